@@ -16,8 +16,8 @@ import {
   Tensor,
   type WeightDtype,
 } from "../tensor/index.js";
-import { ggufIntegers, type GgufType, integerForm } from "../tensor/formats/gguf/index.js";
-import { decodeStored, parseSafetensors, type StoredDtype, storedRowBytes } from "../tensor/formats/index.js";
+import { type GgufType, integerForm, loadGgufIntegers } from "../tensor/formats/gguf/index.js";
+import { parseSafetensors, type StoredDtype, storedDecoder, storedRowBytes } from "../tensor/formats/index.js";
 import { giveTurn } from "../turns.js";
 import { sha256 } from "./sha256.js";
 
@@ -145,10 +145,11 @@ export class CheckpointReader {
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns))); // of float32, whatever is stored
     const room = Math.min(step, part.shape[0]!) * columns;
     if (this.#room.length < room) this.#room = new Float32Array(room);
+    const decode = await storedDecoder(dtype);
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
-      this.device.packRows(packed, firstRow + row, decodeStored(bytes, dtype, this.#room));
+      this.device.packRows(packed, firstRow + row, decode(bytes, this.#room));
       this.onWeights((end - row) * columns);
     }
   }
@@ -158,6 +159,7 @@ export class CheckpointReader {
     const { dtype } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+    const ggufIntegers = await loadGgufIntegers();
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
@@ -197,7 +199,8 @@ export class CheckpointReader {
 
   async #readAll(part: Part): Promise<Float32Array> {
     const { dtype } = this.#info(part);
-    return decodeStored(await this.#read(part.name), dtype);
+    const decode = await storedDecoder(dtype);
+    return decode(await this.#read(part.name));
   }
 
   #rowBytes(part: Part, columns: number): number {

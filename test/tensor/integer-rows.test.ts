@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { f16ToFloat32 } from "../../src/tensor/formats/index.js";
-import { decodeGguf, ggufBlock, ggufIntegers, ggufTypes, integerForm } from "../../src/tensor/formats/gguf/index.js";
+import { decodeGguf, ggufBlock, ggufTypes, integerForm } from "../../src/tensor/formats/gguf/index.js";
+import { ggufIntegers } from "../../src/tensor/formats/gguf/integers.js";
 import { GROUP, groupsOf, integerValues, roundToInt4 } from "../../src/tensor/integer-rows.js";
 import { createRng } from "../../src/tensor/rng.js";
 

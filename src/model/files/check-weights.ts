@@ -3,7 +3,7 @@
  * One such value is enough to make every logit NaN.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { decodeStored, storedRowBytes } from "../../tensor/formats/index.js";
+import { storedDecoder, storedRowBytes } from "../../tensor/formats/index.js";
 import { giveTurn } from "../../turns.js";
 import type { TensorSource } from "../checkpoint.js";
 
@@ -35,6 +35,7 @@ export async function checkWeights(
     const columns = shape.at(-1) ?? 1;
     const rows = shape.slice(0, -1).reduce((product, size) => product * size, 1);
     const rowBytes = storedRowBytes(dtype, columns);
+    const decode = await storedDecoder(dtype);
     let nan = 0;
     let infinite = 0;
     let first = -1;
@@ -42,7 +43,7 @@ export async function checkWeights(
     for (let row = 0; rowBytes !== undefined && row < rows; row += step) {
       await giveTurn(signal);
       const bytes = await source.read(name, row * rowBytes, Math.min(row + step, rows) * rowBytes);
-      const values = decodeStored(bytes, dtype);
+      const values = decode(bytes);
       for (let i = 0; i < values.length; i++) {
         if (Number.isFinite(values[i]!)) continue;
         if (Number.isNaN(values[i]!)) nan++;

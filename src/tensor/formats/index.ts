@@ -23,4 +23,4 @@ export {
   type GgufValue,
   parseGgufHeader,
 } from "./gguf/index.js";
-export { decodeStored, type StoredDtype, storedRowBytes } from "./stored.js";
+export { type StoredDtype, storedDecoder, storedRowBytes } from "./stored.js";

@@ -1,6 +1,6 @@
 /** Element types of stored tensors, whatever the file: those of safetensors and those of GGUF. */
 import { decodeFloat32, type SafetensorsDtype } from "./dtype.js";
-import { decodeGguf, ggufBlock, type GgufType, isGgufType } from "./gguf/index.js";
+import { ggufBlock, type GgufType, isGgufType, loadGgufDecoder } from "./gguf/index.js";
 
 export type StoredDtype = SafetensorsDtype | GgufType;
 
@@ -13,10 +13,15 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
 }
 
 /**
- * The elements as float32; blocks are decoded into `room` if they fit. Throws for a type that is no float, or for bytes
- * that are not whole elements or blocks.
+ * Makes float32 of the elements of one type; of blocks in `room`, if they fit. Throws for a type that is no float, or
+ * for bytes that are not whole elements or blocks.
  */
-export function decodeStored(bytes: Uint8Array, dtype: StoredDtype, room?: Float32Array): Float32Array {
+export type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
+
+/** What decodes a type. The code for the blocks of GGUF is loaded here. */
+export async function storedDecoder(dtype: StoredDtype): Promise<DecodeStored> {
   const plain = dtype === "F32" || dtype === "F16" || dtype === "BF16" || !isGgufType(dtype);
-  return plain ? decodeFloat32(bytes, dtype) : decodeGguf(bytes, dtype, room);
+  if (plain) return (bytes) => decodeFloat32(bytes, dtype);
+  const decodeGguf = await loadGgufDecoder();
+  return (bytes, room) => decodeGguf(bytes, dtype, room);
 }

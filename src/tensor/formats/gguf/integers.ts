@@ -9,26 +9,6 @@ import { createIntegerRows, type IntegerRows } from "../../integer-rows.js";
 import { halfAt, IQ4_VALUES, minimumOf, scaleOf } from "./decode.js";
 import { ggufBlock, type GgufType } from "./types.js";
 
-/** What the integers of a type need: four bits with float16 or float32 scales, or eight bits without minimums. */
-export type IntegerForm = "int4" | "int4-floats" | "int8";
-
-/** The form that holds a type's values exactly; undefined if none does. */
-export function integerForm(type: string): IntegerForm | undefined {
-  switch (type) {
-    case "Q4_0":
-    case "Q4_1":
-      return "int4";
-    case "Q4_K":
-      return "int4-floats";
-    case "Q8_0":
-    case "Q5_0":
-    case "IQ4_NL":
-      return "int8";
-    default:
-      return undefined;
-  }
-}
-
 /** Rows of `columns` elements, of a type that has an `integerForm`. */
 export function ggufIntegers(bytes: Uint8Array, type: GgufType, columns: number): IntegerRows {
   const block = ggufBlock(type);

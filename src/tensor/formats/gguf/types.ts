@@ -74,3 +74,23 @@ export const isGgufType = (name: string): name is GgufType => byName.has(name);
 export function ggufBlock(type: GgufType): { readonly elements: number; readonly bytes: number } {
   return byName.get(type)!;
 }
+
+/** What the integers of a type need: four bits with float16 or float32 scales, or eight bits without minimums. */
+export type IntegerForm = "int4" | "int4-floats" | "int8";
+
+/** The form that holds a type's values exactly; undefined if none does. */
+export function integerForm(type: string): IntegerForm | undefined {
+  switch (type) {
+    case "Q4_0":
+    case "Q4_1":
+      return "int4";
+    case "Q4_K":
+      return "int4-floats";
+    case "Q8_0":
+    case "Q5_0":
+    case "IQ4_NL":
+      return "int8";
+    default:
+      return undefined;
+  }
+}
