@@ -3,7 +3,20 @@
  * @module early-exits/model
  */
 export { advance, prefill, type PrefillOptions, statesOf, type Work, writeKeyValues } from "./advance.js";
-export { attendCached, attendWhole, keyValueOf, normalize, project, runBlock, wholeKeys, writeKeys } from "./block.js";
+export {
+  type Attend,
+  attendCached,
+  attendWhole,
+  type CachedRows,
+  type KeysAndValues,
+  keyValueOf,
+  normalize,
+  project,
+  runBlock,
+  wholeKeys,
+  type WholeRows,
+  writeKeys,
+} from "./block.js";
 export {
   type ChatMessage,
   type ChatOptions,
