@@ -13,7 +13,7 @@ import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
 import type { OwnTextCalibration } from "./own-text/index.js";
 import { rawThreshold } from "./procedures/index.js";
-import { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/index.js";
+import type { PaperCalibration, PaperCalibrationOptions } from "./paper/index.js";
 import {
   arrange,
   type CalibrationDocument,
@@ -64,7 +64,10 @@ export async function calibrate(
   documents: readonly CalibrationDocument[],
   options: CalibrateOptions | PaperCalibrateOptions = {},
 ): Promise<Certified | PaperCalibration> {
-  if (options.procedure === "paper") return calibratePaper(await recordDocuments(heads, documents, options), options);
+  if (options.procedure === "paper") {
+    const { calibratePaper } = await import("./paper/index.js"); // loaded, as other procedures are, when it is asked for
+    return calibratePaper(await recordDocuments(heads, documents, options), options);
+  }
   const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
@@ -103,7 +106,10 @@ export async function calibrateRecords(
   records: CalibrationRecords,
   options: CalibrateRecordsOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
 ): Promise<Certified | PaperCalibration> {
-  if (options.procedure === "paper") return calibratePaper(records, options);
+  if (options.procedure === "paper") {
+    const { calibratePaper } = await import("./paper/index.js");
+    return calibratePaper(records, options);
+  }
   const { certify, certifySettings } = await import("./certify/index.js");
   const settings = certifySettings(options);
   const arrangement = await arrange(records.documents, settings);

@@ -4,14 +4,18 @@
  */
 export { advance, prefill, type PrefillOptions, statesOf, type Work, writeKeyValues } from "./advance.js";
 export {
+  type Attend,
   attendCached,
   attendWhole,
+  type CachedRows,
   type ForwardOptions,
+  type KeysAndValues,
   keyValueOf,
   normalize,
   project,
   runBlock,
   wholeKeys,
+  type WholeRows,
   writeKeys,
 } from "./block.js";
 export {

@@ -220,7 +220,9 @@ export class ExitHead {
 
   /** Everything that the packed head computes with, by name: its weights and the constants. Await freeze() first. */
   get packedWeights(): Readonly<Record<string, Matrix>> {
-    return (this.#joined ??= this.#withConstants(this.#packed()));
+    if (this.#joined !== undefined) return this.#joined;
+    if (this.#frozen === undefined) throw this.#unready("logits() needs packed weights; await heads.freeze()");
+    return (this.#joined = this.#withConstants(this.#frozen));
   }
 
   /** Multiply-adds of one evaluation of one row; with a block, of the row's keys and values too. */
@@ -273,11 +275,6 @@ export class ExitHead {
     this.#values = undefined;
     releaseConstants(this.#constants);
     this.#constants = undefined;
-  }
-
-  #packed(): HeadWeights {
-    if (this.#frozen === undefined) throw this.#unready("logits() needs packed weights; await heads.freeze()");
-    return this.#frozen;
   }
 
   #unready(what: string): HeadsError {

@@ -51,6 +51,7 @@ export { type Teacher, topIdsOf } from "./teacher.js";
 export {
   type HeadVocabulary,
   headVocabularies,
+  type HeadWeights,
   type ModelSizes,
   type PreviewSize,
   readListedRows,

@@ -104,9 +104,9 @@ export interface TrainSummary {
 
 /**
  * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`). The backbone does not change, nor does a preview of its unembedding. Resolves after the last step.
- * If aborted, rejects with the signal's reason, and with a NumericsError that names the head if a loss is NaN or
- * infinite; the heads then keep what they have learned.
+ * (`cachedBatches`), which heads with a block of their own cannot learn from. The backbone does not change, nor does a
+ * preview of its unembedding. Resolves after the last step. If aborted, rejects with the signal's reason, and with a
+ * NumericsError that names the head if a loss is NaN or infinite; the heads then keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,

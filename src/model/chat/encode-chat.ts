@@ -6,7 +6,7 @@
  */
 import { TemplateError } from "../../errors.js";
 import type { TextParts, Tokenizer } from "../tokenizer/index.js";
-import { ControlTokens, unusedMark } from "./control-tokens.js";
+import type { ControlTokens } from "./control-tokens.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
 import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";
 
@@ -51,6 +51,7 @@ async function renderParts(
   options: ChatOptions,
 ): Promise<TextParts> {
   const template = requireChatTemplate(tokenizer, options);
+  const { ControlTokens, unusedMark } = await import("./control-tokens.js"); // loaded for the first conversation
   const control = controlTokens.get(tokenizer) ?? new ControlTokens(tokenizer.specialTokens);
   controlTokens.set(tokenizer, control);
   const mark = unusedMark(checkMessages(messages), template, options);

@@ -6,7 +6,6 @@
  */
 import { TemplateError } from "../../errors.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
-import { runTemplate } from "./run-template.js";
 
 /** One Jinja template, or several by name: "default", "tool_use", … */
 export type ChatTemplate = string | Readonly<Record<string, string>>;
@@ -46,6 +45,7 @@ export async function renderChat(
     ...(bosToken !== undefined && { bos_token: bosToken }),
     ...(eosToken !== undefined && { eos_token: eosToken }),
   };
+  const { runTemplate } = await import("./run-template.js"); // loaded, as the engine is, for the first conversation
   return runTemplate(chooseTemplate(template, options), {
     date,
     variables: {

@@ -10,7 +10,7 @@ import {
   type TrainOptions,
 } from "early-exits";
 import { fitMaps, fitPreviews, measureExits } from "early-exits/exits";
-import { Tensor } from "early-exits/tensor";
+import type { Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { batchSource, hiddenBatch, wantedBy } from "../../../src/exits/states/index.js";
 import type { Matrix } from "../../../src/model/weights.js";
@@ -73,7 +73,11 @@ describe("training a head with a block", () => {
       return heads.hash();
     };
     let saved: Uint8Array | undefined;
-    const whole = await trained({ onCheckpoint: (checkpoint, step) => void (step === 3 && (saved = checkpoint)) });
+    const whole = await trained({
+      onCheckpoint(checkpoint, step) {
+        if (step === 3) saved = checkpoint;
+      },
+    });
     expect(await trained({ resume: saved! })).toBe(whole);
   });
 });
