@@ -65,7 +65,7 @@ export async function calibrate(
   options: CalibrateOptions | PaperCalibrateOptions = {},
 ): Promise<Certified | PaperCalibration> {
   if (options.procedure === "paper") {
-    const { calibratePaper } = await import("./paper/index.js"); // loaded, as other procedures are, when it is asked for
+    const { calibratePaper } = await import("./paper/index.js"); // loaded, as other procedures are, when asked for
     return calibratePaper(await recordDocuments(heads, documents, options), options);
   }
   const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
