@@ -8,7 +8,6 @@ export {
   type HiddenBatch,
   type Outcome,
   statesAt,
-  type WantedStates,
   type WholeWindow,
 } from "./batches.js";
 export { locatedIn, nonFiniteRow, requireFiniteTeacher } from "./finite-teacher.js";
