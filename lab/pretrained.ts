@@ -65,8 +65,9 @@ const { values } = parseArgs({
     set: { type: "string" },
     /** Answers that certify at most; 0: all. */
     certify: { type: "string", default: "0" },
-    /** Heads whose maps are deployed. */
+    /** Heads whose maps are deployed, and the tokens that taught these if others than the training answers did. */
     maps: { type: "string" },
+    taught: { type: "string" },
     depths: { type: "string", default: "21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
@@ -223,13 +224,14 @@ async function certify(): Promise<void> {
   await writeCertificates(join(values.folder, "certificates"), levels);
   await writeCertificates(join(values.folder, "certificates"), projected, "-project");
   const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
-  const training = await trainingSets();
+  const fitted = answerTokens((await trainingSets()).flatMap((set) => set.answers));
   const card = pretrainedCard({
     levels,
     projected,
     numLayers: model.config.numLayers,
     shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
-    trainingTokens: answerTokens(training.flatMap((set) => set.answers)),
+    trainingTokens: Number(values.taught ?? fitted),
+    fittedTokens: fitted,
     calibrationAnswers: calibration.documents.length,
     heldAnswers: held.documents.length,
     log: log

@@ -16,15 +16,17 @@ export interface PretrainedFacts {
   readonly projected: readonly ShippedLevel[];
   readonly numLayers: number;
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
-  /** Tokens of the model's own answers that taught the heads. */
+  /** Tokens of the model's own answers that taught the maps. */
   readonly trainingTokens: number;
+  /** Those to which all else was fitted. */
+  readonly fittedTokens: number;
   readonly calibrationAnswers: number;
   readonly heldAnswers: number;
   readonly log: readonly CurvePoint[];
 }
 
 export function pretrainedCard(facts: PretrainedFacts): string {
-  const { levels, projected, numLayers, trainingTokens, calibrationAnswers, heldAnswers, log } = facts;
+  const { levels, projected, numLayers, trainingTokens, fittedTokens, calibrationAnswers, heldAnswers, log } = facts;
   return [
     "# Exits for SmolLM2-135M-Instruct",
     prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
@@ -32,7 +34,8 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       int8. The model is frozen; it was not made for exits.`,
     [
       prose`**Heads.** ${headsLine(facts)} The last exit is the unembedding's preview: it skips no block, but the
-        unembedding. Everything was taught by ${trainingTokens} tokens of the model's own greedy answers in int8.`,
+        unembedding. The maps were taught by ${trainingTokens} tokens of the model's own answers in int8; previews, the
+        list of frequent tokens, and keys and values are fitted to ${fittedTokens} tokens of greedy ones.`,
       prose`**Certificates** in \`certificates/\`: overall agreement per answer with probability 95 %, from the model's
         greedy answers of at most 144 tokens to ${calibrationAnswers} prompts; no prompt is used twice, and none taught
         the heads. The first table was measured on ${heldAnswers} answers to other prompts.`,
