@@ -156,6 +156,7 @@ function factorsOf({ shape, weights }: ExitHead): readonly Tensor[] | undefined 
       return [...(weights["back"] ? [weights["back"]] : []), weights["down"]!];
     case "linear":
     case "mlp":
+    case "block":
       return undefined;
   }
 }
