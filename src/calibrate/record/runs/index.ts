@@ -1,1 +1,1 @@
-export { runBatch, type RunBatchOptions } from "./run-batch.js";
+export { runBatch } from "./run-batch.js";

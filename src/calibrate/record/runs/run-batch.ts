@@ -16,7 +16,7 @@ import { judgedWindows } from "../record.js";
 import { runnerAtOnce } from "./run-forced.js";
 import { runnerByTokens } from "./run-tokens.js";
 
-export interface RunBatchOptions {
+interface RunBatchOptions {
   readonly sequenceLength: number;
   readonly judge: Judge;
   readonly signal: CancelSignal | undefined;
