@@ -168,6 +168,7 @@ export {
 export {
   type AffineFit,
   changeVocabulary,
+  type ChangeVocabularyOptions,
   coverageAt,
   createTeacher,
   type ExitQuality,

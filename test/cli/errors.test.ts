@@ -52,7 +52,7 @@ describe("usage errors end with status 2", () => {
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
         "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview, " +
-        "linearPreviewShortlist.",
+        "linearPreviewShortlist, block, blockPreview.",
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],

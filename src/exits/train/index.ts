@@ -1,5 +1,5 @@
 /** Self-supervised training of heads, gates and projections. */
-export { changeVocabulary } from "./change-vocabulary.js";
+export { changeVocabulary, type ChangeVocabularyOptions } from "./change-vocabulary.js";
 export { createTeacher } from "./create-teacher.js";
 export { fitMaps, type FitMapsOptions, SINK_POSITIONS } from "./fit-maps.js";
 export { fitPreviews, type FitPreviewsOptions } from "./fit-previews.js";
