@@ -1,6 +1,7 @@
 /** Exits that come with the package: heads and certificates, found by the model's hash. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isExactFill } from "../../exits/index.js";
 import { type Certificate, checkCertificate, type Model } from "../../index.js";
 import { fileExists, readJson } from "../../node/index.js";
 import { shippedFolder } from "./shipped-models.js";
@@ -10,7 +11,7 @@ export interface ShippedExits {
   readonly name: string;
   /** The folder of the heads. */
   readonly heads: string;
-  /** Strictest first. */
+  /** Strictest first; of a level, those with an exact fill first. */
   readonly certificates: readonly Certificate[];
 }
 
@@ -27,7 +28,8 @@ export async function findShippedExits(model: Model, folder = shippedFolder): Pr
     const read = await Promise.all(
       files.map(async (file) => checkCertificate(await readJson(join(certificates, file)))),
     );
-    return { name, heads, certificates: read.toSorted((a, b) => b.agreement - a.agreement) };
+    const exact = ({ policy }: Certificate): number => Number(isExactFill(policy.fill));
+    return { name, heads, certificates: read.toSorted((a, b) => b.agreement - a.agreement || exact(b) - exact(a)) };
   }
   return undefined;
 }
