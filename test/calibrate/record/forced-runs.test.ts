@@ -5,11 +5,11 @@ import { type RunCandidates, runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";
 import { createRng } from "early-exits/tensor";
-import { afterAll, describe, it, expect } from "vitest";
+import { describe, it, expect } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
-import { headsOf, setup as blockSetup, wasm } from "../../exits/heads/block-setup.js";
+import { headsOf, setup as blockSetup } from "../../exits/heads/block-setup.js";
 import { documents as fitting, names, setup } from "../../exits/fill/setup.js";
 import { giveRandomBlocks, giveRandomGates, randomIds } from "../../support/models.js";
 
@@ -21,8 +21,6 @@ const vectors = (exits: number) =>
 const score = fc.constantFrom("margin" as const, "gate" as const);
 /** Which heads have a block of their own. */
 const blocks = fc.array(fc.boolean(), { minLength: 4, maxLength: 4 });
-
-afterAll(() => wasm.dispose());
 
 describe("runs of policies on given text", () => {
   it.each(names)("%s: many positions at once give the tokens of the decoder", async (name) => {
