@@ -116,7 +116,7 @@ export async function calibrateRecords(
   if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
   const { runs } = options;
   if (runs === undefined) throw unrecorded(settings.fill);
-  requireSameDocuments(records, runs);
+  requireSameRuns(records, runs, settings);
   const grid = arrangement.order.slice(0, arrangement.grid).map((index) => records.documents[index]!);
   return certify(ranEvidence(grid, runs, arrangement), { ...settings, score: runs.score });
 }
@@ -147,13 +147,25 @@ function unrecorded(fill: FillName): OptionError {
   );
 }
 
-function requireSameDocuments({ documents }: CalibrationRecords, runs: PolicyRuns): void {
-  if (documents.map(({ hash }) => hash).join() === runs.documents.map(({ hash }) => hash).join()) return;
+/** Throws an OptionError if runs were made of another subject, on other documents, or with another fill or score. */
+function requireSameRuns(
+  { documents, sequenceLength, ...subject }: CalibrationRecords,
+  runs: PolicyRuns,
+  { fill, score }: Pick<RunCandidates, "fill"> & { readonly score: string },
+): void {
+  const hashes = (list: readonly { readonly hash: string }[]): string => list.map(({ hash }) => hash).join();
+  const differing = [
+    JSON.stringify(subject) !== JSON.stringify(runs.subject) && "model, heads or sampling",
+    sequenceLength !== runs.sequenceLength && "tokens per window",
+    hashes(documents) !== hashes(runs.documents) && "documents, or their order,",
+    fill !== runs.fill && `fill (${runs.fill}, not ${fill})`,
+    score !== "best" && score !== runs.score && `score (${runs.score}, not ${score})`,
+  ].find((one) => one !== false);
+  if (differing === undefined) return;
   throw new OptionError(
     "runs-misfit",
-    `calibrateRecords: the ${runs.documents.length} documents of the runs are not the ${documents.length} recorded, ` +
-      "in the same order; run the candidates on the documents that were recorded",
-    { recorded: documents.length, ran: runs.documents.length },
+    `calibrateRecords: the ${differing} of the runs are not those of the records and the options; run the candidates ` +
+      "of proposeThresholds on the documents that were recorded",
   );
 }
 

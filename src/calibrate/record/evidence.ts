@@ -148,6 +148,8 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
     tally(first, end, _score, asked) {
       const tally = tallyRuns(runs, order.slice(first, end));
       const picked = asked.map((vector) => keys.indexOf(vector.join()));
+      const missing = asked.find((vector, i) => picked[i] === -1 && vector.some((threshold) => threshold !== Infinity));
+      if (missing !== undefined) throw notRun(missing, runs.score);
       if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
       return Promise.resolve(pickVectors(tally, picked));
     },
@@ -218,6 +220,17 @@ function withUnits(evidence: Evidence): Evidence {
 function unitStarts(documents: readonly Counted[]): Int32Array {
   const starts = documents.flatMap(({ group }, d) => (d === 0 || group !== documents[d - 1]!.group ? [d] : []));
   return Int32Array.from([...starts, documents.length]);
+}
+
+/** Counts of nothing would certify anything. */
+function notRun(vector: ThresholdVector, score: ScoreName): OptionError {
+  const thresholds = vector.map((threshold) => rawThreshold(threshold, score)).join(", ");
+  return new OptionError(
+    "runs-misfit",
+    `calibrate: the runs do not hold the candidate ${thresholds}, which the grid split proposes; run the candidates of ` +
+      "proposeThresholds with the same options, measured costs included",
+    { thresholds },
+  );
 }
 
 function neverMissing(): OptionError {

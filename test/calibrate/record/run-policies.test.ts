@@ -136,11 +136,27 @@ describe("records and runs together", () => {
     });
   });
 
-  it("refuses missing runs, and runs of other documents", async () => {
+  it("refuses missing runs, and runs of anything else", async () => {
     const { heads, documents, records } = await subject();
     await expect(calibrateRecords(records, options)).rejects.toMatchObject({ code: "fill-unrecorded" });
     const candidates = await proposeThresholds(records, options);
-    const runs = await runPolicies(heads, documents.slice(1), candidates);
-    await expect(calibrateRecords(records, { ...options, runs })).rejects.toMatchObject({ code: "runs-misfit" });
+    const others = attachHeads(heads.model, { exits: [1, 2], kind: "tied" });
+    const misfits = [
+      await runPolicies(heads, documents.slice(1), candidates),
+      await runPolicies(heads, documents.toReversed(), candidates),
+      await runPolicies(heads, documents, { ...candidates, fill: "lazy" }),
+      await runPolicies(others, documents, candidates),
+      await runPolicies(heads, documents, candidates, { sequenceLength: 20 }),
+      // Without the candidates that the grid split proposes, nothing was counted that could be certified.
+      await runPolicies(heads, documents, { ...candidates, thresholds: [["never", "never"]] }),
+    ];
+    for (const runs of misfits) {
+      await expect(calibrateRecords(records, { ...options, runs })).rejects.toMatchObject({ code: "runs-misfit" });
+    }
+    const fitting = await runPolicies(heads, documents, candidates);
+    const score = candidates.score === "margin" ? "entropy" : "margin";
+    await expect(calibrateRecords(records, { ...options, score, runs: fitting })).rejects.toMatchObject({
+      code: "runs-misfit",
+    });
   });
 });
