@@ -14,7 +14,7 @@ import {
   trainHeads,
 } from "early-exits";
 import type { Tensor } from "early-exits/tensor";
-import { deserializeHeads, measureDrift, refineProjections } from "early-exits/exits";
+import { changeVocabulary, deserializeHeads, measureDrift, refineProjections } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
@@ -152,6 +152,10 @@ describe("learned keys and values", () => {
     await expect(refineProjections(heads, [randomIds(5, 61, 1)], { sequenceLength: 32 })).rejects.toMatchObject({
       code: "documents-few",
     });
+    const prompts = documents.map((ids) => ({ ids, from: 20 })); // whose answers begin behind the window
+    await expect(refineProjections(heads, prompts, { sequenceLength: 16 })).rejects.toMatchObject({
+      code: "documents-few",
+    });
     const before = await heads.hash();
     await expect(
       refineProjections(heads, documents, { sequenceLength: 32, signal: AbortSignal.abort(new Error("enough")) }),
@@ -177,6 +181,25 @@ describe("learned keys and values", () => {
       expect(await heads.hash()).toBe(before);
     }
     await counted.dispose();
+  });
+
+  it("take half of the bytes where they are fitted as bfloat16; changed heads can drop their dtype", async () => {
+    const model = await smallModel({ device });
+    const sizes: number[] = [];
+    for (const dtype of ["float32", "bfloat16"] as const) {
+      const heads = attachHeads(model, { exits: [1], kind: "linear", dtype: "int8" });
+      await fitProjections(heads, documents, { dtype, positions: 128 });
+      const stored = await serializeHeads(heads);
+      const again = await deserializeHeads(model, stored.description, stored.weights);
+      expect(await again.hash()).toBe(await heads.hash());
+      expect(await again.heads[0]!.projection!.weight.read()).toEqual(await heads.heads[0]!.projection!.weight.read());
+      sizes.push(stored.weights.length);
+      const kept = await changeVocabulary(heads, { vocabulary: "full" });
+      const dropped = await changeVocabulary(heads, { vocabulary: "full", dtype: undefined });
+      expect([kept, dropped].map((changed) => changed.heads[0]!.shape.dtype)).toEqual(["int8", undefined]);
+    }
+    const values = 3 * 2 * 2 * 6 * 24; // three blocks, keys and values of two heads of six, from 24
+    expect(Math.abs(sizes[0]! - sizes[1]! - 2 * values)).toBeLessThan(64); // headers differ a little
   });
 
   it("are saved with the heads, bit for bit, bound by the hash, and survive training", async () => {
