@@ -227,8 +227,8 @@ function notRun(vector: ThresholdVector, score: ScoreName): OptionError {
   const thresholds = vector.map((threshold) => rawThreshold(threshold, score)).join(", ");
   return new OptionError(
     "runs-misfit",
-    `calibrate: the runs do not hold the candidate ${thresholds}, which the grid split proposes; run the candidates of ` +
-      "proposeThresholds with the same options, measured costs included",
+    `calibrate: the runs do not hold the candidate ${thresholds}, which the grid split proposes; run the candidates ` +
+      "of proposeThresholds with the same options, measured costs included",
     { thresholds },
   );
 }
