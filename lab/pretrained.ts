@@ -1,6 +1,7 @@
 /**
  * Exits for a pretrained chat model that nobody trained for them: `npm run pretrained -- --stage STAGE`
- *   answers    the model's greedy answers to held-out and training prompts, and sampled ones to the training prompts
+ *   answers    the model's greedy answers to held-out and training prompts, and --samples sampled ones to each of the
+ *              training prompts
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
  *   deploy     the heads as they are used, with previews as vocabularies, from the trained maps or those of --maps
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
@@ -47,7 +48,7 @@ const DTYPE = "int8";
 /** Positions that previews are fitted on. */
 const FIT_POSITIONS = 65_536;
 /** Where heads may be attached. */
-const DEPTHS = [12, 15, 18, 21, 24];
+const DEPTHS = [18, 21, 24];
 /** Temperature of the sampled answers, which only train. */
 const TEMPERATURE = 0.8;
 
@@ -61,7 +62,7 @@ const { values } = parseArgs({
     /** 256: two vectors at once, faster on processors that need it (docs/11); the bits are the same. */
     vectors: { type: "string", default: "128" },
     samples: { type: "string", default: "2" },
-    /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
+    /** One set of answers (held-out, greedy, sampled) or one split, for several processes side by side. */
     set: { type: "string" },
     /** Answers that certify at most; 0: all. */
     certify: { type: "string", default: "0" },
@@ -108,7 +109,7 @@ async function answers(): Promise<void> {
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
       batchSize: BATCH_SIZE,
-      states: asked === training ? { folder: join(kept, `states-${name}`), depths: DEPTHS } : undefined,
+      states: asked === heldOut ? undefined : { folder: join(kept, `states-${name}`), depths: DEPTHS },
       onProgress: (count, tokens) => {
         if (count % BATCH_SIZE !== 0 && count < asked.length) return;
         const speed = (1000 * tokens) / (performance.now() - started);
@@ -119,10 +120,9 @@ async function answers(): Promise<void> {
   const wanted = (name: string): boolean => values.set === undefined || values.set === name;
   if (wanted("held-out")) await write("held-out", heldOut, 0, 0);
   if (wanted("greedy")) await write("greedy", training, 0, 0);
-  for (let sample = 1; sample <= Number(values.samples); sample++) {
-    const name = `sampled-${sample}`;
-    if (wanted(name)) await write(name, training, TEMPERATURE, sample * all.length);
-  }
+  // The samples of a prompt follow each other, so that its prompt runs once.
+  const sampled = training.flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
+  if (wanted("sampled")) await write("sampled", sampled, TEMPERATURE, 0);
 }
 
 /** The answers of a set that have recorded states, and those states. */
@@ -133,8 +133,7 @@ async function recordedSet(name: string, split: PromptSplit): Promise<AnswerSet>
 
 /** The sets of answers that teach. */
 async function trainingSets(): Promise<AnswerSet[]> {
-  const names = ["greedy", ...Array.from({ length: Number(values.samples) }, (_, i) => `sampled-${i + 1}`)];
-  const sets = await Promise.all(names.map((name) => recordedSet(name, "train")));
+  const sets = await Promise.all(["greedy", "sampled"].map((name) => recordedSet(name, "train")));
   return sets.filter(({ answers }) => answers.length > 0);
 }
 

@@ -87,8 +87,8 @@ export function auditedDecoder(decoder: Decoder, sequences: SequenceStore, call:
       },
     },
     sequences: {
-      open(of, text) {
-        const sequence = sequences.open(of, text);
+      async open(of, text) {
+        const sequence = await sequences.open(of, text);
         const ticket = tickets[text.index];
         if (ticket !== undefined) {
           open.set(sequence, { ticket, text: new AuditedText(reference, text.promptIds, sampling) });

@@ -4,13 +4,12 @@
  *
  * With depths, the states that training needs are kept while sampling, and no second pass is needed: sampling runs the
  * same blocks on the same positions as recording the finished answer would, and a batch-independent device gives the
- * same bits either way.
+ * same bits either way. What consecutive prompts share at their beginning runs once (prompt-trunk.ts).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import {
   type Decoder,
-  freshSequences,
   generateBatchWith,
   plainDecoder,
   type Request,
@@ -20,6 +19,7 @@ import {
 import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { concatRows, rowStats } from "../../tensor/ops/index.js";
+import { PromptTrunk } from "./prompt-trunk.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 
 export interface SelfAnswersOptions extends SamplingOptions {
@@ -71,7 +71,8 @@ export async function* selfAnswers(
   }
   const limit = Math.min(maxNewTokens, room);
   const asked = prompts.slice(first);
-  const recorder = new Recorder(model, depths);
+  const trunk = new PromptTrunk(asked, options.signal);
+  const recorder = new Recorder(model, trunk, depths);
   const run = generateBatchWith(
     model,
     asked,
@@ -83,12 +84,16 @@ export async function* selfAnswers(
   const ended = (answer: readonly number[]): boolean =>
     answer.length === limit || model.config.eosTokenIds.includes(answer.at(-1) ?? -1);
   let next = 0;
-  for await (const { id, prompt } of run) {
-    answers[prompt]!.push(id);
-    for (; next < asked.length && ended(answers[next]!); next++) {
-      const states = recorder.take(next);
-      yield { index: first + next, prompt: asked[next]!, answer: answers[next]!, ...(states && { states }) };
+  try {
+    for await (const { id, prompt } of run) {
+      answers[prompt]!.push(id);
+      for (; next < asked.length && ended(answers[next]!); next++) {
+        const states = recorder.take(next);
+        yield { index: first + next, prompt: asked[next]!, answer: answers[next]!, ...(states && { states }) };
+      }
     }
+  } finally {
+    trunk.dispose();
   }
 }
 
@@ -111,15 +116,15 @@ class Recorder {
   /** By prompt: texts are opened in the order of the prompts. */
   readonly #texts: Kept[] = [];
 
-  constructor(model: Model, depths: readonly number[] | undefined) {
+  constructor(model: Model, store: SequenceStore, depths: readonly number[] | undefined) {
     this.#model = model;
     this.#depths = depths && [...new Set(depths)].sort((a, b) => a - b);
     let stats: Tensor | undefined;
     const onLogits = (logits: Tensor): void => void (stats = rowStats(logits));
     const plain = depths === undefined ? plainDecoder(model) : plainDecoder(model, undefined, onLogits);
     this.sequences = {
-      open: (of, text) => {
-        const sequence = freshSequences.open(of, text);
+      open: async (of, text) => {
+        const sequence = await store.open(of, text);
         const kept: Kept = { rows: new Map(), positions: [], argmax: [], logSumExp: [] };
         this.#kept.set(sequence, kept);
         this.#texts.push(kept);
@@ -127,7 +132,7 @@ class Recorder {
       },
       close: (sequence) => {
         this.#kept.delete(sequence);
-        freshSequences.close(sequence);
+        store.close(sequence);
       },
     };
     this.decoder = {

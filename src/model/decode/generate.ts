@@ -131,7 +131,7 @@ async function open(
   const active: ActiveText[] = [];
   try {
     for (const entry of entries) {
-      active.push({ ...entry, sequence: sequences.open(model, { ...entry, sides }) });
+      active.push({ ...entry, sequence: await sequences.open(model, { ...entry, sides }) });
       const turn = giveTurn(signal);
       if (turn !== undefined) await turn;
     }

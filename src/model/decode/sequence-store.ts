@@ -15,19 +15,19 @@ export interface OpenText {
 
 export interface SequenceStore {
   /** A sequence whose tokens are the prompt's, of which at least the last has not run yet. */
-  open(model: Model, text: OpenText): Sequence;
+  open(model: Model, text: OpenText): Sequence | Promise<Sequence>;
   /** Called once for every sequence that was opened, when its text has ended, has failed or was cancelled. */
   close(sequence: Sequence): void;
 }
 
 /** Makes a new sequence for every text, and frees it. */
-export const freshSequences: SequenceStore = {
-  open(model, { promptIds, capacity, sides }) {
+export const freshSequences = {
+  open(model: Model, { promptIds, capacity, sides }: OpenText): Sequence {
     const sequence = new Sequence(model, capacity, sides);
     sequence.append(...promptIds);
     return sequence;
   },
-  close: (sequence) => {
+  close: (sequence: Sequence): void => {
     sequence.dispose();
   },
-};
+} satisfies SequenceStore;

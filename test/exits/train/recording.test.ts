@@ -28,7 +28,7 @@ import { answerDocument, cutWindows, type MarkedDocument, markedWindows } from "
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import fc from "fast-check";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it, vi } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const V = 61;
@@ -157,6 +157,35 @@ describe("selfAnswers", () => {
     expect(await answer(model, { seed: 5, batchSize: 7 })).toEqual(whole);
     expect(await answer(model, { seed: 5, first: 4, depths: [2] })).toEqual(whole.slice(4));
     expect(await answer(model, { seed: 6 })).not.toEqual(whole);
+  });
+
+  it("runs once what consecutive prompts share at their beginning, and answers as if it had not", async () => {
+    const system = randomIds(20, V, 1);
+    const asked = [1, 1, 1, 2, 2, 3].map((user) => [...system, ...randomIds(10, V, user)]);
+    asked.push(system, [...system, 5], system.slice(0, 1));
+    const swiglu = vi.spyOn(model.device.kernels, "swiglu");
+    const positionsRun = (): number =>
+      swiglu.mock.calls.reduce((sum, [, rows]) => sum + rows, 0) / model.config.numLayers;
+    const together: number[][] = [];
+    const states: unknown[] = [];
+    for await (const one of selfAnswers(model, asked, { maxNewTokens: 4, seed: 3, depths: [2], batchSize: 4 })) {
+      together.push([...one.answer]);
+      states.push(one.states);
+    }
+    const runTogether = positionsRun();
+    const alone: number[][] = [];
+    for (const [i, prompt] of asked.entries()) {
+      for await (const one of selfAnswers(model, [prompt], { maxNewTokens: 4, seed: 3 + i, depths: [2] })) {
+        alone.push([...one.answer]);
+        expect(states[i]).toEqual(one.states);
+      }
+    }
+    expect(together).toEqual(alone);
+    const written = together.flat().length;
+    // The beginning, what each user says but its last token, and nothing again.
+    expect(runTogether).toBe(20 + 9 + 9 + 9 + written);
+    expect(positionsRun() - runTogether).toBe(asked.flat().length - asked.length + written);
+    swiglu.mockRestore();
   });
 
   it.each(["float32", "int8"] as const)(

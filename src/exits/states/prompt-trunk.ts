@@ -1,0 +1,48 @@
+/**
+ * What consecutive prompts have in common at their beginning, such as a system prompt, or all of it where a prompt is
+ * answered several times, runs once. Every text starts from a copy of its keys and values, whose bits do not depend on
+ * what follows.
+ */
+import type { CancelSignal } from "../../cancel-signal.js";
+import type { OpenText, SequenceStore } from "../../model/decode/index.js";
+import { type Model, prefill, Sequence } from "../../model/index.js";
+import { commonLength } from "../shared-beginning.js";
+
+/** Opens the texts of a batch in the order of their prompts. Dispose of it when all are open, or none will be. */
+export class PromptTrunk implements SequenceStore {
+  readonly #prompts: readonly (readonly number[])[];
+  readonly #signal: CancelSignal | undefined;
+  /** What the prompt opened last and its neighbours have in common. */
+  #trunk: Sequence | undefined;
+
+  constructor(prompts: readonly (readonly number[])[], signal?: CancelSignal) {
+    this.#prompts = prompts;
+    this.#signal = signal;
+  }
+
+  async open(model: Model, { index, promptIds, capacity }: OpenText): Promise<Sequence> {
+    const trunk = (this.#trunk ??= new Sequence(model));
+    const most = promptIds.length - 1; // the last position belongs to the first round
+    trunk.truncate(commonLength(trunk.ids, promptIds));
+    const shared = Math.min(most, commonLength(promptIds, this.#prompts[index + 1] ?? []));
+    if (shared > trunk.length) {
+      const begin = trunk.length;
+      trunk.append(...promptIds.slice(begin, shared));
+      const positions = Array.from({ length: shared - begin }, (_, i) => begin + i);
+      await prefill(model, [{ sequence: trunk, positions }], model.config.numLayers, { signal: this.#signal });
+    }
+    const length = Math.min(most, trunk.length);
+    const sequence = trunk.clone({ length, capacity });
+    sequence.append(...promptIds.slice(length));
+    return sequence;
+  }
+
+  close(sequence: Sequence): void {
+    sequence.dispose();
+  }
+
+  dispose(): void {
+    this.#trunk?.dispose();
+    this.#trunk = undefined;
+  }
+}
