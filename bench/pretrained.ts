@@ -4,21 +4,28 @@
  *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1]
  *     [--vectors 128] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
- * unit times make the fastest here, if there are several), lossless drafting. Speeds are ratios to plain decoding in
- * the same dtype and run; the full model judges every token of every answer. The counts of the ledger at unit times
- * measured in the same process predict the time, which the clock is compared with. A second table, on `--others` of
- * the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes pretrained.md,
- * pretrained.json and pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
+ * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
+ * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
+ * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with. A
+ * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
+ * Writes pretrained.md, pretrained.json and pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type Certificate, type FillName, measureUnitTimes, type UnitTimes } from "early-exits";
-import { fastestCertificate, tokenTime } from "early-exits/calibrate";
-import { isExactFill, predictTime } from "early-exits/exits";
+import { type Certificate, exactFill, type FillName, measureUnitTimes, type UnitTimes } from "early-exits";
+import { fastestCertificate, tokenTime, tuneDrafting } from "early-exits/calibrate";
+import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import { type Alternative, compareAlternatives, heldPrompts, readCertificates } from "../lab/pretrained/index.js";
+import {
+  type Alternative,
+  type ChatPrompt,
+  compareAlternatives,
+  heldPrompts,
+  readCertificates,
+  trainingPrompts,
+} from "../lab/pretrained/index.js";
 import {
   barChart,
   machine,
@@ -32,6 +39,8 @@ import {
 
 /** Tokens per answer at most, as in calibration. */
 const MAX_NEW_TOKENS = 144;
+/** Prompts that drafting is tuned on. */
+const TUNING_PROMPTS = 40;
 
 const { values } = parseArgs({
   options: {
@@ -59,7 +68,9 @@ const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
 const runs = Number(values.runs);
 const held = (await heldPrompts(values.fixtures, model.tokenizer, shipped)).slice(0, runs);
-const prompts = await Promise.all(held.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
+const encode = (asked: readonly ChatPrompt[]): Promise<number[][]> =>
+  Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
+const prompts = await encode(held);
 
 /** Unit times with each fill, measured before the runs and after them. */
 const times = new Map<FillName, UnitTimes[]>();
@@ -69,15 +80,18 @@ for (const level of new Set(shipped.map(({ agreement }) => agreement))) {
   const [first, ...others] = shipped.filter(({ agreement }) => agreement === level);
   certificates.push(await fastestCertificate([first!, ...others], unitTimes));
 }
+const tuning = (await trainingPrompts(values.fixtures, model.tokenizer)).slice(0, TUNING_PROMPTS);
+const drafting = await tuneDrafting(heads, await encode(tuning), {
+  maxNewTokens: MAX_NEW_TOKENS,
+  costs: await unitTimes(exactFill(model.config)),
+});
 const ways: Way[] = [
   { name: "plain", options: {} },
   ...certificates.map(({ agreement, policy }): Way => ({
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
-  ...shipped
-    .filter(({ agreement, policy }) => agreement === 0.95 && isExactFill(policy.fill))
-    .map(({ policy }): Way => ({ name: "lossless", options: { policy, lossless: true } })),
+  { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } },
 ];
 const comparison = await compareWays(heads, ways, prompts, {
   runs,
@@ -167,7 +181,8 @@ function speedTable(of: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
       of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text.`,
+      tokens that the full model would have chosen after the same text. Lossless: drafting tuned at these unit times, on
+      answers to ${TUNING_PROMPTS} prompts that teach.`,
     columns: ["", "fill", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,

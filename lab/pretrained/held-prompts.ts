@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import type { Certificate, Tokenizer } from "early-exits";
-import { type ChatPrompt, chatPrompts, knownConversations } from "./prompts.js";
+import { type ChatPrompt, chatPrompts, knownConversations, type PromptSplit } from "./prompts.js";
 
 /** The held-out prompts. Throws an Error if one of them is in a certificate. */
 export async function heldPrompts(
@@ -12,10 +12,19 @@ export async function heldPrompts(
   tokenizer: Tokenizer,
   certificates: readonly Pick<Certificate, "documents">[],
 ): Promise<ChatPrompt[]> {
-  const all = await chatPrompts(fixtures, await knownConversations(fixtures, tokenizer));
-  const held = all.filter(({ split }) => split === "held");
+  const held = await promptsOf("held", fixtures, tokenizer);
   requireUncertified(held, certificates);
   return held;
+}
+
+/** The prompts whose answers teach. */
+export function trainingPrompts(fixtures: string, tokenizer: Tokenizer): Promise<ChatPrompt[]> {
+  return promptsOf("train", fixtures, tokenizer);
+}
+
+async function promptsOf(wanted: PromptSplit, fixtures: string, tokenizer: Tokenizer): Promise<ChatPrompt[]> {
+  const all = await chatPrompts(fixtures, await knownConversations(fixtures, tokenizer));
+  return all.filter(({ split }) => split === wanted);
 }
 
 /** Throws an Error if a prompt's group is that of a document in a certificate. */

@@ -21,6 +21,12 @@ it("no line of code is longer than 120 columns", () => {
   expect(long).toEqual([]);
 });
 
+it("no merge was left half done, not even in a comment", () => {
+  const texts = [...sources, ...repositoryFiles("*.md", "*.yml", ".ci/*")];
+  const marked = texts.filter((path) => /^(?:<{7}|>{7}|\|{7})(?: |$)/m.test(readSource(path)));
+  expect(marked).toEqual([]);
+});
+
 it("a file of more than 300 lines says why in its header", () => {
   const unexplained = sources.filter((path) => {
     const source = readSource(path);

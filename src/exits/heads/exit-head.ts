@@ -167,13 +167,8 @@ export class ExitHead {
 
   /**
    * Logits [R, W] of its inputs x [R, C], by the packed weights: await freeze() first. W is V, or fewer for
-<<<<<<< HEAD
-   * vocabularies that list only some tokens; those that find the best tokens without all logits return the vectors
-   * h [R, C] for it.
-=======
    * vocabularies that list only some tokens; those that find the best ones without all logits return the vectors h for
    * it.
->>>>>>> h/block
    */
   logitsOf(x: Tensor): Tensor {
     return headOutput(x, this.shape, this.packedWeights, this.model);
