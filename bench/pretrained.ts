@@ -22,6 +22,7 @@ import {
   type Alternative,
   type ChatPrompt,
   compareAlternatives,
+  debtsTable,
   heldPrompts,
   readCertificates,
   trainingPrompts,
@@ -135,7 +136,7 @@ const report = {
       tested: documents.length - split.grid,
     })),
   },
-  tables: [speedTable(comparison), promiseTable(), othersTable(others), timesTable()],
+  tables: [speedTable(comparison), debtsTable(comparison, unitsOf), promiseTable(), othersTable(others), timesTable()],
 };
 const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
   label: `${name}, agreement ${percent(agreement)}`,
@@ -159,9 +160,14 @@ async function unitTimes(fill: FillName): Promise<UnitTimes> {
   return first!;
 }
 
+/** The unit times that a way's counts are multiplied by, as measured first. */
+function unitsOf(way: number): UnitTimes {
+  return times.get(ways[way]!.options.policy?.fill ?? exactFill(model.config))![0]!;
+}
+
 /** Plain decoding's time a token over a way's, by the counts at unit times measured twice: the median over prompts. */
 function expectedRatio({ summaries }: Comparison, way: number): number {
-  const fill = ways[way]!.options.policy?.fill ?? shipped[0]!.policy.fill;
+  const fill = ways[way]!.options.policy?.fill ?? exactFill(model.config);
   const by = (units: UnitTimes): number[] =>
     summaries[way]!.map(({ ledger, ids }, run) => {
       const plain = summaries[0]![run]!;

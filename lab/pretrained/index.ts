@@ -1,6 +1,7 @@
 export { type Alternative, compareAlternatives } from "./alternatives.js";
 export { type Answer, readAnswers, writeAnswers } from "./answers.js";
 export { type CurvePoint, pretrainedCard } from "./card.js";
+export { debtsTable } from "./debts-table.js";
 export { answerTokens, deployMaps, listedTokens, recordAnswers } from "./deploy.js";
 export { heldPrompts, requireUncertified, trainingPrompts, unusedPrompts } from "./held-prompts.js";
 export { type ChatPrompt, chatPrompts, knownConversations, type PromptSplit } from "./prompts.js";

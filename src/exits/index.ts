@@ -35,9 +35,11 @@ export {
   type LedgerReport,
   type MeasureUnitsOptions,
   measureUnitTimes,
+  predictParts,
   predictTime,
   QUOTED_CONTEXT,
   sumCounts,
+  type TimeParts,
   type UnitCosts,
   type UnitTimes,
 } from "./cost/index.js";

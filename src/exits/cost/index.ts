@@ -12,4 +12,11 @@ export {
   QUOTED_CONTEXT,
   type UnitCosts,
 } from "./unit-costs.js";
-export { type MeasureUnitsOptions, measureUnitTimes, predictTime, type UnitTimes } from "./unit-times.js";
+export {
+  type MeasureUnitsOptions,
+  measureUnitTimes,
+  predictParts,
+  predictTime,
+  type TimeParts,
+  type UnitTimes,
+} from "./unit-times.js";

@@ -15,7 +15,7 @@ import { giveTurn } from "../../turns.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import type { LedgerReport } from "./ledger.js";
-import { costOfRows, type CostsByRows, type UnitCosts } from "./unit-costs.js";
+import { costOfRows, type UnitCosts } from "./unit-costs.js";
 
 /**
  * Unit costs in milliseconds, medians. They include reading back a head's confidence, and the argmax of every row of
@@ -107,20 +107,42 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   };
 }
 
+/** Where the time of decoding goes, in milliseconds; the sum of all is `predictTime`. */
+export interface TimeParts {
+  /** One row of every pass of a block: in decoding of one text, the newest token's. */
+  readonly blocks: number;
+  /** The other rows of passes: blocks that tokens skipped and that run later, drafts that are verified, a batch. */
+  readonly furtherRows: number;
+  readonly heads: number;
+  readonly gates: number;
+  /** Keys and values that a fill makes in place of blocks. */
+  readonly fills: number;
+  /** The final norm and the unembedding, for all tokens that no head chose. */
+  readonly finalHead: number;
+}
+
 /** Returns the milliseconds that decoding should take by its counts and the unit times. */
-export function predictTime(
+export function predictTime(report: LedgerReport, times: UnitTimes): number {
+  const { blocks, furtherRows, heads, gates, fills, finalHead } = predictParts(report, times);
+  return blocks + furtherRows + heads + gates + fills + finalHead;
+}
+
+/** The same, part by part. */
+export function predictParts(
   { passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
   times: UnitTimes,
-): number {
-  const byRows = (counts: readonly number[], costs: CostsByRows): number =>
-    counts.reduce((sum, count, rows) => (count === 0 ? sum : sum + count * costOfRows(costs, rows)), 0);
-  const evaluated = headsByExit.reduce(
-    (sum, count, exit) => sum + count * times.heads[exit]! + gatesByExit[exit]! * (times.gates?.[exit] ?? 0),
-    0,
-  );
-  const costOfFill = (blocks: number): number => times.fills.find((fill) => fill.blocks === blocks)?.cost ?? 0;
-  const filled = fillsByBlocks.reduce((sum, positions, blocks) => sum + positions * costOfFill(blocks), 0);
-  return byRows(passesByRows, times.block) + evaluated + filled + byRows(finalHeadsByRows, times.finalHead);
+): TimeParts {
+  const sumOf = (counts: readonly number[], costAt: (index: number) => number): number =>
+    counts.reduce((sum, count, index) => (count === 0 ? sum : sum + count * costAt(index)), 0);
+  const oneRow = costOfRows(times.block, 1);
+  return {
+    blocks: sumOf(passesByRows, () => oneRow),
+    furtherRows: sumOf(passesByRows, (rows) => costOfRows(times.block, rows) - oneRow),
+    heads: sumOf(headsByExit, (exit) => times.heads[exit]!),
+    gates: sumOf(gatesByExit, (exit) => times.gates?.[exit] ?? 0),
+    fills: sumOf(fillsByBlocks, (blocks) => times.fills.find((fill) => fill.blocks === blocks)?.cost ?? 0),
+    finalHead: sumOf(finalHeadsByRows, (rows) => costOfRows(times.finalHead, rows)),
+  };
 }
 
 function requireRows(rows: readonly number[]): void {

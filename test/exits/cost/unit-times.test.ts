@@ -10,7 +10,7 @@ import {
 } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
-import { costOfRows, predictTime } from "early-exits/exits";
+import { costOfRows, predictParts, predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
@@ -46,6 +46,14 @@ describe("prediction", () => {
       finalHeadsByRows: [0, 4, 1],
     } as unknown as LedgerReport;
     expect(predictTime(report, times)).toBe(3 * 2 + 2 * 5 + 5 * 10 + 20 + 2 * 400 + 1000 + 4 * 100 + 110);
+    expect(predictParts(report, times)).toEqual({
+      blocks: 5 * 2,
+      furtherRows: 2 * (5 - 2),
+      heads: 5 * 10 + 20,
+      gates: 0,
+      fills: 2 * 400 + 1000,
+      finalHead: 4 * 100 + 110,
+    });
   });
 
   it("includes every unit that ran in a real run", async () => {
