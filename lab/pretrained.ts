@@ -61,8 +61,10 @@ const { values } = parseArgs({
     threads: { type: "string", default: "2" },
     /** 256: two vectors at once, faster on processors that need it (docs/11); the bits are the same. */
     vectors: { type: "string", default: "128" },
-    samples: { type: "string", default: "2" },
-    /** One set of answers (held-out, greedy, sampled) or one split, for several processes side by side. */
+    /** Sampled answers to each training prompt, and in how many sets of prompts. */
+    samples: { type: "string", default: "4" },
+    sets: { type: "string", default: "2" },
+    /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
     /** Answers that certify at most; 0: all. */
     certify: { type: "string", default: "0" },
@@ -120,9 +122,17 @@ async function answers(): Promise<void> {
   const wanted = (name: string): boolean => values.set === undefined || values.set === name;
   if (wanted("held-out")) await write("held-out", heldOut, 0, 0);
   if (wanted("greedy")) await write("greedy", training, 0, 0);
-  // The samples of a prompt follow each other, so that its prompt runs once.
-  const sampled = training.flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
-  if (wanted("sampled")) await write("sampled", sampled, TEMPERATURE, 0);
+  for (const [k, name] of sampledSets().entries()) {
+    // The samples of a prompt follow each other, so that its prompt runs once.
+    const asked = training
+      .filter((_, i) => i % sampledSets().length === k)
+      .flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
+    if (wanted(name)) await write(name, asked, TEMPERATURE, k * training.length * Number(values.samples));
+  }
+}
+
+function sampledSets(): string[] {
+  return Array.from({ length: Number(values.sets) }, (_, k) => `sampled-${k + 1}`);
 }
 
 /** The answers of a set that have recorded states, and those states. */
@@ -133,7 +143,7 @@ async function recordedSet(name: string, split: PromptSplit): Promise<AnswerSet>
 
 /** The sets of answers that teach. */
 async function trainingSets(): Promise<AnswerSet[]> {
-  const sets = await Promise.all(["greedy", "sampled"].map((name) => recordedSet(name, "train")));
+  const sets = await Promise.all(["greedy", ...sampledSets()].map((name) => recordedSet(name, "train")));
   return sets.filter(({ answers }) => answers.length > 0);
 }
 
