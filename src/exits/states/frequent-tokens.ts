@@ -18,8 +18,9 @@ export interface FrequentTokensOptions {
 }
 
 /**
- * Returns the n tokens that the model predicts most often on documents, ascending by id. If it predicts fewer than n,
- * the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they hold
+ * Returns the n tokens that the model predicts most often on documents, ascending by id. The tokens that end a text are
+ * always among them: a head must be able to emit them, and documents may not hold them. If the model predicts fewer than
+ * n, the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they hold
  * `positions` positions.
  */
 export async function frequentTokens(
@@ -28,7 +29,7 @@ export async function frequentTokens(
   n: number,
   { positions = 16_384, countText = false }: FrequentTokensOptions = {},
 ): Promise<number[]> {
-  const { vocabSize, maxPositionEmbeddings } = model.config;
+  const { vocabSize, maxPositionEmbeddings, eosTokenIds } = model.config;
   requireInteger("frequentTokens: n", n, 1, vocabSize - 1);
   const counts = new Float64Array(vocabSize);
   const windows = markedWindows(model, documents, Math.min(128, maxPositionEmbeddings));
@@ -40,5 +41,6 @@ export async function frequentTokens(
     const { argmax } = await recordStates(model, [window], []);
     for (const id of argmax) counts[id]!++;
   }
+  for (const id of eosTokenIds) counts[id] = Infinity;
   return topIdsOf(Float32Array.from(counts), vocabSize, n).sort((a, b) => a - b);
 }

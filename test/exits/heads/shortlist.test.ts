@@ -125,7 +125,7 @@ describe("decoding", () => {
 });
 
 describe("the list", () => {
-  it("holds the tokens that the model predicts most often", async () => {
+  it("holds the tokens that the model predicts most often, and those that end a text", async () => {
     const model = await smallModel({ device });
     const documents = [randomIds(40, 61, 5), randomIds(30, 61, 6)];
     const counts = new Map<number, number>();
@@ -135,7 +135,9 @@ describe("the list", () => {
       }
     }
     const list = await frequentTokens(model, documents, 5);
-    const least = Math.min(...list.map((id) => counts.get(id) ?? 0));
+    const { eosTokenIds } = model.config;
+    expect(list).toEqual(expect.arrayContaining([...eosTokenIds]));
+    const least = Math.min(...list.filter((id) => !eosTokenIds.includes(id)).map((id) => counts.get(id) ?? 0));
     for (const [id, count] of counts) {
       if (!list.includes(id)) expect(count).toBeLessThanOrEqual(least);
     }
