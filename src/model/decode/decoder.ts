@@ -60,8 +60,8 @@ export interface Sampler {
    * logits may be -Infinity then. @default all
    */
   readonly largest?: number | undefined;
-  /** Probabilities [V] after all processors; `seen` are the tokens so far. */
-  distribution(logits: Float32Array, seen: readonly number[]): Float64Array;
+  /** Probabilities [V] after all processors, which may be written to `into`; `seen` are the tokens so far. */
+  distribution(logits: Float32Array, seen: readonly number[], into?: Float64Array): Float64Array;
   /** Draws an index with probabilities p. */
   draw(p: Float64Array): number;
   /** Returns true with this probability. */
@@ -74,7 +74,7 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   return {
     greedy: isPlainGreedy(checked),
     largest: largestSampled(checked),
-    distribution: (logits, seen) => processedDistribution(logits, seen, checked),
+    distribution: (logits, seen, into) => processedDistribution(logits, seen, checked, into),
     draw: (p) => sampleFrom(p, rng),
     chance: (probability) => rng.uniform() < probability,
   };
@@ -92,7 +92,10 @@ export function logitsNeeded({ greedy, largest }: Sampler): number | undefined {
 
 /** A decoder that runs every block for every token. */
 export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogits): Decoder {
-  const { numLayers } = model.config;
+  const { numLayers, vocabSize } = model.config;
+  let scratch: Float64Array | undefined;
+  const draw = (sampler: Sampler, logits: Float32Array, seen: readonly number[]): number =>
+    sampler.draw(sampler.distribution(logits, seen, (scratch ??= new Float64Array(vocabSize))));
   return {
     meter,
     async next(requests) {
@@ -104,7 +107,7 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
         throw await nonFiniteError(model, requests[logits.nonFinite]!.sequence.ids, { what: "the logits" });
       }
       const ids = requests.map(({ sampler, sequence }, r) =>
-        sampler.greedy ? logits.argmax(r) : sampler.draw(sampler.distribution(logits.row(r), sequence.ids)),
+        sampler.greedy ? logits.argmax(r) : draw(sampler, logits.row(r), sequence.ids),
       );
       return ids.map((id) => ({ tokens: [{ id, depth: numLayers }], drafted: 0 }));
     },

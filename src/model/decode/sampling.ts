@@ -82,14 +82,18 @@ export function isPlainGreedy({ temperature, repetitionPenalty }: Required<Sampl
   return temperature === 0 && repetitionPenalty === 1;
 }
 
-/** Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. */
+/**
+ * Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. They are
+ * written to `p` if it is given: large arrays are slow to allocate, and to collect.
+ */
 export function processedDistribution(
   logits: Float32Array,
   seen: Iterable<number>,
   options: Required<SamplingOptions>,
+  p = new Float64Array(logits.length),
 ): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
-  const p = new Float64Array(logits); // logits at first; one array, because large ones are slow to allocate
+  p.set(logits);
   if (repetitionPenalty !== 1) {
     for (const id of new Set(seen)) {
       const logit = p[id]!;
