@@ -90,7 +90,7 @@ export function processedDistribution(
   logits: Float32Array,
   seen: Iterable<number>,
   options: Required<SamplingOptions>,
-  p = new Float64Array(logits.length),
+  p: Float64Array = new Float64Array(logits.length),
 ): Float64Array {
   const { temperature, topK, topP, minP, repetitionPenalty } = options;
   p.set(logits);
