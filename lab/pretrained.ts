@@ -49,8 +49,9 @@ const DTYPE = "int8";
 const FIT_POSITIONS = 65_536;
 /** Where heads may be attached. */
 const DEPTHS = [18, 21, 24];
-/** Temperature of the sampled answers, which only train. */
-const TEMPERATURE = 0.8;
+/** How answers are sampled that only train. */
+const SAMPLED = { temperature: 0.8, topK: 50 } as const;
+const GREEDY = { temperature: 0 } as const;
 
 const { values } = parseArgs({
   options: {
@@ -104,10 +105,15 @@ async function answers(): Promise<void> {
   const all = await prompts(model);
   const training = all.filter(({ split }) => split === "train");
   const heldOut = all.filter(({ split }) => split !== "train");
-  const write = async (name: string, asked: ChatPrompt[], temperature: number, seed: number) => {
+  const write = async (
+    name: string,
+    asked: ChatPrompt[],
+    sampling: { temperature: number; topK?: number },
+    seed = 0,
+  ) => {
     const started = performance.now();
     await writeAnswers(model, asked, join(kept, `${name}.jsonl`), {
-      temperature,
+      ...sampling,
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
       batchSize: BATCH_SIZE,
@@ -120,14 +126,14 @@ async function answers(): Promise<void> {
     });
   };
   const wanted = (name: string): boolean => values.set === undefined || values.set === name;
-  if (wanted("held-out")) await write("held-out", heldOut, 0, 0);
-  if (wanted("greedy")) await write("greedy", training, 0, 0);
+  if (wanted("held-out")) await write("held-out", heldOut, GREEDY);
+  if (wanted("greedy")) await write("greedy", training, GREEDY);
   for (const [k, name] of sampledSets().entries()) {
     // The samples of a prompt follow each other, so that its prompt runs once.
     const asked = training
       .filter((_, i) => i % sampledSets().length === k)
       .flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
-    if (wanted(name)) await write(name, asked, TEMPERATURE, k * training.length * Number(values.samples));
+    if (wanted(name)) await write(name, asked, SAMPLED, k * training.length * Number(values.samples));
   }
 }
 

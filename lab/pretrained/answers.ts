@@ -17,6 +17,8 @@ export interface Answer {
   readonly split: PromptSplit;
   /** 0 is greedy. */
   readonly temperature: number;
+  /** As in sampling; absent if it was off. */
+  readonly topK?: number;
   /** The dtype that the model ran in. */
   readonly dtype: string;
   readonly prompt: readonly number[];
@@ -25,6 +27,8 @@ export interface Answer {
 
 export interface AnswerOptions {
   readonly temperature: number;
+  /** The largest logits that are sampled from; much faster than from all. @default all */
+  readonly topK?: number;
   readonly seed: number;
   readonly maxNewTokens: number;
   /** Conversations decoded together. */
@@ -56,8 +60,9 @@ export async function writeAnswers(
     ...(kept && { depths: kept.depths }),
   })) {
     const { group, kind, split } = prompts[index]!;
-    const { temperature } = sampling;
-    const line: Answer = { group, kind, split, temperature, dtype: model.dtype, prompt, answer };
+    const { temperature, topK } = sampling;
+    const drawn = { temperature, ...(topK !== undefined && { topK }) };
+    const line: Answer = { group, kind, split, ...drawn, dtype: model.dtype, prompt, answer };
     await appendFile(path, `${JSON.stringify(line)}\n`);
     await writer?.add(documentOf(line), states);
     tokens += answer.length;
