@@ -8,7 +8,8 @@
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with. A
  * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
- * Writes pretrained.md, pretrained.json and pretrained.svg; with vectors of 256 bits (docs/11), pretrained-256.
+ * Writes pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg; with vectors of 256 bits (docs/11),
+ * pretrained-256.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -20,6 +21,7 @@ import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import {
   type Alternative,
+  alternativesChart,
   type ChatPrompt,
   compareAlternatives,
   debtsTable,
@@ -145,6 +147,7 @@ const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
 }));
 await writeReport(values.out, report, {
   [report.name]: barChart(bars, { title: `Speed over plain ${dtype} decoding`, unit: "times" }),
+  ...(others.length > 0 && { [`${report.name}-dtypes`]: alternativesChart(others) }),
 });
 console.log(toMarkdown(report));
 await device.dispose();

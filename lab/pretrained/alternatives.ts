@@ -40,7 +40,7 @@ export async function compareAlternatives(
     for (const [name, policy] of policies) {
       const { certified, ...uncertified } = policy;
       const options = stored === certified?.dtype ? { policy } : { policy: uncertified, allowUncertified: true };
-      if (stored !== "int4") ways.push({ name: `${stored}, ${name}`, heads, options });
+      ways.push({ name: `${stored}, ${name}`, heads, options });
     }
     if (stored !== dtype || first === undefined) continue;
     ways.push({ name: `${stored}, prompt lookup (lossless)`, heads, options: { lossless: { promptLookup: {} } } });

@@ -1,3 +1,4 @@
+export { alternativesChart } from "./alternatives-chart.js";
 export { type Alternative, compareAlternatives } from "./alternatives.js";
 export { type Answer, readAnswers, writeAnswers } from "./answers.js";
 export { type CurvePoint, pretrainedCard } from "./card.js";
