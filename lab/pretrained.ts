@@ -3,7 +3,7 @@
  *   answers    the model's greedy answers to held-out and training prompts, and --samples sampled ones to each of the
  *              training prompts
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
- *   deploy     the heads as they are used, with previews as vocabularies, from the trained maps or those of --maps
+ *   deploy     the heads as they are used, with previews as vocabularies
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
  *   certify    certificates at four levels, with the exact fill and with "project", and the model card
@@ -17,7 +17,7 @@ import { exactFill, type ExitHeads, type Model } from "early-exits";
 import type { CalibrationRecords } from "early-exits/calibrate";
 import type { PreviewSize } from "early-exits/exits";
 import { encodeChat, type ModelDtype } from "early-exits/model";
-import { createDevice, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
+import { createDevice, fileExists, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import {
   type Answer,
   type AnswerSet,
@@ -28,9 +28,11 @@ import {
   completeStates,
   type CurvePoint,
   deployMaps,
+  type DepthStart,
   fitKeys,
   knownConversations,
   listedTokens,
+  measureStarts,
   pretrainedCard,
   type PromptSplit,
   readAnswers,
@@ -49,6 +51,8 @@ const DTYPE = "int8";
 const FIT_POSITIONS = 65_536;
 /** Where heads may be attached. */
 const DEPTHS = [18, 21, 24];
+/** What heads at all depths begin with. */
+const STARTS = "starts.json";
 /** How answers are sampled that only train. */
 const SAMPLED = { temperature: 0.8, topK: 50 } as const;
 const GREEDY = { temperature: 0 } as const;
@@ -69,9 +73,6 @@ const { values } = parseArgs({
     set: { type: "string" },
     /** Answers that certify at most; 0: all. */
     certify: { type: "string", default: "0" },
-    /** Heads whose maps are deployed, and the tokens that taught these if others than the training answers did. */
-    maps: { type: "string" },
-    taught: { type: "string" },
     depths: { type: "string", default: "21" },
     epochs: { type: "string", default: "3" },
     lr: { type: "string", default: "5e-4" },
@@ -163,6 +164,10 @@ async function maps(): Promise<void> {
   const recipe = { depths: list(values.depths), epochs: Number(values.epochs), learningRate: Number(values.lr) };
   const folder = join(kept, `maps-${values.depths}`);
   await mkdir(folder, { recursive: true });
+  if (!(await fileExists(join(kept, STARTS)))) {
+    const starts = await measureStarts(model, sets, held, DEPTHS);
+    await writeFileAtomic(join(kept, STARTS), JSON.stringify(starts));
+  }
   const heads = await trainMaps(model, sets, held, { ...recipe, folder });
   await writeHeads(join(folder, "heads"), heads);
 }
@@ -170,7 +175,7 @@ async function maps(): Promise<void> {
 /** The heads as they are used: maps with previews. */
 async function deploy(): Promise<void> {
   const model = await openModel();
-  const maps = await readHeads(values.maps ?? join(kept, `maps-${values.depths}`, "heads"), model);
+  const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
   const taught = (await trainingSets()).flatMap((set) => set.answers);
   const asked = (await prompts(model)).filter(({ split }) => split === "train");
   const encoded = await Promise.all(
@@ -239,16 +244,16 @@ async function certify(): Promise<void> {
   await writeCertificates(join(values.folder, "certificates"), levels);
   await writeCertificates(join(values.folder, "certificates"), projected, "-project");
   const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
-  const fitted = answerTokens((await trainingSets()).flatMap((set) => set.answers));
   const card = pretrainedCard({
     levels,
     projected,
     numLayers: model.config.numLayers,
     shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
-    trainingTokens: Number(values.taught ?? fitted),
-    fittedTokens: fitted,
+    trainingTokens: answerTokens((await trainingSets()).flatMap((set) => set.answers)),
+    fittedPositions: FIT_POSITIONS,
     calibrationAnswers: calibration.documents.length,
     heldAnswers: held.documents.length,
+    starts: JSON.parse(await readFile(join(kept, STARTS), "utf8")) as DepthStart[],
     log: log
       .split("\n")
       .filter((line) => line !== "")

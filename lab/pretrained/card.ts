@@ -3,6 +3,7 @@ import type { PolicyOutcome } from "early-exits/calibrate";
 import { type ExitQuality, type HeadShape, isExactFill } from "early-exits/exits";
 import { percent, prose } from "../report/index.js";
 import type { ShippedLevel } from "../ship/index.js";
+import type { DepthStart } from "./train-maps.js";
 
 /** A line of training-log.jsonl. */
 export interface CurvePoint {
@@ -18,15 +19,16 @@ export interface PretrainedFacts {
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
   /** Tokens of the model's own answers that taught the maps. */
   readonly trainingTokens: number;
-  /** Those to which all else was fitted. */
-  readonly fittedTokens: number;
+  /** Positions to which previews, keys and values were fitted. */
+  readonly fittedPositions: number;
   readonly calibrationAnswers: number;
   readonly heldAnswers: number;
+  readonly starts: readonly DepthStart[];
   readonly log: readonly CurvePoint[];
 }
 
 export function pretrainedCard(facts: PretrainedFacts): string {
-  const { levels, projected, numLayers, trainingTokens, fittedTokens, calibrationAnswers, heldAnswers, log } = facts;
+  const { levels, projected, numLayers, trainingTokens, fittedPositions, calibrationAnswers, heldAnswers, log } = facts;
   return [
     "# Exits for SmolLM2-135M-Instruct",
     prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
@@ -34,8 +36,9 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       int8. The model is frozen; it was not made for exits.`,
     [
       prose`**Heads.** ${headsLine(facts)} The last exit is the unembedding's preview: it skips no block, but the
-        unembedding. The maps were taught by ${trainingTokens} tokens of the model's own answers in int8; previews, the
-        list of frequent tokens, and keys and values are fitted to ${fittedTokens} tokens of greedy ones.`,
+        unembedding. The maps were taught by ${trainingTokens} tokens of the model's own answers in int8, greedy and
+        sampled, from which the list of frequent tokens was counted; previews, and keys and values, are fitted to
+        ${fittedPositions} positions of greedy ones.`,
       prose`**Certificates** in \`certificates/\`: overall agreement per answer with probability 95 %, from the model's
         greedy answers of at most 144 tokens to ${calibrationAnswers} prompts; no prompt is used twice, and none taught
         the heads. The first table was measured on ${heldAnswers} answers to other prompts.`,
@@ -47,6 +50,10 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes the
       certificate whose policy is faster on the machine that it runs on.`,
     levelTable(projected, numLayers),
+    prose`Agreement of heads before any training (whole vocabulary, on the same answers held out): the model's own norm
+      and unembedding at a depth, and the same after a linear map in closed form. May leave: the share of positions, the
+      surest first, such that no more than 1 - a of all differ.`,
+    startsTable(facts.starts),
     "Agreement of the maps (whole vocabulary, on answers held out) while they were trained; step 0 is the closed form:",
     curveTable(
       log,
@@ -99,6 +106,17 @@ function levelTable(levels: readonly ShippedLevel[], numLayers: number): string 
 function changedDeep({ agreement, positions, exits }: PolicyOutcome): number {
   const wrong = exits.reduce((sum, { left, agreement: kept }) => sum + left * (1 - (kept ?? 1)), 0);
   return 1 - agreement - wrong / positions;
+}
+
+function startsTable(starts: readonly DepthStart[]): string {
+  const levels = "may leave at .99 / .95 / .90 / .80";
+  const cells = ({ agreement, levels: shares }: ExitQuality): string =>
+    `${percent(agreement)} | ${shares.map(({ coverage }) => percent(coverage, 0)).join(" / ")}`;
+  return [
+    `| depth | untouched | ${levels} | closed form | ${levels} |`,
+    "| ---: | ---: | ---: | ---: | ---: |",
+    ...starts.map(({ lens, fitted }) => `| ${lens.depth} | ${cells(lens)} | ${cells(fitted)} |`),
+  ].join("\n");
 }
 
 /** The maps of these heads; others may have been trained beside them. */

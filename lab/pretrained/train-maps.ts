@@ -57,6 +57,40 @@ export async function completeStates(model: Model, { answers, states }: AnswerSe
   });
 }
 
+/** Agreement and coverage at one depth before any training, by how the head begins. */
+export interface DepthStart {
+  /** The model's norm and unembedding at that depth; nothing is fitted. */
+  readonly lens: ExitQuality;
+  /** A linear map in closed form, and then the same. */
+  readonly fitted: ExitQuality;
+}
+
+/** What heads at these depths begin with, measured on the answers held out: no training. */
+export async function measureStarts(
+  model: Model,
+  sets: readonly AnswerSet[],
+  held: AnswerSet,
+  depths: readonly number[],
+): Promise<DepthStart[]> {
+  const source = await joinedSource(model, sets, depths);
+  const heldSource = await openSource(model, held, depths);
+  const lens = attachHeads(model, { exits: depths, kind: "tied", dtype: "int8" });
+  const fitted = attachHeads(model, { exits: depths, kind: "linear", dtype: "int8" });
+  await fitMaps(fitted, source, { positions: FIT_POSITIONS });
+  const [untouched, start] = [await measureExits(lens, heldSource), await measureExits(fitted, heldSource)];
+  lens.dispose();
+  fitted.dispose();
+  return depths.map((_, i) => ({ lens: untouched[i]!, fitted: start[i]! }));
+}
+
+async function openSource(model: Model, set: AnswerSet, depths: readonly number[]): Promise<BatchSource> {
+  return cachedBatches(model, depths, folderStore(set.states), { rows: ROWS, seed: 1 });
+}
+
+async function joinedSource(model: Model, sets: readonly AnswerSet[], depths: readonly number[]): Promise<BatchSource> {
+  return joinSources(await Promise.all(sets.map((set) => openSource(model, set, depths))), 1);
+}
+
 /** Trains heads of kind `linear` on the recorded sets; continues from the checkpoint in the folder. */
 export async function trainMaps(
   model: Model,
@@ -64,10 +98,8 @@ export async function trainMaps(
   held: AnswerSet,
   { depths, epochs, learningRate, folder }: MapRecipe,
 ): Promise<ExitHeads> {
-  const open = (set: AnswerSet): Promise<BatchSource> =>
-    cachedBatches(model, depths, folderStore(set.states), { rows: ROWS, seed: 1 });
-  const source = joinSources(await Promise.all(sets.map(open)), 1);
-  const heldSource = await open(held);
+  const source = await joinedSource(model, sets, depths);
+  const heldSource = await openSource(model, held, depths);
   const documents = sets.flatMap(({ answers }) => answers.map(documentOf));
   const list = await frequentTokens(model, documents, LISTED, { positions: 0, countText: true });
   const heads = attachHeads(model, { exits: depths, kind: "linear", dtype: "int8" });
