@@ -10,6 +10,8 @@ import { compareWays, type JudgedWay, type WayOutcome } from "../judged/index.js
 export interface Alternative extends Omit<WayOutcome, "texts"> {
   /** Share of the tokens that are the float32 model's choice after the same text. */
   readonly agreement: number;
+  /** How the model finds its own next token. */
+  readonly unembedding: Model["unembedding"];
 }
 
 export interface AlternativeOptions {
@@ -52,8 +54,9 @@ export async function compareAlternatives(
   const outcomes = await compareWays(ways, prompts, { tokens: maxNewTokens, seed: 1, stopAtEndOfText: true });
   const judge = ways[0]!.heads.model;
   const rows: Alternative[] = [];
-  for (const { texts, ...outcome } of outcomes) {
-    rows.push({ ...outcome, agreement: await agreementWith(judge, texts, prompts) });
+  for (const [i, { texts, ...outcome }] of outcomes.entries()) {
+    const { unembedding } = ways[i]!.heads.model;
+    rows.push({ ...outcome, agreement: await agreementWith(judge, texts, prompts), unembedding });
   }
   for (const { heads } of new Map(ways.map((way) => [way.heads, way])).values()) {
     const { model } = heads;

@@ -22,7 +22,7 @@ import { CONVERSATION } from "./deploy.js";
 /** What learned keys and values change is too much of a smaller allowance: at .95 an exact fill is faster. */
 const LEVELS = [0.9, 0.8] as const;
 /** Candidates of a level: each is run on all documents. */
-const CANDIDATES = 8;
+const CANDIDATES = 6;
 /** Share of the certified documents that candidate thresholds come from. */
 const GRID_SHARE = 0.25;
 /** Positions to fit on. */
