@@ -8,12 +8,12 @@
  * values that an inexact fill approximated (propagate, project) are not kept: that part of the answer runs again.
  */
 import { OptionError } from "../errors.js";
-import type { OpenText, SequenceStore } from "../model/decode/index.js";
+import { commonLength, type OpenText, type SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
 import { auditOf } from "./audit/index.js";
 import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
-import { commonLength, keepsExactKeys } from "./shared-beginning.js";
+import { keepsExactKeys } from "./shared-beginning.js";
 
 export interface ChatSessionOptions extends GenerateOptions {
   /** The system message that the conversation begins with. @default none */

@@ -204,5 +204,6 @@ export {
   type TrainSummary,
 } from "./train/index.js";
 export { type DecodingPromise, type DecodingTerms, type NoPromise, promiseOf, requirePromise } from "./promise.js";
-export { commonLength, keepsExactKeys } from "./shared-beginning.js";
+export { commonLength } from "../model/decode/index.js";
+export { keepsExactKeys } from "./shared-beginning.js";
 export { HeadsError, HiddenCacheError, PolicyError } from "../errors.js";

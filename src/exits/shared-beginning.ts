@@ -10,10 +10,3 @@ import { isExactFill } from "./fill/index.js";
 export function keepsExactKeys({ policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">): boolean {
   return policy === undefined || lossless !== false || isExactFill(policy.fill);
 }
-
-/** How many tokens two texts have in common at their beginning. */
-export function commonLength(a: readonly number[], b: readonly number[]): number {
-  let length = 0;
-  while (length < a.length && length < b.length && a[length] === b[length]) length++;
-  return length;
-}

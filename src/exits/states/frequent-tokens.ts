@@ -19,9 +19,9 @@ export interface FrequentTokensOptions {
 
 /**
  * Returns the n tokens that the model predicts most often on documents, ascending by id. The tokens that end a text are
- * always among them: a head must be able to emit them, and documents may not hold them. If the model predicts fewer than
- * n, the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they hold
- * `positions` positions.
+ * always among them: a head must be able to emit them, and documents may not hold them. If the model predicts fewer
+ * than n, the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they
+ * hold `positions` positions.
  */
 export async function frequentTokens(
   model: Model,

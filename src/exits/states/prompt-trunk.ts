@@ -4,9 +4,8 @@
  * what follows.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import type { OpenText, SequenceStore } from "../../model/decode/index.js";
+import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/index.js";
 import { type Model, prefill, Sequence } from "../../model/index.js";
-import { commonLength } from "../shared-beginning.js";
 
 /** Opens the texts of a batch in the order of their prompts. Dispose of it when all are open, or none will be. */
 export class PromptTrunk implements SequenceStore {

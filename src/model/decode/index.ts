@@ -10,6 +10,7 @@ export {
   type Round,
   type Sampler,
 } from "./decoder.js";
+export { commonLength } from "./common-length.js";
 export { type FinalLogits, finalLogits, type OnLogits, rowOf } from "./final-logits.js";
 export {
   type BatchGeneration,

@@ -83,8 +83,8 @@ export function isPlainGreedy({ temperature, repetitionPenalty }: Required<Sampl
 }
 
 /**
- * Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. They are
- * written to `p` if it is given: large arrays are slow to allocate, and to collect.
+ * Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. They
+ * are written to `p` if it is given: large arrays are slow to allocate, and to collect.
  */
 export function processedDistribution(
   logits: Float32Array,

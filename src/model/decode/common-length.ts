@@ -1,0 +1,6 @@
+/** How many tokens two texts have in common at their beginning. */
+export function commonLength(a: readonly number[], b: readonly number[]): number {
+  let length = 0;
+  while (length < a.length && length < b.length && a[length] === b[length]) length++;
+  return length;
+}
