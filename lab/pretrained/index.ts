@@ -7,5 +7,6 @@ export { answerTokens, deployMaps, listedTokens, recordAnswers } from "./deploy.
 export { heldPrompts, requireUncertified, trainingPrompts, unusedPrompts } from "./held-prompts.js";
 export { type ChatPrompt, chatPrompts, knownConversations, type PromptSplit } from "./prompts.js";
 export { exactCertificates, readCertificates } from "./read-certificates.js";
+export { tasksTable } from "./tasks-table.js";
 export { type AnswerSet, completeStates, type DepthStart, measureStarts, trainMaps } from "./train-maps.js";
 export { certifyProjected, fitKeys } from "./project.js";
