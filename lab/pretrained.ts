@@ -72,9 +72,9 @@ const { values } = parseArgs({
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
     /** Answers that certify at most; 0: all. */
-    certify: { type: "string", default: "0" },
-    depths: { type: "string", default: "21" },
-    epochs: { type: "string", default: "3" },
+    certify: { type: "string", default: "1100" },
+    depths: { type: "string", default: "21,24" },
+    epochs: { type: "string", default: "1" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
     preview: { type: "string", default: "64,32" },
