@@ -1,6 +1,5 @@
 /** The model card: README.md beside the heads and certificates of a pretrained model. */
-import type { PolicyOutcome } from "early-exits/calibrate";
-import { type ExitQuality, type HeadShape, isExactFill } from "early-exits/exits";
+import type { ExitQuality, HeadShape } from "early-exits/exits";
 import { percent, prose } from "../report/index.js";
 import type { ShippedLevel } from "../ship/index.js";
 import type { DepthStart } from "./train-maps.js";
@@ -76,14 +75,12 @@ function headsLine({ shapes, numLayers }: PretrainedFacts): string {
 }
 
 function levelTable(levels: readonly ShippedLevel[], numLayers: number): string {
-  const changing = levels.some(({ certificate }) => !isExactFill(certificate.policy.fill));
   const columns = [
     "certified",
     "score",
     `mean depth of ${numLayers}`,
     "agreement, mean over answers",
     "tokens without unembedding",
-    ...(changing ? ["tokens changed at full depth"] : []),
   ];
   return [
     `| ${columns.join(" | ")} |`,
@@ -95,17 +92,10 @@ function levelTable(levels: readonly ShippedLevel[], numLayers: number): string 
         test.meanDepth.toFixed(2),
         percent(test.documentAgreement),
         percent(test.coverage),
-        ...(changing ? [percent(changedDeep(test))] : []),
       ];
       return `| ${cells.join(" | ")} |`;
     }),
   ].join("\n");
-}
-
-/** The share of tokens that ran all blocks and differ, because a fill changed what they attend to. */
-function changedDeep({ agreement, positions, exits }: PolicyOutcome): number {
-  const wrong = exits.reduce((sum, { left, agreement: kept }) => sum + left * (1 - (kept ?? 1)), 0);
-  return 1 - agreement - wrong / positions;
 }
 
 function startsTable(starts: readonly DepthStart[]): string {
