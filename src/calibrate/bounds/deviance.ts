@@ -7,7 +7,7 @@
 
 /** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation if x is close to m. */
 export function deviance(x: number, m: number): number {
-  if (x === 0) return m;
+  if (x / m === 0) return m; // x ln x vanishes with x, and x / m may do so before x
   if (Math.abs(x - m) >= 0.1 * (x + m)) return x * Math.log(x / m) + m - x;
   // With v = (x-m)/(x+m), ln(x/m) = 2(v + v³/3 + v⁵/5 + …); the first-order terms cancel analytically.
   const v = (x - m) / (x + m);
