@@ -27,7 +27,7 @@ export interface Answer {
 
 export interface AnswerOptions {
   readonly temperature: number;
-  /** The largest logits that are sampled from; much faster than from all. @default all */
+  /** The largest logits that are sampled from; faster than from all. @default all */
   readonly topK?: number;
   readonly seed: number;
   readonly maxNewTokens: number;

@@ -46,7 +46,7 @@ const MARGIN = 1.1;
 
 /**
  * The held-out prompts, and the training prompts that were never asked. Answers are written in the order of the prompts
- * until a run is stopped; `taught` is the number of their tokens (model card). Where they end is estimated from the
+ * until a run is stopped; `taught` is the number of tokens of one answer to each. Where they end is estimated from the
  * mean lengths of answers of each kind in a certificate, with a tenth to spare.
  */
 export function unusedPrompts(

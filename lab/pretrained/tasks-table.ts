@@ -7,7 +7,7 @@ const TASKS: readonly { readonly name: string; readonly instruction: RegExp }[] 
   { name: "summarize or list facts of a text", instruction: /^(?:Summarize|List the most important facts)/ },
   { name: "rewrite or explain a text", instruction: /^(?:Rewrite|Explain|Describe|Who speaks|Write three questions)/ },
   { name: "continue a text", instruction: /^(?:Continue|Finish|What happens next|Write a short story)/ },
-  { name: "answer a question", instruction: /^/ },
+  { name: "a question, or anything else", instruction: /^/ },
 ];
 
 /** Ratios of the ways `of`, each over the first way on the same prompts, one run for each prompt. */
