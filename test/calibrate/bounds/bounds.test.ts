@@ -85,7 +85,7 @@ describe("bounds on a mean", () => {
     delta: fc.constantFrom(0.01, 0.05, 0.1, 0.4),
   });
   // A mean so small that a quotient of it underflows.
-  const tiny = { seed: 26, n: 4, mean: 5e-324, level: 0.49, delta: 0.01 };
+  const tiny = { seed: 26, n: 4, mean: 5e-324, level: 0.49, delta: 0.01 } as const;
   test.prop([units], { examples: [[tiny]] })(
     "p-values lie in [0, 1], decrease as the level rises, and are 1 if the sample mean is not below the level",
     ({ seed, n, mean, level, delta }) => {
