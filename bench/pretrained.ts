@@ -1,15 +1,16 @@
 /**
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
- *   npm run bench:pretrained [-- --model FILE] [--fixtures FOLDER] [--runs 40] [--others 20] [--threads 1]
- *     [--vectors 128] [--out FOLDER]
+ *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
+ *     [--threads 1] [--vectors 128] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
  * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with. A
  * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
  * Writes pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg; with vectors of 256 bits (docs/11),
- * pretrained-256.
+ * pretrained-256. With --dtype float32 or bfloat16, pretrained-float32 and so on: plain decoding and the policies that
+ * are certified for that dtype, and nothing else.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -26,6 +27,7 @@ import {
   compareAlternatives,
   debtsTable,
   heldPrompts,
+  promiseTable,
   readCertificates,
   tasksTable,
   trainingPrompts,
@@ -51,6 +53,7 @@ const TUNING_PROMPTS = 40;
 const { values } = parseArgs({
   options: {
     model: { type: "string" },
+    dtype: { type: "string", default: "int8" },
     fixtures: { type: "string", default: "../shared/fixtures" },
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     runs: { type: "string", default: "40" },
@@ -64,8 +67,10 @@ const { values } = parseArgs({
 const where = machine();
 const wide = values.vectors === "256";
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-const shipped = await readCertificates(join(values.folder, "certificates"));
-const dtype = shipped[0]!.reference.dtype as ModelDtype;
+const dtype = values.dtype as ModelDtype;
+/** In the dtype of the heads' own certificates, the other ways run as well. */
+const isWhole = dtype === "int8";
+const shipped = await readCertificates(join(values.folder, "certificates", isWhole ? "" : dtype));
 const device = await createDevice("wasm", {
   threads: Number(values.threads),
   vectors: wide ? 256 : 128,
@@ -86,19 +91,13 @@ for (const level of new Set(shipped.map(({ agreement }) => agreement))) {
   const [first, ...others] = shipped.filter(({ agreement }) => agreement === level);
   certificates.push(await fastestCertificate([first!, ...others], unitTimes));
 }
-const tuning = (await trainingPrompts(values.fixtures, model.tokenizer)).slice(0, TUNING_PROMPTS);
-const drafting = await tuneDrafting(heads, await encode(tuning), {
-  maxNewTokens: MAX_NEW_TOKENS,
-  costs: await unitTimes(exactFill(model.config)),
-});
 const ways: Way[] = [
   { name: "plain", options: {} },
   ...certificates.map(({ agreement, policy }): Way => ({
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
-  { name: LOSSLESS[0], options: { policy: drafting.policy, lossless: drafting.lossless } },
-  { name: LOSSLESS[1], options: { lossless: { promptLookup: { shortest: 2 }, costs: drafting.lossless.costs } } },
+  ...(isWhole ? await losslessWays() : []),
 ];
 const comparison = await compareWays(heads, ways, prompts, {
   runs,
@@ -112,7 +111,7 @@ for (const [fill, measured] of times) measured.push(await measureFill(fill));
 const depths = heads.depths;
 heads.dispose();
 model.dispose();
-const others = await compareAlternatives(prompts.slice(0, Number(values.others)), {
+const others = await compareAlternatives(prompts.slice(0, isWhole ? Number(values.others) : 0), {
   device,
   file,
   headsFolder: join(values.folder, "heads"),
@@ -124,8 +123,10 @@ const others = await compareAlternatives(prompts.slice(0, Number(values.others))
 });
 
 const report = {
-  name: wide ? "pretrained-256" : "pretrained",
-  title: `Exits on SmolLM2-135M-Instruct, which nobody trained for them${wide ? ", vectors of 256 bits" : ""}`,
+  name: ["pretrained", ...(isWhole ? [] : [dtype]), ...(wide ? ["256"] : [])].join("-"),
+  title:
+    "Exits on SmolLM2-135M-Instruct, which nobody trained for them" +
+    `${isWhole ? "" : `, in ${dtype}`}${wide ? ", vectors of 256 bits" : ""}`,
   machine: where,
   data: {
     depths,
@@ -145,9 +146,9 @@ const report = {
   tables: [
     speedTable(comparison),
     debtsTable(comparison, unitsOf),
-    tasksTable(comparison, held, LOSSLESS),
-    promiseTable(),
-    othersTable(others),
+    ...(isWhole ? [tasksTable(comparison, held, LOSSLESS)] : []),
+    promiseTable(shipped, (certificate) => tokenTime(certificate, times.get(certificate.policy.fill)![0]!)),
+    ...(others.length > 0 ? [othersTable(others)] : []),
     timesTable(),
   ],
 };
@@ -162,6 +163,17 @@ await writeReport(values.out, report, {
 });
 console.log(toMarkdown(report));
 await device.dispose();
+
+/** Drafts of exits, tuned on answers to prompts that teach, and drafts looked up in the text. */
+async function losslessWays(): Promise<Way[]> {
+  const tuning = (await trainingPrompts(values.fixtures, model.tokenizer)).slice(0, TUNING_PROMPTS);
+  const costs = await unitTimes(exactFill(model.config));
+  const tuned = await tuneDrafting(heads, await encode(tuning), { maxNewTokens: MAX_NEW_TOKENS, costs });
+  return [
+    { name: LOSSLESS[0], options: { policy: tuned.policy, lossless: tuned.lossless } },
+    { name: LOSSLESS[1], options: { lossless: { promptLookup: { shortest: 2 }, costs: tuned.lossless.costs } } },
+  ];
+}
 
 function measureFill(fill: FillName): Promise<UnitTimes> {
   return measureUnitTimes(heads, { fill, context: 160, time: 4000 });
@@ -201,9 +213,7 @@ function speedTable(of: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
       of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text. Lossless: drafts of exits, tuned at these unit
-      times on answers to ${TUNING_PROMPTS} prompts that teach; and drafts looked up in the text so far, where the last
-      two tokens or three occur.`,
+      tokens that the full model would have chosen after the same text. ${isWhole ? losslessNote() : ""}`,
     columns: ["", "fill", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,
@@ -218,41 +228,9 @@ function speedTable(of: Comparison): Table {
   };
 }
 
-function promiseTable(): Table {
-  return {
-    title: "Promises",
-    note: prose`Certified on the model's own greedy answers, as documents that are independent, with probability 95 %.
-      With the fill lazy, which is exact, by recording the answers once; with project by running the candidates, because
-      its keys and values change other tokens. Milliseconds a token: by what left in the test at the unit times here;
-      they decide which policy of a level runs above.`,
-    columns: [
-      "promised",
-      "fill",
-      "answers tested",
-      "score",
-      "thresholds",
-      "agreement in the test",
-      "depth",
-      "ms a token",
-    ],
-    rows: shipped.map((certificate) => {
-      const { agreement, policy, documents, split, measured } = certificate;
-      return [
-        percent(agreement, 0),
-        policy.fill,
-        String(documents.length - split.grid),
-        policy.score,
-        policy.exits
-          .map(
-            ({ depth, threshold }) => `${depth}: ${typeof threshold === "number" ? threshold.toFixed(3) : threshold}`,
-          )
-          .join(", "),
-        percent(measured.documentAgreement),
-        measured.meanDepth.toFixed(2),
-        tokenTime(certificate, times.get(policy.fill)![0]!).toFixed(2),
-      ];
-    }),
-  };
+function losslessNote(): string {
+  return prose`Lossless: drafts of exits, tuned at these unit times on answers to ${TUNING_PROMPTS} prompts that teach;
+    and drafts looked up in the text so far, where the last two tokens or three occur.`;
 }
 
 function othersTable(of: readonly Alternative[]): Table {

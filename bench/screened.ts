@@ -1,9 +1,9 @@
 /**
  * How much faster plain decoding is when the unembedding is screened, on one thread, token for token the same:
- *   npm run bench:screened [-- --runs 40] [--tokens 48] [--texts 0] [--out FOLDER]
+ *   npm run bench:screened [-- --runs 40] [--tokens 48] [--texts 0] [--dtypes float32,bfloat16] [--out FOLDER]
  * SmolLM2-135M-Instruct (../shared/fixtures) answers the fixture's prompts greedily; a model of the shape of
  * Gemma-3-270M has random weights. Full and screened decoding take turns, and so do the dtypes' models. `--texts 200`
- * compares so many texts in float32 and bfloat16 instead, and times nothing. Writes bench/reports/screened.md.
+ * compares so many texts instead, and times nothing. Writes bench/reports/screened.md.
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -29,6 +29,7 @@ const { values: options } = parseArgs({
     runs: { type: "string", default: "40" },
     tokens: { type: "string", default: "48" },
     texts: { type: "string", default: "0" },
+    dtypes: { type: "string", default: "float32,bfloat16" },
     out: { type: "string", default: reportsFolder },
   },
 });
@@ -47,7 +48,7 @@ const gemmaShape = {
   sliding_window: 512,
   tie_word_embeddings: true,
 };
-const dtypes = ["float32", "bfloat16"] as const satisfies readonly WeightDtype[];
+const dtypes = options.dtypes.split(",") as WeightDtype[];
 
 const where = machine();
 console.error(describeMachine(where));

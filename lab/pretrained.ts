@@ -7,35 +7,48 @@
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
  *   certify    certificates at four levels, with the exact fill and with "project", and the model card
- * Texts come from the fixtures beside the repository, so what is derived from them stays in models/NAME/.kept, which is
- * not committed. Every stage continues where it was stopped.
+ * With --dtype float32 or bfloat16, the stages answers, record and certify make certificates of the same heads for that
+ * dtype, on the held-out answers that the model writes in it.
+ * What is derived from the fixtures' texts stays in models/NAME/.kept, which is not committed. Every stage continues
+ * where it was stopped.
  */
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exactFill, type ExitHeads, type Model } from "early-exits";
-import type { CalibrationRecords } from "early-exits/calibrate";
 import type { PreviewSize } from "early-exits/exits";
 import { encodeChat, type ModelDtype } from "early-exits/model";
-import { createDevice, fileExists, readHeads, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import {
-  type Answer,
+  createDevice,
+  fileExists,
+  readHeads,
+  readJson,
+  readModel,
+  writeFileAtomic,
+  writeHeads,
+} from "early-exits/node";
+import {
   type AnswerSet,
   answerTokens,
+  type CertifiedFacts,
   certifyProjected,
   type ChatPrompt,
   chatPrompts,
+  chooseHeldOut,
   completeStates,
-  type CurvePoint,
   deployMaps,
   type DepthStart,
+  dtypeCard,
   fitKeys,
+  isCertifying,
+  isHeld,
   knownConversations,
   listedTokens,
   measureStarts,
   pretrainedCard,
   type PromptSplit,
   readAnswers,
+  readCurve,
   recordAnswers,
   trainMaps,
   writeAnswers,
@@ -45,7 +58,7 @@ import { certifyLevels, writeCertificates } from "./ship/index.js";
 /** Answers are cut here, as those in the fixtures are. */
 const MAX_NEW_TOKENS = 144;
 const BATCH_SIZE = 48;
-/** Answers are those of the model as it is used. */
+/** Heads are taught by answers of the model as it is used. */
 const DTYPE = "int8";
 /** Positions that previews are fitted on. */
 const FIT_POSITIONS = 65_536;
@@ -71,8 +84,12 @@ const { values } = parseArgs({
     sets: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
-    /** Answers that certify at most; 0: all. */
+    /** What the model is stored in while it writes held-out answers, and what certificates are for. */
+    dtype: { type: "string", default: DTYPE },
+    /** Answers that certify at most (0: all), others that judge, and candidates of a level for "project" (0: none). */
     certify: { type: "string", default: "1100" },
+    held: { type: "string", default: "300" },
+    candidates: { type: "string", default: "6" },
     depths: { type: "string", default: "21,24" },
     epochs: { type: "string", default: "1" },
     lr: { type: "string", default: "5e-4" },
@@ -87,6 +104,15 @@ const { values } = parseArgs({
 const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
 const file = values.model ?? join(chatFolder, "SmolLM2-135M-Instruct.Q4_1.gguf");
 const kept = join(values.folder, ".kept");
+const certifiedDtype = values.dtype as ModelDtype;
+/** What belongs to held-out answers: those in another dtype have a folder of their own. */
+const keptHeld = certifiedDtype === DTYPE ? kept : join(kept, certifiedDtype);
+const heldOutFile = join(keptHeld, "held-out.jsonl");
+
+/** What of the held-out prompts, or answers to them, is used. */
+function chosen<T extends { readonly split: PromptSplit }>(items: readonly T[]): T[] {
+  return chooseHeldOut(items, { certify: Number(values.certify), held: Number(values.held) });
+}
 
 async function openModel(dtype: ModelDtype = DTYPE): Promise<Model> {
   const device = await createDevice("wasm", {
@@ -102,10 +128,13 @@ async function prompts({ tokenizer }: Model): Promise<ChatPrompt[]> {
 }
 
 async function answers(): Promise<void> {
-  const model = await openModel();
+  if (certifiedDtype !== DTYPE && values.set !== "held-out") {
+    throw new Error(`--dtype ${certifiedDtype}: answers that teach are written in ${DTYPE}; name --set held-out`);
+  }
+  const model = await openModel(certifiedDtype);
   const all = await prompts(model);
   const training = all.filter(({ split }) => split === "train");
-  const heldOut = all.filter(({ split }) => split !== "train");
+  const heldOut = chosen(all);
   const write = async (
     name: string,
     asked: ChatPrompt[],
@@ -113,7 +142,7 @@ async function answers(): Promise<void> {
     seed = 0,
   ) => {
     const started = performance.now();
-    await writeAnswers(model, asked, join(kept, `${name}.jsonl`), {
+    await writeAnswers(model, asked, asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`), {
       ...sampling,
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
@@ -151,7 +180,7 @@ async function recordedSet(name: string, split: PromptSplit): Promise<AnswerSet>
 /** The sets of answers that teach. */
 async function trainingSets(): Promise<AnswerSet[]> {
   const sets = await Promise.all(["greedy", ...sampledSets()].map((name) => recordedSet(name, "train")));
-  return sets.filter(({ answers }) => answers.length > 0);
+  return sets.filter((set) => set.answers.length > 0);
 }
 
 async function maps(): Promise<void> {
@@ -206,60 +235,50 @@ async function keys(): Promise<void> {
   await writeHeads(join(values.folder, "heads"), heads);
 }
 
-/** The answers that certify. */
-async function certifying(): Promise<Answer[]> {
-  const answers = (await readAnswers(join(kept, "held-out.jsonl"))).filter(({ split }) => split !== "held");
-  return Number(values.certify) > 0 ? answers.slice(0, Number(values.certify)) : answers;
-}
-
-/** Runs the heads on the held-out answers of some splits, once: certificates of every level come from the records. */
-async function recordSplits(
-  heads: ExitHeads,
-  name: string,
-  splits: readonly PromptSplit[],
-): Promise<CalibrationRecords> {
-  const answers = await readAnswers(join(kept, "held-out.jsonl"));
-  const wanted = answers.filter(({ split }) => splits.includes(split));
-  return recordAnswers(heads, wanted, name, join(kept, "records"));
-}
-
 /** Records one split, so that several processes can share the work of `certify`. */
 async function record(): Promise<void> {
   const split = values.set as PromptSplit | undefined;
   if (split === undefined) throw new Error("--stage record: name a split, as in --set grid");
-  const heads = await readHeads(join(values.folder, "heads"), await openModel());
-  await recordSplits(heads, split, [split]);
+  const heads = await readHeads(join(values.folder, "heads"), await openModel(certifiedDtype));
+  const answers = chosen(await readAnswers(heldOutFile)).filter((answer) => answer.split === split);
+  await recordAnswers(heads, answers, split, join(keptHeld, "records"));
 }
 
 /** Certificates from the answers in test and grid; what the policies keep on the others that are held out. */
 async function certify(): Promise<void> {
-  const model = await openModel();
+  const model = await openModel(certifiedDtype);
   const heads = await readHeads(join(values.folder, "heads"), model);
-  const answers = await certifying();
-  const calibration = await recordAnswers(heads, answers, "calibration", join(kept, "records"));
-  const held = await recordSplits(heads, "held out", ["held"]);
+  const heldOut = chosen(await readAnswers(heldOutFile));
+  const [answers, judged] = [heldOut.filter(isCertifying), heldOut.filter(isHeld)];
+  const calibration = await recordAnswers(heads, answers, "calibration", join(keptHeld, "records"));
+  const held = await recordAnswers(heads, judged, "held out", join(keptHeld, "records"));
   const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
-  const judged = (await readAnswers(join(kept, "held-out.jsonl"))).filter(({ split }) => split === "held");
-  const projected = await certifyProjected(heads, { calibration, answers, judged, store: join(kept, "runs") });
-  await writeCertificates(join(values.folder, "certificates"), levels);
-  await writeCertificates(join(values.folder, "certificates"), projected, "-project");
-  const log = await readFile(join(kept, `maps-${values.depths}`, "training-log.jsonl"), "utf8");
-  const card = pretrainedCard({
+  const parts = { calibration, answers, judged, candidates: Number(values.candidates), store: join(keptHeld, "runs") };
+  const projected = parts.candidates === 0 ? [] : await certifyProjected(heads, parts);
+  const isOther = certifiedDtype !== DTYPE;
+  const certificates = join(values.folder, "certificates", ...(isOther ? [certifiedDtype] : []));
+  await writeCertificates(certificates, levels);
+  await writeCertificates(certificates, projected, "-project");
+  const facts = {
     levels,
     projected,
     numLayers: model.config.numLayers,
+    calibrationAnswers: calibration.documents.length,
+    heldAnswers: held.documents.length,
+  };
+  const card = isOther ? dtypeCard(certifiedDtype, facts) : await wholeCard(heads, facts);
+  await writeFileAtomic(join(isOther ? certificates : values.folder, "README.md"), card);
+}
+
+async function wholeCard(heads: ExitHeads, facts: CertifiedFacts): Promise<string> {
+  return pretrainedCard({
+    ...facts,
     shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
     trainingTokens: answerTokens((await trainingSets()).flatMap((set) => set.answers)),
     fittedPositions: FIT_POSITIONS,
-    calibrationAnswers: calibration.documents.length,
-    heldAnswers: held.documents.length,
-    starts: JSON.parse(await readFile(join(kept, STARTS), "utf8")) as DepthStart[],
-    log: log
-      .split("\n")
-      .filter((line) => line !== "")
-      .map((line) => JSON.parse(line) as CurvePoint),
+    starts: (await readJson(join(kept, STARTS))) as DepthStart[],
+    log: await readCurve(join(kept, `maps-${values.depths}`)),
   });
-  await writeFileAtomic(join(values.folder, "README.md"), card);
 }
 
 function previewSize(text: string): PreviewSize {
@@ -276,6 +295,6 @@ const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);
 }
-await mkdir(kept, { recursive: true });
+await mkdir(keptHeld, { recursive: true });
 await stage();
 process.exit(0);

@@ -10,10 +10,18 @@ export interface ChildFailure {
   readonly reason: string;
 }
 
-/** Starts `script` with the job as its argument; the loader flags (tsx) are inherited. */
-export function runChild<Answer>(script: string, job: object): Promise<Answer | ChildFailure> {
+/** Starts `script` with the job as its argument, by this Node or another; the loader flags (tsx) are inherited. */
+export function runChild<Answer>(
+  script: string,
+  job: object,
+  execPath = process.execPath,
+): Promise<Answer | ChildFailure> {
   return new Promise((done) => {
-    const child = fork(script, [JSON.stringify(job)], { stdio: ["ignore", "ignore", "pipe", "ipc"], timeout: TIMEOUT });
+    const child = fork(script, [JSON.stringify(job)], {
+      execPath,
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+      timeout: TIMEOUT,
+    });
     let answer: Answer | undefined;
     let printed = "";
     child.stderr!.on("data", (data: Buffer) => (printed += data.toString()));

@@ -2,26 +2,24 @@
 import type { ExitQuality, HeadShape } from "early-exits/exits";
 import { percent, prose } from "../report/index.js";
 import type { ShippedLevel } from "../ship/index.js";
-import type { DepthStart } from "./train-maps.js";
+import type { CurvePoint, DepthStart } from "./train-maps.js";
 
-/** A line of training-log.jsonl. */
-export interface CurvePoint {
-  readonly step: number;
-  readonly exits: readonly ExitQuality[];
-}
-
-export interface PretrainedFacts {
+/** What certificates for one dtype come to. */
+export interface CertifiedFacts {
   readonly levels: readonly ShippedLevel[];
   /** The same levels, or some of them, with the fill "project". */
   readonly projected: readonly ShippedLevel[];
   readonly numLayers: number;
+  readonly calibrationAnswers: number;
+  readonly heldAnswers: number;
+}
+
+export interface PretrainedFacts extends CertifiedFacts {
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
   /** Tokens of the model's own answers that taught the maps. */
   readonly trainingTokens: number;
   /** Positions to which previews, keys and values were fitted. */
   readonly fittedPositions: number;
-  readonly calibrationAnswers: number;
-  readonly heldAnswers: number;
   readonly starts: readonly DepthStart[];
   readonly log: readonly CurvePoint[];
 }
@@ -40,7 +38,8 @@ export function pretrainedCard(facts: PretrainedFacts): string {
         ${fittedPositions} positions of greedy ones.`,
       prose`**Certificates** in \`certificates/\`: overall agreement per answer with probability 95 %, from the model's
         greedy answers of at most 144 tokens to ${calibrationAnswers} prompts; no prompt is used twice, and none taught
-        the heads. The first table was measured on ${heldAnswers} answers to other prompts.`,
+        the heads. The first table was measured on ${heldAnswers} answers to other prompts. Folders of other dtypes hold
+        certificates of the same heads for the model stored so.`,
     ]
       .map((line) => `- ${line}`)
       .join("\n"),
@@ -59,6 +58,22 @@ export function pretrainedCard(facts: PretrainedFacts): string {
       facts.shapes.map(({ depth }) => depth),
     ),
     "Made by `npm run pretrained`. The heads are under this repository's licence.\n",
+  ].join("\n\n");
+}
+
+/** The card beside the certificates of the same heads for another dtype. */
+export function dtypeCard(dtype: string, facts: CertifiedFacts): string {
+  const { levels, projected, numLayers, calibrationAnswers, heldAnswers } = facts;
+  return [
+    `# The same heads with the model in ${dtype}`,
+    prose`Overall agreement per answer with probability 95 %, with the model's own greedy answers in ${dtype}, of at most
+      144 tokens, to ${calibrationAnswers} prompts. The tables were measured on ${heldAnswers} answers to other prompts.
+      With the fill \`lazy\`, which is exact:`,
+    levelTable(levels, numLayers),
+    ...(projected.length > 0
+      ? ["With learned keys and values (fill `project`):", levelTable(projected, numLayers)]
+      : []),
+    "Made by `npm run pretrained`.\n",
   ].join("\n\n");
 }
 

@@ -1,12 +1,21 @@
 export { alternativesChart } from "./alternatives-chart.js";
 export { type Alternative, compareAlternatives } from "./alternatives.js";
-export { type Answer, readAnswers, writeAnswers } from "./answers.js";
-export { type CurvePoint, pretrainedCard } from "./card.js";
+export { documentOf, readAnswers, writeAnswers } from "./answers.js";
+export { type CertifiedFacts, dtypeCard, pretrainedCard } from "./card.js";
 export { debtsTable } from "./debts-table.js";
 export { answerTokens, deployMaps, listedTokens, recordAnswers } from "./deploy.js";
 export { heldPrompts, requireUncertified, trainingPrompts, unusedPrompts } from "./held-prompts.js";
-export { type ChatPrompt, chatPrompts, knownConversations, type PromptSplit } from "./prompts.js";
+export {
+  type ChatPrompt,
+  chatPrompts,
+  chooseHeldOut,
+  isCertifying,
+  isHeld,
+  knownConversations,
+  type PromptSplit,
+} from "./prompts.js";
+export { promiseTable } from "./promise-table.js";
 export { exactCertificates, readCertificates } from "./read-certificates.js";
 export { tasksTable } from "./tasks-table.js";
-export { type AnswerSet, completeStates, type DepthStart, measureStarts, trainMaps } from "./train-maps.js";
+export { type AnswerSet, completeStates, type DepthStart, measureStarts, readCurve, trainMaps } from "./train-maps.js";
 export { certifyProjected, fitKeys } from "./project.js";

@@ -21,8 +21,6 @@ import { CONVERSATION } from "./deploy.js";
 
 /** Where exact fills allow most tokens to differ, those that project lose the least beside them. */
 const LEVELS = [0.95, 0.9, 0.8] as const;
-/** Candidates of a level: each is run on all documents. Of six, levels that are halves of each other share three. */
-const CANDIDATES = 6;
 /** Share of the certified documents that candidate thresholds come from. */
 const GRID_SHARE = 0.25;
 /** Positions to fit on. */
@@ -47,6 +45,8 @@ export interface ProjectedParts {
   readonly answers: readonly Answer[];
   /** Answers on which policies are judged. */
   readonly judged: readonly Answer[];
+  /** Candidates of a level: each runs on all documents. Of six, levels that are halves of each other share three. */
+  readonly candidates: number;
   /** A folder for what ran. */
   readonly store: string;
 }
@@ -54,13 +54,12 @@ export interface ProjectedParts {
 /** A certificate for each level with the fill "project", all from one run of the candidates of all levels. */
 export async function certifyProjected(
   heads: ExitHeads,
-  { calibration, answers, judged, store }: ProjectedParts,
+  { calibration, answers, judged, candidates, store }: ProjectedParts,
 ): Promise<ShippedLevel[]> {
   const fill = "project";
   const costs = await measureUnitTimes(heads, { fill });
   const settings = { delta: 0.05, unit: "group", score: "margin", fill, seed: 1, costs } as const;
-  const optionsOf = (agreement: number) =>
-    ({ ...settings, agreement, gridShare: GRID_SHARE, candidates: CANDIDATES }) as const;
+  const optionsOf = (agreement: number) => ({ ...settings, agreement, gridShare: GRID_SHARE, candidates }) as const;
   const proposed = await Promise.all(LEVELS.map((level) => proposeThresholds(calibration, optionsOf(level))));
   const runs = await run(heads, answers, union(proposed), store);
   const levels: ShippedLevel[] = [];

@@ -72,6 +72,30 @@ function openSplit(places: Record<"test" | "grid" | "held", number>): PromptSpli
   return open;
 }
 
+interface InSplit {
+  readonly split: PromptSplit;
+}
+
+/** What is held out, in its order: at most so many that certify (0: all), and so many that judge. */
+export function chooseHeldOut<T extends InSplit>(
+  items: readonly T[],
+  { certify, held }: { readonly certify: number; readonly held: number },
+): T[] {
+  const chosen = new Set([
+    ...items.filter(isCertifying).slice(0, certify > 0 ? certify : Infinity),
+    ...items.filter(isHeld).slice(0, held),
+  ]);
+  return items.filter((item) => chosen.has(item));
+}
+
+export function isCertifying({ split }: InSplit): boolean {
+  return split === "test" || split === "grid";
+}
+
+export function isHeld({ split }: InSplit): boolean {
+  return split === "held";
+}
+
 /** 16 hexadecimal digits of the SHA-256 of the item's text. */
 function itemHash({ text }: Item): string {
   return createHash("sha256").update(text).digest("hex").slice(0, 16);

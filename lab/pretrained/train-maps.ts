@@ -132,8 +132,22 @@ export async function trainMaps(
   return heads;
 }
 
-async function log(folder: string, line: { readonly step: number; readonly exits: readonly ExitQuality[] }) {
-  const path = join(folder, "training-log.jsonl");
+/** A line of the log of a training. */
+export interface CurvePoint {
+  readonly step: number;
+  readonly exits: readonly ExitQuality[];
+}
+
+const LOG = "training-log.jsonl";
+
+/** What was measured while maps were trained in the folder. */
+export async function readCurve(folder: string): Promise<CurvePoint[]> {
+  const lines = (await readFile(join(folder, LOG), "utf8")).split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as CurvePoint);
+}
+
+async function log(folder: string, line: CurvePoint): Promise<void> {
+  const path = join(folder, LOG);
   if (line.step === 0) await writeFile(path, "");
   await appendFile(path, `${JSON.stringify(line)}\n`);
   for (const { depth, agreement, levels } of line.exits) {

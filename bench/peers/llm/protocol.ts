@@ -8,15 +8,22 @@ export const CONTEXT = 640;
 /** A way of running the model: our weight type, or llama.cpp's. */
 export interface Way {
   readonly runtime: "ours" | "node-llama-cpp";
-  /** A weight type; of ours, `@256` after it asks for vectors of 256 bits: `int8@256`. */
+  /** A weight type; of ours, what follows `@` is the bits of vectors, or the name of another Node: `int8@256`. */
   readonly type: string;
   readonly threads: number;
 }
 
-/** The weight type of one of our ways, and the bits of its vectors. */
-export function partsOf(type: string): { readonly dtype: string; readonly vectors: 128 | 256 } {
-  const [dtype, vectors] = type.split("@");
-  return { dtype: dtype!, vectors: vectors === "256" ? 256 : 128 };
+/** The parts of one of our types: its weights, the bits of its vectors, and another Node that runs it. */
+interface TypeParts {
+  readonly dtype: string;
+  readonly vectors: 128 | 256;
+  readonly engine: string | undefined;
+}
+
+export function partsOf(type: string): TypeParts {
+  const [dtype = "", how] = type.split("@");
+  const isWide = how === "256";
+  return { dtype, vectors: isWide ? 256 : 128, engine: isWide ? undefined : how };
 }
 
 /** What one process does. `read` measures the memory alone: it is started as often at a time as there are threads. */

@@ -1,9 +1,10 @@
 /**
  * A real model on this library and on llama.cpp, in one run:
  *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
- *                              [--out FOLDER]
+ *                              [--engine NAME=PATH] [--out FOLDER]
  * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), so every runtime has
- * the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24).
+ * the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24),
+ * @NAME for another Node: with --engine node20=/path/to/node, int8@node20.
  * In each round every way of running it has a process of its own, one after another; every second round goes backwards.
  * A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
  */
@@ -17,7 +18,7 @@ import { headerOf } from "../formats/requantize.js";
 import { writeTypes } from "../formats/write-types.js";
 import { runChild } from "../run-child.js";
 import { installedVersions } from "../versions.js";
-import { labelOf, type LlmAnswer, type LlmJob, type LlmTiming, type Way } from "./protocol.js";
+import { labelOf, type LlmAnswer, type LlmJob, type LlmTiming, partsOf, type Way } from "./protocol.js";
 import { llmReport, type Measured } from "./report.js";
 
 const peerTypes = ["f32", "bf16", "q8_0", "q4_0", "q4_1"] as const satisfies readonly GgufType[];
@@ -30,6 +31,7 @@ const { values, positionals } = parseArgs({
     passes: { type: "string", default: "2" },
     ours: { type: "string", default: modelDtypes.join(",") },
     peers: { type: "string", default: peerTypes.join(",") },
+    engine: { type: "string", multiple: true, default: [] },
     work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
     out: { type: "string", default: reportsFolder },
   },
@@ -45,6 +47,7 @@ const list = (text: string): string[] => text.split(",").filter((name) => name !
 const threads = list(values.threads).map(Number);
 const files = await writeTypes(path, list(values.peers) as GgufType[], values.work);
 
+const engines = new Map(values.engine.map((given) => [given.split("=")[0]!, given.split("=")[1]!]));
 const ways: Way[] = threads.flatMap((count) => [
   ...list(values.ours).map((type) => ({ runtime: "ours", type, threads: count }) as const),
   ...[...files.keys()].map((type) => ({ runtime: "node-llama-cpp", type, threads: count }) as const),
@@ -56,7 +59,7 @@ for (let round = 0; round < Number(values.rounds); round++) {
   for (const count of threads) bandwidths.get(count)!.push(await readTogether(count));
   for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
     if (failures.has(way)) continue;
-    const answer = await run(jobOf(way));
+    const answer = await run(jobOf(way), engineOf(way));
     if (answer.kind === "timing") timings.get(way)!.push(answer);
     else failures.set(way, answer.kind === "failed" ? answer.reason : "no timing");
     console.error(`round ${round + 1}: ${labelOf(way)}: ${failures.get(way) ?? "measured"}`);
@@ -80,6 +83,15 @@ async function readTogether(count: number): Promise<number> {
   return answers.reduce((sum, answer) => sum + (answer.kind === "read" ? answer.rate : NaN), 0);
 }
 
-function run(job: LlmJob): Promise<LlmAnswer> {
-  return runChild<LlmAnswer>(join(import.meta.dirname, "child.ts"), job);
+/** The Node that runs a way; this one unless the way names another. */
+function engineOf({ type }: Way): string {
+  const { engine } = partsOf(type);
+  if (engine === undefined) return process.execPath;
+  const path = engines.get(engine);
+  if (path === undefined) throw new Error(`bench:llm: ${type}: say where it is: --engine ${engine}=/path/to/node`);
+  return path;
+}
+
+function run(job: LlmJob, execPath = process.execPath): Promise<LlmAnswer> {
+  return runChild<LlmAnswer>(join(import.meta.dirname, "child.ts"), job, execPath);
 }

@@ -43,7 +43,7 @@ import {
   worthOf,
 } from "../lines/index.js";
 import { ownDocuments } from "../own-text/index.js";
-import { findShippedExits } from "../shipped/index.js";
+import { certificatesFor, findShippedExits } from "../shipped/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import {
   type GroupedSource,
@@ -344,7 +344,8 @@ function beginningsOf(model: Model, documents: readonly CalibrationDocument[]): 
 
 /** The levels at which exits for the model come with the package. */
 async function shippedLevels(model: Model): Promise<readonly number[]> {
-  const certificates = (await findShippedExits(model))?.certificates ?? [];
+  const exits = await findShippedExits(model);
+  const certificates = exits === undefined ? [] : certificatesFor(exits, model.storedAs);
   return [...new Set(certificates.map(({ agreement }) => agreement))];
 }
 

@@ -6,7 +6,7 @@ import { readHeads } from "../../node/index.js";
 import { type Io, UsageError } from "../io.js";
 import { type ModelSettings, openModel } from "../open-model.js";
 import { withProgress } from "../progress.js";
-import { findShippedExits, type ShippedExits } from "../shipped/index.js";
+import { certificatesFor, findShippedExits, type ShippedExits } from "../shipped/index.js";
 
 export interface OpenShipped {
   readonly model: Model;
@@ -15,7 +15,7 @@ export interface OpenShipped {
   readonly certificate: Certificate;
 }
 
-/** The dtype of all certificates that come with the package but those of the embedded model. */
+/** The dtype in which a model with exits in the package is opened unless the user asks for another. */
 const USUAL_DTYPE = "int8";
 
 /** Milliseconds for which unit times are measured, if the package has policies with several fills to choose from. */
@@ -35,7 +35,8 @@ export async function openShipped(
 ): Promise<OpenShipped> {
   const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
   const exits = await withProgress(io, "hash", () => findShippedExits(first));
-  const [certified, ...others] = exits?.certificates.filter((one) => one.agreement === agreement) ?? [];
+  const certificates = exits === undefined ? [] : certificatesFor(exits, first.storedAs);
+  const [certified, ...others] = certificates.filter((one) => one.agreement === agreement);
   if (exits === undefined || certified === undefined) {
     first.dispose();
     throw new UsageError(
@@ -43,7 +44,7 @@ export async function openShipped(
         ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
             `early-exits train ${name} --self --out heads`
         : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
-            [...new Set(exits.certificates.map((one) => one.agreement))].join(", "),
+            [...new Set(certificates.map((one) => one.agreement))].join(", "),
     );
   }
   const model = await inItsStorage(first, certified, name, settings, io);

@@ -1,3 +1,3 @@
 /** The model and the exits that come with the package. */
 export { modelPath } from "./model-path.js";
-export { findShippedExits, type ShippedExits } from "./shipped-exits.js";
+export { certificatesFor, findShippedExits, type ShippedExits } from "./shipped-exits.js";

@@ -2,7 +2,8 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
-import { findShippedExits } from "../../../src/cli/shipped/index.js";
+import { certificatesFor, findShippedExits } from "../../../src/cli/shipped/index.js";
+import type { ModelDtype } from "../../../src/model/index.js";
 import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
 
 const folder = scratch();
@@ -108,7 +109,7 @@ describe("early-exits demo", () => {
     expect(err).toContain(`early-exits train ${bare}`);
   });
 
-  it("finds exits that come with the package by the model's hash", async () => {
+  it("finds exits that come with the package by the model's hash, and certificates by how it is stored", async () => {
     const shelf = folder.path("shelf");
     const text = folder.path("text.txt");
     await succeed(words`train ${model} --text ${text} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`);
@@ -116,11 +117,16 @@ describe("early-exits demo", () => {
       words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
       --out ${`${shelf}/mine/certificates/30.json`}`,
     );
+    await succeed(
+      words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .4 --dtype bfloat16
+      --out ${`${shelf}/mine/certificates/bfloat16/40.json`}`,
+    );
     mkdirSync(`${shelf}/empty`);
     const device = await createDevice("reference");
     const found = await findShippedExits(await readModel(model, { device }), shelf);
     expect(found).toMatchObject({ name: "mine", heads: `${shelf}/mine/heads` });
-    expect(found!.certificates.map(({ agreement }) => agreement)).toEqual([0.3]);
+    const levels = (dtype: ModelDtype) => certificatesFor(found!, dtype).map(({ agreement }) => agreement);
+    expect([levels("float32"), levels("bfloat16"), levels("int8")]).toEqual([[0.3], [0.4], [0.3]]);
 
     const other = folder.path("other");
     await succeed(words`pretrain --text ${text} --out ${other} ${tinyModel} --steps 2 --lr 0.02`);
