@@ -14,6 +14,8 @@ interface Run {
   readonly where: Machine;
   readonly model: string;
   readonly fileBytes: number;
+  /** The version of Node by the name after `@`, where another one ran our ways. */
+  readonly engines: ReadonlyMap<string, string>;
   readonly measured: readonly Measured[];
   /** Bytes per second, by threads and round. */
   readonly bandwidths: ReadonlyMap<number, readonly number[]>;
@@ -29,13 +31,13 @@ const PEERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function llmReport(run: Run): Report & { readonly data: object } {
-  const { where, model, fileBytes, measured, bandwidths } = run;
+  const { where, model, fileBytes, engines, measured, bandwidths } = run;
   const failed = measured.filter(({ failure }) => failure !== undefined);
   return {
     name: "llm",
     title: `${model}: this library beside llama.cpp`,
     machine: where,
-    data: { model, fileBytes, measured, bandwidths: [...bandwidths] },
+    data: { model, fileBytes, engines: [...engines], measured, bandwidths: [...bandwidths] },
     tables: [
       speedTable(run),
       ratioTable(measured),
@@ -53,7 +55,8 @@ const prefillSpeed =
   ({ prefill }: LlmTiming): number =>
     (1000 * PROMPTS[p]!) / prefill[p]!;
 
-function speedTable({ measured, fileBytes }: Run): Table {
+function speedTable({ measured, fileBytes, engines }: Run): Table {
+  const others = [...engines].map(([name, version]) => ` @${name}: run by Node ${version}.`).join("");
   return {
     title: "Speed, load time and memory",
     note: prose`
@@ -61,7 +64,8 @@ function speedTable({ measured, fileBytes }: Run): Table {
       own in every round. Tokens per second: decoding ${DECODED} tokens after a prompt of ${PROMPTS[0]}, and prefill of
       ${PROMPTS.join(" and ")} tokens. Load: from the call to a model that can decode. First token: from the call to
       the first token after a prompt of ${PROMPTS[0]}. Memory: the largest resident size, and what loading and running
-      added to it. The file given has ${mebibytes(fileBytes)} MiB; llama.cpp maps its file into memory.`,
+      added to it. The file given has ${mebibytes(fileBytes)} MiB; llama.cpp maps its file into memory. @256: with
+      vectors of 256 bits.${others}`,
     columns: [
       "runtime",
       "decode",

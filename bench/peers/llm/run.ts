@@ -1,13 +1,14 @@
 /**
  * A real model on this library and on llama.cpp, in one run:
  *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
- *                              [--engine NAME=PATH] [--out FOLDER]
+ *                              [--engine NAME=PATH] [--name llm] [--out FOLDER]
  * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), so every runtime has
  * the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24),
  * @NAME for another Node: with --engine node20=/path/to/node, int8@node20.
  * In each round every way of running it has a process of its own, one after another; every second round goes backwards.
- * A ratio compares two ways in the same round. Writes llm.md and llm.json to bench/reports.
+ * A ratio compares two ways in the same round. Writes llm.md and llm.json (--name) to bench/reports.
  */
+import { execFileSync } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -33,6 +34,7 @@ const { values, positionals } = parseArgs({
     peers: { type: "string", default: peerTypes.join(",") },
     engine: { type: "string", multiple: true, default: [] },
     work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
+    name: { type: "string", default: "llm" },
     out: { type: "string", default: reportsFolder },
   },
 });
@@ -67,8 +69,22 @@ for (let round = 0; round < Number(values.rounds); round++) {
 }
 
 const measured: Measured[] = ways.map((way) => ({ way, timings: timings.get(way)!, failure: failures.get(way) }));
-const report = llmReport({ where, model: basename(path), fileBytes: file.length, measured, bandwidths });
-await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
+const versions = new Map(
+  [...engines].map(([name, path]) => [name, execFileSync(path, ["--version"], { encoding: "utf8" }).trim()]),
+);
+const report = llmReport({
+  where,
+  engines: versions,
+  model: basename(path),
+  fileBytes: file.length,
+  measured,
+  bandwidths,
+});
+await writeReport(values.out, {
+  ...report,
+  name: values.name,
+  data: { versions: await installedVersions(), ...report.data },
+});
 console.log(toMarkdown(report));
 
 function jobOf(way: Way): LlmJob {
