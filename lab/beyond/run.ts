@@ -1,7 +1,7 @@
 /**
- * What more than a linear map would bring on SmolLM2-135M-Instruct, by the shipped head after block 21:
- *   npx tsx lab/beyond/run.ts --stage block|distil|report [--answers 600] [--held 48] [--threads 1] [--vectors 128]
- *   block     the head with a causal block of its own
+ * What more than a linear map would bring on SmolLM2-135M-Instruct, for an exit after block 21:
+ *   npx tsx lab/beyond/run.ts --stage maps|distil|report [--answers 600] [--held 48] [--threads 1] [--vectors 128]
+ *   maps      a linear map, and one with a causal block of its own behind it, taught by the same answers
  *   distil    the model with low-rank changes, the full depth's loss weighted by --weight (2), learning rate --lr (5e-4)
  *   report    bench/reports/beyond.md, from what the other stages kept, with unit times measured now
  * Answers are those of `npm run pretrained -- --stage answers`: --set greedy teaches, --set held-out judges. The model
@@ -16,13 +16,13 @@ import type { MarkedDocument, ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
 import { documentOf, readAnswers } from "../pretrained/index.js";
 import { machine, reportsFolder, writeReport } from "../report/index.js";
-import { type BlockPoint, trainBlockHead } from "./block-head.js";
-import { beyondReport, type BlockRun, type DistilRun } from "./report.js";
+import { compareMaps, type MapPoint } from "./head-maps.js";
+import { beyondReport, type DistilRun, type MapsRun } from "./report.js";
 import { type DistilPoint, type DistilStep, selfDistil } from "./self-distil.js";
 
-/** The exit that both begin with. */
+/** Where the exit is. */
 const DEPTH = 21;
-const BLOCK = { epochs: 2, learningRate: 2e-4, batchSize: 8, sequenceLength: 512, points: 3 } as const;
+const MAPS = { epochs: 3, learningRate: 5e-4, batchSize: 8, sequenceLength: 512 } as const;
 const DISTIL = { rank: 16, batchSize: 8, points: 3, seed: 1 } as const;
 
 const { values } = parseArgs({
@@ -69,17 +69,16 @@ function linearHead({ heads }: ExitHeads): ExitHead {
   return heads.find(({ depth }) => depth === DEPTH)!;
 }
 
-async function block(): Promise<void> {
+async function maps(): Promise<void> {
   const model = await openModel("float32");
-  const shipped = await readHeads(join(values.folder, "heads"), model);
   const { taught, held } = await documents();
-  const points: BlockPoint[] = [];
-  await trainBlockHead(model, linearHead(shipped), taught, held, BLOCK, {
+  const points: MapPoint[] = [];
+  await compareMaps(model, DEPTH, { taught, held }, MAPS, {
     async onPoint(point) {
       points.push(point);
       console.error(JSON.stringify(point));
-      const run: BlockRun = { recipe: BLOCK, answers: taught.length, tokens: tokensOf(taught), machine: where, points };
-      await writeFileAtomic(join(results, "block.json"), JSON.stringify(run));
+      const run: MapsRun = { recipe: MAPS, answers: taught.length, tokens: tokensOf(taught), machine: where, points };
+      await writeFileAtomic(join(results, "maps.json"), JSON.stringify(run));
     },
     onStep: noteStep,
   });
@@ -134,7 +133,7 @@ async function report(): Promise<void> {
     held: { answers: held.length, tokens: tokensOf(held) },
     times,
     blockHead: blockHead!,
-    block: await read<BlockRun>("block.json"),
+    maps: await read<MapsRun>("maps.json"),
     distilled: await Promise.all(
       names.filter((name) => name.startsWith("distil-")).map((name) => read<DistilRun>(name)),
     ),
@@ -147,7 +146,7 @@ function tokensOf(texts: readonly MarkedDocument[]): number {
   return texts.reduce((sum, { ids, from }) => sum + ids.length - (from ?? 0), 0);
 }
 
-const stages = { block, distil, report } as const;
+const stages = { maps, distil, report } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);
