@@ -9,8 +9,8 @@
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with. A
  * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
  * Writes pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg; with vectors of 256 bits (docs/11),
- * pretrained-256. With --dtype float32 or bfloat16, pretrained-float32 and so on: plain decoding and the policies that
- * are certified for that dtype, and nothing else.
+ * pretrained-256. With --dtype float32 or bfloat16, with the policies that are certified for that dtype,
+ * pretrained-float32 and so on; without the second table.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -68,9 +68,9 @@ const where = machine();
 const wide = values.vectors === "256";
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
-/** In the dtype of the heads' own certificates, the other ways run as well. */
-const isWhole = dtype === "int8";
-const shipped = await readCertificates(join(values.folder, "certificates", isWhole ? "" : dtype));
+/** What the exits were made for; others have a folder of certificates. */
+const isUsual = dtype === "int8";
+const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
 const device = await createDevice("wasm", {
   threads: Number(values.threads),
   vectors: wide ? 256 : 128,
@@ -97,7 +97,7 @@ const ways: Way[] = [
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
-  ...(isWhole ? await losslessWays() : []),
+  ...(await losslessWays()),
 ];
 const comparison = await compareWays(heads, ways, prompts, {
   runs,
@@ -111,7 +111,8 @@ for (const [fill, measured] of times) measured.push(await measureFill(fill));
 const depths = heads.depths;
 heads.dispose();
 model.dispose();
-const others = await compareAlternatives(prompts.slice(0, isWhole ? Number(values.others) : 0), {
+const compared = prompts.slice(0, isUsual ? Number(values.others) : 0);
+const others = await compareAlternatives(compared, {
   device,
   file,
   headsFolder: join(values.folder, "heads"),
@@ -123,10 +124,10 @@ const others = await compareAlternatives(prompts.slice(0, isWhole ? Number(value
 });
 
 const report = {
-  name: ["pretrained", ...(isWhole ? [] : [dtype]), ...(wide ? ["256"] : [])].join("-"),
+  name: ["pretrained", ...(isUsual ? [] : [dtype]), ...(wide ? ["256"] : [])].join("-"),
   title:
     "Exits on SmolLM2-135M-Instruct, which nobody trained for them" +
-    `${isWhole ? "" : `, in ${dtype}`}${wide ? ", vectors of 256 bits" : ""}`,
+    `${isUsual ? "" : `, in ${dtype}`}${wide ? ", vectors of 256 bits" : ""}`,
   machine: where,
   data: {
     depths,
@@ -146,7 +147,7 @@ const report = {
   tables: [
     speedTable(comparison),
     debtsTable(comparison, unitsOf),
-    ...(isWhole ? [tasksTable(comparison, held, LOSSLESS)] : []),
+    tasksTable(comparison, held, LOSSLESS),
     promiseTable(shipped, (certificate) => tokenTime(certificate, times.get(certificate.policy.fill)![0]!)),
     ...(others.length > 0 ? [othersTable(others)] : []),
     timesTable(),
@@ -213,7 +214,9 @@ function speedTable(of: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
       of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text. ${isWhole ? losslessNote() : ""}`,
+      tokens that the full model would have chosen after the same text. Lossless: drafts of exits, tuned at these unit
+      times on answers to ${TUNING_PROMPTS} prompts that teach; and drafts looked up in the text so far, where the last
+      two tokens or three occur.`,
     columns: ["", "fill", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,
@@ -226,11 +229,6 @@ function speedTable(of: Comparison): Table {
       identical ? "identical" : percent(agreement),
     ]),
   };
-}
-
-function losslessNote(): string {
-  return prose`Lossless: drafts of exits, tuned at these unit times on answers to ${TUNING_PROMPTS} prompts that teach;
-    and drafts looked up in the text so far, where the last two tokens or three occur.`;
 }
 
 function othersTable(of: readonly Alternative[]): Table {

@@ -28,11 +28,12 @@ export interface AlternativeOptions {
 
 const DTYPES = ["float32", "bfloat16", "int8", "int4"] as const;
 
-/** Runs all ways on the prompts; ratios are to float32. */
+/** Runs all ways on the prompts, if there are any; ratios are to float32. */
 export async function compareAlternatives(
   prompts: readonly (readonly number[])[],
   { device, file, headsFolder, policies, dtype, maxNewTokens }: AlternativeOptions,
 ): Promise<Alternative[]> {
+  if (prompts.length === 0) return [];
   const ways: JudgedWay[] = [];
   const [first] = policies.values();
   for (const stored of DTYPES) {
