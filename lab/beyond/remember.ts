@@ -1,4 +1,4 @@
-/** Batches that are kept in memory once they have been made: heads with a block need whole windows, epoch after epoch. */
+/** Batches that stay in memory once they are made: heads with a block need whole windows, epoch after epoch. */
 import type { Model } from "early-exits";
 import type { BatchSource, HiddenBatch, Outcome } from "early-exits/exits";
 import { Tensor } from "early-exits/tensor";

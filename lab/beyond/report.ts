@@ -21,7 +21,7 @@ export interface BeyondFacts {
   readonly depth: number;
   readonly numLayers: number;
   readonly held: { readonly answers: number; readonly tokens: number };
-  /** Of the shipped heads in int8 with the fill project: the first is at `depth`, the last the unembedding's preview. */
+  /** Of the shipped heads in int8 with the fill project: the first at `depth`, the last the unembedding's preview. */
   readonly times: UnitTimes;
   /** Milliseconds of the head with a block, its keys and values included. */
   readonly blockHead: number;
@@ -82,10 +82,10 @@ function mapsTable(facts: BeyondFacts): Table {
     note: prose`A linear map after block ${depth}, and the same with a causal block behind it, which begins as nothing
       and has its own keys and values; both from the closed form on ${tokens} tokens of ${answers} answers, trained on
       these tokens ${recipe.epochs} times (AdamW, learning rate ${recipe.learningRate}). Shipped: the linear map that
-      was taught by ${SHIPPED_TOKENS} tokens. Judged on ${held.tokens} tokens of ${held.answers} answers to other prompts, with
-      the whole vocabulary. May leave: the largest share of tokens, the surest first, such that so many of all keep
-      theirs. Expected: plain decoding's time over that with this exit alone, its preview, the unembedding's preview,
-      and the fill project, at unit times in int8, without a certificate's slack.`,
+      was taught by ${SHIPPED_TOKENS} tokens. Judged on ${held.tokens} tokens of ${held.answers} answers to other
+      prompts, with the whole vocabulary. May leave: the largest share of tokens, the surest first, such that so many of
+      all keep theirs. Expected: plain decoding's time over that with this exit alone, its preview, the unembedding's
+      preview, and the fill project, at unit times in int8, without a certificate's slack.`,
     columns: ["map", "tokens seen", "agreement", `may leave at ${LEVELS}`, `expected at ${LEVELS}`],
     rows: [
       ...points.map(({ map, epoch, quality: { agreement, levels } }) => {

@@ -2,7 +2,7 @@
  * What more than a linear map would bring on SmolLM2-135M-Instruct, for an exit after block 21:
  *   npx tsx lab/beyond/run.ts --stage maps|distil|report [--answers 600] [--held 48] [--threads 1] [--vectors 128]
  *   maps      a linear map, and one with a causal block of its own behind it, taught by the same answers
- *   distil    the model with low-rank changes, the full depth's loss weighted by --weight (2), learning rate --lr (5e-4)
+ *   distil    the model with low-rank changes, the loss of the full depth weighted by --weight, at the rate --lr
  *   report    bench/reports/beyond.md, from what the other stages kept, with unit times measured now
  * Answers are those of `npm run pretrained -- --stage answers`: --set greedy teaches, --set held-out judges. The model
  * runs in float32 here, whose gradients are not rounded.
@@ -16,9 +16,16 @@ import type { MarkedDocument, ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
 import { documentOf, readAnswers } from "../pretrained/index.js";
 import { machine, reportsFolder, writeReport } from "../report/index.js";
-import { compareMaps, type MapPoint } from "./head-maps.js";
-import { beyondReport, type DistilRun, type MapsRun } from "./report.js";
-import { type DistilPoint, type DistilStep, selfDistil } from "./self-distil.js";
+import {
+  beyondReport,
+  compareMaps,
+  type DistilPoint,
+  type DistilRun,
+  type DistilStep,
+  type MapPoint,
+  type MapsRun,
+  selfDistil,
+} from "./index.js";
 
 /** Where the exit is. */
 const DEPTH = 21;

@@ -3,9 +3,7 @@ import { coverageAt, measuredLevels } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { coverageBeside, type Judged } from "../../lab/beyond/coverage.js";
-import { LowRankModel } from "../../lab/beyond/low-rank.js";
-import { type DistilPoint, selfDistil } from "../../lab/beyond/self-distil.js";
+import { coverageBeside, type DistilPoint, type Judged, LowRankModel, selfDistil } from "../../lab/beyond/index.js";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const positions = fc.array(
