@@ -66,9 +66,9 @@ export function dtypeCard(dtype: string, facts: CertifiedFacts): string {
   const { levels, projected, numLayers, calibrationAnswers, heldAnswers } = facts;
   return [
     `# The same heads with the model in ${dtype}`,
-    prose`Overall agreement per answer with probability 95 %, with the model's own greedy answers in ${dtype}, of at most
-      144 tokens, to ${calibrationAnswers} prompts. The tables were measured on ${heldAnswers} answers to other prompts.
-      With the fill \`lazy\`, which is exact:`,
+    prose`Overall agreement per answer with probability 95 %, with the model's own greedy answers in ${dtype}, of at
+      most 144 tokens, to ${calibrationAnswers} prompts. The tables were measured on ${heldAnswers} answers to other
+      prompts. With the fill \`lazy\`, which is exact:`,
     levelTable(levels, numLayers),
     ...(projected.length > 0
       ? ["With learned keys and values (fill `project`):", levelTable(projected, numLayers)]
