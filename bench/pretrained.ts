@@ -2,7 +2,7 @@
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
  *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
- *     [--threads 1] [--vectors 128] [--out FOLDER]
+ *     [--threads 1] [--vectors 128] [--drafting tuned|none] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
  * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
@@ -60,6 +60,7 @@ const { values } = parseArgs({
     others: { type: "string", default: "20" },
     threads: { type: "string", default: "1" },
     vectors: { type: "string", default: "128" },
+    drafting: { type: "string", default: "tuned" },
     out: { type: "string", default: reportsFolder },
   },
 });
@@ -68,6 +69,7 @@ const where = machine();
 const wide = values.vectors === "256";
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
+const drafts = values.drafting !== "none";
 /** What the exits were made for; others have a folder of certificates. */
 const isUsual = dtype === "int8";
 const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
@@ -97,7 +99,7 @@ const ways: Way[] = [
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
-  ...(await losslessWays()),
+  ...(drafts ? await losslessWays() : []),
 ];
 const comparison = await compareWays(heads, ways, prompts, {
   runs,
@@ -147,7 +149,7 @@ const report = {
   tables: [
     speedTable(comparison),
     debtsTable(comparison, unitsOf),
-    tasksTable(comparison, held, LOSSLESS),
+    ...(drafts ? [tasksTable(comparison, held, LOSSLESS)] : []),
     promiseTable(shipped, (certificate) => tokenTime(certificate, times.get(certificate.policy.fill)![0]!)),
     ...(others.length > 0 ? [othersTable(others)] : []),
     timesTable(),
@@ -214,9 +216,7 @@ function speedTable(of: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
       of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text. Lossless: drafts of exits, tuned at these unit
-      times on answers to ${TUNING_PROMPTS} prompts that teach; and drafts looked up in the text so far, where the last
-      two tokens or three occur.`,
+      tokens that the full model would have chosen after the same text. ${drafts ? losslessNote() : ""}`,
     columns: ["", "fill", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,
@@ -229,6 +229,11 @@ function speedTable(of: Comparison): Table {
       identical ? "identical" : percent(agreement),
     ]),
   };
+}
+
+function losslessNote(): string {
+  return prose`Lossless: drafts of exits, tuned at these unit times on answers to ${TUNING_PROMPTS} prompts that teach;
+    and drafts looked up in the text so far, where the last two tokens or three occur.`;
 }
 
 function othersTable(of: readonly Alternative[]): Table {

@@ -9,11 +9,11 @@ export interface Judged {
 
 /**
  * Per level a, the largest share of positions that may leave, the highest scores first, such that at most 1 - a of all
- * positions differ from the original, those that stay included; undefined if even with no exit more of them do.
+ * positions differ from the original, those that stay included; null if even with no exit more of them do.
  */
-export function coverageBeside(positions: readonly Judged[], levels: readonly number[]): (number | undefined)[] {
+export function coverageBeside(positions: readonly Judged[], levels: readonly number[]): (number | null)[] {
   const sorted = positions.toSorted((a, b) => b.score - a.score);
-  const best: (number | undefined)[] = levels.map(() => undefined);
+  const best: (number | null)[] = levels.map(() => null);
   let wrong = sorted.filter(({ fullAgrees }) => !fullAgrees).length;
   const note = (left: number): void => {
     levels.forEach((level, l) => {

@@ -55,14 +55,12 @@ export function expectedRatio(
   return (below + above + finalHead[0]!.cost) / time;
 }
 
-function sharesOf(coverage: readonly (number | undefined)[]): string {
-  return coverage.map((share) => (share === undefined ? "none" : percent(share, 0))).join(" / ");
+function sharesOf(coverage: readonly (number | null)[]): string {
+  return coverage.map((share) => (share === null ? "none" : percent(share, 0))).join(" / ");
 }
 
-function ratiosOf(facts: BeyondFacts, coverage: readonly (number | undefined)[], head?: number): string {
-  return coverage
-    .map((share) => (share === undefined ? "none" : expectedRatio(facts, share, head).toFixed(2)))
-    .join(" / ");
+function ratiosOf(facts: BeyondFacts, coverage: readonly (number | null)[], head?: number): string {
+  return coverage.map((share) => (share === null ? "none" : expectedRatio(facts, share, head).toFixed(2))).join(" / ");
 }
 
 function mapsTable(facts: BeyondFacts): Table {

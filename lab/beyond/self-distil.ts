@@ -42,8 +42,8 @@ export interface DistilPoint {
   /** Shares of the positions at which the token is the original's. */
   readonly full: number;
   readonly exit: number;
-  /** May leave at .99, .95, .90, .80; undefined where tokens that stay differ too often already. */
-  readonly coverage: readonly (number | undefined)[];
+  /** May leave at .99, .95, .90, .80; null where tokens that stay differ too often already. */
+  readonly coverage: readonly (number | null)[];
 }
 
 export interface DistilCallbacks {

@@ -24,7 +24,7 @@ describe("what may leave beside a changed full depth", () => {
               return { share: judged.filter(leaves).length / judged.length, right: right / judged.length };
             })
             .filter(({ right }) => right >= level - 1e-9);
-          return legal.length === 0 ? undefined : Math.max(...legal.map(({ share }) => share));
+          return legal.length === 0 ? null : Math.max(...legal.map(({ share }) => share));
         });
         expect(coverageBeside(judged, measuredLevels)).toEqual(shares);
       }),

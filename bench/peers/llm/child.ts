@@ -6,6 +6,7 @@ import { createDevice, readModel } from "early-exits/node";
 import { PackedMatrix } from "early-exits/tensor";
 import type { PeerSession } from "../peer.js";
 import { openLlama } from "../runtimes/node-llama-cpp.js";
+import { openOnnxExport } from "../runtimes/onnx-export.js";
 import { sessionOf } from "../runtimes/ours.js";
 import { median } from "../statistics.js";
 import { CONTEXT, DECODED, type LlmAnswer, type LlmJob, partsOf, PROMPTS } from "./protocol.js";
@@ -35,13 +36,15 @@ async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
   return { session: sessionOf(model, CONTEXT), weights };
 }
 
-async function openPeer({ path, threads, vocabSize }: LlmJob): Promise<Opened> {
+async function openPeer({ runtime, path, threads, vocabSize }: LlmJob): Promise<Opened> {
+  if (runtime === "onnxruntime-node") return { session: await openOnnxExport(path, threads), weights: 0 };
   return { session: await openLlama({ path, threads, contextSize: CONTEXT, vocabSize }), weights: 0 };
 }
 
 /** Loads, answers once, then times passes: every prompt, and decoding after the shortest. */
 async function time(job: LlmJob): Promise<LlmAnswer> {
   if (job.runtime === "node-llama-cpp") await import("node-llama-cpp");
+  if (job.runtime === "onnxruntime-node") await import("onnxruntime-node");
   const before = peak();
   const started = performance.now();
   const { session, weights } = await (job.runtime === "ours" ? openOurs(job) : openPeer(job));

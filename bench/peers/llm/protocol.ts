@@ -5,9 +5,9 @@ export const PROMPTS = [128, 512] as const;
 export const DECODED = 64;
 export const CONTEXT = 640;
 
-/** A way of running the model: our weight type, or llama.cpp's. */
+/** A way of running the model: our weight type, llama.cpp's, or float32 in onnxruntime. */
 export interface Way {
-  readonly runtime: "ours" | "node-llama-cpp";
+  readonly runtime: "ours" | "node-llama-cpp" | "onnxruntime-node";
   /** A weight type; of ours, what follows `@` is the bits of vectors, or the name of another Node: `int8@256`. */
   readonly type: string;
   readonly threads: number;

@@ -33,9 +33,10 @@ const PEERS: Readonly<Record<string, readonly string[]>> = {
 export function llmReport(run: Run): Report & { readonly data: object } {
   const { where, model, fileBytes, engines, measured, bandwidths } = run;
   const failed = measured.filter(({ failure }) => failure !== undefined);
+  const withOnnx = measured.some(({ way }) => way.runtime === "onnxruntime-node");
   return {
     name: "llm",
-    title: `${model}: this library beside llama.cpp`,
+    title: `${model}: this library beside llama.cpp${withOnnx ? " and onnxruntime" : ""}`,
     machine: where,
     data: { model, fileBytes, engines: [...engines], measured, bandwidths: [...bandwidths] },
     tables: [
@@ -103,15 +104,20 @@ function ratioTable(measured: readonly Measured[]): Table {
       ),
     );
   return {
-    title: "Ours over llama.cpp",
+    title: "Ours over theirs",
     note: "Ratios of speeds in the same round, with the same number of threads: median (lowest to highest round).",
     columns: ["pair", "decode", ...PROMPTS.map((length) => `prefill ${length}`)],
     rows: pairs.map(({ ours, peer }) => [
-      `${ours.way.type} / ${peer.way.type}, ${ours.way.threads} t`,
+      `${ours.way.type} / ${nameOf(peer.way)}, ${ours.way.threads} t`,
       ratio(ours, peer, decodeSpeed),
       ...PROMPTS.map((_, p) => ratio(ours, peer, prefillSpeed(p))),
     ]),
   };
+}
+
+/** llama.cpp's type, or another runtime and its type. */
+function nameOf({ runtime, type }: Way): string {
+  return runtime === "node-llama-cpp" ? type : `${runtime} ${type}`;
 }
 
 /** Each of our ways on several threads beside the same way on one, and beside the memory. */

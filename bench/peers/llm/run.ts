@@ -1,18 +1,20 @@
 /**
- * A real model on this library and on llama.cpp, in one run:
+ * A real model on this library, on llama.cpp, and with --onnx on onnxruntime, in one run:
  *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
- *                              [--engine NAME=PATH] [--name llm] [--out FOLDER]
- * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), so every runtime has
- * the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24),
+ *                              [--onnx] [--engine NAME=PATH] [--name llm] [--out FOLDER]
+ * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), and onnxruntime runs
+ * its export in float32, so every runtime has the same model. Ours is a list of weight types; @256 after one asks for vectors of 256 bits (int8,int8@256; Node 24),
  * @NAME for another Node: with --engine node20=/path/to/node, int8@node20.
  * In each round every way of running it has a process of its own, one after another; every second round goes backwards.
  * A ratio compares two ways in the same round. Writes llm.md and llm.json (--name) to bench/reports.
  */
 import { execFileSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { exportOnnx } from "early-exits/export";
 import { modelDtypes } from "early-exits/model";
+import { createDevice, readModel, writeExport } from "early-exits/node";
 import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
 import type { GgufType } from "../formats/gguf.js";
 import { headerOf } from "../formats/requantize.js";
@@ -32,6 +34,7 @@ const { values, positionals } = parseArgs({
     passes: { type: "string", default: "2" },
     ours: { type: "string", default: modelDtypes.join(",") },
     peers: { type: "string", default: peerTypes.join(",") },
+    onnx: { type: "boolean", default: false },
     engine: { type: "string", multiple: true, default: [] },
     work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
     name: { type: "string", default: "llm" },
@@ -49,10 +52,12 @@ const list = (text: string): string[] => text.split(",").filter((name) => name !
 const threads = list(values.threads).map(Number);
 const files = await writeTypes(path, list(values.peers) as GgufType[], values.work);
 
+const onnx = values.onnx ? await writeOnnx() : undefined;
 const engines = new Map(values.engine.map((given) => [given.split("=")[0]!, given.split("=")[1]!]));
 const ways: Way[] = threads.flatMap((count) => [
   ...list(values.ours).map((type) => ({ runtime: "ours", type, threads: count }) as const),
   ...[...files.keys()].map((type) => ({ runtime: "node-llama-cpp", type, threads: count }) as const),
+  ...(onnx === undefined ? [] : [{ runtime: "onnxruntime-node", type: "f32", threads: count } as const]),
 ]);
 const timings = new Map<Way, LlmTiming[]>(ways.map((way) => [way, []]));
 const failures = new Map<Way, string>();
@@ -88,8 +93,22 @@ await writeReport(values.out, {
 console.log(toMarkdown(report));
 
 function jobOf(way: Way): LlmJob {
-  const from = way.runtime === "ours" ? path : files.get(way.type as GgufType)!;
-  return { ...way, path: from, vocabSize, passes: Number(values.passes) };
+  return { ...way, path: fileOf(way), vocabSize, passes: Number(values.passes) };
+}
+
+function fileOf({ runtime, type }: Way): string {
+  if (runtime === "ours") return path;
+  return runtime === "onnxruntime-node" ? onnx! : files.get(type as GgufType)!;
+}
+
+/** Exports the model in float32, and returns the folder. */
+async function writeOnnx(): Promise<string> {
+  const folder = join(values.work, "onnx");
+  await rm(folder, { recursive: true, force: true });
+  const device = await createDevice("wasm");
+  await writeExport(folder, await exportOnnx(await readModel(path, { device, dtype: "float32" })));
+  await device.dispose();
+  return folder;
 }
 
 /** Bytes per second that this many processes read together. */
