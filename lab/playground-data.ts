@@ -140,9 +140,10 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   const from = join(root, "models", name);
   const to = join(exitsTarget, name);
   await cp(join(from, "heads"), to, { recursive: true });
-  await cp(join(from, "certificates"), join(to, "certificates"), { recursive: true });
   const certified: OperatingPoint[] = [];
-  for (const file of await readdir(join(to, "certificates"))) {
+  // Certificates for further dtypes lie in folders.
+  for (const file of (await readdir(join(from, "certificates"))).filter((name) => name.endsWith(".json"))) {
+    await cp(join(from, "certificates", file), join(to, "certificates", file));
     const certificate = checkCertificate(await readJson(join(to, "certificates", file)));
     const { agreement, policy } = certificate;
     certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, `certificates/${file}`) } });
