@@ -45,9 +45,10 @@ export async function compareMaps(
   { onPoint, onStep }: MapCallbacks,
 ): Promise<void> {
   const wanted = { depths: [depth], whole: [depth] };
-  const sourceOf = (texts: readonly MarkedDocument[]): BatchSource =>
-    rememberBatches(model, batchSource(model, texts, wanted, { batchSize, sequenceLength, seed: 1 }));
-  const [source, heldSource] = [sourceOf(taught), sourceOf(held)];
+  const sourceOf = (texts: readonly MarkedDocument[], size: number): BatchSource =>
+    rememberBatches(model, batchSource(model, texts, wanted, { batchSize: size, sequenceLength, seed: 1 }));
+  // A last batch that is not full begins anew, and nothing may be judged twice.
+  const [source, heldSource] = [sourceOf(taught, batchSize), sourceOf(held, 1)];
   const list = await frequentTokens(model, taught, LISTED, { positions: 0, countText: true });
   for (const map of MAPS) {
     const heads = attachHeads(model, { exits: [depth], map, vocabulary: "full" });
