@@ -3,8 +3,8 @@ import fc from "fast-check";
 import { attachHeads, createPolicy, ExitHeads, fitProjections } from "early-exits";
 import { type RunCandidates, runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
-import { advance, Sequence } from "early-exits/model";
-import { createRng } from "early-exits/tensor";
+import { advance, type Model, Sequence, statesOf } from "early-exits/model";
+import { createRng, scope } from "early-exits/tensor";
 import { describe, it, expect } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
@@ -128,6 +128,19 @@ interface Run {
   readonly vector: readonly Threshold[];
 }
 
+/** The full model's logits after every token, with keys and values as a sequence stores them. */
+async function logitsOf(model: Model, ids: readonly number[]): Promise<Float32Array> {
+  const sequence = new Sequence(model, ids.length);
+  sequence.append(...ids);
+  const positions = sequence.pending(model.config.numLayers);
+  advance(model, [{ sequence, positions }], model.config.numLayers);
+  const logits = scope(() => model.unembed(statesOf([{ sequence, positions }])));
+  const values = Float32Array.from(await logits.read());
+  logits.dispose();
+  sequence.dispose();
+  return values;
+}
+
 /** What the decoder emits, one token after the other. */
 async function decoded(
   heads: ExitHeads,
@@ -136,7 +149,7 @@ async function decoded(
 ): Promise<{ readonly left: number[]; readonly wrong: number[]; readonly deep: number }> {
   const { model } = heads;
   const counted = { left: heads.depths.map(() => 0), wrong: heads.depths.map(() => 0), deep: 0 };
-  const logits = await model.logits(ids);
+  const logits = await logitsOf(model, ids);
   const decoder = earlyExitDecoder(heads, createPolicy(heads, vector, { score, fill }));
   const sequence = new Sequence(model, ids.length, decoder.sides);
   sequence.append(...ids.slice(0, from));
