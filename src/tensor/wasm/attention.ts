@@ -7,6 +7,12 @@ import { CACHE_KINDS, type Engine } from "./engine.js";
 
 /** Rough speed of one thread, for sharing. */
 const MACS_PER_US = 10_000;
+/** With fewer rows for each thread, a segment is not divided. */
+const LEAST_ROWS = 16;
+/** Rows of a part at most. */
+const MOST_ROWS = 64;
+/** Divides the rows of a part, so that few tiles are not full. */
+const TILE_ROWS = 8;
 
 /** Addresses of the tables of cosines and sines, and the half of the rotated dimensions; `half` 0 rotates nothing. */
 interface RopeTables {
@@ -129,36 +135,49 @@ export function attentionKernels(engine: Engine): Attention {
       let row = 0; // the first of the segment
       let items = 0;
       let us = 0;
-      const calls = segments.map((segment) => {
+      const calls = segments.flatMap((segment) => {
         const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const most = window === 0 ? capacity : window;
         const seen = segment.positions.reduce((sum, position) => sum + Math.min(most, position + 1), 0);
-        items += kvHeads;
         us += (2 * seen * heads * headDim) / MACS_PER_US;
-        const given = {
-          q: from + 4 * row * heads * headDim,
-          y: y.address + 4 * row * heads * headDim,
-          keys,
-          values,
-          kind: CACHE_KINDS[dtype],
-          d: headDim,
-          heads,
-          groups: kvHeads,
-          rows: segment.positions.length,
-          positions: positions + 4 * row,
-          cos,
-          sin,
-          half,
-          window,
-          work,
-        };
-        row += segment.positions.length;
-        return given;
+        return partsOf(segment.positions.length, engine.threads).map((rows) => {
+          const given = {
+            q: from + 4 * row * heads * headDim,
+            y: y.address + 4 * row * heads * headDim,
+            keys,
+            values,
+            kind: CACHE_KINDS[dtype],
+            d: headDim,
+            heads,
+            groups: kvHeads,
+            rows,
+            positions: positions + 4 * row,
+            cos,
+            sin,
+            half,
+            window,
+            work,
+          };
+          items += kvHeads;
+          row += rows;
+          return given;
+        });
       });
       engine.shareAll("cacheAttention", calls, { items, us });
       return y;
     },
   };
+}
+
+/**
+ * Rows of a segment in parts for threads: a model with three key/value heads has only three items, of which one of two
+ * threads would take two. Part sizes are multiples of what a tile takes; more parts would read keys and values oftener.
+ */
+function partsOf(rows: number, threads: number): number[] {
+  if (threads === 1 || rows < LEAST_ROWS * threads) return [rows];
+  const parts = threads * Math.ceil(rows / (threads * MOST_ROWS));
+  const size = TILE_ROWS * Math.ceil(rows / (TILE_ROWS * parts));
+  return Array.from({ length: Math.ceil(rows / size) }, (_, part) => Math.min(size, rows - part * size));
 }
 
 /** Working memory of the attention of one segment. */

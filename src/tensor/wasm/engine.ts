@@ -87,6 +87,11 @@ export class Engine {
     this.#threads = threads;
   }
 
+  /** How many threads share the work of kernels. */
+  get threads(): number {
+    return this.#threads?.count ?? 1;
+  }
+
   /** New storage, not cleared. */
   allocate(length: number): WasmStorage {
     this.#check();

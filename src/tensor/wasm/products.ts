@@ -32,7 +32,7 @@ const WEIGHTS_PER_US = {
 const MACS_PER_US = 24_000;
 const INTEGER_MACS_PER_US = 60_000;
 const QUANTIZED_PER_US = 2500;
-/** Rows that a thread rounds to integers in one piece: PART of records.as.ts. */
+/** Rows that a thread rounds to integers in one piece, at most: PART of records.as.ts. */
 const PART = 64;
 /** Rows that are rounded to integers before they are multiplied: they stay in the second-level cache. */
 const BLOCK = 128;

@@ -6,7 +6,7 @@
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { EXACT, FACTS_BYTES, isExact, setWay, way } from "./dots.as";
 import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
-import { measuringBytes, PART, partBytes, partsOf, quantizeParts, SUMS_BYTES } from "./records.as";
+import { measuringBytes, partBytes, partsOf, quantizeParts, sumsBytes } from "./records.as";
 import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
 import { startRows } from "../products.as";
 import { loadTail, storeTail } from "../../simd.as";
@@ -23,7 +23,7 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(groups), FACTS_BYTES + <usize>partsOf(rows) * SUMS_BYTES),
+    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, 2 * FEW_ROWS))),
   );
 }
 

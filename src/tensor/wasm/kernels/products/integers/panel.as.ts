@@ -4,7 +4,7 @@ import { byteDotsRow, bytePairsRow } from "./bytes.as";
 import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, PAIRS, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
-import { PART, partBytes, SUMS_BYTES } from "./records.as";
+import { partBytes, partRows, sumsBytes } from "./records.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
 import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
 import { wide } from "../wide.as";
@@ -37,7 +37,7 @@ export function nibbleRow(kind: i32, w: usize, x: usize, groups: i32, panels: i3
 
 /**
  * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. More than one panel
- * takes no more than PART rows.
+ * takes no more rows than a part.
  */
 export function rowsPanels(
   kind: i32,
@@ -72,12 +72,13 @@ export function rowsPanels(
 function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {
   const size = partBytes(rows, groups);
   const row = integerRowBytes(groups);
-  for (; rows > 0; rows -= PART) {
-    for (let r = 0; r < min(rows, PART); r++) {
+  const most = partRows(rows);
+  for (; rows > 0; rows -= most) {
+    for (let r = 0; r < min(rows, most); r++) {
       exactRow(kind, w, x + <usize>r * row, groups, sums + ((<usize>r) << 6));
     }
     x += size;
-    sums += SUMS_BYTES;
+    sums += sumsBytes(most);
   }
 }
 

@@ -19,12 +19,19 @@ import {
 } from "./activations.as";
 import { EXACT, way } from "./dots.as";
 
-/** Rows of a part, the unit that threads share. */
-export const PART = 64;
+/** Rows of a part at most. */
+const PART = 64;
 
 // @ts-ignore: decorator
 @inline export function partsOf(rows: i32): i32 {
   return (rows + PART - 1) / PART;
+}
+
+/** Rows of every part but the last, which may have fewer. Parts are what threads share, so none is much smaller. */
+// @ts-ignore: decorator
+@inline export function partRows(rows: i32): i32 {
+  const parts = max(1, partsOf(rows));
+  return (rows + parts - 1) / parts;
 }
 
 export const RECORD: usize = 48;
@@ -33,13 +40,16 @@ export const SCALE: usize = 32;
 export const TOTAL: usize = 36;
 export const PLACE: usize = 40;
 
-/** Bytes of sums of a part: sixteen per row. */
-export const SUMS_BYTES: usize = PART << 6;
+/** Bytes of the sums of so many rows: sixteen each. */
+// @ts-ignore: decorator
+@inline export function sumsBytes(rows: i32): usize {
+  return (<usize>rows) << 6;
+}
 
 /** Bytes of a segment, whose groups may all be wide. */
 // @ts-ignore: decorator
 @inline export function segmentBytes(rows: i32): usize {
-  return <usize>(2 * min(rows, PART)) * RECORD;
+  return <usize>(2 * partRows(rows)) * RECORD;
 }
 
 /** Where the segments of a part begin. */
@@ -52,7 +62,7 @@ export const SUMS_BYTES: usize = PART << 6;
 export function partBytes(rows: i32, groups: i32): usize {
   return max(
     segmentsAt(0, groups) + <usize>groups * segmentBytes(rows),
-    <usize>min(rows, PART) * integerRowBytes(groups),
+    <usize>partRows(rows) * integerRowBytes(groups),
   );
 }
 
@@ -75,11 +85,12 @@ export function quantizeParts(
 ): void {
   const groups = groupsOf(k);
   const size = partBytes(rows, groups);
+  const most = partRows(rows);
   for (let p = begin; p < end; p++) {
-    const first = p * PART;
+    const first = p * most;
     const from = x + ((<usize>first * <usize>k) << 2);
     const part = to + <usize>p * size;
-    const count = min(PART, rows - first);
+    const count = min(most, rows - first);
     if (way == EXACT) {
       for (let r = 0; r < count; r++) {
         const row = from + ((<usize>r * <usize>k) << 2);

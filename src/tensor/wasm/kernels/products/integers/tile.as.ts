@@ -20,7 +20,18 @@ import {
   ONES,
   readFacts,
 } from "./dots.as";
-import { partBytes, partsOf, PLACE, RECORD, SCALE, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
+import {
+  partBytes,
+  partRows,
+  partsOf,
+  PLACE,
+  RECORD,
+  SCALE,
+  segmentBytes,
+  segmentsAt,
+  sumsBytes,
+  TOTAL,
+} from "./records.as";
 
 /**
  * Rows, quantized in parts at x, with panels that lie `apart` bytes apart and advance together, group by group: sums
@@ -96,6 +107,7 @@ export function nibblePairs(
   const parts = partsOf(rows);
   const size = partBytes(rows, groups);
   const segment = segmentBytes(rows);
+  const partSums = sumsBytes(partRows(rows));
   const ones = v128.load(constants + ONES);
   const low = v128.load(constants + NIBBLE_MASK);
   memory.fill(sums, 0, (<usize>(panels * rows)) << 6);
@@ -125,7 +137,7 @@ export function nibblePairs(
         }
         table += size;
         begin += size;
-        to += SUMS_BYTES;
+        to += partSums;
       }
       p += apart;
     }

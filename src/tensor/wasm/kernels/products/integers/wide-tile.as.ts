@@ -4,7 +4,7 @@
  * not fit. As tile.as.ts in all else.
  */
 import { constants, dot, highNibbles, NIBBLE_MASK, nibbleDot, ONES, readFacts } from "./dots.as";
-import { partBytes, partsOf, RECORD, segmentBytes, segmentsAt, SUMS_BYTES, TOTAL } from "./records.as";
+import { partBytes, partRows, partsOf, RECORD, segmentBytes, segmentsAt, sumsBytes, TOTAL } from "./records.as";
 import { addRow, ended, joined, lastNibbles, tile } from "./tile.as";
 
 /** As `byteDots` and its like. */
@@ -78,6 +78,7 @@ export function wideNibblePairs(
   const parts = partsOf(rows);
   const size = partBytes(rows, groups);
   const segment = segmentBytes(rows);
+  const partSums = sumsBytes(partRows(rows));
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + NIBBLE_MASK);
   memory.fill(sums, 0, (<usize>(panels * rows)) << 6);
@@ -110,7 +111,7 @@ export function wideNibblePairs(
         }
         table += size;
         begin += size;
-        to += SUMS_BYTES;
+        to += partSums;
       }
       p += apart;
     }
