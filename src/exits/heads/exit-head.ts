@@ -113,16 +113,18 @@ export class ExitHead {
     this.weights = { ...this.weights, ...maps[this.shape.map].fitted!(this.model, fit) };
   }
 
-  /** Whether the head's vocabulary is fitted to the head's vectors, `fitPreview`. */
+  /** Whether the head's vocabulary is fitted to the head's vectors, `fittedPreview`. */
   get hasPreview(): boolean {
     return vocabularies[this.shape.vocabulary].fitted !== undefined;
   }
 
-  /** Fits the preview to the sum of h hᵀ [C, C] over the head's `mapped` vectors h. Check `hasPreview` first. */
-  async fitPreview(moment: Float64Array, signal?: CancelSignal): Promise<void> {
+  /**
+   * The preview's weights, fitted to the sum of h hᵀ [C, C] over the head's `mapped` vectors h. Check `hasPreview`
+   * first.
+   */
+  fittedPreview(moment: Float64Array, signal?: CancelSignal): Promise<Record<string, Tensor>> {
     const shape = vocabularyShapeOf(this.model.config, this.shape);
-    const vocabulary = vocabularies[this.shape.vocabulary];
-    this.weights = { ...this.weights, ...(await vocabulary.fitted!(this.model, shape, moment, signal)) };
+    return vocabularies[this.shape.vocabulary].fitted!(this.model, shape, moment, signal);
   }
 
   /** The weights of the head's map, which another vocabulary can take over. */

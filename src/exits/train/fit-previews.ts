@@ -6,7 +6,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
-import { scopeInParts } from "../../tensor/index.js";
+import { scopeInParts, type Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, headInputs, type HeadInputs, wantedBy } from "../states/index.js";
@@ -26,7 +26,10 @@ export interface FitPreviewsOptions {
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
-/** Fits and sets the previews of all heads that have one, on documents or on recorded states. */
+/**
+ * Fits and sets the previews of all heads that have one, on documents or on recorded states. If aborted, rejects with
+ * the signal's reason; the heads then keep the previews that they had.
+ */
 export async function fitPreviews(
   heads: ExitHeads,
   data: readonly Document[] | BatchSource,
@@ -69,6 +72,13 @@ export async function fitPreviews(
     const left = Math.ceil((positions - seen) / batch.rows);
     await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
   }
+  const fitted: Record<string, Tensor>[] = [];
+  try {
+    for (const { head, moment } of fits) fitted.push(await head.fittedPreview(moment, signal));
+  } catch (error) {
+    for (const tensor of fitted.flatMap((weights) => Object.values(weights))) tensor.dispose();
+    throw error;
+  }
   heads.thaw(); // the weights change
-  for (const { head, moment } of fits) await head.fitPreview(moment, signal);
+  for (const [i, { head }] of fits.entries()) head.weights = { ...head.weights, ...fitted[i] };
 }
