@@ -1,7 +1,7 @@
-/** The process that loads and runs the model one way, or reads memory: load times and peak memory are its own. */
+/** The process that loads and runs the model one way, or measures a limit: load times and peak memory are its own. */
 import { existsSync, readFileSync } from "node:fs";
 import { allWeights, type ModelDtype } from "../../../src/model/index.js";
-import { measureLimits } from "../../../lab/speed/limits.js";
+import { measureIntegers, measureLimits } from "../../../lab/speed/limits.js";
 import { createDevice, readModel } from "early-exits/node";
 import { PackedMatrix } from "early-exits/tensor";
 import type { PeerSession } from "../peer.js";
@@ -14,6 +14,7 @@ import { CONTEXT, DECODED, type LlmAnswer, type LlmJob, partsOf, PROMPTS } from 
 interface Opened {
   readonly session: PeerSession;
   readonly weights: number;
+  readonly products: number;
 }
 
 /**
@@ -33,12 +34,19 @@ async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
   const { embedding, unembedding } = model.weights;
   const read = allWeights(model.weights).filter((weight) => weight !== embedding || embedding === unembedding.weight);
   const weights = read.reduce((sum, weight) => sum + (weight instanceof PackedMatrix ? weight.storage.bytes : 0), 0);
-  return { session: sessionOf(model, CONTEXT), weights };
+  const products = allWeights(model.weights)
+    .filter((weight) => weight !== embedding && weight !== unembedding.weight)
+    .reduce((sum, weight) => sum + (isInteger(weight) ? weight.storage.rows * weight.storage.columns : 0), 0);
+  return { session: sessionOf(model, CONTEXT), weights, products };
+}
+
+function isInteger(weight: unknown): weight is PackedMatrix {
+  return weight instanceof PackedMatrix && weight.storage.dtype.startsWith("int");
 }
 
 async function openPeer({ runtime, path, threads, vocabSize }: LlmJob): Promise<Opened> {
-  if (runtime === "onnxruntime-node") return { session: await openOnnxExport(path, threads), weights: 0 };
-  return { session: await openLlama({ path, threads, contextSize: CONTEXT, vocabSize }), weights: 0 };
+  if (runtime === "onnxruntime-node") return { session: await openOnnxExport(path, threads), weights: 0, products: 0 };
+  return { session: await openLlama({ path, threads, contextSize: CONTEXT, vocabSize }), weights: 0, products: 0 };
 }
 
 /** Loads, answers once, then times passes: every prompt, and decoding after the shortest. */
@@ -47,7 +55,7 @@ async function time(job: LlmJob): Promise<LlmAnswer> {
   if (job.runtime === "onnxruntime-node") await import("onnxruntime-node");
   const before = peak();
   const started = performance.now();
-  const { session, weights } = await (job.runtime === "ours" ? openOurs(job) : openPeer(job));
+  const { session, weights, products } = await (job.runtime === "ours" ? openOurs(job) : openPeer(job));
   const load = performance.now() - started;
   const prompts = PROMPTS.map((length) => Array.from({ length }, (_, i) => (i * 7919 + 13) % job.vocabSize));
   await session.advance(prompts[0]!);
@@ -77,10 +85,12 @@ async function time(job: LlmJob): Promise<LlmAnswer> {
     peak: peak(),
     added: peak() - before,
     weights,
+    products,
   };
 }
 
 async function answer(job: LlmJob): Promise<LlmAnswer> {
+  if (job.runtime === "products") return { kind: "products", rate: 1e9 * (await measureIntegers()) };
   if (job.runtime !== "read") return time(job);
   return { kind: "read", rate: 1e9 * (await measureLimits()).read };
 }

@@ -26,9 +26,12 @@ export function partsOf(type: string): TypeParts {
   return { dtype, vectors: isWide ? 256 : 128, engine: isWide ? undefined : how };
 }
 
-/** What one process does. `read` measures the memory alone: it is started as often at a time as there are threads. */
+/**
+ * What one process does. `read` measures the memory alone: it is started as often at a time as there are threads.
+ * `products` measures products of integers, on one thread.
+ */
 export interface LlmJob extends Omit<Way, "runtime"> {
-  readonly runtime: Way["runtime"] | "read";
+  readonly runtime: Way["runtime"] | "read" | "products";
   readonly path: string;
   readonly vocabSize: number;
   /** Timed passes after one that is not. */
@@ -51,6 +54,8 @@ export interface LlmTiming {
   readonly added: number;
   /** Bytes of weights that one decoded token reads; 0 if unknown. */
   readonly weights: number;
+  /** Products of integers that the blocks' matrices take for one token of a prompt; 0 if they have other weights. */
+  readonly products: number;
 }
 
 /** The answer of a process. */
@@ -58,6 +63,8 @@ export type LlmAnswer =
   | ({ readonly kind: "timing" } & LlmTiming)
   /** Bytes per second that one process reads. */
   | { readonly kind: "read"; readonly rate: number }
+  /** Products per second. */
+  | { readonly kind: "products"; readonly rate: number }
   | { readonly kind: "failed"; readonly reason: string };
 
 export function labelOf({ runtime, type, threads }: Way): string {

@@ -19,6 +19,8 @@ interface Run {
   readonly measured: readonly Measured[];
   /** Bytes per second, by threads and round. */
   readonly bandwidths: ReadonlyMap<number, readonly number[]>;
+  /** Products of integers per second in vectors of 128 bits, by round. */
+  readonly products: readonly number[];
 }
 
 /** Our weight types, each with the types of llama.cpp that hold as many bits. */
@@ -31,14 +33,14 @@ const PEERS: Readonly<Record<string, readonly string[]>> = {
 };
 
 export function llmReport(run: Run): Report & { readonly data: object } {
-  const { where, model, fileBytes, engines, measured, bandwidths } = run;
+  const { where, model, fileBytes, engines, measured, bandwidths, products } = run;
   const failed = measured.filter(({ failure }) => failure !== undefined);
   const withOnnx = measured.some(({ way }) => way.runtime === "onnxruntime-node");
   return {
     name: "llm",
     title: `${model}: this library beside llama.cpp${withOnnx ? " and onnxruntime" : ""}`,
     machine: where,
-    data: { model, fileBytes, engines: [...engines], measured, bandwidths: [...bandwidths] },
+    data: { model, fileBytes, engines: [...engines], measured, bandwidths: [...bandwidths], products },
     tables: [
       speedTable(run),
       ratioTable(measured),
@@ -121,7 +123,7 @@ function nameOf({ runtime, type }: Way): string {
 }
 
 /** Each of our ways on several threads beside the same way on one, and beside the memory. */
-function threadTable({ measured, bandwidths }: Run): Table {
+function threadTable({ measured, bandwidths, products }: Run): Table {
   const ours = measured.filter(({ way, timings }) => way.runtime === "ours" && timings.length > 0);
   const rows = ours.map((many) => {
     const one = ours.find(({ way }) => way.type === many.way.type && way.threads === 1);
@@ -129,11 +131,15 @@ function threadTable({ measured, bandwidths }: Run): Table {
       const limit = bandwidths.get(many.way.threads)?.[round] ?? NaN;
       return (decodeSpeed(timing) * timing.weights) / limit;
     });
+    const multiplied = many.timings.map(
+      (timing, round) => (prefillSpeed(0)(timing) * timing.products) / (many.way.threads * (products[round] ?? NaN)),
+    );
     return [
       `${many.way.type}, ${many.way.threads} t`,
       one === undefined ? "" : ratio(many, one, decodeSpeed),
       ...PROMPTS.map((_, p) => (one === undefined ? "" : ratio(many, one, prefillSpeed(p)))),
       (100 * median(read)).toFixed(0),
+      multiplied.includes(0) ? "" : (100 * median(multiplied)).toFixed(0),
     ];
   });
   const limits = [...bandwidths].map(
@@ -143,8 +149,17 @@ function threadTable({ measured, bandwidths }: Run): Table {
     title: "Threads",
     note: prose`
       Speed relative to the same weights on one thread, by round, and the share of the memory's read bandwidth that
-      decoding uses. The bandwidth of as many processes reading at a time, in the same rounds: ${limits.join(", ")}.`,
-    columns: ["ours", "decode", ...PROMPTS.map((length) => `prefill ${length}`), "bandwidth used, %"],
+      decoding uses. The bandwidth of as many processes reading at a time, in the same rounds: ${limits.join(", ")}.
+      Products used: what the blocks' matrices take for a prompt of ${PROMPTS[0]} tokens (groups that are rounded finer
+      take it twice, which is not counted), as a share of what one thread multiplies in vectors of 128 bits if it does
+      nothing else, ${(median(products) / 1e9).toFixed(1)} · 10^9 products of integers per second, times the threads.`,
+    columns: [
+      "ours",
+      "decode",
+      ...PROMPTS.map((length) => `prefill ${length}`),
+      "bandwidth used, %",
+      "products used, %",
+    ],
     rows,
   };
 }

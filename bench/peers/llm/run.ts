@@ -62,8 +62,10 @@ const ways: Way[] = threads.flatMap((count) => [
 const timings = new Map<Way, LlmTiming[]>(ways.map((way) => [way, []]));
 const failures = new Map<Way, string>();
 const bandwidths = new Map<number, number[]>(threads.map((count) => [count, []]));
+const products: number[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const count of threads) bandwidths.get(count)!.push(await readTogether(count));
+  products.push(await multiplyAlone());
   for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
     if (failures.has(way)) continue;
     const answer = await run(jobOf(way), engineOf(way));
@@ -84,6 +86,7 @@ const report = llmReport({
   fileBytes: file.length,
   measured,
   bandwidths,
+  products,
 });
 await writeReport(values.out, {
   ...report,
@@ -116,6 +119,12 @@ async function readTogether(count: number): Promise<number> {
   const job: LlmJob = { runtime: "read", type: "", threads: 1, path, vocabSize, passes: 0 };
   const answers = await Promise.all(Array.from({ length: count }, () => run(job)));
   return answers.reduce((sum, answer) => sum + (answer.kind === "read" ? answer.rate : NaN), 0);
+}
+
+/** Products of integers per second, on one thread. */
+async function multiplyAlone(): Promise<number> {
+  const answer = await run({ runtime: "products", type: "", threads: 1, path, vocabSize, passes: 0 });
+  return answer.kind === "products" ? answer.rate : NaN;
 }
 
 /** The Node that runs a way; this one unless the way names another. */

@@ -55,5 +55,5 @@ export {
   unpackRows,
 } from "./products/index.as";
 export { coarseBounds, coarseStateBytes, hasDots, largest, mayBeLargest, packCoarse } from "./screening/index.as";
-export { probeFma, probeRead, probeWide } from "./probes.as";
+export { probeDotProducts, probeExactProducts, probeFma, probePairProducts, probeRead, probeWide } from "./probes.as";
 export { logSoftmax, logSoftmaxBackward, rowArgmax, rowStats, softmax, softmaxBackward } from "./rows.as";

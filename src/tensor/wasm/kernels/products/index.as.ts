@@ -13,10 +13,17 @@ export {
   unpackRows,
 } from "./panels.as";
 export {
+  constants,
+  DOT,
+  dot,
+  dotPair,
+  EXACT,
   integersAt,
   integerWorkBytes,
   linearIntegers,
+  ONES,
   packIntegers,
+  PAIRS,
   probeDots,
   quantizedBytes,
   quantizeIntegers,
