@@ -62,8 +62,8 @@ export function probeFma(n: i32): f32 {
 
 /**
  * Products of integers and their sums: n times five vectors of weights with two of activations. A pair of vectors has
- * sixteen products of bytes, or eight of int16 (EXACT). A function for each way: of three such loops in one function, V8
- * of Node 24 does not keep the sums in registers.
+ * sixteen products of bytes, or eight of int16 (EXACT). A function for each way: of three such loops in one function,
+ * V8 of Node 24 does not keep the sums in registers.
  */
 export function probeDotProducts(n: i32): i32 {
   return chains(DOT, n);
