@@ -5,24 +5,28 @@
  * caller needs alone, and adds up what the workers have saved: alone - shared. If the recent sum is a loss, the caller
  * works alone for a pause; each further loss doubles the pause, each run of gains halves it. The time alone is measured
  * again now and then.
+ *
+ * There is a sum of milliseconds for all work, which notices busy processors, and one of shares of the time alone for
+ * each kind: where one thread already reads as fast as the memory delivers, a second may cost a little at every call,
+ * and that must not keep it away from kinds that gain.
  */
 
 /** A pause in calls without workers: after a first loss, and the longest. */
 const SHORTEST = 64;
 const LONGEST = 4096;
 /**
- * The sum forgets a call after about this many more: their savings make up for a rare slow call, one time slice of the
+ * Sums forget a call after about this many more: their savings make up for a rare slow call, one time slice of the
  * scheduler (4 ms).
  */
 const MEMORY = 256;
-/** A loss of this many milliseconds starts a pause. */
-const LOSS_MS = 0.5;
 /**
- * The sum's value at first and after a pause, so that one lost time slice is not yet a loss. (Such slices are frequent
- * while a program starts and the engine compiles beside it; without credit, one of them ended a trial, and trials grew
- * ever rarer.)
+ * A sum below the first number starts a pause; the second is its value at first and after a pause. In milliseconds, so
+ * that one lost time slice is not yet a loss. (Such slices are frequent while a program starts and the engine compiles
+ * beside it; without credit, one of them ended a trial, and trials grew ever rarer.)
  */
-const CREDIT_MS = 4;
+const ALL = { loss: -0.5, credit: 4 } as const;
+/** In times alone, of which a call saves or loses one at most: a slow call is the other sum's business. */
+const KIND = { loss: 0, credit: 8 } as const;
 /** Calls without a loss that halve the next pause. */
 const FORGIVEN = 1024;
 /** One call in this many is made alone, to measure the time. */
@@ -31,29 +35,60 @@ const SAMPLE = 128;
 const FIRST = 2;
 const MAGNITUDES = 32;
 
+/** A sum of what recent calls have saved, and the pauses after losses. */
+class Trial {
+  readonly #limits: typeof ALL | typeof KIND;
+  #saved: number;
+  #pause = SHORTEST;
+  #left = 0;
+  #calm = 0;
+
+  constructor(limits: typeof ALL | typeof KIND) {
+    this.#limits = limits;
+    this.#saved = limits.credit;
+  }
+
+  /** Whether this call falls into a pause. */
+  pauses(): boolean {
+    if (this.#left === 0) return false;
+    this.#left--;
+    return true;
+  }
+
+  add(saved: number): void {
+    this.#saved += saved - this.#saved / MEMORY;
+    if (this.#saved < this.#limits.loss) {
+      this.#left = this.#pause;
+      this.#pause = Math.min(LONGEST, 2 * this.#pause);
+      this.#saved = this.#limits.credit;
+      this.#calm = 0;
+    } else if (++this.#calm === FORGIVEN) {
+      this.#calm = 0;
+      this.#pause = Math.max(SHORTEST, this.#pause / 2);
+    }
+  }
+}
+
 export class Guard {
   /** Milliseconds alone, per kind, and calls so far. */
   readonly #times: Float64Array;
   readonly #calls: Uint32Array;
+  readonly #all = new Trial(ALL);
+  readonly #kinds: Trial[];
   #kind = 0;
-  #saved = CREDIT_MS;
-  #pause = SHORTEST;
-  #pausedFor = 0;
-  #calm = 0;
 
   constructor(kernels: number) {
-    this.#times = new Float64Array(kernels * MAGNITUDES).fill(Infinity);
-    this.#calls = new Uint32Array(kernels * MAGNITUDES);
+    const kinds = kernels * MAGNITUDES;
+    this.#times = new Float64Array(kinds).fill(Infinity);
+    this.#calls = new Uint32Array(kinds);
+    this.#kinds = Array.from({ length: kinds }, () => new Trial(KIND));
   }
 
   /** Whether workers take part in this call; report its time to `helped` or `alone` next. */
   allows(op: number, us: number): boolean {
     this.#kind = op * MAGNITUDES + Math.min(MAGNITUDES - 1, Math.floor(Math.log2(us)));
     const calls = this.#calls[this.#kind]!++;
-    if (this.#pausedFor > 0) {
-      this.#pausedFor--;
-      return false;
-    }
+    if (this.#all.pauses() || this.#kinds[this.#kind]!.pauses()) return false;
     return calls >= FIRST && calls % SAMPLE !== 0;
   }
 
@@ -69,16 +104,8 @@ export class Guard {
   }
 
   helped(ms: number): void {
-    const saved = this.#times[this.#kind]! - ms;
-    this.#saved += saved - this.#saved / MEMORY;
-    if (this.#saved < -LOSS_MS) {
-      this.#pausedFor = this.#pause;
-      this.#pause = Math.min(LONGEST, 2 * this.#pause);
-      this.#saved = CREDIT_MS;
-      this.#calm = 0;
-    } else if (++this.#calm === FORGIVEN) {
-      this.#calm = 0;
-      this.#pause = Math.max(SHORTEST, this.#pause / 2);
-    }
+    const alone = this.#times[this.#kind]!;
+    this.#all.add(alone - ms);
+    this.#kinds[this.#kind]!.add(Math.max(-1, 1 - ms / alone));
   }
 }

@@ -27,3 +27,17 @@ it("lets workers help while they save time, and pauses them for longer and longe
     }),
   ).toBeGreaterThan(0.9);
 });
+
+it("keeps workers away from a kind of work that they slow down a little, and not from one that they speed up", () => {
+  const guard = new Guard(2);
+  const helped = [0, 0];
+  for (let call = 0; call < 40_000; call++) {
+    const kind = call % 20 === 0 ? 1 : 0; // long reads, which gain nothing, and now and then something else
+    if (guard.allows(kind, 100)) {
+      guard.helped(kind === 0 ? 0.11 : 0.06);
+      helped[kind]!++;
+    } else guard.alone(0.1);
+  }
+  expect(helped[0]! / 38_000).toBeLessThan(0.2);
+  expect(helped[1]! / 2000).toBeGreaterThan(0.98);
+});
