@@ -27,6 +27,8 @@ interface NodeSuite {
 
 /** Suites beside the unit tests, which are all other files of test/. */
 const suites = {
+  /** The command line, command by command, and commands on bad disks or killed: most of them train or calibrate. */
+  commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(1) },
   /** Checks against ../shared/fixtures. */
   fixtures: { folders: ["fixtures"], timeout: minutes(10) },
   /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
@@ -97,8 +99,6 @@ const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-E
  * modules of the library, which would otherwise be loaded once per file.
  */
 const apart = [
-  "cli/commands/get",
-  "lab/torture/*",
   "laws/*kernels",
   "model/families",
   "model/gguf/damaged",
