@@ -122,6 +122,15 @@ export function quantizeGroup(
   const starts = i8x16.splat(nibbles ? 0 : <i8>z);
   const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
   const factors = f32x4.splat(factor);
+  if (!wide && !nibbles && way != EXACT) {
+    // Most groups: no sum, and nothing to decide on the way.
+    const low = i8x16.narrow_i16x8_s(eight(from, factors, round), eight(from + 32, factors, round));
+    const high = i8x16.narrow_i16x8_s(eight(from + 64, factors, round), eight(from + 96, factors, round));
+    v128.store(first, i8x16.add(low, starts));
+    v128.store(first, i8x16.add(high, starts), 16);
+    store<i32>(facts + step, z);
+    return;
+  }
   let sum = i32x4.splat(0);
   for (let i: usize = 0; i < 32; i += 16) {
     const low = eight(from + (i << 2), factors, round);
@@ -148,13 +157,33 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {
     const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
-    const largest = largestOf(from, sizes);
+    // The largest absolute value, NaN if there is one: without their signs, floats are in the order of integers. The
+    // smallest and the largest value, or zero: there, NaN does not count. Four vectors a turn.
+    let top = i32x4.splat(0);
+    let low = f32x4.splat(0);
+    let high = low;
+    for (let at = from; at != from + 128; at += 64) {
+      let v = v128.load(at);
+      let w = v128.load(at, 16);
+      top = i32x4.max_s(i32x4.max_s(top, v128.and(v, sizes)), v128.and(w, sizes));
+      low = f32x4.pmin(f32x4.pmin(low, v), w);
+      high = f32x4.pmax(f32x4.pmax(high, v), w);
+      v = v128.load(at, 32);
+      w = v128.load(at, 48);
+      top = i32x4.max_s(i32x4.max_s(top, v128.and(v, sizes)), v128.and(w, sizes));
+      low = f32x4.pmin(f32x4.pmin(low, v), w);
+      high = f32x4.pmax(f32x4.pmax(high, v), w);
+    }
+    top = i32x4.max_s(top, swapHalves(top));
+    const largest = max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
     let size = largest;
     if (!nibbles) {
       // Half of the range: it stays finite, and equals the largest value where the other side reaches as far.
-      const low = lowestOf(from);
-      size = <f32>(highestOf(from) * 0.5) - <f32>(low * 0.5);
-      store<f32>(to + 2 * words, low);
+      low = f32x4.pmin(low, swapHalves(low));
+      high = f32x4.pmax(high, swapHalves(high));
+      const lowest = min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1));
+      size = <f32>(max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)) * 0.5) - <f32>(lowest * 0.5);
+      store<f32>(to + 2 * words, lowest);
     }
     store<f32>(to, size);
     store<f32>(to + words, largest);
@@ -164,31 +193,9 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
   return total;
 }
 
-/** The largest absolute value of 32, NaN if there is one: without their signs, floats are in the order of integers. */
 // @ts-ignore: decorator
-@inline function largestOf(x: usize, sizes: v128): f32 {
-  let top = v128.and(v128.load(x), sizes);
-  for (let i: usize = 16; i < 128; i += 16) top = i32x4.max_s(top, v128.and(v128.load(x + i), sizes));
-  top = i32x4.max_s(top, i8x16.shuffle(top, top, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
-}
-
-/** The smallest of 32 and zero; NaN does not count. */
-// @ts-ignore: decorator
-@inline function lowestOf(x: usize): f32 {
-  let low = f32x4.splat(0);
-  for (let i: usize = 0; i < 128; i += 16) low = f32x4.pmin(low, v128.load(x + i));
-  low = f32x4.pmin(low, i8x16.shuffle(low, low, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1));
-}
-
-/** The largest of 32 and zero; NaN does not count. */
-// @ts-ignore: decorator
-@inline function highestOf(x: usize): f32 {
-  let high = f32x4.splat(0);
-  for (let i: usize = 0; i < 128; i += 16) high = f32x4.pmax(high, v128.load(x + i));
-  high = f32x4.pmax(high, i8x16.shuffle(high, high, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7));
-  return max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1));
+@inline function swapHalves(v: v128): v128 {
+  return i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
 }
 
 /** Eight values as int16, by adding ROUNDER. */
