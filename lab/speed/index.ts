@@ -14,7 +14,7 @@ export {
 } from "./inference-tables.js";
 export { kernelTables, type KernelTiming } from "./kernel-tables.js";
 export { timeKernels } from "./kernels.js";
-export { measureIntegers, measureLimits } from "./limits.js";
+export { measureLimits } from "./limits.js";
 export { benchShapes, randomModel } from "./models.js";
 export { threadTable, type ThreadTiming, timeThreads } from "./threads.js";
 export { drain, type Timing, timingOf } from "./timing.js";

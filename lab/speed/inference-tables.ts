@@ -30,7 +30,7 @@ export function runLabel({ shape, dtype, device, threads }: InferenceRun): strin
   return device === "gpu" ? `${shape} ${dtype} gpu` : `${shape} ${dtype} ${threads}t`;
 }
 
-export function limitsTable({ read, multiplyAdd }: Limits): Table {
+export function limitsTable({ read, multiplyAdd, integers }: Limits): Table {
   return {
     title: "Limits of one thread",
     note: "Measured in the same run by the same WebAssembly.",
@@ -38,6 +38,7 @@ export function limitsTable({ read, multiplyAdd }: Limits): Table {
     rows: [
       ["read beyond the caches, GB/s", read],
       ["128-bit multiply-add, GFLOP/s", multiplyAdd],
+      ["128-bit products of integers, 10^9 per second", integers],
     ],
   };
 }

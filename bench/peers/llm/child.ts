@@ -1,7 +1,7 @@
 /** The process that loads and runs the model one way, or measures a limit: load times and peak memory are its own. */
 import { existsSync, readFileSync } from "node:fs";
 import { allWeights, type ModelDtype } from "../../../src/model/index.js";
-import { measureIntegers, measureLimits } from "../../../lab/speed/limits.js";
+import { measureLimits } from "../../../lab/speed/limits.js";
 import { createDevice, readModel } from "early-exits/node";
 import { PackedMatrix } from "early-exits/tensor";
 import type { PeerSession } from "../peer.js";
@@ -90,7 +90,7 @@ async function time(job: LlmJob): Promise<LlmAnswer> {
 }
 
 async function answer(job: LlmJob): Promise<LlmAnswer> {
-  if (job.runtime === "products") return { kind: "products", rate: 1e9 * (await measureIntegers()) };
+  if (job.runtime === "products") return { kind: "products", rate: 1e9 * (await measureLimits()).integers };
   if (job.runtime !== "read") return time(job);
   return { kind: "read", rate: 1e9 * (await measureLimits()).read };
 }
