@@ -94,6 +94,10 @@ export class Guard {
 
   alone(ms: number): void {
     const before = this.#times[this.#kind]!;
+    if (before === 0) {
+      this.#times[this.#kind] = ms; // the clock was too coarse so far
+      return;
+    }
     // A single slow call (another process had the processor) moves the estimate by a factor of two at most.
     this.#times[this.#kind] =
       ms < before
@@ -106,6 +110,6 @@ export class Guard {
   helped(ms: number): void {
     const alone = this.#times[this.#kind]!;
     this.#all.add(alone - ms);
-    this.#kinds[this.#kind]!.add(Math.max(-1, 1 - ms / alone));
+    if (alone > 0) this.#kinds[this.#kind]!.add(Math.max(-1, 1 - ms / alone));
   }
 }

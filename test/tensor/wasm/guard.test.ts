@@ -41,3 +41,18 @@ it("keeps workers away from a kind of work that they slow down a little, and not
   expect(helped[0]! / 38_000).toBeLessThan(0.2);
   expect(helped[1]! / 2000).toBeGreaterThan(0.98);
 });
+
+it("learns about kinds of work whose first calls a coarse clock could not time", () => {
+  const guard = new Guard(2);
+  const helped = [0, 0];
+  for (let call = 0; call < 40_000; call++) {
+    const kind = call % 2; // 1 gains, so that all work together does
+    const timed = call >= 1000;
+    if (guard.allows(kind, 100)) {
+      guard.helped(timed ? [0.11, 0.06][kind]! : 0);
+      helped[kind]! += Number(timed);
+    } else guard.alone(timed ? 0.1 : 0);
+  }
+  expect(helped[0]! / 19_500).toBeLessThan(0.2);
+  expect(helped[1]! / 19_500).toBeGreaterThan(0.9);
+});
