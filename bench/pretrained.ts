@@ -6,7 +6,8 @@
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
  * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
- * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with. A
+ * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with.
+ * Where plain decoding screens the unembedding, it also runs without, which is exits off and nothing else on. A
  * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
  * Writes pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg; with vectors of 256 bits (docs/11),
  * pretrained-256. With --dtype float32 or bfloat16, with the policies that are certified for that dtype,
@@ -21,8 +22,8 @@ import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import {
-  type Alternative,
   alternativesChart,
+  alternativesTable,
   type ChatPrompt,
   compareAlternatives,
   debtsTable,
@@ -45,6 +46,8 @@ import {
 
 /** Tokens per answer at most, as in calibration. */
 const MAX_NEW_TOKENS = 144;
+/** Plain decoding with all logits of every token. */
+const FULL = "plain, all logits";
 /** Ways whose tokens are the full model's. */
 const LOSSLESS = ["lossless, exits", "lossless, prompt lookup"] as const;
 /** Prompts that drafting is tuned on. */
@@ -93,14 +96,18 @@ for (const level of new Set(shipped.map(({ agreement }) => agreement))) {
   const [first, ...others] = shipped.filter(({ agreement }) => agreement === level);
   certificates.push(await fastestCertificate([first!, ...others], unitTimes));
 }
+const screens = model.unembedding === "screened";
 const ways: Way[] = [
   { name: "plain", options: {} },
+  ...(screens ? [{ name: FULL, options: {}, unembedding: "full" } as const] : []),
   ...certificates.map(({ agreement, policy }): Way => ({
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
   ...(drafts ? await losslessWays() : []),
 ];
+/** Unit times with the whole product, before the runs and after them; none where plain decoding takes it anyway. */
+const allLogits = screens ? [await measureAllLogits()] : [];
 const comparison = await compareWays(heads, ways, prompts, {
   runs,
   maxNewTokens: MAX_NEW_TOKENS,
@@ -110,6 +117,7 @@ const comparison = await compareWays(heads, ways, prompts, {
   },
 });
 for (const [fill, measured] of times) measured.push(await measureFill(fill));
+if (screens) allLogits.push(await measureAllLogits());
 const depths = heads.depths;
 heads.dispose();
 model.dispose();
@@ -151,11 +159,13 @@ const report = {
     debtsTable(comparison, unitsOf),
     ...(drafts ? [tasksTable(comparison, held, LOSSLESS)] : []),
     promiseTable(shipped, (certificate) => tokenTime(certificate, times.get(certificate.policy.fill)![0]!)),
-    ...(others.length > 0 ? [othersTable(others)] : []),
+    ...(others.length > 0
+      ? [alternativesTable(others, { prompts: values.others, threads: values.threads, dtype })]
+      : []),
     timesTable(),
   ],
 };
-const bars = comparison.results.slice(1).map(({ name, agreement, ratio }) => ({
+const bars = comparison.results.slice(screens ? 2 : 1).map(({ name, agreement, ratio }) => ({
   label: `${name}, agreement ${percent(agreement)}`,
   value: ratio.median,
   group: name.startsWith("lossless") ? "lossless" : "certified",
@@ -182,6 +192,14 @@ function measureFill(fill: FillName): Promise<UnitTimes> {
   return measureUnitTimes(heads, { fill, context: 160, time: 4000 });
 }
 
+/** Unit times of a model that computes all logits. */
+async function measureAllLogits(): Promise<UnitTimes> {
+  model.setUnembedding("full");
+  const measured = await measureFill(exactFill(model.config));
+  model.setUnembedding("screened");
+  return measured;
+}
+
 /** The unit times with a fill, as measured first. */
 async function unitTimes(fill: FillName): Promise<UnitTimes> {
   const [first] = times.get(fill) ?? [await measureFill(fill)];
@@ -191,21 +209,25 @@ async function unitTimes(fill: FillName): Promise<UnitTimes> {
 
 /** The unit times that a way's counts are multiplied by, as measured first. */
 function unitsOf(way: number): UnitTimes {
-  return times.get(ways[way]!.options.policy?.fill ?? exactFill(model.config))![0]!;
+  return measuredUnits(way)[0]!;
+}
+
+function measuredUnits(way: number): readonly UnitTimes[] {
+  const { options, unembedding } = ways[way]!;
+  return unembedding === "full" ? allLogits : times.get(options.policy?.fill ?? exactFill(model.config))!;
 }
 
 /** Plain decoding's time a token over a way's, by the counts at unit times measured twice: the median over prompts. */
 function expectedRatio({ summaries }: Comparison, way: number): number {
-  const fill = ways[way]!.options.policy?.fill ?? exactFill(model.config);
-  const by = (units: UnitTimes): number[] =>
-    summaries[way]!.map(({ ledger, ids }, run) => {
-      const plain = summaries[0]![run]!;
-      const perToken = predictTime(ledger, units) / ids.length;
-      return predictTime(plain.ledger, units) / plain.ids.length / perToken;
-    });
-  const ratios = times
-    .get(fill)!
-    .flatMap((units) => by(units))
+  const plainUnits = measuredUnits(ways[way]!.unembedding === "full" ? 0 : way);
+  const ratios = measuredUnits(way)
+    .flatMap((units, measurement) =>
+      summaries[way]!.map(({ ledger, ids }, run) => {
+        const plain = summaries[0]![run]!;
+        const perToken = predictTime(ledger, units) / ids.length;
+        return predictTime(plain.ledger, plainUnits[measurement]!) / plain.ids.length / perToken;
+      }),
+    )
     .toSorted((a, b) => a - b);
   return ratios[ratios.length >> 1]!;
 }
@@ -216,8 +238,19 @@ function speedTable(of: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
       thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
       of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text. ${drafts ? losslessNote() : ""}`,
-    columns: ["", "fill", "tokens/s", "ratio", "quartiles", "expected", "mean depth", "agreement"],
+      tokens that the full model would have chosen after the same text. ${screens ? screeningNote() : ""}
+      ${drafts ? losslessNote() : ""}`,
+    columns: [
+      "",
+      "fill",
+      "tokens/s",
+      "ratio",
+      "quartiles",
+      "expected",
+      ...(screens ? ["over all logits"] : []),
+      "mean depth",
+      "agreement",
+    ],
     rows: of.results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement, identical }, way) => [
       name,
       ways[way]!.options.policy?.fill ?? "",
@@ -225,39 +258,21 @@ function speedTable(of: Comparison): Table {
       ratio.median.toFixed(2),
       `${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}`,
       expectedRatio(of, way).toFixed(2),
+      ...(screens ? [(tokensPerSecond / of.results[1]!.tokensPerSecond).toFixed(2)] : []),
       meanDepth.toFixed(2),
       identical ? "identical" : percent(agreement),
     ]),
   };
 }
 
+function screeningNote(): string {
+  return prose`Plain decoding, and a token that no head chose, find the largest logit by screening. Over all logits:
+    ratio of the medians to plain decoding that computes all of them.`;
+}
+
 function losslessNote(): string {
   return prose`Lossless: drafts of exits, tuned at these unit times on answers to ${TUNING_PROMPTS} prompts that teach;
     and drafts looked up in the text so far, where the last two tokens or three occur.`;
-}
-
-function othersTable(of: readonly Alternative[]): Table {
-  return {
-    title: "Beside other ways of being faster",
-    note: prose`The first ${values.others} prompts, all ways in turns, ${values.threads} thread(s). Ratio: to float32
-      without exits, median by prompt, and quartiles. Agreement: with the float32 model, after the same text. Policies
-      are certified in ${dtype} against the same model in ${dtype}; in other dtypes they are used without a promise.
-      "Always" removes the blocks above a head, and keeps that head. Unembedding: how a token that no head chose is
-      found, as measured while loading; where it is screened, plain decoding is faster already, and a preview in its
-      place saves less.`,
-    columns: ["", "tokens/s", "ratio", "quartiles", "mean depth", "agreement with float32", "unembedding"],
-    rows: of
-      .toSorted((a, b) => b.ratio[1] - a.ratio[1])
-      .map(({ name, tokensPerSecond, ratio: [low, median, high], meanDepth, agreement, unembedding }) => [
-        name,
-        tokensPerSecond.toFixed(0),
-        median.toFixed(2),
-        `${low.toFixed(2)} to ${high.toFixed(2)}`,
-        meanDepth.toFixed(2),
-        percent(agreement),
-        unembedding,
-      ]),
-  };
 }
 
 function timesTable(): Table {

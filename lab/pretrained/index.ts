@@ -1,4 +1,3 @@
-export { alternativesChart } from "./alternatives-chart.js";
 export { type Alternative, compareAlternatives } from "./alternatives.js";
 export { documentOf, readAnswers, writeAnswers } from "./answers.js";
 export { type CertifiedFacts, dtypeCard, pretrainedCard } from "./card.js";
@@ -16,6 +15,7 @@ export {
 } from "./prompts.js";
 export { promiseTable } from "./promise-table.js";
 export { exactCertificates, readCertificates } from "./read-certificates.js";
+export { alternativesChart, alternativesTable } from "./show-alternatives.js";
 export { tasksTable } from "./tasks-table.js";
 export { type AnswerSet, completeStates, type DepthStart, measureStarts, readCurve, trainMaps } from "./train-maps.js";
 export { certifyProjected, fitKeys } from "./project.js";

@@ -7,12 +7,14 @@
 import type { ExitHeads } from "../exits/heads/index.js";
 import { generate, type GenerateOptions, type GenerateSummary } from "../exits/index.js";
 import { argmaxOf } from "../model/decode/index.js";
-import type { Model } from "../model/index.js";
+import type { Model, UnembeddingKind } from "../model/index.js";
 
 /** A way of decoding; the first of a comparison is the baseline of the others. */
 export interface Way {
   readonly name: string;
   readonly options: Pick<GenerateOptions, "policy" | "lossless">;
+  /** How the model finds greedy and top-k tokens in this way; the tokens are the same. @default as it is set */
+  readonly unembedding?: UnembeddingKind;
 }
 
 export interface WayResult {
@@ -111,8 +113,26 @@ export async function compareWays(
   };
 }
 
-/** Generates one text; nothing else happens between its tokens, since they are timed. */
+/** Generates one text in a way. */
 async function runOnce(
+  heads: ExitHeads,
+  way: Way,
+  prompt: readonly number[],
+  seed: number,
+  options: CompareOptions,
+): Promise<GenerateSummary> {
+  const { model } = heads;
+  const before = model.unembedding;
+  model.setUnembedding(way.unembedding ?? before);
+  try {
+    return await generateOnce(heads, way, prompt, seed, options);
+  } finally {
+    model.setUnembedding(before);
+  }
+}
+
+/** Nothing else happens between the tokens, since they are timed. */
+async function generateOnce(
   heads: ExitHeads,
   way: Way,
   prompt: readonly number[],

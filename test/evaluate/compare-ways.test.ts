@@ -1,6 +1,7 @@
 /** compareWays: ratios to the first way, agreement with the full model, interleaved runs within a budget. */
 import { attachHeads, createPolicy } from "early-exits";
 import { type CompareEvent, compareWays, type Way } from "early-exits/evaluate";
+import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { smallByteModel } from "../support/models.js";
@@ -59,4 +60,26 @@ it("agreement is not measured for sampled text", async () => {
   const options = { runs: 5, maxNewTokens: 2, budget: 0, temperature: 0.8 };
   const { results } = await compareWays(heads, ways.slice(0, 1), prompts, options);
   expect(results[0]!.agreement).toBeNaN();
+});
+
+it("a way may have an unembedding of its own; afterwards the model finds tokens as before", async () => {
+  const screening = await smallByteModel({ device: await createDevice("wasm") });
+  screening.setUnembedding("screened");
+  const own = attachHeads(screening, { exits: [1, 2] });
+  const both: Way[] = [
+    { name: "screened", options: {} },
+    { name: "full", options: {}, unembedding: "full" },
+  ];
+  const options = { runs: 5, maxNewTokens: 6, budget: 0 };
+  const { results, summaries } = await compareWays(own, both, prompts, options);
+  expect(results.map(({ identical }) => identical)).toEqual([true, true]);
+  const screenedIn = summaries.map((runs) => runs.map(({ ledger }) => ledger.decode.screenedHeads > 0));
+  expect(screenedIn).toEqual([Array(5).fill(true), Array(5).fill(false)]);
+  expect(screening.unembedding).toBe("screened");
+  const aborted = compareWays(own, both.slice(1), prompts, {
+    ...options,
+    signal: AbortSignal.abort(new Error("stop")),
+  });
+  await expect(aborted).rejects.toThrow("stop");
+  expect(screening.unembedding).toBe("screened");
 });
