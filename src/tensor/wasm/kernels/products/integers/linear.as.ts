@@ -72,18 +72,19 @@ export function linearIntegers(
     setWay(usual);
     return;
   }
-  startRows(y, bias, residual, rows, n, begin, end);
+  const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
+  startRows(y, bias, residual, rows, n, whole, end);
   const sums = work + FACTS_BYTES;
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
   for (let p = begin; p < begin + half; p++) {
     const q = p + half;
     rowsPanels(kind, w + <usize>p * panel, <usize>half * panel, 2, x, rows, groups, work, sums);
-    addSums(y + ((<usize>p) << 6), n, sums, rows, 16);
-    addSums(y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
+    give(p < whole, y + ((<usize>p) << 6), n, sums, rows, 16);
+    give(q < whole, y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
   }
   for (let p = begin + 2 * half; p < end; p++) {
     rowsPanels(kind, w + <usize>p * panel, 0, 1, x, rows, groups, work, sums);
-    addSums(y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
+    give(p < whole, y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
   }
 }
 
@@ -189,6 +190,28 @@ function isSmall(row: usize, groups: i32, nibbles: bool): bool {
     if (!(abs(load<f32>(at)) < 65536)) return false;
   }
   return true;
+}
+
+// @ts-ignore: decorator
+@inline function give(whole: bool, y: usize, n: i32, sums: usize, rows: i32, columns: i32): void {
+  if (whole) putSums(y, n, sums, rows);
+  else addSums(y, n, sums, rows, columns);
+}
+
+/** y = sums: whole panels that start from zero. No sum is -0. */
+function putSums(y: usize, n: i32, sums: usize, rows: i32): void {
+  for (; rows > 0; rows--) {
+    const a = v128.load(sums);
+    const b = v128.load(sums, 16);
+    const c = v128.load(sums, 32);
+    const d = v128.load(sums, 48);
+    v128.store(y, a);
+    v128.store(y, b, 16);
+    v128.store(y, c, 32);
+    v128.store(y, d, 48);
+    y += (<usize>n) << 2;
+    sums += 64;
+  }
 }
 
 /** y += sums. */
