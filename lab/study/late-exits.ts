@@ -26,7 +26,7 @@ const LEVEL = 0.95;
 const DELTA = 0.05;
 /** Segments to certify and to judge on. */
 const SEGMENTS = { calibration: 1200, test: 400 } as const;
-const RUNS = 24;
+const RUNS = 40;
 const NEW_TOKENS = 100;
 const PROMPT_TOKENS = 24;
 /** Scores that need no training. */

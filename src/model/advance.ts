@@ -12,7 +12,7 @@ import { type CacheSegment, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
 import { giveTurn } from "../turns.js";
 import { attentionOf } from "./config.js";
-import { type Attend, attendCached, runBlock, writeKeys } from "./block.js";
+import { attendCached, runBlock, writeKeys } from "./block.js";
 import { countAttended, type WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -169,13 +169,12 @@ function runLayer(model: Model, work: readonly Work[], layer: number, entering: 
   const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
   const rows = model.cachedRows(layer, segments, longestOf(work));
   const block = model.weights.blocks[layer]!;
-  const attend: Attend = (query, keyValue) => {
-    if (keyValue !== undefined) writeKeys(keyValue, block, rows);
-    return attendCached(query, rows);
-  };
   try {
     return scope(() => {
-      const leaving = runBlock(entering, block, model.config, attend);
+      const leaving = runBlock(entering, block, model.config, (query, keyValue) => {
+        if (keyValue !== undefined) writeKeys(keyValue, block, rows);
+        return attendCached(query, rows);
+      });
       writeSides(work, layer + 1, leaving, meter);
       return leaving;
     });

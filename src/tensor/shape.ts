@@ -25,6 +25,11 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true;
 }
 
+/** The shape with another last axis. Decoding a small model asks for dozens per token, and `with` is slow. */
+export function withLast(shape: Shape, size: number): Shape {
+  return shape.length === 2 ? [shape[0]!, size] : shape.with(-1, size);
+}
+
 /** Row-major strides, in elements. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);

@@ -93,10 +93,10 @@ async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Prom
   pending?.dispose();
   const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
   logits.dispose();
-  const isFinite = (_: LogitsNeeded, row: number): boolean =>
-    best === undefined ? isFiniteRow(rowOf(values!, row, vocabSize)) : Number.isFinite(best[3 * row + 2]);
   return {
-    nonFinite: firstRow(needed, (count, row) => !isFinite(count, row)),
+    nonFinite: firstRow(needed, (_, row) =>
+      best === undefined ? !isFiniteRow(rowOf(values!, row, vocabSize)) : !Number.isFinite(best[3 * row + 2]),
+    ),
     argmax: (row) => best![3 * row]!,
     row: (row) => rowOf(values!, row, vocabSize),
   };

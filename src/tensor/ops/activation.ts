@@ -5,7 +5,7 @@
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
 import type { UnaryOp } from "../device.js";
-import { formatShape, rowsOf } from "../shape.js";
+import { formatShape, rowsOf, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 function unary(op: UnaryOp): (x: Tensor) => Tensor {
@@ -37,7 +37,7 @@ export function swiglu(x: Tensor): Tensor {
     );
   }
   const half = width / 2;
-  return record(x.device, x.device.kernels.swiglu(x.storage, rows, half), x.shape.with(-1, half), [x], (dy) => [
+  return record(x.device, x.device.kernels.swiglu(x.storage, rows, half), withLast(x.shape, half), [x], (dy) => [
     new Tensor(x.device, x.device.kernels.swigluBackward(x.storage, dy.storage, rows, half), x.shape),
   ]);
 }

@@ -8,7 +8,7 @@
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import type { Storage } from "../device.js";
-import { formatShape, rowsOf, sameShape, type Shape, sizeOf } from "../shape.js";
+import { formatShape, rowsOf, sameShape, type Shape, sizeOf, withLast } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 
 export interface MatmulOptions {
@@ -106,7 +106,7 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
       { x: x.shape, weight: weight.shape },
     );
   }
-  const shape = x.shape.with(-1, n);
+  const shape = withLast(x.shape, n);
   if (bias && !(bias.shape.length === 1 && bias.shape[0] === n)) {
     throw new ShapeError("shape-bias", `linear: expected a bias [${n}], found ${formatShape(bias.shape)}`, {
       bias: bias.shape,

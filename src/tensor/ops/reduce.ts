@@ -6,7 +6,7 @@
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
 import { ROW_STATS } from "../device.js";
-import { broadcastStrides, formatShape, rowsOf, type Shape } from "../shape.js";
+import { broadcastStrides, formatShape, rowsOf, type Shape, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
 import { scale } from "./arithmetic.js";
 
@@ -66,7 +66,7 @@ export function rowStats(logits: Tensor): Tensor {
   return new Tensor(
     logits.device,
     logits.device.kernels.rowStats(logits.storage, rows, width),
-    logits.shape.with(-1, ROW_STATS.width),
+    withLast(logits.shape, ROW_STATS.width),
   );
 }
 
@@ -76,7 +76,7 @@ export function rowStats(logits: Tensor): Tensor {
  */
 export function rowArgmax(x: Tensor): Tensor {
   const { rows, width } = rowsOf("argmax", x.shape);
-  return new Tensor(x.device, x.device.kernels.rowArgmax(x.storage, rows, width), x.shape.with(-1, 3));
+  return new Tensor(x.device, x.device.kernels.rowArgmax(x.storage, rows, width), withLast(x.shape, 3));
 }
 
 /** The index of the largest value of every row of [.., V], lowest index on ties. Reads back. */

@@ -4,7 +4,7 @@
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
-import { formatShape, rowsOf, type Shape, sizeOf } from "../shape.js";
+import { formatShape, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 /** Columns [begin, end) of the last axis: [.., N] -> [.., end - begin]. */
@@ -15,7 +15,7 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
   return record(
     device,
     device.kernels.columns(x.storage, rows, width, begin, end),
-    x.shape.with(-1, end - begin),
+    withLast(x.shape, end - begin),
     [x],
     (dy) => [new Tensor(device, device.kernels.columnsBackward(dy.storage, rows, width, begin, end), x.shape)],
   );
@@ -88,7 +88,7 @@ export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Ten
   return record(
     device,
     device.kernels.takeAlongRows(x.storage, ids, rows, width, k),
-    x.shape.with(-1, k),
+    withLast(x.shape, k),
     [x],
     (dy) => [new Tensor(device, device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k), x.shape)],
   );

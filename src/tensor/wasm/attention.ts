@@ -3,6 +3,7 @@
  * share the heads of all segments.
  */
 import type { AttentionDims, CacheSegment, Kernels, Rope } from "../device.js";
+import type { KernelArguments } from "./kernels/index.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
 
 /** Rough speed of one thread, for sharing. */
@@ -131,17 +132,21 @@ export function attentionKernels(engine: Engine): Attention {
       const { cos, sin, half } = tablesOf(rope);
       const only = segments.length === 1 ? segments[0]!.positions : undefined;
       const positions = engine.indices(only ?? segments.flatMap((segment) => segment.positions));
-      const work = engine.work(Math.max(...segments.map((segment) => workBytes(engine, segment, heads))));
+      let workBytes = 0;
+      for (const segment of segments) workBytes = Math.max(workBytes, workBytesOf(engine, segment, heads));
+      const work = engine.work(workBytes);
       let row = 0; // the first of the segment
       let items = 0;
       let us = 0;
-      const calls = segments.flatMap((segment) => {
+      const calls: KernelArguments["cacheAttention"][] = [];
+      for (const segment of segments) {
         const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
         const most = window === 0 ? capacity : window;
-        const seen = segment.positions.reduce((sum, position) => sum + Math.min(most, position + 1), 0);
-        us += (2 * seen * heads * headDim) / MACS_PER_US;
-        return partsOf(segment.positions.length, engine.threads).map((rows) => {
-          const given = {
+        for (const position of segment.positions) {
+          us += (2 * Math.min(most, position + 1) * heads * headDim) / MACS_PER_US;
+        }
+        for (const rows of partsOf(segment.positions.length, engine.threads)) {
+          calls.push({
             q: from + 4 * row * heads * headDim,
             y: y.address + 4 * row * heads * headDim,
             keys,
@@ -157,12 +162,11 @@ export function attentionKernels(engine: Engine): Attention {
             half,
             window,
             work,
-          };
+          });
           items += kvHeads;
           row += rows;
-          return given;
-        });
-      });
+        }
+      }
       engine.shareAll("cacheAttention", calls, { items, us });
       return y;
     },
@@ -181,7 +185,7 @@ function partsOf(rows: number, threads: number): number[] {
 }
 
 /** Working memory of the attention of one segment. */
-function workBytes(engine: Engine, { cache, positions }: CacheSegment, heads: number): number {
+function workBytesOf(engine: Engine, { cache, positions }: CacheSegment, heads: number): number {
   const { capacity, headDim, kvHeads } = engine.cache(cache);
   return engine.wasm.attentionWorkBytes({
     rows: positions.length,
