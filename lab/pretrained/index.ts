@@ -1,4 +1,4 @@
-export { type Alternative, compareAlternatives } from "./alternatives.js";
+export { compareAlternatives } from "./alternatives.js";
 export { documentOf, readAnswers, writeAnswers } from "./answers.js";
 export { type CertifiedFacts, dtypeCard, pretrainedCard } from "./card.js";
 export { debtsTable } from "./debts-table.js";
