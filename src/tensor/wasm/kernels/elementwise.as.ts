@@ -201,7 +201,8 @@ export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
     let gate = x + 2 * row * <usize>r;
     let out = y + row * <usize>r;
     let left = n;
-    for (; left >= 8; left -= 8) {
+    // Where an engine joins two vectors; elsewhere that is not worth its size.
+    for (; WIDE_TILES && left >= 8; left -= 8) {
       const first = gated(v128.load(gate), v128.load(gate + row));
       const second = gated(v128.load(gate, 16), v128.load(gate + row, 16));
       v128.store(out, first);

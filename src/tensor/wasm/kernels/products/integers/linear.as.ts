@@ -72,7 +72,8 @@ export function linearIntegers(
     setWay(usual);
     return;
   }
-  const whole = bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
+  // Panels that start from zero, in the build that pages do not load.
+  const whole = WIDE_TILES && bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
   startRows(y, bias, residual, rows, n, whole, end);
   const sums = work + FACTS_BYTES;
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
@@ -194,7 +195,7 @@ function isSmall(row: usize, groups: i32, nibbles: bool): bool {
 
 // @ts-ignore: decorator
 @inline function give(whole: bool, y: usize, n: i32, sums: usize, rows: i32, columns: i32): void {
-  if (whole) putSums(y, n, sums, rows);
+  if (WIDE_TILES && whole) putSums(y, n, sums, rows);
   else addSums(y, n, sums, rows, columns);
 }
 
