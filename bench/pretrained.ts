@@ -236,9 +236,9 @@ function speedTable(of: Comparison): Table {
   return {
     title: "Speed",
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${of.runs} held-out prompts, ${values.threads}
-      thread(s), every way in turn on every prompt. Ratio: tokens per second over plain decoding, median
-      of the ratios by prompt, and quartiles. Expected: the same ratio by the ledger's counts at unit times. Agreement:
-      tokens that the full model would have chosen after the same text. ${screens ? screeningNote() : ""}
+      thread(s), every way in turn on every prompt. Ratio: the median of the tokens per second over that of plain
+      decoding; quartiles: of the ratios by prompt. Expected: the same ratio by the ledger's counts at unit times.
+      Agreement: tokens that the full model would have chosen after the same text. ${screens ? screeningNote() : ""}
       ${drafts ? losslessNote() : ""}`,
     columns: [
       "",
@@ -267,7 +267,7 @@ function speedTable(of: Comparison): Table {
 
 function screeningNote(): string {
   return prose`Plain decoding, and a token that no head chose, find the largest logit by screening. Over all logits:
-    ratio of the medians to plain decoding that computes all of them.`;
+    the ratio to plain decoding that computes all of them.`;
 }
 
 function losslessNote(): string {

@@ -3,8 +3,8 @@
  * share the heads of all segments.
  */
 import type { AttentionDims, CacheSegment, Kernels, Rope } from "../device.js";
-import type { KernelArguments } from "./kernels/index.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
+import type { KernelArguments } from "./kernels/index.js";
 
 /** Rough speed of one thread, for sharing. */
 const MACS_PER_US = 10_000;

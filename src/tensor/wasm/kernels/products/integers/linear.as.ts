@@ -193,6 +193,7 @@ function isSmall(row: usize, groups: i32, nibbles: bool): bool {
   return true;
 }
 
+/** Gives the sums to a panel that starts from zero (`whole`), or adds them to one that has been started. */
 // @ts-ignore: decorator
 @inline function give(whole: bool, y: usize, n: i32, sums: usize, rows: i32, columns: i32): void {
   if (WIDE_TILES && whole) putSums(y, n, sums, rows);
