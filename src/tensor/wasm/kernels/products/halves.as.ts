@@ -1,9 +1,11 @@
 /**
  * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication.
- * A word holds column c in its lower half and column c + 4 in its upper half, so a shift and a mask give two vectors of
- * columns in order. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
+ * A word holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give
+ * columns 0 to 7, masks the others. So neighbours are made alike, and an engine that joins neighbouring vectors can. The
+ * sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
  */
 import { mac } from "../simd.as";
+import { UPPER_HALVES } from "./panels.as";
 import { copyColumns, scratch } from "./tiles.as";
 
 // @ts-ignore: decorator
@@ -12,11 +14,12 @@ import { copyColumns, scratch } from "./tiles.as";
 }
 
 // @ts-ignore: decorator
-@inline function high(v: v128): v128 {
-  return v128.and(v, i32x4.splat(0xffff0000));
+@inline function high(v: v128, upper: v128): v128 {
+  return v128.and(v, upper);
 }
 
 export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
+  const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
@@ -26,9 +29,9 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
     const v = v128.load(w);
     const u = v128.load(w, 16);
     a0 = mac(low(v), s, a0);
-    a1 = mac(high(v), s, a1);
-    a2 = mac(low(u), s, a2);
-    a3 = mac(high(u), s, a3);
+    a1 = mac(low(u), s, a1);
+    a2 = mac(high(v, upper), s, a2);
+    a3 = mac(high(u, upper), s, a3);
     w += 32;
   }
   v128.store(y, a0);
@@ -42,6 +45,7 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
  * wait for each other.
  */
 export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, k: i32): void {
+  const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
@@ -53,17 +57,17 @@ export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, 
   for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     let v = v128.load(w);
+    let u = v128.load(w, 16);
     a0 = mac(low(v), s, a0);
-    a1 = mac(high(v), s, a1);
-    v = v128.load(w, 16);
-    a2 = mac(low(v), s, a2);
-    a3 = mac(high(v), s, a3);
+    a1 = mac(low(u), s, a1);
+    a2 = mac(high(v, upper), s, a2);
+    a3 = mac(high(u, upper), s, a3);
     v = v128.load(next);
+    u = v128.load(next, 16);
     b0 = mac(low(v), s, b0);
-    b1 = mac(high(v), s, b1);
-    v = v128.load(next, 16);
-    b2 = mac(low(v), s, b2);
-    b3 = mac(high(v), s, b3);
+    b1 = mac(low(u), s, b1);
+    b2 = mac(high(v, upper), s, b2);
+    b3 = mac(high(u, upper), s, b3);
     w += 32;
     next += 32;
   }
@@ -78,6 +82,7 @@ export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, 
 }
 
 export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  const upper = v128.load(UPPER_HALVES);
   const z = y + yRow;
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
@@ -91,18 +96,18 @@ export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usiz
   for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     const t = v128.load32_splat(u);
-    let v = v128.load(w);
+    const v = v128.load(w);
+    const next = v128.load(w, 16);
     let c = low(v);
     a0 = mac(c, s, a0);
     b0 = mac(c, t, b0);
-    c = high(v);
+    c = low(next);
     a1 = mac(c, s, a1);
     b1 = mac(c, t, b1);
-    v = v128.load(w, 16);
-    c = low(v);
+    c = high(v, upper);
     a2 = mac(c, s, a2);
     b2 = mac(c, t, b2);
-    c = high(v);
+    c = high(next, upper);
     a3 = mac(c, s, a3);
     b3 = mac(c, t, b3);
     w += 32;
