@@ -208,11 +208,12 @@ function copyOut(memory: WasmMemory, address: number, length: number): Float32Ar
 
 function createPacked(engine: Engine, rows: number, columns: number, dtype: PackedDtype): PackedStorage {
   const panels = panelsOf(rows);
-  const panelBytes = engine.wasm.panelBytes(ACROSS[dtype], columns);
-  const bytes = panels * panelBytes;
+  const together = dtype === "bfloat16" ? 2 : 1; // panels that lie side by side
+  const unitBytes = together * engine.wasm.panelBytes(ACROSS[dtype], columns);
+  const bytes = Math.ceil(panels / together) * unitBytes;
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: unused rows of the last panel, and the end of a last group of integers.
-  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - panelBytes) : 0;
+  // Padding must be zero: unused rows of the last panels, and the end of a last group of integers.
+  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - unitBytes) : 0;
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }

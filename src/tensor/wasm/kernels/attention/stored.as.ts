@@ -97,7 +97,7 @@ function scaleOf(x: usize, n: i32): f32 {
 // @ts-ignore: decorator
 @inline export function readableKeys(kind: i32, panel: usize, d: i32, room: usize): usize {
   if (kind == CACHE_F32) return panel;
-  if (kind == CACHE_BF16) unpackHalves(panel, d, room);
+  if (kind == CACHE_BF16) unpackHalves(panel, 32, d, room);
   else widenKeys(panel, d, room);
   return room;
 }
@@ -107,7 +107,7 @@ function scaleOf(x: usize, n: i32): f32 {
 @inline export function readableValues(kind: i32, block: usize, d: i32, c: i32, n: i32, room: usize): usize {
   const at = <usize>(c * BLOCK);
   if (kind == CACHE_F32) return block + (at << 2);
-  if (kind == CACHE_BF16) unpackHalves(block + (at << 1), n, room);
+  if (kind == CACHE_BF16) unpackHalves(block + (at << 1), 32, n, room);
   else widenValues(block + at, block + <usize>(BLOCK * up16(d)), n, room);
   return room;
 }

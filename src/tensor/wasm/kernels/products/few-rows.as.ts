@@ -3,7 +3,7 @@
  * rows share a panel, or pieces of it if W is larger than the caches.
  */
 import { halfRows, halves1x32 } from "./halves.as";
-import { panelBytes, PANELS_BF16, PANELS_F32 } from "./panels.as";
+import { panelAt, PANELS_BF16, PANELS_F32 } from "./panels.as";
 import { copyFloats } from "../simd.as";
 import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
@@ -19,40 +19,62 @@ const PAIRED_ROWS = 3;
  */
 const PIECE = 24;
 const PIECE_OF_EIGHT = 16;
-/** Inner indices after which one row switches to the other of two float32 panels: two kilobytes. */
-const TURN = 32;
+/** Inner indices after which one row goes on at the other of two places in memory: two kilobytes. */
+export const TURN = 32;
 
-/** Working memory of the streamed product of inner size k: the sums of two panels, then x. */
+/** Bytes of the sums of a panel. */
+const SUMS: i32 = STREAM_ROWS << 6;
+
+/** Working memory of the streamed product of inner size k: the sums of four panels, then x. */
 export function streamBytes(k: i32): usize {
-  return <usize>(STREAM_ROWS << 7) + <usize>((STREAM_ROWS * k) << 2);
+  return <usize>(4 * SUMS) + <usize>((STREAM_ROWS * k) << 2);
 }
 
 /**
- * One row, two panels half of the range apart: read at two places, memory delivers a quarter more than at one; at four,
- * less. Two panels of bfloat16 go together, which keeps the multiplier busy as well; two of float32 would not fit the
- * registers, and take turns.
+ * One row, at two places half of the range apart, in turns of so many inner indices: memory delivers a quarter more
+ * than at one place; at four, less. What is read at a place lies in one piece, a panel of float32 or a pair of bfloat16,
+ * which keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node 24, but not
+ * from memory, and on Node 20 they do not fit the registers.)
  */
-export function pairedPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, begin: i32, end: i32): void {
-  const panel = panelBytes(kind, k);
-  const half = max(0, min(end, n >> 4) - begin) >> 1;
-  const far = <usize>half * panel;
-  const apart = (<usize>half) << 6;
-  for (let p = begin; p < begin + half; p++) {
-    const at = w + <usize>p * panel;
-    const to = y + ((<usize>p) << 6);
-    if (kind == PANELS_BF16) {
-      halves1x32(at, at + far, x, to, to + apart, k);
-      continue;
-    }
-    for (let k0 = 0; k0 < k; k0 += TURN) {
-      const kn = min(TURN, k - k0);
-      const piece = at + ((<usize>k0) << 6);
-      const from = x + ((<usize>k0) << 2);
-      tile1x16(piece, 64, from, 4, to, kn);
-      tile1x16(piece + far, 64, from, 4, to + apart, kn);
-    }
+export function pairedPanels(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  n: i32,
+  k: i32,
+  turn: i32,
+  begin: i32,
+  end: i32,
+): void {
+  const pair = <i32>(kind == PANELS_BF16);
+  if ((begin & pair) != 0) {
+    wholePanels(kind, w, x, y, 1, n, k, begin, min(end, begin + 1));
+    begin++;
   }
-  wholePanels(kind, w, x, y, 1, n, k, begin + 2 * half, end);
+  const half = max(0, min(end, n >> 4) - begin) >> (1 + pair);
+  const bytes = (<usize>k) << 6;
+  const apart = (<usize>half) << (6 + pair);
+  let at = panelAt(kind, w, begin, k);
+  let to = y + ((<usize>begin) << 6);
+  for (let i = 0; i < half; i++) {
+    const far = at + <usize>half * bytes;
+    for (let k0 = 0; k0 < k; k0 += turn) {
+      const kn = min(turn, k - k0);
+      const step = (<usize>k0) << 6;
+      const from = x + ((<usize>k0) << 2);
+      if (pair) {
+        halves1x32(at + step, from, to, kn);
+        halves1x32(far + step, from, to + apart, kn);
+      } else {
+        tile1x16(at + step, 64, from, 4, to, kn);
+        tile1x16(far + step, 64, from, 4, to + apart, kn);
+      }
+    }
+    at += bytes;
+    to += (<usize>64) << pair;
+  }
+  wholePanels(kind, w, x, y, 1, n, k, begin + ((2 * half) << pair), end);
 }
 
 /**
@@ -72,14 +94,13 @@ export function wholePanels(
 ): void {
   const xRow = (<usize>k) << 2;
   const yRow = (<usize>n) << 2;
-  const panel = panelBytes(kind, k);
   const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0;
   const paired = rows - 3;
   for (let p = begin; p < end; p++) {
-    const at = w + <usize>p * panel;
+    const at = panelAt(kind, w, p, k);
     const to = y + ((<usize>p) << 6);
     if (three && p + 1 < end && (p + 2) << 4 <= n) {
-      const next = at + panel;
+      const next = at + ((<usize>k) << 6);
       const from = x + <usize>paired * xRow;
       const into = to + <usize>paired * yRow;
       tileRows(at, 64, x, xRow, 4, to, yRow, paired, 16, k);
@@ -93,10 +114,10 @@ export function wholePanels(
 }
 
 /**
- * Reads every panel, or two panels half of the range apart, in pieces that all rows use in turn. The first two rows
- * wait for memory; the others find the piece in the first-level cache. Rows of x are copied side by side, and so are
- * the sums: the distance between rows of a matrix is often a multiple of 4096, and such rows compete for the same few
- * places of that cache.
+ * Reads every panel (or pair of panels, of bfloat16), or two of them half of the range apart, in pieces that all rows
+ * use in turn. The first two rows wait for memory; the others find the piece in the first-level cache. Rows of x are
+ * copied side by side, and so are the sums: the distance between rows of a matrix is often a multiple of 4096, and such
+ * rows compete for the same few places of that cache.
  */
 export function streamPanels(
   kind: i32,
@@ -110,35 +131,44 @@ export function streamPanels(
   begin: i32,
   end: i32,
 ): void {
+  const pair = <i32>(kind == PANELS_BF16);
+  if ((begin & pair) != 0) {
+    wholePanels(kind, w, x, y, rows, n, k, begin, min(end, begin + 1));
+    begin++;
+  }
   const yRow = (<usize>n) << 2;
-  const panel = panelBytes(kind, k);
-  const half = rows > PAIRED_ROWS ? end - begin : (end - begin + 1) >> 1;
-  const far = <usize>half * panel;
-  const others = sums + (STREAM_ROWS << 6);
-  const packed = others + (STREAM_ROWS << 6);
+  const units = (max(0, end - begin) + pair) >> pair;
+  const half = rows > PAIRED_ROWS ? units : (units + 1) >> 1;
+  const packed = sums + 4 * SUMS;
   const deep = rows < STREAM_ROWS ? PIECE : PIECE_OF_EIGHT;
   packPieces(x, rows, k, deep, packed);
-  for (let p = begin; p < begin + half; p++) {
-    const q = p + half;
-    const both = q < end;
-    const at = y + ((<usize>p) << 6);
-    const to = y + ((<usize>q) << 6);
-    const columns = min(16, n - (p << 4));
-    const rest = min(16, n - (q << 4));
-    copyTile(sums, 64, at, yRow, rows, columns);
-    if (both) copyTile(others, 64, to, yRow, rows, rest);
+  for (let u = 0; u < half; u++) {
+    for (let i = 0; i < 2 << pair; i++) {
+      const p = panelOf(begin, u, half, pair, i);
+      if (p < end) copyTile(sums + i * SUMS, 64, y + ((<usize>p) << 6), yRow, rows, min(16, n - (p << 4)));
+    }
     let from = packed;
-    let piece = w + <usize>p * panel;
     for (let k0 = 0; k0 < k; k0 += deep) {
       const kn = min(deep, k - k0);
-      panelRows(kind, piece, from, (<usize>kn) << 2, sums, 64, rows, 16, kn);
-      if (both) panelRows(kind, piece + far, from, (<usize>kn) << 2, others, 64, rows, 16, kn);
+      for (let i = 0; i < 2 << pair; i++) {
+        const p = panelOf(begin, u, half, pair, i);
+        if (p >= end) break;
+        const piece = panelAt(kind, w, p, k) + ((<usize>k0) << 6);
+        panelRows(kind, piece, from, (<usize>kn) << 2, sums + i * SUMS, 64, rows, 16, kn);
+      }
       from += (<usize>(rows * kn)) << 2;
-      piece += panelBytes(kind, deep);
     }
-    copyTile(at, yRow, sums, 64, rows, columns);
-    if (both) copyTile(to, yRow, others, 64, rows, rest);
+    for (let i = 0; i < 2 << pair; i++) {
+      const p = panelOf(begin, u, half, pair, i);
+      if (p < end) copyTile(y + ((<usize>p) << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
+    }
   }
+}
+
+/** The i-th panel of unit u: of the panels that lie side by side there, then of those half of the units further on. */
+// @ts-ignore: decorator
+@inline function panelOf(begin: i32, u: i32, half: i32, pair: i32, i: i32): i32 {
+  return begin + ((u + (i >> pair) * half) << pair) + (i & pair);
 }
 
 /** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */

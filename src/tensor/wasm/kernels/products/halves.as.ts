@@ -1,8 +1,9 @@
 /**
  * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication.
  * A word holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give
- * columns 0 to 7, masks the others. So neighbours are made alike, and an engine that joins neighbouring vectors can. The
- * sums are those of the float32 tiles over the same (rounded) weights, bit for bit.
+ * columns 0 to 7, masks the others. So neighbours are made alike, and an engine that joins neighbouring vectors finds
+ * them. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit. Two panels lie side by
+ * side (panels.as.ts): 64 bytes from one k to the next.
  */
 import { mac } from "../simd.as";
 import { UPPER_HALVES } from "./panels.as";
@@ -32,7 +33,7 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
     a1 = mac(low(u), s, a1);
     a2 = mac(high(v, upper), s, a2);
     a3 = mac(high(u, upper), s, a3);
-    w += 32;
+    w += 64;
   }
   v128.store(y, a0);
   v128.store(y, a1, 16);
@@ -40,20 +41,17 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   v128.store(y, a3, 48);
 }
 
-/**
- * 1 x (16 + 16): of two panels, w and `next`, onto y and z. Eight chains of additions, where those of one panel would
- * wait for each other.
- */
-export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, k: i32): void {
+/** 1 x 32: both panels of a pair. Eight chains of additions, where those of one panel would wait for each other. */
+export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
   const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
   let a3 = v128.load(y, 48);
-  let b0 = v128.load(z);
-  let b1 = v128.load(z, 16);
-  let b2 = v128.load(z, 32);
-  let b3 = v128.load(z, 48);
+  let b0 = v128.load(y, 64);
+  let b1 = v128.load(y, 80);
+  let b2 = v128.load(y, 96);
+  let b3 = v128.load(y, 112);
   for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     let v = v128.load(w);
@@ -62,23 +60,22 @@ export function halves1x32(w: usize, next: usize, x: usize, y: usize, z: usize, 
     a1 = mac(low(u), s, a1);
     a2 = mac(high(v, upper), s, a2);
     a3 = mac(high(u, upper), s, a3);
-    v = v128.load(next);
-    u = v128.load(next, 16);
+    v = v128.load(w, 32);
+    u = v128.load(w, 48);
     b0 = mac(low(v), s, b0);
     b1 = mac(low(u), s, b1);
     b2 = mac(high(v, upper), s, b2);
     b3 = mac(high(u, upper), s, b3);
-    w += 32;
-    next += 32;
+    w += 64;
   }
   v128.store(y, a0);
   v128.store(y, a1, 16);
   v128.store(y, a2, 32);
   v128.store(y, a3, 48);
-  v128.store(z, b0);
-  v128.store(z, b1, 16);
-  v128.store(z, b2, 32);
-  v128.store(z, b3, 48);
+  v128.store(y, b0, 64);
+  v128.store(y, b1, 80);
+  v128.store(y, b2, 96);
+  v128.store(y, b3, 112);
 }
 
 export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
@@ -110,7 +107,7 @@ export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usiz
     c = high(next, upper);
     a3 = mac(c, s, a3);
     b3 = mac(c, t, b3);
-    w += 32;
+    w += 64;
     u += 4;
   }
   v128.store(y, a0);

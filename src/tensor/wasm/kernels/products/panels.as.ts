@@ -3,7 +3,8 @@
  * of W as [K][16]: for each k, the weights of sixteen output columns side by side. One layout serves the product with
  * one row (decoding) and with many (prefill); the last panel is padded with zeros.
  *   float32   [K][16] floats, 64 bytes per k
- *   bfloat16  [K][16] halves, 32 bytes per k; columns c and c+4 of each eight share a 32-bit word, low and high
+ *   bfloat16  [K][16] halves; two panels lie side by side, [K][2][16], so that a product with one row reads one place
+ *             for both: 64 bytes per k; columns c and c + 8 of a panel share a 32-bit word, low and high
  *   int8      groups of 32 k, see integers/bytes.as.ts
  *   int4      groups of 32 k, see integers/nibbles.as.ts
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
@@ -26,12 +27,19 @@ export const ACROSS_INT8 = 6;
 export const NIBBLE_HALVES = 7;
 export const NIBBLE_FLOATS = 8;
 
-/** Bytes of one panel of inner size k. */
+/** Bytes of one panel of inner size k. Panels of bfloat16 come in pairs. */
 export function panelBytes(kind: i32, k: i32): usize {
   if (kind == PANELS_F32 || kind == ACROSS_F32) return (<usize>k) << 6;
   if (kind == PANELS_BF16 || kind == ACROSS_BF16) return (<usize>k) << 5;
   const groups = <usize>((k + 31) >> 5);
   return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
+}
+
+/** Where panel p begins. Panels of floats have 64 bytes from one k to the next. */
+export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
+  if (kind == PANELS_BF16 || kind == ACROSS_BF16)
+    return w + ((<usize>(p >> 1) * <usize>k) << 6) + ((<usize>(p & 1)) << 5);
+  return w + <usize>p * panelBytes(kind, k);
 }
 
 /**
@@ -42,7 +50,7 @@ export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, 
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
   else if (kind == MATRIX_TRANSPOSED) {
     packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), (<usize>k) << 2, min(16, n - (p << 4)), kn, to);
-  } else if (kind == PANELS_BF16) unpackHalves(w + <usize>p * panelBytes(kind, k) + ((<usize>k0) << 5), kn, to);
+  } else if (kind == PANELS_BF16) unpackHalves(panelAt(kind, w, p, k) + ((<usize>k0) << 6), 64, kn, to);
   else packAcross(kind, w, n, k, p << 4, k0, kn, to);
 }
 
@@ -116,9 +124,9 @@ export const UPPER_HALVES: usize = memory.data<u32>([0xffff0000, 0xffff0000, 0xf
 
 /**
  * bfloat16 to float32, exactly: the sixteen bits are the upper half. A word holds column c in its lower half and column
- * c + 8 in its upper half.
+ * c + 8 in its upper half; from one k to the next it is `wStep` bytes.
  */
-export function unpackHalves(w: usize, kn: i32, to: usize): void {
+export function unpackHalves(w: usize, wStep: usize, kn: i32, to: usize): void {
   const upper = v128.load(UPPER_HALVES);
   for (let i = 0; i < kn; i++) {
     const a = v128.load(w);
@@ -127,7 +135,7 @@ export function unpackHalves(w: usize, kn: i32, to: usize): void {
     v128.store(to, i32x4.shl(b, 16), 16);
     v128.store(to, v128.and(a, upper), 32);
     v128.store(to, v128.and(b, upper), 48);
-    w += 32;
+    w += wStep;
     to += 64;
   }
 }
@@ -143,10 +151,10 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
   for (let i = 0; i < kn; i++) {
     const row = k0 + i;
     const lane = row & 15;
-    const at = w + <usize>(row >> 4) * panel;
+    const at = panelAt(kind, w, row >> 4, n);
     if (kind <= ACROSS_BF16 && lane == 0 && i + 16 <= kn && columns == 16) {
       if (kind == ACROSS_F32) transposeSquare(at + ((<usize>column) << 6), to);
-      else transposeHalves(at + ((<usize>column) << 5), to);
+      else transposeHalves(at + ((<usize>column) << 6), to);
       i += 15;
       to += 1024;
       continue;
@@ -185,18 +193,18 @@ function transposeHalves(w: usize, to: usize): void {
   const upper = v128.load(UPPER_HALVES);
   for (let c = 0; c < 16; c += 4) {
     const a0 = v128.load(w);
-    const a1 = v128.load(w, 32);
-    const a2 = v128.load(w, 64);
-    const a3 = v128.load(w, 96);
+    const a1 = v128.load(w, 64);
+    const a2 = v128.load(w, 128);
+    const a3 = v128.load(w, 192);
     transpose4(i32x4.shl(a0, 16), i32x4.shl(a1, 16), i32x4.shl(a2, 16), i32x4.shl(a3, 16), to, 64);
     transpose4(v128.and(a0, upper), v128.and(a1, upper), v128.and(a2, upper), v128.and(a3, upper), to + 512, 64);
     const b0 = v128.load(w, 16);
-    const b1 = v128.load(w, 48);
-    const b2 = v128.load(w, 80);
-    const b3 = v128.load(w, 112);
+    const b1 = v128.load(w, 80);
+    const b2 = v128.load(w, 144);
+    const b3 = v128.load(w, 208);
     transpose4(i32x4.shl(b0, 16), i32x4.shl(b1, 16), i32x4.shl(b2, 16), i32x4.shl(b3, 16), to + 256, 64);
     transpose4(v128.and(b0, upper), v128.and(b1, upper), v128.and(b2, upper), v128.and(b3, upper), to + 768, 64);
-    w += 128;
+    w += 256;
     to += 16;
   }
 }
@@ -205,11 +213,11 @@ function transposeHalves(w: usize, to: usize): void {
 // @ts-ignore: decorator
 @inline function packedValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   if (kind == ACROSS_F32) return load<f32>(w + ((<usize>k) << 6) + ((<usize>lane) << 2));
-  if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 5) + halfOffset(lane))) << 16);
+  if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 6) + halfOffset(lane))) << 16);
   return integerValue(kind, w, size, k, lane);
 }
 
-/** Byte of lane 0..15 within the 32 bytes of one k: c and c + 8 share a word. */
+/** Byte of lane 0..15 within the 32 bytes of one k of a panel: c and c + 8 share a word. */
 // @ts-ignore: decorator
 @inline export function halfOffset(lane: i32): usize {
   return ((<usize>(lane & 7)) << 2) + ((<usize>(lane >> 3)) << 1);
@@ -243,10 +251,10 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
 /** The same for bfloat16. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
-    let to = w + ((<usize>(row >> 4) * <usize>k) << 5) + halfOffset(row & 15);
+    let to = panelAt(ACROSS_BF16, w, row >> 4, k) + halfOffset(row & 15);
     for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
       store<u16>(to, roundToHalf(load<u32>(from)));
-      to += 32;
+      to += 64;
     }
   }
 }
@@ -257,7 +265,7 @@ export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, 
   const size = panel / <usize>max(1, (k + 31) >> 5);
   for (let i = 0; i < count; i++) {
     const row = load<i32>(ids + ((<usize>i) << 2));
-    const at = w + <usize>(row >> 4) * panel;
+    const at = panelAt(kind, w, row >> 4, k);
     const even = kind > ACROSS_BF16 ? k & ~7 : 0;
     integerValues(kind, at, size, 0, even, row & 15, to);
     to += (<usize>even) << 2;

@@ -9,8 +9,8 @@
  * are computed: the unit of work for threads.
  */
 import { multiply } from "./blocked.as";
-import { pairedPanels, STREAM_ROWS, streamPanels, wholePanels } from "./few-rows.as";
-import { panelBytes, PANELS_BF16 } from "./panels.as";
+import { pairedPanels, STREAM_ROWS, streamPanels, TURN, wholePanels } from "./few-rows.as";
+import { panelAt, PANELS_BF16 } from "./panels.as";
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 
 /** With up to this many rows, the weights are not copied and x is read where it lies. */
@@ -37,10 +37,12 @@ export function linear(
   end: i32,
 ): void {
   startRows(y, bias, residual, rows, n, begin, end);
+  const cached = small(n, k);
   if (rows > FEW_ROWS) multiply(kind, w, x, (<usize>k) << 2, 4, y, rows, n, k, work, begin, end);
-  else if (rows > 1 && rows <= STREAM_ROWS && !small(n, k)) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
-  else if (rows == 1 && (kind == PANELS_BF16 || !small(n, k))) pairedPanels(kind, w, x, y, n, k, begin, end);
-  else wholePanels(kind, w, x, y, rows, n, k, begin, end);
+  else if (rows > 1 && rows <= STREAM_ROWS && !cached) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
+  else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
+    pairedPanels(kind, w, x, y, n, k, cached ? k : TURN, begin, end);
+  } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 
 /**
@@ -59,7 +61,6 @@ export function linearAt(
   k: i32,
   work: usize,
 ): void {
-  const panel = panelBytes(kind, k);
   let open = -1;
   for (let i = 0; i < count; i++) {
     const id = load<i32>(ids + ((<usize>i) << 2));
@@ -67,7 +68,7 @@ export function linearAt(
       open = id >> 4;
       const columns = min(16, n - (open << 4));
       startRows(work, bias == 0 ? 0 : bias + ((<usize>open) << 6), 0, 1, columns, 0, 1);
-      wholePanels(kind, w + <usize>open * panel, x, work, 1, columns, k, 0, 1);
+      wholePanels(kind, panelAt(kind, w, open, k), x, work, 1, columns, k, 0, 1);
     }
     store<f32>(y + ((<usize>i) << 2), load<f32>(work + ((<usize>(id & 15)) << 2)));
   }
