@@ -22,9 +22,9 @@ import {
 } from "./dots.as";
 
 /**
- * One quantized row with two panels, w and z, in turns: out [16] and other [16]. Memory is read faster at two places
- * than at one; at four places it is slower where another thread reads too. Scales d lack a factor of 2^112, which t
- * gets instead: t is below 2^16.
+ * One quantized row with two panels, w and z, in turns: out [16] and other [16]; if z is w, with one. Memory is read
+ * faster at two places than at one; at four places it is slower where another thread reads too. Scales d lack a factor
+ * of 2^112, which t gets instead: t is below 2^16.
  */
 export function byteDotsRow(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   row(false, w, z, x, groups, out, other);
@@ -46,7 +46,7 @@ const TURN = 7;
     const from = x + ((<usize>g) << 5);
     const t = x + 2 * bytes + ((<usize>g) << 2);
     piece(pairs, w, from, bytes, t, some, out);
-    piece(pairs, z, from, bytes, t, some, other);
+    if (z != w) piece(pairs, z, from, bytes, t, some, other);
     w += TURN * (BYTES_HEAD + 512);
     z += TURN * (BYTES_HEAD + 512);
   }

@@ -10,7 +10,7 @@ import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./
 import { wide } from "../wide.as";
 import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
-/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, which may be w: other [16]. */
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, unless that is w: other [16]. */
 export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   if (isExact()) {
     exactRow(kind, w, x, groups, out);
