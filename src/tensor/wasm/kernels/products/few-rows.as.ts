@@ -32,9 +32,9 @@ export function streamBytes(k: i32): usize {
 
 /**
  * One row, at two places half of the range apart, in turns of so many inner indices: memory delivers a quarter more
- * than at one place; at four, less. What is read at a place lies in one piece, a panel of float32 or a pair of bfloat16,
- * which keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node 24, but not
- * from memory, and on Node 20 they do not fit the registers.)
+ * than at one place; at four, less. What is read at a place lies in one piece: a panel of float32, or a pair of
+ * bfloat16, which keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node
+ * 24, but not from memory, and on Node 20 they do not fit the registers.)
  */
 export function pairedPanels(
   kind: i32,
