@@ -47,8 +47,8 @@ const TURN = 7;
     const t = x + 2 * bytes + ((<usize>g) << 2);
     piece(pairs, w, from, bytes, t, some, out);
     if (z != w) piece(pairs, z, from, bytes, t, some, other);
-    w += TURN * (BYTES_HEAD + 512);
-    z += TURN * (BYTES_HEAD + 512);
+    w += <usize>TURN * (BYTES_HEAD + 512);
+    z += <usize>TURN * (BYTES_HEAD + 512);
   }
 }
 
