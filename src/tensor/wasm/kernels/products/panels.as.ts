@@ -37,8 +37,9 @@ export function panelBytes(kind: i32, k: i32): usize {
 
 /** Where panel p begins. Panels of floats have 64 bytes from one k to the next. */
 export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
-  if (kind == PANELS_BF16 || kind == ACROSS_BF16)
+  if (kind == PANELS_BF16 || kind == ACROSS_BF16) {
     return w + ((<usize>(p >> 1) * <usize>k) << 6) + ((<usize>(p & 1)) << 5);
+  }
   return w + <usize>p * panelBytes(kind, k);
 }
 
