@@ -100,7 +100,8 @@ function stateOf({ n, k, seed }: Case, w: Float32Array, kind: (typeof STATES)[nu
       const coarse = roundRow(own, "int8");
       const error = own.map((v, i) => v - coarse[i]!);
       const largest = error.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
-      return largest === 0 ? x : error.map((v) => v / largest);
+      // seven bits hold it, in steps of 1: several quads reach 63
+      return largest === 0 ? x : error.map((v) => Math.max(-63, Math.min(63, Math.round((90 * v) / largest))));
     }
     case "one-hot":
       return x.map((_, i) => Number(i === row % k));
@@ -188,6 +189,28 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     };
     expect(await problems(device, given)).toEqual([]);
     expect(await problems(device, given, 0.5)).not.toEqual([]);
+  });
+
+  it("has bounds that are met where the state was rounded, too", async () => {
+    const [n, k] = [20, 64];
+    const rng = createRng(5);
+    const signs = Array.from({ length: k }, () => (rng.uniform() < 0.5 ? -1 : 1));
+    const weight = device.createPacked(n, k, "float32");
+    device.packRows(
+      weight,
+      0,
+      Float32Array.from({ length: n * k }, (_, i) => signs[i % k]!),
+    ); // a coarse copy is exact
+    const coarse = device.screening!.createCoarse(weight)!;
+    // the step is 1: one of four values is the largest of seven bits, and the others are rounded towards zero
+    const x = device.upload(signs.map((sign, i) => sign * (i % 4 === 0 ? 63 : 20.49)));
+    const y = await device.read(device.kernels.linear(x, weight, 1, undefined, undefined));
+    const bounds = device.screening!.bounds(x, coarse, 1)!;
+    const [lower, upper] = [await device.read(bounds.lower), await device.read(bounds.upper)];
+    for (const [i, value] of y.entries()) {
+      expect(value).toBeLessThanOrEqual(upper[i]!);
+      expect(value).toBeGreaterThan(0.9 * upper[i]! + 0.1 * lower[i]!);
+    }
   });
 
   it.each(["float32", "bfloat16", "int8"] as const satisfies WeightDtype[])(

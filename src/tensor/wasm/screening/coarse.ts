@@ -10,16 +10,16 @@
  *           |a_n - (b_n + Û_n·x̂)| <= gamma_{S+3} (|b_n| + |Û_n| |x̂|)
  *   between |U_n·x - Û_n·x̂| <= e_n |x| + |Û_n| |x - x̂|         (x - x̂ is read back, whatever rounded x)
  *
- * and so |y_n - a_n| <= alpha E_n + delta with |U_n| <= |Û_n| + e_n, |x̂| <= |x| + |x - x̂|, kappa = gamma_{S+3} + 2u
- * (2u: the rounding of a_n ∓ width itself), N = max (|Û_n| + e_n) and B = max |b_n|:
+ * and so |y_n - a_n| <= alpha E_n + rho |Û_n| + delta with |U_n| <= |Û_n| + e_n, |x̂| <= |x| + |x - x̂|,
+ * kappa = gamma_{S+3} + 2u (2u: the rounding of a_n ∓ width itself) and B = max |b_n|:
  *
- *   E_n   = e_n (1 + gamma_{K+1}) + |Û_n| (gamma_{K+1} + kappa)      once for each row
- *   alpha = |x|
- *   delta = N |x - x̂| (1 + kappa) + B (gamma_{K+1} + kappa) + tiny   once for each state
+ *   E_n   = e_n (1 + gamma_{K+1}) + |Û_n| (gamma_{K+1} + kappa)      once for each row, as |Û_n| is
+ *   alpha = |x|,   rho = |x - x̂| (1 + kappa)                         once for each state
+ *   delta = B (gamma_{K+1} + kappa) + tiny
  *
- * All three are computed in float64 and rounded up with room for the float32 operations of the kernel. `tiny` covers
- * underflow: an operation that underflows is off by at most 2^-149, and scales are at most N. Overflow is excluded: a
- * state for which N |x| + B might reach 2^120 has no bounds, nor has one that is not finite.
+ * All are computed in float64 and rounded up with room for the float32 operations of the kernel. `tiny` covers
+ * underflow: an operation that underflows is off by at most 2^-149, and scales are at most N = max (|Û_n| + e_n).
+ * Overflow is excluded: a state for which N |x| + B might reach 2^120 has no bounds, nor has one that is not finite.
  */
 import type { CoarseStorage, ProductBounds, Screening, Storage } from "../../device.js";
 import { coarseBytes } from "../../coarse-bytes.js";
@@ -30,8 +30,10 @@ import { ACROSS, panelsOf } from "../products.js";
 const UNIT = 2 ** -24;
 /** Values of a segment, which share a scale. */
 const SEGMENT = 2048;
-/** Magnitudes of a rounded state: fourteen bits. */
-const LEVELS = 8191;
+/** Magnitudes of a rounded state: seven bits, and fourteen in one of NARROW quads. */
+const MOST_NARROW = 63;
+const MOST_WIDE = 8191;
+const NARROW = 12;
 /** More than a float32 loses in four operations. */
 const ROOM = 1 + 2 ** -20;
 const MOST = 2 ** 120;
@@ -161,7 +163,7 @@ function boundsOf(
   return { lower, upper };
 }
 
-/** Rounds the state at `x` to what the kernel reads at `to`, with alpha and delta. False if it can have no bounds. */
+/** Rounds the state at `x` to what the kernel reads at `to`. False if it can have no bounds. */
 function writeState(
   engine: Engine,
   x: number,
@@ -169,45 +171,70 @@ function writeState(
   { columns: k, mostNorm, mostBias }: WasmCoarse,
   dots: number,
 ): boolean {
-  const { f32 } = engine.memory;
-  const i16 = new Int16Array(f32.buffer);
-  const bytes = new Uint8Array(f32.buffer);
-  const from = x / 4;
-  const quads = (k + 3) >> 2;
-  const scales = to / 4 + 2 * quads;
+  const values = engine.memory.f32.subarray(x / 4, x / 4 + k);
+  const state = stateAt(engine, to, k);
   let squares = 0;
   let missed = 0;
   for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
     const end = Math.min(k, first + SEGMENT);
-    let top = 0;
-    for (let i = first; i < end; i++) {
-      const magnitude = Math.abs(f32[from + i]!);
-      if (magnitude > top) top = magnitude;
-    }
-    const scale = Math.fround(top / LEVELS);
-    f32[scales + segment] = scale;
-    for (let i = first; i < end; i++) {
-      const value = f32[from + i]!;
-      const level = scale === 0 ? 0 : Math.max(-LEVELS, Math.min(LEVELS, Math.round(value / scale)));
-      squares += value * value;
-      missed += (value - level * scale) ** 2;
-      if (dots === 0) i16[to / 2 + i] = level;
-      else {
-        const shifted = level + LEVELS + 1; // 128 · high + low
-        const at = to + 8 * (i >> 2) + (i & 3);
-        bytes[at] = shifted >> 7;
-        bytes[at + 4] = shifted & 127;
+    const scale = scaleOf(values.subarray(first, end));
+    let wide = 0;
+    for (let start = first; start < end; start += 4) {
+      let isWide = dots === 0;
+      const entry = (segment * SEGMENT) / 4 + wide;
+      for (let i = start; i < start + 4; i++) {
+        const value = i < end ? values[i]! : 0;
+        const level = scale === 0 ? 0 : Math.max(-MOST_WIDE, Math.min(MOST_WIDE, Math.round(value / scale)));
+        squares += value * value;
+        missed += (value - level * scale) ** 2;
+        if (Math.abs(level) > MOST_NARROW) isWide = true;
+        state.narrow[i] = level + MOST_NARROW + 1;
+        state.wide[8 * entry + i - start] = level;
       }
+      if (!isWide) continue;
+      state.narrow.fill(MOST_NARROW + 1, start, start + 4);
+      state.offsets[4 * entry + 2] = 16 * start;
+      wide++;
     }
+    state.scales[4 * segment] = scale;
+    state.counts[4 * segment + 1] = wide;
   }
   const { exact, coarse } = roundings(k);
   const norm = Math.sqrt(squares);
-  const delta =
-    mostNorm * Math.sqrt(missed) * (1 + coarse) + mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
-  const segments = Math.ceil(k / SEGMENT);
-  f32[scales + segments] = norm * ROOM + 2 ** -140;
-  f32[scales + segments + 1] = delta * ROOM;
+  const rho = Math.sqrt(missed) * (1 + coarse);
+  const delta = mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
+  state.limits.set([norm, rho, delta].map((limit) => limit * ROOM + 2 ** -140));
   return mostNorm * norm + mostBias < MOST; // false if either is not finite
+}
+
+/** The step of a segment's integers: small enough for all quads but a few, and for these not too small. */
+function scaleOf(values: Float32Array): number {
+  const quads = Math.ceil(values.length / 4);
+  const magnitudes = new Float32Array(quads);
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > magnitudes[i >> 2]!) magnitudes[i >> 2] = magnitude;
+  }
+  magnitudes.sort();
+  const top = magnitudes[quads - 1]!;
+  const narrow = magnitudes[quads - 1 - Math.ceil(quads / NARROW)] ?? 0;
+  return Math.fround(Math.max(narrow / MOST_NARROW, top / MOST_WIDE));
+}
+
+/** The parts of a quantized state at `address`, as the kernel reads them. */
+function stateAt(engine: Engine, address: number, k: number) {
+  const { buffer } = engine.memory.f32;
+  const quads = Math.ceil(k / 4);
+  const segments = address + 16 + 16 * Math.ceil(quads / 4);
+  const wide = segments + 16 * Math.ceil(k / SEGMENT);
+  return {
+    limits: new Float32Array(buffer, address, 3),
+    narrow: new Uint8Array(buffer, address + 16, 4 * quads),
+    scales: new Float32Array(buffer, segments),
+    counts: new Int32Array(buffer, segments),
+    wide: new Int16Array(buffer, wide, 8 * quads),
+    offsets: new Int32Array(buffer, wide, 4 * quads),
+  };
 }
 
 function mayBeLargest(
@@ -240,7 +267,10 @@ function dotsAgree(engine: Engine): boolean {
   const weight = engine.allocate(rows * k);
   const state = engine.allocate(k);
   for (let i = 0; i < rows * k; i++) engine.memory.f32[weight.address / 4 + i] = ((i * 7919) % 255) - 127;
-  for (let i = 0; i < k; i++) engine.memory.f32[state.address / 4 + i] = ((i * 104_729) % 16_383) - 8191;
+  for (let i = 0; i < k; i++) {
+    engine.memory.f32[state.address / 4 + i] =
+      i < 4 ? MOST_WIDE - i : ((i * 104_729) % (2 * MOST_NARROW + 1)) - MOST_NARROW;
+  }
   const bytes = coarseBytes(rows, k);
   const address = engine.memory.allocate(bytes);
   engine.wasm.fillZeros(address, bytes / 4);

@@ -1,21 +1,25 @@
 /**
  * Bounds on a product y = U·x + b from a coarse copy of U with eight bits a weight, Û[n, k] = s_n · q[n, k].
- * The state comes as fourteen bits a value, x̂[k] = t · u[k], with one scale t for each segment of 2048 k. So
- *   a_n = b_n + s_n · Σ_segments t · Σ_k q[n, k] · u[k]          lower, upper = a_n ∓ (alpha · E_n + delta)
- * with E_n >= |U_n - Û_n|₂ stored beside each row; screening/coarse.ts of the device derives E, alpha and delta.
+ * The state comes as integers, x̂[k] = t · u[k], with one scale t for each segment of 2048 k. So
+ *   a_n = b_n + s_n · Σ_segments t · Σ_k q[n, k] · u[k]
+ *   lower, upper = a_n ∓ (alpha · E_n + rho · |Û_n|₂ + delta)
+ * with E_n >= |U_n - Û_n|₂ and the norm stored beside each row; screening/coarse.ts of the device derives E, alpha, rho
+ * and delta. The integers have seven bits, -64 to 63, but for those of a few quads of k, which have fourteen: a state
+ * has few large values, and a step that is small enough for all others makes narrow bounds.
  *
- * A panel holds sixteen rows: [K/4][16][4] bytes, then 16 scales, 16 errors, and for each segment 16 sums of its bytes.
- * The inner sums are integers, hence exact: 2048 products of at most 127 · 8191 stay below 2^31. Two ways lead to them:
+ * A panel holds sixteen rows: [K/4][16][4] bytes, then 16 scales, 16 errors, 16 norms, and for each segment 16 sums of
+ * its bytes. The inner sums are integers, hence exact: 2048 products of at most 127 · 8191 stay below 2^31. Two ways
+ * lead to them:
  *   pairs   i32x4.dot_i16x8_s, in every engine
- *   dots    the relaxed dot of int8 and seven unsigned bits: u + 8192 = 128 · high + low, two dots a vector, and
- *           8192 · Σ q is taken off again. No pair of products reaches 2^15, so every engine gives the same integers.
+ *   dots    the relaxed dot of int8 and seven unsigned bits: one dot a vector for u + 64, of which 64 · Σ q is taken
+ *           off again, and pairs for the few quads of fourteen bits. No pair of products reaches 2^15, so every engine
+ *           gives the same integers.
  */
 import { mac } from "../simd.as";
 import { copyColumns, scratch } from "../products/index.as";
 
 /** Quads of k in a segment. */
 const SEGMENT = 512;
-const OFFSET = 8192;
 /** The smallest positive float32, 2^-149. */
 const SMALLEST: f64 = 1.401298464324817e-45;
 /** Quads of k that are read at one place before the other: three kilobytes. */
@@ -34,21 +38,33 @@ export function hasDots(): i32 {
 /** Bytes of a panel of inner size k, as in ../../../coarse-bytes.ts. */
 function coarsePanelBytes(k: i32): usize {
   const quads = (k + 3) >> 2;
-  return (<usize>(quads + 2 + segmentsOf(quads))) << 6;
+  return (<usize>(quads + 3 + segmentsOf(quads))) << 6;
 }
 
 /**
- * Bytes of one quantized state: eight for each quad of k (four int16; or four high parts, then four low ones), then the
- * scales of its segments, alpha and delta.
+ * A quantized state: alpha, rho, delta and nothing, in 16 bytes; a byte u + 64 for every k, of wide quads 64; then for
+ * each segment its scale and how many wide quads it has, in 16 bytes; then the wide quads, of segment s behind place
+ * SEGMENT · s: four int16, where the quad begins in a panel, and nothing, in 16 bytes. By pairs all quads are wide.
  */
+const LIMITS: usize = 16;
+const SEGMENT_BYTES: usize = 16;
+const WIDE_BYTES: usize = 16;
+
+/** Bytes before the segments of a quantized state. */
+// @ts-ignore: decorator
+@inline function integerBytes(quads: i32): usize {
+  return LIMITS + ((<usize>((quads + 3) >> 2)) << 4);
+}
+
+/** Bytes of a quantized state of inner size k. */
 export function coarseStateBytes(k: i32): usize {
   const quads = (k + 3) >> 2;
-  return (((<usize>quads) << 3) + ((<usize>(segmentsOf(quads) + 2)) << 2) + 15) & ~15;
+  return integerBytes(quads) + SEGMENT_BYTES * <usize>segmentsOf(quads) + WIDE_BYTES * <usize>quads;
 }
 
 /**
  * Stores rows [first, first + count) of U, float32 [count, k] at `from`. E = e + ofError · e + ofNorm · |Û| for
- * e = |U - Û|₂. Returns the largest |Û| + e; Infinity if a weight is not
+ * e = |U - Û|₂ is stored beside |Û|. Returns the largest |Û| + e; Infinity if a weight is not
  * finite or reaches 1e30.
  */
 export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize, ofError: f64, ofNorm: f64): f64 {
@@ -75,7 +91,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
       error += (value - own) * (value - own);
       total += <i32>q;
       if (((i + 1) & (4 * SEGMENT - 1)) == 0 || i + 1 == k) {
-        store<i32>(meta + 128 + ((<usize>(i / (4 * SEGMENT))) << 6), total);
+        store<i32>(meta + 192 + ((<usize>(i / (4 * SEGMENT))) << 6), total);
         total = 0;
       }
     }
@@ -84,6 +100,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
     store<f32>(meta, scale);
     // rounded up: a float32 loses less than this factor, or, if it is denormal, less than the smallest one
     store<f32>(meta, <f32>((error + ofError * error + ofNorm * norm) * 1.000001 + SMALLEST), 64);
+    store<f32>(meta, <f32>(norm * 1.000001 + SMALLEST), 128);
     most = max(most, norm + error);
     from += (<usize>k) << 2;
   }
@@ -126,45 +143,51 @@ export function coarseBounds(
   }
 }
 
-/** Places in scratch: integer sums of two panels, then their float sums, then a tile of bounds. */
-const INTEGERS = 128;
-const FLOATS = 256;
-const EDGE = 384;
+/** Places in scratch: integer sums of two panels, narrow and wide ones, then their float sums, then a tile of bounds. */
+const WIDE = 64;
+const INTEGERS = 192;
+const FLOATS = 384;
+const EDGE = 512;
 
 /** Σ_segments t · Σ q · u of the rows of panel `at`, and of panel `far` if that is not 0, -> scratch + FLOATS. */
 function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void {
   const segments = segmentsOf(quads);
-  const sums = (<usize>(quads + 2)) << 6;
-  const scales = x + ((<usize>quads) << 3);
+  const sums = (<usize>(quads + 3)) << 6;
+  let facts = x + integerBytes(quads);
+  let entries = facts + SEGMENT_BYTES * <usize>segments;
   memory.fill(scratch + FLOATS, 0, 128);
   for (let s = 0; s < segments; s++) {
     memory.fill(scratch, 0, FLOATS);
     const last = min(quads, (s + 1) * SEGMENT);
-    for (let first = s * SEGMENT; first < last; first += PIECE) {
+    for (let first = dots ? s * SEGMENT : last; first < last; first += PIECE) {
       const count = min(PIECE, last - first);
-      const from = x + ((<usize>first) << 3);
+      const from = x + LIMITS + ((<usize>first) << 2);
       const offset = (<usize>first) << 6;
-      if (dots) {
-        addDots(at + offset, from, count, scratch);
-        if (far != 0) addDots(far + offset, from, count, scratch + INTEGERS);
-      } else {
-        addPairs(at + offset, from, count, scratch);
-        if (far != 0) addPairs(far + offset, from, count, scratch + INTEGERS);
-      }
+      addNarrow(at + offset, from, count, scratch);
+      if (far != 0) addNarrow(far + offset, from, count, scratch + INTEGERS);
     }
-    const t = v128.load32_splat(scales + ((<usize>s) << 2));
+    const wide = load<i32>(facts, 4);
+    for (let first = 0; first < wide; first += PIECE) {
+      const count = min(PIECE, wide - first);
+      const from = entries + WIDE_BYTES * <usize>first;
+      addWide(at, from, count, scratch + WIDE);
+      if (far != 0) addWide(far, from, count, scratch + INTEGERS + WIDE);
+    }
+    const t = v128.load32_splat(facts);
     const own = sums + ((<usize>s) << 6);
     addSegment(scratch, at + own, t, dots, scratch + FLOATS);
     if (far != 0) addSegment(scratch + INTEGERS, far + own, t, dots, scratch + FLOATS + 64);
+    facts += SEGMENT_BYTES;
+    entries += WIDE_BYTES * SEGMENT;
   }
 }
 
 /** Adds t times the integer sums of a segment to the float sums `to` of its sixteen rows. */
 function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize): void {
   for (let c: usize = 0; c < 64; c += 16) {
-    const sum = dots
-      ? joined(v128.load(integers + c), v128.load(integers + c, 64), sums + c)
-      : joinedPairs(v128.load(integers + (c << 1)), v128.load(integers + (c << 1), 16));
+    const pairs = integers + WIDE + (c << 1);
+    let sum = joined(v128.load(pairs), v128.load(pairs, 16));
+    if (dots) sum = i32x4.add(sum, i32x4.sub(v128.load(integers + c), i32x4.shl(v128.load(sums + c), 6)));
     v128.store(to + c, mac(f32x4.convert_i32x4_s(sum), t, v128.load(to + c)));
   }
 }
@@ -182,9 +205,9 @@ function storeBounds(
   quads: i32,
 ): void {
   const meta = at + ((<usize>quads) << 6);
-  const limits = x + ((<usize>quads) << 3) + ((<usize>segmentsOf(quads)) << 2);
-  const alpha = v128.load32_splat(limits);
-  const delta = v128.load32_splat(limits, 4);
+  const alpha = v128.load32_splat(x);
+  const rho = v128.load32_splat(x, 4);
+  const delta = v128.load32_splat(x, 8);
   const columns = min(16, n - (p << 4));
   const to = (<usize>p) << 6;
   const below = columns == 16 ? lower + to : scratch + EDGE;
@@ -192,7 +215,7 @@ function storeBounds(
   for (let c: usize = 0; c < 64; c += 16) {
     const start = bias == 0 ? f32x4.splat(0) : v128.load(bias + to + c);
     const a = mac(v128.load(scratch + floats + c), v128.load(meta + c), start);
-    const width = mac(v128.load(meta + c, 64), alpha, delta);
+    const width = mac(v128.load(meta + c, 64), alpha, mac(v128.load(meta + c, 128), rho, delta));
     v128.store(below + c, f32x4.sub(a, width));
     v128.store(above + c, f32x4.add(a, width));
   }
@@ -201,11 +224,37 @@ function storeBounds(
   copyColumns(upper + to, above, columns);
 }
 
+/** Adds Σ q · (u + 64) over `quads` quads of seven bits to four vectors of four rows each at `to`. */
+function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
+  let a0 = v128.load(to);
+  let a1 = v128.load(to, 16);
+  let a2 = v128.load(to, 32);
+  let a3 = v128.load(to, 48);
+  for (const end = x + ((<usize>quads) << 2); x != end; x += 4) {
+    const u = v128.load32_splat(x);
+    a0 = dot(v128.load(w), u, a0);
+    a1 = dot(v128.load(w, 16), u, a1);
+    a2 = dot(v128.load(w, 32), u, a2);
+    a3 = dot(v128.load(w, 48), u, a3);
+    w += 64;
+  }
+  v128.store(to, a0);
+  v128.store(to, a1, 16);
+  v128.store(to, a2, 32);
+  v128.store(to, a3, 48);
+}
+
+// @ts-ignore: decorator
+@inline function dot(w: v128, x: v128, sum: v128): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
+  return sum; // never called: hasDots() is 0
+}
+
 /**
- * Adds Σ q · u over `quads` quads to eight vectors at `to`. Each vector holds two rows, the even and the odd pairs of
- * both.
+ * Adds Σ q · u over `count` wide quads of a panel to eight vectors at `to`. Each vector holds two rows, the even and
+ * the odd pairs of both.
  */
-function addPairs(w: usize, x: usize, quads: i32, to: usize): void {
+function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
   let a0 = v128.load(to);
   let a1 = v128.load(to, 16);
   let a2 = v128.load(to, 32);
@@ -214,17 +263,17 @@ function addPairs(w: usize, x: usize, quads: i32, to: usize): void {
   let a5 = v128.load(to, 80);
   let a6 = v128.load(to, 96);
   let a7 = v128.load(to, 112);
-  for (const end = x + ((<usize>quads) << 3); x != end; x += 8) {
-    const v = v128.load64_splat(x);
-    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load_ext<i8>(w), v));
-    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 8), v));
-    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 16), v));
-    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 24), v));
-    a4 = i32x4.add(a4, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 32), v));
-    a5 = i32x4.add(a5, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 40), v));
-    a6 = i32x4.add(a6, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 48), v));
-    a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), v));
-    w += 64;
+  for (const end = entries + WIDE_BYTES * <usize>count; entries != end; entries += WIDE_BYTES) {
+    const u = v128.load64_splat(entries);
+    const w = panel + <usize>load<u32>(entries, 8);
+    a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load_ext<i8>(w), u));
+    a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 8), u));
+    a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 16), u));
+    a3 = i32x4.add(a3, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 24), u));
+    a4 = i32x4.add(a4, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 32), u));
+    a5 = i32x4.add(a5, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 40), u));
+    a6 = i32x4.add(a6, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 48), u));
+    a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), u));
   }
   v128.store(to, a0);
   v128.store(to, a1, 16);
@@ -238,58 +287,9 @@ function addPairs(w: usize, x: usize, quads: i32, to: usize): void {
 
 /** [a0 + a1, a2 + a3, b0 + b1, b2 + b3] */
 // @ts-ignore: decorator
-@inline function joinedPairs(a: v128, b: v128): v128 {
+@inline function joined(a: v128, b: v128): v128 {
   return i32x4.add(
     i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
     i8x16.shuffle(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31),
   );
-}
-
-/** The same by relaxed dots: the high parts of u + OFFSET to four vectors at `to`, the low parts to four after them. */
-function addDots(w: usize, x: usize, quads: i32, to: usize): void {
-  let a0 = v128.load(to);
-  let a1 = v128.load(to, 16);
-  let a2 = v128.load(to, 32);
-  let a3 = v128.load(to, 48);
-  let b0 = v128.load(to, 64);
-  let b1 = v128.load(to, 80);
-  let b2 = v128.load(to, 96);
-  let b3 = v128.load(to, 112);
-  for (const end = x + ((<usize>quads) << 3); x != end; x += 8) {
-    const h = v128.load32_splat(x);
-    const l = v128.load32_splat(x, 4);
-    let v = v128.load(w);
-    a0 = dot(v, h, a0);
-    b0 = dot(v, l, b0);
-    v = v128.load(w, 16);
-    a1 = dot(v, h, a1);
-    b1 = dot(v, l, b1);
-    v = v128.load(w, 32);
-    a2 = dot(v, h, a2);
-    b2 = dot(v, l, b2);
-    v = v128.load(w, 48);
-    a3 = dot(v, h, a3);
-    b3 = dot(v, l, b3);
-    w += 64;
-  }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, a2, 32);
-  v128.store(to, a3, 48);
-  v128.store(to, b0, 64);
-  v128.store(to, b1, 80);
-  v128.store(to, b2, 96);
-  v128.store(to, b3, 112);
-}
-
-// @ts-ignore: decorator
-@inline function dot(w: v128, x: v128, sum: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
-  return sum; // never called: hasDots() is 0
-}
-
-/** 128 · high + low - OFFSET · sum: parts may wrap around, the result does not. */
-// @ts-ignore: decorator
-@inline function joined(high: v128, low: v128, sums: usize): v128 {
-  return i32x4.sub(i32x4.add(i32x4.shl(high, 7), low), i32x4.mul(v128.load(sums), i32x4.splat(OFFSET)));
 }
