@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { HubError } from "../errors.js";
 import type { Device, Model } from "../index.js";
 import { type Budgets, isHubName, type ModelDtype, type UnembeddingKind } from "../model/index.js";
-import type { CacheDtype } from "../tensor/index.js";
+import type { CacheDtype, WasmOptions } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -15,6 +15,8 @@ export interface ModelSettings {
   readonly kvCache?: CacheDtype | undefined;
   /** Threads of the wasm device. */
   readonly threads?: number | undefined;
+  /** Bits that an instruction of the wasm device computes at once. */
+  readonly vectors?: 128 | 256 | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
 }
@@ -25,6 +27,7 @@ export const modelDefaults = {
   kvCache: "float32",
   unembedding: "auto",
   threads: 1,
+  vectors: 128,
 } as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
@@ -36,8 +39,12 @@ export function trainingThreads(): number {
 }
 
 /** Opens a device and says on stderr which one it is. */
-export async function openDevice(io: Io, name: string = modelDefaults.device, threads = 1): Promise<Device> {
-  const device = await createDevice(name as DeviceName, { threads });
+export async function openDevice(
+  io: Io,
+  name: string = modelDefaults.device,
+  options: Pick<WasmOptions, "threads" | "vectors"> = {},
+): Promise<Device> {
+  const device = await createDevice(name as DeviceName, options);
   note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
   return device;
 }
@@ -49,6 +56,7 @@ export async function openModel(
   {
     device,
     threads = modelDefaults.threads,
+    vectors = modelDefaults.vectors,
     dtype = modelDefaults.dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,
@@ -56,7 +64,7 @@ export async function openModel(
   }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  const opened = await openDevice(io, device, threads);
+  const opened = await openDevice(io, device, { threads, vectors });
   return withProgress(
     io,
     "load",

@@ -23,6 +23,13 @@ const threadsOption: OptionDefinition = {
   defaultNote: "train takes as many as there are processors, up to 8",
 };
 
+const vectorsOption: OptionDefinition = {
+  flags: "--vectors <bits>",
+  description:
+    "128, or 256 for two vectors at once by an experimental flag of V8 (Node 24 or later, x64); results are the same",
+  parse: vectorBits,
+};
+
 /** For commands that read a model. */
 export const budgetsOption: OptionDefinition = {
   flags: "--budgets <limits>",
@@ -30,7 +37,7 @@ export const budgetsOption: OptionDefinition = {
   parse: budgets,
 };
 
-/** For commands that compute with a model: device and threads, and storage of its weights and its KV cache. */
+/** For commands that compute with a model: the device and how it computes, and storage of its weights and its KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {
@@ -45,6 +52,7 @@ export const modelOptions: readonly OptionDefinition[] = [
   },
   { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
   threadsOption,
+  vectorsOption,
   budgetsOption,
 ];
 
@@ -113,6 +121,12 @@ export interface SamplingSettings {
 export function samplingOf({ temperature, topK, topP, minP, repetitionPenalty }: SamplingSettings): SamplingOptions {
   const options = { temperature, topK, topP, minP, repetitionPenalty };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+function vectorBits(text: string): 128 | 256 {
+  const value = numberIn(text);
+  if (value !== 128 && value !== 256) throw new InvalidArgumentError("Expected 128 or 256.");
+  return value;
 }
 
 export function integer(min: number): (text: string) => number {
