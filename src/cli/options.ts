@@ -25,8 +25,7 @@ const threadsOption: OptionDefinition = {
 
 const vectorsOption: OptionDefinition = {
   flags: "--vectors <bits>",
-  description:
-    "128, or 256 for two vectors at once by an experimental flag of V8 (Node 24 or later, x64); results are the same",
+  description: "128, or 256 for two vectors at once by an experimental flag of V8 (Node 24, x64); results are the same",
   parse: vectorBits,
 };
 
@@ -37,7 +36,7 @@ export const budgetsOption: OptionDefinition = {
   parse: budgets,
 };
 
-/** For commands that compute with a model: the device and how it computes, and storage of its weights and its KV cache. */
+/** For commands that compute with a model: device, threads and vectors, and storage of its weights and KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {

@@ -1,6 +1,7 @@
 /**
  * The unembedding, read only where it matters. The largest logits of a state are found in two steps:
- *   1. bounds on all V logits from a copy in eight bits (`Screening` of the device, which proves them)
+ *   1. bounds on all V logits from a copy in eight bits (`Screening` of the device, which proves them); if they leave
+ *      many tokens, as for states that nothing follows from, narrower ones of those
  *   2. the few logits whose upper bound reaches the k-th largest lower bound, exactly: in the model's own arithmetic
  * The k largest logits, ties included, are among them with the bits of the full product, so greedy and top-k decoding
  * choose the same tokens. Too many candidates, or a state that may overflow: no result, and the caller takes the full
@@ -35,7 +36,7 @@ export interface LargestLogits {
 export interface ScreenedWork {
   /** Logits that were computed exactly, summed over the states. */
   readonly exactLogits: number;
-  /** Bytes of weights that were read, those of the coarse copy included. */
+  /** Bytes of weights that were read, those of the coarse copy included; what is read again counts once. */
   readonly bytes: number;
 }
 
@@ -50,6 +51,10 @@ export interface BestToken {
 
 /** With more candidates than one token in this many, the full product is as fast. */
 const CANDIDATES = 64;
+/** Up to so many beside twice those that are asked for are computed exactly at once: narrowing takes as long. */
+const FEW = 32;
+/** Up to this many times as many candidates are narrowed: more would read as much as the full product. */
+const NARROWED = 4;
 /** What a log-sum-exp of float32 values is off by, at most: the exponentials, and as a share of itself. */
 const LOG_SUM_EXP = { absolute: 1e-5, relative: 2 ** -22 };
 
@@ -100,7 +105,7 @@ export class ScreenedUnembedding {
   ): Promise<{ readonly rows: readonly (LargestLogits | undefined)[]; readonly work: ScreenedWork }> {
     const bounds = this.#screening.bounds(x.storage, this.#coarse, counts.length);
     if (bounds === undefined) return { rows: counts.map(() => undefined), work: { exactLogits: 0, bytes: 0 } };
-    const candidates = counts.map((count, r) => this.#candidates(bounds, r, count));
+    const candidates = counts.map((count, r) => this.#candidates(bounds, x, r, count));
     this.#freeBounds(bounds);
     const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
     const found = candidates.filter((ids) => ids !== undefined);
@@ -113,7 +118,7 @@ export class ScreenedUnembedding {
     const count = x.shape[0]!;
     const bounds = this.#screening.bounds(x.storage, this.#coarse, count);
     if (bounds === undefined) return Array.from({ length: count }, () => undefined);
-    const candidates = Array.from({ length: count }, (_, r) => this.#candidates(bounds, r, 2));
+    const candidates = Array.from({ length: count }, (_, r) => this.#candidates(bounds, x, r, 2));
     const [least, most] = await Promise.all([
       this.#logSumExp(bounds.lower, count),
       this.#logSumExp(bounds.upper, count),
@@ -127,10 +132,15 @@ export class ScreenedUnembedding {
     this.#screening.freeCoarse(this.#coarse);
   }
 
-  #candidates(bounds: ProductBounds, row: number, count: number): readonly number[] | undefined {
+  #candidates(bounds: ProductBounds, x: Tensor, row: number, count: number): readonly number[] | undefined {
+    const screening = this.#screening;
     const vocabSize = this.#matrix.shape[0]!;
+    const search = { width: vocabSize, count: Math.min(count, vocabSize) };
     const capacity = Math.max(4 * count, Math.floor(vocabSize / CANDIDATES));
-    return this.#screening.mayBeLargest(bounds, row, { width: vocabSize, count: Math.min(count, vocabSize), capacity });
+    const found = screening.mayBeLargest(bounds, row, { ...search, capacity: NARROWED * capacity });
+    if (found === undefined || found.length <= Math.min(capacity, 2 * count + FEW)) return found;
+    screening.narrow(bounds, row, x.storage, this.#coarse, found);
+    return screening.mayBeLargest(bounds, row, { ...search, capacity });
   }
 
   async #exact(x: Tensor, row: number, ids: readonly number[] | undefined): Promise<LargestLogits | undefined> {

@@ -309,6 +309,11 @@ export interface Screening {
     row: number,
     search: { readonly width: number; readonly count: number; readonly capacity: number },
   ): readonly number[] | undefined;
+  /**
+   * Narrows the bounds of entries `ids` of row `row`, and of some others, from all bits of x [R, K]. For one entry that
+   * takes longer than `bounds` does.
+   */
+  narrow(bounds: ProductBounds, row: number, x: Storage, coarse: CoarseStorage, ids: ArrayLike<number>): void;
   freeCoarse(coarse: CoarseStorage): void;
   /**
    * Ascending, the positions of the `count` largest of row `row` of x [R, width]; of equal values the first ones. Of a

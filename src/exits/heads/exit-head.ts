@@ -5,13 +5,13 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HeadsError } from "../../errors.js";
 import { type Matrix, type Model, statesOf, storedBytes, type UnitWork, type Work } from "../../model/index.js";
-import { keep, PackedMatrix, ROW_STATS, type Tensor } from "../../tensor/index.js";
+import { keep, PackedMatrix, type Tensor } from "../../tensor/index.js";
 import type { Gate } from "./gate.js";
 import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
 import { headConstants, headLogits, headOutput, packWeights, releaseConstants } from "./head-weights.js";
 import { HeadBlock, maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, confidenceAt, type LogitScore } from "./score.js";
+import { type Confidence, confidencesIn, type LogitScore } from "./score.js";
 import type { Teacher } from "./teacher.js";
 import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from "./vocabularies/index.js";
 
@@ -188,8 +188,7 @@ export class ExitHead {
 
   /** This head's confidence in every row of its logits. */
   async readConfidences(logits: Tensor): Promise<Confidence[]> {
-    const stats = await this.readStats(logits);
-    return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
+    return confidencesIn(await this.readStats(logits));
   }
 
   /**

@@ -111,6 +111,12 @@ export async function readStats(logits: Tensor): Promise<Float32Array> {
 
 /** Reads the confidences in all rows of logits [R, V]. */
 export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
-  const stats = await readStats(logits);
-  return Array.from({ length: stats.length / ROW_STATS.width }, (_, r) => confidenceAt(stats, r));
+  return confidencesIn(await readStats(logits));
+}
+
+/** The confidences in all rows of statistics [R, 5]. */
+export function confidencesIn(stats: Float32Array): Confidence[] {
+  const confidences: Confidence[] = [];
+  for (let r = 0; r < stats.length / ROW_STATS.width; r++) confidences.push(confidenceAt(stats, r));
+  return confidences;
 }

@@ -6,7 +6,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
-import type { WeightDtype } from "../../../src/tensor/device.js";
 import { coarseBytes } from "../../../src/tensor/coarse-bytes.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { roundRow } from "../../../src/tensor/round-row.js";
@@ -134,27 +133,40 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
   const y = await device.read(product);
   const coarse = screening.createCoarse(weight, bias)!;
   const bounds = screening.bounds(at, coarse, states.length)!;
-  const lower = await device.read(bounds.lower);
-  const upper = await device.read(bounds.upper);
   const found: string[] = [];
-  for (const [i, value] of y.entries()) {
-    const middle = lower[i]! / 2 + upper[i]! / 2;
-    const half = (upper[i]! / 2 - lower[i]! / 2) * narrow;
-    const inside = narrow === 1 ? lower[i]! <= value && value <= upper[i]! : Math.abs(value - middle) <= half;
-    if (!inside) found.push(`entry ${i}: ${value} is outside [${lower[i]}, ${upper[i]}]`);
-  }
+  const checkBounds = async (what: string): Promise<void> => {
+    const lower = await device.read(bounds.lower);
+    const upper = await device.read(bounds.upper);
+    for (const [i, value] of y.entries()) {
+      const middle = lower[i]! / 2 + upper[i]! / 2;
+      const half = (upper[i]! / 2 - lower[i]! / 2) * narrow;
+      const inside = narrow === 1 ? lower[i]! <= value && value <= upper[i]! : Math.abs(value - middle) <= half;
+      if (!inside) found.push(`entry ${i}: ${value} is outside [${lower[i]}, ${upper[i]}]${what}`);
+    }
+  };
+  await checkBounds("");
   for (const r of states.keys()) {
     const row = y.subarray(r * n, (r + 1) * n);
-    const ids = screening.mayBeLargest(bounds, r, { width: n, count: Math.min(count, n), capacity: n })!;
+    const candidates = (): readonly number[] =>
+      screening.mayBeLargest(bounds, r, { width: n, count: Math.min(count, n), capacity: n })!;
     const least = row.toSorted().at(-Math.min(count, n))!;
-    const missing = [...row.keys()].filter((id) => row[id]! >= least && !ids.includes(id));
-    if (missing.length > 0) found.push(`row ${r}: ${missing.join(", ")} are no candidates for the largest ${count}`);
+    const checkCandidates = (ids: readonly number[], what: string): void => {
+      const missing = [...row.keys()].filter((id) => row[id]! >= least && !ids.includes(id));
+      if (missing.length > 0) {
+        found.push(`row ${r}: ${missing.join()} are no candidates for the largest ${count}${what}`);
+      }
+    };
+    const ids = candidates();
+    checkCandidates(ids, "");
+    screening.narrow(bounds, r, at, coarse, ids);
+    checkCandidates(candidates(), ", narrowed");
     const one = device.upload(x.slice(r * k, (r + 1) * k));
     const entries = screening.linearAt(one, weight, ids, bias);
     const exact = await device.read(entries);
     if (!ids.every((id, i) => Object.is(exact[i], row[id]))) found.push(`row ${r}: linearAt differs from linear`);
     for (const storage of [one, entries]) device.free(storage);
   }
+  await checkBounds(", narrowed");
   for (const storage of [at, product, bounds.lower, bounds.upper, ...(bias ? [bias] : [])]) device.free(storage);
   device.freePacked(weight);
   screening.freeCoarse(coarse);
@@ -213,60 +225,23 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     }
   });
 
-  it.each(["float32", "bfloat16", "int8"] as const satisfies WeightDtype[])(
-    "computes single entries of a %s product with the bits of any number of rows",
-    async (dtype) => {
-      const [n, k, rows] = [83, 37, 5];
-      const rng = createRng(3);
-      const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
-      const weight = device.createPacked(n, k, dtype);
-      device.packRows(weight, 0, normal(n * k));
-      const bias = device.upload(normal(n));
-      const x = normal(rows * k);
-      const y = await device.read(device.kernels.linear(device.upload(x), weight, rows, bias, undefined));
-      const ids = [82, 0, 15, 16, 17, 80, 5];
-      for (let r = 0; r < rows; r++) {
-        const state = device.upload(x.slice(r * k, (r + 1) * k));
-        const entries = await device.read(device.screening!.linearAt(state, weight, ids, bias));
-        expect([...entries]).toEqual(ids.map((id) => y[r * n + id]));
-      }
-    },
-  );
-
-  it("computes any entries of any product with the bits of many rows, whatever the order of the entries", async () => {
-    const products = fc.record({
-      dtype: fc.constantFrom("float32" as const, "bfloat16" as const, "int8" as const, "int4" as const),
-      n: fc.integer({ min: 1, max: 200 }),
-      k: fc.integer({ min: 1, max: 150 }),
-      bias: fc.boolean(),
-      seed: fc.nat(),
-      picks: fc.array(fc.nat(), { minLength: 1, maxLength: 60 }),
-      ascending: fc.boolean(),
-    });
-    await fc.assert(
-      fc.asyncProperty(products, async ({ dtype, n, k, bias: hasBias, seed, picks, ascending }) => {
-        const rng = createRng(seed);
-        // Some values are large, so that groups of both kinds occur.
-        const draw = (length: number): Float32Array =>
-          Float32Array.from({ length }, () => rng.normal() * (rng.uniform() < 0.02 ? 30 : 1));
-        const ids = picks.map((pick) => pick % n);
-        if (ascending) ids.sort((a, b) => a - b);
-        const weight = device.createPacked(n, k, dtype);
-        device.packRows(weight, 0, draw(n * k));
-        const bias = hasBias ? device.upload(draw(n)) : undefined;
-        const x = draw(2 * k);
-        const [rows, one] = [device.upload(x), device.upload(x.subarray(k))];
-        const product = device.kernels.linear(rows, weight, 2, bias, undefined);
-        const alone = device.kernels.linear(one, weight, 1, bias, undefined);
-        const entries = device.screening!.linearAt(one, weight, ids, bias);
-        const expected = (await device.read(product)).subarray(n);
-        expect(await device.read(alone)).toEqual(expected);
-        expect([...(await device.read(entries))]).toEqual(ids.map((id) => expected[id]));
-        for (const storage of [rows, one, product, alone, entries, ...(bias ? [bias] : [])]) device.free(storage);
-        device.freePacked(weight);
-      }),
-      { numRuns: RUNS },
-    );
+  it("narrows the bounds of what may be the largest, and leaves few of many", () => {
+    const [n, k] = [4000, 576];
+    const rng = createRng(8);
+    const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
+    const weight = device.createPacked(n, k, "float32");
+    device.packRows(weight, 0, normal(n * k));
+    const coarse = device.screening!.createCoarse(weight)!;
+    // a sixth of the values is large: more than may have fourteen bits
+    const x = device.upload(normal(k).map((v, i) => (i % 6 === 0 ? 40 * v : v)));
+    const bounds = device.screening!.bounds(x, coarse, 1)!;
+    const candidates = (): readonly number[] =>
+      device.screening!.mayBeLargest(bounds, 0, { width: n, count: 1, capacity: n })!;
+    const before = candidates();
+    device.screening!.narrow(bounds, 0, x, coarse, before);
+    const after = candidates();
+    expect(before.length).toBeGreaterThan(1.5 * after.length);
+    expect(before).toEqual(expect.arrayContaining([...after]));
   });
 
   it("has no bounds for a state that is not finite or may overflow, and no copy of such weights", () => {

@@ -53,7 +53,7 @@ describe("tiles for vectors of 256 bits", () => {
     const wide = await createWasmDevice({ host: joining, vectors: 256, threads });
     expect(wide.info.description).toContain("256 bits");
     for (const dtype of ["float32", "bfloat16", "int8", "int4"] as const) {
-      for (const rows of [1, 3, 17, 22, 131]) {
+      for (const rows of [1, 3, 7, 17, 22, 131]) {
         for (const [n, k] of [
           [40, 70],
           [272, 96],

@@ -26,14 +26,9 @@ import { coarseBytes } from "../../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../../device-errors.js";
 import type { Engine, WasmPacked } from "../engine.js";
 import { ACROSS, panelsOf } from "../products.js";
+import { DOTS, FINE, PAIRS, type Rounding, roundState, SEGMENT, SEVEN_BITS, FOURTEEN_BITS } from "./coarse-state.js";
 
 const UNIT = 2 ** -24;
-/** Values of a segment, which share a scale. */
-const SEGMENT = 2048;
-/** Magnitudes of a rounded state: seven bits, and fourteen in one of NARROW quads. */
-const MOST_NARROW = 63;
-const MOST_WIDE = 8191;
-const NARROW = 12;
 /** More than a float32 loses in four operations. */
 const ROOM = 1 + 2 ** -20;
 const MOST = 2 ** 120;
@@ -67,6 +62,7 @@ export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "byt
       return createCoarse(engine, packed, bias);
     },
     bounds: (x, coarse, rows) => boundsOf(engine, engine.at(x), own(engine, coarse), rows, dots),
+    narrow: (bounds, row, x, coarse, ids) => narrow(engine, bounds, row, engine.at(x), own(engine, coarse), ids),
     mayBeLargest: (bounds, row, search) => mayBeLargest(engine, bounds, row, search),
     freeCoarse(coarse) {
       const matrix = own(engine, coarse);
@@ -138,7 +134,8 @@ function boundsOf(
   const stateBytes = engine.wasm.coarseStateBytes(k);
   const states = engine.allocate((rows * stateBytes) / 4);
   for (let r = 0; r < rows; r++) {
-    if (writeState(engine, x + 4 * r * k, states.address + r * stateBytes, coarse, dots)) continue;
+    const way = dots === 0 ? PAIRS : DOTS;
+    if (writeState(engine, x + 4 * r * k, states.address + r * stateBytes, coarse, way)) continue;
     engine.free(states);
     return undefined;
   }
@@ -163,78 +160,49 @@ function boundsOf(
   return { lower, upper };
 }
 
+/** Narrower bounds, one panel after another. */
+function narrow(
+  engine: Engine,
+  { lower, upper }: ProductBounds,
+  row: number,
+  x: number,
+  coarse: WasmCoarse,
+  ids: ArrayLike<number>,
+): void {
+  const { rows: n, columns: k, address, bias } = coarse;
+  const state = engine.allocate(engine.wasm.coarseStateBytes(k) / 4);
+  if (writeState(engine, x + 4 * row * k, state.address, coarse, FINE)) {
+    const given = {
+      w: address,
+      x: state.address,
+      bias: bias === undefined ? 0 : engine.at(bias),
+      lower: engine.at(lower) + 4 * row * n,
+      upper: engine.at(upper) + 4 * row * n,
+      rows: 1,
+      n,
+      k,
+      dots: 0,
+    };
+    const panels = new Set(Array.from(ids, (id) => id >> 4));
+    for (const panel of panels) engine.wasm.coarseBounds(given, panel, panel + 1);
+  }
+  engine.free(state);
+}
+
 /** Rounds the state at `x` to what the kernel reads at `to`. False if it can have no bounds. */
 function writeState(
   engine: Engine,
   x: number,
   to: number,
   { columns: k, mostNorm, mostBias }: WasmCoarse,
-  dots: number,
+  rounding: Rounding,
 ): boolean {
-  const values = engine.memory.f32.subarray(x / 4, x / 4 + k);
-  const state = stateAt(engine, to, k);
-  let squares = 0;
-  let missed = 0;
-  for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
-    const end = Math.min(k, first + SEGMENT);
-    const scale = scaleOf(values.subarray(first, end));
-    let wide = 0;
-    for (let start = first; start < end; start += 4) {
-      let isWide = dots === 0;
-      const entry = (segment * SEGMENT) / 4 + wide;
-      for (let i = start; i < start + 4; i++) {
-        const value = i < end ? values[i]! : 0;
-        const level = scale === 0 ? 0 : Math.max(-MOST_WIDE, Math.min(MOST_WIDE, Math.round(value / scale)));
-        squares += value * value;
-        missed += (value - level * scale) ** 2;
-        if (Math.abs(level) > MOST_NARROW) isWide = true;
-        state.narrow[i] = level + MOST_NARROW + 1;
-        state.wide[8 * entry + i - start] = level;
-      }
-      if (!isWide) continue;
-      state.narrow.fill(MOST_NARROW + 1, start, start + 4);
-      state.offsets[4 * entry + 2] = 16 * start;
-      wide++;
-    }
-    state.scales[4 * segment] = scale;
-    state.counts[4 * segment + 1] = wide;
-  }
+  const { limits, norm, missed } = roundState(engine.memory, { x, to, k }, rounding);
   const { exact, coarse } = roundings(k);
-  const norm = Math.sqrt(squares);
-  const rho = Math.sqrt(missed) * (1 + coarse);
+  const rho = missed * (1 + coarse);
   const delta = mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
-  state.limits.set([norm, rho, delta].map((limit) => limit * ROOM + 2 ** -140));
+  limits.set([norm, rho, delta].map((limit) => limit * ROOM + 2 ** -140));
   return mostNorm * norm + mostBias < MOST; // false if either is not finite
-}
-
-/** The step of a segment's integers: small enough for all quads but a few, and for these not too small. */
-function scaleOf(values: Float32Array): number {
-  const quads = Math.ceil(values.length / 4);
-  const magnitudes = new Float32Array(quads);
-  for (let i = 0; i < values.length; i++) {
-    const magnitude = Math.abs(values[i]!);
-    if (magnitude > magnitudes[i >> 2]!) magnitudes[i >> 2] = magnitude;
-  }
-  magnitudes.sort();
-  const top = magnitudes[quads - 1]!;
-  const narrow = magnitudes[quads - 1 - Math.ceil(quads / NARROW)] ?? 0;
-  return Math.fround(Math.max(narrow / MOST_NARROW, top / MOST_WIDE));
-}
-
-/** The parts of a quantized state at `address`, as the kernel reads them. */
-function stateAt(engine: Engine, address: number, k: number) {
-  const { buffer } = engine.memory.f32;
-  const quads = Math.ceil(k / 4);
-  const segments = address + 16 + 16 * Math.ceil(quads / 4);
-  const wide = segments + 16 * Math.ceil(k / SEGMENT);
-  return {
-    limits: new Float32Array(buffer, address, 3),
-    narrow: new Uint8Array(buffer, address + 16, 4 * quads),
-    scales: new Float32Array(buffer, segments),
-    counts: new Int32Array(buffer, segments),
-    wide: new Int16Array(buffer, wide, 8 * quads),
-    offsets: new Int32Array(buffer, wide, 4 * quads),
-  };
 }
 
 function mayBeLargest(
@@ -269,7 +237,7 @@ function dotsAgree(engine: Engine): boolean {
   for (let i = 0; i < rows * k; i++) engine.memory.f32[weight.address / 4 + i] = ((i * 7919) % 255) - 127;
   for (let i = 0; i < k; i++) {
     engine.memory.f32[state.address / 4 + i] =
-      i < 4 ? MOST_WIDE - i : ((i * 104_729) % (2 * MOST_NARROW + 1)) - MOST_NARROW;
+      i < 4 ? FOURTEEN_BITS - i : ((i * 104_729) % (2 * SEVEN_BITS + 1)) - SEVEN_BITS;
   }
   const bytes = coarseBytes(rows, k);
   const address = engine.memory.allocate(bytes);

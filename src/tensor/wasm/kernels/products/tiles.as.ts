@@ -15,7 +15,7 @@
  * by 32, nor two k in one turn.
  */
 import { mac } from "../simd.as";
-import { tile4x16, wide } from "./wide.as";
+import { tile3x16, tile4x16, wide } from "./wide.as";
 
 /** 1 x 16. Reads W once, so memory bandwidth is its limit. */
 export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
@@ -202,6 +202,10 @@ export function tileRows(
       tile4x16(w, wStep, x, xRow, xStep, y, yRow, k);
       x += xRow << 2;
       y += yRow << 2;
+    }
+    if (rows == 3) {
+      tile3x16(w, wStep, x, xRow, xStep, y, yRow, k);
+      return;
     }
   }
   for (; rows >= 2; rows -= 2) {

@@ -143,7 +143,7 @@ export function coarseBounds(
   }
 }
 
-/** Places in scratch: integer sums of two panels, narrow and wide ones, then their float sums, then a tile of bounds. */
+/** Places in scratch: integer sums of two panels, narrow and wide, then their float sums, then a tile of bounds. */
 const WIDE = 64;
 const INTEGERS = 192;
 const FLOATS = 384;
