@@ -205,9 +205,9 @@ async function timeExit(
 }
 
 /**
- * Appends `count` tokens, the same at the same positions every time: eight frequent ones (which stand near the beginning
- * of a vocabulary), again and again. The model sees what follows, as it mostly does in real text; after ids that make
- * no sense all tokens are likely, and screening the unembedding takes longer than in any text.
+ * Appends `count` tokens, the same at the same positions every time: eight frequent ones (which stand near the
+ * beginning of a vocabulary), again and again. The model sees what follows, as it mostly does in real text; after ids
+ * that make no sense all tokens are likely, and screening the unembedding takes longer than in any text.
  */
 function appendIds(sequence: Sequence, count: number): void {
   const { vocabSize } = sequence.model.config;
