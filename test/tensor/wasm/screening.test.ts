@@ -208,11 +208,8 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     const rng = createRng(5);
     const signs = Array.from({ length: k }, () => (rng.uniform() < 0.5 ? -1 : 1));
     const weight = device.createPacked(n, k, "float32");
-    device.packRows(
-      weight,
-      0,
-      Float32Array.from({ length: n * k }, (_, i) => signs[i % k]!),
-    ); // a coarse copy is exact
+    const rows = Float32Array.from({ length: n * k }, (_, i) => signs[i % k]!); // a coarse copy is exact
+    device.packRows(weight, 0, rows);
     const coarse = device.screening!.createCoarse(weight)!;
     // the step is 1: one of four values is the largest of seven bits, and the others are rounded towards zero
     const x = device.upload(signs.map((sign, i) => sign * (i % 4 === 0 ? 63 : 20.49)));
