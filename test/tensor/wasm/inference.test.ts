@@ -127,7 +127,8 @@ describe("wasm under a whole model", () => {
     { timeout: 60_000 },
     async () => {
       // The most memory that the process held, uncollected garbage included. A float32 copy beside bfloat16 weights
-      // would make it a factor of 3.
+      // would make it a factor of 3. On a busy machine the garbage collector starts late and leaves up to 70 MB more,
+      // by chance: the least of three processes counts.
       const script = `
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/index.ts";
@@ -137,13 +138,18 @@ describe("wasm under a whole model", () => {
         const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
         const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
         console.log(grown / (device.memory().used - used), model.config.numLayers);`;
-      for (const dtype of ["float32", "bfloat16"]) {
+      const loaded = async (dtype: string): Promise<number> => {
         const { stdout } = await promisify(execFile)(
           process.execPath,
           ["--import", "tsx", "--input-type=module", "-e", script, dtype],
           { cwd: join(import.meta.dirname, "../../..") },
         );
-        expect(Number(stdout.split(" ")[0]), dtype).toBeLessThan(1.3);
+        return Number(stdout.split(" ")[0]);
+      };
+      for (const dtype of ["float32", "bfloat16"]) {
+        let least = await loaded(dtype);
+        for (let more = 2; more > 0 && !(least < 1.3); more--) least = Math.min(least, await loaded(dtype));
+        expect(least, dtype).toBeLessThan(1.3);
       }
     },
   );
