@@ -25,6 +25,7 @@ import type { CoarseStorage, ProductBounds, Screening, Storage } from "../../dev
 import { coarseBytes } from "../../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../../device-errors.js";
 import type { Engine, WasmPacked } from "../engine.js";
+import type { KernelArguments } from "../kernels/index.js";
 import { ACROSS, panelsOf } from "../products.js";
 import { DOTS, FINE, PAIRS, type Rounding, roundState, SEGMENT, SEVEN_BITS, FOURTEEN_BITS } from "./coarse-state.js";
 
@@ -130,7 +131,7 @@ function boundsOf(
   rows: number,
   dots: number,
 ): ProductBounds | undefined {
-  const { rows: n, columns: k, address, bias } = coarse;
+  const { rows: n, columns: k } = coarse;
   const stateBytes = engine.wasm.coarseStateBytes(k);
   const states = engine.allocate((rows * stateBytes) / 4);
   for (let r = 0; r < rows; r++) {
@@ -141,21 +142,8 @@ function boundsOf(
   }
   const lower = engine.allocate(rows * n);
   const upper = engine.allocate(rows * n);
-  engine.share(
-    "coarseBounds",
-    {
-      w: address,
-      x: states.address,
-      bias: bias === undefined ? 0 : engine.at(bias),
-      lower: lower.address,
-      upper: upper.address,
-      rows,
-      n,
-      k,
-      dots,
-    },
-    { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US },
-  );
+  const given = product(engine, coarse, { x: states.address, lower: lower.address, upper: upper.address, rows, dots });
+  engine.share("coarseBounds", given, { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US });
   engine.free(states);
   return { lower, upper };
 }
@@ -169,24 +157,24 @@ function narrow(
   coarse: WasmCoarse,
   ids: ArrayLike<number>,
 ): void {
-  const { rows: n, columns: k, address, bias } = coarse;
+  const { rows: n, columns: k } = coarse;
   const state = engine.allocate(engine.wasm.coarseStateBytes(k) / 4);
   if (writeState(engine, x + 4 * row * k, state.address, coarse, FINE)) {
-    const given = {
-      w: address,
-      x: state.address,
-      bias: bias === undefined ? 0 : engine.at(bias),
-      lower: engine.at(lower) + 4 * row * n,
-      upper: engine.at(upper) + 4 * row * n,
-      rows: 1,
-      n,
-      k,
-      dots: 0,
-    };
+    const [lowerRow, upperRow] = [lower, upper].map((bound) => engine.at(bound) + 4 * row * n);
+    const given = product(engine, coarse, { x: state.address, lower: lowerRow!, upper: upperRow!, rows: 1, dots: 0 });
     const panels = new Set(Array.from(ids, (id) => id >> 4));
     for (const panel of panels) engine.wasm.coarseBounds(given, panel, panel + 1);
   }
   engine.free(state);
+}
+
+/** The kernel's arguments for `rows` rounded states at `x`. */
+function product(
+  engine: Engine,
+  { rows: n, columns: k, address, bias }: WasmCoarse,
+  given: Pick<KernelArguments["coarseBounds"], "x" | "lower" | "upper" | "rows" | "dots">,
+): KernelArguments["coarseBounds"] {
+  return { w: address, bias: bias === undefined ? 0 : engine.at(bias), n, k, ...given };
 }
 
 /** Rounds the state at `x` to what the kernel reads at `to`. False if it can have no bounds. */
