@@ -4,7 +4,7 @@
  *   log p_i = z_i - max z - log Σ_j exp(z_j - max z)
  * A token that left at an exit has those of the exit's head.
  */
-import type { Sampler } from "../model/decode/index.js";
+import { argmaxOf, exponential, type Sampler } from "../model/decode/index.js";
 
 /** A token and its log-probability. */
 export interface LikelyToken {
@@ -30,9 +30,9 @@ export function watchLogprobs(sampler: Sampler, top: number): WatchedSampler {
   let last: Float32Array = new Float32Array(0);
   return {
     greedy: false,
-    distribution(logits, seen) {
+    distribution(logits, seen, into) {
       last = logits;
-      return sampler.distribution(logits, seen);
+      return sampler.distribution(logits, seen, into);
     },
     // A greedy token is certain, so the draw that it takes up changes nothing.
     draw: (p) => sampler.draw(p),
@@ -48,10 +48,9 @@ export function watchLogprobs(sampler: Sampler, top: number): WatchedSampler {
 }
 
 function logSumExp(logits: Float32Array): number {
-  let max = -Infinity;
-  for (const z of logits) max = Math.max(max, z);
+  const max = logits[argmaxOf(logits)]!;
   let sum = 0;
-  for (const z of logits) sum += Math.exp(z - max);
+  for (let i = 0; i < logits.length; i++) sum += exponential(logits[i]! - max);
   return max + Math.log(sum);
 }
 

@@ -11,6 +11,7 @@ export {
   type Sampler,
 } from "./decoder.js";
 export { commonLength } from "./common-length.js";
+export { exponential } from "./exponential.js";
 export { type FinalLogits, finalLogits, type OnLogits, rowOf } from "./final-logits.js";
 export {
   type BatchGeneration,

@@ -10,6 +10,7 @@
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import type { Rng } from "../../tensor/index.js";
+import { exponential } from "./exponential.js";
 
 export interface SamplingOptions {
   /** 0 is greedy. @default 0 */
@@ -107,15 +108,15 @@ export function processedDistribution(
     return p;
   }
   const max = p[best]!;
-  if (topK > 0 && topK < p.length) keepLargest(p, { count: topK, least: kthLargest(p, topK), others: -Infinity });
-  for (let i = 0; i < p.length; i++) p[i] = p[i] === -Infinity ? 0 : Math.exp((p[i]! - max) / temperature);
-  if (topP < 1) keepNucleus(p, topP);
-  let total = 0;
-  for (let i = 0; i < p.length; i++) {
-    if (p[i]! < minP) p[i] = 0; // before normalisation the best is 1
-    total += p[i]!;
+  if (topK > 0 && topK < p.length) {
+    const largest = largestOf(p, topK);
+    keepLargest(p, idsFrom(p, largest[0]!), largest, -Infinity);
   }
-  for (let i = 0; i < p.length; i++) p[i]! /= total;
+  for (let i = 0; i < p.length; i++) p[i] = exponential((p[i]! - max) / temperature);
+  if (topP < 1) keepNucleus(p, topP * sumOf(p));
+  if (minP > 0) keepLikely(p, minP);
+  const share = 1 / sumOf(p);
+  for (let i = 0; i < p.length; i++) p[i]! *= share;
   return p;
 }
 
@@ -141,57 +142,65 @@ export function argmaxOf(values: ArrayLike<number>): number {
   return best;
 }
 
-/** Keeps the fewest largest values, at least one, that sum to the share `topP` of all (p is not normalised). */
-function keepNucleus(p: Float64Array, topP: number): void {
-  let total = 0;
-  let max = 0;
-  let possible = 0;
+function sumOf(p: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < p.length; i++) sum += p[i]!;
+  return sum;
+}
+
+/** Drops what is less likely than `least`; the most likely has 1, as before normalisation. */
+function keepLikely(p: Float64Array, least: number): void {
   for (let i = 0; i < p.length; i++) {
-    const value = p[i]!;
-    total += value;
-    if (value > max) max = value;
-    if (value > 0) possible++;
+    if (p[i]! < least) p[i] = 0;
   }
-  // Only the values above a bound are sorted. The bound is lowered until they sum to enough.
-  for (let bound = max / 16; ; bound /= 256) {
-    const above: number[] = [];
-    for (let i = 0; i < p.length; i++) {
-      if (p[i]! > bound) above.push(p[i]!);
-    }
-    const likely = Float64Array.from(above).sort();
-    let kept = 0;
-    let mass = 0;
-    while (kept < likely.length && mass < topP * total) mass += likely[likely.length - ++kept]!;
-    if (mass < topP * total && likely.length < possible) continue;
-    const count = Math.max(1, kept);
-    keepLargest(p, { count, least: likely[likely.length - count]!, others: 0 });
+}
+
+/** Keeps the fewest largest values, at least one, that sum to `mass`; the largest is 1. */
+function keepNucleus(p: Float64Array, mass: number): void {
+  // Only the values from a bound on are sorted. It is lowered, further every time, until they sum to enough.
+  for (let bound = 1 / 64, step = 1 / 4; ; bound *= step, step /= 2) {
+    const ids = idsFrom(p, bound);
+    const likely = valuesAt(p, ids);
+    if (bound > 0 && sumOf(likely) < mass) continue;
+    likely.sort();
+    let first = likely.length - 1;
+    let sum = likely[first]!;
+    while (first > 0 && sum < mass) sum += likely[--first]!;
+    keepLargest(p, ids, likely.subarray(first), 0);
     return;
   }
 }
 
-interface Kept {
-  /** How many of the largest values stay. */
-  readonly count: number;
-  /** The least of them. */
-  readonly least: number;
-  /** What the others become. */
-  readonly others: number;
+/** Ids of the values that are at least `least`, ascending. */
+function idsFrom(values: Float64Array, least: number): number[] {
+  const ids: number[] = [];
+  for (let i = 0; i < values.length; i++) {
+    if (values[i]! >= least) ids.push(i);
+  }
+  return ids;
 }
 
-/** Replaces all but the largest values. Of values equal to the least, the first stay. */
-function keepLargest(values: Float64Array, { count, least, others }: Kept): void {
-  let ties = count;
-  for (let i = 0; i < values.length; i++) {
-    if (values[i]! > least) ties--;
-  }
-  for (let i = 0; i < values.length; i++) {
-    const stays = values[i]! > least || (values[i] === least && ties-- > 0);
-    if (!stays) values[i] = others;
-  }
+/**
+ * Keeps the largest values, given with the least of them first, and replaces all others. They lie at some of `ids`; of
+ * those equal to the least, the first stay.
+ */
+function keepLargest(values: Float64Array, ids: readonly number[], largest: Float64Array, others: number): void {
+  const least = largest[0]!;
+  let ties = largest.filter((value) => value === least).length;
+  const kept = ids.filter((id) => values[id]! > least || (values[id] === least && ties-- > 0));
+  const stay = valuesAt(values, kept);
+  values.fill(others);
+  for (let i = 0; i < kept.length; i++) values[kept[i]!] = stay[i]!;
 }
 
-/** The k-th largest value, by a heap of the k largest so far with the smallest of them at its root. */
-function kthLargest(values: Float64Array, k: number): number {
+function valuesAt(values: Float64Array, ids: readonly number[]): Float64Array {
+  const found = new Float64Array(ids.length);
+  for (let i = 0; i < ids.length; i++) found[i] = values[ids[i]!]!;
+  return found;
+}
+
+/** The k largest values, as a heap with the smallest of them at its root. */
+function largestOf(values: Float64Array, k: number): Float64Array {
   const heap = values.slice(0, k).sort(); // ascending order is a heap
   for (let i = k; i < values.length; i++) {
     const value = values[i]!;
@@ -205,5 +214,5 @@ function kthLargest(values: Float64Array, k: number): number {
     }
     heap[at] = value;
   }
-  return heap[0]!;
+  return heap;
 }

@@ -19,12 +19,15 @@ describe("processedDistribution", () => {
   it("is one-hot at temperature 0, on the lowest of equal ids", () => expect(p({})).toEqual([0, 1, 0, 0, 0]));
   it("is the softmax of logits / temperature", () =>
     expectClose(p({ temperature: 2 }), softmax([0.5, 1.5, 1, 1.5, -0.5])));
+  it("is the argmax, or equal among several, at temperatures that a float64 can hardly divide by", () =>
+    expectClose(p({ temperature: 5e-324 }), [0, 0.5, 0, 0.5, 0]));
   it("topK keeps the k most likely, and the lower ids among equals", () =>
     expectClose(p({ temperature: 1, topK: 1 }), [0, 1, 0, 0, 0]));
   it("topP keeps the fewest that sum to topP", () => {
     const [a, b, c] = softmax([3, 3, 2]);
     expectClose(p({ temperature: 1, topP: 0.9 }), [0, a!, c!, b!, 0]);
     expectClose(p({ temperature: 1, topP: 0 }), [0, 1, 0, 0, 0]);
+    expectClose(p({ temperature: 1, topP: 1 - 2 ** -53 }), softmax(Array.from(logits)));
   });
   it("minP keeps those at least minP times as likely as the best", () => {
     const [a, b] = softmax([3, 3]);
