@@ -3,15 +3,16 @@
  * six commands: install, train (on text of the model's own), calibrate, generate, chat, serve. Every command must end
  * with what to do next, and all together must take no more than fifteen minutes. The result is certified at 0.90 and at
  * least 1.1 times as fast as plain decoding, or the tool says that it does not pay.
- *   tsx scripts/first-minutes.ts SmolLM2-135M-Instruct.Q4_1.gguf     (after npm run build)
+ *   tsx scripts/first-minutes.ts SmolLM2-135M-Instruct.Q4_1.gguf [--out FOLDER]     (after npm run build)
+ * Writes first-minutes.md and its JSON, which the README quotes.
  * test/package/first-minutes.test.ts runs a short form on a small model.
  */
 import { execFile, spawn } from "node:child_process";
 import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { promisify } from "node:util";
+import { basename, join } from "node:path";
+import { parseArgs, promisify } from "node:util";
+import { isMain, machine, reportsFolder, type Table, writeReport } from "../lab/report/index.js";
 
 /** How much the journey does; the command line's own defaults where nothing is given. */
 export interface JourneyOptions {
@@ -33,7 +34,9 @@ export interface Step {
 export interface Journey {
   readonly steps: readonly Step[];
   readonly seconds: number;
-  /** The last line that begins with "verdict:" of calibrate. */
+  /** What calibrate claims: its lines that begin with "certified:" and "verdict:". */
+  readonly claims: readonly string[];
+  /** The last of them. */
   readonly verdict: string;
   /** Speed over plain decoding in that verdict; undefined if the policy never exits. */
   readonly ratio: number | undefined;
@@ -90,10 +93,11 @@ async function walk(
   const { step, served } = await serve(folder, exits);
   steps.push(step);
 
-  const verdict = calibrated.stdout.split("\n").findLast((line) => line.startsWith("verdict:")) ?? "";
+  const claims = calibrated.stdout.split("\n").filter((line) => /^(certified|verdict):/.test(line));
+  const verdict = claims.at(-1) ?? "";
   const ratio = /([\d.]+)x/.exec(verdict)?.[1];
   const seconds = steps.reduce((sum, one) => sum + one.seconds, 0);
-  return { steps, seconds, verdict, ratio: ratio === undefined ? undefined : Number(ratio), served };
+  return { steps, seconds, claims, verdict, ratio: ratio === undefined ? undefined : Number(ratio), served };
 }
 
 /** Runs a program to its end. */
@@ -162,18 +166,42 @@ export function shortfalls({ steps, seconds, verdict, ratio }: Journey): string[
   ];
 }
 
+function stepTable({ steps, seconds, claims }: Journey, model: string): Table {
+  return {
+    title: "From an empty folder to a server",
+    note:
+      `The packed tarball and ${basename(model)}; every command with its defaults, as a stranger would type it. ` +
+      `What calibrate claims: ${claims.join("; ")}`,
+    columns: ["command", "seconds"],
+    rows: [...steps.map((step) => [`\`${step.command}\``, step.seconds.toFixed(0)]), ["in all", seconds.toFixed(0)]],
+  };
+}
+
 async function main(): Promise<void> {
-  const model = process.argv[2];
+  const { positionals, values } = parseArgs({
+    allowPositionals: true,
+    options: { out: { type: "string", default: reportsFolder } },
+  });
+  const [model] = positionals;
   if (model === undefined) throw new Error("usage: tsx scripts/first-minutes.ts MODEL.gguf (a chat model)");
   await readFile(join(root, "dist", "index.js")); // npm run build
+  const where = machine();
   const journey = await firstMinutes(model);
   for (const { command, seconds, stdout, stderr } of journey.steps) {
     console.log(`\n$ ${command}   (${seconds.toFixed(0)} s)\n${stdout}${stderr.split("\n").slice(-12).join("\n")}`);
   }
+  const { seconds, claims, ratio, verdict } = journey;
   const missed = shortfalls(journey);
-  console.log(`\n${(journey.seconds / 60).toFixed(1)} minutes in all. ${journey.verdict}`);
+  await writeReport(values.out, {
+    name: "first-minutes",
+    title: "The first minutes",
+    machine: where,
+    tables: [stepTable(journey, model)],
+    data: { seconds, claims, ratio, missed },
+  });
+  console.log(`\n${(seconds / 60).toFixed(1)} minutes in all. ${verdict}`);
   for (const sentence of missed) console.log(`MISSED: ${sentence}`);
   process.exitCode = missed.length === 0 ? 0 : 1;
 }
 
-if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) await main();
+if (isMain(import.meta.url)) await main();

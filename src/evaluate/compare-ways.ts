@@ -21,11 +21,8 @@ export interface WayResult {
   readonly name: string;
   /** Median over the runs. */
   readonly tokensPerSecond: number;
-  /**
-   * Speed over that of the first way: the ratio of the medians, and the quartiles of the ratios run by run on the same
-   * prompt.
-   */
-  readonly ratio: { readonly median: number; readonly low: number; readonly high: number };
+  /** Speed over that of the first way. */
+  readonly ratio: SpeedRatio;
   /** Blocks after which tokens left, on average. */
   readonly meanDepth: number;
   /** Counted by the ledger, per token: rows through blocks, multiply-adds, bytes of weights read. */
@@ -39,6 +36,15 @@ export interface WayResult {
   readonly tokensPerRound: number;
   /** Share of the drafts that were accepted; NaN if nothing was drafted. */
   readonly acceptanceRate: number;
+}
+
+export interface SpeedRatio {
+  /** The ratio of the medians. If the machine becomes slower or faster in between, it may lie outside the quartiles. */
+  readonly median: number;
+  /** The quartiles of the ratios run by run on the same prompt; the second is their median. */
+  readonly low: number;
+  readonly paired: number;
+  readonly high: number;
 }
 
 export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK" | "signal"> {
@@ -198,10 +204,10 @@ function median(values: readonly number[]): number {
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
-function quartiles(values: readonly number[]): { readonly low: number; readonly high: number } {
+function quartiles(values: readonly number[]): Omit<SpeedRatio, "median"> {
   const sorted = values.toSorted((a, b) => a - b);
   const quarter = Math.floor(sorted.length / 4);
-  return { low: sorted[quarter]!, high: sorted[sorted.length - 1 - quarter]! };
+  return { low: sorted[quarter]!, paired: median(values), high: sorted[sorted.length - 1 - quarter]! };
 }
 
 function mean(values: readonly number[]): number {

@@ -7,6 +7,7 @@ export {
   type CompareOptions,
   compareWays,
   type Comparison,
+  type SpeedRatio,
   type Way,
   type WayResult,
 } from "./compare-ways.js";

@@ -31,8 +31,13 @@ it("the first way is the baseline, and lossless decoding emits the same tokens",
   expect(summaries.map((one) => one.length)).toEqual([5, 5, 5]);
   const [plain, first, lossless] = results;
   expect(plain).toMatchObject({ name: "plain", agreement: 1, identical: true, meanDepth: model.config.numLayers });
-  expect(plain!.ratio).toEqual({ median: 1, low: 1, high: 1 });
+  expect(plain!.ratio).toEqual({ median: 1, low: 1, paired: 1, high: 1 });
   expect(first).toMatchObject({ name: "first exit", meanDepth: 1 });
+  const [least, middle, most] = summaries[1]!
+    .map(({ tokensPerSecond }, run) => tokensPerSecond / summaries[0]![run]!.tokensPerSecond)
+    .toSorted((a, b) => a - b)
+    .slice(1, 4);
+  expect(first!.ratio).toMatchObject({ low: least, paired: middle, high: most });
   expect(first!.blocks).toBeLessThan(plain!.blocks);
   expect(lossless).toMatchObject({ agreement: 1, identical: true });
 });

@@ -37,31 +37,33 @@ export type Worth = "faster" | "even" | "slower" | "never exits";
 
 /** What a policy is worth here; without a race it never exits. */
 export function worthOf(race: Race | undefined): Worth {
-  const ratio = race?.[1].ratio.median;
+  const ratio = race?.[1].ratio.paired;
   if (ratio === undefined) return "never exits";
   if (ratio > 1 + NOISE) return "faster";
   return ratio < 1 - NOISE ? "slower" : "even";
 }
 
-/** What a calibration is worth on this machine. */
+/**
+ * What a calibration is worth on this machine: a race lasts seconds, in which the machine may become slower, so the
+ * runs are compared one by one.
+ */
 export function calibrationVerdict(
   certificate: Certificate | PaperCalibration["certificate"],
   race: Race | undefined,
 ): string {
   const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
   if (race === undefined) return "verdict: not certified; this policy never exits, and decodes as the plain model does";
-  const [plain, exits] = race;
-  const ratio = exits.ratio.median;
-  const numbers =
-    `${speed(exits.tokensPerSecond)} against ${speed(plain.tokensPerSecond)} plain on this machine, quartiles of the ` +
-    `ratio ${exits.ratio.low.toFixed(2)} to ${exits.ratio.high.toFixed(2)}`;
+  const { low, paired, high } = race[1].ratio;
+  const ratio = times(paired);
+  const spread = `paired runs, quartiles ${low.toFixed(2)} to ${high.toFixed(2)}`;
   const words = {
-    faster: `${times(ratio)} as fast as plain decoding`,
-    even: `but no faster than plain decoding (${times(ratio)})`,
-    slower: `but slower than plain decoding (${times(ratio)}): do not use it here`,
+    faster: `${ratio} as fast as plain decoding (${spread})`,
+    even: `but no faster than plain decoding (${ratio}, ${spread})`,
+    slower: `but slower than plain decoding (${ratio}, ${spread}): do not use it here`,
     "never exits": "",
   } as const satisfies Record<Worth, string>;
-  return `verdict: ${standing}, ${words[worthOf(race)]}; ${numbers}`;
+  const [plain, exits] = race.map(({ tokensPerSecond }) => speed(tokensPerSecond));
+  return `verdict: ${standing}, ${words[worthOf(race)]}; medians ${exits} against ${plain} plain on this machine`;
 }
 
 function times(ratio: number): string {
