@@ -8,8 +8,8 @@ import { withProgress } from "../progress.js";
 /** Tokens of a timed text. */
 const TOKENS = 48;
 /** Texts of each way at least, and the seconds after which no further one begins. */
-const RUNS = 8;
-const SECONDS = 6;
+const RUNS = 16;
+const SECONDS = 16;
 /** Prompts that the ways are timed on. */
 const PROMPTS = 8;
 

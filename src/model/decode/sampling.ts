@@ -114,7 +114,7 @@ export function processedDistribution(
   }
   for (let i = 0; i < p.length; i++) p[i] = exponential((p[i]! - max) / temperature);
   if (topP < 1) keepNucleus(p, topP * sumOf(p));
-  if (minP > 0) keepLikely(p, minP);
+  if (minP > 0) keepOnly(p, idsFrom(p, minP), 0); // before normalisation the best is 1
   const share = 1 / sumOf(p);
   for (let i = 0; i < p.length; i++) p[i]! *= share;
   return p;
@@ -146,13 +146,6 @@ function sumOf(p: Float64Array): number {
   let sum = 0;
   for (let i = 0; i < p.length; i++) sum += p[i]!;
   return sum;
-}
-
-/** Drops what is less likely than `least`; the most likely has 1, as before normalisation. */
-function keepLikely(p: Float64Array, least: number): void {
-  for (let i = 0; i < p.length; i++) {
-    if (p[i]! < least) p[i] = 0;
-  }
 }
 
 /** Keeps the fewest largest values, at least one, that sum to `mass`; the largest is 1. */
@@ -188,9 +181,13 @@ function keepLargest(values: Float64Array, ids: readonly number[], largest: Floa
   const least = largest[0]!;
   let ties = largest.filter((value) => value === least).length;
   const kept = ids.filter((id) => values[id]! > least || (values[id] === least && ties-- > 0));
-  const stay = valuesAt(values, kept);
+  keepOnly(values, kept, others);
+}
+
+function keepOnly(values: Float64Array, ids: readonly number[], others: number): void {
+  const kept = valuesAt(values, ids);
   values.fill(others);
-  for (let i = 0; i < kept.length; i++) values[kept[i]!] = stay[i]!;
+  for (let i = 0; i < ids.length; i++) values[ids[i]!] = kept[i]!;
 }
 
 function valuesAt(values: Float64Array, ids: readonly number[]): Float64Array {

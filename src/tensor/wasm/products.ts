@@ -162,6 +162,11 @@ export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear
   };
 }
 
+/** Rows of k values that go through working memory at a time: a megabyte of float32, or sixteen rows. */
+export function rowsAtOnce(k: number): number {
+  return 16 * Math.max(1, Math.floor(2 ** 14 / Math.max(k, 1)));
+}
+
 /** Panels of sixteen columns. */
 export function panelsOf(columns: number): number {
   return Math.ceil(columns / 16);

@@ -15,7 +15,7 @@ import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
-import { ACROSS, panelsOf, productKernels } from "./products.js";
+import { ACROSS, panelsOf, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { bytesAt, coarseKernels, largestKernel, linearAtKernel } from "./screening/index.js";
 import { SCRATCH_BYTES, Threads } from "./threads.js";
@@ -220,20 +220,29 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Pack
 
 /** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
-  const { address, columns: k, dtype } = packed;
-  if (dtype !== "float32" && dtype !== "bfloat16") {
+  const { address: w, columns: k, dtype } = packed;
+  if (dtype === "int4" || dtype === "int4-floats") {
     packIntegers(engine, packed, firstRow, roundToIntegers(data, k, dtype));
     return;
   }
+  const { memory, wasm } = engine;
   const last = firstRow + (k === 0 ? 0 : data.length / k);
-  const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
-  const work = engine.work(4 * step * k + 64);
-  for (let row = firstRow; row < last;) {
-    const next = Math.min(last, row - (row % 16) + step);
-    const rows = { k, first: row, count: next - row, from: work };
-    engine.memory.f32.set(data.subarray((row - firstRow) * k, (next - firstRow) * k), work / 4);
-    engine.wasm[dtype === "float32" ? "packFloat32" : "packBfloat16"]({ w: address, ...rows });
-    row = next;
+  const step = rowsAtOnce(k);
+  const groups = step * groupsOf(k);
+  const from = engine.work(5 * step * k + 4 * groups + 64);
+  const d = from + 4 * step * k;
+  const bytes = d + 4 * groups;
+  for (let first = firstRow; first < last;) {
+    const next = Math.min(last, first - (first % 16) + step);
+    const rows = { w, k, first, count: next - first, from };
+    memory.f32.set(data.subarray((first - firstRow) * k, (next - firstRow) * k), from / 4);
+    if (dtype === "float32") wasm.packFloat32(rows);
+    else if (dtype === "bfloat16") wasm.packBfloat16(rows);
+    else {
+      wasm.roundBytes({ ...rows, to: bytes, d });
+      wasm.packIntegers({ ...rows, kind: ACROSS.int8, from: bytes, d, m: d }); // m, of int4, is not read
+    }
+    first = next;
   }
 }
 
@@ -242,7 +251,7 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
   const { address, columns: k, dtype } = packed;
   const groups = groupsOf(k);
   const count = k === 0 ? 0 : rows.integers.length / k;
-  const step = Math.max(1, Math.floor(2 ** 19 / Math.max(k, 1)));
+  const step = rowsAtOnce(k);
   const work = engine.work(step * (k + 8 * groups) + 64);
   const d = work + 4 * Math.ceil((step * k) / 4);
   const m = d + 4 * step * groups;
@@ -266,7 +275,7 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
 
 function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPacked): Float32Array {
   const out = new Float32Array(rows * k);
-  const step = Math.max(1, Math.floor(2 ** 18 / Math.max(k, 1)));
+  const step = rowsAtOnce(k);
   const work = engine.work(4 * step * k + 64);
   for (let row = 0; row < rows; row += step) {
     const ids = Array.from({ length: Math.min(step, rows - row) }, (_, i) => row + i);

@@ -48,6 +48,7 @@ export {
   probeDots,
   quantizedBytes,
   quantizeIntegers,
+  roundBytes,
   setWay,
   setScratch,
   setWide,

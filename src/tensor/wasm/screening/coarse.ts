@@ -26,7 +26,7 @@ import { coarseBytes } from "../../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../../device-errors.js";
 import type { Engine, WasmPacked } from "../engine.js";
 import type { KernelArguments } from "../kernels/index.js";
-import { ACROSS, panelsOf } from "../products.js";
+import { ACROSS, panelsOf, rowsAtOnce } from "../products.js";
 import { DOTS, FINE, PAIRS, type Rounding, roundState, SEGMENT, SEVEN_BITS, FOURTEEN_BITS } from "./coarse-state.js";
 
 const UNIT = 2 ** -24;
@@ -92,7 +92,7 @@ function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefi
   const address = engine.memory.allocate(bytes);
   engine.wasm.fillZeros(address, bytes / 4);
   const { exact, coarse } = roundings(k);
-  const step = Math.max(16, 16 * Math.floor(2 ** 18 / (16 * Math.max(k, 1))));
+  const step = rowsAtOnce(k);
   const work = engine.work(4 * step * k + 64);
   let mostNorm = 0;
   for (let first = 0; first < rows; first += step) {
@@ -160,8 +160,13 @@ function narrow(
   const { rows: n, columns: k } = coarse;
   const state = engine.allocate(engine.wasm.coarseStateBytes(k) / 4);
   if (writeState(engine, x + 4 * row * k, state.address, coarse, FINE)) {
-    const [lowerRow, upperRow] = [lower, upper].map((bound) => engine.at(bound) + 4 * row * n);
-    const given = product(engine, coarse, { x: state.address, lower: lowerRow!, upper: upperRow!, rows: 1, dots: 0 });
+    const given = product(engine, coarse, {
+      x: state.address,
+      lower: engine.at(lower) + 4 * row * n,
+      upper: engine.at(upper) + 4 * row * n,
+      rows: 1,
+      dots: 0,
+    });
     const panels = new Set(Array.from(ids, (id) => id >> 4));
     for (const panel of panels) engine.wasm.coarseBounds(given, panel, panel + 1);
   }

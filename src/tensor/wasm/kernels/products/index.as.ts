@@ -27,6 +27,7 @@ export {
   probeDots,
   quantizedBytes,
   quantizeIntegers,
+  roundBytes,
   setWay,
 } from "./integers/index.as";
 export { linear, linearAt, matmul } from "./products.as";

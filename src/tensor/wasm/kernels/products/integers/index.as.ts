@@ -2,3 +2,4 @@
 export { constants, DOT, dot, dotPair, EXACT, ONES, PAIRS, probeDots, setWay } from "./dots.as";
 export { integersAt, integerWorkBytes, linearIntegers, quantizedBytes, quantizeIntegers } from "./linear.as";
 export { integerValue, integerValues, packIntegers } from "./pack.as";
+export { roundBytes } from "./round.as";

@@ -1,0 +1,35 @@
+/** Weights are rounded to bytes by a kernel here, and by integer-rows.ts elsewhere: the bits are the same. */
+import { fc, test } from "@fast-check/vitest";
+import { createDevice } from "early-exits/node";
+import { createReferenceDevice, type Device } from "early-exits/tensor";
+import { afterAll, expect } from "vitest";
+
+const wasm = await createDevice("wasm");
+const reference = createReferenceDevice();
+afterAll(() => wasm.dispose());
+
+async function rounded(device: Device, data: Float32Array, rows: number, columns: number): Promise<number[]> {
+  const packed = device.createPacked(rows, columns, "int8");
+  device.packRows(packed, 0, data);
+  const values = await device.readPacked(packed);
+  device.freePacked(packed);
+  return Array.from(values, (each) => each + 0); // the scale of a group of NaN is zero, whose sign does not matter
+}
+
+const magnitudes = fc.constantFrom(2 ** -140, 2 ** -24, 2 ** -14, 1e-3, 1, 60_000, 2 ** 24, 1e30);
+const value = fc.oneof(
+  { weight: 20, arbitrary: fc.double({ min: -1, max: 1, noNaN: true }) },
+  { weight: 3, arbitrary: fc.integer({ min: -254, max: 254 }).map((n) => n / 254) }, // halves of levels
+  { weight: 1, arbitrary: fc.constantFrom(0, -0, NaN, Infinity, -Infinity, 65_519.99, 65_536) },
+);
+
+test.prop(
+  [fc.integer({ min: 1, max: 35 }), fc.integer({ min: 1, max: 70 }), magnitudes, fc.array(value, { minLength: 1 })],
+  { numRuns: 500 },
+)("ties, tails, tiny and huge values, and what is not finite", async (rows, columns, magnitude, values) => {
+  const data = Float32Array.from(
+    { length: rows * columns },
+    (_, i) => magnitude * values[(i * 7 + (i >> 5)) % values.length]!,
+  );
+  expect(await rounded(wasm, data, rows, columns)).toEqual(await rounded(reference, data, rows, columns));
+});
