@@ -1,10 +1,10 @@
 /**
  * Rows of a weight matrix as integers. Along k, each group of 32 values has a scale d and a minimum m:
  *   w ≈ d · q + m        int4: q = 0..15        int8: q = -127..127 and m = 0
- * All devices compute with the same weights: they round them here, or, as the CPU device does for int8, by a kernel with
- * the same bits. d and m are float16. Of int8, d = max |w| / 127. Of int4, the group's range or a slightly smaller one is
- * tried, then the least-squares line through the integers that it gives: the one with the smallest squared error stays.
- * Values that already lie on such a grid are found again exactly.
+ * All devices compute with the same weights: they round them here, or, as the CPU device does for int8, by a kernel
+ * with the same bits. d and m are float16. Of int8, d = max |w| / 127. Of int4, the group's range or a slightly
+ * smaller one is tried, then the least-squares line through the integers that it gives: the one with the smallest
+ * squared error stays. Values that already lie on such a grid are found again exactly.
  */
 
 export const GROUP = 32;
