@@ -29,7 +29,7 @@ export interface WayResult {
   readonly blocks: number;
   readonly multiplyAdds: number;
   readonly weightBytes: number;
-  /** Share of the emitted tokens that are the full model's greedy choice after the same text; NaN if sampled. */
+  /** Share of the emitted tokens that are the full model's greedy choice after the same text; NaN if not judged. */
   readonly agreement: number;
   /** Whether every run emitted the same tokens as the first way. */
   readonly identical: boolean;
@@ -53,6 +53,8 @@ export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "t
   readonly maxNewTokens: number;
   /** Whether a text ends where the model ends it; else all texts have `maxNewTokens` tokens. @default false */
   readonly stopAtEndOfText?: boolean;
+  /** Whether the full model judges greedy tokens, which takes about as long as a run. @default true */
+  readonly judge?: boolean;
   /** Seconds after which no run beyond the fifth begins. @default Infinity */
   readonly budget?: number;
   /** Milliseconds, for the budget. @default performance.now */
@@ -87,7 +89,8 @@ export async function compareWays(
   promptIds: readonly (readonly number[])[],
   options: CompareOptions,
 ): Promise<Comparison> {
-  const { runs, budget = Infinity, temperature = 0, now = () => performance.now(), onRun } = options;
+  const { runs, budget = Infinity, temperature = 0, judge = true, now = () => performance.now(), onRun } = options;
+  const judged = judge && temperature === 0;
   const promptOf = (run: number): readonly number[] => promptIds[run % promptIds.length]!;
   const summaries: GenerateSummary[][] = ways.map(() => []);
   const agreed: number[][] = ways.map(() => []);
@@ -107,7 +110,7 @@ export async function compareWays(
       const index = (turn + run) % ways.length; // the order rotates, so that no way always runs first
       const summary = await runOnce(heads, ways[index]!, promptOf(run), run, options);
       summaries[index]!.push(summary);
-      agreed[index]!.push(temperature === 0 ? await agreementOf(heads.model, promptOf(run), summary.ids) : NaN);
+      agreed[index]!.push(judged ? await agreementOf(heads.model, promptOf(run), summary.ids) : NaN);
       const done = turn === ways.length - 1 ? run + 1 : run;
       await onRun?.({ done, total: Math.max(runs, done) });
     }

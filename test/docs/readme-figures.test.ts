@@ -48,6 +48,14 @@ it("lossless decoding, and LayerSkip's fixed exit", () => {
   expect(line).toContain(`also tuned: ${greedy("LayerSkip's fixed exit, tuned")} `);
 });
 
+it("the first minutes: what calibrate claims, and how long all of it takes", () => {
+  const { data } = JSON.parse(readFileSync("bench/reports/first-minutes.json", "utf8")) as {
+    readonly data: { readonly seconds: number; readonly claims: readonly string[] };
+  };
+  expect(readme).toContain(`\n${data.claims.join("\n")}\n`);
+  expect(readme).toContain(`takes ${Math.round(data.seconds / 60)} minutes`);
+});
+
 interface StoredRow {
   readonly text: string;
   readonly dtype: string;

@@ -61,8 +61,8 @@ it("runs as often as asked within the budget, at least five times, and reports e
   expect(events.at(-1)).toEqual({ done: 7, total: 7 });
 });
 
-it("agreement is not measured for sampled text", async () => {
-  const options = { runs: 5, maxNewTokens: 2, budget: 0, temperature: 0.8 };
+it.each([{ temperature: 0.8 }, { judge: false }])("agreement is not measured with %o", async (setting) => {
+  const options = { runs: 5, maxNewTokens: 2, budget: 0, ...setting };
   const { results } = await compareWays(heads, ways.slice(0, 1), prompts, options);
   expect(results[0]!.agreement).toBeNaN();
 });

@@ -34,6 +34,7 @@ export async function raceExits(
     compareWays(heads, ways, used, {
       runs: RUNS,
       budget: SECONDS,
+      judge: false,
       maxNewTokens: Math.min(TOKENS, room),
       temperature,
       topK,
