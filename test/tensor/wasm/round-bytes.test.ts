@@ -2,7 +2,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";
-import { afterAll, expect } from "vitest";
+import { afterAll, expect, it } from "vitest";
 
 const wasm = await createDevice("wasm");
 const reference = createReferenceDevice();
@@ -32,4 +32,11 @@ test.prop(
     (_, i) => magnitude * values[(i * 7 + (i >> 5)) % values.length]!,
   );
   expect(await rounded(wasm, data, rows, columns)).toEqual(await rounded(reference, data, rows, columns));
+});
+
+it("more rows than go through working memory at a time, none of which ends with a vector", async () => {
+  const [rows, columns] = [40, 16_385];
+  const data = Float32Array.from({ length: rows * columns }, (_, i) => Math.sin(i * i));
+  const [ours, theirs] = [await rounded(wasm, data, rows, columns), await rounded(reference, data, rows, columns)];
+  expect(ours.findIndex((each, i) => each !== theirs[i])).toBe(-1);
 });
