@@ -5,7 +5,7 @@
  * in every cell (population family, level, δ) and pooled. Validity alone proves little, because "never exit" is valid:
  * so power is tested too, and mutants that look right must fail. LAWS_SCALE multiplies the runs (`npm run laws`). Seeds
  * are fixed: run the file again at the same scale to replay a failure. The findings go to the file that LAWS_REPORT
- * names, for lab/laws.ts. Long because all laws add to that one list of findings and share its limits.
+ * names, for lab/laws.ts.
  */
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";

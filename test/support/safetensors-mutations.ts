@@ -4,7 +4,7 @@
  * and the size check are written here independently of the library. Damage comes in two layers: edits of the header as
  * JSON text (offsets, shapes, dtypes, fields, repeated keys, odd values), then edits of the bytes (flips, cuts,
  * additions, length). The parser is a parameter: the test passes the sources, scripts/fuzz.ts the built
- * package. Long because the file, its edits and the check need each other.
+ * package.
  */
 import * as fc from "fast-check";
 import type { SafetensorsError } from "../../src/errors.js";

@@ -1,7 +1,7 @@
 /**
  * Every differentiable op's gradient equals central differences of the reference op in float64, at random shapes
  * (support/gradients.ts); and the rules of backward: accumulation, ownership, frozen inputs, deep graphs. fast-check
- * prints the seed and path that replay a failure. Long because every op has its law here.
+ * prints the seed and path that replay a failure.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

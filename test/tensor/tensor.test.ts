@@ -1,7 +1,6 @@
 /**
  * Tensors and their lifetimes: what a scope frees and what it keeps, errors that name the shapes, and a device that
- * counts: a whole training step leaves no storage behind, frees nothing twice and uses no freed storage. Long because
- * the step runs every op.
+ * counts: a whole training step leaves no storage behind, frees nothing twice and uses no freed storage.
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";

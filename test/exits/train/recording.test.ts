@@ -1,6 +1,6 @@
 /**
  * Recorded states: what counts, what sampling records, sources that give the same batches however states are kept, and
- * training from them. Long because these facts share one model and its documents.
+ * training from them.
  */
 import {
   attachHeads,

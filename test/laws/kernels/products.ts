@@ -1,7 +1,7 @@
 /**
  * Products. A dot product of length K in float32 is off by at most about K units times Σ|a||b|, in any order of
  * addition; four times that is allowed. The sums of absolute values come from the same kernel of the reference device,
- * given absolute values. Long because every product is here with the sizes at which it blocks or streams.
+ * given absolute values.
  */
 import fc from "fast-check";
 import { type MatmulDims, type Storage, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";

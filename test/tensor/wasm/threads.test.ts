@@ -1,6 +1,6 @@
 /**
  * Threads of the wasm device: the same bits for any number of them, and what happens if a worker, or the means to have
- * one, is missing. Long because every kernel that threads share has its case here.
+ * one, is missing.
  */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
