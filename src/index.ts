@@ -69,7 +69,7 @@ export {
   type LosslessOptions,
 } from "./exits/index.js";
 export type { GeneratedToken } from "./model/index.js";
-export { onlineRecalibration, tuneDrafting } from "./calibrate/index.js";
+export { tuneDrafting } from "./calibrate/index.js";
 
 // Costs and quality
 export {

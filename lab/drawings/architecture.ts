@@ -53,7 +53,7 @@ export const LAYERS: readonly Layer[] = [
   {
     name: "calibrate",
     purpose: "from held-out text to thresholds and certificates",
-    rooms: ["bounds", "procedures", "record", "online", "certificate", "certify", "paper", "drafting"],
+    rooms: ["bounds", "procedures", "record", "certificate", "certify", "paper", "drafting"],
     color: "orange",
   },
   { name: "evaluate", purpose: "tasks, scored with exits off and with each policy", color: "purple" },

@@ -1,5 +1,5 @@
 /**
- * Thresholds from held-out text: certificates and their verification, the published procedure, online recalibration.
+ * Thresholds from held-out text: certificates and their verification, the published procedure.
  * @module early-exits/calibrate
  */
 export {
@@ -61,19 +61,6 @@ export {
   tuneDrafting,
   type TuneDraftingOptions,
 } from "./drafting/index.js";
-export {
-  aciBound,
-  type AciOptions,
-  type AciState,
-  createAci,
-  createOnline,
-  type OnlineOptions,
-  onlineRecalibration,
-  type OnlineRecalibration,
-  type OnlineState,
-  stepAci,
-  thresholdsOf,
-} from "./online/index.js";
 export {
   type CalibrationReport,
   fromReleasedCalibration,

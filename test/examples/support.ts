@@ -1,10 +1,23 @@
-/** The six programs of examples/learn, with the types of what they export: they are JavaScript, to be changed. */
+/** The seven programs of examples/learn, with the types of what they export: they are JavaScript, to be changed. */
 import { join } from "node:path";
-import type { ExitHeads, Model } from "../../src/index.js";
+import type { DecodeObserver } from "../../src/exits/index.js";
+import type { ExitHeads, Generation, Model } from "../../src/index.js";
 
 interface Written {
   readonly text: string;
   readonly meanDepth: number;
+}
+
+interface OnlineState {
+  readonly level: number;
+  readonly steps: number;
+  readonly errors: number;
+}
+
+interface OnlineOptions {
+  readonly target: number;
+  readonly rate?: number;
+  readonly first?: number;
 }
 
 interface Programs {
@@ -43,9 +56,18 @@ interface Programs {
       options: { readonly epsilon: number; readonly delta: number },
     ) => number;
   };
+  readonly "7-online-thresholds": {
+    readonly begin: (options: OnlineOptions) => OnlineState;
+    readonly step: (state: OnlineState, error: number) => OnlineState;
+    readonly bound: (state: OnlineState) => number;
+    readonly recalibration: (
+      exits: number,
+      options: OnlineOptions,
+    ) => DecodeObserver & { readonly state: () => OnlineState };
+  };
   readonly sotu: {
     readonly openSotu: () => Promise<{ readonly model: Model; readonly heads: ExitHeads }>;
-    readonly finish: (generation: AsyncIterable<unknown>) => Promise<unknown>;
+    readonly finish: (generation: Generation) => Promise<Generation["summary"]>;
     readonly speeches: (part: "train" | "calibration" | "test", count: number) => Promise<string[]>;
   };
 }

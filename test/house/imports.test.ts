@@ -35,7 +35,6 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "bounds/",
     "procedures/",
     "record/",
-    "online/",
     "certificate/",
     "recompute/",
     "certify/",
