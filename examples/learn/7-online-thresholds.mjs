@@ -29,7 +29,7 @@ export function bound({ target, rate, first, steps }) {
   return target + (Math.max(first, 1 - first) + rate) / (steps * rate);
 }
 
-/** An observer of lossless decoding: the margin that a draft needs falls from `strictest` at level 0 to 0 at level 1. */
+/** An observer of lossless decoding: the margin that a draft needs falls from `strictest`, at level 0, to 0 at 1. */
 export function recalibration(exits, options, strictest = 4) {
   let state = begin(options);
   return {
