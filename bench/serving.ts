@@ -3,12 +3,12 @@
  *   npx tsx bench/serving.ts [--dtype int8] [--threads 2] [--tokens 64] [--rounds 5] [--heads FOLDER] [--policy FILE]
  *     [--fixtures FOLDER] [--out FOLDER]
  * Tokens per second of 1 and of 8 clients beside the prefill rate of the same run; what exits bring to 1 and to 8
- * clients, and what ways of batching rows again after exits bring (lab/serving); the time between the tokens of 8
- * clients while prompts of random length join. Writes serving.md and serving.json to bench/reports. Ten minutes of
- * clients who come and go: lab/soak.
+ * clients; the time between the tokens of 8 clients while prompts of random length join. Writes serving.md and
+ * serving.json to bench/reports. Ten minutes of clients who come and go: lab/soak.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { generate } from "early-exits";
 import { type Certificate, policyFrom } from "early-exits/calibrate";
 import { advance, encodeChat, Sequence } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
@@ -25,7 +25,7 @@ import {
   withRange,
   writeReport,
 } from "../lab/report/index.js";
-import { type ClientRates, compareReBatching, readTogether, reBatchings, textAlone } from "../lab/serving/index.js";
+import { type ClientRates, readTogether } from "../lab/read-together.js";
 
 const { values: options } = parseArgs({
   options: {
@@ -123,7 +123,9 @@ async function questions(count: number): Promise<number[][]> {
   const { documents = [] } = (await readJson(options.policy)) as Partial<Certificate>; // a policy alone has none
   for (const { content } of await heldPrompts(options.fixtures, model.tokenizer, [{ documents }])) {
     const prompt = await encodeChat(model.tokenizer, [{ role: "user", content }]);
-    const ids = await textAlone(heads, undefined, prompt, 2 * tokens);
+    const ids: number[] = [];
+    const text = generate(model, prompt, { maxNewTokens: 2 * tokens, stopAtEndOfText: false });
+    for await (const { id } of text) ids.push(id);
     if (!ids.some((id) => model.config.eosTokenIds.includes(id))) found.push(prompt);
     if (found.length === count) break;
   }
@@ -155,7 +157,6 @@ for (let round = 0; round < rounds; round++) {
     exits: [await ratesOf(first, "exits"), await ratesOf(asked, "exits")],
   });
 }
-const compared = await compareReBatching(heads, asked, { policy, ways: reBatchings, tokens, rounds });
 const times = await timesBetweenTokens();
 await device.dispose();
 
@@ -193,22 +194,6 @@ const tables: Table[] = [
     ]),
   },
   {
-    title: `Batching again at exits, ${CLIENTS} texts`,
-    note: prose`
-      The same questions and policy, without a batcher and without the time of prompts: tokens per second, and the gain
-      over plain decoding of the same round. "Different" counts texts that are not those of generate.`,
-    columns: ["after an exit", "tokens per second", "over plain", "different"],
-    rows: [
-      ["plain", spread(compared.plain), "", ""],
-      ...compared.ways.map(({ name, rates, different }) => [
-        name,
-        spread(rates),
-        spread(rates.map((rate, round) => rate / compared.plain[round]!)),
-        different,
-      ]),
-    ],
-  },
-  {
     title: "Milliseconds between tokens",
     note: prose`
       ${CLIENTS} clients who ask again and again, with prompts of 16 to ${LONGEST - 1} tokens. The 99th percentile is to
@@ -222,8 +207,7 @@ const report = {
   title: "Continuous batching",
   machine: where,
   tables,
-  data: { measured, compared, times },
+  data: { measured, times },
 };
-if (compared.ways.some(({ different }) => different > 0)) process.exitCode = 1;
 console.log(toMarkdown(report));
 await writeReport(options.out, report);

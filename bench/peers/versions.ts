@@ -2,7 +2,7 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-const packages = ["onnxruntime-node", "onnxruntime-web", "node-llama-cpp"] as const;
+const packages = ["onnxruntime-node", "node-llama-cpp"] as const;
 
 export async function installedVersions(): Promise<Readonly<Record<string, string>>> {
   return Object.fromEntries(

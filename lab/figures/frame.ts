@@ -6,8 +6,16 @@
 import type { PlotOptions } from "@observablehq/plot";
 import { type Machine, plotSvg } from "../report/index.js";
 
-/** The colours of the drawings. */
-export { palette as colors } from "../drawings/index.js";
+/** Contrast of at least 3 on white and on #0d1117. */
+export const colors = {
+  blue: "#3b7dd8",
+  orange: "#d9730d",
+  green: "#2f9e5b",
+  purple: "#9b5fd0",
+  red: "#d6404f",
+  teal: "#1a93a5",
+  gray: "#7d8590",
+} as const;
 
 export interface Panel {
   /** Above the panel, if there are several. */

@@ -120,7 +120,13 @@ describe("the pages together", () => {
     expect(read(`docs/figures/${name}`).length).toBeLessThan(60 * 1024);
   });
 
-  // Drawings contain no measurement, so they name no machine and no date (lab/drawings).
+  // Drawings contain no measurement, so they name no machine and no date.
+  it.each(figures.filter((name) => name.startsWith("drawing-")))("figures/%s has a title and a description", (name) => {
+    expect(read(`docs/figures/${name}`)).toMatch(
+      /<title id="title">[^<]{20,}<\/title>\n<desc id="description">[^<]{100,}<\/desc>/,
+    );
+  });
+
   const measured = figures.filter((name) => !name.startsWith("drawing-"));
   it.each(measured)("figures/%s says on which machine and when it was made", (name) => {
     const text = read(`docs/figures/${name}`).replace(/<[^>]+>/g, " ");

@@ -44,9 +44,9 @@ function isInteger(weight: unknown): weight is PackedMatrix {
   return weight instanceof PackedMatrix && weight.storage.dtype.startsWith("int");
 }
 
-async function openPeer({ runtime, path, threads, vocabSize }: LlmJob): Promise<Opened> {
+async function openPeer({ runtime, path, threads }: LlmJob): Promise<Opened> {
   if (runtime === "onnxruntime-node") return { session: await openOnnxExport(path, threads), weights: 0, products: 0 };
-  return { session: await openLlama({ path, threads, contextSize: CONTEXT, vocabSize }), weights: 0, products: 0 };
+  return { session: await openLlama({ path, threads, contextSize: CONTEXT }), weights: 0, products: 0 };
 }
 
 /** Loads, answers once, then times passes: every prompt, and decoding after the shortest. */

@@ -1,26 +1,17 @@
 /**
- * Peer: node-llama-cpp, by its sequence API: greedy tokens through `evaluate` (its generation loop), logits through
- * `controlledEvaluate`, both from raw token ids. Uses the prebuilt CPU binary of its npm package, and never builds or
- * downloads. Run as it is fastest here: flash attention and a float16 cache for every weight type. llama.cpp also looks
- * GELU up in a float16 table and rounds activations to suit bf16 and q8_0 weights, so its logits differ by more than
- * float32 rounding (agreement.ts).
+ * Peer: node-llama-cpp, by its sequence API: greedy tokens through `evaluate` (its generation loop), from raw ids. Uses
+ * the prebuilt CPU binary of its npm package, and never builds or downloads. Run as it is fastest here: flash attention
+ * and a float16 cache for every weight type.
  */
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import type { LlamaModel, Token } from "node-llama-cpp";
-import { importPeer, PeerAbsentError, type Job, type PeerSession } from "../peer.js";
-import { shape } from "../shape.js";
+import { importPeer, PeerAbsentError, type PeerSession } from "../peer.js";
 
 /** A GGUF file and how to run it. */
 export interface LlamaOptions {
   readonly path: string;
   readonly threads: number;
   readonly contextSize: number;
-  readonly vocabSize: number;
-}
-
-export async function openNodeLlamaCpp({ folder, threads, variant }: Job): Promise<PeerSession> {
-  const { contextSize, vocabSize } = shape;
-  return openLlama({ path: join(folder, `${variant}.gguf`), threads, contextSize, vocabSize });
 }
 
 interface LoadedLlama {
@@ -56,7 +47,7 @@ export async function loadLlama(path: string): Promise<LoadedLlama> {
   };
 }
 
-export async function openLlama({ path, threads, contextSize, vocabSize }: LlamaOptions): Promise<PeerSession> {
+export async function openLlama({ path, threads, contextSize }: LlamaOptions): Promise<PeerSession> {
   const { model, info, close } = await loadLlama(path);
   const context = await model.createContext({
     threads,
@@ -90,18 +81,6 @@ export async function openLlama({ path, threads, contextSize, vocabSize }: Llama
       const next = await tokens!.next();
       if (next.done === true) throw new Error("node-llama-cpp: evaluate ended without a token");
       return (expected = next.value);
-    },
-    async logits(ids) {
-      await stop();
-      const last = ids.length - 1;
-      const outputs = await sequence.controlledEvaluate(
-        ids.map((id, i) =>
-          i < last ? (id as Token) : [id as Token, { generateNext: { logits: true, options: { temperature: 0 } } }],
-        ),
-      );
-      const values = new Float32Array(vocabSize).fill(NaN);
-      for (const [token, value] of outputs[last]!.next.logits!) values[token] = value;
-      return values;
     },
     async close() {
       await stop();

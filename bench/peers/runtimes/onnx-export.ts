@@ -52,7 +52,6 @@ export async function openOnnxExport(folder: string, threads: number): Promise<P
       length += ids.length;
       return Number((results["token"]!.data as BigInt64Array)[0]);
     },
-    logits: () => Promise.reject(new Error("onnx-export: the graph gives a token, and no logits")),
     close: () => session.release(),
   };
 }

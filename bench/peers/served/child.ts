@@ -1,5 +1,5 @@
 /** The process that loads the model one way, and answers 1 client and then 8. */
-import { type ClientRates, readTogether } from "../../../lab/serving/index.js";
+import { type ClientRates, readTogether } from "../../../lab/read-together.js";
 import { median } from "../statistics.js";
 import { loadOurs, loadPeer } from "./engines.js";
 import { ANSWER, CLIENTS, PROMPT, type ServedAnswer, type ServedJob } from "./protocol.js";

@@ -1,5 +1,5 @@
 /** What is measured of servers, and the messages between the run and its processes. */
-import type { ClientRates } from "../../../lab/serving/index.js";
+import type { ClientRates } from "../../../lab/read-together.js";
 import type { Way } from "../llm/protocol.js";
 
 /** Clients who ask at the same time. */

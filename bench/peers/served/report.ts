@@ -1,6 +1,6 @@
 /** The tables of `npm run bench:served`: what each way of serving the model reaches, and ratios of ways by round. */
 import { type Machine, prose, type Report, type Table, withRange } from "../../../lab/report/index.js";
-import type { ClientRates } from "../../../lab/serving/index.js";
+import type { ClientRates } from "../../../lab/read-together.js";
 import { labelOf, type Way } from "../llm/protocol.js";
 import { spreadOf } from "../statistics.js";
 import { ANSWER, CLIENTS, PROMPT } from "./protocol.js";

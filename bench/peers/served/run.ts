@@ -10,7 +10,7 @@ import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
-import type { ClientRates } from "../../../lab/serving/index.js";
+import type { ClientRates } from "../../../lab/read-together.js";
 import { headerOf } from "../formats/requantize.js";
 import { writeTypes } from "../formats/write-types.js";
 import { labelOf, type Way } from "../llm/protocol.js";
