@@ -15,7 +15,7 @@ export default tseslint.config(
       "docs/api/**",
       "node_modules/**",
       "**/*.generated.ts",
-      "src/**/*.as.ts",
+      "**/*.as.ts",
       "bench/peers/**",
     ],
   },

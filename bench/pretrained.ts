@@ -2,16 +2,15 @@
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
  *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
- *     [--threads 1] [--vectors 128] [--drafting tuned|none] [--out FOLDER]
+ *     [--threads 1] [--drafting tuned|none] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
  * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with.
- * Where plain decoding screens the unembedding, it also runs without, which is exits off and nothing else on. A
- * second table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup.
- * Writes pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg; with vectors of 256 bits (docs/11),
- * pretrained-256. With --dtype float32 or bfloat16, with the policies that are certified for that dtype,
- * pretrained-float32 and so on; without the second table.
+ * Where plain decoding screens the unembedding, it also runs without, which is exits off and nothing else on. A second
+ * table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes
+ * pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg. With --dtype float32 or bfloat16, with the
+ * policies that are certified for that dtype, pretrained-float32 and so on; without the second table.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -62,24 +61,19 @@ const { values } = parseArgs({
     runs: { type: "string", default: "40" },
     others: { type: "string", default: "20" },
     threads: { type: "string", default: "1" },
-    vectors: { type: "string", default: "128" },
     drafting: { type: "string", default: "tuned" },
     out: { type: "string", default: reportsFolder },
   },
 });
 
 const where = machine();
-const wide = values.vectors === "256";
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
 const drafts = values.drafting !== "none";
 /** What the exits were made for; others have a folder of certificates. */
 const isUsual = dtype === "int8";
 const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
-const device = await createDevice("wasm", {
-  threads: Number(values.threads),
-  vectors: wide ? 256 : 128,
-});
+const device = await createDevice("wasm", { threads: Number(values.threads) });
 const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
 const runs = Number(values.runs);
@@ -134,10 +128,8 @@ const others = await compareAlternatives(compared, {
 });
 
 const report = {
-  name: ["pretrained", ...(isUsual ? [] : [dtype]), ...(wide ? ["256"] : [])].join("-"),
-  title:
-    "Exits on SmolLM2-135M-Instruct, which nobody trained for them" +
-    `${isUsual ? "" : `, in ${dtype}`}${wide ? ", vectors of 256 bits" : ""}`,
+  name: ["pretrained", ...(isUsual ? [] : [dtype])].join("-"),
+  title: `Exits on SmolLM2-135M-Instruct, which nobody trained for them${isUsual ? "" : `, in ${dtype}`}`,
   machine: where,
   data: {
     depths,

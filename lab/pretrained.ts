@@ -77,8 +77,6 @@ const { values } = parseArgs({
     model: { type: "string" },
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     threads: { type: "string", default: "2" },
-    /** 256: two vectors at once, faster on processors that need it (docs/11); the bits are the same. */
-    vectors: { type: "string", default: "128" },
     /** Sampled answers to each training prompt, and in how many sets of prompts. */
     samples: { type: "string", default: "4" },
     sets: { type: "string", default: "2" },
@@ -117,7 +115,6 @@ function chosen<T extends { readonly split: PromptSplit }>(items: readonly T[]):
 async function openModel(dtype: ModelDtype = DTYPE): Promise<Model> {
   const device = await createDevice("wasm", {
     threads: Number(values.threads),
-    vectors: values.vectors === "256" ? 256 : 128,
   });
   return readModel(file, { device, dtype });
 }

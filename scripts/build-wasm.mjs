@@ -1,13 +1,12 @@
 /**
- * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into three WebAssembly modules:
+ * Compiles src/tensor/wasm/kernels/kernels.as.ts (AssemblyScript) into two WebAssembly modules:
  *   portable   SIMD with separate multiplication and addition: every engine since 2021
  *   relaxed    the same source with fused multiply-add (relaxed SIMD)
- *   wide       the same, and tiles for engines that join vectors to 256 bits
  * They are written as base64 text, each into a file of its own (src/tensor/wasm/kernels/*.generated.ts), so that Node,
  * browsers and bundlers need no file beside the code and load only the module that is used. Another file holds what
  * the compiler's declarations say about the exports: their types, and functions that take their arguments by name.
  *
- * All modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
+ * Both modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
  * module takes a private memory, as a page without SharedArrayBuffer must (see module.ts). The script does nothing if
  * the output already belongs to these sources (compared by hash). `--force` builds anyway.
  */
@@ -18,7 +17,7 @@ import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm/kernels");
-const targets = ["kernels", "portable", "relaxed", "wide"].map((name) => join(folder, `${name}.generated.ts`));
+const targets = ["kernels", "portable", "relaxed"].map((name) => join(folder, `${name}.generated.ts`));
 
 const OPTIONS = [
   "--outFile kernels.wasm --bindings raw --runtime stub",
@@ -30,7 +29,7 @@ const MOST_BY_POSITION = 4;
 
 const files = readdirSync(folder, { recursive: true, encoding: "utf8" })
   .map((name) => name.replaceAll(sep, "/"))
-  .filter((name) => name.endsWith(".as.ts"))
+  .filter((name) => name.endsWith(".as.ts") || name === "constants.ts")
   .sort();
 const hash = createHash("sha256");
 for (const name of files) hash.update(name).update(readFileSync(join(folder, name)));
@@ -41,14 +40,12 @@ const current = (target) => existsSync(target) && readFileSync(target, "utf8").s
 if (!process.argv.includes("--force") && targets.every(current)) process.exit(0);
 
 const { default: asc } = await import("assemblyscript/asc");
-const portable = await compile(["--enable", "simd,threads", "--use", "WIDE_TILES=0"]);
-const relaxed = await compile(["--enable", "simd,threads,relaxed-simd", "--use", "WIDE_TILES=0"]);
-const wide = await compile(["--enable", "simd,threads,relaxed-simd", "--use", "WIDE_TILES=1"]);
+const portable = await compile("simd,threads");
+const relaxed = await compile("simd,threads,relaxed-simd");
 write(targets[0], interfaceText(exportsOf(portable.types)));
 write(targets[1], moduleText("portable", portable));
 write(targets[2], moduleText("relaxed", relaxed));
-write(targets[3], moduleText("wide", wide));
-console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed, ${wide.bytes} wide`);
+console.error(`kernels: ${portable.bytes} bytes portable, ${relaxed.bytes} relaxed`);
 
 function write(target, lines) {
   writeFileSync(
@@ -74,10 +71,9 @@ function moduleText(name, { memoryFlagAt, base64 }) {
 async function compile(features) {
   const written = new Map();
   const { error, stderr } = await asc.main(
-    ["kernels.as.ts", ...OPTIONS.flatMap((line) => line.split(" ")), ...features],
+    ["kernels.as.ts", ...OPTIONS.flatMap((line) => line.split(" ")), "--enable", features],
     {
-      readFile: (name) =>
-        name.endsWith(".ts") && files.includes(name) ? readFileSync(join(folder, name), "utf8") : null,
+      readFile: (name) => (files.includes(name) ? readFileSync(join(folder, name), "utf8") : null),
       writeFile: (name, contents) => void written.set(name, contents),
       listFiles: () => [],
     },
@@ -117,7 +113,7 @@ function interfaceText(kernels) {
     "  readonly memoryFlagAt: number;",
     "}",
     "",
-    "/** What all modules export. Addresses and sizes are numbers. */",
+    "/** What both modules export. Addresses and sizes are numbers. */",
     "export interface KernelExports {",
     ...kernels.map(({ name, parameters, result }) => `  readonly ${name}: (${numbers(parameters)}) => ${result};`),
     "}",

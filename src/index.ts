@@ -30,6 +30,7 @@ export {
   type HeadLoss,
   sampleDocuments,
   serializeHeads,
+  trainGates,
   trainHeads,
   type TrainOptions,
   type TrainStep,

@@ -24,7 +24,7 @@ export function debtsTable(
       const columns = [
         mean(({ blocks }) => blocks),
         mean(({ furtherRows }) => furtherRows),
-        mean(({ heads }) => heads),
+        mean(({ heads, gates }) => heads + gates),
         mean(({ fills }) => fills),
         mean(({ finalHead }) => finalHead),
       ];

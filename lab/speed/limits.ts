@@ -3,13 +3,14 @@
  * per second read from memory beyond the caches, and 128-bit multiply-adds and products of integers, the ceilings of
  * WebAssembly.
  */
+import { join } from "node:path";
 import { nodeHost } from "../../src/node/index.js";
 import type { WasmBuild } from "../../src/tensor/index.js";
-import { compileKernels, instantiateKernels, WasmMemory } from "../../src/tensor/wasm/index.js";
 import { measure } from "./timing.js";
 
-/** Of a device, see threads.ts. */
-const SCRATCH_BYTES = 4096;
+const root = join(import.meta.dirname, "../..");
+const READ_BYTES = 2 ** 28;
+const PAGE = 65_536;
 
 export interface Limits {
   /** GB/s. */
@@ -23,42 +24,64 @@ export interface Limits {
   readonly integers: number;
 }
 
-/** Measures the limits with one build of the kernels. */
-export async function measureLimits(wish: "auto" | WasmBuild = "auto"): Promise<Limits> {
-  const memory = new WasmMemory({ shared: false });
-  const { wasm } = await kernelsIn(memory, wish, { wide: false });
-  const bytes = 2 ** 28;
-  const address = memory.allocate(bytes);
-  memory.f32.fill(1, address / 4, (address + bytes) / 4);
-  const read = await measure("read 256 MiB", () => void wasm.probeRead(address, bytes));
-  const multiplyAdd = await measure("multiply-add", () => void wasm.probeFma(1e6));
+/** The exports of probes.as.ts. */
+interface Probes {
+  readonly read: (address: number, bytes: number) => number;
+  readonly multiplyAdd: (scratch: number, n: number) => number;
+  readonly dotProducts: (scratch: number, n: number) => number;
+  readonly pairProducts: (scratch: number, n: number) => number;
+  readonly exactProducts: (scratch: number, n: number) => number;
+}
+
+/** Measures the limits of one build of the kernels; of products of integers, always those of the relaxed build. */
+export async function measureLimits(build: WasmBuild = "relaxed"): Promise<Limits> {
+  nodeHost.enableRelaxedSimd?.();
+  const memory = new WebAssembly.Memory({ initial: 1 + READ_BYTES / PAGE });
+  new Float32Array(memory.buffer, PAGE).fill(1);
+  const probes = await compileProbes(build, memory);
+  const read = await measure("read 256 MiB", () => void probes.read(PAGE, READ_BYTES));
+  const multiplyAdd = await measure("multiply-add", () => void probes.multiplyAdd(PAGE, 1e6));
   return {
-    read: bytes / read.median / 1e6,
+    read: READ_BYTES / read.median / 1e6,
     multiplyAdd: 80e6 / multiplyAdd.median / 1e6,
-    integers: await measureIntegers(),
+    integers: await measureIntegers(await compileProbes("relaxed", memory)),
   };
 }
 
-async function measureIntegers(): Promise<number> {
-  const { wasm, build } = await kernelsIn(new WasmMemory({ shared: false }), "auto", { wide: true });
-  if (build === "portable") return 0;
+async function measureIntegers(probes: Probes): Promise<number> {
   const ways = [
-    { probe: wasm.probeDotProducts, products: 160 },
-    { probe: wasm.probePairProducts, products: 160 },
-    { probe: wasm.probeExactProducts, products: 80 },
+    { probe: probes.dotProducts, products: 160 },
+    { probe: probes.pairProducts, products: 160 },
+    { probe: probes.exactProducts, products: 80 },
   ];
   let most = 0;
   for (const { probe, products } of ways) {
-    const { median } = await measure("products of integers", () => void probe(1e6));
+    const { median } = await measure("products of integers", () => void probe(PAGE, 1e6));
     most = Math.max(most, products / median);
   }
   return most;
 }
 
-/** One build of the kernels, on a memory with the scratch that they need. */
-async function kernelsIn(memory: WasmMemory, wish: "auto" | WasmBuild, { wide }: { readonly wide: boolean }) {
-  const { build, module } = await compileKernels(wish, { shared: false, wide }, nodeHost);
-  const wasm = await instantiateKernels(module, memory.memory);
-  wasm.setScratch(memory.allocate(SCRATCH_BYTES));
-  return { wasm, build };
+/** The part of AssemblyScript's compiler that is used. Its own declarations would change the types of arrays. */
+interface Compiler {
+  readonly main: (
+    words: readonly string[],
+    host: { readonly writeFile: (name: string, contents: Uint8Array<ArrayBuffer>) => void },
+  ) => Promise<{ readonly error: Error | null }>;
+}
+const compilerName = "assemblyscript/asc";
+
+/** Compiles the probes with the instructions of a build. */
+async function compileProbes(build: WasmBuild, memory: WebAssembly.Memory): Promise<Probes> {
+  const { main } = (await import(compilerName)) as Compiler;
+  const features = build === "relaxed" ? "simd,relaxed-simd" : "simd";
+  const options =
+    `--baseDir ${root} --outFile probes.wasm --importMemory ` + "--runtime stub -O3 --noAssert --disableWarning 112";
+  const written = new Map<string, Uint8Array<ArrayBuffer>>();
+  const { error } = await main(["lab/speed/probes.as.ts", ...options.split(" "), "--enable", features], {
+    writeFile: (name, contents) => void written.set(name, contents),
+  });
+  if (error) throw new Error("limits: probes.as.ts does not compile", { cause: error });
+  const module = await WebAssembly.compile(written.get("probes.wasm")!);
+  return (await WebAssembly.instantiate(module, { env: { memory } })).exports as unknown as Probes;
 }

@@ -1,7 +1,7 @@
 /**
  * What exits could bring at best on a backbone that was trained plainly, and what a certified policy brings:
  *   npx tsx lab/study/late-exits.ts [--model models/study/vanilla] [--depths 8,9,10,11] [--steps 1000]
- *     [--vectors 128] [--keep FOLDER] [--out FOLDER]
+ *     [--keep FOLDER] [--out FOLDER]
  * With b(k) the time of a block for k rows, h and u those of a head and of the unembedding, and k - 1 tokens waiting
  * that left after d of L blocks since the last one that did not, plain decoding takes L b(1) + u a token, and with this
  * exit alone
@@ -37,7 +37,6 @@ const { values } = parseArgs({
     model: { type: "string", default: "models/study/vanilla" },
     depths: { type: "string", default: "8,9,10,11" },
     steps: { type: "string", default: "1000" },
-    vectors: { type: "string", default: "128" },
     keep: { type: "string", default: "models/study/.kept/late" },
     out: { type: "string", default: reportsFolder },
   },
@@ -51,7 +50,7 @@ const kept = join(values.keep, `${values.depths}-${steps}`);
 const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
 const segments = (part: "calibration" | "test"): string[] =>
   sampleSegments(speeches[part], SEGMENTS[part], SPLIT_SEED).map(({ text }) => text);
-const device = await createDevice("wasm", { vectors: values.vectors === "256" ? 256 : 128 });
+const device = await createDevice("wasm");
 const model = await readModel(values.model, { device });
 const heads = await studyHeads(model, { train: segmentTexts(speeches.train) }, kept, { depths, steps });
 const { numLayers } = model.config;

@@ -15,8 +15,6 @@ export interface ModelSettings {
   readonly kvCache?: CacheDtype | undefined;
   /** Threads of the wasm device. */
   readonly threads?: number | undefined;
-  /** Bits that an instruction of the wasm device computes at once. */
-  readonly vectors?: 128 | 256 | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
 }
@@ -27,7 +25,6 @@ export const modelDefaults = {
   kvCache: "float32",
   unembedding: "auto",
   threads: 1,
-  vectors: 128,
 } as const satisfies ModelSettings;
 
 /** Most threads that training takes by default: its products are long, but share one memory. */
@@ -42,7 +39,7 @@ export function trainingThreads(): number {
 export async function openDevice(
   io: Io,
   name: string = modelDefaults.device,
-  options: Pick<WasmOptions, "threads" | "vectors"> = {},
+  options: Pick<WasmOptions, "threads"> = {},
 ): Promise<Device> {
   const device = await createDevice(name as DeviceName, options);
   note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);
@@ -56,7 +53,6 @@ export async function openModel(
   {
     device,
     threads = modelDefaults.threads,
-    vectors = modelDefaults.vectors,
     dtype = modelDefaults.dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,
@@ -64,7 +60,7 @@ export async function openModel(
   }: ModelSettings,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  const opened = await openDevice(io, device, { threads, vectors });
+  const opened = await openDevice(io, device, { threads });
   return withProgress(
     io,
     "load",

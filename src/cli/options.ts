@@ -23,12 +23,6 @@ const threadsOption: OptionDefinition = {
   defaultNote: "train takes as many as there are processors, up to 8",
 };
 
-const vectorsOption: OptionDefinition = {
-  flags: "--vectors <bits>",
-  description: "128, or 256 for two vectors at once by an experimental flag of V8 (Node 24, x64); results are the same",
-  parse: vectorBits,
-};
-
 /** For commands that read a model. */
 export const budgetsOption: OptionDefinition = {
   flags: "--budgets <limits>",
@@ -36,7 +30,7 @@ export const budgetsOption: OptionDefinition = {
   parse: budgets,
 };
 
-/** For commands that compute with a model: device, threads and vectors, and storage of its weights and KV cache. */
+/** For commands that compute with a model: device, threads, and storage of its weights and KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {
@@ -51,7 +45,6 @@ export const modelOptions: readonly OptionDefinition[] = [
   },
   { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
   threadsOption,
-  vectorsOption,
   budgetsOption,
 ];
 
@@ -120,12 +113,6 @@ export interface SamplingSettings {
 export function samplingOf({ temperature, topK, topP, minP, repetitionPenalty }: SamplingSettings): SamplingOptions {
   const options = { temperature, topK, topP, minP, repetitionPenalty };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-}
-
-function vectorBits(text: string): 128 | 256 {
-  const value = numberIn(text);
-  if (value !== 128 && value !== 256) throw new InvalidArgumentError("Expected 128 or 256.");
-  return value;
 }
 
 export function integer(min: number): (text: string) => number {

@@ -1,7 +1,6 @@
 /**
  * Node's side of `Host`: the performance clock, the V8 flag that Node 20 needs before it compiles fused multiply-adds,
- * the flag that joins vectors, WebGPU from the optional package `webgpu` (Dawn), and worker_threads with the interface
- * of Web Workers.
+ * WebGPU from the optional package `webgpu` (Dawn), and worker_threads with the interface of Web Workers.
  */
 import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
@@ -13,14 +12,6 @@ export const nodeHost: Host = {
   now: () => performance.now(),
   // On by default from Node 22. It must come before the first module that uses relaxed SIMD is compiled.
   enableRelaxedSimd: () => setFlagsFromString("--experimental-wasm-relaxed-simd"),
-
-  // Experimental in V8; before version 13 it left out the dot products. It joins vectors on x64 only.
-  enableWideVectors() {
-    const version = Number(process.versions.v8.split(".")[0]);
-    if (process.arch !== "x64" || version < 13) return false;
-    setFlagsFromString("--experimental-wasm-revectorize");
-    return true;
-  },
 
   async webGpu(adapter) {
     let dawn: { create(flags: readonly string[]): unknown };

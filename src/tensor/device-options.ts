@@ -22,13 +22,6 @@ export interface WasmOptions {
    */
   readonly build?: "auto" | WasmBuild;
   /**
-   * Bits that an instruction computes at once. 256 turns on a flag of V8 that joins pairs of WebAssembly's vectors, in
-   * all WebAssembly that the process compiles from then on: products of many rows take little more than half the time.
-   * Results are the same. V8 calls the flag experimental, so it must be asked for. Node 24 or later on x64; elsewhere
-   * a DeviceError ("wasm-wide-missing"). @default 128
-   */
-  readonly vectors?: 128 | 256;
-  /**
    * Bytes of memory that the device may take, 16 MiB to 4 GiB. A request that does not fit throws a DeviceError
    * ("wasm-memory-full") and leaves the device as it was. @default 4 GiB
    */
@@ -52,5 +45,5 @@ export interface GpuOptions {
   readonly mode?: GpuMode;
 }
 
-/** `threads`, `build` and `vectors` concern wasm; `adapter` and `mode` the GPU. */
+/** `threads` and `build` concern wasm; `adapter` and `mode` the GPU. */
 export interface CreateDeviceOptions extends WasmOptions, GpuOptions {}

@@ -35,11 +35,6 @@ export interface Host {
   /** Turns on relaxed SIMD if the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
-   * Makes the engine compute two neighbouring vectors as one of 256 bits, in everything that it compiles from now on.
-   * False, or absent, if this engine cannot.
-   */
-  enableWideVectors?(): boolean;
-  /**
    * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for
    * a Web Worker: it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the
    * process alive. `onFailure` is called once if it stops on its own. Absent if there can be no workers, or none

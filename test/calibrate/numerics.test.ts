@@ -11,6 +11,7 @@ import {
   loadModel,
   type Model,
   pretrain,
+  trainGates,
   trainHeads,
 } from "early-exits";
 import { memorySource, type NumericsError } from "early-exits/model";
@@ -72,12 +73,14 @@ describe("a model with NaN in its last block, behind all exits", () => {
     heads.dispose();
   });
 
-  it("teaches no heads", async () => {
+  it("teaches nobody: heads, gates", async () => {
     const heads = headsOn(await model);
-    expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
-      name: "NumericsError",
-      message: expect.stringMatching(/the logits of the full model hold NaN/) as string,
-    });
+    for (const train of [trainHeads, trainGates]) {
+      expect(await failure(train(heads, documents, training))).toMatchObject({
+        name: "NumericsError",
+        message: expect.stringMatching(/the logits of the full model hold NaN/) as string,
+      });
+    }
     heads.dispose();
   });
 

@@ -49,10 +49,6 @@ describe("usage errors end with status 2", () => {
       "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 0.",
     ],
     [
-      ["generate", "model", "--vectors", "192"],
-      "error: option '--vectors <bits>' argument '192' is invalid. Expected 128 or 256.",
-    ],
-    [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
       "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
         "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview, " +
@@ -180,19 +176,6 @@ describe("the process", () => {
       out: "",
       err: `error: ${missing}\n`,
     });
-  });
-
-  it("--vectors 256 writes the same text where V8 joins vectors, and is refused elsewhere", async () => {
-    const args = ["generate", "sotu-12", "--device", "wasm", "--prompt", "My fellow", "--max-new-tokens", "4"];
-    const usual = await start(args);
-    const wide = await start([...args, "--vectors", "256"]);
-    const joins = process.arch === "x64" && Number(process.versions.v8.split(".")[0]) >= 13;
-    expect(usual.code).toBe(0);
-    if (joins) expect({ code: wide.code, out: wide.out }).toEqual({ code: 0, out: usual.out });
-    else {
-      expect(wide.code).toBe(1);
-      expect(wide.err).toContain("use Node 24 or later on x64, or vectors: 128");
-    }
   });
 
   it("SIGINT stops training at a checkpoint and ends with status 130", async () => {

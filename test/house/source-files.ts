@@ -28,9 +28,8 @@ export function importsOf(source: string): string[] {
   return Array.from(withoutComments(source).matchAll(pattern), ([, specifier]) => specifier!);
 }
 
-/** The path from the root that a relative specifier in the file `path` means. */
+/** The path from the root that a relative specifier in the file `path` means; in AssemblyScript it has no ending. */
 export function resolveImport(path: string, specifier: string): string {
-  return normalize(join(dirname(path), specifier))
-    .replaceAll("\\", "/")
-    .replace(/\.js$/, ".ts");
+  const target = normalize(join(dirname(path), specifier)).replaceAll("\\", "/");
+  return path.endsWith(".as.ts") ? `${target}.ts` : target.replace(/\.js$/, ".ts");
 }

@@ -28,8 +28,8 @@ function peak(): number {
 }
 
 async function openOurs({ path, type, threads }: LlmJob): Promise<Opened> {
-  const { dtype, vectors } = partsOf(type);
-  const device = await createDevice("wasm", { threads, vectors });
+  const { dtype } = partsOf(type);
+  const device = await createDevice("wasm", { threads });
   const model = await readModel(path, { device, dtype: dtype as ModelDtype });
   const { embedding, unembedding } = model.weights;
   const read = allWeights(model.weights).filter((weight) => weight !== embedding || embedding === unembedding.weight);

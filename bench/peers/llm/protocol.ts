@@ -8,22 +8,15 @@ export const CONTEXT = 640;
 /** A way of running the model: our weight type, llama.cpp's, or float32 in onnxruntime. */
 export interface Way {
   readonly runtime: "ours" | "node-llama-cpp" | "onnxruntime-node";
-  /** A weight type; of ours, what follows `@` is the bits of vectors, or the name of another Node: `int8@256`. */
+  /** A weight type; of ours, what follows `@` is the name of another Node: `int8@node20`. */
   readonly type: string;
   readonly threads: number;
 }
 
-/** The parts of one of our types: its weights, the bits of its vectors, and another Node that runs it. */
-interface TypeParts {
-  readonly dtype: string;
-  readonly vectors: 128 | 256;
-  readonly engine: string | undefined;
-}
-
-export function partsOf(type: string): TypeParts {
-  const [dtype = "", how] = type.split("@");
-  const isWide = how === "256";
-  return { dtype, vectors: isWide ? 256 : 128, engine: isWide ? undefined : how };
+/** The parts of one of our types: its weights, and another Node that runs it. */
+export function partsOf(type: string): { readonly dtype: string; readonly engine: string | undefined } {
+  const [dtype = "", engine] = type.split("@");
+  return { dtype, engine };
 }
 
 /**

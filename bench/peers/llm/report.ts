@@ -19,7 +19,7 @@ interface Run {
   readonly measured: readonly Measured[];
   /** Bytes per second, by threads and round. */
   readonly bandwidths: ReadonlyMap<number, readonly number[]>;
-  /** Products of integers per second in vectors of 128 bits, by round. */
+  /** Products of integers per second, by round. */
   readonly products: readonly number[];
 }
 
@@ -67,8 +67,8 @@ function speedTable({ measured, fileBytes, engines }: Run): Table {
       own in every round. Tokens per second: decoding ${DECODED} tokens after a prompt of ${PROMPTS[0]}, and prefill of
       ${PROMPTS.join(" and ")} tokens. Load: from the call to a model that can decode. First token: from the call to
       the first token after a prompt of ${PROMPTS[0]}. Memory: the largest resident size, and what loading and running
-      added to it. The file given has ${mebibytes(fileBytes)} MiB; llama.cpp maps its file into memory. @256: with
-      vectors of 256 bits.${others}`,
+      added to it. The file given has ${mebibytes(fileBytes)} MiB; llama.cpp maps its file into
+      memory.${others}`,
     columns: [
       "runtime",
       "decode",
@@ -151,7 +151,7 @@ function threadTable({ measured, bandwidths, products }: Run): Table {
       Speed relative to the same weights on one thread, by round, and the share of the memory's read bandwidth that
       decoding uses. The bandwidth of as many processes reading at a time, in the same rounds: ${limits.join(", ")}.
       Products used: what the blocks' matrices take for a prompt of ${PROMPTS[0]} tokens (groups that are rounded finer
-      take it twice, which is not counted), as a share of what one thread multiplies in vectors of 128 bits if it does
+      take it twice, which is not counted), as a share of what one thread multiplies if it does
       nothing else, ${(median(products) / 1e9).toFixed(1)} · 10^9 products of integers per second, times the threads.`,
     columns: [
       "ours",

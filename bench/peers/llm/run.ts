@@ -3,8 +3,8 @@
  *   npm run bench:llm -- MODEL [--threads 1,2] [--rounds 5] [--passes 2] [--ours LIST] [--peers LIST] [--work FOLDER]
  *                              [--onnx] [--engine NAME=PATH] [--name llm] [--out FOLDER]
  * MODEL is a GGUF file. The types that llama.cpp runs are written from it (formats/requantize.ts), and onnxruntime runs
- * its export in float32, so every runtime has the same model. Ours is a list of weight types; @256 after one asks for
- * vectors of 256 bits (int8,int8@256; Node 24), @NAME for another Node (--engine node20=/path/to/node and int8@node20).
+ * its export in float32, so every runtime has the same model. Ours is a list of weight types; @NAME after one asks for
+ * another Node (--engine node20=/path/to/node and int8@node20).
  * In each round every way of running it has a process of its own, one after another; every second round goes backwards.
  * A ratio compares two ways in the same round. Writes llm.md and llm.json (--name) to bench/reports.
  */

@@ -17,6 +17,7 @@ export {
   measureHeld,
   qualityLines,
   sampleText,
+  trainExitGates,
   trainExitHeads,
 } from "./train-heads.js";
 export { openRun } from "./training-run.js";

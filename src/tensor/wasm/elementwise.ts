@@ -2,10 +2,16 @@
 import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
 import { type BroadcastAxis, mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
+import { ADD, EXP, GELU, GELU_TANH, MUL, RELU, SILU, SUB } from "./kernels/constants.js";
 
-/** Order of the constants in elementwise.as.ts. */
-const BINARY_OPS = { add: 0, sub: 1, mul: 2 } as const satisfies Record<BinaryOp, number>;
-const UNARY_OPS = { gelu: 0, geluTanh: 1, silu: 2, relu: 3, exp: 4 } as const satisfies Record<UnaryOp, number>;
+const BINARY_OPS = { add: ADD, sub: SUB, mul: MUL } as const satisfies Record<BinaryOp, number>;
+const UNARY_OPS = {
+  gelu: GELU,
+  geluTanh: GELU_TANH,
+  silu: SILU,
+  relu: RELU,
+  exp: EXP,
+} as const satisfies Record<UnaryOp, number>;
 
 /** The axes of an operation of one element. */
 const SINGLE: readonly BroadcastAxis[] = [{ size: 1, a: 1, b: 1 }];

@@ -12,6 +12,7 @@
  */
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
+import { CACHE_BF16, CACHE_F32, CACHE_INT8 } from "./kernels/constants.js";
 import type { KernelArguments, NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
@@ -40,7 +41,10 @@ export class WasmPacked implements PackedStorage {
 }
 
 /** The constants of kernels/attention/stored.as.ts. */
-export const CACHE_KINDS = { float32: 0, bfloat16: 1, int8: 2 } as const satisfies Record<CacheDtype, number>;
+export const CACHE_KINDS = { float32: CACHE_F32, bfloat16: CACHE_BF16, int8: CACHE_INT8 } as const satisfies Record<
+  CacheDtype,
+  number
+>;
 
 /** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {

@@ -14,7 +14,6 @@ import {
   type KernelExports,
   loadPortable,
   loadRelaxed,
-  loadWide,
   type NamedKernels,
 } from "./kernels/index.js";
 
@@ -25,21 +24,17 @@ export interface LoadedModule {
   readonly module: WebAssembly.Module;
 }
 
-export interface ModuleOptions {
-  /** Whether its memory is shared among threads. */
-  readonly shared: boolean;
-  /** Whether a relaxed build has tiles for vectors of 256 bits. @default false */
-  readonly wide?: boolean;
-}
-
-/** Loads and compiles the best build allowed. Throws a DeviceError if SIMD or the requested build is missing. */
+/**
+ * Loads and compiles the best build allowed, for a memory that is shared among threads or not. Throws a DeviceError if
+ * SIMD or the requested build is missing.
+ */
 export async function compileKernels(
   wish: "auto" | WasmBuild,
-  { shared, wide = false }: ModuleOptions,
+  { shared }: { readonly shared: boolean },
   host: Host,
 ): Promise<LoadedModule> {
   if (wish !== "portable") {
-    const kernels = await (wide ? loadWide() : loadRelaxed());
+    const kernels = await loadRelaxed();
     const binary = binaryOf(kernels, shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
     if (runs(binary)) {

@@ -4,19 +4,29 @@
  */
 import type { Kernels, PackedDtype } from "../device.js";
 import type { Engine } from "./engine.js";
+import {
+  ACROSS_BF16,
+  ACROSS_F32,
+  ACROSS_INT8,
+  MATRIX,
+  MATRIX_TRANSPOSED,
+  NIBBLE_FLOATS,
+  NIBBLE_HALVES,
+  PANELS_BF16,
+  PANELS_F32,
+  PART,
+} from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/index.js";
 
-/** The constants of panels.as.ts: how the weights of a product lie in memory. */
-export const PANELS = { float32: 0, bfloat16: 1 } as const;
+/** How the weights of a product lie in memory. */
+export const PANELS = { float32: PANELS_F32, bfloat16: PANELS_BF16 } as const;
 export const ACROSS = {
-  float32: 4,
-  bfloat16: 5,
-  int8: 6,
-  int4: 7,
-  "int4-floats": 8,
+  float32: ACROSS_F32,
+  bfloat16: ACROSS_BF16,
+  int8: ACROSS_INT8,
+  int4: NIBBLE_HALVES,
+  "int4-floats": NIBBLE_FLOATS,
 } as const satisfies Record<PackedDtype, number>;
-const MATRIX = 2;
-const MATRIX_TRANSPOSED = 3;
 
 /**
  * Rough speed of one thread, for sharing: weights per microsecond (few rows: memory is the limit) and multiply-adds per
@@ -32,8 +42,6 @@ const WEIGHTS_PER_US = {
 const MACS_PER_US = 24_000;
 const INTEGER_MACS_PER_US = 60_000;
 const QUANTIZED_PER_US = 2500;
-/** Rows that a thread rounds to integers in one piece, at most: PART of records.as.ts. */
-const PART = 64;
 /** Rows that are rounded to integers before they are multiplied: they stay in the second-level cache. */
 const BLOCK = 128;
 /** With more than one row, a call may begin by copying the rows: fewer, larger parts are better then. */

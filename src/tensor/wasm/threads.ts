@@ -11,6 +11,7 @@
 import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
+import { SCRATCH_BYTES } from "./kernels/constants.js";
 import type { NamedKernels } from "./kernels/index.js";
 import type { WasmMemory } from "./memory.js";
 import {
@@ -49,8 +50,6 @@ const LOOKS = 64;
 /** After this many milliseconds of looking, the caller sleeps (if the host allows that) until it is woken. */
 const LOOK_MS = 0.1;
 const PATIENCE_MS = 10_000;
-/** See tiles.as.ts; one per thread. */
-export const SCRATCH_BYTES = 4096;
 
 /** How a kernel's items are cut into chunks of `size`. */
 interface Cut {
@@ -101,7 +100,7 @@ export class Threads {
    */
   static async start(
     count: number,
-    { module, way, wide }: { readonly module: WebAssembly.Module; readonly way: number; readonly wide: number },
+    { module, way }: { readonly module: WebAssembly.Module; readonly way: number },
     memory: WasmMemory,
     wasm: NamedKernels,
     host: Required<Pick<Host, "now" | "spawnWorker">>,
@@ -139,7 +138,6 @@ export class Threads {
                 thread: i + 1,
                 scratch: memory.allocate(SCRATCH_BYTES),
                 way,
-                wide,
                 kernels: SHARED.map((name) => [name, namesOf(name).indexOf("work")]),
                 spins: SPINS,
               } satisfies WorkerStart);

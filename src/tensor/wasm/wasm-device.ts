@@ -10,7 +10,8 @@ import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js"
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
-import { chooseWay, chooseWide, WAYS } from "./kernels/index.js";
+import { EXACT, SCRATCH_BYTES } from "./kernels/constants.js";
+import { chooseWay } from "./kernels/index.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
@@ -18,7 +19,7 @@ import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { bytesAt, coarseKernels, largestKernel, linearAtKernel } from "./screening/index.js";
-import { SCRATCH_BYTES, Threads } from "./threads.js";
+import { Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
 /** Less memory than this holds no model, and hardly the scratch memory of the kernels. */
@@ -34,13 +35,12 @@ export interface WasmDevice extends Device {
 }
 
 /**
- * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing", "wasm-wide-missing" or "wasm-threads-missing" if a
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a
  * wish cannot be met, "wasm-worker-lost" if a worker fails to start.
  */
 export async function createWasmDevice({
   threads = 1,
   build: wish = "auto",
-  vectors = 128,
   memoryLimit = LIMIT,
   host,
 }: WasmDeviceOptions): Promise<WasmDevice> {
@@ -59,27 +59,17 @@ export async function createWasmDevice({
       { threads },
     );
   }
-  if (vectors === 256 && (wish === "portable" || host.enableWideVectors?.() !== true)) {
-    const reason = wish === "portable" ? "the portable build has no tiles for them" : "this engine cannot join vectors";
-    throw new DeviceError(
-      "wasm-wide-missing",
-      `wasm: vectors of 256 bits were requested, but ${reason}; use Node 24 or later on x64, or vectors: 128`,
-      { vectors },
-    );
-  }
-  const { build, name, module } = await compileKernels(wish, { shared, wide: vectors === 256 }, host);
+  const { build, name, module } = await compileKernels(wish, { shared }, host);
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
-  const wide = vectors === 256 && build === "relaxed" && (await chooseWide(wasm, () => host.now()));
-  wasm.setWide(Number(wide));
-  const way = build === "portable" ? WAYS.exact : chooseWay(wasm, memory, () => host.now());
+  const way = build === "portable" ? EXACT : chooseWay(wasm, memory, () => host.now());
   wasm.setWay(way);
   const engine = new Engine(
     memory,
     wasm,
     shared
-      ? await Threads.start(threads, { module, way, wide: Number(wide) }, memory, wasm, {
+      ? await Threads.start(threads, { module, way }, memory, wasm, {
           now: () => host.now(),
           spawnWorker: spawnWorker!,
         })
@@ -93,7 +83,7 @@ export async function createWasmDevice({
     info: {
       description:
         `wasm: WebAssembly SIMD (${build === "relaxed" ? "fused multiply-add" : "portable"}), ${threads} ` +
-        `thread${shared ? "s" : ""}${wide ? ", vectors of 256 bits" : ""}`,
+        `thread${shared ? "s" : ""}`,
       threads,
       batchIndependent: true,
       kernelBuild: name,

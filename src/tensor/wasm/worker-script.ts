@@ -49,8 +49,6 @@ export interface WorkerStart {
   readonly scratch: number;
   /** How integers are multiplied, see integers/dots.as.ts. */
   readonly way: number;
-  /** 1 if tiles for vectors of 256 bits are faster, see products/wide.as.ts, else 0. */
-  readonly wide: number;
   /** Exports by number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];
   /** How often to look at the ticket before going to sleep: a few hundred microseconds' worth. */
@@ -62,11 +60,10 @@ export interface WorkerStart {
  * to its event loop.
  */
 export const workerScript = `"use strict";
-onmessage = ({ data: { module, memory, control, thread, scratch, way, wide, kernels, spins } }) => {
+onmessage = ({ data: { module, memory, control, thread, scratch, way, kernels, spins } }) => {
   const { exports } = new WebAssembly.Instance(module, { env: { memory } });
   exports.setScratch(scratch);
   exports.setWay(way);
-  exports.setWide(wide);
   const words = new Int32Array(memory.buffer, control, ${CONTROL.values / 4});
   const values = new Float64Array(memory.buffer, control + ${CONTROL.values}, ${(CONTROL.bytes - CONTROL.values) / 8});
   const table = kernels.map(([name, workAt]) => ({ run: exports[name], workAt }));

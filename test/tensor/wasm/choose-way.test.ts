@@ -3,7 +3,8 @@ import { describe, expect, it, vi } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { compileKernels, instantiateKernels, WasmMemory } from "../../../src/tensor/wasm/index.js";
-import { chooseWay, WAYS } from "../../../src/tensor/wasm/kernels/index.js";
+import { DOT, EXACT, PAIRS } from "../../../src/tensor/wasm/kernels/constants.js";
+import { chooseWay } from "../../../src/tensor/wasm/kernels/index.js";
 import { ACROSS, panelsOf } from "../../../src/tensor/wasm/products.js";
 
 const now = (): number => performance.now();
@@ -17,15 +18,14 @@ interface Given {
   readonly way: number;
   readonly rows?: number;
   readonly calls?: number;
-  readonly wide?: number;
   readonly scale?: number;
 }
 
 /** A product of random integers and activations, some of them large. */
-async function product({ build, kind, way, rows = 19, calls = 1, wide = 0, scale = 1 }: Given): Promise<Float32Array> {
+async function product({ build, kind, way, rows = 19, calls = 1, scale = 1 }: Given): Promise<Float32Array> {
   const memory = new WasmMemory({ shared: false });
   const wasm = await instantiateKernels(
-    (await compileKernels(build, { shared: false, wide: wide === 1 }, nodeHost)).module,
+    (await compileKernels(build, { shared: false }, nodeHost)).module,
     memory.memory,
   );
   wasm.setScratch(memory.allocate(4096));
@@ -51,7 +51,6 @@ async function product({ build, kind, way, rows = 19, calls = 1, wide = 0, scale
   const work = memory.allocate(wasm.integerWorkBytes(rows, k));
   const quantized = memory.allocate(wasm.quantizedBytes(rows, k));
   wasm.setWay(way);
-  wasm.setWide(wide);
   const given = { kind, w, x: rows > 1 ? quantized : x, y, bias: 0, residual: 0, rows, n: N, k, work };
   for (let call = 0; call < calls; call++) {
     if (rows > 1) wasm.quantizeIntegers({ kind, x, quantized, rows, k, work }, 0, Math.ceil(rows / 64));
@@ -63,12 +62,10 @@ async function product({ build, kind, way, rows = 19, calls = 1, wide = 0, scale
 describe("ways of multiplying integers", () => {
   it.each(["int8", "int4", "int4-floats"] as const)("have the same bits for %s, cold and hot", async (dtype) => {
     const kind = ACROSS[dtype];
-    const exact = await product({ build: "portable", kind, way: WAYS.exact });
-    expect(await product({ build: "relaxed", kind, way: WAYS.exact })).toEqual(exact);
+    const exact = await product({ build: "portable", kind, way: EXACT });
+    expect(await product({ build: "relaxed", kind, way: EXACT })).toEqual(exact);
     for (const calls of [1, 3000]) {
-      for (const wide of [0, 1]) {
-        expect(await product({ build: "relaxed", kind, way: WAYS.pairs, calls, wide })).toEqual(exact);
-      }
+      expect(await product({ build: "relaxed", kind, way: PAIRS, calls })).toEqual(exact);
     }
   });
 
@@ -76,13 +73,11 @@ describe("ways of multiplying integers", () => {
     "have the same bits for %s, for one row and for many, in whole parts and in the rest of one",
     async (dtype) => {
       const kind = ACROSS[dtype];
-      const most = await product({ build: "portable", kind, way: WAYS.exact, rows: 131 });
+      const most = await product({ build: "portable", kind, way: EXACT, rows: 131 });
       for (const rows of [1, 2, 3, 64, 65, 130]) {
         const some = most.subarray(0, rows * N);
-        expect(await product({ build: "portable", kind, way: WAYS.exact, rows })).toEqual(some);
-        for (const wide of [0, 1]) {
-          expect(await product({ build: "relaxed", kind, way: WAYS.pairs, rows, wide })).toEqual(some);
-        }
+        expect(await product({ build: "portable", kind, way: EXACT, rows })).toEqual(some);
+        expect(await product({ build: "relaxed", kind, way: PAIRS, rows })).toEqual(some);
       }
     },
   );
@@ -93,9 +88,9 @@ describe("ways of multiplying integers", () => {
       const kind = ACROSS[dtype];
       // One row scales its facts by 2^112: beyond 2^16 there is no room for that.
       for (const scale of [1e3, 1e5, 1e8, 1e30, 1e-30, 1e-36, Infinity]) {
-        const exact = await product({ build: "portable", kind, way: WAYS.exact, rows: 1, scale });
-        expect(await product({ build: "relaxed", kind, way: WAYS.pairs, rows: 1, scale })).toEqual(exact);
-        expect((await product({ build: "relaxed", kind, way: WAYS.pairs, scale })).subarray(0, N)).toEqual(exact);
+        const exact = await product({ build: "portable", kind, way: EXACT, rows: 1, scale });
+        expect(await product({ build: "relaxed", kind, way: PAIRS, rows: 1, scale })).toEqual(exact);
+        expect((await product({ build: "relaxed", kind, way: PAIRS, scale })).subarray(0, N)).toEqual(exact);
       }
     },
   );
@@ -109,14 +104,14 @@ describe("ways of multiplying integers", () => {
     wasm.setScratch(memory.allocate(4096));
     const wrong = vi.fn((given: Parameters<typeof wasm.linearIntegers>[0], begin: number, end: number) => {
       wasm.linearIntegers(given, begin, end);
-      if (chosen === WAYS.dot || chosen === WAYS.pairs) memory.f32[given.y / 4]! += 1;
+      if (chosen === DOT || chosen === PAIRS) memory.f32[given.y / 4]! += 1;
     });
-    let chosen: number = WAYS.exact;
+    let chosen: number = EXACT;
     const setWay = (way: number): void => {
       chosen = way;
       wasm.setWay(way);
     };
-    expect(chooseWay({ ...wasm, setWay, linearIntegers: wrong }, memory, now)).toBe(WAYS.exact);
+    expect(chooseWay({ ...wasm, setWay, linearIntegers: wrong }, memory, now)).toBe(EXACT);
     expect(wrong).toHaveBeenCalled();
     expect(memory.used).toBe(4096);
   });

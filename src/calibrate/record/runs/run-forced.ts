@@ -13,7 +13,14 @@
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
 import { fills } from "../../../exits/fill/index.js";
-import { confidenceAt, exitFires, type ExitHead, type ExitHeads, scoreAt } from "../../../exits/heads/index.js";
+import {
+  confidenceAt,
+  exitFires,
+  type ExitHead,
+  type ExitHeads,
+  type ExitOutputs,
+  scoreAt,
+} from "../../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../../exits/plan/index.js";
 import { disposeBatch, hiddenBatch, locatedIn, nonFiniteRow, outcomeOf } from "../../../exits/states/index.js";
 import { nonFiniteError } from "../../../model/decode/index.js";
@@ -99,7 +106,7 @@ export class ForcedWindows {
   readonly #sequences: readonly Sequence[];
   readonly #signal: CancelSignal | undefined;
   /** Of the first exit, at all judged positions. */
-  #first: Float32Array | undefined;
+  #first: ExitOutputs | undefined;
 
   private constructor(
     heads: ExitHeads,
@@ -174,17 +181,17 @@ export class ForcedWindows {
     const { depth, threshold } = policy.exits[exit]!;
     const fill = fills[policy.fill];
     await runOn(model, lanes, depth, this.#signal);
-    const stats = exit === 0 ? (this.#first ??= await this.#statsAt(0, lanes)) : await this.#statsAt(exit, lanes);
+    const outputs = exit === 0 ? (this.#first ??= await this.#outputs(0, lanes)) : await this.#outputs(exit, lanes);
     let row = 0;
     for (const lane of lanes) {
       const staying: number[] = [];
       for (const position of lane.open) {
         const r = row++;
-        if (!exitFires(scoreAt({ stats }, r, policy.score), threshold, policy.score)) {
+        if (!exitFires(scoreAt(outputs, r, policy.score), threshold, policy.score)) {
           staying.push(position);
           continue;
         }
-        onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
+        onToken(lane.index, position, { exit, id: confidenceAt(outputs.stats, r).argmax });
         if (fill.exact || depth === model.config.numLayers) continue;
         await giveTurn(this.#signal);
         fill.apply(this.#heads, lane.sequence, position, exit);
@@ -194,17 +201,18 @@ export class ForcedWindows {
     }
   }
 
-  /** The statistics [R, 5] of an exit's head at all open positions, lane by lane. */
-  async #statsAt(exit: number, lanes: readonly Lane[]): Promise<Float32Array> {
+  /** The outputs of an exit's head at all open positions, lane by lane. */
+  async #outputs(exit: number, lanes: readonly Lane[]): Promise<ExitOutputs> {
     const head = this.#heads.heads[exit]!;
     const places = placesOf(lanes, "open");
     const stats = new Float32Array(places.length * ROW_STATS.width);
+    const gates = head.gate && new Float32Array(places.length);
     const { vocabSize, hiddenSize } = head.model.config;
     const step = rowsPerTurn(vocabSize * hiddenSize);
     for (let begin = 0; begin < places.length; begin += step) {
       await giveTurn(this.#signal);
       const some = places.slice(begin, begin + step);
-      const own = await statsOf(head, runsOf(some));
+      const { stats: own, gates: passing } = await outputsOf(head, runsOf(some));
       const broken = nonFiniteRow(own, "top1");
       if (broken !== undefined) {
         const { lane, position } = some[broken]!;
@@ -213,8 +221,9 @@ export class ForcedWindows {
         throw await nonFiniteError(head.model, seen, { what, depth: head.depth, caller: "calibrate" });
       }
       stats.set(own, begin * ROW_STATS.width);
+      if (passing !== undefined) gates!.set(passing, begin);
     }
-    return stats;
+    return { stats, gates };
   }
 
   /** The full model's tokens at the positions that are still open. */
@@ -239,12 +248,16 @@ export class ForcedWindows {
   }
 }
 
-/** Statistics at some positions, which stand at the head's depth. */
-async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
+/** Statistics and gates at some positions, which stand at the head's depth. */
+async function outputsOf(head: ExitHead, work: readonly Work[]): Promise<ExitOutputs> {
   const logits = scope(() => head.logitsOf(head.inputsAt(work)));
   const stats = await head.readStats(logits);
   logits.dispose();
-  return stats;
+  if (head.gate === undefined) return { stats, gates: undefined };
+  const states = scope(() => statesOf(work));
+  const gates = Float32Array.from(await head.gate.read(states));
+  states.dispose();
+  return { stats, gates };
 }
 
 /** Runs positions to a depth; those between them are complete. */

@@ -4,10 +4,8 @@
  * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
  * of int16 shows; else PAIRS is.
  */
+import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS } from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";
-
-/** The constants of dots.as.ts. */
-export const WAYS = { dot: 0, pairs: 1, exact: 2 } as const;
 
 /** Many rows in tiles, beside one alone. */
 const ROWS = 19;
@@ -15,9 +13,7 @@ const N = 32;
 const K = 96;
 const GROUPS = 3;
 const PANELS = N / 16;
-/** ACROSS_INT8, NIBBLE_HALVES and NIBBLE_FLOATS of panels.as.ts. */
-const INT8 = 6;
-const KINDS = [INT8, 7, 8] as const;
+const KINDS = [ACROSS_INT8, NIBBLE_HALVES, NIBBLE_FLOATS] as const;
 /** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
 const SLOW = 1.7;
 
@@ -32,10 +28,10 @@ interface Room {
 /** The fastest way that computes correctly. Leaves the kernels set to any. */
 export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): number {
   const correct = (way: number): boolean => KINDS.every((kind) => isCorrect(wasm, memory, kind, way));
-  const dot = correct(WAYS.dot);
-  if (dot && dotTime(wasm, now) < SLOW) return WAYS.dot;
-  if (correct(WAYS.pairs)) return WAYS.pairs;
-  return dot ? WAYS.dot : WAYS.exact;
+  const dot = correct(DOT);
+  if (dot && dotTime(wasm, now) < SLOW) return DOT;
+  if (correct(PAIRS)) return PAIRS;
+  return dot ? DOT : EXACT;
 }
 
 /** How long a dot of bytes takes, in multiplications of int16: the shortest of some tries. */
@@ -71,7 +67,7 @@ function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number):
     Float32Array.from({ length: ROWS * K }, (_, i) => wave(i)),
     x / 4,
   );
-  const most = kind === INT8 ? 255 : 16;
+  const most = kind === ACROSS_INT8 ? 255 : 16;
   memory.i8.set(
     Int8Array.from({ length: N * K }, (_, i) => (37 * i) % most),
     from,
@@ -86,7 +82,7 @@ function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number):
     wasm.linearIntegers({ ...given, x, y: y + 4 * ROWS * N, rows: 1 }, 0, PANELS);
     return memory.f32.slice(y / 4, y / 4 + (ROWS + 1) * N);
   };
-  const exact = product(WAYS.exact);
+  const exact = product(EXACT);
   const same = product(way).every((value, i) => value === exact[i]);
   places.forEach((address, i) => memory.free(address, sizes[i]! + 64));
   return same;

@@ -5,17 +5,9 @@
  *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³)   (because (1 + tanh u)/2 = σ(2u))
  *   silu(x) = x · σ(x)                                    silu' = σ(x) · (1 + x · (1 - σ(x)))
  */
+import { ADD, EXP, GELU, GELU_TANH, RELU, SILU, SUB } from "./constants";
 import { erfv, expv, sigmoidv } from "./math.as";
 import { mac, storeTail } from "./simd.as";
-
-/** The order of `BINARY_OPS` in elementwise.ts. */
-const ADD = 0;
-const SUB = 1;
-/** The order of `UNARY_OPS` in elementwise.ts. */
-const GELU = 0;
-const GELU_TANH = 1;
-const SILU = 2;
-const RELU = 3;
 
 // @ts-ignore: decorator
 @inline function combine(op: i32, a: v128, b: v128): v128 {
@@ -177,7 +169,7 @@ export function unary(op: i32, x: usize, y: usize, vectors: i32): void {
   else if (op == GELU_TANH) mapFlat(GELU_TANH, x, y, vectors);
   else if (op == SILU) mapFlat(SILU, x, y, vectors);
   else if (op == RELU) mapFlat(RELU, x, y, vectors);
-  else mapFlat(4, x, y, vectors);
+  else mapFlat(EXP, x, y, vectors);
 }
 
 export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: i32): void {
@@ -185,7 +177,7 @@ export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: 
   else if (op == GELU_TANH) mapFlatBackward(GELU_TANH, x, dy, dx, vectors);
   else if (op == SILU) mapFlatBackward(SILU, x, dy, dx, vectors);
   else if (op == RELU) mapFlatBackward(RELU, x, dy, dx, vectors);
-  else mapFlatBackward(4, x, dy, dx, vectors);
+  else mapFlatBackward(EXP, x, dy, dx, vectors);
 }
 
 /** silu(g) · u */
@@ -201,15 +193,6 @@ export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
     let gate = x + 2 * row * <usize>r;
     let out = y + row * <usize>r;
     let left = n;
-    // Where an engine joins two vectors; elsewhere that is not worth its size.
-    for (; WIDE_TILES && left >= 8; left -= 8) {
-      const first = gated(v128.load(gate), v128.load(gate + row));
-      const second = gated(v128.load(gate, 16), v128.load(gate + row, 16));
-      v128.store(out, first);
-      v128.store(out, second, 16);
-      gate += 32;
-      out += 32;
-    }
     for (; left >= 4; left -= 4) {
       v128.store(out, gated(v128.load(gate), v128.load(gate + row)));
       gate += 16;

@@ -1,12 +1,11 @@
 /**
- * The compiled kernels: three builds, each loaded on demand so that a page downloads only one, and `callByName`, with
+ * The compiled kernels: two builds, each loaded on demand so that a page downloads only one, and `callByName`, with
  * which the host code passes arguments by name. The source is the AssemblyScript beside this file;
  * scripts/build-wasm.mjs compiles it and writes the generated files.
  */
 import type { CompiledKernels } from "./kernels.generated.js";
 
-export { chooseWay, WAYS } from "./choose-way.js";
-export { chooseWide } from "./choose-wide.js";
+export { chooseWay } from "./choose-way.js";
 export {
   callByName,
   type CompiledKernels,
@@ -24,9 +23,4 @@ export async function loadPortable(): Promise<CompiledKernels> {
 /** The same source with fused multiply-add (relaxed SIMD). */
 export async function loadRelaxed(): Promise<CompiledKernels> {
   return (await import("./relaxed.generated.js")).relaxed;
-}
-
-/** The relaxed build with tiles for engines that join vectors to 256 bits. */
-export async function loadWide(): Promise<CompiledKernels> {
-  return (await import("./wide.generated.js")).wide;
 }

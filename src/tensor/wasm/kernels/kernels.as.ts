@@ -1,4 +1,4 @@
-/** The module's exports. scripts/build-wasm.mjs compiles them to portable, relaxed and wide.generated.ts. */
+/** The module's exports. scripts/build-wasm.mjs compiles them to portable.generated.ts and relaxed.generated.ts. */
 export {
   adamw,
   binaryFlat,
@@ -9,18 +9,11 @@ export {
   unary,
   unaryBackward,
 } from "./elementwise.as";
-export {
-  attention,
-  attentionBackward,
-  attentionWorkBytes,
-  cacheAttention,
-  cacheRead,
-  cacheWrite,
-  keyBytes,
-  roomBytes,
-  rope,
-  valueBytes,
-} from "./attention/index.as";
+export { attention, attentionWorkBytes, cacheAttention } from "./attention/attention.as";
+export { attentionBackward } from "./attention/backward.as";
+export { cacheRead, cacheWrite, keyBytes, valueBytes } from "./attention/cache.as";
+export { rope } from "./attention/rope.as";
+export { roomBytes } from "./attention/stored.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
 export {
   copyRows,
@@ -33,28 +26,22 @@ export {
   takeAlongRowsBackward,
 } from "./movement.as";
 export { norm, normBackward } from "./norms.as";
+export { blockBytes } from "./products/blocked.as";
+export { streamBytes } from "./products/few-rows.as";
+export { probeDots, setWay } from "./products/integers/dots.as";
 export {
-  blockBytes,
   integersAt,
   integerWorkBytes,
-  linear,
-  linearAt,
   linearIntegers,
-  matmul,
-  packBfloat16,
-  packFloat32,
-  packIntegers,
-  panelBytes,
-  probeDots,
   quantizedBytes,
   quantizeIntegers,
-  roundBytes,
-  setWay,
-  setScratch,
-  setWide,
-  streamBytes,
-  unpackRows,
-} from "./products/index.as";
-export { coarseBounds, coarseStateBytes, hasDots, largest, mayBeLargest, packCoarse } from "./screening/index.as";
-export { probeDotProducts, probeExactProducts, probeFma, probePairProducts, probeRead, probeWide } from "./probes.as";
+} from "./products/integers/linear.as";
+export { packIntegers } from "./products/integers/pack.as";
+export { roundBytes } from "./products/integers/round.as";
+export { panelBytes } from "./products/layout.as";
+export { packBfloat16, packFloat32, unpackRows } from "./products/panels.as";
+export { linear, linearAt, matmul } from "./products/products.as";
+export { setScratch } from "./products/tiles.as";
+export { coarseBounds, coarseStateBytes, hasDots, packCoarse } from "./screening/coarse.as";
+export { largest, mayBeLargest } from "./screening/largest.as";
 export { logSoftmax, logSoftmaxBackward, rowArgmax, rowStats, softmax, softmaxBackward } from "./rows.as";

@@ -2,10 +2,11 @@
  * A state x [K] as the coarse product reads it: integers, with one step for each segment. A state has few large values.
  * So most quads of k have integers of seven bits, and the step follows those; one quad in twelve may have fourteen.
  */
+import { SEGMENT_QUADS } from "../kernels/constants.js";
 import type { WasmMemory } from "../memory.js";
 
 /** Values of a segment, which share a step. */
-export const SEGMENT = 2048;
+export const SEGMENT = 4 * SEGMENT_QUADS;
 /** The largest integers. */
 export const SEVEN_BITS = 63;
 export const FOURTEEN_BITS = 8191;

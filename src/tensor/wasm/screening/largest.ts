@@ -1,13 +1,11 @@
 /** The largest values of a row that stays on the device. */
 import type { Screening } from "../../device.js";
 import type { Engine } from "../engine.js";
-
-/** The constant of largest.as.ts. */
-const BLOCK = 64;
+import { LARGEST_BLOCK } from "../kernels/constants.js";
 
 export function largestKernel(engine: Engine): Screening["largest"] {
   return (x, row, { width, count }) => {
-    const out = engine.work(4 * (2 * count + Math.ceil(width / BLOCK) + 4));
+    const out = engine.work(4 * (2 * count + Math.ceil(width / LARGEST_BLOCK) + 4));
     const work = out + 4 * count;
     engine.wasm.largest({ x: engine.at(x) + 4 * row * width, n: width, count, work, out });
     const ids: number[] = [];

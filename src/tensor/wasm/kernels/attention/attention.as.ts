@@ -9,8 +9,9 @@
  * last token, and starting to read at another place costs nearly a microsecond there. Many rows go head by head
  * instead: the keys and values of one head stay in the processor's caches. Rows go in tiles (tile.as.ts).
  */
+import { CACHE_F32 } from "../constants";
 import { keyBytes, keyPanel, packOverColumns, packOverTime, valueBlock, valueBytes } from "./cache.as";
-import { CACHE_F32, roomBytes, up16 } from "./stored.as";
+import { roomBytes, up16 } from "./stored.as";
 import { attendTile, headerBytes, longestOf } from "./tile.as";
 
 /** With up to this many rows, one tile takes them all. */

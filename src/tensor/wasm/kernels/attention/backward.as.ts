@@ -3,11 +3,12 @@
  *   ds = p · (dp - Σ p dp) / √D,  dq = ds · k,  dk = dsᵀ · q,  dv = pᵀ · dy
  * Probabilities are computed again, sixteen queries at a time.
  */
+import { CACHE_F32 } from "../constants";
 import { TILE_BACKWARD } from "./attention.as";
 import { keyBytes, keyPanel, packOverColumns, packOverTime, valueAt, valueBytes } from "./cache.as";
-import { BLOCK, CACHE_F32, up16 } from "./stored.as";
+import { BLOCK, up16 } from "./stored.as";
 import { firstHead, firstSeen, headOffset } from "./tile.as";
-import { tileRows } from "../products/index.as";
+import { tileRows } from "../products/tiles.as";
 import { dotRow, expRow, rowMax, scaleRow } from "../rows.as";
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 

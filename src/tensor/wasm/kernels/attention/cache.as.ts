@@ -6,18 +6,10 @@
  * What has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all
  * heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
  */
+import { CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";
-import { packMatrix, packTransposed } from "../products/index.as";
-import {
-  BLOCK,
-  CACHE_F32,
-  keyPanelBytes,
-  readableKeys,
-  readableValues,
-  valueBlockBytes,
-  writeKey,
-  writeValue,
-} from "./stored.as";
+import { packMatrix, packTransposed } from "../products/panels.as";
+import { BLOCK, keyPanelBytes, readableKeys, readableValues, valueBlockBytes, writeKey, writeValue } from "./stored.as";
 
 /** Bytes of the keys of one head for `capacity` positions. */
 export function keyBytes(capacity: i32, d: i32, kind: i32): usize {

@@ -6,12 +6,9 @@
  *   int8      x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
  *             the sixteen positions of a panel of keys, and the sixty-four of a block of values.
  */
+import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { copyFloats } from "../simd.as";
-import { halfOffset, roundToHalf, unpackHalves } from "../products/index.as";
-
-export const CACHE_F32 = 0;
-export const CACHE_BF16 = 1;
-export const CACHE_INT8 = 2;
+import { halfOffset, roundToHalf, unpackHalves } from "../products/panels.as";
 
 /** Positions per block of values. */
 export const BLOCK = 64;

@@ -6,7 +6,7 @@
 import { keyPanel, valueBlock } from "./cache.as";
 import { rotate } from "./rope.as";
 import { BLOCK, readableKeys, readableValues, up16 } from "./stored.as";
-import { tile1x16, tile2x16, tile4x16, tileRows, wide } from "../products/index.as";
+import { tile1x16, tile2x16, tileRows } from "../products/tiles.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
 
@@ -159,11 +159,7 @@ function addValues(
   out: usize,
   size: usize,
 ): void {
-  let i = first;
-  if (WIDE_TILES && wide) {
-    for (; i + 4 <= last; i += 4) addFour(panel, t, counts, i, scores, row, out, size);
-  }
-  for (; i < last; i += 2) {
+  for (let i = first; i < last; i += 2) {
     const s = scores + <usize>i * row + ((<usize>t) << 2);
     const to = out + <usize>i * size;
     const n = visible(counts, i, t);
@@ -177,31 +173,6 @@ function addValues(
     tile2x16(panel, 64, s, row, 4, to, size, both);
     if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
     if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + size, m - both);
-  }
-}
-
-/** The same for four queries from i on, which run together as far as all of them see. */
-function addFour(
-  panel: usize,
-  t: i32,
-  counts: usize,
-  i: i32,
-  scores: usize,
-  row: usize,
-  out: usize,
-  size: usize,
-): void {
-  let all = BLOCK;
-  for (let j = i; j < i + 4; j++) all = min(all, visible(counts, j, t));
-  const skip = (<usize>all) << 2;
-  let s = scores + <usize>i * row + ((<usize>t) << 2);
-  let to = out + <usize>i * size;
-  tile4x16(panel, 64, s, row, 4, to, size, all);
-  for (let j = i; j < i + 4; j++) {
-    const more = visible(counts, j, t) - all;
-    if (more > 0) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, more);
-    s += row;
-    to += size;
   }
 }
 

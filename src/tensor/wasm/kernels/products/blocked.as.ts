@@ -7,8 +7,9 @@
  * fortieth of the time of 128 rows. Any other operand is costly to bring into panels: a group of them is packed once
  * for all blocks of rows, in shorter blocks, so that the group stays in the cache.
  */
+import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { packGroups, tileGroups } from "./groups.as";
-import { packBlock, PANELS_BF16, PANELS_F32 } from "./panels.as";
+import { packBlock } from "./panels.as";
 
 const K_BLOCK = 768;
 const ROW_BLOCK = 128;

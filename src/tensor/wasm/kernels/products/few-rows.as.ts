@@ -2,11 +2,11 @@
  * Products with few rows of x: every panel of W is read once, front to back. One row reads two panels at a time; a few
  * rows share a panel, or pieces of it if W is larger than the caches.
  */
+import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { halfRows, halves1x32 } from "./halves.as";
-import { panelAt, PANELS_BF16, PANELS_F32 } from "./panels.as";
+import { panelAt } from "./layout.as";
 import { copyFloats } from "../simd.as";
 import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
-import { wide } from "./wide.as";
 
 /** With two to this many rows, W is streamed: with more, arithmetic takes most of the time. */
 export const STREAM_ROWS = 8;
@@ -80,7 +80,7 @@ export function pairedPanels(
 
 /**
  * Reads every panel once, its whole length for each pair of rows; the last three of an odd number of rows take two
- * panels at a time, unless there are tiles for them.
+ * panels at a time.
  */
 export function wholePanels(
   kind: i32,
@@ -95,7 +95,7 @@ export function wholePanels(
 ): void {
   const xRow = (<usize>k) << 2;
   const yRow = (<usize>n) << 2;
-  const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0 && !(WIDE_TILES && wide);
+  const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0;
   const paired = rows - 3;
   for (let p = begin; p < end; p++) {
     const at = panelAt(kind, w, p, k);

@@ -3,18 +3,16 @@
  * one address for it; a tile of five rows by eight columns takes half a panel at a time:
  *   10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
  * Two rows by sixteen columns make 8 for 6, and end twice as often: leaving the loop costs some hundred cycles. A rest
- * of rows goes in groups of four, two or one. Groups are of four at most where two vectors are computed at once
- * (wide.as.ts). The order of additions is that of tiles.as.ts.
+ * of rows goes in groups of four, two or one. The order of additions is that of tiles.as.ts.
  */
 import { transpose4 } from "./panels.as";
 import { mac } from "../simd.as";
 import { copyColumns, scratch, tile1x16, tile2x16 } from "./tiles.as";
-import { tile4x16, wide } from "./wide.as";
 
 /** Rows of the next group if `rows` are left: never a single one if that can be avoided. */
 // @ts-ignore: decorator
 @inline export function groupOf(rows: i32): i32 {
-  if (!wide && rows >= 5 && rows != 6 && rows != 8) return 5;
+  if (rows >= 5 && rows != 6 && rows != 8) return 5;
   return rows >= 4 ? 4 : min(rows, 2);
 }
 
@@ -87,10 +85,6 @@ export function tileGroups(panel: usize, x: usize, y: usize, yRow: usize, rows: 
     tile5x8(panel, x, y, yRow, k);
     tile5x8(panel + 32, x, y + 32, yRow, k);
   } else if (g == 4) {
-    if (WIDE_TILES && wide) {
-      tile4x16(panel, 64, x, 4, 16, y, yRow, k);
-      return;
-    }
     tile4x8(panel, x, y, yRow, k);
     tile4x8(panel + 32, x, y + 32, yRow, k);
   } else if (g == 2) tile2x16(panel, 64, x, 4, 8, y, yRow, k);

@@ -1,9 +1,8 @@
 /**
- * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication.
- * A word holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give
- * columns 0 to 7, masks the others. So neighbours are made alike, and an engine that joins neighbouring vectors finds
- * them. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit. Two panels lie side by
- * side (panels.as.ts): 64 bytes from one k to the next.
+ * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication. A word
+ * holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give columns
+ * 0 to 7, masks the others. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit. Two
+ * panels lie side by side (panels.as.ts): 64 bytes from one k to the next.
  */
 import { mac } from "../simd.as";
 import { UPPER_HALVES } from "./panels.as";

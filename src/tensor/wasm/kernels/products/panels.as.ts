@@ -10,38 +10,9 @@
  * `packBlock` brings a block of 16 columns by a few k of any operand into the float32 form, so that one blocked product
  * serves them all.
  */
-import { integerValue, integerValues } from "./integers/index.as";
-
-/** Where the columns of a product come from. */
-export const PANELS_F32 = 0;
-export const PANELS_BF16 = 1;
-/** A plain matrix [K, N]. */
-export const MATRIX = 2;
-/** A plain matrix [N, K]. */
-export const MATRIX_TRANSPOSED = 3;
-/** Panels of W [K, N] read across: the product with W itself instead of its transpose (backward). */
-export const ACROSS_F32 = 4;
-export const ACROSS_BF16 = 5;
-export const ACROSS_INT8 = 6;
-/** int4 with float16 or float32 scales and minimums. */
-export const NIBBLE_HALVES = 7;
-export const NIBBLE_FLOATS = 8;
-
-/** Bytes of one panel of inner size k. Panels of bfloat16 come in pairs. */
-export function panelBytes(kind: i32, k: i32): usize {
-  if (kind == PANELS_F32 || kind == ACROSS_F32) return (<usize>k) << 6;
-  if (kind == PANELS_BF16 || kind == ACROSS_BF16) return (<usize>k) << 5;
-  const groups = <usize>((k + 31) >> 5);
-  return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
-}
-
-/** Where panel p begins. Panels of floats have 64 bytes from one k to the next. */
-export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
-  if (kind == PANELS_BF16 || kind == ACROSS_BF16) {
-    return w + ((<usize>(p >> 1) * <usize>k) << 6) + ((<usize>(p & 1)) << 5);
-  }
-  return w + <usize>p * panelBytes(kind, k);
-}
+import { ACROSS_BF16, ACROSS_F32, MATRIX, MATRIX_TRANSPOSED, PANELS_BF16 } from "../constants";
+import { integerValue, integerValues } from "./integers/values.as";
+import { panelAt, panelBytes } from "./layout.as";
 
 /**
  * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand into `to`, [kn][16]. n x k is the size of

@@ -8,10 +8,11 @@
  * order of addition, and every bit, is that of the plain loop. `begin` and `end` bound the panels (columns / 16) that
  * are computed: the unit of work for threads.
  */
+import { PANELS_BF16 } from "../constants";
 import { multiply } from "./blocked.as";
 import { pairedPanels, STREAM_ROWS, streamPanels, TURN, wholePanels } from "./few-rows.as";
-import { panelAt, PANELS_BF16 } from "./panels.as";
-import { copyFloats, storeTail, zeroFloats } from "../simd.as";
+import { panelAt } from "./layout.as";
+import { startRows } from "./start-rows.as";
 
 /** With up to this many rows, the weights are not copied and x is read where it lies. */
 const FEW_ROWS = 16;
@@ -96,31 +97,4 @@ export function matmul(
   startRows(y, 0, 0, m, n, begin, end);
   if (transposed) multiply(kind, b, a, 4, (<usize>m) << 2, y, m, n, k, work, begin, end);
   else multiply(kind, b, a, (<usize>k) << 2, 4, y, m, n, k, work, begin, end);
-}
-
-/** Writes the values that the sums start from, bias + residual, to columns [16 · begin, 16 · end). */
-export function startRows(y: usize, bias: usize, residual: usize, rows: i32, n: i32, begin: i32, end: i32): void {
-  const first = begin << 4;
-  const count = min(n, end << 4) - first;
-  if (count <= 0) return;
-  const row = (<usize>n) << 2;
-  const offset = (<usize>first) << 2;
-  for (let r = 0; r < rows; r++) {
-    const to = y + <usize>r * row + offset;
-    const from = residual + <usize>r * row + offset;
-    if (bias != 0 && residual != 0) addRow(to, bias + offset, from, count);
-    else if (bias != 0) copyFloats(to, bias + offset, count);
-    else if (residual != 0) copyFloats(to, from, count);
-    else zeroFloats(to, count);
-  }
-}
-
-function addRow(to: usize, a: usize, b: usize, n: i32): void {
-  for (; n >= 4; n -= 4) {
-    v128.store(to, f32x4.add(v128.load(a), v128.load(b)));
-    to += 16;
-    a += 16;
-    b += 16;
-  }
-  if (n > 0) storeTail(to, f32x4.add(v128.load(a), v128.load(b)), n);
 }

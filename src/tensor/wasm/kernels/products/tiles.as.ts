@@ -15,7 +15,6 @@
  * by 32, nor two k in one turn.
  */
 import { mac } from "../simd.as";
-import { tile3x16, tile4x16, wide } from "./wide.as";
 
 /** 1 x 16. Reads W once, so memory bandwidth is its limit. */
 export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
@@ -171,9 +170,8 @@ export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize
 
 /** Scratch memory of this instance (one per thread): an edge tile of up to five rows by sixteen columns. */
 export let scratch: usize = 0;
-export const SCRATCH_BYTES: usize = 4096;
 
-/** Gives this instance its own SCRATCH_BYTES; called once, before anything else. */
+/** Gives this instance SCRATCH_BYTES of its own; called once, before anything else. */
 export function setScratch(address: usize): void {
   scratch = address;
 }
@@ -196,17 +194,6 @@ export function tileRows(
   if (columns < 16) {
     narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
     return;
-  }
-  if (WIDE_TILES && wide) {
-    for (; rows >= 4; rows -= 4) {
-      tile4x16(w, wStep, x, xRow, xStep, y, yRow, k);
-      x += xRow << 2;
-      y += yRow << 2;
-    }
-    if (rows == 3) {
-      tile3x16(w, wStep, x, xRow, xStep, y, yRow, k);
-      return;
-    }
   }
   for (; rows >= 2; rows -= 2) {
     tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);

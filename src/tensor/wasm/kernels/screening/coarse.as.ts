@@ -15,11 +15,10 @@
  *           off again, and pairs for the few quads of fourteen bits. No pair of products reaches 2^15, so every engine
  *           gives the same integers.
  */
+import { SEGMENT_QUADS } from "../constants";
 import { mac } from "../simd.as";
-import { copyColumns, scratch } from "../products/index.as";
+import { copyColumns, scratch } from "../products/tiles.as";
 
-/** Quads of k in a segment. */
-const SEGMENT = 512;
 /** The smallest positive float32, 2^-149. */
 const SMALLEST: f64 = 1.401298464324817e-45;
 /** Quads of k that are read at one place before the other: three kilobytes. */
@@ -32,7 +31,7 @@ export function hasDots(): i32 {
 
 // @ts-ignore: decorator
 @inline function segmentsOf(quads: i32): i32 {
-  return (quads + SEGMENT - 1) / SEGMENT;
+  return (quads + SEGMENT_QUADS - 1) / SEGMENT_QUADS;
 }
 
 /** Bytes of a panel of inner size k, as in ../../../coarse-bytes.ts. */
@@ -44,7 +43,8 @@ function coarsePanelBytes(k: i32): usize {
 /**
  * A quantized state: alpha, rho, delta and nothing, in 16 bytes; a byte u + 64 for every k, of wide quads 64; then for
  * each segment its scale and how many wide quads it has, in 16 bytes; then the wide quads, of segment s behind place
- * SEGMENT · s: four int16, where the quad begins in a panel, and nothing, in 16 bytes. By pairs all quads are wide.
+ * SEGMENT_QUADS · s: four int16, where the quad begins in a panel, and nothing, in 16 bytes. By pairs all quads are
+ * wide.
  */
 const LIMITS: usize = 16;
 const SEGMENT_BYTES: usize = 16;
@@ -90,8 +90,8 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
       norm += own * own;
       error += (value - own) * (value - own);
       total += <i32>q;
-      if (((i + 1) & (4 * SEGMENT - 1)) == 0 || i + 1 == k) {
-        store<i32>(meta + 192 + ((<usize>(i / (4 * SEGMENT))) << 6), total);
+      if (((i + 1) & (4 * SEGMENT_QUADS - 1)) == 0 || i + 1 == k) {
+        store<i32>(meta + 192 + ((<usize>(i / (4 * SEGMENT_QUADS))) << 6), total);
         total = 0;
       }
     }
@@ -158,8 +158,8 @@ function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void
   memory.fill(scratch + FLOATS, 0, 128);
   for (let s = 0; s < segments; s++) {
     memory.fill(scratch, 0, FLOATS);
-    const last = min(quads, (s + 1) * SEGMENT);
-    for (let first = dots ? s * SEGMENT : last; first < last; first += PIECE) {
+    const last = min(quads, (s + 1) * SEGMENT_QUADS);
+    for (let first = dots ? s * SEGMENT_QUADS : last; first < last; first += PIECE) {
       const count = min(PIECE, last - first);
       const from = x + LIMITS + ((<usize>first) << 2);
       const offset = (<usize>first) << 6;
@@ -178,7 +178,7 @@ function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void
     addSegment(scratch, at + own, t, dots, scratch + FLOATS);
     if (far != 0) addSegment(scratch + INTEGERS, far + own, t, dots, scratch + FLOATS + 64);
     facts += SEGMENT_BYTES;
-    entries += WIDE_BYTES * SEGMENT;
+    entries += WIDE_BYTES * SEGMENT_QUADS;
   }
 }
 

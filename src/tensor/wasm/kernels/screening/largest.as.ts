@@ -2,6 +2,7 @@
  * Which entries of a row can be the largest, if all that is known of them are bounds: at least `count` entries reach
  * the count-th largest lower bound, so an entry whose upper bound does not reach it is not among the `count` largest.
  */
+import { LARGEST_BLOCK } from "../constants";
 import { rowMax } from "../rows.as";
 import { highHalf } from "../simd.as";
 
@@ -38,7 +39,7 @@ export function mayBeLargest(
 /**
  * The columns of the `count` largest of a row of n >= count values, ascending, to `out`; of equal values the first
  * ones. NaN is not among them: where fewer values are left, the first columns are. `work` holds `count` floats, one for
- * every BLOCK columns, and three more.
+ * every LARGEST_BLOCK columns, and three more.
  *
  * At least `count` values reach a floor that as many maxima of blocks reach, so only those blocks are searched.
  */
@@ -49,7 +50,7 @@ export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): 
   let kept = 0;
   for (let b = 0; b < blocks; b++) {
     if (!(load<f32>(maxima + ((<usize>b) << 2)) >= floor)) continue;
-    kept = keepLargest(blockAt(x, b), min(BLOCK, n - b * BLOCK), floor, count, kept, work);
+    kept = keepLargest(blockAt(x, b), min(LARGEST_BLOCK, n - b * LARGEST_BLOCK), floor, count, kept, work);
   }
   if (kept < count) {
     for (let c = 0; c < count; c++) store<i32>(out + ((<usize>c) << 2), c);
@@ -60,8 +61,8 @@ export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): 
   while (equal < count && load<f32>(work + ((<usize>equal) << 2)) == least) equal++;
   for (let b = 0; b < blocks; b++) {
     if (!(load<f32>(maxima + ((<usize>b) << 2)) >= least)) continue;
-    const end = min(n, (b + 1) * BLOCK);
-    for (let c = b * BLOCK; c < end; c += 4) {
+    const end = min(n, (b + 1) * LARGEST_BLOCK);
+    for (let c = b * LARGEST_BLOCK; c < end; c += 4) {
       if (!v128.any_true(f32x4.ge(v128.load(x + ((<usize>c) << 2)), f32x4.splat(least)))) continue;
       for (let i = c; i < min(c + 4, end); i++) {
         const value = load<f32>(x + ((<usize>i) << 2));
@@ -73,22 +74,19 @@ export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): 
   }
 }
 
-/** Columns of a block: enough blocks that few hold more than one of the largest, and few enough to sort. */
-const BLOCK = 64;
-
 // @ts-ignore: decorator
 @inline function blockAt(x: usize, b: i32): usize {
-  return x + ((<usize>(b * BLOCK)) << 2);
+  return x + ((<usize>(b * LARGEST_BLOCK)) << 2);
 }
 
-/** The largest value of every BLOCK columns to `maxima`, -Infinity where all are NaN. Returns how many there are. */
+/** Writes the largest value of every block of columns, -Infinity where all are NaN; returns how many there are. */
 function blockMaxima(x: usize, n: i32, maxima: usize): i32 {
-  const blocks = (n + BLOCK - 1) / BLOCK;
+  const blocks = (n + LARGEST_BLOCK - 1) / LARGEST_BLOCK;
   const low = f32x4.splat(-Infinity);
-  for (; n >= BLOCK; n -= BLOCK) {
+  for (; n >= LARGEST_BLOCK; n -= LARGEST_BLOCK) {
     let a = low;
     let b = low;
-    for (const end = x + 4 * BLOCK; x != end; x += 64) {
+    for (const end = x + 4 * LARGEST_BLOCK; x != end; x += 64) {
       a = f32x4.pmax(f32x4.pmax(a, v128.load(x)), v128.load(x, 16));
       b = f32x4.pmax(f32x4.pmax(b, v128.load(x, 32)), v128.load(x, 48));
     }

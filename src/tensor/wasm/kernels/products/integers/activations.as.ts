@@ -16,8 +16,9 @@
  * wide group, z = 64. Rows that are computed together lie in another order: records.as.ts.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
+import { EXACT } from "../../constants";
 import { copyFloats } from "../../simd.as";
-import { constants, EXACT, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
+import { constants, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
 /** How far the size of a group may exceed the mean of its row's before the group takes two dots. */
 export const WIDE: f64 = 1.1;
@@ -25,9 +26,6 @@ const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
 /** Adding it rounds to the nearest integer, ties to even, and leaves that in the low bits: 1.5 · 2^23. */
 const ROUNDER: f32 = 12582912;
-
-/** Elements of a group. */
-export const GROUP = 32;
 
 // @ts-ignore: decorator
 @inline export function groupsOf(k: i32): i32 {

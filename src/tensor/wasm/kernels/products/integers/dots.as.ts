@@ -8,10 +8,7 @@
  * The second operand of the relaxed dots is 0..127, and no pair of products leaves int16: nothing is left to the
  * engine.
  */
-
-export const DOT = 0;
-export const PAIRS = 1;
-export const EXACT = 2;
+import { EXACT } from "../../constants";
 
 /** Of the products of this instance. */
 export let way: i32 = EXACT;

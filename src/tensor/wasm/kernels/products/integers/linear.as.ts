@@ -3,12 +3,13 @@
  * bytes.as.ts, nibbles.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
+import { ACROSS_INT8, EXACT, NIBBLE_HALVES } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { EXACT, FACTS_BYTES, isExact, setWay, way } from "./dots.as";
+import { FACTS_BYTES, isExact, setWay, way } from "./dots.as";
 import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, partBytes, partsOf, quantizeParts, sumsBytes } from "./records.as";
-import { ACROSS_INT8, NIBBLE_HALVES, panelBytes } from "../panels.as";
-import { startRows } from "../products.as";
+import { panelBytes } from "../layout.as";
+import { startRows } from "../start-rows.as";
 import { loadTail, storeTail } from "../../simd.as";
 
 /** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
@@ -72,20 +73,18 @@ export function linearIntegers(
     setWay(usual);
     return;
   }
-  // Panels that start from zero, in the build that pages do not load.
-  const whole = WIDE_TILES && bias == 0 && residual == 0 ? min(end, n >> 4) : begin;
-  startRows(y, bias, residual, rows, n, whole, end);
+  startRows(y, bias, residual, rows, n, begin, end);
   const sums = work + FACTS_BYTES;
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
   for (let p = begin; p < begin + half; p++) {
     const q = p + half;
     rowsPanels(kind, w + <usize>p * panel, <usize>half * panel, 2, x, rows, groups, work, sums);
-    give(p < whole, y + ((<usize>p) << 6), n, sums, rows, 16);
-    give(q < whole, y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
+    addSums(y + ((<usize>p) << 6), n, sums, rows, 16);
+    addSums(y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
   }
   for (let p = begin + 2 * half; p < end; p++) {
     rowsPanels(kind, w + <usize>p * panel, 0, 1, x, rows, groups, work, sums);
-    give(p < whole, y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
+    addSums(y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
   }
 }
 
@@ -191,29 +190,6 @@ function isSmall(row: usize, groups: i32, nibbles: bool): bool {
     if (!(abs(load<f32>(at)) < 65536)) return false;
   }
   return true;
-}
-
-/** Gives the sums to a panel that starts from zero (`whole`), or adds them to one that has been started. */
-// @ts-ignore: decorator
-@inline function give(whole: bool, y: usize, n: i32, sums: usize, rows: i32, columns: i32): void {
-  if (WIDE_TILES && whole) putSums(y, n, sums, rows);
-  else addSums(y, n, sums, rows, columns);
-}
-
-/** y = sums: whole panels that start from zero. No sum is -0. */
-function putSums(y: usize, n: i32, sums: usize, rows: i32): void {
-  for (; rows > 0; rows--) {
-    const a = v128.load(sums);
-    const b = v128.load(sums, 16);
-    const c = v128.load(sums, 32);
-    const d = v128.load(sums, 48);
-    v128.store(y, a);
-    v128.store(y, b, 16);
-    v128.store(y, c, 32);
-    v128.store(y, d, 48);
-    y += (<usize>n) << 2;
-    sums += 64;
-  }
 }
 
 /** y += sums. */

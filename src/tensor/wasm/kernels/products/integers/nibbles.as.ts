@@ -24,8 +24,7 @@ import {
 
 /**
  * One quantized row with panels that follow each other: out [panels][16]. Float16 d and m lack a factor of 2^112, which
- * t and t·Σa get instead: both are below 2^16. Each head has its own kernel: in a loop that asks which one it has,
- * engines join no vectors.
+ * t and t·Σa get instead: both are below 2^16.
  */
 export function halfDotsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
   row(false, HALF_HEAD, w, x, groups, panels, out);

@@ -1,14 +1,12 @@
 /** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
+import { ACROSS_INT8, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { integerRowBytes } from "./activations.as";
 import { byteDotsRow, bytePairsRow } from "./bytes.as";
-import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, PAIRS, way } from "./dots.as";
+import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, way } from "./dots.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { floatDotsRow, floatPairsRow, halfDotsRow, halfPairsRow } from "./nibbles.as";
 import { partBytes, partRows, sumsBytes } from "./records.as";
 import { byteDots, bytePairs, nibbleDots, nibblePairs } from "./tile.as";
-import { wideByteDots, wideBytePairs, wideNibbleDots, wideNibblePairs } from "./wide-tile.as";
-import { wide } from "../wide.as";
-import { ACROSS_INT8, NIBBLE_HALVES } from "../panels.as";
 
 /** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, unless that is w: other [16]. */
 export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
@@ -58,12 +56,7 @@ export function rowsPanels(
   const pairs = way == PAIRS;
   const bytes = kind == ACROSS_INT8;
   const head = headOf(kind);
-  if (WIDE_TILES && wide) {
-    if (bytes && pairs) wideBytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
-    else if (bytes) wideByteDots(head, w, apart, panels, x, rows, groups, facts, sums);
-    else if (pairs) wideNibblePairs(head, w, apart, panels, x, rows, groups, facts, sums);
-    else wideNibbleDots(head, w, apart, panels, x, rows, groups, facts, sums);
-  } else if (bytes && pairs) bytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
+  if (bytes && pairs) bytePairs(head, w, apart, panels, x, rows, groups, facts, sums);
   else if (bytes) byteDots(head, w, apart, panels, x, rows, groups, facts, sums);
   else if (pairs) nibblePairs(head, w, apart, panels, x, rows, groups, facts, sums);
   else nibbleDots(head, w, apart, panels, x, rows, groups, facts, sums);

@@ -8,6 +8,7 @@
  *   part      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
  *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the part's first on][unused]
  */
+import { EXACT, PART } from "../../constants";
 import {
   groupsOf,
   integerRowBytes,
@@ -17,10 +18,7 @@ import {
   quantizeRow,
   WIDE,
 } from "./activations.as";
-import { EXACT, way } from "./dots.as";
-
-/** Rows of a part at most. */
-const PART = 64;
+import { way } from "./dots.as";
 
 // @ts-ignore: decorator
 @inline export function partsOf(rows: i32): i32 {

@@ -4,9 +4,6 @@
  * All records of a group of k are done before the next group, so that the panel streams from memory while they compute.
  * The steps of a group are a loop: written out, they would be reordered by the compilers, and need more registers than
  * there are.
- *
- * Values come in pairs of neighbours, loaded before anything is stored: an engine that is allowed to may compute each
- * pair as one vector of 256 bits.
  */
 import {
   addBytes,
@@ -148,7 +145,7 @@ export function nibblePairs(
 }
 
 // @ts-ignore: decorator
-@inline export function lastNibbles(pairs: bool, w: usize, record: usize, facts: usize, sums: usize): void {
+@inline function lastNibbles(pairs: bool, w: usize, record: usize, facts: usize, sums: usize): void {
   if (pairs) lastPairs(w, record, facts, sums);
   else lastDots(w, record, facts, sums);
 }
@@ -164,7 +161,7 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 }
 
 // @ts-ignore: decorator
-@inline export function ended(pairs: bool, nibbles: bool, c: v128): v128 {
+@inline function ended(pairs: bool, nibbles: bool, c: v128): v128 {
   return nibbles ? nibbleSums(pairs, c) : c;
 }
 
@@ -176,7 +173,7 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 
 /** Adds a group of a row to its sums. */
 // @ts-ignore: decorator
-@inline export function addRow(
+@inline function addRow(
   nibbles: bool,
   record: usize,
   facts: usize,
@@ -201,13 +198,13 @@ function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
 
 /** 2^s·h + l */
 // @ts-ignore: decorator
-@inline export function joined(nibbles: bool, h: v128, l: v128): v128 {
+@inline function joined(nibbles: bool, h: v128, l: v128): v128 {
   return i32x4.add(i32x4.shl(h, nibbles ? 8 : 7), l);
 }
 
 /** `records`: 1 or 2. */
 // @ts-ignore: decorator
-@inline export function tile(
+@inline function tile(
   pairs: bool,
   nibbles: bool,
   records: i32,

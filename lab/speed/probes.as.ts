@@ -2,12 +2,14 @@
  * Loops that measure the limits of the machine, so that benchmarks can say what share of them a kernel reaches: reading
  * memory, multiply-adds of four lanes, and products of integers. As in a tile, operands are loaded from memory that
  * stays in the first-level cache: of loops without loads, V8 of Node 24 makes code that is four times as slow.
+ * limits.ts compiles this file; it is no part of the library's kernels.
  */
-import { constants, DOT, dot, dotPair, EXACT, ONES, PAIRS, scratch, tile2x16, tile4x16 } from "./products/index.as";
-import { mac } from "./simd.as";
+import { DOT, EXACT, PAIRS } from "../../src/tensor/wasm/kernels/constants";
+import { constants, dot, dotPair, ONES } from "../../src/tensor/wasm/kernels/products/integers/dots.as";
+import { mac } from "../../src/tensor/wasm/kernels/simd.as";
 
 /** Reads `bytes` (a multiple of 128) at p, at two places at once: that is faster than one. */
-export function probeRead(p: usize, bytes: usize): i32 {
+export function read(p: usize, bytes: usize): i32 {
   let a = i32x4.splat(0);
   let b = a;
   let c = a;
@@ -27,8 +29,8 @@ export function probeRead(p: usize, bytes: usize): i32 {
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }
 
-/** 80 · n floating-point operations in ten independent chains. */
-export function probeFma(n: i32): f32 {
+/** 80 · n floating-point operations in ten independent chains; 112 bytes at `scratch` are read, here and below. */
+export function multiplyAdd(scratch: usize, n: i32): f32 {
   let a = f32x4.splat(1);
   let b = a;
   let c = a;
@@ -63,16 +65,16 @@ export function probeFma(n: i32): f32 {
 /**
  * Products of integers and their sums: n times five vectors of weights with two of activations. A pair of vectors has
  * sixteen products of bytes, or eight of int16 (EXACT). A function for each way: of three such loops in one function,
- * V8 of Node 24 does not keep the sums in registers. Only in the build that pages do not load.
+ * V8 of Node 24 does not keep the sums in registers.
  */
-export function probeDotProducts(n: i32): i32 {
-  return WIDE_TILES ? chains(DOT, n) : 0;
+export function dotProducts(scratch: usize, n: i32): i32 {
+  return chains(DOT, scratch, n);
 }
-export function probePairProducts(n: i32): i32 {
-  return WIDE_TILES ? chains(PAIRS, n) : 0;
+export function pairProducts(scratch: usize, n: i32): i32 {
+  return chains(PAIRS, scratch, n);
 }
-export function probeExactProducts(n: i32): i32 {
-  return WIDE_TILES ? chains(EXACT, n) : 0;
+export function exactProducts(scratch: usize, n: i32): i32 {
+  return chains(EXACT, scratch, n);
 }
 
 // @ts-ignore: decorator
@@ -81,7 +83,7 @@ export function probeExactProducts(n: i32): i32 {
 }
 
 // @ts-ignore: decorator
-@inline function chains(kind: i32, n: i32): i32 {
+@inline function chains(kind: i32, scratch: usize, n: i32): i32 {
   const ones = v128.load(constants + ONES);
   let a = i32x4.splat(0);
   let b = a;
@@ -115,21 +117,4 @@ export function probeExactProducts(n: i32): i32 {
   const low = i32x4.add(i32x4.add(i32x4.add(a, b), i32x4.add(c, d)), i32x4.add(e, f));
   const high = i32x4.add(i32x4.add(g, h), i32x4.add(i, j));
   return i32x4.extract_lane(i32x4.add(low, high), 0);
-}
-
-/**
- * n products of four rows and sixteen columns in scratch memory, which is zero: as two tiles of two rows, or as one of
- * four. They are long, so that the processor cannot begin the next one while its sums wait for each other. Their times
- * tell whether two vectors are computed at once.
- */
-export function probeWide(four: i32, n: i32): void {
-  const x = scratch + 64;
-  const y = scratch + 3072;
-  for (; n > 0; n--) {
-    if (WIDE_TILES && four != 0) tile4x16(scratch, 0, x, 0, 4, y, 64, 512);
-    else {
-      tile2x16(scratch, 0, x, 0, 4, y, 64, 512);
-      tile2x16(scratch, 0, x, 0, 4, y + 128, 64, 512);
-    }
-  }
 }

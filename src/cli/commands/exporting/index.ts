@@ -1,0 +1,2 @@
+/** The command that exports. */
+export { exportCommand } from "./export.js";

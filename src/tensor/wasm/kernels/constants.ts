@@ -1,0 +1,49 @@
+/**
+ * Numbers on which host code and kernels agree. AssemblyScript compiles this file too, so it holds plain constants
+ * alone.
+ */
+
+/** Where the columns of a product come from: panels (products/panels.as.ts) of W. */
+export const PANELS_F32 = 0;
+export const PANELS_BF16 = 1;
+/** A plain matrix [K, N]. */
+export const MATRIX = 2;
+/** A plain matrix [N, K]. */
+export const MATRIX_TRANSPOSED = 3;
+/** Panels of W [K, N] read across: the product with W itself instead of its transpose (backward). */
+export const ACROSS_F32 = 4;
+export const ACROSS_BF16 = 5;
+export const ACROSS_INT8 = 6;
+/** int4 with float16 or float32 scales and minimums. */
+export const NIBBLE_HALVES = 7;
+export const NIBBLE_FLOATS = 8;
+
+/** How integers are multiplied: products/integers/dots.as.ts. */
+export const DOT = 0;
+export const PAIRS = 1;
+export const EXACT = 2;
+/** Rows of x that are rounded to integers in one piece, at most: products/integers/records.as.ts. */
+export const PART = 64;
+
+/** How keys and values are stored: attention/stored.as.ts. */
+export const CACHE_F32 = 0;
+export const CACHE_BF16 = 1;
+export const CACHE_INT8 = 2;
+
+/** Operations of two tensors, and of one: elementwise.as.ts. */
+export const ADD = 0;
+export const SUB = 1;
+export const MUL = 2;
+export const GELU = 0;
+export const GELU_TANH = 1;
+export const SILU = 2;
+export const RELU = 3;
+export const EXP = 4;
+
+/** Quads of k that share a scale of a screened state: screening/coarse.as.ts. */
+export const SEGMENT_QUADS = 512;
+/** Columns of a block when the largest of a row are sought: enough that few blocks hold more than one, few to sort. */
+export const LARGEST_BLOCK = 64;
+
+/** Scratch memory of each instance of the module: `setScratch`. */
+export const SCRATCH_BYTES = 4096;
