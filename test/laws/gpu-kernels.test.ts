@@ -5,16 +5,17 @@
  */
 import { nodeHost } from "../../src/node/host.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
+import { casesHere } from "./cases-here.js";
 import { describeKernelLaws } from "./kernels.js";
 
 /** exp is Math.exp, rounded once or twice. Φ: half of the 1.5e-7 of Abramowitz & Stegun 7.1.26, and ten roundings. */
 const FALLBACK = { exp: 4, cdf: 0.75e-7 + 10 * 2 ** -24, integerProducts: "float32" } as const;
 
 describeKernelLaws("gpu, gpu.js cpu", () => createGpuDevice({ mode: "cpu", host: nodeHost }), FALLBACK, {
-  runs: 8,
+  runs: casesHere(8),
   hot: 0,
 });
 describeKernelLaws("gpu, gpu.js webasm", () => createGpuDevice({ mode: "webasm", host: nodeHost }), FALLBACK, {
-  runs: 4,
+  runs: casesHere(4),
   hot: 0,
 });

@@ -6,6 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { nodeHost } from "../../src/node/host.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
+import { casesHere } from "./cases-here.js";
 import { describeKernelLaws } from "./kernels.js";
 
 setFlagsFromString("--wasm-tiering-budget=7000");
@@ -13,13 +14,17 @@ setFlagsFromString("--wasm-tiering-budget=7000");
 /** exp: the polynomial, the reduction and the scaling, 2 units each. Φ: half of erf's 2^-22, and its roundings. */
 const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
-describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM);
-describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM);
+describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM, {
+  runs: casesHere(40),
+});
+describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM, {
+  runs: casesHere(40),
+});
 // Being the oracle of all laws, the reference is hot long before its own, and it agrees with itself if it gives the
 // same bits twice: a few cases show that.
 describeKernelLaws(
   "reference",
   () => Promise.resolve(createReferenceDevice()),
   { exp: 1, cdf: 2 ** -24, integerProducts: "float32" },
-  { runs: 10, hot: 2 },
+  { runs: casesHere(10), hot: 2 },
 );
