@@ -90,7 +90,7 @@ async function certifyAgain(from: CalibrationRecords, before: Certificate): Prom
     gridShare: Math.round((100 * split.grid) / documents.length) / 100,
     bound: "wsr",
   });
-  const known = { ...settings, knownCosts: () => costs };
+  const known = { ...settings, knownCosts: costs };
   const evidence = recordedEvidence(from, await arrange(from.documents, known));
   return (await certify(evidence, known)).certificate;
 }

@@ -30,7 +30,6 @@ export {
   type HeadLoss,
   sampleDocuments,
   serializeHeads,
-  trainGates,
   trainHeads,
   type TrainOptions,
   type TrainStep,

@@ -68,7 +68,7 @@ export async function certifyPropagated(
 ): Promise<SplitRow[]> {
   const cut = Math.floor(pool.length / 4);
   const grid = await recordDocuments(heads, pool.slice(0, cut));
-  const costs = exitCosts(grid, { fill: "propagate", score: "margin" });
+  const costs = exitCosts(grid, { fill: "propagate" });
   const proposed = proposeOverall(tableOf(grid.documents, "margin"), costs, { epsilon: 0.1, count: 12 });
   if (proposed.length === 0) return [];
   const thresholds = proposed.map((candidate) =>

@@ -1,6 +1,6 @@
 /** A policy that lets about half of the tokens leave at every exit that they reach, whatever the heads are worth. */
 import { createPolicy, type ExitHeads, type Policy, type PolicyOptions } from "../../src/index.js";
-import { type ExitOutputs, orientScore, scoreAt } from "../../src/exits/index.js";
+import { orientScore, scoreAt } from "../../src/exits/index.js";
 import { scope } from "../../src/tensor/index.js";
 
 /** Thresholds are the medians of the scores over the positions of `ids`. */
@@ -14,8 +14,8 @@ export async function middlingPolicy(
   for (const head of heads.heads) {
     const state = scope(() => heads.model.forward(ids, { toDepth: head.depth }).get(head.depth)!);
     const logits = scope(() => head.logits(state));
-    const outputs: ExitOutputs = { stats: await head.readStats(logits), gates: await head.gate?.read(state) };
-    const scores = ids.map((_, r) => orientScore(scoreAt(outputs, r, score), score)).sort((a, b) => a - b);
+    const stats = await head.readStats(logits);
+    const scores = ids.map((_, r) => orientScore(scoreAt({ stats }, r, score), score)).sort((a, b) => a - b);
     thresholds.push(orientScore(scores[scores.length >> 1]!, score));
     state.dispose();
     logits.dispose();

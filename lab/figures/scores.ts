@@ -4,7 +4,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { reportAgreement } from "early-exits";
-import { logitScores } from "early-exits/exits";
+import { scoreNames } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { machine } from "../report/index.js";
 import { documentsOf, openHeads } from "../ship/index.js";
@@ -15,11 +15,11 @@ const COLORS = { entropy: colors.orange, maxProb: colors.green, margin: colors.b
 export async function scores(): Promise<string> {
   const where = machine();
   const records = await recordDocuments(await openHeads(), await documentsOf("sotu-12", "test"));
-  const reports = logitScores.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
+  const reports = scoreNames.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
   const tokens = reports[0]!.report.positions;
   return frame({
     title: "A head is nearly always right on its most confident tokens; the scores rank them differently",
-    legend: logitScores.map((score) => ({ label: score, color: COLORS[score] })),
+    legend: scoreNames.map((score) => ({ label: score, color: COLORS[score] })),
     machine: where,
     run:
       `heads of sotu-12 on ${records.documents.length} test documents, ${tokens.toLocaleString("en")} tokens; ` +

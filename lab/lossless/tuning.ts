@@ -144,7 +144,6 @@ function weightBytes({ model, heads }: ExitHeads): UnitCosts {
     block: once(blocks.reduce((sum, block) => sum + bytesOf(block), 0) / blocks.length),
     finalHead: once(bytesOf(unembedding) + bytesOf(finalNorm)),
     heads: heads.map(({ bytes }) => bytes),
-    gates: heads.map(({ gate }) => gate?.work.bytes ?? 0),
   };
 }
 
@@ -159,6 +158,5 @@ function mixedCosts(numLayers: number, times: UnitCosts, bytes: UnitCosts, share
     block: byRows(times.block, bytes.block[0]!.cost),
     finalHead: byRows(times.finalHead, bytes.finalHead[0]!.cost),
     heads: times.heads.map((cost, i) => mix(cost, bytes.heads[i]!)),
-    ...(times.gates && { gates: times.gates.map((cost, i) => mix(cost, bytes.gates![i]!)) }),
   };
 }

@@ -24,7 +24,7 @@ export function debtsTable(
       const columns = [
         mean(({ blocks }) => blocks),
         mean(({ furtherRows }) => furtherRows),
-        mean(({ heads, gates }) => heads + gates),
+        mean(({ heads }) => heads),
         mean(({ fills }) => fills),
         mean(({ finalHead }) => finalHead),
       ];

@@ -17,7 +17,6 @@ import {
   measureUnitTimes,
   type Model,
   type Policy,
-  trainGates,
   trainHeads,
   type WeightDtype,
 } from "early-exits";
@@ -79,8 +78,6 @@ export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "
   readonly loss?: HeadLoss;
   /** Training steps. @default STEPS */
   readonly steps?: number;
-  /** Training steps of the gates. @default 0: no gates */
-  readonly gates?: number;
 }
 
 /** Trains heads by a recipe, or reads those in the folder `kept` if they belong to this model. */
@@ -91,14 +88,13 @@ export async function studyHeads(
   recipe: HeadRecipe,
 ): Promise<ExitHeads> {
   const { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, ...others } = recipe;
-  const { steps = STEPS, gates = 0, ...rest } = others;
+  const { steps = STEPS, ...rest } = others;
   const before = (await fileExists(join(kept, "heads.json")))
     ? ((await readJson(join(kept, "heads.json"))) as HeadsDescription)
     : undefined;
   if (before?.modelHash === (await model.hash())) return readHeads(kept, model);
   const heads = attachHeads(model, { exits: depths, kind, dtype, seed: 1, ...rest });
   await trainHeads(heads, texts.train, { steps, seed: 1, learningRate: 2e-3, loss });
-  if (gates > 0) await trainGates(heads, texts.train, { steps: gates, seed: 1 });
   await writeHeads(kept, heads);
   return heads;
 }

@@ -21,7 +21,6 @@ import { percent, type Table } from "../report/index.js";
 import { agreementOf, DELTA, depthsOf, fillOf, type HeadRecipe, LEVELS, studyHeads, type Texts } from "./backbone.js";
 import { kindsNote, placementsNote, scoresNote } from "./notes.js";
 
-const GATE_STEPS = 600;
 const SHORTLIST = 256;
 
 export interface DetailSubject {
@@ -44,7 +43,7 @@ export async function detailTables(subject: DetailSubject): Promise<Table[]> {
   }
   const depths = depthsOf(model) as [number, number, number];
   const shipped = { depths: depths.slice(0, 2) };
-  const base = await record(subject, "dense", { ...shipped, gates: GATE_STEPS });
+  const base = await record(subject, "dense", shipped);
   const facts = { model: name, delta: DELTA };
   return [
     {

@@ -50,11 +50,11 @@ const detailNote = ({ model, delta }: DetailFacts): string => prose`
   segments; "predicted" is the speed-up at unit times measured on these heads.`;
 
 export const scoresNote = (facts: DetailFacts & { readonly depths: readonly [number, number] }): string => prose`
-  ${detailNote(facts)} Dense int8 heads after blocks ${facts.depths[0]} and ${facts.depths[1]}, with gates.`;
+  ${detailNote(facts)} Dense int8 heads after blocks ${facts.depths[0]} and ${facts.depths[1]}.`;
 
 export const kindsNote = (facts: DetailFacts): string => prose`
   ${detailNote(facts)} Unless the row says otherwise, heads are taught at temperature 0.5 and stored in int8; each row
-  uses its best score. The dense row may also choose its gates.`;
+  uses its best score.`;
 
 export const placementsNote = (facts: DetailFacts): string => prose`
   ${detailNote(facts)} Dense int8 heads, the best score of each.`;

@@ -10,7 +10,7 @@
  * the degree 1 - TV (judge.ts): it counts as that share of an agreeing token, and as the rest of a disagreeing one.
  */
 import { requireInteger } from "../errors.js";
-import { type LogitScore, orientScore, type ScoreName } from "../exits/heads/index.js";
+import { orientScore, type ScoreName } from "../exits/heads/index.js";
 import type { CertifiedSampling, Policy, Reference } from "../exits/plan/index.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "./bounds/index.js";
 import { type ExitCosts, lossesIn, type TokenTable } from "./procedures/index.js";
@@ -48,7 +48,7 @@ export interface ExitReport {
   readonly agreement: number;
   readonly curve: readonly CurvePoint[];
   /** The quality of every score that the heads have. */
-  readonly scores: Readonly<Record<LogitScore, ScoreQuality> & Partial<Record<"gate", ScoreQuality>>>;
+  readonly scores: Readonly<Record<ScoreName, ScoreQuality>>;
 }
 
 /** Means over tokens: depth, and cost as a share of the full model's. */
@@ -107,7 +107,7 @@ export function reportAgreement(records: CalibrationRecords, options: ReportOpti
   requireScore(records, score);
   const { sampling, reference, lossScale } = judgedBy(records);
   const tables = new Map(scoresOf(records).map((name) => [name, tableOf(records.documents, name, lossScale)]));
-  const costs = exitCosts(records, { fill: policy?.fill ?? "lazy", score: policy?.score ?? "margin" });
+  const costs = exitCosts(records, { fill: policy?.fill ?? "lazy" });
   const oracle = oracleOf(records, costs);
   return {
     format: "early-exits/report",

@@ -11,9 +11,9 @@ import { exitTimes } from "./record/index.js";
 
 /** Milliseconds of a token with the certified policy, by unit times measured with its fill (`measureUnitTimes`). */
 export function tokenTime({ policy, numLayers, measured }: Certificate, times: UnitTimes): number {
-  const { score, fill, exits } = policy;
+  const { fill, exits } = policy;
   const depths = exits.map(({ depth }) => depth);
-  const { reach, head, full } = exitTimes({ depths, numLayers }, { fill, score, times });
+  const { reach, head, full } = exitTimes({ depths, numLayers }, { fill, times });
   let staying = measured.positions;
   let time = 0;
   for (const [exit, { threshold }] of exits.entries()) {

@@ -11,15 +11,7 @@
  */
 import { earlyExitDecoder, usedSides } from "../exits/decode/index.js";
 import { isExactFill } from "../exits/fill/index.js";
-import {
-  type Confidence,
-  exitFires,
-  ExitHeads,
-  type Gate,
-  readConfidences,
-  type ScoreName,
-  scoreOf,
-} from "../exits/heads/index.js";
+import { type Confidence, exitFires, ExitHeads, readConfidences, scoreOf } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
 import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
@@ -74,8 +66,6 @@ interface HeadOutputs {
   /** [R] -log p of the next token. */
   readonly losses: Float32Array;
   readonly confidences: readonly Confidence[];
-  /** [R] the gate's outputs, if there is a gate. */
-  readonly gates?: Float32Array | undefined;
 }
 
 interface RecordedOutputs {
@@ -114,9 +104,9 @@ async function recordOutputs(
         sequence,
         positions: continuation.map((_, i) => context.length - 1 + i),
       }));
-      const rows = { states: scope(() => statesOf(work)), inputs: scope(() => head.inputsAt(work)) }; // [R, C]
-      const outputs = await applyHead(head, rows, targets, parts).finally(() => {
-        for (const tensor of Object.values(rows)) tensor.dispose();
+      const inputs = scope(() => head.inputsAt(work)); // [R, C]
+      const outputs = await applyHead(head, inputs, targets, parts).finally(() => {
+        inputs.dispose();
       });
       const broken = outputs.confidences.findIndex(
         ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
@@ -151,17 +141,16 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
 
 /** What turns hidden states into predictions: an exit head, or the model's final head. */
 interface OutputHead {
-  readonly gate?: Gate | undefined;
   inputsAt(work: readonly Work[]): Tensor;
   logitsOf(x: Tensor): Tensor;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-/** Applies a head to its inputs [R, C], and its gate to the states, part by part. */
+/** Applies a head to its inputs [R, C], part by part. */
 async function applyHead(
   head: OutputHead,
-  { states, inputs }: { readonly states: Tensor; readonly inputs: Tensor },
+  inputs: Tensor,
   targets: readonly number[],
   parts: PartsOptions,
 ): Promise<Omit<HeadOutputs, "depth">> {
@@ -177,14 +166,15 @@ async function applyHead(
     logits.dispose();
     loss.dispose();
   });
-  return { losses, confidences, gates: await head.gate?.read(states) };
+  return { losses, confidences };
 }
 
 /** Evaluates a policy on recorded outputs: the first exit that fires decides. Without a policy the full model does. */
 function readPolicy({ exits, full }: RecordedOutputs, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
   const exitAt = (at: number, { exits: ofPolicy, score }: Policy): number =>
     ofPolicy.findIndex(
-      ({ threshold }, e) => threshold !== "never" && exitFires(scoreAt(exits[e]!, at, score), threshold, score),
+      ({ threshold }, e) =>
+        threshold !== "never" && exitFires(scoreOf(exits[e]!.confidences[at]!, score), threshold, score),
     );
   let row = 0;
   return passages.map(({ continuation }) =>
@@ -195,10 +185,6 @@ function readPolicy({ exits, full }: RecordedOutputs, passages: readonly Passage
       return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
     }),
   );
-}
-
-function scoreAt({ confidences, gates }: HeadOutputs, at: number, score: ScoreName): number {
-  return score === "gate" ? (gates?.[at] ?? NaN) : scoreOf(confidences[at]!, score);
 }
 
 /** Runs a policy by the real decoder: all continuations advance together, one token of each at a time. */

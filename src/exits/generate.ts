@@ -245,14 +245,10 @@ function draftingDecoder(
   const deepest = model.config.numLayers - 1;
   const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
-  // Plans reckon with the heads and gates that this policy evaluates.
+  // Plans reckon with the heads that this policy evaluates.
   const used = (cost: number, exit: number): number =>
     policy.exits[exit]?.threshold === "never" || depths[exit]! > deepest ? 0 : cost;
-  const usedCosts: UnitCosts = {
-    ...costs,
-    heads: costs.heads.map(used),
-    gates: policy.score === "gate" ? costs.gates?.map(used) : undefined,
-  };
+  const usedCosts: UnitCosts = { ...costs, heads: costs.heads.map(used) };
   const plans = draftPlans(model.config.numLayers, usedCosts, options, depths);
   const sides = usedSides(heads, policy, listeners.observer);
   return { ...losslessDecoder(model, drafter, plans, listeners), sides };
@@ -274,7 +270,7 @@ function lookupDecoder(
     );
   }
   const drafter = promptLookupDrafter(promptLookup);
-  const costsWithoutExits: UnitCosts = { ...costs, heads: [], gates: undefined };
+  const costsWithoutExits: UnitCosts = { ...costs, heads: [] };
   const plans = draftPlans(model.config.numLayers, costsWithoutExits, options);
   return losslessDecoder(model, drafter, plans, listeners);
 }

@@ -36,8 +36,6 @@ export interface ExportedGraph {
   readonly name: string;
   /** A ModelProto. */
   readonly bytes: Uint8Array;
-  readonly inputs: readonly Port[];
-  readonly outputs: readonly Port[];
 }
 
 /** An export: a folder's content, whose weights are read from the device when they are asked for. */
@@ -167,7 +165,7 @@ function buildGraphs(
   const graphs: ExportedGraph[] = [];
   const stretches: Stretch[] = [];
   const keep = (name: string, { builder }: Graph): void => {
-    graphs.push({ name, bytes: builder.serialize(OPSET), inputs: builder.inputs, outputs: builder.outputs });
+    graphs.push({ name, bytes: builder.serialize(OPSET) });
   };
   let begin = 0;
   for (const [k, exit] of [...exits, undefined].entries()) {

@@ -43,14 +43,6 @@ export class GraphBuilder {
     readonly weightFile = "weights.bin",
   ) {}
 
-  get inputs(): readonly Port[] {
-    return this.#inputs;
-  }
-
-  get outputs(): readonly Port[] {
-    return this.#outputs;
-  }
-
   /** Adds a node and returns the name of its first result. An empty input name means "absent". */
   node(
     type: string,

@@ -6,7 +6,7 @@
  */
 import { HeadsError } from "../errors.js";
 import type { Model } from "../model/index.js";
-import type { ExitHead, HeadMap, HeadVocabulary, LogitScore, ScoreName } from "../exits/index.js";
+import type { ExitHead, HeadMap, HeadVocabulary, ScoreName } from "../exits/index.js";
 import type { Tensor } from "../tensor/index.js";
 import { gelu, type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
 
@@ -48,8 +48,7 @@ export function buildHead(graph: Graph, model: Model, head: ExitHead, x: string,
   const h = maps[head.shape.map](x, building);
   const row = vocabularies[head.shape.vocabulary](h, building);
   const token = tokenOf(graph, row);
-  const score = scoreName === "gate" ? gateOf(x, building) : scoreOf(graph, row, scoreName);
-  return { token, score, logits: row.ids === undefined ? row.logits : undefined };
+  return { token, score: scoreOf(graph, row, scoreName), logits: row.ids === undefined ? row.logits : undefined };
 }
 
 /** x [1, C] -> h [1, w]. */
@@ -171,7 +170,7 @@ function topColumns({ builder: b }: Graph, x: string, k: number, { largest = 1 }
 }
 
 /** The score [1] of a row of logits. */
-function scoreOf(graph: Graph, row: Logits, name: LogitScore): string {
+function scoreOf(graph: Graph, row: Logits, name: ScoreName): string {
   const { builder: b } = graph;
   const flat = (x: string): string => b.node("Reshape", [x, b.int64(1)]);
   if (name === "entropy") return flat(entropyOf(graph, row));
@@ -222,18 +221,4 @@ function entropyOf(graph: Graph, row: Logits): string {
   const ofListed = b.node("Mul", [b.node("Exp", [logListed]), b.node("Sub", [entropy, logListed])]);
   const surprise = b.node("Sub", [logRest, b.scalar(Math.log(row.unlisted!))]);
   return b.node("Sub", [ofListed, b.node("Mul", [b.node("Exp", [logRest]), surprise])]);
-}
-
-/** The gate's probability that the head agrees: float32 [1]. */
-function gateOf(x: string, { graph, model, head, name }: Building): string {
-  const { builder: b } = graph;
-  const { up, upBias, down, downBias } = head.gate!.weights;
-  const input = normalizeOnly(graph, x, model.config);
-  const inner = gelu(graph, linear(graph, input, { weight: up, bias: upBias }, `${name}.gate.up`));
-  const [disagrees, agrees] = b.split(
-    linear(graph, inner, { weight: down, bias: downBias }, `${name}.gate.down`),
-    1,
-    [1, 1],
-  );
-  return b.node("Reshape", [b.node("Sigmoid", [b.node("Sub", [agrees!, disagrees!])]), b.int64(1)]);
 }

@@ -24,7 +24,7 @@ export { type HubOptions, type HubProgress, resolveModel, type ResolvedModel } f
 export { readModel, type ReadModelOptions, readTokenizer, type ReadTokenizerOptions } from "./read-model.js";
 
 // Exporting
-export { writeExport, writeTritonRepository } from "./export-folder.js";
+export { writeExport } from "./export-folder.js";
 
 // Serving
 export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";

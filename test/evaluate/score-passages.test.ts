@@ -21,15 +21,7 @@ import { recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
-import {
-  giveRandomBlocks,
-  giveRandomGates,
-  hasScore,
-  headPairs,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "../support/models.js";
+import { giveRandomBlocks, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
 const device = createReferenceDevice();
@@ -56,7 +48,6 @@ function headsOf(config: string, pair: HeadPair = dense): Promise<ExitHeads> {
         ...pair,
         ...(pair === shortlist && { inner: 20 }),
       });
-      giveRandomGates(heads);
       await heads.ready();
       giveRandomBlocks(heads);
       await fitProjections(

@@ -105,9 +105,9 @@ test.for([
     "src/exits/plan/policy.ts imports ../../calibrate/index.js",
   ],
   [
-    "src/exits/heads/gate.ts",
+    "src/exits/heads/score.ts",
     'import { fills } from "../fill/index.js";',
-    "src/exits/heads/gate.ts imports ../fill/index.js",
+    "src/exits/heads/score.ts imports ../fill/index.js",
   ],
   [
     "src/calibrate/certify/certify.ts",

@@ -21,7 +21,7 @@ import { exportOnnx } from "early-exits/export";
 import { createDevice, readHeads, readJson, readModel, readText, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, middlingPolicy, openExported } from "../../lab/exported/index.js";
-import { giveRandomGates, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
 const LOGITS = 1e-4;
@@ -120,7 +120,6 @@ describe("heads", () => {
   it.each(["dense", "linearShortlist", "shortlist"] as const)("every score of kind %s", async (kind) => {
     const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
     const heads = attachHeads(model, { exits: [1, 2], kind, seed: 1 });
-    giveRandomGates(heads);
     for (const score of scoreNames) {
       const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 6), { score });
       const { left } = await compared(heads, policy, 2);

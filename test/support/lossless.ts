@@ -30,15 +30,7 @@ import { advance } from "early-exits/model";
 import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import {
-  giveRandomBlocks,
-  giveRandomGates,
-  hasScore,
-  headPairs,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "./models.js";
+import { giveRandomBlocks, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -91,7 +83,6 @@ const counted = fc.record({
       { rows: 2, cost: 1.2 },
     ],
     heads: [0.5, 0.5, 0.5, 0.5],
-    gates: [0.1, 0.1, 0.1, 0.1],
     finalHead: [{ rows: 1, cost: 1 }],
   }),
   acceptance: fc.record({
@@ -159,7 +150,6 @@ export function headsOf(
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
       await heads.ready();
-      giveRandomGates(heads);
       giveRandomBlocks(heads);
       if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
       await heads.freeze();

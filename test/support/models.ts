@@ -11,7 +11,7 @@ import {
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import { type ExitHead, Gate, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
+import { type ExitHead, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -56,7 +56,7 @@ export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
 /** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
 export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
   const partial = ["preview", "previewShortlist", "screened"].includes(vocabulary);
-  return !partial || score === "margin" || score === "gate";
+  return !partial || score === "margin";
 }
 
 /** Contents of config.json by name; together they take every branch of the families. */
@@ -160,20 +160,6 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
     device,
     tokenizer: byteTokenizer(),
   });
-}
-
-/** Gives every head a gate with random weights, whose scores spread over the range 0 to 1. */
-export function giveRandomGates(heads: ExitHeads, seed = 1): void {
-  for (const head of heads.heads) {
-    const rng = createRng(seed).fork(`gate ${head.depth}`);
-    const gate = Gate.create(heads.model, 8, rng);
-    const { device } = heads.model;
-    device.write(
-      gate.weights.down.storage,
-      Float32Array.from({ length: gate.weights.down.size }, () => 2 * rng.normal()),
-    );
-    head.gate = gate;
-  }
 }
 
 /** Gives the blocks of heads, which begin without effect, random weights: those of a wide fresh model. */

@@ -1,5 +1,5 @@
 /**
- * Peer: an export of this library (`early-exits export --onnx`) without exits in onnxruntime-node: one graph, which
+ * Peer: an export of this library (`early-exits export`) without exits in onnxruntime-node: one graph, which
  * takes ids and the cache, and gives the next token and the new cache. The native CPU provider, all optimizations.
  */
 import { readFile } from "node:fs/promises";

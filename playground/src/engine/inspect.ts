@@ -44,8 +44,6 @@ export async function predictionsOf(
       ),
     );
   }
-  const gates: (Float32Array | undefined)[] = [];
-  for (const { gate, depth } of heads) gates.push(await gate?.read(stateAt.get(depth)!));
   for (const [, state] of states) state.dispose();
 
   const text = (id: number): string =>
@@ -62,7 +60,7 @@ export async function predictionsOf(
           const confidence = confidences[at]!;
           const threshold = policy?.exits[exit]?.threshold ?? "never";
           const name = policy?.score ?? "entropy";
-          const score = name === "gate" ? (gates[exit]?.[at] ?? NaN) : scoreOf(confidence, name);
+          const score = scoreOf(confidence, name);
           return {
             depth: depths[exit]!,
             text: text(confidence.argmax),

@@ -159,12 +159,10 @@ export interface Certificate {
   readonly sequenceLength: number;
   /**
    * What a token costs by the exit where it leaves. Costs decided which candidates were proposed and which accepted
-   * candidate was chosen; the claim does not rest on them. With the score `gate`, `head` is the cost of the gate, and
-   * `reach` includes that of the head.
+   * candidate was chosen; the claim does not rest on them.
    */
   readonly costs: ExitCosts;
-  /** Costs with the other kind of score (gates, or logits), if the heads have both. */
-  readonly otherCosts: ExitCosts | null;
+  readonly otherCosts: null;
   /** Unit of the costs; milliseconds are those of the machine that made the certificate. */
   readonly costUnit: "multiplyAdds" | "milliseconds";
   readonly tests: readonly CertificateTest[];

@@ -80,7 +80,7 @@ async function planGiven(
   split: Split,
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
-  const costs = costsWith(score, subject, settings);
+  const costs = costsWith(subject, settings);
   const prices = costsOf(await tally(0, split.grid, score, vectors), costs);
   const worthwhile = vectors
     .map((thresholds, i): PricedVector => ({ thresholds, cost: prices[i]! }))
@@ -130,7 +130,7 @@ export async function proposeCandidates(
 ): Promise<Proposal> {
   const { grid } = split;
   const proposeWith = async (score: ScoreName, end: number): Promise<Proposal> => {
-    const costs = costsWith(score, subject, settings);
+    const costs = costsWith(subject, settings);
     return propose(await table(0, end, score), { score, costs, split, settings, never: testsNever(subject) });
   };
   if (settings.score !== "best") {
@@ -150,12 +150,8 @@ export async function proposeCandidates(
   return compared === grid ? best : proposeWith(best.sequence.score, grid);
 }
 
-function costsWith(
-  score: ScoreName,
-  subject: Evidence["subject"],
-  { fill, costs, knownCosts }: CertifySettings,
-): ExitCosts {
-  return knownCosts?.(score) ?? exitCosts(subject, { fill, score, times: costs });
+function costsWith(subject: Evidence["subject"], { fill, costs, knownCosts }: CertifySettings): ExitCosts {
+  return knownCosts ?? exitCosts(subject, { fill, times: costs });
 }
 
 /** Whether "never exit" may fail: another model is the reference. */

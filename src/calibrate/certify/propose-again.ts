@@ -2,7 +2,6 @@
  * The candidates of a certificate, proposed again from the grid split: "thresholds chosen on the test documents and
  * declared as candidates" shows here. Costs in milliseconds cannot be measured twice, so the stored ones are used.
  */
-import type { ScoreName } from "../../exits/heads/index.js";
 import type { Certificate, CertificateTest } from "../certificate/index.js";
 import { type ExitCosts, rawThreshold } from "../procedures/index.js";
 import { type Evidence, exitCosts } from "../record/index.js";
@@ -13,18 +12,15 @@ import { testByExit } from "./test-by-exit.js";
 
 /** How the candidates, their costs, the score or the bound differ from what the grid split proposes; empty if not. */
 export async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySettings): Promise<string[]> {
-  const { policy, costs, otherCosts, costUnit, tests, bound } = c;
+  const { policy, costs, costUnit, tests, bound } = c;
   const { score } = policy;
-  const gated = (name: ScoreName): boolean => name === "gate";
   const settings: CertifySettings = {
     ...asked,
     unit: asked.unit === "token" ? "token" : evidence.unit,
-    ...(costUnit === "milliseconds" && {
-      knownCosts: (name: ScoreName) => (gated(name) === gated(score) ? costs : (otherCosts ?? costs)),
-    }),
+    ...(costUnit === "milliseconds" && { knownCosts: costs }),
   };
   if (costUnit === "multiplyAdds") {
-    const counted = exitCosts(evidence.subject, { fill: policy.fill, score });
+    const counted = exitCosts(evidence.subject, { fill: policy.fill });
     if (!sameCosts(counted, costs)) return ["costs: they are not the multiply-adds of this model and these heads"];
   }
   const split = splitOf(evidence);

@@ -64,8 +64,8 @@ export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "co
   readonly unit: Unit | undefined;
   /** Measured times; multiply-adds decide if undefined. */
   readonly costs: UnitTimes | undefined;
-  /** Costs by score that were measured before, if they are not to be counted or computed from times. */
-  readonly knownCosts?: (score: ScoreName) => ExitCosts;
+  /** Costs that were measured before, if they are not to be counted or computed from times. */
+  readonly knownCosts?: ExitCosts;
   readonly epsilon: number;
 }
 

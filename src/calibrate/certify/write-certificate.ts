@@ -4,8 +4,8 @@ import type { ScoreName } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf, type Certificate, type CertificateGroups, sealCertificate } from "../certificate/index.js";
-import { type ExitCosts, rawThreshold } from "../procedures/index.js";
-import { type Evidence, exitCosts, judgedBy, outcomeOfTally, scoresOf, type Subject } from "../record/index.js";
+import { rawThreshold } from "../procedures/index.js";
+import { type Evidence, judgedBy, outcomeOfTally, type Subject } from "../record/index.js";
 import { designEffectOf } from "./design-effect.js";
 import { lossesOf } from "./losses.js";
 import type { ScoredSequence, Split } from "./plan-sequence.js";
@@ -106,7 +106,7 @@ export async function writeCertificate(parts: CertificateParts): Promise<Certifi
     })),
     sequenceLength,
     costs,
-    otherCosts: otherCostsOf(subject, score, settings),
+    otherCosts: null,
     costUnit: settings.costs === undefined && settings.knownCosts === undefined ? "multiplyAdds" : "milliseconds",
     tests: result.tests,
     accepted: { ...countsOf(result.tally, 0, result.vector, { score, fill, other }), losses },
@@ -143,13 +143,6 @@ function groupsOf(
     independence: unit === "group" ? "grouped" : "assumed",
     designEffect: known ? designEffectOf(losses, names.slice(grid) as string[]) : null,
   };
-}
-
-/** Costs with gates if logits decide, and the other way round; null if heads have no gates. */
-function otherCostsOf(subject: Subject, score: ScoreName, { fill, costs: times }: CertifySettings): ExitCosts | null {
-  const priced = times === undefined || times.gates !== undefined;
-  if (!scoresOf(subject).includes("gate") || !priced) return null;
-  return exitCosts(subject, { fill, score: score === "gate" ? "margin" : "gate", times });
 }
 
 /** Documents to add to those given, of which a share goes to the grid split. */

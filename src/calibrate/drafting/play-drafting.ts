@@ -2,7 +2,7 @@
  * Replays lossless decoding under given thresholds and draft lengths on a recording (record-drafting.ts). At every
  * position of a text the recorded heads show which drafts would be made, which of them accepted, and how many rows
  * would run in which forward pass; unit costs price them:
- *   cost = Σ passes (block(rows) per block) + Σ heads and gates evaluated + Σ rounds finalHead(rows)
+ *   cost = Σ passes (block(rows) per block) + Σ heads evaluated + Σ rounds finalHead(rows)
  * Exact with one exception: after a wrong draft, decoding continues along a text that was not recorded, and the outputs
  * at the same positions of the right text take its place. (Drafts made there are rejected either way.) For sampled
  * texts acceptance is random (sampled-agreement.ts), and so is the replay.
@@ -67,22 +67,14 @@ export function playPlans(
 ): DraftingOutcome {
   const used = (cost: number, exit: number): number =>
     exits[exit]!.threshold === "never" || exits[exit]!.depth >= numLayers ? 0 : cost;
-  const gates = score === "gate" ? costs.gates : undefined;
-  const createPlan = draftPlans(
-    numLayers,
-    { ...costs, heads: costs.heads.map(used), gates: gates?.map(used) },
-    length,
-    depths,
-  );
+  const createPlan = draftPlans(numLayers, { ...costs, heads: costs.heads.map(used) }, length, depths);
   const totals: Totals = { tokens: 0, rounds: 0, drafted: 0, accepted: 0, cost: 0 };
   for (const [d, document] of documents.entries()) {
     const drafting = exits.flatMap(({ depth, threshold }, exit): UsedExit[] => {
       if (threshold === "never" || depth >= numLayers) return [];
       const all = drafts[d]![exit]!;
-      const head = costs.heads[exit]!;
-      const price = gates === undefined ? { cost: head, draftCost: 0 } : { cost: gates[exit]!, draftCost: head };
       const draft = (s: number): Draft | undefined => (exitFires(all[s]!.score, threshold, score) ? all[s] : undefined);
-      return [{ depth, ...price, draft, agrees: document.exits[exit]!.agrees }];
+      return [{ depth, cost: costs.heads[exit]!, draft, agrees: document.exits[exit]!.agrees }];
     });
     const text: PlayedText = {
       start: starts[d]!,
@@ -102,10 +94,8 @@ export function playPlans(
 
 interface UsedExit {
   readonly depth: number;
-  /** Cost of every evaluation: of the gate if gates decide, otherwise of the head. */
+  /** Cost of every evaluation. */
   readonly cost: number;
-  /** Additional cost of a draft: of the head if gates decide, otherwise 0. */
-  readonly draftCost: number;
   /** The draft after position s; undefined if the exit does not fire. */
   readonly draft: (s: number) => Draft | undefined;
   readonly agrees: Uint8Array;
@@ -146,12 +136,11 @@ function playText({ start, end, numLayers, costs, used, plan }: PlayedText, tota
       const s = t + drafts.length;
       let made: Draft | undefined;
       let agreed = false;
-      for (const { depth, cost: evaluation, draftCost, draft, agrees } of used) {
+      for (const { depth, cost: evaluation, draft, agrees } of used) {
         advance(reached, depth);
         cost += evaluation;
         made = draft(s);
         if (made === undefined) continue;
-        cost += draftCost;
         agreed = agrees[s] === 1;
         break;
       }

@@ -43,10 +43,10 @@ export async function tuneDrafting(
 export function cheapestDrafting(
   heads: ExitHeads,
   records: DraftingRecords,
-  { block, heads: evaluated, gates, finalHead }: UnitCosts,
+  { block, heads: evaluated, finalHead }: UnitCosts,
   scores: readonly ScoreName[] = heads.scores,
 ): TunedDrafting {
-  const costs = { block, heads: evaluated, ...(heads.scores.includes("gate") && { gates }), finalHead };
+  const costs = { block, heads: evaluated, finalHead };
   const tried = [
     ...fixedExits(records, scores[0] ?? "maxProb", costs),
     ...scores.flatMap((score) => byGain(records, score, costs)),

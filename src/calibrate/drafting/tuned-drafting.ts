@@ -72,11 +72,9 @@ function priced(points: unknown): boolean {
   });
 }
 
-/** Whether every exit's head has a cost, and every gate if there are any. */
-function isPricedPerExit({ heads, gates }: Partial<UnitCosts> = {}, policy: Policy | undefined): boolean {
-  const perExit = (costs: unknown): boolean =>
-    Array.isArray(costs) && costs.length === policy?.exits.length && costs.every(isCost);
-  return perExit(heads) && (gates === undefined || perExit(gates));
+/** Whether every exit's head has a cost. */
+function isPricedPerExit({ heads }: Partial<UnitCosts> = {}, policy: Policy | undefined): boolean {
+  return Array.isArray(heads) && heads.length === policy?.exits.length && heads.every(isCost);
 }
 
 function isAcceptance({ score, rate, exits }: Partial<DraftAcceptance>): boolean {

@@ -49,9 +49,7 @@ export async function certifyOwnText(
   const other = records.reference?.kind === "other";
   const table = tableOf(records.documents, score, given.certificate.lossScale);
   const proposed =
-    count === 0
-      ? []
-      : proposeOverall(table, exitCosts(records, { fill, score, times: settings.costs }), { epsilon, count });
+    count === 0 ? [] : proposeOverall(table, exitCosts(records, { fill, times: settings.costs }), { epsilon, count });
   const vectors = proposed.map(({ thresholds }) => thresholds.map((threshold) => rawThreshold(threshold, score)));
   const thresholds = [...(other ? [heads.depths.map(() => "never" as const)] : []), ...vectors];
   if (thresholds.length === 0) return given; // never exit: whatever it writes is the full model's

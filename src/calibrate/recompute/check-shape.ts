@@ -132,7 +132,7 @@ const finite = number(-Number.MAX_VALUE, Number.MAX_VALUE);
 const positive = number(Number.MIN_VALUE, Number.MAX_VALUE);
 const chance = number(0, 1);
 const depth = integer(1, 100_000);
-const score = oneOf("entropy", "maxProb", "margin", "probGap", "gate");
+const score = oneOf("entropy", "maxProb", "margin", "probGap");
 const fill = oneOf("lazy", "propagate", "project", "shared", "recompute");
 /** How weights are stored, and the cache of keys and values unless it is float32. */
 const dtype: Shape = (value, path, report) =>
@@ -221,7 +221,7 @@ const certificate = object({
   kernelBuild: orNull(text(80)),
   settings: object(
     {
-      score: oneOf("best", "entropy", "maxProb", "margin", "probGap", "gate"),
+      score: oneOf("best", "entropy", "maxProb", "margin", "probGap"),
       bound: oneOf("best", ...meanBounds),
       candidates: integer(0, LIMITS.candidates),
       gridShare: share,
@@ -238,7 +238,7 @@ const certificate = object({
   documents: list(object({ hash, tokens }, { group: hash, copies: integer(2, 1e9) }), LIMITS.documents),
   sequenceLength: integer(2, LIMITS.tokens),
   costs,
-  otherCosts: orNull(costs),
+  otherCosts: nothing,
   costUnit: oneOf("multiplyAdds", "milliseconds"),
   tests: list(test, LIMITS.exits),
   accepted: object({ ...counts, losses: numbers(chance) }),

@@ -1,14 +1,14 @@
 /**
- * What is recorded of one document, and its safetensors file: `stats.E`, `agrees.E` and, if heads have gates, `gates.E`
- * for every exit E; with losses (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and
- * exit, 4 more with a gate and 4 more with losses.
+ * What is recorded of one document, and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses
+ * (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
  */
-import type { ExitOutputs } from "../../exits/heads/index.js";
 import { ROW_STATS } from "../../tensor/index.js";
 import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/index.js";
 
 /** One head's outputs at the T positions of a document. */
-export interface ExitRecord extends ExitOutputs {
+export interface ExitRecord {
+  /** [T, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
+  readonly stats: Float32Array;
   /** [T] 1 if the head's argmax is the full model's. */
   readonly agrees: Uint8Array;
   /** [T] the loss of each token, if it is another than 1 - agrees: an integer (judge.ts). */
@@ -38,12 +38,11 @@ type Entry = [string, SafetensorsInput];
 export function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array {
   const losses = (name: string, data: Int32Array): Entry => [name, { dtype: "I32", shape: [positions], data }];
   return serializeSafetensors([
-    ...exits.flatMap(({ stats, agrees, gates, losses: own }, exit): Entry[] => {
+    ...exits.flatMap(({ stats, agrees, losses: own }, exit): Entry[] => {
       const entries: Entry[] = [
         [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
         [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
       ];
-      if (gates !== undefined) entries.push([`gates.${exit}`, { dtype: "F32", shape: [positions], data: gates }]);
       if (own !== undefined) entries.push(losses(`losses.${exit}`, own));
       return entries;
     }),
@@ -65,7 +64,6 @@ export function parseRecord(bytes: Uint8Array, hash: string, exits: number): Doc
       return {
         stats: file.float32(`stats.${exit}`),
         agrees: file.bytes(`agrees.${exit}`),
-        ...(file.names.includes(`gates.${exit}`) && { gates: file.float32(`gates.${exit}`) }),
         ...(losses && { losses }),
       };
     }),

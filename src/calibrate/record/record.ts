@@ -167,10 +167,9 @@ async function recordWindows(
 ): Promise<RecordedWindows> {
   const { judge } = recording;
   const positions = windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
-  const exits = heads.heads.map(({ gate }): ExitRecord => ({
+  const exits = heads.heads.map((): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
     agrees: new Uint8Array(positions),
-    ...(gate && { gates: new Float32Array(positions) }),
     ...(!judge.greedy && { losses: new Int32Array(positions) }),
   }));
   const record = { positions, exits, ...(judge.other && { deep: new Int32Array(positions) }) };
@@ -237,7 +236,6 @@ async function recordWindow(
         record.agrees.set(await agreeing(logits, stats), to);
         if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
         logits.dispose();
-        if (head.gate !== undefined) record.gates!.set(await head.gate.read(rows(batch.hidden.get(head.depth)!)), to);
       }
       if (deep !== undefined) {
         const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));

@@ -5,7 +5,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
-import { type ExitHeads, logitScores, type ScoreName, scoreNames } from "../../exits/heads/index.js";
+import { type ExitHeads, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
 import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
 import { canonicalSampling, isPlainGreedy } from "../../model/decode/index.js";
@@ -24,7 +24,7 @@ export interface Subject {
   readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
-  /** The scores that the heads have; absent if they have all of logits (and the gate's, where `ledger` has gates). */
+  /** The scores that the heads have; absent if they have all. */
   readonly scores?: readonly ScoreName[];
   /** How tokens are chosen, by the policy and by the reference. @default greedy */
   readonly sampling?: CertifiedSampling;
@@ -34,8 +34,6 @@ export interface Subject {
   readonly ledger: {
     readonly block: number;
     readonly heads: readonly number[];
-    /** Each head's gate; absent unless all heads have one. */
-    readonly gates?: readonly number[];
     /** The full model's output layer. */
     readonly unembedding: number;
     /** By fill and exit: computing the keys and values that a token lacks when it leaves. */
@@ -59,13 +57,12 @@ export async function describeSubject(
     ...(device.info.kernelBuild !== undefined && { kernelBuild: device.info.kernelBuild }),
     depths: heads.depths,
     numLayers: config.numLayers,
-    ...(logitScores.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
+    ...(scoreNames.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
     sampling: judge.sampling,
     reference: await describeReference(judge),
     ledger: {
       block,
       heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
-      ...(heads.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
       unembedding: config.hiddenSize * config.vocabSize,
       fills: Object.fromEntries(
         fillNames.map((fill) => [fill, heads.depths.map((depth) => fillCost(fill, config, depth))]),
@@ -97,20 +94,17 @@ export function judgeKey(subject: Subject): string[] {
   return own ? [] : [JSON.stringify(sampling), reference.checkpoint, reference.dtype];
 }
 
-/** The scores that are recorded: those of logits, unless heads have fewer, and the gate's if all heads have one. */
-export function scoresOf({ ledger, scores }: Pick<Subject, "ledger" | "scores">): readonly ScoreName[] {
-  return scores ?? (ledger.gates === undefined ? logitScores : scoreNames);
+/** The scores that are recorded: all, unless heads have fewer. */
+export function scoresOf({ scores }: Pick<Subject, "scores">): readonly ScoreName[] {
+  return scores ?? scoreNames;
 }
 
 /** Throws an OptionError if the score is not recorded. */
-export function requireScore(subject: Pick<Subject, "ledger" | "scores">, score: ScoreName): void {
+export function requireScore(subject: Pick<Subject, "scores">, score: ScoreName): void {
   if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
-      "score-gate",
-      score === "gate"
-        ? 'calibrate: score "gate" needs a gate on every head, which these heads do not have; train gates ' +
-            `(trainGates, or train --gate), or choose one of ${scoresOf(subject).join(", ")}`
-        : `calibrate: these heads do not have the score "${score}"; choose one of ${scoresOf(subject).join(", ")}`,
+      "score-missing",
+      `calibrate: these heads do not have the score "${score}"; choose one of ${scoresOf(subject).join(", ")}`,
       { score },
     );
   }
@@ -118,60 +112,54 @@ export function requireScore(subject: Pick<Subject, "ledger" | "scores">, score:
 
 export interface ExitCostsOptions {
   readonly fill: FillName;
-  readonly score: ScoreName;
   /** Measured times. @default multiply-adds */
   readonly times?: UnitTimes | undefined;
 }
 
 /**
- * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. With the
- * score `gate` an exit evaluates its gate, and only a token that leaves costs the head too. Blocks that run later, in
- * the batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds they are not
- * counted, which is right for weights read.
+ * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. Blocks that
+ * run later, in the batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds
+ * they are not counted, which is right for weights read.
  */
 export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
-  { fill, score, times }: ExitCostsOptions,
+  { fill, times }: ExitCostsOptions,
 ): ExitCosts {
-  if (times !== undefined) return exitTimes({ depths, numLayers }, { fill, score, times });
-  return costsBy(depths, numLayers, score, { ...ledger, fills: ledger.fills[fill] });
+  if (times !== undefined) return exitTimes({ depths, numLayers }, { fill, times });
+  return costsBy(depths, numLayers, { ...ledger, fills: ledger.fills[fill] });
 }
 
 /** The same in milliseconds alone. */
 export function exitTimes(
   { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
-  { fill, score, times }: ExitCostsOptions & { readonly times: UnitTimes },
+  { fill, times }: ExitCostsOptions & { readonly times: UnitTimes },
 ): ExitCosts {
-  return costsBy(depths, numLayers, score, {
+  return costsBy(depths, numLayers, {
     block: costOfRows(times.block, 1),
     unembedding: costOfRows(times.finalHead, 1),
     heads: times.heads,
-    gates: times.gates,
     fills: times.fills.map(({ cost }, exit) =>
       fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
     ),
   });
 }
 
-/** What each part costs; heads, gates and fills by exit. */
+/** What each part costs; heads and fills by exit. */
 interface PartCosts {
   readonly block: number;
   readonly unembedding: number;
   readonly heads: readonly number[];
-  readonly gates?: readonly number[] | undefined;
   readonly fills?: readonly number[] | undefined;
 }
 
 function costsBy(
   depths: readonly number[],
   numLayers: number,
-  score: ScoreName,
-  { block, unembedding, heads, gates, fills }: PartCosts,
+  { block, unembedding, heads, fills }: PartCosts,
 ): ExitCosts {
-  const gated = score === "gate";
   return {
-    reach: depths.map((depth, exit) => depth * block + (fills?.[exit] ?? 0) + (gated ? heads[exit]! : 0)),
-    head: [...(gated ? gates! : heads)],
+    reach: depths.map((depth, exit) => depth * block + (fills?.[exit] ?? 0)),
+    head: [...heads],
     full: numLayers * block + unembedding,
   };
 }

@@ -6,7 +6,7 @@ import { chatCommand } from "./chat.js";
 import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
-import { exportCommand } from "./exporting/index.js";
+import { exportCommand } from "./export.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { inspectCommand } from "./inspect.js";

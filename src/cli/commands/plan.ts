@@ -141,7 +141,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
     const { certificate, policy } = await calibrateRecords(records, { procedure: "paper", agreement, score, fill });
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
     const used = policy.exits.map(({ threshold }) => threshold !== "never");
-    const cost = lossyCost(score === "gate" ? gateCosts(costs, used) : usedCosts(costs, used), coverage);
+    const cost = lossyCost(usedCosts(costs, used), coverage);
     scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plainCost(costs) / cost });
   }
   const feasible = feasibility(records, { agreement }).map((one, exit) => ({ depth: heads.depths[exit]!, ...one }));
@@ -163,12 +163,6 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
 /** A head that no token may leave at is not evaluated either. */
 function usedCosts(costs: PlanCosts, used: readonly boolean[]): PlanCosts {
   return { ...costs, heads: costs.heads.map((head, exit) => (used[exit] ? head : 0)) };
-}
-
-/** If gates decide, a token that leaves costs a gate and its head; any other costs only gates. */
-function gateCosts(costs: PlanCosts, used: readonly boolean[]): PlanCosts {
-  const fills = costs.fills.map((fill, exit) => fill + costs.heads[exit]!);
-  return usedCosts({ ...costs, fills, heads: costs.gates! }, used);
 }
 
 /** Drafting at one exit, whatever its score: acceptance on the text and the best number of drafts. At depth L none. */

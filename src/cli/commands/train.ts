@@ -46,7 +46,6 @@ import {
   sampleAnswers,
   sampleText,
   statesFolder,
-  trainExitGates,
   trainExitHeads,
 } from "../training/index.js";
 
@@ -191,25 +190,6 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       choices: projectionInputs,
     },
     {
-      flags: "--gate <steps>",
-      description:
-        "then train gates for this many steps (for calibrate --score gate): small networks that predict, before a " +
-        "head runs, whether it agrees with the model",
-      parse: integer(1),
-    },
-    {
-      flags: "--gate-temperature <t>",
-      description: "gates for text sampled at this temperature: they predict how far the two distributions overlap",
-      parse: number(0, 100),
-      defaultNote: "0: greedy text",
-    },
-    {
-      flags: "--gate-top-p <p>",
-      description: "gates for text sampled with this --top-p; needs --gate-temperature",
-      parse: number(0, 1),
-      defaultNote: "1: all tokens",
-    },
-    {
       flags: "--head-dtype <dtype>",
       description: "how the heads' own matrices are stored",
       choices: weightDtypes,
@@ -311,7 +291,6 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     const curve = await trainExitHeads(heads, job, io);
     await fitHeadPreviews(heads, sources.train, options, io);
     const after = await measureHeld(heads, sources.held, io);
-    if (options.gate > 0) await trainExitGates(heads, job, io);
     if (options.project !== "none") await fitKeysAndValues(heads, data.train, options.project, options, io);
     await writeTraining(heads, job, { curve, before, after }, { settings, documents }, io);
   } catch (error) {

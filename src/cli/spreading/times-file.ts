@@ -29,7 +29,6 @@ export async function readTimes(file: string, exits: number): Promise<UnitTimes>
     byRows(times.block) &&
     byRows(times.finalHead) &&
     byExit(times.heads, isCost) &&
-    (times.gates === undefined || byExit(times.gates, isCost)) &&
     byExit(times.fills, (one) => isCost((one as { readonly cost?: unknown } | null)?.cost));
   if (legal) return times as UnitTimes;
   throw new OptionError(

@@ -46,11 +46,6 @@ export interface HeadRecipe {
   readonly selfBatch: number;
   /** The input from which keys and values are predicted. */
   readonly project: ProjectionInput | "none";
-  /** Steps of training gates; 0: none. */
-  readonly gate: number;
-  /** How tokens will be chosen, for gates; 0 and 1: greedy. */
-  readonly gateTemperature: number;
-  readonly gateTopP: number;
   /** How the heads' matrices are stored when packed. */
   readonly headDtype: WeightDtype | "model";
 }
@@ -101,9 +96,6 @@ export function recipeFor({ config }: Model): HeadRecipe {
     list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,
     self: 0,
     project: "none",
-    gate: 0,
-    gateTemperature: 0,
-    gateTopP: 1,
     headDtype: "model",
   };
 }

@@ -17,7 +17,6 @@ export {
   measureHeld,
   qualityLines,
   sampleText,
-  trainExitGates,
   trainExitHeads,
 } from "./train-heads.js";
 export { openRun } from "./training-run.js";

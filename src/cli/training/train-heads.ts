@@ -1,13 +1,12 @@
 /**
  * The stages of `early-exits train`, each under a progress line: text sampled from the model, recorded hidden states,
- * the heads, gates, and learned keys and values.
+ * the heads, and learned keys and values.
  */
 import {
   type ExitHeads,
   fitProjections,
   type Model,
   sampleDocuments,
-  trainGates,
   trainHeads,
   type TrainStep,
 } from "../../index.js";
@@ -159,30 +158,6 @@ export async function trainExitHeads(
     });
     return { points, tokensPerSecond: last?.tokensPerSecond ?? null };
   });
-}
-
-/** Trains gates. */
-export async function trainExitGates(
-  heads: ExitHeads,
-  { sources, list, run: { options } }: HeadTraining,
-  io: Io,
-): Promise<void> {
-  const { gate, gateTemperature, gateTopP, batch, sequence, seed } = options;
-  await withProgress(io, "gates", (report) =>
-    trainGates(heads, sources.train, {
-      sampling: { temperature: gateTemperature, topP: gateTopP },
-      ...(list && { list }),
-      steps: gate,
-      batchSize: batch,
-      sequenceLength: sequence,
-      seed,
-      signal: io.signal,
-      onStep: ({ step, steps, losses }) => {
-        const text = `cross-entropy ${losses.map((loss) => loss.toFixed(3)).join(" ")}`;
-        return report({ done: step, total: steps, text });
-      },
-    }),
-  );
 }
 
 /** Fits keys and values of skipped blocks. */

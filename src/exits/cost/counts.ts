@@ -15,8 +15,6 @@ export interface Counts {
   attended: number;
   /** Rows for which an exit head was evaluated, whether or not its token was taken. */
   heads: number;
-  /** Rows for which a gate was evaluated, whether or not it let the token leave. */
-  gates: number;
   /** Rows for which the model's own final head was evaluated. */
   finalHeads: number;
   /** Of those, rows whose unembedding was screened: bounds on all logits, then the exact ones that may matter. */
@@ -51,7 +49,6 @@ export function noCounts(): Counts {
     blockPasses: 0,
     attended: 0,
     heads: 0,
-    gates: 0,
     finalHeads: 0,
     screenedHeads: 0,
     exactLogits: 0,

@@ -10,7 +10,7 @@
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
- *                 shortlist C·(n + 1); a gate m·(C + 2). One with a block of its own costs C·C + C·2·GD at every
+ *                 shortlist C·(n + 1). One with a block of its own costs C·C + C·2·GD at every
  *                 position that gets to its depth, evaluated or not, and attention where it is evaluated
  *   fill          as its strategy says (fill/)
  *
@@ -55,8 +55,6 @@ export interface LedgerReport {
   readonly plain: Readonly<Counts>;
   /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding; exits are in order of depth. */
   readonly headsByExit: readonly number[];
-  /** gatesByExit[e]: rows for which the gate of exit e was evaluated. */
-  readonly gatesByExit: readonly number[];
   /** passesByRows[k]: calls of a block with k rows in decoding. */
   readonly passesByRows: readonly number[];
   /** finalHeadsByRows[k]: calls of the model's own final head with k rows. */
@@ -83,11 +81,9 @@ export class Ledger implements WorkMeter {
   readonly #unembedding: UnitWork;
   /** By exit. Heads know their bytes once they are packed, so these are filled in at the first evaluation. */
   readonly #headWork: UnitWork[] = [];
-  readonly #gateWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
   readonly #prefills: Counts[] = [];
   readonly #headsByExit: number[];
-  readonly #gatesByExit: number[];
   readonly #passesByRows: number[] = [];
   readonly #finalHeadsByRows: number[] = [];
   readonly #fillsByBlocks: number[] = [];
@@ -105,7 +101,6 @@ export class Ledger implements WorkMeter {
     this.#layers = blocks.map((block) => blockWork(block, cached));
     this.#unembedding = { multiplyAdds: multiplyAddsOf(unembedding), bytes: bytesOf(unembedding) + bytesOf(finalNorm) };
     this.#headsByExit = (this.#heads?.depths ?? []).map(() => 0);
-    this.#gatesByExit = [...this.#headsByExit];
   }
 
   block(layer: number, rows: number, attended: number): void {
@@ -131,15 +126,6 @@ export class Ledger implements WorkMeter {
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
     addTo(this.#openHeads, exit, rows);
-  }
-
-  /** The gate of exit number `exit` (0-based) was evaluated for `rows` states in one call. */
-  gate(exit: number, rows = 1): void {
-    const { multiplyAdds, bytes } = (this.#gateWork[exit] ??= this.#heads!.heads[exit]!.gate!.work);
-    this.#open.gates += rows;
-    this.#open.multiplyAdds += rows * multiplyAdds;
-    this.#open.weightBytes += bytes;
-    addTo(this.#gatesByExit, exit, rows);
   }
 
   sideKeys(rows: number, { multiplyAdds, bytes }: UnitWork): void {
@@ -202,7 +188,6 @@ export class Ledger implements WorkMeter {
       decode: sumCounts(this.#steps),
       plain: this.#plain(runs),
       headsByExit: [...this.#headsByExit],
-      gatesByExit: [...this.#gatesByExit],
       passesByRows: filled(this.#passesByRows),
       finalHeadsByRows: filled(this.#finalHeadsByRows),
       fillsByBlocks: filled(this.#fillsByBlocks),

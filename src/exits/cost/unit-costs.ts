@@ -1,7 +1,7 @@
 /**
- * Unit costs: what one block, one head, one gate and the final head cost, in any one unit (time, multiply-adds, bytes).
+ * Unit costs: what one block, one head and the final head cost, in any one unit (time, multiply-adds, bytes).
  * Blocks and the final head are priced by the number of rows that run together, because their weights are read once for
- * all of them; heads and gates for one row. They are measured on this machine (unit-times.ts) or counted from a
+ * all of them; heads for one row. They are measured on this machine (unit-times.ts) or counted from a
  * configuration (`countedCosts`).
  */
 import { attentionOf, keyValueLayers, type ModelConfig } from "../../model/index.js";
@@ -15,8 +15,6 @@ export interface UnitCosts {
   readonly block: CostsByRows;
   /** One evaluation of each head for one row, shallow to deep. */
   readonly heads: readonly number[];
-  /** One evaluation of each gate for one row; absent if the heads have none. */
-  readonly gates?: readonly number[] | undefined;
   /** The model's own final norm and unembedding. */
   readonly finalHead: CostsByRows;
 }
@@ -70,7 +68,6 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadSh
   return {
     block: growingCosts(blockCost(config, context)),
     heads: (heads?.heads ?? []).map(({ multiplyAdds, shape }) => multiplyAdds + headAttention(config, shape, context)),
-    ...(heads?.scores.includes("gate") && { gates: heads.heads.map(({ gate }) => gate!.work.multiplyAdds) }),
     finalHead: growingCosts(finalHeadShare * headCost(config, "dense")),
   };
 }

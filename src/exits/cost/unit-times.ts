@@ -1,7 +1,7 @@
 /**
- * Unit times: what a block, a head, a gate, a fill and the final head take on this machine, measured by running them in
+ * Unit times: what a block, a head, a fill and the final head take on this machine, measured by running them in
  * turn, as decoding does. With the counts of a ledger they predict the time of a run:
- *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ gates · gate + Σ fills · fill
+ *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
  *            + Σ_k final heads of k rows · finalHead(k)
  * Left out is what happens in between (choosing, text, the event loop): a run that takes longer than predicted shows
  * it. So are the keys and values of a head's own block at positions where the head is not evaluated.
@@ -98,7 +98,6 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   return {
     block: rows.map((count) => ({ rows: count, cost: median(`block ${count}`) / numLayers })),
     heads: heads.depths.map((_, exit) => median(`head ${exit}`)),
-    ...(heads.scores.includes("gate") && { gates: heads.depths.map((_, exit) => median(`gate ${exit}`)) }),
     finalHead: rows.map((count) => ({ rows: count, cost: median(`final ${count}`) })),
     fills: heads.depths.map((depth, exit) => ({
       blocks: fills[fill].blocks(model.config, depth),
@@ -114,7 +113,6 @@ export interface TimeParts {
   /** The other rows of passes: blocks that tokens skipped and that run later, drafts that are verified, a batch. */
   readonly furtherRows: number;
   readonly heads: number;
-  readonly gates: number;
   /** Keys and values that a fill makes in place of blocks. */
   readonly fills: number;
   /** The final norm and the unembedding, for all tokens that no head chose. */
@@ -123,13 +121,13 @@ export interface TimeParts {
 
 /** Returns the milliseconds that decoding should take by its counts and the unit times. */
 export function predictTime(report: LedgerReport, times: UnitTimes): number {
-  const { blocks, furtherRows, heads, gates, fills, finalHead } = predictParts(report, times);
-  return blocks + furtherRows + heads + gates + fills + finalHead;
+  const { blocks, furtherRows, heads, fills, finalHead } = predictParts(report, times);
+  return blocks + furtherRows + heads + fills + finalHead;
 }
 
 /** The same, part by part. */
 export function predictParts(
-  { passesByRows, headsByExit, gatesByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
+  { passesByRows, headsByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
   times: UnitTimes,
 ): TimeParts {
   const sumOf = (counts: readonly number[], costAt: (index: number) => number): number =>
@@ -139,7 +137,6 @@ export function predictParts(
     blocks: sumOf(passesByRows, () => oneRow),
     furtherRows: sumOf(passesByRows, (rows) => costOfRows(times.block, rows) - oneRow),
     heads: sumOf(headsByExit, (exit) => times.heads[exit]!),
-    gates: sumOf(gatesByExit, (exit) => times.gates?.[exit] ?? 0),
     fills: sumOf(fillsByBlocks, (blocks) => times.fills.find((fill) => fill.blocks === blocks)?.cost ?? 0),
     finalHead: sumOf(finalHeadsByRows, (rows) => costOfRows(times.finalHead, rows)),
   };
@@ -169,7 +166,7 @@ async function timeRows({ model }: ExitHeads, sequence: Sequence, count: number,
   sequence.truncate(context);
 }
 
-/** Times the head with the keys and values of its block, the gate and the fill of one exit for one further position. */
+/** Times the head with the keys and values of its block, and the fill of one exit for one further position. */
 async function timeExit(
   heads: ExitHeads,
   sequence: Sequence,
@@ -179,7 +176,7 @@ async function timeExit(
 ): Promise<void> {
   const { config } = heads.model;
   const head = heads.heads[exit]!;
-  const { gate, block } = head;
+  const { block } = head;
   const context = sequence.length;
   appendIds(sequence, 1);
   runTo(sequence, head.depth);
@@ -191,7 +188,6 @@ async function timeExit(
     await head.readConfidences(logits);
     logits.dispose();
   });
-  if (gate !== undefined) await sample(`gate ${exit}`, () => gate.read(sequence.hidden(context)));
   // With `shared`, a position first runs up to the block whose keys and values are shared. Those blocks are counted as
   // blocks, so the fill's time does not include them.
   const below = fill === "shared" ? keyValueLayers(config) - 1 : 0;

@@ -7,9 +7,8 @@
  *
  * An exit at depth L skips no block, but the model's unembedding: its head is a preview of it.
  *
- * With the score `gate`, the gate decides first, and the head is evaluated only for tokens that leave. Sequences are
- * decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys and values are
- * needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution or on the state,
+ * Sequences are decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys
+ * and values are needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution,
  * never on a sampled token.
  *
  * With fill `lazy`, sequences that have left go on with those that have not, as long as there are any: each position
@@ -20,7 +19,6 @@ import { advance, countAttended, type Sequence, type SideBlock, type Work } from
 import {
   type Choice,
   type Decoder,
-  lastStates,
   nonFiniteError,
   type OnLogits,
   plainDecoder,
@@ -150,10 +148,7 @@ export async function leaveEarly(
     advance(model, workOf(together ? requests : open, depth), depth, listeners.ledger);
 
     const here: Exit = { exit, depth, head: heads[exit]!, threshold, scoreName: policy.score };
-    const arrived = policy.score === "gate" ? await passGate(here, open, listeners) : { requests: open };
-    if (arrived.requests.length === 0) continue;
-
-    for (const [sequence, choice] of await chooseAt(here, arrived, listeners)) choices.set(sequence, choice);
+    for (const [sequence, choice] of await chooseAt(here, open, listeners)) choices.set(sequence, choice);
     open = open.filter(({ sequence }) => !choices.has(sequence));
   }
   return requests.map(({ sequence }) => choices.get(sequence));
@@ -173,41 +168,10 @@ interface Exit {
   readonly scoreName: ScoreName;
 }
 
-/** The R requests for which the head computes logits; with their gates' scores [R] if the gate decides. */
-interface Arrived {
-  readonly requests: readonly Request[];
-  readonly gates?: readonly number[];
-}
-
-/** Evaluates the exit's gate for all requests, and returns those that leave. */
-async function passGate(
-  here: Exit,
-  requests: readonly Request[],
-  { observer, ledger }: DecodeListeners,
-): Promise<Arrived> {
-  const states = lastStates(requests); // [R, C]
-  ledger?.gate(here.exit, requests.length);
-  const scores = await here.head.gate!.read(states); // [R, C] -> [R]
-  states.dispose();
-
-  const leaving: Request[] = [];
-  const gates: number[] = [];
-  for (const [r, request] of requests.entries()) {
-    const score = scores[r]!;
-    if (exitFires(score, here.threshold, "gate")) {
-      leaving.push(request);
-      gates.push(score);
-    } else {
-      report(observer, here, request.sequence, { score, left: false });
-    }
-  }
-  return { requests: leaving, gates };
-}
-
 /** Evaluates the exit's head, and returns the tokens of the sequences that leave here. */
 async function chooseAt(
   here: Exit,
-  { requests, gates }: Arrived,
+  requests: readonly Request[],
   { observer, ledger, onExitLogits }: DecodeListeners,
 ): Promise<Map<Sequence, ExitChoice>> {
   const { exit, depth, head, threshold, scoreName } = here;
@@ -221,7 +185,7 @@ async function chooseAt(
     logits.dispose();
     throw await nonFiniteError(head.model, sequences[broken]!.ids, { what: `the logits of exit ${exit}`, depth });
   }
-  const scores = scoreName === "gate" ? gates! : confidences.map((each) => scoreOf(each, scoreName)); // [R]
+  const scores = confidences.map((each) => scoreOf(each, scoreName)); // [R]
   const left = scores.map((score) => exitFires(score, threshold, scoreName));
   onExitLogits?.(exit, logits, sequences, left);
 

@@ -2,7 +2,7 @@
  * The observer interface of decoding: the events that an observer receives, and the thresholds that it may set.
  * Programs that move thresholds are observers (examples/learn/7-online-thresholds.mjs), as are those that count or
  * draw. Events arrive in order while a token is being chosen:
- *   exit       an exit was tried (its gate or head was evaluated), and its token was taken (`left`) or not
+ *   exit       an exit was tried (its head was evaluated), and its token was taken (`left`) or not
  *   verified   the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
  *              observed at no extra cost
  *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted

@@ -156,15 +156,15 @@ function acceptanceCounts(): AcceptanceCounts {
   };
 }
 
-/** Cost of the first `exits` exits if none fires: their gates if gates decide, otherwise their heads. */
-function refusalCost({ gates, heads }: UnitCosts, exits: number): number {
-  return sumOf((gates ?? heads).slice(0, exits));
+/** Cost of the first `exits` exits if none fires. */
+function refusalCost({ heads }: UnitCosts, exits: number): number {
+  return sumOf(heads.slice(0, exits));
 }
 
-/** Cost of the heads and gates evaluated for a draft: the exits before it that did not fire, and its own. */
+/** Cost of the heads evaluated for a draft: the exits before it that did not fire, and its own. */
 function headsCost(costs: UnitCosts, { exit }: Draft): number {
   if (exit === undefined) return 0;
-  return refusalCost(costs, exit) + (costs.gates?.[exit] ?? 0) + costs.heads[exit]!;
+  return refusalCost(costs, exit) + costs.heads[exit]!;
 }
 
 function sumOf(values: readonly number[]): number {

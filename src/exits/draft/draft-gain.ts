@@ -87,12 +87,12 @@ export function gainPlans(
   };
 }
 
-/** The tokens that trying a draft must gain: rate times the gates if gates decide, otherwise the heads, as reached. */
+/** The tokens that trying a draft must gain: rate times the heads, as reached. */
 function tryingCost(costs: UnitCosts, { rate, exits }: DraftAcceptance): number {
   let total = 0;
   for (const [exit, classes] of exits.entries()) {
     const reached = classes.reduce((sum, { share }) => sum + share, 0);
-    total += rate * (costs.gates ?? costs.heads)[exit]! * reached;
+    total += rate * costs.heads[exit]! * reached;
   }
   return total;
 }

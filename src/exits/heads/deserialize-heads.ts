@@ -5,7 +5,6 @@ import { parseSafetensors } from "../../tensor/formats/index.js";
 import { formatShape, sameShape, Tensor } from "../../tensor/index.js";
 import { ExitHead } from "./exit-head.js";
 import { ExitHeads } from "./exit-heads.js";
-import { Gate, gateShapes, type GateWeights } from "./gate.js";
 import { checkShape } from "./head-shape.js";
 import { headWeightShapes } from "./head-weights.js";
 import { checkDescription, describedShape, type HeadDescription } from "./heads-description.js";
@@ -80,7 +79,7 @@ function storedTensors(model: Model, weights: Uint8Array, made: Tensor[]): ReadT
 }
 
 function restoreHead(model: Model, description: HeadDescription, read: ReadTensor): ExitHead {
-  const { depth, projection, gate } = description;
+  const { depth, projection } = description;
   const head = new ExitHead(model, depth, checkShape(model, describedShape(description)));
   head.weights = Object.fromEntries(
     Object.entries(headWeightShapes(model, head.shape)).map(([name, shape]) => [
@@ -89,7 +88,6 @@ function restoreHead(model: Model, description: HeadDescription, read: ReadTenso
     ]),
   );
   if (projection !== undefined) head.projection = restoreProjection(model, depth, projection, read);
-  if (gate !== undefined) head.gate = restoreGate(model, depth, gate, read);
   return head;
 }
 
@@ -101,16 +99,4 @@ function restoreProjection(model: Model, depth: number, input: ProjectionInput, 
     read(depth, "projection.weight", { shape, requiresGrad: false }),
     read(depth, "projection.bias", { shape: [shape[0]], requiresGrad: false }),
   );
-}
-
-function restoreGate(model: Model, depth: number, inner: number, read: ReadTensor): Gate {
-  const shapes = gateShapes(model.config.hiddenSize, inner);
-  const weight = (name: keyof GateWeights): Tensor =>
-    read(depth, `gate.${name}`, { shape: shapes[name], requiresGrad: true });
-  return new Gate(model, {
-    up: weight("up"),
-    upBias: weight("upBias"),
-    down: weight("down"),
-    downBias: weight("downBias"),
-  });
 }

@@ -6,12 +6,11 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { HeadsError } from "../../errors.js";
 import { type Matrix, type Model, statesOf, storedBytes, type UnitWork, type Work } from "../../model/index.js";
 import { keep, PackedMatrix, type Tensor } from "../../tensor/index.js";
-import type { Gate } from "./gate.js";
 import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
 import { headConstants, headLogits, headOutput, packWeights, releaseConstants } from "./head-weights.js";
 import { HeadBlock, maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, confidencesIn, type LogitScore } from "./score.js";
+import { type Confidence, confidencesIn, type ScoreName } from "./score.js";
 import type { Teacher } from "./teacher.js";
 import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from "./vocabularies/index.js";
 
@@ -28,7 +27,6 @@ export class ExitHead {
   /** The values of the constants, by name. */
   #values: HeadWeights | undefined;
   #projection: Projection | undefined;
-  #gate: Gate | undefined;
 
   constructor(
     readonly model: Model,
@@ -69,16 +67,6 @@ export class ExitHead {
     this.#projection = projection;
   }
 
-  /** Predicts, before this head is evaluated, whether it agrees: the score `gate`; made by `trainGates`. */
-  get gate(): Gate | undefined {
-    return this.#gate;
-  }
-
-  set gate(gate: Gate | undefined) {
-    this.#gate?.dispose();
-    this.#gate = gate;
-  }
-
   /**
    * Whether it is a way to compute the model's own logits: at depth L, with the model's norm and unembedding. There is
    * nothing to train then.
@@ -99,7 +87,7 @@ export class ExitHead {
   }
 
   /** The scores that follow from this head's logits. */
-  get logitScores(): readonly LogitScore[] {
+  get scores(): readonly ScoreName[] {
     return vocabularies[this.shape.vocabulary].scores;
   }
 
@@ -246,13 +234,12 @@ export class ExitHead {
   /** Packs the matrices for decoding, in the head's own dtype or else the one that suits the model's. */
   async freeze(): Promise<void> {
     await this.#projection?.freeze();
-    await this.#gate?.freeze();
     await this.prepare();
     if (this.#frozen !== undefined) return;
     this.#frozen = await packWeights(this.model, this.shape, this.weights);
   }
 
-  /** Drops the packed weights, which training is about to change. Projection and gate stay packed. */
+  /** Drops the packed weights, which training is about to change. The projection stays packed. */
   thaw(): void {
     if (this.#frozen !== undefined) this.block?.renew();
     for (const matrix of Object.values(this.#frozen ?? {})) {
@@ -264,7 +251,6 @@ export class ExitHead {
 
   dispose(): void {
     this.projection = undefined;
-    this.gate = undefined;
     this.thaw();
     for (const tensor of Object.values(this.#weights ?? {})) tensor.dispose();
     this.#weights = undefined;

@@ -1,4 +1,4 @@
-/** `ExitHeads`: the exit heads of one frozen model, ascending by depth, with their gates and projections. */
+/** `ExitHeads`: the exit heads of one frozen model, ascending by depth, with their projections. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { type Model, sha256 } from "../../model/index.js";
 import { createRng, type Tensor } from "../../tensor/index.js";
@@ -33,9 +33,7 @@ export class ExitHeads {
 
   /** The scores that every head has. */
   get scores(): readonly ScoreName[] {
-    return scoreNames.filter((name) =>
-      this.heads.every(({ gate, logitScores }) => (name === "gate" ? gate !== undefined : logitScores.includes(name))),
-    );
+    return scoreNames.filter((name) => this.heads.every(({ scores }) => scores.includes(name)));
   }
 
   /** Makes the initial weights of heads that have none. Everything that needs weights calls it. */
@@ -62,7 +60,7 @@ export class ExitHeads {
     return this.heads.flatMap(({ parameters }) => parameters);
   }
 
-  /** Drops the packed weights and the hash. Call it when weights, gates or projections are about to change. */
+  /** Drops the packed weights and the hash. Call it when weights or projections are about to change. */
   thaw(): void {
     this.#hashed = undefined;
     for (const head of this.heads) head.thaw();

@@ -1,7 +1,7 @@
 /**
  * heads.json: what heads are, beside their weights. It names the model by its hash. The version is the lowest that has
  * all that these heads use, so heads of earlier versions keep their hash:
- *   1   a kind and its inner size                             3   gates, a dtype of the heads' own
+ *   1   a kind and its inner size                             3   a dtype of the heads' own
  *   2   projections, and the list of a shortlist head         4   a map and a vocabulary in place of a kind
  */
 import { HeadsError } from "../../errors.js";
@@ -28,8 +28,6 @@ export interface HeadDescription {
   readonly dtype?: WeightDtype;
   /** What the learned keys and values are computed from, if there are any. */
   readonly projection?: ProjectionInput;
-  /** Hidden size of the gate's MLP, if there is a gate. */
-  readonly gate?: number;
 }
 
 /** The content of heads.json. */
@@ -42,7 +40,7 @@ export interface HeadsDescription {
 
 export function describeHeads(modelHash: string, heads: readonly ExitHead[]): HeadsDescription {
   const version = Math.max(...heads.map(versionOf)) as HeadsDescription["version"];
-  const described = heads.map(({ depth, shape, projection, gate }): HeadDescription => {
+  const described = heads.map(({ depth, shape, projection }): HeadDescription => {
     const { map, vocabulary, inner, shortlist, ...rest } = shape;
     const kind = kindOf(shape);
     const named = version < 4 && kind !== undefined;
@@ -52,17 +50,16 @@ export function describeHeads(modelHash: string, heads: readonly ExitHead[]): He
       ...(shortlist && { shortlist }),
       ...rest,
       ...(projection && { projection: projection.input }),
-      ...(gate && { gate: gate.inner }),
     };
   });
   return { format: "early-exits/heads", version, modelHash, heads: described };
 }
 
-function versionOf({ shape, gate, projection }: ExitHead): HeadsDescription["version"] {
+function versionOf({ shape, projection }: ExitHead): HeadsDescription["version"] {
   const kind = kindOf(shape);
   const first = (kind && earlyKinds[kind]) ?? 4;
   if (first === 4) return 4;
-  if (shape.dtype !== undefined || gate !== undefined) return 3;
+  if (shape.dtype !== undefined) return 3;
   return projection === undefined ? first : 2;
 }
 
@@ -106,7 +103,7 @@ export function checkDescription(json: unknown): HeadsDescription {
     throw new HeadsError(
       "heads-format",
       "exit heads: the description lacks modelHash, or one of its heads lacks depth, inner, or kind (from version 4 " +
-        "on map and vocabulary), or has a projection, dtype or gate that does not exist",
+        "on map and vocabulary), or has a projection or dtype that does not exist",
     );
   }
   return description as HeadsDescription;
@@ -125,7 +122,6 @@ function isHeadDescription(json: unknown, version: HeadsDescription["version"]):
     head.inner! >= 0 &&
     (head.shortlist === undefined || Array.isArray(head.shortlist)) &&
     (head.projection === undefined || projectionInputs.includes(head.projection)) &&
-    (head.dtype === undefined || weightDtypes.includes(head.dtype)) &&
-    (head.gate === undefined || (Number.isInteger(head.gate) && head.gate >= 1))
+    (head.dtype === undefined || weightDtypes.includes(head.dtype))
   );
 }

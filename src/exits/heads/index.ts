@@ -1,9 +1,8 @@
-/** Exit heads: kinds, scores, placement, gates, projections, files. */
+/** Exit heads: kinds, scores, placement, projections, files. */
 export { attachDefaults, attachHeads, type AttachOptions, type UnembeddingPreview } from "./attach-heads.js";
 export { deserializeHeads } from "./deserialize-heads.js";
 export { ExitHead } from "./exit-head.js";
 export { ExitHeads } from "./exit-heads.js";
-export { defaultGateInner, Gate, type GateWeights } from "./gate.js";
 export {
   defaultKind,
   defaultListed,
@@ -33,9 +32,6 @@ export {
   type Confidence,
   confidenceAt,
   exitFires,
-  type ExitOutputs,
-  type LogitScore,
-  logitScores,
   orientScore,
   readConfidences,
   readStats,

@@ -2,9 +2,7 @@
  * Confidence scores of a row of logits z, with p = softmax(z), both sorted in descending order:
  *   entropy   -Σ p log p in nats (v2's choice; low means confident)      maxProb   p₁
  *   margin    z₁ - z₂ of the logits (v1's choice)                        probGap   p₁ - p₂ (CALM, Schuster et al. 2022)
- * One kernel (`rowStats`) computes the five numbers per row that all four follow from, so no softmax is stored. One
- * more score needs no logits:
- *   gate      a learned probability that the head agrees, computed from the state alone (gate.ts)
+ * One kernel (`rowStats`) computes the five numbers per row that all four follow from, so no softmax is stored.
  * Public scores and thresholds are raw values, each with its direction. Comparisons are inclusive, in calibration and
  * in decoding.
  */
@@ -12,11 +10,8 @@ import { PolicyError } from "../../errors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/index.js";
 
-/** Scores that are computed from logits: every head has them. */
-export type LogitScore = "entropy" | "maxProb" | "margin" | "probGap";
-export const logitScores = ["entropy", "maxProb", "margin", "probGap"] as const satisfies readonly LogitScore[];
-export type ScoreName = LogitScore | "gate";
-export const scoreNames = [...logitScores, "gate"] as const satisfies readonly ScoreName[];
+export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const;
+export type ScoreName = (typeof scoreNames)[number];
 
 /** A raw score, or one of the two decisions that need none (JSON has no infinity). */
 export type Threshold = number | "always" | "never";
@@ -38,7 +33,7 @@ export function scoreDirection(name: ScoreName): "low" | "high" {
 }
 
 /** The raw score of a confidence. */
-export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: LogitScore): number {
+export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: ScoreName): number {
   switch (name) {
     case "entropy":
       return entropy;
@@ -88,17 +83,9 @@ export function confidenceAt(stats: Float32Array, r: number): Confidence {
   };
 }
 
-/** The outputs of an exit at R positions. */
-export interface ExitOutputs {
-  /** [R, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
-  readonly stats: Float32Array;
-  /** [R] probabilities of its gate; absent if it has none. */
-  readonly gates?: Float32Array | undefined;
-}
-
-/** The raw score of any name at position r. It is NaN, which never passes a threshold, if a gate is missing. */
-export function scoreAt({ stats, gates }: ExitOutputs, r: number, name: ScoreName): number {
-  return name === "gate" ? (gates?.[r] ?? NaN) : scoreOf(confidenceAt(stats, r), name);
+/** The raw score in row r of statistics [R, 5]. */
+export function scoreAt({ stats }: { readonly stats: Float32Array }, r: number, name: ScoreName): number {
+  return scoreOf(confidenceAt(stats, r), name);
 }
 
 /** Reads the statistics of all rows of logits [R, V]: R·5 numbers. */

@@ -31,13 +31,12 @@ export async function serializeHeads(heads: {
     const data = await tensor.read();
     tensors[tensorName(depth, name)] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape: tensor.shape, data };
   };
-  for (const { depth, shape, weights, projection, gate } of heads.heads) {
+  for (const { depth, shape, weights, projection } of heads.heads) {
     for (const [name, tensor] of Object.entries(weights)) await put(depth, storedName(shape, name), tensor);
     if (projection !== undefined) {
       await put(depth, "projection.weight", projection.weight, true);
       await put(depth, "projection.bias", projection.bias);
     }
-    for (const [name, tensor] of Object.entries(gate?.weights ?? {})) await put(depth, `gate.${name}`, tensor);
   }
   return {
     description: describeHeads(await heads.model.hash(), heads.heads),

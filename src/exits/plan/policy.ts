@@ -191,10 +191,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   if (!heads.scores.includes(policy.score)) {
     throw new PolicyError(
       "policy-score",
-      policy.score === "gate"
-        ? "policy: its score is gate, but the heads have no gates; train gates (trainGates), or choose another score"
-        : `policy: its score is ${policy.score}, which these heads do not have; choose one of ` +
-            heads.scores.join(", "),
+      `policy: its score is ${policy.score}, which these heads do not have; choose one of ${heads.scores.join(", ")}`,
       { score: policy.score },
     );
   }

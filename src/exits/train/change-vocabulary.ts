@@ -1,7 +1,6 @@
 /**
  * The same heads with another vocabulary. Maps are trained where it is cheap, on the rows of a shortlist, and used
- * where they are: with a preview or the full vocabulary. Learned keys and values come along; gates do not, because they
- * predict the agreement of another head.
+ * where they are: with a preview or the full vocabulary. Learned keys and values come along.
  */
 import { HeadsError } from "../../errors.js";
 import { Tensor, type WeightDtype } from "../../tensor/index.js";

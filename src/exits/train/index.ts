@@ -1,4 +1,4 @@
-/** Self-supervised training of heads, gates and projections. */
+/** Self-supervised training of heads and projections. */
 export { changeVocabulary, type ChangeVocabularyOptions } from "./change-vocabulary.js";
 export { createTeacher } from "./create-teacher.js";
 export { fitMaps, type FitMapsOptions, SINK_POSITIONS } from "./fit-maps.js";
@@ -17,7 +17,6 @@ export {
 } from "./measure-exits.js";
 export { refineProjections, type RefineProjectionsOptions, type RefineStep } from "./refine-projections.js";
 export { type AffineFit, RidgeFit, type SolveOptions } from "./ridge-fit.js";
-export { type GateStep, trainGates, type TrainGatesOptions } from "./train-gates.js";
 export {
   type MeasureStep,
   trainDefaults,

@@ -15,7 +15,7 @@ import { scope, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/index.js";
 import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
-import { confidenceAt, type ExitHead, type ExitHeads, type LogitScore, orientScore, scoreOf } from "../heads/index.js";
+import { confidenceAt, type ExitHead, type ExitHeads, orientScore, type ScoreName, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
 import { type BatchSource, byParts, disposeBatch, headInputs, outcomeOf } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
@@ -42,7 +42,7 @@ export interface LevelQuality {
 
 export interface MeasureOptions {
   /** The score that says which positions are surest. @default "margin" */
-  readonly score?: LogitScore;
+  readonly score?: ScoreName;
   /** Unit costs of the model and its heads. @default counted in multiply-adds */
   readonly costs?: UnitCosts;
   readonly signal?: CancelSignal | undefined;

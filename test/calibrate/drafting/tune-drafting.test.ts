@@ -16,7 +16,7 @@ import {
 import { beforeAll, describe, expect, it } from "vitest";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { finish } from "../../support/lossless.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const prompts = [1, 3, 6, 9].map((length) => randomIds(length, 61, length));
 const options = { maxNewTokens: 16, stopAtEndOfText: false };
@@ -27,7 +27,6 @@ const costs: UnitCosts = {
     { rows: 3, cost: 1.6 },
   ],
   heads: [0.1, 0.2, 0.3],
-  gates: [0.01, 0.02, 0.03],
   finalHead: growingCosts(2),
 };
 let heads: ExitHeads;
@@ -36,7 +35,6 @@ beforeAll(async () => {
   heads = attachHeads(await smallModel({ config: smallConfigs["llama"]!, device: createReferenceDevice(), gain: 2 }), {
     exits: [1, 2, 3],
   });
-  giveRandomGates(heads);
   records = await recordDrafting(heads, prompts, options);
 });
 

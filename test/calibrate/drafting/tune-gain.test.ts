@@ -12,7 +12,7 @@ import { draftCost } from "../../../src/exits/draft/draft-plan.js";
 import { exitFires, orientScore } from "../../../src/exits/heads/score.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { finish } from "../../support/lossless.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const prompts = [1, 3, 6, 9, 12, 15, 18, 21].map((length) => randomIds(length, 61, length));
 const options = { maxNewTokens: 24, stopAtEndOfText: false };
@@ -23,7 +23,6 @@ const costs: UnitCosts = {
     { rows: 3, cost: 1.6 },
   ],
   heads: [0.1, 0.1, 0.1],
-  gates: [0.01, 0.01, 0.01],
   finalHead: growingCosts(1, 0.2),
 };
 const all = [true, true, true];
@@ -33,7 +32,6 @@ beforeAll(async () => {
   heads = attachHeads(await smallModel({ config: smallConfigs["llama"]!, device: createReferenceDevice(), gain: 2 }), {
     exits: [1, 2, 3],
   });
-  giveRandomGates(heads);
   records = await recordDrafting(heads, prompts, options);
 });
 

@@ -20,7 +20,7 @@ const sound = {
   lossless: {
     draftLimit: "adaptive",
     minProduct: 0,
-    costs: { block: byRows, heads: [0.1], gates: [0.1], finalHead: byRows },
+    costs: { block: byRows, heads: [0.1], finalHead: byRows },
     acceptance: { score: "margin", rate: 1, exits: [[{ from: "always", share: 0.5, accepted: 0.9 }]] },
   },
   expected: { tokens: 1, rounds: 1, drafted: 0, accepted: 0, cost: 1, plainCost: 1 },
@@ -43,7 +43,6 @@ describe("draftingFrom", () => {
     { lossless: { ...lossless, minProduct: "1" } },
     { lossless: { ...lossless, costs: { ...lossless.costs, heads: ["x"] } } },
     { lossless: { ...lossless, costs: { ...lossless.costs, heads: [0.1, 0.2] } } },
-    { lossless: { ...lossless, costs: { ...lossless.costs, gates: [-1] } } },
     { lossless: { ...lossless, costs: { ...lossless.costs, block: [{ rows: 1.5, cost: 1 }] } } },
     { lossless: { ...lossless, costs: { ...lossless.costs, block: [byRows[1], byRows[0]] } } },
     { lossless: { ...lossless, acceptance: { ...lossless.acceptance, score: "constructor" } } },

@@ -175,7 +175,7 @@ describe("heads with a block", () => {
   it("learn from whole windows, are measured, calibrated and used, and refuse a cache", async () => {
     const own = folder.path("block");
     const file = folder.path("block.json");
-    const args = words`${train.slice(0, -2)} --kind block --gate 2 --device reference`;
+    const args = words`${train.slice(0, -2)} --kind block --device reference`;
     expect(await cli([...args, "--out", own, "--cache", folder.path("block-states")])).toMatchObject({
       code: 2,
       err: expect.stringContaining("leave --cache out") as unknown,

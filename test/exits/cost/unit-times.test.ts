@@ -37,11 +37,10 @@ describe("prediction", () => {
     expect(costOfRows([{ rows: 1, cost: 2 }], 3)).toBe(6);
   });
 
-  it("adds up passes, heads, gates, fills and final heads", () => {
+  it("adds up passes, heads, fills and final heads", () => {
     const report = {
       passesByRows: [0, 3, 0, 0, 2],
       headsByExit: [5, 1],
-      gatesByExit: [0, 2],
       fillsByBlocks: [0, 2, 0, 1],
       finalHeadsByRows: [0, 4, 1],
     } as unknown as LedgerReport;
@@ -50,7 +49,6 @@ describe("prediction", () => {
       blocks: 5 * 2,
       furtherRows: 2 * (5 - 2),
       heads: 5 * 10 + 20,
-      gates: 0,
       fills: 2 * 400 + 1000,
       finalHead: 4 * 100 + 110,
     });

@@ -227,7 +227,7 @@ describe("policies", () => {
     expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
     expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
     expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(
-      /expected one of entropy, maxProb, margin, probGap, gate/,
+      /expected one of entropy, maxProb, margin, probGap/,
     );
     expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(
       /choose one of lazy, propagate, project, shared, recompute/,

@@ -59,7 +59,6 @@ describe("drafting by expected gain", () => {
       gainPlans(LAYERS, DEPTHS, { ...costs, ...changed }, acceptance)().more([]);
     expect(triesWith({ heads: [1.5, 0.5] })).toBe(true); // against 0.165
     expect(triesWith({ heads: [1.8, 0.5] })).toBe(false); // against 0.195
-    expect(triesWith({ heads: [1.8, 0.5], gates: [0.1, 0.1] })).toBe(true); // gates are evaluated instead
   });
 
   it("learns the acceptance of drafts that no exit made, which were not counted", () => {

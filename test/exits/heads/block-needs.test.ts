@@ -1,5 +1,5 @@
 /** What heads with a block of their own cost, and what they say where they cannot work. */
-import { attachHeads, createPolicy, ExitHeads, type FillName, generate, trainGates, trainHeads } from "early-exits";
+import { attachHeads, createPolicy, ExitHeads, type FillName, generate, trainHeads } from "early-exits";
 import {
   type CountName,
   type ExitHead,
@@ -60,7 +60,7 @@ describe("without what it needs, a head with a block", () => {
     const heads = await makeHeads(given);
     const documents = Array.from({ length: 4 }, (_, i) => randomIds(12, VOCAB, i));
     const streamed = streamedBatches(heads.model, documents, DEPTHS, { sequenceLength: 12 });
-    for (const use of [trainHeads, trainGates, measureExits]) {
+    for (const use of [trainHeads, measureExits]) {
       await expect(use(heads, streamed, {})).rejects.toMatchObject({ code: "batch-windows" });
     }
   });

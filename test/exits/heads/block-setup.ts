@@ -4,7 +4,7 @@ import { attachHeads, type ExitHeads } from "early-exits";
 import { fitProjections, headVocabularies } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { cacheDtypes, createReferenceDevice } from "early-exits/tensor";
-import { giveRandomBlocks, giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveRandomBlocks, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 export const wasm = await createDevice("wasm");
 const devices = { reference: createReferenceDevice(), wasm } as const;
@@ -37,7 +37,6 @@ export async function makeHeads({ config, on, kvCache, vocabulary, dtype }: Setu
   const heads = attachHeads(model, { exits: DEPTHS, map: "block", vocabulary, dtype });
   await heads.ready();
   giveRandomBlocks(heads);
-  giveRandomGates(heads);
   await fitProjections(heads, [randomIds(24, VOCAB, 9)], { sequenceLength: 24 });
   await heads.freeze();
   return heads;

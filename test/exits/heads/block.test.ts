@@ -199,8 +199,7 @@ describe("a head with a block", () => {
       expect(text).toEqual([...prompt, ...alone]);
       const { documents } = await recordDocuments(heads, [text]);
       for (const { exit, position, score: found } of events) {
-        const { stats, gates } = documents[0]!.exits[exit]!;
-        expect(found).toBe(score === "gate" ? gates![position] : scoreOf(confidenceAt(stats, position), score));
+        expect(found).toBe(scoreOf(confidenceAt(documents[0]!.exits[exit]!.stats, position), score));
       }
     }
   });

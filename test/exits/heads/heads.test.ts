@@ -1,13 +1,13 @@
 /** Exit heads: every kind begins as the logit lens, is stored bit for bit, and belongs to one model. */
 import { attachHeads, scoreNames, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
-import { defaultKind, deserializeHeads, logitScores, placeExits } from "early-exits/exits";
+import { defaultKind, deserializeHeads, placeExits } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { topSingularVectors } from "../../../src/tensor/top-eigenvectors.js";
 import { atOnce } from "../../../src/turns.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { giveRandomGates, headPairs, inputsOver, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { headPairs, inputsOver, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
 
@@ -59,7 +59,7 @@ describe.each(headPairs)("$map + $vocabulary head", (pair) => {
     over.forEach((value, i) => {
       if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4);
     });
-    const all = head.logitScores.length === logitScores.length; // or the head gives vectors in place of logits
+    const all = head.scores.length === scoreNames.length; // or the head gives vectors in place of logits
     const logits = all ? await head.logitsOf(inputs).read() : over;
     const training = await head.trainingLogitsOf(head.trainingInputs(state)).read();
     training.forEach((value, i) => expect(value).toBeCloseTo(logits[i]!, 5));
@@ -182,29 +182,6 @@ describe("heads", () => {
   it("are linear by default if the unembedding is large, and dense otherwise", () => {
     expect(defaultKind({ hiddenSize: 576, vocabSize: 49_152 })).toBe("linear");
     expect(defaultKind({ hiddenSize: 128, vocabSize: 1024 })).toBe("dense");
-  });
-
-  it("gates are stored and hashed with their heads, and heads without gates still load", async () => {
-    const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 2] });
-    const bare = await heads.hash();
-    const before = (await serializeHeads(heads)).description;
-    expect([heads.scores, before.version]).toEqual([logitScores, 1]);
-    giveRandomGates(heads);
-    heads.thaw();
-    expect(await heads.hash()).not.toBe(bare);
-    expect(heads.scores).toEqual(scoreNames);
-    const { description, weights } = await serializeHeads(heads);
-    expect([description.version, description.heads.map(({ gate }) => gate)]).toEqual([3, [8, 8]]);
-    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
-    expect(await again.hash()).toBe(await heads.hash());
-    const state = model.forward([1, 2, 3], { toDepth: 2 }).get(2)!;
-    const probabilities = await heads.heads[1]!.gate!.read(state);
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // not packed
-    await again.freeze();
-    expect(await again.heads[1]!.gate!.read(state)).toEqual(probabilities); // packed
-    const wrong = { ...description, heads: description.heads.map((head) => ({ ...head, gate: 0 })) };
-    await expect(deserializeHeads(model, wrong, weights)).rejects.toMatchObject({ code: "heads-format" });
   });
 
   it("of another model are refused, and so are malformed descriptions", async () => {

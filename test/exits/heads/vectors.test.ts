@@ -11,7 +11,7 @@ import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
-import { giveRandomGates, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
 const wasm = await createDevice("wasm");
@@ -90,16 +90,14 @@ describe("a preview", () => {
     for (const perturb of [0.01, -0.01]) expect(await errorOf(perturb)).toBeGreaterThan(best);
   });
 
-  it("has a margin, and a gate if there are gates, but no entropy", async () => {
+  it("has a margin, but no entropy", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 3], kind: "linearPreview" });
     expect(heads.scores).toEqual(["margin"]);
-    giveRandomGates(heads);
-    expect(heads.scores).toEqual(["margin", "gate"]);
     const policy = createPolicy(heads, "always", { score: "entropy" });
     await expect(async () => {
       await generate(heads, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]().next();
-    }).rejects.toThrow(/entropy, which these heads do not have; choose one of margin, gate/);
+    }).rejects.toThrow(/entropy, which these heads do not have; choose one of margin/);
   });
 
   it("is calibrated, reported and decoded by its scores", async () => {
@@ -174,7 +172,6 @@ describe("changeVocabulary", () => {
     const heads = attachHeads(model, { exits: [1, 3], kind: "linearShortlist" });
     await fitMaps(heads, documents, { sequenceLength: 24 });
     await fitProjections(heads, documents, { sequenceLength: 24 });
-    giveRandomGates(heads);
     const changed = await changeVocabulary(heads, { vocabulary: "preview" });
     expect(changed.heads[0]!.shape).toMatchObject({ map: "linear", vocabulary: "preview" });
     expect(changed.scores).toEqual(["margin"]);

@@ -5,7 +5,6 @@ import {
   type ExitHeads,
   type HeadKind,
   type Model,
-  trainGates,
   trainHeads,
   type TrainOptions,
 } from "early-exits";
@@ -69,7 +68,6 @@ describe("training a head with a block", () => {
       const heads = attachHeads(model, { exits: [1, 3], kind: "blockPreview", preview: { rank: 8, candidates: 8 } });
       await trainHeads(heads, documents, { steps: 6, batchSize: 2, checkpointEvery: 3, ...options });
       await fitPreviews(heads, documents);
-      await trainGates(heads, documents, { steps: 2 });
       return heads.hash();
     };
     let saved: Uint8Array | undefined;

@@ -13,14 +13,7 @@
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
 import { fills } from "../../../exits/fill/index.js";
-import {
-  confidenceAt,
-  exitFires,
-  type ExitHead,
-  type ExitHeads,
-  type ExitOutputs,
-  scoreAt,
-} from "../../../exits/heads/index.js";
+import { confidenceAt, exitFires, type ExitHead, type ExitHeads, scoreAt } from "../../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../../exits/plan/index.js";
 import { disposeBatch, hiddenBatch, locatedIn, nonFiniteRow, outcomeOf } from "../../../exits/states/index.js";
 import { nonFiniteError } from "../../../model/decode/index.js";
@@ -106,7 +99,7 @@ export class ForcedWindows {
   readonly #sequences: readonly Sequence[];
   readonly #signal: CancelSignal | undefined;
   /** Of the first exit, at all judged positions. */
-  #first: ExitOutputs | undefined;
+  #first: Float32Array | undefined;
 
   private constructor(
     heads: ExitHeads,
@@ -181,17 +174,17 @@ export class ForcedWindows {
     const { depth, threshold } = policy.exits[exit]!;
     const fill = fills[policy.fill];
     await runOn(model, lanes, depth, this.#signal);
-    const outputs = exit === 0 ? (this.#first ??= await this.#outputs(0, lanes)) : await this.#outputs(exit, lanes);
+    const stats = exit === 0 ? (this.#first ??= await this.#statsAt(0, lanes)) : await this.#statsAt(exit, lanes);
     let row = 0;
     for (const lane of lanes) {
       const staying: number[] = [];
       for (const position of lane.open) {
         const r = row++;
-        if (!exitFires(scoreAt(outputs, r, policy.score), threshold, policy.score)) {
+        if (!exitFires(scoreAt({ stats }, r, policy.score), threshold, policy.score)) {
           staying.push(position);
           continue;
         }
-        onToken(lane.index, position, { exit, id: confidenceAt(outputs.stats, r).argmax });
+        onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
         if (fill.exact || depth === model.config.numLayers) continue;
         await giveTurn(this.#signal);
         fill.apply(this.#heads, lane.sequence, position, exit);
@@ -201,18 +194,17 @@ export class ForcedWindows {
     }
   }
 
-  /** The outputs of an exit's head at all open positions, lane by lane. */
-  async #outputs(exit: number, lanes: readonly Lane[]): Promise<ExitOutputs> {
+  /** The statistics [R, 5] of an exit's head at all open positions, lane by lane. */
+  async #statsAt(exit: number, lanes: readonly Lane[]): Promise<Float32Array> {
     const head = this.#heads.heads[exit]!;
     const places = placesOf(lanes, "open");
     const stats = new Float32Array(places.length * ROW_STATS.width);
-    const gates = head.gate && new Float32Array(places.length);
     const { vocabSize, hiddenSize } = head.model.config;
     const step = rowsPerTurn(vocabSize * hiddenSize);
     for (let begin = 0; begin < places.length; begin += step) {
       await giveTurn(this.#signal);
       const some = places.slice(begin, begin + step);
-      const { stats: own, gates: passing } = await outputsOf(head, runsOf(some));
+      const own = await statsOf(head, runsOf(some));
       const broken = nonFiniteRow(own, "top1");
       if (broken !== undefined) {
         const { lane, position } = some[broken]!;
@@ -221,9 +213,8 @@ export class ForcedWindows {
         throw await nonFiniteError(head.model, seen, { what, depth: head.depth, caller: "calibrate" });
       }
       stats.set(own, begin * ROW_STATS.width);
-      if (passing !== undefined) gates!.set(passing, begin);
     }
-    return { stats, gates };
+    return stats;
   }
 
   /** The full model's tokens at the positions that are still open. */
@@ -248,16 +239,12 @@ export class ForcedWindows {
   }
 }
 
-/** Statistics and gates at some positions, which stand at the head's depth. */
-async function outputsOf(head: ExitHead, work: readonly Work[]): Promise<ExitOutputs> {
+/** Statistics at some positions, which stand at the head's depth. */
+async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
   const logits = scope(() => head.logitsOf(head.inputsAt(work)));
   const stats = await head.readStats(logits);
   logits.dispose();
-  if (head.gate === undefined) return { stats, gates: undefined };
-  const states = scope(() => statesOf(work));
-  const gates = Float32Array.from(await head.gate.read(states));
-  states.dispose();
-  return { stats, gates };
+  return stats;
 }
 
 /** Runs positions to a depth; those between them are complete. */

@@ -7,7 +7,7 @@
 import type { CancelSignal } from "../../../cancel-signal.js";
 import type { Matrix, Model, ModelConfig } from "../../../model/index.js";
 import type { PackedMatrix, Tensor, WeightDtype } from "../../../tensor/index.js";
-import type { LogitScore } from "../score.js";
+import type { ScoreName } from "../score.js";
 import type { Teacher } from "../teacher.js";
 
 /** The sizes of a model that a head's costs depend on; those of blocks for heads with a block of their own. */
@@ -68,7 +68,7 @@ export interface HeadVocabularyDefinition {
   /** Whether its logits are h times all rows of the model's own unembedding, which it does not train. */
   readonly modelRows?: true;
   /** The scores that follow from its logits. */
-  readonly scores: readonly LogitScore[];
+  readonly scores: readonly ScoreName[];
   /** How many tokens it lists if the user says nothing; absent if it has no list. */
   listed?(sizes: ModelSizes): number;
   /**

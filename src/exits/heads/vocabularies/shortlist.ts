@@ -8,7 +8,7 @@
  */
 import { Tensor } from "../../../tensor/index.js";
 import { linear } from "../../../tensor/ops/index.js";
-import { logitScores } from "../score.js";
+import { scoreNames } from "../score.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { readListedRows } from "./listed-rows.js";
 import { shareLastColumn, shareRows } from "./shared-constants.js";
@@ -19,7 +19,7 @@ const LISTED = 8192;
 
 export const shortlist: HeadVocabularyDefinition = {
   reads: "hidden",
-  scores: logitScores,
+  scores: scoreNames,
   listed: ({ vocabSize }) => Math.min(LISTED, vocabSize >> 1),
   weightShapes: ({ config: { hiddenSize } }, { shortlist: ids = [] }) => ({
     rest: [1, hiddenSize],

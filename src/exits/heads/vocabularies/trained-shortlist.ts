@@ -7,7 +7,7 @@
  */
 import { scope, Tensor } from "../../../tensor/index.js";
 import { linear } from "../../../tensor/ops/index.js";
-import { logitScores } from "../score.js";
+import { scoreNames } from "../score.js";
 import { frozenCopy, trainableCopy } from "./copies.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { readListedRows } from "./listed-rows.js";
@@ -15,7 +15,7 @@ import { shortlistSpace } from "./shortlist-space.js";
 
 export const trainedShortlist: HeadVocabularyDefinition = {
   reads: "any",
-  scores: logitScores,
+  scores: scoreNames,
   listed: ({ vocabSize }) => Math.min(256, vocabSize >> 1),
   weightShapes: (_model, { width, shortlist: ids = [] }) => ({
     weight: [ids.length + 1, width],

@@ -5,14 +5,14 @@
  */
 import { scope, type Tensor } from "../../../tensor/index.js";
 import { linear } from "../../../tensor/ops/index.js";
-import { logitScores } from "../score.js";
+import { scoreNames } from "../score.js";
 import { allRows, frozenCopy, trainableCopy } from "./copies.js";
 import type { HeadVocabularyDefinition } from "./head-vocabulary-definition.js";
 import { vocabularySpace } from "./vocabulary-space.js";
 
 export const trained: HeadVocabularyDefinition = {
   reads: "any",
-  scores: logitScores,
+  scores: scoreNames,
   weightShapes: ({ config: { vocabSize }, weights }, { width, narrow }) => ({
     weight: [vocabSize, width],
     ...(weights.unembedding.bias && !narrow && { bias: [vocabSize] }),

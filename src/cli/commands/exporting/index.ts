@@ -1,2 +1,0 @@
-/** The command that exports. */
-export { exportCommand } from "./export.js";
