@@ -9,8 +9,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exactFill, measureUnitTimes } from "early-exits";
-import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
-import { Audit } from "early-exits/exits";
+import { Audit, calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
 import { compareWays, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
 import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
@@ -49,17 +48,17 @@ const records = await recordDocuments(heads, subject.calibration, { sampling });
 const fill = exactFill(heads.model.config);
 const costs = await measureUnitTimes(heads, { fill });
 
-const audit = (agreement: number): Audit => new Audit({ agreement, onAlarm: "continue" });
 const ways: JudgedWay[] = [{ name: "plain", heads, options: sampling }];
 for (const level of [0.99, 0.95, 0.9]) {
   const { policy } = await calibrateRecords(records, { agreement: level, costs, fill });
   const name = `certified, mean TV at most ${Number((1 - level).toFixed(2))}`;
-  ways.push({ name, heads, options: { ...sampling, policy }, audit: audit(level) });
+  ways.push({ name, heads, options: { ...sampling, policy }, audit: new Audit(heads, policy) });
   console.error(`${name}: ${policy.score}, ${policy.exits.map(({ threshold }) => threshold).join(", ")}`);
 }
 for (const { policy, agreement } of subject.greedy) {
   const name = `certified ${percent(agreement, 0)} for greedy text: no promise`;
-  ways.push({ name, heads, options: { ...sampling, policy, allowUncertified: true }, audit: audit(agreement) });
+  const options = { ...sampling, policy, allowUncertified: true };
+  ways.push({ name, heads, options, audit: new Audit(heads, policy, { sampling }) });
 }
 const outcomes = await compareWays(ways, prompts, { tokens, seed: 1, stopAtEndOfText: file !== undefined });
 const rows = [];

@@ -8,7 +8,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type ExitHeads, generateBatch, type GenerateOptions, type Policy } from "early-exits";
-import { type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
+import { type CalibrationRecords, type GroupedDocument, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "./ship/index.js";
 
@@ -34,12 +34,12 @@ interface OwnTextRow {
   readonly meanDepth: number;
 }
 
-/** The token ids of prompts and their generated continuations. */
+/** Prompts and their generated continuations, of which every position is judged whose next token was generated. */
 async function continued(
   heads: ExitHeads,
   prompts: readonly (readonly number[])[],
   options: GenerateOptions,
-): Promise<number[][]> {
+): Promise<GroupedDocument[]> {
   const run = generateBatch(heads, prompts, {
     ...options,
     maxNewTokens: length,
@@ -49,28 +49,12 @@ async function continued(
   });
   const texts = prompts.map((prompt) => [...prompt]);
   for await (const { id, prompt } of run) texts[prompt]!.push(id);
-  return texts;
+  return texts.map(continuation);
 }
 
-/** Records of the continuations alone: the positions whose next token was generated. */
-async function recordContinuations(
-  heads: ExitHeads,
-  texts: readonly (readonly number[])[],
-): Promise<CalibrationRecords> {
-  const records = await recordDocuments(heads, texts);
-  const from = promptTokens - 1;
-  const to = promptTokens + length - 1;
-  return {
-    ...records,
-    documents: records.documents.map((document) => ({
-      ...document,
-      positions: to - from,
-      exits: document.exits.map(({ stats, agrees }) => ({
-        stats: stats.slice(5 * from, 5 * to),
-        agrees: agrees.slice(from, to),
-      })),
-    })),
-  };
+/** The positions whose next token is in the continuation. */
+function continuation(ids: readonly number[]): GroupedDocument {
+  return { ids: ids.slice(0, -1), from: promptTokens - 1 };
 }
 
 function judge(records: CalibrationRecords, policy: Policy, level: number, text: string): OwnTextRow {
@@ -94,11 +78,11 @@ const prompts = documents.map((ids) => ids.slice(0, promptTokens));
 // The policies are certified for greedy text: what they keep of sampled text is what is asked here.
 const sampling = { temperature: 1, allowUncertified: true } as const satisfies GenerateOptions;
 const continuationsWith = async (options: GenerateOptions): Promise<CalibrationRecords> =>
-  recordContinuations(heads, await continued(heads, prompts, options));
+  recordDocuments(heads, await continued(heads, prompts, options));
 
 /** Text that does not depend on a policy. */
 const independent: Readonly<Record<string, CalibrationRecords>> = {
-  "as given": await recordContinuations(heads, documents),
+  "as given": await recordDocuments(heads, documents.map(continuation)),
   "the full model's, sampled": await continuationsWith(sampling),
   "the full model's, greedy": await continuationsWith({}),
 };

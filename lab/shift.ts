@@ -6,8 +6,13 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { createAlarm } from "early-exits/exits";
+import {
+  calibrateRecords,
+  type CalibrationRecords,
+  createAlarm,
+  playPolicy,
+  recordDocuments,
+} from "early-exits/calibrate";
 import { createRng } from "early-exits/tensor";
 import { kindsOfText } from "./judged/index.js";
 import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";

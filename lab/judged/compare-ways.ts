@@ -5,14 +5,14 @@
  */
 import { quantile } from "d3-array";
 import { type ExitHeads, generate, type GenerateOptions } from "early-exits";
-import type { Audit } from "early-exits/exits";
+import type { Audit } from "early-exits/calibrate";
 import { createRng } from "early-exits/tensor";
 
 export interface JudgedWay {
   readonly name: string;
   readonly heads: ExitHeads;
   readonly options: GenerateOptions;
-  /** Judges every text by this audit; the judging is not timed. */
+  /** Reads every text; that is not timed. */
   readonly audit?: Audit;
 }
 
@@ -49,18 +49,13 @@ export async function compareWays(
   for (const [p, prompt] of prompts.entries()) {
     for (const w of rng.shuffle(ways.map((_, index) => index))) {
       const { heads, options, audit } = ways[w]!;
-      const settings = { ...options, maxNewTokens: tokens, stopAtEndOfText, seed: seed + p };
-      const run = generate(heads, prompt, settings);
+      const run = generate(heads, prompt, { ...options, maxNewTokens: tokens, stopAtEndOfText, seed: seed + p });
       const ids = [...prompt];
       for await (const { id } of run) ids.push(id);
       speeds[w]!.push(run.summary.tokensPerSecond);
       depths[w]!.push(run.summary.meanDepth);
       texts[w]!.push(ids);
-      if (audit === undefined) continue;
-      const judged = generate(heads, prompt, { ...settings, audit });
-      for await (const { id } of judged) {
-        if (id < 0) throw new Error("lab: a negative token id");
-      }
+      await audit?.read({ promptIds: prompt, ids: run.summary.ids });
     }
   }
   return ways.map(({ name }, w) => ({

@@ -2,7 +2,7 @@
  * Audits simulated: losses of units with a known mean, and after how many of them the alarm rings. Losses of documents
  * are near to beta-distributed; the coefficient of variation says how unlike each other documents are.
  */
-import { type AlarmState, createAlarm, stepAlarm } from "early-exits/exits";
+import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
 import { createRng, type Rng } from "early-exits/tensor";
 
 /** A loss in [0, 1] with this mean and coefficient of variation, from a beta distribution. */

@@ -11,8 +11,7 @@ import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
-import type { OwnTextCalibration } from "./own-text/index.js";
-import { rawThreshold } from "./procedures/index.js";
+import { proposeOverall, rawThreshold } from "./procedures/index.js";
 import type { PaperCalibration, PaperCalibrationOptions } from "./paper/index.js";
 import {
   arrange,
@@ -20,16 +19,27 @@ import {
   type CalibrationRecords,
   countedEvidence,
   deployedEvidence,
+  exitCosts,
+  judgedBy,
   judgedDocuments,
+  type OwnTextOptions,
   type PolicyRuns,
   ranEvidence,
   recordDocuments,
   type RecordDocumentsOptions,
   recordedEvidence,
   type RunCandidates,
+  runOwnText,
   type RunPoliciesOptions,
   streamedEvidence,
+  tableOf,
 } from "./record/index.js";
+
+/** Own text in the options of `calibrate`. */
+export interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
+  /** Beginnings that the policies continue: held out, of the kind that is met in use. */
+  readonly prompts: readonly CalibrationDocument[];
+}
 
 export interface CalibrateOptions
   extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {
@@ -72,10 +82,7 @@ export async function calibrate(
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
-  if (options.ownText !== undefined) {
-    const { certifyOwnText } = await import("./own-text/index.js");
-    return certifyOwnText(heads, documents, options.ownText, options);
-  }
+  if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options);
   const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
   const texts = await judgedDocuments(heads, documents, sequenceLength);
   const arrangement = await arrange(texts, settings);
@@ -83,6 +90,48 @@ export async function calibrate(
     ? await streamedEvidence(heads, texts, arrangement, options)
     : await deployedEvidence(heads, texts, arrangement, { ...options, fill });
   return certify(evidence, settings);
+}
+
+/** Certifies on text that candidates write after prompts. The documents, as given, only propose them. */
+async function calibrateOwnText(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  { prompts, ...writing }: OwnTextCalibration,
+  options: CalibrateOptions,
+): Promise<Certified> {
+  const { certifySettings } = await import("./certify/index.js");
+  const exact = exactFill(heads.model.config);
+  const { claim, fill, epsilon, candidates: count, costs } = certifySettings({ fill: exact, ...options });
+  if (claim !== "overall") {
+    throw new OptionError(
+      "option-conflict",
+      `calibrate: ownText certifies the loss of all tokens that a policy writes, claim "overall", not "${claim}"`,
+      { claim },
+    );
+  }
+  const records = await recordDocuments(heads, documents, options);
+  const given = await calibrateRecords(records, { ...options, fill: exact }); // for its score
+  const { score } = given.policy;
+  const { lossScale, reference } = judgedBy(records);
+  const table = tableOf(records.documents, score, lossScale);
+  const proposed =
+    count === 0 ? [] : proposeOverall(table, exitCosts(records, { fill, times: costs }), { epsilon, count });
+  const thresholds = [
+    ...(reference.kind === "other" ? [heads.depths.map(() => "never" as const)] : []),
+    ...proposed.map((candidate) => candidate.thresholds.map((threshold) => rawThreshold(threshold, score))),
+  ];
+  if (thresholds.length === 0) return given; // never exit: whatever it writes is the full model's
+  const { sampling, against, signal, onRun } = options;
+  const judged = {
+    ...(sampling && { sampling }),
+    ...(against && { against }),
+    ...(signal && { signal }),
+    ...(onRun && { onRun }),
+  };
+  return calibrateRuns(
+    await runOwnText(heads, prompts, { score, fill, thresholds }, { ...judged, ...writing }),
+    options,
+  );
 }
 
 export interface CalibrateRecordsOptions extends CertifyPolicyOptions {

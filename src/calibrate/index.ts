@@ -1,7 +1,10 @@
 /**
- * Thresholds from held-out text: certificates and their verification, the published procedure.
+ * Thresholds from held-out text: certificates and their verification, audits, the published procedure.
  * @module early-exits/calibrate
  */
+export { type AlarmOptions, type AlarmState, alarmWealth, createAlarm, stepAlarm } from "./audit/alarm.js";
+export { Audit, type AuditOptions, type AuditReport, type AuditState, type FinishedText } from "./audit/audit.js";
+export { type LossInterval, lossInterval } from "./audit/loss-interval.js";
 export {
   binomialPmf,
   binomialTail,
@@ -25,6 +28,7 @@ export {
   type CalibrateRecordsOptions,
   calibrateRuns,
   certificateFrom,
+  type OwnTextCalibration,
   type PaperCalibrateOptions,
   policyFrom,
   proposeThresholds,
@@ -120,7 +124,6 @@ export {
   type Subject,
 } from "./record/index.js";
 export { fastestCertificate, tokenTime } from "./token-time.js";
-export { type OwnTextCalibration, type OwnTextOptions, runOwnText } from "./own-text/index.js";
 export {
   type AgreementReport,
   type CurvePoint,

@@ -4,6 +4,7 @@ import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
 import {
   type CalibrationDocument,
   type CalibrationRecords,
+  type GroupedDocument,
   recordDocuments,
   type RecordDocumentsOptions,
 } from "../calibrate/index.js";
@@ -68,16 +69,36 @@ export function promptsOf(
 }
 
 /** Tokens of a document that policies continue if they are certified on their own text. */
-export const OWN_TEXT_PROMPT = 16;
+const OWN_TEXT_PROMPT = 16;
 
-/** For own text, half of the documents propose candidates, and the beginnings of the others are the prompts. */
+/**
+ * For own text, half of the documents propose candidates, and the beginnings of the others are the prompts: their own,
+ * or their first tokens. A group stays whole, so that no candidate comes from a group that tests it.
+ */
 export function ownTextParts(
   model: Model,
   documents: readonly CalibrationDocument[],
-): { readonly proposing: readonly CalibrationDocument[]; readonly prompts: readonly (readonly number[])[] } {
-  const half = Math.ceil(documents.length / 2);
-  const beginnings = { count: documents.length, tokens: OWN_TEXT_PROMPT };
-  return { proposing: documents.slice(0, half), prompts: promptsOf(model, documents.slice(half), beginnings) };
+): { readonly proposing: readonly CalibrationDocument[]; readonly prompts: readonly GroupedDocument[] } {
+  const groups = documents.map((document, i) => groupOf(document) ?? i);
+  const distinct = [...new Set(groups)];
+  const first = new Set(distinct.slice(0, Math.ceil(distinct.length / 2)));
+  const prompts = documents
+    .filter((_, i) => !first.has(groups[i]!))
+    .map((document): GroupedDocument => {
+      const group = groupOf(document);
+      return { ids: beginningOf(model, document), ...(group !== undefined && { group }) };
+    });
+  return { proposing: documents.filter((_, i) => first.has(groups[i]!)), prompts };
+}
+
+function groupOf(document: CalibrationDocument): string | undefined {
+  return typeof document === "object" && "group" in document ? document.group : undefined;
+}
+
+/** A document's prompt if it has one, otherwise its first tokens. */
+export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
+  const from = typeof document === "object" && "from" in document ? document.from : undefined;
+  return idsOf(model, document).slice(0, from === undefined || from < 2 ? OWN_TEXT_PROMPT : from);
 }
 
 /** Records every head's scores and agreement on every document, under a progress line. */

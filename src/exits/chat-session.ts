@@ -10,7 +10,6 @@
 import { OptionError } from "../errors.js";
 import { commonLength, type OpenText, type SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
-import { auditOf } from "./audit/index.js";
 import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
 import { keepsExactKeys } from "./shared-beginning.js";
@@ -41,15 +40,11 @@ export class ChatSession {
   #turns = 0;
   #busy = false;
 
-  /**
-   * The options hold for every turn. Turn number n (0-based) is sampled with seed + n. To an audit, all turns are texts
-   * of one user.
-   */
+  /** The options hold for every turn. Turn number n (0-based) is sampled with seed + n. */
   constructor(source: Model | ExitHeads, { system, ...options }: ChatSessionOptions = {}) {
     this.system = system;
     this.#source = source;
-    const audit = auditOf(options); // one for all turns
-    this.#options = { user: "conversation", ...options, ...(audit && { audit }) };
+    this.#options = options;
   }
 
   /** The conversation so far, the system message included. */

@@ -19,8 +19,14 @@ import {
   type TextSummary,
 } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
-import { type Audit, auditedDecoder, auditOf, type AuditReport, listen, settled, usersOf } from "./audit/index.js";
-import { type DecodeListeners, type DecodeObserver, earlyExitDecoder, leaveEarly, usedSides } from "./decode/index.js";
+import {
+  type DecodeEvent,
+  type DecodeListeners,
+  type DecodeObserver,
+  earlyExitDecoder,
+  leaveEarly,
+  usedSides,
+} from "./decode/index.js";
 import {
   type Drafter,
   type DraftLengthOptions,
@@ -62,21 +68,11 @@ export interface GenerateOptions extends PlainOptions {
    * certified; `summary.promise` then says that nothing is promised. @default false
    */
   readonly allowUncertified?: boolean;
-  /**
-   * k: one of k texts is also judged by the certificate's reference model, and an alarm turns exits off if the promise
-   * is broken. An `Audit` goes on from call to call, and has the options. Needs a certified policy; nothing is left to
-   * judge in lossless text. @default no audit
-   */
-  readonly audit?: number | Audit;
-  /** Whom the texts are for, one name for all or one per prompt: to an audit, one user's texts are one unit. */
-  readonly user?: string | readonly string[];
 }
 
 export interface GenerateSummary extends TextSummary {
   /** What is promised about the text. */
   readonly promise: DecodingPromise;
-  /** What the audit has seen so far, this text included; absent without one. */
-  readonly audit?: AuditReport;
   /** What decoding did, counted as it ran, beside plain decoding. */
   readonly ledger: LedgerReport;
 }
@@ -94,8 +90,6 @@ export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
   /** What is promised about the texts; final after the last token. */
   readonly promise: DecodingPromise;
-  /** The audit, if there is one: its `state` can be stored. */
-  readonly audit: Audit | undefined;
 }
 
 /**
@@ -123,8 +117,8 @@ function single(batch: BatchGeneration): Generation {
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summary() {
-      const { summaries, ledger, promise, audit } = batch;
-      return (summary ??= { ...summaries[0]!, ledger, promise, ...(audit && { audit: audit.report }) });
+      const { summaries, ledger, promise } = batch;
+      return (summary ??= { ...summaries[0]!, ledger, promise });
     },
   };
 }
@@ -151,25 +145,19 @@ function startBatch(
   const { policy, lossless = false, allowUncertified = false } = options;
   if (policy !== undefined && lossless === false && !allowUncertified) requirePromise(policy, options);
   const ledger = new Ledger(source);
-  const model = modelOf(source);
-  const audit = auditOf(options);
-  const listening = listen(options.observer, policy, audit);
-  const decoder = decoderFor(source, options, { observer: listening.observer, ledger });
-  const audited =
-    audit === undefined
-      ? undefined
-      : auditedDecoder(decoder, sequences, {
-          audit,
-          model,
-          policy: policy!,
-          sampling: options,
-          users: usersOf(options.user, prompts.length),
-        });
-  const run = audited ?? { decoder, sequences };
-  const batch = generateBatchWith(model, prompts, options, run.decoder, run.sequences);
-  const tokens = audited === undefined ? batch : settled(batch, audited);
+  let observed = false; // whether the observer has set thresholds
+  const observer = options.observer && {
+    observe: (event: DecodeEvent) => options.observer!.observe(event),
+    thresholds() {
+      const given = options.observer!.thresholds?.();
+      observed ||= given !== undefined;
+      return given;
+    },
+  };
+  const decoder = decoderFor(source, options, { observer, ledger });
+  const batch = generateBatchWith(modelOf(source), prompts, options, decoder, sequences);
   return {
-    [Symbol.asyncIterator]: () => tokens[Symbol.asyncIterator](),
+    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
     get summaries() {
       return batch.summaries;
     },
@@ -181,11 +169,9 @@ function startBatch(
         policy,
         lossless: lossless !== false,
         sampling: options,
-        observed: listening.observed,
-        alarmed: audit?.state.alarm.raised ?? false,
+        observed,
       });
     },
-    audit,
   };
 }
 

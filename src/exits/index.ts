@@ -2,21 +2,6 @@
  * Exit heads, their training, policies, early-exit and lossless decoding, and the costs of all of these.
  * @module early-exits/exits
  */
-export {
-  type AlarmAction,
-  type AlarmOptions,
-  type AlarmState,
-  alarmWealth,
-  Audit,
-  type AuditOptions,
-  type AuditReport,
-  type AuditState,
-  type AuditTicket,
-  createAlarm,
-  type LossInterval,
-  lossInterval,
-  stepAlarm,
-} from "./audit/index.js";
 export { ChatSession, type ChatSessionOptions, type Turn, type TurnSummary } from "./chat-session.js";
 export {
   checkLossless,

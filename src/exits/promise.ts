@@ -20,9 +20,7 @@ export type NoPromise =
   /** The certificate is for other sampling settings. */
   | "sampling"
   /** An observer set thresholds of its own. */
-  | "observer"
-  /** The audit's alarm was raised. */
-  | "alarm";
+  | "observer";
 
 export type DecodingPromise =
   | { readonly kind: "plain" }
@@ -43,16 +41,14 @@ export interface DecodingTerms {
   readonly sampling: SamplingOptions;
   /** Whether an observer has set thresholds. */
   readonly observed: boolean;
-  /** Whether the audit's alarm was raised. */
-  readonly alarmed: boolean;
 }
 
 /** The promise that holds under these terms. */
-export function promiseOf({ policy, lossless, sampling, observed, alarmed }: DecodingTerms): DecodingPromise {
+export function promiseOf({ policy, lossless, sampling, observed }: DecodingTerms): DecodingPromise {
   if (lossless) return { kind: "lossless" };
   if (policy === undefined) return { kind: "plain" };
   const { certified } = policy;
-  const reason = withoutPromise(policy, sampling) ?? (observed ? "observer" : alarmed ? "alarm" : undefined);
+  const reason = withoutPromise(policy, sampling) ?? (observed ? "observer" : undefined);
   if (certified === undefined || reason !== undefined) return { kind: "none", reason: reason ?? "uncertified" };
   const { claim, agreement, reference } = certified;
   return { kind: "certified", claim, agreement, sampling: certified.sampling, reference };

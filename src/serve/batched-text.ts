@@ -1,6 +1,4 @@
 /** A text on its way through the batcher: it waits in the queue, runs, and ends. */
-import type { AuditedText } from "../exits/audit/index.js";
-import type { AuditTicket } from "../exits/index.js";
 import type { ActiveText, PlannedText } from "../model/decode/index.js";
 import type { Sequence } from "../model/index.js";
 import type { TextRequest } from "./batcher-options.js";
@@ -14,8 +12,6 @@ export interface Queued extends PlannedText {
   readonly request: TextRequest;
   readonly stream: TextStream;
   readonly watched: WatchedSampler | undefined;
-  /** Present if it is audited. */
-  readonly ticket: AuditTicket | undefined;
   /** Bytes of KV cache that it may come to need. */
   readonly bytes: number;
   /** When it came, in milliseconds. */
@@ -24,13 +20,12 @@ export interface Queued extends PlannedText {
 
 /** A text that has a sequence. */
 export interface Running extends Queued, ActiveText {
-  readonly audited: AuditedText | undefined;
   readonly entered: number;
   readonly reusedTokens: number;
 }
 
 /** A text that has been written. */
-export type Ended = Omit<Running, "sequence" | "audited">;
+export type Ended = Omit<Running, "sequence">;
 
 /** What a prompt can take over from other texts. */
 export interface Shared {

@@ -1,7 +1,6 @@
 /** What a request to a batcher says, and the limits within which it is served. */
 import type { CancelSignal } from "../cancel-signal.js";
 import { requireInteger } from "../errors.js";
-import type { Audit } from "../exits/index.js";
 import type { SamplingOptions } from "../model/decode/index.js";
 import type { ServedWays, ServingMode } from "./ways.js";
 
@@ -20,8 +19,6 @@ export interface BatcherOptions extends ServedWays {
   readonly prefixBytes?: number;
   /** Tokens that wait for a slow reader, at most; then the text is given up. @default 4096 */
   readonly unreadTokens?: number;
-  /** Judges texts of the mode `exits`. Once its alarm turns exits off, the mode is refused. @default no audit */
-  readonly audit?: Audit;
   /**
    * Uses a certified policy with sampling settings that its certificate is not for, or one for which nothing could be
    * certified. @default false
@@ -40,7 +37,7 @@ export const batcherDefaults = {
 } as const satisfies BatcherOptions;
 
 /** Options with what is not given filled in. */
-export type BatcherLimits = Required<Omit<BatcherOptions, keyof ServedWays | "audit" | "allowUncertified">>;
+export type BatcherLimits = Required<Omit<BatcherOptions, keyof ServedWays | "allowUncertified">>;
 
 /** Fills in and checks the limits. Throws an OptionError that names the option. */
 export function limitsOf(options: BatcherOptions, batchIndependent: boolean): BatcherLimits {
@@ -81,8 +78,6 @@ export interface TextRequest extends SamplingOptions {
   readonly stopAtEndOfText?: boolean;
   /** Gives every token its log-probability, and those of so many most likely tokens. Not in lossless text. */
   readonly logprobs?: number;
-  /** Whom the text is for: to an audit, one user's texts are one unit. */
-  readonly user?: string;
   /** Ends the work and frees the memory; the stream throws the signal's reason. */
   readonly signal?: CancelSignal;
 }

@@ -12,10 +12,9 @@
  * Long because the loop and what happens to a text in each of its turns are read together.
  */
 import { DeviceError, OptionError, ServeError } from "../errors.js";
-import { AuditedText, referenceFor, requireReference } from "../exits/audit/index.js";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
 import { cacheBytesPerPosition, type Model, prefill, Sequence, type SideBlock } from "../model/index.js";
-import { canonicalSampling, type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
+import { type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
 import { giveTurn } from "../turns.js";
 import {
   type BatcherLimits,
@@ -41,10 +40,8 @@ export class Batcher {
   readonly #limits: BatcherLimits;
   readonly #decoders: ReadonlyMap<ServingMode, Decoder>;
   readonly #prefixes: PrefixCache;
-  /** The model that judges audited texts. */
   /** Of all modes, because texts share what they have in common. */
   readonly #sides: readonly SideBlock[];
-  readonly #reference: Model | undefined;
   #prepared: Promise<void> | undefined;
   #queue: Queued[] = [];
   /** Texts whose prompt has not run to the end. */
@@ -61,8 +58,6 @@ export class Batcher {
     this.#decoders = decodersOf(source, options);
     this.#sides = [...new Set([...this.#decoders.values()].flatMap(({ sides = [] }) => sides))];
     this.#prefixes = new PrefixCache(this.#limits.prefixBytes);
-    const { audit, policy } = options;
-    this.#reference = audit && policy && referenceFor(audit, this.model, policy);
   }
 
   get state(): BatcherState {
@@ -80,9 +75,6 @@ export class Batcher {
   prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       for (const decoder of this.#decoders.values()) await decoder.prepare?.();
-      if (this.#reference !== undefined) {
-        await requireReference(this.#reference, this.#options.policy?.certified?.reference);
-      }
     })();
     return this.#prepared;
   }
@@ -109,7 +101,6 @@ export class Batcher {
     const came = this.#limits.now();
     const bytes = this.#bytesOf(planned.capacity);
     this.#requireRoom(bytes);
-    const audit = mode === "exits" && !planned.writer.finished ? this.#options.audit : undefined;
     const text: Queued = {
       ...planned,
       sampler: watched ?? planned.sampler,
@@ -117,7 +108,6 @@ export class Batcher {
       mode,
       request,
       stream: new TextStream(this.#limits.unreadTokens),
-      ticket: audit?.begin([request.user])[0],
       bytes,
       came,
     };
@@ -138,13 +128,8 @@ export class Batcher {
 
   #requireMode(mode: ServingMode, request: TextRequest): void {
     const { policy } = optionsOf(mode, this.#options);
-    if (mode !== "exits" || policy === undefined) return;
-    if (this.#options.allowUncertified !== true) requirePromise(policy, request);
-    if (this.#options.audit?.exitsOff !== true) return;
-    throw new ServeError(
-      "serve-alarm",
-      'serve: the audit\'s alarm has turned exits off; ask for the mode "plain" or "lossless"',
-    );
+    if (mode !== "exits" || policy === undefined || this.#options.allowUncertified === true) return;
+    requirePromise(policy, request);
   }
 
   #bytesOf(positions: number): number {
@@ -211,11 +196,8 @@ export class Batcher {
         const sequence = this.#open(text, shared);
         this.#prefixes.shrink(this.#limits.cacheBytes - promised);
         this.#queue = this.#queue.filter((other) => other !== text);
-        const audited =
-          text.ticket && new AuditedText(this.#reference!, text.promptIds, canonicalSampling(text.request));
-        const sampler = audited?.watch(text.sampler) ?? text.sampler;
         const entered = this.#limits.now();
-        this.#entering.push({ ...text, sampler, audited, sequence, entered, reusedTokens: shared.length });
+        this.#entering.push({ ...text, sequence, entered, reusedTokens: shared.length });
       } catch (error) {
         this.#fail(text, error);
       }
@@ -288,11 +270,7 @@ export class Batcher {
     try {
       const { now } = this.#limits;
       const written = await writeRound(this.#decoders.get(mode)!, texts, { now, onEnd: (text) => ended.push(text) });
-      for (const [i, text] of texts.entries()) {
-        for (const { id } of written[i]!) await text.audited?.add(id);
-        this.#deliver(text, written[i]!);
-      }
-      for (const { audited } of ended) await audited?.judge();
+      for (const [i, text] of texts.entries()) this.#deliver(text, written[i]!);
     } catch (error) {
       for (const text of texts) this.#fail(text, error);
       return;
@@ -300,7 +278,6 @@ export class Batcher {
     for (const text of ended) {
       if (!this.#writing.includes(text)) continue; // its reader was too slow
       this.#keep(text);
-      if (text.audited !== undefined) text.ticket?.finish(text.audited.loss, text.audited.tokens);
       this.#free(text);
       this.#finish(text);
     }
@@ -330,14 +307,12 @@ export class Batcher {
 
   #finish({ writer, stream, mode, request, came, entered, reusedTokens }: Ended): void {
     const { policy, lossless = false } = optionsOf(mode, this.#options);
-    const alarmed = this.#options.audit?.state.alarm.raised ?? false;
-    const terms = { policy, lossless: lossless !== false, sampling: request, observed: false, alarmed };
+    const terms = { policy, lossless: lossless !== false, sampling: request, observed: false };
     const queued = entered - came;
     stream.end({ ...writer.summary(came), mode, promise: promiseOf(terms), reusedTokens, queued });
   }
 
   #fail(text: Queued | Running, reason: unknown): void {
-    text.ticket?.drop();
     this.#free(text);
     text.stream.fail(reason);
   }
@@ -347,8 +322,6 @@ export class Batcher {
     this.#queue = this.#queue.filter((other) => other !== text);
     this.#entering = this.#entering.filter((other) => other !== text);
     this.#writing = this.#writing.filter((other) => other !== text);
-    if (!("sequence" in text)) return;
-    text.sequence.dispose();
-    text.audited?.dispose();
+    if ("sequence" in text) text.sequence.dispose();
   }
 }

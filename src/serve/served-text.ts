@@ -24,6 +24,8 @@ export interface ServedSummary extends TextSummary {
 export interface ServedText extends AsyncIterable<ServedToken> {
   /** Throws an OptionError before the text has ended. */
   readonly summary: ServedSummary;
+  /** Resolves when the text has ended: to its summary, or to undefined if it was given up. */
+  readonly ended: Promise<ServedSummary | undefined>;
 }
 
 /** The writing end of a served text. At most `limit` tokens wait for the reader. */
@@ -34,6 +36,10 @@ export class TextStream implements ServedText {
   #summary: ServedSummary | undefined;
   #error: { readonly reason: unknown } | undefined;
   #left = false;
+  #settle!: (summary: ServedSummary | undefined) => void;
+  readonly ended = new Promise<ServedSummary | undefined>((resolve) => {
+    this.#settle = resolve;
+  });
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -67,11 +73,13 @@ export class TextStream implements ServedText {
 
   end(summary: ServedSummary): void {
     this.#summary = summary;
+    this.#settle(summary);
     this.#wake?.();
   }
 
   fail(reason: unknown): void {
     this.#error ??= { reason };
+    this.#settle(undefined);
     this.#wake?.();
   }
 

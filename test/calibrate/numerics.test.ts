@@ -14,9 +14,10 @@ import {
   trainHeads,
 } from "early-exits";
 import { memorySource, type NumericsError } from "early-exits/model";
-import { recordDocuments, runOwnText, runPolicies } from "early-exits/calibrate";
+import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
+import { runOwnText } from "../../src/calibrate/record/own-text.js";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
 import { randomIds, smallCheckpoint, smallConfigs } from "../support/models.js";
 

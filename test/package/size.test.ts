@@ -69,7 +69,7 @@ const LOADED_LATER = new RegExp(
     "@huggingface",
     "calibrate/certificate/verify-(certificate|reality)",
     "calibrate/certify/",
-    "calibrate/(paper|own-text|record/runs)/",
+    "calibrate/(paper|record/runs)/",
     "model/chat/run-template",
     "evaluate/run-task",
   ].join("|"),

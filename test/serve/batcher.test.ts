@@ -1,7 +1,7 @@
 /** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
-import { Audit, fitProjections } from "early-exits/exits";
+import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -183,26 +183,6 @@ describe("a batcher", () => {
     expect(() => batcher.submit([3])).toThrow(expect.objectContaining({ code: "serve-closed" }));
     await Promise.all(texts.map(read)); // those that it has are finished
     await closed;
-  });
-
-  it("audits texts as generate does, and refuses exits once the alarm has turned them off", async () => {
-    const options = { maxNewTokens: 12, stopAtEndOfText: false, temperature: 1 };
-    const prompts = [3, 4, 5, 6, 7, 8].map((seed) => randomIds(6, 257, seed));
-    const ours = new Audit({ every: 2, agreement: 0.9999, seed: 3 });
-    const batcher = batcherWith({ audit: ours });
-    const texts = prompts.map((prompt, seed) => batcher.submit(prompt, { ...options, seed, mode: "exits" }));
-    await Promise.all(texts.map(read));
-
-    const theirs = new Audit({ every: 2, agreement: 0.9999, seed: 3, onAlarm: "continue" });
-    for (const [seed, prompt] of prompts.entries()) {
-      const run = generate(heads, prompt, { ...options, seed, policy: policies.lazy, audit: theirs });
-      for await (const token of run) expect(token.prompt).toBe(0);
-    }
-    expect(ours.state).toEqual(theirs.state);
-    expect(ours.report.units).toBeGreaterThan(0);
-    expect(ours.exitsOff).toBe(true);
-    expect(() => batcher.submit([1], { mode: "exits" })).toThrow(expect.objectContaining({ code: "serve-alarm" }));
-    await batcher.close();
   });
 
   it("refuses modes that it was not given, and log-probabilities of lossless text", () => {

@@ -21,6 +21,7 @@ export {
 } from "./evidence.js";
 export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
+export { asGiven, type OwnTextOptions, runOwnText } from "./own-text.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, playRuns, type PolicyOutcome } from "./outcome.js";
 export {
   type DocumentCounts,

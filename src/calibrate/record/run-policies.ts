@@ -99,7 +99,8 @@ export async function runHashed(
   };
 }
 
-function requireThresholds(thresholds: RunCandidates["thresholds"], exits: number): void {
+/** Throws an OptionError if there are no candidates, or one does not fit the exits. */
+export function requireThresholds(thresholds: RunCandidates["thresholds"], exits: number): void {
   const misfit = thresholds.find((vector) => vector.length !== exits);
   if (thresholds.length > 0 && misfit === undefined) return;
   const found =

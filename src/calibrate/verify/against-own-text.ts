@@ -4,8 +4,7 @@
  * kernels other text may come out, so only the kept agreement can be compared.
  */
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
-import { type OwnTextOptions, runOwnText } from "../own-text/index.js";
-import { arrange, type PolicyRuns } from "../record/index.js";
+import { arrange, type OwnTextOptions, type PolicyRuns, runOwnText } from "../record/index.js";
 import type { VerifyOptions } from "./against-model.js";
 
 export interface TextFindings {

@@ -48,9 +48,8 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import {
   type GroupedSource,
   hashDocuments,
-  OWN_TEXT_PROMPT,
+  beginningOf,
   ownTextParts,
-  promptsOf,
   readGroupedDocuments,
   recordAll,
 } from "../documents.js";
@@ -290,7 +289,13 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
   }
   const { policy, certificate } = calibration;
-  const race = await raceExits(heads, policy, beginningsOf(model, documents), settings, io);
+  const race = await raceExits(
+    heads,
+    policy,
+    documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
+    settings,
+    io,
+  );
   const worth = worthOf(race);
   const next = calibrationNext(
     {
@@ -329,17 +334,6 @@ async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Pro
     io,
   );
   return { documents, hash: hashDocuments(documents) };
-}
-
-/** The beginnings after which a policy is timed: prompts, or the first tokens of texts. */
-function beginningsOf(model: Model, documents: readonly CalibrationDocument[]): (readonly number[])[] {
-  const timed = documents.slice(0, TIMED);
-  const prompts = promptsOf(model, timed, { count: TIMED, tokens: OWN_TEXT_PROMPT });
-  return timed.map((document, i) =>
-    typeof document !== "string" && "ids" in document && document.from !== undefined
-      ? document.ids.slice(0, document.from)
-      : prompts[i]!,
-  );
 }
 
 /** The levels at which exits for the model come with the package. */

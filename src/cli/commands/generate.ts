@@ -8,6 +8,8 @@ import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import { readPrompts, writeFileAtomic } from "../../node/index.js";
 import {
+  auditOption,
+  type AuditSettings,
   type Decoding,
   decodingOptions,
   type DecodingSettings,
@@ -16,7 +18,7 @@ import {
   writeTexts,
 } from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
-import { commandLine, nextLines, summaryLines } from "../lines/index.js";
+import { auditLine, commandLine, nextLines, summaryLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -29,7 +31,7 @@ import {
   writeTextPart,
 } from "../spreading/index.js";
 
-export interface GenerateSettings extends CommonOptions, DecodingSettings, ShardSettings {
+export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings, ShardSettings {
   /** The text to continue; "-", or undefined without `prompts`: what stdin holds. */
   readonly prompt?: string | undefined;
   /** A file or folder of prompts. */
@@ -51,6 +53,7 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
       description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
     },
     ...decodingOptions,
+    auditOption,
     { flags: "--no-echo", description: "do not print the prompt" },
     { flags: "--out <file>", description: "with --prompts: write the lines to this file" },
     ...shardOptions,
@@ -68,9 +71,17 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
 };
 
 async function run(settings: GenerateSettings, io: Io): Promise<void> {
-  const { prompt, prompts } = settings;
+  const { prompt, prompts, audit, allowUncertified = false } = settings;
   if (prompt !== undefined && prompts !== undefined) {
     throw new UsageError("generate: give either --prompt TEXT or --prompts FILE, what is to be continued");
+  }
+  if (audit !== undefined && prompts === undefined) {
+    throw new UsageError("generate: --audit judges many texts, one of k; give their prompts with --prompts FILE");
+  }
+  if (audit !== undefined && allowUncertified) {
+    throw new UsageError(
+      "generate: --audit tests a promise, and with --allow-uncertified there is none; leave one out",
+    );
   }
   const place = openPlace("generate", settings);
   if (place !== undefined) requireSharable(settings);
@@ -109,6 +120,7 @@ async function writeMany(
     }
     return written;
   });
+  if (decoding.audit !== undefined) note(io, auditLine(decoding.audit.report));
   await finishTexts(io, settings, lines);
 }
 
@@ -176,8 +188,6 @@ const WARM_UP_TOKENS = 32;
 /** Decodes for a moment, so that the speed that is reported is the one that lasts. */
 async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
   const { maxNewTokens } = options;
-  const others: { -readonly [K in keyof typeof options]: (typeof options)[K] } = { ...options };
-  delete others.audit; // a text that is thrown away must not be judged
   const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
   const limit = Math.min(
     maxNewTokens ?? WARM_UP_TOKENS,
@@ -186,7 +196,7 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   );
   const started = performance.now();
   while (limit > 0 && performance.now() - started < WARM_UP) {
-    const run = generate(source, ids, { ...others, ...(policy && { policy }), maxNewTokens: limit, signal });
+    const run = generate(source, ids, { ...options, ...(policy && { policy }), maxNewTokens: limit, signal });
     const tokens = run[Symbol.asyncIterator]();
     let done = (await tokens.next()).done === true;
     while (!done && performance.now() - started < WARM_UP) done = (await tokens.next()).done === true;

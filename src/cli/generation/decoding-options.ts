@@ -13,8 +13,6 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly maxNewTokens?: number | undefined;
   readonly stop?: readonly string[] | undefined;
   readonly seed?: number | undefined;
-  /** Judges one of so many texts by the certificate's reference model. */
-  readonly audit?: number | undefined;
   readonly allowUncertified?: boolean | undefined;
 }
 
@@ -31,11 +29,6 @@ const losslessOption: OptionDefinition = {
   flags: "--lossless",
   description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
 };
-const auditOption: OptionDefinition = {
-  flags: "--audit <k>",
-  description: "one of k texts is judged by the certificate's reference model, too; an alarm turns exits off",
-  parse: integer(1),
-};
 const uncertifiedOption: OptionDefinition = {
   flags: "--allow-uncertified",
   description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
@@ -47,9 +40,20 @@ export const exitOptions: readonly OptionDefinition[] = [
   policyOption,
   shippedOption,
   losslessOption,
-  auditOption,
   uncertifiedOption,
 ];
+
+export interface AuditSettings {
+  /** One of so many texts is read by the certificate's reference model. */
+  readonly audit?: number | undefined;
+}
+
+/** Of the commands that write many texts. */
+export const auditOption: OptionDefinition = {
+  flags: "--audit <k>",
+  description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
+  parse: integer(1),
+};
 
 export const decodingOptions: readonly OptionDefinition[] = [
   headsOption,
@@ -64,7 +68,6 @@ export const decodingOptions: readonly OptionDefinition[] = [
   },
   ...samplingOptions,
   { flags: "--seed <n>", description: "seed of sampling", parse: integer(0) },
-  auditOption,
   uncertifiedOption,
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ];

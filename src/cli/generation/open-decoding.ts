@@ -1,14 +1,13 @@
 /** The model with its heads and policy, as a command line that generates text names them. */
 import type { ExitHeads, GenerateOptions, LosslessOptions, Model, Policy } from "../../index.js";
-import { Audit } from "../../exits/index.js";
-import { draftingFrom, policyFrom } from "../../calibrate/index.js";
+import { Audit, draftingFrom, policyFrom } from "../../calibrate/index.js";
 import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { type DepthColors, depthColors } from "../depth-colors.js";
 import { type Io, note, UsageError } from "../io.js";
 import { type ModelSettings, openModel, openReference } from "../open-model.js";
 import { samplingOf } from "../options.js";
-import type { DecodingSettings } from "./decoding-options.js";
+import type { AuditSettings, DecodingSettings } from "./decoding-options.js";
 import { openShipped } from "./open-shipped.js";
 
 /** Everything that `generate` is called with, besides the prompt. */
@@ -19,12 +18,17 @@ export interface Decoding {
   readonly policy: Policy | undefined;
   /** What was given; the library has the defaults. */
   readonly options: GenerateOptions;
+  readonly audit: Audit | undefined;
   readonly colors: DepthColors;
   dispose(): void;
 }
 
 /** Opens what the settings name. Throws a UsageError that begins with the command's name if they contradict. */
-export async function openDecoding(io: Io, command: string, settings: DecodingSettings): Promise<Decoding> {
+export async function openDecoding(
+  io: Io,
+  command: string,
+  settings: DecodingSettings & AuditSettings,
+): Promise<Decoding> {
   const { heads: headsFolder, policy: policyFile, shipped } = settings;
   checkSettings(command, settings);
   const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, settings.lossless ?? false);
@@ -32,10 +36,7 @@ export async function openDecoding(io: Io, command: string, settings: DecodingSe
     shipped === undefined
       ? await openOwn(io, { ...settings, ...storageFor(settings, exits?.policy) }, exits?.policy)
       : await openWithShipped(io, command, shipped, settings);
-  const reference = await openReference(io, settings.dir, model, {
-    against: auditedAgainst(settings, policy),
-    budgets: settings.budgets,
-  });
+  const audited = settings.audit === undefined ? undefined : await openAudit(io, model, heads!, policy!, settings);
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
@@ -47,19 +48,25 @@ export async function openDecoding(io: Io, command: string, settings: DecodingSe
     options: {
       ...optionsOf(settings),
       ...(policy !== undefined && { policy, lossless }),
-      ...(settings.audit !== undefined && { audit: auditFor(policy!, settings.audit, settings, reference) }),
       now: () => performance.now(),
     },
+    audit: audited?.audit,
     colors: depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers),
     dispose() {
       heads?.dispose();
-      reference?.dispose();
+      audited?.reference?.dispose();
       model.dispose();
     },
   };
 }
 
-function checkSettings(command: string, { heads, policy, shipped, lossless = false, audit }: DecodingSettings): void {
+function checkSettings(
+  command: string,
+  { heads, policy, shipped, lossless = false, audit }: DecodingSettings & AuditSettings,
+): void {
+  if (audit !== undefined && lossless) {
+    throw new UsageError(`${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`);
+  }
   if (shipped !== undefined && (heads ?? policy) !== undefined) {
     throw new UsageError(`${command}: --shipped stands for --heads and --policy; give one or the other`);
   }
@@ -120,24 +127,22 @@ async function readExits(command: string, file: string, lossless: boolean): Prom
   return { policy: drafting.policy, lossless: drafting.lossless };
 }
 
-/** What the certificate's reference is, if an audit needs it. */
-function auditedAgainst({ audit }: DecodingSettings, policy: Policy | undefined): "same" | "float32" {
-  return audit !== undefined && policy?.certified?.reference.dtype === "float32" ? "float32" : "same";
-}
-
-function auditFor(
+/** An audit of the policy, and the certificate's reference if that is another model. */
+async function openAudit(
+  io: Io,
+  model: Model,
+  heads: ExitHeads,
   policy: Policy,
-  every: number,
-  { seed }: DecodingSettings,
-  reference: Model | undefined,
-): Audit | number {
-  if (reference === undefined || policy.certified === undefined) return every;
-  return new Audit({
-    every,
-    agreement: policy.certified.agreement,
-    reference,
+  { dir, budgets, audit: every, seed }: DecodingSettings & AuditSettings,
+): Promise<{ readonly audit: Audit; readonly reference: Model | undefined }> {
+  const against = policy.certified?.reference.dtype === "float32" ? "float32" : "same";
+  const reference = await openReference(io, dir, model, { against, budgets });
+  const options = {
+    ...(every && { every }),
     ...(seed !== undefined && { seed }),
-  });
+    ...(reference && { against: reference }),
+  };
+  return { audit: new Audit(heads, policy, options), reference };
 }
 
 function optionsOf(settings: DecodingSettings): GenerateOptions {

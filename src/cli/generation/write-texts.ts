@@ -2,7 +2,7 @@
  * Texts after many prompts, several at a time: prompt i is sampled with seed + i, so every text is the one that it gets
  * alone. Each becomes a line of JSON that holds nothing of the machine: no times, no counts of work.
  */
-import { generateBatch } from "../../index.js";
+import { generateBatch, type GenerateOptions } from "../../index.js";
 import { generateDefaults } from "../../model/decode/index.js";
 import type { PromptLine } from "../../node/index.js";
 import type { Decoding } from "./open-decoding.js";
@@ -20,21 +20,33 @@ export interface TextLine {
   readonly finishReason: string;
 }
 
-/** The lines for prompts that follow each other; the first of them has the number `first`, from 0. */
+/**
+ * The lines for prompts that follow each other; the first of them has the number `first`, from 0. An audit reads the
+ * texts, and after its alarm they are written without exits.
+ */
 export async function writeTexts(
-  { source, model, options }: Pick<Decoding, "source" | "model" | "options">,
+  { source, model, options, audit }: Pick<Decoding, "source" | "model" | "options" | "audit">,
   prompts: readonly PromptLine[],
   first: number,
   signal: AbortSignal,
 ): Promise<string[]> {
   const { seed = generateDefaults.seed, lossless = false } = options;
+  const settings: { -readonly [K in keyof GenerateOptions]: GenerateOptions[K] } = {
+    ...options,
+    seed: seed + first,
+    signal,
+  };
+  if (audit?.state.alarm.raised === true) delete settings.policy;
   const batch = generateBatch(
     source,
     prompts.map(({ ids }) => ids),
-    { ...options, seed: seed + first, signal },
+    settings,
   );
   const depths = prompts.map((): number[] => []);
   for await (const { prompt, depth } of batch) depths[prompt]!.push(depth);
+  for (const [i, { ids }] of batch.summaries.entries()) {
+    if (audit?.state.alarm.raised === false) await audit.read({ promptIds: prompts[i]!.ids, ids }, { signal });
+  }
   return batch.summaries.map(({ text, ids, finishReason }, i) => {
     const line: TextLine = {
       prompt: model.tokenizer.decode(prompts[i]!.ids),

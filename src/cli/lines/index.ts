@@ -3,5 +3,5 @@ export { calibrationLines, NO_GUARANTEE, noteLines, outcomeTable, promiseLines }
 export { calibrationNext } from "./calibration-next.js";
 export { commandLine, nextLines, shellWord } from "./next-lines.js";
 export { type MeasuredPlan, measuredPlanLines, measuredVerdict, planLines, planVerdict } from "./plan-lines.js";
-export { summaryLines } from "./summary-lines.js";
+export { auditLine, summaryLines } from "./summary-lines.js";
 export { calibrationVerdict, type Race, reportVerdict, trainingVerdict, worthOf } from "./verdict-lines.js";

@@ -1,12 +1,13 @@
 /** Telemetry of one generated text. */
 import type { GenerateSummary, Model } from "../../index.js";
-import type { AuditReport, NoPromise } from "../../exits/index.js";
+import type { AuditReport } from "../../calibrate/index.js";
+import type { NoPromise } from "../../exits/index.js";
 import { allWeights, describeSampling, storedBytes } from "../../model/index.js";
 import { bytes, percent, speed } from "../format.js";
 
 export function summaryLines(summary: GenerateSummary, model: Model): string[] {
   const { config, screened } = model;
-  const { newTokens, promptTokens, drafted, promise, audit } = summary;
+  const { newTokens, promptTokens, drafted, promise } = summary;
   const { screenedHeads, exactLogits } = summary.ledger.decode;
   const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[summary.finishReason];
   if (newTokens === 0) return [`no tokens after a prompt of ${promptTokens} (ended by ${reason})`];
@@ -28,7 +29,6 @@ export function summaryLines(summary: GenerateSummary, model: Model): string[] {
         ]),
     memoryLine(summary, model),
     ...promiseLine(promise),
-    ...(audit === undefined ? [] : [auditLine(audit)]),
   ];
 }
 
@@ -68,13 +68,14 @@ const NO_PROMISE: Readonly<Record<NoPromise, string>> = {
   impossible: "nothing could be certified against the reference",
   sampling: "the certificate is for other sampling settings",
   observer: "an observer set thresholds",
-  alarm: "the audit's alarm was raised",
 };
 
-function auditLine({ units, meanLoss, interval, target, raised }: AuditReport): string {
-  if (units === 0) return "audit: this text was not chosen";
+/** What an audit of many texts found. */
+export function auditLine({ units, meanLoss, interval, target, raised }: AuditReport): string {
+  if (units === 0) return "audit: none of these texts was chosen";
   return (
     `audit: ${units} texts judged by the reference, mean loss ${percent(meanLoss)} (${percent(interval.low)} to ` +
-    `${percent(interval.high)}), promised at most ${percent(target)}; ${raised ? "the alarm was raised" : "no alarm"}`
+    `${percent(interval.high)}), promised at most ${percent(target)}; ` +
+    (raised ? "the alarm was raised, and exits are off" : "no alarm")
   );
 }

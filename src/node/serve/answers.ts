@@ -1,9 +1,8 @@
 /**
  * The objects that answers consist of, in OpenAI's shape: whole ones, and the chunks of a stream. What the server knows
- * beyond that is under `early_exits`: for a choice its mode, what is promised, and the blocks run for every token; for
- * the answer the state of the audit.
+ * beyond that is under `early_exits`: its mode, what is promised, and the blocks run for every token.
  */
-import type { AuditReport, DecodingPromise } from "../../exits/index.js";
+import type { DecodingPromise } from "../../exits/index.js";
 import type { LikelyToken, ServedSummary, ServedText, ServedToken, ServingMode } from "../../serve/index.js";
 
 /** What all choices of an answer share. */
@@ -18,7 +17,6 @@ export interface Answer {
   readonly logprobs: boolean;
   /** The text of a token, for log-probabilities. */
   readonly spell: (id: number) => string;
-  readonly audit: () => AuditReport | undefined;
 }
 
 export interface Choice {
@@ -61,7 +59,6 @@ export function wholeAnswer(answer: Answer, choices: readonly WrittenChoice[]): 
       early_exits: { ...detailsOf(text.summary), depths: tokens.map(({ depth }) => depth) },
     })),
     usage: usageOf(choices),
-    ...auditOf(answer),
   };
 }
 
@@ -82,7 +79,6 @@ export function closingChunk(answer: Answer, { index, text: { summary } }: Choic
   const finish_reason = finishReason(summary);
   return {
     ...chunk(answer, [{ index, ...piece, logprobs: null, finish_reason, early_exits: detailsOf(summary) }]),
-    ...auditOf(answer),
   };
 }
 
@@ -119,11 +115,6 @@ function finishReason({ finishReason }: ServedSummary): "stop" | "length" {
 
 function detailsOf({ mode, promise, meanDepth }: ServedSummary): ChoiceDetails {
   return { mode, promise, mean_depth: Number.isNaN(meanDepth) ? null : meanDepth };
-}
-
-function auditOf({ audit }: Answer): object {
-  const report = audit();
-  return report === undefined ? {} : { early_exits: { audit: report } };
 }
 
 function logprobsOf({ kind, logprobs, spell }: Answer, tokens: readonly ServedToken[]): object | null {

@@ -8,9 +8,8 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { Audit } from "../../exits/index.js";
 import { chatDefaults } from "../../model/decode/index.js";
-import type { Batcher, ServedSummary, ServedToken, ServingMode } from "../../serve/index.js";
+import type { Batcher, ServedText, ServedToken, ServingMode } from "../../serve/index.js";
 import { type AccessOptions, requireAccess } from "./access.js";
 import {
   type Answer,
@@ -23,7 +22,7 @@ import {
 } from "./answers.js";
 import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
 import { type ChatBody, parseChatBody, parseTextBody, type TextBody } from "./bodies.js";
-import { chooseMode, type ModeRules } from "./choose-mode.js";
+import { chooseMode, isFor, type ModeRules } from "./choose-mode.js";
 import { eventStream } from "./event-stream.js";
 import { merge } from "./merge.js";
 import { Metrics } from "./metrics.js";
@@ -32,7 +31,6 @@ import { chatPrompt, textPrompts } from "./prompts.js";
 export interface AppOptions extends AccessOptions, ModeRules {
   /** The name under which clients know the model. */
   readonly modelName: string;
-  readonly audit?: Audit | undefined;
   /** Bytes of a body. */
   readonly bodyBytes: number;
   /** Milliseconds that a request may take. */
@@ -58,7 +56,7 @@ interface Asked {
 export function createApp(batcher: Batcher, options: AppOptions): Hono {
   const { modelName, bodyBytes, now, log } = options;
   const metrics = new Metrics(batcher, options.audit);
-  const serving: Serving = { batcher, options, metrics, onText: alarmLog(metrics, options) };
+  const serving: Serving = { batcher, options, metrics, audited: auditLog(options) };
   const created = Math.floor(now() / 1000);
   const model = { id: modelName, object: "model", created, owned_by: "early-exits" };
   const app = new Hono();
@@ -129,16 +127,22 @@ const TEXT_TOKENS = 16;
 const SEEDS = 2 ** 31;
 const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
 
-/** Counts texts, and logs the audit's alarm once. */
-function alarmLog(metrics: Metrics, { audit, log, otherwise }: AppOptions): (summary: ServedSummary) => void {
+/** Has the audit read texts, in the order of their requests, and logs its alarm once. */
+function auditLog({ audit, log, otherwise, stopping }: AppOptions): Serving["audited"] {
   let told = false;
-  return (summary) => {
-    metrics.text(summary);
-    if (told || audit?.report.raised !== true) return;
+  return async (promptIds, text, user) => {
+    if (audit === undefined) return;
+    const finished = text.ended.then((summary) => summary && { promptIds, ids: summary.ids, user });
+    try {
+      await audit.read(finished, { signal: stopping });
+    } catch (error) {
+      log(`error: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (told || !audit.state.alarm.raised) return;
     told = true;
     const { meanLoss, target, units } = audit.report;
-    const loss = `mean loss ${meanLoss.toFixed(4)} of ${units} audited units, promised at most ${target.toFixed(4)}`;
-    log(`ALARM: ${loss}; ${audit.exitsOff ? `exits are off, answers are ${otherwise}` : "exits stay on"}`);
+    const loss = `mean loss ${meanLoss.toFixed(4)} of ${units} audited texts, promised at most ${target.toFixed(4)}`;
+    log(`ALARM: ${loss}; exits are off, answers are ${otherwise}`);
   };
 }
 
@@ -169,14 +173,14 @@ interface Serving {
   readonly batcher: Batcher;
   readonly options: AppOptions;
   readonly metrics: Metrics;
-  /** Called after every text. */
-  readonly onText: (summary: ServedSummary) => void;
+  /** Called with every text that exits are to write, and about which something is promised. */
+  readonly audited: (promptIds: readonly number[], text: ServedText, user: string | undefined) => Promise<void>;
 }
 
 /** Submits the texts, and answers with all of them at once or as they come. */
 async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Promise<Response> {
   const { batcher, options } = serving;
-  const { audit, modelName, now, stopping, timeLimit } = options;
+  const { modelName, now, stopping, timeLimit } = options;
   const gone = new AbortController();
   const late = AbortSignal.timeout(timeLimit);
   const signal = AbortSignal.any([client, gone.signal, late, stopping]);
@@ -189,7 +193,6 @@ async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Pr
     seed,
     logprobs: asked.logprobs !== undefined,
     spell: (id) => batcher.model.tokenizer.decode([id], { skipSpecialTokens: false }),
-    audit: () => audit?.report,
   };
   const explain = (error: unknown): ApiError => {
     if (late.aborted) return new ApiError(408, `the answer took longer than ${timeLimit} ms`, "timeout");
@@ -219,7 +222,7 @@ function submit(
   { body, prompts, maxNewTokens, logprobs }: Asked,
   { seed, id }: Answer,
   signal: AbortSignal,
-  { batcher, options }: Serving,
+  { batcher, options, audited }: Serving,
 ): SubmittedChoice[] {
   const sampling = {
     temperature: body.temperature ?? 1,
@@ -229,6 +232,7 @@ function submit(
     repetitionPenalty: body.repetition_penalty ?? 1,
   };
   const mode = chooseMode(options, { mode: body.mode, sampling, logprobs: logprobs !== undefined });
+  const promised = mode === "exits" && isFor(options.policy!, sampling);
   const { n = 1, stop = [] } = body;
   // To an audit, texts of one request are as little independent as texts of one user.
   const user = body.user ?? (n * prompts.length > 1 ? id : undefined);
@@ -243,20 +247,20 @@ function submit(
         stop,
         signal,
         ...(logprobs !== undefined && { logprobs }),
-        ...(user !== undefined && { user }),
       });
+      if (promised) void audited(promptIds, text, user);
       return { index, firstOfPrompt: j === 0, text, mode };
     }),
   );
 }
 
-async function readAll({ text, mode }: SubmittedChoice, { metrics, onText }: Serving): Promise<ServedToken[]> {
+async function readAll({ text, mode }: SubmittedChoice, { metrics }: Serving): Promise<ServedToken[]> {
   const tokens: ServedToken[] = [];
   for await (const token of text) {
     metrics.token(token, mode);
     tokens.push(token);
   }
-  onText(text.summary);
+  metrics.text(text.summary);
   return tokens;
 }
 
@@ -271,7 +275,7 @@ function eventsOf(
   answer: Answer,
   { body }: Asked,
   choices: readonly SubmittedChoice[],
-  { metrics, onText, gone, explain }: Streaming,
+  { metrics, gone, explain }: Streaming,
 ): Response {
   async function* chunksOf(choice: SubmittedChoice): AsyncGenerator<object, void, undefined> {
     if (answer.kind === "chat") yield openingChunk(answer, choice);
@@ -279,7 +283,7 @@ function eventsOf(
       metrics.token(token, choice.mode);
       yield tokenChunk(answer, choice, token);
     }
-    onText(choice.text.summary);
+    metrics.text(choice.text.summary);
     yield closingChunk(answer, choice);
   }
   async function* events(): AsyncGenerator<string, void, undefined> {

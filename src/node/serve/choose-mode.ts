@@ -1,9 +1,11 @@
 /**
  * How a request is answered: as it asks, or else by exits if the policy may be used with its sampling settings, or
- * else as the server was told. The mode of a text never changes, also if the audit's alarm rings while it is written.
+ * else as the server was told. Once the audit's alarm was raised, nothing is answered by exits; a text that is being
+ * written keeps its mode.
  */
-import { PolicyError } from "../../errors.js";
-import { type Audit, type Policy, requirePromise } from "../../exits/index.js";
+import { PolicyError, ServeError } from "../../errors.js";
+import type { Audit } from "../../calibrate/index.js";
+import { type Policy, requirePromise } from "../../exits/index.js";
 import type { SamplingOptions } from "../../model/index.js";
 import type { ServingMode } from "../../serve/index.js";
 
@@ -26,13 +28,20 @@ export function chooseMode(
   { policy, audit, otherwise }: ModeRules,
   { mode, sampling, logprobs }: ModeWish,
 ): ServingMode {
+  const alarmed = audit?.state.alarm.raised ?? false;
+  if (mode === "exits" && alarmed) {
+    throw new ServeError(
+      "serve-alarm",
+      'serve: the audit\'s alarm has turned exits off; ask for the mode "plain" or "lossless"',
+    );
+  }
   if (mode !== undefined) return mode;
-  if (policy !== undefined && audit?.exitsOff !== true && isFor(policy, sampling)) return "exits";
+  if (policy !== undefined && !alarmed && isFor(policy, sampling)) return "exits";
   return logprobs ? "plain" : otherwise;
 }
 
 /** Whether the policy's certificate, if it has one, is for these settings. */
-function isFor(policy: Policy, sampling: SamplingOptions): boolean {
+export function isFor(policy: Policy, sampling: SamplingOptions): boolean {
   try {
     requirePromise(policy, sampling);
     return true;

@@ -1,6 +1,6 @@
 /** What /metrics tells, in Prometheus' format. Prompts and texts are not part of it. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
-import type { Audit } from "../../exits/index.js";
+import type { Audit } from "../../calibrate/index.js";
 import type { Batcher, ServedSummary, ServedToken } from "../../serve/index.js";
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60];

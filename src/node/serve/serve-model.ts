@@ -6,6 +6,7 @@
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
 import { OptionError, requireInteger } from "../../errors.js";
+import type { Audit } from "../../calibrate/index.js";
 import type { ExitHeads } from "../../exits/index.js";
 import type { Model } from "../../model/index.js";
 import { Batcher, type BatcherOptions } from "../../serve/index.js";
@@ -32,6 +33,8 @@ export interface ServeOptions extends BatcherOptions {
   readonly graceTime?: number;
   /** Receives a line for every request, without its text. @default nothing is logged */
   readonly log?: (line: string) => void;
+  /** Reads texts of the mode `exits`. Once its alarm was raised, the mode is refused. @default no audit */
+  readonly audit?: Audit;
 }
 
 export const serveDefaults = {
@@ -89,7 +92,7 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
   return {
     url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}`,
     batcher,
-    close: () => (closing ??= close(server, batcher, stopping, graceTime)),
+    close: () => (closing ??= close(server, { batcher, audit, stopping, graceTime })),
   };
 }
 
@@ -105,7 +108,14 @@ async function listen(fetch: (request: Request) => Response | Promise<Response>,
   });
 }
 
-async function close(server: Server, batcher: Batcher, stopping: AbortController, graceTime: number): Promise<void> {
+interface Closing {
+  readonly batcher: Batcher;
+  readonly audit: Audit | undefined;
+  readonly stopping: AbortController;
+  readonly graceTime: number;
+}
+
+async function close(server: Server, { batcher, audit, stopping, graceTime }: Closing): Promise<void> {
   const closed = new Promise<void>((resolve) => {
     server.close(() => {
       resolve();
@@ -119,6 +129,7 @@ async function close(server: Server, batcher: Batcher, stopping: AbortController
     });
   }, graceTime);
   await batcher.close();
+  await audit?.settled();
   // A connection that is kept alive becomes idle once its last answer is sent.
   const sweeper = setInterval(() => {
     server.closeIdleConnections();

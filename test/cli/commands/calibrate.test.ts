@@ -1,5 +1,6 @@
 /** `calibrate`, and what reads its file: certificate verify and report, on one tiny model. */
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { calibrateCommand } from "../../../src/cli/commands/calibrate.js";
 import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
@@ -81,6 +82,20 @@ describe("early-exits calibrate", () => {
     const file = folder.path("own.json");
     await succeed(words`${line} --own-text 4 --candidates 2 --out ${file}`);
     const onModel = words`certificate verify ${file} --model ${model} --heads ${heads} --text ${many}`;
+    expect((await succeed(words`${onModel} --device reference`)).out).toMatch(/^Counts reproduced from /);
+  });
+
+  it("keeps the groups of a folder's files for a policy's own text", async () => {
+    const files = folder.path("groups");
+    mkdirSync(files);
+    for (let i = 0; i < 12; i++) writeText(join(files, `${i}.txt`), sentences(4, 400 + 4 * i));
+    const file = folder.path("own-groups.json");
+    const own = words`calibrate ${model} --heads ${heads} --text ${files} --agreement .3 --delta .3 --device reference`;
+    await succeed(words`${own} --own-text 4 --candidates 2 --out ${file}`);
+    const written = parseJson(readFileSync(file, "utf8")) as { documents: { group: string }[]; unit: string };
+    expect(written.unit).toBe("group");
+    expect(new Set(written.documents.map(({ group }) => group)).size).toBe(6);
+    const onModel = words`certificate verify ${file} --model ${model} --heads ${heads} --text ${files}`;
     expect((await succeed(words`${onModel} --device reference`)).out).toMatch(/^Counts reproduced from /);
   });
 

@@ -1,7 +1,7 @@
 /** `generate`, with exits and losslessly; tune and check-lossless, on one tiny model. */
 import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
-import { cli, parseJson, pipeline, succeed, tinyModel, words } from "../support.js";
+import { cli, parseJson, pipeline, succeed, tinyModel, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
 afterAll(folder.remove);
@@ -70,15 +70,20 @@ describe("early-exits generate", () => {
         --out ${certified} --device reference`,
     );
     const warm = words`${line} --heads ${heads} --policy ${certified}`;
-    const kept = await cli(words`${warm} --temperature .8 --audit 1`);
+    const kept = await cli(words`${warm} --temperature .8`);
     expect(kept.err).toMatch(/promise: certified \(claim overall\) to keep 30.0 %.*text by temperature 0.8/);
-    expect(kept.err).toMatch(/audit: 1 texts judged by the reference, mean loss .* no alarm/);
+    const prompts = writeText(folder.path("audited.txt"), ["the house", "a dog", "the tree"]);
+    const many = words`generate ${model} --prompts ${prompts} --heads ${heads} --policy ${certified}`;
+    const audited = await succeed(words`${many} --device reference --temperature .8 --max-new-tokens 8 --audit 1`);
+    expect(audited.err).toMatch(/audit: 3 texts judged by the reference, mean loss .* no alarm/);
     const refused = await cli(words`${warm} --temperature .5 --top-p .9`);
     expect(refused.code).toBe(1);
     expect(refused.err).toContain("early-exits calibrate --temperature 0.5 --top-p 0.9");
     const insisted = await cli(words`${warm} --allow-uncertified`);
     expect(insisted.err).toContain("promise: none, the certificate is for other sampling settings");
-    expect(await cli(words`${line} --audit 1`)).toMatchObject({ code: 2 });
+    for (const wrong of [words`${line} --audit 1`, words`${many} --allow-uncertified --audit 1`]) {
+      expect(await cli(wrong)).toMatchObject({ code: 2 });
+    }
   });
 
   it("runs the plain model if heads come without a policy, and says so", async () => {

@@ -1,6 +1,7 @@
 /** The HTTP server, by OpenAI's own client and by fetch: answers, streams, errors, access, disconnecting, closing. */
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
-import { Audit, fitProjections } from "early-exits/exits";
+import { Audit } from "early-exits/calibrate";
+import { fitProjections } from "early-exits/exits";
 import { encodeChat, type Model } from "early-exits/model";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -223,14 +224,24 @@ it("a full queue is answered with 429 and Retry-After", async () => {
 });
 
 it("after the alarm, answers are as the server was told, and log and metrics say so", async () => {
-  const audit = new Audit({ agreement: 0.9999 });
+  const sampling = { temperature: 1 };
+  const audit = new Audit(heads, policy, { agreement: 0.9999, sampling });
   const audited = await start({ audit, otherwise: "lossless" });
+  const alone = new Audit(heads, policy, { agreement: 0.9999, sampling });
+  const promptIds = encodeText(model, "the answer");
   const modes: string[] = [];
-  for (let seed = 0; seed < 20 && !modes.includes("lossless"); seed++) {
-    const answer = await clientOf(audited).completions.create({ ...base, temperature: 1, prompt: "the answer", seed });
+  for (let seed = 0; seed < 20; seed++) {
+    const answer = await clientOf(audited).completions.create({ ...base, ...sampling, prompt: "the answer", seed });
     modes.push(detailsOf(answer.choices[0]).mode);
+    await audit.settled();
+    if (modes.at(-1) === "lossless") break;
+    const { ids } = await written(promptIds, { policy, ...sampling, seed, maxNewTokens: 8 });
+    await alone.read({ promptIds, ids });
+    expect(audit.state).toEqual(alone.state);
   }
   expect([modes[0], modes.at(-1)]).toEqual(["exits", "lossless"]);
+  const refused = await post("/v1/completions", { ...base, ...sampling, prompt: "a", mode: "exits" }, {}, audited);
+  expect(await refused.json()).toMatchObject({ error: { code: "serve-alarm" } });
   expect(lines.filter((line) => line.startsWith("ALARM"))).toHaveLength(1);
   const metrics = await (await fetch(`${audited.url}/metrics`)).text();
   expect(metrics).toMatch(/^early_exits_audit_alarm 1$/m);

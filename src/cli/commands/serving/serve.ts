@@ -4,23 +4,21 @@
  */
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
-import { auditOf } from "../../../exits/audit/index.js";
 import { serveDefaults, serveModel, type ServeOptions } from "../../../node/serve/index.js";
 import { batcherDefaults } from "../../../serve/index.js";
 import type { CommandDefinition } from "../../command.js";
-import { type Decoding, exitOptions, openDecoding } from "../../generation/index.js";
-import { type CommonOptions, type Io, note, UsageError } from "../../io.js";
+import { auditOption, type AuditSettings, type Decoding, exitOptions, openDecoding } from "../../generation/index.js";
+import { type CommonOptions, type Io, note } from "../../io.js";
 import { nextLines, shellWord } from "../../lines/index.js";
 import { modelDefaults, type ModelSettings } from "../../open-model.js";
 import { integer, modelFolder, modelOptions } from "../../options.js";
 
-export interface ServeSettings extends CommonOptions, ModelSettings {
+export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettings {
   readonly dir: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
   readonly shipped?: number | undefined;
   readonly lossless?: boolean | undefined;
-  readonly audit?: number | undefined;
   readonly allowUncertified?: boolean | undefined;
   readonly otherwise?: "plain" | "lossless" | undefined;
   readonly host?: string | undefined;
@@ -40,6 +38,7 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
   positional: [modelFolder],
   options: [
     ...exitOptions,
+    auditOption,
     {
       flags: "--otherwise <mode>",
       description: "how to answer requests whose sampling settings the policy is not certified for",
@@ -72,9 +71,6 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
 
 async function run(settings: ServeSettings, io: Io): Promise<void> {
   const { dir, json = false } = settings;
-  if (settings.lossless === true && settings.audit !== undefined) {
-    throw new UsageError("serve: --audit judges what exits change, and --lossless changes nothing; leave one out");
-  }
   const decoding = await openDecoding(io, "serve", settings);
   try {
     const modelName = basename(resolve(dir));
@@ -104,9 +100,9 @@ function requestTo(url: string, model: string, { host }: ServeSettings): string 
 }
 
 /** What was given; the library has the defaults. */
-function optionsOf(settings: ServeSettings, { policy, options }: Decoding): ServeOptions {
+function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding): ServeOptions {
   const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
-  const { lossless = false, audit } = options;
+  const { lossless = false } = options;
   const key = process.env[KEY];
   const given = {
     ...{ host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified },
@@ -114,7 +110,7 @@ function optionsOf(settings: ServeSettings, { policy, options }: Decoding): Serv
     otherwise: lossless === false ? settings.otherwise : "lossless",
     policy: lossless === false ? policy : undefined,
     drafting: policy && { policy, lossless: lossless === false ? true : lossless },
-    audit: audit === undefined || policy === undefined ? undefined : auditOf({ audit, policy }),
+    audit,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }

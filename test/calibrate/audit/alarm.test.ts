@@ -5,7 +5,7 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import { OptionError } from "early-exits";
-import { type AlarmState, alarmWealth, createAlarm, lossInterval, stepAlarm } from "early-exits/exits";
+import { type AlarmState, alarmWealth, createAlarm, lossInterval, stepAlarm } from "early-exits/calibrate";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";

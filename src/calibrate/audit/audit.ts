@@ -1,0 +1,227 @@
+/**
+ * An audit of texts in use: of k texts one, chosen by a hash of a seed and the number of the text, is read once it is
+ * finished, and judged as calibration judges text that is given: against the reference model, by the loss that the
+ * certificate bounds. The losses feed an alarm (alarm.ts) and a confidence sequence (loss-interval.ts). An audit is a
+ * client of decoding, which knows nothing of it: after the alarm, the caller decodes without exits. The state is plain
+ * data: store it, and a later program goes on from it.
+ *
+ * The unit is the text. Texts of one user resemble each other, so the first that is chosen stands for all. Units are
+ * counted in the order of the calls of `read`, not in that in which texts end: short texts would come first, and they
+ * may be the worse ones.
+ */
+import { OptionError, PolicyError, requireInteger } from "../../errors.js";
+import type { CancelSignal } from "../../cancel-signal.js";
+import type { ExitHeads } from "../../exits/heads/index.js";
+import type { Policy, Reference } from "../../exits/plan/index.js";
+import { createRng } from "../../tensor/index.js";
+import { asGiven, judgedBy, type JudgeOptions, playRuns, runPolicies } from "../record/index.js";
+import { type AlarmState, alarmWealth, createAlarm, stepAlarm } from "./alarm.js";
+import { type LossInterval, lossInterval } from "./loss-interval.js";
+
+/** What an audit has seen; plain, JSON-able. */
+export interface AuditState {
+  readonly format: "early-exits/audit";
+  readonly version: 2;
+  /** k: one of so many texts is read. */
+  readonly every: number;
+  readonly seed: number;
+  /** Texts so far, read or not: the number of the next one. */
+  readonly requests: number;
+  /** Tokens that were judged. */
+  readonly tokens: number;
+  /** The sum of the units' losses, each in [0, 1]; `alarm` has their number. */
+  readonly lossSum: number;
+  readonly alarm: AlarmState;
+  /** Users whose unit was counted. */
+  readonly users: readonly string[];
+}
+
+/** `sampling` is the certificate's unless it is given, and `against` has to be the certificate's reference. */
+export interface AuditOptions extends JudgeOptions {
+  /** k: one of so many texts is read. @default 1, that is, all */
+  readonly every?: number;
+  /** The agreement that is promised: the alarm tests whether the mean loss exceeds 1 - agreement. @default certified */
+  readonly agreement?: number;
+  /** The probability of ever raising a false alarm, and of an interval that misses the mean. @default 0.05 */
+  readonly delta?: number;
+  /** Chooses which texts are read. @default 0 */
+  readonly seed?: number;
+  /** A state to go on from; `every`, `agreement`, `delta` and `seed` are then the state's own. */
+  readonly state?: AuditState;
+}
+
+/** A text that the policy has written. */
+export interface FinishedText {
+  readonly promptIds: readonly number[];
+  /** The tokens after the prompt. */
+  readonly ids: readonly number[];
+  /** Whom it is for: of one user, one text is counted. */
+  readonly user?: string | undefined;
+}
+
+/** What an audit says so far. */
+export interface AuditReport {
+  readonly units: number;
+  /** The mean loss of the units; NaN before the first. */
+  readonly meanLoss: number;
+  /** Contains the mean expected loss; all such intervals together do with probability 1 - delta. */
+  readonly interval: LossInterval;
+  /** The claimed bound on it. */
+  readonly target: number;
+  /** How strongly the losses speak against the claim; the alarm is raised at 1/delta. */
+  readonly evidence: number;
+  readonly raised: boolean;
+}
+
+export class Audit {
+  readonly #heads: ExitHeads;
+  readonly #policy: Policy;
+  readonly #judge: JudgeOptions;
+  #state: AuditState;
+  /** Settled once all texts before the next one are judged. */
+  #before: Promise<unknown> = Promise.resolve();
+
+  /**
+   * Throws an OptionError for an option outside its range or a state of another format, and a PolicyError if the policy
+   * has no certificate about all tokens and no agreement is given, or if the certificate's reference is missing.
+   */
+  constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, ...options }: AuditOptions = {}) {
+    const { certified } = policy;
+    this.#heads = heads;
+    this.#policy = policy;
+    const settings = sampling ?? certified?.sampling;
+    this.#judge = { ...(settings && { sampling: settings }), ...(against && { against }) };
+    this.#state = state === undefined ? createState(policy, options) : checkState(state);
+    if (certified?.reference.kind === "other" && against === undefined) {
+      throw referenceError(certified.reference, `not given, and the model that runs is ${heads.model.dtype}`);
+    }
+  }
+
+  get state(): AuditState {
+    return this.#state;
+  }
+
+  get report(): AuditReport {
+    const { alarm, lossSum } = this.#state;
+    return {
+      units: alarm.units,
+      meanLoss: lossSum / alarm.units,
+      interval: lossInterval(alarm.units, lossSum, alarm.delta),
+      target: alarm.target,
+      evidence: alarmWealth(alarm),
+      raised: alarm.raised,
+    };
+  }
+
+  /**
+   * Numbers a text and, if it is chosen, judges it after all before it. Returns its loss, or undefined if it was not
+   * chosen or does not count. A promise holds the place of a text that is still being written; undefined, or a text
+   * without tokens, is left out.
+   */
+  read(
+    text: FinishedText | Promise<FinishedText | undefined>,
+    { signal }: { readonly signal?: CancelSignal } = {},
+  ): Promise<number | undefined> {
+    const { every, seed, requests } = this.#state;
+    this.#state = { ...this.#state, requests: requests + 1 };
+    if (!isChosen(seed, requests, every)) return Promise.resolve(undefined);
+    const loss = this.#before.then(async () => this.#count(await text, signal));
+    this.#before = loss.catch(() => undefined);
+    return loss;
+  }
+
+  /** Resolves once every text so far is judged, or has failed to be. */
+  async settled(): Promise<void> {
+    await this.#before;
+  }
+
+  async #count(text: FinishedText | undefined, signal: CancelSignal | undefined): Promise<number | undefined> {
+    const { users } = this.#state;
+    if (text === undefined || text.ids.length === 0) return undefined;
+    const { promptIds, ids, user } = text;
+    if (user !== undefined && users.includes(user)) return undefined;
+    const given = asGiven(promptIds, ids);
+    if (given.ids.length < 2) return undefined; // calibration leaves out a single position, too
+    const loss = await this.#lossOf(given, signal);
+    this.#state = {
+      ...this.#state,
+      tokens: this.#state.tokens + ids.length,
+      lossSum: this.#state.lossSum + loss,
+      alarm: stepAlarm(this.#state.alarm, loss),
+      users: user === undefined ? users : [...users, user],
+    };
+    return loss;
+  }
+
+  /** The policy runs on the text as it runs on given text: the tokens, or the distributions, are those of writing. */
+  async #lossOf(text: ReturnType<typeof asGiven>, signal: CancelSignal | undefined): Promise<number> {
+    const { score, fill, exits, certified } = this.#policy;
+    const candidate = { score, fill, thresholds: [exits.map(({ threshold }) => threshold)] };
+    const { maxPositionEmbeddings } = this.#heads.model.config;
+    const options = { ...this.#judge, sequenceLength: maxPositionEmbeddings, ...(signal && { signal }) };
+    const runs = await runPolicies(this.#heads, [text], candidate, options);
+    requireReference(judgedBy(runs.subject).reference, certified?.reference);
+    return 1 - playRuns(runs).agreement;
+  }
+}
+
+function agreementOf({ certified }: Policy): number {
+  if (certified?.claim === "overall") return certified.agreement;
+  throw new PolicyError(
+    "audit-certificate",
+    "audit: it tests a certificate's promise about all tokens, and the policy has " +
+      `${certified === undefined ? "no certificate" : `one of claim "${certified.claim}"`}; calibrate with claim ` +
+      '"overall", or give the agreement to test',
+    { claim: certified?.claim },
+  );
+}
+
+/** Throws a PolicyError if the model that judges is not the certificate's reference. */
+function requireReference({ dtype, checkpoint }: Reference, certified: Reference | undefined): void {
+  if (certified === undefined || (dtype === certified.dtype && checkpoint === certified.checkpoint)) return;
+  throw referenceError(certified, checkpoint === certified.checkpoint ? `stored as ${dtype}` : "another checkpoint");
+}
+
+function referenceError(certified: Reference, found: string): PolicyError {
+  return new PolicyError(
+    "audit-reference",
+    `audit: the policy is certified against checkpoint ${certified.checkpoint.slice(0, 12)}… as ${certified.dtype}, ` +
+      `but the reference is ${found}; pass that model: new Audit(heads, policy, { against })`,
+    { certified },
+  );
+}
+
+function createState(
+  policy: Policy,
+  { every = 1, agreement = agreementOf(policy), delta = 0.05, seed = 0 }: AuditOptions,
+): AuditState {
+  requireInteger("audit: every", every, 1);
+  requireInteger("audit: seed", seed, 0);
+  return {
+    format: "early-exits/audit",
+    version: 2,
+    every,
+    seed,
+    requests: 0,
+    tokens: 0,
+    lossSum: 0,
+    alarm: createAlarm({ target: 1 - agreement, delta }),
+    users: [],
+  };
+}
+
+function checkState(state: AuditState): AuditState {
+  const { format, version } = state as { readonly format?: unknown; readonly version?: unknown };
+  if (format === "early-exits/audit" && version === 2) return state;
+  throw new OptionError(
+    "audit-state",
+    `audit: expected a state of format "early-exits/audit", version 2; found ${JSON.stringify(format)}, version ` +
+      `${JSON.stringify(version)}; pass the state of an audit, as it was stored`,
+    { format, version },
+  );
+}
+
+/** A hash of seed and number decides, not the text: whoever writes a prompt cannot see to it that it is not read. */
+function isChosen(seed: number, request: number, every: number): boolean {
+  return createRng(seed).fork(`audit of request ${request}`).uniform() * every < 1;
+}

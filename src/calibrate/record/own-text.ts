@@ -1,0 +1,79 @@
+/**
+ * Candidate policies on text of their own: each writes a text after every prompt, with its exits on, and what it wrote
+ * is then judged like text that is given (run-policies.ts). Certified .95 on given text kept 94.1 % on its own sampled
+ * text (bench/reports/own-text.md), so policies for generated text are certified on such text. A document is a prompt,
+ * with its group, and its tokens are the new ones.
+ */
+import { requireInteger } from "../../errors.js";
+import { generateBatch } from "../../exits/generate.js";
+import type { ExitHeads } from "../../exits/heads/index.js";
+import { createPolicy, type Policy } from "../../exits/plan/index.js";
+import { type CalibrationDocument, countedAs, hashDocuments } from "./documents.js";
+import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
+import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
+
+export interface OwnTextOptions extends Pick<
+  RunPoliciesOptions,
+  "sampling" | "against" | "batchSize" | "signal" | "onRun"
+> {
+  /** Tokens that each policy writes after each prompt. An end of text does not end it. @default 64 */
+  readonly maxNewTokens?: number;
+  /** Prompt i is sampled with seed + i. @default 0 */
+  readonly seed?: number;
+}
+
+/** Runs candidates on their own text. Throws an OptionError if no prompt holds two tokens. */
+export async function runOwnText(
+  heads: ExitHeads,
+  prompts: readonly CalibrationDocument[],
+  { score, fill, thresholds }: RunCandidates,
+  { maxNewTokens = 64, seed = 0, onRun, ...options }: OwnTextOptions = {},
+): Promise<PolicyRuns> {
+  const { maxPositionEmbeddings } = heads.model.config;
+  requireInteger("runOwnText: maxNewTokens", maxNewTokens, 1, maxPositionEmbeddings);
+  requireThresholds(thresholds, heads.depths.length);
+  const texts = await hashDocuments(heads, prompts);
+  const { batchSize = 16, sampling, signal } = options;
+  const write = async (policy: Policy): Promise<readonly (readonly number[])[]> => {
+    const written = generateBatch(
+      heads,
+      texts.map(({ ids }) => ids),
+      { ...sampling, policy, maxNewTokens, seed, batchSize, stopAtEndOfText: false, ...(signal && { signal }) },
+    );
+    for await (const token of written) void token;
+    return written.summaries.map(({ ids }) => ids);
+  };
+  const runs: PolicyRuns[] = [];
+  for (const vector of thresholds) {
+    const written = await write(createPolicy(heads, vector, { score, fill }));
+    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!) }));
+    const candidate = { score, fill, thresholds: [vector] };
+    runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength: maxPositionEmbeddings }));
+    await onRun?.({ done: runs.length, total: thresholds.length });
+  }
+  return {
+    ...runs[0]!,
+    thresholds,
+    ownText: { maxNewTokens, seed },
+    documents: texts.map((text, d) => {
+      const counts = runs.map(({ documents }) => documents[d]!.counts);
+      return {
+        ...countedAs(text),
+        tokens: maxNewTokens,
+        counts: {
+          left: counts.flatMap(({ left }) => left),
+          wrong: counts.flatMap(({ wrong }) => wrong),
+          deep: counts.flatMap(({ deep }) => deep),
+        },
+      };
+    }),
+  };
+}
+
+/** A text that was written after a prompt, as a document: judged is every position from which a token was chosen. */
+export function asGiven(
+  prompt: readonly number[],
+  written: readonly number[],
+): { readonly ids: readonly number[]; readonly from: number } {
+  return { ids: [...prompt, ...written.slice(0, -1)], from: prompt.length - 1 };
+}
