@@ -1,6 +1,6 @@
 /** The sequences of passages: one for each, with the context read. */
 import type { CancelSignal } from "../cancel-signal.js";
-import { type Model, prefill, Sequence, type SideBlock } from "../model/index.js";
+import { type Model, prefill, Sequence } from "../model/index.js";
 import type { Passage } from "./passages.js";
 
 /** A passage that is being processed, and its sequence. */
@@ -16,7 +16,7 @@ export interface Lane {
 export async function openLanes(
   model: Model,
   passages: readonly Passage[],
-  { sides, signal }: { readonly sides: readonly SideBlock[]; readonly signal: CancelSignal | undefined },
+  signal: CancelSignal | undefined,
 ): Promise<Lane[]> {
   const { numLayers } = model.config;
   const longest = longestOf(passages);
@@ -26,7 +26,7 @@ export async function openLanes(
     for (const { context } of passages) {
       const key = context.join();
       if (first.has(key)) continue;
-      const sequence = new Sequence(model, context.length + longest, sides);
+      const sequence = new Sequence(model, context.length + longest);
       opened.push(sequence);
       sequence.append(...context.slice(0, -1));
       first.set(key, sequence);

@@ -9,14 +9,14 @@
  *                 the same holds for policies with a `lazyLimit`
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
-import { earlyExitDecoder, usedSides } from "../exits/decode/index.js";
+import { earlyExitDecoder } from "../exits/decode/index.js";
 import { isExactFill } from "../exits/fill/index.js";
 import { type Confidence, exitFires, ExitHeads, readConfidences, scoreOf } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
 import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
-import { type Model, prefill, statesOf, type Work } from "../model/index.js";
+import { type Model, prefill, statesOf } from "../model/index.js";
 import { createSampler, nonFiniteError } from "../model/decode/index.js";
 import type { NumericsError } from "../errors.js";
 import { crossEntropy } from "../tensor/ops/index.js";
@@ -85,8 +85,7 @@ async function recordOutputs(
   const model = source instanceof ExitHeads ? source.model : source;
   const { numLayers, vocabSize, hiddenSize } = model.config;
   const used = heads.filter((_, exit) => policies.some((policy) => policy.exits[exit]!.threshold !== "never"));
-  const sides = used.flatMap(({ block }) => block ?? []);
-  const lanes = await openLanes(model, passages, { sides, signal });
+  const lanes = await openLanes(model, passages, signal);
   try {
     for (const { sequence, passage } of lanes) {
       sequence.append(passage.context.at(-1)!, ...passage.continuation.slice(0, -1));
@@ -104,9 +103,9 @@ async function recordOutputs(
         sequence,
         positions: continuation.map((_, i) => context.length - 1 + i),
       }));
-      const inputs = scope(() => head.inputsAt(work)); // [R, C]
-      const outputs = await applyHead(head, inputs, targets, parts).finally(() => {
-        inputs.dispose();
+      const states = scope(() => statesOf(work)); // [R, C]
+      const outputs = await applyHead(head, states, targets, parts).finally(() => {
+        states.dispose();
       });
       const broken = outputs.confidences.findIndex(
         ({ top1 }, r) => !Number.isFinite(top1) || Number.isNaN(outputs.losses[r]),
@@ -119,8 +118,7 @@ async function recordOutputs(
       exits.push(used.includes(head) ? await outputsAt(head.depth, head) : undefined);
     }
     const finalHead: OutputHead = {
-      inputsAt: statesOf,
-      logitsOf: (x) => model.unembed(x),
+      logits: (x) => model.unembed(x),
       losses: crossEntropy,
       readConfidences,
     };
@@ -141,24 +139,23 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
 
 /** What turns hidden states into predictions: an exit head, or the model's final head. */
 interface OutputHead {
-  inputsAt(work: readonly Work[]): Tensor;
-  logitsOf(x: Tensor): Tensor;
+  logits(states: Tensor): Tensor;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
   readConfidences(logits: Tensor): Promise<Confidence[]>;
 }
 
-/** Applies a head to its inputs [R, C], part by part. */
+/** Applies a head to states [R, C], part by part. */
 async function applyHead(
   head: OutputHead,
-  inputs: Tensor,
+  states: Tensor,
   targets: readonly number[],
   parts: PartsOptions,
 ): Promise<Omit<HeadOutputs, "depth">> {
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
-  await byParts(inputs, parts, async (part, begin) => {
+  await byParts(states, parts, async (part, begin) => {
     const { logits, loss } = scope(() => {
-      const logits = head.logitsOf(part);
+      const logits = head.logits(part);
       return { logits, loss: head.losses(logits, targets.slice(begin, begin + part.shape[0]!)) };
     });
     confidences.push(...(await head.readConfidences(logits)));
@@ -194,8 +191,7 @@ async function runPolicy(
   policy: Policy,
   signal: CancelSignal | undefined,
 ): Promise<ScoredToken[][]> {
-  const sides = usedSides(heads, policy);
-  const lanes = await openLanes(heads.model, passages, { sides, signal });
+  const lanes = await openLanes(heads.model, passages, signal);
   const scored = passages.map((): ScoredToken[] => []);
   const laneOf = new Map(lanes.map(({ sequence }, i) => [sequence, i]));
   const targetOf = (lane: number): number => passages[lane]!.continuation[scored[lane]!.length]!;

@@ -143,10 +143,8 @@ class ConversationCache implements SequenceStore {
     return this.#reused;
   }
 
-  open(model: Model, { promptIds, sides = [] }: OpenText): Sequence {
-    const held = this.#sequence;
-    if (held !== undefined && ![...sides, ...held.sides].every((side) => held.holds(side))) this.dispose();
-    const sequence = (this.#sequence ??= new Sequence(model, undefined, sides));
+  open(model: Model, { promptIds }: OpenText): Sequence {
+    const sequence = (this.#sequence ??= new Sequence(model));
     // The last token runs in any case: its state is what the first new token is chosen from.
     sequence.truncate(Math.min(commonLength(sequence.ids, promptIds), promptIds.length - 1));
     sequence.append(...promptIds.slice(sequence.length));

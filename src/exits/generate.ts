@@ -25,7 +25,6 @@ import {
   type DecodeObserver,
   earlyExitDecoder,
   leaveEarly,
-  usedSides,
 } from "./decode/index.js";
 import {
   type Drafter,
@@ -236,8 +235,7 @@ function draftingDecoder(
     policy.exits[exit]?.threshold === "never" || depths[exit]! > deepest ? 0 : cost;
   const usedCosts: UnitCosts = { ...costs, heads: costs.heads.map(used) };
   const plans = draftPlans(model.config.numLayers, usedCosts, options, depths);
-  const sides = usedSides(heads, policy, listeners.observer);
-  return { ...losslessDecoder(model, drafter, plans, listeners), sides };
+  return losslessDecoder(model, drafter, plans, listeners);
 }
 
 /** Lossless decoding by prompt lookup alone. */

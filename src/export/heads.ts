@@ -4,7 +4,6 @@
  *   log-sum-exp = m + log Σ exp(z - m), m = max z        entropy = log Σ e - Σ e·(z - m) / Σ e, e = exp(z - m)
  * Matrices are stored as the float32 values of the packed ones, which is what decoding computes with.
  */
-import { HeadsError } from "../errors.js";
 import type { Model } from "../model/index.js";
 import type { ExitHead, HeadMap, HeadVocabulary, ScoreName } from "../exits/index.js";
 import type { Tensor } from "../tensor/index.js";
@@ -85,14 +84,6 @@ const maps: Readonly<Record<HeadMap, BuildMap>> = {
     const base = normed(x, building);
     const inner = gelu(building.graph, product(base, building, "up"));
     return building.graph.builder.node("Add", [base, product(inner, building, "down")]);
-  },
-  block(_, { head: { depth } }) {
-    throw new HeadsError(
-      "export-block",
-      `export: the head at depth ${depth} has a block of its own, whose keys and values the graph has no place for; ` +
-        "attach a head with another map there, such as linear",
-      { depth },
-    );
   },
 };
 

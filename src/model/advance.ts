@@ -3,13 +3,12 @@
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
  * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
- * event loop in between. Positions that arrive at the depth of a block beside the stack (`SideBlock`) get keys and
- * values there too.
+ * event loop in between.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
-import { type CacheSegment, scope, type Tensor } from "../tensor/index.js";
-import { concatRows, embedding, reshape, sliceRows } from "../tensor/ops/index.js";
+import { scope, type Tensor } from "../tensor/index.js";
+import { concatRows, reshape, sliceRows } from "../tensor/ops/index.js";
 import { giveTurn } from "../turns.js";
 import { attentionOf } from "./config.js";
 import { attendCached, runBlock, writeKeys } from "./block.js";
@@ -46,7 +45,7 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
     const waiting = waitingAt(work, depth);
     let x = gatherStates(model, waiting, depth);
     for (; depth < end; depth++) {
-      x = runLayer(model, waiting, depth, x, meter);
+      x = runLayer(model, waiting, depth, x);
       meter?.block(depth, x.shape[0]!, countAttended(waiting, attentionOf(model.config, depth)));
     }
     settleSlice(waiting, end, x);
@@ -148,7 +147,7 @@ function* runBlocks(
     const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
     for (let layer = begin; layer < end; layer++) {
       for (const [i, slice] of slices.entries()) {
-        states[i] = runLayer(model, slice, layer, states[i]!, meter);
+        states[i] = runLayer(model, slice, layer, states[i]!);
         yield;
       }
       meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
@@ -161,23 +160,18 @@ function* runBlocks(
   }
 }
 
-/**
- * Runs one block, and what lies beside the stack behind it, on the states that enter it, [R, C], which are freed in any
- * case. Returns those that leave it.
- */
-function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor, meter?: WorkMeter): Tensor {
+/** Runs one block on the states that enter it, [R, C], which are freed in any case. Returns those that leave it. */
+function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
   const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
   const rows = model.cachedRows(layer, segments, longestOf(work));
   const block = model.weights.blocks[layer]!;
   try {
-    return scope(() => {
-      const leaving = runBlock(entering, block, model.config, (query, keyValue) => {
+    return scope(() =>
+      runBlock(entering, block, model.config, (query, keyValue) => {
         if (keyValue !== undefined) writeKeys(keyValue, block, rows);
         return attendCached(query, rows);
-      });
-      writeSides(work, layer + 1, leaving, meter);
-      return leaving;
-    });
+      }),
+    );
   } finally {
     entering.dispose();
   }
@@ -233,25 +227,6 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
     }
   }
   return next;
-}
-
-/** Lets the blocks beside the stack at this depth see the states [R, C] that arrive there. */
-function writeSides(work: readonly Work[], depth: number, x: Tensor, meter: WorkMeter | undefined): void {
-  if (work.every(({ sequence }) => sequence.sides.length === 0)) return;
-  const sides = new Set(work.flatMap(({ sequence }) => sequence.sides.filter((side) => side.depth === depth)));
-  for (const side of sides) {
-    const segments: CacheSegment[] = [];
-    const rows: number[] = [];
-    let row = 0;
-    for (const { sequence, positions } of work) {
-      if (sequence.sides.includes(side)) {
-        segments.push({ cache: sequence.sideCache(side), positions });
-        rows.push(...positions.map((_, i) => row + i));
-      }
-      row += positions.length;
-    }
-    side.write(rows.length === row ? x : embedding(x, rows), segments, meter);
-  }
 }
 
 /** The states that enter block `layer`, one row for each position: [R, C]. */

@@ -134,14 +134,7 @@ export {
   type ScreenedWork,
   type UnembeddingKind,
 } from "./screened-unembedding.js";
-export {
-  blockCacheBytes,
-  cacheBytesPerPosition,
-  type CloneOptions,
-  type KeptBatch,
-  Sequence,
-  type SideBlock,
-} from "./sequence.js";
+export { blockCacheBytes, cacheBytesPerPosition, type CloneOptions, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
 export {
   type BpeOptions,

@@ -4,7 +4,6 @@
  * calls into multiply-adds and bytes.
  */
 import type { AttentionConfig } from "./config.js";
-import type { UnitWork } from "./weights.js";
 import type { ScreenedWork } from "./screened-unembedding.js";
 
 /** What screening computed, and whether it left so many candidates that all logits were computed after it. */
@@ -23,8 +22,6 @@ export interface WorkMeter {
    * computed instead of all logits, or before them.
    */
   unembed(rows: number, screened?: ScreenedUnembed): void;
-  /** A block beside the stack (`SideBlock`) made keys and values of `rows` positions in one call, at this cost. */
-  sideKeys?(rows: number, work: UnitWork): void;
   /**
    * A step ended. `tokens` were chosen in it: one per sequence in plain decoding, a round's tokens in lossless
    * decoding, none in the prefill of prompts.

@@ -3,16 +3,11 @@
  * states of positions that stopped early (`hidden`, h(s)), and the KV cache of every block. Invariant: the keys and
  * values of block l are present at position s exactly if l < depthOf(s) (blocks that share keys and values have none of
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
- *
- * Blocks beside the stack (`SideBlock`), those of exit heads, have caches here too: the keys and values of a side at
- * depth d are present at position s exactly if d <= depthOf(s). They are made of the position's state at d, or, if a
- * fill completed it before it got there, of the state at which it had stopped.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type CacheSegment, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
-import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 
 /** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
@@ -27,16 +22,6 @@ export interface KeptBatch {
   users: number;
 }
 
-/** A block beside the stack: it attends to what positions were at its depth, and changes nothing for the blocks. */
-export interface SideBlock {
-  /** Blocks run before it. */
-  readonly depth: number;
-  /** Another number after its weights have changed: the keys and values of earlier ones are of no use then. */
-  readonly version: number;
-  /** Makes keys and values of states [R, C], and writes them to the rows of these segments. */
-  write(states: Tensor, segments: readonly CacheSegment[], meter?: WorkMeter): void;
-}
-
 export interface CloneOptions {
   /** Positions that are copied. @default all */
   readonly length?: number;
@@ -47,21 +32,15 @@ export interface CloneOptions {
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
-  /** The blocks beside the stack whose keys and values it holds. */
-  readonly sides: readonly SideBlock[];
-  /** Of the sides, at the beginning. */
-  #versions: readonly number[];
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
-  /** One for each block that makes keys and values, then one for each side. */
+  /** One for each block that makes keys and values. */
   #caches: CacheStorage[];
   #capacity: number;
 
   /** `capacity` is the number of positions that there is room for at first; it grows up to the context limit. */
-  constructor(model: Model, capacity = 64, sides: readonly SideBlock[] = []) {
+  constructor(model: Model, capacity = 64) {
     this.model = model;
-    this.sides = sides;
-    this.#versions = sides.map(({ version }) => version);
     this.#capacity = Math.min(capacity, model.config.maxPositionEmbeddings);
     this.#caches = this.#createCaches(this.#capacity);
   }
@@ -148,22 +127,6 @@ export class Sequence {
     return this.#caches[Math.min(layer, keyValueLayers(this.model.config) - 1)]!;
   }
 
-  /** The keys and values of a side. Throws a ModelError if it holds none, or those of other weights. */
-  sideCache(side: SideBlock): CacheStorage {
-    if (this.holds(side)) return this.#caches[keyValueLayers(this.model.config) + this.sides.indexOf(side)]!;
-    throw new ModelError(
-      "side-missing",
-      `sequence: it has no keys and values of the block beside the stack at depth ${side.depth}, or of its weights ` +
-        "as they are now; begin a new sequence with the heads' sides",
-      { depth: side.depth },
-    );
-  }
-
-  /** Whether it has the keys and values of a side as its weights are now. */
-  holds(side: SideBlock): boolean {
-    return this.#versions[this.sides.indexOf(side)] === side.version;
-  }
-
   /** Records that the rows of a batch from `firstRow` on are the states of `positions` after `depth` blocks. */
   settle(positions: readonly number[], depth: number, batch: KeptBatch, firstRow: number): void {
     positions.forEach((position, index) => {
@@ -175,13 +138,7 @@ export class Sequence {
   }
 
   /** Marks a position as complete although not all blocks ran: its keys and values were filled in another way. */
-  complete(position: number, meter?: WorkMeter): void {
-    for (const side of this.sides) {
-      if (side.depth <= this.depthOf(position)) continue;
-      scope(() => {
-        side.write(this.hidden(position), [{ cache: this.sideCache(side), positions: [position] }], meter);
-      });
-    }
+  complete(position: number): void {
     this.#release(position);
     this.#depths[position] = this.model.config.numLayers;
   }
@@ -202,8 +159,7 @@ export class Sequence {
 
   /** An independent copy of the first positions, by default of all, including keys, values and states. */
   clone({ length = this.length, capacity = this.#capacity }: CloneOptions = {}): Sequence {
-    const copy = new Sequence(this.model, Math.max(length, capacity), this.sides);
-    copy.#versions = this.#versions;
+    const copy = new Sequence(this.model, Math.max(length, capacity));
     copy.ids.push(...this.ids.slice(0, length));
     copy.#depths.push(...this.#depths.slice(0, length));
     this.#states.slice(0, length).forEach((kept) => {
@@ -269,7 +225,7 @@ export class Sequence {
     const { device, config, kvCache } = this.model;
     const caches: CacheStorage[] = [];
     try {
-      while (caches.length < keyValueLayers(config) + this.sides.length) {
+      while (caches.length < keyValueLayers(config)) {
         caches.push(device.createCache(config.numKvHeads, config.headDim, capacity, kvCache));
       }
     } catch (error) {
@@ -288,9 +244,9 @@ export function blockCacheBytes(
   return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
 }
 
-/** Bytes of keys and values at one position, in all blocks that make some, and in so many sides. */
-export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype, sides = 0): number {
-  return (keyValueLayers(config) + sides) * blockCacheBytes(config, dtype);
+/** Bytes of keys and values at one position, in all blocks that make some. */
+export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
+  return keyValueLayers(config) * blockCacheBytes(config, dtype);
 }
 
 /** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */

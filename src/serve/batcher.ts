@@ -13,7 +13,7 @@
  */
 import { DeviceError, OptionError, ServeError } from "../errors.js";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
-import { cacheBytesPerPosition, type Model, prefill, Sequence, type SideBlock } from "../model/index.js";
+import { cacheBytesPerPosition, type Model, prefill, Sequence } from "../model/index.js";
 import { type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
 import { giveTurn } from "../turns.js";
 import {
@@ -40,8 +40,6 @@ export class Batcher {
   readonly #limits: BatcherLimits;
   readonly #decoders: ReadonlyMap<ServingMode, Decoder>;
   readonly #prefixes: PrefixCache;
-  /** Of all modes, because texts share what they have in common. */
-  readonly #sides: readonly SideBlock[];
   #prepared: Promise<void> | undefined;
   #queue: Queued[] = [];
   /** Texts whose prompt has not run to the end. */
@@ -56,7 +54,6 @@ export class Batcher {
     this.#options = options;
     this.#limits = limitsOf(options, this.model.device.info.batchIndependent);
     this.#decoders = decodersOf(source, options);
-    this.#sides = [...new Set([...this.#decoders.values()].flatMap(({ sides = [] }) => sides))];
     this.#prefixes = new PrefixCache(this.#limits.prefixBytes);
   }
 
@@ -134,7 +131,7 @@ export class Batcher {
 
   #bytesOf(positions: number): number {
     const { config, kvCache } = this.model;
-    const perPosition = cacheBytesPerPosition(config, kvCache, this.#sides.length);
+    const perPosition = cacheBytesPerPosition(config, kvCache);
     return Math.min(positions, config.maxPositionEmbeddings) * perPosition;
   }
 
@@ -227,7 +224,7 @@ export class Batcher {
 
   /** A sequence with the prompt's tokens. If the device's memory is full, ended texts make room. */
   #open({ promptIds, capacity }: Queued, { from, length }: Shared): Sequence {
-    const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity, this.#sides);
+    const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity);
     let sequence: Sequence;
     if (from !== undefined) this.#prefixes.touch(from);
     try {

@@ -21,7 +21,7 @@ import { recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
-import { giveRandomBlocks, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
 const device = createReferenceDevice();
@@ -49,7 +49,6 @@ function headsOf(config: string, pair: HeadPair = dense): Promise<ExitHeads> {
         ...(pair === shortlist && { inner: 20 }),
       });
       await heads.ready();
-      giveRandomBlocks(heads);
       await fitProjections(
         heads,
         Array.from({ length: 8 }, (_, i) => randomIds(24, VOCAB, 100 + i)),

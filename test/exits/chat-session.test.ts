@@ -12,13 +12,12 @@ import { ChatSession, fitProjections, type Turn } from "early-exits/exits";
 import type { ChatMessage } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { chatConfig, chatModel } from "../model/chat/setup.js";
-import { withBlock } from "../support/models.js";
 
 let model: Model;
 let heads: ExitHeads;
 beforeAll(async () => {
   model = await chatModel();
-  heads = await withBlock(attachHeads(model, { exits: [1, 2], seed: 1 }));
+  heads = attachHeads(model, { exits: [1, 2], seed: 1 });
   await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
 });
 

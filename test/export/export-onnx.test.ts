@@ -43,15 +43,6 @@ describe("stretches", () => {
   });
 });
 
-describe("heads with a block of their own", () => {
-  it("are refused where tokens may leave there", async () => {
-    const heads = attachHeads(await smallModel(), { exits: [1, 2], kind: "block" });
-    await expect(exportOnnx(heads, { policy: createPolicy(heads, [2, "never"]) })).rejects.toMatchObject({
-      code: "export-block",
-    });
-  });
-});
-
 describe("weights", () => {
   it("are in the file once, tied embeddings and heads on the model's rows too", async () => {
     const config = { ...smallConfigs["llama"]!, tie_word_embeddings: true };

@@ -176,7 +176,7 @@ describe("lossless decoding", () => {
               heads.depths,
             ),
           );
-          let sequence = new Sequence(model, 2, heads.sides);
+          let sequence = new Sequence(model, 2);
           sequence.append(...given.prompts[0]!);
           advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
           for (const action of actions) {

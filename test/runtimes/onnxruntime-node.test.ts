@@ -88,7 +88,7 @@ describe.each(checkpoints)("the checkpoint %s", (name) => {
 });
 
 describe("heads", () => {
-  it.each(headPairs.filter(({ map }) => map !== "block"))("$map with $vocabulary", async (pair) => {
+  it.each(headPairs)("$map with $vocabulary", async (pair) => {
     const model = await smallModel({ config: smallConfigs["gpt2, untied, n_inner, gelu"]!, device, gain: 4 });
     const heads = attachHeads(model, { exits: [2], ...pair, dtype: "float32", seed: 1 });
     const score = hasScore(pair, "entropy") ? "entropy" : "margin";

@@ -5,12 +5,12 @@ import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { beforeAll, describe, expect, it } from "vitest";
-import { randomIds, smallByteModel, withBlock } from "../support/models.js";
+import { randomIds, smallByteModel } from "../support/models.js";
 
 let heads: ExitHeads;
 let policies: Readonly<Record<"lazy" | "propagate", Policy>>;
 beforeAll(async () => {
-  heads = await withBlock(attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 }));
+  heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 });
   await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
   const policyWith = (fill: "lazy" | "propagate") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
   policies = { lazy: policyWith("lazy"), propagate: policyWith("propagate") };
@@ -79,7 +79,7 @@ describe("a batcher", () => {
     { numRuns: 30 },
   )("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
     const { parallel, prefillRows, positions, fill } = limits;
-    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32", heads.sides.length);
+    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");
     const batcher = new Batcher(heads, { ...waysOf(fill), parallel, prefillRows, cacheBytes });
     const shared = randomIds(50, 257, 1);
     /** One text, compared with what `generate` writes. Returns its tokens; undefined if it was given up. */
@@ -172,7 +172,7 @@ describe("a batcher", () => {
   });
 
   it("refuses what exceeds its queue or its memory, and after it was closed", async () => {
-    const bytes = cacheBytesPerPosition(heads.model.config, "float32", heads.sides.length);
+    const bytes = cacheBytesPerPosition(heads.model.config, "float32");
     const batcher = batcherWith({ parallel: 1, queueLimit: 1, textBytes: 20 * bytes });
     expect(() => batcher.submit([1, 2], { maxNewTokens: 19 })).toThrow(
       expect.objectContaining({ code: "serve-memory" }),

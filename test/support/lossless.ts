@@ -30,7 +30,7 @@ import { advance } from "early-exits/model";
 import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { giveRandomBlocks, hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
+import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -150,7 +150,6 @@ export function headsOf(
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
       await heads.ready();
-      giveRandomBlocks(heads);
       if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
       await heads.freeze();
       return heads;
@@ -202,7 +201,6 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
   const { model } = heads;
   const { numLayers, eosTokenIds } = model.config;
   return {
-    sides: heads.sides,
     async next(requests) {
       const [request] = requests;
       const { sequence, room } = request!;

@@ -1,17 +1,8 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
-import {
-  attachHeads,
-  createModel,
-  type Device,
-  ExitHeads,
-  loadModel,
-  type Model,
-  type ScoreName,
-  type WeightDtype,
-} from "early-exits";
-import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
+import { createModel, type Device, loadModel, type Model, type ScoreName, type WeightDtype } from "early-exits";
+import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import { type ExitHead, headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
+import { headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -160,33 +151,6 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
     device,
     tokenizer: byteTokenizer(),
   });
-}
-
-/** Gives the blocks of heads, which begin without effect, random weights: those of a wide fresh model. */
-export function giveRandomBlocks(heads: ExitHeads, seed = 1): void {
-  for (const head of heads.heads) {
-    if (head.block === undefined) continue;
-    const rng = createRng(seed).fork(`block ${head.depth}`);
-    const changed = Object.entries(head.weights).map(([name, { device, shape, size }]): [string, Tensor] => {
-      const center = name.endsWith("gain") || name === "normGain" ? 1 : 0;
-      const values = Float32Array.from({ length: size }, () => center + 0.3 * rng.normal());
-      return [name, Tensor.from(device, values, shape, { requiresGrad: true })];
-    });
-    head.weights = Object.fromEntries(changed);
-  }
-}
-
-/** The same heads, but the last of them has a block of its own with random weights. */
-export async function withBlock({ model, heads, depths }: ExitHeads): Promise<ExitHeads> {
-  const last = attachHeads(model, { exits: depths.slice(-1), map: "block", dtype: "float32" });
-  await last.ready();
-  giveRandomBlocks(last);
-  return new ExitHeads(model, [...heads.slice(0, -1), ...last.heads]);
-}
-
-/** What a head reads at all positions of a window with these states [T, C]. */
-export function inputsOver(head: ExitHead, states: Tensor): Tensor {
-  return head.block?.overWindow(states) ?? states;
 }
 
 /** Token ids in [0, vocabSize). */

@@ -11,12 +11,10 @@ import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } f
 import {
   type CacheStore,
   disposeBatch,
-  headInputs,
-  type HeadInputs,
   hiddenBatch,
   locatedIn,
   nonFiniteRow,
-  wantedBy,
+  statesAt,
 } from "../../exits/states/index.js";
 import { createTeacher } from "../../exits/train/index.js";
 import { nonFiniteError, rowOf } from "../../model/decode/index.js";
@@ -195,16 +193,19 @@ async function recordWindow(
   { exits, deep }: RecordedWindows,
   at: number,
 ): Promise<void> {
-  const batch = await hiddenBatch(model, [window], wantedBy(heads), signal);
+  const batch = await hiddenBatch(
+    model,
+    [window],
+    heads.map(({ depth }) => depth),
+    signal,
+  );
   let right = batch;
-  let inputs: HeadInputs | undefined;
   const made: Tensor[] = []; // for one part
   const { vocabSize, hiddenSize } = model.config;
   const most = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
   const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
-    if (judge.other) right = await hiddenBatch(judge.reference, [window], { depths: [] }, signal);
-    inputs = await headInputs(batch, heads, { caller: "calibrate", weights: "packed", signal });
+    if (judge.other) right = await hiddenBatch(judge.reference, [window], [], signal);
     for (let begin = from; begin < window.length; begin += rowsAtOnce) {
       const to = at + begin - from;
       const rows = (states: Tensor): Tensor => {
@@ -220,7 +221,7 @@ async function recordWindow(
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
-        const logits = scope(() => head.logitsOf(rows(inputs!.of[index]!)));
+        const logits = scope(() => head.logits(rows(statesAt(batch, head, "calibrate"))));
         made.push(logits);
         const stats = await head.readStats(logits);
         const broken = nonFiniteRow(stats, "top1");
@@ -247,7 +248,6 @@ async function recordWindow(
     }
   } finally {
     for (const tensor of made) tensor.dispose();
-    inputs?.dispose();
     disposeBatch(batch);
     if (right !== batch) disposeBatch(right);
   }

@@ -53,7 +53,7 @@ export async function runDocument(
     const first = Math.max(0, from - begin);
     if (window.length < 2 || first >= window.length) continue; // a single token at the end is not judged
     const logits = await reference.logits(window); // [T, V]
-    const sequence = new Sequence(heads.model, window.length, decoder.sides);
+    const sequence = new Sequence(heads.model, window.length);
     try {
       sequence.append(...window.slice(0, first));
       advance(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);

@@ -2,9 +2,8 @@
  * `early-exits inspect`: shows what a model folder or a GGUF file holds, where heads could go and what they cost.
  * Reads headers, and weights only to --check them.
  */
-import { type HeadKind, headKinds } from "../../index.js";
+import { headKinds } from "../../index.js";
 import {
-  blockCacheBytes,
   type BudgetOptions,
   type Budgets,
   cacheBytesPerPosition,
@@ -13,8 +12,6 @@ import {
   type ModelConfig,
 } from "../../model/index.js";
 import { cacheDtypes, coarseBytes } from "../../tensor/index.js";
-import { headAttention } from "../../exits/cost/index.js";
-import { hasBlock, pairOf } from "../../exits/heads/index.js";
 import { blockCost, headCost, placeExits, type Placement, QUOTED_CONTEXT } from "../../exits/index.js";
 import { findModel } from "../open-model.js";
 import { describeModel, readTensorSource } from "../../node/index.js";
@@ -96,18 +93,12 @@ async function inspectModel(dir: string, options: BudgetOptions) {
       modelMultiplyAdds: block * config.numLayers + headCost(config, "dense"),
       unembedding: unembeddingOf(config),
       heads: headKinds.map((kind) => {
-        const multiplyAdds = headCost(config, kind) + headAttention(config, pairOf(kind), context);
-        return { kind, multiplyAdds, blocks: multiplyAdds / block, cachePerToken: headCacheOf(config, kind) };
+        const multiplyAdds = headCost(config, kind);
+        return { kind, multiplyAdds, blocks: multiplyAdds / block };
       }),
     },
     placements: { v1: placementsOf(config, "v1"), v2: placementsOf(config, "v2") },
   };
-}
-
-/** Bytes of keys and values per token and head, by dtype, of a kind with a block of its own; null without one. */
-function headCacheOf(config: ModelConfig, kind: HeadKind): Record<string, number> | null {
-  if (!hasBlock(pairOf(kind).map)) return null;
-  return Object.fromEntries(cacheDtypes.map((dtype) => [dtype, blockCacheBytes(config, dtype)]));
 }
 
 /** What decoding reads of the unembedding per token, in bytes: all of it by dtype, or screened. */
@@ -152,13 +143,8 @@ function inspectionLines(inspection: Inspection, { bold, dim, yellow }: ReturnTy
     `multiply-adds per decoded token at context ${cost.context}: block ${count(cost.blockMultiplyAdds)}, dense head ` +
       `${count(dense.multiplyAdds)} = ${dense.blocks.toFixed(2)} blocks`,
     ...table([
-      ["head kind", "multiply-adds", "blocks", "KV cache of 1,000 tokens"],
-      ...cost.heads.map(({ kind, multiplyAdds, blocks, cachePerToken }) => [
-        kind,
-        count(multiplyAdds),
-        blocks.toFixed(2),
-        cachePerToken === null ? "none" : bytes(1000 * cachePerToken["float32"]!),
-      ]),
+      ["head kind", "multiply-adds", "blocks"],
+      ...cost.heads.map(({ kind, multiplyAdds, blocks }) => [kind, count(multiplyAdds), blocks.toFixed(2)]),
     ]),
     dim("An exit that is not taken costs a head; one that is taken saves the blocks above and the final head."),
     "",

@@ -5,9 +5,8 @@
  * declares forty options.
  */
 import { join } from "node:path";
-import { attachHeads, type ExitHeads, type HeadKind, headKinds, libraryVersion, type Model } from "../../index.js";
+import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";
 import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
-import { hasBlock, pairOf } from "../../exits/heads/index.js";
 import type { Document } from "../../model/index.js";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
@@ -235,7 +234,6 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   if (settings.exits === 0 && (settings.preview ?? 0) === 0) {
     throw new UsageError("train: --exits 0 leaves nothing to make; give a number from 1, or --preview too");
   }
-  if (settings.kind !== undefined) requireWindows(settings.kind, settings);
   const place = openPlace("train", settings);
   if (place !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
@@ -259,9 +257,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   let heads: ExitHeads | undefined;
   try {
     const { options } = training;
-    requireWindows(options.kind, settings);
-    const recorded = ownPrompts && !hasBlock(pairOf(options.kind).map);
-    const cache = settings.cache ?? (recorded ? join(out, "checkpoint", "states") : undefined);
+    const cache = settings.cache ?? (ownPrompts ? join(out, "checkpoint", "states") : undefined);
     const toAnswer = ownPrompts ? await promptsOf(model, options, join(out, "prompts.jsonl"), io) : asked;
     const states = toAnswer.length > 0 && cache !== undefined ? join(cache, "answers") : undefined;
     const documents =
@@ -335,15 +331,6 @@ function promptsOf(
   io: Io,
 ): Promise<PromptLine[]> {
   return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize, file }, io);
-}
-
-/** Throws a UsageError if heads with a block are to learn from a cache. */
-function requireWindows(kind: HeadKind, { cache }: TrainSettings): void {
-  if (cache === undefined || !hasBlock(pairOf(kind).map)) return;
-  throw new UsageError(
-    `train: heads of kind ${kind} have a block of their own, which learns from whole windows, but a cache mixes the ` +
-      "positions of many; leave --cache out",
-  );
 }
 
 /** Throws a UsageError unless the states of given text are recorded, which is what several processes share. */

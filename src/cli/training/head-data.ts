@@ -14,7 +14,7 @@ import {
   selfAnswers,
   streamedBatches,
 } from "../../exits/index.js";
-import { batchSource, openStatesJob, type StatesJob, wantedBy } from "../../exits/states/index.js";
+import { openStatesJob, type StatesJob } from "../../exits/states/index.js";
 import { answerDocument, type Document, type MarkedDocument } from "../../model/index.js";
 import { fileExists, folderStore, type PromptLine, writeFileAtomic } from "../../node/index.js";
 import { createRng } from "../../tensor/index.js";
@@ -180,8 +180,7 @@ export function statesFolder(cache: string, documents: readonly Document[]): str
 
 /**
  * Opens the batches. With a cache, states are recorded first, unless they are there; with a limit, shards are recorded
- * when they are needed, and kept while there is room. Heads with a block of their own learn from whole windows, which
- * run in every step: a cache mixes the positions of many.
+ * when they are needed, and kept while there is room.
  */
 export async function openSources(
   heads: ExitHeads,
@@ -191,11 +190,6 @@ export async function openSources(
   io: Io,
 ): Promise<HeadSources> {
   const { model, depths: all } = heads;
-  if (heads.sides.length > 0) {
-    const source = { batchSize: batch, sequenceLength: sequence, seed };
-    const measured = held.length === 0 ? undefined : batchSource(model, held, wantedBy(heads.heads), source);
-    return { train, held: measured };
-  }
   const depths = all.filter((depth) => depth < model.config.numLayers); // the final states are recorded in any case
   const options = { ...SHARDS, sequenceLength: sequence, rows: batch * sequence, seed, signal: io.signal };
   const heldStore = cache === undefined ? memoryStore() : folderStore(statesFolder(cache, held));

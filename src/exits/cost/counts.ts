@@ -23,8 +23,6 @@ export interface Counts {
   exactLogits: number;
   /** Blocks whose keys and values were made for a position without running them, summed over positions. */
   fills: number;
-  /** Positions for which the own block of an exit head got keys and values, summed over such heads. */
-  sideKeys: number;
   /** Multiply-adds of everything above; the formulas are in ledger.ts. */
   multiplyAdds: number;
   /** Bytes of weights read, as they are stored. */
@@ -53,7 +51,6 @@ export function noCounts(): Counts {
     screenedHeads: 0,
     exactLogits: 0,
     fills: 0,
-    sideKeys: 0,
     multiplyAdds: 0,
     weightBytes: 0,
     keyValueBytesRead: 0,

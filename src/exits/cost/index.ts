@@ -8,7 +8,6 @@ export {
   countedCosts,
   FURTHER_ROW,
   growingCosts,
-  headAttention,
   QUOTED_CONTEXT,
   type UnitCosts,
 } from "./unit-costs.js";

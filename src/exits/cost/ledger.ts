@@ -10,8 +10,7 @@
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
- *                 shortlist C·(n + 1). One with a block of its own costs C·C + C·2·GD at every
- *                 position that gets to its depth, evaluated or not, and attention where it is evaluated
+ *                 shortlist C·(n + 1)
  *   fill          as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
@@ -115,24 +114,13 @@ export class Ledger implements WorkMeter {
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
-  /**
-   * The head of exit number `exit` (0-based) computed logits for `rows` states in one call. If it has a block, that
-   * attended to `attended` cached positions, summed over the rows.
-   */
-  head(exit: number, rows = 1, attended = 0): void {
+  /** The head of exit number `exit` (0-based) computed logits for `rows` states in one call. */
+  head(exit: number, rows = 1): void {
     const { multiplyAdds, bytes } = (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work);
     this.#open.heads += rows;
-    addAttention(this.#open, this.#model, attended, this.#layers[0]!.read);
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
     addTo(this.#openHeads, exit, rows);
-  }
-
-  sideKeys(rows: number, { multiplyAdds, bytes }: UnitWork): void {
-    this.#open.sideKeys += rows;
-    this.#open.multiplyAdds += rows * multiplyAdds;
-    this.#open.weightBytes += bytes;
-    this.#open.keyValueBytesWritten += rows * this.#layers[0]!.written;
   }
 
   /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */

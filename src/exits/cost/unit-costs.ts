@@ -5,7 +5,7 @@
  * configuration (`countedCosts`).
  */
 import { attentionOf, keyValueLayers, type ModelConfig } from "../../model/index.js";
-import { type ExitHeads, hasBlock, headCost, type HeadPair } from "../heads/index.js";
+import { type ExitHeads, headCost } from "../heads/index.js";
 
 /** What a call costs by its number of rows, ascending by rows. */
 export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
@@ -37,13 +37,6 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
   return projections + attention + mlp;
 }
 
-/** Multiply-adds of the attention of a head's own block at this context length; 0 for heads without one. */
-export function headAttention(config: ModelConfig, { map }: Pick<HeadPair, "map">, context: number): number {
-  if (!hasBlock(map)) return 0;
-  const { window = Infinity } = attentionOf(config, config.numLayers - 1);
-  return 2 * Math.min(context, window) * config.numHeads * config.headDim;
-}
-
 /**
  * What each further row of a batch costs, as a share of the first row, if the weights do not fit the CPU's caches: the
  * slope of the best line through 1 row = 1 (2, 4 and 8 rows take 0.89, 1.56 and 3.14 times one row,
@@ -67,7 +60,7 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadSh
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return {
     block: growingCosts(blockCost(config, context)),
-    heads: (heads?.heads ?? []).map(({ multiplyAdds, shape }) => multiplyAdds + headAttention(config, shape, context)),
+    heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
     finalHead: growingCosts(finalHeadShare * headCost(config, "dense")),
   };
 }

@@ -4,7 +4,7 @@
  *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
  *            + Σ_k final heads of k rows · finalHead(k)
  * Left out is what happens in between (choosing, text, the event loop): a run that takes longer than predicted shows
- * it. So are the keys and values of a head's own block at positions where the head is not evaluated.
+ * it.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
@@ -70,28 +70,24 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   requireNumber("measureUnitTimes: time", time, 0, 1e9);
   await heads.freeze();
   const sequence = new Sequence(model, context + Math.max(...rows));
-  // Keys and values beside the stack are the heads' cost, not the blocks'.
-  const exiting = heads.sides.length === 0 ? sequence : new Sequence(model, context + 1, heads.sides);
   const stopwatch = createStopwatch(now);
   const repeat = async (leastRounds: number, until: number): Promise<void> => {
     for (let done = 0; done < leastRounds || now() < until; done++) {
       for (const count of rows) {
         await giveTurn(signal);
         await timeRows(heads, sequence, count, stopwatch);
-        for (const exit of heads.depths.keys()) await timeExit(heads, exiting, exit, fill, stopwatch);
+        for (const exit of heads.depths.keys()) await timeExit(heads, sequence, exit, fill, stopwatch);
       }
     }
   };
   try {
-    for (const text of new Set([sequence, exiting])) {
-      appendIds(text, context);
-      runTo(text, numLayers);
-    }
+    appendIds(sequence, context);
+    runTo(sequence, numLayers);
     await repeat(WARM_UP_ROUNDS, now() + time / 3);
     stopwatch.reset();
     await repeat(ROUNDS, now() + time);
   } finally {
-    for (const text of new Set([sequence, exiting])) text.dispose();
+    sequence.dispose();
   }
 
   const { median } = stopwatch;
@@ -166,7 +162,7 @@ async function timeRows({ model }: ExitHeads, sequence: Sequence, count: number,
   sequence.truncate(context);
 }
 
-/** Times the head with the keys and values of its block, and the fill of one exit for one further position. */
+/** Times the head and the fill of one exit for one further position. */
 async function timeExit(
   heads: ExitHeads,
   sequence: Sequence,
@@ -176,15 +172,11 @@ async function timeExit(
 ): Promise<void> {
   const { config } = heads.model;
   const head = heads.heads[exit]!;
-  const { block } = head;
   const context = sequence.length;
   appendIds(sequence, 1);
   runTo(sequence, head.depth);
   await sample(`head ${exit}`, async () => {
-    const logits = scope(() => {
-      block?.write(sequence.hidden(context), [{ cache: sequence.sideCache(block), positions: [context] }]);
-      return head.logitsOf(head.inputsAt([{ sequence, positions: [context] }]));
-    });
+    const logits = scope(() => head.logits(sequence.hidden(context)));
     await head.readConfidences(logits);
     logits.dispose();
   });

@@ -15,10 +15,11 @@
  * runs all blocks sooner or later, and rows that stay together fill the tiles of the products (other ways, compared:
  * bench/serving.ts).
  */
-import { advance, countAttended, type Sequence, type SideBlock, type Work } from "../../model/index.js";
+import { advance, type Sequence, type Work } from "../../model/index.js";
 import {
   type Choice,
   type Decoder,
+  lastStates,
   nonFiniteError,
   type OnLogits,
   plainDecoder,
@@ -78,7 +79,6 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   const together = policy.fill === "lazy" && policy.lazyLimit === undefined;
   return {
     meter: ledger,
-    sides: usedSides(heads, policy, listeners.observer),
     async next(requests) {
       const rounds = new Map<Sequence, Round>();
 
@@ -101,12 +101,6 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
       return requests.map(({ sequence }) => rounds.get(sequence)!);
     },
   };
-}
-
-/** The blocks of heads that may be evaluated: also of those that the policy does not use, if an observer may. */
-export function usedSides({ heads }: ExitHeads, { exits }: Policy, observer?: DecodeObserver): SideBlock[] {
-  const used = (exit: number): boolean => observer?.thresholds !== undefined || exits[exit]?.threshold !== "never";
-  return heads.flatMap(({ block }, exit) => (block !== undefined && used(exit) ? block : []));
 }
 
 /**
@@ -176,9 +170,8 @@ async function chooseAt(
 ): Promise<Map<Sequence, ExitChoice>> {
   const { exit, depth, head, threshold, scoreName } = here;
   const sequences = requests.map(({ sequence }) => sequence);
-  const work = sequences.map((sequence) => ({ sequence, positions: [sequence.length - 1] }));
-  const logits = scope(() => head.logitsOf(head.inputsAt(work))); // [R, C] -> [R, V]
-  ledger?.head(exit, requests.length, countAttended(work, head.block?.attention ?? { window: 0 }));
+  const logits = scope(() => head.logits(lastStates(requests))); // [R, C] -> [R, V]
+  ledger?.head(exit, requests.length);
   const confidences = await head.readConfidences(logits);
   const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
   if (broken >= 0) {

@@ -69,7 +69,7 @@ export async function measureDrift(
   const windows = cutWindows(model, documents, sequenceLength).slice(0, limit);
   for (const window of windows) {
     const full = await model.logits(window); // T·V
-    const sequence = new Sequence(model, window.length, heads.sides);
+    const sequence = new Sequence(model, window.length);
     for (const [t, id] of window.entries()) {
       sequence.append(id);
       const leaves = rng.uniform() < share && depth < numLayers;

@@ -1,4 +1,4 @@
 /** Early-exit decoding: the lossy decoder, its observers, and drift. */
-export { type DecodeListeners, earlyExitDecoder, type ExitChoice, leaveEarly, usedSides } from "./decode.js";
+export { type DecodeListeners, earlyExitDecoder, type ExitChoice, leaveEarly } from "./decode.js";
 export { type Drift, type DriftOptions, measureDrift } from "./drift.js";
 export type { AtExit, DecodeEvent, DecodeObserver } from "./observe.js";

@@ -14,10 +14,6 @@
  *              Output is that of a full pass, bit for bit. Saves all work of the blocks above
  *   recompute  keep nothing across exits: the next token runs the whole prefix again. Exact; the reference, and the
  *              cost of decoding without a KV cache
- *
- * A head's own block has keys and values too, at its depth. With the exact fills they are those of a full pass, which
- * `shared` cannot give to all heads (`requireFillFor`); with `propagate` and `project`, a token that left further down
- * has those of the state that it left with (model/sequence.ts).
  */
 import { PolicyError } from "../../errors.js";
 import {
@@ -67,7 +63,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
     exact: false,
     apply({ model, heads }, sequence, position, exit, ledger) {
       fillFromState(model, sequence, position, skippedLayers(model.config, heads[exit]!.depth), ledger);
-      sequence.complete(position, ledger);
+      sequence.complete(position);
     },
     blocks: (config, depth) => skippedLayers(config, depth).length,
   },
@@ -85,7 +81,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
         });
         ledger?.fill(layers.length, projection.work);
       }
-      sequence.complete(position, ledger);
+      sequence.complete(position);
     },
     blocks: (config, depth) => skippedLayers(config, depth).length,
   },
@@ -98,7 +94,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       const { depth } = heads[exit]!;
       if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
       if (depth <= last) fillFromState(model, sequence, position, [last], ledger);
-      sequence.complete(position, ledger);
+      sequence.complete(position);
     },
     blocks: (config, depth) => (depth < keyValueLayers(config) ? 1 : 0),
   },
@@ -173,7 +169,6 @@ export function requireFillFor({ model: { config }, heads }: ExitHeads, name: Fi
         "use lazy, propagate or project",
     );
   }
-  if (name === "shared") requireNoBlockAbove(config, heads);
   if (name !== "project") return;
   const unfitted = heads.find(
     ({ depth, projection }) => skippedLayers(config, depth).length > 0 && projection === undefined,
@@ -186,22 +181,6 @@ export function requireFillFor({ model: { config }, heads }: ExitHeads, name: Fi
       { depth: unfitted.depth },
     );
   }
-}
-
-/**
- * Throws a PolicyError if a head's block needs states that the fill `shared` skips for good: those of tokens that left
- * at an exit further down, above the block whose keys and values are shared.
- */
-function requireNoBlockAbove(config: ModelConfig, heads: ExitHeads["heads"]): void {
-  const last = keyValueLayers(config) - 1;
-  const above = heads.find(({ depth, block }, exit) => exit > 0 && block !== undefined && depth > last);
-  if (above === undefined) return;
-  throw new PolicyError(
-    "fill-shared",
-    `policy: fill shared skips the states that the block of the head at depth ${above.depth} attends to, for tokens ` +
-      "that left at an exit further down, so its tokens would depend on them; use lazy",
-    { depth: above.depth },
-  );
 }
 
 /** Returns the name; throws a PolicyError if there is no such fill. */

@@ -4,11 +4,11 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HeadsError } from "../../errors.js";
-import { type Matrix, type Model, statesOf, storedBytes, type UnitWork, type Work } from "../../model/index.js";
+import { type Matrix, type Model, storedBytes, type UnitWork } from "../../model/index.js";
 import { keep, PackedMatrix, type Tensor } from "../../tensor/index.js";
 import { costOf, type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
 import { headConstants, headLogits, headOutput, packWeights, releaseConstants } from "./head-weights.js";
-import { HeadBlock, maps, type StateFit } from "./maps/index.js";
+import { maps, type StateFit } from "./maps/index.js";
 import type { Projection } from "./projection.js";
 import { type Confidence, confidencesIn, type ScoreName } from "./score.js";
 import type { Teacher } from "./teacher.js";
@@ -16,8 +16,6 @@ import { type Constant, type HeadWeights, type OutputSpace, vocabularies } from 
 
 /** One head at one depth of a frozen model: trainable weights, and packed ones for decoding. */
 export class ExitHead {
-  /** Its own block, which attends to the positions before; undefined if the head reads one state alone. */
-  readonly block: HeadBlock | undefined;
   readonly #space: OutputSpace;
   #weights: Record<string, Tensor> | undefined;
   #frozen: Record<string, Matrix> | undefined;
@@ -37,8 +35,6 @@ export class ExitHead {
       model,
       weights: this.packedWeights,
     }));
-    const { own } = maps[shape.map];
-    this.block = own && new HeadBlock(model, depth, own, () => this.packedWeights);
   }
 
   /** Trainable weights by name. */
@@ -132,41 +128,23 @@ export class ExitHead {
     return vocabularies[this.shape.vocabulary].modelRows === true;
   }
 
-  /** Its inputs [R, C] at positions that stand at its depth: their states, or what its block makes of them. */
-  inputsAt(work: readonly Work[]): Tensor {
-    const { block } = this;
-    if (block === undefined) return statesOf(work);
-    const cached = work.map(({ sequence, positions }) => ({ cache: sequence.sideCache(block), positions }));
-    return block.read(statesOf(work), cached);
-  }
-
-  /** The same for the states [T, C] of a whole window, by the trainable weights: differentiable. */
-  trainingInputs(states: Tensor): Tensor {
-    return this.block === undefined ? states : this.block.trainingOverWindow(states, this.#withConstants(this.weights));
-  }
-
-  /** The vectors [R, w] that its vocabulary reads, of its inputs x [R, C]; differentiable. */
+  /** The vectors [R, w] that its vocabulary reads, of states x [R, C]; differentiable. */
   mappedOf(x: Tensor): Tensor {
     return maps[this.shape.map].apply(x, this.#withConstants(this.weights), this.model);
   }
 
-  /** Logits [R, W] of its inputs x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
+  /** Logits [R, W] of states x [R, C], differentiable. W is V, or fewer for kinds that list only some tokens. */
   trainingLogitsOf(x: Tensor): Tensor {
     return headLogits(x, this.shape, this.#withConstants(this.weights), this.model);
   }
 
   /**
-   * Logits [R, W] of its inputs x [R, C], by the packed weights: await freeze() first. W is V, or fewer for
+   * Logits [R, W] of states x [R, C], by the packed weights: await freeze() first. W is V, or fewer for
    * vocabularies that list only some tokens; those that find the best ones without all logits return the vectors h for
    * it.
    */
-  logitsOf(x: Tensor): Tensor {
-    return headOutput(x, this.shape, this.packedWeights, this.model);
-  }
-
-  /** The same of states x [R, C]. Throws a HeadsError if the head has a block. */
   logits(x: Tensor): Tensor {
-    return this.logitsOf(this.#alone(x));
+    return headOutput(x, this.shape, this.packedWeights, this.model);
   }
 
   /** Statistics of all rows of this head's logits, R·5 numbers in the layout of `rowStats`, over the vocabulary. */
@@ -209,7 +187,7 @@ export class ExitHead {
     return (this.#joined = this.#withConstants(this.#frozen));
   }
 
-  /** Multiply-adds of one evaluation of one row; with a block, of the row's keys and values too. */
+  /** Multiply-adds of one evaluation of one row. */
   get multiplyAdds(): number {
     return costOf(this.model.config, this.shape, this.shape.shortlist?.length ?? 0);
   }
@@ -221,14 +199,9 @@ export class ExitHead {
     return own + vocabularies[this.shape.vocabulary].modelBytes(this.model, this.shape);
   }
 
-  /** What one evaluation of one row takes, attention apart, if its keys and values are made already. */
+  /** What one evaluation of one row takes. */
   get work(): UnitWork {
-    const { block, multiplyAdds, bytes } = this;
-    if (block === undefined) return { multiplyAdds, bytes };
-    return {
-      multiplyAdds: multiplyAdds - block.keysWork.multiplyAdds,
-      bytes: bytes - block.keysBytes(this.packedWeights),
-    };
+    return { multiplyAdds: this.multiplyAdds, bytes: this.bytes };
   }
 
   /** Packs the matrices for decoding, in the head's own dtype or else the one that suits the model's. */
@@ -241,7 +214,6 @@ export class ExitHead {
 
   /** Drops the packed weights, which training is about to change. The projection stays packed. */
   thaw(): void {
-    if (this.#frozen !== undefined) this.block?.renew();
     for (const matrix of Object.values(this.#frozen ?? {})) {
       if (matrix instanceof PackedMatrix) matrix.dispose();
     }
@@ -261,17 +233,6 @@ export class ExitHead {
 
   #unready(what: string): HeadsError {
     return new HeadsError("heads-unready", `exit heads: ${what} first`, { depth: this.depth });
-  }
-
-  /** States as inputs, which they are unless the head has a block. */
-  #alone(states: Tensor): Tensor {
-    if (this.block === undefined) return states;
-    throw new HeadsError(
-      "heads-block",
-      `exit heads: the head at depth ${this.depth} has a block, to which states alone say nothing; make its inputs ` +
-        "by inputsAt, or by block.overWindow, for logitsOf",
-      { depth: this.depth },
-    );
   }
 
   /** The weights together with the constants. */

@@ -4,7 +4,6 @@ import { type Model, sha256 } from "../../model/index.js";
 import { createRng, type Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
 import { initialHeadWeights } from "./head-weights.js";
-import type { HeadBlock } from "./maps/index.js";
 import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
 
@@ -24,11 +23,6 @@ export class ExitHeads {
 
   get depths(): number[] {
     return this.heads.map(({ depth }) => depth);
-  }
-
-  /** The blocks of heads that have one: sequences whose tokens may leave hold keys and values of theirs. */
-  get sides(): HeadBlock[] {
-    return this.heads.flatMap(({ block }) => block ?? []);
   }
 
   /** The scores that every head has. */

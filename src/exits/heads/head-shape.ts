@@ -50,8 +50,6 @@ const pairs = {
   linearScreened: { map: "linear", vocabulary: "screened" },
   linearPreview: { map: "linear", vocabulary: "preview" },
   linearPreviewShortlist: { map: "linear", vocabulary: "previewShortlist" },
-  block: { map: "block", vocabulary: "full" },
-  blockPreview: { map: "block", vocabulary: "preview" },
 } as const satisfies Readonly<Record<string, HeadPair>>;
 
 /** The names of pairs of a map and a vocabulary. */
@@ -213,8 +211,8 @@ export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): Vocabula
 }
 
 /**
- * Multiply-adds of one head for one token, of a named kind or of any pair, without the attention of a head's own block.
- * `inner` means what it means to `attachHeads`, and has the same default.
+ * Multiply-adds of one head for one token, of a named kind or of any pair. `inner` means what it means to
+ * `attachHeads`, and has the same default.
  */
 export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: number): number {
   const pair: HeadPair = typeof kind === "string" ? pairs[kind] : kind;

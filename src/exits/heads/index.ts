@@ -16,7 +16,7 @@ export {
 } from "./head-shape.js";
 export type { HeadDescription, HeadsDescription } from "./heads-description.js";
 export { loadHeads } from "./heads-folder.js";
-export { hasBlock, HeadBlock, type HeadMap, headMaps, sideKeysCost, type StateFit } from "./maps/index.js";
+export { type HeadMap, headMaps, type StateFit } from "./maps/index.js";
 export { placeExits, type Placement } from "./placement.js";
 export {
   Projection,

@@ -19,13 +19,12 @@
 import { requireNumber } from "../../errors.js";
 import { keyValueLayers, type ModelConfig } from "../../model/index.js";
 import { fillCost, type FillName } from "../fill/index.js";
-import { headCost, type HeadKind, headKinds, pairOf, placeExits, sideKeysCost } from "../heads/index.js";
+import { headCost, type HeadKind, headKinds, placeExits } from "../heads/index.js";
 import {
   blockCost,
   costOfRows,
   FURTHER_ROW,
   growingCosts,
-  headAttention,
   QUOTED_CONTEXT,
   type UnitCosts,
   type UnitTimes,
@@ -201,19 +200,14 @@ export function planExits(
   const block = blockCost(config, context);
   const rowOf = (kind: HeadKind, count: number): BreakEvenRow => {
     const depths = placeExits(numLayers, count);
-    const head = headCost(config, kind) + headAttention(config, pairOf(kind), context);
+    const head = headCost(config, kind);
     const costs: PlanCosts = {
       numLayers,
       depths,
       block: growingCosts(block, furtherRow),
       finalHead: growingCosts(finalHeadShare * headCost(config, "dense"), furtherRow),
       heads: depths.map(() => head),
-      fills: depths.map(
-        (depth, exit) =>
-          fillCost(fill, config, depth) +
-          deferredBlocks(fill, config, depth) * block +
-          (count - 1 - exit) * sideKeysCost(config, pairOf(kind).map), // of the heads that it did not get to
-      ),
+      fills: depths.map((depth) => fillCost(fill, config, depth) + deferredBlocks(fill, config, depth) * block),
     };
     return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
   };

@@ -26,23 +26,6 @@ export interface HiddenBatch {
   readonly positions: Int32Array;
   /** What the model made of the final states; absent if that is still to be computed. */
   readonly outcome?: Outcome;
-  /** The windows that the positions are of, for heads with a block; absent if the source mixes them. */
-  readonly windows?: readonly WholeWindow[];
-}
-
-/** All positions of one window, those included that do not count. */
-export interface WholeWindow {
-  /** States [T, C] by depth, at the depths of heads with a block. */
-  readonly hidden: ReadonlyMap<number, Tensor>;
-  /** The first position that counts. */
-  readonly from: number;
-}
-
-/** Depths at which a batch has states. */
-export interface WantedStates {
-  readonly depths: readonly number[];
-  /** Those at which it has whole windows too: the depths of heads with a block. @default none */
-  readonly whole?: readonly number[];
 }
 
 /** The full model's predictions at R positions, as they were recorded with the states. */
@@ -76,10 +59,10 @@ export interface OnlineOptions {
 export function batchSource(
   model: Model,
   data: readonly Document[] | BatchSource,
-  wanted: WantedStates,
+  depths: readonly number[],
   options: OnlineOptions,
 ): BatchSource {
-  return "batch" in data ? data : onlineBatches(model, data, wanted, options);
+  return "batch" in data ? data : onlineBatches(model, data, depths, options);
 }
 
 /**
@@ -89,14 +72,14 @@ export function batchSource(
 export function onlineBatches(
   model: Model,
   documents: readonly Document[],
-  wanted: WantedStates,
+  depths: readonly number[],
   { batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), seed = 0 }: OnlineOptions,
 ): BatchSource {
   const windows = markedWindows(model, documents, sequenceLength);
   return {
     batchesPerEpoch: Math.ceil(windows.length / batchSize),
     batch(step, signal) {
-      return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), wanted, signal);
+      return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths, signal);
     },
   };
 }
@@ -108,13 +91,12 @@ export function onlineBatches(
 export async function hiddenBatch(
   model: Model,
   given: readonly (readonly number[] | Window)[],
-  { depths, whole = [] }: WantedStates,
+  depths: readonly number[],
   signal?: CancelSignal,
 ): Promise<HiddenBatch> {
   const windows = given.map((window) => ("ids" in window ? window : { ids: window, from: 0 }));
   const last = model.config.numLayers;
   const states = new Map<number, Tensor>();
-  const wholes = windows.map(() => new Map<number, Tensor>());
   const sequences: Sequence[] = [];
   try {
     for (const { ids } of windows) {
@@ -126,11 +108,9 @@ export async function hiddenBatch(
       const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
       await prefill(model, work, depth, { signal });
       states.set(depth, countedStates(sequences, windows));
-      if (!whole.includes(depth)) continue;
-      for (const [i, sequence] of sequences.entries()) wholes[i]!.set(depth, sequence.hidden(0, sequence.length));
     }
   } catch (error) {
-    for (const state of [states, ...wholes].flatMap((map) => [...map.values()])) state.dispose();
+    for (const state of states.values()) state.dispose();
     throw error;
   } finally {
     for (const sequence of sequences) sequence.dispose();
@@ -141,7 +121,6 @@ export async function hiddenBatch(
     final: states.get(last)!,
     rows: positions.length,
     positions: Int32Array.from(positions),
-    ...(whole.length > 0 && { windows: windows.map(({ from }, i) => ({ hidden: wholes[i]!, from })) }),
   };
 }
 
@@ -171,9 +150,7 @@ export function statesAt(
 }
 
 /** Frees a batch's tensors. */
-export function disposeBatch({ hidden, final, windows = [] }: HiddenBatch): void {
-  for (const state of [hidden, ...windows.map((window) => window.hidden)].flatMap((map) => [...map.values()])) {
-    state.dispose();
-  }
+export function disposeBatch({ hidden, final }: HiddenBatch): void {
+  for (const state of hidden.values()) state.dispose();
   final.dispose();
 }

@@ -8,7 +8,6 @@ export {
   type HiddenBatch,
   type Outcome,
   statesAt,
-  type WholeWindow,
 } from "./batches.js";
 export { locatedIn, nonFiniteRow, requireFiniteTeacher } from "./finite-teacher.js";
 export { frequentTokens, type FrequentTokensOptions } from "./frequent-tokens.js";
@@ -21,7 +20,6 @@ export {
   streamedBatches,
   type StreamOptions,
 } from "./hidden-cache.js";
-export { headInputs, type HeadInputs, wantedBy, wholeStatesAt, windowsOf } from "./head-inputs.js";
 export { type NormedStates, outcomeOf, recordStates, type RecordedStates } from "./record-states.js";
 export { sampleDocuments, type SampleOptions } from "./sample-documents.js";
 export { type SelfAnswer, selfAnswers, type SelfAnswersOptions } from "./self-answers.js";

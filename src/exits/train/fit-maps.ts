@@ -55,7 +55,7 @@ export async function fitMaps(
     .map((head) => ({ head, sums: new RidgeFit(hiddenSize, hiddenSize) }));
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
-  const source = batchSource(model, data, { depths }, options);
+  const source = batchSource(model, data, depths, options);
   const unit = unitGain(model);
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;

@@ -9,7 +9,7 @@ import type { Document } from "../../model/index.js";
 import { scopeInParts, type Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import type { ExitHeads } from "../heads/index.js";
-import { type BatchSource, batchSource, disposeBatch, headInputs, type HeadInputs, wantedBy } from "../states/index.js";
+import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
 export interface FitPreviewsOptions {
@@ -45,19 +45,21 @@ export async function fitPreviews(
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
   const previewed = fits.map(({ head }) => head);
-  const source = batchSource(model, data, wantedBy(previewed), options);
+  const source = batchSource(
+    model,
+    data,
+    previewed.map(({ depth }) => depth),
+    options,
+  );
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
     await giveTurn(signal);
     const batch = await source.batch(step, signal);
-    let inputs: HeadInputs | undefined;
     try {
-      inputs = await headInputs(batch, previewed, { caller: "fitPreviews", weights: "trainable", signal });
-      const { of } = inputs;
-      for (const [i, { head, moment }] of fits.entries()) {
+      for (const { head, moment } of fits) {
         const product = await scopeInParts(function* () {
-          const vectors = head.mappedOf(of[i]!); // [R, C]
+          const vectors = head.mappedOf(statesAt(batch, head, "fitPreviews")); // [R, C]
           yield;
           return matmul(vectors, vectors, { transposeA: true });
         }, signal);
@@ -65,7 +67,6 @@ export async function fitPreviews(
         product.dispose();
       }
     } finally {
-      inputs?.dispose();
       disposeBatch(batch);
     }
     seen += batch.rows;

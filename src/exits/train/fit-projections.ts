@@ -103,7 +103,7 @@ export async function fitProjections(
     for (let batch = 0; batch < batches; batch++) {
       await giveTurn(signal);
       const chosen = batchWindows(windows, { batchSize: Math.min(batchSize, windows.length), seed, step: batch });
-      const states = await hiddenBatch(model, chosen, { depths }, signal);
+      const states = await hiddenBatch(model, chosen, depths, signal);
       try {
         for (const sums of fitted) await addBatch(sums, states.hidden, { model, unit, input, signal });
       } finally {

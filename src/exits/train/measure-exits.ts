@@ -17,7 +17,7 @@ import { countedCosts, type UnitCosts } from "../cost/index.js";
 import { fillCost } from "../fill/index.js";
 import { confidenceAt, type ExitHead, type ExitHeads, orientScore, type ScoreName, scoreOf } from "../heads/index.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, byParts, disposeBatch, headInputs, outcomeOf } from "../states/index.js";
+import { type BatchSource, byParts, disposeBatch, outcomeOf, statesAt } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
 /** The agreement levels that are shown. */
@@ -78,8 +78,7 @@ export async function measureExits(
       const { argmax } = batch.outcome ?? (await outcomeOf(model, batch.final, { signal }));
       for (const [exit, head] of heads.heads.entries()) {
         const parts = { multiplyAdds: model.config.vocabSize * model.config.hiddenSize, signal };
-        const inputs = await headInputs(batch, [head], { caller: "measureExits", weights: "packed", signal });
-        await byParts(inputs.of[0]!, parts, async (states, begin) => {
+        await byParts(statesAt(batch, head, "measureExits"), parts, async (states, begin) => {
           const { stats, ids } = await statsOf(head, states, list);
           argmax.subarray(begin, begin + states.shape[0]!).forEach((target, r) => {
             const confidence = confidenceAt(stats, r);
@@ -89,8 +88,6 @@ export async function measureExits(
             const sign = token < 0 ? -1 : 1;
             found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
           });
-        }).finally(() => {
-          inputs.dispose();
         });
       }
     } finally {
@@ -161,7 +158,7 @@ async function statsOf(
     stats.dispose();
     return { stats: values, ids: list!.ids };
   }
-  const logits = scope(() => head.logitsOf(states));
+  const logits = scope(() => head.logits(states));
   const values = await head.readStats(logits);
   logits.dispose();
   return { stats: values, ids: undefined };

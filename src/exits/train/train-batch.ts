@@ -4,11 +4,11 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Model } from "../../model/index.js";
-import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
-import { argmax, embedding, scale, sliceRows, sum } from "../../tensor/ops/index.js";
+import { backward, type Rng, scope } from "../../tensor/index.js";
+import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import type { ExitHead, Teacher } from "../heads/index.js";
-import { type HiddenBatch, outcomeOf, statesAt, type WholeWindow, wholeStatesAt, windowsOf } from "../states/index.js";
+import type { Teacher } from "../heads/index.js";
+import { type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
 import { headLoss, type HeadLoss } from "./head-loss.js";
 import { createTeachers, type Student, type Students } from "./students.js";
 
@@ -30,11 +30,10 @@ interface TrainBatchOptions {
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Rows [begin, end) of a batch; those of one window that count, if a head has a block. */
+/** Rows [begin, end) of a batch. */
 interface Range {
   readonly begin: number;
   readonly end: number;
-  readonly window?: WholeWindow;
 }
 
 /**
@@ -55,8 +54,9 @@ export async function trainBatch(
   const width = Math.max(...students.all.map(({ list }) => list?.buckets ?? model.config.vocabSize));
   const most = Math.max(1, Math.min(Math.floor(LOGITS / width), rowsPerTurn(width * model.config.hiddenSize)));
   const totals = students.all.map(() => ({ loss: 0, agreed: 0 }));
-  for (const range of rangesOf(students, batch, most)) {
+  for (let begin = 0; begin < rows; begin += most) {
     await giveTurn(signal);
+    const range = { begin, end: Math.min(begin + most, rows) };
     const states = sliceRows(final, range.begin, range.end);
     const teachers = await createTeachers(model, students, states, {
       loss,
@@ -82,42 +82,15 @@ export async function trainBatch(
   return totals.map((total) => ({ loss: total.loss / rows, agreement: total.agreed / rows }));
 }
 
-/** Parts of at most so many rows; whole windows if a head has a block, because its gradient runs over all of one. */
-function rangesOf({ all }: Students, batch: HiddenBatch, most: number): Range[] {
-  if (all.every(({ head }) => head.block === undefined)) {
-    return Array.from({ length: Math.ceil(batch.rows / most) }, (_, part) => ({
-      begin: part * most,
-      end: Math.min((part + 1) * most, batch.rows),
-    }));
-  }
-  const windows = windowsOf(batch, "trainHeads");
-  let begin = 0;
-  return windows.map((window) => {
-    const [states] = window.hidden.values();
-    const end = begin + states!.shape[0]! - window.from;
-    const range = { begin, end, window };
-    begin = end;
-    return range;
-  });
-}
-
-/** What a head reads at rows of a batch, differentiable. */
-function inputsAt(head: ExitHead, batch: HiddenBatch, { begin, end, window }: Range): Tensor {
-  if (head.block === undefined) return sliceRows(statesAt(batch, head, "trainHeads"), begin, end);
-  const inputs = head.trainingInputs(wholeStatesAt(window!, head, "trainHeads"));
-  const counted = Array.from({ length: end - begin }, (_, r) => window!.from + r);
-  return embedding(inputs, counted); // as sliceRows, differentiable
-}
-
 /** Adds the gradient of `share` times the loss at these rows to a student's weights. Returns sums over the rows. */
 async function trainPart(
   { head, list, rest }: Student,
   batch: HiddenBatch,
-  range: Range,
+  { begin, end }: Range,
   { teacher, loss, share }: { readonly teacher: Teacher; readonly loss: HeadLoss; readonly share: number },
 ): Promise<{ readonly loss: number; readonly agreed: number }> {
   const { partLoss, logits } = scope(() => {
-    const inputs = inputsAt(head, batch, range);
+    const inputs = sliceRows(statesAt(batch, head, "trainHeads"), begin, end);
     const logits = rest === undefined ? head.trainingLogitsOf(inputs) : list!.logits(head.mappedOf(inputs), rest);
     const partLoss = sum(headLoss(teacher, logits, loss));
     backward(scale(partLoss, share));

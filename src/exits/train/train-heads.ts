@@ -8,7 +8,7 @@ import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { type Document, sha256 } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
-import { type BatchSource, batchSource, disposeBatch, wantedBy } from "../states/index.js";
+import { type BatchSource, batchSource, disposeBatch } from "../states/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { checkLoss, type HeadLoss } from "./head-loss.js";
 import type { ExitQuality } from "./measure-exits.js";
@@ -142,7 +142,7 @@ export async function trainHeads(
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
   checkLoss(loss, model.config.vocabSize);
-  const source = batchSource(model, data, wantedBy(heads.heads), { batchSize, sequenceLength, seed });
+  const source = batchSource(model, data, heads.depths, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   await heads.ready(signal);
   heads.thaw();

@@ -11,7 +11,7 @@ import type { Model } from "../model.js";
 import { finalLogits, type OnLogits } from "./final-logits.js";
 import { nonFiniteError } from "./non-finite.js";
 import { checkSampling, isPlainGreedy, processedDistribution, sampleFrom, type SamplingOptions } from "./sampling.js";
-import type { Sequence, SideBlock } from "../sequence.js";
+import type { Sequence } from "../sequence.js";
 
 /** A token, and how it was chosen. */
 export interface Choice {
@@ -43,8 +43,6 @@ export interface Round {
 export interface Decoder {
   /** The decoder reports its work to it; the caller adds the prefill, and where rounds end. */
   readonly meter?: WorkMeter | undefined;
-  /** Blocks beside the stack whose keys and values its sequences must hold. @default none */
-  readonly sides?: readonly SideBlock[] | undefined;
   /** Called once before the first token, for asynchronous checks and preparations. */
   prepare?(): Promise<void>;
   /** One round for every request, in the same order. A sequence gets the tokens that it would get alone. */

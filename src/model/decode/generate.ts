@@ -78,7 +78,7 @@ export function generateBatchWith(
         if (turn !== undefined) await turn;
         if (waiting.length > 0 && active.length < batchSize) {
           const next = waiting.splice(0, batchSize - active.length);
-          const entering = await open(model, next, { sequences, sides: decoder.sides, signal });
+          const entering = await open(model, next, { sequences, signal });
           active.push(...entering);
           await enter(model, entering, { meter: decoder.meter, signal });
         }
@@ -117,7 +117,7 @@ export function generateBatchWith(
   };
 }
 
-interface OpenOptions extends Pick<Decoder, "sides"> {
+interface OpenOptions {
   readonly sequences: SequenceStore;
   readonly signal: CancelSignal | undefined;
 }
@@ -126,12 +126,12 @@ interface OpenOptions extends Pick<Decoder, "sides"> {
 async function open(
   model: Model,
   entries: readonly PlannedText[],
-  { sequences, sides, signal }: OpenOptions,
+  { sequences, signal }: OpenOptions,
 ): Promise<ActiveText[]> {
   const active: ActiveText[] = [];
   try {
     for (const entry of entries) {
-      active.push({ ...entry, sequence: await sequences.open(model, { ...entry, sides }) });
+      active.push({ ...entry, sequence: await sequences.open(model, entry) });
       const turn = giveTurn(signal);
       if (turn !== undefined) await turn;
     }

@@ -1,6 +1,6 @@
 /** Where the sequence of a text comes from, and where it goes: fresh and freed, unless a conversation keeps its own. */
 import type { Model } from "../model.js";
-import { Sequence, type SideBlock } from "../sequence.js";
+import { Sequence } from "../sequence.js";
 
 /** A text that is about to be written. */
 export interface OpenText {
@@ -9,8 +9,6 @@ export interface OpenText {
   readonly promptIds: readonly number[];
   /** Positions that it may come to have. */
   readonly capacity: number;
-  /** What the decoder needs beside the stack. @default nothing */
-  readonly sides?: readonly SideBlock[] | undefined;
 }
 
 export interface SequenceStore {
@@ -22,8 +20,8 @@ export interface SequenceStore {
 
 /** Makes a new sequence for every text, and frees it. */
 export const freshSequences = {
-  open(model: Model, { promptIds, capacity, sides }: OpenText): Sequence {
-    const sequence = new Sequence(model, capacity, sides);
+  open(model: Model, { promptIds, capacity }: OpenText): Sequence {
+    const sequence = new Sequence(model, capacity);
     sequence.append(...promptIds);
     return sequence;
   },

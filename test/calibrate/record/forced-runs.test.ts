@@ -1,17 +1,17 @@
 /** Law: on given text, running many positions at once counts what the decoder emits token by token. */
 import fc from "fast-check";
-import { attachHeads, createPolicy, ExitHeads, fitProjections } from "early-exits";
+import { attachHeads, createPolicy, type ExitHeads, fitProjections } from "early-exits";
 import { type RunCandidates, runPolicies } from "early-exits/calibrate";
-import { type FillName, fillNames, type Threshold } from "early-exits/exits";
+import { type FillName, fillNames, headVocabularies, type Threshold } from "early-exits/exits";
 import { advance, type Model, Sequence, statesOf } from "early-exits/model";
-import { createRng, scope } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { cacheDtypes, createReferenceDevice, createRng, scope } from "early-exits/tensor";
 import { describe, it, expect } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
-import { headsOf, setup as blockSetup } from "../../exits/heads/block-setup.js";
-import { documents as fitting, names, setup } from "../../exits/fill/setup.js";
-import { giveRandomBlocks, randomIds } from "../../support/models.js";
+import { names, setup } from "../../exits/fill/setup.js";
+import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
 const text = fc.record({ prompt: fc.integer({ min: 0, max: 12 }), rest: fc.integer({ min: 2, max: 20 }) });
@@ -19,23 +19,26 @@ const threshold = fc.oneof(fc.double({ min: 0, max: 0.2, noNaN: true }), fc.cons
 const vectors = (exits: number) =>
   fc.array(fc.array(threshold, { minLength: exits, maxLength: exits }), { minLength: 1, maxLength: 3 });
 const score = fc.constantFrom("margin" as const, "entropy" as const);
-/** Which heads have a block of their own. */
-const blocks = fc.array(fc.boolean(), { minLength: 4, maxLength: 4 });
+const packedHeads = fc.record({
+  config: fc.constantFrom(...names),
+  on: fc.constantFrom("reference" as const, "wasm" as const),
+  kvCache: fc.constantFrom(...cacheDtypes),
+  vocabulary: fc.constantFrom(...headVocabularies),
+  dtype: fc.constantFrom("float32" as const, "int8" as const),
+});
+
+type Packed = typeof packedHeads extends fc.Arbitrary<infer T> ? T : never;
 
 describe("runs of policies on given text", () => {
   it.each(names)("%s: many positions at once give the tokens of the decoder", async (name) => {
-    const plain = await setup(name);
-    const own = await withBlocks(plain.heads);
+    const { heads } = await setup(name);
     await fc.assert(
       fc.asyncProperty(
         fc.array(text, { minLength: 1, maxLength: 4 }),
         vectors(4),
-        blocks,
         score,
         fc.nat(1000),
-        async (texts, thresholds, owns, score, seed) => {
-          const mixed = owns.map((has, exit) => (has ? own : plain.heads).heads[exit]!);
-          const heads = new ExitHeads(plain.model, mixed);
+        async (texts, thresholds, score, seed) => {
           await check(heads, documentsOf(texts, seed), { score, fill: fillOf(heads, seed), thresholds });
         },
       ),
@@ -43,10 +46,10 @@ describe("runs of policies on given text", () => {
     );
   });
 
-  it("count the same for packed heads with blocks, and every type of keys and values", async () => {
+  it("count the same for packed heads, and every type of keys and values", async () => {
     await fc.assert(
       fc.asyncProperty(
-        blockSetup,
+        packedHeads,
         fc.array(text, { minLength: 1, maxLength: 4 }),
         vectors(3),
         score,
@@ -103,12 +106,23 @@ function fillOf(heads: ExitHeads, seed: number): FillName {
   return legal[seed % legal.length]!;
 }
 
-/** Heads with random blocks at the same depths, and learned keys and values fitted to them. */
-async function withBlocks({ model, depths }: ExitHeads): Promise<ExitHeads> {
-  const heads = attachHeads(model, { exits: depths, kind: "block" });
+const devices = { reference: createReferenceDevice(), wasm: await createDevice("wasm") } as const;
+const made = new Map<string, Promise<ExitHeads>>();
+
+/** Packed heads at three depths of four, made once. */
+function headsOf(given: Packed): Promise<ExitHeads> {
+  const key = JSON.stringify(given);
+  const heads = made.get(key) ?? makeHeads(given);
+  made.set(key, heads);
+  return heads;
+}
+
+async function makeHeads({ config, on, kvCache, ...kind }: Packed): Promise<ExitHeads> {
+  const model = await smallModel({ config: smallConfigs[config]!, device: devices[on], kvCache });
+  const heads = attachHeads(model, { exits: [1, 2, 3], map: "linear", ...kind });
   await heads.ready();
-  giveRandomBlocks(heads);
-  await fitProjections(heads, fitting, { sequenceLength: 32 });
+  await fitProjections(heads, [randomIds(24, 61, 9)], { sequenceLength: 24 });
+  await heads.freeze();
   return heads;
 }
 
@@ -151,7 +165,7 @@ async function decoded(
   const counted = { left: heads.depths.map(() => 0), wrong: heads.depths.map(() => 0), deep: 0 };
   const logits = await logitsOf(model, ids);
   const decoder = earlyExitDecoder(heads, createPolicy(heads, vector, { score, fill }));
-  const sequence = new Sequence(model, ids.length, decoder.sides);
+  const sequence = new Sequence(model, ids.length);
   sequence.append(...ids.slice(0, from));
   advance(model, [{ sequence, positions: sequence.pending(4) }], 4);
   for (let t = from; t < ids.length; t++) {

@@ -171,30 +171,6 @@ describe("early-exits train", () => {
   });
 });
 
-describe("heads with a block", () => {
-  it("learn from whole windows, are measured, calibrated and used, and refuse a cache", async () => {
-    const own = folder.path("block");
-    const file = folder.path("block.json");
-    const args = words`${train.slice(0, -2)} --kind block --device reference`;
-    expect(await cli([...args, "--out", own, "--cache", folder.path("block-states")])).toMatchObject({
-      code: 2,
-      err: expect.stringContaining("leave --cache out") as unknown,
-    });
-    await succeed([...args, "--out", own]);
-    const { heads: described } = parseJson(readFileSync(`${own}/heads.json`, "utf8")) as { heads: { map: string }[] };
-    expect(described.map(({ map }) => map)).toEqual(["block", "block"]);
-    await succeed(
-      words`
-        calibrate ${model} --heads ${own} --text ${held} --procedure paper --agreement .3 --score margin
-        --out ${file} --device reference`,
-    );
-    const { err } = await succeed(words`
-      generate ${model} --heads ${own} --policy ${file} --lossless --prompt house --max-new-tokens 4
-      --device reference`);
-    expect(err).not.toContain("error");
-  });
-});
-
 describe("shortlist heads", () => {
   it("are trained on the tokens that the model predicts most often, and emit no others", async () => {
     const short = folder.path("short");

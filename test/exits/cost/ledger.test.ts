@@ -242,7 +242,7 @@ describe("counts", () => {
     },
   );
 
-  it.each(headKinds.filter((kind) => !kind.startsWith("block")))(
+  it.each(headKinds)(
     "exits that never fire cost plain decoding plus their %s heads, and nothing else",
     async (kind) => {
       const { model, heads } = await setup("llama", kind);

@@ -7,7 +7,7 @@ import { topSingularVectors } from "../../../src/tensor/top-eigenvectors.js";
 import { atOnce } from "../../../src/turns.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { headPairs, inputsOver, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { headPairs, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
 
@@ -54,14 +54,13 @@ describe.each(headPairs)("$map + $vocabulary head", (pair) => {
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const head = heads.heads[0]!;
     const lens = await model.unembed(state).read();
-    const inputs = inputsOver(head, state);
-    const over = await head.readLogits(head.logitsOf(inputs)); // the vocabulary
+    const over = await head.readLogits(head.logits(state)); // the vocabulary
     over.forEach((value, i) => {
       if (value > -Infinity) expect(value).toBeCloseTo(lens[i]!, 4);
     });
     const all = head.scores.length === scoreNames.length; // or the head gives vectors in place of logits
-    const logits = all ? await head.logitsOf(inputs).read() : over;
-    const training = await head.trainingLogitsOf(head.trainingInputs(state)).read();
+    const logits = all ? await head.logits(state).read() : over;
+    const training = await head.trainingLogitsOf(state).read();
     training.forEach((value, i) => expect(value).toBeCloseTo(logits[i]!, 5));
   });
 

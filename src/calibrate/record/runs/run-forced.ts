@@ -6,9 +6,7 @@
  *   2. those whose score passes leave, and the fill supplies their keys and values in the blocks above; with an exact
  *      fill they are those of the blocks themselves, so that these positions run on
  *   3. the others run to the next exit and attend to these; and so on, until the last block
- * Positions before the first that is judged are a prompt: it runs through all blocks, as `generate` runs it. A head's
- * own block has keys and values at the positions that come to its depth, or leave further down, by the same rule, and
- * they are all there before the head is evaluated.
+ * Positions before the first that is judged are a prompt: it runs through all blocks, as `generate` runs it.
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
@@ -81,7 +79,7 @@ async function tokensOf(
   windows: readonly Window[],
   signal: CancelSignal | undefined,
 ): Promise<number[][]> {
-  const batch = await hiddenBatch(model, windows, { depths: [] }, signal);
+  const batch = await hiddenBatch(model, windows, [], signal);
   try {
     const judged = windows.map(({ ids, from }) => ids.slice(from));
     const { argmax } = await locatedIn(model, judged, "calibrate", () => outcomeOf(model, batch.final, { signal }));
@@ -116,7 +114,7 @@ export class ForcedWindows {
   /** Runs all windows to the first exit, and their prompts through all blocks. Dispose of the result. */
   static async start(heads: ExitHeads, windows: readonly Window[], signal?: CancelSignal): Promise<ForcedWindows> {
     const { model } = heads;
-    const sequences = windows.map(({ ids }) => new Sequence(model, ids.length, heads.sides));
+    const sequences = windows.map(({ ids }) => new Sequence(model, ids.length));
     const toDepth = async (depth: number): Promise<void> => {
       const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
       await prefill(model, work, depth, { signal });
@@ -241,7 +239,7 @@ export class ForcedWindows {
 
 /** Statistics at some positions, which stand at the head's depth. */
 async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
-  const logits = scope(() => head.logitsOf(head.inputsAt(work)));
+  const logits = scope(() => head.logits(statesOf(work)));
   const stats = await head.readStats(logits);
   logits.dispose();
   return stats;

@@ -29,7 +29,7 @@ export async function runnerByTokens(
   judge: Judge,
   signal: CancelSignal | undefined,
 ): Promise<PolicyRunner> {
-  const { final, ...batch } = await hiddenBatch(judge.reference, windows, { depths: [] }, signal);
+  const { final, ...batch } = await hiddenBatch(judge.reference, windows, [], signal);
   const right = (asked: readonly Place[]): Promise<Float64Array[]> => distributionsAt(judge, windows, final, asked);
   return {
     run: (policy, onToken) => runWindows(heads, windows, policy, { judge, right, signal }, onToken),
@@ -91,7 +91,7 @@ async function runWindows(
     ids,
     from,
     window,
-    sequence: new Sequence(model, ids.length, decoder.sides),
+    sequence: new Sequence(model, ids.length),
     sampler: observedSampler(judge),
   }));
   const longest = Math.max(...windows.map(({ ids, from }) => ids.length - from));

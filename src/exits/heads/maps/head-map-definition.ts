@@ -4,7 +4,7 @@
  * as if it were the last one: h begins as the model's own final norm of x, or as an approximation of it.
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
-import type { BlockWeights, Model } from "../../../model/index.js";
+import type { Model } from "../../../model/index.js";
 import type { Rng, Tensor } from "../../../tensor/index.js";
 import type { Constant, HeadWeights, ModelSizes } from "../vocabularies/index.js";
 
@@ -28,30 +28,14 @@ export interface HeadMapDefinition {
   initialWeights(model: Model, shape: MapShape, rng: Rng, signal?: CancelSignal): Promise<Record<string, Tensor>>;
   /** Frozen values that it computes with. */
   constants?(model: Model): Promise<Record<string, Constant>>;
-  /** The causal block that stands before `apply`; absent if the head reads one state alone. */
-  readonly own?: OwnBlock;
-  /**
-   * Maps x [R, C], or what the block made of it, to h [R, w]. The same code trains (Tensor) and decodes (PackedMatrix).
-   */
+  /** Maps x [R, C] to h [R, w]. The same code trains (Tensor) and decodes (PackedMatrix). */
   apply(x: Tensor, weights: HeadWeights, model: Model): Tensor;
   /** The rows [w, C] in whose basis the fresh map gives n(x), if h is narrower than the states; else undefined. */
   basis?(weights: Readonly<Record<string, Tensor>>, shape: MapShape): Tensor | undefined;
   /** The weights that a least-squares fit to the final state gives; absent if the map has no closed form. */
   fitted?(model: Model, fit: StateFit): Record<string, Tensor>;
-  /** Multiply-adds of one row, without those of attention. */
+  /** Multiply-adds of one row. */
   multiplyAdds(sizes: ModelSizes, shape: MapShape): number;
-}
-
-/** A causal block of the head's own, beside the model's. */
-export interface OwnBlock {
-  /** Maps states x [R, C] to what enters the block, [R, C]. */
-  enter(x: Tensor, weights: HeadWeights, model: Model): Tensor;
-  /** The names of the weights that it does so with. */
-  readonly entering: readonly string[];
-  /** The block's weights among the head's. */
-  weights(weights: HeadWeights): BlockWeights;
-  /** Multiply-adds of the keys and values of one position: the part of `multiplyAdds` that every position costs. */
-  keysCost(sizes: ModelSizes): number;
 }
 
 /** The affine map of normalised states to the normalised final state, both without gain: y ≈ W·x + b. */

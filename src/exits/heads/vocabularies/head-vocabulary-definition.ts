@@ -10,9 +10,8 @@ import type { PackedMatrix, Tensor, WeightDtype } from "../../../tensor/index.js
 import type { ScoreName } from "../score.js";
 import type { Teacher } from "../teacher.js";
 
-/** The sizes of a model that a head's costs depend on; those of blocks for heads with a block of their own. */
-export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize"> &
-  Partial<Pick<ModelConfig, "numHeads" | "numKvHeads" | "headDim" | "intermediateSize" | "gatedMlp">>;
+/** The sizes of a model that a head's costs depend on. */
+export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
 
 /** Named weights of one head: trainable tensors in training, packed matrices in decoding. */
 export type HeadWeights = Readonly<Record<string, Matrix>>;
