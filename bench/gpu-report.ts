@@ -17,7 +17,7 @@ import { createDevice, readModel } from "early-exits/node";
 import { type Browser, chromium } from "playwright";
 import { createServer, type ViteDevServer } from "vite";
 import { nodeHost } from "../src/node/index.js";
-import { createGpuDevice } from "../src/tensor/gpu/index.js";
+import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "../test/support/chromium.js";
 import base from "../vitest.config.js";
 import { describeMachine, machine, type Report, reportsFolder, toMarkdown, writeReport } from "../lab/report/index.js";

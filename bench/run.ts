@@ -17,7 +17,7 @@ import type { Device, WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { weightDtypes } from "early-exits/tensor";
 import { nodeHost } from "../src/node/index.js";
-import { createGpuDevice } from "../src/tensor/gpu/index.js";
+import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { losslessDefaults, losslessReport } from "../lab/lossless/index.js";
 import {
   barChart,

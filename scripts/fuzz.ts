@@ -7,7 +7,9 @@
  */
 import { parseArgs } from "node:util";
 import * as fc from "fast-check";
-import { createReferenceDevice, parseSafetensors, SafetensorsError, safetensorsErrorCodes } from "early-exits/tensor";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { SafetensorsError } from "../src/errors.js";
+import { safetensorsErrorCodes } from "../src/tensor/formats/errors.js";
 import { checkMutatedGguf, mutatedGguf } from "../test/support/gguf/mutations.js";
 import { checkMutated, mutatedFile } from "../test/support/safetensors-mutations.js";
 

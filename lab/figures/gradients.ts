@@ -8,7 +8,6 @@ import {
   add,
   backward,
   createReferenceDevice,
-  detach,
   linear,
   mean,
   mul,
@@ -18,6 +17,7 @@ import {
   sub,
   Tensor,
 } from "early-exits/tensor";
+import { detach } from "../../src/tensor/ops/arithmetic.js";
 import { createTeacher, headLoss } from "early-exits/exits";
 import { machine } from "../report/index.js";
 import { documentsOf, openModel } from "../ship/index.js";

@@ -4,7 +4,7 @@
  * say nothing about GPUs.
  */
 import type { Device, Model } from "early-exits";
-import type { GpuDevice, GpuDeviceInfo } from "../../src/tensor/gpu/index.js";
+import type { GpuDevice, GpuDeviceInfo } from "../../src/tensor/gpu/gpu-device.js";
 import { timeHeadTraining } from "./head-training.js";
 import { type InferenceTiming, timeInference } from "./inference.js";
 import { benchShapes, randomModel } from "./models.js";

@@ -1,7 +1,7 @@
 /** The part of gpu-report.ts that runs in a page. */
 import { createDevice, readModel } from "early-exits/browser";
 import { browserHost } from "../../src/browser/index.js";
-import { createGpuDevice } from "../../src/tensor/gpu/index.js";
+import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { type GpuTimings, timeGpu } from "./device-timings.js";
 
 /** Times one mode of the GPU device beside the wasm device in the same page. Throws if there is no such adapter. */

@@ -5,7 +5,7 @@
  */
 import { nodeHost } from "../../src/node/index.js";
 import type { Device } from "../../src/tensor/index.js";
-import { createWasmDevice } from "../../src/tensor/wasm/index.js";
+import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { isMain, machine, toMarkdown } from "../report/index.js";
 import { kernelCases } from "./kernel-cases.js";
 import { kernelTables, type KernelTiming } from "./kernel-tables.js";

@@ -5,7 +5,7 @@
  */
 import { join } from "node:path";
 import { nodeHost } from "../../src/node/index.js";
-import type { WasmBuild } from "../../src/tensor/index.js";
+import type { WasmBuild } from "../../src/tensor/device-options.js";
 import { measure } from "./timing.js";
 
 const root = join(import.meta.dirname, "../..");

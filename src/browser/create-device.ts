@@ -1,5 +1,6 @@
 /** Devices for pages and workers; see tensor/create-device.ts. */
-import { createDeviceOn, type CreateDeviceOptions, type Device, type DeviceName } from "../tensor/index.js";
+import type { CreateDeviceOptions, Device, DeviceName } from "../tensor/index.js";
+import { createDeviceOn } from "../tensor/create-device.js";
 import { browserHost } from "./host.js";
 
 /**

@@ -3,7 +3,7 @@
  * caller sleeps until workers finish, which a page's own thread may not do. In both cases `spawnWorker` is absent and
  * the reason is given.
  */
-import type { Host, HostWorker } from "../tensor/index.js";
+import type { Host, HostWorker } from "../tensor/host.js";
 
 /** The host of the page or worker that calls it. */
 export function browserHost(): Host {

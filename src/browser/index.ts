@@ -6,15 +6,7 @@
 // Devices
 export { createDevice } from "./create-device.js";
 export { browserHost } from "./host.js";
-export type {
-  AdapterWish,
-  CreateDeviceOptions,
-  DeviceName,
-  GpuMode,
-  GpuOptions,
-  WasmBuild,
-  WasmOptions,
-} from "../tensor/index.js";
+export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads and policies
 export { droppedFiles, type FileMap, type FilesSource } from "./folders.js";

@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { HubError } from "../errors.js";
 import type { Device, Model } from "../index.js";
 import { type Budgets, isHubName, type ModelDtype, type UnembeddingKind } from "../model/index.js";
-import type { CacheDtype, WasmOptions } from "../tensor/index.js";
+import type { CacheDtype, CreateDeviceOptions } from "../tensor/index.js";
 import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -39,7 +39,7 @@ export function trainingThreads(): number {
 export async function openDevice(
   io: Io,
   name: string = modelDefaults.device,
-  options: Pick<WasmOptions, "threads"> = {},
+  options: Pick<CreateDeviceOptions, "threads"> = {},
 ): Promise<Device> {
   const device = await createDevice(name as DeviceName, options);
   note(io, `device: ${device.backend}${name === "auto" ? " (chosen by auto)" : ""}`);

@@ -27,7 +27,10 @@ import {
   silu,
   swiglu,
 } from "../tensor/ops/index.js";
-import { type CacheSegment, formatShape, type Rope, type RopeTable, sameShape, Tensor } from "../tensor/index.js";
+import { Tensor } from "../tensor/index.js";
+import type { CacheSegment, Rope } from "../tensor/device.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
+import type { RopeTable } from "../tensor/ops/rope.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 

@@ -6,18 +6,11 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
-import {
-  type Device,
-  formatShape,
-  type PackedDtype,
-  PackedMatrix,
-  sameShape,
-  type Shape,
-  Tensor,
-  type WeightDtype,
-} from "../tensor/index.js";
-import { type GgufType, integerForm, loadGgufIntegers } from "../tensor/formats/gguf/index.js";
-import { parseSafetensors, type StoredDtype, storedDecoder, storedRowBytes } from "../tensor/formats/index.js";
+import { type Device, type PackedDtype, PackedMatrix, type Shape, Tensor, type WeightDtype } from "../tensor/index.js";
+import { formatShape, sameShape } from "../tensor/shape.js";
+import { type GgufType, integerForm } from "../tensor/formats/gguf/types.js";
+import { parseSafetensors } from "../tensor/formats/safetensors.js";
+import { storedDecoder, type StoredDtype, storedRowBytes } from "../tensor/formats/stored.js";
 import { giveTurn } from "../turns.js";
 import { sha256 } from "./sha256.js";
 
@@ -159,7 +152,7 @@ export class CheckpointReader {
     const { dtype } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
-    const ggufIntegers = await loadGgufIntegers();
+    const { ggufIntegers } = await import("../tensor/formats/gguf/integers.js");
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);

@@ -3,7 +3,8 @@
  * GPT-2: normal(0, 0.02), with the projections onto the residual stream scaled by 1/√(2L). files/serialize.ts writes
  * their checkpoint.
  */
-import { createRng, type Device, type Rng, type Shape, sizeOf, Tensor } from "../tensor/index.js";
+import { createRng, type Device, type Rng, type Shape, Tensor } from "../tensor/index.js";
+import { sizeOf } from "../tensor/shape.js";
 import { hashCheckpoint, memorySource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/index.js";

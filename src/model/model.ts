@@ -5,7 +5,8 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type CacheSegment, type Device, type Rope, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, type Device, scope, type Tensor } from "../tensor/index.js";
+import type { CacheSegment, Rope } from "../tensor/device.js";
 import { add, embedding, scale } from "../tensor/ops/index.js";
 import {
   attendWhole,

@@ -8,18 +8,8 @@
  * product, as everything does that needs all logits (training, scoring, sampling without top-k).
  */
 import { OptionError } from "../errors.js";
-import {
-  type CoarseStorage,
-  type Device,
-  PackedMatrix,
-  type ProductBounds,
-  ROW_STATS,
-  scope,
-  type Screening,
-  type Storage,
-  type Tensor,
-  type PackedDtype,
-} from "../tensor/index.js";
+import { type Device, PackedMatrix, ROW_STATS, scope, type Tensor, type PackedDtype } from "../tensor/index.js";
+import type { CoarseStorage, ProductBounds, Screening, Storage } from "../tensor/device.js";
 import { linearAt, sliceRows } from "../tensor/ops/index.js";
 import type { LinearWeights } from "./weights.js";
 

@@ -5,7 +5,8 @@
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, type CacheStorage, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, keep, scope, type Tensor } from "../tensor/index.js";
+import type { CacheStorage } from "../tensor/device.js";
 import { concatRows, sliceRows } from "../tensor/ops/index.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { Model } from "./model.js";

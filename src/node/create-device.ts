@@ -1,5 +1,6 @@
 /** Devices for Node; see tensor/create-device.ts. */
-import { createDeviceOn, type CreateDeviceOptions, type Device, type DeviceName } from "../tensor/index.js";
+import type { CreateDeviceOptions, Device, DeviceName } from "../tensor/index.js";
+import { createDeviceOn } from "../tensor/create-device.js";
 import { nodeHost } from "./host.js";
 
 /**

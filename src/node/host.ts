@@ -6,7 +6,7 @@ import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DeviceError } from "../errors.js";
-import type { Host, WebGpuEntry } from "../tensor/index.js";
+import type { Host, WebGpuEntry } from "../tensor/host.js";
 
 export const nodeHost: Host = {
   now: () => performance.now(),

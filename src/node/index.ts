@@ -6,15 +6,7 @@
 // Devices
 export { createDevice } from "./create-device.js";
 export { nodeHost } from "./host.js";
-export type {
-  AdapterWish,
-  CreateDeviceOptions,
-  DeviceName,
-  GpuMode,
-  GpuOptions,
-  WasmBuild,
-  WasmOptions,
-} from "../tensor/index.js";
+export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads, folders
 export { describeModel, type ModelDescription, readConfig, readTensorSource } from "./describe-model.js";

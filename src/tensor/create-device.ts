@@ -35,7 +35,7 @@ export async function createDeviceOn(host: Host, name: DeviceName, options: Crea
 }
 
 async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
-  const { createGpuDevice } = await import("./gpu/index.js");
+  const { createGpuDevice } = await import("./gpu/gpu-device.js");
   return createGpuDevice({ ...options, host });
 }
 
@@ -57,11 +57,11 @@ async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions):
 }
 
 async function wasm(host: Host, options: CreateDeviceOptions): Promise<Device> {
-  const { createWasmDevice } = await import("./wasm/index.js");
+  const { createWasmDevice } = await import("./wasm/wasm-device.js");
   return createWasmDevice({ ...options, host });
 }
 
 async function reference(): Promise<Device> {
-  const { createReferenceDevice } = await import("./reference/index.js");
+  const { createReferenceDevice } = await import("./reference/reference-device.js");
   return createReferenceDevice();
 }

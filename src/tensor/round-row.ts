@@ -2,7 +2,7 @@
  * Rounds rows of a weight matrix to the precision in which they are stored, for every device that does so on the host.
  */
 import type { PackedDtype } from "./device.js";
-import { bf16ToFloat32, float32ToBf16 } from "./formats/index.js";
+import { bf16ToFloat32, float32ToBf16 } from "./formats/half-floats.js";
 import { integerValues, roundToIntegers } from "./integer-rows.js";
 
 /** Returns the values of a row stored as `dtype`: bfloat16 rounds to nearest even, integers as integer-rows.ts says. */

@@ -7,7 +7,7 @@ import { BudgetError, budgetsWith, defaultBudgets, fileJson } from "early-exits/
 import { huggingFaceTokenizer, loadModel, readModelConfig, type TensorSource } from "early-exits/model";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { parseSafetensorsHeader } from "../../src/tensor/formats/index.js";
+import { parseSafetensorsHeader } from "../../src/tensor/formats/header.js";
 import { smallConfigs } from "../support/models.js";
 
 /** Fails unless the call throws an error of this library, within a second. Returns it. */

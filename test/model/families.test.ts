@@ -2,15 +2,15 @@
 import { fileURLToPath } from "node:url";
 import { loadModel } from "early-exits";
 import {
-  columns,
   createReferenceDevice,
   mul,
   parseSafetensors,
   serializeSafetensors,
   silu as siluOf,
-  swiglu,
   Tensor,
 } from "early-exits/tensor";
+import { columns } from "../../src/tensor/ops/select.js";
+import { swiglu } from "../../src/tensor/ops/activation.js";
 import { memorySource, readModelConfig, serializeModel } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";

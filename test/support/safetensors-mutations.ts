@@ -8,7 +8,7 @@
  */
 import * as fc from "fast-check";
 import type { SafetensorsError } from "../../src/errors.js";
-import type { Safetensors } from "../../src/tensor/formats/index.js";
+import type { Safetensors } from "../../src/tensor/formats/safetensors.js";
 
 /** What is under test. */
 export interface Subject {

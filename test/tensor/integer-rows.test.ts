@@ -1,8 +1,9 @@
 /** Weights as integers of four bits: exact where they can be, near elsewhere. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { f16ToFloat32 } from "../../src/tensor/formats/index.js";
-import { decodeGguf, ggufBlock, ggufTypes, integerForm } from "../../src/tensor/formats/gguf/index.js";
+import { f16ToFloat32 } from "../../src/tensor/formats/half-floats.js";
+import { decodeGguf } from "../../src/tensor/formats/gguf/decode.js";
+import { ggufBlock, ggufTypes, integerForm } from "../../src/tensor/formats/gguf/types.js";
 import { ggufIntegers } from "../../src/tensor/formats/gguf/integers.js";
 import { GROUP, groupsOf, integerValues, roundToInt4 } from "../../src/tensor/integer-rows.js";
 import { createRng } from "../../src/tensor/rng.js";

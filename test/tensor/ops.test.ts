@@ -43,7 +43,7 @@ import {
 import { erfc } from "../../src/tensor/reference/elementwise.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";
-import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/index.js";
+import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/half-floats.js";
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
 

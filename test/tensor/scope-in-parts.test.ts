@@ -2,17 +2,9 @@
  * `scopeInParts`: between its parts, tensors belong to whoever makes them; an abort or an exception frees what the
  * parts made. Work in parts gives the same result as work at once.
  */
-import {
-  atOnce,
-  createReferenceDevice,
-  type InParts,
-  inTurns,
-  scale,
-  scope,
-  scopeInParts,
-  sum,
-  Tensor,
-} from "early-exits/tensor";
+import { createReferenceDevice, scale, scope, sum, Tensor } from "early-exits/tensor";
+import { atOnce, type InParts, inTurns } from "../../src/turns.js";
+import { scopeInParts } from "../../src/tensor/tensor.js";
 import { describe, expect, it } from "vitest";
 import { backward, backwardInParts } from "../../src/tensor/autograd.js";
 

@@ -4,7 +4,7 @@
  * Storage types: f32, bf16 (round to nearest even), and blocks of 32 weights as ggml's reference quantizer makes them
  * (ggml-quants.c, quantize_row_*_ref): q8_0 and q4_0 with a float16 scale, q4_1 with a scale and a minimum.
  */
-import { float32ToBf16, float32ToF16 } from "early-exits/tensor";
+import { float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/half-floats.js";
 
 export type GgufType = "f32" | "bf16" | "q8_0" | "q4_0" | "q4_1";
 export type GgufValue =

@@ -2,7 +2,8 @@
  * A GGUF file as the same model in another type: metadata byte for byte, matrices in the new type, vectors in float32.
  * As llama.cpp's own quantizer does, four-bit files keep the embedding, which is also the unembedding, in q8_0.
  */
-import { decodeGguf, type GgufHeader, parseGgufHeader } from "early-exits/tensor";
+import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
+import { type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/header.js";
 import { type GgufType, serializeWithPairs } from "./gguf.js";
 
 /** Magic, version, and the two counts. */

@@ -2,7 +2,8 @@
  * Records of several documents in one file: a safetensors file that holds the file of each (document-record.ts) under
  * its number, and in its metadata what each document counts as.
  */
-import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/index.js";
+import { parseSafetensors } from "../../tensor/formats/safetensors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import { type Counted, countedAs, type DocumentRecord, parseRecord, serializeRecord } from "../record/index.js";
 
 /** The file's bytes. */

@@ -3,7 +3,8 @@
  * (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
  */
 import { ROW_STATS } from "../../tensor/index.js";
-import { parseSafetensors, type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/index.js";
+import { parseSafetensors } from "../../tensor/formats/safetensors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 
 /** One head's outputs at the T positions of a document. */
 export interface ExitRecord {

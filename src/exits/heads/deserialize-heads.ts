@@ -1,8 +1,9 @@
 /** Heads from a JSON description and safetensors bytes, checked against the model that they belong to. */
 import { HeadsError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
-import { parseSafetensors } from "../../tensor/formats/index.js";
-import { formatShape, sameShape, Tensor } from "../../tensor/index.js";
+import { parseSafetensors } from "../../tensor/formats/safetensors.js";
+import { Tensor } from "../../tensor/index.js";
+import { formatShape, sameShape } from "../../tensor/shape.js";
 import { ExitHead } from "./exit-head.js";
 import { ExitHeads } from "./exit-heads.js";
 import { checkShape } from "./head-shape.js";

@@ -1,6 +1,6 @@
 /** Heads as a JSON description and safetensors bytes, float32. Loading them back gives the same bits. */
 import type { Model } from "../../model/index.js";
-import { serializeSafetensors } from "../../tensor/formats/index.js";
+import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
 import { type HeadShape, kindOf } from "./head-shape.js";

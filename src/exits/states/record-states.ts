@@ -12,14 +12,11 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError } from "../../errors.js";
 import { type Model, prefill, Sequence, type Window } from "../../model/index.js";
-import {
-  float32ToF16,
-  parseSafetensors,
-  type Safetensors,
-  type SafetensorsInput,
-  serializeSafetensors,
-} from "../../tensor/formats/index.js";
-import { formatShape, ROW_STATS, sameShape, scope, type Tensor } from "../../tensor/index.js";
+import { float32ToF16 } from "../../tensor/formats/half-floats.js";
+import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
+import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { formatShape, sameShape } from "../../tensor/shape.js";
 import { concatRows, rowStats } from "../../tensor/ops/index.js";
 import type { Outcome } from "./batches.js";
 import { byParts } from "./by-parts.js";

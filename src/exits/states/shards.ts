@@ -12,7 +12,7 @@ import {
   sha256,
   type Window,
 } from "../../model/index.js";
-import { parseSafetensors } from "../../tensor/formats/index.js";
+import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { joinStates, type RecordedStates, recordStates, serializeStates } from "./record-states.js";
 
 /**

@@ -9,12 +9,12 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { type Document, type Model, normalize } from "../../model/index.js";
-import { inTurns, scope, Tensor } from "../../tensor/index.js";
+import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
 import { type ExitHeads, unitGain } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
 import { type AffineFit, RidgeFit } from "./ridge-fit.js";
-import { giveTurn } from "../../turns.js";
+import { giveTurn, inTurns } from "../../turns.js";
 
 /** Positions at the start of a text whose states are an attention sink. */
 export const SINK_POSITIONS = 2;

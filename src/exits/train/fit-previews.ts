@@ -6,7 +6,8 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
-import { scopeInParts, type Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
+import { scopeInParts } from "../../tensor/tensor.js";
 import { matmul } from "../../tensor/ops/index.js";
 import type { ExitHeads } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";

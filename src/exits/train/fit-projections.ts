@@ -10,8 +10,9 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, type Document, keyValueOf, markedWindows, type Model } from "../../model/index.js";
-import { inTurns, scope, solveSymmetric, Tensor } from "../../tensor/index.js";
-import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/index.js";
+import { scope, Tensor } from "../../tensor/index.js";
+import { solveSymmetric } from "../../tensor/cholesky.js";
+import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
 import { matmul, sub } from "../../tensor/ops/index.js";
 import { disposeBatch, hiddenBatch } from "../states/index.js";
 import {
@@ -24,7 +25,7 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/index.js";
-import { giveTurn } from "../../turns.js";
+import { giveTurn, inTurns } from "../../turns.js";
 
 export interface FitProjectionsOptions {
   /**

@@ -11,9 +11,12 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, type Document, markedWindows, type Model, type Window } from "../../model/index.js";
-import { backwardInParts, createRng, type Rng, scopeInParts, Tensor } from "../../tensor/index.js";
+import { createRng, type Rng, Tensor } from "../../tensor/index.js";
+import { backwardInParts } from "../../tensor/autograd.js";
+import { scopeInParts } from "../../tensor/tensor.js";
 import { add, columns, embedding, klDivergence, linear, mul, scale, sub, sum } from "../../tensor/ops/index.js";
-import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
+import { cosineSchedule } from "../../tensor/optim/optim.js";
+import { runSteps } from "../../tensor/optim/run-steps.js";
 import {
   type ExitHead,
   type ExitHeads,

@@ -7,7 +7,8 @@
  * inputs' mean square; the bias is not shrunk.
  */
 import { requireInteger, requireNumber, ShapeError } from "../../errors.js";
-import { atOnce, type InParts, solveSymmetric } from "../../tensor/index.js";
+import { atOnce, type InParts } from "../../turns.js";
+import { solveSymmetric } from "../../tensor/cholesky.js";
 
 /** y ≈ weight·x + bias. */
 export interface AffineFit {

@@ -3,7 +3,7 @@
  * One such value is enough to make every logit NaN.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { storedDecoder, storedRowBytes } from "../../tensor/formats/index.js";
+import { storedDecoder, storedRowBytes } from "../../tensor/formats/stored.js";
 import { giveTurn } from "../../turns.js";
 import type { TensorSource } from "../checkpoint.js";
 

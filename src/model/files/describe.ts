@@ -3,8 +3,9 @@
  * tensors are there, which are missing or misshapen, and which the model does not use.
  */
 import type { Budgets } from "../../budgets.js";
-import type { StoredDtype } from "../../tensor/formats/index.js";
-import { sameShape, type Shape, sizeOf } from "../../tensor/index.js";
+import type { StoredDtype } from "../../tensor/formats/stored.js";
+import type { Shape } from "../../tensor/index.js";
+import { sameShape, sizeOf } from "../../tensor/shape.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { planModel } from "./plan-model.js";

@@ -6,7 +6,7 @@
  */
 import { type Budgets, budgetsWith, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
-import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/index.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/header.js";
 import type { TensorSource } from "../checkpoint.js";
 import { ConfigReader } from "../config-reader.js";
 import { requireBoundedJson } from "./bounded-json.js";

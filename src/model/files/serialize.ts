@@ -3,8 +3,10 @@
  * this one trains. Loading is reversed: every part of a weight goes to the rows of the tensor that it would be loaded
  * from.
  */
-import { type SafetensorsDtype, serializeSafetensors } from "../../tensor/formats/index.js";
-import { type Shape, sizeOf } from "../../tensor/index.js";
+import type { SafetensorsDtype } from "../../tensor/formats/dtype.js";
+import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
+import type { Shape } from "../../tensor/index.js";
+import { sizeOf } from "../../tensor/shape.js";
 import type { Part } from "../checkpoint.js";
 import { families } from "../families/index.js";
 import type { Model } from "../model.js";

@@ -6,7 +6,7 @@
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { GgufError } from "../../errors.js";
-import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/index.js";
+import { type GgufHeader, parseGgufHeader } from "../../tensor/formats/gguf/header.js";
 import type { TensorSource } from "../checkpoint.js";
 import { type BudgetOptions, type FolderFile, loadModel, type LoadModelOptions } from "../files/index.js";
 import { giveTurn } from "../../turns.js";

@@ -1,7 +1,7 @@
 /** Fields of a GGUF file's metadata, with errors that name the key, what was found and what is legal. */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
-import type { GgufValue } from "../../tensor/formats/gguf/index.js";
+import type { GgufValue } from "../../tensor/formats/gguf/header.js";
 
 export class GgufMetadata {
   constructor(

@@ -5,7 +5,9 @@
  * so these rows are put back while they are read. Rows are whole blocks, whatever the type.
  */
 import { ModelError } from "../../errors.js";
-import { decodeGguf, ggufBlock, type GgufTensor, type GgufType } from "../../tensor/formats/gguf/index.js";
+import { decodeGguf } from "../../tensor/formats/gguf/decode.js";
+import { ggufBlock, type GgufType } from "../../tensor/formats/gguf/types.js";
+import type { GgufTensor } from "../../tensor/formats/gguf/header.js";
 import type { TensorSource } from "../checkpoint.js";
 import type { FolderFile } from "../files/index.js";
 import type { Architecture } from "./architectures.js";

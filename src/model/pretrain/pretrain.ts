@@ -11,9 +11,12 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { backwardInParts, createRng, type Rng, scope, scopeInParts, Tensor } from "../../tensor/index.js";
+import { createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { backwardInParts } from "../../tensor/autograd.js";
+import { scopeInParts } from "../../tensor/tensor.js";
 import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
-import { cosineSchedule, runSteps } from "../../tensor/optim/index.js";
+import { cosineSchedule } from "../../tensor/optim/optim.js";
+import { runSteps } from "../../tensor/optim/run-steps.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { Model } from "../model.js";
 import { allWeights } from "../weights.js";

@@ -1,6 +1,6 @@
 /** Element types of stored tensors, whatever the file: those of safetensors and those of GGUF. */
 import { decodeFloat32, type SafetensorsDtype } from "./dtype.js";
-import { ggufBlock, type GgufType, isGgufType, loadGgufDecoder } from "./gguf/index.js";
+import { ggufBlock, type GgufType, isGgufType } from "./gguf/types.js";
 
 export type StoredDtype = SafetensorsDtype | GgufType;
 
@@ -18,10 +18,10 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
  */
 export type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
 
-/** What decodes a type. The code for the blocks of GGUF is loaded here. */
+/** Finds what decodes a type. A page that reads safetensors alone loads no code for the blocks of GGUF. */
 export async function storedDecoder(dtype: StoredDtype): Promise<DecodeStored> {
   const plain = dtype === "F32" || dtype === "F16" || dtype === "BF16" || !isGgufType(dtype);
   if (plain) return (bytes) => decodeFloat32(bytes, dtype);
-  const decodeGguf = await loadGgufDecoder();
+  const { decodeGguf } = await import("./gguf/decode.js");
   return (bytes, room) => decodeGguf(bytes, dtype, room);
 }

@@ -5,7 +5,8 @@
  */
 import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
-import { columns, probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/index.js";
+import { columns } from "./kernels/movement.kernel.js";
+import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/attention.kernel.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { concat } from "./movement.js";
 import { softmaxRows, softmaxRowsBackward } from "./rows.js";

@@ -14,7 +14,7 @@ import {
   swigluBackward,
   unary,
   unaryBackward,
-} from "./kernels/index.js";
+} from "./kernels/elementwise.kernel.js";
 import type { Engine, GpuStorage } from "./engine.js";
 
 const OPS: Readonly<Record<BinaryOp, number>> = { add: 0, sub: 1, mul: 2 };

@@ -9,7 +9,8 @@ import type { Storage } from "../device.js";
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { GpuJs, Overwrite } from "./gpujs.js";
 import type { Handle } from "./gpujs-module.js";
-import { type KernelSource, overwrite } from "./kernels/index.js";
+import type { KernelSource } from "./kernels/kernel-source.js";
+import { overwrite } from "./kernels/movement.kernel.js";
 
 export class GpuStorage implements Storage {
   /** Undefined until its turn in the queue, and if it has no elements. */

@@ -13,7 +13,7 @@ import { Engine, type GpuStorage } from "./engine.js";
 import type { GpuCounts, GpuJs } from "./gpujs.js";
 import { lossKernels } from "./losses.js";
 import { movementKernels } from "./movement.js";
-import { slice } from "./kernels/index.js";
+import { slice } from "./kernels/movement.kernel.js";
 import { openGpuJs } from "./open-gpujs.js";
 import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";

@@ -17,7 +17,8 @@ import {
   type Handle,
   type TextureHandle,
 } from "./gpujs-module.js";
-import { copy, functionText, type KernelSource } from "./kernels/index.js";
+import { copy } from "./kernels/movement.kernel.js";
+import { functionText, type KernelSource } from "./kernels/kernel-source.js";
 
 /** What has happened since the device was made; `handles` counts those alive now. */
 export interface GpuCounts {

@@ -1,7 +1,8 @@
 /** Losses on the GPU device. */
 import type { Kernels, Storage } from "../device.js";
 import type { Engine } from "./engine.js";
-import { crossEntropy, crossEntropyBackward, klBackward, segmentKl, segmentSum } from "./kernels/index.js";
+import { crossEntropy, crossEntropyBackward, klBackward, segmentKl } from "./kernels/losses.kernel.js";
+import { segmentSum } from "./kernels/rows.kernel.js";
 import { reduceRows, topAndSum } from "./rows.js";
 
 export function lossKernels(

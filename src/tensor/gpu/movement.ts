@@ -13,7 +13,7 @@ import {
   sumMiddle,
   takeAlongRows,
   takeAlongRowsBackward,
-} from "./kernels/index.js";
+} from "./kernels/movement.kernel.js";
 
 type Movement = Pick<
   Kernels,

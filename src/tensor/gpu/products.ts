@@ -1,7 +1,8 @@
 /** Matrix products of the GPU device: shapes become kernel arguments; weights too large for one array are split. */
 import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { gatherWeights, joinColumns, linear, linearBackward, matmul, matmulStack } from "./kernels/index.js";
+import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./kernels/products.kernel.js";
+import { joinColumns } from "./kernels/movement.kernel.js";
 import { packedOf } from "./weights.js";
 
 const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters: k >> 2, rest: k & 3 });

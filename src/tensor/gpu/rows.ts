@@ -1,8 +1,8 @@
 /** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and the results made of them. */
 import { type Kernels, ROW_STATS, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
+import type { KernelSource } from "./kernels/kernel-source.js";
 import {
-  type KernelSource,
   logarithm,
   logSoftmax,
   logSoftmaxBackward,
@@ -25,8 +25,8 @@ import {
   segmentSum,
   softmax,
   softmaxBackward,
-  sumMiddle,
-} from "./kernels/index.js";
+} from "./kernels/rows.kernel.js";
+import { sumMiddle } from "./kernels/movement.kernel.js";
 
 type Rows = Pick<
   Kernels,

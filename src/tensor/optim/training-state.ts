@@ -5,7 +5,8 @@
 import { EarlyExitError } from "../../errors.js";
 import { requireFiniteWeights } from "./finite-losses.js";
 import type { Adamw } from "./optim.js";
-import { parseSafetensors, serializeSafetensors } from "../formats/index.js";
+import { parseSafetensors } from "../formats/safetensors.js";
+import { serializeSafetensors } from "../formats/serialize-safetensors.js";
 
 /** A description of the run in plain strings; a checkpoint with another description is refused. */
 export type RunDescription = Readonly<Record<string, string>>;

@@ -4,7 +4,7 @@
  */
 import type { AttentionDims, CacheSegment, Kernels, Rope } from "../device.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
-import type { KernelArguments } from "./kernels/index.js";
+import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 /** Rough speed of one thread, for sharing. */
 const MACS_PER_US = 10_000;

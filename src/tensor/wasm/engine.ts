@@ -13,7 +13,7 @@
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } from "../device.js";
 import { CACHE_BF16, CACHE_F32, CACHE_INT8 } from "./kernels/constants.js";
-import type { KernelArguments, NamedKernels } from "./kernels/index.js";
+import type { KernelArguments, NamedKernels } from "./kernels/kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
 import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
 import { Threads } from "./threads.js";

@@ -12,10 +12,8 @@ import {
   callByName,
   type CompiledKernels,
   type KernelExports,
-  loadPortable,
-  loadRelaxed,
   type NamedKernels,
-} from "./kernels/index.js";
+} from "./kernels/kernels.generated.js";
 
 export interface LoadedModule {
   readonly build: WasmBuild;
@@ -34,14 +32,14 @@ export async function compileKernels(
   host: Host,
 ): Promise<LoadedModule> {
   if (wish !== "portable") {
-    const kernels = await loadRelaxed();
+    const kernels = (await import("./kernels/relaxed.generated.js")).relaxed;
     const binary = binaryOf(kernels, shared);
     if (!runs(binary)) host.enableRelaxedSimd?.();
     if (runs(binary)) {
       return { build: "relaxed", name: nameOf("relaxed", kernels), module: await WebAssembly.compile(binary) };
     }
   }
-  const kernels = await loadPortable();
+  const kernels = (await import("./kernels/portable.generated.js")).portable;
   const binary = binaryOf(kernels, shared);
   if (!runs(binary)) {
     throw new DeviceError(

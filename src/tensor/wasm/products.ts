@@ -16,7 +16,7 @@ import {
   PANELS_F32,
   PART,
 } from "./kernels/constants.js";
-import type { KernelArguments } from "./kernels/index.js";
+import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 /** How the weights of a product lie in memory. */
 export const PANELS = { float32: PANELS_F32, bfloat16: PANELS_BF16 } as const;

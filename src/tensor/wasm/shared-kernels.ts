@@ -1,5 +1,5 @@
 /** The kernels whose items threads may share: the list, and how such a kernel is called. */
-import { PARAMETERS } from "./kernels/index.js";
+import { PARAMETERS } from "./kernels/kernels.generated.js";
 
 /** Kernels whose items may be shared among threads. */
 export const SHARED = [

@@ -12,7 +12,7 @@ import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
 import { SCRATCH_BYTES } from "./kernels/constants.js";
-import type { NamedKernels } from "./kernels/index.js";
+import type { NamedKernels } from "./kernels/kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
 import {
   type Arguments,

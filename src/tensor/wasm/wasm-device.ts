@@ -11,14 +11,16 @@ import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
 import { EXACT, SCRATCH_BYTES } from "./kernels/constants.js";
-import { chooseWay } from "./kernels/index.js";
+import { chooseWay } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
-import { bytesAt, coarseKernels, largestKernel, linearAtKernel } from "./screening/index.js";
+import { bytesAt, linearAtKernel } from "./screening/linear-at.js";
+import { coarseKernels } from "./screening/coarse.js";
+import { largestKernel } from "./screening/largest.js";
 import { Threads } from "./threads.js";
 
 const MAX_THREADS = 64;

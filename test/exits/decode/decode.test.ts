@@ -9,7 +9,8 @@ import {
   type Model,
   type Policy,
 } from "early-exits";
-import { columns, createReferenceDevice } from "early-exits/tensor";
+import { createReferenceDevice } from "early-exits/tensor";
+import { columns } from "../../../src/tensor/ops/select.js";
 import { advance, Sequence } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";

@@ -3,7 +3,7 @@ import type { Tokenizer } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { GgufMetadata } from "../../../src/model/gguf/metadata.js";
 import { ggufTokenizer } from "../../../src/model/gguf/tokenizer.js";
-import type { GgufValue } from "../../../src/tensor/formats/gguf/index.js";
+import type { GgufValue } from "../../../src/tensor/formats/gguf/header.js";
 
 const byteTokens = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
 const words = ["▁", "t", "h", "e", "n", "▁t", "he", "th", "▁th", "▁the", "en", "then", "▁then"];

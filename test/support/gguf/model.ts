@@ -4,7 +4,9 @@
  * Face folder whose weights are what the blocks decode to, so that both must compute the same bits.
  */
 import { type ByteLevelBpe, trainByteLevelBpe } from "early-exits/model";
-import { decodeGguf, float32ToBf16, float32ToF16, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
+import { parseSafetensors, serializeSafetensors } from "early-exits/tensor";
+import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
+import { float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/half-floats.js";
 import {
   concat,
   f32,

@@ -2,7 +2,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { decodeGguf, ggufBlock, ggufTypes } from "../../../src/tensor/formats/gguf/index.js";
+import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
+import { ggufBlock, ggufTypes } from "../../../src/tensor/formats/gguf/types.js";
 
 interface Golden {
   readonly elements_per_block: number;

@@ -4,7 +4,7 @@
  */
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/index.js";
+import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/half-floats.js";
 
 describe("16-bit floats", () => {
   const patterns = Uint16Array.from({ length: 65536 }, (_, i) => i);

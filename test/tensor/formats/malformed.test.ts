@@ -1,16 +1,10 @@
 /** Every way for a safetensors file, or for the input of the writer, to be malformed, and the code of its error. */
 import { afterEach, describe, expect, test, vi } from "vitest";
-import {
-  decodeFloat32,
-  parseSafetensors,
-  parseSafetensorsHeader,
-  type SafetensorsDtype,
-  type SafetensorsErrorCode,
-  safetensorsErrorCodes,
-  safetensorsHeaderLength,
-  type SafetensorsInput,
-  serializeSafetensors,
-} from "../../../src/tensor/formats/index.js";
+import { decodeFloat32, type SafetensorsDtype } from "../../../src/tensor/formats/dtype.js";
+import { parseSafetensors } from "../../../src/tensor/formats/safetensors.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../../src/tensor/formats/header.js";
+import { type SafetensorsErrorCode, safetensorsErrorCodes } from "../../../src/tensor/formats/errors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { entry, fault, fileOf } from "./safetensors-files.js";
 
 describe("a malformed file has its own code:", () => {
@@ -177,7 +171,7 @@ describe("a malformed file has its own code:", () => {
       },
     );
     vi.resetModules();
-    const fresh = await import("../../../src/tensor/formats/index.js");
+    const fresh = await import("../../../src/tensor/formats/safetensors.js");
     expect(() => fresh.parseSafetensors(fileOf("{}"))).toThrow(
       expect.objectContaining({ code: "big-endian-host" }) as Error,
     );

@@ -5,17 +5,11 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { SafetensorsError } from "../../../src/errors.js";
-import {
-  decodeFloat32,
-  parseSafetensors,
-  parseSafetensorsHeader,
-  type SafetensorsDtype,
-  safetensorsDtypes,
-  safetensorsErrorCodes,
-  safetensorsHeaderLength,
-  type SafetensorsInput,
-  serializeSafetensors,
-} from "../../../src/tensor/formats/index.js";
+import { decodeFloat32, type SafetensorsDtype, safetensorsDtypes } from "../../../src/tensor/formats/dtype.js";
+import { parseSafetensors } from "../../../src/tensor/formats/safetensors.js";
+import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../../src/tensor/formats/header.js";
+import { safetensorsErrorCodes } from "../../../src/tensor/formats/errors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { entry, fault, fileOf } from "./safetensors-files.js";
 import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
 

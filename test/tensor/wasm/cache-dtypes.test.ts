@@ -9,7 +9,7 @@ import { createReferenceDevice, type Device } from "early-exits/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import type { CacheStorage } from "../../../src/tensor/device.js";
-import { createGpuDevice } from "../../../src/tensor/gpu/index.js";
+import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { seeds, values } from "../../laws/kernels/law.js";
 
 interface Case {

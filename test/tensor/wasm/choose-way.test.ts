@@ -2,9 +2,10 @@
 import { describe, expect, it, vi } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
-import { compileKernels, instantiateKernels, WasmMemory } from "../../../src/tensor/wasm/index.js";
+import { compileKernels, instantiateKernels } from "../../../src/tensor/wasm/module.js";
+import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
 import { DOT, EXACT, PAIRS } from "../../../src/tensor/wasm/kernels/constants.js";
-import { chooseWay } from "../../../src/tensor/wasm/kernels/index.js";
+import { chooseWay } from "../../../src/tensor/wasm/kernels/choose-way.js";
 import { ACROSS, panelsOf } from "../../../src/tensor/wasm/products.js";
 
 const now = (): number => performance.now();

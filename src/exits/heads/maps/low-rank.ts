@@ -4,7 +4,9 @@
  * so that W₂ h, with a trained W₂ [V, r], begins as the best rank-r approximation of U n(x). A vocabulary that reads
  * vectors of the hidden size gets them back by W₂ [C, r], which begins as W₁ᵀ: h = W₂ W₁ n(x).
  */
-import { inTurns, Tensor, topSingularVectors } from "../../../tensor/index.js";
+import { Tensor } from "../../../tensor/index.js";
+import { inTurns } from "../../../turns.js";
+import { topSingularVectors } from "../../../tensor/top-eigenvectors.js";
 import { linear } from "../../../tensor/ops/index.js";
 import type { HeadMapDefinition } from "./head-map-definition.js";
 import { initialNorm, normed, normShapes } from "./norm.js";

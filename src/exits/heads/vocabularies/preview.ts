@@ -15,16 +15,9 @@
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { bytesOf, companionDtype, type Model, project } from "../../../model/index.js";
-import {
-  choleskyFactor,
-  createRng,
-  type InParts,
-  inTurns,
-  PackedMatrix,
-  scope,
-  Tensor,
-  topEigenvectors,
-} from "../../../tensor/index.js";
+import { createRng, PackedMatrix, scope, Tensor } from "../../../tensor/index.js";
+import { choleskyFactor } from "../../../tensor/cholesky.js";
+import { topEigenvectors } from "../../../tensor/top-eigenvectors.js";
 import { embedding, largestColumns, linear, matmul, sliceRows } from "../../../tensor/ops/index.js";
 import type {
   HeadVocabularyDefinition,
@@ -33,7 +26,7 @@ import type {
   PreviewSize,
   VocabularyShape,
 } from "./head-vocabulary-definition.js";
-import { giveTurn, rowsPerTurn } from "../../../turns.js";
+import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../../turns.js";
 import { type Candidates, readSome, vectorSpace } from "./vector-space.js";
 
 /** Rows of the unembedding that are unpacked at a time. */

@@ -25,7 +25,7 @@ import type { CoarseStorage, ProductBounds, Screening, Storage } from "../../dev
 import { coarseBytes } from "../../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../../device-errors.js";
 import type { Engine, WasmPacked } from "../engine.js";
-import type { KernelArguments } from "../kernels/index.js";
+import type { KernelArguments } from "../kernels/kernels.generated.js";
 import { ACROSS, panelsOf, rowsAtOnce } from "../products.js";
 import { DOTS, FINE, PAIRS, type Rounding, roundState, SEGMENT, SEVEN_BITS, FOURTEEN_BITS } from "./coarse-state.js";
 
