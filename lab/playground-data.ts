@@ -12,7 +12,7 @@ import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { exactFill, libraryVersion, type Policy } from "early-exits";
 import {
-  calibrateRecords,
+  calibratePaper,
   type CalibrationRecords,
   type Certificate,
   checkCertificate,
@@ -174,7 +174,7 @@ function notesOf({ delta, documents, assumptions, ...terms }: Certificate, file:
 async function pointOf(file: string): Promise<OperatingPoint> {
   const certificate = checkCertificate(await readJson(join(target, file)));
   const { agreement, policy } = certificate;
-  const paper = await calibrateRecords(calibration, { procedure: "paper", agreement, fill });
+  const paper = calibratePaper(calibration, { agreement, fill });
   const point = (of: Policy): Point => ({ policy: of, test: measure(of) });
   return {
     agreement,

@@ -88,7 +88,6 @@ async function certifyAgain(from: CalibrationRecords, before: Certificate): Prom
     fill: policy.fill,
     seed: split.seed,
     gridShare: Math.round((100 * split.grid) / documents.length) / 100,
-    bound: "wsr",
   });
   const known = { ...settings, knownCosts: costs };
   const evidence = recordedEvidence(from, await arrange(from.documents, known));

@@ -1,5 +1,5 @@
 /** Certificates on real models, judged on a pool of documents. */
-export { certifyPropagated, certifyRecorded } from "./certify-pool.js";
+export { certifyRecorded } from "./certify-pool.js";
 export { openCorpus } from "./corpus.js";
 export { crossCertify } from "./cross-certify.js";
 export type { SplitRow } from "./judge-splits.js";

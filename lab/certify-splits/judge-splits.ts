@@ -6,7 +6,7 @@ import type { Certified } from "early-exits";
 import type { CertifyPolicyOptions, Tally } from "early-exits/calibrate";
 import { outcomeOfTally, type PolicyOutcome, type Subject } from "../../src/calibrate/record/index.js";
 
-/** A cell of the study: a model, a claim, a fill and a level. */
+/** A cell of the study: a model, a loss, a fill and a level. */
 export interface SplitCase {
   readonly model: string;
   readonly options: CertifyPolicyOptions;
@@ -18,7 +18,7 @@ export interface SplitCase {
 
 export interface SplitRow {
   readonly model: string;
-  readonly claim: string;
+  readonly loss: string;
   readonly fill: string;
   readonly agreement: number;
   /** Number of splits whose policy misses the claim on the pool. */
@@ -37,7 +37,7 @@ export async function judgeSplits(
   { model, options, subject, certify, tally: tallyOf }: SplitCase,
   splits: number,
 ): Promise<SplitRow> {
-  const { claim = "overall", unit = "document", fill = "lazy", agreement = 0.95 } = options;
+  const { loss = "token", fill = "lazy", agreement = 0.95 } = options;
   let violations = 0;
   let never = 0;
   let coverage = 0;
@@ -48,8 +48,7 @@ export async function judgeSplits(
     const certified = await certify(seed);
     const tally = tallyOf(certified);
     const outcome = outcomeOfTally(tally, 0, subject);
-    const kept =
-      claim === "overall" ? outcome.documentAgreement : worstExit(tally, unit === "token" ? "token" : "document");
+    const kept = loss === "token" ? outcome.documentAgreement : unchangedShare(tally);
     if (kept < agreement) violations++;
     if (outcome.coverage === 0) never++;
     coverage += outcome.coverage / splits;
@@ -59,7 +58,7 @@ export async function judgeSplits(
   }
   return {
     model,
-    claim: unit === "token" ? `${claim}, tokens` : claim,
+    loss,
     fill,
     agreement,
     violations,
@@ -81,19 +80,12 @@ function relativeCost({ policy, certificate: { costs } }: Certified, outcome: Po
   return spent / (outcome.positions * costs.full);
 }
 
-/** The agreement of the worst exit in use over the pool, with equal weights for tokens or for documents. */
-function worstExit({ documents, exits, tokens, left, wrong }: Tally, unit: "document" | "token"): number {
-  return Math.min(
-    1,
-    ...Array.from({ length: exits }, (_, exit) => {
-      let leaving = 0;
-      let mistaken = 0;
-      for (let d = 0; d < documents; d++) {
-        const weight = unit === "token" ? 1 : 1 / tokens[d]!;
-        leaving += weight * left[d * exits + exit]!;
-        mistaken += weight * wrong[d * exits + exit]!;
-      }
-      return leaving === 0 ? 1 : 1 - mistaken / leaving;
-    }),
-  );
+/** The share of documents in which no token changes. */
+function unchangedShare({ documents, exits, wrong, deep }: Tally): number {
+  let unchanged = 0;
+  for (let d = 0; d < documents; d++) {
+    const changed = wrong.subarray(d * exits, (d + 1) * exits).some((count) => count > 0) || deep[d]! > 0;
+    if (!changed) unchanged++;
+  }
+  return unchanged / documents;
 }

@@ -7,20 +7,14 @@ import { shippedCertificate } from "../ship/index.js";
 import { colors, frame } from "./frame.js";
 
 export async function fixedSequence(): Promise<string> {
-  const {
-    agreement,
-    delta,
-    tests: [test],
-    costs,
-    costUnit,
-  } = await shippedCertificate(95);
+  const { agreement, delta, test, costs, costUnit, measured } = await shippedCertificate(95);
   const unit = costUnit === "milliseconds" ? "milliseconds" : "multiply-adds";
   const points = test!.candidates.map(({ risk, pValue, cost }, i) => ({
     order: i + 1,
     risk: 100 * risk,
-    p: pValue!,
+    p: pValue,
     cost: (100 * cost) / costs.full,
-    accepted: test!.accepted.includes(i),
+    accepted: i < test!.accepted,
   }));
   const dots = (y: "risk" | "p" | "cost") => [
     Plot.dot(points, {
@@ -42,7 +36,7 @@ export async function fixedSequence(): Promise<string> {
     ],
     machine: machine(),
     run:
-      `the certificate models/sotu-12/certificates/95.json: ${test!.documents} test documents, ${test!.planned} ` +
+      `the certificate models/sotu-12/certificates/95.json: ${measured.documents} test documents, ${test!.planned} ` +
       `candidates planned, ${points.length} tested; cost in ${unit}, on the grid split`,
     panels: [
       {

@@ -16,7 +16,7 @@ interface Simulation {
 const PROCEDURES = [
   { procedure: "paper", label: "the published rule", color: colors.red },
   { procedure: "offByOne", label: "certified, but taking the first failure too", color: colors.gray },
-  { procedure: "selectiveTokens", label: "certified, tokens as units", color: colors.orange },
+  { procedure: "tokensAsUnits", label: "certified, but with tokens as units", color: colors.orange },
   { procedure: "overallWsr", label: "certified, documents as units (default)", color: colors.blue },
 ] as const;
 

@@ -86,7 +86,7 @@ const makers: Readonly<Record<RealityLie, Maker>> = {
     const sorted = test.oriented.map((column) => column.toSorted());
     const vector = sorted.map((column) => column[Math.floor(column.length * (0.1 + 0.8 * rng.uniform()))]!);
     const { certificate } = await certify({ ...evidence, given: { score, vectors: [vector] } }, settings);
-    return disguised(certificate);
+    return certificate;
   },
   omitted: (truth, options, rng) => {
     const left = truth.documents.filter(() => rng.uniform() > 0.1);
@@ -140,15 +140,6 @@ const makers: Readonly<Record<RealityLie, Maker>> = {
   layers: (truth, options, rng) => from({ ...truth, numLayers: truth.numLayers + 1 + rng.integer(5) }, options),
   stranger: (truth, options, rng) => from({ ...truth, headsHash: hexOf(rng) }, options),
 };
-
-/** Candidates that were given, said to be proposed. */
-async function disguised(certificate: Certificate): Promise<Certificate> {
-  return sealed({
-    ...certificate,
-    settings: { ...certificate.settings, given: false },
-    assumptions: certificate.assumptions.filter((code) => code !== "candidates-given"),
-  });
-}
 
 async function sealed(certificate: Certificate): Promise<Certificate> {
   const content: { digest?: string } & Omit<Certificate, "digest"> = { ...certificate };

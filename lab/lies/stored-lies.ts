@@ -31,32 +31,30 @@ export async function storedLie(truth: Certificate, kind: StoredLie, rng: Rng): 
 }
 
 /**
- * Whether a claim about all tokens has the same counts: of a candidate that is not the policy it does not matter at
- * which exit a document's tokens changed, so two changes may cancel.
+ * True if what counts is the same: of a candidate that is not the policy it does not matter at which exit a document's
+ * tokens changed, so two changes may cancel; and for any change in a document not how many did.
  */
 function saysTheSame(lie: Json, truth: Certificate): boolean {
-  if (truth.claim !== "overall") return false;
   try {
-    return summed(lie as unknown as Certificate) === summed(truth);
+    return summed(lie as unknown as Certificate, truth.loss) === summed(truth, truth.loss);
   } catch {
     return false; // not even the shape is that of a certificate
   }
 }
 
 /** The certificate as text, with the changed tokens of every tested document in one sum. */
-function summed(certificate: Certificate): string {
+function summed(certificate: Certificate, loss: Certificate["loss"]): string {
   const exits = certificate.policy.exits.length;
-  const tests = certificate.tests.map((test) => ({
-    ...test,
-    candidates: test.candidates.map((candidate) => ({
-      ...candidate,
-      wrong: Array.from({ length: candidate.wrong.length / exits }, (_, d) =>
-        sumOf([candidate.deep[d] ?? 0, ...candidate.wrong.slice(d * exits, (d + 1) * exits)]),
-      ),
-      deep: [],
-    })),
+  const { test } = certificate;
+  const candidates = test!.candidates.map((candidate) => ({
+    ...candidate,
+    wrong: Array.from({ length: candidate.wrong.length / exits }, (_, d) => {
+      const changed = sumOf([candidate.deep[d] ?? 0, ...candidate.wrong.slice(d * exits, (d + 1) * exits)]);
+      return loss === "anyChange" ? changed > 0 : changed;
+    }),
+    deep: [],
   }));
-  return JSON.stringify({ ...certificate, tests });
+  return JSON.stringify({ ...certificate, test: { ...test, candidates } });
 }
 
 function sumOf(values: readonly number[]): number {
@@ -71,12 +69,19 @@ async function seal(lie: Json): Promise<unknown> {
   }
 }
 
-/** Only the digest, the model or the text can confirm these; a small change contradicts no count. */
-const unverifiable = [
-  /^(libraryVersion|numLayers|backend|kernelBuild|sequenceLength|costs|otherCosts|digest|settings)/,
-  /^documents\.\d+\.(hash|tokens|copies)|planned$|cost$|^policy\.headsHash$/,
-  /^tests\.\d+\.candidates\.\d+\.(left\.|thresholds)/,
-];
+/**
+ * Only the digest, the model or the text can confirm these; a small change contradicts no count. Nor does one of delta
+ * where the p-values are exact, without stakes that depend on it.
+ */
+function isVerifiable({ loss, unit }: Json, path: Path): boolean {
+  const unverifiable = [
+    /^(libraryVersion|numLayers|backend|kernelBuild|sequenceLength|costs|digest|settings)/,
+    /^documents\.\d+\.(hash|tokens|copies)|planned$|cost$|^policy\.headsHash$/,
+    /^test\.candidates\.\d+\.(left\.|thresholds)/,
+    ...(loss === "anyChange" && unit === "document" ? [/^delta$/] : []),
+  ];
+  return !unverifiable.some((pattern) => pattern.test(path.join(".")));
+}
 
 function leaves(value: unknown, here: Path = []): Path[] {
   if (typeof value !== "object" || value === null) return [here];
@@ -105,8 +110,6 @@ const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
     if (typeof value === "number") others.push(String(value), `${value} `, `0x${value.toString(16)}`);
     if (typeof value === "string") others.push(7, new String(value));
     parent[key] = one(others, rng);
-    // "settings.given" is a boolean: true would be a change of meaning, not of type.
-    if (typeof value === "boolean") parent[key] = Number(value);
   },
   range(lie, rng) {
     const numbers = leaves(lie).filter(
@@ -164,7 +167,7 @@ const makers: Readonly<Record<StoredLie, (lie: Json, rng: Rng) => void>> = {
 
 /** Adds to a number, or replaces a word by another legal or illegal one. */
 function changeOne(lie: Json, rng: Rng): void {
-  const verifiable = leaves(lie).filter((path) => !unverifiable.some((pattern) => pattern.test(path.join("."))));
+  const verifiable = leaves(lie).filter((path) => isVerifiable(lie, path));
   const { parent, key, value } = at(lie, one(verifiable, rng));
   if (typeof value === "number") {
     const size = rng.uniform();
@@ -187,21 +190,19 @@ const terms: readonly ((lie: Json, rng: Rng) => void)[] = [
   },
   (lie, rng) => {
     // A smaller delta may be supported by the counts; one below the p-value of an accepted candidate is not.
-    const tests = lie["tests"] as Json[];
-    const accepted = tests.flatMap((test) =>
-      (test["accepted"] as number[]).map((i) => (test["candidates"] as Json[])[i]!["pValue"] as number),
-    );
-    const delta = Math.min(lie["delta"] as number, ...accepted) * (0.1 + 0.8 * rng.uniform());
-    lie["delta"] = delta;
-    if (accepted.length > 0) for (const test of tests) test["delta"] = delta;
+    const test = lie["test"] as Json;
+    const accepted = (test["candidates"] as Json[]).slice(0, test["accepted"] as number);
+    const pValues = accepted.map((candidate) => candidate["pValue"] as number);
+    lie["delta"] = Math.min(lie["delta"] as number, ...pValues) * (0.1 + 0.8 * rng.uniform());
   },
-  (lie) => {
-    lie["claim"] = lie["claim"] === "overall" ? "selective" : "overall";
-    ((lie["policy"] as Json)["certified"] as Json)["claim"] = lie["claim"];
+  (lie, rng) => {
+    const losses = ["token", "totalVariation", "anyChange"].filter((loss) => loss !== lie["loss"]);
+    lie["loss"] = one(losses, rng);
+    ((lie["policy"] as Json)["certified"] as Json)["loss"] = lie["loss"];
   },
   (lie) => {
     lie["unit"] = "group";
-    lie["groups"] = { count: 12, independence: "grouped", designEffect: null };
+    lie["groups"] = { count: 12, designEffect: null };
     lie["assumptions"] = (lie["assumptions"] as string[]).map((code) =>
       code === "documents-independent" ? "groups-independent" : code,
     );
@@ -230,9 +231,6 @@ const terms: readonly ((lie: Json, rng: Rng) => void)[] = [
     (lie["split"] as Json)["seed"] = 1000 + rng.integer(1e6);
   },
   (lie) => {
-    lie["promise"] = lie["promise"] === "probability" ? "expectation" : "probability";
-  },
-  (lie) => {
-    lie["tests"] = [];
+    lie["test"] = null;
   },
 ];

@@ -44,6 +44,8 @@ export interface PopulationSpec {
 export interface Truth {
   /** The share of changed tokens: the mean over documents of each document's share, or the share of all tokens. */
   readonly risk: number;
+  /** The share of documents in which any token changes. For sampled text, of which tokens change in part, NaN. */
+  readonly anyChange: number;
   /** The share of tokens that leave at any exit. */
   readonly coverage: number;
   /** Per exit: the share of tokens that leave there, and P(wrong | leaves there), which is 0 if none leaves. */
@@ -121,6 +123,15 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
       return sampled ? { ...table, losses: { lossScale: LOSS_UNIT, exits: losses } } : table;
     },
     truth(thresholds, weigh) {
+      /** Given the class: P(a token leaves and is wrong). */
+      const wrongIn = Float64Array.from(classes, (given) => {
+        let going = 1;
+        return given.reduce((sum, exit, index) => {
+          const leaving = going * chanceAbove(exit, thresholds[index]!);
+          going -= leaving;
+          return sum + leaving * riskOf(exit);
+        }, 0);
+      });
       const left = new Float64Array(exits);
       const wrong = new Float64Array(exits);
       classes.forEach((given, index) => {
@@ -133,8 +144,14 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         }
       });
       const sum = (values: Float64Array): number => values.reduce((total, value) => total + value, 0);
+      const unchanged = kinds.map(({ length: [least, most] }, kind) => {
+        const right = 1 - mixes[kind]!.reduce((total, weight, index) => total + weight * wrongIn[index]!, 0);
+        const powers = Array.from({ length: most - least + 1 }, (_, i) => right ** (least + i));
+        return powers.reduce((total, power) => total + power / powers.length, 0);
+      });
       return {
         risk: sum(wrong),
+        anyChange: sampled ? NaN : 1 - shares.reduce((total, share, kind) => total + share * unchanged[kind]!, 0),
         coverage: sum(left),
         exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })),
       };

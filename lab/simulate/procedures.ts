@@ -2,22 +2,22 @@
  * The procedures under test: the published one, the certified ones, and mutants that look right but are wrong. Each
  * sees one draw of calibration documents and returns thresholds; beside it stand its claim and what it promises.
  */
+import type { CertifiedLoss } from "../../src/exits/plan/index.js";
 import type { Rng } from "../../src/tensor/index.js";
+import { binomialTail, hoeffdingBentkusPValue } from "../../src/calibrate/bounds/index.js";
 import {
-  type Candidate,
-  certifyByExit,
   certifyLosses,
-  certifySelective,
-  conformalRiskControl,
+  cheapest,
+  costsOf,
   type ExitCosts,
+  fixedSequence,
+  lossesOf,
   orientThreshold,
-  overallLosses,
-  planOverall,
-  planSelective,
-  proposeOverall,
-  proposeSelective,
-  takeDocuments,
+  planSequence,
+  proposeVectors,
+  type Tally,
   tallyVectors,
+  type TestSequence,
   type ThresholdVector,
   type TokenTable,
 } from "../../src/calibrate/procedures/index.js";
@@ -32,21 +32,18 @@ export interface Trial {
   readonly test: TokenTable;
   readonly costs: ExitCosts;
   readonly epsilon: number;
-  overall(): readonly Candidate[];
-  selective(): readonly Candidate[];
+  proposed(): readonly ThresholdVector[];
 }
 
 export interface ProcedureSpec {
   readonly title: string;
   /**
-   * overall: the mean share of changed tokens per document. selective: the share of wrong tokens among those that
-   * leave, at every exit.
+   * share: the mean share of changed tokens per document. anyChange: the share of documents in which any token changes.
+   * perExit: the share of wrong tokens among those that leave, at every exit, as the published rule measures it.
    */
-  readonly claim: "overall" | "selective";
-  /** What has equal weight in the claim. */
-  readonly weigh: "documents" | "tokens";
-  /** probability: the claim holds with probability 1 - δ. expectation: the mean risk over calibrations is at most ε. */
-  readonly promise: "none" | "probability" | "expectation";
+  readonly claim: "share" | "anyChange" | "perExit";
+  /** probability: the claim holds with probability 1 - δ. */
+  readonly promise: "none" | "probability";
   decide(trial: Trial, delta: number): ThresholdVector;
 }
 
@@ -55,92 +52,58 @@ export type ProcedureName = keyof typeof procedures;
 export const procedures = {
   paper: {
     title: "published rule, per head on all tokens",
-    claim: "selective",
-    weigh: "tokens",
+    claim: "perExit",
     promise: "none",
     decide: ({ all, epsilon }) =>
       all.oriented.map((column, exit) =>
         orientThreshold(paperThreshold(column, all.agrees[exit]!, 1 - epsilon, { score: "margin" }), "margin"),
       ),
   },
-  selectiveTokens: {
-    title: "certified selective, tokens as units (binomial)",
-    claim: "selective",
-    weigh: "tokens",
+  overallWsr: {
+    title: "certified (WSR)",
+    claim: "share",
     promise: "probability",
-    decide: (trial, delta) => selective(trial, delta, "token"),
-  },
-  selectiveDocuments: {
-    title: "certified selective, documents as units (WSR)",
-    claim: "selective",
-    weigh: "documents",
-    promise: "probability",
-    decide: (trial, delta) => selective(trial, delta, "document"),
-  },
-  selectiveByExit: {
-    title: "certified selective, exit by exit at δ/K on disjoint documents (WSR)",
-    claim: "selective",
-    weigh: "documents",
-    promise: "probability",
-    decide: ({ grid, test, costs, epsilon }, delta) => certifyByExit(grid, test, costs, { epsilon, delta }).vector,
+    decide: (trial, delta) => certified(trial, delta, "token"),
   },
   overallHoeffdingBentkus: {
-    title: "certified overall (Hoeffding-Bentkus)",
-    claim: "overall",
-    weigh: "documents",
+    title: "certified by the Hoeffding-Bentkus bound",
+    claim: "share",
     promise: "probability",
-    decide: (trial, delta) => overall(trial, delta, "hoeffdingBentkus", "fixedSequence"),
+    decide: (trial, delta) => byPValues(trial, delta, hoeffdingBentkus),
   },
-  overallWsr: {
-    title: "certified overall (WSR)",
-    claim: "overall",
-    weigh: "documents",
+  anyChange: {
+    title: "certified, any change in a document (exact binomial)",
+    claim: "anyChange",
     promise: "probability",
-    decide: (trial, delta) => overall(trial, delta, "wsr", "fixedSequence"),
-  },
-  overallBonferroni: {
-    title: "certified overall (WSR, Bonferroni)",
-    claim: "overall",
-    weigh: "documents",
-    promise: "probability",
-    decide: (trial, delta) => overall(trial, delta, "wsr", "bonferroni"),
-  },
-  riskControl: {
-    title: "conformal risk control, overall",
-    claim: "overall",
-    weigh: "documents",
-    promise: "expectation",
-    decide: ({ grid, test, epsilon, ...trial }) => {
-      const vectors = trial.overall().map(({ thresholds }) => thresholds);
-      if (vectors.length === 0) return never(grid);
-      const { accepted } = conformalRiskControl(overallLosses(tallyVectors(test, vectors)), epsilon);
-      return accepted.length === 0 ? never(grid) : vectors[accepted.at(-1)!]!;
-    },
+    decide: (trial, delta) => certified(trial, delta, "anyChange"),
   },
   tenths: {
-    title: "certified overall (WSR), thresholds at tenths of the scores",
-    claim: "overall",
-    weigh: "documents",
+    title: "certified (WSR), thresholds at tenths of the scores",
+    claim: "share",
     promise: "probability",
     decide: (trial, delta) => tenths(trial, delta, 0),
   },
-  greedyLoss: {
-    title: "certified overall (WSR) by the argmax, used for sampled text (mutant)",
-    claim: "overall",
-    weigh: "documents",
-    promise: "none",
-    decide: ({ grid, test, costs, epsilon, ...trial }, delta) => {
-      const greedy = { ...trial, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
-      const proposed = once(() => proposeOverall(greedy.grid, costs, { epsilon }));
-      return overall({ ...greedy, overall: proposed }, delta, "wsr", "fixedSequence");
-    },
-  },
   offByOne: {
     title: "the same, but accepting the first failure too (mutant)",
-    claim: "overall",
-    weigh: "documents",
+    claim: "share",
     promise: "none",
     decide: (trial, delta) => tenths(trial, delta, 1),
+  },
+  tokensAsUnits: {
+    title: "certified with tokens as units (binomial; mutant)",
+    claim: "share",
+    promise: "none",
+    decide: (trial, delta) => byPValues(trial, delta, tokensAsUnits),
+  },
+  greedyLoss: {
+    title: "certified (WSR) by the argmax, used for sampled text (mutant)",
+    claim: "share",
+    promise: "none",
+    decide: ({ grid, test, costs, epsilon, all }, delta) => {
+      const greedy = { all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
+      const proposed = once(() => proposeVectors(greedy.grid, costs, { epsilon }));
+      return certified({ ...greedy, proposed }, delta, "token");
+    },
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
@@ -161,8 +124,7 @@ export function createTrial(
     test,
     costs,
     epsilon,
-    overall: once(() => proposeOverall(grid, costs, { epsilon })),
-    selective: once(() => proposeSelective(grid, costs, { epsilon })),
+    proposed: once(() => proposeVectors(grid, costs, { epsilon })),
   };
 }
 
@@ -183,32 +145,82 @@ function takeUnits(table: TokenTable, units: readonly number[]): TokenTable {
   return { ...takeDocuments(table, documents), unitStarts: Int32Array.from(starts) };
 }
 
-function overall(
-  { grid, test, epsilon, ...trial }: Trial,
-  delta: number,
-  bound: "wsr" | "hoeffdingBentkus",
-  procedure: "fixedSequence" | "bonferroni",
-): ThresholdVector {
-  const candidates = trial.overall();
-  const proposed = candidates.map(({ thresholds }) => thresholds);
-  const planned = { epsilon, delta, units: unitCount(test), bound };
-  const { vectors, costs } = planOverall(tallyVectors(grid, proposed), candidates, planned);
-  if (vectors.length === 0) return never(grid);
-  const losses = overallLosses(tallyVectors(test, vectors));
-  const { chosen } = certifyLosses(losses, { epsilon, delta, bound, procedure, costs });
-  return chosen === "never" ? never(grid) : vectors[chosen]!;
+/** Returns a table of these documents, in this order. */
+export function takeDocuments(
+  { exits, starts, oriented, agrees, losses }: TokenTable,
+  documents: readonly number[],
+): TokenTable {
+  const lengths = documents.map((d) => starts[d + 1]! - starts[d]!);
+  const taken = new Int32Array(documents.length + 1);
+  lengths.forEach((length, i) => {
+    taken[i + 1] = taken[i]! + length;
+  });
+  const gather = <Column extends Float64Array | Uint8Array | Int32Array>(from: Column, to: Column): Column => {
+    documents.forEach((d, i) => {
+      to.set(from.subarray(starts[d], starts[d + 1]), taken[i]);
+    });
+    return to;
+  };
+  const tokens = taken[documents.length]!;
+  const gatherLosses = (column: Uint8Array | Int32Array): Uint8Array | Int32Array =>
+    gather(column, new Int32Array(tokens));
+  return {
+    documents: documents.length,
+    exits,
+    starts: taken,
+    oriented: oriented.map((column) => gather(column, new Float64Array(tokens))),
+    agrees: agrees.map((column) => gather(column, new Uint8Array(tokens))),
+    ...(losses && {
+      losses: {
+        lossScale: losses.lossScale,
+        exits: losses.exits.map(gatherLosses),
+        ...(losses.deep && { deep: gatherLosses(losses.deep) }),
+      },
+    }),
+  };
 }
 
-function selective(
-  { grid, test, epsilon, costs, ...trial }: Trial,
-  delta: number,
-  unit: "token" | "document",
-): ThresholdVector {
-  const planned = { epsilon, delta, units: unitCount(test), unit };
-  const plan = planSelective(grid, trial.selective(), costs, planned);
-  if (plan.vectors.length === 0) return never(grid);
-  const { chosen } = certifySelective(tallyVectors(test, plan.vectors), { epsilon, delta, unit, costs: plan.costs });
-  return chosen === "never" ? never(grid) : plan.vectors[chosen]!;
+/** The vectors that the grid split proposes, from where the sequence starts. */
+function planned({ grid, test, epsilon, costs, ...trial }: Trial, delta: number, loss: CertifiedLoss): TestSequence {
+  const vectors = trial.proposed();
+  if (vectors.length === 0) return { vectors, costs: [], predicted: [] };
+  const tally = tallyVectors(grid, vectors);
+  const units = unitCount(test);
+  return planSequence({ vectors, costs: costsOf(tally, costs) }, lossesOf(tally, loss), { epsilon, delta, units });
+}
+
+function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
+  const { vectors, costs } = planned(trial, delta, loss);
+  if (vectors.length === 0) return never(trial.grid);
+  const losses = lossesOf(tallyVectors(trial.test, vectors), loss);
+  const { chosen } = certifyLosses(losses, { epsilon: trial.epsilon, delta, costs });
+  return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
+}
+
+/** The same sequence by other p-values. */
+function byPValues(trial: Trial, delta: number, pValueOf: (tally: Tally, epsilon: number) => number): ThresholdVector {
+  const { vectors, costs } = planned(trial, delta, "token");
+  const pValues = vectors.map((vector) => pValueOf(tallyVectors(trial.test, [vector]), trial.epsilon));
+  const chosen = cheapest(costs.slice(0, fixedSequence(pValues, delta).length));
+  return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
+}
+
+/** The Hoeffding-Bentkus p-value of one candidate, documents or groups as units. */
+export function hoeffdingBentkus(tally: Tally, epsilon: number): number {
+  const { units, values } = lossesOf(tally, "token");
+  return hoeffdingBentkusPValue(sumOf(values), units, epsilon);
+}
+
+/** The exact binomial p-value of one candidate, as if its tokens were independent. */
+export function tokensAsUnits({ tokens, wrong, lossScale = 1 }: Tally, epsilon: number): number {
+  const count = sumOf(tokens);
+  return binomialTail(Math.min(count, Math.ceil(sumOf(wrong) / lossScale)), count, epsilon);
+}
+
+function sumOf(values: Int32Array | Float64Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum;
 }
 
 /**
@@ -220,13 +232,9 @@ function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): T
   const vectors = Array.from({ length: 10 }, (_, i) =>
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
   );
-  const { accepted } = certifyLosses(overallLosses(tallyVectors(test, vectors)), {
-    epsilon,
-    delta,
-    bound: "wsr",
-    costs: vectors.map((_, i) => -i),
-  });
-  return vectors[Math.min(vectors.length, accepted.length + extra) - 1] ?? never(grid);
+  const losses = lossesOf(tallyVectors(test, vectors), "token");
+  const { accepted } = certifyLosses(losses, { epsilon, delta, costs: vectors.map((_, i) => -i) });
+  return vectors[Math.min(vectors.length, accepted + extra) - 1] ?? never(grid);
 }
 
 /** The table of a greedy text: a token is lost if the argmax differs, and only then. */

@@ -5,12 +5,7 @@
 import { requireInteger } from "../../src/errors.js";
 import { createRng, type Rng } from "../../src/tensor/index.js";
 import { requireDelta, requireLevel } from "../../src/calibrate/bounds/index.js";
-import {
-  type ExitCosts,
-  proposeOverall,
-  proposeSelective,
-  type ThresholdVector,
-} from "../../src/calibrate/procedures/index.js";
+import { type ExitCosts, proposeVectors, type ThresholdVector } from "../../src/calibrate/procedures/index.js";
 import type { Population } from "./population.js";
 import { createTrial, type ProcedureName, procedures, type ProcedureSpec } from "./procedures.js";
 
@@ -32,7 +27,7 @@ export interface SimulatedProcedure {
   readonly violations: number;
   /** Number of runs that ended in "never exit". */
   readonly never: number;
-  /** The true risk in the terms of the claim, mean over runs; for selective claims, the worst exit's. */
+  /** The true risk in the terms of the claim, mean over runs; per exit, the worst one's. */
   readonly risk: number;
   /** Standard deviation of the risk over runs. */
   readonly riskDeviation: number;
@@ -77,14 +72,15 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
 /** The true risk and coverage of thresholds, in the terms of a procedure's claim. */
 export function judge(
   population: Population,
-  { claim, weigh }: Pick<ProcedureSpec, "claim" | "weigh">,
+  { claim }: Pick<ProcedureSpec, "claim">,
   thresholds: ThresholdVector,
 ): { risk: number; coverage: number } {
-  const truth = population.truth(thresholds, weigh);
-  return {
-    risk: claim === "overall" ? truth.risk : Math.max(0, ...truth.exits.map((exit) => exit.risk)),
-    coverage: truth.coverage,
-  };
+  const { risk, anyChange, exits, coverage } = population.truth(
+    thresholds,
+    claim === "perExit" ? "tokens" : "documents",
+  );
+  const risks = { share: risk, anyChange, perExit: Math.max(0, ...exits.map((exit) => exit.risk)) };
+  return { risk: risks[claim], coverage };
 }
 
 export interface OracleOptions {
@@ -107,13 +103,14 @@ export function oracleCoverage(
   const rng = createRng(seed).fork("oracle");
   const perDocument = population.draw(rng, 100).starts[100]! / 100;
   const table = population.draw(rng, Math.ceil(tokens / perDocument));
-  const propose = claim === "overall" ? proposeOverall : proposeSelective;
-  const candidates = propose(table, evenCosts(population.exits), {
-    epsilon: Math.min(0.99, 1.1 * epsilon),
+  // Of T tokens that change with probability q none does with (1 - q)^T.
+  const laxest = claim === "anyChange" ? -Math.log1p(-epsilon) / perDocument : epsilon;
+  const candidates = proposeVectors(table, evenCosts(population.exits), {
+    epsilon: Math.min(0.99, (claim === "perExit" ? 2 : 1.1) * laxest),
     count: 100,
   });
   const lawful = candidates
-    .map(({ thresholds }) => judge(population, { claim, weigh: "documents" }, thresholds))
+    .map((thresholds) => judge(population, { claim }, thresholds))
     .filter(({ risk }) => risk <= epsilon);
   return Math.max(0, ...lawful.map(({ coverage }) => coverage));
 }

@@ -4,7 +4,7 @@
  * beginnings of calibration documents, separately for greedy and for sampled text.
  */
 import { exactFill, type SamplingOptions } from "early-exits";
-import { calibrateRecords, cheapestDrafting, recordDrafting, type TunedDrafting } from "early-exits/calibrate";
+import { calibratePaper, cheapestDrafting, recordDrafting, type TunedDrafting } from "early-exits/calibrate";
 import { createRng } from "early-exits/tensor";
 import type { Way } from "early-exits/evaluate";
 import { beginnings, cheapestFixedExit, type FixedExit } from "../lossless/index.js";
@@ -48,8 +48,7 @@ export async function tuneFor(subject: Subject, tokens: number, sampling: Sampli
 export async function lossyWays({ heads, certified, calibration }: Subject): Promise<NamedWay[]> {
   const fill = exactFill(heads.model.config);
   const paper = certified.map(async ({ level }): Promise<NamedWay> => {
-    const options = { procedure: "paper", agreement: level, score: "entropy", fill } as const;
-    const { policy } = await calibrateRecords(calibration, options);
+    const { policy } = calibratePaper(calibration, { agreement: level, score: "entropy", fill });
     return { name: `paper's rule, ${level}`, kind: "paper", level, options: { policy } };
   });
   return [

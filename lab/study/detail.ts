@@ -134,17 +134,14 @@ async function rowOf(label: string, recorded: Recorded, score: ScoreName | "best
   const cells: string[] = [];
   for (const agreement of LEVELS) {
     const options = { agreement, delta: DELTA, seed: 1, fill, costs, score };
-    const { policy, certificate } = await calibrateRecords(calibration, options);
+    const { policy, notes } = await calibrateRecords(calibration, options);
     const played = playPolicy(test, policy);
-    const [chosen] = certificate.tests.flatMap(({ candidates, chosen: index }) =>
-      index === "never" ? [] : [candidates[index]!.cost],
-    );
     cells.push(
       ...(score === "best" ? [policy.score] : []),
       percent(played.coverage),
       played.meanDepth.toFixed(2),
       percent(played.documentAgreement),
-      (certificate.costs.full / (chosen ?? certificate.costs.full)).toFixed(2),
+      notes.speedup.toFixed(2),
     );
   }
   const agreements = agreementOf(test).map((share) => percent(share));

@@ -1,24 +1,22 @@
 /**
- * From heads and held-out text to a policy, certified by default: with probability 1 - delta over the draw of the
- * calibration documents, the policy keeps the agreement asked for on documents like them. certify/certify.ts shows how;
- * the certificate states the claim and its assumptions. If nothing can be certified, the policy never exits, and the
- * certificate estimates how many more documents would be needed. `procedure: "paper"` is the published calibration,
- * which guarantees nothing (paper/paper-calibration.ts).
+ * From heads and held-out text to a certified policy: with probability 1 - delta over the draw of the calibration
+ * documents, the policy keeps the agreement asked for on documents like them. certify/certify.ts shows how; the
+ * certificate states the claim and its assumptions. If nothing can be certified, the policy never exits, and the
+ * certificate estimates how many more documents would be needed. (paper/calibrate-paper.ts has the published
+ * calibration, which guarantees nothing.)
  */
 import { OptionError, PolicyError } from "../errors.js";
-import { exactFill, type FillName, isExactFill, requireFillFor } from "../exits/fill/index.js";
+import { exactFill, isExactFill, requireFillFor } from "../exits/fill/index.js";
 import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
-import { proposeOverall, rawThreshold } from "./procedures/index.js";
-import type { PaperCalibration, PaperCalibrationOptions } from "./paper/index.js";
+import { proposeVectors, rawThreshold } from "./procedures/index.js";
 import {
   arrange,
   type CalibrationDocument,
   type CalibrationRecords,
   countedEvidence,
-  deployedEvidence,
   exitCosts,
   judgedBy,
   judgedDocuments,
@@ -50,34 +48,16 @@ export interface CalibrateOptions
   readonly ownText?: OwnTextCalibration;
 }
 
-export interface PaperCalibrateOptions extends PaperCalibrationOptions, RecordDocumentsOptions {
-  readonly procedure: "paper";
-}
-
 /**
  * Calibrates a policy for these heads on documents that they were not trained on; many short documents are worth more
- * than a few long ones. Throws an OptionError for levels outside (0, 1), options that contradict each other, text
- * without documents, or scores that are NaN.
+ * than a few long ones. Throws an OptionError for levels outside (0, 1), text without documents, or scores that are
+ * NaN.
  */
-export function calibrate(
-  heads: ExitHeads,
-  documents: readonly CalibrationDocument[],
-  options: PaperCalibrateOptions,
-): Promise<PaperCalibration>;
-export function calibrate(
-  heads: ExitHeads,
-  documents: readonly CalibrationDocument[],
-  options?: CalibrateOptions,
-): Promise<Certified>;
 export async function calibrate(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  options: CalibrateOptions | PaperCalibrateOptions = {},
-): Promise<Certified | PaperCalibration> {
-  if (options.procedure === "paper") {
-    const { calibratePaper } = await import("./paper/index.js"); // loaded, as other procedures are, when asked for
-    return calibratePaper(await recordDocuments(heads, documents, options), options);
-  }
+  options: CalibrateOptions = {},
+): Promise<Certified> {
   const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
@@ -86,10 +66,7 @@ export async function calibrate(
   const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
   const texts = await judgedDocuments(heads, documents, sequenceLength);
   const arrangement = await arrange(texts, settings);
-  const evidence = isExactFill(fill)
-    ? await streamedEvidence(heads, texts, arrangement, options)
-    : await deployedEvidence(heads, texts, arrangement, { ...options, fill });
-  return certify(evidence, settings);
+  return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
 }
 
 /** Certifies on text that candidates write after prompts. The documents, as given, only propose them. */
@@ -99,14 +76,14 @@ async function calibrateOwnText(
   { prompts, ...writing }: OwnTextCalibration,
   options: CalibrateOptions,
 ): Promise<Certified> {
-  const { certifySettings } = await import("./certify/index.js");
+  const { certify, certifySettings } = await import("./certify/index.js");
   const exact = exactFill(heads.model.config);
-  const { claim, fill, epsilon, candidates: count, costs } = certifySettings({ fill: exact, ...options });
-  if (claim !== "overall") {
+  const { loss, fill, epsilon, candidates: count, costs } = certifySettings({ fill: exact, ...options });
+  if (loss === "anyChange") {
     throw new OptionError(
       "option-conflict",
-      `calibrate: ownText certifies the loss of all tokens that a policy writes, claim "overall", not "${claim}"`,
-      { claim },
+      'calibrate: ownText certifies the share of tokens that change, loss "token", not "anyChange"',
+      { loss },
     );
   }
   const records = await recordDocuments(heads, documents, options);
@@ -115,10 +92,10 @@ async function calibrateOwnText(
   const { lossScale, reference } = judgedBy(records);
   const table = tableOf(records.documents, score, lossScale);
   const proposed =
-    count === 0 ? [] : proposeOverall(table, exitCosts(records, { fill, times: costs }), { epsilon, count });
+    count === 0 ? [] : proposeVectors(table, exitCosts(records, { fill, times: costs }), { epsilon, count });
   const thresholds = [
     ...(reference.kind === "other" ? [heads.depths.map(() => "never" as const)] : []),
-    ...proposed.map((candidate) => candidate.thresholds.map((threshold) => rawThreshold(threshold, score))),
+    ...proposed.map((vector) => vector.map((threshold) => rawThreshold(threshold, score))),
   ];
   if (thresholds.length === 0) return given; // never exit: whatever it writes is the full model's
   const { sampling, against, signal, onRun } = options;
@@ -128,10 +105,9 @@ async function calibrateOwnText(
     ...(signal && { signal }),
     ...(onRun && { onRun }),
   };
-  return calibrateRuns(
-    await runOwnText(heads, prompts, { score, fill, thresholds }, { ...judged, ...writing }),
-    options,
-  );
+  const runs = await runOwnText(heads, prompts, { score, fill, thresholds }, { ...judged, ...writing });
+  const settings = certifySettings({ ...options, fill, score });
+  return certify(countedEvidence(runs, await arrange(runs.documents, settings)), settings);
 }
 
 export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
@@ -143,28 +119,27 @@ export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
 }
 
 /**
- * Calibrates from records made before: one recording serves every level, claim, score and seed. Fills that change other
+ * Calibrates from records made before: one recording serves every level, loss, score and seed. Fills that change other
  * tokens also need `runs`. Throws an OptionError if they are missing, or of other documents.
  */
-export function calibrateRecords(
-  records: CalibrationRecords,
-  options: PaperCalibrationOptions & { readonly procedure: "paper" },
-): Promise<PaperCalibration>;
-export function calibrateRecords(records: CalibrationRecords, options?: CalibrateRecordsOptions): Promise<Certified>;
 export async function calibrateRecords(
   records: CalibrationRecords,
-  options: CalibrateRecordsOptions | (PaperCalibrationOptions & { readonly procedure: "paper" }) = {},
-): Promise<Certified | PaperCalibration> {
-  if (options.procedure === "paper") {
-    const { calibratePaper } = await import("./paper/index.js");
-    return calibratePaper(records, options);
-  }
+  options: CalibrateRecordsOptions = {},
+): Promise<Certified> {
   const { certify, certifySettings } = await import("./certify/index.js");
   const settings = certifySettings(options);
   const arrangement = await arrange(records.documents, settings);
   if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
   const { runs } = options;
-  if (runs === undefined) throw unrecorded(settings.fill);
+  if (runs === undefined) {
+    const { fill } = settings;
+    throw new OptionError(
+      "fill-unrecorded",
+      `calibrateRecords: with fill "${fill}" exits change other tokens, which records do not show; run the ` +
+        "candidates of proposeThresholds (runPolicies) and give their runs, or use calibrate(heads, documents)",
+      { fill },
+    );
+  }
   requireSameRuns(records, runs, settings);
   const grid = arrangement.order.slice(0, arrangement.grid).map((index) => records.documents[index]!);
   return certify(ranEvidence(grid, runs, arrangement), { ...settings, score: runs.score });
@@ -187,15 +162,6 @@ export async function proposeThresholds(
   return { score, fill: settings.fill, thresholds };
 }
 
-function unrecorded(fill: FillName): OptionError {
-  return new OptionError(
-    "fill-unrecorded",
-    `calibrateRecords: with fill "${fill}" exits change other tokens, which records do not show; run the candidates ` +
-      "of proposeThresholds (runPolicies) and give their runs, or use calibrate(heads, documents)",
-    { fill },
-  );
-}
-
 /** Throws an OptionError if runs were made of another subject, on other documents, or with another fill or score. */
 function requireSameRuns(
   { documents, sequenceLength, ...subject }: CalibrationRecords,
@@ -216,19 +182,6 @@ function requireSameRuns(
     `calibrateRecords: the ${differing} of the runs are not those of the records and the options; run the candidates ` +
       "of proposeThresholds on the documents that were recorded",
   );
-}
-
-/**
- * Calibrates from runs (`runPolicies`) of candidates that were proposed on other documents: every seed splits the same
- * counts anew. Score and fill are those of the runs.
- */
-export async function calibrateRuns(
-  runs: PolicyRuns,
-  options: Omit<CertifyPolicyOptions, "score" | "fill" | "candidates"> = {},
-): Promise<Certified> {
-  const { certify, certifySettings } = await import("./certify/index.js");
-  const settings = certifySettings({ ...options, score: runs.score, fill: runs.fill });
-  return certify(countedEvidence(runs, await arrange(runs.documents, settings)), settings);
 }
 
 /**

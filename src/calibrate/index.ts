@@ -10,8 +10,6 @@ export {
   binomialTail,
   clopperPearsonLower,
   clopperPearsonUpper,
-  crcLargestRisk,
-  dkwSlack,
   errorFreeUnits,
   hoeffdingBentkusPValue,
   hoeffdingPValue,
@@ -26,10 +24,8 @@ export {
   type CalibrateOptions,
   calibrateRecords,
   type CalibrateRecordsOptions,
-  calibrateRuns,
   certificateFrom,
   type OwnTextCalibration,
-  type PaperCalibrateOptions,
   policyFrom,
   proposeThresholds,
 } from "./calibrate.js";
@@ -43,15 +39,11 @@ export {
   type CertificateGroups,
   type CertificateSettings,
   type CertificateTest,
-  type CertifiedProcedure,
   checkCertificate,
-  type Claim,
   describeAssumption,
   describeClaim,
-  type Unit,
 } from "./certificate/index.js";
 export type { CalibrationNotes, Certified, CertifyPolicyOptions, Dependence } from "./certify/index.js";
-export { feasibility, type FeasibilityOptions } from "./feasibility.js";
 export {
   cheapestDrafting,
   draftingFrom,
@@ -66,37 +58,23 @@ export {
   type TuneDraftingOptions,
 } from "./drafting/index.js";
 export {
+  calibratePaper,
   type CalibrationReport,
-  fromReleasedCalibration,
   type PaperCalibration,
   type PaperCalibrationOptions,
   paperLevels,
   type PaperOptions,
   type PaperStrategy,
   paperThreshold,
-  type ReleasedCalibration,
-  type ReleasedOptions,
-  type ReleasedStatistics,
-  toReleasedCalibration,
 } from "./paper/index.js";
 export {
-  anyChangeLosses,
-  bonferroni,
   type Certification,
   certifyLosses,
   type CertifyOptions,
-  certifySelective,
-  conformalRiskControl,
-  type Counts,
   type ExitCosts,
   fixedSequence,
   type LossMatrix,
-  type MeanBound,
-  overallLosses,
-  type Procedure,
-  type RiskControlResult,
-  type SelectiveCertification,
-  type SelectiveOptions,
+  lossesOf,
   type Tally,
 } from "./procedures/index.js";
 export {
@@ -108,6 +86,8 @@ export {
   type DocumentRecord,
   type ExitFeasibility,
   type ExitOutcome,
+  feasibility,
+  type FeasibilityOptions,
   type JudgeOptions,
   type OwnText,
   type ExitRecord,
@@ -122,6 +102,7 @@ export {
   runPolicies,
   type RunPoliciesOptions,
   type Subject,
+  type Unit,
 } from "./record/index.js";
 export { fastestCertificate, tokenTime } from "./token-time.js";
 export {

@@ -100,6 +100,7 @@ export {
   breakEven,
   type BreakEvenRow,
   type CertifiedFor,
+  type CertifiedLoss,
   type CertifiedSampling,
   checkPolicy,
   createPolicy,

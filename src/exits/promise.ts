@@ -27,7 +27,7 @@ export type DecodingPromise =
   | { readonly kind: "lossless" }
   | {
       readonly kind: "certified";
-      readonly claim: CertifiedFor["claim"];
+      readonly loss: CertifiedFor["loss"];
       readonly agreement: number;
       readonly sampling: CertifiedSampling;
       readonly reference: Reference;
@@ -50,8 +50,8 @@ export function promiseOf({ policy, lossless, sampling, observed }: DecodingTerm
   const { certified } = policy;
   const reason = withoutPromise(policy, sampling) ?? (observed ? "observer" : undefined);
   if (certified === undefined || reason !== undefined) return { kind: "none", reason: reason ?? "uncertified" };
-  const { claim, agreement, reference } = certified;
-  return { kind: "certified", claim, agreement, sampling: certified.sampling, reference };
+  const { loss, agreement, reference } = certified;
+  return { kind: "certified", loss, agreement, sampling: certified.sampling, reference };
 }
 
 /** Why a policy promises nothing for these settings; undefined if it promises something. */

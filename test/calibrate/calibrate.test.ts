@@ -17,7 +17,7 @@ describe("calibrate", () => {
     const records = await recordDocuments(heads, documents);
     for (const options of [
       { agreement: 0.3, delta: 0.3 },
-      { agreement: 0.3, delta: 0.3, claim: "selective", procedure: "byExit", unit: "token", seed: 3 },
+      { agreement: 0.1, delta: 0.3, loss: "anyChange", seed: 3 },
     ] as const) {
       expect(await calibrate(heads, documents, options)).toEqual(await calibrateRecords(records, options));
     }

@@ -1,7 +1,6 @@
 /** Help texts state the defaults that run: each is printed from the object that the code uses. */
 import { describe, expect, it } from "vitest";
 import { certifyDefaults } from "../../src/calibrate/certify/index.js";
-import { paperDefaults } from "../../src/calibrate/paper/index.js";
 import { reportDefaults } from "../../src/calibrate/index.js";
 import { commands } from "../../src/cli/commands/index.js";
 import { createProgram } from "../../src/cli/program.js";
@@ -55,14 +54,14 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
 
 it("defaults that a library function owns are that function's", () => {
   const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr, loss } = trainDefaults;
-  const { agreement, delta, claim, seed } = certifyDefaults;
+  const { agreement, delta, loss: certifiedLoss, seed } = certifyDefaults;
   const { exits, placement } = attachDefaults;
   const { resamples } = evaluateDefaults;
   const expected: Readonly<Record<string, object>> = {
     plan: { fill: planDefaults.fill, agreement },
     pretrain: pretrainDefaults,
     train: { exits, placement, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
-    calibrate: { agreement, delta, claim, seed, strategy: paperDefaults.strategy },
+    calibrate: { agreement, delta, loss: certifiedLoss, seed },
     report: { score: reportDefaults.score },
     eval: { resamples, seed: evaluateDefaults.seed },
     generate: { ...samplingDefaults, ...generateDefaults },

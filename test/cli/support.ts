@@ -176,7 +176,7 @@ export async function pipeline(): Promise<Pipeline> {
   await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 30 --lr 0.02`);
   await succeed(words`${train} --out ${heads}`);
   await succeed(words`
-    calibrate ${model} --heads ${heads} --text ${held} --procedure paper --agreement .6 --out ${policy}
+    calibrate ${model} --heads ${heads} --text ${held} --paper --agreement .6 --out ${policy}
     --device reference`);
   return { folder, model, heads, policy, text, held, train };
 }

@@ -23,7 +23,7 @@ function certified(sampling: SamplingOptions, more: Partial<CertifiedFor> = {}):
     certified: {
       sampling: canonicalSampling(sampling),
       reference: { kind: "same", dtype: "float32", checkpoint },
-      claim: "overall",
+      loss: "token",
       agreement: 0.95,
       score: policy.score,
       thresholds: policy.exits.map(({ threshold }) => threshold),

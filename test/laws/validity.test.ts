@@ -10,9 +10,9 @@
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { selectivePValues } from "../../src/calibrate/procedures/certify-selective.js";
-import { meanPValue, type MeanTest } from "../../src/calibrate/procedures/mean-p-value.js";
-import { overallLosses, type Tally } from "../../src/calibrate/procedures/tally.js";
+import { hoeffdingPValue, wsrPValue } from "../../src/calibrate/bounds/index.js";
+import { meanPValue } from "../../src/calibrate/procedures/certify-losses.js";
+import { lossesOf } from "../../src/calibrate/procedures/tally.js";
 import type { Population } from "../../lab/simulate/population.js";
 import {
   cascadePopulation,
@@ -21,7 +21,7 @@ import {
   populationFamilies,
   type PopulationFamily,
 } from "../../lab/simulate/populations.js";
-import { type ProcedureName, procedures, type ProcedureSpec } from "../../lab/simulate/procedures.js";
+import { hoeffdingBentkus, type ProcedureName, procedures, tokensAsUnits } from "../../lab/simulate/procedures.js";
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../lab/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import type { Finding } from "../support/finding.js";
@@ -71,11 +71,9 @@ const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter(
 );
 // Families of identically distributed documents.
 const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift");
-/**
- * The binomial test of tokens makes no promise here: tokens of clustered documents are not independent (see below), and
- * losses of sampled tokens are not 0 or 1.
- */
-const withoutBinomial: readonly PopulationFamily[] = ["clustered", "sampled"];
+/** Sampled tokens change in part, so that any change in a document is not defined. */
+const promisingOn = (family: PopulationFamily): ProcedureName[] =>
+  PROMISING.filter((name) => !(family === "sampled" && name === "anyChange"));
 
 describe("violations stay within δ + 3 standard errors", () => {
   const pooled = new Map<string, Count>();
@@ -85,7 +83,6 @@ describe("violations stay within δ + 3 standard errors", () => {
     "on random populations of the family %s, at agreement 0.8, 0.9, 0.95, 0.99 and δ = 0.05, 0.1",
     { timeout: TIMEOUT },
     (family) => {
-      const names = PROMISING.filter((name) => !(withoutBinomial.includes(family) && name === "selectiveTokens"));
       for (const [agreement, documents] of LEVELS) {
         const rows = simulate((rng) => populationFamilies[family](rng), {
           runs: RUNS,
@@ -93,7 +90,7 @@ describe("violations stay within δ + 3 standard errors", () => {
           epsilon: 1 - agreement,
           deltas: DELTAS,
           seed: documents,
-          procedures: names,
+          procedures: promisingOn(family),
         });
         for (const { procedure, delta, runs, violations, coverage } of rows) {
           check({
@@ -141,9 +138,6 @@ describe("on the border", () => {
   // first (whole procedures propose candidates within ε on their grid split, which alone keeps most runs valid). A
   // bound that is too conservative shows here as well.
   const JUST_ABOVE = 1.0001;
-  const selective = (tally: Tally, options: Parameters<typeof selectivePValues>[1]): number =>
-    Math.max(...selectivePValues(tally, options)[0]!.map((p) => p ?? 0));
-  const overall = (tally: Tally, options: MeanTest): number => meanPValue(overallLosses(tally).values, options);
   const RUNS_HERE = runsOf(600, 20_000);
 
   /**
@@ -176,25 +170,26 @@ describe("on the border", () => {
           const population = populationFamilies[family](rng);
           const scores = population.draw(rng, 50).oriented.map((column) => column.toSorted());
           const vector = scores.map((column) => column[rng.integer(column.length)]!);
-          // The selective claim uses one exit, the deepest.
-          const alone = vector.map((threshold, exit) => (exit === vector.length - 1 ? threshold : Infinity));
-          const truth = {
-            overall: population.truth(vector, "documents").risk,
-            documents: population.truth(alone, "documents").exits.at(-1)!.risk,
-            tokens: population.truth(alone, "tokens").exits.at(-1)!.risk,
-          };
-          if (Math.min(truth.overall, truth.documents) < 0.005) return undefined;
-          const table = population.draw(rng, 100);
-          const mixed = tallyVectors(table, [vector]);
-          const single = tallyVectors(table, [alone]);
+          const { risk, anyChange } = population.truth(vector, "documents");
+          if (risk < 0.005) return undefined;
+          const tally = tallyVectors(population.draw(rng, 100), [vector]);
+          const { values } = lossesOf(tally, "token");
+          const epsilon = risk / JUST_ABOVE;
           return {
-            ...(withoutBinomial.includes(family)
-              ? {}
-              : { selectiveTokens: selective(single, { epsilon: truth.tokens / JUST_ABOVE, delta, unit: "token" }) }),
-            selectiveDocuments: selective(single, { epsilon: truth.documents / JUST_ABOVE, delta }),
-            overallWsr: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "wsr" }),
-            overallBentkus: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "hoeffdingBentkus" }),
-            overallHoeffding: overall(mixed, { epsilon: truth.overall / JUST_ABOVE, delta, bound: "hoeffding" }),
+            ...(family !== "sampled" && {
+              anyChange: meanPValue(lossesOf(tally, "anyChange").values, {
+                epsilon: anyChange / JUST_ABOVE,
+                delta,
+                binary: true,
+              }),
+            }),
+            overallWsr: wsrPValue(values, epsilon, delta),
+            overallBentkus: hoeffdingBentkus(tally, epsilon),
+            overallHoeffding: hoeffdingPValue(
+              values.reduce((sum, loss) => sum + loss, 0),
+              values.length,
+              epsilon,
+            ),
           };
         });
         expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
@@ -211,7 +206,7 @@ describe("on the border", () => {
           });
         }
         // The binomial test is exact, so it uses its δ up to the discreteness of counts.
-        if (!withoutBinomial.includes(family)) expect(rateOf(counts["selectiveTokens"])).toBeGreaterThan(delta / 4);
+        if (family !== "sampled") expect(rateOf(counts["anyChange"])).toBeGreaterThan(delta / 4);
       }
     },
   );
@@ -222,8 +217,8 @@ describe("on the border", () => {
         const counts = rates(delta, (rng) => {
           const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * JUST_ABOVE ? 1 : 0));
           return {
-            wsr: meanPValue(losses, { epsilon, delta, bound: "wsr" }),
-            exact: meanPValue(losses, { epsilon, delta, bound: "clopperPearson" }),
+            wsr: meanPValue(losses, { epsilon, delta, binary: false }),
+            exact: meanPValue(losses, { epsilon, delta, binary: true }),
           };
         });
         for (const [name, count] of Object.entries(counts)) {
@@ -249,14 +244,14 @@ describe("on the border", () => {
     () => {
       const population = clusteredPopulation();
       const thresholds = [-0.75];
-      const epsilon = population.truth(thresholds, "tokens").exits[0]!.risk / JUST_ABOVE;
-      expect(epsilon).toBeGreaterThan(0.09);
+      const epsilon = population.truth(thresholds, "documents").risk / JUST_ABOVE;
+      expect(epsilon).toBeGreaterThan(0.06);
       for (const delta of DELTAS) {
         const counts = rates(delta, (rng) => {
           const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
           return {
-            tokens: selective(tally, { epsilon, delta, unit: "token" }),
-            documents: selective(tally, { epsilon, delta }),
+            tokens: tokensAsUnits(tally, epsilon),
+            documents: wsrPValue(lossesOf(tally, "token").values, epsilon, delta),
           };
         });
         const about = { where: "clustered documents", delta, runs: RUNS_HERE };
@@ -315,10 +310,10 @@ describe("what must fail does fail", () => {
   );
 
   it(
-    "the published rule nearly always misses on the cascade population, where the certified selective claim holds",
+    "the published rule nearly always misses on the cascade population, where the certified claim holds",
     { timeout: TIMEOUT },
     () => {
-      const [paper, certified] = run(cascadePopulation, ["paper", "selectiveTokens"], { base: 60 });
+      const [paper, certified] = run(cascadePopulation, ["paper", "overallWsr"], { base: 60 });
       const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
       check({
         ...about,
@@ -331,7 +326,7 @@ describe("what must fail does fail", () => {
       check({
         ...about,
         law: "violations",
-        procedure: "selectiveTokens",
+        procedure: "overallWsr",
         measured: rateOf(certified!),
         limit: permitted(0.1, certified!.runs),
         relation: "at most",
@@ -421,69 +416,41 @@ describe("what must fail does fail", () => {
   );
 });
 
-describe("conformal risk control", () => {
-  it.for(families)(
-    "keeps its mean risk within ε + 3 standard errors on the family %s; a single draw may exceed ε",
-    { timeout: TIMEOUT },
-    (family) => {
-      for (const epsilon of [0.2, 0.1]) {
-        const [row] = simulate((rng) => populationFamilies[family](rng), {
-          runs: runsOf(50),
-          documents: 150,
-          epsilon,
-          deltas: [0.1],
-          seed: 9,
-          procedures: ["riskControl"],
-        });
-        check({
-          law: "mean risk",
-          where: `${family}, ε ${epsilon}`,
-          procedure: "riskControl",
-          delta: 0.1,
-          runs: row!.runs,
-          measured: row!.risk,
-          limit: epsilon + (3 * row!.riskDeviation) / Math.sqrt(row!.runs),
-          relation: "at most",
-          coverage: row!.coverage,
-        });
-      }
-    },
-  );
-});
-
 describe("power", () => {
   it(
     "on the curve population (5,000 tokens, agreement 0.9, δ = 0.05), certified coverage is at least 80 % of the " +
-      "oracle's, overall and selective, with tokens or documents as units",
+      "oracle's; of any change in a document (agreement 0.5) too",
     { timeout: TIMEOUT },
     () => {
       const population = curvePopulation();
-      // 0.2 τ² = 0.1 and 0.2 τ³ = 0.1
-      const oracle = { selective: Math.SQRT1_2, overall: 0.6 ** (-1 / 3) * 0.3 ** (1 / 3) };
-      const names = ["selectiveTokens", "selectiveDocuments", "overallWsr"] as const satisfies readonly ProcedureName[];
-      for (const row of simulate(() => population, {
-        runs: runsOf(40, 500),
-        documents: 500,
-        epsilon: 0.1,
-        deltas: [0.05],
-        seed: 3,
-        procedures: names,
-      })) {
-        const { claim }: ProcedureSpec = procedures[row.procedure];
+      // 0.2 τ³ = 0.1; a document of ten tokens is unchanged with probability (1 - 0.2 τ³)^10 = 0.5
+      const oracle = { share: 0.5 ** (1 / 3), anyChange: ((1 - 0.5 ** 0.1) / 0.2) ** (1 / 3) };
+      for (const [procedure, epsilon] of [
+        ["overallWsr", 0.1],
+        ["anyChange", 0.5],
+      ] as const) {
+        const { claim } = procedures[procedure];
+        const [row] = simulate(() => population, {
+          runs: runsOf(40, 500),
+          documents: 500,
+          epsilon,
+          deltas: [0.05],
+          seed: 3,
+          procedures: [procedure],
+        });
         check({
           law: "power: share of the oracle's coverage",
           where: "curve, 5,000 tokens",
-          procedure: row.procedure,
+          procedure,
           delta: 0.05,
-          runs: row.runs,
-          measured: row.coverage / oracle[claim],
+          runs: row!.runs,
+          measured: row!.coverage / oracle[claim],
           limit: 0.8,
           relation: "at least",
         });
+        expect(Math.abs(oracleCoverage(population, claim, { epsilon }) - oracle[claim])).toBeLessThan(0.01);
+        expect(judge(population, { claim }, [-oracle[claim]]).risk).toBeCloseTo(epsilon, 4);
       }
-      expect(Math.abs(oracleCoverage(population, "selective", { epsilon: 0.1 }) - oracle.selective)).toBeLessThan(0.01);
-      expect(Math.abs(oracleCoverage(population, "overall", { epsilon: 0.1 }) - oracle.overall)).toBeLessThan(0.01);
-      expect(judge(population, procedures.selectiveTokens, [-Math.SQRT1_2]).risk).toBeCloseTo(0.1, 4);
     },
   );
 });

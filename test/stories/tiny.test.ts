@@ -72,7 +72,7 @@ it(
 
     // Certify on held-out documents, generate with and without exits.
     const { policy, certificate } = await calibrate(heads, held, { agreement: 0.95, delta: 0.05 });
-    expect(certificate).toMatchObject({ agreement: 0.95, claim: "overall", furtherUnits: 0 });
+    expect(certificate).toMatchObject({ agreement: 0.95, loss: "token", furtherUnits: 0 });
     expect(certificate.measured.agreement).toBeGreaterThan(0.95);
     const write = async (source: typeof heads | typeof model, options: object) => {
       const run = generate(source, "the cat ", { maxNewTokens: 40, ...options });

@@ -89,7 +89,7 @@ export async function makeJobs(folder: string, endpoint: string): Promise<Job[]>
   const earlier = join(folder, "earlier");
   await command((out) => `${train(out)} --seed 9`)(earlier, false);
   const calibrate = (out: string): string =>
-    `calibrate ${model} --heads ${earlier} --text ${text} --procedure paper --agreement .6 --device reference ` +
+    `calibrate ${model} --heads ${earlier} --text ${text} --paper --agreement .6 --device reference ` +
     `--out ${join(out, "policy.json")}`;
   const heads = { results: ["heads.json", "heads.safetensors"] };
   const jobs: Job[] = [

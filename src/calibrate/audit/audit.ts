@@ -166,13 +166,13 @@ export class Audit {
 }
 
 function agreementOf({ certified }: Policy): number {
-  if (certified?.claim === "overall") return certified.agreement;
+  if (certified !== undefined && certified.loss !== "anyChange") return certified.agreement;
   throw new PolicyError(
     "audit-certificate",
     "audit: it tests a certificate's promise about all tokens, and the policy has " +
-      `${certified === undefined ? "no certificate" : `one of claim "${certified.claim}"`}; calibrate with claim ` +
-      '"overall", or give the agreement to test',
-    { claim: certified?.claim },
+      `${certified === undefined ? "no certificate" : "one about any change in a document"}; calibrate with loss ` +
+      '"token", or give the agreement to test',
+    { loss: certified?.loss },
   );
 }
 

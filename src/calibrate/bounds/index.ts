@@ -4,7 +4,5 @@ export { clopperPearsonLower, clopperPearsonUpper } from "./clopper-pearson.js";
 export { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "./hoeffding.js";
 export { hoeffdingBentkusPValue } from "./hoeffding-bentkus.js";
 export { wsrPValue, wsrUpper } from "./wsr.js";
-export { dkwSlack } from "./dkw.js";
-export { crcLargestRisk } from "./conformal-risk.js";
 export { errorFreeUnits, unitsNeeded } from "./units-needed.js";
 export { requireDelta, requireLevel } from "./check.js";

@@ -7,71 +7,44 @@
  * does not follow from the counts, the model, the heads and the text (../verify).
  */
 import { PolicyError } from "../../errors.js";
-import type { CertifiedSampling, Policy, Reference } from "../../exits/plan/index.js";
+import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/index.js";
 import type { ScoreName, Threshold } from "../../exits/heads/index.js";
 import { sha256 } from "../../model/index.js";
-import type { ExitCosts, MeanBound } from "../procedures/index.js";
-import type { OwnText, PolicyOutcome } from "../record/index.js";
+import type { ExitCosts } from "../procedures/index.js";
+import type { OwnText, PolicyOutcome, Unit } from "../record/index.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**
- * overall     the share of a document's tokens that the policy changes is, in the mean over documents, <= 1 - agreement
- * anyChange   the share of documents in which it changes any token is <= 1 - agreement
- * selective   at every exit in use, the share of wrong tokens among those that leave there is <= 1 - agreement
+ * What a threshold vector did on the test documents, document after document. Losses are counted in tokens; total
+ * variations in units of 2^-20.
  */
-export type Claim = "overall" | "anyChange" | "selective";
-
-/**
- * What is taken as independent, and so counted: documents; groups of documents (a source, a speaker, a user), each with
- * the mean loss of its documents; or (selective claims only) single tokens, although those of one document are not.
- */
-export type Unit = "document" | "group" | "token";
-
-/**
- * fixedSequence   vectors in a fixed order at δ each, up to the first failure
- * bonferroni      all vectors, at an equal share of δ each
- * byExit          selective claims exit by exit, on disjoint documents, at δ/K each
- * crc             conformal risk control: a promise in the mean only
- */
-export type CertifiedProcedure = "fixedSequence" | "bonferroni" | "byExit" | "crc";
-
-/** What a threshold vector did on the documents of its test, document after document. */
 export interface CertificateCounts {
   readonly thresholds: readonly Threshold[];
   /** [documents, exits] tokens that left at each exit. */
   readonly left: readonly number[];
-  /** [documents, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
+  /** [documents, exits] of these, the tokens that differ from the full model's, in units of the loss. */
   readonly wrong: readonly number[];
-  /** [documents] tokens that ran all blocks and still differ, times `lossScale`; empty if the fill is exact. */
+  /** [documents] tokens that ran all blocks and still differ, counted alike; empty if the fill is exact. */
   readonly deep: readonly number[];
 }
 
 export interface CertificateCandidate extends CertificateCounts {
   /** Mean cost of a token on the grid split: the cheapest accepted candidate is chosen. */
   readonly cost: number;
-  /**
-   * On the test documents: the mean loss, or the worst exit's share of wrong tokens; under crc the mean of each unit's
-   * largest loss so far.
-   */
+  /** The mean loss on the test documents. */
   readonly risk: number;
-  /** Of the null hypothesis "its risk exceeds 1 - agreement"; null under crc. */
-  readonly pValue: number | null;
+  /** Of the null hypothesis "its risk exceeds 1 - agreement". */
+  readonly pValue: number;
 }
 
-/** One sequence of candidates tested on some of the test documents. */
+/** The fixed sequence: candidates at delta each, up to the first failure. */
 export interface CertificateTest {
-  /** The exit under test; null if whole vectors are tested. */
-  readonly exit: number | null;
-  /** The probability of error that this test may use. */
-  readonly delta: number;
-  /** Test documents [first, first + documents). */
-  readonly first: number;
-  readonly documents: number;
-  /** In the order of testing, up to the first failure of a fixed sequence. */
+  /** In the order of testing, up to the first failure. */
   readonly candidates: readonly CertificateCandidate[];
   /** How many candidates were planned. */
   readonly planned: number;
-  readonly accepted: readonly number[];
+  /** How many were accepted, from the first on. */
+  readonly accepted: number;
   /** The cheapest accepted candidate whose loss, weighted by copies of documents, is within 1 - agreement. */
   readonly chosen: number | "never";
 }
@@ -91,23 +64,20 @@ export interface CertificateDocument {
 export interface CertificateSettings {
   /** "best": the score with the lowest expected cost on the grid split. */
   readonly score: ScoreName | "best";
-  /** "best": the bound under which the grid split predicts the lowest cost. */
-  readonly bound: MeanBound | "best";
   /** Most candidates. */
   readonly candidates: number;
   /** Share of the units in the grid split. */
   readonly gridShare: number;
-  /** Whether the candidates were proposed on other documents, so that they cannot be proposed again from these. */
-  readonly given: boolean;
-  /** How the policies wrote the text themselves; absent if it was given. */
+  /**
+   * How the policies wrote the text themselves after the documents, which are prompts; the candidates were proposed on
+   * other documents then. Absent if text was given.
+   */
   readonly ownText?: OwnText;
 }
 
 export interface CertificateGroups {
   /** Number of groups that the documents name; 0 if they name none. */
   readonly count: number;
-  /** grouped: the unit is the group. assumed: documents (or tokens) were taken as independent. */
-  readonly independence: "assumed" | "grouped";
   /**
    * If documents name groups and were taken as independent all the same: by which factor the variance of the mean loss
    * of the certified vector is larger than that assumption allows; null if no vector or no group tells.
@@ -118,27 +88,26 @@ export interface CertificateGroups {
 /** Everything that a claim about a policy rests on; plain, JSON-able. `verifyCertificate` recomputes it. */
 export interface Certificate {
   readonly format: "early-exits/certificate";
-  readonly version: 2;
+  readonly version: 3;
   readonly libraryVersion: string;
-  readonly claim: Claim;
-  readonly agreement: number;
   /**
-   * probability: the claim holds with probability 1 - delta over the draw of calibration documents. expectation: it
-   * holds in the mean over such draws.
+   * What a document loses; with probability 1 - delta over the draw of calibration documents, its mean is at most
+   * 1 - agreement:
+   *   token            the share of its tokens that change
+   *   totalVariation   the same for sampled text: the mean total variation of its tokens
+   *   anyChange        1 if any of its tokens changes
+   * The bound follows: the exact binomial for any change in single documents, otherwise betting (WSR).
    */
-  readonly promise: "probability" | "expectation";
+  readonly loss: CertifiedLoss;
+  readonly agreement: number;
   readonly delta: number;
   readonly unit: Unit;
-  readonly bound: MeanBound | "binomial" | "crc";
-  readonly procedure: CertifiedProcedure;
   /** What must be true of the world for the claim to hold; `describeAssumption` has the words. */
   readonly assumptions: readonly AssumptionCode[];
   /** How tokens are chosen from logits, by the policy and by the full model alike. */
   readonly sampling: CertifiedSampling;
   /** The full model that the policy is compared with. */
   readonly reference: Reference;
-  /** What a token that certainly differs adds to `wrong` or `deep`: 1 for greedy text. */
-  readonly lossScale: number;
   /** The certified policy: score, thresholds, fill, and hashes of model and heads. What runs is this one. */
   readonly policy: Policy;
   readonly numLayers: number;
@@ -162,17 +131,17 @@ export interface Certificate {
    * candidate was chosen; the claim does not rest on them.
    */
   readonly costs: ExitCosts;
-  readonly otherCosts: null;
   /** Unit of the costs; milliseconds are those of the machine that made the certificate. */
   readonly costUnit: "multiplyAdds" | "milliseconds";
-  readonly tests: readonly CertificateTest[];
+  /** null if no candidate was worth a test. */
+  readonly test: CertificateTest | null;
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
   /** Its agreement, coverage and depth there. */
   readonly measured: PolicyOutcome;
   /**
-   * 0 if a policy that exits was certified; otherwise about how many more units of the test (documents, groups or
-   * tokens) would be needed, null if no number would do.
+   * 0 if a policy that exits was certified; otherwise about how many more units of the test (documents or groups)
+   * would be needed, null if no number would do.
    */
   readonly furtherUnits: number | null;
   /** The same in documents to add to all those given, of which a share goes to the grid split. */
@@ -201,22 +170,24 @@ export function canonicalJson(value: unknown): string {
 
 /**
  * Checks that parsed JSON is a certificate of this version; `verifyCertificate` checks what it says. Throws a
- * PolicyError. A file of the first version is refused: it does not say what its candidates were proposed from.
+ * PolicyError, which for older files says what to run.
  */
 export function checkCertificate(json: unknown): Certificate {
   const certificate = json as Partial<Certificate> | null;
   if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") {
     throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
   }
-  if (certificate.version !== (2 as number)) {
-    const remedy =
-      certificate.version === (1 as number)
-        ? "certificates of version 1 do not bind everything they claim; calibrate again"
-        : "update the library";
+  const version: unknown = certificate.version;
+  if (version !== 3) {
+    const remedies = new Map<unknown, string>([
+      [1, "certificates of version 1 do not bind everything they claim; calibrate again"],
+      [2, "convert the file (npx tsx scripts/convert.ts FILE in the repository), or calibrate again"],
+    ]);
     throw new PolicyError(
       "certificate-version",
-      `certificate: version ${JSON.stringify(certificate.version)} is not supported, only 2; ${remedy}`,
-      { version: certificate.version },
+      `certificate: version ${JSON.stringify(version)} is not supported, only 3; ` +
+        (remedies.get(version) ?? "update the library"),
+      { version },
     );
   }
   return certificate as Certificate;

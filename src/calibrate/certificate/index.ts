@@ -14,9 +14,6 @@ export {
   type CertificateGroups,
   type CertificateSettings,
   type CertificateTest,
-  type CertifiedProcedure,
   checkCertificate,
-  type Claim,
   sealCertificate,
-  type Unit,
 } from "./certificate.js";

@@ -4,6 +4,5 @@
  */
 export { type Certified, certify } from "./certify.js";
 export type { CalibrationNotes, Dependence } from "./notes.js";
-export { proposedVectors } from "./proposed-vectors.js";
-export { proposeAgain } from "./propose-again.js";
+export { planTest, proposedVectors } from "./plan-test.js";
 export { certifyDefaults, type CertifyPolicyOptions, certifySettings, type CertifySettings } from "./settings.js";

@@ -1,15 +1,14 @@
 /**
- * What a calibration shows besides its certificate, for people: what was possible at all, what it costs, and how far
+ * Notes on a calibration beside its certificate, for people: what was possible at all, what it costs, and how far
  * documents are from independent. Nothing here is part of the claim.
  */
 import { errorFreeUnits } from "../bounds/index.js";
-import { expectedCost } from "../procedures/index.js";
-import { type Evidence, type ExitFeasibility, feasibilityOf } from "../record/index.js";
+import { expectedCost, lossesOf } from "../procedures/index.js";
+import { type Evidence, type ExitFeasibility, feasibilityOf, lossOf, tableIn } from "../record/index.js";
 import { designEffectInOrder, designEffectOf } from "./design-effect.js";
-import { lossesOf } from "./losses.js";
-import type { ScoredSequence, Split } from "./plan-sequence.js";
+import type { TestResult } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";
-import type { TestResult } from "./test-result.js";
+import type { CertificateParts } from "./write-certificate.js";
 
 export interface CalibrationNotes {
   /** Per exit, on the grid split: what no threshold can escape; null if candidates were given, without scores. */
@@ -35,23 +34,13 @@ export interface Dependence {
   readonly basis: "groups" | "order" | "passages";
 }
 
-/** What a calibration is described from. */
-export interface NotesParts {
-  readonly evidence: Evidence;
-  readonly split: Split;
-  readonly sequence: ScoredSequence;
-  readonly result: TestResult;
-  readonly settings: CertifySettings;
-}
-
 /** Describes a calibration. */
-export async function notesOf({ evidence, split, sequence, result, settings }: NotesParts): Promise<CalibrationNotes> {
-  const { documents, subject, given } = evidence;
-  const { epsilon, delta, claim, gridShare } = settings;
+export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
+  const { documents, subject, given, grid, units } = evidence;
+  const { epsilon, delta, gridShare } = settings;
   const { exitCosts, score } = sequence;
-  const table = given === undefined ? await evidence.table(0, split.grid, score) : undefined;
-  const feasibility = table && feasibilityOf(table, { epsilon, selective: claim === "selective" });
-  const perUnit = split.test / split.units;
+  const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, 0, grid, score), epsilon) : undefined;
+  const perUnit = (documents.length - grid) / units;
   const cost = costOfResult(result, exitCosts.full);
   const timed = settings.costs !== undefined || settings.knownCosts !== undefined;
   return {
@@ -61,27 +50,24 @@ export async function notesOf({ evidence, split, sequence, result, settings }: N
     speedup: exitCosts.full / cost,
     tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
     copies: documents.reduce((sum, document) => sum + document.copies - 1, 0),
-    dependence: dependenceOf(evidence, split, result, settings),
+    dependence: dependenceOf(evidence, result, settings),
   };
 }
 
 /** The mean cost of a token under the chosen vector on the grid split. */
-function costOfResult({ tests, vector }: TestResult, full: number): number {
-  if (vector.every((threshold) => threshold === Infinity)) return full;
-  const costs = tests.flatMap(({ candidates, chosen }) => (chosen === "never" ? [] : [candidates[chosen]!.cost]));
-  return costs.at(-1) ?? full; // exit by exit, the last one includes those before it
+function costOfResult({ test }: TestResult, full: number): number {
+  return test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
 }
 
 /** From groups if documents name them; otherwise the larger of what their order and their passages suggest. */
 function dependenceOf(
-  { documents }: Evidence,
-  { grid }: Split,
+  { subject, documents, grid, unit }: Evidence,
   { tally }: TestResult,
-  { claim, unit }: CertifySettings,
+  { loss }: CertifySettings,
 ): Dependence | null {
   if (unit === "group") return null;
   const tested = documents.slice(grid);
-  const losses = [...lossesOf(claim)(tally).values];
+  const losses = [...lossesOf(tally, lossOf(subject, loss)).values];
   if (tested.some(({ group }) => group !== undefined)) {
     return named(
       designEffectOf(

@@ -1,4 +1,4 @@
-/** Calibration as published, and the file format of the released code. */
+/** Calibration as published. */
 export {
   calibratePaper,
   type CalibrationReport,
@@ -12,10 +12,3 @@ export {
   type PaperStrategy,
   paperThreshold,
 } from "./paper-threshold.js";
-export {
-  fromReleasedCalibration,
-  type ReleasedCalibration,
-  type ReleasedOptions,
-  type ReleasedStatistics,
-  toReleasedCalibration,
-} from "./released-calibration.js";

@@ -79,9 +79,9 @@ export async function openCalibrationJob(
   given: JobOptions | null,
   recording: RecordingOptions = {},
 ): Promise<CalibrationJob> {
-  const certified = given !== null && given.procedure !== "paper";
+  const certified = given !== null && !("procedure" in given);
   const options = certified ? { fill: exactFill(heads.model.config), ...given } : given;
-  const settings = options === null || options.procedure === "paper" ? undefined : certifySettings(options);
+  const settings = options === null || "procedure" in options ? undefined : certifySettings(options);
   if (settings !== undefined) requireFillFor(heads, settings.fill);
   const recorder = await createRecorder(heads, recording);
   const { subject, sequenceLength } = recorder;

@@ -36,7 +36,7 @@ export async function mergeCalibration(
   const { options } = description;
   if (options === null) throw misfit("a recording has no settings to calibrate with");
   const recorded = mergeRecords(description, records);
-  if (options.procedure === "paper") return calibratePaper(recorded, options);
+  if ("procedure" in options) return calibratePaper(recorded, options);
   const settings = certifySettings(options);
   if (isExactFill(settings.fill)) {
     return certify(recordedEvidence(recorded, await arrange(records, settings)), settings);

@@ -1,17 +1,18 @@
 /**
- * Claim (A): E[loss of a document] <= ε, for any loss in [0, 1] (share of changed tokens, any change, …). From the
- * losses of candidates on calibration documents to the cheapest candidate that is proven good enough:
- *   one p-value per candidate for "its mean loss exceeds ε"  ->  multiple testing  ->  the cheapest accepted candidate
- * P(a candidate that breaks the claim is accepted) <= δ, for candidates and an order fixed on other data
- * (docs/06-calibration.md). `decide`, the last two steps, also serves claim (B) (certify-selective.ts).
+ * The statistics of the claim E[loss of a unit] <= ε, for losses in [0, 1]. Candidates are tested in a fixed order:
+ *   p-value         for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
+ *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR)
+ *   fixed sequence  accept in order while p <= δ; stop BEFORE the first failure
+ *                   (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
+ *   choice          the cheapest accepted candidate
+ * P(some accepted candidate has a mean loss above ε) <= δ, because to accept any, the first such candidate in the order
+ * must pass. So δ is not divided, but candidates and their order must be fixed before these losses are seen. Accepting
+ * the first candidate that fails voids the guarantee: its risk is typically just above ε.
  */
-import { OptionError, requireInteger } from "../../errors.js";
-import { requireDelta, requireLevel, unitsNeeded } from "../bounds/index.js";
-import { bonferroni, fixedSequence } from "./fixed-sequence.js";
-import { type MeanBound, meanPValue, sumOf } from "./mean-p-value.js";
+import { OptionError } from "../../errors.js";
+import { binomialTail, requireDelta, requireLevel, unitsNeeded, wsrPValue } from "../bounds/index.js";
 import { columnOf, type LossMatrix, repeatTo, requireLossMatrix } from "./tally.js";
-
-export type Procedure = "fixedSequence" | "bonferroni";
+import type { ThresholdVector } from "./token-table.js";
 
 export interface CertifyOptions {
   /** The largest permitted risk, 1 - agreement, in (0, 1). */
@@ -20,121 +21,94 @@ export interface CertifyOptions {
   readonly delta: number;
   /** The cost of a token under each candidate. The cheapest accepted one is chosen; on ties, the first in the order. */
   readonly costs: readonly number[];
-  /**
-   * Candidates in the order of testing, each at most once. Must be fixed without looking at these losses.
-   * @default their own order
-   */
-  readonly order?: readonly number[];
-  /** @default "wsr" */
-  readonly bound?: MeanBound;
-  /** @default "fixedSequence" */
-  readonly procedure?: Procedure;
 }
 
 export interface Certification {
-  readonly epsilon: number;
-  readonly delta: number;
-  readonly bound: MeanBound;
-  readonly procedure: Procedure;
-  readonly units: number;
-  readonly order: readonly number[];
-  /** Per candidate, the p-value for the null hypothesis "its risk exceeds epsilon". */
+  /** Per candidate, the p-value for the null hypothesis "its mean loss exceeds epsilon". */
   readonly pValues: readonly number[];
-  /** Per candidate, the mean loss, or the worst exit's share of wrong tokens (0, not NaN, if no token left). */
+  /** Per candidate, the mean loss. */
   readonly risks: readonly number[];
-  /** Accepted candidates in the order of testing. */
-  readonly accepted: readonly number[];
+  /** How many candidates are accepted, from the first on. */
+  readonly accepted: number;
   /** The cheapest accepted candidate; "never" (exit) if none is accepted. */
   readonly chosen: number | "never";
   /**
-   * About how many more units like these would certify the candidate that came closest, of those that were tested; 0 if
-   * a candidate is accepted, null if no number of units would.
+   * About how many more units like these would certify the first candidate; 0 if it is accepted, null if no number of
+   * units would.
    */
   readonly furtherUnits: number | null;
 }
 
 /**
- * Certifies a mean loss. Throws an OptionError for levels outside (0, 1), losses outside [0, 1] and lengths that do not
- * match.
+ * Certifies a mean loss; candidates are in the order of testing. Throws an OptionError for levels outside (0, 1),
+ * losses outside [0, 1] and lengths that do not match.
  */
-export function certifyLosses(losses: LossMatrix, options: CertifyOptions): Certification {
-  const { epsilon, delta, bound = "wsr" } = options;
+export function certifyLosses(losses: LossMatrix, { epsilon, delta, costs }: CertifyOptions): Certification {
   requireLossMatrix("certifyLosses", losses);
-  requireLevels("certifyLosses", options);
-  const { units, candidates } = losses;
-  const columns = Array.from({ length: candidates }, (_, candidate) => columnOf(losses, candidate));
-  const pValueOf = (column: Float64Array): number => meanPValue(column, { epsilon, delta, bound });
-  const evidence: CandidateEvidence = {
-    units,
-    pValues: columns.map(pValueOf),
-    risks: columns.map((column) => sumOf(column) / units),
-    pValueAt: (candidate, n) => pValueOf(repeatTo(columns[candidate]!, n)),
-  };
-  return decide("certifyLosses", evidence, options);
-}
-
-/** What the units show about each candidate. */
-export interface CandidateEvidence {
-  readonly units: number;
-  /** [candidates] */
-  readonly pValues: readonly number[];
-  /** [candidates] */
-  readonly risks: readonly number[];
-  /** How many lists of losses the p-value of a candidate takes; 0 if it takes none. @default 1 */
-  readonly lists?: (candidate: number) => number;
-  /** Extrapolates a candidate's p-value to n units like those seen. */
-  readonly pValueAt: (candidate: number, n: number) => number;
-}
-
-/** Tests the candidates, chooses the cheapest accepted one, or estimates how many more units are needed. */
-export function decide(where: string, evidence: CandidateEvidence, options: CertifyOptions): Certification {
-  const { units, pValues, risks } = evidence;
-  const { epsilon, delta, costs, bound = "wsr", procedure = "fixedSequence" } = options;
-  const order = options.order ?? pValues.map((_, i) => i);
-  requireCosts(where, costs, pValues.length);
-  requireOrder(where, order, pValues.length);
-  const test = procedure === "fixedSequence" ? fixedSequence : bonferroni;
-  const inOrder = order.map((candidate) => pValues[candidate]!);
-  const accepted = test(inOrder, delta).map((i) => order[i]!);
-  const cheaper = (best: number, candidate: number): number => (costs[candidate]! < costs[best]! ? candidate : best);
-  const chosen = accepted.length > 0 ? accepted.reduce(cheaper) : "never";
-  /** A fixed sequence ends at its first candidate if nothing is accepted. */
-  const tested = procedure === "bonferroni" ? order : order.slice(0, 1);
-  const share = procedure === "bonferroni" ? delta / order.length : delta;
+  requireLevel("certifyLosses, epsilon", epsilon);
+  requireDelta("certifyLosses", delta);
+  requireCosts("certifyLosses", costs, losses.candidates);
+  const columns = Array.from({ length: losses.candidates }, (_, candidate) => columnOf(losses, candidate));
+  const pValueOf = (column: Float64Array): number => meanPValue(column, { epsilon, delta, binary: losses.binary });
+  const pValues = columns.map(pValueOf);
+  const risks = columns.map((column) => sumOf(column) / losses.units);
+  const accepted = fixedSequence(pValues, delta).length;
+  const pValueAt = (n: number): number => pValueOf(repeatTo(columns[0]!, n));
+  const hopeful = risks[0]! < epsilon;
   return {
-    epsilon,
-    delta,
-    bound,
-    procedure,
-    units,
-    order: [...order],
     pValues,
     risks,
     accepted,
-    chosen,
-    furtherUnits: chosen === "never" ? furtherUnits(evidence, tested, { epsilon, delta: share }) : 0,
+    chosen: cheapest(costs.slice(0, accepted)),
+    furtherUnits: accepted > 0 ? 0 : hopeful ? furtherUnits(pValueAt, losses.units, delta) : null,
   };
 }
 
-export function requireLevels(where: string, { epsilon, delta }: Pick<CertifyOptions, "epsilon" | "delta">): void {
-  requireLevel(`${where}, epsilon`, epsilon);
-  requireDelta(where, delta);
+/** Index of the smallest cost, the first of equals; "never" if there are none. */
+export function cheapest(costs: readonly number[]): number | "never" {
+  return costs.length === 0 ? "never" : costs.indexOf(Math.min(...costs));
 }
 
-/** Losses, of all lists together, to which those of the units are repeated: a verifier does it again, in seconds. */
+/** Returns the indices of the accepted candidates, a possibly empty prefix. Takes p-values in the order of testing. */
+export function fixedSequence(pValues: readonly number[], delta: number): number[] {
+  requireDelta("fixedSequence", delta);
+  const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
+  if (bad >= 0) {
+    throw new OptionError(
+      "p-value-range",
+      `fixedSequence: p-value ${bad} is ${pValues[bad]!}; expected a number in [0, 1]`,
+      { index: bad },
+    );
+  }
+  const failure = pValues.findIndex((p) => p > delta);
+  return Array.from({ length: failure < 0 ? pValues.length : failure }, (_, i) => i);
+}
+
+export interface MeanTest {
+  readonly epsilon: number;
+  /** Tunes the stakes of the betting bound. */
+  readonly delta: number;
+  /** True if each loss is 0 or 1 by definition. */
+  readonly binary: boolean;
+}
+
+/** p-value for the null hypothesis "the mean of these losses exceeds epsilon". */
+export function meanPValue(losses: Float64Array, { epsilon, delta, binary }: MeanTest): number {
+  return binary ? binomialTail(sumOf(losses), losses.length, epsilon) : wsrPValue(losses, epsilon, delta);
+}
+
+function sumOf(values: Float64Array): number {
+  let sum = 0;
+  for (let i = 0; i < values.length; i++) sum += values[i]!;
+  return sum;
+}
+
+/** Losses to which those of the units are repeated at most: a verifier does it again, in seconds. */
 const REPEATED = 500_000;
 
 /** Searches up to a hundred times the available units: the sample says too little about larger ones. */
-function furtherUnits(
-  { units, pValues, risks, lists = () => 1, pValueAt }: CandidateEvidence,
-  order: readonly number[],
-  { epsilon, delta }: Pick<CertifyOptions, "epsilon" | "delta">,
-): number | null {
-  const hopeful = order.filter((candidate) => risks[candidate]! < epsilon);
-  if (hopeful.length === 0) return null;
-  const closest = hopeful.reduce((best, candidate) => (pValues[candidate]! < pValues[best]! ? candidate : best));
-  const longest = Math.max(units, Math.floor(REPEATED / lists(closest)));
-  const needed = unitsNeeded((n) => pValueAt(closest, n), units, delta, Math.min(100 * units, longest));
+function furtherUnits(pValueAt: (n: number) => number, units: number, delta: number): number | null {
+  const needed = unitsNeeded(pValueAt, units, delta, Math.min(100 * units, Math.max(units, REPEATED)));
   return needed === undefined ? null : needed - units;
 }
 
@@ -155,11 +129,48 @@ function requireCosts(where: string, costs: readonly number[], candidates: numbe
   }
 }
 
-function requireOrder(where: string, order: readonly number[], candidates: number): void {
-  for (const candidate of order) requireInteger(`${where}: order`, candidate, 0, candidates - 1);
-  if (new Set(order).size !== order.length) {
-    throw new OptionError("order-repeats", `${where}: the order names a candidate twice; list each at most once`, {
-      order,
-    });
-  }
+/** Candidates: threshold vectors, and the mean cost of a token under each on the grid split. */
+export interface Candidates {
+  readonly vectors: readonly ThresholdVector[];
+  readonly costs: readonly number[];
+}
+
+/** Candidates in the order in which they will be tested; none if nothing is worth a test. */
+export interface TestSequence extends Candidates {
+  /** Per vector, the p-value that the grid split predicts for the test. */
+  readonly predicted: readonly number[];
+}
+
+export interface PlanOptions {
+  readonly epsilon: number;
+  readonly delta: number;
+  /** Number of units in the test: documents, or groups of them. */
+  readonly units: number;
+}
+
+/**
+ * The sequence to test, from strict to lax candidates and their losses on the grid split, so that the test documents
+ * stay unseen. It starts at the strictest candidate that is predicted to pass with a margin: p <= δ/10 on the grid
+ * documents repeated up to the size of the test. A stricter one lets so few tokens leave that it would fail for lack of
+ * data and end the sequence at once. If none is so safe, it starts at the one predicted to come closest.
+ */
+export function planSequence(
+  { vectors, costs }: Candidates,
+  grid: LossMatrix,
+  { epsilon, delta, units }: PlanOptions,
+): TestSequence {
+  const predicted = vectors.map((_, candidate) =>
+    meanPValue(repeatTo(columnOf(grid, candidate), units), { epsilon, delta, binary: grid.binary }),
+  );
+  const safe = predicted.findIndex((p) => p <= delta / 10);
+  const start = safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
+  return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
+}
+
+/**
+ * The expected cost of a token under the policy that the sequence will lead to: that of the cheapest candidate before
+ * the first predicted failure; `full` if none is predicted to pass.
+ */
+export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
+  return Math.min(full, ...costs.slice(0, fixedSequence(predicted, delta).length));
 }

@@ -1,10 +1,111 @@
 /**
- * Vectors of cuts on binned tokens: what a vector costs and how much it harms (`evaluateCuts`), and what each possible
- * cut at one exit would change while the cuts at the other exits stay as they are (`sweep`). Each is one pass over the
- * tokens.
+ * The search space of thresholds. Each exit's oriented scores are sorted once into at most 256 bins of about equally
+ * many tokens; equal scores share a bin. A threshold becomes a cut, the number of most confident bins that leave. What
+ * a vector of cuts costs and how much it harms (`evaluateCuts`), and what each possible cut at one exit would change
+ * while the others stay (`sweep`), is one pass over the tokens each, which adds up integers: the result does not depend
+ * on the order of the tokens.
  */
-import type { Candidate, ExitCosts } from "./candidate.js";
-import { type BinnedTokens, LOSS_STEPS, SHARE_UNIT } from "./binned-tokens.js";
+import type { ExitCosts } from "./tally.js";
+import { type LossColumn, lossesIn, type ThresholdVector, type TokenTable } from "./token-table.js";
+
+const BINS = 256;
+/** The approximate number of tokens that the search for cuts looks at. */
+const SEARCHED = 12_000;
+/** In the search, the loss of a token is rounded up to a multiple of 1/256. */
+const LOSS_STEPS = 256;
+/** Shares of documents are stored in fixed point, so that sums are exact and independent of the order of tokens. */
+export const SHARE_UNIT = 2 ** 24;
+
+export interface BinnedTokens {
+  readonly tokens: number;
+  readonly documents: number;
+  readonly starts: Int32Array;
+  /** Per exit: [tokens] index of the token's bin; 0 is the most confident bin. */
+  readonly bins: readonly Uint16Array[];
+  /** Per exit: the lowest oriented score in each bin, decreasing. */
+  readonly edges: readonly (readonly number[])[];
+  /** Per exit: [tokens] loss if the token leaves there, in 1/LOSS_STEPS. */
+  readonly losses: readonly Uint16Array[];
+  /** [tokens] loss if the token runs all blocks; absent if there is none. */
+  readonly deep?: Uint16Array;
+  /** [tokens] SHARE_UNIT / number of tokens in the token's document. */
+  readonly share: Float64Array;
+}
+
+export function binTokens(table: TokenTable): BinnedTokens {
+  const { documents, starts, oriented } = table;
+  const { lossScale, exits: losses, deep } = lossesIn(table);
+  const tokens = starts[documents]!;
+  const edges = oriented.map((column) => {
+    const sorted = column.slice().sort();
+    const quantiles = Array.from(
+      { length: BINS },
+      (_, b) => sorted[Math.max(0, tokens - Math.ceil((tokens * (b + 1)) / BINS))]!,
+    );
+    return quantiles.filter((edge, b) => edge !== quantiles[b - 1]);
+  });
+  const bins = oriented.map((column, exit) => {
+    const indices = new Uint16Array(tokens);
+    for (let t = 0; t < tokens; t++) indices[t] = firstAtMost(edges[exit]!, column[t]!);
+    return indices;
+  });
+  const share = new Float64Array(tokens);
+  for (let d = 0; d < documents; d++) {
+    share.fill(Math.round(SHARE_UNIT / (starts[d + 1]! - starts[d]!)), starts[d], starts[d + 1]);
+  }
+  const coarse = (column: LossColumn): Uint16Array =>
+    Uint16Array.from(column, (loss) => Math.ceil((loss * LOSS_STEPS) / lossScale));
+  return {
+    tokens,
+    documents,
+    starts,
+    bins,
+    edges,
+    losses: losses.map(coarse),
+    ...(deep && { deep: coarse(deep) }),
+    share,
+  };
+}
+
+/** Keeps every k-th document, about SEARCHED tokens in all. */
+export function thin(binned: BinnedTokens): BinnedTokens {
+  const step = Math.ceil(binned.tokens / SEARCHED);
+  if (step === 1) return binned;
+  const chosen = Array.from({ length: Math.ceil(binned.documents / step) }, (_, i) => i * step);
+  const starts = new Int32Array(chosen.length + 1);
+  chosen.forEach((d, i) => {
+    starts[i + 1] = starts[i]! + binned.starts[d + 1]! - binned.starts[d]!;
+  });
+  const tokens = starts[chosen.length]!;
+  const gather = <Column extends Float64Array | Uint16Array>(from: Column, to: Column): Column => {
+    chosen.forEach((d, i) => {
+      to.set(from.subarray(binned.starts[d], binned.starts[d + 1]), starts[i]);
+    });
+    return to;
+  };
+  return {
+    tokens,
+    documents: chosen.length,
+    starts,
+    edges: binned.edges,
+    bins: binned.bins.map((column) => gather(column, new Uint16Array(tokens))),
+    losses: binned.losses.map((column) => gather(column, new Uint16Array(tokens))),
+    ...(binned.deep && { deep: gather(binned.deep, new Uint16Array(tokens)) }),
+    share: gather(binned.share, new Float64Array(tokens)),
+  };
+}
+
+/** The index of the first of the decreasing edges that is <= score. The last edge is the lowest score of all. */
+function firstAtMost(edges: readonly number[], score: number): number {
+  let low = 0;
+  let high = edges.length - 1;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (edges[middle]! <= score) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
 
 /** Per exit, how many of the most confident bins leave there; 0 is "never". */
 export type Cuts = readonly number[];
@@ -20,10 +121,6 @@ export interface EvaluatedCuts {
 export interface Sweep {
   /** Number of tokens that reach the exit. */
   readonly reached: number;
-  /** [bins] number of these tokens. */
-  readonly left: Float64Array;
-  /** [bins] number of these tokens that the exit gets wrong; a token that may change counts in part. */
-  readonly wrong: Float64Array;
   /** [bins] cost saved if the tokens leave here instead of going on with the other cuts as they are. */
   readonly gain: Float64Array;
   /** [bins] document share of loss added if they leave here, in SHARE_UNIT. */
@@ -38,8 +135,6 @@ export function sweep(
   exit: number,
 ): Sweep {
   const size = edges[exit]!.length;
-  const left = new Float64Array(size);
-  const wrong = new Float64Array(size);
   const harm = new Float64Array(size);
   const exits = edges.length;
   // [exits + 1, bins] tokens by where they would leave otherwise; counted here, priced below
@@ -52,15 +147,10 @@ export function sweep(
     const next = leavesAt(bins, cuts, t, exit + 1, exits);
     const wrongHere = losses[exit]![t]!;
     const wrongThere = (next < exits ? losses[next]![t] : deep?.[t]) ?? 0;
-    left[bin]!++;
-    wrong[bin]! += wrongHere;
     harm[bin]! += share[t]! * (wrongHere - wrongThere);
     onward[next * size + bin]!++;
   }
-  for (let bin = 0; bin < size; bin++) {
-    wrong[bin]! /= LOSS_STEPS; // sums first: they are exact
-    harm[bin]! /= LOSS_STEPS;
-  }
+  for (let bin = 0; bin < size; bin++) harm[bin]! /= LOSS_STEPS; // sums first: they are exact
   const usedWithout = cuts.map((cut, e) => e !== exit && cut > 0);
   const without = tokenCosts(costs, usedWithout);
   const here = costs.reach[exit]! + headsBefore(costs, cuts, exit);
@@ -68,7 +158,7 @@ export function sweep(
   for (let next = exit + 1; next <= exits; next++) {
     for (let bin = 0; bin < size; bin++) gain[bin]! += onward[next * size + bin]! * (without[next]! - here);
   }
-  return { reached, left, wrong, gain, harm };
+  return { reached, gain, harm };
 }
 
 /** Risk and cost of a vector of cuts: one pass over all tokens. */
@@ -94,17 +184,13 @@ export function evaluateCuts(
   };
 }
 
-/** Drops repeated vectors and "never exit", which needs no test, and turns cuts into thresholds. */
-export function candidatesOf({ edges }: BinnedTokens, evaluated: readonly EvaluatedCuts[]): Candidate[] {
-  const never = edges.map(() => 0);
-  const seen = new Set([never.join()]);
-  return evaluated.flatMap(({ cuts, risk, cost }) => {
-    const key = cuts.join();
-    if (seen.has(key)) return [];
-    seen.add(key);
-    const thresholds = cuts.map((cut, exit) => (cut === 0 ? Infinity : edges[exit]![cut - 1]!));
-    return [{ thresholds, risk, cost }];
-  });
+/** The vectors of thresholds that cuts stand for, without repeated ones and without "never exit". */
+export function vectorsOf({ edges }: BinnedTokens, found: readonly Cuts[]): ThresholdVector[] {
+  const distinct = new Map(found.map((cuts) => [cuts.join(), cuts]));
+  distinct.delete(edges.map(() => 0).join());
+  return Array.from(distinct.values(), (cuts) =>
+    cuts.map((cut, exit) => (cut === 0 ? Infinity : edges[exit]![cut - 1]!)),
+  );
 }
 
 /** The first exit in [from, to) at which token t leaves; `to` if there is none. */

@@ -3,18 +3,11 @@
  * no text: everything that the tests of this room need, and everything that a certificate records. `wrong` and `deep`
  * count changed tokens; for sampled text they sum total variations (model/decode/total-variation.ts), and a token that
  * is certain to change counts `lossScale`.
- *   share of changed tokens   (Σ_exits wrong + deep) / (lossScale · tokens)
- *   any change                1 if Σ_exits wrong + deep > 0, else 0
+ *   token, totalVariation   (Σ_exits wrong + deep) / (lossScale · tokens)
+ *   anyChange               1 if Σ_exits wrong + deep > 0, else 0
  */
 import { OptionError } from "../../errors.js";
-
-/** Whole numbers; Float64Array for those that outgrow 32 bits. */
-export type Counts = Int32Array | Float64Array;
-
-/** Zeros for sums of losses: a document of 2^33 tokens still has an exact sum in units of 2^-20. */
-export function createCounts(lossScale: number, length: number): Counts {
-  return lossScale === 1 ? new Int32Array(length) : new Float64Array(length);
-}
+import type { CertifiedLoss } from "../../exits/plan/index.js";
 
 /** Counts of tokens for every document, candidate and exit. */
 export interface Tally {
@@ -28,12 +21,12 @@ export interface Tally {
   /** [documents, candidates, exits] tokens that left at the exit. */
   readonly left: Int32Array;
   /** [documents, candidates, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
-  readonly wrong: Counts;
+  readonly wrong: Float64Array;
   /**
    * [documents, candidates] tokens that ran all blocks and still differ from the full model's, times `lossScale`: 0
    * unless exits change what comes after them, or the reference is another model.
    */
-  readonly deep: Counts;
+  readonly deep: Float64Array;
   /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */
   readonly active: Uint8Array;
   /**
@@ -48,20 +41,40 @@ export interface LossMatrix {
   /** Documents, or groups of them. */
   readonly units: number;
   readonly candidates: number;
+  /** True if each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
+  readonly binary: boolean;
   /** [units, candidates] */
   readonly values: Float64Array;
 }
 
-/** The share of each document's tokens that a candidate changes, a group's mean. [units, candidates] */
-export function overallLosses(tally: Tally): LossMatrix {
-  requireTally("overallLosses", tally);
-  return lossesOf(tally, (changed, tokens) => changed / tokens);
+/**
+ * What each candidate loses on each document, or in the mean over the documents of each group: the share of the tokens
+ * that it changes, or 1 if it changes any. Throws an OptionError if counts contradict each other.
+ */
+export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
+  requireTally("lossesOf", tally);
+  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
+  const units = unitsOf(tally);
+  const values = new Float64Array(units * candidates);
+  const column = new Float64Array(documents);
+  for (let candidate = 0; candidate < candidates; candidate++) {
+    for (let d = 0; d < documents; d++) {
+      const row = d * candidates + candidate;
+      let changed = deep[row]!;
+      for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
+      column[d] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[d]!;
+    }
+    const means = unitMeans(column, tally);
+    for (let u = 0; u < units; u++) values[u * candidates + candidate] = means[u]!;
+  }
+  return { units, candidates, binary: loss === "anyChange" && tally.unitStarts === undefined, values };
 }
 
-/** 1 for each document in which a candidate changes any token, otherwise 0; a group's mean. [units, candidates] */
-export function anyChangeLosses(tally: Tally): LossMatrix {
-  requireTally("anyChangeLosses", tally);
-  return lossesOf(tally, (changed) => (changed > 0 ? 1 : 0));
+/** The same tally with documents as units. */
+export function byDocument(tally: Tally): Tally {
+  const copy: { -readonly [Key in keyof Tally]: Tally[Key] } = { ...tally };
+  delete copy.unitStarts;
+  return copy;
 }
 
 /** The losses of all units under one candidate. */
@@ -87,60 +100,6 @@ export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "uni
     for (let d = unitStarts[u]!; d < unitStarts[u + 1]!; d++) sum += values[d]!;
     return sum / (unitStarts[u + 1]! - unitStarts[u]!);
   });
-}
-
-/** Repeats the units of a tally cyclically until there are `units`. */
-export function resizeTally(tally: Tally, units: number): Tally {
-  const width = tally.candidates * tally.exits;
-  const starts = tally.unitStarts ?? Int32Array.from({ length: tally.documents + 1 }, (_, d) => d);
-  const source: number[] = [];
-  const resized = [0];
-  for (let u = 0; u < units; u++) {
-    const from = u % unitsOf(tally);
-    for (let d = starts[from]!; d < starts[from + 1]!; d++) source.push(d);
-    resized.push(source.length);
-  }
-  const documents = source.length;
-  const rows = <Column extends Counts>(from: Column, size = width): Column => {
-    const to = from instanceof Int32Array ? new Int32Array(documents * size) : new Float64Array(documents * size);
-    source.forEach((d, i) => {
-      to.set(from.subarray(d * size, (d + 1) * size), i * size);
-    });
-    return to as Column;
-  };
-  return {
-    ...tally,
-    documents,
-    ...(tally.unitStarts !== undefined && { unitStarts: Int32Array.from(resized) }),
-    tokens: Int32Array.from(source, (d) => tally.tokens[d]!),
-    left: rows(tally.left),
-    wrong: rows(tally.wrong),
-    deep: rows(tally.deep, tally.candidates),
-  };
-}
-
-/** Sums of a tally over its documents. */
-export interface TallyTotals {
-  readonly tokens: number;
-  /** [candidates, exits] */
-  readonly left: Float64Array;
-  /** [candidates, exits] in tokens. */
-  readonly wrong: Float64Array;
-}
-
-export function totalsOf({ documents, candidates, exits, tokens, left, wrong, lossScale = 1 }: Tally): TallyTotals {
-  const width = candidates * exits;
-  const totals = {
-    tokens: tokens.reduce((sum, count) => sum + count, 0),
-    left: new Float64Array(width),
-    wrong: new Float64Array(width),
-  };
-  for (let i = 0; i < documents * width; i++) {
-    totals.left[i % width]! += left[i]!;
-    totals.wrong[i % width]! += wrong[i]!;
-  }
-  for (let i = 0; i < width; i++) totals.wrong[i]! /= lossScale; // sums first: they are exact
-  return totals;
 }
 
 /** Throws an OptionError unless there are units and candidates, the sizes match and every loss lies in [0, 1]. */
@@ -241,20 +200,37 @@ function requireSizes(where: string, tally: Tally): void {
   }
 }
 
-function lossesOf(tally: Tally, loss: (changed: number, tokens: number) => number): LossMatrix {
-  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
-  const units = unitsOf(tally);
-  const values = new Float64Array(units * candidates);
-  const column = new Float64Array(documents);
-  for (let candidate = 0; candidate < candidates; candidate++) {
-    for (let d = 0; d < documents; d++) {
-      const row = d * candidates + candidate;
-      let changed = deep[row]!;
-      for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
-      column[d] = loss(changed / lossScale, tokens[d]!);
+/**
+ * The cost of a token by where it leaves, in any one unit:
+ *   reach_h + Σ head_j over the exits j <= h in use, if it leaves at h;   full + Σ head_j, if it runs all blocks
+ * A token pays for every head that is evaluated on it, whether it leaves there or
+ * not; a head with threshold "never" is not evaluated.
+ */
+export interface ExitCosts {
+  /** [exits] blocks up to each exit. */
+  readonly reach: readonly number[];
+  /** [exits] evaluation of each head. */
+  readonly head: readonly number[];
+  /** All blocks and the final head. */
+  readonly full: number;
+}
+
+/** The mean cost of a token under each candidate of a tally. */
+export function costsOf(
+  { documents, candidates, exits, tokens, left, active }: Tally,
+  { reach, head, full }: ExitCosts,
+): number[] {
+  const total = tokens.reduce((sum, count) => sum + count, 0);
+  return Array.from({ length: candidates }, (_, candidate) => {
+    let going = total;
+    let cost = 0;
+    for (let exit = 0; exit < exits; exit++) {
+      if (active[candidate * exits + exit] === 0) continue;
+      let leaving = 0;
+      for (let d = 0; d < documents; d++) leaving += left[(d * candidates + candidate) * exits + exit]!;
+      cost += going * head[exit]! + leaving * reach[exit]!;
+      going -= leaving;
     }
-    const means = unitMeans(column, tally);
-    for (let u = 0; u < units; u++) values[u * candidates + candidate] = means[u]!;
-  }
-  return { units, candidates, values };
+    return (cost + going * full) / total;
+  });
 }

@@ -7,7 +7,7 @@
  */
 import { OptionError } from "../../errors.js";
 import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
-import { createCounts, type Tally } from "./tally.js";
+import type { Tally } from "./tally.js";
 
 export interface TokenTable {
   readonly documents: number;
@@ -112,48 +112,14 @@ function requireLosses(
   );
 }
 
-/** Returns a table of these documents, in this order. */
-export function takeDocuments(
-  { exits, starts, oriented, agrees, losses }: TokenTable,
-  documents: readonly number[],
-): TokenTable {
-  const lengths = documents.map((d) => starts[d + 1]! - starts[d]!);
-  const taken = new Int32Array(documents.length + 1);
-  lengths.forEach((length, i) => {
-    taken[i + 1] = taken[i]! + length;
-  });
-  const gather = <Column extends Float64Array | LossColumn>(from: Column, to: Column): Column => {
-    documents.forEach((d, i) => {
-      to.set(from.subarray(starts[d], starts[d + 1]), taken[i]);
-    });
-    return to;
-  };
-  const tokens = taken[documents.length]!;
-  const gatherLosses = (column: LossColumn): LossColumn => gather(column, new Int32Array(tokens));
-  return {
-    documents: documents.length,
-    exits,
-    starts: taken,
-    oriented: oriented.map((column) => gather(column, new Float64Array(tokens))),
-    agrees: agrees.map((column) => gather(column, new Uint8Array(tokens))),
-    ...(losses && {
-      losses: {
-        lossScale: losses.lossScale,
-        exits: losses.exits.map(gatherLosses),
-        ...(losses.deep && { deep: gatherLosses(losses.deep) }),
-      },
-    }),
-  };
-}
-
 /** Counts what every vector does on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
   const { documents, exits, starts, oriented, unitStarts } = table;
   const { lossScale, exits: losses, deep: deepLosses } = lossesIn(table);
   const candidates = vectors.length;
   const left = new Int32Array(documents * candidates * exits);
-  const wrong = createCounts(lossScale, documents * candidates * exits);
-  const deep = createCounts(lossScale, documents * candidates);
+  const wrong = new Float64Array(documents * candidates * exits);
+  const deep = new Float64Array(documents * candidates);
   vectors.forEach((vector, candidate) => {
     for (let d = 0; d < documents; d++) {
       const row = (d * candidates + candidate) * exits;

@@ -138,8 +138,7 @@ const fill = oneOf("lazy", "propagate", "project", "shared", "recompute");
 const dtype: Shape = (value, path, report) =>
   (typeof value === "string" && /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(value)) ||
   refuse(report, path, "a way of storing weights", value);
-const claim = oneOf("overall", "anyChange", "selective");
-const meanBounds = ["wsr", "hoeffdingBentkus", "hoeffding", "clopperPearson"] as const;
+const loss = oneOf("token", "totalVariation", "anyChange");
 const threshold = either(finite, oneOf("never", "always"));
 const thresholds = list(threshold, LIMITS.exits);
 const count = integer(0, LIMITS.tokens * LIMITS.lossScale);
@@ -166,7 +165,7 @@ const policy = object({
   modelHash: hash,
   headsHash: hash,
   certified: object(
-    { sampling, reference, claim, agreement: share, score, thresholds, fill, dtype },
+    { sampling, reference, loss, agreement: share, score, thresholds, fill, dtype },
     { impossible: oneOf(true) },
   ),
 });
@@ -176,20 +175,11 @@ const costs = object({
   full: positive,
 });
 const counts = { thresholds, left: numbers(count), wrong: numbers(count), deep: numbers(count) };
-const candidate = object({
-  ...counts,
-  cost: number(0, Number.MAX_VALUE),
-  risk: chance,
-  pValue: orNull(chance),
-});
+const candidate = object({ ...counts, cost: number(0, Number.MAX_VALUE), risk: chance, pValue: chance });
 const test = object({
-  exit: orNull(integer(0, LIMITS.exits)),
-  delta: share,
-  first: integer(0, LIMITS.documents),
-  documents: integer(1, LIMITS.documents),
   candidates: list(candidate, LIMITS.candidates),
   planned: index,
-  accepted: list(index, LIMITS.candidates),
+  accepted: index,
   chosen: either(index, oneOf("never")),
 });
 const exitOutcome = object({
@@ -202,19 +192,15 @@ const exitOutcome = object({
 
 const certificate = object({
   format: oneOf("early-exits/certificate"),
-  version: oneOf(2),
+  version: oneOf(3),
   libraryVersion: text(40),
-  claim,
+  loss,
   agreement: share,
-  promise: oneOf("probability", "expectation"),
   delta: share,
-  unit: oneOf("document", "group", "token"),
-  bound: oneOf(...meanBounds, "binomial", "crc"),
-  procedure: oneOf("fixedSequence", "bonferroni", "byExit", "crc"),
+  unit: oneOf("document", "group"),
   assumptions: list(text(40), 20),
   sampling,
   reference,
-  lossScale: oneOf(1, LIMITS.lossScale),
   policy,
   numLayers: depth,
   backend: text(40),
@@ -222,25 +208,21 @@ const certificate = object({
   settings: object(
     {
       score: oneOf("best", "entropy", "maxProb", "margin", "probGap"),
-      bound: oneOf("best", ...meanBounds),
       candidates: integer(0, LIMITS.candidates),
       gridShare: share,
-      given: oneOf(true, false),
     },
     { ownText: object({ maxNewTokens: tokens, seed: integer(0, Number.MAX_SAFE_INTEGER) }) },
   ),
   groups: object({
     count: integer(0, LIMITS.documents),
-    independence: oneOf("assumed", "grouped"),
     designEffect: orNull(number(0, LIMITS.documents)),
   }),
   split: object({ seed: integer(0, Number.MAX_SAFE_INTEGER), grid: integer(1, LIMITS.documents) }),
   documents: list(object({ hash, tokens }, { group: hash, copies: integer(2, 1e9) }), LIMITS.documents),
   sequenceLength: integer(2, LIMITS.tokens),
   costs,
-  otherCosts: nothing,
   costUnit: oneOf("multiplyAdds", "milliseconds"),
-  tests: list(test, LIMITS.exits),
+  test: orNull(test),
   accepted: object({ ...counts, losses: numbers(chance) }),
   measured: object({
     documents: total,

@@ -7,11 +7,11 @@ export const LIMITS = {
   /** Judged tokens of one document. */
   tokens: 2 ** 24,
   exits: 256,
-  /** Candidates of one test. */
+  /** Candidates. */
   candidates: 1000,
   /** All numbers in lists of counts and losses together. */
   counts: 2_000_000,
-  /** Losses, of all exits together, to which those of a test are repeated to see how many units are missing. */
+  /** Losses to which those of a test are repeated to see how many units are missing. */
   repeated: 500_000,
   /** What a changed token may count. */
   lossScale: 2 ** 20,

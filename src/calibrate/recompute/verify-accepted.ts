@@ -1,16 +1,16 @@
 /**
- * The certified vector, recomputed: it is the one that the tests chose, and its losses and measured outcome follow from
+ * The certified vector, recomputed: it is the one that the test chose, and its losses and measured outcome follow from
  * its counts.
  */
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
-import { changedIn, checkCounts, countsAt, lossesOf } from "./verify-counts.js";
-import { inflationOf } from "./verify-units.js";
+import { changedIn, checkCounts, countsAt, lossesOf, scaleOf } from "./verify-counts.js";
+import { inflationOf, testedTokens } from "./verify-units.js";
 import { type Check, close, closeOrNull, same, sum } from "./verify-values.js";
 
 /** Checks the accepted counts and what was measured. */
 export function checkAccepted(c: Certificate, check: Check): void {
   const { accepted, policy } = c;
-  const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
+  const tokens = testedTokens(c);
   if (!checkCounts(c, accepted, tokens, "accepted", check)) return;
   check(
     same(
@@ -19,8 +19,7 @@ export function checkAccepted(c: Certificate, check: Check): void {
     ),
     "the certified thresholds are not the policy's",
   );
-  if (c.procedure === "byExit") checkChosenByExit(c, check);
-  else checkChosen(c, check);
+  checkChosen(c, check);
   const losses = lossesOf(c, accepted, tokens);
   check(
     losses.length === accepted.losses.length && losses.every((loss, d) => close(loss, accepted.losses[d]!)),
@@ -31,8 +30,8 @@ export function checkAccepted(c: Certificate, check: Check): void {
 }
 
 /** The vector is the chosen candidate, or "never exit" if none was accepted. */
-function checkChosen({ accepted, tests: [test] }: Certificate, check: Check): void {
-  const chosen = test === undefined || test.chosen === "never" ? undefined : test.candidates[test.chosen];
+function checkChosen({ accepted, test }: Certificate, check: Check): void {
+  const chosen = test === null || test.chosen === "never" ? undefined : test.candidates[test.chosen];
   if (chosen === undefined) {
     check(
       accepted.thresholds.every((threshold) => threshold === "never"),
@@ -45,34 +44,6 @@ function checkChosen({ accepted, tests: [test] }: Certificate, check: Check): vo
     same(countsIn(accepted), countsIn(chosen)),
     "the thresholds or counts of the certified vector are not those of the chosen candidate",
   );
-}
-
-/** Exit by exit: each threshold is the one chosen for its exit, and counts agree where thresholds do. */
-function checkChosenByExit({ accepted, tests, policy }: Certificate, check: Check): void {
-  check(
-    tests.every(({ exit, chosen, candidates }) => {
-      const candidate = chosen === "never" ? undefined : candidates[chosen];
-      return accepted.thresholds[exit!] === (candidate?.thresholds[exit!] ?? "never");
-    }),
-    "the certified thresholds are not those chosen exit by exit",
-  );
-  const exits = policy.exits.length;
-  for (const { exit, first, documents, candidates, chosen } of tests) {
-    /** Per document, the counts of exits [0, end); `shift` is the first document's index in `from`. */
-    const upTo = ({ left, wrong }: CertificateCounts, end: number, shift: number): number[][] =>
-      Array.from({ length: documents }, (_, d) => {
-        const row = (shift + d) * exits;
-        return [...left.slice(row, row + end), ...wrong.slice(row, row + end)];
-      });
-    candidates.forEach((candidate, i) => {
-      // Exits before this one have their final thresholds, and so has this one in the chosen candidate.
-      const end = exit! + (i === chosen ? 1 : 0);
-      check(
-        same(upTo(accepted, end, first), upTo(candidate, end, 0)),
-        `test of exit ${exit}, candidate ${i}: its counts at the first exits are not those of the policy`,
-      );
-    });
-  }
 }
 
 /** By how much the groups that documents name make the mean loss less certain than independent documents would. */
@@ -111,7 +82,7 @@ function checkMeasured(c: Certificate, tokens: readonly number[], check: Check):
   policy.exits.forEach(({ depth: exitDepth }, i) => {
     const found = measured.exits[i];
     const leaving = left[i]!;
-    const wrong = sum(countsAt(accepted.wrong, exits, i)) / c.lossScale;
+    const wrong = sum(countsAt(accepted.wrong, exits, i)) / scaleOf(c);
     check(
       found?.depth === exitDepth &&
         found.reached === reached &&

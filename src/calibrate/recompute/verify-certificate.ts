@@ -46,63 +46,34 @@ async function examine(c: Certificate, check: Check): Promise<void> {
   checkPolicy(c, stage);
   checkDocuments(c, stage);
   checkCosts(c, stage);
-  checkTests(c, stage);
+  checkPlan(c, stage);
   if (!sound()) return;
   await checkOrder(c, check);
-  c.tests.forEach((test, index) => {
-    checkTest(c, test, index, stage);
-  });
+  if (c.test !== null) checkTest(c, c.test, stage);
   if (!sound()) return;
   checkAccepted(c, stage);
   if (sound()) checkFurther(c, check);
 }
 
-/** Claim, unit, procedure, bound, promise and assumptions go together. */
+/** Loss, sampling, unit and settings go together. */
 function checkTerms(c: Certificate, check: Check): void {
-  const { claim, unit, procedure, bound, promise, settings, sampling, lossScale, groups } = c;
-  check(unit !== "token" || claim === "selective", `unit "${unit}" does not go with claim "${claim}"`);
-  const lawful = procedure === "crc" ? "expectation" : "probability";
-  check(promise === lawful, `the promise is "${promise}"; procedure "${procedure}" can only promise "${lawful}"`);
-  check(
-    (procedure === "crc") === (bound === "crc") && (unit === "token") === (bound === "binomial"),
-    `bound "${bound}" does not go with procedure "${procedure}" and unit "${unit}"`,
-  );
-  check(
-    bound !== "clopperPearson" || (claim === "anyChange" && unit === "document"),
-    'bound "clopperPearson" needs losses of 0 or 1: claim "anyChange", unit "document"',
-  );
-  check(procedure !== "byExit" || claim === "selective", 'procedure "byExit" needs claim "selective"');
-  check(procedure !== "crc" || claim !== "selective", 'procedure "crc" does not go with claim "selective"');
-  check(
-    settings.bound === "best" || procedure === "crc" || unit === "token" || settings.bound === bound,
-    `bound "${bound}" was used, but "${settings.bound}" was asked for`,
-  );
+  const { loss, unit, settings, sampling, groups } = c;
   check(
     settings.score === "best" || settings.score === c.policy.score,
     `the policy's score is "${c.policy.score}", but "${settings.score}" was asked for`,
   );
+  const { temperature, repetitionPenalty } = sampling;
+  const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty };
   check(
-    lossScale === 1 || (unit !== "token" && claim !== "anyChange"),
-    `lossScale ${lossScale} does not go with unit "${unit}" and claim "${claim}"`,
-  );
-  const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty: 1 };
-  check(
-    (lossScale === 1) === same(sampling, greedy),
-    "tokens are counted whole, which goes with plain greedy text only; other text has losses between 0 and 1",
-  );
-  check(
-    c.reference.kind === "same" || (claim !== "selective" && procedure !== "crc"),
-    `against another model every token counts: claim "${claim}" and procedure "${procedure}" do not go with it`,
+    loss === "totalVariation" ? temperature > 0 : same(sampling, greedy),
+    `loss "${loss}" does not go with temperature ${temperature}: tokens of greedy text change or not, others in part`,
   );
   const { ownText } = settings;
   check(
-    ownText === undefined || (settings.given && c.documents.every(({ tokens }) => tokens === ownText.maxNewTokens)),
-    "own text: its candidates are given, and every prompt is followed by the same number of tokens",
+    c.documents.every(({ tokens }) => ownText === undefined || tokens === ownText.maxNewTokens),
+    "own text: every prompt is followed by the same number of tokens",
   );
-  check(
-    (unit === "group") === (groups.independence === "grouped") && (unit !== "group" || groups.count > 0),
-    `groups "${groups.independence}" (${groups.count} of them) do not go with unit "${unit}"`,
-  );
+  check(unit !== "group" || groups.count > 0, 'unit "group" needs documents that name groups');
   checkAssumptions(c, check);
 }
 
@@ -111,10 +82,8 @@ function checkAssumptions(c: Certificate, check: Check): void {
   const expected = [
     `${c.unit}s-independent`,
     ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
-    ...(c.procedure === "crc" ? ["expectation-only"] : []),
     c.settings.ownText === undefined ? "text-as-given" : "own-text",
     exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
-    ...(c.settings.given ? ["candidates-given"] : []),
     "device-bits",
   ];
   check(same(c.assumptions, expected), `the assumptions must be ${expected.join(", ")}`);
@@ -122,23 +91,23 @@ function checkAssumptions(c: Certificate, check: Check): void {
 
 /** The policy is what its `certified` part says, and the certificate's terms are the policy's. */
 function checkPolicy(c: Certificate, check: Check): void {
-  const { policy, claim, agreement, sampling, reference, numLayers } = c;
+  const { policy, loss, agreement, sampling, reference, numLayers } = c;
   const { certified, exits, score, fill } = policy;
   check(
     exits.length > 0 && exits.every(({ depth }, i) => depth > (exits[i - 1]?.depth ?? 0) && depth <= numLayers),
     `the depths of the policy's exits are not ascending, up to the ${numLayers} blocks of the model`,
   );
   check(
-    certified?.claim === claim &&
+    certified?.loss === loss &&
       certified.agreement === agreement &&
       policy.agreement === agreement &&
       certified.score === score &&
       certified.fill === fill &&
       same(certified.sampling, sampling) &&
       same(certified.reference, reference),
-    "the policy was certified for other terms (claim, agreement, score, fill, sampling or reference)",
+    "the policy was certified for other terms (loss, agreement, score, fill, sampling or reference)",
   );
-  const accepted = c.tests.some(({ chosen }) => chosen !== "never");
+  const accepted = c.test !== null && c.test.chosen !== "never";
   check(
     (certified?.impossible === true) === (reference.kind === "other" && !accepted),
     "a policy of which nothing is certified must say so: against another model even never to exit may fail",
@@ -156,31 +125,14 @@ function checkPolicy(c: Certificate, check: Check): void {
   );
 }
 
-/** The tests are those of the procedure, and use no more than delta in all. */
-function checkTests({ procedure, tests, delta, policy, settings, reference }: Certificate, check: Check): void {
-  const exits = policy.exits.length;
-  const byExit = procedure === "byExit";
-  const share = byExit ? delta / exits : delta;
+/** No more candidates were planned than asked for, and none was tested that was not planned. */
+function checkPlan({ test, settings, reference }: Certificate, check: Check): void {
+  if (test === null) return;
+  const { planned, candidates } = test;
+  const most = settings.candidates + (reference.kind === "other" ? 1 : 0); // "never exit" is tested too
   check(
-    tests.every((test) => test.delta === share),
-    `each test must use a delta of ${share}, its share of the certificate's`,
-  );
-  check(
-    byExit
-      ? tests.length === exits && tests.every(({ exit }, i) => exit === i)
-      : tests.length <= 1 && tests.every(({ exit }) => exit === null),
-    byExit
-      ? 'procedure "byExit" needs one test for each exit, in order'
-      : `procedure "${procedure}" needs at most one test, of whole vectors`,
-  );
-  const most = reference.kind === "other" ? 1 : 0; // "never exit" is tested too
-  check(
-    tests.every(
-      ({ planned, exit }) =>
-        planned >= (exit === null ? 1 : 0) &&
-        (exit !== null || settings.given || planned <= settings.candidates + most),
-    ),
-    `more candidates were planned than the ${settings.candidates} asked for, or none`,
+    candidates.length >= 1 && planned >= candidates.length && (settings.ownText !== undefined || planned <= most),
+    `test: ${candidates.length} candidates were tested and ${planned} planned, but ${most} asked for`,
   );
 }
 

@@ -1,5 +1,6 @@
 /** Do the counts of a threshold vector fit its documents, and which losses follow from them? */
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import { LIMITS } from "./limits.js";
 import { type Check, sum } from "./verify-values.js";
 
 /** Checks counts against the number of tokens in each document. False if their lists do not even have the lengths. */
@@ -12,6 +13,7 @@ export function checkCounts(
 ): boolean {
   const exits = c.policy.exits.length;
   const other = c.reference.kind === "other";
+  const lossScale = scaleOf(c);
   const exact = exactFills.includes(c.policy.fill) && !other;
   const fits =
     thresholds.length === exits &&
@@ -21,7 +23,7 @@ export function checkCounts(
   check(fits, `${name}: the counts do not fit ${tokens.length} documents, ${exits} exits and fill ${c.policy.fill}`);
   if (!fits) return false;
   check(
-    wrong.every((count, i) => count <= left[i]! * c.lossScale && (left[i] === 0 || thresholds[i % exits] !== "never")),
+    wrong.every((count, i) => count <= left[i]! * lossScale && (left[i] === 0 || thresholds[i % exits] !== "never")),
     `${name}: more tokens are wrong than left, or tokens left at an unused exit`,
   );
   const never = thresholds.every((threshold) => threshold === "never");
@@ -29,7 +31,7 @@ export function checkCounts(
     tokens.every((count, d) => {
       const early = sum(left.slice(d * exits, (d + 1) * exits));
       const changed = deep[d] ?? 0;
-      return early <= count && changed <= (count - early) * c.lossScale && !(never && changed > 0 && !other);
+      return early <= count && changed <= (count - early) * lossScale && !(never && changed > 0 && !other);
     }),
     `${name}: in a document more tokens left or changed than it has`,
   );
@@ -44,22 +46,23 @@ export function checkCounts(
 /** Fills that leave tokens at full depth as the full model has them. */
 export const exactFills: readonly string[] = ["lazy", "shared", "recompute"];
 
-/** What the changed tokens of a document count, those at full depth included. */
-export function changedIn(
-  { policy: { exits }, lossScale }: Certificate,
-  { wrong, deep }: CertificateCounts,
-  document: number,
-): number {
-  const row = document * exits.length;
-  return (sum(wrong.slice(row, row + exits.length)) + (deep[document] ?? 0)) / lossScale;
+/** What a token that is certain to change counts. */
+export function scaleOf({ loss }: Certificate): number {
+  return loss === "totalVariation" ? LIMITS.lossScale : 1;
+}
+
+/** The changed tokens of a document, those at full depth included. */
+export function changedIn(c: Certificate, { wrong, deep }: CertificateCounts, document: number): number {
+  const exits = c.policy.exits.length;
+  const row = document * exits;
+  return (sum(wrong.slice(row, row + exits)) + (deep[document] ?? 0)) / scaleOf(c);
 }
 
 /** The loss of each document: 1 if any token changed (anyChange), or the share of its tokens that changed. */
 export function lossesOf(c: Certificate, counts: CertificateCounts, tokens: readonly number[]): number[] {
   return tokens.map((count, d) => {
     const changed = changedIn(c, counts, d);
-    if (c.claim === "anyChange") return changed > 0 ? 1 : 0;
-    return changed / count;
+    return c.loss === "anyChange" ? Number(changed > 0) : changed / count;
   });
 }
 

@@ -9,15 +9,18 @@
 import type { Certificate } from "../certificate/index.js";
 import { sum } from "./verify-values.js";
 
-/** Unit u of the test documents [first, first + documents) holds the documents starts[u] .. starts[u + 1] - 1. */
-export function unitStarts({ unit, documents, split }: Certificate, first: number, count: number): number[] {
-  const starts = [0];
-  for (let d = 1; d < count; d++) {
-    const at = split.grid + first + d;
-    if (unit !== "group" || documents[at]!.group !== documents[at - 1]!.group) starts.push(d);
-  }
-  starts.push(count);
-  return starts;
+/** The number of tokens of each test document. */
+export function testedTokens({ documents, split }: Certificate): number[] {
+  return documents.slice(split.grid).map(({ tokens }) => tokens);
+}
+
+/** Unit u of the test holds the test documents starts[u] .. starts[u + 1] - 1. */
+export function unitStarts({ unit, documents, split }: Certificate): number[] {
+  const tested = documents.slice(split.grid);
+  const starts = tested.flatMap(({ group }, d) =>
+    d === 0 || unit !== "group" || group !== tested[d - 1]!.group ? [d] : [],
+  );
+  return [...starts, tested.length];
 }
 
 /** The mean over the documents of each unit. */

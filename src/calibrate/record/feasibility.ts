@@ -1,11 +1,12 @@
 /**
- * What no threshold can escape (arXiv 2606.29054). If all tokens left at an exit, a share mu of them would differ from
- * the full model's. A policy with that exit alone keeps a risk of alpha only if
- *   overall      at least mu - alpha of the tokens stay
- *   selective    at least (mu - alpha) / (1 - alpha) of them stay
+ * A floor under every policy (arXiv 2606.29054). If all tokens left at an exit, a share mu of them would differ from
+ * the full model's. A policy with that exit alone keeps a risk of alpha only if at least mu - alpha of the tokens stay,
  * even if its score were perfect, because every token that stays removes at most one that differs.
  */
 import { lossesIn, type TokenTable } from "../procedures/index.js";
+import type { CalibrationRecords } from "./record.js";
+import { judgedBy } from "./subject.js";
+import { tableOf } from "./table-of.js";
 
 export interface ExitFeasibility {
   /** mu: the mean over documents of the share of tokens on which the exit differs from the full model. */
@@ -14,10 +15,23 @@ export interface ExitFeasibility {
   readonly mustStay: number;
 }
 
-/** Per exit, shallow to deep; `epsilon` is alpha, the risk that the claim allows. */
+export interface FeasibilityOptions {
+  /** @default 0.95 */
+  readonly agreement?: number;
+}
+
+/** Per exit, from records: the share of tokens on which it differs, and the least share that must stay. */
+export function feasibility(
+  records: CalibrationRecords,
+  { agreement = 0.95 }: FeasibilityOptions = {},
+): ExitFeasibility[] {
+  return feasibilityOf(tableOf(records.documents, "margin", judgedBy(records).lossScale), 1 - agreement);
+}
+
+/** The same from a table, for a risk of epsilon. */
 export function feasibilityOf(
   table: Pick<TokenTable, "documents" | "starts" | "agrees" | "losses">,
-  { epsilon, selective }: { readonly epsilon: number; readonly selective: boolean },
+  epsilon: number,
 ): ExitFeasibility[] {
   const { documents, starts } = table;
   const { lossScale, exits } = lossesIn(table);
@@ -29,7 +43,6 @@ export function feasibilityOf(
       for (const loss of own) wrong += loss;
       baseRisk += wrong / lossScale / own.length / documents;
     }
-    const excess = Math.max(0, baseRisk - epsilon);
-    return { baseRisk, mustStay: selective ? excess / (1 - epsilon) : excess };
+    return { baseRisk, mustStay: Math.max(0, baseRisk - epsilon) };
   });
 }

@@ -11,16 +11,17 @@ export {
 } from "./documents.js";
 export {
   countedEvidence,
-  deployedEvidence,
   type Evidence,
   type EvidenceDocument,
   type GivenCandidates,
   ranEvidence,
   recordedEvidence,
   streamedEvidence,
+  tableIn,
+  tallyIn,
 } from "./evidence.js";
+export { type ExitFeasibility, feasibility, feasibilityOf, type FeasibilityOptions } from "./feasibility.js";
 export { createJudge, type Judge, type JudgeOptions } from "./judge.js";
-export { type ExitFeasibility, feasibilityOf } from "./feasibility.js";
 export { asGiven, type OwnTextOptions, runOwnText } from "./own-text.js";
 export { type ExitOutcome, outcomeOfTally, playPolicy, playRuns, type PolicyOutcome } from "./outcome.js";
 export {
@@ -42,6 +43,15 @@ export {
   type RecordDocumentsOptions,
 } from "./record.js";
 export { runHashed, runPolicies, type RunPoliciesOptions } from "./run-policies.js";
-export { arrange, type Arrangement } from "./split.js";
-export { describeSubject, exitCosts, exitTimes, judgedBy, requireScore, scoresOf, type Subject } from "./subject.js";
+export { arrange, type Arrangement, type Unit } from "./split.js";
+export {
+  describeSubject,
+  exitCosts,
+  exitTimes,
+  judgedBy,
+  lossOf,
+  requireScore,
+  scoresOf,
+  type Subject,
+} from "./subject.js";
 export { tableOf } from "./table-of.js";

@@ -4,12 +4,12 @@
  * leaves out the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
  * best coupling keeps: a token counts 1 - TV (judge.ts).
  */
-import { exitFires, scoreAt } from "../../exits/heads/index.js";
 import type { Policy } from "../../exits/plan/index.js";
-import type { Tally } from "../procedures/index.js";
+import { orientThreshold, type Tally, tallyVectors } from "../procedures/index.js";
 import { lossScaleOf } from "./judge.js";
 import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
+import { tableOf } from "./table-of.js";
 
 /** What a policy does at one exit. */
 export interface ExitOutcome {
@@ -43,51 +43,9 @@ export function playPolicy(
   { documents, numLayers, sampling }: Pick<CalibrationRecords, "documents" | "numLayers" | "sampling">,
   { score, exits }: Pick<Policy, "score" | "exits">,
 ): PolicyOutcome {
-  const reached = exits.map(() => 0);
-  const left = exits.map(() => 0);
-  const lost = exits.map(() => 0);
-  const lossScale = lossScaleOf(sampling);
-  let positions = 0;
-  let wrong = 0;
-  let depthSum = 0;
-  let documentAgreement = 0;
-  for (const document of documents) {
-    let wrongHere = 0;
-    for (let t = 0; t < document.positions; t++) {
-      const exit = exits.findIndex(({ threshold }, e) => {
-        reached[e]!++;
-        return exitFires(scoreAt(document.exits[e]!, t, score), threshold, score);
-      });
-      depthSum += exits[exit]?.depth ?? numLayers;
-      if (exit < 0) {
-        wrongHere += document.deep?.[t] ?? 0;
-        continue;
-      }
-      const { agrees, losses } = document.exits[exit]!;
-      const loss = losses?.[t] ?? 1 - agrees[t]!;
-      left[exit]!++;
-      lost[exit]! += loss;
-      wrongHere += loss;
-    }
-    positions += document.positions;
-    wrong += wrongHere;
-    documentAgreement += 1 - wrongHere / lossScale / document.positions;
-  }
-  return {
-    documents: documents.length,
-    positions,
-    documentAgreement: documentAgreement / documents.length,
-    agreement: 1 - wrong / lossScale / positions,
-    coverage: left.reduce((sum, count) => sum + count, 0) / positions,
-    meanDepth: depthSum / positions,
-    exits: exits.map(({ depth }, e) => ({
-      depth,
-      reached: reached[e]!,
-      left: left[e]!,
-      coverage: share(left[e]!, reached[e]!),
-      agreement: share(left[e]! - lost[e]! / lossScale, left[e]!),
-    })),
-  };
+  const vector = exits.map(({ threshold }) => orientThreshold(threshold, score));
+  const tally = tallyVectors(tableOf(documents, score, lossScaleOf(sampling)), [vector]);
+  return outcomeOfTally(tally, 0, { depths: exits.map(({ depth }) => depth), numLayers });
 }
 
 /** The same from runs: what one of their candidates did, with all that its exits changed. */

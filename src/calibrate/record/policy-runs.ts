@@ -4,7 +4,7 @@
  */
 import type { FillName } from "../../exits/fill/index.js";
 import type { ScoreName, Threshold } from "../../exits/heads/index.js";
-import { type Counts, createCounts, orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import { orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
 import type { Counted } from "./documents.js";
 import { judgedBy, type Subject } from "./subject.js";
 
@@ -51,11 +51,6 @@ export function tallyRuns(
 ): Tally {
   const chosen = order.map((d) => documents[d]!);
   const { lossScale } = judgedBy(subject);
-  const losses = (counts: readonly number[]): Counts => {
-    const column = createCounts(lossScale, counts.length);
-    column.set(counts);
-    return column;
-  };
   return {
     documents: chosen.length,
     candidates: thresholds.length,
@@ -63,8 +58,8 @@ export function tallyRuns(
     lossScale,
     tokens: Int32Array.from(chosen, ({ tokens }) => tokens),
     left: Int32Array.from(chosen.flatMap(({ counts }) => counts.left)),
-    wrong: losses(chosen.flatMap(({ counts }) => counts.wrong)),
-    deep: losses(chosen.flatMap(({ counts }) => counts.deep)),
+    wrong: Float64Array.from(chosen.flatMap(({ counts }) => counts.wrong)),
+    deep: Float64Array.from(chosen.flatMap(({ counts }) => counts.deep)),
     active: Uint8Array.from(thresholds.flatMap((vector) => vector.map((threshold) => (threshold === "never" ? 0 : 1)))),
   };
 }
@@ -76,8 +71,8 @@ export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[]
 
 /** Some candidates of a tally, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
-  const { documents, candidates, exits, lossScale = 1 } = tally;
-  const pick = <To extends Counts>(to: To, from: Counts, width: number): To => {
+  const { documents, candidates, exits } = tally;
+  const pick = <To extends Int32Array | Float64Array>(to: To, from: To, width: number): To => {
     for (let i = 0; i < to.length; i++) {
       const row = Math.floor(i / width);
       const document = Math.floor(row / picked.length);
@@ -94,8 +89,8 @@ export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
     ...tally,
     candidates: picked.length,
     left: pick(new Int32Array(rows * exits), tally.left, exits),
-    wrong: pick(createCounts(lossScale, rows * exits), tally.wrong, exits),
-    deep: pick(createCounts(lossScale, rows), tally.deep, 1),
+    wrong: pick(new Float64Array(rows * exits), tally.wrong, exits),
+    deep: pick(new Float64Array(rows), tally.deep, 1),
     active: Uint8Array.from(active),
   };
 }

@@ -58,7 +58,7 @@ export async function runHashed(
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
-  const { runBatch } = await import("./runs/index.js"); // loaded only when a program runs candidates
+  const { runBatch } = await import("./runs/run-batch.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
   const total = Math.ceil(texts.length / batchSize) * thresholds.length;
   let done = 0;

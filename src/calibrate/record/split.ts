@@ -14,6 +14,12 @@ function hashText(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text));
 }
 
+/**
+ * What is taken as independent, and so counted: documents, or groups of documents (a source, a speaker, a user), each
+ * with the mean loss of its documents.
+ */
+export type Unit = "document" | "group";
+
 /** Documents in the order in which they are counted. */
 export interface Arrangement {
   /** Indices of the distinct documents. */
@@ -22,7 +28,7 @@ export interface Arrangement {
   readonly copies: readonly number[];
   /** The first so many entries are the grid split. */
   readonly grid: number;
-  readonly unit: "document" | "group";
+  readonly unit: Unit;
 }
 
 export interface ArrangeOptions {
@@ -30,7 +36,7 @@ export interface ArrangeOptions {
   /** Share of the units in the grid split. */
   readonly gridShare: number;
   /** Groups are the units if documents have them, unless another unit is asked for. */
-  readonly unit: "document" | "group" | "token" | undefined;
+  readonly unit: Unit | undefined;
 }
 
 /** Arranges documents. Throws an OptionError if there are fewer than two units, or groups are asked for in vain. */
@@ -97,7 +103,7 @@ function compare(a: string, b: string): number {
  * How many units the grid split gets: a share of all, at least one, and at least one is left for the test. Throws an
  * OptionError for fewer than two.
  */
-export function gridSize(units: number, share: number, unit: "document" | "group" = "document"): number {
+export function gridSize(units: number, share: number, unit: Unit = "document"): number {
   requireNumber("calibrate: gridShare", share, 0, 1, { open: true });
   if (units < 2) {
     throw new OptionError(

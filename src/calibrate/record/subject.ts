@@ -7,7 +7,7 @@ import { OptionError } from "../../errors.js";
 import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
 import { type ExitHeads, type ScoreName, scoreNames } from "../../exits/heads/index.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
-import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/index.js";
 import { canonicalSampling, isPlainGreedy } from "../../model/decode/index.js";
 import type { StoredAs } from "../../model/index.js";
 import { createJudge, describeReference, lossScaleOf } from "./judge.js";
@@ -83,6 +83,18 @@ export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
     reference: reference ?? { kind: "same", dtype, checkpoint: modelHash },
     lossScale: lossScaleOf(settings),
   };
+}
+
+/** The loss that a certificate bounds. Throws an OptionError for any change in sampled text. */
+export function lossOf(subject: Subject, asked: "token" | "anyChange"): CertifiedLoss {
+  const sampled = judgedBy(subject).lossScale !== 1;
+  if (asked === "token") return sampled ? "totalVariation" : "token";
+  if (!sampled) return asked;
+  throw new OptionError(
+    "option-conflict",
+    'calibrate: loss "anyChange" counts documents with a changed token; sampled tokens change in part, so use "token"',
+    { loss: asked },
+  );
 }
 
 /**

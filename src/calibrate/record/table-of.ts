@@ -1,13 +1,6 @@
 /** Records as the procedures take them: columns of one oriented score, and tallies of several document sets joined. */
 import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/index.js";
-import {
-  type Counts,
-  createCounts,
-  lossesIn,
-  type Tally,
-  type TokenLosses,
-  type TokenTable,
-} from "../procedures/index.js";
+import { lossesIn, type Tally, type TokenLosses, type TokenTable } from "../procedures/index.js";
 import type { DocumentRecord } from "./document-record.js";
 
 /** Records as columns of one oriented score (larger is more confident), with the losses that they hold. */
@@ -59,25 +52,26 @@ function lossesOf(
 
 /** Tallies of the same vectors on one set of documents after another. */
 export function joinTallies(parts: readonly Tally[]): Tally {
-  const fill = <To extends Counts>(joined: To, column: "tokens" | "left" | "wrong" | "deep"): To => {
+  const join = <To extends Int32Array | Float64Array>(
+    columnOf: (part: Tally) => To,
+    make: (length: number) => To,
+  ): To => {
+    const joined = make(parts.reduce((sum, part) => sum + columnOf(part).length, 0));
     let at = 0;
     for (const part of parts) {
-      joined.set(part[column], at);
-      at += part[column].length;
+      joined.set(columnOf(part), at);
+      at += columnOf(part).length;
     }
     return joined;
   };
-  const length = (column: "tokens" | "left" | "wrong" | "deep"): number =>
-    parts.reduce((sum, part) => sum + part[column].length, 0);
-  const join = (column: "tokens" | "left"): Int32Array => fill(new Int32Array(length(column)), column);
-  const { lossScale = 1 } = parts[0]!;
-  const joinLosses = (column: "wrong" | "deep"): Counts => fill(createCounts(lossScale, length(column)), column);
+  const integers = (length: number): Int32Array => new Int32Array(length);
+  const floats = (length: number): Float64Array => new Float64Array(length);
   return {
     ...parts[0]!,
     documents: parts.reduce((sum, { documents }) => sum + documents, 0),
-    tokens: join("tokens"),
-    left: join("left"),
-    wrong: joinLosses("wrong"),
-    deep: joinLosses("deep"),
+    tokens: join(({ tokens }) => tokens, integers),
+    left: join(({ left }) => left, integers),
+    wrong: join(({ wrong }) => wrong, floats),
+    deep: join(({ deep }) => deep, floats),
   };
 }

@@ -20,7 +20,7 @@ import type { Certificate } from "../certificate/index.js";
 export interface Counted {
   /** [exits] tokens that left. */
   readonly left: readonly number[];
-  /** [exits] of these, those that differ from the reference's, times the certificate's `lossScale`. */
+  /** [exits] of these, those that differ from the reference's, counted as in the certificate. */
   readonly wrong: readonly number[];
   /** Tokens that ran all blocks and differ, counted alike. */
   readonly deep: number;
@@ -28,7 +28,7 @@ export interface Counted {
 
 /** Runs the decoder on the windows of a document from position `from` on; what comes before is a prompt. */
 export async function runDocument(
-  { policy, sequenceLength, sampling, lossScale }: Certificate,
+  { policy, sequenceLength, sampling, loss: counts }: Certificate,
   heads: ExitHeads,
   { ids, from }: { readonly ids: readonly number[]; readonly from: number },
   reference: Model = heads.model,
@@ -63,7 +63,8 @@ export async function runDocument(
         const { id: emitted, exit } = round!.tokens[0]!;
         const right = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
         const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);
-        const loss = lossScale === 1 ? Number(emitted !== argmaxOf(lawful ?? right)) : totalVariation(lawful!, used!);
+        const loss =
+          counts === "totalVariation" ? totalVariation(lawful!, used!) : Number(emitted !== argmaxOf(lawful ?? right));
         if (exit === undefined) counted.deep += loss;
         else {
           counted.left[exit]!++;

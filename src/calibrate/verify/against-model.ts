@@ -74,7 +74,7 @@ function depthsOf({ exits }: Certificate["policy"]): number[] {
 }
 
 function checkRecords(
-  { policy, sequenceLength, numLayers, sampling, reference, lossScale }: Certificate,
+  { policy, sequenceLength, numLayers, sampling, reference }: Certificate,
   records: CalibrationRecords,
 ): string[] {
   const { dtype } = policy.certified!;
@@ -84,7 +84,6 @@ function checkRecords(
   if (records.dtype !== dtype) return [`records: the weights were stored as ${records.dtype}, not as ${dtype}`];
   const judged = judgedBy(records);
   const sameJudge =
-    judged.lossScale === lossScale &&
     sameSampling(judged.sampling, sampling) &&
     judged.reference.dtype === reference.dtype &&
     judged.reference.checkpoint === reference.checkpoint;

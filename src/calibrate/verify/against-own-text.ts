@@ -4,7 +4,7 @@
  * kernels other text may come out, so only the kept agreement can be compared.
  */
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
-import { arrange, type OwnTextOptions, type PolicyRuns, runOwnText } from "../record/index.js";
+import { arrange, judgedBy, type OwnTextOptions, type PolicyRuns, runOwnText } from "../record/index.js";
 import type { VerifyOptions } from "./against-model.js";
 
 export interface TextFindings {
@@ -20,7 +20,7 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   if (heads === undefined || documents === undefined || ownText === undefined) {
     return { reasons: ["own text: records do not show it; give heads and the prompts"], sameBuild: true };
   }
-  const vectors = [...c.tests.flatMap(({ candidates }) => candidates), c.accepted];
+  const vectors = [...(c.test?.candidates ?? []), c.accepted];
   const writing: OwnTextOptions = {
     ...ownText,
     sampling: c.sampling,
@@ -41,7 +41,7 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const reasons = vectors.flatMap((vector, v) => {
     const what = v === vectors.length - 1 ? "the certified vector" : `candidate ${v}`;
     if (sameBuild) return matches(vector, runs, v, tested) ? [] : [`own text: ${what} does not write what is stored`];
-    const loss = meanLoss(runs, v, tested, c.lossScale * ownText.maxNewTokens);
+    const loss = meanLoss(runs, v, tested, judgedBy(subject).lossScale * ownText.maxNewTokens);
     const kept = v < vectors.length - 1 || loss <= 1 - c.agreement;
     return kept ? [] : [`own text: on this build of the kernels the mean loss is ${loss.toFixed(4)}`];
   });

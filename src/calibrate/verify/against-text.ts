@@ -6,14 +6,13 @@
  */
 import { isExactFill } from "../../exits/fill/index.js";
 import { exitFires, scoreAt } from "../../exits/heads/index.js";
-import type { Certificate, CertificateCounts, CertificateTest } from "../certificate/index.js";
-import { certifySettings, type CertifySettings, proposeAgain } from "../certify/index.js";
+import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import { certifySettings, type CertifySettings } from "../certify/index.js";
 import {
   arrange,
-  createRecorder,
-  deployedEvidence,
   type DocumentRecord,
   type Evidence,
+  judgedBy,
   judgedDocuments,
   recordedEvidence,
   streamedEvidence,
@@ -21,13 +20,12 @@ import {
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import type { TextFindings } from "./against-own-text.js";
+import { proposeAgain } from "./propose-again.js";
 import { giveTurn } from "../../turns.js";
 
-/** The text as evidence for candidates, and as records or token ids to count on. */
+/** The text as evidence for candidates, which has records to count on. */
 interface Source {
   readonly evidence: Evidence;
-  /** The record of one document, in the certificate's order. */
-  readonly record: (index: number) => Promise<DocumentRecord>;
   /** Token ids and the first judged position of one document, if there are heads to run. */
   readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
 }
@@ -46,21 +44,18 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
   const documents = checkDocuments(c, evidence);
   if (documents.length > 0) return { reasons: documents, sameBuild };
   const found = await countAgain(c, source, options);
-  if (!sameBuild) return { reasons: judgeAgreement(c, found), sameBuild };
-  const candidates = c.settings.given ? [] : await proposeAgain(c, evidence, settings);
-  return { reasons: [...candidates, ...found.reasons], sameBuild };
+  if (!sameBuild) return { reasons: judgeAgreement(c, found, judgedBy(evidence.subject).lossScale), sameBuild };
+  return { reasons: [...(await proposeAgain(c, evidence, settings)), ...found.reasons], sameBuild };
 }
 
 /** The settings under which the certificate was made; costs in milliseconds are those that it stores. */
 function settingsOf(c: Certificate): CertifySettings {
-  const { agreement, delta, claim, unit, procedure, settings, split, policy } = c;
+  const { agreement, delta, loss, unit, settings, split, policy } = c;
   return certifySettings({
     agreement,
     delta,
-    claim,
+    loss: loss === "anyChange" ? loss : "token",
     unit,
-    procedure,
-    bound: settings.bound,
     score: settings.score,
     candidates: settings.candidates,
     gridShare: settings.gridShare,
@@ -83,19 +78,14 @@ async function openSource(
     const texts = await judgedDocuments(heads, documents, sequenceLength);
     const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
-    const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }) };
-    const streaming = { ...judged, ...(signal && { signal }) };
-    const recorder = await createRecorder(heads, streaming);
-    const evidence = isExactFill(settings.fill)
-      ? await streamedEvidence(heads, texts, arrangement, streaming)
-      : await deployedEvidence(heads, texts, arrangement, { ...streaming, fill: settings.fill });
-    const text = (index: number): (typeof texts)[number] => texts[arrangement.order[index]!]!;
-    return { evidence, text, record: (index) => recorder.document(text(index)) };
+    const { fill } = settings;
+    const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }), ...(signal && { signal }) };
+    const evidence = await streamedEvidence(heads, texts, arrangement, { ...judged, fill });
+    return { evidence, text: (index) => texts[arrangement.order[index]!]! };
   }
   const arrangement = await arrange(records!.documents, settings).catch((error: unknown) => (error as Error).message);
   if (typeof arrangement === "string") return `records: ${arrangement}`;
-  const inOrder = arrangement.order.map((index) => records!.documents[index]!);
-  return { evidence: recordedEvidence(records!, arrangement), record: (index) => Promise.resolve(inOrder[index]!) };
+  return { evidence: recordedEvidence(records!, arrangement) };
 }
 
 /** The same distinct documents with the same copies, groups and lengths, cut at the same place. */
@@ -128,7 +118,7 @@ interface Recount {
 }
 
 async function countAgain(c: Certificate, source: Source, options: VerifyOptions): Promise<Recount> {
-  const { split, documents, accepted, tests, policy } = c;
+  const { split, documents, accepted, policy } = c;
   const { heads, rerun, signal, onDocument } = options;
   const exact = isExactFill(policy.fill);
   const chosen = new Set(rerun ?? documents.slice(split.grid).keys());
@@ -140,10 +130,10 @@ async function countAgain(c: Certificate, source: Source, options: VerifyOptions
     const stored = countsOn(accepted, d, policy.exits.length);
     let counted: Counted | undefined;
     if (exact) {
-      const record = await source.record(split.grid + d);
+      const record = await source.evidence.record!(split.grid + d);
       counted = countRecord(record, accepted.thresholds, c);
       if (!matches(stored, counted)) reasons.push(differs("the certified vector", d, counted, c));
-      tests.forEach((test, t) => reasons.push(...checkCandidates(c, test, t, d, record)));
+      reasons.push(...checkCandidates(c, d, record));
     }
     if (source.text !== undefined && heads !== undefined && (chosen.has(d) || !exact)) {
       const ran = await runDocument(c, heads, source.text(split.grid + d), options.against);
@@ -157,19 +147,11 @@ async function countAgain(c: Certificate, source: Source, options: VerifyOptions
   return { reasons, accepted: all };
 }
 
-function checkCandidates(
-  c: Certificate,
-  test: CertificateTest,
-  t: number,
-  d: number,
-  record: DocumentRecord,
-): string[] {
-  const { first, documents, candidates } = test;
-  if (d < first || d >= first + documents) return [];
-  return candidates.flatMap((candidate, i) => {
+function checkCandidates(c: Certificate, d: number, record: DocumentRecord): string[] {
+  return (c.test?.candidates ?? []).flatMap((candidate, i) => {
     const counted = countRecord(record, candidate.thresholds, c);
-    const stored = countsOn(candidate, d - first, c.policy.exits.length);
-    return matches(stored, counted) ? [] : [differs(`candidate ${i} of test ${t}`, d, counted, c)];
+    const stored = countsOn(candidate, d, c.policy.exits.length);
+    return matches(stored, counted) ? [] : [differs(`candidate ${i}`, d, counted, c)];
   });
 }
 
@@ -181,11 +163,11 @@ function differs(what: string, document: number, { left, wrong, deep }: Counted,
 }
 
 /** On another build: does the policy keep the claim there, with a loss close to the stored one? */
-function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
+function judgeAgreement(c: Certificate, { accepted }: Recount, lossScale: number): string[] {
   const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
   const losses = accepted.map(({ wrong, deep }, d) => {
-    const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / c.lossScale;
-    return c.claim === "anyChange" ? Math.min(1, changed) : changed / tokens[d]!;
+    const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / lossScale;
+    return c.loss === "anyChange" ? Math.min(1, changed) : changed / tokens[d]!;
   });
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   if (losses.length < tokens.length) return ["the policy was not counted on all test documents"];
@@ -193,16 +175,7 @@ function judgeAgreement(c: Certificate, { accepted }: Recount): string[] {
   if (Math.abs(found - stored) > CLOSE) {
     return [`on this build of the kernels the mean loss is ${found.toFixed(4)}; ${stored.toFixed(4)} is stored`];
   }
-  if (c.claim !== "selective") {
-    return found <= 1 - c.agreement ? [] : [`on this build of the kernels the mean loss is ${found.toFixed(4)}`];
-  }
-  return c.policy.exits.flatMap((_, exit) => {
-    const left = accepted.reduce((sum, one) => sum + one.left[exit]!, 0);
-    const wrong = accepted.reduce((sum, one) => sum + one.wrong[exit]!, 0);
-    return wrong / c.lossScale <= (1 - c.agreement + CLOSE) * left
-      ? []
-      : [`on this build exit ${exit} is wrong ${wrong} of ${left} times`];
-  });
+  return found <= 1 - c.agreement ? [] : [`on this build of the kernels the mean loss is ${found.toFixed(4)}`];
 }
 
 /** How far mean losses of two builds may lie apart. */

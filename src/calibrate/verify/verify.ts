@@ -10,7 +10,7 @@ import type { VerifyOptions } from "./against-model.js";
  * refuted                  something contradicts the claim
  * arithmetic consistent    what is stored supports the claim; whether it is true was not checked
  * agreement confirmed      another build of the kernels: bits may differ, but the policy keeps the agreement here too
- * counts reproduced        all but the candidates, which were proposed on documents that were not given
+ * counts reproduced        own text: all but the candidates, which were proposed on documents that were not given
  * reproduced               documents, split, candidates, counts and policy came out again
  */
 export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "counts reproduced" | "reproduced";
@@ -71,10 +71,10 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
         `but from ${source} the policy keeps what is claimed, that ${claim}.`,
     );
   }
-  if (certificate.settings.given) {
+  if (certificate.settings.ownText !== undefined) {
     return holds(
       "counts reproduced",
-      `Counts reproduced from ${source}: the same documents, split, counts and policy; whether the candidates come ` +
+      `Counts reproduced from ${source}: the same prompts, split, counts and policy; whether the candidates come ` +
         `from other documents than those that tested them could not be checked. If so, ${claim}.`,
     );
   }

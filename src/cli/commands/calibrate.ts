@@ -1,14 +1,12 @@
 /**
  * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
- * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks, and on
- * request the calibration file of the paper's code.
+ * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks.
  * Long because the options are declared here, each with its words.
  */
 import { join } from "node:path";
 import {
   calibrate,
   type Certified,
-  EarlyExitError,
   type ExitHeads,
   type FillName,
   exactFill,
@@ -18,17 +16,9 @@ import {
   type ScoreName,
   scoreNames,
 } from "../../index.js";
-import { isExactFill, type UnitTimes } from "../../exits/index.js";
-import { canonicalSampling, isPlainGreedy, samplingDefaults } from "../../model/decode/index.js";
-import {
-  type CalibrationDocument,
-  calibrateRecords,
-  type CalibrationRecords,
-  type CertifiedProcedure,
-  type PaperCalibration,
-  type PaperStrategy,
-  toReleasedCalibration,
-} from "../../calibrate/index.js";
+import type { UnitTimes } from "../../exits/index.js";
+import { canonicalSampling, samplingDefaults } from "../../model/decode/index.js";
+import { type CalibrationDocument, calibratePaper, type PaperCalibration } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { type JobOptions, openCalibrationJob } from "../../calibrate/parts/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
@@ -88,11 +78,11 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly agreement?: number | undefined;
   /** Chance that the certificate is wrong. */
   readonly delta?: number | undefined;
-  readonly claim?: keyof typeof CLAIMS | undefined;
-  readonly unit?: "document" | "group" | "token" | undefined;
-  readonly procedure?: keyof typeof PROCEDURES | "paper" | undefined;
+  readonly loss?: keyof typeof LOSSES | undefined;
+  readonly unit?: "document" | "group" | undefined;
+  /** Calibrates by the published rule. */
+  readonly paper?: boolean | undefined;
   readonly score?: ScoreName | undefined;
-  readonly strategy?: PaperStrategy | undefined;
   readonly fill?: FillName | undefined;
   /** Whose tokens are right: those of the model as it is stored, or of its checkpoint as float32. */
   readonly against?: "same" | "float32" | undefined;
@@ -109,18 +99,10 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   /** At most this many documents. */
   readonly documents?: number | undefined;
   readonly out?: string | undefined;
-  /** Where to write the released code's file. */
-  readonly released?: string | undefined;
 }
 
-/** The command line's names for claims and procedures, and the library's. */
-const CLAIMS = { overall: "overall", selective: "selective", "any-change": "anyChange" } as const;
-const PROCEDURES = {
-  certified: "fixedSequence",
-  bonferroni: "bonferroni",
-  "by-exit": "byExit",
-  crc: "crc",
-} as const satisfies Record<string, CertifiedProcedure>;
+/** The command line's names for losses, and the library's. */
+const LOSSES = { token: "token", "any-change": "anyChange" } as const;
 
 /** Documents of the model's own if no number is given, and tokens of each at most. */
 const OWN_DOCUMENTS = 200;
@@ -136,9 +118,7 @@ const defaults = {
   ...modelDefaults,
   agreement: certifyDefaults.agreement,
   delta: certifyDefaults.delta,
-  claim: nameOf(CLAIMS, certifyDefaults.claim),
-  procedure: nameOf(PROCEDURES, certifyDefaults.procedure),
-  strategy: paperDefaults.strategy,
+  loss: certifyDefaults.loss,
   against: "same",
   ...samplingDefaults,
   costs: "counted",
@@ -166,31 +146,22 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       parse: number(0, 1, { open: true }),
     },
     {
-      flags: "--claim <claim>",
-      description: "what is certified: all tokens, the tokens that leave at each exit, or whole documents",
-      choices: Object.keys(CLAIMS),
+      flags: "--loss <loss>",
+      description: "what a document loses: the share of its tokens that change, or all if any changes",
+      choices: Object.keys(LOSSES),
     },
     {
       flags: "--unit <unit>",
-      description: "what is taken as independent; tokens only with --claim selective",
-      choices: ["document", "group", "token"],
+      description: "what is taken as independent",
+      choices: ["document", "group"],
       defaultNote: "group if documents have groups, otherwise document",
     },
-    {
-      flags: "--procedure <name>",
-      description: "how candidates are tested; paper is the published rule, which promises nothing",
-      choices: [...Object.keys(PROCEDURES), "paper"],
-    },
+    { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
     {
       flags: "--score <score>",
       description: "confidence score",
       choices: scoreNames,
-      defaultNote: `the one with the lowest expected cost, or ${paperDefaults.score} with --procedure paper`,
-    },
-    {
-      flags: "--strategy <name>",
-      description: "how --procedure paper chooses",
-      choices: ["maxCoverage", "minCoverage", "midpoint", "platt"],
+      defaultNote: `the one with the lowest expected cost, or ${paperDefaults.score} with --paper`,
     },
     {
       flags: "--fill <how>",
@@ -226,7 +197,6 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     },
     { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
     { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
-    { flags: "--released <file>", description: "write the calibration file of the paper's released code" },
     ...shardOptions,
     ...modelOptions,
   ],
@@ -236,28 +206,20 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     "calibrate chat-model.gguf --dtype int8 --heads heads --self --agreement .9 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
-    "calibrate my-model --heads heads --text held.txt --claim selective --unit token --out policy.json",
-    "calibrate my-model --heads heads --text held.txt --procedure paper --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --loss any-change --agreement .5 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --paper --out policy.json",
     "calibrate my-model --heads heads --text held.txt --shard 0/8 --parts parts",
   ],
   run,
 };
 
 async function run(settings: CalibrateSettings, io: Io): Promise<void> {
-  const { dir, text, released, score } = settings;
+  const { dir, text } = settings;
   if ((text === undefined) === (settings.self === undefined)) {
     throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
   }
   const place = openPlace("calibrate", settings);
   if (place !== undefined) requireOneProcess(settings);
-  if (released !== undefined && score !== undefined && score !== "entropy" && score !== "maxProb") {
-    throw new EarlyExitError(
-      "released-score",
-      `calibrate: the released code's file supports entropy and maxProb, not ${score}; leave out --released, or ` +
-        "choose one of them",
-      { score },
-    );
-  }
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
   const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
@@ -274,20 +236,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     model.dispose();
     return;
   }
-  const records =
-    released !== undefined || settings.procedure === "paper"
-      ? await recordAll(io, "calibrate", heads, documents)
-      : undefined;
-  const calibration = await choose(heads, documents, records, options, { ...settings, reference }, io);
-  if (released !== undefined && records !== undefined) {
-    const file = toReleasedCalibration(records, {
-      modelConfigPath: join(dir, "config.json"),
-      calibrationDataset: text ?? "self",
-      metric: score === "maxProb" ? "confidence" : "entropy",
-      strategy: settings.strategy ?? defaults.strategy,
-    });
-    await writeFileAtomic(released, `${JSON.stringify(file, undefined, 2)}\n`);
-  }
+  const calibration = await choose(heads, documents, options, { ...settings, reference }, io);
   const { policy, certificate } = calibration;
   const race = await raceExits(
     heads,
@@ -345,17 +294,16 @@ async function shippedLevels(model: Model): Promise<readonly number[]> {
 
 /** What of the settings decides how records become a policy. */
 async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<JobOptions> {
-  const { agreement, delta, claim, procedure, strategy, costs, seed } = withDefaults(defaults, settings);
+  const { agreement, delta, loss, costs, seed } = withDefaults(defaults, settings);
   const { fill = exactFill(heads.model.config) } = settings;
   const score = settings.score && { score: settings.score };
-  if (procedure === "paper") return { procedure, agreement, strategy, fill, ...score };
+  if (settings.paper === true) return { procedure: "paper", agreement, fill, ...score };
   return {
     agreement,
     delta,
-    claim: CLAIMS[claim],
+    loss: LOSSES[loss],
     ...(settings.unit && { unit: settings.unit }),
     ...(settings.candidates !== undefined && { candidates: settings.candidates }),
-    procedure: PROCEDURES[procedure],
     fill,
     seed,
     ...score,
@@ -368,31 +316,24 @@ function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitT
 }
 
 /** Throws a UsageError if something is asked for that several processes cannot share, or that parts do not show. */
-function requireOneProcess({ costs, ownText, released, store, out }: CalibrateSettings): void {
-  const advice = "leave out one of them";
+function requireOneProcess({ costs, ownText, store, out }: CalibrateSettings): void {
   requireWhole("calibrate", { "--out": out }, "early-exits merge writes the certificate");
   requireWhole("calibrate", { "--store": store }, "parts keep the recordings");
-  requireWhole("calibrate", { "--own-text": ownText, "--released": released }, advice);
+  requireWhole("calibrate", { "--own-text": ownText }, "leave out one of them");
   const measured = costs === "measured" ? costs : undefined;
   requireWhole("calibrate", { "--costs measured": measured }, "measure once, with plan --times, and give --costs FILE");
 }
 
-/** `records` are there for the paper's procedure. */
 async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  records: CalibrationRecords | undefined,
   options: JobOptions,
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  if (options.procedure === "paper") return calibrateRecords(records!, options);
+  if ("procedure" in options) return calibratePaper(await recordAll(io, "calibrate", heads, documents), options);
   const { reference } = settings;
   const sampling = canonicalSampling(samplingOf(settings));
-  const plain = reference === undefined && isPlainGreedy(sampling);
-  if (records !== undefined && isExactFill(options.fill ?? certifyDefaults.fill) && plain) {
-    return calibrateRecords(records, options);
-  }
   const { store, ownText } = settings;
   const { proposing, prompts } =
     ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
@@ -413,17 +354,16 @@ async function choose(
 /** Writes what was asked for of a calibration, and prints it. */
 export async function finishCalibration(
   io: Io,
-  settings: Pick<CalibrateSettings, "json" | "out" | "released">,
+  settings: Pick<CalibrateSettings, "json" | "out">,
   calibration: Certified | PaperCalibration,
   numLayers: number,
   { timed, lines = [] }: { readonly timed?: Race; readonly lines?: readonly string[] } = {},
 ): Promise<void> {
-  const { out, released } = settings;
+  const { out } = settings;
   if (out !== undefined) await writeFileAtomic(out, calibrationFile(calibration));
   writeResult(io, settings, { ...calibration, ...(timed && { timed }) }, [
     ...calibrationLines(calibration, numLayers),
     ...(out === undefined ? [] : [`policy: ${out}`]),
-    ...(released === undefined ? [] : [`released schema: ${released}`]),
     ...lines,
   ]);
 }
@@ -446,9 +386,4 @@ async function warnOfTrainingText(headsFolder: string, textHash: string, io: Io)
     "warning: the heads were trained on this very text; agreement will look better than it is. Calibrate on text " +
     "that they have not seen.";
   note(io, colorsOf(io).yellow(warning));
-}
-
-/** The name under which the command line knows a value of the library. */
-function nameOf<Names extends Readonly<Record<string, string>>>(names: Names, value: Names[keyof Names]): keyof Names {
-  return Object.keys(names).find((name) => names[name] === value)!;
 }

@@ -18,7 +18,7 @@ import {
 import type { ModelConfig, ModelDtype } from "../../model/index.js";
 import { coarseBytes } from "../../tensor/index.js";
 import { planDefaults } from "../../exits/plan/index.js";
-import { calibrateRecords, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
+import { calibratePaper, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
 import { readConfig, readHeads } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
@@ -138,7 +138,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const costs = measuredCosts(model.config.numLayers, heads.depths, times);
   const scores: MeasuredPlan["scores"][number][] = [];
   for (const score of heads.scores) {
-    const { certificate, policy } = await calibrateRecords(records, { procedure: "paper", agreement, score, fill });
+    const { certificate, policy } = calibratePaper(records, { agreement, score, fill });
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
     const used = policy.exits.map(({ threshold }) => threshold !== "never");
     const cost = lossyCost(usedCosts(costs, used), coverage);

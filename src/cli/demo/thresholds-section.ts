@@ -12,6 +12,7 @@ import {
   verifyCertificate,
 } from "../../index.js";
 import {
+  calibratePaper,
   calibrateRecords,
   type CalibrationRecords,
   playPolicy,
@@ -95,7 +96,7 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
     const { verdict } = await verifyCertificate(certificate, { records });
     return { policy, certificate, valid: verdict === "reproduced" };
   }
-  const paper = await calibrateRecords(records, { procedure: "paper", agreement, fill, score: "margin" });
+  const paper = calibratePaper(records, { agreement, fill, score: "margin" });
   return { policy: paper.policy, certificate: undefined, valid: false };
 }
 

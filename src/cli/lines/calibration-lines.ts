@@ -35,7 +35,7 @@ export function calibrationLines(calibration: Certified | PaperCalibration, numL
 
 /** What a certificate promises, or what it would take to promise something. */
 export function promiseLines(certificate: Certificate): string[] {
-  const { policy, unit, agreement, tests, documents, split, furtherUnits, furtherDocuments, procedure } = certificate;
+  const { policy, unit, agreement, test, documents, split, furtherUnits, furtherDocuments } = certificate;
   const tested = documents.length - split.grid;
   if (policy.exits.every((exit) => exit.threshold === "never")) {
     const more =
@@ -47,12 +47,12 @@ export function promiseLines(certificate: Certificate): string[] {
         `one never exits; ${more}`,
     ];
   }
-  const tried = tests.reduce((sum, { candidates }) => sum + candidates.length, 0);
   const { groups } = certificate;
   const counted =
     unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
   return [
-    `certified: ${describeClaim(certificate)}; ${counted} tested, ${tried} candidates tried (${procedure})`,
+    `certified: ${describeClaim(certificate)}; ${counted} tested, ` +
+      `${test?.candidates.length ?? 0} candidates tried`,
     unit === "group"
       ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
       : `${unit}s taken as independent${effectOf(groups.designEffect)}`,

@@ -51,11 +51,11 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
     case "lossless": // said with its numbers
       return [];
     case "certified": {
-      const { claim, agreement, sampling, reference } = promise;
+      const { loss, agreement, sampling, reference } = promise;
       const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
       return [
-        `promise: certified (claim ${claim}) to keep ${percent(agreement)} against ${model}, for text by ` +
-          describeSampling(sampling),
+        `promise: certified to keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"} ` +
+          `against ${model}, for text by ${describeSampling(sampling)}`,
       ];
     }
     case "none":

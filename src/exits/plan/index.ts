@@ -18,6 +18,7 @@ export {
 } from "./break-even.js";
 export {
   type CertifiedFor,
+  type CertifiedLoss,
   type CertifiedSampling,
   checkPolicy,
   createPolicy,

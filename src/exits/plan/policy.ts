@@ -27,6 +27,9 @@ export interface Reference {
   readonly checkpoint: string;
 }
 
+/** The loss that a certificate bounds: another token, total variation (sampled text), or any change in a document. */
+export type CertifiedLoss = "token" | "totalVariation" | "anyChange";
+
 /**
  * What a policy's certificate covers. It does not cover a policy that was changed since, or weights that are stored in
  * another way.
@@ -34,7 +37,7 @@ export interface Reference {
 export interface CertifiedFor {
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
-  readonly claim: "overall" | "selective" | "anyChange";
+  readonly loss: CertifiedLoss;
   readonly agreement: number;
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
@@ -145,10 +148,11 @@ export function checkPolicy(json: unknown): Policy {
     before = exit.depth;
   }
   const certified = policy.certified as Partial<CertifiedFor> | null | undefined;
-  if (certified !== undefined && !Array.isArray(certified?.thresholds)) {
+  if (certified !== undefined && !(Array.isArray(certified?.thresholds) && typeof certified.loss === "string")) {
     throw new PolicyError(
       "policy-certified",
-      "policy: expected certified to hold claim, agreement, score, thresholds, fill and dtype",
+      "policy: expected certified to hold loss, agreement, score, thresholds, fill and dtype; calibrate again, or " +
+        'leave "certified" out to use the policy without a guarantee',
       { certified },
     );
   }

@@ -1,9 +1,9 @@
 /** Calibration as published: what is recorded, the policy and report, and a defect in cascades. */
-import { attachHeads, calibrate } from "early-exits";
+import { attachHeads } from "early-exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { confidenceAt } from "early-exits/exits";
 import {
-  calibrateRecords,
+  calibratePaper,
   type CalibrationRecords,
   playPolicy,
   policyFrom,
@@ -57,7 +57,7 @@ describe("calibrate by the paper's procedure", () => {
 
   it("returns a policy bound to model and heads, and a report that guarantees nothing", async () => {
     const { heads, documents } = await setup();
-    const { policy, certificate } = await calibrate(heads, documents, { procedure: "paper", agreement: 0.5 });
+    const { policy, certificate } = calibratePaper(await recordDocuments(heads, documents), { agreement: 0.5 });
     expect([policy.modelHash, policy.headsHash]).toEqual([await heads.model.hash(), await heads.hash()]);
     expect(certificate).toMatchObject({ procedure: "paper", guarantee: "none", agreement: 0.5 });
     expect(certificate.measured.exits.map(({ reached }) => reached)[0]).toBe(certificate.measured.positions);
@@ -80,10 +80,11 @@ describe("calibrate by the paper's procedure", () => {
 
   it("rejects levels outside (0, 1), empty documents and files that are not policies", async () => {
     const { heads, documents } = await setup();
-    await expect(calibrate(heads, documents, { procedure: "paper", agreement: 1 })).rejects.toThrow(
+    const records = await recordDocuments(heads, documents);
+    expect(() => calibratePaper(records, { agreement: 1 })).toThrow(
       /agreement: expected a number in \(0, 1\), found 1/,
     );
-    await expect(calibrate(heads, [[]], { procedure: "paper" })).rejects.toMatchObject({ code: "documents-empty" });
+    await expect(recordDocuments(heads, [[]])).rejects.toMatchObject({ code: "documents-empty" });
     expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);
     expect(() => policyFrom(null)).toThrow(/policy/);
   });
@@ -119,7 +120,7 @@ describe("calibrate by the paper's procedure", () => {
         },
       ],
     };
-    const { certificate } = await calibrateRecords(records, { procedure: "paper", agreement: 0.9 });
+    const { certificate } = calibratePaper(records, { agreement: 0.9 });
     expect(certificate.guarantee).toBe("none");
     const [first, second] = certificate.measured.exits;
     expect(first!.agreement).toBe(1);

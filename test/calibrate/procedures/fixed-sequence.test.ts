@@ -1,7 +1,7 @@
 /** Multiple testing: which candidates a list of p-values accepts. */
 import { OptionError } from "early-exits";
 import { describe, expect, it } from "vitest";
-import { bonferroni, fixedSequence } from "../../../src/calibrate/procedures/fixed-sequence.js";
+import { fixedSequence } from "../../../src/calibrate/procedures/certify-losses.js";
 
 describe("fixedSequence", () => {
   it("stops before the first failure, whatever comes after", () => {
@@ -13,11 +13,7 @@ describe("fixedSequence", () => {
 
   it("rejects a NaN instead of accepting the candidate", () => {
     expect(() => fixedSequence([0.01, NaN], 0.05)).toThrow(OptionError);
-    expect(() => bonferroni([NaN], 0.05)).toThrow(OptionError);
     expect(() => fixedSequence([0.01], NaN)).toThrow(OptionError);
     expect(() => fixedSequence([0.01], 1)).toThrow(OptionError);
   });
 });
-
-it("bonferroni accepts every p <= δ/m, in any order", () =>
-  expect(bonferroni([0.2, 0.0125, 0.013, 0], 0.05)).toEqual([1, 3]));

@@ -1,47 +1,28 @@
-/** Candidates from a grid split: what they predict, their order, and ties. */
+/** Candidates from a grid split: their losses and costs there, their order, and ties. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { populationFamilies } from "../../../lab/simulate/populations.js";
 import { evenCosts } from "../../../lab/simulate/simulate.js";
-import { costsOf } from "../../../src/calibrate/procedures/candidate.js";
-import { proposeOverall } from "../../../src/calibrate/procedures/propose-overall.js";
-import { proposeSelective } from "../../../src/calibrate/procedures/propose-selective.js";
-import { overallLosses } from "../../../src/calibrate/procedures/tally.js";
+import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
+import { costsOf, lossesOf } from "../../../src/calibrate/procedures/tally.js";
 import { tallyVectors, type TokenTable } from "../../../src/calibrate/procedures/token-table.js";
 
 describe("candidates", () => {
   const table = populationFamilies.plain(createRng(4)).draw(createRng(5), 60);
 
-  it("predict the risk and cost that the tally measures", () => {
+  it("get cheaper, and stay within ε on the grid split", () => {
     const costs = evenCosts(table.exits);
-    for (const candidates of [
-      proposeOverall(table, costs, { epsilon: 0.1 }),
-      proposeSelective(table, costs, { epsilon: 0.1 }),
-    ]) {
-      expect(candidates.length).toBeGreaterThan(3);
-      const tally = tallyVectors(
-        table,
-        candidates.map(({ thresholds }) => thresholds),
-      );
-      const { values } = overallLosses(tally);
-      const measured = costsOf(tally, costs);
-      candidates.forEach(({ risk, cost }, candidate) => {
-        const mean = values.reduce(
-          (sum, loss, i) => sum + (i % candidates.length === candidate ? loss / table.documents : 0),
-          0,
-        );
-        expect(Math.abs(risk - mean)).toBeLessThan(1e-6); // document shares are rounded to 2^-24
-        expect(Math.abs(cost - measured[candidate]!)).toBeLessThan(1e-12);
-      });
-    }
-  });
-
-  it("for the overall claim get cheaper, and stay within ε on the grid split", () => {
-    const candidates = proposeOverall(table, evenCosts(table.exits), { epsilon: 0.1 });
-    for (const [i, { risk, cost }] of candidates.entries()) {
-      expect(risk).toBeLessThanOrEqual(0.1);
-      if (i > 0) expect(cost).toBeLessThan(candidates[i - 1]!.cost);
+    const vectors = proposeVectors(table, costs, { epsilon: 0.1 });
+    expect(vectors.length).toBeGreaterThan(3);
+    const tally = tallyVectors(table, vectors);
+    const { values } = lossesOf(tally, "token");
+    const prices = costsOf(tally, costs);
+    for (const i of vectors.keys()) {
+      const losses = values.filter((_, at) => at % vectors.length === i);
+      const risk = losses.reduce((sum, loss) => sum + loss / table.documents, 0);
+      expect(risk).toBeLessThan(0.1 + 1e-6); // document shares are rounded to 2^-24
+      if (i > 0) expect(prices[i]).toBeLessThan(prices[i - 1]!);
     }
   });
 
@@ -50,12 +31,10 @@ describe("candidates", () => {
       ...evenCosts(table.exits),
       head: evenCosts(table.exits).head.map((_, exit) => (exit === 0 ? 5 : 0.01)),
     };
-    for (const propose of [proposeOverall, proposeSelective]) {
-      const candidates = propose(table, costs, { epsilon: 0.1 });
-      expect(candidates.length).toBeGreaterThan(0);
-      expect(candidates.every(({ thresholds }) => thresholds[0] === Infinity)).toBe(true);
-      expect(propose(table, { ...costs, head: costs.head.map(() => 5) }, { epsilon: 0.1 })).toEqual([]);
-    }
+    const vectors = proposeVectors(table, costs, { epsilon: 0.1 });
+    expect(vectors.length).toBeGreaterThan(0);
+    expect(vectors.every(([first]) => first === Infinity)).toBe(true);
+    expect(proposeVectors(table, { ...costs, head: costs.head.map(() => 5) }, { epsilon: 0.1 })).toEqual([]);
   });
 
   test.prop([fc.nat(), fc.constantFrom("ties", "plain", "uselessHead")])(
@@ -69,13 +48,9 @@ describe("candidates", () => {
       };
       const permuted = permuteWithinDocuments(rounded, seed);
       const costs = evenCosts(population.exits);
-      for (const propose of [proposeOverall, proposeSelective]) {
-        const candidates = propose(rounded, costs, { epsilon: 0.2 });
-        expect(propose(permuted, costs, { epsilon: 0.2 })).toEqual(candidates);
-        if (candidates.length === 0) continue;
-        const vectors = candidates.map(({ thresholds }) => thresholds);
-        expect(tallyVectors(permuted, vectors)).toEqual(tallyVectors(rounded, vectors));
-      }
+      const vectors = proposeVectors(rounded, costs, { epsilon: 0.2 });
+      expect(proposeVectors(permuted, costs, { epsilon: 0.2 })).toEqual(vectors);
+      if (vectors.length > 0) expect(tallyVectors(permuted, vectors)).toEqual(tallyVectors(rounded, vectors));
     },
   );
 });

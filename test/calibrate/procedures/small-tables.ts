@@ -3,8 +3,9 @@ import type { LossMatrix } from "../../../src/calibrate/procedures/tally.js";
 import type { TokenTable } from "../../../src/calibrate/procedures/token-table.js";
 
 /** A matrix of losses from its rows, one per unit. */
-export function lossMatrix(rows: readonly (readonly number[])[]): LossMatrix {
+export function lossMatrix(rows: readonly (readonly number[])[], { binary = false } = {}): LossMatrix {
   return {
+    binary,
     units: rows.length,
     candidates: rows[0]?.length ?? 0,
     values: Float64Array.from(rows.flat()),

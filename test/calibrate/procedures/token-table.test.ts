@@ -3,10 +3,11 @@ import { OptionError } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { populationFamilies } from "../../../lab/simulate/populations.js";
+import { takeDocuments } from "../../../lab/simulate/procedures.js";
 import { evenCosts } from "../../../lab/simulate/simulate.js";
-import { proposeOverall } from "../../../src/calibrate/procedures/propose-overall.js";
-import { anyChangeLosses, overallLosses } from "../../../src/calibrate/procedures/tally.js";
-import { requireTokenTable, takeDocuments, tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
+import { lossesOf, type Tally } from "../../../src/calibrate/procedures/tally.js";
+import { requireTokenTable, tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { oneExit } from "./small-tables.js";
 
 describe("a token table", () => {
@@ -29,13 +30,18 @@ describe("a token table", () => {
       expect(tally.left[row + 2 * table.exits]).toBe(tally.tokens[d]);
     }
     expect(
-      overallLosses(tally)
+      lossesOf(tally, "token")
         .values.filter((_, i) => i % 3 === 1)
         .every((loss) => loss === 0),
     ).toBe(true);
     expect(
-      anyChangeLosses(tally).values.every((loss, i) => loss === (overallLosses(tally).values[i]! > 0 ? 1 : 0)),
+      lossesOf(tally, "anyChange").values.every(
+        (loss, i) => loss === (lossesOf(tally, "token").values[i]! > 0 ? 1 : 0),
+      ),
     ).toBe(true);
+    const grouped = { ...tally, unitStarts: Int32Array.of(0, 10, table.documents) };
+    expect([tally, grouped].map((of) => lossesOf(of, "anyChange").binary)).toEqual([true, false]);
+    expect(lossesOf(tally, "token").binary).toBe(false);
   });
 
   it("yields documents in the requested order", () => {
@@ -56,6 +62,28 @@ describe("a token table", () => {
     );
     expect(() => requireTokenTable("here", { ...good, agrees: [Uint8Array.of(1)] })).toThrow(OptionError);
     expect(() => requireTokenTable("here", { ...good, documents: 0 })).toThrow(OptionError);
-    expect(() => proposeOverall(good, evenCosts(1), { epsilon: NaN })).toThrow(OptionError);
+    expect(() => proposeVectors(good, evenCosts(1), { epsilon: NaN })).toThrow(OptionError);
+  });
+
+  it("rejects counts that contradict each other", () => {
+    const tallyOf = (left: number, wrong: number, tokens: number, active = 1): Tally => ({
+      documents: 1,
+      candidates: 1,
+      exits: 1,
+      tokens: Int32Array.of(tokens),
+      left: Int32Array.of(left),
+      wrong: Float64Array.of(wrong),
+      deep: Float64Array.of(0),
+      active: Uint8Array.of(active),
+    });
+    const good = tallyOf(5, 1, 10);
+    const losses = (tally: Tally) => lossesOf(tally, "token");
+    expect(() => losses(good)).not.toThrow();
+    expect(() => losses(tallyOf(5, 6, 10))).toThrow(OptionError); // more wrong than left
+    expect(() => losses(tallyOf(5, 1, 4))).toThrow(OptionError); // more left than the document has
+    expect(() => losses(tallyOf(5, 1, 0))).toThrow(OptionError);
+    expect(() => losses(tallyOf(5, 1, 10, 0))).toThrow(OptionError); // left at an exit not in use
+    expect(() => losses({ ...good, documents: 2 })).toThrow(OptionError);
+    expect(() => losses({ ...good, documents: 0 })).toThrow(OptionError);
   });
 });

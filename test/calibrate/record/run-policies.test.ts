@@ -1,12 +1,6 @@
 /** Runs of policies: they count what the decoder emits, agree with recordings, and serve calibration. */
-import { attachHeads, calibrate, type Certificate, createPolicy, verifyCertificate } from "early-exits";
-import {
-  calibrateRecords,
-  calibrateRuns,
-  proposeThresholds,
-  recordDocuments,
-  runPolicies,
-} from "early-exits/calibrate";
+import { attachHeads, calibrate, createPolicy, verifyCertificate } from "early-exits";
+import { calibrateRecords, proposeThresholds, recordDocuments, runPolicies } from "early-exits/calibrate";
 import type { Threshold } from "early-exits/exits";
 import { Sequence } from "early-exits/model";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
@@ -81,34 +75,6 @@ describe("runPolicies", () => {
     // threshold "always": no token goes deeper
     expect(propagated.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
   });
-
-  it("serves calibrateRuns under every seed", async () => {
-    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
-    const documents = Array.from({ length: 40 }, (_, i) => randomIds(10, 61, i));
-    const runs = await runPolicies(heads, documents, {
-      score: "entropy",
-      fill: "propagate",
-      thresholds: [
-        ["never", 3.5],
-        ["never", 3.7],
-        ["never", 3.9],
-      ],
-    });
-    const stored = JSON.parse(JSON.stringify(runs)) as typeof runs;
-    const certificates: Certificate[] = [];
-    for (let seed = 0; seed < 5; seed++) {
-      certificates.push((await calibrateRuns(stored, { agreement: 0.2, delta: 0.3, seed })).certificate);
-    }
-    expect(new Set(certificates.map(({ digest }) => digest)).size).toBe(5);
-    expect(
-      certificates.every(({ policy: { fill }, accepted }) => fill === "propagate" && accepted.deep.length === 24),
-    ).toBe(true);
-    expect(certificates.some(({ furtherUnits }) => furtherUnits === 0)).toBe(true);
-    const lazy = await runPolicies(heads, documents.slice(0, 4), { score: "entropy", fill: "lazy", thresholds });
-    await expect(calibrateRuns(lazy, { claim: "selective", procedure: "byExit" })).rejects.toMatchObject({
-      code: "option-conflict",
-    });
-  });
 });
 
 describe("records and runs together", () => {
@@ -127,10 +93,11 @@ describe("records and runs together", () => {
     const other = await proposeThresholds(records, { ...options, agreement: 0.5, score: "entropy" });
     const own = await proposeThresholds(records, { ...options, score: "entropy" });
     const runs = await runPolicies(heads, documents, { ...own, thresholds: [...other.thresholds, ...own.thresholds] });
-    const { certificate } = await calibrateRecords(records, { ...options, score: "entropy", runs });
+    const stored = JSON.parse(JSON.stringify(runs)) as typeof runs;
+    const { certificate } = await calibrateRecords(records, { ...options, score: "entropy", runs: stored });
     const streamed = await calibrate(heads, documents, { ...options, score: "entropy" });
     expect(certificate).toEqual(streamed.certificate);
-    expect(certificate.tests[0]!.candidates.length).toBeGreaterThan(0);
+    expect(certificate.test!.candidates.length).toBeGreaterThan(0);
     await expect(verifyCertificate(certificate, { heads, documents })).resolves.toMatchObject({
       verdict: "reproduced",
     });

@@ -23,7 +23,7 @@ describe("early-exits calibrate", () => {
     expect(parseJson(readFileSync(out, "utf8"))).toMatchObject({
       format: "early-exits/certificate",
       furtherUnits: 0,
-      policy: { agreement: 0.3, certified: { claim: "overall" } },
+      policy: { agreement: 0.3, certified: { loss: "token" } },
     });
     expect(existsSync(folder.path("records"))).toBe(true);
   });
@@ -64,7 +64,7 @@ describe("early-exits calibrate", () => {
     expect(parseJson(readFileSync(file, "utf8"))).toMatchObject({
       reference: { kind: "other", dtype: "float32" },
       settings: { candidates: 0 },
-      tests: [{ planned: 1, accepted: [0] }],
+      test: { planned: 1, accepted: 1 },
     });
     const subject = words`--heads ${heads} --text ${many} --device reference`;
     const verified = await succeed(words`certificate verify ${file} --model ${model} ${subject}`);
@@ -99,12 +99,11 @@ describe("early-exits calibrate", () => {
     expect((await succeed(words`${onModel} --device reference`)).out).toMatch(/^Counts reproduced from /);
   });
 
-  it("certifies other claims and by other procedures", async () => {
+  it("certifies any change, and with another fill, score and seed", async () => {
     for (const options of [
-      words`--claim selective --unit token`,
-      words`--claim any-change`,
-      words`--procedure bonferroni --fill propagate`,
-      words`--procedure crc --score margin --seed 3`,
+      words`--loss any-change`,
+      words`--fill propagate`,
+      words`--unit document --score margin --seed 3`,
     ]) {
       const { code, out: text } = await cli(words`${line} ${options} --documents 20`);
       expect(code, options.join(" ")).toBe(0);
@@ -112,10 +111,10 @@ describe("early-exits calibrate", () => {
     }
   });
 
-  it("refuses a unit that the claim excludes, and exits that it cannot certify", async () => {
-    expect(await cli(words`${line} --unit token`)).toMatchObject({
+  it("refuses a loss that sampled text does not have, and exits that it cannot certify", async () => {
+    expect(await cli(words`${line} --loss any-change --temperature 1`)).toMatchObject({
       code: 1,
-      err: expect.stringContaining('unit "token" goes with claim "selective"') as string,
+      err: expect.stringContaining("sampled tokens change in part") as string,
     });
     const byDefault = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
     expect((await cli(words`${byDefault} --documents 4`)).out).toMatch(
@@ -126,10 +125,10 @@ describe("early-exits calibrate", () => {
   it("runs with the defaults that its help states", async () => {
     const { out: json } = await succeed(words`
       calibrate ${model} --heads ${heads} --text ${many} --documents 20 --device reference --json`);
-    const { agreement, delta, claim } = calibrateCommand.defaults;
+    const { agreement, delta, loss } = calibrateCommand.defaults;
     expect(parseJson(json)).toMatchObject({
       policy: { agreement, fill: "lazy" }, // no blocks share keys and values
-      certificate: { agreement, delta, claim, unit: "document", procedure: "fixedSequence" },
+      certificate: { agreement, delta, loss, unit: "document" },
     });
   });
 
@@ -141,28 +140,11 @@ describe("early-exits calibrate", () => {
     });
     const { out } = await cli(
       words`
-        calibrate ${model} --heads ${heads} --text ${held} --documents 3 --procedure paper --score margin
+        calibrate ${model} --heads ${heads} --text ${held} --documents 3 --paper --score margin
         --fill propagate --device reference`,
     );
     expect(out).toContain("carries no guarantee");
     expect(out).toContain("3 documents");
-  });
-
-  it("writes the released code's schema, for the scores that it supports", async () => {
-    const line = words`
-      calibrate ${model} --heads ${heads} --text ${held} --released ${folder.path("released.json")}
-      --device reference`;
-    await succeed(words`${line} --score maxProb --json`);
-    expect(parseJson(readFileSync(folder.path("released.json"), "utf8"))).toMatchObject({
-      uncertainty_metric: "confidence",
-      calibration_samples: 12,
-    });
-    expect(await cli(words`${line} --score margin`)).toMatchObject({
-      code: 1,
-      err:
-        "error: calibrate: the released code's file supports entropy and maxProb, not margin; leave out --released, " +
-        "or choose one of them\n",
-    });
   });
 
   it("warns if the heads were trained on the same text", async () => {

@@ -71,7 +71,7 @@ describe("early-exits generate", () => {
     );
     const warm = words`${line} --heads ${heads} --policy ${certified}`;
     const kept = await cli(words`${warm} --temperature .8`);
-    expect(kept.err).toMatch(/promise: certified \(claim overall\) to keep 30.0 %.*text by temperature 0.8/);
+    expect(kept.err).toMatch(/promise: certified to keep 30.0 % of tokens.*text by temperature 0.8/);
     const prompts = writeText(folder.path("audited.txt"), ["the house", "a dog", "the tree"]);
     const many = words`generate ${model} --prompts ${prompts} --heads ${heads} --policy ${certified}`;
     const audited = await succeed(words`${many} --device reference --temperature .8 --max-new-tokens 8 --audit 1`);

@@ -48,7 +48,7 @@ describe("a GGUF file in place of a model folder", () => {
     const { out } = await succeed(words`
       certificate verify ${certified} --model ${model} --heads ${heads} --text ${held} --device reference`);
     expect(out).toMatch(/^Reproduced from model, heads and text: /);
-    await succeed(words`${calibrate} --procedure paper --out ${policy}`);
+    await succeed(words`${calibrate} --paper --out ${policy}`);
     const generate = words`generate ${model} --prompt river --max-new-tokens 8 --device reference`;
     const plain = await succeed(generate);
     const early = await succeed(words`${generate} --heads ${heads} --policy ${policy}`);

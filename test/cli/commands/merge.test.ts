@@ -21,9 +21,9 @@ describe("calibrate in shards", () => {
 
   it.each([
     ["certified, with copies of documents", words`--score margin`],
-    ["by exit, for tokens", words`--claim selective --procedure by-exit`],
+    ["of any change", words`--loss any-change`],
     ["sampled", words`--temperature .8 --top-k 20`],
-    ["as published", words`--procedure paper`],
+    ["as published", words`--paper`],
     ["with a fill that changes other tokens, in two rounds", words`--fill propagate`],
   ])("gives the file of one process: %s", async (name, options) => {
     const one = folder.path(`${name}.json`);

@@ -72,7 +72,7 @@ describe("exits that come with the package", () => {
     const { out, err } = await succeed(words`
       generate sotu-12 --shipped .9 --prompt ${"The people of the United States"} --max-new-tokens 12`);
     expect(out).toMatch(/^The people of the United States, and/);
-    expect(err).toContain("promise: certified (claim overall) to keep 90.0 %");
+    expect(err).toContain("promise: certified to keep 90.0 % of tokens");
     expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9");
   });
 

@@ -24,7 +24,7 @@ it("serves the embedded model with its heads and a certificate's policy until it
   });
   const [greedy, sampled] = (await asked) as unknown[];
   expect(greedy).toMatchObject({
-    early_exits: { mode: "exits", promise: { kind: "certified", claim: "overall", agreement: 0.95 } },
+    early_exits: { mode: "exits", promise: { kind: "certified", loss: "token", agreement: 0.95 } },
   });
   expect(sampled).toMatchObject({ early_exits: { mode: "lossless", promise: { kind: "lossless" } } });
   expect(code).toBe(0);

@@ -185,7 +185,7 @@ describe("shortlist heads", () => {
     ]);
     await succeed(
       words`
-        calibrate ${model} --heads ${short} --text ${held} --procedure paper --agreement .3 --score margin
+        calibrate ${model} --heads ${short} --text ${held} --paper --agreement .3 --score margin
         --out ${file} --device reference`,
     );
     const { out } = await cli(
@@ -217,7 +217,7 @@ describe("learned keys and values", () => {
     });
     await succeed(
       words`
-        calibrate ${model} --procedure paper --heads ${projected} --text ${held} --agreement .5
+        calibrate ${model} --paper --heads ${projected} --text ${held} --agreement .5
         --fill project --out ${file} --device reference`,
     );
     const { out } = await succeed(

@@ -70,7 +70,7 @@ async function mergeCalibrationParts(settings: MergeSettings, io: Io): Promise<v
   const parts = await collectParts(settings.parts, "records");
   const { description } = parts.run.made as RecordedMade<null>;
   const { options } = description;
-  const second = options?.procedure !== "paper" && !isExactFill(options?.fill ?? "lazy");
+  const second = options !== null && !("procedure" in options) && !isExactFill(options.fill ?? "lazy");
   const runs = second ? await readRuns(await collectParts(settings.parts, "runs")) : undefined;
   const calibration = await mergeCalibration(description, await readRecords(parts, description), runs);
   await finishCalibration(io, settings, calibration, description.subject.numLayers);

@@ -1,41 +1,62 @@
 /**
- * Candidates for claim (A), from strict to lax, on a grid split that the test never sees:
+ * Candidates, from strict to lax, on a grid split that the test never sees:
  *   for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
  * Vectors come from minimising cost + λ·loss for a range of λ by coordinate descent over the exits; then one exit is
  * relaxed as far as s permits. This need not find the global optimum (a hard problem); any vector is valid, because the
  * test decides whether it is good enough. For large tables the search uses some of the documents only, but each vector
  * found is evaluated on all of them.
  */
-import { binTokens, type BinnedTokens, SHARE_UNIT, thin } from "./binned-tokens.js";
-import { type Candidate, checkProposal, type ExitCosts, type ProposeOptions, slacksOf } from "./candidate.js";
-import { candidatesOf, type Cuts, type EvaluatedCuts, evaluateCuts, type Sweep, sweep } from "./cuts.js";
-import type { TokenTable } from "./token-table.js";
+import { requireInteger } from "../../errors.js";
+import { requireLevel } from "../bounds/index.js";
+import {
+  type BinnedTokens,
+  binTokens,
+  type Cuts,
+  type EvaluatedCuts,
+  evaluateCuts,
+  SHARE_UNIT,
+  type Sweep,
+  sweep,
+  thin,
+  vectorsOf,
+} from "./cuts.js";
+import type { ExitCosts } from "./tally.js";
+import { requireTokenTable, type ThresholdVector, type TokenTable } from "./token-table.js";
 
 /** Values of λ tried. */
 const PATH = 24;
 const ROUNDS = 3;
 
-/** Proposes vectors for claim (A). */
-export function proposeOverall(
+export interface ProposeOptions {
+  readonly epsilon: number;
+  /** Number of slacks tried. Repeated vectors are dropped, so fewer candidates may result. @default 20 */
+  readonly count?: number;
+}
+
+/** Proposes vectors. Throws an OptionError for a malformed table, an epsilon outside (0, 1) or an illegal count. */
+export function proposeVectors(
   table: TokenTable,
   costs: ExitCosts,
   { epsilon, count = 20 }: ProposeOptions,
-): Candidate[] {
-  checkProposal("proposeOverall", table, { epsilon, count });
+): ThresholdVector[] {
+  requireTokenTable("proposeVectors", table);
+  requireLevel("proposeVectors, epsilon", epsilon);
+  requireInteger("proposeVectors: count", count, 1, 1000);
   const binned = binTokens(table);
   const never = binned.edges.map(() => 0);
   const path = lambdaPath(binned, costs, epsilon);
   const start = evaluateCuts(binned, costs, never);
   const sweepsOf = new Map<EvaluatedCuts, readonly Sweep[]>();
-  const chosen = slacksOf(epsilon, count).map((slack) => {
+  const chosen = Array.from({ length: count }, (_, i) => {
+    const slack = (epsilon * (i + 1)) / count;
     const base = path
       .filter(({ risk }) => risk <= slack)
       .reduce((best, vector) => (vector.cost < best.cost ? vector : best), start);
-    const sweeps = sweepsOf.get(base) ?? base.cuts.map((_, exit) => sweep(binned, costs, base.cuts, exit));
+    const sweeps = sweepsOf.get(base) ?? base.cuts.map((_cut, exit) => sweep(binned, costs, base.cuts, exit));
     sweepsOf.set(base, sweeps);
-    return evaluateCuts(binned, costs, relax(binned, costs, base, sweeps, slack));
+    return relax(binned, costs, base, sweeps, slack);
   });
-  return candidatesOf(binned, chosen);
+  return vectorsOf(binned, chosen);
 }
 
 /** Vectors for a range of λ, the price of a changed token, from strict to lax. */

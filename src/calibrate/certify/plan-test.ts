@@ -1,0 +1,147 @@
+/**
+ * The test, planned on the grid split alone: the score, the candidates, and the candidate at which the sequence starts.
+ * Candidates are proposed from recorded scores, or given (proposed on other documents). The start is predicted from
+ * what the candidates do on the grid split: as recorded, or, with a fill that changes other tokens, as run. Against
+ * another model than the one that runs, "never exit" is the first candidate.
+ */
+import type { ScoreName } from "../../exits/heads/index.js";
+import {
+  type Candidates,
+  costsOf,
+  type ExitCosts,
+  expectedCost,
+  lossesOf,
+  planSequence,
+  proposeVectors,
+  tallyVectors,
+  type TestSequence,
+  type ThresholdVector,
+} from "../procedures/index.js";
+import {
+  type Evidence,
+  exitCosts,
+  type GivenCandidates,
+  judgedBy,
+  lossOf,
+  pickVectors,
+  requireScore,
+  scoresOf,
+  tableIn,
+  tallyIn,
+} from "../record/index.js";
+import type { CertifySettings } from "./settings.js";
+
+/** A sequence to test, the score of its thresholds, and what exits cost with that score. */
+export interface ScoredSequence extends TestSequence {
+  readonly score: ScoreName;
+  readonly exitCosts: ExitCosts;
+}
+
+/** Candidates of one score, and the sequence that the grid split predicts for them. */
+interface Proposal extends Candidates {
+  readonly score: ScoreName;
+  readonly exitCosts: ExitCosts;
+  readonly sequence: TestSequence;
+}
+
+/** Plans the test. Throws an OptionError if the score asked for is not recorded. */
+export async function planTest(evidence: Evidence, settings: CertifySettings): Promise<ScoredSequence> {
+  const { given, grid, run, subject, units } = evidence;
+  if (given !== undefined) return planGiven(evidence, given, settings);
+  const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
+  if (candidates.vectors.length === 0 || run === undefined) return { ...sequence, score, exitCosts: costs };
+  const ran = lossesOf(await tallyIn(evidence, 0, grid, score, candidates.vectors), lossOf(subject, settings.loss));
+  return { ...planSequence(candidates, ran, { ...settings, units }), score, exitCosts: costs };
+}
+
+/**
+ * The candidates that the grid split proposes. With a fill that changes other tokens they have to be run before the
+ * sequence of tests can be planned.
+ */
+export async function proposedVectors(evidence: Evidence, settings: CertifySettings): Promise<GivenCandidates> {
+  const { score, vectors } = await propose(evidence, settings);
+  return { score, vectors };
+}
+
+/** About how many tokens of the grid split scores are compared on. */
+const COMPARED_TOKENS = 12_000;
+
+/**
+ * Proposes candidates of the score asked for. For "best", proposes some of every score from the first documents of the
+ * grid split, and keeps the score with the lowest expected cost.
+ */
+async function propose(evidence: Evidence, settings: CertifySettings): Promise<Proposal> {
+  const { subject, documents, grid } = evidence;
+  if (settings.score !== "best") {
+    requireScore(subject, settings.score);
+    return proposeWith(evidence, settings.score, grid, settings);
+  }
+  let compared = 0;
+  let tokens = 0;
+  while (compared < grid && tokens < COMPARED_TOKENS) {
+    tokens += documents[compared]!.tokens;
+    compared++;
+  }
+  const proposals: Proposal[] = [];
+  for (const score of scoresOf(subject)) proposals.push(await proposeWith(evidence, score, compared, settings));
+  const costOf = ({ sequence, exitCosts: { full } }: Proposal): number => expectedCost(sequence, settings.delta, full);
+  const best = proposals.reduce((one, other) => (costOf(other) < costOf(one) ? other : one));
+  return compared === grid ? best : proposeWith(evidence, best.score, grid, settings);
+}
+
+/** Proposes candidates of a score from the first documents, and predicts their test from what is recorded there. */
+async function proposeWith(
+  evidence: Evidence,
+  score: ScoreName,
+  end: number,
+  settings: CertifySettings,
+): Promise<Proposal> {
+  const { subject, units } = evidence;
+  const loss = lossOf(subject, settings.loss);
+  const costs = costsWith(evidence, settings);
+  const table = await tableIn(evidence, 0, end, score);
+  // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
+  const meanTokens = table.starts[table.documents]! / table.documents;
+  const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
+  const vectors = [
+    ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
+    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates })),
+  ];
+  if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
+  const tally = tallyVectors(table, vectors);
+  const candidates = { vectors, costs: costsOf(tally, costs) };
+  const sequence = planSequence(candidates, lossesOf(tally, loss), { ...settings, units });
+  return { score, exitCosts: costs, ...candidates, sequence };
+}
+
+/** Candidates that are given: those that cost at least as much as "never exit", which needs no test, are left out. */
+async function planGiven(
+  evidence: Evidence,
+  { score, vectors }: GivenCandidates,
+  settings: CertifySettings,
+): Promise<ScoredSequence> {
+  const { subject, grid, units } = evidence;
+  const exitCosts = costsWith(evidence, settings);
+  const tally = await tallyIn(evidence, 0, grid, score, vectors);
+  const costs = costsOf(tally, exitCosts);
+  const isNever = (vector: ThresholdVector): boolean => vector.every((threshold) => threshold === Infinity);
+  const kept = [...vectors.keys()].filter(
+    (i) => costs[i]! < exitCosts.full || (testsNever(evidence) && isNever(vectors[i]!)),
+  );
+  const candidates = { vectors: kept.map((i) => vectors[i]!), costs: kept.map((i) => costs[i]!) };
+  if (kept.length === 0) return { ...nothing, score, exitCosts };
+  const losses = lossesOf(pickVectors(tally, kept), lossOf(subject, settings.loss));
+  return { ...planSequence(candidates, losses, { ...settings, units }), score, exitCosts };
+}
+
+/** A sequence without candidates. */
+const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
+
+function costsWith({ subject }: Evidence, { fill, costs, knownCosts }: CertifySettings): ExitCosts {
+  return knownCosts ?? exitCosts(subject, { fill, times: costs });
+}
+
+/** True if "never exit" may fail: another model is the reference. */
+function testsNever({ subject }: Evidence): boolean {
+  return judgedBy(subject).reference.kind === "other";
+}

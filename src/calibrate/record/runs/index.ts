@@ -1,1 +1,0 @@
-export { runBatch } from "./run-batch.js";
