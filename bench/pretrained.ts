@@ -2,20 +2,20 @@
  * What exits bring on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
  * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
  *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
- *     [--threads 1] [--drafting tuned|none] [--out FOLDER]
+ *     [--threads 1] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
- * unit times make the fastest here, if there are several), lossless drafting, tuned on answers to prompts that teach.
+ * unit times make the fastest here, if there are several), lossless drafting by the last of them.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with.
  * Where plain decoding screens the unembedding, it also runs without, which is exits off and nothing else on. A second
- * table, on `--others` of the prompts, has the other ways of being faster: dtypes, fewer blocks, prompt lookup. Writes
+ * table, on `--others` of the prompts, has the other ways of being faster: dtypes and fewer blocks. Writes
  * pretrained.md, pretrained.json, pretrained.svg and pretrained-dtypes.svg. With --dtype float32 or bfloat16, with the
  * policies that are certified for that dtype, pretrained-float32 and so on; without the second table.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Certificate, exactFill, type FillName, measureUnitTimes, type UnitTimes } from "early-exits";
-import { fastestCertificate, tokenTime, tuneDrafting } from "early-exits/calibrate";
+import { fastestCertificate, tokenTime } from "early-exits/calibrate";
 import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
@@ -29,8 +29,6 @@ import {
   heldPrompts,
   promiseTable,
   readCertificates,
-  tasksTable,
-  trainingPrompts,
 } from "../lab/pretrained/index.js";
 import {
   barChart,
@@ -47,10 +45,6 @@ import {
 const MAX_NEW_TOKENS = 144;
 /** Plain decoding with all logits of every token. */
 const FULL = "plain, all logits";
-/** Ways whose tokens are the full model's. */
-const LOSSLESS = ["lossless, exits", "lossless, prompt lookup"] as const;
-/** Prompts that drafting is tuned on. */
-const TUNING_PROMPTS = 40;
 
 const { values } = parseArgs({
   options: {
@@ -61,7 +55,6 @@ const { values } = parseArgs({
     runs: { type: "string", default: "40" },
     others: { type: "string", default: "20" },
     threads: { type: "string", default: "1" },
-    drafting: { type: "string", default: "tuned" },
     out: { type: "string", default: reportsFolder },
   },
 });
@@ -69,7 +62,6 @@ const { values } = parseArgs({
 const where = machine();
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
-const drafts = values.drafting !== "none";
 /** What the exits were made for; others have a folder of certificates. */
 const isUsual = dtype === "int8";
 const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
@@ -98,7 +90,10 @@ const ways: Way[] = [
     name: `certified ${percent(agreement, 0)}`,
     options: { policy },
   })),
-  ...(drafts ? await losslessWays() : []),
+  {
+    name: "lossless, exits",
+    options: { policy: certificates.at(-1)!.policy, lossless: { costs: await unitTimes(exactFill(model.config)) } },
+  },
 ];
 /** Unit times with the whole product, before the runs and after them; none where plain decoding takes it anyway. */
 const allLogits = screens ? [await measureAllLogits()] : [];
@@ -149,7 +144,6 @@ const report = {
   tables: [
     speedTable(comparison),
     debtsTable(comparison, unitsOf),
-    ...(drafts ? [tasksTable(comparison, held, LOSSLESS)] : []),
     promiseTable(shipped, (certificate) => tokenTime(certificate, times.get(certificate.policy.fill)![0]!)),
     ...(others.length > 0
       ? [alternativesTable(others, { prompts: values.others, threads: values.threads, dtype })]
@@ -168,17 +162,6 @@ await writeReport(values.out, report, {
 });
 console.log(toMarkdown(report));
 await device.dispose();
-
-/** Drafts of exits, tuned on answers to prompts that teach, and drafts looked up in the text. */
-async function losslessWays(): Promise<Way[]> {
-  const tuning = (await trainingPrompts(values.fixtures, model.tokenizer)).slice(0, TUNING_PROMPTS);
-  const costs = await unitTimes(exactFill(model.config));
-  const tuned = await tuneDrafting(heads, await encode(tuning), { maxNewTokens: MAX_NEW_TOKENS, costs });
-  return [
-    { name: LOSSLESS[0], options: { policy: tuned.policy, lossless: tuned.lossless } },
-    { name: LOSSLESS[1], options: { lossless: { promptLookup: { shortest: 2 }, costs: tuned.lossless.costs } } },
-  ];
-}
 
 function measureFill(fill: FillName): Promise<UnitTimes> {
   return measureUnitTimes(heads, { fill, context: 160, time: 4000 });
@@ -231,7 +214,7 @@ function speedTable(of: Comparison): Table {
       thread(s), every way in turn on every prompt. Ratio: the median of the tokens per second over that of plain
       decoding; quartiles: of the ratios by prompt. Expected: the same ratio by the ledger's counts at unit times.
       Agreement: tokens that the full model would have chosen after the same text. ${screens ? screeningNote() : ""}
-      ${drafts ? losslessNote() : ""}`,
+      Lossless: exits draft by the last policy, and the length of drafts is chosen by these unit times.`,
     columns: [
       "",
       "fill",
@@ -260,11 +243,6 @@ function speedTable(of: Comparison): Table {
 function screeningNote(): string {
   return prose`Plain decoding, and a token that no head chose, find the largest logit by screening. Over all logits:
     the ratio to plain decoding that computes all of them.`;
-}
-
-function losslessNote(): string {
-  return prose`Lossless: drafts of exits, tuned at these unit times on answers to ${TUNING_PROMPTS} prompts that teach;
-    and drafts looked up in the text so far, where the last two tokens or three occur.`;
 }
 
 function timesTable(): Table {

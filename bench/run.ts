@@ -6,7 +6,6 @@
  *   inference, training    prefill, decoding and a head's training step, by device, weight type and threads
  *   threads, kernels       threads beside a busy process, and every kernel against the limits, by threads (wasm device)
  *   speedup                exits on the embedded model, and on the one in FOLDER if given: own reports (speedup.ts)
- *   lossless               ways of lossless decoding: a report of its own (lossless.ts)
  * `--quick` runs the first two, on one model. Inference, training, threads and kernels share a report if they run
  * together. `--device gpu` times the GPU device beside the wasm device's float32 on one thread. On a software adapter
  * its figures are marked "correctness only", one small model runs, and no speed-up is computed. Other libraries on the
@@ -18,7 +17,6 @@ import { createDevice } from "early-exits/node";
 import { weightDtypes } from "early-exits/tensor";
 import { nodeHost } from "../src/node/index.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
-import { losslessDefaults, losslessReport } from "../lab/lossless/index.js";
 import {
   barChart,
   describeMachine,
@@ -51,7 +49,7 @@ import {
 } from "../lab/speed/index.js";
 import { speedupDefaults, speedupReport } from "../lab/speedup/index.js";
 
-const PARTS = ["inference", "training", "threads", "kernels", "speedup", "lossless"] as const;
+const PARTS = ["inference", "training", "threads", "kernels", "speedup"] as const;
 type Part = (typeof PARTS)[number];
 /** The parts that share a report, and those of them that the GPU device can run. */
 const SHARED: readonly Part[] = PARTS.slice(0, 4);
@@ -111,9 +109,6 @@ if (parts.includes("speedup")) {
   if (model !== undefined) {
     console.log(await speedupReport({ ...speedupDefaults, out: options.out, model, heads, text }));
   }
-}
-if (parts.includes("lossless")) {
-  console.log(toMarkdown(await losslessReport({ ...losslessDefaults, out: options.out })));
 }
 
 function wasm(threads: number, dtypes: readonly WeightDtype[]): Setup {

@@ -58,7 +58,6 @@ export {
 
 // Generation
 export {
-  checkLossless,
   exactFill,
   generate,
   generateBatch,
@@ -68,7 +67,6 @@ export {
   type LosslessOptions,
 } from "./exits/index.js";
 export type { GeneratedToken } from "./model/index.js";
-export { tuneDrafting } from "./calibrate/index.js";
 
 // Costs and quality
 export {

@@ -3,8 +3,11 @@
  * independent acceptances would give, and the cost of a token in bytes of weights and in multiply-adds.
  */
 import * as Plot from "@observablehq/plot";
-import { createPolicy, generateBatch } from "early-exits";
-import { sumCounts, tokensPerRound } from "early-exits/exits";
+import { createPolicy } from "early-exits";
+import { Ledger, sumCounts, tokensPerRound } from "early-exits/exits";
+import { leaveEarly } from "../../src/exits/decode/index.js";
+import { losslessDecoder } from "../../src/exits/draft/speculate.js";
+import { generateWith } from "../../src/model/decode/index.js";
 import { machine } from "../report/index.js";
 import { drain } from "../speed/index.js";
 import { documentsOf, openHeads } from "../ship/index.js";
@@ -36,6 +39,7 @@ export async function drafting(): Promise<string> {
   const prompts = (await documentsOf("sotu-12", "test"))
     .slice(0, PROMPTS)
     .map((text) => heads.model.tokenizer.encode(text).slice(0, 32));
+  await heads.freeze();
   const points: Point[] = [];
   for (const { exit, color } of EXITS) {
     const policy = createPolicy(
@@ -52,19 +56,22 @@ export async function drafting(): Promise<string> {
       let accepted = 0;
       for (const prompt of prompts) {
         // One prompt at a time: a batch would share the reading of weights.
-        const run = generateBatch(heads, [prompt], {
-          policy,
-          lossless: { draftLimit: limit },
-          maxNewTokens: NEW_TOKENS,
-          stopAtEndOfText: false,
-        });
+        const ledger = new Ledger(heads);
+        const decoder = losslessDecoder(
+          heads.model,
+          (requests) => leaveEarly(heads, policy, requests, { ledger }),
+          () => ({ more: (drafts) => drafts < limit, learn: () => undefined }),
+          { ledger },
+        );
+        const options = { maxNewTokens: NEW_TOKENS, stopAtEndOfText: false };
+        const run = generateWith(heads.model, prompt, options, decoder);
         await drain(run);
-        const [summary] = run.summaries;
-        tokens += summary!.newTokens;
-        rounds += summary!.rounds;
-        drafted += summary!.drafted;
-        accepted += summary!.accepted;
-        parts.push(run.ledger);
+        const { summary } = run;
+        tokens += summary.newTokens;
+        rounds += summary.rounds;
+        drafted += summary.drafted;
+        accepted += summary.accepted;
+        parts.push(ledger.report([summary]));
       }
       if (limit === 1) alone = accepted / drafted;
       const decode = sumCounts(parts.map((part) => part.decode));

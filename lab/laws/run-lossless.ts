@@ -34,10 +34,10 @@ await writeReport(values.out, {
       title: "Random cases",
       note:
         "Each case: a tiny model of any family; heads that are logit lenses of any kind, or noise; a score; " +
-        "thresholds from never to always for each of four exits; prompts from one token to the context limit; a " +
-        "draft length that is fixed, unlimited, adaptive, by expected gain or limited by probability; sometimes " +
-        "prompt lookup as well. Replicas of bugs in published code must be caught; they stop at the first case " +
-        "that catches them.",
+        "thresholds from never to always for each of four exits; prompts from one token to the context limit; " +
+        "rows of a verification that cost nothing, so that drafting never ends, to more than a token, so that it " +
+        "never begins. Replicas of bugs in published code must be caught; they stop at the first case that catches " +
+        "them.",
       columns: ["law", "cases", "found", "as expected", "cases held"],
       rows: laws.map((law) => [
         law.law,

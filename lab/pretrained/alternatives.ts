@@ -1,6 +1,6 @@
 /**
- * What else makes a model faster, beside exits: other dtypes, fewer blocks, drafts looked up in the prompt. All ways of
- * an answer run in turns, in one process, and the float32 model judges every token of every answer.
+ * What else makes a model faster, beside exits: other dtypes and fewer blocks. All ways of an answer run in turns, in
+ * one process, and the float32 model judges every token of every answer.
  */
 import type { Device, Model, Policy } from "early-exits";
 import { argmaxOf, type ModelDtype } from "early-exits/model";
@@ -46,7 +46,6 @@ export async function compareAlternatives(
       ways.push({ name: `${stored}, ${name}`, heads, options });
     }
     if (stored !== dtype || first === undefined) continue;
-    ways.push({ name: `${stored}, prompt lookup (lossless)`, heads, options: { lossless: { promptLookup: {} } } });
     for (const { depth } of first.exits.slice(0, -1)) {
       const options = { policy: stopAt(first, depth), allowUncertified: true };
       ways.push({ name: `${stored}, always ${depth} blocks`, heads, options });

@@ -17,11 +17,6 @@ export async function heldPrompts(
   return held;
 }
 
-/** The prompts whose answers teach. */
-export function trainingPrompts(fixtures: string, tokenizer: Tokenizer): Promise<ChatPrompt[]> {
-  return promptsOf("train", fixtures, tokenizer);
-}
-
 async function promptsOf(wanted: PromptSplit, fixtures: string, tokenizer: Tokenizer): Promise<ChatPrompt[]> {
   const all = await chatPrompts(fixtures, await knownConversations(fixtures, tokenizer));
   return all.filter(({ split }) => split === wanted);

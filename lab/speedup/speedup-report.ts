@@ -6,13 +6,13 @@ import { predictTime } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { compareWays, type Comparison } from "early-exits/evaluate";
 import { processIo, withProgress } from "../../src/cli/index.js";
-import { PROMPT_TOKENS } from "../lossless/index.js";
 import { machine, type Report, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
 import { modelFolder } from "../ship/index.js";
 import { depthChart, speedupChart } from "./charts.js";
 import { openSubject, sampledSubject, type Subject } from "./subject.js";
 import { depthByPosition, type Judged, positionTable, summaryTable } from "./tables.js";
-import { allWays, type Drafting, lossyWays, type NamedWay, promptsOf, tuneFor } from "./ways.js";
+import { PROMPT_TOKENS } from "./texts.js";
+import { allWays, lossyWays, type NamedWay, promptsOf } from "./ways.js";
 
 export interface SpeedupOptions {
   readonly out: string;
@@ -53,13 +53,11 @@ export async function speedupReport({
   const { heads, times, origin } = subject;
 
   const lossy = await lossyWays(subject);
-  const greedyDrafting = await tuneFor(subject, tokens, {});
-  const sampledDrafting = await tuneFor(subject, tokens, SAMPLING);
-  const ways = allWays(subject, lossy, greedyDrafting);
+  const ways = allWays(subject, lossy);
   const prompts = promptsOf(subject, "test", runs);
   const io = processIo();
-  const compare = async (of: Subject, drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> => {
-    const compared = allWays(of, await lossyWays(of), drafting);
+  const compare = async (of: Subject, sampling: SamplingOptions): Promise<Comparison> => {
+    const compared = allWays(of, await lossyWays(of));
     return withProgress(io, "generate", (report) =>
       compareWays(heads, compared, prompts, {
         runs,
@@ -70,8 +68,8 @@ export async function speedupReport({
       }),
     );
   };
-  const greedy = await compare(subject, greedyDrafting, {});
-  const sampled = await compare(await sampledSubject(subject, SAMPLING), sampledDrafting, SAMPLING);
+  const greedy = await compare(subject, {});
+  const sampled = await compare(await sampledSubject(subject, SAMPLING), SAMPLING);
   const judged = judge(subject, ways, greedy, sampled);
 
   const name = folder === speedupDefaults.model ? "speedup" : `speedup-${basename(folder)}`;
@@ -95,8 +93,6 @@ export async function speedupReport({
         origin,
         runs: greedy.runs,
         tokens,
-        greedyExit: greedyDrafting.fixed,
-        sampledExit: sampledDrafting.fixed,
       }),
       positionTable(sampled, ways),
     ],

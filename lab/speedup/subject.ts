@@ -19,7 +19,7 @@ import {
 } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { readJson } from "early-exits/node";
-import { openHeads, readParts } from "../lossless/index.js";
+import { openHeads, readParts } from "./texts.js";
 import type { Parts } from "../ship/index.js";
 
 /** The levels to certify for a folder that has no certificates. */

@@ -3,7 +3,6 @@ import { sum } from "d3-array";
 import type { ExitHeads } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
 import type { Comparison, WayResult } from "early-exits/evaluate";
-import type { FixedExit } from "../lossless/index.js";
 import { percent, prose, type Table, withRange } from "../report/index.js";
 import type { NamedWay } from "./ways.js";
 
@@ -23,20 +22,15 @@ export interface SummaryFacts {
   readonly origin: string;
   readonly runs: number;
   readonly tokens: number;
-  /** What LayerSkip's fixed exit was tuned to, for greedy and for sampled text. */
-  readonly greedyExit: FixedExit;
-  readonly sampledExit: FixedExit;
 }
 
-const summaryNote = ({ heads, origin, runs, tokens, greedyExit, sampledExit }: SummaryFacts): string => prose`
+const summaryNote = ({ heads, origin, runs, tokens }: SummaryFacts): string => prose`
   Exits after blocks ${heads.depths.join(", ")} of ${heads.model.config.numLayers} (${origin}; ${runs} interleaved runs
   of ${tokens} tokens each way, one thread, float32). Speedups are ratios of median speeds to plain decoding's, with the
   quartiles of the ratios run by run (prompts differ). "of predicted" is the measured speedup divided by the one that
   the ledger's counts predict at unit times measured in the same run. Agreement and depth on test documents are those of
   given text; for generated text, the greedy column counts the tokens that the full model would have chosen after the
-  same text. Policies of the sampled runs are certified for that sampling (total variation). Whatever is tuned was
-  tuned on other prompts, separately for greedy and for sampled text; for LayerSkip's
-  fixed exit the result was ${describe(greedyExit)}, and ${describe(sampledExit)}.`;
+  same text. Policies of the sampled runs are certified for that sampling (total variation).`;
 
 export function summaryTable(judged: readonly Judged[], facts: SummaryFacts): Table {
   return {
@@ -98,10 +92,6 @@ export function positionTable(sampled: Comparison, ways: readonly NamedWay[]): T
     columns: ["way", ...rows[0]!.depths.map((_, b) => `${b * BUCKET + 1} to ${(b + 1) * BUCKET}`)],
     rows: rows.map(({ way, depths }) => [way, ...depths]),
   };
-}
-
-function describe({ depth, draftLimit }: FixedExit): string {
-  return `depth ${depth}, ${draftLimit} draft${draftLimit === 1 ? "" : "s"}`;
 }
 
 function known(share: number): string {

@@ -37,8 +37,7 @@ export const levelNote = ({ first, delta, documents, runs, tokens }: LevelFacts)
   medians, with the quartiles of the ratios run by run; the last column is relative to ${first}'s plain decoding.`;
 
 export const losslessNote = prose`
-  Drafting was tuned for time on calibration prompts and judged on test prompts; the outputs were compared with those
-  of plain decoding.`;
+  Exits draft by the policy of the lowest certified level; the outputs were compared with those of plain decoding.`;
 
 interface DetailFacts {
   readonly model: string;

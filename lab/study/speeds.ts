@@ -2,7 +2,7 @@
  * Wall-clock speeds of the study's models: plain decoding of all models in turn, and the ways of decoding of each model
  * in turn. Needs a quiet machine for a few minutes; everything else is done before.
  */
-import { type ExitHeads, generate, type Model, tuneDrafting } from "early-exits";
+import { type ExitHeads, generate, type Model } from "early-exits";
 import { compareWays, type Way, type WayResult } from "early-exits/evaluate";
 import { processIo, withProgress } from "../../src/cli/index.js";
 import { drain, type Timing, timingOf } from "../speed/index.js";
@@ -24,21 +24,17 @@ function promptsOf(model: Model, documents: readonly string[]): number[][] {
   return documents.slice(0, RUNS).map((text) => model.tokenizer.encode(text).slice(0, PROMPT_TOKENS));
 }
 
-/** Greedy decoding of test prompts: plain, with each certified policy, and lossless with tuned drafting. */
+/** Greedy decoding of test prompts: plain, with each certified policy, and lossless, drafting by the last. */
 export async function backboneSpeeds(
   heads: ExitHeads,
   { levels }: StudiedBackbone,
   texts: Texts,
 ): Promise<BackboneSpeeds> {
   const { model } = heads;
-  const drafting = await tuneDrafting(heads, promptsOf(model, texts.calibration), {
-    maxNewTokens: NEW_TOKENS,
-    stopAtEndOfText: false,
-  });
   const ways: Way[] = [
     { name: "plain", options: {} },
     ...levels.map(({ agreement, policy }) => ({ name: String(agreement), options: { policy } })),
-    { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } },
+    { name: "lossless", options: { policy: levels.at(-1)!.policy, lossless: true } },
   ];
   const io = processIo();
   const { results } = await withProgress(io, "generate", (report) =>

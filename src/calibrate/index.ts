@@ -45,19 +45,6 @@ export {
 } from "./certificate/index.js";
 export type { CalibrationNotes, Certified, CertifyPolicyOptions, Dependence } from "./certify/index.js";
 export {
-  cheapestDrafting,
-  draftingFrom,
-  type DraftingOutcome,
-  type DraftingRecords,
-  playDrafting,
-  type PlayDraftingOptions,
-  recordDrafting,
-  type RecordDraftingOptions,
-  type TunedDrafting,
-  tuneDrafting,
-  type TuneDraftingOptions,
-} from "./drafting/index.js";
-export {
   calibratePaper,
   type CalibrationReport,
   type PaperCalibration,

@@ -26,26 +26,19 @@ import {
   earlyExitDecoder,
   leaveEarly,
 } from "./decode/index.js";
-import {
-  type Drafter,
-  type DraftLengthOptions,
-  draftPlans,
-  firstOf,
-  losslessDecoder,
-  promptLookupDrafter,
-  type PromptLookupOptions,
-} from "./draft/index.js";
+import { draftPlan } from "./draft/draft-length.js";
+import { type Drafter, losslessDecoder } from "./draft/speculate.js";
 import { ExitHeads } from "./heads/index.js";
 import { countedCosts, Ledger, type LedgerReport, type UnitCosts } from "./cost/index.js";
 import { type Policy, requirePolicyFor } from "./plan/index.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
-export interface LosslessOptions extends DraftLengthOptions {
+export interface LosslessOptions {
   /**
-   * Draft by looking up repeated text. Alone it needs neither heads nor a policy; with a policy, exits draft if nothing
-   * is found.
+   * Costs by which the length of drafts is chosen, in any one unit, such as `measureUnitTimes` measures.
+   * @default multiply-adds, with a further row at 0.28 of the first
    */
-  readonly promptLookup?: PromptLookupOptions;
+  readonly costs?: UnitCosts;
 }
 
 /** Options of plain generation, and what exits do. */
@@ -206,57 +199,36 @@ export function decoderFor(
   if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
-  const options = lossless === true ? {} : lossless;
   if (heads === undefined || policy === undefined) {
-    return options === false
-      ? plainDecoder(model, listeners.ledger, listeners.onLogits)
-      : lookupDecoder(model, heads, options, listeners);
+    if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
+    throw new OptionError(
+      "lossless-policy",
+      "generate: lossless needs heads and a policy, whose exits draft; pass both",
+    );
   }
   const decoder =
-    options === false ? earlyExitDecoder(heads, policy, listeners) : draftingDecoder(heads, policy, options, listeners);
+    lossless === false
+      ? earlyExitDecoder(heads, policy, listeners)
+      : draftingDecoder(heads, policy, lossless === true ? {} : lossless, listeners);
   return prepared(heads, policy, decoder);
 }
 
-/** Lossless decoding whose exits draft; with prompt lookup, if nothing is found. */
+/** Lossless decoding whose exits draft. */
 function draftingDecoder(
   heads: ExitHeads,
   policy: Policy,
-  options: LosslessOptions,
+  { costs = countedCosts(heads.model.config, heads, heads.model.screened?.share) }: LosslessOptions,
   listeners: DecodeListeners,
 ): Decoder {
   const { model, depths } = heads;
-  const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
-  // An exit at depth L drafts nothing: what verifies is the full model's own token, never a preview's.
-  const deepest = model.config.numLayers - 1;
-  const exits: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
-  const drafter = promptLookup === undefined ? exits : firstOf(promptLookupDrafter(promptLookup), exits);
-  // Plans reckon with the heads that this policy evaluates.
-  const used = (cost: number, exit: number): number =>
-    policy.exits[exit]?.threshold === "never" || depths[exit]! > deepest ? 0 : cost;
-  const usedCosts: UnitCosts = { ...costs, heads: costs.heads.map(used) };
-  const plans = draftPlans(model.config.numLayers, usedCosts, options, depths);
-  return losslessDecoder(model, drafter, plans, listeners);
-}
-
-/** Lossless decoding by prompt lookup alone. */
-function lookupDecoder(
-  model: Model,
-  heads: ExitHeads | undefined,
-  options: LosslessOptions,
-  listeners: DecodeListeners,
-): Decoder {
-  const { promptLookup, costs = countedCosts(model.config, heads, model.screened?.share) } = options;
-  if (promptLookup === undefined) {
-    throw new OptionError(
-      "lossless-policy",
-      "generate: lossless needs heads and a policy, whose exits draft; pass both, or " +
-        "lossless: { promptLookup: {} }",
-    );
-  }
-  const drafter = promptLookupDrafter(promptLookup);
-  const costsWithoutExits: UnitCosts = { ...costs, heads: [] };
-  const plans = draftPlans(model.config.numLayers, costsWithoutExits, options);
-  return losslessDecoder(model, drafter, plans, listeners);
+  const { numLayers } = model.config;
+  // An exit at depth L drafts nothing: the full model's own token costs no more there.
+  const deepest = numLayers - 1;
+  const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
+  const drafting = depths.flatMap((depth, exit) =>
+    depth > deepest || policy.exits[exit]?.threshold === "never" ? [] : { depth, head: costs.heads[exit]! },
+  );
+  return losslessDecoder(model, drafter, () => draftPlan(numLayers, drafting, costs), listeners);
 }
 
 /** The decoder, which checks the policy and packs the heads before the first token. */

@@ -4,12 +4,6 @@
  */
 export { ChatSession, type ChatSessionOptions, type Turn, type TurnSummary } from "./chat-session.js";
 export {
-  checkLossless,
-  type CheckLosslessOptions,
-  type LosslessCheck,
-  type LosslessDifference,
-} from "./check-lossless.js";
-export {
   blockCost,
   costOfRows,
   type CostsByRows,
@@ -36,7 +30,6 @@ export {
   type DriftOptions,
   measureDrift,
 } from "./decode/index.js";
-export type { AcceptanceClass, DraftAcceptance, DraftLengthOptions, PromptLookupOptions } from "./draft/index.js";
 export { exactFill, type Fill, type FillMeter, type FillName, fillNames, isExactFill } from "./fill/index.js";
 export {
   type BatchGeneration,

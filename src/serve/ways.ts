@@ -3,13 +3,7 @@
  * text never changes, so that its tokens are those of one call of `generate`.
  */
 import { PolicyError } from "../errors.js";
-import {
-  createDecoder,
-  type ExitHeads,
-  type GenerateOptions,
-  type LosslessOptions,
-  type Policy,
-} from "../exits/index.js";
+import { createDecoder, type ExitHeads, type GenerateOptions, type Policy } from "../exits/index.js";
 import type { Decoder } from "../model/decode/index.js";
 import type { Model } from "../model/index.js";
 
@@ -24,15 +18,15 @@ export type ServingMode = (typeof servingModes)[number];
 export interface ServedWays {
   /** The policy of the mode `exits`. @default none, and the mode is refused */
   readonly policy?: Policy;
-  /** How the mode `lossless` drafts. @default none, and the mode is refused */
-  readonly drafting?: { readonly policy?: Policy; readonly lossless: true | LosslessOptions };
+  /** The policy whose exits draft in the mode `lossless`. @default none, and the mode is refused */
+  readonly drafting?: Policy;
 }
 
 /** Options of `generate` that the mode stands for. Throws a PolicyError if the server has no such mode. */
 export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): GenerateOptions {
   if (mode === "plain") return {};
   if (mode === "exits" && policy !== undefined) return { policy };
-  if (mode === "lossless" && drafting !== undefined) return drafting;
+  if (mode === "lossless" && drafting !== undefined) return { policy: drafting, lossless: true };
   const missing = mode === "exits" ? "policy" : "drafting";
   throw new PolicyError(
     "serve-mode",

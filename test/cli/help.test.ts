@@ -30,7 +30,7 @@ const asText = (defaults: object): Record<string, string> =>
 
 it("every command has help with examples", async () => {
   const { out } = await succeed(["--help"]);
-  expect(commands.length).toBe(17);
+  expect(commands.length).toBe(15);
   for (const { name } of commands) {
     expect(out).toContain(`  ${name} `);
     const help = await cli(words`${name} --help`);
@@ -66,7 +66,6 @@ it("defaults that a library function owns are that function's", () => {
     eval: { resamples, seed: evaluateDefaults.seed },
     generate: { ...samplingDefaults, ...generateDefaults },
     chat: { ...samplingDefaults, ...chatDefaults },
-    tune: samplingDefaults,
     demo: { agreement },
   };
   for (const [name, defaults] of Object.entries(expected)) {

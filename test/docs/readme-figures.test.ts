@@ -42,10 +42,10 @@ it("SmolLM2's exits, and lossless drafting", () => {
   expect(line).toContain(`Zen 5, earlier heads: ${cell("reports/pretrained-zen-5", "certified 95 %", "ratio")}`);
 });
 
-it("lossless decoding, and LayerSkip's fixed exit", () => {
+it("lossless decoding, greedy and sampled", () => {
   const line = lineOf("**Lossless**");
-  expect(line).toContain(`**${greedy("lossless, tuned for time")}**`);
-  expect(line).toContain(`also tuned: ${greedy("LayerSkip's fixed exit, tuned")} `);
+  expect(line).toContain(`**${greedy("lossless, drafting at 0.8")}**`);
+  expect(line).toContain(`sampled: ${cell("reports/speedup", "lossless, drafting at 0.8", "speedup, sampled")}`);
 });
 
 it("the first minutes: what calibrate claims, and how long all of it takes", () => {

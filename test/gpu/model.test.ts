@@ -18,6 +18,7 @@ import { llamaConfigJson, memorySource } from "early-exits/model";
 import { type DecodeEvent, deserializeHeads } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { freeRows } from "../../lab/check-lossless.js";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { expectGolden, readJson } from "../support/golden.js";
 import { smallCheckpoint } from "../support/models.js";
@@ -122,7 +123,7 @@ describe("sotu-6", () => {
     const run = generate(onGpu, prompts[1]!, {
       ...options,
       policy: createPolicy(onGpu, ["never", "always"]),
-      lossless: { draftLimit: 3, minProduct: 0 },
+      lossless: { costs: freeRows },
       observer,
     });
     for await (const { id } of run) expect(id).toBeGreaterThanOrEqual(0);

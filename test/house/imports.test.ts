@@ -41,7 +41,6 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "certify/",
     "verify/",
     "paper/",
-    "drafting/",
     "parts/",
     "",
   ],

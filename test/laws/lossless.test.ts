@@ -10,10 +10,9 @@ import { generate, generateBatch } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { traceGeneration } from "../../src/exits/check-lossless.js";
+import { traceGeneration } from "../../lab/check-lossless.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { draftPlans } from "../../src/exits/draft/draft-length.js";
-import { countedCosts } from "../../src/exits/cost/unit-costs.js";
+import { draftPlan } from "../../src/exits/draft/draft-length.js";
 import { losslessDecoder } from "../../src/exits/draft/speculate.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
 import { generateWith } from "../../src/model/decode/generate.js";
@@ -132,12 +131,7 @@ describe("lossless decoding", () => {
         `replica with bug ${bug}`,
         fc.asyncProperty(losslessCase, async (given) => {
           const heads = await headsOf(given);
-          const {
-            maxNewTokens,
-            stopAtEndOfText,
-            lossless: { draftLimit },
-          } = given;
-          const limit = typeof draftLimit === "number" ? draftLimit : 4;
+          const { maxNewTokens, stopAtEndOfText, draftLimit } = given;
           const options = { maxNewTokens, stopAtEndOfText };
           const plain = await finish(generate(heads.model, given.prompts[0]!, options));
           const replica = await finish(
@@ -145,7 +139,7 @@ describe("lossless decoding", () => {
               heads.model,
               given.prompts[0]!,
               options,
-              losslessReplica(heads, policyOf(heads, given), limit, bug),
+              losslessReplica(heads, policyOf(heads, given), draftLimit, bug),
             ),
           );
           return replica.ids.join() === plain.ids.join();
@@ -168,13 +162,8 @@ describe("lossless decoding", () => {
           const policy = policyOf(heads, given);
           const decoder = losslessDecoder(
             model,
-            (requests) => leaveEarly(heads, policy, requests),
-            draftPlans(
-              numLayers,
-              given.lossless.costs ?? countedCosts(model.config, heads),
-              given.lossless,
-              heads.depths,
-            ),
+            (requests) => leaveEarly(heads, policy, requests, {}, { deepest: numLayers - 1 }),
+            () => draftPlan(numLayers, [], given.lossless.costs),
           );
           let sequence = new Sequence(model, 2);
           sequence.append(...given.prompts[0]!);

@@ -18,7 +18,7 @@ beforeAll(async () => {
 
 const waysOf = (fill: "lazy" | "propagate"): BatcherOptions => ({
   policy: policies[fill],
-  drafting: { policy: policies[fill], lossless: true },
+  drafting: policies[fill],
 });
 const batcherWith = (options: BatcherOptions = {}): Batcher => new Batcher(heads, { ...waysOf("lazy"), ...options });
 

@@ -61,7 +61,9 @@ export interface LosslessCase {
   readonly prompts: readonly (readonly number[])[];
   readonly maxNewTokens: number;
   readonly stopAtEndOfText: boolean;
-  readonly lossless: LosslessOptions;
+  readonly lossless: Required<LosslessOptions>;
+  /** Of the replica, which has no plan. */
+  readonly draftLimit: number;
   readonly batchSize: number;
 }
 
@@ -71,29 +73,17 @@ const threshold: fc.Arbitrary<Threshold> = fc.oneof(
   fc.double({ min: 0, max: 1, noNaN: true }),
   fc.double({ min: 0, max: 4, noNaN: true }),
 );
-const draftLimit = fc.oneof(fc.integer({ min: 0, max: 7 }), fc.constantFrom<number | "adaptive">(Infinity, "adaptive"));
 
-/** Options of drafting by expected gain, with random counts. */
-const share = fc.double({ min: 0, max: 1, noNaN: true });
-const classes = fc.array(fc.record({ from: threshold, share, accepted: share }), { maxLength: 3 });
-const counted = fc.record({
-  costs: fc.constant<UnitCosts>({
-    block: [
-      { rows: 1, cost: 1 },
-      { rows: 2, cost: 1.2 },
-    ],
-    heads: [0.5, 0.5, 0.5, 0.5],
-    finalHead: [{ rows: 1, cost: 1 }],
-  }),
-  acceptance: fc.record({
-    score: fc.constantFrom(...scoreNames),
-    rate: fc.double({ min: 0, max: 0.3, noNaN: true }),
-    exits: fc.tuple(classes, classes, classes, classes),
-  }),
-});
-
-/** Options of prompt lookup. */
-const promptLookup = fc.record({ longest: fc.constant(2), shortest: fc.integer({ min: 1, max: 2 }) });
+/** Costs of a further row: if it is free, drafting never ends; if it costs more than a token, it never begins. */
+const furtherRow = fc.oneof(fc.constantFrom(0, 2), fc.double({ min: 0, max: 0.8, noNaN: true }));
+const costs = furtherRow.map((further): UnitCosts => ({
+  block: [{ rows: 1, cost: 0 }],
+  heads: [0, 0, 0, 0],
+  finalHead: [
+    { rows: 1, cost: 1 },
+    { rows: 2, cost: 1 + further },
+  ],
+}));
 
 export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
@@ -113,16 +103,12 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     seed: fc.nat(),
     maxNewTokens: fc.integer({ min: 1, max: 14 }),
     stopAtEndOfText: fc.boolean(),
-    lossless: fc.record(
-      { draftLimit, minProduct: fc.constantFrom(0, 0, 0.2, 0.7), promptLookup },
-      { requiredKeys: ["draftLimit", "minProduct"] },
-    ),
-    counts: fc.option(counted, { nil: undefined }),
+    lossless: fc.record({ costs }),
+    draftLimit: fc.integer({ min: 0, max: 7 }),
     batchSize: fc.integer({ min: 1, max: 3 }),
   })
-  .map(({ lengths, seed, maxNewTokens, lossless, counts, ...rest }) => ({
+  .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
     ...rest,
-    lossless: { ...lossless, ...counts },
     score: rest.head === "noise" || hasScore(rest.head, rest.score) ? rest.score : "margin",
     prompts: lengths.map((length, i) => randomIds(length, VOCAB, seed + i)),
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it

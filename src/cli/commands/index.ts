@@ -3,7 +3,6 @@ import type { CommandDefinition } from "../command.js";
 import { calibrateCommand } from "./calibrate.js";
 import { certificateCommand } from "./certificate.js";
 import { chatCommand } from "./chat.js";
-import { checkLosslessCommand } from "./check-lossless.js";
 import { demoCommand } from "./demo.js";
 import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
@@ -16,7 +15,6 @@ import { pretrainCommand } from "./pretrain.js";
 import { reportCommand } from "./report.js";
 import { serveCommand } from "./serving/index.js";
 import { trainCommand } from "./train.js";
-import { tuneCommand } from "./tune.js";
 
 export const commands: readonly CommandDefinition[] = [
   getCommand,
@@ -33,7 +31,5 @@ export const commands: readonly CommandDefinition[] = [
   chatCommand,
   serveCommand,
   exportCommand,
-  tuneCommand,
-  checkLosslessCommand,
   demoCommand,
 ];

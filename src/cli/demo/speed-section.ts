@@ -1,10 +1,9 @@
 /** Section 5: plain decoding, exits and lossless decoding, timed in turn on the same prompts. */
-import { exactFill, type Policy, tuneDrafting } from "../../index.js";
+import { exactFill, type Policy } from "../../index.js";
 import { withFill } from "../../exits/index.js";
 import { compareWays, type Way, type WayResult } from "../../evaluate/index.js";
 import { withProgress } from "../progress.js";
-import { type Demo, PROMPT_TOKENS, roomIn } from "./demo.js";
-import { promptsOf } from "./documents.js";
+import { type Demo, roomIn } from "./demo.js";
 import type { DemoHeads } from "./heads-section.js";
 
 export interface SpeedSection {
@@ -14,22 +13,16 @@ export interface SpeedSection {
   readonly results: readonly WayResult[];
 }
 
-/** Prompts that drafting is tuned on. */
-const TUNING_PROMPTS = 10;
 /** Share of the demo's seconds. */
 const TIMING_SHARE = 0.8;
 const FEWEST_RUNS = 5;
 
 export async function compareSpeeds(demo: Demo, { used: heads }: DemoHeads, policy: Policy): Promise<SpeedSection> {
-  const { model, documents, io, maxNewTokens } = demo;
-  // Drafts are verified, so their thresholds need not be those of lossy decoding: they are tuned for time, on other
-  // prompts.
-  const tuning = promptsOf(model, documents.calibration, PROMPT_TOKENS).slice(0, TUNING_PROMPTS);
-  const drafting = await tuneDrafting(heads, tuning, { maxNewTokens, signal: io.signal });
+  const { model, io, maxNewTokens } = demo;
   const ways: Way[] = [
     { name: "plain", options: {} },
     ...lossyWays(demo, policy),
-    { name: "lossless", options: { policy: drafting.policy, lossless: drafting.lossless } },
+    { name: "lossless", options: { policy, lossless: true } },
   ];
   const tokens = Math.min(2 * maxNewTokens, roomIn(model));
   const { runs, results } = await withProgress(io, "generate", (report) =>

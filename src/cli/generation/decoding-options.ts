@@ -18,7 +18,7 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
 
 const policyOption: OptionDefinition = {
   flags: "--policy <file>",
-  description: "policy made by calibrate, which turns exits on; with --lossless, also a file written by tune",
+  description: "policy made by calibrate, which turns exits on",
 };
 const shippedOption: OptionDefinition = {
   flags: "--shipped <agreement>",

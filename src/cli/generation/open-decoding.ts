@@ -1,6 +1,6 @@
 /** The model with its heads and policy, as a command line that generates text names them. */
-import type { ExitHeads, GenerateOptions, LosslessOptions, Model, Policy } from "../../index.js";
-import { Audit, draftingFrom, policyFrom } from "../../calibrate/index.js";
+import type { ExitHeads, GenerateOptions, Model, Policy } from "../../index.js";
+import { Audit, policyFrom } from "../../calibrate/index.js";
 import { storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
 import { type DepthColors, depthColors } from "../depth-colors.js";
@@ -31,23 +31,22 @@ export async function openDecoding(
 ): Promise<Decoding> {
   const { heads: headsFolder, policy: policyFile, shipped } = settings;
   checkSettings(command, settings);
-  const exits = policyFile === undefined ? undefined : await readExits(command, policyFile, settings.lossless ?? false);
+  const own = policyFile === undefined ? undefined : policyFrom(await readJson(policyFile));
   const { model, heads, policy } =
     shipped === undefined
-      ? await openOwn(io, { ...settings, ...storageFor(settings, exits?.policy) }, exits?.policy)
+      ? await openOwn(io, { ...settings, ...storageFor(settings, own) }, own)
       : await openWithShipped(io, command, shipped, settings);
   const audited = settings.audit === undefined ? undefined : await openAudit(io, model, heads!, policy!, settings);
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
-  const lossless = exits?.lossless ?? settings.lossless ?? false;
   return {
     model,
     source: heads ?? model,
     policy,
     options: {
       ...optionsOf(settings),
-      ...(policy !== undefined && { policy, lossless }),
+      ...(policy !== undefined && { policy, lossless: settings.lossless ?? false }),
       now: () => performance.now(),
     },
     audit: audited?.audit,
@@ -75,7 +74,7 @@ function checkSettings(
   }
   if (lossless && policy === undefined && shipped === undefined) {
     throw new UsageError(
-      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits tune, or calibrate)`,
+      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
     );
   }
   if (audit !== undefined && policy === undefined && shipped === undefined) {
@@ -106,25 +105,6 @@ async function openWithShipped(io: Io, command: string, level: number, settings:
 function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
   if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
   return storageOf(policy.certified.dtype);
-}
-
-interface Exits {
-  readonly policy: Policy;
-  readonly lossless: boolean | LosslessOptions;
-}
-
-/** The policy, and how to draft with it; a file written by `tune` has its own settings. */
-async function readExits(command: string, file: string, lossless: boolean): Promise<Exits> {
-  const json = await readJson(file);
-  const drafting = draftingFrom(json);
-  if (drafting === undefined) return { policy: policyFrom(json), lossless };
-  if (!lossless) {
-    throw new UsageError(
-      `${command}: ${file} was tuned for drafting, with thresholds that promise no agreement; pass --lossless, or a ` +
-        "policy made by calibrate",
-    );
-  }
-  return { policy: drafting.policy, lossless: drafting.lossless };
 }
 
 /** An audit of the policy, and the certificate's reference if that is another model. */

@@ -1,74 +1,107 @@
 /**
- * How long to draft. Too few drafts waste a verification, too many waste drafts: at acceptance α, γ drafts yield
- *     (1 - α^(γ+1)) / (1 - α)
- * tokens a round. The options choose a fixed limit, a plan that adapts while it decodes (adaptive-plan.ts), or one that
- * knows how often drafts are accepted (draft-gain.ts).
+ * How long to draft. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in the
+ * time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One more
+ * draft is tried if it brings more tokens per time than the round has without it:
+ *
+ *     α^(n+1) / c(n+1)  >  E(n) / T(n)
+ *
+ * A draft from an exit at depth d of L costs the heads that were evaluated for it, the blocks below the exit for the
+ * next position, and one more row in the blocks above and in the final head when the round is verified. With b(k) the
+ * cost of a block and u(k) that of the final head for k rows together,
+ *
+ *     c(n) = heads + d·b(1) + (L - d)·(b(n+1) - b(n)) + u(n+1) - u(n)
+ *
+ * α, d and heads are means of what was seen in this text, where no exit's firing counts as heads without a draft. They
+ * start from a prior and drift back to it, so drafting that did not pay is tried again now and then; where it could not
+ * pay even at the prior, nothing is ever drafted. No clock takes part, so a run repeats exactly, and no drafted token,
+ * as exact sampling requires (rejection.ts).
  */
-import { OptionError, requireInteger, requireNumber } from "../../errors.js";
-import type { UnitCosts } from "../cost/index.js";
-import { adaptivePlan } from "./adaptive-plan.js";
-import { type DraftAcceptance, gainPlans } from "./draft-gain.js";
-import { type DraftPlan, probabilityOf } from "./draft-plan.js";
+import { costOfRows, type UnitCosts } from "../cost/index.js";
 
-export interface DraftLengthOptions {
-  /** Most drafts per round; "adaptive" chooses online. @default "adaptive" */
-  readonly draftLimit?: number | "adaptive";
-  /** Drafting ends when the product of the heads' own probabilities of their drafts is below this. @default 0 */
-  readonly minProduct?: number;
-  /**
-   * For "adaptive": costs in any one unit, such as `measureUnitTimes` measures. @default multiply-adds, with a further
-   * row at 0.28 of the first
-   */
-  readonly costs?: UnitCosts;
-  /**
-   * For "adaptive": how often drafts are accepted, by score, as `tuneDrafting` counted with the same heads and costs.
-   * @default learned during generation
-   */
-  readonly acceptance?: DraftAcceptance;
+/** How long one sequence drafts. */
+export interface DraftPlan {
+  /** True if one more draft after the round's `drafts` so far is expected to gain. */
+  more(drafts: number): boolean;
+  /** Ends a round: drafts came from these depths, and the full model accepted the first `accepted`. */
+  learn(depths: readonly number[], accepted: number): void;
 }
 
-/**
- * Returns a function that makes a plan for each sequence. The exits' depths matter only with `acceptance`. Throws an
- * OptionError if an option is out of range.
- */
-export function draftPlans(
+/** An exit that may draft, and the cost of its head. */
+export interface DraftingExit {
+  readonly depth: number;
+  readonly head: number;
+}
+
+/** Share of drafts accepted before any is seen, and the number of drafts that this counts as. */
+const PRIOR_ACCEPTANCE = 0.8;
+const PRIOR_DRAFTS = 8;
+
+/** Weight of a round relative to the round after it. */
+const MEMORY = 0.99;
+
+/** Makes the plan of one sequence. Costs are in any one unit; `exits` ascend by depth. */
+export function draftPlan(
   numLayers: number,
-  costs: UnitCosts,
-  options: DraftLengthOptions,
-  depths: readonly number[] = [],
-): () => DraftPlan {
-  const { draftLimit = "adaptive", minProduct = 0, acceptance } = options;
-  requireNumber("lossless: minProduct", minProduct, 0, 1);
-  if (draftLimit !== "adaptive" && draftLimit !== Infinity) {
-    requireInteger("lossless: draftLimit", draftLimit, 0);
-  }
-  if (acceptance !== undefined && acceptance.exits.length !== depths.length) {
-    throw new OptionError(
-      "option-range",
-      `lossless: acceptance covers ${acceptance.exits.length} exits, there are ${depths.length}; tune drafting for ` +
-        "these heads (tuneDrafting)",
-      { acceptance: acceptance.exits.length, exits: depths.length },
-    );
-  }
-  const adaptive =
-    acceptance === undefined ? () => adaptivePlan(numLayers, costs) : gainPlans(numLayers, depths, costs, acceptance);
-  return () => {
-    const plan = draftLimit === "adaptive" ? adaptive() : fixedPlan(draftLimit);
-    return minProduct === 0 ? plan : withMinProduct(plan, minProduct);
+  exits: readonly DraftingExit[],
+  { block, finalHead }: Pick<UnitCosts, "block" | "finalHead">,
+): DraftPlan {
+  const plain = numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
+  // Sums over the rounds so far. Drafts after a rejected one say nothing about acceptance: they are not tested.
+  const prior = {
+    tested: PRIOR_DRAFTS,
+    accepted: PRIOR_DRAFTS * PRIOR_ACCEPTANCE,
+    drafts: 2,
+    depth: numLayers,
+    heads: 0,
   };
-}
+  let seen = prior;
+  let tries = 0; // in this round
 
-function fixedPlan(limit: number): DraftPlan {
-  return { more: (drafts) => drafts.length < limit, keeps: () => true, learn: () => undefined };
-}
+  /** c(n) */
+  const costOf = (n: number): number => {
+    const depth = seen.depth / seen.drafts;
+    return (
+      seen.heads / seen.drafts +
+      depth * costOfRows(block, 1) +
+      (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) +
+      costOfRows(finalHead, n + 1) -
+      costOfRows(finalHead, n)
+    );
+  };
+  /** Cost of the heads that a token evaluates on its way to this depth. */
+  const headsTo = (depth: number): number =>
+    exits.reduce((sum, exit) => (exit.depth <= depth ? sum + exit.head : sum), 0);
 
-/** The plan, which also stops if the product of the drafts' probabilities is below `minProduct`. */
-function withMinProduct(plan: DraftPlan, minProduct: number): DraftPlan {
   return {
-    ...plan,
     more(drafts) {
-      const probability = drafts.reduce((product, draft) => product * probabilityOf(draft), 1);
-      return probability >= minProduct && plan.more(drafts);
+      const acceptance = seen.accepted / seen.tested;
+      let tokens = 1;
+      let time = plain;
+      for (let n = 1; n <= drafts; n++) {
+        tokens += acceptance ** n;
+        time += costOf(n);
+      }
+      const gains = acceptance ** (drafts + 1) * time > tokens * costOf(drafts + 1);
+      if (gains) tries++;
+      return gains;
+    },
+
+    learn(depths, accepted) {
+      const misses = tries - depths.length;
+      const add = (name: keyof typeof prior, value: number): number =>
+        prior[name] + MEMORY * (seen[name] - prior[name]) + value;
+      seen = {
+        tested: add("tested", Math.min(accepted + 1, depths.length)),
+        accepted: add("accepted", accepted),
+        drafts: add("drafts", depths.length),
+        depth: add("depth", sumOf(depths)),
+        heads: add("heads", sumOf(depths.map(headsTo)) + misses * headsTo(numLayers)),
+      };
+      tries = 0;
     },
   };
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
 }

@@ -29,19 +29,16 @@ import {
 import { concatRows } from "../../tensor/ops/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
-import type { Draft, DraftPlan } from "./draft-plan.js";
+import type { DraftPlan } from "./draft-length.js";
 import { acceptance, residual } from "./rejection.js";
 
-/** Proposes the token after the last position of every sequence; undefined if it has none to propose. */
-export type Drafter = (requests: readonly Request[]) => Promise<readonly (ProposedDraft | undefined)[]>;
-
-/** A draft, with the distribution that it was drawn from; without `distribution`, the drafter was certain of it. */
-export type ProposedDraft = Draft & Pick<Partial<ExitChoice>, "distribution">;
+/** Proposes the token after the last position of every sequence, from below depth L; undefined if it has none. */
+export type Drafter = (requests: readonly Request[]) => Promise<readonly (ExitChoice | undefined)[]>;
 
 /** A round under way: drafts[i] is the token after position start + i. */
 interface OpenRound extends Request {
   readonly start: number;
-  readonly drafts: ProposedDraft[];
+  readonly drafts: ExitChoice[];
   readonly plan: DraftPlan;
 }
 
@@ -82,16 +79,6 @@ export function losslessDecoder(
   };
 }
 
-/** Proposes what the first drafter proposes; if that has nothing, what the second does. */
-export function firstOf(first: Drafter, second: Drafter): Drafter {
-  return async (requests) => {
-    const proposals = await first(requests);
-    const without = requests.filter((_, i) => proposals[i] === undefined);
-    const others = (await second(without)).values();
-    return proposals.map((proposal) => proposal ?? others.next().value);
-  };
-}
-
 /** Drafts for all rounds side by side, one token each at a time, until every round has stopped. */
 async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<void> {
   let open = rounds.filter(mayDraft);
@@ -100,7 +87,7 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
     const going: OpenRound[] = [];
     for (const [i, round] of open.entries()) {
       const proposal = proposals[i];
-      if (proposal === undefined || !isKept(round, proposal)) continue;
+      if (proposal === undefined) continue;
       round.drafts.push(proposal);
       round.sequence.append(proposal.id);
       if (mayDraft(round)) going.push(round);
@@ -109,14 +96,9 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
   }
 }
 
-/** Whether the round has room for another draft, and its plan wants one. */
+/** True if the round has room for another draft, and its plan wants one. */
 function mayDraft({ drafts, room, plan }: OpenRound): boolean {
-  return drafts.length < room - 1 && plan.more(drafts);
-}
-
-/** Whether a proposal becomes a draft. One from depth L does not: the full model's own token costs no more there. */
-function isKept({ sequence, drafts, plan }: OpenRound, proposal: ProposedDraft): boolean {
-  return proposal.depth !== sequence.model.config.numLayers && plan.keeps(drafts, proposal);
+  return drafts.length < room - 1 && plan.more(drafts.length);
 }
 
 /** Runs all positions of all rounds to depth L in one batch. Returns the full model's logits, Σ (drafts + 1) rows. */
@@ -169,7 +151,7 @@ function judgeSampled({ sampler, sequence, start, drafts }: OpenRound, rowAt: (i
   const targetAt = (i: number): Float64Array => sampler.distribution(rowAt(i), sequence.ids.slice(0, start + i + 1));
   for (const [i, { id, distribution }] of drafts.entries()) {
     const p = targetAt(i); // [V]
-    const q = distribution ?? oneHot(id, p.length);
+    const q = distribution!; // [V]; only greedy drafts lack it
     if (!sampler.chance(acceptance(p, q, id))) return { accepted: i, id: sampler.draw(residual(p, q)) };
   }
   return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
@@ -182,7 +164,10 @@ function close(
   { observer, ledger }: DecodeListeners,
 ): Round {
   sequence.truncate(start + 1 + accepted);
-  plan.learn(drafts, accepted);
+  plan.learn(
+    drafts.map(({ depth }) => depth),
+    accepted,
+  );
   ledger?.drafts(drafts.length, drafts.length - accepted);
   report(observer, start, drafts, accepted);
   const own = { id, depth: sequence.model.config.numLayers };
@@ -190,23 +175,19 @@ function close(
 }
 
 /** Tells the observer which drafts the full model accepted: those before the first rejected one, and that one. */
-function report(observer: DecodeObserver | undefined, start: number, drafts: readonly Draft[], accepted: number): void {
+function report(
+  observer: DecodeObserver | undefined,
+  start: number,
+  drafts: readonly ExitChoice[],
+  accepted: number,
+): void {
   if (observer === undefined) return;
   for (const [i, { exit, depth, score }] of drafts.slice(0, accepted + 1).entries()) {
-    if (exit !== undefined && score !== undefined) {
-      observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
-    }
+    observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
   }
   observer.observe({ type: "round", drafted: drafts.length, accepted });
 }
 
 function range(start: number, end: number): number[] {
   return Array.from({ length: end - start }, (_, i) => start + i);
-}
-
-/** The distribution [V] of a certain token. */
-function oneHot(id: number, length: number): Float64Array {
-  const q = new Float64Array(length);
-  q[id] = 1;
-  return q;
 }

@@ -54,9 +54,7 @@ describe("a GGUF file in place of a model folder", () => {
     const early = await succeed(words`${generate} --heads ${heads} --policy ${policy}`);
     expect(plain.out.length).toBeGreaterThan(0);
     expect(early.out.length).toBeGreaterThan(0);
-    await succeed(words`
-      check-lossless ${model} --heads ${heads} --text ${held} --prompts 2 --prompt-tokens 8 --max-new-tokens 8
-      --device reference`);
+    expect((await succeed(words`${generate} --heads ${heads} --policy ${policy} --lossless`)).out).toBe(plain.out);
     await succeed(words`
       eval ${model} --task ${held} --kind perplexity --limit 2 --heads ${heads} --policy ${policy} --device reference`);
     expect((await cli(words`plan ${model} --heads ${heads} --text ${held} --device reference`)).code).toBe(0);

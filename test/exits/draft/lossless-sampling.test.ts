@@ -17,12 +17,12 @@ import { advance, processedDistribution, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type ExitChoice, leaveEarly } from "../../../src/exits/decode/decode.js";
-import { type DraftLengthOptions, draftPlans } from "../../../src/exits/draft/draft-length.js";
+import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-length.js";
 import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
-import { promptLookupDrafter } from "../../../src/exits/draft/prompt-lookup.js";
-import { type Drafter, firstOf, losslessDecoder } from "../../../src/exits/draft/speculate.js";
+import { type Drafter, losslessDecoder } from "../../../src/exits/draft/speculate.js";
 import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
 import { checkSampling } from "../../../src/model/decode/sampling.js";
+import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";
 
 const VOCAB = 3;
@@ -137,16 +137,19 @@ async function errorOf(heads: ExitHeads, decoder: Decoder, sampled: Sampled): Pr
   return distance(await enumerate(heads, decoder, sampled), await target(heads, sampled));
 }
 
+/** Drafts so many tokens a round. */
+const upTo = (limit: number) => (): DraftPlan => ({ more: (drafts) => drafts < limit, learn: () => undefined });
+
 /** A lossless decoder whose drafts `tamper` may change or drop. */
 function decoderOf(
   heads: ExitHeads,
   policy: Policy,
-  length: DraftLengthOptions,
+  createPlan: () => DraftPlan,
   tamper: (token: ExitChoice) => ExitChoice | undefined = (token) => token,
 ): Decoder {
   const drafter: Drafter = async (requests) =>
     (await leaveEarly(heads, policy, requests)).map((token) => token && tamper(token));
-  return losslessDecoder(heads.model, drafter, draftPlans(4, countedCosts(heads.model.config, heads), length));
+  return losslessDecoder(heads.model, drafter, createPlan);
 }
 
 describe("exact enumeration on a vocabulary of 3", () => {
@@ -158,11 +161,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
     { temperature: 1.2, repetitionPenalty: 1.6 },
     { repetitionPenalty: 3 },
   ];
-  const lengths: DraftLengthOptions[] = [
-    { draftLimit: 2 },
-    { draftLimit: "adaptive" },
-    { draftLimit: 3, minProduct: 0.4 },
-  ];
+  const planned = (heads: ExitHeads) => () => draftPlan(4, [], countedCosts(heads.model.config, heads));
 
   it(
     "lossless sampling has the full model's distribution, whatever the processors, thresholds and draft lengths",
@@ -175,37 +174,11 @@ describe("exact enumeration on a vocabulary of 3", () => {
             ["always", "never"],
             [0.7, 0.9],
           ] as const) {
-            const decoder = decoderOf(heads, createPolicy(heads, thresholds), lengths[i % 3]!);
+            const plans = [upTo(2), planned(heads), upTo(3)];
+            const decoder = decoderOf(heads, createPolicy(heads, thresholds), plans[i % 3]!);
             expect(await errorOf(heads, decoder, { prompt: [1, 2], count: 3, options })).toBeLessThan(1e-9);
           }
         }
-      }
-    },
-  );
-
-  it(
-    "so do certain drafts: looked up in the text; sampled, then passed off as certain, which only lowers acceptance; " +
-      "or looked up if something is found and sampled otherwise",
-    async () => {
-      const heads = await tiny("llama");
-      const lookup = losslessDecoder(
-        heads.model,
-        promptLookupDrafter(),
-        draftPlans(4, countedCosts(heads.model.config), { draftLimit: 2 }),
-      );
-      const certain = decoderOf(heads, createPolicy(heads, ["always", "never"]), { draftLimit: 2 }, (token) => ({
-        ...token,
-        distribution: undefined,
-      }));
-      const policy = createPolicy(heads, ["always", "never"]);
-      const both = losslessDecoder(
-        heads.model,
-        firstOf(promptLookupDrafter(), (requests) => leaveEarly(heads, policy, requests)),
-        draftPlans(4, countedCosts(heads.model.config, heads), { draftLimit: 2 }),
-      );
-      for (const decoder of [lookup, certain, both]) {
-        const sampled = { prompt: [1, 2, 1], count: 3, options: { temperature: 1 } };
-        expect(await errorOf(heads, decoder, sampled)).toBeLessThan(1e-9);
       }
     },
   );
@@ -221,7 +194,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
     ],
   ])("a drafter %s is detected", async ([, tamper]) => {
     const heads = await tiny("llama");
-    const decoder = decoderOf(heads, createPolicy(heads, ["always", "never"]), { draftLimit: 2 }, tamper);
+    const decoder = decoderOf(heads, createPolicy(heads, ["always", "never"]), upTo(2), tamper);
     const sampled = { prompt: [1, 2], count: 2, options: { temperature: 1 } };
     expect(await errorOf(heads, decoder, sampled)).toBeGreaterThan(0.01);
   });
@@ -244,7 +217,7 @@ it(
       {
         ...options,
         policy: createPolicy(heads, [4.5, "always"]),
-        lossless: { draftLimit: 2 },
+        lossless: { costs: freeRows },
         maxNewTokens: 2,
         stopAtEndOfText: false,
         batchSize: 100,

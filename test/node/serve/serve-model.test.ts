@@ -21,7 +21,7 @@ async function start(options: ServeOptions = {}): Promise<RunningServer> {
   const started = await serveModel(heads, {
     port: 0,
     policy,
-    drafting: { policy, lossless: true },
+    drafting: policy,
     log: (line) => lines.push(line),
     ...options,
   });

@@ -109,7 +109,7 @@ function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding
     key: key === "" ? undefined : key,
     otherwise: lossless === false ? settings.otherwise : "lossless",
     policy: lossless === false ? policy : undefined,
-    drafting: policy && { policy, lossless: lossless === false ? true : lossless },
+    drafting: policy,
     audit,
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -4,19 +4,12 @@
  * with the bits of one (`info.batchIndependent`), everything must be equal. Otherwise rounding may flip tokens whose
  * best two logits are nearly tied, so ties and flips are counted.
  */
-import { OptionError } from "../errors.js";
-import { type GeneratedToken, generateWith, type Prompt, type TextSummary } from "../model/decode/index.js";
-import { decoderFor, type GenerateOptions } from "./generate.js";
-import type { ExitHeads } from "./heads/index.js";
-import { type Counts, Ledger, sumCounts } from "./cost/index.js";
+import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
+import { type Counts, Ledger, sumCounts, type UnitCosts } from "early-exits/exits";
+import { decoderFor } from "../src/exits/generate.js";
+import { generateWith, type Prompt, type TextSummary } from "../src/model/decode/index.js";
 
-export interface CheckLosslessOptions extends Pick<
-  GenerateOptions,
-  "policy" | "lossless" | "signal" | "stopAtEndOfText" | "maxNewTokens"
-> {
-  /** Called after every prompt with the number of prompts done. */
-  readonly onPrompt?: (done: number) => void;
-}
+export type CheckLosslessOptions = Pick<GenerateOptions, "policy" | "lossless" | "stopAtEndOfText" | "maxNewTokens">;
 
 /** The first token at which two texts differ. */
 export interface LosslessDifference {
@@ -61,15 +54,25 @@ export interface LosslessCheck {
   readonly plain: Readonly<Counts>;
 }
 
-/** Generates after every prompt both ways and compares. Throws an OptionError if there are no prompts. */
+/** Costs at which a plan drafts as much as may be accepted: further rows of a verification cost nothing. */
+export const freeRows: UnitCosts = {
+  block: [
+    { rows: 1, cost: 1 },
+    { rows: 2, cost: 1 },
+  ],
+  heads: [0, 0, 0, 0],
+  finalHead: [
+    { rows: 1, cost: 1 },
+    { rows: 2, cost: 1 },
+  ],
+};
+
+/** Generates after every prompt both ways and compares. */
 export async function checkLossless(
   heads: ExitHeads,
   prompts: readonly Prompt[],
-  { onPrompt, lossless = true, policy, ...common }: CheckLosslessOptions,
+  { lossless = true, policy, ...common }: CheckLosslessOptions,
 ): Promise<LosslessCheck> {
-  if (prompts.length === 0) {
-    throw new OptionError("prompt-empty", "checkLossless: there are no prompts to compare; give at least one");
-  }
   const { device } = heads.model;
   const totals = { tokens: 0, equalBits: 0, largestDifference: 0, ties: 0, flips: 0 };
   const summaries: TextSummary[] = [];
@@ -105,7 +108,6 @@ export async function checkLossless(
     const report = checked.ledger.report([checked.summary]);
     losslessCounts.push(report.decode);
     plainCounts.push(report.plain);
-    onPrompt?.(prompt + 1);
   }
   const sum = (name: "newTokens" | "rounds" | "drafted" | "accepted"): number =>
     summaries.reduce((total, summary) => total + summary[name], 0);

@@ -1,4 +1,4 @@
-/** Where the benchmarks of lossless decoding get their texts and heads from. */
+/** Where the benchmark gets its texts and heads from. */
 import { existsSync } from "node:fs";
 import { attachHeads, type ExitHeads, type Model, splitDocuments, trainHeads } from "early-exits";
 import { readHeads, readText } from "early-exits/node";
@@ -18,7 +18,7 @@ export function beginnings({ tokenizer }: Model, documents: readonly string[], m
     .slice(0, most);
 }
 
-/** Texts to train on, to tune on and to judge on: from a text file, or from the folder's documents.json. */
+/** Texts to train on, to calibrate on and to judge on: from a text file, or from the folder's documents.json. */
 export async function readParts(folder: string, text: string | undefined): Promise<Parts> {
   if (text === undefined) return readDocuments(folder);
   const { train, held } = splitDocuments(await readText(text), { train: 0.8, seed: 1 });
