@@ -1,15 +1,26 @@
 /**
- * The recipe of the embedded model, as one command:
- *   npm run pretrain -- [--steps 2560] [--recipe both] [--out models/sotu-12] [--resume] …
- * Without options it makes the model that ships; other options make the models of the study (lab/study.ts). The corpus
+ * Trains a small model from scratch (ship/pretrain-folder.ts):
+ *   npm run pretrain -- [--steps 2560] [--recipe both] [--out models/sotu-12] [--resume] [--force] …
+ *   npm run pretrain -- --text FILE --out FOLDER [--tokenizer FILE] [--layers 6] [--hidden 96] …
+ * Without options it makes the model that ships; other options make the models of the study (lab/study.ts). Its corpus
  * is State of the Union addresses (lab/ship/corpus.ts), split by speech: the model and its tokenizer see the training
  * speeches only, validation losses come from the calibration speeches, and the test speeches are used once, at the end.
  * Documents are segments of speeches (lab/ship/segments.ts).
  */
 import { parseArgs } from "node:util";
 import { exitCodeOf, type Io, processIo, UsageError } from "../src/cli/index.js";
-import { pretrainDefaults, pretrainFolder, type PretrainRecipe } from "../src/cli/index.js";
-import { loadSotu, segmentTexts, SOURCE, SPLIT_SEED, splitCorpus } from "./ship/index.js";
+import {
+  loadSotu,
+  pretrainDefaults,
+  pretrainFolder,
+  type PretrainRecipe,
+  pretrainText,
+  type PretrainText,
+  segmentTexts,
+  SOURCE,
+  SPLIT_SEED,
+  splitCorpus,
+} from "./ship/index.js";
 
 /** The options of the model that ships. */
 const EMBEDDED = {
@@ -26,6 +37,8 @@ const EMBEDDED = {
 async function main(io: Io): Promise<void> {
   const { values } = parseArgs({
     options: {
+      text: { type: "string" },
+      tokenizer: { type: "string" },
       out: { type: "string", default: "models/sotu-12" },
       resume: { type: "boolean", default: false },
       force: { type: "boolean", default: false },
@@ -34,9 +47,15 @@ async function main(io: Io): Promise<void> {
       ...Object.fromEntries(names.map((name) => [flagOf(name), { type: "string" as const }])),
     },
   });
-  const { out, resume, force, json, device } = values;
-  const recipe = recipeOf(values);
+  const { text, tokenizer, out, resume, force, json, device } = values;
+  const recipe = recipeOf(values, text === undefined ? EMBEDDED : {});
+  const settings = { ...recipe, tokenizer, out, resume, force, json, device };
+  if (text === undefined) await pretrainFolder(sotu(), settings, io);
+  else await pretrainFolder(await pretrainText(text, recipe.seed ?? pretrainDefaults.seed), settings, io);
+}
 
+/** The corpus of the embedded model. */
+function sotu(): PretrainText {
   const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
   const train = segmentTexts(speeches.train);
   const validation = segmentTexts(speeches.calibration);
@@ -51,7 +70,7 @@ async function main(io: Io): Promise<void> {
     },
     segments: { train: train.length, calibration: validation.length, test: test.length },
   };
-  await pretrainFolder({ train, validation, test, description }, { ...recipe, out, resume, force, json, device }, io);
+  return { train, validation, test, description };
 }
 
 const names = Object.keys(pretrainDefaults) as (keyof PretrainRecipe)[];
@@ -61,9 +80,12 @@ function flagOf(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
-/** The recipe that ships, with the options given. */
-function recipeOf(given: Readonly<Record<string, string | boolean | undefined>>): Partial<PretrainRecipe> {
-  const recipe: Record<string, unknown> = { ...EMBEDDED };
+/** A recipe with the options given. */
+function recipeOf(
+  given: Readonly<Record<string, string | boolean | undefined>>,
+  base: Partial<PretrainRecipe>,
+): Partial<PretrainRecipe> {
+  const recipe: Record<string, unknown> = { ...base };
   for (const name of names) {
     const value = given[flagOf(name)];
     if (value === undefined) continue;

@@ -19,9 +19,16 @@ import {
 import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
 import { certify, certifySettings } from "../src/calibrate/certify/index.js";
 import { arrange, recordedEvidence } from "../src/calibrate/record/index.js";
-import type { PretrainReport } from "../src/cli/index.js";
 import { machine } from "./report/index.js";
-import { loadSotu, modelCard, type ShippedLevel, shippingTexts, SPLIT_SEED, splitCorpus } from "./ship/index.js";
+import {
+  loadSotu,
+  modelCard,
+  type PretrainReport,
+  type ShippedLevel,
+  shippingTexts,
+  SPLIT_SEED,
+  splitCorpus,
+} from "./ship/index.js";
 
 const { values } = parseArgs({ options: { model: { type: "string", default: "models/sotu-12" } } });
 const folder = join(values.model, "certificates");

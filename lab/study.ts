@@ -16,7 +16,6 @@ import { parseArgs } from "node:util";
 import { mean } from "d3-array";
 import { type Device, type ExitHeads, type Model } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import type { PretrainReport } from "../src/cli/index.js";
 import {
   describeMachine,
   machine,
@@ -30,6 +29,7 @@ import {
   CHOICE_SEGMENTS,
   loadSotu,
   modelFolder,
+  type PretrainReport,
   sampleSegments,
   segmentTexts,
   SPLIT_SEED,

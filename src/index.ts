@@ -76,7 +76,6 @@ export {
   type PlanExitsOptions,
   type UnitTimes,
 } from "./exits/index.js";
-export { type AgreementReport, reportAgreement } from "./calibrate/index.js";
 export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluate/index.js";
 
 // Devices, errors, version

@@ -3,20 +3,33 @@
  * by each of the four scores.
  */
 import * as Plot from "@observablehq/plot";
-import { reportAgreement } from "early-exits";
 import { scoreNames } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { machine } from "../report/index.js";
+import { machine, rankTokens } from "../report/index.js";
 import { documentsOf, openHeads } from "../ship/index.js";
 import { colors, frame } from "./frame.js";
 
 const COLORS = { entropy: colors.orange, maxProb: colors.green, margin: colors.blue, probGap: colors.purple } as const;
 
+/** Points of a line. */
+const POINTS = 40;
+
+interface Point {
+  readonly coverage: number;
+  readonly agreement: number;
+}
+
+function pointsOf(curve: Float64Array): Point[] {
+  return Array.from({ length: POINTS }, (_, p) => {
+    const count = Math.max(1, Math.round(((p + 1) / POINTS) * curve.length));
+    return { coverage: count / curve.length, agreement: curve[count - 1]! };
+  });
+}
+
 export async function scores(): Promise<string> {
   const where = machine();
   const records = await recordDocuments(await openHeads(), await documentsOf("sotu-12", "test"));
-  const reports = scoreNames.map((score) => ({ score, report: reportAgreement(records, { score, points: 40 }) }));
-  const tokens = reports[0]!.report.positions;
+  const tokens = records.documents.reduce((sum, { positions }) => sum + positions, 0);
   return frame({
     title: "A head is nearly always right on its most confident tokens; the scores rank them differently",
     legend: scoreNames.map((score) => ({ label: score, color: COLORS[score] })),
@@ -30,10 +43,10 @@ export async function scores(): Promise<string> {
         marginLeft: 36,
         x: { label: "share of all tokens, most confident first, %" },
         y: { label: null, grid: true, domain: [65, 100] },
-        marks: reports.map(({ score, report }) =>
-          Plot.lineY(report.exits[exit]!.curve, {
-            x: ({ coverage }: { coverage: number }) => 100 * coverage,
-            y: ({ agreement }: { agreement: number }) => 100 * agreement,
+        marks: scoreNames.map((score) =>
+          Plot.lineY(pointsOf(rankTokens(records, exit, score).curve), {
+            x: ({ coverage }: Point) => 100 * coverage,
+            y: ({ agreement }: Point) => 100 * agreement,
             stroke: COLORS[score],
             strokeWidth: 2,
           }),

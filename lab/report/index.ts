@@ -1,4 +1,5 @@
 /** Reports: the machine, tables, prose, charts, and the files that they go to. */
+export { rankTokens } from "./agreement.js";
 export { barChart, dotChart } from "./charts.js";
 export { percent, quartiles, spread, withRange } from "./format.js";
 export { describeMachine, machine, type Machine } from "./machine.js";

@@ -1,7 +1,8 @@
 /** The model card: README.md in the folder of a model that ships. */
 import type { Certificate } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
-import { embeddedHeads, type PretrainReport } from "../../src/cli/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
+import type { PretrainReport } from "./pretrain-folder.js";
 import { percent, prose } from "../report/index.js";
 
 /** A certified level, and what its policy does on test segments. */

@@ -13,6 +13,15 @@ export {
   readDocuments,
   shippedCertificate,
 } from "./embedded.js";
+export {
+  pretrainDefaults,
+  pretrainFolder,
+  type PretrainRecipe,
+  type PretrainReport,
+  type PretrainSettings,
+  pretrainText,
+  type PretrainText,
+} from "./pretrain-folder.js";
 export { sampleSegments, segmentTexts, SPLIT_SEED } from "./segments.js";
 export { type ShipData, shipFolder } from "./ship-folder.js";
 export { type Segment, shippingTexts } from "./texts.js";

@@ -18,7 +18,8 @@ import {
 import type { TrainSummary } from "early-exits/exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, settleFolder, writeFileAtomic, writeHeads } from "early-exits/node";
-import { embeddedHeads, type PretrainReport } from "../../src/cli/index.js";
+import { embeddedHeads } from "../../src/cli/index.js";
+import type { PretrainReport } from "./pretrain-folder.js";
 import { machine } from "../report/index.js";
 import { modelCard } from "./card.js";
 import { certifyLevels, writeCertificates } from "./certify-levels.js";

@@ -1,6 +1,6 @@
 /** The study's tables of backbones; the paragraphs above them are in notes.ts. */
 import { mean } from "d3-array";
-import type { PretrainReport } from "../../src/cli/index.js";
+import type { PretrainReport } from "../ship/index.js";
 import { percent, type Table, withRange } from "../report/index.js";
 import type { Timing } from "../speed/index.js";
 import { DELTA, LEVELS, STEPS, type StudiedBackbone } from "./backbone.js";

@@ -92,15 +92,4 @@ export {
   type Unit,
 } from "./record/index.js";
 export { fastestCertificate, tokenTime } from "./token-time.js";
-export {
-  type AgreementReport,
-  type CurvePoint,
-  type DepthAndCost,
-  type ExitReport,
-  type PolicyReport,
-  reportAgreement,
-  reportDefaults,
-  type ReportOptions,
-  type ScoreQuality,
-} from "./report.js";
 export { type Verdict, type Verification, verifyCertificate, type VerifyOptions } from "./verify/index.js";

@@ -5,4 +5,3 @@ export { type Io, UsageError } from "./io.js";
 export { processIo } from "./process-io.js";
 export { createProgram, main } from "./program.js";
 export { withProgress } from "./progress.js";
-export { pretrainDefaults, pretrainFolder, type PretrainRecipe, type PretrainReport } from "./training/index.js";

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../src/cli/exit-code.js";
-import { cli, scratch, sentences, testIo, tinyModel, writeText } from "./support.js";
+import { cli, scratch, sentences, testIo, words, writeText } from "./support.js";
 
 const folder = scratch();
 afterAll(folder.remove);
@@ -31,57 +31,53 @@ function start(
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
 }
 
-describe("usage errors end with status 2", () => {
+describe("usage errors end with status 2, and name what is wrong and what is legal", () => {
   it.for([
-    [["inspect"], "error: missing required argument 'dir'"],
-    [["train", "model"], "error: required option '--out <folder>' not specified"],
-    [["train", "model", "--out", "heads"], "error: train: give either --text PATH or --self, the text to train on"],
+    [["plan"], ["missing", "dir"]],
+    [
+      ["train", "model"],
+      ["required", "--out"],
+    ],
+    [
+      ["train", "model", "--out", "heads"],
+      ["--text", "--self"],
+    ],
     [
       ["train", "model", "--out", "heads", "--text", "a", "--self", "3"],
-      "error: train: give either --text PATH or --self, the text to train on",
+      ["--text", "--self"],
     ],
     [
       ["train", "model", "--out", "heads", "--steps", "0"],
-      "error: option '--steps <n>' argument '0' is invalid. Expected an integer of at least 1.",
+      ["--steps", "'0'", "at least 1"],
     ],
     [
       ["train", "model", "--out", "heads", "--exits", "2,x"],
-      "error: option '--exits <n>' argument '2,x' is invalid. Expected an integer of at least 0.",
+      ["--exits", "2,x", "integer"],
     ],
     [
       ["train", "model", "--out", "heads", "--kind", "cubic"],
-      "error: option '--kind <kind>' argument 'cubic' is invalid. Allowed choices are dense, tied, lowRank, " +
-        "mlp, shortlist, linear, linearShortlist, linearScreened, linearPreview, " +
-        "linearPreviewShortlist, block, blockPreview.",
+      ["--kind", "cubic", "dense", "linear"],
     ],
     [
       ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],
-      "error: option '--agreement <share>' argument '1' is invalid. Expected a number in (0, 1).",
+      ["--agreement", "(0, 1)"],
     ],
     [
       ["generate", "model", "--prompt", "x", "--policy", "p"],
-      "error: generate: --policy needs --heads, the folder of the heads it was made for",
+      ["--policy", "--heads"],
     ],
     [
-      ["inspect", "model", "--budgets", "layers=many"],
-      "error: option '--budgets <limits>' argument 'layers=many' is invalid. Expected name=limit, separated by " +
-        "commas: budgets: layers is NaN; legal are numbers >= 1 for configBytes, indexBytes, tokenizerBytes, " +
-        "jsonKeys, jsonValues, jsonDepth, safetensorsHeaderBytes, ggufHeaderBytes, ggufValues, layers, mergeWork, " +
-        "addedCharacters, tokenizerSteps, patternLength, textGrowth, patternMilliseconds.",
+      ["plan", "model", "--budgets", "layers=many"],
+      ["--budgets", "layers", "configBytes"],
     ],
-    [["inspekt"], "error: unknown command 'inspekt'"],
-  ] as const)("%s", async ([line, sentence]) => {
+    [["plann"], ["unknown command", "plann", "plan"]],
+  ] as const)("%s", async ([line, facts]) => {
     const { code, out, err } = await cli(line);
     expect(code).toBe(2);
     expect(out).toBe("");
-    expect(err.split("\n")[0]).toBe(sentence);
+    for (const fact of facts) expect(err).toContain(fact);
   });
 });
-
-const missing =
-  "/nowhere: there is no such file or folder. A model is a folder with config.json, *.safetensors and " +
-  "tokenizer.json, a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or the name of a " +
-  "model that comes with this package: sotu-12, sotu-6";
 
 describe("what is given in place of a model, text or option is named, with what to do", () => {
   const given = (name: string, content: string | Uint8Array = "x"): string => {
@@ -105,13 +101,13 @@ describe("what is given in place of a model, text or option is named, with what 
   });
 
   it("a file that is no model, a folder around one, weights of other libraries, heads", async () => {
-    expect(await refusal("inspect", given("paper.pdf"))).toContain("is no model. A model is a .gguf file, or a folder");
-    expect(await refusal("inspect", given("model.safetensors"))).toContain("give the folder that it is in");
+    expect(await refusal("plan", given("paper.pdf"))).toContain("is no model. A model is a .gguf file, or a folder");
+    expect(await refusal("plan", given("model.safetensors"))).toContain("give the folder that it is in");
     const around = inFolder("around", "model.q4.gguf", "README.md");
-    expect(await refusal("inspect", around)).toContain(`name the file, as in ${join(around, "model.q4.gguf")}`);
+    expect(await refusal("plan", around)).toContain(`name the file, as in ${join(around, "model.q4.gguf")}`);
     const torch = inFolder("torch", "config.json", "pytorch_model.bin");
-    expect(await refusal("inspect", torch)).toContain("safe_serialization=True");
-    expect(await refusal("inspect", inFolder("exits", "heads.json"))).toContain("pass it as --heads");
+    expect(await refusal("plan", torch)).toContain("safe_serialization=True");
+    expect(await refusal("plan", inFolder("exits", "heads.json"))).toContain("pass it as --heads");
   });
 
   it("a PDF or a GGUF file in place of text", async () => {
@@ -127,14 +123,17 @@ describe("what is given in place of a model, text or option is named, with what 
 
 describe("errors of the library end with status 1 and one sentence", () => {
   it.for([
-    ["inspect", "/nowhere"],
+    ["plan", "/nowhere"],
     ["generate", "/nowhere", "--prompt", "x", "--device", "reference"],
     ["demo", "--model", "/nowhere"],
   ] as const)("%s", async (line) => {
     const { code, out, err } = await cli(line);
     expect(code).toBe(1);
     expect(out).toBe("");
-    expect(err.trimEnd().split("\n").at(-1)).toBe(`error: ${missing}`);
+    const sentence = err.trimEnd().split("\n").at(-1)!;
+    for (const fact of ["error: /nowhere", "no such file or folder", "config.json", ".gguf", "sotu-12"]) {
+      expect(sentence).toContain(fact);
+    }
   });
 
   it("an unknown device is named, with those that exist", async () => {
@@ -144,15 +143,11 @@ describe("errors of the library end with status 1 and one sentence", () => {
   });
 
   it("--json puts the error on stdout too, --debug adds the stack", async () => {
-    const json = await cli(["inspect", "/nowhere", "--json"]);
-    expect(JSON.parse(json.out)).toEqual({
-      error: {
-        code: "model-missing",
-        message: missing,
-        details: { path: "/nowhere" },
-      },
-    });
-    expect((await cli(["inspect", "/nowhere", "--debug"])).err).toMatch(/^ModelError: .*\n {4}at /);
+    const json = await cli(["plan", "/nowhere", "--json"]);
+    const { error } = JSON.parse(json.out) as { readonly error: { readonly message: string } };
+    expect(error).toMatchObject({ code: "model-missing", details: { path: "/nowhere" } });
+    expect(json.err).toBe(`error: ${error.message}\n`);
+    expect((await cli(["plan", "/nowhere", "--debug"])).err).toMatch(/^ModelError: .*\n {4}at /);
   });
 
   it("an unexpected error says so", async () => {
@@ -171,31 +166,31 @@ describe("errors of the library end with status 1 and one sentence", () => {
 
 describe("the process", () => {
   it("a failure is one sentence on stderr and status 1", async () => {
-    expect(await start(["inspect", "/nowhere"])).toEqual({
-      code: 1,
-      out: "",
-      err: `error: ${missing}\n`,
-    });
+    const { code, out, err } = await start(["plan", "/nowhere"]);
+    expect({ code, out }).toEqual({ code: 1, out: "" });
+    expect(err).toMatch(/^error: \/nowhere: .*\n$/);
   });
 
   it("SIGINT stops training at a checkpoint and ends with status 130", async () => {
     const text = writeText(folder.path("text.txt"), sentences(40));
+    const heads = folder.path("heads");
     let sent = false;
     const { code, err } = await start(
-      ["pretrain", "--text", text, "--out", folder.path("model"), ...tinyModel, "--steps", "100000"],
+      words`
+        train sotu-12 --text ${text} --depths 6 --batch 1 --sequence 16 --steps 100000 --out ${heads} --device wasm`,
       (heard, kill) => {
-        if (sent || !heard.includes("pretrain 1/")) return;
+        if (sent || !heard.includes("train 1/")) return;
         sent = true;
         kill("SIGINT");
       },
     );
     expect(err).toContain("interrupted; the state is in");
     expect(code).toBe(130);
-    expect(existsSync(folder.path("model", "checkpoint", "state.safetensors"))).toBe(true);
+    expect(existsSync(folder.path("heads", "checkpoint", "state.safetensors"))).toBe(true);
   });
 });
 
-it("a file beyond a limit is refused with the flag that raises it, and read with it", async () => {
+it("a file beyond a limit is refused with the flag that raises it, and passes with it", async () => {
   const dir = folder.path("deep");
   mkdirSync(dir);
   const config = {
@@ -206,6 +201,5 @@ it("a file beyond a limit is refused with the flag that raises it, and read with
   const refused = await cli(["plan", dir]);
   expect(refused.code).toBe(1);
   const flag = /\(on the command line: (--budgets configBytes=\d+)\)/.exec(refused.err)![1]!;
-  const { code, err } = await cli(["plan", dir, ...flag.split(" ")]);
-  expect({ code, err }).toMatchObject({ code: 0 });
+  expect((await cli(["plan", dir, ...flag.split(" ")])).err).toMatch(/no weights|safetensors/); // it comes next
 });

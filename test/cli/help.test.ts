@@ -1,10 +1,8 @@
 /** Help texts state the defaults that run: each is printed from the object that the code uses. */
 import { describe, expect, it } from "vitest";
 import { certifyDefaults } from "../../src/calibrate/certify/index.js";
-import { reportDefaults } from "../../src/calibrate/index.js";
 import { commands } from "../../src/cli/commands/index.js";
 import { createProgram } from "../../src/cli/program.js";
-import { pretrainDefaults } from "../../src/cli/training/index.js";
 import { evaluateDefaults } from "../../src/evaluate/index.js";
 import { attachDefaults } from "../../src/exits/heads/index.js";
 import { planDefaults } from "../../src/exits/plan/index.js";
@@ -30,7 +28,7 @@ const asText = (defaults: object): Record<string, string> =>
 
 it("every command has help with examples", async () => {
   const { out } = await succeed(["--help"]);
-  expect(commands.length).toBe(15);
+  expect(commands.length).toBe(12);
   for (const { name } of commands) {
     expect(out).toContain(`  ${name} `);
     const help = await cli(words`${name} --help`);
@@ -59,10 +57,8 @@ it("defaults that a library function owns are that function's", () => {
   const { resamples } = evaluateDefaults;
   const expected: Readonly<Record<string, object>> = {
     plan: { fill: planDefaults.fill, agreement },
-    pretrain: pretrainDefaults,
     train: { exits, placement, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
     calibrate: { agreement, delta, loss: certifiedLoss, seed },
-    report: { score: reportDefaults.score },
     eval: { resamples, seed: evaluateDefaults.seed },
     generate: { ...samplingDefaults, ...generateDefaults },
     chat: { ...samplingDefaults, ...chatDefaults },

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { expect } from "vitest";
 import type { Io } from "../../src/cli/io.js";
 import { main } from "../../src/cli/program.js";
+import { pretrainFolder, type PretrainSettings, pretrainText } from "../../lab/ship/pretrain-folder.js";
 
 export interface TestIo extends Io {
   readonly out: () => string;
@@ -145,10 +146,16 @@ export function writeText(path: string, documents: readonly string[]): string {
   return path;
 }
 
-/** Options of a model that trains in a second. */
-export const tinyModel = words`
-  --layers 3 --hidden 16 --heads 2 --kv-heads 1 --intermediate 32 --context 64 --vocab 280
-  --batch 4 --sequence 32 --validate-every 10 --device reference`;
+/** A model that trains in a second. */
+export const tinyModel = {
+  ...{ layers: 3, hidden: 16, heads: 2, kvHeads: 1, intermediate: 32, context: 64, vocab: 280 },
+  ...{ batch: 4, sequence: 32, validateEvery: 10, lr: 0.02, device: "reference" },
+} as const satisfies Partial<PretrainSettings>;
+
+/** Pretrains a tiny model on a text file, and writes its folder. */
+export async function pretrainTiny(text: string, settings: PretrainSettings, io: Io = testIo()): Promise<void> {
+  await pretrainFolder(await pretrainText(text, 1), { ...tinyModel, ...settings }, io);
+}
 
 /** A tiny model with heads after blocks 1 and 2 and a policy, made by the commands. */
 export interface Pipeline {
@@ -173,7 +180,7 @@ export async function pipeline(): Promise<Pipeline> {
   const held = writeText(folder.path("held.txt"), sentences(12, 100));
   const train = words`
     train ${model} --text ${text} --depths 1,2 --steps 12 --batch 4 --sequence 32 --device reference`;
-  await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 30 --lr 0.02`);
+  await pretrainTiny(text, { out: model, steps: 30 });
   await succeed(words`${train} --out ${heads}`);
   await succeed(words`
     calibrate ${model} --heads ${heads} --text ${held} --paper --agreement .6 --out ${policy}

@@ -149,7 +149,7 @@ describe("a command that does not exist is detected", () => {
   it.each([
     "npm run nothing",
     "npm run page -- --nothing",
-    "npx early-exits inspect --nothing dir",
+    "npx early-exits plan --nothing dir",
     "npx early-exits train dir",
     "npx early-exits nothing",
     "npx tsx scripts/nothing.ts",

@@ -81,7 +81,7 @@ describe("the installed package", () => {
 
   it("runs early-exits demo on the embedded model", async () => {
     expect((await cli("demo", "--help")).stdout).toContain("Train, calibrate and time the exits of the embedded model");
-    expect((await cli("inspect", "node_modules/early-exits/models/sotu-12")).stdout).toContain(
+    expect((await cli("plan", "node_modules/early-exits/models/sotu-12")).stdout).toContain(
       "parameters stored as BF16",
     );
     const { stdout } = await cli("demo", "--seconds", "2", "--runs", "5");
@@ -89,12 +89,10 @@ describe("the installed package", () => {
   });
 
   it("runs the README's program unchanged, which prints what the README shows", async () => {
-    const shape = "--layers 4 --hidden 32 --heads 2 --kv-heads 1 --intermediate 64 --context 128 --vocab 512";
-    await cli(
-      "pretrain",
-      ...["--text", join(installed.path, "corpus.txt"), "--out", "path/to/hf-folder", "--steps", "40"],
-      ...shape.split(" "),
-    );
+    const flags = "--layers 4 --hidden 32 --heads 2 --kv-heads 1 --intermediate 64 --context 128 --vocab 512";
+    const shape = flags.split(" ");
+    const [corpus, model] = ["corpus.txt", "path/to/hf-folder"].map((path) => join(installed.path, path));
+    await run("npx", ["tsx", "lab/pretrain.ts", "--text", corpus!, "--out", model!, "--steps", "40", ...shape], root);
     const { program, prints } = await readmeProgram();
     await writeFile(join(installed.path, "program.mjs"), program);
     const { stdout, stderr } = await run("node", ["program.mjs"], installed.path);

@@ -8,14 +8,17 @@ import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { checkManifest } from "early-exits/model";
 import { diskFolder, readJson, resolveModel, settleFolder } from "early-exits/node";
-import { type Io, main } from "../../../src/cli/index.js";
+import { exitCodeOf, type Io, main } from "../../../src/cli/index.js";
 import { tinyRepo } from "../../../test/node/hub/support.js";
 import type { Job } from "./job.js";
+import { pretrainFolder, type PretrainSettings, pretrainText } from "../../ship/index.js";
 import { makeShipJob } from "./ship-job.js";
 
 const words = (text: string): string[] => text.trim().split(/\s+/);
-const TINY = `--layers 2 --hidden 16 --heads 2 --kv-heads 1 --intermediate 32 --context 64 --vocab 280
-  --batch 2 --sequence 16 --validate-every 4 --device reference --steps 4`;
+const TINY = {
+  ...{ layers: 2, hidden: 16, heads: 2, kvHeads: 1, intermediate: 32, context: 64, vocab: 280 },
+  ...{ batch: 2, sequence: 16, validateEvery: 4, steps: 4, device: "reference" },
+} as const satisfies Partial<PretrainSettings>;
 const TRAIN = "--depths 1 --steps 4 --batch 2 --sequence 16 --device reference";
 
 export type Contents = Readonly<Record<string, string | undefined>>;
@@ -81,8 +84,13 @@ export async function makeJobs(folder: string, endpoint: string): Promise<Job[]>
       return { ok, said: said.join("").slice(-400) };
     };
   };
-  const pretrainLine = (out: string): string => `pretrain --text ${text} --out ${out} ${TINY}`;
-  const pretrain = command(pretrainLine);
+  const pretrain: Job["run"] = async (out, resume) => {
+    const said: string[] = [];
+    const io = quietIo(said);
+    const run = async (): Promise<unknown> => pretrainFolder(await pretrainText(text, 1), { ...TINY, out, resume }, io);
+    const ok = (await exitCodeOf(io, run)) === 0;
+    return { ok, said: said.join("").slice(-400) };
+  };
   const model = join(folder, "pretrain-straight");
   await pretrain(model, false);
   const train = (out: string): string => `train ${model} --text ${text} --out ${out} ${TRAIN}`;
@@ -96,7 +104,6 @@ export async function makeJobs(folder: string, endpoint: string): Promise<Job[]>
     {
       name: "pretrain",
       run: pretrain,
-      line: (out) => ({ argv: words(pretrainLine(out)) }),
       results: ["config.json", "tokenizer.json", "model.safetensors"],
     },
     { name: "train", run: command(train), line: (out) => ({ argv: words(train(out)) }), ...heads },

@@ -44,8 +44,7 @@ export interface JobDescription {
   readonly sequenceLength: number;
   /** How many documents there are, and the SHA-256 of their hashes and groups. */
   readonly documents: { readonly count: number; readonly hash: string };
-  /** null: a recording alone. */
-  readonly options: JobOptions | null;
+  readonly options: JobOptions;
 }
 
 export interface CalibrationJob {
@@ -70,18 +69,17 @@ export interface SecondRound {
 type RecordingOptions = Omit<RecordDocumentsOptions, "store" | "onDocument">;
 
 /**
- * Opens a calibration, or with `given` null a recording. Throws an OptionError as `calibrate` and `recordDocuments`
- * do, before any work.
+ * Opens a calibration. Throws an OptionError as `calibrate` and `recordDocuments` do, before any work.
  */
 export async function openCalibrationJob(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  given: JobOptions | null,
+  given: JobOptions,
   recording: RecordingOptions = {},
 ): Promise<CalibrationJob> {
-  const certified = given !== null && !("procedure" in given);
+  const certified = !("procedure" in given);
   const options = certified ? { fill: exactFill(heads.model.config), ...given } : given;
-  const settings = options === null || "procedure" in options ? undefined : certifySettings(options);
+  const settings = "procedure" in options ? undefined : certifySettings(options);
   if (settings !== undefined) requireFillFor(heads, settings.fill);
   const recorder = await createRecorder(heads, recording);
   const { subject, sequenceLength } = recorder;

@@ -16,14 +16,6 @@ import {
 import type { JobDescription } from "./calibration-job.js";
 import { runsOf, type RunsChunk } from "./runs-chunk.js";
 
-/** All records as a recording of one process. */
-export function mergeRecords(
-  { subject, sequenceLength }: JobDescription,
-  documents: readonly DocumentRecord[],
-): CalibrationRecords {
-  return { ...subject, sequenceLength, documents };
-}
-
 /**
  * The calibration from all records, in the order of their units, and all runs if there was a second round. Throws a
  * ShardError if they do not belong together.
@@ -33,9 +25,8 @@ export async function mergeCalibration(
   records: readonly DocumentRecord[],
   runs?: RunsChunk,
 ): Promise<Certified | PaperCalibration> {
-  const { options } = description;
-  if (options === null) throw misfit("a recording has no settings to calibrate with");
-  const recorded = mergeRecords(description, records);
+  const { subject, sequenceLength, options } = description;
+  const recorded: CalibrationRecords = { ...subject, sequenceLength, documents: records };
   if ("procedure" in options) return calibratePaper(recorded, options);
   const settings = certifySettings(options);
   if (isExactFill(settings.fill)) {

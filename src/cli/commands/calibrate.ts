@@ -230,7 +230,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if (place !== undefined) {
     const recording = { sampling: samplingOf(settings), ...(reference && { against: reference }), signal: io.signal };
     const job = await openCalibrationJob(heads, documents, options, recording);
-    await writeCalibrationPart(io, "calibrate", place, job, null);
+    await writeCalibrationPart(io, place, job);
     heads.dispose();
     reference?.dispose();
     model.dispose();

@@ -1,7 +1,7 @@
 /**
- * `early-exits plan`: predicts whether exits can pay for a model before any training, from the configuration alone, by
- * kind of head and placement; with --heads and --text, from times measured on this machine and the heads' agreement on
- * the text.
+ * `early-exits plan`: shows a model's architecture and memory, and predicts whether exits can pay before any training,
+ * from the configuration alone, by kind of head and placement; with --heads and --text, from times measured on this
+ * machine and the heads' agreement on the text. Weights are read only to --check them, and to measure.
  */
 import { type ExitHeads, type FillName, measureUnitTimes, planExits } from "../../index.js";
 import {
@@ -15,12 +15,12 @@ import {
   planFills,
   type BreakEvenRow,
 } from "../../exits/index.js";
-import type { ModelConfig, ModelDtype } from "../../model/index.js";
+import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "../../model/index.js";
 import { coarseBytes } from "../../tensor/index.js";
 import { planDefaults } from "../../exits/plan/index.js";
 import { calibratePaper, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
-import { readConfig, readHeads } from "../../node/index.js";
+import { describeModel, readHeads, readTensorSource } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
@@ -39,6 +39,7 @@ import {
   type MeasuredPlan,
   measuredPlanLines,
   measuredVerdict,
+  modelLines,
   nextLines,
   planLines,
   planVerdict,
@@ -46,6 +47,7 @@ import {
 
 export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
+  readonly check?: boolean | undefined;
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
   readonly fill?: PlanFill | undefined;
@@ -61,10 +63,11 @@ const defaults = { ...modelDefaults, fill: planDefaults.fill, agreement: certify
 export const planCommand: CommandDefinition<PlanSettings> = {
   name: "plan",
   description:
-    "Predict whether exits can pay for a model, before any training; with heads and text, from measurements on this " +
-    "machine",
+    "Show a model, its memory, and whether exits can pay before any training; with heads and text, from " +
+    "measurements on this machine",
   positional: [modelFolder],
   options: [
+    { flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" },
     {
       flags: "--fill <how>",
       description: "how keys and values of skipped blocks are filled",
@@ -79,7 +82,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     ...modelOptions,
   ],
   defaults,
-  examples: ["plan sotu-12", "plan my-model --heads heads --text held.txt"],
+  examples: ["plan sotu-12", "plan path/to/model.gguf --check", "plan my-model --heads heads --text held.txt"],
   run,
 };
 
@@ -91,18 +94,38 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   if (settings.times !== undefined && heads === undefined) {
     throw new UsageError("plan: --times needs --heads and --text, with which times are measured");
   }
-  const config = await readConfig((await findModel(io, dir)).path, settings);
+  const { path } = await findModel(io, dir);
+  const model = await describeModel(path, settings);
+  const damaged = settings.check === true ? await checkTensors(path, settings, io) : undefined;
+  const { config, tokenizer, ...tensors } = model;
   // Without a measurement, "auto" promises nothing.
   const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype) : 1;
   const plans = planExits(config, { fill, finalHeadShare });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
-  writeResult(io, { json }, { dir, fill, plans, measured }, [
+  const special = tokenizer && { vocabSize: tokenizer.vocabSize, bosTokenId: tokenizer.bosTokenId ?? null };
+  const result = {
+    dir,
+    config,
+    ...tensors,
+    tokenizer: special ?? null,
+    damaged: damaged ?? null,
+    fill,
+    plans,
+    measured,
+  };
+  writeResult(io, { json }, result, [
+    ...modelLines(dir, model, damaged, colorsOf(io)),
     ...planLines(plans, fill, colorsOf(io)),
     ...(measured === null ? [] : measuredPlanLines(measured, colorsOf(io))),
     "",
     measured === null ? planVerdict(plans) : measuredVerdict(measured),
     ...nextLines(...nextSteps(settings, plans)),
   ]);
+}
+
+/** Reads all weights, and returns the tensors that hold NaN or infinity. */
+async function checkTensors(path: string, { budgets }: PlanSettings, { signal }: Io): Promise<DamagedTensor[]> {
+  return checkWeights(await readTensorSource(path, { budgets }), { signal });
 }
 
 /** Heads, unless none can pay; with heads, a certificate. */

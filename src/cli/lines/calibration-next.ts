@@ -23,7 +23,7 @@ export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
   return [
     "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
     ...shippedInstead(call),
-    commandLine("report", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
+    commandLine("plan", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
   ];
 }
 

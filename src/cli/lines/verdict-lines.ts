@@ -1,5 +1,5 @@
 /** Verdicts: what a result means, in words and numbers, as the last thing that a command says of it. */
-import type { AgreementReport, Certificate } from "../../index.js";
+import type { Certificate } from "../../index.js";
 import type { PaperCalibration } from "../../calibrate/index.js";
 import type { ExitQuality } from "../../exits/index.js";
 import type { WayResult } from "../../evaluate/index.js";
@@ -68,23 +68,4 @@ export function calibrationVerdict(
 
 function times(ratio: number): string {
   return `${ratio.toFixed(2)}x`;
-}
-
-/** What a report says of heads, or of a policy. */
-export function reportVerdict({ exits, policy, oracle, score }: AgreementReport): string {
-  if (policy !== null) {
-    const { agreement } = policy.outcome;
-    const cost = times(1 / policy.cost);
-    const words = policy.cost < 1 ? `worth ${cost}` : `slower than plain decoding (${cost})`;
-    return `verdict: this policy keeps ${percent(agreement)} agreement here, and by multiply-adds it is ${words}`;
-  }
-  const best = exits.map(({ depth, curve }) => {
-    const may = curve.findLast(({ agreement, coverage }) => (1 - agreement) * coverage <= 1 - JUDGED_LEVEL);
-    return { depth, coverage: may?.coverage ?? 0 };
-  });
-  const leaving = best.map(({ depth, coverage }) => `${percent(coverage, 0)} after block ${depth}`).join(", ");
-  return (
-    `verdict: at ${percent(JUDGED_LEVEL, 0)} agreement over all tokens, by ${score}, at most ${leaving} may leave; ` +
-    `exits that always knew would be worth ${times(1 / oracle.cost)}`
-  );
 }

@@ -1,4 +1,4 @@
-/** Parts of `calibrate` and `report`: records of documents and, for fills that change other tokens, runs. */
+/** Parts of `calibrate`: records of documents and, for fills that change other tokens, runs. */
 import {
   type CalibrationJob,
   type JobDescription,
@@ -17,21 +17,19 @@ const RECORDS = 8;
 /** Most documents in a chunk of runs, which are run together. */
 const RUNS = 16;
 
-/** What a part of records says it was made of. `output`: what else the command's result depends on. */
-export interface RecordedMade<Output> {
+/** What a part of records says it was made of. */
+export interface RecordedMade {
   readonly description: JobDescription;
-  readonly output: Output;
 }
 
 /** Writes a shard's part: one round, or as much of two as the other shards' parts permit. */
 export async function writeCalibrationPart(
   io: Io,
-  command: string,
   place: PartPlace,
   { description, units, record, second }: CalibrationJob,
-  output: unknown,
 ): Promise<void> {
-  const made: RecordedMade<unknown> = { description, output };
+  const command = "calibrate";
+  const made: RecordedMade = { description };
   await writeRound(io, place, { command, round: "records", units, chunk: RECORDS, made }, record);
   if (second === undefined) return;
   const records = await collectParts(place.folder, "records").catch((error: unknown) => {

@@ -1,11 +1,4 @@
-/** Training runs that survive an interrupt: of a model, and of heads. */
-export {
-  pretrainDefaults,
-  pretrainFolder,
-  type PretrainRecipe,
-  type PretrainReport,
-  type PretrainSettings,
-} from "./pretrain-folder.js";
+/** Training runs that survive an interrupt. */
 export { holdOut, openSources, openStates, sampleAnswers, statesFolder } from "./head-data.js";
 export { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "./head-recipe.js";
 export {
@@ -19,4 +12,5 @@ export {
   sampleText,
   trainExitHeads,
 } from "./train-heads.js";
-export { openRun } from "./training-run.js";
+export { type Append, openLog } from "./training-log.js";
+export { openRun, type TrainingRun } from "./training-run.js";

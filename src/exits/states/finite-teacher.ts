@@ -26,7 +26,7 @@ export function requireFiniteTeacher(stats: Float32Array, begin = 0): void {
   throw new NumericsError(
     "numerics-non-finite",
     "the logits of the full model hold NaN or infinity, so heads can neither learn from it nor be compared with it. " +
-      'Look for damaged weights with "early-exits inspect --check"; if they are sound, load the model with dtype ' +
+      'Look for damaged weights with "early-exits plan --check"; if they are sound, load the model with dtype ' +
       '"float32"',
     { row: begin + row },
   );

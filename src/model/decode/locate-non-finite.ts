@@ -35,7 +35,7 @@ export async function locateNonFinite(
   return new NumericsError(
     "numerics-non-finite",
     `${caller}: ${what} after position ${ids.length - 1} hold NaN or infinity; ${begins}. Look for damaged weights ` +
-      'with "early-exits inspect --check"; if they are sound, load the model with dtype "float32"',
+      'with "early-exits plan --check"; if they are sound, load the model with dtype "float32"',
     { position: ids.length - 1, block: found?.block ?? null, beganAt: found?.position ?? null, depth },
   );
 }

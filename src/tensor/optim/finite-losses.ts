@@ -15,7 +15,7 @@ export interface LossPlace {
 }
 
 const REMEDY =
-  'look for damaged weights of the model with "early-exits inspect --check"; if they are sound, train with a lower ' +
+  'look for damaged weights of the model with "early-exits plan --check"; if they are sound, train with a lower ' +
   "learning rate, from the last checkpoint or afresh";
 
 /** Throws a NumericsError that names the first part whose loss is NaN or infinite. */

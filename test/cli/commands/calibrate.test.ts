@@ -1,4 +1,4 @@
-/** `calibrate`, and what reads its file: certificate verify and report, on one tiny model. */
+/** `calibrate`, and `certificate verify`, which reads its file, on one tiny model. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -46,19 +46,7 @@ describe("early-exits calibrate", () => {
     expect((await cli(words`certificate make ${out}`)).code).toBe(2);
   });
 
-  it("writes a policy that report judges", async () => {
-    const reported = await cli(
-      words`
-        report ${model} --heads ${heads} --text ${many} --policy ${out} --documents 20
-        --svg ${folder.path("curves.svg")} --device reference`,
-    );
-    expect(reported.out).toMatch(
-      /AUROC[\s\S]*Earliest agreeing exit \(oracle\): mean depth [\s\S]*This policy: mean depth/,
-    );
-    expect(readFileSync(folder.path("curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*depth 2<\/text>[\s\S]*<\/svg>\n$/);
-  });
-
-  it("certifies another dtype against float32, which verification and report compare with too", async () => {
+  it("certifies another dtype against float32, which verification compares with too", async () => {
     const file = folder.path("stored.json");
     await succeed(words`${line} --dtype bfloat16 --against float32 --candidates 0 --out ${file}`);
     expect(parseJson(readFileSync(file, "utf8"))).toMatchObject({
@@ -69,13 +57,6 @@ describe("early-exits calibrate", () => {
     const subject = words`--heads ${heads} --text ${many} --device reference`;
     const verified = await succeed(words`certificate verify ${file} --model ${model} ${subject}`);
     expect(verified.out).toMatch(/^Reproduced from model, heads and text: /);
-    const report = words`report ${model} ${subject} --documents 8`;
-    expect((await succeed(words`${report} --dtype bfloat16 --policy ${file}`)).out).toMatch(
-      /^Against the float32 model, of which this one keeps [\d.]+ % without exits\.\n/,
-    );
-    expect((await succeed(words`${report} --temperature 1`)).out).toMatch(
-      /^For text by .*: agreement is 1 - the mean total variation\.\n/,
-    );
   });
 
   it("verifies a policy that was certified on its own text, after the same prompts", async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
 import { certificatesFor, findShippedExits } from "../../../src/cli/shipped/index.js";
 import type { ModelDtype } from "../../../src/model/index.js";
-import { cli, scratch, sentences, succeed, tinyModel, words, writeText } from "../support.js";
+import { cli, pretrainTiny, scratch, sentences, succeed, words, writeText } from "../support.js";
 
 const folder = scratch();
 const model = folder.path("model");
@@ -15,7 +15,7 @@ const line = words`
 
 beforeAll(async () => {
   const text = writeText(folder.path("text.txt"), sentences(60));
-  await succeed(words`pretrain --text ${text} --out ${model} ${tinyModel} --steps 20 --lr 0.02`);
+  await pretrainTiny(text, { out: model, steps: 20 });
   writeFileSync(
     folder.path("model", "documents.json"),
     JSON.stringify({
@@ -76,7 +76,7 @@ describe("early-exits demo", () => {
   it("goes on with the heads of the folder, and certifies if there are enough documents", async () => {
     const shared = folder.path("shared");
     const text = folder.path("text.txt");
-    await succeed(words`pretrain --text ${text} --out ${shared} ${tinyModel} --kv-shared 1 --steps 20 --lr 0.02`);
+    await pretrainTiny(text, { out: shared, kvShared: 1, steps: 20 });
     await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
     writeFileSync(
       folder.path("shared", "documents.json"),
@@ -129,7 +129,7 @@ describe("early-exits demo", () => {
     expect([levels("float32"), levels("bfloat16"), levels("int8")]).toEqual([[0.3], [0.4], [0.3]]);
 
     const other = folder.path("other");
-    await succeed(words`pretrain --text ${text} --out ${other} ${tinyModel} --steps 2 --lr 0.02`);
+    await pretrainTiny(text, { out: other, steps: 2 });
     expect(await findShippedExits(await readModel(other, { device }), shelf)).toBeUndefined();
   });
 });

@@ -1,6 +1,6 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
 import { afterAll, describe, expect, it } from "vitest";
-import { cli, parseJson, pipeline, succeed, tinyModel, words, writeText } from "../support.js";
+import { cli, parseJson, pipeline, pretrainTiny, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
 afterAll(folder.remove);
@@ -92,7 +92,7 @@ describe("early-exits generate", () => {
   });
 
   it("refuses heads of another model in one sentence", async () => {
-    await succeed(words`pretrain --text ${text} --out ${folder.path("stranger")} ${tinyModel} --steps 1`);
+    await pretrainTiny(text, { out: folder.path("stranger"), steps: 1 });
     const { code, err } = await cli(
       words`generate ${folder.path("stranger")} --prompt the --heads ${heads} --device reference`,
     );

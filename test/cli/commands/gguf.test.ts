@@ -1,4 +1,4 @@
-/** Every step on a model in a GGUF file: inspect, plan, train, calibrate, verify, decode, compare, score. */
+/** Every step on a model in a GGUF file: plan, train, calibrate, verify, decode, compare, score. */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { headKinds } from "early-exits";
@@ -18,8 +18,8 @@ const text = writeText(folder.path("text.txt"), sentences(20));
 const held = writeText(folder.path("held.txt"), sentences(8, 100));
 
 describe("a GGUF file in place of a model folder", () => {
-  it("is inspected without its weights, with the types of its tensors", async () => {
-    const { out } = await succeed(words`inspect ${model}`);
+  it("is planned for without its weights, with the types of its tensors", async () => {
+    const { out } = await succeed(words`plan ${model}`);
     for (const fact of [
       "llama",
       "Q8_0 99.6 %",
@@ -30,13 +30,9 @@ describe("a GGUF file in place of a model folder", () => {
     ]) {
       expect(out).toContain(fact);
     }
-    const { dtypes, missingTensors, misshapenTensors } = parseJson((await cli(words`inspect ${model} --json`)).out);
+    const { dtypes, missing, misshapen, plans } = parseJson((await cli(words`plan ${model} --json`)).out);
     expect(Object.keys(dtypes as object).sort()).toEqual(["F32", "Q8_0"]);
-    expect([missingTensors, misshapenTensors]).toEqual([[], []]);
-  });
-
-  it("is planned for", async () => {
-    const { plans } = parseJson((await cli(words`plan ${model} --json`)).out);
+    expect([missing, misshapen]).toEqual([[], []]);
     expect(plans).toHaveLength(2 * headKinds.length);
   });
 
@@ -63,11 +59,9 @@ describe("a GGUF file in place of a model folder", () => {
   it("is refused in one sentence if it is damaged or missing", async () => {
     const damaged = folder.path("damaged.gguf");
     writeFileSync(damaged, files[name]!.subarray(0, 1000));
-    for (const command of ["inspect", "plan"]) {
-      const { code, err } = await cli(words`${command} ${damaged}`);
-      expect(code).toBe(1);
-      expect(err).toMatch(/^error: .*damaged\.gguf: it announces 288 strings in .*; is it complete\?\n$/);
-    }
-    expect((await cli(words`inspect ${folder.path("none.gguf")}`)).err).toMatch(/none\.gguf: there is no such file/);
+    const { code, err } = await cli(words`plan ${damaged}`);
+    expect(code).toBe(1);
+    expect(err).toMatch(/^error: .*damaged\.gguf: it announces 288 strings in .*; is it complete\?\n$/);
+    expect((await cli(words`plan ${folder.path("none.gguf")}`)).err).toMatch(/none\.gguf: there is no such file/);
   });
 });

@@ -70,20 +70,6 @@ function taskFile(kind: string): string {
   return writeText(folder.path(`${kind}.jsonl`), [items.map((item) => JSON.stringify(item)).join("\n")]);
 }
 
-describe("report in shards", () => {
-  it("gives the file of one process, and the chart", async () => {
-    const line = words`report ${model} --heads ${heads} --text ${many} --policy ${policy} --device reference`;
-    const [one, chart, parts, merged] = ["one.json", "one.svg", "report parts", "merged.json"].map((name) =>
-      folder.path(name),
-    );
-    await succeed(words`${line} --out ${one!} --svg ${chart!}`);
-    await shards(line, parts!, 3);
-    await succeed(words`merge ${parts!} --out ${merged!} --svg ${folder.path("merged.svg")}`);
-    expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
-    expect(readFileSync(folder.path("merged.svg"), "utf8")).toBe(readFileSync(chart!, "utf8"));
-  });
-});
-
 describe("generate --prompts in shards", () => {
   const prompts = writeText(
     folder.path("prompts.txt"),

@@ -2,7 +2,7 @@
  * `early-exits merge`: makes of the parts that shards have written the file that one process would have made, bit for
  * bit. It needs no model: parts say what they were made of.
  */
-import { mergeCalibration, mergeRecords } from "../../../calibrate/parts/index.js";
+import { mergeCalibration } from "../../../calibrate/parts/index.js";
 import { reportScores } from "../../../evaluate/parts/index.js";
 import { ShardError } from "../../../errors.js";
 import { collectParts, commandOf } from "../../../node/parts/index.js";
@@ -21,12 +21,10 @@ import { isExactFill } from "../../../exits/index.js";
 import { finishCalibration } from "../calibrate.js";
 import { finishEvaluation } from "../eval.js";
 import { finishTexts } from "../generate.js";
-import { finishReport, type ReportedOptions } from "../report.js";
 
 export interface MergeSettings extends CommonOptions {
   readonly parts: string;
   readonly out?: string | undefined;
-  readonly svg?: string | undefined;
 }
 
 export const mergeCommand: CommandDefinition<MergeSettings> = {
@@ -38,7 +36,6 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
       flags: "--out <path>",
       description: "write there what one process would have written: a file, or of train the folder of --cache",
     },
-    { flags: "--svg <file>", description: "of report: write the agreement-coverage curves to this file" },
   ],
   defaults: {},
   examples: ["merge parts --out policy.json"],
@@ -48,7 +45,6 @@ export const mergeCommand: CommandDefinition<MergeSettings> = {
 /** By command, what makes its result. */
 const MERGERS: Readonly<Record<string, (settings: MergeSettings, io: Io) => Promise<void>>> = {
   calibrate: mergeCalibrationParts,
-  report: mergeReportParts,
   train: mergeStatesParts,
   eval: mergeEvaluationParts,
   generate: mergeTextParts,
@@ -68,9 +64,9 @@ async function run(settings: MergeSettings, io: Io): Promise<void> {
 
 async function mergeCalibrationParts(settings: MergeSettings, io: Io): Promise<void> {
   const parts = await collectParts(settings.parts, "records");
-  const { description } = parts.run.made as RecordedMade<null>;
+  const { description } = parts.run.made as RecordedMade;
   const { options } = description;
-  const second = options !== null && !("procedure" in options) && !isExactFill(options.fill ?? "lazy");
+  const second = !("procedure" in options) && !isExactFill(options.fill ?? "lazy");
   const runs = second ? await readRuns(await collectParts(settings.parts, "runs")) : undefined;
   const calibration = await mergeCalibration(description, await readRecords(parts, description), runs);
   await finishCalibration(io, settings, calibration, description.subject.numLayers);
@@ -80,13 +76,6 @@ async function mergeEvaluationParts(settings: MergeSettings, io: Io): Promise<vo
   const parts = await collectParts(settings.parts, "scores");
   const made = parts.run.made as EvaluatedMade;
   await finishEvaluation(io, settings, reportScores(await readScores(parts), made.description), made);
-}
-
-async function mergeReportParts(settings: MergeSettings, io: Io): Promise<void> {
-  const parts = await collectParts(settings.parts, "records");
-  const { description, output } = parts.run.made as RecordedMade<ReportedOptions>;
-  const records = mergeRecords(description, await readRecords(parts, description));
-  await finishReport(io, settings, records, output);
 }
 
 async function mergeTextParts(settings: MergeSettings, io: Io): Promise<void> {

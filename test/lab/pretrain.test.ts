@@ -1,24 +1,24 @@
-/** `pretrain`: the folder it writes, and interrupted runs that resume bit for bit. */
+/** Pretraining: the folder it writes, and interrupted runs that resume bit for bit. */
 import { existsSync, readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
-import { main } from "../../../src/cli/program.js";
-import { cli, parseJson, scratch, sentences, succeed, testIo, tinyModel, words, writeText } from "../support.js";
+import { pretrainFolder, type PretrainReport, pretrainText } from "../../lab/ship/pretrain-folder.js";
+import { pretrainTiny, scratch, sentences, testIo, tinyModel, writeText } from "../cli/support.js";
 
 const folder = scratch();
 const text = writeText(folder.path("text.txt"), sentences(60));
-const recipe = words`--text ${text} ${tinyModel} --steps 24 --lr 0.01`;
-const straight = words`pretrain ${recipe} --out ${folder.path("straight")}`;
-const again = words`pretrain ${recipe} --out ${folder.path("again")}`;
-let report: Record<string, unknown>;
+const recipe = { steps: 24, lr: 0.01 };
+const straight = { ...recipe, out: folder.path("straight") };
+const again = { ...recipe, out: folder.path("again") };
+let report: PretrainReport;
 
 beforeAll(async () => {
-  report = parseJson((await succeed(words`${straight} --json`)).out);
+  report = await pretrainFolder(await pretrainText(text, 1), { ...tinyModel, ...straight }, testIo());
 });
 afterAll(folder.remove);
 
-describe("early-exits pretrain", () => {
+describe("pretrainFolder", () => {
   it("writes a Hugging Face folder in bfloat16 that loads and predicts", async () => {
     const weights = parseSafetensors(readFileSync(folder.path("straight", "model.safetensors")));
     expect(weights.names.every((name) => weights.info(name).dtype === "BF16")).toBe(true);
@@ -53,9 +53,7 @@ describe("early-exits pretrain", () => {
   });
 
   it("overwrites a finished model only with --force", async () => {
-    const { code, err } = await cli(straight);
-    expect(code).toBe(1);
-    expect(err).toMatch(/model\.safetensors: this folder holds finished work, .* --force/);
+    await expect(pretrainTiny(text, straight)).rejects.toThrow(/model\.safetensors: .* finished work, .* --force/);
   });
 
   it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {
@@ -66,31 +64,22 @@ describe("early-exits pretrain", () => {
         if (line.includes("pretrain 9/24")) self.interrupt();
       },
     });
-    expect(await main(again, io)).toBe(130);
-    expect(io.err()).toContain("interrupted; the state is in");
+    await expect(pretrainTiny(text, again, io)).rejects.toThrow("interrupted; the state is in");
     expect(
       parseSafetensors(readFileSync(folder.path("again", "checkpoint", "state.safetensors"))).metadata["step"],
     ).toBe("9");
     expect(existsSync(folder.path("again", "model.safetensors"))).toBe(false);
 
-    const overwrite = await cli(again);
-    expect(overwrite).toMatchObject({ code: 1 });
-    expect(overwrite.err).toContain("--resume");
-    const different = await cli(
-      words`pretrain --text ${text} --out ${folder.path("again")} --resume --lr 0.02 --device reference`,
+    await expect(pretrainTiny(text, again)).rejects.toThrow("--resume");
+    await expect(pretrainTiny(text, { ...again, resume: true, lr: 0.02 })).rejects.toThrow(
+      "started with lr 0.01, now it is 0.02",
     );
-    expect(different.err).toContain("started with lr 0.01, now it is 0.02");
-    const other = await cli(
-      words`
-        pretrain --text ${writeText(folder.path("other.txt"), sentences(50))} --out ${folder.path("again")}
-        --resume --device reference`,
-    );
-    expect(other.err).toContain("on another text");
+    const other = writeText(folder.path("other.txt"), sentences(50));
+    await expect(pretrainTiny(other, { ...again, resume: true })).rejects.toThrow("on another text");
 
     // Options come from the checkpoint.
-    expect(
-      await cli(words`pretrain --text ${text} --out ${folder.path("again")} --resume --device reference`),
-    ).toMatchObject({ code: 0 });
+    const bare = { out: again.out, resume: true, device: "reference" };
+    await pretrainFolder(await pretrainText(text, 1), bare, testIo());
     expect(
       readFileSync(folder.path("again", "model.safetensors")).equals(
         readFileSync(folder.path("straight", "model.safetensors")),
@@ -104,12 +93,8 @@ describe("early-exits pretrain", () => {
   });
 
   it("takes a tokenizer instead of training one", async () => {
-    const { code } = await cli(
-      words`
-        pretrain --text ${text} --out ${folder.path("given")} ${tinyModel} --steps 1
-        --tokenizer ${folder.path("straight", "tokenizer.json")}`,
-    );
-    expect(code).toBe(0);
+    const tokenizer = folder.path("straight", "tokenizer.json");
+    await pretrainTiny(text, { out: folder.path("given"), steps: 1, tokenizer });
     expect(readFileSync(folder.path("given", "tokenizer.json"), "utf8")).toBe(
       readFileSync(folder.path("straight", "tokenizer.json"), "utf8"),
     );

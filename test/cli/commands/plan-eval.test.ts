@@ -1,4 +1,4 @@
-/** What looks at a model and judges its heads: inspect, plan and eval on one tiny model. */
+/** What looks at a model and judges its heads: plan and eval on one tiny model. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { headKinds } from "early-exits";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -7,49 +7,36 @@ import { cli, parseJson, pipeline, succeed, words } from "../support.js";
 const { folder, heads, held, model, policy } = await pipeline();
 afterAll(folder.remove);
 
-describe("early-exits inspect", () => {
+describe("early-exits plan", () => {
+  it("shows the model and what it takes", async () => {
+    const { out } = await succeed(words`plan ${model}`);
+    for (const fact of [
+      "llama",
+      "stored as BF16",
+      "2 heads of 8, 1 for keys and values",
+      "tokenizer       280 entries",
+      "KV cache        of 1,000 tokens: ",
+      "unused tensors  none",
+    ]) {
+      expect(out).toContain(fact);
+    }
+    const json = parseJson((await cli(words`plan ${model} --json`)).out);
+    expect(json).toMatchObject({ dtypes: { BF16: json["parameters"] }, missing: [], misshapen: [], damaged: null });
+  });
+
   it("--check reads the weights, and names tensors that hold NaN", async () => {
-    expect((await succeed(words`inspect ${model} --check`)).out).toContain("weights checked: all are finite numbers");
+    expect((await succeed(words`plan ${model} --check`)).out).toContain("weights checked: all are finite numbers");
     const damaged = folder.path("damaged");
     cpSync(model, damaged, { recursive: true });
     rmSync(`${damaged}/manifest.json`);
     const weights = readFileSync(`${damaged}/model.safetensors`);
     weights.fill(0xff, weights.length - 2); // a NaN in bfloat16
     writeFileSync(`${damaged}/model.safetensors`, weights);
-    const { out } = await succeed(words`inspect ${damaged} --check --json`);
-    expect(parseJson(out)["damagedTensors"]).toMatchObject([{ nan: 1, infinite: 0 }]);
-    expect((await succeed(words`inspect ${damaged} --check`)).out).toMatch(/damaged: \S+ holds 1 NaN/);
+    const { out } = await succeed(words`plan ${damaged} --check --json`);
+    expect(parseJson(out)["damaged"]).toMatchObject([{ nan: 1, infinite: 0 }]);
+    expect((await succeed(words`plan ${damaged} --check`)).out).toMatch(/damaged: \S+ holds 1 NaN/);
   });
 
-  it("prints the architecture, possible exits and the cost of a head", async () => {
-    const { out } = await succeed(words`inspect ${model}`);
-    for (const fact of [
-      "llama",
-      "stored as BF16",
-      "2 of 8, 1 for keys and values",
-      "tokenizer       280 entries",
-      "unused tensors  none",
-    ]) {
-      expect(out).toContain(fact);
-    }
-    const json = parseJson((await cli(words`inspect ${model} --json`)).out);
-    // C = 16, H·D = 16, G·D = 8, F = 32, T = 64: 2·16·16 + 2·16·8 + 2·64·16 + 3·16·32
-    expect(json).toMatchObject({
-      dtypes: { BF16: json["parameters"] },
-      missingTensors: [],
-      placements: { v1: { 1: [2], 2: [2, 3] }, v2: { 1: [2], 2: [2, 3] } },
-      cost: {
-        context: 64,
-        blockMultiplyAdds: 4352,
-        heads: headKinds.map((kind) =>
-          kind === "dense" ? { kind, multiplyAdds: 16 * 280, blocks: (16 * 280) / 4352 } : { kind },
-        ),
-      },
-    });
-  });
-});
-
-describe("early-exits plan", () => {
   it("predicts from config.json alone whether exits can pay, by kind and placement", async () => {
     const { out } = await succeed(words`plan ${model}`);
     expect(out).toMatch(/dense +2 +1\.03 blocks +\d+ % +\d\.\d\dx/);

@@ -1,32 +1,41 @@
 /**
- * A small llama-style model from scratch, from text to a Hugging Face folder: the whole recipe of `early-exits
- * pretrain`, which feeds it a text file; lab/pretrain.ts feeds it the corpus of the embedded model. Writes to OUT
- * model.safetensors (bfloat16), config.json, tokenizer.json, tokenizer_config.json, training.json (data, options,
- * losses) and training-log.jsonl; while it runs, OUT/checkpoint, from which --resume continues bit for bit.
+ * A small llama-style model from scratch, from text to a Hugging Face folder: the whole recipe of lab/pretrain.ts,
+ * which feeds it the corpus of the embedded model, or a text file. Writes to OUT model.safetensors (bfloat16),
+ * config.json, tokenizer.json, tokenizer_config.json, training.json (data, options, losses) and training-log.jsonl;
+ * while it runs, OUT/checkpoint, from which --resume continues bit for bit.
  */
 import { join } from "node:path";
-import { createModel, EarlyExitError, libraryVersion, loadModel, type Model, pretrain } from "../../index.js";
+import {
+  createModel,
+  EarlyExitError,
+  libraryVersion,
+  loadModel,
+  type Model,
+  pretrain,
+  splitDocuments,
+} from "early-exits";
 import {
   countParameters,
+  cutDocuments,
   evaluateLoss,
   huggingFaceTokenizer,
   llamaConfigJson,
   memorySource,
+  type PretrainStep,
   type RecipeName,
   recipeOptions,
   serializeModel,
   type Tokenizer,
   tokenStream,
   trainByteLevelBpe,
-} from "../../model/index.js";
-import { readJson, readText, writeFolder } from "../../node/index.js";
-import { hashDocuments } from "../documents.js";
-import { count, speed } from "../format.js";
-import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../io.js";
-import { openDevice } from "../open-model.js";
-import { withProgress } from "../progress.js";
-import { openLog, trainingLog } from "./training-log.js";
-import { openRun, type TrainingRun } from "./training-run.js";
+} from "early-exits/model";
+import { readJson, readText, writeFolder } from "early-exits/node";
+import { hashDocuments } from "../../src/cli/documents.js";
+import { count, speed } from "../../src/cli/format.js";
+import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../src/cli/io.js";
+import { openDevice } from "../../src/cli/open-model.js";
+import { withProgress } from "../../src/cli/progress.js";
+import { type Append, openLog, openRun, type TrainingRun } from "../../src/cli/training/index.js";
 
 /** The options that determine the model; kept in the checkpoint and in training.json. */
 export interface PretrainRecipe {
@@ -90,6 +99,21 @@ export interface PretrainText {
   readonly test?: readonly string[];
   /** What the text is and how it was split, in words and numbers. */
   readonly description: Readonly<Record<string, unknown>>;
+}
+
+/** The share of a text that is trained on; the rest is held out. */
+const TRAIN_SHARE = 0.95;
+
+/** Reads a text file and holds out some of its documents, or the end of it if it is one document. */
+export async function pretrainText(path: string, seed: number): Promise<PretrainText> {
+  const text = await readText(path);
+  const cut = Math.floor(TRAIN_SHARE * text.length);
+  const { train, held } =
+    cutDocuments(text).length > 1
+      ? splitDocuments(text, { train: TRAIN_SHARE, seed })
+      : { train: [text.slice(0, cut)], held: [text.slice(cut)] };
+  const documents = { train: train.length, validation: held.length };
+  return { train, validation: held, description: { text: path, documents } };
 }
 
 /** training.json. */
@@ -287,6 +311,36 @@ async function runTraining({ model, stream, validation, training, out, started }
       cause: error,
     });
   });
+}
+
+/** Steps between two lines of the log. */
+const LOG_EVERY = 10;
+
+/**
+ * Logs the first step, every tenth step and every validated step, each with the mean loss since the line before;
+ * `started` is a time of `io.now`.
+ */
+function trainingLog(
+  append: Append,
+  started: number,
+  io: Io,
+): (event: PretrainStep, validationLoss: number | undefined) => Promise<void> {
+  let losses: number[] = [];
+  return async ({ step, loss, gradientNorm, learningRate, tokensPerSecond }, validationLoss) => {
+    losses.push(loss);
+    if (validationLoss === undefined && step % LOG_EVERY !== 0 && step !== 1) return;
+    const mean = losses.reduce((sum, value) => sum + value / losses.length, 0);
+    losses = [];
+    await append({
+      step,
+      loss: Number(mean.toFixed(4)),
+      ...(validationLoss !== undefined && { validationLoss: Number(validationLoss.toFixed(4)) }),
+      gradientNorm: Number(gradientNorm.toFixed(3)),
+      learningRate: Number(learningRate.toPrecision(4)),
+      tokensPerSecond: Math.round(tokensPerSecond),
+      seconds: Number(((io.now() - started) / 1000).toFixed(1)),
+    });
+  };
 }
 
 /** NaN (null in JSON) if the text is shorter than a window. */
