@@ -8,6 +8,7 @@ export { fillsChart } from "./fills.js";
 export { fixedSequence } from "./fixed-sequence.js";
 export { gradients } from "./gradients.js";
 export { logitLens } from "./logit-lens.js";
+export { ownText } from "./own-text.js";
 export { scores } from "./scores.js";
 export { simulated } from "./simulated.js";
 export { training } from "./training.js";

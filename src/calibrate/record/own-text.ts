@@ -40,7 +40,8 @@ export async function runOwnText(
       texts.map(({ ids }) => ids),
       { ...sampling, policy, maxNewTokens, seed, batchSize, stopAtEndOfText: false, ...(signal && { signal }) },
     );
-    for await (const token of written) void token;
+    const tokens = written[Symbol.asyncIterator]();
+    while ((await tokens.next()).done !== true);
     return written.summaries.map(({ ids }) => ids);
   };
   const runs: PolicyRuns[] = [];
