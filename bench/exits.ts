@@ -72,7 +72,7 @@ const cases: readonly Case[] = [
     kind: "lowRank",
   })),
 ];
-const fillsTried = ["lazy", "propagate", "project"] as const satisfies readonly FillName[];
+const fillsTried = ["lazy", "project"] as const satisfies readonly FillName[];
 
 /** The exit at which a token leaves: of eight tokens four leave at the first, two at the second, two do not leave. */
 const leaves = (token: number): number => [0, 1, 0, 2, 0, 1, 0, 2][token % 8]!;

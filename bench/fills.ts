@@ -3,15 +3,14 @@
  * cost:
  *   npm run bench:fills [-- --model FOLDER --text FILE] [--windows 60] [--out FOLDER]
  * Half of the positions, drawn at random, leave at one exit; all others are compared with the full model on the same
- * held-out text (src/exits/decode/drift.ts). Learned keys and values are fitted on other documents, and once trained
- * further. Runs on the embedded model sotu-6, and on stories260K if shared/ exists. Writes bench/reports/fills.md.
+ * held-out text (src/exits/decode/drift.ts). Learned keys and values are fitted on other documents. Runs on the embedded model sotu-6, and on stories260K if shared/ exists. Writes bench/reports/fills.md.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, type FillName, fillNames, fitProjections, measureUnitTimes, splitDocuments } from "early-exits";
-import { type Drift, measureDrift, type ProjectionInput, refineProjections } from "early-exits/exits";
+import { type Drift, measureDrift, type ProjectionInput } from "early-exits/exits";
 import { createDevice, readModel, readText } from "early-exits/node";
 import {
   describeMachine,
@@ -25,7 +24,6 @@ import {
 } from "../lab/report/index.js";
 import { modelFolder, readDocuments } from "../lab/ship/index.js";
 
-const REFINEMENT = 200;
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const { values: options } = parseArgs({
   options: {
@@ -89,9 +87,7 @@ for (const { name, folder, documents } of subjects) {
   const measure = async (fill: FillName, label: string): Promise<void> => {
     const { fills } = await measureUnitTimes(heads, { fill, rows: [1] });
     for (const [exit, depth] of heads.depths.entries()) {
-      // Recomputing runs every prefix anew.
-      const windows = Math.ceil(Number(options.windows) / (fill === "recompute" ? 20 : 1));
-      const drift = await measureDrift(heads, held, { fill, exit, windows });
+      const drift = await measureDrift(heads, held, { fill, exit, windows: Number(options.windows) });
       rows.push({ model: name, depth, fill: label, drift, fillTime: 1000 * fills[exit]!.cost });
       console.error(`${name}, depth ${depth}, ${label}: kept ${drift.kept.toFixed(4)}, KL ${drift.kl.toFixed(5)}`);
     }
@@ -105,11 +101,6 @@ for (const { name, folder, documents } of subjects) {
       await heads.freeze();
       await measure(fill, input === "both" ? "project, raw state too" : fill);
     }
-    if (fill !== "project") continue;
-    await fitProjections(heads, train);
-    await refineProjections(heads, train, { steps: REFINEMENT });
-    await heads.freeze();
-    await measure(fill, `project, ${REFINEMENT} steps of training`);
   }
   heads.dispose();
   model.dispose();

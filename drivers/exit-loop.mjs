@@ -30,19 +30,18 @@ export class ExitDecoder {
     for (const session of Object.values(this.sessions)) await session.release();
   }
 
-  /** A text without tokens: no keys and values, no rows that wait, none left early in a row. */
+  /** A text without tokens: no keys and values, no rows that wait. */
   #begin() {
     const { stretches, model } = this.manifest;
     const empty = () => new this.Tensor("float32", new Float32Array(0), [model.numKvHeads, 1, 0, model.headDim]);
     const layers = stretches.flatMap(({ caches }) => caches);
     const caches = new Map(layers.map((layer) => [layer, { key: empty(), value: empty() }]));
-    return { length: 0, caches, waiting: stretches.map(() => []), left: 0 };
+    return { length: 0, caches, waiting: stretches.map(() => []) };
   }
 
   /** Appends ids and runs graph after graph, until an exit lets the newest one leave. */
   async #next(text, ids, exits) {
-    const { stretches, model, lazyLimit = Infinity } = this.manifest;
-    const mayLeave = exits && text.left < lazyLimit;
+    const { stretches, model } = this.manifest;
     text.length += ids.length;
     text.waiting[0].push(...ids);
     for (const [k, stretch] of stretches.entries()) {
@@ -50,20 +49,16 @@ export class ExitDecoder {
       text.waiting[k] = [];
       const { exit } = stretch;
       const id = Number(results.token.data[0]);
-      if (exit === undefined) {
-        text.left = 0;
-        return { id, depth: model.numLayers };
-      }
+      if (exit === undefined) return { id, depth: model.numLayers };
       const rows = rowsOf(results.next_state);
       if (stretches[k + 1].newestRow) text.waiting[k + 1] = rows.slice(-1);
       else text.waiting[k + 1].push(...rows);
       const score = results.score.data[0];
-      if (!mayLeave || !this.#passes(score, exit.threshold)) continue;
+      if (!exits || !this.#passes(score, exit.threshold)) continue;
       if (exit.fill !== undefined) {
         text.waiting = stretches.map(() => []);
         await this.#run(text, exit.fill, rows.slice(-1));
       }
-      text.left = exit.depth < model.numLayers ? text.left + 1 : 0;
       return { id, depth: exit.depth, exit: exit.index, score };
     }
   }

@@ -31,7 +31,7 @@ class ExitDecoder:
         model, stretches = self.manifest["model"], self.manifest["stretches"]
         empty = np.zeros((model["numKvHeads"], 1, 0, model["headDim"]), np.float32)
         caches = {layer: (empty, empty) for stretch in stretches for layer in stretch["caches"]}
-        return {"length": 0, "caches": caches, "waiting": self._nothing(), "left": 0}
+        return {"length": 0, "caches": caches, "waiting": self._nothing()}
 
     def _nothing(self):
         states = np.zeros((0, self.manifest["model"]["hiddenSize"]), np.float32)
@@ -40,7 +40,6 @@ class ExitDecoder:
     def _next(self, text, ids, exits):
         """Appends ids and runs graph after graph, until an exit lets the newest one leave."""
         stretches, layers = self.manifest["stretches"], self.manifest["model"]["numLayers"]
-        may_leave = exits and text["left"] < self.manifest.get("lazyLimit", float("inf"))
         text["length"] += len(ids)
         rows = np.array(ids, np.int64)
         for k, stretch in enumerate(stretches):
@@ -50,7 +49,6 @@ class ExitDecoder:
             results = self._run(text, stretch["graph"], "ids" if k == 0 else "state", rows, stretch, wanted)
             token = int(results["token"][0])
             if exit_ is None:
-                text["left"] = 0
                 return token, layers, None, None
             states = results["next_state"]
             if stretches[k + 1]["newestRow"]:
@@ -59,12 +57,11 @@ class ExitDecoder:
                 rows = np.concatenate([text["waiting"][k + 1], states])
             text["waiting"][k + 1] = rows
             score = float(results["score"][0])
-            if not may_leave or not self._passes(score, exit_["threshold"]):
+            if not exits or not self._passes(score, exit_["threshold"]):
                 continue
             if "fill" in exit_:
                 text["waiting"] = self._nothing()
                 self._run(text, exit_["fill"]["graph"], "state", states[-1:], exit_["fill"], [])
-            text["left"] = text["left"] + 1 if exit_["depth"] < layers else 0
             return token, exit_["depth"], exit_["index"], score
 
     def _run(self, text, graph, name, rows, stretch, wanted):

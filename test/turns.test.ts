@@ -7,7 +7,6 @@ import {
   calibrate,
   createModel,
   evaluate,
-  fitProjections,
   type ExitHeads,
   generate,
   generateBatch,
@@ -16,7 +15,6 @@ import {
   pretrain,
   trainHeads,
 } from "early-exits";
-import { refineProjections } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
@@ -75,10 +73,6 @@ const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
     await drain(generateBatch(model, ["a", "b", "c"], options));
   },
   "the training of heads": (signal) => trainHeads(heads, documents, { steps: endless, signal }),
-  "the refinement of learned keys and values": async (signal) => {
-    await fitProjections(heads, documents, { positions: 256 });
-    await refineProjections(heads, documents, { steps: endless, signal });
-  },
   pretraining: async (signal) => {
     const config = {
       vocabSize: 257,

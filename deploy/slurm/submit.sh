@@ -1,7 +1,7 @@
 #!/bin/bash
 # Submits all shards of a command and, after them, the merge. Prints the numbers of the jobs, the merging one last.
 #   deploy/slurm/submit.sh SHARDS PARTS OUT calibrate MODEL --heads HEADS --text TEXT …
-# ROUNDS=2 for calibrate with a fill that changes other tokens (propagate, project): the second array runs the
+# ROUNDS=2 for calibrate with a fill that changes other tokens (project): the second array runs the
 # candidates that the first one has proposed. SBATCH_* variables set partition, account, time limit and log files.
 set -euo pipefail
 if [ "$#" -lt 4 ]; then

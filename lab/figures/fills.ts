@@ -19,7 +19,6 @@ interface Row {
 
 const FILLS = [
   { fill: "lazy", label: "lazy (exact)", color: colors.gray },
-  { fill: "propagate", label: "propagate", color: colors.orange },
   { fill: "project", label: "project", color: colors.blue },
 ] as const;
 

@@ -212,7 +212,7 @@ const terms: readonly ((lie: Json, rng: Rng) => void)[] = [
     lie["assumptions"] = assumptions.filter((_, i) => i !== rng.integer(assumptions.length));
   },
   (lie) => {
-    const fill = "propagate";
+    const fill = "project";
     const policy = lie["policy"] as Json;
     policy["fill"] = fill;
     (policy["certified"] as Json)["fill"] = fill;

@@ -9,7 +9,7 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, calibrate, evaluate, fitProjections, generate, generateBatch, trainHeads } from "early-exits";
-import { fitMaps, fitPreviews, refineProjections } from "early-exits/exits";
+import { fitMaps, fitPreviews } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { createRng, type WeightDtype } from "early-exits/tensor";
 import { machine, prose, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
@@ -95,10 +95,6 @@ const works: readonly Work[] = [
     async run(signal) {
       for (;;) await fitProjections(fitted, documents, { positions: 1024, signal });
     },
-  },
-  {
-    name: "refining keys and values",
-    run: (signal) => refineProjections(fitted, documents, { steps: 1000, signal }),
   },
   { name: "calibration", run: (signal) => calibrate(heads, documents, { signal }) },
   { name: "evaluation", run: (signal) => evaluate(model, items, { signal }) },

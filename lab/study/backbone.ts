@@ -1,18 +1,16 @@
 /**
  * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments and
  * judged on test segments. This takes minutes, so the results are kept in a folder (heads/, study.json) and reused as
- * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). A backbone that shares
- * keys and values lacks none after skipped blocks, so records suffice. For the others every candidate policy is run
- * with propagated keys and values, which makes their certificates end to end too.
+ * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). The fills are exact, so
+ * records suffice.
  */
 import { join } from "node:path";
 import { sum } from "d3-array";
 import {
   type AttachOptions,
   attachHeads,
-  calibrate,
+  exactFill,
   type ExitHeads,
-  type FillName,
   type HeadLoss,
   measureUnitTimes,
   type Model,
@@ -27,12 +25,10 @@ import {
   playPolicy,
   type PolicyOutcome,
   recordDocuments,
-  runPolicies,
 } from "early-exits/calibrate";
 import { readHeads, readJson, writeFileAtomic, writeHeads } from "early-exits/node";
 import { fileExists } from "../../src/node/index.js";
 import { embeddedHeads } from "../../src/cli/index.js";
-import { outcomeOfTally, tallyRuns } from "../../src/calibrate/record/index.js";
 
 export const LEVELS = [0.95, 0.9] as const;
 export const DELTA = 0.05;
@@ -66,10 +62,6 @@ export interface StudiedBackbone {
 /** A quarter, half and three quarters of the blocks, where the recipes put their intermediate losses. */
 export function depthsOf({ config: { numLayers } }: Model): number[] {
   return [1, 2, 3].map((quarter) => Math.round((quarter * numLayers) / 4));
-}
-
-export function fillOf({ config: { numKvSharedLayers } }: Model): FillName {
-  return numKvSharedLayers > 0 ? "shared" : "propagate";
 }
 
 export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "inner"> {
@@ -115,16 +107,13 @@ export async function studyBackbone(
   say(`heads after blocks ${heads.depths.join(", ")} trained`);
   const test = await recordDocuments(heads, texts.test);
   const calibration = await recordDocuments(heads, texts.calibration);
-  const fill = fillOf(model);
+  const fill = exactFill(model.config);
   const costs = await measureUnitTimes(heads, { fill });
   const levels: StudiedLevel[] = [];
   for (const agreement of LEVELS) {
     const options = { agreement, delta: DELTA, seed: 1, fill, costs } as const;
-    const { policy } =
-      fill === "shared"
-        ? await calibrateRecords(calibration, options)
-        : await calibrate(heads, texts.calibration, options);
-    const outcome = fill === "shared" ? playPolicy(test, policy) : await runOn(heads, texts.test, policy);
+    const { policy } = await calibrateRecords(calibration, options);
+    const outcome = playPolicy(test, policy);
     levels.push({ agreement, policy, test: outcome });
     say(`certified ${agreement}: mean depth ${outcome.meanDepth.toFixed(2)} on test segments`);
   }
@@ -137,20 +126,6 @@ export async function studyBackbone(
   };
   await writeFileAtomic(path, `${JSON.stringify(studied)}\n`);
   return { heads, studied };
-}
-
-/** Decodes documents with a policy and counts its outcome. */
-async function runOn(
-  heads: ExitHeads,
-  documents: readonly string[],
-  { score, fill, exits }: Policy,
-): Promise<PolicyOutcome> {
-  const runs = await runPolicies(heads, documents, {
-    score,
-    fill,
-    thresholds: [exits.map(({ threshold }) => threshold)],
-  });
-  return outcomeOfTally(tallyRuns(runs), 0, { depths: heads.depths, numLayers: heads.model.config.numLayers });
 }
 
 /** Share of all tokens for which the head and the model have the same argmax, per head. */

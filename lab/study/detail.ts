@@ -7,6 +7,7 @@
  */
 import { join } from "node:path";
 import {
+  exactFill,
   type ExitHeads,
   type FillName,
   measureUnitTimes,
@@ -18,7 +19,7 @@ import {
 import { frequentTokens } from "early-exits/exits";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { percent, type Table } from "../report/index.js";
-import { agreementOf, DELTA, depthsOf, fillOf, type HeadRecipe, LEVELS, studyHeads, type Texts } from "./backbone.js";
+import { agreementOf, DELTA, depthsOf, type HeadRecipe, LEVELS, studyHeads, type Texts } from "./backbone.js";
 import { kindsNote, placementsNote, scoresNote } from "./notes.js";
 
 const SHORTLIST = 256;
@@ -35,7 +36,7 @@ export interface DetailSubject {
 /** The three tables: scores, kinds of heads, placements. Throws if the model does not share keys and values. */
 export async function detailTables(subject: DetailSubject): Promise<Table[]> {
   const { model, name } = subject;
-  if (fillOf(model) !== "shared") {
+  if (exactFill(model.config) !== "shared") {
     throw new Error(
       `study: ${name} does not share keys and values, so its policies cannot be judged from records; ` +
         "choose a model with num_kv_shared_layers above 0",
@@ -84,7 +85,7 @@ async function record(
   const folder = join(kept, label.replace(/[^a-z0-9]+/gi, "-"));
   const heads: ExitHeads = await studyHeads(model, texts, folder, recipe);
   say(`heads ${label}`);
-  const fill = fillOf(model);
+  const fill = exactFill(model.config);
   const costs = await measureUnitTimes(heads, { fill });
   const calibration = await recordDocuments(heads, texts.calibration);
   const test = await recordDocuments(heads, texts.test);

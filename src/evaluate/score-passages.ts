@@ -5,8 +5,7 @@
  * it, including the keys and values of skipped blocks:
  *   exact fills   exits change nothing for later tokens, so one pass records the outputs of every head, and any number
  *                 of policies is evaluated on the record
- *   other fills   the real decoder runs the policy token by token, but is given each token instead of choosing it;
- *                 the same holds for policies with a `lazyLimit`
+ *   project       the real decoder runs the policy token by token, but is given each token instead of choosing it
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
 import { earlyExitDecoder } from "../exits/decode/index.js";
@@ -46,7 +45,7 @@ export async function scorePassages(
   signal?: CancelSignal,
 ): Promise<ScoredToken[][][]> {
   const heads = source instanceof ExitHeads ? source : undefined;
-  const isExact = ({ fill, lazyLimit }: Policy): boolean => isExactFill(fill) && lazyLimit === undefined;
+  const isExact = ({ fill }: Policy): boolean => isExactFill(fill);
   const outputs = await recordOutputs(source, passages, policies.filter(isExact), signal);
   const ways = [readPolicy(outputs, passages)];
   for (const policy of policies) {

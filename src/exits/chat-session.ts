@@ -5,7 +5,7 @@
  *     history, rendered:  t0 t1 … tk-1 | tk … tn-1      tokens before k are in the cache already; the last one never is
  *
  * So a turn gives the tokens that `generate` gives for its messages, and costs the prefill of what is new. Keys and
- * values that an inexact fill approximated (propagate, project) are not kept: that part of the answer runs again.
+ * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.
  */
 import { OptionError } from "../errors.js";
 import { commonLength, type OpenText, type SequenceStore } from "../model/decode/index.js";

@@ -89,14 +89,6 @@ export class Blocks {
     return this.#addTo(attended, hidden, weights.down, weights.mlpPostNorm, `${name}.down`);
   }
 
-  /** Adds keys and values that the block's own weights make of the states x [T, C], without running the block. */
-  fill(x: string, layer: number): void {
-    const { graph, model } = this;
-    const weights = model.weights.blocks[layer]!;
-    const normed = normalize(graph, x, weights.attentionNorm, model.config, `block.${layer}.attention_norm`);
-    this.#extend(layer, linear(graph, normed, weights.keyValue!, `block.${layer}.key_value`));
-  }
-
   /** Adds keys and values [T, 2·G·D], before the key norm and rotation. */
   fillWith(keyValue: string, layer: number): void {
     this.#extend(layer, keyValue);

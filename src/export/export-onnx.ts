@@ -79,7 +79,6 @@ export async function exportOnnx(
       ...(policy && {
         score: { name: policy.score, leaves: scoreDirection(policy.score) },
         fill: graphFill(policy),
-        ...(policy.lazyLimit !== undefined && { lazyLimit: policy.lazyLimit }),
         policy,
       }),
       ...(checked && { certificate: { file: CERTIFICATE, digest: checked.digest } }),
@@ -135,8 +134,8 @@ function exitsOf(heads: ExitHeads | undefined, policy: Policy | undefined): Exit
 }
 
 /** Exact fills give the same tokens, so all of them become the one that graphs can do. */
-function graphFill({ fill }: Policy): "lazy" | "propagate" | "project" {
-  return fill === "propagate" || fill === "project" ? fill : "lazy";
+function graphFill({ fill }: Policy): "lazy" | "project" {
+  return fill === "project" ? fill : "lazy";
 }
 
 async function describe(model: Model): Promise<ExportManifest["model"]> {
@@ -244,14 +243,12 @@ interface FillGraph {
 /** The graph that makes keys and values of the blocks that a token skips: inputs state [T, C], positions, past ones. */
 function fillOf(model: Model, { index, head }: Exit, policy: Policy, weights: WeightFile): FillGraph | undefined {
   const layers = skippedLayers(model.config, head.depth);
-  const fill = graphFill(policy);
-  if (fill === "lazy" || layers.length === 0) return undefined;
+  if (policy.fill !== "project" || layers.length === 0) return undefined;
   const name = `fill-${index}.onnx`;
   const graph = { builder: new GraphBuilder(name, WEIGHTS), weights };
   const blocks = new Blocks(graph, model);
   const x = graph.builder.input("state", "float32", ["T", model.config.hiddenSize]);
-  if (fill === "propagate") for (const layer of layers) blocks.fill(x, layer);
-  else projectAll(graph, blocks, head, x, layers);
+  projectAll(graph, blocks, head, x, layers);
   return { name, graph, blocks };
 }
 

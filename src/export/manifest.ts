@@ -62,8 +62,7 @@ export interface ExportManifest {
    * How drivers supply the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
    * deeper: exact), or by fill graphs (approximate). A policy's exact fills all become lazy, which gives their tokens.
    */
-  readonly fill?: "lazy" | "propagate" | "project";
-  readonly lazyLimit?: number;
+  readonly fill?: "lazy" | "project";
   readonly policy?: Policy;
   /**
    * The certificate of the policy, in a file beside the manifest, by its digest. It was made with this library's
@@ -81,7 +80,7 @@ export const loop = [
   "Token: the newest id waits at the first graph. For each graph in order:",
   "  Run it on its waiting rows (ids, or states) with their positions. With newestRow, on the newest row alone.",
   "  Its present keys and values replace the past ones. Its next_state rows wait at the next graph.",
-  "  At an exit, the token leaves if its score passes the threshold, unless the last lazyLimit tokens all left early.",
+  "  At an exit, the token leaves if its score passes the threshold.",
   "  If it leaves: run the exit's fill graph, if it has one, on the newest row; no row waits any more. The head's " +
     "token is the next id.",
   "  At the last graph: its token is the next id.",

@@ -29,9 +29,8 @@ import {
 } from "../tensor/ops/index.js";
 import { Tensor } from "../tensor/index.js";
 import type { CacheSegment, Rope } from "../tensor/device.js";
-import { formatShape, sameShape } from "../tensor/shape.js";
 import type { RopeTable } from "../tensor/ops/rope.js";
-import { keyValueLayers, type ModelConfig } from "./config.js";
+import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
 /** How `Model.forward` runs the blocks. */
@@ -47,35 +46,6 @@ export interface ForwardOptions {
    * makes some cannot be skipped. @default none
    */
   readonly skipped?: (layer: number) => boolean;
-  /**
-   * The keys and values [B·T, 2·G·D], before the key norm and rotation, that block `layer` (0-based) attends to, given
-   * its own.
-   * @default its own
-   */
-  readonly keyValues?: (layer: number, own: Tensor) => Tensor;
-  /**
-   * States [B·T, C] to begin with, after `depth` blocks, which then do not run. If blocks share keys and values, the
-   * last block that makes some has to run.
-   * @default the embedding
-   */
-  readonly start?: { readonly depth: number; readonly states: Tensor };
-}
-
-/** Throws a ModelError if no pass over `rows` positions can start there. */
-export function requireStart(
-  config: ModelConfig,
-  { depth, states: { shape } }: NonNullable<ForwardOptions["start"]>,
-  rows: number,
-): void {
-  const least = keyValueLayers(config) - 1;
-  const wanted = [rows, config.hiddenSize];
-  if (Number.isInteger(depth) && depth >= 0 && depth <= least && sameShape(shape, wanted)) return;
-  throw new ModelError(
-    "forward-start",
-    `forward: cannot start at depth ${depth} with states ${formatShape(shape)}; expected a depth from 0 to ${least} ` +
-      `and states ${formatShape(wanted)}`,
-    { depth, shape },
-  );
 }
 
 /**

@@ -15,7 +15,6 @@ import {
   type KeysAndValues,
   normalize,
   project,
-  requireStart,
   runBlock,
   wholeKeys,
   type WholeRows,
@@ -216,21 +215,17 @@ export class Model {
       toDepth = this.config.numLayers,
       wanted = (depth: number) => depth === toDepth,
       skipped = () => false,
-      keyValues = (_layer, own) => own,
-      start,
     }: ForwardOptions = {},
   ): InParts<Map<number, Tensor>> {
     const time = ids.length / batch;
     this.requireIds(ids, time);
     const positions = ids.map((_, i) => i % time);
     const states = new Map<number, Tensor>();
-    if (start !== undefined) requireStart(this.config, start, ids.length);
-    let x = start?.states ?? this.embed(ids, positions);
+    let x = this.embed(ids, positions);
     // Of the last block that made some. The first block makes some, so x is only a placeholder.
     let made: KeysAndValues = { key: x, value: x };
-    const begin = start?.depth ?? 0;
-    if (wanted(begin)) states.set(begin, x);
-    for (let layer = begin; layer < toDepth; layer++) {
+    if (wanted(0)) states.set(0, x);
+    for (let layer = 0; layer < toDepth; layer++) {
       if (skipped(layer)) {
         if (wanted(layer + 1)) states.set(layer + 1, x);
         continue;
@@ -239,7 +234,7 @@ export class Model {
       const block = this.weights.blocks[layer]!;
       const rows = this.wholeRows(layer, batch, positions);
       x = runBlock(x, block, this.config, (query, keyValue) => {
-        if (keyValue !== undefined) made = wholeKeys(keyValues(layer, keyValue), block, rows);
+        if (keyValue !== undefined) made = wholeKeys(keyValue, block, rows);
         return attendWhole(query, made, rows);
       });
       if (wanted(layer + 1)) states.set(layer + 1, x);

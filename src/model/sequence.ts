@@ -144,12 +144,6 @@ export class Sequence {
     this.#depths[position] = this.model.config.numLayers;
   }
 
-  /** Forgets all keys, values and states, but not the tokens: every position is at depth 0 again. */
-  rewind(): void {
-    for (let s = 0; s < this.length; s++) this.#release(s);
-    this.#depths.fill(0);
-  }
-
   /** Forgets positions from `length` on. */
   truncate(length: number): void {
     for (let s = length; s < this.length; s++) this.#release(s);

@@ -4,13 +4,14 @@ import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { type CacheStore, withFill } from "early-exits/exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
-import { randomIds, smallModel } from "../support/models.js";
+import { giveProjections, randomIds, smallModel } from "../support/models.js";
 
 describe("calibrate", () => {
   let heads: ExitHeads;
   const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
   beforeAll(async () => {
     heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    await giveProjections(heads);
   });
 
   it("streams documents and gives the same certificates as one recording in memory", async () => {
@@ -32,8 +33,8 @@ describe("calibrate", () => {
       }
     };
     await run(policy);
-    await expect(run({ ...policy, fill: "propagate" })).rejects.toMatchObject({ code: "policy-fill" });
-    await run(withFill(policy, "propagate"));
+    await expect(run({ ...policy, fill: "project" })).rejects.toMatchObject({ code: "policy-fill" });
+    await run(withFill(policy, "project"));
     await expect(
       run({ ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) }),
     ).rejects.toMatchObject({ code: "policy-thresholds" });
@@ -51,7 +52,7 @@ describe("calibrate", () => {
       read: (name) => Promise.resolve((reads++, files.get(name))),
       write: (name, bytes) => Promise.resolve(void (writes++, files.set(name, bytes))),
     };
-    for (const fill of ["lazy", "propagate"] as const) {
+    for (const fill of ["lazy", "project"] as const) {
       const options = { agreement: 0.3, delta: 0.3, fill, candidates: 3, batchSize: 4 };
       const controller = new AbortController();
       let steps = 0;

@@ -8,7 +8,7 @@ import { fitPreviews } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { noteLines } from "../../src/cli/lines/index.js";
-import { randomIds, smallModel } from "../support/models.js";
+import { giveProjections, randomIds, smallModel } from "../support/models.js";
 
 const documents = Array.from({ length: 90 }, (_, i) => randomIds(16, 61, i));
 const L = 4;
@@ -21,6 +21,7 @@ let heads: ExitHeads;
 async function previewed(rank = 5): Promise<ExitHeads> {
   const made = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank, candidates: 3 } });
   await fitPreviews(made, documents.slice(0, 8), { sequenceLength: 16 });
+  await giveProjections(made);
   return made;
 }
 
@@ -50,7 +51,7 @@ describe("a policy with a preview", () => {
     expect(missed).toBe(wrong);
     const runs = await runPolicies(heads, documents.slice(0, 5), {
       score: "margin",
-      fill: "propagate",
+      fill: "project",
       thresholds: [["never", "always"]],
     });
     const counts = runs.documents.map((document) => document.counts);
@@ -59,7 +60,7 @@ describe("a policy with a preview", () => {
     expect(counts.every(({ deep, left }) => deep[0] === 0 && left[0] === 0)).toBe(true);
   });
 
-  it.each(["lazy", "propagate"] as const)("is certified, checked and decoded: fill %s", async (fill) => {
+  it.each(["lazy", "project"] as const)("is certified, checked and decoded: fill %s", async (fill) => {
     // An unembedding that is dear, and a first head that never pays: its threshold leaves it out.
     const costs = {
       block: [{ rows: 1, cost: 1 }],

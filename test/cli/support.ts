@@ -179,7 +179,8 @@ export async function pipeline(): Promise<Pipeline> {
   const text = writeText(folder.path("text.txt"), sentences(60));
   const held = writeText(folder.path("held.txt"), sentences(12, 100));
   const train = words`
-    train ${model} --text ${text} --depths 1,2 --steps 12 --batch 4 --sequence 32 --device reference`;
+    train ${model} --text ${text} --depths 1,2 --steps 12 --batch 4 --sequence 32 --project normalized
+    --device reference`;
   await pretrainTiny(text, { out: model, steps: 30 });
   await succeed(words`${train} --out ${heads}`);
   await succeed(words`

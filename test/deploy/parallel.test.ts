@@ -21,10 +21,10 @@ it("makes the file of one process, with blanks in names; started again, it makes
   const text = writeText(folder.path("held out text.txt"), sentences(24, 500));
   const [one, merged, parts] = ["one.json", "merged file.json", "all parts"].map((name) => folder.path(name));
   const line = words`calibrate ${model} --heads ${heads} --text ${text} --agreement .3 --device reference`;
-  await succeed(words`${line} --fill propagate --out ${one!}`);
+  await succeed(words`${line} --fill project --out ${one!}`);
   const script = resolve("deploy/parallel.sh");
   const asked = [
-    ["3", parts!, merged!, ...line, "--fill", "propagate"],
+    ["3", parts!, merged!, ...line, "--fill", "project"],
     { env: { ...environment, ROUNDS: "2" } },
   ] as const;
   await run(script, ...asked);

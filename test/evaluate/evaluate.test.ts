@@ -10,12 +10,13 @@ import { createDevice, readModel } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { bootstrap } from "../../src/evaluate/metrics.js";
 import { createRng } from "../../src/tensor/rng.js";
-import { smallByteModel, smallModel } from "../support/models.js";
+import { giveProjections, smallByteModel, smallModel } from "../support/models.js";
 
 const device = await createDevice("wasm");
 afterAll(() => device.dispose());
 const model = await smallByteModel({ device });
 const heads = attachHeads(model, { exits: [1, 2, 3] });
+await giveProjections(heads);
 const text = "Pêches, Äpfel and pears: every item of this little task was written for the test.";
 const words = text.split(" ");
 const choices = Array.from({ length: 12 }, (_, i) => ({
@@ -143,9 +144,9 @@ describe("with exits off", () => {
 
 describe("the report", () => {
   const policies = [
-    createPolicy(heads, "never", { fill: "propagate" }),
+    createPolicy(heads, "never", { fill: "project" }),
     createPolicy(heads, ["never", "always", "never"]),
-    createPolicy(heads, ["always", "never", "never"], { fill: "propagate" }),
+    createPolicy(heads, ["always", "never", "never"], { fill: "project" }),
   ];
 
   it.each([

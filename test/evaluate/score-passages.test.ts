@@ -18,9 +18,13 @@ import {
 import { createReferenceDevice, scope, Tensor } from "early-exits/tensor";
 import { confidenceAt, type HeadPair, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
+import { advance, Sequence } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
+import { earlyExitDecoder } from "../../src/exits/decode/index.js";
+import { createSampler } from "../../src/model/decode/index.js";
+import { createRng } from "../../src/tensor/index.js";
 import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
@@ -110,40 +114,56 @@ describe("exits off", () => {
 });
 
 describe("policies", () => {
-  const exact = ["lazy", "recompute", "shared"] as const satisfies readonly FillName[];
+  const exact = ["lazy", "shared"] as const satisfies readonly FillName[];
   const shared = "llama, shared keys and values";
   const threshold: fc.Arbitrary<Threshold> = fc.oneof(
     fc.constantFrom<Threshold>("never", "always"),
     fc.double({ min: 0, max: 1, noNaN: true }),
   );
-  const fill = fc.constantFrom<FillName>("lazy", "propagate", "project", "shared", "recompute");
+  const fill = fc.constantFrom<FillName>("lazy", "project", "shared");
 
-  test.prop([pairAndScore, fill, fc.constantFrom(undefined, 2)], {
+  test.prop([pairAndScore, fill], {
     numRuns: 30,
-  })("that never exit equal exits off, bit for bit", async ({ pair, score }, fill, lazyLimit) => {
+  })("that never exit equal exits off, bit for bit", async ({ pair, score }, fill) => {
     const heads = await headsOf(shared, pair);
-    const policy = createPolicy(heads, "never", {
-      fill,
-      score,
-      ...(fill === "lazy" && lazyLimit !== undefined && { lazyLimit }),
-    });
+    const policy = createPolicy(heads, "never", { fill, score });
     const [off, never] = await scorePassages(heads, passages, [policy]);
     expect(never).toEqual(off);
   });
 
   test.prop([pairAndScore, fc.tuple(threshold, threshold, threshold)], { numRuns: 30 })(
-    "evaluated on one recorded pass equal those of the decoder, bit for bit, for all exact fills",
+    "evaluated on one recorded pass choose the decoder's tokens at its depths, for all exact fills",
     async ({ pair, score }, thresholds) => {
       const heads = await headsOf(shared, pair);
-      // A limit that is never reached forces the decoder.
-      const decoded = createPolicy(heads, thresholds, { score, fill: "lazy", lazyLimit: 1000 });
-      const [, byDecoder, ...read] = await scorePassages(heads, passages, [
-        decoded,
-        ...exact.map((fill) => createPolicy(heads, thresholds, { score, fill })),
-      ]);
-      for (const way of read) expect(way).toEqual(byDecoder);
+      const policies = exact.map((fill) => createPolicy(heads, thresholds, { score, fill }));
+      const [, lazy, other] = await scorePassages(heads, passages, policies);
+      expect(other).toEqual(lazy);
+      const chosen = lazy!.map((tokens) => tokens.map(({ choice, depth }) => ({ choice, depth })));
+      for (const policy of policies) expect(await decoded(heads, policy)).toEqual(chosen);
     },
   );
+
+  /** What the decoder chooses after every prefix of the passages. */
+  const decoded = async (heads: ExitHeads, policy: Policy) => {
+    const decoder = earlyExitDecoder(heads, policy);
+    const sampler = createSampler({}, createRng(0));
+    const scored = [];
+    for (const { context, continuation } of passages) {
+      const sequence = new Sequence(heads.model);
+      const { numLayers } = heads.model.config;
+      sequence.append(...context.slice(0, -1));
+      advance(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      const tokens = [];
+      for (const id of [context.at(-1)!, ...continuation.slice(0, -1)]) {
+        sequence.append(id);
+        const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
+        tokens.push({ choice: round!.tokens[0]!.id, depth: round!.tokens[0]!.depth });
+      }
+      sequence.dispose();
+      scored.push(tokens);
+    }
+    return scored;
+  };
 
   it("take the distribution of the head that leaves", async () => {
     const heads = await headsOf("gpt2");
@@ -198,41 +218,34 @@ describe("policies", () => {
     return tokens;
   };
 
-  it.each<[FillName, number | undefined, string]>([
-    ["lazy", undefined, "llama"],
-    ["lazy", 2, "llama"],
-    ["propagate", undefined, "llama"],
-    ["propagate", undefined, "gpt2"],
-    ["project", undefined, "llama"],
-    ["project", undefined, "gpt_neox, parallel"],
-    ["shared", undefined, shared],
-    ["recompute", undefined, "llama"],
-  ])(
-    "with fill %s (limit %s, %s) do to given tokens what they do when they generate them",
-    async (fill, lazyLimit, config) => {
-      const heads = await headsOf(config);
-      const { numLayers } = heads.model.config;
-      const policy = createPolicy(heads, await someLeave(heads), {
-        score: "maxProb",
-        fill,
-        ...(lazyLimit !== undefined && { lazyLimit }),
-      });
-      const tokens = await generated(heads, policy);
-      const [, scored] = await scorePassages(
-        heads,
-        [{ context: passages[2]!.context, continuation: tokens.map(({ id }) => id) }, passages[0]!],
-        [policy],
-      );
-      expect(scored![0]!.map(({ choice, depth }) => ({ id: choice, depth }))).toEqual(
-        tokens.map(({ id, depth }) => ({ id, depth })),
-      );
-      expect(new Set(tokens.map(({ depth }) => depth)).size).toBeGreaterThan(1);
-      // Under maxProb, the score that a token left with is its likelihood, computed another way.
-      tokens.forEach(({ score, depth }, t) => {
-        if (depth < numLayers) expect(Math.abs(scored![0]![t]!.logLikelihood - Math.log(score!))).toBeLessThan(1e-5);
-      });
-    },
-  );
+  it.each<[FillName, string]>([
+    ["lazy", "llama"],
+    ["project", "llama"],
+    ["project", "gpt2"],
+    ["project", "gpt_neox, parallel"],
+    ["shared", shared],
+  ])("with fill %s (%s) do to given tokens what they do when they generate them", async (fill, config) => {
+    const heads = await headsOf(config);
+    const { numLayers } = heads.model.config;
+    const policy = createPolicy(heads, await someLeave(heads), {
+      score: "maxProb",
+      fill,
+    });
+    const tokens = await generated(heads, policy);
+    const [, scored] = await scorePassages(
+      heads,
+      [{ context: passages[2]!.context, continuation: tokens.map(({ id }) => id) }, passages[0]!],
+      [policy],
+    );
+    expect(scored![0]!.map(({ choice, depth }) => ({ id: choice, depth }))).toEqual(
+      tokens.map(({ id, depth }) => ({ id, depth })),
+    );
+    expect(new Set(tokens.map(({ depth }) => depth)).size).toBeGreaterThan(1);
+    // Under maxProb, the score that a token left with is its likelihood, computed another way.
+    tokens.forEach(({ score, depth }, t) => {
+      if (depth < numLayers) expect(Math.abs(scored![0]![t]!.logLikelihood - Math.log(score!))).toBeLessThan(1e-5);
+    });
+  });
 
   it("with approximate fills differ from those with exact fills", async () => {
     const heads = await headsOf("llama");
@@ -246,9 +259,9 @@ describe("policies", () => {
         )
       )[1]![0]!;
     const lazy = await way("lazy");
-    const propagate = await way("propagate");
+    const project = await way("project");
     expect(new Set(lazy.map(({ depth }) => depth)).size).toBe(2);
-    expect(propagate).not.toEqual(lazy);
+    expect(project).not.toEqual(lazy);
   });
 });
 

@@ -8,7 +8,7 @@ import { exportOnnx } from "early-exits/export";
 import { createDevice, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { compareExport, type ExportDecoder, middlingPolicy } from "../../lab/exported/index.js";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 
 interface Web {
@@ -35,9 +35,10 @@ afterAll(async () => {
   rmSync(work, { recursive: true });
 });
 
-it.each(["lazy", "propagate"] as const)("writes the library's text, fill %s", async (fill) => {
+it.each(["lazy", "project"] as const)("writes the library's text, fill %s", async (fill) => {
   const model = await smallModel({ config: smallConfigs["llama, llama3 rope"]!, device, gain: 4 });
   const heads = attachHeads(model, { exits: [1, 3], kind: "linear", seed: 1 });
+  await giveProjections(heads);
   const policy = await middlingPolicy(heads, randomIds(40, 61, 3), { fill });
   await writeExport(join(work, fill), await exportOnnx(heads, { policy }));
   const { openExport } = (await import(pathToFileURL(join(work, fill, "onnxruntime-web.mjs")).href)) as Driver;

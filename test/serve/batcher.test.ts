@@ -8,15 +8,15 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallByteModel } from "../support/models.js";
 
 let heads: ExitHeads;
-let policies: Readonly<Record<"lazy" | "propagate", Policy>>;
+let policies: Readonly<Record<"lazy" | "project", Policy>>;
 beforeAll(async () => {
   heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3], seed: 1 });
   await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
-  const policyWith = (fill: "lazy" | "propagate") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
-  policies = { lazy: policyWith("lazy"), propagate: policyWith("propagate") };
+  const policyWith = (fill: "lazy" | "project") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
+  policies = { lazy: policyWith("lazy"), project: policyWith("project") };
 });
 
-const waysOf = (fill: "lazy" | "propagate"): BatcherOptions => ({
+const waysOf = (fill: "lazy" | "project"): BatcherOptions => ({
   policy: policies[fill],
   drafting: policies[fill],
 });
@@ -29,7 +29,7 @@ async function read(text: ServedText): Promise<ServedToken[]> {
 }
 
 /** What `generate` writes for the same request alone. */
-async function alone(promptIds: readonly number[], request: TextRequest, fill: "lazy" | "propagate" = "lazy") {
+async function alone(promptIds: readonly number[], request: TextRequest, fill: "lazy" | "project" = "lazy") {
   const { mode = "plain", ...options } = request;
   const ways: Readonly<Record<typeof mode, GenerateOptions>> = {
     plain: {},
@@ -73,7 +73,7 @@ describe("a batcher", () => {
         parallel: fc.integer({ min: 1, max: 5 }),
         prefillRows: fc.integer({ min: 1, max: 40 }),
         positions: fc.integer({ min: 96, max: 400 }),
-        fill: fc.constantFrom("lazy", "propagate"),
+        fill: fc.constantFrom("lazy", "project"),
       }),
     ],
     { numRuns: 30 },
@@ -143,7 +143,7 @@ describe("a batcher", () => {
   });
 
   it("shares no position of a text whose fill is inexact beyond its prompt", async () => {
-    const batcher = batcherWith(waysOf("propagate"));
+    const batcher = batcherWith(waysOf("project"));
     const prompt = randomIds(20, 257, 4);
     const first = batcher.submit(prompt, { maxNewTokens: 6, mode: "exits", stopAtEndOfText: false });
     await read(first);

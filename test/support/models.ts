@@ -1,5 +1,14 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
-import { createModel, type Device, loadModel, type Model, type ScoreName, type WeightDtype } from "early-exits";
+import {
+  createModel,
+  type Device,
+  type ExitHeads,
+  fitProjections,
+  loadModel,
+  type Model,
+  type ScoreName,
+  type WeightDtype,
+} from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
 import { headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
@@ -151,6 +160,13 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
     device,
     tokenizer: byteTokenizer(),
   });
+}
+
+/** Fits keys and values of skipped blocks to random text, for the fill that changes other tokens. */
+export async function giveProjections(heads: ExitHeads): Promise<void> {
+  const { vocabSize } = heads.model.config;
+  const documents = Array.from({ length: 6 }, (_, i) => randomIds(24, vocabSize, 700 + i));
+  await fitProjections(heads, documents, { sequenceLength: 24 });
 }
 
 /** Token ids in [0, vocabSize). */

@@ -19,14 +19,10 @@ export type KeyValueSource =
   | "verified"
   /** The block's own weights made them from the state at the exit; exact, as a full pass makes them. */
   | "made"
-  /** The blocks' own weights made them from the state at the exit, as if the state did not change above it. */
-  | "copied"
   /** One learned product made them from the state at the exit. */
   | "projected"
   /** The blocks attend to those of the last block that makes its own. */
   | "shared"
-  /** They were discarded; the next token runs the whole text again. */
-  | "discarded"
   /** No later token went that deep. */
   | "missing";
 
@@ -70,12 +66,8 @@ function aboveExit(depths: readonly number[], index: number, terms: KeyValueTerm
   switch (fill) {
     case "lazy":
       return runLater(depths, index, keyValueLayers);
-    case "propagate":
-      return [{ first, last, source: "copied" }];
     case "project":
       return [{ first, last, source: "projected" }];
-    case "recompute":
-      return [{ first, last, source: "discarded" }];
     case "shared":
       return [
         ...(first < last ? [{ first, last: last - 1, source: "runForFill" } as const] : []),

@@ -133,7 +133,7 @@ const positive = number(Number.MIN_VALUE, Number.MAX_VALUE);
 const chance = number(0, 1);
 const depth = integer(1, 100_000);
 const score = oneOf("entropy", "maxProb", "margin", "probGap");
-const fill = oneOf("lazy", "propagate", "project", "shared", "recompute");
+const fill = oneOf("lazy", "project", "shared");
 /** How weights are stored, and the cache of keys and values unless it is float32. */
 const dtype: Shape = (value, path, report) =>
   (typeof value === "string" && /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(value)) ||

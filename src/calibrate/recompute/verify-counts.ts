@@ -44,7 +44,7 @@ export function checkCounts(
 }
 
 /** Fills that leave tokens at full depth as the full model has them. */
-export const exactFills: readonly string[] = ["lazy", "shared", "recompute"];
+export const exactFills: readonly string[] = ["lazy", "shared"];
 
 /** What a token that is certain to change counts. */
 export function scaleOf({ loss }: Certificate): number {

@@ -3,7 +3,7 @@
  * from the configuration alone, by kind of head and placement; with --heads and --text, from times measured on this
  * machine and the heads' agreement on the text. Weights are read only to --check them, and to measure.
  */
-import { type ExitHeads, type FillName, measureUnitTimes, planExits } from "../../index.js";
+import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits } from "../../index.js";
 import {
   bestDraftLength,
   breakEven,
@@ -11,8 +11,6 @@ import {
   measuredCosts,
   plainCost,
   type PlanCosts,
-  type PlanFill,
-  planFills,
   type BreakEvenRow,
 } from "../../exits/index.js";
 import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "../../model/index.js";
@@ -50,7 +48,7 @@ export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly check?: boolean | undefined;
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
-  readonly fill?: PlanFill | undefined;
+  readonly fill?: FillName | undefined;
   /** Level at which thresholds are chosen on the text. */
   readonly agreement?: number | undefined;
   readonly documents?: number | undefined;
@@ -71,8 +69,8 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     {
       flags: "--fill <how>",
       description: "how keys and values of skipped blocks are filled",
-      choices: planFills,
-      defaultNote: "propagate for measured heads without learned keys and values",
+      choices: fillNames,
+      defaultNote: "lazy for measured heads without learned keys and values",
     },
     { ...headsOption, description: "heads made by train, to time blocks, heads and fills on this machine" },
     { ...heldOutTextOption, description: `${heldOutTextOption.description}, to measure how many tokens would leave` },
@@ -153,7 +151,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const model = await openModel(io, settings.dir, settings);
   const heads = await readHeads(headsFolder, model);
   const projected = heads.heads.every(({ projection }) => projection !== undefined);
-  const fill: FillName = settings.fill ?? (projected ? defaults.fill : "propagate");
+  const fill: FillName = settings.fill ?? (projected ? defaults.fill : "lazy");
   const { documents } = await readDocuments(text);
   const records = await recordAll(io, "record", heads, documents.slice(0, settings.documents));
   const times = await measureUnitTimes(heads, { fill, now: () => performance.now() });

@@ -1,6 +1,5 @@
 /** Section 5: plain decoding, exits and lossless decoding, timed in turn on the same prompts. */
-import { exactFill, type Policy } from "../../index.js";
-import { withFill } from "../../exits/index.js";
+import type { Policy } from "../../index.js";
 import { compareWays, type Way, type WayResult } from "../../evaluate/index.js";
 import { withProgress } from "../progress.js";
 import { type Demo, roomIn } from "./demo.js";
@@ -21,7 +20,7 @@ export async function compareSpeeds(demo: Demo, { used: heads }: DemoHeads, poli
   const { model, io, maxNewTokens } = demo;
   const ways: Way[] = [
     { name: "plain", options: {} },
-    ...lossyWays(demo, policy),
+    { name: "exits", options: { policy } },
     { name: "lossless", options: { policy, lossless: true } },
   ];
   const tokens = Math.min(2 * maxNewTokens, roomIn(model));
@@ -36,13 +35,4 @@ export async function compareSpeeds(demo: Demo, { used: heads }: DemoHeads, poli
     }),
   );
   return { runs, tokens, results };
-}
-
-/** Blocks that share keys and values lack none after an exit; for others, both ways to fill them are timed. */
-function lossyWays({ model }: Demo, policy: Policy): Way[] {
-  if (exactFill(model.config) === "shared") return [{ name: "exits", options: { policy } }];
-  return (["lazy", "propagate"] as const).map((fill) => ({
-    name: `exits, ${fill}`,
-    options: { policy: withFill(policy, fill) },
-  }));
 }

@@ -132,16 +132,9 @@ export class Ledger implements WorkMeter {
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
   }
 
-  /** The blocks' own products computed the keys and values of these skipped blocks (0-based) for one position. */
-  fillByBlocks(layers: readonly number[]): void {
-    let multiplyAdds = 0;
-    let bytes = 0;
-    for (const layer of layers) {
-      const { keyValue } = this.#layers[layer]!;
-      multiplyAdds += keyValue.multiplyAdds;
-      bytes += keyValue.bytes;
-    }
-    this.fill(layers.length, { multiplyAdds, bytes });
+  /** The own product of this skipped block (0-based) computed its keys and values for one position. */
+  fillByBlock(layer: number): void {
+    this.fill(1, this.#layers[layer]!.keyValue);
   }
 
   /** A round of lossless decoding had so many drafted tokens, of which `wasted` were not accepted. */

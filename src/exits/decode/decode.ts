@@ -75,16 +75,14 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   const { numLayers } = model.config;
   const { ledger, onLogits } = listeners;
   const fullModel = plainDecoder(model, ledger, onLogits);
-  // With a limit of the backlog, the depth of earlier tokens decides, so it has to be that of a sequence alone.
-  const together = policy.fill === "lazy" && policy.lazyLimit === undefined;
+  const together = policy.fill === "lazy";
   return {
     meter: ledger,
     async next(requests) {
       const rounds = new Map<Sequence, Round>();
 
-      const mayLeave = requests.filter(({ sequence }) => !backlogFull(sequence, policy));
-      const choices = await leaveEarly(heads, policy, mayLeave, listeners, { together });
-      for (const [i, { sequence }] of mayLeave.entries()) {
+      const choices = await leaveEarly(heads, policy, requests, listeners, { together });
+      for (const [i, { sequence }] of requests.entries()) {
         const choice = choices[i];
         if (choice === undefined) continue;
         if (choice.depth < numLayers) {
@@ -101,16 +99,6 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
       return requests.map(({ sequence }) => rounds.get(sequence)!);
     },
   };
-}
-
-/**
- * Whether the last `lazyLimit` tokens all left early. The next token then runs all blocks, for itself and for them, so
- * no exit is tried.
- */
-function backlogFull(sequence: Sequence, { lazyLimit }: Policy): boolean {
-  if (lazyLimit === undefined || lazyLimit >= sequence.length) return false;
-  const oldest = sequence.length - 1 - lazyLimit;
-  return sequence.depthOf(oldest) < sequence.model.config.numLayers;
 }
 
 /** Which blocks run while exits are tried. */

@@ -4,16 +4,12 @@
  *
  *   lazy       keep the state; when a later token goes deeper, `advance` runs the missing blocks in its batch. Output
  *              is that of a full pass, bit for bit. Saves weight traffic, not FLOPs (FREE, EE-LLM, LayerSkip)
- *   propagate  copy the exit state upward and compute the missing keys and values from it with each block's own
- *              weights: 2·C·G·D multiply-adds per skipped block. Approximate: other tokens may change (CALM)
- *   project    one learned product makes the keys and values of all skipped blocks (heads/projection.ts): the same
- *              cost, a closer approximation
+ *   project    one learned product makes the keys and values of all skipped blocks (heads/projection.ts): 2·C·G·D
+ *              multiply-adds for each. Approximate: other tokens may change
  *   shared     for backbones whose upper blocks share the keys and values of one block (numKvSharedLayers). A token
  *              that leaves above that block lacks nothing. One that leaves right below it lacks that block's keys
  *              and values, which are computed from its state; one that leaves further down first runs up to there.
  *              Output is that of a full pass, bit for bit. Saves all work of the blocks above
- *   recompute  keep nothing across exits: the next token runs the whole prefix again. Exact; the reference, and the
- *              cost of decoding without a KV cache
  */
 import { PolicyError } from "../../errors.js";
 import {
@@ -27,26 +23,21 @@ import {
   type WorkMeter,
   writeKeyValues,
 } from "../../model/index.js";
-import { concatRows } from "../../tensor/ops/index.js";
 import { scope } from "../../tensor/index.js";
 import { type ExitHeads, skippedLayers } from "../heads/index.js";
 
-/**
- * How the keys and values of skipped blocks are supplied: exactly (`lazy`, `shared`, `recompute`) or approximately
- * (`propagate`, `project`).
- */
-export type FillName = "lazy" | "propagate" | "project" | "shared" | "recompute";
+/** How the keys and values of skipped blocks are supplied: exactly (`lazy`, `shared`) or approximately (`project`). */
+export type FillName = "lazy" | "project" | "shared";
 
 /** Counts the work of fills and of the blocks that they run; a `Ledger` is one. */
 export interface FillMeter extends WorkMeter {
   /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
   fill(blocks: number, work: UnitWork): void;
-  /** The blocks' own products computed the keys and values of these skipped blocks (0-based) for one position. */
-  fillByBlocks(layers: readonly number[]): void;
+  /** The own product of this skipped block (0-based) computed its keys and values for one position. */
+  fillByBlock(layer: number): void;
 }
 
 export interface Fill {
-  readonly name: FillName;
   /** Whether keys and values, and therefore all output, are those of a full pass, bit for bit. */
   readonly exact: boolean;
   /** Called after the exit at index `exit`, below depth L, chose the token that follows `position`. */
@@ -56,20 +47,9 @@ export interface Fill {
 }
 
 export const fills: Readonly<Record<FillName, Fill>> = {
-  lazy: { name: "lazy", exact: true, apply: () => undefined, blocks: () => 0 },
-
-  propagate: {
-    name: "propagate",
-    exact: false,
-    apply({ model, heads }, sequence, position, exit, ledger) {
-      fillFromState(model, sequence, position, skippedLayers(model.config, heads[exit]!.depth), ledger);
-      sequence.complete(position);
-    },
-    blocks: (config, depth) => skippedLayers(config, depth).length,
-  },
+  lazy: { exact: true, apply: () => undefined, blocks: () => 0 },
 
   project: {
-    name: "project",
     exact: false,
     apply({ model, heads }, sequence, position, exit, ledger) {
       const { depth, projection } = heads[exit]!;
@@ -87,25 +67,15 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 
   shared: {
-    name: "shared",
     exact: true,
     apply({ model, heads }, sequence, position, exit, ledger) {
       const last = keyValueLayers(model.config) - 1; // the block whose keys and values the blocks above share
       const { depth } = heads[exit]!;
       if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
-      if (depth <= last) fillFromState(model, sequence, position, [last], ledger);
+      if (depth <= last) fillFromState(model, sequence, position, last, ledger);
       sequence.complete(position);
     },
     blocks: (config, depth) => (depth < keyValueLayers(config) ? 1 : 0),
-  },
-
-  recompute: {
-    name: "recompute",
-    exact: true,
-    apply: (_heads, sequence) => {
-      sequence.rewind();
-    },
-    blocks: () => 0,
   },
 };
 
@@ -124,22 +94,19 @@ export function isExactFill(name: FillName): boolean {
 
 export const fillNames = Object.keys(fills) as readonly FillName[];
 
-/** Writes keys and values of some blocks for `position`, computed by their own weights from the state it stopped at. */
+/** Writes keys and values of one block for `position`, computed by its own weights from the state it stopped at. */
 function fillFromState(
   model: Model,
   sequence: Sequence,
   position: number,
-  layers: readonly number[],
+  layer: number,
   ledger: FillMeter | undefined,
 ): void {
-  if (layers.length === 0) return;
   scope(() => {
-    const state = sequence.hidden(position); // [1, C]
-    // each [1, 2·G·D]
-    const parts = layers.map((layer) => keyValueOf(state, model.weights.blocks[layer]!, model.config));
-    writeKeyValues(model, sequence, position, layers, parts.length === 1 ? parts[0]! : concatRows(parts));
+    const keyValue = keyValueOf(sequence.hidden(position), model.weights.blocks[layer]!, model.config); // [1, 2·G·D]
+    writeKeyValues(model, sequence, position, [layer], keyValue);
   });
-  ledger?.fillByBlocks(layers);
+  ledger?.fillByBlock(layer);
 }
 
 function projectionMissing(depth: number): PolicyError {
@@ -166,7 +133,7 @@ export function requireFillFor({ model: { config }, heads }: ExitHeads, name: Fi
     throw new PolicyError(
       "fill-shared",
       "policy: fill shared needs a backbone whose upper blocks share keys and values (num_kv_shared_layers); " +
-        "use lazy, propagate or project",
+        "use lazy or project",
     );
   }
   if (name !== "project") return;

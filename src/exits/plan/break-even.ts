@@ -157,15 +157,11 @@ export interface BreakEvenRow extends BreakEven {
   readonly headInBlocks: number;
 }
 
-/** Fills with a fixed cost per token; `recompute` costs more the longer the text is. */
-export type PlanFill = Exclude<FillName, "recompute">;
-export const planFills = ["lazy", "propagate", "project", "shared"] as const satisfies readonly PlanFill[];
-
 export interface PlanExitsOptions {
   /** Numbers of exits to try. @default [1, 2, 3] */
   readonly exits?: readonly number[];
   /** @default "project" */
-  readonly fill?: PlanFill;
+  readonly fill?: FillName;
   /** Context length at which attention is counted. @default QUOTED_CONTEXT, or the model's own limit if shorter */
   readonly context?: number;
   /**
@@ -219,13 +215,12 @@ export function planExits(
  * Blocks that a token leaving at `depth` runs after all. `lazy` defers every block that it skipped, so it saves no
  * multiply-adds; `shared` runs the blocks up to the one whose keys and values are shared.
  */
-function deferredBlocks(fill: PlanFill, config: ModelConfig, depth: number): number {
+function deferredBlocks(fill: FillName, config: ModelConfig, depth: number): number {
   switch (fill) {
     case "lazy":
       return config.numLayers - depth;
     case "shared":
       return Math.max(0, keyValueLayers(config) - 1 - depth);
-    case "propagate":
     case "project":
       return 0;
   }

@@ -12,8 +12,6 @@ export {
   planDefaults,
   planExits,
   type PlanExitsOptions,
-  type PlanFill,
-  planFills,
   tokensPerRound,
 } from "./break-even.js";
 export {

@@ -57,11 +57,6 @@ export interface Policy {
   readonly exits: readonly PolicyExit[];
   /** How the keys and values of skipped blocks are supplied. */
   readonly fill: FillName;
-  /**
-   * With `lazy`: after this many tokens in a row that left early, the next one runs all blocks, for itself and for
-   * them. @default no limit
-   */
-  readonly lazyLimit?: number;
   /** The agreement that was asked for, if the policy was calibrated. */
   readonly agreement?: number;
   /** SHA-256 of the model that the policy was made for; absent from a policy written by hand, which is not bound. */
@@ -77,15 +72,13 @@ export interface PolicyOptions {
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
-  /** @default no limit */
-  readonly lazyLimit?: number;
 }
 
 /** Makes a policy by hand, from one threshold for each head or one for all. */
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
-  { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy", lazyLimit }: PolicyOptions = {},
+  { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy" }: PolicyOptions = {},
 ): Policy {
   const list = Array.isArray(thresholds)
     ? (thresholds as readonly Threshold[])
@@ -102,7 +95,6 @@ export function createPolicy(
     version: 1,
     score,
     fill,
-    ...(lazyLimit !== undefined && { lazyLimit }),
     exits: heads.depths.map((depth, i) => ({ depth, threshold: list[i]! })),
   });
 }
@@ -121,16 +113,7 @@ export function checkPolicy(json: unknown): Policy {
     );
   }
   checkScoreName(policy.score);
-  const fill = checkFill(policy.fill);
-  const { lazyLimit } = policy;
-  if (lazyLimit !== undefined && (fill !== "lazy" || !Number.isInteger(lazyLimit) || lazyLimit < 1)) {
-    throw new PolicyError(
-      "policy-lazy-limit",
-      `policy: lazyLimit ${JSON.stringify(lazyLimit)} with fill ${fill}; it limits the backlog of fill lazy, so ` +
-        "choose lazy and an integer from 1, or leave it out",
-      { lazyLimit, fill },
-    );
-  }
+  checkFill(policy.fill);
   const exits = policy.exits as readonly unknown[] | undefined;
   if (!Array.isArray(exits) || exits.length === 0) {
     throw new PolicyError("policy-exits", "policy: expected a list of exits, found none");

@@ -15,7 +15,6 @@ export {
   type MeasureOptions,
   speedupAt,
 } from "./measure-exits.js";
-export { refineProjections, type RefineProjectionsOptions, type RefineStep } from "./refine-projections.js";
 export { type AffineFit, RidgeFit, type SolveOptions } from "./ridge-fit.js";
 export {
   type MeasureStep,

@@ -20,7 +20,7 @@ import {
 } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
-import { randomIds, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallModel } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
 const kinds: readonly CertifyPolicyOptions[] = [
@@ -202,6 +202,7 @@ describe("verifyCertificate with the model", () => {
   const options = { agreement: 0.3, delta: 0.3 };
   beforeAll(async () => {
     heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    await giveProjections(heads);
   });
 
   it("runs the policy on the test documents, with any fill", async () => {
@@ -210,25 +211,25 @@ describe("verifyCertificate with the model", () => {
     const given = { heads, documents: documents.toReversed(), onDocument: () => seen++ };
     expect(await verifyCertificate(copy(certificate), given)).toMatchObject(VALID);
     expect(seen).toBe(18);
-    const { certificate: propagated } = await calibrate(heads, documents, {
+    const { certificate: projected } = await calibrate(heads, documents, {
       agreement: 0.1,
       delta: 0.4,
-      fill: "propagate",
+      fill: "project",
       score: "entropy",
     });
-    expect(propagated.policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
-    expect(await verifyCertificate(copy(propagated), { heads, documents })).toMatchObject(VALID);
+    expect(projected.policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
+    expect(await verifyCertificate(copy(projected), { heads, documents })).toMatchObject(VALID);
     // The same counts claimed for another fill, with the right digest: only running the policy reveals it.
-    const { policy } = propagated;
+    const { policy } = projected;
     const disguised = await resealed({
-      ...propagated,
+      ...projected,
       policy: { ...policy, fill: "lazy", certified: { ...policy.certified!, fill: "lazy" } },
-      assumptions: propagated.assumptions.map((code) => (code === "fill-as-deployed" ? "fill-exact" : code)),
+      assumptions: projected.assumptions.map((code) => (code === "fill-as-deployed" ? "fill-exact" : code)),
       test: {
-        ...propagated.test!,
-        candidates: propagated.test!.candidates.map((candidate) => ({ ...candidate, deep: [] })),
+        ...projected.test!,
+        candidates: projected.test!.candidates.map((candidate) => ({ ...candidate, deep: [] })),
       },
-      accepted: { ...propagated.accepted, deep: [] },
+      accepted: { ...projected.accepted, deep: [] },
     });
     const { reasons } = await verifyCertificate(disguised, { heads, documents });
     expect(reasons.join()).toMatch(/its risk is stored as/);

@@ -149,7 +149,7 @@ describe("calibrateRecords", () => {
     await refused({ gridShare: 1 });
     await refused({ seed: -1 });
     await refused({ loss: "totalVariation" as "token" });
-    await refused({ fill: "propagate" });
+    await refused({ fill: "project" });
     await refused({}, handmadeRecords(1));
     const broken = handmadeRecords(20);
     broken.documents[3]!.exits[1]!.stats[4] = NaN;

@@ -10,7 +10,7 @@ import { tableOf } from "../../../src/calibrate/record/table-of.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
-import { randomIds, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallModel } from "../../support/models.js";
 
 describe("runPolicies", () => {
   const device = createReferenceDevice();
@@ -24,8 +24,9 @@ describe("runPolicies", () => {
   it("counts what the decoder emits on the same prefixes, one document at a time", async () => {
     const model = await smallModel({ device });
     const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    await giveProjections(heads);
     const documents = Array.from({ length: 7 }, (_, i) => randomIds(3 + 5 * i, 61, i));
-    for (const fill of ["lazy", "propagate"] as const) {
+    for (const fill of ["lazy", "project"] as const) {
       const runs = await runPolicies(
         heads,
         documents,
@@ -59,29 +60,31 @@ describe("runPolicies", () => {
     }
   });
 
-  it("gives the counts of a recording with an exact fill; with propagate other tokens change too", async () => {
+  it("gives the counts of a recording with an exact fill; with project other tokens change too", async () => {
     const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
+    await giveProjections(heads);
     const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
     const records = await recordDocuments(heads, documents);
     const vectors = thresholds.map((vector) =>
       vector.map((threshold) => (threshold === "never" ? Infinity : threshold === "always" ? -Infinity : -threshold)),
     );
     const recorded = tallyVectors(tableOf(records.documents, "entropy"), vectors);
-    const run = async (fill: "lazy" | "propagate") =>
+    const run = async (fill: "lazy" | "project") =>
       tallyRuns(await runPolicies(heads, documents, { score: "entropy", fill, thresholds }));
     expect(await run("lazy")).toEqual(recorded);
-    const propagated = await run("propagate");
-    expect(propagated.deep.some((changed) => changed > 0)).toBe(true);
+    const projected = await run("project");
+    expect(projected.deep.some((changed) => changed > 0)).toBe(true);
     // threshold "always": no token goes deeper
-    expect(propagated.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
+    expect(projected.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
   });
 });
 
 describe("records and runs together", () => {
-  const options = { agreement: 0.3, delta: 0.3, fill: "propagate", seed: 3, candidates: 6 } as const;
+  const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
   async function subject() {
     const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    await giveProjections(heads);
     // Beginnings that are given, and what is judged after them.
     const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
     const records = await recordDocuments(heads, documents);
@@ -108,6 +111,7 @@ describe("records and runs together", () => {
     await expect(calibrateRecords(records, options)).rejects.toMatchObject({ code: "fill-unrecorded" });
     const candidates = await proposeThresholds(records, options);
     const others = attachHeads(heads.model, { exits: [1, 2], kind: "tied" });
+    await giveProjections(others);
     const misfits = [
       await runPolicies(heads, documents.slice(1), candidates),
       await runPolicies(heads, documents.toReversed(), candidates),

@@ -83,7 +83,7 @@ describe("early-exits calibrate", () => {
   it("certifies any change, and with another fill, score and seed", async () => {
     for (const options of [
       words`--loss any-change`,
-      words`--fill propagate`,
+      words`--fill project`,
       words`--unit document --score margin --seed 3`,
     ]) {
       const { code, out: text } = await cli(words`${line} ${options} --documents 20`);
@@ -122,7 +122,7 @@ describe("early-exits calibrate", () => {
     const { out } = await cli(
       words`
         calibrate ${model} --heads ${heads} --text ${held} --documents 3 --paper --score margin
-        --fill propagate --device reference`,
+        --fill project --device reference`,
     );
     expect(out).toContain("carries no guarantee");
     expect(out).toContain("3 documents");

@@ -24,14 +24,14 @@ describe("calibrate in shards", () => {
     ["of any change", words`--loss any-change`],
     ["sampled", words`--temperature .8 --top-k 20`],
     ["as published", words`--paper`],
-    ["with a fill that changes other tokens, in two rounds", words`--fill propagate`],
+    ["with a fill that changes other tokens, in two rounds", words`--fill project`],
   ])("gives the file of one process: %s", async (name, options) => {
     const one = folder.path(`${name}.json`);
     const parts = folder.path(`${name} parts`);
     const merged = folder.path(`${name} merged.json`);
     const whole = await succeed(words`${line} ${options} --out ${one}`);
     await shards(words`${line} ${options}`, parts, 3);
-    if (options.includes("propagate")) await shards(words`${line} ${options}`, parts, 3);
+    if (options.includes("project")) await shards(words`${line} ${options}`, parts, 3);
     const { out } = await succeed(words`merge ${parts} --out ${merged}`);
     expect(readFileSync(merged, "utf8")).toBe(readFileSync(one, "utf8"));
     expect(out.replace(merged, one)).toBe(untimed(whole.out));
@@ -134,7 +134,7 @@ describe("merge and --shard refuse", () => {
 
   it("a first round without the second", async () => {
     const parts = folder.path("one round");
-    await shards(words`${line} --fill propagate`, parts, 2);
+    await shards(words`${line} --fill project`, parts, 2);
     rmSync(join(parts, "runs-00000-of-00002"), { recursive: true, force: true });
     const refused = await cli(words`merge ${parts}`);
     expect(refused).toMatchObject({ code: 1, err: expect.stringContaining('round "runs"') as string });

@@ -62,7 +62,7 @@ describe("early-exits plan", () => {
         lossless: { depth: number; acceptance: number }[];
       };
     };
-    expect(measured.fill).toBe("propagate");
+    expect(measured.fill).toBe("project");
     expect(measured.plain).toBeGreaterThan(0);
     expect(measured.scores.map(({ score }) => score)).toEqual(["entropy", "maxProb", "margin", "probGap"]);
     expect(measured.scores.every(({ speedup }) => speedup > 0)).toBe(true);

@@ -19,7 +19,7 @@ import { readModelConfig } from "early-exits/model";
 import { blockCost, type CountName, type DecodeEvent, headCost, sumCounts, type Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../src/model/weights.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -96,6 +96,7 @@ function setup(
     (async () => {
       const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
       const heads = attachHeads(model, { exits: [1, 2, 3], kind });
+      await giveProjections(heads);
       await heads.freeze();
       return { model, heads };
     })();
@@ -164,7 +165,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "propagate")], { numRuns: 40 })(
+  test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "project")], { numRuns: 40 })(
     "steps add up to the whole run, passes to blocks, and heads are those that the observer saw",
     async (name, thresholds, length, seed, fill) => {
       const { ledger, events, summary } = await runOf(await setup(name), randomIds(length, 61, seed), {
@@ -201,12 +202,12 @@ describe("counts", () => {
   );
 
   test.prop([...anyRun], { numRuns: 40 })(
-    "propagate: a token costs the blocks below its exit, and one product for each block above",
+    "project: a token costs the blocks below its exit, and one product for each block above",
     async (name, thresholds, length, seed) => {
       const { model, heads } = await setup(name);
       const { ledger, depths } = await runOf({ model, heads }, randomIds(length, 61, seed), {
         thresholds,
-        fill: "propagate",
+        fill: "project",
       });
       ledger.steps.forEach(({ blocks, fills, blockPasses }, i) =>
         expect([blocks, blockPasses, fills]).toEqual([depths[i]!, depths[i]!, 4 - depths[i]!]),

@@ -12,7 +12,7 @@ import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import { costOfRows, predictParts, predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const times: UnitTimes = {
   block: [
@@ -72,9 +72,10 @@ describe("prediction", () => {
 it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
   const model = await smallModel({ device: createReferenceDevice() });
   const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
+  await giveProjections(heads);
   let clock = 0;
   const measured = await measureUnitTimes(heads, {
-    fill: "propagate",
+    fill: "project",
     context: 8,
     rows: [1, 2],
     time: 10,

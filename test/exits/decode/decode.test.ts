@@ -14,13 +14,13 @@ import { columns } from "../../../src/tensor/ops/select.js";
 import { advance, Sequence } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { keyValueOf, normHeads } from "../../../src/model/block.js";
+import { normHeads } from "../../../src/model/block.js";
 import { keyValueLayers } from "../../../src/model/config.js";
 import { type Choice, createSampler, type Decoder, plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = createReferenceDevice();
 const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
@@ -30,6 +30,7 @@ function setup(name: string): Promise<{ model: Model; heads: ExitHeads }> {
     (async () => {
       const model = await smallModel({ config: smallConfigs[name]!, device });
       const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+      await giveProjections(heads);
       await heads.freeze();
       return { model, heads };
     })();
@@ -67,7 +68,7 @@ describe("exits off", () => {
       fc.constantFrom(...names),
       fc.integer({ min: 1, max: 20 }),
       fc.nat(),
-      fc.constantFrom<FillName>("lazy", "propagate"),
+      fc.constantFrom<FillName>("lazy", "project"),
     ],
     { numRuns: 30 },
   )("with thresholds that never fire, tokens are those of plain generation", async (name, length, seed, fill) => {
@@ -149,20 +150,24 @@ describe("exits on", () => {
   );
 
   test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 30 })(
-    "propagate: the missing keys and values of a position that left are made from its state, and it is complete",
+    "project: the missing keys and values of a position that left are made from its state, and it is complete",
     async (name, thresholds, seed) => {
       const { model, heads } = await setup(name);
       const sequence = new Sequence(model);
       sequence.append(...randomIds(1, 61, seed));
-      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "propagate" }));
+      const decoder = earlyExitDecoder(heads, createPolicy(heads, thresholds, { fill: "project" }));
       const { depth } = await nextToken(decoder, sequence);
       expect(sequence.depthOf(0)).toBe(4);
       // The position's state is the output of `depth` blocks on the same single token.
       const state = model.forward(sequence.ids, { toDepth: depth }).get(depth)!;
-      for (let layer = depth; layer < keyValueLayers(model.config); layer++) {
+      const layers = keyValueLayers(model.config) - depth;
+      if (layers <= 0) return;
+      const made = heads.heads.find((head) => head.depth === depth)!.projection!.keyValues(state);
+      for (let i = 0; i < layers; i++) {
+        const layer = depth + i;
         const block = model.weights.blocks[layer]!;
-        const keyValue = keyValueOf(state, block, model.config);
-        const width = keyValue.size / 2;
+        const width = made.size / layers / 2;
+        const keyValue = columns(made, 2 * i * width, 2 * (i + 1) * width);
         const { keys, values } = await device.readCache(sequence.cache(layer), 0, 1);
         // position 0: the rotation is the identity
         expect(keys).toEqual(await normHeads(columns(keyValue, 0, width), block.keyNorm, model.config).read());
@@ -230,9 +235,7 @@ describe("policies", () => {
     expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(
       /expected one of entropy, maxProb, margin, probGap/,
     );
-    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(
-      /choose one of lazy, propagate, project, shared, recompute/,
-    );
+    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, project, shared/);
     expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
     const other = attachHeads(model, { exits: [2] });
     await expect(tokensOf(other, [1], { policy: createPolicy(heads, 1) })).rejects.toMatchObject({

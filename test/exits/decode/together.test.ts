@@ -30,20 +30,11 @@ async function depthsAfterRound(policy: Policy) {
 }
 
 describe("a round in which some leave", () => {
-  const policyWith = (options: Parameters<typeof createPolicy>[2]) =>
-    createPolicy(heads, [MARGIN, MARGIN, MARGIN], { score: "margin", ...options });
-
   it("takes all sequences through all blocks if one needs them", async () => {
-    const { run, chosen } = await depthsAfterRound(policyWith({ fill: "lazy" }));
+    const { run, chosen } = await depthsAfterRound(createPolicy(heads, [MARGIN, MARGIN, MARGIN], { score: "margin" }));
     expect(new Set(chosen).size).toBeGreaterThan(1);
     expect(chosen).toContain(4);
     expect(run).toEqual(run.map(() => 4));
-  });
-
-  it("leaves sequences where they left if the length of the backlog decides", async () => {
-    const { run, chosen } = await depthsAfterRound(policyWith({ fill: "lazy", lazyLimit: 3 }));
-    expect(new Set(chosen).size).toBeGreaterThan(1);
-    expect(run).toEqual(chosen);
   });
 
   it("leaves them there if all leave at the first exit", async () => {
@@ -57,12 +48,10 @@ const threshold: fc.Arbitrary<Threshold> = fc.oneof(
   fc.double({ min: 0, max: 1, noNaN: true }),
 );
 
-test.prop(
-  [fc.tuple(threshold, threshold, threshold), fc.constantFrom(undefined, 1, 3), fc.integer({ min: 2, max: 5 })],
-  { numRuns: 15 },
-)("texts together have the tokens, depths and scores of each alone", async (thresholds, lazyLimit, count) => {
-  const options = { score: "margin", fill: "lazy", ...(lazyLimit !== undefined && { lazyLimit }) } as const;
-  const policy = createPolicy(heads, thresholds, options);
+test.prop([fc.tuple(threshold, threshold, threshold), fc.integer({ min: 2, max: 5 })], {
+  numRuns: 15,
+})("texts together have the tokens, depths and scores of each alone", async (thresholds, count) => {
+  const policy = createPolicy(heads, thresholds, { score: "margin", fill: "lazy" });
   const prompts = Array.from({ length: count }, (_, i) => randomIds(1 + 3 * i, 257, i));
   const settings = { policy, maxNewTokens: 8, stopAtEndOfText: false };
   const together: unknown[][] = prompts.map(() => []);

@@ -14,7 +14,7 @@ import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { benchShapes, randomModel, randomSource } from "../../../lab/speed/models.js";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
 type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };
@@ -84,7 +84,8 @@ describe("wasm under a whole model", () => {
       const device = await wasm();
       const model = await readModel(embedded, { device });
       const heads = attachHeads(model, { exits: 2, kind: "tied" });
-      const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "propagate" })];
+      await giveProjections(heads);
+      const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
       const write = async (tokens: number): Promise<void> => {
         for (let done = 0, turn = 0; done < tokens; turn++) {
           const policy = policies[turn % 3];

@@ -23,9 +23,7 @@ const WORDS: Readonly<Record<KeyValueSource, string>> = {
   runLater: "ran later, in one batch with",
   verified: "ran when the full model verified the draft",
   made: "did not run; its own weights made them from the state at the exit, exactly as a full pass does",
-  copied: "did not run; they were made from the state at the exit, which is an approximation",
   projected: "did not run; one learned product made them from the state at the exit, which is an approximation",
   shared: "have none of their own; they read those of the block below",
-  discarded: "were discarded; the next token ran the whole text again",
   missing: "never ran; no later token went so deep",
 };
