@@ -3,7 +3,8 @@
  * cost:
  *   npm run bench:fills [-- --model FOLDER --text FILE] [--windows 60] [--out FOLDER]
  * Half of the positions, drawn at random, leave at one exit; all others are compared with the full model on the same
- * held-out text (src/exits/decode/drift.ts). Learned keys and values are fitted on other documents. Runs on the embedded model sotu-6, and on stories260K if shared/ exists. Writes bench/reports/fills.md.
+ * held-out text (src/exits/decode/drift.ts). Learned keys and values are fitted on other documents. Runs on the
+ * embedded model sotu-6, and on stories260K if shared/ exists. Writes bench/reports/fills.md.
  */
 import { existsSync } from "node:fs";
 import { basename } from "node:path";

@@ -8,9 +8,9 @@
  *   project       the real decoder runs the policy token by token, but is given each token instead of choosing it
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
-import { earlyExitDecoder } from "../exits/decode/index.js";
+import { earlyExitDecoder, leaveAtFirst } from "../exits/decode/index.js";
 import { isExactFill } from "../exits/fill/index.js";
-import { type Confidence, exitFires, ExitHeads, readConfidences, scoreOf } from "../exits/heads/index.js";
+import { type Confidence, ExitHeads, readConfidences } from "../exits/heads/index.js";
 import type { Policy } from "../exits/plan/index.js";
 import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
@@ -47,10 +47,10 @@ export async function scorePassages(
   const heads = source instanceof ExitHeads ? source : undefined;
   const isExact = ({ fill }: Policy): boolean => isExactFill(fill);
   const outputs = await recordOutputs(source, passages, policies.filter(isExact), signal);
-  const ways = [readPolicy(outputs, passages)];
+  const ways = [await readPolicy(outputs, passages)];
   for (const policy of policies) {
     ways.push(
-      isExact(policy) ? readPolicy(outputs, passages, policy) : await runPolicy(heads!, passages, policy, signal),
+      await (isExact(policy) ? readPolicy(outputs, passages, policy) : runPolicy(heads!, passages, policy, signal)),
     );
   }
   return ways;
@@ -166,19 +166,33 @@ async function applyHead(
 }
 
 /** Evaluates a policy on recorded outputs: the first exit that fires decides. Without a policy the full model does. */
-function readPolicy({ exits, full }: RecordedOutputs, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
-  const exitAt = (at: number, { exits: ofPolicy, score }: Policy): number =>
-    ofPolicy.findIndex(
-      ({ threshold }, e) =>
-        threshold !== "never" && exitFires(scoreOf(exits[e]!.confidences[at]!, score), threshold, score),
-    );
+async function readPolicy(
+  { exits, full }: RecordedOutputs,
+  passages: readonly Passage[],
+  policy?: Policy,
+): Promise<ScoredToken[][]> {
+  const rows = Array.from(full.losses.keys());
+  const deciding = rows.map(() => full);
+  if (policy !== undefined) {
+    await leaveAtFirst(policy, rows, (exit, open) => {
+      const head = exits[exit]!;
+      return {
+        confidences: open.map((row) => head.confidences[row]!),
+        leave(left) {
+          for (const [i, row] of open.entries()) {
+            if (left[i]) deciding[row] = head;
+          }
+        },
+      };
+    });
+  }
   let row = 0;
   return passages.map(({ continuation }) =>
     continuation.map(() => {
-      const at = row++;
-      const exit = policy === undefined ? -1 : exitAt(at, policy);
-      const { losses, confidences, depth } = exits[exit] ?? full;
-      return { logLikelihood: -losses[at]!, choice: confidences[at]!.argmax, depth };
+      const { losses, confidences, depth } = deciding[row]!;
+      const token = { logLikelihood: -losses[row]!, choice: confidences[row]!.argmax, depth };
+      row++;
+      return token;
     }),
   );
 }

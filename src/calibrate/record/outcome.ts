@@ -1,7 +1,7 @@
 /**
  * What a policy does on recorded text (teacher-forced): where tokens leave, how often the emitted token is the full
- * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`, `recompute`); for the others it
- * leaves out the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
+ * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`); for `project` it leaves out
+ * the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
  * best coupling keeps: a token counts 1 - TV (judge.ts).
  */
 import type { Policy } from "../../exits/plan/index.js";

@@ -5,7 +5,7 @@
  * in their last bits, and so may candidates and counts; the policy must keep the claim there all the same.
  */
 import { isExactFill } from "../../exits/fill/index.js";
-import { exitFires, scoreAt } from "../../exits/heads/index.js";
+import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/index.js";
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
 import { certifySettings, type CertifySettings } from "../certify/index.js";
 import {
@@ -188,7 +188,7 @@ function countRecord(
 ): Counted {
   const counted = { left: thresholds.map(() => 0), wrong: thresholds.map(() => 0), deep: 0 };
   for (let t = 0; t < positions; t++) {
-    const exit = thresholds.findIndex((threshold, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
+    const exit = thresholds.findIndex((threshold, e) => leaves(scoreAt(exits[e]!, t, score), threshold, score));
     if (exit < 0) {
       counted.deep += deep?.[t] ?? 0;
       continue;
@@ -198,6 +198,12 @@ function countRecord(
     counted.wrong[exit]! += losses?.[t] ?? Number(agrees[t] !== 1);
   }
   return counted;
+}
+
+/** Whether a score passes a threshold: low entropies do, and high values of all other scores. */
+function leaves(score: number, threshold: Threshold, name: ScoreName): boolean {
+  if (typeof threshold === "string") return threshold === "always";
+  return name === "entropy" ? score <= threshold : score >= threshold;
 }
 
 /** The stored counts of one document. */

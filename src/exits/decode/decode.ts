@@ -24,25 +24,17 @@ import {
   type OnLogits,
   plainDecoder,
   type Request,
-  type Round,
   rowOf,
 } from "../../model/decode/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import type { Ledger } from "../cost/index.js";
 import { fills } from "../fill/index.js";
-import {
-  type Confidence,
-  exitFires,
-  type ExitHead,
-  type ExitHeads,
-  type ScoreName,
-  scoreOf,
-  type Threshold,
-} from "../heads/index.js";
+import type { Confidence, ExitHeads } from "../heads/index.js";
 import type { Policy } from "../plan/index.js";
-import { type DecodeObserver, thresholdsNow } from "./observe.js";
+import { leaveAtFirst } from "./leave-at-first.js";
+import { type DecodeObserver, exitsNow } from "./observe.js";
 
-/** What listens while tokens are chosen. */
+/** Callbacks invoked during decoding. */
 export interface DecodeListeners {
   /** Receives an event for every exit that is tried; may set the thresholds. */
   readonly observer?: DecodeObserver | undefined;
@@ -50,12 +42,10 @@ export interface DecodeListeners {
   readonly ledger?: Ledger | undefined;
   /** Receives the full model's logits before they are freed. */
   readonly onLogits?: OnLogits | undefined;
-  /** Receives a head's logits before they are freed. */
-  readonly onExitLogits?: OnExitLogits | undefined;
+  /** Receives a head's logits [R, V] before they are freed; `left[r]` says whether sequence r leaves there. */
+  readonly onExitLogits?:
+    ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
 }
-
-/** Receives the logits of one head, one row per sequence; `left[r]` says whether sequence r leaves there. */
-type OnExitLogits = (exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void;
 
 /** A token that a head chose. */
 export interface ExitChoice extends Choice {
@@ -79,29 +69,21 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   return {
     meter: ledger,
     async next(requests) {
-      const rounds = new Map<Sequence, Round>();
-
       const choices = await leaveEarly(heads, policy, requests, listeners, { together });
       for (const [i, { sequence }] of requests.entries()) {
-        const choice = choices[i];
-        if (choice === undefined) continue;
-        if (choice.depth < numLayers) {
-          fills[policy.fill].apply(heads, sequence, sequence.length - 1, choice.exit, ledger);
-        }
-        rounds.set(sequence, { tokens: [choice], drafted: 0 });
+        const { depth = numLayers, exit = 0 } = choices[i] ?? {};
+        if (depth < numLayers) fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
       }
-
-      const staying = requests.filter(({ sequence }) => !rounds.has(sequence));
-      if (together && staying.length > 0) advance(model, workOf(requests, numLayers), numLayers, ledger);
-      const full = staying.length === 0 ? [] : await fullModel.next(staying);
-      for (const [i, { sequence }] of staying.entries()) rounds.set(sequence, full[i]!);
-
-      return requests.map(({ sequence }) => rounds.get(sequence)!);
+      const staying = requests.filter((_, i) => choices[i] === undefined);
+      if (staying.length === 0) return choices.map((choice) => ({ tokens: [choice!], drafted: 0 }));
+      if (together) advance(model, pendingOf(requests, numLayers), numLayers, ledger);
+      const full = (await fullModel.next(staying)).values();
+      return choices.map((choice) => (choice ? { tokens: [choice], drafted: 0 } : full.next().value!));
     },
   };
 }
 
-/** Which blocks run while exits are tried. */
+/** Which exits are tried, and which blocks run on the way. */
 interface LeaveOptions {
   /** No exit below it is tried. @default Infinity */
   readonly deepest?: number;
@@ -117,85 +99,51 @@ export async function leaveEarly(
   { model, heads }: ExitHeads,
   policy: Policy,
   requests: readonly Request[],
-  listeners: DecodeListeners = {},
+  { observer, ledger, onExitLogits }: DecodeListeners = {},
   { deepest = Infinity, together = false }: LeaveOptions = {},
 ): Promise<(ExitChoice | undefined)[]> {
-  const thresholds = thresholdsNow(policy, listeners.observer);
-  const choices = new Map<Sequence, ExitChoice>();
-  let open = requests;
-  for (const [exit, { depth }] of policy.exits.entries()) {
-    const threshold = thresholds[exit]!;
-    if (threshold === "never" || open.length === 0 || depth > deepest) continue;
-
-    advance(model, workOf(together ? requests : open, depth), depth, listeners.ledger);
-
-    const here: Exit = { exit, depth, head: heads[exit]!, threshold, scoreName: policy.score };
-    for (const [sequence, choice] of await chooseAt(here, open, listeners)) choices.set(sequence, choice);
-    open = open.filter(({ sequence }) => !choices.has(sequence));
-  }
-  return requests.map(({ sequence }) => choices.get(sequence));
+  const choices = new Map<Request, ExitChoice>();
+  const exits = exitsNow(policy, observer, deepest);
+  await leaveAtFirst({ score: policy.score, exits }, requests, async (exit, open) => {
+    const head = heads[exit]!;
+    const { depth } = head;
+    advance(model, pendingOf(together ? requests : open, depth), depth, ledger);
+    const logits = scope(() => head.logits(lastStates(open))); // [R, C] -> [R, V]
+    ledger?.head(exit, open.length);
+    const confidences = await head.readConfidences(logits);
+    const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
+    if (broken >= 0) {
+      logits.dispose();
+      throw await nonFiniteError(model, open[broken]!.sequence.ids, { what: `the logits of exit ${exit}`, depth });
+    }
+    return {
+      confidences,
+      async leave(left, scores) {
+        const sequences = open.map(({ sequence }) => sequence);
+        onExitLogits?.(exit, logits, sequences, left);
+        // A greedy token is the argmax, which the confidence already holds.
+        const sampled = open.some(({ sampler }, r) => left[r] && !sampler.greedy);
+        const values = sampled ? await head.readLogits(logits) : undefined; // R·V
+        logits.dispose();
+        for (const [r, request] of open.entries()) {
+          const { sequence, sampler } = request;
+          const score = scores[r]!;
+          observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
+          if (!left[r]) continue;
+          const confidence = confidences[r]!;
+          const distribution = sampler.greedy
+            ? undefined
+            : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
+          const id = distribution === undefined ? confidence.argmax : sampler.draw(distribution);
+          choices.set(request, { id, depth, exit, score, confidence, distribution });
+        }
+      },
+    };
+  });
+  return requests.map((request) => choices.get(request));
 }
 
-/** What the sequences need to reach a depth. */
-function workOf(requests: readonly Request[], depth: number): Work[] {
+/** The positions that sequences lack up to a depth. */
+function pendingOf(requests: readonly Request[], depth: number): Work[] {
   return requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
-}
-
-/** One exit of the policy, with the threshold in force. */
-interface Exit {
-  readonly exit: number;
-  readonly depth: number;
-  readonly head: ExitHead;
-  readonly threshold: Threshold;
-  readonly scoreName: ScoreName;
-}
-
-/** Evaluates the exit's head, and returns the tokens of the sequences that leave here. */
-async function chooseAt(
-  here: Exit,
-  requests: readonly Request[],
-  { observer, ledger, onExitLogits }: DecodeListeners,
-): Promise<Map<Sequence, ExitChoice>> {
-  const { exit, depth, head, threshold, scoreName } = here;
-  const sequences = requests.map(({ sequence }) => sequence);
-  const logits = scope(() => head.logits(lastStates(requests))); // [R, C] -> [R, V]
-  ledger?.head(exit, requests.length);
-  const confidences = await head.readConfidences(logits);
-  const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
-  if (broken >= 0) {
-    logits.dispose();
-    throw await nonFiniteError(head.model, sequences[broken]!.ids, { what: `the logits of exit ${exit}`, depth });
-  }
-  const scores = confidences.map((each) => scoreOf(each, scoreName)); // [R]
-  const left = scores.map((score) => exitFires(score, threshold, scoreName));
-  onExitLogits?.(exit, logits, sequences, left);
-
-  // A greedy token is the argmax, which the confidence already holds.
-  const sampled = requests.some(({ sampler }, r) => left[r] && !sampler.greedy);
-  const values = sampled ? await head.readLogits(logits) : undefined; // R·V
-  logits.dispose();
-
-  const choices = new Map<Sequence, ExitChoice>();
-  for (const [r, { sequence, sampler }] of requests.entries()) {
-    const score = scores[r]!;
-    const confidence = confidences[r]!;
-    report(observer, here, sequence, { score, left: left[r]! });
-    if (!left[r]) continue;
-    const distribution = sampler.greedy
-      ? undefined
-      : sampler.distribution(rowOf(values!, r, sequence.model.config.vocabSize), sequence.ids);
-    const id = distribution === undefined ? confidence.argmax : sampler.draw(distribution);
-    choices.set(sequence, { id, depth, exit, score, confidence, distribution });
-  }
-  return choices;
-}
-
-/** Tells the observer the score at an exit, and whether the token leaves there. */
-function report(
-  observer: DecodeObserver | undefined,
-  { exit, depth }: Exit,
-  sequence: Sequence,
-  { score, left }: { readonly score: number; readonly left: boolean },
-): void {
-  observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left });
 }

@@ -9,7 +9,7 @@
  */
 import { PolicyError } from "../../errors.js";
 import type { Threshold } from "../heads/index.js";
-import type { Policy } from "../plan/index.js";
+import type { Policy, PolicyExit } from "../plan/index.js";
 
 /** An exit, tried at one position. */
 export interface AtExit {
@@ -37,18 +37,25 @@ export interface DecodeObserver {
 }
 
 /**
- * Returns the thresholds for the next token. Throws a PolicyError if the observer returns another number of them than
- * the policy has exits.
+ * Returns the exits of the next token with the thresholds in force; those above `deepest` blocks are not tried. Throws
+ * a PolicyError if the observer returns another number of thresholds than the policy has exits.
  */
-export function thresholdsNow({ exits }: Policy, observer: DecodeObserver | undefined): readonly Threshold[] {
+export function exitsNow(
+  { exits }: Policy,
+  observer: DecodeObserver | undefined,
+  deepest = Infinity,
+): readonly PolicyExit[] {
   const given = observer?.thresholds?.();
-  if (given === undefined) return exits.map(({ threshold }) => threshold);
-  if (given.length !== exits.length) {
+  if (given !== undefined && given.length !== exits.length) {
     throw new PolicyError(
       "policy-exits",
       `observer: it gave ${given.length} thresholds for ${exits.length} exits; give one for each`,
       { thresholds: given.length, exits: exits.length },
     );
   }
-  return given;
+  if (given === undefined && exits.at(-1)!.depth <= deepest) return exits;
+  return exits.map(({ depth, threshold }, exit) => ({
+    depth,
+    threshold: depth > deepest ? "never" : (given?.[exit] ?? threshold),
+  }));
 }

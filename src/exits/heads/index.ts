@@ -31,6 +31,7 @@ export {
   checkScoreName,
   type Confidence,
   confidenceAt,
+  confidencesIn,
   exitFires,
   orientScore,
   readConfidences,

@@ -10,8 +10,9 @@
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
+import { leaveAtFirst } from "../../../exits/decode/index.js";
 import { fills } from "../../../exits/fill/index.js";
-import { confidenceAt, exitFires, type ExitHead, type ExitHeads, scoreAt } from "../../../exits/heads/index.js";
+import { confidenceAt, confidencesIn, type ExitHead, type ExitHeads } from "../../../exits/heads/index.js";
 import { createPolicy, type Policy } from "../../../exits/plan/index.js";
 import { disposeBatch, hiddenBatch, locatedIn, nonFiniteRow, outcomeOf } from "../../../exits/states/index.js";
 import { nonFiniteError } from "../../../model/decode/index.js";
@@ -36,10 +37,6 @@ interface Lane {
   readonly window: Window;
   readonly index: number;
   readonly sequence: Sequence;
-  /** The positions whose token is not chosen yet. */
-  open: readonly number[];
-  /** The positions that run on: the open ones, and with an exact fill all others too, whose keys and values count. */
-  running: readonly number[];
 }
 
 /** A position of a window under a policy. */
@@ -133,19 +130,37 @@ export class ForcedWindows {
 
   /** Runs one policy on copies of the windows. */
   async run(policy: Policy, onToken: OnForced): Promise<void> {
-    const { model } = this.#heads;
+    const { model, depths } = this.#heads;
+    const { numLayers } = model.config;
+    const fill = fills[policy.fill];
     const lanes: Lane[] = [];
     try {
       for (const [index, window] of this.#windows.entries()) {
-        const open = Array.from({ length: window.ids.length - window.from }, (_, i) => window.from + i);
-        lanes.push({ window, index, sequence: this.#sequences[index]!.clone(), open, running: open });
+        lanes.push({ window, index, sequence: this.#sequences[index]!.clone() });
       }
-      for (const [exit, threshold] of policy.exits.map((each) => each.threshold).entries()) {
-        if (threshold === "never" || lanes.every(({ open }) => open.length === 0)) continue;
-        await this.#leaveAt(exit, policy, lanes, onToken);
-      }
-      if (lanes.some(({ open }) => open.length > 0)) await runOn(model, lanes, model.config.numLayers, this.#signal);
-      await this.#emitFull(lanes, onToken);
+      // The positions that run on: with an exact fill also those that left, whose keys and values count.
+      let running = lanes.flatMap(judgedPlaces);
+      const staying = await leaveAtFirst(policy, running, async (exit, open) => {
+        const depth = depths[exit]!;
+        await this.#runOn(running, depth);
+        const stats = exit === 0 ? (this.#first ??= await this.#statsAt(0, open)) : await this.#statsAt(exit, open);
+        return {
+          confidences: confidencesIn(stats),
+          leave: async (left) => {
+            for (const [r, { lane, position }] of open.entries()) {
+              if (!left[r]) continue;
+              onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
+              if (fill.exact || depth === numLayers) continue;
+              await giveTurn(this.#signal);
+              fill.apply(this.#heads, lane.sequence, position, exit);
+            }
+            if (!fill.exact) running = open.filter((_, r) => !left[r]);
+          },
+        };
+      });
+      if (staying.length === 0) return;
+      await this.#runOn(running, numLayers);
+      await this.#emitFull(staying, onToken);
     } finally {
       for (const { sequence } of lanes) sequence.dispose();
     }
@@ -166,36 +181,14 @@ export class ForcedWindows {
     for (const sequence of this.#sequences) sequence.dispose();
   }
 
-  /** Runs all open positions to an exit, and lets those leave whose score passes. */
-  async #leaveAt(exit: number, policy: Policy, lanes: readonly Lane[], onToken: OnForced): Promise<void> {
-    const { model } = this.#heads;
-    const { depth, threshold } = policy.exits[exit]!;
-    const fill = fills[policy.fill];
-    await runOn(model, lanes, depth, this.#signal);
-    const stats = exit === 0 ? (this.#first ??= await this.#statsAt(0, lanes)) : await this.#statsAt(exit, lanes);
-    let row = 0;
-    for (const lane of lanes) {
-      const staying: number[] = [];
-      for (const position of lane.open) {
-        const r = row++;
-        if (!exitFires(scoreAt({ stats }, r, policy.score), threshold, policy.score)) {
-          staying.push(position);
-          continue;
-        }
-        onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
-        if (fill.exact || depth === model.config.numLayers) continue;
-        await giveTurn(this.#signal);
-        fill.apply(this.#heads, lane.sequence, position, exit);
-      }
-      lane.open = staying;
-      if (!fill.exact) lane.running = staying;
-    }
+  /** Runs places to a depth; those between them are complete. */
+  #runOn(places: readonly Place[], depth: number): Promise<void> {
+    return prefill(this.#heads.model, runsOf(places), depth, { signal: this.#signal });
   }
 
-  /** The statistics [R, 5] of an exit's head at all open positions, lane by lane. */
-  async #statsAt(exit: number, lanes: readonly Lane[]): Promise<Float32Array> {
+  /** The statistics [R, 5] of an exit's head at places, lane by lane. */
+  async #statsAt(exit: number, places: readonly Place[]): Promise<Float32Array> {
     const head = this.#heads.heads[exit]!;
-    const places = placesOf(lanes, "open");
     const stats = new Float32Array(places.length * ROW_STATS.width);
     const { vocabSize, hiddenSize } = head.model.config;
     const step = rowsPerTurn(vocabSize * hiddenSize);
@@ -215,11 +208,9 @@ export class ForcedWindows {
     return stats;
   }
 
-  /** The full model's tokens at the positions that are still open. */
-  async #emitFull(lanes: readonly Lane[], onToken: OnForced): Promise<void> {
+  /** The full model's tokens at the places that no exit let leave. */
+  async #emitFull(open: readonly Place[], onToken: OnForced): Promise<void> {
     const { model } = this.#heads;
-    const open = placesOf(lanes, "open");
-    if (open.length === 0) return;
     const states = scope(() => statesOf(runsOf(open)));
     try {
       const { argmax } = await outcomeOf(model, states, { signal: this.#signal });
@@ -245,14 +236,10 @@ async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Ar
   return stats;
 }
 
-/** Runs positions to a depth; those between them are complete. */
-function runOn(model: Model, lanes: readonly Lane[], depth: number, signal: CancelSignal | undefined): Promise<void> {
-  return prefill(model, runsOf(placesOf(lanes, "running")), depth, { signal });
-}
-
-/** The open positions, or those that run on, lane by lane. */
-function placesOf(lanes: readonly Lane[], which: "open" | "running"): Place[] {
-  return lanes.flatMap((lane) => lane[which].map((position) => ({ lane, position })));
+/** The judged positions of a lane. */
+function judgedPlaces(lane: Lane): Place[] {
+  const { ids, from } = lane.window;
+  return Array.from({ length: ids.length - from }, (_, i) => ({ lane, position: from + i }));
 }
 
 /** Ascending positions of every lane as runs of consecutive ones. */
