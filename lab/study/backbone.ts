@@ -1,8 +1,8 @@
 /**
  * One backbone of the study: heads trained on its own predictions, policies certified on calibration segments and
  * judged on test segments. This takes minutes, so the results are kept in a folder (heads/, study.json) and reused as
- * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). The fills are exact, so
- * records suffice.
+ * long as the model is the same. Speeds are measured separately, on a quiet machine (speeds.ts). The fills are exact,
+ * so records suffice.
  */
 import { join } from "node:path";
 import { sum } from "d3-array";
