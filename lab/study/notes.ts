@@ -34,7 +34,8 @@ export const levelNote = ({ first, delta, documents, runs, tokens }: LevelFacts)
   and values of skipped blocks are shared if the model shares them, and made later otherwise (lazy). The share of tokens
   that leave early, depth and agreement are from test segments; the other columns are from ${runs} greedy runs of
   ${tokens} tokens after test prompts. The speed-up is over the same model's plain decoding, one thread, float32: the
-  ratio of medians, with the quartiles of the ratios run by run; the last column is relative to ${first}'s plain decoding.`;
+  ratio of medians, with the quartiles of the ratios run by run; the last column is relative to ${first}'s plain
+  decoding.`;
 
 export const losslessNote = prose`
   Exits draft by the policy of the lowest certified level; the outputs were compared with those of plain decoding.`;
