@@ -91,11 +91,6 @@ export class ServeError extends EarlyExitError {
   override readonly name = "ServeError";
 }
 
-/** A share of work that is not told, or parts that cannot be merged: missing, there twice, damaged, of another run. */
-export class ShardError extends EarlyExitError {
-  override readonly name = "ShardError";
-}
-
 /** An option outside its legal range. */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";

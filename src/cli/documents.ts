@@ -107,11 +107,11 @@ export function recordAll(
   label: string,
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  judged: Pick<RecordDocumentsOptions, "sampling" | "against"> = {},
+  options: Pick<RecordDocumentsOptions, "sampling" | "against" | "store"> = {},
 ): Promise<CalibrationRecords> {
   return withProgress(io, label, (report) =>
     recordDocuments(heads, documents, {
-      ...judged,
+      ...options,
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
     }),

@@ -9,7 +9,6 @@ import { ExitHeads } from "../exits/heads/index.js";
 import { requirePolicyFor } from "../exits/plan/index.js";
 import type { Model } from "../model/index.js";
 import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
-import type { EvaluateSettings } from "./score-items.js";
 import type { TaskItem } from "./tasks.js";
 
 /**
@@ -20,33 +19,22 @@ import type { TaskItem } from "./tasks.js";
 export async function evaluate(
   source: Model | ExitHeads,
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
-  options: EvaluateOptions = {},
-): Promise<Evaluation> {
-  const settings = await evaluateSettings(source, options);
-  const { runTask } = await import("./run-task.js");
-  return runTask(source, items, settings);
-}
-
-/**
- * Checks the options, fills in defaults and freezes the heads. Throws an OptionError or a PolicyError as `evaluate`
- * does.
- */
-export async function evaluateSettings(source: Model | ExitHeads, options: EvaluateOptions): Promise<EvaluateSettings> {
-  const heads = source instanceof ExitHeads ? source : undefined;
-  const model = source instanceof ExitHeads ? source.model : source;
-  const {
+  {
     policies = [],
     limit = Infinity,
-    maxLength = model.config.maxPositionEmbeddings,
+    maxLength = contextOf(source),
     addSpecialTokens = evaluateDefaults.addSpecialTokens,
     batchTokens = evaluateDefaults.batchTokens,
     seed = evaluateDefaults.seed,
     resamples = evaluateDefaults.resamples,
+    store,
     signal,
     onBatch,
-  } = options;
+  }: EvaluateOptions = {},
+): Promise<Evaluation> {
+  const heads = source instanceof ExitHeads ? source : undefined;
   if (limit !== Infinity) requireInteger("evaluate: limit", limit, 1);
-  requireInteger("evaluate: maxLength", maxLength, 1, model.config.maxPositionEmbeddings);
+  requireInteger("evaluate: maxLength", maxLength, 1, contextOf(source));
   requireInteger("evaluate: batchTokens", batchTokens, 1);
   requireInteger("evaluate: resamples", resamples, 1);
   if (policies.length > 0 && heads === undefined) {
@@ -56,5 +44,11 @@ export async function evaluateSettings(source: Model | ExitHeads, options: Evalu
     for (const policy of policies) await requirePolicyFor(heads, policy);
     await heads.freeze();
   }
-  return { policies, limit, maxLength, addSpecialTokens, batchTokens, seed, resamples, signal, onBatch };
+  const { runTask } = await import("./run-task.js");
+  const checked = { policies, limit, maxLength, addSpecialTokens, batchTokens, seed, resamples };
+  return runTask(source, items, { ...checked, store, signal, onBatch });
+}
+
+function contextOf(source: Model | ExitHeads): number {
+  return (source instanceof ExitHeads ? source.model : source).config.maxPositionEmbeddings;
 }

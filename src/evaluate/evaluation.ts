@@ -1,5 +1,6 @@
 /** The options of an evaluation and its report: plain objects that JSON can hold. */
 import type { CancelSignal } from "../cancel-signal.js";
+import type { CacheStore } from "../exits/states/index.js";
 import type { Policy } from "../exits/plan/index.js";
 import type { StoredAs } from "../model/index.js";
 import type { Backend } from "../tensor/index.js";
@@ -21,6 +22,8 @@ export interface EvaluateOptions {
   readonly seed?: number;
   /** Bootstrap resamples. @default 1000 */
   readonly resamples?: number;
+  /** Where scores of items are kept; those that are there (same model, heads, policies and item) are read. */
+  readonly store?: CacheStore;
   readonly signal?: CancelSignal;
   /** Called after every batch; a returned promise is awaited. */
   readonly onBatch?: (event: { readonly items: number; readonly tokens: number }) => unknown;

@@ -1,8 +1,8 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/index.js";
-import type { Policy } from "../exits/plan/index.js";
-import type { Model } from "../model/index.js";
+import type { CacheStore } from "../exits/states/index.js";
+import { type Model, sha256 } from "../model/index.js";
 import { createRng } from "../tensor/index.js";
 import type { Evaluation } from "./evaluation.js";
 import { addSummands, bootstrap, type Columns, createColumns } from "./metrics.js";
@@ -18,66 +18,52 @@ export async function runTask(
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
   settings: EvaluateSettings,
 ): Promise<Evaluation> {
-  let kind: TaskKind | undefined;
-  async function* numbered(): AsyncGenerator<NumberedItem, void, undefined> {
-    let number = 0;
-    for await (const item of items) {
-      number++;
-      kind ??= item.kind;
-      requireKind(item, kind, number);
-      yield { item, number };
-      if (number >= settings.limit) return;
-    }
-  }
-  const scores: ItemScore[] = [];
-  for await (const score of scoreItems(source, numbered(), settings)) scores.push(score);
-  if (kind === undefined) throw new OptionError("task-empty", "evaluate: the task has no items; give at least one");
-  return reportScores(scores, { ...(await describeTask(source, settings)), kind });
-}
-
-/** Throws a TaskError if an item is of another kind than those before. */
-export function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
-  if (item.kind === kind) return;
-  throw new TaskError(
-    "task-mixed",
-    `evaluate: item ${number} is of kind ${item.kind}, those before of kind ${kind}; evaluate them separately`,
-    { item: number },
-  );
-}
-
-/** What a report says beside the scores: plain JSON. */
-export interface EvaluatedTask extends Pick<
-  Evaluation,
-  "numLayers" | "maxLength" | "modelHash" | "headsHash" | "dtype" | "backend" | "resamples" | "seed" | "kind"
-> {
-  readonly policies: readonly Policy[];
-}
-
-/** Describes what evaluates, and how. */
-export async function describeTask(
-  source: Model | ExitHeads,
-  { policies, maxLength, resamples, seed }: Pick<EvaluateSettings, "policies" | "maxLength" | "resamples" | "seed">,
-): Promise<Omit<EvaluatedTask, "kind">> {
+  const { policies, limit, maxLength, addSpecialTokens, resamples, seed, store, onBatch } = settings;
   const heads = source instanceof ExitHeads ? source : undefined;
   const model = source instanceof ExitHeads ? source.model : source;
-  return {
+  const described = {
     numLayers: model.config.numLayers,
     maxLength,
     modelHash: await model.hash(),
     headsHash: heads === undefined ? null : await heads.hash(),
     dtype: model.storedAs,
     backend: model.device.backend,
-    resamples,
-    seed,
-    policies,
   };
-}
-
-/** The report on scores of items, which are at least one and in the order of the task. */
-export function reportScores(scores: readonly ItemScore[], task: EvaluatedTask): Evaluation {
-  const { kind, numLayers, maxLength, modelHash, headsHash, dtype, backend, resamples, seed, policies } = task;
+  const { kernelBuild } = model.device.info;
+  const kept = store && scoreStore(store, { ...described, kernelBuild, addSpecialTokens, policies });
+  const scores: ItemScore[] = [];
+  const asked: { readonly index: number; readonly item: TaskItem }[] = []; // in the order of their scores
+  let found = 0;
+  let kind: TaskKind | undefined;
+  async function* unscored(): AsyncGenerator<NumberedItem, void, undefined> {
+    let number = 0;
+    for await (const item of items) {
+      const index = number++;
+      kind ??= item.kind;
+      requireKind(item, kind, number);
+      const known = await kept?.read(item);
+      if (known === undefined) {
+        asked.push({ index, item });
+        yield { item, number };
+      } else {
+        scores[index] = known;
+        found++;
+      }
+      if (number >= limit) return;
+    }
+  }
+  const reported = onBatch && {
+    onBatch: (event: { readonly items: number; readonly tokens: number }) =>
+      onBatch({ ...event, items: event.items + found }),
+  };
+  for await (const score of scoreItems(source, unscored(), { ...settings, ...reported })) {
+    const { index, item } = asked.shift()!;
+    scores[index] = score;
+    await kept?.write(item, score);
+  }
+  if (kind === undefined) throw new OptionError("task-empty", "evaluate: the task has no items; give at least one");
   const ways = [null, ...policies];
-  const columns = ways.map((): Columns[] => createColumns(kind));
+  const columns = ways.map((): Columns[] => createColumns(kind!));
   for (const score of scores) {
     for (const [w, { summands }] of score.ways.entries()) addSummands(columns[w]!, summands);
   }
@@ -91,12 +77,7 @@ export function reportScores(scores: readonly ItemScore[], task: EvaluatedTask):
     items: scores.length,
     tokens,
     truncated: sum((score) => score.truncated),
-    numLayers,
-    maxLength,
-    modelHash,
-    headsHash,
-    dtype,
-    backend,
+    ...described,
     level: LEVEL,
     resamples,
     seed,
@@ -107,4 +88,48 @@ export function reportScores(scores: readonly ItemScore[], task: EvaluatedTask):
       meanDepth: sum((score) => score.ways[w]!.depths) / tokens,
     })),
   };
+}
+
+/** Throws a TaskError if an item is of another kind than those before. */
+function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
+  if (item.kind === kind) return;
+  throw new TaskError(
+    "task-mixed",
+    `evaluate: item ${number} is of kind ${item.kind}, those before of kind ${kind}; evaluate them separately`,
+    { item: number },
+  );
+}
+
+/** Scores of items in a store, each in a file named by the item and by all that its score is a function of. */
+function scoreStore(
+  store: CacheStore,
+  described: object,
+): { read(item: TaskItem): Promise<ItemScore | undefined>; write(item: TaskItem, score: ItemScore): Promise<void> } {
+  const encoder = new TextEncoder();
+  const nameOf = async (item: TaskItem): Promise<string> => {
+    const digest = await sha256(encoder.encode(JSON.stringify([described, item])));
+    return `score-${digest.slice(0, 32)}.json`;
+  };
+  return {
+    async read(item) {
+      const bytes = await store.read(await nameOf(item));
+      return (
+        bytes && (JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => numberOf(value)) as ItemScore)
+      );
+    },
+    async write(item, score) {
+      const json = JSON.stringify(score, (_, value: unknown) => spelled(value));
+      await store.write(await nameOf(item), encoder.encode(json));
+    },
+  };
+}
+
+/** Log-likelihoods may be infinite, which JSON is not. */
+function spelled(value: unknown): unknown {
+  return typeof value === "number" && !Number.isFinite(value) ? String(value) : value;
+}
+
+/** No other value of a score is text. */
+function numberOf(value: unknown): unknown {
+  return typeof value === "string" ? Number(value) : value;
 }

@@ -11,9 +11,9 @@ import { type Passage, passageEncoder } from "./passages.js";
 import { type ScoredToken, scorePassages } from "./score-passages.js";
 import type { TaskItem } from "./tasks.js";
 
-/** Checked options with their defaults; `signal` and `onBatch` may be missing. */
-export type EvaluateSettings = Required<Omit<EvaluateOptions, "signal" | "onBatch">> & {
-  readonly [Key in "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
+/** Checked options with their defaults; what has none may be missing. */
+export type EvaluateSettings = Required<Omit<EvaluateOptions, "store" | "signal" | "onBatch">> & {
+  readonly [Key in "store" | "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
 };
 
 /** An item and its number in the task, from 1. */

@@ -21,20 +21,6 @@ export { writeExport } from "./export-folder.js";
 // Serving
 export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";
 
-// Work in parts
-export {
-  type Chunked,
-  collectParts,
-  type PartProgress,
-  type PartRun,
-  type PartSet,
-  readShard,
-  type Shard,
-  writePart,
-  type WritePartOptions,
-} from "./parts/index.js";
-export { ShardError } from "../errors.js";
-
 // Files
 export { type DocumentReader, type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { settleFolder, writeFolder } from "./folder-transaction.js";

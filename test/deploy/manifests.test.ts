@@ -5,12 +5,12 @@ import { Job } from "kubernetes-models/batch/v1";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { checkCommand } from "../../scripts/pages/commands.js";
-import { readShard } from "../../src/node/parts/index.js";
+import { readShard } from "../../src/cli/shards.js";
 
 const read = (name: string): string => readFileSync(`deploy/${name}`, "utf8");
 const jobIn = (text: string): Job => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);
 
-describe.each(["kubernetes/indexed-job.yaml", "kubernetes/merge-job.yaml"])("%s", (name) => {
+describe.each(["kubernetes/indexed-job.yaml", "kubernetes/result-job.yaml"])("%s", (name) => {
   it("is a Job by the schema that Kubernetes publishes", () => {
     expect(() => {
       jobIn(read(name)).validate();
@@ -44,6 +44,13 @@ it("the Indexed Job has as many completions as its command line has shards", () 
     const told = readShard(shard.slice("--shard=".length), { JOB_COMPLETION_INDEX: String(index) });
     expect(told).toEqual({ index, of: completions });
   }
+});
+
+it("the Job that makes the result has the shards' command line, without --shard", () => {
+  const argumentsOf = (name: string): readonly string[] =>
+    jobIn(read(`kubernetes/${name}`)).spec!.template.spec!.containers[0]!.args!;
+  const shard = argumentsOf("indexed-job.yaml").filter((argument) => !argument.startsWith("--shard="));
+  expect(argumentsOf("result-job.yaml")).toEqual([...shard, "--out=policy.json"]);
 });
 
 describe("the Dockerfile", () => {

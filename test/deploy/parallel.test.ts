@@ -1,13 +1,15 @@
-/** deploy/parallel.sh under GNU parallel: shards of one machine, merged. */
+/** deploy/parallel.sh under GNU parallel: shards of one machine, and their result. */
 import { execFile } from "node:child_process";
-import { readFileSync, rmSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, expect, it } from "vitest";
 import { pipeline, sentences, succeed, words, writeText } from "../cli/support.js";
 
-const { folder, heads, model } = await pipeline();
+const { folder, heads, model, train } = await pipeline();
 afterAll(folder.remove);
+const projecting = folder.path("projecting");
+await succeed(words`${train} --project normalized --out ${projecting}`);
 
 const run = promisify(execFile);
 /** Starts early-exits; its own path has no blanks, whatever this folder's has. */
@@ -19,20 +21,21 @@ const environment = { ...process.env, EARLY_EXITS: launcher, JOBS: "2" };
 
 it("makes the file of one process, with blanks in names; started again, it makes what is missing", async () => {
   const text = writeText(folder.path("held out text.txt"), sentences(24, 500));
-  const [one, merged, parts] = ["one.json", "merged file.json", "all parts"].map((name) => folder.path(name));
-  const line = words`calibrate ${model} --heads ${heads} --text ${text} --agreement .3 --device reference`;
-  await succeed(words`${line} --fill project --out ${one!}`);
+  const [one, merged, store] = ["one.json", "merged file.json", "all records"].map((name) => folder.path(name));
+  const line = words`
+    calibrate ${model} --heads ${projecting} --text ${text} --agreement .3 --fill project --device reference`;
+  await succeed(words`${line} --out ${one!}`);
   const script = resolve("deploy/parallel.sh");
-  const asked = [
-    ["3", parts!, merged!, ...line, "--fill", "project"],
-    { env: { ...environment, ROUNDS: "2" } },
-  ] as const;
+  const asked = [["3", store!, merged!, ...line], { env: { ...environment, ROUNDS: "2" } }] as const;
   await run(script, ...asked);
   expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
-  rmSync(join(parts!, "runs-00001-of-00003", "complete.json"));
+  const kept = readdirSync(store!);
+  expect(kept.length).toBeGreaterThan(24);
+  for (const name of kept.slice(10)) rmSync(join(store!, name));
   rmSync(merged!);
   await run(script, ...asked);
   expect(readFileSync(merged!, "utf8")).toBe(readFileSync(one!, "utf8"));
+  expect(readdirSync(store!)).toEqual(kept);
 });
 
 it("fails if a shard fails", async () => {

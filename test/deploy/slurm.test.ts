@@ -45,21 +45,28 @@ async function alone(line: readonly string[]): Promise<void> {
   await promisify(execFile)(process.execPath, [cli, ...line], { maxBuffer: 2 ** 26 });
 }
 
+/** What a task has written to stderr. */
+function logOf(name: string, task: number): string {
+  const path = folder.path(`${name}-${task}.log`);
+  return existsSync(path) ? readFileSync(path, "utf8") : "";
+}
+
 /**
- * How jobs start early-exits: victims are stopped on their first run once two chunks are there, and wait to be killed.
+ * How jobs start early-exits: victims are stopped on their first run once they tell of progress, and wait to be killed.
  */
-function launcher(parts: string): string {
-  const path = folder.path(`launch-${parts}.sh`);
+function launcher(name: string): string {
+  const path = folder.path(`launch-${name}.sh`);
   writeFileSync(
     path,
     `#!/bin/bash
-case " ${VICTIMS.join(" ")} " in *" \${SLURM_ARRAY_TASK_ID:-none} "*) victim=1 ;; *) victim= ;; esac
+task=\${SLURM_ARRAY_TASK_ID:-none}
+case " ${VICTIMS.join(" ")} " in *" $task "*) victim=1 ;; *) victim= ;; esac
 if [ -z "$victim" ] || [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then exec "${process.execPath}" "${cli}" "$@"; fi
-"${process.execPath}" "${cli}" "$@" &
-part=${folder.path(parts)}/*-$(printf %05d "$SLURM_ARRAY_TASK_ID")-of-*
-until [ -e "$(echo $part/chunk-00001.bin)" ]; do sleep .02; done
+log=${folder.path(name)}-$task.log
+"${process.execPath}" "${cli}" "$@" 2> "$log" &
+until grep -q "^$1 [0-9]" "$log"; do sleep .02; done
 kill -STOP $!
-touch ${folder.path(parts)}/stopped-$SLURM_ARRAY_TASK_ID
+touch ${folder.path(name)}-$task.stopped
 wait
 `,
     { mode: 0o755 },
@@ -67,19 +74,17 @@ wait
   return path;
 }
 
-/** Spreads a command over an array, kills the victims, and waits for the merged file. */
+/** Spreads a command over an array, kills the victims, and waits for the result. */
 async function spread(name: string, line: readonly string[]): Promise<string> {
-  const out = folder.path(`${name}-merged.json`);
-  const parts = folder.path(name);
+  const out = folder.path(`${name}-spread.json`);
+  const store = folder.path(name);
   const environment = { EARLY_EXITS: launcher(name) };
-  const jobs = await slurm.command(join(deploy, "submit.sh"), [`${SHARDS}`, parts, out, ...line], environment);
+  const jobs = await slurm.command(join(deploy, "submit.sh"), [`${SHARDS}`, store, out, ...line], environment);
   const [array] = jobs.split("\n");
-  const state = (): string => `${describe(parts)}\n${slurm.logs()}`;
+  const state = (): string => `${describe(store)}\n${slurm.logs()}`;
   for (const victim of VICTIMS) {
-    await until(() => existsSync(join(parts, `stopped-${victim}`)), PATIENCE, state);
-    const files = partOf(parts, victim);
-    expect(files).toContain("chunk-00001.bin");
-    expect(files, "the victim is not done when it is killed").not.toContain("complete.json");
+    await until(() => existsSync(folder.path(`${name}-${victim}.stopped`)), PATIENCE, state);
+    expect(logOf(name, victim), "the victim is not done when it is killed").not.toContain(`shard ${victim} of`);
     await slurm.command("scontrol", ["requeue", `${array!}_${victim}`]);
     // Slurm holds a requeued job back for two minutes.
     const begin = ["update", `JobId=${array!}_${victim}`, "StartTime=now"];
@@ -94,26 +99,19 @@ async function spread(name: string, line: readonly string[]): Promise<string> {
   return readFileSync(out, "utf8");
 }
 
-/** The files of a shard's part. */
-function partOf(parts: string, shard: number): string[] {
-  const name = readdirSync(parts).find((part) => part.endsWith(`-${String(shard).padStart(5, "0")}-of-0000${SHARDS}`));
-  return name === undefined ? [] : readdirSync(join(parts, name));
-}
-
-function describe(parts: string): string {
+function describe(store: string): string {
   const logs = readdirSync(slurm.work).map((name) => `${name}:\n${readFileSync(join(slurm.work, name), "utf8")}`);
-  return `${existsSync(parts) ? readdirSync(parts).join(" ") : "no parts"}\n${logs.join("\n")}`;
+  return `${existsSync(store) ? readdirSync(store).length : 0} files in the store\n${logs.join("\n")}`;
 }
 
 it("calibrates 1,000 documents to the certificate of one process", async () => {
   const line = words`calibrate ${model} --heads ${heads} --text ${text} --agreement .6 --device wasm`;
   await alone(words`${line} --out ${folder.path("one.json")}`);
-  const merged = await spread("calibration", line);
-  expect(JSON.parse(merged)).toMatchObject({ format: "early-exits/certificate" });
-  const [part] = readdirSync(folder.path("calibration"));
-  const described: unknown = JSON.parse(readFileSync(folder.path("calibration", part!, "part.json"), "utf8"));
-  expect(described).toMatchObject({ units: DOCUMENTS });
-  expect(merged).toBe(readFileSync(folder.path("one.json"), "utf8"));
+  const result = await spread("calibration", line);
+  expect(JSON.parse(result)).toMatchObject({ format: "early-exits/certificate" });
+  const kept = readdirSync(folder.path("calibration")).filter((name) => name.endsWith(".safetensors"));
+  expect(kept).toHaveLength(DOCUMENTS);
+  expect(result).toBe(readFileSync(folder.path("one.json"), "utf8"));
 });
 
 it("evaluates 1,000 documents to the report of one process", async () => {
@@ -121,7 +119,7 @@ it("evaluates 1,000 documents to the report of one process", async () => {
   const line = words`
     eval ${model} --task ${text} --kind perplexity --heads ${heads} --policy ${policy} --resamples 200 --device wasm`;
   await alone(words`${line} --out ${folder.path("eval.json")}`);
-  const merged = await spread("evaluation", line);
-  expect(JSON.parse(merged)).toMatchObject({ format: "early-exits/evaluation", items: DOCUMENTS });
-  expect(merged).toBe(readFileSync(folder.path("eval.json"), "utf8"));
+  const result = await spread("evaluation", line);
+  expect(JSON.parse(result)).toMatchObject({ format: "early-exits/evaluation", items: DOCUMENTS });
+  expect(result).toBe(readFileSync(folder.path("eval.json"), "utf8"));
 });

@@ -138,8 +138,8 @@ export async function judgedDocuments(
 
 /** The file that holds the record of one document. */
 async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
-  const { modelHash, headsHash, dtype, backend } = subject;
-  const key = [modelHash, headsHash, dtype, backend, sequenceLength, hash, ...judgeKey(subject)].join(" ");
+  const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
+  const key = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, hash, ...judgeKey(subject)].join(" ");
   return `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
 }
 

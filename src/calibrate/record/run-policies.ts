@@ -1,7 +1,6 @@
 /**
  * Runs candidate policies and counts what they do, for fills that change other tokens: there a recording does not show
- * what a policy does. With a store, documents that were run before are read from it, so that an interrupted run can
- * resume.
+ * what a policy does. With a store, what candidates did on documents before is read from it.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
@@ -57,6 +56,7 @@ export async function runHashed(
   const subject = await describeSubject(heads, judge, signal);
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
+  const keys = thresholds.map((vector) => vector.join());
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
   const { runBatch } = await import("./runs/run-batch.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
@@ -64,8 +64,8 @@ export async function runHashed(
   let done = 0;
   for (let begin = 0; begin < texts.length; begin += batchSize) {
     const batch = texts.slice(begin, begin + batchSize);
-    const stored = await Promise.all(batch.map(async (text) => store?.read(await nameOf(text))));
-    const fresh = batch.filter((_, i) => stored[i] === undefined);
+    const stored = await Promise.all(batch.map(async (text) => parseCounts(await store?.read(await nameOf(text)))));
+    const fresh = batch.filter((_, i) => keys.some((key) => stored[i]![key] === undefined));
     const before = done;
     const onCandidate = async (candidate: number): Promise<void> => {
       await onRun?.({ done: before + candidate + 1, total });
@@ -75,10 +75,18 @@ export async function runHashed(
         ? []
         : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
     for (const [i, text] of batch.entries()) {
-      const known = stored[i];
-      const made = known === undefined ? ran[fresh.indexOf(text)]! : parseCounts(known);
-      if (known === undefined) await store?.write(await nameOf(text), serializeCounts(made));
-      counts.push(made);
+      const known = stored[i]!;
+      const place = fresh.indexOf(text);
+      if (place >= 0) {
+        for (const [c, key] of keys.entries()) known[key] = countsOf(ran[place]!, c, heads.depths.length);
+        await store?.write(await nameOf(text), serializeCounts(known));
+      }
+      const all = keys.map((key) => known[key]!);
+      counts.push({
+        left: all.flatMap(({ left }) => left),
+        wrong: all.flatMap(({ wrong }) => wrong),
+        deep: all.flatMap(({ deep }) => deep),
+      });
     }
     done += thresholds.length;
     if (fresh.length === 0) await onRun?.({ done, total });
@@ -114,24 +122,34 @@ export function requireThresholds(thresholds: RunCandidates["thresholds"], exits
   );
 }
 
-/** The file that holds the counts of one document. */
+/** The file that holds what candidates did on one document. */
 async function storeName(
   subject: Subject,
   sequenceLength: number,
-  { score, fill, thresholds }: RunCandidates,
+  { score, fill }: Pick<RunCandidates, "score" | "fill">,
   hash: string,
 ): Promise<string> {
-  const { modelHash, headsHash, dtype, backend } = subject;
-  const made = [modelHash, headsHash, dtype, backend, sequenceLength, score, fill, thresholds, hash];
+  const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
+  const made = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, score, fill, hash];
   const key = [...made, ...judgeKey(subject)];
   const digest = await sha256(new TextEncoder().encode(JSON.stringify(key)));
   return `run-${digest.slice(0, 32)}.json`;
 }
 
-function parseCounts(bytes: Uint8Array): DocumentCounts {
-  return JSON.parse(new TextDecoder().decode(bytes)) as DocumentCounts;
+/** One document's counts by candidate: its thresholds, joined. */
+type CountsByCandidate = Record<string, DocumentCounts>;
+
+/** The counts of one of the candidates that ran together. */
+function countsOf({ left, wrong, deep }: DocumentCounts, candidate: number, exits: number): DocumentCounts {
+  const own = (values: readonly number[]): readonly number[] =>
+    values.slice(candidate * exits, (candidate + 1) * exits);
+  return { left: own(left), wrong: own(wrong), deep: [deep[candidate]!] };
 }
 
-function serializeCounts(counts: DocumentCounts): Uint8Array {
+function parseCounts(bytes: Uint8Array | undefined): CountsByCandidate {
+  return bytes === undefined ? {} : (JSON.parse(new TextDecoder().decode(bytes)) as CountsByCandidate);
+}
+
+function serializeCounts(counts: CountsByCandidate): Uint8Array {
   return new TextEncoder().encode(JSON.stringify(counts));
 }

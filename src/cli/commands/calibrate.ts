@@ -16,13 +16,22 @@ import {
   type ScoreName,
   scoreNames,
 } from "../../index.js";
-import type { UnitTimes } from "../../exits/index.js";
+import { type CacheStore, isExactFill, type UnitTimes } from "../../exits/index.js";
 import { canonicalSampling, samplingDefaults } from "../../model/decode/index.js";
-import { type CalibrationDocument, calibratePaper, type PaperCalibration } from "../../calibrate/index.js";
+import {
+  type CalibrationDocument,
+  calibratePaper,
+  type CertifyPolicyOptions,
+  type PaperCalibration,
+  type PaperCalibrationOptions,
+  proposeThresholds,
+  recordDocuments,
+  type RecordDocumentsOptions,
+  runPolicies,
+} from "../../calibrate/index.js";
 import { certifyDefaults } from "../../calibrate/certify/index.js";
-import { type JobOptions, openCalibrationJob } from "../../calibrate/parts/index.js";
 import { paperDefaults } from "../../calibrate/paper/index.js";
-import { folderStore, readHeads, readJson, writeFileAtomic } from "../../node/index.js";
+import { readHeads, readJson, writeFileAtomic } from "../../node/index.js";
 import { raceExits } from "../generation/index.js";
 import {
   calibrationLines,
@@ -60,14 +69,8 @@ import {
   type SamplingSettings,
 } from "../options.js";
 import { withProgress } from "../progress.js";
-import {
-  openPlace,
-  readTimes,
-  requireWhole,
-  shardOptions,
-  type ShardSettings,
-  writeCalibrationPart,
-} from "../spreading/index.js";
+import { checkedStore, openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
+import { readTimes } from "../times-file.js";
 
 export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
   readonly dir: string;
@@ -94,12 +97,15 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly costs?: string | undefined;
   /** Splits the documents. */
   readonly seed?: number | undefined;
-  /** Folder for recordings, from which an interrupted calibration continues. */
-  readonly store?: string | undefined;
   /** At most this many documents. */
   readonly documents?: number | undefined;
   readonly out?: string | undefined;
 }
+
+/** What of the settings decides how records become a policy. */
+type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
+  readonly fill: FillName;
+};
 
 /** The command line's names for losses, and the library's. */
 const LOSSES = { token: "token", "any-change": "anyChange" } as const;
@@ -195,7 +201,6 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       description: "splits the documents into those that propose candidates and those that test them",
       parse: integer(0),
     },
-    { flags: "--store <folder>", description: "keep the recordings there, and continue from them" },
     { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
     ...shardOptions,
     ...modelOptions,
@@ -208,7 +213,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --loss any-change --agreement .5 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --paper --out policy.json",
-    "calibrate my-model --heads heads --text held.txt --shard 0/8 --parts parts",
+    "calibrate my-model --heads heads --text held.txt --store records --shard 0/8",
   ],
   run,
 };
@@ -218,8 +223,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if ((text === undefined) === (settings.self === undefined)) {
     throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
   }
-  const place = openPlace("calibrate", settings);
-  if (place !== undefined) requireOneProcess(settings);
+  const shard = openShard("calibrate", settings);
+  if (shard !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
   const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
@@ -227,10 +232,9 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const documents = source.documents.slice(0, settings.documents);
   const reference = await openReference(io, dir, model, settings);
   const options = await optionsFor(heads, settings);
-  if (place !== undefined) {
-    const recording = { sampling: samplingOf(settings), ...(reference && { against: reference }), signal: io.signal };
-    const job = await openCalibrationJob(heads, documents, options, recording);
-    await writeCalibrationPart(io, place, job);
+  const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
+  if (shard !== undefined) {
+    await workOnShare(heads, documents, options, { ...judged, shard, store: checkedStore(settings.store!) }, io);
     heads.dispose();
     reference?.dispose();
     model.dispose();
@@ -292,8 +296,7 @@ async function shippedLevels(model: Model): Promise<readonly number[]> {
   return [...new Set(certificates.map(({ agreement }) => agreement))];
 }
 
-/** What of the settings decides how records become a policy. */
-async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<JobOptions> {
+async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<CalibrationChoice> {
   const { agreement, delta, loss, costs, seed } = withDefaults(defaults, settings);
   const { fill = exactFill(heads.model.config) } = settings;
   const score = settings.score && { score: settings.score };
@@ -315,26 +318,95 @@ function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitT
   return costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length);
 }
 
-/** Throws a UsageError if something is asked for that several processes cannot share, or that parts do not show. */
-function requireOneProcess({ costs, ownText, store, out }: CalibrateSettings): void {
-  requireWhole("calibrate", { "--out": out }, "early-exits merge writes the certificate");
-  requireWhole("calibrate", { "--store": store }, "parts keep the recordings");
-  requireWhole("calibrate", { "--own-text": ownText }, "leave out one of them");
-  const measured = costs === "measured" ? costs : undefined;
-  requireWhole("calibrate", { "--costs measured": measured }, "measure once, with plan --times, and give --costs FILE");
+/** Throws a UsageError if something is asked for that several processes cannot share. */
+function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
+  const asked = { "--self": self, "--own-text": ownText };
+  const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
+  if (name !== undefined) throw new UsageError(`calibrate: ${name} does not go with --shard; leave out one of them`);
+  if (costs !== "measured") return;
+  throw new UsageError(
+    "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +
+      "give --costs FILE",
+  );
+}
+
+/** Where recordings are kept, if they are. */
+function storeOf({ store }: CalibrateSettings): { readonly store?: CacheStore } {
+  return store === undefined ? {} : { store: checkedStore(store) };
+}
+
+interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {
+  readonly shard: Shard;
+  readonly store: CacheStore;
+}
+
+/**
+ * Leaves in the store what calibration needs of this share of the documents: records and, for a fill that changes other
+ * tokens, runs of the candidates, which all records together propose.
+ */
+async function workOnShare(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  options: CalibrationChoice,
+  { shard, store, ...judged }: Share,
+  io: Io,
+): Promise<void> {
+  const own = shareOf(documents, shard);
+  const name = `shard ${shard.index} of ${shard.of}`;
+  if (own.length > 0) await recordAll(io, "calibrate", heads, own, { ...judged, store });
+  note(io, `${name}: all of its documents are recorded`);
+  if ("procedure" in options || isExactFill(options.fill) || own.length === 0) return;
+  const { signal } = io;
+  const records = await recordDocuments(heads, documents, { ...judged, store: filledStore(store), signal }).catch(
+    (error: unknown) => {
+      if (error instanceof UnfilledError) return undefined;
+      throw error;
+    },
+  );
+  if (records === undefined) {
+    note(io, "other shards still record; once they are done, run the same command again, for the candidates");
+    return;
+  }
+  const candidates = await proposeThresholds(records, options);
+  if (candidates.thresholds.length > 0) {
+    await withProgress(io, "calibrate", (report) =>
+      runPolicies(heads, own, candidates, {
+        ...judged,
+        store,
+        signal,
+        onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
+      }),
+    );
+  }
+  note(io, `${name}: all candidates have run on its documents`);
+}
+
+class UnfilledError extends Error {}
+
+/** The store, but reading what it lacks throws an `UnfilledError`. */
+function filledStore(store: CacheStore): CacheStore {
+  return {
+    ...store,
+    async read(name) {
+      const bytes = await store.read(name);
+      if (bytes === undefined) throw new UnfilledError(name);
+      return bytes;
+    },
+  };
 }
 
 async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  options: JobOptions,
+  options: CalibrationChoice,
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  if ("procedure" in options) return calibratePaper(await recordAll(io, "calibrate", heads, documents), options);
+  if ("procedure" in options)
+    return calibratePaper(await recordAll(io, "calibrate", heads, documents, storeOf(settings)), options);
   const { reference } = settings;
   const sampling = canonicalSampling(samplingOf(settings));
-  const { store, ownText } = settings;
+  const { ownText } = settings;
   const { proposing, prompts } =
     ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
   return withProgress(io, "calibrate", (report) =>
@@ -344,7 +416,7 @@ async function choose(
       ...(reference && { against: reference }),
       signal: io.signal,
       ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
-      ...(store !== undefined && { store: folderStore(store) }),
+      ...storeOf(settings),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
     }),
@@ -352,7 +424,7 @@ async function choose(
 }
 
 /** Writes what was asked for of a calibration, and prints it. */
-export async function finishCalibration(
+async function finishCalibration(
   io: Io,
   settings: Pick<CalibrateSettings, "json" | "out">,
   calibration: Certified | PaperCalibration,

@@ -10,25 +10,18 @@ import {
   type EvaluatedWay,
   evaluateDefaults,
   type MetricName,
+  type TaskItem,
   type TaskKind,
   taskKinds,
 } from "../../evaluate/index.js";
-import { openEvaluationJob } from "../../evaluate/parts/index.js";
 import { readHeads, readJson, readTask, writeFileAtomic } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
-import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
-import {
-  openPlace,
-  ownItems,
-  requireWhole,
-  shardOptions,
-  type ShardSettings,
-  writeEvaluationPart,
-} from "../spreading/index.js";
+import { checkedStore, openShard, shardOptions, type ShardSettings } from "../shards.js";
 
 export interface EvalSettings extends CommonOptions, ModelSettings, ShardSettings {
   readonly dir: string;
@@ -41,7 +34,6 @@ export interface EvalSettings extends CommonOptions, ModelSettings, ShardSetting
   readonly specialTokens?: boolean | undefined;
   readonly resamples?: number | undefined;
   readonly seed?: number | undefined;
-  readonly out?: string | undefined;
 }
 
 const defaults = { ...modelDefaults, resamples: evaluateDefaults.resamples, seed: evaluateDefaults.seed } as const;
@@ -85,7 +77,7 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
     "eval my-model --task arc_easy.jsonl --kind multiple-choice --limit 200",
     "eval my-model --task lambada.jsonl --kind lambada --heads heads --policy p99.json p95.json p90.json",
     "eval my-model --task held.txt --kind perplexity --heads heads --policy policy.json --json",
-    "eval my-model --task arc_easy.jsonl --kind multiple-choice --shard auto --parts parts",
+    "eval my-model --task arc_easy.jsonl --kind multiple-choice --store scores --shard auto",
   ],
   run,
 };
@@ -96,45 +88,50 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   if (files.length > 0 && headsFolder === undefined) {
     throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
   }
-  const place = openPlace("eval", settings);
-  if (place !== undefined) requireWhole("eval", { "--out": settings.out }, "early-exits merge writes the report");
-  const total = await countItems(task, kind, limit);
+  const shard = openShard("eval", settings);
+  const all = await countItems(task, kind, limit);
+  const { index, of } = shard ?? { index: 0, of: 1 };
+  const total = Math.ceil((all - index) / of);
   const policies: Policy[] = [];
   for (const file of files) policies.push(policyFrom(await readJson(file)));
   const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
-  const options = {
-    policies,
-    resamples,
-    seed,
-    signal: io.signal,
-    ...(limit !== Infinity && { limit }),
-    ...(maxLength !== undefined && { maxLength }),
-    ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
-  };
-  if (place !== undefined) {
-    const job = await openEvaluationJob(heads ?? model, readTask(task, kind), ownItems(place, total), options);
-    await writeEvaluationPart(io, place, job, { description: job.description, task, names });
+  /** This process's items, all of them without --shard. */
+  async function* own(): AsyncGenerator<TaskItem, void, undefined> {
+    let unit = 0;
+    for await (const item of readTask(task, kind)) {
+      if (unit >= limit) return;
+      if (unit++ % of === index) yield item;
+    }
+  }
+  try {
+    if (total > 0 || shard === undefined) {
+      const evaluation = await withProgress(io, "eval", (report) =>
+        evaluate(heads ?? model, own(), {
+          policies,
+          resamples,
+          seed,
+          signal: io.signal,
+          ...(maxLength !== undefined && { maxLength }),
+          ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
+          ...(settings.store !== undefined && { store: checkedStore(settings.store) }),
+          onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
+        }),
+      );
+      if (shard === undefined) await writeEvaluation(io, settings, evaluation, { task, names });
+    }
+    if (shard !== undefined) note(io, `shard ${index} of ${of}: all of its items are scored`);
+  } finally {
     heads?.dispose();
     model.dispose();
-    return;
   }
-  const evaluation = await withProgress(io, "eval", (report) =>
-    evaluate(heads ?? model, readTask(task, kind), {
-      ...options,
-      onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
-    }),
-  );
-  await finishEvaluation(io, settings, evaluation, { task, names });
-  heads?.dispose();
-  model.dispose();
 }
 
 /** Writes what was asked for of an evaluation, and prints it. */
-export async function finishEvaluation(
+async function writeEvaluation(
   io: Io,
-  settings: Pick<EvalSettings, "json" | "out">,
+  settings: EvalSettings,
   evaluation: Evaluation,
   { task, names }: { readonly task: string; readonly names: readonly string[] },
 ): Promise<void> {

@@ -22,16 +22,8 @@ import { auditLine, commandLine, nextLines, summaryLines } from "../lines/index.
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions } from "../options.js";
 import { withProgress } from "../progress.js";
-import {
-  openPlace,
-  type PartPlace,
-  requireWhole,
-  shardOptions,
-  type ShardSettings,
-  writeTextPart,
-} from "../spreading/index.js";
 
-export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings, ShardSettings {
+export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
   /** The text to continue; "-", or undefined without `prompts`: what stdin holds. */
   readonly prompt?: string | undefined;
   /** A file or folder of prompts. */
@@ -56,7 +48,6 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
     auditOption,
     { flags: "--no-echo", description: "do not print the prompt" },
     { flags: "--out <file>", description: "with --prompts: write the lines to this file" },
-    ...shardOptions,
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...samplingDefaults, ...generateDefaults }, // the library's own
@@ -83,34 +74,23 @@ async function run(settings: GenerateSettings, io: Io): Promise<void> {
       "generate: --audit tests a promise, and with --allow-uncertified there is none; leave one out",
     );
   }
-  const place = openPlace("generate", settings);
-  if (place !== undefined) requireSharable(settings);
   const text = prompts === undefined ? await promptOf(settings, io) : undefined;
   const decoding = await openDecoding(io, "generate", settings);
   try {
     if (prompts === undefined) await writeOne(io, decoding, { ...settings, prompt: text! });
-    else await writeMany(io, decoding, { ...settings, prompts }, place);
+    else await writeMany(io, decoding, { ...settings, prompts });
   } finally {
     decoding.dispose();
   }
 }
 
-/** Throws a UsageError if something is asked for that several processes cannot share. */
-function requireSharable({ prompt, audit, out }: GenerateSettings): void {
-  requireWhole("generate", { "--prompt": prompt }, "give many with --prompts");
-  requireWhole("generate", { "--out": out }, "early-exits merge writes the texts");
-  requireWhole("generate", { "--audit": audit }, "an audit sees all texts; audit one process");
-}
-
-/** A line for every prompt of a file, or this shard's part of them. */
+/** A line for every prompt of a file, to a file or to stdout. */
 async function writeMany(
   io: Io,
   decoding: Decoding,
-  settings: GenerateSettings & { readonly prompts: string },
-  place: PartPlace | undefined,
+  { prompts, out }: GenerateSettings & { readonly prompts: string },
 ): Promise<void> {
-  const asked = await readPrompts(settings.prompts, decoding.model);
-  if (place !== undefined) return writeTextPart(io, place, decoding, asked);
+  const asked = await readPrompts(prompts, decoding.model);
   const lines = await withProgress(io, "generate", async (report) => {
     const written: string[] = [];
     while (written.length < asked.length) {
@@ -121,15 +101,6 @@ async function writeMany(
     return written;
   });
   if (decoding.audit !== undefined) note(io, auditLine(decoding.audit.report));
-  await finishTexts(io, settings, lines);
-}
-
-/** Writes the lines to a file, or to stdout. */
-export async function finishTexts(
-  io: Io,
-  { out }: Pick<GenerateSettings, "out">,
-  lines: readonly string[],
-): Promise<void> {
   if (out === undefined) io.stdout.write(lines.join(""));
   else {
     await writeFileAtomic(out, lines.join(""));

@@ -8,7 +8,6 @@ import { evalCommand } from "./eval.js";
 import { exportCommand } from "./export.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
-import { mergeCommand } from "./merging/index.js";
 import { planCommand } from "./plan.js";
 import { serveCommand } from "./serving/index.js";
 import { trainCommand } from "./train.js";
@@ -19,7 +18,6 @@ export const commands: readonly CommandDefinition[] = [
   trainCommand,
   calibrateCommand,
   evalCommand,
-  mergeCommand,
   certificateCommand,
   generateCommand,
   chatCommand,

@@ -23,7 +23,7 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
-import { writeTimes } from "../spreading/index.js";
+import { writeTimes } from "../times-file.js";
 import {
   agreementOption,
   documentsOption,

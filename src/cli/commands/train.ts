@@ -10,7 +10,7 @@ import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } fro
 import type { Document } from "../../model/index.js";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
-import { type CommandDefinition, withDefaults } from "../command.js";
+import type { CommandDefinition } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
@@ -18,14 +18,6 @@ import { commandLine, nextLines, trainingVerdict } from "../lines/index.js";
 import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
 import { depths, integer, modelFolder, modelOptions, number } from "../options.js";
 import { ownSeed, writePrompts } from "../own-text/index.js";
-import {
-  openPlace,
-  type PartPlace,
-  requireWhole,
-  shardOptions,
-  type ShardSettings,
-  writeStatesPart,
-} from "../spreading/index.js";
 import {
   depthsOf,
   fitHeadMaps,
@@ -38,19 +30,16 @@ import {
   measureHeld,
   openRun,
   openSources,
-  openStates,
   qualityLines,
   recipeDefaults,
   recipeFor,
   sampleAnswers,
   sampleText,
-  statesFolder,
   trainExitHeads,
 } from "../training/index.js";
 
 export type TrainSettings = CommonOptions &
-  ModelSettings &
-  ShardSettings & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
+  ModelSettings & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
     readonly dir: string;
     readonly out: string;
     readonly text?: string | undefined;
@@ -207,7 +196,6 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     { flags: "--force", description: "overwrite finished heads in OUT" },
     { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
     { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
-    ...shardOptions.map((option) => ({ ...option, description: `with --cache, record only: ${option.description}` })),
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...recipeDefaults, self: OWN_DOCUMENTS },
@@ -234,17 +222,10 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   if (settings.exits === 0 && (settings.preview ?? 0) === 0) {
     throw new UsageError("train: --exits 0 leaves nothing to make; give a number from 1, or --preview too");
   }
-  const place = openPlace("train", settings);
-  if (place !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
   const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
   const ownPrompts = sampled && prompts === undefined && model.tokenizer.chatTemplate !== undefined;
   const given = text === undefined ? undefined : await readDocuments(text, model);
-  if (place !== undefined) {
-    await recordShare(model, given!, settings, place, io);
-    model.dispose();
-    return;
-  }
   const training = await openRun<HeadRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
@@ -333,26 +314,6 @@ function promptsOf(
   return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize, file }, io);
 }
 
-/** Throws a UsageError unless the states of given text are recorded, which is what several processes share. */
-function requireSharable({ cache, cacheLimit, self }: TrainSettings): void {
-  requireWhole("train", { "--self": self }, "write the text first, with generate --prompts");
-  requireWhole("train", { "--cache-limit": cacheLimit }, "parts hold all states");
-  if (cache === undefined) throw new UsageError("train: --shard records states; give --cache, where they will be");
-}
-
-/** Records this shard's states of the text, and trains nothing. */
-async function recordShare(
-  model: Model,
-  documents: readonly Document[],
-  settings: TrainSettings,
-  place: PartPlace,
-  io: Io,
-): Promise<void> {
-  const options = withDefaults(recipeFor(model), settings);
-  const data = holdOut(documents, options);
-  const { sequence } = options;
-  const job = await openStates(model, data, depthsOf(model, options), { sequence, signal: io.signal });
-  await writeStatesPart(io, place, job, { model, folder: statesFolder("", data.train) });
 }
 
 async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {

@@ -14,7 +14,6 @@ import {
   selfAnswers,
   streamedBatches,
 } from "../../exits/index.js";
-import { openStatesJob, type StatesJob } from "../../exits/states/index.js";
 import { answerDocument, type Document, type MarkedDocument } from "../../model/index.js";
 import { fileExists, folderStore, type PromptLine, writeFileAtomic } from "../../node/index.js";
 import { createRng } from "../../tensor/index.js";
@@ -174,7 +173,7 @@ export interface HeadSources {
 }
 
 /** The folder of the states of documents. */
-export function statesFolder(cache: string, documents: readonly Document[]): string {
+function statesFolder(cache: string, documents: readonly Document[]): string {
   return join(cache, hashDocuments(documents).slice(0, 12));
 }
 
@@ -214,16 +213,6 @@ export async function openSources(
     });
   });
   return { train: await cachedBatches(model, depths, store, options), held: heldSource };
-}
-
-/** The recording of states that `openSources` would make, for several processes. */
-export function openStates(
-  model: Model,
-  { train }: HeadData,
-  depths: readonly number[],
-  { sequence, signal }: { readonly sequence: number; readonly signal: AbortSignal },
-): Promise<StatesJob> {
-  return openStatesJob(model, train, depths, { ...SHARDS, sequenceLength: sequence, signal });
 }
 
 function memoryStore(): CacheStore {

@@ -143,14 +143,14 @@ function expectedOf({ config }: Model, shard: number, rows: number): ExpectedSta
 }
 
 /** Writes a cache's description, or finds it. Throws a HiddenCacheError if the store holds another cache. */
-export async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
+async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
   const existing = await readDescription(store);
   if (existing !== undefined) requireSame(existing, description);
   else await store.write("cache.json", encode(description));
 }
 
 /** Describes the cache of these shards. */
-export async function describeCache(
+async function describeCache(
   model: Model,
   shards: readonly (readonly Window[])[],
   depths: readonly number[],

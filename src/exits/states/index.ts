@@ -24,5 +24,4 @@ export { type NormedStates, outcomeOf, recordStates, type RecordedStates } from 
 export { sampleDocuments, type SampleOptions } from "./sample-documents.js";
 export { type SelfAnswer, selfAnswers, type SelfAnswersOptions } from "./self-answers.js";
 export type { CachedBatchOptions } from "./shard-batches.js";
-export { openStatesJob, type StatesJob, storeStates } from "./states-job.js";
 export { type CacheStore, createShardWriter, type ShardOptions, type ShardWriter } from "./shards.js";

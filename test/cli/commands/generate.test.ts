@@ -1,6 +1,6 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
 import { afterAll, describe, expect, it } from "vitest";
-import { cli, parseJson, pipeline, pretrainTiny, succeed, words, writeText } from "../support.js";
+import { cli, parseJson, pipeline, pretrainTiny, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
 afterAll(folder.remove);
@@ -40,6 +40,23 @@ describe("early-exits generate", () => {
     expect(painted.out.replace(/\x1b\[\d+m/g, "")).toBe(plain.out);
     expect(painted.err).toContain("legend: ");
     expect(plain.err).toMatch(/depth {2}[12] {2}#/);
+  });
+
+  it("writes a line for each prompt of a file, and samples prompt i with seed + i", async () => {
+    const prompts = writeText(
+      folder.path("prompts.txt"),
+      sentences(19, 900).map((prompt) => prompt.slice(0, 20)),
+    );
+    const sampled = words`generate ${model} --temperature 1 --max-new-tokens 9 --device reference`;
+    const { out } = await succeed(words`${sampled} --seed 11 --prompts ${prompts}`);
+    const lines = out.trimEnd().split("\n");
+    expect(lines).toHaveLength(19);
+    const { prompt, text: written } = parseJson(lines[17]!);
+    const alone = await succeed([...words`${sampled} --seed 28 --json`, "--prompt", prompt as string]);
+    expect(parseJson(alone.out)).toMatchObject({ text: written });
+    const file = folder.path("texts.jsonl");
+    await succeed(words`${sampled} --seed 11 --prompts ${prompts} --out ${file}`);
+    expect(readFileSync(file, "utf8")).toBe(out);
   });
 
   it("prints one JSON object with tokens, depths and summary", async () => {

@@ -1,8 +1,9 @@
 /** Which share is whose: told, or asked of the engine. */
 import { fc, test } from "@fast-check/vitest";
-import { describe, expect, it } from "vitest";
-import { ShardError } from "../../../src/errors.js";
-import { chunkSize, ownChunks, readShard } from "../../../src/node/parts/index.js";
+import { readFileSync, writeFileSync } from "node:fs";
+import { afterAll, describe, expect, it } from "vitest";
+import { scratch } from "./support.js";
+import { checkedStore, readShard, shareOf } from "../../src/cli/shards.js";
 
 describe("readShard", () => {
   it.each([
@@ -34,22 +35,47 @@ describe("readShard", () => {
     ["auto", { ...slurmArray(4, 0, 6), SLURM_ARRAY_TASK_COUNT: "4" }, "shard-gaps"],
   ])("refuses %j in %j: %s", (text, environment, code) => {
     const found = (): unknown => readShard(text, environment);
-    expect(found).toThrow(ShardError);
     expect(found).toThrow(expect.objectContaining({ code }) as Error);
   });
 });
 
-test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 }), fc.integer({ min: 1, max: 20 })])(
-  "each unit is in one shard, and shards differ by one chunk at most",
-  (of, units, largest) => {
-    const chunk = chunkSize({ index: 0, of }, units, largest);
-    const owned = Array.from({ length: of }, (_, index) => ownChunks({ index, of }, { units, chunk }));
-    expect(owned.flat(2).sort((a, b) => a - b)).toEqual(Array.from({ length: units }, (_, unit) => unit));
-    const sizes = owned.map(({ length }) => length);
+test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
+  "each unit is in one shard, and shards differ by one unit at most",
+  (of, count) => {
+    const units = Array.from({ length: count }, (_, unit) => unit);
+    const shares = Array.from({ length: of }, (_, index) => shareOf(units, { index, of }));
+    expect(shares.flat().sort((a, b) => a - b)).toEqual(units);
+    const sizes = shares.map(({ length }) => length);
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
-    expect(chunk).toBeLessThanOrEqual(largest);
   },
 );
+
+describe("a checked store", () => {
+  const folder = scratch();
+  afterAll(folder.remove);
+
+  it("gives back what was written, and nothing for what was not", async () => {
+    const store = checkedStore(folder.path("kept"));
+    for (const bytes of [new Uint8Array(), Uint8Array.of(1, 2, 3)]) {
+      await store.write("one", bytes);
+      expect([...(await store.read("one"))!]).toEqual([...bytes]);
+    }
+    expect(await store.read("other")).toBeUndefined();
+  });
+
+  it("refuses a file with any byte changed, cut anywhere, or longer", async () => {
+    const store = checkedStore(folder.path("damaged"));
+    await store.write("one", Uint8Array.of(7, 8, 9));
+    const path = folder.path("damaged", "one");
+    const whole = readFileSync(path);
+    const flipped = Array.from(whole, (_, at) => Uint8Array.from(whole, (byte, i) => (i === at ? byte ^ 1 : byte)));
+    const cut = Array.from(whole, (_, length) => whole.subarray(0, length));
+    for (const damaged of [...flipped, ...cut, Buffer.concat([whole, Uint8Array.of(0)])]) {
+      writeFileSync(path, damaged);
+      await expect(store.read("one")).rejects.toMatchObject({ code: "store-damaged", details: { name: "one" } });
+    }
+  });
+});
 
 /** What Slurm sets for a task of --array=first-last. */
 function slurmArray(id: number, first: number, last: number): Record<string, string> {

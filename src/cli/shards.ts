@@ -1,13 +1,83 @@
 /**
- * Which share of the work is this process's: as it is told, "3/8", or as the engine that started it says in its
- * environment, "auto":
+ * Work that several processes share. `--shard 3/8` does the third share of eight alone and leaves what it finds in the
+ * folder of `--store`; the same command without `--shard` takes from there what it needs, and finds what is missing.
+ * `--shard auto` asks the engine that started the process:
  *   Slurm array             SLURM_ARRAY_TASK_ID, _COUNT (and _MIN, _MAX, if the array does not begin at 0)
  *   Kubernetes Indexed Job  JOB_COMPLETION_INDEX; the number of completions is not in the environment: "auto/8"
  *   AWS Batch array         AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE
  *   MPI-like launchers      RANK, WORLD_SIZE
- * Indices begin at 0. The work is cut into chunks of units that follow each other; chunk c belongs to shard c mod n.
+ * Indices begin at 0; unit u belongs to shard u mod n.
  */
-import { ShardError } from "../../errors.js";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import type { CacheStore } from "../exits/index.js";
+import { EarlyExitError, OptionError } from "../index.js";
+import { folderStore } from "../node/index.js";
+import type { OptionDefinition } from "./command.js";
+import { UsageError } from "./io.js";
+
+export interface ShardSettings {
+  readonly shard?: string | undefined;
+  /** Where results of documents or items are kept. */
+  readonly store?: string | undefined;
+  readonly out?: string | undefined;
+}
+
+export const shardOptions: readonly OptionDefinition[] = [
+  {
+    flags: "--store <folder>",
+    description: "keep there what is found in each document, and continue from it; shards share the folder",
+  },
+  {
+    flags: "--shard <i/n>",
+    description:
+      "only fill --store, with share i of n, from 0; auto, or auto/n, asks Slurm, Kubernetes, AWS Batch or RANK",
+  },
+];
+
+/** This process's share; undefined if it does all of the work. Throws a UsageError or an OptionError. */
+export function openShard(command: string, { shard, store, out }: ShardSettings): Shard | undefined {
+  if (shard === undefined) return undefined;
+  if (store === undefined) throw new UsageError(`${command}: --shard needs --store, the folder that all shards fill`);
+  if (out !== undefined) {
+    throw new UsageError(
+      `${command}: --out does not go with --shard; the same command without --shard writes the file`,
+    );
+  }
+  return readShard(shard);
+}
+
+/** A shard's own units. */
+export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Unit[] {
+  return units.filter((_, unit) => unit % of === index);
+}
+
+const HASH_BYTES = 32;
+
+/**
+ * A store in a folder, whose files end with the SHA-256 of what they hold. Every file is complete or absent, so a
+ * process that is killed loses only what it was working on. Reading throws an EarlyExitError ("store-damaged") if a file
+ * holds other bytes than were written.
+ */
+export function checkedStore(folder: string): CacheStore {
+  const files = folderStore(folder);
+  const hashOf = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
+  return {
+    async read(name) {
+      const file = await files.read(name);
+      if (file === undefined) return undefined;
+      const bytes = file.slice(0, Math.max(0, file.length - HASH_BYTES));
+      if (Buffer.compare(hashOf(bytes), file.subarray(bytes.length)) === 0) return bytes;
+      throw new EarlyExitError(
+        "store-damaged",
+        `${join(folder, name)}: holds other bytes than were written; delete this file, and the same command makes it ` +
+          "again",
+        { folder, name },
+      );
+    },
+    write: (name, bytes) => files.write(name, Buffer.concat([bytes, hashOf(bytes)])),
+  };
+}
 
 /** One of `of` shards; `index` is in [0, of). */
 export interface Shard {
@@ -28,7 +98,7 @@ interface Told {
 const MOST = 1_000_000;
 
 /**
- * Reads "i/n", "auto" or "auto/n". Throws a ShardError if it is none of these, or if the environment does not say, or
+ * Reads "i/n", "auto" or "auto/n". Throws a OptionError if it is none of these, or if the environment does not say, or
  * says twice, which shard this is.
  */
 export function readShard(
@@ -41,7 +111,7 @@ export function readShard(
   if (first !== "auto") return checked({ index: Number(first), of: given! }, text);
   const { engine, index, of } = toldBy(environment);
   if (of !== undefined && given !== undefined && of !== given) {
-    throw new ShardError(
+    throw new OptionError(
       "shard-contradicted",
       `--shard ${text}: ${engine} runs ${of} tasks, not ${given}; give "auto" alone, or start ${given} tasks`,
       { given, found: of },
@@ -49,7 +119,7 @@ export function readShard(
   }
   const total = of ?? given;
   if (total === undefined) {
-    throw new ShardError(
+    throw new OptionError(
       "shard-count",
       `--shard auto: ${engine} does not tell the number of shards; give it too, as in --shard auto/8`,
       { engine },
@@ -58,31 +128,10 @@ export function readShard(
   return checked({ index, of: total }, text);
 }
 
-/** Work that is cut into chunks. */
-export interface Chunked {
-  readonly units: number;
-  /** Units in a chunk; the last chunk may have fewer. */
-  readonly chunk: number;
-}
-
-/** The units of a shard, chunk by chunk. */
-export function ownChunks({ index, of }: Shard, { units, chunk }: Chunked): number[][] {
-  const chunks = Math.ceil(units / chunk);
-  return Array.from({ length: Math.max(0, Math.ceil((chunks - index) / of)) }, (_, i) => {
-    const first = (index + i * of) * chunk;
-    return Array.from({ length: Math.min(chunk, units - first) }, (_unused, u) => first + u);
-  });
-}
-
-/** Units in a chunk if at most `largest` go into one: fewer if some shards would have nothing else. */
-export function chunkSize({ of }: Shard, units: number, largest: number): number {
-  return Math.max(1, Math.min(largest, Math.ceil(units / of)));
-}
-
 function checked(shard: Shard, text: string): Shard {
   const { index, of } = shard;
   if (of >= 1 && of <= MOST && index < of) return shard;
-  throw new ShardError(
+  throw new OptionError(
     "shard-range",
     `--shard ${text}: shard ${index} of ${of}; indices run from 0 to the number of shards less 1, and there are at ` +
       `most ${MOST} shards`,
@@ -90,12 +139,12 @@ function checked(shard: Shard, text: string): Shard {
   );
 }
 
-/** What the environment says. Throws a ShardError if no engine does, or if two disagree. */
+/** What the environment says. Throws a OptionError if no engine does, or if two disagree. */
 function toldBy(environment: Environment): Told {
   const told = [slurm, kubernetes, awsBatch, launcher].flatMap((ask) => ask(environment) ?? []);
   const [first, ...others] = told;
   if (first === undefined) {
-    throw new ShardError(
+    throw new OptionError(
       "shard-untold",
       "--shard auto: no engine says which shard this is (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, " +
         "AWS_BATCH_JOB_ARRAY_INDEX and RANK are not set); give the shard, as in --shard 0/8",
@@ -103,7 +152,7 @@ function toldBy(environment: Environment): Told {
   }
   const other = others.find(({ index, of }) => index !== first.index || (of ?? first.of) !== (first.of ?? of));
   if (other === undefined) return { ...first, of: first.of ?? others.find(({ of }) => of !== undefined)?.of };
-  throw new ShardError(
+  throw new OptionError(
     "shard-contradicted",
     `--shard auto: ${first.engine} says shard ${first.index}, ${other.engine} says shard ${other.index}; give the ` +
       "shard, as in --shard 0/8",
@@ -119,7 +168,7 @@ function slurm(environment: Environment): Told | undefined {
   const first = integerIn(environment, "SLURM_ARRAY_TASK_MIN") ?? 0;
   const last = integerIn(environment, "SLURM_ARRAY_TASK_MAX");
   if (of !== undefined && last !== undefined && last - first + 1 !== of) {
-    throw new ShardError(
+    throw new OptionError(
       "shard-gaps",
       `--shard auto: the Slurm array runs ${of} tasks from ${first} to ${last}; leave no gaps, as in --array=0-7, or ` +
         'give the shard from "$SLURM_ARRAY_TASK_ID"',
@@ -150,14 +199,14 @@ function integerIn(environment: Environment, name: string): number | undefined {
   const text = environment[name];
   if (text === undefined || text === "") return undefined;
   if (/^\d+$/.test(text)) return Number(text);
-  throw new ShardError("shard-malformed", `--shard auto: ${name} is ${JSON.stringify(text)}, not an integer`, {
+  throw new OptionError("shard-malformed", `--shard auto: ${name} is ${JSON.stringify(text)}, not an integer`, {
     name,
     found: text,
   });
 }
 
-function malformed(text: string): ShardError {
-  return new ShardError(
+function malformed(text: string): OptionError {
+  return new OptionError(
     "shard-malformed",
     `--shard ${text}: expected i/n with i from 0, such as 0/8; auto, which asks the engine that started this; ` +
       "or auto/n",

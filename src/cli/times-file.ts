@@ -2,9 +2,9 @@
  * Unit times in a file: measured once (`plan --times`), for every process that ranks policies by them, because no two
  * measurements are equal.
  */
-import type { UnitTimes } from "../../exits/index.js";
-import { OptionError } from "../../index.js";
-import { readJson, writeFileAtomic } from "../../node/index.js";
+import type { UnitTimes } from "../exits/index.js";
+import { OptionError } from "../index.js";
+import { readJson, writeFileAtomic } from "../node/index.js";
 
 const FORMAT = { format: "early-exits/unit-times", version: 1 } as const;
 
