@@ -314,8 +314,6 @@ function promptsOf(
   return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize, file }, io);
 }
 
-}
-
 async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {
   const { kind, exits, depths: chosen, placement, inner, preview, previewList, candidates, headDtype, seed } = recipe;
   const listed = defaultListed(model.config, kind);

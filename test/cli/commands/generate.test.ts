@@ -1,4 +1,5 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
+import { readFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, pretrainTiny, sentences, succeed, words, writeText } from "../support.js";
 
