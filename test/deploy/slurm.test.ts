@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { scratch, sentences, succeed, words, writeText } from "../cli/support.js";
+import { pretrainTiny, scratch, sentences, succeed, words, writeText } from "../cli/support.js";
 import { type OneNode, startSlurm, until } from "./one-node.js";
 
 const DOCUMENTS = 1000;
@@ -28,9 +28,16 @@ let slurm: OneNode;
 beforeAll(async () => {
   slurm = await startSlurm();
   const training = writeText(folder.path("training.txt"), sentences(60));
-  await succeed(words`
-    pretrain --text ${training} --out ${model} --layers 4 --hidden 64 --heads 4 --intermediate 128 --context 96
-    --vocab 280 --batch 4 --sequence 32 --steps 30 --lr 0.02 --device wasm`);
+  await pretrainTiny(training, {
+    out: model,
+    layers: 4,
+    hidden: 64,
+    heads: 4,
+    kvHeads: 4,
+    intermediate: 128,
+    context: 96,
+    steps: 30,
+  });
   await succeed(words`train ${model} --text ${training} --depths 1,2,3 --steps 12 --out ${heads} --device wasm`);
   writeText(text, sentences(DOCUMENTS, 100));
 });
