@@ -5,8 +5,7 @@
  * best two logits are nearly tied, so ties and flips are counted.
  */
 import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
-import { type Counts, Ledger, sumCounts, type UnitCosts } from "early-exits/exits";
-import { decoderFor } from "../src/exits/generate.js";
+import { type Counts, createDecoder, Ledger, sumCounts, type UnitCosts } from "early-exits/exits";
 import { generateWith, type Prompt, type TextSummary } from "../src/model/decode/index.js";
 
 export type CheckLosslessOptions = Pick<GenerateOptions, "policy" | "lossless" | "stopAtEndOfText" | "maxNewTokens">;
@@ -145,7 +144,7 @@ export async function traceGeneration(
 ): Promise<GenerationTrace> {
   const rounds: Promise<Float32Array>[] = [];
   const ledger = new Ledger(heads);
-  const decoder = decoderFor(heads, options, { ledger, onLogits: (logits) => rounds.push(logits.read()) });
+  const decoder = createDecoder(heads, options, { ledger, onLogits: (logits) => rounds.push(logits.read()) });
   const generation = generateWith(heads.model, prompt, options, decoder);
   const tokens: GeneratedToken[] = [];
   const logits: Float32Array[] = [];

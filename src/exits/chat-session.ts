@@ -10,7 +10,7 @@
 import { OptionError } from "../errors.js";
 import { commonLength, type OpenText, type SequenceStore } from "../model/decode/index.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
-import { generateInStore, type GenerateOptions, type GenerateSummary } from "./generate.js";
+import { generate, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/index.js";
 import { keepsExactKeys } from "./shared-beginning.js";
 
@@ -101,7 +101,7 @@ export class ChatSession {
       this.#history.push({ role: "user", content });
       this.#cache.exactFills = keepsExactKeys(options);
       const seed = (options.seed ?? 0) + turn;
-      const run = generateInStore(this.#source, this.messages, { ...options, seed }, this.#cache);
+      const run = generate(this.#source, this.messages, { ...options, seed }, this.#cache);
       for await (const token of run) {
         answer += token.text;
         yield token;

@@ -9,7 +9,6 @@ import {
   type BatchGeneration as PlainBatch,
   type BatchOptions,
   type Decoder,
-  freshSequences,
   generateBatchWith,
   type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
@@ -86,25 +85,17 @@ export interface BatchGeneration extends PlainBatch {
 
 /**
  * Generates text after a prompt: text, token ids or the messages of a conversation. Iterate the result for tokens; read
- * `.summary` afterwards.
+ * `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one from turn to turn.
  * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError if the
  * policy was made for other heads.
  */
-export function generate(source: Model | ExitHeads, prompt: Prompt, options: GenerateOptions = {}): Generation {
-  return single(generateBatch(source, [prompt], options));
-}
-
-/** As `generate`, with a sequence from a store, which may hold the beginning of the prompt already. */
-export function generateInStore(
+export function generate(
   source: Model | ExitHeads,
   prompt: Prompt,
-  options: GenerateOptions,
-  sequences: SequenceStore,
+  options: GenerateOptions = {},
+  sequences?: SequenceStore,
 ): Generation {
-  return single(startBatch(source, [prompt], options, sequences));
-}
-
-function single(batch: BatchGeneration): Generation {
+  const batch = generateBatch(source, [prompt], options, sequences);
   let summary: GenerateSummary | undefined;
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
@@ -124,20 +115,12 @@ export function generateBatch(
   source: Model | ExitHeads,
   prompts: readonly Prompt[],
   options: GenerateOptions & BatchOptions = {},
-): BatchGeneration {
-  return startBatch(source, prompts, options);
-}
-
-function startBatch(
-  source: Model | ExitHeads,
-  prompts: readonly Prompt[],
-  options: GenerateOptions & BatchOptions,
-  sequences: SequenceStore = freshSequences,
+  sequences?: SequenceStore,
 ): BatchGeneration {
   const { policy, lossless = false, allowUncertified = false } = options;
   if (policy !== undefined && lossless === false && !allowUncertified) requirePromise(policy, options);
   const ledger = new Ledger(source);
-  let observed = false; // whether the observer has set thresholds
+  let observed = false; // true once the observer has set thresholds
   const observer = options.observer && {
     observe: (event: DecodeEvent) => options.observer!.observe(event),
     thresholds() {
@@ -146,7 +129,7 @@ function startBatch(
       return given;
     },
   };
-  const decoder = decoderFor(source, options, { observer, ledger });
+  const decoder = createDecoder(source, options, { observer, ledger });
   const batch = generateBatchWith(modelOf(source), prompts, options, decoder, sequences);
   return {
     [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
@@ -157,12 +140,7 @@ function startBatch(
       return ledger.report(batch.summaries);
     },
     get promise() {
-      return promiseOf({
-        policy,
-        lossless: lossless !== false,
-        sampling: options,
-        observed,
-      });
+      return promiseOf({ policy, lossless: lossless !== false, sampling: options, observed });
     },
   };
 }
@@ -172,21 +150,14 @@ function modelOf(source: Model | ExitHeads): Model {
 }
 
 /**
- * The decoder that `generate` uses for these options, for programs with a writing loop of their own. Throws a
- * PolicyError or an OptionError if the options contradict each other.
+ * The decoder that `generate` uses for these options, for programs with a writing loop of their own. It checks the
+ * policy and packs the heads before the first token. Throws a PolicyError or an OptionError if the options contradict
+ * each other.
  */
 export function createDecoder(
   source: Model | ExitHeads,
-  options: Pick<GenerateOptions, "policy" | "lossless"> = {},
-): Decoder {
-  return decoderFor(source, options, {});
-}
-
-/** Returns the decoder that the options ask for. Throws if they contradict each other. */
-export function decoderFor(
-  source: Model | ExitHeads,
-  { policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">,
-  listeners: DecodeListeners,
+  { policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless"> = {},
+  listeners: DecodeListeners = {},
 ): Decoder {
   const model = modelOf(source);
   const heads = source instanceof ExitHeads ? source : undefined;
@@ -210,7 +181,13 @@ export function decoderFor(
     lossless === false
       ? earlyExitDecoder(heads, policy, listeners)
       : draftingDecoder(heads, policy, lossless === true ? {} : lossless, listeners);
-  return prepared(heads, policy, decoder);
+  return {
+    ...decoder,
+    async prepare() {
+      await requirePolicyFor(heads, policy);
+      await heads.freeze();
+    },
+  };
 }
 
 /** Lossless decoding whose exits draft. */
@@ -229,15 +206,4 @@ function draftingDecoder(
     depth > deepest || policy.exits[exit]?.threshold === "never" ? [] : { depth, head: costs.heads[exit]! },
   );
   return losslessDecoder(model, drafter, () => draftPlan(numLayers, drafting, costs), listeners);
-}
-
-/** The decoder, which checks the policy and packs the heads before the first token. */
-function prepared(heads: ExitHeads, policy: Policy, decoder: Decoder): Decoder {
-  return {
-    ...decoder,
-    async prepare() {
-      await requirePolicyFor(heads, policy);
-      await heads.freeze();
-    },
-  };
 }
