@@ -8,7 +8,7 @@ import { sealCertificate } from "../../src/calibrate/certificate/index.js";
 import { LIMITS } from "../../src/calibrate/recompute/index.js";
 import { handmadeRecords } from "../../test/support/records.js";
 
-/** What can be changed of a certificate after it was read from JSON. */
+/** The parts of a certificate that are changed after it was read from JSON. */
 interface Draft {
   documents: { tokens: number }[];
   split: { grid: number };

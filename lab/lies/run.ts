@@ -108,7 +108,7 @@ async function tellReality(count: number): Promise<void> {
   show("with model, heads and text", tallies, memory.grown);
 }
 
-/** What the largest certificates cost: processor time, which other processes do not lengthen, and memory. */
+/** Measures what the largest certificates cost: processor time, which other processes do not lengthen, and memory. */
 async function askLargest(): Promise<void> {
   console.log("\nthe largest certificates");
   for (const kind of largestKinds) {

@@ -40,7 +40,7 @@ export interface PopulationSpec {
   readonly kinds: readonly DocumentKind[];
 }
 
-/** What a vector of thresholds truly does where the claim is used. */
+/** The true effect of a vector of thresholds where the claim is used. */
 export interface Truth {
   /** The share of changed tokens: the mean over documents of each document's share, or the share of all tokens. */
   readonly risk: number;

@@ -1,5 +1,5 @@
 /**
- * How often a procedure breaks its claim, and the coverage that it gains, over many calibrations on populations whose
+ * Violation rates of procedures, and the coverage that it gains, over many calibrations on populations whose
  * truth is known. A procedure that never exits never breaks a claim, so coverage stands beside every violation rate.
  */
 import { requireInteger } from "../../src/errors.js";

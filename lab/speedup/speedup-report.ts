@@ -52,12 +52,14 @@ export async function speedupReport({
   const subject = await openSubject({ model, folder, headsFolder, text, context });
   const { heads, times, origin } = subject;
 
-  const lossy = await lossyWays(subject);
-  const ways = allWays(subject, lossy);
+  const lossy = lossyWays(subject);
+  const greedyDrafting = await tuneFor(subject, tokens, {});
+  const sampledDrafting = await tuneFor(subject, tokens, SAMPLING);
+  const ways = allWays(subject, lossy, greedyDrafting);
   const prompts = promptsOf(subject, "test", runs);
   const io = processIo();
-  const compare = async (of: Subject, sampling: SamplingOptions): Promise<Comparison> => {
-    const compared = allWays(of, await lossyWays(of));
+  const compare = async (of: Subject, drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> => {
+    const compared = allWays(of, lossyWays(of), drafting);
     return withProgress(io, "generate", (report) =>
       compareWays(heads, compared, prompts, {
         runs,

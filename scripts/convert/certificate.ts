@@ -8,7 +8,7 @@ import { type Certificate, verifyCertificate } from "early-exits";
 import type { CertificateCandidate } from "early-exits/calibrate";
 import { sealCertificate } from "../../src/calibrate/certificate/index.js";
 
-/** What version 2 says otherwise than version 3. */
+/** The members of version 2 that version 3 has otherwise or not at all. */
 interface OldCertificate extends Omit<
   Certificate,
   "version" | "loss" | "unit" | "policy" | "settings" | "groups" | "test"
@@ -92,7 +92,6 @@ export async function convertCertificate(
 }
 
 function omit<From extends object, Key extends keyof From>(from: From, key: Key): Omit<From, Key> {
-  const copy: Partial<From> = { ...from };
-  delete copy[key];
-  return copy as Omit<From, Key>;
+  const members = Object.entries(from).filter(([name]) => name !== key);
+  return Object.fromEntries(members) as unknown as Omit<From, Key>;
 }

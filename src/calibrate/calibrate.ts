@@ -112,7 +112,7 @@ async function calibrateOwnText(
 
 export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
   /**
-   * What candidates did when they were run on the same documents in the same order (`runPolicies`): with a fill that
+   * Counts of the candidates, run on the same documents in the same order (`runPolicies`): with a fill that
    * changes other tokens, records do not show it. They hold at least those that `proposeThresholds` gives.
    */
   readonly runs?: PolicyRuns;

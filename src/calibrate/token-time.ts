@@ -1,6 +1,6 @@
 /**
- * What a certified policy costs on another machine than the one that made its certificate: from the tokens that left at
- * each exit in the test, and unit times that are measured here. The claim does not depend on it; which of several
+ * The cost of a certified policy on another machine than the one that made its certificate: from the tokens that left
+ * at each exit in the test, and unit times that are measured here. The claim does not depend on it; which of several
  * certificates at one level is the cheapest does, because a fill that runs skipped blocks later (`lazy`) costs the time
  * of further rows, and one that does not (`project`) lets fewer tokens leave.
  */

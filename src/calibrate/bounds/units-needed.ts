@@ -1,5 +1,5 @@
 /**
- * How many units a certificate needs.
+ * The number of units that a certificate needs.
  *   without errors   (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
  *   with errors      no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
  * The answer assumes that further units resemble those already seen: it is an estimate, not a guarantee.

@@ -1,5 +1,5 @@
 /**
- * What must be true of the world for a claim to hold: codes in the file, so that a reader's program can decide, and
+ * The assumptions under which a claim holds: codes in the file, so that a reader's program can decide, and
  * words for people. Which codes a certificate has follows from the rest of it; the verifier derives them anew.
  */
 import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/index.js";
@@ -63,7 +63,7 @@ export function describeClaim({ loss, agreement, delta, unit, sampling, referenc
   return `at least ${share} of a document's tokens are ${model}${how}, ${of}, with probability ${probability}`;
 }
 
-/** What the words for a claim follow from. */
+/** The terms that the words for a claim follow from. */
 export interface ClaimTerms {
   readonly loss: CertifiedLoss;
   readonly agreement: number;
@@ -77,7 +77,7 @@ function percent(share: number): string {
   return `${Number((100 * share).toPrecision(6))} %`;
 }
 
-/** What the codes follow from. */
+/** The terms that the codes follow from. */
 export interface AssumptionTerms {
   readonly unit: Unit;
   readonly exactFill: boolean;

@@ -15,7 +15,7 @@ import type { OwnText, PolicyOutcome, Unit } from "../record/index.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**
- * What a threshold vector did on the test documents, document after document. Losses are counted in tokens; total
+ * Counts of a threshold vector on the test documents, document after document. Losses are counted in tokens; total
  * variations in units of 2^-20.
  */
 export interface CertificateCounts {
@@ -41,9 +41,9 @@ export interface CertificateCandidate extends CertificateCounts {
 export interface CertificateTest {
   /** In the order of testing, up to the first failure. */
   readonly candidates: readonly CertificateCandidate[];
-  /** How many candidates were planned. */
+  /** Number of candidates planned. */
   readonly planned: number;
-  /** How many were accepted, from the first on. */
+  /** Number of accepted candidates, from the first on. */
   readonly accepted: number;
   /** The cheapest accepted candidate whose loss, weighted by copies of documents, is within 1 - agreement. */
   readonly chosen: number | "never";
@@ -56,11 +56,11 @@ export interface CertificateDocument {
   readonly tokens: number;
   /** SHA-256 of the name of its group, or its own hash if it has none; absent if no document has a group. */
   readonly group?: string;
-  /** How many of the documents given are this one or nearly this one; it is counted once. @default 1 */
+  /** Number of documents given that are this one or nearly this one; it is counted once. @default 1 */
   readonly copies?: number;
 }
 
-/** What was asked for; together with the documents, it decides which candidates are proposed. */
+/** The options asked for; together with the documents, it decides which candidates are proposed. */
 export interface CertificateSettings {
   /** "best": the score with the lowest expected cost on the grid split. */
   readonly score: ScoreName | "best";
@@ -69,8 +69,8 @@ export interface CertificateSettings {
   /** Share of the units in the grid split. */
   readonly gridShare: number;
   /**
-   * How the policies wrote the text themselves after the documents, which are prompts; the candidates were proposed on
-   * other documents then. Absent if text was given.
+   * Settings with which the policies wrote the text themselves, after the documents, which are prompts; the candidates
+   * were proposed on other documents then. Absent if text was given.
    */
   readonly ownText?: OwnText;
 }
@@ -91,7 +91,7 @@ export interface Certificate {
   readonly version: 3;
   readonly libraryVersion: string;
   /**
-   * What a document loses; with probability 1 - delta over the draw of calibration documents, its mean is at most
+   * The loss of a document; with probability 1 - delta over the draw of calibration documents, its mean is at most
    * 1 - agreement:
    *   token            the share of its tokens that change
    *   totalVariation   the same for sampled text: the mean total variation of its tokens
@@ -102,9 +102,9 @@ export interface Certificate {
   readonly agreement: number;
   readonly delta: number;
   readonly unit: Unit;
-  /** What must be true of the world for the claim to hold; `describeAssumption` has the words. */
+  /** Assumptions under which the claim holds; `describeAssumption` has the words. */
   readonly assumptions: readonly AssumptionCode[];
-  /** How tokens are chosen from logits, by the policy and by the full model alike. */
+  /** Sampling settings, used by the policy and by the full model alike. */
   readonly sampling: CertifiedSampling;
   /** The full model that the policy is compared with. */
   readonly reference: Reference;
@@ -113,7 +113,7 @@ export interface Certificate {
   readonly numLayers: number;
   /** The backend that computed the scores; their last bits may differ on others. */
   readonly backend: string;
-  /** Which build of the kernels; null if it was not recorded. */
+  /** Build of the kernels; null if it was not recorded. */
   readonly kernelBuild: string | null;
   readonly settings: CertificateSettings;
   readonly groups: CertificateGroups;
@@ -127,7 +127,7 @@ export interface Certificate {
   /** Most tokens per window: longer documents are judged window by window. */
   readonly sequenceLength: number;
   /**
-   * What a token costs by the exit where it leaves. Costs decided which candidates were proposed and which accepted
+   * The cost of a token by the exit where it leaves. Costs decided which candidates were proposed and which accepted
    * candidate was chosen; the claim does not rest on them.
    */
   readonly costs: ExitCosts;

@@ -21,9 +21,9 @@ export interface CalibrationNotes {
   readonly speedup: number;
   /** Milliseconds of a token by measured unit times, with the certified policy and without exits; null if counted. */
   readonly tokenTimes: { readonly policy: number; readonly plain: number } | null;
-  /** How many of the documents given are copies of others, exactly or nearly. */
+  /** Number of documents given that are copies of others, exactly or nearly. */
   readonly copies: number;
-  /** How much dependence between documents inflates the variance of the mean loss; null if nothing tells. */
+  /** Factor by which dependence between documents inflates the variance of the mean loss; null if nothing tells. */
   readonly dependence: Dependence | null;
 }
 

@@ -29,7 +29,7 @@ export interface TestResult {
   readonly vector: ThresholdVector;
   /** Nothing was accepted, and "never exit" is no fallback, since another model is the reference. */
   readonly impossible: boolean;
-  /** What this vector does on all test documents: a tally of one candidate. */
+  /** Its counts on all test documents: a tally of one candidate. */
   readonly tally: Tally;
   /**
    * 0 if a vector that exits was accepted; otherwise about how many more units would be needed, null if no number would
@@ -78,7 +78,7 @@ export async function runTest(
   return { test, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits: 0 };
 }
 
-/** Whether a candidate's loss keeps the claim if every copy of a document counts. */
+/** True if a candidate's loss keeps the claim when every copy of a document counts. */
 function isFair(
   { candidates, values }: LossMatrix,
   candidate: number,
@@ -90,7 +90,7 @@ function isFair(
   return sumOfMeans(weighted) / sumOfMeans(Float64Array.from(copies)) <= epsilon;
 }
 
-/** What "never exit" does, compared with the model itself: nothing. */
+/** Counts of "never exit", compared with the model itself: nothing. */
 function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
   const size = documents.length * never.length;
   return {
@@ -112,7 +112,7 @@ interface Terms {
   readonly other: boolean;
 }
 
-/** What one candidate of a tally does, document after document. */
+/** Counts of one candidate of a tally, document after document. */
 export function countsOf(
   { documents, candidates, exits, left, wrong, deep }: Tally,
   candidate: number,

@@ -10,19 +10,19 @@ import { requireDelta, requireLevel } from "../bounds/index.js";
 import type { ExitCosts } from "../procedures/index.js";
 import type { Unit } from "../record/index.js";
 
-/** What is to be certified, and how. */
+/** Options of a certificate. */
 export interface CertifyPolicyOptions {
   /** Share of tokens (of documents, if the loss is any change) that should be the full model's. @default 0.95 */
   readonly agreement?: number;
   /** Probability that the certificate is wrong, in (0, 1). @default 0.05 */
   readonly delta?: number;
   /**
-   * What a document loses. token: the share of its tokens that change; of sampled tokens, their mean total variation.
+   * The loss of a document. token: the share of its tokens that change; of sampled tokens, their mean total variation.
    * anyChange: 1 if any of its tokens changes, for greedy text. @default "token"
    */
   readonly loss?: "token" | "anyChange";
   /**
-   * What is taken as independent. Splits never cut a group if it is the unit.
+   * The unit taken as independent. Splits never cut a group if it is the unit.
    * @default "group" if documents have groups, otherwise "document"
    */
   readonly unit?: Unit;
@@ -37,8 +37,8 @@ export interface CertifyPolicyOptions {
    */
   readonly costs?: UnitTimes;
   /**
-   * How the policy fills keys and values of skipped blocks in use. @default the cheapest that is exact for the heads'
-   * model (`exactFill`); from records, which do not tell, "lazy"
+   * The way in which the policy fills keys and values of skipped blocks in use. @default the cheapest that is exact for
+   * the heads' model (`exactFill`); from records, which do not tell, "lazy"
    */
   readonly fill?: FillName;
   /** Seeds the order of the documents, and so their split. @default 0 */

@@ -10,7 +10,7 @@ import type { ScoredSequence } from "./plan-test.js";
 import { countsOf, type TestResult } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";
 
-/** What a certificate is written from. */
+/** The parts that a certificate is written from. */
 export interface CertificateParts {
   readonly evidence: Evidence;
   readonly sequence: ScoredSequence;

@@ -21,7 +21,7 @@ export interface PaperCalibrationOptions {
   readonly strategy?: PaperStrategy;
 }
 
-/** What was measured when a policy was calibrated as published. */
+/** Measurements made when a policy was calibrated as published. */
 export interface CalibrationReport {
   readonly format: "early-exits/calibration";
   readonly version: 1;

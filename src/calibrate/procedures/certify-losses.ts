@@ -28,7 +28,7 @@ export interface Certification {
   readonly pValues: readonly number[];
   /** Per candidate, the mean loss. */
   readonly risks: readonly number[];
-  /** How many candidates are accepted, from the first on. */
+  /** Number of accepted candidates, from the first on. */
   readonly accepted: number;
   /** The cheapest accepted candidate; "never" (exit) if none is accepted. */
   readonly chosen: number | "never";

@@ -117,7 +117,7 @@ export interface EvaluatedCuts {
   readonly cost: number;
 }
 
-/** What the bins of one exit hold, and what changes if they leave there. */
+/** The bins of one exit, and the change if they leave there. */
 export interface Sweep {
   /** Number of tokens that reach the exit. */
   readonly reached: number;

@@ -1,5 +1,5 @@
 /**
- * What candidate policies did on documents, as counts, and the losses that follow from the counts. No model, no scores,
+ * Counts of candidate policies on documents, and the losses that follow from the counts. No model, no scores,
  * no text: everything that the tests of this room need, and everything that a certificate records. `wrong` and `deep`
  * count changed tokens; for sampled text they sum total variations (model/decode/total-variation.ts), and a token that
  * is certain to change counts `lossScale`.
@@ -14,7 +14,7 @@ export interface Tally {
   readonly documents: number;
   readonly candidates: number;
   readonly exits: number;
-  /** How much a token that is certain to change counts. @default 1 */
+  /** The count of a token that is certain to change. @default 1 */
   readonly lossScale?: number;
   /** [documents] number of evaluated tokens. */
   readonly tokens: Int32Array;
@@ -48,7 +48,7 @@ export interface LossMatrix {
 }
 
 /**
- * What each candidate loses on each document, or in the mean over the documents of each group: the share of the tokens
+ * The loss of each candidate on each document, or in the mean over the documents of each group: the share of the tokens
  * that it changes, or 1 if it changes any. Throws an OptionError if counts contradict each other.
  */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
@@ -87,7 +87,7 @@ export function repeatTo(units: Float64Array, n: number): Float64Array {
   return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
 }
 
-/** How many units a tally has: documents, or groups of them. */
+/** Number of units of a tally: documents, or groups of them. */
 export function unitsOf({ documents, unitStarts }: Tally): number {
   return unitStarts === undefined ? documents : unitStarts.length - 1;
 }

@@ -18,7 +18,7 @@ export interface TokenTable {
   readonly oriented: readonly Float64Array[];
   /** Per exit: [tokens] 1 if the exit's token is the full model's. */
   readonly agrees: readonly Uint8Array[];
-  /** Which documents make up each unit, as in a tally. */
+  /** The documents of each unit, as in a tally. */
   readonly unitStarts?: Int32Array;
   /** Total variations, or losses against another reference. @default 1 where an exit disagrees, 0 elsewhere */
   readonly losses?: TokenLosses;

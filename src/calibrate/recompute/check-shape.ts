@@ -5,7 +5,7 @@
  */
 import { LIMITS } from "./limits.js";
 
-/** Whether the value is legal; otherwise reports why, by path. */
+/** True if the value is legal; otherwise reports why, by path. */
 type Shape = (value: unknown, path: string, report: Report) => boolean;
 
 interface Report {
@@ -14,7 +14,7 @@ interface Report {
   room: number;
 }
 
-/** What is wrong with the shape, at most a handful of reasons; empty if nothing. */
+/** Faults of the shape, at most a handful of reasons; empty if nothing. */
 export function shapeReasons(json: unknown): string[] {
   const report: Report = { reasons: [], room: LIMITS.counts };
   certificate(json, "certificate", report);
@@ -134,7 +134,7 @@ const chance = number(0, 1);
 const depth = integer(1, 100_000);
 const score = oneOf("entropy", "maxProb", "margin", "probGap");
 const fill = oneOf("lazy", "project", "shared");
-/** How weights are stored, and the cache of keys and values unless it is float32. */
+/** Dtype of the weights, and of the cache of keys and values unless it is float32. */
 const dtype: Shape = (value, path, report) =>
   (typeof value === "string" && /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(value)) ||
   refuse(report, path, "a way of storing weights", value);

@@ -13,6 +13,6 @@ export const LIMITS = {
   counts: 2_000_000,
   /** Losses to which those of a test are repeated to see how many units are missing. */
   repeated: 500_000,
-  /** What a changed token may count. */
+  /** The largest count of a changed token. */
   lossScale: 2 ** 20,
 } as const;

@@ -14,7 +14,7 @@ import { checkFurther } from "./verify-further.js";
 import { checkTest } from "./verify-test.js";
 import { canonical, type Check, same, sha256 } from "./verify-values.js";
 
-/** What contradicts the claims of a certificate, as far as the file alone shows; empty if nothing. Never throws. */
+/** Contradictions in a certificate, as far as the file alone shows; empty if nothing. Never throws. */
 export async function verifyStored(json: unknown): Promise<string[]> {
   const reasons: string[] = [];
   try {

@@ -1,4 +1,4 @@
-/** Do the counts of a threshold vector fit its documents, and which losses follow from them? */
+/** Checks that the counts of a threshold vector fit its documents, and derives the losses. */
 import type { Certificate, CertificateCounts } from "../certificate/index.js";
 import { LIMITS } from "./limits.js";
 import { type Check, sum } from "./verify-values.js";
@@ -46,7 +46,7 @@ export function checkCounts(
 /** Fills that leave tokens at full depth as the full model has them. */
 export const exactFills: readonly string[] = ["lazy", "shared"];
 
-/** What a token that is certain to change counts. */
+/** The count of a token that is certain to change. */
 export function scaleOf({ loss }: Certificate): number {
   return loss === "totalVariation" ? LIMITS.lossScale : 1;
 }

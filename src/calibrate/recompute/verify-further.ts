@@ -1,5 +1,5 @@
 /**
- * How many units are missing, recomputed: the units of the test are repeated cyclically until the p-value of the first
+ * The number of missing units, recomputed: the units of the test are repeated cyclically until the p-value of the first
  * candidate is small enough; the documents to add follow from the share that goes to the grid split.
  */
 import type { Certificate } from "../certificate/index.js";

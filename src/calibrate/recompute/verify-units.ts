@@ -1,5 +1,5 @@
 /**
- * What a test counts: documents, or groups of documents that follow each other, each with the mean of its documents;
+ * The units of a test: documents, or groups of documents that follow each other, each with the mean of its documents;
  * and what groups and copies say about a mean:
  *   weighted mean    Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u),  c_d copies, n_u documents of unit u
  *   design effect    1 + (Σ m_g² / n - 1) max(0, ρ),   ρ = (B - W) / (B + (m₀ - 1) W),

@@ -1,5 +1,5 @@
 /**
- * What is recorded of one document, and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses
+ * The record of one document, and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses
  * (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
  */
 import { ROW_STATS } from "../../tensor/index.js";

@@ -35,7 +35,7 @@ export interface HashedDocument {
   readonly cluster?: string;
 }
 
-/** What a document counts as, whether it is text, a record, or counts. */
+/** The identity under which a document is counted, whether it is text, a record, or counts. */
 export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster">;
 
 /** Tokenizes documents and leaves out those below two tokens. Throws an OptionError if none is left. */
@@ -110,7 +110,7 @@ function sha256Text(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text));
 }
 
-/** What a document counts as. */
+/** Returns the identity under which a document is counted. */
 export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
   return {
     hash,

@@ -1,5 +1,5 @@
 /**
- * What a certificate's counts come from: the documents in their seeded order, the record of each (candidates are
+ * Sources of a certificate's counts: the documents in their seeded order, the record of each (candidates are
  * proposed from those of the grid split), and, where records do not show what candidates do, runs of them.
  *   recorded   records in memory
  *   streamed   the model, which records one document at a time; records of test documents are dropped once counted, so
@@ -27,11 +27,11 @@ export interface Evidence extends ArrangedDocuments {
   readonly sequenceLength: number;
   /** The candidates, if they were proposed on other documents. */
   readonly given?: GivenCandidates;
-  /** How candidates wrote the text themselves, if it was not given. */
+  /** Settings with which candidates wrote the text themselves, if it was not given. */
   readonly ownText?: OwnText;
   /** The record of a document, by its place in the order. */
   readonly record?: (index: number) => DocumentRecord | Promise<DocumentRecord>;
-  /** What candidates do in documents [first, end) when they are run; absent if records show it. */
+  /** Counts of candidates that are run on documents [first, end); absent if records show it. */
   readonly run?: (first: number, end: number, candidates: GivenCandidates) => Tally | Promise<Tally>;
 }
 
@@ -41,16 +41,16 @@ interface ArrangedDocuments {
   readonly documents: readonly EvidenceDocument[];
   /** The first so many documents are the grid split, all others the test. */
   readonly grid: number;
-  /** What is counted as independent: documents, or groups of documents that follow each other. */
+  /** Groups, if they are the unit, follow each other. */
   readonly unit: Unit;
-  /** How many of these the test has. */
+  /** Number of units in the test. */
   readonly units: number;
 }
 
 export interface EvidenceDocument extends Counted {
   /** Number of tokens that are judged. */
   readonly tokens: number;
-  /** How many of the documents given are this one. */
+  /** Number of documents given that are this one. */
   readonly copies: number;
   /** Its place among the documents given. */
   readonly place: number;
@@ -69,7 +69,7 @@ export async function tableIn(evidence: Evidence, first: number, end: number, sc
   return { ...tableOf(records, score, judgedBy(evidence.subject).lossScale), ...unitsIn(evidence, first, end) };
 }
 
-/** What threshold vectors do in documents [first, end), as recorded or as run. */
+/** Counts of threshold vectors in documents [first, end), as recorded or as run. */
 export async function tallyIn(
   evidence: Evidence,
   first: number,
@@ -88,7 +88,7 @@ export async function tallyIn(
   return { ...joinTallies(parts), ...units };
 }
 
-/** Which of the documents [first, end) make up each unit, if groups are the units. */
+/** The units of the documents [first, end), if groups are the units. */
 function unitsIn({ documents, unit }: Evidence, first: number, end: number): { readonly unitStarts?: Int32Array } {
   return unit === "document" ? {} : { unitStarts: unitStarts(documents.slice(first, end)) };
 }

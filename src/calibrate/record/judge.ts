@@ -1,5 +1,5 @@
 /**
- * How tokens are judged: against which model's, and by which loss.
+ * The judgement of tokens: the model that they are compared with, and the loss.
  *   greedy    1 if the argmax differs from the reference's, else 0
  *   sampled   the total variation between the two distributions after the same processors, on the same prefix, in units
  *             of 2^-20 (model/decode/total-variation.ts)
@@ -22,7 +22,7 @@ import type { Model } from "../../model/index.js";
 
 export interface JudgeOptions {
   /**
-   * How tokens will be chosen: the settings of `generate`. They apply to the policy and to the model that it is
+   * Sampling settings, those of `generate`. They apply to the policy and to the model that it is
    * compared with. @default greedy
    */
   readonly sampling?: SamplingOptions;
@@ -32,13 +32,13 @@ export interface JudgeOptions {
 
 export interface Judge {
   readonly sampling: CertifiedSampling;
-  /** Whether tokens are the argmax of the logits as they are. */
+  /** True if tokens are the argmax of the logits as they are. */
   readonly greedy: boolean;
-  /** What a token that certainly differs counts: 1, or 2^20 if losses are total variations. */
+  /** The count of a token that certainly differs: 1, or 2^20 if losses are total variations. */
   readonly lossScale: number;
   /** The model whose tokens are right. */
   readonly reference: Model;
-  /** Whether it is another than the model that runs. */
+  /** True if it is another than the model that runs. */
   readonly other: boolean;
 }
 
@@ -64,7 +64,7 @@ export function createJudge(model: Model, { sampling, against = model }: JudgeOp
   };
 }
 
-/** What a token that certainly differs counts under these settings. */
+/** The count of a token that certainly differs under these settings. */
 export function lossScaleOf({ temperature = 0 }: SamplingOptions = {}): number {
   return temperature === 0 ? 1 : LOSS_UNIT;
 }

@@ -1,6 +1,6 @@
 /**
- * What a policy does on recorded text (teacher-forced): where tokens leave, how often the emitted token is the full
- * model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`); for `project` it leaves out
+ * The outcome of a policy on recorded text (teacher-forced): where tokens leave, how often the emitted token is the
+ * full model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`); for `project` it leaves out
  * the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
  * best coupling keeps: a token counts 1 - TV (judge.ts).
  */
@@ -11,7 +11,7 @@ import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
 import { tableOf } from "./table-of.js";
 
-/** What a policy does at one exit. */
+/** The outcome of a policy at one exit. */
 export interface ExitOutcome {
   readonly depth: number;
   /** Positions that reached this exit. */
@@ -24,7 +24,7 @@ export interface ExitOutcome {
   readonly agreement: number | null;
 }
 
-/** What a policy does on recorded text: agreement, coverage and depth. */
+/** The outcome of a policy on recorded text: agreement, coverage and depth. */
 export interface PolicyOutcome {
   readonly documents: number;
   readonly positions: number;

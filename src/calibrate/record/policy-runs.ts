@@ -16,7 +16,7 @@ export interface RunCandidates {
   readonly thresholds: readonly (readonly Threshold[])[];
 }
 
-/** What every candidate did on one document. */
+/** Counts of every candidate on one document. */
 export interface DocumentCounts {
   /** [candidates, exits] tokens that left at each exit. */
   readonly left: readonly number[];
@@ -39,7 +39,10 @@ export interface PolicyRuns extends RunCandidates {
   readonly version: 1;
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** How each candidate wrote the text itself, after the documents as prompts; absent if text was given. */
+  /**
+   * Settings with which each candidate wrote the text itself, after the documents as prompts; absent if text was
+   * given.
+   */
   readonly ownText?: OwnText;
   readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
 }

@@ -1,5 +1,5 @@
 /**
- * What calibration needs to know about a text: at every position, the outputs of each exit's head and whether its token
+ * Records of a text for calibration: at every position, the outputs of each exit's head and whether its token
  * agrees with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation between
  * the two distributions. It takes one forward pass of the model (two if another model is the reference) and keeps five
  * numbers per position and exit, six for sampled text. With a store (usually a folder) every document's record is kept
@@ -40,7 +40,7 @@ export interface RecordDocumentsOptions extends JudgeOptions {
    * context limit if shorter
    */
   readonly sequenceLength?: number;
-  /** Where records are kept; a record that is already there (same model, heads and document) is read, not made. */
+  /** A store of records; a record that is already there (same model, heads and document) is read, not made. */
   readonly store?: CacheStore;
   readonly signal?: CancelSignal;
   /** Called after every document; a promise is awaited. */
@@ -124,7 +124,7 @@ export async function createRecorder(
   };
 }
 
-/** What is recorded of a document's windows. */
+/** The record of a document's windows. */
 type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
 /** Hashed documents, without those of which no token is judged. */

@@ -18,7 +18,7 @@ export interface RunPoliciesOptions extends JudgeOptions {
   readonly sequenceLength?: number;
   /** Documents that advance together. @default 16 */
   readonly batchSize?: number;
-  /** Where counts of finished documents are kept. */
+  /** A store for the counts of finished documents. */
   readonly store?: CacheStore;
   readonly signal?: CancelSignal;
   /** Called after every candidate of every batch of documents; a promise is awaited. */

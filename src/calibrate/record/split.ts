@@ -1,5 +1,5 @@
 /**
- * Which documents count, in which order, and where they are cut:
+ * The documents that count, their order, and the cut between grid split and test:
  *   distinct     of documents that are kin (duplicates.ts) one remains, with the number of its copies
  *   order        ascending SHA-256 of "seed:hash of the document"; if groups are the units, first of "seed:group"
  *   grid split   the first units; candidates are proposed on them
@@ -15,7 +15,7 @@ function hashText(text: string): Promise<string> {
 }
 
 /**
- * What is taken as independent, and so counted: documents, or groups of documents (a source, a speaker, a user), each
+ * The unit taken as independent, and so counted: documents, or groups of documents (a source, a speaker, a user), each
  * with the mean loss of its documents.
  */
 export type Unit = "document" | "group";
@@ -100,7 +100,7 @@ function compare(a: string, b: string): number {
 }
 
 /**
- * How many units the grid split gets: a share of all, at least one, and at least one is left for the test. Throws an
+ * The number of units in the grid split: a share of all, at least one, and at least one is left for the test. Throws an
  * OptionError for fewer than two.
  */
 export function gridSize(units: number, share: number, unit: Unit = "document"): number {

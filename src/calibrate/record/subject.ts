@@ -1,6 +1,6 @@
 /**
- * What is calibrated: which model and heads, how their weights are stored, what computes them, and what a token costs
- * by the exit where it leaves. It is recorded once and bound into policies and certificates.
+ * The subject of a calibration: which model and heads, how their weights are stored, what computes them, and what a
+ * token costs by the exit where it leaves. It is recorded once and bound into policies and certificates.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
@@ -16,17 +16,17 @@ import type { ExitCosts } from "../procedures/index.js";
 export interface Subject {
   readonly modelHash: string;
   readonly headsHash: string;
-  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  /** Dtype of the weight matrices, and of the KV cache unless that is float32. */
   readonly dtype: StoredAs;
   /** The device's backend; the last bits of scores may differ on others. */
   readonly backend: string;
-  /** Which build of its kernels, if it says so. */
+  /** The build of its kernels, if it says so. */
   readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
   /** The scores that the heads have; absent if they have all. */
   readonly scores?: readonly ScoreName[];
-  /** How tokens are chosen, by the policy and by the reference. @default greedy */
+  /** Sampling settings of the policy and of the reference. @default greedy */
   readonly sampling?: CertifiedSampling;
   /** The model that policies are compared with. @default the model itself */
   readonly reference?: Reference;
@@ -71,7 +71,7 @@ export async function describeSubject(
   };
 }
 
-/** How tokens were chosen, what they were compared with, and what a token that certainly differs counts. */
+/** The sampling settings, the reference, and the count of a token that certainly differs. */
 export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
@@ -98,7 +98,7 @@ export function lossOf(subject: Subject, asked: "token" | "anyChange"): Certifie
 }
 
 /**
- * What the name of a stored record says about the judge; nothing if greedy tokens are compared with the model's own.
+ * The judge in the name of a stored record; nothing if greedy tokens are compared with the model's own.
  */
 export function judgeKey(subject: Subject): string[] {
   const { sampling, reference } = judgedBy(subject);
@@ -129,7 +129,7 @@ export interface ExitCostsOptions {
 }
 
 /**
- * What a token costs by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. Blocks that
+ * The cost of a token by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. Blocks that
  * run later, in the batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds
  * they are not counted, which is right for weights read.
  */
@@ -156,7 +156,7 @@ export function exitTimes(
   });
 }
 
-/** What each part costs; heads and fills by exit. */
+/** The cost of each part; heads and fills by exit. */
 interface PartCosts {
   readonly block: number;
   readonly unembedding: number;
@@ -179,7 +179,7 @@ function costsBy(
 /** Rows over which the time of a further one is averaged: how many tokens leave between two that do not. */
 const LAZY_ROWS = 4;
 
-/** What one more row adds to the time of a block. */
+/** The time that one more row adds to a block. */
 function furtherRow({ block }: UnitTimes): number {
   return (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
 }

@@ -16,7 +16,7 @@ import {
 import { advance, type Model, Sequence } from "../../model/index.js";
 import type { Certificate } from "../certificate/index.js";
 
-/** What a threshold vector does on one document. */
+/** Counts of a threshold vector on one document. */
 export interface Counted {
   /** [exits] tokens that left. */
   readonly left: readonly number[];

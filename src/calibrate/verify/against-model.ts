@@ -1,11 +1,11 @@
-/** Are the model, the heads and the records the ones that a certificate names, with weights stored in the same way? */
+/** Checks that model, heads and records are those that a certificate names, with weights stored in the same way. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { ExitHeads } from "../../exits/heads/index.js";
 import { type Model, sameSampling } from "../../model/index.js";
 import type { Certificate } from "../certificate/index.js";
 import { type CalibrationDocument, type CalibrationRecords, judgedBy } from "../record/index.js";
 
-/** What a certificate is checked against. */
+/** The evidence that a certificate is checked against. */
 export interface VerifyOptions {
   readonly records?: CalibrationRecords;
   readonly model?: Model;
@@ -28,7 +28,7 @@ export interface VerifyOptions {
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }
 
-/** What is not as the certificate says; empty if everything given agrees with it. */
+/** Differences from what the certificate says; empty if everything given agrees with it. */
 export async function checkSubjects(c: Certificate, options: VerifyOptions): Promise<string[]> {
   const { records, heads, against } = options;
   const model = heads?.model ?? options.model;

@@ -9,7 +9,7 @@ import type { VerifyOptions } from "./against-model.js";
 
 export interface TextFindings {
   readonly reasons: readonly string[];
-  /** Whether the kernels are the same build, so that bits must be the same. */
+  /** True if the kernels are the same build, so that bits must be the same. */
   readonly sameBuild: boolean;
 }
 

@@ -178,7 +178,7 @@ function judgeAgreement(c: Certificate, { accepted }: Recount, lossScale: number
   return found <= 1 - c.agreement ? [] : [`on this build of the kernels the mean loss is ${found.toFixed(4)}`];
 }
 
-/** How far mean losses of two builds may lie apart. */
+/** The largest distance between mean losses of two builds. */
 const CLOSE = 0.005;
 
 function countRecord(

@@ -7,7 +7,7 @@ import { type CertifySettings, planTest } from "../certify/index.js";
 import { rawThreshold } from "../procedures/index.js";
 import { type Evidence, exitCosts } from "../record/index.js";
 
-/** How the candidates, their costs or the score differ from what the grid split proposes; empty if not. */
+/** Differences of candidates, costs or score from what the grid split proposes; empty if there are none. */
 export async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySettings): Promise<string[]> {
   const { policy, costs, costUnit } = c;
   const { score, fill } = policy;

@@ -17,7 +17,7 @@ export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed
 
 export interface Verification {
   readonly verdict: Verdict;
-  /** What is wrong; empty unless refuted. */
+  /** Contradictions found; empty unless refuted. */
   readonly reasons: readonly string[];
   /** The verdict in one sentence, with what it rests on. */
   readonly sentence: string;

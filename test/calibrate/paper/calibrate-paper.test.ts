@@ -89,7 +89,7 @@ describe("calibrate by the paper's procedure", () => {
     expect(() => policyFrom(null)).toThrow(/policy/);
   });
 
-  it("calibrates the second head on tokens it never answers: agreement 0.91 on all, far less on its own", async () => {
+  it("calibrates the second head on tokens it never answers: agreement 0.91 on all, far less on its own", () => {
     // Nine in twenty tokens are easy: both heads are confident and right. On the others the second head is as
     // confident, and right with probability 0.835.
     const rng = createRng(5);

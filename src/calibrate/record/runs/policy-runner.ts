@@ -1,4 +1,4 @@
-/** What runs one policy after another on the same windows of text, and judges its tokens. */
+/** The interface of a runner of one policy after another on the same windows of text, and judges its tokens. */
 import type { Policy } from "../../../exits/plan/index.js";
 
 export interface JudgedToken {

@@ -1,7 +1,8 @@
 /**
- * What one policy does on text that is given, where all tokens are argmaxes: the tokens that `generate` would choose,
- * bit for bit, but in a few passes of many rows in place of one round for every token. The text decides what follows,
- * so a position needs no other's token; it needs the keys and values below it, and those are there block by block:
+ * The tokens of one policy on text that is given, where all tokens are argmaxes: the tokens that `generate` would
+ * choose, bit for bit, but in a few passes of many rows in place of one round for every token. The text decides what
+ * follows, so a position needs no other's token; it needs the keys and values below it, and those are there block by
+ * block:
  *   1. all positions run to the first exit, which only the text decides: once for all policies
  *   2. those whose score passes leave, and the fill supplies their keys and values in the blocks above; with an exact
  *      fill they are those of the blocks themselves, so that these positions run on

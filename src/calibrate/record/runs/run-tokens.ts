@@ -1,5 +1,5 @@
 /**
- * What a policy does on given text where tokens are drawn from distributions: the decoder that `generate` uses, token
+ * The tokens of a policy on given text, drawn from distributions: the decoder that `generate` uses, token
  * by token. It draws nothing; the distribution that it would draw from is compared with the reference's on the same
  * prefix, computed with all keys and values. Then the text's own next token follows.
  */
@@ -71,7 +71,7 @@ async function distributionsAt(
 
 interface RunOptions {
   readonly judge: Judge;
-  /** What the reference would draw from. */
+  /** The distributions that the reference would draw from. */
   readonly right: (asked: readonly Place[]) => Promise<Float64Array[]>;
   readonly signal: CancelSignal | undefined;
 }
