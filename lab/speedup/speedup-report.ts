@@ -53,13 +53,11 @@ export async function speedupReport({
   const { heads, times, origin } = subject;
 
   const lossy = lossyWays(subject);
-  const greedyDrafting = await tuneFor(subject, tokens, {});
-  const sampledDrafting = await tuneFor(subject, tokens, SAMPLING);
-  const ways = allWays(subject, lossy, greedyDrafting);
+  const ways = allWays(subject, lossy);
   const prompts = promptsOf(subject, "test", runs);
   const io = processIo();
-  const compare = async (of: Subject, drafting: Drafting, sampling: SamplingOptions): Promise<Comparison> => {
-    const compared = allWays(of, lossyWays(of), drafting);
+  const compare = async (of: Subject, sampling: SamplingOptions): Promise<Comparison> => {
+    const compared = allWays(of, lossyWays(of));
     return withProgress(io, "generate", (report) =>
       compareWays(heads, compared, prompts, {
         runs,

@@ -33,7 +33,6 @@ export {
   tallyRuns,
 } from "./policy-runs.js";
 export {
-  type Agreement,
   type CalibrationRecords,
   createRecorder,
   flatten,

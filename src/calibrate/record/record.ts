@@ -73,23 +73,11 @@ export async function recordDocuments(
   return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents: records };
 }
 
-/**
- * What counts as agreeing. Given a window's teacher, returns a function from a head's logits and their stats to 1 or 0
- * at every position.
- */
-export type Agreement = (
-  teacher: Teacher,
-) => Promise<(logits: Tensor, stats: Float32Array) => Uint8Array | Promise<Uint8Array>>;
-
-/** The head's argmax is the full model's. */
-const sameArgmax: Agreement = ({ argmax }) =>
-  Promise.resolve((_, stats) => Uint8Array.from(argmax, (id, t) => Number(confidenceAt(stats, t).argmax === id)));
-
 export interface Recorder {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** Makes a record, or reads it from the store. With another agreement than the same argmax, the store is not used. */
-  document(document: HashedDocument, agreement?: Agreement): Promise<DocumentRecord>;
+  /** Makes a record, or reads it from the store. */
+  document(document: HashedDocument): Promise<DocumentRecord>;
 }
 
 /** Creates a recorder, which records documents one by one. */
@@ -103,14 +91,14 @@ export async function createRecorder(
   await heads.freeze();
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
-  const make = async (text: HashedDocument, agreement = sameArgmax): Promise<RecordedWindows> =>
-    recordWindows(heads, judgedWindows(heads, text, sequenceLength), { agreement, judge, signal });
+  const make = (text: HashedDocument): Promise<RecordedWindows> =>
+    recordWindows(heads, judgedWindows(heads, text, sequenceLength), judge, signal);
   return {
     subject,
     sequenceLength,
-    async document(document, agreement) {
+    async document(document) {
       const named = countedAs(document);
-      if (store === undefined || agreement !== undefined) return { ...named, ...(await make(document, agreement)) };
+      if (store === undefined) return { ...named, ...(await make(document)) };
       const name = await storeName(subject, sequenceLength, document.hash);
       const stored = await store.read(name);
       const kept = stored && parseRecord(stored, document.hash, subject.depths.length);
@@ -161,9 +149,9 @@ export function judgedWindows(
 async function recordWindows(
   heads: ExitHeads,
   windows: readonly Window[],
-  recording: WindowOptions,
+  judge: Judge,
+  signal: CancelSignal | undefined,
 ): Promise<RecordedWindows> {
-  const { judge } = recording;
   const positions = windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
   const exits = heads.heads.map((): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
@@ -173,15 +161,16 @@ async function recordWindows(
   const record = { positions, exits, ...(judge.other && { deep: new Int32Array(positions) }) };
   let at = 0;
   for (const window of windows) {
-    await recordWindow(heads, window, recording, record, at);
+    await recordWindow(heads, window, judge, { record, at, signal });
     at += window.ids.length - window.from;
   }
   return record;
 }
 
 interface WindowOptions {
-  readonly agreement: Agreement;
-  readonly judge: Judge;
+  readonly record: RecordedWindows;
+  /** The record's position of the first that is judged in the window. */
+  readonly at: number;
   readonly signal: CancelSignal | undefined;
 }
 
@@ -189,9 +178,8 @@ interface WindowOptions {
 async function recordWindow(
   { model, heads }: ExitHeads,
   { ids: window, from }: Window,
-  { agreement, judge, signal }: WindowOptions,
-  { exits, deep }: RecordedWindows,
-  at: number,
+  judge: Judge,
+  { record: { exits, deep }, at, signal }: WindowOptions,
 ): Promise<void> {
   const batch = await hiddenBatch(
     model,
@@ -217,7 +205,6 @@ async function recordWindow(
         createTeacher(judge.reference, rows(right.final)),
       );
       made.push(teacher.logits);
-      const agreeing = await agreement(teacher);
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
@@ -234,7 +221,9 @@ async function recordWindow(
         }
         const record = exits[index]!;
         record.stats.set(stats, to * ROW_STATS.width);
-        record.agrees.set(await agreeing(logits, stats), to);
+        teacher.argmax.forEach((id, r) => {
+          record.agrees[to + r] = Number(confidenceAt(stats, r).argmax === id);
+        });
         if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
         logits.dispose();
       }
