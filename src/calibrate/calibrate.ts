@@ -11,14 +11,11 @@ import type { ExitHeads } from "../exits/heads/index.js";
 import { checkPolicy, type Policy } from "../exits/plan/index.js";
 import { type Certificate, checkCertificate } from "./certificate/index.js";
 import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
-import { proposeVectors, rawThreshold } from "./procedures/index.js";
 import {
   arrange,
   type CalibrationDocument,
   type CalibrationRecords,
   countedEvidence,
-  exitCosts,
-  judgedBy,
   judgedDocuments,
   type OwnTextOptions,
   type PolicyRuns,
@@ -30,7 +27,6 @@ import {
   runOwnText,
   type RunPoliciesOptions,
   streamedEvidence,
-  tableOf,
 } from "./record/index.js";
 
 /** Own text in the options of `calibrate`. */
@@ -69,35 +65,26 @@ export async function calibrate(
   return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
 }
 
-/** Certifies on text that candidates write after prompts. The documents, as given, only propose them. */
+/** Certifies on text that candidates write after prompts. The documents, as given, only propose them: all of them. */
 async function calibrateOwnText(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   { prompts, ...writing }: OwnTextCalibration,
   options: CalibrateOptions,
 ): Promise<Certified> {
-  const { certify, certifySettings } = await import("./certify/index.js");
-  const exact = exactFill(heads.model.config);
-  const { loss, fill, epsilon, candidates: count, costs } = certifySettings({ fill: exact, ...options });
-  if (loss === "anyChange") {
+  const { certify, certifySettings, proposeCandidates } = await import("./certify/index.js");
+  const settings = certifySettings({ fill: exactFill(heads.model.config), ...options });
+  if (settings.loss === "anyChange") {
     throw new OptionError(
       "option-conflict",
       'calibrate: ownText certifies the share of tokens that change, loss "token", not "anyChange"',
-      { loss },
+      { loss: settings.loss },
     );
   }
   const records = await recordDocuments(heads, documents, options);
-  const given = await calibrateRecords(records, { ...options, fill: exact }); // for its score
-  const { score } = given.policy;
-  const { lossScale, reference } = judgedBy(records);
-  const table = tableOf(records.documents, score, lossScale);
-  const proposed =
-    count === 0 ? [] : proposeVectors(table, exitCosts(records, { fill, times: costs }), { epsilon, count });
-  const thresholds = [
-    ...(reference.kind === "other" ? [heads.depths.map(() => "never" as const)] : []),
-    ...proposed.map((vector) => vector.map((threshold) => rawThreshold(threshold, score))),
-  ];
-  if (thresholds.length === 0) return given; // never exit: whatever it writes is the full model's
+  const evidence = recordedEvidence(records, await arrange(records.documents, settings));
+  const candidates = await proposeCandidates({ ...evidence, grid: evidence.documents.length }, settings);
+  if (candidates.thresholds.length === 0) return certify(evidence, settings); // never exit: the full model's text
   const { sampling, against, signal, onRun } = options;
   const judged = {
     ...(sampling && { sampling }),
@@ -105,9 +92,9 @@ async function calibrateOwnText(
     ...(signal && { signal }),
     ...(onRun && { onRun }),
   };
-  const runs = await runOwnText(heads, prompts, { score, fill, thresholds }, { ...judged, ...writing });
-  const settings = certifySettings({ ...options, fill, score });
-  return certify(countedEvidence(runs, await arrange(runs.documents, settings)), settings);
+  const runs = await runOwnText(heads, prompts, candidates, { ...judged, ...writing });
+  const { score } = candidates;
+  return certify(countedEvidence(runs, await arrange(runs.documents, settings)), { ...settings, score });
 }
 
 export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
@@ -154,12 +141,9 @@ export async function proposeThresholds(
   records: CalibrationRecords,
   options: CertifyPolicyOptions,
 ): Promise<RunCandidates> {
-  const { certifySettings, proposedVectors } = await import("./certify/index.js");
+  const { certifySettings, proposeCandidates } = await import("./certify/index.js");
   const settings = certifySettings(options);
-  const evidence = recordedEvidence(records, await arrange(records.documents, settings));
-  const { score, vectors } = await proposedVectors(evidence, settings);
-  const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
-  return { score, fill: settings.fill, thresholds };
+  return proposeCandidates(recordedEvidence(records, await arrange(records.documents, settings)), settings);
 }
 
 /** Throws an OptionError if runs were made of another subject, on other documents, or with another fill or score. */

@@ -4,5 +4,5 @@
  */
 export { type Certified, certify } from "./certify.js";
 export type { CalibrationNotes, Dependence } from "./notes.js";
-export { planTest, proposedVectors } from "./plan-test.js";
+export { planTest, proposeCandidates } from "./plan-test.js";
 export { certifyDefaults, type CertifyPolicyOptions, certifySettings, type CertifySettings } from "./settings.js";

@@ -13,6 +13,7 @@ import {
   lossesOf,
   planSequence,
   proposeVectors,
+  rawThreshold,
   tallyVectors,
   type TestSequence,
   type ThresholdVector,
@@ -25,6 +26,7 @@ import {
   lossOf,
   pickVectors,
   requireScore,
+  type RunCandidates,
   scoresOf,
   tableIn,
   tallyIn,
@@ -58,9 +60,10 @@ export async function planTest(evidence: Evidence, settings: CertifySettings): P
  * The candidates that the grid split proposes. With a fill that changes other tokens they have to be run before the
  * sequence of tests can be planned.
  */
-export async function proposedVectors(evidence: Evidence, settings: CertifySettings): Promise<GivenCandidates> {
+export async function proposeCandidates(evidence: Evidence, settings: CertifySettings): Promise<RunCandidates> {
   const { score, vectors } = await propose(evidence, settings);
-  return { score, vectors };
+  const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+  return { score, fill: settings.fill, thresholds };
 }
 
 /** About how many tokens of the grid split scores are compared on. */
