@@ -32,7 +32,6 @@ const device = await createDevice("wasm");
 const folder = modelFolder("sotu-12");
 const open = async (dtype: WeightDtype): Promise<ExitHeads> => {
   const heads = await readHeads(join(folder, "heads"), await readModel(folder, { device, dtype }));
-  await heads.freeze();
   return heads;
 };
 const float32 = await open("float32");

@@ -16,7 +16,6 @@ import {
   type FillName,
   fitProjections,
   generate,
-  type HeadKind,
   type LedgerReport,
   measureUnitTimes,
   type Model,
@@ -56,20 +55,20 @@ interface Case {
   readonly name: string;
   readonly load: (device: Device) => Promise<Model>;
   readonly exits: readonly number[];
-  readonly kind: HeadKind;
+  readonly kind: "dense" | "linear";
 }
 const cases: readonly Case[] = [
   {
     name: "sotu-6 (embedded, 0.7 M)",
     load: (device) => readModel(modelFolder("sotu-6"), { device }),
     exits: [2, 4],
-    kind: "lowRank",
+    kind: "linear",
   },
   ...["gpt2 27M", "llama 110M"].map((name): Case => ({
     name: `${name}, random weights`,
     load: (device) => randomModel(benchShapes[name]!, device),
     exits: name === "gpt2 27M" ? [2, 4] : [4, 8],
-    kind: "lowRank",
+    kind: "linear",
   })),
 ];
 const fillsTried = ["lazy", "project"] as const satisfies readonly FillName[];
@@ -95,7 +94,6 @@ for (const { name, load, exits, kind } of cases.filter(({ name }) => new RegExp(
   const { vocabSize } = model.config;
   const ids = (count: number): number[] => Array.from({ length: count }, (_, i) => (i * 7919 + 13) % vocabSize);
   await fitProjections(heads, [ids(256)], { sequenceLength: 64, positions: 256 });
-  await heads.freeze();
   for (const fill of fillsTried) {
     const plain: Run[] = [];
     const early: Run[] = [];

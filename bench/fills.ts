@@ -83,7 +83,7 @@ for (const { name, folder, documents } of subjects) {
   const { train, held } = await documents();
   const heads = attachHeads(model, {
     exits: [Math.round(numLayers / 3), Math.round((2 * numLayers) / 3)],
-    kind: "tied",
+    kind: "linear",
   });
   const measure = async (fill: FillName, label: string): Promise<void> => {
     const { fills } = await measureUnitTimes(heads, { fill, rows: [1] });
@@ -99,7 +99,6 @@ for (const { name, folder, documents } of subjects) {
       ? (["normalized", "both"] as const satisfies readonly ProjectionInput[])
       : [undefined]) {
       if (input !== undefined) await fitProjections(heads, train, { input });
-      await heads.freeze();
       await measure(fill, input === "both" ? "project, raw state too" : fill);
     }
   }

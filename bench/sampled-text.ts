@@ -43,7 +43,6 @@ const { model: file, folder, fixtures } = values;
 const subject =
   file === undefined ? await embeddedSubject(options) : await chatSubject({ file, folder, fixtures }, options);
 const { heads, prompts } = subject;
-await heads.freeze();
 const records = await recordDocuments(heads, subject.calibration, { sampling });
 const fill = exactFill(heads.model.config);
 const costs = await measureUnitTimes(heads, { fill });

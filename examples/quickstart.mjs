@@ -17,7 +17,7 @@ const device = await createDevice("auto");
 console.log(device.info.description);
 const model = await readModel(folder, { device });
 
-const heads = attachHeads(model, { exits: [3, 6], seed: 1 });
+const heads = attachHeads(model, { exits: [3, 6] });
 await trainHeads(heads, documents("train"), {
   steps,
   learningRate: 2e-3,

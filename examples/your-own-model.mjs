@@ -15,7 +15,7 @@ const device = await createDevice("auto");
 const model = await readModel(folder, { device, dtype: "float32" }); // "bfloat16" and "int8" read fewer bytes per token
 const { train, held } = splitDocuments(await readText(corpus), { train: 0.8, seed: 1 });
 
-const heads = attachHeads(model, { seed: 1 });
+const heads = attachHeads(model);
 console.log(`heads after blocks ${heads.depths.join(", ")} of ${model.config.numLayers}`);
 await trainHeads(heads, train, { steps: Number(steps), seed: 1 });
 const { policy, certificate } = await calibrate(heads, held, { agreement: 0.9 });

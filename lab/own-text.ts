@@ -68,7 +68,6 @@ function judge(records: CalibrationRecords, policy: Policy, level: number, text:
 
 const where = machine();
 const heads = await openHeads();
-await heads.freeze();
 const { tokenizer } = heads.model;
 const documents = (await documentsOf("sotu-12", "test"))
   .map((text) => tokenizer.encode(text).slice(0, promptTokens + length))

@@ -16,7 +16,7 @@ import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exactFill, type ExitHeads, type Model } from "early-exits";
-import type { PreviewSize } from "early-exits/exits";
+import type { PreviewShape } from "early-exits/exits";
 import { encodeChat, type ModelDtype } from "early-exits/model";
 import {
   createDevice,
@@ -212,12 +212,8 @@ async function deploy(): Promise<void> {
     Number(count) > 0 ? listedTokens(written, encoded, Number(count), model.config.vocabSize) : undefined;
   const ofUnembedding = listOf(values["unembedding-listed"]);
   const heads = await deployMaps(maps, {
-    preview: previewSize(values.preview),
-    shortlist: listOf(values.listed),
-    unembeddingPreview: {
-      ...previewSize(values["unembedding-preview"]),
-      ...(ofUnembedding && { shortlist: ofUnembedding }),
-    },
+    preview: withTokens(previewSize(values.preview), listOf(values.listed)),
+    unembeddingPreview: withTokens(previewSize(values["unembedding-preview"]), ofUnembedding),
     states: join(kept, "states-greedy"),
     positions: FIT_POSITIONS,
   });
@@ -278,7 +274,11 @@ async function wholeCard(heads: ExitHeads, facts: CertifiedFacts): Promise<strin
   });
 }
 
-function previewSize(text: string): PreviewSize {
+function withTokens(size: PreviewShape, tokens: readonly number[] | undefined): PreviewShape {
+  return { ...size, ...(tokens && { tokens }) };
+}
+
+function previewSize(text: string): PreviewShape {
   const [rank, candidates] = text.split(",").map(Number);
   return { rank: rank!, candidates: candidates! };
 }

@@ -32,7 +32,6 @@ const tokens = Number(values.tokens);
 const orders = Number(values.orders);
 const where = machine();
 const heads = await openHeads();
-await heads.freeze();
 
 interface Kind {
   readonly name: string;

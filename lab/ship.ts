@@ -8,7 +8,6 @@
  * is a development dependency.
  */
 import { parseArgs } from "node:util";
-import type { HeadKind } from "early-exits";
 import { loadSotu, shipFolder, shippingTexts, SPLIT_SEED, splitCorpus } from "./ship/index.js";
 
 const { values } = parseArgs({
@@ -24,7 +23,7 @@ const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
 const settings = {
   folder: values.model,
   exits: values.exits.split(",").map(Number),
-  kind: values.kind as HeadKind,
+  kind: values.kind as "dense" | "linear",
   steps: Number(values.steps),
   documents: Number(values.documents),
   note: (text: string): void => {

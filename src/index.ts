@@ -26,7 +26,6 @@ export {
   ExitHeads,
   fitProjections,
   type HeadKind,
-  headKinds,
   type HeadLoss,
   sampleDocuments,
   serializeHeads,

@@ -50,7 +50,7 @@ beforeAll(async () => {
   const options = { device: await createDevice("wasm"), tokenizer: byteTokenizer() };
   const fresh = createModel(config, { ...options, seed: 1 });
   model = await loadModel(config, memorySource(await serializeModel(fresh)), options);
-  heads = attachHeads(model, { exits: [2], seed: 1 });
+  heads = attachHeads(model, { exits: [2] });
 });
 
 async function drain(tokens: AsyncIterable<unknown>): Promise<void> {

@@ -16,8 +16,7 @@ import { openSotu } from "./sotu.mjs";
 export async function lens(model, text) {
   const { numLayers } = model.config;
   const depths = Array.from({ length: numLayers }, (_, i) => i + 1);
-  const heads = attachHeads(model, { exits: depths, map: "none", vocabulary: "full" }); // untrained: the lens itself
-  await heads.freeze();
+  const heads = attachHeads(model, { exits: depths, kind: "linear" }); // untrained: the lens itself
   const ids = model.tokenizer.encode(text);
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids);
@@ -25,7 +24,7 @@ export async function lens(model, text) {
   for (const head of heads.heads) {
     const positions = sequence.pending(head.depth);
     advance(model, [{ sequence, positions }], head.depth);
-    const logits = head.logits(sequence.hidden(0, ids.length)); // [T, C] -> [T, V]
+    const logits = await head.logits(sequence.hidden(0, ids.length)); // [T, C] -> [T, V]
     (await argmax(logits)).forEach((id, position) => guesses[position].push(id));
     logits.dispose();
   }

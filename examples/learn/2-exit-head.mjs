@@ -13,7 +13,7 @@ import { openSotu, speeches } from "./sotu.mjs";
 
 /** The share of held-out tokens at which a head after block `depth` says what the model says, before and after. */
 export async function agreement(model, depth, { train, held }) {
-  const heads = attachHeads(model, { exits: [depth], map: "linear", vocabulary: "full" });
+  const heads = attachHeads(model, { exits: [depth], kind: "linear" });
   const batches = (texts) => streamedBatches(model, texts, heads.depths);
   const [before] = await measureExits(heads, batches(held));
   await fitMaps(heads, batches(train));

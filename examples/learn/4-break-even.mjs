@@ -22,7 +22,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { model } = await openSotu();
   const { config } = model;
   const block = blockCost(config); // multiply-adds per token
-  const last = headCost(config, "dense") / block; // the unembedding, in blocks
+  const last = headCost(config, { kind: "dense" }) / block; // the unembedding, in blocks
   console.log(`${config.numLayers} blocks; a dense head and the last step each cost ${last.toFixed(2)} blocks`);
   for (const coverage of [0, 0.1, 0.25, 0.5, 0.75, 1]) {
     const ratios = [3, 6, 9].map((depth) =>

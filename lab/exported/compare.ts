@@ -175,8 +175,8 @@ async function logitsOf(
   const byGraph = new Map<string, Float32Array>();
   const states = new Map(scope(() => [...model.forward(ids, { wanted: (depth) => wanted.has(depth) })]));
   for (const [k, head] of exits.entries()) {
-    const own = scope(() => head.logits(states.get(head.depth)!));
-    byGraph.set(`stretch-${k}.onnx`, await head.readLogits(own));
+    const own = await head.logits(states.get(head.depth)!);
+    byGraph.set(`stretch-${k}.onnx`, await head.allLogits(own));
     own.dispose();
   }
   const final = scope(() => model.unembed(states.get(model.config.numLayers)!));

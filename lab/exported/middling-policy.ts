@@ -9,12 +9,11 @@ export async function middlingPolicy(
   ids: readonly number[],
   { score = "margin", ...options }: PolicyOptions = {},
 ): Promise<Policy> {
-  await heads.freeze();
   const thresholds: number[] = [];
   for (const head of heads.heads) {
     const state = scope(() => heads.model.forward(ids, { toDepth: head.depth }).get(head.depth)!);
-    const logits = scope(() => head.logits(state));
-    const stats = await head.readStats(logits);
+    const logits = await head.logits(state);
+    const stats = await head.stats(logits);
     const scores = ids.map((_, r) => orientScore(scoreAt({ stats }, r, score), score)).sort((a, b) => a - b);
     thresholds.push(orientScore(scores[scores.length >> 1]!, score));
     state.dispose();

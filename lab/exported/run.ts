@@ -37,7 +37,6 @@ async function compareModel(name: string, model: Model, score: ScoreName, tokens
     exits: [1, ...(numLayers > 2 ? [numLayers - 1] : [])],
     kind: "linear",
     dtype,
-    seed: 1,
   });
   const rng = createRng(1).fork(`${name} ${score}`);
   const ids = (count: number): number[] => Array.from({ length: count }, () => rng.integer(vocabSize));

@@ -3,9 +3,9 @@
  * pay on a model of pythia-70m's shape, by kind of head.
  */
 import * as Plot from "@observablehq/plot";
-import { createPolicy, generate, type GenerateOptions, type HeadKind, type LedgerReport } from "early-exits";
+import { createPolicy, generate, type GenerateOptions, type LedgerReport } from "early-exits";
 import { readModelConfig } from "early-exits/model";
-import { blockCost, type Counts, headCost, lossyCost, plainCost, sumCounts } from "early-exits/exits";
+import { blockCost, type Counts, headCost, lossyCost, plainCost, sumCounts, usualHeads } from "early-exits/exits";
 import { machine } from "../report/index.js";
 import { drain } from "../speed/index.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/index.js";
@@ -20,9 +20,8 @@ const PARTS = [
 ] as const;
 const KINDS = [
   { kind: "dense", color: colors.red },
-  { kind: "lowRank", color: colors.purple },
-  { kind: "shortlist", color: colors.green },
-] as const satisfies readonly { kind: HeadKind; color: string }[];
+  { kind: "linearPreview", color: colors.green },
+] as const;
 
 export async function costs(): Promise<string> {
   const where = machine();
@@ -48,10 +47,10 @@ export async function costs(): Promise<string> {
     const decode: Counts = sumCounts(reports.map((report) => report.decode));
     const evaluated = heads.heads.reduce(
       (sum, head, exit) =>
-        sum + head.multiplyAdds * reports.reduce((count, { headsByExit }) => count + headsByExit[exit]!, 0),
+        sum + head.work.multiplyAdds * reports.reduce((count, { headsByExit }) => count + headsByExit[exit]!, 0),
       0,
     );
-    const final = decode.finalHeads * headCost(model.config, "dense");
+    const final = decode.finalHeads * headCost(model.config, { kind: "dense" });
     const parts = { blocks: decode.multiplyAdds - evaluated - final, "exit heads": evaluated, "final head": final };
     for (const { part, color } of PARTS) {
       bars.push({ way, part, color, multiplyAdds: parts[part] / decode.tokens / 1e6 });
@@ -71,8 +70,8 @@ export async function costs(): Promise<string> {
       numLayers: 6,
       depths: [3, 5],
       block: once(blockCost(config)),
-      finalHead: once(headCost(config, "dense")),
-      heads: [headCost(config, kind), headCost(config, kind)],
+      finalHead: once(headCost(config, { kind: "dense" })),
+      heads: [headCost(config, usualHeads(config)[kind]), headCost(config, usualHeads(config)[kind])],
       fills: [0, 0],
     };
     return Array.from({ length: 51 }, (_, i) => ({

@@ -39,7 +39,6 @@ export async function drafting(): Promise<string> {
   const prompts = (await documentsOf("sotu-12", "test"))
     .slice(0, PROMPTS)
     .map((text) => heads.model.tokenizer.encode(text).slice(0, 32));
-  await heads.freeze();
   const points: Point[] = [];
   for (const { exit, color } of EXITS) {
     const policy = createPolicy(

@@ -85,7 +85,7 @@ async function tellStored(count: number): Promise<void> {
 async function tellReality(count: number): Promise<void> {
   const device = await createDevice("wasm");
   const model = await smallModel({ device });
-  const heads = attachHeads(model, { exits: [1, 3], kind: "tied", seed: 1 });
+  const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
   const rng = root.fork("documents");
   const documents = Array.from({ length: 40 }, () => Array.from({ length: 8 + rng.integer(6) }, () => rng.integer(59)));
   const truth = await recordDocuments(heads, documents);

@@ -38,7 +38,6 @@ export async function compareAlternatives(
   const [first] = policies.values();
   for (const stored of DTYPES) {
     const heads = await readHeads(headsFolder, await readModel(file, { device, dtype: stored }));
-    await heads.freeze();
     ways.push({ name: `${stored}, plain`, heads, options: {} });
     for (const [name, policy] of policies) {
       const { certified, ...uncertified } = policy;

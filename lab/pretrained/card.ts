@@ -79,12 +79,12 @@ export function dtypeCard(dtype: string, facts: CertifiedFacts): string {
 
 function headsLine({ shapes, numLayers }: PretrainedFacts): string {
   return shapes
-    .map(({ depth, shape: { map, preview, shortlist } }) => {
-      const ranked = shortlist === undefined ? "" : ` of ${shortlist.length} frequent tokens`;
+    .map(({ depth, shape: { kind, preview } }) => {
+      const ranked = preview?.tokens === undefined ? "" : ` of ${preview.tokens.length} frequent tokens`;
       const size = preview === undefined ? "" : `${ranked} (rank ${preview.rank}, ${preview.candidates} rows)`;
       return depth === numLayers
         ? `After block ${depth}: a preview${size}.`
-        : `After block ${depth}: ${map} + preview${size}.`;
+        : `After block ${depth}: ${kind} + preview${size}.`;
     })
     .join(" ");
 }

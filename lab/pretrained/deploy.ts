@@ -1,16 +1,10 @@
 /**
- * From trained maps to the heads that are used: each vocabulary by a preview of its own, and one more preview in place
+ * From trained maps to the heads that are used: a preview of the vocabulary for each, and one more preview in place
  * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
 import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
-import {
-  cachedBatches,
-  changeVocabulary,
-  fitPreviews,
-  type PreviewSize,
-  type UnembeddingPreview,
-} from "early-exits/exits";
+import { cachedBatches, changePreviews, fitPreviews, type PreviewShape } from "early-exits/exits";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
@@ -19,11 +13,9 @@ export const CONVERSATION = 512;
 
 export interface DeployOptions {
   /** Of the heads. */
-  readonly preview: PreviewSize;
-  /** The tokens that the heads rank, ascending. @default all */
-  readonly shortlist?: readonly number[] | undefined;
+  readonly preview: PreviewShape;
   /** Of the exit in place of the unembedding. */
-  readonly unembeddingPreview: UnembeddingPreview;
+  readonly unembeddingPreview: PreviewShape;
   /** The folder of recorded states. */
   readonly states: string;
   /** Positions to fit on. */
@@ -33,15 +25,10 @@ export interface DeployOptions {
 /** Heads with previews; the trained ones stay as they are. */
 export async function deployMaps(
   maps: ExitHeads,
-  { preview, shortlist, unembeddingPreview, states, positions }: DeployOptions,
+  { preview, unembeddingPreview, states, positions }: DeployOptions,
 ): Promise<ExitHeads> {
-  const heads = await changeVocabulary(maps, {
-    vocabulary: shortlist === undefined ? "preview" : "previewShortlist",
-    ...(shortlist && { shortlist }),
-    preview,
-    unembeddingPreview,
-    dtype: undefined, // beside an int8 model: int8, and int4 for coarse logits
-  });
+  // Without a dtype, beside an int8 model: int8, and int4 for coarse logits.
+  const heads = await changePreviews(maps, { preview, unembeddingPreview, dtype: undefined });
   const { model } = heads;
   const below = maps.depths.filter((depth) => depth < model.config.numLayers);
   const source = await cachedBatches(model, below, folderStore(states), { seed: 2 });

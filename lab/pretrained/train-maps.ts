@@ -74,7 +74,7 @@ export async function measureStarts(
 ): Promise<DepthStart[]> {
   const source = await joinedSource(model, sets, depths);
   const heldSource = await openSource(model, held, depths);
-  const lens = attachHeads(model, { exits: depths, kind: "tied", dtype: "int8" });
+  const lens = attachHeads(model, { exits: depths, kind: "linear", dtype: "int8" });
   const fitted = attachHeads(model, { exits: depths, kind: "linear", dtype: "int8" });
   await fitMaps(fitted, source, { positions: FIT_POSITIONS });
   const [untouched, start] = [await measureExits(lens, heldSource), await measureExits(fitted, heldSource)];

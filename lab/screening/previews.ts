@@ -17,7 +17,7 @@ import {
   frequentTokens,
   measureExits,
   recordHidden,
-  type UnembeddingPreview,
+  type PreviewShape,
 } from "early-exits/exits";
 import type { Document } from "early-exits/model";
 import { createDevice, readDocuments, readModel } from "early-exits/node";
@@ -44,23 +44,23 @@ const test = await recorded(documents.slice(fitted));
 
 console.log("listed  rank  candidates  finds the token  milliseconds  unembedding, milliseconds");
 for (const listed of values.listed.split(",").map(Number)) {
-  const shortlist =
+  const tokens =
     listed > 0
       ? await frequentTokens(model, documents.slice(0, fitted), listed, { countText: true, positions: 4096 })
       : undefined;
   for (const rank of RANKS) {
-    for (const candidates of CANDIDATES) await measure({ rank, candidates, ...(shortlist && { shortlist }) });
+    for (const candidates of CANDIDATES) await measure({ rank, candidates, ...(tokens && { tokens }) });
   }
 }
 model.dispose();
 
-async function measure(preview: UnembeddingPreview): Promise<void> {
+async function measure(preview: PreviewShape): Promise<void> {
   const heads = attachHeads(model, { exits: [], unembeddingPreview: preview });
   await fitPreviews(heads, train);
   const [quality] = await measureExits(heads, test);
   const times = await measureUnitTimes(heads, { context: 160, rows: [1], time: 1500 });
   const cells = [
-    String(preview.shortlist?.length ?? "all").padStart(6),
+    String(preview.tokens?.length ?? "all").padStart(6),
     String(preview.rank).padStart(4),
     String(preview.candidates).padStart(10),
     `${(100 * quality!.agreement).toFixed(1)} %`.padStart(15),

@@ -10,7 +10,6 @@ import {
   type Device,
   type ExitHeads,
   exactFill,
-  type HeadKind,
   libraryVersion,
   type Model,
   trainHeads,
@@ -33,7 +32,7 @@ const COUNTS = { train: 400, calibration: 300, test: 100 } as const;
 export interface ShipSettings {
   readonly folder: string;
   readonly exits: readonly number[];
-  readonly kind: HeadKind;
+  readonly kind: "dense" | "linear";
   readonly steps: number;
   /** Segments, at most, to calibrate and to test on. */
   readonly documents: number;
@@ -108,7 +107,7 @@ async function trainedHeads(
   texts: readonly string[],
   { exits, kind, steps, note }: ShipSettings,
 ): Promise<{ readonly heads: ExitHeads; readonly training: TrainSummary }> {
-  const heads = attachHeads(model, { exits, kind, dtype: embeddedHeads.dtype, seed: 1 });
+  const heads = attachHeads(model, { exits, kind, dtype: embeddedHeads.dtype });
   const training = await trainHeads(heads, texts, {
     steps,
     batchSize: 8,

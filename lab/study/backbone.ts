@@ -64,7 +64,7 @@ export function depthsOf({ config: { numLayers } }: Model): number[] {
   return [1, 2, 3].map((quarter) => Math.round((quarter * numLayers) / 4));
 }
 
-export interface HeadRecipe extends Pick<AttachOptions, "kind" | "shortlist" | "inner"> {
+export interface HeadRecipe extends Pick<AttachOptions, "kind"> {
   readonly depths: readonly number[];
   readonly dtype?: WeightDtype;
   readonly loss?: HeadLoss;
@@ -79,13 +79,12 @@ export async function studyHeads(
   kept: string,
   recipe: HeadRecipe,
 ): Promise<ExitHeads> {
-  const { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, ...others } = recipe;
-  const { steps = STEPS, ...rest } = others;
+  const { depths, kind = "dense", dtype = embeddedHeads.dtype, loss = embeddedHeads.loss, steps = STEPS } = recipe;
   const before = (await fileExists(join(kept, "heads.json")))
     ? ((await readJson(join(kept, "heads.json"))) as HeadsDescription)
     : undefined;
   if (before?.modelHash === (await model.hash())) return readHeads(kept, model);
-  const heads = attachHeads(model, { exits: depths, kind, dtype, seed: 1, ...rest });
+  const heads = attachHeads(model, { exits: depths, kind, dtype });
   await trainHeads(heads, texts.train, { steps, seed: 1, learningRate: 2e-3, loss });
   await writeHeads(kept, heads);
   return heads;

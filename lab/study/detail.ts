@@ -16,13 +16,10 @@ import {
   scoreNames,
   type UnitTimes,
 } from "early-exits";
-import { frequentTokens } from "early-exits/exits";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { percent, type Table } from "../report/index.js";
 import { agreementOf, DELTA, depthsOf, type HeadRecipe, LEVELS, studyHeads, type Texts } from "./backbone.js";
 import { kindsNote, placementsNote, scoresNote } from "./notes.js";
-
-const SHORTLIST = 256;
 
 export interface DetailSubject {
   readonly model: Model;
@@ -100,14 +97,10 @@ async function scoreRows(base: Recorded): Promise<string[][]> {
 }
 
 async function kindRows(subject: DetailSubject, shipped: HeadRecipe, base: Recorded): Promise<string[][]> {
-  const shortlist = await frequentTokens(subject.model, subject.texts.train, SHORTLIST);
   const recipes: Readonly<Record<string, HeadRecipe>> = {
     "dense, float32": { ...shipped, dtype: "float32" },
     "dense, temperature 1": { ...shipped, loss: { kind: "kl" } },
-    tied: { ...shipped, kind: "tied" },
-    lowRank: { ...shipped, kind: "lowRank" },
-    mlp: { ...shipped, kind: "mlp" },
-    [`shortlist of ${SHORTLIST}`]: { ...shipped, kind: "shortlist", inner: SHORTLIST, shortlist },
+    linear: { ...shipped, kind: "linear" },
   };
   const rows = [await rowOf("dense", base)];
   for (const [label, recipe] of Object.entries(recipes)) {

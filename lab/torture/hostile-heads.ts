@@ -2,12 +2,12 @@
 import fc from "fast-check";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
 import { loadHeads } from "early-exits/exits";
-import { headPairs } from "../../test/support/models.js";
+import { askedHeads } from "../../test/support/models.js";
 import { encodeJson, type Files, memoryFolder } from "./memory-files.js";
 import { type ByteChange, byteChange, changedBytes, changedJson, type JsonChange, jsonChange } from "./mutations.js";
 
 export interface HostileHeads {
-  /** An index of `headPairs`. */
+  /** An index of `askedHeads`. */
   readonly pair: number;
   readonly description: readonly JsonChange[];
   readonly weights: readonly ByteChange[];
@@ -15,7 +15,7 @@ export interface HostileHeads {
 
 export const hostileHeads: fc.Arbitrary<HostileHeads> = fc
   .record({
-    pair: fc.nat(headPairs.length - 1),
+    pair: fc.nat(askedHeads.length - 1),
     description: fc.array(jsonChange, { maxLength: 2 }),
     weights: fc.array(byteChange, { maxLength: 1 }),
   })
@@ -43,7 +43,7 @@ export function soundHeads(pair: number, model: Model): Promise<readonly [descri
 }
 
 async function makeHeads(pair: number, model: Model): Promise<readonly [unknown, Uint8Array]> {
-  const heads = attachHeads(model, { exits: [1, 2], ...headPairs[pair]!, seed: 1 });
+  const heads = attachHeads(model, { exits: [1, 2], ...askedHeads[pair]! });
   const { description, weights } = await serializeHeads(heads);
   heads.dispose();
   return [description, weights];

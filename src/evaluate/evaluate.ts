@@ -42,7 +42,6 @@ export async function evaluate(
   }
   if (heads !== undefined) {
     for (const policy of policies) await requirePolicyFor(heads, policy);
-    await heads.freeze();
   }
   const { runTask } = await import("./run-task.js");
   const checked = { policies, limit, maxLength, addSpecialTokens, batchTokens, seed, resamples };

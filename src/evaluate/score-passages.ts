@@ -119,7 +119,7 @@ async function recordOutputs(
     const finalHead: OutputHead = {
       logits: (x) => model.unembed(x),
       losses: crossEntropy,
-      readConfidences,
+      confidences: readConfidences,
     };
     return { exits, full: await outputsAt(numLayers, finalHead) };
   } finally {
@@ -138,9 +138,9 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
 
 /** What turns hidden states into predictions: an exit head, or the model's final head. */
 interface OutputHead {
-  logits(states: Tensor): Tensor;
+  logits(states: Tensor): Tensor | Promise<Tensor>;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
-  readConfidences(logits: Tensor): Promise<Confidence[]>;
+  confidences(logits: Tensor): Promise<Confidence[]>;
 }
 
 /** Applies a head to states [R, C], part by part. */
@@ -153,11 +153,9 @@ async function applyHead(
   const losses = new Float32Array(targets.length);
   const confidences: Confidence[] = [];
   await byParts(states, parts, async (part, begin) => {
-    const { logits, loss } = scope(() => {
-      const logits = head.logits(part);
-      return { logits, loss: head.losses(logits, targets.slice(begin, begin + part.shape[0]!)) };
-    });
-    confidences.push(...(await head.readConfidences(logits)));
+    const logits = await head.logits(part);
+    const loss = head.losses(logits, targets.slice(begin, begin + part.shape[0]!));
+    confidences.push(...(await head.confidences(logits)));
     losses.set(await loss.read(), begin);
     logits.dispose();
     loss.dispose();

@@ -27,7 +27,7 @@ import {
 } from "./decode/index.js";
 import { draftPlan } from "./draft/draft-length.js";
 import { type Drafter, losslessDecoder } from "./draft/speculate.js";
-import { ExitHeads } from "./heads/index.js";
+import { ExitHeads, packedOf } from "./heads/index.js";
 import { countedCosts, Ledger, type LedgerReport, type UnitCosts } from "./cost/index.js";
 import { type Policy, requirePolicyFor } from "./plan/index.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
@@ -185,7 +185,8 @@ export function createDecoder(
     ...decoder,
     async prepare() {
       await requirePolicyFor(heads, policy);
-      await heads.freeze();
+      // Packing on first use would count as the time of the first tokens.
+      for (const head of heads.heads) await packedOf(head);
     },
   };
 }

@@ -9,7 +9,14 @@
  */
 import { type Certificate, checkCertificate } from "../calibrate/index.js";
 import { HeadsError, OptionError, PolicyError } from "../errors.js";
-import { type ExitHead, ExitHeads, scoreDirection, skippedLayers } from "../exits/heads/index.js";
+import {
+  type ExitHead,
+  ExitHeads,
+  type Matrices,
+  packedOf,
+  scoreDirection,
+  skippedLayers,
+} from "../exits/heads/index.js";
 import { type Policy, requirePolicyFor } from "../exits/plan/index.js";
 import { keyValueLayers, type Model } from "../model/index.js";
 import { libraryVersion } from "../version.js";
@@ -61,8 +68,7 @@ export async function exportOnnx(
   const model = source instanceof ExitHeads ? source.model : source;
   requireFloat32(model);
   await requirePolicy(heads, policy);
-  await heads?.freeze();
-  const exits = exitsOf(heads, policy);
+  const exits = await exitsOf(heads, policy);
   const weights = new WeightFile(WEIGHTS);
   const made = buildGraphs(model, exits, policy, weights);
   const checked = certificate && certificateOf(certificate, policy);
@@ -94,6 +100,7 @@ export async function exportOnnx(
 interface Exit {
   readonly index: number;
   readonly head: ExitHead;
+  readonly packed: Matrices;
   readonly threshold: ExportedExit["threshold"];
 }
 
@@ -127,10 +134,14 @@ function certificateOf(certificate: Certificate, policy: Policy | undefined): Ce
   );
 }
 
-function exitsOf(heads: ExitHeads | undefined, policy: Policy | undefined): Exit[] {
-  return (policy?.exits ?? []).flatMap(({ threshold }, index) =>
-    threshold === "never" ? [] : [{ index, head: heads!.heads[index]!, threshold }],
-  );
+async function exitsOf(heads: ExitHeads | undefined, policy: Policy | undefined): Promise<Exit[]> {
+  const exits: Exit[] = [];
+  for (const [index, { threshold }] of (policy?.exits ?? []).entries()) {
+    if (threshold === "never") continue;
+    const head = heads!.heads[index]!;
+    exits.push({ index, head, packed: await packedOf(head), threshold });
+  }
+  return exits;
 }
 
 /** Exact fills give the same tokens, so all of them become the one that graphs can do. */
@@ -226,7 +237,7 @@ function buildStretch(graph: Graph, model: Model, { begin, end, exit, policy }: 
     give("logits", logits, "float32", [1, vocabSize]);
     return blocks;
   }
-  const { token, score, logits } = buildHead(graph, model, exit.head, last, policy!.score);
+  const { token, score, logits } = buildHead(graph, exit, last, policy!.score);
   give("next_state", x, "float32", ["T", hiddenSize]);
   give("token", token, "int64", [1]);
   give("score", score, "float32", [1]);
@@ -257,18 +268,25 @@ function projectAll(graph: Graph, blocks: Blocks, head: ExitHead, x: string, lay
   const { builder: b } = graph;
   const { projection, model } = head;
   if (projection === undefined) {
-    throw new HeadsError("heads-unready", `export: the head at depth ${head.depth} has no projection`, {
+    throw new HeadsError("heads-projection", `export: the head at depth ${head.depth} has no projection`, {
       depth: head.depth,
     });
   }
   const normed = model.weights.blocks[0]!.attentionNorm === undefined ? x : normalizeOnly(graph, x, model.config);
   const input = projection.input === "normalized" ? normed : b.node("Concat", [normed, x], { attributes: { axis: 1 } });
-  const { weight, bias } = projection;
-  const all = linear(graph, input, { weight, bias }, `exit.${head.depth}.projection`);
+  const { shape, weight, bias } = projection;
+  const placed = (part: string, size: readonly number[], values: Float32Array): string =>
+    b.placed(
+      `exit.${head.depth}.projection.${part}`,
+      size,
+      graph.weights.place(values, values.length, () => Promise.resolve(values)),
+    );
+  const rows = [placed("weight", shape, weight), placed("bias", [bias.length], bias)];
+  const all = b.node("Gemm", [input, ...rows], { attributes: { transB: 1 } });
   const parts = b.split(
     all,
     1,
-    layers.map(() => weight.shape[0]! / layers.length),
+    layers.map(() => shape[0] / layers.length),
   );
   for (const [i, layer] of layers.entries()) blocks.fillWith(parts[i]!, layer);
 }

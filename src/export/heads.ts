@@ -1,34 +1,29 @@
 /**
- * An exit head as ONNX nodes: its map, its vocabulary and its score, for one state x [1, C]. A new map or vocabulary is
- * one more entry in a table here. Scores are those of exits/heads/score.ts, of the row of logits z:
+ * An exit head as ONNX nodes, for one state x [1, C]: its row of logits by its kind (exits/heads/), then its score.
+ * Scores are those of exits/heads/score.ts, of the row of logits z:
  *   log-sum-exp = m + log Σ exp(z - m), m = max z        entropy = log Σ e - Σ e·(z - m) / Σ e, e = exp(z - m)
  * Matrices are stored as the float32 values of the packed ones, which is what decoding computes with.
  */
-import type { Model } from "../model/index.js";
-import type { ExitHead, HeadMap, HeadVocabulary, ScoreName } from "../exits/index.js";
+import type { ExitHead, Matrices, PreviewShape, ScoreName } from "../exits/index.js";
 import type { Tensor } from "../tensor/index.js";
-import { gelu, type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
+import { type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
 
-/** What a map or a vocabulary builds with. */
+/** What a head is built with. */
 interface Building {
   readonly graph: Graph;
-  readonly model: Model;
   readonly head: ExitHead;
+  /** Those of its preview included. */
+  readonly packed: Matrices;
   /** The name of this head's weights in the graph. */
   readonly name: string;
 }
 
-/** A row of logits of listed tokens, or of all. */
+/** A row of logits of some tokens, or of all. */
 interface Logits {
   /** [1, W]. */
   readonly logits: string;
   /** The token of every column, int64 [W]; absent if column i is token i. */
   readonly ids?: string;
-  /** The logit [1, 1] of all tokens that are not listed together; absent if all are. */
-  readonly rest?: string;
-  /** How many tokens are listed, and how many are not. */
-  readonly count?: number;
-  readonly unlisted?: number;
 }
 
 /** What an exit gives: the names of the results. */
@@ -42,109 +37,76 @@ export interface HeadOutputs {
 }
 
 /** Builds the head for the state x [1, C]. */
-export function buildHead(graph: Graph, model: Model, head: ExitHead, x: string, scoreName: ScoreName): HeadOutputs {
-  const building: Building = { graph, model, head, name: `exit.${head.depth}` };
-  const h = maps[head.shape.map](x, building);
-  const row = vocabularies[head.shape.vocabulary](h, building);
-  const token = tokenOf(graph, row);
-  return { token, score: scoreOf(graph, row, scoreName), logits: row.ids === undefined ? row.logits : undefined };
+export function buildHead(
+  graph: Graph,
+  { head, packed }: Pick<Building, "head" | "packed">,
+  x: string,
+  scoreName: ScoreName,
+): HeadOutputs {
+  const building: Building = { graph, head, packed, name: `exit.${head.depth}` };
+  const row = rowOf(building, x);
+  return {
+    token: tokenOf(graph, row),
+    score: scoreOf(graph, row, scoreName),
+    logits: row.ids === undefined ? row.logits : undefined,
+  };
 }
 
-/** x [1, C] -> h [1, w]. */
-type BuildMap = (x: string, building: Building) => string;
+function rowOf(building: Building, x: string): Logits {
+  const { graph, head } = building;
+  const { kind, preview } = head.shape;
+  switch (kind) {
+    case "dense":
+      return { logits: product(normed(x, building), building, "weight", "bias") };
+    case "linear": {
+      const h = mapped(x, building);
+      if (preview !== undefined) return previewed(h, building, preview);
+      return { logits: linear(graph, h, head.model.weights.unembedding, "unembedding") };
+    }
+    case "preview":
+      return previewed(normed(x, building), building, preview!);
+  }
+}
 
-const normed: BuildMap = (x, { graph, model, head, name }) => {
-  const { normGain, normBias } = head.packedWeights as Readonly<Record<string, Tensor>>;
-  return normalize(graph, x, { gain: normGain!, ...(normBias && { bias: normBias }) }, model.config, `${name}.norm`);
-};
+/** n(x). */
+function normed(x: string, { graph, head, packed, name }: Building): string {
+  const { normGain, normBias } = packed as Readonly<Record<string, Tensor>>;
+  const { config } = head.model;
+  return normalize(graph, x, { gain: normGain!, ...(normBias && { bias: normBias }) }, config, `${name}.norm`);
+}
 
 /** The product with a weight of the head. */
-function product(x: string, { graph, head, name }: Building, weight: string, bias?: string): string {
-  const { packedWeights } = head;
-  const of = bias === undefined ? undefined : (packedWeights[bias] as Tensor | undefined);
-  return linear(graph, x, { weight: packedWeights[weight]!, ...(of && { bias: of }) }, `${name}.${weight}`);
+function product(x: string, { graph, packed, name }: Building, weight: string, bias?: string): string {
+  const of = bias === undefined ? undefined : (packed[bias] as Tensor | undefined);
+  return linear(graph, x, { weight: packed[weight]!, ...(of && { bias: of }) }, `${name}.${weight}`);
 }
 
-const maps: Readonly<Record<HeadMap, BuildMap>> = {
-  none: normed,
-  linear(x, building) {
-    const { graph, model, head, name } = building;
-    const { normGain, normBias } = head.packedWeights;
-    const mapped = product(normalizeOnly(graph, x, model.config), building, "map", "mapBias");
-    const gained = graph.builder.node("Mul", [mapped, weightOf(graph, `${name}.norm.gain`, normGain!)]);
-    if (normBias === undefined) return gained;
-    return graph.builder.node("Add", [gained, weightOf(graph, `${name}.norm.bias`, normBias)]);
-  },
-  translator: (x, building) => product(normed(x, building), building, "translator"),
-  lowRank(x, building) {
-    const narrow = product(normed(x, building), building, "down");
-    return building.head.packedWeights["back"] === undefined ? narrow : product(narrow, building, "back");
-  },
-  mlp(x, building) {
-    const base = normed(x, building);
-    const inner = gelu(building.graph, product(base, building, "up"));
-    return building.graph.builder.node("Add", [base, product(inner, building, "down")]);
-  },
-};
-
-/** h [1, w] -> a row of logits. */
-type BuildVocabulary = (h: string, building: Building) => Logits;
-
-/** The model's own unembedding. */
-const full: BuildVocabulary = (h, { graph, model }) => ({
-  logits: linear(graph, h, model.weights.unembedding, "unembedding"),
-});
-
-const vocabularies: Readonly<Record<HeadVocabulary, BuildVocabulary>> = {
-  full,
-  screened: full, // finds the same best tokens with less work
-  trained: (h, building) => ({ logits: product(h, building, "weight", "bias") }),
-  trainedShortlist: (h, building) => listed(product(h, building, "weight", "bias"), building),
-  shortlist(h, building) {
-    const rest = product(product(h, building, "rest"), building, "last"); // zero but for the last column
-    const own = product(h, building, "rows", "bias");
-    return listed(building.graph.builder.node("Add", [own, rest]), building);
-  },
-  preview: previewed,
-  previewShortlist: previewed,
-};
+/** g ⊙ (W u(x) + c) + β. */
+function mapped(x: string, building: Building): string {
+  const { graph, head, packed, name } = building;
+  const { normGain, normBias } = packed;
+  const moved = product(normalizeOnly(graph, x, head.model.config), building, "map", "mapBias");
+  const gained = graph.builder.node("Mul", [moved, weightOf(graph, `${name}.norm.gain`, normGain!)]);
+  if (normBias === undefined) return gained;
+  return graph.builder.node("Add", [gained, weightOf(graph, `${name}.norm.bias`, normBias)]);
+}
 
 /** Exact logits of the tokens with the largest coarse ones, by ascending id. */
-function previewed(h: string, building: Building): Logits {
-  const { graph, model, head } = building;
-  const { shortlist, preview: size } = head.shape;
+function previewed(h: string, building: Building, { tokens, candidates }: PreviewShape): Logits {
+  const { graph, head, name } = building;
   const { builder: b } = graph;
-  const { weight, bias } = model.weights.unembedding;
+  const { weight, bias } = head.model.weights.unembedding;
   const table = bias && weightOf(graph, "unembedding.bias", bias);
   const rough = product(product(h, building, "previewDown"), building, "previewUp", "previewBias"); // a list's bias
-  const coarse = table === undefined || shortlist !== undefined ? rough : b.node("Add", [rough, table]);
-  const [, best] = topColumns(graph, coarse, size!.candidates); // int64 [1, n]
+  const coarse = table === undefined || tokens !== undefined ? rough : b.node("Add", [rough, table]);
+  const [, best] = topColumns(graph, coarse, candidates); // int64 [1, n]
   const found = b.node("Reshape", [best!, b.int64(-1)]); // [n]
-  const [columns] = topColumns(graph, found, size!.candidates, { largest: 0 });
-  const ids = shortlist === undefined ? columns! : b.node("Gather", [listOf(building), columns!]);
+  const [columns] = topColumns(graph, found, candidates, { largest: 0 });
+  const list = tokens && b.weight(`${name}.tokens`, [tokens.length], BigInt64Array.from(tokens, BigInt));
+  const ids = list === undefined ? columns! : b.node("Gather", [list, columns!]);
   const rows = b.node("Gather", [weightOf(graph, "unembedding.weight", weight), ids]); // [n, C]
   const inputs = [h, rows, ...(table === undefined ? [] : [b.node("Gather", [table, ids])])];
   return { logits: b.node("Gemm", inputs, { attributes: { transB: 1 } }), ids };
-}
-
-/** The listed tokens, int64 [n]. */
-function listOf({ graph: { builder: b }, head: { shape }, name }: Building): string {
-  const { shortlist = [] } = shape;
-  return b.weight(`${name}.shortlist`, [shortlist.length], BigInt64Array.from(shortlist, BigInt));
-}
-
-/** Buckets [1, n + 1] of n listed tokens and of all others. */
-function listed(buckets: string, building: Building): Logits {
-  const { graph, head, model } = building;
-  const { shortlist = [] } = head.shape;
-  const [logits, rest] = graph.builder.split(buckets, 1, [shortlist.length, 1]);
-  return {
-    logits: logits!,
-    ids: listOf(building),
-    rest: rest!,
-    count: shortlist.length,
-    unlisted: model.config.vocabSize - shortlist.length,
-  };
 }
 
 /** The token with the largest logit, the lowest id on ties: int64 [1]. */
@@ -161,55 +123,27 @@ function topColumns({ builder: b }: Graph, x: string, k: number, { largest = 1 }
 }
 
 /** The score [1] of a row of logits. */
-function scoreOf(graph: Graph, row: Logits, name: ScoreName): string {
+function scoreOf(graph: Graph, { logits }: Logits, name: ScoreName): string {
   const { builder: b } = graph;
   const flat = (x: string): string => b.node("Reshape", [x, b.int64(1)]);
-  if (name === "entropy") return flat(entropyOf(graph, row));
-  const [top1, top2] = topTwo(graph, row);
-  if (name === "margin") return flat(b.node("Sub", [top1, top2]));
-  const { total } = logSums(graph, row);
-  const probability = (logit: string): string => b.node("Exp", [b.node("Sub", [logit, total])]);
-  const best = probability(top1);
-  return flat(name === "maxProb" ? best : b.node("Sub", [best, probability(top2)]));
-}
-
-/** The two largest logits, [1, 1] each. The second may be that of all unlisted tokens together. */
-function topTwo(graph: Graph, { logits, rest, count }: Logits): [string, string] {
-  const { builder: b } = graph;
-  if (count === 1) return [logits, rest!];
+  if (name === "entropy") return flat(logSums(graph, logits).entropy);
   const [values] = topColumns(graph, logits, 2);
   const [top1, top2] = b.split(values!, 1, [1, 1]);
-  return [top1!, rest === undefined ? top2! : b.node("Max", [top2!, rest])];
+  if (name === "margin") return flat(b.node("Sub", [top1!, top2!]));
+  const { total } = logSums(graph, logits);
+  const probability = (logit: string): string => b.node("Exp", [b.node("Sub", [logit, total])]);
+  const best = probability(top1!);
+  return flat(name === "maxProb" ? best : b.node("Sub", [best, probability(top2!)]));
 }
 
-/** log Σ exp of the listed logits, and of all, [1, 1] each; and what the entropy of the listed ones needs. */
-function logSums({ builder: b }: Graph, { logits, rest }: Logits) {
+/** log Σ exp of the logits, and their entropy in nats: [1, 1] each. */
+function logSums({ builder: b }: Graph, logits: string): { readonly total: string; readonly entropy: string } {
   const reduce = (type: string, x: string): string => b.node(type, [x, b.int64(1)], { attributes: { keepdims: 1 } });
   const max = reduce("ReduceMax", logits);
   const shifted = b.node("Sub", [logits, max]);
   const exps = b.node("Exp", [shifted]);
   const sum = reduce("ReduceSum", exps);
   const log = b.node("Log", [sum]);
-  const own = b.node("Add", [max, log]);
   const mean = b.node("Div", [reduce("ReduceSum", b.node("Mul", [exps, shifted])), sum]); // Σ p (z - m)
-  return { own, total: rest === undefined ? own : logAdd(b, own, rest), entropy: b.node("Sub", [log, mean]) };
-}
-
-/** log(e^x + e^y). */
-function logAdd(b: Graph["builder"], x: string, y: string): string {
-  const distance = b.node("Abs", [b.node("Sub", [x, y])]);
-  const correction = b.node("Log", [b.node("Add", [b.scalar(1), b.node("Exp", [b.node("Neg", [distance])])])]);
-  return b.node("Add", [b.node("Max", [x, y]), correction]);
-}
-
-/** Nats, [1, 1]; the probability of unlisted tokens is spread evenly over them (shortlist-space.ts). */
-function entropyOf(graph: Graph, row: Logits): string {
-  const { builder: b } = graph;
-  const { own, total, entropy } = logSums(graph, row);
-  if (row.rest === undefined) return entropy;
-  const logListed = b.node("Sub", [own, total]);
-  const logRest = b.node("Sub", [row.rest, total]);
-  const ofListed = b.node("Mul", [b.node("Exp", [logListed]), b.node("Sub", [entropy, logListed])]);
-  const surprise = b.node("Sub", [logRest, b.scalar(Math.log(row.unlisted!))]);
-  return b.node("Sub", [ofListed, b.node("Mul", [b.node("Exp", [logRest]), surprise])]);
+  return { total: b.node("Add", [max, log]), entropy: b.node("Sub", [log, mean]) };
 }

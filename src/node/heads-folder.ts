@@ -1,6 +1,6 @@
 /** Exit heads on disk (a folder of heads.json and heads.safetensors), and hidden-state caches (a folder of shards). */
 import { join } from "node:path";
-import { type ExitHeads, loadHeads, serializeHeads } from "../exits/heads/index.js";
+import { type ExitHeads, type HeadsDescription, loadHeads, serializeHeads } from "../exits/heads/index.js";
 import type { CacheStore } from "../exits/states/index.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
@@ -22,15 +22,14 @@ export async function writeHeads(
   await writeFolder(folder, {
     ...files,
     "heads.safetensors": weights,
-    "heads.json": `${indented(description)}\n`,
+    "heads.json": headsJson(description),
   });
 }
 
 /** Indented JSON with every list of numbers on a line of its own: token ids are thousands. */
-function indented(json: object): string {
-  return JSON.stringify(json, undefined, 2).replaceAll(/\[[\d\s,]+\]/g, (list) =>
-    list.replaceAll(/\s+/g, "").replaceAll(",", ", "),
-  );
+export function headsJson(description: HeadsDescription): string {
+  const json = JSON.stringify(description, undefined, 2);
+  return `${json.replaceAll(/\[[\d\s,]+\]/g, (list) => list.replaceAll(/\s+/g, "").replaceAll(",", ", "))}\n`;
 }
 
 /**

@@ -10,7 +10,7 @@ describe("calibrate", () => {
   let heads: ExitHeads;
   const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
   beforeAll(async () => {
-    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     await giveProjections(heads);
   });
 

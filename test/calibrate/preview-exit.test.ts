@@ -41,8 +41,8 @@ describe("a policy with a preview", () => {
     let wrong = 0;
     for (const [d, ids] of documents.slice(0, 5).entries()) {
       const head = heads.heads[1]!;
-      const logits = head.logits(model.forward(ids, { toDepth: L }).get(L)!);
-      for (const [t, { argmax }] of (await head.readConfidences(logits)).entries()) {
+      const logits = await head.logits(model.forward(ids, { toDepth: L }).get(L)!);
+      for (const [t, { argmax }] of (await head.confidences(logits)).entries()) {
         const row = full[d]!.subarray(t * 61, (t + 1) * 61);
         wrong += Number(row.some((value) => value > row[argmax]!));
       }

@@ -24,7 +24,7 @@ describe("the price of a certificate", () => {
   let expected: (further: number) => number;
 
   beforeAll(async () => {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     const documents = Array.from({ length: 60 }, (_, i) => randomIds(12, 61, i));
     const records = await recordDocuments(heads, documents);
     ({ certificate } = await calibrateRecords(records, { agreement: 0.3, delta: 0.3, score: "margin" }));

@@ -83,7 +83,7 @@ describe("a chat", () => {
 
   it("leaves early by a policy, or drafts losslessly", async () => {
     const model = await chatModel();
-    const heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 2] });
     await writeHeads(folder.path("heads"), heads);
     writeFileSync(folder.path("policy.json"), JSON.stringify(createPolicy(heads, "always")));
     const args = ["--heads", folder.path("heads"), "--policy", folder.path("policy.json")];

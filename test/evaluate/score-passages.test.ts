@@ -16,7 +16,7 @@ import {
   scoreNames,
 } from "early-exits";
 import { createReferenceDevice, scope, Tensor } from "early-exits/tensor";
-import { confidenceAt, type HeadPair, scoreOf, type Threshold } from "early-exits/exits";
+import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { advance, Sequence } from "early-exits/model";
 import { createDevice } from "early-exits/node";
@@ -25,24 +25,24 @@ import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passag
 import { earlyExitDecoder } from "../../src/exits/decode/index.js";
 import { createSampler } from "../../src/model/decode/index.js";
 import { createRng } from "../../src/tensor/index.js";
-import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const VOCAB = 61;
 const device = createReferenceDevice();
 const wasm = await createDevice("wasm");
 afterAll(() => wasm.dispose());
 
-const dense: HeadPair = { map: "none", vocabulary: "trained" };
-const shortlist: HeadPair = { map: "none", vocabulary: "trainedShortlist" };
+const dense = askedHeads[0]!;
+const listed = askedHeads[3]!;
 
 /** A pair of a map and a vocabulary, and a score that such heads have. */
 const pairAndScore = fc
-  .tuple(fc.constantFrom(...headPairs), fc.constantFrom(...scoreNames))
+  .tuple(fc.constantFrom(...askedHeads), fc.constantFrom(...scoreNames))
   .map(([pair, score]) => ({ pair, score: hasScore(pair, score) ? score : ("margin" as const) }));
 
 const setups = new Map<string, Promise<ExitHeads>>();
 /** Heads after blocks 1 to 3 of 4. */
-function headsOf(config: string, pair: HeadPair = dense): Promise<ExitHeads> {
+function headsOf(config: string, pair: AskedHeads = dense): Promise<ExitHeads> {
   const key = JSON.stringify([config, pair]);
   const made =
     setups.get(key) ??
@@ -50,15 +50,12 @@ function headsOf(config: string, pair: HeadPair = dense): Promise<ExitHeads> {
       const heads = attachHeads(await smallModel({ config: smallConfigs[config]!, device: wasm }), {
         exits: [1, 2, 3],
         ...pair,
-        ...(pair === shortlist && { inner: 20 }),
       });
-      await heads.ready();
       await fitProjections(
         heads,
         Array.from({ length: 8 }, (_, i) => randomIds(24, VOCAB, 100 + i)),
         { sequenceLength: 24 },
       );
-      await heads.freeze();
       return heads;
     })();
   setups.set(key, made);
@@ -188,8 +185,8 @@ describe("policies", () => {
     }
   });
 
-  it("of shortlist heads give all tokens together a probability of 1", async () => {
-    const heads = await headsOf("llama", shortlist);
+  it("of listed heads give all tokens together a probability of 1", async () => {
+    const heads = await headsOf("llama", listed);
     const every = Array.from({ length: VOCAB }, (_, id) => ({ context: passages[0]!.context, continuation: [id] }));
     const [, scored] = await scorePassages(heads, every, [createPolicy(heads, ["always", "never", "never"])]);
     expect(scored!.reduce((sum, [token]) => sum + Math.exp(token!.logLikelihood), 0)).toBeCloseTo(1, 5);

@@ -17,14 +17,14 @@ let model: Model;
 let heads: ExitHeads;
 beforeAll(async () => {
   model = await chatModel();
-  heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+  heads = attachHeads(model, { exits: [1, 2] });
   await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
 });
 
 /** Heads on a model whose upper blocks share keys and values. */
 async function sharing(): Promise<ExitHeads> {
   const config = { ...chatConfig, num_kv_shared_layers: 2 };
-  return attachHeads(await chatModel({ config }), { exits: [1, 2], seed: 1 });
+  return attachHeads(await chatModel({ config }), { exits: [1, 2] });
 }
 
 async function textOf(turn: AsyncIterable<{ readonly text: string }>): Promise<string> {

@@ -21,7 +21,7 @@ import { exportOnnx } from "early-exits/export";
 import { createDevice, readHeads, readJson, readModel, readText, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, middlingPolicy, openExported } from "../../lab/exported/index.js";
-import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
 const LOGITS = 1e-4;
@@ -61,7 +61,7 @@ async function compared(source: Model | ExitHeads, policy?: Policy, prompts = 4,
 describe.each(Object.entries(smallConfigs))("%s", (_name, config) => {
   it("gives the same tokens, exits and logits", async () => {
     const model = await smallModel({ config, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "dense", seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "dense" });
     const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 3));
     const { left, rows } = await compared(heads, policy);
     expect(left).toBeGreaterThan(0);
@@ -78,7 +78,7 @@ const checkpoints = readdirSync(golden).filter((name) => !name.endsWith(".json")
 describe.each(checkpoints)("the checkpoint %s", (name) => {
   it("gives the same tokens, exits and logits", async () => {
     const model = await readModel(join(golden, name), { device });
-    const heads = attachHeads(model, { exits: [1], kind: "linear", seed: 1 });
+    const heads = attachHeads(model, { exits: [1], kind: "linear" });
     const policy = await middlingPolicy(heads, randomIds(32, model.config.vocabSize, 4), { score: "entropy" });
     const { left } = await compared(heads, policy, 2);
     expect(left).toBeGreaterThan(0);
@@ -87,11 +87,13 @@ describe.each(checkpoints)("the checkpoint %s", (name) => {
   });
 });
 
+const named = (name: string): AskedHeads => askedHeads.find((asked) => asked.name === name)!;
+
 describe("heads", () => {
-  it.each(headPairs)("$map with $vocabulary", async (pair) => {
+  it.each(askedHeads)("$name", async (asked) => {
     const model = await smallModel({ config: smallConfigs["gpt2, untied, n_inner, gelu"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], ...pair, dtype: "float32", seed: 1 });
-    const score = hasScore(pair, "entropy") ? "entropy" : "margin";
+    const heads = attachHeads(model, { exits: [2], ...asked, dtype: "float32" });
+    const score = hasScore(asked, "entropy") ? "entropy" : "margin";
     const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 5), { score });
     const { left } = await compared(heads, policy, 2);
     expect(left).toBeGreaterThan(0);
@@ -103,13 +105,13 @@ describe("heads", () => {
     ["dense", "int8"],
     ["dense", "int4"],
     ["dense", "bfloat16"],
-    ["linearShortlist", "int8"],
-    ["linearPreview", "int8"],
-    ["linearPreview", undefined],
-    ["linearPreviewShortlist", undefined],
-  ] as const)("of kind %s, stored as %s", async (kind, dtype) => {
+    ["linear", "int8"],
+    ["linear, with a preview", "int8"],
+    ["linear, with a preview", undefined],
+    ["linear, with a preview of a list", undefined],
+  ] as const)("%s, stored as %s", async (name, dtype) => {
     const model = await smallModel({ config: { ...smallConfigs["llama"], hidden_size: 40 }, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], kind, ...(dtype && { dtype }), seed: 1 });
+    const heads = attachHeads(model, { exits: [2], ...named(name), ...(dtype && { dtype }) });
     const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 5));
     const { left } = await compared(heads, policy, 2, dtype === "bfloat16" ? LOGITS : STEP);
     expect(left).toBeGreaterThan(0);
@@ -117,9 +119,9 @@ describe("heads", () => {
     model.dispose();
   });
 
-  it.each(["dense", "linearShortlist", "shortlist"] as const)("every score of kind %s", async (kind) => {
+  it.each(["dense", "linear"] as const)("every score of kind %s", async (kind) => {
     const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 2], kind, seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 2], kind });
     for (const score of scoreNames) {
       const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 6), { score });
       const { left } = await compared(heads, policy, 2);
@@ -129,26 +131,18 @@ describe("heads", () => {
     model.dispose();
   });
 
-  it.each(["linearPreview", "linearPreviewShortlist"] as const)("%s of an unembedding with a bias", async (kind) => {
+  it.each(askedHeads.slice(2))("$name, of an unembedding with a bias", async (asked) => {
     const model = await smallModel({ config: smallConfigs["phi"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], kind, dtype: "float32", seed: 1 });
+    const heads = attachHeads(model, { exits: [2], ...asked, dtype: "float32" });
     const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 8)), 2);
     expect(left).toBeGreaterThan(0);
     heads.dispose();
     model.dispose();
   });
 
-  it("a list of one token", async () => {
-    const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], kind: "shortlist", shortlist: [7], seed: 1 });
-    await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 6), { score: "probGap" }), 2);
-    heads.dispose();
-    model.dispose();
-  });
-
   it("an exit at the last block, which previews the unembedding", async () => {
     const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2, 4], map: "none", vocabulary: "preview", dtype: "float32", seed: 1 });
+    const heads = attachHeads(model, { exits: [2], kind: "linear", dtype: "float32", unembeddingPreview: true });
     const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 7)), 2);
     expect(left).toBeGreaterThan(0);
     heads.dispose();
@@ -166,7 +160,7 @@ describe("fills", () => {
   ];
   it.each(cases)("%s", async (_name, { config = "llama", ...options }) => {
     const model = await smallModel({ config: smallConfigs[config]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear", seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear" });
     const documents = Array.from({ length: 8 }, (_, i) => randomIds(32, model.config.vocabSize, 70 + i));
     if (options.fill === "project") await fitProjections(heads, documents, { sequenceLength: 32 });
     const policy = await middlingPolicy(heads, documents[0]!, options);

@@ -59,7 +59,7 @@ it(
     });
 
     // Self-supervised exits: agreement rises over the logit lens they begin as.
-    const heads = attachHeads(model, { exits: [1, 2, 3], seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 2, 3] });
     const agreement: number[][] = [];
     await trainHeads(heads, train, {
       steps: 60,

@@ -27,10 +27,10 @@ import {
   Tensor,
 } from "early-exits/tensor";
 import { advance } from "early-exits/model";
-import type { HeadPair, Threshold, UnitCosts } from "early-exits/exits";
+import type { Threshold, UnitCosts } from "early-exits/exits";
 import { type Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { hasScore, headPairs, randomIds, smallConfigs, smallModel } from "./models.js";
+import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "./models.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -55,7 +55,7 @@ export interface LosslessCase {
   readonly gain: number;
   readonly kvCache: CacheDtype;
   /** Logit lenses of any map and vocabulary, or dense heads with random weights. */
-  readonly head: HeadPair | "noise";
+  readonly head: AskedHeads | "noise";
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly prompts: readonly (readonly number[])[];
@@ -89,7 +89,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
   .record({
     config: fc.constantFrom(...Object.keys(smallConfigs)),
     gain: fc.constantFrom(0.5, 8),
-    head: fc.constantFrom(...headPairs, "noise" as const),
+    head: fc.constantFrom(...askedHeads, "noise" as const),
     kvCache: fc.constantFrom(...cacheDtypes),
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
@@ -135,9 +135,10 @@ export function headsOf(
         kvCache,
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
-      await heads.ready();
-      if (head === "noise") heads.heads.forEach((each, i) => void (each.weights = noiseLike(each.weights, i)));
-      await heads.freeze();
+      if (head === "noise")
+        heads.heads.forEach(({ weights }, i) => {
+          weights.set(noiseLike(weights.tensors, i));
+        });
       return heads;
     })();
   setups.set(key, made);

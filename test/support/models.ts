@@ -11,7 +11,7 @@ import {
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import { headMaps, type HeadPair, headVocabularies } from "early-exits/exits";
+import type { AttachOptions } from "early-exits";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -48,15 +48,26 @@ const gpt2 = {
   eos_token_id: 60,
 };
 
-/** Every map with every vocabulary. */
-export const headPairs: readonly HeadPair[] = headMaps.flatMap((map) =>
-  headVocabularies.map((vocabulary) => ({ map, vocabulary })),
-);
+/** What `attachHeads` is asked for, with the kinds of its heads in words. */
+export interface AskedHeads extends Pick<AttachOptions, "kind" | "preview"> {
+  readonly name: string;
+}
 
-/** Whether heads of this pair have the score: those that do not compute all logits have no entropy. */
-export function hasScore({ vocabulary }: HeadPair, score: ScoreName): boolean {
-  const partial = ["preview", "previewShortlist", "screened"].includes(vocabulary);
-  return !partial || score === "margin";
+/** Every kind of head below depth L. */
+export const askedHeads: readonly AskedHeads[] = [
+  { name: "dense", kind: "dense" },
+  { name: "linear", kind: "linear" },
+  { name: "linear, with a preview", kind: "linear", preview: true },
+  {
+    name: "linear, with a preview of a list",
+    kind: "linear",
+    preview: { tokens: Array.from({ length: 30 }, (_, i) => 2 * i + 1) },
+  },
+];
+
+/** Whether heads have the score: those that do not compute all logits have no entropy. */
+export function hasScore({ preview }: AskedHeads, score: ScoreName): boolean {
+  return preview === undefined || score === "margin";
 }
 
 /** Contents of config.json by name; together they take every branch of the families. */

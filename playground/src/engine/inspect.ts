@@ -14,7 +14,6 @@ export async function predictionsOf(
   written: readonly number[],
   policy: Policy | undefined,
 ): Promise<Prediction[]> {
-  await exitHeads.freeze();
   const { model, heads } = exitHeads;
   const ids = [...prompt, ...written].slice(0, model.config.maxPositionEmbeddings);
   const { numLayers } = model.config;
@@ -24,11 +23,11 @@ export async function predictionsOf(
   ]);
   const stateAt = new Map(states);
   const confidencesOf = async (
-    logitsOf: (state: Tensor) => Tensor,
+    logitsOf: (state: Tensor) => Tensor | Promise<Tensor>,
     depth: number,
     read: (logits: Tensor) => Promise<Confidence[]>,
   ): Promise<Confidence[]> => {
-    const logits = scope(() => logitsOf(stateAt.get(depth)!));
+    const logits = await logitsOf(stateAt.get(depth)!);
     const confidences = await read(logits);
     logits.dispose();
     return confidences;
@@ -40,7 +39,7 @@ export async function predictionsOf(
       await confidencesOf(
         (state) => head.logits(state),
         head.depth,
-        (logits) => head.readConfidences(logits),
+        (logits) => head.confidences(logits),
       ),
     );
   }

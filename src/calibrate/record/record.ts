@@ -7,7 +7,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { confidenceAt, type ExitHeads, scoreAt, type ScoreName, type Teacher } from "../../exits/heads/index.js";
+import { confidenceAt, type ExitHeads, scoreAt, type ScoreName } from "../../exits/heads/index.js";
 import {
   type CacheStore,
   disposeBatch,
@@ -16,10 +16,10 @@ import {
   nonFiniteRow,
   statesAt,
 } from "../../exits/states/index.js";
-import { createTeacher } from "../../exits/train/index.js";
+import { createTeacher, type Teacher } from "../../exits/train/index.js";
 import { nonFiniteError, rowOf } from "../../model/decode/index.js";
 import { cutWindows, sha256, type Window } from "../../model/index.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/index.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
 import { type CalibrationDocument, countedAs, type HashedDocument, hashDocuments, judgedTokens } from "./documents.js";
@@ -88,7 +88,6 @@ export async function createRecorder(
   const { maxPositionEmbeddings } = heads.model.config;
   const { sequenceLength = Math.min(256, maxPositionEmbeddings), store, signal } = options;
   requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
-  await heads.freeze();
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
   const make = (text: HashedDocument): Promise<RecordedWindows> =>
@@ -208,9 +207,9 @@ async function recordWindow(
       const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
-        const logits = scope(() => head.logits(rows(statesAt(batch, head, "calibrate"))));
+        const logits = await head.logits(rows(statesAt(batch, head, "calibrate")));
         made.push(logits);
-        const stats = await head.readStats(logits);
+        const stats = await head.stats(logits);
         const broken = nonFiniteRow(stats, "top1");
         if (broken !== undefined) {
           throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
@@ -224,7 +223,7 @@ async function recordWindow(
         teacher.argmax.forEach((id, r) => {
           record.agrees[to + r] = Number(confidenceAt(stats, r).argmax === id);
         });
-        if (losses !== undefined) record.losses!.set(losses(await head.readLogits(logits)), to);
+        if (losses !== undefined) record.losses!.set(losses(await head.allLogits(logits)), to);
         logits.dispose();
       }
       if (deep !== undefined) {

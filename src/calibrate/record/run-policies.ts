@@ -51,7 +51,6 @@ export async function runHashed(
   requireInteger("runPolicies: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
   requireInteger("runPolicies: batchSize", batchSize, 1);
   requireThresholds(thresholds, heads.depths.length);
-  await heads.freeze();
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
   requireScore(subject, score);

@@ -62,7 +62,7 @@ export async function describeSubject(
     reference: await describeReference(judge),
     ledger: {
       block,
-      heads: heads.heads.map(({ multiplyAdds }) => multiplyAdds),
+      heads: heads.heads.map(({ work }) => work.multiplyAdds),
       unembedding: config.hiddenSize * config.vocabSize,
       fills: Object.fromEntries(
         fillNames.map((fill) => [fill, heads.depths.map((depth) => fillCost(fill, config, depth))]),

@@ -5,8 +5,8 @@
  * declares forty options.
  */
 import { join } from "node:path";
-import { attachHeads, type ExitHeads, headKinds, libraryVersion, type Model } from "../../index.js";
-import { defaultListed, type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
+import { attachHeads, type ExitHeads, libraryVersion, type Model } from "../../index.js";
+import { type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
 import type { Document } from "../../model/index.js";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "../../node/index.js";
 import { weightDtypes } from "../../tensor/index.js";
@@ -58,9 +58,6 @@ export type TrainSettings = CommonOptions &
 const OWN_DOCUMENTS = 400;
 const OWN_STEPS = 100;
 
-/** Lists from this length on hold more tokens than a model predicts on a little text. */
-const LONG_LIST = 4096;
-
 export const trainCommand: CommandDefinition<TrainSettings> = {
   name: "train",
   description: "Train exit heads; the model stays frozen",
@@ -108,14 +105,14 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     {
       flags: "--kind <kind>",
       description: "kind of head",
-      choices: headKinds,
-      defaultNote: "linearPreview if the vocabulary is large, else dense",
+      choices: ["dense", "linear"],
+      defaultNote: "linear if the vocabulary is large, else dense",
     },
     {
-      flags: "--inner <n>",
-      description: "inner size of lowRank and mlp heads, number of tokens of heads with a shortlist",
-      parse: integer(1),
-      defaultNote: "depends on the kind",
+      flags: "--head-preview <rank>",
+      description: "linear heads rank all tokens by a preview of this rank, and compute few logits exactly; 0 for none",
+      parse: integer(0),
+      defaultNote: "a sixth of the hidden size if the vocabulary is large, else none",
     },
     {
       flags: "--preview <rank>",
@@ -127,7 +124,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     },
     {
       flags: "--preview-list <n>",
-      description: "tokens that this preview ranks and can emit, the most frequent ones; 0 for the vocabulary",
+      description: "tokens that previews rank and can emit, the most frequent ones; 0 for the vocabulary",
       parse: integer(0),
     },
     {
@@ -315,21 +312,16 @@ function promptsOf(
 }
 
 async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {
-  const { kind, exits, depths: chosen, placement, inner, preview, previewList, candidates, headDtype, seed } = recipe;
-  const listed = defaultListed(model.config, kind);
-  const size = candidates > 0 ? { candidates } : {};
-  const list = preview > 0 && previewList > 0 ? await longList(model, documents, previewList) : undefined;
+  const { kind, exits, depths: chosen, placement, headPreview, preview, previewList, candidates, headDtype } = recipe;
+  const tokens = previewList > 0 ? await longList(model, documents, previewList) : undefined;
+  const size = { ...(candidates > 0 && { candidates }), ...(tokens && { tokens }) };
+  const ranked = kind === "linear" && headPreview > 0;
   return attachHeads(model, {
     exits: chosen.length > 0 ? chosen : exits,
     placement,
     kind,
-    seed,
-    ...(inner > 0 && { inner }),
-    ...(listed !== undefined && {
-      shortlist: await listOf(model, documents, inner > 0 ? inner : listed),
-    }),
-    preview: size,
-    ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size, ...(list && { shortlist: list }) } }),
+    ...(ranked && { preview: { rank: headPreview, ...size } }),
+    ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size } }),
     ...(headDtype !== "model" && { dtype: headDtype }),
   });
 }
@@ -342,11 +334,6 @@ function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string 
     ...(preview > 0 ? [`a preview of the unembedding after block ${depths.at(-1)}`] : []),
   ];
   return parts.join(", ");
-}
-
-/** The tokens that a head lists. */
-function listOf(model: Model, documents: readonly Document[], n: number): Promise<number[]> {
-  return n < LONG_LIST ? frequentTokens(model, documents, n) : longList(model, documents, n);
 }
 
 /** The n most frequent tokens of the text and of what the model predicts on it. */

@@ -26,11 +26,11 @@ export interface DemoHeads {
 }
 
 /** A number of exits in the settings asks for heads of one's own, so the folder's are left out. */
-export async function attachDemoHeads({ folder, model, exits, seed }: Demo, defaultExits: number): Promise<DemoHeads> {
+export async function attachDemoHeads({ folder, model, exits }: Demo, defaultExits: number): Promise<DemoHeads> {
   const hasHeads = exits === undefined && (await fileExists(join(folder, "heads", "heads.json")));
   const shipped = hasHeads ? await readHeads(join(folder, "heads"), model) : undefined;
   const depths = shipped?.depths ?? exits ?? defaultExits;
-  const fresh = attachHeads(model, { exits: depths, dtype: embeddedHeads.dtype, seed });
+  const fresh = attachHeads(model, { exits: depths, dtype: embeddedHeads.dtype });
   return { fresh, shipped, used: shipped ?? fresh };
 }
 
@@ -111,12 +111,12 @@ async function trainFor(demo: Demo, heads: ExitHeads): Promise<Training> {
 
 /** Times two steps on heads that are thrown away. */
 async function scheduleFor(
-  { model, seed, seconds, io }: Demo,
+  { model, seconds, io }: Demo,
   depths: readonly number[],
   ids: readonly (readonly number[])[],
 ): Promise<Schedule> {
   const sequenceLength = Math.min(128, model.config.maxPositionEmbeddings);
-  const trial = attachHeads(model, { exits: depths, seed });
+  const trial = attachHeads(model, { exits: depths });
   const marks: number[] = [];
   await trainHeads(trial, ids, { steps: 3, batchSize: 1, sequenceLength, onStep: () => marks.push(io.now()) });
   trial.dispose();

@@ -212,7 +212,7 @@ function painted({ prompt, pieces }: DemoText, io: Io, colors?: DepthColors): st
 }
 
 function costOfHead({ config }: Model): { readonly multiplyAdds: number; readonly blocks: number } {
-  const multiplyAdds = headCost(config, "dense");
+  const multiplyAdds = headCost(config, { kind: "dense" });
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return { multiplyAdds, blocks: multiplyAdds / blockCost(config, context) };
 }

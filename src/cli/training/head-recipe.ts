@@ -1,7 +1,7 @@
 /** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
-import type { HeadKind, HeadLoss, Model, WeightDtype } from "../../index.js";
+import type { HeadLoss, Model, WeightDtype } from "../../index.js";
 import { defaultKind, placeExits, type Placement, type ProjectionInput } from "../../exits/index.js";
-import { attachDefaults, unembeddingPreviewSize } from "../../exits/heads/index.js";
+import { attachDefaults, previewSize } from "../../exits/heads/index.js";
 import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
 
 /** Kept in the checkpoint and in training.json. */
@@ -11,12 +11,12 @@ export interface HeadRecipe {
   /** Where the exits are; empty: `placement` says. */
   readonly depths: readonly number[];
   readonly placement: Placement;
-  readonly kind: HeadKind;
-  /** 0: the kind's default. */
-  readonly inner: number;
+  readonly kind: "dense" | "linear";
+  /** Rank of the preview of linear heads; 0: none. */
+  readonly headPreview: number;
   /** Rank of the preview of the model's unembedding, an exit after the last block; 0: none. */
   readonly preview: number;
-  /** Tokens that this preview ranks, the most frequent ones; 0: all. */
+  /** Tokens that previews rank, the most frequent ones; 0: all. */
   readonly previewList: number;
   /** Tokens whose logits a preview computes exactly; 0: its default. */
   readonly candidates: number;
@@ -67,7 +67,7 @@ export const recipeDefaults = {
   selfTemperature: 1,
   selfTokens: 144,
   selfBatch: 16,
-  seed: attachDefaults.seed,
+  seed: 0,
 } as const satisfies Partial<HeadRecipe>;
 
 /** Above this vocabulary, the loss compares a list of tokens: comparing all would take most of the time. */
@@ -88,9 +88,9 @@ export function recipeFor({ config }: Model): HeadRecipe {
     ...recipeDefaults,
     exits: Math.min(large ? 1 : recipeDefaults.exits, config.numLayers - 1),
     depths: large && config.numLayers > 1 ? [Math.max(1, Math.round(LATE * config.numLayers))] : [],
-    kind: large ? "linearPreview" : defaultKind(config),
-    inner: 0,
-    preview: large ? unembeddingPreviewSize(config).rank : 0,
+    kind: defaultKind(config),
+    headPreview: large ? previewSize(config, "linear").rank : 0,
+    preview: large ? previewSize(config, "preview").rank : 0,
     candidates: 0,
     sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
     list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,

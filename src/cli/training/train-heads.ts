@@ -49,14 +49,14 @@ export function sampleText(
   });
 }
 
-/** Fits the maps of heads that have a closed form: where their training starts. */
+/** Fits the maps of linear heads: where their training starts. */
 export async function fitHeadMaps(
   heads: ExitHeads,
   data: HeadSources["train"],
   { sequence, batch, fitPositions, seed }: HeadRecipe,
   io: Io,
 ): Promise<void> {
-  if (!heads.heads.some(({ fits }) => fits)) return;
+  if (!heads.heads.some(({ shape }) => shape.kind === "linear")) return;
   await withProgress(io, "maps", (report) =>
     fitMaps(heads, data, {
       positions: fitPositions,
@@ -76,7 +76,7 @@ export async function fitHeadPreviews(
   { sequence, batch, seed }: HeadRecipe,
   io: Io,
 ): Promise<void> {
-  if (!heads.heads.some(({ hasPreview }) => hasPreview)) return;
+  if (!heads.heads.some(({ preview }) => preview !== undefined)) return;
   await withProgress(io, "previews", (report) =>
     fitPreviews(heads, data, {
       sequenceLength: sequence,
@@ -117,8 +117,7 @@ export async function trainExitHeads(
   io: Io,
 ): Promise<LearningCurve> {
   const { options } = run;
-  await heads.ready();
-  if (heads.parameters.length === 0) return { points: [], tokensPerSecond: null };
+  if (heads.heads.every(({ shape }) => shape.kind === "preview")) return { points: [], tokensPerSecond: null };
   const points: LearningCurve["points"][number][] = [];
   const smooth = createSmoother();
   const append = sources.held && (await openLog(log, run.resumedAt));

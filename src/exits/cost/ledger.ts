@@ -9,8 +9,8 @@
  *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
- *   exit head     as its kind says (heads/): dense C·V, tied C·C + C·V, lowRank r·(C + V), mlp 2·C·m + C·V,
- *                 shortlist C·(n + 1)
+ *   exit head     as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
+ *                 r·(C + N) + C·n in place of C·V
  *   fill          as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.

@@ -60,8 +60,8 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadSh
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return {
     block: growingCosts(blockCost(config, context)),
-    heads: (heads?.heads ?? []).map(({ multiplyAdds }) => multiplyAdds),
-    finalHead: growingCosts(finalHeadShare * headCost(config, "dense")),
+    heads: (heads?.heads ?? []).map(({ work }) => work.multiplyAdds),
+    finalHead: growingCosts(finalHeadShare * headCost(config, { kind: "dense" })),
   };
 }
 

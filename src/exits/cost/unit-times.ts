@@ -10,7 +10,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { advance, keyValueLayers, Sequence } from "../../model/index.js";
 import { finalLogits } from "../../model/decode/index.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
 import type { ExitHeads } from "../heads/index.js";
@@ -68,7 +68,6 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   requireRows(rows);
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
   requireNumber("measureUnitTimes: time", time, 0, 1e9);
-  await heads.freeze();
   const sequence = new Sequence(model, context + Math.max(...rows));
   const stopwatch = createStopwatch(now);
   const repeat = async (leastRounds: number, until: number): Promise<void> => {
@@ -176,8 +175,10 @@ async function timeExit(
   appendIds(sequence, 1);
   runTo(sequence, head.depth);
   await sample(`head ${exit}`, async () => {
-    const logits = scope(() => head.logits(sequence.hidden(context)));
-    await head.readConfidences(logits);
+    const state = sequence.hidden(context);
+    const logits = await head.logits(state);
+    state.dispose();
+    await head.confidences(logits);
     logits.dispose();
   });
   // With `shared`, a position first runs up to the block whose keys and values are shared. Those blocks are counted as

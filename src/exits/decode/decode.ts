@@ -26,7 +26,7 @@ import {
   type Request,
   rowOf,
 } from "../../model/decode/index.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import type { Ledger } from "../cost/index.js";
 import { fills } from "../fill/index.js";
 import type { Confidence, ExitHeads } from "../heads/index.js";
@@ -108,9 +108,11 @@ export async function leaveEarly(
     const head = heads[exit]!;
     const { depth } = head;
     advance(model, pendingOf(together ? requests : open, depth), depth, ledger);
-    const logits = scope(() => head.logits(lastStates(open))); // [R, C] -> [R, V]
+    const states = lastStates(open);
+    const logits = await head.logits(states); // [R, C] -> [R, V]
+    states.dispose();
     ledger?.head(exit, open.length);
-    const confidences = await head.readConfidences(logits);
+    const confidences = await head.confidences(logits);
     const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
     if (broken >= 0) {
       logits.dispose();
@@ -123,7 +125,7 @@ export async function leaveEarly(
         onExitLogits?.(exit, logits, sequences, left);
         // A greedy token is the argmax, which the confidence already holds.
         const sampled = open.some(({ sampler }, r) => left[r] && !sampler.greedy);
-        const values = sampled ? await head.readLogits(logits) : undefined; // R·V
+        const values = sampled ? await head.allLogits(logits) : undefined; // R·V
         logits.dispose();
         for (const [r, request] of open.entries()) {
           const { sequence, sampler } = request;

@@ -1,19 +1,12 @@
-/** Attaches untrained exit heads to a frozen model. */
-import { OptionError } from "../../errors.js";
+/** Attaches untrained exit heads to a frozen model: logit lenses (nostalgebraist 2020), never noise. */
+import { HeadsError, OptionError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
-import type { WeightDtype } from "../../tensor/index.js";
-import { ExitHead } from "./exit-head.js";
+import { type WeightDtype, weightDtypes } from "../../tensor/index.js";
+import { createHead } from "./create-head.js";
+import type { ExitHead } from "./exit-head.js";
+import { defaultKind, type PreviewShape, previewSize } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
-import { chooseShape, type HeadKind } from "./head-shape.js";
-import type { HeadMap } from "./maps/index.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
-import { type HeadVocabulary, type PreviewSize, unembeddingPreviewSize } from "./vocabularies/index.js";
-
-/** The preview of the model's own unembedding. */
-export interface UnembeddingPreview extends Partial<PreviewSize> {
-  /** The token ids that it ranks and can emit (`frequentTokens` finds them). @default all */
-  readonly shortlist?: readonly number[];
-}
 
 /** Where heads go, and of which kind they are. */
 export interface AttachOptions {
@@ -24,74 +17,77 @@ export interface AttachOptions {
   readonly exits?: number | readonly number[];
   /** @default "v2" */
   readonly placement?: Placement;
-  /** A name for a map and a vocabulary. @default "dense"; "linear" if the unembedding has more than 2^23 values */
-  readonly kind?: HeadKind;
-  /** How the state becomes a vector, in place of a kind. @default "none" if only a vocabulary is given */
-  readonly map?: HeadMap;
-  /** How the vector becomes logits, in place of a kind. @default "full" if only a map is given */
-  readonly vocabulary?: HeadVocabulary;
+  /** @default "dense"; "linear" with a preview, or if the unembedding has more than 2^23 values */
+  readonly kind?: "dense" | "linear";
   /**
-   * Inner size of the maps lowRank (@default C/4) and mlp (@default C). With other maps the number of tokens of a list
-   * (@default 16,384 of previewShortlist, 8,192 of shortlist, 256 of trainedShortlist, or V/2 if fewer).
+   * Linear heads compute the exact logits of few tokens, the best of a preview of this size; `true`: rank C/6 and 64
+   * candidates, or half of the ranked tokens if fewer. `fitPreviews` fits it. @default false
    */
-  readonly inner?: number;
-  /** The token ids that a vocabulary with a list can emit (`frequentTokens` finds them). @default the lowest ids */
-  readonly shortlist?: readonly number[];
-  /**
-   * The size of a preview: the rank of its coarse logits, and how many tokens get exact ones.
-   * @default { rank: C/6, candidates: 64, or half of the ranked tokens if fewer }
-   */
-  readonly preview?: Partial<PreviewSize>;
+  readonly preview?: boolean | Partial<PreviewShape>;
   /**
    * One more exit, after the last block: a preview of the model's own unembedding, of this size. Where its margin
    * passes the policy's threshold, the full product does not run. There is nothing to train; `fitPreviews` fits it.
-   * `true`: of all tokens, rank C/3 and 128 candidates, or V/2 if fewer. @default false
+   * `true`: rank C/3 and 128 candidates, or half of the ranked tokens if fewer. @default false
    */
-  readonly unembeddingPreview?: boolean | UnembeddingPreview;
+  readonly unembeddingPreview?: boolean | Partial<PreviewShape>;
   /**
    * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
    * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"; int4 for the coarse
    * logits of previews
    */
   readonly dtype?: WeightDtype;
-  /** Seeds the random part of the initial weights (lowRank, mlp). @default 0 */
-  readonly seed?: number;
 }
 
 export const attachDefaults = {
   /** L - 1 if fewer. */
   exits: 3,
   placement: "v2",
-  seed: 0,
 } as const satisfies AttachOptions;
 
 /**
- * Attaches untrained heads (logit lenses) to a model, which stays frozen. Throws an OptionError if the exits do not fit
- * the model, and a HeadsError if a kind, map, vocabulary or dtype does not exist or a shortlist is illegal.
+ * Attaches untrained heads to a model, which stays frozen. Throws an OptionError if the exits or a preview do not fit
+ * the model, and a HeadsError if a kind or a dtype does not exist or the tokens of a preview are illegal.
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
-  const { numLayers } = model.config;
-  const { exits = Math.min(attachDefaults.exits, numLayers - 1), seed = attachDefaults.seed } = options;
-  const { unembeddingPreview: preview = false } = options;
-  const none = preview !== false && (exits === 0 || (typeof exits === "object" && exits.length === 0));
-  const depths = none ? [] : chooseDepths(numLayers, exits, options);
-  const shape = chooseShape(model, options);
-  const heads = depths.map((depth) => new ExitHead(model, depth, shape));
-  if (preview !== false) heads.push(previewOf(model, depths, preview === true ? {} : preview));
-  return new ExitHeads(model, heads, seed);
+  const { config } = model;
+  const { exits = Math.min(attachDefaults.exits, config.numLayers - 1), placement = attachDefaults.placement } =
+    options;
+  const { preview = false, unembeddingPreview = false, dtype } = options;
+  const kind = options.kind ?? (preview === false ? defaultKind(config) : "linear");
+  if (!["dense", "linear"].includes(kind)) throw unknown("kind", kind, ["dense", "linear"]);
+  if (dtype !== undefined && !weightDtypes.includes(dtype)) throw unknown("dtype", dtype, weightDtypes);
+  const none = unembeddingPreview !== false && (exits === 0 || (typeof exits === "object" && exits.length === 0));
+  const depths =
+    typeof exits === "object" && !none
+      ? checkDepths(config.numLayers, exits)
+      : none
+        ? []
+        : placeExits(config.numLayers, exits as number, placement);
+  const shape = {
+    kind,
+    ...(preview !== false && { preview: sizeOf(model, preview, "linear") }),
+    ...(dtype && { dtype }),
+  };
+  const heads = depths.map((depth) => createHead(model, depth, shape));
+  if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
+  return new ExitHeads(model, heads);
 }
 
-function chooseDepths(
-  numLayers: number,
-  exits: number | readonly number[],
-  { placement = attachDefaults.placement }: AttachOptions,
-): readonly number[] {
-  return typeof exits === "number" ? placeExits(numLayers, exits, placement) : checkDepths(numLayers, exits);
+/** The size that was asked for, with its defaults. */
+function sizeOf(
+  { config: { hiddenSize, vocabSize } }: Model,
+  asked: true | Partial<PreviewShape>,
+  kind: "linear" | "preview",
+): PreviewShape {
+  if (asked === true) return previewSize({ hiddenSize, vocabSize }, kind);
+  const tokens = asked.tokens?.toSorted((a, b) => a - b);
+  const size = previewSize({ hiddenSize, vocabSize: tokens?.length ?? vocabSize }, kind);
+  return { ...size, ...asked, ...(tokens && { tokens }) };
 }
 
 /** The exit at depth L, beside exits at these depths. */
-function previewOf(model: Model, depths: readonly number[], { shortlist, ...size }: UnembeddingPreview): ExitHead {
-  const { numLayers, hiddenSize, vocabSize } = model.config;
+function lastOf(model: Model, depths: readonly number[], preview: PreviewShape): ExitHead {
+  const { numLayers } = model.config;
   if (depths.at(-1) === numLayers) {
     throw new OptionError(
       "exit-depths",
@@ -100,7 +96,13 @@ function previewOf(model: Model, depths: readonly number[], { shortlist, ...size
       { depths, numLayers },
     );
   }
-  const preview = { ...unembeddingPreviewSize({ hiddenSize, vocabSize: shortlist?.length ?? vocabSize }), ...size };
-  const vocabulary = shortlist === undefined ? "preview" : "previewShortlist";
-  return new ExitHead(model, numLayers, chooseShape(model, { map: "none", vocabulary, shortlist, preview }));
+  return createHead(model, numLayers, { kind: "preview", preview });
+}
+
+function unknown(option: string, value: unknown, legal: readonly string[]): HeadsError {
+  return new HeadsError(
+    `heads-${option}`,
+    `attachHeads: ${option} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
+    { [option]: value },
+  );
 }

@@ -1,17 +1,44 @@
 /** Heads from a JSON description and safetensors bytes, checked against the model that they belong to. */
 import { HeadsError } from "../../errors.js";
-import type { Model } from "../../model/index.js";
+import { checkManifest, fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
-import { ExitHead } from "./exit-head.js";
+import { createHead } from "./create-head.js";
+import type { ExitHead } from "./exit-head.js";
+import { checkShape, weightShapes } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
-import { checkShape } from "./head-shape.js";
-import { headWeightShapes } from "./head-weights.js";
-import { checkDescription, describedShape, type HeadDescription } from "./heads-description.js";
+import { checkDescription, type HeadDescription } from "./heads-description.js";
 import { checkDepths } from "./placement.js";
-import { Projection, type ProjectionInput, projectionShape } from "./projection.js";
-import { storedName, tensorName } from "./serialize-heads.js";
+import { Projection, projectionShape } from "./projection.js";
+import { tensorName } from "./serialize-heads.js";
+
+/**
+ * Loads heads for a model from a folder, wherever it is: heads.json and heads.safetensors. Throws a HeadsError if a
+ * file is missing or the heads belong to another model.
+ */
+export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
+  const open = async (name: string): Promise<FolderFile> => {
+    const file = await folder.open(name);
+    if (file === undefined) {
+      throw new HeadsError(
+        "heads-missing",
+        `${folder.path}: no ${name}; expected the folder that training wrote (heads.json, heads.safetensors)`,
+        { folder: folder.path },
+      );
+    }
+    return file;
+  };
+  await checkManifest(folder);
+  const description = await open("heads.json");
+  const weights = await open("heads.safetensors");
+  // Lists of tokens make it larger than other descriptions.
+  return deserializeHeads(
+    model,
+    await fileJson(description, { limit: "tokenizerBytes" }),
+    await weights.read(0, weights.size),
+  );
+}
 
 /** Restores heads from their stored form. Throws a HeadsError if it is malformed or belongs to another model. */
 export async function deserializeHeads(model: Model, description: unknown, weights: Uint8Array): Promise<ExitHeads> {
@@ -21,17 +48,13 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
     model.config.numLayers,
     heads.map(({ depth }) => depth),
   );
-  const made: Tensor[] = [];
-  try {
-    const stored = storedTensors(model, weights, made);
-    return new ExitHeads(
-      model,
-      heads.map((head) => restoreHead(model, head, stored)),
-    );
-  } catch (error) {
-    for (const tensor of made) tensor.dispose(); // the device is as before
-    throw error;
-  }
+  const read = storedValues(weights);
+  // All values are read before the first head takes memory of the device: then the device is as before if one is bad.
+  const stored = heads.map((head) => valuesOf(model, head, read));
+  return new ExitHeads(
+    model,
+    stored.map((values) => restoreHead(model, values)),
+  );
 }
 
 async function requireModel(model: Model, expected: string): Promise<void> {
@@ -45,17 +68,17 @@ async function requireModel(model: Model, expected: string): Promise<void> {
   );
 }
 
-/** Reads a tensor of the head at `depth`. Throws a HeadsError if it has another shape. */
-type ReadTensor = (
-  depth: number,
-  name: string,
-  options: { readonly shape: readonly number[]; readonly requiresGrad: boolean },
-) => Tensor;
+/** Reads a tensor of a head. Throws a HeadsError if it has another shape, or values that are not finite. */
+type ReadValues = (depth: number, name: string, shape: readonly number[]) => StoredTensor;
 
-/** Every tensor that is made is added to `made`. */
-function storedTensors(model: Model, weights: Uint8Array, made: Tensor[]): ReadTensor {
+interface StoredTensor {
+  readonly values: Float32Array;
+  readonly shape: readonly number[];
+}
+
+function storedValues(weights: Uint8Array): ReadValues {
   const file = parseSafetensors(weights);
-  return (depth, name, { shape, requiresGrad }) => {
+  return (depth, name, shape) => {
     const stored = tensorName(depth, name);
     const found = file.info(stored);
     if (!sameShape(found.shape, shape)) {
@@ -73,31 +96,44 @@ function storedTensors(model: Model, weights: Uint8Array, made: Tensor[]): ReadT
         { name: stored },
       );
     }
-    const tensor = Tensor.from(model.device, values, shape, { requiresGrad });
-    made.push(tensor);
-    return tensor;
+    return { values, shape };
   };
 }
 
-function restoreHead(model: Model, description: HeadDescription, read: ReadTensor): ExitHead {
-  const { depth, projection } = description;
-  const head = new ExitHead(model, depth, checkShape(model, describedShape(description)));
-  head.weights = Object.fromEntries(
-    Object.entries(headWeightShapes(model, head.shape)).map(([name, shape]) => [
-      name,
-      read(depth, storedName(head.shape, name), { shape, requiresGrad: true }),
-    ]),
-  );
-  if (projection !== undefined) head.projection = restoreProjection(model, depth, projection, read);
-  return head;
+interface StoredHead {
+  readonly description: HeadDescription;
+  readonly tensors: Readonly<Record<string, StoredTensor>>;
+  readonly projection: { readonly weight: StoredTensor; readonly bias: StoredTensor } | undefined;
 }
 
-function restoreProjection(model: Model, depth: number, input: ProjectionInput, read: ReadTensor): Projection {
-  const shape = projectionShape(model, depth, input);
-  return new Projection(
-    model,
-    input,
-    read(depth, "projection.weight", { shape, requiresGrad: false }),
-    read(depth, "projection.bias", { shape: [shape[0]], requiresGrad: false }),
-  );
+function valuesOf(model: Model, { depth, projection, ...asked }: HeadDescription, read: ReadValues): StoredHead {
+  const shape = checkShape(model.config, asked);
+  const tensors: Record<string, StoredTensor> = {};
+  for (const [name, size] of Object.entries(weightShapes(model, shape))) tensors[name] = read(depth, name, size);
+  const size = projection && projectionShape(model, depth, projection);
+  return {
+    description: { depth, ...shape, ...(projection && { projection }) },
+    tensors,
+    projection: size && {
+      weight: read(depth, "projection.weight", size),
+      bias: read(depth, "projection.bias", [size[0]]),
+    },
+  };
+}
+
+function restoreHead(model: Model, { description, tensors, projection }: StoredHead): ExitHead {
+  const { depth, projection: input, ...shape } = description;
+  const made = Object.entries(tensors).map(([name, { values, shape: size }]) => [
+    name,
+    Tensor.from(model.device, values, size, { requiresGrad: true }),
+  ]);
+  const head = createHead(model, depth, shape, Object.fromEntries(made) as Record<string, Tensor>);
+  if (projection !== undefined) {
+    head.projection = new Projection(model, depth, {
+      input: input!,
+      weight: projection.weight.values,
+      bias: projection.bias.values,
+    });
+  }
+  return head;
 }

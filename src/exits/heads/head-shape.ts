@@ -1,235 +1,124 @@
-/**
- * The shape of a head. A head is a map, from the state to a vector, and a vocabulary, from the vector to logits; what
- * each needs to know (inner size, token ids) and the dtype of the packed matrices belong to the shape too. A kind is a
- * name for a pair. Everything of one map or one vocabulary alone is in maps/ and vocabularies/.
- */
+/** The shape of a head: its kind, its preview and its dtype; what it costs, and what weights it has. */
 import { HeadsError, requireInteger } from "../../errors.js";
-import type { Model } from "../../model/index.js";
-import { type WeightDtype, weightDtypes } from "../../tensor/index.js";
-import { type HeadMap, headMaps, isHeadMap, maps, type MapShape } from "./maps/index.js";
-import {
-  checkShortlist,
-  type HeadVocabulary,
-  headVocabularies,
-  isHeadVocabulary,
-  type ModelSizes,
-  type PreviewSize,
-  vocabularies,
-  type VocabularyShape,
-} from "./vocabularies/index.js";
+import type { Model, ModelConfig } from "../../model/index.js";
+import type { WeightDtype } from "../../tensor/index.js";
 
-/** The two parts of a head. */
-export interface HeadPair {
-  readonly map: HeadMap;
-  readonly vocabulary: HeadVocabulary;
+export type HeadKind = "dense" | "linear" | "preview";
+export const headKinds = ["dense", "linear", "preview"] as const satisfies readonly HeadKind[];
+
+/** A preview of the unembedding: coarse logits, and then the exact ones of the best few tokens. */
+export interface PreviewShape {
+  /** Rank of the coarse logits. */
+  readonly rank: number;
+  /** How many tokens, the best by the coarse logits, get exact logits; at least 2. */
+  readonly candidates: number;
+  /** The token ids that have coarse logits and can be emitted, ascending. @default all */
+  readonly tokens?: readonly number[];
 }
 
-export interface HeadShape extends HeadPair {
-  /** Inner size of the map: r of lowRank, m of mlp; 0 for the others. */
-  readonly inner: number;
-  /** The token ids of a vocabulary with a list, ascending. */
-  readonly shortlist?: readonly number[];
-  /** The size of a vocabulary's preview. */
-  readonly preview?: PreviewSize;
+/** What distinguishes a head from others at its depth; its part of heads.json. */
+export interface HeadShape {
+  readonly kind: HeadKind;
+  /** Of a linear head: absent if it computes all logits. */
+  readonly preview?: PreviewShape;
   /**
    * The dtype of the head's own packed matrices. A head only approximates the model, and calibration judges it as it is
-   * stored. @default the model's; int8 beside int4 and "stored"
+   * stored. @default the model's; int8 beside int4 and "stored"; int4 for the coarse logits of previews
    */
   readonly dtype?: WeightDtype;
 }
 
-/** The pairs that have a name. `dense` is the paper's head. */
-const pairs = {
-  dense: { map: "none", vocabulary: "trained" },
-  tied: { map: "translator", vocabulary: "full" },
-  lowRank: { map: "lowRank", vocabulary: "trained" },
-  mlp: { map: "mlp", vocabulary: "full" },
-  shortlist: { map: "none", vocabulary: "trainedShortlist" },
-  linear: { map: "linear", vocabulary: "full" },
-  linearShortlist: { map: "linear", vocabulary: "shortlist" },
-  linearScreened: { map: "linear", vocabulary: "screened" },
-  linearPreview: { map: "linear", vocabulary: "preview" },
-  linearPreviewShortlist: { map: "linear", vocabulary: "previewShortlist" },
-} as const satisfies Readonly<Record<string, HeadPair>>;
-
-/** The names of pairs of a map and a vocabulary. */
-export const headKinds = Object.keys(pairs) as readonly (keyof typeof pairs)[];
-
-/** A named pair of a map and a vocabulary: the paper's dense head, and cheaper ones. */
-export type HeadKind = (typeof headKinds)[number];
-
-/** The pair that a kind names. */
-export function pairOf(kind: HeadKind): HeadPair {
-  return pairs[kind];
-}
-
-/** The name of a pair, if it has one. */
-export function kindOf({ map, vocabulary }: HeadPair): HeadKind | undefined {
-  return headKinds.find((kind) => pairs[kind].map === map && pairs[kind].vocabulary === vocabulary);
-}
-
-/** Whether a kind of that name exists. */
-export function isHeadKind(name: unknown): name is HeadKind {
-  return typeof name === "string" && Object.hasOwn(pairs, name);
-}
+/** The sizes of a model that a head's cost depends on. */
+export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
 
 /** The largest unembedding, in values, of which every head has a copy by default. */
 const LARGE_UNEMBEDDING = 2 ** 23;
 
 /** `dense`; `linear` if the unembedding is too large for one of its own in every head. */
-export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): HeadKind {
+export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): "dense" | "linear" {
   return hiddenSize * vocabSize > LARGE_UNEMBEDDING ? "linear" : "dense";
 }
 
-/** How many tokens a head of this kind lists if the user says nothing; undefined if it has no list. */
-export function defaultListed(sizes: ModelSizes, kind: HeadKind): number | undefined {
-  return vocabularies[pairs[kind].vocabulary].listed?.(sizes);
+/** Weights of a row that share a scale when they are packed. */
+const GROUP = 32;
+
+/** The size of a preview for which the user says nothing: of a linear head's unembedding, or of the model's own. */
+export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear" | "preview"): PreviewShape {
+  // At depth L, the argmaxes that a preview misses are its only errors.
+  const { share, candidates } =
+    kind === "linear" ? { share: 1 / 6, candidates: 64 } : { share: 1 / 3, candidates: 128 };
+  const rank = Math.ceil(share * hiddenSize);
+  return {
+    rank: rank < GROUP ? rank : GROUP * Math.round(rank / GROUP), // whole groups
+    candidates: Math.max(2, Math.min(candidates, vocabSize >> 1)),
+  };
 }
 
-/** What the user may say about a shape. */
-export interface ShapeOptions {
-  readonly kind?: HeadKind | undefined;
-  readonly map?: HeadMap | undefined;
-  readonly vocabulary?: HeadVocabulary | undefined;
-  readonly inner?: number | undefined;
-  readonly shortlist?: readonly number[] | undefined;
-  readonly preview?: Partial<PreviewSize> | undefined;
-  readonly dtype?: WeightDtype | undefined;
+/** Multiply-adds of one head for one row. */
+export function headCost({ hiddenSize: c, vocabSize: v }: ModelSizes, { kind, preview }: HeadShape): number {
+  const map = kind === "linear" ? c * c : 0;
+  if (preview === undefined) return map + c * v;
+  const { rank, candidates, tokens } = preview;
+  return map + rank * (c + (tokens?.length ?? v)) + candidates * c;
 }
 
-/**
- * The shape that the user's options ask for. Throws a HeadsError if a kind, map, vocabulary or dtype does not exist,
- * and an OptionError if a size is illegal.
- */
-export function chooseShape(model: Model, options: ShapeOptions): HeadShape {
-  const { config } = model;
-  const { inner, shortlist, dtype } = options;
-  if (dtype !== undefined && !weightDtypes.includes(dtype)) throw unknown("dtype", dtype, weightDtypes);
-  const pair = choosePair(config, options);
-  const innerOfMap = maps[pair.map].defaultInner(config);
-  if (inner !== undefined) requireInteger("attachHeads: inner", inner, 0, 2 ** 24);
-  const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
-  const count = listedBy(config, pair, inner);
-  const lowest = Array.from({ length: count ?? 0 }, (_, id) => id);
-  const ids = count === undefined ? undefined : (shortlist?.toSorted((a, b) => a - b) ?? lowest);
-  const ofPreview = previewBy(config, pair, ids?.length);
-  const preview = ofPreview && { ...ofPreview, ...options.preview };
-  return checkShape(model, {
-    ...pair,
-    inner: size,
-    ...(ids && { shortlist: ids }),
-    ...(preview && { preview }),
-    ...(dtype && { dtype }),
-  });
+/** The heads that plans compare, by name. */
+export function usualHeads(sizes: ModelSizes): Readonly<Record<"dense" | "linear" | "linearPreview", HeadShape>> {
+  return {
+    dense: { kind: "dense" },
+    linear: { kind: "linear" },
+    linearPreview: { kind: "linear", preview: previewSize(sizes, "linear") },
+  };
 }
 
-/**
- * How many tokens a pair lists without a list of the user's; undefined if it has none. A map without an inner size
- * leaves the option `inner` to the list.
- */
-function listedBy(sizes: ModelSizes, { map, vocabulary }: HeadPair, inner?: number): number | undefined {
-  const listed = vocabularies[vocabulary].listed?.(sizes);
-  return listed !== undefined && maps[map].defaultInner(sizes) === 0 ? (inner ?? listed) : listed;
+/** Shapes of a head's weights by name, as files hold them. */
+export function weightShapes(
+  { config: { hiddenSize: c, vocabSize: v }, weights: { finalNorm, unembedding } }: Model,
+  { kind, preview }: HeadShape,
+): Readonly<Record<string, readonly number[]>> {
+  return {
+    normGain: [c],
+    ...(finalNorm.bias && { normBias: [c] }),
+    ...(kind === "linear" && { map: [c, c], mapBias: [c] }),
+    ...(kind === "dense" && { weight: [v, c], ...(unembedding.bias && { bias: [v] }) }),
+    ...(preview && { previewDown: [preview.rank, c], previewLift: [preview.rank, c] }),
+  };
 }
 
-/** The size of a pair's preview, if it has one, of so many listed tokens, or of the vocabulary. */
-function previewBy(
-  { hiddenSize, vocabSize }: ModelSizes,
-  { vocabulary }: HeadPair,
-  listed = vocabSize,
-): PreviewSize | undefined {
-  return vocabularies[vocabulary].preview?.({ hiddenSize, vocabSize: listed });
-}
-
-function choosePair(config: ModelSizes, { kind, map, vocabulary }: ShapeOptions): HeadPair {
-  if (map === undefined && vocabulary === undefined) {
-    const name = kind ?? defaultKind(config);
-    if (!isHeadKind(name)) throw unknown("kind", name, headKinds);
-    return pairs[name];
-  }
-  if (kind !== undefined) {
+/** Throws a HeadsError or an OptionError if a shape does not fit the model. */
+export function checkShape({ hiddenSize, vocabSize }: ModelSizes, { kind, preview, dtype }: HeadShape): HeadShape {
+  if ((kind === "dense" && preview !== undefined) || (kind === "preview" && preview === undefined)) {
     throw new HeadsError(
       "heads-kind",
-      `attachHeads: kind ${JSON.stringify(kind)} is a name for a map and a vocabulary; give either the kind or ` +
-        "those two",
+      `exit heads: a head of kind ${kind} has ${preview ? "no" : "a"} preview; linear heads may have one`,
       { kind },
     );
   }
-  const pair = { map: map ?? "none", vocabulary: vocabulary ?? "full" } as const;
-  if (!isHeadMap(pair.map)) throw unknown("map", map, headMaps);
-  if (!isHeadVocabulary(pair.vocabulary)) throw unknown("vocabulary", vocabulary, headVocabularies);
-  return pair;
-}
-
-function unknown(option: string, value: unknown, legal: readonly string[]): HeadsError {
-  return new HeadsError(
-    `heads-${option}`,
-    `attachHeads: ${option} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
-    { [option]: value },
-  );
-}
-
-/** Throws a HeadsError if a shape does not fit the model. The result has no fields that its parts do not know. */
-export function checkShape(
-  { config }: Pick<Model, "config">,
-  { map, vocabulary, inner, shortlist, preview, dtype }: HeadShape,
-): HeadShape {
-  const { vocabSize, hiddenSize } = config;
-  const listed = vocabularies[vocabulary].listed !== undefined;
-  const previewed = vocabularies[vocabulary].preview !== undefined;
-  // A margin is that of two tokens; a list without a preview leaves some to the bucket of all others.
-  const bounds = previewed ? { least: 2, most: vocabSize } : { least: 1, most: vocabSize - 1 };
-  const ids = listed ? checkShortlist(shortlist, vocabSize, bounds) : undefined;
+  if (preview === undefined) return { kind, ...(dtype && { dtype }) };
+  const { tokens } = preview;
+  if (tokens !== undefined) requireTokens(tokens, vocabSize);
   return {
-    map,
-    vocabulary,
-    inner,
-    ...(ids && { shortlist: ids }),
-    ...(previewed && { preview: checkPreview(preview, hiddenSize, ids?.length ?? vocabSize) }),
+    kind,
+    preview: {
+      rank: requireInteger("exit heads: preview rank", preview.rank, 1, hiddenSize),
+      candidates: requireInteger("exit heads: preview candidates", preview.candidates, 2, tokens?.length ?? vocabSize),
+      ...(tokens && { tokens }),
+    },
     ...(dtype && { dtype }),
   };
 }
 
-/** Throws an OptionError if the size of a preview of so many tokens is illegal. */
-function checkPreview(preview: PreviewSize | undefined, hiddenSize: number, tokens: number): PreviewSize {
-  return {
-    rank: requireInteger("exit heads: preview rank", preview?.rank ?? NaN, 1, hiddenSize),
-    candidates: requireInteger("exit heads: preview candidates", preview?.candidates ?? NaN, 2, tokens),
-  };
-}
-
-/** What the map of a head needs to know of its shape. */
-export function mapShapeOf({ vocabulary, inner }: Pick<HeadShape, "vocabulary" | "inner">): MapShape {
-  return { inner, reads: vocabularies[vocabulary].reads };
-}
-
-/** What the vocabulary of a head needs to know of its shape. */
-export function vocabularyShapeOf(sizes: ModelSizes, shape: HeadShape): VocabularyShape {
-  const width = maps[shape.map].width(sizes, mapShapeOf(shape));
-  const narrow = maps[shape.map].basis !== undefined && vocabularies[shape.vocabulary].reads === "any";
-  return { width, narrow, shortlist: shape.shortlist, preview: shape.preview };
-}
-
-/**
- * Multiply-adds of one head for one token, of a named kind or of any pair. `inner` means what it means to
- * `attachHeads`, and has the same default.
- */
-export function headCost(config: ModelSizes, kind: HeadKind | HeadPair, inner?: number): number {
-  const pair: HeadPair = typeof kind === "string" ? pairs[kind] : kind;
-  const { map, vocabulary } = pair;
-  const innerOfMap = maps[map].defaultInner(config);
-  const size = innerOfMap === 0 ? 0 : (inner ?? innerOfMap);
-  const listed = listedBy(config, pair, inner);
-  const preview = previewBy(config, pair, listed);
-  const shape = { map, vocabulary, inner: size, ...(preview && { preview }) };
-  return costOf(config, shape, listed ?? 0);
-}
-
-/** Multiply-adds of a head whose list, if it has one, has so many tokens. */
-export function costOf(sizes: ModelSizes, shape: Omit<HeadShape, "shortlist">, listed: number): number {
-  const { width } = vocabularyShapeOf(sizes, shape);
-  return (
-    maps[shape.map].multiplyAdds(sizes, mapShapeOf(shape)) +
-    vocabularies[shape.vocabulary].multiplyAdds(sizes, { width, listed, preview: shape.preview })
+/** A margin is that of two tokens, so there are at least two. */
+function requireTokens(tokens: readonly number[], vocabSize: number): void {
+  const legal =
+    tokens.length >= 2 &&
+    tokens.length <= vocabSize &&
+    tokens.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > tokens[i - 1]!));
+  if (legal) return;
+  throw new HeadsError(
+    "heads-tokens",
+    `exit heads: the tokens of a preview are different ids in [0, ${vocabSize}), ascending, from 2 to ${vocabSize} ` +
+      "of them; give such a list",
+    { tokens: tokens.length, vocabSize },
   );
 }

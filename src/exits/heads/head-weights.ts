@@ -1,89 +1,119 @@
 /**
- * The weights of a head: those of its map, then those of its vocabulary. Every head begins as a "logit lens"
- * (nostalgebraist 2020), which applies the model's own final norm and unembedding to a state of an earlier block, or as
- * an approximation of it; none begins from noise.
+ * The weights of a head: float32 tensors by name, which training changes, and what decoding computes with, packed from
+ * them on first use. A change drops what is packed.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
-import { DeviceError } from "../../errors.js";
-import { companionDtype, type Matrix, type Model } from "../../model/index.js";
-import { PackedMatrix, type Rng, type Tensor } from "../../tensor/index.js";
-import { type HeadShape, mapShapeOf, vocabularyShapeOf } from "./head-shape.js";
-import { maps } from "./maps/index.js";
-import { type Constant, type HeadWeights, vocabularies } from "./vocabularies/index.js";
+import { companionDtype, type Matrix, type Model, normalize, storedBytes } from "../../model/index.js";
+import { keep, PackedMatrix, Tensor, type WeightDtype } from "../../tensor/index.js";
+import { add, mul } from "../../tensor/ops/index.js";
 
-/** Shapes of all weights of a head by name. */
-export function headWeightShapes(model: Model, shape: HeadShape): Readonly<Record<string, readonly number[]>> {
-  return {
-    ...maps[shape.map].weightShapes(model, mapShapeOf(shape)),
-    ...vocabularies[shape.vocabulary].weightShapes(model, vocabularyShapeOf(model.config, shape)),
-  };
-}
+export type Tensors = Readonly<Record<string, Tensor>>;
+/** Named matrices and vectors that a head computes with: trainable tensors, or packed ones. */
+export type Matrices = Readonly<Record<string, Matrix>>;
 
-/** Fresh trainable weights: the logit lens. */
-export async function initialHeadWeights(
-  model: Model,
-  shape: HeadShape,
-  rng: Rng,
-  signal?: CancelSignal,
-): Promise<Record<string, Tensor>> {
-  const mapShape = mapShapeOf(shape);
-  const map = await maps[shape.map].initialWeights(model, mapShape, rng, signal);
-  try {
-    const basis = maps[shape.map].basis?.(map, mapShape);
-    const vocabularyShape = vocabularyShapeOf(model.config, shape);
-    return { ...map, ...(await vocabularies[shape.vocabulary].initialWeights(model, vocabularyShape, basis, signal)) };
-  } catch (error) {
-    for (const weight of Object.values(map)) weight.dispose();
-    throw error;
+/** Tensors, and how they are packed. */
+export class HeadWeights {
+  readonly #pack: (tensors: Tensors) => Promise<Matrices>;
+  #tensors: Tensors;
+  #packing: Promise<Matrices> | undefined;
+  #packed: Matrices | undefined;
+  #version = 0;
+
+  /** Takes ownership of the tensors. */
+  constructor(tensors: Tensors, pack: (tensors: Tensors) => Promise<Matrices>) {
+    for (const tensor of Object.values(tensors)) keep(tensor);
+    this.#tensors = tensors;
+    this.#pack = pack;
+  }
+
+  get tensors(): Tensors {
+    return this.#tensors;
+  }
+
+  /** Another number after every change. */
+  get version(): number {
+    return this.#version;
+  }
+
+  /** Bytes that an evaluation reads: of the packed weights once there are any. */
+  get bytes(): number {
+    return Object.values(this.#packed ?? this.#tensors).reduce((sum, weight) => sum + storedBytes(weight), 0);
+  }
+
+  /** Takes ownership of other tensors, and frees those that are not among them. */
+  set(tensors: Tensors): void {
+    this.changed();
+    const kept = Object.values(tensors);
+    for (const tensor of Object.values(this.#tensors)) if (!kept.includes(tensor)) tensor.dispose();
+    for (const tensor of kept) keep(tensor);
+    this.#tensors = tensors;
+  }
+
+  /** Call it when the tensors' values change. */
+  changed(): void {
+    this.#version++;
+    if (this.#packed !== undefined) disposePacked(this.#packed);
+    this.#packed = undefined;
+    this.#packing = undefined;
+  }
+
+  /** What decoding computes with. */
+  async packed(): Promise<Matrices> {
+    return this.#packed ?? (await (this.#packing ??= this.#packNow()));
+  }
+
+  dispose(): void {
+    this.set({});
+  }
+
+  async #packNow(): Promise<Matrices> {
+    const version = this.#version;
+    try {
+      const packed = await this.#pack(this.#tensors);
+      if (version === this.#version) return (this.#packed = packed);
+      disposePacked(packed);
+    } catch (error) {
+      if (version === this.#version) {
+        this.#packing = undefined;
+        throw error;
+      }
+    }
+    return this.packed(); // they changed meanwhile
   }
 }
 
-/** The frozen values of the model that a head computes with, beside its weights. */
-export async function headConstants(model: Model, shape: HeadShape): Promise<Readonly<Record<string, Constant>>> {
-  const { dtype = companionDtype(model.dtype) } = shape;
-  return {
-    ...(await maps[shape.map].constants?.(model)),
-    ...(await vocabularies[shape.vocabulary].constants?.(model, vocabularyShapeOf(model.config, shape), dtype)),
-  };
+function disposePacked(packed: Matrices): void {
+  for (const matrix of Object.values(packed)) if (matrix instanceof PackedMatrix) matrix.dispose();
 }
 
-/** The weights for decoding: matrices in the head's own dtype, or else the one that suits the model's. */
-export async function packWeights(
-  model: Model,
-  shape: HeadShape,
-  weights: Readonly<Record<string, Tensor>>,
-): Promise<Record<string, Matrix>> {
-  const { dtype = companionDtype(model.dtype) } = shape;
+/** Packs matrices in a dtype, or else in that which suits the model's; vectors stay. */
+export async function packMatrices(model: Model, tensors: Tensors, dtype?: WeightDtype): Promise<Matrices> {
   const packed: Record<string, Matrix> = {};
-  const vocabulary = vocabularies[shape.vocabulary];
-  for (const [name, tensor] of Object.entries(weights)) {
-    if (vocabulary.fixed?.includes(name)) continue;
+  for (const [name, tensor] of Object.entries(tensors)) {
     packed[name] =
-      tensor.shape.length === 2 ? PackedMatrix.from(model.device, await tensor.read(), tensor.shape, dtype) : tensor;
+      tensor.shape.length === 2
+        ? PackedMatrix.from(model.device, await tensor.read(), tensor.shape, dtype ?? companionDtype(model.dtype))
+        : tensor;
   }
-  const derived = await vocabulary.derived?.(model, vocabularyShapeOf(model.config, shape), weights, shape.dtype);
-  return { ...packed, ...derived };
+  return packed;
 }
 
-/** Ends the use of a head's constants. */
-export function releaseConstants(constants: Promise<Readonly<Record<string, Constant>>> | undefined): void {
-  void constants
-    ?.then((made) => {
-      for (const constant of Object.values(made)) constant.release();
-    })
-    .catch((error: unknown) => {
-      // A device that was disposed of meanwhile holds nothing any more.
-      if (!(error instanceof DeviceError && error.code === "device-disposed")) throw error;
-    });
+/** Copies of the model's final norm, with which every head begins. */
+export function initialNorm({ weights: { finalNorm } }: Model): Record<string, Tensor> {
+  const { gain, bias } = finalNorm;
+  return { normGain: trainableCopy(gain), ...(bias && { normBias: trainableCopy(bias) }) };
 }
 
-/** What a packed head gives its output space to read: logits [R, W], or its vectors [R, C]. */
-export function headOutput(x: Tensor, shape: HeadShape, weights: HeadWeights, model: Model): Tensor {
-  const { vectors = false } = vocabularies[shape.vocabulary];
-  return vectors ? maps[shape.map].apply(x, weights, model) : headLogits(x, shape, weights, model);
+/** n(x) [R, C]: the norm with the head's gain. */
+export function normed(x: Tensor, { normGain, normBias }: Matrices, { config }: Model): Tensor {
+  return normalize(x, { gain: normGain as Tensor, ...(normBias && { bias: normBias as Tensor }) }, config);
 }
 
-/** Maps states x [R, C] to logits [R, W]; the vocabulary defines the W columns. */
-export function headLogits(x: Tensor, { map, vocabulary }: HeadShape, weights: HeadWeights, model: Model): Tensor {
-  return vocabularies[vocabulary].logits(maps[map].apply(x, weights, model), weights, model);
+/** g ⊙ x + β [R, C]: the gain alone, of vectors that were mapped to where normalised final states lie. */
+export function gained(x: Tensor, { normGain, normBias }: Matrices): Tensor {
+  const scaled = mul(x, normGain as Tensor);
+  return normBias === undefined ? scaled : add(scaled, normBias as Tensor);
+}
+
+export function trainableCopy(tensor: Tensor): Tensor {
+  return new Tensor(tensor.device, tensor.device.kernels.slice(tensor.storage, 0, tensor.size), tensor.shape, true);
 }

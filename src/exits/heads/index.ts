@@ -1,22 +1,21 @@
-/** Exit heads: kinds, scores, placement, projections, files. */
-export { attachDefaults, attachHeads, type AttachOptions, type UnembeddingPreview } from "./attach-heads.js";
-export { deserializeHeads } from "./deserialize-heads.js";
-export { ExitHead } from "./exit-head.js";
-export { ExitHeads } from "./exit-heads.js";
+export { attachDefaults, attachHeads, type AttachOptions } from "./attach-heads.js";
+export { createHead } from "./create-head.js";
+export { deserializeHeads, loadHeads } from "./deserialize-heads.js";
+export { type ExitHead, packedOf } from "./exit-head.js";
 export {
   defaultKind,
-  defaultListed,
   headCost,
   type HeadKind,
-  headKinds,
-  type HeadPair,
   type HeadShape,
-  kindOf,
-  pairOf,
+  type ModelSizes,
+  type PreviewShape,
+  previewSize,
+  usualHeads,
 } from "./head-shape.js";
+export { ExitHeads } from "./exit-heads.js";
+export type { HeadWeights, Matrices, Tensors } from "./head-weights.js";
 export type { HeadDescription, HeadsDescription } from "./heads-description.js";
-export { loadHeads } from "./heads-folder.js";
-export { type HeadMap, headMaps, type StateFit } from "./maps/index.js";
+export { mapTensors } from "./linear.js";
 export { placeExits, type Placement } from "./placement.js";
 export {
   Projection,
@@ -44,13 +43,3 @@ export {
   type Threshold,
 } from "./score.js";
 export { type SerializedHeads, serializeHeads } from "./serialize-heads.js";
-export { type Teacher, topIdsOf } from "./teacher.js";
-export {
-  type HeadVocabulary,
-  headVocabularies,
-  type HeadWeights,
-  type ModelSizes,
-  type PreviewSize,
-  readListedRows,
-  unembeddingPreviewSize,
-} from "./vocabularies/index.js";

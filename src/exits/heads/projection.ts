@@ -37,50 +37,53 @@ export function projectionShape(model: Model, depth: number, input: ProjectionIn
 }
 
 export class Projection {
+  readonly input: ProjectionInput;
+  /** [rows, columns]. */
+  readonly shape: readonly [number, number];
+  /** W, row by row. */
+  readonly weight: Float32Array;
+  /** [rows]. */
+  readonly bias: Float32Array;
+  readonly #model: Model;
   readonly #unit: Tensor;
+  readonly #bias: Tensor;
   #packed: PackedMatrix | undefined;
 
-  /** Takes ownership of the tensors: weight in the shape of `projectionShape`, bias [rows]. */
-  constructor(
-    readonly model: Model,
-    readonly input: ProjectionInput,
-    readonly weight: Tensor,
-    readonly bias: Tensor,
-  ) {
-    keep(weight);
-    keep(bias);
+  /** Of the exit at `depth`: weight in the shape of `projectionShape`, bias [rows]. */
+  constructor(model: Model, depth: number, { input, weight, bias }: Pick<Projection, "input" | "weight" | "bias">) {
+    this.#model = model;
+    this.input = input;
+    this.shape = projectionShape(model, depth, input);
+    this.weight = weight;
+    this.bias = bias;
     this.#unit = keep(unitGain(model));
+    this.#bias = keep(Tensor.from(model.device, bias, [bias.length]));
   }
 
   get work(): UnitWork {
-    return { multiplyAdds: this.weight.size, bytes: storedBytes(this.#packed ?? this.weight) + storedBytes(this.bias) };
-  }
-
-  /** Packs the matrix for decoding, in the dtype that suits the model's. */
-  async freeze(): Promise<void> {
-    this.#packed ??= PackedMatrix.from(
-      this.model.device,
-      await this.weight.read(),
-      this.weight.shape,
-      companionDtype(this.model.dtype),
-    );
+    return { multiplyAdds: this.weight.length, bytes: storedBytes(this.#matrix) + storedBytes(this.#bias) };
   }
 
   /** Keys and values of a state [1, C] in all skipped blocks, one block after another. Call it inside a scope. */
   keyValues(state: Tensor): Tensor {
-    const normed = withoutGain(this.model, state, this.#unit);
-    const { kernels } = this.model.device;
+    const normed = withoutGain(this.#model, state, this.#unit);
+    const { device } = this.#model;
     const input =
       this.input === "normalized"
         ? normed
-        : new Tensor(this.model.device, kernels.concat([normed.storage, state.storage]), [1, 2 * state.size]);
-    return linear(input, this.#packed ?? this.weight, { bias: this.bias });
+        : new Tensor(device, device.kernels.concat([normed.storage, state.storage]), [1, 2 * state.size]);
+    return linear(input, this.#matrix, { bias: this.#bias });
+  }
+
+  /** The matrix for decoding, in the dtype that suits the model's. */
+  get #matrix(): PackedMatrix {
+    const { device, dtype } = this.#model;
+    return (this.#packed ??= PackedMatrix.from(device, this.weight, this.shape, companionDtype(dtype)));
   }
 
   dispose(): void {
-    this.#packed?.dispose();
+    for (const part of [this.#packed, this.#unit, this.#bias]) part?.dispose();
     this.#packed = undefined;
-    for (const tensor of [this.weight, this.bias, this.#unit]) tensor.dispose();
   }
 }
 

@@ -19,7 +19,7 @@
 import { requireNumber } from "../../errors.js";
 import { keyValueLayers, type ModelConfig } from "../../model/index.js";
 import { fillCost, type FillName } from "../fill/index.js";
-import { headCost, type HeadKind, headKinds, placeExits } from "../heads/index.js";
+import { headCost, type HeadShape, placeExits, usualHeads } from "../heads/index.js";
 import {
   blockCost,
   costOfRows,
@@ -149,9 +149,9 @@ function smallestShare(speedup: (share: number) => number): number | null {
   return high;
 }
 
-/** The break-even of one kind of head at one placement: a row of the table that `planExits` makes. */
+/** The break-even of one head (`usualHeads`) at one placement: a row of the table that `planExits` makes. */
 export interface BreakEvenRow extends BreakEven {
-  readonly kind: HeadKind;
+  readonly kind: string;
   readonly depths: readonly number[];
   /** Cost of one head, as a multiple of a block's. */
   readonly headInBlocks: number;
@@ -194,21 +194,23 @@ export function planExits(
   requireNumber("planExits: finalHeadShare", finalHeadShare, 0, 1);
   const { numLayers } = config;
   const block = blockCost(config, context);
-  const rowOf = (kind: HeadKind, count: number): BreakEvenRow => {
+  const rowOf = (kind: string, shape: HeadShape, count: number): BreakEvenRow => {
     const depths = placeExits(numLayers, count);
-    const head = headCost(config, kind);
+    const head = headCost(config, shape);
     const costs: PlanCosts = {
       numLayers,
       depths,
       block: growingCosts(block, furtherRow),
-      finalHead: growingCosts(finalHeadShare * headCost(config, "dense"), furtherRow),
+      finalHead: growingCosts(finalHeadShare * headCost(config, { kind: "dense" }), furtherRow),
       heads: depths.map(() => head),
       fills: depths.map((depth) => fillCost(fill, config, depth) + deferredBlocks(fill, config, depth) * block),
     };
     return { kind, depths, headInBlocks: head / block, ...breakEven(costs) };
   };
   const counts = exits.filter((count) => count < numLayers);
-  return headKinds.flatMap((kind) => counts.map((count) => rowOf(kind, count)));
+  return Object.entries(usualHeads(config)).flatMap(([kind, shape]) =>
+    counts.map((count) => rowOf(kind, shape, count)),
+  );
 }
 
 /**

@@ -4,7 +4,6 @@
  */
 import { requireInteger } from "../../errors.js";
 import { type Document, markedWindows, type Model } from "../../model/index.js";
-import { topIdsOf } from "../heads/index.js";
 import { recordStates } from "./record-states.js";
 
 export interface FrequentTokensOptions {
@@ -43,4 +42,15 @@ export async function frequentTokens(
   }
   for (const id of eosTokenIds) counts[id] = Infinity;
   return topIdsOf(Float32Array.from(counts), vocabSize, n).sort((a, b) => a - b);
+}
+
+/** The positions of the k largest values of every row of [R, width], R·k in all; lower ones first among equals. */
+export function topIdsOf(values: Float32Array, width: number, k: number): number[] {
+  const ids: number[] = [];
+  for (let begin = 0; begin < values.length; begin += width) {
+    const row = values.subarray(begin, begin + width);
+    const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]! || a - b);
+    ids.push(...order.slice(0, k));
+  }
+  return ids;
 }

@@ -10,7 +10,7 @@ export {
   statesAt,
 } from "./batches.js";
 export { locatedIn, nonFiniteRow, requireFiniteTeacher } from "./finite-teacher.js";
-export { frequentTokens, type FrequentTokensOptions } from "./frequent-tokens.js";
+export { frequentTokens, type FrequentTokensOptions, topIdsOf } from "./frequent-tokens.js";
 export {
   type CacheDescription,
   cachedBatches,

@@ -4,8 +4,18 @@
  */
 import type { Model } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { readStats, type Teacher, topIdsOf } from "../heads/index.js";
-import { requireFiniteTeacher } from "../states/index.js";
+import { readStats } from "../heads/index.js";
+import { requireFiniteTeacher, topIdsOf } from "../states/index.js";
+
+/** The teacher's targets at R positions. */
+export interface Teacher {
+  /** [R, V]. */
+  readonly logits: Tensor;
+  /** The token that the full model would emit at each of the R positions; the lowest id on ties. */
+  readonly argmax: readonly number[];
+  /** The k most likely tokens of every row, R·k ids, most likely first; empty if `createTeacher` had no `topK`. */
+  readonly topIds: readonly number[];
+}
 
 /**
  * Targets at the R positions with these final states: [R, C], after the last block and before the final norm. Throws a

@@ -1,5 +1,5 @@
 /**
- * Fits the maps of heads that have a closed form (`ExitHead.fits`): ridge regression of the normalised final state on
+ * Fits the maps of linear heads in closed form: ridge regression of the normalised final state on
  * the normalised state at the head's depth, both without the norm's gain, over streamed text. On a pretrained model
  * that nobody trained for exits, training finds no good head without this start.
  *
@@ -11,7 +11,7 @@ import { requireInteger } from "../../errors.js";
 import { type Document, type Model, normalize } from "../../model/index.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/index.js";
-import { type ExitHeads, unitGain } from "../heads/index.js";
+import { type ExitHeads, mapTensors, unitGain } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
 import { type AffineFit, RidgeFit } from "./ridge-fit.js";
 import { giveTurn, inTurns } from "../../turns.js";
@@ -36,7 +36,7 @@ export interface FitMapsOptions {
 }
 
 /**
- * Fits and sets the maps of all heads that have a closed form, at all depths in one pass, on documents or on recorded
+ * Fits and sets the maps of all linear heads, at all depths in one pass, on documents or on recorded
  * states. The backbone and the heads' other weights do not change. If aborted, rejects with the signal's reason and
  * changes nothing.
  */
@@ -49,9 +49,8 @@ export async function fitMaps(
   const { hiddenSize } = model.config;
   const { positions = 65_536, ridge = 1e-3, signal, onBatch } = options;
   requireInteger("fitMaps: positions", positions, 1);
-  await heads.ready(signal);
   const fits = heads.heads
-    .filter((head) => head.fits)
+    .filter(({ shape }) => shape.kind === "linear")
     .map((head) => ({ head, sums: new RidgeFit(hiddenSize, hiddenSize) }));
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
@@ -82,8 +81,9 @@ export async function fitMaps(
   }
   const solved: AffineFit[] = [];
   for (const { sums } of fits) solved.push(await inTurns(sums.solveInParts({ ridge }), signal));
-  heads.thaw(); // the weights change
-  for (const [i, { head }] of fits.entries()) head.fit(solved[i]!);
+  for (const [i, { head }] of fits.entries()) {
+    head.weights.set({ ...head.weights.tensors, ...mapTensors(model, solved[i]!) });
+  }
 }
 
 /** The rows of u(x), x [R, C], that are not of an attention sink. */

@@ -1,15 +1,14 @@
 /**
  * Fits the previews of heads that have one to the vectors that they see: the second moment M = E[h hᵀ] of every head's
- * vectors over text decides which directions of the unembedding the coarse logits keep (vocabularies/preview.ts). Fit
- * them when the maps are trained: the vectors are theirs.
+ * vectors over text decides which directions of the unembedding the coarse logits keep (heads/unembedding-preview.ts).
+ * Fit them when the maps are trained: the vectors are theirs.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
-import type { Tensor } from "../../tensor/index.js";
 import { scopeInParts } from "../../tensor/tensor.js";
 import { matmul } from "../../tensor/ops/index.js";
-import type { ExitHeads } from "../heads/index.js";
+import type { ExitHeads, Tensors } from "../heads/index.js";
 import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
 import { giveTurn } from "../../turns.js";
 
@@ -40,9 +39,8 @@ export async function fitPreviews(
   const { hiddenSize } = model.config;
   const { positions = 16_384, signal, onBatch } = options;
   requireInteger("fitPreviews: positions", positions, 1);
-  await heads.ready(signal);
   const fits = heads.heads
-    .filter((head) => head.hasPreview)
+    .filter(({ preview }) => preview !== undefined)
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
   const previewed = fits.map(({ head }) => head);
@@ -60,7 +58,7 @@ export async function fitPreviews(
     try {
       for (const { head, moment } of fits) {
         const product = await scopeInParts(function* () {
-          const vectors = head.mappedOf(statesAt(batch, head, "fitPreviews")); // [R, C]
+          const vectors = head.vectors!(statesAt(batch, head, "fitPreviews")); // [R, C]
           yield;
           return matmul(vectors, vectors, { transposeA: true });
         }, signal);
@@ -74,13 +72,12 @@ export async function fitPreviews(
     const left = Math.ceil((positions - seen) / batch.rows);
     await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
   }
-  const fitted: Record<string, Tensor>[] = [];
+  const fitted: Tensors[] = [];
   try {
-    for (const { head, moment } of fits) fitted.push(await head.fittedPreview(moment, signal));
+    for (const { head, moment } of fits) fitted.push(await head.preview!.fitted(moment, signal));
   } catch (error) {
     for (const tensor of fitted.flatMap((weights) => Object.values(weights))) tensor.dispose();
     throw error;
   }
-  heads.thaw(); // the weights change
-  for (const [i, { head }] of fits.entries()) head.weights = { ...head.weights, ...fitted[i] };
+  for (const [i, { head }] of fits.entries()) head.preview!.set(fitted[i]!);
 }

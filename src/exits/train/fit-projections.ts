@@ -121,9 +121,10 @@ export async function fitProjections(
     for (let i = 0; i < n - 1; i++) gram[i * (n + 1)]! += ridge * gram[i * (n + 1)]! + Number.MIN_VALUE;
     corrections.push(await inTurns(solveSymmetric(gram, moment, n), signal));
   }
-  heads.thaw(); // the hash changes
   for (const [i, { head, layers }] of fitted.entries()) {
-    head.projection = await corrected(model, layers, { input, dtype }, corrections[i]!);
+    const { weight, bias } = await corrected(model, layers, { input, dtype }, corrections[i]!);
+    head.projection?.dispose();
+    head.projection = new Projection(model, head.depth, { input, weight, bias });
   }
 }
 
@@ -172,7 +173,7 @@ async function corrected(
   layers: readonly number[],
   { input, dtype }: Required<Pick<FitProjectionsOptions, "input" | "dtype">>,
   correction: Float64Array,
-): Promise<Projection> {
+): Promise<Pick<Projection, "weight" | "bias">> {
   const { hiddenSize } = model.config;
   const columns = hiddenSize * (input === "both" ? 2 : 1);
   const rows = correction.length / (columns + 1);
@@ -196,12 +197,7 @@ async function corrected(
       bias[row] = constant;
     }
   }
-  return new Projection(
-    model,
-    input,
-    Tensor.from(model.device, dtype === "bfloat16" ? bf16ToFloat32(float32ToBf16(weight)) : weight, [rows, columns]),
-    Tensor.from(model.device, bias, [rows]),
-  );
+  return { weight: dtype === "bfloat16" ? bf16ToFloat32(float32ToBf16(weight)) : weight, bias };
 }
 
 /** Matrices of equal width side by side, and a column of ones. */

@@ -21,7 +21,7 @@ import {
   takeAlongRows,
 } from "../../tensor/ops/index.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { Teacher } from "../heads/index.js";
+import type { Teacher } from "./create-teacher.js";
 
 /** KL from the model's distribution (the paper's v2), or cross-entropy with its argmax minus an entropy reward (v1). */
 export type HeadLoss =

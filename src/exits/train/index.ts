@@ -1,6 +1,6 @@
 /** Self-supervised training of heads and projections. */
-export { changeVocabulary, type ChangeVocabularyOptions } from "./change-vocabulary.js";
-export { createTeacher } from "./create-teacher.js";
+export { changePreviews, type ChangePreviewsOptions } from "./change-previews.js";
+export { createTeacher, type Teacher } from "./create-teacher.js";
 export { fitMaps, type FitMapsOptions, SINK_POSITIONS } from "./fit-maps.js";
 export { fitPreviews, type FitPreviewsOptions } from "./fit-previews.js";
 export { fitProjections, type FitProjectionsOptions } from "./fit-projections.js";

@@ -69,7 +69,6 @@ export async function measureExits(
       "measureExits: the held-out data does not say how many batches it has; use cachedBatches or streamedBatches",
     );
   }
-  await heads.freeze();
   const found = heads.heads.map(() => ({ scores: [] as number[], agrees: [] as number[] }));
   for (let step = 0; step < batchesPerEpoch; step++) {
     await giveTurn(signal);
@@ -158,8 +157,8 @@ async function statsOf(
     stats.dispose();
     return { stats: values, ids: list!.ids };
   }
-  const logits = scope(() => head.logits(states));
-  const values = await head.readStats(logits);
+  const logits = await head.logits(states);
+  const values = await head.stats(logits);
   logits.dispose();
   return { stats: values, ids: undefined };
 }

@@ -1,12 +1,12 @@
 /**
- * Heads under training: which tokens the loss of each compares, and the teacher over them. Heads with the same list
- * share its rows and its teacher.
+ * Heads under training: which tokens the loss of each compares, and the teacher over them. Linear heads share one list,
+ * its rows and its teacher; dense ones learn from the whole vocabulary.
  */
 import type { Model } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { ExitHead, ExitHeads, Teacher } from "../heads/index.js";
+import type { ExitHead, ExitHeads } from "../heads/index.js";
 import type { BatchSource, Outcome } from "../states/index.js";
-import { createTeacher } from "./create-teacher.js";
+import { createTeacher, type Teacher } from "./create-teacher.js";
 import { type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
 import { type RestWeights, TrainingList } from "./training-list.js";
@@ -16,64 +16,56 @@ export interface Student {
   readonly head: ExitHead;
   /** The tokens that are compared, if they are not the whole vocabulary. */
   readonly list: TrainingList | undefined;
-  /** The weights of the rest's logit, if the head has none of its own. */
+  /** The weights of the rest's logit, if there is a list. */
   readonly rest: RestWeights | undefined;
 }
 
 export interface Students {
   readonly all: readonly Student[];
-  readonly lists: readonly TrainingList[];
+  readonly list: TrainingList | undefined;
   /** Weights that help to train, and are not the heads'. */
   readonly parameters: readonly Tensor[];
   dispose(): void;
 }
 
-/**
- * Heads with a list of their own are trained on that, heads that use the model's unembedding on the given one; heads
- * with nothing to train are left out.
- */
+/** Linear heads are trained on the given list, if there is one; a preview of the model's unembedding is left out. */
 export async function createStudents(
   { model, heads }: ExitHeads,
   listed: readonly number[] | undefined,
 ): Promise<Students> {
-  const lists = new Map<string, TrainingList>();
-  const all: Student[] = [];
-  for (const head of heads) {
-    if (head.isModelsOwn) continue;
-    const shortlist = head.readsUnembedding ? undefined : head.shape.shortlist; // a preview's list trains nothing
-    const ids = head.readsUnembedding ? listed : shortlist;
-    const key = ids?.join() ?? "";
-    const drawn = shortlist === undefined ? (ids?.length ?? 0) >> 3 : 0;
-    const list = ids && (lists.get(`${key} ${drawn}`) ?? (await TrainingList.create(model, ids, { drawn })));
-    if (list !== undefined) lists.set(`${key} ${drawn}`, list);
-    all.push({ head, list, rest: shortlist === undefined ? list?.createRest() : undefined });
-  }
+  const trained = heads.filter(({ shape }) => shape.kind !== "preview");
+  const used = listed !== undefined && trained.some(({ shape }) => shape.kind === "linear");
+  const list = used ? await TrainingList.create(model, listed, { drawn: listed.length >> 3 }) : undefined;
+  const all = trained.map((head): Student => {
+    const own = head.shape.kind === "linear" ? list : undefined;
+    return { head, list: own, rest: own?.createRest() };
+  });
   const parameters = all.flatMap(({ rest }) => (rest === undefined ? [] : [rest.row, rest.bias]));
   return {
     all,
-    lists: [...lists.values()],
+    list,
     parameters,
     dispose() {
       for (const tensor of parameters) tensor.dispose();
-      for (const list of lists.values()) list.dispose();
+      list?.dispose();
     },
   };
 }
 
-/** The teacher over every list, and over the vocabulary (undefined) if a head needs it. */
+/** The teacher over the list, and over the vocabulary (undefined) if a head needs it. */
 type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
 
-/** Teachers at rows [R, C] of final states. What was recorded of them, the lists need not compute. */
+/** Teachers at rows [R, C] of final states. What was recorded of them, the list need not compute. */
 export async function createTeachers(
   model: Model,
-  { all, lists }: Students,
+  { all, list }: Students,
   final: Tensor,
   { loss, recorded }: { readonly loss: HeadLoss; readonly recorded: Outcome | undefined },
 ): Promise<Teachers> {
   const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
   const teachers = new Map<TrainingList | undefined, Teacher>();
-  for (const list of lists) teachers.set(list, await list.teacher(final, recorded, { topK }));
-  if (all.some(({ list }) => list === undefined)) {
+  if (list !== undefined) teachers.set(list, await list.teacher(final, recorded, { topK }));
+  if (all.some((student) => student.list === undefined)) {
     teachers.set(undefined, await createTeacher(model, final, { topK }));
   }
   return teachers;
@@ -90,7 +82,7 @@ export function measureStudents(
   if (listed === undefined) return measureExits(heads, held, options);
   const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
     const { rest, list } = all.find((student) => student.head === head) ?? {};
-    return rest && list!.logits(head.mappedOf(states), rest);
+    return rest && list!.logits(head.vectors!(states), rest);
   };
   return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });
 }

@@ -7,8 +7,8 @@ import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope } from "../../tensor/index.js";
 import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import type { Teacher } from "../heads/index.js";
 import { type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import type { Teacher } from "./create-teacher.js";
 import { headLoss, type HeadLoss } from "./head-loss.js";
 import { createTeachers, type Student, type Students } from "./students.js";
 
@@ -47,9 +47,9 @@ export async function trainBatch(
   { loss, rng, signal }: TrainBatchOptions,
 ): Promise<StudentStep[]> {
   const { rows, final } = batch;
-  const { lists } = students;
-  const recorded = lists.length === 0 ? undefined : (batch.outcome ?? (await outcomeOf(model, final, { signal })));
-  for (const list of lists) await list.redraw(rng, recorded!.argmax);
+  const { list } = students;
+  const recorded = list === undefined ? undefined : (batch.outcome ?? (await outcomeOf(model, final, { signal })));
+  await list?.redraw(rng, recorded!.argmax);
 
   const width = Math.max(...students.all.map(({ list }) => list?.buckets ?? model.config.vocabSize));
   const most = Math.max(1, Math.min(Math.floor(LOGITS / width), rowsPerTurn(width * model.config.hiddenSize)));
@@ -91,7 +91,7 @@ async function trainPart(
 ): Promise<{ readonly loss: number; readonly agreed: number }> {
   const { partLoss, logits } = scope(() => {
     const inputs = sliceRows(statesAt(batch, head, "trainHeads"), begin, end);
-    const logits = rest === undefined ? head.trainingLogitsOf(inputs) : list!.logits(head.mappedOf(inputs), rest);
+    const logits = rest === undefined ? head.trainingLogits(inputs) : list!.logits(head.vectors!(inputs), rest);
     const partLoss = sum(headLoss(teacher, logits, loss));
     backward(scale(partLoss, share));
     return { partLoss, logits };
@@ -102,7 +102,7 @@ async function trainPart(
   logits.dispose();
   const agrees = (column: number, r: number): boolean => {
     const target = teacher.argmax[r]!;
-    return list === undefined ? head.agrees(column, target) : list.agrees(column, target);
+    return list === undefined ? column === target : list.agrees(column, target);
   };
   return { loss: total!, agreed: best.filter(agrees).length };
 }

@@ -145,8 +145,6 @@ export async function trainHeads(
   checkLoss(loss, model.config.vocabSize);
   const source = batchSource(model, data, heads.depths, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
-  await heads.ready(signal);
-  heads.thaw();
   const students = await createStudents(heads, listed);
   if (students.all.length === 0) {
     throw new OptionError(
@@ -159,7 +157,7 @@ export async function trainHeads(
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
       nameOf: (part) => `the head at depth ${heads.depths[part]!}`,
-      parameters: [...heads.parameters, ...students.parameters],
+      parameters: [...students.all.flatMap(({ head }) => Object.values(head.weights.tensors)), ...students.parameters],
       adamw: { weightDecay, maxGradientNorm },
       steps,
       schedule,
@@ -169,7 +167,7 @@ export async function trainHeads(
         const results = await trainBatch(model, students, batch, { loss, rng, signal }).finally(() => {
           disposeBatch(batch);
         });
-        heads.thaw(); // onStep may have packed or hashed them
+        for (const { head } of students.all) head.weights.changed(); // the optimiser changes them in place
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
       event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results, losses }): TrainStep => {
@@ -189,7 +187,6 @@ export async function trainHeads(
         const due = event.step % measureEvery === 0 || event.step === steps;
         if (held === undefined || !due) return;
         await onMeasure?.({ step: event.step, exits: await measureStudents(heads, students, held, { signal }) });
-        heads.thaw();
       },
       checkpoints: {
         description: {

@@ -12,9 +12,9 @@
 import { type Model, normalize } from "../../model/index.js";
 import { createRng, keep, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
 import { add, argmax, columns, embedding, linear, rowStats } from "../../tensor/ops/index.js";
-import { readListedRows, type Teacher, topIdsOf } from "../heads/index.js";
 import type { Outcome } from "../states/index.js";
-import { outcomeOf } from "../states/index.js";
+import { outcomeOf, topIdsOf } from "../states/index.js";
+import type { Teacher } from "./create-teacher.js";
 
 /** The learned logit of all unlisted tokens together, of one head. */
 export interface RestWeights {
@@ -183,4 +183,39 @@ export class TrainingList {
     this.#bias.dispose();
     this.#last.dispose();
   }
+}
+
+/** Rows that are read back at a time: all of a large vocabulary would be a large tensor. */
+const CHUNK = 4096;
+
+/** The unembedding in n + 1 buckets: the n listed tokens, and the mean of all others. */
+interface ListedRows {
+  /** [n + 1, C]. */
+  readonly rows: Float32Array;
+  /** [n + 1], zeros if the unembedding has no bias. */
+  readonly bias: Float32Array;
+}
+
+/** Reads the rows and biases of the unembedding for listed ids, and their means over the other tokens. */
+async function readListedRows(model: Model, ids: readonly number[]): Promise<ListedRows> {
+  const { vocabSize, hiddenSize } = model.config;
+  const { unembedding } = model.weights;
+  const own = await unembedding.bias?.read();
+  const n = ids.length;
+  const rows = new Float32Array((n + 1) * hiddenSize);
+  const bias = new Float32Array(n + 1);
+  const bucketOf = new Map(ids.map((id, i) => [id, i]));
+  for (let begin = 0; begin < vocabSize; begin += CHUNK) {
+    const chunk = Array.from({ length: Math.min(CHUNK, vocabSize - begin) }, (_, i) => begin + i);
+    const tensor = scope(() => embedding(unembedding.weight, chunk)); // [CHUNK, C]
+    const values = await tensor.read();
+    tensor.dispose();
+    for (const [i, id] of chunk.entries()) {
+      const bucket = bucketOf.get(id) ?? n;
+      const share = bucket === n ? 1 / (vocabSize - n) : 1;
+      bias[bucket]! += share * (own?.[id] ?? 0);
+      for (let c = 0; c < hiddenSize; c++) rows[bucket * hiddenSize + c]! += share * values[i * hiddenSize + c]!;
+    }
+  }
+  return { rows, bias };
 }

@@ -35,7 +35,7 @@ describe("lies whose arithmetic is consistent", () => {
   let truth: CalibrationRecords;
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   beforeAll(async () => {
-    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     truth = await recordDocuments(heads, documents);
   });
 

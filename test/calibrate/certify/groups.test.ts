@@ -118,7 +118,7 @@ describe("copies", () => {
   });
 
   it("given to calibrate as text count once, and the verifier finds them again", async () => {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     const documents = Array.from({ length: 20 }, (_, i) => randomIds(10, 61, i));
     const repeated = [...documents, documents[3]!, documents[3]!, documents[8]!];
     const { certificate, notes } = await calibrate(heads, repeated, { agreement: 0.3, delta: 0.3 });
@@ -134,7 +134,7 @@ describe("recording", () => {
   const documents = Array.from({ length: 12 }, (_, i) => randomIds(9, 61, i));
 
   it("reads each test document once, also if nothing is accepted; positions before `from` do not count", async () => {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     let recorded = 0;
     const { policy } = await calibrate(heads, documents, { agreement: 0.99, onDocument: () => recorded++ });
     expect(policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);

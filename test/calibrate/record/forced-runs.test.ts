@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { attachHeads, createPolicy, type ExitHeads, fitProjections } from "early-exits";
 import { type RunCandidates, runPolicies } from "early-exits/calibrate";
-import { type FillName, fillNames, headVocabularies, type Threshold } from "early-exits/exits";
+import { type FillName, fillNames, type Threshold } from "early-exits/exits";
 import { advance, type Model, Sequence, statesOf } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { cacheDtypes, createReferenceDevice, createRng, scope } from "early-exits/tensor";
@@ -11,7 +11,7 @@ import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
 import { names, setup } from "../../exits/fill/setup.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { askedHeads, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
 const text = fc.record({ prompt: fc.integer({ min: 0, max: 12 }), rest: fc.integer({ min: 2, max: 20 }) });
@@ -23,7 +23,7 @@ const packedHeads = fc.record({
   config: fc.constantFrom(...names),
   on: fc.constantFrom("reference" as const, "wasm" as const),
   kvCache: fc.constantFrom(...cacheDtypes),
-  vocabulary: fc.constantFrom(...headVocabularies),
+  asked: fc.constantFrom(...askedHeads),
   dtype: fc.constantFrom("float32" as const, "int8" as const),
 });
 
@@ -117,12 +117,10 @@ function headsOf(given: Packed): Promise<ExitHeads> {
   return heads;
 }
 
-async function makeHeads({ config, on, kvCache, ...kind }: Packed): Promise<ExitHeads> {
+async function makeHeads({ config, on, kvCache, dtype, asked }: Packed): Promise<ExitHeads> {
   const model = await smallModel({ config: smallConfigs[config]!, device: devices[on], kvCache });
-  const heads = attachHeads(model, { exits: [1, 2, 3], map: "linear", ...kind });
-  await heads.ready();
+  const heads = attachHeads(model, { exits: [1, 2, 3], dtype, ...asked });
   await fitProjections(heads, [randomIds(24, 61, 9)], { sequenceLength: 24 });
-  await heads.freeze();
   return heads;
 }
 

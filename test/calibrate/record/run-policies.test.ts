@@ -23,7 +23,7 @@ describe("runPolicies", () => {
 
   it("counts what the decoder emits on the same prefixes, one document at a time", async () => {
     const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
     await giveProjections(heads);
     const documents = Array.from({ length: 7 }, (_, i) => randomIds(3 + 5 * i, 61, i));
     for (const fill of ["lazy", "project"] as const) {
@@ -61,7 +61,7 @@ describe("runPolicies", () => {
   });
 
   it("gives the counts of a recording with an exact fill; with project other tokens change too", async () => {
-    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "linear" });
     await giveProjections(heads);
     const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
     const records = await recordDocuments(heads, documents);
@@ -83,7 +83,7 @@ describe("records and runs together", () => {
   const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
   async function subject() {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
     await giveProjections(heads);
     // Beginnings that are given, and what is judged after them.
     const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
@@ -110,7 +110,7 @@ describe("records and runs together", () => {
     const { heads, documents, records } = await subject();
     await expect(calibrateRecords(records, options)).rejects.toMatchObject({ code: "fill-unrecorded" });
     const candidates = await proposeThresholds(records, options);
-    const others = attachHeads(heads.model, { exits: [1, 2], kind: "tied" });
+    const others = attachHeads(heads.model, { exits: [1, 2], kind: "linear" });
     await giveProjections(others);
     const misfits = [
       await runPolicies(heads, documents.slice(1), candidates),

@@ -65,7 +65,7 @@ describe("early-exits train", () => {
 
   it("trains from a cache of hidden states and reuses it", async () => {
     const cached = (out: string) =>
-      cli(words`${train} --kind tied --cache ${folder.path("cache")} --out ${folder.path(out)}`);
+      cli(words`${train} --kind linear --cache ${folder.path("cache")} --out ${folder.path(out)}`);
     const first = await cached("cached");
     expect(first).toMatchObject({ code: 0 });
     expect((await cached("cached-again")).err).toContain("shards (kept)");
@@ -96,8 +96,8 @@ describe("early-exits train", () => {
     const json = readFileSync(`${alone}/heads.json`, "utf8");
     expect(json.split("\n").length).toBeLessThan(30); // a list is one line
     const { heads: stored } = JSON.parse(json) as HeadsDescription;
-    expect(stored).toMatchObject([{ vocabulary: "previewShortlist", preview: { rank: 12, candidates: 40 } }]);
-    expect(stored[0]!.shortlist).toHaveLength(90);
+    expect(stored).toMatchObject([{ kind: "preview", preview: { rank: 12, candidates: 40 } }]);
+    expect(stored[0]!.preview!.tokens).toHaveLength(90);
     const policy = folder.path("preview.json");
     const { err: calibrated } = await cli(words`
       calibrate ${model} --heads ${alone} --text ${text} --agreement .3 --delta .2 --costs measured --out ${policy}
@@ -140,7 +140,7 @@ describe("early-exits train", () => {
 
   it("records again what the cache has no room for, with the same bytes", async () => {
     const cache = folder.path("limited");
-    await succeed(words`${train} --kind tied --cache ${cache} --cache-limit 0 --out ${folder.path("limited-out")}`);
+    await succeed(words`${train} --kind linear --cache ${cache} --cache-limit 0 --out ${folder.path("limited-out")}`);
     const unlimited = readFileSync(folder.path("cached", "heads.safetensors"));
     expect(readFileSync(folder.path("limited-out", "heads.safetensors")).equals(unlimited)).toBe(true);
   });
@@ -171,17 +171,19 @@ describe("early-exits train", () => {
   });
 });
 
-describe("shortlist heads", () => {
+describe("heads with a preview of a list", () => {
   it("are trained on the tokens that the model predicts most often, and emit no others", async () => {
     const short = folder.path("short");
     const file = folder.path("short.json");
-    await succeed(words`${train.slice(0, -2)} --kind shortlist --inner 12 --out ${short} --device reference`);
+    await succeed(
+      words`${train.slice(0, -2)} --kind linear --head-preview 8 --preview-list 30 --out ${short} --device reference`,
+    );
     const { heads: described } = parseJson(readFileSync(`${short}/heads.json`, "utf8")) as {
-      heads: { kind: string; shortlist: number[] }[];
+      heads: { kind: string; preview: { tokens: number[] } }[];
     };
-    expect(described.map(({ kind, shortlist }) => [kind, shortlist.length])).toEqual([
-      ["shortlist", 12],
-      ["shortlist", 12],
+    expect(described.map(({ kind, preview }) => [kind, preview.tokens.length])).toEqual([
+      ["linear", 30],
+      ["linear", 30],
     ]);
     await succeed(
       words`
@@ -196,7 +198,7 @@ describe("shortlist heads", () => {
     const { tokens } = parseJson(out) as { tokens: { id: number; exit: number | null }[] };
     expect(tokens.some(({ exit }) => exit !== null)).toBe(true);
     for (const { id, exit } of tokens) {
-      if (exit !== null) expect(described[exit]!.shortlist).toContain(id);
+      if (exit !== null) expect(described[exit]!.preview.tokens).toContain(id);
     }
   });
 });
@@ -207,12 +209,12 @@ describe("learned keys and values", () => {
     const file = folder.path("project.json");
     const { err } = await cli(
       words`
-        train ${model} --text ${text} --depths 1,2 --kind tied --steps 2 --batch 2 --sequence 16
+        train ${model} --text ${text} --depths 1,2 --kind linear --steps 2 --batch 2 --sequence 16
         --project normalized --out ${projected} --device reference`,
     );
     expect(err).toMatch(/fit \d+\/\d+ +batches/);
     expect(parseJson(readFileSync(`${projected}/heads.json`, "utf8"))).toMatchObject({
-      version: 2,
+      version: 5,
       heads: [{ projection: "normalized" }, { projection: "normalized" }],
     });
     await succeed(

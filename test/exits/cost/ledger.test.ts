@@ -8,18 +8,24 @@ import {
   type ExitHeads,
   type FillName,
   generate,
-  type HeadKind,
-  headKinds,
   type Model,
   type ModelConfig,
   type WeightDtype,
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { readModelConfig } from "early-exits/model";
-import { blockCost, type CountName, type DecodeEvent, headCost, sumCounts, type Threshold } from "early-exits/exits";
+import {
+  blockCost,
+  type CountName,
+  type DecodeEvent,
+  headCost,
+  sumCounts,
+  type Threshold,
+  usualHeads,
+} from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../src/model/weights.js";
-import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { askedHeads, giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -44,7 +50,7 @@ const llama3 = readModelConfig({
 describe("unit costs", () => {
   it("pythia-70m: a block is 3.41 M multiply-adds at context 256, a dense head 25.76 M", () => {
     expect(blockCost(pythia(512, 8, 6)) / 1e6).toBeCloseTo(3.41, 2);
-    expect(headCost(pythia(512, 8, 6), "dense") / 1e6).toBeCloseTo(25.76, 2);
+    expect(headCost(pythia(512, 8, 6), { kind: "dense" }) / 1e6).toBeCloseTo(25.76, 2);
   });
 
   it.each([
@@ -53,29 +59,17 @@ describe("unit costs", () => {
     ["pythia-2.8b", pythia(2560, 32, 32), 1.6],
     ["llama3-8b", llama3, 2.4],
   ] as const)("%s: a dense head costs as much as several blocks", (_, config, blocks) => {
-    expect(headCost(config, "dense") / blockCost(config)).toBeCloseTo(blocks, 1);
+    expect(headCost(config, { kind: "dense" }) / blockCost(config)).toBeCloseTo(blocks, 1);
   });
 
   it("other heads cost their own products and the vocabulary's", () => {
     const config = { hiddenSize: 8, vocabSize: 100 };
     expect([
-      headCost(config, "tied"),
-      headCost(config, "lowRank", 2),
-      headCost(config, "lowRank"),
-      headCost(config, "mlp", 4),
-      headCost(config, "mlp"),
-      headCost(config, "shortlist", 9),
-      headCost(config, "shortlist"),
-      headCost(config, "linear"),
-      headCost(config, "linearShortlist", 9),
-      headCost(config, "linearShortlist"),
-      headCost(config, { map: "lowRank", vocabulary: "full" }, 3),
-      headCost(config, { map: "mlp", vocabulary: "shortlist" }, 4),
-      headCost(config, "linearScreened"),
-      headCost(config, "linearPreview"), // rank 2, 50 candidates
-      headCost(config, "linearPreviewShortlist"), // 50 tokens, rank 2, 25 candidates
-      headCost(config, "linearPreviewShortlist", 9), // 4 candidates
-    ]).toEqual([864, 216, 216, 864, 928, 80, 408, 864, 162, 531, 848, 531, 864, 64 + 2 * 108 + 400, 380, 130]);
+      headCost(config, { kind: "linear" }),
+      headCost(config, usualHeads(config).linearPreview), // rank 2, 50 candidates
+      headCost(config, { kind: "linear", preview: { rank: 2, candidates: 4, tokens: [1, 2, 3, 4, 5, 6, 7, 8, 9] } }),
+      headCost(config, { kind: "preview", preview: { rank: 2, candidates: 4 } }),
+    ]).toEqual([864, 64 + 2 * 108 + 400, 130, 2 * 108 + 32]);
   });
 });
 
@@ -87,17 +81,16 @@ const device = createReferenceDevice();
 const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
 function setup(
   name: string,
-  kind: HeadKind = "tied",
+  asked = askedHeads[1]!,
   dtype: WeightDtype = "float32",
 ): Promise<{ model: Model; heads: ExitHeads }> {
-  const key = `${name} ${kind} ${dtype}`;
+  const key = `${name} ${asked.name} ${dtype}`;
   const made =
     setups.get(key) ??
     (async () => {
       const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
-      const heads = attachHeads(model, { exits: [1, 2, 3], kind });
+      const heads = attachHeads(model, { exits: [1, 2, 3], ...asked });
       await giveProjections(heads);
-      await heads.freeze();
       return { model, heads };
     })();
   setups.set(key, made);
@@ -156,7 +149,7 @@ describe("counts", () => {
       const { config } = model;
       const expected = Array.from(
         { length: newTokens },
-        (_, i) => stackCost(config, promptTokens + i) + headCost(config, "dense"),
+        (_, i) => stackCost(config, promptTokens + i) + headCost(config, { kind: "dense" }),
       ).reduce((sum, cost) => sum + cost, 0);
       expect(ledger.decode.multiplyAdds).toBe(expected);
       const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // no prefill if nothing is to be generated
@@ -221,9 +214,9 @@ describe("counts", () => {
           (depth, i) =>
             depth * blockCost(config, length + i) +
             (4 - depth) * config.hiddenSize * width +
-            (depth === 4 ? headCost(config, "dense") : 0),
+            (depth === 4 ? headCost(config, { kind: "dense" }) : 0),
         )
-        .reduce((sum, cost) => sum + cost, ledger.decode.heads * headCost(config, "tied"));
+        .reduce((sum, cost) => sum + cost, ledger.decode.heads * headCost(config, { kind: "linear" }));
       expect(ledger.decode.multiplyAdds).toBe(expected);
     },
   );
@@ -243,18 +236,18 @@ describe("counts", () => {
     },
   );
 
-  it.each(headKinds)(
-    "exits that never fire cost plain decoding plus their %s heads, and nothing else",
-    async (kind) => {
-      const { model, heads } = await setup("llama", kind);
+  it.each(askedHeads)(
+    "exits that never fire cost plain decoding plus their heads, and nothing else: $name",
+    async (asked) => {
+      const { model, heads } = await setup("llama", asked);
       // An entropy is never below 0, and a margin never that large.
       const unreached = heads.scores.includes("entropy") ? -1 : 1e9;
       const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [unreached, "never", unreached] });
       const [first, , third] = heads.heads;
       const added: Partial<Record<CountName, number>> = {
         heads: 20,
-        multiplyAdds: 10 * (first!.multiplyAdds + third!.multiplyAdds),
-        weightBytes: 10 * (first!.bytes + third!.bytes),
+        multiplyAdds: 10 * (first!.work.multiplyAdds + third!.work.multiplyAdds),
+        weightBytes: 10 * (first!.work.bytes + third!.work.bytes),
       };
       for (const name of Object.keys(ledger.plain) as CountName[]) {
         expect([name, ledger.decode[name] - ledger.plain[name]]).toEqual([name, added[name] ?? 0]);
@@ -265,15 +258,15 @@ describe("counts", () => {
 
   it("weights count in bytes of their stored dtype, once per pass, however many rows ran", async () => {
     for (const dtype of ["float32", "bfloat16", "int8"] as const) {
-      const { model, heads } = await setup("llama", "tied", dtype);
+      const { model, heads } = await setup("llama", undefined, dtype);
       const { ledger } = await runOf({ model, heads }, [1, 2, 3, 4, 5]);
       const { blocks, unembedding, finalNorm } = model.weights;
       const stack = blocks.reduce((sum, block) => sum + bytesOf(block), 0);
       expect(ledger.prefill.weightBytes).toBe(stack); // four rows at once
       expect(ledger.decode.weightBytes).toBe(10 * (stack + bytesOf(unembedding) + bytesOf(finalNorm)));
     }
-    const wide = await setup("llama", "tied", "float32");
-    const narrow = await setup("llama", "tied", "bfloat16");
+    const wide = await setup("llama", undefined, "float32");
+    const narrow = await setup("llama", undefined, "bfloat16");
     const matrix = ({ model }: { model: Model }): number => bytesOf({ weight: model.weights.blocks[0]!.up.weight });
     expect(matrix(narrow)).toBe(matrix(wide) / 2);
   });

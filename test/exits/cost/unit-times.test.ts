@@ -56,7 +56,7 @@ describe("prediction", () => {
 
   it("includes every unit that ran in a real run", async () => {
     const model = await smallModel({ device: createReferenceDevice() });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "tied" });
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
     await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
     const run = generate(heads, [1, 2, 3], {
       policy: createPolicy(heads, [-1, "always"], { fill: "project" }),
@@ -71,7 +71,7 @@ describe("prediction", () => {
 
 it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
   const model = await smallModel({ device: createReferenceDevice() });
-  const heads = attachHeads(model, { exits: [1, 3, 4], kind: "tied" });
+  const heads = attachHeads(model, { exits: [1, 3, 4], kind: "linear" });
   await giveProjections(heads);
   let clock = 0;
   const measured = await measureUnitTimes(heads, {
@@ -100,7 +100,7 @@ it("fill shared: times the making of the shared keys and values, not the blocks 
     device: createReferenceDevice(),
     config: smallConfigs["llama, shared keys and values"]!,
   }); // block 2 of 4 makes them
-  const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+  const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear" });
   let clock = 0;
   const { fills } = await measureUnitTimes(heads, {
     fill: "shared",
@@ -124,13 +124,13 @@ it.each([
   [{ fill: "project" }, "policy-fill"],
   [{ fill: "shared" }, "fill-shared"],
 ] as const)("refuses %j", async (options, code) => {
-  const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1], kind: "tied" });
+  const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1], kind: "linear" });
   await expect(measureUnitTimes(heads, options)).rejects.toMatchObject({ code });
 });
 
 it("ends with the reason of its signal, and frees its sequence", async () => {
   const device = await createDevice("wasm", { threads: 1 });
-  const heads = attachHeads(await smallModel({ device }), { exits: [1], kind: "tied" });
+  const heads = attachHeads(await smallModel({ device }), { exits: [1], kind: "linear" });
   const options = { rows: [1], time: 1 };
   await measureUnitTimes(heads, options); // the kernels' own rooms grow, and stay
   const used = device.memory!().used;

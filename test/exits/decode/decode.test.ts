@@ -29,9 +29,8 @@ function setup(name: string): Promise<{ model: Model; heads: ExitHeads }> {
     setups.get(name) ??
     (async () => {
       const model = await smallModel({ config: smallConfigs[name]!, device });
-      const heads = attachHeads(model, { exits: [1, 2, 3], kind: "tied" });
+      const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear" });
       await giveProjections(heads);
-      await heads.freeze();
       return { model, heads };
     })();
   setups.set(name, made);

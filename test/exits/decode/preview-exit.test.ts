@@ -17,7 +17,7 @@ import {
 import {
   cachedBatches,
   type CacheStore,
-  changeVocabulary,
+  changePreviews,
   deserializeHeads,
   fitPreviews,
   measureExits,
@@ -51,18 +51,17 @@ const setups = new Map<string, Promise<Setup>>();
 function setup(
   device: string,
   dtype: WeightDtype,
-  { exits = [2], shortlist }: { readonly exits?: readonly number[]; readonly shortlist?: readonly number[] } = {},
+  { exits = [2], tokens }: { readonly exits?: readonly number[]; readonly tokens?: readonly number[] } = {},
 ): Promise<Setup> {
   const make = async (): Promise<Setup> => {
     const model = await smallModel({ device: devices[device]!, dtype, gain: 4 });
-    const unembeddingPreview = { rank: 6, candidates: 5, ...(shortlist && { shortlist }) };
+    const unembeddingPreview = { rank: 6, candidates: 5, ...(tokens && { tokens }) };
     const heads = attachHeads(model, { exits, kind: "linear", unembeddingPreview });
     await fitPreviews(heads, documents, { sequenceLength: 24 });
     await giveProjections(heads);
-    await heads.freeze();
     return { model, heads };
   };
-  const key = JSON.stringify([device, dtype, exits, shortlist]);
+  const key = JSON.stringify([device, dtype, exits, tokens]);
   const made = setups.get(key) ?? make();
   setups.set(key, made);
   return made;
@@ -89,7 +88,7 @@ const runs = fc.record({
   device: fc.constantFrom("reference", "wasm"),
   dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
   /** The tokens that the preview lists, if not all. */
-  options: fc.constantFrom({}, { shortlist: Array.from({ length: 30 }, (_, i) => 2 * i) }),
+  options: fc.constantFrom({}, { tokens: Array.from({ length: 30 }, (_, i) => 2 * i) }),
   prompt: fc.tuple(fc.integer({ min: 1, max: 9 }), fc.nat()).map(([length, seed]) => randomIds(length, 61, seed)),
 });
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(
@@ -132,9 +131,9 @@ describe("a preview as the last exit", () => {
         const bestAt = async (index: number) => {
           const head = heads.heads[index]!;
           advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
-          const logits = head.logits(sequence.hidden(ids.length - 1));
-          const all = await head.readLogits(logits);
-          const { argmax, top1, top2 } = confidenceAt(await head.readStats(logits), 0);
+          const logits = await head.logits(sequence.hidden(ids.length - 1));
+          const all = await head.allLogits(logits);
+          const { argmax, top1, top2 } = confidenceAt(await head.stats(logits), 0);
           return { argmax, margin: top1 - top2, all };
         };
         const passes = (margin: number, at: Threshold): boolean => at === "always" || (at !== "never" && margin >= at);
@@ -181,7 +180,7 @@ describe("a preview as the last exit", () => {
     const previewed = await count("always");
     expect(plain).toMatchObject({ finalHeads: 12, blocks: 12 * L, headsByExit: [0, 0] });
     expect(previewed).toMatchObject({ finalHeads: 0, blocks: 12 * L, headsByExit: [0, 12] });
-    const { multiplyAdds } = heads.heads[1]!;
+    const { multiplyAdds } = heads.heads[1]!.work;
     expect(plain.multiplyAdds - previewed.multiplyAdds).toBe(12 * (24 * 61 - multiplyAdds));
   });
 
@@ -217,9 +216,8 @@ describe("its head", () => {
   it("is fitted, not trained, and its exact logits stay the model's", async () => {
     const model = await smallModel({ device: reference });
     const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: true });
-    await heads.ready();
     const last = heads.heads[1]!;
-    const before = await last.weights["normGain"]!.read();
+    const before = await last.weights.tensors["normGain"]!.read();
     const seen: number[] = [];
     await trainHeads(heads, documents, {
       steps: 3,
@@ -228,10 +226,9 @@ describe("its head", () => {
     });
     expect(seen).toEqual([1, 1, 1, 1, 1, 1]);
     await fitPreviews(heads, documents, { sequenceLength: 24 });
-    expect(await last.weights["normGain"]!.read()).toEqual(before);
-    await heads.freeze();
+    expect(await last.weights.tensors["normGain"]!.read()).toEqual(before);
     const state = model.forward([1, 2, 3], { toDepth: L }).get(L)!;
-    expect(await last.readLogits(last.logits(state))).toEqual(await model.unembed(state).read());
+    expect(await last.allLogits(await last.logits(state))).toEqual(await model.unembed(state).read());
     const alone = attachHeads(model, { exits: 0, unembeddingPreview: true });
     await expect(trainHeads(alone, documents, { steps: 1 })).rejects.toMatchObject({ code: "train-nothing" });
   });
@@ -255,17 +252,16 @@ describe("its head", () => {
     expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1)!.agreement, 1);
   });
 
-  it("comes back from its files, and changing the other heads' vocabulary keeps it", async () => {
+  it("comes back from its files, and changing the other heads' previews keeps it", async () => {
     const { model, heads } = await setup("reference", "float32");
     const { description, weights } = await serializeHeads(heads);
-    expect(description.heads[1]).toMatchObject({ depth: L, map: "none", vocabulary: "preview" });
+    expect(description.heads[1]).toMatchObject({ depth: L, kind: "preview", preview: { rank: 6 } });
     const again = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
-    const changed = await changeVocabulary(heads, { vocabulary: "screened" });
-    expect(changed.heads.map(({ shape }) => shape.vocabulary)).toEqual(["screened", "preview"]);
+    const changed = await changePreviews(heads, { preview: true });
+    expect(changed.heads.map(({ shape }) => shape.preview?.rank)).toEqual([4, 6]);
     const state = model.forward([1, 2, 3], { toDepth: L }).get(L)!;
     const statsOf = async (each: ExitHeads) => {
-      await each.freeze();
-      return each.heads[1]!.readStats(each.heads[1]!.logits(state));
+      return each.heads[1]!.stats(await each.heads[1]!.logits(state));
     };
     const stats = await statsOf(heads);
     expect(await statsOf(again)).toEqual(stats);

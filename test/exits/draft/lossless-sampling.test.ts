@@ -36,7 +36,6 @@ async function tiny(config: string): Promise<ExitHeads> {
     gain: 4,
   });
   const heads = attachHeads(model, { exits: [1, 3] });
-  await heads.freeze();
   return heads;
 }
 

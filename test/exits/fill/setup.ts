@@ -27,8 +27,7 @@ export function setup(name: string): Promise<FillSetup> {
 
 async function makeSetup(name: string): Promise<FillSetup> {
   const model = await smallModel({ config: smallConfigs[name]!, device });
-  const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: "tied" });
+  const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: "linear" });
   await fitProjections(heads, documents, { sequenceLength: 32 });
-  await heads.freeze();
   return { model, heads };
 }

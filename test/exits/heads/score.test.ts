@@ -4,7 +4,7 @@ import { type HeadLoss, scoreNames } from "early-exits";
 import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor";
 import { exitFires, headLoss, readConfidences, scoreDirection, scoreOf } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { topIdsOf } from "../../../src/exits/heads/teacher.js";
+import { topIdsOf } from "../../../src/exits/states/frequent-tokens.js";
 
 const device = createReferenceDevice({ float64: true });
 const read = (tensor: Tensor): number[] => Array.from(tensor.storage as unknown as Float64Array);

@@ -1,6 +1,6 @@
 /** Break-even: golden tokens per round, costs that are easy to check by hand, and laws that hold for any costs. */
 import { fc, test } from "@fast-check/vitest";
-import { headKinds, planExits } from "early-exits";
+import { planExits } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import {
   bestDraftLength,
@@ -8,6 +8,7 @@ import {
   breakEven,
   costOfRows,
   headCost,
+  usualHeads,
   losslessCost,
   lossyCost,
   measuredCosts,
@@ -105,29 +106,32 @@ describe("costs", () => {
 });
 
 describe("plans from a configuration", () => {
-  it("pythia-70m: about two thirds of the tokens must leave at a dense head, far fewer at a low-rank one", () => {
+  it("pythia-70m: about two thirds of the tokens must leave at a dense head, far fewer at one with a preview", () => {
     const rows = planExits(pythia70m);
     const single = (kind: string) => rows.find((row) => row.kind === kind && row.depths.length === 1)!;
     // Depth 4 of 6: a dense head (7.6 blocks) against two blocks and the final head (7.6 blocks), minus the fill.
     const block = blockCost(pythia70m);
-    const head = headCost(pythia70m, "dense");
+    const head = headCost(pythia70m, { kind: "dense" });
     expect(single("dense").depths).toEqual([4]);
     expect(single("dense").coverage).toBeCloseTo(head / (2 * block + head - 2 * 2 * 512 * 512), 4);
     expect(single("dense").headInBlocks).toBeCloseTo(7.6, 1);
-    expect(single("lowRank").coverage!).toBeLessThan(single("dense").coverage! / 2);
-    expect(rows).toHaveLength(3 * headKinds.length);
+    expect(single("linearPreview").coverage!).toBeLessThan(single("dense").coverage! / 2);
+    expect(rows).toHaveLength(3 * 3);
   });
 
   it("a screened unembedding leaves exits less to save: the limit falls with the final head's share", () => {
     const limitAt = (finalHeadShare: number): number =>
-      planExits(pythia70m, { exits: [1], finalHeadShare }).find(({ kind }) => kind === "lowRank")!.limit;
+      planExits(pythia70m, { exits: [1], finalHeadShare }).find(({ kind }) => kind === "linearPreview")!.limit;
     expect(limitAt(0.25)).toBeLessThan(limitAt(1));
     expect(() => limitAt(1.1)).toThrow("finalHeadShare");
   });
 
   it("lazy filling saves the final head's multiply-adds and no others", () => {
-    const lazy = planExits(pythia70m, { fill: "lazy", exits: [1] }).find(({ kind }) => kind === "lowRank")!;
-    expect(lazy.coverage).toBeCloseTo(headCost(pythia70m, "lowRank") / headCost(pythia70m, "dense"), 4);
+    const lazy = planExits(pythia70m, { fill: "lazy", exits: [1] }).find(({ kind }) => kind === "linearPreview")!;
+    expect(lazy.coverage).toBeCloseTo(
+      headCost(pythia70m, usualHeads(pythia70m).linearPreview) / headCost(pythia70m, { kind: "dense" }),
+      4,
+    );
   });
 });
 

@@ -135,10 +135,9 @@ describe("fitMaps", () => {
   it("brings states closer to the final ones than the lens does, and any nearby map is further away", async () => {
     const model = await smallModel({ device, gain: 3 });
     const heads = attachHeads(model, { exits: [2], kind: "linear" });
-    await heads.ready();
     const mapOf = async (): Promise<AffineFit> => ({
-      weight: await heads.heads[0]!.weights["map"]!.read(),
-      bias: await heads.heads[0]!.weights["mapBias"]!.read(),
+      weight: await heads.heads[0]!.weights.tensors["map"]!.read(),
+      bias: await heads.heads[0]!.weights.tensors["mapBias"]!.read(),
     });
     const lens = await distance(model, await mapOf(), documents);
     const before = await heads.hash();
@@ -155,7 +154,7 @@ describe("fitMaps", () => {
 
   it("leaves heads without a closed form as they are", async () => {
     const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 2], kind: "tied" });
+    const heads = attachHeads(model, { exits: [1, 2], kind: "dense" });
     const before = (await serializeHeads(heads)).weights;
     await fitMaps(heads, documents);
     expect((await serializeHeads(heads)).weights).toEqual(before);
@@ -164,7 +163,7 @@ describe("fitMaps", () => {
   it("is where training starts: its loss is lower from there, and falls", async () => {
     const model = await smallModel({ device, gain: 3 });
     const lossesOf = async (fitted: boolean): Promise<number[]> => {
-      const heads = attachHeads(model, { exits: [2], kind: "linearShortlist", inner: 20 });
+      const heads = attachHeads(model, { exits: [2], kind: "linear" });
       if (fitted) await fitMaps(heads, documents, { sequenceLength: 24 });
       const steps: TrainStep[] = [];
       const onStep = (step: TrainStep): void => void steps.push(step);

@@ -22,7 +22,7 @@ const fits: Record<string, Fit> = {
 describe.each(Object.entries(fits))("%s", (_, fit) => {
   it("aborted at any check rejects with the reason, and frees what it made", async () => {
     const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 2], kind: "linearPreview", seed: 1 });
+    const heads = attachHeads(model, { exits: [1, 2], kind: "linear", preview: true });
     await fit(heads, documentsOf(300)); // the kernels' own rooms grow, and stay
     const others = documentsOf(400);
     const before = await heads.hash();

@@ -72,7 +72,7 @@ describe("what counts", () => {
 
   it("decides the loss alone: other tokens before the prompt's end change it through the states only", async () => {
     const steps = async (data: MarkedDocument[]): Promise<{ loss: number; tokens: number }> => {
-      const heads = attachHeads(model, { exits: [2], kind: "tied" });
+      const heads = attachHeads(model, { exits: [2], kind: "linear" });
       const { last, tokens } = await trainHeads(heads, data, { steps: 1, batchSize: data.length, sequenceLength: 48 });
       return { loss: last!.loss, tokens };
     };
@@ -237,7 +237,7 @@ describe("training on a list", () => {
     await trainHeads(heads, source, { ...options, onStep: (step) => seen.push(step), ...extra });
     return seen;
   };
-  const attach = (): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "tied" });
+  const attach = (): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "linear" });
 
   it("lowers the loss of heads that use the model's unembedding", async () => {
     const steps = await train(attach());

@@ -33,8 +33,7 @@ async function damaged(device: Device, name: string, value: number): Promise<Mod
 }
 
 async function run(model: Model, options: GenerateOptions = {}): Promise<unknown> {
-  const heads = attachHeads(model, { exits: [2], kind: "linear", seed: 1 });
-  await heads.freeze();
+  const heads = attachHeads(model, { exits: [2], kind: "linear" });
   try {
     for await (const token of generate(heads, [1, 2, 5, 3], { maxNewTokens: 4, ...options })) {
       expect(token.id).toBeGreaterThanOrEqual(0);
@@ -48,8 +47,7 @@ async function run(model: Model, options: GenerateOptions = {}): Promise<unknown
 }
 
 it("measureDrift names the block in which numbers end", async () => {
-  const heads = attachHeads(await damaged(wasm, "model.layers.2.mlp.down_proj.weight", NaN), { exits: [2], seed: 1 });
-  await heads.freeze();
+  const heads = attachHeads(await damaged(wasm, "model.layers.2.mlp.down_proj.weight", NaN), { exits: [2] });
   const measured = measureDrift(heads, [[1, 2, 5, 3]], { fill: "lazy", share: 0 });
   await expect(measured).rejects.toMatchObject({ code: "numerics-non-finite", details: { block: 3 } });
 });
@@ -87,7 +85,7 @@ describe("decoding with exits", () => {
       ["model.layers.3.mlp.down_proj.weight", 4],
     ] as const) {
       const model = await damaged(wasm, name, NaN);
-      const heads = attachHeads(model, { exits: [2], kind: "linear", seed: 1 });
+      const heads = attachHeads(model, { exits: [2], kind: "linear" });
       const policy = createPolicy(heads, [block === 2 ? "always" : "never"], { score: "margin" });
       heads.dispose();
       const error = (await run(model, { policy, ...(lossless && { lossless }) })) as NumericsError;
@@ -99,16 +97,15 @@ describe("decoding with exits", () => {
   it("names the exit if its head alone is damaged", async () => {
     const file = await smallCheckpoint(config);
     const model = await loadModel(config, memorySource(file), { device: wasm });
-    const heads = attachHeads(model, { exits: [2], kind: "dense", seed: 1 });
-    await heads.ready();
+    const heads = attachHeads(model, { exits: [2], kind: "dense" });
     const head = heads.heads[0]!;
-    head.weights = Object.fromEntries(
-      Object.entries(head.weights).map(([name, { shape, size }]) => [
+    const damaged = Object.fromEntries(
+      Object.entries(head.weights.tensors).map(([name, { shape, size }]) => [
         name,
         Tensor.from(wasm, new Float32Array(size).fill(NaN), shape),
       ]),
     );
-    await heads.freeze();
+    head.weights.set(damaged);
     const policy = createPolicy(heads, ["always"], { score: "margin" });
     const all = async (): Promise<void> => {
       for await (const token of generate(heads, [1, 2, 5, 3], { maxNewTokens: 4, policy })) {

@@ -33,7 +33,7 @@ const clientOf = ({ url }: RunningServer, apiKey = "none"): OpenAI =>
 
 beforeAll(async () => {
   model = await chatModel();
-  heads = attachHeads(model, { exits: [1, 2], seed: 1 });
+  heads = attachHeads(model, { exits: [1, 2] });
   await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
   policy = createPolicy(heads, 0.5, { score: "margin" });
   server = await start();

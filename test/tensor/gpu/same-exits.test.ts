@@ -22,7 +22,7 @@ const changed = async (by: number): Promise<ExitHeads> => {
   const { description, weights } = await serializeHeads(heads);
   const copy = await deserializeHeads(model, description, weights);
   for (const { weights: own } of copy.heads) {
-    for (const tensor of Object.values(own)) {
+    for (const tensor of Object.values(own.tensors)) {
       model.device.write(
         tensor.storage,
         (await tensor.read()).map((value) => value * (1 + by)),

@@ -83,7 +83,7 @@ describe("wasm under a whole model", () => {
     async () => {
       const device = await wasm();
       const model = await readModel(embedded, { device });
-      const heads = attachHeads(model, { exits: 2, kind: "tied" });
+      const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await giveProjections(heads);
       const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
       const write = async (tokens: number): Promise<void> => {
@@ -159,7 +159,7 @@ describe("wasm under a whole model", () => {
     const device = await wasm();
     const life = async (): Promise<void> => {
       const model = await readModel(embedded, { device });
-      const heads = attachHeads(model, { exits: 2, kind: "lowRank", seed: 1 });
+      const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await trainHeads(heads, [Array.from({ length: 60 }, (_, i) => (7 * i) % 250)], {
         steps: 2,
         batchSize: 1,

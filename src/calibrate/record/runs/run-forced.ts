@@ -231,8 +231,10 @@ export class ForcedWindows {
 
 /** Statistics at some positions, which stand at the head's depth. */
 async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
-  const logits = scope(() => head.logits(statesOf(work)));
-  const stats = await head.readStats(logits);
+  const states = scope(() => statesOf(work));
+  const logits = await head.logits(states);
+  states.dispose();
+  const stats = await head.stats(logits);
   logits.dispose();
   return stats;
 }

@@ -5,7 +5,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, calibrate, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { changeVocabulary, deserializeHeads, fitPreviews, headCost } from "early-exits/exits";
+import { changePreviews, deserializeHeads, fitPreviews, headCost, usualHeads } from "early-exits/exits";
 import { argmaxOf } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
@@ -25,11 +25,10 @@ const list = [3, 7, 8, 15, 21, 22, 40, 41, 59, 60];
 
 /** Statistics of every head at random positions. */
 async function statsOf(heads: ExitHeads, seed = 1): Promise<Float32Array[]> {
-  await heads.freeze();
   const stats: Float32Array[] = [];
   for (const head of heads.heads) {
     const states = heads.model.forward(randomIds(7, V, seed), { toDepth: head.depth }).get(head.depth)!;
-    stats.push(await head.readStats(head.logits(states)));
+    stats.push(await head.stats(await head.logits(states)));
   }
   return stats;
 }
@@ -50,44 +49,41 @@ describe("a preview of a list", () => {
       const preview = { rank: 5, candidates: 6 };
       const listed = attachHeads(model, {
         exits: [2],
-        kind: "linearPreviewShortlist",
-        shortlist: all,
-        preview,
-        unembeddingPreview: { ...preview, shortlist: all },
+        kind: "linear",
+        preview: { ...preview, tokens: all },
+        unembeddingPreview: { ...preview, tokens: all },
       });
-      const whole = attachHeads(model, { exits: [2], kind: "linearPreview", preview, unembeddingPreview: preview });
+      const whole = attachHeads(model, { exits: [2], preview, unembeddingPreview: preview });
       for (const heads of [listed, whole]) {
         if (fitted) await fitPreviews(heads, documents, { sequenceLength: 24 });
       }
       expect(await statsOf(listed, seed)).toEqual(await statsOf(whole, seed));
-      expect(listed.heads.map(({ multiplyAdds }) => multiplyAdds)).toEqual(
-        whole.heads.map(({ multiplyAdds }) => multiplyAdds),
+      expect(listed.heads.map(({ work }) => work.multiplyAdds)).toEqual(
+        whole.heads.map(({ work }) => work.multiplyAdds),
       );
     },
   );
 
   test.prop([setups, lists], { numRuns: 20 })(
     "emits listed tokens only, the best by exact logits if the rank is full",
-    async ({ device, dtype, config, seed }, shortlist) => {
+    async ({ device, dtype, config, seed }, tokens) => {
       const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
-      const candidates = Math.max(2, shortlist.length >> 1);
+      const candidates = Math.max(2, tokens.length >> 1);
       const preview = { rank: model.config.hiddenSize, candidates };
       const heads = attachHeads(model, {
         exits: [2],
-        kind: "linearPreviewShortlist",
-        shortlist,
-        preview,
+        kind: "linear",
+        preview: { ...preview, tokens: tokens.toSorted((a, b) => a - b) },
         dtype: "float32",
       });
-      await heads.freeze();
       const [head] = heads.heads;
-      const h = head!.logits(model.forward(randomIds(5, V, seed), { toDepth: 2 }).get(2)!);
-      const stats = await head!.readStats(h);
-      const logits = await head!.readLogits(h);
+      const h = await head!.logits(model.forward(randomIds(5, V, seed), { toDepth: 2 }).get(2)!);
+      const stats = await head!.stats(h);
+      const logits = await head!.allLogits(h);
       for (let r = 0; r < 5; r++) {
         const { argmax, top1, top2 } = confidenceAt(stats, r);
-        const own = shortlist.map((id) => logits[r * V + id]!).sort((a, b) => b - a);
-        expect(shortlist).toContain(argmax);
+        const own = tokens.map((id) => logits[r * V + id]!).sort((a, b) => b - a);
+        expect(tokens).toContain(argmax);
         expect(top1).toBe(logits[r * V + argmax]);
         if (dtype !== "float32") continue; // the coarse logits are those of weights that are not rounded
         expect(top1).toBeCloseTo(own[0]!, 4);
@@ -99,49 +95,46 @@ describe("a preview of a list", () => {
   it("costs what its rank, list and candidates say", async () => {
     const model = await smallModel({ device: reference });
     const preview = { rank: 5, candidates: 4 };
-    const kind = "linearPreviewShortlist";
-    const [head] = attachHeads(model, { exits: [2], kind, shortlist: list, preview }).heads;
+    const [head] = attachHeads(model, { exits: [2], preview: { ...preview, tokens: list } }).heads;
     const { hiddenSize: c } = model.config;
-    expect(head!.multiplyAdds).toBe(c * c + 5 * (c + list.length) + 4 * c);
+    expect(head!.work.multiplyAdds).toBe(c * c + 5 * (c + list.length) + 4 * c);
     // rank C/6 and half of the list
-    expect(headCost(model.config, kind, 20)).toBe(c * c + 4 * (c + 20) + 10 * c);
-    expect(headCost(model.config, kind)).toBe(c * c + 4 * (c + 30) + 15 * c);
+    const [usual] = attachHeads(model, { exits: [2], preview: { tokens: all.slice(0, 20) } }).heads;
+    expect(usual!.work.multiplyAdds).toBe(c * c + 4 * (c + 20) + 10 * c);
+    expect(headCost(model.config, usualHeads(model.config).linearPreview)).toBe(c * c + 4 * (c + V) + 30 * c);
   });
 
   it("is stored as less than the preview of the vocabulary when packed", async () => {
     const model = await smallModel({ device: wasm });
     const preview = { rank: 5, candidates: 4 };
-    const listed = attachHeads(model, { exits: [2], kind: "linearPreviewShortlist", shortlist: list, preview });
-    const whole = attachHeads(model, { exits: [2], kind: "linearPreview", preview });
-    for (const heads of [listed, whole]) await heads.freeze();
-    expect(listed.heads[0]!.bytes).toBeLessThan(whole.heads[0]!.bytes);
+    const listed = attachHeads(model, { exits: [2], preview: { ...preview, tokens: list } });
+    const whole = attachHeads(model, { exits: [2], preview });
+    for (const heads of [listed, whole]) await statsOf(heads);
+    expect(listed.heads[0]!.work.bytes).toBeLessThan(whole.heads[0]!.work.bytes);
   });
 
   it("trains as the preview of the vocabulary does, with a list for the loss or without", async () => {
     const model = await smallModel({ device: reference });
     for (const options of [{}, { list: [1, 2, 3, 5, 8] }]) {
-      const losses = { linearPreview: [] as number[], linearPreviewShortlist: [] as number[] };
-      for (const kind of ["linearPreview", "linearPreviewShortlist"] as const) {
-        const heads = attachHeads(model, {
-          exits: [2],
-          kind,
-          ...(kind === "linearPreview" ? {} : { shortlist: list }),
-        });
-        await trainHeads(heads, documents, {
+      const losses: number[][] = [];
+      for (const preview of [true, { tokens: list }]) {
+        const own: number[] = [];
+        await trainHeads(attachHeads(model, { exits: [2], preview }), documents, {
           ...options,
           steps: 3,
           sequenceLength: 24,
-          onStep: ({ loss }) => losses[kind].push(loss),
+          onStep: ({ loss }) => own.push(loss),
         });
+        losses.push(own);
       }
-      expect(losses.linearPreviewShortlist).toHaveLength(3);
-      expect(losses.linearPreviewShortlist).toEqual(losses.linearPreview);
+      expect(losses[0]).toHaveLength(3);
+      expect(losses[1]).toEqual(losses[0]);
     }
   });
 
   it("disagrees where it misses, in what is calibrated", async () => {
     const model = await smallModel({ device: reference, gain: 4 });
-    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { rank: 24, candidates: 5, shortlist: list } });
+    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { rank: 24, candidates: 5, tokens: list } });
     const records = await recordDocuments(heads, documents);
     let listed = 0;
     for (const document of documents) {
@@ -161,15 +154,13 @@ describe("a preview of a list", () => {
 });
 
 describe("its list", () => {
-  const size = { preview: { rank: 4, candidates: 3 } };
-  const attached = async (shortlist: readonly number[] = list) => {
+  const size = { rank: 4, candidates: 3 };
+  const attached = async (tokens: readonly number[] = list) => {
     const model = await smallModel({ device: reference });
     return attachHeads(model, {
       exits: [2],
-      kind: "linearPreviewShortlist",
-      shortlist,
-      ...size,
-      unembeddingPreview: { rank: 6, candidates: 2, shortlist: [1, 2, 60] },
+      preview: { ...size, tokens },
+      unembeddingPreview: { rank: 6, candidates: 2, tokens: [1, 2, 60] },
     });
   };
 
@@ -177,17 +168,16 @@ describe("its list", () => {
     const heads = await attached();
     await fitPreviews(heads, documents, { sequenceLength: 24 });
     const { description, weights } = await serializeHeads(heads);
-    expect(description.version).toBe(4);
-    expect(description.heads).toMatchObject([
-      { map: "linear", vocabulary: "previewShortlist", shortlist: list, ...size },
-      { map: "none", vocabulary: "previewShortlist", shortlist: [1, 2, 60], preview: { rank: 6, candidates: 2 } },
+    expect(description.heads).toEqual([
+      { depth: 2, kind: "linear", preview: { ...size, tokens: list } },
+      { depth: 4, kind: "preview", preview: { rank: 6, candidates: 2, tokens: [1, 2, 60] } },
     ]);
     const json: unknown = JSON.parse(JSON.stringify(description));
     const again = await deserializeHeads(heads.model, json, weights);
     expect(await again.hash()).toBe(await heads.hash());
     expect(await statsOf(again)).toEqual(await statsOf(heads));
     const other = structuredClone(description);
-    (other.heads[0]!.shortlist as number[])[0] = 4;
+    (other.heads[0]!.preview!.tokens as number[])[0] = 4;
     expect(await (await deserializeHeads(heads.model, other, weights)).hash()).not.toBe(await heads.hash());
   });
 
@@ -200,67 +190,54 @@ describe("its list", () => {
     ["text", ["3", "7", "8"]],
     ["one token", [3]],
     ["none", []],
-    ["no list", undefined],
     ["something else", { length: 3 }],
     ["fewer tokens than candidates", [3, 7]],
     ["more tokens than there are", [...all, V]],
-  ])("is refused with %s", async (_name, shortlist) => {
+  ])("is refused with %s", async (_name, tokens) => {
     const heads = await attached();
     const { description, weights } = await serializeHeads(heads);
-    const tampered = { ...description, heads: [{ ...description.heads[0]!, shortlist }, description.heads[1]] };
+    const [first, last] = description.heads;
+    const tampered = { ...description, heads: [{ ...first!, preview: { ...size, tokens } }, last] };
     await expect(deserializeHeads(heads.model, tampered, weights)).rejects.toMatchObject({
-      code: expect.stringMatching(/^(heads-shortlist|heads-format|option-range)$/) as string,
+      code: expect.stringMatching(/^(heads-tokens|heads-format|option-range)$/) as string,
     });
   });
 
   it("is refused as an option, too, for a head or for the unembedding", async () => {
     const model = await smallModel({ device: reference });
-    for (const shortlist of [[], [5], [5, 5], [5, V]]) {
-      const refused = expect.objectContaining({ code: "heads-shortlist" }) as object;
-      expect(() => attachHeads(model, { exits: [2], kind: "linearPreviewShortlist", shortlist })).toThrow(refused);
-      expect(() => attachHeads(model, { exits: [2], unembeddingPreview: { shortlist } })).toThrow(refused);
+    for (const tokens of [[], [5], [5, 5], [5, V]]) {
+      const refused = expect.objectContaining({ code: "heads-tokens" }) as object;
+      expect(() => attachHeads(model, { exits: [2], preview: { tokens } })).toThrow(refused);
+      expect(() => attachHeads(model, { exits: [2], unembeddingPreview: { tokens } })).toThrow(refused);
     }
     const preview = { rank: 3, candidates: 4 };
-    expect(() => attachHeads(model, { exits: 0, unembeddingPreview: { ...preview, shortlist: [1, 2, 3] } })).toThrow(
+    expect(() => attachHeads(model, { exits: 0, unembeddingPreview: { ...preview, tokens: [1, 2, 3] } })).toThrow(
       /candidates/,
     );
   });
 
   it("of two tokens is enough, and both are candidates", async () => {
     const model = await smallModel({ device: reference });
-    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { shortlist: [60, 1] } });
-    expect(heads.heads[0]!.shape).toMatchObject({ shortlist: [1, 60], preview: { candidates: 2 } });
+    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { tokens: [60, 1] } });
+    expect(heads.heads[0]!.shape.preview).toMatchObject({ tokens: [1, 60], candidates: 2 });
     const [stats] = await statsOf(heads);
     expect([1, 60]).toContain(confidenceAt(stats!, 0).argmax);
   });
 
-  it("can be given to changeVocabulary, for the heads and for the unembedding", async () => {
+  it("can be given to changePreviews, for the heads and for the unembedding", async () => {
     const model = await smallModel({ device: reference });
     const maps = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    const vocabulary = "previewShortlist";
-    const changed = await changeVocabulary(maps, {
-      vocabulary,
-      shortlist: list,
-      preview: { rank: 4, candidates: 3 },
-      unembeddingPreview: { rank: 6, candidates: 2, shortlist: [1, 2, 60] },
+    const changed = await changePreviews(maps, {
+      preview: { ...size, tokens: list },
+      unembeddingPreview: { rank: 6, candidates: 2, tokens: [1, 2, 60] },
     });
     const [own] = changed.heads.slice(-1);
-    expect(changed.heads[0]!.shape).toMatchObject({ vocabulary, shortlist: list });
-    expect(own!.shape).toMatchObject({ map: "none", vocabulary, shortlist: [1, 2, 60] });
-    expect(own!.isModelsOwn).toBe(true);
-    const half = await changeVocabulary(maps, { vocabulary: "preview", unembeddingPreview: { shortlist: list } });
-    expect(half.heads.map(({ shape }) => shape.shortlist)).toEqual([undefined, undefined, list]);
+    expect(changed.heads[0]!.shape).toEqual({ kind: "linear", preview: { ...size, tokens: list } });
+    expect(own!.shape).toMatchObject({ kind: "preview", preview: { tokens: [1, 2, 60] } });
     // What the options leave out stays: the list of the unembedding's preview, and its bits.
     await fitPreviews(changed, documents, { sequenceLength: 24 });
-    const again = await changeVocabulary(changed, { vocabulary: "preview" });
-    expect(again.heads.map(({ shape }) => shape.shortlist)).toEqual([undefined, undefined, [1, 2, 60]]);
+    const again = await changePreviews(changed, { preview: true });
+    expect(again.heads.map(({ shape }) => shape.preview?.tokens)).toEqual([undefined, undefined, [1, 2, 60]]);
     expect((await statsOf(again)).at(-1)).toEqual((await statsOf(changed)).at(-1));
-  });
-
-  it("is the one that the maps were trained with if changeVocabulary is given none", async () => {
-    const model = await smallModel({ device: reference });
-    const heads = attachHeads(model, { exits: [2], kind: "linearShortlist", shortlist: list });
-    const changed = await changeVocabulary(heads, { vocabulary: "previewShortlist" });
-    expect(changed.heads[0]!.shape).toMatchObject({ shortlist: list, preview: { candidates: 5 } });
   });
 });
