@@ -25,7 +25,7 @@ export interface Running extends Queued, ActiveText {
 }
 
 /** A text that has been written. */
-export type Ended = Omit<Running, "sequence">;
+export type Ended = Omit<Running, "sequence" | "decoder">;
 
 /** What a prompt can take over from other texts. */
 export interface Shared {

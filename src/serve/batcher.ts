@@ -1,20 +1,18 @@
 /**
- * Continuous batching. Texts join and leave between tokens, and one turn of the loop is:
+ * Continuous batching: the writing loop of `generate` (model/decode/writing-loop.ts) for clients who come and go.
+ * Between two turns of it:
  *
- *     leave:    texts whose reader has gone, or whose signal is aborted, are given up
- *     enter:    texts of the queue enter while there is room for them, in order; what their prompt shares with a
- *               text that ended or is running is copied, not computed
- *     prefill:  a slice of the prompts that have entered runs, so that a long one does not stop the others
- *     write:    one round for all texts of each mode (plain, exits, lossless)
+ *     leave   texts whose reader has gone, or whose signal is aborted, are given up
+ *     join    texts of the queue join while there is room for them, in order; what their prompt shares with a text that
+ *             ended or is running is copied, not computed
  *
- * Kernels add in an order that does not depend on the batch, samplers are per text, and only positions that ran all
- * blocks are shared: every text has the tokens that `generate` gives for its request alone.
- * Long because the loop and what happens to a text in each of its turns are read together.
+ * Only positions that ran all blocks are shared, so every text has the tokens that `generate` gives for its request
+ * alone.
  */
 import { DeviceError, OptionError, ServeError } from "../errors.js";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
-import { cacheBytesPerPosition, type Model, prefill, Sequence } from "../model/index.js";
-import { type Decoder, type GeneratedToken, planText, writeRound } from "../model/decode/index.js";
+import { cacheBytesPerPosition, type Model, Sequence } from "../model/index.js";
+import { type Decoder, type GeneratedToken, planText, WritingLoop } from "../model/decode/index.js";
 import { giveTurn } from "../turns.js";
 import {
   type BatcherLimits,
@@ -27,10 +25,8 @@ import { watchLogprobs } from "./logprobs.js";
 import { PrefixCache } from "./prefix-cache.js";
 import type { Ended, Queued, Running, Shared } from "./batched-text.js";
 import { type ServedText, TextStream } from "./served-text.js";
-import { decodersOf, optionsOf, type ServingMode, servingModes } from "./ways.js";
+import { decodersOf, optionsOf, type ServingMode } from "./ways.js";
 
-/** Prompt positions that run at once while no text is being written, as a multiple of `prefillRows`. */
-const IDLE_SLICES = 8;
 /** A text waits if the prompt of another, which is running, saves it so many positions. */
 const WORTH_WAITING = 32;
 
@@ -41,11 +37,9 @@ export class Batcher {
   readonly #decoders: ReadonlyMap<ServingMode, Decoder>;
   readonly #prefixes: PrefixCache;
   #prepared: Promise<void> | undefined;
+  readonly #loop: WritingLoop<Running>;
   #queue: Queued[] = [];
-  /** Texts whose prompt has not run to the end. */
-  #entering: Running[] = [];
-  #writing: Running[] = [];
-  #loop: Promise<void> | undefined;
+  #running: Promise<void> | undefined;
   #closed = false;
 
   /** Throws an OptionError for a limit outside its range, and a PolicyError for a policy without heads. */
@@ -55,15 +49,15 @@ export class Batcher {
     this.#limits = limitsOf(options, this.model.device.info.batchIndependent);
     this.#decoders = decodersOf(source, options);
     this.#prefixes = new PrefixCache(this.#limits.prefixBytes);
+    this.#loop = new WritingLoop(this.model, this.#limits);
   }
 
   get state(): BatcherState {
-    const running = [...this.#entering, ...this.#writing];
     const prefixBytes = this.#prefixes.bytes;
     return {
-      running: running.length,
+      running: this.#loop.size,
       queued: this.#queue.length,
-      cacheBytes: running.reduce((sum, { sequence }) => sum + sequence.cacheBytes, prefixBytes),
+      cacheBytes: this.#loop.texts.reduce((sum, { sequence }) => sum + sequence.cacheBytes, prefixBytes),
       prefixBytes,
     };
   }
@@ -111,7 +105,7 @@ export class Batcher {
     if (text.writer.finished) this.#finish({ ...text, entered: came, reusedTokens: 0 });
     else {
       this.#queue.push(text);
-      this.#loop ??= this.#run();
+      this.#running ??= this.#run();
     }
     return text.stream;
   }
@@ -119,7 +113,7 @@ export class Batcher {
   /** Takes no more texts, and waits for those that it has. Then all memory is freed. The model lives on. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#loop;
+    await this.#running;
     this.#prefixes.shrink(0);
   }
 
@@ -145,7 +139,7 @@ export class Batcher {
         { bytes, textBytes },
       );
     }
-    const free = Math.max(0, parallel - this.#entering.length - this.#writing.length);
+    const free = Math.max(0, parallel - this.#loop.size);
     if (this.#queue.length >= queueLimit + free) {
       throw new ServeError(
         "queue-full",
@@ -158,34 +152,40 @@ export class Batcher {
   async #run(): Promise<void> {
     try {
       await this.prepare();
-      while (this.#queue.length + this.#entering.length + this.#writing.length > 0) {
+      while (this.#queue.length + this.#loop.size > 0) {
         await giveTurn();
         this.#leave();
-        await this.#enter();
-        await this.#prefill();
-        for (const mode of servingModes) await this.#write(mode);
+        await this.#join();
+        for (const written of await this.#loop.turn()) {
+          if ("error" in written) this.#fail(written.text, written.error);
+          else this.#deliver(written.text, written.tokens);
+        }
       }
     } catch (error) {
-      for (const text of [...this.#queue, ...this.#entering, ...this.#writing]) this.#fail(text, error);
+      for (const text of this.#texts) this.#fail(text, error);
     } finally {
-      this.#loop = undefined;
+      this.#running = undefined;
     }
+  }
+
+  get #texts(): readonly (Queued | Running)[] {
+    return [...this.#queue, ...this.#loop.texts];
   }
 
   /** Gives up texts that nobody waits for. */
   #leave(): void {
-    for (const text of [...this.#queue, ...this.#entering, ...this.#writing]) {
+    for (const text of this.#texts) {
       const { signal } = text.request;
       if (signal?.aborted === true) this.#fail(text, signal.reason);
       else if (text.stream.left) this.#fail(text, undefined);
     }
   }
 
-  /** Lets texts of the queue enter while there is room, in order. */
-  async #enter(): Promise<void> {
+  /** Lets texts of the queue join while there is room, in order. */
+  async #join(): Promise<void> {
     for (const text of [...this.#queue]) {
-      if (this.#entering.length + this.#writing.length >= this.#limits.parallel) return;
-      const promised = [...this.#entering, ...this.#writing].reduce((sum, { bytes }) => sum + bytes, text.bytes);
+      if (this.#loop.size >= this.#limits.parallel) return;
+      const promised = this.#loop.texts.reduce((sum, { bytes }) => sum + bytes, text.bytes);
       if (promised > this.#limits.cacheBytes) return;
       const shared = this.#sharedBy(text.promptIds);
       if (shared.later >= shared.length + WORTH_WAITING) continue; // soon it can be copied
@@ -193,8 +193,9 @@ export class Batcher {
         const sequence = this.#open(text, shared);
         this.#prefixes.shrink(this.#limits.cacheBytes - promised);
         this.#queue = this.#queue.filter((other) => other !== text);
+        const decoder = this.#decoders.get(text.mode)!;
         const entered = this.#limits.now();
-        this.#entering.push({ ...text, sequence, entered, reusedTokens: shared.length });
+        this.#loop.join({ ...text, sequence, decoder, entered, reusedTokens: shared.length });
       } catch (error) {
         this.#fail(text, error);
       }
@@ -210,7 +211,7 @@ export class Batcher {
     let from = kept?.sequence;
     let length = Math.min(most, kept?.length ?? 0);
     let later = 0;
-    for (const text of [...this.#entering, ...this.#writing]) {
+    for (const text of this.#loop.texts) {
       const common = Math.min(most, commonLength(text.sequence.ids, promptIds));
       const computed = Math.min(common, this.#exactLength(text));
       if (computed > length) {
@@ -244,51 +245,21 @@ export class Batcher {
     return keepsExactKeys(optionsOf(mode, this.#options)) ? complete : Math.min(complete, promptIds.length - 1);
   }
 
-  /** Runs a slice of the prompts, shared fairly, through all blocks; the last position belongs to the first round. */
-  async #prefill(): Promise<void> {
-    if (this.#entering.length === 0) return;
-    const { numLayers } = this.model.config;
-    const rows = this.#limits.prefillRows * (this.#writing.length === 0 ? IDLE_SLICES : 1);
-    const share = Math.max(1, Math.floor(rows / this.#entering.length));
-    const waiting = this.#entering.map((text) => ({ text, left: text.sequence.pending(numLayers).slice(0, -1) }));
-    const work = waiting
-      .filter(({ left }) => left.length > 0)
-      .map(({ text, left }) => ({ sequence: text.sequence, positions: left.slice(0, share) }));
-    if (work.length > 0) await prefill(this.model, work, numLayers);
-    this.#entering = waiting.filter(({ left }) => left.length > share).map(({ text }) => text);
-    this.#writing.push(...waiting.filter(({ left }) => left.length <= share).map(({ text }) => text));
-  }
-
-  /** One round for all texts of a mode. */
-  async #write(mode: ServingMode): Promise<void> {
-    const texts = this.#writing.filter((text) => text.mode === mode);
-    if (texts.length === 0) return;
-    const ended: Running[] = [];
-    try {
-      const { now } = this.#limits;
-      const written = await writeRound(this.#decoders.get(mode)!, texts, { now, onEnd: (text) => ended.push(text) });
-      for (const [i, text] of texts.entries()) this.#deliver(text, written[i]!);
-    } catch (error) {
-      for (const text of texts) this.#fail(text, error);
-      return;
-    }
-    for (const text of ended) {
-      if (!this.#writing.includes(text)) continue; // its reader was too slow
-      this.#keep(text);
-      this.#free(text);
-      this.#finish(text);
-    }
-  }
-
+  /** Hands the tokens to the text's reader. A text that has ended is kept for later prompts, and its reader is told. */
   #deliver(text: Running, tokens: readonly GeneratedToken[]): void {
-    const { stream, watched } = text;
+    const { stream, watched, writer } = text;
     try {
       stream.push(
         watched === undefined ? tokens : tokens.map((token) => ({ ...token, logprobs: watched.logprobsOf(token.id) })),
       );
     } catch (error) {
       this.#fail(text, error);
+      return;
     }
+    if (!writer.finished) return;
+    this.#keep(text);
+    this.#free(text);
+    this.#finish(text);
   }
 
   /** Keeps what a later prompt may begin with, if there is memory for it. */
@@ -314,11 +285,11 @@ export class Batcher {
     text.stream.fail(reason);
   }
 
-  /** Takes the text off all lists and frees its memory. */
+  /** Takes the text off queue and loop, and frees its memory. */
   #free(text: Queued | Running): void {
     this.#queue = this.#queue.filter((other) => other !== text);
-    this.#entering = this.#entering.filter((other) => other !== text);
-    this.#writing = this.#writing.filter((other) => other !== text);
-    if ("sequence" in text) text.sequence.dispose();
+    if (!("sequence" in text)) return;
+    this.#loop.leave(text);
+    text.sequence.dispose();
   }
 }

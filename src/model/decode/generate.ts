@@ -1,17 +1,16 @@
 /**
- * Generating texts with any decoder. This file takes care of prompts, batches and cancelling; text.ts plans and
- * writes each text, and a `Decoder` (decoder.ts) runs the model. One text is a batch of one.
+ * Generating texts with any decoder: prompts become texts, which join the writing loop (writing-loop.ts) and leave it
+ * when they have ended. One text is a batch of one.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
-import { prefill, type PrefillOptions } from "../advance.js";
 import type { Decoder } from "./decoder.js";
 import type { Model } from "../model.js";
 import { isConversation, preparePrompt, type Prompt } from "./prompt.js";
 import { freshSequences, type SequenceStore } from "./sequence-store.js";
-import { type ActiveText, type GenerateOptions, type PlannedText, planText, writeRound } from "./text.js";
+import { type GenerateOptions, type PlannedText, planText } from "./text.js";
 import type { GeneratedToken, TextSummary } from "./writer.js";
+import { type ActiveText, WritingLoop } from "./writing-loop.js";
 
 /** The tokens of one text as they come; iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
@@ -70,35 +69,32 @@ export function generateBatchWith(
     const started = now();
     const entries = await Promise.all(prepared.map(async (entry) => (typeof entry === "function" ? entry() : entry)));
     const waiting = entries.filter(({ writer }) => !writer.finished);
-    let active: ActiveText[] = [];
+    const loop = new WritingLoop<ActiveText>(model, { now, signal });
     try {
       await decoder.prepare?.();
-      while (active.length > 0 || waiting.length > 0) {
+      while (loop.size > 0 || waiting.length > 0) {
         const turn = giveTurn(signal);
         if (turn !== undefined) await turn;
-        if (waiting.length > 0 && active.length < batchSize) {
-          const next = waiting.splice(0, batchSize - active.length);
-          const entering = await open(model, next, { sequences, signal });
-          active.push(...entering);
-          await enter(model, entering, { meter: decoder.meter, signal });
+        for (const entry of waiting.splice(0, batchSize - loop.size)) {
+          loop.join({ ...entry, decoder, sequence: await sequences.open(model, entry) });
+          const turn = giveTurn(signal); // a large cache takes the time of a token
+          if (turn !== undefined) await turn;
         }
-        const rounds = await writeRound(decoder, active, {
-          now,
-          onEnd: ({ sequence }) => {
-            sequences.close(sequence);
-          },
-        });
-        const written = rounds.flat();
-        decoder.meter?.step(written.length);
-        active = active.filter(({ writer }) => !writer.finished);
-        for (const token of written) {
-          signal?.throwIfAborted();
-          yield token;
+        const written = await loop.turn();
+        for (const { text } of written) {
+          if (text.writer.finished) sequences.close(text.sequence);
+        }
+        for (const each of written) {
+          if ("error" in each) throw each.error;
+          for (const token of each.tokens) {
+            signal?.throwIfAborted();
+            yield token;
+          }
         }
       }
       summaries = entries.map(({ writer }) => writer.summary(started));
     } finally {
-      for (const { sequence } of active) sequences.close(sequence);
+      for (const { sequence } of loop.texts) sequences.close(sequence);
     }
   }
 
@@ -115,39 +111,4 @@ export function generateBatchWith(
       return summaries;
     },
   };
-}
-
-interface OpenOptions {
-  readonly sequences: SequenceStore;
-  readonly signal: CancelSignal | undefined;
-}
-
-/** Opens a sequence for every entry, or for none if one does not fit. A large cache takes the time of a token. */
-async function open(
-  model: Model,
-  entries: readonly PlannedText[],
-  { sequences, signal }: OpenOptions,
-): Promise<ActiveText[]> {
-  const active: ActiveText[] = [];
-  try {
-    for (const entry of entries) {
-      active.push({ ...entry, sequence: await sequences.open(model, entry) });
-      const turn = giveTurn(signal);
-      if (turn !== undefined) await turn;
-    }
-  } catch (error) {
-    for (const { sequence } of active) sequences.close(sequence);
-    throw error;
-  }
-  return active;
-}
-
-/** Runs all prompt positions but the last through all blocks; the last one belongs to the first round. */
-async function enter(model: Model, active: readonly ActiveText[], options: PrefillOptions): Promise<void> {
-  const { numLayers } = model.config;
-  const work = active
-    .map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers).slice(0, -1) }))
-    .filter(({ positions }) => positions.length > 0);
-  if (work.length > 0) await prefill(model, work, numLayers, options);
-  options.meter?.step(0);
 }

@@ -35,14 +35,7 @@ export {
   type SamplingOptions,
 } from "./sampling.js";
 export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
-export {
-  type ActiveText,
-  chatDefaults,
-  generateDefaults,
-  type GenerateOptions,
-  type PlannedText,
-  planText,
-  writeRound,
-} from "./text.js";
+export { chatDefaults, generateDefaults, type GenerateOptions, type PlannedText, planText } from "./text.js";
 export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";
+export { type ActiveText, WritingLoop, type Written } from "./writing-loop.js";

@@ -1,18 +1,13 @@
-/**
- * One text as it is written: planned from its prompt and options, then written round by round beside others. The two
- * loops that write texts share it: `generateBatchWith` (generate.ts), whose texts are known at the start, and the
- * server's (serve/batcher.ts), whose texts come and go.
- */
+/** A text before it is written: its prompt and options, checked, and the sampler and writer that it will have. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
-import { createSampler, type Decoder, type Sampler } from "./decoder.js";
+import { createSampler, type Sampler } from "./decoder.js";
 import type { Model } from "../model.js";
 import type { PromptOptions } from "./prompt.js";
 import type { SamplingOptions } from "./sampling.js";
-import type { Sequence } from "../sequence.js";
 import type { OpenText } from "./sequence-store.js";
-import { type GeneratedToken, Writer } from "./writer.js";
+import { Writer } from "./writer.js";
 
 export interface GenerateOptions extends SamplingOptions, PromptOptions {
   /** @default 128, for a conversation 1024; fewer if the context has less room */
@@ -42,11 +37,6 @@ export const chatDefaults = { ...generateDefaults, maxNewTokens: 1024 } as const
 export interface PlannedText extends OpenText {
   readonly sampler: Sampler;
   readonly writer: Writer;
-}
-
-/** A text that is being written. */
-export interface ActiveText extends PlannedText {
-  readonly sequence: Sequence;
 }
 
 /** The prompt of a planned text. */
@@ -82,38 +72,6 @@ export function planText(
     writer: new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText }),
     capacity: promptIds.length + maxNewTokens,
   };
-}
-
-export interface RoundOptions<T> {
-  /** The clock, in milliseconds. */
-  readonly now: () => number;
-  /** Called for every text that ends in this round; its sequence is not used any more. */
-  readonly onEnd: (text: T) => void;
-}
-
-/**
- * One round of the decoder for all texts. Returns the tokens that each has got, in the same order. Every prompt
- * position but the last must have run before the first round.
- */
-export async function writeRound<T extends ActiveText>(
-  decoder: Decoder,
-  texts: readonly T[],
-  { now, onEnd }: RoundOptions<T>,
-): Promise<GeneratedToken[][]> {
-  const rounds = await decoder.next(
-    texts.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
-  );
-  const arrived = now();
-  return texts.map((text, i) => {
-    const { writer, sequence } = text;
-    const round = rounds[i]!;
-    const written = writer.write(round, arrived);
-    if (writer.finished) {
-      writer.close(sequence);
-      onEnd(text);
-    } else sequence.append(round.tokens.at(-1)!.id);
-    return written;
-  });
 }
 
 function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {
