@@ -2,8 +2,7 @@
  * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a
  * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
  * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
- * batching never changes a bit, and neither does slicing: `prefill` is the same for many positions, with turns of the
- * event loop in between.
+ * batching never changes a bit, and neither does advancing in pieces (`prefill`).
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
@@ -37,44 +36,63 @@ export interface Work {
  * hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
-  // The loops of `advanceInSteps` without steps: for every token of decoding, each step would cost as much as a norm.
   requirePrefix(work, toDepth);
   let depth = nextDepth(work, -1, toDepth);
   while (depth < toDepth) {
+    // Positions at this depth stay in one tensor from block to block, until they reach positions that wait deeper.
     const end = nextDepth(work, depth, toDepth);
     const waiting = waitingAt(work, depth);
-    let x = gatherStates(model, waiting, depth);
-    for (; depth < end; depth++) {
-      x = runLayer(model, waiting, depth, x);
-      meter?.block(depth, x.shape[0]!, countAttended(waiting, attentionOf(model.config, depth)));
+    const kept = wholeBatch(waiting);
+    let x = kept ?? gatherStates(model, waiting, depth);
+    try {
+      for (; depth < end; depth++) {
+        const leaving = runLayer(model, waiting, depth, x);
+        if (x !== kept) x.dispose();
+        x = leaving;
+        meter?.block(depth, x.shape[0]!, countAttended(waiting, attentionOf(model.config, depth)));
+      }
+    } catch (error) {
+      if (x !== kept) x.dispose();
+      throw error;
     }
-    settleSlice(waiting, end, x);
+    settleWork(waiting, end, x);
   }
 }
 
 export interface PrefillOptions {
   readonly meter?: WorkMeter | undefined;
-  /** Ends it between two blocks; positions that have not reached the depth then stay where they were. */
+  /** Ends it between two slices; every position then stands at the last block that it has passed. */
   readonly signal?: CancelSignal | undefined;
   /** Positions that run through a block between two turns. @default what takes some milliseconds */
   readonly sliceRows?: number | undefined;
 }
 
-/** As `advance`, but asynchronous: it gives the event loop turns, also within the blocks of a long prompt. */
+/**
+ * As `advance`, in pieces between which the event loop gets its turns: a slice of the positions, one block after
+ * another. All slices pass a block before the next one begins, so that its weights stay in the processor's cache, and
+ * the meter hears of it once. Decoding is one call of `advance`: pieces of it would cost as much as a norm.
+ */
 export async function prefill(
   model: Model,
   work: readonly Work[],
   toDepth: number,
   { meter, signal, sliceRows = defaultSlice(model, longestOf(work)) }: PrefillOptions = {},
 ): Promise<void> {
-  const steps = advanceInSteps(model, work, { toDepth, meter, sliceRows });
-  try {
-    while (steps.next().done !== true) {
+  requirePrefix(work, toDepth);
+  let depth = nextDepth(work, -1, toDepth);
+  while (depth < toDepth) {
+    const waiting = waitingAt(work, depth);
+    const rows = waiting.reduce((sum, { positions }) => sum + positions.length, 0);
+    const blocks = Math.max(1, Math.floor(sliceRows / rows)); // a few rows pass several blocks in the same time
+    const end = Math.min(depth + blocks, nextDepth(work, depth, toDepth));
+    for (const slice of sliceWork(waiting, sliceRows)) {
+      advance(model, slice, end);
       const turn = giveTurn(signal);
       if (turn !== undefined) await turn;
     }
-  } finally {
-    steps.return();
+    for (; depth < end; depth++) {
+      meter?.block(depth, rows, countAttended(waiting, attentionOf(model.config, depth)));
+    }
   }
 }
 
@@ -82,26 +100,6 @@ export async function prefill(
 function defaultSlice({ weights, config }: Model, length: number): number {
   const attention = 2 * ATTENTION_WORK * config.numHeads * config.headDim * length;
   return Math.max(SLICE_ROWS, Math.floor(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention)));
-}
-
-interface Advance {
-  readonly toDepth: number;
-  readonly meter: WorkMeter | undefined;
-  /** Positions that run through a block together, at most. */
-  readonly sliceRows: number;
-}
-
-/** Runs the blocks, and yields after each slice of each. */
-function* advanceInSteps(model: Model, work: readonly Work[], options: Advance): Generator<void, void, void> {
-  const { toDepth } = options;
-  requirePrefix(work, toDepth);
-  let depth = nextDepth(work, -1, toDepth);
-  while (depth < toDepth) {
-    // Positions at this depth stay in one tensor from block to block, until they reach positions that wait deeper.
-    const end = nextDepth(work, depth, toDepth);
-    yield* runBlocks(model, waitingAt(work, depth), { begin: depth, end, ...options });
-    depth = end;
-  }
 }
 
 /**
@@ -130,58 +128,24 @@ export function writeKeyValues(
   });
 }
 
-/**
- * Runs blocks `begin` (0-based) up to but not including `end` on positions that have run `begin` blocks. All slices
- * pass a block before the next block begins, so that its weights stay in the processor's cache.
- */
-function* runBlocks(
-  model: Model,
-  work: readonly Work[],
-  { begin, end, meter, sliceRows }: Advance & { readonly begin: number; readonly end: number },
-): Generator<void, void, void> {
-  const slices = sliceWork(work, sliceRows);
-  const states: Tensor[] = [];
-  let settled = false;
-  try {
-    for (const slice of slices) states.push(gatherStates(model, slice, begin));
-    const rows = states.reduce((sum, { shape }) => sum + shape[0]!, 0);
-    for (let layer = begin; layer < end; layer++) {
-      for (const [i, slice] of slices.entries()) {
-        states[i] = runLayer(model, slice, layer, states[i]!);
-        yield;
-      }
-      meter?.block(layer, rows, countAttended(work, attentionOf(model.config, layer)));
-    }
-    for (const [i, slice] of slices.entries()) settleSlice(slice, end, states[i]!);
-    settled = true;
-  } finally {
-    // The caller gave up, or a block failed: what its slices had written counts for nothing.
-    if (!settled) states.forEach((x) => x.dispose());
-  }
-}
-
-/** Runs one block on the states that enter it, [R, C], which are freed in any case. Returns those that leave it. */
+/** Runs one block on the states that enter it, [R, C]; returns those that leave it. */
 function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
   const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
   const rows = model.cachedRows(layer, segments, longestOf(work));
   const block = model.weights.blocks[layer]!;
-  try {
-    return scope(() =>
-      runBlock(entering, block, model.config, (query, keyValue) => {
-        if (keyValue !== undefined) writeKeys(keyValue, block, rows);
-        return attendCached(query, rows);
-      }),
-    );
-  } finally {
-    entering.dispose();
-  }
+  return scope(() =>
+    runBlock(entering, block, model.config, (query, keyValue) => {
+      if (keyValue !== undefined) writeKeys(keyValue, block, rows);
+      return attendCached(query, rows);
+    }),
+  );
 }
 
-/** Records that the rows of `x` [R, C] are the states of the slice's positions after `depth` blocks. */
-function settleSlice(slice: readonly Work[], depth: number, x: Tensor): void {
+/** Records that the rows of `x` [R, C] are the states of the positions after `depth` blocks. */
+function settleWork(work: readonly Work[], depth: number, x: Tensor): void {
   const batch = keptBatch(x);
   let row = 0;
-  for (const { sequence, positions } of slice) {
+  for (const { sequence, positions } of work) {
     sequence.settle(positions, depth, batch, row);
     row += positions.length;
   }
@@ -189,7 +153,6 @@ function settleSlice(slice: readonly Work[], depth: number, x: Tensor): void {
 
 /** Splits the work into parts of at most `rows` positions; those of a sequence stay in order. */
 function sliceWork(work: readonly Work[], rows: number): readonly (readonly Work[])[] {
-  if (rows === Infinity) return [work];
   const slices: Work[][] = [];
   let room = 0;
   for (const { sequence, positions } of work) {
@@ -227,6 +190,18 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
     }
   }
   return next;
+}
+
+/** The batch in which the states are kept, if they are all of its rows, in this order: it is handed on as it is. */
+function wholeBatch(work: readonly Work[]): Tensor | undefined {
+  let batch: Tensor | undefined;
+  let row = 0;
+  for (const { sequence, positions } of work) {
+    const own = sequence.batchOf(positions, row);
+    if (own === undefined || (batch ??= own) !== own) return undefined;
+    row += positions.length;
+  }
+  return row === batch?.shape[0] ? batch : undefined;
 }
 
 /** The states that enter block `layer`, one row for each position: [R, C]. */

@@ -112,6 +112,13 @@ export class Sequence {
     });
   }
 
+  /** The batch whose rows from `firstRow` on are the states of these positions, in order; undefined if none is. */
+  batchOf(positions: readonly number[], firstRow: number): Tensor | undefined {
+    const batch = this.#states[positions[0]!]?.batch;
+    const kept = positions.every((s, i) => this.#states[s]?.batch === batch && this.#states[s]?.row === firstRow + i);
+    return kept ? batch?.states : undefined;
+  }
+
   /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
   pending(depth: number): number[] {
     // Depths never increase with the position, because a position that goes deep takes all before it along. So the

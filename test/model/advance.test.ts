@@ -112,12 +112,12 @@ describe("advance", () => {
     }
   });
 
-  it("prefill that is aborted leaves the positions where they were, and can be taken up again", async () => {
+  it("prefill that is aborted leaves positions behind the last block they passed, and is taken up again", async () => {
     const model = await modelOf("llama");
     const sequence = new Sequence(model);
     sequence.append(...randomIds(12, 61, 5));
     const work = [{ sequence, positions: sequence.pending(4) }];
-    let left = 6; // turns until the signal is aborted: in the second block
+    let left = 6; // how often it is asked until it is aborted: in the second block, or the third
     const signal = {
       aborted: false,
       throwIfAborted() {
@@ -125,7 +125,10 @@ describe("advance", () => {
       },
     };
     await expect(prefill(model, work, 4, { sliceRows: 4, signal })).rejects.toThrow("stopped");
-    expect(sequence.ids.map((_, s) => sequence.depthOf(s))).toEqual(new Array(12).fill(0));
+    const depths = sequence.ids.map((_, s) => sequence.depthOf(s));
+    expect(depths[0]).toBeGreaterThan(0);
+    expect(depths.at(-1)).toBeLessThan(4);
+    await expectInvariant(model, sequence);
     await prefill(model, work, 4, { sliceRows: 4 });
     await expectInvariant(model, sequence);
     sequence.dispose();
