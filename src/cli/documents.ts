@@ -59,15 +59,6 @@ function idsOf(model: Model, document: CalibrationDocument): readonly number[] {
   return "ids" in document ? document.ids : (document as readonly number[]);
 }
 
-/** The first `tokens` tokens of the first `count` documents. */
-export function promptsOf(
-  model: Model,
-  documents: readonly CalibrationDocument[],
-  { count, tokens }: { readonly count: number; readonly tokens: number },
-): (readonly number[])[] {
-  return documents.slice(0, count).map((document) => idsOf(model, document).slice(0, tokens));
-}
-
 /** Tokens of a document that policies continue if they are certified on their own text. */
 const OWN_TEXT_PROMPT = 16;
 

@@ -67,13 +67,6 @@ export const agreementOption: OptionDefinition = {
   parse: number(0, 1, { open: true }),
 };
 
-/** The text whose beginnings are the prompts, and how many tokens each of them has. */
-export const promptOptions: readonly OptionDefinition[] = [
-  { flags: "--text <file>", description: "text; the beginnings of its documents are the prompts", required: true },
-  { flags: "--prompts <n>", description: "number of prompts", parse: integer(1) },
-  { flags: "--prompt-tokens <n>", description: "tokens in a prompt", parse: integer(1) },
-];
-
 export const samplingOptions: readonly OptionDefinition[] = [
   { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
   { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },

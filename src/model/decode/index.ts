@@ -34,7 +34,7 @@ export {
   samplingDefaults,
   type SamplingOptions,
 } from "./sampling.js";
-export { freshSequences, type OpenText, type SequenceStore } from "./sequence-store.js";
+export type { OpenText, SequenceStore } from "./sequence-store.js";
 export { chatDefaults, generateDefaults, type GenerateOptions, type PlannedText, planText } from "./text.js";
 export { LOSS_UNIT, totalVariation } from "./total-variation.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./writer.js";
