@@ -1,4 +1,5 @@
 /**
+ * Naive loop: elementwiseKernels in src/tensor/reference/elementwise.ts, which computes in float64.
  * Elementwise kernels, four lanes at a time. Flat kernels run over whole vectors, past the last element into the
  * padding that every tensor has; rows of a strided operation end with a tail.
  *   gelu(x) = x · Φ(x) = x/2 · (1 + erf(x/√2))            gelu' = Φ(x) + x · φ(x)

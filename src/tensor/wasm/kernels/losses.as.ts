@@ -1,4 +1,5 @@
 /**
+ * Naive loop: lossKernels in src/tensor/reference/losses.ts, which computes in float64.
  * Losses per row of logits [rows, n] and their gradients with respect to the logits, rows [begin, end).
  *   cross-entropy  lse(z) - z_y                              gradient dLoss · (softmax(z) - onehot(y))
  *   KL(t ‖ s)      Σ e^{d_t} (d_t - d_s) / S_t - ln S_t + ln S_s   gradient dLoss / T · (softmax(s/T) - softmax(t/T))

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: movementKernels in src/tensor/reference/movement.ts, which sums in float64.
  * Kernels that move floats or add them up: columns, gathers, their transposes, and sums over axes. Indices are int32 in
  * memory.
  */

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: layerNorm in src/tensor/reference/rows.ts, which computes in float64.
  * Norms over the rows of x [rows, n] and their gradients, rows [begin, end), with n̂ = (x - μ) · ι and g = dy · gain:
  *   layerNorm  ι = 1/√(σ² + ε)        y = n̂ · gain + bias     dx = ι · (g - mean(g) - n̂ · mean(g · n̂))
  *   rmsNorm    ι = 1/√(mean x² + ε)   y = n̂ · gain, μ = 0     dx = ι · (g - n̂ · mean(g · n̂))

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: rowKernels in src/tensor/reference/rows.ts, which sums in float64.
  * Kernels over the rows of a matrix [rows, n], rows [begin, end): softmax, its logarithm, their gradients, and the
  * statistics of a row of logits. Sums run in float64, two lanes wide; every row is computed alone, in the same order
  * whatever the batch.

@@ -80,3 +80,15 @@ export function copyFloats(to: usize, from: usize, n: i32): void {
 export function zeroFloats(to: usize, n: i32): void {
   memory.fill(to, 0, (<usize>n) << 2);
 }
+
+/**
+ * Type arguments that fix a choice of a kernel: for each combination the compiler makes a function of its own, as fast
+ * as one written for it.
+ */
+export type Yes = u16;
+export type No = u8;
+
+// @ts-ignore: decorator
+@inline export function isYes<Choice>(): bool {
+  return sizeof<Choice>() == sizeof<Yes>();
+}

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: attentionBackward in src/tensor/reference/attention.ts, which sums in float64.
  * The gradient of causal attention over whole sequences. With p = softmax(s) and dp = dy · v:
  *   ds = p · (dp - Σ p dp) / √D,  dq = ds · k,  dk = dsᵀ · q,  dv = pᵀ · dy
  * Probabilities are computed again, sixteen queries at a time.

@@ -1,4 +1,7 @@
-/** Rotary positions: pairs (i, i + half) of a head turn by the angle of their position, from tables of cos and sin. */
+/**
+ * Naive loop: rope in src/tensor/reference/attention.ts, which computes in float64.
+ * Rotary positions: pairs (i, i + half) of a head turn by the angle of their position, from tables of cos and sin.
+ */
 import { scaleRow } from "../rows.as";
 import { storeTail } from "../simd.as";
 

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: cacheAttention in src/tensor/reference/attention.ts, which sums in float64.
  * Attention of a tile of rows: scores, softmax, weighted sums of values. Rows and query heads of one group share the
  * loads, each with its own number of visible positions: two rows run together over the positions that both see, then
  * the longer one continues alone. A row's bits never depend on its neighbours.

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: matmul in src/tensor/reference/products.ts, which sums in float64.
  * The blocked product, for many rows (Goto & van de Geijn 2008). A block of x, 128 rows by up to 768 inner indices, is
  * packed in groups of rows (groups.as.ts) and stays in the second-level cache while every panel passes by. Long blocks
  * of inner indices matter: every tile loads and stores its sums once per block, and leaving its loop is expensive.

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products with few rows of x: every panel of W is read once, front to back. One row reads two panels at a time; a few
  * rows share a panel, or pieces of it if W is larger than the caches.
  */

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Rows of x in groups of five, for products with many rows. A group lies side by side as [K][5], so that the tile needs
  * one address for it; a tile of five rows by eight columns takes half a panel at a time:
  *   10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
@@ -6,7 +7,7 @@
  * of rows goes in groups of four, two or one. The order of additions is that of tiles.as.ts.
  */
 import { transpose4 } from "./panels.as";
-import { mac } from "../simd.as";
+import { isYes, mac, No, Yes } from "../simd.as";
 import { copyColumns, scratch, tile1x16, tile2x16 } from "./tiles.as";
 
 /** Rows of the next group if `rows` are left: never a single one if that can be avoided. */
@@ -82,20 +83,23 @@ export function tileGroups(panel: usize, x: usize, y: usize, yRow: usize, rows: 
 // @ts-ignore: decorator
 @inline function tileGroup(panel: usize, x: usize, y: usize, yRow: usize, g: i32, k: i32): void {
   if (g == 5) {
-    tile5x8(panel, x, y, yRow, k);
-    tile5x8(panel + 32, x, y + 32, yRow, k);
+    tileBy8<Yes>(panel, x, y, yRow, k);
+    tileBy8<Yes>(panel + 32, x, y + 32, yRow, k);
   } else if (g == 4) {
-    tile4x8(panel, x, y, yRow, k);
-    tile4x8(panel + 32, x, y + 32, yRow, k);
+    tileBy8<No>(panel, x, y, yRow, k);
+    tileBy8<No>(panel + 32, x, y + 32, yRow, k);
   } else if (g == 2) tile2x16(panel, 64, x, 4, 8, y, yRow, k);
   else tile1x16(panel, 64, x, 4, y, k);
 }
 
-function tile5x8(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
+/** 5 x 8, or 4 x 8. */
+function tileBy8<Five>(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
+  const five = isYes<Five>();
+  const step: usize = five ? 20 : 16;
   const y1 = y + yRow;
   const y2 = y1 + yRow;
   const y3 = y2 + yRow;
-  const y4 = y3 + yRow;
+  const y4 = five ? y3 + yRow : y3;
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let b0 = v128.load(y1);
@@ -104,9 +108,9 @@ function tile5x8(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
   let c1 = v128.load(y2, 16);
   let d0 = v128.load(y3);
   let d1 = v128.load(y3, 16);
-  let e0 = v128.load(y4);
-  let e1 = v128.load(y4, 16);
-  for (const end = x + <usize>k * 20; x != end; x += 20) {
+  let e0 = five ? v128.load(y4) : d0;
+  let e1 = five ? v128.load(y4, 16) : d1;
+  for (const end = x + <usize>k * step; x != end; x += step) {
     const v = v128.load(w);
     const u = v128.load(w, 16);
     let s = v128.load32_splat(x);
@@ -121,9 +125,11 @@ function tile5x8(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
     s = v128.load32_splat(x, 12);
     d0 = mac(v, s, d0);
     d1 = mac(u, s, d1);
-    s = v128.load32_splat(x, 16);
-    e0 = mac(v, s, e0);
-    e1 = mac(u, s, e1);
+    if (five) {
+      s = v128.load32_splat(x, 16);
+      e0 = mac(v, s, e0);
+      e1 = mac(u, s, e1);
+    }
     w += 64;
   }
   v128.store(y, a0);
@@ -134,45 +140,8 @@ function tile5x8(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
   v128.store(y2, c1, 16);
   v128.store(y3, d0);
   v128.store(y3, d1, 16);
-  v128.store(y4, e0);
-  v128.store(y4, e1, 16);
-}
-
-function tile4x8(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
-  const y1 = y + yRow;
-  const y2 = y1 + yRow;
-  const y3 = y2 + yRow;
-  let a0 = v128.load(y);
-  let a1 = v128.load(y, 16);
-  let b0 = v128.load(y1);
-  let b1 = v128.load(y1, 16);
-  let c0 = v128.load(y2);
-  let c1 = v128.load(y2, 16);
-  let d0 = v128.load(y3);
-  let d1 = v128.load(y3, 16);
-  for (const end = x + ((<usize>k) << 4); x != end; x += 16) {
-    const v = v128.load(w);
-    const u = v128.load(w, 16);
-    let s = v128.load32_splat(x);
-    a0 = mac(v, s, a0);
-    a1 = mac(u, s, a1);
-    s = v128.load32_splat(x, 4);
-    b0 = mac(v, s, b0);
-    b1 = mac(u, s, b1);
-    s = v128.load32_splat(x, 8);
-    c0 = mac(v, s, c0);
-    c1 = mac(u, s, c1);
-    s = v128.load32_splat(x, 12);
-    d0 = mac(v, s, d0);
-    d1 = mac(u, s, d1);
-    w += 64;
+  if (five) {
+    v128.store(y4, e0);
+    v128.store(y4, e1, 16);
   }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y1, b0);
-  v128.store(y1, b1, 16);
-  v128.store(y2, c0);
-  v128.store(y2, c1, 16);
-  v128.store(y3, d0);
-  v128.store(y3, d1, 16);
 }

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Tiles over bfloat16 panels: half the bytes per weight, widened to float32 on the way into the multiplication. A word
  * holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give columns
  * 0 to 7, masks the others. The sums are those of the float32 tiles over the same (rounded) weights, bit for bit. Two

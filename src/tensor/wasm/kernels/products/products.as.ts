@@ -1,4 +1,5 @@
 /**
+ * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of
  * tiles.as.ts. Three ways, by the number of rows:
  *   one row       W is read once, at two places: the speed of memory is the limit (few-rows.as.ts)

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Register tiles: the innermost loops of every product. A tile computes
  *   Y[r, c] += Σ_k X[r, k] · W[k, c]          a few rows r, up to 16 columns c
  * with the sums in registers. W is given by an address and the distance from one k to the next (`wStep`): 64 bytes in a

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: quantizeRow in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Rows of x as integers, for products with integer weights. A group of 32 values has one scale t and holds
  *   a = round(x / t)                                round: to nearest, ties to even
  * Beside weights of four bits, t = max |x| / 127. Beside weights of eight bits, a is the seven-bit operand of the dot,

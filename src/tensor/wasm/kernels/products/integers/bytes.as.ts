@@ -1,4 +1,5 @@
 /**
+ * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * The product with int8 weights w = d·q, d float16 per group of 32 along k:
  *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
  * with activations as in activations.as.ts. The inner sums are exact integers; groups are added in order, as float32,
@@ -20,24 +21,18 @@ import {
   smallHalves,
   start,
 } from "./dots.as";
+import { isYes } from "../../simd.as";
+
+/** Groups of a panel after which the row goes on at the other: four kilobytes. (Of 3 to 18, measured from memory.) */
+const TURN = 7;
 
 /**
  * One quantized row with two panels, w and z, in turns: out [16] and other [16]; if z is w, with one. Memory is read
  * faster at two places than at one; at four places it is slower where another thread reads too. Scales d lack a factor
  * of 2^112, which t gets instead: t is below 2^16.
  */
-export function byteDotsRow(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
-  row(false, w, z, x, groups, out, other);
-}
-export function bytePairsRow(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
-  row(true, w, z, x, groups, out, other);
-}
-
-/** Groups of a panel after which the row goes on at the other: four kilobytes. (Of 3 to 18, measured from memory.) */
-const TURN = 7;
-
-// @ts-ignore: decorator
-@inline function row(pairs: bool, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+  const pairs = isYes<Pairs>();
   const bytes = (<usize>groups) << 5;
   clearSums(out);
   clearSums(other);

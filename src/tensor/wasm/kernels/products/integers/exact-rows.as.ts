@@ -1,4 +1,5 @@
 /**
+ * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Products of one row with a panel of integer weights, by int16 times int16: what engines without relaxed SIMD compute,
  * and what the dots of bytes.as.ts and nibbles.as.ts are checked against. Eight sums, of two lanes per column.
  */
@@ -115,51 +116,27 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     }
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
-    const d0 = joinPairs(a0, b0);
-    v128.store(
-      out,
-      addNibbles(v128.load(out), d0, scalesAt(head, w, mask, factor), minimumsAt(head, w, mask, factor), f, total),
-    );
-    const d1 = joinPairs(a1, b1);
-    v128.store(
-      out,
-      addNibbles(
-        v128.load(out, 16),
-        d1,
-        scalesAt(head, w + 16, mask, factor),
-        minimumsAt(head, w + 16, mask, factor),
-        f,
-        total,
-      ),
-      16,
-    );
-    const d2 = joinPairs(a2, b2);
-    v128.store(
-      out,
-      addNibbles(
-        v128.load(out, 32),
-        d2,
-        scalesAt(head, w + 32, mask, factor),
-        minimumsAt(head, w + 32, mask, factor),
-        f,
-        total,
-      ),
-      32,
-    );
-    const d3 = joinPairs(a3, b3);
-    v128.store(
-      out,
-      addNibbles(
-        v128.load(out, 48),
-        d3,
-        scalesAt(head, w + 48, mask, factor),
-        minimumsAt(head, w + 48, mask, factor),
-        f,
-        total,
-      ),
-      48,
-    );
+    addColumns(head, w, out, joinPairs(a0, b0), f, total, mask, factor);
+    addColumns(head, w + 16, out + 16, joinPairs(a1, b1), f, total, mask, factor);
+    addColumns(head, w + 32, out + 32, joinPairs(a2, b2), f, total, mask, factor);
+    addColumns(head, w + 48, out + 48, joinPairs(a3, b3), f, total, mask, factor);
     t += 4;
     w = q;
   }
+}
+
+/** Adds a group's sums d of four columns, whose facts are at p. */
+// @ts-ignore: decorator
+@inline function addColumns(
+  head: usize,
+  p: usize,
+  out: usize,
+  d: v128,
+  t: v128,
+  total: v128,
+  mask: v128,
+  factor: v128,
+): void {
+  const scale = scalesAt(head, p, mask, factor);
+  v128.store(out, addNibbles(v128.load(out), d, scale, minimumsAt(head, p, mask, factor), t, total));
 }

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Products with integer weights, from float32 to float32: rows are quantized, every panel multiplies them (one row:
  * bytes.as.ts, nibbles.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
@@ -6,7 +7,7 @@
 import { ACROSS_INT8, EXACT, NIBBLE_HALVES } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { FACTS_BYTES, isExact, setWay, way } from "./dots.as";
-import { nibbleRow, rowPanels, rowsPanels } from "./panel.as";
+import { nibblePanels, rowPanels, rowsPanels } from "./panel.as";
 import { measuringBytes, partBytes, partsOf, quantizeParts, sumsBytes } from "./records.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
@@ -111,7 +112,7 @@ function oneRow(
     const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
     const to = y + ((<usize>begin) << 6);
     const out = zero ? to : work + 128;
-    nibbleRow(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
+    nibblePanels(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
     if (!zero) addSums(to, n, out, 1, panels << 4);
     begin += panels;
   }

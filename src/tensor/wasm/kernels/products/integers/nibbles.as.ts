@@ -1,4 +1,5 @@
 /**
+ * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * The product with int4 weights w = d·q + m, q = 0..15, d and m per group of 32 along k:
  *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k] + m_ng · (t_rg · Σ_k a[r, k])
  * with activations as in activations.as.ts. As in bytes.as.ts, inner sums are exact and floats are rounded once per
@@ -21,26 +22,15 @@ import {
   nibbleSums,
   smallHalves,
 } from "./dots.as";
+import { isYes } from "../../simd.as";
 
 /**
  * One quantized row with panels that follow each other: out [panels][16]. Float16 d and m lack a factor of 2^112, which
  * t and t·Σa get instead: both are below 2^16.
  */
-export function halfDotsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
-  row(false, HALF_HEAD, w, x, groups, panels, out);
-}
-export function halfPairsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
-  row(true, HALF_HEAD, w, x, groups, panels, out);
-}
-export function floatDotsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
-  row(false, FLOAT_HEAD, w, x, groups, panels, out);
-}
-export function floatPairsRow(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
-  row(true, FLOAT_HEAD, w, x, groups, panels, out);
-}
-
-// @ts-ignore: decorator
-@inline function row(pairs: bool, head: usize, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  const pairs = isYes<Pairs>();
+  const head = isYes<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
   const bytes = (<usize>groups) << 5;

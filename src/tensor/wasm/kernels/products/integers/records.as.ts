@@ -1,4 +1,5 @@
 /**
+ * Naive loop: quantizeRow in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Several rows of x as integers, in the order in which tiles take them (tile.as.ts). A record is what one dot product
  * takes: the 32 bytes of a narrow group, or h or l of a wide one (activations.as.ts). Rows are quantized in parts. In a
  * part, each group of k has a segment: records of wide groups from its beginning on, h and l side by side, and records

@@ -1,4 +1,5 @@
 /**
+ * Naive loop: roundToIntegers in src/tensor/integer-rows.ts, equal bit for bit.
  * Rows of float32 weights as int8, with the bits of integer-rows.ts, which says how they are rounded: in float64, where
  * a product, a sum and a conversion to integers are the same for vectors as one by one.
  */

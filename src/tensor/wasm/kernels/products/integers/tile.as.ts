@@ -1,4 +1,5 @@
 /**
+ * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Tiles of two records (records.as.ts) by the sixteen columns of a panel: two narrow groups of x, or both halves of a
  * wide one; a last narrow group is alone. Eight sums of integers are in registers, the sums of floats lie in `sums`.
  * All records of a group of k are done before the next group, so that the panel streams from memory while they compute.
@@ -17,6 +18,7 @@ import {
   ONES,
   readFacts,
 } from "./dots.as";
+import { isYes } from "../../simd.as";
 import {
   partBytes,
   partRows,
@@ -32,9 +34,9 @@ import {
 
 /**
  * Rows, quantized in parts at x, with panels that lie `apart` bytes apart and advance together, group by group: sums
- * [panels][rows][16]. `head`: bytes before the weights of a group. One kernel per way.
+ * [panels][rows][16]. `head`: bytes before the weights of a group. A kernel for each way and type of weights.
  */
-export function byteDots(
+export function tileRows<Pairs, Nibbles>(
   head: usize,
   w: usize,
   apart: usize,
@@ -45,62 +47,8 @@ export function byteDots(
   facts: usize,
   sums: usize,
 ): void {
-  together(false, false, head, w, apart, panels, x, rows, groups, facts, sums);
-}
-export function bytePairs(
-  head: usize,
-  w: usize,
-  apart: usize,
-  panels: i32,
-  x: usize,
-  rows: i32,
-  groups: i32,
-  facts: usize,
-  sums: usize,
-): void {
-  together(true, false, head, w, apart, panels, x, rows, groups, facts, sums);
-}
-export function nibbleDots(
-  head: usize,
-  w: usize,
-  apart: usize,
-  panels: i32,
-  x: usize,
-  rows: i32,
-  groups: i32,
-  facts: usize,
-  sums: usize,
-): void {
-  together(false, true, head, w, apart, panels, x, rows, groups, facts, sums);
-}
-export function nibblePairs(
-  head: usize,
-  w: usize,
-  apart: usize,
-  panels: i32,
-  x: usize,
-  rows: i32,
-  groups: i32,
-  facts: usize,
-  sums: usize,
-): void {
-  together(true, true, head, w, apart, panels, x, rows, groups, facts, sums);
-}
-
-// @ts-ignore: decorator
-@inline function together(
-  pairs: bool,
-  nibbles: bool,
-  head: usize,
-  w: usize,
-  apart: usize,
-  panels: i32,
-  x: usize,
-  rows: i32,
-  groups: i32,
-  facts: usize,
-  sums: usize,
-): void {
+  const pairs = isYes<Pairs>();
+  const nibbles = isYes<Nibbles>();
   const parts = partsOf(rows);
   const size = partBytes(rows, groups);
   const segment = segmentBytes(rows);
@@ -129,7 +77,7 @@ export function nibblePairs(
           tile(pairs, nibbles, 2, false, q, record, facts, to, ones, low);
         }
         if (record < end) {
-          if (nibbles) lastNibbles(pairs, q, record, facts, to);
+          if (nibbles) lastNibbles<Pairs>(q, record, facts, to);
           else tile(pairs, false, 1, false, q, record, facts, to, ones, low);
         }
         table += size;
@@ -144,20 +92,10 @@ export function nibblePairs(
   }
 }
 
-// @ts-ignore: decorator
-@inline function lastNibbles(pairs: bool, w: usize, record: usize, facts: usize, sums: usize): void {
-  if (pairs) lastPairs(w, record, facts, sums);
-  else lastDots(w, record, facts, sums);
-}
-
-/** A last narrow group with nibbles. Inside `panel`, it would take registers from the other tiles. */
-function lastDots(w: usize, record: usize, facts: usize, sums: usize): void {
+/** A last narrow group with nibbles. Inside `tileRows`, it would take registers from the other tiles. */
+function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
-  tile(false, true, 1, false, w, record, facts, sums, low, low);
-}
-function lastPairs(w: usize, record: usize, facts: usize, sums: usize): void {
-  const low = v128.load(constants + NIBBLE_MASK);
-  tile(true, true, 1, false, w, record, facts, sums, low, low);
+  tile(isYes<Pairs>(), true, 1, false, w, record, facts, sums, low, low);
 }
 
 // @ts-ignore: decorator

@@ -1,4 +1,7 @@
-/** Reads packed integer weights as float32. The layouts are in bytes.as.ts and nibbles.as.ts. */
+/**
+ * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit.
+ * Reads packed integer weights as float32. The layouts are in bytes.as.ts and nibbles.as.ts.
+ */
 import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
 import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD } from "./dots.as";
 
