@@ -61,7 +61,6 @@ export function* backwardInParts(loss: Tensor): InParts<void> {
   }
 }
 
-/** Throws unless the tensor lives on `device`. */
 export function requireDevice(tensor: { readonly device: Device }, device: Device): void {
   if (tensor.device !== device) {
     throw new DeviceError(

@@ -8,7 +8,6 @@ import type { Device } from "./device.js";
 import type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 import type { Host } from "./host.js";
 
-/** See `createDevice` of the entry points, which provide the host. */
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {
   switch (name) {
     case "auto":

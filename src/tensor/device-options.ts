@@ -1,5 +1,5 @@
 /**
- * What may be asked of a device. The options are apart from the devices because they are public: their declarations
+ * The options of devices. They are apart from the devices because they are public: their declarations
  * must not drag in those of WebAssembly, which exist only in the DOM's library.
  */
 
@@ -8,7 +8,6 @@ export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
 /** The two builds of the kernels: products and sums rounded separately, or fused ("relaxed SIMD"). */
 export type WasmBuild = "portable" | "relaxed";
 
-/** Options of the CPU device. */
 export interface WasmOptions {
   /**
    * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
@@ -34,7 +33,6 @@ export type AdapterWish = "hardware" | "software";
 /** The backends of gpu.js: on a GPU ("webgpu", "webgl2", "headlessgl"), or on the CPU ("webasm", "cpu": for tests). */
 export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
 
-/** Options of the GPU device. */
 export interface GpuOptions {
   /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
   readonly adapter?: AdapterWish;

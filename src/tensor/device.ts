@@ -34,7 +34,6 @@ export interface PackedStorage {
 export interface CoarseStorage {
   readonly rows: number;
   readonly columns: number;
-  /** Bytes that the copy occupies, read once per product. */
   readonly bytes: number;
 }
 
@@ -46,29 +45,27 @@ export interface CacheStorage {
   readonly headDim: number;
   readonly capacity: number;
   readonly dtype: CacheDtype;
-  /** Bytes that the whole capacity occupies. */
   readonly bytes: number;
 }
 
 /**
- * How a frozen weight matrix is stored: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
+ * Storage of a frozen weight matrix: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
  * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7
  * (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
  */
 export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
 /**
- * What a packed matrix holds: a WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
+ * A WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
  * files have.
  */
 export type PackedDtype = WeightDtype | "int4-floats";
 /**
- * How keys and values are stored. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
+ * Storage of keys and values. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
  * ties to even; int8 has one symmetric scale per position and key/value head.
  */
 export type CacheDtype = "float32" | "bfloat16" | "int8";
 export const cacheDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly CacheDtype[];
-/** What really computes. */
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
 export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu" | "exp";
@@ -121,10 +118,10 @@ export interface AdamwStep {
   readonly gradientScale: number;
 }
 
-/** Columns of `Kernels.rowStats`. */
+/** Columns of `rowStats`. */
 export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4, width: 5 } as const;
 
-/** All kernels of a device. The caller has checked the shapes; sizes are in elements. */
+/** Sizes are in elements. */
 export interface Kernels {
   // Products.
   /**
@@ -143,7 +140,6 @@ export interface Kernels {
     bias: Storage | undefined,
     residual: Storage | undefined,
   ): Storage;
-  /** dy [R, N] · W -> dx [R, K]. */
   linearBackward(dy: Storage, weight: PackedStorage, rows: number): Storage;
 
   // Elementwise, with broadcasting by strides (0 repeats); `shape` is the shape of the result.
@@ -157,7 +153,6 @@ export interface Kernels {
   ): Storage;
   scale(x: Storage, factor: number): Storage;
   unary(op: UnaryOp, x: Storage): Storage;
-  /** dy * op'(x). */
   unaryBackward(op: UnaryOp, x: Storage, dy: Storage): Storage;
   /** [R, 2F] -> [R, F]: silu(left half) * right half. */
   swiglu(x: Storage, rows: number, width: number): Storage;
@@ -166,17 +161,15 @@ export interface Kernels {
   // Moving and summing.
   /** Sums `x` of shape `from` over the axes where `to` has size 1 (same rank). */
   sumTo(x: Storage, from: readonly number[], to: readonly number[]): Storage;
-  /** Columns [begin, end) of x [R, N]. */
   columns(x: Storage, rows: number, width: number, begin: number, end: number): Storage;
-  /** The gradient of `columns`: dy [R, end - begin] inside zeros [R, N]. */
+  /** dy [R, end - begin] inside zeros [R, N]. */
   columnsBackward(dy: Storage, rows: number, width: number, begin: number, end: number): Storage;
-  /** Elements [begin, end) as new storage. */
   slice(x: Storage, begin: number, end: number): Storage;
   concat(parts: readonly Storage[]): Storage;
   /** Rows `ids` of table [.., width] -> [ids.length, width]. */
   gather(table: Storage, ids: ArrayLike<number>, width: number): Storage;
   gatherPacked(table: PackedStorage, ids: ArrayLike<number>): Storage;
-  /** The gradient of `gather`: rows of dy added into zeros [rows, width]. */
+  /** Rows of dy added into zeros [rows, width]. */
   scatterAdd(dy: Storage, ids: ArrayLike<number>, rows: number, width: number): Storage;
   /** x [R, N], ids [R, k] -> [R, k]: x[r, ids[r, i]]. */
   takeAlongRows(x: Storage, ids: ArrayLike<number>, rows: number, width: number, k: number): Storage;
@@ -230,7 +223,6 @@ export interface Kernels {
   ): Storage;
   /** KL(softmax(teacher / temperature) || softmax(student / temperature)) -> [R]. */
   kl(teacher: Storage, student: Storage, rows: number, width: number, temperature: number): Storage;
-  /** Gradient with respect to the student's logits. */
   klBackward(
     teacher: Storage,
     student: Storage,
@@ -269,7 +261,7 @@ export interface Kernels {
   ): Storage;
 
   // Optimizer.
-  /** Sum of squares -> [1]. */
+  /** -> [1]. */
   sumSquares(x: Storage): Storage;
   /** One AdamW step with decoupled weight decay; changes param, m and v in place. */
   adamw(param: Storage, gradient: Storage, m: Storage, v: Storage, step: AdamwStep): void;
@@ -323,12 +315,11 @@ export interface Screening {
 }
 
 export interface DeviceInfo {
-  /** One line for people: what really runs. */
   readonly description: string;
   readonly threads: number;
-  /** Whether k rows computed together have the same bits as one by one. */
+  /** True if k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
-  /** Which build of the kernels runs: other builds may round differently. Absent if the backend has no builds. */
+  /** The build of the kernels: other builds may round differently. Absent if the backend has no builds. */
   readonly kernelBuild?: string;
   /**
    * The most bytes that its memory can hold, if that is fixed: a model that needs more is refused before it is read.
@@ -336,16 +327,14 @@ export interface DeviceInfo {
   readonly memoryLimit?: number;
 }
 
-/** A machine that computes: memory, kernels, and a description of itself. */
 export interface Device {
-  /** What really runs; never merely what was requested. */
+  /** The backend that runs, not merely the one requested. */
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
   /** Absent if the device cannot leave out entries of a product: screening would save nothing. */
   readonly screening?: Screening;
   upload(data: ArrayLike<number>): Storage;
-  /** Copies the values out; waits for pending work. */
   read(storage: Storage): Promise<Float32Array>;
   /** Overwrites storage of the same length (restoring a checkpoint). */
   write(storage: Storage, data: ArrayLike<number>): void;

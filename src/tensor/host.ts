@@ -1,17 +1,14 @@
 /**
- * What differs between Node and browsers, and what the core may not import: a clock, a compiler flag, threads, WebGPU.
+ * The differences between Node and browsers, which the core may not import: a clock, a compiler flag, threads, WebGPU.
  * The entry points (`early-exits/node`, `early-exits/browser`) provide a host; the core only calls it.
  */
 
-/** A running worker. */
 export interface HostWorker {
-  /** Sends a message, shared memory included. */
   post(message: unknown): void;
   /** Ends the worker; resolves once it has ended. */
   terminate(): Promise<void>;
 }
 
-/** The part of WebGPU's `navigator.gpu` that is used. */
 export interface WebGpuEntry {
   requestAdapter(options?: {
     readonly powerPreference?: "high-performance";
@@ -30,7 +27,6 @@ export interface WebGpuAdapter {
 }
 
 export interface Host {
-  /** Milliseconds on a monotonic clock. */
   now(): number;
   /** Turns on relaxed SIMD if the engine hides it behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;

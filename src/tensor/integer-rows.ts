@@ -12,7 +12,6 @@ export const GROUP = 32;
 /** `[rows, columns]` integers with their scales; a column count that is no multiple of 32 ends in a shorter group. */
 export interface IntegerRows {
   readonly columns: number;
-  /** [rows · columns]. */
   readonly integers: Int8Array;
   /** [rows · groups]. */
   readonly scales: Float32Array;
@@ -24,7 +23,6 @@ export function groupsOf(columns: number): number {
   return Math.ceil(columns / GROUP);
 }
 
-/** Room for whole rows. */
 export function createIntegerRows(rows: number, columns: number): IntegerRows {
   const groups = rows * groupsOf(columns);
   return {
@@ -45,7 +43,6 @@ export function integerValues({ columns, integers, scales, minimums }: IntegerRo
   return values;
 }
 
-/** Rows of `columns` float32 values as integers. */
 export function roundToIntegers(
   values: Float32Array,
   columns: number,
@@ -81,7 +78,6 @@ function nearestUpTo(last: number, x: number): number {
 /** Parts of a group's range that are tried, from the whole range down. */
 const RANGES = [1, 0.93, 0.86] as const;
 
-/** Rows of `columns` float32 values as int4. */
 export function roundToInt4(values: Float32Array, columns: number): IntegerRows {
   const rows = createIntegerRows(columns === 0 ? 0 : values.length / columns, columns);
   for (let at = 0, group = 0; at < values.length; group++) {
@@ -102,7 +98,6 @@ interface Line {
   readonly error: number;
 }
 
-/** The integers of the group in hand. */
 const nibbles = new Int8Array(GROUP);
 
 function bestLine(values: Float32Array, at: number, count: number): Line {

@@ -8,7 +8,6 @@ import { requireInteger } from "../errors.js";
 export interface Rng {
   /** Uniform in [0, 1), 32 bits of resolution. */
   uniform(): number;
-  /** Uniform integer in [0, bound). */
   integer(bound: number): number;
   /** Standard normal (Box-Muller, one value per call so that the state is the whole story). */
   normal(): number;
@@ -22,7 +21,6 @@ export interface Rng {
   state(): [number, number, number, number];
 }
 
-/** Four 32-bit words. */
 export type RngState = readonly [number, number, number, number];
 
 /**

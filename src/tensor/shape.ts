@@ -30,7 +30,6 @@ export function withLast(shape: Shape, size: number): Shape {
   return shape.length === 2 ? [shape[0]!, size] : shape.with(-1, size);
 }
 
-/** Row-major strides, in elements. */
 export function stridesOf(shape: Shape): number[] {
   const strides = new Array<number>(shape.length);
   let stride = 1;
@@ -60,7 +59,7 @@ export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   });
 }
 
-/** Whether shapes differ by ones in front at most: their elements are the same ones then. */
+/** True if shapes differ by ones in front at most: their elements are the same ones then. */
 export function sameElements(a: Shape, b: Shape): boolean {
   const rank = Math.max(a.length, b.length);
   for (let axis = 1; axis <= rank; axis++) {
@@ -69,7 +68,6 @@ export function sameElements(a: Shape, b: Shape): boolean {
   return true;
 }
 
-/** Puts ones in front until the shape has the given rank. */
 export function padShape(shape: Shape, rank: number): number[] {
   return [...new Array<number>(rank - shape.length).fill(1), ...shape];
 }

@@ -11,7 +11,7 @@ import { giveTurn, type InParts } from "../turns.js";
 import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
-/** How a tensor was computed: its inputs, and how a gradient flows back to them (undefined if an input needs none). */
+/** A record of a computation: its inputs, and the gradients that flow back to them (undefined: it needs none). */
 export interface GradientNode {
   readonly inputs: readonly Tensor[];
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
@@ -31,7 +31,6 @@ export class Tensor {
     readonly device: Device,
     storage: Storage,
     readonly shape: Shape,
-    /** Whether gradients flow to this tensor. */
     readonly requiresGrad = false,
     readonly node?: GradientNode,
   ) {
@@ -47,7 +46,6 @@ export class Tensor {
     this[SCOPE]?.push(this);
   }
 
-  /** Uploads data; `requiresGrad` makes it a trainable parameter. */
   static from(
     device: Device,
     data: ArrayLike<number>,
@@ -79,7 +77,7 @@ export class Tensor {
     return sizeOf(this.shape);
   }
 
-  /** Copies the values out, row-major. */
+  /** Row-major. */
   read(): Promise<Float32Array> {
     return this.device.read(this.storage);
   }
@@ -164,7 +162,7 @@ export async function scopeInParts<T>(body: () => InParts<T>, signal?: CancelSig
   }
 }
 
-/** What `body` makes belongs to the scope of `made`. */
+/** Runs `body`; the tensors that it makes belong to the scope of `made`. */
 function within<T>(made: Tensor[], body: () => T): T {
   openScopes.push(made);
   try {

@@ -6,7 +6,7 @@ import { bytesOf, requireLittleEndian, viewAs } from "./bytes.js";
 import { fault, quote } from "./errors.js";
 import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "./half-floats.js";
 
-/** What `array(name)` returns: the dtype's own typed array, Float32Array for F16 and BF16, Uint8Array for BOOL. */
+/** A dtype's own typed array, Float32Array for F16 and BF16, Uint8Array for BOOL. */
 export type TensorArray =
   | Float32Array
   | Float64Array

@@ -33,7 +33,6 @@ export const safetensorsErrorCodes = [
 ] as const;
 export type SafetensorsErrorCode = (typeof safetensorsErrorCodes)[number];
 
-/** A `SafetensorsError` whose code is one of the list above. */
 export function fault(
   code: SafetensorsErrorCode,
   message: string,

@@ -11,7 +11,7 @@ import { fault, quote } from "./errors.js";
 import { HeaderCursor } from "./header-cursor.js";
 import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 
-/** Where a tensor lies: bytes `[begin, end)` of the data section, which starts at `dataOffset` of the file. */
+/** Bytes `[begin, end)` of the data section, which starts at `dataOffset` of the file. */
 export interface TensorInfo {
   readonly name: string;
   readonly dtype: SafetensorsDtype;

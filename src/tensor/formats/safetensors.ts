@@ -13,7 +13,6 @@ export interface Safetensors {
   readonly metadata: Readonly<Record<string, string>>;
   readonly names: readonly string[];
   info(name: string): TensorInfo;
-  /** The tensor's bytes, not copied. */
   bytes(name: string): Uint8Array;
   /** As float32, rounded as `decodeFloat32` says; shares the file's buffer if the tensor is F32 and lies aligned. */
   float32(name: string): Float32Array;

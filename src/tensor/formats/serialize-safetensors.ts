@@ -66,7 +66,6 @@ export function serializeSafetensors(
   return file;
 }
 
-/** The tensors in the order of the file. */
 function sorted(tensors: Iterable<Entry>): Entry[] {
   const entries = [...tensors];
   for (const [name, { dtype }] of entries) {
@@ -76,7 +75,6 @@ function sorted(tensors: Iterable<Entry>): Entry[] {
   return entries.sort(([a, x], [b, y]) => rank(y) - rank(x) || compareCodePoints(a, b));
 }
 
-/** The header's member for the metadata, if there is any. */
 function metadataMembers(metadata: Readonly<Record<string, string>>): string[] {
   const texts = Object.entries(metadata).sort(([a], [b]) => compareCodePoints(a, b));
   for (const [key, value] of texts) {

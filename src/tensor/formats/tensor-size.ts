@@ -1,4 +1,4 @@
-/** How many bytes a tensor takes, and the errors of tensors whose dtype or size is wrong. */
+/** Bytes of a tensor, and the errors of tensors whose dtype or size is wrong. */
 import { dtypeBits, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
 import { fault, quote } from "./errors.js";
 

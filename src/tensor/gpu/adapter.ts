@@ -32,7 +32,6 @@ export interface WebGpuDevice {
   destroy(): void;
 }
 
-/** gpu.js's pair of adapter and device. */
 export interface WebGpuContext {
   readonly adapter: WebGpuAdapter;
   readonly device: WebGpuDevice;
@@ -45,12 +44,11 @@ export interface FoundAdapter {
   readonly name: string;
 }
 
-/** Whether a driver's text names a rasteriser that runs on the CPU. */
+/** True if a driver's text names a rasteriser that runs on the CPU. */
 export function namesSoftware(text: string): boolean {
   return /llvmpipe|lavapipe|swiftshader|softpipe|software|basic render|warp\b/i.test(text);
 }
 
-/** Returns an adapter of the requested kind, or undefined. */
 export async function findAdapter(
   entry: WebGpuEntry | undefined,
   wish: AdapterWish,

@@ -50,7 +50,6 @@ interface Rotation {
   readonly inverse?: boolean;
 }
 
-/** Returns the cache if it belongs to this device and is alive; throws otherwise. */
 export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
   if (!(cache instanceof GpuCache) || cache.engine !== engine) {
     throw deviceMixed("gpu", "a cache", "create one on this device");

@@ -163,7 +163,6 @@ export class Engine {
     });
   }
 
-  /** Returns the storage if it belongs to this device and is alive; throws otherwise. */
   at(storage: Storage): GpuStorage {
     if (this.#disposed) throw deviceDisposed("gpu");
     if (!(storage instanceof GpuStorage) || storage.engine !== this) {

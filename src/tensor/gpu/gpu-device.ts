@@ -25,9 +25,7 @@ export interface GpuDeviceOptions extends GpuOptions {
 
 export interface GpuDeviceInfo extends DeviceInfo {
   readonly mode: GpuMode;
-  /** The class of gpu.js that runs the kernels. */
   readonly kernelClass: string;
-  /** The adapter, as its driver names it. */
   readonly adapter: string;
   readonly hardware: boolean;
   /** Bytes one array may have: larger weights are split, larger results are refused. */
@@ -36,7 +34,7 @@ export interface GpuDeviceInfo extends DeviceInfo {
 
 export interface GpuDevice extends Device {
   readonly info: GpuDeviceInfo;
-  /** What has happened so far; pending work is included once it has been awaited. */
+  /** Counts so far; pending work is included once it has been awaited. */
   counts(): Readonly<GpuCounts>;
 }
 

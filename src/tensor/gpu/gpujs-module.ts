@@ -37,7 +37,6 @@ export interface GpuJsProgram {
   readonly context: GlContext | null;
 }
 
-/** The module as it is. */
 export interface GpuJsModule {
   readonly GPU: new (settings: { mode: GpuMode }) => GpuJsProgram;
   readonly WebGPUContext: ContextOwner;

@@ -20,7 +20,7 @@ import {
 import { copy } from "./kernels/movement.kernel.js";
 import { functionText, type KernelSource } from "./kernels/kernel-source.js";
 
-/** What has happened since the device was made; `handles` counts those alive now. */
+/** Counts since the device was made; `handles` are those alive now. */
 export interface GpuCounts {
   kernels: number;
   dispatches: number;
@@ -40,19 +40,16 @@ export interface Overwrite<T> {
   readonly length: number;
 }
 
-/** What opening a mode found (open-gpujs.ts). */
+/** A mode that has been opened (open-gpujs.ts). */
 export interface GpuJsParts {
   readonly mode: GpuMode;
   /** As the driver names it. */
   readonly adapter: string;
   readonly hardware: boolean;
-  /** Bytes that one array may have. */
   readonly maxBytes: number;
   readonly module: GpuJsModule;
   readonly program: GpuJsProgram;
-  /** The device of WebGPU. */
   readonly shared?: SharedContext;
-  /** The context of WebGL. */
   readonly gl?: GlContext | null;
 }
 
@@ -100,7 +97,6 @@ export class GpuJs {
     this.gl = gl;
   }
 
-  /** The class of gpu.js that runs the kernels. */
   get kernelClass(): string {
     return CLASSES[this.mode];
   }

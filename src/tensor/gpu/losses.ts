@@ -8,7 +8,6 @@ import { reduceRows, topAndSum } from "./rows.js";
 export function lossKernels(
   engine: Engine,
 ): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
-  /** The values that both KL kernels need of the two rows. */
   const pair = (
     t: Storage,
     s: Storage,

@@ -95,7 +95,6 @@ export function concat(engine: Engine, parts: readonly Storage[]): GpuStorage {
   return engine.vector(join, a.length + b.length, { a, b, length: a.length });
 }
 
-/** Σ x -> [1], as a tree. */
 function sumAll(engine: Engine, x: Storage): GpuStorage {
   let sum = engine.vector(sumEight, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length });
   while (sum.length > 1) sum = engine.vector(sumEight, Math.ceil(sum.length / 8), { x: sum, length: sum.length });

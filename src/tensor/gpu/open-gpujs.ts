@@ -105,7 +105,6 @@ async function openWebGl(mode: "webgl2" | "headlessgl", wish: AdapterWish): Prom
   return new GpuJs({ mode, adapter, hardware, maxBytes: 4 * elements, module, program, gl: context });
 }
 
-/** A program whose context exists; undefined if this machine cannot make one. */
 function withContext(module: GpuJsModule, mode: "webgl2" | "headlessgl"): GpuJsProgram | undefined {
   try {
     const program = new module.GPU({ mode });

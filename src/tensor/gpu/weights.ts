@@ -29,12 +29,10 @@ export class GpuPacked implements PackedStorage {
     );
   }
 
-  /** Rounds and stores whole rows. */
   fill(firstRow: number, data: Float32Array): void {
     this.#each(firstRow, data, (row) => roundRow(row, this.dtype));
   }
 
-  /** Stores whole rows as they are. */
   store(firstRow: number, data: Float32Array): void {
     this.#each(firstRow, data, (row) => row);
   }
@@ -108,7 +106,6 @@ class WeightPart {
   }
 }
 
-/** Returns the matrix if it belongs to this device and is alive; throws otherwise. */
 export function packedOf(engine: Engine, packed: PackedStorage): GpuPacked {
   if (!(packed instanceof GpuPacked) || packed.engine !== engine) {
     throw deviceMixed("gpu", "a weight matrix", "load the model on this one");

@@ -21,9 +21,7 @@ export const gelu = unary("gelu");
 export const geluTanh = unary("geluTanh");
 /** x·σ(x), elementwise. */
 export const silu = unary("silu");
-/** max(x, 0), elementwise. */
 export const relu = unary("relu");
-/** eˣ, elementwise. */
 export const exp = unary("exp");
 
 /** [.., 2F] -> [.., F]: silu(left half) · right half. */

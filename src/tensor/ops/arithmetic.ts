@@ -41,7 +41,6 @@ export function detach(x: Tensor): Tensor {
   return x.requiresGrad ? new Tensor(x.device, x.device.kernels.slice(x.storage, 0, x.size), x.shape) : x;
 }
 
-/** Strides of one axis, none of whose elements repeats. */
 const EACH = [1] as const;
 
 function broadcast(op: BinaryOp, a: Tensor, b: Tensor): { y: Storage; shape: Shape } {

@@ -5,11 +5,10 @@
  */
 import { NumericsError } from "../../errors.js";
 
-/** Where a loss comes from, for the error. */
+/** The origin of a loss, for the error. */
 export interface LossPlace {
   readonly caller: string;
   readonly nameOf: (part: number) => string;
-  /** The step that computed it, 1..steps. */
   readonly step: number;
   readonly steps: number;
 }
@@ -30,7 +29,6 @@ export function requireFiniteLosses(losses: readonly number[], { caller, nameOf,
   );
 }
 
-/** Throws a NumericsError if the global norm of the gradients of a step is NaN or infinite. */
 export function requireFiniteNorm(norm: number): void {
   if (Number.isFinite(norm)) return;
   throw new NumericsError(

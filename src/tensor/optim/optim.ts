@@ -56,7 +56,6 @@ export class Adamw {
     this.#moments = parameters.map((parameter) => ({ m: zeros(parameter), v: zeros(parameter) }));
   }
 
-  /** Steps taken so far. */
   get steps(): number {
     return this.#step;
   }

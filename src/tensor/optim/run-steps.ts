@@ -13,7 +13,6 @@ import { giveTurn } from "../../turns.js";
 import { requireFiniteLosses } from "./finite-losses.js";
 import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
 
-/** What a training loop knows about a step that is done. */
 export interface StepProgress {
   /** Steps done, 1..steps. */
   readonly step: number;
@@ -27,7 +26,7 @@ export interface StepProgress {
   readonly timeLeft: number;
 }
 
-/** What `gradients` returns at least. */
+/** The least that `gradients` returns. */
 export interface StepResult {
   readonly tokens: number;
   /** One loss per part that is trained; all must be finite. */
@@ -35,19 +34,16 @@ export interface StepResult {
 }
 
 export interface StepsOptions<Result extends StepResult, Event> {
-  /** The function that trains, for errors. */
   readonly caller: string;
   /** Names a part that has a loss, for errors: "the head at depth 4". */
   readonly nameOf: (part: number) => string;
   readonly parameters: readonly Tensor[];
-  /** Weight decay, clipping, betas. */
   readonly adamw: AdamwOptions;
   readonly steps: number;
   /** The learning rate of step 0, 1, …, as `cosineSchedule` makes it. */
   readonly schedule: (step: number) => number;
   /** Adds the gradients of step 0, 1, … to the parameters; its result goes to `event`. */
   readonly gradients: (step: number) => Promise<Result>;
-  /** Makes the event of a step that is done. */
   readonly event: (progress: StepProgress, result: Result) => Event;
   /** Called after every step; a promise is waited for. */
   readonly onStep?: ((event: Event) => unknown) | undefined;
@@ -61,7 +57,6 @@ export interface StepsOptions<Result extends StepResult, Event> {
 export interface CheckpointOptions {
   /** Identifies the run: a checkpoint with another description is refused. */
   readonly description: RunDescription;
-  /** The checkpoint to continue from. */
   readonly resume: Uint8Array | undefined;
   readonly onCheckpoint: ((checkpoint: Uint8Array, step: number) => void | Promise<void>) | undefined;
   /** Steps between checkpoints, or whether to save one after a step. One is saved after the last step in any case. */
@@ -137,7 +132,6 @@ function dropGradient(parameter: Tensor): void {
   parameter.grad = undefined;
 }
 
-/** Returns whether a checkpoint was saved. */
 async function saveIfDue(
   optimizer: Adamw,
   { description, onCheckpoint, every }: CheckpointOptions,

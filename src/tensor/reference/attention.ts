@@ -18,11 +18,8 @@ export interface ReferenceCache extends CacheStorage {
 /** A query vector of one head, and the keys that it sees, as offsets into their arrays. */
 interface Query {
   readonly queryAt: number;
-  /** Its first key, and value. */
   readonly keyAt: number;
-  /** The distance from one key to the next. */
   readonly keyStride: number;
-  /** How many keys it sees. */
   readonly visible: number;
   readonly headDim: number;
 }
@@ -153,12 +150,10 @@ function roundHead(x: Float32Array): void {
   });
 }
 
-/** The first position that a position sees. */
 function firstSeen(position: number, window = Infinity): number {
   return Math.max(0, position + 1 - window);
 }
 
-/** Visits every query vector of whole sequences. */
 function forEachQuery(dims: AttentionDims, visit: (query: Query) => void): void {
   const { batch, time, heads, kvHeads, headDim, window } = dims;
   for (let b = 0; b < batch; b++) {
@@ -205,7 +200,6 @@ function probabilities(q: Floats, k: Floats, { queryAt, keyAt, keyStride, visibl
   return p;
 }
 
-/** Rotates x [rows, heads, D] in place. */
 function rotate(
   x: Floats,
   positions: ArrayLike<number>,

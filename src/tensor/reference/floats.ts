@@ -8,10 +8,8 @@ export type Floats = Float32Array | Float64Array;
 /** Zero-filled storage of n elements. */
 export type Allocate = (length: number) => Floats;
 
-/** The array behind a storage of this device. */
 export const floats = (storage: Storage): Floats => storage as Floats;
 
-/** Runs `fill(index)` for every element of a new array. */
 export function build(allocate: Allocate, length: number, fill: (index: number) => number): Floats {
   const out = allocate(length);
   for (let i = 0; i < length; i++) out[i] = fill(i);

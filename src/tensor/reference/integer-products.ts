@@ -8,7 +8,6 @@
  */
 import { GROUP, groupsOf, type IntegerRows } from "../integer-rows.js";
 
-/** W as integers of so many bits. */
 export interface IntegerMatrix extends IntegerRows {
   readonly bits: 4 | 8;
 }
@@ -16,7 +15,6 @@ export interface IntegerMatrix extends IntegerRows {
 const round = Math.fround;
 /** A group is wide if its size exceeds the mean of its row's by this factor. */
 const WIDE = 1.1;
-/** Smaller groups count as zero. */
 const SMALLEST = 2 ** -110;
 
 export interface QuantizedRow {

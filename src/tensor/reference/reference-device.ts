@@ -15,7 +15,6 @@ import { productKernels, type ReferencePacked } from "./products.js";
 import { rowKernels } from "./rows.js";
 
 export interface ReferenceOptions {
-  /** Keep values in float64. @default false */
   readonly float64?: boolean;
 }
 

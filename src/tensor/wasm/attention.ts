@@ -10,7 +10,6 @@ import type { KernelArguments } from "./kernels/kernels.generated.js";
 const MACS_PER_US = 10_000;
 /** With fewer rows for each thread, a segment is not divided. */
 const LEAST_ROWS = 16;
-/** Rows of a part at most. */
 const MOST_ROWS = 64;
 /** Divides the rows of a part, so that few tiles are not full. */
 const TILE_ROWS = 8;
@@ -184,7 +183,6 @@ function partsOf(rows: number, threads: number): number[] {
   return Array.from({ length: Math.ceil(rows / size) }, (_, part) => Math.min(size, rows - part * size));
 }
 
-/** Working memory of the attention of one segment. */
 function workBytesOf(engine: Engine, { cache, positions }: CacheSegment, heads: number): number {
   const { capacity, headDim, kvHeads } = engine.cache(cache);
   return engine.wasm.attentionWorkBytes({

@@ -13,7 +13,6 @@ const UNARY_OPS = {
   exp: EXP,
 } as const satisfies Record<UnaryOp, number>;
 
-/** The axes of an operation of one element. */
 const SINGLE: readonly BroadcastAxis[] = [{ size: 1, a: 1, b: 1 }];
 
 /** Rough speed of one thread, for sharing: elements per microsecond. */

@@ -1,5 +1,5 @@
 /**
- * What the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for
+ * The parts that the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for
  * memory on the outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own
  * that kernels may read and whose contents never matter: vectors run past ragged ends. `share` runs a kernel whose
  * items may be shared among threads (threads.ts); without threads it is a plain call.
@@ -40,7 +40,6 @@ export class WasmPacked implements PackedStorage {
   ) {}
 }
 
-/** The constants of kernels/attention/stored.as.ts. */
 export const CACHE_KINDS = { float32: CACHE_F32, bfloat16: CACHE_BF16, int8: CACHE_INT8 } as const satisfies Record<
   CacheDtype,
   number
@@ -65,7 +64,6 @@ export class WasmCache implements CacheStorage {
   }
 }
 
-/** A function of the device. */
 type Run = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown, g: unknown, h: unknown) => unknown;
 
 export class Engine {
@@ -91,12 +89,10 @@ export class Engine {
     this.#threads = threads;
   }
 
-  /** How many threads share the work of kernels. */
   get threads(): number {
     return this.#threads?.count ?? 1;
   }
 
-  /** New storage, not cleared. */
   allocate(length: number): WasmStorage {
     this.#check();
     const storage = new WasmStorage(this, length, this.memory.allocate(4 * length + SLACK));
@@ -139,7 +135,6 @@ export class Engine {
     own.address = 0;
   }
 
-  /** Address of a tensor of this device. */
   at(storage: Storage): number {
     return this.own(storage).address;
   }
@@ -235,13 +230,11 @@ export class Engine {
     return this.#indices;
   }
 
-  /** Ends the workers; every later use throws. The memory itself is released with the last reference to it. */
   async dispose(): Promise<void> {
     this.#open = false;
     await this.#threads?.stop();
   }
 
-  /** Throws if the device can no longer be used. */
   #check(): void {
     if (!this.#open) throw deviceDisposed("wasm");
     this.#threads?.check();

@@ -48,7 +48,6 @@ class Trial {
     this.#saved = limits.credit;
   }
 
-  /** Whether this call falls into a pause. */
   pauses(): boolean {
     if (this.#left === 0) return false;
     this.#left--;
@@ -84,7 +83,7 @@ export class Guard {
     this.#kinds = Array.from({ length: kinds }, () => new Trial(KIND));
   }
 
-  /** Whether workers take part in this call; report its time to `helped` or `alone` next. */
+  /** True if workers take part in this call; report its time to `helped` or `alone` next. */
   allows(op: number, us: number): boolean {
     this.#kind = op * MAGNITUDES + Math.min(MAGNITUDES - 1, Math.floor(Math.log2(us)));
     const calls = this.#calls[this.#kind]!++;

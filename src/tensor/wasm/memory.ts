@@ -8,7 +8,6 @@
 import { DeviceError } from "../../errors.js";
 
 const WASM_PAGE = 65_536;
-/** Bytes that 32-bit addresses can reach. */
 export const LIMIT = 2 ** 32;
 const SMALL = 65_536;
 const CHUNK = 2 ** 20;
@@ -26,9 +25,7 @@ export class WasmMemory {
   #end = FIRST_ADDRESS;
   #size: number;
   readonly #limit: number;
-  /** Free small blocks, by class. */
   readonly #blocks: number[][] = [];
-  /** Free spans, by address. */
   readonly #spans: { address: number; bytes: number }[] = [];
   #chunk = 0;
   #chunkEnd = 0;
@@ -42,7 +39,6 @@ export class WasmMemory {
     this.#view();
   }
 
-  /** Bytes in the memory, handed out or not. */
   get size(): number {
     return this.#size;
   }
@@ -81,7 +77,6 @@ export class WasmMemory {
     return addresses;
   }
 
-  /** A new small block from the chunk, or from the next one. */
   #takeSmall(size: number, asked: number): number {
     if (this.#chunkEnd - this.#chunk < size) {
       const chunk = this.#takeSpan(CHUNK, asked); // if it throws, the old chunk is still there

@@ -18,7 +18,6 @@ import {
 } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
-/** How the weights of a product lie in memory. */
 export const PANELS = { float32: PANELS_F32, bfloat16: PANELS_BF16 } as const;
 export const ACROSS = {
   float32: ACROSS_F32,
@@ -47,10 +46,8 @@ const BLOCK = 128;
 /** With more than one row, a call may begin by copying the rows: fewer, larger parts are better then. */
 const PANELS_PER_PART = 8;
 
-/** Weights whose products round the rows of x to integers. */
 type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
 
-/** A product with integer weights: the arguments of its kernel. */
 type IntegerProduct = KernelArguments["linearIntegers"];
 
 export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
@@ -175,7 +172,6 @@ export function rowsAtOnce(k: number): number {
   return 16 * Math.max(1, Math.floor(2 ** 14 / Math.max(k, 1)));
 }
 
-/** Panels of sixteen columns. */
 export function panelsOf(columns: number): number {
   return Math.ceil(columns / 16);
 }

@@ -15,7 +15,6 @@ const PER_US = {
   norm: 2000,
 } as const;
 
-/** A norm over the rows of x [rows, width]. */
 interface Norm {
   readonly x: Storage;
   readonly gain: Storage;
@@ -23,7 +22,7 @@ interface Norm {
   readonly rows: number;
   readonly width: number;
   readonly epsilon: number;
-  /** Whether the mean is subtracted: layer norm does, RMS norm does not. */
+  /** True for layer norm, false for RMS norm. */
   readonly centered: boolean;
 }
 

@@ -27,15 +27,12 @@ export const SHARED = [
 ] as const satisfies readonly (keyof typeof PARAMETERS)[];
 export type SharedKernel = (typeof SHARED)[number];
 
-/** The number of each kernel. */
 export const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
 
-/** A kernel's arguments by name. */
 export type Arguments = Readonly<Record<string, number>>;
 /** A shared kernel, on items [begin, end). */
 export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
 
-/** How much there is to share. */
 export interface Work {
   readonly items: number;
   /** An estimate of the microseconds that all items take on one thread. */
@@ -44,7 +41,6 @@ export interface Work {
   readonly least?: number | undefined;
 }
 
-/** Names of a kernel's arguments, in the order of its parameters. */
 export function namesOf(kernel: SharedKernel): readonly string[] {
   return PARAMETERS[kernel];
 }
@@ -56,7 +52,6 @@ interface Range {
   readonly end: number;
 }
 
-/** Runs some of the items of several calls of a kernel. */
 export function runItems(kernel: RangedKernel, calls: readonly Arguments[], { items, begin, end }: Range): void {
   const perCall = items / calls.length;
   for (let at = begin; at < end;) {

@@ -41,17 +41,17 @@ const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
 /**
- * How often a worker looks at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a
+ * Looks of a worker at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a
  * step.
  */
 const SPINS = 60_000;
-/** How often the caller looks at `done` between two looks at the clock. */
+/** Looks of the caller at `done` between two looks at the clock. */
 const LOOKS = 64;
 /** After this many milliseconds of looking, the caller sleeps (if the host allows that) until it is woken. */
 const LOOK_MS = 0.1;
 const PATIENCE_MS = 10_000;
 
-/** How a kernel's items are cut into chunks of `size`. */
+/** A kernel's items cut into chunks of `size`. */
 interface Cut {
   readonly items: number;
   readonly size: number;
@@ -151,12 +151,10 @@ export class Threads {
     return new Threads(words, values, wasm, workers, state, () => host.now());
   }
 
-  /** Throws a DeviceError ("wasm-worker-lost") once a worker has stopped. */
   check(): void {
     if (this.#state.lost !== undefined) throw lost(this.#state.lost);
   }
 
-  /** How many calls of a kernel `run` takes at a time. */
   static mostCalls(name: SharedKernel): number {
     return Math.floor((CONTROL.bytes - CONTROL.values) / 8 / namesOf(name).length);
   }
@@ -184,7 +182,6 @@ export class Threads {
     }
   }
 
-  /** Ends the workers. */
   async stop(): Promise<void> {
     await Promise.all(this.#workers.map((worker) => worker.terminate()));
   }

@@ -238,7 +238,6 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
   }
 }
 
-/** Packs rows of integers through working memory, some hundred kilobytes at a time. */
 function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows: IntegerRows): void {
   const { address, columns: k, dtype } = packed;
   const groups = groupsOf(k);

@@ -37,21 +37,17 @@ export const CONTROL = {
 /** Low bits of the ticket, which count chunks. */
 export const CHUNK_BITS = 10;
 
-/** The first and only message to a worker. */
 export interface WorkerStart {
   readonly module: WebAssembly.Module;
   readonly memory: WebAssembly.Memory;
-  /** Address of the control block. */
   readonly control: number;
   /** 1, 2, …; the caller is thread 0. */
   readonly thread: number;
-  /** This thread's own scratch memory, see tiles.as.ts. */
   readonly scratch: number;
-  /** How integers are multiplied, see integers/dots.as.ts. */
   readonly way: number;
   /** Exports by number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];
-  /** How often to look at the ticket before going to sleep: a few hundred microseconds' worth. */
+  /** Looks at the ticket before going to sleep: a few hundred microseconds' worth. */
   readonly spins: number;
 }
 

@@ -25,7 +25,6 @@ export type GgufNumbers =
   | BigInt64Array
   | Float64Array;
 
-/** Names of value types by their numbers. */
 const VALUE_TYPES = [
   "uint8",
   "int8",
@@ -92,7 +91,6 @@ export class Cursor {
     return this.#view.getUint32(this.#take(4, what), true);
   }
 
-  /** A number that JavaScript counts exactly. */
   uint64(what: string): number {
     const value = this.#view.getBigUint64(this.#take(8, what), true);
     if (value <= BigInt(Number.MAX_SAFE_INTEGER)) return Number(value);

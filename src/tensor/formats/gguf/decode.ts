@@ -17,7 +17,6 @@ type DecodeBlock = (bytes: Uint8Array, at: number, out: Float32Array, to: number
 
 /** float32 of all 65,536 float16 patterns; made when first needed. */
 let halves: Float32Array | undefined;
-/** The float16 at a byte. */
 export function halfAt(bytes: Uint8Array, at: number): number {
   halves ??= f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, pattern) => pattern));
   return halves[bytes[at]! | (bytes[at + 1]! << 8)]!;
@@ -226,7 +225,6 @@ export function decodeGguf(bytes: Uint8Array, type: GgufType, room: Float32Array
   return out;
 }
 
-/** The bytes at the start of a buffer of their own. */
 function alignedCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
   const copy = new Uint8Array(bytes.length);
   copy.set(bytes);

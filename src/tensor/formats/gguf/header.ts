@@ -40,7 +40,6 @@ export interface GgufHeader {
   readonly version: number;
   readonly metadata: ReadonlyMap<string, GgufValue>;
   readonly tensors: ReadonlyMap<string, GgufTensor>;
-  /** Where the data begins. */
   readonly dataOffset: number;
 }
 
@@ -178,7 +177,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
   throw malformed("alignment", `general.alignment must be a multiple of 8 up to ${MAX_ALIGNMENT}`);
 }
 
-/** Where every tensor lies in the file, checked: unique, aligned, inside, apart. */
+/** Places the tensors in the file and checks them: unique, aligned, inside, apart. */
 function place(
   entries: readonly Entry[],
   dataOffset: number,

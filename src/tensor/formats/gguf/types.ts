@@ -24,12 +24,9 @@ export type GgufType =
   | "IQ4_XS";
 
 interface TypeRow {
-  /** ggml's number. */
   readonly id: number;
   readonly name: GgufType;
-  /** Elements per block. */
   readonly elements: number;
-  /** Bytes per block. */
   readonly bytes: number;
 }
 
@@ -70,12 +67,11 @@ export function ggufTypeOf(id: number, tensor: string): GgufType {
 
 export const isGgufType = (name: string): name is GgufType => byName.has(name);
 
-/** Elements and bytes of one block. */
 export function ggufBlock(type: GgufType): { readonly elements: number; readonly bytes: number } {
   return byName.get(type)!;
 }
 
-/** What the integers of a type need: four bits with float16 or float32 scales, or eight bits without minimums. */
+/** Integers of four bits with float16 or float32 scales, or eight bits without minimums. */
 export type IntegerForm = "int4" | "int4-floats" | "int8";
 
 /** The form that holds a type's values exactly; undefined if none does. */

@@ -26,7 +26,6 @@ export interface KernelSource<P extends string = string> {
   readonly body: string;
 }
 
-/** An element of a vector of n. */
 export function vectorKernel<P extends string>(
   name: string,
   parameters: Readonly<Record<P, ParameterType>>,
@@ -35,7 +34,6 @@ export function vectorKernel<P extends string>(
   return { name, parameters, shape: "vector", body };
 }
 
-/** An element of a matrix [rows, columns]. */
 export function matrixKernel<P extends string>(
   name: string,
   parameters: Readonly<Record<P, ParameterType>>,

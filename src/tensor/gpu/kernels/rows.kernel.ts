@@ -44,7 +44,6 @@ export const segmentMin = segmentKernel(
   { x: "array" },
   { first: `x[ROW * width + COLUMN * ${SEGMENT}]`, step: "result = Math.min(result, x[r, j]);" },
 );
-/** Σ a·b. */
 export const segmentDot = segmentKernel(
   "segmentDot",
   { a: "array", b: "array" },

@@ -1,5 +1,5 @@
 /**
- * How integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small product of
+ * Chooses how integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small product of
  * each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot of bytes
  * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
  * of int16 shows; else PAIRS is.
@@ -17,7 +17,6 @@ const KINDS = [ACROSS_INT8, NIBBLE_HALVES, NIBBLE_FLOATS] as const;
 /** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
 const SLOW = 1.7;
 
-/** The memory that the kernels compute in. */
 interface Room {
   readonly f32: Float32Array;
   readonly i8: Int8Array;
@@ -34,7 +33,7 @@ export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): 
   return dot ? DOT : EXACT;
 }
 
-/** How long a dot of bytes takes, in multiplications of int16: the shortest of some tries. */
+/** The time of a dot of bytes, in multiplications of int16: the shortest of some tries. */
 function dotTime(wasm: NamedKernels, now: () => number): number {
   const shortest = (bytes: number): number => {
     let best = Infinity;

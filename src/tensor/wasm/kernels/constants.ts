@@ -3,7 +3,7 @@
  * alone.
  */
 
-/** Where the columns of a product come from: panels (products/panels.as.ts) of W. */
+/** Kinds of operands of a product: panels (products/panels.as.ts) of W. */
 export const PANELS_F32 = 0;
 export const PANELS_BF16 = 1;
 /** A plain matrix [K, N]. */
@@ -18,14 +18,14 @@ export const ACROSS_INT8 = 6;
 export const NIBBLE_HALVES = 7;
 export const NIBBLE_FLOATS = 8;
 
-/** How integers are multiplied: products/integers/dots.as.ts. */
+/** Ways of multiplying integers: products/integers/dots.as.ts. */
 export const DOT = 0;
 export const PAIRS = 1;
 export const EXACT = 2;
 /** Rows of x that are rounded to integers in one piece, at most: products/integers/records.as.ts. */
 export const PART = 64;
 
-/** How keys and values are stored: attention/stored.as.ts. */
+/** Kinds of caches: attention/stored.as.ts. */
 export const CACHE_F32 = 0;
 export const CACHE_BF16 = 1;
 export const CACHE_INT8 = 2;

@@ -33,7 +33,6 @@ const TABLE = memory.data<f32>(
   ],
   16,
 );
-/** Places in the table. */
 const LOG2_E: usize = 0;
 /** 1.5 · 2^23: adding it rounds a small float to an integer, which is then in the low bits of the sum. */
 const ROUND: usize = 4;
@@ -72,7 +71,6 @@ const P: usize = 32;
   return v128.andnot(scaled, f32x4.lt(x, fixed(SMALLEST)));
 }
 
-/** e^x for every x. */
 // @ts-ignore: decorator
 @inline export function expv(x: v128): v128 {
   return v128.bitselect(fixed(INFINITE), expBounded(x), f32x4.gt(x, fixed(LARGEST)));

@@ -14,7 +14,6 @@ import { addWide, lanesBelow, loadTail, maxLane, storeTail, sumWide } from "./si
   return f32x4.splat(0);
 }
 
-/** Largest of n >= 1 floats. */
 export function rowMax(x: usize, n: i32): f32 {
   const low = f32x4.splat(-Infinity);
   let top = low;
@@ -68,7 +67,6 @@ export function scaleRow(x: usize, y: usize, n: i32, factor: f32): void {
   if (n > 0) storeTail(y, f32x4.mul(v128.load(x), f), n);
 }
 
-/** Σ a_i · b_i */
 export function dotRow(a: usize, b: usize, n: i32): f64 {
   let sums = zero();
   for (; n >= 4; n -= 4) {
@@ -80,7 +78,6 @@ export function dotRow(a: usize, b: usize, n: i32): f64 {
   return sumWide(sums);
 }
 
-/** Σ x_i */
 export function sumRow(x: usize, n: i32): f64 {
   let sums = zero();
   for (; n >= 4; n -= 4) {

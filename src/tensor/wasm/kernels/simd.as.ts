@@ -18,7 +18,6 @@
   return f32x4.add(c, f32x4.mul(a, b));
 }
 
-/** All bits set in lanes below n. */
 // @ts-ignore: decorator
 @inline export function lanesBelow(n: i32): v128 {
   return i32x4.gt_s(i32x4.splat(n), i32x4(0, 1, 2, 3));
@@ -76,7 +75,6 @@ export function copyFloats(to: usize, from: usize, n: i32): void {
   if (n > 0) storeTail(to, v128.load(from), n);
 }
 
-/** Fills n floats with zeros. */
 export function zeroFloats(to: usize, n: i32): void {
   memory.fill(to, 0, (<usize>n) << 2);
 }

@@ -7,13 +7,12 @@ import type { WasmMemory } from "../memory.js";
 
 /** Values of a segment, which share a step. */
 export const SEGMENT = 4 * SEGMENT_QUADS;
-/** The largest integers. */
 export const SEVEN_BITS = 63;
 export const FOURTEEN_BITS = 8191;
 /** Of so many quads of a segment one may have fourteen bits. */
 const NARROW = 12;
 
-/** How a state is rounded, and which of the kernel's ways reads it. */
+/** A way of rounding a state, for one of the kernel's ways of reading it. */
 export interface Rounding {
   /** Most quads have seven bits, and a step for them. */
   readonly narrow: boolean;
@@ -22,11 +21,10 @@ export interface Rounding {
 }
 export const DOTS: Rounding = { narrow: true, dots: true };
 export const PAIRS: Rounding = { narrow: true, dots: false };
-/** Fourteen bits everywhere. */
 export const FINE: Rounding = { narrow: false, dots: false };
 
 export interface RoundedState {
-  /** Where the kernel reads alpha, rho and delta. */
+  /** Alpha, rho and delta, where the kernel reads them. */
   readonly limits: Float32Array;
   /** |x|, NaN or Infinity if a value is. */
   readonly norm: number;
@@ -88,7 +86,6 @@ function stepOf(values: Float32Array, narrow: boolean): number {
   return Math.fround(Math.max(most / SEVEN_BITS, top / FOURTEEN_BITS));
 }
 
-/** The parts of a quantized state at `address`, as the kernel reads them. */
 function stateAt(buffer: ArrayBufferLike, address: number, k: number) {
   const quads = Math.ceil(k / 4);
   const segments = address + 16 + 16 * Math.ceil(quads / 4);

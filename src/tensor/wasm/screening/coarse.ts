@@ -36,7 +36,6 @@ const MOST = 2 ** 120;
 /** Weights per microsecond of one thread, for sharing. */
 const WEIGHTS_PER_US = 25_000;
 
-/** gamma_m */
 const gamma = (m: number): number => (m * UNIT) / (1 - m * UNIT);
 
 class WasmCoarse implements CoarseStorage {
@@ -148,7 +147,6 @@ function boundsOf(
   return { lower, upper };
 }
 
-/** Narrower bounds, one panel after another. */
 function narrow(
   engine: Engine,
   { lower, upper }: ProductBounds,
@@ -173,7 +171,6 @@ function narrow(
   engine.free(state);
 }
 
-/** The kernel's arguments for `rows` rounded states at `x`. */
 function product(
   engine: Engine,
   { rows: n, columns: k, address, bias }: WasmCoarse,
@@ -218,7 +215,7 @@ function mayBeLargest(
 }
 
 /**
- * Whether relaxed dots give the same integers here as pairs do. (The first compiler of V8 in Node 20 gets some wrong.
+ * True if relaxed dots give the same integers here as pairs do. (The first compiler of V8 in Node 20 gets some wrong.
  * The kernel is asked while it is still compiled that way, as every module is when it is new.)
  */
 function dotsAgree(engine: Engine): boolean {

@@ -46,7 +46,6 @@ export function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
   return panels * panelBytes(weight);
 }
 
-/** Bytes of a panel of sixteen rows, with its scales. */
 function panelBytes({ bytes, rows }: WasmPacked): number {
   return bytes / panelsOf(rows);
 }

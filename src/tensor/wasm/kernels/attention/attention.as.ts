@@ -19,7 +19,6 @@ import { attendTile, headerBytes, longestOf } from "./tile.as";
 const FEW_ROWS = 8;
 /** With more, a tile takes as many rows as make about this many queries of one key/value head. */
 const QUERIES = 24;
-/** Rows per tile, backward. */
 export const TILE_BACKWARD = 16;
 /** As many heads go together as produce this many scores, which then stay in the second-level cache. */
 const SCORES = 1 << 16;

@@ -3,7 +3,7 @@
  * each with all heads:
  *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
  *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
- * What has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all
+ * All that has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all
  * heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
  */
 import { CACHE_F32 } from "../constants";
@@ -11,29 +11,27 @@ import { rotate } from "./rope.as";
 import { packMatrix, packTransposed } from "../products/panels.as";
 import { BLOCK, keyPanelBytes, readableKeys, readableValues, valueBlockBytes, writeKey, writeValue } from "./stored.as";
 
-/** Bytes of the keys of one head for `capacity` positions. */
 export function keyBytes(capacity: i32, d: i32, kind: i32): usize {
   return <usize>((capacity + 15) >> 4) * keyPanelBytes(kind, d);
 }
 
-/** Bytes of the values of one head for `capacity` positions. */
 export function valueBytes(capacity: i32, d: i32, kind: i32): usize {
   return <usize>((capacity + BLOCK - 1) / BLOCK) * valueBlockBytes(kind, d);
 }
 
-/** Where the keys of head g begin for the sixteen positions around t; `groups` heads lie side by side. */
+/** The keys of head g for the sixteen positions around t; `groups` heads lie side by side. */
 // @ts-ignore: decorator
 @inline export function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32 = CACHE_F32): usize {
   return keys + <usize>((t >> 4) * groups + g) * keyPanelBytes(kind, d);
 }
 
-/** Where the values of head g begin for the block of positions around t. */
+/** The values of head g for the block of positions around t. */
 // @ts-ignore: decorator
 @inline export function valueBlock(values: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32): usize {
   return values + <usize>((t / BLOCK) * groups + g) * valueBlockBytes(kind, d);
 }
 
-/** Where float32 values of head g begin at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
+/** The float32 values of head g at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
 // @ts-ignore: decorator
 @inline export function valueAt(values: usize, groups: i32, g: i32, d: i32, t: i32): usize {
   return valueBlock(values, groups, g, d, t, CACHE_F32) + ((<usize>(t % BLOCK)) << 6);

@@ -38,7 +38,6 @@ export function rotate(
   if (2 * half < d) scaleRow(x + 2 * far, to + 2 * far, d - 2 * half, factor);
 }
 
-/** Rotates x [rows, heads, d] by positions[row]. */
 export function rope(
   x: usize,
   positions: usize,

@@ -18,13 +18,11 @@ export const BLOCK = 64;
   return (n + 15) & -16;
 }
 
-/** Bytes of one head's keys at sixteen positions. */
 // @ts-ignore: decorator
 @inline export function keyPanelBytes(kind: i32, d: i32): usize {
   return kind == CACHE_F32 ? (<usize>d) << 6 : kind == CACHE_BF16 ? (<usize>d) << 5 : ((<usize>d) << 4) + 64;
 }
 
-/** Bytes of one head's values at BLOCK positions. */
 // @ts-ignore: decorator
 @inline export function valueBlockBytes(kind: i32, d: i32): usize {
   const size = <usize>(BLOCK * up16(d));
@@ -77,7 +75,6 @@ export function writeValue(kind: i32, value: usize, block: usize, d: i32, row: i
   }
 }
 
-/** The scale of n values. */
 function scaleOf(x: usize, n: i32): f32 {
   let largest: f32 = 0;
   for (let i = 0; i < n; i++) largest = max(largest, abs(load<f32>(x + ((<usize>i) << 2))));

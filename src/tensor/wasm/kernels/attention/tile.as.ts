@@ -28,7 +28,7 @@ import { zeroFloats } from "../simd.as";
   return positions != 0 ? load<i32>(positions + ((<usize>row) << 2)) : row;
 }
 
-/** How many positions the row among [r0, r1) that sees most of them sees. */
+/** The most positions that a row among [r0, r1) sees. */
 export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
   let longest = 0;
   for (let r = r0; r < r1; r++) longest = max(longest, positionOf(positions, r) + 1);
@@ -177,7 +177,7 @@ function addValues(
   }
 }
 
-/** How many positions of the block from t on query i sees. */
+/** Positions of the block from t on that query i sees. */
 // @ts-ignore: decorator
 @inline function visible(counts: usize, i: i32, t: i32): i32 {
   return max(0, min(BLOCK, load<i32>(counts + ((<usize>i) << 2)) - t));

@@ -24,7 +24,6 @@ const PIECE_OF_EIGHT = 16;
 /** Inner indices after which one row goes on at the other of two places in memory: two kilobytes. */
 export const TURN = 32;
 
-/** Bytes of the sums of a panel. */
 const SUMS: i32 = STREAM_ROWS << 6;
 
 /** Working memory of the streamed product of inner size k: the sums of four panels, then x. */
@@ -188,7 +187,6 @@ function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i3
   for (let r = 0; r < rows; r++) copyFloats(to + <usize>r * toRow, from + <usize>r * fromRow, columns);
 }
 
-/** Rows of y += rows of x times k rows of a panel. */
 function panelRows(
   kind: i32,
   w: usize,

@@ -92,7 +92,6 @@ export function tileGroups(panel: usize, x: usize, y: usize, yRow: usize, rows: 
   else tile1x16(panel, 64, x, 4, y, k);
 }
 
-/** 5 x 8, or 4 x 8. */
 function tileBy8<Five>(w: usize, x: usize, y: usize, yRow: usize, k: i32): void {
   const five = isYes<Five>();
   const step: usize = five ? 20 : 16;

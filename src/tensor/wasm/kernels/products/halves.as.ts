@@ -120,7 +120,6 @@ export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usiz
   v128.store(z, b3, 48);
 }
 
-/** Any number of rows by `columns` <= 16, in pairs. */
 export function halfRows(
   w: usize,
   x: usize,

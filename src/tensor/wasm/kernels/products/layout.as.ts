@@ -1,4 +1,4 @@
-/** Where the panels of a packed matrix lie (panels.as.ts). */
+/** Sizes and places of the panels of a packed matrix (panels.as.ts). */
 import { ACROSS_BF16, ACROSS_F32, ACROSS_INT8, NIBBLE_HALVES, PANELS_BF16, PANELS_F32 } from "../constants";
 
 /** Bytes of one panel of inner size k. Panels of bfloat16 come in pairs. */
@@ -9,7 +9,7 @@ export function panelBytes(kind: i32, k: i32): usize {
   return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
 }
 
-/** Where panel p begins. Panels of floats have 64 bytes from one k to the next. */
+/** The address of panel p. Panels of floats have 64 bytes from one k to the next. */
 export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
   if (kind == PANELS_BF16 || kind == ACROSS_BF16) {
     return w + ((<usize>(p >> 1) * <usize>k) << 6) + ((<usize>(p & 1)) << 5);

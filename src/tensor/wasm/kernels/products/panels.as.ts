@@ -143,7 +143,6 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
   }
 }
 
-/** [16][16] at w becomes its transpose at `to`. */
 function transposeSquare(w: usize, to: usize): void {
   for (let c = 0; c < 16; c += 4) {
     for (let r: usize = 0; r < 64; r += 16) {
@@ -220,7 +219,6 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
   return <u16>((nan ? bits | 0x400000 : bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
 }
 
-/** The same for bfloat16. */
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     let to = panelAt(ACROSS_BF16, w, row >> 4, k) + halfOffset(row & 15);

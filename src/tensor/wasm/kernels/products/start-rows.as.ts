@@ -1,4 +1,4 @@
-/** What the sums of a product start from: bias + residual. */
+/** The start of every sum of a product: bias + residual. */
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 
 /** Writes bias [n] + residual [rows, n] to columns [16 · begin, 16 · end) of y; an address of 0: there is none. */

@@ -37,7 +37,6 @@ export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usiz
   v128.store(y, a3, 48);
 }
 
-/** 2 x 16. */
 export function tile2x16(
   w: usize,
   wStep: usize,
@@ -229,7 +228,6 @@ function narrowRows(
   }
 }
 
-/** At most 15 floats, one by one. */
 export function copyColumns(to: usize, from: usize, n: i32): void {
   for (const end = from + ((<usize>n) << 2); from != end; from += 4) {
     store<f32>(to, load<f32>(from));

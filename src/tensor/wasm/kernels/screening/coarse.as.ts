@@ -24,7 +24,6 @@ const SMALLEST: f64 = 1.401298464324817e-45;
 /** Quads of k that are read at one place before the other: three kilobytes. */
 const PIECE = 48;
 
-/** 1 if this build has the relaxed dot. */
 export function hasDots(): i32 {
   return ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
 }
@@ -50,13 +49,11 @@ const LIMITS: usize = 16;
 const SEGMENT_BYTES: usize = 16;
 const WIDE_BYTES: usize = 16;
 
-/** Bytes before the segments of a quantized state. */
 // @ts-ignore: decorator
 @inline function integerBytes(quads: i32): usize {
   return LIMITS + ((<usize>((quads + 3) >> 2)) << 4);
 }
 
-/** Bytes of a quantized state of inner size k. */
 export function coarseStateBytes(k: i32): usize {
   const quads = (k + 3) >> 2;
   return integerBytes(quads) + SEGMENT_BYTES * <usize>segmentsOf(quads) + WIDE_BYTES * <usize>quads;

@@ -120,7 +120,7 @@ function floorOf(maxima: usize, n: i32, count: i32): f32 {
   return floatOfKey(low);
 }
 
-/** How many of n floats reach `floor`. */
+/** Counts those of n floats that reach `floor`. */
 function countOf(x: usize, n: i32, floor: f32): i32 {
   const least = f32x4.splat(floor);
   let counts = i32x4.splat(0);
@@ -173,7 +173,7 @@ function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: 
   return kept;
 }
 
-/** How many of the ascending values are smaller. */
+/** Counts those of the ascending values that are smaller. */
 // @ts-ignore: decorator
 @inline function placeOf(value: f32, ascending: usize, count: i32): i32 {
   let low = 0;

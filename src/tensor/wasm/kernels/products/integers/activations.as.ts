@@ -21,7 +21,7 @@ import { EXACT } from "../../constants";
 import { copyFloats } from "../../simd.as";
 import { constants, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
-/** How far the size of a group may exceed the mean of its row's before the group takes two dots. */
+/** The size of a group, relative to the mean of its row's, from which the group takes two dots. */
 export const WIDE: f64 = 1.1;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
@@ -33,7 +33,6 @@ const ROUNDER: f32 = 12582912;
   return (k + 31) >> 5;
 }
 
-/** Bytes of one quantized row. */
 // @ts-ignore: decorator
 @inline export function integerRowBytes(groups: i32): usize {
   return (<usize>(groups * 76) + 15) & ~15;
@@ -71,7 +70,7 @@ export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: us
   }
 }
 
-/** Where the last group of a row lies: in the row, or padded with zeros in `tail`. */
+/** The last group of a row: in the row, or padded with zeros in `tail`. */
 export function lastGroup(x: usize, k: i32, tail: usize): usize {
   const rest = k & 31;
   const last = x + ((<usize>(k - rest)) << 2);

@@ -47,7 +47,6 @@ export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: u
   }
 }
 
-/** Adds `groups` groups of a panel to out [16]. */
 // @ts-ignore: decorator
 @inline function piece(pairs: bool, w: usize, x: usize, bytes: usize, t: usize, groups: i32, out: usize): void {
   const ones = v128.load(constants + ONES);

@@ -10,7 +10,6 @@
  */
 import { EXACT } from "../../constants";
 
-/** Of the products of this instance. */
 export let way: i32 = EXACT;
 
 /** Chooses the way: DOT, PAIRS or EXACT. A build without relaxed SIMD has the last one only. */
@@ -18,7 +17,7 @@ export function setWay(chosen: i32): void {
   way = ASC_FEATURE_RELAXED_SIMD ? chosen : EXACT;
 }
 
-/** Whether the way is EXACT. A build that has no other leaves out the kernels of the others. */
+/** True if the way is EXACT. A build that has no other leaves out the kernels of the others. */
 // @ts-ignore: decorator
 @inline export function isExact(): bool {
   return !ASC_FEATURE_RELAXED_SIMD || way == EXACT;
@@ -42,7 +41,6 @@ export function setWay(chosen: i32): void {
     : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
 }
 
-/** The sums of nibbleDot as int32. */
 // @ts-ignore: decorator
 @inline export function nibbleSums(pairs: bool, c: v128): v128 {
   return pairs ? i32x4.extadd_pairwise_i16x8_s(c) : c;
@@ -111,14 +109,13 @@ export const constants = memory.data<u64>(
 );
 /** Low halves of bytes. */
 export const NIBBLE_MASK: usize = 0;
-/** Where the bits of a float16 belong in a float32, and what they are then multiplied by: 2^112. */
+/** The bits of a float16 in a float32, and the factor that they then need: 2^112. */
 export const HALF_MASK: usize = 16;
 export const HALF_FACTOR: usize = 32;
 /** 1 as int16. */
 export const ONES: usize = 48;
 /** All bits of a float32 but its sign. */
 export const SIZE_MASK: usize = 64;
-/** 1.5 · 2^23. */
 export const ROUND: usize = 80;
 /** 64 as int32: the offset of the second bytes of activations. */
 export const MIDDLE: usize = 96;
@@ -160,7 +157,6 @@ export function halfOf(x: f32): u16 {
   return <u16>(sign | (scaled >> 13));
 }
 
-/** A float16 as float32. */
 // @ts-ignore: decorator
 @inline export function floatOf(half: u16): f32 {
   return reinterpret<f32>((((<u32>half) & 0x8000) << 16) | (((<u32>half) & 0x7fff) << 13)) * 5.192296858534828e33;
@@ -169,11 +165,9 @@ export function halfOf(x: f32): u16 {
 /** Bytes before the weights of a group. */
 export const BYTES_HEAD: usize = 64;
 
-/** Bytes before the nibbles of a group. */
 export const HALF_HEAD: usize = 64;
 export const FLOAT_HEAD: usize = 128;
 
-/** Sixteen zeros. */
 // @ts-ignore: decorator
 @inline export function clearSums(to: usize): void {
   const zero = f32x4.splat(0);
@@ -195,7 +189,6 @@ export const FLOAT_HEAD: usize = 128;
   return head == HALF_HEAD ? highHalves(i32x4.shl(v128.load(p), 16), mask, factor) : v128.load(p);
 }
 
-/** Their minimums. */
 // @ts-ignore: decorator
 @inline export function minimumsAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
   return head == HALF_HEAD ? highHalves(v128.load(p), mask, factor) : v128.load(p, 64);

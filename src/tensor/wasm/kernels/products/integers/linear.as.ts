@@ -29,12 +29,10 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
   );
 }
 
-/** Bytes of so many quantized rows. */
 export function quantizedBytes(rows: i32, k: i32): usize {
   return <usize>partsOf(rows) * partBytes(rows, groupsOf(k));
 }
 
-/** Quantizes parts [begin, end) of x [rows, k], for products with weights of the given kind. */
 export function quantizeIntegers(
   kind: i32,
   x: usize,
@@ -184,7 +182,7 @@ function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
   return usual;
 }
 
-/** Whether the scales of a quantized row, and for nibbles t·Σa, stay finite times 2^112. */
+/** True if the scales of a quantized row, and for nibbles t·Σa, stay finite times 2^112. */
 function isSmall(row: usize, groups: i32, nibbles: bool): bool {
   let at = row + ((<usize>groups) << 6);
   for (const end = at + ((<usize>groups) << (nibbles ? 3 : 2)); at != end; at += 4) {
@@ -193,7 +191,6 @@ function isSmall(row: usize, groups: i32, nibbles: bool): bool {
   return true;
 }
 
-/** y += sums. */
 function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
   for (let r = 0; r < rows; r++) {
     let c = 0;

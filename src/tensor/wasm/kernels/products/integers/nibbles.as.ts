@@ -144,7 +144,6 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
   return head == HALF_HEAD ? smallHalves(i32x4.shl(v128.load(p), 16), mask) : v128.load(p);
 }
 
-/** The same of minimums. */
 // @ts-ignore: decorator
 @inline function minimums(head: usize, p: usize, mask: v128): v128 {
   return head == HALF_HEAD ? smallHalves(v128.load(p), mask) : v128.load(p, 64);

@@ -28,7 +28,6 @@ export function nibblePanels(kind: i32, w: usize, x: usize, groups: i32, panels:
   else nibbleRow<No, Yes>(w, x, groups, panels, out);
 }
 
-/** Bytes before the weights of a group. */
 // @ts-ignore: decorator
 @inline function headOf(kind: i32): usize {
   return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;

@@ -39,7 +39,6 @@ export const SCALE: usize = 32;
 export const TOTAL: usize = 36;
 export const PLACE: usize = 40;
 
-/** Bytes of the sums of so many rows: sixteen each. */
 // @ts-ignore: decorator
 @inline export function sumsBytes(rows: i32): usize {
   return (<usize>rows) << 6;
@@ -51,7 +50,6 @@ export const PLACE: usize = 40;
   return <usize>(2 * partRows(rows)) * RECORD;
 }
 
-/** Where the segments of a part begin. */
 // @ts-ignore: decorator
 @inline export function segmentsAt(part: usize, groups: i32): usize {
   return part + ((((<usize>groups) << 3) + 15) & ~15);
@@ -71,7 +69,6 @@ export function partBytes(rows: i32, groups: i32): usize {
   return 128 + <usize>(groups * 12);
 }
 
-/** Quantizes parts [begin, end) of x [rows, k]. */
 export function quantizeParts(
   nibbles: bool,
   x: usize,

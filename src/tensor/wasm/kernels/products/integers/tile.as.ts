@@ -103,13 +103,11 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   return nibbles ? nibbleSums(pairs, c) : c;
 }
 
-/** A row's sums, and what a group adds to them. */
 // @ts-ignore: decorator
 @inline function added(nibbles: bool, sums: v128, c: v128, d: v128, m: v128, t: v128, total: v128): v128 {
   return nibbles ? addNibbles(sums, c, d, m, t, total) : addBytes(sums, c, d, t);
 }
 
-/** Adds a group of a row to its sums. */
 // @ts-ignore: decorator
 @inline function addRow(
   nibbles: bool,
