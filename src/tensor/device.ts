@@ -121,9 +121,9 @@ export interface AdamwStep {
 /** Columns of `rowStats`. */
 export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4, width: 5 } as const;
 
-/** Sizes are in elements. */
-export interface Kernels {
-  // Products.
+// Kernels. Sizes are in elements.
+
+export interface ProductKernels {
   /**
    * op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]. A transposed operand is stored [.., k, m] or
    * [.., n, k].
@@ -141,8 +141,10 @@ export interface Kernels {
     residual: Storage | undefined,
   ): Storage;
   linearBackward(dy: Storage, weight: PackedStorage, rows: number): Storage;
+}
 
-  // Elementwise, with broadcasting by strides (0 repeats); `shape` is the shape of the result.
+/** Broadcasting is by strides (0 repeats); `shape` is the shape of the result. */
+export interface ElementwiseKernels {
   binary(
     op: BinaryOp,
     a: Storage,
@@ -157,8 +159,9 @@ export interface Kernels {
   /** [R, 2F] -> [R, F]: silu(left half) * right half. */
   swiglu(x: Storage, rows: number, width: number): Storage;
   swigluBackward(x: Storage, dy: Storage, rows: number, width: number): Storage;
+}
 
-  // Moving and summing.
+export interface MovementKernels {
   /** Sums `x` of shape `from` over the axes where `to` has size 1 (same rank). */
   sumTo(x: Storage, from: readonly number[], to: readonly number[]): Storage;
   columns(x: Storage, rows: number, width: number, begin: number, end: number): Storage;
@@ -168,14 +171,17 @@ export interface Kernels {
   concat(parts: readonly Storage[]): Storage;
   /** Rows `ids` of table [.., width] -> [ids.length, width]. */
   gather(table: Storage, ids: ArrayLike<number>, width: number): Storage;
-  gatherPacked(table: PackedStorage, ids: ArrayLike<number>): Storage;
   /** Rows of dy added into zeros [rows, width]. */
   scatterAdd(dy: Storage, ids: ArrayLike<number>, rows: number, width: number): Storage;
   /** x [R, N], ids [R, k] -> [R, k]: x[r, ids[r, i]]. */
   takeAlongRows(x: Storage, ids: ArrayLike<number>, rows: number, width: number, k: number): Storage;
   takeAlongRowsBackward(dy: Storage, ids: ArrayLike<number>, rows: number, width: number, k: number): Storage;
+  /** -> [1]. */
+  sumSquares(x: Storage): Storage;
+}
 
-  // Rows [R, N].
+/** Over rows [R, N]. */
+export interface RowKernels {
   softmax(x: Storage, rows: number, width: number): Storage;
   /** From y = softmax(x): y * (dy - sum(dy * y)). */
   softmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
@@ -211,8 +217,10 @@ export interface Kernels {
     width: number,
     epsilon: number,
   ): { dx: Storage; dGain: Storage };
+}
 
-  // Losses, one value per row; a negative target masks its row (loss 0, gradient 0).
+/** One value per row; a negative target masks its row (loss 0, gradient 0). */
+export interface LossKernels {
   crossEntropy(logits: Storage, targets: ArrayLike<number>, rows: number, width: number): Storage;
   crossEntropyBackward(
     logits: Storage,
@@ -231,8 +239,9 @@ export interface Kernels {
     width: number,
     temperature: number,
   ): Storage;
+}
 
-  // Attention.
+export interface AttentionKernels {
   /** Rotates x [R, heads, D]; row r is at positions[r]. `inverse` rotates back (the gradient). */
   rope(x: Storage, positions: ArrayLike<number>, rope: Rope, heads: number, headDim: number, inverse: boolean): Storage;
   /** Causal attention: q [B, T, H, D], k and v [B, T, G, D] -> [B, T, H, D], scores scaled by 1/sqrt(D). */
@@ -259,10 +268,11 @@ export interface Kernels {
     rope: Rope | undefined,
     window?: number,
   ): Storage;
+}
 
-  // Optimizer.
-  /** -> [1]. */
-  sumSquares(x: Storage): Storage;
+export interface Kernels
+  extends ProductKernels, ElementwiseKernels, MovementKernels, RowKernels, LossKernels, AttentionKernels {
+  gatherPacked(table: PackedStorage, ids: ArrayLike<number>): Storage;
   /** One AdamW step with decoupled weight decay; changes param, m and v in place. */
   adamw(param: Storage, gradient: Storage, m: Storage, v: Storage, step: AdamwStep): void;
 }

@@ -3,7 +3,7 @@
  * positions are written into them on the device. If a backend cannot write in place (WebGL), a changed copy replaces
  * the array.
  */
-import type { AttentionDims, CacheSegment, CacheStorage, Kernels, Rope, Storage } from "../device.js";
+import type { AttentionDims, AttentionKernels, CacheSegment, CacheStorage, Rope, Storage } from "../device.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
 import { columns } from "./kernels/movement.kernel.js";
 import { probabilityGradient, readersSum, rope, scores, weightedSum } from "./kernels/attention.kernel.js";
@@ -58,9 +58,7 @@ export function cacheOf(engine: Engine, cache: CacheStorage): GpuCache {
   return cache;
 }
 
-export function attentionKernels(
-  engine: Engine,
-): Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention"> {
+export function attentionKernels(engine: Engine): AttentionKernels {
   const rotate = ({ x, positions, tables, heads, headDim, inverse = false }: Rotation): GpuStorage => {
     const rows = positions.length * heads;
     engine.requireRows("rope", rows);

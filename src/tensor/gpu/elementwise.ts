@@ -1,6 +1,6 @@
 /** Elementwise kernels of the GPU device, and AdamW. */
 import { DeviceError } from "../../errors.js";
-import type { BinaryOp, Kernels } from "../device.js";
+import type { BinaryOp, ElementwiseKernels, Kernels } from "../device.js";
 import { formatShape, mergeAxes } from "../shape.js";
 import {
   adamwStep,
@@ -19,9 +19,7 @@ import type { Engine, GpuStorage } from "./engine.js";
 
 const OPS: Readonly<Record<BinaryOp, number>> = { add: 0, sub: 1, mul: 2 };
 
-export function elementwiseKernels(
-  engine: Engine,
-): Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw"> {
+export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Kernels, "adamw"> {
   return {
     binary(op, a, b, shape, aStrides, bStrides): GpuStorage {
       const axes = mergeAxes(shape, aStrides, bStrides);

@@ -1,13 +1,11 @@
 /** Losses on the GPU device. */
-import type { Kernels, Storage } from "../device.js";
+import type { LossKernels, Storage } from "../device.js";
 import type { Engine } from "./engine.js";
 import { crossEntropy, crossEntropyBackward, klBackward, segmentKl } from "./kernels/losses.kernel.js";
 import { segmentSum } from "./kernels/rows.kernel.js";
 import { reduceRows, topAndSum } from "./rows.js";
 
-export function lossKernels(
-  engine: Engine,
-): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
+export function lossKernels(engine: Engine): LossKernels {
   const pair = (
     t: Storage,
     s: Storage,

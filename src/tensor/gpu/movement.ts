@@ -1,5 +1,5 @@
 /** Moving and summing on the GPU device. */
-import type { Kernels, Storage } from "../device.js";
+import type { MovementKernels, Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import {
   columns,
@@ -15,21 +15,7 @@ import {
   takeAlongRowsBackward,
 } from "./kernels/movement.kernel.js";
 
-type Movement = Pick<
-  Kernels,
-  | "sumTo"
-  | "columns"
-  | "columnsBackward"
-  | "slice"
-  | "concat"
-  | "gather"
-  | "scatterAdd"
-  | "takeAlongRows"
-  | "takeAlongRowsBackward"
-  | "sumSquares"
->;
-
-export function movementKernels(engine: Engine): Movement {
+export function movementKernels(engine: Engine): MovementKernels {
   return {
     sumTo: (x, from, to) =>
       engine.scope(() => {

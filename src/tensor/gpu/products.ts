@@ -1,5 +1,5 @@
 /** Matrix products of the GPU device: shapes become kernel arguments; weights too large for one array are split. */
-import type { Kernels, MatmulDims, PackedStorage } from "../device.js";
+import type { Kernels, MatmulDims, PackedStorage, ProductKernels } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./kernels/products.kernel.js";
 import { joinColumns } from "./kernels/movement.kernel.js";
@@ -7,7 +7,7 @@ import { packedOf } from "./weights.js";
 
 const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters: k >> 2, rest: k & 3 });
 
-export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward" | "gatherPacked"> {
+export function productKernels(engine: Engine): ProductKernels & Pick<Kernels, "gatherPacked"> {
   return {
     matmul(a, b, { batch, m, n, k, transposeA, transposeB }: MatmulDims): GpuStorage {
       const strides = {

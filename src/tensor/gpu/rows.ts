@@ -1,5 +1,5 @@
 /** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and the results made of them. */
-import { type Kernels, ROW_STATS, type Storage } from "../device.js";
+import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import type { KernelSource } from "./kernels/kernel-source.js";
 import {
@@ -27,20 +27,6 @@ import {
   softmaxBackward,
 } from "./kernels/rows.kernel.js";
 import { sumMiddle } from "./kernels/movement.kernel.js";
-
-type Rows = Pick<
-  Kernels,
-  | "softmax"
-  | "softmaxBackward"
-  | "logSoftmax"
-  | "logSoftmaxBackward"
-  | "rowStats"
-  | "rowArgmax"
-  | "layerNorm"
-  | "layerNormBackward"
-  | "rmsNorm"
-  | "rmsNormBackward"
->;
 
 /** One number per row of [rows, width]: `first` per segment, then `next` over the segments' results. */
 export function reduceRows<P extends string>(
@@ -88,7 +74,7 @@ export function softmaxRowsBackward(engine: Engine, y: Storage, dy: Storage, row
   );
 }
 
-export function rowKernels(engine: Engine): Rows {
+export function rowKernels(engine: Engine): RowKernels {
   /** Σ x and Σ (x - mean)² of every row; without the mean, for RMSNorm, Σ x². */
   const moments = (
     x: Storage,

@@ -5,7 +5,7 @@
  *   attention  y_t = Σ_{s<=t} softmax_s(q_t · k_s / √D) v_s, with a window of w over t-w < s <= t only
  * Pairs are half-split. Query head h reads key/value head floor(h · G / H).
  */
-import type { AttentionDims, CacheDtype, CacheStorage, Kernels, Rope } from "../device.js";
+import type { AttentionDims, AttentionKernels, CacheDtype, CacheStorage, Rope } from "../device.js";
 import { roundRow } from "../round-row.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 
@@ -24,9 +24,7 @@ interface Query {
   readonly headDim: number;
 }
 
-type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
-
-export function attentionKernels(allocate: Allocate): Attention {
+export function attentionKernels(allocate: Allocate): AttentionKernels {
   return {
     rope(x, positions, rope, heads, headDim, inverse): Floats {
       const out = floats(x).slice();

@@ -5,7 +5,7 @@
  *   silu(x)     = x · σ(x)                                              (Elfwing et al. 2017)
  *   swiglu([g, u]) = silu(g) · u                                        (Shazeer 2020, the MLP of Llama)
  */
-import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
+import type { BinaryOp, ElementwiseKernels, UnaryOp } from "../device.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 
 interface Scalar {
@@ -46,9 +46,7 @@ const BINARY: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   mul: (a, b) => a * b,
 };
 
-type Elementwise = Pick<Kernels, "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward">;
-
-export function elementwiseKernels(allocate: Allocate): Elementwise {
+export function elementwiseKernels(allocate: Allocate): ElementwiseKernels {
   return {
     binary(op, aStorage, bStorage, shape, aStrides, bStrides): Floats {
       const a = floats(aStorage);

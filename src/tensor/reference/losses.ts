@@ -4,13 +4,11 @@
  *   KL(t || s), both softened by temperature T:         gradient: (softmax(s/T) - softmax(t/T)) / T
  * A negative target masks its row: loss 0, gradient 0.
  */
-import type { Kernels } from "../device.js";
+import type { LossKernels } from "../device.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 import { logSumExp } from "./rows.js";
 
-export function lossKernels(
-  allocate: Allocate,
-): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
+export function lossKernels(allocate: Allocate): LossKernels {
   return {
     crossEntropy(logits, targets, rows, width): Floats {
       const z = floats(logits);

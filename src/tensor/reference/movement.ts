@@ -2,27 +2,12 @@
  * Kernels that move or sum without computing anything else: slices, columns, gathers, and the transposes of those (the
  * gradient of reading an element is adding to it).
  */
-import type { Kernels } from "../device.js";
+import type { Kernels, MovementKernels } from "../device.js";
 import { stridesOf } from "../shape.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 import type { ReferencePacked } from "./products.js";
 
-type Movement = Pick<
-  Kernels,
-  | "sumTo"
-  | "columns"
-  | "columnsBackward"
-  | "slice"
-  | "concat"
-  | "gather"
-  | "gatherPacked"
-  | "scatterAdd"
-  | "takeAlongRows"
-  | "takeAlongRowsBackward"
-  | "sumSquares"
->;
-
-export function movementKernels(allocate: Allocate): Movement {
+export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kernels, "gatherPacked"> {
   const gatherRows = (table: Floats, ids: ArrayLike<number>, width: number): Floats =>
     build(allocate, ids.length * width, (i) => table[ids[Math.floor(i / width)]! * width + (i % width)]!);
 

@@ -4,7 +4,7 @@
  * so it depends on one row of x only, however many rows are computed together. With integer weights a dot product is
  * that of integer-products.ts, unless values are float64.
  */
-import type { Kernels, MatmulDims, PackedStorage, Storage } from "../device.js";
+import type { MatmulDims, PackedStorage, ProductKernels, Storage } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 import { integerDot, type IntegerMatrix, quantizeRow } from "./integer-products.js";
 
@@ -17,7 +17,7 @@ export interface ReferencePacked extends PackedStorage {
 
 const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePacked).data;
 
-export function productKernels(allocate: Allocate): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
+export function productKernels(allocate: Allocate): ProductKernels {
   return {
     matmul(aStorage: Storage, bStorage: Storage, { batch, m, n, k, transposeA, transposeB }: MatmulDims): Floats {
       const a = floats(aStorage);

@@ -4,22 +4,8 @@
  *   softmax(x)_i = exp(x_i - m) / Σ exp(x_j - m), m = max x          entropy H = lse - Σ p_i x_i
  *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
  */
-import { type Kernels, ROW_STATS } from "../device.js";
+import { ROW_STATS, type RowKernels } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
-
-type Rows = Pick<
-  Kernels,
-  | "softmax"
-  | "softmaxBackward"
-  | "logSoftmax"
-  | "logSoftmaxBackward"
-  | "rowStats"
-  | "rowArgmax"
-  | "layerNorm"
-  | "layerNormBackward"
-  | "rmsNorm"
-  | "rmsNormBackward"
->;
 
 /** log Σ_j exp(x_j · factor) over x[begin .. begin + width), without overflow. */
 export function logSumExp(x: Floats, begin: number, width: number, factor = 1): number {
@@ -30,7 +16,7 @@ export function logSumExp(x: Floats, begin: number, width: number, factor = 1): 
   return max + Math.log(sum);
 }
 
-export function rowKernels(allocate: Allocate): Rows {
+export function rowKernels(allocate: Allocate): RowKernels {
   return {
     softmax(xStorage, rows, width): Floats {
       const x = floats(xStorage);

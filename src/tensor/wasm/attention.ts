@@ -2,7 +2,7 @@
  * Rotary positions and attention, see kernels/attention. Each segment of a batch attends to its own cache; threads
  * share the heads of all segments.
  */
-import type { AttentionDims, CacheSegment, Kernels, Rope } from "../device.js";
+import type { AttentionDims, AttentionKernels, CacheSegment, Rope } from "../device.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
@@ -23,9 +23,7 @@ interface RopeTables {
 
 const NO_ROPE: RopeTables = { cos: 0, sin: 0, half: 0 };
 
-type Attention = Pick<Kernels, "rope" | "attention" | "attentionBackward" | "cacheWrite" | "cacheAttention">;
-
-export function attentionKernels(engine: Engine): Attention {
+export function attentionKernels(engine: Engine): AttentionKernels {
   const { wasm } = engine;
   const tablesOf = (rope: Rope | undefined): RopeTables =>
     rope === undefined ? NO_ROPE : { cos: engine.at(rope.cos), sin: engine.at(rope.sin), half: rope.rotaryDim / 2 };

@@ -1,5 +1,5 @@
 /** Elementwise kernels, with and without broadcasting, and the optimizer's step; see elementwise.as.ts. */
-import type { BinaryOp, Kernels, UnaryOp } from "../device.js";
+import type { BinaryOp, ElementwiseKernels, Kernels, UnaryOp } from "../device.js";
 import { type BroadcastAxis, mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
 import { ADD, EXP, GELU, GELU_TANH, MUL, RELU, SILU, SUB } from "./kernels/constants.js";
@@ -18,12 +18,7 @@ const SINGLE: readonly BroadcastAxis[] = [{ size: 1, a: 1, b: 1 }];
 /** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
 
-type Elementwise = Pick<
-  Kernels,
-  "binary" | "scale" | "unary" | "unaryBackward" | "swiglu" | "swigluBackward" | "adamw"
->;
-
-export function elementwiseKernels(engine: Engine): Elementwise {
+export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Kernels, "adamw"> {
   const { wasm } = engine;
 
   return {

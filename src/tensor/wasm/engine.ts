@@ -1,8 +1,8 @@
 /**
- * The parts that the kernel families of the device share: the compiled kernels, the memory, and the small objects that stand for
- * memory on the outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of its own
- * that kernels may read and whose contents never matter: vectors run past ragged ends. `share` runs a kernel whose
- * items may be shared among threads (threads.ts); without threads it is a plain call.
+ * The parts that the kernel families of the device share: the compiled kernels, the memory, and the small objects that
+ * stand for memory on the outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of
+ * its own that kernels may read and whose contents never matter: vectors run past ragged ends. `share` runs a kernel
+ * whose items may be shared among threads (threads.ts); without threads it is a plain call.
  *
  * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
  * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a

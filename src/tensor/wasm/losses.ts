@@ -1,13 +1,11 @@
 /** Losses per row of logits and their gradients, see losses.as.ts. */
-import type { Kernels } from "../device.js";
+import type { LossKernels } from "../device.js";
 import type { Engine } from "./engine.js";
 
 /** Rough speed of one thread, for sharing: elements per microsecond. */
 const PER_US = { crossEntropy: 1000, crossEntropyBackward: 700, kl: 300, klBackward: 300 } as const;
 
-export function lossKernels(
-  engine: Engine,
-): Pick<Kernels, "crossEntropy" | "crossEntropyBackward" | "kl" | "klBackward"> {
+export function lossKernels(engine: Engine): LossKernels {
   return {
     crossEntropy(logits, targets, rows, width) {
       const loss = engine.allocate(rows);

@@ -1,25 +1,10 @@
 /** Kernels that move floats or add them up, see movement.as.ts. */
-import type { Kernels } from "../device.js";
+import type { Kernels, MovementKernels } from "../device.js";
 import { stridesOf } from "../shape.js";
 import type { Engine } from "./engine.js";
 import { ACROSS } from "./products.js";
 
-type Movement = Pick<
-  Kernels,
-  | "sumTo"
-  | "columns"
-  | "columnsBackward"
-  | "slice"
-  | "concat"
-  | "gather"
-  | "gatherPacked"
-  | "scatterAdd"
-  | "takeAlongRows"
-  | "takeAlongRowsBackward"
-  | "sumSquares"
->;
-
-export function movementKernels(engine: Engine): Movement {
+export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels, "gatherPacked"> {
   const { wasm } = engine;
   const copyRun = (from: number, to: number, n: number): void =>
     wasm.copyRows({ from, fromRow: 0, to, toRow: 0, rows: 1, n });

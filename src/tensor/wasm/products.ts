@@ -2,7 +2,7 @@
  * Matrix products: chooses how each operand is read, and how much working memory that takes. The arithmetic is in
  * products.as.ts and integers/linear.as.ts.
  */
-import type { Kernels, PackedDtype } from "../device.js";
+import type { PackedDtype, ProductKernels } from "../device.js";
 import type { Engine } from "./engine.js";
 import {
   ACROSS_BF16,
@@ -50,7 +50,7 @@ type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
 
 type IntegerProduct = KernelArguments["linearIntegers"];
 
-export function productKernels(engine: Engine): Pick<Kernels, "matmul" | "linear" | "linearBackward"> {
+export function productKernels(engine: Engine): ProductKernels {
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
 

@@ -1,7 +1,7 @@
 /**
  * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms; see rows.as.ts and norms.as.ts.
  */
-import { type Kernels, ROW_STATS, type Storage } from "../device.js";
+import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 
 /** Rough speed of one thread, for sharing: elements per microsecond. */
@@ -26,21 +26,7 @@ interface Norm {
   readonly centered: boolean;
 }
 
-type Rows = Pick<
-  Kernels,
-  | "softmax"
-  | "softmaxBackward"
-  | "logSoftmax"
-  | "logSoftmaxBackward"
-  | "rowStats"
-  | "rowArgmax"
-  | "layerNorm"
-  | "layerNormBackward"
-  | "rmsNorm"
-  | "rmsNormBackward"
->;
-
-export function rowKernels(engine: Engine): Rows {
+export function rowKernels(engine: Engine): RowKernels {
   const { wasm } = engine;
 
   const norm = ({ x, gain, bias, rows, width, epsilon, centered }: Norm): WasmStorage => {

@@ -1,8 +1,8 @@
 /**
- * Chooses how integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small product of
- * each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot of bytes
- * wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a multiplication
- * of int16 shows; else PAIRS is.
+ * Chooses how integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small
+ * product of each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot
+ * of bytes wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a
+ * multiplication of int16 shows; else PAIRS is.
  */
 import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS } from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";

@@ -3,8 +3,8 @@
  * each with all heads:
  *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
  *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
- * All that has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back: all
- * heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
+ * All that has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back:
+ * all heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
  */
 import { CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";

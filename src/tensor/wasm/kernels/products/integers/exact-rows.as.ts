@@ -116,10 +116,14 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     }
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
-    addColumns(head, w, out, joinPairs(a0, b0), f, total, mask, factor);
-    addColumns(head, w + 16, out + 16, joinPairs(a1, b1), f, total, mask, factor);
-    addColumns(head, w + 32, out + 32, joinPairs(a2, b2), f, total, mask, factor);
-    addColumns(head, w + 48, out + 48, joinPairs(a3, b3), f, total, mask, factor);
+    const d0 = joinPairs(a0, b0);
+    v128.store(out, withGroup(head, w, v128.load(out), d0, f, total, mask, factor));
+    const d1 = joinPairs(a1, b1);
+    v128.store(out, withGroup(head, w + 16, v128.load(out, 16), d1, f, total, mask, factor), 16);
+    const d2 = joinPairs(a2, b2);
+    v128.store(out, withGroup(head, w + 32, v128.load(out, 32), d2, f, total, mask, factor), 32);
+    const d3 = joinPairs(a3, b3);
+    v128.store(out, withGroup(head, w + 48, v128.load(out, 48), d3, f, total, mask, factor), 48);
     t += 4;
     w = q;
   }
@@ -127,16 +131,15 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
 
 /** Adds a group's sums d of four columns, whose facts are at p. */
 // @ts-ignore: decorator
-@inline function addColumns(
+@inline function withGroup(
   head: usize,
   p: usize,
-  out: usize,
+  sum: v128,
   d: v128,
   t: v128,
   total: v128,
   mask: v128,
   factor: v128,
-): void {
-  const scale = scalesAt(head, p, mask, factor);
-  v128.store(out, addNibbles(v128.load(out), d, scale, minimumsAt(head, p, mask, factor), t, total));
+): v128 {
+  return addNibbles(sum, d, scalesAt(head, p, mask, factor), minimumsAt(head, p, mask, factor), t, total);
 }
