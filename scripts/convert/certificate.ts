@@ -91,7 +91,7 @@ export async function convertCertificate(
   };
 }
 
-function omit<From extends object, Key extends keyof From>(from: From, key: Key): Omit<From, Key> {
+export function omit<From extends object, Key extends keyof From>(from: From, key: Key): Omit<From, Key> {
   const members = Object.entries(from).filter(([name]) => name !== key);
   return Object.fromEntries(members) as unknown as Omit<From, Key>;
 }

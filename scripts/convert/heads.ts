@@ -11,6 +11,7 @@ import { sha256 } from "early-exits/model";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
 import { sealCertificate } from "../../src/calibrate/certificate/index.js";
 import { headsJson } from "../../src/node/heads-folder.js";
+import { omit } from "./certificate.js";
 
 interface OldHead {
   readonly depth: number;
@@ -92,11 +93,12 @@ export async function renameHeads(
   json: unknown,
   hashes: ReadonlyMap<string, string>,
 ): Promise<Certificate | undefined> {
-  const { digest: _, ...content } = json as Certificate;
-  if ((content as Partial<Certificate>).format !== "early-exits/certificate") return undefined;
-  const headsHash = hashes.get(content.policy.headsHash ?? "");
+  if ((json as Partial<Certificate> | null)?.format !== "early-exits/certificate") return undefined;
+  const content = omit(json as Certificate, "digest");
+  const { policy } = content;
+  const headsHash = hashes.get(policy.headsHash ?? "");
   if (headsHash === undefined) return undefined;
-  const certificate = await sealCertificate({ ...content, policy: { ...content.policy, headsHash } });
+  const certificate = await sealCertificate({ ...content, policy: { ...policy, headsHash } });
   const { verdict, reasons } = await verifyCertificate(certificate);
   if (verdict !== "arithmetic consistent") throw new Error(`convert: ${reasons.join("; ")}`);
   return certificate;

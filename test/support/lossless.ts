@@ -135,10 +135,9 @@ export function headsOf(
         kvCache,
       });
       const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
-      if (head === "noise")
-        heads.heads.forEach(({ weights }, i) => {
-          weights.set(noiseLike(weights.tensors, i));
-        });
+      if (head === "noise") {
+        for (const [i, { weights }] of heads.heads.entries()) weights.set(noiseLike(weights.tensors, i));
+      }
       return heads;
     })();
   setups.set(key, made);

@@ -43,7 +43,9 @@ export class HeadWeights {
   set(tensors: Tensors): void {
     this.changed();
     const kept = Object.values(tensors);
-    for (const tensor of Object.values(this.#tensors)) if (!kept.includes(tensor)) tensor.dispose();
+    for (const tensor of Object.values(this.#tensors)) {
+      if (!kept.includes(tensor)) tensor.dispose();
+    }
     for (const tensor of kept) keep(tensor);
     this.#tensors = tensors;
   }
@@ -82,7 +84,9 @@ export class HeadWeights {
 }
 
 function disposePacked(packed: Matrices): void {
-  for (const matrix of Object.values(packed)) if (matrix instanceof PackedMatrix) matrix.dispose();
+  for (const matrix of Object.values(packed)) {
+    if (matrix instanceof PackedMatrix) matrix.dispose();
+  }
 }
 
 /** Packs matrices in a dtype, or else in that which suits the model's; vectors stay. */

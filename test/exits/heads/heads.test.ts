@@ -34,7 +34,7 @@ describe("placement", () => {
   });
 });
 
-describe.each(askedHeads)("a head: $name", ({ name: _, ...asked }) => {
+describe.each(askedHeads)("a head: $name", (asked) => {
   it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
     const model = await smallModel({ config: smallConfigs[name]!, device });
     const heads = attachHeads(model, { exits: [2], ...asked });
