@@ -1,6 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
 import { OptionError } from "../index.js";
+import { samplingDefaults } from "../model/decode/index.js";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "../model/index.js";
 import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";
@@ -50,8 +51,33 @@ export const modelOptions: readonly OptionDefinition[] = [
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
 
+/** Each command says what its text is for. */
+export const textOption = { flags: "--text <path>" } as const;
+/** Where a command writes its result. */
+export const outOption = { flags: "--out <path>" } as const;
+export const seedOption = { flags: "--seed <n>", parse: integer(0) } as const;
+/** Documents of the model's own, in place of text. */
+export const selfOption = { flags: "--self [n]", parse: integer(1) } as const;
+export const promptsOption = { flags: "--prompts <path>" } as const;
+
+export const policyOption: OptionDefinition = {
+  flags: "--policy <file>",
+  description: "policy made by calibrate, which turns exits on",
+};
+
+export const maxNewTokensOption: OptionDefinition = {
+  flags: "--max-new-tokens <n>",
+  description: "most tokens to generate",
+  parse: integer(0),
+};
+
+export const fillOption: OptionDefinition = {
+  flags: "--fill <how>",
+  description: "how keys and values of skipped blocks are filled",
+};
+
 export const heldOutTextOption: OptionDefinition = {
-  flags: "--text <file>",
+  ...textOption,
   description: "text that the heads were not trained on",
 };
 
@@ -67,6 +93,13 @@ export const agreementOption: OptionDefinition = {
   parse: number(0, 1, { open: true }),
 };
 
+/** What the library takes if these options are left out. */
+export const samplingOptionDefaults = {
+  temperature: samplingDefaults.temperature,
+  topK: samplingDefaults.topK,
+  topP: samplingDefaults.topP,
+} as const;
+
 export const samplingOptions: readonly OptionDefinition[] = [
   { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
   { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },
@@ -74,16 +107,6 @@ export const samplingOptions: readonly OptionDefinition[] = [
     flags: "--top-p <p>",
     description: "keep only the most likely tokens whose probabilities sum to this share",
     parse: number(0, 1),
-  },
-  {
-    flags: "--min-p <p>",
-    description: "keep only tokens at least this many times as likely as the most likely one",
-    parse: number(0, 1),
-  },
-  {
-    flags: "--repetition-penalty <x>",
-    description: "above 1 discourages tokens that have occurred",
-    parse: number(0, 100),
   },
 ];
 
@@ -98,13 +121,11 @@ export interface SamplingSettings {
   readonly temperature?: number | undefined;
   readonly topK?: number | undefined;
   readonly topP?: number | undefined;
-  readonly minP?: number | undefined;
-  readonly repetitionPenalty?: number | undefined;
 }
 
 /** The sampling options that were given. */
-export function samplingOf({ temperature, topK, topP, minP, repetitionPenalty }: SamplingSettings): SamplingOptions {
-  const options = { temperature, topK, topP, minP, repetitionPenalty };
+export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {
+  const options = { temperature, topK, topP };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 }
 

@@ -6,7 +6,7 @@ import { createProgram } from "../../src/cli/program.js";
 import { evaluateDefaults } from "../../src/evaluate/index.js";
 import { attachDefaults } from "../../src/exits/heads/index.js";
 import { planDefaults } from "../../src/exits/plan/index.js";
-import { headLossDefaults, trainDefaults } from "../../src/exits/train/index.js";
+import { trainDefaults } from "../../src/exits/train/index.js";
 import { chatDefaults, generateDefaults, samplingDefaults } from "../../src/model/decode/index.js";
 import { cli, succeed, testIo, words } from "./support.js";
 
@@ -28,7 +28,7 @@ const asText = (defaults: object): Record<string, string> =>
 
 it("every command has help with examples", async () => {
   const { out } = await succeed(["--help"]);
-  expect(commands.length).toBe(12);
+  expect(commands.length).toBe(11);
   for (const { name } of commands) {
     expect(out).toContain(`  ${name} `);
     const help = await cli(words`${name} --help`);
@@ -51,17 +51,18 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
 });
 
 it("defaults that a library function owns are that function's", () => {
-  const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr, loss } = trainDefaults;
+  const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr } = trainDefaults;
   const { agreement, delta, loss: certifiedLoss, seed } = certifyDefaults;
-  const { exits, placement } = attachDefaults;
+  const { exits } = attachDefaults;
   const { resamples } = evaluateDefaults;
+  const { temperature, topK, topP } = samplingDefaults;
   const expected: Readonly<Record<string, object>> = {
     plan: { fill: planDefaults.fill, agreement },
-    train: { exits, placement, steps, batch, sequence, lr, loss: loss.kind, ...headLossDefaults },
+    train: { exits, steps, batch, sequence, lr },
     calibrate: { agreement, delta, loss: certifiedLoss, seed },
     eval: { resamples, seed: evaluateDefaults.seed },
-    generate: { ...samplingDefaults, ...generateDefaults },
-    chat: { ...samplingDefaults, ...chatDefaults },
+    generate: { temperature, topK, topP, ...generateDefaults },
+    chat: { temperature, topK, topP, ...chatDefaults },
     demo: { agreement },
   };
   for (const [name, defaults] of Object.entries(expected)) {

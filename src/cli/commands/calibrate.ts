@@ -17,7 +17,7 @@ import {
   scoreNames,
 } from "../../index.js";
 import { type CacheStore, isExactFill, type UnitTimes } from "../../exits/index.js";
-import { canonicalSampling, samplingDefaults } from "../../model/decode/index.js";
+import { canonicalSampling } from "../../model/decode/index.js";
 import {
   type CalibrationDocument,
   calibratePaper,
@@ -58,15 +58,20 @@ import {
   againstOption,
   agreementOption,
   documentsOption,
+  fillOption,
   headsOption,
   heldOutTextOption,
   integer,
   modelFolder,
   modelOptions,
   number,
+  outOption,
   samplingOf,
+  samplingOptionDefaults,
   samplingOptions,
   type SamplingSettings,
+  seedOption,
+  selfOption,
 } from "../options.js";
 import { withProgress } from "../progress.js";
 import { checkedStore, openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
@@ -126,7 +131,7 @@ const defaults = {
   delta: certifyDefaults.delta,
   loss: certifyDefaults.loss,
   against: "same",
-  ...samplingDefaults,
+  ...samplingOptionDefaults,
   costs: "counted",
   self: OWN_DOCUMENTS,
   seed: certifyDefaults.seed,
@@ -140,10 +145,9 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     { ...headsOption, required: true },
     heldOutTextOption,
     {
-      flags: "--self [n]",
+      ...selfOption,
       description:
         "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
-      parse: integer(1),
     },
     agreementOption,
     {
@@ -170,8 +174,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       defaultNote: `the one with the lowest expected cost, or ${paperDefaults.score} with --paper`,
     },
     {
-      flags: "--fill <how>",
-      description: "how keys and values of skipped blocks are filled",
+      ...fillOption,
       choices: fillNames,
       defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
     },
@@ -197,11 +200,10 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     },
     documentsOption,
     {
-      flags: "--seed <n>",
+      ...seedOption,
       description: "splits the documents into those that propose candidates and those that test them",
-      parse: integer(0),
     },
-    { flags: "--out <file>", description: "write the certificate with its policy to this file, for generate --policy" },
+    { ...outOption, description: "write the certificate with its policy to this file, for generate --policy" },
     ...shardOptions,
     ...modelOptions,
   ],
@@ -402,8 +404,9 @@ async function choose(
   settings: CalibrateSettings & { readonly reference: Model | undefined },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
-  if ("procedure" in options)
+  if ("procedure" in options) {
     return calibratePaper(await recordAll(io, "calibrate", heads, documents, storeOf(settings)), options);
+  }
   const { reference } = settings;
   const sampling = canonicalSampling(samplingOf(settings));
   const { ownText } = settings;

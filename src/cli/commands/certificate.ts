@@ -11,7 +11,7 @@ import type { CommandDefinition } from "../command.js";
 import { ownTextParts, readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
-import { budgetsOption, deviceOption } from "../options.js";
+import { budgetsOption, deviceOption, headsOption, textOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
 export interface VerifySettings extends CommonOptions {
@@ -34,8 +34,8 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
   ],
   options: [
     { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
-    { flags: "--heads <folder>", description: "the heads that the certificate is for" },
-    { flags: "--text <file>", description: "the calibration text" },
+    { ...headsOption, description: "the heads that the certificate is for" },
+    { ...textOption, description: "the calibration text" },
     deviceOption,
     budgetsOption,
   ],

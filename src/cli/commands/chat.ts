@@ -7,14 +7,14 @@ import { readFile } from "node:fs/promises";
 import { EarlyExitError } from "../../index.js";
 import { ChatSession, type TurnSummary } from "../../exits/index.js";
 import { requireChatTemplate } from "../../model/chat/index.js";
-import { chatDefaults, samplingDefaults } from "../../model/decode/index.js";
+import { chatDefaults } from "../../model/decode/index.js";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
 import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../generation/index.js";
 import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
 import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
-import { modelFolder, modelOptions } from "../options.js";
+import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
 
 export interface ChatSettings extends CommonOptions, DecodingSettings {
   readonly system?: string | undefined;
@@ -31,7 +31,7 @@ export const chatCommand: CommandDefinition<ChatSettings> = {
     ...decodingOptions,
     ...modelOptions,
   ],
-  defaults: { ...modelDefaults, ...samplingDefaults, ...chatDefaults }, // the library's own
+  defaults: { ...modelDefaults, ...samplingOptionDefaults, ...chatDefaults }, // the library's own
   examples: [
     "chat my-model",
     "chat SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",

@@ -28,7 +28,7 @@ import { fileExists } from "../../node/index.js";
 import type { CommonOptions, Io } from "../io.js";
 import { commandLine, nextLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
-import { agreementOption, deviceOption, exits, integer, number } from "../options.js";
+import { agreementOption, deviceOption, exits, integer, maxNewTokensOption, number, seedOption } from "../options.js";
 
 export interface DemoSettings extends CommonOptions {
   /**
@@ -80,9 +80,9 @@ export const demoCommand: CommandDefinition<DemoSettings> = {
       parse: exits,
       defaultNote: "if the model folder has heads, their depths",
     },
-    { flags: "--max-new-tokens <n>", description: "tokens per text", parse: integer(2) },
+    { ...maxNewTokensOption, description: "tokens per text", parse: integer(2) },
     { flags: "--runs <n>", description: "timed runs of each way of decoding, at least 5", parse: integer(5) },
-    { flags: "--seed <n>", description: "seed of training, calibration and sampling", parse: integer(0) },
+    { ...seedOption, description: "seed of training, calibration and sampling" },
     deviceOption,
   ],
   defaults,

@@ -19,7 +19,7 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
-import { headsOption, integer, modelFolder, modelOptions } from "../options.js";
+import { headsOption, integer, modelFolder, modelOptions, outOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
 import { checkedStore, openShard, shardOptions, type ShardSettings } from "../shards.js";
 
@@ -30,8 +30,6 @@ export interface EvalSettings extends CommonOptions, ModelSettings, ShardSetting
   readonly heads?: string | undefined;
   readonly policy?: readonly string[] | undefined;
   readonly limit?: number | undefined;
-  readonly maxLength?: number | undefined;
-  readonly specialTokens?: boolean | undefined;
   readonly resamples?: number | undefined;
   readonly seed?: number | undefined;
 }
@@ -56,19 +54,9 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
     headsOption,
     { flags: "--policy <file...>", description: "policies made by calibrate, each compared with exits off" },
     { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
-    {
-      flags: "--max-length <n>",
-      description: "most tokens that the model is given; longer contexts lose their beginning",
-      parse: integer(1),
-      defaultNote: "the model's context limit",
-    },
-    {
-      flags: "--no-special-tokens",
-      description: "do not begin contexts with the special tokens that the tokenizer adds (the harness's own default)",
-    },
     { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
-    { flags: "--seed <n>", description: "seed of the bootstrap", parse: integer(0) },
-    { flags: "--out <file>", description: "write the report to this file, as JSON" },
+    { ...seedOption, description: "seed of the bootstrap" },
+    { ...outOption, description: "write the report to this file, as JSON" },
     ...shardOptions,
     ...modelOptions,
   ],
@@ -83,7 +71,7 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
 };
 
 async function run(settings: EvalSettings, io: Io): Promise<void> {
-  const { task, kind, maxLength, specialTokens, resamples, seed } = withDefaults(defaults, settings);
+  const { task, kind, resamples, seed } = withDefaults(defaults, settings);
   const { heads: headsFolder, policy: files = [], limit = Infinity } = settings;
   if (files.length > 0 && headsFolder === undefined) {
     throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
@@ -113,8 +101,6 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
           resamples,
           seed,
           signal: io.signal,
-          ...(maxLength !== undefined && { maxLength }),
-          ...(specialTokens !== undefined && { addSpecialTokens: specialTokens }),
           ...(settings.store !== undefined && { store: checkedStore(settings.store) }),
           onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
         }),

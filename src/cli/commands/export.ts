@@ -8,7 +8,7 @@ import type { CommandDefinition } from "../command.js";
 import { bytes } from "../format.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
-import { budgetsOption, deviceOption, headsOption, modelFolder } from "../options.js";
+import { budgetsOption, deviceOption, headsOption, modelFolder, outOption, policyOption } from "../options.js";
 
 export interface ExportSettings extends CommonOptions {
   readonly dir: string;
@@ -25,8 +25,8 @@ export const exportCommand: CommandDefinition<ExportSettings> = {
   positional: [modelFolder],
   options: [
     headsOption,
-    { flags: "--policy <file>", description: "when tokens leave; made by calibrate for float32 weights" },
-    { flags: "--out <folder>", description: "where to write graphs, weights, manifest and drivers", required: true },
+    { ...policyOption, description: "when tokens leave; made by calibrate for float32 weights" },
+    { ...outOption, description: "where to write graphs, weights, manifest and drivers", required: true },
     deviceOption,
     budgetsOption,
   ],

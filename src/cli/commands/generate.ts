@@ -3,7 +3,7 @@
  * --prompts, a line of JSON for each prompt of a file.
  */
 import { generate } from "../../index.js";
-import { generateDefaults, samplingDefaults } from "../../model/decode/index.js";
+import { generateDefaults } from "../../model/decode/index.js";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import { readPrompts, writeFileAtomic } from "../../node/index.js";
@@ -20,7 +20,7 @@ import {
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
 import { auditLine, commandLine, nextLines, summaryLines } from "../lines/index.js";
 import { modelDefaults } from "../open-model.js";
-import { modelFolder, modelOptions } from "../options.js";
+import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefaults } from "../options.js";
 import { withProgress } from "../progress.js";
 
 export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
@@ -41,16 +41,16 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
   options: [
     { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
     {
-      flags: "--prompts <path>",
+      ...promptsOption,
       description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
     },
     ...decodingOptions,
     auditOption,
     { flags: "--no-echo", description: "do not print the prompt" },
-    { flags: "--out <file>", description: "with --prompts: write the lines to this file" },
+    { ...outOption, description: "with --prompts: write the lines to this file" },
     ...modelOptions,
   ],
-  defaults: { ...modelDefaults, ...samplingDefaults, ...generateDefaults }, // the library's own
+  defaults: { ...modelDefaults, ...samplingOptionDefaults, ...generateDefaults }, // the library's own
   examples: [
     'generate my-model --prompt "Once upon a time"',
     'generate my-model --heads heads --policy policy.json --prompt "Once" --temperature .8 --seed 7',

@@ -27,6 +27,7 @@ import { writeTimes } from "../times-file.js";
 import {
   agreementOption,
   documentsOption,
+  fillOption,
   headsOption,
   heldOutTextOption,
   modelFolder,
@@ -67,8 +68,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
   options: [
     { flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" },
     {
-      flags: "--fill <how>",
-      description: "how keys and values of skipped blocks are filled",
+      ...fillOption,
       choices: fillNames,
       defaultNote: "lazy for measured heads without learned keys and values",
     },

@@ -2,23 +2,34 @@
  * `early-exits train`: trains exit heads for a frozen model, on text, on answers to prompts, or on either sampled from
  * the model itself. While it runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds
  * heads.json, heads.safetensors and training.json, and training-log.jsonl if documents were held out. Long because it
- * declares forty options.
+ * declares its options.
  */
 import { join } from "node:path";
 import { attachHeads, type ExitHeads, libraryVersion, type Model } from "../../index.js";
 import { type ExitQuality, frequentTokens, projectionInputs } from "../../exits/index.js";
 import type { Document } from "../../model/index.js";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "../../node/index.js";
-import { weightDtypes } from "../../tensor/index.js";
 import type { CommandDefinition } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
 import { commandLine, nextLines, trainingVerdict } from "../lines/index.js";
 import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
-import { depths, integer, modelFolder, modelOptions, number } from "../options.js";
+import {
+  depths,
+  integer,
+  modelFolder,
+  modelOptions,
+  number,
+  outOption,
+  promptsOption,
+  seedOption,
+  selfOption,
+  textOption,
+} from "../options.js";
 import { ownSeed, writePrompts } from "../own-text/index.js";
 import {
+  ANSWERS_TOGETHER,
   depthsOf,
   fitHeadMaps,
   fitHeadPreviews,
@@ -45,8 +56,6 @@ export type TrainSettings = CommonOptions &
     readonly text?: string | undefined;
     /** Prompts to sample answers to. */
     readonly prompts?: string | undefined;
-    /** The file of sampled answers. */
-    readonly answers?: string | undefined;
     /** Folder for recorded hidden states, and the most megabytes of them. */
     readonly cache?: string | undefined;
     readonly cacheLimit?: number | undefined;
@@ -63,33 +72,20 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
   description: "Train exit heads; the model stays frozen",
   positional: [modelFolder],
   options: [
-    { flags: "--out <folder>", description: "where to write the heads", required: true },
+    { ...outOption, description: "where to write the heads", required: true },
     {
-      flags: "--text <path>",
+      ...textOption,
       description: "training text, a file or a folder; no labels are needed. Of prompts and answers, answers count",
     },
     {
-      flags: "--self [n]",
+      ...selfOption,
       description:
         "train on this many documents of the model's own: answers to --prompts, or to prompts that a chat model " +
         "writes itself, or texts from nothing",
-      parse: integer(1),
       defaultNote: "with --prompts, one for each",
     },
-    { flags: "--prompts <path>", description: "prompts to sample answers to: text, token ids or messages" },
-    {
-      flags: "--answers <file>",
-      description: "where sampled answers are kept; sampling goes on after those that are there",
-      defaultNote: "OUT/answers.jsonl",
-    },
-    {
-      flags: "--self-temperature <t>",
-      description: "temperature of sampled answers",
-      parse: number(0, 100),
-      defaultNote: "0 for prompts of the model's own",
-    },
+    { ...promptsOption, description: "prompts to sample answers to: text, token ids or messages" },
     { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
-    { flags: "--self-batch <n>", description: "answers sampled together", parse: integer(1) },
     {
       flags: "--exits <n>",
       description: "number of exits, placed by a rule; with --preview 0 is enough",
@@ -97,11 +93,6 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       defaultNote: "fewer if the model has fewer blocks, one late exit if the vocabulary is large",
     },
     { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
-    {
-      flags: "--placement <rule>",
-      description: "where a given number of exits is placed: the rule of the paper's first or second version",
-      choices: ["v1", "v2"],
-    },
     {
       flags: "--kind <kind>",
       description: "kind of head",
@@ -147,7 +138,6 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
       parse: integer(0),
       defaultNote: "8192 for a large vocabulary, else 0",
     },
-    { flags: "--fit-positions <n>", description: "positions from which linear maps are fitted", parse: integer(1) },
     {
       flags: "--held-share <share>",
       description: "share of the documents, if there are 20, that is held out to measure on",
@@ -156,29 +146,11 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     { flags: "--measure-every <n>", description: "steps between two measurements", parse: integer(1) },
     { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
     {
-      flags: "--loss <loss>",
-      description: "kl (the paper's second version) or penalized cross-entropy (its first)",
-      choices: ["kl", "penalized"],
-    },
-    {
-      flags: "--temperature <t>",
-      description: "kl: above 1 softens both distributions, below 1 stresses the most likely tokens",
-      parse: number(0, 1e6),
-    },
-    { flags: "--top-k <k>", description: "kl: only the model's k most likely tokens; 0 for all", parse: integer(0) },
-    { flags: "--weight <w>", description: "penalized: weight of the entropy term", parse: number(0, 1) },
-    {
       flags: "--project <input>",
       description:
         "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, " +
         "or from both it and the raw state",
       choices: projectionInputs,
-    },
-    {
-      flags: "--head-dtype <dtype>",
-      description: "how the heads' own matrices are stored",
-      choices: weightDtypes,
-      defaultNote: "as the model's",
     },
     {
       flags: "--cache <folder>",
@@ -192,7 +164,7 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
     },
     { flags: "--force", description: "overwrite finished heads in OUT" },
     { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
-    { flags: "--seed <n>", description: "seed of sampling, initial weights and batches", parse: integer(0) },
+    { ...seedOption, description: "seed of sampling, initial weights and batches" },
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...recipeDefaults, self: OWN_DOCUMENTS },
@@ -247,7 +219,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
             toAnswer,
             { ...options, self: ownPrompts ? toAnswer.length : options.self },
             {
-              file: settings.answers ?? join(out, "answers.jsonl"),
+              file: join(out, "answers.jsonl"),
               states: states === undefined ? undefined : { folder: states, depths: depthsOf(model, options) },
             },
             io,
@@ -302,27 +274,20 @@ function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean)
 }
 
 /** Prompts that the model writes. */
-function promptsOf(
-  model: Model,
-  { self: count, selfBatch: batchSize, seed }: HeadRecipe,
-  file: string,
-  io: Io,
-): Promise<PromptLine[]> {
-  return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize, file }, io);
+function promptsOf(model: Model, { self: count, seed }: HeadRecipe, file: string, io: Io): Promise<PromptLine[]> {
+  return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize: ANSWERS_TOGETHER, file }, io);
 }
 
 async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {
-  const { kind, exits, depths: chosen, placement, headPreview, preview, previewList, candidates, headDtype } = recipe;
+  const { kind, exits, depths: chosen, headPreview, preview, previewList, candidates } = recipe;
   const tokens = previewList > 0 ? await longList(model, documents, previewList) : undefined;
   const size = { ...(candidates > 0 && { candidates }), ...(tokens && { tokens }) };
   const ranked = kind === "linear" && headPreview > 0;
   return attachHeads(model, {
     exits: chosen.length > 0 ? chosen : exits,
-    placement,
     kind,
     ...(ranked && { preview: { rank: headPreview, ...size } }),
     ...(preview > 0 && { unembeddingPreview: { rank: preview, ...size } }),
-    ...(headDtype !== "model" && { dtype: headDtype }),
   });
 }
 

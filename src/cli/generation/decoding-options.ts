@@ -1,7 +1,16 @@
 /** Options of the commands that generate text: heads and policy, limits, sampling. */
 import type { OptionDefinition } from "../command.js";
 import type { ModelSettings } from "../open-model.js";
-import { headsOption, integer, number, samplingOptions, type SamplingSettings } from "../options.js";
+import {
+  headsOption,
+  integer,
+  maxNewTokensOption,
+  number,
+  policyOption,
+  samplingOptions,
+  type SamplingSettings,
+  seedOption,
+} from "../options.js";
 
 export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly dir: string;
@@ -16,10 +25,6 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly allowUncertified?: boolean | undefined;
 }
 
-const policyOption: OptionDefinition = {
-  flags: "--policy <file>",
-  description: "policy made by calibrate, which turns exits on",
-};
 const shippedOption: OptionDefinition = {
   flags: "--shipped <agreement>",
   description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
@@ -61,13 +66,11 @@ export const decodingOptions: readonly OptionDefinition[] = [
   shippedOption,
   losslessOption,
   {
-    flags: "--max-new-tokens <n>",
-    description: "most tokens to generate",
-    parse: integer(0),
+    ...maxNewTokensOption,
     defaultNote: "fewer if the context has less room",
   },
   ...samplingOptions,
-  { flags: "--seed <n>", description: "seed of sampling", parse: integer(0) },
+  { ...seedOption, description: "seed of sampling" },
   uncertifiedOption,
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ];

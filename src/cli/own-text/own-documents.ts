@@ -43,6 +43,6 @@ export async function ownDocuments(
   }
   const promptFile = join(dirname(file), "held-prompts.jsonl");
   const prompts = await writePrompts(model, { count, seed: own, batchSize: BATCH, file: promptFile }, io);
-  const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens, selfBatch: BATCH };
+  const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens };
   return sampleAnswers(model, prompts, { ...recipe, seed: own, heldShare: 0 }, { file }, io);
 }

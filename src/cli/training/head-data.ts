@@ -74,6 +74,9 @@ function heldIndices(groups: readonly (string | undefined)[], { seed, heldShare 
   return held;
 }
 
+/** Answers sampled together. */
+export const ANSWERS_TOGETHER = 16;
+
 /** How answers are sampled. */
 interface AnswerRecipe extends SplitRecipe {
   /** How many; prompts are used in turn. */
@@ -81,7 +84,6 @@ interface AnswerRecipe extends SplitRecipe {
   readonly selfTemperature: number;
   /** New tokens per answer at most. */
   readonly selfTokens: number;
-  readonly selfBatch: number;
 }
 
 /** Where answers and, beside them, their states are kept. */
@@ -100,7 +102,7 @@ export async function sampleAnswers(
   { file, states: kept }: AnswerPlaces,
   io: Io,
 ): Promise<Document[]> {
-  const { self, selfTemperature: temperature, selfTokens: maxNewTokens, selfBatch: batchSize, seed } = recipe;
+  const { self, selfTemperature: temperature, selfTokens: maxNewTokens, seed } = recipe;
   const asked = Array.from({ length: self }, (_, i) => prompts[i % prompts.length]!);
   const documents = await readAnswers(file);
   const held = heldIndices(
@@ -121,7 +123,15 @@ export async function sampleAnswers(
     const run = selfAnswers(
       model,
       asked.map(({ ids }) => ids),
-      { temperature, maxNewTokens, batchSize, seed, first, signal: io.signal, ...(kept && { depths: kept.depths }) },
+      {
+        temperature,
+        maxNewTokens,
+        batchSize: ANSWERS_TOGETHER,
+        seed,
+        first,
+        signal: io.signal,
+        ...(kept && { depths: kept.depths }),
+      },
     );
     for await (const { index, prompt, answer, states } of run) {
       const { group } = asked[index]!;

@@ -1,16 +1,15 @@
 /** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
-import type { HeadLoss, Model, WeightDtype } from "../../index.js";
-import { defaultKind, placeExits, type Placement, type ProjectionInput } from "../../exits/index.js";
+import type { Model } from "../../index.js";
+import { defaultKind, placeExits, type ProjectionInput } from "../../exits/index.js";
 import { attachDefaults, previewSize } from "../../exits/heads/index.js";
-import { headLossDefaults, trainDefaults } from "../../exits/train/index.js";
+import { trainDefaults } from "../../exits/train/index.js";
 
 /** Kept in the checkpoint and in training.json. */
 export interface HeadRecipe {
   /** How many exits, if `depths` is empty; 0: only the preview of the unembedding. */
   readonly exits: number;
-  /** Where the exits are; empty: `placement` says. */
+  /** Where the exits are; empty: a rule says. */
   readonly depths: readonly number[];
-  readonly placement: Placement;
   readonly kind: "dense" | "linear";
   /** Rank of the preview of linear heads; 0: none. */
   readonly headPreview: number;
@@ -24,14 +23,8 @@ export interface HeadRecipe {
   readonly batch: number;
   readonly sequence: number;
   readonly lr: number;
-  readonly loss: HeadLoss["kind"];
-  readonly temperature: number;
-  readonly topK: number;
-  readonly weight: number;
   /** Tokens that the loss compares; 0: the whole vocabulary. */
   readonly list: number;
-  /** Positions from which maps with a closed form are fitted. */
-  readonly fitPositions: number;
   /** Share of the documents that is held out to measure on. */
   readonly heldShare: number;
   /** Steps between two measurements. */
@@ -42,31 +35,21 @@ export interface HeadRecipe {
   readonly selfTemperature: number;
   /** New tokens per sampled answer. */
   readonly selfTokens: number;
-  /** Answers sampled together. */
-  readonly selfBatch: number;
   /** The input from which keys and values are predicted. */
   readonly project: ProjectionInput | "none";
-  /** How the heads' matrices are stored when packed. */
-  readonly headDtype: WeightDtype | "model";
 }
 
 /** The defaults that do not depend on the model. */
 export const recipeDefaults = {
   exits: attachDefaults.exits,
-  placement: attachDefaults.placement,
   previewList: 0,
   steps: trainDefaults.steps,
   batch: trainDefaults.batchSize,
   sequence: trainDefaults.sequenceLength,
   lr: trainDefaults.learningRate,
-  loss: trainDefaults.loss.kind,
-  ...headLossDefaults,
-  fitPositions: 65_536,
   heldShare: 0.05,
   measureEvery: trainDefaults.measureEvery,
-  selfTemperature: 1,
   selfTokens: 144,
-  selfBatch: 16,
   seed: 0,
 } as const satisfies Partial<HeadRecipe>;
 
@@ -95,18 +78,13 @@ export function recipeFor({ config }: Model): HeadRecipe {
     sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
     list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,
     self: 0,
+    selfTemperature: 1,
     project: "none",
-    headDtype: "model",
   };
 }
 
 /** The depths of the exits but the preview of the unembedding, whose states are recorded in any case. */
-export function depthsOf({ config }: Model, { exits, depths, placement }: HeadRecipe): readonly number[] {
+export function depthsOf({ config }: Model, { exits, depths }: HeadRecipe): readonly number[] {
   if (depths.length > 0) return depths.filter((depth) => depth < config.numLayers);
-  return exits === 0 ? [] : placeExits(config.numLayers, exits, placement);
-}
-
-/** The loss of the heads. */
-export function lossOf({ loss, temperature, topK, weight }: HeadRecipe): HeadLoss {
-  return loss === "kl" ? { kind: "kl", temperature, topK } : { kind: "penalized", weight };
+  return exits === 0 ? [] : placeExits(config.numLayers, exits);
 }

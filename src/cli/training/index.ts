@@ -1,5 +1,5 @@
 /** Training runs that survive an interrupt. */
-export { holdOut, openSources, sampleAnswers } from "./head-data.js";
+export { ANSWERS_TOGETHER, holdOut, openSources, sampleAnswers } from "./head-data.js";
 export { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "./head-recipe.js";
 export {
   fitHeadMaps,

@@ -23,7 +23,7 @@ import { percent, speed } from "../format.js";
 import { type Io, note } from "../io.js";
 import { withProgress } from "../progress.js";
 import type { HeadSources } from "./head-data.js";
-import { type HeadRecipe, lossOf } from "./head-recipe.js";
+import type { HeadRecipe } from "./head-recipe.js";
 import { openLog } from "./training-log.js";
 import type { TrainingRun } from "./training-run.js";
 
@@ -53,13 +53,12 @@ export function sampleText(
 export async function fitHeadMaps(
   heads: ExitHeads,
   data: HeadSources["train"],
-  { sequence, batch, fitPositions, seed }: HeadRecipe,
+  { sequence, batch, seed }: HeadRecipe,
   io: Io,
 ): Promise<void> {
   if (!heads.heads.some(({ shape }) => shape.kind === "linear")) return;
   await withProgress(io, "maps", (report) =>
     fitMaps(heads, data, {
-      positions: fitPositions,
       sequenceLength: sequence,
       batchSize: batch,
       seed,
@@ -129,7 +128,6 @@ export async function trainExitHeads(
       sequenceLength: options.sequence,
       learningRate: options.lr,
       seed: options.seed,
-      loss: lossOf(options),
       signal: io.signal,
       now: io.now,
       checkpointEvery: run.due,
