@@ -56,8 +56,8 @@ const HASH_BYTES = 32;
 
 /**
  * A store in a folder, whose files end with the SHA-256 of what they hold. Every file is complete or absent, so a
- * process that is killed loses only what it was working on. Reading throws an EarlyExitError ("store-damaged") if a file
- * holds other bytes than were written.
+ * process that is killed loses only what it was working on. Reading throws an EarlyExitError ("store-damaged") if a
+ * file holds other bytes than were written.
  */
 export function checkedStore(folder: string): CacheStore {
   const files = folderStore(folder);
