@@ -113,7 +113,7 @@ export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
     });
   } catch (error) {
     if (!io.signal.aborted) throw unreachable(error, given);
-    throw new InterruptedError(`interrupted; early-exits get ${name} resumes the download`);
+    throw new InterruptedError(`interrupted; early-exits get ${name} goes on with the files that are missing`);
   }
 }
 

@@ -13,7 +13,7 @@ import {
 import { diskFolder } from "./disk-folder.js";
 import { settleFolder } from "./folder-transaction.js";
 import { ggufFile, isGguf } from "./gguf-file.js";
-import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/index.js";
+import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/resolve-model.js";
 
 export interface ReadModelOptions extends LoadModelOptions {
   /** For a model of the Hub: progress, cancellation, where the cache is. */

@@ -3,11 +3,16 @@
  * files are downloaded to the cache first. The weights are downloaded last, so a snapshot that has its weights is
  * complete. The commit of the revision is recorded after that. If the Hub cannot be reached, the cached snapshot of the
  * revision is used.
+ *
+ * @huggingface/hub, loaded on first use, says what a repository holds (`modelInfo`, `pathsInfo`). Its
+ * `downloadFileToCacheDir` is not used: it prints to stdout, joins checksums to paths as a server sends them, compares
+ * no byte with them, and turns errors of a connection into text.
  */
 import { readFile } from "node:fs/promises";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
 import {
+  type HubName,
   isHubName,
   neededFiles,
   type NeededFiles,
@@ -16,16 +21,14 @@ import {
   tokenizerFiles,
 } from "../../model/hub/index.js";
 import { fileExists } from "../files.js";
-import { fetchBlob } from "./fetch-blob.js";
-import { RepoCache } from "./hub-cache.js";
-import { type ClientOptions, HubClient, type RepoInfo } from "./hub-client.js";
-import { isUnreachable } from "./hub-errors.js";
+import { answerError, type Asked, type Connection, hubFetch, isUnreachable, withRetries } from "./hub-fetch.js";
+import { type Blob, isCommit, RepoCache } from "./repo-cache.js";
 import { endpointOf, hubSettings } from "./settings.js";
 
 export interface HubProgress {
   /** A file of the repository. */
   readonly file: string;
-  /** Bytes downloaded so far, including those of an earlier download that is resumed. */
+  /** Bytes downloaded so far. */
   readonly received: number;
   /** Bytes of the file. */
   readonly total: number;
@@ -35,7 +38,7 @@ export interface HubProgress {
 export interface HubOptions {
   /** Called when bytes of a file arrive, and once for a file that is already in the cache. */
   readonly onProgress?: (event: HubProgress) => void;
-  /** Cancels the download: the signal's reason is thrown. The next download resumes. */
+  /** Cancels the download: the signal's reason is thrown. Files that are complete stay. */
   readonly signal?: CancelSignal;
   /** @default HF_ENDPOINT, or https://huggingface.co */
   readonly endpoint?: string;
@@ -47,7 +50,7 @@ export interface HubOptions {
   readonly offline?: boolean;
   /** Milliseconds without data after which a connection is dropped. @default HF_HUB_DOWNLOAD_TIMEOUT, or 10 s */
   readonly timeout?: number;
-  /** Retries without progress before a download fails. @default 5 */
+  /** Retries of a request, or of a file, before the download fails. @default 5 */
   readonly retries?: number;
   /** Milliseconds before the first retry; doubles with each. @default 500 */
   readonly backoff?: number;
@@ -56,7 +59,7 @@ export interface HubOptions {
 export interface ResolvedModel {
   /** A model folder, or a GGUF file (the first one of a split model). */
   readonly path: string;
-  /** Where it came from; undefined for a local path. */
+  /** Its origin on the Hub; undefined for a local path. */
   readonly hub?: {
     readonly repo: string;
     readonly revision: string;
@@ -72,6 +75,11 @@ export interface ResolvedModel {
 }
 
 const LARGEST_INDEX = 2 ** 26; // bytes
+const LONGEST_INFO = 2 ** 25; // bytes
+/** Of requests that describe files; files themselves are asked for more often. */
+const METADATA_RETRIES = 2;
+
+type Fetch = typeof fetch;
 
 /**
  * Resolves the name of a model to a path. A path that exists takes precedence over a name of the Hub (`org/name`,
@@ -95,7 +103,7 @@ async function resolve(name: string, options: HubOptions, choose: Choice): Promi
   if (local) return { path: name };
   const settings = await hubSettings();
   const { offline = settings.offline, token = settings.token } = options;
-  const clientOptions: ClientOptions = {
+  const connection: Connection = {
     endpoint: options.endpoint === undefined ? settings.endpoint : endpointOf(options.endpoint),
     token: token === "" ? undefined : token,
     timeout: options.timeout ?? settings.timeout,
@@ -105,48 +113,125 @@ async function resolve(name: string, options: HubOptions, choose: Choice): Promi
   };
   const cache = new RepoCache(options.cache ?? settings.cache, parseHubName(name));
   if (offline) return requireCached(cache, name, choose);
-  const client = new HubClient(cache.name, clientOptions);
-  const info = await client.info().catch(async (error: unknown) => {
+  const info = await askRepo(cache.name, connection).catch(async (error: unknown) => {
     const cached = isUnreachable(error) ? await findCached(cache, choose) : undefined;
     if (cached === undefined) throw error;
     return cached;
   });
   if ("path" in info) return info;
-  return download(cache, client, info, { choose, onProgress: options.onProgress ?? (() => undefined) });
+  return download(cache, connection, info, { choose, onProgress: options.onProgress ?? (() => undefined) });
+}
+
+/** The commit of the revision, and the names of its files as the server sent them, unchecked. */
+async function askRepo(
+  { repo, revision }: HubName,
+  connection: Connection,
+): Promise<{ readonly commit: string; readonly files: readonly string[] }> {
+  const { modelInfo } = await import("@huggingface/hub");
+  const what = `${repo}@${revision}`;
+  const info = await askHub(connection, { what, repo }, "it does not describe a model", (fetch) =>
+    modelInfo({ name: repo, revision, hubUrl: connection.endpoint, additionalFields: ["sha", "filePaths"], fetch }),
+  );
+  const { sha, filePaths } = info as { sha?: unknown; filePaths?: unknown };
+  if (typeof sha !== "string" || !isCommit(sha)) throw answerError(what, "it names no commit");
+  if (!Array.isArray(filePaths) || !filePaths.every((path): path is string => typeof path === "string")) {
+    throw answerError(what, "it lists no files");
+  }
+  return { commit: sha, files: filePaths };
+}
+
+/** Checksums and sizes of files, by name. */
+async function askBlobs(
+  { repo }: HubName,
+  commit: string,
+  names: readonly string[],
+  connection: Connection,
+): Promise<ReadonlyMap<string, Blob>> {
+  const { pathsInfo } = await import("@huggingface/hub");
+  const what = `${repo}@${commit}`;
+  const asked = { repo, revision: commit, paths: [...names], hubUrl: connection.endpoint };
+  const found = await askHub(connection, { what, repo }, "it does not describe files", (fetch) =>
+    pathsInfo({ ...asked, fetch }),
+  );
+  return new Map(
+    names.map((name) => {
+      const info = found.find(({ path }) => path === name);
+      if (info === undefined) throw answerError(what, `it does not describe ${name}`);
+      const checksum: unknown = info.lfs?.oid ?? info.oid;
+      const size: unknown = info.lfs?.size ?? info.size;
+      if (typeof checksum !== "string" || !/^(?:[0-9a-f]{40}|[0-9a-f]{64})$/.test(checksum)) {
+        throw answerError(`${what}/${name}`, `its checksum ${JSON.stringify(checksum)} is no SHA-256 and no SHA-1`);
+      }
+      if (typeof size !== "number" || !Number.isSafeInteger(size) || size < 0) {
+        throw answerError(`${what}/${name}`, `its size is ${JSON.stringify(size)}`);
+      }
+      return [name, { checksum, size }];
+    }),
+  );
+}
+
+/** Calls a function of @huggingface/hub with our `fetch`: its own takes only tokens that begin with "hf_". */
+async function askHub<T>(
+  connection: Connection,
+  asked: Omit<Asked, "mostBytes">,
+  otherwise: string,
+  call: (fetch: Fetch) => Promise<T>,
+): Promise<T> {
+  const retries = Math.min(connection.retries, METADATA_RETRIES);
+  const fetch = hubFetch(connection, { ...asked, mostBytes: LONGEST_INFO });
+  return withRetries({ ...connection, retries }, () =>
+    call(fetch).catch((error: unknown) => {
+      connection.signal?.throwIfAborted();
+      throw error instanceof HubError ? error : answerError(asked.what, otherwise, error);
+    }),
+  );
 }
 
 async function download(
   cache: RepoCache,
-  client: HubClient,
-  { commit, files: listing }: RepoInfo,
+  connection: Connection,
+  { commit, files: listing }: { readonly commit: string; readonly files: readonly string[] },
   { choose, onProgress }: { readonly choose: Choice; readonly onProgress: (event: HubProgress) => void },
 ): Promise<ResolvedModel> {
-  const fetchFile = async (name: string): Promise<void> => {
-    const present = await cache.fileSize(commit, name);
-    if (present !== undefined) {
-      onProgress({ file: name, received: present, total: present });
-      return;
+  const { repo, revision } = cache.name;
+  const fetchFiles = async (names: readonly string[]): Promise<void> => {
+    const present = await Promise.all(names.map((name) => cache.fileSize(commit, name)));
+    const missing = names.filter((_, i) => present[i] === undefined);
+    const blobs = missing.length === 0 ? undefined : await askBlobs(cache.name, commit, missing, connection);
+    for (const [i, file] of names.entries()) {
+      const blob = blobs?.get(file);
+      const total = blob?.size ?? present[i]!;
+      const tell = (received: number): void => onProgress({ file, received, total });
+      if (blob === undefined || (await cache.hasBlob(blob))) tell(total);
+      else await fetchFile(file, blob, tell);
+      if (blob !== undefined) await cache.link(commit, file, blob.checksum);
     }
-    const remote = await client.file(commit, name);
-    const tell = (received: number): void => onProgress({ file: name, received, total: remote.size });
-    if ((await cache.blobSize(remote.checksum)) === remote.size) tell(remote.size);
-    else await fetchBlob(remote, client.asked(name), cache.blobs, client.options, tell);
-    await cache.link(commit, name, remote.checksum);
+  };
+  const fetchFile = async (file: string, blob: Blob, tell: (received: number) => void): Promise<void> => {
+    const what = `${repo}@${revision}/${file}`;
+    const path = file.split("/").map(encodeURIComponent).join("/");
+    const fetch = hubFetch(connection, { what, repo, mostBytes: blob.size, onBytes: tell });
+    await withRetries(connection, async () => {
+      tell(0);
+      await cache.writeBlob({ ...blob, what }, async () => {
+        const { body } = await fetch(`${connection.endpoint}/${repo}/resolve/${commit}/${path}`);
+        return body ?? [];
+      });
+    });
   };
   const needed = choose(cache.name, listing);
   const files = [...needed.files];
-  for (const name of files) await fetchFile(name);
+  await fetchFiles(files);
   if (needed.index !== undefined) {
-    for (const shard of await shardsIn(cache, commit, needed.index)) {
-      await fetchFile(shard);
-      files.push(shard);
-    }
+    const shards = await shardsIn(cache, commit, needed.index);
+    await fetchFiles(shards);
+    files.push(...shards);
   }
   await cache.setCommit(commit);
   return resolved(cache, commit, needed, files, "hub");
 }
 
-/** What was chosen, in the cache; undefined unless it is complete. */
+/** The chosen files in the cache; undefined unless they are complete. */
 async function findCached(cache: RepoCache, choose: Choice): Promise<ResolvedModel | undefined> {
   const commit = await cache.commit();
   if (commit === undefined) return undefined;

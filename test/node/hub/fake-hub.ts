@@ -1,6 +1,6 @@
 /**
- * A Hub on the loopback address: the API, files with the headers of the real Hub, a CDN of another origin to which LFS
- * files are redirected, ranges, refusals, and faults on demand.
+ * A Hub on the loopback address: the API, files, a CDN of another origin to which LFS files are redirected, refusals, and
+ * faults on demand.
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
@@ -20,7 +20,6 @@ export interface SeenRequest {
   readonly at: "hub" | "cdn";
   readonly method: string;
   readonly path: string;
-  readonly range: string | undefined;
   readonly token: string | undefined;
   /** Bytes of the body that were sent. */
   sent: number;
@@ -79,7 +78,6 @@ function note(hub: FakeHub, at: SeenRequest["at"], { method = "", url = "", head
     at,
     method,
     path: decodeURIComponent(url.replace(/\?.*/, "")),
-    range: headers.range,
     token: headers.authorization?.replace("Bearer ", ""),
     sent: 0,
   };
@@ -98,58 +96,58 @@ async function answerHub(
   const refuse = (status: number, reason: string): ServerResponse =>
     response
       .writeHead(status, { "x-error-code": reason, "content-type": "application/json" })
-      .end(request.method === "HEAD" ? undefined : JSON.stringify({ error: reason }));
+      .end(JSON.stringify({ error: reason }));
 
-  const [, api, name, revision, path] =
-    /^\/(?:(api)\/models\/)?([^/]+\/[^/]+)\/(?:revision|resolve)\/(refs\/pr\/\d+|[^/]+)(?:\/(.*))?$/.exec(seen.path) ??
-    [];
+  const [, name, asked, revision, path] =
+    /^\/(?:api\/models\/)?([^/]+\/[^/]+)\/(revision|paths-info|resolve)\/(refs\/pr\/\d+|[^/]+)(?:\/(.*))?$/.exec(
+      seen.path,
+    ) ?? [];
   const repo = name === undefined ? undefined : hub.repos[name];
   if (repo === undefined) return refuse(401, "RepoNotFound");
   if (repo.token !== undefined && seen.token !== repo.token) {
     return repo.gated ? refuse(403, "GatedRepo") : refuse(401, seen.token === undefined ? "RepoNotFound" : "");
   }
   if (![COMMIT, "main", ...(repo.revisions ?? [])].includes(revision!)) return refuse(404, "RevisionNotFound");
-  if (api !== undefined) {
+  const json = (answer: unknown): ServerResponse =>
+    response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
+  if (asked === "revision") {
     const siblings = Object.keys(repo.files).map((rfilename) => ({ rfilename }));
     const info = { _id: "1", id: name, sha: COMMIT, private: false, lastModified: "2026-01-01T00:00:00Z", siblings };
-    return response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(info));
+    return json(info);
+  }
+  if (asked === "paths-info") {
+    const { paths } = JSON.parse(await textIn(request)) as { readonly paths: readonly string[] };
+    return json(paths.flatMap((one) => (repo.files[one] === undefined ? [] : [describeFile(one, repo.files[one])])));
   }
   const bytes = repo.files[path!];
   if (bytes === undefined) return refuse(404, "EntryNotFound");
-  const headers = { "x-repo-commit": COMMIT, "accept-ranges": "bytes" };
-  if (!isLfs(path!)) return send(hub, seen, response, bytes, { ...headers, etag: `"${gitSha1(bytes)}"` });
-  return response
-    .writeHead(302, {
-      ...headers,
-      "x-linked-etag": `"${sha256(bytes)}"`,
-      "x-linked-size": String(bytes.length),
-      location: `${cdn}/${name!}/${path!}?signature=1`,
-    })
-    .end();
+  if (!isLfs(path!)) return send(hub, seen, response, bytes);
+  return response.writeHead(302, { location: `${cdn}/${name!}/${path!}?signature=1` }).end();
+}
+
+/** A file as paths-info describes it; of an LFS file, `oid` is that of its pointer. */
+function describeFile(path: string, bytes: Uint8Array): object {
+  const lfs = { oid: sha256(bytes), size: bytes.length, pointerSize: 134 };
+  const common = { type: "file", path, size: bytes.length };
+  return isLfs(path) ? { ...common, oid: COMMIT, lfs } : { ...common, oid: gitSha1(bytes) };
+}
+
+async function textIn(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of request) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString();
 }
 
 async function answerCdn(hub: FakeHub, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const seen = note(hub, "cdn", request);
   if (hub.fault?.(seen, response)) return;
   const [, name, path] = /^\/([^/]+\/[^/]+)\/(.*)$/.exec(seen.path) ?? [];
-  await send(hub, seen, response, hub.repos[name!]!.files[path!]!, { etag: '"of-the-cdn"' });
+  await send(hub, seen, response, hub.repos[name!]!.files[path!]!);
 }
 
-async function send(
-  hub: FakeHub,
-  seen: SeenRequest,
-  response: ServerResponse,
-  whole: Uint8Array,
-  headers: Readonly<Record<string, string>>,
-): Promise<void> {
-  const begin = Number(/^bytes=(\d+)-$/.exec(seen.range ?? "")?.[1] ?? 0);
-  const body = (hub.damage?.(seen, whole) ?? whole).subarray(begin);
-  response.writeHead(seen.range === undefined ? 200 : 206, {
-    ...headers,
-    "content-length": String(body.length),
-    ...(seen.range === undefined ? {} : { "content-range": `bytes ${begin}-${whole.length - 1}/${whole.length}` }),
-  });
-  if (seen.method === "HEAD") return void response.end();
+async function send(hub: FakeHub, seen: SeenRequest, response: ServerResponse, whole: Uint8Array): Promise<void> {
+  const body = hub.damage?.(seen, whole) ?? whole;
+  response.writeHead(200, { "content-length": String(body.length) });
   response.flushHeaders();
   const interruption = seen.at === "cdn" ? hub.interruptions.shift() : undefined;
   const end = Math.min(body.length, interruption?.after ?? Infinity);

@@ -2,7 +2,8 @@
 import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createReferenceDevice } from "early-exits/tensor";
-import { type HubProgress, readModel, readTokenizer, resolveModel } from "early-exits/node";
+import { readModel, readTokenizer, resolveModel } from "early-exits/node";
+import { type HubProgress } from "../../../src/node/hub/resolve-model.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { largestDifference, readJson, type Golden } from "../../support/golden.js";
 import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
@@ -59,7 +60,7 @@ describe("a name of the Hub", () => {
     expect(await readFile(join(bench.cache, "models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
     for (const name of modelFiles) {
       expect(await readlink(join(path, name))).toBe(`../../blobs/${sumOf(name)}`);
-      expect(new Uint8Array(await readFile(join(path, name)))).toEqual(tinyRepo.files[name]);
+      expect(sha256(await readFile(join(path, name)))).toBe(sha256(tinyRepo.files[name]!));
       const ofFile = events.filter(({ file }) => file === name);
       const total = tinyRepo.files[name]!.length;
       expect(ofFile[0]).toEqual({ file: name, received: 0, total });

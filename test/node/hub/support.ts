@@ -30,7 +30,7 @@ export interface Workbench {
   readonly options: HubOptions;
   /** Files below the folder of a repository in the cache. */
   readonly cached: (repo: string) => Promise<string[]>;
-  /** GET requests for file contents. */
+  /** Requests for file contents. */
   readonly downloads: () => string[];
   readonly close: () => Promise<void>;
 }
@@ -48,9 +48,9 @@ export async function openWorkbench(repos: Record<string, FakeRepo> = { "org/tin
         .map((entry) => join(entry.parentPath, entry.name).split(`models--${repo.replace("/", "--")}/`)[1]!)
         .sort(),
     downloads: () =>
-      hub.seen.flatMap(({ at, method, path, range }) =>
-        method === "GET" && !path.startsWith("/api") && (at === "cdn" || !/\.(?:safetensors|gguf)$/.test(path))
-          ? [path.split("/").at(-1)! + (range === undefined ? "" : ` ${range}`)]
+      hub.seen.flatMap(({ at, path }) =>
+        !path.startsWith("/api") && (at === "cdn" || !/\.(?:safetensors|gguf)$/.test(path))
+          ? [path.split("/").at(-1)!]
           : [],
       ),
     async close() {
