@@ -16,7 +16,7 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 import { createDevice, readModel } from "early-exits/node";
 import { type Browser, chromium } from "playwright";
 import { createServer, type ViteDevServer } from "vite";
-import { nodeHost } from "../src/node/index.js";
+import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "../test/support/chromium.js";
 import base from "../vitest.config.js";

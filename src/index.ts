@@ -75,7 +75,7 @@ export {
   type PlanExitsOptions,
   type UnitTimes,
 } from "./exits/index.js";
-export { evaluate, type EvaluateOptions, type Evaluation } from "./evaluate/index.js";
+export { evaluate, type Evaluation } from "./evaluate/index.js";
 
 // Devices, errors, version
 export type { Backend, Device, WeightDtype } from "./tensor/index.js";

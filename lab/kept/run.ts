@@ -12,7 +12,8 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { evaluate, type Evaluation } from "early-exits";
-import { type Estimate, parseTaskLine, type TaskItem } from "early-exits/evaluate";
+import { type Estimate, type TaskItem } from "early-exits/evaluate";
+import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import {
   chatPrompts,

@@ -29,7 +29,8 @@ import {
   tokenStream,
   trainByteLevelBpe,
 } from "early-exits/model";
-import { readJson, readText, writeFolder } from "early-exits/node";
+import { readJson, readText } from "early-exits/node";
+import { writeFolder } from "../../src/node/folder-transaction.js";
 import { hashDocuments } from "../../src/cli/documents.js";
 import { count, speed } from "../../src/cli/format.js";
 import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../src/cli/io.js";

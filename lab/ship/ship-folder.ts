@@ -16,7 +16,8 @@ import {
 } from "early-exits";
 import type { TrainSummary } from "early-exits/exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
-import { createDevice, readModel, settleFolder, writeFileAtomic, writeHeads } from "early-exits/node";
+import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
+import { settleFolder } from "../../src/node/folder-transaction.js";
 import { embeddedHeads } from "../../src/cli/index.js";
 import type { PretrainReport } from "./pretrain-folder.js";
 import { machine } from "../report/index.js";

@@ -1,6 +1,6 @@
 /** The part of gpu-report.ts that runs in a page. */
 import { createDevice, readModel } from "early-exits/browser";
-import { browserHost } from "../../src/browser/index.js";
+import { browserHost } from "../../src/browser/host.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { type GpuTimings, timeGpu } from "./device-timings.js";
 

@@ -3,7 +3,7 @@
  * and the peak of 128-bit multiply-adds. `npx tsx lab/speed/kernels.ts [portable] [name …]` prints the tables alone;
  * `npm run bench` puts them into the report.
  */
-import { nodeHost } from "../../src/node/index.js";
+import { nodeHost } from "../../src/node/host.js";
 import type { Device } from "../../src/tensor/index.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { isMain, machine, toMarkdown } from "../report/index.js";

@@ -4,7 +4,7 @@
  * WebAssembly.
  */
 import { join } from "node:path";
-import { nodeHost } from "../../src/node/index.js";
+import { nodeHost } from "../../src/node/host.js";
 import type { WasmBuild } from "../../src/tensor/device-options.js";
 import { measure } from "./timing.js";
 

@@ -12,13 +12,13 @@ import { wholeFile } from "./remote-file.js";
 export type FileMap = ReadonlyMap<string, Blob>;
 
 /**
- * Where files come from: the URL of a folder or of a .gguf file, a name of the Hugging Face Hub after "hub:"
+ * A source of files: the URL of a folder or of a .gguf file, a name of the Hugging Face Hub after "hub:"
  * (`hub:org/name@revision`), one file, files (`input.files` of a picker, with `webkitdirectory` those
  * of a folder), the result of `droppedFiles`, or a directory handle.
  */
 export type FilesSource = string | URL | File | Iterable<File> | FileMap | FileSystemDirectoryHandle;
 
-/** How deep folders are searched: a Hugging Face folder, heads in it, and a folder around both. */
+/** Depth to which folders are searched: a Hugging Face folder, heads in it, and a folder around both. */
 const LEVELS = 3;
 
 /** The folder that contains the file `landmark`. */

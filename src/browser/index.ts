@@ -5,9 +5,8 @@
 
 // Devices
 export { createDevice } from "./create-device.js";
-export { browserHost } from "./host.js";
 export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads and policies
-export { droppedFiles, type FileMap, type FilesSource } from "./folders.js";
-export { readHeads, readModel, readPolicy, type ReadPolicyOptions } from "./read.js";
+export { droppedFiles, type FileMap } from "./folders.js";
+export { readHeads, readModel, readPolicy } from "./read.js";

@@ -18,7 +18,7 @@ import { UsageError } from "./io.js";
 
 export interface ShardSettings {
   readonly shard?: string | undefined;
-  /** Where results of documents or items are kept. */
+  /** The folder of what is found in documents or items. */
   readonly store?: string | undefined;
   readonly out?: string | undefined;
 }
@@ -87,7 +87,7 @@ export interface Shard {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** What an engine says: `of` is missing where the environment does not hold it. */
+/** An engine's word: `of` is missing where the environment does not hold it. */
 interface Told {
   readonly engine: string;
   readonly index: number;
@@ -98,7 +98,7 @@ interface Told {
 const MOST = 1_000_000;
 
 /**
- * Reads "i/n", "auto" or "auto/n". Throws a OptionError if it is none of these, or if the environment does not say, or
+ * Reads "i/n", "auto" or "auto/n". Throws an OptionError if it is none of these, or if the environment does not say, or
  * says twice, which shard this is.
  */
 export function readShard(
@@ -139,7 +139,7 @@ function checked(shard: Shard, text: string): Shard {
   );
 }
 
-/** What the environment says. Throws a OptionError if no engine does, or if two disagree. */
+/** The word of the environment. Throws an OptionError if no engine does, or if two disagree. */
 function toldBy(environment: Environment): Told {
   const told = [slurm, kubernetes, awsBatch, launcher].flatMap((ask) => ask(environment) ?? []);
   const [first, ...others] = told;

@@ -13,7 +13,7 @@ import type { Model, UnembeddingKind } from "../model/index.js";
 export interface Way {
   readonly name: string;
   readonly options: Pick<GenerateOptions, "policy" | "lossless">;
-  /** How the model finds greedy and top-k tokens in this way; the tokens are the same. @default as it is set */
+  /** The search for greedy and top-k tokens; the tokens are the same. @default as it is set */
   readonly unembedding?: UnembeddingKind;
 }
 
@@ -31,7 +31,7 @@ export interface WayResult {
   readonly weightBytes: number;
   /** Share of the emitted tokens that are the full model's greedy choice after the same text; NaN if not judged. */
   readonly agreement: number;
-  /** Whether every run emitted the same tokens as the first way. */
+  /** Every run emitted the same tokens as the first way. */
   readonly identical: boolean;
   readonly tokensPerRound: number;
   /** Share of the drafts that were accepted; NaN if nothing was drafted. */
@@ -51,9 +51,9 @@ export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "t
   /** Runs of each way, at least 5. A fast device runs more than that: single runs are noisy there. */
   readonly runs: number;
   readonly maxNewTokens: number;
-  /** Whether a text ends where the model ends it; else all texts have `maxNewTokens` tokens. @default false */
+  /** Ends a text where the model ends it; else all texts have `maxNewTokens` tokens. @default false */
   readonly stopAtEndOfText?: boolean;
-  /** Whether the full model judges greedy tokens, which takes about as long as a run. @default true */
+  /** Lets the full model judge greedy tokens, which takes about as long as a run. @default true */
   readonly judge?: boolean;
   /** Seconds after which no run beyond the fifth begins. @default Infinity */
   readonly budget?: number;

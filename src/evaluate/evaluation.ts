@@ -14,7 +14,7 @@ export interface EvaluateOptions {
   readonly limit?: number;
   /** Maximum number of input tokens; longer contexts lose their beginning. @default the model's context limit */
   readonly maxLength?: number;
-  /** Whether contexts begin with the special tokens that the tokenizer's configuration adds. @default true */
+  /** Begins contexts with the special tokens that the tokenizer's configuration adds. @default true */
   readonly addSpecialTokens?: boolean;
   /** Tokens per batch, or a single passage if that is longer: bounds the memory. @default 2048 */
   readonly batchTokens?: number;
@@ -22,7 +22,7 @@ export interface EvaluateOptions {
   readonly seed?: number;
   /** Bootstrap resamples. @default 1000 */
   readonly resamples?: number;
-  /** Where scores of items are kept; those that are there (same model, heads, policies and item) are read. */
+  /** Keeps scores of items; those that are there (same model, heads, policies and item) are read. */
   readonly store?: CacheStore;
   readonly signal?: CancelSignal;
   /** Called after every batch; a returned promise is awaited. */
@@ -61,7 +61,7 @@ export interface Evaluation {
   readonly modelHash: string;
   /** null if a model without heads was evaluated. */
   readonly headsHash: string | null;
-  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  /** The dtype of weight matrices, and of the KV cache unless that is float32. */
   readonly dtype: StoredAs;
   readonly backend: Backend;
   /** The share of resamples inside an interval. */

@@ -19,7 +19,7 @@ export type MetricName =
 /** The score of a passage, over all its tokens. */
 export interface PassageScore {
   readonly logLikelihood: number;
-  /** Whether every token is the model's greedy choice. */
+  /** Every token is the model's greedy choice. */
   readonly greedy: boolean;
   readonly tokens: number;
 }
@@ -45,7 +45,7 @@ const METRICS: Readonly<Record<TaskKind, readonly { readonly name: MetricName; o
   ],
 };
 
-/** What an item adds to a metric. */
+/** An item's share of a metric. */
 export interface Summands {
   readonly top: number;
   readonly bottom: number;

@@ -23,7 +23,7 @@ export interface Passage {
 export interface PassageOptions {
   /** Maximum number of input tokens. */
   readonly maxLength: number;
-  /** Whether a context begins with the special tokens of the tokenizer's configuration. */
+  /** Begins contexts with the special tokens of the tokenizer's configuration. */
   readonly addSpecialTokens: boolean;
 }
 

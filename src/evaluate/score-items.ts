@@ -22,7 +22,7 @@ export interface NumberedItem {
   readonly number: number;
 }
 
-/** What is kept of an item: plain JSON. */
+/** The score of an item: plain JSON. */
 export interface ItemScore {
   /** Scored tokens. */
   readonly tokens: number;

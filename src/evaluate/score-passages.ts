@@ -15,12 +15,11 @@ import type { Policy } from "../exits/plan/index.js";
 import { byParts, type PartsOptions } from "../exits/states/index.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
-import { type Model, prefill, statesOf } from "../model/index.js";
+import { type Model, prefill, Sequence, statesOf } from "../model/index.js";
 import { createSampler, nonFiniteError } from "../model/decode/index.js";
 import type { NumericsError } from "../errors.js";
 import { crossEntropy } from "../tensor/ops/index.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
-import { longestOf, openLanes } from "./lanes.js";
 import type { Passage } from "./passages.js";
 
 /** One token of a continuation. */
@@ -136,7 +135,7 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
   return nonFiniteError(model, ids, { what, depth, caller: "evaluate" });
 }
 
-/** What turns hidden states into predictions: an exit head, or the model's final head. */
+/** A head that turns hidden states into predictions: an exit's, or the model's final one. */
 interface OutputHead {
   logits(states: Tensor): Tensor | Promise<Tensor>;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
@@ -246,4 +245,57 @@ async function runPolicy(
     for (const { sequence } of lanes) sequence.dispose();
   }
   return scored;
+}
+
+/** A passage that is being processed, and its sequence. */
+interface Lane {
+  readonly sequence: Sequence;
+  readonly passage: Passage;
+}
+
+/**
+ * Returns a sequence for every passage, with its context but the last token run through all blocks. Equal contexts run
+ * once and are copied.
+ */
+async function openLanes(
+  model: Model,
+  passages: readonly Passage[],
+  signal: CancelSignal | undefined,
+): Promise<Lane[]> {
+  const { numLayers } = model.config;
+  const longest = longestOf(passages);
+  const first = new Map<string, Sequence>();
+  const opened: Sequence[] = [];
+  try {
+    for (const { context } of passages) {
+      const key = context.join();
+      if (first.has(key)) continue;
+      const sequence = new Sequence(model, context.length + longest);
+      opened.push(sequence);
+      sequence.append(...context.slice(0, -1));
+      first.set(key, sequence);
+    }
+    const read = opened.filter(({ length }) => length > 0);
+    const work = read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) }));
+    await prefill(model, work, numLayers, { signal });
+    const taken = new Set<string>();
+    return passages.map((passage) => {
+      const key = passage.context.join();
+      if (!taken.has(key)) {
+        taken.add(key);
+        return { sequence: first.get(key)!, passage };
+      }
+      const copy = first.get(key)!.clone();
+      opened.push(copy);
+      return { sequence: copy, passage };
+    });
+  } catch (error) {
+    for (const sequence of opened) sequence.dispose();
+    throw error;
+  }
+}
+
+/** The length of the longest continuation. */
+function longestOf(passages: readonly Passage[]): number {
+  return Math.max(...passages.map(({ continuation }) => continuation.length));
 }

@@ -46,7 +46,7 @@ export class Blocks {
     return this.#reads;
   }
 
-  /** Whether the graph takes positions. */
+  /** The graph takes positions. */
   get takesPositions(): boolean {
     return this.#positions !== undefined;
   }

@@ -16,8 +16,6 @@ export interface NodeOptions {
   /** Names of the results. @default one new name */
   readonly outputs?: readonly string[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
-  /** @default "" (the ONNX standard) */
-  readonly domain?: string;
 }
 
 /** Sizes of a tensor; one that varies has a name instead. */
@@ -47,7 +45,7 @@ export class GraphBuilder {
   node(
     type: string,
     inputs: readonly string[],
-    { outputs = [`${type}_${this.#names++}`], attributes = {}, domain = "" }: NodeOptions = {},
+    { outputs = [`${type}_${this.#names++}`], attributes = {} }: NodeOptions = {},
   ): string {
     this.#nodes.push(
       encodeMessage([
@@ -56,7 +54,6 @@ export class GraphBuilder {
         [3, outputs[0]!],
         [4, type],
         ...Object.entries(attributes).map(([name, value]): Field => [5, attribute(name, value)]),
-        [7, domain === "" ? undefined : domain],
       ]),
     );
     return outputs[0]!;
@@ -116,7 +113,7 @@ export class GraphBuilder {
     this.#outputs.push({ name, type, sizes });
   }
 
-  /** The graph as a ModelProto of an operator set, with onnxruntime's own operators beside it. */
+  /** The graph as a ModelProto of an operator set. */
   serialize(opset: number): Uint8Array<ArrayBuffer> {
     const graph = encodeMessage([
       ...repeated(1, this.#nodes),
@@ -134,13 +131,6 @@ export class GraphBuilder {
         encodeMessage([
           [1, ""],
           [2, opset],
-        ]),
-      ],
-      [
-        8,
-        encodeMessage([
-          [1, "com.microsoft"],
-          [2, 1],
         ]),
       ],
     ]);

@@ -8,7 +8,7 @@ import type { ExitHead, Matrices, PreviewShape, ScoreName } from "../exits/index
 import type { Tensor } from "../tensor/index.js";
 import { type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
 
-/** What a head is built with. */
+/** The surroundings of a head. */
 interface Building {
   readonly graph: Graph;
   readonly head: ExitHead;
@@ -26,7 +26,7 @@ interface Logits {
   readonly ids?: string;
 }
 
-/** What an exit gives: the names of the results. */
+/** Names of an exit's results. */
 export interface HeadOutputs {
   /** int64 [1]. */
   readonly token: string;

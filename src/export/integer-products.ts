@@ -1,5 +1,5 @@
 /**
- * What a product with integer weights does to its input, as ONNX nodes: each group of 32 values of a row is rounded to
+ * Rounding of the input of products with integer weights, as ONNX nodes: each group of 32 values of a row is rounded to
  * integers a = round(x / t), ties to even, and the product is that of a · t with the values that the weights stand for
  * (tensor/reference/integer-products.ts). A graph multiplies them in float32; only the order of sums differs.
  *   t = size / top per group, with the size max |x| and top 127 beside four bits; beside eight the size is half of
@@ -17,11 +17,11 @@ const SMALLEST = 2 ** -110;
 export interface RowRounding {
   readonly top: number;
   readonly wideTop: number;
-  /** Whether a group's size is half of its range. */
+  /** A group's size is half of its range. */
   readonly byRange: boolean;
 }
 
-/** How rows beside weights of a dtype are rounded; undefined if they are not. */
+/** The rounding of rows beside weights of a dtype; undefined if they are not rounded. */
 export function roundingOf(dtype: PackedDtype): RowRounding | undefined {
   switch (dtype) {
     case "float32":

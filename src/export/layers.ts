@@ -34,7 +34,7 @@ export function linear(graph: Graph, x: string, { weight, bias }: LinearWeights,
   return graph.builder.node("Gemm", inputs, { attributes: { transB: 1 } });
 }
 
-/** What `normalize` needs to know. */
+/** The part of a configuration that `normalize` reads. */
 type NormConfig = Pick<ModelConfig, "norm" | "normEpsilon" | "hiddenSize">;
 
 /** The model's norm; x itself if there is none. */

@@ -14,11 +14,11 @@ export interface Stretch {
   /** Blocks of earlier graphs whose keys and values it only reads (seen_key_L, seen_value_L). */
   readonly reads: readonly number[];
   /**
-   * Whether it takes the newest row alone: no later token needs what its blocks compute for the others, because
+   * It takes the newest row alone: no later token needs what its blocks compute for the others, because
    * neither it nor a graph after it makes keys and values.
    */
   readonly newestRow: boolean;
-  /** Whether it takes the positions of its rows. */
+  /** It takes the positions of its rows. */
   readonly positions: boolean;
   /** The exit at its end; absent if its end is the end of the model. */
   readonly exit?: ExportedExit;
@@ -59,7 +59,7 @@ export interface ExportManifest {
   /** Scores leave if they are at most the threshold (low) or at least (high); absent if there are no exits. */
   readonly score?: { readonly name: string; readonly leaves: "low" | "high" };
   /**
-   * How drivers supply the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
+   * The way in which drivers supply the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
    * deeper: exact), or by fill graphs (approximate). A policy's exact fills all become lazy, which gives their tokens.
    */
   readonly fill?: "lazy" | "project";
@@ -73,7 +73,7 @@ export interface ExportManifest {
   readonly loop: readonly string[];
 }
 
-/** What every driver does. */
+/** The work of every driver. */
 export const loop = [
   "Keep per text: the number of positions, the keys and values of every block, and per graph the rows that wait.",
   "Prompt: run all ids but the last through every graph. Exits do not count.",

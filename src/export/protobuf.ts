@@ -10,8 +10,8 @@
 /** An encoded message is a value too: it nests as bytes. */
 export type FieldValue = number | bigint | string | Uint8Array | { readonly float: number };
 
-/** A field number and its value. A field whose value is undefined is left out. */
-export type Field = readonly [number: number, value: FieldValue | undefined];
+/** A field number and its value. */
+export type Field = readonly [number: number, value: FieldValue];
 
 const VARINT = 0;
 const BYTES = 2;
@@ -20,9 +20,7 @@ const FLOAT = 5;
 /** Encodes a message. The same fields give the same bytes. */
 export function encodeMessage(fields: Iterable<Field>): Uint8Array<ArrayBuffer> {
   const parts: Uint8Array[] = [];
-  for (const [number, value] of fields) {
-    if (value !== undefined) parts.push(...encodeField(number, value));
-  }
+  for (const [number, value] of fields) parts.push(...encodeField(number, value));
   const message = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;
   for (const part of parts) {

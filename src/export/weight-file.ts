@@ -7,7 +7,7 @@
 
 const ALIGNMENT = 64;
 
-/** Where a weight lies in the file. */
+/** A weight's place in the file. */
 export interface Placed {
   readonly offset: number;
   readonly bytes: number;

@@ -1,14 +1,10 @@
-/**
- * What a model folder or a GGUF file says of its model before any weight is read: configuration, tensors, tokenizer.
- */
+/** Descriptions of models, without their weights: configuration, tensors, tokenizer. */
 import { join } from "node:path";
 import {
   type BudgetOptions,
   type CheckpointDescription,
   describeCheckpoint,
   fileJson,
-  type ModelConfig,
-  readModelConfig,
   type TensorSource,
   type Tokenizer,
 } from "../model/index.js";
@@ -34,14 +30,6 @@ export async function describeModel(path: string, options: BudgetOptions = {}): 
     options.budgets,
   );
   return { ...description, tokenizer: await readTokenizer(path, options) };
-}
-
-/** A model's configuration. A folder needs no more than its config.json. */
-export async function readConfig(path: string, options: BudgetOptions = {}): Promise<ModelConfig> {
-  const configJson = isGguf(path)
-    ? (await openGgufFile(path, options)).configJson
-    : await readConfigJson(path, options);
-  return readModelConfig(configJson, options);
 }
 
 async function readConfigJson(folder: string, options: BudgetOptions): Promise<unknown> {

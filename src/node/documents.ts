@@ -23,7 +23,7 @@ import {
 } from "../model/index.js";
 import { readUtf8 } from "./files.js";
 
-/** What the files are read with: a model. Text stays text, so that it needs no tokenizer. */
+/** A model to read the files with. Text stays text, so that it needs no tokenizer. */
 export interface DocumentReader {
   readonly tokenizer: Tokenizer;
 }

@@ -1,7 +1,7 @@
 /** Evaluation tasks on disk: one JSON object per line, read as needed; for perplexity also a text file of documents. */
 import { createReadStream } from "node:fs";
 import { EarlyExitError } from "../errors.js";
-import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/index.js";
+import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/tasks.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "./files.js";
 

@@ -6,10 +6,8 @@ import { promisify } from "node:util";
 import { afterAll, expect, it } from "vitest";
 import { pipeline, sentences, succeed, words, writeText } from "../cli/support.js";
 
-const { folder, heads, model, train } = await pipeline();
+const { folder, heads, model } = await pipeline();
 afterAll(folder.remove);
-const projecting = folder.path("projecting");
-await succeed(words`${train} --project normalized --out ${projecting}`);
 
 const run = promisify(execFile);
 /** Starts early-exits; its own path has no blanks, whatever this folder's has. */
@@ -23,7 +21,7 @@ it("makes the file of one process, with blanks in names; started again, it makes
   const text = writeText(folder.path("held out text.txt"), sentences(24, 500));
   const [one, merged, store] = ["one.json", "merged file.json", "all records"].map((name) => folder.path(name));
   const line = words`
-    calibrate ${model} --heads ${projecting} --text ${text} --agreement .3 --fill project --device reference`;
+    calibrate ${model} --heads ${heads} --text ${text} --agreement .3 --fill project --device reference`;
   await succeed(words`${line} --out ${one!}`);
   const script = resolve("deploy/parallel.sh");
   const asked = [["3", store!, merged!, ...line], { env: { ...environment, ROUNDS: "2" } }] as const;

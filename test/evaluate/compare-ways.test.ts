@@ -1,6 +1,7 @@
 /** compareWays: ratios to the first way, agreement with the full model, interleaved runs within a budget. */
 import { attachHeads, createPolicy } from "early-exits";
-import { type CompareEvent, compareWays, type Way } from "early-exits/evaluate";
+import { compareWays, type Way } from "early-exits/evaluate";
+import { type CompareEvent } from "../../src/evaluate/compare-ways.js";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import { expect, it } from "vitest";

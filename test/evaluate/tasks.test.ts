@@ -1,5 +1,6 @@
 /** Lines of tasks: the forms that public files have, and errors that name the line, the finding and the remedy. */
-import { parseTaskLine, type TaskItem, type TaskKind } from "early-exits/evaluate";
+import { type TaskItem, type TaskKind } from "early-exits/evaluate";
+import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { describe, expect, it } from "vitest";
 
 const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem =>

@@ -3,7 +3,8 @@ import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
-import { fileSource, folderSource, readModel } from "early-exits/node";
+import { readModel } from "early-exits/node";
+import { fileSource, folderSource } from "../../src/node/disk-folder.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 

@@ -7,7 +7,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkManifest } from "early-exits/model";
-import { settleFolder, writeFolder } from "early-exits/node";
+import { settleFolder, writeFolder } from "../../src/node/folder-transaction.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { diskFolder } from "../../src/node/disk-folder.js";
 

@@ -3,10 +3,8 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
 
-const { folder, heads, model, policy, train } = await pipeline();
+const { folder, heads, model, policy } = await pipeline();
 afterAll(folder.remove);
-const projecting = folder.path("projecting");
-await succeed(words`${train} --project normalized --out ${projecting}`);
 const many = writeText(folder.path("many.txt"), [...sentences(40, 300), ...sentences(3, 300)]);
 
 /** Runs a command for every shard, in an order that no engine would choose. */
@@ -35,7 +33,7 @@ describe("calibrate in shards", () => {
     ["certified, with copies of documents", words`--score margin`],
     ["sampled", words`--temperature .8 --top-k 20`],
     ["as published", words`--paper`],
-    ["with a fill that changes other tokens, in two rounds", words`--heads ${projecting} --fill project`],
+    ["with a fill that changes other tokens, in two rounds", words`--fill project`],
   ])("gives the file of one process: %s", async (name, options) => {
     const [one, store, merged] = ["one.json", "store", "merged.json"].map((end) => folder.path(`${name} ${end}`));
     const whole = await succeed(words`${line} ${options} --out ${one!}`);
@@ -50,7 +48,7 @@ describe("calibrate in shards", () => {
 
   it("runs candidates once all documents are recorded, and makes in the end what is missing", async () => {
     const [one, store, merged] = ["rounds one.json", "rounds", "rounds merged.json"].map((end) => folder.path(end));
-    const project = words`${line} --heads ${projecting} --fill project`;
+    const project = words`${line} --fill project`;
     await succeed(words`${project} --out ${one!}`);
     const first = await succeed(words`${project} --shard 0/2 --store ${store!}`);
     expect(first.err).toContain("run the same command again");
