@@ -10,9 +10,16 @@ import { exactFill, type ExitHeads, measureUnitTimes, type WeightDtype } from "e
 import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { compareWays, type JudgedWay } from "../lab/judged/index.js";
-import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
-import { loadSotu, modelFolder, shippingTexts, SPLIT_SEED, splitCorpus } from "../lab/ship/index.js";
+import { compareWays, type JudgedWay } from "../lab/judged/compare-ways.js";
+import { machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { writeReport } from "../lab/report/report.js";
+import { loadSotu, splitCorpus } from "../lab/ship/corpus.js";
+import { modelFolder } from "../lab/ship/embedded.js";
+import { shippingTexts } from "../lab/ship/texts.js";
+import { SPLIT_SEED } from "../lab/ship/segments.js";
 
 const { values } = parseArgs({
   options: {

@@ -14,8 +14,12 @@ import { createRng } from "early-exits/tensor";
 import { policyFrom } from "early-exits/calibrate";
 import type { Estimate, MetricName, TaskItem } from "early-exits/evaluate";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { machine, percent, prose, reportsFolder, type Table, writeReport } from "../lab/report/index.js";
-import { modelFolder, readDocuments } from "../lab/ship/index.js";
+import { machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { type Table, writeReport } from "../lab/report/report.js";
+import { modelFolder, readDocuments } from "../lab/ship/embedded.js";
 
 const CONTEXT_WORDS = 40;
 const ENDING_WORDS = 12;

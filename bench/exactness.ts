@@ -23,16 +23,12 @@ import { deserializeHeads } from "early-exits/exits";
 import { createDevice, readModel, readText } from "early-exits/node";
 import { weightDtypes } from "early-exits/tensor";
 import { checkLossless, freeRows, type LosslessCheck } from "../lab/check-lossless.js";
-import {
-  describeMachine,
-  machine,
-  percent,
-  prose,
-  reportsFolder,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
-import { drain, timingOf } from "../lab/speed/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { toMarkdown, writeReport } from "../lab/report/report.js";
+import { drain, timingOf } from "../lab/speed/timing.js";
 
 const fixtures = fileURLToPath(new URL("../../shared/fixtures", import.meta.url));
 const folder = `${fixtures}/models/stories260K`;

@@ -22,18 +22,14 @@ import {
 } from "early-exits";
 import { type DecodeObserver, predictTime } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
-import {
-  describeMachine,
-  machine,
-  percent,
-  prose,
-  type Report,
-  reportsFolder,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
-import { modelFolder } from "../lab/ship/index.js";
-import { benchShapes, randomModel, timingOf } from "../lab/speed/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { type Report, toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { modelFolder } from "../lab/ship/embedded.js";
+import { benchShapes, randomModel } from "../lab/speed/models.js";
+import { timingOf } from "../lab/speed/timing.js";
 
 const { values: options } = parseArgs({
   options: {

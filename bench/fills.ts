@@ -13,17 +13,12 @@ import { parseArgs } from "node:util";
 import { attachHeads, type FillName, fillNames, fitProjections, measureUnitTimes, splitDocuments } from "early-exits";
 import { type Drift, measureDrift, type ProjectionInput } from "early-exits/exits";
 import { createDevice, readModel, readText } from "early-exits/node";
-import {
-  describeMachine,
-  machine,
-  percent,
-  prose,
-  type Report,
-  reportsFolder,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
-import { modelFolder, readDocuments } from "../lab/ship/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { type Report, toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { modelFolder, readDocuments } from "../lab/ship/embedded.js";
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const { values: options } = parseArgs({

@@ -20,9 +20,13 @@ import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "../test/support/chromium.js";
 import base from "../vitest.config.js";
-import { describeMachine, machine, type Report, reportsFolder, toMarkdown, writeReport } from "../lab/report/index.js";
-import { modelFolder } from "../lab/ship/index.js";
-import { type GpuPlace, type GpuTimings, gpuTables, timeGpu, type timeInPage } from "../lab/speed/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { type Report, toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { modelFolder } from "../lab/ship/embedded.js";
+import { type GpuPlace, gpuTables } from "../lab/speed/gpu-tables.js";
+import { type GpuTimings, timeGpu } from "../lab/speed/device-timings.js";
+import type { timeInPage } from "../lab/speed/gpu-page.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const { values: options } = parseArgs({

@@ -20,26 +20,19 @@ import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import {
-  alternativesChart,
-  alternativesTable,
-  type ChatPrompt,
-  compareAlternatives,
-  debtsTable,
-  heldPrompts,
-  promiseTable,
-  readCertificates,
-} from "../lab/pretrained/index.js";
-import {
-  barChart,
-  machine,
-  percent,
-  prose,
-  reportsFolder,
-  type Table,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
+import { alternativesChart, alternativesTable } from "../lab/pretrained/show-alternatives.js";
+import type { ChatPrompt } from "../lab/pretrained/prompts.js";
+import { compareAlternatives } from "../lab/pretrained/alternatives.js";
+import { debtsTable } from "../lab/pretrained/debts-table.js";
+import { heldPrompts } from "../lab/pretrained/held-prompts.js";
+import { promiseTable } from "../lab/pretrained/promise-table.js";
+import { readCertificates } from "../lab/pretrained/read-certificates.js";
+import { barChart } from "../lab/report/charts.js";
+import { machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
 
 /** Tokens per answer at most, as in calibration. */
 const MAX_NEW_TOKENS = 144;

@@ -17,37 +17,26 @@ import { createDevice } from "early-exits/node";
 import { weightDtypes } from "early-exits/tensor";
 import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
+import { barChart } from "../lab/report/charts.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { type Report, toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { benchShapes, randomModel } from "../lab/speed/models.js";
 import {
-  barChart,
-  describeMachine,
-  machine,
-  type Report,
-  reportsFolder,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
-import {
-  benchShapes,
   type InferenceRun,
   inferenceTable,
-  instrumented,
-  kernelTables,
-  type KernelTiming,
   limitsTable,
-  measureLimits,
-  PROMPT,
-  randomModel,
   runLabel,
-  threadTable,
-  type ThreadTiming,
-  timeHeadTraining,
-  timeInference,
-  timeKernels,
-  timeThreads,
   type TrainingRun,
   trainingTable,
-} from "../lab/speed/index.js";
-import { speedupDefaults, speedupReport } from "../lab/speedup/index.js";
+} from "../lab/speed/inference-tables.js";
+import { instrumented, PROMPT, timeInference } from "../lab/speed/inference.js";
+import { kernelTables, type KernelTiming } from "../lab/speed/kernel-tables.js";
+import { measureLimits } from "../lab/speed/limits.js";
+import { threadTable, type ThreadTiming, timeThreads } from "../lab/speed/threads.js";
+import { timeHeadTraining } from "../lab/speed/head-training.js";
+import { timeKernels } from "../lab/speed/kernels.js";
+import { speedupDefaults, speedupReport } from "../lab/speedup/speedup-report.js";
 
 const PARTS = ["inference", "training", "threads", "kernels", "speedup"] as const;
 type Part = (typeof PARTS)[number];

@@ -11,9 +11,14 @@ import { parseArgs } from "node:util";
 import { exactFill, measureUnitTimes } from "early-exits";
 import { Audit, calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import { describeSampling } from "early-exits/model";
-import { compareWays, type JudgedWay, perplexityOf } from "../lab/judged/index.js";
-import { machine, percent, prose, reportsFolder, writeReport } from "../lab/report/index.js";
-import { chatSubject, embeddedSubject } from "../lab/sampled/index.js";
+import { compareWays, type JudgedWay } from "../lab/judged/compare-ways.js";
+import { perplexityOf } from "../lab/judged/perplexity.js";
+import { machine } from "../lab/report/machine.js";
+import { percent } from "../lab/report/format.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { writeReport } from "../lab/report/report.js";
+import { chatSubject, embeddedSubject } from "../lab/sampled/subjects.js";
 
 const { values } = parseArgs({
   options: {

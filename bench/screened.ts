@@ -10,18 +10,13 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createRng, type WeightDtype } from "early-exits/tensor";
 import { createDevice, readModel } from "early-exits/node";
-import {
-  describeMachine,
-  machine,
-  prose,
-  quartiles,
-  type Report,
-  reportsFolder,
-  toMarkdown,
-  writeReport,
-} from "../lab/report/index.js";
-import { type ScreeningTiming, timeScreening } from "../lab/screening/index.js";
-import { randomModel } from "../lab/speed/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { prose } from "../lab/report/prose.js";
+import { quartiles } from "../lab/report/format.js";
+import { type Report, toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { type ScreeningTiming, timeScreening } from "../lab/screening/time-screening.js";
+import { randomModel } from "../lab/speed/models.js";
 import type { Model } from "early-exits";
 
 const { values: options } = parseArgs({

@@ -14,17 +14,12 @@ import { advance, encodeChat, Sequence } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { Batcher, type ServingMode } from "early-exits/serve";
 import { createRng, type WeightDtype } from "early-exits/tensor";
-import { heldPrompts } from "../lab/pretrained/index.js";
-import {
-  describeMachine,
-  machine,
-  prose,
-  reportsFolder,
-  type Table,
-  toMarkdown,
-  withRange,
-  writeReport,
-} from "../lab/report/index.js";
+import { heldPrompts } from "../lab/pretrained/held-prompts.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { prose } from "../lab/report/prose.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
+import { withRange } from "../lab/report/format.js";
 import { type ClientRates, readTogether } from "../lab/read-together.js";
 
 const { values: options } = parseArgs({

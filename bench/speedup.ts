@@ -9,8 +9,8 @@
  * the last tenth. The report is speedup, or speedup-NAME for another folder.
  */
 import { parseArgs } from "node:util";
-import { describeMachine, machine } from "../lab/report/index.js";
-import { speedupDefaults, speedupReport } from "../lab/speedup/index.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { speedupDefaults, speedupReport } from "../lab/speedup/speedup-report.js";
 
 const { values } = parseArgs({
   options: {

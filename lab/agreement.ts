@@ -7,7 +7,8 @@ import { parseArgs } from "node:util";
 import { playPolicy, policyFrom, recordDocuments } from "early-exits/calibrate";
 import type { ModelDtype } from "early-exits/model";
 import { createDevice, readDocuments, readHeads, readJson, readModel } from "early-exits/node";
-import { percent, rankTokens } from "./report/index.js";
+import { percent } from "./report/format.js";
+import { rankTokens } from "./report/agreement.js";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,

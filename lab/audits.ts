@@ -8,8 +8,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import type { Rng } from "early-exits/tensor";
-import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
-import { betaLoss, simulateAudits } from "./simulate/index.js";
+import { machine } from "./report/machine.js";
+import { percent } from "./report/format.js";
+import { prose } from "./report/prose.js";
+import { reportsFolder } from "./report/script.js";
+import { writeReport } from "./report/report.js";
+import { betaLoss, simulateAudits } from "./simulate/audits.js";
 
 const { values } = parseArgs({
   options: { runs: { type: "string", default: "10000" }, out: { type: "string", default: reportsFolder } },

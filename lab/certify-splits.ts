@@ -11,8 +11,13 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { exactFill } from "early-exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { certifyRecorded, crossCertify, openCorpus, percent, type SplitRow } from "./certify-splits/index.js";
-import { machine, type Table, writeReport } from "./report/index.js";
+import { certifyRecorded } from "./certify-splits/certify-pool.js";
+import { crossCertify } from "./certify-splits/cross-certify.js";
+import { openCorpus } from "./certify-splits/corpus.js";
+import { percent } from "./certify-splits/percent.js";
+import type { SplitRow } from "./certify-splits/judge-splits.js";
+import { machine } from "./report/machine.js";
+import { type Table, writeReport } from "./report/report.js";
 
 const { values } = parseArgs({
   options: {

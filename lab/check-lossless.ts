@@ -6,7 +6,9 @@
  */
 import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
 import { type Counts, createDecoder, Ledger, sumCounts, type UnitCosts } from "early-exits/exits";
-import { generateWith, type Prompt, type TextSummary } from "../src/model/decode/index.js";
+import { generateWith } from "../src/model/decode/generate.js";
+import type { Prompt } from "../src/model/decode/prompt.js";
+import type { TextSummary } from "../src/model/decode/writer.js";
 
 export type CheckLosslessOptions = Pick<GenerateOptions, "policy" | "lossless" | "stopAtEndOfText" | "maxNewTokens">;
 

@@ -5,21 +5,19 @@
 import { writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import {
-  advanceGrid,
-  costs,
-  devices,
-  documentsNeeded,
-  drafting,
-  fillsChart,
-  fixedSequence,
-  gradients,
-  logitLens,
-  ownText,
-  scores,
-  simulated,
-  training,
-} from "./figures/index.js";
+import { advanceGrid } from "./figures/advance.js";
+import { costs } from "./figures/costs.js";
+import { devices } from "./figures/devices.js";
+import { documentsNeeded } from "./figures/documents-needed.js";
+import { drafting } from "./figures/drafting.js";
+import { fillsChart } from "./figures/fills.js";
+import { fixedSequence } from "./figures/fixed-sequence.js";
+import { gradients } from "./figures/gradients.js";
+import { logitLens } from "./figures/logit-lens.js";
+import { ownText } from "./figures/own-text.js";
+import { scores } from "./figures/scores.js";
+import { simulated } from "./figures/simulated.js";
+import { training } from "./figures/training.js";
 
 /** By file name. */
 const figures: Readonly<Record<string, () => Promise<string>>> = {

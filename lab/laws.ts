@@ -7,9 +7,10 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, type Table, writeReport } from "./report/index.js";
+import { machine } from "./report/machine.js";
+import { type Table, writeReport } from "./report/report.js";
 import type { Finding } from "../test/support/finding.js";
-import { root, runLaw } from "./laws/index.js";
+import { root, runLaw } from "./laws/run-law.js";
 
 const { values } = parseArgs({
   options: {

@@ -9,8 +9,12 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type ExitHeads, generateBatch, type GenerateOptions, type Policy } from "early-exits";
 import { type CalibrationRecords, type GroupedDocument, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
-import { documentsOf, levels, openHeads, shippedCertificate } from "./ship/index.js";
+import { machine } from "./report/machine.js";
+import { percent } from "./report/format.js";
+import { prose } from "./report/prose.js";
+import { reportsFolder } from "./report/script.js";
+import { writeReport } from "./report/report.js";
+import { documentsOf, levels, openHeads, shippedCertificate } from "./ship/embedded.js";
 
 const { values } = parseArgs({
   options: {

@@ -8,19 +8,18 @@
  * Documents are segments of speeches (lab/ship/segments.ts).
  */
 import { parseArgs } from "node:util";
-import { exitCodeOf, type Io, processIo, UsageError } from "../src/cli/index.js";
+import { exitCodeOf } from "../src/cli/exit-code.js";
+import { type Io, UsageError } from "../src/cli/io.js";
+import { processIo } from "../src/cli/process-io.js";
+import { loadSotu, SOURCE, splitCorpus } from "./ship/corpus.js";
 import {
-  loadSotu,
   pretrainDefaults,
   pretrainFolder,
   type PretrainRecipe,
   pretrainText,
   type PretrainText,
-  segmentTexts,
-  SOURCE,
-  SPLIT_SEED,
-  splitCorpus,
-} from "./ship/index.js";
+} from "./ship/pretrain-folder.js";
+import { segmentTexts, SPLIT_SEED } from "./ship/segments.js";
 
 /** The options of the model that ships. */
 const EMBEDDED = {

@@ -29,31 +29,26 @@ import {
 } from "early-exits/node";
 import {
   type AnswerSet,
-  answerTokens,
-  type CertifiedFacts,
-  certifyProjected,
+  completeStates,
+  type DepthStart,
+  measureStarts,
+  readCurve,
+  trainMaps,
+} from "./pretrained/train-maps.js";
+import { answerTokens, deployMaps, listedTokens, recordAnswers } from "./pretrained/deploy.js";
+import { type CertifiedFacts, dtypeCard, pretrainedCard } from "./pretrained/card.js";
+import { certifyProjected, fitKeys } from "./pretrained/project.js";
+import {
   type ChatPrompt,
   chatPrompts,
   chooseHeldOut,
-  completeStates,
-  deployMaps,
-  type DepthStart,
-  dtypeCard,
-  fitKeys,
   isCertifying,
   isHeld,
   knownConversations,
-  listedTokens,
-  measureStarts,
-  pretrainedCard,
   type PromptSplit,
-  readAnswers,
-  readCurve,
-  recordAnswers,
-  trainMaps,
-  writeAnswers,
-} from "./pretrained/index.js";
-import { certifyLevels, writeCertificates } from "./ship/index.js";
+} from "./pretrained/prompts.js";
+import { readAnswers, writeAnswers } from "./pretrained/answers.js";
+import { certifyLevels, writeCertificates } from "./ship/certify-levels.js";
 
 /** Answers are cut here, as those in the fixtures are. */
 const MAX_NEW_TOKENS = 144;

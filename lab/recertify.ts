@@ -17,18 +17,16 @@ import {
   verifyCertificate,
 } from "early-exits/calibrate";
 import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
-import { certify, certifySettings } from "../src/calibrate/certify/index.js";
-import { arrange, recordedEvidence } from "../src/calibrate/record/index.js";
-import { machine } from "./report/index.js";
-import {
-  loadSotu,
-  modelCard,
-  type PretrainReport,
-  type ShippedLevel,
-  shippingTexts,
-  SPLIT_SEED,
-  splitCorpus,
-} from "./ship/index.js";
+import { certify } from "../src/calibrate/certify/certify.js";
+import { certifySettings } from "../src/calibrate/certify/settings.js";
+import { arrange } from "../src/calibrate/record/split.js";
+import { recordedEvidence } from "../src/calibrate/record/evidence.js";
+import { machine } from "./report/machine.js";
+import { loadSotu, splitCorpus } from "./ship/corpus.js";
+import { modelCard, type ShippedLevel } from "./ship/card.js";
+import type { PretrainReport } from "./ship/pretrain-folder.js";
+import { shippingTexts } from "./ship/texts.js";
+import { SPLIT_SEED } from "./ship/segments.js";
 
 const { values } = parseArgs({ options: { model: { type: "string", default: "models/sotu-12" } } });
 const folder = join(values.model, "certificates");

@@ -14,10 +14,14 @@ import {
   recordDocuments,
 } from "early-exits/calibrate";
 import { createRng } from "early-exits/tensor";
-import { kindsOfText } from "./judged/index.js";
-import { machine, percent, prose, reportsFolder, writeReport } from "./report/index.js";
-import { openHeads } from "./ship/index.js";
-import { medianOf, unitsUntilAlarm } from "./simulate/index.js";
+import { kindsOfText } from "./judged/kinds-of-text.js";
+import { machine } from "./report/machine.js";
+import { percent } from "./report/format.js";
+import { prose } from "./report/prose.js";
+import { reportsFolder } from "./report/script.js";
+import { writeReport } from "./report/report.js";
+import { openHeads } from "./ship/embedded.js";
+import { medianOf, unitsUntilAlarm } from "./simulate/audits.js";
 
 const { values } = parseArgs({
   options: {

@@ -8,7 +8,10 @@
  * is a development dependency.
  */
 import { parseArgs } from "node:util";
-import { loadSotu, shipFolder, shippingTexts, SPLIT_SEED, splitCorpus } from "./ship/index.js";
+import { loadSotu, splitCorpus } from "./ship/corpus.js";
+import { shipFolder } from "./ship/ship-folder.js";
+import { shippingTexts } from "./ship/texts.js";
+import { SPLIT_SEED } from "./ship/segments.js";
 
 const { values } = parseArgs({
   options: {

@@ -11,19 +11,12 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { createRng } from "early-exits/tensor";
-import { describeMachine, dotChart, machine } from "./report/index.js";
-import {
-  cascadePopulation,
-  clusteredPopulation,
-  curvePopulation,
-  oracleCoverage,
-  type Population,
-  populationFamilies,
-  type ProcedureName,
-  procedures,
-  type ProcedureSpec,
-  simulate,
-} from "./simulate/index.js";
+import { describeMachine, machine } from "./report/machine.js";
+import { dotChart } from "./report/charts.js";
+import { cascadePopulation, clusteredPopulation, curvePopulation, populationFamilies } from "./simulate/populations.js";
+import { oracleCoverage, simulate } from "./simulate/simulate.js";
+import type { Population } from "./simulate/population.js";
+import { type ProcedureName, procedures, type ProcedureSpec } from "./simulate/procedures.js";
 
 const { values } = parseArgs({
   options: {

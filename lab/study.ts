@@ -14,43 +14,21 @@ import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { mean } from "d3-array";
-import { type Device, type ExitHeads, type Model } from "early-exits";
+import type { Device, ExitHeads, Model } from "early-exits";
 import { createDevice, readJson, readModel } from "early-exits/node";
-import {
-  describeMachine,
-  machine,
-  type Report,
-  reportsFolder,
-  type Table,
-  toMarkdown,
-  writeReport,
-} from "./report/index.js";
-import {
-  CHOICE_SEGMENTS,
-  loadSotu,
-  modelFolder,
-  type PretrainReport,
-  sampleSegments,
-  segmentTexts,
-  SPLIT_SEED,
-  splitCorpus,
-} from "./ship/index.js";
-import {
-  type BackboneLosses,
-  backboneLosses,
-  backboneSpeeds,
-  backboneTable,
-  detailTables,
-  LEVELS,
-  levelTable,
-  losslessTable,
-  plainSpeeds,
-  type Studied,
-  type StudiedBackbone,
-  studyBackbone,
-  type Texts,
-  type WholeTexts,
-} from "./study/index.js";
+import { describeMachine, machine } from "./report/machine.js";
+import { type Report, type Table, toMarkdown, writeReport } from "./report/report.js";
+import { reportsFolder } from "./report/script.js";
+import { CHOICE_SEGMENTS } from "./ship/choices.js";
+import { loadSotu, splitCorpus } from "./ship/corpus.js";
+import { modelFolder } from "./ship/embedded.js";
+import type { PretrainReport } from "./ship/pretrain-folder.js";
+import { sampleSegments, segmentTexts, SPLIT_SEED } from "./ship/segments.js";
+import { type BackboneLosses, backboneLosses, type WholeTexts } from "./study/losses.js";
+import { backboneSpeeds, plainSpeeds } from "./study/speeds.js";
+import { backboneTable, levelTable, losslessTable, type Studied } from "./study/tables.js";
+import { detailTables } from "./study/detail.js";
+import { LEVELS, type StudiedBackbone, studyBackbone, type Texts } from "./study/backbone.js";
 
 const TRAINING_SEGMENTS = 2000;
 

@@ -7,8 +7,10 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, reportsFolder, writeReport } from "./report/index.js";
-import { runTorture } from "./torture/index.js";
+import { machine } from "./report/machine.js";
+import { reportsFolder } from "./report/script.js";
+import { writeReport } from "./report/report.js";
+import { runTorture } from "./torture/parts.js";
 
 const { values } = parseArgs({
   options: {

@@ -12,7 +12,9 @@ import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { parseArgs, promisify } from "node:util";
-import { isMain, machine, reportsFolder, type Table, writeReport } from "../lab/report/index.js";
+import { isMain, reportsFolder } from "../lab/report/script.js";
+import { machine } from "../lab/report/machine.js";
+import { type Table, writeReport } from "../lab/report/report.js";
 
 /** How much the journey does; the command line's own defaults where nothing is given. */
 export interface JourneyOptions {

@@ -4,7 +4,8 @@
  */
 import type { Certified } from "early-exits";
 import type { CertifyPolicyOptions, Tally } from "early-exits/calibrate";
-import { outcomeOfTally, type PolicyOutcome, type Subject } from "../../src/calibrate/record/index.js";
+import { outcomeOfTally, type PolicyOutcome } from "../../src/calibrate/record/outcome.js";
+import type { Subject } from "../../src/calibrate/record/subject.js";
 
 /** A cell of the study: a model, a loss, a fill and a level. */
 export interface SplitCase {

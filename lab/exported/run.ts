@@ -13,7 +13,8 @@ import { exportOnnx } from "../../src/export/index.js";
 import { createDevice, readModel, writeExport } from "../../src/node/index.js";
 import { createRng, type Device } from "../../src/tensor/index.js";
 import { smallConfigs, smallModel } from "../../test/support/models.js";
-import { compareExport, middlingPolicy, openExported } from "./index.js";
+import { compareExport, openExported } from "./compare.js";
+import { middlingPolicy } from "./middling-policy.js";
 
 const { values } = parseArgs({
   options: {

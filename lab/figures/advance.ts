@@ -6,10 +6,10 @@ import * as Plot from "@observablehq/plot";
 import { createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import { withFill } from "early-exits/exits";
-import { machine } from "../report/index.js";
-import { earlyExitDecoder } from "../../src/exits/decode/index.js";
-import { createSampler } from "../../src/model/decode/index.js";
-import { openHeads, shippedCertificate } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
+import { createSampler } from "../../src/model/decode/decoder.js";
+import { openHeads, shippedCertificate } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const PROMPT = "The people of the";

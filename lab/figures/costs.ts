@@ -6,9 +6,9 @@ import * as Plot from "@observablehq/plot";
 import { createPolicy, generate, type GenerateOptions, type LedgerReport } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import { blockCost, type Counts, headCost, lossyCost, plainCost, sumCounts, usualHeads } from "early-exits/exits";
-import { machine } from "../report/index.js";
-import { drain } from "../speed/index.js";
-import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { drain } from "../speed/timing.js";
+import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const PROMPTS = 12;

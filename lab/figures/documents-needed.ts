@@ -3,8 +3,8 @@ import * as Plot from "@observablehq/plot";
 import { mean } from "d3-array";
 import { createRng } from "early-exits/tensor";
 import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { machine } from "../report/index.js";
-import { documentsOf, openHeads } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { documentsOf, openHeads } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const COUNTS = [20, 40, 75, 150, 300];

@@ -5,12 +5,12 @@
 import * as Plot from "@observablehq/plot";
 import { createPolicy } from "early-exits";
 import { Ledger, sumCounts, tokensPerRound } from "early-exits/exits";
-import { leaveEarly } from "../../src/exits/decode/index.js";
+import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { losslessDecoder } from "../../src/exits/draft/speculate.js";
-import { generateWith } from "../../src/model/decode/index.js";
-import { machine } from "../report/index.js";
-import { drain } from "../speed/index.js";
-import { documentsOf, openHeads } from "../ship/index.js";
+import { generateWith } from "../../src/model/decode/generate.js";
+import { machine } from "../report/machine.js";
+import { drain } from "../speed/timing.js";
+import { documentsOf, openHeads } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const LIMITS = [1, 2, 3, 4, 6, 8];

@@ -5,7 +5,8 @@
 import { join } from "node:path";
 import * as Plot from "@observablehq/plot";
 import { readJson } from "early-exits/node";
-import { type Machine, reportsFolder } from "../report/index.js";
+import type { Machine } from "../report/machine.js";
+import { reportsFolder } from "../report/script.js";
 import { colors, frame } from "./frame.js";
 
 interface Row {

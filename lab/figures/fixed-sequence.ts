@@ -2,8 +2,8 @@
  * The test behind the certificate of sotu-12 for 95 %, from the file in models/: candidates in order, losses, p-values.
  */
 import * as Plot from "@observablehq/plot";
-import { machine } from "../report/index.js";
-import { shippedCertificate } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { shippedCertificate } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 export async function fixedSequence(): Promise<string> {

@@ -4,7 +4,8 @@
  * reader's theme and is opaque, so that a figure stays legible on a page that does not follow it.
  */
 import type { PlotOptions } from "@observablehq/plot";
-import { type Machine, plotSvg } from "../report/index.js";
+import type { Machine } from "../report/machine.js";
+import { plotSvg } from "../report/plot.js";
 
 /** Contrast of at least 3 on white and on #0d1117. */
 export const colors = {

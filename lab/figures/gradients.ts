@@ -19,8 +19,8 @@ import {
 } from "early-exits/tensor";
 import { detach } from "../../src/tensor/ops/arithmetic.js";
 import { createTeacher, headLoss } from "early-exits/exits";
-import { machine } from "../report/index.js";
-import { documentsOf, openModel } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { documentsOf, openModel } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const POSITIONS = 12;

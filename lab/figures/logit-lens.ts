@@ -5,8 +5,8 @@
 import * as Plot from "@observablehq/plot";
 import { scope } from "early-exits/tensor";
 import { argmaxOf } from "early-exits/model";
-import { machine } from "../report/index.js";
-import { documentsOf, openModel } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { documentsOf, openModel } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const BEGIN = 48;

@@ -5,8 +5,9 @@
 import * as Plot from "@observablehq/plot";
 import { scoreNames } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { machine, rankTokens } from "../report/index.js";
-import { documentsOf, openHeads } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { rankTokens } from "../report/agreement.js";
+import { documentsOf, openHeads } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const COLORS = { entropy: colors.orange, maxProb: colors.green, margin: colors.blue, probGap: colors.purple } as const;

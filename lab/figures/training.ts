@@ -6,8 +6,8 @@ import * as Plot from "@observablehq/plot";
 import { attachHeads, type ExitHeads, type HeadLoss, trainHeads } from "early-exits";
 import { confidenceAt, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { machine } from "../report/index.js";
-import { documentsOf, openModel } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { documentsOf, openModel } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
 
 const STEPS = 300;

@@ -8,18 +8,15 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { generateBatch, type Policy } from "early-exits";
 import { type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { machine, percent, prose, reportsFolder, writeReport } from "../report/index.js";
-import {
-  documentsOf,
-  levels,
-  loadSotu,
-  openHeads,
-  type Segment,
-  shippedCertificate,
-  shippingTexts,
-  SPLIT_SEED,
-  splitCorpus,
-} from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import { reportsFolder } from "../report/script.js";
+import { writeReport } from "../report/report.js";
+import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";
+import { loadSotu, splitCorpus } from "../ship/corpus.js";
+import { type Segment, shippingTexts } from "../ship/texts.js";
+import { SPLIT_SEED } from "../ship/segments.js";
 
 const { values } = parseArgs({
   options: {

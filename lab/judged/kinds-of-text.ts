@@ -8,7 +8,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { createRng } from "early-exits/tensor";
 import type { Tokenizer } from "early-exits/model";
-import { loadSotu, shippingTexts, SPLIT_SEED, splitCorpus } from "../ship/index.js";
+import { loadSotu, splitCorpus } from "../ship/corpus.js";
+import { shippingTexts } from "../ship/texts.js";
+import { SPLIT_SEED } from "../ship/segments.js";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const shared = join(root, "../shared/fixtures");

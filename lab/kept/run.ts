@@ -12,18 +12,20 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { evaluate, type Evaluation } from "early-exits";
-import { type Estimate, type TaskItem } from "early-exits/evaluate";
+import type { Estimate, TaskItem } from "early-exits/evaluate";
 import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import {
-  chatPrompts,
-  knownConversations,
-  exactCertificates,
-  requireUncertified,
-  unusedPrompts,
-} from "../pretrained/index.js";
-import { machine, percent, prose, reportsFolder, type Table, writeReport } from "../report/index.js";
-import { answerTasks, keptAccuracy, letterTask, type Question, standardError, wordTasks } from "./index.js";
+import { chatPrompts, knownConversations } from "../pretrained/prompts.js";
+import { exactCertificates } from "../pretrained/read-certificates.js";
+import { requireUncertified, unusedPrompts } from "../pretrained/held-prompts.js";
+import { machine } from "../report/machine.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import { reportsFolder } from "../report/script.js";
+import { type Table, writeReport } from "../report/report.js";
+import { answerTasks } from "./answer-tasks.js";
+import { keptAccuracy, standardError } from "./kept-accuracy.js";
+import { letterTask, type Question, wordTasks } from "./chat-tasks.js";
 
 const TEXT = "lambada_openai_500";
 const QUESTIONS = "arc_easy_200";

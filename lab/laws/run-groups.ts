@@ -6,9 +6,11 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, percent, writeReport } from "../report/index.js";
+import { machine } from "../report/machine.js";
+import { percent } from "../report/format.js";
+import { writeReport } from "../report/report.js";
 import type { Finding } from "../../test/support/finding.js";
-import { root, runLaw } from "./index.js";
+import { root, runLaw } from "./run-law.js";
 
 const { values } = parseArgs({
   options: {

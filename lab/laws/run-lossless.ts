@@ -7,9 +7,10 @@
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, writeReport } from "../report/index.js";
+import { machine } from "../report/machine.js";
+import { writeReport } from "../report/report.js";
 import type { CaseLaw } from "../../test/support/case-law.js";
-import { root, runLaw } from "./index.js";
+import { root, runLaw } from "./run-law.js";
 
 const { values } = parseArgs({
   options: {

@@ -5,7 +5,7 @@
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { explainedLines, explainLaws } from "./explain.js";
-import { root } from "./index.js";
+import { root } from "./run-law.js";
 
 if (process.argv.includes("--explain")) {
   console.log(explainedLines(explainLaws(join(root, "test", "laws"))).join("\n"));

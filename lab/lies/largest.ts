@@ -3,9 +3,9 @@
  * candidates, huge numbers of tokens, a search for missing units that goes on for long. They are sealed. Whether they
  * contradict themselves does not matter here, only time and memory do.
  */
-import { type CalibrationRecords, calibrateRecords } from "early-exits/calibrate";
-import { sealCertificate } from "../../src/calibrate/certificate/index.js";
-import { LIMITS } from "../../src/calibrate/recompute/index.js";
+import { calibrateRecords, type CalibrationRecords } from "early-exits/calibrate";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
+import { LIMITS } from "../../src/calibrate/recompute/limits.js";
 import { handmadeRecords } from "../../test/support/records.js";
 
 /** The parts of a certificate that are changed after it was read from JSON. */

@@ -14,11 +14,14 @@
  *   stranger      other heads
  */
 import type { Certificate } from "early-exits";
-import { type CalibrationRecords, calibrateRecords, type CertifyPolicyOptions } from "early-exits/calibrate";
+import { calibrateRecords, type CalibrationRecords, type CertifyPolicyOptions } from "early-exits/calibrate";
 import type { Rng } from "early-exits/tensor";
-import { sealCertificate } from "../../src/calibrate/certificate/index.js";
-import { certify, certifySettings } from "../../src/calibrate/certify/index.js";
-import { arrange, recordedEvidence, tableOf } from "../../src/calibrate/record/index.js";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
+import { certify } from "../../src/calibrate/certify/certify.js";
+import { certifySettings } from "../../src/calibrate/certify/settings.js";
+import { arrange } from "../../src/calibrate/record/split.js";
+import { recordedEvidence } from "../../src/calibrate/record/evidence.js";
+import { tableOf } from "../../src/calibrate/record/table-of.js";
 
 export const realityLies = [
   "counts",

@@ -7,12 +7,14 @@
  */
 import { parseArgs } from "node:util";
 import { attachHeads, verifyCertificate } from "early-exits";
-import { type CertifyPolicyOptions, calibrateRecords, recordDocuments } from "early-exits/calibrate";
+import { calibrateRecords, type CertifyPolicyOptions, recordDocuments } from "early-exits/calibrate";
 import { createDevice } from "early-exits/node";
 import { createRng } from "early-exits/tensor";
 import { smallModel } from "../../test/support/models.js";
 import { handmadeRecords } from "../../test/support/records.js";
-import { largestCertificate, largestKinds, realityLie, realityLies, storedLie, storedLies } from "./index.js";
+import { largestCertificate, largestKinds } from "./largest.js";
+import { realityLie, realityLies } from "./reality-lies.js";
+import { storedLie, storedLies } from "./stored-lies.js";
 
 const { values } = parseArgs({
   options: {

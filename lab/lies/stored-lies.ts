@@ -13,7 +13,7 @@
  */
 import type { Certificate } from "early-exits";
 import type { Rng } from "early-exits/tensor";
-import { sealCertificate } from "../../src/calibrate/certificate/index.js";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 
 export const storedLies = ["type", "range", "change", "double", "order", "member", "policy", "terms"] as const;
 export type StoredLie = (typeof storedLies)[number];

@@ -5,7 +5,7 @@
 import type { Device, Model, Policy } from "early-exits";
 import { argmaxOf, type ModelDtype } from "early-exits/model";
 import { readHeads, readModel } from "early-exits/node";
-import { compareWays, type JudgedWay, type WayOutcome } from "../judged/index.js";
+import { compareWays, type JudgedWay, type WayOutcome } from "../judged/compare-ways.js";
 
 export interface Alternative extends Omit<WayOutcome, "texts"> {
   /** Share of the tokens that are the float32 model's choice after the same text. */

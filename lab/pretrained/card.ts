@@ -1,7 +1,8 @@
 /** The model card: README.md beside the heads and certificates of a pretrained model. */
 import type { ExitQuality, HeadShape } from "early-exits/exits";
-import { percent, prose } from "../report/index.js";
-import type { ShippedLevel } from "../ship/index.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import type { ShippedLevel } from "../ship/card.js";
 import type { CurvePoint, DepthStart } from "./train-maps.js";
 
 /** What certificates for one dtype come to. */

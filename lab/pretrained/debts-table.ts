@@ -2,7 +2,8 @@
 import type { UnitTimes } from "early-exits";
 import type { Comparison } from "early-exits/evaluate";
 import { predictParts, type TimeParts } from "early-exits/exits";
-import { prose, type Table } from "../report/index.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 
 /** Means over all tokens of each way, by its counts at the unit times of `unitsOf(way)`. */
 export function debtsTable(

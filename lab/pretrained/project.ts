@@ -8,14 +8,14 @@ import {
   calibrateRecords,
   type CalibrationRecords,
   playRuns,
-  proposeThresholds,
   type PolicyRuns,
+  proposeThresholds,
   type RunCandidates,
   runPolicies,
 } from "early-exits/calibrate";
 import { folderStore } from "early-exits/node";
-import { percent } from "../report/index.js";
-import type { ShippedLevel } from "../ship/index.js";
+import { percent } from "../report/format.js";
+import type { ShippedLevel } from "../ship/card.js";
 import { type Answer, documentOf } from "./answers.js";
 import { CONVERSATION } from "./deploy.js";
 

@@ -1,6 +1,8 @@
 /** What certificates promise, and on what evidence. */
 import type { Certificate } from "early-exits";
-import { percent, prose, type Table } from "../report/index.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 
 /** A row for each certificate; `timeOf` gives milliseconds a token by what left in its test. */
 export function promiseTable(

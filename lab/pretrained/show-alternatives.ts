@@ -1,6 +1,9 @@
 /** Other ways of being faster: a table, and speed against agreement, a line for each dtype. */
 import * as Plot from "@observablehq/plot";
-import { percent, plotSvg, prose, type Table } from "../report/index.js";
+import { percent } from "../report/format.js";
+import { plotSvg } from "../report/plot.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 import type { Alternative } from "./alternatives.js";
 
 interface Dot {

@@ -8,7 +8,7 @@
  */
 import type { CalibrationRecords } from "early-exits/calibrate";
 import type { ScoreName } from "early-exits/exits";
-import { orientScore, scoreAt } from "../../src/exits/heads/index.js";
+import { orientScore, scoreAt } from "../../src/exits/heads/score.js";
 
 export interface Ranking {
   /** Agreement of all tokens. */

@@ -9,14 +9,10 @@ import type { CalibrationDocument } from "early-exits/calibrate";
 import { selfAnswers } from "early-exits/exits";
 import { answerDocument, encodeChat, type SamplingOptions } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import {
-  type ChatPrompt,
-  chatPrompts,
-  knownConversations,
-  exactCertificates,
-  requireUncertified,
-} from "../pretrained/index.js";
-import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/index.js";
+import { type ChatPrompt, chatPrompts, knownConversations } from "../pretrained/prompts.js";
+import { exactCertificates } from "../pretrained/read-certificates.js";
+import { requireUncertified } from "../pretrained/held-prompts.js";
+import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";
 
 export interface SampledSubject {
   /** The model, as reports name it. */

@@ -4,7 +4,7 @@
  */
 import { generate, Model } from "early-exits";
 import type { Prompt } from "early-exits/model";
-import { type Timing, timingOf } from "../speed/index.js";
+import { type Timing, timingOf } from "../speed/timing.js";
 
 export interface ScreeningTiming {
   /** Milliseconds per token after the first, one sample for each run. */

@@ -1,9 +1,10 @@
 /** The model card: README.md in the folder of a model that ships. */
 import type { Certificate } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
-import { embeddedHeads } from "../../src/cli/index.js";
+import { embeddedHeads } from "../../src/cli/demo/demo.js";
 import type { PretrainReport } from "./pretrain-folder.js";
-import { percent, prose } from "../report/index.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
 
 /** A certified level, and what its policy does on test segments. */
 export interface ShippedLevel {

@@ -4,7 +4,7 @@ import { type ExitHeads, measureUnitTimes, verifyCertificate } from "early-exits
 import { calibrateRecords, type CalibrationRecords, playPolicy } from "early-exits/calibrate";
 import type { FillName } from "early-exits/exits";
 import { writeFileAtomic } from "early-exits/node";
-import { percent } from "../report/index.js";
+import { percent } from "../report/format.js";
 import type { ShippedLevel } from "./card.js";
 
 const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;

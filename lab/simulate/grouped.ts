@@ -5,7 +5,7 @@
  * groups, so the truth is the same.
  */
 import type { Rng } from "../../src/tensor/index.js";
-import type { TokenTable } from "../../src/calibrate/procedures/index.js";
+import type { TokenTable } from "../../src/calibrate/procedures/token-table.js";
 import { createPopulation, type ExitGivenClass, type Population, type PopulationSpec } from "./population.js";
 
 export interface GroupedDraw {

@@ -11,7 +11,7 @@
 import { OptionError } from "../../src/errors.js";
 import { LOSS_UNIT } from "../../src/model/index.js";
 import type { Rng } from "../../src/tensor/index.js";
-import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/index.js";
+import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/token-table.js";
 
 /** One exit, given the class: its oriented score is uniform on [low, high], and it agrees with this probability. */
 export interface ExitGivenClass {

@@ -2,26 +2,26 @@
  * The procedures under test: the published one, the certified ones, and mutants that look right but are wrong. Each
  * sees one draw of calibration documents and returns thresholds; beside it stand its claim and what it promises.
  */
-import type { CertifiedLoss } from "../../src/exits/plan/index.js";
+import type { CertifiedLoss } from "../../src/exits/plan/policy.js";
 import type { Rng } from "../../src/tensor/index.js";
-import { binomialTail, hoeffdingBentkusPValue } from "../../src/calibrate/bounds/index.js";
+import { binomialTail } from "../../src/calibrate/bounds/binomial.js";
+import { hoeffdingBentkusPValue } from "../../src/calibrate/bounds/hoeffding-bentkus.js";
 import {
   certifyLosses,
   cheapest,
-  costsOf,
-  type ExitCosts,
   fixedSequence,
-  lossesOf,
-  orientThreshold,
   planSequence,
-  proposeVectors,
-  type Tally,
-  tallyVectors,
   type TestSequence,
+} from "../../src/calibrate/procedures/certify-losses.js";
+import { costsOf, type ExitCosts, lossesOf, type Tally } from "../../src/calibrate/procedures/tally.js";
+import {
+  orientThreshold,
+  tallyVectors,
   type ThresholdVector,
   type TokenTable,
-} from "../../src/calibrate/procedures/index.js";
-import { paperThreshold } from "../../src/calibrate/paper/index.js";
+} from "../../src/calibrate/procedures/token-table.js";
+import { proposeVectors } from "../../src/calibrate/procedures/propose.js";
+import { paperThreshold } from "../../src/calibrate/paper/paper-threshold.js";
 
 /** One draw of calibration documents. Candidates are proposed once for all procedures and values of δ. */
 export interface Trial {

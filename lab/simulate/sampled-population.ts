@@ -5,7 +5,7 @@
  * these processors, known exactly; the score is the head's own confidence, with a little noise.
  */
 import { argmaxOf, processedDistribution, totalVariation } from "../../src/model/index.js";
-import { samplingDefaults } from "../../src/model/decode/index.js";
+import { samplingDefaults } from "../../src/model/decode/sampling.js";
 import type { Rng } from "../../src/tensor/index.js";
 import { createPopulation, type ExitGivenClass, type Population } from "./population.js";
 

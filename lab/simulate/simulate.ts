@@ -4,8 +4,10 @@
  */
 import { requireInteger } from "../../src/errors.js";
 import { createRng, type Rng } from "../../src/tensor/index.js";
-import { requireDelta, requireLevel } from "../../src/calibrate/bounds/index.js";
-import { type ExitCosts, proposeVectors, type ThresholdVector } from "../../src/calibrate/procedures/index.js";
+import { requireDelta, requireLevel } from "../../src/calibrate/bounds/check.js";
+import type { ExitCosts } from "../../src/calibrate/procedures/tally.js";
+import { proposeVectors } from "../../src/calibrate/procedures/propose.js";
+import type { ThresholdVector } from "../../src/calibrate/procedures/token-table.js";
 import type { Population } from "./population.js";
 import { createTrial, type ProcedureName, procedures, type ProcedureSpec } from "./procedures.js";
 

@@ -12,7 +12,10 @@ import { attachHeads, calibrate, evaluate, fitProjections, generate, generateBat
 import { fitMaps, fitPreviews } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import { createRng, type WeightDtype } from "early-exits/tensor";
-import { machine, prose, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
+import { machine } from "../report/machine.js";
+import { prose } from "../report/prose.js";
+import { reportsFolder } from "../report/script.js";
+import { toMarkdown, writeReport } from "../report/report.js";
 
 const smol = "../../../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 const { values } = parseArgs({

@@ -12,8 +12,12 @@ import { runInNewContext } from "node:vm";
 import { createDevice, readModel } from "early-exits/node";
 import { Batcher } from "early-exits/serve";
 import { createRng, type WeightDtype } from "early-exits/tensor";
-import { machine, percent, prose, reportsFolder, toMarkdown, writeReport } from "../report/index.js";
-import { isGenerated, type MemorySample, soak } from "./index.js";
+import { machine } from "../report/machine.js";
+import { percent } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import { reportsFolder } from "../report/script.js";
+import { toMarkdown, writeReport } from "../report/report.js";
+import { isGenerated, type MemorySample, soak } from "./clients.js";
 
 const smol = "../../../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
 const { values } = parseArgs({

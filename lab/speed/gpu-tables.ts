@@ -1,5 +1,7 @@
 /** The tables of `npm run gpu-report`: where the GPU device ran, and how fast, beside the wasm device. */
-import { prose, spread, type Table } from "../report/index.js";
+import { prose } from "../report/prose.js";
+import { spread } from "../report/format.js";
+import type { Table } from "../report/report.js";
 import type { GpuTimings, ModelTiming } from "./device-timings.js";
 
 /** The outcome of the GPU test suite. */

@@ -1,6 +1,8 @@
 /** The tables of `npm run bench`: limits, prefill and decoding, and a head's training step. */
 import type { WeightDtype } from "early-exits";
-import { percent, prose, quartiles, spread, type Table } from "../report/index.js";
+import { percent, quartiles, spread } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 import { type InferenceTiming, PROMPT } from "./inference.js";
 import type { Limits } from "./limits.js";
 import type { Timing } from "./timing.js";

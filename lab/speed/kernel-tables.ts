@@ -1,5 +1,6 @@
 /** The timings of kernels as tables of a report. */
-import { prose, type Table } from "../report/index.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 import type { Timing } from "./timing.js";
 
 export interface KernelTiming extends Timing {

@@ -6,7 +6,9 @@
 import { nodeHost } from "../../src/node/host.js";
 import type { Device } from "../../src/tensor/index.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
-import { isMain, machine, toMarkdown } from "../report/index.js";
+import { isMain } from "../report/script.js";
+import { machine } from "../report/machine.js";
+import { toMarkdown } from "../report/report.js";
 import { kernelCases } from "./kernel-cases.js";
 import { kernelTables, type KernelTiming } from "./kernel-tables.js";
 import { type Limits, measureLimits } from "./limits.js";

@@ -6,7 +6,7 @@
 import { type Device, loadModel, type Model, type WeightDtype } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import type { TensorSource } from "early-exits/model";
-import { families, readModelConfig } from "../../src/model/families/index.js";
+import { families, readModelConfig } from "../../src/model/families/families.js";
 import type { Part } from "../../src/model/index.js";
 
 /**

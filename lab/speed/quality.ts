@@ -6,9 +6,10 @@
 import type { Model, WeightDtype } from "early-exits";
 import { crossEntropy, klDivergence, mean, scope, type Tensor, weightDtypes } from "early-exits/tensor";
 import { createDevice, readModel, readText } from "early-exits/node";
-import { argmax } from "../../src/tensor/ops/index.js";
-import { describeMachine, isMain, machine } from "../report/index.js";
-import { documentsOf, modelFolder } from "../ship/index.js";
+import { argmax } from "../../src/tensor/ops/reduce.js";
+import { describeMachine, machine } from "../report/machine.js";
+import { isMain } from "../report/script.js";
+import { documentsOf, modelFolder } from "../ship/embedded.js";
 
 export interface Quality {
   readonly dtype: WeightDtype;

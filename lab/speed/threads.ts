@@ -9,7 +9,11 @@ import { cpus } from "node:os";
 import { setTimeout as sleep } from "node:timers/promises";
 import { generate, type Model, type WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { isMain, machine, prose, quartiles, type Table, toMarkdown } from "../report/index.js";
+import { isMain } from "../report/script.js";
+import { machine } from "../report/machine.js";
+import { prose } from "../report/prose.js";
+import { quartiles } from "../report/format.js";
+import { type Table, toMarkdown } from "../report/report.js";
 import { drain, type Timing, timingOf } from "./timing.js";
 import { benchShapes, randomModel } from "./models.js";
 

@@ -2,7 +2,7 @@
 import * as Plot from "@observablehq/plot";
 import { sum } from "d3-array";
 import type { Comparison } from "early-exits/evaluate";
-import { plotSvg } from "../report/index.js";
+import { plotSvg } from "../report/plot.js";
 import type { Judged } from "./tables.js";
 import type { NamedWay } from "./ways.js";
 

@@ -20,7 +20,7 @@ import {
 import { calibrateRecords, type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { readJson } from "early-exits/node";
 import { openHeads, readParts } from "./texts.js";
-import type { Parts } from "../ship/index.js";
+import type { Parts } from "../ship/embedded.js";
 
 /** The levels to certify for a folder that has no certificates. */
 const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;

@@ -3,7 +3,9 @@ import { sum } from "d3-array";
 import type { ExitHeads } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
 import type { Comparison, WayResult } from "early-exits/evaluate";
-import { percent, prose, type Table, withRange } from "../report/index.js";
+import { percent, withRange } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import type { Table } from "../report/report.js";
 import type { NamedWay } from "./ways.js";
 
 /** What one way did. */

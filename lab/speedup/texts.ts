@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { attachHeads, type ExitHeads, type Model, splitDocuments, trainHeads } from "early-exits";
 import { readHeads, readText } from "early-exits/node";
-import { embeddedHeads } from "../../src/cli/index.js";
-import { type Parts, readDocuments } from "../ship/index.js";
+import { embeddedHeads } from "../../src/cli/demo/demo.js";
+import { type Parts, readDocuments } from "../ship/embedded.js";
 
 /** Token ids, one list per prompt. */
 export type Prompts = readonly (readonly number[])[];

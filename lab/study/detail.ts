@@ -17,7 +17,8 @@ import {
   type UnitTimes,
 } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
-import { percent, type Table } from "../report/index.js";
+import { percent } from "../report/format.js";
+import type { Table } from "../report/report.js";
 import { agreementOf, DELTA, depthsOf, type HeadRecipe, LEVELS, studyHeads, type Texts } from "./backbone.js";
 import { kindsNote, placementsNote, scoresNote } from "./notes.js";
 

@@ -18,8 +18,13 @@ import { calibrateRecords, playPolicy, recordDocuments } from "early-exits/calib
 import { compareWays } from "early-exits/evaluate";
 import { costOfRows, coverageAt, orientScore, predictTime, scoreAt, type ScoreName } from "early-exits/exits";
 import { createDevice, folderStore, readModel } from "early-exits/node";
-import { machine, percent, prose, reportsFolder, type Table, withRange, writeReport } from "../report/index.js";
-import { loadSotu, sampleSegments, segmentTexts, SPLIT_SEED, splitCorpus } from "../ship/index.js";
+import { machine } from "../report/machine.js";
+import { percent, withRange } from "../report/format.js";
+import { prose } from "../report/prose.js";
+import { reportsFolder } from "../report/script.js";
+import { type Table, writeReport } from "../report/report.js";
+import { loadSotu, splitCorpus } from "../ship/corpus.js";
+import { sampleSegments, segmentTexts, SPLIT_SEED } from "../ship/segments.js";
 import { studyHeads } from "./backbone.js";
 
 const LEVEL = 0.95;

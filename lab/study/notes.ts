@@ -1,5 +1,5 @@
 /** The paragraphs above the study's tables. */
-import { prose } from "../report/index.js";
+import { prose } from "../report/prose.js";
 
 interface BackboneFacts {
   /** The model that the others are compared with. */

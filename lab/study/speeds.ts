@@ -4,8 +4,9 @@
  */
 import { type ExitHeads, generate, type Model } from "early-exits";
 import { compareWays, type Way, type WayResult } from "early-exits/evaluate";
-import { processIo, withProgress } from "../../src/cli/index.js";
-import { drain, type Timing, timingOf } from "../speed/index.js";
+import { processIo } from "../../src/cli/process-io.js";
+import { withProgress } from "../../src/cli/progress.js";
+import { drain, type Timing, timingOf } from "../speed/timing.js";
 import type { StudiedBackbone, Texts } from "./backbone.js";
 
 export const RUNS = 24;

@@ -1,8 +1,9 @@
 /** The study's tables of backbones; the paragraphs above them are in notes.ts. */
 import { mean } from "d3-array";
-import type { PretrainReport } from "../ship/index.js";
-import { percent, type Table, withRange } from "../report/index.js";
-import type { Timing } from "../speed/index.js";
+import type { PretrainReport } from "../ship/pretrain-folder.js";
+import { percent, withRange } from "../report/format.js";
+import type { Table } from "../report/report.js";
+import type { Timing } from "../speed/timing.js";
 import { DELTA, LEVELS, STEPS, type StudiedBackbone } from "./backbone.js";
 import { type BackboneLosses, comparedLoss } from "./losses.js";
 import { backboneNote, levelNote, losslessNote } from "./notes.js";

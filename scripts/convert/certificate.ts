@@ -6,7 +6,7 @@
  */
 import { type Certificate, verifyCertificate } from "early-exits";
 import type { CertificateCandidate } from "early-exits/calibrate";
-import { sealCertificate } from "../../src/calibrate/certificate/index.js";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 
 /** The members of version 2 that version 3 has otherwise or not at all. */
 interface OldCertificate extends Omit<

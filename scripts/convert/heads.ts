@@ -9,7 +9,7 @@ import { type Certificate, verifyCertificate } from "early-exits";
 import type { HeadDescription, HeadsDescription, PreviewShape } from "early-exits/exits";
 import { sha256 } from "early-exits/model";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
-import { sealCertificate } from "../../src/calibrate/certificate/index.js";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 import { headsJson } from "../../src/node/heads-folder.js";
 import { omit } from "./certificate.js";
 

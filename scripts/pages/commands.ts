@@ -4,7 +4,8 @@
  * the options, and test files must exist.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { createProgram, type Io } from "../../src/cli/index.js";
+import { createProgram } from "../../src/cli/program.js";
+import type { Io } from "../../src/cli/io.js";
 
 /** The commands of a block, without comments, as words. */
 export function commandsOf(code: string): string[][] {

@@ -70,7 +70,7 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
 /** A URL as it is, or the one that a name of the Hub stands for. Pages that use no such name do not load its rules. */
 export async function addressOf(source: string | URL): Promise<string> {
   const text = String(source);
-  return text.startsWith("hub:") ? (await import("../model/hub/index.js")).hubUrl(text) : text;
+  return text.startsWith("hub:") ? (await import("../model/hub/hub-name.js")).hubUrl(text) : text;
 }
 
 /** The files below a URL. Each is fetched as a whole when it is opened. */

@@ -1,8 +1,9 @@
 /** Models, heads and policies from all the places where a browser finds files. */
 import { policyFrom } from "../calibrate/index.js";
 import { PolicyError } from "../errors.js";
-import { type ExitHeads, loadHeads } from "../exits/heads/index.js";
-import type { Policy } from "../exits/plan/index.js";
+import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { loadHeads } from "../exits/heads/deserialize-heads.js";
+import type { Policy } from "../exits/plan/policy.js";
 import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
 import { ggufFiles } from "./gguf-files.js";
@@ -14,7 +15,7 @@ import { ggufFiles } from "./gguf-files.js";
 export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
   const gguf = await ggufFiles(source);
   if (gguf !== undefined) {
-    const { loadGguf } = await import("../model/gguf/index.js"); // pages that read folders do not load it
+    const { loadGguf } = await import("../model/gguf/load-gguf.js"); // pages that read folders do not load it
     return loadGguf(gguf.file, options, gguf.openSibling);
   }
   return loadFolder(await folderOf(source, "config.json"), options);

@@ -6,28 +6,24 @@
  * calibration, which guarantees nothing.)
  */
 import { OptionError, PolicyError } from "../errors.js";
-import { exactFill, isExactFill, requireFillFor } from "../exits/fill/index.js";
-import type { ExitHeads } from "../exits/heads/index.js";
-import { checkPolicy, type Policy } from "../exits/plan/index.js";
-import { type Certificate, checkCertificate } from "./certificate/index.js";
-import type { Certified, CertifyPolicyOptions } from "./certify/index.js";
+import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
+import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { checkPolicy, type Policy } from "../exits/plan/policy.js";
+import { type Certificate, checkCertificate } from "./certificate/certificate.js";
+import type { Certified } from "./certify/certify.js";
+import type { CertifyPolicyOptions } from "./certify/settings.js";
+import { arrange } from "./record/split.js";
+import type { CalibrationDocument } from "./record/documents.js";
 import {
-  arrange,
-  type CalibrationDocument,
   type CalibrationRecords,
-  countedEvidence,
   judgedDocuments,
-  type OwnTextOptions,
-  type PolicyRuns,
-  ranEvidence,
   recordDocuments,
   type RecordDocumentsOptions,
-  recordedEvidence,
-  type RunCandidates,
-  runOwnText,
-  type RunPoliciesOptions,
-  streamedEvidence,
-} from "./record/index.js";
+} from "./record/record.js";
+import { countedEvidence, ranEvidence, recordedEvidence, streamedEvidence } from "./record/evidence.js";
+import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
+import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
+import type { RunPoliciesOptions } from "./record/run-policies.js";
 
 /** Own text in the options of `calibrate`. */
 export interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
@@ -54,7 +50,7 @@ export async function calibrate(
   documents: readonly CalibrationDocument[],
   options: CalibrateOptions = {},
 ): Promise<Certified> {
-  const { certify, certifySettings } = await import("./certify/index.js"); // loaded only when a program certifies
+  const { certify, certifySettings } = await import("./certify/certify.js"); // loaded only when a program certifies
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
@@ -72,7 +68,7 @@ async function calibrateOwnText(
   { prompts, ...writing }: OwnTextCalibration,
   options: CalibrateOptions,
 ): Promise<Certified> {
-  const { certify, certifySettings, proposeCandidates } = await import("./certify/index.js");
+  const { certify, certifySettings, proposeCandidates } = await import("./certify/certify.js");
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options });
   if (settings.loss === "anyChange") {
     throw new OptionError(
@@ -113,7 +109,7 @@ export async function calibrateRecords(
   records: CalibrationRecords,
   options: CalibrateRecordsOptions = {},
 ): Promise<Certified> {
-  const { certify, certifySettings } = await import("./certify/index.js");
+  const { certify, certifySettings } = await import("./certify/certify.js");
   const settings = certifySettings(options);
   const arrangement = await arrange(records.documents, settings);
   if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
@@ -141,7 +137,7 @@ export async function proposeThresholds(
   records: CalibrationRecords,
   options: CertifyPolicyOptions,
 ): Promise<RunCandidates> {
-  const { certifySettings, proposeCandidates } = await import("./certify/index.js");
+  const { certifySettings, proposeCandidates } = await import("./certify/certify.js");
   const settings = certifySettings(options);
   return proposeCandidates(recordedEvidence(records, await arrange(records.documents, settings)), settings);
 }

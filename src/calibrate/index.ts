@@ -5,20 +5,12 @@
 export { type AlarmOptions, type AlarmState, alarmWealth, createAlarm, stepAlarm } from "./audit/alarm.js";
 export { Audit, type AuditOptions, type AuditReport, type AuditState, type FinishedText } from "./audit/audit.js";
 export { type LossInterval, lossInterval } from "./audit/loss-interval.js";
-export {
-  binomialPmf,
-  binomialTail,
-  clopperPearsonLower,
-  clopperPearsonUpper,
-  errorFreeUnits,
-  hoeffdingBentkusPValue,
-  hoeffdingPValue,
-  hoeffdingSlack,
-  hoeffdingUpper,
-  unitsNeeded,
-  wsrPValue,
-  wsrUpper,
-} from "./bounds/index.js";
+export { binomialPmf, binomialTail } from "./bounds/binomial.js";
+export { clopperPearsonLower, clopperPearsonUpper } from "./bounds/clopper-pearson.js";
+export { errorFreeUnits, unitsNeeded } from "./bounds/units-needed.js";
+export { hoeffdingBentkusPValue } from "./bounds/hoeffding-bentkus.js";
+export { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "./bounds/hoeffding.js";
+export { wsrPValue, wsrUpper } from "./bounds/wsr.js";
 export {
   calibrate,
   type CalibrateOptions,
@@ -29,9 +21,8 @@ export {
   policyFrom,
   proposeThresholds,
 } from "./calibrate.js";
+export { type AssumptionCode, type ClaimTerms, describeAssumption, describeClaim } from "./certificate/assumptions.js";
 export {
-  type AssumptionCode,
-  type ClaimTerms,
   type Certificate,
   type CertificateCandidate,
   type CertificateCounts,
@@ -40,56 +31,29 @@ export {
   type CertificateSettings,
   type CertificateTest,
   checkCertificate,
-  describeAssumption,
-  describeClaim,
-} from "./certificate/index.js";
-export type { CalibrationNotes, Certified, CertifyPolicyOptions, Dependence } from "./certify/index.js";
+} from "./certificate/certificate.js";
+export type { CalibrationNotes, Dependence } from "./certify/notes.js";
+export type { Certified } from "./certify/certify.js";
+export type { CertifyPolicyOptions } from "./certify/settings.js";
 export {
   calibratePaper,
   type CalibrationReport,
   type PaperCalibration,
   type PaperCalibrationOptions,
-  paperLevels,
-  type PaperOptions,
-  type PaperStrategy,
-  paperThreshold,
-} from "./paper/index.js";
-export {
-  type Certification,
-  certifyLosses,
-  type CertifyOptions,
-  type ExitCosts,
-  fixedSequence,
-  type LossMatrix,
-  lossesOf,
-  type Tally,
-} from "./procedures/index.js";
-export {
-  type CalibrationDocument,
-  type Counted,
-  type HashedDocument,
-  type CalibrationRecords,
-  type DocumentCounts,
-  type DocumentRecord,
-  type ExitFeasibility,
-  type ExitOutcome,
-  feasibility,
-  type FeasibilityOptions,
-  type JudgeOptions,
-  type OwnText,
-  type ExitRecord,
-  type GroupedDocument,
-  playPolicy,
-  playRuns,
-  type PolicyOutcome,
-  type PolicyRuns,
-  recordDocuments,
-  type RecordDocumentsOptions,
-  type RunCandidates,
-  runPolicies,
-  type RunPoliciesOptions,
-  type Subject,
-  type Unit,
-} from "./record/index.js";
+} from "./paper/calibrate-paper.js";
+export { paperLevels, type PaperOptions, type PaperStrategy, paperThreshold } from "./paper/paper-threshold.js";
+export { type Certification, certifyLosses, type CertifyOptions, fixedSequence } from "./procedures/certify-losses.js";
+export { type ExitCosts, lossesOf, type LossMatrix, type Tally } from "./procedures/tally.js";
+export type { CalibrationDocument, Counted, GroupedDocument, HashedDocument } from "./record/documents.js";
+export { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
+export type { DocumentCounts, OwnText, PolicyRuns, RunCandidates } from "./record/policy-runs.js";
+export type { DocumentRecord, ExitRecord } from "./record/document-record.js";
+export { type ExitFeasibility, feasibility, type FeasibilityOptions } from "./record/feasibility.js";
+export { type ExitOutcome, playPolicy, playRuns, type PolicyOutcome } from "./record/outcome.js";
+export type { JudgeOptions } from "./record/judge.js";
+export { runPolicies, type RunPoliciesOptions } from "./record/run-policies.js";
+export type { Subject } from "./record/subject.js";
+export type { Unit } from "./record/split.js";
 export { fastestCertificate, tokenTime } from "./token-time.js";
-export { type Verdict, type Verification, verifyCertificate, type VerifyOptions } from "./verify/index.js";
+export { type Verdict, type Verification, verifyCertificate } from "./verify/verify.js";
+export type { VerifyOptions } from "./verify/against-model.js";

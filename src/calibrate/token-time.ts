@@ -4,10 +4,10 @@
  * certificates at one level is the cheapest does, because a fill that runs skipped blocks later (`lazy`) costs the time
  * of further rows, and one that does not (`project`) lets fewer tokens leave.
  */
-import type { UnitTimes } from "../exits/cost/index.js";
-import type { FillName } from "../exits/fill/index.js";
-import type { Certificate } from "./certificate/index.js";
-import { exitTimes } from "./record/index.js";
+import type { UnitTimes } from "../exits/cost/unit-times.js";
+import type { FillName } from "../exits/fill/fill.js";
+import type { Certificate } from "./certificate/certificate.js";
+import { exitTimes } from "./record/subject.js";
 
 /** Milliseconds of a token with the certified policy, by unit times measured with its fill (`measureUnitTimes`). */
 export function tokenTime({ policy, numLayers, measured }: Certificate, times: UnitTimes): number {

@@ -4,10 +4,10 @@ import { HubError } from "../errors.js";
 import type { Device, Model } from "../index.js";
 import { type Budgets, isHubName, type ModelDtype, type UnembeddingKind } from "../model/index.js";
 import type { CacheDtype, CreateDeviceOptions } from "../tensor/index.js";
-import { createDevice, type DeviceName, readModel, resolveModel, type ResolvedModel } from "../node/index.js";
+import { createDevice, type DeviceName, readModel, type ResolvedModel, resolveModel } from "../node/index.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
-import { modelPath } from "./shipped/index.js";
+import { modelPath } from "./shipped/model-path.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;

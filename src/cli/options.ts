@@ -1,7 +1,7 @@
 /** Options that several commands share, and the parsers of option values. */
 import { InvalidArgumentError } from "commander";
 import { OptionError } from "../index.js";
-import { samplingDefaults } from "../model/decode/index.js";
+import { samplingDefaults } from "../model/decode/sampling.js";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "../model/index.js";
 import { cacheDtypes } from "../tensor/index.js";
 import type { OptionDefinition } from "./command.js";

@@ -5,7 +5,7 @@
 import { Command, CommanderError, Option } from "commander";
 import { libraryVersion } from "../index.js";
 import { type CommandDefinition, type Defaults, describeOption, type OptionDefinition } from "./command.js";
-import { commands } from "./commands/index.js";
+import { commands } from "./commands/commands.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import type { Io } from "./io.js";
 

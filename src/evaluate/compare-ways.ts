@@ -4,9 +4,9 @@
  * per token; the full model judges every emitted token given the text before it. The first round, which compiles code
  * and packs heads, is not measured.
  */
-import type { ExitHeads } from "../exits/heads/index.js";
+import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import { generate, type GenerateOptions, type GenerateSummary } from "../exits/index.js";
-import { argmaxOf } from "../model/decode/index.js";
+import { argmaxOf } from "../model/decode/sampling.js";
 import type { Model, UnembeddingKind } from "../model/index.js";
 
 /** A way of decoding; the first of a comparison is the baseline of the others. */

@@ -5,8 +5,8 @@
  * which run-task.ts puts together; it is loaded only when a task is evaluated.
  */
 import { PolicyError, requireInteger } from "../errors.js";
-import { ExitHeads } from "../exits/heads/index.js";
-import { requirePolicyFor } from "../exits/plan/index.js";
+import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { requirePolicyFor } from "../exits/plan/policy.js";
 import type { Model } from "../model/index.js";
 import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
 import type { TaskItem } from "./tasks.js";

@@ -1,7 +1,7 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError } from "../errors.js";
-import { ExitHeads } from "../exits/heads/index.js";
-import type { CacheStore } from "../exits/states/index.js";
+import { ExitHeads } from "../exits/heads/exit-heads.js";
+import type { CacheStore } from "../exits/states/shards.js";
 import { type Model, sha256 } from "../model/index.js";
 import { createRng } from "../tensor/index.js";
 import type { Evaluation } from "./evaluation.js";

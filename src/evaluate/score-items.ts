@@ -2,7 +2,7 @@
  * Scores items one after another: their passages are put together into batches, and an item is yielded once all of its
  * passages are scored. What is kept of an item is all that metrics need, and does not depend on what ran beside it.
  */
-import { ExitHeads } from "../exits/heads/index.js";
+import { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { Model } from "../model/index.js";
 import { giveTurn } from "../turns.js";
 import type { EvaluateOptions } from "./evaluation.js";

@@ -8,17 +8,20 @@
  *   project       the real decoder runs the policy token by token, but is given each token instead of choosing it
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
-import { earlyExitDecoder, leaveAtFirst } from "../exits/decode/index.js";
-import { isExactFill } from "../exits/fill/index.js";
-import { type Confidence, ExitHeads, readConfidences } from "../exits/heads/index.js";
-import type { Policy } from "../exits/plan/index.js";
-import { byParts, type PartsOptions } from "../exits/states/index.js";
+import { earlyExitDecoder } from "../exits/decode/decode.js";
+import { leaveAtFirst } from "../exits/decode/leave-at-first.js";
+import { isExactFill } from "../exits/fill/fill.js";
+import { type Confidence, readConfidences } from "../exits/heads/score.js";
+import { ExitHeads } from "../exits/heads/exit-heads.js";
+import type { Policy } from "../exits/plan/policy.js";
+import { byParts, type PartsOptions } from "../exits/states/by-parts.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
 import { type Model, prefill, Sequence, statesOf } from "../model/index.js";
-import { createSampler, nonFiniteError } from "../model/decode/index.js";
+import { createSampler } from "../model/decode/decoder.js";
+import { nonFiniteError } from "../model/decode/non-finite.js";
 import type { NumericsError } from "../errors.js";
-import { crossEntropy } from "../tensor/ops/index.js";
+import { crossEntropy } from "../tensor/ops/loss.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
 import type { Passage } from "./passages.js";
 

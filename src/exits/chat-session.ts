@@ -8,10 +8,11 @@
  * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.
  */
 import { OptionError } from "../errors.js";
-import { commonLength, type OpenText, type SequenceStore } from "../model/decode/index.js";
+import { commonLength } from "../model/decode/common-length.js";
+import type { OpenText, SequenceStore } from "../model/decode/sequence-store.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
 import { generate, type GenerateOptions, type GenerateSummary } from "./generate.js";
-import type { ExitHeads } from "./heads/index.js";
+import type { ExitHeads } from "./heads/exit-heads.js";
 import { keepsExactKeys } from "./shared-beginning.js";
 
 export interface ChatSessionOptions extends GenerateOptions {

@@ -8,28 +8,24 @@ import { OptionError, PolicyError } from "../errors.js";
 import {
   type BatchGeneration as PlainBatch,
   type BatchOptions,
-  type Decoder,
   generateBatchWith,
-  type GenerateOptions as PlainOptions,
   type Generation as PlainGeneration,
-  plainDecoder,
-  type Prompt,
-  type SequenceStore,
-  type TextSummary,
-} from "../model/decode/index.js";
+} from "../model/decode/generate.js";
+import { type Decoder, plainDecoder } from "../model/decode/decoder.js";
+import type { GenerateOptions as PlainOptions } from "../model/decode/text.js";
+import type { Prompt } from "../model/decode/prompt.js";
+import type { SequenceStore } from "../model/decode/sequence-store.js";
+import type { TextSummary } from "../model/decode/writer.js";
 import type { Model } from "../model/index.js";
-import {
-  type DecodeEvent,
-  type DecodeListeners,
-  type DecodeObserver,
-  earlyExitDecoder,
-  leaveEarly,
-} from "./decode/index.js";
+import type { DecodeEvent, DecodeObserver } from "./decode/observe.js";
+import { type DecodeListeners, earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import { draftPlan } from "./draft/draft-length.js";
 import { type Drafter, losslessDecoder } from "./draft/speculate.js";
-import { ExitHeads, packedOf } from "./heads/index.js";
-import { countedCosts, Ledger, type LedgerReport, type UnitCosts } from "./cost/index.js";
-import { type Policy, requirePolicyFor } from "./plan/index.js";
+import { ExitHeads } from "./heads/exit-heads.js";
+import { packedOf } from "./heads/exit-head.js";
+import { countedCosts, type UnitCosts } from "./cost/unit-costs.js";
+import { Ledger, type LedgerReport } from "./cost/ledger.js";
+import { type Policy, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
 export interface LosslessOptions {

@@ -8,8 +8,8 @@
  * a mean total variation of 0.158 away from the full model. So `generate` refuses them unless it is told not to.
  */
 import { PolicyError } from "../errors.js";
-import { canonicalSampling, describeSampling, sameSampling, type SamplingOptions } from "../model/decode/index.js";
-import type { CertifiedFor, CertifiedSampling, Policy, Reference } from "./plan/index.js";
+import { canonicalSampling, describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
+import type { CertifiedFor, CertifiedSampling, Policy, Reference } from "./plan/policy.js";
 
 /** Why nothing is promised. */
 export type NoPromise =

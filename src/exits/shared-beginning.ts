@@ -4,7 +4,7 @@
  * prompt's positions may be taken then, without the last, which is where the first new token left.
  */
 import type { GenerateOptions } from "./generate.js";
-import { isExactFill } from "./fill/index.js";
+import { isExactFill } from "./fill/fill.js";
 
 /** Whether all keys and values that decoding leaves behind are the full model's. */
 export function keepsExactKeys({ policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">): boolean {

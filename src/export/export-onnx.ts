@@ -9,15 +9,12 @@
  */
 import { type Certificate, checkCertificate } from "../calibrate/index.js";
 import { HeadsError, OptionError, PolicyError } from "../errors.js";
-import {
-  type ExitHead,
-  ExitHeads,
-  type Matrices,
-  packedOf,
-  scoreDirection,
-  skippedLayers,
-} from "../exits/heads/index.js";
-import { type Policy, requirePolicyFor } from "../exits/plan/index.js";
+import { type ExitHead, packedOf } from "../exits/heads/exit-head.js";
+import { ExitHeads } from "../exits/heads/exit-heads.js";
+import type { Matrices } from "../exits/heads/head-weights.js";
+import { scoreDirection } from "../exits/heads/score.js";
+import { skippedLayers } from "../exits/heads/projection.js";
+import { type Policy, requirePolicyFor } from "../exits/plan/policy.js";
 import { keyValueLayers, type Model } from "../model/index.js";
 import { libraryVersion } from "../version.js";
 import { Blocks } from "./blocks.js";

@@ -7,7 +7,7 @@
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
 import { scope, type Tensor } from "../tensor/index.js";
-import { concatRows, reshape, sliceRows } from "../tensor/ops/index.js";
+import { concatRows, reshape, sliceRows } from "../tensor/ops/select.js";
 import { giveTurn } from "../turns.js";
 import { attentionOf } from "./config.js";
 import { attendCached, runBlock, writeKeys } from "./block.js";

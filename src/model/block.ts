@@ -9,27 +9,16 @@
  * A block has the norms that its weights have: a missing one changes nothing.
  */
 import { ModelError } from "../errors.js";
-import {
-  add,
-  causalAttention,
-  columns,
-  concatRows,
-  embedding,
-  gelu,
-  geluTanh,
-  layerNorm,
-  linear,
-  mul,
-  relu,
-  rmsNorm,
-  rmsNormHeads,
-  rope,
-  silu,
-  swiglu,
-} from "../tensor/ops/index.js";
+import { add, mul } from "../tensor/ops/arithmetic.js";
+import { causalAttention } from "../tensor/ops/attention.js";
+import { columns, concatRows } from "../tensor/ops/select.js";
+import { embedding } from "../tensor/ops/embedding.js";
+import { gelu, geluTanh, relu, silu, swiglu } from "../tensor/ops/activation.js";
+import { layerNorm, rmsNorm, rmsNormHeads } from "../tensor/ops/norm.js";
+import { linear } from "../tensor/ops/matmul.js";
+import { rope, type RopeTable } from "../tensor/ops/rope.js";
 import { Tensor } from "../tensor/index.js";
 import type { CacheSegment, Rope } from "../tensor/device.js";
-import type { RopeTable } from "../tensor/ops/rope.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 

@@ -7,10 +7,10 @@ import { createRng, type Device, type Rng, type Shape, Tensor } from "../tensor/
 import { sizeOf } from "../tensor/shape.js";
 import { hashCheckpoint, memorySource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
-import { families, readModelConfig } from "./families/index.js";
+import { families, readModelConfig } from "./families/families.js";
 import { Model } from "./model.js";
-import { serializeModel } from "./files/index.js";
-import type { Tokenizer } from "./tokenizer/index.js";
+import { serializeModel } from "./files/serialize.js";
+import type { Tokenizer } from "./tokenizer/tokenizer.js";
 import {
   type BlockWeights,
   type LinearPlan,

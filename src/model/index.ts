@@ -18,16 +18,9 @@ export {
   type WholeRows,
   writeKeys,
 } from "./block.js";
-export {
-  type ChatMessage,
-  type ChatOptions,
-  type ChatRole,
-  type ChatTemplate,
-  type ChatTokenizer,
-  encodeChat,
-  renderChat,
-  type TokenSpellings,
-} from "./chat/index.js";
+export type { ChatMessage, ChatRole } from "./chat/messages.js";
+export { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./chat/render-chat.js";
+export { type ChatTokenizer, encodeChat } from "./chat/encode-chat.js";
 export { memorySource, type Part, type TensorSource } from "./checkpoint.js";
 export {
   type Activation,
@@ -45,26 +38,18 @@ export {
 export { createModel, type CreateModelOptions } from "./create.js";
 export {
   argmaxOf,
-  type BatchOptions,
   canonicalSampling,
-  type Choice,
-  type Decoder,
   describeSampling,
-  type FinishReason,
-  type GeneratedToken,
-  LOSS_UNIT,
   processedDistribution,
-  type Prompt,
-  type PromptOptions,
-  type Request as DecodingRequest,
-  type Round,
   sameSampling,
   sampleFrom,
-  type Sampler,
   type SamplingOptions,
-  type TextSummary,
-  totalVariation,
-} from "./decode/index.js";
+} from "./decode/sampling.js";
+export type { BatchOptions } from "./decode/generate.js";
+export type { Choice, Decoder, Request as DecodingRequest, Round, Sampler } from "./decode/decoder.js";
+export type { FinishReason, GeneratedToken, TextSummary } from "./decode/writer.js";
+export { LOSS_UNIT, totalVariation } from "./decode/total-variation.js";
+export type { Prompt, PromptOptions } from "./decode/prompt.js";
 export {
   answerDocument,
   batchWindows,
@@ -78,18 +63,11 @@ export {
   type SplitOptions,
   type Window,
 } from "./documents.js";
-export { type LlamaConfig, llamaConfigJson, type ReadConfigOptions, readModelConfig } from "./families/index.js";
+export { type LlamaConfig, llamaConfigJson } from "./families/llama.js";
+export { type ReadConfigOptions, readModelConfig } from "./families/families.js";
 export { type Budgets, budgetsWith, defaultBudgets } from "../budgets.js";
 export {
   type BudgetOptions,
-  checkManifest,
-  type CheckpointDescription,
-  checkWeights,
-  type CheckWeightsOptions,
-  type DamagedTensor,
-  chooseUnembedding,
-  type ChoiceOptions,
-  describeCheckpoint,
   fileJson,
   type FileJsonOptions,
   fileTensors,
@@ -98,20 +76,16 @@ export {
   folderTensors,
   folderTokenizer,
   loadFolder,
-  loadModel,
-  type LoadModelOptions,
-  type Manifest,
-  MANIFEST,
-  type ManifestEntry,
-  manifestOf,
-  type LoadProgress,
-  type MisshapenTensor,
   parseJson,
-  serializeModel,
-  type SerializeOptions,
-} from "./files/index.js";
-export { ggufFileTokenizer, loadGguf, openGguf, type OpenedGguf, type OpenSibling } from "./gguf/index.js";
-export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/index.js";
+} from "./files/folder.js";
+export { checkManifest, type Manifest, MANIFEST, type ManifestEntry, manifestOf } from "./files/manifest.js";
+export { type CheckpointDescription, describeCheckpoint, type MisshapenTensor } from "./files/describe.js";
+export { checkWeights, type CheckWeightsOptions, type DamagedTensor } from "./files/check-weights.js";
+export { type ChoiceOptions, chooseUnembedding } from "./files/choose-unembedding.js";
+export { loadModel, type LoadModelOptions, type LoadProgress } from "./files/load.js";
+export { serializeModel, type SerializeOptions } from "./files/serialize.js";
+export { ggufFileTokenizer, loadGguf, type OpenedGguf, openGguf, type OpenSibling } from "./gguf/load-gguf.js";
+export { type HubName, hubUrl, isHubName, parseHubName } from "./hub/hub-name.js";
 export { countAttended, type ScreenedUnembed, type WorkMeter } from "./meter.js";
 export { Model, type ModelParts, storageOf, type StoredAs } from "./model.js";
 export {
@@ -119,13 +93,10 @@ export {
   pretrain,
   type PretrainOptions,
   type PretrainStep,
-  type RecipeName,
-  recipeNames,
-  type RecipeOptions,
-  recipeOptions,
   type Supervision,
   tokenStream,
-} from "./pretrain/index.js";
+} from "./pretrain/pretrain.js";
+export { type RecipeName, recipeNames, type RecipeOptions, recipeOptions } from "./pretrain/recipes.js";
 export { rotaryTable } from "./rotary.js";
 export {
   type BestToken,
@@ -136,17 +107,10 @@ export {
 } from "./screened-unembedding.js";
 export { blockCacheBytes, cacheBytesPerPosition, type CloneOptions, type KeptBatch, Sequence } from "./sequence.js";
 export { sha256 } from "./sha256.js";
-export {
-  type BpeOptions,
-  type ByteLevelBpe,
-  byteTokenizer,
-  huggingFaceTokenizer,
-  type TextParts,
-  type TokenizerOptions,
-  type Tokenizer,
-  type TokenStream,
-  trainByteLevelBpe,
-} from "./tokenizer/index.js";
+export { type BpeOptions, type ByteLevelBpe, trainByteLevelBpe } from "./tokenizer/bpe.js";
+export { byteTokenizer } from "./tokenizer/byte-tokenizer.js";
+export { huggingFaceTokenizer, type TokenizerOptions } from "./tokenizer/hugging-face-tokenizer.js";
+export type { TextParts, Tokenizer, TokenStream } from "./tokenizer/tokenizer.js";
 export {
   allWeights,
   type BlockWeights,

@@ -7,7 +7,8 @@ import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, type Device, scope, type Tensor } from "../tensor/index.js";
 import type { CacheSegment, Rope } from "../tensor/device.js";
-import { add, embedding, scale } from "../tensor/ops/index.js";
+import { add, scale } from "../tensor/ops/arithmetic.js";
+import { embedding } from "../tensor/ops/embedding.js";
 import {
   attendWhole,
   type CachedRows,
@@ -22,7 +23,7 @@ import {
 import { attentionOf, type ModelConfig } from "./config.js";
 import { RotaryTables } from "./rotary.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "./screened-unembedding.js";
-import type { Tokenizer } from "./tokenizer/index.js";
+import type { Tokenizer } from "./tokenizer/tokenizer.js";
 import { atOnce, type InParts } from "../turns.js";
 import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 

@@ -5,7 +5,7 @@
  */
 import { type Device, keep, Tensor } from "../tensor/index.js";
 import type { Rope } from "../tensor/device.js";
-import type { RopeTable } from "../tensor/ops/index.js";
+import type { RopeTable } from "../tensor/ops/rope.js";
 import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 /** Frequencies in radians per position, [dim / 2]. */

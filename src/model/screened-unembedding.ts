@@ -8,9 +8,10 @@
  * product, as everything does that needs all logits (training, scoring, sampling without top-k).
  */
 import { OptionError } from "../errors.js";
-import { type Device, PackedMatrix, ROW_STATS, scope, type Tensor, type PackedDtype } from "../tensor/index.js";
+import { type Device, type PackedDtype, PackedMatrix, ROW_STATS, scope, type Tensor } from "../tensor/index.js";
 import type { CoarseStorage, ProductBounds, Screening, Storage } from "../tensor/device.js";
-import { linearAt, sliceRows } from "../tensor/ops/index.js";
+import { linearAt } from "../tensor/ops/matmul.js";
+import { sliceRows } from "../tensor/ops/select.js";
 import type { LinearWeights } from "./weights.js";
 
 /** How a decoded token's logits are computed: all of them, or the largest only, where those are enough. */

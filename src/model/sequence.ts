@@ -7,7 +7,7 @@
 import { ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, keep, scope, type Tensor } from "../tensor/index.js";
 import type { CacheStorage } from "../tensor/device.js";
-import { concatRows, sliceRows } from "../tensor/ops/index.js";
+import { concatRows, sliceRows } from "../tensor/ops/select.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { Model } from "./model.js";
 

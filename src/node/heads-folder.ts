@@ -1,7 +1,10 @@
 /** Exit heads on disk (a folder of heads.json and heads.safetensors), and hidden-state caches (a folder of shards). */
 import { join } from "node:path";
-import { type ExitHeads, type HeadsDescription, loadHeads, serializeHeads } from "../exits/heads/index.js";
-import type { CacheStore } from "../exits/states/index.js";
+import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import type { HeadsDescription } from "../exits/heads/heads-description.js";
+import { loadHeads } from "../exits/heads/deserialize-heads.js";
+import { serializeHeads } from "../exits/heads/serialize-heads.js";
+import type { CacheStore } from "../exits/states/shards.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";

@@ -10,14 +10,14 @@ export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 // Models, heads, folders
 export { describeModel, type ModelDescription, readTensorSource } from "./describe-model.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
-export { type HubOptions, resolveModel, type ResolvedModel } from "./hub/resolve-model.js";
+export { type HubOptions, type ResolvedModel, resolveModel } from "./hub/resolve-model.js";
 export { readModel, readTokenizer } from "./read-model.js";
 
 // Exporting
 export { writeExport } from "./export-folder.js";
 
 // Serving
-export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/index.js";
+export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/serve-model.js";
 
 // Files
 export { type PromptLine, readDocuments, readPrompts } from "./documents.js";

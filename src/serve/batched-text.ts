@@ -1,5 +1,6 @@
 /** A text on its way through the batcher: it waits in the queue, runs, and ends. */
-import type { ActiveText, PlannedText } from "../model/decode/index.js";
+import type { ActiveText } from "../model/decode/writing-loop.js";
+import type { PlannedText } from "../model/decode/text.js";
 import type { Sequence } from "../model/index.js";
 import type { TextRequest } from "./batcher-options.js";
 import type { WatchedSampler } from "./logprobs.js";

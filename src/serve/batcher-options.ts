@@ -1,7 +1,7 @@
 /** What a request to a batcher says, and the limits within which it is served. */
 import type { CancelSignal } from "../cancel-signal.js";
 import { requireInteger } from "../errors.js";
-import type { SamplingOptions } from "../model/decode/index.js";
+import type { SamplingOptions } from "../model/decode/sampling.js";
 import type { ServedWays, ServingMode } from "./ways.js";
 
 export interface BatcherOptions extends ServedWays {

@@ -12,7 +12,10 @@
 import { DeviceError, OptionError, ServeError } from "../errors.js";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "../exits/index.js";
 import { cacheBytesPerPosition, type Model, Sequence } from "../model/index.js";
-import { type Decoder, type GeneratedToken, planText, WritingLoop } from "../model/decode/index.js";
+import type { Decoder } from "../model/decode/decoder.js";
+import type { GeneratedToken } from "../model/decode/writer.js";
+import { planText } from "../model/decode/text.js";
+import { WritingLoop } from "../model/decode/writing-loop.js";
 import { giveTurn } from "../turns.js";
 import {
   type BatcherLimits,

@@ -4,7 +4,9 @@
  *   log p_i = z_i - max z - log Σ_j exp(z_j - max z)
  * A token that left at an exit has those of the exit's head.
  */
-import { argmaxOf, exponential, type Sampler } from "../model/decode/index.js";
+import { argmaxOf } from "../model/decode/sampling.js";
+import { exponential } from "../model/decode/exponential.js";
+import type { Sampler } from "../model/decode/decoder.js";
 
 /** A token and its log-probability. */
 export interface LikelyToken {

@@ -1,6 +1,6 @@
 /** The stream of one text that a server writes: tokens as they come, and the summary after the last. */
 import { OptionError, ServeError } from "../errors.js";
-import type { GeneratedToken, TextSummary } from "../model/decode/index.js";
+import type { GeneratedToken, TextSummary } from "../model/decode/writer.js";
 import type { DecodingPromise } from "../exits/index.js";
 import type { TokenLogprobs } from "./logprobs.js";
 import type { ServingMode } from "./ways.js";

@@ -4,7 +4,7 @@
  */
 import { PolicyError } from "../errors.js";
 import { createDecoder, type ExitHeads, type GenerateOptions, type Policy } from "../exits/index.js";
-import type { Decoder } from "../model/decode/index.js";
+import type { Decoder } from "../model/decode/decoder.js";
 import type { Model } from "../model/index.js";
 
 /**

@@ -18,26 +18,13 @@ export {
 export type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 export { createReferenceDevice } from "./reference/reference-device.js";
 export { coarseBytes } from "./coarse-bytes.js";
-export {
-  add,
-  argmax,
-  crossEntropy,
-  gelu,
-  klDivergence,
-  layerNorm,
-  linear,
-  logSoftmax,
-  matmul,
-  mean,
-  mul,
-  rmsNorm,
-  rowStats,
-  scale,
-  silu,
-  softmax,
-  sub,
-  sum,
-} from "./ops/index.js";
+export { add, mul, scale, sub } from "./ops/arithmetic.js";
+export { argmax, mean, rowStats, sum } from "./ops/reduce.js";
+export { crossEntropy, klDivergence } from "./ops/loss.js";
+export { gelu, silu } from "./ops/activation.js";
+export { layerNorm, rmsNorm } from "./ops/norm.js";
+export { linear, matmul } from "./ops/matmul.js";
+export { logSoftmax, softmax } from "./ops/softmax.js";
 export { Adamw } from "./optim/optim.js";
 export { parseSafetensors } from "./formats/safetensors.js";
 export { serializeSafetensors } from "./formats/serialize-safetensors.js";

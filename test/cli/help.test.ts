@@ -1,13 +1,14 @@
 /** Help texts state the defaults that run: each is printed from the object that the code uses. */
 import { describe, expect, it } from "vitest";
-import { certifyDefaults } from "../../src/calibrate/certify/index.js";
-import { commands } from "../../src/cli/commands/index.js";
+import { certifyDefaults } from "../../src/calibrate/certify/settings.js";
+import { commands } from "../../src/cli/commands/commands.js";
 import { createProgram } from "../../src/cli/program.js";
 import { evaluateDefaults } from "../../src/evaluate/index.js";
-import { attachDefaults } from "../../src/exits/heads/index.js";
-import { planDefaults } from "../../src/exits/plan/index.js";
-import { trainDefaults } from "../../src/exits/train/index.js";
-import { chatDefaults, generateDefaults, samplingDefaults } from "../../src/model/decode/index.js";
+import { attachDefaults } from "../../src/exits/heads/attach-heads.js";
+import { planDefaults } from "../../src/exits/plan/break-even.js";
+import { trainDefaults } from "../../src/exits/train/train-heads.js";
+import { chatDefaults, generateDefaults } from "../../src/model/decode/text.js";
+import { samplingDefaults } from "../../src/model/decode/sampling.js";
 import { cli, succeed, testIo, words } from "./support.js";
 
 const program = createProgram(testIo(), () => Promise.resolve());

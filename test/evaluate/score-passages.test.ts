@@ -22,8 +22,8 @@ import { advance, Sequence } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
-import { earlyExitDecoder } from "../../src/exits/decode/index.js";
-import { createSampler } from "../../src/model/decode/index.js";
+import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
+import { createSampler } from "../../src/model/decode/decoder.js";
 import { createRng } from "../../src/tensor/index.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 

@@ -20,3 +20,8 @@ it("no merge was left half done, not even in a comment", () => {
   const marked = texts.filter((path) => /^(?:<{7}|>{7}|\|{7})(?: |$)/m.test(readSource(path)));
   expect(marked).toEqual([]);
 });
+
+it("an index.ts stands only where a subpath of the package begins", () => {
+  const doors = repositoryFiles("src/*index*.ts", "lab/*index*.ts").filter((path) => /\/index(\.as)?\.ts$/.test(path));
+  expect(doors.filter((path) => !/^src\/(\w+\/)?index\.ts$/.test(path))).toEqual([]);
+});

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import type { BatchSource, HiddenBatch } from "../../src/exits/states/index.js";
+import type { BatchSource, HiddenBatch } from "../../src/exits/states/batches.js";
 import { joinSources } from "../../lab/pretrained/join-sources.js";
 
 /** A source whose batches say where they come from. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { listedTokens } from "../../lab/pretrained/index.js";
+import { listedTokens } from "../../lab/pretrained/deploy.js";
 
 describe("the tokens that previews list", () => {
   it("are the most frequent ones of answers, the end of one included, then of prompts, then the lowest ids", () => {

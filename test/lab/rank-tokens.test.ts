@@ -1,7 +1,7 @@
 /** Golden numbers of the ranking measures, and what a useless score shows. */
 import type { CalibrationRecords } from "early-exits/calibrate";
 import { expect, it } from "vitest";
-import { rankTokens } from "../../lab/report/index.js";
+import { rankTokens } from "../../lab/report/agreement.js";
 import { handmadeRecords } from "../support/records.js";
 
 /** Records of one exit, with the margin of each token. */

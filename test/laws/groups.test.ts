@@ -19,7 +19,7 @@ import {
 } from "../../lab/simulate/grouped.js";
 import { createTrial, type ProcedureName, procedures } from "../../lab/simulate/procedures.js";
 import { evenCosts } from "../../lab/simulate/simulate.js";
-import { wsrPValue } from "../../src/calibrate/bounds/index.js";
+import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
 import { lossesOf } from "../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import type { Finding } from "../support/finding.js";

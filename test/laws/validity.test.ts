@@ -10,7 +10,8 @@
 import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { hoeffdingPValue, wsrPValue } from "../../src/calibrate/bounds/index.js";
+import { hoeffdingPValue } from "../../src/calibrate/bounds/hoeffding.js";
+import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
 import { meanPValue } from "../../src/calibrate/procedures/certify-losses.js";
 import { lossesOf } from "../../src/calibrate/procedures/tally.js";
 import type { Population } from "../../lab/simulate/population.js";

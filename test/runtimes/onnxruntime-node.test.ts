@@ -20,7 +20,8 @@ import { policyFrom } from "early-exits/calibrate";
 import { exportOnnx } from "early-exits/export";
 import { createDevice, readHeads, readJson, readModel, readText, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compareExport, middlingPolicy, openExported } from "../../lab/exported/index.js";
+import { compareExport, openExported } from "../../lab/exported/compare.js";
+import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */

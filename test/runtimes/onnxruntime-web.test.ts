@@ -7,7 +7,8 @@ import { attachHeads, type Device } from "early-exits";
 import { exportOnnx } from "early-exits/export";
 import { createDevice, writeExport } from "early-exits/node";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { compareExport, type ExportDecoder, middlingPolicy } from "../../lab/exported/index.js";
+import { compareExport, type ExportDecoder } from "../../lab/exported/compare.js";
+import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { giveProjections, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 

@@ -8,7 +8,8 @@
  */
 import { backward } from "../../src/tensor/autograd.js";
 import type { Device } from "../../src/tensor/device.js";
-import { mul, sum } from "../../src/tensor/ops/index.js";
+import { mul } from "../../src/tensor/ops/arithmetic.js";
+import { sum } from "../../src/tensor/ops/reduce.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { formatShape, type Shape, sizeOf } from "../../src/tensor/shape.js";

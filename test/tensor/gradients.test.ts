@@ -6,37 +6,17 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { backward, record } from "../../src/tensor/autograd.js";
-import {
-  add,
-  causalAttention,
-  columns,
-  crossEntropy,
-  detach,
-  embedding,
-  exp,
-  gelu,
-  geluTanh,
-  klDivergence,
-  layerNorm,
-  linear,
-  logSoftmax,
-  matmul,
-  mean,
-  mul,
-  relu,
-  reshape,
-  rmsNorm,
-  rmsNormHeads,
-  rope,
-  type RopeTable,
-  scale,
-  silu,
-  softmax,
-  sub,
-  sum,
-  swiglu,
-  takeAlongRows,
-} from "../../src/tensor/ops/index.js";
+import { add, detach, mul, scale, sub } from "../../src/tensor/ops/arithmetic.js";
+import { causalAttention } from "../../src/tensor/ops/attention.js";
+import { columns, reshape, takeAlongRows } from "../../src/tensor/ops/select.js";
+import { crossEntropy, klDivergence } from "../../src/tensor/ops/loss.js";
+import { embedding } from "../../src/tensor/ops/embedding.js";
+import { exp, gelu, geluTanh, relu, silu, swiglu } from "../../src/tensor/ops/activation.js";
+import { layerNorm, rmsNorm, rmsNormHeads } from "../../src/tensor/ops/norm.js";
+import { linear, matmul } from "../../src/tensor/ops/matmul.js";
+import { logSoftmax, softmax } from "../../src/tensor/ops/softmax.js";
+import { mean, sum } from "../../src/tensor/ops/reduce.js";
+import { rope, type RopeTable } from "../../src/tensor/ops/rope.js";
 import { type Device, weightDtypes } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";

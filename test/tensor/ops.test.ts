@@ -7,39 +7,18 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { backward } from "../../src/tensor/autograd.js";
-import { ROW_STATS, type Device, weightDtypes } from "../../src/tensor/device.js";
-import {
-  add,
-  argmax,
-  causalAttention,
-  columns,
-  concatRows,
-  crossEntropy,
-  embedding,
-  exp,
-  gelu,
-  geluTanh,
-  klDivergence,
-  layerNorm,
-  linear,
-  logSoftmax,
-  matmul,
-  mean,
-  mul,
-  relu,
-  reshape,
-  rmsNorm,
-  rope,
-  rowStats,
-  scale,
-  silu,
-  sliceRows,
-  softmax,
-  sub,
-  sum,
-  swiglu,
-  takeAlongRows,
-} from "../../src/tensor/ops/index.js";
+import { type Device, ROW_STATS, weightDtypes } from "../../src/tensor/device.js";
+import { add, mul, scale, sub } from "../../src/tensor/ops/arithmetic.js";
+import { argmax, mean, rowStats, sum } from "../../src/tensor/ops/reduce.js";
+import { causalAttention } from "../../src/tensor/ops/attention.js";
+import { columns, concatRows, reshape, sliceRows, takeAlongRows } from "../../src/tensor/ops/select.js";
+import { crossEntropy, klDivergence } from "../../src/tensor/ops/loss.js";
+import { embedding } from "../../src/tensor/ops/embedding.js";
+import { exp, gelu, geluTanh, relu, silu, swiglu } from "../../src/tensor/ops/activation.js";
+import { layerNorm, rmsNorm } from "../../src/tensor/ops/norm.js";
+import { linear, matmul } from "../../src/tensor/ops/matmul.js";
+import { logSoftmax, softmax } from "../../src/tensor/ops/softmax.js";
+import { rope } from "../../src/tensor/ops/rope.js";
 import { erfc } from "../../src/tensor/reference/elementwise.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";

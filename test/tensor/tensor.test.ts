@@ -7,33 +7,17 @@ import { describe, expect, test } from "vitest";
 import { DeviceError, ShapeError } from "../../src/errors.js";
 import { backward } from "../../src/tensor/autograd.js";
 import type { Device, Kernels } from "../../src/tensor/device.js";
-import {
-  add,
-  argmax,
-  causalAttention,
-  columns,
-  crossEntropy,
-  detach,
-  embedding,
-  exp,
-  klDivergence,
-  layerNorm,
-  linear,
-  logSoftmax,
-  mean,
-  mul,
-  reshape,
-  rmsNorm,
-  rope,
-  rowStats,
-  scale,
-  sliceRows,
-  softmax,
-  sub,
-  sum,
-  swiglu,
-  takeAlongRows,
-} from "../../src/tensor/ops/index.js";
+import { add, detach, mul, scale, sub } from "../../src/tensor/ops/arithmetic.js";
+import { argmax, mean, rowStats, sum } from "../../src/tensor/ops/reduce.js";
+import { causalAttention } from "../../src/tensor/ops/attention.js";
+import { columns, reshape, sliceRows, takeAlongRows } from "../../src/tensor/ops/select.js";
+import { crossEntropy, klDivergence } from "../../src/tensor/ops/loss.js";
+import { embedding } from "../../src/tensor/ops/embedding.js";
+import { exp, swiglu } from "../../src/tensor/ops/activation.js";
+import { layerNorm, rmsNorm } from "../../src/tensor/ops/norm.js";
+import { linear } from "../../src/tensor/ops/matmul.js";
+import { logSoftmax, softmax } from "../../src/tensor/ops/softmax.js";
+import { rope } from "../../src/tensor/ops/rope.js";
 import { Adamw } from "../../src/tensor/optim/optim.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { sizeOf } from "../../src/tensor/shape.js";

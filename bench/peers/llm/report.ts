@@ -1,5 +1,8 @@
 /** The tables of `npm run bench:llm`: what each way of running the model takes, and ratios of ways by round. */
-import { type Machine, prose, type Report, type Table, withRange } from "../../../lab/report/index.js";
+import type { Machine } from "../../../lab/report/machine.js";
+import { prose } from "../../../lab/report/prose.js";
+import type { Report, Table } from "../../../lab/report/report.js";
+import { withRange } from "../../../lab/report/format.js";
 import { median, spreadOf } from "../statistics.js";
 import { DECODED, labelOf, type LlmTiming, partsOf, PROMPTS, type Way } from "./protocol.js";
 

@@ -1,5 +1,8 @@
 /** The tables of `npm run bench:served`: what each way of serving the model reaches, and ratios of ways by round. */
-import { type Machine, prose, type Report, type Table, withRange } from "../../../lab/report/index.js";
+import type { Machine } from "../../../lab/report/machine.js";
+import { prose } from "../../../lab/report/prose.js";
+import type { Report, Table } from "../../../lab/report/report.js";
+import { withRange } from "../../../lab/report/format.js";
 import type { ClientRates } from "../../../lab/read-together.js";
 import { labelOf, type Way } from "../llm/protocol.js";
 import { spreadOf } from "../statistics.js";

@@ -9,7 +9,9 @@
 import { readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { machine, reportsFolder, toMarkdown, writeReport } from "../../../lab/report/index.js";
+import { machine } from "../../../lab/report/machine.js";
+import { reportsFolder } from "../../../lab/report/script.js";
+import { toMarkdown, writeReport } from "../../../lab/report/report.js";
 import type { ClientRates } from "../../../lab/read-together.js";
 import { headerOf } from "../formats/requantize.js";
 import { writeTypes } from "../formats/write-types.js";

@@ -10,10 +10,12 @@ import { checkManifest } from "early-exits/model";
 import { readJson, resolveModel } from "early-exits/node";
 import { diskFolder } from "../../../src/node/disk-folder.js";
 import { settleFolder } from "../../../src/node/folder-transaction.js";
-import { exitCodeOf, type Io, main } from "../../../src/cli/index.js";
+import { exitCodeOf } from "../../../src/cli/exit-code.js";
+import type { Io } from "../../../src/cli/io.js";
+import { main } from "../../../src/cli/program.js";
 import { tinyRepo } from "../../../test/node/hub/support.js";
 import type { Job } from "./job.js";
-import { pretrainFolder, type PretrainSettings, pretrainText } from "../../ship/index.js";
+import { pretrainFolder, type PretrainSettings, pretrainText } from "../../ship/pretrain-folder.js";
 import { makeShipJob } from "./ship-job.js";
 
 const words = (text: string): string[] => text.trim().split(/\s+/);

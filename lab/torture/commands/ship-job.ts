@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { EarlyExitError, generate } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { type ShipData, shipFolder } from "../../ship/index.js";
+import { type ShipData, shipFolder } from "../../ship/ship-folder.js";
 import type { Job } from "./job.js";
 
 const LEVELS = 4;

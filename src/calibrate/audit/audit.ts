@@ -11,10 +11,14 @@
  */
 import { OptionError, PolicyError, requireInteger } from "../../errors.js";
 import type { CancelSignal } from "../../cancel-signal.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
-import type { Policy, Reference } from "../../exits/plan/index.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import type { Policy, Reference } from "../../exits/plan/policy.js";
 import { createRng } from "../../tensor/index.js";
-import { asGiven, judgedBy, type JudgeOptions, playRuns, runPolicies } from "../record/index.js";
+import { asGiven } from "../record/own-text.js";
+import { judgedBy } from "../record/subject.js";
+import type { JudgeOptions } from "../record/judge.js";
+import { playRuns } from "../record/outcome.js";
+import { runPolicies } from "../record/run-policies.js";
 import { type AlarmState, alarmWealth, createAlarm, stepAlarm } from "./alarm.js";
 import { type LossInterval, lossInterval } from "./loss-interval.js";
 

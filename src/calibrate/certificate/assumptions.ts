@@ -2,9 +2,9 @@
  * The assumptions under which a claim holds: codes in the file, so that a reader's program can decide, and
  * words for people. Which codes a certificate has follows from the rest of it; the verifier derives them anew.
  */
-import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
-import type { Unit } from "../record/index.js";
+import type { Unit } from "../record/split.js";
 
 export type AssumptionCode =
   | "documents-independent"

@@ -7,11 +7,13 @@
  * does not follow from the counts, the model, the heads and the text (../verify).
  */
 import { PolicyError } from "../../errors.js";
-import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/index.js";
-import type { ScoreName, Threshold } from "../../exits/heads/index.js";
+import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
+import type { ScoreName, Threshold } from "../../exits/heads/score.js";
 import { sha256 } from "../../model/index.js";
-import type { ExitCosts } from "../procedures/index.js";
-import type { OwnText, PolicyOutcome, Unit } from "../record/index.js";
+import type { ExitCosts } from "../procedures/tally.js";
+import type { OwnText } from "../record/policy-runs.js";
+import type { PolicyOutcome } from "../record/outcome.js";
+import type { Unit } from "../record/split.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**

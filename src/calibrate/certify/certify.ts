@@ -12,15 +12,20 @@
  * Choices made on the grid split cost no validity, because the test documents have no part in them.
  */
 import { OptionError } from "../../errors.js";
-import type { Policy } from "../../exits/plan/index.js";
-import type { Certificate } from "../certificate/index.js";
-import { LIMITS } from "../recompute/index.js";
-import { type Evidence, judgedBy, lossOf } from "../record/index.js";
+import type { Policy } from "../../exits/plan/policy.js";
+import type { Certificate } from "../certificate/certificate.js";
+import { LIMITS } from "../recompute/limits.js";
+import type { Evidence } from "../record/evidence.js";
+import { judgedBy, lossOf } from "../record/subject.js";
 import { type CalibrationNotes, notesOf } from "./notes.js";
 import { planTest } from "./plan-test.js";
 import { runTest } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";
 import { writeCertificate, writePolicy } from "./write-certificate.js";
+
+// `calibrate` imports this file when a program certifies, so that a page which only generates never loads it.
+export { proposeCandidates } from "./plan-test.js";
+export { certifySettings } from "./settings.js";
 
 /** A policy, and the certificate for it. */
 export interface Certified {

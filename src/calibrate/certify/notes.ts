@@ -2,9 +2,12 @@
  * Notes on a calibration beside its certificate, for people: what was possible at all, what it costs, and how far
  * documents are from independent. Nothing here is part of the claim.
  */
-import { errorFreeUnits } from "../bounds/index.js";
-import { expectedCost, lossesOf } from "../procedures/index.js";
-import { type Evidence, type ExitFeasibility, feasibilityOf, lossOf, tableIn } from "../record/index.js";
+import { errorFreeUnits } from "../bounds/units-needed.js";
+import { expectedCost } from "../procedures/certify-losses.js";
+import { lossesOf } from "../procedures/tally.js";
+import { type Evidence, tableIn } from "../record/evidence.js";
+import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
+import { lossOf } from "../record/subject.js";
 import { designEffectInOrder, designEffectOf } from "./design-effect.js";
 import type { TestResult } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";

@@ -4,33 +4,14 @@
  * what the candidates do on the grid split: as recorded, or, with a fill that changes other tokens, as run. Against
  * another model than the one that runs, "never exit" is the first candidate.
  */
-import type { ScoreName } from "../../exits/heads/index.js";
-import {
-  type Candidates,
-  costsOf,
-  type ExitCosts,
-  expectedCost,
-  lossesOf,
-  planSequence,
-  proposeVectors,
-  rawThreshold,
-  tallyVectors,
-  type TestSequence,
-  type ThresholdVector,
-} from "../procedures/index.js";
-import {
-  type Evidence,
-  exitCosts,
-  type GivenCandidates,
-  judgedBy,
-  lossOf,
-  pickVectors,
-  requireScore,
-  type RunCandidates,
-  scoresOf,
-  tableIn,
-  tallyIn,
-} from "../record/index.js";
+import type { ScoreName } from "../../exits/heads/score.js";
+import { type Candidates, expectedCost, planSequence, type TestSequence } from "../procedures/certify-losses.js";
+import { costsOf, type ExitCosts, lossesOf } from "../procedures/tally.js";
+import { proposeVectors } from "../procedures/propose.js";
+import { rawThreshold, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
+import { type Evidence, type GivenCandidates, tableIn, tallyIn } from "../record/evidence.js";
+import { exitCosts, judgedBy, lossOf, requireScore, scoresOf } from "../record/subject.js";
+import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
 import type { CertifySettings } from "./settings.js";
 
 /** A sequence to test, the score of its thresholds, and what exits cost with that score. */

@@ -4,21 +4,15 @@
  * loss that counts every copy must keep the claim too:
  *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
  */
-import { type FillName, isExactFill } from "../../exits/fill/index.js";
-import type { ScoreName } from "../../exits/heads/index.js";
-import type { CertificateCandidate, CertificateCounts, CertificateTest } from "../certificate/index.js";
-import {
-  byDocument,
-  certifyLosses,
-  cheapest,
-  type LossMatrix,
-  lossesOf,
-  rawThreshold,
-  type Tally,
-  type ThresholdVector,
-  unitMeans,
-} from "../procedures/index.js";
-import { type Evidence, judgedBy, lossOf, pickVectors, tallyIn } from "../record/index.js";
+import { type FillName, isExactFill } from "../../exits/fill/fill.js";
+import type { ScoreName } from "../../exits/heads/score.js";
+import type { CertificateCandidate, CertificateCounts, CertificateTest } from "../certificate/certificate.js";
+import { byDocument, lossesOf, type LossMatrix, type Tally, unitMeans } from "../procedures/tally.js";
+import { certifyLosses, cheapest } from "../procedures/certify-losses.js";
+import { rawThreshold, type ThresholdVector } from "../procedures/token-table.js";
+import { type Evidence, tallyIn } from "../record/evidence.js";
+import { judgedBy, lossOf } from "../record/subject.js";
+import { pickVectors } from "../record/policy-runs.js";
 import type { ScoredSequence } from "./plan-test.js";
 import type { CertifySettings } from "./settings.js";
 

@@ -3,12 +3,12 @@
  *   epsilon = 1 - agreement, the largest mean loss that the claim allows
  */
 import { OptionError, requireInteger } from "../../errors.js";
-import type { UnitTimes } from "../../exits/cost/index.js";
-import { type FillName, isExactFill } from "../../exits/fill/index.js";
-import { type ScoreName, scoreNames } from "../../exits/heads/index.js";
-import { requireDelta, requireLevel } from "../bounds/index.js";
-import type { ExitCosts } from "../procedures/index.js";
-import type { Unit } from "../record/index.js";
+import type { UnitTimes } from "../../exits/cost/unit-times.js";
+import { type FillName, isExactFill } from "../../exits/fill/fill.js";
+import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
+import { requireDelta, requireLevel } from "../bounds/check.js";
+import type { ExitCosts } from "../procedures/tally.js";
+import type { Unit } from "../record/split.js";
 
 /** Options of a certificate. */
 export interface CertifyPolicyOptions {

@@ -1,10 +1,14 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
-import { isExactFill } from "../../exits/fill/index.js";
-import type { Policy } from "../../exits/plan/index.js";
+import { isExactFill } from "../../exits/fill/fill.js";
+import type { Policy } from "../../exits/plan/policy.js";
 import { libraryVersion } from "../../version.js";
-import { assumptionsOf, type Certificate, type CertificateGroups, sealCertificate } from "../certificate/index.js";
-import { byDocument, lossesOf, rawThreshold } from "../procedures/index.js";
-import { type Evidence, judgedBy, lossOf, outcomeOfTally } from "../record/index.js";
+import { assumptionsOf } from "../certificate/assumptions.js";
+import { type Certificate, type CertificateGroups, sealCertificate } from "../certificate/certificate.js";
+import { byDocument, lossesOf } from "../procedures/tally.js";
+import { rawThreshold } from "../procedures/token-table.js";
+import type { Evidence } from "../record/evidence.js";
+import { judgedBy, lossOf } from "../record/subject.js";
+import { outcomeOfTally } from "../record/outcome.js";
 import { designEffectOf } from "./design-effect.js";
 import type { ScoredSequence } from "./plan-test.js";
 import { countsOf, type TestResult } from "./run-test.js";

@@ -3,12 +3,14 @@
  * measured. It guarantees nothing; the report says so in `guarantee`.
  */
 import { requireNumber } from "../../errors.js";
-import type { FillName } from "../../exits/fill/index.js";
-import type { Policy } from "../../exits/plan/index.js";
-import type { ScoreName } from "../../exits/heads/index.js";
+import type { FillName } from "../../exits/fill/fill.js";
+import type { Policy } from "../../exits/plan/policy.js";
+import type { ScoreName } from "../../exits/heads/score.js";
 import { libraryVersion } from "../../version.js";
-import { type CalibrationRecords, flatten, playPolicy, type PolicyOutcome, requireScore } from "../record/index.js";
-import { paperDefaults, paperThreshold, type PaperStrategy } from "./paper-threshold.js";
+import { type CalibrationRecords, flatten } from "../record/record.js";
+import { playPolicy, type PolicyOutcome } from "../record/outcome.js";
+import { requireScore } from "../record/subject.js";
+import { paperDefaults, type PaperStrategy, paperThreshold } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
   /** The share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */

@@ -11,7 +11,7 @@
  * tokens that they will not answer; and tokens of one document are treated as independent.
  */
 import { OptionError, requireNumber } from "../../errors.js";
-import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
+import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 
 /** The released code's four ways to choose a threshold, none of which guarantees anything. */
 export type PaperStrategy = "maxCoverage" | "minCoverage" | "midpoint" | "platt";

@@ -10,7 +10,10 @@
  * the first candidate that fails voids the guarantee: its risk is typically just above ε.
  */
 import { OptionError } from "../../errors.js";
-import { binomialTail, requireDelta, requireLevel, unitsNeeded, wsrPValue } from "../bounds/index.js";
+import { binomialTail } from "../bounds/binomial.js";
+import { requireDelta, requireLevel } from "../bounds/check.js";
+import { unitsNeeded } from "../bounds/units-needed.js";
+import { wsrPValue } from "../bounds/wsr.js";
 import { columnOf, type LossMatrix, repeatTo, requireLossMatrix } from "./tally.js";
 import type { ThresholdVector } from "./token-table.js";
 

@@ -7,13 +7,13 @@
  * found is evaluated on all of them.
  */
 import { requireInteger } from "../../errors.js";
-import { requireLevel } from "../bounds/index.js";
+import { requireLevel } from "../bounds/check.js";
 import {
   type BinnedTokens,
   binTokens,
   type Cuts,
-  type EvaluatedCuts,
   evaluateCuts,
+  type EvaluatedCuts,
   SHARE_UNIT,
   type Sweep,
   sweep,

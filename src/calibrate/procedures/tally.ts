@@ -7,7 +7,7 @@
  *   anyChange               1 if Σ_exits wrong + deep > 0, else 0
  */
 import { OptionError } from "../../errors.js";
-import type { CertifiedLoss } from "../../exits/plan/index.js";
+import type { CertifiedLoss } from "../../exits/plan/policy.js";
 
 /** Counts of tokens for every document, candidate and exit. */
 export interface Tally {

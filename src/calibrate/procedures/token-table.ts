@@ -6,7 +6,7 @@
  * tally of 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
  */
 import { OptionError } from "../../errors.js";
-import { type ScoreName, orientScore, type Threshold } from "../../exits/heads/index.js";
+import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 import type { Tally } from "./tally.js";
 
 export interface TokenTable {

@@ -2,7 +2,7 @@
  * The certified vector, recomputed: it is the one that the test chose, and its losses and measured outcome follow from
  * its counts.
  */
-import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { changedIn, checkCounts, countsAt, lossesOf, scaleOf } from "./verify-counts.js";
 import { inflationOf, testedTokens } from "./verify-units.js";
 import { type Check, close, closeOrNull, same, sum } from "./verify-values.js";

@@ -6,7 +6,7 @@
  * cannot show: whether the documents are the ones they are said to be, whether the candidates come from the grid split,
  * and whether somebody tried many seeds and kept the best. So the best verdict here is "arithmetic consistent".
  */
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 import { shapeReasons } from "./check-shape.js";
 import { checkAccepted } from "./verify-accepted.js";
 import { exactFills } from "./verify-counts.js";

@@ -1,5 +1,5 @@
 /** Checks that the counts of a threshold vector fit its documents, and derives the losses. */
-import type { Certificate, CertificateCounts } from "../certificate/index.js";
+import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { LIMITS } from "./limits.js";
 import { type Check, sum } from "./verify-values.js";
 

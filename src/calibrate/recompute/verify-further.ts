@@ -2,7 +2,7 @@
  * The number of missing units, recomputed: the units of the test are repeated cyclically until the p-value of the first
  * candidate is small enough; the documents to add follow from the share that goes to the grid split.
  */
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 import { LIMITS } from "./limits.js";
 import { lossesOf } from "./verify-counts.js";
 import { meanP } from "./verify-p-values.js";

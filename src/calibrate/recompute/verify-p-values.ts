@@ -5,7 +5,7 @@
  * and otherwise
  *   1 / the largest wealth of a bettor against "mean > level" (Waudby-Smith and Ramdas 2024)
  */
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 import { binomialAtMost } from "./verify-binomial.js";
 import { sum } from "./verify-values.js";
 

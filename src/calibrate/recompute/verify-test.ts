@@ -2,7 +2,7 @@
  * The test, recomputed: the counts, risk and p-value of every candidate, which of them are accepted, and which is
  * chosen.
  */
-import type { Certificate, CertificateTest } from "../certificate/index.js";
+import type { Certificate, CertificateTest } from "../certificate/certificate.js";
 import { checkCounts, lossesOf } from "./verify-counts.js";
 import { meanP } from "./verify-p-values.js";
 import { testedTokens, unitMeans, unitStarts, weightedMean } from "./verify-units.js";

@@ -6,7 +6,7 @@
  *                    m₀ = (n - Σ m_g² / n) / (k - 1)
  * with B and W the mean squares between and within k groups of m_g documents, n in all (analysis of variance).
  */
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 import { sum } from "./verify-values.js";
 
 /** The number of tokens of each test document. */

@@ -3,9 +3,8 @@
  * to and the duplicates that it has (duplicates.ts).
  */
 import { OptionError } from "../../errors.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
-import type { Document } from "../../model/index.js";
-import { sha256 } from "../../model/index.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { type Document, sha256 } from "../../model/index.js";
 import { findKin } from "./duplicates.js";
 
 /** A document with what is known of it. */

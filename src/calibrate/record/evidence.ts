@@ -9,9 +9,11 @@
  *   ran        records of the grid split in memory, and counts of the candidates that were proposed from them
  */
 import { OptionError } from "../../errors.js";
-import { type FillName, isExactFill } from "../../exits/fill/index.js";
-import type { ExitHeads, ScoreName } from "../../exits/heads/index.js";
-import { rawThreshold, type Tally, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/index.js";
+import { type FillName, isExactFill } from "../../exits/fill/fill.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import type { ScoreName } from "../../exits/heads/score.js";
+import { rawThreshold, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/token-table.js";
+import type { Tally } from "../procedures/tally.js";
 import type { DocumentRecord } from "./document-record.js";
 import { type OwnText, pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
 import { type Counted, countedAs, type HashedDocument, judgedTokens } from "./documents.js";

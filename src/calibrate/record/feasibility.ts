@@ -3,7 +3,7 @@
  * the full model's. A policy with that exit alone keeps a risk of alpha only if at least mu - alpha of the tokens stay,
  * even if its score were perfect, because every token that stays removes at most one that differs.
  */
-import { lossesIn, type TokenTable } from "../procedures/index.js";
+import { lossesIn, type TokenTable } from "../procedures/token-table.js";
 import type { CalibrationRecords } from "./record.js";
 import { judgedBy } from "./subject.js";
 import { tableOf } from "./table-of.js";

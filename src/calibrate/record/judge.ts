@@ -7,17 +7,16 @@
  * one, tokens that run all blocks have a loss too.
  */
 import { OptionError } from "../../errors.js";
-import type { CertifiedSampling, Reference } from "../../exits/plan/index.js";
+import type { CertifiedSampling, Reference } from "../../exits/plan/policy.js";
 import {
   argmaxOf,
   canonicalSampling,
   isPlainGreedy,
-  LOSS_UNIT,
   processedDistribution,
-  type Sampler,
   type SamplingOptions,
-  totalVariation,
-} from "../../model/decode/index.js";
+} from "../../model/decode/sampling.js";
+import { LOSS_UNIT, totalVariation } from "../../model/decode/total-variation.js";
+import type { Sampler } from "../../model/decode/decoder.js";
 import type { Model } from "../../model/index.js";
 
 export interface JudgeOptions {

@@ -4,8 +4,9 @@
  * the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
  * best coupling keeps: a token counts 1 - TV (judge.ts).
  */
-import type { Policy } from "../../exits/plan/index.js";
-import { orientThreshold, type Tally, tallyVectors } from "../procedures/index.js";
+import type { Policy } from "../../exits/plan/policy.js";
+import { orientThreshold, tallyVectors } from "../procedures/token-table.js";
+import type { Tally } from "../procedures/tally.js";
 import { lossScaleOf } from "./judge.js";
 import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";

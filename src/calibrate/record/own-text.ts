@@ -6,8 +6,8 @@
  */
 import { requireInteger } from "../../errors.js";
 import { generateBatch } from "../../exits/generate.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
-import { createPolicy, type Policy } from "../../exits/plan/index.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { createPolicy, type Policy } from "../../exits/plan/policy.js";
 import { type CalibrationDocument, countedAs, hashDocuments } from "./documents.js";
 import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";

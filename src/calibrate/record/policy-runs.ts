@@ -2,9 +2,10 @@
  * Counts of what candidate policies did when they were run (run-policies.ts), document by document, as plain data. They
  * serve every split of the documents.
  */
-import type { FillName } from "../../exits/fill/index.js";
-import type { ScoreName, Threshold } from "../../exits/heads/index.js";
-import { orientThreshold, type Tally, type ThresholdVector } from "../procedures/index.js";
+import type { FillName } from "../../exits/fill/fill.js";
+import type { ScoreName, Threshold } from "../../exits/heads/score.js";
+import { orientThreshold, type ThresholdVector } from "../procedures/token-table.js";
+import type { Tally } from "../procedures/tally.js";
 import type { Counted } from "./documents.js";
 import { judgedBy, type Subject } from "./subject.js";
 

@@ -7,22 +7,19 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { confidenceAt, type ExitHeads, scoreAt, type ScoreName } from "../../exits/heads/index.js";
-import {
-  type CacheStore,
-  disposeBatch,
-  hiddenBatch,
-  locatedIn,
-  nonFiniteRow,
-  statesAt,
-} from "../../exits/states/index.js";
-import { createTeacher, type Teacher } from "../../exits/train/index.js";
-import { nonFiniteError, rowOf } from "../../model/decode/index.js";
+import { confidenceAt, scoreAt, type ScoreName } from "../../exits/heads/score.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import type { CacheStore } from "../../exits/states/shards.js";
+import { disposeBatch, hiddenBatch, statesAt } from "../../exits/states/batches.js";
+import { locatedIn, nonFiniteRow } from "../../exits/states/finite-teacher.js";
+import { createTeacher, type Teacher } from "../../exits/train/create-teacher.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { rowOf } from "../../model/decode/final-logits.js";
 import { cutWindows, sha256, type Window } from "../../model/index.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
-import { sliceRows } from "../../tensor/ops/index.js";
+import { sliceRows } from "../../tensor/ops/select.js";
 import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
-import { type CalibrationDocument, countedAs, type HashedDocument, hashDocuments, judgedTokens } from "./documents.js";
+import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";

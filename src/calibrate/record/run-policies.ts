@@ -4,8 +4,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
-import type { CacheStore } from "../../exits/states/index.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import type { CacheStore } from "../../exits/states/shards.js";
 import { sha256 } from "../../model/index.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";

@@ -4,14 +4,16 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
-import { fillCost, type FillName, fillNames } from "../../exits/fill/index.js";
-import { type ExitHeads, type ScoreName, scoreNames } from "../../exits/heads/index.js";
-import { blockCost, costOfRows, QUOTED_CONTEXT, type UnitTimes } from "../../exits/cost/index.js";
-import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/index.js";
-import { canonicalSampling, isPlainGreedy } from "../../model/decode/index.js";
+import { fillCost, type FillName, fillNames } from "../../exits/fill/fill.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
+import { blockCost, costOfRows, QUOTED_CONTEXT } from "../../exits/cost/unit-costs.js";
+import type { UnitTimes } from "../../exits/cost/unit-times.js";
+import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
+import { canonicalSampling, isPlainGreedy } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
 import { createJudge, describeReference, lossScaleOf } from "./judge.js";
-import type { ExitCosts } from "../procedures/index.js";
+import type { ExitCosts } from "../procedures/tally.js";
 
 export interface Subject {
   readonly modelHash: string;

@@ -1,6 +1,7 @@
 /** Records as the procedures take them: columns of one oriented score, and tallies of several document sets joined. */
-import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/index.js";
-import { lossesIn, type Tally, type TokenLosses, type TokenTable } from "../procedures/index.js";
+import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js";
+import { lossesIn, type TokenLosses, type TokenTable } from "../procedures/token-table.js";
+import type { Tally } from "../procedures/tally.js";
 import type { DocumentRecord } from "./document-record.js";
 
 /** Records as columns of one oriented score (larger is more confident), with the losses that they hold. */

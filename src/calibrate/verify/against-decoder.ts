@@ -4,17 +4,13 @@
  * would be drawn from is compared); then the document's own next token follows. No code that makes certificates has a
  * part in it.
  */
-import { earlyExitDecoder } from "../../exits/decode/index.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
-import {
-  argmaxOf,
-  isPlainGreedy,
-  processedDistribution,
-  type Sampler,
-  totalVariation,
-} from "../../model/decode/index.js";
+import { earlyExitDecoder } from "../../exits/decode/decode.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { argmaxOf, isPlainGreedy, processedDistribution } from "../../model/decode/sampling.js";
+import type { Sampler } from "../../model/decode/decoder.js";
+import { totalVariation } from "../../model/decode/total-variation.js";
 import { advance, type Model, Sequence } from "../../model/index.js";
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 
 /** Counts of a threshold vector on one document. */
 export interface Counted {

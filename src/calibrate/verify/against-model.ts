@@ -1,9 +1,11 @@
 /** Checks that model, heads and records are those that a certificate names, with weights stored in the same way. */
 import type { CancelSignal } from "../../cancel-signal.js";
-import type { ExitHeads } from "../../exits/heads/index.js";
+import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { type Model, sameSampling } from "../../model/index.js";
-import type { Certificate } from "../certificate/index.js";
-import { type CalibrationDocument, type CalibrationRecords, judgedBy } from "../record/index.js";
+import type { Certificate } from "../certificate/certificate.js";
+import type { CalibrationDocument } from "../record/documents.js";
+import type { CalibrationRecords } from "../record/record.js";
+import { judgedBy } from "../record/subject.js";
 
 /** The evidence that a certificate is checked against. */
 export interface VerifyOptions {

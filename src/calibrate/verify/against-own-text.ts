@@ -3,8 +3,11 @@
  * prompts, in the order in which they were given, and the reference judges every token again. On another build of the
  * kernels other text may come out, so only the kept agreement can be compared.
  */
-import type { Certificate, CertificateCounts } from "../certificate/index.js";
-import { arrange, judgedBy, type OwnTextOptions, type PolicyRuns, runOwnText } from "../record/index.js";
+import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
+import { arrange } from "../record/split.js";
+import { judgedBy } from "../record/subject.js";
+import { type OwnTextOptions, runOwnText } from "../record/own-text.js";
+import type { PolicyRuns } from "../record/policy-runs.js";
 import type { VerifyOptions } from "./against-model.js";
 
 export interface TextFindings {

@@ -4,19 +4,15 @@
  * documents. With heads, the policy is run too (against-decoder.ts). On another build of the kernels scores may differ
  * in their last bits, and so may candidates and counts; the policy must keep the claim there all the same.
  */
-import { isExactFill } from "../../exits/fill/index.js";
-import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/index.js";
-import type { Certificate, CertificateCounts } from "../certificate/index.js";
-import { certifySettings, type CertifySettings } from "../certify/index.js";
-import {
-  arrange,
-  type DocumentRecord,
-  type Evidence,
-  judgedBy,
-  judgedDocuments,
-  recordedEvidence,
-  streamedEvidence,
-} from "../record/index.js";
+import { isExactFill } from "../../exits/fill/fill.js";
+import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
+import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
+import { certifySettings, type CertifySettings } from "../certify/settings.js";
+import { arrange } from "../record/split.js";
+import type { DocumentRecord } from "../record/document-record.js";
+import { type Evidence, recordedEvidence, streamedEvidence } from "../record/evidence.js";
+import { judgedBy } from "../record/subject.js";
+import { judgedDocuments } from "../record/record.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import type { TextFindings } from "./against-own-text.js";

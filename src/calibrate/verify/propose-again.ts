@@ -2,10 +2,12 @@
  * The candidates of a certificate, proposed again from the grid split: "thresholds chosen on the test documents and
  * declared as candidates" shows here. Costs in milliseconds cannot be measured twice, so the stored ones are used.
  */
-import type { Certificate } from "../certificate/index.js";
-import { type CertifySettings, planTest } from "../certify/index.js";
-import { rawThreshold } from "../procedures/index.js";
-import { type Evidence, exitCosts } from "../record/index.js";
+import type { Certificate } from "../certificate/certificate.js";
+import type { CertifySettings } from "../certify/settings.js";
+import { planTest } from "../certify/plan-test.js";
+import { rawThreshold } from "../procedures/token-table.js";
+import type { Evidence } from "../record/evidence.js";
+import { exitCosts } from "../record/subject.js";
 
 /** Differences of candidates, costs or score from what the grid split proposes; empty if there are none. */
 export async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySettings): Promise<string[]> {

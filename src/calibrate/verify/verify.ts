@@ -3,7 +3,7 @@
  * bounds what follows. Then whatever model, heads, records and text are given. A file alone can only be consistent:
  * counts can be invented, and candidates can be chosen on the test documents, which only the text reveals.
  */
-import type { Certificate } from "../certificate/index.js";
+import type { Certificate } from "../certificate/certificate.js";
 import type { VerifyOptions } from "./against-model.js";
 
 /**
@@ -28,7 +28,7 @@ export interface Verification {
  * reason of an aborted signal, or an error of the model.
  */
 export async function verifyCertificate(json: unknown, options: VerifyOptions = {}): Promise<Verification> {
-  const { verifyStored } = await import("../recompute/index.js");
+  const { verifyStored } = await import("../recompute/verify-certificate.js");
   const stored = await verifyStored(json);
   if (stored.length > 0) return refuted(stored);
   const certificate = json as Certificate;
@@ -95,6 +95,6 @@ function refuted(reasons: readonly string[]): Verification {
 }
 
 async function claimOf(certificate: Certificate): Promise<string> {
-  const { describeClaim } = await import("../certificate/index.js");
+  const { describeClaim } = await import("../certificate/assumptions.js");
   return describeClaim(certificate);
 }

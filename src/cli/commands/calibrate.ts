@@ -7,9 +7,9 @@ import { join } from "node:path";
 import {
   calibrate,
   type Certified,
+  exactFill,
   type ExitHeads,
   type FillName,
-  exactFill,
   fillNames,
   measureUnitTimes,
   type Model,
@@ -17,10 +17,10 @@ import {
   scoreNames,
 } from "../../index.js";
 import { type CacheStore, isExactFill, type UnitTimes } from "../../exits/index.js";
-import { canonicalSampling } from "../../model/decode/index.js";
+import { canonicalSampling } from "../../model/decode/sampling.js";
 import {
-  type CalibrationDocument,
   calibratePaper,
+  type CalibrationDocument,
   type CertifyPolicyOptions,
   type PaperCalibration,
   type PaperCalibrationOptions,
@@ -29,25 +29,21 @@ import {
   type RecordDocumentsOptions,
   runPolicies,
 } from "../../calibrate/index.js";
-import { certifyDefaults } from "../../calibrate/certify/index.js";
-import { paperDefaults } from "../../calibrate/paper/index.js";
+import { certifyDefaults } from "../../calibrate/certify/settings.js";
+import { paperDefaults } from "../../calibrate/paper/paper-threshold.js";
 import { readHeads, readJson, writeFileAtomic } from "../../node/index.js";
-import { raceExits } from "../generation/index.js";
-import {
-  calibrationLines,
-  calibrationNext,
-  calibrationVerdict,
-  nextLines,
-  type Race,
-  worthOf,
-} from "../lines/index.js";
-import { ownDocuments } from "../own-text/index.js";
-import { certificatesFor, findShippedExits } from "../shipped/index.js";
+import { raceExits } from "../generation/race-exits.js";
+import { calibrationLines } from "../lines/calibration-lines.js";
+import { calibrationNext } from "../lines/calibration-next.js";
+import { calibrationVerdict, type Race, worthOf } from "../lines/verdict-lines.js";
+import { nextLines } from "../lines/next-lines.js";
+import { ownDocuments } from "../own-text/own-documents.js";
+import { certificatesFor, findShippedExits } from "../shipped/shipped-exits.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import {
+  beginningOf,
   type GroupedSource,
   hashDocuments,
-  beginningOf,
   ownTextParts,
   readGroupedDocuments,
   recordAll,

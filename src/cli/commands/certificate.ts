@@ -6,7 +6,7 @@ import { type Certificate, EarlyExitError, type Model, verifyCertificate } from 
 import { type CalibrationDocument, certificateFrom, type Verification } from "../../calibrate/index.js";
 import { type Budgets, storageOf } from "../../model/index.js";
 import { readHeads, readJson } from "../../node/index.js";
-import { promiseLines } from "../lines/index.js";
+import { promiseLines } from "../lines/calibration-lines.js";
 import type { CommandDefinition } from "../command.js";
 import { ownTextParts, readGroupedDocuments } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";

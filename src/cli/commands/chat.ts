@@ -6,13 +6,14 @@
 import { readFile } from "node:fs/promises";
 import { EarlyExitError } from "../../index.js";
 import { ChatSession, type TurnSummary } from "../../exits/index.js";
-import { requireChatTemplate } from "../../model/chat/index.js";
-import { chatDefaults } from "../../model/decode/index.js";
+import { requireChatTemplate } from "../../model/chat/encode-chat.js";
+import { chatDefaults } from "../../model/decode/text.js";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
-import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../generation/index.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { decodingOptions, type DecodingSettings } from "../generation/decoding-options.js";
 import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
-import { commandLine, nextLines } from "../lines/index.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
 

@@ -6,27 +6,20 @@
  * heads that were trained longer and a certificate from more documents, the demo goes on with those.
  */
 import { join } from "node:path";
-import { certifyDefaults } from "../../calibrate/certify/index.js";
+import { certifyDefaults } from "../../calibrate/certify/settings.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import {
-  answerQuestions,
-  attachDemoHeads,
-  type ChatPlan,
-  chatWords,
-  chooseThresholds,
-  compareSpeeds,
-  embeddedModel,
-  openChatDemo,
-  openDemo,
-  showModel,
-  timeAnswers,
-  trainDemoHeads,
-  words,
-  writeTexts,
-} from "../demo/index.js";
+import { answerQuestions, type ChatPlan, openChatDemo, timeAnswers } from "../demo/chat/chat-demo.js";
+import { attachDemoHeads, trainDemoHeads } from "../demo/heads-section.js";
+import * as chatWords from "../demo/chat/chat-words.js";
+import { chooseThresholds } from "../demo/thresholds-section.js";
+import { compareSpeeds } from "../demo/speed-section.js";
+import { embeddedModel, openDemo } from "../demo/demo.js";
+import { showModel } from "../demo/model-section.js";
+import * as words from "../demo/words.js";
+import { writeTexts } from "../demo/texts-section.js";
 import { fileExists } from "../../node/index.js";
 import type { CommonOptions, Io } from "../io.js";
-import { commandLine, nextLines } from "../lines/index.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { agreementOption, deviceOption, exits, integer, maxNewTokensOption, number, seedOption } from "../options.js";
 

@@ -3,22 +3,21 @@
  * --prompts, a line of JSON for each prompt of a file.
  */
 import { generate } from "../../index.js";
-import { generateDefaults } from "../../model/decode/index.js";
+import { generateDefaults } from "../../model/decode/text.js";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import { readPrompts, writeFileAtomic } from "../../node/index.js";
 import {
   auditOption,
   type AuditSettings,
-  type Decoding,
   decodingOptions,
   type DecodingSettings,
-  openDecoding,
-  TEXTS_TOGETHER,
-  writeTexts,
-} from "../generation/index.js";
+} from "../generation/decoding-options.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { TEXTS_TOGETHER, writeTexts } from "../generation/write-texts.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
-import { auditLine, commandLine, nextLines, summaryLines } from "../lines/index.js";
+import { auditLine, summaryLines } from "../lines/summary-lines.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefaults } from "../options.js";
 import { withProgress } from "../progress.js";

@@ -7,17 +7,17 @@ import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits }
 import {
   bestDraftLength,
   breakEven,
+  type BreakEvenRow,
   lossyCost,
   measuredCosts,
   plainCost,
   type PlanCosts,
-  type BreakEvenRow,
 } from "../../exits/index.js";
 import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "../../model/index.js";
 import { coarseBytes } from "../../tensor/index.js";
-import { planDefaults } from "../../exits/plan/index.js";
+import { planDefaults } from "../../exits/plan/break-even.js";
 import { calibratePaper, type CalibrationRecords, feasibility } from "../../calibrate/index.js";
-import { certifyDefaults } from "../../calibrate/certify/index.js";
+import { certifyDefaults } from "../../calibrate/certify/settings.js";
 import { describeModel, readHeads, readTensorSource } from "../../node/index.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";
@@ -33,16 +33,9 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
-import {
-  commandLine,
-  type MeasuredPlan,
-  measuredPlanLines,
-  measuredVerdict,
-  modelLines,
-  nextLines,
-  planLines,
-  planVerdict,
-} from "../lines/index.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
+import { type MeasuredPlan, measuredPlanLines, measuredVerdict, planLines, planVerdict } from "../lines/plan-lines.js";
+import { modelLines } from "../lines/model-lines.js";
 
 export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly dir: string;

@@ -13,7 +13,8 @@ import type { CommandDefinition } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
-import { commandLine, nextLines, trainingVerdict } from "../lines/index.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
+import { trainingVerdict } from "../lines/verdict-lines.js";
 import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
 import {
   depths,
@@ -27,27 +28,22 @@ import {
   selfOption,
   textOption,
 } from "../options.js";
-import { ownSeed, writePrompts } from "../own-text/index.js";
+import { ownSeed } from "../own-text/own-documents.js";
+import { writePrompts } from "../own-text/write-prompts.js";
+import { ANSWERS_TOGETHER, holdOut, openSources, sampleAnswers } from "../training/head-data.js";
+import { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "../training/head-recipe.js";
 import {
-  ANSWERS_TOGETHER,
-  depthsOf,
   fitHeadMaps,
   fitHeadPreviews,
   fitKeysAndValues,
-  type HeadRecipe,
   type HeadTraining,
-  holdOut,
   type LearningCurve,
   measureHeld,
-  openRun,
-  openSources,
   qualityLines,
-  recipeDefaults,
-  recipeFor,
-  sampleAnswers,
   sampleText,
   trainExitHeads,
-} from "../training/index.js";
+} from "../training/train-heads.js";
+import { openRun } from "../training/training-run.js";
 
 export type TrainSettings = CommonOptions &
   ModelSettings & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {

@@ -2,7 +2,7 @@
 import { exactFill, type Model, type Policy } from "../../index.js";
 import { blockCost, headCost, QUOTED_CONTEXT } from "../../exits/index.js";
 import type { WayResult } from "../../evaluate/index.js";
-import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/index.js";
+import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/calibration-lines.js";
 import { type DepthColors, depthColors, depthHistogram } from "../depth-colors.js";
 import { count, duration, percent, speed, table } from "../format.js";
 import { colorsOf, type Io } from "../io.js";

@@ -6,7 +6,7 @@ import { readHeads } from "../../node/index.js";
 import { type Io, UsageError } from "../io.js";
 import { type ModelSettings, openModel } from "../open-model.js";
 import { withProgress } from "../progress.js";
-import { certificatesFor, findShippedExits, type ShippedExits } from "../shipped/index.js";
+import { certificatesFor, findShippedExits, type ShippedExits } from "../shipped/shipped-exits.js";
 
 export interface OpenShipped {
   readonly model: Model;

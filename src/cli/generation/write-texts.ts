@@ -3,7 +3,7 @@
  * alone. Each becomes a line of JSON that holds nothing of the machine: no times, no counts of work.
  */
 import { generateBatch, type GenerateOptions } from "../../index.js";
-import { generateDefaults } from "../../model/decode/index.js";
+import { generateDefaults } from "../../model/decode/text.js";
 import type { PromptLine } from "../../node/index.js";
 import type { Decoding } from "./open-decoding.js";
 

@@ -3,7 +3,7 @@ import type { ExitFeasibility } from "../../calibrate/index.js";
 import { feasibilityLines } from "./calibration-lines.js";
 import type { FillName } from "../../index.js";
 import type { BreakEvenRow } from "../../exits/index.js";
-import { FURTHER_ROW } from "../../exits/cost/index.js";
+import { FURTHER_ROW } from "../../exits/cost/unit-costs.js";
 import { percent, table } from "../format.js";
 import type { colorsOf } from "../io.js";
 

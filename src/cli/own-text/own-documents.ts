@@ -7,7 +7,8 @@ import type { Model } from "../../index.js";
 import type { Document } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { Io } from "../io.js";
-import { sampleAnswers, sampleText } from "../training/index.js";
+import { sampleAnswers } from "../training/head-data.js";
+import { sampleText } from "../training/train-heads.js";
 import { writePrompts } from "./write-prompts.js";
 
 export interface OwnDocuments {

@@ -1,8 +1,9 @@
 /** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
 import type { Model } from "../../index.js";
 import { defaultKind, placeExits, type ProjectionInput } from "../../exits/index.js";
-import { attachDefaults, previewSize } from "../../exits/heads/index.js";
-import { trainDefaults } from "../../exits/train/index.js";
+import { attachDefaults } from "../../exits/heads/attach-heads.js";
+import { previewSize } from "../../exits/heads/head-shape.js";
+import { trainDefaults } from "../../exits/train/train-heads.js";
 
 /** Kept in the checkpoint and in training.json. */
 export interface HeadRecipe {

@@ -27,7 +27,7 @@ import {
   type UnitWork,
   type WorkMeter,
 } from "../../model/index.js";
-import type { ExitHeads } from "../heads/index.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
 import { type Counts, noCounts, sumCounts } from "./counts.js";
 
 /** The length of one sequence that was decoded. */

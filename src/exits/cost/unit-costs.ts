@@ -5,7 +5,8 @@
  * configuration (`countedCosts`).
  */
 import { attentionOf, keyValueLayers, type ModelConfig } from "../../model/index.js";
-import { type ExitHeads, headCost } from "../heads/index.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { headCost } from "../heads/head-shape.js";
 
 /** What a call costs by its number of rows, ascending by rows. */
 export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];

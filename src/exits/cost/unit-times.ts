@@ -9,11 +9,11 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { advance, keyValueLayers, Sequence } from "../../model/index.js";
-import { finalLogits } from "../../model/decode/index.js";
+import { finalLogits } from "../../model/decode/final-logits.js";
 import type { Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
-import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
-import type { ExitHeads } from "../heads/index.js";
+import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
 import type { LedgerReport } from "./ledger.js";
 import { costOfRows, type UnitCosts } from "./unit-costs.js";
 

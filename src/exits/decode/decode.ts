@@ -16,21 +16,15 @@
  * bench/serving.ts).
  */
 import { advance, type Sequence, type Work } from "../../model/index.js";
-import {
-  type Choice,
-  type Decoder,
-  lastStates,
-  nonFiniteError,
-  type OnLogits,
-  plainDecoder,
-  type Request,
-  rowOf,
-} from "../../model/decode/index.js";
+import { type Choice, type Decoder, lastStates, plainDecoder, type Request } from "../../model/decode/decoder.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { type OnLogits, rowOf } from "../../model/decode/final-logits.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { Ledger } from "../cost/index.js";
-import { fills } from "../fill/index.js";
-import type { Confidence, ExitHeads } from "../heads/index.js";
-import type { Policy } from "../plan/index.js";
+import type { Ledger } from "../cost/ledger.js";
+import { fills } from "../fill/fill.js";
+import type { Confidence } from "../heads/score.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import type { Policy } from "../plan/policy.js";
 import { leaveAtFirst } from "./leave-at-first.js";
 import { type DecodeObserver, exitsNow } from "./observe.js";
 

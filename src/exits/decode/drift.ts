@@ -8,11 +8,13 @@
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { advance, cutWindows, type Document, Sequence } from "../../model/index.js";
-import { argmaxOf, nonFiniteError, rowOf } from "../../model/decode/index.js";
+import { argmaxOf } from "../../model/decode/sampling.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { rowOf } from "../../model/decode/final-logits.js";
 import { createRng, scope } from "../../tensor/index.js";
-import { checkFill, type FillName, fills, requireFillFor } from "../fill/index.js";
-import type { ExitHeads } from "../heads/index.js";
-import { Ledger, type LedgerReport } from "../cost/index.js";
+import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { Ledger, type LedgerReport } from "../cost/ledger.js";
 
 export interface DriftOptions {
   readonly fill: FillName;

@@ -3,8 +3,8 @@
  * and evaluation share. Calibration counts many vectors of thresholds on recorded columns at once
  * (calibrate/procedures/token-table.ts), and its verifier states the rule anew.
  */
-import { type Confidence, exitFires, scoreOf } from "../heads/index.js";
-import type { Policy } from "../plan/index.js";
+import { type Confidence, exitFires, scoreOf } from "../heads/score.js";
+import type { Policy } from "../plan/policy.js";
 
 /** An exit's head, evaluated for the rows that came to it. */
 export interface ExitVisit {

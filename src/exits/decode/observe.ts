@@ -8,8 +8,8 @@
  *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
-import type { Threshold } from "../heads/index.js";
-import type { Policy, PolicyExit } from "../plan/index.js";
+import type { Threshold } from "../heads/score.js";
+import type { Policy, PolicyExit } from "../plan/policy.js";
 
 /** An exit, tried at one position. */
 export interface AtExit {

@@ -16,7 +16,7 @@
  * pay even at the prior, nothing is ever drafted. No clock takes part, so a run repeats exactly, and no drafted token,
  * as exact sampling requires (rejection.ts).
  */
-import { costOfRows, type UnitCosts } from "../cost/index.js";
+import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
 
 /** How long one sequence drafts. */
 export interface DraftPlan {

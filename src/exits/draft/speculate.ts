@@ -17,18 +17,13 @@
  * saved is reading the upper blocks' weights once per token.
  */
 import { advance, type Model, type Sequence } from "../../model/index.js";
-import {
-  type Decoder,
-  type FinalLogits,
-  finalLogits,
-  logitsNeeded,
-  nonFiniteError,
-  type Request,
-  type Round,
-} from "../../model/decode/index.js";
-import { concatRows } from "../../tensor/ops/index.js";
+import { type Decoder, logitsNeeded, type Request, type Round } from "../../model/decode/decoder.js";
+import { type FinalLogits, finalLogits } from "../../model/decode/final-logits.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { concatRows } from "../../tensor/ops/select.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { DecodeListeners, DecodeObserver, ExitChoice } from "../decode/index.js";
+import type { DecodeListeners, ExitChoice } from "../decode/decode.js";
+import type { DecodeObserver } from "../decode/observe.js";
 import type { DraftPlan } from "./draft-length.js";
 import { acceptance, residual } from "./rejection.js";
 

@@ -24,7 +24,8 @@ import {
   writeKeyValues,
 } from "../../model/index.js";
 import { scope } from "../../tensor/index.js";
-import { type ExitHeads, skippedLayers } from "../heads/index.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { skippedLayers } from "../heads/projection.js";
 
 /** How the keys and values of skipped blocks are supplied: exactly (`lazy`, `shared`) or approximately (`project`). */
 export type FillName = "lazy" | "project" | "shared";

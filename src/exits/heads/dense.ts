@@ -4,7 +4,9 @@
  */
 import type { Model } from "../../model/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { crossEntropy, embedding, linear } from "../../tensor/ops/index.js";
+import { crossEntropy } from "../../tensor/ops/loss.js";
+import { embedding } from "../../tensor/ops/embedding.js";
+import { linear } from "../../tensor/ops/matmul.js";
 import type { ExitHead } from "./exit-head.js";
 import { headCost, type HeadShape } from "./head-shape.js";
 import {

@@ -4,7 +4,7 @@
  */
 import { companionDtype, type Matrix, type Model, normalize, storedBytes } from "../../model/index.js";
 import { keep, PackedMatrix, Tensor, type WeightDtype } from "../../tensor/index.js";
-import { add, mul } from "../../tensor/ops/index.js";
+import { add, mul } from "../../tensor/ops/arithmetic.js";
 
 export type Tensors = Readonly<Record<string, Tensor>>;
 /** Named matrices and vectors that a head computes with: trainable tensors, or packed ones. */

@@ -8,7 +8,8 @@
  */
 import { bytesOf, type Model, normalize, project } from "../../model/index.js";
 import { keep, scope, Tensor } from "../../tensor/index.js";
-import { crossEntropy, linear } from "../../tensor/ops/index.js";
+import { crossEntropy } from "../../tensor/ops/loss.js";
+import { linear } from "../../tensor/ops/matmul.js";
 import type { ExitHead } from "./exit-head.js";
 import { headCost, type HeadShape } from "./head-shape.js";
 import { gained, HeadWeights, initialNorm, type Matrices, packMatrices, type Tensors } from "./head-weights.js";

@@ -16,7 +16,8 @@ import {
   storedBytes,
   type UnitWork,
 } from "../../model/index.js";
-import { linear, reshape } from "../../tensor/ops/index.js";
+import { linear } from "../../tensor/ops/matmul.js";
+import { reshape } from "../../tensor/ops/select.js";
 import { keep, PackedMatrix, Tensor } from "../../tensor/index.js";
 
 export type ProjectionInput = "normalized" | "both";

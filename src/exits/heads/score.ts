@@ -8,7 +8,7 @@
  */
 import { PolicyError } from "../../errors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
-import { rowStats } from "../../tensor/ops/index.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
 
 export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const;
 export type ScoreName = (typeof scoreNames)[number];

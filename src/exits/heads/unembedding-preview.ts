@@ -16,16 +16,11 @@ import { bytesOf, companionDtype, type Model, project } from "../../model/index.
 import { choleskyFactor } from "../../tensor/cholesky.js";
 import { createRng, keep, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } from "../../tensor/index.js";
 import { topEigenvectors } from "../../tensor/top-eigenvectors.js";
-import {
-  crossEntropy,
-  embedding,
-  largestColumns,
-  linear,
-  linearAt,
-  matmul,
-  sliceRows,
-  takeAlongRows,
-} from "../../tensor/ops/index.js";
+import { crossEntropy } from "../../tensor/ops/loss.js";
+import { embedding } from "../../tensor/ops/embedding.js";
+import { largestColumns } from "../../tensor/ops/largest.js";
+import { linear, linearAt, matmul } from "../../tensor/ops/matmul.js";
+import { sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
 import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";

@@ -18,8 +18,9 @@
  */
 import { requireNumber } from "../../errors.js";
 import { keyValueLayers, type ModelConfig } from "../../model/index.js";
-import { fillCost, type FillName } from "../fill/index.js";
-import { headCost, type HeadShape, placeExits, usualHeads } from "../heads/index.js";
+import { fillCost, type FillName } from "../fill/fill.js";
+import { headCost, type HeadShape, usualHeads } from "../heads/head-shape.js";
+import { placeExits } from "../heads/placement.js";
 import {
   blockCost,
   costOfRows,
@@ -27,8 +28,8 @@ import {
   growingCosts,
   QUOTED_CONTEXT,
   type UnitCosts,
-  type UnitTimes,
-} from "../cost/index.js";
+} from "../cost/unit-costs.js";
+import type { UnitTimes } from "../cost/unit-times.js";
 
 /** Costs in any one unit, and the depths of the exits. */
 export interface PlanCosts extends UnitCosts {

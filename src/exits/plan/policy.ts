@@ -4,10 +4,11 @@
  * are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
-import type { SamplingOptions } from "../../model/decode/index.js";
+import type { SamplingOptions } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
-import { checkScoreName, type ExitHeads, type ScoreName, type Threshold } from "../heads/index.js";
-import { checkFill, type FillName, requireFillFor } from "../fill/index.js";
+import { checkScoreName, type ScoreName, type Threshold } from "../heads/score.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { checkFill, type FillName, requireFillFor } from "../fill/fill.js";
 
 export interface PolicyExit {
   /** Blocks run before this exit. */

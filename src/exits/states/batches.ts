@@ -13,7 +13,7 @@ import {
   Sequence,
   type Window,
 } from "../../model/index.js";
-import { concatRows } from "../../tensor/ops/index.js";
+import { concatRows } from "../../tensor/ops/select.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 
 export interface HiddenBatch {

@@ -1,7 +1,7 @@
 /** Rows of states in parts that take the device a few tens of milliseconds, so that the event loop gets its turns. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Tensor } from "../../tensor/index.js";
-import { sliceRows } from "../../tensor/ops/index.js";
+import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 
 export interface PartsOptions {

@@ -4,7 +4,7 @@
  * all of them are. Heads that do not compute all logits have none; their largest logit is judged, as decoding does.
  */
 import { NumericsError } from "../../errors.js";
-import { nonFiniteError } from "../../model/decode/index.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
 import type { Model } from "../../model/index.js";
 import { ROW_STATS } from "../../tensor/index.js";
 

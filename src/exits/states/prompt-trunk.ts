@@ -4,7 +4,8 @@
  * what follows.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/index.js";
+import { commonLength } from "../../model/decode/common-length.js";
+import type { OpenText, SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Model, prefill, Sequence } from "../../model/index.js";
 
 /** Opens the texts of a batch in the order of their prompts. Dispose of it when all are open, or none will be. */

@@ -17,7 +17,8 @@ import { parseSafetensors, type Safetensors } from "../../tensor/formats/safeten
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
-import { concatRows, rowStats } from "../../tensor/ops/index.js";
+import { concatRows } from "../../tensor/ops/select.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
 import type { Outcome } from "./batches.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";

@@ -4,7 +4,10 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { generateWith, plainDecoder, type Prompt, readPrompt, type SamplingOptions } from "../../model/decode/index.js";
+import { generateWith } from "../../model/decode/generate.js";
+import { plainDecoder } from "../../model/decode/decoder.js";
+import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
+import type { SamplingOptions } from "../../model/decode/sampling.js";
 import type { Model } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 

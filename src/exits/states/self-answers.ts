@@ -8,17 +8,14 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
-import {
-  type Decoder,
-  generateBatchWith,
-  plainDecoder,
-  type Request,
-  type SamplingOptions,
-  type SequenceStore,
-} from "../../model/decode/index.js";
+import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
+import { generateBatchWith } from "../../model/decode/generate.js";
+import type { SamplingOptions } from "../../model/decode/sampling.js";
+import type { SequenceStore } from "../../model/decode/sequence-store.js";
 import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { concatRows, rowStats } from "../../tensor/ops/index.js";
+import { concatRows } from "../../tensor/ops/select.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
 import { PromptTrunk } from "./prompt-trunk.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 

@@ -4,7 +4,10 @@
  */
 import { HeadsError } from "../../errors.js";
 import { Tensor, type WeightDtype } from "../../tensor/index.js";
-import { attachHeads, type AttachOptions, type ExitHeads, Projection, type Tensors } from "../heads/index.js";
+import { attachHeads, type AttachOptions } from "../heads/attach-heads.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { Projection } from "../heads/projection.js";
+import type { Tensors } from "../heads/head-weights.js";
 
 /** What is not given stays as the old heads have it. */
 export interface ChangePreviewsOptions extends Pick<AttachOptions, "preview" | "unembeddingPreview"> {

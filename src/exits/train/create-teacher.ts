@@ -4,8 +4,9 @@
  */
 import type { Model } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { readStats } from "../heads/index.js";
-import { requireFiniteTeacher, topIdsOf } from "../states/index.js";
+import { readStats } from "../heads/score.js";
+import { requireFiniteTeacher } from "../states/finite-teacher.js";
+import { topIdsOf } from "../states/frequent-tokens.js";
 
 /** The teacher's targets at R positions. */
 export interface Teacher {

@@ -10,9 +10,11 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import { type Document, type Model, normalize } from "../../model/index.js";
 import { scope, Tensor } from "../../tensor/index.js";
-import { matmul } from "../../tensor/ops/index.js";
-import { type ExitHeads, mapTensors, unitGain } from "../heads/index.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/index.js";
+import { matmul } from "../../tensor/ops/matmul.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { mapTensors } from "../heads/linear.js";
+import { unitGain } from "../heads/projection.js";
+import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/batches.js";
 import { type AffineFit, RidgeFit } from "./ridge-fit.js";
 import { giveTurn, inTurns } from "../../turns.js";
 

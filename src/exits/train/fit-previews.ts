@@ -7,9 +7,10 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
 import { scopeInParts } from "../../tensor/tensor.js";
-import { matmul } from "../../tensor/ops/index.js";
-import type { ExitHeads, Tensors } from "../heads/index.js";
-import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/index.js";
+import { matmul } from "../../tensor/ops/matmul.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import type { Tensors } from "../heads/head-weights.js";
+import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/batches.js";
 import { giveTurn } from "../../turns.js";
 
 export interface FitPreviewsOptions {

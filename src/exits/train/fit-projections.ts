@@ -13,18 +13,19 @@ import { batchWindows, type Document, keyValueOf, markedWindows, type Model } fr
 import { scope, Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
-import { matmul, sub } from "../../tensor/ops/index.js";
-import { disposeBatch, hiddenBatch } from "../states/index.js";
+import { matmul } from "../../tensor/ops/matmul.js";
+import { sub } from "../../tensor/ops/arithmetic.js";
+import { disposeBatch, hiddenBatch } from "../states/batches.js";
+import type { ExitHead } from "../heads/exit-head.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
 import {
-  type ExitHead,
-  type ExitHeads,
   Projection,
   type ProjectionInput,
   projectionShape,
   skippedLayers,
   unitGain,
   withoutGain,
-} from "../heads/index.js";
+} from "../heads/projection.js";
 import { giveTurn, inTurns } from "../../turns.js";
 
 export interface FitProjectionsOptions {

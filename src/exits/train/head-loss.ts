@@ -8,18 +8,11 @@
  *                      the margin of the logits, not the probability, becomes the usable score
  */
 import { requireInteger, requireNumber } from "../../errors.js";
-import {
-  add,
-  crossEntropy,
-  klDivergence,
-  logSoftmax,
-  mul,
-  reshape,
-  scale,
-  softmax,
-  sum,
-  takeAlongRows,
-} from "../../tensor/ops/index.js";
+import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
+import { crossEntropy, klDivergence } from "../../tensor/ops/loss.js";
+import { logSoftmax, softmax } from "../../tensor/ops/softmax.js";
+import { reshape, takeAlongRows } from "../../tensor/ops/select.js";
+import { sum } from "../../tensor/ops/reduce.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { Teacher } from "./create-teacher.js";
 

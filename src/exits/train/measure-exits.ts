@@ -12,12 +12,16 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireNumber } from "../../errors.js";
 import type { Model } from "../../model/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { rowStats } from "../../tensor/ops/index.js";
-import { countedCosts, type UnitCosts } from "../cost/index.js";
-import { fillCost } from "../fill/index.js";
-import { confidenceAt, type ExitHead, type ExitHeads, orientScore, type ScoreName, scoreOf } from "../heads/index.js";
-import { lossyCost, plainCost, type PlanCosts } from "../plan/index.js";
-import { type BatchSource, byParts, disposeBatch, outcomeOf, statesAt } from "../states/index.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
+import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
+import { fillCost } from "../fill/fill.js";
+import { confidenceAt, orientScore, type ScoreName, scoreOf } from "../heads/score.js";
+import type { ExitHead } from "../heads/exit-head.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { lossyCost, plainCost, type PlanCosts } from "../plan/break-even.js";
+import { type BatchSource, disposeBatch, statesAt } from "../states/batches.js";
+import { byParts } from "../states/by-parts.js";
+import { outcomeOf } from "../states/record-states.js";
 import { giveTurn } from "../../turns.js";
 
 /** The agreement levels that are shown. */

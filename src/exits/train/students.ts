@@ -4,8 +4,9 @@
  */
 import type { Model } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { ExitHead, ExitHeads } from "../heads/index.js";
-import type { BatchSource, Outcome } from "../states/index.js";
+import type { ExitHead } from "../heads/exit-head.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import type { BatchSource, Outcome } from "../states/batches.js";
 import { createTeacher, type Teacher } from "./create-teacher.js";
 import { type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";

@@ -5,9 +5,12 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope } from "../../tensor/index.js";
-import { argmax, scale, sliceRows, sum } from "../../tensor/ops/index.js";
+import { argmax, sum } from "../../tensor/ops/reduce.js";
+import { scale } from "../../tensor/ops/arithmetic.js";
+import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import { type HiddenBatch, outcomeOf, statesAt } from "../states/index.js";
+import { type HiddenBatch, statesAt } from "../states/batches.js";
+import { outcomeOf } from "../states/record-states.js";
 import type { Teacher } from "./create-teacher.js";
 import { headLoss, type HeadLoss } from "./head-loss.js";
 import { createTeachers, type Student, type Students } from "./students.js";

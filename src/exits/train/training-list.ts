@@ -11,9 +11,14 @@
  */
 import { type Model, normalize } from "../../model/index.js";
 import { createRng, keep, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
-import { add, argmax, columns, embedding, linear, rowStats } from "../../tensor/ops/index.js";
-import type { Outcome } from "../states/index.js";
-import { outcomeOf, topIdsOf } from "../states/index.js";
+import { add } from "../../tensor/ops/arithmetic.js";
+import { argmax, rowStats } from "../../tensor/ops/reduce.js";
+import { columns } from "../../tensor/ops/select.js";
+import { embedding } from "../../tensor/ops/embedding.js";
+import { linear } from "../../tensor/ops/matmul.js";
+import type { Outcome } from "../states/batches.js";
+import { outcomeOf } from "../states/record-states.js";
+import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
 
 /** The learned logit of all unlisted tokens together, of one head. */

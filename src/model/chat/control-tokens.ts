@@ -11,7 +11,7 @@
  * Filters of templates leave marks where they are: `trim` does not see them, because whitespace is never marked, and
  * `tojson` writes them as themselves. Left out: a template that cuts a content apart and itself adds the missing part.
  */
-import type { TextParts } from "../tokenizer/index.js";
+import type { TextParts } from "../tokenizer/tokenizer.js";
 
 /** A node of the prefix tree of spellings, by UTF-16 code unit. */
 interface Node {

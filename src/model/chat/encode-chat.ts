@@ -5,7 +5,7 @@
  * text.
  */
 import { TemplateError } from "../../errors.js";
-import type { TextParts, Tokenizer } from "../tokenizer/index.js";
+import type { TextParts, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ControlTokens } from "./control-tokens.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
 import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";

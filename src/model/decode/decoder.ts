@@ -3,7 +3,7 @@
  * here, and runs every block for every token; the early-exit decoder (exits/decode) may stop sooner, and the lossless
  * one (exits/draft) returns several tokens at once.
  */
-import { concatRows } from "../../tensor/ops/index.js";
+import { concatRows } from "../../tensor/ops/select.js";
 import type { Rng, Tensor } from "../../tensor/index.js";
 import { advance } from "../advance.js";
 import type { WorkMeter } from "../meter.js";

@@ -2,7 +2,7 @@
  * The full model's logits, as far as choosing tokens needs them. A greedy token needs the largest logit, a top-k token
  * the k largest: if the model screens its unembedding, no others are computed. Anything else needs all logits.
  */
-import { rowArgmax } from "../../tensor/ops/index.js";
+import { rowArgmax } from "../../tensor/ops/reduce.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";

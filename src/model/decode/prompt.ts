@@ -1,6 +1,8 @@
 /** What text is generated after: text, token ids, or a conversation; and the tokens that it becomes. */
 import { OptionError } from "../../errors.js";
-import { type ChatMessage, type ChatOptions, checkMessages, encodeChat, requireChatTemplate } from "../chat/index.js";
+import { type ChatMessage, checkMessages } from "../chat/messages.js";
+import type { ChatOptions } from "../chat/render-chat.js";
+import { encodeChat, requireChatTemplate } from "../chat/encode-chat.js";
 import type { Model } from "../model.js";
 
 /** Text, token ids, or the messages of a conversation, which the model's chat template renders. */

@@ -1,7 +1,7 @@
 /**
  * A family translates one Hugging Face `model_type`: its config.json into a ModelConfig, and a ModelConfig into the
  * checkpoint tensors that make up each weight. To add a family, write one such object and list it in
- * families/index.ts.
+ * families/families.ts.
  */
 import type { TensorSource } from "../checkpoint.js";
 import type { ConfigReader } from "../config-reader.js";

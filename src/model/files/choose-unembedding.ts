@@ -6,8 +6,9 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
 import { PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
-import { argmax, sliceRows } from "../../tensor/ops/index.js";
-import { finalLogits } from "../decode/index.js";
+import { argmax } from "../../tensor/ops/reduce.js";
+import { sliceRows } from "../../tensor/ops/select.js";
+import { finalLogits } from "../decode/final-logits.js";
 import { giveTurn } from "../../turns.js";
 import type { Model } from "../model.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";

@@ -12,7 +12,8 @@ import { ConfigReader } from "../config-reader.js";
 import { requireBoundedJson } from "./bounded-json.js";
 import { loadModel, type LoadModelOptions } from "./load.js";
 import type { Model } from "../model.js";
-import { huggingFaceTokenizer, type Tokenizer, type TokenizerOptions } from "../tokenizer/index.js";
+import { huggingFaceTokenizer, type TokenizerOptions } from "../tokenizer/hugging-face-tokenizer.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
 /** A file that can be read piece by piece. */
 export interface FolderFile {

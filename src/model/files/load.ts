@@ -8,7 +8,7 @@ import { CheckpointReader, hashCheckpoint, type TensorSource } from "../checkpoi
 import { Model } from "../model.js";
 import { planModel } from "./plan-model.js";
 import type { UnembeddingKind } from "../screened-unembedding.js";
-import type { Tokenizer } from "../tokenizer/index.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
 
 /** How much of a checkpoint has been read. */

@@ -7,7 +7,8 @@ import type { Budgets } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
 import type { TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
-import { families, prefixOf, readModelConfig } from "../families/index.js";
+import { families, readModelConfig } from "../families/families.js";
+import { prefixOf } from "../families/family.js";
 import type { WeightLayout } from "../weights.js";
 
 export interface PlannedModel {

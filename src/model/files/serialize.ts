@@ -8,7 +8,7 @@ import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors
 import type { Shape } from "../../tensor/index.js";
 import { sizeOf } from "../../tensor/shape.js";
 import type { Part } from "../checkpoint.js";
-import { families } from "../families/index.js";
+import { families } from "../families/families.js";
 import type { Model } from "../model.js";
 import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
 

@@ -9,7 +9,7 @@ import { decodeGguf } from "../../tensor/formats/gguf/decode.js";
 import { ggufBlock, type GgufType } from "../../tensor/formats/gguf/types.js";
 import type { GgufTensor } from "../../tensor/formats/gguf/header.js";
 import type { TensorSource } from "../checkpoint.js";
-import type { FolderFile } from "../files/index.js";
+import type { FolderFile } from "../files/folder.js";
 import type { Architecture } from "./architectures.js";
 import type { GgufConfig } from "./config.js";
 

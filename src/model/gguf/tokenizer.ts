@@ -6,7 +6,8 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { GgufError } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
-import { huggingFaceTokenizer, type Tokenizer } from "../tokenizer/index.js";
+import { huggingFaceTokenizer } from "../tokenizer/hugging-face-tokenizer.js";
+import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import type { GgufMetadata } from "./metadata.js";
 import { sentencepieceSections } from "./sentencepiece.js";
 

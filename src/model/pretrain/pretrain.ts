@@ -14,7 +14,9 @@ import { ModelError, OptionError, requireInteger, requireNumber } from "../../er
 import { createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { backwardInParts } from "../../tensor/autograd.js";
 import { scopeInParts } from "../../tensor/tensor.js";
-import { add, crossEntropy, mean, scale } from "../../tensor/ops/index.js";
+import { add, scale } from "../../tensor/ops/arithmetic.js";
+import { crossEntropy } from "../../tensor/ops/loss.js";
+import { mean } from "../../tensor/ops/reduce.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";

@@ -32,7 +32,7 @@ export async function huggingFaceTokenizer(
   { budgets, signal }: TokenizerOptions = {},
 ): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
-  const { requireBoundedSections } = await import("./bounded/index.js"); // as late as the dependency
+  const { requireBoundedSections } = await import("./bounded/bounded-sections.js"); // as late as the dependency
   requireBoundedSections(file, budgetsWith(budgets));
   await giveTurn(signal);
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});

@@ -14,7 +14,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, 
 import { dirname, join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { HubError } from "../../errors.js";
-import type { HubName } from "../../model/hub/index.js";
+import type { HubName } from "../../model/hub/hub-name.js";
 import { removeStaleTemporaries } from "../files.js";
 
 export class RepoCache {

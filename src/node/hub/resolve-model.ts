@@ -11,15 +11,8 @@
 import { readFile } from "node:fs/promises";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
-import {
-  type HubName,
-  isHubName,
-  neededFiles,
-  type NeededFiles,
-  parseHubName,
-  shardsOf,
-  tokenizerFiles,
-} from "../../model/hub/index.js";
+import { type HubName, isHubName, parseHubName } from "../../model/hub/hub-name.js";
+import { neededFiles, type NeededFiles, shardsOf, tokenizerFiles } from "../../model/hub/needed-files.js";
 import { fileExists } from "../files.js";
 import { answerError, type Asked, type Connection, hubFetch, isUnreachable, withRetries } from "./hub-fetch.js";
 import { type Blob, isCommit, RepoCache } from "./repo-cache.js";

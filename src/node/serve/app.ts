@@ -8,7 +8,7 @@
 import { randomInt, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { chatDefaults } from "../../model/decode/index.js";
+import { chatDefaults } from "../../model/decode/text.js";
 import type { Batcher, ServedText, ServedToken, ServingMode } from "../../serve/index.js";
 import { type AccessOptions, requireAccess } from "./access.js";
 import {

@@ -2,7 +2,8 @@
  * Prompts as token ids. What a client sends is text: a special token that is spelled out in it stays text, in messages
  * and in text prompts alike. Special tokens come from the chat template and from the tokenizer's own configuration.
  */
-import { encodeChat, type ChatMessage } from "../../model/chat/index.js";
+import { encodeChat } from "../../model/chat/encode-chat.js";
+import type { ChatMessage } from "../../model/chat/messages.js";
 import type { Model } from "../../model/index.js";
 import type { ChatBody, TextBody } from "./bodies.js";
 import { ApiError } from "./api-error.js";

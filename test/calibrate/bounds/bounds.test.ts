@@ -3,18 +3,12 @@ import { fc, test } from "@fast-check/vitest";
 import { OptionError } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import {
-  binomialTail,
-  clopperPearsonUpper,
-  errorFreeUnits,
-  hoeffdingBentkusPValue,
-  hoeffdingPValue,
-  hoeffdingSlack,
-  hoeffdingUpper,
-  unitsNeeded,
-  wsrPValue,
-  wsrUpper,
-} from "../../../src/calibrate/bounds/index.js";
+import { binomialTail } from "../../../src/calibrate/bounds/binomial.js";
+import { clopperPearsonUpper } from "../../../src/calibrate/bounds/clopper-pearson.js";
+import { errorFreeUnits, unitsNeeded } from "../../../src/calibrate/bounds/units-needed.js";
+import { hoeffdingBentkusPValue } from "../../../src/calibrate/bounds/hoeffding-bentkus.js";
+import { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "../../../src/calibrate/bounds/hoeffding.js";
+import { wsrPValue, wsrUpper } from "../../../src/calibrate/bounds/wsr.js";
 
 describe("bounds on a mean", () => {
   it("Hoeffding-Bentkus p-values are golden", () => {

@@ -1,15 +1,16 @@
 /** Lies about certificates (lab/lies): a short form of `tsx lab/lies/run.ts`, which tries 200,000 and 2,000 of them. */
 import { attachHeads, type ExitHeads, verifyCertificate } from "early-exits";
 import {
-  type CalibrationRecords,
   calibrateRecords,
+  type CalibrationRecords,
   certificateFrom,
   policyFrom,
   recordDocuments,
 } from "early-exits/calibrate";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
-import { realityLie, realityLies, storedLie, storedLies } from "../../../lab/lies/index.js";
+import { realityLie, realityLies } from "../../../lab/lies/reality-lies.js";
+import { storedLie, storedLies } from "../../../lab/lies/stored-lies.js";
 import { randomIds, smallModel } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 

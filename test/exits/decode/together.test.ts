@@ -4,8 +4,8 @@ import { attachHeads, createPolicy, type ExitHeads, generate, generateBatch, typ
 import type { Threshold } from "early-exits/exits";
 import { Sequence } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
-import { createSampler } from "../../../src/model/decode/index.js";
-import { earlyExitDecoder } from "../../../src/exits/decode/index.js";
+import { createSampler } from "../../../src/model/decode/decoder.js";
+import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { randomIds, smallByteModel } from "../../support/models.js";
 

@@ -10,7 +10,7 @@ import { argmaxOf } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { rankTokens } from "../../../lab/report/index.js";
+import { rankTokens } from "../../../lab/report/agreement.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 

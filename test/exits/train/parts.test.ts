@@ -5,7 +5,7 @@ import { createDevice } from "early-exits/node";
 import { llamaConfigJson } from "early-exits/model";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { expect, it } from "vitest";
-import { byParts } from "../../../src/exits/states/index.js";
+import { byParts } from "../../../src/exits/states/by-parts.js";
 import { rowsPerTurn } from "../../../src/turns.js";
 import { randomIds } from "../../support/models.js";
 

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { headLoss } from "../../../src/exits/train/head-loss.js";
 import { TrainingList } from "../../../src/exits/train/training-list.js";
 import { backward, Tensor } from "../../../src/tensor/index.js";
-import { sum } from "../../../src/tensor/ops/index.js";
+import { sum } from "../../../src/tensor/ops/reduce.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const ids = [2, 3, 5, 8, 13, 21, 34, 55];

@@ -1,6 +1,6 @@
 /** The short form of `npm run torture`: on slow, full and lying disks commands end in the true result or an error. */
 import { expect, it } from "vitest";
-import { tortureDisks } from "../../../lab/torture/index.js";
+import { tortureDisks } from "../../../lab/torture/commands/disks.js";
 
 const COMMANDS = 6;
 

@@ -7,17 +7,10 @@ import { loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe } from "vitest";
-import {
-  filesOf,
-  hostileFolder,
-  hostileHeads,
-  hostileTokenizer,
-  judge,
-  soundHeads,
-  useFolder,
-  useHeads,
-  useTokenizer,
-} from "../../../lab/torture/index.js";
+import { filesOf, hostileFolder, useFolder } from "../../../lab/torture/hostile-folders.js";
+import { hostileHeads, soundHeads, useHeads } from "../../../lab/torture/hostile-heads.js";
+import { hostileTokenizer, useTokenizer } from "../../../lab/torture/hostile-tokenizers.js";
+import { judge } from "../../../lab/torture/judge.js";
 import { smallCheckpoint, smallConfigs } from "../../support/models.js";
 
 /** Other tests share the processor here; the long form judges by one second. */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { OptionError } from "early-exits";
 import { type ChatMessage, renderChat, TemplateError } from "early-exits/model";
-import { requireChatTemplate } from "../../../src/model/chat/index.js";
+import { requireChatTemplate } from "../../../src/model/chat/encode-chat.js";
 import { chatTokenizer, gemma, llama3 } from "./setup.js";
 
 const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];

@@ -1,6 +1,6 @@
 /** The files of a repository that a model needs. */
 import { describe, expect, it, test } from "vitest";
-import { neededFiles, shardsOf } from "../../../src/model/hub/index.js";
+import { neededFiles, shardsOf } from "../../../src/model/hub/needed-files.js";
 
 const repo = { repo: "org/name", revision: "main" };
 const small = ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json"];

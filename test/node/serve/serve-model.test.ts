@@ -6,7 +6,7 @@ import { encodeChat, type Model } from "early-exits/model";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeText } from "../../../src/node/serve/prompts.js";
-import { type RunningServer, serveModel, type ServeOptions } from "../../../src/node/serve/index.js";
+import { type RunningServer, serveModel, type ServeOptions } from "../../../src/node/serve/serve-model.js";
 import { chatModel } from "../../model/chat/setup.js";
 
 let model: Model;

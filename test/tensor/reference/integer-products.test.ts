@@ -5,7 +5,7 @@ import { GROUP, groupsOf } from "../../../src/tensor/integer-rows.js";
 import { quantizeRow } from "../../../src/tensor/reference/integer-products.js";
 import { createReferenceDevice } from "../../../src/tensor/reference/reference-device.js";
 import { PackedMatrix, Tensor } from "../../../src/tensor/tensor.js";
-import { linear } from "../../../src/tensor/ops/index.js";
+import { linear } from "../../../src/tensor/ops/matmul.js";
 import { createRng } from "../../../src/tensor/rng.js";
 
 const draw = (seed: number, length: number, spread = 0): Float32Array => {

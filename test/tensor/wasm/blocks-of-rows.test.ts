@@ -2,7 +2,7 @@
 import { createDevice } from "early-exits/node";
 import { createRng, type PackedDtype, PackedMatrix, scope, Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { linear } from "../../../src/tensor/ops/index.js";
+import { linear } from "../../../src/tensor/ops/matmul.js";
 
 const shapes = [
   [40, 32],

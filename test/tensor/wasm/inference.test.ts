@@ -132,7 +132,7 @@ describe("wasm under a whole model", () => {
       // by chance: the least of three processes counts.
       const script = `
         import { createDevice } from "./src/node/index.ts";
-        import { benchShapes, randomModel } from "./lab/speed/index.ts";
+        import { benchShapes, randomModel } from "./lab/speed/models.ts";
         const device = await createDevice("wasm");
         const { used } = device.memory();
         const { maxRSS } = process.resourceUsage();

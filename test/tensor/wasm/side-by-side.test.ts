@@ -6,7 +6,7 @@ import { createDevice } from "early-exits/node";
 import { createRng, PackedMatrix, scope, Tensor } from "early-exits/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { linear } from "../../../src/tensor/ops/index.js";
+import { linear } from "../../../src/tensor/ops/matmul.js";
 
 /** Matrices that fit the caches, and ones that are streamed from memory (from 2 ** 18 weights on). */
 const sizes = fc.oneof(

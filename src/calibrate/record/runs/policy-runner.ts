@@ -1,5 +1,5 @@
 /** The interface of a runner of one policy after another on the same windows of text, and judges its tokens. */
-import type { Policy } from "../../../exits/plan/index.js";
+import type { Policy } from "../../../exits/plan/policy.js";
 
 export interface JudgedToken {
   /** undefined if it ran all blocks. */

@@ -7,8 +7,8 @@
  * (run-tokens.ts).
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
-import type { ExitHeads } from "../../../exits/heads/index.js";
-import { createPolicy } from "../../../exits/plan/index.js";
+import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
+import { createPolicy } from "../../../exits/plan/policy.js";
 import type { HashedDocument } from "../documents.js";
 import type { Judge } from "../judge.js";
 import type { DocumentCounts, RunCandidates } from "../policy-runs.js";

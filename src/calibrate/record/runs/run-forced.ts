@@ -11,12 +11,16 @@
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
-import { leaveAtFirst } from "../../../exits/decode/index.js";
-import { fills } from "../../../exits/fill/index.js";
-import { confidenceAt, confidencesIn, type ExitHead, type ExitHeads } from "../../../exits/heads/index.js";
-import { createPolicy, type Policy } from "../../../exits/plan/index.js";
-import { disposeBatch, hiddenBatch, locatedIn, nonFiniteRow, outcomeOf } from "../../../exits/states/index.js";
-import { nonFiniteError } from "../../../model/decode/index.js";
+import { leaveAtFirst } from "../../../exits/decode/leave-at-first.js";
+import { fills } from "../../../exits/fill/fill.js";
+import { confidenceAt, confidencesIn } from "../../../exits/heads/score.js";
+import type { ExitHead } from "../../../exits/heads/exit-head.js";
+import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
+import { createPolicy, type Policy } from "../../../exits/plan/policy.js";
+import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
+import { locatedIn, nonFiniteRow } from "../../../exits/states/finite-teacher.js";
+import { outcomeOf } from "../../../exits/states/record-states.js";
+import { nonFiniteError } from "../../../model/decode/non-finite.js";
 import { type Model, prefill, Sequence, statesOf, type Window, type Work } from "../../../model/index.js";
 import { ROW_STATS, scope } from "../../../tensor/index.js";
 import { giveTurn, rowsPerTurn } from "../../../turns.js";

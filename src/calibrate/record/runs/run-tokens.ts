@@ -4,14 +4,15 @@
  * prefix, computed with all keys and values. Then the text's own next token follows.
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
-import { earlyExitDecoder } from "../../../exits/decode/index.js";
-import type { ExitHeads } from "../../../exits/heads/index.js";
-import type { Policy } from "../../../exits/plan/index.js";
-import { disposeBatch, hiddenBatch } from "../../../exits/states/index.js";
-import { nonFiniteError, rowOf } from "../../../model/decode/index.js";
+import { earlyExitDecoder } from "../../../exits/decode/decode.js";
+import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
+import type { Policy } from "../../../exits/plan/policy.js";
+import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
+import { nonFiniteError } from "../../../model/decode/non-finite.js";
+import { rowOf } from "../../../model/decode/final-logits.js";
 import { prefill, Sequence, type Window } from "../../../model/index.js";
 import { scope, type Tensor } from "../../../tensor/index.js";
-import { embedding } from "../../../tensor/ops/index.js";
+import { embedding } from "../../../tensor/ops/embedding.js";
 import { giveTurn } from "../../../turns.js";
 import { type Judge, judgedDistribution, lossOf, observedSampler } from "../judge.js";
 import type { OnJudged, PolicyRunner } from "./policy-runner.js";

@@ -12,11 +12,11 @@ import {
   verifyCertificate,
 } from "../../../index.js";
 import { compareWays, type Way, type WayResult } from "../../../evaluate/index.js";
-import { recordStates } from "../../../exits/states/index.js";
+import { recordStates } from "../../../exits/states/record-states.js";
 import { answerDocument, encodeChat } from "../../../model/index.js";
-import { openShipped } from "../../generation/index.js";
+import { openShipped } from "../../generation/open-shipped.js";
 import { breathe, type Io } from "../../io.js";
-import type { ShippedExits } from "../../shipped/index.js";
+import type { ShippedExits } from "../../shipped/shipped-exits.js";
 import { withProgress } from "../../progress.js";
 import { questions } from "./questions.js";
 

@@ -3,7 +3,7 @@ import { describeAssumption } from "../../../calibrate/index.js";
 import { depthColors, depthHistogram } from "../../depth-colors.js";
 import { duration, percent, table } from "../../format.js";
 import { colorsOf } from "../../io.js";
-import { promiseLines } from "../../lines/index.js";
+import { promiseLines } from "../../lines/calibration-lines.js";
 import type { ChatAnswer, ChatDemo, ChatSpeeds } from "./chat-demo.js";
 
 export function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo): string[] {

@@ -9,7 +9,7 @@ import { exportCommand } from "./export.js";
 import { generateCommand } from "./generate.js";
 import { getCommand } from "./get.js";
 import { planCommand } from "./plan.js";
-import { serveCommand } from "./serving/index.js";
+import { serveCommand } from "./serve.js";
 import { trainCommand } from "./train.js";
 
 export const commands: readonly CommandDefinition[] = [

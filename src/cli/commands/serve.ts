@@ -4,14 +4,15 @@
  */
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
-import { serveDefaults, serveModel, type ServeOptions } from "../../../node/serve/index.js";
-import { batcherDefaults } from "../../../serve/index.js";
-import type { CommandDefinition } from "../../command.js";
-import { auditOption, type AuditSettings, type Decoding, exitOptions, openDecoding } from "../../generation/index.js";
-import { type CommonOptions, type Io, note } from "../../io.js";
-import { nextLines, shellWord } from "../../lines/index.js";
-import { modelDefaults, type ModelSettings } from "../../open-model.js";
-import { integer, modelFolder, modelOptions } from "../../options.js";
+import { serveDefaults, serveModel, type ServeOptions } from "../../node/serve/serve-model.js";
+import { batcherDefaults } from "../../serve/index.js";
+import type { CommandDefinition } from "../command.js";
+import { auditOption, type AuditSettings, exitOptions } from "../generation/decoding-options.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { type CommonOptions, type Io, note } from "../io.js";
+import { nextLines, shellWord } from "../lines/next-lines.js";
+import { modelDefaults, type ModelSettings } from "../open-model.js";
+import { integer, modelFolder, modelOptions } from "../options.js";
 
 export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettings {
   readonly dir: string;

@@ -1,2 +1,0 @@
-/** Runs the long statistical laws. */
-export { root, runLaw } from "./run-law.js";

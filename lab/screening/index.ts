@@ -1,2 +1,0 @@
-/** Screened decoding beside decoding with the full unembedding. */
-export { type ScreeningTiming, timeScreening } from "./time-screening.js";

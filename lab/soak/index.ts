@@ -1,2 +1,0 @@
-/** Clients of a server, for long runs. */
-export { isGenerated, type MemorySample, soak } from "./clients.js";

@@ -1,2 +1,0 @@
-/** Speed and agreement of early exits on one model. */
-export { speedupDefaults, speedupReport } from "./speedup-report.js";

@@ -1,2 +1,0 @@
-/** Commands that answer requests. */
-export { serveCommand } from "./serve.js";
