@@ -19,9 +19,9 @@ import {
   trainHeads,
   type WeightDtype,
 } from "early-exits";
-import { deserializeHeads } from "early-exits/exits";
+import { deserializeHeads } from "../src/exits/heads/deserialize-heads.js";
 import { createDevice, readModel, readText } from "early-exits/node";
-import { weightDtypes } from "early-exits/tensor";
+import { weightDtypes } from "../src/tensor/device.js";
 import { checkLossless, freeRows, type LosslessCheck } from "../lab/check-lossless.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
 import { percent } from "../lab/report/format.js";

@@ -15,7 +15,8 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Certificate, exactFill, type FillName, measureUnitTimes, type UnitTimes } from "early-exits";
-import { fastestCertificate, tokenTime } from "early-exits/calibrate";
+import { fastestCertificate } from "early-exits/calibrate";
+import { tokenTime } from "../src/calibrate/token-time.js";
 import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { encodeChat, type ModelDtype } from "early-exits/model";

@@ -14,7 +14,7 @@
 import { parseArgs } from "node:util";
 import type { Device, WeightDtype } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { weightDtypes } from "early-exits/tensor";
+import { weightDtypes } from "../src/tensor/device.js";
 import { nodeHost } from "../src/node/host.js";
 import { createGpuDevice } from "../src/tensor/gpu/gpu-device.js";
 import { barChart } from "../lab/report/charts.js";

@@ -9,8 +9,8 @@
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { attachHeads, trainHeads } from "early-exits";
-import { type CacheStore, cachedBatches, frequentTokens, recordHidden } from "early-exits/exits";
-import { markedDocument } from "early-exits/model";
+import { cachedBatches, type CacheStore, frequentTokens, recordHidden } from "early-exits/exits";
+import { markedDocument } from "../src/model/documents.js";
 import { createDevice, readDocuments, readModel } from "early-exits/node";
 
 const DOCUMENTS = 24;

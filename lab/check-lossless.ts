@@ -5,7 +5,10 @@
  * best two logits are nearly tied, so ties and flips are counted.
  */
 import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
-import { type Counts, createDecoder, Ledger, sumCounts, type UnitCosts } from "early-exits/exits";
+import { type Counts, createDecoder } from "early-exits/exits";
+import { Ledger } from "../src/exits/cost/ledger.js";
+import { sumCounts } from "../src/exits/cost/counts.js";
+import type { UnitCosts } from "../src/exits/cost/unit-costs.js";
 import { generateWith } from "../src/model/decode/generate.js";
 import type { Prompt } from "../src/model/decode/prompt.js";
 import type { TextSummary } from "../src/model/decode/writer.js";

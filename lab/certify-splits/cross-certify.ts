@@ -1,6 +1,6 @@
 /** Policies certified on given text and on text that the model generates itself, each measured on both. */
 import { type Document, type ExitHeads, type FillName, sampleDocuments } from "early-exits";
-import { markedDocument } from "early-exits/model";
+import { markedDocument } from "../../src/model/documents.js";
 import { calibrateRecords, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { percent } from "./percent.js";
 

@@ -3,7 +3,8 @@
  * population. A certificate may miss its claim in a share δ of the seeds.
  */
 import type { Certified } from "early-exits";
-import type { CertifyPolicyOptions, Tally } from "early-exits/calibrate";
+import type { CertifyPolicyOptions } from "early-exits/calibrate";
+import type { Tally } from "../../src/calibrate/procedures/tally.js";
 import { outcomeOfTally, type PolicyOutcome } from "../../src/calibrate/record/outcome.js";
 import type { Subject } from "../../src/calibrate/record/subject.js";
 

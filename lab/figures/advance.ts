@@ -5,7 +5,7 @@
 import * as Plot from "@observablehq/plot";
 import { createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
-import { withFill } from "early-exits/exits";
+import { withFill } from "../../src/exits/plan/policy.js";
 import { machine } from "../report/machine.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
 import { createSampler } from "../../src/model/decode/decoder.js";

@@ -4,7 +4,9 @@
  */
 import * as Plot from "@observablehq/plot";
 import { createPolicy } from "early-exits";
-import { Ledger, sumCounts, tokensPerRound } from "early-exits/exits";
+import { Ledger } from "../../src/exits/cost/ledger.js";
+import { sumCounts } from "../../src/exits/cost/counts.js";
+import { tokensPerRound } from "early-exits/exits";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { losslessDecoder } from "../../src/exits/draft/speculate.js";
 import { generateWith } from "../../src/model/decode/generate.js";

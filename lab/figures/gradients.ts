@@ -4,21 +4,12 @@
  * and their distance for steps h of many sizes, in float32 and in float64.
  */
 import * as Plot from "@observablehq/plot";
-import {
-  add,
-  backward,
-  createReferenceDevice,
-  linear,
-  mean,
-  mul,
-  rmsNorm,
-  scale,
-  scope,
-  sub,
-  Tensor,
-} from "early-exits/tensor";
-import { detach } from "../../src/tensor/ops/arithmetic.js";
-import { createTeacher, headLoss } from "early-exits/exits";
+import { add, detach, mul, scale } from "../../src/tensor/ops/arithmetic.js";
+import { backward, createReferenceDevice, linear, scope, sub, Tensor } from "early-exits/tensor";
+import { mean } from "../../src/tensor/ops/reduce.js";
+import { rmsNorm } from "../../src/tensor/ops/norm.js";
+import { createTeacher } from "../../src/exits/train/create-teacher.js";
+import { headLoss } from "early-exits/exits";
 import { machine } from "../report/machine.js";
 import { documentsOf, openModel } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";

@@ -1,5 +1,6 @@
 /** The model card: README.md beside the heads and certificates of a pretrained model. */
-import type { ExitQuality, HeadShape } from "early-exits/exits";
+import type { ExitQuality } from "early-exits/exits";
+import type { HeadShape } from "../../src/exits/heads/head-shape.js";
 import { percent } from "../report/format.js";
 import { prose } from "../report/prose.js";
 import type { ShippedLevel } from "../ship/card.js";

@@ -1,7 +1,7 @@
 /** Where the milliseconds of a token go: what exits save, and what they cost. */
 import type { UnitTimes } from "early-exits";
 import type { Comparison } from "early-exits/evaluate";
-import { predictParts, type TimeParts } from "early-exits/exits";
+import { predictParts, type TimeParts } from "../../src/exits/cost/unit-times.js";
 import { prose } from "../report/prose.js";
 import type { Table } from "../report/report.js";
 

@@ -4,15 +4,9 @@
  * tokens may leave.
  */
 import { type ExitHeads, fitProjections, measureUnitTimes, verifyCertificate } from "early-exits";
-import {
-  calibrateRecords,
-  type CalibrationRecords,
-  playRuns,
-  type PolicyRuns,
-  proposeThresholds,
-  type RunCandidates,
-  runPolicies,
-} from "early-exits/calibrate";
+import { calibrateRecords, type CalibrationRecords, proposeThresholds, runPolicies } from "early-exits/calibrate";
+import { playRuns } from "../../src/calibrate/record/outcome.js";
+import type { PolicyRuns, RunCandidates } from "../../src/calibrate/record/policy-runs.js";
 import { folderStore } from "early-exits/node";
 import { percent } from "../report/format.js";
 import type { ShippedLevel } from "../ship/card.js";

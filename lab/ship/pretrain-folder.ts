@@ -17,18 +17,17 @@ import {
 import {
   countParameters,
   cutDocuments,
-  evaluateLoss,
   huggingFaceTokenizer,
   llamaConfigJson,
   memorySource,
   type PretrainStep,
-  type RecipeName,
-  recipeOptions,
   serializeModel,
   type Tokenizer,
   tokenStream,
   trainByteLevelBpe,
 } from "early-exits/model";
+import { evaluateLoss } from "../../src/model/pretrain/pretrain.js";
+import { type RecipeName, recipeOptions } from "../../src/model/pretrain/recipes.js";
 import { readJson, readText } from "early-exits/node";
 import { writeFolder } from "../../src/node/folder-transaction.js";
 import { hashDocuments } from "../../src/cli/documents.js";

@@ -14,7 +14,7 @@ import {
   type Model,
   trainHeads,
 } from "early-exits";
-import type { TrainSummary } from "early-exits/exits";
+import type { TrainSummary } from "../../src/exits/train/train-heads.js";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { settleFolder } from "../../src/node/folder-transaction.js";

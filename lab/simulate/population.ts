@@ -9,7 +9,7 @@
  * and the full model's in place of 1 - agreement.
  */
 import { OptionError } from "../../src/errors.js";
-import { LOSS_UNIT } from "../../src/model/index.js";
+import { LOSS_UNIT } from "../../src/model/decode/total-variation.js";
 import type { Rng } from "../../src/tensor/index.js";
 import type { ThresholdVector, TokenTable } from "../../src/calibrate/procedures/token-table.js";
 

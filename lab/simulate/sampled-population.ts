@@ -4,8 +4,9 @@
  * the exit. Temperature, topP and topK are drawn once. The loss of a token is the total variation of the two after
  * these processors, known exactly; the score is the head's own confidence, with a little noise.
  */
-import { argmaxOf, processedDistribution, totalVariation } from "../../src/model/index.js";
-import { samplingDefaults } from "../../src/model/decode/sampling.js";
+import { argmaxOf } from "../../src/model/index.js";
+import { processedDistribution, samplingDefaults } from "../../src/model/decode/sampling.js";
+import { totalVariation } from "../../src/model/decode/total-variation.js";
 import type { Rng } from "../../src/tensor/index.js";
 import { createPopulation, type ExitGivenClass, type Population } from "./population.js";
 

@@ -3,7 +3,8 @@
  * `trainHeads`; a step ends when its loss has been read, because a GPU works asynchronously.
  */
 import type { Device } from "early-exits";
-import { Adamw, backward, createRng, klDivergence, linear, mean, scope, Tensor } from "early-exits/tensor";
+import { Adamw, backward, createRng, klDivergence, linear, scope, Tensor } from "early-exits/tensor";
+import { mean } from "../../src/tensor/ops/reduce.js";
 import { measure, type MeasureOptions, type Timing } from "./timing.js";
 
 interface HeadTrainingOptions extends MeasureOptions {

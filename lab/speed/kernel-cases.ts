@@ -3,8 +3,8 @@
  * The shapes are those of models with 512 or 768 hidden values. Inputs are uploaded when a case is asked for, and freed
  * when the next one is.
  */
-import { createRng, type Device, type WeightDtype, weightDtypes } from "../../src/tensor/index.js";
-import type { Storage } from "../../src/tensor/device.js";
+import { createRng, type Device, type WeightDtype } from "../../src/tensor/index.js";
+import { type Storage, weightDtypes } from "../../src/tensor/device.js";
 
 /** One call of a kernel, and what it is compared with. */
 export interface KernelCase {

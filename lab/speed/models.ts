@@ -7,7 +7,7 @@ import { type Device, loadModel, type Model, type WeightDtype } from "early-exit
 import { createRng } from "early-exits/tensor";
 import type { TensorSource } from "early-exits/model";
 import { families, readModelConfig } from "../../src/model/families/families.js";
-import type { Part } from "../../src/model/index.js";
+import type { Part } from "../../src/model/checkpoint.js";
 
 /**
  * The config.json of each shape, by name. The first is the shape of bench/peers; the others have about 100 M

@@ -4,9 +4,10 @@
  * as float32, and the mean KL divergence from float32.
  */
 import type { Model, WeightDtype } from "early-exits";
-import { crossEntropy, klDivergence, mean, scope, type Tensor, weightDtypes } from "early-exits/tensor";
+import { crossEntropy, klDivergence, scope, type Tensor } from "early-exits/tensor";
+import { argmax, mean } from "../../src/tensor/ops/reduce.js";
+import { weightDtypes } from "../../src/tensor/device.js";
 import { createDevice, readModel, readText } from "early-exits/node";
-import { argmax } from "../../src/tensor/ops/reduce.js";
 import { describeMachine, machine } from "../report/machine.js";
 import { isMain } from "../report/script.js";
 import { documentsOf, modelFolder } from "../ship/embedded.js";

@@ -18,7 +18,7 @@ import {
   trainHeads,
   type WeightDtype,
 } from "early-exits";
-import type { HeadsDescription } from "early-exits/exits";
+import type { HeadsDescription } from "../../src/exits/heads/heads-description.js";
 import {
   calibrateRecords,
   type CalibrationRecords,

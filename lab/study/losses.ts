@@ -5,7 +5,8 @@
  */
 import { mean } from "d3-array";
 import type { Model } from "early-exits";
-import { evaluateLoss, tokenStream } from "early-exits/model";
+import { evaluateLoss } from "../../src/model/pretrain/pretrain.js";
+import { tokenStream } from "early-exits/model";
 import { readJson, writeFileAtomic } from "early-exits/node";
 import { fileExists } from "../../src/node/index.js";
 

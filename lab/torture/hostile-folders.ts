@@ -5,8 +5,9 @@
  */
 import fc from "fast-check";
 import { type Device, generate } from "early-exits";
-import { loadFolder, memorySource, type Model, trainByteLevelBpe } from "early-exits/model";
-import { serializeSafetensors } from "early-exits/tensor";
+import { loadFolder } from "../../src/model/files/folder.js";
+import { memorySource, type Model, trainByteLevelBpe } from "early-exits/model";
+import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
 import { smallCheckpoint, smallConfigs } from "../../test/support/models.js";
 import { type Bomb, bomb, bombFile } from "./bombs.js";
 import { encodeJson, type Files, memoryFolder } from "./memory-files.js";

@@ -1,7 +1,7 @@
 /** Hostile heads: a sound heads folder with changed fields or bytes. It must load, or be refused and leave nothing. */
 import fc from "fast-check";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
-import { loadHeads } from "early-exits/exits";
+import { loadHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { askedHeads } from "../../test/support/models.js";
 import { encodeJson, type Files, memoryFolder } from "./memory-files.js";
 import { type ByteChange, byteChange, changedBytes, changedJson, type JsonChange, jsonChange } from "./mutations.js";

@@ -5,8 +5,7 @@
  * the counts as before.
  */
 import { type Certificate, verifyCertificate } from "early-exits";
-import type { CertificateCandidate } from "early-exits/calibrate";
-import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
+import { type CertificateCandidate, sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 
 /** The members of version 2 that version 3 has otherwise or not at all. */
 interface OldCertificate extends Omit<

@@ -6,8 +6,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Certificate, verifyCertificate } from "early-exits";
-import type { HeadDescription, HeadsDescription, PreviewShape } from "early-exits/exits";
-import { sha256 } from "early-exits/model";
+import type { HeadDescription, HeadsDescription } from "../../src/exits/heads/heads-description.js";
+import type { PreviewShape } from "early-exits/exits";
+import { sha256 } from "../../src/model/sha256.js";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
 import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 import { headsJson } from "../../src/node/heads-folder.js";

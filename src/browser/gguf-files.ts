@@ -3,7 +3,8 @@
  * repositories often hold a config.json too). The parts of a split model belong together; two models do not.
  */
 import { ModelError } from "../errors.js";
-import type { FolderFile, OpenSibling } from "../model/index.js";
+import type { FolderFile } from "../model/index.js";
+import type { OpenSibling } from "../model/gguf/load-gguf.js";
 import { blobFile } from "./blob-file.js";
 import { addressOf, fileMap, type FilesSource } from "./folders.js";
 import { rangedFile } from "./remote-file.js";

@@ -4,7 +4,8 @@ import { PolicyError } from "../errors.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import type { Policy } from "../exits/plan/policy.js";
-import { fileJson, loadFolder, type LoadModelOptions, type Model } from "../model/index.js";
+import { fileJson, loadFolder } from "../model/files/folder.js";
+import type { LoadModelOptions, Model } from "../model/index.js";
 import { type FilesSource, folderOf } from "./folders.js";
 import { ggufFiles } from "./gguf-files.js";
 

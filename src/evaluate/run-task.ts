@@ -2,7 +2,8 @@
 import { OptionError, TaskError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { CacheStore } from "../exits/states/shards.js";
-import { type Model, sha256 } from "../model/index.js";
+import type { Model } from "../model/index.js";
+import { sha256 } from "../model/sha256.js";
 import { createRng } from "../tensor/index.js";
 import type { Evaluation } from "./evaluation.js";
 import { addSummands, bootstrap, type Columns, createColumns } from "./metrics.js";

@@ -59,8 +59,8 @@ export interface ExportManifest {
   /** Scores leave if they are at most the threshold (low) or at least (high); absent if there are no exits. */
   readonly score?: { readonly name: string; readonly leaves: "low" | "high" };
   /**
-   * The way in which drivers supply the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
-   * deeper: exact), or by fill graphs (approximate). A policy's exact fills all become lazy, which gives their tokens.
+   * The source of the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
+   * deeper: exact), or fill graphs (approximate). A policy's exact fills all become lazy, which gives their tokens.
    */
   readonly fill?: "lazy" | "project";
   readonly policy?: Policy;

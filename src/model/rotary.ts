@@ -3,7 +3,8 @@
  * in float64 and doubled when a longer sequence comes, so a model with a context of 128k needs no table for positions
  * that it never visits.
  */
-import { type Device, keep, Tensor } from "../tensor/index.js";
+import { type Device, Tensor } from "../tensor/index.js";
+import { keep } from "../tensor/tensor.js";
 import type { Rope } from "../tensor/device.js";
 import type { RopeTable } from "../tensor/ops/rope.js";
 import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";

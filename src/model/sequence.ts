@@ -5,7 +5,8 @@
  * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
-import { type CacheDtype, keep, scope, type Tensor } from "../tensor/index.js";
+import { type CacheDtype, scope, type Tensor } from "../tensor/index.js";
+import { keep } from "../tensor/tensor.js";
 import type { CacheStorage } from "../tensor/device.js";
 import { concatRows, sliceRows } from "../tensor/ops/select.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";

@@ -3,7 +3,8 @@
  * key/value projections are separate, so that keys and values of skipped blocks can be computed alone. A matrix is a
  * frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
  */
-import { PackedMatrix, type Tensor, type WeightDtype, weightDtypes } from "../tensor/index.js";
+import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
+import { weightDtypes } from "../tensor/device.js";
 import { sizeOf } from "../tensor/shape.js";
 import { type CheckpointReader, type Part, storedBytesOf, type TensorSource } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";

@@ -1,13 +1,8 @@
 /** Descriptions of models, without their weights: configuration, tensors, tokenizer. */
 import { join } from "node:path";
-import {
-  type BudgetOptions,
-  type CheckpointDescription,
-  describeCheckpoint,
-  fileJson,
-  type TensorSource,
-  type Tokenizer,
-} from "../model/index.js";
+import { type BudgetOptions, fileJson } from "../model/files/folder.js";
+import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
+import type { TensorSource, Tokenizer } from "../model/index.js";
 import { diskFolder, folderSource } from "./disk-folder.js";
 import { readJson } from "./files.js";
 import { isGguf, openGgufFile } from "./gguf-file.js";

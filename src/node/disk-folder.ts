@@ -3,14 +3,8 @@ import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { requireRegular } from "./files.js";
-import {
-  type BudgetOptions,
-  fileTensors,
-  type Folder,
-  type FolderFile,
-  folderTensors,
-  type TensorSource,
-} from "../model/index.js";
+import { type BudgetOptions, fileTensors, folderTensors } from "../model/files/folder.js";
+import type { Folder, FolderFile, TensorSource } from "../model/index.js";
 
 /** Bytes of one read; Node cannot read more than 2 GiB at once. */
 const MAX_READ = 2 ** 30;

@@ -18,9 +18,9 @@ import {
   cutDocuments,
   type Document,
   encodeChat,
-  parseJson,
   type Tokenizer,
 } from "../model/index.js";
+import { parseJson } from "../model/files/folder.js";
 import { readUtf8 } from "./files.js";
 
 /** A model to read the files with. Text stays text, so that it needs no tokenizer. */

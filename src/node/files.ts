@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
-import { parseJson } from "../model/index.js";
+import { parseJson } from "../model/files/folder.js";
 
 /** The part of node:fs's Stats that is looked at. */
 export interface FileStats {

@@ -9,7 +9,7 @@
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
-import { MANIFEST, manifestOf } from "../model/index.js";
+import { MANIFEST, manifestOf } from "../model/files/manifest.js";
 import { readJson, removeStaleTemporaries, writeFileAtomic } from "./files.js";
 
 const COMMIT = ".commit.json";

@@ -1,6 +1,8 @@
 /** GGUF files on disk; the other files of a split model lie beside the first. */
 import { basename, dirname } from "node:path";
-import { type BudgetOptions, type FolderFile, openGguf, type OpenedGguf, type OpenSibling } from "../model/index.js";
+import type { BudgetOptions } from "../model/files/folder.js";
+import type { FolderFile } from "../model/index.js";
+import { type OpenedGguf, openGguf, type OpenSibling } from "../model/gguf/load-gguf.js";
 import { diskFolder, requireFile } from "./disk-folder.js";
 
 export const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");

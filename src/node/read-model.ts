@@ -1,15 +1,8 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
-import {
-  type BudgetOptions,
-  checkManifest,
-  folderTokenizer,
-  ggufFileTokenizer,
-  loadFolder,
-  loadGguf,
-  type LoadModelOptions,
-  type Model,
-  type Tokenizer,
-} from "../model/index.js";
+import { type BudgetOptions, folderTokenizer, loadFolder } from "../model/files/folder.js";
+import { checkManifest } from "../model/files/manifest.js";
+import { ggufFileTokenizer, loadGguf } from "../model/gguf/load-gguf.js";
+import type { LoadModelOptions, Model, Tokenizer } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { settleFolder } from "./folder-transaction.js";
 import { ggufFile, isGguf } from "./gguf-file.js";

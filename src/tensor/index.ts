@@ -2,7 +2,7 @@
  * Arrays on a device, autograd and training: knows nothing of language models.
  * @module early-exits/tensor
  */
-export { keep, PackedMatrix, scope, Tensor } from "./tensor.js";
+export { PackedMatrix, scope, Tensor } from "./tensor.js";
 export { backward, record } from "./autograd.js";
 export { createRng, type Rng } from "./rng.js";
 export {
@@ -13,19 +13,15 @@ export {
   type PackedDtype,
   ROW_STATS,
   type WeightDtype,
-  weightDtypes,
 } from "./device.js";
 export type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 export { createReferenceDevice } from "./reference/reference-device.js";
 export { coarseBytes } from "./coarse-bytes.js";
-export { add, mul, scale, sub } from "./ops/arithmetic.js";
-export { argmax, mean, rowStats, sum } from "./ops/reduce.js";
+export { sub } from "./ops/arithmetic.js";
+export { argmax, rowStats, sum } from "./ops/reduce.js";
 export { crossEntropy, klDivergence } from "./ops/loss.js";
-export { gelu, silu } from "./ops/activation.js";
-export { layerNorm, rmsNorm } from "./ops/norm.js";
 export { linear, matmul } from "./ops/matmul.js";
-export { logSoftmax, softmax } from "./ops/softmax.js";
+export { softmax } from "./ops/softmax.js";
 export { Adamw } from "./optim/optim.js";
 export { parseSafetensors } from "./formats/safetensors.js";
-export { serializeSafetensors } from "./formats/serialize-safetensors.js";
 export type { Shape } from "./shape.js";

@@ -13,7 +13,8 @@ import {
 } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { confidenceAt } from "early-exits/exits";
-import { type ExitRecord, recordDocuments } from "early-exits/calibrate";
+import type { ExitRecord } from "../../src/calibrate/record/document-record.js";
+import { recordDocuments } from "early-exits/calibrate";
 import { createDevice, droppedFiles, type FileMap, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { beforeAll, describe, expect, it } from "vitest";
 import { byteConfig, smallCheckpoint, smallConfigs } from "../support/models.js";

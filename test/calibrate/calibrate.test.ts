@@ -1,7 +1,8 @@
 /** Calibration of heads on text: streaming, the policy's binding to its certificate, and resuming from a store. */
 import { attachHeads, calibrate, type ExitHeads, generate, type Policy } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
-import { type CacheStore, withFill } from "early-exits/exits";
+import type { CacheStore } from "early-exits/exits";
+import { withFill } from "../../src/exits/plan/policy.js";
 import { createReferenceDevice } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { giveProjections, randomIds, smallModel } from "../support/models.js";

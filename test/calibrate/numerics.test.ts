@@ -13,7 +13,8 @@ import {
   pretrain,
   trainHeads,
 } from "early-exits";
-import { memorySource, type NumericsError } from "early-exits/model";
+import { memorySource } from "early-exits/model";
+import type { NumericsError } from "../../src/errors.js";
 import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";

@@ -1,6 +1,7 @@
 /** The price of a certified policy on another machine: as if every token of the test were paid for by itself. */
 import { attachHeads, type Certificate, type FillName, type UnitTimes } from "early-exits";
-import { calibrateRecords, fastestCertificate, recordDocuments, tokenTime } from "early-exits/calibrate";
+import { calibrateRecords, fastestCertificate, recordDocuments } from "early-exits/calibrate";
+import { tokenTime } from "../../src/calibrate/token-time.js";
 import { createReferenceDevice } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { exitFires, scoreAt } from "../../src/exits/heads/score.js";

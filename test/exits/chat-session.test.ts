@@ -8,7 +8,8 @@ import {
   type GenerateOptions,
   type Model,
 } from "early-exits";
-import { ChatSession, fitProjections, type Turn } from "early-exits/exits";
+import { ChatSession, fitProjections } from "early-exits/exits";
+import type { Turn } from "../../src/exits/chat-session.js";
 import type { ChatMessage } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { chatConfig, chatModel } from "../model/chat/setup.js";

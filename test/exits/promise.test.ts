@@ -1,6 +1,7 @@
 /** The promise in the summary: certificates for other settings are refused, and what holds is said. */
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
-import { type CertifiedFor, PolicyError } from "early-exits/exits";
+import type { CertifiedFor } from "../../src/exits/plan/policy.js";
+import { PolicyError } from "early-exits/exits";
 import { canonicalSampling, type SamplingOptions } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";

@@ -15,7 +15,8 @@ import {
   trainHeads,
 } from "early-exits";
 import { llamaConfigJson, memorySource } from "early-exits/model";
-import { type DecodeEvent, deserializeHeads } from "early-exits/exits";
+import type { DecodeEvent } from "../../src/exits/decode/observe.js";
+import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { createDevice, readModel } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freeRows } from "../../lab/check-lossless.js";

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import type { CertificateDocument } from "early-exits/calibrate";
+import type { CertificateDocument } from "../../src/calibrate/certificate/certificate.js";
 import { requireUncertified, unusedPrompts } from "../../lab/pretrained/held-prompts.js";
 import type { ChatPrompt, PromptSplit } from "../../lab/pretrained/prompts.js";
 

@@ -5,7 +5,8 @@
 import { fc, test } from "@fast-check/vitest";
 import type { Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { advance, prefill, Sequence } from "early-exits/model";
+import { advance, Sequence } from "early-exits/model";
+import { prefill } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant, freshPass } from "../support/invariant.js";

@@ -3,8 +3,10 @@
  * the limit and the option that raises it. Real patterns and sizes are far below the limits.
  */
 import { EarlyExitError } from "early-exits";
-import { BudgetError, budgetsWith, defaultBudgets, fileJson } from "early-exits/model";
-import { huggingFaceTokenizer, loadModel, readModelConfig, type TensorSource } from "early-exits/model";
+import { BudgetError } from "../../src/errors.js";
+import { budgetsWith, huggingFaceTokenizer, loadModel, readModelConfig, type TensorSource } from "early-exits/model";
+import { defaultBudgets } from "../../src/budgets.js";
+import { fileJson } from "../../src/model/files/folder.js";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { parseSafetensorsHeader } from "../../src/tensor/formats/header.js";

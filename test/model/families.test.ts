@@ -1,16 +1,11 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
 import { fileURLToPath } from "node:url";
 import { loadModel } from "early-exits";
-import {
-  createReferenceDevice,
-  mul,
-  parseSafetensors,
-  serializeSafetensors,
-  silu as siluOf,
-  Tensor,
-} from "early-exits/tensor";
+import { createReferenceDevice, parseSafetensors, Tensor } from "early-exits/tensor";
+import { mul } from "../../src/tensor/ops/arithmetic.js";
+import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
+import { silu as siluOf, swiglu } from "../../src/tensor/ops/activation.js";
 import { columns } from "../../src/tensor/ops/select.js";
-import { swiglu } from "../../src/tensor/ops/activation.js";
 import { memorySource, readModelConfig, serializeModel } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";

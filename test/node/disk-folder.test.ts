@@ -2,7 +2,8 @@
 import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
 import { readModel } from "early-exits/node";
 import { fileSource, folderSource } from "../../src/node/disk-folder.js";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";

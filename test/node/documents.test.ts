@@ -1,8 +1,8 @@
 /** Documents on disk: every form of a line, folders, prompts, and what is refused. */
-import { mkdtempSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { byteTokenizer } from "early-exits/model";
+import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
 import { readDocuments, readPrompts } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 

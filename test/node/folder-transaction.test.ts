@@ -6,7 +6,7 @@ import type * as fs from "node:fs/promises";
 import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { checkManifest } from "early-exits/model";
+import { checkManifest } from "../../src/model/files/manifest.js";
 import { settleFolder, writeFolder } from "../../src/node/folder-transaction.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { diskFolder } from "../../src/node/disk-folder.js";

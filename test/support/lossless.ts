@@ -12,8 +12,8 @@ import {
   type LosslessOptions,
   type Policy,
   type ScoreName,
-  type WeightDtype,
   scoreNames,
+  type WeightDtype,
 } from "early-exits";
 import { createDevice } from "early-exits/node";
 import {
@@ -27,8 +27,9 @@ import {
   Tensor,
 } from "early-exits/tensor";
 import { advance } from "early-exits/model";
-import type { Threshold, UnitCosts } from "early-exits/exits";
-import { type Decoder } from "../../src/model/decode/decoder.js";
+import type { Threshold } from "early-exits/exits";
+import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
+import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "./models.js";
 

@@ -1,5 +1,6 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
 import {
+  type AttachOptions,
   createModel,
   type Device,
   type ExitHeads,
@@ -10,8 +11,8 @@ import {
   type WeightDtype,
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
-import { byteTokenizer, memorySource, serializeModel } from "early-exits/model";
-import type { AttachOptions } from "early-exits";
+import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
+import { memorySource, serializeModel } from "early-exits/model";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {

@@ -3,7 +3,7 @@
  * its threshold.
  */
 import { createPolicy, type ExitHeads, generate, type GeneratedToken, type ScoreName } from "early-exits";
-import type { DecodeEvent } from "early-exits/exits";
+import type { DecodeEvent } from "../../src/exits/decode/observe.js";
 
 /** How much two devices' scores of the same state may differ: as much as their logits. */
 export const SCORE = 1e-4;

@@ -2,7 +2,8 @@
  * `scopeInParts`: between its parts, tensors belong to whoever makes them; an abort or an exception frees what the
  * parts made. Work in parts gives the same result as work at once.
  */
-import { createReferenceDevice, scale, scope, sum, Tensor } from "early-exits/tensor";
+import { createReferenceDevice, scope, sum, Tensor } from "early-exits/tensor";
+import { scale } from "../../src/tensor/ops/arithmetic.js";
 import { atOnce, type InParts, inTurns } from "../../src/turns.js";
 import { scopeInParts } from "../../src/tensor/tensor.js";
 import { describe, expect, it } from "vitest";

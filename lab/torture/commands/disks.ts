@@ -8,7 +8,7 @@ import { cp, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { EarlyExitError } from "early-exits";
-import { checkManifest } from "early-exits/model";
+import { checkManifest } from "../../../src/model/files/manifest.js";
 import { diskFolder } from "../../../src/node/disk-folder.js";
 import { settleFolder } from "../../../src/node/folder-transaction.js";
 import { createRng, type Rng } from "early-exits/tensor";

@@ -6,7 +6,7 @@
 import { existsSync } from "node:fs";
 import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { checkManifest } from "early-exits/model";
+import { checkManifest } from "../../../src/model/files/manifest.js";
 import { readJson, resolveModel } from "early-exits/node";
 import { diskFolder } from "../../../src/node/disk-folder.js";
 import { settleFolder } from "../../../src/node/folder-transaction.js";

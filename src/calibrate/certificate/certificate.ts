@@ -9,7 +9,7 @@
 import { PolicyError } from "../../errors.js";
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import type { ScoreName, Threshold } from "../../exits/heads/score.js";
-import { sha256 } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { OwnText } from "../record/policy-runs.js";
 import type { PolicyOutcome } from "../record/outcome.js";

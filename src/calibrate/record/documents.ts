@@ -4,7 +4,8 @@
  */
 import { OptionError } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import { type Document, sha256 } from "../../model/index.js";
+import type { Document } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import { findKin } from "./duplicates.js";
 
 /** A document with what is known of it. */

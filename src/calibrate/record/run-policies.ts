@@ -6,7 +6,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { CacheStore } from "../../exits/states/shards.js";
-import { sha256 } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";

@@ -7,7 +7,7 @@
  * All of it is a function of the seed and the text alone, so a verifier can reproduce it.
  */
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { sha256 } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import type { Counted } from "./documents.js";
 
 function hashText(text: string): Promise<string> {

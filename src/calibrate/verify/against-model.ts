@@ -1,7 +1,8 @@
 /** Checks that model, heads and records are those that a certificate names, with weights stored in the same way. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import { type Model, sameSampling } from "../../model/index.js";
+import type { Model } from "../../model/index.js";
+import { sameSampling } from "../../model/decode/sampling.js";
 import type { Certificate } from "../certificate/certificate.js";
 import type { CalibrationDocument } from "../record/documents.js";
 import type { CalibrationRecords } from "../record/record.js";

@@ -15,18 +15,10 @@
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
  */
-import {
-  attentionOf,
-  blockCacheBytes,
-  type BlockWeights,
-  bytesOf,
-  type Model,
-  type ModelConfig,
-  multiplyAddsOf,
-  type ScreenedUnembed,
-  type UnitWork,
-  type WorkMeter,
-} from "../../model/index.js";
+import { attentionOf, type BlockWeights, type Model, type ModelConfig, type WorkMeter } from "../../model/index.js";
+import { blockCacheBytes } from "../../model/sequence.js";
+import { bytesOf, multiplyAddsOf, type UnitWork } from "../../model/weights.js";
+import type { ScreenedUnembed } from "../../model/meter.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { type Counts, noCounts, sumCounts } from "./counts.js";
 

@@ -7,7 +7,8 @@
  * tokens leave, not random ones.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
-import { advance, cutWindows, type Document, Sequence } from "../../model/index.js";
+import { advance, type Document, Sequence } from "../../model/index.js";
+import { cutWindows } from "../../model/documents.js";
 import { argmaxOf } from "../../model/decode/sampling.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";

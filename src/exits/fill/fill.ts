@@ -15,14 +15,14 @@ import { PolicyError } from "../../errors.js";
 import {
   advance,
   keyValueLayers,
-  keyValueOf,
   type Model,
   type ModelConfig,
   type Sequence,
-  type UnitWork,
   type WorkMeter,
-  writeKeyValues,
 } from "../../model/index.js";
+import { keyValueOf } from "../../model/block.js";
+import type { UnitWork } from "../../model/weights.js";
+import { writeKeyValues } from "../../model/advance.js";
 import { scope } from "../../tensor/index.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { skippedLayers } from "../heads/projection.js";

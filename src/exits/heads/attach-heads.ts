@@ -1,7 +1,8 @@
 /** Attaches untrained exit heads to a frozen model: logit lenses (nostalgebraist 2020), never noise. */
 import { HeadsError, OptionError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
-import { type WeightDtype, weightDtypes } from "../../tensor/index.js";
+import type { WeightDtype } from "../../tensor/index.js";
+import { weightDtypes } from "../../tensor/device.js";
 import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
 import { defaultKind, type PreviewShape, previewSize } from "./head-shape.js";

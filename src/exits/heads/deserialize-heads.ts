@@ -1,6 +1,8 @@
 /** Heads from a JSON description and safetensors bytes, checked against the model that they belong to. */
 import { HeadsError } from "../../errors.js";
-import { checkManifest, fileJson, type Folder, type FolderFile, type Model } from "../../model/index.js";
+import { checkManifest } from "../../model/files/manifest.js";
+import { fileJson } from "../../model/files/folder.js";
+import type { Folder, FolderFile, Model } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";

@@ -5,7 +5,8 @@
  *   preview   at depth L: the model's own unembedding, of which only rows that may be best are computed (preview.ts)
  * Legend: R rows, C hidden size, V vocabulary, L blocks.
  */
-import type { Model, UnitWork } from "../../model/index.js";
+import type { Model } from "../../model/index.js";
+import type { UnitWork } from "../../model/weights.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { HeadShape } from "./head-shape.js";
 import type { HeadWeights, Matrices } from "./head-weights.js";

@@ -1,5 +1,6 @@
 /** `ExitHeads`: the exit heads of one frozen model, ascending by depth, with their projections. */
-import { type Model, sha256 } from "../../model/index.js";
+import type { Model } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import type { ExitHead } from "./exit-head.js";
 import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";

@@ -2,8 +2,11 @@
  * The weights of a head: float32 tensors by name, which training changes, and what decoding computes with, packed from
  * them on first use. A change drops what is packed.
  */
-import { companionDtype, type Matrix, type Model, normalize, storedBytes } from "../../model/index.js";
-import { keep, PackedMatrix, Tensor, type WeightDtype } from "../../tensor/index.js";
+import { companionDtype } from "../../model/weights.js";
+import { type Matrix, type Model, storedBytes } from "../../model/index.js";
+import { normalize } from "../../model/block.js";
+import { keep } from "../../tensor/tensor.js";
+import { PackedMatrix, Tensor, type WeightDtype } from "../../tensor/index.js";
 import { add, mul } from "../../tensor/ops/arithmetic.js";
 
 export type Tensors = Readonly<Record<string, Tensor>>;

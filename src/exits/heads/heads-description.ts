@@ -1,6 +1,6 @@
 /** heads.json: what heads are, beside their weights. It names the model by its hash. */
 import { HeadsError } from "../../errors.js";
-import { weightDtypes } from "../../tensor/index.js";
+import { weightDtypes } from "../../tensor/device.js";
 import { headKinds, type HeadShape, type PreviewShape } from "./head-shape.js";
 import { type ProjectionInput, projectionInputs } from "./projection.js";
 

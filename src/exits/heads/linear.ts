@@ -6,8 +6,11 @@
  * (fit-maps.ts); training tunes it. It learns where the states of a depth lie, which the lens does not know: on a
  * pretrained model the lens alone agrees with hardly any token (tuned lens, Belrose et al. 2023).
  */
-import { bytesOf, type Model, normalize, project } from "../../model/index.js";
-import { keep, scope, Tensor } from "../../tensor/index.js";
+import { bytesOf } from "../../model/weights.js";
+import type { Model } from "../../model/index.js";
+import { normalize, project } from "../../model/block.js";
+import { keep } from "../../tensor/tensor.js";
+import { scope, Tensor } from "../../tensor/index.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { linear } from "../../tensor/ops/matmul.js";
 import type { ExitHead } from "./exit-head.js";

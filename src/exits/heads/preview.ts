@@ -3,7 +3,8 @@
  * margin passes the threshold, the full product does not run. There is nothing to train.
  *   h = n(x)
  */
-import { type Model, project } from "../../model/index.js";
+import type { Model } from "../../model/index.js";
+import { project } from "../../model/block.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import type { ExitHead } from "./exit-head.js";
 import { headCost, type HeadShape } from "./head-shape.js";

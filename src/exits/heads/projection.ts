@@ -7,18 +7,13 @@
  * written. State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
  * fit-projections.ts starts there. For block d it is exact, because x is that block's input.
  */
-import {
-  companionDtype,
-  keyValueLayers,
-  type Model,
-  type ModelConfig,
-  normalize,
-  storedBytes,
-  type UnitWork,
-} from "../../model/index.js";
+import { companionDtype, type UnitWork } from "../../model/weights.js";
+import { keyValueLayers, type Model, type ModelConfig, storedBytes } from "../../model/index.js";
+import { normalize } from "../../model/block.js";
 import { linear } from "../../tensor/ops/matmul.js";
 import { reshape } from "../../tensor/ops/select.js";
-import { keep, PackedMatrix, Tensor } from "../../tensor/index.js";
+import { keep } from "../../tensor/tensor.js";
+import { PackedMatrix, Tensor } from "../../tensor/index.js";
 
 export type ProjectionInput = "normalized" | "both";
 export const projectionInputs = ["normalized", "both"] as const satisfies readonly ProjectionInput[];

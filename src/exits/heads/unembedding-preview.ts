@@ -12,9 +12,12 @@
  * in four bits unless the head has a dtype of its own: with columns of one length, they find as many argmaxes as eight.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { bytesOf, companionDtype, type Model, project } from "../../model/index.js";
+import { bytesOf, companionDtype } from "../../model/weights.js";
+import type { Model } from "../../model/index.js";
+import { project } from "../../model/block.js";
 import { choleskyFactor } from "../../tensor/cholesky.js";
-import { createRng, keep, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } from "../../tensor/index.js";
+import { createRng, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } from "../../tensor/index.js";
+import { keep } from "../../tensor/tensor.js";
 import { topEigenvectors } from "../../tensor/top-eigenvectors.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { embedding } from "../../tensor/ops/embedding.js";

@@ -4,15 +4,9 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
-import {
-  batchWindows,
-  type Document,
-  markedWindows,
-  type Model,
-  prefill,
-  Sequence,
-  type Window,
-} from "../../model/index.js";
+import { batchWindows, markedWindows, type Window } from "../../model/documents.js";
+import { type Document, type Model, Sequence } from "../../model/index.js";
+import { prefill } from "../../model/advance.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 

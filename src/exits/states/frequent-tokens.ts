@@ -3,7 +3,8 @@
  * train on.
  */
 import { requireInteger } from "../../errors.js";
-import { type Document, markedWindows, type Model } from "../../model/index.js";
+import type { Document, Model } from "../../model/index.js";
+import { markedWindows } from "../../model/documents.js";
 import { recordStates } from "./record-states.js";
 
 export interface FrequentTokensOptions {

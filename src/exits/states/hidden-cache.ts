@@ -9,7 +9,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireNumber } from "../../errors.js";
-import type { Document, Model, Window } from "../../model/index.js";
+import type { Document, Model } from "../../model/index.js";
+import type { Window } from "../../model/documents.js";
 import { giveTurn } from "../../turns.js";
 import type { BatchSource } from "./batches.js";
 import { countPositions, type ExpectedStates, type LoadedStates, parseStates } from "./record-states.js";

@@ -6,7 +6,8 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { commonLength } from "../../model/decode/common-length.js";
 import type { OpenText, SequenceStore } from "../../model/decode/sequence-store.js";
-import { type Model, prefill, Sequence } from "../../model/index.js";
+import { type Model, Sequence } from "../../model/index.js";
+import { prefill } from "../../model/advance.js";
 
 /** Opens the texts of a batch in the order of their prompts. Dispose of it when all are open, or none will be. */
 export class PromptTrunk implements SequenceStore {

@@ -11,7 +11,9 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError } from "../../errors.js";
-import { type Model, prefill, Sequence, type Window } from "../../model/index.js";
+import { type Model, Sequence } from "../../model/index.js";
+import { prefill } from "../../model/advance.js";
+import type { Window } from "../../model/documents.js";
 import { float32ToF16 } from "../../tensor/formats/half-floats.js";
 import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";

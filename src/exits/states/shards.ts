@@ -4,14 +4,9 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import {
-  type Document,
-  type MarkedDocument,
-  markedWindows,
-  type Model,
-  sha256,
-  type Window,
-} from "../../model/index.js";
+import type { Document, MarkedDocument, Model } from "../../model/index.js";
+import { markedWindows, type Window } from "../../model/documents.js";
+import { sha256 } from "../../model/sha256.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { joinStates, type RecordedStates, recordStates, serializeStates } from "./record-states.js";
 

@@ -8,7 +8,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
-import { type Document, type Model, normalize } from "../../model/index.js";
+import type { Document, Model } from "../../model/index.js";
+import { normalize } from "../../model/block.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import type { ExitHeads } from "../heads/exit-heads.js";

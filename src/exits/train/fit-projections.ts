@@ -9,7 +9,9 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { batchWindows, type Document, keyValueOf, markedWindows, type Model } from "../../model/index.js";
+import { batchWindows, markedWindows } from "../../model/documents.js";
+import type { Document, Model } from "../../model/index.js";
+import { keyValueOf } from "../../model/block.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";

@@ -5,7 +5,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { type Document, sha256 } from "../../model/index.js";
+import type { Document } from "../../model/index.js";
+import { sha256 } from "../../model/sha256.js";
 import { createRng } from "../../tensor/index.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";

@@ -9,8 +9,10 @@
  * would emit them. So every step draws some unlisted tokens, those that the teacher chooses in the batch and others by
  * chance, which count as listed until the next draw: a finer partition each time.
  */
-import { type Model, normalize } from "../../model/index.js";
-import { createRng, keep, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
+import type { Model } from "../../model/index.js";
+import { normalize } from "../../model/block.js";
+import { createRng, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
+import { keep } from "../../tensor/tensor.js";
 import { add } from "../../tensor/ops/arithmetic.js";
 import { argmax, rowStats } from "../../tensor/ops/reduce.js";
 import { columns } from "../../tensor/ops/select.js";

@@ -177,7 +177,7 @@ async function requireSpace(folder: string, needed: number): Promise<void> {
 function checksumError(what: string, checksum: string): HubError {
   return new HubError(
     "hub-checksum",
-    `${what}: the downloaded bytes do not match the Hub's checksum ${checksum} and were discarded. Try again; if this ` +
+    `${what}: the downloaded bytes do not match the Hub's checksum ${checksum} and were discarded. Try again; if it ` +
       "happens again, the file on the server is damaged, or a proxy changes it",
     { what, checksum },
   );

@@ -5,7 +5,9 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import { OptionError } from "early-exits";
-import { type AlarmState, alarmWealth, createAlarm, lossInterval, stepAlarm } from "early-exits/calibrate";
+import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
+import { alarmWealth } from "../../../src/calibrate/audit/alarm.js";
+import { lossInterval } from "../../../src/calibrate/audit/loss-interval.js";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";

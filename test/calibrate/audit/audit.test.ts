@@ -11,7 +11,7 @@ import {
   type Policy,
 } from "early-exits";
 import { Audit, type AuditState, type FinishedText, playPolicy, recordDocuments } from "early-exits/calibrate";
-import type { CertifiedFor } from "early-exits/exits";
+import type { CertifiedFor } from "../../../src/exits/plan/policy.js";
 import { argmaxOf, canonicalSampling, type SamplingOptions } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";

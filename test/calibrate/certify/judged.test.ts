@@ -13,13 +13,9 @@ import {
 } from "early-exits/calibrate";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { PolicyError } from "early-exits/exits";
-import {
-  LOSS_UNIT,
-  processedDistribution,
-  sameSampling,
-  type SamplingOptions,
-  totalVariation,
-} from "early-exits/model";
+import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-variation.js";
+import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
+import type { SamplingOptions } from "early-exits/model";
 import { fc, test } from "@fast-check/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";

@@ -1,12 +1,14 @@
 /** Law: on given text, running many positions at once counts what the decoder emits token by token. */
 import fc from "fast-check";
 import { attachHeads, createPolicy, type ExitHeads, fitProjections } from "early-exits";
-import { type RunCandidates, runPolicies } from "early-exits/calibrate";
+import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js";
+import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
-import { advance, type Model, Sequence, statesOf } from "early-exits/model";
+import { advance, type Model, Sequence } from "early-exits/model";
+import { statesOf } from "../../../src/model/advance.js";
 import { createDevice } from "early-exits/node";
 import { cacheDtypes, createReferenceDevice, createRng, scope } from "early-exits/tensor";
-import { describe, it, expect } from "vitest";
+import { describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";

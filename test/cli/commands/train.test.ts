@@ -1,6 +1,6 @@
 /** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
-import type { HeadsDescription } from "early-exits/exits";
+import type { HeadsDescription } from "../../../src/exits/heads/heads-description.js";
 import { afterAll, describe, expect, it } from "vitest";
 import { trainCommand } from "../../../src/cli/commands/train.js";
 import { main } from "../../../src/cli/program.js";

@@ -14,15 +14,9 @@ import {
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { readModelConfig } from "early-exits/model";
-import {
-  blockCost,
-  type CountName,
-  type DecodeEvent,
-  headCost,
-  sumCounts,
-  type Threshold,
-  usualHeads,
-} from "early-exits/exits";
+import { blockCost, headCost, type Threshold, usualHeads } from "early-exits/exits";
+import { type CountName, sumCounts } from "../../../src/exits/cost/counts.js";
+import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../src/model/weights.js";
 import { askedHeads, giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";

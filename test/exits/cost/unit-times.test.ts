@@ -10,7 +10,9 @@ import {
 } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
-import { costOfRows, predictParts, predictTime } from "early-exits/exits";
+import { costOfRows } from "../../../src/exits/cost/unit-costs.js";
+import { predictParts } from "../../../src/exits/cost/unit-times.js";
+import { predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 

@@ -1,7 +1,8 @@
 /** The observer interface of decoding: the events that an observer receives, and the thresholds that it sets. */
 import { attachHeads, createPolicy, type ExitHeads, generate, type GeneratedToken } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import type { DecodeEvent, DecodeObserver, Threshold } from "early-exits/exits";
+import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
+import type { DecodeObserver, Threshold } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 

@@ -17,21 +17,20 @@ import {
 import {
   cachedBatches,
   type CacheStore,
-  changePreviews,
-  deserializeHeads,
   fitPreviews,
   measureExits,
   recordHidden,
   type Threshold,
 } from "early-exits/exits";
+import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { advance, Sequence } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { plainDecoder } from "../../../src/model/decode/decoder.js";
+import { createSampler, plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
-import { createSampler } from "../../../src/model/decode/decoder.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { giveProjections, randomIds, smallModel } from "../../support/models.js";
 

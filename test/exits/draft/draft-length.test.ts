@@ -1,10 +1,9 @@
 /** Draft lengths: what the plan chooses beside the fixed length that is best in hindsight. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
-import type { UnitCosts } from "early-exits/exits";
+import { growingCosts, type UnitCosts } from "../../../src/exits/cost/unit-costs.js";
 import { describe, expect, it } from "vitest";
 import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-length.js";
-import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 
 const LAYERS = 12;
 const DEPTH = 4;

@@ -13,7 +13,8 @@ import {
   type SamplingOptions,
 } from "early-exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
-import { advance, processedDistribution, Sequence } from "early-exits/model";
+import { advance, Sequence } from "early-exits/model";
+import { checkSampling, processedDistribution } from "../../../src/model/decode/sampling.js";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type ExitChoice, leaveEarly } from "../../../src/exits/decode/decode.js";
@@ -21,7 +22,6 @@ import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-length
 import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
 import { type Drafter, losslessDecoder } from "../../../src/exits/draft/speculate.js";
 import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
-import { checkSampling } from "../../../src/model/decode/sampling.js";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";
 

@@ -5,7 +5,8 @@
 import { fc, test } from "@fast-check/vitest";
 import type { FillName } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
-import { Ledger, measureDrift } from "early-exits/exits";
+import { Ledger } from "../../../src/exits/cost/ledger.js";
+import { measureDrift } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { fillCost, fills } from "../../../src/exits/fill/fill.js";
 import { skippedLayers } from "../../../src/exits/heads/projection.js";

@@ -13,7 +13,9 @@ import {
   trainHeads,
 } from "early-exits";
 import type { Tensor } from "early-exits/tensor";
-import { changePreviews, deserializeHeads, measureDrift } from "early-exits/exits";
+import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
+import { measureDrift } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";

@@ -1,7 +1,8 @@
 /** Exit heads: every kind begins as the logit lens, is stored bit for bit, and belongs to one model. */
 import { attachHeads, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { defaultKind, deserializeHeads, placeExits } from "early-exits/exits";
+import { defaultKind, placeExits } from "early-exits/exits";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { describe, expect, it } from "vitest";
 import { askedHeads, randomIds, smallConfigs, smallModel } from "../../support/models.js";
 

@@ -5,7 +5,9 @@
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, calibrate, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { changePreviews, deserializeHeads, fitPreviews, headCost, usualHeads } from "early-exits/exits";
+import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
+import { fitPreviews, headCost, usualHeads } from "early-exits/exits";
 import { argmaxOf } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";

@@ -3,14 +3,9 @@
  * the best of their rank, and heads with one decode, are calibrated and take over the maps of others.
  */
 import { attachHeads, calibrate, createPolicy, generate, serializeHeads } from "early-exits";
-import {
-  changePreviews,
-  deserializeHeads,
-  fitMaps,
-  fitPreviews,
-  fitProjections,
-  type PreviewShape,
-} from "early-exits/exits";
+import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
+import { fitMaps, fitPreviews, fitProjections, type PreviewShape } from "early-exits/exits";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";

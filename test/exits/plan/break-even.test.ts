@@ -6,18 +6,17 @@ import {
   bestDraftLength,
   blockCost,
   breakEven,
-  costOfRows,
   headCost,
-  usualHeads,
-  losslessCost,
   lossyCost,
   measuredCosts,
   plainCost,
   type PlanCosts,
   tokensPerRound,
+  usualHeads,
 } from "early-exits/exits";
+import { costOfRows, growingCosts } from "../../../src/exits/cost/unit-costs.js";
+import { losslessCost } from "../../../src/exits/plan/break-even.js";
 import { describe, expect, it } from "vitest";
-import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 
 const pythia70m = readModelConfig({
   model_type: "gpt_neox",

@@ -1,8 +1,8 @@
 /** Recorded states that are damaged are refused: heads would be trained on them in silence. */
 import { attachHeads, type ExitHeads, type Model } from "early-exits";
 import { cachedBatches, type CacheStore, recordHidden } from "early-exits/exits";
-import { createReferenceDevice, parseSafetensors, serializeSafetensors } from "early-exits/tensor";
-import type { SafetensorsInput } from "../../../src/tensor/formats/serialize-safetensors.js";
+import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 

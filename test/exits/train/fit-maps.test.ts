@@ -4,7 +4,9 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, type Model, serializeHeads, trainHeads, type TrainStep } from "early-exits";
-import { type AffineFit, fitMaps, RidgeFit, SINK_POSITIONS } from "early-exits/exits";
+import { type AffineFit, RidgeFit } from "../../../src/exits/train/ridge-fit.js";
+import { fitMaps } from "early-exits/exits";
+import { SINK_POSITIONS } from "../../../src/exits/train/fit-maps.js";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";

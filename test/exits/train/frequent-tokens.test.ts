@@ -1,5 +1,6 @@
 /** Lists of frequent tokens. */
-import { createTeacher, frequentTokens } from "early-exits/exits";
+import { createTeacher } from "../../../src/exits/train/create-teacher.js";
+import { frequentTokens } from "early-exits/exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";

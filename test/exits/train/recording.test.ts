@@ -7,7 +7,6 @@ import {
   type BatchSource,
   cachedBatches,
   type CacheStore,
-  coverageAt,
   createShardWriter,
   fitMaps,
   measureExits,
@@ -16,7 +15,9 @@ import {
   selfAnswers,
   streamedBatches,
 } from "early-exits/exits";
-import { answerDocument, cutWindows, type MarkedDocument, markedWindows } from "early-exits/model";
+import { coverageAt } from "../../../src/exits/train/measure-exits.js";
+import { answerDocument, type MarkedDocument } from "early-exits/model";
+import { cutWindows, markedWindows } from "../../../src/model/documents.js";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import fc from "fast-check";

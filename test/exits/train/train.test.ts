@@ -13,7 +13,8 @@ import {
   type TrainStep,
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { byteTokenizer, llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { byteTokenizer } from "../../../src/model/tokenizer/byte-tokenizer.js";
+import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, type CacheStore, recordHidden } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";

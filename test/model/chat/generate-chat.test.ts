@@ -1,6 +1,7 @@
 /** Generating after messages, and what a model folder says of conversations. */
 import { attachHeads, createPolicy, generate, generateBatch, type Generation } from "early-exits";
-import { encodeChat, type Folder, loadFolder, type Model, type ChatMessage } from "early-exits/model";
+import { type ChatMessage, encodeChat, type Folder, type Model } from "early-exits/model";
+import { loadFolder } from "../../../src/model/files/folder.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { chatConfig, chatMl, chatModel, chatTokenizerJson } from "./setup.js";
 import { smallByteModel, smallCheckpoint } from "../../support/models.js";

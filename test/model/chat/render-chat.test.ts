@@ -1,7 +1,9 @@
 /** Templates: what they get, which one is used, and what is said when one fails. */
 import { describe, expect, it } from "vitest";
 import { OptionError } from "early-exits";
-import { type ChatMessage, renderChat, TemplateError } from "early-exits/model";
+import type { ChatMessage } from "early-exits/model";
+import { renderChat } from "../../../src/model/chat/render-chat.js";
+import { TemplateError } from "../../../src/errors.js";
 import { requireChatTemplate } from "../../../src/model/chat/encode-chat.js";
 import { chatTokenizer, gemma, llama3 } from "./setup.js";
 

@@ -1,13 +1,8 @@
 /** Chat templates of the three common kinds, and a byte-level tokenizer that has the control tokens of all of them. */
 import { loadModel, type Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import {
-  type ByteLevelBpe,
-  huggingFaceTokenizer,
-  memorySource,
-  type Tokenizer,
-  trainByteLevelBpe,
-} from "early-exits/model";
+import type { ByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
+import { huggingFaceTokenizer, memorySource, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 import { byteConfig, smallCheckpoint } from "../../support/models.js";
 
 /** As Qwen, SmolLM and many others write turns. */

@@ -3,7 +3,8 @@
  * models never raise one. `checkWeights` names the tensors that hold such values.
  */
 import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel, type Model } from "early-exits";
-import { checkWeights, memorySource, type NumericsError, serializeModel } from "early-exits/model";
+import { checkWeights, memorySource, serializeModel } from "early-exits/model";
+import type { NumericsError } from "../../../src/errors.js";
 import { measureDrift } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";

@@ -1,9 +1,9 @@
 /** Sampling: processors in cases computed by hand, draws by their distribution. */
 import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
-import { processedDistribution, sampleFrom } from "early-exits/model";
+import { checkSampling, processedDistribution } from "../../../src/model/decode/sampling.js";
+import { sampleFrom } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { checkSampling } from "../../../src/model/decode/sampling.js";
 
 const logits = Float32Array.of(1, 3, 2, 3, -1);
 const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []): number[] =>

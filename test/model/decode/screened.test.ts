@@ -12,7 +12,8 @@ import {
   type Model,
 } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
-import { chooseUnembedding, ScreenedUnembedding } from "early-exits/model";
+import { chooseUnembedding } from "../../../src/model/files/choose-unembedding.js";
+import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
 import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { fileURLToPath } from "node:url";
 import { beforeAll, describe, expect, it } from "vitest";

@@ -4,11 +4,13 @@
  */
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { describeCheckpoint, loadGguf, loadModel, memorySource, openGguf } from "early-exits/model";
+import { describeCheckpoint } from "../../../src/model/files/describe.js";
+import { loadGguf, openGguf } from "../../../src/model/gguf/load-gguf.js";
+import { loadModel, memorySource } from "early-exits/model";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { concat, f32, u32, VALUE } from "../../support/gguf/bytes.js";
-import { convertToGguf, type ConvertOptions, type PlainTensor, string } from "../../support/gguf/convert.js";
+import { type ConvertOptions, convertToGguf, type PlainTensor, string } from "../../support/gguf/convert.js";
 import { expectGoldenModel, type Golden, readJson } from "../../support/golden.js";
 
 const device = createReferenceDevice();

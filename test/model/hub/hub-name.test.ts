@@ -1,8 +1,8 @@
 /** The parts of names of the Hub, and strings that are not names. */
-import { hubUrl, isHubName, parseHubName } from "early-exits/model";
+import { hubUrl, isSafePath } from "../../../src/model/hub/hub-name.js";
+import { isHubName, parseHubName } from "early-exits/model";
 import fc from "fast-check";
 import { describe, expect, it, test } from "vitest";
-import { isSafePath } from "../../../src/model/hub/hub-name.js";
 
 const main = { revision: "main" };
 

@@ -1,15 +1,11 @@
 /** Training from scratch: it learns, it resumes bit for bit, and the model it writes loads as a frozen one. */
 import { createModel, loadModel, type Model, pretrain, type PretrainOptions } from "early-exits";
-import { createReferenceDevice, crossEntropy, mean } from "early-exits/tensor";
-import {
-  byteTokenizer,
-  evaluateLoss,
-  llamaConfigJson,
-  memorySource,
-  recipeOptions,
-  serializeModel,
-  tokenStream,
-} from "early-exits/model";
+import { createReferenceDevice, crossEntropy } from "early-exits/tensor";
+import { mean } from "../../../src/tensor/ops/reduce.js";
+import { byteTokenizer } from "../../../src/model/tokenizer/byte-tokenizer.js";
+import { evaluateLoss } from "../../../src/model/pretrain/pretrain.js";
+import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { recipeOptions } from "../../../src/model/pretrain/recipes.js";
 import { describe, expect, it } from "vitest";
 import { smallModel } from "../../support/models.js";
 

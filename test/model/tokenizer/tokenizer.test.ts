@@ -6,7 +6,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
-import { byteTokenizer, huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
+import { byteTokenizer } from "../../../src/model/tokenizer/byte-tokenizer.js";
+import { huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
 const gpt = await huggingFaceTokenizer(gptJson);

@@ -1,7 +1,7 @@
 /** Failures of the network, the server and the disk end in a typed error or a complete model, inside the cache. */
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { HubError } from "early-exits/model";
+import { HubError } from "../../../src/errors.js";
 import { type HubOptions, resolveModel } from "early-exits/node";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import { COMMIT, sha256 } from "./fake-hub.js";

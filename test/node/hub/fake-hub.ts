@@ -1,6 +1,6 @@
 /**
- * A Hub on the loopback address: the API, files, a CDN of another origin to which LFS files are redirected, refusals, and
- * faults on demand.
+ * A Hub on the loopback address: the API, files, a CDN of another origin to which LFS files are redirected, refusals,
+ * and faults on demand.
  */
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";

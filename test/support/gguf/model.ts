@@ -3,8 +3,10 @@
  * one of five types, with a byte-level BPE tokenizer, whole or split. Beside the files, the same model as a Hugging
  * Face folder whose weights are what the blocks decode to, so that both must compute the same bits.
  */
-import { type ByteLevelBpe, trainByteLevelBpe } from "early-exits/model";
-import { parseSafetensors, serializeSafetensors } from "early-exits/tensor";
+import type { ByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
+import { trainByteLevelBpe } from "early-exits/model";
+import { parseSafetensors } from "early-exits/tensor";
+import { serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
 import { float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/half-floats.js";
 import {

@@ -6,7 +6,8 @@
  */
 import * as fc from "fast-check";
 import { type Device, EarlyExitError } from "early-exits";
-import { type FolderFile, loadGguf } from "early-exits/model";
+import type { FolderFile } from "early-exits/model";
+import { loadGguf } from "../../../src/model/gguf/load-gguf.js";
 import { concat, f32, ggufFile, type GgufPair, type GgufParts, type GgufTensorParts, text, u32, u64 } from "./bytes.js";
 import { convertedParts } from "./convert.js";
 import { ggufModel } from "./model.js";

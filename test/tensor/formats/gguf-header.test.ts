@@ -2,7 +2,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
-import { defaultBudgets } from "early-exits/model";
+import { defaultBudgets } from "../../../src/budgets.js";
 import { type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/header.js";
 import { concat, f32, ggufFile, type GgufParts, stringArray, text, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 

@@ -3,7 +3,8 @@
  * both.
  */
 import { attachHeads, type ExitHeads, serializeHeads } from "early-exits";
-import { deserializeHeads, scoreOf, confidenceAt } from "early-exits/exits";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
+import { confidenceAt, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";

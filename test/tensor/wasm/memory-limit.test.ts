@@ -5,7 +5,8 @@
 import { fc, test } from "@fast-check/vitest";
 import { createModel, generate, loadModel, type Model } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
-import { byteTokenizer, llamaConfigJson, memorySource, Sequence, serializeModel } from "early-exits/model";
+import { byteTokenizer } from "../../../src/model/tokenizer/byte-tokenizer.js";
+import { llamaConfigJson, memorySource, Sequence, serializeModel } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { nodeHost } from "../../../src/node/host.js";
