@@ -8,28 +8,6 @@ import type { Rng } from "./rng.js";
 
 const ITERATIONS = 40;
 
-/** Rows [r, c]: orthonormal vectors that span (nearly) the dominant row space of M, row-major [n, c]. */
-export function* topSingularVectors(
-  matrix: Float32Array,
-  n: number,
-  c: number,
-  r: number,
-  rng: Rng,
-): InParts<Float64Array> {
-  const gram = new Float64Array(c * c);
-  for (let row = 0; row < n; row++) {
-    yield;
-    for (let i = 0; i < c; i++) {
-      const value = matrix[row * c + i]!;
-      for (let j = 0; j <= i; j++) gram[i * c + j]! += value * matrix[row * c + j]!;
-    }
-  }
-  for (let i = 0; i < c; i++) {
-    for (let j = i + 1; j < c; j++) gram[i * c + j] = gram[j * c + i]!;
-  }
-  return yield* topEigenvectors(gram, c, r, rng);
-}
-
 /** Rows [r, c]: orthonormal vectors that span (nearly) the dominant eigenspace of A [c, c]. */
 export function* topEigenvectors(a: Float64Array, c: number, r: number, rng: Rng): InParts<Float64Array> {
   let vectors = yield* orthonormalRows(

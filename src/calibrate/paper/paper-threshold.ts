@@ -22,9 +22,6 @@ export const paperStrategies = [
   "platt",
 ] as const satisfies readonly PaperStrategy[];
 
-/** The released code's levels. */
-export const paperLevels = [0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.99] as const;
-
 export interface PaperOptions {
   /** @default "entropy" */
   readonly score?: ScoreName;

@@ -16,9 +16,6 @@ import { phi3 } from "./phi3.js";
 import { qwen3 } from "./qwen3.js";
 import { smollm3 } from "./smollm3.js";
 
-export { prefixOf } from "./family.js";
-export { type LlamaConfig, llamaConfigJson } from "./llama.js";
-
 export const families: Readonly<Record<ModelType, Family>> = {
   gemma3_text: gemma3,
   gpt2,
