@@ -1,7 +1,6 @@
 /**
- * What a command declares: its name, arguments, options, defaults, examples, and the function that runs it. program.ts
- * turns the declaration into a commander command. A default is stated once, in `defaults`: the help prints it from
- * there, and `run` takes it from there with `withDefaults` (or leaves it to the library function that owns it).
+ * A command's declaration, from which program.ts makes a commander command. A default is stated once, in `defaults`:
+ * the help and `run` (through `withDefaults`) take it from there, or the library function owns it.
  */
 import type { Io } from "./io.js";
 
@@ -21,31 +20,27 @@ export interface CommandDefinition<Settings = never> {
 export interface OptionDefinition {
   /** "--steps <n>", as commander writes them. */
   readonly flags: string;
-  /** Says nothing about the default. */
+  /** Without the default. */
   readonly description: string;
   /** Turns the text into a value; throws commander's InvalidArgumentError. */
   readonly parse?: (text: string) => unknown;
   readonly choices?: readonly string[];
   readonly required?: boolean;
-  /** What the default depends on; the help prints it after the value, or in place of one. */
+  /** Printed after the default, or in place of one. */
   readonly defaultNote?: string;
 }
 
-/** Values that a help text can print. */
 export type Defaults = Readonly<Record<string, string | number>>;
 
-/** Settings whose missing values are filled in. */
 export type WithDefaults<D, S> = Omit<S, keyof D> & {
   readonly [Key in keyof D]: Key extends keyof S ? Exclude<S[Key], undefined> : D[Key];
 };
 
-/** Fills in the defaults for settings that are missing or undefined. */
 export function withDefaults<D extends object, S extends object>(defaults: D, settings: S): WithDefaults<D, S> {
   const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
   return { ...defaults, ...given } as WithDefaults<D, S>;
 }
 
-/** The description with the default, as the help prints it. */
 export function describeOption(
   { description, defaultNote }: OptionDefinition,
   value: string | number | undefined,

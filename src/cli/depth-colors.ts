@@ -1,11 +1,11 @@
-/** Depths on a terminal: a colour per exit, plain for tokens that ran all blocks; and a histogram of depths. */
+/** Depths on a terminal: a colour per exit, plain for tokens that ran all blocks; histograms. */
 import { percent } from "./format.js";
 import { colorsOf, type Io } from "./io.js";
 
 const PALETTE = ["green", "cyan", "yellow", "magenta", "blue", "red"] as const;
 
 export interface DepthColors {
-  /** Colours the text of a token that left after `depth` blocks. */
+  /** For a token that left after `depth` blocks. */
   readonly paint: (text: string, depth: number) => string;
   /** "depth 2, depth 4, depth 6 (all blocks)", each in its colour. */
   readonly legend: string;
@@ -26,7 +26,6 @@ export function depthColors(io: Pick<Io, "color">, depths: readonly number[], nu
 
 const BAR = 30; // characters
 
-/** One line per depth that occurs. */
 export function depthHistogram(depthCounts: readonly number[], { paint }: DepthColors): string[] {
   const total = depthCounts.reduce((sum, tokens) => sum + tokens, 0);
   const occurring = [...depthCounts.entries()].filter(([, tokens]) => tokens > 0);

@@ -1,4 +1,4 @@
-/** Documents for a command: read from a text file, hashed, cut to prompts, recorded by the heads. */
+/** Documents of a command: read, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { EarlyExitError, type ExitHeads, type Model } from "../index.js";
 import {
@@ -19,7 +19,7 @@ export interface TextSource {
   readonly hash: string;
 }
 
-/** The documents of a file, separated by blank lines; in a .jsonl, every line is one. */
+/** Separated by blank lines; in a .jsonl, one a line. */
 export async function readDocuments(path: string): Promise<TextSource> {
   const documents = cutDocuments(await readText(path));
   if (documents.length === 0) throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
@@ -31,7 +31,6 @@ export interface GroupedSource {
   readonly hash: string;
 }
 
-/** The documents of a file or a folder, with the groups that it names. */
 export async function readGroupedDocuments(path: string, model: Model): Promise<GroupedSource> {
   const documents = await readGrouped(path, model);
   return { documents, hash: hashDocuments(documents) };
@@ -52,19 +51,17 @@ function spelled(document: CalibrationDocument): string {
     : (document as readonly number[]).join(",");
 }
 
-/** The token ids of a document. */
 function idsOf(model: Model, document: CalibrationDocument): readonly number[] {
   if (typeof document === "string") return model.tokenizer.encode(document);
   if ("text" in document) return model.tokenizer.encode(document.text);
   return "ids" in document ? document.ids : (document as readonly number[]);
 }
 
-/** Tokens of a document that policies continue if they are certified on their own text. */
 const OWN_TEXT_PROMPT = 16;
 
 /**
- * For own text, half of the documents propose candidates, and the beginnings of the others are the prompts: their own,
- * or their first tokens. A group stays whole, so that no candidate comes from a group that tests it.
+ * For own text, half of the documents propose candidates; the beginnings of the others are the prompts. A group stays
+ * whole, so that no candidate comes from a group that tests it.
  */
 export function ownTextParts(
   model: Model,
@@ -86,13 +83,12 @@ function groupOf(document: CalibrationDocument): string | undefined {
   return typeof document === "object" && "group" in document ? document.group : undefined;
 }
 
-/** A document's prompt if it has one, otherwise its first tokens. */
+/** The document's prompt, otherwise its first tokens. */
 export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
   const from = typeof document === "object" && "from" in document ? document.from : undefined;
   return idsOf(model, document).slice(0, from === undefined || from < 2 ? OWN_TEXT_PROMPT : from);
 }
 
-/** Records every head's scores and agreement on every document, under a progress line. */
 export function recordAll(
   io: Io,
   label: string,

@@ -1,6 +1,6 @@
 /**
- * Reports an error: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`, and an exit
- * status.
+ * Errors on the command line: one sentence on stderr (the stack with `debug`), one JSON object on stdout with `json`,
+ * an exit status.
  */
 import { EarlyExitError } from "../index.js";
 import { InterruptedError, type Io, UsageError } from "./io.js";
@@ -13,7 +13,7 @@ export interface ErrorOptions {
   readonly json?: boolean | undefined;
 }
 
-/** Runs a command and reports how it ended. Never throws. */
+/** Never throws. */
 export async function exitCodeOf(
   io: Io,
   command: () => Promise<unknown>,
@@ -49,7 +49,7 @@ function describe(error: unknown): { code: string; message: string; details: unk
   };
 }
 
-/** How the command line raises the limit that a file exceeds, if that is what the error is about. */
+/** The option that raises the limit which a file exceeds. */
 function budgetFlag({ budget, found, length }: Readonly<Record<string, unknown>>): string {
   if (typeof budget !== "string") return "";
   return ` (on the command line: --budgets ${budget}=${Math.ceil(Number(found ?? length))})`;

@@ -28,17 +28,16 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
-/** Tokens per second; "-" if it could not be measured. */
 export function speed(tokensPerSecond: number): string {
   return Number.isFinite(tokensPerSecond) ? `${count(tokensPerSecond)} tokens/s` : "-";
 }
 
-/** A threshold as tables show it: four digits, or "always" or "never". */
+/** Four digits, or "always" or "never". */
 export function threshold(value: number | string): string {
   return typeof value === "number" ? value.toPrecision(4) : value;
 }
 
-/** Rows of text as indented columns; all but the first are aligned to the right, unless `words`. */
+/** Indented columns; all but the first aligned to the right, unless `words`. */
 export function table(rows: readonly (readonly string[])[], { words = false } = {}): string[] {
   const widths = rows.reduce<number[]>((all, row) => row.map((cell, i) => Math.max(all[i] ?? 0, cell.length)), []);
   return rows.map((row) => {

@@ -1,8 +1,8 @@
 /**
- * Documents with the groups that their files tell: in a folder, every file is a group; in a .jsonl file, lines may name
- * a "group". Certificates take groups as units, because documents of one source, speaker or user resemble each other.
- * Lines of text stay text, so that copies are found whatever their case and spacing; other lines (token ids, prompts
- * and answers, messages) are read as for training.
+ * Documents with groups: in a folder, every file is a group; lines of a .jsonl may name a "group". Groups are a
+ * certificate's units, because documents of one source, speaker or user resemble each other. Lines of text stay text,
+ * so that copies are found whatever their case and spacing; other lines (token ids, prompts and answers, messages) are
+ * read as for training.
  */
 import { readdir, readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -12,8 +12,8 @@ import { cutDocuments } from "../model/index.js";
 import { readDocuments, readText } from "../node/index.js";
 
 /**
- * Reads a text file (documents are separated by blank lines), a .jsonl file (every line is one), or all .txt and .jsonl
- * files of a folder. Throws an EarlyExitError if there is no text, or a line is malformed.
+ * Reads a text file (blank lines separate documents), a .jsonl (one a line), or those of a folder. Throws an
+ * EarlyExitError if there is no text, or a line is malformed.
  */
 export async function readGrouped(path: string, model: Model): Promise<CalibrationDocument[]> {
   const found = await stat(path).catch(() => undefined);
@@ -30,7 +30,6 @@ async function readFolder(folder: string, model: Model): Promise<CalibrationDocu
   return parts.flat();
 }
 
-/** The document with this group, unless it names another. */
 function inGroup(document: CalibrationDocument, group: string): CalibrationDocument {
   if (typeof document === "string") return { text: document, group };
   return "length" in document ? { ids: document, group } : { group, ...document };
@@ -41,7 +40,7 @@ async function readOne(path: string, model: Model): Promise<CalibrationDocument[
   return textLines(await readFile(path, "utf8").catch(() => "")) ?? readDocuments(path, model).then((all) => [...all]);
 }
 
-/** Texts with their groups; undefined if any line is something else. */
+/** undefined if any line is no text. */
 function textLines(lines: string): GroupedDocument[] | undefined {
   const documents: GroupedDocument[] = [];
   for (const line of lines.split("\n")) {

@@ -1,11 +1,10 @@
 /**
- * What a command may use besides its options: two streams, lines from the user, a clock, colours and an abort signal.
- * Tests inject their own; main.ts creates the real one. Results go to stdout, everything else to stderr.
+ * Surroundings of a command: two streams, lines from the user, a clock, colours, an abort signal. Tests inject their
+ * own. Results go to stdout, everything else to stderr.
  */
 import { setImmediate } from "node:timers/promises";
 import { styleText } from "node:util";
 
-/** The part of a stream that commands use. */
 export interface TextSink {
   write(text: string): unknown;
 }
@@ -15,38 +14,36 @@ export interface Io {
   readonly stdout: TextSink;
   /** Progress, telemetry, warnings. */
   readonly stderr: TextSink;
-  /** Whether stderr is a terminal: progress redraws one line there, and prints plain lines elsewhere. */
+  /** On a terminal, progress redraws one line; elsewhere it prints plain lines. */
   readonly isTTY: boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly color: boolean;
   /** Aborted by the first SIGINT. */
   readonly signal: AbortSignal;
-  /** All of stdin; undefined if it is a terminal, from which nothing would come. */
+  /** undefined on a terminal, from which nothing would come. */
   readonly readInput: () => Promise<string | undefined>;
-  /** Opens a dialogue, which receives every SIGINT in place of `signal` until it is closed. */
+  /** Until it is closed, the dialogue receives every SIGINT in place of `signal`. */
   readonly openDialog: (onInterrupt: () => void) => Dialog;
 }
 
-/** Lines from the user. */
 export interface Dialog {
-  /** The next line; undefined at the end of the input, or once the dialogue is closed. A terminal shows the prompt. */
+  /** Undefined at the end of the input, or once the dialogue is closed. A terminal shows the prompt. */
   ask(prompt: string): Promise<string | undefined>;
   close(): void;
 }
 
-/** Options every command has. */
 export interface CommonOptions {
   /** One JSON object on stdout instead of text. */
   readonly json?: boolean | undefined;
 }
 
-/** A command line that cannot be carried out as it is: exit status 2. */
+/** Exit status 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** A command that was interrupted and kept its state: exit status 130. */
+/** Its state is kept: exit status 130. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }
@@ -55,24 +52,21 @@ const STYLES = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cya
 type Style = (typeof STYLES)[number];
 type Styles = Readonly<Record<Style, (text: string) => string>>;
 
-/** Functions that style text, or return it unchanged if the output has no colours. */
 export function colorsOf({ color }: Pick<Io, "color">): Styles {
   const apply = (style: Style, text: string): string =>
     color ? styleText(style, text, { validateStream: false }) : text; // `color` decides, not the stream
   return Object.fromEntries(STYLES.map((style) => [style, (text: string) => apply(style, text)])) as Styles;
 }
 
-/** Lets the event loop run (signals, drawing): the kernels are synchronous and never yield by themselves. */
+/** Gives the event loop a turn: the kernels are synchronous and never yield by themselves. */
 export async function breathe(): Promise<void> {
   await setImmediate();
 }
 
-/** One line of telemetry. */
 export function note(io: Io, line: string): void {
   io.stderr.write(`${line}\n`);
 }
 
-/** The command's result: lines of text, or one JSON object for machines. */
 export function writeResult(io: Io, { json }: CommonOptions, result: unknown, lines: readonly string[]): void {
   io.stdout.write(json ? `${JSON.stringify(result)}\n` : `${lines.join("\n")}\n`);
 }

@@ -1,4 +1,4 @@
-/** The model and the device that a command line names. */
+/** Models and devices of a command line. */
 import { availableParallelism } from "node:os";
 import { HubError } from "../errors.js";
 import type { Device, Model } from "../index.js";
@@ -13,7 +13,7 @@ export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: ModelDtype | undefined;
   readonly kvCache?: CacheDtype | undefined;
-  /** Threads of the wasm device. */
+  /** For the wasm device. */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
@@ -27,15 +27,14 @@ export const modelDefaults = {
   threads: 1,
 } as const satisfies ModelSettings;
 
-/** Most threads that training takes by default: its products are long, but share one memory. */
+/** Training's products are long, but threads share one memory. */
 const MOST_THREADS = 8;
 
-/** Threads for training: as many as there are processors, within reason. */
 export function trainingThreads(): number {
   return Math.min(MOST_THREADS, availableParallelism());
 }
 
-/** Opens a device and says on stderr which one it is. */
+/** Says on stderr which device it is. */
 export async function openDevice(
   io: Io,
   name: string = modelDefaults.device,
@@ -46,7 +45,6 @@ export async function openDevice(
   return device;
 }
 
-/** Reads a model, by its path or its name on the Hub, onto the device that was asked for. */
 export async function openModel(
   io: Io,
   name: string,
@@ -78,13 +76,12 @@ export async function openModel(
   );
 }
 
-/** Models that load faster need no bar. Milliseconds. */
+/** Milliseconds; models that load faster need no bar. */
 const LOADING_PATIENCE = 1000;
 
 const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
 /**
- * Reads the model that policies are compared with: the checkpoint as float32, on the same device. Returns undefined if
- * that is the model itself.
+ * Reads the model that policies are compared with, the checkpoint as float32; undefined if that is the model itself.
  */
 export async function openReference(
   io: Io,
@@ -97,7 +94,7 @@ export async function openReference(
   return readModel(path, { device, dtype: "float32", budgets });
 }
 
-/** Resolves the name of a model, with a progress line if something has to be downloaded. */
+/** Shows progress if something has to be downloaded. */
 export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
   const name = await modelPath(given, isHubName);
   try {
@@ -117,14 +114,14 @@ export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
   }
 }
 
-/** A Hub that cannot be reached, with what a name like a path may have meant. */
+/** Adds what a name like a path may have meant. */
 function unreachable(error: unknown, name: string): unknown {
   const unreached = error instanceof HubError && ["hub-offline", "hub-network", "hub-timeout"].includes(error.code);
   if (!unreached || name.startsWith("hub:")) return error;
   return new HubError(error.code, `${error.message}. There is no file or folder ${name} here either`, error.details);
 }
 
-/** Turns the bytes of each file into progress events; the first report of a file only starts its clock. */
+/** A file's first report only starts its clock. */
 function downloadEvents(io: Io): (file: string, received: number, total: number) => ProgressEvent | undefined {
   let current: { readonly file: string; readonly from: number; readonly started: number } | undefined;
   return (file, received, total) => {

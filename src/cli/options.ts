@@ -1,4 +1,4 @@
-/** Options that several commands share, and the parsers of option values. */
+/** Options that several commands share, and parsers of values. */
 import { InvalidArgumentError } from "commander";
 import { OptionError } from "../index.js";
 import { samplingDefaults } from "../model/decode/sampling.js";
@@ -24,14 +24,13 @@ const threadsOption: OptionDefinition = {
   defaultNote: "train takes as many as there are processors, up to 8",
 };
 
-/** For commands that read a model. */
 export const budgetsOption: OptionDefinition = {
   flags: "--budgets <limits>",
   description: "raise limits of what is read of the model, such as layers=10000,tokenizerBytes=2e8; trust its files",
   parse: budgets,
 };
 
-/** For commands that compute with a model: device, threads, and storage of its weights and KV cache. */
+/** Device, threads, and storage of weights and KV cache. */
 export const modelOptions: readonly OptionDefinition[] = [
   deviceOption,
   {
@@ -51,12 +50,9 @@ export const modelOptions: readonly OptionDefinition[] = [
 
 export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
 
-/** Each command says what its text is for. */
 export const textOption = { flags: "--text <path>" } as const;
-/** Where a command writes its result. */
 export const outOption = { flags: "--out <path>" } as const;
 export const seedOption = { flags: "--seed <n>", parse: integer(0) } as const;
-/** Documents of the model's own, in place of text. */
 export const selfOption = { flags: "--self [n]", parse: integer(1) } as const;
 export const promptsOption = { flags: "--prompts <path>" } as const;
 
@@ -93,7 +89,6 @@ export const agreementOption: OptionDefinition = {
   parse: number(0, 1, { open: true }),
 };
 
-/** What the library takes if these options are left out. */
 export const samplingOptionDefaults = {
   temperature: samplingDefaults.temperature,
   topK: samplingDefaults.topK,
@@ -110,7 +105,6 @@ export const samplingOptions: readonly OptionDefinition[] = [
   },
 ];
 
-/** What a policy is compared with. */
 export const againstOption: OptionDefinition = {
   flags: "--against <model>",
   description: "whose tokens are right: the same model as it is stored, or the checkpoint as float32",
@@ -123,7 +117,6 @@ export interface SamplingSettings {
   readonly topP?: number | undefined;
 }
 
-/** The sampling options that were given. */
 export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {
   const options = { temperature, topK, topP };
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

@@ -1,6 +1,6 @@
 /**
- * The real `Io`: the streams and the clock of this process. The first SIGINT aborts the signal, so that commands keep
- * their state; the second ends the process.
+ * The real `Io` of this process. The first SIGINT aborts the signal, so that commands keep their state; the second ends
+ * the process.
  */
 import { createInterface } from "node:readline";
 import { text } from "node:stream/consumers";
@@ -45,7 +45,7 @@ export function processIo(): Io {
   };
 }
 
-/** Lines of stdin. In a terminal they can be edited, the arrow keys bring back earlier ones, and Ctrl-C is a key. */
+/** On a terminal, lines can be edited and recalled, and Ctrl-C is a key. */
 function openReadline(onInterrupt: () => void): Dialog {
   const { stdin, stderr } = process;
   const terminal = stdin.isTTY && stderr.isTTY;

@@ -1,6 +1,6 @@
 /**
- * The command line: turns the declarations of the commands into a commander program. `main` takes arguments and an
- * `Io` and returns an exit status, so that tests can run it in process.
+ * The commander program of all commands. `main` takes arguments and an `Io` and returns an exit status, so that tests
+ * run it in process.
  */
 import { Command, CommanderError, Option } from "commander";
 import { libraryVersion } from "../index.js";
@@ -9,7 +9,7 @@ import { commands } from "./commands/commands.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import type { Io } from "./io.js";
 
-/** Runs a command line (without node and script). */
+/** `argv` is without node and script. */
 export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   let code: ExitCode = 0;
   const program = createProgram(io, async (command, errors) => {
@@ -25,10 +25,8 @@ export async function main(argv: readonly string[], io: Io): Promise<ExitCode> {
   return code;
 }
 
-/** Runs the command that a command line asks for. */
 type Runner = (command: () => Promise<unknown>, errors: ErrorOptions) => Promise<void>;
 
-/** The program with all commands. */
 export function createProgram(io: Io, runner: Runner): Command {
   const program = new Command("early-exits")
     .description(
@@ -57,7 +55,7 @@ export function createProgram(io: Io, runner: Runner): Command {
   return program;
 }
 
-/** `run` receives the options and the positional arguments, by their names. */
+/** Passes options and positional arguments by name. */
 function addCommand(program: Command, definition: CommandDefinition, io: Io, runner: Runner): void {
   const { name, description, positional = [], options, defaults, examples, run } = definition;
   const command = program.command(name).description(description);
@@ -76,8 +74,8 @@ function addCommand(program: Command, definition: CommandDefinition, io: Io, run
 }
 
 /**
- * Throws commander's error for a required option that is missing. Commander itself would look for missing options
- * before unknown ones, and so never ask of --promt whether --prompt was meant.
+ * Throws commander's error for a missing required option. Commander itself looks for those before unknown ones, and so
+ * would never ask of --promt whether --prompt was meant.
  */
 function requireOptions(command: Command, options: readonly OptionDefinition[]): void {
   for (const { flags, required = false } of options) {

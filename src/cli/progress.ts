@@ -1,6 +1,6 @@
 /**
- * Progress on stderr: one line that is redrawn on a terminal, a plain line every few seconds elsewhere. The last state
- * is always shown, after an error or an interrupt too.
+ * Progress on stderr: one redrawn line on a terminal, a plain line every few seconds elsewhere. The last state always
+ * shows, after errors and interrupts too.
  */
 import { duration } from "./format.js";
 import { breathe, type Io } from "./io.js";
@@ -12,24 +12,22 @@ const BAR = 24; // characters
 export interface ProgressEvent {
   readonly done: number;
   readonly total: number;
-  /** What stands beside the count. */
   readonly text?: string;
   /** Seconds. @default by the rate of the second half of the time taken so far */
   readonly timeLeft?: number;
 }
 
-/** An event with the time left, if it is known. */
 type ShownEvent = Omit<ProgressEvent, "timeLeft"> & { readonly timeLeft: number | undefined };
 
-/** Shows an event, then lets the event loop run: the kernels are synchronous, and signals arrive only here. */
+/** Lets the event loop run after an event: the kernels are synchronous, and signals arrive only here. */
 export type ReportProgress = (event: ProgressEvent) => Promise<void>;
 
 export interface ProgressOptions {
-  /** Nothing is shown of work that takes less, in milliseconds. @default 0 */
+  /** Milliseconds; shorter work shows nothing. @default 0 */
   readonly patience?: number;
 }
 
-/** Runs `work` under a progress line, which ends when the work resolves or rejects. */
+/** Ends the line when `work` resolves or rejects. */
 export async function withProgress<T>(
   io: Io,
   label: string,
@@ -62,16 +60,15 @@ export async function withProgress<T>(
   }
 }
 
-/** Nothing is estimated from fewer seconds, events, or a smaller share of the work: it would not be right. */
+/** Estimates from fewer seconds, events or a smaller share would be wrong. */
 const SETTLED = { seconds: 1, events: 4, share: 0.04 } as const;
 
 /**
- * Estimates the time left by the rate of the second half of the time so far. The first half may not be like the rest:
- * code is still being compiled, and of work that is done in batches nothing is finished for a while.
+ * Estimates by the second half of the time so far: in the first, code is compiled, and batches have finished nothing.
  */
 function createEstimate(): {
   readonly add: (seconds: number, done: number) => void;
-  /** Seconds; undefined as long as too little is known. */
+  /** Seconds; undefined while too little is known. */
   readonly timeLeft: (total: number) => number | undefined;
 } {
   const points: { readonly seconds: number; readonly done: number }[] = [];

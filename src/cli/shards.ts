@@ -1,7 +1,7 @@
 /**
- * Work that several processes share. `--shard 3/8` does the third share of eight alone and leaves what it finds in the
- * folder of `--store`; the same command without `--shard` takes from there what it needs, and finds what is missing.
- * `--shard auto` asks the engine that started the process:
+ * Work shared by processes. `--shard 3/8` does the third share of eight and leaves its findings in the folder of
+ * `--store`; the same command without `--shard` takes them from there, and finds what is missing. `--shard auto` asks
+ * the engine that started the process:
  *   Slurm array             SLURM_ARRAY_TASK_ID, _COUNT (and _MIN, _MAX, if the array does not begin at 0)
  *   Kubernetes Indexed Job  JOB_COMPLETION_INDEX; the number of completions is not in the environment: "auto/8"
  *   AWS Batch array         AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE
@@ -18,7 +18,7 @@ import { UsageError } from "./io.js";
 
 export interface ShardSettings {
   readonly shard?: string | undefined;
-  /** The folder of what is found in documents or items. */
+  /** Folder of findings. */
   readonly store?: string | undefined;
   readonly out?: string | undefined;
 }
@@ -35,7 +35,7 @@ export const shardOptions: readonly OptionDefinition[] = [
   },
 ];
 
-/** This process's share; undefined if it does all of the work. Throws a UsageError or an OptionError. */
+/** undefined without --shard. Throws a UsageError or an OptionError. */
 export function openShard(command: string, { shard, store, out }: ShardSettings): Shard | undefined {
   if (shard === undefined) return undefined;
   if (store === undefined) throw new UsageError(`${command}: --shard needs --store, the folder that all shards fill`);
@@ -47,7 +47,6 @@ export function openShard(command: string, { shard, store, out }: ShardSettings)
   return readShard(shard);
 }
 
-/** A shard's own units. */
 export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Unit[] {
   return units.filter((_, unit) => unit % of === index);
 }
@@ -55,9 +54,8 @@ export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Uni
 const HASH_BYTES = 32;
 
 /**
- * A store in a folder, whose files end with the SHA-256 of what they hold. Every file is complete or absent, so a
- * process that is killed loses only what it was working on. Reading throws an EarlyExitError ("store-damaged") if a
- * file holds other bytes than were written.
+ * A folder whose files end with the SHA-256 of their content. Files are complete or absent, so a killed process loses
+ * only what it was working on. Reading other bytes than were written throws an EarlyExitError ("store-damaged").
  */
 export function checkedStore(folder: string): CacheStore {
   const files = folderStore(folder);
@@ -79,7 +77,7 @@ export function checkedStore(folder: string): CacheStore {
   };
 }
 
-/** One of `of` shards; `index` is in [0, of). */
+/** `index` is in [0, of). */
 export interface Shard {
   readonly index: number;
   readonly of: number;
@@ -87,19 +85,19 @@ export interface Shard {
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** An engine's word: `of` is missing where the environment does not hold it. */
+/** `of` is missing where the environment lacks it. */
 interface Told {
   readonly engine: string;
   readonly index: number;
   readonly of: number | undefined;
 }
 
-/** More shards than these are a mistake, such as a job's number in place of the count. */
+/** Larger counts are mistakes, such as a job's number. */
 const MOST = 1_000_000;
 
 /**
- * Reads "i/n", "auto" or "auto/n". Throws an OptionError if it is none of these, or if the environment does not say, or
- * says twice, which shard this is.
+ * Reads "i/n", "auto" or "auto/n". Throws an OptionError for anything else, or if the environment names no shard, or
+ * two.
  */
 export function readShard(
   text: string,
@@ -139,7 +137,7 @@ function checked(shard: Shard, text: string): Shard {
   );
 }
 
-/** The word of the environment. Throws an OptionError if no engine does, or if two disagree. */
+/** Throws an OptionError if no engine says, or two disagree. */
 function toldBy(environment: Environment): Told {
   const told = [slurm, kubernetes, awsBatch, launcher].flatMap((ask) => ask(environment) ?? []);
   const [first, ...others] = told;

@@ -1,6 +1,6 @@
 /**
- * Unit times in a file: measured once (`plan --times`), for every process that ranks policies by them, because no two
- * measurements are equal.
+ * Unit times in a file (`plan --times`): no two measurements are equal, so every process ranks policies by the same
+ * one.
  */
 import type { UnitTimes } from "../exits/index.js";
 import { OptionError } from "../index.js";
@@ -8,12 +8,11 @@ import { readJson, writeFileAtomic } from "../node/index.js";
 
 const FORMAT = { format: "early-exits/unit-times", version: 1 } as const;
 
-/** Writes times. */
 export async function writeTimes(file: string, times: UnitTimes): Promise<void> {
   await writeFileAtomic(file, `${JSON.stringify({ ...FORMAT, ...times }, undefined, 2)}\n`);
 }
 
-/** Reads times for heads with so many exits. Throws an OptionError if the file holds none for them. */
+/** Throws an OptionError if the file holds none for so many exits. */
 export async function readTimes(file: string, exits: number): Promise<UnitTimes> {
   const { format, version, ...times } = ((await readJson(file)) ?? {}) as Partial<UnitTimes & typeof FORMAT>;
   const isCost = (value: unknown): boolean => typeof value === "number" && value >= 0;

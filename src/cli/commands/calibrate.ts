@@ -1,7 +1,6 @@
 /**
- * `early-exits calibrate`: chooses thresholds for the heads on held-out text, certified unless the paper's procedure is
- * asked for. Writes the certificate, whose policy `generate --policy` runs and `certificate verify` checks.
- * Long because the options are declared here, each with its words.
+ * `early-exits calibrate`: thresholds for the heads from held-out text, certified unless the paper's procedure is asked
+ * for. Writes the certificate, whose policy `generate --policy` runs. Long because it declares its options.
  */
 import { join } from "node:path";
 import {
@@ -84,38 +83,33 @@ export interface CalibrateSettings extends CommonOptions, ModelSettings, Samplin
   readonly delta?: number | undefined;
   readonly loss?: keyof typeof LOSSES | undefined;
   readonly unit?: "document" | "group" | undefined;
-  /** Calibrates by the published rule. */
   readonly paper?: boolean | undefined;
   readonly score?: ScoreName | undefined;
   readonly fill?: FillName | undefined;
-  /** Whose tokens are right: those of the model as it is stored, or of its checkpoint as float32. */
+  /** Reference of the agreement: the model as stored, or its checkpoint as float32. */
   readonly against?: "same" | "float32" | undefined;
-  /** Certifies on text of so many tokens that the policies write after the beginnings of half of the documents. */
+  /** Certifies on this many tokens that the policies write after the beginnings of half of the documents. */
   readonly ownText?: number | undefined;
-  /** Most policies to test; 0 certifies another way of storing the model, without exits. */
+  /** 0 certifies another way of storing the model, without exits. */
   readonly candidates?: number | undefined;
-  /** Decides between policies that keep the agreement: "counted", "measured", or a file of measured times. */
+  /** Ranks policies that keep the agreement: "counted", "measured", or a file of measured times. */
   readonly costs?: string | undefined;
-  /** Splits the documents. */
   readonly seed?: number | undefined;
-  /** At most this many documents. */
   readonly documents?: number | undefined;
   readonly out?: string | undefined;
 }
 
-/** What of the settings decides how records become a policy. */
+/** Settings that decide how records become a policy. */
 type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
   readonly fill: FillName;
 };
 
-/** The command line's names for losses, and the library's. */
 const LOSSES = { token: "token", "any-change": "anyChange" } as const;
 
-/** Documents of the model's own if no number is given, and tokens of each at most. */
+/** Documents of the model's own, and tokens of each at most. */
 const OWN_DOCUMENTS = 200;
 const OWN_TOKENS = 144;
 
-/** Documents after whose beginnings the policy is timed. */
 const TIMED = 8;
 
 const OWN_TEXT_CLAIM =
@@ -270,7 +264,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   model.dispose();
 }
 
-/** Documents that the model writes itself; kept beside the heads, so that another level takes the same. */
+/** Documents of the model's own; kept beside the heads, so that another level takes the same. */
 async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Promise<GroupedSource> {
   const { heads, self, seed, temperature } = withDefaults(defaults, settings);
   const documents = await ownDocuments(
@@ -287,7 +281,6 @@ async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Pro
   return { documents, hash: hashDocuments(documents) };
 }
 
-/** The levels at which exits for the model come with the package. */
 async function shippedLevels(model: Model): Promise<readonly number[]> {
   const exits = await findShippedExits(model);
   const certificates = exits === undefined ? [] : certificatesFor(exits, model.storedAs);
@@ -316,7 +309,7 @@ function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitT
   return costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length);
 }
 
-/** Throws a UsageError if something is asked for that several processes cannot share. */
+/** Throws a UsageError for what several processes cannot share. */
 function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
   const asked = { "--self": self, "--own-text": ownText };
   const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
@@ -328,7 +321,6 @@ function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
   );
 }
 
-/** Where recordings are kept, if they are. */
 function storeOf({ store }: CalibrateSettings): { readonly store?: CacheStore } {
   return store === undefined ? {} : { store: checkedStore(store) };
 }
@@ -339,8 +331,8 @@ interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {
 }
 
 /**
- * Leaves in the store what calibration needs of this share of the documents: records and, for a fill that changes other
- * tokens, runs of the candidates, which all records together propose.
+ * Stores what calibration needs of this share of the documents: records and, for a fill that changes other tokens, runs
+ * of the candidates, which all records together propose.
  */
 async function workOnShare(
   heads: ExitHeads,
@@ -381,7 +373,7 @@ async function workOnShare(
 
 class UnfilledError extends Error {}
 
-/** The store, but reading what it lacks throws an `UnfilledError`. */
+/** Throws an `UnfilledError` where the store lacks something. */
 function filledStore(store: CacheStore): CacheStore {
   return {
     ...store,
@@ -422,7 +414,6 @@ async function choose(
   );
 }
 
-/** Writes what was asked for of a calibration, and prints it. */
 async function finishCalibration(
   io: Io,
   settings: Pick<CalibrateSettings, "json" | "out">,
@@ -439,7 +430,6 @@ async function finishCalibration(
   ]);
 }
 
-/** The certificate, which holds its policy; or the published procedure's policy with its report. */
 function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
   if ("guarantee" in certificate) {
     return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;

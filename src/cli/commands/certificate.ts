@@ -1,6 +1,6 @@
 /**
- * `early-exits certificate verify`: recomputes a certificate; with a model, heads and text, also compares it with them.
- * Exit status 1 if it does not hold.
+ * `early-exits certificate verify`: recomputes a certificate, and compares it with model, heads and text if given. Exit
+ * status 1 if it does not hold.
  */
 import { type Certificate, EarlyExitError, type Model, verifyCertificate } from "../../index.js";
 import { type CalibrationDocument, certificateFrom, type Verification } from "../../calibrate/index.js";
@@ -15,7 +15,6 @@ import { budgetsOption, deviceOption, headsOption, textOption } from "../options
 import { withProgress } from "../progress.js";
 
 export interface VerifySettings extends CommonOptions {
-  /** "verify" is the only one. */
   readonly action: string;
   readonly file: string;
   readonly model?: string | undefined;
@@ -86,7 +85,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
 }
 
-/** What the text holds for this certificate: its documents, or the prompts after which policies wrote. */
+/** Documents, or the prompts after which policies wrote. */
 async function documentsFor(
   { settings: { ownText } }: Certificate,
   text: string,

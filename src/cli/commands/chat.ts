@@ -1,7 +1,7 @@
 /**
  * `early-exits chat`: a conversation in the terminal. Answers stream to stdout, each token in the colour of the depth
- * it needed; everything else goes to stderr. Ctrl-C stops the answer, of which the history keeps what was written; a
- * second one ends the chat. Turns share the KV cache (exits/chat-session.ts).
+ * it needed; the rest goes to stderr. Ctrl-C stops an answer, whose beginning stays in the history; a second one ends
+ * the chat. Turns share the KV cache (exits/chat-session.ts).
  */
 import { readFile } from "node:fs/promises";
 import { EarlyExitError } from "../../index.js";
@@ -74,14 +74,13 @@ async function run(settings: ChatSettings, io: Io): Promise<void> {
   }
 }
 
-/** The same over HTTP; without exits, exits. */
 function nextSteps({ dir, heads, policy, shipped, dtype }: ChatSettings): string[] {
   const served = commandLine("serve", [dir], { heads, policy, shipped, dtype });
   if (policy !== undefined || shipped !== undefined) return [served];
   return [served, commandLine("train", [dir], { self: true, dtype, out: "heads" })];
 }
 
-/** Reads lines until the user ends the chat. Returns the summaries of the answers that were not stopped. */
+/** Returns the summaries of the answers that were not stopped. */
 async function talk(
   io: Io,
   chat: ChatSession,
@@ -118,7 +117,6 @@ async function talk(
   return turns;
 }
 
-/** Carries out a line that begins with a slash. */
 function obey(io: Io, chat: ChatSession, line: string): void {
   const [, command, text = ""] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
   switch (command) {
@@ -142,7 +140,7 @@ interface AnswerOptions {
   readonly signal: AbortSignal;
 }
 
-/** Streams an answer. Returns undefined if it was stopped or refused; a refusal is explained and the chat goes on. */
+/** Returns undefined if the answer was stopped or refused; a refusal is explained and the chat goes on. */
 async function answer(
   io: Io,
   chat: ChatSession,

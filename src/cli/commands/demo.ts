@@ -1,9 +1,8 @@
 /**
- * `early-exits demo`: everything on the embedded model, in one go and in under two minutes on any device: generates
- * plainly, trains heads, calibrates and verifies the certificate, tries the policy on speeches that nothing has seen,
- * generates with exits and losslessly, and says what became faster or slower. Each section has a share of the time, and
- * first measures what fits into it. Heads are trained and calibrated in front of the reader; if the model's folder has
- * heads that were trained longer and a certificate from more documents, the demo goes on with those.
+ * `early-exits demo`: everything on the embedded model in under two minutes on any device: plain text, heads,
+ * certificate, unseen speeches, exits and lossless decoding, speeds. Each section has a share of the time, and first
+ * measures what fits into it. Heads are trained in front of the reader; if the model's folder has heads that were
+ * trained longer and a certificate from more documents, the demo goes on with those.
  */
 import { join } from "node:path";
 import { certifyDefaults } from "../../calibrate/certify/settings.js";
@@ -32,11 +31,11 @@ export interface DemoSettings extends CommonOptions {
   /** Seconds for training the heads; the other sections take shares of it. */
   readonly seconds?: number | undefined;
   readonly agreement?: number | undefined;
-  /** How many, or at which depths. */
+  /** Number, or depths. */
   readonly exits?: number | readonly number[] | undefined;
   /** Tokens per text. */
   readonly maxNewTokens?: number | undefined;
-  /** Timed runs of each way of decoding; more on a fast device. */
+  /** More on a fast device. */
   readonly runs?: number | undefined;
   readonly seed?: number | undefined;
   readonly device?: string | undefined;
@@ -52,7 +51,6 @@ const defaults = {
   seed: 1,
 } as const;
 
-/** A chat model answers in full. */
 const CHAT_TOKENS = 144;
 const CHAT_RUNS = 16;
 
@@ -161,7 +159,6 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
   demo.model.dispose();
 }
 
-/** The demo on a pretrained chat model whose exits come with the package. */
 async function runChat(plan: ChatPlan, json: boolean, io: Io): Promise<void> {
   const started = io.now();
   const say = (lines: readonly string[]): void => {

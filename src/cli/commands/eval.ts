@@ -1,6 +1,6 @@
 /**
- * `early-exits eval`: scores a task as lm-evaluation-harness does, with exits off and with each policy; prints how much
- * of the metrics is kept, with intervals.
+ * `early-exits eval`: scores a task with exits off and with each policy; prints the share of the metrics that is kept,
+ * with intervals.
  */
 import { basename } from "node:path";
 import { evaluate, type Evaluation, type Policy } from "../../index.js";
@@ -85,7 +85,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
-  /** This process's items, all of them without --shard. */
+  /** Without --shard, all items. */
   async function* own(): AsyncGenerator<TaskItem, void, undefined> {
     let unit = 0;
     for await (const item of readTask(task, kind)) {
@@ -114,7 +114,6 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   }
 }
 
-/** Writes what was asked for of an evaluation, and prints it. */
 async function writeEvaluation(
   io: Io,
   settings: EvalSettings,
@@ -130,7 +129,7 @@ async function writeEvaluation(
   ]);
 }
 
-/** Reads the whole task before any of it is scored, so that a bad line shows at once. */
+/** Reads the whole task first, so that a bad line shows at once. */
 async function countItems(task: string, kind: TaskKind, limit: number): Promise<number> {
   let total = 0;
   for await (const item of readTask(task, kind)) {
@@ -139,7 +138,6 @@ async function countItems(task: string, kind: TaskKind, limit: number): Promise<
   return total;
 }
 
-/** Metrics with intervals, a row per way; below, the differences from exits off. */
 function evaluationLines(evaluation: Evaluation, names: readonly string[]): string[] {
   const { ways, kind, items, tokens, truncated, level, numLayers, maxLength } = evaluation;
   const metrics = Object.keys(ways[0]!.metrics) as MetricName[];
@@ -166,7 +164,7 @@ function evaluationLines(evaluation: Evaluation, names: readonly string[]): stri
   ];
 }
 
-/** Accuracies in percent (differences in points), other metrics as they are. */
+/** Percent for accuracies (points for differences); other metrics as they are. */
 function estimate(name: MetricName, { value, low, high }: Estimate, signed: boolean): string {
   const accuracy = name.startsWith("acc");
   const fine = name === "byte_perplexity" || name === "bits_per_byte";

@@ -60,7 +60,6 @@ async function run(settings: ExportSettings, io: Io): Promise<void> {
   }
 }
 
-/** The policy of a file, and the certificate if the file is one. */
 async function readPolicy(file: string): Promise<{ readonly policy: Policy; readonly certificate?: Certificate }> {
   const json = await readJson(file);
   const policy = policyFrom(json);

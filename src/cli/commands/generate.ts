@@ -23,9 +23,8 @@ import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefa
 import { withProgress } from "../progress.js";
 
 export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
-  /** The text to continue; "-", or undefined without `prompts`: what stdin holds. */
+  /** "-", or undefined without `prompts`, reads stdin. */
   readonly prompt?: string | undefined;
-  /** A file or folder of prompts. */
   readonly prompts?: string | undefined;
   /** Where the texts after `prompts` go. @default stdout */
   readonly out?: string | undefined;
@@ -83,7 +82,6 @@ async function run(settings: GenerateSettings, io: Io): Promise<void> {
   }
 }
 
-/** A line for every prompt of a file, to a file or to stdout. */
 async function writeMany(
   io: Io,
   decoding: Decoding,
@@ -107,7 +105,6 @@ async function writeMany(
   }
 }
 
-/** One text as it comes. */
 async function writeOne(
   io: Io,
   decoding: Decoding,
@@ -142,7 +139,7 @@ async function writeOne(
   if (!json) for (const line of nextLines(...nextSteps(settings, decoding))) note(io, line);
 }
 
-/** The prompt, or what stdin holds. Throws a UsageError if there is nothing to continue. */
+/** Throws a UsageError if there is nothing to continue. */
 async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
   if (prompt !== undefined && prompt !== "-") return prompt;
   const text = await io.readInput();
@@ -150,12 +147,12 @@ async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
   throw new UsageError('generate: give --prompt "text to continue", or the text on stdin');
 }
 
-/** Milliseconds of decoding before the text that is shown and timed: by then, the engine has compiled the kernels. */
+/** Milliseconds of decoding before the timed text: the engine has compiled the kernels by then. */
 const WARM_UP = 300;
-/** Tokens of the prompt that the warm-up reads, and that it writes at most. */
+/** Of the prompt, and of the text at most. */
 const WARM_UP_TOKENS = 32;
 
-/** Decodes for a moment, so that the speed that is reported is the one that lasts. */
+/** Decodes for a moment, so that the reported speed is the one that lasts. */
 async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
   const { maxNewTokens } = options;
   const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
@@ -174,7 +171,6 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   }
 }
 
-/** With exits, a conversation or a server; without, exits. */
 function nextSteps({ dir, heads, policy, shipped }: GenerateSettings, { model }: Decoding): string[] {
   const chats = model.tokenizer.chatTemplate !== undefined;
   if (policy !== undefined || shipped !== undefined) {

@@ -1,7 +1,7 @@
 /**
- * `early-exits plan`: shows a model's architecture and memory, and predicts whether exits can pay before any training,
- * from the configuration alone, by kind of head and placement; with --heads and --text, from times measured on this
- * machine and the heads' agreement on the text. Weights are read only to --check them, and to measure.
+ * `early-exits plan`: a model's architecture and memory, and whether exits can pay, by kind of head and placement: from
+ * the configuration alone, or with --heads and --text from measured times and agreement. Weights are read only to
+ * --check them, and to measure.
  */
 import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits } from "../../index.js";
 import {
@@ -43,10 +43,9 @@ export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
   readonly fill?: FillName | undefined;
-  /** Level at which thresholds are chosen on the text. */
+  /** For thresholds chosen on the text. */
   readonly agreement?: number | undefined;
   readonly documents?: number | undefined;
-  /** Where to write the measured times. */
   readonly times?: string | undefined;
 }
 
@@ -114,12 +113,11 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   ]);
 }
 
-/** Reads all weights, and returns the tensors that hold NaN or infinity. */
+/** Returns the tensors that hold NaN or infinity. */
 async function checkTensors(path: string, { budgets }: PlanSettings, { signal }: Io): Promise<DamagedTensor[]> {
   return checkWeights(await readTensorSource(path, { budgets }), { signal });
 }
 
-/** Heads, unless none can pay; with heads, a certificate. */
 function nextSteps({ dir, heads, text, agreement, dtype }: PlanSettings, plans: readonly BreakEvenRow[]): string[] {
   if (heads !== undefined) {
     return [commandLine("calibrate", [dir], { heads, text, agreement, dtype, out: "policy.json" })];
@@ -133,7 +131,7 @@ function nextSteps({ dir, heads, text, agreement, dtype }: PlanSettings, plans: 
   ];
 }
 
-/** Bytes that a screened unembedding reads, as a share of all of it stored as `dtype`; 1 if that saves nothing. */
+/** Share of the unembedding's bytes (stored as `dtype`) that screening reads; 1 if that saves nothing. */
 function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype): number {
   const bytes = dtype === "float32" ? 4 : dtype === "bfloat16" ? 2 : undefined; // integers are not screened
   return bytes === undefined ? 1 : Math.min(1, coarseBytes(vocabSize, hiddenSize) / (bytes * vocabSize * hiddenSize));

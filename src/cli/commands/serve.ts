@@ -1,6 +1,6 @@
 /**
- * `early-exits serve`: a model behind OpenAI's HTTP API (node/serve). The address goes to stdout, one line for every
- * request to stderr. Ctrl-C or SIGTERM ends it once the answers under way are written; the key is in the environment.
+ * `early-exits serve`: a model behind OpenAI's HTTP API (node/serve). Address on stdout, a line per request on stderr.
+ * Ctrl-C or SIGTERM ends it once the answers under way are written; the key is in the environment.
  */
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
@@ -30,7 +30,6 @@ export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettin
   readonly cacheBytes?: number | undefined;
 }
 
-/** The environment variable that holds the key. */
 const KEY = "EARLY_EXITS_API_KEY";
 
 export const serveCommand: CommandDefinition<ServeSettings> = {
@@ -93,14 +92,13 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
   }
 }
 
-/** A request that the server answers. */
 function requestTo(url: string, model: string, { host }: ServeSettings): string {
   const body = JSON.stringify({ model, messages: [{ role: "user", content: "Why is the sky blue?" }] });
   const key = host === undefined ? "" : ` -H "Authorization: Bearer $${KEY}"`;
   return `curl ${url}/v1/chat/completions -H "Content-Type: application/json"${key} -d ${shellWord(body)}`;
 }
 
-/** What was given; the library has the defaults. */
+/** Given settings only; the library has the defaults. */
 function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding): ServeOptions {
   const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
   const { lossless = false } = options;
@@ -116,7 +114,6 @@ function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-/** Resolves at Ctrl-C or SIGTERM. */
 async function ended({ signal }: Io): Promise<void> {
   if (signal.aborted) return;
   const waiting = new AbortController();

@@ -1,8 +1,7 @@
 /**
- * `early-exits train`: trains exit heads for a frozen model, on text, on answers to prompts, or on either sampled from
- * the model itself. While it runs, OUT/checkpoint holds its state, which an interrupt keeps; at the end OUT holds
- * heads.json, heads.safetensors and training.json, and training-log.jsonl if documents were held out. Long because it
- * declares its options.
+ * `early-exits train`: exit heads for a frozen model, on text, on answers to prompts, or on either sampled from the
+ * model. OUT/checkpoint survives an interrupt; at the end OUT holds heads.json, heads.safetensors, training.json and,
+ * if documents were held out, training-log.jsonl. Long because it declares its options.
  */
 import { join } from "node:path";
 import { attachHeads, type ExitHeads, libraryVersion, type Model } from "../../index.js";
@@ -50,16 +49,15 @@ export type TrainSettings = CommonOptions &
     readonly dir: string;
     readonly out: string;
     readonly text?: string | undefined;
-    /** Prompts to sample answers to. */
     readonly prompts?: string | undefined;
-    /** Folder for recorded hidden states, and the most megabytes of them. */
+    /** Folder of recorded hidden states, and its limit in megabytes. */
     readonly cache?: string | undefined;
     readonly cacheLimit?: number | undefined;
     readonly resume?: boolean | undefined;
     readonly force?: boolean | undefined;
   };
 
-/** Documents of the model's own if no number is given, and steps on them: minutes, for a model of 135 M weights. */
+/** Documents of the model's own, and steps on them: minutes, for a model of 135 M weights. */
 const OWN_DOCUMENTS = 400;
 const OWN_STEPS = 100;
 
@@ -252,8 +250,8 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
 }
 
 /**
- * What the user chose, and what follows from it: the number of documents, what suits prompts of the model's own, and no
- * depths beside a number of exits. A run that resumes has stored the rest.
+ * The user's choice, and what follows: the number of documents, what suits prompts of the model's own, no depths beside
+ * a number of exits. A resumed run has stored the rest.
  */
 function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean): object {
   const { self, ...others } = settings;
@@ -269,7 +267,6 @@ function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean)
   };
 }
 
-/** Prompts that the model writes. */
 function promptsOf(model: Model, { self: count, seed }: HeadRecipe, file: string, io: Io): Promise<PromptLine[]> {
   return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize: ANSWERS_TOGETHER, file }, io);
 }
@@ -287,7 +284,6 @@ async function attach(model: Model, documents: readonly Document[], recipe: Head
   });
 }
 
-/** The heads in words. */
 function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string {
   const heads = preview > 0 ? depths.slice(0, -1) : depths;
   const parts = [
@@ -297,21 +293,19 @@ function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string 
   return parts.join(", ");
 }
 
-/** The n most frequent tokens of the text and of what the model predicts on it. */
 function longList(model: Model, documents: readonly Document[], n: number): Promise<number[]> {
   const most = Math.min(n, model.config.vocabSize - 1);
   return frequentTokens(model, documents, most, { countText: true, positions: 4096 });
 }
 
-/** How good the heads were and are. */
 interface Outcome {
   readonly curve: LearningCurve;
-  /** On held-out documents before and after the steps; empty if there are none. */
+  /** Before and after the steps; empty without held-out documents. */
   readonly before: readonly ExitQuality[];
   readonly after: readonly ExitQuality[];
 }
 
-/** Writes heads and training.json together, removes the checkpoint and prints the result. */
+/** Writes heads and training.json together, then removes the checkpoint. */
 async function writeTraining(
   heads: ExitHeads,
   { run: training }: HeadTraining,
@@ -363,7 +357,6 @@ async function writeTraining(
   ]);
 }
 
-/** The command line that calibrates these heads. */
 function calibrateNext({ dir, out, self, dtype }: TrainSettings): string {
   const documents = self === undefined ? { text: "held-out.txt" } : { self: true };
   return commandLine("calibrate", [dir], { heads: out, ...documents, agreement: ".9", dtype, out: "policy.json" });

@@ -1,4 +1,4 @@
-/** What all sections of the demo share: the model and its documents, the settings, the terminal. */
+/** Model, documents, settings and terminal of all sections of the demo. */
 import { basename } from "node:path";
 import { fileURLToPath } from "node:url";
 import {
@@ -14,32 +14,28 @@ import { breathe, type Io } from "../io.js";
 import { openModel } from "../open-model.js";
 import { type DemoDocuments, promptsOf, readDemoDocuments } from "./documents.js";
 
-/** The embedded model; beside src and dist alike. */
+/** Beside src and dist alike. */
 export const embeddedModel = fileURLToPath(new URL("../../../models/sotu-12", import.meta.url));
 
-/**
- * How the embedded model's heads are made: at temperature 0.5, which stresses the most likely token, since that is the
- * one an exit emits; stored in int8, which takes a third of the time of float32.
- */
+/** Temperature 0.5 stresses the most likely token, the one that an exit emits; int8 takes a third of float32's time. */
 export const embeddedHeads = { loss: { kind: "kl", temperature: 0.5 }, dtype: "int8" } as const satisfies {
   readonly loss: HeadLoss;
   readonly dtype: WeightDtype;
 };
 
-/** Prompts are cut to this many tokens; the rest of the context is for generated text. */
+/** The rest of the context is for generated text. */
 export const PROMPT_TOKENS = 32;
 
 export interface DemoPlan {
   readonly folder: string;
   readonly device: string | undefined;
-  /** Seconds for training the heads; the other sections take shares of it. */
+  /** For training the heads; the other sections take shares. */
   readonly seconds: number;
   readonly agreement: number;
   readonly delta: number;
-  /** How many, or at which depths; undefined: those of the heads in the folder, if it has some. */
+  /** Number or depths; undefined: those of the heads in the folder, if any. */
   readonly exits: number | readonly number[] | undefined;
   readonly maxNewTokens: number;
-  /** Timed runs of each way of decoding. */
   readonly runs: number;
   readonly seed: number;
 }
@@ -53,7 +49,7 @@ export interface Demo extends DemoPlan {
   readonly prompts: readonly (readonly number[])[];
 }
 
-/** Reads the folder's documents and model. Texts are cut to what the context leaves after a prompt. */
+/** Texts are cut to what the context leaves after a prompt. */
 export async function openDemo(plan: DemoPlan, io: Io): Promise<Demo> {
   const documents = await readDemoDocuments(plan.folder);
   const model = await openModel(io, plan.folder, { device: plan.device });
@@ -68,24 +64,20 @@ export async function openDemo(plan: DemoPlan, io: Io): Promise<Demo> {
   };
 }
 
-/** Tokens that fit after a prompt. */
 export function roomIn({ config }: Model): number {
   return config.maxPositionEmbeddings - PROMPT_TOKENS;
 }
 
-/** A prompt and its continuation, with the depth of every token. */
 export interface DemoText {
   readonly prompt: string;
   readonly pieces: readonly { readonly text: string; readonly depth: number }[];
   readonly summary: GenerateSummary;
 }
 
-/** How the texts that are shown are sampled. */
 export function samplingOf({ seed }: Demo): GenerateOptions {
   return { temperature: 0.8, topK: 40, seed };
 }
 
-/** Continues the first prompt. */
 export async function continuePrompt(
   { model, prompts, maxNewTokens, io }: Demo,
   source: Model | ExitHeads,

@@ -1,4 +1,4 @@
-/** documents.json in a demo's model folder: the model's training text, text for calibration and text for tests. */
+/** documents.json in a demo's model folder: texts for training, calibration and tests. */
 import { join } from "node:path";
 import { EarlyExitError, type Model } from "../../index.js";
 import { readJson } from "../../node/index.js";
@@ -46,7 +46,7 @@ function isDocumentList(part: unknown): boolean {
   );
 }
 
-/** The first words of some documents, cut in the middle of a sentence, in at most `tokens` tokens. */
+/** Beginnings cut in the middle of a sentence, in at most `tokens` tokens. */
 export function promptsOf(model: Model, documents: readonly DemoDocument[], tokens: number): number[][] {
   return documents.slice(0, PROMPTS).map(({ text }) => {
     const words = text.split(" ").slice(0, PROMPT_WORDS);

@@ -1,6 +1,6 @@
 /**
- * Section 2: heads are trained for a given time, and compared with the full model before and after. If the model's
- * folder has heads at the same depths that were trained longer, the later sections use those.
+ * Section 2: heads trained for a given time, compared with the full model before and after. If the model's folder has
+ * heads at the same depths that were trained longer, the later sections use those.
  */
 import { join } from "node:path";
 import { attachHeads, type ExitHeads, trainHeads, type TrainStep } from "../../index.js";
@@ -10,22 +10,20 @@ import { percent } from "../format.js";
 import { type ReportProgress, withProgress } from "../progress.js";
 import { type Demo, embeddedHeads } from "./demo.js";
 
-/** Test documents on which the heads are compared with the model. */
 const HELD_OUT = 8;
-/** Training is cut off after this many times its planned seconds: other programs may have taken the processor. */
+/** Training ends after this many times its planned seconds: other programs may have the processor. */
 const PATIENCE = 1.6;
 const FEWEST_STEPS = 8;
 const MOST_STEPS = 600;
 
-/** Fresh heads, and those in the folder. */
 export interface DemoHeads {
   readonly fresh: ExitHeads;
   readonly shipped: ExitHeads | undefined;
-  /** Those that the later sections use. */
+  /** By the later sections. */
   readonly used: ExitHeads;
 }
 
-/** A number of exits in the settings asks for heads of one's own, so the folder's are left out. */
+/** A number of exits asks for heads of one's own, so the folder's are left out. */
 export async function attachDemoHeads({ folder, model, exits }: Demo, defaultExits: number): Promise<DemoHeads> {
   const hasHeads = exits === undefined && (await fileExists(join(folder, "heads", "heads.json")));
   const shipped = hasHeads ? await readHeads(join(folder, "heads"), model) : undefined;
@@ -37,7 +35,7 @@ export async function attachDemoHeads({ folder, model, exits }: Demo, defaultExi
 export interface HeadsSection {
   readonly training: Training;
   readonly heldOut: number;
-  /** By head: agreement with the full model before and after training, and that of the folder's heads. */
+  /** Agreement by head: before and after training, and of the folder's heads. */
   readonly before: readonly number[];
   readonly after: readonly number[];
   readonly longer: readonly number[] | undefined;
@@ -59,7 +57,7 @@ export async function trainDemoHeads(demo: Demo, { fresh, shipped }: DemoHeads):
   return { training, heldOut: held.length, before, after, longer };
 }
 
-/** Share of the tokens of some documents at which each head's argmax is the full model's. */
+/** Share of tokens at which a head's argmax is the full model's. */
 async function agreementOn(heads: ExitHeads, documents: readonly string[]): Promise<number[]> {
   const records = await recordDocuments(heads, documents);
   return heads.depths.map((_, chosen) => {
@@ -77,7 +75,7 @@ interface Schedule {
   readonly sequenceLength: number;
 }
 
-/** Trains for about `seconds`: a trial shows how many steps that is. */
+/** A trial shows how many steps take `seconds`. */
 async function trainFor(demo: Demo, heads: ExitHeads): Promise<Training> {
   const { documents, model, seed, seconds, io } = demo;
   const ids = documents.train.map(({ text }) => model.tokenizer.encode(text));
@@ -109,7 +107,6 @@ async function trainFor(demo: Demo, heads: ExitHeads): Promise<Training> {
   return { steps: events.length, tokens: Math.round(tokensPerSecond * took), seconds: took, tokensPerSecond };
 }
 
-/** Times two steps on heads that are thrown away. */
 async function scheduleFor(
   { model, seconds, io }: Demo,
   depths: readonly number[],
@@ -127,7 +124,7 @@ async function scheduleFor(
   return { steps, batchSize, sequenceLength };
 }
 
-/** Loss of the last step, and each head's mean agreement over the last ten. */
+/** Loss of the last step, mean agreement over the last ten. */
 function stateOf(events: readonly TrainStep[]): string {
   const recent = events.slice(-10);
   const shares = recent[0]!.agreement.map((_, head) =>

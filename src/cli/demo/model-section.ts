@@ -2,7 +2,6 @@
 import { continuePrompt, type Demo, type DemoText, samplingOf } from "./demo.js";
 
 export interface ModelSection {
-  /** Title of the document that the text continues. */
   readonly title: string;
   readonly plain: DemoText;
 }

@@ -8,7 +8,7 @@ import type { DemoHeads } from "./heads-section.js";
 export interface SpeedSection {
   readonly runs: number;
   readonly tokens: number;
-  /** The first is plain decoding. */
+  /** Plain decoding first. */
   readonly results: readonly WayResult[];
 }
 

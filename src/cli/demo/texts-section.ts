@@ -8,7 +8,6 @@ export interface TextsSection {
   readonly exits: DemoText;
   /** Greedy: exits draft, the full model verifies. */
   readonly lossless: DemoText;
-  /** Whether the lossless text equals plain greedy decoding, token for token. */
   readonly identical: boolean;
 }
 

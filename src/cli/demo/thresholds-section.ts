@@ -1,6 +1,6 @@
 /**
- * Section 3: thresholds certified on calibration documents, and what they do on test documents. If the folder has a
- * certificate for the same promise, made from more documents, the later sections use its policy.
+ * Section 3: thresholds certified on calibration documents, tried on test documents. If the folder has a certificate
+ * for the same promise from more documents, the later sections use its policy.
  */
 import { join } from "node:path";
 import {
@@ -27,21 +27,18 @@ import type { DemoHeads } from "./heads-section.js";
 
 export interface CertifiedPolicy {
   readonly policy: Policy;
-  /** undefined if nothing could be certified: the policy is the paper's. */
+  /** undefined if nothing could be certified: then the policy is the paper's. */
   readonly certificate: Certificate | undefined;
-  /** Whether the verifier, which shares no code with calibration, agrees. */
+  /** By the verifier, which shares no code with calibration. */
   readonly valid: boolean;
 }
 
 export interface ThresholdsSection {
   readonly calibrationDocuments: number;
-  /** Made here. */
   readonly here: CertifiedPolicy;
-  /** From the folder. */
   readonly brought: (CertifiedPolicy & { readonly certificate: Certificate }) | undefined;
-  /** What the later sections use. */
   readonly used: CertifiedPolicy;
-  /** Its outcome on test documents. */
+  /** On test documents. */
   readonly outcome: PolicyOutcome;
   readonly numLayers: number;
 }
@@ -68,7 +65,7 @@ export async function chooseThresholds(demo: Demo, { used: heads, shipped }: Dem
   };
 }
 
-/** Records documents until that share of the demo's seconds is spent, but no fewer than eight. */
+/** Stops at that share of the demo's seconds, but after no fewer than eight documents. */
 function recordWithin(
   { io, seconds }: Demo,
   label: string,
@@ -88,7 +85,7 @@ function recordWithin(
   });
 }
 
-/** A certified policy with its certificate, verified; if nothing can be certified, the paper's policy. */
+/** If nothing can be certified, the paper's policy. */
 async function certify({ agreement, delta, seed, model }: Demo, records: CalibrationRecords): Promise<CertifiedPolicy> {
   const fill = exactFill(model.config);
   const { policy, certificate } = await calibrateRecords(records, { agreement, delta, fill, seed });
@@ -100,7 +97,7 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
   return { policy: paper.policy, certificate: undefined, valid: false };
 }
 
-/** The folder's certificate for this agreement, at delta or below, verified; undefined if there is none. */
+/** For this agreement, at delta or below, verified; undefined if there is none. */
 async function certificateInFolder(
   { folder, agreement, delta }: Demo,
   heads: ExitHeads,

@@ -1,4 +1,4 @@
-/** The words of the demo: every function turns the data of a section into lines. */
+/** Words of the demo: functions from a section's data to lines. */
 import { exactFill, type Model, type Policy } from "../../index.js";
 import { blockCost, headCost, QUOTED_CONTEXT } from "../../exits/index.js";
 import type { WayResult } from "../../evaluate/index.js";
@@ -177,7 +177,6 @@ function ratioOf({ ratio: { median, low, high } }: WayResult): string {
   return `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
 
-/** What the table of speeds means. */
 export function conclusionLines({ results }: SpeedSection, { exits }: Policy, { model }: Demo): string[] {
   const tried = exits.filter(({ threshold }) => threshold !== "never").length;
   return [
@@ -203,7 +202,6 @@ export function timeLine(seconds: number, io: Io): string[] {
   return [colorsOf(io).dim(`${duration(seconds)} in all.`)];
 }
 
-/** The prompt and its continuation, coloured by depth. */
 function painted({ prompt, pieces }: DemoText, io: Io, colors?: DepthColors): string {
   const text = pieces.map((piece) =>
     colors === undefined || piece.text === "" ? piece.text : colors.paint(piece.text, piece.depth),

@@ -16,7 +16,7 @@ export interface DecodingSettings extends ModelSettings, SamplingSettings {
   readonly dir: string;
   readonly heads?: string | undefined;
   readonly policy?: string | undefined;
-  /** The exits that come with the package for this model, certified at this level, in place of heads and policy. */
+  /** Level of the package's exits for this model, in place of heads and policy. */
   readonly shipped?: number | undefined;
   readonly lossless?: boolean | undefined;
   readonly maxNewTokens?: number | undefined;
@@ -39,7 +39,6 @@ const uncertifiedOption: OptionDefinition = {
   description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
 };
 
-/** What exits do, without what a text is like. */
 export const exitOptions: readonly OptionDefinition[] = [
   headsOption,
   policyOption,
@@ -49,11 +48,10 @@ export const exitOptions: readonly OptionDefinition[] = [
 ];
 
 export interface AuditSettings {
-  /** One of so many texts is read by the certificate's reference model. */
+  /** The certificate's reference model reads one of so many texts. */
   readonly audit?: number | undefined;
 }
 
-/** Of the commands that write many texts. */
 export const auditOption: OptionDefinition = {
   flags: "--audit <k>",
   description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",

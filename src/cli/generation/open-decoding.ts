@@ -1,4 +1,4 @@
-/** The model with its heads and policy, as a command line that generates text names them. */
+/** The model, heads and policy that a command line names. */
 import type { ExitHeads, GenerateOptions, Model, Policy } from "../../index.js";
 import { Audit, policyFrom } from "../../calibrate/index.js";
 import { storageOf } from "../../model/index.js";
@@ -10,20 +10,19 @@ import { samplingOf } from "../options.js";
 import type { AuditSettings, DecodingSettings } from "./decoding-options.js";
 import { openShipped } from "./open-shipped.js";
 
-/** Everything that `generate` is called with, besides the prompt. */
 export interface Decoding {
   readonly model: Model;
-  /** The heads if there are some, otherwise the model. */
+  /** The heads, otherwise the model. */
   readonly source: Model | ExitHeads;
   readonly policy: Policy | undefined;
-  /** What was given; the library has the defaults. */
+  /** Given options only; the library has the defaults. */
   readonly options: GenerateOptions;
   readonly audit: Audit | undefined;
   readonly colors: DepthColors;
   dispose(): void;
 }
 
-/** Opens what the settings name. Throws a UsageError that begins with the command's name if they contradict. */
+/** Throws a UsageError that begins with the command's name if settings contradict. */
 export async function openDecoding(
   io: Io,
   command: string,
@@ -88,26 +87,23 @@ interface Opened {
   readonly policy: Policy | undefined;
 }
 
-/** The model with the user's heads. */
 async function openOwn(io: Io, settings: DecodingSettings, policy: Policy | undefined): Promise<Opened> {
   const model = await openModel(io, settings.dir, settings);
   const heads = settings.heads === undefined ? undefined : await readHeads(settings.heads, model);
   return { model, heads, policy };
 }
 
-/** The model with the exits that come with the package for it. */
 async function openWithShipped(io: Io, command: string, level: number, settings: DecodingSettings): Promise<Opened> {
   const { model, heads, certificate } = await openShipped(io, command, settings.dir, level, settings);
   return { model, heads, policy: certificate.policy };
 }
 
-/** A policy's certificate names how the model is stored, so the user need not. */
+/** A policy's certificate names the model's storage, so the user need not. */
 function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
   if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
   return storageOf(policy.certified.dtype);
 }
 
-/** An audit of the policy, and the certificate's reference if that is another model. */
 async function openAudit(
   io: Io,
   model: Model,

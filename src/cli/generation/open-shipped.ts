@@ -1,4 +1,4 @@
-/** A model with the exits that come with the package for it, in the dtype that their certificates are for. */
+/** Models with the package's exits, in the dtype of their certificates. */
 import { fastestCertificate } from "../../calibrate/index.js";
 import { type Certificate, type ExitHeads, measureUnitTimes, type Model } from "../../index.js";
 import { storageOf } from "../../model/index.js";
@@ -15,16 +15,15 @@ export interface OpenShipped {
   readonly certificate: Certificate;
 }
 
-/** The dtype in which a model with exits in the package is opened unless the user asks for another. */
+/** Dtype unless the user asks for another. */
 const USUAL_DTYPE = "int8";
 
-/** Milliseconds for which unit times are measured, if the package has policies with several fills to choose from. */
+/** Milliseconds for measuring unit times, if there are policies with several fills. */
 const PRICING_TIME = 300;
 
 /**
- * Opens a model, its shipped heads, and the certificate at a level: if there are several, the one whose policy is the
- * fastest on this machine. Throws a UsageError that begins with the command's
- * name if the package has no exits for the model, or none certified at this level.
+ * Of several certificates at a level, takes the one whose policy is the fastest on this machine. Throws a UsageError
+ * that begins with the command's name if the package has no exits for the model, or none certified at this level.
  */
 export async function openShipped(
   io: Io,
@@ -55,7 +54,7 @@ export async function openShipped(
   return { model, exits, heads, certificate };
 }
 
-/** The model itself if it is stored as the certificate says, else another in its place. */
+/** The model if it is stored as the certificate says, else another in its place. */
 async function inItsStorage(
   model: Model,
   { policy: { certified } }: Certificate,

@@ -1,19 +1,17 @@
-/** A policy timed against plain decoding, in turn on the same prompts: seconds, for a verdict. */
+/** A policy timed for seconds against plain decoding, in turn on the same prompts, for a verdict. */
 import type { ExitHeads, Policy } from "../../index.js";
 import { compareWays, type WayResult } from "../../evaluate/index.js";
 import type { SamplingSettings } from "../options.js";
 import type { Io } from "../io.js";
 import { withProgress } from "../progress.js";
 
-/** Tokens of a timed text. */
 const TOKENS = 48;
-/** Texts of each way at least, and the seconds after which no further one begins. */
+/** Texts of each way at least; seconds after which no further one begins. */
 const RUNS = 16;
 const SECONDS = 16;
-/** Prompts that the ways are timed on. */
 const PROMPTS = 8;
 
-/** Times plain decoding and the policy; undefined if the policy never exits. */
+/** Returns undefined if the policy never exits. */
 export async function raceExits(
   heads: ExitHeads,
   certified: Policy,

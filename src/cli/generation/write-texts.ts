@@ -1,16 +1,14 @@
 /**
- * Texts after many prompts, several at a time: prompt i is sampled with seed + i, so every text is the one that it gets
- * alone. Each becomes a line of JSON that holds nothing of the machine: no times, no counts of work.
+ * Texts after many prompts, several at a time; prompt i has seed + i, so its text is the one that it gets alone. Each
+ * becomes a line of JSON that holds nothing of the machine: no times, no counts of work.
  */
 import { generateBatch, type GenerateOptions } from "../../index.js";
 import { generateDefaults } from "../../model/decode/text.js";
 import type { PromptLine } from "../../node/index.js";
 import type { Decoding } from "./open-decoding.js";
 
-/** Texts that are written together. */
 export const TEXTS_TOGETHER = 8;
 
-/** One line of the file. */
 export interface TextLine {
   readonly prompt: string;
   readonly text: string;
@@ -20,10 +18,7 @@ export interface TextLine {
   readonly finishReason: string;
 }
 
-/**
- * The lines for prompts that follow each other; the first of them has the number `first`, from 0. An audit reads the
- * texts, and after its alarm they are written without exits.
- */
+/** `first`: number of the first prompt, from 0. After an audit's alarm, texts are written without exits. */
 export async function writeTexts(
   { source, model, options, audit }: Pick<Decoding, "source" | "model" | "options" | "audit">,
   prompts: readonly PromptLine[],

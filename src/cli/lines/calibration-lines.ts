@@ -1,4 +1,4 @@
-/** The words for calibrations: what a certificate promises, what a policy did on a text. */
+/** Words for calibrations and certificates. */
 import type { Certificate, Certified, ScoreName } from "../../index.js";
 import {
   type CalibrationNotes,
@@ -14,7 +14,6 @@ export const NO_GUARANTEE =
   "The paper's procedure carries no guarantee: thresholds are measured on the text that they were chosen on, so " +
   "expect somewhat less agreement on other text.";
 
-/** What a calibration has found, and what it promises. */
 export function calibrationLines(calibration: Certified | PaperCalibration, numLayers: number): string[] {
   const { policy, certificate } = calibration;
   const { measured } = certificate;
@@ -33,7 +32,7 @@ export function calibrationLines(calibration: Certified | PaperCalibration, numL
   ];
 }
 
-/** What a certificate promises, or what it would take to promise something. */
+/** The promise, or what it would take to make one. */
 export function promiseLines(certificate: Certificate): string[] {
   const { policy, unit, agreement, test, documents, split, furtherUnits, furtherDocuments } = certificate;
   const tested = documents.length - split.grid;
@@ -72,7 +71,6 @@ function effectOf(effect: number | null): string {
   return `, but by the groups they name the variance is ${effect.toFixed(1)} times as large${warning}`;
 }
 
-/** One row per exit. */
 export function outcomeTable(
   { exits }: PolicyOutcome,
   thresholds: readonly (number | string)[],
@@ -90,13 +88,11 @@ export function outcomeTable(
   ]);
 }
 
-/** The first line of a calibration whose policy does not pay. */
 export function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
   if (speedup > 1 || policy.exits.every(({ threshold }) => threshold === "never")) return [];
   return [`certified, but slower than plain decoding: a token costs ${(1 / speedup).toFixed(2)} times as much`];
 }
 
-/** What no threshold can escape, exit by exit. */
 export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly depth: number })[]): string[] {
   return exits
     .filter(({ mustStay }) => mustStay > 0)
@@ -107,7 +103,6 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
     );
 }
 
-/** What a calibration shows besides its certificate. */
 export function noteLines(
   { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, dependence }: CalibrationNotes,
   { policy }: Certificate,

@@ -1,8 +1,7 @@
-/** What to do after a calibration: use the policy, or make a better one. */
+/** Next steps after a calibration: use the policy, or make a better one. */
 import { commandLine } from "./next-lines.js";
 import type { Worth } from "./verdict-lines.js";
 
-/** What a calibration was called with. */
 export interface CalibrationCall {
   readonly dir: string;
   readonly heads: string;
@@ -11,13 +10,12 @@ export interface CalibrationCall {
   readonly out?: string | undefined;
   readonly agreement: number;
   readonly dtype?: string | undefined;
-  /** Whether the model has a chat template. */
   readonly chats: boolean;
-  /** Levels at which exits for this model come with the package. */
+  /** Of the package's exits for this model. */
   readonly shipped: readonly number[];
 }
 
-/** Command lines, and sentences where no command would help. */
+/** Command lines, or sentences where none would help. */
 export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
   if (worth === "faster") return useIt(call);
   return [
@@ -40,7 +38,7 @@ function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: Calibra
   ];
 }
 
-/** Exits that were trained longer, if the package has some for the model. */
+/** The package's exits, which were trained longer. */
 function shippedInstead({ dir, shipped, agreement, chats }: CalibrationCall): string[] {
   const level = shipped.find((one) => one === agreement) ?? shipped[0];
   if (level === undefined) return [];

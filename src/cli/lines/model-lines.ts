@@ -1,4 +1,4 @@
-/** The model in a dozen lines, for `plan`: architecture, memory, and tensors that do not fit. */
+/** The model in a dozen lines, for `plan`. */
 import { cacheBytesPerPosition, type DamagedTensor } from "../../model/index.js";
 import { cacheDtypes } from "../../tensor/index.js";
 import type { ModelDescription } from "../../node/index.js";

@@ -1,4 +1,4 @@
-/** The words of `plan`: tables of break-even points, and what they mean. */
+/** Words of `plan`: tables of break-even points. */
 import type { ExitFeasibility } from "../../calibrate/index.js";
 import { feasibilityLines } from "./calibration-lines.js";
 import type { FillName } from "../../index.js";
@@ -9,7 +9,6 @@ import type { colorsOf } from "../io.js";
 
 type Styles = Pick<ReturnType<typeof colorsOf>, "bold" | "dim">;
 
-/** What was measured with heads and text. */
 export interface MeasuredPlan {
   readonly device: string;
   readonly fill: FillName;
@@ -23,7 +22,7 @@ export interface MeasuredPlan {
     readonly agreement: number;
     readonly speedup: number;
   }[];
-  /** Per exit, what no threshold can escape. */
+  /** The bound that no threshold can escape. */
   readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[];
   readonly lossless: readonly {
     readonly depth: number;
@@ -56,7 +55,7 @@ export function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold
   ];
 }
 
-/** The verdict by counts: the placement and kind that need the fewest tokens to leave. */
+/** By counts: the placement and kind that need the fewest tokens to leave. */
 export function planVerdict(plans: readonly BreakEvenRow[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
   if (best === undefined) {
@@ -76,7 +75,7 @@ function worth(coverage: number): string {
   return coverage <= 0.6 ? "exits pay only if the heads are good" : "exits hardly pay";
 }
 
-/** The verdict by measurement: the score whose thresholds are worth most. */
+/** By measurement: the score whose thresholds are worth most. */
 export function measuredVerdict({ scores, agreement, device }: MeasuredPlan): string {
   const best = scores.toSorted((a, b) => b.speedup - a.speedup)[0]!;
   const level = percent(agreement, 0);

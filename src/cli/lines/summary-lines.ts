@@ -32,7 +32,7 @@ export function summaryLines(summary: GenerateSummary, model: Model): string[] {
   ];
 }
 
-/** Weights, KV cache, a copy for screening, and what else the device uses: heads, tables and working memory. */
+/** Beside weights, cache and screening copy, the device holds heads, tables and working memory. */
 function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device, screened }: Model): string {
   const weightBytes = allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
   // The cache is free again, so it is not among what is in use.
@@ -44,7 +44,7 @@ function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, 
   );
 }
 
-/** What is promised about the text; nothing is said where the full model wrote it. */
+/** Nothing where the full model wrote the text. */
 function promiseLine(promise: GenerateSummary["promise"]): string[] {
   switch (promise.kind) {
     case "plain":
@@ -70,7 +70,6 @@ const NO_PROMISE: Readonly<Record<NoPromise, string>> = {
   observer: "an observer set thresholds",
 };
 
-/** What an audit of many texts found. */
 export function auditLine({ units, meanLoss, interval, target, raised }: AuditReport): string {
   if (units === 0) return "audit: none of these texts was chosen";
   return (

@@ -1,17 +1,17 @@
-/** Verdicts: what a result means, in words and numbers, as the last thing that a command says of it. */
+/** Verdicts: a result's meaning in words and numbers, a command's last lines. */
 import type { Certificate } from "../../index.js";
 import type { PaperCalibration } from "../../calibrate/index.js";
 import type { ExitQuality } from "../../exits/index.js";
 import type { WayResult } from "../../evaluate/index.js";
 import { percent, speed } from "../format.js";
 
-/** Ratios closer to 1 than this are within what a machine varies. */
+/** Ratios this close to 1 are within a machine's variation. */
 const NOISE = 0.03;
 
-/** The level of agreement at which heads are judged before anything is certified. */
+/** For heads, before anything is certified. */
 const JUDGED_LEVEL = 0.9;
 
-/** What training has brought, by counts: whether an exit could pay at an agreement of 0.90. */
+/** By counts, at an agreement of 0.90. */
 export function trainingVerdict(after: readonly ExitQuality[]): string[] {
   const at = after.map(({ depth, levels }) => ({ depth, ...levels.find(({ level }) => level === JUDGED_LEVEL) }));
   const best = at.toSorted((a, b) => (b.speedup ?? 0) - (a.speedup ?? 0))[0];
@@ -29,13 +29,11 @@ export function trainingVerdict(after: readonly ExitQuality[]): string[] {
   ];
 }
 
-/** A policy timed against plain decoding on this machine: plain first. */
 export type Race = readonly [plain: WayResult, exits: WayResult];
 
-/** Whether exits pay. */
 export type Worth = "faster" | "even" | "slower" | "never exits";
 
-/** What a policy is worth here; without a race it never exits. */
+/** Without a race, the policy never exits. */
 export function worthOf(race: Race | undefined): Worth {
   const ratio = race?.[1].ratio.paired;
   if (ratio === undefined) return "never exits";
@@ -43,10 +41,7 @@ export function worthOf(race: Race | undefined): Worth {
   return ratio < 1 - NOISE ? "slower" : "even";
 }
 
-/**
- * What a calibration is worth on this machine: a race lasts seconds, in which the machine may become slower, so the
- * runs are compared one by one.
- */
+/** Compares the runs one by one, because the machine may become slower during a race. */
 export function calibrationVerdict(
   certificate: Certificate | PaperCalibration["certificate"],
   race: Race | undefined,

@@ -1,6 +1,6 @@
 /**
- * Held-out documents of a model's own: of a chat model, its answers to prompts that it writes; of any other, texts that
- * it samples from nothing. A file keeps answers, so that the next calibration of the same heads finds them.
+ * Held-out documents of a model's own: a chat model's answers to prompts that it writes, another's texts sampled from
+ * nothing. A file keeps answers for the next calibration of the same heads.
  */
 import { dirname, join } from "node:path";
 import type { Model } from "../../index.js";
@@ -14,25 +14,23 @@ import { writePrompts } from "./write-prompts.js";
 export interface OwnDocuments {
   readonly count: number;
   readonly seed: number;
-  /** Temperature of the answers; texts from nothing are sampled at 1. */
+  /** Of answers; texts from nothing are sampled at 1. */
   readonly temperature: number;
-  /** New tokens per document at most. */
+  /** New tokens per document. */
   readonly tokens: number;
-  /** The file of answers; prompts are kept beside it. */
+  /** Prompts are kept beside it. */
   readonly file: string;
 }
 
-/** Documents that are sampled together. */
 const BATCH = 16;
 
-/** The seed of documents for one purpose: those of another are other documents, whatever the seed. */
+/** Different purposes have different documents, whatever the seed. */
 export function ownSeed(seed: number, purpose: "training" | "calibration"): number {
   return createRng(seed)
     .fork(`own text for ${purpose}`)
     .integer(2 ** 31);
 }
 
-/** Samples documents that no training has seen. */
 export async function ownDocuments(
   model: Model,
   { count, seed, temperature, tokens, file }: OwnDocuments,

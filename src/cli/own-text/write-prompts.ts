@@ -1,7 +1,7 @@
 /**
  * Prompts that a chat model writes itself: given the beginning of a conversation up to the user's turn, it continues
- * with what a user might say (Magpie, arXiv 2406.08464). A turn that does not end is cut; one that is empty or has been
- * written before is left out. Prompt i depends on the seed and on those before it alone.
+ * with what a user might say (Magpie, arXiv 2406.08464). Unended turns are cut, empty and repeated ones left out.
+ * Prompt i depends on the seed and on those before it alone.
  */
 import type { Model } from "../../index.js";
 import { selfAnswers } from "../../exits/index.js";
@@ -10,21 +10,19 @@ import { fileExists, type PromptLine, readPrompts, writeFileAtomic } from "../..
 import type { Io } from "../io.js";
 import { withProgress } from "../progress.js";
 
-/** Tokens of a user's turn at most. */
 const LONGEST = 48;
-/** Turns that are sampled for one that is kept, at most. */
+/** Turns sampled for one that is kept. */
 const TRIES = 4;
 
 interface PromptPlan {
   readonly count: number;
   readonly seed: number;
-  /** Turns that are sampled together. */
   readonly batchSize: number;
   /** JSON lines of messages. A file with enough of them is read instead. */
   readonly file: string;
 }
 
-/** Writes prompts, or reads those that the file has. There may be fewer than asked if the model repeats itself. */
+/** Reads the file's prompts if there are enough. May return fewer if the model repeats itself. */
 export async function writePrompts(
   model: Model,
   { count, seed, batchSize, file }: PromptPlan,
@@ -65,7 +63,7 @@ async function userTurns(
 /** Two contents without a token in common; no template treats them differently. */
 const CONTENTS = ["Why", "7"] as const;
 
-/** The tokens before what the user says, and the first one after it. */
+/** Tokens before the user's words, and the first one after them. */
 async function turnOf({ tokenizer }: Model): Promise<{ readonly beginning: number[]; readonly end: number }> {
   const [one, other] = await Promise.all(CONTENTS.map((content) => encodeChat(tokenizer, [{ role: "user", content }])));
   const start = one!.findIndex((id, i) => id !== other![i]);

@@ -1,13 +1,13 @@
 /**
- * What a user gives as a model: checks that it can be one before anything is read, and says what to do if not. A name
- * of a model that comes with the package is its folder, unless a path has that name.
+ * Checks of what a user gives as a model, before anything is read. A shipped model's name is its folder, unless a path
+ * has that name.
  */
 import { readdir, stat } from "node:fs/promises";
 import { basename, extname, join } from "node:path";
 import { ModelError } from "../../errors.js";
 import { shippedModel, shippedModels } from "./shipped-models.js";
 
-/** The path of a model, or a name of the Hub as it is. Throws a ModelError that says what to give instead. */
+/** Names of the Hub stay as they are. Throws a ModelError that says what to give instead. */
 export async function modelPath(name: string, isHubName: (name: string) => boolean): Promise<string> {
   const found = await stat(name).catch(() => undefined);
   if (found?.isDirectory() === true) return requireModelFolder(name);

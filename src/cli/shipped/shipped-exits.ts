@@ -1,4 +1,4 @@
-/** Exits that come with the package: heads and certificates, found by the model's hash. */
+/** The package's exits: heads and certificates, found by the model's hash. */
 import { readdir } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { isExactFill } from "../../exits/index.js";
@@ -8,15 +8,13 @@ import { fileExists, readJson } from "../../node/index.js";
 import { shippedFolder } from "./shipped-models.js";
 
 export interface ShippedExits {
-  /** The name of the model that they are for. */
   readonly name: string;
-  /** The folder of the heads. */
   readonly heads: string;
-  /** Those for the usual dtype first; of a dtype the strictest first, and of a level those with an exact fill. */
+  /** Usual dtype first; of a dtype the strictest first, of a level exact fills first. */
   readonly certificates: readonly Certificate[];
 }
 
-/** The certificates for a model that is stored so; if there are none, those for the usual dtype. */
+/** Certificates for this storage, otherwise those for the usual dtype. */
 export function certificatesFor({ certificates }: ShippedExits, storedAs: StoredAs): readonly Certificate[] {
   const [usual] = certificates;
   const of = (dtype: StoredAs | undefined): readonly Certificate[] =>
@@ -26,8 +24,8 @@ export function certificatesFor({ certificates }: ShippedExits, storedAs: Stored
 }
 
 /**
- * The exits for a model, in a folder with a folder for each model; undefined if none are for it. Its `certificates` are
- * for the dtype that is usual for this model, and may have a folder for each other one.
+ * Exits for a model, in a folder of folders by model; undefined if there are none. `certificates` are for the model's
+ * usual dtype; other dtypes may have folders of their own.
  */
 export async function findShippedExits(model: Model, folder = shippedFolder): Promise<ShippedExits | undefined> {
   const hash = await model.hash();

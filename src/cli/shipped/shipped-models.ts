@@ -1,18 +1,17 @@
-/** Models that come with the package, by their names. */
+/** Models in the package, by name. */
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileExists } from "../../node/index.js";
 
-/** Where models and exits come with the package; beside src and dist alike. */
+/** Beside src and dist alike. */
 export const shippedFolder = fileURLToPath(new URL("../../../models", import.meta.url));
 
-/** The folder of a model that comes with the package; undefined if none has that name. */
+/** undefined if no shipped model has that name. */
 export async function shippedModel(name: string): Promise<string | undefined> {
   return (await shippedModels()).includes(name) ? join(shippedFolder, name) : undefined;
 }
 
-/** The names of these models. */
 export async function shippedModels(): Promise<string[]> {
   const names = (await readdir(shippedFolder)).toSorted();
   const there = await Promise.all(names.map((name) => fileExists(join(shippedFolder, name, "config.json"))));

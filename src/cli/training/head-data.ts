@@ -1,6 +1,6 @@
 /**
- * What `early-exits train` learns from: documents that are given, or answers that the model samples and a file keeps;
- * which of them are held out; and the batches of states, which are made as training goes, or recorded in a folder.
+ * Data of `early-exits train`: given documents, or sampled answers that a file keeps; those held out; batches of
+ * states, made as training goes or recorded in a folder.
  */
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -22,21 +22,19 @@ import { count, speed } from "../format.js";
 import { type Io, note } from "../io.js";
 import { withProgress } from "../progress.js";
 
-/** A batch mixes the positions of one shard, which is in memory: some ten thousand positions of chat answers. */
+/** A batch mixes positions of one shard, which is in memory: some ten thousand positions of chat answers. */
 const SHARDS = { windowsPerShard: 128 } as const;
-/** Fewer documents than these are all trained on. */
 const FEWEST_TO_HOLD_OUT = 20;
-/** What is measured again and again must not take longer than training. */
+/** Repeated measurements must not take longer than training. */
 const MOST_TO_HOLD_OUT = 100;
 
-/** Documents to train on and to measure on. */
 export interface HeadData {
   readonly train: readonly Document[];
   /** Empty if there are few documents. */
   readonly held: readonly Document[];
 }
 
-/** Holds out a seeded share of the documents, whole groups of them; both parts keep their order. */
+/** Holds out a seeded share, in whole groups; both parts keep their order. */
 export function holdOut(documents: readonly Document[], { seed, heldShare }: SplitRecipe): HeadData {
   const held = heldIndices(documents.map(groupOf), { seed, heldShare });
   return {
@@ -55,8 +53,8 @@ function groupOf(document: Document): string | undefined {
 }
 
 /**
- * Which of the documents with these groups are held out: a function of the seed, so that it is known before they are
- * sampled. A group that would make them too many stays in training.
+ * Indices to hold out: a function of the seed, known before documents are sampled. A group that would make them too
+ * many stays in training.
  */
 function heldIndices(groups: readonly (string | undefined)[], { seed, heldShare }: SplitRecipe): ReadonlySet<number> {
   const documents = groups.length;
@@ -74,27 +72,22 @@ function heldIndices(groups: readonly (string | undefined)[], { seed, heldShare 
   return held;
 }
 
-/** Answers sampled together. */
 export const ANSWERS_TOGETHER = 16;
 
-/** How answers are sampled. */
 interface AnswerRecipe extends SplitRecipe {
-  /** How many; prompts are used in turn. */
+  /** Prompts are used in turn. */
   readonly self: number;
   readonly selfTemperature: number;
-  /** New tokens per answer at most. */
   readonly selfTokens: number;
 }
 
-/** Where answers and, beside them, their states are kept. */
 interface AnswerPlaces {
-  /** JSON lines of prompt and answer; a run that finds some goes on after them. */
+  /** JSON lines of prompt and answer; a run goes on after those it finds. */
   readonly file: string;
-  /** The folder of recorded states, and the depths that are recorded. @default no states */
+  /** Recorded depths and their folder. @default no states */
   readonly states?: { readonly folder: string; readonly depths: readonly number[] } | undefined;
 }
 
-/** Samples answers to prompts, and writes them to a file as they come. */
 export async function sampleAnswers(
   model: Model,
   prompts: readonly PromptLine[],
@@ -147,7 +140,7 @@ export async function sampleAnswers(
   return documents;
 }
 
-/** The answers of a file that a sampling run writes; a last line that an interrupt has cut is removed. */
+/** Removes a last line that an interrupt has cut. */
 async function readAnswers(file: string): Promise<MarkedDocument[]> {
   if (!(await fileExists(file))) return [];
   const text = await readFile(file, "utf8");
@@ -160,36 +153,33 @@ async function readAnswers(file: string): Promise<MarkedDocument[]> {
   });
 }
 
-/** How batches are made. */
 interface BatchRecipe {
   readonly batch: number;
   readonly sequence: number;
   readonly seed: number;
 }
 
-/** Where states are recorded, and how many bytes of them. */
 interface CacheSettings {
   readonly cache: string | undefined;
   /** Megabytes. @default no limit */
   readonly cacheLimit: number | undefined;
-  /** The folder, if states are there already. @default one named after the documents */
+  /** Folder that has the states already. @default one named after the documents */
   readonly folder: string | undefined;
 }
 
-/** What training reads: documents that the model runs on in every step, or recorded states. */
+/** Documents that the model runs on in every step, or recorded states. */
 export interface HeadSources {
   readonly train: readonly Document[] | BatchSource;
   readonly held: BatchSource | undefined;
 }
 
-/** The folder of the states of documents. */
 function statesFolder(cache: string, documents: readonly Document[]): string {
   return join(cache, hashDocuments(documents).slice(0, 12));
 }
 
 /**
- * Opens the batches. With a cache, states are recorded first, unless they are there; with a limit, shards are recorded
- * when they are needed, and kept while there is room.
+ * With a cache, states are recorded first unless they are there; with a limit, shards are recorded when needed, and
+ * kept while there is room.
  */
 export async function openSources(
   heads: ExitHeads,

@@ -1,22 +1,21 @@
-/** The options that determine the heads that `early-exits train` makes, and their defaults for a model. */
+/** Options that determine the heads of `early-exits train`, and their defaults for a model. */
 import type { Model } from "../../index.js";
 import { defaultKind, placeExits, type ProjectionInput } from "../../exits/index.js";
 import { attachDefaults } from "../../exits/heads/attach-heads.js";
 import { previewSize } from "../../exits/heads/head-shape.js";
 import { trainDefaults } from "../../exits/train/train-heads.js";
 
-/** Kept in the checkpoint and in training.json. */
 export interface HeadRecipe {
-  /** How many exits, if `depths` is empty; 0: only the preview of the unembedding. */
+  /** If `depths` is empty; 0: only the preview of the unembedding. */
   readonly exits: number;
-  /** Where the exits are; empty: a rule says. */
+  /** Empty: a rule places the exits. */
   readonly depths: readonly number[];
   readonly kind: "dense" | "linear";
   /** Rank of the preview of linear heads; 0: none. */
   readonly headPreview: number;
-  /** Rank of the preview of the model's unembedding, an exit after the last block; 0: none. */
+  /** Rank of the unembedding's preview, an exit after the last block; 0: none. */
   readonly preview: number;
-  /** Tokens that previews rank, the most frequent ones; 0: all. */
+  /** Most frequent tokens, which previews rank; 0: all. */
   readonly previewList: number;
   /** Tokens whose logits a preview computes exactly; 0: its default. */
   readonly candidates: number;
@@ -26,21 +25,19 @@ export interface HeadRecipe {
   readonly lr: number;
   /** Tokens that the loss compares; 0: the whole vocabulary. */
   readonly list: number;
-  /** Share of the documents that is held out to measure on. */
+  /** Share of documents held out to measure on. */
   readonly heldShare: number;
-  /** Steps between two measurements. */
   readonly measureEvery: number;
   readonly seed: number;
-  /** Documents sampled from the model; 0: text is given. */
+  /** Sampled documents; 0: text is given. */
   readonly self: number;
   readonly selfTemperature: number;
-  /** New tokens per sampled answer. */
   readonly selfTokens: number;
-  /** The input from which keys and values are predicted. */
+  /** Input of predicted keys and values. */
   readonly project: ProjectionInput | "none";
 }
 
-/** The defaults that do not depend on the model. */
+/** Independent of the model. */
 export const recipeDefaults = {
   exits: attachDefaults.exits,
   previewList: 0,
@@ -54,17 +51,18 @@ export const recipeDefaults = {
   seed: 0,
 } as const satisfies Partial<HeadRecipe>;
 
-/** Above this vocabulary, the loss compares a list of tokens: comparing all would take most of the time. */
+/** In larger vocabularies, the loss compares a list of tokens: all would take most of the time. */
 const LARGE_VOCABULARY = 16_384;
 const LISTED = 8192;
 
-/** Where one exit of a model with a large vocabulary goes, as a share of its blocks: plain models decide late. */
+/**
+ * The place of a single exit in a model with a large vocabulary, as a share of its blocks: plain models decide late.
+ */
 const LATE = 0.7;
 
 /**
- * The recipe of a run for which the user says nothing. If the vocabulary is so large that a head would cost more than
- * the blocks it saves, the recipe is that of the exits that come with the package: a late head with a preview of the
- * vocabulary, and a preview of the model's own unembedding.
+ * Recipe without the user's word. If the vocabulary is so large that a head would cost more than the blocks it saves,
+ * it is that of the package's exits: a late head with a preview of the vocabulary, and a preview of the unembedding.
  */
 export function recipeFor({ config }: Model): HeadRecipe {
   const large = defaultKind(config) !== "dense";
@@ -84,7 +82,7 @@ export function recipeFor({ config }: Model): HeadRecipe {
   };
 }
 
-/** The depths of the exits but the preview of the unembedding, whose states are recorded in any case. */
+/** Without the preview of the unembedding, whose states are always recorded. */
 export function depthsOf({ config }: Model, { exits, depths }: HeadRecipe): readonly number[] {
   if (depths.length > 0) return depths.filter((depth) => depth < config.numLayers);
   return exits === 0 ? [] : placeExits(config.numLayers, exits);

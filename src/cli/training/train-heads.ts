@@ -1,7 +1,4 @@
-/**
- * The stages of `early-exits train`, each under a progress line: text sampled from the model, recorded hidden states,
- * the heads, and learned keys and values.
- */
+/** Stages of `early-exits train`, each under a progress line: sampled text, recorded states, heads, keys and values. */
 import {
   type ExitHeads,
   fitProjections,
@@ -27,13 +24,13 @@ import type { HeadRecipe } from "./head-recipe.js";
 import { openLog } from "./training-log.js";
 import type { TrainingRun } from "./training-run.js";
 
-/** Smoothed loss and agreement, at some fifty of the steps. */
+/** At some fifty of the steps. */
 export interface LearningCurve {
   readonly points: readonly Pick<TrainStep, "step" | "loss" | "agreement">[];
   readonly tokensPerSecond: number | null;
 }
 
-/** Samples text from the model: the same every time, so that a resumed run trains on it again. */
+/** Deterministic, so that a resumed run trains on the same text. */
 export function sampleText(
   model: Model,
   { self, sequence, seed }: Pick<HeadRecipe, "self" | "sequence" | "seed">,
@@ -49,7 +46,7 @@ export function sampleText(
   });
 }
 
-/** Fits the maps of linear heads: where their training starts. */
+/** Fits the maps of linear heads, where their training starts. */
 export async function fitHeadMaps(
   heads: ExitHeads,
   data: HeadSources["train"],
@@ -68,7 +65,7 @@ export async function fitHeadMaps(
   );
 }
 
-/** Fits the previews of heads that have one: to the vectors that their maps, which are trained by then, make. */
+/** Fits previews to the vectors that the trained maps make. */
 export async function fitHeadPreviews(
   heads: ExitHeads,
   data: HeadSources["train"],
@@ -87,7 +84,7 @@ export async function fitHeadPreviews(
   );
 }
 
-/** Measures the heads as they decode on what is held out; nothing if nothing is. */
+/** Measures heads as they decode; nothing without held-out documents. */
 export async function measureHeld(
   heads: ExitHeads,
   held: BatchSource | undefined,
@@ -96,20 +93,15 @@ export async function measureHeld(
   return held === undefined ? [] : measureExits(heads, held, { signal: io.signal });
 }
 
-/** What a training run of heads reads and writes beside its options. */
 export interface HeadTraining {
   readonly run: TrainingRun<HeadRecipe>;
   readonly sources: HeadSources;
-  /** The tokens that the loss compares; undefined: the whole vocabulary. */
+  /** undefined: the whole vocabulary. */
   readonly list: readonly number[] | undefined;
-  /** training-log.jsonl. */
   readonly log: string;
 }
 
-/**
- * Trains the heads, if one of them has anything to train, with checkpoints as the run wants them; logs how good they
- * are on what is held out.
- */
+/** Trains heads with anything to train, with the run's checkpoints; logs their quality on held-out documents. */
 export async function trainExitHeads(
   heads: ExitHeads,
   { run, sources, list, log }: HeadTraining,
@@ -157,7 +149,6 @@ export async function trainExitHeads(
   });
 }
 
-/** Fits keys and values of skipped blocks. */
 export async function fitKeysAndValues(
   heads: ExitHeads,
   documents: readonly Document[],
@@ -188,7 +179,7 @@ function createSmoother(): (event: TrainStep) => { loss: number; agreement: numb
   };
 }
 
-/** A line for each exit: agreement, then what may leave and how fast that is, per level. */
+/** Per exit: agreement, then what may leave and its speed, per level. */
 export function qualityLines(exits: readonly ExitQuality[]): string[] {
   return exits.map(({ depth, agreement, levels }) => {
     const shares = levels.map(

@@ -5,8 +5,8 @@ import { writeFileAtomic } from "../../node/index.js";
 export type Append = (entry: Readonly<Record<string, unknown>> & { readonly step: number }) => Promise<void>;
 
 /**
- * Opens the file to append JSON lines. Lines beyond the step at which a run resumes are cut off first, and so is a line
- * that a killed process has not finished.
+ * Appends JSON lines, after cutting those beyond the step at which a run resumes, or left unfinished by a killed
+ * process.
  */
 export async function openLog(path: string, resumedAt: number): Promise<Append> {
   const before = resumedAt === 0 ? "" : await readFile(path, "utf8").catch(() => "");
@@ -15,7 +15,7 @@ export async function openLog(path: string, resumedAt: number): Promise<Append> 
   return (entry) => appendFile(path, `${JSON.stringify(entry)}\n`);
 }
 
-/** Infinite for a line that is not whole. */
+/** Infinity for an incomplete line. */
 function stepOf(line: string): number {
   try {
     const { step } = JSON.parse(line) as { step?: unknown };

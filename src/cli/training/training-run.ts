@@ -1,7 +1,7 @@
 /**
  * A training run that survives an interrupt: a folder with run.json (options and a hash of the data) and
- * state.safetensors (weights, moments, step). A run that resumes takes its options from there; an option with another
- * value is refused, because the result would not be that of one uninterrupted run.
+ * state.safetensors (weights, moments, step). A resumed run takes its options from there and refuses others: the result
+ * would not be that of one uninterrupted run.
  */
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,31 +15,28 @@ const CHECKPOINT_EVERY = 120_000;
 
 export interface TrainingRun<O> {
   readonly options: O;
-  /** The checkpoint to resume from. */
   readonly resume: Uint8Array | undefined;
-  /** Steps done before. */
   readonly resumedAt: number;
-  /** Whether a checkpoint is due: every two minutes, and before an abort. */
+  /** Every two minutes, and before an abort. */
   readonly due: () => boolean;
   save(checkpoint: Uint8Array): Promise<void>;
-  /** Removes the checkpoint: the run is over and its result is written. */
+  /** Removes the checkpoint, once the result is written. */
   finish(): Promise<void>;
 }
 
 export interface TrainingRunOptions<O> {
   readonly folder: string;
   readonly resume: boolean;
-  /** A file of the finished work that a new run would overwrite, and whether it may. */
+  /** A finished file that a new run would overwrite, and whether it may. */
   readonly finished: string;
   readonly force: boolean;
-  /** The user's settings, undefined if not given. Those that `defaults` lacks do not belong to the run. */
+  /** undefined if not given. Settings that `defaults` lacks do not belong to the run. */
   readonly given: object;
   readonly defaults: O;
-  /** Hash of the data that the run trains on. */
   readonly dataHash: string;
 }
 
-/** Opens a new run, or the one that the folder holds. Throws an EarlyExitError if that contradicts `resume`. */
+/** Throws an EarlyExitError if the folder's run contradicts `resume`. */
 export async function openRun<O extends object>(io: Io, request: TrainingRunOptions<O>): Promise<TrainingRun<O>> {
   const { folder, resume, defaults, dataHash } = request;
   await rm(doneName(folder), { recursive: true, force: true }); // of a run that was killed while it cleared up
@@ -96,7 +93,7 @@ function doneName(folder: string): string {
   return `${folder}.done`;
 }
 
-/** The options in run.json; throws if they contradict what was given, or if the data differ. */
+/** Throws if run.json contradicts what was given, or the data differ. */
 async function storedOptions<O extends object>(
   folder: string,
   given: Readonly<Record<string, unknown>>,

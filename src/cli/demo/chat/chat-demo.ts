@@ -1,7 +1,6 @@
 /**
- * The demo on a pretrained chat model for which the package brings exits: it answers questions through certified exits,
- * the full model judges every token, and plain decoding, exits and lossless decoding are timed in turn. Nothing is
- * trained here: that takes a real model hours.
+ * The demo on a chat model with exits in the package: answers through certified exits, judged by the full model, then
+ * plain decoding, exits and lossless decoding timed in turn. No training: that takes a real model hours.
  */
 import {
   type Certificate,
@@ -21,13 +20,11 @@ import { withProgress } from "../../progress.js";
 import { questions } from "./questions.js";
 
 export interface ChatPlan {
-  /** The model's path, or its name on the Hub. */
+  /** Path, or name on the Hub. */
   readonly name: string;
   readonly device: string | undefined;
   readonly agreement: number;
-  /** Tokens per answer at most. */
   readonly maxNewTokens: number;
-  /** Timed answers of each way of decoding. */
   readonly runs: number;
 }
 
@@ -37,16 +34,15 @@ export interface ChatDemo extends ChatPlan {
   readonly exits: ShippedExits;
   readonly heads: ExitHeads;
   readonly certificate: Certificate;
-  /** Whether the verifier, which shares no code with calibration, finds nothing against it. */
+  /** By the verifier, which shares no code with calibration. */
   readonly valid: boolean;
 }
 
-/** An answer, with the depth of every token. */
 export interface ChatAnswer {
   readonly question: string;
   readonly pieces: readonly { readonly text: string; readonly depth: number }[];
   readonly summary: GenerateSummary;
-  /** Share of the tokens that the full model would have chosen after the same text. */
+  /** Share of the tokens that are the full model's choice after the same text. */
   readonly agreement: number;
 }
 
@@ -56,12 +52,11 @@ export interface ChatSpeeds {
   readonly results: readonly WayResult[];
 }
 
-/** Answers that are shown. */
 const SHOWN = 3;
 
 /**
- * Opens the model in the dtype of its certificates, and its exits. Throws a UsageError if the package has no exits for
- * this model, or none certified at this level.
+ * Opens the model in the dtype of its certificates. Throws a UsageError if the package has no exits for it, or none
+ * certified at this level.
  */
 export async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
   const opened = await openShipped(io, "demo", plan.name, plan.agreement, { device: plan.device });
@@ -70,7 +65,6 @@ export async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
   return { ...plan, ...opened, io, valid: verdict !== "refuted" };
 }
 
-/** Answers the first questions through exits. */
 export async function answerQuestions(demo: ChatDemo): Promise<ChatAnswer[]> {
   const answers: ChatAnswer[] = [];
   for (const question of questions.slice(0, SHOWN)) answers.push(await answer(demo, question));
@@ -93,7 +87,6 @@ async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
   return { question, pieces, summary, agreement: same / summary.ids.length };
 }
 
-/** Times plain decoding, the policy and lossless decoding on all questions. */
 export async function timeAnswers(demo: ChatDemo): Promise<ChatSpeeds> {
   const { heads, model, certificate, maxNewTokens, runs, io } = demo;
   const { policy } = certificate;

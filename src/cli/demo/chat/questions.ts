@@ -1,4 +1,4 @@
-/** What the demo asks a chat model: questions that nothing was trained or certified on. */
+/** Questions that nothing was trained or certified on. */
 export const questions: readonly string[] = [
   "Why is the sky blue during the day and red in the evening?",
   "Write a short letter to a friend who has just moved to another city.",
