@@ -1,9 +1,8 @@
 /**
  * From heads and held-out text to a certified policy: with probability 1 - delta over the draw of the calibration
- * documents, the policy keeps the agreement asked for on documents like them. certify/certify.ts shows how; the
- * certificate states the claim and its assumptions. If nothing can be certified, the policy never exits, and the
- * certificate estimates how many more documents would be needed. (paper/calibrate-paper.ts has the published
- * calibration, which guarantees nothing.)
+ * documents, the policy keeps the agreement asked for on documents like them (certify/certify.ts). If nothing can be
+ * certified, the policy never exits, and the certificate estimates how many more documents are needed. The published
+ * calibration, without a guarantee, is in paper/.
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
@@ -25,25 +24,23 @@ import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
 import type { RunPoliciesOptions } from "./record/run-policies.js";
 
-/** Own text in the options of `calibrate`. */
 export interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
-  /** Beginnings that the policies continue: held out, of the kind that is met in use. */
+  /** Beginnings that the policies continue: held out, of the kind met in use. */
   readonly prompts: readonly CalibrationDocument[];
 }
 
 export interface CalibrateOptions
   extends CertifyPolicyOptions, RecordDocumentsOptions, Pick<RunPoliciesOptions, "batchSize" | "onRun"> {
   /**
-   * Certifies on text that the policies write themselves after these prompts; the documents only propose the candidates
-   * then. For policies that generate: text as given is another population. @default text as given
+   * Certifies on text that the policies write after these prompts; the documents then only propose the candidates. For
+   * policies that generate: given text is another population. @default text as given
    */
   readonly ownText?: OwnTextCalibration;
 }
 
 /**
- * Calibrates a policy for these heads on documents that they were not trained on; many short documents are worth more
- * than a few long ones. Throws an OptionError for levels outside (0, 1), text without documents, or scores that are
- * NaN.
+ * Calibrates a policy on documents that the heads were not trained on; many short documents are worth more than a few
+ * long ones. Throws an OptionError for levels outside (0, 1), text without documents, or NaN scores.
  */
 export async function calibrate(
   heads: ExitHeads,
@@ -61,7 +58,7 @@ export async function calibrate(
   return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
 }
 
-/** Certifies on text that candidates write after prompts. The documents, as given, only propose them: all of them. */
+/** Certifies on text that candidates write after prompts; all documents only propose candidates. */
 async function calibrateOwnText(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
@@ -95,15 +92,15 @@ async function calibrateOwnText(
 
 export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
   /**
-   * Counts of the candidates, run on the same documents in the same order (`runPolicies`): with a fill that
-   * changes other tokens, records do not show it. They hold at least those that `proposeThresholds` gives.
+   * Counts of the candidates, run on the same documents in the same order (`runPolicies`): records do not show a fill
+   * that changes other tokens. They hold at least the candidates of `proposeThresholds`.
    */
   readonly runs?: PolicyRuns;
 }
 
 /**
- * Calibrates from records made before: one recording serves every level, loss, score and seed. Fills that change other
- * tokens also need `runs`. Throws an OptionError if they are missing, or of other documents.
+ * Calibrates from records: one recording serves every level, loss, score and seed. Fills that change other tokens also
+ * need `runs`; throws an OptionError if they are missing, or of other documents.
  */
 export async function calibrateRecords(
   records: CalibrationRecords,
@@ -129,9 +126,9 @@ export async function calibrateRecords(
 }
 
 /**
- * The candidates for a fill that changes other tokens, proposed from the grid split of records: run them on the same
+ * Proposes the candidates for a fill that changes other tokens from the grid split of records. Run them on the same
  * documents (`runPolicies`), and give the runs to `calibrateRecords` with the same options. Candidates of several
- * levels may be run together, which reads the documents once.
+ * levels may run together, which reads the documents once.
  */
 export async function proposeThresholds(
   records: CalibrationRecords,
@@ -166,8 +163,8 @@ function requireSameRuns(
 
 /**
  * Reads a policy from parsed JSON: a policy, the one in a certificate, or the one beside a report of the published
- * procedure. A file with a policy beside a certificate is refused: the one that was verified might not be the one that
- * runs. Throws a PolicyError.
+ * procedure. Throws a PolicyError, also for a policy beside a certificate: the verified one might not be the one that
+ * runs.
  */
 export function policyFrom(json: unknown): Policy {
   if (typeof json !== "object" || json === null || !("policy" in json)) return checkPolicy(json);
@@ -177,9 +174,7 @@ export function policyFrom(json: unknown): Policy {
   return checkPolicy(json.policy);
 }
 
-/**
- * Reads a certificate from parsed JSON. Throws a PolicyError, also if there is another policy beside it.
- */
+/** Reads a certificate from parsed JSON. Throws a PolicyError, also if another policy is beside it. */
 export function certificateFrom(json: unknown): Certificate {
   if (typeof json === "object" && json !== null && "policy" in json && "certificate" in json) throw twoPolicies();
   return checkCertificate(json);

@@ -1,15 +1,15 @@
 /**
- * The cost of a certified policy on another machine than the one that made its certificate: from the tokens that left
- * at each exit in the test, and unit times that are measured here. The claim does not depend on it; which of several
- * certificates at one level is the cheapest does, because a fill that runs skipped blocks later (`lazy`) costs the time
- * of further rows, and one that does not (`project`) lets fewer tokens leave.
+ * The cost of a certified policy on another machine than the certificate's: from the tokens that left at each exit in
+ * the test, and unit times measured here. The claim does not depend on it, but which certificate at a level is cheapest
+ * does: a fill that runs skipped blocks later (`lazy`) costs the time of further rows, and one that does not
+ * (`project`) lets fewer tokens leave.
  */
 import type { UnitTimes } from "../exits/cost/unit-times.js";
 import type { FillName } from "../exits/fill/fill.js";
 import type { Certificate } from "./certificate/certificate.js";
 import { exitTimes } from "./record/subject.js";
 
-/** Milliseconds of a token with the certified policy, by unit times measured with its fill (`measureUnitTimes`). */
+/** Milliseconds of a token, by unit times measured with the policy's fill (`measureUnitTimes`). */
 export function tokenTime({ policy, numLayers, measured }: Certificate, times: UnitTimes): number {
   const { fill, exits } = policy;
   const depths = exits.map(({ depth }) => depth);
@@ -26,8 +26,8 @@ export function tokenTime({ policy, numLayers, measured }: Certificate, times: U
 }
 
 /**
- * The certificate whose policy takes the least time here, of some that are for these heads. `measure` gives the unit
- * times with a fill; it is called once for each fill, and not at all if there is nothing to choose.
+ * Of some certificates for these heads, the one whose policy takes the least time here. `measure` gives the unit times
+ * with a fill; it is called once for each, and not at all without a choice.
  */
 export async function fastestCertificate(
   certificates: readonly [Certificate, ...Certificate[]],

@@ -1,11 +1,11 @@
 /**
  * The alarm of an audit: a test of the null hypothesis "the mean loss of a unit, given all before, is at most ε", as a
- * pure state machine on plain data that JSON can hold. Bets against the null multiply a wealth that starts at 1:
- *   M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n      ν_j = 2^-j / ε, j = 0..J-1
- * a mixture over stakes up to 1/ε, since losses far above ε call for small stakes if they are rare and for large ones
- * if they are steady; and over the unit s with which the change begins (π_1 = 1/2, π_s = 1/2s(s-1); the rest, 1/2n, is
- * not staked yet), so that a long quiet time does not use up the wealth. Under the null, M is a nonnegative
- * supermartingale. By Ville's inequality (1939), P(M ever reaches 1/δ) <= δ, no matter how often one looks.
+ * state machine on plain JSON data. Bets against the null multiply a wealth that starts at 1:
+ *  M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n ν_j = 2^-j / ε, j = 0..J-1
+ * a mixture over stakes up to 1/ε (small ones suit rare losses far above ε, large ones steady losses) and over the unit
+ * s with which the change begins (π_1 = 1/2, π_s = 1/2s(s-1); the rest, 1/2n, is not staked yet), so a long quiet time
+ * does not use up the wealth. Under the null, M is a nonnegative supermartingale, so P(M ever reaches 1/δ) <= δ (Ville
+ * 1939).
  */
 import { requireNumber } from "../../errors.js";
 
@@ -18,10 +18,10 @@ export interface AlarmState {
   /** ε: the claimed mean loss. */
   readonly target: number;
   readonly delta: number;
-  /** [J] the wealth of each stake, summed over the units with which a change may have begun. */
+  /** [J] the wealth of each stake, summed over the units where a change may have begun. */
   readonly wealth: readonly number[];
   readonly units: number;
-  /** Whether M has ever reached 1/δ; once raised, the alarm stays raised and the wealth stands still. */
+  /** True once M has reached 1/δ: the alarm stays raised and the wealth stands still. */
   readonly raised: boolean;
 }
 
@@ -32,7 +32,7 @@ export interface AlarmOptions {
   readonly delta?: number;
 }
 
-/** Returns the initial state. Throws an OptionError for an option outside its range. */
+/** Throws an OptionError for an option outside its range. */
 export function createAlarm({ target, delta = 0.05 }: AlarmOptions): AlarmState {
   requireNumber("createAlarm: target", target, 0, 1, { open: true });
   requireNumber("createAlarm: delta", delta, 0, 1, { open: true });

@@ -1,13 +1,12 @@
 /**
- * An audit of texts in use: of k texts one, chosen by a hash of a seed and the number of the text, is read once it is
- * finished, and judged as calibration judges text that is given: against the reference model, by the loss that the
- * certificate bounds. The losses feed an alarm (alarm.ts) and a confidence sequence (loss-interval.ts). An audit is a
- * client of decoding, which knows nothing of it: after the alarm, the caller decodes without exits. The state is plain
- * data: store it, and a later program goes on from it.
+ * An audit of texts in use: one text in k, chosen by a hash of a seed and the text's number, is read once finished and
+ * judged as calibration judges given text, against the reference model, by the certified loss. The losses feed an alarm
+ * (alarm.ts) and a confidence sequence (loss-interval.ts). Decoding knows nothing of the audit: after the alarm, the
+ * caller decodes without exits. The state is plain data, from which a later program goes on.
  *
- * The unit is the text. Texts of one user resemble each other, so the first that is chosen stands for all. Units are
- * counted in the order of the calls of `read`, not in that in which texts end: short texts would come first, and they
- * may be the worse ones.
+ * The unit is the text. Texts of one user resemble each other, so the first that is chosen stands for all. Units count
+ * in the order of the calls of `read`, not in that in which texts end: short texts would come first, and may be the
+ * worse ones.
  */
 import { OptionError, PolicyError, requireInteger } from "../../errors.js";
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -22,18 +21,18 @@ import { runPolicies } from "../record/run-policies.js";
 import { type AlarmState, alarmWealth, createAlarm, stepAlarm } from "./alarm.js";
 import { type LossInterval, lossInterval } from "./loss-interval.js";
 
-/** What an audit has seen; plain, JSON-able. */
+/** Plain, JSON-able. */
 export interface AuditState {
   readonly format: "early-exits/audit";
   readonly version: 2;
-  /** k: one of so many texts is read. */
+  /** k: one text in so many is read. */
   readonly every: number;
   readonly seed: number;
-  /** Texts so far, read or not: the number of the next one. */
+  /** Texts so far, read or not. */
   readonly requests: number;
   /** Tokens that were judged. */
   readonly tokens: number;
-  /** The sum of the units' losses, each in [0, 1]; `alarm` has their number. */
+  /** Sum of the units' losses; `alarm` has their number. */
   readonly lossSum: number;
   readonly alarm: AlarmState;
   /** Users whose unit was counted. */
@@ -42,11 +41,11 @@ export interface AuditState {
 
 /** `sampling` is the certificate's unless it is given, and `against` has to be the certificate's reference. */
 export interface AuditOptions extends JudgeOptions {
-  /** k: one of so many texts is read. @default 1, that is, all */
+  /** k: one text in so many is read. @default 1, that is, all */
   readonly every?: number;
-  /** The agreement that is promised: the alarm tests whether the mean loss exceeds 1 - agreement. @default certified */
+  /** The promised agreement: the alarm tests whether the mean loss exceeds 1 - agreement. @default certified */
   readonly agreement?: number;
-  /** The probability of ever raising a false alarm, and of an interval that misses the mean. @default 0.05 */
+  /** The probability of a false alarm, and of an interval that misses the mean. @default 0.05 */
   readonly delta?: number;
   /** Chooses which texts are read. @default 0 */
   readonly seed?: number;
@@ -54,16 +53,14 @@ export interface AuditOptions extends JudgeOptions {
   readonly state?: AuditState;
 }
 
-/** A text that the policy has written. */
 export interface FinishedText {
   readonly promptIds: readonly number[];
   /** The tokens after the prompt. */
   readonly ids: readonly number[];
-  /** Whom it is for: of one user, one text is counted. */
+  /** Of one user, one text is counted. */
   readonly user?: string | undefined;
 }
 
-/** What an audit says so far. */
 export interface AuditReport {
   readonly units: number;
   /** The mean loss of the units; NaN before the first. */
@@ -72,7 +69,7 @@ export interface AuditReport {
   readonly interval: LossInterval;
   /** The claimed bound on it. */
   readonly target: number;
-  /** How strongly the losses speak against the claim; the alarm is raised at 1/delta. */
+  /** Evidence against the claim; the alarm is raised at 1/delta. */
   readonly evidence: number;
   readonly raised: boolean;
 }
@@ -87,7 +84,7 @@ export class Audit {
 
   /**
    * Throws an OptionError for an option outside its range or a state of another format, and a PolicyError if the policy
-   * has no certificate about all tokens and no agreement is given, or if the certificate's reference is missing.
+   * has no certificate about all tokens and no agreement is given, or the certificate's reference is missing.
    */
   constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, ...options }: AuditOptions = {}) {
     const { certified } = policy;
@@ -118,9 +115,9 @@ export class Audit {
   }
 
   /**
-   * Numbers a text and, if it is chosen, judges it after all before it. Returns its loss, or undefined if it was not
-   * chosen or does not count. A promise holds the place of a text that is still being written; undefined, or a text
-   * without tokens, is left out.
+   * Numbers a text and, if it is chosen, judges it after all before it. Returns its loss; undefined if it was not
+   * chosen or does not count. A promise holds the place of a text still being written; undefined, or a text without
+   * tokens, is left out.
    */
   read(
     text: FinishedText | Promise<FinishedText | undefined>,
@@ -225,7 +222,7 @@ function checkState(state: AuditState): AuditState {
   );
 }
 
-/** A hash of seed and number decides, not the text: whoever writes a prompt cannot see to it that it is not read. */
+/** Hashes seed and number, not the text: whoever writes a prompt cannot keep it from being read. */
 function isChosen(seed: number, request: number, every: number): boolean {
   return createRng(seed).fork(`audit of request ${request}`).uniform() * every < 1;
 }

@@ -1,11 +1,11 @@
 /**
- * The exact binomial tail P(Bin(n, p) <= k), on which every bound on counts rests. It equals the regularised incomplete
- * beta function I_{1-p}(n-k, k+1), whose textbook continued fraction loses digits if p is tiny. So the tail is summed:
- *   P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …),   r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
- * Below the mean the sum runs from k downwards. Above the mean the result is one minus the mirrored sum, which loses no
- * digits because the result is not small. All terms are positive and decay like a bell curve, so O(√n) of them matter.
- * pmf(k) uses Loader's saddle-point expansion (deviance.ts), so nothing overflows. The relative error is below 1e-11
- * for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to 0.
+ * The exact binomial tail P(Bin(n, p) <= k). It equals the regularised incomplete beta function I_{1-p}(n-k, k+1),
+ * whose continued fraction loses digits if p is tiny, so the tail is summed:
+ *  P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …), r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
+ * Below the mean the sum runs from k downwards. Above the mean the result is one minus the mirrored sum, and not small.
+ * Terms are positive and decay like a bell curve, so O(√n) of them matter. pmf(k) uses Loader's saddle-point expansion
+ * (deviance.ts). Relative error: below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to
+ * 0.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { deviance, stirlingError } from "./deviance.js";
@@ -32,7 +32,7 @@ function checkBinomial(where: string, k: number, n: number, p: number): void {
   requireNumber(`${where}: p`, p, 0, 1);
 }
 
-/** `q` is 1-p; passed along because computing 1-q would lose the digits of a small p. */
+/** `q` is 1-p: computing it here would lose the digits of a small p. */
 function pmf(k: number, n: number, p: number, q: number): number {
   if (p === 0 || q === 0) return k === (p === 0 ? 0 : n) ? 1 : 0;
   if (k === 0) return Math.exp(n * logOf(q, p));
@@ -42,7 +42,7 @@ function pmf(k: number, n: number, p: number, q: number): number {
   return Math.sqrt(n / (2 * Math.PI * k * (n - k))) * Math.exp(exponent);
 }
 
-/** ln x; `complement` is 1-x, so that neither a small x nor an x close to 1 loses digits. */
+/** ln x; `complement` is 1-x, so that no x near 0 or 1 loses digits. */
 const logOf = (x: number, complement: number): number => (complement < 0.5 ? Math.log1p(-complement) : Math.log(x));
 
 /** Σ_{i<=k} pmf(i), for k at or below the mean: each term is smaller than the one before. */

@@ -1,4 +1,4 @@
-/** Checks of the arguments of bounds. Messages name the function and the rule. */
+/** Argument checks of bounds. */
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 
 /** Throws an OptionError unless delta, the permitted error probability, lies in (0, 1). */

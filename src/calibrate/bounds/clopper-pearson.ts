@@ -1,10 +1,10 @@
 /**
  * Clopper-Pearson limits (1934) for a probability, from k errors in n independent trials: the exact binomial test,
  * inverted.
- *   upper  U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
- *          U <= α exactly if P(Bin(n, α) <= k) <= δ
- *   lower  L(k, n, δ) = 1 - U(n-k, n, δ)
- * As a quantile, U = BetaInv(1-δ; k+1, n-k). Both limits are one-sided: for an interval, give each side δ/2.
+ *  upper U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
+ *  U <= α exactly if P(Bin(n, α) <= k) <= δ
+ *  lower L(k, n, δ) = 1 - U(n-k, n, δ)
+ * As a quantile, U = BetaInv(1-δ; k+1, n-k). For an interval, give each side δ/2.
  */
 import { binomialTail } from "./binomial.js";
 import { requireCounts, requireDelta } from "./check.js";
@@ -15,7 +15,7 @@ export function clopperPearsonUpper(k: number, n: number, delta: number): number
   requireDelta("clopperPearsonUpper", delta);
   if (k === n) return 1;
   if (k === 0) return -Math.expm1(Math.log(delta) / n);
-  // The tail decreases in p. Bisect until both ends are adjacent floating-point numbers, and return the safe end.
+  // The tail decreases in p. Bisect until both ends are adjacent floats; return the safe end.
   let low = 0;
   let high = 1;
   for (;;) {

@@ -1,8 +1,8 @@
 /**
  * Two functions that keep the digits of binomial quantities if n is large (C. Loader, "Fast and accurate computation of
- * binomial probabilities", 2000). They never form a factorial, a power or a difference of large logarithms.
- *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
- *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   the error of Stirling's formula
+ * binomial probabilities", 2000).
+ *  deviance(x, m) = x ln(x/m) + m - x >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
+ *  stirlingError(n) = ln n! - ln(√(2πn) (n/e)ⁿ) the error of Stirling's formula
  */
 
 /** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation if x is close to m. */
@@ -21,7 +21,7 @@ export function deviance(x: number, m: number): number {
   }
 }
 
-/** ln n! minus Stirling's formula, for an integer n >= 0. Returns 0 at n = 0; callers treat that case separately. */
+/** ln n! minus Stirling's formula, for an integer n >= 0; 0 at n = 0, which callers treat separately. */
 export function stirlingError(n: number): number {
   if (n === 0) return 0;
   if (n < 16) return logFactorials[n]! - (n + 0.5) * Math.log(n) + n - 0.5 * Math.log(2 * Math.PI);

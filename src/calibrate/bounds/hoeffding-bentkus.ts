@@ -1,9 +1,9 @@
 /**
  * The Hoeffding-Bentkus p-value (Bates et al., "Distribution-free, risk-controlling prediction sets", 2021) for the
  * null hypothesis "mean loss > α", from n independent losses in [0, 1] with sample mean R̂:
- *   p = min{ exp(-n h(min(R̂, α), α)),  e · P(Bin(n, α) <= ceil(n R̂)) }
- *   h(a, b) = a ln(a/b) + (1-a) ln((1-a)/(1-b))
- * Valid for any distribution on [0, 1]. It uses only the mean, so it treats losses as if each were 0 or 1.
+ *  p = min{ exp(-n h(min(R̂, α), α)), e · P(Bin(n, α) <= ceil(n R̂)) }
+ *  h(a, b) = a ln(a/b) + (1-a) ln((1-a)/(1-b))
+ * It uses only the mean, so it treats losses as if each were 0 or 1.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { binomialTail } from "./binomial.js";
@@ -11,8 +11,8 @@ import { requireLevel } from "./check.js";
 import { deviance } from "./deviance.js";
 
 /**
- * p-value for the null hypothesis "mean loss > level". Takes the sum of the losses instead of their mean, because n
- * times a rounded mean may fall on the wrong side of an integer.
+ * p-value for "mean loss > level". Takes the sum of the losses, because n times a rounded mean may fall on the wrong
+ * side of an integer.
  */
 export function hoeffdingBentkusPValue(lossSum: number, n: number, level: number): number {
   requireInteger("hoeffdingBentkusPValue: n", n, 1);

@@ -14,13 +14,12 @@ export function hoeffdingSlack(n: number, delta: number): number {
   return Math.sqrt(-Math.log(delta) / (2 * n));
 }
 
-/** Upper confidence limit of the mean loss, from the sum of the losses of n units. */
 export function hoeffdingUpper(lossSum: number, n: number, delta: number): number {
   requireNumber("hoeffdingUpper: lossSum", lossSum, 0, n);
   return Math.min(1, lossSum / n + hoeffdingSlack(n, delta));
 }
 
-/** p-value for the null hypothesis "mean loss > level", from the sum of the losses of n units. */
+/** p-value for the null hypothesis "mean loss > level". */
 export function hoeffdingPValue(lossSum: number, n: number, level: number): number {
   requireInteger("hoeffdingPValue: n", n, 1);
   requireNumber("hoeffdingPValue: lossSum", lossSum, 0, n);

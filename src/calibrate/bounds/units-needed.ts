@@ -1,8 +1,8 @@
 /**
  * The number of units that a certificate needs.
- *   without errors   (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
- *   with errors      no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
- * The answer assumes that further units resemble those already seen: it is an estimate, not a guarantee.
+ *  without errors (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
+ *  with errors no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
+ * An estimate: further units are assumed to resemble those seen.
  */
 import { requireInteger } from "../../errors.js";
 import { requireDelta, requireLevel } from "./check.js";
@@ -15,8 +15,8 @@ export function errorFreeUnits(level: number, delta: number): number {
 }
 
 /**
- * Approximately the smallest n >= from with pValueAt(n) <= delta; undefined if there is none up to `max`. `pValueAt(n)`
- * is the p-value that n units would give at the observed error rate; it need not decrease strictly.
+ * Approximately the smallest n >= from with pValueAt(n) <= delta, the p-value of n units at the observed error rate;
+ * undefined if there is none up to `max`. It need not decrease strictly.
  */
 export function unitsNeeded(
   pValueAt: (n: number) => number,

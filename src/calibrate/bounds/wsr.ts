@@ -56,7 +56,7 @@ function wsrStakes(losses: ArrayLike<number>, delta: number): Float64Array {
   return stakes;
 }
 
-/** ln max(1, max_i K_i(m)). The initial wealth of 1 counts too, so that a p-value never exceeds 1. */
+/** ln max(1, max_i K_i(m)): with the initial wealth of 1, a p-value never exceeds 1. */
 function largestLogWealth(losses: ArrayLike<number>, stakes: Float64Array, m: number): number {
   let wealth = 0;
   let largest = 0;

@@ -1,6 +1,6 @@
 /**
- * The assumptions under which a claim holds: codes in the file, so that a reader's program can decide, and
- * words for people. Which codes a certificate has follows from the rest of it; the verifier derives them anew.
+ * The assumptions of a claim: codes in the file, for programs, and words for people. The codes follow from the rest of
+ * the certificate; the verifier derives them anew.
  */
 import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
@@ -42,7 +42,6 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
   "device-bits": "Scores are compared as this device computes them; another device may differ in last bits.",
 };
 
-/** The sentence for a code. */
 export function describeAssumption(code: AssumptionCode): string {
   return sentences[code];
 }
@@ -63,7 +62,6 @@ export function describeClaim({ loss, agreement, delta, unit, sampling, referenc
   return `at least ${share} of a document's tokens are ${model}${how}, ${of}, with probability ${probability}`;
 }
 
-/** The terms that the words for a claim follow from. */
 export interface ClaimTerms {
   readonly loss: CertifiedLoss;
   readonly agreement: number;
@@ -77,7 +75,6 @@ function percent(share: number): string {
   return `${Number((100 * share).toPrecision(6))} %`;
 }
 
-/** The terms that the codes follow from. */
 export interface AssumptionTerms {
   readonly unit: Unit;
   readonly exactFill: boolean;
@@ -87,7 +84,6 @@ export interface AssumptionTerms {
   readonly repeated: boolean;
 }
 
-/** The codes of a certificate with these terms, in a fixed order. */
 export function assumptionsOf({ unit, exactFill, repeated, ownText }: AssumptionTerms): AssumptionCode[] {
   return [
     `${unit}s-independent` as const,

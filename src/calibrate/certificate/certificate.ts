@@ -1,10 +1,9 @@
 /**
- * A certificate: one policy and everything that a claim about it rests on, as plain JSON, so that anyone can redo the
- * arithmetic (verify-certificate.ts does, without this code). It holds the counts of every tested vector on every test
- * document; losses, p-values, the choice and the measured outcome follow from them. What runs is the policy in here:
- * there is no second one beside it. `digest` is the SHA-256 of all the rest in canonical form. It reveals an accidental
- * change, but not a change by somebody who computes the digest anew: that takes the recomputation, and, for whatever
- * does not follow from the counts, the model, the heads and the text (../verify).
+ * A certificate: one policy and everything that a claim about it rests on, as plain JSON. It holds the counts of every
+ * tested vector on every test document; losses, p-values, the choice and the measured outcome follow from them.
+ * `digest` is the SHA-256 of all the rest in canonical form. It reveals accidental changes; those of somebody who
+ * computes it anew take recomputation (verify-certificate.ts), and, for what does not follow from the counts, model,
+ * heads and text (../verify).
  */
 import { PolicyError } from "../../errors.js";
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
@@ -17,8 +16,7 @@ import type { Unit } from "../record/split.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**
- * Counts of a threshold vector on the test documents, document after document. Losses are counted in tokens; total
- * variations in units of 2^-20.
+ * Counts of a threshold vector on the test documents. Losses are counted in tokens; total variations in units of 2^-20.
  */
 export interface CertificateCounts {
   readonly thresholds: readonly Threshold[];
@@ -31,7 +29,7 @@ export interface CertificateCounts {
 }
 
 export interface CertificateCandidate extends CertificateCounts {
-  /** Mean cost of a token on the grid split: the cheapest accepted candidate is chosen. */
+  /** Mean cost of a token on the grid split. */
   readonly cost: number;
   /** The mean loss on the test documents. */
   readonly risk: number;
@@ -41,9 +39,7 @@ export interface CertificateCandidate extends CertificateCounts {
 
 /** The fixed sequence: candidates at delta each, up to the first failure. */
 export interface CertificateTest {
-  /** In the order of testing, up to the first failure. */
   readonly candidates: readonly CertificateCandidate[];
-  /** Number of candidates planned. */
   readonly planned: number;
   /** Number of accepted candidates, from the first on. */
   readonly accepted: number;
@@ -54,15 +50,15 @@ export interface CertificateTest {
 export interface CertificateDocument {
   /** SHA-256 of the token ids (and of where counting begins, if not at the first). */
   readonly hash: string;
-  /** Number of tokens that are judged. */
+  /** Judged tokens. */
   readonly tokens: number;
-  /** SHA-256 of the name of its group, or its own hash if it has none; absent if no document has a group. */
+  /** SHA-256 of its group's name, or its own hash if it has none; absent if no document has a group. */
   readonly group?: string;
-  /** Number of documents given that are this one or nearly this one; it is counted once. @default 1 */
+  /** Number of documents given that are this one or nearly; it is counted once. @default 1 */
   readonly copies?: number;
 }
 
-/** The options asked for; together with the documents, it decides which candidates are proposed. */
+/** The options asked for: with the documents, they decide which candidates are proposed. */
 export interface CertificateSettings {
   /** "best": the score with the lowest expected cost on the grid split. */
   readonly score: ScoreName | "best";
@@ -71,87 +67,83 @@ export interface CertificateSettings {
   /** Share of the units in the grid split. */
   readonly gridShare: number;
   /**
-   * Settings with which the policies wrote the text themselves, after the documents, which are prompts; the candidates
-   * were proposed on other documents then. Absent if text was given.
+   * Settings of text that policies wrote after the documents, which are prompts; the candidates were proposed on
+   * others. Absent if text was given.
    */
   readonly ownText?: OwnText;
 }
 
 export interface CertificateGroups {
-  /** Number of groups that the documents name; 0 if they name none. */
+  /** Groups that the documents name. */
   readonly count: number;
   /**
-   * If documents name groups and were taken as independent all the same: by which factor the variance of the mean loss
-   * of the certified vector is larger than that assumption allows; null if no vector or no group tells.
+   * If documents name groups and were taken as independent all the same: the factor by which the variance of the mean
+   * loss of the certified vector exceeds that assumption's; null if no vector or no group tells.
    */
   readonly designEffect: number | null;
 }
 
-/** Everything that a claim about a policy rests on; plain, JSON-able. `verifyCertificate` recomputes it. */
+/** Everything that a claim about a policy rests on; plain, JSON-able. */
 export interface Certificate {
   readonly format: "early-exits/certificate";
   readonly version: 3;
   readonly libraryVersion: string;
   /**
-   * The loss of a document; with probability 1 - delta over the draw of calibration documents, its mean is at most
-   * 1 - agreement:
-   *   token            the share of its tokens that change
-   *   totalVariation   the same for sampled text: the mean total variation of its tokens
-   *   anyChange        1 if any of its tokens changes
+   * The loss of a document, whose mean is at most 1 - agreement with probability 1 - delta over the draw of documents:
+   *  token the share of its tokens that change
+   *  totalVariation the same for sampled text: the mean total variation of its tokens
+   *  anyChange 1 if any of its tokens changes
    * The bound follows: the exact binomial for any change in single documents, otherwise betting (WSR).
    */
   readonly loss: CertifiedLoss;
   readonly agreement: number;
   readonly delta: number;
   readonly unit: Unit;
-  /** Assumptions under which the claim holds; `describeAssumption` has the words. */
+  /** `describeAssumption` has the words. */
   readonly assumptions: readonly AssumptionCode[];
-  /** Sampling settings, used by the policy and by the full model alike. */
+  /** Sampling settings of the policy and the full model alike. */
   readonly sampling: CertifiedSampling;
-  /** The full model that the policy is compared with. */
   readonly reference: Reference;
-  /** The certified policy: score, thresholds, fill, and hashes of model and heads. What runs is this one. */
+  /** The certified policy, which runs: score, thresholds, fill, and hashes of model and heads. */
   readonly policy: Policy;
   readonly numLayers: number;
-  /** The backend that computed the scores; their last bits may differ on others. */
+  /** The backend that computed the scores; on others, last bits may differ. */
   readonly backend: string;
-  /** Build of the kernels; null if it was not recorded. */
+  /** Build of the kernels; null if not recorded. */
   readonly kernelBuild: string | null;
   readonly settings: CertificateSettings;
   readonly groups: CertificateGroups;
   /**
-   * The first `grid` documents are the grid split. Documents are in the order of SHA-256("seed:hash"); if the unit is
-   * the group, first in that of SHA-256("seed:group").
+   * The first `grid` documents are the grid split. They are in the order of SHA-256("seed:hash"); if the unit is the
+   * group, first of SHA-256("seed:group").
    */
   readonly split: { readonly seed: number; readonly grid: number };
   /** Distinct documents. */
   readonly documents: readonly CertificateDocument[];
-  /** Most tokens per window: longer documents are judged window by window. */
+  /** Most tokens per window. */
   readonly sequenceLength: number;
   /**
-   * The cost of a token by the exit where it leaves. Costs decided which candidates were proposed and which accepted
-   * candidate was chosen; the claim does not rest on them.
+   * The cost of a token by the exit where it leaves: decides which candidates were proposed and which was chosen. The
+   * claim does not rest on it.
    */
   readonly costs: ExitCosts;
-  /** Unit of the costs; milliseconds are those of the machine that made the certificate. */
+  /** Milliseconds are those of the machine that made the certificate. */
   readonly costUnit: "multiplyAdds" | "milliseconds";
   /** null if no candidate was worth a test. */
   readonly test: CertificateTest | null;
   /** The certified vector on all test documents, and its loss on each. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
-  /** Its agreement, coverage and depth there. */
   readonly measured: PolicyOutcome;
   /**
-   * 0 if a policy that exits was certified; otherwise about how many more units of the test (documents or groups)
-   * would be needed, null if no number would do.
+   * 0 if a policy that exits was certified; otherwise about how many more units of the test would be needed, null if no
+   * number would do.
    */
   readonly furtherUnits: number | null;
-  /** The same in documents to add to all those given, of which a share goes to the grid split. */
+  /** The same in documents to add to all those given. */
   readonly furtherDocuments: number | null;
   readonly digest: string;
 }
 
-/** Returns the certificate with its digest. */
 export async function sealCertificate(certificate: Omit<Certificate, "digest">): Promise<Certificate> {
   return { ...certificate, digest: await digestOf(certificate) };
 }
@@ -171,8 +163,8 @@ export function canonicalJson(value: unknown): string {
 }
 
 /**
- * Checks that parsed JSON is a certificate of this version; `verifyCertificate` checks what it says. Throws a
- * PolicyError, which for older files says what to run.
+ * Checks that parsed JSON is a certificate of this version. Throws a PolicyError, which for older files says what to
+ * run.
  */
 export function checkCertificate(json: unknown): Certificate {
   const certificate = json as Partial<Certificate> | null;

@@ -23,20 +23,17 @@ import { runTest } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";
 import { writeCertificate, writePolicy } from "./write-certificate.js";
 
-// `calibrate` imports this file when a program certifies, so that a page which only generates never loads it.
 export { proposeCandidates } from "./plan-test.js";
 export { certifySettings } from "./settings.js";
 
-/** A policy, and the certificate for it. */
 export interface Certified {
-  /** The one in the certificate. */
   readonly policy: Policy;
   readonly certificate: Certificate;
-  /** Possibilities, costs, and how far documents are from independent; no part of the claim. */
+  /** No part of the claim. */
   readonly notes: CalibrationNotes;
 }
 
-/** Certifies a policy from evidence whose documents are in the seeded order. Every document must have tokens. */
+/** Certifies a policy from evidence whose documents are in the seeded order, each with tokens. */
 export async function certify(evidence: Evidence, settings: CertifySettings): Promise<Certified> {
   requireLawful(evidence, settings);
   const sequence = await planTest(evidence, settings);

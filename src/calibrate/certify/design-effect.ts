@@ -1,16 +1,16 @@
 /**
- * By which factor dependence inflates the variance of a mean over documents, compared with independent ones. From
- * groups of m_g documents each, k groups and n documents in all, by analysis of variance:
- *   ρ = (B - W) / (B + (m₀ - 1) W),   m₀ = (n - Σ m_g² / n) / (k - 1)        the intra-class correlation
- *   effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
+ * The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
+ * groups and n documents in all, by analysis of variance:
+ *  ρ = (B - W) / (B + (m₀ - 1) W), m₀ = (n - Σ m_g² / n) / (k - 1) the intra-class correlation
+ *  effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
  * with B and W the mean squares between and within groups. From the order of the documents, if neighbours resemble each
  * other:
- *   effect = 1 + 2 Σ_l (1 - l / n) r_l,   r_l the autocorrelation at lag l, up to the first pair of lags with
- *   r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
- * Both are estimates and part of no guarantee.
+ *  effect = 1 + 2 Σ_l (1 - l / n) r_l, r_l the autocorrelation at lag l, up to the first pair of lags with
+ *  r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
+ * Both are estimates, part of no guarantee.
  */
 
-/** From groups, named per document; null if they cannot tell: one group, only single documents, or equal losses. */
+/** From groups, named per document; null if they cannot tell: one group, single documents, or equal losses. */
 export function designEffectOf(losses: readonly number[], groups: readonly string[]): number | null {
   const n = losses.length;
   const members = new Map<string, number[]>();

@@ -1,6 +1,6 @@
 /**
- * Notes on a calibration beside its certificate, for people: what was possible at all, what it costs, and how far
- * documents are from independent. Nothing here is part of the claim.
+ * Notes beside a certificate, for people: what was possible, what it costs, and how far documents are from independent.
+ * No part of the claim.
  */
 import { errorFreeUnits } from "../bounds/units-needed.js";
 import { expectedCost } from "../procedures/certify-losses.js";
@@ -14,30 +14,29 @@ import type { CertifySettings } from "./settings.js";
 import type { CertificateParts } from "./write-certificate.js";
 
 export interface CalibrationNotes {
-  /** Per exit, on the grid split: what no threshold can escape; null if candidates were given, without scores. */
+  /** Per exit, on the grid split: what no threshold can escape; null for given candidates, without scores. */
   readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[] | null;
-  /** The fewest documents with which this claim could be certified, if no token differed. */
+  /** The fewest documents with which this claim could be certified if no token differed. */
   readonly fewestDocuments: number;
-  /** Full cost over expected cost of the policy that the grid split leads one to expect. */
+  /** Full cost over expected cost of the policy that the grid split predicts. */
   readonly expectedSpeedup: number;
-  /** The same for the certified policy, on the grid split; 1 if it never exits, below 1 if it is slower than plain. */
+  /** The same for the certified policy; 1 if it never exits, below 1 if slower than plain. */
   readonly speedup: number;
-  /** Milliseconds of a token by measured unit times, with the certified policy and without exits; null if counted. */
+  /** Milliseconds of a token by measured unit times; null if counted. */
   readonly tokenTimes: { readonly policy: number; readonly plain: number } | null;
-  /** Number of documents given that are copies of others, exactly or nearly. */
+  /** Documents given that are copies of others, exactly or nearly. */
   readonly copies: number;
-  /** Factor by which dependence between documents inflates the variance of the mean loss; null if nothing tells. */
+  /** Factor by which dependence inflates the variance of the mean loss; null if nothing tells. */
   readonly dependence: Dependence | null;
 }
 
 export interface Dependence {
   /** 1: none. */
   readonly designEffect: number;
-  /** groups: that documents name. order: documents that follow each other. passages: documents that share some. */
+  /** groups: that documents name. order: neighbours. passages: documents that share some. */
   readonly basis: "groups" | "order" | "passages";
 }
 
-/** Describes a calibration. */
 export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
   const { documents, subject, given, grid, units } = evidence;
   const { epsilon, delta, gridShare } = settings;
@@ -57,12 +56,11 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
   };
 }
 
-/** The mean cost of a token under the chosen vector on the grid split. */
 function costOfResult({ test }: TestResult, full: number): number {
   return test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
 }
 
-/** From groups if documents name them; otherwise the larger of what their order and their passages suggest. */
+/** From groups if documents name them; otherwise the larger of what order and passages suggest. */
 function dependenceOf(
   { subject, documents, grid, unit }: Evidence,
   { tally }: TestResult,

@@ -1,8 +1,8 @@
 /**
- * The test, planned on the grid split alone: the score, the candidates, and the candidate at which the sequence starts.
- * Candidates are proposed from recorded scores, or given (proposed on other documents). The start is predicted from
- * what the candidates do on the grid split: as recorded, or, with a fill that changes other tokens, as run. Against
- * another model than the one that runs, "never exit" is the first candidate.
+ * The test, planned on the grid split alone: the score, the candidates, and where the sequence starts. Candidates are
+ * proposed from recorded scores, or given (proposed on other documents). The start is predicted from what they do on
+ * the grid split: as recorded, or, with a fill that changes other tokens, as run. Against another model than the one
+ * that runs, "never exit" comes first.
  */
 import type { ScoreName } from "../../exits/heads/score.js";
 import { type Candidates, expectedCost, planSequence, type TestSequence } from "../procedures/certify-losses.js";
@@ -14,13 +14,11 @@ import { exitCosts, judgedBy, lossOf, requireScore, scoresOf } from "../record/s
 import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
 import type { CertifySettings } from "./settings.js";
 
-/** A sequence to test, the score of its thresholds, and what exits cost with that score. */
 export interface ScoredSequence extends TestSequence {
   readonly score: ScoreName;
   readonly exitCosts: ExitCosts;
 }
 
-/** Candidates of one score, and the sequence that the grid split predicts for them. */
 interface Proposal extends Candidates {
   readonly score: ScoreName;
   readonly exitCosts: ExitCosts;
@@ -38,8 +36,8 @@ export async function planTest(evidence: Evidence, settings: CertifySettings): P
 }
 
 /**
- * The candidates that the grid split proposes. With a fill that changes other tokens they have to be run before the
- * sequence of tests can be planned.
+ * Proposes candidates from the grid split. With a fill that changes other tokens they have to run before the sequence
+ * can be planned.
  */
 export async function proposeCandidates(evidence: Evidence, settings: CertifySettings): Promise<RunCandidates> {
   const { score, vectors } = await propose(evidence, settings);
@@ -47,12 +45,12 @@ export async function proposeCandidates(evidence: Evidence, settings: CertifySet
   return { score, fill: settings.fill, thresholds };
 }
 
-/** About how many tokens of the grid split scores are compared on. */
+/** Tokens of the grid split, roughly, on which scores are compared. */
 const COMPARED_TOKENS = 12_000;
 
 /**
- * Proposes candidates of the score asked for. For "best", proposes some of every score from the first documents of the
- * grid split, and keeps the score with the lowest expected cost.
+ * Proposes candidates of the score asked for. For "best", tries every score on the first documents, and keeps the one
+ * with the lowest expected cost.
  */
 async function propose(evidence: Evidence, settings: CertifySettings): Promise<Proposal> {
   const { subject, documents, grid } = evidence;
@@ -73,7 +71,7 @@ async function propose(evidence: Evidence, settings: CertifySettings): Promise<P
   return compared === grid ? best : proposeWith(evidence, best.score, grid, settings);
 }
 
-/** Proposes candidates of a score from the first documents, and predicts their test from what is recorded there. */
+/** Proposes candidates of a score from the first documents, and predicts their test from the records. */
 async function proposeWith(
   evidence: Evidence,
   score: ScoreName,
@@ -84,7 +82,7 @@ async function proposeWith(
   const loss = lossOf(subject, settings.loss);
   const costs = costsWith(evidence, settings);
   const table = await tableIn(evidence, 0, end, score);
-  // A document changes as soon as one of its tokens does: its slack is divided by the mean number of tokens.
+  // One changed token changes a document: its slack is divided by the mean number of tokens.
   const meanTokens = table.starts[table.documents]! / table.documents;
   const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
   const vectors = [
@@ -98,7 +96,7 @@ async function proposeWith(
   return { score, exitCosts: costs, ...candidates, sequence };
 }
 
-/** Candidates that are given: those that cost at least as much as "never exit", which needs no test, are left out. */
+/** Drops those of the given candidates that cost at least as much as "never exit", which needs no test. */
 async function planGiven(
   evidence: Evidence,
   { score, vectors }: GivenCandidates,
@@ -118,14 +116,13 @@ async function planGiven(
   return { ...planSequence(candidates, losses, { ...settings, units }), score, exitCosts };
 }
 
-/** A sequence without candidates. */
 const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
 
 function costsWith({ subject }: Evidence, { fill, costs, knownCosts }: CertifySettings): ExitCosts {
   return knownCosts ?? exitCosts(subject, { fill, times: costs });
 }
 
-/** True if "never exit" may fail: another model is the reference. */
+/** "never exit" may fail if another model is the reference. */
 function testsNever({ subject }: Evidence): boolean {
   return judgedBy(subject).reference.kind === "other";
 }

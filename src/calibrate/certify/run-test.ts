@@ -1,8 +1,8 @@
 /**
- * The test: what the candidates of a sequence do on all test documents, which of them are accepted, and which is
- * chosen. The model sees each test document once, whatever the outcome. If documents were given more than once, the
- * loss that counts every copy must keep the claim too:
- *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
+ * The test of a sequence on all test documents: which candidates are accepted, and which is chosen. The model sees each
+ * test document once, whatever the outcome. If documents were given more than once, the loss that counts every copy
+ * must keep the claim too:
+ *  Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u) <= ε c_d copies, n_u documents of unit u
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";
@@ -21,18 +21,16 @@ export interface TestResult {
   readonly test: CertificateTest | null;
   /** The cheapest accepted vector, or "never exit". */
   readonly vector: ThresholdVector;
-  /** Nothing was accepted, and "never exit" is no fallback, since another model is the reference. */
+  /** Nothing was accepted, and another model is the reference, so that "never exit" is no fallback. */
   readonly impossible: boolean;
-  /** Its counts on all test documents: a tally of one candidate. */
+  /** Its counts on all test documents. */
   readonly tally: Tally;
   /**
-   * 0 if a vector that exits was accepted; otherwise about how many more units would be needed, null if no number would
-   * do.
+   * 0 if a vector that exits was accepted; otherwise about how many more units are needed, null if no number would do.
    */
   readonly furtherUnits: number | null;
 }
 
-/** Tests the vectors of a sequence in their order. */
 export async function runTest(
   evidence: Evidence,
   sequence: ScoredSequence,
@@ -45,7 +43,7 @@ export async function runTest(
   const never = subject.depths.map(() => Infinity);
   const tested = documents.slice(grid);
   const other = judgedBy(subject).reference.kind === "other";
-  // Against another model, what "never exit" does must be seen too.
+  // Against another model, "never exit" must run too.
   const asked = other ? [...vectors, never] : vectors;
   const all = asked.length === 0 ? undefined : await tallyIn(evidence, grid, documents.length, score, asked);
   const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(tested, never);
@@ -72,7 +70,7 @@ export async function runTest(
   return { test, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits: 0 };
 }
 
-/** True if a candidate's loss keeps the claim when every copy of a document counts. */
+/** Every copy of a document counts here. */
 function isFair(
   { candidates, values }: LossMatrix,
   candidate: number,
@@ -84,7 +82,7 @@ function isFair(
   return sumOfMeans(weighted) / sumOfMeans(Float64Array.from(copies)) <= epsilon;
 }
 
-/** Counts of "never exit", compared with the model itself: nothing. */
+/** Compared with the model itself, "never exit" changes nothing. */
 function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
   const size = documents.length * never.length;
   return {
@@ -99,14 +97,12 @@ function neverTally(documents: readonly { readonly tokens: number }[], never: Th
   };
 }
 
-/** Score and fill of the thresholds, and whether another model is the reference. */
 interface Terms {
   readonly score: ScoreName;
   readonly fill: FillName;
   readonly other: boolean;
 }
 
-/** Counts of one candidate of a tally, document after document. */
 export function countsOf(
   { documents, candidates, exits, left, wrong, deep }: Tally,
   candidate: number,

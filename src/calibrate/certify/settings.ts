@@ -10,60 +10,57 @@ import { requireDelta, requireLevel } from "../bounds/check.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
 
-/** Options of a certificate. */
 export interface CertifyPolicyOptions {
-  /** Share of tokens (of documents, if the loss is any change) that should be the full model's. @default 0.95 */
+  /** Share of tokens (of documents, for any change) that should be the full model's. @default 0.95 */
   readonly agreement?: number;
   /** Probability that the certificate is wrong, in (0, 1). @default 0.05 */
   readonly delta?: number;
   /**
-   * The loss of a document. token: the share of its tokens that change; of sampled tokens, their mean total variation.
-   * anyChange: 1 if any of its tokens changes, for greedy text. @default "token"
+   * The loss of a document. token: the share of its tokens that change; for sampled ones, their mean total variation.
+   * anyChange: 1 if any changes, for greedy text. @default "token"
    */
   readonly loss?: "token" | "anyChange";
   /**
-   * The unit taken as independent. Splits never cut a group if it is the unit.
+   * The unit taken as independent; splits never cut it.
    * @default "group" if documents have groups, otherwise "document"
    */
   readonly unit?: Unit;
   /**
-   * A score, or "best": of the scores that the heads have, the one with the lowest cost expected from the grid split.
+   * A score, or "best": of the heads' scores, the one with the lowest cost expected from the grid split.
    * @default "best"
    */
   readonly score?: ScoreName | "best";
   /**
-   * Times measured on this machine (`measureUnitTimes`), which decide between policies that keep the agreement. The
-   * claim does not depend on them. @default multiply-adds, the same on every machine
+   * Times measured on this machine (`measureUnitTimes`), by which the cheapest policy is chosen. The claim does not
+   * depend on them. @default multiply-adds, the same on every machine
    */
   readonly costs?: UnitTimes;
   /**
-   * The way in which the policy fills keys and values of skipped blocks in use. @default the cheapest that is exact for
-   * the heads' model (`exactFill`); from records, which do not tell, "lazy"
+   * The fill of the policy in use. @default the cheapest that is exact for the heads' model (`exactFill`); from
+   * records, which do not tell, "lazy"
    */
   readonly fill?: FillName;
   /** Seeds the order of the documents, and so their split. @default 0 */
   readonly seed?: number;
-  /** Share of the documents in the grid split, on which candidates are proposed. @default 0.4 */
+  /** Share of the documents on which candidates are proposed. @default 0.4 */
   readonly gridShare?: number;
   /**
-   * Most candidate vectors that exit. With 0, only "never exit" is tested, against another model (`against`): the
-   * certificate is of quantisation alone. @default 20; 12 if each must be run (fills that change other tokens)
+   * Most candidate vectors that exit. 0 tests only "never exit", against another model (`against`): a certificate of
+   * quantisation alone. @default 20; 12 if each must be run (fills that change other tokens)
    */
   readonly candidates?: number;
 }
 
-/** Options with all defaults filled in. */
 export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit">> {
   /** undefined: groups if documents have them, otherwise documents. */
   readonly unit: Unit | undefined;
-  /** Measured times; multiply-adds decide if undefined. */
+  /** Multiply-adds decide if undefined. */
   readonly costs: UnitTimes | undefined;
-  /** Costs that were measured before, if they are not to be counted or computed from times. */
+  /** Costs measured before, in place of counted ones or times. */
   readonly knownCosts?: ExitCosts;
   readonly epsilon: number;
 }
 
-/** The defaults that do not depend on other options. */
 export const certifyDefaults = {
   agreement: 0.95,
   delta: 0.05,
@@ -74,7 +71,7 @@ export const certifyDefaults = {
   gridShare: 0.4,
 } as const satisfies CertifyPolicyOptions;
 
-/** Fills in defaults and checks the options. Throws an OptionError. */
+/** Throws an OptionError. */
 export function certifySettings(options: CertifyPolicyOptions): CertifySettings {
   const {
     agreement = certifyDefaults.agreement,

@@ -14,7 +14,6 @@ import type { ScoredSequence } from "./plan-test.js";
 import { countsOf, type TestResult } from "./run-test.js";
 import type { CertifySettings } from "./settings.js";
 
-/** The parts that a certificate is written from. */
 export interface CertificateParts {
   readonly evidence: Evidence;
   readonly sequence: ScoredSequence;
@@ -22,7 +21,6 @@ export interface CertificateParts {
   readonly settings: CertifySettings;
 }
 
-/** The policy with the chosen thresholds, bound to the model, the heads and the terms of its certificate. */
 export function writePolicy({
   evidence: { subject },
   sequence: { score },
@@ -55,7 +53,6 @@ export function writePolicy({
   };
 }
 
-/** The certificate, sealed with its digest. */
 export async function writeCertificate(parts: CertificateParts & { readonly policy: Policy }): Promise<Certificate> {
   const { evidence, sequence, result, policy, settings } = parts;
   const { agreement, delta, fill, seed } = settings;
@@ -117,7 +114,7 @@ function groupsOf({ documents, grid, unit }: Evidence, losses: readonly number[]
   return { count, designEffect: told ? designEffectOf(losses, names.slice(grid) as string[]) : null };
 }
 
-/** Documents to add to those given, of which a share goes to the grid split. */
+/** Documents to add, of which a share goes to the grid split. */
 function furtherDocumentsOf(
   { documents, grid, units }: Evidence,
   furtherUnits: number | null,

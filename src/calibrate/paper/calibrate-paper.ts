@@ -1,7 +1,4 @@
-/**
- * Calibration as published (paper-threshold.ts): one threshold per head from recorded text, and a report of what was
- * measured. It guarantees nothing; the report says so in `guarantee`.
- */
+/** Calibration as published (paper-threshold.ts): one threshold per head from recorded text, without a guarantee. */
 import { requireNumber } from "../../errors.js";
 import type { FillName } from "../../exits/fill/fill.js";
 import type { Policy } from "../../exits/plan/policy.js";
@@ -13,7 +10,7 @@ import { requireScore } from "../record/subject.js";
 import { paperDefaults, type PaperStrategy, paperThreshold } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
-  /** The share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
+  /** Share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
   readonly agreement?: number;
   /** @default "entropy", the paper's */
   readonly score?: ScoreName;
@@ -23,19 +20,16 @@ export interface PaperCalibrationOptions {
   readonly strategy?: PaperStrategy;
 }
 
-/** Measurements made when a policy was calibrated as published. */
 export interface CalibrationReport {
   readonly format: "early-exits/calibration";
   readonly version: 1;
   readonly procedure: "paper";
-  /** The paper's procedure carries no guarantee. */
   readonly guarantee: "none";
   readonly strategy: PaperStrategy;
-  /** The requested level, per exit. */
   readonly agreement: number;
   readonly score: ScoreName;
   readonly fill: FillName;
-  /** Measured on the text on which the thresholds were chosen, so it is optimistic. */
+  /** Measured on the text that chose the thresholds, so optimistic. */
   readonly measured: PolicyOutcome;
   readonly modelHash: string;
   readonly headsHash: string;
@@ -48,10 +42,7 @@ export interface PaperCalibration {
   readonly certificate: CalibrationReport;
 }
 
-/**
- * Chooses thresholds by the paper's procedure. One recording serves every level, score and strategy. Throws an
- * OptionError for a level outside (0, 1).
- */
+/** Chooses thresholds by the paper's procedure. Throws an OptionError for a level outside (0, 1). */
 export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const { agreement = 0.95, fill = "lazy" } = options;
   const { score = paperDefaults.score, strategy = paperDefaults.strategy } = options;

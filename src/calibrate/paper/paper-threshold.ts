@@ -1,10 +1,10 @@
 /**
  * The threshold of one head as published (arXiv 2407.21082, section on thresholds), by the four strategies of the
  * released code. Sort positions by oriented score; A_k is the mean agreement of the k most confident. For a level a:
- *   maxCoverage   the score at the largest k with A_k >= a
- *   minCoverage   the score at the smallest such k
- *   midpoint      halfway between the scores at that largest k and at the next
- *   platt         a logistic fit of agreement on score, solved for a, clipped to the observed scores
+ *  maxCoverage the score at the largest k with A_k >= a
+ *  minCoverage the score at the smallest such k
+ *  midpoint halfway between the scores at that k and the next
+ *  platt a logistic fit of agreement on score, solved for a, clipped to the observed scores
  * Equal scores form one block: k counts whole blocks. A head that never reaches the level gets "never" (the released
  * code exits anyway). Kept for comparison: the rule carries NO guarantee. On a population where some threshold reaches
  * the target exactly, the chosen threshold misses it about half of the time; heads after the first are calibrated on
@@ -13,7 +13,6 @@
 import { OptionError, requireNumber } from "../../errors.js";
 import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 
-/** The released code's four ways to choose a threshold, none of which guarantees anything. */
 export type PaperStrategy = "maxCoverage" | "minCoverage" | "midpoint" | "platt";
 export const paperStrategies = [
   "maxCoverage",
@@ -31,10 +30,7 @@ export interface PaperOptions {
 
 export const paperDefaults = { score: "entropy", strategy: "maxCoverage" } as const satisfies PaperOptions;
 
-/**
- * Returns the threshold of one head for an agreement level, from raw scores and whether the head agreed at the same
- * positions.
- */
+/** Returns the threshold of one head for a level, from raw scores and agreements at the same positions. */
 export function paperThreshold(
   scores: ArrayLike<number>,
   agrees: ArrayLike<boolean | number>,
@@ -86,11 +82,10 @@ export function paperThreshold(
 
 interface TieBlock {
   readonly oriented: number;
-  /** A_k: the mean agreement of this block and all more confident ones. */
   readonly meanAgreement: number;
 }
 
-/** Returns the blocks of equal oriented score, the most confident first. */
+/** Blocks of equal oriented score, the most confident first. */
 function tieBlocks(oriented: Float64Array, agrees: ArrayLike<boolean | number>): TieBlock[] {
   const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]!);
   const blocks: TieBlock[] = [];
@@ -106,8 +101,8 @@ function tieBlocks(oriented: Float64Array, agrees: ArrayLike<boolean | number>):
 }
 
 /**
- * Returns the oriented score at which a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed
- * range; undefined if even the most confident score does not reach it.
+ * The oriented score at which a logistic fit P(agree | u) = σ(αu + β) reaches `level`, clipped to the observed range;
+ * undefined if even the most confident score does not.
  */
 function plattScore(u: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number | undefined {
   const most = u.reduce((max, value) => Math.max(max, value), -Infinity);
@@ -123,9 +118,7 @@ function plattScore(u: Float64Array, agrees: ArrayLike<boolean | number>, level:
   return (target - intercept) / slope;
 }
 
-/**
- * Newton's method on the log-likelihood of standardised scores. A small ridge keeps the fit finite on separable data.
- */
+/** Newton's method on standardised scores. A small ridge keeps the fit finite on separable data. */
 function logisticFit(u: Float64Array, agrees: ArrayLike<boolean | number>): { slope: number; intercept: number } {
   const mean = u.reduce((sum, value) => sum + value / u.length, 0);
   const deviation = Math.sqrt(u.reduce((sum, value) => sum + (value - mean) ** 2 / u.length, 0));

@@ -1,13 +1,13 @@
 /**
  * The statistics of the claim E[loss of a unit] <= ε, for losses in [0, 1]. Candidates are tested in a fixed order:
- *   p-value         for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
- *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR)
- *   fixed sequence  accept in order while p <= δ; stop BEFORE the first failure
- *                   (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
- *   choice          the cheapest accepted candidate
- * P(some accepted candidate has a mean loss above ε) <= δ, because to accept any, the first such candidate in the order
- * must pass. So δ is not divided, but candidates and their order must be fixed before these losses are seen. Accepting
- * the first candidate that fails voids the guarantee: its risk is typically just above ε.
+ *  p-value for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
+ *  loss is 0 or 1 by definition, otherwise the betting bound (WSR)
+ *  fixed sequence accept in order while p <= δ; stop BEFORE the first failure
+ *  (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
+ *  choice the cheapest accepted candidate
+ * P(some accepted candidate has a mean loss above ε) <= δ, because the first such candidate in the order must pass
+ * before any: δ is not divided, but candidates and order must be fixed before these losses are seen. Accepting the
+ * first failure voids the guarantee: its risk is typically just above ε.
  */
 import { OptionError } from "../../errors.js";
 import { binomialTail } from "../bounds/binomial.js";
@@ -18,11 +18,11 @@ import { columnOf, type LossMatrix, repeatTo, requireLossMatrix } from "./tally.
 import type { ThresholdVector } from "./token-table.js";
 
 export interface CertifyOptions {
-  /** The largest permitted risk, 1 - agreement, in (0, 1). */
+  /** Largest permitted risk, 1 - agreement, in (0, 1). */
   readonly epsilon: number;
   /** The probability that the certificate is wrong, in (0, 1). */
   readonly delta: number;
-  /** The cost of a token under each candidate. The cheapest accepted one is chosen; on ties, the first in the order. */
+  /** Cost of a token under each candidate. */
   readonly costs: readonly number[];
 }
 
@@ -31,20 +31,16 @@ export interface Certification {
   readonly pValues: readonly number[];
   /** Per candidate, the mean loss. */
   readonly risks: readonly number[];
-  /** Number of accepted candidates, from the first on. */
   readonly accepted: number;
-  /** The cheapest accepted candidate; "never" (exit) if none is accepted. */
+  /** The cheapest accepted candidate, the first of equals. */
   readonly chosen: number | "never";
-  /**
-   * About how many more units like these would certify the first candidate; 0 if it is accepted, null if no number of
-   * units would.
-   */
+  /** About how many more such units would certify the first candidate; 0 if it is accepted, null if no number would. */
   readonly furtherUnits: number | null;
 }
 
 /**
- * Certifies a mean loss; candidates are in the order of testing. Throws an OptionError for levels outside (0, 1),
- * losses outside [0, 1] and lengths that do not match.
+ * Takes candidates in the order of testing. Throws an OptionError for levels outside (0, 1), losses outside [0, 1] and
+ * lengths that do not match.
  */
 export function certifyLosses(losses: LossMatrix, { epsilon, delta, costs }: CertifyOptions): Certification {
   requireLossMatrix("certifyLosses", losses);
@@ -67,12 +63,11 @@ export function certifyLosses(losses: LossMatrix, { epsilon, delta, costs }: Cer
   };
 }
 
-/** Index of the smallest cost, the first of equals; "never" if there are none. */
 export function cheapest(costs: readonly number[]): number | "never" {
   return costs.length === 0 ? "never" : costs.indexOf(Math.min(...costs));
 }
 
-/** Returns the indices of the accepted candidates, a possibly empty prefix. Takes p-values in the order of testing. */
+/** Returns the indices of the accepted candidates, a possibly empty prefix. */
 export function fixedSequence(pValues: readonly number[], delta: number): number[] {
   requireDelta("fixedSequence", delta);
   const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
@@ -91,7 +86,6 @@ export interface MeanTest {
   readonly epsilon: number;
   /** Tunes the stakes of the betting bound. */
   readonly delta: number;
-  /** True if each loss is 0 or 1 by definition. */
   readonly binary: boolean;
 }
 
@@ -106,10 +100,10 @@ function sumOf(values: Float64Array): number {
   return sum;
 }
 
-/** Losses to which those of the units are repeated at most: a verifier does it again, in seconds. */
+/** Losses to which the units' are repeated at most: a verifier does it again, in seconds. */
 const REPEATED = 500_000;
 
-/** Searches up to a hundred times the available units: the sample says too little about larger ones. */
+/** Searches up to a hundred times the units: the sample says too little about more. */
 function furtherUnits(pValueAt: (n: number) => number, units: number, delta: number): number | null {
   const needed = unitsNeeded(pValueAt, units, delta, Math.min(100 * units, Math.max(units, REPEATED)));
   return needed === undefined ? null : needed - units;
@@ -132,30 +126,29 @@ function requireCosts(where: string, costs: readonly number[], candidates: numbe
   }
 }
 
-/** Candidates: threshold vectors, and the mean cost of a token under each on the grid split. */
 export interface Candidates {
   readonly vectors: readonly ThresholdVector[];
   readonly costs: readonly number[];
 }
 
-/** Candidates in the order in which they will be tested; none if nothing is worth a test. */
+/** Candidates in the order of testing; none if nothing is worth a test. */
 export interface TestSequence extends Candidates {
-  /** Per vector, the p-value that the grid split predicts for the test. */
+  /** Per vector, the p-value predicted from the grid split. */
   readonly predicted: readonly number[];
 }
 
 export interface PlanOptions {
   readonly epsilon: number;
   readonly delta: number;
-  /** Number of units in the test: documents, or groups of them. */
+  /** Units in the test. */
   readonly units: number;
 }
 
 /**
- * The sequence to test, from strict to lax candidates and their losses on the grid split, so that the test documents
- * stay unseen. It starts at the strictest candidate that is predicted to pass with a margin: p <= δ/10 on the grid
- * documents repeated up to the size of the test. A stricter one lets so few tokens leave that it would fail for lack of
- * data and end the sequence at once. If none is so safe, it starts at the one predicted to come closest.
+ * Plans the sequence from strict to lax candidates and their losses on the grid split. It starts at the strictest
+ * candidate predicted to pass with a margin: p <= δ/10 on the grid documents repeated up to the size of the test. A
+ * stricter one, with few tokens leaving, would fail for lack of data and end the sequence at once. If none is so safe,
+ * it starts at the one predicted to come closest.
  */
 export function planSequence(
   { vectors, costs }: Candidates,
@@ -171,8 +164,8 @@ export function planSequence(
 }
 
 /**
- * The expected cost of a token under the policy that the sequence will lead to: that of the cheapest candidate before
- * the first predicted failure; `full` if none is predicted to pass.
+ * The expected cost of a token: that of the cheapest candidate before the first predicted failure; `full` if none is
+ * predicted to pass.
  */
 export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
   return Math.min(full, ...costs.slice(0, fixedSequence(predicted, delta).length));

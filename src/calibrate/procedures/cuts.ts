@@ -1,19 +1,18 @@
 /**
  * The search space of thresholds. Each exit's oriented scores are sorted once into at most 256 bins of about equally
- * many tokens; equal scores share a bin. A threshold becomes a cut, the number of most confident bins that leave. What
- * a vector of cuts costs and how much it harms (`evaluateCuts`), and what each possible cut at one exit would change
- * while the others stay (`sweep`), is one pass over the tokens each, which adds up integers: the result does not depend
- * on the order of the tokens.
+ * many tokens; equal scores share a bin. A cut is the number of most confident bins that leave. What a vector of cuts
+ * costs and harms (`evaluateCuts`), and what each cut at one exit would change while the others stay (`sweep`), is one
+ * pass over the tokens each, in integers: the order of tokens does not matter.
  */
 import type { ExitCosts } from "./tally.js";
 import { type LossColumn, lossesIn, type ThresholdVector, type TokenTable } from "./token-table.js";
 
 const BINS = 256;
-/** The approximate number of tokens that the search for cuts looks at. */
+/** The search looks at about so many tokens. */
 const SEARCHED = 12_000;
-/** In the search, the loss of a token is rounded up to a multiple of 1/256. */
+/** The search rounds a token's loss up to a multiple of 1/256. */
 const LOSS_STEPS = 256;
-/** Shares of documents are stored in fixed point, so that sums are exact and independent of the order of tokens. */
+/** Shares of documents in fixed point: sums are exact, whatever the order of tokens. */
 export const SHARE_UNIT = 2 ** 24;
 
 export interface BinnedTokens {
@@ -26,7 +25,7 @@ export interface BinnedTokens {
   readonly edges: readonly (readonly number[])[];
   /** Per exit: [tokens] loss if the token leaves there, in 1/LOSS_STEPS. */
   readonly losses: readonly Uint16Array[];
-  /** [tokens] loss if the token runs all blocks; absent if there is none. */
+  /** [tokens] loss if the token runs all blocks. */
   readonly deep?: Uint16Array;
   /** [tokens] SHARE_UNIT / number of tokens in the token's document. */
   readonly share: Float64Array;
@@ -95,7 +94,7 @@ export function thin(binned: BinnedTokens): BinnedTokens {
   };
 }
 
-/** The index of the first of the decreasing edges that is <= score. The last edge is the lowest score of all. */
+/** Index of the first of the decreasing edges that is <= score. The last edge is the lowest score of all. */
 function firstAtMost(edges: readonly number[], score: number): number {
   let low = 0;
   let high = edges.length - 1;
@@ -110,24 +109,20 @@ function firstAtMost(edges: readonly number[], score: number): number {
 /** Per exit, how many of the most confident bins leave there; 0 is "never". */
 export type Cuts = readonly number[];
 
-/** A vector of cuts with its risk and cost on the grid split. */
 export interface EvaluatedCuts {
   readonly cuts: Cuts;
   readonly risk: number;
   readonly cost: number;
 }
 
-/** The bins of one exit, and the change if they leave there. */
 export interface Sweep {
-  /** Number of tokens that reach the exit. */
   readonly reached: number;
-  /** [bins] cost saved if the tokens leave here instead of going on with the other cuts as they are. */
+  /** [bins] cost saved if the tokens leave here instead of going on with the other cuts. */
   readonly gain: Float64Array;
   /** [bins] document share of loss added if they leave here, in SHARE_UNIT. */
   readonly harm: Float64Array;
 }
 
-/** One pass over the tokens that reach `exit`. */
 export function sweep(
   { tokens, bins, edges, losses, deep, share }: BinnedTokens,
   costs: ExitCosts,
@@ -161,7 +156,6 @@ export function sweep(
   return { reached, gain, harm };
 }
 
-/** Risk and cost of a vector of cuts: one pass over all tokens. */
 export function evaluateCuts(
   { tokens, documents, bins, losses, deep, share }: BinnedTokens,
   costs: ExitCosts,
@@ -184,7 +178,7 @@ export function evaluateCuts(
   };
 }
 
-/** The vectors of thresholds that cuts stand for, without repeated ones and without "never exit". */
+/** Without repeated vectors and "never exit". */
 export function vectorsOf({ edges }: BinnedTokens, found: readonly Cuts[]): ThresholdVector[] {
   const distinct = new Map(found.map((cuts) => [cuts.join(), cuts]));
   distinct.delete(edges.map(() => 0).join());
@@ -193,7 +187,7 @@ export function vectorsOf({ edges }: BinnedTokens, found: readonly Cuts[]): Thre
   );
 }
 
-/** The first exit in [from, to) at which token t leaves; `to` if there is none. */
+/** The first exit in [from, to) where token t leaves; else `to`. */
 function leavesAt(bins: readonly Uint16Array[], cuts: Cuts, t: number, from: number, to: number): number {
   for (let exit = from; exit < to; exit++) {
     if (bins[exit]![t]! < cuts[exit]!) return exit;

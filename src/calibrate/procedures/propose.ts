@@ -1,10 +1,9 @@
 /**
  * Candidates, from strict to lax, on a grid split that the test never sees:
- *   for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
+ *  for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
  * Vectors come from minimising cost + λ·loss for a range of λ by coordinate descent over the exits; then one exit is
- * relaxed as far as s permits. This need not find the global optimum (a hard problem); any vector is valid, because the
- * test decides whether it is good enough. For large tables the search uses some of the documents only, but each vector
- * found is evaluated on all of them.
+ * relaxed as far as s permits. This need not find the global optimum (a hard problem): the test decides. For large
+ * tables the search uses some of the documents, but evaluates each vector found on all.
  */
 import { requireInteger } from "../../errors.js";
 import { requireLevel } from "../bounds/check.js";
@@ -29,11 +28,11 @@ const ROUNDS = 3;
 
 export interface ProposeOptions {
   readonly epsilon: number;
-  /** Number of slacks tried. Repeated vectors are dropped, so fewer candidates may result. @default 20 */
+  /** Slacks tried; repeated vectors are dropped. @default 20 */
   readonly count?: number;
 }
 
-/** Proposes vectors. Throws an OptionError for a malformed table, an epsilon outside (0, 1) or an illegal count. */
+/** Throws an OptionError for a malformed table, an epsilon outside (0, 1) or an illegal count. */
 export function proposeVectors(
   table: TokenTable,
   costs: ExitCosts,
@@ -72,7 +71,7 @@ function lambdaPath(binned: BinnedTokens, costs: ExitCosts, epsilon: number): Ev
   });
 }
 
-/** Coordinate descent on cost + λ·loss, deepest exit first, from the given cuts. */
+/** Coordinate descent on cost + λ·loss, deepest exit first. */
 function descend(binned: BinnedTokens, costs: ExitCosts, from: Cuts, lambda: number): number[] {
   const cuts = [...from];
   // Costs are summed over tokens, losses are averaged over documents.
@@ -99,7 +98,7 @@ function descend(binned: BinnedTokens, costs: ExitCosts, from: Cuts, lambda: num
   return cuts;
 }
 
-/** Relaxes one exit, the one where it saves most, as far as the slack permits. */
+/** Relaxes the exit where that saves most, as far as the slack permits. */
 function relax(
   { documents }: BinnedTokens,
   costs: ExitCosts,

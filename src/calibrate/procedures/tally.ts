@@ -1,55 +1,52 @@
 /**
- * Counts of candidate policies on documents, and the losses that follow from the counts. No model, no scores,
- * no text: everything that the tests of this room need, and everything that a certificate records. `wrong` and `deep`
- * count changed tokens; for sampled text they sum total variations (model/decode/total-variation.ts), and a token that
- * is certain to change counts `lossScale`.
- *   token, totalVariation   (Σ_exits wrong + deep) / (lossScale · tokens)
- *   anyChange               1 if Σ_exits wrong + deep > 0, else 0
+ * Counts of candidate policies on documents, and the losses that follow: all that tests need and certificates record.
+ * `wrong` and `deep` count changed tokens; for sampled text they sum total variations
+ * (model/decode/total-variation.ts), and a token that is certain to change counts `lossScale`.
+ *  token, totalVariation (Σ_exits wrong + deep) / (lossScale · tokens)
+ *  anyChange 1 if Σ_exits wrong + deep > 0, else 0
  */
 import { OptionError } from "../../errors.js";
 import type { CertifiedLoss } from "../../exits/plan/policy.js";
 
-/** Counts of tokens for every document, candidate and exit. */
 export interface Tally {
   readonly documents: number;
   readonly candidates: number;
   readonly exits: number;
   /** The count of a token that is certain to change. @default 1 */
   readonly lossScale?: number;
-  /** [documents] number of evaluated tokens. */
+  /** [documents] judged tokens. */
   readonly tokens: Int32Array;
   /** [documents, candidates, exits] tokens that left at the exit. */
   readonly left: Int32Array;
-  /** [documents, candidates, exits] of these, the tokens that differ from the full model's, times `lossScale`. */
+  /** [documents, candidates, exits] of these, those that differ from the full model's, times `lossScale`. */
   readonly wrong: Float64Array;
   /**
-   * [documents, candidates] tokens that ran all blocks and still differ from the full model's, times `lossScale`: 0
-   * unless exits change what comes after them, or the reference is another model.
+   * [documents, candidates] tokens that ran all blocks and still differ, times `lossScale`: 0 unless exits change what
+   * comes after them, or the reference is another model.
    */
   readonly deep: Float64Array;
-  /** [candidates, exits] 1 if the candidate uses the exit, that is, its threshold is not "never". */
+  /** [candidates, exits] 1 if the candidate's threshold there is not "never". */
   readonly active: Uint8Array;
   /**
-   * [units + 1] unit u holds the documents starts[u] .. starts[u+1]-1, and its loss is the mean of theirs. Absent if
-   * each document is a unit.
+   * [units + 1] unit u holds documents starts[u] .. starts[u+1]-1; its loss is their mean. Absent if each document is a
+   * unit.
    */
   readonly unitStarts?: Int32Array;
 }
 
-/** The loss of every unit under every candidate, each in [0, 1]. */
 export interface LossMatrix {
   /** Documents, or groups of them. */
   readonly units: number;
   readonly candidates: number;
-  /** True if each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
+  /** Each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
   readonly binary: boolean;
   /** [units, candidates] */
   readonly values: Float64Array;
 }
 
 /**
- * The loss of each candidate on each document, or in the mean over the documents of each group: the share of the tokens
- * that it changes, or 1 if it changes any. Throws an OptionError if counts contradict each other.
+ * The loss of each candidate on each document, or its mean over each group. Throws an OptionError if counts contradict
+ * each other.
  */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   requireTally("lossesOf", tally);
@@ -70,29 +67,25 @@ export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   return { units, candidates, binary: loss === "anyChange" && tally.unitStarts === undefined, values };
 }
 
-/** The same tally with documents as units. */
 export function byDocument(tally: Tally): Tally {
   const copy: { -readonly [Key in keyof Tally]: Tally[Key] } = { ...tally };
   delete copy.unitStarts;
   return copy;
 }
 
-/** The losses of all units under one candidate. */
 export function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
   return Float64Array.from({ length: units }, (_, unit) => values[unit * candidates + candidate]!);
 }
 
-/** Repeats the units cyclically until there are n: what a sample of that size may look like. */
+/** Repeats the units cyclically to n: what such a sample may look like. */
 export function repeatTo(units: Float64Array, n: number): Float64Array {
   return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
 }
 
-/** Number of units of a tally: documents, or groups of them. */
 export function unitsOf({ documents, unitStarts }: Tally): number {
   return unitStarts === undefined ? documents : unitStarts.length - 1;
 }
 
-/** The means over the documents of each unit. */
 export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "unitStarts">): Float64Array {
   if (unitStarts === undefined) return values;
   return Float64Array.from({ length: unitStarts.length - 1 }, (_, u) => {
@@ -102,7 +95,7 @@ export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "uni
   });
 }
 
-/** Throws an OptionError unless there are units and candidates, the sizes match and every loss lies in [0, 1]. */
+/** Throws an OptionError unless sizes match and every loss lies in [0, 1]. */
 export function requireLossMatrix(where: string, { units, candidates, values }: LossMatrix): void {
   if (units < 1 || candidates < 1) {
     throw new OptionError(
@@ -131,7 +124,7 @@ export function requireLossMatrix(where: string, { units, candidates, values }: 
   }
 }
 
-/** Throws an OptionError if the sizes of a tally do not match or its counts contradict each other. */
+/** Throws an OptionError if sizes do not match or counts contradict each other. */
 export function requireTally(where: string, tally: Tally): void {
   requireSizes(where, tally);
   const { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active } = tally;
@@ -202,9 +195,8 @@ function requireSizes(where: string, tally: Tally): void {
 
 /**
  * The cost of a token by where it leaves, in any one unit:
- *   reach_h + Σ head_j over the exits j <= h in use, if it leaves at h;   full + Σ head_j, if it runs all blocks
- * A token pays for every head that is evaluated on it, whether it leaves there or
- * not; a head with threshold "never" is not evaluated.
+ *  reach_h + Σ head_j over the exits j <= h in use, if it leaves at h; full + Σ head_j, if it runs all blocks
+ * A token pays for every head evaluated on it; heads with threshold "never" are not.
  */
 export interface ExitCosts {
   /** [exits] blocks up to each exit. */
@@ -215,7 +207,6 @@ export interface ExitCosts {
   readonly full: number;
 }
 
-/** The mean cost of a token under each candidate of a tally. */
 export function costsOf(
   { documents, candidates, exits, tokens, left, active }: Tally,
   { reach, head, full }: ExitCosts,

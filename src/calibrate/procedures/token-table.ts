@@ -1,9 +1,9 @@
 /**
- * Recorded tokens as columns, and what vectors of thresholds would have done with them:
- *   a token leaves at the first exit h with oriented score s_h >= τ_h
- * The oriented score is the score turned so that larger is more confident. Thresholds in this room are oriented scores:
- * Infinity is "never", -Infinity is "always". A table takes 9 bytes per token and exit (13 with losses of its own); a
- * tally of 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
+ * Recorded tokens as columns, and what thresholds do with them:
+ *  a token leaves at the first exit h with oriented score s_h >= τ_h
+ * Oriented scores are turned so that larger is more confident. Thresholds in this room are oriented: Infinity is
+ * "never", -Infinity is "always". A table takes 9 bytes per token and exit (13 with losses of its own); a tally of
+ * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
  */
 import { OptionError } from "../../errors.js";
 import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
@@ -24,27 +24,25 @@ export interface TokenTable {
   readonly losses?: TokenLosses;
 }
 
-/** The loss of every token by where it leaves, in integers: a token that is certain to change loses `lossScale`. */
+/** The loss of every token by where it leaves, in 1/`lossScale`. */
 export interface TokenLosses {
   readonly lossScale: number;
   /** Per exit: [tokens] the loss if the token leaves there. */
   readonly exits: readonly LossColumn[];
-  /** [tokens] the loss if the token runs all blocks; absent if the full model itself is the reference. */
+  /** [tokens] the loss if the token runs all blocks; absent if the full model is the reference. */
   readonly deep?: LossColumn;
 }
 
 /** [tokens] losses in [0, lossScale]. */
 export type LossColumn = Uint8Array | Int32Array;
 
-/** The losses of a table: its own, or 1 where an exit disagrees. */
 export function lossesIn({ losses, agrees }: Pick<TokenTable, "losses" | "agrees">): TokenLosses {
   return losses ?? { lossScale: 1, exits: agrees.map((column) => column.map((agreement) => 1 - agreement)) };
 }
 
-/** One threshold per exit, on the oriented score. */
 export type ThresholdVector = readonly number[];
 
-/** Throws an OptionError unless every document has tokens, every column has their length and every score is finite. */
+/** Throws an OptionError unless every document has tokens, columns have their length and scores are finite. */
 export function requireTokenTable(where: string, table: TokenTable): void {
   const { documents, exits, starts, oriented, agrees } = table;
   if (documents < 1 || exits < 1) {
@@ -112,7 +110,6 @@ function requireLosses(
   );
 }
 
-/** Counts what every vector does on every document. */
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
   const { documents, exits, starts, oriented, unitStarts } = table;
   const { lossScale, exits: losses, deep: deepLosses } = lossesIn(table);
@@ -149,14 +146,13 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
   };
 }
 
-/** Turns a threshold on the raw score into one on the oriented score. */
 export function orientThreshold(threshold: Threshold, score: ScoreName): number {
   if (threshold === "never") return Infinity;
   if (threshold === "always") return -Infinity;
   return orientScore(threshold, score);
 }
 
-/** Turns a threshold on the oriented score into one on the raw score, as policies store it. */
+/** As policies store it. */
 export function rawThreshold(threshold: number, score: ScoreName): Threshold {
   if (threshold === Infinity) return "never";
   if (threshold === -Infinity) return "always";

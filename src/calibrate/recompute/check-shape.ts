@@ -1,11 +1,11 @@
 /**
- * Is parsed JSON shaped as a certificate? Every member is checked for type and range before any arithmetic: nothing is
- * coerced, unknown members are refused, and the lengths of all lists are bounded (limits.ts), so that what follows
- * runs in bounded time and memory.
+ * Checks that parsed JSON is shaped as a certificate: type and range of every member before any arithmetic. Nothing is
+ * coerced, unknown members are refused, and list lengths are bounded (limits.ts), so what follows runs in bounded time
+ * and memory.
  */
 import { LIMITS } from "./limits.js";
 
-/** True if the value is legal; otherwise reports why, by path. */
+/** True if legal; otherwise reports why, by path. */
 type Shape = (value: unknown, path: string, report: Report) => boolean;
 
 interface Report {
@@ -14,7 +14,7 @@ interface Report {
   room: number;
 }
 
-/** Faults of the shape, at most a handful of reasons; empty if nothing. */
+/** At most a handful of reasons. */
 export function shapeReasons(json: unknown): string[] {
   const report: Report = { reasons: [], room: LIMITS.counts };
   certificate(json, "certificate", report);
@@ -87,7 +87,7 @@ function list(shape: Shape, longest: number): Shape {
   };
 }
 
-/** A list of numbers that counts towards the room that all of them share. */
+/** Counts towards the room that all lists share. */
 function numbers(shape: Shape): Shape {
   return (value, path, report) => {
     if (!Array.isArray(value) || value.length > report.room) {

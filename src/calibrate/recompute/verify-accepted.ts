@@ -1,13 +1,11 @@
 /**
- * The certified vector, recomputed: it is the one that the test chose, and its losses and measured outcome follow from
- * its counts.
+ * The certified vector, recomputed: it is the one that the test chose; its losses and outcome follow from its counts.
  */
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { changedIn, checkCounts, countsAt, lossesOf, scaleOf } from "./verify-counts.js";
 import { inflationOf, testedTokens } from "./verify-units.js";
 import { type Check, close, closeOrNull, same, sum } from "./verify-values.js";
 
-/** Checks the accepted counts and what was measured. */
 export function checkAccepted(c: Certificate, check: Check): void {
   const { accepted, policy } = c;
   const tokens = testedTokens(c);
@@ -29,7 +27,7 @@ export function checkAccepted(c: Certificate, check: Check): void {
   checkMeasured(c, tokens, check);
 }
 
-/** The vector is the chosen candidate, or "never exit" if none was accepted. */
+/** "never exit" if none was accepted. */
 function checkChosen({ accepted, test }: Certificate, check: Check): void {
   const chosen = test === null || test.chosen === "never" ? undefined : test.candidates[test.chosen];
   if (chosen === undefined) {
@@ -46,7 +44,7 @@ function checkChosen({ accepted, test }: Certificate, check: Check): void {
   );
 }
 
-/** By how much the groups that documents name make the mean loss less certain than independent documents would. */
+/** The factor by which named groups make the mean loss less certain than independent documents would. */
 function checkDesignEffect(c: Certificate, losses: readonly number[], check: Check): void {
   const { groups, unit, documents, split } = c;
   const names = documents.slice(split.grid).map(({ group }) => group ?? "");

@@ -1,9 +1,8 @@
 /**
- * The verifier's own P(Bin(n, p) <= k) for up to some million trials: terms are added from the largest on, at most
- * some nine standard deviations of them; logarithms of factorials come from Stirling's series.
+ * The verifier's own P(Bin(n, p) <= k) for up to some million trials: terms are added from the largest on, over some
+ * nine standard deviations; logarithms of factorials by Stirling's series.
  */
 
-/** P(Bin(n, p) <= k) for p in (0, 1). */
 export function binomialAtMost(k: number, n: number, p: number): number {
   if (k >= n) return 1;
   const logTerm = (i: number): number =>

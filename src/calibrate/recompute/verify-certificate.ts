@@ -1,10 +1,9 @@
 /**
- * An independent check of a certificate: every number that a claim rests on, recomputed from what is stored, by
- * arithmetic that is written anew in the verify-*.ts files. They import no code of the library, only types and limits
- * (a test enforces it), so an error in the code that makes certificates cannot hide in the code that checks them.
- * Types and ranges come first (check-shape.ts), so the arithmetic is bounded in time and memory. What a file alone
- * cannot show: whether the documents are the ones they are said to be, whether the candidates come from the grid split,
- * and whether somebody tried many seeds and kept the best. So the best verdict here is "arithmetic consistent".
+ * An independent check of a certificate: every number that a claim rests on, recomputed from what is stored. The
+ * verify-*.ts files import no code of the library, only types and limits (a test enforces it), so that no error can
+ * hide in both maker and checker. Types and ranges come first (check-shape.ts), so the arithmetic is bounded in time
+ * and memory. A file alone cannot show whether the documents are the ones they are said to be, candidates come from the
+ * grid split, or somebody tried many seeds and kept the best; the best verdict here is "arithmetic consistent".
  */
 import type { Certificate } from "../certificate/certificate.js";
 import { shapeReasons } from "./check-shape.js";
@@ -14,7 +13,7 @@ import { checkFurther } from "./verify-further.js";
 import { checkTest } from "./verify-test.js";
 import { canonical, type Check, same, sha256 } from "./verify-values.js";
 
-/** Contradictions in a certificate, as far as the file alone shows; empty if nothing. Never throws. */
+/** Contradictions in a certificate, as far as the file alone shows. Never throws. */
 export async function verifyStored(json: unknown): Promise<string[]> {
   const reasons: string[] = [];
   try {
@@ -29,7 +28,7 @@ export async function verifyStored(json: unknown): Promise<string[]> {
   return reasons;
 }
 
-/** Later checks read what earlier ones establish, so each stage ends the examination if it fails. */
+/** Later checks read what earlier ones establish, so each stage may end the examination. */
 async function examine(c: Certificate, check: Check): Promise<void> {
   const failures: string[] = [];
   const sound = (): boolean => failures.length === 0;
@@ -55,7 +54,7 @@ async function examine(c: Certificate, check: Check): Promise<void> {
   if (sound()) checkFurther(c, check);
 }
 
-/** Loss, sampling, unit and settings go together. */
+/** Loss, sampling, unit and settings must go together. */
 function checkTerms(c: Certificate, check: Check): void {
   const { loss, unit, settings, sampling, groups } = c;
   check(
@@ -77,7 +76,6 @@ function checkTerms(c: Certificate, check: Check): void {
   checkAssumptions(c, check);
 }
 
-/** The codes follow from the rest. */
 function checkAssumptions(c: Certificate, check: Check): void {
   const expected = [
     `${c.unit}s-independent`,
@@ -89,7 +87,7 @@ function checkAssumptions(c: Certificate, check: Check): void {
   check(same(c.assumptions, expected), `the assumptions must be ${expected.join(", ")}`);
 }
 
-/** The policy is what its `certified` part says, and the certificate's terms are the policy's. */
+/** The policy agrees with its `certified` part and the certificate's terms. */
 function checkPolicy(c: Certificate, check: Check): void {
   const { policy, loss, agreement, sampling, reference, numLayers } = c;
   const { certified, exits, score, fill } = policy;
@@ -125,7 +123,7 @@ function checkPolicy(c: Certificate, check: Check): void {
   );
 }
 
-/** No more candidates were planned than asked for, and none was tested that was not planned. */
+/** No more candidates were planned than asked for, and none tested that was not planned. */
 function checkPlan({ test, settings, reference }: Certificate, check: Check): void {
   if (test === null) return;
   const { planned, candidates } = test;
@@ -154,7 +152,7 @@ function checkDocuments({ documents, split: { grid }, groups, unit, settings }: 
   check(documents[grid - 1]!.group !== documents[grid]!.group, "a group is both in the grid split and in the test");
 }
 
-/** Documents are in the order of SHA-256("seed:hash"), after that of SHA-256("seed:group") if groups are the units. */
+/** Documents are in the order of SHA-256("seed:hash"); if groups are the units, first of SHA-256("seed:group"). */
 async function checkOrder({ documents, split: { seed }, unit }: Certificate, check: Check): Promise<void> {
   const key = async (value: string): Promise<string> => sha256(`${seed}:${value}`);
   const groupKeys = new Map<string, string>();

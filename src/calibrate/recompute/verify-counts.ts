@@ -3,7 +3,7 @@ import type { Certificate, CertificateCounts } from "../certificate/certificate.
 import { LIMITS } from "./limits.js";
 import { type Check, sum } from "./verify-values.js";
 
-/** Checks counts against the number of tokens in each document. False if their lists do not even have the lengths. */
+/** False if the lists do not even have the lengths. */
 export function checkCounts(
   c: Certificate,
   { thresholds, left, wrong, deep }: CertificateCounts,
@@ -43,7 +43,7 @@ export function checkCounts(
   return true;
 }
 
-/** Fills that leave tokens at full depth as the full model has them. */
+/** Fills that leave tokens at full depth as they are. */
 export const exactFills: readonly string[] = ["lazy", "shared"];
 
 /** The count of a token that is certain to change. */
@@ -51,14 +51,14 @@ export function scaleOf({ loss }: Certificate): number {
   return loss === "totalVariation" ? LIMITS.lossScale : 1;
 }
 
-/** The changed tokens of a document, those at full depth included. */
+/** Includes those at full depth. */
 export function changedIn(c: Certificate, { wrong, deep }: CertificateCounts, document: number): number {
   const exits = c.policy.exits.length;
   const row = document * exits;
   return (sum(wrong.slice(row, row + exits)) + (deep[document] ?? 0)) / scaleOf(c);
 }
 
-/** The loss of each document: 1 if any token changed (anyChange), or the share of its tokens that changed. */
+/** The loss of each document: 1 if any token changed (anyChange), or their share. */
 export function lossesOf(c: Certificate, counts: CertificateCounts, tokens: readonly number[]): number[] {
   return tokens.map((count, d) => {
     const changed = changedIn(c, counts, d);
@@ -66,7 +66,6 @@ export function lossesOf(c: Certificate, counts: CertificateCounts, tokens: read
   });
 }
 
-/** The counts of one exit, document after document. */
 export function countsAt(counts: readonly number[], exits: number, exit: number): number[] {
   return counts.filter((_, i) => i % exits === exit);
 }

@@ -1,6 +1,6 @@
 /**
- * The number of missing units, recomputed: the units of the test are repeated cyclically until the p-value of the first
- * candidate is small enough; the documents to add follow from the share that goes to the grid split.
+ * The number of missing units, recomputed: the test's units are repeated cyclically until the first candidate's p-value
+ * is small enough; the documents to add follow from the grid split's share.
  */
 import type { Certificate } from "../certificate/certificate.js";
 import { LIMITS } from "./limits.js";
@@ -9,7 +9,6 @@ import { meanP } from "./verify-p-values.js";
 import { testedTokens, unitMeans, unitStarts } from "./verify-units.js";
 import type { Check } from "./verify-values.js";
 
-/** Checks both numbers. */
 export function checkFurther(c: Certificate, check: Check): void {
   const certified = c.test !== null && c.test.chosen !== "never";
   const units = certified ? 0 : missingUnits(c);
@@ -21,7 +20,7 @@ export function checkFurther(c: Certificate, check: Check): void {
   );
 }
 
-/** Documents to add so that the test gains this many units, if they resemble those given. */
+/** Documents to add so that the test gains this many units. */
 function missingDocuments(c: Certificate, units: number): number {
   if (units === 0) return 0;
   const tested = c.documents.length - c.split.grid;
@@ -30,7 +29,7 @@ function missingDocuments(c: Certificate, units: number): number {
   return Math.max(1, Math.ceil(needed / (1 - c.settings.gridShare)) - c.documents.length);
 }
 
-/** null if no number of further units would do, as far as can be said. */
+/** null if no number of further units would do. */
 function missingUnits(c: Certificate): number | null {
   const { test, agreement, delta } = c;
   if (test === null || test.accepted > 0) return null;

@@ -9,14 +9,14 @@ import type { Certificate } from "../certificate/certificate.js";
 import { binomialAtMost } from "./verify-binomial.js";
 import { sum } from "./verify-values.js";
 
-/** The p-value of the losses of units, in the order of the documents. */
+/** Losses are in the order of the documents. */
 export function meanP({ loss, unit, agreement, delta }: Certificate, losses: readonly number[]): number {
   const level = 1 - agreement;
   if (loss === "anyChange" && unit === "document") return binomialAtMost(sum(losses), losses.length, level);
   return bettingP(losses, level, delta);
 }
 
-/** The bettor fixes each stake before the loss is seen, from the losses so far; delta sets how bold it is. */
+/** Fixes each stake from the losses so far; delta sets its size. */
 function bettingP(losses: readonly number[], level: number, delta: number): number {
   let total = 0.5;
   let squares = 0.25;

@@ -1,14 +1,10 @@
-/**
- * The test, recomputed: the counts, risk and p-value of every candidate, which of them are accepted, and which is
- * chosen.
- */
+/** The test, recomputed: counts, risk and p-value of every candidate, which are accepted, and which is chosen. */
 import type { Certificate, CertificateTest } from "../certificate/certificate.js";
 import { checkCounts, lossesOf } from "./verify-counts.js";
 import { meanP } from "./verify-p-values.js";
 import { testedTokens, unitMeans, unitStarts, weightedMean } from "./verify-units.js";
 import { type Check, close, sum } from "./verify-values.js";
 
-/** Checks a test. */
 export function checkTest(c: Certificate, test: CertificateTest, check: Check): void {
   const tokens = testedTokens(c);
   const copies = c.documents.slice(c.split.grid).map((document) => document.copies ?? 1);

@@ -1,15 +1,13 @@
 /**
- * The units of a test: documents, or groups of documents that follow each other, each with the mean of its documents;
- * and what groups and copies say about a mean:
- *   weighted mean    Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u),  c_d copies, n_u documents of unit u
- *   design effect    1 + (Σ m_g² / n - 1) max(0, ρ),   ρ = (B - W) / (B + (m₀ - 1) W),
- *                    m₀ = (n - Σ m_g² / n) / (k - 1)
+ * The units of a test, documents or groups of consecutive ones, and what groups and copies say about a mean:
+ *  weighted mean Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u), c_d copies, n_u documents of unit u
+ *  design effect 1 + (Σ m_g² / n - 1) max(0, ρ), ρ = (B - W) / (B + (m₀ - 1) W),
+ *  m₀ = (n - Σ m_g² / n) / (k - 1)
  * with B and W the mean squares between and within k groups of m_g documents, n in all (analysis of variance).
  */
 import type { Certificate } from "../certificate/certificate.js";
 import { sum } from "./verify-values.js";
 
-/** The number of tokens of each test document. */
 export function testedTokens({ documents, split }: Certificate): number[] {
   return documents.slice(split.grid).map(({ tokens }) => tokens);
 }
@@ -23,7 +21,6 @@ export function unitStarts({ unit, documents, split }: Certificate): number[] {
   return [...starts, tested.length];
 }
 
-/** The mean over the documents of each unit. */
 export function unitMeans(values: readonly number[], starts: readonly number[]): number[] {
   return starts.slice(1).map((end, u) => {
     const begin = starts[u]!;
@@ -31,7 +28,7 @@ export function unitMeans(values: readonly number[], starts: readonly number[]):
   });
 }
 
-/** The mean over units, documents weighted by their copies. */
+/** Documents weighted by their copies. */
 export function weightedMean(values: readonly number[], starts: readonly number[], copies: readonly number[]): number {
   const weights = unitMeans(copies, starts);
   const weighted = unitMeans(
@@ -41,7 +38,7 @@ export function weightedMean(values: readonly number[], starts: readonly number[
   return sum(weighted) / sum(weights);
 }
 
-/** By how much groups inflate the variance of the mean; null if they cannot tell. */
+/** The factor by which groups inflate the variance of the mean; null if they cannot tell. */
 export function inflationOf(values: readonly number[], groups: readonly string[]): number | null {
   const members = new Map<string, number[]>();
   values.forEach((value, d) => {

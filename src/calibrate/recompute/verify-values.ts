@@ -1,4 +1,4 @@
-/** The verifier's own small tools: sums, comparisons up to rounding, canonical JSON and SHA-256. */
+/** The verifier's own tools. */
 
 /** Adds the reason unless the statement holds. */
 export type Check = (holds: boolean, reason: string) => void;
@@ -7,7 +7,7 @@ export function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
 }
 
-/** Equal up to rounding. p-values reach down to 1e-300, so the tolerance is relative too. */
+/** Equal up to rounding; relative too, since p-values reach down to 1e-300. */
 export function close(a: number, b: number): boolean {
   return Math.abs(a - b) <= 1e-12 + 1e-6 * Math.min(Math.abs(a), Math.abs(b));
 }
@@ -16,12 +16,10 @@ export function closeOrNull(a: number | null, b: number | null): boolean {
   return a === null || b === null ? a === b : close(a, b);
 }
 
-/** The same JSON value. */
 export function same(a: unknown, b: unknown): boolean {
   return canonical(a) === canonical(b);
 }
 
-/** JSON with sorted keys and no spaces. */
 export function canonical(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value !== "object" || value === null) return value === undefined ? "" : JSON.stringify(value);

@@ -1,33 +1,31 @@
 /**
- * The record of one document, and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses
- * (judge.ts) `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
+ * A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
+ * `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
  */
 import { ROW_STATS } from "../../tensor/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 
-/** One head's outputs at the T positions of a document. */
 export interface ExitRecord {
   /** [T, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
   readonly stats: Float32Array;
   /** [T] 1 if the head's argmax is the full model's. */
   readonly agrees: Uint8Array;
-  /** [T] the loss of each token, if it is another than 1 - agrees: an integer (judge.ts). */
+  /** [T] losses in 1/lossScale, if they are not 1 - agrees (judge.ts). */
   readonly losses?: Int32Array;
 }
 
 export interface DocumentRecord {
   /** SHA-256 of the document's token ids. */
   readonly hash: string;
-  /** SHA-256 of its group's name; absent if no document has a group. */
+  /** SHA-256 of its group's name; absent if no document has one. */
   readonly group?: string;
-  /** The smallest hash among its duplicates and near duplicates; absent if it has none. */
+  /** The smallest hash among its duplicates and near duplicates; absent without any. */
   readonly kin?: string;
   /** Documents that share passages have the same cluster. */
   readonly cluster?: string;
   /** T: positions, each of which predicts a next token. */
   readonly positions: number;
-  /** One per exit, shallow to deep. */
   readonly exits: readonly ExitRecord[];
   /** [T] the loss of tokens that run all blocks, if the reference is another model. */
   readonly deep?: Int32Array;
@@ -35,7 +33,6 @@ export interface DocumentRecord {
 
 type Entry = [string, SafetensorsInput];
 
-/** The file's bytes. */
 export function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array {
   const losses = (name: string, data: Int32Array): Entry => [name, { dtype: "I32", shape: [positions], data }];
   return serializeSafetensors([
@@ -51,7 +48,7 @@ export function serializeRecord({ positions, exits, deep }: DocumentRecord): Uin
   ]);
 }
 
-/** The record in a file's bytes; the hash and the number of exits are in the file's name only. */
+/** Hash and number of exits are in the file's name only. */
 export function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
   const file = parseSafetensors(bytes);
   const integers = (name: string): Int32Array | undefined =>

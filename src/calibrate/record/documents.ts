@@ -1,6 +1,5 @@
 /**
- * Calibration documents as they are given and as they are counted: tokenized, hashed, with the group that each belongs
- * to and the duplicates that it has (duplicates.ts).
+ * Calibration documents as given and as counted: tokenized, hashed, with their groups and duplicates (duplicates.ts).
  */
 import { OptionError } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
@@ -8,37 +7,34 @@ import type { Document } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { findKin } from "./duplicates.js";
 
-/** A document with what is known of it. */
 export interface GroupedDocument {
-  /** Its text; or else its token ids. */
+  /** Text, or else token ids. */
   readonly text?: string;
   readonly ids?: readonly number[];
-  /** Only positions from this one on are judged: what comes before is given, such as a prompt. @default 0 */
+  /** Positions before this one are given, such as a prompt, and not judged. @default 0 */
   readonly from?: number;
-  /** Its source, speaker, user or file: documents of one group may depend on each other. */
+  /** Source, speaker, user or file: documents of one group may depend on each other. */
   readonly group?: string;
 }
 
 export type CalibrationDocument = Document | GroupedDocument;
 
-/** A document's token ids and hash, and what else decides how it is counted. */
 export interface HashedDocument {
   readonly ids: readonly number[];
   readonly hash: string;
-  /** The first position that is judged. */
   readonly from: number;
   /** SHA-256 of its group's name, or its own hash if only other documents have groups. */
   readonly group?: string;
-  /** Of the documents that are this one or nearly this one, the smallest hash; absent if it is the only one. */
+  /** The smallest hash of the documents that are this one or nearly; absent if it is the only one. */
   readonly kin?: string;
   /** Documents that share long passages have the same cluster; absent if it shares none. */
   readonly cluster?: string;
 }
 
-/** The identity under which a document is counted, whether it is text, a record, or counts. */
+/** The identity under which text, a record or counts are counted. */
 export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster">;
 
-/** Tokenizes documents and leaves out those below two tokens. Throws an OptionError if none is left. */
+/** Leaves out documents below two tokens. Throws an OptionError if none is left. */
 export async function hashDocuments(
   { model }: ExitHeads,
   documents: readonly CalibrationDocument[],
@@ -68,12 +64,12 @@ export async function hashDocuments(
   );
 }
 
-/** SHA-256 of a document's token ids, and of where judging begins. */
+/** SHA-256 of token ids, and of where judging begins. */
 export async function hashDocument(ids: readonly number[], from = 0): Promise<string> {
   return sha256Text(from === 0 ? ids.join(",") : `${ids.join(",")}|${from}`);
 }
 
-/** SHA-256 of a group's name: certificates show which documents belong together, and not whose they are. */
+/** SHA-256 of a group's name: certificates show which documents belong together, not whose they are. */
 export async function groupKey(name: string): Promise<string> {
   return sha256Text(name);
 }
@@ -100,7 +96,7 @@ function isIds(value: unknown): value is readonly number[] {
   return Array.isArray(value);
 }
 
-/** Number of a document's tokens that are judged: a last window of a single token is left out. */
+/** Number of judged tokens: a last window of a single token is left out. */
 export function judgedTokens({ ids: { length }, from }: HashedDocument, sequenceLength: number): number {
   const judged = length % sequenceLength === 1 ? length - 1 : length;
   return Math.max(0, judged - from);
@@ -110,7 +106,6 @@ function sha256Text(text: string): Promise<string> {
   return sha256(new TextEncoder().encode(text));
 }
 
-/** Returns the identity under which a document is counted. */
 export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
   return {
     hash,

@@ -1,11 +1,11 @@
 /**
- * Documents that were given more than once, exactly or nearly, and documents that share passages:
- *   kin       the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
- *             passages of 8 words are also in the other
- *   cluster   at least one passage of 8 words in common
- * Kin are one document for a certificate, because a copy is no new evidence. Clusters are only a diagnostic: they hint
- * that documents are not independent. Both relations are closed transitively. Passages are compared by a 53-bit hash;
- * one that occurs in more than 64 documents is compared with the first 64 of them.
+ * Documents given more than once, exactly or nearly, and documents that share passages:
+ *  kin the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
+ *  passages of 8 words are also in the other
+ *  cluster at least one passage of 8 words in common
+ * Kin count as one document: a copy is no new evidence. Clusters only hint that documents are not independent. Both
+ * relations are closed transitively. Passages are compared by a 53-bit hash; one in more than 64 documents is compared
+ * with the first 64.
  */
 
 const PASSAGE = 8;
@@ -13,20 +13,18 @@ const COMPARED = 64;
 /** A share of the shorter document's passages. */
 const NEARLY = 0.5;
 
-/** A document's hash, and its text or token ids. */
 export interface Comparable {
   readonly hash: string;
   readonly words: string | readonly number[];
 }
 
 export interface Kinship {
-  /** The smallest hash among its kin, itself included; absent if it has none. */
+  /** The smallest hash among its kin; absent if it has none. */
   readonly kin?: string;
   /** The smallest hash of its cluster; absent if it shares nothing. */
   readonly cluster?: string;
 }
 
-/** Finds the kin and the cluster of every document. */
 export function findKin(documents: readonly Comparable[]): Kinship[] {
   const words = documents.map(({ words: of }) => (typeof of === "string" ? wordsOf(of) : of.map(String)));
   const kin = new Classes(documents.length);
@@ -113,7 +111,7 @@ function hashOf(text: string): number {
   return (high >>> 11) * 2 ** 32 + (low >>> 0);
 }
 
-/** Classes of an equivalence relation (union-find). */
+/** Union-find. */
 class Classes {
   readonly #parents: number[];
 

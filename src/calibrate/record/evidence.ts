@@ -1,12 +1,12 @@
 /**
- * Sources of a certificate's counts: the documents in their seeded order, the record of each (candidates are
- * proposed from those of the grid split), and, where records do not show what candidates do, runs of them.
- *   recorded   records in memory
- *   streamed   the model, which records one document at a time; records of test documents are dropped once counted, so
- *              that memory does not grow with the text. With a fill that changes other tokens the decoder runs the
- *              candidates too
- *   counted    counts of candidates that were run before (PolicyRuns); there are no records
- *   ran        records of the grid split in memory, and counts of the candidates that were proposed from them
+ * Sources of a certificate's counts: documents in their seeded order, their records (those of the grid split propose
+ * candidates), and, where records do not show what candidates do, runs.
+ *  recorded records in memory
+ *  streamed the model, which records one document at a time; records of test documents are dropped once counted, so
+ *  that memory does not grow with the text. With a fill that changes other tokens the decoder runs the
+ *  candidates too
+ *  counted counts of candidates that were run before (PolicyRuns); there are no records
+ *  ran records of the grid split in memory, and counts of the candidates that were proposed from them
  */
 import { OptionError } from "../../errors.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
@@ -27,51 +27,48 @@ import { giveTurn } from "../../turns.js";
 export interface Evidence extends ArrangedDocuments {
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /** The candidates, if they were proposed on other documents. */
   readonly given?: GivenCandidates;
-  /** Settings with which candidates wrote the text themselves, if it was not given. */
+  /** Settings of text that candidates wrote themselves. */
   readonly ownText?: OwnText;
-  /** The record of a document, by its place in the order. */
   readonly record?: (index: number) => DocumentRecord | Promise<DocumentRecord>;
-  /** Counts of candidates that are run on documents [first, end); absent if records show it. */
+  /** Counts of candidates run on documents [first, end); absent if records show them. */
   readonly run?: (first: number, end: number, candidates: GivenCandidates) => Tally | Promise<Tally>;
 }
 
-/** The documents as they are counted, and where they are cut. */
+/** The documents as counted, and the cut. */
 interface ArrangedDocuments {
   /** Distinct documents in the seeded order. */
   readonly documents: readonly EvidenceDocument[];
-  /** The first so many documents are the grid split, all others the test. */
+  /** The first so many documents are the grid split. */
   readonly grid: number;
   /** Groups, if they are the unit, follow each other. */
   readonly unit: Unit;
-  /** Number of units in the test. */
+  /** Units in the test. */
   readonly units: number;
 }
 
 export interface EvidenceDocument extends Counted {
-  /** Number of tokens that are judged. */
+  /** Judged tokens. */
   readonly tokens: number;
-  /** Number of documents given that are this one. */
+  /** Documents given that are this one. */
   readonly copies: number;
   /** Its place among the documents given. */
   readonly place: number;
 }
 
-/** Threshold vectors (oriented scores), strictest first, and their score. */
+/** Vectors of oriented scores, strictest first. */
 export interface GivenCandidates {
   readonly score: ScoreName;
   readonly vectors: readonly ThresholdVector[];
 }
 
-/** Scores and agreements in the recorded documents [first, end). */
 export async function tableIn(evidence: Evidence, first: number, end: number, score: ScoreName): Promise<TokenTable> {
   const records: DocumentRecord[] = [];
   for (let index = first; index < end; index++) records.push(await evidence.record!(index));
   return { ...tableOf(records, score, judgedBy(evidence.subject).lossScale), ...unitsIn(evidence, first, end) };
 }
 
-/** Counts of threshold vectors in documents [first, end), as recorded or as run. */
+/** As recorded or as run. */
 export async function tallyIn(
   evidence: Evidence,
   first: number,
@@ -90,7 +87,6 @@ export async function tallyIn(
   return { ...joinTallies(parts), ...units };
 }
 
-/** The units of the documents [first, end), if groups are the units. */
 function unitsIn({ documents, unit }: Evidence, first: number, end: number): { readonly unitStarts?: Int32Array } {
   return unit === "document" ? {} : { unitStarts: unitStarts(documents.slice(first, end)) };
 }
@@ -101,7 +97,6 @@ function unitStarts(documents: readonly Counted[]): Int32Array {
   return Int32Array.from([...starts, documents.length]);
 }
 
-/** Evidence from records in memory. */
 export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
   const documents = arrangement.order.map((index) => records.documents[index]!);
   requireExits(documents, records.depths.length);
@@ -113,7 +108,7 @@ export function recordedEvidence(records: CalibrationRecords, arrangement: Arran
   };
 }
 
-/** Evidence that runs the model when it is needed. Records of the grid split stay in memory. */
+/** Runs the model when needed. Records of the grid split stay in memory. */
 export async function streamedEvidence(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
@@ -147,7 +142,7 @@ export async function streamedEvidence(
   };
 }
 
-/** Evidence from runs made before; the candidates are those of the runs, or "never exit". */
+/** From runs made before; the candidates are those of the runs, or "never exit". */
 export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evidence {
   const { order } = arrangement;
   const documents = order.map((index) => runs.documents[index]!);
@@ -171,8 +166,8 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
 }
 
 /**
- * Evidence from records of the grid split, in the order of the arrangement, and counts of the candidates that were
- * proposed from them: for fills that change other tokens, recorded and run elsewhere.
+ * From records of the grid split, in the order of the arrangement, and counts of the candidates proposed from them, for
+ * fills that change other tokens: recorded and run elsewhere.
  */
 export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
   const { subject, sequenceLength, run, documents, ...cut } = countedEvidence(runs, arrangement);

@@ -1,7 +1,7 @@
 /**
- * A floor under every policy (arXiv 2606.29054). If all tokens left at an exit, a share mu of them would differ from
- * the full model's. A policy with that exit alone keeps a risk of alpha only if at least mu - alpha of the tokens stay,
- * even if its score were perfect, because every token that stays removes at most one that differs.
+ * A floor under every policy (arXiv 2606.29054). If all tokens left at an exit, a share mu would differ from the full
+ * model's. With that exit alone, a risk of alpha takes at least mu - alpha of the tokens to stay, however good the
+ * score: each token that stays removes at most one that differs.
  */
 import { lossesIn, type TokenTable } from "../procedures/token-table.js";
 import type { CalibrationRecords } from "./record.js";
@@ -9,9 +9,9 @@ import { judgedBy } from "./subject.js";
 import { tableOf } from "./table-of.js";
 
 export interface ExitFeasibility {
-  /** mu: the mean over documents of the share of tokens on which the exit differs from the full model. */
+  /** mu: the mean over documents of the share of tokens where the exit differs. */
   readonly baseRisk: number;
-  /** The least share of tokens that must stay, whatever the score. */
+  /** The least share of tokens that must stay. */
   readonly mustStay: number;
 }
 
@@ -20,7 +20,7 @@ export interface FeasibilityOptions {
   readonly agreement?: number;
 }
 
-/** Per exit, from records: the share of tokens on which it differs, and the least share that must stay. */
+/** Per exit, from records. */
 export function feasibility(
   records: CalibrationRecords,
   { agreement = 0.95 }: FeasibilityOptions = {},
@@ -28,7 +28,6 @@ export function feasibility(
   return feasibilityOf(tableOf(records.documents, "margin", judgedBy(records).lossScale), 1 - agreement);
 }
 
-/** The same from a table, for a risk of epsilon. */
 export function feasibilityOf(
   table: Pick<TokenTable, "documents" | "starts" | "agrees" | "losses">,
   epsilon: number,

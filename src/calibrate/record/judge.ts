@@ -1,9 +1,9 @@
 /**
- * The judgement of tokens: the model that they are compared with, and the loss.
+ * The reference model that tokens are compared with, and the loss.
  *   greedy    1 if the argmax differs from the reference's, else 0
  *   sampled   the total variation between the two distributions after the same processors, on the same prefix, in units
  *             of 2^-20 (model/decode/total-variation.ts)
- * The reference is the full model itself, or another way of storing it (an int8 model against float32). Against another
+ * The reference is the full model itself, or its weights stored in another way (float32 beside int8). Against another
  * one, tokens that run all blocks have a loss too.
  */
 import { OptionError } from "../../errors.js";
@@ -20,28 +20,24 @@ import type { Sampler } from "../../model/decode/decoder.js";
 import type { Model } from "../../model/index.js";
 
 export interface JudgeOptions {
-  /**
-   * Sampling settings, those of `generate`. They apply to the policy and to the model that it is
-   * compared with. @default greedy
-   */
+  /** Sampling settings of the policy and the reference. @default greedy */
   readonly sampling?: SamplingOptions;
-  /** The model whose tokens are right; it needs the same vocabulary. @default the heads' own */
+  /** The model whose tokens are right, with the same vocabulary. @default the heads' own */
   readonly against?: Model;
 }
 
 export interface Judge {
   readonly sampling: CertifiedSampling;
-  /** True if tokens are the argmax of the logits as they are. */
+  /** Tokens are the argmax of unprocessed logits. */
   readonly greedy: boolean;
-  /** The count of a token that certainly differs: 1, or 2^20 if losses are total variations. */
+  /** Count of a token that certainly differs: 1, or 2^20 for total variations. */
   readonly lossScale: number;
-  /** The model whose tokens are right. */
   readonly reference: Model;
-  /** True if it is another than the model that runs. */
+  /** The reference is not the model that runs. */
   readonly other: boolean;
 }
 
-/** Throws an OptionError for illegal settings, or a reference with another vocabulary. */
+/** Throws an OptionError for illegal settings, or another vocabulary. */
 export function createJudge(model: Model, { sampling, against = model }: JudgeOptions): Judge {
   const { vocabSize } = model.config;
   if (against.config.vocabSize !== vocabSize) {
@@ -63,12 +59,11 @@ export function createJudge(model: Model, { sampling, against = model }: JudgeOp
   };
 }
 
-/** The count of a token that certainly differs under these settings. */
 export function lossScaleOf({ temperature = 0 }: SamplingOptions = {}): number {
   return temperature === 0 ? 1 : LOSS_UNIT;
 }
 
-/** The reference as certificates name it. */
+/** As certificates name it. */
 export async function describeReference({ reference, other }: Judge): Promise<Reference> {
   return { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() };
 }
@@ -83,12 +78,12 @@ export function lossOf({ lossScale }: Judge, p: Float64Array, q: Float64Array): 
   return lossScale === 1 ? Number(argmaxOf(p) !== argmaxOf(q)) : totalVariation(p, q);
 }
 
-/** A sampler that draws nothing: it keeps the distribution that the latest token would be drawn from. */
+/** Draws nothing: keeps the distribution that the latest token would be drawn from. */
 export interface ObservedSampler extends Sampler {
   readonly used: Float64Array | undefined;
 }
 
-/** Makes one for runs on given text, where the next token is the text's own. */
+/** For runs on given text, whose next token is its own. */
 export function observedSampler(judge: Judge): ObservedSampler {
   let used: Float64Array | undefined;
   return {

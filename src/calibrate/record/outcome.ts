@@ -1,8 +1,7 @@
 /**
- * The outcome of a policy on recorded text (teacher-forced): where tokens leave, how often the emitted token is the
- * full model's, and how deep tokens go. This is exact for exact fills (`lazy`, `shared`); for `project` it leaves out
- * the effect of an exit on later tokens. For sampled text, agreement is the expected share of tokens that a
- * best coupling keeps: a token counts 1 - TV (judge.ts).
+ * The outcome of a policy on recorded text (teacher-forced): where tokens leave, how often they are the full model's,
+ * and how deep they go. Exact for exact fills (`lazy`, `shared`); for `project` it leaves out the effect of an exit on
+ * later tokens. A sampled token agrees by 1 - TV (judge.ts), as in a best coupling.
  */
 import type { Policy } from "../../exits/plan/policy.js";
 import { orientThreshold, tallyVectors } from "../procedures/token-table.js";
@@ -12,34 +11,29 @@ import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
 import { tableOf } from "./table-of.js";
 
-/** The outcome of a policy at one exit. */
 export interface ExitOutcome {
   readonly depth: number;
-  /** Positions that reached this exit. */
   readonly reached: number;
-  /** Positions that left here. */
   readonly left: number;
   /** left / reached; null if none reached it. */
   readonly coverage: number | null;
-  /** Share of those that left here whose token is the full model's; null if none left. */
+  /** Share of those that left whose token is the full model's; null if none left. */
   readonly agreement: number | null;
 }
 
-/** The outcome of a policy on recorded text: agreement, coverage and depth. */
 export interface PolicyOutcome {
   readonly documents: number;
   readonly positions: number;
-  /** Share of all positions whose token is the full model's. */
+  /** Share of positions whose token is the full model's. */
   readonly agreement: number;
   /** Mean over documents of each document's agreement. */
   readonly documentAgreement: number;
-  /** Share of positions that left at any exit. */
   readonly coverage: number;
   readonly meanDepth: number;
   readonly exits: readonly ExitOutcome[];
 }
 
-/** Applies a policy to records. */
+/** From records. */
 export function playPolicy(
   { documents, numLayers, sampling }: Pick<CalibrationRecords, "documents" | "numLayers" | "sampling">,
   { score, exits }: Pick<Policy, "score" | "exits">,
@@ -49,12 +43,11 @@ export function playPolicy(
   return outcomeOfTally(tally, 0, { depths: exits.map(({ depth }) => depth), numLayers });
 }
 
-/** The same from runs: what one of their candidates did, with all that its exits changed. */
+/** From runs, with everything that exits changed. */
 export function playRuns(runs: PolicyRuns, candidate = 0): PolicyOutcome {
   return outcomeOfTally(tallyRuns(runs), candidate, runs.subject);
 }
 
-/** The same from counts: what one candidate of a tally does. */
 export function outcomeOfTally(
   { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep }: Tally,
   candidate: number,

@@ -1,8 +1,7 @@
 /**
- * Candidate policies on text of their own: each writes a text after every prompt, with its exits on, and what it wrote
- * is then judged like text that is given (run-policies.ts). Certified .95 on given text kept 94.1 % on its own sampled
- * text (bench/reports/own-text.md), so policies for generated text are certified on such text. A document is a prompt,
- * with its group, and its tokens are the new ones.
+ * Candidate policies on their own text: each writes after every prompt, with its exits on, and the result is judged
+ * like given text (run-policies.ts). Certified .95 on given text kept 94.1 % on its own sampled text
+ * (bench/reports/own-text.md). A document is a prompt with its group; its judged tokens are the new ones.
  */
 import { requireInteger } from "../../errors.js";
 import { generateBatch } from "../../exits/generate.js";
@@ -16,13 +15,13 @@ export interface OwnTextOptions extends Pick<
   RunPoliciesOptions,
   "sampling" | "against" | "batchSize" | "signal" | "onRun"
 > {
-  /** Tokens that each policy writes after each prompt. An end of text does not end it. @default 64 */
+  /** Tokens written after each prompt; an end of text does not end them. @default 64 */
   readonly maxNewTokens?: number;
   /** Prompt i is sampled with seed + i. @default 0 */
   readonly seed?: number;
 }
 
-/** Runs candidates on their own text. Throws an OptionError if no prompt holds two tokens. */
+/** Throws an OptionError if no prompt holds two tokens. */
 export async function runOwnText(
   heads: ExitHeads,
   prompts: readonly CalibrationDocument[],
@@ -71,7 +70,7 @@ export async function runOwnText(
   };
 }
 
-/** A text that was written after a prompt, as a document: judged is every position from which a token was chosen. */
+/** A written text as a document: judged is every position from which a token was chosen. */
 export function asGiven(
   prompt: readonly number[],
   written: readonly number[],

@@ -1,7 +1,4 @@
-/**
- * Counts of what candidate policies did when they were run (run-policies.ts), document by document, as plain data. They
- * serve every split of the documents.
- */
+/** Counts of candidate policies as run (run-policies.ts), by document, as plain data that serves every split. */
 import type { FillName } from "../../exits/fill/fill.js";
 import type { ScoreName, Threshold } from "../../exits/heads/score.js";
 import { orientThreshold, type ThresholdVector } from "../procedures/token-table.js";
@@ -9,7 +6,6 @@ import type { Tally } from "../procedures/tally.js";
 import type { Counted } from "./documents.js";
 import { judgedBy, type Subject } from "./subject.js";
 
-/** The policies to run: what they share, and the thresholds of each. */
 export interface RunCandidates {
   readonly score: ScoreName;
   readonly fill: FillName;
@@ -17,20 +13,18 @@ export interface RunCandidates {
   readonly thresholds: readonly (readonly Threshold[])[];
 }
 
-/** Counts of every candidate on one document. */
 export interface DocumentCounts {
   /** [candidates, exits] tokens that left at each exit. */
   readonly left: readonly number[];
-  /** [candidates, exits] of these, the tokens that differ from the reference's; for sampled text, 2^20 · Σ TV. */
+  /** [candidates, exits] of these, those that differ from the reference's; for sampled text, 2^20 · Σ TV. */
   readonly wrong: readonly number[];
-  /** [candidates] tokens that ran all blocks and still differ from the reference's, counted alike. */
+  /** [candidates] tokens that ran all blocks and still differ, counted alike. */
   readonly deep: readonly number[];
 }
 
-/** Text that policies wrote themselves. */
 export interface OwnText {
   readonly maxNewTokens: number;
-  /** Prompt i, in the order given, was sampled with seed + i. */
+  /** Prompt i was sampled with seed + i. */
   readonly seed: number;
 }
 
@@ -40,15 +34,12 @@ export interface PolicyRuns extends RunCandidates {
   readonly version: 1;
   readonly subject: Subject;
   readonly sequenceLength: number;
-  /**
-   * Settings with which each candidate wrote the text itself, after the documents as prompts; absent if text was
-   * given.
-   */
+  /** Settings of text written after the documents as prompts; absent if text was given. */
   readonly ownText?: OwnText;
   readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
 }
 
-/** The counts as a tally, of some of the documents in this order. */
+/** Takes some of the documents, in this order. */
 export function tallyRuns(
   { documents, thresholds, subject }: PolicyRuns,
   order: readonly number[] = documents.map((_, d) => d),
@@ -68,12 +59,11 @@ export function tallyRuns(
   };
 }
 
-/** The thresholds of runs as vectors of oriented scores. */
 export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
   return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
-/** Some candidates of a tally, by index; -1 stands for "never exit", which needs the full model as the reference. */
+/** Some candidates, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
   const { documents, candidates, exits } = tally;
   const pick = <To extends Int32Array | Float64Array>(to: To, from: To, width: number): To => {

@@ -1,9 +1,8 @@
 /**
- * Records of a text for calibration: at every position, the outputs of each exit's head and whether its token
- * agrees with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation between
- * the two distributions. It takes one forward pass of the model (two if another model is the reference) and keeps five
- * numbers per position and exit, six for sampled text. With a store (usually a folder) every document's record is kept
- * there too, so that an interrupted recording resumes where it stopped.
+ * Records of a text for calibration: at every position, the outputs of each exit's head and whether its token agrees
+ * with the reference's on the same (teacher-forced) prefix; for sampled text also the total variation. It takes one
+ * forward pass (two if another model is the reference) and keeps five numbers per position and exit, six for sampled
+ * text. A store (usually a folder) keeps every document's record, so that an interrupted recording resumes.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
@@ -25,7 +24,6 @@ import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf 
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 
-/** Every head's outputs at every position of some documents, and whether they agree with the full model. */
 export interface CalibrationRecords extends Subject {
   /** Most tokens per window. */
   readonly sequenceLength: number;
@@ -34,11 +32,11 @@ export interface CalibrationRecords extends Subject {
 
 export interface RecordDocumentsOptions extends JudgeOptions {
   /**
-   * Tokens per window: a longer document is judged window by window, each with a fresh context. @default 256, or the
+   * Tokens per window: longer documents are judged window by window, each with a fresh context. @default 256, or the
    * context limit if shorter
    */
   readonly sequenceLength?: number;
-  /** A store of records; a record that is already there (same model, heads and document) is read, not made. */
+  /** Records already there (same model, heads and document) are read, not made. */
   readonly store?: CacheStore;
   readonly signal?: CancelSignal;
   /** Called after every document; a promise is awaited. */
@@ -50,8 +48,8 @@ export interface RecordDocumentsOptions extends JudgeOptions {
 }
 
 /**
- * Runs the model and its heads on documents. Throws an OptionError if none of them holds two tokens, and a
- * NumericsError that names the exit, or the block where it began, if logits of either are NaN or infinite.
+ * Runs the model and its heads on documents. Throws an OptionError if none holds two tokens, and a NumericsError that
+ * names the exit, or the block where it began, for NaN or infinite logits.
  */
 export async function recordDocuments(
   heads: ExitHeads,
@@ -78,7 +76,6 @@ export interface Recorder {
   document(document: HashedDocument): Promise<DocumentRecord>;
 }
 
-/** Creates a recorder, which records documents one by one. */
 export async function createRecorder(
   heads: ExitHeads,
   options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | "signal" | keyof JudgeOptions> = {},
@@ -99,7 +96,7 @@ export async function createRecorder(
       const name = await storeName(subject, sequenceLength, document.hash);
       const stored = await store.read(name);
       const kept = stored && parseRecord(stored, document.hash, subject.depths.length);
-      // Recorded before such numbers were errors: made again, which says where they begin.
+      // Recorded before such numbers were errors: making it again says where they begin.
       const sound = kept?.exits.every(({ stats }) => nonFiniteRow(stats, "top1") === undefined);
       if (kept !== undefined && sound === true) return { ...kept, ...named };
       const made = { ...named, ...(await make(document)) };
@@ -109,10 +106,9 @@ export async function createRecorder(
   };
 }
 
-/** The record of a document's windows. */
 type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
-/** Hashed documents, without those of which no token is judged. */
+/** Without documents of which no token is judged. */
 export async function judgedDocuments(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
@@ -121,7 +117,6 @@ export async function judgedDocuments(
   return (await hashDocuments(heads, documents)).filter((text) => judgedTokens(text, sequenceLength) > 0);
 }
 
-/** The file that holds the record of one document. */
 async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
   const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
   const key = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, hash, ...judgeKey(subject)].join(" ");
@@ -142,7 +137,7 @@ export function judgedWindows(
   });
 }
 
-/** Runs the model on the windows of one document, and its heads on the positions that are judged. */
+/** Runs the model on a document's windows, and its heads on the judged positions. */
 async function recordWindows(
   heads: ExitHeads,
   windows: readonly Window[],
@@ -166,12 +161,11 @@ async function recordWindows(
 
 interface WindowOptions {
   readonly record: RecordedWindows;
-  /** The record's position of the first that is judged in the window. */
+  /** The record's position of the window's first judged one. */
   readonly at: number;
   readonly signal: CancelSignal | undefined;
 }
 
-/** Fills in a record's positions from `at` on: those of the window that are judged. */
 async function recordWindow(
   { model, heads }: ExitHeads,
   { ids: window, from }: Window,
@@ -239,12 +233,10 @@ async function recordWindow(
   }
 }
 
-/** About how many logits of one head are in memory at once if they are read back, as they are for sampled text. */
+/** Logits of one head in memory at once, roughly, if they are read back (sampled text). */
 const LOGITS_AT_ONCE = 2 ** 22;
 
-/**
- * Returns a function from logits [R·V] at the positions from `begin` on to their losses [R] against the teacher's.
- */
+/** Maps logits [R·V] at the positions from `begin` on to their losses [R] against the teacher's. */
 async function lossesAgainst(
   judge: Judge,
   { logits }: Teacher,
@@ -260,7 +252,7 @@ async function lossesAgainst(
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
 }
 
-/** The scores of one exit at all positions of all documents in order, and whether each agrees. */
+/** One exit's scores and agreements at all positions of all documents. */
 export function flatten(
   { documents }: CalibrationRecords,
   exit: number,

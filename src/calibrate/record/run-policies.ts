@@ -1,6 +1,6 @@
 /**
- * Runs candidate policies and counts what they do, for fills that change other tokens: there a recording does not show
- * what a policy does. With a store, what candidates did on documents before is read from it.
+ * Runs candidate policies and counts what they do, for fills that change other tokens, which a recording does not show.
+ * With a store, counts of earlier runs are read from it.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
@@ -14,7 +14,7 @@ import { judgedDocuments } from "./record.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
-  /** Tokens per window: a longer document is run window by window. @default 256, or the context limit if shorter */
+  /** Tokens per window: longer documents run window by window. @default 256, or the context limit if shorter */
   readonly sequenceLength?: number;
   /** Documents that advance together. @default 16 */
   readonly batchSize?: number;
@@ -25,10 +25,7 @@ export interface RunPoliciesOptions extends JudgeOptions {
   readonly onRun?: (event: { readonly done: number; readonly total: number }) => unknown;
 }
 
-/**
- * Runs candidates on documents. Throws an OptionError if no document holds two tokens, or if thresholds do not fit the
- * heads.
- */
+/** Throws an OptionError if no document holds two tokens, or thresholds do not fit the heads. */
 export async function runPolicies(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
@@ -39,7 +36,6 @@ export async function runPolicies(
   return runHashed(heads, await judgedDocuments(heads, documents, sequenceLength), candidates, options);
 }
 
-/** The same for documents that are tokenized and hashed already. */
 export async function runHashed(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
@@ -106,7 +102,7 @@ export async function runHashed(
   };
 }
 
-/** Throws an OptionError if there are no candidates, or one does not fit the exits. */
+/** Throws an OptionError without candidates, or for one that does not fit the exits. */
 export function requireThresholds(thresholds: RunCandidates["thresholds"], exits: number): void {
   const misfit = thresholds.find((vector) => vector.length !== exits);
   if (thresholds.length > 0 && misfit === undefined) return;
@@ -121,7 +117,6 @@ export function requireThresholds(thresholds: RunCandidates["thresholds"], exits
   );
 }
 
-/** The file that holds what candidates did on one document. */
 async function storeName(
   subject: Subject,
   sequenceLength: number,
@@ -135,10 +130,9 @@ async function storeName(
   return `run-${digest.slice(0, 32)}.json`;
 }
 
-/** One document's counts by candidate: its thresholds, joined. */
+/** By a candidate's thresholds, joined. */
 type CountsByCandidate = Record<string, DocumentCounts>;
 
-/** The counts of one of the candidates that ran together. */
 function countsOf({ left, wrong, deep }: DocumentCounts, candidate: number, exits: number): DocumentCounts {
   const own = (values: readonly number[]): readonly number[] =>
     values.slice(candidate * exits, (candidate + 1) * exits);

@@ -15,16 +15,15 @@ function hashText(text: string): Promise<string> {
 }
 
 /**
- * The unit taken as independent, and so counted: documents, or groups of documents (a source, a speaker, a user), each
- * with the mean loss of its documents.
+ * The unit taken as independent: documents, or groups of them (a source, a speaker, a user), each with its documents'
+ * mean loss.
  */
 export type Unit = "document" | "group";
 
-/** Documents in the order in which they are counted. */
 export interface Arrangement {
   /** Indices of the distinct documents. */
   readonly order: readonly number[];
-  /** Per entry of `order`, how many of the documents given are this one. */
+  /** Per entry of `order`, documents given that are this one. */
   readonly copies: readonly number[];
   /** The first so many entries are the grid split. */
   readonly grid: number;
@@ -35,11 +34,11 @@ export interface ArrangeOptions {
   readonly seed: number;
   /** Share of the units in the grid split. */
   readonly gridShare: number;
-  /** Groups are the units if documents have them, unless another unit is asked for. */
+  /** undefined: groups if documents have them. */
   readonly unit: Unit | undefined;
 }
 
-/** Arranges documents. Throws an OptionError if there are fewer than two units, or groups are asked for in vain. */
+/** Throws an OptionError for fewer than two units, or if groups are asked for in vain. */
 export async function arrange(
   documents: readonly Counted[],
   { seed, gridShare, unit: asked }: ArrangeOptions,
@@ -78,7 +77,7 @@ interface Distinct {
   readonly copies: number;
 }
 
-/** Of all kin, the one with the smallest hash, and with the smallest group among equals. */
+/** Of all kin, the smallest hash, then the smallest group. */
 function distinctDocuments(documents: readonly Counted[]): Distinct[] {
   const chosen = new Map<string, Distinct>();
   documents.forEach(({ hash, kin = hash, group = "" }, index) => {
@@ -100,8 +99,8 @@ function compare(a: string, b: string): number {
 }
 
 /**
- * The number of units in the grid split: a share of all, at least one, and at least one is left for the test. Throws an
- * OptionError for fewer than two.
+ * Units in the grid split: a share of all, at least one, and at least one left for the test. Throws an OptionError for
+ * fewer than two.
  */
 export function gridSize(units: number, share: number, unit: Unit = "document"): number {
   requireNumber("calibrate: gridShare", share, 0, 1, { open: true });

@@ -1,6 +1,6 @@
 /**
- * The subject of a calibration: which model and heads, how their weights are stored, what computes them, and what a
- * token costs by the exit where it leaves. It is recorded once and bound into policies and certificates.
+ * The subject of a calibration: model, heads, stored dtype, device, and the cost of a token by exit. Recorded once, and
+ * bound into policies and certificates.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
@@ -20,17 +20,15 @@ export interface Subject {
   readonly headsHash: string;
   /** Dtype of the weight matrices, and of the KV cache unless that is float32. */
   readonly dtype: StoredAs;
-  /** The device's backend; the last bits of scores may differ on others. */
+  /** The backend; on others, last bits of scores may differ. */
   readonly backend: string;
-  /** The build of its kernels, if it says so. */
   readonly kernelBuild?: string;
   readonly depths: readonly number[];
   readonly numLayers: number;
-  /** The scores that the heads have; absent if they have all. */
+  /** Scores of the heads; absent if all. */
   readonly scores?: readonly ScoreName[];
   /** Sampling settings of the policy and of the reference. @default greedy */
   readonly sampling?: CertifiedSampling;
-  /** The model that policies are compared with. @default the model itself */
   readonly reference?: Reference;
   /** Multiply-adds per token. */
   readonly ledger: {
@@ -43,7 +41,6 @@ export interface Subject {
   };
 }
 
-/** Describes these heads and their model as they are now, and how their tokens are judged. */
 export async function describeSubject(
   heads: ExitHeads,
   judge = createJudge(heads.model, {}),
@@ -73,7 +70,7 @@ export async function describeSubject(
   };
 }
 
-/** The sampling settings, the reference, and the count of a token that certainly differs. */
+/** The sampling settings, the reference and the count of a token that certainly differs. */
 export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
@@ -87,7 +84,7 @@ export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
   };
 }
 
-/** The loss that a certificate bounds. Throws an OptionError for any change in sampled text. */
+/** Throws an OptionError for any change in sampled text. */
 export function lossOf(subject: Subject, asked: "token" | "anyChange"): CertifiedLoss {
   const sampled = judgedBy(subject).lossScale !== 1;
   if (asked === "token") return sampled ? "totalVariation" : "token";
@@ -99,16 +96,13 @@ export function lossOf(subject: Subject, asked: "token" | "anyChange"): Certifie
   );
 }
 
-/**
- * The judge in the name of a stored record; nothing if greedy tokens are compared with the model's own.
- */
+/** The judge in a stored record's name; empty for greedy tokens against the model's own. */
 export function judgeKey(subject: Subject): string[] {
   const { sampling, reference } = judgedBy(subject);
   const own = reference.kind === "same" && isPlainGreedy(sampling);
   return own ? [] : [JSON.stringify(sampling), reference.checkpoint, reference.dtype];
 }
 
-/** The scores that are recorded: all, unless heads have fewer. */
 export function scoresOf({ scores }: Pick<Subject, "scores">): readonly ScoreName[] {
   return scores ?? scoreNames;
 }
@@ -131,9 +125,9 @@ export interface ExitCostsOptions {
 }
 
 /**
- * The cost of a token by the exit where it leaves, in multiply-adds, or in milliseconds of measured times. Blocks that
- * run later, in the batch of a deeper token (fill `lazy`), have the measured time of a further row; in multiply-adds
- * they are not counted, which is right for weights read.
+ * The cost of a token by exit, in multiply-adds or measured milliseconds. Blocks that run later, in the batch of a
+ * deeper token (fill `lazy`), take the measured time of a further row; in multiply-adds they are not counted, which is
+ * right for weights read.
  */
 export function exitCosts(
   { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
@@ -143,7 +137,6 @@ export function exitCosts(
   return costsBy(depths, numLayers, { ...ledger, fills: ledger.fills[fill] });
 }
 
-/** The same in milliseconds alone. */
 export function exitTimes(
   { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
   { fill, times }: ExitCostsOptions & { readonly times: UnitTimes },
@@ -158,7 +151,6 @@ export function exitTimes(
   });
 }
 
-/** The cost of each part; heads and fills by exit. */
 interface PartCosts {
   readonly block: number;
   readonly unembedding: number;
@@ -178,10 +170,9 @@ function costsBy(
   };
 }
 
-/** Rows over which the time of a further one is averaged: how many tokens leave between two that do not. */
+/** Rows over which a further one's time is averaged: tokens that leave between two that do not. */
 const LAZY_ROWS = 4;
 
-/** The time that one more row adds to a block. */
 function furtherRow({ block }: UnitTimes): number {
   return (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
 }

@@ -1,10 +1,9 @@
-/** Records as the procedures take them: columns of one oriented score, and tallies of several document sets joined. */
+/** Records as the procedures take them: columns of one oriented score, and joined tallies. */
 import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js";
 import { lossesIn, type TokenLosses, type TokenTable } from "../procedures/token-table.js";
 import type { Tally } from "../procedures/tally.js";
 import type { DocumentRecord } from "./document-record.js";
 
-/** Records as columns of one oriented score (larger is more confident), with the losses that they hold. */
 export function tableOf(documents: readonly DocumentRecord[], score: ScoreName, lossScale = 1): TokenTable {
   const exits = documents[0]?.exits.length ?? 0;
   const starts = new Int32Array(documents.length + 1);
@@ -28,7 +27,7 @@ export function tableOf(documents: readonly DocumentRecord[], score: ScoreName, 
   return losses === undefined ? table : { ...table, losses };
 }
 
-/** The losses in records; undefined if they are all 1 - agrees. */
+/** undefined if they are all 1 - agrees. */
 function lossesOf(
   documents: readonly DocumentRecord[],
   { agrees, starts }: Pick<TokenTable, "agrees" | "starts">,
@@ -51,7 +50,6 @@ function lossesOf(
   };
 }
 
-/** Tallies of the same vectors on one set of documents after another. */
 export function joinTallies(parts: readonly Tally[]): Tally {
   const join = <To extends Int32Array | Float64Array>(
     columnOf: (part: Tally) => To,

@@ -1,8 +1,7 @@
 /**
- * A certified policy run on one document, token by token, by the decoder that `generate` uses: at each position it
- * emits a token, which is compared with the reference's on the same prefix (for sampled text, the distribution that it
- * would be drawn from is compared); then the document's own next token follows. No code that makes certificates has a
- * part in it.
+ * A certified policy run on one document, token by token, by the decoder that `generate` uses: each token (sampled: its
+ * distribution) is compared with the reference's on the same prefix; then the document's own token follows. No code
+ * that makes certificates takes part.
  */
 import { earlyExitDecoder } from "../../exits/decode/decode.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
@@ -12,17 +11,16 @@ import { totalVariation } from "../../model/decode/total-variation.js";
 import { advance, type Model, Sequence } from "../../model/index.js";
 import type { Certificate } from "../certificate/certificate.js";
 
-/** Counts of a threshold vector on one document. */
 export interface Counted {
   /** [exits] tokens that left. */
   readonly left: readonly number[];
-  /** [exits] of these, those that differ from the reference's, counted as in the certificate. */
+  /** [exits] of these, those that differ, counted as in the certificate. */
   readonly wrong: readonly number[];
   /** Tokens that ran all blocks and differ, counted alike. */
   readonly deep: number;
 }
 
-/** Runs the decoder on the windows of a document from position `from` on; what comes before is a prompt. */
+/** Positions before `from` are a prompt. */
 export async function runDocument(
   { policy, sequenceLength, sampling, loss: counts }: Certificate,
   heads: ExitHeads,
@@ -34,7 +32,7 @@ export async function runDocument(
   const decoder = earlyExitDecoder(heads, policy);
   const greedy = isPlainGreedy(sampling);
   let used: Float64Array | undefined;
-  /** Draws nothing, but shows what would be drawn from. */
+  /** Draws nothing. */
   const sampler: Sampler = {
     greedy,
     distribution: (logits, seen) => processedDistribution(logits, seen, sampling),

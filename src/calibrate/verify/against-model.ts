@@ -1,4 +1,4 @@
-/** Checks that model, heads and records are those that a certificate names, with weights stored in the same way. */
+/** Checks that model, heads and records are those of the certificate, with weights stored in the same way. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { Model } from "../../model/index.js";
@@ -8,30 +8,29 @@ import type { CalibrationDocument } from "../record/documents.js";
 import type { CalibrationRecords } from "../record/record.js";
 import { judgedBy } from "../record/subject.js";
 
-/** The evidence that a certificate is checked against. */
 export interface VerifyOptions {
   readonly records?: CalibrationRecords;
   readonly model?: Model;
-  /** The heads; their model is checked too. */
+  /** Their model is checked too. */
   readonly heads?: ExitHeads;
-  /** The model that the policy is compared with, if it is another than the one that runs; documents need it then. */
+  /** The reference, if it is not the model that runs; documents need it then. */
   readonly against?: Model;
   /**
-   * All calibration documents (for own text, the prompts in the order given), in any order, duplicates and groups
-   * included. Needs heads.
+   * All calibration documents (for own text, the prompts in the given order), duplicates and groups included. Needs
+   * heads.
    */
   readonly documents?: readonly CalibrationDocument[];
   /**
-   * On which of the test documents, by position in the certificate's order, the policy is also run token by token.
+   * Test documents, by position in the certificate's order, on which the policy also runs token by token.
    * @default all
    */
   readonly rerun?: readonly number[];
   readonly signal?: CancelSignal;
-  /** Called after every document that was recorded or run; a promise is awaited. */
+  /** Called after every recorded or run document; a promise is awaited. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }
 
-/** Differences from what the certificate says; empty if everything given agrees with it. */
+/** Differences from the certificate. */
 export async function checkSubjects(c: Certificate, options: VerifyOptions): Promise<string[]> {
   const { records, heads, against } = options;
   const model = heads?.model ?? options.model;

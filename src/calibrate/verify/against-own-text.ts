@@ -1,7 +1,7 @@
 /**
- * A certificate about text that its policies wrote themselves: every tested candidate writes again after the same
- * prompts, in the order in which they were given, and the reference judges every token again. On another build of the
- * kernels other text may come out, so only the kept agreement can be compared.
+ * A certificate about own text: every tested candidate writes again after the same prompts in the same order, and the
+ * reference judges every token again. Another build of the kernels may write other text, so only the kept agreement is
+ * compared.
  */
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { arrange } from "../record/split.js";
@@ -12,11 +12,11 @@ import type { VerifyOptions } from "./against-model.js";
 
 export interface TextFindings {
   readonly reasons: readonly string[];
-  /** True if the kernels are the same build, so that bits must be the same. */
+  /** The same build gives the same bits. */
   readonly sameBuild: boolean;
 }
 
-/** Checks the counts of every candidate and of the policy. Needs heads and the prompts as documents. */
+/** Needs heads and the prompts as documents. */
 export async function checkOwnText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
   const { heads, documents, against, signal } = options;
   const { ownText, gridShare } = c.settings;
@@ -51,7 +51,6 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   return { reasons, sameBuild };
 }
 
-/** The counts of one candidate on one text. */
 function countsOf(
   { documents, subject }: PolicyRuns,
   candidate: number,

@@ -1,8 +1,8 @@
 /**
- * A certificate against its text, as records or as documents with heads: duplicates are found and documents are split
- * again, candidates are proposed again from the grid split, and every tested candidate is counted again on its test
- * documents. With heads, the policy is run too (against-decoder.ts). On another build of the kernels scores may differ
- * in their last bits, and so may candidates and counts; the policy must keep the claim there all the same.
+ * A certificate against its text, as records or as documents with heads: duplicates are found, documents split,
+ * candidates proposed and counted again. With heads, the policy runs too (against-decoder.ts). On another build of the
+ * kernels, last bits of scores may differ, and so may candidates and counts; the policy must keep the claim all the
+ * same.
  */
 import { isExactFill } from "../../exits/fill/fill.js";
 import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
@@ -19,14 +19,13 @@ import type { TextFindings } from "./against-own-text.js";
 import { proposeAgain } from "./propose-again.js";
 import { giveTurn } from "../../turns.js";
 
-/** The text as evidence for candidates, which has records to count on. */
 interface Source {
   readonly evidence: Evidence;
-  /** Token ids and the first judged position of one document, if there are heads to run. */
+  /** Token ids and first judged position, if there are heads to run. */
   readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
 }
 
-/** Checks a certificate whose arithmetic is consistent, and whose model and heads are those given. */
+/** The arithmetic must be consistent, and model and heads those of the certificate. */
 export async function checkText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
   if (c.settings.ownText !== undefined) {
     const { checkOwnText } = await import("./against-own-text.js");
@@ -44,7 +43,7 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
   return { reasons: [...(await proposeAgain(c, evidence, settings)), ...found.reasons], sameBuild };
 }
 
-/** The settings under which the certificate was made; costs in milliseconds are those that it stores. */
+/** Costs in milliseconds are those that it stores. */
 function settingsOf(c: Certificate): CertifySettings {
   const { agreement, delta, loss, unit, settings, split, policy } = c;
   return certifySettings({
@@ -84,7 +83,7 @@ async function openSource(
   return { evidence: recordedEvidence(records!, arrangement) };
 }
 
-/** The same distinct documents with the same copies, groups and lengths, cut at the same place. */
+/** The same documents with the same copies, groups and lengths, and the same cut. */
 function checkDocuments({ documents, split }: Certificate, { documents: found, grid }: Evidence): string[] {
   const known = new Map(found.map((document) => [document.hash, document]));
   for (const { hash, tokens, group, copies = 1 } of documents) {
@@ -106,7 +105,6 @@ function checkDocuments({ documents, split }: Certificate, { documents: found, g
   return [];
 }
 
-/** Counts again, with what differs. */
 interface Recount {
   readonly reasons: readonly string[];
   /** The certified vector on all test documents. */
@@ -158,7 +156,7 @@ function differs(what: string, document: number, { left, wrong, deep }: Counted,
   );
 }
 
-/** On another build: does the policy keep the claim there, with a loss close to the stored one? */
+/** On another build the policy must keep the claim, with a loss close to the stored one. */
 function judgeAgreement(c: Certificate, { accepted }: Recount, lossScale: number): string[] {
   const tokens = c.documents.slice(c.split.grid).map((document) => document.tokens);
   const losses = accepted.map(({ wrong, deep }, d) => {
@@ -196,13 +194,12 @@ function countRecord(
   return counted;
 }
 
-/** Whether a score passes a threshold: low entropies do, and high values of all other scores. */
+/** Low entropies pass a threshold, and high values of all other scores. */
 function leaves(score: number, threshold: Threshold, name: ScoreName): boolean {
   if (typeof threshold === "string") return threshold === "always";
   return name === "entropy" ? score <= threshold : score >= threshold;
 }
 
-/** The stored counts of one document. */
 function countsOn({ left, wrong, deep }: CertificateCounts, document: number, exits: number): Counted {
   const begin = document * exits;
   return {

@@ -1,6 +1,6 @@
 /**
- * The candidates of a certificate, proposed again from the grid split: "thresholds chosen on the test documents and
- * declared as candidates" shows here. Costs in milliseconds cannot be measured twice, so the stored ones are used.
+ * The candidates, proposed again from the grid split: this shows thresholds that were chosen on the test documents.
+ * Costs in milliseconds cannot be measured twice, so the stored ones are used.
  */
 import type { Certificate } from "../certificate/certificate.js";
 import type { CertifySettings } from "../certify/settings.js";
@@ -9,7 +9,7 @@ import { rawThreshold } from "../procedures/token-table.js";
 import type { Evidence } from "../record/evidence.js";
 import { exitCosts } from "../record/subject.js";
 
-/** Differences of candidates, costs or score from what the grid split proposes; empty if there are none. */
+/** Differences of candidates, costs or score. */
 export async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySettings): Promise<string[]> {
   const { policy, costs, costUnit } = c;
   const { score, fill } = policy;

@@ -1,7 +1,7 @@
 /**
- * `verifyCertificate`: one verdict on a certificate. The stored arithmetic comes first (certificate/verify-*.ts); it
- * bounds what follows. Then whatever model, heads, records and text are given. A file alone can only be consistent:
- * counts can be invented, and candidates can be chosen on the test documents, which only the text reveals.
+ * One verdict on a certificate. The stored arithmetic comes first (../recompute), and bounds what follows; then
+ * whatever model, heads, records and text are given. A file alone can only be consistent: counts can be invented, and
+ * candidates chosen on the test documents, which only the text reveals.
  */
 import type { Certificate } from "../certificate/certificate.js";
 import type { VerifyOptions } from "./against-model.js";
@@ -17,15 +17,15 @@ export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed
 
 export interface Verification {
   readonly verdict: Verdict;
-  /** Contradictions found; empty unless refuted. */
+  /** Empty unless refuted. */
   readonly reasons: readonly string[];
-  /** The verdict in one sentence, with what it rests on. */
+  /** One sentence, with what it rests on. */
   readonly sentence: string;
 }
 
 /**
- * Checks a certificate (or parsed JSON that should be one) against itself and against what is given. Throws only the
- * reason of an aborted signal, or an error of the model.
+ * Checks a certificate (or parsed JSON) against itself and what is given. Throws only the reason of an aborted signal,
+ * or an error of the model.
  */
 export async function verifyCertificate(json: unknown, options: VerifyOptions = {}): Promise<Verification> {
   const { verifyStored } = await import("../recompute/verify-certificate.js");

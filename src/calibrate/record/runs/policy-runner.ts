@@ -1,4 +1,4 @@
-/** The interface of a runner of one policy after another on the same windows of text, and judges its tokens. */
+/** Runs policies one after another on the same windows of text, and judges their tokens. */
 import type { Policy } from "../../../exits/plan/policy.js";
 
 export interface JudgedToken {
@@ -8,11 +8,9 @@ export interface JudgedToken {
   readonly loss: number;
 }
 
-/** Receives what a policy emits at a judged position of a window. */
 export type OnJudged = (window: number, token: JudgedToken) => void;
 
 export interface PolicyRunner {
-  /** Runs a policy at all judged positions of all windows. */
   run(policy: Policy, onToken: OnJudged): Promise<void>;
   dispose(): void;
 }

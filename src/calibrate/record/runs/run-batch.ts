@@ -1,10 +1,9 @@
 /**
- * Candidate policies run on given text (teacher-forced), as `generate` would run them: what comes before the first
- * judged position is a prompt; from there on the policy emits a token at each position, which is compared with the
- * reference's on the same prefix, computed with all keys and values (or the distribution that it would be drawn from is
- * compared with the reference's); then the document's own next token follows. Several documents run together; each gets
- * the tokens it would get alone. Argmaxes are found in a few passes (run-forced.ts), distributions token by token
- * (run-tokens.ts).
+ * Candidate policies on given text (teacher-forced), as `generate` would run them: positions before the first judged
+ * one are a prompt; from there on the policy emits a token at each position, which is compared with the reference's on
+ * the same prefix, computed with all keys and values (for sampled text, the distributions); then the document's own
+ * token follows. Documents run together, each with the tokens it would get alone. Argmaxes take a few passes
+ * (run-forced.ts), distributions go token by token (run-tokens.ts).
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
@@ -24,7 +23,6 @@ interface RunBatchOptions {
   readonly onCandidate: (candidate: number) => Promise<void>;
 }
 
-/** Runs all candidates on a few documents. */
 export async function runBatch(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
@@ -43,7 +41,7 @@ export async function runBatch(
   const runner = await (judge.greedy ? runnerAtOnce : runnerByTokens)(heads, windows, judge, signal);
   try {
     for (const [candidate, vector] of thresholds.entries()) {
-      // A policy that never exits is the full model: against that there is nothing to run.
+      // A policy that never exits is the full model.
       if (judge.other || vector.some((threshold) => threshold !== "never")) {
         await runner.run(createPolicy(heads, vector, { score, fill }), (w, { exit, loss }) => {
           const { left, wrong, deep } = counts[documentOf[w]!]!;

@@ -29,14 +29,12 @@ import { giveTurn, rowsPerTurn } from "../../../turns.js";
 import type { Judge } from "../judge.js";
 import type { PolicyRunner } from "./policy-runner.js";
 
-/** The token that a policy emits after a position. */
 export interface ForcedToken {
   /** undefined if it ran all blocks. */
   readonly exit: number | undefined;
   readonly id: number;
 }
 
-/** Receives the token of every judged position of window w. */
 export type OnForced = (window: number, position: number, token: ForcedToken) => void;
 
 /** A window under a policy. */
@@ -52,7 +50,6 @@ interface Place {
   readonly position: number;
 }
 
-/** Runs policies on windows, and compares their tokens with the reference's. */
 export async function runnerAtOnce(
   heads: ExitHeads,
   windows: readonly Window[],
@@ -77,7 +74,6 @@ export async function runnerAtOnce(
   }
 }
 
-/** A model's tokens after the judged positions of every window. */
 async function tokensOf(
   model: Model,
   windows: readonly Window[],
@@ -94,13 +90,13 @@ async function tokensOf(
   }
 }
 
-/** Windows that have run to the first exit, on which policies can be run one after another. */
+/** Windows at the first exit, on which policies run one after another. */
 export class ForcedWindows {
   readonly #heads: ExitHeads;
   readonly #windows: readonly Window[];
   readonly #sequences: readonly Sequence[];
   readonly #signal: CancelSignal | undefined;
-  /** Of the first exit, at all judged positions. */
+  /** At all judged positions of the first exit. */
   #first: Float32Array | undefined;
 
   private constructor(
@@ -115,7 +111,7 @@ export class ForcedWindows {
     this.#signal = signal;
   }
 
-  /** Runs all windows to the first exit, and their prompts through all blocks. Dispose of the result. */
+  /** Dispose of the result. */
   static async start(heads: ExitHeads, windows: readonly Window[], signal?: CancelSignal): Promise<ForcedWindows> {
     const { model } = heads;
     const sequences = windows.map(({ ids }) => new Sequence(model, ids.length));
@@ -145,7 +141,7 @@ export class ForcedWindows {
       for (const [index, window] of this.#windows.entries()) {
         lanes.push({ window, index, sequence: this.#sequences[index]!.clone() });
       }
-      // The positions that run on: with an exact fill also those that left, whose keys and values count.
+      // With an exact fill, those that left run on too: their keys and values count.
       let running = lanes.flatMap(judgedPlaces);
       const staying = await leaveAtFirst(policy, running, async (exit, open) => {
         const depth = depths[exit]!;
@@ -173,7 +169,6 @@ export class ForcedWindows {
     }
   }
 
-  /** The full model's tokens after the judged positions of every window. */
   async fullTokens(): Promise<number[][]> {
     const tokens = this.#windows.map((): number[] => []);
     const never = createPolicy(
@@ -215,7 +210,6 @@ export class ForcedWindows {
     return stats;
   }
 
-  /** The full model's tokens at the places that no exit let leave. */
   async #emitFull(open: readonly Place[], onToken: OnForced): Promise<void> {
     const { model } = this.#heads;
     const states = scope(() => statesOf(runsOf(open)));
@@ -235,7 +229,7 @@ export class ForcedWindows {
   }
 }
 
-/** Statistics at some positions, which stand at the head's depth. */
+/** The positions stand at the head's depth. */
 async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
   const states = scope(() => statesOf(work));
   const logits = await head.logits(states);
@@ -245,13 +239,12 @@ async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Ar
   return stats;
 }
 
-/** The judged positions of a lane. */
 function judgedPlaces(lane: Lane): Place[] {
   const { ids, from } = lane.window;
   return Array.from({ length: ids.length - from }, (_, i) => ({ lane, position: from + i }));
 }
 
-/** Ascending positions of every lane as runs of consecutive ones. */
+/** Runs of consecutive positions, lane by lane. */
 function runsOf(places: readonly Place[]): Work[] {
   const runs: { readonly sequence: Sequence; readonly positions: number[] }[] = [];
   for (const { lane, position } of places) {

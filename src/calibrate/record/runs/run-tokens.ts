@@ -1,7 +1,7 @@
 /**
- * The tokens of a policy on given text, drawn from distributions: the decoder that `generate` uses, token
- * by token. It draws nothing; the distribution that it would draw from is compared with the reference's on the same
- * prefix, computed with all keys and values. Then the text's own next token follows.
+ * A policy's distributions on given text, token by token, by the decoder that `generate` uses. It draws nothing: the
+ * distribution is compared with the reference's on the same prefix, computed with all keys and values; then the text's
+ * own token follows.
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { earlyExitDecoder } from "../../../exits/decode/decode.js";
@@ -19,13 +19,11 @@ import { giveTurn } from "../../../turns.js";
 import { type Judge, judgedDistribution, lossOf, observedSampler } from "../judge.js";
 import type { OnJudged, PolicyRunner } from "./policy-runner.js";
 
-/** A position of a window. */
 interface Place {
   readonly window: number;
   readonly t: number;
 }
 
-/** Runs policies on windows token by token, with the decoder itself, for tokens that are drawn from distributions. */
 export async function runnerByTokens(
   heads: ExitHeads,
   windows: readonly Window[],
@@ -74,12 +72,11 @@ async function distributionsAt(
 
 interface RunOptions {
   readonly judge: Judge;
-  /** The distributions that the reference would draw from. */
   readonly right: (asked: readonly Place[]) => Promise<Float64Array[]>;
   readonly signal: CancelSignal | undefined;
 }
 
-/** Runs one policy on several windows at once, token by token, and judges what it emits or draws after every prefix. */
+/** Runs one policy on several windows at once, and judges it after every prefix. */
 async function runWindows(
   heads: ExitHeads,
   windows: readonly Window[],
