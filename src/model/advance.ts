@@ -1,8 +1,8 @@
 /**
- * The primitive everything stands on. `advance` runs positions of one or several sequences through the blocks up to a
- * depth, batched, block by block, writing keys and values as it goes. Prefill, plain decoding, lazy filling, early
- * exits, drafting and verification are all calls of it. Kernels add in an order that does not depend on the batch, so
- * batching never changes a bit, and neither does advancing in pieces (`prefill`).
+ * The primitive everything stands on: `advance` runs positions of sequences through the blocks up to a depth, batched,
+ * block by block, writing keys and values. Prefill, plain decoding, lazy filling, early exits, drafting and
+ * verification are calls of it. Kernels add in an order that does not depend on the batch, so neither batching nor
+ * advancing in pieces (`prefill`) changes a bit.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
@@ -20,7 +20,7 @@ import { multiplyAddsOf } from "./weights.js";
 const SLICE_WORK = 4e8;
 /** Multiply-adds of a product that take as long as one of attention. */
 const ATTENTION_WORK = 3;
-/** Rows of a slice, at least: with fewer, reading the weights takes longer than multiplying by them. */
+/** Rows of a slice, at least: with fewer, reading weights takes longer than multiplying. */
 const SLICE_ROWS = 32;
 
 /** Consecutive positions of one sequence, in increasing order. */
@@ -30,16 +30,15 @@ export interface Work {
 }
 
 /**
- * Brings every position to at least `toDepth` blocks and keeps the state it stops at (`sequence.hidden`). Positions
- * that are deeper already are left alone. Every earlier position of the sequence must be as deep, or be among the
- * positions, because its keys are needed; with gaps in between, a sequence may occur several times, in order. The meter
- * hears of every block that ran.
+ * Brings every position to at least `toDepth` blocks and keeps the state it stops at (`sequence.hidden`); deeper ones
+ * are left alone. Every earlier position of a sequence must be as deep or among the positions, because its keys are
+ * needed; with gaps, a sequence may occur several times, in order. The meter hears of every block that ran.
  */
 export function advance(model: Model, work: readonly Work[], toDepth: number, meter?: WorkMeter): void {
   requirePrefix(work, toDepth);
   let depth = nextDepth(work, -1, toDepth);
   while (depth < toDepth) {
-    // Positions at this depth stay in one tensor from block to block, until they reach positions that wait deeper.
+    // Positions at this depth stay in one tensor until they reach positions that wait deeper.
     const end = nextDepth(work, depth, toDepth);
     const waiting = waitingAt(work, depth);
     const kept = wholeBatch(waiting);
@@ -61,16 +60,16 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
 
 export interface PrefillOptions {
   readonly meter?: WorkMeter | undefined;
-  /** Ends it between two slices; every position then stands at the last block that it has passed. */
+  /** Ends it between two slices; every position then stands at the last block it passed. */
   readonly signal?: CancelSignal | undefined;
-  /** Positions that run through a block between two turns. @default what takes some milliseconds */
+  /** Positions per turn and block. @default what takes some milliseconds */
   readonly sliceRows?: number | undefined;
 }
 
 /**
- * As `advance`, in pieces between which the event loop gets its turns: a slice of the positions, one block after
- * another. All slices pass a block before the next one begins, so that its weights stay in the processor's cache, and
- * the meter hears of it once. Decoding is one call of `advance`: pieces of it would cost as much as a norm.
+ * `advance` in pieces, between which the event loop gets turns: a slice of the positions, one block after another. All
+ * slices pass a block before the next begins, so its weights stay in the processor's cache, and the meter hears of it
+ * once. Decoding calls `advance`: pieces of it would cost as much as a norm.
  */
 export async function prefill(
   model: Model,
@@ -96,15 +95,15 @@ export async function prefill(
   }
 }
 
-/** Attention reads the whole text for every row, and its multiply-adds are slower than those of a product. */
+/** Attention reads the whole text for every row, and its multiply-adds are slower than a product's. */
 function defaultSlice({ weights, config }: Model, length: number): number {
   const attention = 2 * ATTENTION_WORK * config.numHeads * config.headDim * length;
   return Math.max(SLICE_ROWS, Math.floor(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention)));
 }
 
 /**
- * Writes keys and values of one position that were computed without running the blocks: `keyValues` is [1, 2·G·D],
- * before the key norm and rotation, for each of the layers, one after another.
+ * Writes keys and values of one position without running the blocks: `keyValues` is [1, 2·G·D], before the key norm and
+ * rotation, for each layer in turn.
  */
 export function writeKeyValues(
   model: Model,
@@ -128,7 +127,7 @@ export function writeKeyValues(
   });
 }
 
-/** Runs one block on the states that enter it, [R, C]; returns those that leave it. */
+/** x [R, C] -> [R, C]. */
 function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
   const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
   const rows = model.cachedRows(layer, segments, longestOf(work));
@@ -141,7 +140,6 @@ function runLayer(model: Model, work: readonly Work[], layer: number, entering: 
   );
 }
 
-/** Records that the rows of `x` [R, C] are the states of the positions after `depth` blocks. */
 function settleWork(work: readonly Work[], depth: number, x: Tensor): void {
   const batch = keptBatch(x);
   let row = 0;
@@ -151,7 +149,7 @@ function settleWork(work: readonly Work[], depth: number, x: Tensor): void {
   }
 }
 
-/** Splits the work into parts of at most `rows` positions; those of a sequence stay in order. */
+/** Parts of at most `rows` positions; those of a sequence stay in order. */
 function sliceWork(work: readonly Work[], rows: number): readonly (readonly Work[])[] {
   const slices: Work[][] = [];
   let room = 0;
@@ -170,7 +168,6 @@ function sliceWork(work: readonly Work[], rows: number): readonly (readonly Work
   return slices;
 }
 
-/** The positions that have run at most `depth` blocks. */
 function waitingAt(work: readonly Work[], depth: number): Work[] {
   return work
     .map(({ sequence, positions }) => ({
@@ -180,7 +177,7 @@ function waitingAt(work: readonly Work[], depth: number): Work[] {
     .filter(({ positions }) => positions.length > 0);
 }
 
-/** The smallest depth of a position that is above `depth`, or `limit`. */
+/** Smallest depth of a position above `depth`, or `limit`. */
 function nextDepth(work: readonly Work[], depth: number, limit: number): number {
   let next = limit;
   for (const { sequence, positions } of work) {
@@ -192,7 +189,7 @@ function nextDepth(work: readonly Work[], depth: number, limit: number): number 
   return next;
 }
 
-/** The batch in which the states are kept, if they are all of its rows, in this order: it is handed on as it is. */
+/** The batch of which the states are all rows, in order: it is handed on as it is. */
 function wholeBatch(work: readonly Work[]): Tensor | undefined {
   let batch: Tensor | undefined;
   let row = 0;
@@ -204,7 +201,7 @@ function wholeBatch(work: readonly Work[]): Tensor | undefined {
   return row === batch?.shape[0] ? batch : undefined;
 }
 
-/** The states that enter block `layer`, one row for each position: [R, C]. */
+/** The states that enter block `layer`: [R, C]. */
 function gatherStates(model: Model, work: readonly Work[], layer: number): Tensor {
   return work.length === 1
     ? enteringStates(model, work[0]!, layer)
@@ -217,13 +214,13 @@ function enteringStates(model: Model, { sequence, positions }: Work, layer: numb
   return scope(() => model.embed(ids, positions));
 }
 
-/** The states [R, C] at which positions stand: adjacent ones of each sequence. */
+/** States [R, C] of positions, adjacent ones of each sequence. */
 export function statesOf(work: readonly Work[]): Tensor {
   const parts = work.map(({ sequence, positions }) => sequence.hidden(positions[0]!, positions.at(-1)! + 1));
   return parts.length === 1 ? parts[0]! : concatRows(parts);
 }
 
-/** Length of the longest sequence, up to the last position that runs. */
+/** Up to the last position that runs. */
 function longestOf(work: readonly Work[]): number {
   return work.reduce((length, { positions }) => Math.max(length, (positions.at(-1) ?? -1) + 1), 0);
 }
@@ -233,7 +230,7 @@ function requirePrefix(work: readonly Work[], toDepth: number): void {
     const first = positions[0];
     if (first === undefined) continue;
     const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
-    // Between two runs of a sequence, every position counts; before its first one, depths never increase.
+    // Between two runs of a sequence every position counts; before its first, depths never increase.
     const before = i > 0 && work[i - 1]!.sequence === sequence ? (work[i - 1]!.positions.at(-1) ?? -1) : first - 2;
     let s = before + 1;
     while (s < first && (s < 0 || sequence.depthOf(s) >= toDepth)) s++;

@@ -1,8 +1,7 @@
 /**
- * One transformer block, for every family, for training and decoding alike: attention is passed in (`attend`), over
- * whole sequences when training, over a cache when decoding. All tensors are [R, width]: R rows are positions of one or
- * of many sequences. A block that shares keys and values (numKvSharedLayers) makes none of its own: it attends to those
- * of a block below.
+ * One transformer block for every family. Attention is passed in (`attend`): over whole sequences in training, over a
+ * cache in decoding. Tensors are [R, width], rows being positions of one or many sequences. A block that shares keys
+ * and values (numKvSharedLayers) attends to those of a block below.
  *   sequential        y = x + attention(norm₁(x))    z = y + mlp(norm₂(y))
  *   parallel (NeoX)   z = x + attention(norm₁(x)) + mlp(norm₂(x)); one norm serves both in Phi
  *   post-norms        y = x + norm₁(attention(x))    z = y + norm₂(mlp(y)) in OLMo 2; Gemma 3 has four norms
@@ -22,17 +21,16 @@ import type { CacheSegment, Rope } from "../tensor/device.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
-/** How `Model.forward` runs the blocks. */
 export interface ForwardOptions {
   /** Sequences of equal length in `ids`. @default 1 */
   readonly batch?: number;
-  /** Number of blocks to run. @default all */
+  /** Blocks to run. @default all */
   readonly toDepth?: number;
   /** Depths whose states are returned. @default only toDepth */
   readonly wanted?: (depth: number) => boolean;
   /**
-   * Blocks (0-based) to skip, for training with layer dropout. If blocks share keys and values, the last block that
-   * makes some cannot be skipped. @default none
+   * Blocks (0-based) to skip in layer dropout. If blocks share keys and values, the last that makes some cannot be
+   * skipped. @default none
    */
   readonly skipped?: (layer: number) => boolean;
 }
@@ -82,7 +80,7 @@ export function keyValueOf(x: Tensor, weights: BlockWeights, config: ModelConfig
   return project(normalize(x, weights.attentionNorm, config), weights.keyValue);
 }
 
-/** The model's norm: LayerNorm or RMSNorm. x itself if there is none. */
+/** x itself if there is no norm. */
 export function normalize(
   x: Tensor,
   weights: NormWeights | undefined,
@@ -126,17 +124,16 @@ function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activa
   }
 }
 
-/** The cached texts that the R rows of a block belong to, and how its attention reads them. */
 export interface CachedRows {
   readonly config: ModelConfig;
-  /** The cache of every text, and the positions of its rows. */
+  /** Every text's cache and the positions of its rows. */
   readonly segments: readonly CacheSegment[];
   /** For all of these positions. */
   readonly rope: Rope | undefined;
   readonly window?: number | undefined;
 }
 
-/** Norms keys [R, G·D] if the block does that, rotates them, and writes keys and values [R, 2·G·D] to the caches. */
+/** Norms (if the block does) and rotates keys [R, G·D], and writes keys and values [R, 2·G·D] to the caches. */
 export function writeKeys(
   keyValue: Tensor,
   { keyNorm }: Pick<BlockWeights, "keyNorm">,
@@ -155,31 +152,30 @@ function withNormedKeys(keyValue: Tensor, keyNorm: NormWeights, config: ModelCon
   return embedding(stacked, byRow); // key and value of row 0, then of row 1, …
 }
 
-/** Queries [R, H·D] attend to all that the caches hold up to their own positions -> [R, H·D]. */
+/** Queries [R, H·D] attend to the caches up to their own positions -> [R, H·D]. */
 export function attendCached(query: Tensor, { config, segments, rope, window }: CachedRows): Tensor {
   const { device } = query;
   const context = device.kernels.cacheAttention(segments, query.storage, config.numHeads, rope, window);
   return new Tensor(device, context, query.shape);
 }
 
-/** Whole sequences of equal length, one after another along the rows, and how a block's attention reads them. */
+/** Whole sequences of equal length, one after another along the rows. */
 export interface WholeRows {
   readonly config: ModelConfig;
   /** Sequences. */
   readonly batch: number;
-  /** Place of every row in its sequence. */
   readonly positions: readonly number[];
   readonly tables: RopeTable | undefined;
   readonly window?: number | undefined;
 }
 
-/** The keys, normed and rotated, and the values that rows attend to: [R, G·D] each. */
+/** Keys, normed and rotated, and values: [R, G·D] each. */
 export interface KeysAndValues {
   readonly key: Tensor;
   readonly value: Tensor;
 }
 
-/** Keys and values of a block's product [R, 2·G·D], differentiable. */
+/** From a block's product [R, 2·G·D]; differentiable. */
 export function wholeKeys(
   keyValue: Tensor,
   { keyNorm }: Pick<BlockWeights, "keyNorm">,

@@ -1,8 +1,7 @@
 /**
- * Checkpoints: where tensors come from, and how they become the weights of a block. A weight [N, K] is described by
- * `Part`s: rows of source tensors, possibly transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key
- * and value per head), stacked. Large matrices are read, decoded and packed in chunks, so loading never holds a float32
- * copy of the model.
+ * Checkpoints: from tensors to a block's weights. A weight [N, K] is `Part`s, stacked: rows of source tensors, possibly
+ * transposed (GPT-2 stores [K, N]) or reordered (NeoX interleaves query, key and value per head). Large matrices are
+ * read, decoded and packed in chunks, so loading never holds a float32 copy of the model.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
@@ -17,13 +16,13 @@ import { sha256 } from "./sha256.js";
 /** Named tensors that can be read piece by piece. */
 export interface TensorSource {
   readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
-  /** How a part of the family's layout lies in this source. @default as Hugging Face stores it */
+  /** A part of the family's layout in this source. @default as Hugging Face stores it */
   readonly storedAs?: (part: Part) => Part;
   /** Bytes [begin, end) of one tensor. @default all of them */
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
 
-/** A source over a safetensors file in memory. Reads are views. */
+/** Over a safetensors file in memory. Reads are views. */
 export function memorySource(file: Uint8Array): TensorSource {
   const parsed = parseSafetensors(file);
   return {
@@ -32,14 +31,13 @@ export function memorySource(file: Uint8Array): TensorSource {
   };
 }
 
-/** Rows of one source tensor. */
 export interface Part {
   readonly name: string;
-  /** Expected shape, as stored. */
+  /** As stored. */
   readonly shape: Shape;
   /** Stored [K, N]: row r of the weight is column r of the tensor. @default false */
   readonly transposed?: boolean;
-  /** Which rows, in which order. @default all of them */
+  /** Rows in order. @default all */
   readonly rows?: readonly number[];
   /** Added to every value of a vector: Gemma stores its gains less 1. @default 0 */
   readonly plus?: number;
@@ -48,19 +46,19 @@ export interface Part {
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 export interface CheckpointReaderOptions {
-  /** Told how many weights of matrices have arrived, a few megabytes at a time. */
+  /** Receives counts of weights that have arrived, a few megabytes at a time. */
   readonly onWeights?: (count: number) => void;
   /** Ends reading between two pieces. */
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Reads the weights of one model from a source and records which tensors were used. */
+/** Reads one model's weights, and records the tensors used. */
 export class CheckpointReader {
   readonly used = new Set<string>();
   readonly onWeights: (count: number) => void;
   readonly #signal: CancelSignal | undefined;
   readonly #made: (Tensor | PackedMatrix)[] = [];
-  /** Where chunks are decoded, one after another: an array for each would keep the garbage collector busy. */
+  /** Room for decoded chunks: an array for each would keep the garbage collector busy. */
   #room = new Float32Array(0);
 
   constructor(
@@ -90,9 +88,7 @@ export class CheckpointReader {
     return this.#keep(Tensor.from(this.device, await this.#readAll(part), part.shape));
   }
 
-  /**
-   * A weight [N, K], packed for products; "stored": without loss, in the fewest bits that the device's products take.
-   */
+  /** Packs a weight [N, K] for products; "stored": without loss, in the fewest bits that the device's products take. */
   async matrix(wanted: readonly Part[], dtype: WeightDtype | "stored"): Promise<PackedMatrix> {
     const parts = wanted.map((part) => this.#stored(part));
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
@@ -113,7 +109,7 @@ export class CheckpointReader {
     return matrix;
   }
 
-  /** Frees everything made so far, after reading has failed. */
+  /** Frees everything made so far, after a failure. */
   abandon(): void {
     for (const weight of this.#made.splice(0)) weight.dispose();
   }
@@ -147,7 +143,6 @@ export class CheckpointReader {
     }
   }
 
-  /** Blocks of a GGUF file as the integers that they hold. */
   async #packIntegers(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
     const { dtype } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
@@ -184,7 +179,7 @@ export class CheckpointReader {
     }
   }
 
-  /** Reads a piece of a tensor; the event loop gets its turns in between. */
+  /** The event loop gets its turns between pieces. */
   async #read(name: string, begin?: number, end?: number): Promise<Uint8Array> {
     await giveTurn(this.#signal);
     return this.source.read(name, begin, end);
@@ -209,7 +204,7 @@ export class CheckpointReader {
     return bytes;
   }
 
-  /** Checks that the tensor exists with the expected shape, and counts it as used. */
+  /** Checks existence and shape, and counts the tensor as used. */
   #info(part: Part): { dtype: StoredDtype } {
     const info = this.source.tensors.get(part.name);
     if (info === undefined) {
@@ -234,8 +229,8 @@ export class CheckpointReader {
 }
 
 /**
- * The dtype that holds all parts of a matrix without loss. Blocks of four bits keep theirs, and so do blocks of eight
- * without minimums; other blocks, mixtures and float16 become float32.
+ * The dtype for all parts without loss. Blocks of four bits keep theirs, and so do blocks of eight without minimums;
+ * other blocks, mixtures and float16 become float32.
  */
 function losslessDtype(parts: readonly Part[], source: TensorSource): PackedDtype {
   const found = new Set(parts.map((part) => losslessPart(part, source)));
@@ -253,7 +248,7 @@ function losslessPart({ name, rows, transposed }: Part, source: TensorSource): P
 
 const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
-/** Bytes that a part takes where it is stored as it lies; of a tensor that does not exist, none. */
+/** Bytes of a part as stored; 0 for a tensor that does not exist. */
 export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
   const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
   const dtype = tensors.get(name)?.dtype;
@@ -262,10 +257,7 @@ export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSo
   return whole === undefined ? 0 : (whole * n! * (rows?.length ?? n!)) / n!;
 }
 
-/**
- * The identity of a model: SHA-256 over its configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of
- * its tensors.
- */
+/** SHA-256 over a model's configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of its tensors. */
 export async function hashCheckpoint(source: TensorSource, config: unknown, signal?: CancelSignal): Promise<string> {
   const lines = [JSON.stringify(config)];
   for (const name of [...source.tensors.keys()].sort()) {
@@ -282,7 +274,6 @@ export async function hashCheckpoint(source: TensorSource, config: unknown, sign
   return sha256(new TextEncoder().encode(lines.join("\n")));
 }
 
-/** A hint for a message: up to three names with the same ending. */
 function nearest(name: string, names: Iterable<string>): string {
   const tail = name.split(".").slice(-2).join(".");
   const alike = [...names].filter((other) => other.endsWith(tail)).slice(0, 3);

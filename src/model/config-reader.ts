@@ -1,7 +1,7 @@
 /**
- * `ConfigReader` reads typed fields of a parsed config.json. What is spelled differently by transformers 4 and 5, or by
- * single families, has a method of its own. Every number has a range (RANGES), because one outside it would turn into
- * NaN far from here. Its errors name the field, what was found and what is legal.
+ * `ConfigReader` reads typed fields of a parsed config.json. Fields spelled differently by transformers 4 and 5, or by
+ * families, have methods of their own. Numbers have ranges (RANGES): one outside would become NaN far from here. Errors
+ * name the field, what was found and what is legal.
  */
 import { type Budgets, budgetsWith, requireBudget } from "../budgets.js";
 import { ModelError } from "../errors.js";
@@ -9,19 +9,18 @@ import { shown } from "../shown.js";
 import type { Activation, AttentionConfig, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
 interface RotaryOptions {
-  /** The older field of the base. @default "rope_theta" */
+  /** Older field of the base. @default "rope_theta" */
   readonly thetaKey?: string;
-  /** The base, if no field states it. @default `rope_theta`, or 10,000 */
+  /** Base if no field states it. @default `rope_theta`, or 10,000 */
   readonly theta?: number;
-  /** The share of a head that is rotated, if no field states it. @default 1 */
+  /** Rotated share of a head if no field states it. @default 1 */
   readonly share?: number;
-  /** The entry of `rope_parameters` to read, if it has one for each type of block. */
+  /** Entry of `rope_parameters`, if it has one for each type of block. */
   readonly layerType?: string;
-  /** The older field of the scaling; null if there is none. @default "rope_scaling" */
+  /** Older field of the scaling; null: none. @default "rope_scaling" */
   readonly scalingKey?: string | null;
 }
 
-/** Fields of a parsed config.json, or of an object inside it. */
 export class ConfigReader {
   readonly #json: Readonly<Record<string, unknown>>;
 
@@ -56,14 +55,14 @@ export class ConfigReader {
     return value;
   }
 
-  /** The number of blocks: lists and layouts of that length are made from it. */
+  /** Lists and layouts of that length are made from it. */
   layers(key: string, fallback?: number): number {
     const count = this.size(key, fallback);
     requireBudget(this.budgets, "layers", count, `${this.file}: "${key}"`);
     return count;
   }
 
-  /** A number in the range of its field (RANGES); any finite one if it has none. */
+  /** In the field's range (RANGES); without one, any finite number. */
   number(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
     const [above, atMost] = RANGES.get(key) ?? [-Infinity, Number.MAX_VALUE];
@@ -89,7 +88,7 @@ export class ConfigReader {
     return this.has(key) ? new ConfigReader(this.#json[key], `${this.file}: ${key}`, this.budgets) : undefined;
   }
 
-  /** A list with one of the legal values for each of the blocks; undefined if the field is absent. */
+  /** A legal value for each block; undefined if the field is absent. */
   perLayer<T>(key: string, numLayers: number, legal: readonly T[]): readonly T[] | undefined {
     if (!this.has(key)) return undefined;
     const value = this.#json[key];
@@ -101,7 +100,6 @@ export class ConfigReader {
     return value;
   }
 
-  /** A token id, or a list of them. */
   tokenIds(key: string): number[] {
     const value = this.has(key) ? this.#json[key] : [];
     const ids = Array.isArray(value) ? value : [value];
@@ -120,24 +118,21 @@ export class ConfigReader {
     return activation;
   }
 
-  /** Throws unless the field is absent or equal to the only value this library implements. */
+  /** Throws unless the field is absent or has the only value that is implemented. */
   only(key: string, legal: unknown): void {
     if (this.has(key) && this.#json[key] !== legal) {
       throw this.#error(key, `${JSON.stringify(legal)}, the only one implemented`);
     }
   }
 
-  /**
-   * `sliding_window`, as a part of an AttentionConfig. If the field is absent, the fallback counts; null means that
-   * there is no window.
-   */
+  /** `sliding_window`. If the field is absent, the fallback counts; null means no window. */
   window(fallback?: number): Pick<AttentionConfig, "window"> {
     const found = this.#json["sliding_window"];
     if (found === null || (found === undefined && fallback === undefined)) return {};
     return { window: this.size("sliding_window", fallback) };
   }
 
-  /** RoPE settings, from the older top-level fields or the newer `rope_parameters`. */
+  /** From the older top-level fields or the newer `rope_parameters`. */
   rotary(headDim: number, options: RotaryOptions = {}): RotaryConfig {
     const { thetaKey = "rope_theta", share = 1, layerType, scalingKey = "rope_scaling" } = options;
     const parameters = this.object("rope_parameters");

@@ -1,7 +1,6 @@
 /**
- * `ModelConfig`: one description for every supported transformer, in Hugging Face's words and camelCase. A family
- * (families/*.ts) translates its config.json into it and lists the checkpoint tensors that make up each weight;
- * everything else is written once.
+ * `ModelConfig`: one description for every transformer, in Hugging Face's words and camelCase. Families (families/*.ts)
+ * translate config.json into it and list each weight's checkpoint tensors; everything else is written once.
  */
 import { ModelError } from "../errors.js";
 
@@ -26,9 +25,9 @@ export interface LinearRopeScaling {
 }
 
 /**
- * YaRN (Peng et al. 2024): frequencies that turn less than `betaSlow` times within the original context are divided by
- * `factor`, those that turn more than `betaFast` times are kept, those between are mixed, where the bounds are whole
- * pairs; cos and sin are multiplied by `attentionFactor`.
+ * YaRN (Peng et al. 2024): frequencies of less than `betaSlow` turns within the original context are divided by
+ * `factor`, those of more than `betaFast` kept, those between mixed, with bounds at whole pairs; cos and sin are
+ * multiplied by `attentionFactor`.
  */
 export interface YarnRopeScaling {
   readonly ropeType: "yarn";
@@ -41,8 +40,8 @@ export interface YarnRopeScaling {
 
 /**
  * LongRoPE (Ding et al. 2024), within the original context: every frequency is divided by a factor of its own; cos and
- * sin are multiplied by `attentionFactor`. Beyond that context other factors hold, for all positions at once, which a
- * KV cache rules out; so the context of such a model ends there.
+ * sin are multiplied by `attentionFactor`. Beyond, other factors hold for all positions at once, which a KV cache rules
+ * out; so the context ends there.
  */
 export interface LongRopeScaling {
   readonly ropeType: "longrope";
@@ -59,15 +58,13 @@ export interface RotaryConfig {
   readonly scaling?: Llama3RopeScaling | LinearRopeScaling | YarnRopeScaling | LongRopeScaling;
 }
 
-/** What may differ from block to block in attention. */
 export interface AttentionConfig {
   /** Rotary positions; absent if queries and keys are not rotated. */
   readonly rotary?: RotaryConfig;
-  /** Sliding window: a position attends to at most this many, itself included; absent if to all before it. */
+  /** Positions that one attends to, itself included; absent: all before it. */
   readonly window?: number;
 }
 
-/** The architecture of a model, in the terms of Hugging Face's config.json. */
 export interface ModelConfig extends AttentionConfig {
   readonly modelType: ModelType;
   readonly vocabSize: number;
@@ -75,8 +72,8 @@ export interface ModelConfig extends AttentionConfig {
   /** L, the number of blocks. */
   readonly numLayers: number;
   /**
-   * How many of the last blocks make no keys and values of their own: they attend to those of the block before the
-   * first of them (cross-layer sharing, as in YOCO and Gemma 3n). A token that exits below them leaves no gap there.
+   * Last blocks without keys and values of their own: they attend to those of the block before the first of them
+   * (cross-layer sharing, as in YOCO and Gemma 3n). A token that exits below them leaves no gap there.
    */
   readonly numKvSharedLayers: number;
   readonly numHeads: number;
@@ -84,14 +81,14 @@ export interface ModelConfig extends AttentionConfig {
   readonly numKvHeads: number;
   readonly headDim: number;
   readonly intermediateSize: number;
-  /** The context limit, in tokens. */
+  /** In tokens. */
   readonly maxPositionEmbeddings: number;
   readonly norm: "layerNorm" | "rmsNorm";
   readonly normEpsilon: number;
   readonly activation: Activation;
   /** MLP(x) = down(act(gate(x)) · up(x)) instead of down(act(up(x))). */
   readonly gatedMlp: boolean;
-  /** Rotary positions of all blocks without an entry in `layers`; absent if position embeddings are learned. */
+  /** For blocks without an entry in `layers`; absent if position embeddings are learned. */
   readonly rotary?: RotaryConfig;
   /** One entry per block, if they differ. */
   readonly layers?: readonly AttentionConfig[];
@@ -107,16 +104,16 @@ export interface ModelConfig extends AttentionConfig {
     readonly mlp: boolean;
   };
   readonly bosTokenId?: number;
-  /** End-of-text ids; generation stops after any of them. */
+  /** Generation stops after any of them. */
   readonly eosTokenIds: readonly number[];
 }
 
-/** The attention of block `layer` (0-based). */
+/** `layer` is 0-based. */
 export function attentionOf(config: ModelConfig, layer: number): AttentionConfig {
   return config.layers?.[layer] ?? config;
 }
 
-/** How many blocks make keys and values of their own; the blocks above attend to those of the last one. */
+/** Blocks with keys and values of their own; those above attend to the last one's. */
 export function keyValueLayers({
   numLayers,
   numKvSharedLayers,
@@ -124,7 +121,6 @@ export function keyValueLayers({
   return numLayers - numKvSharedLayers;
 }
 
-/** Checks what must hold in every family. */
 export function checkConfig(config: ModelConfig): ModelConfig {
   const { numHeads, numKvHeads, hiddenSize, headDim, modelType, numLayers, numKvSharedLayers } = config;
   if (numHeads % numKvHeads !== 0) {

@@ -1,7 +1,6 @@
 /**
- * Models from scratch: trainable weights from a configuration, for pretraining, tests and lessons. Initialised as in
- * GPT-2: normal(0, 0.02), with the projections onto the residual stream scaled by 1/√(2L). files/serialize.ts writes
- * their checkpoint.
+ * Models from scratch, for pretraining, tests and lessons. Initialised as in GPT-2: normal(0, 0.02), projections onto
+ * the residual stream scaled by 1/√(2L). files/serialize.ts writes their checkpoint.
  */
 import { createRng, type Device, type Rng, type Shape, Tensor } from "../tensor/index.js";
 import { sizeOf } from "../tensor/shape.js";
@@ -28,10 +27,7 @@ export interface CreateModelOptions {
   readonly tokenizer?: Tokenizer | undefined;
 }
 
-/**
- * Creates a model with fresh trainable weights from the contents of a config.json. Its hash changes as its weights are
- * trained.
- */
+/** Creates trainable weights from the contents of a config.json. The model's hash changes with training. */
 export function createModel(configJson: unknown, { device, seed = 0, tokenizer }: CreateModelOptions): Model {
   const config = readModelConfig(configJson);
   const weights = initialWeights(config, device, createRng(seed));

@@ -1,8 +1,7 @@
 /**
- * Control tokens in a rendered conversation: those that the template wrote are control tokens, those that somebody
- * spelled out inside a message are text. A rendered text alone does not show the difference, so contents are marked
- * before they are rendered, with a private-use character that occurs nowhere in the conversation. A mark says: no
- * control token begins here, and none reaches across. It is put
+ * Control tokens in a rendered conversation: those that the template wrote are control tokens, those spelled out in a
+ * message are text. Rendered text does not show the difference, so contents are first marked with a private-use
+ * character that occurs nowhere in the conversation: no control token begins at a mark or reaches across. Marks stand
  *
  *   before every control token that a content spells out,
  *   before the end of a content that may begin one (`<|im`), which text of the template might complete,
@@ -13,7 +12,7 @@
  */
 import type { TextParts } from "../tokenizer/tokenizer.js";
 
-/** A node of the prefix tree of spellings, by UTF-16 code unit. */
+/** Prefix tree of spellings, by UTF-16 code unit. */
 interface Node {
   readonly next: Map<string, Node>;
   id: number | undefined;
@@ -42,7 +41,7 @@ export class ControlTokens {
     return mapStrings(value, (text) => this.#markText(text, mark)) as T;
   }
 
-  /** Splits a rendered text at the control tokens that the template wrote, and removes the marks. */
+  /** Splits rendered text at the template's control tokens, and removes the marks. */
   split(rendered: string, mark: string): TextParts {
     const parts: (string | number)[] = [];
     let text = "";
@@ -79,7 +78,7 @@ export class ControlTokens {
     return marked;
   }
 
-  /** Whether a text begins with a later part of a spelling, or is one. */
+  /** True if a text is, or begins with, a later part of a spelling. */
   #mayEndOne(text: string): boolean {
     if (text === "") return false;
     return this.#spellings.some((spelling) => {
@@ -91,7 +90,7 @@ export class ControlTokens {
     });
   }
 
-  /** The longest control token that begins at `at`; `touchesEnd` if the text ends where a longer one might go on. */
+  /** Longest control token at `at`; `touchesEnd` if a longer one might go on after the text. */
   #longestAt(
     text: string,
     at: number,
@@ -109,7 +108,6 @@ export class ControlTokens {
   }
 }
 
-/** A private-use character that occurs in none of the values. */
 export function unusedMark(...values: readonly unknown[]): string {
   const used = new Set<string>();
   for (const value of values) {
@@ -133,7 +131,7 @@ const PRIVATE_USE = [
   [0x100000, 0x10fffd],
 ] as const;
 
-/** Copies a JSON-like value with all strings (but not keys) changed. */
+/** Changes all strings but keys of a JSON-like value. */
 function mapStrings(value: unknown, change: (text: string) => string): unknown {
   if (typeof value === "string") return change(value);
   if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));

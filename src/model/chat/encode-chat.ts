@@ -1,8 +1,7 @@
 /**
  * A conversation as token ids: mark the contents, render the template, split at the control tokens that the template
- * wrote, encode. Special tokens come from the template alone, as in transformers: none is added, so a template that
- * writes the begin-of-text token has it once. A control token spelled out inside a message, a tool or a document stays
- * text.
+ * wrote, encode. Special tokens come from the template alone, as in transformers. A control token spelled out inside a
+ * message, a tool or a document stays text.
  */
 import { TemplateError } from "../../errors.js";
 import type { TextParts, Tokenizer } from "../tokenizer/tokenizer.js";
@@ -10,18 +9,16 @@ import type { ControlTokens } from "./control-tokens.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
 import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";
 
-/** The part of a tokenizer that conversations need. */
 export type ChatTokenizer = Pick<
   Tokenizer,
   "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
 >;
 
-/** Prefix trees, one for each tokenizer that was used. */
 const controlTokens = new WeakMap<ChatTokenizer, ControlTokens>();
 
 /**
- * Token ids of a conversation, rendered by the tokenizer's own template or `options.template`. Throws an OptionError
- * for malformed messages, and a TemplateError if there is no template or it cannot be rendered.
+ * Renders by the tokenizer's own template or `options.template`. Throws an OptionError for malformed messages, and a
+ * TemplateError if there is no template or it cannot be rendered.
  */
 export async function encodeChat(
   tokenizer: ChatTokenizer,
@@ -31,7 +28,7 @@ export async function encodeChat(
   return tokenizer.encodeParts(await renderParts(tokenizer, messages, options));
 }
 
-/** Returns the template. Throws a TemplateError if the tokenizer came without one and the options have none. */
+/** Throws a TemplateError if neither tokenizer nor options have one. */
 export function requireChatTemplate(
   { chatTemplate }: Pick<Tokenizer, "chatTemplate">,
   { template }: Pick<ChatOptions, "template"> = {},

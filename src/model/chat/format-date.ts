@@ -1,6 +1,6 @@
 /**
- * Dates as chat templates ask for them: the directives of C's strftime that occur in templates, in local time and with
- * English names, as transformers writes them in its usual locale. An unknown directive stays as it is.
+ * Dates for chat templates: the directives of C's strftime that occur there, in local time and with English names, as
+ * transformers writes them. An unknown directive stays as it is.
  */
 const MONTHS = [
   "January",

@@ -1,17 +1,17 @@
-/** Messages of a conversation, and the checks that they pass before a template sees them. */
+/** Messages of a conversation, checked before a template sees them. */
 import { OptionError } from "../../errors.js";
 
 export type ChatRole = "system" | "user" | "assistant" | "tool";
 const ROLES: readonly ChatRole[] = ["system", "user", "assistant", "tool"];
 
-/** One message. Further fields, such as `tool_calls`, reach the template as they are. */
+/** Further fields, such as `tool_calls`, reach the template as they are. */
 export interface ChatMessage {
   readonly role: ChatRole;
   readonly content: string;
   readonly [field: string]: unknown;
 }
 
-/** Returns the messages. Throws an OptionError if there are none, or one has no legal role or no text. */
+/** Throws an OptionError if there are none, or one has no legal role or no text. */
 export function checkMessages(messages: readonly ChatMessage[]): readonly ChatMessage[] {
   if (messages.length === 0) {
     throw new OptionError("messages-empty", "chat: the conversation has no messages; give at least one");

@@ -1,8 +1,7 @@
 /**
- * A conversation as the text that a model was trained to read. The text is written by the template that came with the
- * model, which gets what transformers' `apply_chat_template` gives it: `messages`, `tools` and `documents` (none if
- * there are none, but defined), `add_generation_prompt`, the spelling of `bos_token` and `eos_token`, and variables of
- * its own.
+ * Conversations as the text that a model was trained to read, written by the model's own template. It gets what
+ * transformers' `apply_chat_template` gives it: `messages`, `tools` and `documents` (none if there are none, but
+ * defined), `add_generation_prompt`, the spellings of `bos_token` and `eos_token`, and variables of its own.
  */
 import { TemplateError } from "../../errors.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
@@ -13,27 +12,24 @@ export type ChatTemplate = string | Readonly<Record<string, string>>;
 export interface ChatOptions {
   /** A Jinja template used instead of the tokenizer's, or the name of one of the tokenizer's. */
   readonly template?: string | undefined;
-  /** Whether the text ends where the assistant's answer begins. @default true */
+  /** Ends the text where the assistant's answer begins. @default true */
   readonly addGenerationPrompt?: boolean | undefined;
-  /** Tools that the model may call, as JSON schemas. */
+  /** JSON schemas. */
   readonly tools?: readonly object[] | undefined;
-  /** Documents that the model may quote. */
   readonly documents?: readonly object[] | undefined;
-  /** The date that templates ask for (`strftime_now`). Without it they see none, because the core reads no clock. */
+  /** Date for `strftime_now`. Without it templates see none, because the core reads no clock. */
   readonly date?: Date | undefined;
   /** Variables of the template's own, such as `{ enable_thinking: false }`. */
   readonly variables?: Readonly<Record<string, unknown>> | undefined;
 }
 
-/** The spelling of special tokens, for the template. */
 export interface TokenSpellings {
   readonly bosToken?: string | undefined;
   readonly eosToken?: string | undefined;
 }
 
 /**
- * The text of a conversation. Throws an OptionError for malformed messages, and a TemplateError if there is no template
- * or it cannot be rendered.
+ * Throws an OptionError for malformed messages, and a TemplateError if there is no template or it cannot be rendered.
  */
 export async function renderChat(
   template: ChatTemplate,
@@ -59,7 +55,7 @@ export async function renderChat(
   });
 }
 
-/** The template's source: the one named, the one for tools if there are tools, or the default one. */
+/** The template asked for, the one for tools if there are tools, or the default. */
 function chooseTemplate(template: ChatTemplate, { template: asked, tools }: ChatOptions): string {
   if (typeof template === "string") return asked ?? template;
   const named = (name: string): string | undefined => (Object.hasOwn(template, name) ? template[name] : undefined);

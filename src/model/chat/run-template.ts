@@ -1,13 +1,13 @@
 /**
  * Runs a Jinja template as transformers does: blocks are trimmed (`trim_blocks`, `lstrip_blocks`), and a template may
  * call `raise_exception`, `range`, `namespace` and, if a date is given, `strftime_now`. The engine is
- * `@huggingface/jinja`, which is imported when the first conversation is rendered. Its `Template` class reads the
- * clock, so the parts of the engine are used directly. Left out: what the `generation` block marks for training.
+ * `@huggingface/jinja`, imported for the first conversation; its `Template` class reads the clock, so its parts are
+ * used directly. Left out: what the `generation` block marks for training.
  */
 import { TemplateError } from "../../errors.js";
 import { formatDate } from "./format-date.js";
 
-/** The part of the engine that is used; its own declarations do not resolve under NodeNext. */
+/** Its own declarations do not resolve under NodeNext. */
 interface Jinja {
   tokenize(source: string, options: { readonly trim_blocks: boolean; readonly lstrip_blocks: boolean }): unknown;
   parse(tokens: unknown): unknown;
@@ -15,17 +15,16 @@ interface Jinja {
   readonly Interpreter: new (environment: object) => { run(program: unknown): { readonly value: string } };
 }
 
-/** Longest list that `range` makes; a longer one can only be a mistake or an attack. */
+/** Longer lists can only be a mistake or an attack. */
 const LONGEST_RANGE = 100_000;
 
 export interface TemplateRun {
-  /** What the template sees, by name. */
   readonly variables: Readonly<Record<string, unknown>>;
-  /** What `strftime_now` formats; without it, the template finds `strftime_now` undefined. */
+  /** Without it, the template finds `strftime_now` undefined. */
   readonly date?: Date | undefined;
 }
 
-/** The text that a template writes. Throws a TemplateError that quotes the template's or the engine's own message. */
+/** Throws a TemplateError that quotes the template's or the engine's message. */
 export async function runTemplate(source: string, { variables, date }: TemplateRun): Promise<string> {
   const jinja = (await import("@huggingface/jinja")) as unknown as Jinja;
   const program = parseTemplate(jinja, source);

@@ -1,6 +1,6 @@
 /**
- * The full model's logits, as far as choosing tokens needs them. A greedy token needs the largest logit, a top-k token
- * the k largest: if the model screens its unembedding, no others are computed. Anything else needs all logits.
+ * The full model's logits, as far as choosing tokens needs them: a greedy token the largest, a top-k token the k
+ * largest. If the model screens its unembedding, no others are computed.
  */
 import { rowArgmax } from "../../tensor/ops/reduce.js";
 import { scope, type Tensor } from "../../tensor/index.js";
@@ -9,31 +9,26 @@ import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
 import { indexOfLargest, type LargestLogits, type ScreenedUnembedding } from "../screened-unembedding.js";
 
-/** Receives the full model's logits [R, V] of a round before they are freed. */
+/** Receives logits [R, V] of a round before they are freed. */
 export type OnLogits = (logits: Tensor) => void;
 
-/** How many of the largest logits a token depends on: 1 if it is the argmax; undefined means all. */
+/** Number of largest logits: 1 for the argmax; undefined for all. */
 export type LogitsNeeded = number | undefined;
 
-/** The logits of R states. */
 export interface FinalLogits {
-  /** The first state whose logits hold NaN or infinity; see non-finite.ts. */
+  /** First state with NaN or infinity among its logits; see non-finite.ts. */
   readonly nonFinite: number | undefined;
-  /** The token with the largest logit, the lowest on ties, of a state that needs one. */
+  /** Of a state that needs one; the lowest on ties. */
   argmax(row: number): number;
-  /** All logits [V] of a state that needs more; -Infinity stands for those that its token does not depend on. */
+  /** Logits [V] of a state that needs more; -Infinity for those that its token does not depend on. */
   row(row: number): Float32Array;
 }
 
-/** With more rows, the full product costs little more than one row of it, and screening each row does not pay. */
+/** With more rows, the full product costs little more than one row, and screening does not pay. */
 const MOST_ROWS = 8;
-/** Above this many, finding the largest costs more than it saves. */
 const MOST_NEEDED = 128;
 
-/**
- * Computes the logits of the states that `states` returns, [R, C] after the last block, one of `needed` for each.
- * `onLogits` receives all of them.
- */
+/** `states` returns [R, C] after the last block; `needed` has one entry for each. `onLogits` receives all logits. */
 export function finalLogits(
   model: Model,
   states: () => Tensor,
@@ -85,7 +80,6 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
   };
 }
 
-/** Reads what is needed of logits [R, V], and frees them. */
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
   const vocabSize = logits.shape[1]!;
   const pending = needed.includes(1) ? rowArgmax(logits) : undefined; // [R, 3]
@@ -114,7 +108,6 @@ function firstRow<T>(rows: readonly T[], fails: (row: T, index: number) => boole
   return index < 0 ? undefined : index;
 }
 
-/** Row r of logits [R, V] that were read back. */
 export function rowOf(values: Float32Array, r: number, vocabSize: number): Float32Array {
   return values.subarray(r * vocabSize, (r + 1) * vocabSize);
 }

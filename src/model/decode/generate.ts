@@ -1,6 +1,6 @@
 /**
- * Generating texts with any decoder: prompts become texts, which join the writing loop (writing-loop.ts) and leave it
- * when they have ended. One text is a batch of one.
+ * Generation with any decoder: prompts become texts, which join the writing loop (writing-loop.ts) and leave it when
+ * they end. One text is a batch of one.
  */
 import { OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
@@ -12,27 +12,23 @@ import { type GenerateOptions, type PlannedText, planText } from "./text.js";
 import type { GeneratedToken, TextSummary } from "./writer.js";
 import { type ActiveText, WritingLoop } from "./writing-loop.js";
 
-/** The tokens of one text as they come; iterate it once. `summary` is available after the last token. */
+/** Iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summary: TextSummary;
 }
 
-/**
- * The tokens of all texts as they come; iterate it once. `summaries`, one for each prompt, are available after the last
- * token.
- */
+/** Iterate it once. `summaries`, one for each prompt, are available after the last token. */
 export interface BatchGeneration extends AsyncIterable<GeneratedToken> {
   /** Throws an OptionError before the iteration has ended. */
   readonly summaries: readonly TextSummary[];
 }
 
 export interface BatchOptions {
-  /** How many sequences are decoded together at most; the next prompt enters when one ends. @default all */
+  /** Sequences decoded together at most; the next prompt enters when one ends. @default all */
   readonly batchSize?: number;
 }
 
-/** Generates one text. */
 export function generateWith(model: Model, prompt: Prompt, options: GenerateOptions, decoder: Decoder): Generation {
   const batch = generateBatchWith(model, [prompt], options, decoder);
   return {
@@ -43,10 +39,7 @@ export function generateWith(model: Model, prompt: Prompt, options: GenerateOpti
   };
 }
 
-/**
- * Generates a text for every prompt, with the same tokens as `generateWith` on each alone. Prompt i is sampled with
- * seed + i.
- */
+/** Every text has the tokens of `generateWith` alone. Prompt i is sampled with seed + i. */
 export function generateBatchWith(
   model: Model,
   prompts: readonly Prompt[],
@@ -58,7 +51,7 @@ export function generateBatchWith(
   const batchSize = requireInteger("generate: batchSize", options.batchSize ?? Math.max(1, prompts.length), 1);
   const plan = (promptIds: readonly number[], index: number): PlannedText =>
     planText(model, { index, promptIds, conversation: isConversation(prompts[index]!) }, options);
-  // Illegal options and prompts are refused now, not when the iteration begins, except what rendered messages show.
+  // Illegal options and prompts are refused before the iteration, except what rendered messages show.
   const prepared = prompts.map((prompt, index) => {
     const ids = preparePrompt(model, prompt, options);
     return typeof ids === "function" ? async () => plan(await ids(), index) : plan(ids, index);

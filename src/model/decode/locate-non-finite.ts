@@ -1,24 +1,20 @@
-/**
- * Where numbers stopped being numbers: the blocks run once more over a sequence, one after another, until a state is
- * not finite. Loaded when it happens (non-finite.ts).
- */
+/** Second run over a sequence, block by block, until a state is not finite. Loaded when it happens (non-finite.ts). */
 import { NumericsError } from "../../errors.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { advance } from "../advance.js";
 import type { Model } from "../model.js";
 import { Sequence } from "../sequence.js";
 
-/** What was not finite, and after how many blocks it would have been computed. */
+/** Depth: blocks after which it would have been computed. */
 export interface NonFinite {
   /** For the message, such as "the logits". */
   readonly what: string;
   /** @default L */
   readonly depth?: number | undefined;
-  /** The function that was called. @default "generate" */
   readonly caller?: string;
 }
 
-/** The error for a sequence whose logits are not finite. It names the block where that began, found by a second run. */
+/** Names the block where non-finite numbers began. */
 export async function locateNonFinite(
   model: Model,
   ids: readonly number[],
@@ -41,7 +37,7 @@ export async function locateNonFinite(
 }
 
 interface Place {
-  /** Blocks run, 0 if it is the embedding. */
+  /** 0 for the embedding. */
   readonly block: number;
   readonly position: number;
 }
@@ -65,7 +61,7 @@ async function firstNonFinite(model: Model, ids: readonly number[], depth: numbe
   }
 }
 
-/** The first row of states [T, C] that is not finite. Frees them. */
+/** First non-finite row of states [T, C], which are freed. */
 async function badRow(states: Tensor): Promise<number | undefined> {
   const width = states.shape[1]!;
   const values = await states.read();

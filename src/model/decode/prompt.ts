@@ -1,27 +1,25 @@
-/** What text is generated after: text, token ids, or a conversation; and the tokens that it becomes. */
+/** Prompts (text, token ids, or a conversation) and their tokens. */
 import { OptionError } from "../../errors.js";
 import { type ChatMessage, checkMessages } from "../chat/messages.js";
 import type { ChatOptions } from "../chat/render-chat.js";
 import { encodeChat, requireChatTemplate } from "../chat/encode-chat.js";
 import type { Model } from "../model.js";
 
-/** Text, token ids, or the messages of a conversation, which the model's chat template renders. */
+/** The model's chat template renders messages. */
 export type Prompt = string | readonly number[] | readonly ChatMessage[];
 
 export interface PromptOptions {
   /**
-   * Whether special tokens (such as begin-of-text) are put around a text prompt. Those of a conversation come from its
-   * template.
+   * Puts special tokens (such as begin-of-text) around text. A conversation's come from its template.
    * @default as the tokenizer's own configuration says
    */
   readonly addSpecialTokens?: boolean;
-  /** How messages are rendered: template, tools, documents, date. */
   readonly chat?: ChatOptions;
 }
 
 /**
- * Tokens of text and of ids at once. Messages are only checked; the function that is returned renders them, because the
- * engine is imported then. Throws an OptionError for an illegal prompt, and a TemplateError if there is no template.
+ * Tokens of text and ids. Messages are only checked; the returned function renders them, because it imports the engine.
+ * Throws an OptionError for an illegal prompt, and a TemplateError if there is no template.
  */
 export function preparePrompt(
   model: Model,
@@ -35,7 +33,6 @@ export function preparePrompt(
   return () => encodeChat(tokenizer, messages, options.chat);
 }
 
-/** Tokens of a prompt of any kind. */
 export async function readPrompt(
   model: Model,
   prompt: Prompt,
@@ -45,12 +42,12 @@ export async function readPrompt(
   return typeof ids === "function" ? ids() : ids;
 }
 
-/** Whether the prompt is a list of messages. An empty list counts as one of token ids. */
+/** An empty list counts as token ids. */
 export function isConversation(prompt: Prompt): prompt is readonly ChatMessage[] {
   return typeof prompt !== "string" && typeof prompt[0] === "object";
 }
 
-/** Tokens of a text or of ids. Throws an OptionError if there are none. */
+/** Throws an OptionError if there are no tokens. */
 function encodePrompt(
   model: Model,
   prompt: string | readonly number[],

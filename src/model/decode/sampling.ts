@@ -1,6 +1,6 @@
 /**
- * From logits to the next token. At temperature 0 it is the argmax; otherwise the logits pass these processors in this
- * order, and what is left is renormalised:
+ * From logits to the next token. The argmax at temperature 0; otherwise the logits pass these processors in order, and
+ * the rest is renormalised:
  *   repetition penalty   logits of tokens already present are divided if positive, multiplied if negative
  *                        (Keskar et al. 2019)
  *   temperature          logits are divided by it
@@ -15,17 +15,16 @@ import { exponential } from "./exponential.js";
 export interface SamplingOptions {
   /** 0 is greedy. @default 0 */
   readonly temperature?: number;
-  /** Keep the k most likely tokens; 0 keeps all. @default 0 */
+  /** 0 keeps all. @default 0 */
   readonly topK?: number;
-  /** Keep the fewest most likely tokens whose probabilities sum to topP. @default 1 */
+  /** @default 1 */
   readonly topP?: number;
-  /** Keep tokens at least minP times as likely as the most likely. @default 0 */
+  /** @default 0 */
   readonly minP?: number;
-  /** Above 1 discourages tokens that occurred in prompt or output. @default 1 */
+  /** Above 1 discourages tokens of prompt and output. @default 1 */
   readonly repetitionPenalty?: number;
 }
 
-/** What is not given. */
 export const samplingDefaults = {
   temperature: 0,
   topK: 0,
@@ -34,7 +33,7 @@ export const samplingDefaults = {
   repetitionPenalty: 1,
 } as const satisfies Required<SamplingOptions>;
 
-/** Checks the options' ranges; throws an OptionError that names the option. */
+/** Throws an OptionError that names the option. */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const {
     temperature = samplingDefaults.temperature,
@@ -52,8 +51,8 @@ export function checkSampling(options: SamplingOptions): Required<SamplingOption
 }
 
 /**
- * The settings with all that has no effect left out: at temperature 0, topK, topP and minP keep the argmax in any case.
- * Settings that mean the same are the same values then.
+ * Leaves out settings without effect: at temperature 0, topK, topP and minP keep the argmax. Equal meanings have equal
+ * values then.
  */
 export function canonicalSampling(options: SamplingOptions = {}): Required<SamplingOptions> {
   const checked = checkSampling(options);
@@ -61,7 +60,7 @@ export function canonicalSampling(options: SamplingOptions = {}): Required<Sampl
   return { ...samplingDefaults, repetitionPenalty: checked.repetitionPenalty };
 }
 
-/** Whether two settings give the same distribution for all logits. */
+/** True if both give the same distribution for all logits. */
 export function sameSampling(a: SamplingOptions, b: SamplingOptions): boolean {
   const one = canonicalSampling(a);
   const other = canonicalSampling(b);
@@ -70,7 +69,7 @@ export function sameSampling(a: SamplingOptions, b: SamplingOptions): boolean {
 
 const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
 
-/** The settings in words, without those that are off: "greedy", "temperature 0.8, topP 0.95". */
+/** Without those that are off: "greedy", "temperature 0.8, topP 0.95". */
 export function describeSampling(options: SamplingOptions): string {
   const settings = canonicalSampling(options);
   const named = settingNames.filter((name) => name !== "temperature" && settings[name] !== samplingDefaults[name]);
@@ -78,14 +77,14 @@ export function describeSampling(options: SamplingOptions): string {
   return [first, ...named.map((name) => `${name} ${settings[name]}`)].join(", ");
 }
 
-/** Whether tokens are the argmax of the unprocessed logits, which need not be read back then. */
+/** True if tokens are the argmax of the unprocessed logits, which need not be read back then. */
 export function isPlainGreedy({ temperature, repetitionPenalty }: Required<SamplingOptions>): boolean {
   return temperature === 0 && repetitionPenalty === 1;
 }
 
 /**
- * Probabilities [V] after all processors; one-hot at temperature 0. `seen` are the tokens of prompt and output. They
- * are written to `p` if it is given: large arrays are slow to allocate, and to collect.
+ * Probabilities [V] after all processors; one-hot at temperature 0. `seen`: tokens of prompt and output. Written to `p`
+ * if given: large arrays are slow to allocate and collect.
  */
 export function processedDistribution(
   logits: Float32Array,
@@ -120,7 +119,7 @@ export function processedDistribution(
   return p;
 }
 
-/** Draws an index with probabilities p (which sum to 1). */
+/** Probabilities p sum to 1. */
 export function sampleFrom(p: Float64Array, rng: Rng): number {
   let left = rng.uniform();
   let last = 0;
@@ -133,7 +132,7 @@ export function sampleFrom(p: Float64Array, rng: Rng): number {
   return last; // rounding left a remainder
 }
 
-/** Index of the largest value; the lowest on ties. */
+/** The lowest on ties. */
 export function argmaxOf(values: ArrayLike<number>): number {
   let best = 0;
   for (let i = 1; i < values.length; i++) {
@@ -148,9 +147,9 @@ function sumOf(p: Float64Array): number {
   return sum;
 }
 
-/** Keeps the fewest largest values, at least one, that sum to `mass`; the largest is 1. */
+/** Keeps the fewest largest values that sum to `mass`; the largest is 1. */
 function keepNucleus(p: Float64Array, mass: number): void {
-  // Only the values from a bound on are sorted. It is lowered, further every time, until they sum to enough.
+  // Sorts only values from a bound on, which is lowered further every time, until they sum to enough.
   for (let bound = 1 / 64, step = 1 / 4; ; bound *= step, step /= 2) {
     const ids = idsFrom(p, bound);
     const likely = valuesAt(p, ids);
@@ -164,7 +163,7 @@ function keepNucleus(p: Float64Array, mass: number): void {
   }
 }
 
-/** Ids of the values that are at least `least`, ascending. */
+/** Ids of values of at least `least`, ascending. */
 function idsFrom(values: Float64Array, least: number): number[] {
   const ids: number[] = [];
   for (let i = 0; i < values.length; i++) {
@@ -174,8 +173,8 @@ function idsFrom(values: Float64Array, least: number): number[] {
 }
 
 /**
- * Keeps the largest values, given with the least of them first, and replaces all others. They lie at some of `ids`; of
- * those equal to the least, the first stay.
+ * Keeps the largest values (least of them first), which lie at some of `ids`, and replaces all others. Of those equal
+ * to the least, the first stay.
  */
 function keepLargest(values: Float64Array, ids: readonly number[], largest: Float64Array, others: number): void {
   const least = largest[0]!;
@@ -196,7 +195,7 @@ function valuesAt(values: Float64Array, ids: readonly number[]): Float64Array {
   return found;
 }
 
-/** The k largest values, as a heap with the smallest of them at its root. */
+/** Heap with the smallest of the k largest values at its root. */
 function largestOf(values: Float64Array, k: number): Float64Array {
   const heap = values.slice(0, k).sort(); // ascending order is a heap
   for (let i = k; i < values.length; i++) {

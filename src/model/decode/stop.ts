@@ -1,6 +1,6 @@
 /**
- * Stop strings in a stream of text pieces. Text is released as soon as no stop string can begin in it, so a stop string
- * never appears in the output, even if it arrives in several pieces.
+ * Stop strings in a stream of text pieces. Text is released once no stop string can begin in it, so none appears in the
+ * output, even if it arrives in pieces.
  */
 import { OptionError } from "../../errors.js";
 
@@ -14,8 +14,8 @@ export class StopMatcher {
   }
 
   /**
-   * Adds a piece. Returns the text that is certain now, and whether a stop string was completed; the text ends before
-   * it. After the `last` piece nothing is held back.
+   * Adds a piece; after the `last`, nothing is held back. Returns the text that is certain now, and `matched` if it
+   * ends before a completed stop string.
    */
   push(piece: string, { last }: { readonly last: boolean }): { text: string; matched: boolean } {
     const text = this.#held + piece;
@@ -29,7 +29,7 @@ export class StopMatcher {
     return { text: text.slice(0, certain), matched: false };
   }
 
-  /** Length of the longest end of `text` with which some stop string begins. */
+  /** Longest end of `text` that begins some stop string. */
   #possibleBeginning(text: string): number {
     const longest = Math.min(text.length, Math.max(0, ...this.stops.map((stop) => stop.length - 1)));
     for (let length = longest; length > 0; length--) {

@@ -1,4 +1,4 @@
-/** A text before it is written: its prompt and options, checked, and the sampler and writer that it will have. */
+/** A text before it is written: checked prompt and options, sampler, writer. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { createRng } from "../../tensor/index.js";
@@ -12,15 +12,14 @@ import { Writer } from "./writer.js";
 export interface GenerateOptions extends SamplingOptions, PromptOptions {
   /** @default 128, for a conversation 1024; fewer if the context has less room */
   readonly maxNewTokens?: number;
-  /** Seed of the sampler. @default 0 */
   readonly seed?: number;
-  /** Generation ends before the first of these strings, which is not part of the output. */
+  /** Ends generation; the string is not part of the output. */
   readonly stop?: string | readonly string[];
-  /** Whether generation ends after an end-of-text token. @default true */
+  /** @default true */
   readonly stopAtEndOfText?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
   readonly signal?: CancelSignal;
-  /** The clock, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -30,25 +29,23 @@ export const generateDefaults = {
   seed: 0,
 } as const satisfies GenerateOptions;
 
-/** In a conversation the model ends its turns itself, so the limit is wider. */
+/** A conversation's turns end by themselves, so the limit is wider. */
 export const chatDefaults = { ...generateDefaults, maxNewTokens: 1024 } as const satisfies GenerateOptions;
 
-/** A text to be written, of which nothing has run yet. */
 export interface PlannedText extends OpenText {
   readonly sampler: Sampler;
   readonly writer: Writer;
 }
 
-/** The prompt of a planned text. */
 export interface TextPrompt {
   /** Added to the seed; the tokens carry it. */
   readonly index: number;
   readonly promptIds: readonly number[];
-  /** Whether the prompt is a conversation, which has wider limits. */
+  /** Conversations have wider limits. */
   readonly conversation: boolean;
 }
 
-/** Plans a text. Throws an OptionError or a TokenError for an illegal option, or tokens that do not fit. */
+/** Throws an OptionError or a TokenError for an illegal option, or tokens that do not fit. */
 export function planText(
   model: Model,
   { index, promptIds, conversation }: TextPrompt,

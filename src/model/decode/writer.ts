@@ -1,33 +1,31 @@
 /**
- * What one generation has written so far: its tokens, their text and its counts. It decides where the text ends: at
- * maxNewTokens, at an end-of-text token or before a stop string.
+ * A generation so far: tokens, text, counts. Ends the text at maxNewTokens, at an end-of-text token or before a stop
+ * string.
  */
 import type { Choice, Round } from "./decoder.js";
 import type { Model } from "../model.js";
 import type { Sequence } from "../sequence.js";
 import { StopMatcher } from "./stop.js";
 
-/** One token of a generated text, and how it was chosen. */
 export interface GeneratedToken {
   readonly id: number;
-  /** What this token adds to the text; all pieces together are the text. Empty while a character is incomplete. */
+  /** Addition to the text; empty while a character is incomplete. */
   readonly text: string;
-  /** Blocks run to choose it, 1..L. For a drafted token: blocks run to draft it, 0 if it was looked up. */
+  /** Blocks run to choose it, 1..L. Of a drafted token: to draft it, 0 if it was looked up. */
   readonly depth: number;
-  /** Index of the exit that it left at; undefined if it ran all blocks. */
+  /** undefined if it ran all blocks. */
   readonly exit: number | undefined;
-  /** Confidence score at that exit. */
+  /** At that exit. */
   readonly score: number | undefined;
-  /** Whether it was drafted, and then verified by the full model. */
+  /** Drafted, then verified by the full model. */
   readonly drafted: boolean;
   /** Index of its prompt; 0 unless several were given. */
   readonly prompt: number;
 }
 
-/** Why a text ended: at an end-of-text token, before a stop string, or at maxNewTokens. */
 export type FinishReason = "endOfText" | "stop" | "length";
 
-/** One finished text. Counts of tokens are of the new ones, without the prompt. */
+/** Counts are of new tokens, without the prompt. */
 export interface TextSummary {
   readonly text: string;
   readonly ids: readonly number[];
@@ -38,11 +36,9 @@ export interface TextSummary {
   readonly meanDepth: number;
   /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
   readonly depthCounts: readonly number[];
-  /** Decoding steps: as many as tokens, unless steps choose several tokens at once (lossless decoding). */
+  /** As many as tokens, unless steps choose several at once (lossless decoding). */
   readonly rounds: number;
-  /** Tokens that were drafted in all rounds. */
   readonly drafted: number;
-  /** Drafted tokens that were accepted. */
   readonly accepted: number;
   /** accepted / drafted; NaN if none was drafted. */
   readonly acceptanceRate: number;
@@ -51,7 +47,7 @@ export interface TextSummary {
   readonly timeToFirstToken: number;
   /** Tokens after the first round per second of decoding; NaN without any. */
   readonly tokensPerSecond: number;
-  /** Bytes of the KV cache that it had when it ended; 0 if it never began. */
+  /** Bytes of KV cache at its end; 0 if it never began. */
   readonly cacheBytes: number;
 }
 
@@ -76,21 +72,20 @@ export class Writer {
   #rounds = 0;
   #drafted = 0;
   #accepted = 0;
-  /** Tokens of the first round. */
   #firstRound = 0;
-  /** When the first round arrived, in milliseconds. */
+  /** Milliseconds. */
   #firstAt = NaN;
   #lastAt = NaN;
   #cacheBytes = 0;
 
-  /** The text of tokens is empty if the model has no tokenizer. */
+  /** Without a tokenizer, tokens have no text. */
   constructor(model: Model, prompt: number, promptIds: readonly number[], options: WriterOptions) {
     this.#model = model;
     this.#prompt = prompt;
     this.#options = options;
     this.#promptTokens = promptIds.length;
     this.#matcher = new StopMatcher(typeof options.stop === "string" ? [options.stop] : options.stop);
-    // Embeddings are often padded. An id beyond the tokenizer's vocabulary has no text.
+    // Padded embeddings have ids beyond the tokenizer's vocabulary; these have no text.
     const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
     const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
     this.#textOf = (id) => (id < vocabSize ? (stream?.push(id) ?? "") : "");
@@ -103,12 +98,11 @@ export class Writer {
     return this.#finished !== undefined;
   }
 
-  /** Tokens that may still come. */
   get room(): number {
     return this.#options.maxNewTokens - this.ids.length;
   }
 
-  /** Takes the tokens of a round that arrived at `now` (ms). Tokens after the end of the text are dropped. */
+  /** Tokens of a round that arrived at `now` (ms); those after the end of the text are dropped. */
   write({ tokens, drafted }: Round, now: number): GeneratedToken[] {
     this.#rounds++;
     this.#drafted += drafted;
@@ -127,7 +121,6 @@ export class Writer {
     return written;
   }
 
-  /** Takes note of its sequence, which is about to be closed. */
   close({ cacheBytes }: Pick<Sequence, "cacheBytes">): void {
     this.#cacheBytes = cacheBytes;
   }

@@ -1,12 +1,11 @@
 /**
- * The loop that writes texts, one or many. Texts join and leave between two turns, and a turn is:
+ * The loop that writes texts. They join and leave between turns; a turn is:
  *
  *     prefill   a slice of the prompts that have joined runs, so that a long one does not stop the others
  *     write     one round of its decoder for every text whose prompt has run: a token, or several that were verified
  *
- * `generate` is this loop with one text, a chat is a text whose sequence is kept, and a server lets its clients' texts
- * join as they come. Kernels add in an order that does not depend on the batch and samplers are per text, so every text
- * has the tokens that it has alone.
+ * `generate` has one text, a chat keeps its sequence, a server lets texts join as they come. Kernels add in an order
+ * that does not depend on the batch and samplers are per text, so every text has the tokens that it has alone.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { prefill } from "../advance.js";
@@ -16,26 +15,26 @@ import type { Decoder } from "./decoder.js";
 import type { PlannedText } from "./text.js";
 import type { GeneratedToken } from "./writer.js";
 
-/** A text that is being written: it has a sequence, which holds its prompt. */
+/** Its sequence holds its prompt. */
 export interface ActiveText extends PlannedText {
   readonly sequence: Sequence;
   readonly decoder: Decoder;
 }
 
-/** The tokens that a text got in one turn, or the reason why it got none. A text that has ended has left the loop. */
+/** Tokens of a text in one turn, or its failure. A text that has ended has left the loop. */
 export type Written<Text> =
   | { readonly text: Text; readonly tokens: readonly GeneratedToken[] }
   | { readonly text: Text; readonly error: unknown };
 
 export interface LoopOptions {
-  /** Prompt positions that run in one turn while other texts are being written. @default all */
+  /** Prompt positions per turn while other texts are being written. @default all */
   readonly prefillRows?: number;
-  /** The clock, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Prompt positions that run at once while no text is being written, as a multiple of `prefillRows`. */
+/** Multiple of `prefillRows` that runs at once while no text is being written. */
 const IDLE_SLICES = 8;
 
 export class WritingLoop<Text extends ActiveText> {
@@ -43,7 +42,6 @@ export class WritingLoop<Text extends ActiveText> {
   readonly #prefillRows: number;
   readonly #now: () => number;
   readonly #signal: CancelSignal | undefined;
-  /** Texts whose prompt has not run to the end. */
   #entering: Text[] = [];
   #writing: Text[] = [];
 
@@ -54,7 +52,6 @@ export class WritingLoop<Text extends ActiveText> {
     this.#signal = signal;
   }
 
-  /** The number of texts in the loop. */
   get size(): number {
     return this.#entering.length + this.#writing.length;
   }
@@ -67,13 +64,13 @@ export class WritingLoop<Text extends ActiveText> {
     this.#entering.push(text);
   }
 
-  /** Takes a text off the loop. Its sequence is the caller's to free. */
+  /** The text's sequence is the caller's to free. */
   leave(text: Text): void {
     this.#entering = this.#entering.filter((other) => other !== text);
     this.#writing = this.#writing.filter((other) => other !== text);
   }
 
-  /** One turn. Returns what was written, by text. A text that fails stays in the loop until it leaves. */
+  /** Returns what was written, by text. A text that fails stays in the loop until it leaves. */
   async turn(): Promise<Written<Text>[]> {
     if (this.#entering.length > 0) await this.#prefill();
     const written: Written<Text>[] = [];
@@ -84,7 +81,7 @@ export class WritingLoop<Text extends ActiveText> {
     return written;
   }
 
-  /** Runs a slice of the prompts, shared fairly, through all blocks; the last position belongs to the first round. */
+  /** Shares a slice of the prompts fairly; the last position belongs to the first round. */
   async #prefill(): Promise<void> {
     const { numLayers } = this.#model.config;
     const rows = this.#prefillRows * (this.#writing.length === 0 ? IDLE_SLICES : 1);
@@ -100,7 +97,6 @@ export class WritingLoop<Text extends ActiveText> {
     this.#writing.push(...waiting.filter(({ left }) => left.length <= share).map(({ text }) => text));
   }
 
-  /** One round of a decoder for its texts. */
   async #write(decoder: Decoder, texts: readonly Text[]): Promise<Written<Text>[]> {
     try {
       const rounds = await decoder.next(

@@ -1,4 +1,4 @@
-/** The supported model types; config.json names one. */
+/** Model types, by the names in config.json. */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
 import { shown } from "../../shown.js";
@@ -35,7 +35,7 @@ export interface ReadConfigOptions {
   readonly budgets?: Partial<Budgets> | undefined;
 }
 
-/** Parses a config.json. Throws a ModelError that names the field, or lists the supported architectures. */
+/** Throws a ModelError that names the field, or lists the supported architectures. */
 export function readModelConfig(json: unknown, { budgets }: ReadConfigOptions = {}): ModelConfig {
   const reader = new ConfigReader(json, "config.json", budgetsWith(budgets));
   const type = reader.text("model_type");

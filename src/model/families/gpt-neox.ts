@@ -1,7 +1,7 @@
 /**
- * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, attention
- * and MLP side by side ("parallel residual") or one after the other, untied embeddings. The fused projection
- * interleaves the heads: query, key and value of head 0, then of head 1, …
+ * GPT-NeoX and Pythia (Black et al. 2022, Biderman et al. 2023): partial rotary positions, LayerNorm, biases, parallel
+ * or sequential attention and MLP, untied embeddings. The fused projection interleaves the heads: query, key and value
+ * of head 0, then of head 1, …
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan } from "../weights.js";

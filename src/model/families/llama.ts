@@ -1,8 +1,8 @@
 /**
  * Llama (Touvron et al. 2023; Dubey et al. 2024) and Qwen2 (Yang et al. 2024): rotary positions, RMSNorm, SwiGLU,
  * grouped key/value heads, tied or untied embeddings, explicit head size, optional biases (Qwen2: on query, key and
- * value). `num_kv_shared_layers`, a field of Gemma 3n's configurations, is read here too, because models that this
- * library pretrains may share keys and values across blocks; their config.json is written here as well.
+ * value). `num_kv_shared_layers`, a field of Gemma 3n's, is read too: models pretrained here may share keys and values
+ * across blocks; their config.json is written here.
  */
 import { ModelError } from "../../errors.js";
 import type { ConfigReader } from "../config-reader.js";
@@ -10,13 +10,11 @@ import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 import { bos, type Family } from "./family.js";
 
-/** What sets the model types apart. */
 interface LlamaVariant extends Pick<ModelConfig, "modelType" | "biases"> {
-  /** `tie_word_embeddings` if config.json leaves it out. */
   readonly tiedByDefault: boolean;
 }
 
-/** The fields that families like llama have in common. */
+/** Common to families like llama. */
 export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: LlamaVariant): ModelConfig {
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
@@ -49,7 +47,7 @@ export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByD
   };
 }
 
-/** The layout of a llama. Families like it change parts. */
+/** Families like llama change parts. */
 export function llamaPlan(config: ModelConfig, prefix: string): WeightLayout {
   const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim, biases } = config;
   /** Several stored matrices, stacked: [key; value], [gate; up]. */
@@ -115,7 +113,6 @@ export const qwen2: Family = {
   },
 };
 
-/** What a llama of this library's making is described by. */
 export interface LlamaConfig extends Pick<
   ModelConfig,
   | "vocabSize"
@@ -129,13 +126,12 @@ export interface LlamaConfig extends Pick<
   | "bosTokenId"
   | "eosTokenIds"
 > {
-  /** @default 0 */
   readonly numKvSharedLayers?: number;
-  /** The dtype that other libraries are told to load the weights as. @default "float32" */
+  /** For other libraries. @default "float32" */
   readonly torchDtype?: string;
 }
 
-/** The config.json that `loadModel` reads back into the same configuration. */
+/** Inverse of `readLlamaConfig`. */
 export function llamaConfigJson({
   numKvSharedLayers = 0,
   torchDtype = "float32",

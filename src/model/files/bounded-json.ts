@@ -1,7 +1,6 @@
 /**
- * JSON from files of others. `JSON.parse` builds whatever it is given: two bytes of text can become sixty of memory,
- * and lists that nest 100,000 deep break whoever walks them. So the text is scanned first, once, and its keys, values
- * and depth are compared with budgets.
+ * JSON from others' files. `JSON.parse` builds whatever it is given: two bytes of text can become sixty of memory, and
+ * lists nested 100,000 deep break whoever walks them. So keys, values and depth are first counted against budgets.
  */
 import { type Budgets, overBudget, requireBudget } from "../../budgets.js";
 
@@ -10,7 +9,7 @@ const BACKSLASH = 0x5c;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 
-/** Throws a BudgetError that names the first limit which the text exceeds. Malformed text is left to `JSON.parse`. */
+/** Throws a BudgetError that names the first limit exceeded. Malformed text is left to `JSON.parse`. */
 export function requireBoundedJson(text: string, where: string, budgets: Budgets): void {
   let keys = 0;
   let values = 0;
@@ -34,7 +33,7 @@ export function requireBoundedJson(text: string, where: string, budgets: Budgets
   requireBudget(budgets, "jsonValues", values, `${where}: values in lists and objects`);
 }
 
-/** Where the string that begins at `start` ends; the end of the text if it is not closed. */
+/** The end of the text if the string is not closed. */
 function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
     let backslashes = 0;

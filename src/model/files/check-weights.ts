@@ -1,30 +1,29 @@
 /**
- * Reads every weight of a checkpoint once, a few megabytes at a time, and names the tensors that hold NaN or infinity.
- * One such value is enough to make every logit NaN.
+ * Reads every weight of a checkpoint once, a few megabytes at a time, for NaN or infinity: one is enough to make every
+ * logit NaN.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { storedDecoder, storedRowBytes } from "../../tensor/formats/stored.js";
 import { giveTurn } from "../../turns.js";
 import type { TensorSource } from "../checkpoint.js";
 
-/** A tensor with values that are no finite numbers. */
 export interface DamagedTensor {
   readonly name: string;
   readonly nan: number;
   readonly infinite: number;
-  /** Place of the first of them, row-major. */
+  /** Place of the first, row-major. */
   readonly first: number;
 }
 
 export interface CheckWeightsOptions {
   readonly signal?: CancelSignal | undefined;
-  /** Called after every piece with the share of the tensors that have been read. */
+  /** Receives the share of the tensors read. */
   readonly onProgress?: ((share: number) => void) | undefined;
 }
 
 const PIECE_BYTES = 2 ** 22;
 
-/** The tensors with values that are NaN or infinite. Tensors of integers hold none. */
+/** Tensors of integers hold none. */
 export async function checkWeights(
   source: Pick<TensorSource, "tensors" | "read">,
   { signal, onProgress }: CheckWeightsOptions = {},

@@ -1,7 +1,7 @@
 /**
- * Whether decoding should screen the unembedding, by measurement: states of the model itself are unembedded both ways,
- * in turn, and screening stays if it takes less time. What it saves depends on the machine (bytes read against
- * arithmetic) and on the model (how many logits compete), so no table could say.
+ * Measures whether decoding should screen the unembedding: states of the model are unembedded both ways, in turn.
+ * Savings depend on the machine (bytes against arithmetic) and on the model (logits that compete), so no table could
+ * say.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
@@ -13,22 +13,21 @@ import { giveTurn } from "../../turns.js";
 import type { Model } from "../model.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";
 
-/** An unembedding with fewer weights takes microseconds: nothing to save. */
+/** Smaller unembeddings take microseconds. */
 const LEAST_WEIGHTS = 2 ** 20;
-/** States to measure with. */
 const STATES = 8;
-/** Screening must save this share of the time to be worth its memory. */
+/** Share of the time that screening must save to be worth its memory. */
 const LEAST_SAVED = 0.1;
 
 export interface ChoiceOptions {
-  /** The clock, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
   readonly signal?: CancelSignal | undefined;
 }
 
 /**
- * Sets how the model's unembedding is decoded. "auto" screens if that is possible, there is memory for the copy, and it
- * is faster. Throws an OptionError ("unembedding-screened") if "screened" is not possible.
+ * "auto" screens if that is possible, there is memory for the copy, and it is faster. Throws an OptionError
+ * ("unembedding-screened") if "screened" is not possible.
  */
 export async function chooseUnembedding(
   model: Model,
@@ -51,7 +50,6 @@ export async function chooseUnembedding(
   if (!(await screeningPays(model, now, signal))) model.setUnembedding("full");
 }
 
-/** Whether screening takes less time than the full product; the model screens. */
 async function screeningPays(model: Model, now: () => number, signal: CancelSignal | undefined): Promise<boolean> {
   const { numLayers, vocabSize, maxPositionEmbeddings } = model.config;
   const count = Math.min(STATES, maxPositionEmbeddings);

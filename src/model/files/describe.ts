@@ -1,7 +1,4 @@
-/**
- * Compares a checkpoint with its configuration without reading a single weight: the header shows which of the model's
- * tensors are there, which are missing or misshapen, and which the model does not use.
- */
+/** Compares a checkpoint with its configuration by its header alone: tensors that are missing, misshapen or unused. */
 import type { Budgets } from "../../budgets.js";
 import type { StoredDtype } from "../../tensor/formats/stored.js";
 import type { Shape } from "../../tensor/index.js";
@@ -11,7 +8,6 @@ import type { ModelConfig } from "../config.js";
 import { planModel } from "./plan-model.js";
 import { type ModelDtype, modelDtypes, plannedBytes } from "../weights.js";
 
-/** A tensor whose shape is not the one that the configuration asks for. */
 export interface MisshapenTensor {
   readonly name: string;
   readonly expected: Shape;
@@ -20,21 +16,18 @@ export interface MisshapenTensor {
 
 export interface CheckpointDescription {
   readonly config: ModelConfig;
-  /** Values in the tensors that the model uses. */
+  /** Values in used tensors. */
   readonly parameters: number;
-  /** Parameters, by the dtype that they are stored as. */
+  /** Parameters by stored dtype. */
   readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
-  /** Bytes that the matrices take on a device, by the dtype that they are loaded as. */
+  /** Bytes of matrices on a device, by dtype. */
   readonly weightBytes: Readonly<Record<ModelDtype, number>>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly MisshapenTensor[];
 }
 
-/**
- * Compares a source with what the parsed config.json asks for. Throws a ModelError if the configuration itself is not
- * supported.
- */
+/** Throws a ModelError if the configuration itself is not supported. */
 export function describeCheckpoint(
   configJson: unknown,
   source: Pick<TensorSource, "tensors" | "storedAs">,
@@ -69,7 +62,7 @@ export function describeCheckpoint(
   };
 }
 
-/** Every part in a layout, at any depth. */
+/** At any depth. */
 function partsOf(plan: unknown): Part[] {
   if (typeof plan !== "object" || plan === null) return [];
   if ("name" in plan && "shape" in plan) return [plan as Part];

@@ -1,8 +1,8 @@
 /**
  * A Hugging Face model folder, wherever it is: on a disk (early-exits/node), dropped on a page or behind a URL
  * (early-exits/browser). It holds config.json, model.safetensors or the shards that model.safetensors.index.json lists,
- * and possibly tokenizer.json with tokenizer_config.json. Of a checkpoint only the header is read at first; tensors are
- * read piece by piece, so a file of any size costs no more memory than the piece.
+ * and possibly tokenizer.json with tokenizer_config.json. Tensors are read piece by piece, so a file of any size costs
+ * no more memory than the piece.
  */
 import { type Budgets, budgetsWith, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
@@ -15,7 +15,6 @@ import type { Model } from "../model.js";
 import { huggingFaceTokenizer, type TokenizerOptions } from "../tokenizer/hugging-face-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 
-/** A file that can be read piece by piece. */
 export interface FolderFile {
   /** For messages. */
   readonly path: string;
@@ -25,7 +24,6 @@ export interface FolderFile {
   read(begin: number, end: number): Promise<Uint8Array>;
 }
 
-/** Files by name. */
 export interface Folder {
   /** For messages. */
   readonly path: string;
@@ -34,11 +32,11 @@ export interface Folder {
 }
 
 export interface BudgetOptions {
-  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  /** For trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
 }
 
-/** Loads a model folder onto a device. Throws a ModelError that names what is missing or does not fit. */
+/** Throws a ModelError that names what is missing or does not fit. */
 export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
   const config = await folder.open("config.json");
   if (config === undefined) {
@@ -57,13 +55,13 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
   });
 }
 
-/** End-of-text ids of generation_config.json. It may name more than config.json, such as the end of a chat's turn. */
+/** Of generation_config.json, which may name more than config.json, such as the end of a chat's turn. */
 async function generationStops(folder: Folder, options: BudgetOptions): Promise<readonly number[]> {
   const file = await folder.open("generation_config.json");
   return file === undefined ? [] : new ConfigReader(await fileJson(file, options), file.path).tokenIds("eos_token_id");
 }
 
-/** The folder's tokenizer; undefined if there is no tokenizer.json. */
+/** undefined without tokenizer.json. */
 export async function folderTokenizer(folder: Folder, options: TokenizerOptions = {}): Promise<Tokenizer | undefined> {
   const file = await folder.open("tokenizer.json");
   if (file === undefined) return undefined;
@@ -78,7 +76,7 @@ export async function folderTokenizer(folder: Folder, options: TokenizerOptions 
   );
 }
 
-/** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
+/** model.safetensors, or the shards of its index. */
 export async function folderTensors(folder: Folder, options: BudgetOptions = {}): Promise<TensorSource> {
   const single = await folder.open("model.safetensors");
   if (single !== undefined) return fileTensors(single, options);
@@ -94,7 +92,6 @@ export async function folderTensors(folder: Folder, options: BudgetOptions = {})
   return shardedTensors(folder, await readWeightMap(indexFile, options), indexFile.path, options);
 }
 
-/** The tensors of one safetensors file. */
 export async function fileTensors(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<TensorSource> {
   const { path, size } = file;
   const limit = { largest: budgetsWith(budgets).safetensorsHeaderBytes };
@@ -113,14 +110,11 @@ export async function fileTensors(file: FolderFile, { budgets }: BudgetOptions =
 }
 
 export interface FileJsonOptions extends BudgetOptions {
-  /** The limit of the file's bytes. @default "configBytes" */
+  /** Limit of bytes. @default "configBytes" */
   readonly limit?: "configBytes" | "indexBytes" | "tokenizerBytes";
 }
 
-/**
- * Parses a JSON file. Throws a BudgetError if it is too large to be what its name says, and an EarlyExitError
- * `json-malformed` that names it.
- */
+/** Throws a BudgetError for a file too large for its name, and an EarlyExitError `json-malformed`. */
 export async function fileJson(
   file: FolderFile,
   { limit = "configBytes", budgets: changes }: FileJsonOptions = {},
@@ -149,10 +143,10 @@ export function parseJson(text: string, where: string): unknown {
   }
 }
 
-/** A name of a file in the same folder: without slashes, colons, control characters, and not of dots alone. */
+/** File of the same folder: no slashes, colons or control characters, and not of dots alone. */
 const PLAIN_NAME = /^(?!\.+$)[^/\\:\p{Cc}]+$/u;
 
-/** From tensor names to names of files in the same folder. */
+/** From tensor names to file names. */
 type WeightMap = Readonly<Record<string, string>>;
 
 async function readWeightMap(indexFile: FolderFile, options: BudgetOptions): Promise<WeightMap> {

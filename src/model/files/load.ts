@@ -11,9 +11,8 @@ import type { UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
 import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
 
-/** How much of a checkpoint has been read. */
 export interface LoadProgress {
-  /** Weights on the device so far; those of matrices, which are nearly all. */
+  /** Weights on the device; those of matrices, which are nearly all. */
   readonly done: number;
   readonly total: number;
 }
@@ -21,33 +20,31 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
-  /** How matrices are stored on the device; "stored": as they lie in the file. @default "float32" */
+  /** Storage of matrices on the device; "stored": as in the file. @default "float32" */
   readonly dtype?: ModelDtype;
   /**
-   * How the KV cache is stored: bfloat16 halves it, int8 takes a little more than a quarter. Only float32 on the GPU
-   * device. @default "float32"
+   * KV cache: bfloat16 halves it, int8 takes a little more than a quarter. Only float32 on the GPU device. @default
+   * "float32"
    */
   readonly kvCache?: CacheDtype;
   /**
-   * How decoding computes the logits of greedy and top-k tokens; the tokens are the same. "screened" keeps a second,
-   * coarse copy of the unembedding, and throws where that saves nothing (int8, GPU). "auto" measures both and keeps the
-   * faster. @default "auto"
+   * Logits of greedy and top-k tokens; the tokens are the same. "screened" keeps a second, coarse copy of the
+   * unembedding, and throws where that saves nothing (int8, GPU). "auto" keeps the faster. @default "auto"
    */
   readonly unembedding?: UnembeddingKind | "auto";
-  /** End-of-text ids besides those of config.json. The model's hash does not depend on them. */
+  /** Besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
-  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  /** For trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
-  /** Ends loading, and frees what was loaded: the promise is rejected with the signal's reason. */
+  /** Ends loading and frees what was loaded; rejects with the signal's reason. */
   readonly signal?: CancelSignal | undefined;
-  /** Called while weights are read, after every few megabytes. */
+  /** After every few megabytes. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
 /**
- * Builds a model from a parsed config.json and a source of tensors. The Node entry wraps it as `readModel(folder)`.
- * Throws a ModelError that names what is missing, does not fit, or is too large for the device ("model-too-large");
- * nothing of the model is left on the device then.
+ * From a parsed config.json and a source of tensors. Throws a ModelError that names what is missing, does not fit, or
+ * is too large for the device ("model-too-large"); nothing is left on the device then.
  */
 export async function loadModel(
   configJson: unknown,
@@ -95,7 +92,7 @@ export async function loadModel(
   return model;
 }
 
-/** Refuses a model whose matrices alone exceed the device's memory, before minutes are spent on reading it. */
+/** Refuses matrices that exceed the device's memory, before minutes are spent on reading. */
 function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: ModelDtype, source: TensorSource): void {
   const planned = (as: ModelDtype): number => plannedBytes(layout, as, source);
   const memoryLimit = info.memoryLimit ?? Infinity;

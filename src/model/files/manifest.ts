@@ -1,7 +1,6 @@
 /**
- * manifest.json: the sizes and hashes of the files that were written into a folder together. Whoever reads such a
- * folder checks it, so that files of two trainings, or a damaged one, are refused instead of loaded. Folders from
- * elsewhere have no manifest and need none.
+ * manifest.json: sizes and hashes of files written into a folder together. Readers check it, so that files of two
+ * trainings, or damaged ones, are refused. Folders from elsewhere need none.
  */
 import { EarlyExitError } from "../../errors.js";
 import { sha256 } from "../sha256.js";
@@ -12,7 +11,6 @@ export const MANIFEST = "manifest.json";
 export interface Manifest {
   readonly format: "early-exits/manifest";
   readonly version: 1;
-  /** By name of the file. */
   readonly files: Readonly<Record<string, ManifestEntry>>;
 }
 
@@ -21,17 +19,13 @@ export interface ManifestEntry {
   readonly sha256: string;
 }
 
-/** The manifest of some files. */
 export async function manifestOf(files: ReadonlyMap<string, Uint8Array>): Promise<Manifest> {
   const entries: Record<string, ManifestEntry> = {};
   for (const [name, bytes] of files) entries[name] = { bytes: bytes.length, sha256: await sha256(bytes) };
   return { format: "early-exits/manifest", version: 1, files: entries };
 }
 
-/**
- * Checks the files of a folder that has a manifest. Throws an EarlyExitError ("folder-damaged") that names the first
- * file that is missing or is another one than was written.
- */
+/** Throws an EarlyExitError ("folder-damaged") for the first file that is missing or not as written. */
 export async function checkManifest(folder: Folder): Promise<void> {
   const manifest = await folder.open(MANIFEST);
   if (manifest === undefined) return;

@@ -1,7 +1,7 @@
 /**
- * From a configuration and the checkpoint's tensors to the layout of the weights. A layout lists every tensor of every
- * block, and some list every row, so the sizes in config.json are compared with the tensors that exist before a layout
- * is built: a block needs a tensor of its own, and every size is that of some tensor.
+ * From a configuration and the checkpoint's tensors to the layout. A layout lists every tensor of every block, and some
+ * every row, so config.json's sizes are first compared with the tensors: a block needs a tensor of its own, and every
+ * size is that of some tensor.
  */
 import type { Budgets } from "../../budgets.js";
 import { ModelError } from "../../errors.js";
@@ -16,7 +16,7 @@ export interface PlannedModel {
   readonly layout: WeightLayout;
 }
 
-/** Throws a ModelError if the configuration is not supported, or asks for more than the checkpoint can hold. */
+/** Throws a ModelError if the configuration is unsupported, or asks for more than the checkpoint can hold. */
 export function planModel(
   configJson: unknown,
   source: Pick<TensorSource, "tensors">,

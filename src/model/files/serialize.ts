@@ -1,7 +1,6 @@
 /**
- * The weights of a model as a checkpoint in its family's Hugging Face layout, so that other libraries can load what
- * this one trains. Loading is reversed: every part of a weight goes to the rows of the tensor that it would be loaded
- * from.
+ * A model's weights as a checkpoint in its family's Hugging Face layout, for other libraries. Loading in reverse: each
+ * part of a weight goes to the rows it would be loaded from.
  */
 import type { SafetensorsDtype } from "../../tensor/formats/dtype.js";
 import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
@@ -13,11 +12,10 @@ import type { Model } from "../model.js";
 import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
 
 export interface SerializeOptions {
-  /** How values are stored. @default "F32" */
   readonly dtype?: Extract<SafetensorsDtype, "F32" | "BF16" | "F16">;
 }
 
-/** The model's weights as a safetensors file. */
+/** safetensors. */
 export async function serializeModel(model: Model, { dtype = "F32" }: SerializeOptions = {}): Promise<Uint8Array> {
   const { config, weights } = model;
   const family = families[config.modelType];
@@ -45,7 +43,6 @@ const NORMS = ["attentionNorm", "mlpNorm", "queryNorm", "keyNorm", "attentionPos
 class CheckpointWriter {
   readonly tensors: Record<string, { readonly shape: Shape; readonly data: Float32Array }> = {};
 
-  /** Copies the rows of a weight to the tensors that its parts name. */
   async put(weight: Matrix, parts: readonly Part[]): Promise<void> {
     const values = await weight.read();
     const columns = weight.shape.length === 2 ? weight.shape[1]! : 1;
@@ -62,7 +59,7 @@ class CheckpointWriter {
     }
   }
 
-  /** What a block does without, such as keys and values of its own, is missing in the weights and in the layout. */
+  /** Missing parts, such as a block's own keys and values, are missing in weights and layout. */
   async putLinear(weights: LinearWeights | undefined, to: LinearPlan | undefined): Promise<void> {
     if (weights === undefined || to === undefined) return;
     await this.put(weights.weight, to.weight);
