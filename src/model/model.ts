@@ -1,7 +1,6 @@
 /**
- * `Model`, a backbone on a device: configuration, weights, tokenizer. It turns token ids into states and states into
- * logits, for whole sequences and differentiably. Elsewhere: advance.ts moves positions through its blocks over a KV
- * cache, decode/ generates text, files/ reads its weights.
+ * `Model`, a backbone on a device: token ids to states to logits, for whole sequences and differentiably. Elsewhere:
+ * advance.ts runs positions over a KV cache, decode/ generates text, files/ reads weights.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
@@ -35,33 +34,31 @@ export interface ModelParts {
   readonly dtype?: ModelDtype;
   /** @default "float32" */
   readonly kvCache?: CacheDtype;
-  /** Checkpoint tensors that no weight was made from. */
   readonly unusedTensors?: readonly string[];
-  /** SHA-256 of configuration and weights, as they are at the time of the call. */
+  /** At the time of the call. */
   readonly hash: (signal?: CancelSignal) => Promise<string>;
 }
 
-/** How a model is stored on its device: its weight matrices, and its KV cache unless that is float32. */
+/** Dtype of weight matrices, and of the KV cache unless that is float32. */
 export type StoredAs = ModelDtype | `${ModelDtype} with ${Exclude<CacheDtype, "float32">} cache`;
 
-/** The types that the words of `storedAs` stand for. */
 export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; readonly kvCache: CacheDtype } {
   const [dtype, , kvCache = "float32"] = storedAs.split(" ");
   return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
 }
 
-/** A backbone on a device. It turns token ids into states [T, C] and states into logits [T, V]. */
+/** Token ids to states [T, C] to logits [T, V]. */
 export class Model {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   readonly dtype: ModelDtype;
-  /** How sequences store keys and values. `forward` and `logits` have no cache: they keep float32. */
+  /** In sequences; `forward` and `logits` have no cache. */
   readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: (signal?: CancelSignal) => Promise<string>;
-  /** By block; equal settings share their tables. */
+  /** By block; equal settings share tables. */
   readonly #rotary: readonly (RotaryTables | undefined)[];
   #screened: ScreenedUnembedding | undefined;
   #disposed = false;
@@ -103,25 +100,25 @@ export class Model {
     return this.#tokenizer !== undefined;
   }
 
-  /** What a certificate is bound to beside the hash: other roundings may decide otherwise. */
+  /** Bound to certificates beside the hash: other roundings may decide otherwise. */
   get storedAs(): StoredAs {
     return this.kvCache === "float32" ? this.dtype : `${this.dtype} with ${this.kvCache} cache`;
   }
 
   /**
-   * SHA-256 (hexadecimal) of configuration and checkpoint. Heads, policies and certificates are bound to it. The first
-   * call reads the whole checkpoint, unless it is aborted.
+   * SHA-256 (hexadecimal) of configuration and checkpoint, which binds heads, policies and certificates. The first call
+   * reads the whole checkpoint, unless it is aborted.
    */
   hash(signal?: CancelSignal): Promise<string> {
     return this.#hash(signal);
   }
 
-  /** Rotary tables of block `layer` (0-based) in the form that kernels take; undefined if it does not rotate. */
+  /** `layer` is 0-based; undefined if it does not rotate. */
   rope(layer: number, length: number): Rope | undefined {
     return this.#rotary[layer]?.rope(length);
   }
 
-  /** Throws unless the ids are in the vocabulary and a sequence of `time` of them fits the context. */
+  /** Throws unless ids are in the vocabulary and `time` of them fit the context. */
   requireIds(ids: readonly number[], time = ids.length): void {
     const { vocabSize, maxPositionEmbeddings } = this.config;
     if (this.#disposed) throw new DeviceError("model-disposed", "model: it was used after dispose()");
@@ -148,7 +145,7 @@ export class Model {
     }
   }
 
-  /** How block `layer` (0-based) attends over `batch` whole sequences, with these positions of their rows. */
+  /** For attention of block `layer` (0-based) over `batch` whole sequences, with their rows' positions. */
   wholeRows(layer: number, batch: number, positions: readonly number[]): WholeRows {
     const { window } = attentionOf(this.config, layer);
     const tables = this.#rotary[layer]?.tables(positions.length / batch);
@@ -170,19 +167,19 @@ export class Model {
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
   }
 
-  /** How decoding computes the logits of greedy and top-k tokens. The tokens are the same. */
+  /** For greedy and top-k tokens, which are the same either way. */
   get unembedding(): UnembeddingKind {
     return this.#screened === undefined ? "full" : "screened";
   }
 
-  /** The coarse copy of the unembedding, if decoding screens. */
+  /** Present if decoding screens. */
   get screened(): ScreenedUnembedding | undefined {
     return this.#screened;
   }
 
   /**
-   * Makes decoding screen the unembedding, or not; the coarse copy is made or freed. Throws an OptionError
-   * ("unembedding-screened") if these weights on this device cannot be screened.
+   * Makes or frees the coarse copy. Throws an OptionError ("unembedding-screened") if these weights on this device
+   * cannot be screened.
    */
   setUnembedding(kind: UnembeddingKind): void {
     if (kind === this.unembedding) return;
@@ -200,9 +197,8 @@ export class Model {
   }
 
   /**
-   * Runs whole sequences of equal length, one after another in `ids` (B·T ids), through the blocks up to `toDepth`.
-   * Returns the states [B·T, C] by depth, for every depth for which `wanted(depth)` holds; depth 0 is the embedding.
-   * Differentiable with respect to trainable weights.
+   * Runs whole sequences of equal length, one after another in `ids` (B·T ids), up to `toDepth`. Returns states [B·T,
+   * C] by depth where `wanted(depth)` holds; depth 0 is the embedding. Differentiable in trainable weights.
    */
   forward(ids: readonly number[], options: ForwardOptions = {}): Map<number, Tensor> {
     return atOnce(this.forwardInParts(ids, options));
@@ -243,7 +239,7 @@ export class Model {
     return states;
   }
 
-  /** Logits of every position of one sequence: T·V values, row-major. */
+  /** T·V values, row-major. */
   async logits(ids: readonly number[]): Promise<Float32Array> {
     const logits = scope(() => this.unembed(this.forward(ids).get(this.config.numLayers)!));
     const values = await logits.read();
@@ -251,7 +247,7 @@ export class Model {
     return values;
   }
 
-  /** States of every position at depths 0..L, before the final norm: L + 1 arrays of T·C values, row-major. */
+  /** Before the final norm: L + 1 arrays of T·C values, row-major. */
   async hiddenStates(ids: readonly number[]): Promise<Float32Array[]> {
     const states = scope(() => [...this.forward(ids, { wanted: () => true }).values()]);
     const values = await Promise.all(states.map((state) => state.read()));

@@ -1,7 +1,6 @@
 /**
- * Tables for rotary positions: cos and sin of position · θ^(-2i/dim), scaled as config.ts describes. They are computed
- * in float64 and doubled when a longer sequence comes, so a model with a context of 128k needs no table for positions
- * that it never visits.
+ * Rotary tables: cos and sin of position · θ^(-2i/dim), scaled as in config.ts. Computed in float64 and doubled when a
+ * longer sequence comes, so a context of 128k needs no table for positions never visited.
  */
 import { type Device, Tensor } from "../tensor/index.js";
 import { keep } from "../tensor/tensor.js";
@@ -9,7 +8,7 @@ import type { Rope } from "../tensor/device.js";
 import type { RopeTable } from "../tensor/ops/rope.js";
 import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
 
-/** Frequencies in radians per position, [dim / 2]. */
+/** Radians per position, [dim / 2]. */
 export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
   const plain = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim));
   switch (scaling?.ropeType) {
@@ -30,7 +29,7 @@ export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number
   }
 }
 
-/** The share of pair i that stays unscaled; below 0 and above 1 it counts as 0 and 1. */
+/** Unscaled share of pair i; clamped to [0, 1]. */
 type Share = (frequency: number, i: number) => number;
 
 /** Rises with the full turns within the original context. */
@@ -41,7 +40,7 @@ function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddi
   };
 }
 
-/** Falls with the pair's number, from that of `betaFast` turns within the original context to that of `betaSlow`. */
+/** Falls with the pair's number, from `betaFast` turns within the original context to `betaSlow`. */
 function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share {
   const pairOf = (turns: number): number =>
     (dim * Math.log(scaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns))) / (2 * Math.log(theta));
@@ -50,7 +49,7 @@ function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share 
   return (_, i) => 1 - (i - low) / (high - low || 0.001);
 }
 
-/** cos and sin of every angle up to a length, times the scaling's factor: [length, dim / 2] each. */
+/** cos and sin times the scaling's factor: [length, dim / 2] each. */
 export function rotaryTable(
   config: RotaryConfig,
   length: number,
@@ -81,7 +80,7 @@ export class RotaryTables {
     this.#config = config;
   }
 
-  /** Tables for at least the positions 0..length-1. */
+  /** For at least the positions 0..length-1. */
   tables(length: number): RopeTable {
     if (this.#table === undefined || length > this.#length) {
       this.dispose();
@@ -92,7 +91,7 @@ export class RotaryTables {
     return this.#table;
   }
 
-  /** The same tables in the form that kernels take. */
+  /** `tables` as kernels take them. */
   rope(length: number): Rope {
     const { cos, sin } = this.tables(length);
     return (this.#rope ??= { cos: cos.storage, sin: sin.storage, rotaryDim: this.#config.dim });

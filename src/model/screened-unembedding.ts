@@ -1,11 +1,11 @@
 /**
- * The unembedding, read only where it matters. The largest logits of a state are found in two steps:
+ * The unembedding, read only where it matters. Two steps find a state's largest logits:
  *   1. bounds on all V logits from a copy in eight bits (`Screening` of the device, which proves them); if they leave
  *      many tokens, as for states that nothing follows from, narrower ones of those
  *   2. the few logits whose upper bound reaches the k-th largest lower bound, exactly: in the model's own arithmetic
  * The k largest logits, ties included, are among them with the bits of the full product, so greedy and top-k decoding
- * choose the same tokens. Too many candidates, or a state that may overflow: no result, and the caller takes the full
- * product, as everything does that needs all logits (training, scoring, sampling without top-k).
+ * choose the same tokens. Too many candidates, or a state that may overflow, give no result: the caller takes the full
+ * product, as whatever needs all logits does.
  */
 import { OptionError } from "../errors.js";
 import { type Device, type PackedDtype, PackedMatrix, ROW_STATS, scope, type Tensor } from "../tensor/index.js";
@@ -14,46 +14,43 @@ import { linearAt } from "../tensor/ops/matmul.js";
 import { sliceRows } from "../tensor/ops/select.js";
 import type { LinearWeights } from "./weights.js";
 
-/** How a decoded token's logits are computed: all of them, or the largest only, where those are enough. */
+/** The largest are enough for greedy and top-k tokens. */
 export type UnembeddingKind = "full" | "screened";
 
-/** The largest logits of one state and perhaps some others, by ascending id. */
+/** Of one state, perhaps with others, by ascending id. */
 export interface LargestLogits {
   readonly ids: readonly number[];
   readonly logits: Float32Array;
 }
 
-/** What a call computed. */
 export interface ScreenedWork {
-  /** Logits that were computed exactly, summed over the states. */
+  /** Summed over the states. */
   readonly exactLogits: number;
-  /** Bytes of weights that were read, those of the coarse copy included; what is read again counts once. */
+  /** Of weights, the coarse copy's included; repeated reads count once. */
   readonly bytes: number;
 }
 
-/** The most likely token of a state. */
 export interface BestToken {
   readonly id: number;
-  /** Its logit minus the second largest; exact. */
+  /** Exact: its logit minus the second largest. */
   readonly margin: number;
-  /** Its log-probability lies between these. */
+  /** Bounds. */
   readonly logProbability: { readonly lower: number; readonly upper: number };
 }
 
-/** With more candidates than one token in this many, the full product is as fast. */
+/** With more than one token in this many, the full product is as fast. */
 const CANDIDATES = 64;
-/** Up to so many beside twice those that are asked for are computed exactly at once: narrowing takes as long. */
+/** Beside twice those asked for, computed exactly at once: narrowing takes as long. */
 const FEW = 32;
-/** Up to this many times as many candidates are narrowed: more would read as much as the full product. */
+/** Times as many candidates are narrowed: more would read as much as the full product. */
 const NARROWED = 4;
-/** What a log-sum-exp of float32 values is off by, at most: the exponentials, and as a share of itself. */
+/** Errors of a log-sum-exp of float32 values at most: of the exponentials, and as a share of itself. */
 const LOG_SUM_EXP = { absolute: 1e-5, relative: 2 ** -22 };
 
-/** A coarse copy of an unembedding [V, C] beside the unembedding itself. */
+/** Of an unembedding [V, C]. */
 export class ScreenedUnembedding {
-  /** Bytes of the coarse copy. */
   readonly bytes: number;
-  /** Bytes of the coarse copy as a share of the full product's. */
+  /** Of the full product's bytes. */
   readonly share: number;
   readonly #device: Device;
   readonly #screening: Screening;
@@ -61,15 +58,11 @@ export class ScreenedUnembedding {
   readonly #bias: Tensor | undefined;
   readonly #coarse: CoarseStorage;
 
-  /** Whether weights of this dtype can be screened on the device. */
   static supports(device: Device, dtype: PackedDtype): boolean {
     return device.screening !== undefined && !isInteger(dtype);
   }
 
-  /**
-   * Makes the coarse copy. Throws an OptionError ("unembedding-screened") that says why if these weights cannot be
-   * screened.
-   */
+  /** Throws an OptionError ("unembedding-screened") that says why if these weights cannot be screened. */
   constructor(device: Device, { weight, bias }: LinearWeights) {
     const { screening } = device;
     if (screening === undefined) throw notScreened(`the ${device.backend} device computes all logits at once`);
@@ -87,8 +80,7 @@ export class ScreenedUnembedding {
   }
 
   /**
-   * The `counts[r]` largest logits of row r of the normed states x [R, C]; undefined for a state that has too many
-   * candidates or no bounds.
+   * The `counts[r]` largest logits of row r of normed states x [R, C]; undefined for too many candidates or no bounds.
    */
   async largest(
     x: Tensor,
@@ -104,7 +96,7 @@ export class ScreenedUnembedding {
     return { rows, work: { exactLogits: found.flat().length, bytes: this.bytes + bytes } };
   }
 
-  /** The most likely token of each of the normed states x [R, C]; undefined as in `largest`. V is at least 2. */
+  /** For normed states x [R, C]; undefined as in `largest`. V is at least 2. */
   async best(x: Tensor): Promise<readonly (BestToken | undefined)[]> {
     const count = x.shape[0]!;
     const bounds = this.#screening.bounds(x.storage, this.#coarse, count);
@@ -142,7 +134,7 @@ export class ScreenedUnembedding {
     return { ids, logits };
   }
 
-  /** Log-sum-exp of every row of bounds [R, V]. */
+  /** Of bounds [R, V]. */
   async #logSumExp(bounds: Storage, rows: number): Promise<number[]> {
     const stats = this.#device.kernels.rowStats(bounds, rows, this.#matrix.shape[0]!);
     const values = await this.#device.read(stats);
@@ -168,7 +160,7 @@ function bestOf({ ids, logits }: LargestLogits, least: number, most: number): Be
   };
 }
 
-/** Index of the largest value but that at `except`; the lowest on ties. */
+/** Without `except`; the lowest on ties. */
 export function indexOfLargest(values: Float32Array, except = -1): number {
   let best = except === 0 ? 1 : 0;
   for (let i = best + 1; i < values.length; i++) {

@@ -1,8 +1,8 @@
 /**
- * The run state of one text: its tokens, how many blocks each position has run (its depth, f(s) in the literature), the
- * states of positions that stopped early (`hidden`, h(s)), and the KV cache of every block. Invariant: the keys and
- * values of block l are present at position s exactly if l < depthOf(s) (blocks that share keys and values have none of
- * their own). With the `lazy` fill they, and the kept states, equal those of a fresh full forward pass, bit for bit.
+ * The run state of one text: tokens, each position's blocks run (its depth, f(s) in the literature), states of
+ * positions that stopped early (`hidden`, h(s)), and every block's KV cache. Invariant: keys and values of block l are
+ * present at position s exactly if l < depthOf(s) (blocks that share them have none). With the `lazy` fill they, and
+ * the kept states, equal those of a fresh full forward pass, bit for bit.
  */
 import { ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, scope, type Tensor } from "../tensor/index.js";
@@ -12,22 +12,22 @@ import { concatRows, sliceRows } from "../tensor/ops/select.js";
 import { keyValueLayers, type ModelConfig } from "./config.js";
 import type { Model } from "./model.js";
 
-/** A state that is kept as one row of a batch. The batch is freed once no position needs it. */
+/** One row of a batch, which is freed once no position needs it. */
 interface KeptRow {
   readonly batch: KeptBatch;
   readonly row: number;
 }
 
-/** States of which several positions, the users, have a row each. */
+/** Positions that use it have a row each. */
 export interface KeptBatch {
   readonly states: Tensor;
   users: number;
 }
 
 export interface CloneOptions {
-  /** Positions that are copied. @default all */
+  /** Copied positions. @default all */
   readonly length?: number;
-  /** Positions that the copy has room for at first. @default as many as the original */
+  /** Room at first, in positions. @default as many as the original */
   readonly capacity?: number;
 }
 
@@ -36,23 +36,22 @@ export class Sequence {
   readonly ids: number[] = [];
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
-  /** One for each block that makes keys and values. */
+  /** Per block that makes keys and values. */
   #caches: CacheStorage[];
   #capacity: number;
 
-  /** `capacity` is the number of positions that there is room for at first; it grows up to the context limit. */
+  /** `capacity`: positions with room at first; it grows up to the context limit. */
   constructor(model: Model, capacity = 64) {
     this.model = model;
     this.#capacity = Math.min(capacity, model.config.maxPositionEmbeddings);
     this.#caches = this.#createCaches(this.#capacity);
   }
 
-  /** Number of positions. */
   get length(): number {
     return this.ids.length;
   }
 
-  /** Bytes of the KV cache, for as many positions as there is room for now. */
+  /** For as many positions as there is room now. */
   get cacheBytes(): number {
     return this.#caches.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -63,8 +62,8 @@ export class Sequence {
   }
 
   /**
-   * Adds tokens at the end, at depth 0, and frees the states of finished positions. Throws if an id is outside the
-   * vocabulary or the context limit is exceeded.
+   * Adds tokens at depth 0, and frees states of finished positions. Throws if an id is outside the vocabulary or the
+   * context limit is exceeded.
    */
   append(...ids: readonly number[]): void {
     const { vocabSize, maxPositionEmbeddings, numLayers } = this.model.config;
@@ -95,10 +94,7 @@ export class Sequence {
     this.#reserve(this.length);
   }
 
-  /**
-   * The states [R, C] that positions [begin, end) stopped at, each the output of block depthOf(position). By default of
-   * one position.
-   */
+  /** States [R, C] that positions [begin, end) stopped at, each the output of block depthOf(position). */
   hidden(begin: number, end = begin + 1): Tensor {
     const { batch, row, rows } = this.#run(begin, end);
     if (rows === end - begin) return sliceRows(batch.states, row, row + rows);
@@ -113,17 +109,17 @@ export class Sequence {
     });
   }
 
-  /** The batch whose rows from `firstRow` on are the states of these positions, in order; undefined if none is. */
+  /** The batch whose rows from `firstRow` are these positions' states, in order; undefined if none is. */
   batchOf(positions: readonly number[], firstRow: number): Tensor | undefined {
     const batch = this.#states[positions[0]!]?.batch;
     const kept = positions.every((s, i) => this.#states[s]?.batch === batch && this.#states[s]?.row === firstRow + i);
     return kept ? batch?.states : undefined;
   }
 
-  /** The last position whose depth is below `depth`, and all such before it, in increasing order. */
+  /** Positions that have run fewer than `depth` blocks, in increasing order. */
   pending(depth: number): number[] {
-    // Depths never increase with the position, because a position that goes deep takes all before it along. So the
-    // pending positions are the last ones.
+    // Depths never increase with the position, because a position that goes deep takes all before it along: the pending
+    // ones are the last.
     let first = this.length;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
     const positions: number[] = [];
@@ -131,12 +127,12 @@ export class Sequence {
     return positions;
   }
 
-  /** The keys and values that block `layer` (0-based) attends to: its own, or those it shares. */
+  /** Own or shared keys and values of block `layer` (0-based). */
   cache(layer: number): CacheStorage {
     return this.#caches[Math.min(layer, keyValueLayers(this.model.config) - 1)]!;
   }
 
-  /** Records that the rows of a batch from `firstRow` on are the states of `positions` after `depth` blocks. */
+  /** Rows of a batch from `firstRow` are the states of `positions` after `depth` blocks. */
   settle(positions: readonly number[], depth: number, batch: KeptBatch, firstRow: number): void {
     positions.forEach((position, index) => {
       this.#release(position);
@@ -146,13 +142,12 @@ export class Sequence {
     });
   }
 
-  /** Marks a position as complete although not all blocks ran: its keys and values were filled in another way. */
+  /** Marks a position whose keys and values were filled without running all blocks. */
   complete(position: number): void {
     this.#release(position);
     this.#depths[position] = this.model.config.numLayers;
   }
 
-  /** Forgets positions from `length` on. */
   truncate(length: number): void {
     for (let s = length; s < this.length; s++) this.#release(s);
     this.ids.length = Math.min(this.ids.length, length);
@@ -160,7 +155,7 @@ export class Sequence {
     this.#states.length = this.ids.length;
   }
 
-  /** An independent copy of the first positions, by default of all, including keys, values and states. */
+  /** An independent copy of the first positions, including keys, values and states. */
   clone({ length = this.length, capacity = this.#capacity }: CloneOptions = {}): Sequence {
     const copy = new Sequence(this.model, Math.max(length, capacity));
     copy.ids.push(...this.ids.slice(0, length));
@@ -191,7 +186,7 @@ export class Sequence {
     return kept;
   }
 
-  /** How many positions from `position` on, up to `end`, have their states in adjacent rows of one batch. */
+  /** Positions from `position` up to `end` with states in adjacent rows of one batch. */
   #run(position: number, end: number): KeptRow & { readonly rows: number } {
     const { batch, row } = this.#kept(position);
     let rows = 1;
@@ -223,7 +218,7 @@ export class Sequence {
     this.#capacity = capacity;
   }
 
-  /** All caches, or, if they do not all fit, none. */
+  /** All or, if they do not fit, none. */
   #createCaches(capacity: number): CacheStorage[] {
     const { device, config, kvCache } = this.model;
     const caches: CacheStorage[] = [];
@@ -239,7 +234,7 @@ export class Sequence {
   }
 }
 
-/** Bytes of one block's keys and values at one position; int8 has a scale for each of them. */
+/** Of one position; int8 has a scale for each key and value. */
 export function blockCacheBytes(
   { numKvHeads, headDim }: Pick<ModelConfig, "numKvHeads" | "headDim">,
   dtype: CacheDtype,
@@ -247,12 +242,12 @@ export function blockCacheBytes(
   return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
 }
 
-/** Bytes of keys and values at one position, in all blocks that make some. */
+/** In all blocks that make keys and values. */
 export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
   return keyValueLayers(config) * blockCacheBytes(config, dtype);
 }
 
-/** Wraps states [R, C] for `Sequence.settle`. They live until no position uses them. */
+/** For `Sequence.settle`; lives until no position uses it. */
 export function keptBatch(states: Tensor): KeptBatch {
   return { states: keep(states), users: 0 };
 }

@@ -1,9 +1,9 @@
-/** The hash that identifies models, documents, heads and cached files. */
+/** Identity of models, documents, heads and cached files. */
 import { ModelError } from "../errors.js";
 
 /**
- * SHA-256 in lower-case hexadecimal. Throws a ModelError on a page that may not hash: one that was served over plain
- * http from another machine.
+ * Lower-case hexadecimal. Throws a ModelError on a page served over plain http from another machine, which may not
+ * hash.
  */
 export async function sha256(bytes: Uint8Array): Promise<string> {
   const { subtle } = crypto as { subtle?: SubtleCrypto };

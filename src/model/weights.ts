@@ -1,7 +1,7 @@
 /**
- * The weights of a transformer, in the same structure for every family. Matrices are [N, K] as in y = x·Wᵀ. Query and
- * key/value projections are separate, so that keys and values of skipped blocks can be computed alone. A matrix is a
- * frozen PackedMatrix (inference) or a trainable Tensor (pretraining); vectors are Tensors.
+ * Weights of a transformer, alike for every family. Matrices are [N, K] as in y = x·Wᵀ. Separate query and key/value
+ * projections let keys and values of skipped blocks be computed alone. A matrix is a frozen PackedMatrix (inference) or
+ * a trainable Tensor (pretraining); vectors are Tensors.
  */
 import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { weightDtypes } from "../tensor/device.js";
@@ -11,17 +11,11 @@ import type { ModelConfig } from "./config.js";
 
 export type Matrix = Tensor | PackedMatrix;
 
-/**
- * How a model's matrices are stored on its device: all as one WeightDtype, or each as it lies in the file ("stored"):
- * the blocks of a GGUF file without loss.
- */
+/** All matrices as one WeightDtype, or each as in the file ("stored"): a GGUF file's blocks without loss. */
 export type ModelDtype = WeightDtype | "stored";
 export const modelDtypes = [...weightDtypes, "stored"] as const satisfies readonly ModelDtype[];
 
-/**
- * The dtype of what is made beside a model's own matrices, such as heads: the model's, but int8 where the model's are
- * int4 or of several types.
- */
+/** Dtype beside a model's own matrices, as of heads: the model's, but int8 where that is int4 or mixed. */
 export function companionDtype(dtype: ModelDtype): WeightDtype {
   return dtype === "int4" || dtype === "stored" ? "int8" : dtype;
 }
@@ -39,18 +33,15 @@ export interface NormWeights {
   readonly bias?: Tensor;
 }
 
-/** Weights of one block; H heads and G key/value heads of size D, C hidden size, F inner size of the MLP. */
+/** H heads and G key/value heads of size D, C hidden size, F inner size of the MLP. */
 export interface BlockWeights {
   /** Absent if attention reads the states as they are. */
   readonly attentionNorm?: NormWeights;
   /** [H·D, C]. */
   readonly query: LinearWeights;
-  /** Of queries before rotation: a gain [D] norms each head alone, a gain [H·D] all heads together. */
+  /** Before rotation: a gain [D] norms each head alone, [H·D] all together. */
   readonly queryNorm?: NormWeights;
-  /**
-   * [2·G·D, C], keys of all heads, then values. Absent if the block attends to those of a block below
-   * (numKvSharedLayers).
-   */
+  /** [2·G·D, C], all heads' keys, then values. Absent if the block attends to a lower one's (numKvSharedLayers). */
   readonly keyValue?: LinearWeights;
   /** As queryNorm: a gain [D], or [G·D]. */
   readonly keyNorm?: NormWeights;
@@ -58,7 +49,7 @@ export interface BlockWeights {
   readonly attentionOut: LinearWeights;
   /** Of what attention adds to the residual stream. */
   readonly attentionPostNorm?: NormWeights;
-  /** Absent if the MLP reads what attention left, or, in a parallel block, what attention read. */
+  /** Absent if the MLP reads what attention left or, in a parallel block, read. */
   readonly mlpNorm?: NormWeights;
   /** [F, C], or [2F, C] = gate, then up, if the MLP is gated. */
   readonly up: LinearWeights;
@@ -68,9 +59,9 @@ export interface BlockWeights {
   readonly mlpPostNorm?: NormWeights;
 }
 
-/** All weights of a model; V vocabulary, C hidden size. */
+/** V vocabulary, C hidden size. */
 export interface ModelWeights {
-  /** [V, C]; the same object as the unembedding's weight if they are tied. */
+  /** [V, C]; if tied, the same object as the unembedding's weight. */
   readonly embedding: Matrix;
   /** [maxPositionEmbeddings, C], if positions are learned. */
   readonly positionEmbedding?: Tensor;
@@ -80,7 +71,6 @@ export interface ModelWeights {
   readonly unembedding: LinearWeights;
 }
 
-/** Where the weight and bias of one linear layer come from. */
 export interface LinearPlan {
   readonly weight: readonly Part[];
   readonly bias?: readonly Part[];
@@ -91,14 +81,14 @@ export interface NormPlan {
   readonly bias?: Part;
 }
 
-/** Where the weights of a block come from. What the block does without is undefined or left out. */
+/** Missing parts are undefined or left out. */
 type BlockLayout = {
   readonly [K in keyof BlockWeights]: PlanOf<BlockWeights[K]>;
 };
 
 type PlanOf<W> = W extends LinearWeights ? LinearPlan : W extends NormWeights ? NormPlan : undefined;
 
-/** Where every weight of a model comes from in its checkpoint. A family makes it from the configuration. */
+/** Made by a family from the configuration. */
 export interface WeightLayout {
   readonly embedding: Part;
   readonly positionEmbedding?: Part;
@@ -109,8 +99,8 @@ export interface WeightLayout {
 }
 
 /**
- * Reads all weights of a layout, storing matrices as `dtype`. Beside int4, embedding and unembedding are int8. Beside
- * int8, an untied embedding is bfloat16: it is only looked up, so int8 would cost quality without saving time.
+ * Beside int4, embedding and unembedding are int8. Beside int8, an untied embedding is bfloat16: it is only looked up,
+ * so int8 would cost quality without saving time.
  */
 export async function readWeights(
   reader: CheckpointReader,
@@ -154,7 +144,6 @@ export async function readWeights(
   };
 }
 
-/** Bytes that the matrices of a layout will take, stored as `dtype`. */
 export function plannedBytes(
   layout: WeightLayout,
   dtype: ModelDtype,
@@ -169,13 +158,12 @@ export function plannedBytes(
   return sum(inBlocks, dtype) + sum(vocabulary, dtype === "int4" ? "int8" : dtype);
 }
 
-/** Values in the matrices of a layout. */
 export function plannedValues(layout: WeightLayout): number {
   const { inBlocks, vocabulary } = matrixParts(layout);
   return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
 }
 
-/** The parts of all matrices: in the blocks, and those with a row for each token. */
+/** In the blocks, and with a row for each token. */
 function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
   readonly inBlocks: readonly Part[];
   readonly vocabulary: readonly Part[];
@@ -193,14 +181,13 @@ function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
   };
 }
 
-/** Values of a matrix's part. */
 function valuesOf({ shape: [n, k], transposed, rows }: Part): number {
   return rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!);
 }
 
 const BYTES = { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
 
-/** Every tensor and matrix of a model, or of a part of one: each once, in reading order. */
+/** Each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {
   const all = new Set<Matrix>();
   const visit = (value: unknown): void => {
@@ -216,34 +203,33 @@ function isMatrix(value: unknown): value is Matrix {
   return typeof value === "object" && value !== null && "device" in value && "storage" in value;
 }
 
-/** The number of stored values: parameters of the model. */
+/** Parameters, tied ones once. */
 export function countParameters(weights: ModelWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** What it takes to run something once, for one row. */
+/** For one run of one row. */
 export interface UnitWork {
   readonly multiplyAdds: number;
-  /** Bytes of weights that are read. */
+  /** Of weights read. */
   readonly bytes: number;
 }
 
-/** Multiply-adds of the products of one row with every matrix of a part. */
+/** For one row. */
 export function multiplyAddsOf(weights: BlockWeights | LinearWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + (shape.length === 2 ? shape[0]! * shape[1]! : 0), 0);
 }
 
-/** Bytes of all weights of a part, as they are stored. */
+/** As stored. */
 export function bytesOf(weights: BlockWeights | LinearWeights | NormWeights): number {
   return allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
 }
 
-/** Bytes of one weight as it is stored. */
 export function storedBytes(weight: Matrix): number {
   return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
-/** Widths of the query and key/value projections. */
+/** Of projections. */
 export function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
   return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
 }

@@ -1,6 +1,6 @@
 /**
- * How GGUF writes each architecture: names of tensors, fields of config.json that are not common to all, and where its
- * tensors are laid out in another way than in a Hugging Face checkpoint:
+ * GGUF's words for each architecture: tensor names, fields of config.json that are not common to all, and layouts other
+ * than a Hugging Face checkpoint's:
  *
  *   llama, smollm3   query and key rows in the order of llama.cpp's rotary kernel (tensors.ts puts them back)
  *   gemma3           norm gains are stored with the 1 that Hugging Face adds
@@ -14,12 +14,11 @@ import { ModelError } from "../../errors.js";
 import type { Part } from "../checkpoint.js";
 import type { GgufMetadata } from "./metadata.js";
 
-/** What the fields and the layout of an architecture depend on. */
 export interface GgufFacts {
   readonly metadata: GgufMetadata;
-  /** The key of the architecture's own: "context_length" -> "llama.context_length". */
+  /** "context_length" -> "llama.context_length". */
   readonly own: (key: string) => string;
-  /** Whether there is a tensor of this name, in GGUF's words. */
+  /** By GGUF's name. */
   readonly has: (name: string) => boolean;
   readonly hiddenSize: number;
   readonly numHeads: number;
@@ -28,18 +27,17 @@ export interface GgufFacts {
 }
 
 export interface Architecture {
-  /** Hugging Face's `model_type`. */
   readonly modelType: string;
-  /** Tensors outside the blocks: names by GGUF's names, without ".weight" and ".bias". */
+  /** Outside the blocks, by GGUF's names, without ".weight" and ".bias". */
   readonly outside: Readonly<Record<string, string>>;
-  /** What stands before the number of a block. */
+  /** Before the number of a block. */
   readonly blocks: string;
   readonly inBlock: Readonly<Record<string, string>>;
-  /** Whether query and key rows are in the order of llama.cpp's rotary kernel. @default false */
+  /** Query and key rows in the order of llama.cpp's rotary kernel. @default false */
   readonly interleaved?: boolean;
-  /** Fields of config.json besides the common ones, or instead of them. */
+  /** Besides the common ones, or instead of them. */
   readonly fields?: (facts: GgufFacts) => Readonly<Record<string, unknown>>;
-  /** A part of Hugging Face's layout, as it lies in the file. */
+  /** A part of Hugging Face's layout, as in the file. */
   readonly storedAs?: (facts: GgufFacts) => (part: Part) => Part;
 }
 
@@ -67,7 +65,6 @@ const llamaLike = { outside: llama.outside, blocks: llama.blocks, inBlock: llama
 const headNorms = { attn_q_norm: "self_attn.q_norm", attn_k_norm: "self_attn.k_norm" };
 const postNorms = { post_attention_norm: "post_attention_layernorm", post_ffw_norm: "post_feedforward_layernorm" };
 
-/** Architectures by GGUF's names. */
 export const ARCHITECTURES: Readonly<Record<string, Architecture>> = {
   llama,
   qwen2: { ...llamaLike, modelType: "qwen2" },
@@ -176,7 +173,7 @@ function layerNorm({ metadata, own }: GgufFacts): Readonly<Record<string, unknow
   return { layer_norm_eps: metadata.number(own("attention.layer_norm_epsilon")) };
 }
 
-/** Blocks of Gemma 3's 27B model, the only one whose queries are not scaled by the size of a head. */
+/** Only the 27B model's queries are not scaled by the size of a head. */
 const GEMMA3_27B_BLOCKS = 62;
 
 function gemma3Fields(facts: GgufFacts): Readonly<Record<string, unknown>> {
@@ -190,7 +187,7 @@ function gemma3Fields(facts: GgufFacts): Readonly<Record<string, unknown>> {
   };
 }
 
-/** Every n-th block attends to all positions; or a list says of each block whether its attention slides. */
+/** Every n-th block attends to all positions; or a list tells each block's. */
 function slidingPattern({ metadata, own }: GgufFacts, numLayers: number): Readonly<Record<string, unknown>> {
   const key = own("attention.sliding_window_pattern");
   const slides = metadata.flags(key, numLayers);
@@ -213,7 +210,6 @@ function gptNeoxParts({ numHeads, headDim }: GgufFacts): (part: Part) => Part {
     part.rows !== undefined && part.name.includes(".query_key_value.") ? { ...part, rows: part.rows.map(moved) } : part;
 }
 
-/** Rows of the fused matrix, if there is one. */
 function phi2Parts({ has, numHeads, numKvHeads, headDim }: GgufFacts): (part: Part) => Part {
   if (!has("blk.0.attn_qkv.weight")) return (part) => part;
   const query = numHeads * headDim;

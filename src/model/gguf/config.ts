@@ -1,27 +1,24 @@
 /**
- * What config.json would say: the metadata of a GGUF file in Hugging Face's words, so that a family reads both alike.
- * Some facts are only in the tensors: tied embeddings (no output matrix), biases, and factors of rotary wavelengths.
+ * A GGUF file's metadata as the config.json that a family reads. Tied embeddings (no output matrix), biases, and
+ * factors of rotary wavelengths are only in the tensors.
  */
 import { GgufError, ModelError } from "../../errors.js";
 import { type Architecture, ARCHITECTURES, type GgufFacts } from "./architectures.js";
 import type { GgufMetadata } from "./metadata.js";
 
-/** A tensor of the file, in GGUF's words. */
 interface NamedTensor {
   readonly shape: readonly number[];
 }
 
-/** The values of a small tensor, undefined if the file has none of that name. */
+/** undefined if the file has no such tensor. */
 type ReadVector = (name: string) => Promise<readonly number[] | undefined>;
 
 export interface GgufConfig {
-  /** What config.json would say. */
   readonly json: Readonly<Record<string, unknown>>;
   readonly architecture: Architecture;
   readonly facts: GgufFacts;
 }
 
-/** The configuration of the model of a GGUF file with these tensors. */
 export async function ggufConfig(
   metadata: GgufMetadata,
   tensors: ReadonlyMap<string, NamedTensor>,
@@ -80,7 +77,7 @@ function factsOf(metadata: GgufMetadata, name: string, tensors: ReadonlyMap<stri
   return { metadata, own, has: (tensor) => tensors.has(tensor), hiddenSize, numHeads, numKvHeads, headDim };
 }
 
-/** Lists of rows are made from these sizes, so one above every tensor's is refused first. */
+/** Lists of rows have these sizes, so one above every tensor's is refused first. */
 function requireTensorsOf(
   { path }: GgufMetadata,
   tensors: ReadonlyMap<string, NamedTensor>,
@@ -101,7 +98,7 @@ function requireTensorsOf(
   }
 }
 
-/** Every block has tensors of its own, so a count above theirs is refused before blocks are planned. */
+/** Every block has tensors of its own, so a count above theirs is refused. */
 function blockCount(metadata: GgufMetadata, key: string, tensorCount: number): number {
   const count = metadata.number(key);
   if (count <= tensorCount) return count;
@@ -112,8 +109,8 @@ function blockCount(metadata: GgufMetadata, key: string, tensorCount: number): n
 }
 
 /**
- * Scaled rotary positions, as Hugging Face's `rope_scaling`. Factors in a tensor divide the frequencies one by one;
- * that is "longrope" with equal factors for short and long contexts (Llama 3), or with two sets of them (Phi-3).
+ * Hugging Face's `rope_scaling`. Factors in a tensor divide the frequencies: "longrope" with equal factors for short
+ * and long contexts (Llama 3), or two sets (Phi-3).
  */
 async function ropeScaling(
   { metadata, own }: GgufFacts,

@@ -1,7 +1,6 @@
 /**
- * Loading a model from GGUF: one file, or the first of several (`name-00001-of-00003.gguf`). The head is read in
- * growing pieces until it suffices; tensors are read piece by piece, as from safetensors, so that a file of any size
- * costs no more memory than the piece.
+ * Models from GGUF: one file, or the first of several (`name-00001-of-00003.gguf`). The head is read in growing pieces,
+ * tensors piece by piece, so a file of any size costs no more memory than the piece.
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -18,23 +17,22 @@ import { GgufMetadata } from "./metadata.js";
 import { ggufSource, type PlacedTensor, readVector } from "./tensors.js";
 import { ggufTokenizer } from "./tokenizer.js";
 
-/** Read first; most heads are a few megabytes, nearly all of it the vocabulary. */
+/** Most heads are a few megabytes, nearly all vocabulary. */
 const FIRST_BYTES = 2 ** 22;
 
-/** Opens another file beside the first, by its name; undefined where there is none. */
+/** By name, beside the first; undefined where there is none. */
 export type OpenSibling = (name: string) => Promise<FolderFile | undefined>;
 
-/** A GGUF model whose heads have been read, but not its weights. */
+/** Heads are read, weights are not. */
 export interface OpenedGguf {
-  /** What its config.json would say. */
   readonly configJson: Readonly<Record<string, unknown>>;
-  /** Its tensors under Hugging Face's names. */
+  /** Under Hugging Face's names. */
   readonly source: TensorSource;
-  /** Resolves to undefined if the file has no tokenizer. */
+  /** Resolves to undefined if the file has none. */
   readonly tokenizer: (signal?: CancelSignal) => Promise<Tokenizer | undefined>;
 }
 
-/** Reads the heads of a GGUF file and of its other parts. Throws a GgufError or a ModelError. */
+/** Reads the heads of all parts. Throws a GgufError or a ModelError. */
 export async function openGguf(
   file: FolderFile,
   openSibling: OpenSibling = noSibling,
@@ -49,7 +47,7 @@ export async function openGguf(
   };
 }
 
-/** Loads the model of a GGUF file onto a device. Throws a GgufError or a ModelError that says what does not fit. */
+/** Throws a GgufError or a ModelError that says what does not fit. */
 export async function loadGguf(
   file: FolderFile,
   options: LoadModelOptions,
@@ -63,7 +61,7 @@ export async function loadGguf(
   });
 }
 
-/** The tokenizer in a GGUF file's metadata; undefined if it has none. */
+/** undefined if the metadata has none. */
 export async function ggufFileTokenizer(file: FolderFile, options: BudgetOptions = {}): Promise<Tokenizer | undefined> {
   const budgets = budgetsWith(options.budgets);
   const { metadata } = await readHeader(file, budgets);
@@ -104,7 +102,7 @@ async function readAllParts(first: FolderFile, openSibling: OpenSibling, budgets
   return { metadata, tensors };
 }
 
-/** Names of the parts 2 to n beside the first one. */
+/** Names of parts 2 to n. */
 function otherParts(path: string, count: number): string[] {
   if (count <= 1) return [];
   const [, stem, part, total] = /([^/\\]*)-(\d{5})-of-(\d{5})\.gguf$/i.exec(path) ?? [];
@@ -119,7 +117,7 @@ function otherParts(path: string, count: number): string[] {
   return Array.from({ length: count - 1 }, (_, i) => `${stem!}-${String(i + 2).padStart(5, "0")}-of-${total!}.gguf`);
 }
 
-/** The head of a file. Errors name the file. */
+/** Errors name the file. */
 async function readHeader(file: FolderFile, budgets: Budgets): Promise<GgufHeader> {
   try {
     return await readGrowing(file, budgets);

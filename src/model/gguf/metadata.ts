@@ -1,4 +1,4 @@
-/** Fields of a GGUF file's metadata, with errors that name the key, what was found and what is legal. */
+/** GGUF metadata, with errors that name the key, what was found and what is legal. */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
 import type { GgufValue } from "../../tensor/formats/gguf/header.js";
@@ -6,7 +6,6 @@ import type { GgufValue } from "../../tensor/formats/gguf/header.js";
 export class GgufMetadata {
   constructor(
     readonly values: ReadonlyMap<string, GgufValue>,
-    /** For messages. */
     readonly path: string,
     readonly budgets: Budgets = budgetsWith(),
   ) {}
@@ -24,7 +23,7 @@ export class GgufMetadata {
     throw this.#error(key, "a string");
   }
 
-  /** A number; whole ones of 64 bits are counted exactly or refused. */
+  /** Whole numbers of 64 bits are exact or refused. */
   number(key: string): number;
   number(key: string, fallback: number | undefined): number | undefined;
   number(key: string, ...fallback: readonly (number | undefined)[]): number | undefined {
@@ -41,7 +40,7 @@ export class GgufMetadata {
     throw this.#error(key, "a boolean");
   }
 
-  /** An array of `length` booleans; undefined where the key is missing or its value is no array. */
+  /** undefined where the key is missing or no array. */
   flags(key: string, length: number): readonly boolean[] | undefined {
     const value = this.values.get(key);
     if (typeof value !== "object") return undefined;
@@ -57,7 +56,7 @@ export class GgufMetadata {
     throw this.#error(key, "an array of strings");
   }
 
-  /** An array of numbers of `length`; undefined where the key is missing. */
+  /** undefined where the key is missing. */
   numbers(key: string, length: number): ArrayLike<number> | undefined {
     const value = this.values.get(key);
     if (value === undefined) return undefined;

@@ -1,18 +1,17 @@
 /**
- * A sentencepiece BPE vocabulary ("llama" in GGUF's words) as tokenizer.json writes it. Such a vocabulary has scores
- * instead of merges: of all adjacent pairs that join to a token, the one whose token has the highest score is joined
- * first. So every way to cut a token into two tokens is a merge, and merges are ordered by the score of what they make,
- * equal ones by their parts' ids, as in Hugging Face's own conversion. Spaces are written "▁", characters that no token
- * covers as bytes, "<0x0A>". Source: Kudo & Richardson 2018. Left out: Unigram, and normalization by a character map.
+ * A sentencepiece BPE vocabulary ("llama" in GGUF's words) as tokenizer.json writes it. It has scores instead of
+ * merges: of adjacent pairs, the one whose token has the highest score is joined first. So every cut of a token into
+ * two is a merge, ordered by the token's score, then by the parts' ids, as in Hugging Face's conversion. Spaces are
+ * written "▁", characters that no token covers as bytes, "<0x0A>". Source: Kudo & Richardson 2018. Left out: Unigram,
+ * and normalization by a character map.
  */
 import { requireBudget } from "../../budgets.js";
 import { GgufError } from "../../errors.js";
 import type { GgufMetadata } from "./metadata.js";
 
-/** The work of a token grows with the square of its length; real ones have at most 128 characters. */
+/** Work grows with the square of a token's length; real ones have at most 128 characters. */
 const LONGEST = 256;
 
-/** The sections normalizer, pre_tokenizer, decoder and model. */
 export function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]): object {
   const scores = metadata.numbers("tokenizer.ggml.scores", tokens.length);
   if (scores === undefined) {
@@ -58,7 +57,6 @@ export function sentencepieceSections(metadata: GgufMetadata, tokens: readonly s
 interface RankedMerge {
   readonly pair: readonly [string, string];
   readonly score: number;
-  /** Ids of the parts. */
   readonly left: number;
   readonly right: number;
 }

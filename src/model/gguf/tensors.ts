@@ -13,12 +13,12 @@ import type { FolderFile } from "../files/folder.js";
 import type { Architecture } from "./architectures.js";
 import type { GgufConfig } from "./config.js";
 
-/** A tensor and the file that it lies in: a model may be split into several. */
+/** A model may be split into several files. */
 export interface PlacedTensor extends GgufTensor {
   readonly file: FolderFile;
 }
 
-/** "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; names without a counterpart stay. */
+/** "blk.3.attn_q.weight" -> "model.layers.3.self_attn.q_proj.weight"; unknown names stay. */
 export function huggingFaceName(name: string, { outside, blocks, inBlock }: Architecture): string {
   const [, block, part, kind] = /^(?:blk\.(\d+)\.)?([a-z_]+)\.(weight|bias)$/.exec(name) ?? [];
   const names = block === undefined ? outside : inBlock;
@@ -27,7 +27,6 @@ export function huggingFaceName(name: string, { outside, blocks, inBlock }: Arch
   return block === undefined ? `${translated}.${kind!}` : `${blocks}${block}.${translated}.${kind!}`;
 }
 
-/** The source of a model of this architecture. */
 export function ggufSource(
   tensors: ReadonlyMap<string, PlacedTensor>,
   { architecture, facts }: Pick<GgufConfig, "architecture" | "facts">,
@@ -48,12 +47,11 @@ export function ggufSource(
   };
 }
 
-/** Tensors that hold factors of rotary wavelengths. */
+/** Factors of rotary wavelengths. */
 const ROPE_FACTORS = ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"];
-/** A model rotates at most half as many pairs as a head has values. */
 const LONGEST_VECTOR = 2 ** 16;
 
-/** The values of a short vector; undefined if the file has none of that name. */
+/** undefined if the file has none of that name. */
 export async function readVector(
   tensors: ReadonlyMap<string, PlacedTensor>,
   name: string,
@@ -82,7 +80,7 @@ async function readRange({ file, begin }: PlacedTensor, range: ByteRange): Promi
   });
 }
 
-/** Bytes of the tensor as if its rows were in Hugging Face's order: the heads that they touch are read whole. */
+/** Bytes as if rows were in Hugging Face's order: the heads they touch are read whole. */
 async function readReordered(tensor: PlacedTensor, headDim: number, range: ByteRange): Promise<Uint8Array> {
   const rowBytes = bytesPerRow(tensor.type, tensor.shape);
   const headBytes = headDim * rowBytes;
@@ -99,7 +97,7 @@ async function readReordered(tensor: PlacedTensor, headDim: number, range: ByteR
   return ordered.subarray(range.begin - first * headBytes, range.end - first * headBytes);
 }
 
-/** Bytes of one row; of a vector, of one element. */
+/** Of a vector, one element. */
 function bytesPerRow(type: GgufType, shape: readonly number[]): number {
   const { elements, bytes } = ggufBlock(type);
   return shape.length === 1 ? bytes : (shape.at(-1)! / elements) * bytes;

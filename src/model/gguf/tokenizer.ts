@@ -1,7 +1,6 @@
 /**
- * The tokenizer in a GGUF file's metadata, as the tokenizer.json that it was made from: byte-level BPE ("gpt2" in
- * GGUF's words), whose way of splitting text is named by `tokenizer.ggml.pre`, or sentencepiece's BPE ("llama", see
- * sentencepiece.ts).
+ * The tokenizer in a GGUF file's metadata, as tokenizer.json: byte-level BPE ("gpt2"; `tokenizer.ggml.pre` names its
+ * way of splitting text), or sentencepiece's BPE ("llama", see sentencepiece.ts).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { GgufError } from "../../errors.js";
@@ -32,7 +31,7 @@ const digitsThenWords = { type: "Sequence", pretokenizers: [{ type: "Digits", in
 const threeDigits = splitBefore(String.raw`${WORDS}|\p{N}{1,3}|${REST}`);
 const singleDigits = splitBefore(String.raw`${WORDS}|\p{N}|${REST}`);
 
-/** Pre-tokenizers by GGUF's names, as tokenizer.json writes them. Names in one group split text alike. */
+/** By GGUF's names, as in tokenizer.json. Names in one group split text alike. */
 const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
   "gpt-2": words,
   default: words,
@@ -55,14 +54,13 @@ const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
   stablelm2: singleDigits,
 };
 
-/** Llama 3: a word that is a token is that token, whether merges lead to it or not. */
+/** Words that are tokens stay whole, whether merges lead to them or not. */
 const IGNORE_MERGES = ["llama-bpe", "llama-v3", "llama3"];
 
-/** What a kind of tokenizer makes of the metadata. */
 interface Kind {
-  /** The sections normalizer, pre_tokenizer, decoder and model. */
+  /** Normalizer, pre_tokenizer, decoder and model. */
   readonly sections: (metadata: GgufMetadata, tokens: readonly string[]) => object;
-  /** Whether texts begin with the token "bos" unless the metadata says otherwise. */
+  /** Begins texts with "bos" unless the metadata says otherwise. */
   readonly addsBos: boolean;
 }
 
@@ -71,14 +69,13 @@ const KINDS: Readonly<Record<string, Kind>> = {
   llama: { sections: sentencepieceSections, addsBos: true },
 };
 
-/** The tokenizer; undefined if the file holds none. Throws a GgufError for a kind that is not supported. */
+/** undefined if the file holds none. Throws a GgufError for an unsupported kind. */
 export async function ggufTokenizer(metadata: GgufMetadata, signal?: CancelSignal): Promise<Tokenizer | undefined> {
   const files = ggufTokenizerFiles(metadata);
   await giveTurn(signal);
   return files && huggingFaceTokenizer(files.tokenizer, files.config, { budgets: metadata.budgets, signal });
 }
 
-/** What tokenizer.json and tokenizer_config.json would say. */
 interface TokenizerFiles {
   readonly tokenizer: object;
   readonly config: object;
@@ -145,7 +142,7 @@ const addedToken = (content: string, id: number, special: boolean): object => ({
   special,
 });
 
-/** The chat template, or several by name: the unnamed one is the default. */
+/** The unnamed one of several is the default. */
 function chatTemplate(metadata: GgufMetadata): unknown {
   const template = metadata.text("tokenizer.chat_template", undefined);
   if (!metadata.has("tokenizer.chat_templates")) return template;
@@ -156,7 +153,7 @@ function chatTemplate(metadata: GgufMetadata): unknown {
   return template === undefined ? named : [...named, { name: "default", template }];
 }
 
-/** `{ bos_token: "<|endoftext|>" }` for the id that the metadata names; nothing where it names none. */
+/** `{ bos_token: "<|endoftext|>" }`; nothing where the metadata names none. */
 function namedToken(metadata: GgufMetadata, tokens: readonly string[], name: "bos" | "eos"): object {
   const id = metadata.number(`tokenizer.ggml.${name}_token_id`, undefined);
   const token = id === undefined ? undefined : tokens[id];

@@ -3,9 +3,9 @@
  *
  *   [hub:] org/name [@revision] [/folder/file.gguf]
  *
- * The revision is a branch, a tag, a commit or `refs/pr/1`. If a file follows, a slash in the name of a branch is
- * written as %2F. The rules for org/name are those of huggingface_hub (`validate_repo_id`). Revisions and files become
- * parts of paths in the cache, so "..", backslashes and absolute paths are refused here.
+ * The revision is a branch, a tag, a commit or `refs/pr/1`. Before a file, a branch's slash is written as %2F. org/name
+ * follows huggingface_hub (`validate_repo_id`). Revisions and files become parts of cache paths, so "..", backslashes
+ * and absolute paths are refused.
  */
 import { HubError } from "../../errors.js";
 
@@ -14,7 +14,7 @@ export interface HubName {
   readonly repo: string;
   /** @default "main" */
   readonly revision: string;
-  /** A GGUF file of the repository; undefined if the name is that of the repository as a whole. */
+  /** GGUF file; undefined for the repository as a whole. */
   readonly file?: string;
 }
 
@@ -23,7 +23,7 @@ const DEFAULT_REVISION = "main";
 const DEFAULT_ENDPOINT = "https://huggingface.co";
 const LONGEST_REPO = 96;
 
-/** Parses a name of the Hub. Throws a HubError `hub-name` that says which part is malformed. */
+/** Throws a HubError `hub-name` that says which part is malformed. */
 export function parseHubName(name: string): HubName {
   const fail = (found: string): HubError =>
     new HubError(
@@ -45,8 +45,8 @@ export function parseHubName(name: string): HubName {
 }
 
 /**
- * Whether a string begins with "hub:" or has the form of a name of the Hub. A relative path of two parts has that form
- * too, so check first whether the path exists.
+ * True for "hub:" and for the form of a Hub name. A relative path of two parts has that form too, so check first
+ * whether it exists.
  */
 export function isHubName(name: string): boolean {
   if (name.startsWith(PREFIX)) return true;
@@ -58,14 +58,14 @@ export function isHubName(name: string): boolean {
   }
 }
 
-/** The URL of the repository's files, with a trailing slash, or of the GGUF file that the name contains. */
+/** Of the repository's files, with a trailing slash, or of the GGUF file. */
 export function hubUrl(name: string, { endpoint = DEFAULT_ENDPOINT }: { readonly endpoint?: string } = {}): string {
   const { repo, revision, file = "" } = parseHubName(name);
   const path = file.split("/").map(encodeURIComponent).join("/");
   return `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${path}`;
 }
 
-/** Whether a relative path with slashes stays inside its folder on every system. */
+/** True if a relative path stays inside its folder on every system. */
 export function isSafePath(path: string): boolean {
   const parts = path.split("/");
   const plain = /^[^\\:\p{Cc}]+$/u.test(path);
@@ -86,7 +86,7 @@ function isRepo(repo: string): boolean {
   );
 }
 
-/** Splits "revision/folder/file.gguf". The revision is the first part, or the first three if it begins with "refs/". */
+/** Splits "revision/folder/file.gguf". A revision has one part, or three if it begins with "refs/". */
 function cutVersion(text: string): { revision: string; file: string } {
   const parts = text.split("/");
   const length = !isGguf(text) ? parts.length : parts[0] === "refs" ? 3 : 1;

@@ -1,21 +1,20 @@
 /**
- * The files of a repository that a model needs. Repositories often contain the same weights in several formats
- * (PyTorch, TFLite, ONNX, a dozen GGUF files). Only one of them is downloaded, in this order of preference:
+ * Files that a model needs. Repositories often contain the same weights in several formats (PyTorch, TFLite, ONNX, a
+ * dozen GGUF files); one is downloaded, by preference:
  *
  *   model.safetensors; model.safetensors.index.json and its shards; the GGUF model, if there is only one
  *
- * Configuration, tokenizer and chat template come with safetensors. The names of shards come from the server, so
- * `shardsOf` accepts only plain file names.
+ * Configuration, tokenizer and chat template come with safetensors. Names of shards come from the server, so `shardsOf`
+ * accepts only plain file names.
  */
 import { HubError } from "../../errors.js";
 import { type HubName, isGguf } from "./hub-name.js";
 
 export interface NeededFiles {
-  /** All needed files in the order of downloading, except the shards that the index names. */
+  /** In the order of downloading, without the shards of the index. */
   readonly files: readonly string[];
-  /** The index of the shards, to be read with `shardsOf`; undefined if there are none. */
+  /** Index of shards for `shardsOf`. */
   readonly index?: string;
-  /** The first GGUF file; undefined for a folder. */
   readonly gguf?: string;
 }
 
@@ -25,7 +24,7 @@ const INDEX = "model.safetensors.index.json";
 const TOKENIZER = "tokenizer.json";
 const OPTIONAL = ["generation_config.json", TOKENIZER, "tokenizer_config.json", "chat_template.jinja"];
 
-/** Chooses the files to download. Throws a HubError if the repository contains no model, or several GGUF models. */
+/** Throws a HubError if the repository contains no model, or several GGUF models. */
 export function neededFiles({ repo, file }: HubName, listing: readonly string[]): NeededFiles {
   const has = new Set(listing);
   if (file !== undefined) return ggufFiles(repo, file, has);
@@ -40,13 +39,13 @@ export function neededFiles({ repo, file }: HubName, listing: readonly string[])
   return weights === INDEX ? { files, index: INDEX } : { files };
 }
 
-/** The files of the tokenizer alone. A repository without tokenizer.json has it, if at all, in its GGUF model. */
+/** Tokenizer only. A repository without tokenizer.json has it, if at all, in its GGUF model. */
 export function tokenizerFiles(name: HubName, listing: readonly string[]): NeededFiles {
   if (name.file !== undefined || !listing.includes(TOKENIZER)) return neededFiles(name, listing);
   return { files: OPTIONAL.slice(1).filter((file) => listing.includes(file)) };
 }
 
-/** The shards that an index names. Throws a HubError `hub-unsafe-name` if a name could lead out of the folder. */
+/** Throws a HubError `hub-unsafe-name` if a name could lead out of the folder. */
 export function shardsOf(repo: string, index: unknown): readonly string[] {
   const map = typeof index === "object" && index !== null && "weight_map" in index ? index.weight_map : undefined;
   const shards = [...new Set(Object.values(map ?? {}) as unknown[])];
@@ -66,7 +65,7 @@ export function shardsOf(repo: string, index: unknown): readonly string[] {
   return shards as string[];
 }
 
-/** A GGUF file, with the other files of a split model. */
+/** With the other files of a split model. */
 function ggufFiles(repo: string, file: string, has: ReadonlySet<string>): NeededFiles {
   const [, stem, , total] = SPLIT.exec(file) ?? [];
   const parts = stem === undefined ? [file] : [...has].filter((name) => isPartOf(name, stem, total!)).sort();
@@ -110,7 +109,7 @@ function isPartOf(name: string, stem: string, total: string): boolean {
   return other === stem && count === total;
 }
 
-/** The GGUF models of a listing, by their first files. Projectors of vision models ("mmproj") do not count. */
+/** First files of GGUF models. Projectors of vision models ("mmproj") do not count. */
 function ggufModels(listing: readonly string[]): string[] {
   return listing.filter(
     (name) => isGguf(name) && !/(?:^|\/)mmproj/i.test(name) && (SPLIT.exec(name)?.[2] ?? "00001") === "00001",

@@ -1,7 +1,7 @@
 /**
- * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs the
- * same blocks as inference, through autograd. A step is a function of (seed, step, weights and moments), so a run
- * resumes from a checkpoint bit for bit. Two recipes, alone or together, make early exits more worthwhile:
+ * Training a model from scratch on text: next-token cross-entropy, AdamW, warm-up and cosine, clipping. It runs
+ * inference's blocks, through autograd. A step is a function of (seed, step, weights and moments), so a run resumes bit
+ * for bit. Two recipes make early exits more worthwhile:
  *   supervision    loss + w·Σ_d cross-entropy of unembed(state after d blocks): shallow states learn to predict through
  *                  the unembedding ("deep supervision", Lee et al. 2015; LayerSkip's early-exit loss, Elhoushi et al.
  *                  2024)
@@ -28,7 +28,7 @@ export interface PretrainOptions {
   readonly steps?: number;
   /** Windows per step. @default 16 */
   readonly batchSize?: number;
-  /** T, tokens per window. @default 128, or the context limit if shorter */
+  /** T. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
   /** @default 3e-3 */
   readonly learningRate?: number;
@@ -38,25 +38,25 @@ export interface PretrainOptions {
   readonly weightDecay?: number;
   /** @default 1 */
   readonly maxGradientNorm?: number;
-  /** Windows per forward pass; the gradients of a step's micro-batches add up. @default batchSize */
+  /** Windows per forward pass. @default batchSize */
   readonly microBatchSize?: number;
-  /** Depths whose states are trained to predict the next token too, and the weight of each such loss. @default none */
+  /** Depths that learn to predict the next token too, and each one's weight of loss. @default none */
   readonly supervision?: Supervision;
-  /** p: the probability of skipping the last block. @default 0 */
+  /** p of skipping the last block. @default 0 */
   readonly layerDropout?: number;
   /** @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
-  /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
+  /** A promise is awaited, so the callback can let the event loop run. */
   readonly onStep?: (event: PretrainStep) => unknown;
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
   /**
-   * Steps between checkpoints, or whether to save one after a step (by the clock, before an abort). One is saved after
-   * the last step in any case. @default 200
+   * Steps between checkpoints, or a predicate (by the clock, before an abort); the last step is always saved. @default
+   * 200
    */
   readonly checkpointEvery?: number | ((step: number) => boolean);
   readonly resume?: Uint8Array;
-  /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -68,7 +68,7 @@ export interface Supervision {
 export interface PretrainStep {
   readonly step: number;
   readonly steps: number;
-  /** Mean cross-entropy of the batch at full depth, without the dropped blocks; nats per token. */
+  /** Of the batch at full depth, without dropped blocks; nats per token. */
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;
@@ -77,7 +77,7 @@ export interface PretrainStep {
   readonly timeLeft: number;
 }
 
-/** The token stream of documents, each followed by the end-of-text token if the model has one. */
+/** Each document is followed by the end-of-text token if the model has one. */
 export function tokenStream(model: Model, documents: readonly (string | readonly number[])[]): Uint32Array {
   const end = model.config.eosTokenIds.slice(0, 1);
   const parts = documents.map((document) => [
@@ -94,8 +94,8 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
 }
 
 /**
- * Trains every weight of a model made by `createModel`. `stream` comes from `tokenStream`. Returns the last step.
- * Throws a NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
+ * Trains every weight of a model of `createModel`. `stream` comes from `tokenStream`. Returns the last step. Throws a
+ * NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
  */
 export async function pretrain(
   model: Model,
@@ -193,10 +193,7 @@ function textOf(numbers: Readonly<Record<string, number>>): Record<string, strin
   return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)]));
 }
 
-/**
- * Mean next-token cross-entropy over the first `windows` windows of a stream, in nats per token; NaN if the stream is
- * shorter than one window.
- */
+/** Mean next-token cross-entropy over the first `windows` windows, nats per token; NaN below one window. */
 export async function evaluateLoss(
   model: Model,
   stream: Uint32Array,
@@ -219,14 +216,13 @@ export async function evaluateLoss(
 
 interface MicroStep {
   readonly batch: number;
-  /** Share of the step's windows. */
   readonly share: number;
   readonly supervision: Supervision;
   readonly dropped: ReadonlySet<number>;
   readonly signal: CancelSignal | undefined;
 }
 
-/** Adds the gradients of a micro-batch to the weights' and returns its cross-entropy at full depth. */
+/** Adds gradients to the weights' and returns the cross-entropy at full depth. */
 async function microStep(
   model: Model,
   { inputs, targets }: Windows,
@@ -250,10 +246,7 @@ async function microStep(
   return value!;
 }
 
-/**
- * Draws the blocks that one micro-batch skips: deeper ones more often, never the first one, and never the last one that
- * computes keys and values for others.
- */
+/** Deeper blocks more often, never the first, and never the last that computes keys and values for others. */
 function drawDropped(config: ModelConfig, layerDropout: number, rng: Rng): ReadonlySet<number> {
   const dropped = new Set<number>();
   if (layerDropout === 0) return dropped;

@@ -1,6 +1,6 @@
 /**
- * Named ways of pretraining a model for early exits, which the study compares. Depths and rates follow LayerSkip
- * (Elhoushi et al. 2024) if it states them; pretrain.ts has the formulas.
+ * Named ways of pretraining for early exits, which the study compares. Depths and rates follow LayerSkip (Elhoushi et
+ * al. 2024) where stated; pretrain.ts has the formulas.
  */
 import { OptionError } from "../../errors.js";
 import type { PretrainOptions } from "./pretrain.js";
@@ -8,20 +8,14 @@ import type { PretrainOptions } from "./pretrain.js";
 export const recipeNames = ["vanilla", "deepSupervision", "layerDropout", "both"] as const;
 export type RecipeName = (typeof recipeNames)[number];
 
-/** Weight of each intermediate loss. */
 const SUPERVISION_WEIGHT = 0.3;
-/** Probability of skipping the last block. */
 const LAYER_DROPOUT = 0.2;
-/** Micro-batches per step under layer dropout; each has its own pattern of dropped blocks. */
+/** Under layer dropout; each has its own pattern of dropped blocks. */
 const PATTERNS = 4;
 
-/** The options of `pretrain` that a recipe sets. */
 export type RecipeOptions = Pick<PretrainOptions, "supervision" | "layerDropout" | "microBatchSize">;
 
-/**
- * A recipe's options for a backbone of L blocks. Intermediate losses come after a quarter, half and three quarters of
- * the blocks.
- */
+/** Intermediate losses come after a quarter, half and three quarters of the blocks. */
 export function recipeOptions(name: RecipeName, numLayers: number, batchSize: number): RecipeOptions {
   const quarters = new Set([1, 2, 3].map((quarter) => Math.round((quarter * numLayers) / 4)));
   const depths = [...quarters].filter((depth) => depth >= 1 && depth < numLayers);

@@ -1,26 +1,23 @@
 /**
  * Training of a byte-level BPE tokenizer: start from the 256 bytes, join the most frequent adjacent pair, repeat
  * (Sennrich et al. 2016, algorithm 1; over bytes and within the words of GPT-2's pattern, Radford et al. 2019, section
- * 2.2). Unique words are counted once, and a merge touches only the words that contain the pair. Ties go to the pair
- * that sorts first, so the same text gives the same bytes. The result is a tokenizer.json for Hugging Face libraries.
- * Left out: dropout, and a heap (each merge scans all distinct pairs).
+ * 2.2). Unique words are counted once; a merge touches only words with the pair. Ties go to the pair that sorts first,
+ * so equal texts give equal bytes. Makes a tokenizer.json. Left out: dropout, and a heap (each merge scans all distinct
+ * pairs).
  */
 import { OptionError, requireInteger } from "../../errors.js";
 import { byteSymbols, gpt2Pattern } from "./byte-level.js";
 
 export interface BpeOptions {
-  /**
-   * Size of the vocabulary, including special tokens and the 256 bytes; the result is smaller if the text runs out of
-   * frequent pairs.
-   */
+  /** With special tokens and the 256 bytes; smaller if the text runs out of frequent pairs. */
   readonly vocabSize: number;
-  /** They get the first ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
+  /** First ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
   readonly specialTokens?: readonly string[];
-  /** A pair seen less often is never joined. @default 2 */
+  /** Rarer pairs are never joined. @default 2 */
   readonly minFrequency?: number;
 }
 
-/** The parts of a tokenizer.json that readers of the result look at; the object has the others too. */
+/** The object has tokenizer.json's other parts too. */
 export interface ByteLevelBpe {
   readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
   readonly model: {
@@ -30,7 +27,7 @@ export interface ByteLevelBpe {
   };
 }
 
-/** A word as symbol ids, and how often it occurs. */
+/** Symbol ids. */
 interface Word {
   ids: number[];
   readonly count: number;
@@ -39,7 +36,7 @@ interface Word {
 /** Pairs are numbers: first * PAIR_BASE + second, exact in a double. */
 const PAIR_BASE = 2 ** 20;
 
-/** Trains on the documents and returns the content of tokenizer.json. */
+/** Returns the content of tokenizer.json. */
 export function trainByteLevelBpe(
   documents: readonly string[],
   { vocabSize, specialTokens = ["<|endoftext|>"], minFrequency = 2 }: BpeOptions,
@@ -74,7 +71,7 @@ export function trainByteLevelBpe(
   return tokenizerJson(tokens, merges, specialTokens);
 }
 
-/** Unique words of all documents, as bytes, with counts. */
+/** As bytes. */
 function countWords(documents: readonly string[], specialTokens: readonly string[]): Word[] {
   const pattern = new RegExp(gpt2Pattern, "gu");
   const counts = new Map<string, number>();
@@ -89,9 +86,7 @@ function countWords(documents: readonly string[], specialTokens: readonly string
   return Array.from(counts, ([word, count]) => ({ ids: Array.from(encoder.encode(word)), count }));
 }
 
-/**
- * Joins pairs until there are `size` symbols, or no pair occurs `minFrequency` times. Symbol ids below 256 are bytes.
- */
+/** Stops at `size` symbols, or when no pair occurs `minFrequency` times. Symbol ids below 256 are bytes. */
 function learnMerges(
   words: readonly Word[],
   size: number,
@@ -139,7 +134,7 @@ function learnMerges(
   return { symbols, merges };
 }
 
-/** The pair with the highest count; of equal counts, the pair that sorts first. */
+/** Of equal counts, the pair that sorts first. */
 function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly string[]): number | undefined {
   let best: number | undefined;
   let bestCount = 0;
@@ -152,14 +147,14 @@ function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly
   return best;
 }
 
-/** Compares the pairs' first symbols, then their second symbols. */
+/** By first symbols, then second. */
 function sortsBefore(pair: number, other: number, symbols: readonly string[]): boolean {
   const a = symbols[Math.floor(pair / PAIR_BASE)]!;
   const b = symbols[Math.floor(other / PAIR_BASE)]!;
   return a === b ? symbols[pair % PAIR_BASE]! < symbols[other % PAIR_BASE]! : a < b;
 }
 
-/** Replaces the pair by `id`, from left to right: "aaa" becomes "aa" "a". */
+/** From left to right: "aaa" becomes "aa" "a". */
 function joinPair(ids: readonly number[], first: number, second: number, id: number): number[] {
   const joined: number[] = [];
   for (let i = 0; i < ids.length; i++) {
@@ -173,7 +168,7 @@ function joinPair(ids: readonly number[], first: number, second: number, id: num
   return joined;
 }
 
-/** The file as Hugging Face's tokenizers write it, with merges as "a b" strings, which every version reads. */
+/** Merges are "a b" strings, which every version reads. */
 function tokenizerJson(
   tokens: readonly string[],
   merges: readonly string[],

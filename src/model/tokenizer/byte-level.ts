@@ -1,6 +1,6 @@
 /**
- * The two conventions of GPT-2's byte-level vocabularies (Radford et al. 2019, section 2.2): the pattern that cuts text
- * into words, and the printable character that stands for each byte.
+ * GPT-2's byte-level conventions (Radford et al. 2019, section 2.2): the pattern that cuts text into words, and a
+ * printable character for each byte.
  */
 
 /**

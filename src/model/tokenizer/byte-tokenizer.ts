@@ -6,8 +6,7 @@ const END_OF_TEXT = 256;
 const VOCAB_SIZE = 257;
 
 /**
- * Ids 0..255 are the bytes of UTF-8; 256 is <|endoftext|>, which begins and ends a text. `encode` never adds it, nor
- * finds it in a text.
+ * Ids 0..255 are bytes of UTF-8; 256 is <|endoftext|>, around a text. `encode` never adds it, nor finds it in a text.
  */
 export function byteTokenizer(): Tokenizer {
   const utf8 = new TextEncoder();

@@ -3,7 +3,6 @@ import { list, malformed, record } from "./fields.js";
 import type { Tokenizer } from "./tokenizer.js";
 import { shown } from "../../shown.js";
 
-/** Reads and checks the field `chat_template`. */
 export function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
   if (value === undefined || value === null) return undefined;
   if (typeof value === "string") return value;

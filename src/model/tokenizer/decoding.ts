@@ -1,25 +1,23 @@
 /**
  * Ids to text: each id is a byte string, and a text is the UTF-8 of their concatenation, without the leading spaces
- * that a sentencepiece decoder strips. A stream therefore holds back at most 3 bytes (an unfinished code point) and
- * costs the same per token however long the text is. Invalid UTF-8 becomes U+FFFD as in the WHATWG standard. Left out:
- * the cosmetic `clean_up_tokenization_spaces`, which would break every round trip.
+ * that a sentencepiece decoder strips. So a stream holds back at most 3 bytes (an unfinished code point), and a token's
+ * cost does not grow with the text. Invalid UTF-8 becomes U+FFFD as in the WHATWG standard. Left out: the cosmetic
+ * `clean_up_tokenization_spaces`, which would break every round trip.
  */
 import { TokenError } from "../../errors.js";
 import type { Tokenizer } from "./tokenizer.js";
 
-/** What decoding needs to know of a vocabulary. */
 export interface TokenBytes {
   /** Throws a TokenError for an id that has no token. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
-  /** Spaces stripped from the start of a text, at most. */
+  /** At the start of a text, at most. */
   readonly leadingSpaces: number;
 }
 
 const EMPTY = new Uint8Array(0);
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** The decoding half of a tokenizer. */
 export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream"> {
   const texts: string[] = []; // of ids whose bytes end where a code point ends, decoded once
   return {
@@ -54,7 +52,6 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
   };
 }
 
-/** The error for an id without a token. */
 export function idError(id: number, vocabSize: number): TokenError {
   return new TokenError(
     "token-id-range",
@@ -63,7 +60,7 @@ export function idError(id: number, vocabSize: number): TokenError {
   );
 }
 
-/** Reads the bytes of one id after another, without the leading spaces of the text. */
+/** Without the leading spaces of the text. */
 function byteReader(tokens: TokenBytes, skipSpecialTokens: boolean): (id: number) => Uint8Array {
   let spaces = tokens.leadingSpaces;
   return (id) => {
@@ -83,8 +80,8 @@ function byteReader(tokens: TokenBytes, skipSpecialTokens: boolean): (id: number
 }
 
 /**
- * Length without the unfinished code point at the end. A cut before a lead byte never changes what a UTF-8 decoder
- * makes of either side, even in invalid text, so the pieces decode to the same string as the whole.
+ * Without the unfinished code point at the end. A cut before a lead byte never changes what a UTF-8 decoder makes of
+ * either side, even in invalid text, so the pieces decode to the same string as the whole.
  */
 function completeLength(bytes: Uint8Array): number {
   for (let back = 1; back <= 3 && back <= bytes.length; back++) {
@@ -95,7 +92,7 @@ function completeLength(bytes: Uint8Array): number {
   return bytes.length;
 }
 
-/** Bytes of the code point that a lead byte begins; 1 for a byte that begins none. */
+/** 1 for a byte that begins none. */
 function codePointLength(lead: number): number {
   if (lead < 0xc2 || lead > 0xf4) return 1;
   if (lead < 0xe0) return 2;

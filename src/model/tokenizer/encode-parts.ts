@@ -1,8 +1,7 @@
 /**
- * Encoding text in which the caller, not the spelling, decides what is a control token. Usually no text spells one, and
- * encoding the whole as ever gives the right ids. If one does, the text is encoded again by a tokenizer whose special
- * tokens all begin with an unpaired surrogate: no valid text contains one, so only the control tokens of the caller
- * match, and everything around them (added tokens, normalisation, stripping) is as ever.
+ * Encoding in which the caller, not the spelling, decides what is a control token. If a text spells one, it is encoded
+ * again by a tokenizer whose special tokens begin with an unpaired surrogate: no valid text contains one, so only the
+ * caller's match, and everything around them (added tokens, normalisation, stripping) is as ever.
  */
 import { TokenError } from "../../errors.js";
 import type { TextParts } from "./tokenizer.js";
@@ -11,17 +10,16 @@ import type { TextParts } from "./tokenizer.js";
 const MARK = "\uDBFF";
 
 export interface PartsEncoderOptions {
-  /** Spellings of the special tokens, with their ids. */
+  /** Ids by spelling. */
   readonly specialTokens: ReadonlyMap<string, number>;
-  /** Encodes text in which a special token that is spelled out becomes its id. */
+  /** Spelled-out special tokens become their ids. */
   readonly encode: (text: string) => number[];
-  /** Makes such an encoder for special tokens that are all spelled with this before them. */
+  /** An encoder with this before the spelling of every special token. */
   readonly encoderWithPrefix: (prefix: string) => (text: string) => number[];
   /** May come from text. */
   readonly unknownId: number | undefined;
 }
 
-/** Returns `encodeParts` of a tokenizer. */
 export function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => number[] {
   const { specialTokens, encode, encoderWithPrefix, unknownId } = options;
   const spellings = new Map(Array.from(specialTokens, ([spelling, id]) => [id, spelling]));

@@ -1,11 +1,9 @@
 /**
- * Checked fields of a tokenizer's files. They come from outside, so nothing is trusted: each function names the field,
- * what was found and what is legal.
+ * Checked fields of a tokenizer's files, which nobody trusts: errors name the field, what was found and what is legal.
  */
 import { TokenError } from "../../errors.js";
 import { shown } from "../../shown.js";
 
-/** A JSON object. */
 export function record(where: string, value: unknown): Record<string, unknown> {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw malformed(where, describe(value), "an object");
@@ -18,7 +16,7 @@ export function list(where: string, value: unknown): unknown[] {
   return value;
 }
 
-/** A token id. Ids index arrays, so they are bounded: 2^24 is far above any vocabulary. */
+/** Ids index arrays, so they are bounded: 2^24 is far above any vocabulary. */
 export function tokenId(where: string, value: unknown): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24) {
     throw malformed(where, shown(value), "an integer in [0, 2^24)");

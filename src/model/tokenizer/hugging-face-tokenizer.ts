@@ -1,6 +1,6 @@
 /**
- * A tokenizer from a tokenizer.json of the BPE kind (GPT-2, GPT-NeoX, Llama). The file's sections are read and checked
- * here; `@huggingface/tokenizers` encodes, and decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
+ * BPE tokenizers (GPT-2, GPT-NeoX, Llama) from tokenizer.json. Sections are checked here; `@huggingface/tokenizers`
+ * encodes, decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
@@ -18,13 +18,13 @@ import { readAddedTokens, readBpeModel } from "./vocabulary.js";
 
 export interface TokenizerOptions {
   readonly signal?: CancelSignal | undefined;
-  /** Raised limits, for files that are trusted. @default defaultBudgets */
+  /** For trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
 }
 
 /**
- * Reads the parsed contents of tokenizer.json and, optionally, tokenizer_config.json.
- * Throws a TokenError `tokenizer-malformed` or `tokenizer-unsupported`, or a BudgetError.
+ * From parsed tokenizer.json and, optionally, tokenizer_config.json. Throws a TokenError `tokenizer-malformed` or
+ * `tokenizer-unsupported`, or a BudgetError.
  */
 export async function huggingFaceTokenizer(
   tokenizerJson: unknown,
@@ -83,20 +83,20 @@ export async function huggingFaceTokenizer(
   };
 }
 
-/** What is used of the dependency, whose own declarations do not resolve under NodeNext (imports without extension). */
+/** Its own declarations do not resolve under NodeNext (imports without extension). */
 type EncoderClass = new (tokenizer: object, config: object) => Encoder;
 
 interface Encoder {
   encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
 }
 
-/** The dependency is imported when a tokenizer is read: it would be a fifth of what importing the library loads. */
+/** Imported late: it would be a fifth of what importing the library loads. */
 async function importEncoder(): Promise<EncoderClass> {
   const dependency: unknown = await import("@huggingface/tokenizers");
   return (dependency as { readonly Tokenizer: EncoderClass }).Tokenizer;
 }
 
-/** The section "added_tokens" with a prefix before the spelling of every special token. */
+/** Prefixes the spelling of every special token of "added_tokens". */
 function withPrefix(prefix: string, addedTokens: unknown): unknown {
   if (prefix === "") return addedTokens;
   return list("added_tokens", addedTokens).map((entry, i) => {
@@ -109,7 +109,7 @@ function createEncoder(HuggingFaceEncoder: EncoderClass, file: object): Encoder 
   return within(() => new HuggingFaceEncoder(file, {}));
 }
 
-/** What the dependency says of a file that it cannot use, as a TokenError. */
+/** The dependency's errors become TokenErrors. */
 function within<T>(call: () => T): T {
   try {
     return call();

@@ -1,6 +1,6 @@
 /**
- * The pre-tokenizer, which cuts text into words before BPE, as the dependency gets it. It differs from the file's in
- * two ways, neither of which changes an id that Hugging Face's Rust library gives:
+ * The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in two ways that
+ * change no id of Hugging Face's Rust library:
  *   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
  *                   byte-level.ts).
  *   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
@@ -11,7 +11,6 @@ import { gpt2Pattern } from "./byte-level.js";
 import { list, record } from "./fields.js";
 import type { BpeModel } from "./vocabulary.js";
 
-/** The section "pre_tokenizer" for the dependency. */
 export function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
   if (value === null) return joinsAcrossWords(model) ? null : splitBy("(?<=[^▁])(?=▁)");
   const step = record("pre_tokenizer", value);
@@ -25,7 +24,7 @@ export function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
   return { type: "Sequence", pretokenizers: [splitBy(gpt2Pattern), { ...step, use_regex: false }] };
 }
 
-/** Whether some merge joins a character with a "▁" that follows it. */
+/** True if a merge joins a character with a following "▁". */
 function joinsAcrossWords({ section, merges }: BpeModel): boolean {
   return section["ignore_merges"] === true || merges.some(([a, b]) => /[^▁]▁/u.test(a + b));
 }

@@ -1,6 +1,6 @@
 /**
- * The special tokens around a text. The section "post_processor" of tokenizer.json has a template;
- * tokenizer_config.json may name bos_token and eos_token, and overrule the template by add_bos_token and add_eos_token.
+ * Special tokens around a text. tokenizer.json's "post_processor" has a template; tokenizer_config.json may name
+ * bos_token and eos_token, and overrule it by add_bos_token and add_eos_token.
  */
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import type { AddedToken } from "./vocabulary.js";
@@ -9,13 +9,11 @@ import { shown } from "../../shown.js";
 export interface SpecialTokens {
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
-  /** Ids that encoding puts before a text. */
   readonly prefix: readonly number[];
-  /** Ids that encoding puts after a text. */
   readonly suffix: readonly number[];
 }
 
-/** `idOf` looks a token up among added tokens and vocabulary. */
+/** `idOf` looks among added tokens and vocabulary. */
 export function readSpecialTokens(
   postProcessor: unknown,
   config: Readonly<Record<string, unknown>>,
@@ -50,7 +48,6 @@ interface Template {
   readonly after: number[];
 }
 
-/** The special tokens that the post-processor puts before and after a text. */
 function readTemplate(value: unknown): Template {
   const template: Template = { before: [], after: [] };
   if (value === null) return template;
@@ -77,7 +74,7 @@ function readTemplate(value: unknown): Template {
   return template;
 }
 
-/** Items of "single": special tokens, the text itself ("Sequence"), special tokens. */
+/** "single": special tokens, the text ("Sequence"), special tokens. */
 function fillTemplate({ before, after }: Template, processor: Readonly<Record<string, unknown>>): void {
   const table = record("post_processor.special_tokens", processor["special_tokens"]);
   let side = before;
@@ -95,8 +92,7 @@ function fillTemplate({ before, after }: Template, processor: Readonly<Record<st
 }
 
 /**
- * The id of `bos_token` or `eos_token` in the configuration (a string, or an object with `content`); `fallback` if the
- * configuration does not mention it, undefined if it is null there.
+ * Id of `bos_token` or `eos_token` (a string, or an object with `content`); `fallback` if absent, undefined if null.
  */
 function namedToken(
   config: Readonly<Record<string, unknown>>,
@@ -115,7 +111,7 @@ function namedToken(
   return id;
 }
 
-/** Applies add_bos_token or add_eos_token: true puts the id there, false removes it, absent leaves the template. */
+/** add_bos_token or add_eos_token: true puts the id, false removes it, absent leaves the template. */
 function withFlag(
   config: Readonly<Record<string, unknown>>,
   key: "add_bos_token" | "add_eos_token",

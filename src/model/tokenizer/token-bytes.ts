@@ -1,7 +1,6 @@
 /**
- * The section "decoder" of a tokenizer.json, read as a rule from token to bytes: "ByteLevel" (each character stands for
- * a byte), or sentencepiece's sequence of Replace, ByteFallback ("<0x0A>" is a byte), Fuse and Strip (of leading spaces
- * of the whole text).
+ * tokenizer.json's "decoder" as a rule from token to bytes: "ByteLevel" (a character is a byte), or sentencepiece's
+ * sequence of Replace, ByteFallback ("<0x0A>" is a byte), Fuse and Strip (of the text's leading spaces).
  */
 import { byteSymbols } from "./byte-level.js";
 import { idError, type TokenBytes } from "./decoding.js";
@@ -11,7 +10,7 @@ import { shown } from "../../shown.js";
 
 const utf8 = new TextEncoder();
 
-/** The bytes of `tokens` (by id), by the rule of the decoder section. Each token's bytes are computed once. */
+/** By id. Each token's bytes are computed once. */
 export function readTokenBytes(
   value: unknown,
   tokens: readonly (string | undefined)[],
@@ -35,7 +34,7 @@ export function readTokenBytes(
 interface DecoderRules {
   readonly byteLevel: boolean;
   readonly byteFallback: boolean;
-  /** What to replace by what, in order. */
+  /** In order. */
   readonly replacements: readonly (readonly [from: string, to: string])[];
   readonly leadingSpaces: number;
 }
@@ -71,7 +70,7 @@ function readRules(value: unknown): DecoderRules {
   };
 }
 
-/** More spaces than any decoder strips would be a mistake. */
+/** More would be a mistake. */
 const MOST_SPACES = 1024;
 
 function requireSpaces(where: string, value: unknown): number {
@@ -84,7 +83,7 @@ interface DecoderStep extends Record<string, unknown> {
   readonly content?: unknown;
 }
 
-/** The steps of a decoder, those of sequences inside it one after another. */
+/** Nested ones included, one after another. */
 function stepsOf(value: unknown): DecoderStep[] {
   const decoder: DecoderStep = record("decoder", value);
   return decoder.type === "Sequence" ? list("decoder.decoders", decoder["decoders"]).flatMap(stepsOf) : [decoder];
@@ -92,13 +91,13 @@ function stepsOf(value: unknown): DecoderStep[] {
 
 const byteOf = new Map(byteSymbols.map((symbol, byte) => [symbol, byte]));
 
-/** Byte-level: each character stands for a byte. Added tokens, and those with other characters, are plain text. */
+/** Added tokens, and those with other characters, are plain text. */
 function symbolBytes(token: string, isAdded: boolean): Uint8Array {
   const bytes = isAdded ? [undefined] : Array.from(token, (character) => byteOf.get(character));
   return bytes.every((byte) => byte !== undefined) ? Uint8Array.from(bytes) : utf8.encode(token);
 }
 
-/** Sentencepiece: plain text after the replacements, or one byte written as <0x0A>. */
+/** Plain text after the replacements, or one byte as <0x0A>. */
 function pieceBytes(token: string, { byteFallback, replacements }: DecoderRules): Uint8Array {
   const replaced = replacements.reduce((text, [from, to]) => text.replaceAll(from, to), token);
   const fallback = byteFallback ? /^<0x([0-9A-Fa-f]{2})>$/.exec(replaced)?.[1] : undefined;

@@ -1,19 +1,19 @@
 /**
- * What a tokenizer does: text to token ids, ids to text, at once or id by id. Two are here: byte-level or sentencepiece
- * BPE from a tokenizer.json (hugging-face-tokenizer.ts), and plain bytes (byte-tokenizer.ts).
+ * Tokenizers: text to ids, ids to text, at once or id by id. Two are here: BPE from a tokenizer.json
+ * (hugging-face-tokenizer.ts), and plain bytes (byte-tokenizer.ts).
  */
 
-/** Text in pieces: a string is text, whatever it spells; a number is the id of a control token. */
+/** A string is text, whatever it spells; a number is a control token's id. */
 export type TextParts = readonly (string | number)[];
 
 export interface Tokenizer {
-  /** One more than the highest id. A model's embedding may have more rows (padding), never fewer. */
+  /** Highest id plus one. A model's embedding may have more rows (padding), never fewer. */
   readonly vocabSize: number;
   readonly bosTokenId: number | undefined;
   readonly eosTokenId: number | undefined;
-  /** Spellings of the special tokens, with their ids. */
+  /** Ids by spelling. */
   readonly specialTokens: ReadonlyMap<string, number>;
-  /** The Jinja template of conversations (see chat/), or several by name; undefined if the model came without one. */
+  /** Jinja template of conversations (see chat/), or several by name. */
   readonly chatTemplate?: string | Readonly<Record<string, string>> | undefined;
   /**
    * Token ids of a text. A special token spelled out in the text becomes its id.
@@ -21,15 +21,9 @@ export interface Tokenizer {
    * tokenizer_config.json if present, else the template of tokenizer.json; false adds nothing.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /**
-   * Token ids of text in pieces, with no special tokens added. A special token that is spelled out in a string stays
-   * text; only numbers become special tokens.
-   */
+  /** Ids of text in pieces, without added special tokens. Only numbers become special tokens; spellings stay text. */
   encodeParts(parts: TextParts): number[];
-  /**
-   * Text of token ids, without special tokens unless `skipSpecialTokens` is false. Throws a TokenError for an id that
-   * has no token.
-   */
+  /** Leaves out special tokens unless `skipSpecialTokens` is false. Throws a TokenError for an id without token. */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**
    * Decodes token by token, without special tokens. `prefixIds` are the ids before (the prompt): a leading space is
@@ -42,8 +36,8 @@ export interface Tokenizer {
 }
 
 export interface TokenStream {
-  /** The text that this id completes; "" while a code point is unfinished. */
+  /** "" while a code point is unfinished. */
   push(id: number): string;
-  /** Returns what is held back, as U+FFFD. Call it once, after the last id. */
+  /** Held-back bytes, as U+FFFD. Call it once, after the last id. */
   flush(): string;
 }

@@ -1,4 +1,4 @@
-/** The tokens of a tokenizer.json: its BPE model (vocabulary and merges) and the tokens added to it. */
+/** Tokens of a tokenizer.json: BPE model (vocabulary and merges) and added tokens. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { giveTurn } from "../../turns.js";
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
@@ -7,11 +7,10 @@ import { shown } from "../../shown.js";
 export interface BpeModel {
   readonly vocab: ReadonlyMap<string, number>;
   readonly merges: readonly Merge[];
-  /** The section of the file, with its type, which old files leave out. */
+  /** With its type, which old files leave out. */
   readonly section: Readonly<Record<string, unknown>>;
 }
 
-/** Two tokens that become one. */
 export type Merge = readonly [string, string];
 
 export interface AddedToken {
@@ -20,7 +19,6 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
-/** Reads and checks the section "model". */
 export async function readBpeModel(value: unknown, signal?: CancelSignal): Promise<BpeModel> {
   const section: Record<string, unknown> = { type: "BPE", ...record("model", value) };
   if (section["type"] !== "BPE") throw unsupported("model.type", shown(section["type"]), '"BPE"');
@@ -39,7 +37,6 @@ export async function readBpeModel(value: unknown, signal?: CancelSignal): Promi
   return { vocab, merges, section };
 }
 
-/** Reads and checks the section "added_tokens". */
 export function readAddedTokens(value: unknown): AddedToken[] {
   return list("added_tokens", value).map((entry, i) => {
     const token = record(`added_tokens[${i}]`, entry);

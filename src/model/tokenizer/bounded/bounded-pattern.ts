@@ -1,6 +1,6 @@
 /**
- * Patterns of a tokenizer.json run in the engine's own matcher, which backtracks and cannot be interrupted: (a+)+$
- * takes 2^n steps for n characters. Here a pattern is refused unless it is cheap, in two steps that cannot hang.
+ * A tokenizer.json's patterns run in the engine's matcher, which backtracks and cannot be interrupted: (a+)+$ takes 2^n
+ * steps for n characters. Here two steps that cannot hang refuse patterns unless they are cheap.
  *   bound   Repeats inside repeats are refused. Then the ways to match n equal characters are at most the product of
  *           the ranges of the quantifiers that take this character, one after another (alternatives: the largest).
  *   probe   What remains is polynomial, of low degree, so it may be timed: on texts of 64, 128, … 4,096 characters, up
@@ -11,12 +11,12 @@ import { type Budgets, overBudget, requireBudget } from "../../../budgets.js";
 import { unsupported } from "../fields.js";
 import { shown } from "../../../shown.js";
 
-/** The time that the patterns of one tokenizer have taken so far, in milliseconds. */
+/** Milliseconds of one tokenizer's patterns so far. */
 export interface PatternClock {
   spent: number;
 }
 
-/** Throws a TokenError or a BudgetError if matching the pattern may take long. */
+/** Throws a TokenError or a BudgetError if matching may take long. */
 export function requireBoundedPattern(pattern: string, where: string, budgets: Budgets, clock: PatternClock): void {
   requireBudget(budgets, "patternLength", pattern.length, `${where}: characters`);
   if (budgets.patternMilliseconds === Infinity) return;
@@ -30,7 +30,7 @@ export function requireBoundedPattern(pattern: string, where: string, budgets: B
   const characters = reader.alike(SAMPLE.filter((_, i) => bits[i]! >= UNBOUNDED));
   const left = budgets.patternMilliseconds - clock.spent;
   let time = timeOfPattern(expression, characters, left);
-  // What other processes take is no property of the pattern.
+  // Other processes' time is no property of the pattern.
   for (let again = 0; again < 2 && time > left; again++) {
     time = Math.min(time, timeOfPattern(expression, characters, left));
   }
@@ -39,7 +39,7 @@ export function requireBoundedPattern(pattern: string, where: string, budgets: B
   if (time > left) throw overBudget(budgets, "patternMilliseconds", Math.ceil(clock.spent), what);
 }
 
-/** The milliseconds for runs of all these characters, or of the first of them that exceed the budget together. */
+/** Milliseconds for runs of these characters, up to the first that exceeds the budget. */
 function timeOfPattern(expression: RegExp, characters: readonly string[], budget: number): number {
   let time = 0;
   for (const character of characters) {
@@ -49,37 +49,35 @@ function timeOfPattern(expression: RegExp, characters: readonly string[], budget
   return time;
 }
 
-/** Characters of many kinds, of which overlaps of character classes are judged. */
+/** Of many kinds, by which overlaps of classes are judged. */
 const SAMPLE: readonly string[] = [
   ...Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)),
   ...Array.from(
     "\u00a0\u0085\u2028\u2029\u3000éÉßñçάΩжЯאبाे่กあア漢字한ʰªᵃǅ٣४Ⅷ½²€£¿«»—“”…·▁😀👍\u200d\ufe0f\u00ad\ufeff\ufffd",
   ),
 ];
-/** Characters of the longest probe. */
 const PROBE = 4096;
 const SHORTEST_PROBE = 64;
-/** log2 of the lengths that an unbounded quantifier can take in a probe. */
+/** log2 of an unbounded quantifier's lengths in a probe. */
 const UNBOUNDED = Math.log2(PROBE);
-/** Two unbounded quantifiers that take the same character, and a few optional ones. */
+/** Two unbounded quantifiers of the same character, and a few optional ones. */
 const MOST_BITS = 2 * UNBOUNDED + 5;
-/** What may follow a run: something that most patterns do not take, and a space. */
+/** Ends of runs: something that most patterns do not take, and a space. */
 const ENDS = ["\0", " "] as const;
-/** Counted repetitions above this are refused. */
 const MOST_REPEATS = 256;
 
-/** By the sample's characters: log2 of a bound on the ways to match a run of it. */
+/** By the sample's characters: log2 of a bound on the ways to match a run. */
 type Bits = Float64Array;
 
 interface Piece {
   readonly bits: Bits;
-  /** Characters that it can take, by the sample. */
+  /** By the sample. */
   readonly takes: Uint8Array;
-  /** Whether it can match in more than one way. */
+  /** More than one way to match. */
   readonly varies: boolean;
 }
 
-/** Reads a pattern from left to right and bounds its work. */
+/** Bounds a pattern's work, from left to right. */
 class PatternReader {
   #at = 0;
   /** Of every class, escape and character. */
@@ -95,7 +93,7 @@ class PatternReader {
     return bits;
   }
 
-  /** One of all characters that the same parts of the pattern take: matching treats them alike. */
+  /** One of all characters that the same parts of the pattern take. */
   alike(characters: readonly string[]): string[] {
     const kinds = new Map<string, string>();
     for (const character of characters) {
@@ -204,14 +202,14 @@ class PatternReader {
 
 const noBits = (): Bits => new Float64Array(SAMPLE.length);
 
-/** A class, an escape or a character; what the engine cannot compile alone may take any character. */
+/** A class, escape or character; what cannot be compiled alone may take any character. */
 function characterPiece(source: string): Piece {
   const expression = compile(`^(?:${source})$`, "is");
   const takes = Uint8Array.from(SAMPLE, (character) => Number(expression?.test(character) ?? true));
   return { bits: noBits(), takes, varies: false };
 }
 
-/** As the encoder will compile it, or near to that; undefined if the engine does not know the syntax. */
+/** As near to the encoder's compilation as possible; undefined for unknown syntax. */
 function compile(source: string, flags = ""): RegExp | undefined {
   const plainer = source
     .replace(/\(\?i:/g, "(?:")
@@ -229,7 +227,7 @@ function compile(source: string, flags = ""): RegExp | undefined {
   return undefined;
 }
 
-/** Milliseconds for 4,096 times one character; where fewer already take more than their share, more. */
+/** Milliseconds for 4,096 characters; more where fewer already exceed their share. */
 function timePerText(expression: RegExp, character: string, end: string, budget: number): number {
   const global = new RegExp(expression.source, `${expression.flags}g`);
   let time = 0;
@@ -237,7 +235,7 @@ function timePerText(expression: RegExp, character: string, end: string, budget:
     const text = character.repeat(length) + end;
     const share = PROBE / length;
     time = timed(global, text);
-    // An interruption by another process is no property of the pattern.
+    // Other processes' time is no property of the pattern.
     for (let again = 0; again < 2 && time * share > budget; again++) time = Math.min(time, timed(global, text));
     if (time * share > budget) return time * share;
   }

@@ -1,7 +1,6 @@
 /**
- * The steps of a tokenizer.json (normalizer, pre-tokenizer, decoder, post-processor), counted and measured before
- * anything is built from them: how many there are, how deep they nest, how much each may lengthen a text, and whether
- * their patterns are cheap.
+ * Steps of a tokenizer.json (normalizer, pre-tokenizer, decoder, post-processor), measured before anything is built
+ * from them: number, nesting, growth of text, cost of patterns.
  */
 import { type Budgets, requireBudget } from "../../../budgets.js";
 import { type PatternClock, requireBoundedPattern } from "./bounded-pattern.js";
@@ -9,13 +8,13 @@ import { malformed, record } from "../fields.js";
 import { shown } from "../../../shown.js";
 
 const SECTIONS = ["normalizer", "pre_tokenizer", "decoder", "post_processor"] as const;
-/** Where a step holds further steps. */
+/** Of further steps. */
 const INNER = ["normalizers", "pretokenizers", "decoders", "processors"] as const;
 const DEEPEST = 8;
-/** Fields whose texts are put into what is encoded or decoded. */
+/** Texts put into what is encoded or decoded. */
 const INSERTED = ["content", "prepend", "replacement"] as const;
 
-/** Throws a BudgetError or a TokenError that names the section and what exceeds its limit. */
+/** Throws a BudgetError or a TokenError that names the section and limit. */
 export function requireBoundedSections(file: Readonly<Record<string, unknown>>, budgets: Budgets): void {
   const clock: PatternClock = { spent: 0 };
   for (const section of SECTIONS) {
@@ -36,7 +35,7 @@ function contentLength(token: unknown): number {
 
 type Step = Readonly<Record<string, unknown>>;
 
-/** The steps of a section, those inside others one after another. */
+/** Nested ones included, one after another. */
 function stepsOf(section: string, value: unknown, budgets: Budgets): Step[] {
   const steps: Step[] = [];
   const visit = (entry: unknown, depth: number): void => {
@@ -56,7 +55,7 @@ function stepsOf(section: string, value: unknown, budgets: Budgets): Step[] {
   return steps;
 }
 
-/** By how many times a step may lengthen a text; its texts and patterns are checked too. */
+/** Factor by which a step may lengthen a text; its texts and patterns are checked too. */
 function growthOf(step: Step, where: string, budgets: Budgets, clock: PatternClock): number {
   for (const key of INSERTED) {
     const inserted = step[key];
