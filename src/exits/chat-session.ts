@@ -1,8 +1,8 @@
 /**
  * A conversation that goes on: the history of messages, and one KV cache that all turns share. A turn renders the whole
- * history, keeps the keys and values of the tokens that it has in common with what ran before, and runs the rest:
+ * history, keeps the keys and values of the beginning that ran before, and runs the rest:
  *
- *     history, rendered:  t0 t1 … tk-1 | tk … tn-1      tokens before k are in the cache already; the last one never is
+ *  history, rendered: t0 t1 … tk-1 | tk … tn-1 tokens before k are in the cache already; the last one never is
  *
  * So a turn gives the tokens that `generate` gives for its messages, and costs the prefill of what is new. Keys and
  * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.
@@ -25,14 +25,13 @@ export interface TurnSummary extends GenerateSummary {
   readonly reusedTokens: number;
 }
 
-/** The stream of an answer's tokens; iterate it once. `summary` is available after the last token. */
 export interface Turn extends AsyncIterable<GeneratedToken> {
   readonly summary: TurnSummary;
 }
 
-/** A conversation with a model, or with heads and their model. Call `dispose` when it is over. */
+/** Call `dispose` when it is over. */
 export class ChatSession {
-  /** The system message; undefined for none. Set it at any time: the next turn is rendered with it. */
+  /** The system message. Set it at any time: the next turn is rendered with it. */
   system: string | undefined;
   readonly #source: Model | ExitHeads;
   readonly #options: GenerateOptions;
@@ -41,23 +40,23 @@ export class ChatSession {
   #turns = 0;
   #busy = false;
 
-  /** The options hold for every turn. Turn number n (0-based) is sampled with seed + n. */
+  /** Options for every turn; turn n (0-based) is sampled with seed + n. */
   constructor(source: Model | ExitHeads, { system, ...options }: ChatSessionOptions = {}) {
     this.system = system;
     this.#source = source;
     this.#options = options;
   }
 
-  /** The conversation so far, the system message included. */
+  /** Includes the system message. */
   get messages(): readonly ChatMessage[] {
     const { system } = this;
     return system === undefined ? [...this.#history] : [{ role: "system", content: system }, ...this.#history];
   }
 
   /**
-   * The answer to a message, with options of this turn alone. If the turn is cancelled, by its signal or by leaving the
-   * loop, the answer so far stays in the history. If it fails, the history is as it was before. Throws an OptionError
-   * from the iterator if another turn is under way.
+   * Answers a message, with options of this turn alone. A turn that is cancelled, by its signal or by leaving the loop,
+   * leaves the answer so far in the history; one that fails leaves the history as it was. Throws an OptionError from
+   * the iterator if another turn is under way.
    */
   send(content: string, options: GenerateOptions = {}): Turn {
     let summary: TurnSummary | undefined;
@@ -82,7 +81,7 @@ export class ChatSession {
     this.#history.length = 0;
   }
 
-  /** Frees the KV cache. The model lives on. */
+  /** The model lives on. */
   dispose(): void {
     this.#cache.dispose();
   }
@@ -133,20 +132,20 @@ export class ChatSession {
 
 /** Keeps one sequence from turn to turn. */
 class ConversationCache implements SequenceStore {
-  /** Whether keys and values of the turn under way are all those of the full model. */
+  /** All keys and values of the turn under way are the full model's. */
   exactFills = true;
   #sequence: Sequence | undefined;
   #promptTokens = 0;
   #reused = 0;
 
-  /** Positions of the last prompt that did not have to run. */
+  /** Positions of the last prompt that did not run. */
   get reused(): number {
     return this.#reused;
   }
 
   open(model: Model, { promptIds }: OpenText): Sequence {
     const sequence = (this.#sequence ??= new Sequence(model));
-    // The last token runs in any case: its state is what the first new token is chosen from.
+    // The last token always runs: its state chooses the first new token.
     sequence.truncate(Math.min(commonLength(sequence.ids, promptIds), promptIds.length - 1));
     sequence.append(...promptIds.slice(sequence.length));
     this.#promptTokens = promptIds.length;
@@ -155,7 +154,7 @@ class ConversationCache implements SequenceStore {
   }
 
   close(sequence: Sequence): void {
-    // The first new token leaves at the prompt's last position, whose fill may be inexact too.
+    // The first new token leaves at the prompt's last position, whose fill may be inexact.
     if (!this.exactFills) sequence.truncate(this.#promptTokens - 1);
   }
 

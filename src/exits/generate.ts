@@ -1,8 +1,8 @@
 /**
- * The public `generate`: from a model, or from heads and a policy.
- *   no policy             the plain backbone; the same function, so "exits off" is trivially comparable
- *   policy                tokens leave at exits (lossy; decode/decode.ts)
- *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
+ * Generates from a model, or from heads and a policy.
+ *  no policy the plain backbone
+ *  policy tokens leave at exits (lossy; decode/decode.ts)
+ *  policy and lossless exits draft tokens, and the full model verifies them (draft/speculate.ts)
  */
 import { OptionError, PolicyError } from "../errors.js";
 import {
@@ -30,37 +30,31 @@ import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
 export interface LosslessOptions {
   /**
-   * Costs by which the length of drafts is chosen, in any one unit, such as `measureUnitTimes` measures.
+   * Costs that choose the length of drafts, in any one unit (`measureUnitTimes`).
    * @default multiply-adds, with a further row at 0.28 of the first
    */
   readonly costs?: UnitCosts;
 }
 
-/** Options of plain generation, and what exits do. */
 export interface GenerateOptions extends PlainOptions {
-  /** When tokens leave early; absent, all tokens are the plain backbone's. Needs heads. */
+  /** Needs heads. @default all tokens are the plain backbone's */
   readonly policy?: Policy;
   /**
    * Yields exactly the full model's tokens (its distribution if sampled): exits only draft, by the policy's thresholds,
-   * and the full model verifies. The policy's `fill` is not used. Only verified tokens are streamed. @default false
+   * and the full model verifies. The policy's `fill` is not used. @default false
    */
   readonly lossless?: boolean | LosslessOptions;
-  /**
-   * Receives an event for everything that happens at exits; may set the thresholds, which voids the certificate's
-   * promise. Needs a policy.
-   */
+  /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
   readonly observer?: DecodeObserver;
   /**
-   * Uses a certified policy with sampling settings that its certificate is not for, or one for which nothing could be
+   * Allows a certified policy with other sampling settings than its certificate's, or one for which nothing could be
    * certified; `summary.promise` then says that nothing is promised. @default false
    */
   readonly allowUncertified?: boolean;
 }
 
 export interface GenerateSummary extends TextSummary {
-  /** What is promised about the text. */
   readonly promise: DecodingPromise;
-  /** What decoding did, counted as it ran, beside plain decoding. */
   readonly ledger: LedgerReport;
 }
 
@@ -70,20 +64,19 @@ export interface Generation extends PlainGeneration {
 }
 
 /**
- * The tokens of all texts as they arrive; iterate it once. There is one ledger for all texts, because they share the
- * reading of weights.
+ * The tokens of all texts as they arrive; iterate it once. All share one ledger, as they share the reading of weights.
  */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
-  /** What is promised about the texts; final after the last token. */
+  /** Final after the last token. */
   readonly promise: DecodingPromise;
 }
 
 /**
  * Generates text after a prompt: text, token ids or the messages of a conversation. Iterate the result for tokens; read
- * `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one from turn to turn.
- * Throws an OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError if the
- * policy was made for other heads.
+ * `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one across turns. Throws an
+ * OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError for a policy of
+ * other heads.
  */
 export function generate(
   source: Model | ExitHeads,
@@ -104,8 +97,8 @@ export function generate(
 
 /**
  * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens
- * that `generate` gives it alone with seed + i for prompt i. Tokens carry the index of their prompt. An observer
- * receives the events of all texts.
+ * that `generate` gives alone with seed + i for prompt i. Tokens carry the index of their prompt. An observer receives
+ * the events of all texts.
  */
 export function generateBatch(
   source: Model | ExitHeads,
@@ -146,9 +139,8 @@ function modelOf(source: Model | ExitHeads): Model {
 }
 
 /**
- * The decoder that `generate` uses for these options, for programs with a writing loop of their own. It checks the
- * policy and packs the heads before the first token. Throws a PolicyError or an OptionError if the options contradict
- * each other.
+ * The decoder of `generate`, for programs with a loop of their own. Checks the policy and packs the heads before the
+ * first token. Throws a PolicyError or an OptionError if options contradict each other.
  */
 export function createDecoder(
   source: Model | ExitHeads,
@@ -187,7 +179,6 @@ export function createDecoder(
   };
 }
 
-/** Lossless decoding whose exits draft. */
 function draftingDecoder(
   heads: ExitHeads,
   policy: Policy,
@@ -196,7 +187,7 @@ function draftingDecoder(
 ): Decoder {
   const { model, depths } = heads;
   const { numLayers } = model.config;
-  // An exit at depth L drafts nothing: the full model's own token costs no more there.
+  // At depth L the full model's own token costs no more than a draft.
   const deepest = numLayers - 1;
   const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafting = depths.flatMap((depth, exit) =>

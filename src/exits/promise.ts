@@ -1,21 +1,21 @@
 /**
- * Which promise holds for generated text:
- *   plain      no policy: the full model wrote it
- *   lossless   exits only drafted: exactly the full model's tokens, or its distribution if sampled
- *   certified  the policy ran as its certificate says, with the sampling settings that it is for
- *   none       nothing is promised, for the reason given
+ * The promise for generated text:
+ *  plain no policy: the full model wrote it
+ *  lossless exits only drafted: exactly the full model's tokens, or its distribution if sampled
+ *  certified the policy ran as its certificate says, with the sampling settings that it is for
+ *  none nothing is promised, for the reason given
  * A certificate for other settings says nothing: at temperature 1, policies certified to keep 95 % of greedy tokens are
- * a mean total variation of 0.158 away from the full model. So `generate` refuses them unless it is told not to.
+ * a mean total variation of 0.158 away from the full model. So `generate` refuses them unless told not to.
  */
 import { PolicyError } from "../errors.js";
 import { canonicalSampling, describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { CertifiedFor, CertifiedSampling, Policy, Reference } from "./plan/policy.js";
 
-/** Why nothing is promised. */
+/** The reason why nothing is promised. */
 export type NoPromise =
   /** The policy has no certificate. */
   | "uncertified"
-  /** Nothing could be certified against the reference, not even to run all blocks. */
+  /** Nothing could be certified, not even to run all blocks. */
   | "impossible"
   /** The certificate is for other sampling settings. */
   | "sampling"
@@ -34,16 +34,15 @@ export type DecodingPromise =
     }
   | { readonly kind: "none"; readonly reason: NoPromise };
 
-/** What was done, as far as a promise depends on it. */
+/** Everything that a promise depends on. */
 export interface DecodingTerms {
   readonly policy: Policy | undefined;
   readonly lossless: boolean;
   readonly sampling: SamplingOptions;
-  /** Whether an observer has set thresholds. */
+  /** An observer has set thresholds. */
   readonly observed: boolean;
 }
 
-/** The promise that holds under these terms. */
 export function promiseOf({ policy, lossless, sampling, observed }: DecodingTerms): DecodingPromise {
   if (lossless) return { kind: "lossless" };
   if (policy === undefined) return { kind: "plain" };
@@ -54,7 +53,7 @@ export function promiseOf({ policy, lossless, sampling, observed }: DecodingTerm
   return { kind: "certified", loss, agreement, sampling: certified.sampling, reference };
 }
 
-/** Why a policy promises nothing for these settings; undefined if it promises something. */
+/** Undefined if the policy promises something for these settings. */
 function withoutPromise({ certified }: Policy, sampling: SamplingOptions): NoPromise | undefined {
   if (certified === undefined) return "uncertified";
   if (certified.impossible === true) return "impossible";
@@ -62,8 +61,8 @@ function withoutPromise({ certified }: Policy, sampling: SamplingOptions): NoPro
 }
 
 /**
- * Throws a PolicyError if the policy has a certificate that says nothing about these settings, or one that says that
- * nothing can be promised. A policy without a certificate promises nothing anyway.
+ * Throws a PolicyError for a certificate for other settings, or one that promises nothing. A policy without a
+ * certificate passes: it promises nothing anyway.
  */
 export function requirePromise(policy: Policy, sampling: SamplingOptions): void {
   const { certified } = policy;

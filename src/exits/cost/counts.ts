@@ -1,35 +1,34 @@
 /**
- * What the ledger (ledger.ts) counts, per step and per run. A row is one position of one sequence; a call of a block or
- * a head has one or several rows, and reads its weights once.
+ * Counts of the ledger (ledger.ts), per step and per run. A row is one position of one sequence; a call of a block or a
+ * head has one or several rows, and reads its weights once.
  */
 
-/** Everything that is counted. */
 export interface Counts {
   /** Tokens chosen. */
   tokens: number;
   /** Rows that ran through a block, summed over the blocks. */
   blocks: number;
-  /** Calls of a block, however many rows each had: how often a block's weights were read. */
+  /** Calls of a block: how often its weights were read. */
   blockPasses: number;
   /** Cached positions that rows attended to, summed over rows and blocks. */
   attended: number;
-  /** Rows for which an exit head was evaluated, whether or not its token was taken. */
+  /** Rows for which an exit head was evaluated. */
   heads: number;
   /** Rows for which the model's own final head was evaluated. */
   finalHeads: number;
-  /** Of those, rows whose unembedding was screened: bounds on all logits, then the exact ones that may matter. */
+  /** Of those, rows whose unembedding was screened. */
   screenedHeads: number;
-  /** Logits that were computed exactly for them. */
+  /** Logits computed exactly for them. */
   exactLogits: number;
-  /** Blocks whose keys and values were made for a position without running them, summed over positions. */
+  /** Blocks whose keys and values were made without running them, summed over positions. */
   fills: number;
-  /** Multiply-adds of everything above; the formulas are in ledger.ts. */
+  /** Of everything above; formulas in ledger.ts. */
   multiplyAdds: number;
-  /** Bytes of weights read, as they are stored. */
+  /** Weights read, as stored. */
   weightBytes: number;
-  /** Bytes of the KV cache that attention read. */
+  /** KV cache that attention read. */
   keyValueBytesRead: number;
-  /** Bytes of keys and values that blocks and fills wrote to the KV cache. */
+  /** KV cache that blocks and fills wrote. */
   keyValueBytesWritten: number;
   /** Tokens that were drafted (lossless decoding). */
   drafted: number;
@@ -39,7 +38,6 @@ export interface Counts {
 
 export type CountName = keyof Counts;
 
-/** Counts of nothing. */
 export function noCounts(): Counts {
   return {
     tokens: 0,
@@ -60,7 +58,6 @@ export function noCounts(): Counts {
   };
 }
 
-/** Adds counts, entry by entry. */
 export function sumCounts(parts: readonly Readonly<Counts>[]): Counts {
   const total = noCounts();
   for (const part of parts) {

@@ -1,17 +1,17 @@
 /**
- * The ledger: what decoding did, counted as it ran, never estimated. Code that runs blocks, heads or fills reports each
- * call (`WorkMeter`); the ledger turns the calls into three sums, per step and per run:
- *   multiplyAdds         of all products, per row (position)
- *   weightBytes          of the weights that were read: once per call, however many rows the call has
- *   keyValueBytesRead    and keyValueBytesWritten: traffic of the KV cache
+ * Counts what decoding did, as it ran. Code that runs blocks, heads or fills reports each call (`WorkMeter`), of which
+ * the ledger makes three sums, per step and per run:
+ *  multiplyAdds of all products, per row (position)
+ *  weightBytes of the weights that were read: once per call, however many rows the call has
+ *  keyValueBytesRead and keyValueBytesWritten: traffic of the KV cache
  *
  * Multiply-adds of one row at a context of T positions, and of the parts that are not blocks:
- *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
- *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
- *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
- *   exit head     as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
- *                 r·(C + N) + C·n in place of C·V
- *   fill          as its strategy says (fill/)
+ *  block C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
+ *  + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
+ *  final head C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
+ *  exit head as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
+ *  r·(C + N) + C·n in place of C·V
+ *  fill as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
  */
@@ -22,13 +22,12 @@ import type { ScreenedUnembed } from "../../model/meter.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { type Counts, noCounts, sumCounts } from "./counts.js";
 
-/** The length of one sequence that was decoded. */
 export interface DecodedRun {
   readonly promptTokens: number;
   readonly newTokens: number;
 }
 
-/** What decoding did, counted as it ran, beside what plain decoding would have done. */
+/** Counts beside those of plain decoding. */
 export interface LedgerReport {
   /** The prefill: prompts without their last positions. */
   readonly prefill: Readonly<Counts>;
@@ -37,40 +36,39 @@ export interface LedgerReport {
    * Deferred blocks count in the step that needed them.
    */
   readonly steps: readonly Readonly<Counts>[];
-  /** The sum of the steps: all decoding. */
+  /** The sum of the steps. */
   readonly decode: Readonly<Counts>;
   /**
-   * What plain decoding with the full unembedding, one token of one sequence at a time, costs for as many tokens at the
-   * same positions.
+   * Plain decoding with the full unembedding, one token of one sequence at a time, for as many tokens at the same
+   * positions.
    */
   readonly plain: Readonly<Counts>;
-  /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding; exits are in order of depth. */
+  /** headsByExit[e]: rows for which the head of exit e was evaluated in decoding. */
   readonly headsByExit: readonly number[];
   /** passesByRows[k]: calls of a block with k rows in decoding. */
   readonly passesByRows: readonly number[];
   /** finalHeadsByRows[k]: calls of the model's own final head with k rows. */
   readonly finalHeadsByRows: readonly number[];
-  /** fillsByBlocks[n]: positions for which the keys and values of n blocks were made without running them. */
+  /** fillsByBlocks[n]: positions for which n blocks' keys and values were made without running them. */
   readonly fillsByBlocks: readonly number[];
 }
 
-/** What one row costs in one block. */
+/** Of one row in one block. */
 interface BlockWork extends UnitWork {
-  /** Bytes of keys and values that the row adds to the KV cache. */
+  /** Bytes of keys and values added to the KV cache. */
   readonly written: number;
-  /** Bytes of keys and values that it reads for each position that it attends to. */
+  /** Bytes of keys and values read for each attended position. */
   readonly read: number;
-  /** The part that makes keys and values; nothing if the block shares those of another. */
+  /** Makes keys and values; nothing if the block shares those of another. */
   readonly keyValue: UnitWork;
 }
 
-/** Counts the work of one run of decoding. */
 export class Ledger implements WorkMeter {
   readonly #model: Model;
   readonly #heads: ExitHeads | undefined;
   readonly #layers: readonly BlockWork[];
   readonly #unembedding: UnitWork;
-  /** By exit. Heads know their bytes once they are packed, so these are filled in at the first evaluation. */
+  /** By exit, filled in at the first evaluation: heads know their bytes once packed. */
   readonly #headWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
   readonly #prefills: Counts[] = [];
@@ -78,12 +76,11 @@ export class Ledger implements WorkMeter {
   readonly #passesByRows: number[] = [];
   readonly #finalHeadsByRows: number[] = [];
   readonly #fillsByBlocks: number[] = [];
-  /** The step under way. Only at its end is it known whether it was prefill or decoding. */
+  /** The step under way; only at its end is it known to be prefill or decoding. */
   #open: Counts = noCounts();
   #openPasses: number[] = [];
   #openHeads: number[] = [];
 
-  /** A ledger for one run of a model, or of heads and their model. */
   constructor(source: Model | ExitHeads) {
     this.#heads = "heads" in source ? source : undefined;
     this.#model = "heads" in source ? source.model : source;
@@ -106,7 +103,7 @@ export class Ledger implements WorkMeter {
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
-  /** The head of exit number `exit` (0-based) computed logits for `rows` states in one call. */
+  /** Exit `exit` (0-based) computed logits for `rows` states in one call. */
   head(exit: number, rows = 1): void {
     const { multiplyAdds, bytes } = (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work);
     this.#open.heads += rows;
@@ -115,7 +112,7 @@ export class Ledger implements WorkMeter {
     addTo(this.#openHeads, exit, rows);
   }
 
-  /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
+  /** One product made the keys and values of `blocks` skipped blocks for one position. */
   fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
     this.#open.fills += blocks;
     addTo(this.#fillsByBlocks, blocks, 1);
@@ -124,12 +121,12 @@ export class Ledger implements WorkMeter {
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
   }
 
-  /** The own product of this skipped block (0-based) computed its keys and values for one position. */
+  /** This skipped block's (0-based) own product made its keys and values for one position. */
   fillByBlock(layer: number): void {
     this.fill(1, this.#layers[layer]!.keyValue);
   }
 
-  /** A round of lossless decoding had so many drafted tokens, of which `wasted` were not accepted. */
+  /** Ends a round of lossless decoding, with `wasted` drafts not accepted. */
   drafts(drafted: number, wasted: number): void {
     this.#open.drafted += drafted;
     this.#open.wastedDrafts += wasted;
@@ -153,7 +150,7 @@ export class Ledger implements WorkMeter {
     this.#openHeads = [];
   }
 
-  /** What was counted in the steps that ended, beside plain decoding of the same runs. */
+  /** Counts of the steps that ended, beside plain decoding of the same runs. */
   report(runs: readonly DecodedRun[]): LedgerReport {
     return {
       prefill: sumCounts(this.#prefills),
@@ -167,7 +164,7 @@ export class Ledger implements WorkMeter {
     };
   }
 
-  /** Plain decoding of these runs: every block and the final head, one row at a time. */
+  /** Every block and the final head, one row at a time. */
   #plain(runs: readonly DecodedRun[]): Counts {
     const counts = noCounts();
     for (const { promptTokens, newTokens } of runs) {
@@ -185,17 +182,16 @@ export class Ledger implements WorkMeter {
   }
 }
 
-/** Adds to an entry of a sparse list of counts. */
+/** The list is sparse. */
 function addTo(counts: number[], index: number, amount: number): void {
   counts[index] = (counts[index] ?? 0) + amount;
 }
 
-/** The counts with 0 in the gaps. */
 function filled(counts: readonly (number | undefined)[]): number[] {
   return Array.from(counts, (count) => count ?? 0);
 }
 
-/** `cached`: bytes of one block's keys and values at one position. */
+/** `cached`: bytes of keys and values per position. */
 function blockWork(block: BlockWeights, cached: number): BlockWork {
   const { keyValue, attentionNorm } = block;
   return {

@@ -1,31 +1,29 @@
 /**
- * Unit costs: what one block, one head and the final head cost, in any one unit (time, multiply-adds, bytes).
- * Blocks and the final head are priced by the number of rows that run together, because their weights are read once for
- * all of them; heads for one row. They are measured on this machine (unit-times.ts) or counted from a
- * configuration (`countedCosts`).
+ * Unit costs: what a block, a head and the final head cost, in any one unit (time, multiply-adds, bytes). Blocks and
+ * the final head are priced by the rows that run together, which read their weights once; heads for one row. Measured
+ * (unit-times.ts) or counted from a configuration (`countedCosts`).
  */
 import { attentionOf, keyValueLayers, type ModelConfig } from "../../model/index.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { headCost } from "../heads/head-shape.js";
 
-/** What a call costs by its number of rows, ascending by rows. */
+/** Cost of a call by its number of rows, ascending. */
 export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
 
 export interface UnitCosts {
-  /** One block. */
   readonly block: CostsByRows;
-  /** One evaluation of each head for one row, shallow to deep. */
+  /** One evaluation for one row, shallow to deep. */
   readonly heads: readonly number[];
-  /** The model's own final norm and unembedding. */
+  /** Final norm and unembedding. */
   readonly finalHead: CostsByRows;
 }
 
-/** The context length T at which costs are quoted, unless the model's own limit is shorter. */
+/** Context length at which costs are quoted, unless the model's limit is shorter. */
 export const QUOTED_CONTEXT = 256;
 
 /**
- * Multiply-adds of block `layer` (0-based) for one token at this context length. Blocks differ only if some of them
- * share keys and values or have a sliding window.
+ * Multiply-adds of block `layer` (0-based) for one token. Blocks differ if some share keys and values or have a sliding
+ * window.
  */
 export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer = 0): number {
   const { hiddenSize: c, numHeads, numKvHeads, headDim, intermediateSize: f, gatedMlp } = config;
@@ -39,13 +37,12 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
 }
 
 /**
- * What each further row of a batch costs, as a share of the first row, if the weights do not fit the CPU's caches: the
- * slope of the best line through 1 row = 1 (2, 4 and 8 rows take 0.89, 1.56 and 3.14 times one row,
- * bench/reports/inference.md). If they fit, rows cost more: measure.
+ * Cost of a further row of a batch, as a share of the first, if the weights do not fit the CPU's caches: the slope of
+ * the best line through 1 row = 1 (2, 4 and 8 rows take 0.89, 1.56 and 3.14 times one row, bench/reports/inference.md).
+ * If they fit, rows cost more: measure.
  */
 export const FURTHER_ROW = 0.28;
 
-/** Costs that grow with every further row by the same share of the first. */
 export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRows {
   return [
     { rows: 1, cost: first },
@@ -54,8 +51,8 @@ export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRo
 }
 
 /**
- * Unit costs in multiply-adds; a further row of a batch counts `FURTHER_ROW` of the first. A screened unembedding
- * multiplies as often, but reads less: `finalHeadShare` is what is left of its cost.
+ * Unit costs in multiply-adds. A screened unembedding multiplies as often but reads less: `finalHeadShare` is what is
+ * left of its cost.
  */
 export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadShare = 1): UnitCosts {
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
@@ -66,7 +63,7 @@ export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadSh
   };
 }
 
-/** The cost of a call with so many rows: interpolated between known costs, extrapolated beyond the last. */
+/** Interpolates between known costs, extrapolates beyond the last. */
 export function costOfRows(costs: CostsByRows, rows: number): number {
   let at = 0;
   while (at < costs.length - 1 && costs[at]!.rows < rows) at++;

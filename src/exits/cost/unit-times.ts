@@ -1,10 +1,9 @@
 /**
- * Unit times: what a block, a head, a fill and the final head take on this machine, measured by running them in
- * turn, as decoding does. With the counts of a ledger they predict the time of a run:
- *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
- *            + Σ_k final heads of k rows · finalHead(k)
- * Left out is what happens in between (choosing, text, the event loop): a run that takes longer than predicted shows
- * it.
+ * Unit times: those of a block, a head, a fill and the final head on this machine, run in turn as in decoding. With a
+ * ledger's counts they predict the time of a run:
+ *  time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
+ *  + Σ_k final heads of k rows · finalHead(k)
+ * Left out is what happens in between (choosing, text, the event loop).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
@@ -18,13 +17,13 @@ import type { LedgerReport } from "./ledger.js";
 import { costOfRows, type UnitCosts } from "./unit-costs.js";
 
 /**
- * Unit costs in milliseconds, medians. They include reading back a head's confidence, and the argmax of every row of
- * the final head, screened if the model screens.
+ * Medians in milliseconds. They include reading back a head's confidence, and the argmax of every row of the final
+ * head, screened if the model screens.
  */
 export interface UnitTimes extends UnitCosts {
   /**
-   * Per exit: making the keys and values of `blocks` blocks for a token that leaves there. 0 for fills that run blocks
-   * instead, because those are counted as blocks.
+   * Per exit: making keys and values of `blocks` blocks for a token that leaves there. 0 for fills that run blocks
+   * instead, which count as blocks.
    */
   readonly fills: readonly { readonly blocks: number; readonly cost: number }[];
 }
@@ -34,13 +33,12 @@ export interface MeasureUnitsOptions {
   readonly fill?: FillName;
   /** Cached positions. @default 64, or half the context limit if that is shorter */
   readonly context?: number;
-  /** Numbers of rows to measure, ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
+  /** Ascending from 1. @default [1, 2, 3, 4, 5, 6, 8] */
   readonly rows?: readonly number[];
-  /** Milliseconds to measure for, after a warm-up of a third of it; at least five rounds. @default 1000 */
+  /** Milliseconds, after a warm-up of a third of it; at least five rounds. @default 1000 */
   readonly time?: number;
-  /** Ends the measurement. */
   readonly signal?: CancelSignal;
-  /** The clock, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -48,10 +46,9 @@ const WARM_UP_ROUNDS = 2;
 const ROUNDS = 5;
 
 /**
- * Measures on the heads' own model and device. Units take turns as in decoding, with every head after every pass: a
- * unit that ran less often than in decoding would have left the CPU's caches in between, and would seem more expensive
- * than it is. The event loop gets its turns between two units. Throws an OptionError for an option outside its range,
- * and a PolicyError for a fill that the heads cannot make.
+ * Measures on the heads' own model and device. Units take turns as in decoding: one that ran less often would have left
+ * the CPU's caches, and seem more expensive than it is. The event loop gets its turns between two units. Throws an
+ * OptionError for an option outside its range, and a PolicyError for a fill that the heads cannot make.
  */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;
@@ -101,26 +98,25 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   };
 }
 
-/** Where the time of decoding goes, in milliseconds; the sum of all is `predictTime`. */
+/** Milliseconds; their sum is `predictTime`. */
 export interface TimeParts {
-  /** One row of every pass of a block: in decoding of one text, the newest token's. */
+  /** One row of every pass of a block: for one text, the newest token's. */
   readonly blocks: number;
-  /** The other rows of passes: blocks that tokens skipped and that run later, drafts that are verified, a batch. */
+  /** Other rows of passes: skipped blocks that run later, drafts under verification, a batch. */
   readonly furtherRows: number;
   readonly heads: number;
-  /** Keys and values that a fill makes in place of blocks. */
+  /** Keys and values made in place of blocks. */
   readonly fills: number;
-  /** The final norm and the unembedding, for all tokens that no head chose. */
+  /** Final norm and unembedding. */
   readonly finalHead: number;
 }
 
-/** Returns the milliseconds that decoding should take by its counts and the unit times. */
+/** Milliseconds that decoding should take. */
 export function predictTime(report: LedgerReport, times: UnitTimes): number {
   const { blocks, furtherRows, heads, fills, finalHead } = predictParts(report, times);
   return blocks + furtherRows + heads + fills + finalHead;
 }
 
-/** The same, part by part. */
 export function predictParts(
   { passesByRows, headsByExit, fillsByBlocks, finalHeadsByRows }: LedgerReport,
   times: UnitTimes,
@@ -147,7 +143,7 @@ function requireRows(rows: readonly number[]): void {
   });
 }
 
-/** Times all blocks, and then the final head, for `count` further positions together. */
+/** Times all blocks, then the final head, for `count` further positions together. */
 async function timeRows({ model }: ExitHeads, sequence: Sequence, count: number, { sample }: Stopwatch): Promise<void> {
   const context = sequence.length;
   appendIds(sequence, count);
@@ -181,8 +177,8 @@ async function timeExit(
     await head.confidences(logits);
     logits.dispose();
   });
-  // With `shared`, a position first runs up to the block whose keys and values are shared. Those blocks are counted as
-  // blocks, so the fill's time does not include them.
+  // With `shared`, a position first runs up to the block whose keys and values are shared; those blocks are counted as
+  // blocks, not as the fill.
   const below = fill === "shared" ? keyValueLayers(config) - 1 : 0;
   if (head.depth < below) runTo(sequence, below);
   if (fills[fill].blocks(config, head.depth) > 0) {
@@ -194,9 +190,8 @@ async function timeExit(
 }
 
 /**
- * Appends `count` tokens, the same at the same positions every time: eight frequent ones (which stand near the
- * beginning of a vocabulary), again and again. The model sees what follows, as it mostly does in real text; after ids
- * that make no sense all tokens are likely, and screening the unembedding takes longer than in any text.
+ * Appends `count` tokens: eight frequent ones (near the beginning of a vocabulary) in turn. After ids that make no
+ * sense all tokens are likely, and screening the unembedding takes longer than in any text.
  */
 function appendIds(sequence: Sequence, count: number): void {
   const { vocabSize } = sequence.model.config;
@@ -209,11 +204,11 @@ function runTo(sequence: Sequence, depth: number): void {
   advance(sequence.model, [{ sequence, positions: sequence.pending(depth) }], depth);
 }
 
-/** Milliseconds of repeated runs, by name. */
+/** By name. */
 interface Stopwatch {
   readonly sample: (name: string, run: () => unknown) => Promise<void>;
   readonly reset: () => void;
-  /** The upper median of a name's samples; 0 without any. */
+  /** The upper median; 0 without samples. */
   readonly median: (name: string) => number;
 }
 

@@ -2,10 +2,10 @@
  * Early-exit decoding (lossy): run block by block; at an exit, if the score passes the threshold, emit the head's token
  * and skip the blocks above.
  *
- *     for every exit, shallow to deep:   run to its depth; emit the head's token and stop if the score passes
- *     no exit fired:                     run to depth L; emit the full model's token
+ *  for every exit, shallow to deep: run to its depth; emit the head's token and stop if the score passes
+ *  no exit fired: run to depth L; emit the full model's token
  *
- * An exit at depth L skips no block, but the model's unembedding: its head is a preview of it.
+ * An exit at depth L skips only the unembedding, of which its head is a preview.
  *
  * Sequences are decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys
  * and values are needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution,
@@ -28,11 +28,9 @@ import type { Policy } from "../plan/policy.js";
 import { leaveAtFirst } from "./leave-at-first.js";
 import { type DecodeObserver, exitsNow } from "./observe.js";
 
-/** Callbacks invoked during decoding. */
 export interface DecodeListeners {
-  /** Receives an event for every exit that is tried; may set the thresholds. */
+  /** Receives an event for every exit tried; may set the thresholds. */
   readonly observer?: DecodeObserver | undefined;
-  /** Counts the blocks, heads and fills that run. */
   readonly ledger?: Ledger | undefined;
   /** Receives the full model's logits before they are freed. */
   readonly onLogits?: OnLogits | undefined;
@@ -41,18 +39,17 @@ export interface DecodeListeners {
     ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
 }
 
-/** A token that a head chose. */
 export interface ExitChoice extends Choice {
   readonly exit: number;
   readonly score: number;
   readonly confidence: Confidence;
-  /** The distribution that the token was drawn from, after the processors; absent if it is the argmax. */
+  /** The distribution drawn from, after the processors; absent if the token is the argmax. */
   readonly distribution?: Float64Array | undefined;
 }
 
 /**
- * A decoder that leaves early by the policy's thresholds, or by the observer's if it sets some. The heads must be
- * frozen (packed), and the policy must be made for them.
+ * Leaves early by the policy's thresholds, or by the observer's if it sets some. The policy must be made for these
+ * heads.
  */
 export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
   const { model } = heads;
@@ -77,17 +74,16 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   };
 }
 
-/** Which exits are tried, and which blocks run on the way. */
 interface LeaveOptions {
-  /** No exit below it is tried. @default Infinity */
+  /** No deeper exit is tried. @default Infinity */
   readonly deepest?: number;
-  /** Whether sequences that have left run along to the next exit of those that have not. @default false */
+  /** Sequences that have left run along to the next exit of those that have not. @default false */
   readonly together?: boolean;
 }
 
 /**
- * Runs the last position of every sequence from exit to exit. Returns, for each request, the token of the first exit
- * that fired, or undefined if none did.
+ * Runs the last position of every sequence from exit to exit. Returns, per request, the token of the first exit that
+ * fired, or undefined.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
@@ -117,7 +113,7 @@ export async function leaveEarly(
       async leave(left, scores) {
         const sequences = open.map(({ sequence }) => sequence);
         onExitLogits?.(exit, logits, sequences, left);
-        // A greedy token is the argmax, which the confidence already holds.
+        // A greedy token is the argmax in the confidence.
         const sampled = open.some(({ sampler }, r) => left[r] && !sampler.greedy);
         const values = sampled ? await head.allLogits(logits) : undefined; // R·V
         logits.dispose();

@@ -1,8 +1,8 @@
 /**
- * Drift: how much a fill changes the tokens that do not leave early. A random share of the positions stops at one exit,
- * whatever its head says; every other position runs all blocks and attends to the keys and values that the fill made.
- * Its next-token distribution is compared with the full model's on the same (teacher-forced) text:
- *     kept = share of the positions with the same argmax          kl = mean KL(full || with fill), nats
+ * Drift: how much a fill changes the tokens that do not leave early. A random share of the positions stops at one exit;
+ * every other position runs all blocks and attends to what the fill made. Its next-token distribution is compared with
+ * the full model's on the same (teacher-forced) text:
+ *  kept = share of the positions with the same argmax kl = mean KL(full || with fill), nats
  * Exact fills give 1 and 0. What it leaves out: the heads' own mistakes (see calibrate), and that a policy lets easy
  * tokens leave, not random ones.
  */
@@ -19,7 +19,6 @@ import { Ledger, type LedgerReport } from "../cost/ledger.js";
 
 export interface DriftOptions {
   readonly fill: FillName;
-  /** Index of the exit that positions leave at. @default 0 */
   readonly exit?: number;
   /** Share of the positions that leave, in [0, 1]. @default 0.5 */
   readonly share?: number;
@@ -27,25 +26,23 @@ export interface DriftOptions {
   readonly sequenceLength?: number;
   /** Windows at most. @default all */
   readonly windows?: number;
-  /** Seed of the draw of positions that leave; they are the same for every fill. @default 0 */
+  /** Seed of the positions that leave, the same for every fill. @default 0 */
   readonly seed?: number;
 }
 
 export interface Drift {
   /** Positions that ran all blocks and were compared. */
   readonly compared: number;
-  /** Positions that left. */
   readonly left: number;
   /** Share of the compared positions with the full model's argmax. */
   readonly kept: number;
   /** Mean KL(full || with fill) over the compared positions, nats. */
   readonly kl: number;
-  /** What ran, one step per position; its `plain` is the full model, position by position. */
+  /** One step per position; its `plain` is the full model, position by position. */
   readonly ledger: LedgerReport;
 }
 
-/**
- * Measures one fill at one exit on documents. The heads must be frozen, and fitted if the fill is `project`. */
+/** Measures one fill at one exit on documents. Heads must be fitted for the fill `project`. */
 export async function measureDrift(
   heads: ExitHeads,
   documents: readonly Document[],
@@ -110,13 +107,12 @@ export async function measureDrift(
   };
 }
 
-/** What is not finite, if anything. */
 function brokenOf(full: Float32Array, filled: Float32Array): string | undefined {
   if (!full.every(Number.isFinite)) return "the full model's logits";
   return filled.every(Number.isFinite) ? undefined : "the logits after the fill";
 }
 
-/** KL(softmax(a) || softmax(b)) of two rows of logits, in float64. */
+/** In float64. */
 function divergence(a: Float32Array, b: Float32Array): number {
   const lseA = logSumExp(a);
   const lseB = logSumExp(b);

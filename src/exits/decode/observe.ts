@@ -1,44 +1,40 @@
 /**
- * The observer interface of decoding: the events that an observer receives, and the thresholds that it may set.
- * Programs that move thresholds are observers (examples/learn/7-online-thresholds.mjs), as are those that count or
- * draw. Events arrive in order while a token is being chosen:
- *   exit       an exit was tried (its head was evaluated), and its token was taken (`left`) or not
- *   verified   the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
- *              observed at no extra cost
- *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
+ * Observers of decoding receive events, and may set the thresholds (examples/learn/7-online-thresholds.mjs). Events
+ * arrive in order while a token is chosen:
+ *  exit an exit was tried (its head was evaluated), and its token was taken (`left`) or not
+ *  verified the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
+ *  observed at no extra cost
+ *  round a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
 import type { Threshold } from "../heads/score.js";
 import type { Policy, PolicyExit } from "../plan/policy.js";
 
-/** An exit, tried at one position. */
 export interface AtExit {
   /** The position whose next token is being chosen. */
   readonly position: number;
   /** Index of the exit, shallow to deep. */
   readonly exit: number;
-  /** Blocks run before it. */
+  /** Blocks run. */
   readonly depth: number;
   /** The raw score, as the policy's score defines it. */
   readonly score: number;
 }
 
-/** What happens while a token is chosen. */
 export type DecodeEvent =
   | ({ readonly type: "exit"; readonly left: boolean } & AtExit)
   | ({ readonly type: "verified"; readonly agrees: boolean } & AtExit)
   | { readonly type: "round"; readonly drafted: number; readonly accepted: number };
 
-/** Receives the events of decoding, and may set the thresholds. */
 export interface DecodeObserver {
   observe(event: DecodeEvent): void;
-  /** Thresholds to use from now on, one per exit; undefined for the policy's own. Called once per token. */
+  /** Thresholds from now on, one per exit; undefined for the policy's own. Called once per token. */
   thresholds?(): readonly Threshold[] | undefined;
 }
 
 /**
- * Returns the exits of the next token with the thresholds in force; those above `deepest` blocks are not tried. Throws
- * a PolicyError if the observer returns another number of thresholds than the policy has exits.
+ * The exits of the next token, up to depth `deepest`, with the thresholds in force. Throws a PolicyError if the
+ * observer returns another number of thresholds than there are exits.
  */
 export function exitsNow(
   { exits }: Policy,

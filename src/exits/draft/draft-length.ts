@@ -18,35 +18,33 @@
  */
 import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
 
-/** How long one sequence drafts. */
 export interface DraftPlan {
-  /** True if one more draft after the round's `drafts` so far is expected to gain. */
+  /** True if one more draft after these `drafts` is expected to gain. */
   more(drafts: number): boolean;
-  /** Ends a round: drafts came from these depths, and the full model accepted the first `accepted`. */
+  /** Ends a round: the depths of its drafts, of which the first `accepted` were. */
   learn(depths: readonly number[], accepted: number): void;
 }
 
-/** An exit that may draft, and the cost of its head. */
 export interface DraftingExit {
   readonly depth: number;
   readonly head: number;
 }
 
-/** Share of drafts accepted before any is seen, and the number of drafts that this counts as. */
+/** Prior acceptance, and the number of drafts that it counts as. */
 const PRIOR_ACCEPTANCE = 0.8;
 const PRIOR_DRAFTS = 8;
 
-/** Weight of a round relative to the round after it. */
+/** A round's weight relative to the next one's. */
 const MEMORY = 0.99;
 
-/** Makes the plan of one sequence. Costs are in any one unit; `exits` ascend by depth. */
+/** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
 export function draftPlan(
   numLayers: number,
   exits: readonly DraftingExit[],
   { block, finalHead }: Pick<UnitCosts, "block" | "finalHead">,
 ): DraftPlan {
   const plain = numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
-  // Sums over the rounds so far. Drafts after a rejected one say nothing about acceptance: they are not tested.
+  // Sums over rounds. Drafts after a rejected one are not tested.
   const prior = {
     tested: PRIOR_DRAFTS,
     accepted: PRIOR_DRAFTS * PRIOR_ACCEPTANCE,
@@ -68,7 +66,7 @@ export function draftPlan(
       costOfRows(finalHead, n)
     );
   };
-  /** Cost of the heads that a token evaluates on its way to this depth. */
+  /** Cost of the heads on the way to this depth. */
   const headsTo = (depth: number): number =>
     exits.reduce((sum, exit) => (exit.depth <= depth ? sum + exit.head : sum), 0);
 

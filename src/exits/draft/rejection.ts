@@ -6,12 +6,10 @@
  * This is exact only if the decision to draft did not depend on x.
  */
 
-/** The probability that draft x is accepted: min(1, p(x)/q(x)). */
 export function acceptance(p: Float64Array, q: Float64Array, x: number): number {
   return Math.min(1, p[x]! / q[x]!);
 }
 
-/** The distribution that replaces a rejected draft: (p - q)+, normalised. */
 export function residual(p: Float64Array, q: Float64Array): Float64Array {
   const surplus = new Float64Array(p.length);
   let total = 0;
@@ -21,7 +19,7 @@ export function residual(p: Float64Array, q: Float64Array): Float64Array {
       total += surplus[i]!;
     }
   }
-  if (total === 0) return p; // p = q up to rounding, so only rounding can have rejected the draft
+  if (total === 0) return p; // p = q up to rounding: only rounding can have rejected the draft
   for (let i = 0; i < p.length; i++) surplus[i]! /= total;
   return surplus;
 }

@@ -27,23 +27,23 @@ import type { DecodeObserver } from "../decode/observe.js";
 import type { DraftPlan } from "./draft-length.js";
 import { acceptance, residual } from "./rejection.js";
 
-/** Proposes the token after the last position of every sequence, from below depth L; undefined if it has none. */
+/** Proposes the token after every sequence's last position, from below depth L; undefined for none. */
 export type Drafter = (requests: readonly Request[]) => Promise<readonly (ExitChoice | undefined)[]>;
 
-/** A round under way: drafts[i] is the token after position start + i. */
+/** drafts[i] is the token after position start + i. */
 interface OpenRound extends Request {
   readonly start: number;
   readonly drafts: ExitChoice[];
   readonly plan: DraftPlan;
 }
 
-/** How many drafts of a round the full model accepts, and its own token after them. */
+/** Accepted drafts of a round, and the full model's token after them. */
 interface Verdict {
   readonly accepted: number;
   readonly id: number;
 }
 
-/** A decoder of the full model's tokens. `createPlan` is called once for every sequence. */
+/** Yields the full model's tokens. `createPlan` is called once per sequence. */
 export function losslessDecoder(
   model: Model,
   propose: Drafter,
@@ -74,7 +74,7 @@ export function losslessDecoder(
   };
 }
 
-/** Drafts for all rounds side by side, one token each at a time, until every round has stopped. */
+/** Drafts for all rounds side by side, one token at a time, until each has stopped. */
 async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<void> {
   let open = rounds.filter(mayDraft);
   while (open.length > 0) {
@@ -91,7 +91,6 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
   }
 }
 
-/** True if the round has room for another draft, and its plan wants one. */
 function mayDraft({ drafts, room, plan }: OpenRound): boolean {
   return drafts.length < room - 1 && plan.more(drafts.length);
 }
@@ -114,7 +113,7 @@ function verify(
   return finalLogits(model, states, needed, { meter: ledger, onLogits });
 }
 
-/** The error for row `row` of the rounds' logits: that of the tokens up to the row's position. */
+/** `row` counts in the rounds' logits. */
 function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): Promise<Error> {
   const ids = rounds.flatMap(({ sequence, start }) =>
     range(start, sequence.length).map((position) => sequence.ids.slice(0, position + 1)),
@@ -122,7 +121,6 @@ function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): P
   return nonFiniteError(model, ids[row]!, { what: "the logits" });
 }
 
-/** Compares every round's drafts with the full model's logits, Σ (drafts + 1) rows. */
 function judge(rounds: readonly OpenRound[], logits: FinalLogits): Verdict[] {
   let first = 0;
   return rounds.map((round) => {
@@ -134,14 +132,14 @@ function judge(rounds: readonly OpenRound[], logits: FinalLogits): Verdict[] {
   });
 }
 
-/** Accepts the drafts that equal the full model's argmax; argmaxAt(i) is the one after position start + i. */
+/** Accepts drafts that equal the argmax; argmaxAt(i) is the one after position start + i. */
 function judgeGreedy({ drafts }: OpenRound, argmaxAt: (i: number) => number): Verdict {
   const mismatch = drafts.findIndex(({ id }, i) => id !== argmaxAt(i));
   const accepted = mismatch < 0 ? drafts.length : mismatch;
   return { accepted, id: argmaxAt(accepted) };
 }
 
-/** Accepts drafts by rejection sampling; rowAt(i) is the full model's row of logits after position start + i. */
+/** Rejection sampling; rowAt(i) is the full model's logits after position start + i. */
 function judgeSampled({ sampler, sequence, start, drafts }: OpenRound, rowAt: (i: number) => Float32Array): Verdict {
   const targetAt = (i: number): Float64Array => sampler.distribution(rowAt(i), sequence.ids.slice(0, start + i + 1));
   for (const [i, { id, distribution }] of drafts.entries()) {
@@ -152,7 +150,7 @@ function judgeSampled({ sampler, sequence, start, drafts }: OpenRound, rowAt: (i
   return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
 }
 
-/** Cuts what follows the accepted drafts, and returns the round's tokens. */
+/** Cuts what follows the accepted drafts; returns the round's tokens. */
 function close(
   { sequence, start, drafts, plan }: OpenRound,
   { accepted, id }: Verdict,
@@ -169,7 +167,7 @@ function close(
   return { tokens: [...drafts.slice(0, accepted), own], drafted: drafts.length };
 }
 
-/** Tells the observer which drafts the full model accepted: those before the first rejected one, and that one. */
+/** Reports the drafts before the first rejected one, and that one. */
 function report(
   observer: DecodeObserver | undefined,
   start: number,

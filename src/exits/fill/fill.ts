@@ -27,23 +27,23 @@ import { scope } from "../../tensor/index.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { skippedLayers } from "../heads/projection.js";
 
-/** How the keys and values of skipped blocks are supplied: exactly (`lazy`, `shared`) or approximately (`project`). */
+/** Exact (`lazy`, `shared`) or approximate (`project`). */
 export type FillName = "lazy" | "project" | "shared";
 
-/** Counts the work of fills and of the blocks that they run; a `Ledger` is one. */
+/** A `Ledger` is one. */
 export interface FillMeter extends WorkMeter {
-  /** One product computed the keys and values of `blocks` skipped blocks for one position, at this cost. */
+  /** One product made the keys and values of `blocks` skipped blocks for one position. */
   fill(blocks: number, work: UnitWork): void;
-  /** The own product of this skipped block (0-based) computed its keys and values for one position. */
+  /** This skipped block's (0-based) own product made its keys and values for one position. */
   fillByBlock(layer: number): void;
 }
 
 export interface Fill {
-  /** Whether keys and values, and therefore all output, are those of a full pass, bit for bit. */
+  /** Keys and values, and so all output, are those of a full pass, bit for bit. */
   readonly exact: boolean;
-  /** Called after the exit at index `exit`, below depth L, chose the token that follows `position`. */
+  /** Called after exit number `exit`, below depth L, chose the token that follows `position`. */
   apply(heads: ExitHeads, sequence: Sequence, position: number, exit: number, ledger?: FillMeter): void;
-  /** Number of blocks whose keys and values it makes, without running them, for a token that leaves at `depth`. */
+  /** Blocks whose keys and values it makes without running them for a token that leaves at `depth`. */
   blocks(config: ModelConfig, depth: number): number;
 }
 
@@ -80,14 +80,14 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 };
 
-/** The cheapest fill that keeps all output exact: `shared` if the backbone shares keys and values, otherwise `lazy`. */
+/** The cheapest exact fill: `shared` if the backbone shares keys and values, otherwise `lazy`. */
 export function exactFill({ numKvSharedLayers }: Pick<ModelConfig, "numKvSharedLayers">): "shared" | "lazy" {
   return numKvSharedLayers > 0 ? "shared" : "lazy";
 }
 
 /**
- * Whether tokens that do not leave early are the full model's, whatever other tokens did. If so, one recorded pass
- * shows what any policy would do.
+ * Tokens that do not leave early are the full model's, whatever others did: one recorded pass shows what any policy
+ * would do.
  */
 export function isExactFill(name: FillName): boolean {
   return fills[checkFill(name)].exact;
@@ -95,7 +95,7 @@ export function isExactFill(name: FillName): boolean {
 
 export const fillNames = Object.keys(fills) as readonly FillName[];
 
-/** Writes keys and values of one block for `position`, computed by its own weights from the state it stopped at. */
+/** Writes a block's keys and values for `position`, by its own weights from the state where it stopped. */
 function fillFromState(
   model: Model,
   sequence: Sequence,
@@ -119,10 +119,7 @@ function projectionMissing(depth: number): PolicyError {
   );
 }
 
-/**
- * Multiply-adds of the keys and values that a fill makes for a token that leaves at `depth`. Blocks that it runs, or
- * that run later, are not included.
- */
+/** Multiply-adds of the fill for a token that leaves at `depth`, without blocks that run then or later. */
 export function fillCost(name: FillName, config: ModelConfig, depth: number): number {
   const { hiddenSize, numKvHeads, headDim } = config;
   return fills[name].blocks(config, depth) * 2 * hiddenSize * numKvHeads * headDim;
@@ -151,7 +148,7 @@ export function requireFillFor({ model: { config }, heads }: ExitHeads, name: Fi
   }
 }
 
-/** Returns the name; throws a PolicyError if there is no such fill. */
+/** Throws a PolicyError if there is no such fill. */
 export function checkFill(name: unknown): FillName {
   if (typeof name === "string" && Object.hasOwn(fills, name)) return name as FillName;
   throw new PolicyError(

@@ -9,10 +9,9 @@ import { defaultKind, type PreviewShape, previewSize } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 
-/** Where heads go, and of which kind they are. */
 export interface AttachOptions {
   /**
-   * How many exits, placed by `placement`; or their depths (blocks run, ascending). None is legal beside a preview of
+   * Number of exits, placed by `placement`; or their depths (blocks run, ascending). None is legal beside a preview of
    * the unembedding. @default 3, or L - 1 if fewer
    */
   readonly exits?: number | readonly number[];
@@ -21,20 +20,19 @@ export interface AttachOptions {
   /** @default "dense"; "linear" with a preview, or if the unembedding has more than 2^23 values */
   readonly kind?: "dense" | "linear";
   /**
-   * Linear heads compute the exact logits of few tokens, the best of a preview of this size; `true`: rank C/6 and 64
+   * Linear heads compute exact logits of few tokens, the best of a preview of this size; `true`: rank C/6 and 64
    * candidates, or half of the ranked tokens if fewer. `fitPreviews` fits it. @default false
    */
   readonly preview?: boolean | Partial<PreviewShape>;
   /**
-   * One more exit, after the last block: a preview of the model's own unembedding, of this size. Where its margin
-   * passes the policy's threshold, the full product does not run. There is nothing to train; `fitPreviews` fits it.
-   * `true`: rank C/3 and 128 candidates, or half of the ranked tokens if fewer. @default false
+   * One more exit, after the last block: a preview of the model's own unembedding. Where its margin passes the
+   * threshold, the full product does not run. `fitPreviews` fits it; there is nothing to train. `true`: rank C/3 and
+   * 128 candidates, or half of the ranked tokens if fewer. @default false
    */
   readonly unembeddingPreview?: boolean | Partial<PreviewShape>;
   /**
-   * The dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
-   * measures what it costs in agreement. @default the model's; int8 beside int4 and "stored"; int4 for the coarse
-   * logits of previews
+   * Dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
+   * measures what it costs. @default the model's; int8 beside int4 and "stored"; int4 for the coarse logits of previews
    */
   readonly dtype?: WeightDtype;
 }
@@ -46,8 +44,8 @@ export const attachDefaults = {
 } as const satisfies AttachOptions;
 
 /**
- * Attaches untrained heads to a model, which stays frozen. Throws an OptionError if the exits or a preview do not fit
- * the model, and a HeadsError if a kind or a dtype does not exist or the tokens of a preview are illegal.
+ * Attaches untrained heads; the model stays frozen. Throws an OptionError if the exits or a preview do not fit the
+ * model, and a HeadsError for an unknown kind or dtype, or illegal tokens of a preview.
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   const { config } = model;
@@ -74,7 +72,6 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   return new ExitHeads(model, heads);
 }
 
-/** The size that was asked for, with its defaults. */
 function sizeOf(
   { config: { hiddenSize, vocabSize } }: Model,
   asked: true | Partial<PreviewShape>,
@@ -86,7 +83,7 @@ function sizeOf(
   return { ...size, ...asked, ...(tokens && { tokens }) };
 }
 
-/** The exit at depth L, beside exits at these depths. */
+/** The exit at depth L. */
 function lastOf(model: Model, depths: readonly number[], preview: PreviewShape): ExitHead {
   const { numLayers } = model.config;
   if (depths.at(-1) === numLayers) {

@@ -1,4 +1,4 @@
-/** One head at one depth of a model: fresh, or with the weights of a file. */
+/** A head at one depth: fresh, or with the weights of a file. */
 import { HeadsError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
 import { denseHead } from "./dense.js";

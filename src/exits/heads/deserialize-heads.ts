@@ -1,4 +1,4 @@
-/** Heads from a JSON description and safetensors bytes, checked against the model that they belong to. */
+/** Heads from heads.json and safetensors bytes, checked against their model. */
 import { HeadsError } from "../../errors.js";
 import { checkManifest } from "../../model/files/manifest.js";
 import { fileJson } from "../../model/files/folder.js";
@@ -16,8 +16,8 @@ import { Projection, projectionShape } from "./projection.js";
 import { tensorName } from "./serialize-heads.js";
 
 /**
- * Loads heads for a model from a folder, wherever it is: heads.json and heads.safetensors. Throws a HeadsError if a
- * file is missing or the heads belong to another model.
+ * Loads heads.json and heads.safetensors from any folder. Throws a HeadsError if a file is missing or the heads belong
+ * to another model.
  */
 export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads> {
   const open = async (name: string): Promise<FolderFile> => {
@@ -34,7 +34,7 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
   await checkManifest(folder);
   const description = await open("heads.json");
   const weights = await open("heads.safetensors");
-  // Lists of tokens make it larger than other descriptions.
+  // Lists of tokens make it large.
   return deserializeHeads(
     model,
     await fileJson(description, { limit: "tokenizerBytes" }),
@@ -42,7 +42,7 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
   );
 }
 
-/** Restores heads from their stored form. Throws a HeadsError if it is malformed or belongs to another model. */
+/** Throws a HeadsError if the stored form is malformed or belongs to another model. */
 export async function deserializeHeads(model: Model, description: unknown, weights: Uint8Array): Promise<ExitHeads> {
   const { modelHash, heads } = checkDescription(description);
   await requireModel(model, modelHash);
@@ -51,7 +51,7 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
     heads.map(({ depth }) => depth),
   );
   const read = storedValues(weights);
-  // All values are read before the first head takes memory of the device: then the device is as before if one is bad.
+  // All values are read before the first head takes device memory: a bad one leaves the device as before.
   const stored = heads.map((head) => valuesOf(model, head, read));
   return new ExitHeads(
     model,
@@ -70,7 +70,7 @@ async function requireModel(model: Model, expected: string): Promise<void> {
   );
 }
 
-/** Reads a tensor of a head. Throws a HeadsError if it has another shape, or values that are not finite. */
+/** Throws a HeadsError for another shape, or values that are not finite. */
 type ReadValues = (depth: number, name: string, shape: readonly number[]) => StoredTensor;
 
 interface StoredTensor {

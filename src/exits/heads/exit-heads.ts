@@ -1,4 +1,4 @@
-/** `ExitHeads`: the exit heads of one frozen model, ascending by depth, with their projections. */
+/** The exit heads of one frozen model, ascending by depth, with their projections. */
 import type { Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import type { ExitHead } from "./exit-head.js";
@@ -17,7 +17,7 @@ export class ExitHeads {
     return this.heads.map(({ depth }) => depth);
   }
 
-  /** The scores that every head has. */
+  /** Scores that every head has. */
   get scores(): readonly ScoreName[] {
     return scoreNames.filter((name) => this.heads.every(({ scores }) => scores.includes(name)));
   }

@@ -1,4 +1,4 @@
-/** The shape of a head: its kind, its preview and its dtype; what it costs, and what weights it has. */
+/** The shape of a head: kind, preview and dtype; its cost and its weights. */
 import { HeadsError, requireInteger } from "../../errors.js";
 import type { Model, ModelConfig } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
@@ -10,31 +10,30 @@ export const headKinds = ["dense", "linear", "preview"] as const satisfies reado
 export interface PreviewShape {
   /** Rank of the coarse logits. */
   readonly rank: number;
-  /** How many tokens, the best by the coarse logits, get exact logits; at least 2. */
+  /** Tokens, the best by the coarse logits, that get exact ones; at least 2. */
   readonly candidates: number;
-  /** The token ids that have coarse logits and can be emitted, ascending. @default all */
+  /** Ids that have coarse logits and can be emitted, ascending. @default all */
   readonly tokens?: readonly number[];
 }
 
-/** What distinguishes a head from others at its depth; its part of heads.json. */
+/** A head's part of heads.json. */
 export interface HeadShape {
   readonly kind: HeadKind;
   /** Of a linear head: absent if it computes all logits. */
   readonly preview?: PreviewShape;
   /**
-   * The dtype of the head's own packed matrices. A head only approximates the model, and calibration judges it as it is
-   * stored. @default the model's; int8 beside int4 and "stored"; int4 for the coarse logits of previews
+   * Dtype of the head's own packed matrices; calibration judges it as stored. @default the model's; int8 beside int4
+   * and "stored"; int4 for the coarse logits of previews
    */
   readonly dtype?: WeightDtype;
 }
 
-/** The sizes of a model that a head's cost depends on. */
 export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
 
-/** The largest unembedding, in values, of which every head has a copy by default. */
+/** The largest unembedding, in values, that every head copies by default. */
 const LARGE_UNEMBEDDING = 2 ** 23;
 
-/** `dense`; `linear` if the unembedding is too large for one of its own in every head. */
+/** `linear` if the unembedding is too large for a copy in every head. */
 export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): "dense" | "linear" {
   return hiddenSize * vocabSize > LARGE_UNEMBEDDING ? "linear" : "dense";
 }
@@ -42,7 +41,7 @@ export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): "dense" | "l
 /** Weights of a row that share a scale when they are packed. */
 const GROUP = 32;
 
-/** The size of a preview for which the user says nothing: of a linear head's unembedding, or of the model's own. */
+/** The default size of a preview: of a linear head's unembedding, or of the model's own. */
 export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear" | "preview"): PreviewShape {
   // At depth L, the argmaxes that a preview misses are its only errors.
   const { share, candidates } =
@@ -62,7 +61,7 @@ export function headCost({ hiddenSize: c, vocabSize: v }: ModelSizes, { kind, pr
   return map + rank * (c + (tokens?.length ?? v)) + candidates * c;
 }
 
-/** The heads that plans compare, by name. */
+/** Heads that plans compare. */
 export function usualHeads(sizes: ModelSizes): Readonly<Record<"dense" | "linear" | "linearPreview", HeadShape>> {
   return {
     dense: { kind: "dense" },
@@ -71,7 +70,7 @@ export function usualHeads(sizes: ModelSizes): Readonly<Record<"dense" | "linear
   };
 }
 
-/** Shapes of a head's weights by name, as files hold them. */
+/** By name, as files hold them. */
 export function weightShapes(
   { config: { hiddenSize: c, vocabSize: v }, weights: { finalNorm, unembedding } }: Model,
   { kind, preview }: HeadShape,
@@ -108,7 +107,7 @@ export function checkShape({ hiddenSize, vocabSize }: ModelSizes, { kind, previe
   };
 }
 
-/** A margin is that of two tokens, so there are at least two. */
+/** At least two: a margin is that of two tokens. */
 function requireTokens(tokens: readonly number[], vocabSize: number): void {
   const legal =
     tokens.length >= 2 &&

@@ -1,6 +1,6 @@
 /**
- * The weights of a head: float32 tensors by name, which training changes, and what decoding computes with, packed from
- * them on first use. A change drops what is packed.
+ * A head's float32 tensors by name, which training changes, and what decoding packs from them on first use. A change
+ * drops what is packed.
  */
 import { companionDtype } from "../../model/weights.js";
 import { type Matrix, type Model, storedBytes } from "../../model/index.js";
@@ -10,10 +10,9 @@ import { PackedMatrix, Tensor, type WeightDtype } from "../../tensor/index.js";
 import { add, mul } from "../../tensor/ops/arithmetic.js";
 
 export type Tensors = Readonly<Record<string, Tensor>>;
-/** Named matrices and vectors that a head computes with: trainable tensors, or packed ones. */
+/** Trainable tensors, or packed ones. */
 export type Matrices = Readonly<Record<string, Matrix>>;
 
-/** Tensors, and how they are packed. */
 export class HeadWeights {
   readonly #pack: (tensors: Tensors) => Promise<Matrices>;
   #tensors: Tensors;
@@ -32,17 +31,17 @@ export class HeadWeights {
     return this.#tensors;
   }
 
-  /** Another number after every change. */
+  /** Increases with every change. */
   get version(): number {
     return this.#version;
   }
 
-  /** Bytes that an evaluation reads: of the packed weights once there are any. */
+  /** Bytes that an evaluation reads. */
   get bytes(): number {
     return Object.values(this.#packed ?? this.#tensors).reduce((sum, weight) => sum + storedBytes(weight), 0);
   }
 
-  /** Takes ownership of other tensors, and frees those that are not among them. */
+  /** Takes ownership of other tensors, and frees those not among them. */
   set(tensors: Tensors): void {
     this.changed();
     const kept = Object.values(tensors);
@@ -61,7 +60,6 @@ export class HeadWeights {
     this.#packing = undefined;
   }
 
-  /** What decoding computes with. */
   async packed(): Promise<Matrices> {
     return this.#packed ?? (await (this.#packing ??= this.#packNow()));
   }
@@ -82,7 +80,7 @@ export class HeadWeights {
         throw error;
       }
     }
-    return this.packed(); // they changed meanwhile
+    return this.packed();
   }
 }
 
@@ -92,7 +90,7 @@ function disposePacked(packed: Matrices): void {
   }
 }
 
-/** Packs matrices in a dtype, or else in that which suits the model's; vectors stay. */
+/** Packs matrices in a dtype, by default the one that suits the model's; vectors stay. */
 export async function packMatrices(model: Model, tensors: Tensors, dtype?: WeightDtype): Promise<Matrices> {
   const packed: Record<string, Matrix> = {};
   for (const [name, tensor] of Object.entries(tensors)) {
@@ -104,7 +102,7 @@ export async function packMatrices(model: Model, tensors: Tensors, dtype?: Weigh
   return packed;
 }
 
-/** Copies of the model's final norm, with which every head begins. */
+/** Every head begins with the model's final norm. */
 export function initialNorm({ weights: { finalNorm } }: Model): Record<string, Tensor> {
   const { gain, bias } = finalNorm;
   return { normGain: trainableCopy(gain), ...(bias && { normBias: trainableCopy(bias) }) };
@@ -115,7 +113,7 @@ export function normed(x: Tensor, { normGain, normBias }: Matrices, { config }: 
   return normalize(x, { gain: normGain as Tensor, ...(normBias && { bias: normBias as Tensor }) }, config);
 }
 
-/** g ⊙ x + β [R, C]: the gain alone, of vectors that were mapped to where normalised final states lie. */
+/** g ⊙ x + β [R, C]: the gain alone, of vectors mapped to where normalised final states lie. */
 export function gained(x: Tensor, { normGain, normBias }: Matrices): Tensor {
   const scaled = mul(x, normGain as Tensor);
   return normBias === undefined ? scaled : add(scaled, normBias as Tensor);

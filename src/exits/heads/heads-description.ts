@@ -1,4 +1,4 @@
-/** heads.json: what heads are, beside their weights. It names the model by its hash. */
+/** heads.json describes heads, and names the model by its hash. */
 import { HeadsError } from "../../errors.js";
 import { weightDtypes } from "../../tensor/device.js";
 import { headKinds, type HeadShape, type PreviewShape } from "./head-shape.js";
@@ -6,14 +6,12 @@ import { type ProjectionInput, projectionInputs } from "./projection.js";
 
 export const headsVersion = 5;
 
-/** One head of heads.json. */
 export interface HeadDescription extends HeadShape {
   readonly depth: number;
-  /** What the learned keys and values are computed from, if there are any. */
+  /** Input of the learned keys and values, if any. */
   readonly projection?: ProjectionInput;
 }
 
-/** The content of heads.json. */
 export interface HeadsDescription {
   readonly format: "early-exits/heads";
   readonly version: typeof headsVersion;
@@ -21,7 +19,7 @@ export interface HeadsDescription {
   readonly heads: readonly HeadDescription[];
 }
 
-/** Throws a HeadsError unless it is a description that this version of the library can read. */
+/** Throws a HeadsError unless this version can read it. */
 export function checkDescription(json: unknown): HeadsDescription {
   const description = json as Partial<HeadsDescription> | null;
   if (typeof description !== "object" || description?.format !== "early-exits/heads") {

@@ -1,15 +1,14 @@
 /**
- * Where exits go. A depth is the number of blocks run, 1..L. The papers give the index of the block whose output the
- * head reads, which is depth - 1.
- *   v1 (arXiv 2407.21082v1, released code): index interval · i, interval = floor(L / (K + 1)), i = 1..K
- *   v2 (released code): inner points of linspace(0, L, K + 2), truncated to integers
+ * The placement of exits. A depth is the number of blocks run, 1..L. The papers give the index of the block whose
+ * output the head reads, which is depth - 1.
+ *  v1 (arXiv 2407.21082v1, released code): index interval · i, interval = floor(L / (K + 1)), i = 1..K
+ *  v2 (released code): inner points of linspace(0, L, K + 2), truncated to integers
  */
 import { OptionError, requireInteger } from "../../errors.js";
 
-/** The rules for placing K exits in the two versions of the paper. */
 export type Placement = "v1" | "v2";
 
-/** Depths of K exits in a model of L blocks, ascending. Throws an OptionError if K exits do not fit. */
+/** Ascending depths. Throws an OptionError if K exits do not fit. */
 export function placeExits(numLayers: number, exits: number, placement: Placement = "v2"): number[] {
   requireInteger("placeExits: exits", exits, 1, numLayers - 1);
   const indices = Array.from({ length: exits }, (_, i) =>
@@ -24,8 +23,7 @@ export function placeExits(numLayers: number, exits: number, placement: Placemen
 }
 
 /**
- * Throws an OptionError unless the depths are ascending integers in [1, L]. L itself is legal: a head there can be a
- * copy of the model's own.
+ * Throws an OptionError unless depths are ascending integers in [1, L]; at L a head can be a copy of the model's own.
  */
 export function checkDepths(numLayers: number, depths: readonly number[]): number[] {
   const legal =

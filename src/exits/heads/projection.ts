@@ -18,12 +18,12 @@ import { PackedMatrix, Tensor } from "../../tensor/index.js";
 export type ProjectionInput = "normalized" | "both";
 export const projectionInputs = ["normalized", "both"] as const satisfies readonly ProjectionInput[];
 
-/** The blocks (0-based) with keys and values of their own that a token leaving at `depth` skips. */
+/** Blocks (0-based) with keys and values of their own that a token leaving at `depth` skips. */
 export function skippedLayers(config: ModelConfig, depth: number): number[] {
   return Array.from({ length: Math.max(0, keyValueLayers(config) - depth) }, (_, i) => depth + i);
 }
 
-/** The shape [rows, columns] of the weight of an exit at `depth`. */
+/** [rows, columns] of the weight of an exit at `depth`. */
 export function projectionShape(model: Model, depth: number, input: ProjectionInput): readonly [number, number] {
   const { numKvHeads, headDim, hiddenSize } = model.config;
   return [
@@ -45,7 +45,7 @@ export class Projection {
   readonly #bias: Tensor;
   #packed: PackedMatrix | undefined;
 
-  /** Of the exit at `depth`: weight in the shape of `projectionShape`, bias [rows]. */
+  /** weight in the shape of `projectionShape`, bias [rows]. */
   constructor(model: Model, depth: number, { input, weight, bias }: Pick<Projection, "input" | "weight" | "bias">) {
     this.#model = model;
     this.input = input;
@@ -60,7 +60,7 @@ export class Projection {
     return { multiplyAdds: this.weight.length, bytes: storedBytes(this.#matrix) + storedBytes(this.#bias) };
   }
 
-  /** Keys and values of a state [1, C] in all skipped blocks, one block after another. Call it inside a scope. */
+  /** Keys and values of a state [1, C] in all skipped blocks. Call it inside a scope. */
   keyValues(state: Tensor): Tensor {
     const normed = withoutGain(this.#model, state, this.#unit);
     const { device } = this.#model;
@@ -71,7 +71,7 @@ export class Projection {
     return linear(input, this.#matrix, { bias: this.#bias });
   }
 
-  /** The matrix for decoding, in the dtype that suits the model's. */
+  /** In the dtype that suits the model's. */
   get #matrix(): PackedMatrix {
     const { device, dtype } = this.#model;
     return (this.#packed ??= PackedMatrix.from(device, this.weight, this.shape, companionDtype(dtype)));
@@ -88,7 +88,7 @@ export function withoutGain({ weights, config }: Model, x: Tensor, unit: Tensor)
   return weights.blocks[0]!.attentionNorm ? normalize(x, { gain: unit }, config) : reshape(x, x.shape);
 }
 
-/** A gain of ones: the norm alone. */
+/** The norm alone. */
 export function unitGain({
   device,
   config: { hiddenSize },

@@ -1,10 +1,9 @@
 /**
  * Confidence scores of a row of logits z, with p = softmax(z), both sorted in descending order:
- *   entropy   -Σ p log p in nats (v2's choice; low means confident)      maxProb   p₁
- *   margin    z₁ - z₂ of the logits (v1's choice)                        probGap   p₁ - p₂ (CALM, Schuster et al. 2022)
- * One kernel (`rowStats`) computes the five numbers per row that all four follow from, so no softmax is stored.
- * Public scores and thresholds are raw values, each with its direction. Comparisons are inclusive, in calibration and
- * in decoding.
+ *  entropy -Σ p log p in nats (v2's choice; low means confident) maxProb p₁
+ *  margin z₁ - z₂ of the logits (v1's choice) probGap p₁ - p₂ (CALM, Schuster et al. 2022)
+ * `rowStats` computes the five numbers that all four follow from, so no softmax is stored. Public scores and thresholds
+ * are raw values, each with its direction. Comparisons are inclusive, in calibration and in decoding.
  */
 import { PolicyError } from "../../errors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
@@ -16,9 +15,9 @@ export type ScoreName = (typeof scoreNames)[number];
 /** A raw score, or one of the two decisions that need none (JSON has no infinity). */
 export type Threshold = number | "always" | "never";
 
-/** The statistics of a head's logits at one position, from which its scores follow. */
+/** From which the scores of one position follow. */
 export interface Confidence {
-  /** The token it would emit; the lowest id on ties. */
+  /** The lowest id on ties. */
   readonly argmax: number;
   readonly top1: number;
   readonly top2: number;
@@ -27,12 +26,11 @@ export interface Confidence {
   readonly entropy: number;
 }
 
-/** Whether "low" scores exit (entropy) or "high" ones do. */
+/** "low" scores exit (entropy), or "high" ones. */
 export function scoreDirection(name: ScoreName): "low" | "high" {
   return name === "entropy" ? "low" : "high";
 }
 
-/** The raw score of a confidence. */
 export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: ScoreName): number {
   switch (name) {
     case "entropy":
@@ -46,22 +44,19 @@ export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: Sc
   }
 }
 
-/**
- * The oriented score: its sign is changed if a low score means confidence, so that larger is always more confident. The
- * function is its own inverse.
- */
+/** Negates a score if low means confident, so that larger is always more confident; its own inverse. */
 export function orientScore(score: number, name: ScoreName): number {
   return scoreDirection(name) === "low" ? -score : score;
 }
 
-/** Whether a score passes a threshold. A NaN score never does. */
+/** A NaN score never passes. */
 export function exitFires(score: number, threshold: Threshold, name: ScoreName): boolean {
   if (threshold === "always") return true;
   if (threshold === "never") return false;
   return orientScore(score, name) >= orientScore(threshold, name);
 }
 
-/** Throws a PolicyError unless it is a known name. */
+/** Throws a PolicyError for an unknown name. */
 export function checkScoreName(name: unknown): ScoreName {
   if (scoreNames.includes(name as ScoreName)) return name as ScoreName;
   throw new PolicyError(
@@ -71,7 +66,7 @@ export function checkScoreName(name: unknown): ScoreName {
   );
 }
 
-/** The confidence in row r of statistics [R, 5] in the layout of `rowStats`. */
+/** Row r of statistics [R, 5]. */
 export function confidenceAt(stats: Float32Array, r: number): Confidence {
   const at = r * ROW_STATS.width;
   return {
@@ -83,12 +78,12 @@ export function confidenceAt(stats: Float32Array, r: number): Confidence {
   };
 }
 
-/** The raw score in row r of statistics [R, 5]. */
+/** Row r of statistics [R, 5]. */
 export function scoreAt({ stats }: { readonly stats: Float32Array }, r: number, name: ScoreName): number {
   return scoreOf(confidenceAt(stats, r), name);
 }
 
-/** Reads the statistics of all rows of logits [R, V]: R·5 numbers. */
+/** Rows of logits [R, V]: R·5 numbers. */
 export async function readStats(logits: Tensor): Promise<Float32Array> {
   const stats = rowStats(logits);
   const values = await stats.read();
@@ -96,12 +91,10 @@ export async function readStats(logits: Tensor): Promise<Float32Array> {
   return values;
 }
 
-/** Reads the confidences in all rows of logits [R, V]. */
 export async function readConfidences(logits: Tensor): Promise<Confidence[]> {
   return confidencesIn(await readStats(logits));
 }
 
-/** The confidences in all rows of statistics [R, 5]. */
 export function confidencesIn(stats: Float32Array): Confidence[] {
   const confidences: Confidence[] = [];
   for (let r = 0; r < stats.length / ROW_STATS.width; r++) confidences.push(confidenceAt(stats, r));

@@ -1,19 +1,18 @@
-/** Heads as a JSON description and safetensors bytes, float32. Loading them back gives the same bits. */
+/** Heads as a JSON description and float32 safetensors bytes; loading gives the same bits. */
 import type { Model } from "../../model/index.js";
 import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import type { ExitHead } from "./exit-head.js";
 import { type HeadsDescription, headsVersion } from "./heads-description.js";
 
-/** Heads as they are stored: a JSON description and a safetensors file. */
 export interface SerializedHeads {
   readonly description: HeadsDescription;
   readonly weights: Uint8Array;
 }
 
-/** The name in the safetensors file of a weight of the head at a depth. */
+/** In the safetensors file. */
 export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
 
-/** Serialises `ExitHeads`: it needs only their model and their heads. */
+/** Needs only model and heads. */
 export async function serializeHeads({
   model,
   heads,
@@ -45,7 +44,7 @@ export async function serializeHeads({
   return { description, weights: serializeSafetensors(tensors) };
 }
 
-/** Whether bfloat16 holds all values as they are. */
+/** bfloat16 holds all values exactly. */
 function isBf16(values: Float32Array): boolean {
   return new Uint32Array(values.buffer, values.byteOffset, values.length).every((bits) => (bits & 0xffff) === 0);
 }

@@ -29,10 +29,10 @@ import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
 import { type Confidence, confidencesIn, type ScoreName } from "./score.js";
 
-/** Rows of the unembedding that are unpacked at a time. */
+/** Rows of the unembedding unpacked at a time. */
 const CHUNK = 4096;
 
-/** Added to the diagonal of M, relative to its mean, so that a little text has a factor too. */
+/** Added to the diagonal of M, relative to its mean, so that little text has a factor too. */
 const RIDGE = 1e-4;
 
 export class Preview {
@@ -42,10 +42,10 @@ export class Preview {
   readonly #dtype: WeightDtype | undefined;
   #weights: HeadWeights | undefined;
   #making: Promise<HeadWeights> | undefined;
-  /** The unembedding's bias for the tokens of a list. */
+  /** Of the listed tokens. */
   #bias: Tensor | undefined;
 
-  /** Takes ownership of the tensors W₁ and lift, if it is fitted. */
+  /** Takes ownership of the fitted tensors W₁ and lift, if any. */
   constructor(model: Model, shape: PreviewShape, dtype?: WeightDtype, tensors?: Tensors) {
     this.#model = model;
     this.#shape = shape;
@@ -53,7 +53,7 @@ export class Preview {
     if (tensors !== undefined) this.set(tensors);
   }
 
-  /** W₁ and the lift; unless they were fitted, those for M = I. */
+  /** W₁ and the lift; if not fitted, those for M = I. */
   async weights(): Promise<HeadWeights> {
     if (this.#weights !== undefined) return this.#weights;
     const making = (this.#making ??= this.#fit().then((tensors) => {
@@ -66,7 +66,6 @@ export class Preview {
     });
   }
 
-  /** What decoding ranks tokens with. */
   async packed(): Promise<Matrices> {
     return (this.#weights ?? (await this.weights())).packed();
   }
@@ -80,14 +79,14 @@ export class Preview {
     return this.#weights?.version ?? 0;
   }
 
-  /** Bytes that one evaluation reads, those of the model's rows included. */
+  /** Of one evaluation, with the model's rows. */
   get bytes(): number {
     const { weights, config } = this.#model;
     const rows = Math.ceil((bytesOf(weights.unembedding) * this.#shape.candidates) / config.vocabSize);
     return (this.#weights?.bytes ?? 0) + rows;
   }
 
-  /** W₁ and the lift for vectors h with this sum of h hᵀ [C, C] over text. */
+  /** W₁ and the lift for vectors whose h hᵀ [C, C] sum to this. */
   async fitted(moment: Float64Array, signal?: CancelSignal): Promise<Tensors> {
     const { hiddenSize: c } = this.#model.config;
     const regular = Float64Array.from(moment);
@@ -97,7 +96,7 @@ export class Preview {
     return this.#fit(await inTurns(choleskyFactor(regular, c), signal), signal);
   }
 
-  /** Statistics of the tokens found for vectors h [R, C]; log-sum-exp and entropy are NaN, which never passes. */
+  /** Statistics of vectors h [R, C]; log-sum-exp and entropy are NaN, which never passes. */
   async stats(h: Tensor): Promise<Float32Array> {
     const packed = await this.packed();
     const stats = new Float32Array(h.shape[0]! * ROW_STATS.width).fill(NaN);
@@ -127,7 +126,7 @@ export class Preview {
     this.#bias?.dispose();
   }
 
-  /** For every row of h [R, C], the n tokens with the largest coarse logits and their exact ones. */
+  /** Per row of h [R, C], the n tokens with the largest coarse logits, with exact ones. */
   async #find(h: Tensor, { previewDown, previewUp, previewBias }: Matrices): Promise<Candidates[]> {
     const { tokens, candidates } = this.#shape;
     const bias = tokens === undefined ? this.#model.weights.unembedding.bias : (previewBias as Tensor | undefined);
@@ -177,13 +176,13 @@ export class Preview {
     };
   }
 
-  /** The tokens that have coarse logits, ascending. */
+  /** Tokens with coarse logits, ascending. */
   get #ranked(): readonly number[] {
     return this.#shape.tokens ?? Array.from({ length: this.#model.config.vocabSize }, (_, id) => id);
   }
 }
 
-/** Weights of a file: those of a preview, and the others; undefined where there are none. */
+/** Separates a preview's weights from the others; undefined where there are none. */
 export function splitTensors({ previewDown, previewLift, ...trained }: Tensors): {
   readonly trained: Tensors | undefined;
   readonly preview: Tensors | undefined;
@@ -194,13 +193,13 @@ export function splitTensors({ previewDown, previewLift, ...trained }: Tensors):
   };
 }
 
-/** Exact logits of some tokens, by ascending id: the two best that count, ties included, are among them. */
+/** Exact logits by ascending id: the two best that count, ties included, are among them. */
 interface Candidates {
   readonly ids: readonly number[];
   readonly logits: Float32Array;
 }
 
-/** The logits of some tokens for one vector h [1, C], with the bits of the full product. */
+/** Logits for one vector h [1, C], with the bits of the full product. */
 async function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Float32Array> {
   const { unembedding } = model.weights;
   const { weight, bias } = unembedding;
@@ -214,7 +213,7 @@ async function readSome(h: Tensor, ids: readonly number[], model: Model): Promis
   return values;
 }
 
-/** Writes the best token, the lowest id on ties, and the two largest logits. */
+/** The lowest id on ties. */
 function writeBest(stats: Float32Array, { ids, logits }: Candidates): void {
   let best = 0;
   let second = -Infinity;
@@ -246,10 +245,7 @@ async function unembeddingGram(model: Model, ids: readonly number[], signal?: Ca
   return gram;
 }
 
-/**
- * W₁ and the lift for vectors with second moment M = L·Lᵀ, given UᵀU and the lower triangular factor L [C, C].
- * Without a factor, M = I.
- */
+/** W₁ and the lift for vectors with second moment M = L·Lᵀ, given UᵀU and L [C, C]; without L, M = I. */
 function* previewWeights(
   { device, config: { hiddenSize: c } }: Model,
   { rank }: PreviewShape,
@@ -269,7 +265,7 @@ function* previewWeights(
       down[k * c + j] = rest / factor[j * c + j]!;
       for (let i = 0; i <= j; i++) lift[k * c + j]! += factor[j * c + i]! * q[k * c + i]!;
     }
-    // Columns of W₂ of one length lose the least when they are rounded together.
+    // Columns of W₂ of one length lose least in rounding.
     const length = lengthOf(whitened, q.subarray(k * c, (k + 1) * c));
     if (length === 0) continue;
     for (let j = 0; j < c; j++) {

@@ -1,17 +1,17 @@
 /**
- * Whether exits can pay off, before any training: from the costs of blocks, heads, fills and the final head. With b(k)
+ * Shows before any training if exits can pay off, from the costs of blocks, heads, fills and the final head. With b(k)
  * the cost of a block and u(k) that of the final head for k rows together, h that of one head, and b = b(1), u = u(1):
  *
- *   plain     L·b + u per token
- *   lossy     a token that leaves at depth d:   d·b + all heads up to there + the fill
- *             a token that never leaves:        L·b + all heads + u
- *             Break-even coverage: the share of the tokens reaching each exit that must leave there for the mean to
- *             equal plain decoding.
- *   lossless  a round with γ drafts from the exit at depth d:
- *               γ·(d·b + h)                     drafts
- *               + d·b                           the last draft runs the blocks below the exit too
- *               + (L - d)·b(γ+1) + u(γ+1)       verification: the blocks above, for γ + 1 rows together
- *             It yields (1 - α^(γ+1)) / (1 - α) tokens if each draft is accepted with probability α.
+ *  plain L·b + u per token
+ *  lossy a token that leaves at depth d: d·b + all heads up to there + the fill
+ *  a token that never leaves: L·b + all heads + u
+ *  Break-even coverage: the share of the tokens reaching each exit that must leave there for the mean to
+ *  equal plain decoding.
+ *  lossless a round with γ drafts from the exit at depth d:
+ *  γ·(d·b + h) drafts
+ *  + d·b the last draft runs the blocks below the exit too
+ *  + (L - d)·b(γ+1) + u(γ+1) verification: the blocks above, for γ + 1 rows together
+ *  It yields (1 - α^(γ+1)) / (1 - α) tokens if each draft is accepted with probability α.
  *
  * Left out: text, choosing and the event loop; and whether heads can be trained that leave so often and are right (see
  * calibrate).
@@ -31,35 +31,33 @@ import {
 } from "../cost/unit-costs.js";
 import type { UnitTimes } from "../cost/unit-times.js";
 
-/** Costs in any one unit, and the depths of the exits. */
 export interface PlanCosts extends UnitCosts {
   readonly numLayers: number;
   readonly depths: readonly number[];
-  /** Per exit: the fill of a token that leaves there. */
+  /** Per exit, of a token that leaves there. */
   readonly fills: readonly number[];
 }
 
-/** The coverage and the acceptance from which exits are no slower than plain decoding, and the largest speedups. */
+/** Where exits become no slower than plain decoding, and the largest speedups. */
 export interface BreakEven {
   /**
-   * Smallest share of the tokens reaching an exit that must leave there, the same at every exit, for lossy decoding to
-   * cost no more than plain decoding; null if it costs more even at 1.
+   * Smallest share of the tokens reaching an exit, the same at each, that must leave for lossy decoding to cost no more
+   * than plain; null if it costs more even at 1.
    */
   readonly coverage: number | null;
-  /** Speedup of lossy decoding if every token left at the first exit. */
+  /** Speedup if every token left at the first exit. */
   readonly limit: number;
-  /** Lossless decoding that drafts at one fixed exit: the exit that needs the lowest acceptance. */
+  /** Drafts at one fixed exit: the one that needs the lowest acceptance. */
   readonly lossless: {
-    /** Depth of the exit. */
     readonly depth: number;
-    /** Smallest acceptance at which the best draft length is no slower than plain decoding; null if not even 1 is. */
+    /** Smallest acceptance at which the best draft length is no slower than plain; null if not even 1 is. */
     readonly acceptance: number | null;
     /** Speedup if every draft were accepted. */
     readonly limit: number;
   };
 }
 
-/** Longest draft that is considered. */
+/** Longest draft considered. */
 const LONGEST_DRAFT = 16;
 
 /** Expected tokens of a round with γ drafts, each accepted with probability α: (1 - α^(γ+1)) / (1 - α). */
@@ -68,12 +66,12 @@ export function tokensPerRound(acceptance: number, draftLength: number): number 
   return acceptance === 1 ? draftLength + 1 : (1 - acceptance ** (draftLength + 1)) / (1 - acceptance);
 }
 
-/** Cost of a token in plain decoding: L·b(1) + u(1). */
+/** L·b(1) + u(1). */
 export function plainCost({ numLayers, block, finalHead }: PlanCosts): number {
   return numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
 }
 
-/** Mean cost of a token in lossy decoding, if the share coverage[e] of the tokens reaching exit e leaves there. */
+/** Mean cost of a token if the share coverage[e] of the tokens reaching exit e leaves there. */
 export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number {
   let going = 1; // share of the tokens that reach the exit
   let heads = 0; // cost of all heads evaluated so far
@@ -88,8 +86,8 @@ export function lossyCost(costs: PlanCosts, coverage: readonly number[]): number
 }
 
 /**
- * Mean cost of a token in lossless decoding with `draftLength` drafts a round at exit number `exit` (0-based), each
- * accepted with probability `acceptance`.
+ * Mean cost of a token with `draftLength` drafts a round at exit number `exit` (0-based), each accepted with
+ * probability `acceptance`.
  */
 export function losslessCost(costs: PlanCosts, exit: number, acceptance: number, draftLength: number): number {
   const { numLayers, block, finalHead } = costs;
@@ -101,7 +99,7 @@ export function losslessCost(costs: PlanCosts, exit: number, acceptance: number,
   return (draftLength * draft + verify) / tokensPerRound(acceptance, draftLength);
 }
 
-/** Returns the best draft length (at least 1) at an exit and acceptance, and its speedup over plain decoding. */
+/** The best draft length (at least 1) and its speedup over plain decoding. */
 export function bestDraftLength(
   costs: PlanCosts,
   exit: number,
@@ -115,7 +113,6 @@ export function bestDraftLength(
   return { draftLength: best + 1, speedup: speedups[best]! };
 }
 
-/** Finds the coverage and the acceptance from which exits at these costs are no slower than plain decoding. */
 export function breakEven(costs: PlanCosts): BreakEven {
   const plain = plainCost(costs);
   const lossySpeedup = (share: number): number => {
@@ -135,8 +132,8 @@ export function breakEven(costs: PlanCosts): BreakEven {
 }
 
 /**
- * Finds the smallest share in [0, 1] with a speedup of at least 1, to within 1e-6, by bisection: once a speedup has
- * passed 1, it grows with the share. Null if there is none.
+ * Bisects for the smallest share in [0, 1] with a speedup of at least 1, to within 1e-6: a speedup past 1 grows with
+ * the share. Null if there is none.
  */
 function smallestShare(speedup: (share: number) => number): number | null {
   if (speedup(1) < 1) return null;
@@ -150,29 +147,28 @@ function smallestShare(speedup: (share: number) => number): number | null {
   return high;
 }
 
-/** The break-even of one head (`usualHeads`) at one placement: a row of the table that `planExits` makes. */
+/** One head (`usualHeads`) at one placement: a row of `planExits`. */
 export interface BreakEvenRow extends BreakEven {
   readonly kind: string;
   readonly depths: readonly number[];
-  /** Cost of one head, as a multiple of a block's. */
+  /** As a multiple of a block's. */
   readonly headInBlocks: number;
 }
 
 export interface PlanExitsOptions {
-  /** Numbers of exits to try. @default [1, 2, 3] */
+  /** @default [1, 2, 3] */
   readonly exits?: readonly number[];
   /** @default "project" */
   readonly fill?: FillName;
   /** Context length at which attention is counted. @default QUOTED_CONTEXT, or the model's own limit if shorter */
   readonly context?: number;
   /**
-   * Cost of a further row of a batch, as a share of the first row's: small if reading weights takes most of the time.
+   * Cost of a further row of a batch, as a share of the first: small if reading weights takes most of the time.
    * @default 0.28
    */
   readonly furtherRow?: number;
   /**
-   * What the final head costs, as a share of the full product: below 1 if the unembedding is screened (bytes read over
-   * bytes of the weights).
+   * Cost of the final head, as a share of the full product: below 1 if screened (bytes read over bytes of the weights).
    * @default 1
    */
   readonly finalHeadShare?: number;
@@ -180,7 +176,7 @@ export interface PlanExitsOptions {
 
 export const planDefaults = { exits: [1, 2, 3], fill: "project" } as const satisfies PlanExitsOptions;
 
-/** Computes the break-even of every kind of head with every number of exits, in multiply-adds, from a configuration. */
+/** Computes the break-even of every kind of head with every number of exits, in multiply-adds. */
 export function planExits(
   config: ModelConfig,
   {
@@ -215,8 +211,8 @@ export function planExits(
 }
 
 /**
- * Blocks that a token leaving at `depth` runs after all. `lazy` defers every block that it skipped, so it saves no
- * multiply-adds; `shared` runs the blocks up to the one whose keys and values are shared.
+ * Blocks that a token leaving at `depth` runs after all: `lazy` defers all that it skipped, so it saves no
+ * multiply-adds; `shared` runs those up to the one whose keys and values are shared.
  */
 function deferredBlocks(fill: FillName, config: ModelConfig, depth: number): number {
   switch (fill) {
@@ -229,7 +225,7 @@ function deferredBlocks(fill: FillName, config: ModelConfig, depth: number): num
   }
 }
 
-/** Costs of existing heads in milliseconds, measured on this machine. */
+/** Milliseconds of existing heads, measured on this machine. */
 export function measuredCosts(numLayers: number, depths: readonly number[], times: UnitTimes): PlanCosts {
   return { ...times, numLayers, depths, fills: times.fills.map(({ cost }) => cost) };
 }

@@ -1,7 +1,6 @@
 /**
- * A policy says when a token leaves at which exit: a score, a threshold for every exit, and the fill. It is plain,
- * JSON-able data, bound to a model and its heads. Thresholds are raw scores (see heads/score.ts); "always" and "never"
- * are written out, because JSON has no infinity.
+ * A policy: a score, a threshold for every exit, and the fill. Plain, JSON-able data, bound to a model and its heads.
+ * Thresholds are raw scores (see heads/score.ts); "always" and "never" are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
@@ -11,30 +10,26 @@ import type { ExitHeads } from "../heads/exit-heads.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/fill.js";
 
 export interface PolicyExit {
-  /** Blocks run before this exit. */
+  /** Blocks run. */
   readonly depth: number;
   readonly threshold: Threshold;
 }
 
-/** How tokens are chosen from logits: every sampling option, spelled out. */
+/** Every sampling option, spelled out. */
 export type CertifiedSampling = Required<SamplingOptions>;
 
 /** The full model that a policy is compared with. */
 export interface Reference {
-  /** same: the very model that the policy runs on. other: another way of storing the same checkpoint's weights. */
+  /** same: the model that the policy runs on. other: the same checkpoint's weights, stored in another way. */
   readonly kind: "same" | "other";
   readonly dtype: StoredAs;
   /** SHA-256 of its checkpoint (`Model.hash`). */
   readonly checkpoint: string;
 }
 
-/** The loss that a certificate bounds: another token, total variation (sampled text), or any change in a document. */
 export type CertifiedLoss = "token" | "totalVariation" | "anyChange";
 
-/**
- * What a policy's certificate covers. It does not cover a policy that was changed since, or weights that are stored in
- * another way.
- */
+/** Coverage of a policy's certificate. A policy changed since, or weights stored in another way, are not covered. */
 export interface CertifiedFor {
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
@@ -43,28 +38,26 @@ export interface CertifiedFor {
   readonly score: ScoreName;
   readonly thresholds: readonly Threshold[];
   readonly fill: FillName;
-  /** How weight matrices are stored, and the KV cache unless that is float32. */
+  /** Weight matrices, and the KV cache unless that is float32. */
   readonly dtype: StoredAs;
-  /** Against the reference nothing could be certified, not even to run all blocks: there is no promise. */
+  /** Nothing could be certified, not even to run all blocks: there is no promise. */
   readonly impossible?: true;
 }
 
-/** When a token leaves at which exit: plain, JSON-able data, bound to a model and its heads. */
 export interface Policy {
   readonly format: "early-exits/policy";
   readonly version: 1;
   readonly score: ScoreName;
-  /** One for every head that the policy was made for, ascending by depth. */
+  /** One for every head, ascending by depth. */
   readonly exits: readonly PolicyExit[];
-  /** How the keys and values of skipped blocks are supplied. */
   readonly fill: FillName;
-  /** The agreement that was asked for, if the policy was calibrated. */
+  /** The agreement asked for in calibration. */
   readonly agreement?: number;
-  /** SHA-256 of the model that the policy was made for; absent from a policy written by hand, which is not bound. */
+  /** SHA-256 of the model; absent from a policy written by hand, which is not bound. */
   readonly modelHash?: string;
-  /** SHA-256 of the heads that the policy was made for. */
+  /** SHA-256 of the heads. */
   readonly headsHash?: string;
-  /** What the policy's certificate covers, if it has one. Leave it out to use a changed policy without a guarantee. */
+  /** Leave it out to use a changed policy without a guarantee. */
   readonly certified?: CertifiedFor;
 }
 
@@ -75,7 +68,7 @@ export interface PolicyOptions {
   readonly fill?: FillName;
 }
 
-/** Makes a policy by hand, from one threshold for each head or one for all. */
+/** One threshold for each head or one for all. */
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
@@ -100,7 +93,7 @@ export function createPolicy(
   });
 }
 
-/** Returns parsed JSON as a policy; throws a PolicyError that says what is wrong with it. */
+/** Throws a PolicyError that says what is wrong. */
 export function checkPolicy(json: unknown): Policy {
   const policy = json as Partial<Policy> | null;
   if (typeof policy !== "object" || policy?.format !== "early-exits/policy") {
@@ -149,8 +142,8 @@ function isExit(exit: unknown): exit is PolicyExit {
 }
 
 /**
- * Throws a PolicyError unless the policy fits these heads: the same depths; the same model and heads, if it names them;
- * and everything as certified, if it has a certificate.
+ * Throws a PolicyError unless the policy fits these heads: the same depths; the same model and heads, if named; and
+ * everything as certified, if it has a certificate.
  */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
@@ -186,7 +179,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   requireAsCertified(policy, heads.model.storedAs);
 }
 
-/** Returns the policy with another fill, and without the certificate, which covers only the fill that it had. */
+/** Drops the certificate, which covers only the fill that it had. */
 export function withFill(policy: Policy, fill: FillName): Policy {
   if (fill === policy.fill) return policy;
   const copy: { -readonly [Key in keyof Policy]: Policy[Key] } = { ...policy, fill };

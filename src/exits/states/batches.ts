@@ -1,6 +1,6 @@
 /**
- * Batches for training: the states at the exits' depths and after the last block, at R positions. There are two
- * sources: `onlineBatches` runs the frozen model on text, and `cachedBatches` (hidden-cache.ts) reads recorded states.
+ * Batches for training: the states at the exits' depths and after the last block, at R positions. `onlineBatches` runs
+ * the frozen model on text; `cachedBatches` (hidden-cache.ts) reads recorded states.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
@@ -16,15 +16,15 @@ export interface HiddenBatch {
   /** States [R, C] after the last block. */
   readonly final: Tensor;
   readonly rows: number;
-  /** Place of each position in its window: the first ones are an attention sink, whose states are unlike all others. */
+  /** Place in its window: the first ones are an attention sink, whose states are unlike all others. */
   readonly positions: Int32Array;
-  /** What the model made of the final states; absent if that is still to be computed. */
+  /** Absent if still to be computed. */
   readonly outcome?: Outcome;
 }
 
-/** The full model's predictions at R positions, as they were recorded with the states. */
+/** The full model's predictions at R positions. */
 export interface Outcome {
-  /** The token that the full model emits; the lowest id on ties. */
+  /** The lowest id on ties. */
   readonly argmax: Int32Array;
   /** Log-sum-exp of its logits over the whole vocabulary. */
   readonly logSumExp: Float32Array;
@@ -32,11 +32,11 @@ export interface Outcome {
 
 export interface BatchSource {
   /**
-   * The batch of a step; a function of the step alone. The caller disposes of its tensors. A source that takes long
-   * ends with the signal's reason.
+   * The batch is a function of the step alone; the caller disposes of its tensors. A source that takes long ends with
+   * the signal's reason.
    */
   batch(step: number, signal?: CancelSignal): Promise<HiddenBatch>;
-  /** Batches after which every position has been seen; absent if the source does not count. */
+  /** Batches until every position has been seen; absent if the source does not count. */
   readonly batchesPerEpoch?: number;
 }
 
@@ -49,7 +49,6 @@ export interface OnlineOptions {
   readonly seed?: number | undefined;
 }
 
-/** The source itself, or one that runs the model on documents. */
 export function batchSource(
   model: Model,
   data: readonly Document[] | BatchSource,
@@ -60,8 +59,8 @@ export function batchSource(
 }
 
 /**
- * Runs the model on windows of the documents. Shorter windows are padded at the end; padded positions, and those before
- * a document's `from`, are dropped before any head reads them.
+ * Runs the model on windows. Shorter windows are padded at the end; padding, and positions before a document's `from`,
+ * are dropped before any head reads them.
  */
 export function onlineBatches(
   model: Model,
@@ -79,8 +78,8 @@ export function onlineBatches(
 }
 
 /**
- * The states of the positions of some windows that count, at the given depths and at full depth. They come from the KV
- * cache, as decoding stores it, and give the event loop its turns.
+ * States of the positions that count, at the given depths and at full depth. They come from the KV cache, as in
+ * decoding, and give the event loop its turns.
  */
 export async function hiddenBatch(
   model: Model,
@@ -118,7 +117,7 @@ export async function hiddenBatch(
   };
 }
 
-/** The states [R, C] at which the sequences stand, of the positions that count. */
+/** [R, C], of the positions that count. */
 function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
   return scope(() => {
     const parts = sequences.flatMap((sequence, i) =>
@@ -128,7 +127,7 @@ function countedStates(sequences: readonly Sequence[], windows: readonly Window[
   });
 }
 
-/** The states of a batch that a head reads. Throws an OptionError, in the name of the caller, if there are none. */
+/** Throws an OptionError, in the caller's name, if there are none. */
 export function statesAt(
   batch: HiddenBatch,
   { depth, model }: { readonly depth: number; readonly model: Model },
@@ -143,7 +142,6 @@ export function statesAt(
   );
 }
 
-/** Frees a batch's tensors. */
 export function disposeBatch({ hidden, final }: HiddenBatch): void {
   for (const state of hidden.values()) state.dispose();
   final.dispose();

@@ -1,18 +1,18 @@
-/** Rows of states in parts that take the device a few tens of milliseconds, so that the event loop gets its turns. */
+/** Rows of states in parts of a few tens of milliseconds, so that the event loop gets its turns. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 
 export interface PartsOptions {
-  /** Of what is done with a row. */
+  /** Per row. */
   readonly multiplyAdds: number;
   /** Rows of a part at most. @default Infinity */
   readonly most?: number;
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Calls `use` with the rows of states [R, C] from `begin` on, part [r, C] after part, and frees each. */
+/** Calls `use` with the states [R, C] from row `begin` on, part [r, C] after part, and frees each. */
 export async function byParts<Result>(
   states: Tensor,
   { multiplyAdds, most = Infinity, signal }: PartsOptions,

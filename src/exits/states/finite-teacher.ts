@@ -1,14 +1,14 @@
 /**
- * A model whose logits are NaN or infinite teaches nothing, and agrees with nothing or with everything: whoever asks it
- * is told, before heads learn from it or a certificate counts it. The log-sum-exp of a row of logits is finite only if
- * all of them are. Heads that do not compute all logits have none; their largest logit is judged, as decoding does.
+ * Refuses a model whose logits are NaN or infinite: it teaches nothing, and agrees with nothing or with everything. A
+ * row's log-sum-exp is finite only if all its logits are. Heads that do not compute all logits have none; their largest
+ * logit is judged, as in decoding.
  */
 import { NumericsError } from "../../errors.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import type { Model } from "../../model/index.js";
 import { ROW_STATS } from "../../tensor/index.js";
 
-/** The first row of logits with these `rowStats` [R, 5] of which one, given by its column, is NaN or infinite. */
+/** The first row of `rowStats` [R, 5] in which this column is NaN or infinite. */
 export function nonFiniteRow(stats: Float32Array, column: "top1" | "logSumExp"): number | undefined {
   for (let at = ROW_STATS[column]; at < stats.length; at += ROW_STATS.width) {
     if (!Number.isFinite(stats[at]!)) return Math.floor(at / ROW_STATS.width);
@@ -17,8 +17,8 @@ export function nonFiniteRow(stats: Float32Array, column: "top1" | "logSumExp"):
 }
 
 /**
- * Throws a NumericsError if logits of the full model with these `rowStats` [R, 5], those of the rows from `begin` on,
- * hold NaN or infinity.
+ * Throws a NumericsError if these `rowStats` [R, 5] of the full model, from row `begin` on, are of NaN or infinite
+ * logits.
  */
 export function requireFiniteTeacher(stats: Float32Array, begin = 0): void {
   const row = nonFiniteRow(stats, "logSumExp");
@@ -32,7 +32,7 @@ export function requireFiniteTeacher(stats: Float32Array, begin = 0): void {
   );
 }
 
-/** Asks the full model at all positions of some windows; its NumericsError then names the block where it began. */
+/** Asks the full model at all positions of some windows; its NumericsError names the block where it began. */
 export async function locatedIn<Result>(
   model: Model,
   windows: readonly (readonly number[])[],

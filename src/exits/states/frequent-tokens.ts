@@ -1,27 +1,20 @@
-/**
- * The tokens that a model emits most often on a text: the ones for a head that can emit only a few, and for a list to
- * train on.
- */
+/** The tokens that a model emits most often: for heads that emit few, and for lists to train on. */
 import { requireInteger } from "../../errors.js";
 import type { Document, Model } from "../../model/index.js";
 import { markedWindows } from "../../model/documents.js";
 import { recordStates } from "./record-states.js";
 
 export interface FrequentTokensOptions {
-  /** Positions at which the model's predictions are counted. @default 16,384 */
+  /** Positions at which predictions are counted. @default 16,384 */
   readonly positions?: number;
-  /**
-   * Whether the tokens of all the text are counted too: right for text that the model wrote, where they cost no run of
-   * the model. @default false
-   */
+  /** Counts the tokens of the text too: right for text that the model wrote, where that costs no run. @default false */
   readonly countText?: boolean;
 }
 
 /**
- * Returns the n tokens that the model predicts most often on documents, ascending by id. The tokens that end a text are
- * always among them: a head must be able to emit them, and documents may not hold them. If the model predicts fewer
- * than n, the lowest other ids are added. Positions before a document's `from` do not count. Reads windows until they
- * hold `positions` positions.
+ * The n tokens that the model predicts most often, ascending by id. Tokens that end a text are always among them: a
+ * head must be able to emit them, and documents may lack them. If fewer than n are predicted, the lowest other ids are
+ * added. Positions before a document's `from` do not count. Reads windows until they hold `positions` positions.
  */
 export async function frequentTokens(
   model: Model,
@@ -45,7 +38,7 @@ export async function frequentTokens(
   return topIdsOf(Float32Array.from(counts), vocabSize, n).sort((a, b) => a - b);
 }
 
-/** The positions of the k largest values of every row of [R, width], R·k in all; lower ones first among equals. */
+/** The positions of the k largest values of every row of [R, width], R·k; lower ones first among equals. */
 export function topIdsOf(values: Float32Array, width: number, k: number): number[] {
   const ids: number[] = [];
   for (let begin = 0; begin < values.length; begin += width) {

@@ -1,11 +1,11 @@
 /**
  * Offline training: the states that heads read, and those after the last block, are recorded once to a store (usually a
- * folder) and read many times. One product recomputes the teacher's logits from the last states, which are smaller to
- * store than V logits and just as exact. A cache contains the hashes of its model and its data, and the depths of its
- * exits; a stale cache is refused. An interrupted recording resumes at the first missing shard.
+ * folder). One product recomputes the teacher's logits from the last states, which are smaller to store and as exact. A
+ * cache names its model, data and depths; a stale one is refused. An interrupted recording resumes at the first missing
+ * shard.
  *
- * If the disk has no room for all states, or none at all, `streamedBatches` records a shard when it is needed, keeps as
- * many as it may, and records the others again in every epoch: the same batches, bit for bit.
+ * Without room for all states, `streamedBatches` records shards when needed, keeps as many as it may, and records the
+ * others again in every epoch: the same batches, bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireNumber } from "../../errors.js";
@@ -26,7 +26,7 @@ import {
   windowsPerShardDefault,
 } from "./shards.js";
 
-/** What a cache was recorded from: cache.json. */
+/** cache.json: the origin of a cache. */
 export interface CacheDescription {
   readonly format: "early-exits/hidden-cache";
   readonly version: 2;
@@ -41,7 +41,7 @@ export interface CacheDescription {
 
 export interface RecordOptions extends ShardOptions {
   readonly signal?: CancelSignal;
-  /** Called after every shard; a promise is waited for. */
+  /** A promise is waited for. */
   readonly onShard?: (event: ShardEvent) => unknown;
 }
 
@@ -55,17 +55,14 @@ export interface ShardEvent {
 }
 
 export interface StreamOptions extends RecordOptions, CachedBatchOptions {
-  /** Where shards are kept. @default nowhere: every epoch records all of them again */
+  /** @default nowhere: every epoch records all shards again */
   readonly store?: CacheStore;
   /** Bytes of shards that the store may hold. @default no limit */
   readonly maxBytes?: number;
 }
 
 const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-/**
- * Records the states of documents at the given depths. Shards that exist already, from the same model, data and depths,
- * are kept.
- */
+/** Records states at the given depths. Shards from the same model, data and depths are kept. */
 export async function recordHidden(
   model: Model,
   documents: readonly Document[],
@@ -86,8 +83,8 @@ export async function recordHidden(
 }
 
 /**
- * A source of training batches of `rows` positions from a recorded cache; the seed shuffles the shards and the
- * positions within each. Throws a HiddenCacheError if the cache is of another model, lacks a depth, or is incomplete.
+ * Batches of `rows` positions from a recorded cache; the seed shuffles the shards and the positions within each. Throws
+ * a HiddenCacheError if the cache is of another model, lacks a depth, or is incomplete.
  */
 export async function cachedBatches(
   model: Model,
@@ -107,9 +104,8 @@ export async function cachedBatches(
 }
 
 /**
- * A source of training batches that runs the model as it goes: a shard at a time, once for all its batches. With a
- * store, shards are written until it holds `maxBytes`, and read from there. The batches are those of a cache, bit for
- * bit.
+ * Batches from a model run a shard at a time. Shards are written to the store, if there is one, until it holds
+ * `maxBytes`, and read from there. The batches are those of a cache, bit for bit.
  */
 export function streamedBatches(
   model: Model,
@@ -143,14 +139,13 @@ function expectedOf({ config }: Model, shard: number, rows: number): ExpectedSta
   return { name: shardName(shard), rows, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize };
 }
 
-/** Writes a cache's description, or finds it. Throws a HiddenCacheError if the store holds another cache. */
+/** Throws a HiddenCacheError if the store holds another cache. */
 async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
   const existing = await readDescription(store);
   if (existing !== undefined) requireSame(existing, description);
   else await store.write("cache.json", encode(description));
 }
 
-/** Describes the cache of these shards. */
 async function describeCache(
   model: Model,
   shards: readonly (readonly Window[])[],
@@ -169,7 +164,7 @@ async function describeCache(
   };
 }
 
-/** The description of a cache. Throws a HiddenCacheError if it is of another model or lacks a depth. */
+/** Throws a HiddenCacheError if the cache is of another model or lacks a depth. */
 async function usableDescription(
   model: Model,
   depths: readonly number[],
@@ -214,7 +209,6 @@ async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> 
   return bytes;
 }
 
-/** Throws a HiddenCacheError if the store lacks the shard. */
 async function requireShard(store: CacheStore, shard: number): Promise<void> {
   const has = store.has === undefined ? undefined : await store.has(shardName(shard));
   if (has !== true) await readShard(store, shard);

@@ -1,7 +1,6 @@
 /**
- * What consecutive prompts have in common at their beginning, such as a system prompt, or all of it where a prompt is
- * answered several times, runs once. Every text starts from a copy of its keys and values, whose bits do not depend on
- * what follows.
+ * The common beginning of consecutive prompts, such as a system prompt, or all of a prompt answered several times, runs
+ * once. Every text starts from a copy of its keys and values, whose bits do not depend on what follows.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { commonLength } from "../../model/decode/common-length.js";
@@ -9,11 +8,11 @@ import type { OpenText, SequenceStore } from "../../model/decode/sequence-store.
 import { type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
 
-/** Opens the texts of a batch in the order of their prompts. Dispose of it when all are open, or none will be. */
+/** Opens texts in the order of their prompts. Dispose of it when all are open, or none will be. */
 export class PromptTrunk implements SequenceStore {
   readonly #prompts: readonly (readonly number[])[];
   readonly #signal: CancelSignal | undefined;
-  /** What the prompt opened last and its neighbours have in common. */
+  /** The common beginning of the prompt opened last and its neighbours. */
   #trunk: Sequence | undefined;
 
   constructor(prompts: readonly (readonly number[])[], signal?: CancelSignal) {

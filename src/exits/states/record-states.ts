@@ -1,11 +1,10 @@
 /**
- * States recorded for training: at the positions of some windows that count, the states that heads read, the state
- * after the last block, and what the full model made of it (its token, and the log-sum-exp of its logits). From these,
- * a product with any rows of the unembedding gives the teacher's probabilities of those tokens; what is missing to one
- * is the probability of all others.
- *   at an exit        x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
- *                     overflows
- *   last block        float32, because the teacher's probabilities must fit the recorded log-sum-exp
+ * States recorded for training: at the positions that count, the states that heads read, the state after the last
+ * block, and the full model's token and log-sum-exp. A product with any rows of the unembedding then gives the
+ * teacher's probabilities of those tokens; the rest is that of all others.
+ *  at an exit x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
+ *  overflows
+ *  last block float32, because the teacher's probabilities must fit the recorded log-sum-exp
  * Windows run as a prefill, several together, block by block; a batch-independent device gives the same bits however
  * they are grouped, and while sampling (self-answers.ts).
  */
@@ -25,14 +24,13 @@ import type { Outcome } from "./batches.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
 
-/** Tokens that run together. */
 const TOGETHER = 2048;
-/** Positions that run through a block between two turns of the event loop. */
+/** Positions of a block between two turns of the event loop. */
 const SLICE = 256;
-/** Logits that are in memory together. */
+/** Logits in memory together. */
 const LOGITS = 2 ** 23;
 
-/** States [R, C] of one depth, divided by their root mean square. */
+/** [R, C] of one depth, divided by their root mean square. */
 export interface NormedStates {
   /** Bit patterns of binary16, R·C. */
   readonly values: Uint16Array;
@@ -40,21 +38,19 @@ export interface NormedStates {
   readonly rms: Float32Array;
 }
 
-/** The states of R positions. */
 export interface RecordedStates extends Outcome {
   readonly hidden: ReadonlyMap<number, NormedStates>;
-  /** Place of each position in its window. */
+  /** Place in its window. */
   readonly positions: Int32Array;
   /** After the last block, before the final norm: R·C values. */
   readonly final: Float32Array;
 }
 
-/** Number of positions of windows that count. */
 export function countPositions(windows: readonly Window[]): number {
   return windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
 }
 
-/** Runs the model on windows and keeps the states of their positions that count, in order. */
+/** In order. */
 export async function recordStates(
   model: Model,
   windows: readonly Window[],
@@ -111,10 +107,7 @@ async function recordTogether(
   }
 }
 
-/**
- * The full model's tokens and log-sum-exps at final states [R, C]. Throws a NumericsError if its logits hold NaN or
- * infinity.
- */
+/** Throws a NumericsError if logits at final states [R, C] hold NaN or infinity. */
 export async function outcomeOf(
   model: Model,
   final: Tensor,
@@ -138,7 +131,6 @@ export async function outcomeOf(
   return { argmax, logSumExp };
 }
 
-/** Divides rows [R, C] by their root mean square. */
 export function normStates(states: Float32Array, width: number): NormedStates {
   const rows = states.length / width;
   const rms = new Float32Array(rows);
@@ -153,7 +145,7 @@ export function normStates(states: Float32Array, width: number): NormedStates {
   return { values: float32ToF16(normed), rms };
 }
 
-/** The states of several recordings of the same depths, one after another. */
+/** Of the same depths. */
 export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
   if (parts.length === 1) return parts[0]!;
   const depths = [...parts[0]!.hidden.keys()];
@@ -174,7 +166,6 @@ export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
   };
 }
 
-/** A recording as a file. */
 export function serializeStates(
   { hidden, final, positions, argmax, logSumExp }: RecordedStates,
   metadata: Readonly<Record<string, string>> = {},
@@ -194,21 +185,20 @@ export function serializeStates(
   return serializeSafetensors(tensors, metadata);
 }
 
-/** The bytes of an array, not copied. */
+/** Not copied. */
 function bytesOf({ buffer, byteOffset, byteLength }: Uint16Array): Uint8Array {
   return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
-/** States of R positions as they are read from a file: float32. */
+/** float32. */
 export interface LoadedStates extends Outcome {
   readonly rows: number;
-  /** R·C values by depth, as heads read them. */
+  /** R·C values by depth. */
   readonly hidden: ReadonlyMap<number, Float32Array>;
   readonly positions: Int32Array;
   readonly final: Float32Array;
 }
 
-/** What a recording must be of. */
 export interface ExpectedStates {
   /** For messages. */
   readonly name: string;
@@ -218,8 +208,8 @@ export interface ExpectedStates {
 }
 
 /**
- * Reads a recording, at some of its depths. Throws a HiddenCacheError ("cache-damaged") if its sizes are not those
- * expected, or if it holds tokens that do not exist, NaN or infinity: heads would be trained on them in silence.
+ * Reads a recording at some of its depths. Throws a HiddenCacheError ("cache-damaged") for other sizes than expected,
+ * tokens that do not exist, NaN or infinity: heads would be trained on them in silence.
  */
 export function parseStates(bytes: Uint8Array, depths: readonly number[], expected: ExpectedStates): LoadedStates {
   const file = parseSafetensors(bytes);

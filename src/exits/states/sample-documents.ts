@@ -1,6 +1,6 @@
 /**
- * Text sampled from the model itself: data for training and calibration if there is no corpus, and the text that heads
- * meet when the model generates. Documents are token ids; the prompt's begin-of-text token does not count as a target.
+ * Text sampled from the model itself: data without a corpus, like the text that heads meet when it generates. Documents
+ * are token ids; the prompt's begin-of-text token is no target.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
@@ -12,18 +12,18 @@ import type { Model } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 
 export interface SampleOptions extends SamplingOptions {
-  /** Number of documents. @default 64 */
+  /** @default 64 */
   readonly count?: number;
   /** New tokens per document at most. @default 128 */
   readonly length?: number;
-  /** Prompts, used in turn. @default an empty document: the begin-of-text token */
+  /** Used in turn. @default an empty document: the begin-of-text token */
   readonly prompts?: readonly Prompt[];
   /** @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
 }
 
-/** Samples documents (prompt and continuation, as token ids), at temperature 1 unless set. */
+/** Yields prompt and continuation as token ids, at temperature 1 unless set. */
 export async function* sampleDocuments(
   model: Model,
   options: SampleOptions = {},

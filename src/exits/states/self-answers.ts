@@ -1,10 +1,9 @@
 /**
- * Answers that the model samples itself, in batches: text to train and calibrate heads on that is like the text they
- * will meet. Answer i depends on its prompt and on seed + i alone, so a run can go on after the answers that it has.
+ * Answers that the model samples itself, in batches, to train and calibrate heads on. Answer i depends on its prompt
+ * and on seed + i alone, so a run can go on after the answers that it has.
  *
- * With depths, the states that training needs are kept while sampling, and no second pass is needed: sampling runs the
- * same blocks on the same positions as recording the finished answer would, and a batch-independent device gives the
- * same bits either way. What consecutive prompts share at their beginning runs once (prompt-trunk.ts).
+ * With depths, sampling keeps the states for training: it runs the blocks and positions of a recording, with the same
+ * bits on a batch-independent device. Common beginnings of consecutive prompts run once (prompt-trunk.ts).
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
@@ -22,18 +21,18 @@ import { type NormedStates, normStates, type RecordedStates } from "./record-sta
 export interface SelfAnswersOptions extends SamplingOptions {
   /** New tokens per answer at most. @default 144, or what the context has room for */
   readonly maxNewTokens?: number;
-  /** How many answers are sampled together. @default 16 */
+  /** Answers sampled together. @default 16 */
   readonly batchSize?: number;
   /** Answer i is sampled with seed + i. @default 0 */
   readonly seed?: number;
-  /** The first prompt to answer, by index: those before have been answered. @default 0 */
+  /** Index of the first prompt to answer: those before have been. @default 0 */
   readonly first?: number;
-  /** Depths whose states are kept beside the answers. @default none */
+  /** States to keep beside the answers. @default none */
   readonly depths?: readonly number[];
   readonly signal?: CancelSignal;
 }
 
-/** An answer, and the states of the positions that chose its tokens. */
+/** With the states of the positions that chose its tokens. */
 export interface SelfAnswer {
   /** Index of the prompt. */
   readonly index: number;
@@ -43,10 +42,7 @@ export interface SelfAnswer {
   readonly states?: RecordedStates;
 }
 
-/**
- * Samples an answer to every prompt (token ids), and yields them in the order of the prompts, at temperature 1 unless
- * set.
- */
+/** Samples an answer to every prompt (token ids), in order, at temperature 1 unless set. */
 export async function* selfAnswers(
   model: Model,
   prompts: readonly (readonly number[])[],
@@ -94,23 +90,23 @@ export async function* selfAnswers(
   }
 }
 
-/** The states of one text so far, row by row. */
+/** Of one text, row by row. */
 interface Kept {
-  /** By depth; the states after the last block too. */
+  /** By depth, with those after the last block. */
   readonly rows: Map<number, Float32Array[]>;
   readonly positions: number[];
   readonly argmax: number[];
   readonly logSumExp: number[];
 }
 
-/** A plain decoder that keeps states as it goes. Without depths it is the plain decoder. */
+/** A plain decoder that keeps states at the depths, if any. */
 class Recorder {
   readonly decoder: Decoder;
   readonly sequences: SequenceStore;
   readonly #model: Model;
   readonly #depths: readonly number[] | undefined;
   readonly #kept = new Map<Sequence, Kept>();
-  /** By prompt: texts are opened in the order of the prompts. */
+  /** By prompt: texts are opened in that order. */
   readonly #texts: Kept[] = [];
 
   constructor(model: Model, store: SequenceStore, depths: readonly number[] | undefined) {
@@ -148,7 +144,7 @@ class Recorder {
     };
   }
 
-  /** The states of a text that has ended, once; undefined without depths. */
+  /** States of a text that has ended, once; undefined without depths. */
   take(text: number): RecordedStates | undefined {
     if (this.#depths === undefined) return undefined;
     const { rows, positions, argmax, logSumExp } = this.#texts[text]!;

@@ -12,7 +12,7 @@ export interface CachedBatchOptions {
   readonly seed?: number;
 }
 
-/** A source of the batches of shards with so many positions; the shard in use stays in memory. */
+/** Of shards with so many positions; the shard in use stays in memory. */
 export function shardBatches(
   model: Model,
   depths: readonly number[],
@@ -43,7 +43,7 @@ export function shardBatches(
   };
 }
 
-/** Some rows of recorded states, on the device. */
+/** On the device. */
 function batchOf(
   model: Model,
   depths: readonly number[],

@@ -1,6 +1,6 @@
 /**
- * Shards: the recorded states of some windows in one file of a store. A shard names what it was recorded from (model,
- * dtype, depths, windows), and is used again for the same alone.
+ * Shards: one file of a store per some windows' recorded states. A shard names its origin (model, dtype, depths,
+ * windows), and is used again for that alone.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
@@ -10,13 +10,11 @@ import { sha256 } from "../../model/sha256.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { joinStates, type RecordedStates, recordStates, serializeStates } from "./record-states.js";
 
-/**
- * Where a cache is kept; `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent.
- */
+/** `early-exits/node` has a store in a folder. Writes are atomic: a file is complete or absent. */
 export interface CacheStore {
   read(name: string): Promise<Uint8Array | undefined>;
   write(name: string, bytes: Uint8Array): Promise<void>;
-  /** Whether it holds a file; without this, the file is read to find out. */
+  /** Without this, the file is read to find out. */
   has?(name: string): Promise<boolean>;
 }
 
@@ -25,28 +23,21 @@ export interface ShardOptions {
    * Tokens per window at most; documents with a `from` are whole windows. @default 128, or the context limit if shorter
    */
   readonly sequenceLength?: number;
-  /** Windows per shard: batches mix the positions of one shard. @default 32 */
+  /** Batches mix the positions of one shard. @default 32 */
   readonly windowsPerShard?: number;
 }
 
-/** The windows of a shard if the user says nothing. */
 export const windowsPerShardDefault = 32;
 
-/** The file of a shard. */
 export const shardName = (shard: number): string => `shard-${String(shard).padStart(5, "0")}.safetensors`;
 
-/** Writes shards of states that came with their documents (self-answers.ts); `recordHidden` then finds them. */
+/** Writes states that came with their documents (self-answers.ts), for `recordHidden` to find. */
 export interface ShardWriter {
-  /**
-   * Takes the next document and its states. A shard is written when it is complete and all of its documents had states.
-   */
+  /** Takes the next document. A shard is written when complete, if all of its documents had states. */
   add(document: MarkedDocument, states: RecordedStates | undefined): Promise<void>;
 }
 
-/**
- * Creates a writer of the shards that `recordHidden` would make of the same documents, none of them longer than the
- * context.
- */
+/** Makes the shards that `recordHidden` would of these documents, none longer than the context. */
 export function createShardWriter(
   model: Model,
   depths: readonly number[],
@@ -74,7 +65,6 @@ export function createShardWriter(
   };
 }
 
-/** The windows of every shard. */
 export function cutShards(model: Model, documents: readonly Document[], options: ShardOptions): Window[][] {
   const { sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = options;
   const { windowsPerShard = windowsPerShardDefault } = options;
@@ -85,7 +75,7 @@ export function cutShards(model: Model, documents: readonly Document[], options:
   );
 }
 
-/** What a shard was recorded from: it is used again for the same alone. */
+/** The origin of a shard. */
 async function shardMetadata(
   model: Model,
   windows: readonly Window[],
@@ -99,7 +89,7 @@ async function shardMetadata(
   };
 }
 
-/** Records the windows of a shard; the bytes of its file. */
+/** Returns the bytes of its file. */
 export async function recordShard(
   model: Model,
   windows: readonly Window[],
@@ -112,7 +102,7 @@ export async function recordShard(
   );
 }
 
-/** The shard in the store, if it was recorded from the same model and windows, and at these depths. */
+/** Undefined unless it has the same model and windows, and these depths. */
 export async function storedShard(
   model: Model,
   store: CacheStore,

@@ -1,6 +1,6 @@
 /**
- * The same heads with other previews. Maps are trained where it is cheap, on a list of tokens (`trainHeads`), and used
- * where they are: with a preview, or the whole unembedding. Learned keys and values come along.
+ * The same heads with other previews: maps are trained on a list of tokens (`trainHeads`), where that is cheap, and
+ * used with a preview or the whole unembedding. Learned keys and values come along.
  */
 import { HeadsError } from "../../errors.js";
 import { Tensor, type WeightDtype } from "../../tensor/index.js";
@@ -9,16 +9,15 @@ import type { ExitHeads } from "../heads/exit-heads.js";
 import { Projection } from "../heads/projection.js";
 import type { Tensors } from "../heads/head-weights.js";
 
-/** What is not given stays as the old heads have it. */
+/** As in the old heads by default. */
 export interface ChangePreviewsOptions extends Pick<AttachOptions, "preview" | "unembeddingPreview"> {
   /** As for `attachHeads`; undefined, given as such, is the default there. */
   readonly dtype?: WeightDtype | undefined;
 }
 
 /**
- * Returns new heads at the same depths, with copies of the old ones' maps and the previews asked for, as unfitted as
- * attaching makes them; a preview of the model's unembedding that is not asked for is copied as it is. The old heads
- * stay as they are. Throws a HeadsError if a head has no map.
+ * Returns new heads at the same depths, with copies of the maps and unfitted previews; a preview of the model's
+ * unembedding that is not asked for is copied as it is. The old heads stay. Throws a HeadsError if a head has no map.
  */
 export async function changePreviews(heads: ExitHeads, options: ChangePreviewsOptions): Promise<ExitHeads> {
   const { model } = heads;

@@ -1,6 +1,6 @@
 /**
- * The teacher of the heads: the frozen model's own next-token distribution at a set of positions, computed from the
- * states after its last block. All heads share the targets of a batch.
+ * The teacher: the frozen model's own next-token distribution, from the states after its last block. All heads share a
+ * batch's targets.
  */
 import type { Model } from "../../model/index.js";
 import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
@@ -8,20 +8,17 @@ import { readStats } from "../heads/score.js";
 import { requireFiniteTeacher } from "../states/finite-teacher.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 
-/** The teacher's targets at R positions. */
+/** At R positions. */
 export interface Teacher {
   /** [R, V]. */
   readonly logits: Tensor;
-  /** The token that the full model would emit at each of the R positions; the lowest id on ties. */
+  /** [R]; the lowest id on ties. */
   readonly argmax: readonly number[];
-  /** The k most likely tokens of every row, R·k ids, most likely first; empty if `createTeacher` had no `topK`. */
+  /** The k most likely tokens of every row, R·k, most likely first; empty without `topK`. */
   readonly topIds: readonly number[];
 }
 
-/**
- * Targets at the R positions with these final states: [R, C], after the last block and before the final norm. Throws a
- * NumericsError if the model's logits hold NaN or infinity.
- */
+/** Targets at final states [R, C], before the final norm. Throws a NumericsError for NaN or infinite logits. */
 export async function createTeacher(model: Model, finalStates: Tensor, { topK = 0 } = {}): Promise<Teacher> {
   const logits = scope(() => model.unembed(finalStates));
   const stats = await readStats(logits);

@@ -1,10 +1,9 @@
 /**
- * Fits the maps of linear heads in closed form: ridge regression of the normalised final state on
- * the normalised state at the head's depth, both without the norm's gain, over streamed text. On a pretrained model
- * that nobody trained for exits, training finds no good head without this start.
+ * Fits the maps of linear heads in closed form: ridge regression of the normalised final state on the normalised state
+ * at the head's depth, both without the norm's gain. On a pretrained model, training finds no good head without this
+ * start.
  *
- * Left out are the first positions of every text: models keep an attention sink there, states of enormous norm in few
- * dimensions, which no map of the others' should fit.
+ * Left out are the first positions of every text, an attention sink: states of enormous norm in few dimensions.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
@@ -19,11 +18,11 @@ import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt
 import { type AffineFit, RidgeFit } from "./ridge-fit.js";
 import { giveTurn, inTurns } from "../../turns.js";
 
-/** Positions at the start of a text whose states are an attention sink. */
+/** Positions of the attention sink. */
 export const SINK_POSITIONS = 2;
 
 export interface FitMapsOptions {
-  /** The largest number of positions to fit on, to within a batch. @default 65,536 */
+  /** Most positions to fit on, to within a batch. @default 65,536 */
   readonly positions?: number;
   /** λ, relative to the mean square of the inputs. @default 1e-3 */
   readonly ridge?: number;
@@ -34,14 +33,13 @@ export interface FitMapsOptions {
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
-  /** Called after every batch; a promise is waited for. */
+  /** A promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
 /**
- * Fits and sets the maps of all linear heads, at all depths in one pass, on documents or on recorded
- * states. The backbone and the heads' other weights do not change. If aborted, rejects with the signal's reason and
- * changes nothing.
+ * Fits the maps of all linear heads in one pass, on documents or recorded states. Nothing else changes. If aborted,
+ * rejects with the signal's reason and changes nothing.
  */
 export async function fitMaps(
   heads: ExitHeads,
@@ -89,7 +87,7 @@ export async function fitMaps(
   }
 }
 
-/** The rows of u(x), x [R, C], that are not of an attention sink. */
+/** Without those of the attention sink. */
 async function normedRows(
   model: Model,
   x: Tensor,
@@ -110,7 +108,7 @@ async function normedRows(
   return rows;
 }
 
-/** Adds XᵀX and XᵀY of a batch, which the device computes, to the sums. */
+/** Adds XᵀX and XᵀY, which the device computes. */
 async function addProducts(model: Model, sums: RidgeFit, x: Float32Array, y: Float32Array): Promise<void> {
   const { hiddenSize } = model.config;
   const rows = x.length / hiddenSize;

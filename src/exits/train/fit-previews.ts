@@ -1,7 +1,7 @@
 /**
- * Fits the previews of heads that have one to the vectors that they see: the second moment M = E[h hᵀ] of every head's
- * vectors over text decides which directions of the unembedding the coarse logits keep (heads/unembedding-preview.ts).
- * Fit them when the maps are trained: the vectors are theirs.
+ * Fits previews to the vectors that they see: the second moment M = E[h hᵀ] of a head's vectors over text decides which
+ * directions of the unembedding the coarse logits keep (heads/unembedding-preview.ts). Train the maps first: the
+ * vectors are theirs.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger } from "../../errors.js";
@@ -14,7 +14,7 @@ import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states
 import { giveTurn } from "../../turns.js";
 
 export interface FitPreviewsOptions {
-  /** The largest number of positions to fit on. @default 16,384 */
+  /** Most positions to fit on. @default 16,384 */
   readonly positions?: number;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
@@ -23,13 +23,13 @@ export interface FitPreviewsOptions {
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
-  /** Called after every batch; a promise is waited for. */
+  /** A promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
 /**
- * Fits and sets the previews of all heads that have one, on documents or on recorded states. If aborted, rejects with
- * the signal's reason; the heads then keep the previews that they had.
+ * Fits the previews of all heads that have one, on documents or recorded states. If aborted, rejects with the signal's
+ * reason; the heads keep the previews that they had.
  */
 export async function fitPreviews(
   heads: ExitHeads,

@@ -32,15 +32,15 @@ import { giveTurn, inTurns } from "../../turns.js";
 
 export interface FitProjectionsOptions {
   /**
-   * The input of the maps: the normalised exit state, or that and the raw one, a closer fit at twice the multiply-adds.
+   * Input of the maps: the normalised exit state, or the raw one beside it, a closer fit at twice the multiply-adds.
    * @default "normalized"
    */
   readonly input?: ProjectionInput;
-  /** The largest number of positions to fit on. @default 32,768 */
+  /** Most positions to fit on. @default 32,768 */
   readonly positions?: number;
   /** λ, relative to the variance of each input. @default 0.1 */
   readonly ridge?: number;
-  /** Weights are rounded to values of this dtype, and stored in it. @default "float32" */
+  /** Weights are rounded to this dtype. @default "float32" */
   readonly dtype?: "float32" | "bfloat16";
   /** Tokens per window at most. @default 128, or the context limit if shorter */
   readonly sequenceLength?: number;
@@ -49,11 +49,11 @@ export interface FitProjectionsOptions {
   /** Seeds the choice of windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
-  /** Called after every batch; a promise is waited for. */
+  /** A promise is waited for. */
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
-/** The normal equations of one exit, summed over positions. */
+/** Normal equations of one exit. */
 interface Sums {
   readonly head: ExitHead;
   readonly layers: readonly number[];
@@ -64,8 +64,8 @@ interface Sums {
 }
 
 /**
- * Fits and sets `head.projection` of every head that skips blocks with keys and values of their own. The backbone and
- * the weights of the heads do not change. If aborted, rejects with the signal's reason and changes nothing.
+ * Fits `head.projection` of every head that skips blocks with keys and values of their own. Nothing else changes. If
+ * aborted, rejects with the signal's reason and changes nothing.
  */
 export async function fitProjections(
   heads: ExitHeads,
@@ -138,7 +138,6 @@ interface BatchOptions {
   readonly signal: CancelSignal | undefined;
 }
 
-/** Adds the products of one batch to the sums. */
 async function addBatch(
   { head, layers, gram, moment }: Sums,
   hidden: ReadonlyMap<number, Tensor>,

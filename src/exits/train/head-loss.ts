@@ -1,11 +1,11 @@
 /**
- * The losses that heads are trained with. The targets are the frozen model's own predictions; there are no labels. With
- * teacher logits t and head logits s, one loss per position:
- *   kl (v2, default)   KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
- *                      sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
- *                      the head's logits keep the teacher's scale
- *   penalized (v1)     (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
- *                      the margin of the logits, not the probability, becomes the usable score
+ * Losses for training heads on the frozen model's own predictions. With teacher logits t and head logits s, one loss
+ * per position:
+ *  kl (v2, default) KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
+ *  sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
+ *  the head's logits keep the teacher's scale
+ *  penalized (v1) (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
+ *  the margin of the logits, not the probability, becomes the usable score
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
@@ -16,18 +16,17 @@ import { sum } from "../../tensor/ops/reduce.js";
 import type { Tensor } from "../../tensor/index.js";
 import type { Teacher } from "./create-teacher.js";
 
-/** KL from the model's distribution (the paper's v2), or cross-entropy with its argmax minus an entropy reward (v1). */
 export type HeadLoss =
   | {
       readonly kind: "kl";
       /** @default 1 */ readonly temperature?: number;
-      /** Only the teacher's k most likely tokens; 0 means all. @default 0 */ readonly topK?: number;
+      /** Only the teacher's k most likely tokens; 0: all. @default 0 */ readonly topK?: number;
     }
   | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
 
 export const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
 
-/** Throws an OptionError that names the option if one is out of range. */
+/** Throws an OptionError for an option out of range. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 0, 1e6, { open: true });
@@ -35,7 +34,7 @@ export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 0, 1);
 }
 
-/** Losses [R] of head logits [R, V] against the teacher at the same positions; differentiable in the head's logits. */
+/** Losses [R] of logits [R, V]; differentiable in the head's logits. */
 export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Tensor {
   if (loss.kind === "penalized") {
     const { weight = headLossDefaults.weight } = loss;

@@ -24,10 +24,9 @@ import { byParts } from "../states/by-parts.js";
 import { outcomeOf } from "../states/record-states.js";
 import { giveTurn } from "../../turns.js";
 
-/** The agreement levels that are shown. */
+/** Levels shown. */
 export const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;
 
-/** One exit on held-out positions. */
 export interface ExitQuality {
   readonly depth: number;
   readonly positions: number;
@@ -35,7 +34,7 @@ export interface ExitQuality {
   readonly levels: readonly LevelQuality[];
 }
 
-/** What an exit may do at a level of agreement over all positions. */
+/** At a level of agreement over all positions. */
 export interface LevelQuality {
   readonly level: number;
   /** Share of all positions that may leave. */
@@ -45,21 +44,21 @@ export interface LevelQuality {
 }
 
 export interface MeasureOptions {
-  /** The score that says which positions are surest. @default "margin" */
+  /** Orders the positions, the surest first. @default "margin" */
   readonly score?: ScoreName;
-  /** Unit costs of the model and its heads. @default counted in multiply-adds */
+  /** @default counted in multiply-adds */
   readonly costs?: UnitCosts;
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Logits over a list of tokens and, last, all others, for heads that training compares there. */
+/** Logits over a list of tokens and, last, all others. */
 export interface ListedLogits {
   readonly ids: readonly number[];
   /** The head's inputs [R, C] -> [R, n + 1]; undefined for a head that is not trained on the list. */
   logits(head: ExitHead, states: Tensor): Tensor | undefined;
 }
 
-/** Measures all heads on one epoch of a source that counts its batches (`cachedBatches`, `streamedBatches`). */
+/** Measures on one epoch of a source that counts its batches (`cachedBatches`, `streamedBatches`). */
 export async function measureExits(
   heads: ExitHeads,
   held: BatchSource,
@@ -87,7 +86,7 @@ export async function measureExits(
             const confidence = confidenceAt(stats, r);
             const token = ids === undefined ? confidence.argmax : (ids[confidence.argmax] ?? -1);
             found[exit]!.agrees.push(Number(token === target));
-            // The rest is no token: the surer it is, the less sure is the head of any.
+            // The rest is no token: a sure rest is an unsure head.
             const sign = token < 0 ? -1 : 1;
             found[exit]!.scores.push(sign * orientScore(scoreOf(confidence, score), score));
           });
@@ -111,8 +110,8 @@ export async function measureExits(
 }
 
 /**
- * Per level a, the largest share of positions that may leave, the highest scores first, such that at most 1 - a of all
- * positions leave and disagree. Equal scores leave together.
+ * Per level a, the largest share of positions, highest scores first, of which at most 1 - a of all positions disagree.
+ * Equal scores leave together.
  */
 export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>, levels: readonly number[]): number[] {
   const count = scores.length;
@@ -131,7 +130,7 @@ export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>,
   return best;
 }
 
-/** The speedup of decoding if the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
+/** If the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
 export function speedupAt(costs: PlanCosts, exit: number, coverage: number): number {
   const alone = {
     ...costs,

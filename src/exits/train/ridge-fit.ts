@@ -1,10 +1,9 @@
 /**
  * Ridge regression over a stream of rows, in closed form. With inputs X [R, K + 1] (a column of ones last, for the
  * bias) and targets Y [R, N],
- *     minimise |Y - X·D|² + λ·m·Σ |D_i|²      =>      (XᵀX + λm·I)·D = XᵀY
- * with the sum over the K inputs, and m the mean of their diag XᵀX. Only XᵀX and XᵀY are kept, in float64, so a corpus
- * of any length takes the same memory, and rows may be added in pieces of any size. The ridge is relative to the
- * inputs' mean square; the bias is not shrunk.
+ *  minimise |Y - X·D|² + λ·m·Σ |D_i|² => (XᵀX + λm·I)·D = XᵀY
+ * with the sum over the K inputs, and m the mean of their diag XᵀX. Only XᵀX and XᵀY are kept, in float64: memory does
+ * not grow with the corpus. The bias is not shrunk.
  */
 import { requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { atOnce, type InParts } from "../../turns.js";
@@ -23,10 +22,10 @@ export interface SolveOptions {
   readonly ridge?: number;
 }
 
-/** Rows that one pass over the sums adds: the sums are larger than the caches, the rows are not. */
+/** Rows added per pass over the sums, which are larger than the caches. */
 const ROWS_PER_PASS = 4;
 
-/** The normal equations of a least-squares fit of N targets on K inputs, summed over rows. */
+/** Normal equations of N targets on K inputs. */
 export class RidgeFit {
   readonly #inputs: number;
   readonly #outputs: number;
@@ -43,12 +42,11 @@ export class RidgeFit {
     this.#moment = new Float64Array((inputs + 1) * outputs);
   }
 
-  /** Rows added so far. */
   get rows(): number {
     return this.#rows;
   }
 
-  /** Adds rows: inputs x [R, K] and targets y [R, N], row-major. */
+  /** x [R, K] and y [R, N], row-major. */
   add(x: Float32Array, y: Float32Array): void {
     const inputs = this.#inputs;
     const outputs = this.#outputs;
@@ -60,7 +58,7 @@ export class RidgeFit {
         { x: x.length, y: y.length, inputs, outputs },
       );
     }
-    // Rows that are missing in the last pass are zeros, with a zero in the column of ones too.
+    // Rows missing in the last pass are zeros, in the column of ones too.
     const xs = new Float64Array(ROWS_PER_PASS * (inputs + 1));
     const ys = new Float64Array(ROWS_PER_PASS * outputs);
     for (let begin = 0; begin < rows; begin += ROWS_PER_PASS) {
@@ -78,8 +76,7 @@ export class RidgeFit {
   }
 
   /**
-   * Adds the products of so many rows that were computed elsewhere, of inputs with the column of ones:
-   * XᵀX [K + 1, K + 1] and XᵀY [K + 1, N].
+   * Adds products of so many rows computed elsewhere, with the column of ones: XᵀX [K + 1, K + 1] and XᵀY [K + 1, N].
    */
   addProducts(gram: ArrayLike<number>, moment: ArrayLike<number>, rows: number): void {
     if (gram.length !== this.#gram.length || moment.length !== this.#moment.length) {
@@ -95,7 +92,7 @@ export class RidgeFit {
     this.#rows += rows;
   }
 
-  /** Solves for the map; more rows may follow. Throws a ShapeError if λ is 0 and the rows do not determine it. */
+  /** More rows may follow. Throws a ShapeError if λ is 0 and the rows do not determine the map. */
   solve(options: SolveOptions = {}): AffineFit {
     return atOnce(this.solveInParts(options));
   }

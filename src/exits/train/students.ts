@@ -1,6 +1,6 @@
 /**
- * Heads under training: which tokens the loss of each compares, and the teacher over them. Linear heads share one list,
- * its rows and its teacher; dense ones learn from the whole vocabulary.
+ * Heads under training: the tokens that each one's loss compares, and the teacher over them. Linear heads share one
+ * list, its rows and its teacher; dense ones learn from the whole vocabulary.
  */
 import type { Model } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
@@ -12,24 +12,24 @@ import { type HeadLoss, headLossDefaults } from "./head-loss.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
 import { type RestWeights, TrainingList } from "./training-list.js";
 
-/** How one head computes the logits that the loss compares, and what it compares them with. */
+/** A head's logits, and what the loss compares them with. */
 export interface Student {
   readonly head: ExitHead;
-  /** The tokens that are compared, if they are not the whole vocabulary. */
+  /** The compared tokens; undefined for the whole vocabulary. */
   readonly list: TrainingList | undefined;
-  /** The weights of the rest's logit, if there is a list. */
+  /** Of the rest's logit, if there is a list. */
   readonly rest: RestWeights | undefined;
 }
 
 export interface Students {
   readonly all: readonly Student[];
   readonly list: TrainingList | undefined;
-  /** Weights that help to train, and are not the heads'. */
+  /** Help to train, and are not the heads'. */
   readonly parameters: readonly Tensor[];
   dispose(): void;
 }
 
-/** Linear heads are trained on the given list, if there is one; a preview of the model's unembedding is left out. */
+/** Linear heads are trained on the list, if given; a preview of the model's unembedding is left out. */
 export async function createStudents(
   { model, heads }: ExitHeads,
   listed: readonly number[] | undefined,
@@ -53,10 +53,10 @@ export async function createStudents(
   };
 }
 
-/** The teacher over the list, and over the vocabulary (undefined) if a head needs it. */
+/** Over the list, and over the vocabulary (undefined) if a head needs it. */
 type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
 
-/** Teachers at rows [R, C] of final states. What was recorded of them, the list need not compute. */
+/** Teachers at final states [R, C]; recorded outcomes need not be computed. */
 export async function createTeachers(
   model: Model,
   { all, list }: Students,
@@ -72,7 +72,7 @@ export async function createTeachers(
   return teachers;
 }
 
-/** Measures heads with a logit for the rest on their list, and the others as they decode. */
+/** Heads with a logit for the rest on their list, others as they decode. */
 export function measureStudents(
   heads: ExitHeads,
   { all }: Students,

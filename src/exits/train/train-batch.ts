@@ -1,6 +1,6 @@
 /**
  * The gradients of one batch, a part of its rows at a time: the teacher's logits, then each head's forward and backward
- * pass. So a batch of any size needs the memory of a part, and the event loop gets its turns.
+ * pass. Memory is that of a part, and the event loop gets its turns.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import type { Model } from "../../model/index.js";
@@ -18,7 +18,6 @@ import { createTeachers, type Student, type Students } from "./students.js";
 /** Logits of one head in memory at once. */
 const LOGITS = 2 ** 23;
 
-/** What a student did on a batch. */
 export interface StudentStep {
   /** Mean over positions, nats. */
   readonly loss: number;
@@ -33,16 +32,13 @@ interface TrainBatchOptions {
   readonly signal?: CancelSignal | undefined;
 }
 
-/** Rows [begin, end) of a batch. */
+/** [begin, end). */
 interface Range {
   readonly begin: number;
   readonly end: number;
 }
 
-/**
- * Adds the batch's gradient of the mean loss (over positions and students) to the students' weights. An abort drops the
- * gradients of this step.
- */
+/** Adds the batch's gradient of the mean loss (over positions and students). An abort drops the step's gradients. */
 export async function trainBatch(
   model: Model,
   students: Students,
@@ -85,7 +81,7 @@ export async function trainBatch(
   return totals.map((total) => ({ loss: total.loss / rows, agreement: total.agreed / rows }));
 }
 
-/** Adds the gradient of `share` times the loss at these rows to a student's weights. Returns sums over the rows. */
+/** Adds the gradient of `share` times the loss at these rows. Returns sums over the rows. */
 async function trainPart(
   { head, list, rest }: Student,
   batch: HiddenBatch,

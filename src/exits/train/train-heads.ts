@@ -1,7 +1,6 @@
 /**
- * Self-supervised training of exit heads: the frozen model is the teacher, its states are the inputs, and AdamW changes
- * the heads alone. Gradients stop at the heads' inputs, because nothing below requires any. Every step is a function of
- * (seed, step, weights), so a run resumes from a checkpoint bit for bit.
+ * Self-supervised training: the frozen model is the teacher, its states are the inputs, and AdamW changes the heads
+ * alone. Every step is a function of (seed, step, weights), so a run resumes from a checkpoint bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
@@ -35,28 +34,27 @@ export interface TrainOptions {
   /** @default { kind: "kl" } */
   readonly loss?: HeadLoss;
   /**
-   * Compare these tokens (ascending ids) and all others as one, in place of the whole vocabulary, in heads that use the
-   * model's unembedding. `frequentTokens` finds the ones that are worth listing. @default the whole vocabulary
+   * Compares these tokens (ascending ids) and all others as one, in heads that use the model's unembedding;
+   * `frequentTokens` finds them. @default the whole vocabulary
    */
   readonly list?: readonly number[];
-  /** Held-out data to measure the heads on. @default none */
+  /** Data to measure the heads on. @default none */
   readonly held?: BatchSource;
-  /** Steps between two measurements on held-out data; one is made after the last step. @default 100 */
+  /** Steps between measurements; one is made after the last step. @default 100 */
   readonly measureEvery?: number;
-  /** Called with every measurement. */
   readonly onMeasure?: (event: MeasureStep) => unknown;
   /** Seeds the order of the windows. @default 0 */
   readonly seed?: number;
   readonly signal?: CancelSignal;
-  /** Called after every step. A promise is waited for, so the callback can let the event loop run. */
+  /** A promise is waited for, so that the event loop can run. */
   readonly onStep?: (event: TrainStep) => unknown;
-  /** Called with a checkpoint when `checkpointEvery` asks for one, and after the last step. */
+  /** Called when `checkpointEvery` asks for it, and after the last step. */
   readonly onCheckpoint?: (checkpoint: Uint8Array, step: number) => void | Promise<void>;
-  /** Steps between checkpoints, or whether to save one after a step (by the clock, before an abort). @default 100 */
+  /** Steps between checkpoints, or a test after each (by the clock, before an abort). @default 100 */
   readonly checkpointEvery?: number | ((step: number) => boolean);
-  /** Continue from a checkpoint of the same heads and options. */
+  /** A checkpoint of the same heads and options. */
   readonly resume?: Uint8Array;
-  /** The clock for tokens per second and the time left, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -82,9 +80,9 @@ export interface TrainStep {
   readonly steps: number;
   /** Mean over positions and heads, nats. */
   readonly loss: number;
-  /** Mean loss of each head that has something to train. */
+  /** Of each head that has something to train. */
   readonly losses: readonly number[];
-  /** Share of this batch's positions at which the argmax of each of them is the model's. */
+  /** Share of the batch at which each one's argmax is the model's. */
   readonly agreement: readonly number[];
   readonly learningRate: number;
   readonly tokensPerSecond: number;
@@ -92,7 +90,6 @@ export interface TrainStep {
   readonly timeLeft: number;
 }
 
-/** The heads on held-out data after a step. */
 export interface MeasureStep {
   readonly step: number;
   readonly exits: readonly ExitQuality[];
@@ -105,10 +102,10 @@ export interface TrainSummary {
 }
 
 /**
- * Trains all heads on text (documents, as strings or token ids), or on a recorded source of hidden states
- * (`cachedBatches`), which heads with a block of their own cannot learn from. The backbone does not change, nor does a
- * preview of its unembedding. Resolves after the last step. If aborted, rejects with the signal's reason, and with a
- * NumericsError that names the head if a loss is NaN or infinite; the heads then keep what they have learned.
+ * Trains all heads on text (strings or token ids), or on recorded states (`cachedBatches`), from which heads with a
+ * block of their own cannot learn. The backbone and a preview of its unembedding do not change. If aborted, rejects
+ * with the signal's reason; if a loss is NaN or infinite, with a NumericsError that names the head. Heads keep what
+ * they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,

@@ -23,7 +23,7 @@ import { outcomeOf } from "../states/record-states.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
 
-/** The learned logit of all unlisted tokens together, of one head. */
+/** The logit of all unlisted tokens together, of one head. */
 export interface RestWeights {
   /** r [1, C]. */
   readonly row: Tensor;
@@ -31,29 +31,27 @@ export interface RestWeights {
   readonly bias: Tensor;
 }
 
-/** The smallest share of probability that unlisted tokens have: what float32 can tell from none. */
+/** Smallest probability of the unlisted tokens: float32 can still tell it from none. */
 const LEAST_REST = 1e-7;
 
 interface TrainingListOptions {
-  /** How many unlisted tokens are drawn at a time (`redraw`). @default 0 */
+  /** Unlisted tokens drawn at a time (`redraw`). @default 0 */
   readonly drawn?: number;
 }
 
-/** A list of tokens, with the rows of the unembedding for it. */
 export class TrainingList {
   readonly #model: Model;
-  /** The listed tokens, then those that are drawn: the buckets but the last. */
+  /** The listed tokens, then the drawn ones. */
   readonly #ids: number[];
-  /** How many tokens are listed for good. */
   readonly #listed: number;
   readonly #bucketOf: Int32Array;
-  /** The listed rows of the unembedding, and a row of zeros: [n + 1, C]. */
+  /** Their rows of the unembedding, and a row of zeros: [n + 1, C]. */
   readonly #rows: PackedMatrix;
   /** [n + 1], zero for the rest. */
   readonly #bias: Tensor;
   /** [n + 1, 1]: moves a number into the last place. */
   readonly #last: PackedMatrix;
-  /** The mean row [C] and bias of the unlisted tokens, from which the rest's logit starts. */
+  /** Mean row [C] and bias of the unlisted tokens, the start of the rest's logit. */
   readonly #others: { readonly row: Float32Array; readonly bias: number };
 
   private constructor(
@@ -82,7 +80,7 @@ export class TrainingList {
     this.#last = PackedMatrix.from(device, last, [buckets, 1]);
   }
 
-  /** Reads the rows of a list (different token ids, ascending). Draws at once if it is to draw. */
+  /** Takes different token ids, ascending. Draws at once if it is to draw. */
   static async create(
     model: Model,
     ids: readonly number[],
@@ -99,14 +97,12 @@ export class TrainingList {
     return this.#rows.shape[0]!;
   }
 
-  /** The tokens of all buckets but the last. */
+  /** Tokens of all buckets but the last. */
   get ids(): readonly number[] {
     return this.#ids;
   }
 
-  /**
-   * Draws other unlisted tokens in place of those drawn before: first, while there is room, those that are `wanted`.
-   */
+  /** Draws other unlisted tokens: first, while there is room, the `wanted` ones. */
   async redraw(rng: Rng, wanted: ArrayLike<number> = []): Promise<void> {
     const { device, config, weights } = this.#model;
     const n = this.#listed;
@@ -130,7 +126,7 @@ export class TrainingList {
     device.write(this.#bias.storage, bias);
   }
 
-  /** Fresh weights for the rest's logit: the mean of the unlisted rows. */
+  /** The mean of the unlisted rows. */
   createRest(): RestWeights {
     const { device } = this.#model;
     const { row, bias } = this.#others;
@@ -140,13 +136,13 @@ export class TrainingList {
     };
   }
 
-  /** Logits [R, n + 1] of vectors h [R, C], differentiable in h and in the weights of the rest. */
+  /** [R, n + 1] of vectors h [R, C], differentiable in h and the rest's weights. */
   logits(h: Tensor, { row, bias }: RestWeights): Tensor {
     const rest = linear(linear(h, row, { bias }), this.#last); // [R, C] -> [R, 1] -> [R, n + 1]
     return linear(h, this.#rows, { bias: this.#bias, residual: rest });
   }
 
-  /** The teacher over the n + 1 buckets at final states [R, C]; what was recorded of them need not be computed. */
+  /** Over the n + 1 buckets at final states [R, C]; recorded outcomes need not be computed. */
   async teacher(final: Tensor, recorded?: Outcome, { topK = 0 } = {}): Promise<Teacher> {
     const { config, device, weights } = this.#model;
     const n = this.#ids.length;
@@ -170,7 +166,7 @@ export class TrainingList {
     };
   }
 
-  /** The likeliest listed token at each of the vectors h [R, C], which it frees. */
+  /** The likeliest listed token at each vector of h [R, C], which it frees. */
   async best(h: Tensor): Promise<number[]> {
     const n = this.#ids.length;
     const logits = scope(() => columns(linear(h, this.#rows, { bias: this.#bias }), 0, n));
@@ -180,7 +176,7 @@ export class TrainingList {
     return places.map((place) => this.ids[place]!);
   }
 
-  /** Whether the largest logit is the teacher's choice, and is a token. */
+  /** The largest logit is the teacher's choice, and not the rest's. */
   agrees(bucket: number, target: number): boolean {
     return bucket === target && bucket !== this.ids.length;
   }
@@ -192,10 +188,10 @@ export class TrainingList {
   }
 }
 
-/** Rows that are read back at a time: all of a large vocabulary would be a large tensor. */
+/** Rows read back at a time. */
 const CHUNK = 4096;
 
-/** The unembedding in n + 1 buckets: the n listed tokens, and the mean of all others. */
+/** The n listed tokens, and the mean of all others. */
 interface ListedRows {
   /** [n + 1, C]. */
   readonly rows: Float32Array;
@@ -203,7 +199,7 @@ interface ListedRows {
   readonly bias: Float32Array;
 }
 
-/** Reads the rows and biases of the unembedding for listed ids, and their means over the other tokens. */
+/** With means over the other tokens. */
 async function readListedRows(model: Model, ids: readonly number[]): Promise<ListedRows> {
   const { vocabSize, hiddenSize } = model.config;
   const { unembedding } = model.weights;
