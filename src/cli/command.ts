@@ -20,7 +20,7 @@ export interface CommandDefinition<Settings = never> {
 export interface OptionDefinition {
   /** "--steps <n>", as commander writes them. */
   readonly flags: string;
-  /** Without the default. */
+  /** States no default. */
   readonly description: string;
   /** Turns the text into a value; throws commander's InvalidArgumentError. */
   readonly parse?: (text: string) => unknown;

@@ -5,7 +5,7 @@ import { colorsOf, type Io } from "./io.js";
 const PALETTE = ["green", "cyan", "yellow", "magenta", "blue", "red"] as const;
 
 export interface DepthColors {
-  /** For a token that left after `depth` blocks. */
+  /** Colours the text of a token that left after `depth` blocks. */
   readonly paint: (text: string, depth: number) => string;
   /** "depth 2, depth 4, depth 6 (all blocks)", each in its colour. */
   readonly legend: string;

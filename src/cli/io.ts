@@ -14,7 +14,7 @@ export interface Io {
   readonly stdout: TextSink;
   /** Progress, telemetry, warnings. */
   readonly stderr: TextSink;
-  /** On a terminal, progress redraws one line; elsewhere it prints plain lines. */
+  /** Redraws one line of progress on a terminal; elsewhere, plain lines. */
   readonly isTTY: boolean;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -23,7 +23,7 @@ export interface Io {
   readonly signal: AbortSignal;
   /** undefined on a terminal, from which nothing would come. */
   readonly readInput: () => Promise<string | undefined>;
-  /** Until it is closed, the dialogue receives every SIGINT in place of `signal`. */
+  /** Dialogue that receives every SIGINT in place of `signal` until it is closed. */
   readonly openDialog: (onInterrupt: () => void) => Dialog;
 }
 

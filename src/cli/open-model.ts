@@ -13,7 +13,7 @@ export interface ModelSettings {
   readonly device?: string | undefined;
   readonly dtype?: ModelDtype | undefined;
   readonly kvCache?: CacheDtype | undefined;
-  /** For the wasm device. */
+  /** Threads of the wasm device. */
   readonly threads?: number | undefined;
   readonly unembedding?: UnembeddingKind | "auto" | undefined;
   readonly budgets?: Partial<Budgets> | undefined;

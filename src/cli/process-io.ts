@@ -45,7 +45,7 @@ export function processIo(): Io {
   };
 }
 
-/** On a terminal, lines can be edited and recalled, and Ctrl-C is a key. */
+/** Lines of stdin; on a terminal they can be edited and recalled, and Ctrl-C is a key. */
 function openReadline(onInterrupt: () => void): Dialog {
   const { stdin, stderr } = process;
   const terminal = stdin.isTTY && stderr.isTTY;

@@ -175,7 +175,7 @@ export interface KeysAndValues {
   readonly value: Tensor;
 }
 
-/** From a block's product [R, 2·G·D]; differentiable. */
+/** Makes them from a block's product [R, 2·G·D]; differentiable. */
 export function wholeKeys(
   keyValue: Tensor,
   { keyNorm }: Pick<BlockWeights, "keyNorm">,

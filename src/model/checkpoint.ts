@@ -22,7 +22,7 @@ export interface TensorSource {
   read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
 }
 
-/** Over a safetensors file in memory. Reads are views. */
+/** Source over a safetensors file in memory. Reads are views. */
 export function memorySource(file: Uint8Array): TensorSource {
   const parsed = parseSafetensors(file);
   return {

@@ -62,7 +62,7 @@ export class ConfigReader {
     return count;
   }
 
-  /** In the field's range (RANGES); without one, any finite number. */
+  /** Number in the field's range (RANGES); without one, any finite number. */
   number(key: string, fallback?: number): number {
     const value = this.has(key) ? this.#json[key] : fallback;
     const [above, atMost] = RANGES.get(key) ?? [-Infinity, Number.MAX_VALUE];
@@ -132,7 +132,7 @@ export class ConfigReader {
     return { window: this.size("sliding_window", fallback) };
   }
 
-  /** From the older top-level fields or the newer `rope_parameters`. */
+  /** RoPE settings, from the older top-level fields or the newer `rope_parameters`. */
   rotary(headDim: number, options: RotaryOptions = {}): RotaryConfig {
     const { thetaKey = "rope_theta", share = 1, layerType, scalingKey = "rope_scaling" } = options;
     const parameters = this.object("rope_parameters");

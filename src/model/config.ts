@@ -81,14 +81,14 @@ export interface ModelConfig extends AttentionConfig {
   readonly numKvHeads: number;
   readonly headDim: number;
   readonly intermediateSize: number;
-  /** In tokens. */
+  /** Context limit in tokens. */
   readonly maxPositionEmbeddings: number;
   readonly norm: "layerNorm" | "rmsNorm";
   readonly normEpsilon: number;
   readonly activation: Activation;
   /** MLP(x) = down(act(gate(x)) · up(x)) instead of down(act(up(x))). */
   readonly gatedMlp: boolean;
-  /** For blocks without an entry in `layers`; absent if position embeddings are learned. */
+  /** Rotation of blocks without an entry in `layers`; absent if position embeddings are learned. */
   readonly rotary?: RotaryConfig;
   /** One entry per block, if they differ. */
   readonly layers?: readonly AttentionConfig[];

@@ -7,7 +7,7 @@ import { createRng } from "../tensor/index.js";
 import type { Model } from "./model.js";
 
 export interface SplitOptions {
-  /** Of the documents. @default 0.8 */
+  /** Share of the documents. @default 0.8 */
   readonly train?: number;
   /** @default 0 */
   readonly seed?: number;
@@ -17,7 +17,7 @@ export interface SplitOptions {
   readonly separator?: string | RegExp;
 }
 
-/** In order and trimmed, without empty ones. `separator` is that of `splitDocuments`. */
+/** Trims documents and drops empty ones. `separator` is that of `splitDocuments`. */
 export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "separator"> = {}): string[] {
   const by = separator ?? (text.includes("\f") ? "\f" : /\n[ \t\r]*\n+/);
   return text
@@ -107,7 +107,7 @@ export function markedWindows(model: Model, documents: readonly Document[], leng
   return windows;
 }
 
-/** For callers to whom every position counts. */
+/** Token ids of `markedWindows`, if every position counts. */
 export function cutWindows(model: Model, documents: readonly Document[], length: number): (readonly number[])[] {
   return markedWindows(model, documents, length).map(({ ids }) => ids);
 }

@@ -35,7 +35,7 @@ export interface ModelParts {
   /** @default "float32" */
   readonly kvCache?: CacheDtype;
   readonly unusedTensors?: readonly string[];
-  /** At the time of the call. */
+  /** Hash at the time of the call. */
   readonly hash: (signal?: CancelSignal) => Promise<string>;
 }
 
@@ -53,12 +53,12 @@ export class Model {
   readonly config: ModelConfig;
   readonly weights: ModelWeights;
   readonly dtype: ModelDtype;
-  /** In sequences; `forward` and `logits` have no cache. */
+  /** Storage in sequences; `forward` and `logits` have no cache. */
   readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: (signal?: CancelSignal) => Promise<string>;
-  /** By block; equal settings share tables. */
+  /** Tables by block; equal settings share them. */
   readonly #rotary: readonly (RotaryTables | undefined)[];
   #screened: ScreenedUnembedding | undefined;
   #disposed = false;
@@ -145,7 +145,7 @@ export class Model {
     }
   }
 
-  /** For attention of block `layer` (0-based) over `batch` whole sequences, with their rows' positions. */
+  /** Settings of block `layer` (0-based) for attention over `batch` whole sequences, with their rows' positions. */
   wholeRows(layer: number, batch: number, positions: readonly number[]): WholeRows {
     const { window } = attentionOf(this.config, layer);
     const tables = this.#rotary[layer]?.tables(positions.length / batch);
@@ -167,7 +167,7 @@ export class Model {
     return positionEmbedding === undefined ? x : add(x, embedding(positionEmbedding, positions));
   }
 
-  /** For greedy and top-k tokens, which are the same either way. */
+  /** Kind of search for greedy and top-k tokens, which are the same either way. */
   get unembedding(): UnembeddingKind {
     return this.#screened === undefined ? "full" : "screened";
   }
@@ -247,7 +247,7 @@ export class Model {
     return values;
   }
 
-  /** Before the final norm: L + 1 arrays of T·C values, row-major. */
+  /** States before the final norm: L + 1 arrays of T·C values, row-major. */
   async hiddenStates(ids: readonly number[]): Promise<Float32Array[]> {
     const states = scope(() => [...this.forward(ids, { wanted: () => true }).values()]);
     const values = await Promise.all(states.map((state) => state.read()));

@@ -80,7 +80,7 @@ export class RotaryTables {
     this.#config = config;
   }
 
-  /** For at least the positions 0..length-1. */
+  /** Covers at least the positions 0..length-1. */
   tables(length: number): RopeTable {
     if (this.#table === undefined || length > this.#length) {
       this.dispose();

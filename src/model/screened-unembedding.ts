@@ -17,7 +17,7 @@ import type { LinearWeights } from "./weights.js";
 /** The largest are enough for greedy and top-k tokens. */
 export type UnembeddingKind = "full" | "screened";
 
-/** Of one state, perhaps with others, by ascending id. */
+/** Logits of one state, perhaps with others, by ascending id. */
 export interface LargestLogits {
   readonly ids: readonly number[];
   readonly logits: Float32Array;
@@ -26,7 +26,7 @@ export interface LargestLogits {
 export interface ScreenedWork {
   /** Summed over the states. */
   readonly exactLogits: number;
-  /** Of weights, the coarse copy's included; repeated reads count once. */
+  /** Bytes of weights read, the coarse copy's included; repeated reads count once. */
   readonly bytes: number;
 }
 
@@ -38,19 +38,19 @@ export interface BestToken {
   readonly logProbability: { readonly lower: number; readonly upper: number };
 }
 
-/** With more than one token in this many, the full product is as fast. */
+/** Limit of candidates: with more than one token in this many, the full product is as fast. */
 const CANDIDATES = 64;
-/** Beside twice those asked for, computed exactly at once: narrowing takes as long. */
+/** Candidates beside twice those asked for, computed exactly at once: narrowing takes as long. */
 const FEW = 32;
 /** Times as many candidates are narrowed: more would read as much as the full product. */
 const NARROWED = 4;
 /** Errors of a log-sum-exp of float32 values at most: of the exponentials, and as a share of itself. */
 const LOG_SUM_EXP = { absolute: 1e-5, relative: 2 ** -22 };
 
-/** Of an unembedding [V, C]. */
+/** Coarse copy of an unembedding [V, C]. */
 export class ScreenedUnembedding {
   readonly bytes: number;
-  /** Of the full product's bytes. */
+  /** Share of the full product's bytes. */
   readonly share: number;
   readonly #device: Device;
   readonly #screening: Screening;
@@ -96,7 +96,7 @@ export class ScreenedUnembedding {
     return { rows, work: { exactLogits: found.flat().length, bytes: this.bytes + bytes } };
   }
 
-  /** For normed states x [R, C]; undefined as in `largest`. V is at least 2. */
+  /** Best tokens of normed states x [R, C]; undefined as in `largest`. V is at least 2. */
   async best(x: Tensor): Promise<readonly (BestToken | undefined)[]> {
     const count = x.shape[0]!;
     const bounds = this.#screening.bounds(x.storage, this.#coarse, count);
@@ -134,7 +134,7 @@ export class ScreenedUnembedding {
     return { ids, logits };
   }
 
-  /** Of bounds [R, V]. */
+  /** Log-sum-exps of bounds [R, V]. */
   async #logSumExp(bounds: Storage, rows: number): Promise<number[]> {
     const stats = this.#device.kernels.rowStats(bounds, rows, this.#matrix.shape[0]!);
     const values = await this.#device.read(stats);
@@ -160,7 +160,7 @@ function bestOf({ ids, logits }: LargestLogits, least: number, most: number): Be
   };
 }
 
-/** Without `except`; the lowest on ties. */
+/** Index of the largest but `except`; the lowest on ties. */
 export function indexOfLargest(values: Float32Array, except = -1): number {
   let best = except === 0 ? 1 : 0;
   for (let i = best + 1; i < values.length; i++) {

@@ -51,7 +51,7 @@ export class Sequence {
     return this.ids.length;
   }
 
-  /** For as many positions as there is room now. */
+  /** Bytes for as many positions as there is room now. */
   get cacheBytes(): number {
     return this.#caches.reduce((sum, { bytes }) => sum + bytes, 0);
   }
@@ -234,7 +234,7 @@ export class Sequence {
   }
 }
 
-/** Of one position; int8 has a scale for each key and value. */
+/** Bytes of one position; int8 has a scale for each key and value. */
 export function blockCacheBytes(
   { numKvHeads, headDim }: Pick<ModelConfig, "numKvHeads" | "headDim">,
   dtype: CacheDtype,
@@ -242,12 +242,12 @@ export function blockCacheBytes(
   return 2 * numKvHeads * { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
 }
 
-/** In all blocks that make keys and values. */
+/** Bytes in all blocks that make keys and values. */
 export function cacheBytesPerPosition(config: ModelConfig, dtype: CacheDtype): number {
   return keyValueLayers(config) * blockCacheBytes(config, dtype);
 }
 
-/** For `Sequence.settle`; lives until no position uses it. */
+/** Batch for `Sequence.settle`; lives until no position uses it. */
 export function keptBatch(states: Tensor): KeptBatch {
   return { states: keep(states), users: 0 };
 }

@@ -163,7 +163,7 @@ export function plannedValues(layout: WeightLayout): number {
   return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
 }
 
-/** In the blocks, and with a row for each token. */
+/** Parts in the blocks, and those with a row for each token. */
 function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
   readonly inBlocks: readonly Part[];
   readonly vocabulary: readonly Part[];
@@ -208,14 +208,14 @@ export function countParameters(weights: ModelWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + sizeOf(shape), 0);
 }
 
-/** For one run of one row. */
+/** Work of one run of one row. */
 export interface UnitWork {
   readonly multiplyAdds: number;
-  /** Of weights read. */
+  /** Bytes of weights read. */
   readonly bytes: number;
 }
 
-/** For one row. */
+/** Multiply-adds of one row. */
 export function multiplyAddsOf(weights: BlockWeights | LinearWeights): number {
   return allWeights(weights).reduce((sum, { shape }) => sum + (shape.length === 2 ? shape[0]! * shape[1]! : 0), 0);
 }
@@ -229,7 +229,7 @@ export function storedBytes(weight: Matrix): number {
   return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
-/** Of projections. */
+/** Widths of projections. */
 export function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
   return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
 }

@@ -85,7 +85,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
-  /** Without --shard, all items. */
+  /** Items of this shard; without --shard, all. */
   async function* own(): AsyncGenerator<TaskItem, void, undefined> {
     let unit = 0;
     for await (const item of readTask(task, kind)) {

@@ -26,7 +26,7 @@ export interface GenerateSettings extends CommonOptions, DecodingSettings, Audit
   /** "-", or undefined without `prompts`, reads stdin. */
   readonly prompt?: string | undefined;
   readonly prompts?: string | undefined;
-  /** Where the texts after `prompts` go. @default stdout */
+  /** File for the texts after `prompts`. @default stdout */
   readonly out?: string | undefined;
   /** Prints the prompt before its continuation. @default true */
   readonly echo?: boolean | undefined;
@@ -149,7 +149,7 @@ async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
 
 /** Milliseconds of decoding before the timed text: the engine has compiled the kernels by then. */
 const WARM_UP = 300;
-/** Of the prompt, and of the text at most. */
+/** Tokens of the prompt, and of the text at most. */
 const WARM_UP_TOKENS = 32;
 
 /** Decodes for a moment, so that the reported speed is the one that lasts. */

@@ -43,7 +43,7 @@ export interface PlanSettings extends CommonOptions, ModelSettings {
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
   readonly fill?: FillName | undefined;
-  /** For thresholds chosen on the text. */
+  /** Level of thresholds chosen on the text. */
   readonly agreement?: number | undefined;
   readonly documents?: number | undefined;
   readonly times?: string | undefined;

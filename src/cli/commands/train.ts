@@ -300,7 +300,7 @@ function longList(model: Model, documents: readonly Document[], n: number): Prom
 
 interface Outcome {
   readonly curve: LearningCurve;
-  /** Before and after the steps; empty without held-out documents. */
+  /** Quality before and after the steps; empty without held-out documents. */
   readonly before: readonly ExitQuality[];
   readonly after: readonly ExitQuality[];
 }

@@ -14,7 +14,7 @@ import { breathe, type Io } from "../io.js";
 import { openModel } from "../open-model.js";
 import { type DemoDocuments, promptsOf, readDemoDocuments } from "./documents.js";
 
-/** Beside src and dist alike. */
+/** Path beside src and dist alike. */
 export const embeddedModel = fileURLToPath(new URL("../../../models/sotu-12", import.meta.url));
 
 /** Temperature 0.5 stresses the most likely token, the one that an exit emits; int8 takes a third of float32's time. */
@@ -29,7 +29,7 @@ export const PROMPT_TOKENS = 32;
 export interface DemoPlan {
   readonly folder: string;
   readonly device: string | undefined;
-  /** For training the heads; the other sections take shares. */
+  /** Seconds for training the heads; the other sections take shares. */
   readonly seconds: number;
   readonly agreement: number;
   readonly delta: number;

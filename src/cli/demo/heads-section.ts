@@ -19,7 +19,7 @@ const MOST_STEPS = 600;
 export interface DemoHeads {
   readonly fresh: ExitHeads;
   readonly shipped: ExitHeads | undefined;
-  /** By the later sections. */
+  /** Heads of the later sections. */
   readonly used: ExitHeads;
 }
 

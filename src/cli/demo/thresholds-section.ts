@@ -29,7 +29,7 @@ export interface CertifiedPolicy {
   readonly policy: Policy;
   /** undefined if nothing could be certified: then the policy is the paper's. */
   readonly certificate: Certificate | undefined;
-  /** By the verifier, which shares no code with calibration. */
+  /** Verdict of the verifier, which shares no code with calibration. */
   readonly valid: boolean;
 }
 
@@ -38,7 +38,7 @@ export interface ThresholdsSection {
   readonly here: CertifiedPolicy;
   readonly brought: (CertifiedPolicy & { readonly certificate: Certificate }) | undefined;
   readonly used: CertifiedPolicy;
-  /** On test documents. */
+  /** Outcome on test documents. */
   readonly outcome: PolicyOutcome;
   readonly numLayers: number;
 }
@@ -97,7 +97,7 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
   return { policy: paper.policy, certificate: undefined, valid: false };
 }
 
-/** For this agreement, at delta or below, verified; undefined if there is none. */
+/** Finds a certificate for this agreement, at delta or below, and verifies it; undefined if there is none. */
 async function certificateInFolder(
   { folder, agreement, delta }: Demo,
   heads: ExitHeads,

@@ -11,7 +11,7 @@ export interface CalibrationCall {
   readonly agreement: number;
   readonly dtype?: string | undefined;
   readonly chats: boolean;
-  /** Of the package's exits for this model. */
+  /** Levels of the package's exits for this model. */
   readonly shipped: readonly number[];
 }
 

@@ -55,7 +55,7 @@ export function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold
   ];
 }
 
-/** By counts: the placement and kind that need the fewest tokens to leave. */
+/** Verdict by counts: the placement and kind that need the fewest tokens to leave. */
 export function planVerdict(plans: readonly BreakEvenRow[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
   if (best === undefined) {
@@ -75,7 +75,7 @@ function worth(coverage: number): string {
   return coverage <= 0.6 ? "exits pay only if the heads are good" : "exits hardly pay";
 }
 
-/** By measurement: the score whose thresholds are worth most. */
+/** Verdict by measurement: the score whose thresholds are worth most. */
 export function measuredVerdict({ scores, agreement, device }: MeasuredPlan): string {
   const best = scores.toSorted((a, b) => b.speedup - a.speedup)[0]!;
   const level = percent(agreement, 0);

@@ -32,7 +32,7 @@ export function summaryLines(summary: GenerateSummary, model: Model): string[] {
   ];
 }
 
-/** Beside weights, cache and screening copy, the device holds heads, tables and working memory. */
+/** Memory of the device: weights, KV cache, screening copy, and the rest (heads, tables, working memory). */
 function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device, screened }: Model): string {
   const weightBytes = allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
   // The cache is free again, so it is not among what is in use.

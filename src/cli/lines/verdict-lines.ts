@@ -8,10 +8,10 @@ import { percent, speed } from "../format.js";
 /** Ratios this close to 1 are within a machine's variation. */
 const NOISE = 0.03;
 
-/** For heads, before anything is certified. */
+/** Level at which heads are judged before anything is certified. */
 const JUDGED_LEVEL = 0.9;
 
-/** By counts, at an agreement of 0.90. */
+/** Verdict by counts, at an agreement of 0.90. */
 export function trainingVerdict(after: readonly ExitQuality[]): string[] {
   const at = after.map(({ depth, levels }) => ({ depth, ...levels.find(({ level }) => level === JUDGED_LEVEL) }));
   const best = at.toSorted((a, b) => (b.speedup ?? 0) - (a.speedup ?? 0))[0];
@@ -33,7 +33,7 @@ export type Race = readonly [plain: WayResult, exits: WayResult];
 
 export type Worth = "faster" | "even" | "slower" | "never exits";
 
-/** Without a race, the policy never exits. */
+/** Worth of a policy; without a race it never exits. */
 export function worthOf(race: Race | undefined): Worth {
   const ratio = race?.[1].ratio.paired;
   if (ratio === undefined) return "never exits";

@@ -14,7 +14,7 @@ import { writePrompts } from "./write-prompts.js";
 export interface OwnDocuments {
   readonly count: number;
   readonly seed: number;
-  /** Of answers; texts from nothing are sampled at 1. */
+  /** Temperature of answers; texts from nothing are sampled at 1. */
   readonly temperature: number;
   /** New tokens per document. */
   readonly tokens: number;

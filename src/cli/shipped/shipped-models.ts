@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { fileExists } from "../../node/index.js";
 
-/** Beside src and dist alike. */
+/** Path beside src and dist alike. */
 export const shippedFolder = fileURLToPath(new URL("../../../models", import.meta.url));
 
 /** undefined if no shipped model has that name. */

@@ -51,7 +51,7 @@ export const recipeDefaults = {
   seed: 0,
 } as const satisfies Partial<HeadRecipe>;
 
-/** In larger vocabularies, the loss compares a list of tokens: all would take most of the time. */
+/** Vocabulary above which the loss compares a list of tokens: all would take most of the time. */
 const LARGE_VOCABULARY = 16_384;
 const LISTED = 8192;
 
@@ -82,7 +82,7 @@ export function recipeFor({ config }: Model): HeadRecipe {
   };
 }
 
-/** Without the preview of the unembedding, whose states are always recorded. */
+/** Depths without the preview of the unembedding, whose states are always recorded. */
 export function depthsOf({ config }: Model, { exits, depths }: HeadRecipe): readonly number[] {
   if (depths.length > 0) return depths.filter((depth) => depth < config.numLayers);
   return exits === 0 ? [] : placeExits(config.numLayers, exits);

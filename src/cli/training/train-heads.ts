@@ -24,7 +24,7 @@ import type { HeadRecipe } from "./head-recipe.js";
 import { openLog } from "./training-log.js";
 import type { TrainingRun } from "./training-run.js";
 
-/** At some fifty of the steps. */
+/** Values at some fifty of the steps. */
 export interface LearningCurve {
   readonly points: readonly Pick<TrainStep, "step" | "loss" | "agreement">[];
   readonly tokensPerSecond: number | null;

@@ -20,7 +20,7 @@ const LONGEST_RANGE = 100_000;
 
 export interface TemplateRun {
   readonly variables: Readonly<Record<string, unknown>>;
-  /** Without it, the template finds `strftime_now` undefined. */
+  /** Date of `strftime_now`, which is undefined without it. */
   readonly date?: Date | undefined;
 }
 

@@ -44,7 +44,7 @@ export interface Decoder {
   next(requests: readonly Request[]): Promise<readonly Round[]>;
 }
 
-/** From logits to tokens. All randomness of decoding is here, so that tests can enumerate it. */
+/** Turns logits into tokens. All randomness of decoding is here, so that tests can enumerate it. */
 export interface Sampler {
   /** True if tokens are the argmax of the unprocessed logits, which need not be read back then. */
   readonly greedy: boolean;

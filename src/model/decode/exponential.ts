@@ -28,7 +28,7 @@ for (let j = 0; j < STEPS; j++) {
 const powers = new Float64Array(1 - LEAST_EXPONENT);
 for (let e = 0, power = 1; e >= LEAST_EXPONENT; e--, power /= 2) powers[e - LEAST_EXPONENT] = power;
 
-/** For x <= 0. Below -700 it is 0, which changes no sum beside a likeliest token of weight 1. */
+/** Returns e^x for x <= 0; 0 below -700, which changes no sum beside a likeliest token of weight 1. */
 export function exponential(x: number): number {
   if (x < LEAST) return 0;
   const k = x * PER_UNIT + WHOLE - WHOLE;

@@ -18,7 +18,7 @@ export type LogitsNeeded = number | undefined;
 export interface FinalLogits {
   /** First state with NaN or infinity among its logits; see non-finite.ts. */
   readonly nonFinite: number | undefined;
-  /** Of a state that needs one; the lowest on ties. */
+  /** Argmax of a state that needs one; the lowest on ties. */
   argmax(row: number): number;
   /** Logits [V] of a state that needs more; -Infinity for those that its token does not depend on. */
   row(row: number): Float32Array;

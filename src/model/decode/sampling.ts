@@ -69,7 +69,7 @@ export function sameSampling(a: SamplingOptions, b: SamplingOptions): boolean {
 
 const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
 
-/** Without those that are off: "greedy", "temperature 0.8, topP 0.95". */
+/** Names settings that are on: "greedy", "temperature 0.8, topP 0.95". */
 export function describeSampling(options: SamplingOptions): string {
   const settings = canonicalSampling(options);
   const named = settingNames.filter((name) => name !== "temperature" && settings[name] !== samplingDefaults[name]);

@@ -9,7 +9,7 @@
 /** Units (2^-20) in the loss of a token that is certain to change. */
 export const LOSS_UNIT = 2 ** 20;
 
-/** In units of 2^-20, rounded up: an integer in [0, 2^20]. */
+/** TV(p, q) in units of 2^-20, rounded up: an integer in [0, 2^20]. */
 export function totalVariation(p: Float64Array, q: Float64Array): number {
   let above = 0;
   let below = 0;

@@ -15,7 +15,7 @@ export interface GeneratedToken {
   readonly depth: number;
   /** undefined if it ran all blocks. */
   readonly exit: number | undefined;
-  /** At that exit. */
+  /** Confidence at that exit. */
   readonly score: number | undefined;
   /** Drafted, then verified by the full model. */
   readonly drafted: boolean;
@@ -36,7 +36,7 @@ export interface TextSummary {
   readonly meanDepth: number;
   /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
   readonly depthCounts: readonly number[];
-  /** As many as tokens, unless steps choose several at once (lossless decoding). */
+  /** Decoding steps: as many as tokens, unless steps choose several (lossless decoding). */
   readonly rounds: number;
   readonly drafted: number;
   readonly accepted: number;
@@ -78,7 +78,7 @@ export class Writer {
   #lastAt = NaN;
   #cacheBytes = 0;
 
-  /** Without a tokenizer, tokens have no text. */
+  /** Tokens have no text if the model has no tokenizer. */
   constructor(model: Model, prompt: number, promptIds: readonly number[], options: WriterOptions) {
     this.#model = model;
     this.#prompt = prompt;

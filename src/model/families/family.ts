@@ -8,7 +8,7 @@ import type { ModelConfig } from "../config.js";
 import type { WeightLayout } from "../weights.js";
 
 export interface Family {
-  /** Of tensor names, the most usual first; "" for none. */
+  /** Prefixes of tensor names, the most usual first; "" for none. */
   readonly prefixes: readonly string[];
   /** Tensor of every checkpoint of the family, without prefix: it shows the prefix in use. */
   readonly landmark: string;

@@ -14,7 +14,7 @@ interface LlamaVariant extends Pick<ModelConfig, "modelType" | "biases"> {
   readonly tiedByDefault: boolean;
 }
 
-/** Common to families like llama. */
+/** Reads what families like llama have in common. */
 export function readLlamaConfig(json: ConfigReader, { modelType, biases, tiedByDefault }: LlamaVariant): ModelConfig {
   const hiddenSize = json.size("hidden_size");
   const numHeads = json.size("num_attention_heads");
@@ -127,7 +127,7 @@ export interface LlamaConfig extends Pick<
   | "eosTokenIds"
 > {
   readonly numKvSharedLayers?: number;
-  /** For other libraries. @default "float32" */
+  /** Dtype that other libraries load. @default "float32" */
   readonly torchDtype?: string;
 }
 

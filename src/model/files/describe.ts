@@ -62,7 +62,7 @@ export function describeCheckpoint(
   };
 }
 
-/** At any depth. */
+/** Parts at any depth. */
 function partsOf(plan: unknown): Part[] {
   if (typeof plan !== "object" || plan === null) return [];
   if ("name" in plan && "shape" in plan) return [plan as Part];

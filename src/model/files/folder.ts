@@ -32,7 +32,7 @@ export interface Folder {
 }
 
 export interface BudgetOptions {
-  /** For trusted files. @default defaultBudgets */
+  /** Raised limits, for trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
 }
 
@@ -55,7 +55,7 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
   });
 }
 
-/** Of generation_config.json, which may name more than config.json, such as the end of a chat's turn. */
+/** Stops of generation_config.json, which may name more than config.json, such as the end of a chat's turn. */
 async function generationStops(folder: Folder, options: BudgetOptions): Promise<readonly number[]> {
   const file = await folder.open("generation_config.json");
   return file === undefined ? [] : new ConfigReader(await fileJson(file, options), file.path).tokenIds("eos_token_id");
@@ -146,7 +146,7 @@ export function parseJson(text: string, where: string): unknown {
 /** File of the same folder: no slashes, colons or control characters, and not of dots alone. */
 const PLAIN_NAME = /^(?!\.+$)[^/\\:\p{Cc}]+$/u;
 
-/** From tensor names to file names. */
+/** File names by tensor names. */
 type WeightMap = Readonly<Record<string, string>>;
 
 async function readWeightMap(indexFile: FolderFile, options: BudgetOptions): Promise<WeightMap> {

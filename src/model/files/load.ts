@@ -32,13 +32,13 @@ export interface LoadModelOptions {
    * unembedding, and throws where that saves nothing (int8, GPU). "auto" keeps the faster. @default "auto"
    */
   readonly unembedding?: UnembeddingKind | "auto";
-  /** Besides those of config.json. The model's hash does not depend on them. */
+  /** Stops besides those of config.json. The model's hash does not depend on them. */
   readonly eosTokenIds?: readonly number[];
-  /** For trusted files. @default defaultBudgets */
+  /** Raised limits, for trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
   /** Ends loading and frees what was loaded; rejects with the signal's reason. */
   readonly signal?: CancelSignal | undefined;
-  /** After every few megabytes. */
+  /** Called after every few megabytes. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 

@@ -18,7 +18,7 @@ export interface GgufFacts {
   readonly metadata: GgufMetadata;
   /** "context_length" -> "llama.context_length". */
   readonly own: (key: string) => string;
-  /** By GGUF's name. */
+  /** Tells whether there is a tensor, by GGUF's name. */
   readonly has: (name: string) => boolean;
   readonly hiddenSize: number;
   readonly numHeads: number;
@@ -30,12 +30,12 @@ export interface Architecture {
   readonly modelType: string;
   /** Outside the blocks, by GGUF's names, without ".weight" and ".bias". */
   readonly outside: Readonly<Record<string, string>>;
-  /** Before the number of a block. */
+  /** Prefix of a block's number. */
   readonly blocks: string;
   readonly inBlock: Readonly<Record<string, string>>;
   /** Query and key rows in the order of llama.cpp's rotary kernel. @default false */
   readonly interleaved?: boolean;
-  /** Besides the common ones, or instead of them. */
+  /** Fields besides the common ones, or instead of them. */
   readonly fields?: (facts: GgufFacts) => Readonly<Record<string, unknown>>;
   /** A part of Hugging Face's layout, as in the file. */
   readonly storedAs?: (facts: GgufFacts) => (part: Part) => Part;

@@ -20,13 +20,13 @@ import { ggufTokenizer } from "./tokenizer.js";
 /** Most heads are a few megabytes, nearly all vocabulary. */
 const FIRST_BYTES = 2 ** 22;
 
-/** By name, beside the first; undefined where there is none. */
+/** Opens a file beside the first by name; undefined where there is none. */
 export type OpenSibling = (name: string) => Promise<FolderFile | undefined>;
 
 /** Heads are read, weights are not. */
 export interface OpenedGguf {
   readonly configJson: Readonly<Record<string, unknown>>;
-  /** Under Hugging Face's names. */
+  /** Tensors under Hugging Face's names. */
   readonly source: TensorSource;
   /** Resolves to undefined if the file has none. */
   readonly tokenizer: (signal?: CancelSignal) => Promise<Tokenizer | undefined>;

@@ -97,7 +97,7 @@ async function readReordered(tensor: PlacedTensor, headDim: number, range: ByteR
   return ordered.subarray(range.begin - first * headBytes, range.end - first * headBytes);
 }
 
-/** Of a vector, one element. */
+/** Bytes of a row; of a vector, of one element. */
 function bytesPerRow(type: GgufType, shape: readonly number[]): number {
   const { elements, bytes } = ggufBlock(type);
   return shape.length === 1 ? bytes : (shape.at(-1)! / elements) * bytes;

@@ -31,7 +31,7 @@ const digitsThenWords = { type: "Sequence", pretokenizers: [{ type: "Digits", in
 const threeDigits = splitBefore(String.raw`${WORDS}|\p{N}{1,3}|${REST}`);
 const singleDigits = splitBefore(String.raw`${WORDS}|\p{N}|${REST}`);
 
-/** By GGUF's names, as in tokenizer.json. Names in one group split text alike. */
+/** Sections by GGUF's names. Names in one group split text alike. */
 const PRE_TOKENIZERS: Readonly<Record<string, object>> = {
   "gpt-2": words,
   default: words,

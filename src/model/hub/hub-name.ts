@@ -58,7 +58,7 @@ export function isHubName(name: string): boolean {
   }
 }
 
-/** Of the repository's files, with a trailing slash, or of the GGUF file. */
+/** URL of the repository's files, with a trailing slash, or of the GGUF file. */
 export function hubUrl(name: string, { endpoint = DEFAULT_ENDPOINT }: { readonly endpoint?: string } = {}): string {
   const { repo, revision, file = "" } = parseHubName(name);
   const path = file.split("/").map(encodeURIComponent).join("/");

@@ -11,7 +11,7 @@ import { HubError } from "../../errors.js";
 import { type HubName, isGguf } from "./hub-name.js";
 
 export interface NeededFiles {
-  /** In the order of downloading, without the shards of the index. */
+  /** Files in the order of downloading, without the index's shards. */
   readonly files: readonly string[];
   /** Index of shards for `shardsOf`. */
   readonly index?: string;
@@ -65,7 +65,7 @@ export function shardsOf(repo: string, index: unknown): readonly string[] {
   return shards as string[];
 }
 
-/** With the other files of a split model. */
+/** Adds the other files of a split model. */
 function ggufFiles(repo: string, file: string, has: ReadonlySet<string>): NeededFiles {
   const [, stem, , total] = SPLIT.exec(file) ?? [];
   const parts = stem === undefined ? [file] : [...has].filter((name) => isPartOf(name, stem, total!)).sort();

@@ -68,7 +68,7 @@ export interface Supervision {
 export interface PretrainStep {
   readonly step: number;
   readonly steps: number;
-  /** Of the batch at full depth, without dropped blocks; nats per token. */
+  /** Loss of the batch at full depth, without dropped blocks; nats per token. */
   readonly loss: number;
   readonly gradientNorm: number;
   readonly learningRate: number;

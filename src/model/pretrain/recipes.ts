@@ -10,7 +10,7 @@ export type RecipeName = (typeof recipeNames)[number];
 
 const SUPERVISION_WEIGHT = 0.3;
 const LAYER_DROPOUT = 0.2;
-/** Under layer dropout; each has its own pattern of dropped blocks. */
+/** Micro-batches under layer dropout; each has its own pattern of dropped blocks. */
 const PATTERNS = 4;
 
 export type RecipeOptions = Pick<PretrainOptions, "supervision" | "layerDropout" | "microBatchSize">;

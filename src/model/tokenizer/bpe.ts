@@ -9,7 +9,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import { byteSymbols, gpt2Pattern } from "./byte-level.js";
 
 export interface BpeOptions {
-  /** With special tokens and the 256 bytes; smaller if the text runs out of frequent pairs. */
+  /** Size with special tokens and the 256 bytes; smaller if the text runs out of frequent pairs. */
   readonly vocabSize: number;
   /** First ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */
   readonly specialTokens?: readonly string[];
@@ -71,7 +71,7 @@ export function trainByteLevelBpe(
   return tokenizerJson(tokens, merges, specialTokens);
 }
 
-/** As bytes. */
+/** Words as bytes. */
 function countWords(documents: readonly string[], specialTokens: readonly string[]): Word[] {
   const pattern = new RegExp(gpt2Pattern, "gu");
   const counts = new Map<string, number>();
@@ -134,7 +134,7 @@ function learnMerges(
   return { symbols, merges };
 }
 
-/** Of equal counts, the pair that sorts first. */
+/** Breaks ties by the pair that sorts first. */
 function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly string[]): number | undefined {
   let best: number | undefined;
   let bestCount = 0;
@@ -147,14 +147,14 @@ function mostFrequentPair(counts: ReadonlyMap<number, number>, symbols: readonly
   return best;
 }
 
-/** By first symbols, then second. */
+/** Compares first symbols, then second. */
 function sortsBefore(pair: number, other: number, symbols: readonly string[]): boolean {
   const a = symbols[Math.floor(pair / PAIR_BASE)]!;
   const b = symbols[Math.floor(other / PAIR_BASE)]!;
   return a === b ? symbols[pair % PAIR_BASE]! < symbols[other % PAIR_BASE]! : a < b;
 }
 
-/** From left to right: "aaa" becomes "aa" "a". */
+/** Joins from left to right: "aaa" becomes "aa" "a". */
 function joinPair(ids: readonly number[], first: number, second: number, id: number): number[] {
   const joined: number[] = [];
   for (let i = 0; i < ids.length; i++) {

@@ -11,7 +11,7 @@ export interface TokenBytes {
   /** Throws a TokenError for an id that has no token. */
   bytes(id: number): Uint8Array;
   isSpecial(id: number): boolean;
-  /** At the start of a text, at most. */
+  /** Spaces stripped from the start of a text, at most. */
   readonly leadingSpaces: number;
 }
 
@@ -60,7 +60,7 @@ export function idError(id: number, vocabSize: number): TokenError {
   );
 }
 
-/** Without the leading spaces of the text. */
+/** Reads bytes id by id, without the text's leading spaces. */
 function byteReader(tokens: TokenBytes, skipSpecialTokens: boolean): (id: number) => Uint8Array {
   let spaces = tokens.leadingSpaces;
   return (id) => {

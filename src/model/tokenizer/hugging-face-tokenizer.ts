@@ -18,7 +18,7 @@ import { readAddedTokens, readBpeModel } from "./vocabulary.js";
 
 export interface TokenizerOptions {
   readonly signal?: CancelSignal | undefined;
-  /** For trusted files. @default defaultBudgets */
+  /** Raised limits, for trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
 }
 

@@ -10,7 +10,7 @@ import { shown } from "../../shown.js";
 
 const utf8 = new TextEncoder();
 
-/** By id. Each token's bytes are computed once. */
+/** Bytes by id, each token's computed once. */
 export function readTokenBytes(
   value: unknown,
   tokens: readonly (string | undefined)[],
@@ -34,7 +34,7 @@ export function readTokenBytes(
 interface DecoderRules {
   readonly byteLevel: boolean;
   readonly byteFallback: boolean;
-  /** In order. */
+  /** Replacements in order. */
   readonly replacements: readonly (readonly [from: string, to: string])[];
   readonly leadingSpaces: number;
 }
@@ -83,7 +83,7 @@ interface DecoderStep extends Record<string, unknown> {
   readonly content?: unknown;
 }
 
-/** Nested ones included, one after another. */
+/** Steps, nested ones included, one after another. */
 function stepsOf(value: unknown): DecoderStep[] {
   const decoder: DecoderStep = record("decoder", value);
   return decoder.type === "Sequence" ? list("decoder.decoders", decoder["decoders"]).flatMap(stepsOf) : [decoder];

@@ -7,7 +7,7 @@ import { shown } from "../../shown.js";
 export interface BpeModel {
   readonly vocab: ReadonlyMap<string, number>;
   readonly merges: readonly Merge[];
-  /** With its type, which old files leave out. */
+  /** Section with its type, which old files leave out. */
   readonly section: Readonly<Record<string, unknown>>;
 }
 

@@ -34,7 +34,7 @@ export interface ChatDemo extends ChatPlan {
   readonly exits: ShippedExits;
   readonly heads: ExitHeads;
   readonly certificate: Certificate;
-  /** By the verifier, which shares no code with calibration. */
+  /** Verdict of the verifier, which shares no code with calibration. */
   readonly valid: boolean;
 }
 

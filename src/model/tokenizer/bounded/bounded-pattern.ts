@@ -49,7 +49,7 @@ function timeOfPattern(expression: RegExp, characters: readonly string[], budget
   return time;
 }
 
-/** Of many kinds, by which overlaps of classes are judged. */
+/** Characters of many kinds, by which overlaps of classes are judged. */
 const SAMPLE: readonly string[] = [
   ...Array.from({ length: 128 }, (_, code) => String.fromCharCode(code)),
   ...Array.from(
@@ -66,12 +66,12 @@ const MOST_BITS = 2 * UNBOUNDED + 5;
 const ENDS = ["\0", " "] as const;
 const MOST_REPEATS = 256;
 
-/** By the sample's characters: log2 of a bound on the ways to match a run. */
+/** Bounds by the sample's characters: log2 of the ways to match a run. */
 type Bits = Float64Array;
 
 interface Piece {
   readonly bits: Bits;
-  /** By the sample. */
+  /** Characters that it takes, by the sample. */
   readonly takes: Uint8Array;
   /** More than one way to match. */
   readonly varies: boolean;
@@ -209,7 +209,7 @@ function characterPiece(source: string): Piece {
   return { bits: noBits(), takes, varies: false };
 }
 
-/** As near to the encoder's compilation as possible; undefined for unknown syntax. */
+/** Compiles as nearly as the encoder as possible; undefined for unknown syntax. */
 function compile(source: string, flags = ""): RegExp | undefined {
   const plainer = source
     .replace(/\(\?i:/g, "(?:")

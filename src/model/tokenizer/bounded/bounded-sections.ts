@@ -8,7 +8,7 @@ import { malformed, record } from "../fields.js";
 import { shown } from "../../../shown.js";
 
 const SECTIONS = ["normalizer", "pre_tokenizer", "decoder", "post_processor"] as const;
-/** Of further steps. */
+/** Fields of further steps. */
 const INNER = ["normalizers", "pretokenizers", "decoders", "processors"] as const;
 const DEEPEST = 8;
 /** Texts put into what is encoded or decoded. */
@@ -35,7 +35,7 @@ function contentLength(token: unknown): number {
 
 type Step = Readonly<Record<string, unknown>>;
 
-/** Nested ones included, one after another. */
+/** Steps, nested ones included, one after another. */
 function stepsOf(section: string, value: unknown, budgets: Budgets): Step[] {
   const steps: Step[] = [];
   const visit = (entry: unknown, depth: number): void => {
