@@ -1,7 +1,7 @@
 /**
- * Reverse-mode differentiation. Every op records, beside its result, how a gradient flows back (`GradientNode`);
- * `backward` walks the records once, from the loss to the parameters, by the chain rule:
- *   dL/dinput = Σ over uses of dL/doutput · doutput/dinput
+ * Reverse-mode differentiation. Every op records how a gradient flows back (`GradientNode`); `backward` walks the
+ * records once, from the loss to the parameters:
+ *  dL/dinput = Σ over uses of dL/doutput · doutput/dinput
  * Nothing is recorded if no input requires a gradient: a frozen backbone costs no memory.
  */
 import { DeviceError, ShapeError } from "../errors.js";
@@ -31,7 +31,7 @@ export function backward(loss: Tensor): void {
   atOnce(backwardInParts(loss));
 }
 
-/** As `backward`, one op after another. Work that is given up leaves some leaves without their part. */
+/** As `backward`, one op after another. If given up, some leaves lack their part. */
 export function* backwardInParts(loss: Tensor): InParts<void> {
   if (sizeOf(loss.shape) !== 1) {
     throw new ShapeError(

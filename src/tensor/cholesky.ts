@@ -1,9 +1,9 @@
 /**
  * Solves A·X = B for a symmetric positive definite A (the normal equations of least squares) by the Cholesky
  * factorization
- *   A = L·Lᵀ,  L·Y = B,  Lᵀ·X = Y
- * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides. It is work
- * in parts, row by row: `atOnce` does it, or `inTurns` beside other work of the process.
+ *  A = L·Lᵀ, L·Y = B, Lᵀ·X = Y
+ * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides. Work in
+ * parts, row by row (`atOnce`, `inTurns`).
  */
 import { ShapeError } from "../errors.js";
 import type { InParts } from "../turns.js";
@@ -23,8 +23,7 @@ export function* solveSymmetric(a: Float64Array, b: Float64Array, n: number): In
   }
   const l = yield* choleskyFactor(a, n);
   const x = Float64Array.from(b);
-  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up, one row of X at a time so that memory is read
-  // in order.
+  // L·Y = B from the first row down, then Lᵀ·X = Y from the last row up, by rows of X to read memory in order.
   for (let i = 0; i < n; i++) {
     yield;
     for (let k = 0; k < i; k++) subtractRow(x, i, k, l[i * n + k]!, m);

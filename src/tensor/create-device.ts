@@ -1,7 +1,6 @@
 /**
- * Creates devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, and
- * `device.backend` says what it chose. Kernels are imported only when a device needs them: importing the library does
- * not load them.
+ * Creates devices by name, for any host. An explicit wish that cannot be met throws; only "auto" chooses, as
+ * `device.backend` says. Kernels are imported only when a device needs them.
  */
 import { DeviceError } from "../errors.js";
 import type { Device } from "./device.js";
@@ -39,9 +38,8 @@ async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
 }
 
 /**
- * Returns the GPU device if there is WebGPU on hardware and the packages are installed. Options of the wasm device are
- * a wish for that device. WebGL is used only on request: to learn whether it is hardware, gpu.js would have to be
- * loaded first.
+ * The GPU device, if there is WebGPU on hardware and the packages are installed. Options of the wasm device are a wish
+ * for that device. WebGL needs a request: to learn if it is hardware, gpu.js would have to be loaded first.
  */
 async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions): Promise<Device | undefined> {
   if (threads !== undefined || build !== undefined || host.mayHaveGpu?.() === false) return undefined;

@@ -1,6 +1,6 @@
 /**
- * Errors that every device raises in the same words: memory of another device, freed memory, a disposed device. `where`
- * is the backend, `what` the thing with its article ("a tensor").
+ * Errors that all devices word alike: memory of another device, freed memory, a disposed device. `where` is the
+ * backend, `what` the thing with its article ("a tensor").
  */
 import { DeviceError } from "../errors.js";
 

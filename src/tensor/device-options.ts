@@ -1,17 +1,17 @@
 /**
- * The options of devices. They are apart from the devices because they are public: their declarations
- * must not drag in those of WebAssembly, which exist only in the DOM's library.
+ * The options of devices. Apart from the devices, because these public declarations must not drag in those of
+ * WebAssembly, which exist only in the DOM's library.
  */
 
 export type DeviceName = "auto" | "gpu" | "wasm" | "reference";
 
-/** The two builds of the kernels: products and sums rounded separately, or fused ("relaxed SIMD"). */
+/** Products and sums rounded separately, or fused ("relaxed SIMD"). */
 export type WasmBuild = "portable" | "relaxed";
 
 export interface WasmOptions {
   /**
-   * Threads that share a kernel's work, 1..64. Not the number of cores by default: beside a process that wants a core,
-   * two threads can be slower than one by several percent in spite of the guard (wasm/guard.ts; measure with
+   * Threads that share a kernel's work, 1..64. Not all cores by default: beside a process that wants a core, two
+   * threads can be slower than one by several percent in spite of the guard (wasm/guard.ts; measure with
    * lab/speed/threads.ts). @default 1
    */
   readonly threads?: number;
@@ -21,8 +21,8 @@ export interface WasmOptions {
    */
   readonly build?: "auto" | WasmBuild;
   /**
-   * Bytes of memory that the device may take, 16 MiB to 4 GiB. A request that does not fit throws a DeviceError
-   * ("wasm-memory-full") and leaves the device as it was. @default 4 GiB
+   * Bytes that the device may take, 16 MiB to 4 GiB. A request beyond throws a DeviceError ("wasm-memory-full") and
+   * leaves the device as it was. @default 4 GiB
    */
   readonly memoryLimit?: number;
 }
@@ -30,14 +30,14 @@ export interface WasmOptions {
 /** A GPU, or its imitation on the CPU. */
 export type AdapterWish = "hardware" | "software";
 
-/** The backends of gpu.js: on a GPU ("webgpu", "webgl2", "headlessgl"), or on the CPU ("webasm", "cpu": for tests). */
+/** On a GPU ("webgpu", "webgl2", "headlessgl"), or on the CPU ("webasm", "cpu": for tests). */
 export type GpuMode = "webgpu" | "webgl2" | "headlessgl" | "webasm" | "cpu";
 
 export interface GpuOptions {
-  /** A software adapter proves correctness and nothing else; it is taken only when asked for. @default "hardware" */
+  /** A software adapter, for proving correctness, is taken only when asked for. @default "hardware" */
   readonly adapter?: AdapterWish;
   /**
-   * One backend of gpu.js. "webasm" and "cpu" are no GPUs, and slower than the wasm device: for tests.
+   * "webasm" and "cpu" are for tests: no GPUs, and slower than the wasm device.
    * @default the first of WebGPU, WebGL2, headless GL that this machine has
    */
   readonly mode?: GpuMode;

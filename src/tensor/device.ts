@@ -1,11 +1,10 @@
 /**
- * The contract between tensors and the machine that computes them. A device owns memory (`Storage`) and a set of
- * kernels; everything above this file is written once, for every device.
+ * The contract between tensors and the machine that computes them. A device owns memory (`Storage`) and kernels.
  *
  * Rules that every device keeps:
  * - Kernels are dispatched synchronously and return new storage; only `read` waits. (A GPU may still be computing.)
  * - Matrices are row-major. A kernel adds in an order that does not depend on how many rows are computed together, so k
- *   rows computed at once have the same bits as one by one. (A device that cannot promise this says so in `info`.)
+ *   rows computed at once have the same bits as one by one. (`info` says if a device cannot promise this.)
  * - Argmax ties go to the lowest index. The caller (`ops/*`) has checked the shapes; kernels trust their arguments.
  *
  * Legend: R rows, N columns, K inner size, H query heads, G key/value heads, D head size, T time. Long because it lists
@@ -14,32 +13,28 @@
 
 import type { IntegerRows } from "./integer-rows.js";
 
-/** Memory on a device: `length` float32 elements. Opaque outside the device that made it. */
+/** `length` float32 elements, opaque outside the device that made it. */
 export interface Storage {
   readonly length: number;
 }
 
-/** A matrix [rows, columns] laid out by its device for products x·Wᵀ; frozen after it is filled. */
+/** A matrix [rows, columns] laid out for products x·Wᵀ; frozen once filled. */
 export interface PackedStorage {
   readonly rows: number;
   readonly columns: number;
   readonly dtype: PackedDtype;
-  /** Bytes this matrix occupies, read once per product. */
+  /** Read once per product. */
   readonly bytes: number;
 }
 
-/**
- * A copy [rows, columns] of a packed matrix in eight bits a weight, with an error bound for every row; see `Screening`.
- */
+/** A copy [rows, columns] in eight bits a weight, with an error bound for every row; see `Screening`. */
 export interface CoarseStorage {
   readonly rows: number;
   readonly columns: number;
   readonly bytes: number;
 }
 
-/**
- * Keys and values of one block for one sequence, for `capacity` positions, with D = headDim values per key/value head.
- */
+/** Keys and values of one block and sequence, for `capacity` positions, with D = headDim values per key/value head. */
 export interface CacheStorage {
   readonly kvHeads: number;
   readonly headDim: number;
@@ -49,16 +44,13 @@ export interface CacheStorage {
 }
 
 /**
- * Storage of a frozen weight matrix: int8 with a scale per group of 32 along k, int4 with a scale and a minimum.
- * Sums are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7
- * (int8) or 8 bits (int4), groups of large values to 14 or 16: reference/integer-products.ts is the definition.
+ * Storage of a frozen weight matrix: int8 with a scale per group of 32 along k, int4 with a scale and a minimum. Sums
+ * are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7 (int8)
+ * or 8 bits (int4), groups of large values to 14 or 16 (reference/integer-products.ts).
  */
 export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
-/**
- * A WeightDtype, or int4 with float32 instead of float16 scales and minimums, which only
- * files have.
- */
+/** Files alone have int4 with float32 instead of float16 scales and minimums. */
 export type PackedDtype = WeightDtype | "int4-floats";
 /**
  * Storage of keys and values. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
@@ -80,7 +72,7 @@ export interface Rope {
   readonly rotaryDim: number;
 }
 
-/** Rows of a batch that belong to one sequence: row i of the segment is at position `positions[i]` of `cache`. */
+/** Rows of one sequence: row i of the segment is at position `positions[i]` of `cache`. */
 export interface CacheSegment {
   readonly cache: CacheStorage;
   readonly positions: readonly number[];
@@ -114,7 +106,7 @@ export interface AdamwStep {
   /** 1 - beta1^t and 1 - beta2^t for step t = 1, 2, … */
   readonly correction1: number;
   readonly correction2: number;
-  /** Factor applied to the gradient first (gradient clipping). */
+  /** Applied to the gradient first (clipping). */
   readonly gradientScale: number;
 }
 
@@ -129,10 +121,7 @@ export interface ProductKernels {
    * [.., n, k].
    */
   matmul(a: Storage, b: Storage, dims: MatmulDims): Storage;
-  /**
-   * x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Bit for bit, each output element depends on its own row of x
-   * only.
-   */
+  /** x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Bit for bit, a row depends on its own row of x only. */
   linear(
     x: Storage,
     weight: PackedStorage,
@@ -143,7 +132,7 @@ export interface ProductKernels {
   linearBackward(dy: Storage, weight: PackedStorage, rows: number): Storage;
 }
 
-/** Broadcasting is by strides (0 repeats); `shape` is the shape of the result. */
+/** Broadcasting is by strides (0 repeats) over the result's `shape`. */
 export interface ElementwiseKernels {
   binary(
     op: BinaryOp,
@@ -188,9 +177,9 @@ export interface RowKernels {
   logSoftmax(x: Storage, rows: number, width: number): Storage;
   /** From y = logSoftmax(x): dy - exp(y) * sum(dy). */
   logSoftmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
-  /** argmax, largest and second largest logit, log-sum-exp and entropy (nats) of every row -> [R, 5]; see ROW_STATS. */
+  /** argmax, the two largest logits, log-sum-exp and entropy (nats) of every row -> [R, 5]; see ROW_STATS. */
   rowStats(logits: Storage, rows: number, width: number): Storage;
-  /** argmax and largest value of every row, and a number that is finite only if no value is NaN or Infinity: [R, 3]. */
+  /** argmax and largest of every row, and a number that is finite only if all values are: [R, 3]. */
   rowArgmax(logits: Storage, rows: number, width: number): Storage;
   layerNorm(
     x: Storage,
@@ -253,14 +242,9 @@ export interface AttentionKernels {
     dy: Storage,
     dims: AttentionDims,
   ): { dq: Storage; dk: Storage; dv: Storage };
-  /**
-   * Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores both; the rows of the segments follow one another.
-   */
+  /** Rotates the keys of kv [R, 2·G·D] (keys, then values) and stores both; the segments' rows follow one another. */
   cacheWrite(segments: readonly CacheSegment[], kv: Storage, rope: Rope | undefined): void;
-  /**
-   * Rotates q [R, H·D]; each row attends to the cached positions from 0 to its own, or to the last `window` of them ->
-   * [R, H·D].
-   */
+  /** Rotates q [R, H·D]; each row attends to cached positions from 0, or the last `window`, to its own -> [R, H·D]. */
   cacheAttention(
     segments: readonly CacheSegment[],
     q: Storage,
@@ -277,33 +261,33 @@ export interface Kernels
   adamw(param: Storage, gradient: Storage, m: Storage, v: Storage, step: AdamwStep): void;
 }
 
-/** Bounds of every entry of a product, [R, N] each: what `linear` computes lies between them, bounds included. */
+/** [R, N] each, bounds included, for what `linear` computes. */
 export interface ProductBounds {
   readonly lower: Storage;
   readonly upper: Storage;
 }
 
 /**
- * Products bounded from a coarse copy of the weight: which entries can be the largest is known after reading a part of
- * the bytes. The bounds are proved, rounding included, and hold for any state.
+ * Products bounded from a coarse copy of the weight, to learn which entries can be the largest from a part of the
+ * bytes. The bounds are proved, rounding included, for any state.
  */
 export interface Screening {
   /**
-   * Entries `ids` of x [K] · Wᵀ + bias [N] -> [ids.length]: bit for bit those that `linear` computes for any number of
-   * rows, without reading much of the others.
+   * Entries `ids` of x [K] · Wᵀ + bias [N] -> [ids.length], with the bits of `linear`, without reading much of the
+   * others.
    */
   linearAt(x: Storage, weight: PackedStorage, ids: ArrayLike<number>, bias: Storage | undefined): Storage;
-  /** Bytes of weights that `linearAt` reads for these entries. */
+  /** Bytes of weights that `linearAt` reads. */
   bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number;
   /**
-   * A coarse copy of a weight and the bias that goes with it. Undefined if `linear` has no proved bound for its dtype
-   * (int8: a coarse copy would save nothing), or if a weight is not finite or exceeds 1e30.
+   * A coarse copy of a weight and its bias. Undefined if `linear` has no proved bound for its dtype (int8: it would
+   * save nothing), or if a weight is not finite or exceeds 1e30.
    */
   createCoarse(weight: PackedStorage, bias?: Storage): CoarseStorage | undefined;
   /** Bounds of x [R, K] · Wᵀ + bias; undefined if a product might overflow or a state is not finite. */
   bounds(x: Storage, coarse: CoarseStorage, rows: number): ProductBounds | undefined;
   /**
-   * For row `row` of bounds [R, width]: ascending, all entries that may be among the `count` largest, ties included.
+   * For row `row` of bounds [R, width], ascending: all entries that may be among the `count` largest, ties included.
    * Undefined if there are more than `capacity`.
    */
   mayBeLargest(
@@ -312,14 +296,14 @@ export interface Screening {
     search: { readonly width: number; readonly count: number; readonly capacity: number },
   ): readonly number[] | undefined;
   /**
-   * Narrows the bounds of entries `ids` of row `row`, and of some others, from all bits of x [R, K]. For one entry that
-   * takes longer than `bounds` does.
+   * Narrows the bounds of entries `ids` of row `row`, and of some others, from all bits of x [R, K]. Per entry slower
+   * than `bounds`.
    */
   narrow(bounds: ProductBounds, row: number, x: Storage, coarse: CoarseStorage, ids: ArrayLike<number>): void;
   freeCoarse(coarse: CoarseStorage): void;
   /**
-   * Ascending, the positions of the `count` largest of row `row` of x [R, width]; of equal values the first ones. Of a
-   * row with NaN any.
+   * Positions of the `count` largest of row `row` of x [R, width], ascending; of equal values the first. Of a row with
+   * NaN any.
    */
   largest(x: Storage, row: number, search: { readonly width: number; readonly count: number }): readonly number[];
 }
@@ -327,22 +311,20 @@ export interface Screening {
 export interface DeviceInfo {
   readonly description: string;
   readonly threads: number;
-  /** True if k rows computed together have the same bits as one by one. */
+  /** k rows computed together have the same bits as one by one. */
   readonly batchIndependent: boolean;
-  /** The build of the kernels: other builds may round differently. Absent if the backend has no builds. */
+  /** Other builds may round differently. Absent if the backend has none. */
   readonly kernelBuild?: string;
-  /**
-   * The most bytes that its memory can hold, if that is fixed: a model that needs more is refused before it is read.
-   */
+  /** Most bytes of its memory, if fixed: a model that needs more is refused before it is read. */
   readonly memoryLimit?: number;
 }
 
 export interface Device {
-  /** The backend that runs, not merely the one requested. */
+  /** The one that runs, not the one requested. */
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
-  /** Absent if the device cannot leave out entries of a product: screening would save nothing. */
+  /** Absent if entries of a product cannot be left out. */
   readonly screening?: Screening;
   upload(data: ArrayLike<number>): Storage;
   read(storage: Storage): Promise<Float32Array>;
@@ -351,20 +333,20 @@ export interface Device {
   free(storage: Storage): void;
   /** An empty matrix; fill it with `packRows`, in any chunks of whole rows, before use. */
   createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
-  /** Rounds rows to the matrix's dtype, which is a WeightDtype. */
+  /** Rounds rows to the matrix's dtype, a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** Stores rows that are integers already; the matrix is int8, int4 or int4-floats. */
+  /** Stores rows of integers in an int8, int4 or int4-floats matrix. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
-  /** The stored values as float32, rows one after another (exact for float32 and bfloat16, else dequantized). */
+  /** The stored values as float32, row by row (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;
   /**
-   * An empty cache. Throws a DeviceError ("gpu-cache-dtype") if the device has no caches of this type.
+   * Throws a DeviceError ("gpu-cache-dtype") if the device has no caches of this type.
    *
    * @default dtype "float32"
    */
   createCache(kvHeads: number, headDim: number, capacity: number, dtype?: CacheDtype): CacheStorage;
-  /** Copies the first `positions` positions between caches with the same heads, head size and dtype. */
+  /** Copies the first `positions` positions between caches of the same heads, head size and dtype. */
   copyCache(from: CacheStorage, to: CacheStorage, positions: number): void;
   /**
    * Keys (rotated) and values of positions [begin, end): each [end - begin, kvHeads * headDim]. For tests and drift
@@ -372,11 +354,8 @@ export interface Device {
    */
   readCache(cache: CacheStorage, begin: number, end: number): Promise<{ keys: Float32Array; values: Float32Array }>;
   freeCache(cache: CacheStorage): void;
-  /**
-   * Bytes in use on the device, and bytes that it holds for use: weights, caches and working memory. Absent if the
-   * device cannot say.
-   */
+  /** Bytes in use, and bytes held for use: weights, caches and working memory. Absent if the device cannot say. */
   memory?(): { readonly used: number; readonly size: number };
-  /** Ends the device: frees its memory, stops its workers. Using it afterwards throws. */
+  /** Frees the memory, stops the workers. Using the device afterwards throws. */
   dispose(): Promise<void>;
 }

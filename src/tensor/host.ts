@@ -1,11 +1,11 @@
 /**
  * The differences between Node and browsers, which the core may not import: a clock, a compiler flag, threads, WebGPU.
- * The entry points (`early-exits/node`, `early-exits/browser`) provide a host; the core only calls it.
+ * The entry points (`early-exits/node`, `early-exits/browser`) provide a host.
  */
 
 export interface HostWorker {
   post(message: unknown): void;
-  /** Ends the worker; resolves once it has ended. */
+  /** Resolves once the worker has ended. */
   terminate(): Promise<void>;
 }
 
@@ -28,24 +28,21 @@ export interface WebGpuAdapter {
 
 export interface Host {
   now(): number;
-  /** Turns on relaxed SIMD if the engine hides it behind a flag (Node 20); harmless elsewhere. */
+  /** Turns on relaxed SIMD behind a flag (Node 20); harmless elsewhere. */
   enableRelaxedSimd?(): void;
   /**
-   * Starts a worker from the text of a script, so that no file needs to be found at run time. The script is written for
-   * a Web Worker: it sets `onmessage` and calls `postMessage`. Once it has sent a message it no longer keeps the
-   * process alive. `onFailure` is called once if it stops on its own. Absent if there can be no workers, or none
-   * that share memory.
+   * Starts a worker from a script's text, so that no file is needed at run time. The script is a Web Worker's: it sets
+   * `onmessage` and calls `postMessage`. After its first message it no longer keeps the process alive. `onFailure` is
+   * called once if it stops on its own. Absent if there can be no workers, or none that share memory.
    */
   spawnWorker?(script: string, onMessage: (message: unknown) => void, onFailure: (reason: Error) => void): HostWorker;
-  /** Why `spawnWorker` is absent, and what would help, for the message of an error. */
+  /** Says why `spawnWorker` is absent, and what would help. */
   readonly noWorkersBecause?: string;
   /**
-   * The counterpart of a browser's `navigator.gpu` if the platform has it in a package (Node). Absent if
-   * `navigator.gpu` is all there is. Throws a DeviceError ("gpu-not-installed") if the package is missing.
+   * A browser's `navigator.gpu`, from a package (Node). Absent if `navigator.gpu` is all there is. Throws a DeviceError
+   * ("gpu-not-installed") if the package is missing.
    */
   webGpu?(adapter: "hardware" | "software"): Promise<WebGpuEntry>;
-  /**
-   * False if the platform knows, without loading anything, that there is no GPU. If absent, the device looks for one.
-   */
+  /** False if there is surely no GPU, known without loading anything. If absent, the device looks for one. */
   mayHaveGpu?(): boolean;
 }

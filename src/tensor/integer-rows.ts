@@ -1,15 +1,15 @@
 /**
- * Rows of a weight matrix as integers. Along k, each group of 32 values has a scale d and a minimum m:
- *   w ≈ d · q + m        int4: q = 0..15        int8: q = -127..127 and m = 0
- * All devices compute with the same weights: they round them here, or, as the CPU device does for int8, by a kernel
- * with the same bits. d and m are float16. Of int8, d = max |w| / 127. Of int4, the group's range or a slightly
- * smaller one is tried, then the least-squares line through the integers that it gives: the one with the smallest
- * squared error stays. Values that already lie on such a grid are found again exactly.
+ * Rows of a weight matrix as integers, with a scale d and a minimum m per group of 32 along k:
+ *  w ≈ d · q + m int4: q = 0..15 int8: q = -127..127 and m = 0
+ * All devices have the same weights: rounded here, or (int8 on the CPU) by a kernel with the same bits. d and m are
+ * float16. Of int8, d = max |w| / 127. Of int4, the group's range or a slightly smaller one is tried, then the
+ * least-squares line through the integers that it gives: the one with the smallest squared error stays. Values on such
+ * a grid are found again exactly.
  */
 
 export const GROUP = 32;
 
-/** `[rows, columns]` integers with their scales; a column count that is no multiple of 32 ends in a shorter group. */
+/** `[rows, columns]` integers; if columns are no multiple of 32, the last group is shorter. */
 export interface IntegerRows {
   readonly columns: number;
   readonly integers: Int8Array;
@@ -33,7 +33,7 @@ export function createIntegerRows(rows: number, columns: number): IntegerRows {
   };
 }
 
-/** The values that the integers stand for, each rounded once. */
+/** Each value is rounded once. */
 export function integerValues({ columns, integers, scales, minimums }: IntegerRows): Float32Array {
   const values = new Float32Array(integers.length);
   for (let at = 0, group = 0; at < values.length; group++) {
@@ -64,7 +64,7 @@ function roundToInt8(values: Float32Array, columns: number): IntegerRows {
     const scale = toHalf(largest / 127);
     const inverse = scale === 0 ? 0 : 1 / scale;
     rows.scales[group] = scale;
-    // the scale may have been rounded down, so that 127 has to be a limit
+    // the scale may have been rounded down, so 127 has to be a limit
     for (; at < end; at++) integers[at] = nearestUpTo(254, values[at]! * inverse + 127) - 127;
   }
   return rows;
@@ -75,7 +75,7 @@ function nearestUpTo(last: number, x: number): number {
   return x > last ? last : x > 0 ? (x + 0.5) | 0 : 0;
 }
 
-/** Parts of a group's range that are tried, from the whole range down. */
+/** Parts of a group's range that are tried. */
 const RANGES = [1, 0.93, 0.86] as const;
 
 export function roundToInt4(values: Float32Array, columns: number): IntegerRows {
@@ -128,7 +128,7 @@ function tryLine(values: Float32Array, at: number, count: number, wantedScale: n
   return { scale, minimum, error: assign(values, at, count, scale, minimum) };
 }
 
-/** Writes the nearest integers to `nibbles` and returns the squared error. */
+/** Writes the nearest integers to `nibbles`; returns the squared error. */
 function assign(values: Float32Array, at: number, count: number, scale: number, minimum: number): number {
   const inverse = scale === 0 ? 0 : 1 / scale;
   let error = 0;
@@ -142,7 +142,7 @@ function assign(values: Float32Array, at: number, count: number, scale: number, 
   return error;
 }
 
-/** The least-squares line through `nibbles`; undefined if they are all the same. */
+/** The least-squares line through `nibbles`; undefined if all are the same. */
 function refine(
   values: Float32Array,
   at: number,
@@ -169,7 +169,7 @@ function refine(
 const LARGEST_HALF = 65_504;
 const SMALLEST_NORMAL_HALF = 2 ** -14;
 
-/** The nearest finite float16. A product splits off the upper eleven bits of a float64 (Veltkamp 1968). */
+/** The nearest finite float16: a product splits off the upper eleven bits of a float64 (Veltkamp 1968). */
 function toHalf(x: number): number {
   const size = Math.abs(x);
   if (size >= LARGEST_HALF) return x < 0 ? -LARGEST_HALF : LARGEST_HALF;

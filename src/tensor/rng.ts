@@ -1,21 +1,19 @@
 /**
- * Randomness as a value: a small seeded generator (xoshiro128** by Blackman and Vigna, 2018, seeded by splitmix32)
- * whose state can be saved and restored. Same seed, same numbers, on every platform. Not for cryptography.
+ * A small seeded generator (xoshiro128** by Blackman and Vigna, 2018, seeded by splitmix32) whose state can be saved.
+ * Same seed, same numbers, on every platform. Not for cryptography.
  */
 
 import { requireInteger } from "../errors.js";
 
 export interface Rng {
-  /** Uniform in [0, 1), 32 bits of resolution. */
+  /** [0, 1), 32 bits of resolution. */
   uniform(): number;
   integer(bound: number): number;
-  /** Standard normal (Box-Muller, one value per call so that the state is the whole story). */
+  /** Box-Muller, one value per call so that the state is the whole story. */
   normal(): number;
-  /** Fisher-Yates shuffle of a copy. */
+  /** Of a copy (Fisher-Yates). */
   shuffle<T>(items: readonly T[]): T[];
-  /**
-   * An independent generator, named: the same name and state give the same generator, and this one does not advance.
-   */
+  /** An independent generator: the same name and state give the same one, and this one does not advance. */
   fork(name: string): Rng;
   /** Four 32-bit words; `createRng(state)` continues from here. */
   state(): [number, number, number, number];
@@ -24,8 +22,8 @@ export interface Rng {
 export type RngState = readonly [number, number, number, number];
 
 /**
- * A generator from a seed, an integer below 2^53 in size, or from a saved state. Throws an OptionError for another
- * seed, which would be rounded to one that others have too.
+ * Takes an integer below 2^53 in size, or a saved state. Throws an OptionError for another seed, which would be rounded
+ * to one that others have too.
  */
 export function createRng(seed: number | RngState): Rng {
   if (typeof seed === "number") requireInteger("seed", seed, Number.MIN_SAFE_INTEGER);

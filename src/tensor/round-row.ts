@@ -1,11 +1,9 @@
-/**
- * Rounds rows of a weight matrix to the precision in which they are stored, for every device that does so on the host.
- */
+/** Rounds rows of a weight matrix as they are stored, for devices that do so on the host. */
 import type { PackedDtype } from "./device.js";
 import { bf16ToFloat32, float32ToBf16 } from "./formats/half-floats.js";
 import { integerValues, roundToIntegers } from "./integer-rows.js";
 
-/** Returns the values of a row stored as `dtype`: bfloat16 rounds to nearest even, integers as integer-rows.ts says. */
+/** bfloat16 rounds to nearest even, integers as integer-rows.ts says. */
 export function roundRow(row: Float32Array, dtype: PackedDtype): Float32Array {
   switch (dtype) {
     case "float32":

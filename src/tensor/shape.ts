@@ -1,12 +1,12 @@
 /**
- * Arithmetic on shapes: sizes, row-major strides, broadcasting. A shape is a list of non-negative integers, outermost
- * first. Broadcasting follows NumPy: align shapes at the right; sizes must be equal, or one of them 1.
+ * Arithmetic on shapes, lists of non-negative integers, outermost first. Broadcasting follows NumPy: align shapes at
+ * the right; sizes must be equal, or one of them 1.
  */
 import { ShapeError } from "../errors.js";
 
 export type Shape = readonly number[];
 
-/** Number of elements; 1 for a scalar (the empty shape). */
+/** 1 for a scalar (the empty shape). */
 export function sizeOf(shape: Shape): number {
   let size = 1;
   for (const axis of shape) size *= axis;
@@ -25,7 +25,7 @@ export function sameShape(a: Shape, b: Shape): boolean {
   return true;
 }
 
-/** The shape with another last axis. Decoding a small model asks for dozens per token, and `with` is slow. */
+/** Replaces the last axis. Decoding a small model asks for dozens per token, and `with` is slow. */
 export function withLast(shape: Shape, size: number): Shape {
   return shape.length === 2 ? [shape[0]!, size] : shape.with(-1, size);
 }
@@ -40,7 +40,7 @@ export function stridesOf(shape: Shape): number[] {
   return strides;
 }
 
-/** The shape that two operands broadcast to. Throws a ShapeError that names both. */
+/** Throws a ShapeError that names both shapes. */
 export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   const rank = Math.max(a.length, b.length);
   const left = padShape(a, rank);
@@ -59,7 +59,7 @@ export function broadcastShapes(where: string, a: Shape, b: Shape): number[] {
   });
 }
 
-/** True if shapes differ by ones in front at most: their elements are the same ones then. */
+/** Shapes differ by ones in front at most, so that their elements are the same. */
 export function sameElements(a: Shape, b: Shape): boolean {
   const rank = Math.max(a.length, b.length);
   for (let axis = 1; axis <= rank; axis++) {
@@ -72,13 +72,13 @@ export function padShape(shape: Shape, rank: number): number[] {
   return [...new Array<number>(rank - shape.length).fill(1), ...shape];
 }
 
-/** Strides with which `shape` is read as if it had the broadcast shape `to`: 0 along repeated axes. */
+/** Strides to read `shape` as the broadcast shape `to`: 0 along repeated axes. */
 export function broadcastStrides(shape: Shape, to: Shape): number[] {
   const padded = padShape(shape, to.length);
   return stridesOf(padded).map((stride, axis) => (padded[axis] === 1 ? 0 : stride));
 }
 
-/** An axis of a broadcast operation: its size, and the step of each operand along it. */
+/** Its size, and each operand's step along it. */
 export interface BroadcastAxis {
   readonly size: number;
   readonly a: number;
@@ -86,8 +86,8 @@ export interface BroadcastAxis {
 }
 
 /**
- * The axes of a broadcast operation, outermost first, without those of size 1. Neighbours that both operands walk
- * evenly are joined, so that the last axis is as long as possible.
+ * Outermost first, without axes of size 1. Neighbours that both operands walk evenly are joined, so that the last axis
+ * is as long as possible.
  */
 export function mergeAxes(shape: Shape, aStrides: readonly number[], bStrides: readonly number[]): BroadcastAxis[] {
   const axes: BroadcastAxis[] = [];
@@ -104,7 +104,7 @@ export function mergeAxes(shape: Shape, aStrides: readonly number[], bStrides: r
   return axes;
 }
 
-/** The last axis as columns, everything before it as rows. */
+/** The last axis as columns, all before it as rows. */
 export function rowsOf(where: string, shape: Shape): { rows: number; width: number } {
   const width = shape.at(-1);
   if (width === undefined) {

@@ -1,9 +1,8 @@
 /**
  * `Tensor`: a shape and device-owned float32 storage, row-major, immutable to its readers; `PackedMatrix`: a frozen
- * weight in the layout its device likes best. Reading back is explicit and asynchronous. `scope` frees temporaries:
- * tensors made inside it are released at its end, except those in its result. A scope is synchronous, so it cannot
- * interleave with another; read values after it, from the tensors it returned. `scopeInParts` is left and entered again
- * between the parts of its work.
+ * weight in its device's layout. Reading back is asynchronous. `scope` releases the tensors made inside it at its end,
+ * except those in its result. A scope is synchronous, so it cannot interleave with another; read values after it.
+ * `scopeInParts` is left and entered again between the parts of its work.
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ShapeError } from "../errors.js";
@@ -11,7 +10,7 @@ import { giveTurn, type InParts } from "../turns.js";
 import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
-/** A record of a computation: its inputs, and the gradients that flow back to them (undefined: it needs none). */
+/** The inputs of a computation, and the gradients that flow back to them (undefined: it needs none). */
 export interface GradientNode {
   readonly inputs: readonly Tensor[];
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
@@ -24,7 +23,7 @@ export class Tensor {
   /** Filled by `backward`, for leaves that require a gradient; cleared by the optimizer. */
   grad: Tensor | undefined;
   #storage: Storage | undefined;
-  /** The tensors that its scope has made, this one included; undefined outside scopes, or once kept. */
+  /** All tensors of its scope; undefined outside scopes, or once kept. */
   [SCOPE]: Tensor[] | undefined;
 
   constructor(
@@ -82,14 +81,14 @@ export class Tensor {
     return this.device.read(this.storage);
   }
 
-  /** Frees the storage now instead of at the end of the scope. Freeing twice is harmless. */
+  /** Frees the storage before the end of the scope. Freeing twice is harmless. */
   dispose(): void {
     if (this.#storage !== undefined) this.device.free(this.#storage);
     this.#storage = undefined;
   }
 }
 
-/** A frozen matrix [N, K], packed once for many products x·Wᵀ (see `linear`). */
+/** Packed once for many products x·Wᵀ (see `linear`). */
 export class PackedMatrix {
   readonly shape: Shape;
 
@@ -100,7 +99,7 @@ export class PackedMatrix {
     this.shape = [storage.rows, storage.columns];
   }
 
-  /** Packs row-major data; larger matrices are better filled in chunks with `device.packRows`. */
+  /** Takes row-major data; fill larger matrices in chunks with `device.packRows`. */
   static from(device: Device, data: Float32Array, shape: Shape, dtype: WeightDtype = "float32"): PackedMatrix {
     const [rows, columns] = shape;
     if (shape.length !== 2 || rows === undefined || columns === undefined || data.length !== rows * columns) {
@@ -126,8 +125,8 @@ export class PackedMatrix {
 }
 
 /**
- * Runs `body`, then frees every tensor that it made except those reachable from its result (a tensor, or arrays and
- * plain objects of tensors).
+ * Runs `body`, then frees every tensor that it made except those in its result (a tensor, or arrays and plain objects
+ * of tensors).
  */
 export function scope<T>(body: () => T): T {
   const made: Tensor[] = [];
@@ -146,7 +145,7 @@ export function scope<T>(body: () => T): T {
   }
 }
 
-/** As `scope`, for work that gives the event loop its turns between its parts; the scope is left meanwhile. */
+/** As `scope`, for work that gives the event loop its turns; the scope is left meanwhile. */
 export async function scopeInParts<T>(body: () => InParts<T>, signal?: CancelSignal): Promise<T> {
   const made: Tensor[] = [];
   try {
@@ -162,7 +161,7 @@ export async function scopeInParts<T>(body: () => InParts<T>, signal?: CancelSig
   }
 }
 
-/** Runs `body`; the tensors that it makes belong to the scope of `made`. */
+/** Tensors made by `body` belong to the scope of `made`. */
 function within<T>(made: Tensor[], body: () => T): T {
   openScopes.push(made);
   try {
@@ -172,7 +171,7 @@ function within<T>(made: Tensor[], body: () => T): T {
   }
 }
 
-/** Gives the tensors in a result to the scope around, if there is one. */
+/** Gives the result's tensors to the scope around, if any. */
 function handOut<T>(made: Tensor[], result: T): T {
   const outer = openScopes.at(-1);
   visitTensors(result, (tensor) => {
@@ -189,7 +188,7 @@ function freeMade(made: readonly Tensor[]): void {
   }
 }
 
-/** Takes a tensor out of every open scope: it lives until it is disposed. */
+/** Takes a tensor out of every scope: it lives until disposed. */
 export function keep(tensor: Tensor): Tensor {
   tensor[SCOPE] = undefined;
   return tensor;

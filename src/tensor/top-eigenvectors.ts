@@ -1,7 +1,7 @@
 /**
  * The top r eigenvectors of a symmetric positive semi-definite matrix A [c, c], by orthogonal iteration (Golub & Van
- * Loan, section 8.2.4). With A = MᵀM they are the right singular vectors of M that give its best approximation of rank
- * r; c is a hidden size, so A is small whatever the number of M's rows. It is work in parts, row by row.
+ * Loan, section 8.2.4). With A = MᵀM they are the right singular vectors of M's best approximation of rank r; c is a
+ * hidden size. Work in parts, row by row.
  */
 import type { InParts } from "../turns.js";
 import type { Rng } from "./rng.js";

@@ -38,7 +38,7 @@ export interface PlanCosts extends UnitCosts {
   readonly fills: readonly number[];
 }
 
-/** Where exits become no slower than plain decoding, and the largest speedups. */
+/** Break-even with plain decoding, and the largest speedups. */
 export interface BreakEven {
   /**
    * Smallest share of the tokens reaching an exit, the same at each, that must leave for lossy decoding to cost no more

@@ -48,7 +48,7 @@ export interface RecordOptions extends ShardOptions {
 export interface ShardEvent {
   readonly shard: number;
   readonly shards: number;
-  /** Whether the store had it already. */
+  /** The store had it already. */
   readonly reused: boolean;
   /** Positions that it holds. */
   readonly rows: number;

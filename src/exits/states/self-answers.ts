@@ -38,7 +38,7 @@ export interface SelfAnswer {
   readonly index: number;
   readonly prompt: readonly number[];
   readonly answer: readonly number[];
-  /** What `recordStates` would give for `answerDocument(prompt, answer)`; absent without depths. */
+  /** As `recordStates` would give for `answerDocument(prompt, answer)`; absent without depths. */
   readonly states?: RecordedStates;
 }
 

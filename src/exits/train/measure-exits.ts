@@ -1,5 +1,5 @@
 /**
- * How good heads are on held-out positions, without a certificate: what training watches. Per exit
+ * The quality of heads on held-out positions, without a certificate, for training. Per exit
  *   agreement   share of positions at which the head's token is the full model's
  *   coverage    the largest share of positions, the surest first, that may leave there such that at most 1 - a of all
  *               positions differ from the full model, for each level a

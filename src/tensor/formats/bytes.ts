@@ -1,9 +1,9 @@
-/** Views on bytes. Files are little endian, and so must the host be: typed arrays are views, not decoders. */
+/** Views on bytes. Typed arrays are views, not decoders: files are little endian, and so must the host be. */
 import { fault } from "./errors.js";
 
 /**
- * The bytes of any typed array or DataView, shared with it: a plain Uint8Array even for a Node Buffer, whose `slice`
- * means something else.
+ * The bytes of any typed array or DataView, shared: a plain Uint8Array even for a Node Buffer, whose `slice` means
+ * something else.
  */
 export function bytesOf(data: ArrayBufferView): Uint8Array {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);

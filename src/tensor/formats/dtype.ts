@@ -1,6 +1,6 @@
 /**
- * The element types of safetensors files: their sizes, their typed arrays, decoding and encoding. Left out: decoding of
- * the 4, 6 and 8 bit floats and of C64, which are parsed and keep their bytes.
+ * The element types of safetensors files. Left out: decoding of the 4, 6 and 8 bit floats and of C64, which keep their
+ * bytes.
  */
 import { bytesOf, requireLittleEndian, viewAs } from "./bytes.js";
 import { fault, quote } from "./errors.js";
@@ -29,10 +29,7 @@ interface DtypeRow {
   readonly array: TensorArrayType | null;
 }
 
-/**
- * The dtypes of the published format. 16 bits and more decode to numbers; the 4, 6 and 8 bit floats and C64 keep their
- * bytes.
- */
+/** The published dtypes. 16 bits and more decode to numbers; the 4, 6 and 8 bit floats and C64 keep their bytes. */
 export type SafetensorsDtype =
   | "BOOL"
   | "F4"
@@ -58,8 +55,8 @@ export type SafetensorsDtype =
   | "U64";
 
 /**
- * In the order of the `Dtype` enum of the Rust crate, "increasing alignment": the writer sorts by it, so the order is
- * part of the format.
+ * In the order of the Rust crate's `Dtype` enum, "increasing alignment": the writer sorts by it, so it is part of the
+ * format.
  */
 const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = {
   BOOL: { bits: 8, array: Uint8Array },
@@ -86,7 +83,7 @@ const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = {
   U64: { bits: 64, array: BigUint64Array },
 };
 
-/** All published dtypes, by increasing alignment. */
+/** By increasing alignment. */
 export const safetensorsDtypes = Object.keys(rows) as readonly SafetensorsDtype[];
 
 export function isSafetensorsDtype(text: string): text is SafetensorsDtype {
@@ -98,7 +95,7 @@ export function dtypeBits(dtype: SafetensorsDtype): number {
   return rows[dtype].bits;
 }
 
-/** The dtype's own typed array: a view on `bytes` if they lie aligned, else a copy. F16 and BF16 become float32. */
+/** A view on `bytes` if they lie aligned, else a copy. F16 and BF16 become float32. */
 export function decodeArray(bytes: Uint8Array, dtype: SafetensorsDtype): TensorArray {
   requireLittleEndian("decode");
   if (!isSafetensorsDtype(dtype)) {
@@ -122,10 +119,9 @@ export function decodeArray(bytes: Uint8Array, dtype: SafetensorsDtype): TensorA
 }
 
 /**
- * The elements as float32. F32 bytes that lie aligned are not copied: the result shares their buffer.
- * F16, BF16, BOOL and the 8 and 16 bit integers convert exactly. F64, I32 and U32 round to nearest, ties to even. I64
- * and U64 round twice, to float64 and then to float32, and may miss the nearest float32 by one unit when they lie
- * within 2^-29 of a tie.
+ * The elements as float32; aligned F32 bytes are shared, not copied. F16, BF16, BOOL and the 8 and 16 bit integers
+ * convert exactly. F64, I32 and U32 round to nearest, ties to even. I64 and U64 round twice, by way of float64, and may
+ * miss the nearest float32 by one unit within 2^-29 of a tie.
  */
 export function decodeFloat32(bytes: Uint8Array, dtype: SafetensorsDtype): Float32Array {
   const array = decodeArray(bytes, dtype);
@@ -136,8 +132,8 @@ export function decodeFloat32(bytes: Uint8Array, dtype: SafetensorsDtype): Float
 }
 
 /**
- * The bytes to write for `data`: raw bytes and the dtype's own array as they are, a Float32Array rounded for F16 and
- * BF16. Throws for anything else.
+ * Raw bytes and the dtype's own array stay as they are; a Float32Array is rounded for F16 and BF16. Throws for anything
+ * else.
  */
 export function encodeBytes(data: ArrayBufferView, dtype: SafetensorsDtype, where: string): Uint8Array {
   const { array } = rows[dtype];

@@ -1,7 +1,7 @@
-/** The errors of safetensors files: their codes, and the helpers that build them. */
+/** Errors of safetensors files: codes and helpers. */
 import { SafetensorsError } from "../../errors.js";
 
-/** Every code a `SafetensorsError` carries; each has a test of the same name. */
+/** Each has a test of the same name. */
 export const safetensorsErrorCodes = [
   "big-endian-host",
   "cannot-decode",
@@ -41,7 +41,7 @@ export function fault(
   return new SafetensorsError(code, message, details);
 }
 
-/** A text from the file, quoted and cut to a length that suits a message. */
+/** Quotes a text from the file, cut to suit a message. */
 export function quote(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }

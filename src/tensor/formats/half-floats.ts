@@ -14,8 +14,8 @@ export function bf16ToFloat32(bits: Uint16Array): Float32Array {
 }
 
 /**
- * `[N]` float32 to bfloat16 bit patterns. Values that exceed the largest bfloat16 by half a unit or more become
- * infinity. NaN stays NaN: quiet, with its sign.
+ * `[N]` float32 to bfloat16 bit patterns. Half a unit above the largest bfloat16 becomes infinity. NaN stays NaN:
+ * quiet, with its sign.
  */
 export function float32ToBf16(values: Float32Array): Uint16Array {
   const words = viewAs(bytesOf(values), Uint32Array);

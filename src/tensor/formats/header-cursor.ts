@@ -1,6 +1,6 @@
 /**
- * A cursor over the JSON text of a safetensors header. JSON.parse would keep the last of two equal keys, round large
- * integers, and build whatever it is given.
+ * Reads a safetensors header's JSON. JSON.parse would keep the last of two equal keys, round large integers, and build
+ * whatever it is given.
  */
 import { fault, quote } from "./errors.js";
 
@@ -18,7 +18,7 @@ export class HeaderCursor {
   #at = 0;
   constructor(readonly text: string) {}
 
-  /** Reads an object; `member` is called after each key and must consume its value. */
+  /** `member` is called after each key and must consume its value. */
   object(where: string, member: (key: string) => void): void {
     const seen = new Set<string>();
     this.#expect("{");
@@ -33,7 +33,7 @@ export class HeaderCursor {
     this.#expect("}");
   }
 
-  /** Reads an array of integers in [0, 2^53), of exactly `count` if given. */
+  /** Integers in [0, 2^53), exactly `count` if given. */
   integers(where: string, count = Number.POSITIVE_INFINITY): number[] {
     this.require("array", "field-type", where);
     this.#expect("[");
@@ -76,7 +76,7 @@ export class HeaderCursor {
     throw this.#invalid("a string with legal escapes and no lone surrogates");
   }
 
-  /** Checks, without reading it, that a value of this kind comes next. */
+  /** Checks, without reading it, that such a value comes next. */
   require(
     kind: "object" | "array" | "string" | "number",
     code: "field-type" | "metadata-type" | "not-an-integer",
@@ -117,7 +117,7 @@ export class HeaderCursor {
     );
   }
 
-  /** The next character that is not white space, not consumed; "" at the end. */
+  /** The next character that is not white space; "" at the end. */
   #peek(): string {
     let code = this.text.charCodeAt(this.#at);
     while (code === 0x20 || code === 0x0a || code === 0x0d || code === 0x09) code = this.text.charCodeAt(++this.#at);

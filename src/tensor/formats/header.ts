@@ -11,7 +11,7 @@ import { fault, quote } from "./errors.js";
 import { HeaderCursor } from "./header-cursor.js";
 import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 
-/** Bytes `[begin, end)` of the data section, which starts at `dataOffset` of the file. */
+/** Bytes `[begin, end)` of the data section, which starts at the file's `dataOffset`. */
 export interface TensorInfo {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
@@ -21,24 +21,24 @@ export interface TensorInfo {
 }
 
 export interface SafetensorsHeader {
-  /** By increasing offset, whatever order the header lists them in. */
+  /** By increasing offset. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
-  /** Without a prototype, so that any key is only data. */
+  /** Without a prototype: any key is only data. */
   readonly metadata: Readonly<Record<string, string>>;
   readonly dataOffset: number;
 }
 
 export interface HeaderOptions {
   /**
-   * The largest header, in bytes. The Rust crate allows 100 MB, which would take seconds and a gigabyte to parse here.
+   * Bytes. The Rust crate allows 100 MB, which would take seconds and a gigabyte to parse here.
    * @default 8 MiB (defaultBudgets)
    */
   readonly largest?: number;
 }
 
 /**
- * Checks the first 8 bytes of a file of `fileSize` bytes. Returns the length of the header in bytes, at most `largest`
- * and inside the file.
+ * Takes the first 8 bytes of a file of `fileSize` bytes. Returns the header's length in bytes, at most `largest` and
+ * inside the file.
  */
 export function safetensorsHeaderLength(
   first8: Uint8Array,
@@ -78,7 +78,7 @@ export function safetensorsHeaderLength(
 }
 
 /**
- * Parses the header at the start of `prefix`, the beginning of a file of `fileSize` bytes. Throws unless the tensors
+ * Parses the header at the start of `prefix`, the first bytes of a file of `fileSize` bytes. Throws unless the tensors
  * tile the data section exactly.
  */
 export function parseSafetensorsHeader(
@@ -102,10 +102,7 @@ export function parseSafetensorsHeader(
   return { tensors: new Map(tensors.map((info) => [info.name, info])), metadata, dataOffset };
 }
 
-/**
- * Reads the header in one pass. The format fixes its depth, so nothing here recurses, and input that nests deeper is
- * refused where it starts.
- */
+/** The format fixes the depth, so nothing recurses; deeper input is refused where it starts. */
 function readHeader(json: HeaderCursor): { tensors: TensorInfo[]; metadata: Record<string, string> } {
   const tensors: TensorInfo[] = [];
   const metadata = Object.create(null) as Record<string, string>;
@@ -165,7 +162,7 @@ function readTensor(json: HeaderCursor, name: string): TensorInfo {
   return { ...tensor, begin, end };
 }
 
-/** The header's text. The bytes are copied first: a browser's TextDecoder refuses shared memory. */
+/** Copies the bytes first: a browser's TextDecoder refuses shared memory. */
 function decodeUtf8(bytes: Uint8Array): string {
   if (bytes[0] !== 0x7b) {
     throw fault(
@@ -182,7 +179,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-/** Tensors, sorted by offset, must cover the data section once, from its first byte to its last. */
+/** Tensors, sorted by offset, must cover the data section exactly once. */
 function requireTiling(tensors: readonly TensorInfo[], dataBytes: number): void {
   let at = 0;
   for (const { name, begin, end } of tensors) {

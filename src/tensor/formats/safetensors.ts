@@ -1,29 +1,28 @@
 /**
- * Reads safetensors files: a header (header.ts), then the tensors' bytes, without gaps. A file too large for memory is
- * read in parts, 8 bytes, header, single tensors, with safetensorsHeaderLength, parseSafetensorsHeader and
- * decodeFloat32. Left out: file access (early-exits/node).
+ * Reads safetensors files: a header (header.ts), then the tensors' bytes, without gaps. Files too large for memory are
+ * read in parts with safetensorsHeaderLength, parseSafetensorsHeader and decodeFloat32. File access is in
+ * early-exits/node.
  */
 import { bytesOf, requireLittleEndian } from "./bytes.js";
 import { decodeArray, decodeFloat32, type TensorArray } from "./dtype.js";
 import { fault, quote } from "./errors.js";
 import { parseSafetensorsHeader, type TensorInfo } from "./header.js";
 
-/** A parsed file. For a name that the file lacks, every accessor throws `tensor-not-found` with similar names. */
+/** For a name that the file lacks, every accessor throws `tensor-not-found` with similar names. */
 export interface Safetensors {
   readonly metadata: Readonly<Record<string, string>>;
   readonly names: readonly string[];
   info(name: string): TensorInfo;
   bytes(name: string): Uint8Array;
-  /** As float32, rounded as `decodeFloat32` says; shares the file's buffer if the tensor is F32 and lies aligned. */
+  /** Rounded as `decodeFloat32` says; shares the file's buffer if F32 and aligned. */
   float32(name: string): Float32Array;
   /**
-   * The dtype's own typed array, sharing the file's buffer if it lies aligned; F16 and BF16 as Float32Array, BOOL as
-   * its bytes.
+   * The dtype's own typed array, sharing the file's buffer if aligned; F16 and BF16 as Float32Array, BOOL as its bytes.
    */
   array(name: string): TensorArray;
 }
 
-/** Parses a whole file held in memory. Tensors are views: they keep the file's buffer alive and see writes to it. */
+/** Parses a whole file in memory. Tensors are views: they keep its buffer alive and see writes to it. */
 export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
   requireLittleEndian("parseSafetensors");
   const bytes = ArrayBuffer.isView(file) ? bytesOf(file) : new Uint8Array(file);
@@ -51,8 +50,8 @@ export function parseSafetensors(file: Uint8Array | ArrayBuffer): Safetensors {
 }
 
 /**
- * Up to three names whose beginning and end are most like those of `name`. Linear in the text, so a hostile file cannot
- * make a typo expensive.
+ * Up to three names with the most similar beginning and end. Linear in the text, so that a hostile file cannot make a
+ * typo expensive.
  */
 function nearNames(name: string, names: readonly string[]): string[] {
   const likeness = (other: string): number => {

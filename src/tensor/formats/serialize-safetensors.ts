@@ -1,6 +1,6 @@
 /**
  * Writes safetensors files as the Rust crate does: dtypes by decreasing alignment, then names by code point; the header
- * padded with spaces to a multiple of 8, so every tensor lies aligned.
+ * is padded with spaces to a multiple of 8, so tensors lie aligned.
  */
 import { requireLittleEndian } from "./bytes.js";
 import { encodeBytes, isSafetensorsDtype, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
@@ -11,15 +11,13 @@ import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 export interface SafetensorsInput {
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];
-  /** Raw bytes, the dtype's own typed array, or a Float32Array for F16 and BF16, rounded to nearest, ties to even. */
+  /** Raw bytes, the dtype's own array, or a Float32Array for F16 and BF16, rounded to nearest, ties to even. */
   readonly data: ArrayBufferView;
 }
 
 type Entry = readonly [name: string, tensor: SafetensorsInput];
 
-/**
- * Writes a file. Metadata is sorted by key, and left out if empty. The same input gives the same bytes.
- */
+/** Metadata is sorted by key, and left out if empty. The same input gives the same bytes. */
 export function serializeSafetensors(
   tensors: Readonly<Record<string, SafetensorsInput>> | Iterable<readonly [name: string, tensor: SafetensorsInput]>,
   metadata: Readonly<Record<string, string>> = {},
@@ -88,7 +86,7 @@ function metadataMembers(metadata: Readonly<Record<string, string>>): string[] {
   return [`"__metadata__":{${texts.map(([key, value]) => `${jsonText(key)}:${jsonText(value)}`).join(",")}}`];
 }
 
-/** The bytes that a tensor takes in the file. Throws if its shape or the length of its data is wrong. */
+/** Throws if shape or data length is wrong. */
 function requireSize(name: string, { dtype, shape, data }: SafetensorsInput): number {
   for (const size of shape) {
     if (!Number.isSafeInteger(size) || size < 0) {
@@ -105,7 +103,7 @@ function requireSize(name: string, { dtype, shape, data }: SafetensorsInput): nu
   return bytes;
 }
 
-/** A name or text as JSON. Lone surrogates have no UTF-8 form: other readers would refuse them. */
+/** Refuses lone surrogates: they have no UTF-8 form. */
 function jsonText(text: string): string {
   if (/\p{Surrogate}/u.test(text)) {
     throw fault(
@@ -118,8 +116,8 @@ function jsonText(text: string): string {
 }
 
 /**
- * The order of UTF-8 bytes, by which Rust compares text. UTF-16 units have the same order, except that surrogates
- * belong above U+FFFF.
+ * The order of UTF-8 bytes, by which Rust compares. UTF-16 units have it too, except that surrogates belong above
+ * U+FFFF.
  */
 function compareCodePoints(a: string, b: string): number {
   const shared = Math.min(a.length, b.length);

@@ -1,10 +1,10 @@
-/** Element types of stored tensors, whatever the file: those of safetensors and those of GGUF. */
+/** Element types of stored tensors, of safetensors and GGUF. */
 import { decodeFloat32, type SafetensorsDtype } from "./dtype.js";
 import { ggufBlock, type GgufType, isGgufType } from "./gguf/types.js";
 
 export type StoredDtype = SafetensorsDtype | GgufType;
 
-/** Bytes of a row of so many elements; undefined where the type is no float, or rows are not whole blocks of it. */
+/** Bytes of a row; undefined for types that are no floats, or rows of no whole blocks. */
 export function storedRowBytes(dtype: StoredDtype, columns: number): number | undefined {
   if (dtype === "F64") return 8 * columns;
   if (!isGgufType(dtype)) return undefined;
@@ -13,12 +13,12 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
 }
 
 /**
- * Makes float32 of the elements of one type; of blocks in `room`, if they fit. Throws for a type that is no float, or
- * for bytes that are not whole elements or blocks.
+ * Makes float32 of the elements of one type; of blocks in `room`, if they fit. Throws for types that are no floats, or
+ * parts of elements or blocks.
  */
 export type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
 
-/** Finds what decodes a type. A page that reads safetensors alone loads no code for the blocks of GGUF. */
+/** Pages that read safetensors alone load no code for GGUF's blocks. */
 export async function storedDecoder(dtype: StoredDtype): Promise<DecodeStored> {
   const plain = dtype === "F32" || dtype === "F16" || dtype === "BF16" || !isGgufType(dtype);
   if (plain) return (bytes) => decodeFloat32(bytes, dtype);

@@ -1,4 +1,4 @@
-/** Bytes of a tensor, and the errors of tensors whose dtype or size is wrong. */
+/** Bytes of a tensor, and errors of a wrong dtype or size. */
 import { dtypeBits, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
 import { fault, quote } from "./errors.js";
 
@@ -8,7 +8,7 @@ export interface TensorDescription {
   readonly shape: readonly number[];
 }
 
-/** Bytes of a tensor, every intermediate product exact; elements of less than a byte must fill whole bytes. */
+/** Every intermediate product is exact; elements of less than a byte must fill whole bytes. */
 export function byteCount(tensor: TensorDescription): number {
   const { name, dtype, shape } = tensor;
   const bits = [...shape, dtypeBits(dtype)].reduce((product, size) => {
@@ -48,7 +48,7 @@ export function unknownDtype(name: string, dtype: string): Error {
   );
 }
 
-/** Name, dtype and shape, cut after eight sizes. */
+/** Cut after eight sizes. */
 function textOf({ name, dtype, shape }: TensorDescription): string {
   const sizes = shape.length > 8 ? [...shape.slice(0, 8), `... ${shape.length} sizes`] : shape;
   return `${quote(name)} of ${dtype} and shape [${sizes.join(", ")}]`;

@@ -1,7 +1,7 @@
 /**
- * Choosing a WebGPU adapter, and sharing it. gpu.js keeps one WebGPU device per program, made from whatever
- * `navigator.gpu` returns; so the adapter is chosen and checked here first, and gpu.js sees only that one. Software
- * adapters (llvmpipe, SwiftShader) name themselves; they prove correctness and are used only on request.
+ * Chooses and shares a WebGPU adapter. gpu.js keeps one WebGPU device per program, from whatever `navigator.gpu`
+ * returns; so the adapter is chosen and checked first, and gpu.js sees only that one. Software adapters (llvmpipe,
+ * SwiftShader) name themselves, and are used only on request.
  */
 import { DeviceError } from "../../errors.js";
 import type { AdapterWish } from "../device-options.js";
@@ -44,7 +44,7 @@ export interface FoundAdapter {
   readonly name: string;
 }
 
-/** True if a driver's text names a rasteriser that runs on the CPU. */
+/** Recognises rasterisers that run on the CPU. */
 export function namesSoftware(text: string): boolean {
   return /llvmpipe|lavapipe|swiftshader|softpipe|software|basic render|warp\b/i.test(text);
 }
@@ -66,14 +66,14 @@ export async function findAdapter(
   return undefined;
 }
 
-/** The card and, in parentheses, its driver; browsers report only the vendor and the architecture. */
+/** The card and, in parentheses, its driver; browsers report only vendor and architecture. */
 function nameOf({ info: { vendor, architecture, device, description } }: WebGpuAdapter): string {
   const card = device || [vendor, architecture].filter(Boolean).join(" ");
   const driver = description;
   return card && driver ? `${card} (${driver})` : card || driver || "unnamed";
 }
 
-/** The part of gpu.js that hands out its device. */
+/** Hands out gpu.js's device. */
 export interface ContextOwner {
   acquire(): Promise<WebGpuContext>;
   destroy(): Promise<void>;
@@ -94,13 +94,13 @@ let turn: Promise<unknown> = Promise.resolve();
 
 export interface SharedContext extends FoundAdapter {
   readonly context: WebGpuContext;
-  /** Releases the device; the last user ends it. */
+  /** The last user ends the device. */
   release(): Promise<void>;
 }
 
 /**
- * Returns gpu.js's WebGPU device on an adapter of the requested kind; undefined if there is none, and then gpu.js is
- * not loaded. `onError` receives errors outside any call, whoever caused them.
+ * gpu.js's WebGPU device on an adapter of the requested kind; undefined if there is none, and then gpu.js is not
+ * loaded. `onError` receives errors outside any call, whoever caused them.
  */
 export function acquireContext(
   loadOwner: () => Promise<ContextOwner>,

@@ -1,7 +1,6 @@
 /**
- * Rotary positions, attention, and the cache of keys and values. A cache is two resident arrays [capacity, G·D]; new
- * positions are written into them on the device. If a backend cannot write in place (WebGL), a changed copy replaces
- * the array.
+ * Rotary positions, attention, and the cache: two resident arrays [capacity, G·D], written in place on the device. If a
+ * backend cannot (WebGL), a changed copy replaces the array.
  */
 import type { AttentionDims, AttentionKernels, CacheSegment, CacheStorage, Rope, Storage } from "../device.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
@@ -40,7 +39,7 @@ export class GpuCache implements CacheStorage {
   }
 }
 
-/** Rotates x [rows, heads, headDim], one position per row. */
+/** x [rows, heads, headDim], one position per row. */
 interface Rotation {
   readonly x: Storage;
   readonly positions: GpuStorage;
@@ -196,7 +195,7 @@ export function attentionKernels(engine: Engine): AttentionKernels {
   };
 }
 
-/** Runs of rows that go to neighbouring positions of one cache, to make as few copies as possible. */
+/** Runs of rows for neighbouring positions of one cache, to make few copies. */
 function* runs(
   engine: Engine,
   segments: readonly CacheSegment[],

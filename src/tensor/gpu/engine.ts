@@ -1,8 +1,7 @@
 /**
  * Storage and order. Kernels are dispatched synchronously (device.ts), but gpu.js compiles and submits WebGPU kernels
- * asynchronously. So a storage exists at once and gets its handle later: every dispatch, release and read waits in one
- * queue, in the order of the calls. An error in the queue stops the device; the next read reports it, and so does every
- * read after that.
+ * asynchronously. So a storage gets its handle later: dispatches, releases and reads wait in one queue, in the order of
+ * the calls. An error in the queue stops the device; every later read reports it.
  */
 import { DeviceError } from "../../errors.js";
 import type { Storage } from "../device.js";
@@ -13,7 +12,7 @@ import type { KernelSource } from "./kernels/kernel-source.js";
 import { overwrite } from "./kernels/movement.kernel.js";
 
 export class GpuStorage implements Storage {
-  /** Undefined until its turn in the queue, and if it has no elements. */
+  /** Undefined until its turn, and without elements. */
   handle: Handle | undefined;
   freed = false;
   constructor(
@@ -22,9 +21,9 @@ export class GpuStorage implements Storage {
   ) {}
 }
 
-/** Short uploads that every block repeats (positions, ids) are kept: this many, of at most this length. */
+/** Short uploads that every block repeats (positions, ids): this many, of at most this length. */
 const REMEMBERED = { count: 8, length: 1024 } as const;
-/** Larger integers are not exact in float32, in which some indices are computed. */
+/** Largest exact integers in float32, in which some indices are computed. */
 const EXACT = 2 ** 24;
 
 export class Engine {
@@ -34,7 +33,7 @@ export class Engine {
   #disposed = false;
   #made: Set<GpuStorage> | undefined;
   readonly #remembered = new Map<string, GpuStorage>();
-  /** Stands for arrays without elements, and for arguments left out. */
+  /** Stands for arrays without elements, and arguments left out. */
   readonly nothing: GpuStorage;
 
   constructor(gpu: GpuJs) {
@@ -46,7 +45,7 @@ export class Engine {
     return Math.floor(this.#gpu.maxBytes / 4);
   }
 
-  /** Stops the device: nothing more runs, and reads reject. */
+  /** Nothing more runs, and reads reject. */
   fail(error: DeviceError): void {
     if (!this.#disposed) this.#failure ??= error;
   }
@@ -56,7 +55,7 @@ export class Engine {
     return this.#create(copy.length, () => this.#gpu.upload(copy));
   }
 
-  /** Uploads data that the caller gives up, outside any scope. */
+  /** The caller gives the data up; outside any scope. */
   adopt(data: Float32Array): GpuStorage {
     return this.#outside(() => this.#create(data.length, () => this.#gpu.upload(data)));
   }
@@ -66,8 +65,8 @@ export class Engine {
   }
 
   /**
-   * Uploads integers, for use inside a scope; recent uploads are used again. Never free the result: the scope or a
-   * later call does.
+   * Integers for use inside a scope; recent uploads are used again. Never free the result: the scope or a later call
+   * does.
    */
   integers(values: ArrayLike<number>): GpuStorage {
     if (values.length > REMEMBERED.length) return this.upload(values);
@@ -97,7 +96,7 @@ export class Engine {
     return this.#dispatch(source, columns, rows, args);
   }
 
-  /** Overwrites a part of `target`: in place if the backend can, by a changed copy otherwise. */
+  /** In place if the backend can, by a changed copy otherwise. */
   overwrite({ target, begin, source, from, length }: Overwrite<GpuStorage>): void {
     if (length === 0) return;
     void this.#enqueue(async () => {
@@ -109,7 +108,7 @@ export class Engine {
     });
   }
 
-  /** Moves the contents of `source` into `target`; `source` counts as freed. */
+  /** Moves contents into `target`; `source` counts as freed. */
   replace(target: GpuStorage, source: GpuStorage): void {
     source.freed = true;
     this.#made?.delete(source);
@@ -140,7 +139,7 @@ export class Engine {
   async read(storage: GpuStorage): Promise<Float32Array> {
     if (storage.length === 0) return new Float32Array(0);
     let reading: Promise<Float32Array> | undefined;
-    // The queue continues while the numbers travel. A failure is handled here: it must not be an unhandled rejection.
+    // The queue continues meanwhile. Failures are handled here: they must not be unhandled rejections.
     const started = this.#enqueue(() => {
       reading = this.#gpu.read(storage.handle!, storage.length);
       reading.catch(() => undefined);
@@ -172,7 +171,7 @@ export class Engine {
     return storage;
   }
 
-  /** Throws if indices into so many elements would not be exact. */
+  /** Throws if indices would not be exact. */
   requireExact(what: string, length: number): void {
     if (length > EXACT) {
       throw new DeviceError(
@@ -184,7 +183,7 @@ export class Engine {
     }
   }
 
-  /** Throws if dividing the number of a row, plus 1/2, would not be exact. */
+  /** Throws if dividing a row's number, plus 1/2, would not be exact. */
   requireRows(what: string, rows: number): void {
     this.requireExact(`${what}: twice the rows`, 2 * rows);
   }

@@ -1,6 +1,6 @@
 /**
- * The GPU device: gpu.js kernels over WebGPU, or over WebGL if there is no WebGPU. It reports what really runs: the
- * gpu.js class of the kernels, the adapter by its driver's name, hardware or software. It throws rather than fall back.
+ * The GPU device: gpu.js kernels over WebGPU, or WebGL without it. It reports what really runs (the kernels' gpu.js
+ * class, the adapter by its driver's name, hardware or software), and throws rather than fall back.
  */
 import { DeviceError } from "../../errors.js";
 import type { Device, DeviceInfo, Storage } from "../device.js";
@@ -28,13 +28,13 @@ export interface GpuDeviceInfo extends DeviceInfo {
   readonly kernelClass: string;
   readonly adapter: string;
   readonly hardware: boolean;
-  /** Bytes one array may have: larger weights are split, larger results are refused. */
+  /** Of one array: larger weights are split, larger results refused. */
   readonly maxBytes: number;
 }
 
 export interface GpuDevice extends Device {
   readonly info: GpuDeviceInfo;
-  /** Counts so far; pending work is included once it has been awaited. */
+  /** Pending work is included once awaited. */
   counts(): Readonly<GpuCounts>;
 }
 

@@ -1,12 +1,12 @@
 /**
- * The parts of gpu.js that are used here, with types: its own lack WebGPU, and call asynchronous reads synchronous.
- * gpu.js is optional, and loaded when a GPU is requested.
+ * The parts of gpu.js used here, with types: its own lack WebGPU, and call asynchronous reads synchronous. gpu.js is
+ * optional, and loaded on request.
  */
 import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
 import type { ContextOwner, WebGpuBuffer, WebGpuContext } from "./adapter.js";
 
-/** Numbers on the device, flat: a typed array, a texture or a buffer. Only gpujs.ts looks inside. */
+/** A flat typed array, texture or buffer. Only gpujs.ts looks inside. */
 export interface Handle {
   readonly length?: number;
 }
@@ -17,7 +17,7 @@ export interface BufferHandle extends Handle {
 }
 
 export interface TextureHandle extends Handle {
-  /** Four numbers per element, the first of which is its value. */
+  /** Four numbers per element, the value first. */
   renderRawOutput(): Float32Array;
   delete(): void;
 }
@@ -30,7 +30,7 @@ export interface CompiledKernel {
 
 type Class = new (...args: never[]) => object;
 
-/** One program of gpu.js: its kernels, and on WebGL its context. */
+/** Kernels and, on WebGL, their context. */
 export interface GpuJsProgram {
   createKernel(source: string, settings: object): CompiledKernel;
   destroy(): Promise<void>;
@@ -58,7 +58,7 @@ export interface GlContext {
   getParameter(name: number): unknown;
 }
 
-/** Loads gpu.js. Throws a DeviceError ("gpu-not-installed") if the package is missing. */
+/** Throws a DeviceError ("gpu-not-installed") if the package is missing. */
 export async function loadGpuJs(): Promise<GpuJsModule> {
   try {
     const module = (await import("gpu.js")) as unknown as GpuJsModule & { readonly default?: GpuJsModule };
@@ -74,7 +74,7 @@ export async function loadGpuJs(): Promise<GpuJsModule> {
   }
 }
 
-/** gpu.js returns matrices as rows, and stacks of them as nested rows; arrays here are flat. Handles pass unchanged. */
+/** Flattens the rows, or nested rows, that gpu.js returns. Handles pass unchanged. */
 export function flatResult(value: unknown, length: number): unknown {
   if (!Array.isArray(value)) return value;
   const out = new Float32Array(length);

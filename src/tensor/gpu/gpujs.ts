@@ -1,8 +1,7 @@
 /**
- * Compiles kernels with gpu.js, runs them, and moves data in and out. Everything above sees handles. gpu.js falls back
- * silently in several places (to WebAssembly without a GL context, to the CPU for an argument it dislikes) and still
- * calls the result "gpu"; here the class of every compiled kernel is checked, and anything but the requested one is an
- * error.
+ * Compiles kernels with gpu.js, runs them, and moves data. Everything above sees handles. gpu.js falls back silently
+ * (to WebAssembly without a GL context, to the CPU for an argument it dislikes) and still calls the result "gpu"; so
+ * the class of every compiled kernel is checked, and only the requested one is accepted.
  */
 import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
@@ -20,7 +19,7 @@ import {
 import { copy } from "./kernels/movement.kernel.js";
 import { functionText, type KernelSource } from "./kernels/kernel-source.js";
 
-/** Counts since the device was made; `handles` are those alive now. */
+/** `handles` are those alive now. */
 export interface GpuCounts {
   kernels: number;
   dispatches: number;
@@ -40,7 +39,6 @@ export interface Overwrite<T> {
   readonly length: number;
 }
 
-/** A mode that has been opened (open-gpujs.ts). */
 export interface GpuJsParts {
   readonly mode: GpuMode;
   /** As the driver names it. */
@@ -60,7 +58,7 @@ const CLASSES = {
   webasm: "WebAssemblyKernel",
   cpu: "CPUKernel",
 } as const;
-/** GPUBufferUsage and GPUMapMode, by number: they are globals only where WebGPU is. */
+/** GPUBufferUsage and GPUMapMode by number: globals only where WebGPU is. */
 const USAGE = { mapRead: 0x1, copySource: 0x4, copyTarget: 0x8, storage: 0x80 } as const;
 const MAP_READ = 1;
 /** WebGPU dispatches up to 65535 groups along an axis; gpu.js makes them 8 by 8 threads. */
@@ -120,7 +118,7 @@ export class GpuJs {
     return this.#buffer(length);
   }
 
-  /** Runs a kernel over [columns] or [columns, rows]; asynchronous if the kernel may still be compiling. */
+  /** Over [columns] or [columns, rows]; asynchronous while the kernel may be compiling. */
   run(
     source: KernelSource,
     columns: number,
@@ -152,7 +150,7 @@ export class GpuJs {
     return flatResult(this.#checked(kernel, result, source.name), columns * rows) as Handle;
   }
 
-  /** Writes into an array in place. Returns false if the backend cannot. */
+  /** False if the backend cannot write in place. */
   overwrite({ target, begin, source, from, length }: Overwrite<Handle>): boolean {
     if (this.shared !== undefined) {
       this.#copy({
@@ -169,7 +167,7 @@ export class GpuJs {
     return true;
   }
 
-  /** Copies an array out. Work submitted later does not change the result. */
+  /** Work submitted later does not change the result. */
   async read(handle: Handle, length: number): Promise<Float32Array> {
     this.counts.reads++;
     this.counts.readBytes += 4 * length;
@@ -214,9 +212,8 @@ export class GpuJs {
   }
 
   /**
-   * The extent of a kernel's threads. On WebGL everything has three axes: handles are then all of one kind, as the
-   * kernels that read them require, and with the rows along the third axis gpu.js lays a matrix of any width out as a
-   * square texture.
+   * The extent of a kernel's threads. On WebGL always three axes: handles are then of one kind, as kernels that read
+   * them require, and gpu.js lays rows along the third axis out as a square texture.
    */
   #output({ shape }: KernelSource, columns: number, rows: number): readonly number[] {
     if (this.#webgl) return [columns, 1, rows];
@@ -234,15 +231,15 @@ export class GpuJs {
     }
   }
 
-  /** Compiles a kernel once: sizes are arguments, so nothing else distinguishes two programs. */
+  /** Compiles a kernel once: sizes are arguments, so nothing else distinguishes programs. */
   #compiled(source: KernelSource, key: string, arrays: string): CompiledKernel {
     const known = this.#kernels.get(key);
     if (known !== undefined) return known;
     this.counts.kernels++;
     const types = { array: arrays, integer: "Integer", float: "Float" };
     const kernel = this.#program.createKernel(functionText(source, { webgl: this.#webgl }), {
-      // Without `immutable` the second call overwrites the result of the first; without a bound, loops end silently
-      // after 1000 turns.
+      // Without `immutable` a second call overwrites the first's result; without a bound, loops end silently after 1000
+      // turns.
       precision: "single",
       pipeline: true,
       immutable: true,
@@ -258,7 +255,7 @@ export class GpuJs {
     return kernel;
   }
 
-  /** Returns the result if the kernel that made it is of the requested class; throws otherwise. */
+  /** Throws unless the kernel is of the requested class. */
   #checked(compiled: CompiledKernel, result: unknown, name: string): unknown {
     const { kernel } = compiled;
     if (kernel instanceof this.#module[this.kernelClass as "CPUKernel"] && kernel.fallbackReason === null) {

@@ -20,7 +20,7 @@ export function movementKernels(engine: Engine): MovementKernels {
     sumTo: (x, from, to) =>
       engine.scope(() => {
         let sum: GpuStorage = engine.at(x);
-        // One group of neighbouring summed axes at a time: [outer, n, inner] -> [outer, inner].
+        // One group of neighbouring summed axes at a time.
         const shape = [...from];
         for (let axis = 0; axis < shape.length;) {
           let end = axis;
@@ -70,7 +70,7 @@ export function movementKernels(engine: Engine): MovementKernels {
   };
 }
 
-/** Joins parts in a tree: no element is copied more than log₂(parts) times. */
+/** As a tree: no element is copied more than log₂(parts) times. */
 export function concat(engine: Engine, parts: readonly Storage[]): GpuStorage {
   const [only] = parts;
   if (only === undefined) return engine.zeros(0);
@@ -87,7 +87,7 @@ function sumAll(engine: Engine, x: Storage): GpuStorage {
   return sum;
 }
 
-/** For every row of a table, the places in `ids` that name it: order[starts[row]] .. order[starts[row + 1] - 1]. */
+/** Per row of a table, the places in `ids` that name it: order[starts[row]] .. order[starts[row + 1] - 1]. */
 function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; order: number[]; longest: number } {
   const lists = Array.from({ length: rows }, (): number[] => []);
   for (let i = 0; i < ids.length; i++) lists[ids[i]!]!.push(i);

@@ -1,6 +1,6 @@
 /**
- * Opens a mode of gpu.js on an adapter. With WebGPU the adapter is chosen first (adapter.ts); WebGL reveals its adapter
- * only once a context exists, so one is created, and destroyed again if it is of the wrong kind.
+ * Opens a mode of gpu.js on an adapter. A WebGPU adapter is chosen first (adapter.ts); WebGL reveals its adapter only
+ * with a context, which is destroyed again if of the wrong kind.
  */
 import type { AdapterWish, GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
@@ -9,7 +9,7 @@ import { acquireContext, namesSoftware, showing } from "./adapter.js";
 import { GpuJs } from "./gpujs.js";
 import { type GpuJsModule, type GpuJsProgram, loadGpuJs } from "./gpujs-module.js";
 
-/** WebGL's constants, by number: they are globals only where WebGL is. */
+/** By number: globals only where WebGL is. */
 const RENDERER = 0x1f01;
 const MAX_TEXTURE_SIZE = 0x0d33;
 
@@ -17,11 +17,11 @@ export interface GpuJsOptions {
   readonly mode: GpuMode;
   readonly adapter: AdapterWish;
   readonly host: Host;
-  /** Called once if the device is lost or reports an error outside any call. */
+  /** Called once, if the device is lost or reports an error outside any call. */
   readonly onFailure: (error: DeviceError) => void;
 }
 
-/** Opens a mode on an adapter of the requested kind; undefined if this machine has none. */
+/** Undefined if this machine has no adapter of the requested kind. */
 export async function openGpuJs(options: GpuJsOptions): Promise<GpuJs | undefined> {
   const { mode } = options;
   switch (mode) {
@@ -67,7 +67,7 @@ async function openWebGpu({ adapter: wish, host, onFailure }: GpuJsOptions): Pro
     () => new module.GPU({ mode: "webgpu" }),
   );
   void device.lost.then(({ reason, message }) => {
-    // Also when the device was ended here: nobody listens then.
+    // Also when ended here: nobody listens then.
     onFailure(
       new DeviceError(
         "gpu-lost",

@@ -1,4 +1,4 @@
-/** Matrix products of the GPU device: shapes become kernel arguments; weights too large for one array are split. */
+/** Matrix products of the GPU device; weights too large for one array are split. */
 import type { Kernels, MatmulDims, PackedStorage, ProductKernels } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./kernels/products.kernel.js";

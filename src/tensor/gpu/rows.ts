@@ -1,4 +1,4 @@
-/** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts), and the results made of them. */
+/** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts). */
 import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import type { KernelSource } from "./kernels/kernel-source.js";
@@ -28,7 +28,7 @@ import {
 } from "./kernels/rows.kernel.js";
 import { sumMiddle } from "./kernels/movement.kernel.js";
 
-/** One number per row of [rows, width]: `first` per segment, then `next` over the segments' results. */
+/** One number per row of [rows, width]: `first` per segment, then `next` over the results. */
 export function reduceRows<P extends string>(
   engine: Engine,
   first: KernelSource<P | "width">,

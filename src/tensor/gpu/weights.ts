@@ -1,7 +1,7 @@
 /**
- * Frozen weight matrices on the GPU: uploaded once, resident until freed, in parts that fit one array. A part holds
- * some rows of W [N, K], transposed, [K, n]. gpu.js has neither bytes nor 16-bit floats in its arrays, so weights of
- * fewer bits are rounded as their dtype says and held as float32. Activations are not rounded, and no memory is saved.
+ * Frozen weight matrices on the GPU: uploaded once, in parts that fit one array, some rows of W [N, K] transposed, [K,
+ * n]. gpu.js arrays have neither bytes nor 16-bit floats, so weights of fewer bits are rounded as their dtype says and
+ * held as float32. Activations are not rounded, and no memory is saved.
  */
 import { DeviceError } from "../../errors.js";
 import type { PackedDtype, PackedStorage } from "../device.js";
@@ -64,7 +64,7 @@ export class GpuPacked implements PackedStorage {
 }
 
 class WeightPart {
-  /** The part being filled, transposed; uploaded and dropped once all rows are there, or at the first use. */
+  /** The part being filled, transposed; uploaded and dropped once complete, or at first use. */
   #host: Float32Array | undefined;
   readonly #missing: Set<number>;
   #storage: GpuStorage | undefined;

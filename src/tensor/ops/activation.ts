@@ -1,6 +1,6 @@
 /**
- * Activations of the transformer's MLP: gelu (erf), geluTanh (GPT-2), silu, relu, exp, and swiglu = silu(gate)·up on a
- * fused [gate, up]. Formulas and derivatives: reference/elementwise.ts.
+ * The MLP's activations; swiglu = silu(gate)·up on a fused [gate, up]. Formulas and derivatives:
+ * reference/elementwise.ts.
  */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
@@ -17,7 +17,7 @@ function unary(op: UnaryOp): (x: Tensor) => Tensor {
 
 /** x·Φ(x), elementwise. */
 export const gelu = unary("gelu");
-/** The tanh approximation of gelu, elementwise. */
+/** The tanh approximation of gelu (GPT-2). */
 export const geluTanh = unary("geluTanh");
 /** x·σ(x), elementwise. */
 export const silu = unary("silu");

@@ -1,5 +1,5 @@
 /**
- * add, sub and mul with NumPy broadcasting, and multiplication by a number.
+ * Arithmetic with NumPy broadcasting.
  * The gradient of a broadcast is a sum over the repeated axes: d(a·b)/da = Σ_repeated dy·b.
  */
 import { record, requireDevice } from "../autograd.js";
@@ -7,13 +7,11 @@ import type { BinaryOp, Storage } from "../device.js";
 import { broadcastShapes, broadcastStrides, padShape, sameElements, sameShape, type Shape, sizeOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
-/** a + b, broadcast. */
 export function add(a: Tensor, b: Tensor): Tensor {
   const { y, shape } = broadcast("add", a, b);
   return record(a.device, y, shape, [a, b], (dy) => [reduceTo(dy, a), reduceTo(dy, b)]);
 }
 
-/** a - b, broadcast. */
 export function sub(a: Tensor, b: Tensor): Tensor {
   const { y, shape } = broadcast("sub", a, b);
   return record(a.device, y, shape, [a, b], (dy) => [
@@ -31,12 +29,11 @@ export function mul(a: Tensor, b: Tensor): Tensor {
   ]);
 }
 
-/** x · factor. */
 export function scale(x: Tensor, factor: number): Tensor {
   return record(x.device, x.device.kernels.scale(x.storage, factor), x.shape, [x], (dy) => [scale(dy, factor)]);
 }
 
-/** The same values, cut from the graph: no gradient flows through it. A copy, so that each tensor owns its storage. */
+/** A copy of the values, through which no gradient flows. */
 export function detach(x: Tensor): Tensor {
   return x.requiresGrad ? new Tensor(x.device, x.device.kernels.slice(x.storage, 0, x.size), x.shape) : x;
 }

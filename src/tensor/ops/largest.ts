@@ -1,12 +1,11 @@
 /**
- * The columns of the n largest values of a row. A device that finds them itself need not hand out the row; else they
- * are found in two passes and without sorting all: values are counted by their leading 16 bits, in an order of bits
- * that is the order of floats, and only those that share the n-th one's leading bits are sorted.
+ * The columns of a row's n largest values. Without a device that finds them itself, two passes: values are counted by
+ * their leading 16 bits, in the order of floats, and only those that share the n-th one's leading bits are sorted.
  */
 import { rowsOf } from "../shape.js";
 import type { Tensor } from "../tensor.js";
 
-/** The columns of the n largest values of every row of x [.., V], ascending; of equal values the lowest ones. */
+/** Per row of x [.., V], ascending; of equal values the lowest columns. */
 export async function largestColumns(x: Tensor, n: number): Promise<(readonly number[])[]> {
   const { rows, width } = rowsOf("largestColumns", x.shape);
   const count = Math.min(n, width);
@@ -17,7 +16,7 @@ export async function largestColumns(x: Tensor, n: number): Promise<(readonly nu
   return each.map((r) => largest(values.subarray(r * width, (r + 1) * width), count));
 }
 
-/** Returns positions in increasing order; of equal values at the border, the lowest ones. All if n is larger. */
+/** Ascending positions; of equal values at the border, the lowest ones. All if n is larger. */
 export function largest(values: Float32Array, n: number): number[] {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const counts = new Uint32Array(2 ** 16);
@@ -37,7 +36,7 @@ export function largest(values: Float32Array, n: number): number[] {
   return [...chosen, ...atBorder.slice(0, n - chosen.length)].sort((a, b) => a - b);
 }
 
-/** The leading half of a float's bits, such that larger floats have larger ones. */
+/** The leading half of the bits, made to order as floats do. */
 function bucketOf(pattern: number): number {
   return (pattern & 0x80000000) !== 0 ? ~pattern >>> 16 : (pattern >>> 16) | 0x8000;
 }

@@ -1,6 +1,6 @@
 /**
- * Losses per row of logits [.., V] -> [..]: cross-entropy with class targets, and the Kullback-Leibler divergence from
- * a teacher. Formulas and gradients: reference/losses.ts. A negative target masks its row: loss 0, gradient 0.
+ * Losses per row of logits [.., V] -> [..]. Formulas and gradients: reference/losses.ts. A negative target masks its
+ * row: loss 0, gradient 0.
  */
 import { requireNumber, ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -44,7 +44,7 @@ export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor
 }
 
 /**
- * KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats. Only the student receives a
+ * KL(softmax(teacher/temperature) || softmax(student/temperature)) per row, in nats; only the student receives a
  * gradient.
  */
 export function klDivergence(

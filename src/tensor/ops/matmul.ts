@@ -1,9 +1,8 @@
 /**
  * Matrix products.
- *   matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]     dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
- *   linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
- * The leading axes of A and B are equal, or B has two axes and serves every matrix of A. The weight of a linear layer
- * is a trainable Tensor or a frozen PackedMatrix.
+ *  matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N] dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
+ *  linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
+ * The leading axes of A and B are equal, or B has two axes and serves every matrix of A.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
@@ -40,7 +39,7 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
       { a: a.shape, b: b.shape },
     );
   }
-  // One B for a whole stack of A: the stack is one tall matrix.
+  // One B for a stack of A: one tall matrix.
   const stack = sizeOf(leading);
   if (shared && stack !== 1) {
     if (transposeA) {
@@ -95,7 +94,7 @@ export interface LinearOptions {
   readonly residual?: Tensor | undefined;
 }
 
-/** y = x·Wᵀ + bias + residual: [.., K] -> [.., N]. Each row of y depends on its own row of x only, bit for bit. */
+/** y = x·Wᵀ + bias + residual: [.., K] -> [.., N]. A row of y depends on its own row of x only, bit for bit. */
 export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residual }: LinearOptions = {}): Tensor {
   const { rows, width: k } = rowsOf("linear", x.shape);
   const [n, kOfW] = weight.shape;
@@ -141,14 +140,14 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
     });
   }
   const y = device.kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage);
-  // Decoding needs no record, which a model of hidden size 128 would spend a percent of its time on.
+  // Decoding needs no record, a percent of the time of a model of hidden size 128.
   const tracked = x.requiresGrad || bias?.requiresGrad === true || residual?.requiresGrad === true;
   return tracked ? recordLinear(x, weight, bias, residual, y, { rows, n, k, shape }) : new Tensor(device, y, shape);
 }
 
 /**
- * Entries `ids` of the row `linear(x, weight, { bias })`, x [K] or [1, K] -> [ids.length], bit for bit. A device that
- * cannot compute them alone computes the whole row. For inference: it records no gradient.
+ * Entries `ids` of the row `linear(x, weight, { bias })`, x [K] or [1, K] -> [ids.length], bit for bit. A device
+ * without this computes the whole row. Records no gradient.
  */
 export function linearAt(
   x: Tensor,
@@ -221,7 +220,7 @@ function recordLinear(
   });
 }
 
-/** Adds bias and residual to a product; frees the intermediate storages. */
+/** Frees the intermediate storages. */
 function addTo(
   device: Tensor["device"],
   y: Storage,

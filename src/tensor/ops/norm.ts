@@ -34,7 +34,7 @@ export function rmsNorm(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
   return recordRmsNorm(x, gain, normAxes("rmsNorm", x, gain), epsilon);
 }
 
-/** `rmsNorm` of every head alone, with one gain for all: x [.., H·D], gain [D]. */
+/** `rmsNorm` of every head alone: x [.., H·D], gain [D]. */
 export function rmsNormHeads(x: Tensor, gain: Tensor, epsilon = 1e-5): Tensor {
   const { rows, width } = rowsOf("rmsNormHeads", x.shape);
   const heads = width / gain.size;

@@ -1,7 +1,6 @@
 /**
- * Reductions: sum and mean, over everything or over one axis (kept with size 1), and the statistics of a row of logits:
- * argmax, the two largest values, log-sum-exp and entropy. Every confidence score is computed from these, without a
- * softmax in memory.
+ * Reductions over everything or one axis, and the statistics of a row of logits from which every confidence score is
+ * computed, without a softmax in memory.
  */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
@@ -11,14 +10,10 @@ import { Tensor } from "../tensor.js";
 import { scale } from "./arithmetic.js";
 
 export interface ReduceOptions {
-  /**
-   * The axis to reduce, kept with size 1; negative counts from the end. Without it, everything is reduced to a scalar
-   * of shape [1].
-   */
+  /** Kept with size 1; negative counts from the end. Without it, all is reduced to shape [1]. */
   readonly axis?: number;
 }
 
-/** Σ x. */
 export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
   const { from, to } = reducedShapes("sum", x.shape, axis);
   const { device } = x;
@@ -41,7 +36,6 @@ export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
   });
 }
 
-/** Σ x / n. */
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
   const { from, to } = reducedShapes("mean", x.shape, options.axis);
   const count = from.reduce((product, size, axis) => product * (size / to[axis]!), 1);
@@ -72,14 +66,14 @@ export function rowStats(logits: Tensor): Tensor {
 
 /**
  * [.., V] -> [.., 3]: the index of the largest value, the lowest on ties; that value; and a number that is finite only
- * if none of the values is NaN or Infinity. Not differentiable.
+ * if all values are. Not differentiable.
  */
 export function rowArgmax(x: Tensor): Tensor {
   const { rows, width } = rowsOf("argmax", x.shape);
   return new Tensor(x.device, x.device.kernels.rowArgmax(x.storage, rows, width), withLast(x.shape, 3));
 }
 
-/** The index of the largest value of every row of [.., V], lowest index on ties. Reads back. */
+/** Per row of [.., V], the lowest index on ties. Reads back. */
 export async function argmax(x: Tensor): Promise<number[]> {
   const best = rowArgmax(x);
   const values = await best.read();

@@ -1,6 +1,6 @@
 /**
- * Rotary position embedding (Su et al. 2021), full or partial, with half-split pairs as in Hugging Face checkpoints: in
- * every head (x_i, x_{i+h}) turns by the angle position · frequency_i. The gradient of a rotation is the rotation back.
+ * Rotary position embedding (Su et al. 2021), full or partial, half-split as in Hugging Face checkpoints: (x_i,
+ * x_{i+h}) turns by position · frequency_i. The gradient is the rotation back.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";

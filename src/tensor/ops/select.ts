@@ -1,7 +1,4 @@
-/**
- * Parts of tensors: columns and rows of a matrix, stacked rows, and a choice of entries per row. The gradient of
- * reading an element is adding to it.
- */
+/** Parts of tensors. The gradient of reading an element is adding to it. */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import { formatShape, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
@@ -21,7 +18,7 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
   );
 }
 
-/** The same values under another shape of equal size. A copy: every tensor owns its storage. */
+/** A copy: every tensor owns its storage. */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   if (sizeOf(shape) !== x.size) {
     throw new ShapeError(
@@ -36,7 +33,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   ]);
 }
 
-/** Rows [begin, end) of the first axis. Not differentiable: it serves inference. */
+/** Rows [begin, end) of the first axis. Not differentiable. */
 export function sliceRows(x: Tensor, begin: number, end: number): Tensor {
   const [rows, ...rest] = x.shape;
   if (rows === undefined) throw new ShapeError("shape-rank", "sliceRows: expected at least one axis, found a scalar");
@@ -45,7 +42,7 @@ export function sliceRows(x: Tensor, begin: number, end: number): Tensor {
   return new Tensor(x.device, x.device.kernels.slice(x.storage, begin * width, end * width), [end - begin, ...rest]);
 }
 
-/** Stacks matrices of equal width: [Rᵢ, N]… -> [ΣRᵢ, N]. Not differentiable: it serves inference. */
+/** Stacks matrices of equal width: [Rᵢ, N]… -> [ΣRᵢ, N]. Not differentiable. */
 export function concatRows(parts: readonly Tensor[]): Tensor {
   const [first] = parts;
   if (first === undefined) throw new ShapeError("shape-empty", "concatRows: nothing to concatenate");

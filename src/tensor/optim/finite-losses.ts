@@ -1,11 +1,10 @@
 /**
- * Training that has met NaN or infinity, from damaged weights or a learning rate that is too high, would go on for ever
- * and save what it has. It ends instead, with an error that names the part and keeps the weights of the last whole
- * step.
+ * Ends training that has met NaN or infinity (damaged weights, too high a learning rate), with an error that names the
+ * part and the weights of the last whole step.
  */
 import { NumericsError } from "../../errors.js";
 
-/** The origin of a loss, for the error. */
+/** For the error. */
 export interface LossPlace {
   readonly caller: string;
   readonly nameOf: (part: number) => string;
@@ -38,7 +37,7 @@ export function requireFiniteNorm(norm: number): void {
   );
 }
 
-/** Throws a NumericsError if a weight that a checkpoint would keep is NaN or infinite. */
+/** Throws a NumericsError if a weight for a checkpoint is NaN or infinite. */
 export function requireFiniteWeights(values: Float32Array, index: number): void {
   const at = values.findIndex((value) => !Number.isFinite(value));
   if (at < 0) return;

@@ -1,7 +1,6 @@
 /**
  * Optimization: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm
- * (Pascanu et al. 2013), and a learning rate that warms up linearly and then falls along a cosine. All state can be
- * saved and restored.
+ * (Pascanu et al. 2013), and a learning rate with linear warm-up and cosine decay.
  */
 import { OptionError, requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { formatShape } from "../shape.js";
@@ -15,19 +14,18 @@ export interface AdamwOptions {
   readonly beta2?: number;
   /** @default 1e-8 */
   readonly epsilon?: number;
-  /** Applied to parameters with two or more axes only (not to gains and biases). @default 0.01 */
+  /** For parameters with two or more axes only (not gains and biases). @default 0.01 */
   readonly weightDecay?: number;
-  /** Gradients are scaled down to this global norm; 0 means no clipping. @default 0 */
+  /** Gradients are scaled down to this global norm; 0: no clipping. @default 0 */
   readonly maxGradientNorm?: number;
 }
 
 export interface AdamwState {
   readonly step: number;
-  /** First and second moments, one pair per parameter, in the order given. */
+  /** First and second moments, per parameter. */
   readonly moments: readonly { readonly m: Float32Array; readonly v: Float32Array }[];
 }
 
-/** AdamW (Loshchilov and Hutter 2019): decoupled weight decay, one step for all parameters. */
 export class Adamw {
   readonly #moments: { readonly m: Tensor; readonly v: Tensor }[];
   readonly #options: Required<AdamwOptions>;
@@ -61,8 +59,8 @@ export class Adamw {
   }
 
   /**
-   * Applies the gradients that `backward` left in the parameters, frees them, and returns their global norm (NaN
-   * without clipping: it is not computed). Throws a NumericsError, and changes nothing, if that norm is not finite.
+   * Applies the gradients that `backward` left, frees them, and returns their global norm (NaN without clipping: it is
+   * not computed). Throws a NumericsError, and changes nothing, if that norm is not finite.
    */
   async step(learningRate: number): Promise<number> {
     const { beta1, beta2, epsilon, weightDecay, maxGradientNorm } = this.#options;
@@ -147,7 +145,7 @@ export interface ScheduleOptions {
   readonly final?: number;
 }
 
-/** Learning rate of step 0, 1, …: linear warm-up, then half a cosine down to `final` of the peak. */
+/** Of step 0, 1, …: linear warm-up, then half a cosine down to `final` of the peak. */
 export function cosineSchedule({
   learningRate,
   steps,

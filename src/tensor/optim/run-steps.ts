@@ -1,10 +1,10 @@
 /**
  * The loop of every training run: compute gradients, step AdamW along a learning-rate schedule, report, save.
- *   restore the checkpoint, if there is one
- *   for step = steps done so far, …, steps - 1:
- *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
- * A loss that is NaN or infinite ends the run before it changes anything: weights stay those of the last whole step.
- * If `gradients` is a function of the step and the weights alone, a restored run continues bit for bit.
+ *  restore the checkpoint, if there is one
+ *  for step = steps done so far, …, steps - 1:
+ *  stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
+ * A NaN or infinite loss ends the run with the weights of the last whole step. If `gradients` is a function of the step
+ * and the weights alone, a restored run continues bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { Adamw, type AdamwOptions } from "./optim.js";
@@ -18,7 +18,7 @@ export interface StepProgress {
   readonly step: number;
   readonly steps: number;
   readonly learningRate: number;
-  /** Global norm of the gradients before clipping; NaN without clipping. */
+  /** Before clipping; NaN without clipping. */
   readonly gradientNorm: number;
   /** Mean over the steps of this call. */
   readonly tokensPerSecond: number;
@@ -26,26 +26,25 @@ export interface StepProgress {
   readonly timeLeft: number;
 }
 
-/** The least that `gradients` returns. */
 export interface StepResult {
   readonly tokens: number;
-  /** One loss per part that is trained; all must be finite. */
+  /** One per trained part; all must be finite. */
   readonly losses: readonly number[];
 }
 
 export interface StepsOptions<Result extends StepResult, Event> {
   readonly caller: string;
-  /** Names a part that has a loss, for errors: "the head at depth 4". */
+  /** For errors: "the head at depth 4". */
   readonly nameOf: (part: number) => string;
   readonly parameters: readonly Tensor[];
   readonly adamw: AdamwOptions;
   readonly steps: number;
-  /** The learning rate of step 0, 1, …, as `cosineSchedule` makes it. */
+  /** The learning rate of step 0, 1, … (`cosineSchedule`). */
   readonly schedule: (step: number) => number;
-  /** Adds the gradients of step 0, 1, … to the parameters; its result goes to `event`. */
+  /** Adds a step's gradients to the parameters; its result goes to `event`. */
   readonly gradients: (step: number) => Promise<Result>;
   readonly event: (progress: StepProgress, result: Result) => Event;
-  /** Called after every step; a promise is waited for. */
+  /** A promise is waited for. */
   readonly onStep?: ((event: Event) => unknown) | undefined;
   /** @default none are saved or restored */
   readonly checkpoints?: CheckpointOptions;
@@ -55,17 +54,17 @@ export interface StepsOptions<Result extends StepResult, Event> {
 }
 
 export interface CheckpointOptions {
-  /** Identifies the run: a checkpoint with another description is refused. */
+  /** A checkpoint with another description is refused. */
   readonly description: RunDescription;
   readonly resume: Uint8Array | undefined;
   readonly onCheckpoint: ((checkpoint: Uint8Array, step: number) => void | Promise<void>) | undefined;
-  /** Steps between checkpoints, or whether to save one after a step. One is saved after the last step in any case. */
+  /** Steps between checkpoints, or a test after each. One is saved after the last step in any case. */
   readonly every: number | ((step: number) => boolean);
 }
 
 /**
- * Runs the steps that are left. Returns the last event and the tokens read; rejects with the reason of the signal, and
- * with a NumericsError if a loss, the gradient or a weight that is saved is not finite.
+ * Runs the steps that are left. Returns the last event and the tokens read; rejects with the signal's reason, and with
+ * a NumericsError if a loss, the gradient or a saved weight is not finite.
  */
 export async function runSteps<Result extends StepResult, Event>({
   caller,
@@ -113,7 +112,7 @@ export async function runSteps<Result extends StepResult, Event>({
       if (checkpoints !== undefined && (await saveIfDue(optimizer, checkpoints, progress))) unsaved = undefined;
     }
   } catch (error) {
-    // The signal may arrive in any turn of the event loop: the weights are those of the last whole step.
+    // The signal may arrive in any turn of the event loop; weights are those of the last whole step.
     const aborted = signal?.aborted === true;
     if (aborted && checkpoints !== undefined && unsaved !== undefined) {
       await saveIfDue(optimizer, checkpoints, unsaved);
@@ -126,7 +125,7 @@ export async function runSteps<Result extends StepResult, Event>({
   return { last, tokens };
 }
 
-/** Frees what a step that failed has left. */
+/** After a failed step. */
 function dropGradient(parameter: Tensor): void {
   parameter.grad?.dispose();
   parameter.grad = undefined;

@@ -1,17 +1,14 @@
-/**
- * Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. If steps are
- * functions of (seed, step, state), a restored run continues bit for bit.
- */
+/** Checkpoints of a training run: weights, both Adam moments and the step, as one safetensors file. */
 import { EarlyExitError } from "../../errors.js";
 import { requireFiniteWeights } from "./finite-losses.js";
 import type { Adamw } from "./optim.js";
 import { parseSafetensors } from "../formats/safetensors.js";
 import { serializeSafetensors } from "../formats/serialize-safetensors.js";
 
-/** A description of the run in plain strings; a checkpoint with another description is refused. */
+/** Plain strings; a checkpoint with another description is refused. */
 export type RunDescription = Readonly<Record<string, string>>;
 
-/** The bytes of a checkpoint. Throws a NumericsError if a weight is NaN or infinite. */
+/** Throws a NumericsError if a weight is NaN or infinite. */
 export async function saveTraining(optimizer: Adamw, description: RunDescription): Promise<Uint8Array> {
   const { step, moments } = await optimizer.state();
   const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
@@ -26,10 +23,7 @@ export async function saveTraining(optimizer: Adamw, description: RunDescription
   return serializeSafetensors(tensors, { ...description, step: String(step) });
 }
 
-/**
- * Writes a checkpoint back into the parameters and the optimizer. Throws an EarlyExitError if it belongs to another
- * run.
- */
+/** Restores parameters and optimizer. Throws an EarlyExitError if the checkpoint is another run's. */
 export function restoreTraining(
   optimizer: Adamw,
   bytes: Uint8Array,
@@ -68,7 +62,7 @@ export function restoreTraining(
   });
 }
 
-/** Steps done when the checkpoint was made, 0..steps. */
+/** Steps done, 0..steps. */
 function stepOf(text: string | undefined, steps: number): number {
   const step = /^\d{1,15}$/.test(text ?? "") ? Number(text) : NaN;
   if (step <= steps) return step;

@@ -9,13 +9,13 @@ import type { AttentionDims, AttentionKernels, CacheDtype, CacheStorage, Rope } 
 import { roundRow } from "../round-row.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 
-/** Keys and values [capacity, G, D], position by position. */
+/** [capacity, G, D]. */
 export interface ReferenceCache extends CacheStorage {
   readonly keys: Floats;
   readonly values: Floats;
 }
 
-/** A query vector of one head, and the keys that it sees, as offsets into their arrays. */
+/** One head's query, and the keys that it sees, as offsets into their arrays. */
 interface Query {
   readonly queryAt: number;
   readonly keyAt: number;
@@ -125,7 +125,7 @@ export function attentionKernels(allocate: Allocate): AttentionKernels {
   };
 }
 
-/** Keys or values of one position, [G·D], as a cache of this type holds them: int8 has a scale for each head. */
+/** Keys or values of one position, [G·D], as a cache of this type holds them; int8 has a scale per head. */
 function rounded(x: Floats, headDim: number, dtype: CacheDtype): Floats {
   switch (dtype) {
     case "float32":

@@ -1,11 +1,10 @@
 /**
- * Storage of the reference device: the typed array itself. Normally float32; float64 for the finite-difference tests of
- * the gradients, which evaluate the reference ops in double precision.
+ * Storage of the reference device: the typed array itself. float32; float64 for finite-difference tests of gradients.
  */
 import type { Storage } from "../device.js";
 
 export type Floats = Float32Array | Float64Array;
-/** Zero-filled storage of n elements. */
+/** Zero-filled. */
 export type Allocate = (length: number) => Floats;
 
 export const floats = (storage: Storage): Floats => storage as Floats;

@@ -1,10 +1,10 @@
 /**
- * The product with integer weights as plain loops: the definition that every CPU kernel repeats bit for bit. W has
- * integers q with scales d and, of four bits, minimums m per group of 32 along k:
- *   y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))
- *   D_rng = Σ_k∈g q[n, k] · a[r, k]      start = bias + residual
- * D is an exact integer. Everything else is float32, rounded after every operation; sums begin at zero and take groups
- * in order. The integers a of a row of x are in `quantizeRow`.
+ * The product with integer weights as plain loops, which CPU kernels repeat bit for bit. W has integers q with scales d
+ * and, of four bits, minimums m per group of 32 along k:
+ *  y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))
+ *  D_rng = Σ_k∈g q[n, k] · a[r, k] start = bias + residual
+ * D is exact; all else is float32, rounded after every operation. Sums begin at zero and take groups in order. For a:
+ * `quantizeRow`.
  */
 import { GROUP, groupsOf, type IntegerRows } from "../integer-rows.js";
 
@@ -65,7 +65,7 @@ export function quantizeRow(x: ArrayLike<number>, from: number, columns: number,
   return { integers, scales, totals };
 }
 
-/** Σ over k of one row of x with row n of W, before bias and residual. */
+/** Before bias and residual. */
 export function integerDot({ integers, scales, totals }: QuantizedRow, w: IntegerMatrix, n: number): number {
   const { columns } = w;
   const groups = scales.length;

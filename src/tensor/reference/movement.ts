@@ -1,6 +1,6 @@
 /**
- * Kernels that move or sum without computing anything else: slices, columns, gathers, and the transposes of those (the
- * gradient of reading an element is adding to it).
+ * Kernels that move or sum: slices, columns, gathers, and their transposes (the gradient of reading an element is
+ * adding to it).
  */
 import type { Kernels, MovementKernels } from "../device.js";
 import { stridesOf } from "../shape.js";

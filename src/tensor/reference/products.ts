@@ -1,17 +1,17 @@
 /**
  * Matrix products as plain loops. Every output element is one dot product, added in float64 in the order of k:
- *   y[r, n] = Σ_k x[r, k] · w[n, k]
- * so it depends on one row of x only, however many rows are computed together. With integer weights a dot product is
- * that of integer-products.ts, unless values are float64.
+ *  y[r, n] = Σ_k x[r, k] · w[n, k]
+ * so it depends on one row of x only. Dot products with integer weights are those of integer-products.ts, unless values
+ * are float64.
  */
 import type { MatmulDims, PackedStorage, ProductKernels, Storage } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";
 import { integerDot, type IntegerMatrix, quantizeRow } from "./integer-products.js";
 
-/** A packed matrix of the reference device: row-major float32, rounded as its dtype says. */
+/** Row-major float32, rounded as its dtype says. */
 export interface ReferencePacked extends PackedStorage {
   readonly data: Float32Array;
-  /** The integers that `data` was made from, if its dtype has some. */
+  /** The integers behind `data`, if its dtype has some. */
   readonly matrix?: IntegerMatrix;
 }
 

@@ -1,7 +1,6 @@
 /**
- * The reference device: every kernel as a readable loop with float64 accumulators. It is the explanation, and the
- * oracle that the fast devices are tested against; it has no speed goal. With `float64: true` storage is float64 too,
- * for finite differences.
+ * The reference device: every kernel as a readable loop with float64 accumulators, and the oracle of the fast devices.
+ * With `float64: true` storage is float64 too, for finite differences.
  */
 import type { CacheStorage, Device, PackedDtype, PackedStorage, Storage } from "../device.js";
 import { createIntegerRows, groupsOf, type IntegerRows, integerValues, roundToIntegers } from "../integer-rows.js";
@@ -117,7 +116,7 @@ function packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows
   matrix!.minimums.set(rows.minimums, firstRow * groups);
 }
 
-/** AdamW (Loshchilov & Hutter 2019): decay the weight, then step by the bias-corrected moments. */
+/** AdamW (Loshchilov & Hutter 2019). */
 const adamw: Device["kernels"]["adamw"] = (paramStorage: Storage, gradientStorage, mStorage, vStorage, step) => {
   const param = floats(paramStorage);
   const gradient = floats(gradientStorage);

@@ -1,6 +1,6 @@
 /**
- * Rotary positions and attention, see kernels/attention. Each segment of a batch attends to its own cache; threads
- * share the heads of all segments.
+ * Rotary positions and attention (kernels/attention). Each segment of a batch attends to its own cache; threads share
+ * the heads of all segments.
  */
 import type { AttentionDims, AttentionKernels, CacheSegment, Rope } from "../device.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
@@ -8,13 +8,13 @@ import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 /** Rough speed of one thread, for sharing. */
 const MACS_PER_US = 10_000;
-/** With fewer rows for each thread, a segment is not divided. */
+/** With fewer rows per thread, a segment is not divided. */
 const LEAST_ROWS = 16;
 const MOST_ROWS = 64;
-/** Divides the rows of a part, so that few tiles are not full. */
+/** Divides a part's rows, so that few tiles are not full. */
 const TILE_ROWS = 8;
 
-/** Addresses of the tables of cosines and sines, and the half of the rotated dimensions; `half` 0 rotates nothing. */
+/** Addresses of cosines and sines, and half the rotated dimensions; `half` 0 rotates nothing. */
 interface RopeTables {
   readonly cos: number;
   readonly sin: number;
@@ -171,8 +171,8 @@ export function attentionKernels(engine: Engine): AttentionKernels {
 }
 
 /**
- * Rows of a segment in parts for threads: a model with three key/value heads has only three items, of which one of two
- * threads would take two. Part sizes are multiples of what a tile takes; more parts would read keys and values oftener.
+ * Divides a segment's rows for threads: a model with three key/value heads has only three items, of which one of two
+ * threads would take two. Sizes are multiples of a tile's; more parts would read keys and values oftener.
  */
 function partsOf(rows: number, threads: number): number[] {
   if (threads === 1 || rows < LEAST_ROWS * threads) return [rows];

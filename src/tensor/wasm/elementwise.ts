@@ -1,4 +1,4 @@
-/** Elementwise kernels, with and without broadcasting, and the optimizer's step; see elementwise.as.ts. */
+/** Elementwise kernels and the optimizer's step; see elementwise.as.ts. */
 import type { BinaryOp, ElementwiseKernels, Kernels, UnaryOp } from "../device.js";
 import { type BroadcastAxis, mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
@@ -26,7 +26,7 @@ export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Ke
       const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
       const left = engine.at(a);
       const right = engine.at(b);
-      // Shapes that are equal arrive as one axis.
+      // Equal shapes arrive as one axis.
       const flat = shape.length === 1 && aStrides[0] === 1 && bStrides[0] === 1;
       const merged = flat ? SINGLE : mergeAxes(shape, aStrides, bStrides);
       const axes = merged.length > 0 ? merged : SINGLE;

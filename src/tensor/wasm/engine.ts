@@ -1,8 +1,6 @@
 /**
- * The parts that the kernel families of the device share: the compiled kernels, the memory, and the small objects that
- * stand for memory on the outside. A `WasmStorage` is an address and a length. Every tensor is followed by 64 bytes of
- * its own that kernels may read and whose contents never matter: vectors run past ragged ends. `share` runs a kernel
- * whose items may be shared among threads (threads.ts); without threads it is a plain call.
+ * The parts that kernel families share: compiled kernels, memory, and objects that stand for memory. Every tensor is
+ * followed by 64 bytes of its own that kernels may read and whose contents never matter: vectors run past ragged ends.
  *
  * Kernels take their arguments by name (callByName of the generated code). An object costs what an array would, and the
  * generated function reads its fields faster than JavaScript spreads an array: decoding makes eighty such calls a
@@ -28,7 +26,7 @@ export class WasmStorage implements Storage {
   ) {}
 }
 
-/** W [rows, columns] in panels of sixteen rows. */
+/** In panels of sixteen rows. */
 export class WasmPacked implements PackedStorage {
   constructor(
     readonly engine: Engine,
@@ -45,7 +43,7 @@ export const CACHE_KINDS = { float32: CACHE_F32, bfloat16: CACHE_BF16, int8: CAC
   number
 >;
 
-/** Keys and values of all heads, in the layout of kernels/attention/cache.as.ts. */
+/** In the layout of kernels/attention/cache.as.ts. */
 export class WasmCache implements CacheStorage {
   constructor(
     readonly engine: Engine,
@@ -78,11 +76,11 @@ export class Engine {
   #inputsBytes = 0;
   #indices = 0;
   #indicesBytes = 0;
-  /** The first `#count` are what the kernel that runs has been given so far; the others are of earlier ones. */
+  /** The first `#count` belong to the running kernel, the others to earlier ones. */
   readonly #made: WasmStorage[] = [];
   #count = 0;
 
-  /** `wasm` must have its scratch memory already. */
+  /** `wasm` must have its scratch memory. */
   constructor(memory: WasmMemory, wasm: NamedKernels, threads?: Threads) {
     this.memory = memory;
     this.wasm = wasm;
@@ -101,12 +99,12 @@ export class Engine {
   }
 
   /**
-   * The same functions, of at most eight parameters; what one of them has allocated is freed if it throws. This stands
-   * between decoding and every kernel: emptying a list here, or a `finally`, cost a small model a tenth of its speed.
+   * The same functions, of at most eight parameters; if one throws, its allocations are freed. This stands between
+   * decoding and every kernel: emptying a list here, or a `finally`, cost a small model a tenth of its speed.
    */
   undoable<T extends object>(functions: T): T {
     const wrapped = Object.entries(functions as Record<string, Run>).map(([name, run]) => {
-      // Named parameters: spreading an array would cost more than some kernels.
+      // Spreading an array would cost more than some kernels.
       const undone: Run = (a, b, c, d, e, f, g, h) => {
         this.#count = 0;
         try {
@@ -164,15 +162,15 @@ export class Engine {
     return storage;
   }
 
-  /** Runs a kernel over its items, on all threads if there are several and the work is worth sharing. */
+  /** Runs a kernel over its items, on all threads (threads.ts) if there are several and the work is worth it. */
   share<K extends SharedKernel>(kernel: K, given: KernelArguments[K], work: Work): void {
     if (this.#threads === undefined) (this.wasm[kernel] as RangedKernel)(given, 0, work.items);
     else this.#threads.run(kernel, [given], work, this.#workStride);
   }
 
   /**
-   * The same for several calls, which have as many items each; `work` is that of all. One call may be too short to
-   * share where all together are not.
+   * As `share`, for calls with as many items each; `work` is that of all. All together may be worth sharing where one
+   * is too short.
    */
   shareAll<K extends SharedKernel>(kernel: K, calls: readonly KernelArguments[K][], work: Omit<Work, "least">): void {
     if (this.#threads === undefined) {
@@ -188,11 +186,11 @@ export class Engine {
     }
   }
 
-  /** Working memory of one kernel call: at least `bytes` for every thread, valid until this is called again. */
+  /** At least `bytes` for every thread, valid until the next call. */
   work(bytes: number): number {
     if (bytes > this.#workStride) {
       if (this.#workBytes > 0) this.memory.free(this.#work, this.#workBytes);
-      this.#workBytes = this.#workStride = 0; // if the allocation throws, there is no working memory
+      this.#workBytes = this.#workStride = 0; // in case the allocation throws
       const stride = 64 * Math.ceil((bytes * 1.25) / 64);
       this.#work = this.memory.allocate(stride * (this.#threads?.count ?? 1));
       this.#workStride = stride;
@@ -201,11 +199,11 @@ export class Engine {
     return this.#work;
   }
 
-  /** Memory that all threads of a kernel read: at least `bytes`, valid until this is called again. */
+  /** At least `bytes`, read by all threads, valid until the next call. */
   inputs(bytes: number): number {
     if (bytes > this.#inputsBytes) {
       if (this.#inputsBytes > 0) this.memory.free(this.#inputs, this.#inputsBytes);
-      this.#inputsBytes = 0; // if the allocation throws, there is no such memory
+      this.#inputsBytes = 0; // in case the allocation throws
       const size = 64 * Math.ceil((bytes * 1.25) / 64);
       this.#inputs = this.memory.allocate(size);
       this.#inputsBytes = size;
@@ -214,8 +212,8 @@ export class Engine {
   }
 
   /**
-   * Stores integers in memory (token ids, positions, targets, axes) and returns their address, valid until this is
-   * called again. Room for `spare` more is left after them.
+   * Stores integers (token ids, positions, targets, axes), with room for `spare` more, and returns their address, valid
+   * until the next call.
    */
   indices(values: ArrayLike<number>, spare = 0): number {
     const bytes = 4 * (values.length + spare) + SLACK;

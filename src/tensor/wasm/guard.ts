@@ -1,41 +1,37 @@
 /**
- * Decides, call by call, whether workers help. Threads that look at a word instead of sleeping are fast on free
- * processors and ruinous on busy ones: the caller waits for a worker that the system has suspended, milliseconds for a
- * job of microseconds. So the guard keeps, for every kind of work (kernel and order of magnitude), the time that the
- * caller needs alone, and adds up what the workers have saved: alone - shared. If the recent sum is a loss, the caller
- * works alone for a pause; each further loss doubles the pause, each run of gains halves it. The time alone is measured
- * again now and then.
+ * Decides, call by call, if workers help. Threads that spin are fast on free processors and ruinous on busy ones: the
+ * caller waits milliseconds for a suspended worker. So the guard keeps, for every kind of work (kernel and order of
+ * magnitude), the time that the caller needs alone, and adds up what workers have saved: alone - shared. If the recent
+ * sum is a loss, the caller works alone for a pause; each further loss doubles the pause, each run of gains halves it.
+ * The time alone is measured again now and then.
  *
  * There is a sum of milliseconds for all work, which notices busy processors, and one of shares of the time alone for
  * each kind: where one thread already reads as fast as the memory delivers, a second may cost a little at every call,
  * and that must not keep it away from kinds that gain.
  */
 
-/** A pause in calls without workers: after a first loss, and the longest. */
+/** Calls without workers: after a first loss, and at most. */
 const SHORTEST = 64;
 const LONGEST = 4096;
-/**
- * Sums forget a call after about this many more: their savings make up for a rare slow call, one time slice of the
- * scheduler (4 ms).
- */
+/** Calls after which sums forget: savings make up for a rare slow call, one time slice of the scheduler (4 ms). */
 const MEMORY = 256;
 /**
- * A sum below the first number starts a pause; the second is its value at first and after a pause. In milliseconds, so
- * that one lost time slice is not yet a loss. (Such slices are frequent while a program starts and the engine compiles
- * beside it; without credit, one of them ended a trial, and trials grew ever rarer.)
+ * Below `loss`, in milliseconds, a sum starts a pause; `credit` is its value at first and after one, so that one lost
+ * time slice is not yet a loss. (They are frequent while a program starts and the engine compiles: without credit, one
+ * ended a trial, and trials grew ever rarer.)
  */
 const ALL = { loss: -0.5, credit: 4 } as const;
-/** In times alone, of which a call saves or loses one at most: a slow call is the other sum's business. */
+/** In times alone, of which a call saves or loses one at most. */
 const KIND = { loss: 0, credit: 8 } as const;
 /** Calls without a loss that halve the next pause. */
 const FORGIVEN = 1024;
-/** One call in this many is made alone, to measure the time. */
+/** One call in this many is made alone, for its time. */
 const SAMPLE = 128;
-/** The first calls of a kind are made alone; the fastest counts. */
+/** First calls of a kind that are made alone; the fastest counts. */
 const FIRST = 2;
 const MAGNITUDES = 32;
 
-/** A sum of what recent calls have saved, and the pauses after losses. */
+/** Savings of recent calls, and the pauses after losses. */
 class Trial {
   readonly #limits: typeof ALL | typeof KIND;
   #saved: number;
@@ -69,7 +65,7 @@ class Trial {
 }
 
 export class Guard {
-  /** Milliseconds alone, per kind, and calls so far. */
+  /** Per kind, and calls so far. */
   readonly #times: Float64Array;
   readonly #calls: Uint32Array;
   readonly #all = new Trial(ALL);
@@ -83,7 +79,7 @@ export class Guard {
     this.#kinds = Array.from({ length: kinds }, () => new Trial(KIND));
   }
 
-  /** True if workers take part in this call; report its time to `helped` or `alone` next. */
+  /** True if workers take part; report the call's time to `helped` or `alone` next. */
   allows(op: number, us: number): boolean {
     this.#kind = op * MAGNITUDES + Math.min(MAGNITUDES - 1, Math.floor(Math.log2(us)));
     const calls = this.#calls[this.#kind]!++;
@@ -94,10 +90,10 @@ export class Guard {
   alone(ms: number): void {
     const before = this.#times[this.#kind]!;
     if (before === 0) {
-      this.#times[this.#kind] = ms; // the clock was too coarse so far
+      this.#times[this.#kind] = ms; // the clock was too coarse
       return;
     }
-    // A single slow call (another process had the processor) moves the estimate by a factor of two at most.
+    // A single slow call moves the estimate by a factor of two at most.
     this.#times[this.#kind] =
       ms < before
         ? this.#calls[this.#kind]! <= FIRST

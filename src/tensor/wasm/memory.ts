@@ -1,9 +1,9 @@
 /**
  * One growing WebAssembly memory and its allocator. Addresses are byte offsets, multiples of 64.
- *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
- *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
- * Freed memory is handed out again at once, so a loop that frees what it makes never grows. Blocks are not cleared. The
- * memory cannot shrink, and ends at 4 GiB: addresses have 32 bits.
+ *  up to 64 KiB size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
+ *  above spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
+ * Freed memory is reused at once. Blocks are not cleared. The memory cannot shrink, and ends at 4 GiB: addresses have
+ * 32 bits.
  */
 import { DeviceError } from "../../errors.js";
 
@@ -12,7 +12,7 @@ export const LIMIT = 2 ** 32;
 const SMALL = 65_536;
 const CHUNK = 2 ** 20;
 const SPAN_UNIT = 4096;
-/** Pages below this address are never handed out: constants of the module live there, and 0 means "none". */
+/** Never handed out below: the module's constants live there, and 0 means "none". */
 const FIRST_ADDRESS = WASM_PAGE;
 
 export class WasmMemory {
@@ -21,7 +21,7 @@ export class WasmMemory {
   f32!: Float32Array;
   i32!: Int32Array;
   i8!: Int8Array;
-  /** Nothing beyond was ever handed out. */
+  /** Nothing beyond was handed out yet. */
   #end = FIRST_ADDRESS;
   #size: number;
   readonly #limit: number;
@@ -31,7 +31,7 @@ export class WasmMemory {
   #chunkEnd = 0;
   #used = 0;
 
-  /** `limit` is the size in bytes that it may reach. */
+  /** `limit`: most bytes. */
   constructor({ shared, limit = LIMIT }: { readonly shared: boolean; readonly limit?: number }) {
     this.#size = 16 * WASM_PAGE;
     this.#limit = WASM_PAGE * Math.floor(limit / WASM_PAGE);
@@ -48,10 +48,7 @@ export class WasmMemory {
     return this.#used;
   }
 
-  /**
-   * Address of a block of at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has
-   * changed then.
-   */
+  /** Takes at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has changed then. */
   allocate(bytes: number): number {
     if (bytes > SMALL) {
       const rounded = roundSpan(bytes);
@@ -65,7 +62,7 @@ export class WasmMemory {
     return address;
   }
 
-  /** Addresses of several blocks, or, if not all fit, none: then it throws and nothing has changed. */
+  /** Several blocks, or none: then it throws and nothing has changed. */
   allocateAll(sizes: readonly number[]): number[] {
     const addresses: number[] = [];
     try {
@@ -89,7 +86,7 @@ export class WasmMemory {
     return address;
   }
 
-  /** Gives a block back; `bytes` is the size that was requested. */
+  /** `bytes` is the size that was requested. */
   free(address: number, bytes: number): void {
     if (bytes > SMALL) {
       this.#used -= roundSpan(bytes);
@@ -101,7 +98,7 @@ export class WasmMemory {
     (this.#blocks[classOf(size)] ??= []).push(address);
   }
 
-  /** Turns the rest of a chunk into free blocks, the largest first. */
+  /** The rest of a chunk becomes free blocks, the largest first. */
   #keepRest(): void {
     while (this.#chunkEnd - this.#chunk >= 64) {
       const size = floorSmall(this.#chunkEnd - this.#chunk);
@@ -126,7 +123,7 @@ export class WasmMemory {
       }
       return address;
     }
-    // Nothing fits: extend the memory, starting at the last free span if that touches the end.
+    // Nothing fits: grow, starting at the last free span if that touches the end.
     const last = this.#spans.at(-1);
     const address = last !== undefined && last.address + last.bytes === this.#end ? last.address : this.#end;
     this.#grow(address + bytes, asked);
@@ -159,7 +156,7 @@ export class WasmMemory {
     } else this.#spans.splice(low, 0, { address, bytes });
   }
 
-  /** Makes room up to `end`, growing by at least an eighth so that growth stays rare. Untouched pages cost nothing. */
+  /** Grows by at least an eighth, so rarely. Untouched pages cost nothing. */
   #grow(end: number, asked: number): void {
     if (end <= this.#size) return;
     const wanted = Math.min(this.#limit, Math.max(end, this.#size * 1.125));
@@ -208,7 +205,7 @@ function floorSmall(bytes: number): number {
   return Math.min(SMALL, Math.floor(bytes / step) * step);
 }
 
-/** A number per rounded size: 8 classes below and at 512, then 8 per doubling. */
+/** Per rounded size: 8 classes up to 512, then 8 per doubling. */
 function classOf(size: number): number {
   if (size <= 512) return size >> 6;
   const exponent = 31 - Math.clz32(size - 1); // size in (2^e, 2^(e+1)]

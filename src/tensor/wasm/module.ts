@@ -1,9 +1,8 @@
 /**
- * From base64 text to running kernels: chooses the build that this engine can run, and instantiates it on a memory.
- * The relaxed build (fused multiply-add) is preferred; `WebAssembly.validate` decides. Each build is a file of its own,
- * imported when it is needed: bundlers make chunks of them, and a page loads one. Node 20 hides relaxed SIMD behind a
- * flag that the host turns on. The binaries import a shared memory; without SharedArrayBuffer one byte is changed so
- * that they import a private one.
+ * From base64 text to running kernels: chooses the build that this engine can run, and instantiates it on a memory. The
+ * relaxed build (fused multiply-add) is preferred if `WebAssembly.validate` accepts it. Builds are imported when
+ * needed, so a page loads one. Node 20 hides relaxed SIMD behind a flag that the host turns on. The binaries import a
+ * shared memory; without SharedArrayBuffer one byte is changed to import a private one.
  */
 import { DeviceError } from "../../errors.js";
 import type { WasmBuild } from "../device-options.js";
@@ -17,14 +16,13 @@ import {
 
 export interface LoadedModule {
   readonly build: WasmBuild;
-  /** Names the binary: `relaxed-1a2b3c4d`. */
+  /** `relaxed-1a2b3c4d`. */
   readonly name: string;
   readonly module: WebAssembly.Module;
 }
 
 /**
- * Loads and compiles the best build allowed, for a memory that is shared among threads or not. Throws a DeviceError if
- * SIMD or the requested build is missing.
+ * The best build allowed, for a shared memory or not. Throws a DeviceError if SIMD or the requested build is missing.
  */
 export async function compileKernels(
   wish: "auto" | WasmBuild,
@@ -68,7 +66,7 @@ function runs(binary: Uint8Array<ArrayBuffer>): boolean {
   return typeof WebAssembly !== "undefined" && WebAssembly.validate(binary);
 }
 
-/** The build and a checksum of its binary (FNV-1a): the same name, the same instructions. */
+/** The build and a checksum of its binary (FNV-1a). */
 function nameOf(build: WasmBuild, { base64 }: CompiledKernels): string {
   let checksum = 0x811c9dc5;
   for (let i = 0; i < base64.length; i++) checksum = Math.imul(checksum ^ base64.charCodeAt(i), 0x01000193);

@@ -1,6 +1,6 @@
 /**
- * Matrix products: chooses how each operand is read, and how much working memory that takes. The arithmetic is in
- * products.as.ts and integers/linear.as.ts.
+ * Matrix products: chooses how operands are read, and the working memory. Arithmetic: products.as.ts and
+ * integers/linear.as.ts.
  */
 import type { PackedDtype, ProductKernels } from "../device.js";
 import type { Engine } from "./engine.js";
@@ -28,8 +28,8 @@ export const ACROSS = {
 } as const satisfies Record<PackedDtype, number>;
 
 /**
- * Rough speed of one thread, for sharing: weights per microsecond (few rows: memory is the limit) and multiply-adds per
- * microsecond (many rows: arithmetic is).
+ * Rough speed of one thread, for sharing, per microsecond: weights (few rows: memory limits) and multiply-adds (many
+ * rows: arithmetic does).
  */
 const WEIGHTS_PER_US = {
   float32: 6500,
@@ -41,9 +41,9 @@ const WEIGHTS_PER_US = {
 const MACS_PER_US = 24_000;
 const INTEGER_MACS_PER_US = 60_000;
 const QUANTIZED_PER_US = 2500;
-/** Rows that are rounded to integers before they are multiplied: they stay in the second-level cache. */
+/** Rows rounded to integers together: they stay in the second-level cache. */
 const BLOCK = 128;
-/** With more than one row, a call may begin by copying the rows: fewer, larger parts are better then. */
+/** With several rows, a call may begin by copying them: fewer, larger parts are better. */
 const PANELS_PER_PART = 8;
 
 type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
@@ -54,7 +54,7 @@ export function productKernels(engine: Engine): ProductKernels {
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
 
-  /** One row, as float32: its kernel rounds it. */
+  /** One row is float32: its kernel rounds it. */
   const integerRow = (given: IntegerProduct, dtype: IntegerDtype): void => {
     const { n, k } = given;
     const us = (n * k) / WEIGHTS_PER_US[dtype];
@@ -120,7 +120,7 @@ export function productKernels(engine: Engine): ProductKernels {
       const biasAt = bias === undefined ? 0 : engine.at(bias);
       const residualAt = residual === undefined ? 0 : engine.at(residual);
       const floats = dtype === "float32" || dtype === "bfloat16";
-      // Made at once, not by spreading: decoding makes dozens for every token.
+      // Not by spreading: decoding makes dozens per token.
       const given = {
         kind: floats ? PANELS[dtype] : ACROSS[dtype],
         w: address,
@@ -167,7 +167,7 @@ export function productKernels(engine: Engine): ProductKernels {
   };
 }
 
-/** Rows of k values that go through working memory at a time: a megabyte of float32, or sixteen rows. */
+/** Rows of k values in working memory at a time: a megabyte of float32, or sixteen rows. */
 export function rowsAtOnce(k: number): number {
   return 16 * Math.max(1, Math.floor(2 ** 14 / Math.max(k, 1)));
 }

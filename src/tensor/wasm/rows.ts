@@ -1,6 +1,4 @@
-/**
- * Kernels over rows: softmax, its logarithm, the statistics of logits, and the norms; see rows.as.ts and norms.as.ts.
- */
+/** Kernels over rows; see rows.as.ts and norms.as.ts. */
 import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 

@@ -1,7 +1,6 @@
-/** The kernels whose items threads may share: the list, and how such a kernel is called. */
+/** Kernels whose items threads may share. */
 import { PARAMETERS } from "./kernels/kernels.generated.js";
 
-/** Kernels whose items may be shared among threads. */
 export const SHARED = [
   "linear",
   "coarseBounds",
@@ -30,14 +29,14 @@ export type SharedKernel = (typeof SHARED)[number];
 export const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
 
 export type Arguments = Readonly<Record<string, number>>;
-/** A shared kernel, on items [begin, end). */
+/** On items [begin, end). */
 export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
 
 export interface Work {
   readonly items: number;
-  /** An estimate of the microseconds that all items take on one thread. */
+  /** Estimated microseconds of all items on one thread. */
   readonly us: number;
-  /** The fewest items worth a call of their own. @default 1 */
+  /** Fewest items worth a call. @default 1 */
   readonly least?: number | undefined;
 }
 
@@ -45,7 +44,7 @@ export function namesOf(kernel: SharedKernel): readonly string[] {
   return PARAMETERS[kernel];
 }
 
-/** Items [begin, end) of the `items` that several calls of a kernel have together, each as many. */
+/** Of the `items` that several calls have together, each as many. */
 interface Range {
   readonly items: number;
   readonly begin: number;

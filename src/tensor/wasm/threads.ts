@@ -1,9 +1,8 @@
 /**
- * Threads: workers that run the same kernels on the same memory. The work of a kernel is a range of items (panels,
- * heads, rows), cut into chunks; the caller and the workers take chunks until none is left, so a thread that the system
- * has suspended delays at most the chunk that it holds. One thread computes every item, with the instructions of the
- * single-threaded call: the bits do not depend on threads. After its last chunk a worker looks at a shared word for a
- * while, then sleeps. What passes between threads is in worker-script.ts.
+ * Workers that run the same kernels on the same memory. A kernel's items (panels, heads, rows) are cut into chunks,
+ * which the caller and the workers take until none is left, so a suspended thread delays at most the chunk that it
+ * holds. One thread computes an item, as in the single-threaded call: bits do not depend on threads. After its last
+ * chunk a worker looks at a shared word for a while, then sleeps (worker-script.ts).
  *
  * The caller never blocks forever: if a chunk is not finished after `PATIENCE_MS` of the caller's own running time, the
  * worker counts as lost.
@@ -26,28 +25,25 @@ import {
 } from "./shared-kernels.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
 
-/** Below this many microseconds of work, telling a worker costs more than it saves. */
+/** With fewer microseconds of work, telling a worker costs more than it saves. */
 const WORTH_SHARING_US = 12;
 /** No chunk is shorter, unless there are few items. */
 const CHUNK_US = 8;
-/** A kernel is short below this many microseconds. */
+/** Microseconds of a short kernel, at most. */
 const SHORT_US = 1000;
 /**
- * Chunks per thread, if there is enough work. A short kernel mostly waits for memory, which is fastest for long reads;
- * the threads of a long kernel should end together.
+ * If there is enough work. A short kernel mostly waits for memory, which is fastest for long reads; a long kernel's
+ * threads should end together.
  */
 const CHUNKS_PER_THREAD = { short: 2, long: 8 } as const;
 /** No chunk is longer, unless a single item is. */
 const LONG_CHUNK_US = 20_000;
 const MAX_CHUNKS = 2 ** CHUNK_BITS - 1;
-/**
- * Looks of a worker at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a
- * step.
- */
+/** A worker's looks at the ticket before it sleeps: some 300 µs, longer than the gap between two kernels of a step. */
 const SPINS = 60_000;
-/** Looks of the caller at `done` between two looks at the clock. */
+/** The caller's looks at `done` between two at the clock. */
 const LOOKS = 64;
-/** After this many milliseconds of looking, the caller sleeps (if the host allows that) until it is woken. */
+/** Milliseconds of looking before the caller sleeps (if the host allows that). */
 const LOOK_MS = 0.1;
 const PATIENCE_MS = 10_000;
 
@@ -58,7 +54,7 @@ interface Cut {
   readonly workStride: number;
 }
 
-/** Why a worker stopped, once one has. */
+/** The reason why a worker stopped, once one has. */
 interface State {
   lost: Error | undefined;
 }
@@ -94,10 +90,7 @@ export class Threads {
     this.#mayWait = mayWait(words);
   }
 
-  /**
-   * Starts `count` - 1 workers; resolves once all are ready. Throws a DeviceError ("wasm-worker-lost") if one fails to
-   * start.
-   */
+  /** Starts `count` - 1 workers. Throws a DeviceError ("wasm-worker-lost") if one fails to start. */
   static async start(
     count: number,
     { module, way }: { readonly module: WebAssembly.Module; readonly way: number },
@@ -107,7 +100,7 @@ export class Threads {
   ): Promise<Threads> {
     const control = memory.allocate(CONTROL.bytes);
     memory.i32.fill(0, control / 4, (control + CONTROL.bytes) / 4);
-    // These views stay valid when the memory grows: the block lies in its initial part.
+    // These views stay valid when the memory grows: the block is in its initial part.
     const words = new Int32Array(memory.memory.buffer, control, CONTROL.values / 4);
     const values = new Float64Array(
       memory.memory.buffer,
@@ -160,8 +153,8 @@ export class Threads {
   }
 
   /**
-   * Runs calls of one kernel, which have as many items each; `work` is that of all. `workStride` is the distance in
-   * bytes between the working memories of two threads.
+   * Runs calls of one kernel with as many items each; `work` is that of all. `workStride`: bytes between two threads'
+   * working memories.
    */
   run(name: SharedKernel, calls: readonly Arguments[], { items, us, least }: Work, workStride: number): void {
     const op = OPS[name];
@@ -226,10 +219,7 @@ export class Threads {
     }
   }
 
-  /**
-   * Returns once the workers have finished `chunks`. Looking is fastest; if they are late, sleeping frees the
-   * processor.
-   */
+  /** Waits for the workers' `chunks`. Looking is fastest; if they are late, sleeping frees the processor. */
   #awaitOthers(chunks: number): void {
     const words = this.#words;
     let last = NaN;
@@ -256,8 +246,8 @@ export class Threads {
 }
 
 /**
- * Items per chunk, all but the last of the same size. The number of chunks is a multiple of the number of threads:
- * of five equal chunks, one of two threads would take three.
+ * All but the last of the same size. The number of chunks is a multiple of the threads': of five equal chunks, one of
+ * two threads would take three.
  */
 export function chunkSize({ items, us, least = 1 }: Work, threads: number): number {
   const share = Math.max(

@@ -1,6 +1,6 @@
 /**
- * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory, JavaScript passing addresses.
- * Computing k rows at once gives the same bits as one by one, in both builds and on any number of threads.
+ * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory. k rows at once have the bits of one by
+ * one, in both builds and on any number of threads.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
@@ -24,7 +24,7 @@ import { largestKernel } from "./screening/largest.js";
 import { Threads } from "./threads.js";
 
 const MAX_THREADS = 64;
-/** Less memory than this holds no model, and hardly the scratch memory of the kernels. */
+/** Less holds no model, and hardly the kernels' scratch memory. */
 const LEAST_LIMIT = 2 ** 24;
 
 export interface WasmDeviceOptions extends WasmOptions {
@@ -32,13 +32,13 @@ export interface WasmDeviceOptions extends WasmOptions {
 }
 
 export interface WasmDevice extends Device {
-  /** Bytes in use, and bytes of the WebAssembly memory, which never shrinks. */
+  /** The WebAssembly memory never shrinks. */
   memory(): { readonly used: number; readonly size: number };
 }
 
 /**
- * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a
- * wish cannot be met, "wasm-worker-lost" if a worker fails to start.
+ * Throws a DeviceError: "wasm-simd-missing", "wasm-relaxed-missing" or "wasm-threads-missing" if a wish cannot be met,
+ * "wasm-worker-lost" if a worker fails to start.
  */
 export async function createWasmDevice({
   threads = 1,
@@ -131,7 +131,7 @@ export async function createWasmDevice({
       const values = kvHeads * wasm.valueBytes(capacity, headDim, CACHE_KINDS[dtype]);
       const addresses = memory.allocateAll([keys, values]) as [number, number];
       const cache = new WasmCache(engine, kvHeads, headDim, capacity, dtype, ...addresses, keys, values);
-      // Kernels compute with the lanes of positions that are not yet written, and ignore the results.
+      // Kernels compute with lanes of positions not yet written, and ignore the results.
       wasm.fillZeros(cache.keys, keys / 4);
       wasm.fillZeros(cache.values, values / 4);
       return cache;
@@ -181,7 +181,7 @@ export async function createWasmDevice({
   };
 }
 
-/** The kernels compute sizes in 32 bits; a cache that no memory can hold must not come out small. */
+/** Kernels compute sizes in 32 bits; too large a cache must not come out small. */
 function requireAddressable(kvHeads: number, headDim: number, capacity: number, dtype: CacheDtype): void {
   const perHead = { float32: 4 * headDim, bfloat16: 2 * headDim, int8: headDim + 4 }[dtype];
   const bytes = 2 * kvHeads * perHead * capacity;
@@ -204,13 +204,13 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Pack
   const unitBytes = together * engine.wasm.panelBytes(ACROSS[dtype], columns);
   const bytes = Math.ceil(panels / together) * unitBytes;
   const address = engine.memory.allocate(bytes);
-  // Padding must be zero: unused rows of the last panels, and the end of a last group of integers.
+  // Padding must be zero: unused rows of the last panels, and the end of a last group.
   const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - unitBytes) : 0;
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
 
-/** Packs rows through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
+/** Through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
 function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
   const { address: w, columns: k, dtype } = packed;
   if (dtype === "int4" || dtype === "int4-floats") {

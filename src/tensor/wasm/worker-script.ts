@@ -1,7 +1,7 @@
 /**
- * The worker's side of threads.ts: the block of words through which threads communicate, and the script of a worker.
- * The script is text, so that Node, browsers and bundlers need no file beside the code; it is written for a Web Worker
- * (`onmessage`, `postMessage`), which `Host.spawnWorker` must imitate.
+ * The worker's side of threads.ts: the block of words that threads share, and a worker's script. The script is text, so
+ * that no file is needed beside the code; it is a Web Worker's (`onmessage`, `postMessage`), which `Host.spawnWorker`
+ * must imitate.
  */
 
 /**
@@ -45,9 +45,9 @@ export interface WorkerStart {
   readonly thread: number;
   readonly scratch: number;
   readonly way: number;
-  /** Exports by number, each with the index of its working memory among its arguments, or -1. */
+  /** By number, each with the index of its working memory among its arguments, or -1. */
   readonly kernels: readonly (readonly [name: string, workAt: number])[];
-  /** Looks at the ticket before going to sleep: a few hundred microseconds' worth. */
+  /** Looks at the ticket before going to sleep. */
   readonly spins: number;
 }
 

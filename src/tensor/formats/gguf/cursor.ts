@@ -1,18 +1,18 @@
 /**
- * Reads the head of a GGUF file step by step. Counts and lengths are compared with the bytes that remain before
- * anything is allocated, so everything that a cursor returns was inside the file.
+ * Reads the head of a GGUF file. Counts and lengths are compared with the bytes that remain before anything is
+ * allocated, so all that a cursor returns was inside the file.
  */
 import { defaultBudgets } from "../../../budgets.js";
 import { GgufError } from "../../../errors.js";
 
 export interface GgufLimits {
-  /** Bytes of the head. The largest vocabularies in use take about 20 MB. @default 64 MiB (defaultBudgets) */
+  /** Bytes. The largest vocabularies in use take about 20 MB. @default 64 MiB (defaultBudgets) */
   readonly largest?: number;
   /** Texts, booleans, lists, pairs and tensors in the head. @default 2^21 (defaultBudgets) */
   readonly values?: number;
 }
 
-/** An array of numbers as it lies in the file, copied. */
+/** Numbers as they lie in the file, copied. */
 export type GgufNumbers =
   | Uint8Array
   | Int8Array
@@ -60,14 +60,13 @@ interface NumberArray {
   new (buffer: ArrayBuffer): GgufNumbers;
 }
 
-/** Thrown by the cursor where the bytes end but the file does not. */
+/** Thrown where the bytes end but the file does not. */
 export class NeedsMoreBytes extends Error {
   constructor(readonly end: number) {
     super();
   }
 }
 
-/** Reads on from a position; everything it returns was inside the file. */
 export class Cursor {
   at = 0;
   readonly #view: DataView;
@@ -97,12 +96,12 @@ export class Cursor {
     throw malformed("number", `${what}: ${value} is beyond any real file`);
   }
 
-  /** A count of things of at least so many bytes each, all of which must fit the rest of the file. */
+  /** A count of things of at least so many bytes each, which must fit the rest of the file. */
   count(what: string, leastBytes: number): number {
     return this.#fitting(this.uint64(`the number of ${what}`), leastBytes, () => what);
   }
 
-  /** A count of things of which each becomes an object; all of a head together have a limit. */
+  /** A count of things that each become an object, limited per head. */
   countObjects(what: string, leastBytes: number): number {
     const count = this.count(what, leastBytes);
     this.#values += count;
@@ -128,7 +127,7 @@ export class Cursor {
     }
   }
 
-  /** `what` is asked for only if the rest of the file is too short: vocabularies have a hundred thousand texts. */
+  /** `what` is asked for only in an error: vocabularies have a hundred thousand texts. */
   #fitting(count: number, leastBytes: number, what: () => string): number {
     const rest = Math.min(this.fileSize, this.#largest) - this.at;
     if (count * leastBytes <= rest) return count;
@@ -173,7 +172,7 @@ export class Cursor {
   }
 }
 
-/** A name from the file, quoted and cut: it may be anything. */
+/** Quotes and cuts a name from the file: it may be anything. */
 export function show(text: string): string {
   return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text);
 }

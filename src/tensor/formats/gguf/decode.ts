@@ -1,21 +1,21 @@
 /**
  * Blocks of GGUF tensors to float32. In all layouts d is a scale and m (or dmin) a minimum, stored as float16; q are
  * small unsigned integers:
- *   Q4_0  d·(q - 8)       Q4_1  d·q + m      Q5_0  d·(q - 16)      Q5_1  d·q + m      Q8_0  d·q, q signed
- *   K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits, times the block's d
- *            (and dmin)
- *   IQ4:     d·values[q], sixteen unevenly spaced values
- * Products are exact in float64, so every result is rounded once, as in ggml's reference. One function decodes one
- * block; loops are written out because a model has millions of blocks.
+ *  Q4_0 d·(q - 8) Q4_1 d·q + m Q5_0 d·(q - 16) Q5_1 d·q + m Q8_0 d·q, q signed
+ *  K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits, times the block's d
+ *  (and dmin)
+ *  IQ4: d·values[q], sixteen unevenly spaced values
+ * Products are exact in float64, so every result is rounded once, as in ggml's reference. Loops are written out because
+ * a model has millions of blocks.
  */
 import { GgufError } from "../../../errors.js";
 import { bf16ToFloat32, f16ToFloat32 } from "../half-floats.js";
 import { ggufBlock, type GgufType } from "./types.js";
 
-/** Writes the elements of the block at `at` to `out` from `to` on. */
+/** Writes the block at `at` to `out` from `to` on. */
 type DecodeBlock = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
 
-/** float32 of all 65,536 float16 patterns; made when first needed. */
+/** float32 of all 65,536 float16 patterns. */
 let halves: Float32Array | undefined;
 export function halfAt(bytes: Uint8Array, at: number): number {
   halves ??= f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, pattern) => pattern));
@@ -105,7 +105,7 @@ const q3K: DecodeBlock = (bytes, at, out, to) => {
   }
 };
 
-/** The 6-bit scale of group `group` of 8 in the twelve bytes at `at`. */
+/** The 6-bit scale of group `group` of 8, in the twelve bytes at `at`. */
 export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + group]! & 63 : (bytes[at + group + 4]! & 15) | ((bytes[at + group - 4]! >> 6) << 4);
 
@@ -202,8 +202,8 @@ const DECODERS = {
 } as const satisfies Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>>;
 
 /**
- * The elements of whole blocks, in order; quantized ones are written to the beginning of `room` if they fit. Throws a
- * GgufError `gguf-partial-block` for a part of a block.
+ * Decodes whole blocks; quantized ones to the beginning of `room` if they fit. Throws a GgufError `gguf-partial-block`
+ * for a part of a block.
  */
 export function decodeGguf(bytes: Uint8Array, type: GgufType, room: Float32Array = NO_ROOM): Float32Array {
   const block = ggufBlock(type);

@@ -29,9 +29,9 @@ export type GgufValue = number | bigint | boolean | string | readonly GgufValue[
 
 export interface GgufTensor {
   readonly type: GgufType;
-  /** Row-major, slowest dimension first, as everywhere in this library: the file's dimensions reversed. */
+  /** Row-major, slowest dimension first: the file's dimensions reversed. */
   readonly shape: readonly number[];
-  /** Bytes of the file: [begin, end). */
+  /** In the file: [begin, end). */
   readonly begin: number;
   readonly end: number;
 }
@@ -46,13 +46,13 @@ export interface GgufHeader {
 const MAX_DIMENSIONS = 4;
 const MAX_ARRAY_DEPTH = 4;
 const MAX_ALIGNMENT = 2 ** 16;
-/** The fewest bytes that a pair and a tensor's entry take: an empty key with a byte, a name with one dimension. */
+/** Fewest bytes of a pair and a tensor's entry: an empty key with a byte, a name with one dimension. */
 const LEAST_PAIR = 8 + 4 + 1;
 const LEAST_TENSOR = 8 + 4 + 8 + 4 + 8;
 
 /**
- * Parses the head from the first bytes of a file of `fileSize` bytes. If `bytes` ends too early, the answer is how many
- * bytes to give at least (the caller reads on and calls again). Throws a GgufError for a file that is malformed.
+ * Parses the head from the first bytes of a file of `fileSize` bytes. If `bytes` ends too early, returns how many bytes
+ * to give at least in the next call. Throws a GgufError for a malformed file.
  */
 export function parseGgufHeader(
   bytes: Uint8Array,
@@ -135,7 +135,7 @@ function parseArray(cursor: Cursor, key: string, depth: number): GgufValue {
   }
 }
 
-/** A tensor's entry; its offset counts from where the data begins. */
+/** The offset counts from where the data begins. */
 interface Entry {
   readonly name: string;
   readonly type: GgufType;
@@ -177,7 +177,7 @@ function alignmentOf(metadata: ReadonlyMap<string, GgufValue>): number {
   throw malformed("alignment", `general.alignment must be a multiple of 8 up to ${MAX_ALIGNMENT}`);
 }
 
-/** Places the tensors in the file and checks them: unique, aligned, inside, apart. */
+/** Places tensors in the file: unique, aligned, inside, apart. */
 function place(
   entries: readonly Entry[],
   dataOffset: number,
@@ -208,6 +208,6 @@ function place(
     previous = { name, end };
     tensors.set(name, { type, shape, begin, end });
   }
-  // In the order of the file's list, which is the model's, not the offsets'.
+  // In the order of the file's list, the model's.
   return new Map(entries.map(({ name }) => [name, tensors.get(name)!]));
 }

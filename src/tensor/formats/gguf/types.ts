@@ -1,7 +1,6 @@
 /**
- * The tensor types of GGUF files (ggml's numbering) and the size of their blocks. A quantized type stores a row as
- * blocks of 32 or 256 elements, each with its own scales, so a row is a whole number of blocks.
- * Source: the GGUF specification and the block layouts of ggml.
+ * GGUF's tensor types (ggml's numbering) and block sizes. A quantized row is a whole number of blocks of 32 or 256
+ * elements, each with its own scales. Source: the GGUF specification and ggml's block layouts.
  */
 import { GgufError } from "../../../errors.js";
 
@@ -53,7 +52,7 @@ const byName: ReadonlyMap<string, TypeRow> = new Map(TYPES.map((row) => [row.nam
 
 export const ggufTypes = TYPES.map(({ name }) => name);
 
-/** The type with ggml's number `id`. Throws a GgufError that lists the supported types. */
+/** Throws a GgufError that lists the supported types. */
 export function ggufTypeOf(id: number, tensor: string): GgufType {
   const row = byId.get(id);
   if (row !== undefined) return row.name;
@@ -71,10 +70,10 @@ export function ggufBlock(type: GgufType): { readonly elements: number; readonly
   return byName.get(type)!;
 }
 
-/** Integers of four bits with float16 or float32 scales, or eight bits without minimums. */
+/** Four bits with float16 or float32 scales, or eight bits without minimums. */
 export type IntegerForm = "int4" | "int4-floats" | "int8";
 
-/** The form that holds a type's values exactly; undefined if none does. */
+/** Holds a type's values exactly; undefined if none does. */
 export function integerForm(type: string): IntegerForm | undefined {
   switch (type) {
     case "Q4_0":

@@ -1,9 +1,9 @@
 /**
  * Rotary positions and causal attention; formulas: reference/attention.ts. Scores are stored [R·H, S], go through
  * softmax as rows, and weigh the values: an output element that recomputed its scores would do D times the work. Row
- * (r, h) of the scores is r·H + h, as queries are laid out. `time` is the length of the sequences in a batch; queries
- * of a cache all belong to one sequence, and `time` is then larger than their number. Head h reads key/value head
- * floor(h / group). Masked scores are -1e30, a number: a literal -Infinity does not survive the translation.
+ * (r, h) of the scores is r·H + h, as queries are laid out. `time` is the length of a batch's sequences; a cache's
+ * queries belong to one sequence, and are fewer than `time`. Head h reads key/value head floor(h / group). Masked
+ * scores are -1e30: a literal -Infinity does not survive the translation.
  */
 import { matrixKernel } from "./kernel-source.js";
 
@@ -93,8 +93,7 @@ export const probabilityGradient = matrixKernel(
 );
 
 /**
- * factor · Σ_s weight_s · v_s: the output of attention, or, with the gradient of the scores and with the keys, the
- * gradient of a query.
+ * factor · Σ_s weight_s · v_s: the output of attention or, with the scores' gradient and the keys, a query's gradient.
  */
 export const weightedSum = matrixKernel(
   "weightedSum",

@@ -1,10 +1,9 @@
 /**
- * The form of a gpu.js kernel. gpu.js takes a JavaScript function, parses it, and writes WGSL, GLSL,
- * WebAssembly or plain JavaScript; one call computes one element of the output, and `this.thread` says which.
+ * The form of a gpu.js kernel: a JavaScript function that gpu.js translates to WGSL, GLSL, WebAssembly or plain
+ * JavaScript. One call computes one element of the output, named by `this.thread`.
  *
  * Kernels are text, because a function's own text does not survive every tool: bundlers join statements with commas and
  * esbuild's `keepNames` wraps inner functions, both of which gpu.js refuses, and test runners rewrite imported names.
- * Text stays as written.
  *
  * Every array is flat, and every size is an argument. So one compiled program serves all shapes: decoding never
  * compiles twice, no stale constant can be baked in, and an element is computed by the same instructions however many
@@ -43,9 +42,9 @@ export function matrixKernel<P extends string>(
 }
 
 /**
- * The text of the function for gpu.js. On WebGL rows lie along the third axis (see gpujs.ts), and `| 0` is left out:
- * gpu.js moves an index that is itself read from an array into a float variable, whatever its type. Arrays there have
- * at most 2^24 elements, so floats are exact.
+ * The function's text. On WebGL rows lie along the third axis (see gpujs.ts), and `| 0` is left out: gpu.js moves an
+ * index read from an array into a float variable, whatever its type. Arrays there have at most 2^24 elements, so floats
+ * are exact.
  */
 export function functionText({ name, parameters, body }: KernelSource, { webgl }: { readonly webgl: boolean }): string {
   const typed = webgl ? body.replaceAll(" | 0)", ")") : body;

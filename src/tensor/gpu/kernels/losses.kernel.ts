@@ -1,7 +1,6 @@
 /**
  * Losses per row of logits, from the row's maximum and its sum of exp((z - max) / temperature); formulas:
- * reference/losses.ts. Differences of logits are taken before anything is added to them: logits near a thousand
- * leave few digits in float32.
+ * reference/losses.ts. Differences of logits come first: logits near a thousand leave few digits in float32.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 import { SEGMENT } from "./rows.kernel.js";

@@ -1,10 +1,10 @@
 /**
- * Moving and summing. Each kernel asks where its element comes from, never where an element goes: there are no atomic
- * additions, so the gradients of reads (scatter, take) look up which rows read an element.
+ * Moving and summing. Each kernel asks where its element comes from, never where it goes: there are no atomic
+ * additions, so gradients of reads (scatter, take) look up which rows read an element.
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 
-/** A copy of x in the memory of the device: how WebGL gets data. */
+/** How WebGL gets data: a copy of x on the device. */
 export const copy = vectorKernel(
   "copy",
   { x: "array" },
@@ -145,7 +145,7 @@ export const sumMiddle = matrixKernel(
 `,
 );
 
-/** Sums of eight neighbours: a long sum as a tree, whose error grows with its height. */
+/** Sums eight neighbours: a long sum is a tree, whose error grows with its height. */
 export const sumEight = vectorKernel(
   "sumEight",
   { x: "array", length: "integer" },

@@ -1,14 +1,13 @@
 /**
- * Kernels over the rows of a matrix [R, N]; formulas: reference/rows.ts. A row is reduced in two or more stages: one
- * thread per segment of 256 columns, then the results of the segments as a row of their own. Where a segment begins
- * depends on the column only, so the bits of a row do not depend on the other rows, and zeros after its end change
- * none.
+ * Kernels over the rows of a matrix [R, N]; formulas: reference/rows.ts. A row is reduced in stages: one thread per
+ * segment of 256 columns, then the segments' results as a row of their own. Segments begin at fixed columns, so a row's
+ * bits depend neither on other rows nor on zeros after its end.
  */
 import { type KernelSource, matrixKernel, type ParameterType, vectorKernel } from "./kernel-source.js";
 
 export const SEGMENT = 256;
 
-/** One result per row and segment: `step` is run with j, the column, for each of the segment's columns. */
+/** Runs `step` with j, the column, for each of a segment's columns; one result per row and segment. */
 function segmentKernel<P extends string>(
   name: string,
   parameters: Readonly<Record<P, ParameterType>>,
@@ -116,7 +115,7 @@ export const rowStats = matrixKernel(
 `,
 );
 
-/** [R, 3]: the argmax, the largest, and the log-sum-exp, which is finite only if no logit is NaN or Infinity. */
+/** [R, 3]: argmax, largest, and log-sum-exp, which is finite only if all logits are. */
 export const rowArgmax = matrixKernel(
   "rowArgmax",
   { best: "array", top: "array", logSum: "array" },
@@ -174,7 +173,7 @@ export const segmentSpread = segmentKernel(
   },
 );
 
-/** The mean of a row (zero for RMSNorm) and 1 over its deviation, from `total` = Σ x and `squares` = Σ (x - mean)². */
+/** A row's mean (zero for RMSNorm) and 1 over its deviation, from `total` = Σ x and `squares` = Σ (x - mean)². */
 const moments = `
   let mean = 0;
   if (centered > 0) {

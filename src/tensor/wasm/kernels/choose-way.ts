@@ -1,13 +1,13 @@
 /**
- * Chooses how integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so a small
- * product of each kind is computed in each way and compared with the exact one: Node 20's baseline compiler gets a dot
- * of bytes wrong. Of the ways that are left, DOT is the fastest if it is one instruction, which its time beside a
- * multiplication of int16 shows; else PAIRS is.
+ * Chooses how integers are multiplied (integers/dots.as.ts). All ways give the same bits by definition, so small
+ * products in each way are compared with the exact one: Node 20's baseline compiler gets a dot of bytes wrong. Of the
+ * correct ways, DOT is the fastest if it is one instruction, as its time beside a multiplication of int16 shows; else
+ * PAIRS.
  */
 import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS } from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";
 
-/** Many rows in tiles, beside one alone. */
+/** In tiles, beside one alone. */
 const ROWS = 19;
 const N = 32;
 const K = 96;
@@ -24,7 +24,7 @@ interface Room {
   free(address: number, bytes: number): void;
 }
 
-/** The fastest way that computes correctly. Leaves the kernels set to any. */
+/** Leaves the kernels set to any way. */
 export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): number {
   const correct = (way: number): boolean => KINDS.every((kind) => isCorrect(wasm, memory, kind, way));
   const dot = correct(DOT);
@@ -33,7 +33,7 @@ export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): 
   return dot ? DOT : EXACT;
 }
 
-/** The time of a dot of bytes, in multiplications of int16: the shortest of some tries. */
+/** In multiplications of int16: the shortest of some tries. */
 function dotTime(wasm: NamedKernels, now: () => number): number {
   const shortest = (bytes: number): number => {
     let best = Infinity;

@@ -1,16 +1,13 @@
-/**
- * Numbers on which host code and kernels agree. AssemblyScript compiles this file too, so it holds plain constants
- * alone.
- */
+/** Numbers that host code and kernels share. AssemblyScript compiles this file too: plain constants alone. */
 
-/** Kinds of operands of a product: panels (products/panels.as.ts) of W. */
+/** Kinds of operands: panels (products/panels.as.ts) of W. */
 export const PANELS_F32 = 0;
 export const PANELS_BF16 = 1;
 /** A plain matrix [K, N]. */
 export const MATRIX = 2;
 /** A plain matrix [N, K]. */
 export const MATRIX_TRANSPOSED = 3;
-/** Panels of W [K, N] read across: the product with W itself instead of its transpose (backward). */
+/** Panels of W [K, N] read across: the product with W itself, not its transpose (backward). */
 export const ACROSS_F32 = 4;
 export const ACROSS_BF16 = 5;
 export const ACROSS_INT8 = 6;
@@ -18,19 +15,19 @@ export const ACROSS_INT8 = 6;
 export const NIBBLE_HALVES = 7;
 export const NIBBLE_FLOATS = 8;
 
-/** Ways of multiplying integers: products/integers/dots.as.ts. */
+/** products/integers/dots.as.ts. */
 export const DOT = 0;
 export const PAIRS = 1;
 export const EXACT = 2;
-/** Rows of x that are rounded to integers in one piece, at most: products/integers/records.as.ts. */
+/** Most rows of x rounded to integers in one piece: products/integers/records.as.ts. */
 export const PART = 64;
 
-/** Kinds of caches: attention/stored.as.ts. */
+/** attention/stored.as.ts. */
 export const CACHE_F32 = 0;
 export const CACHE_BF16 = 1;
 export const CACHE_INT8 = 2;
 
-/** Operations of two tensors, and of one: elementwise.as.ts. */
+/** elementwise.as.ts, of two tensors and of one. */
 export const ADD = 0;
 export const SUB = 1;
 export const MUL = 2;
@@ -42,8 +39,8 @@ export const EXP = 4;
 
 /** Quads of k that share a scale of a screened state: screening/coarse.as.ts. */
 export const SEGMENT_QUADS = 512;
-/** Columns of a block when the largest of a row are sought: enough that few blocks hold more than one, few to sort. */
+/** Columns of a block when the largest of a row are sought: few blocks hold more than one, few are to sort. */
 export const LARGEST_BLOCK = 64;
 
-/** Scratch memory of each instance of the module: `setScratch`. */
+/** Of each instance of the module: `setScratch`. */
 export const SCRATCH_BYTES = 4096;

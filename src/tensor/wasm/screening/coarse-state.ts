@@ -1,20 +1,20 @@
 /**
- * A state x [K] as the coarse product reads it: integers, with one step for each segment. A state has few large values.
- * So most quads of k have integers of seven bits, and the step follows those; one quad in twelve may have fourteen.
+ * A state x [K] as integers for the coarse product, with one step per segment. A state has few large values: the step
+ * suits integers of seven bits, and one quad of k in twelve may have fourteen.
  */
 import { SEGMENT_QUADS } from "../kernels/constants.js";
 import type { WasmMemory } from "../memory.js";
 
-/** Values of a segment, which share a step. */
+/** They share a step. */
 export const SEGMENT = 4 * SEGMENT_QUADS;
 export const SEVEN_BITS = 63;
 export const FOURTEEN_BITS = 8191;
-/** Of so many quads of a segment one may have fourteen bits. */
+/** Of so many quads one may have fourteen bits. */
 const NARROW = 12;
 
-/** A way of rounding a state, for one of the kernel's ways of reading it. */
+/** Matches one of the kernel's ways of reading. */
 export interface Rounding {
-  /** Most quads have seven bits, and a step for them. */
+  /** Most quads have seven bits. */
   readonly narrow: boolean;
   /** Quads of seven bits are stored for dots, not for pairs. */
   readonly dots: boolean;
@@ -24,7 +24,7 @@ export const PAIRS: Rounding = { narrow: true, dots: false };
 export const FINE: Rounding = { narrow: false, dots: false };
 
 export interface RoundedState {
-  /** Alpha, rho and delta, where the kernel reads them. */
+  /** As the kernel reads them. */
   readonly limits: Float32Array;
   /** |x|, NaN or Infinity if a value is. */
   readonly norm: number;
@@ -32,7 +32,7 @@ export interface RoundedState {
   readonly missed: number;
 }
 
-/** Rounds the state [k] at address `x`; the integers, in the layout of kernels/screening/coarse.as.ts, go to `to`. */
+/** The integers go to `to`, in the layout of kernels/screening/coarse.as.ts. */
 export function roundState(
   memory: WasmMemory,
   { x, to, k }: { readonly x: number; readonly to: number; readonly k: number },
@@ -69,10 +69,7 @@ export function roundState(
   return { limits: state.limits, norm: Math.sqrt(squares), missed: Math.sqrt(missed) };
 }
 
-/**
- * The step of a segment's integers: not too small for fourteen bits; if they are `narrow`, large enough for seven bits
- * in all quads but a few.
- */
+/** The step: not too small for fourteen bits; if `narrow`, large enough for seven bits in all quads but a few. */
 function stepOf(values: Float32Array, narrow: boolean): number {
   const quads = Math.ceil(values.length / 4);
   const magnitudes = new Float32Array(quads);

@@ -117,7 +117,7 @@ function createCoarse(engine: Engine, packed: WasmPacked, bias: Storage | undefi
   return new WasmCoarse(engine, rows, k, bytes, bias, mostNorm * ROOM, mostBias, address);
 }
 
-/** The largest magnitude; NaN if a value is. */
+/** NaN if a value is. */
 function largest(engine: Engine, storage: Storage): number {
   const { address, length } = engine.own(storage);
   return engine.memory.f32.subarray(address / 4, address / 4 + length).reduce((m, v) => Math.max(m, Math.abs(v)), 0);
@@ -179,7 +179,7 @@ function product(
   return { w: address, bias: bias === undefined ? 0 : engine.at(bias), n, k, ...given };
 }
 
-/** Rounds the state at `x` to what the kernel reads at `to`. False if it can have no bounds. */
+/** False if the state can have no bounds. */
 function writeState(
   engine: Engine,
   x: number,
@@ -215,8 +215,8 @@ function mayBeLargest(
 }
 
 /**
- * True if relaxed dots give the same integers here as pairs do. (The first compiler of V8 in Node 20 gets some wrong.
- * The kernel is asked while it is still compiled that way, as every module is when it is new.)
+ * True if relaxed dots give the same integers as pairs. (V8's first compiler in Node 20 gets some wrong; the kernel is
+ * asked while still compiled that way, as new modules are.)
  */
 function dotsAgree(engine: Engine): boolean {
   if (engine.wasm.hasDots() === 0) return false;

@@ -1,7 +1,6 @@
 /**
- * Single entries of a product. Weights lie in panels of sixteen rows, and a panel is multiplied alone with the bits
- * that it has among others; so only the panels that hold the wanted entries are read, each once. No second copy of the
- * rows is needed, at the price of fifteen neighbours read with each.
+ * Single entries of a product. A panel of sixteen rows is multiplied alone with the bits that it has among others, so
+ * only the panels of wanted entries are read, each once: fifteen neighbours with each, but no second copy of the rows.
  */
 import { deviceMixed } from "../../device-errors.js";
 import type { PackedStorage, Screening } from "../../device.js";
@@ -36,7 +35,7 @@ export function linearAtKernel(engine: Engine): Screening["linearAt"] {
   };
 }
 
-/** Bytes of the panels that hold these entries, ascending. */
+/** Of the panels that hold these entries, ascending. */
 export function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
   if (!(weight instanceof WasmPacked)) throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
   let panels = 0;
