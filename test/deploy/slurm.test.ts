@@ -92,9 +92,13 @@ async function spread(name: string, line: readonly string[]): Promise<string> {
   for (const victim of VICTIMS) {
     await until(() => existsSync(folder.path(`${name}-${victim}.stopped`)), PATIENCE, state);
     expect(logOf(name, victim), "the victim is not done when it is killed").not.toContain(`shard ${victim} of`);
-    await slurm.command("scontrol", ["requeue", `${array!}_${victim}`]);
+    const task = `${array!}_${victim}`;
+    await slurm.command("scontrol", ["requeue", task]);
+    const requeued = async (): Promise<boolean> =>
+      /Restarts=1\b/.test(await slurm.command("scontrol", ["show", "job", task]));
+    await until(requeued, PATIENCE, state);
     // Slurm holds a requeued job back for two minutes.
-    const begin = ["update", `JobId=${array!}_${victim}`, "StartTime=now"];
+    const begin = ["update", `JobId=${task}`, "StartTime=now"];
     await until(async () => (await slurm.command("scontrol", begin)) === "", PATIENCE, state);
   }
   await until(() => existsSync(out), PATIENCE, state);
