@@ -1,7 +1,7 @@
 /**
- * The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in the
- * time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One more
- * draft is tried if it brings more tokens per time than the round has without it:
+ * The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
+ * the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
+ * more draft is tried if it brings more tokens per time than the round has without it:
  *
  *     α^(n+1) / c(n+1)  >  E(n) / T(n)
  *

@@ -4,7 +4,7 @@
  */
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 
-/** How WebGL gets data: a copy of x on the device. */
+/** A copy of x on the device: WebGL gets data this way. */
 export const copy = vectorKernel(
   "copy",
   { x: "array" },

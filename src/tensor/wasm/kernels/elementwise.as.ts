@@ -25,8 +25,8 @@ export function binaryFlat(op: i32, a: usize, b: usize, y: usize, vectors: i32):
 }
 
 /**
- * y = a op b over a shape of `rank` >= 1 axes; `axes` holds sizes, strides of a, strides of b and a counter, rank int32
- * each. The last axis is the inner loop; an odometer walks the others.
+ * y = a op b over `rank` >= 1 axes; `axes` holds sizes, strides of a, strides of b and a counter, rank int32 each. The
+ * last axis is the inner loop; an odometer walks the others.
  */
 export function binaryStrided(op: i32, a: usize, b: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
   const last = axes + ((<usize>(rank - 1)) << 2);
@@ -92,7 +92,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   }
 }
 
-/** Twice the inner function of geluTanh; |x| is bounded because σ has long saturated there. */
+/** Twice the inner function of geluTanh; |x| is bounded where σ has long saturated. */
 // @ts-ignore: decorator
 @inline function tanhArgument(x: v128): v128 {
   const x2 = f32x4.mul(x, x);
@@ -164,7 +164,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   }
 }
 
-/** One loop per function: `op` is constant inside each. */
+/** `op` is constant inside each loop. */
 export function unary(op: i32, x: usize, y: usize, vectors: i32): void {
   if (op == GELU) mapFlat(GELU, x, y, vectors);
   else if (op == GELU_TANH) mapFlat(GELU_TANH, x, y, vectors);

@@ -1,4 +1,4 @@
-/** The module's exports. scripts/build-wasm.mjs compiles them to portable.generated.ts and relaxed.generated.ts. */
+/** The module's exports, compiled by scripts/build-wasm.mjs to portable.generated.ts and relaxed.generated.ts. */
 export {
   adamw,
   binaryFlat,

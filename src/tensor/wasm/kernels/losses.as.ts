@@ -85,16 +85,13 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
   }
 }
 
-/** e · (dt - ds); zero if the teacher's probability is zero, whatever the logits (-Infinity would make it NaN). */
+/** e · (dt - ds); zero if the teacher's probability is zero (-Infinity would make it NaN). */
 // @ts-ignore: decorator
 @inline function crossTerm(e: v128, dt: v128, ds: v128): v128 {
   return v128.and(f32x4.mul(e, f32x4.sub(dt, ds)), f32x4.gt(e, zero()));
 }
 
-/**
- * `work` holds n floats: the teacher's exponentials of one row. The student's are kept in `ds` until both sums are
- * known.
- */
+/** `work`: n floats, the teacher's exponentials of one row. The student's are in `ds` until both sums are known. */
 export function klBackward(
   t: usize,
   s: usize,

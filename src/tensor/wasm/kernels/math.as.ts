@@ -1,19 +1,16 @@
 /**
  * Elementary functions on four lanes.
- *   exp x = 2^n · e^r,  n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r ≈ 1 + r + r²·P(r)
- *   erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond
- *   ln  x = e · ln 2 + 2 artanh((m - 1) / (m + 1)),  x = m · 2^e
+ *  exp x = 2^n · e^r, n = round(x / ln 2), |r| <= ln 2 / 2, e^r ≈ 1 + r + r²·P(r)
+ *  erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond
+ *  ln x = e · ln 2 + 2 artanh((m - 1) / (m + 1)), x = m · 2^e
  * Sources: exp by Cody & Waite 1980 with P from Moshier's Cephes, erf by the rational fit that Eigen uses. The
- * logarithm is needed once per row, so it is in scalar float64. Errors: exp and the sigmoid below 2 units in the last
- * place, erf below 2^-22 absolute. Results under 2^-126 are flushed to zero: denormal numbers would cost a hundred
- * cycles each.
+ * logarithm, needed once per row, is in scalar float64. Errors: exp and the sigmoid below 2 units in the last place,
+ * erf below 2^-22 absolute. Results under 2^-126 are flushed to zero: denormal numbers would cost a hundred cycles
+ * each.
  */
 import { mac } from "./simd.as";
 
-/**
- * Constants of exp, which most models need once per element: a vector of them is one instruction from memory, three
- * where code says it.
- */
+/** Constants of exp: a vector is one instruction from memory, three where code says it. */
 const TABLE = memory.data<f32>(
   [
     1.44269504088896341,
@@ -34,9 +31,9 @@ const TABLE = memory.data<f32>(
   16,
 );
 const LOG2_E: usize = 0;
-/** 1.5 · 2^23: adding it rounds a small float to an integer, which is then in the low bits of the sum. */
+/** 1.5 · 2^23: adding it rounds a small float to an integer in the low bits of the sum. */
 const ROUND: usize = 4;
-/** -ln 2 in two pieces; the first has so few bits that n times it is exact. */
+/** -ln 2 in two pieces; n times the first is exact. */
 const LN2_HIGH: usize = 8;
 const LN2_LOW: usize = 12;
 const ONE: usize = 16;
@@ -66,7 +63,7 @@ const P: usize = 32;
   p = mac(p, r, fixed(P + 16));
   p = mac(p, r, fixed(P + 20));
   p = f32x4.add(mac(p, f32x4.mul(r, r), r), fixed(ONE));
-  // Multiply by 2^n: add n to the exponent. The shift drops the bits of ROUND and leaves n << 23.
+  // Adds n to the exponent: the shift drops the bits of ROUND and leaves n << 23.
   const scaled = i32x4.add(p, i32x4.shl(shifted, 23));
   return v128.andnot(scaled, f32x4.lt(x, fixed(SMALLEST)));
 }
@@ -103,7 +100,7 @@ const P: usize = 32;
 const SQRT_HALF: f64 = 0.7071067811865475244;
 const LN2: f64 = 0.69314718055994530942;
 
-/** Natural logarithm of a positive, normal float64 (sums of exponentials are). */
+/** Of a positive, normal float64 (sums of exponentials are). */
 export function ln(x: f64): f64 {
   if (!(x > 0) || x == Infinity) return x == 0 ? -Infinity : x > 0 ? x : NaN;
   const bits = reinterpret<i64>(x);

@@ -6,7 +6,7 @@
 import { addWide, copyFloats, lanesBelow, storeTail, sumWide, zeroFloats } from "./simd.as";
 import { sumRow } from "./rows.as";
 
-/** Copies `rows` pieces of n floats; `fromRow` and `toRow` are the distances between rows, in floats. */
+/** `fromRow` and `toRow` are the distances between rows, in floats. */
 export function copyRows(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, n: i32): void {
   for (let r = 0; r < rows; r++) {
     copyFloats(to + ((<usize>r * <usize>toRow) << 2), from + ((<usize>r * <usize>fromRow) << 2), n);
@@ -67,7 +67,7 @@ export function takeAlongRowsBackward(dy: usize, ids: usize, x: usize, rows: i32
 
 /**
  * Adds x onto y: `axes` holds sizes of x, strides of y (0 on summed axes) and a counter, rank int32 each; the last axis
- * has stride 0 (a row is summed) or 1 (a row is added).
+ * has stride 0 (a row is summed) or 1 (added).
  */
 export function sumTo(x: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
   const last = axes + ((<usize>(rank - 1)) << 2);

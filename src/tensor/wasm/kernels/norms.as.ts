@@ -57,8 +57,8 @@ export function norm(
 }
 
 /**
- * Writes dx, and adds the sums over the rows onto dGain and dBias (0 for none). Ranges that run at the same time need
- * sums of their own.
+ * Writes dx, and adds sums over the rows onto dGain and dBias (0 for none). Ranges that run at the same time need sums
+ * of their own.
  */
 export function normBackward(
   x: usize,

@@ -156,7 +156,7 @@ export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin
 
 /**
  * Per row: argmax (the lowest of equals), largest, second largest, log-sum-exp, entropy -> [rows, 5].
- * One pass finds the top, a second adds the exponentials. A score needs no softmax in memory.
+ * One pass finds the top, a second adds the exponentials.
  */
 export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
@@ -194,7 +194,7 @@ export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void
   return f32x4.pmax(f32x4.sub(x, top), f32x4.splat(-104));
 }
 
-/** [argmax, largest, second largest] of n floats. Each lane keeps its own three; the lanes are merged at the end. */
+/** [argmax, largest, second largest] of n floats. Each lane keeps its own three, merged at the end. */
 function topTwo(x: usize, n: i32, to: usize): void {
   const low = f32x4.splat(-Infinity);
   let first = low;

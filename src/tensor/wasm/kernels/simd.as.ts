@@ -29,7 +29,7 @@
   return v128.bitselect(v128.load(p), fill, lanesBelow(n));
 }
 
-/** Stores lanes below n (1..3) and nothing else. */
+/** Stores lanes below n (1..3) only. */
 // @ts-ignore: decorator
 @inline export function storeTail(p: usize, v: v128, n: i32): void {
   if (n == 1) {
@@ -46,7 +46,7 @@
   return i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
-/** Adds the four lanes of v to two float64 sums: the running sums of all row kernels, exact to far below a float32. */
+/** Adds the lanes of v to two float64 sums, the running sums of all row kernels. */
 // @ts-ignore: decorator
 @inline export function addWide(sums: v128, v: v128): v128 {
   return f64x2.add(sums, f64x2.add(f64x2.promote_low_f32x4(v), f64x2.promote_low_f32x4(highHalf(v))));
@@ -79,10 +79,7 @@ export function zeroFloats(to: usize, n: i32): void {
   memory.fill(to, 0, (<usize>n) << 2);
 }
 
-/**
- * Type arguments that fix a choice of a kernel: for each combination the compiler makes a function of its own, as fast
- * as one written for it.
- */
+/** Type arguments that fix a kernel's choice: the compiler makes a function of its own for each combination. */
 export type Yes = u16;
 export type No = u8;
 

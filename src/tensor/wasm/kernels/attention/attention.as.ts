@@ -1,32 +1,29 @@
 /**
  * Naive loop: cacheAttention in src/tensor/reference/attention.ts, which sums in float64.
  * Causal attention with grouped key/value heads, over a cache (decoding) and over whole sequences (training).
- *   y_t = Σ_{s <= t} p_s v_s,  p = softmax_s(q_t · k_s / √D)
+ *  y_t = Σ_{s <= t} p_s v_s, p = softmax_s(q_t · k_s / √D)
  * With a `window` of w > 0 positions, s > t - w; 0 is none.
  * Query heads h with floor(h · G / H) = g read key/value head g. Both products are panel products; the layout of keys
  * and values is in cache.as.ts.
  *
- * Few rows read all heads of a block, then the next block. The weights have pushed the cache out to memory since the
- * last token, and starting to read at another place costs nearly a microsecond there. Many rows go head by head
- * instead: the keys and values of one head stay in the processor's caches. Rows go in tiles (tile.as.ts).
+ * Few rows read all heads of a block, then the next block. The weights have pushed the cache out to memory, where
+ * starting at another place costs nearly a microsecond. Many rows go head by head instead: the keys and values of one
+ * head stay in the processor's caches. Rows go in tiles (tile.as.ts).
  */
 import { CACHE_F32 } from "../constants";
 import { keyBytes, keyPanel, packOverColumns, packOverTime, valueBlock, valueBytes } from "./cache.as";
 import { roomBytes, up16 } from "./stored.as";
 import { attendTile, headerBytes, longestOf } from "./tile.as";
 
-/** With up to this many rows, one tile takes them all. */
+/** With up to this many rows, one tile takes all. */
 const FEW_ROWS = 8;
-/** With more, a tile takes as many rows as make about this many queries of one key/value head. */
+/** With more, a tile takes rows that make about this many queries of one key/value head. */
 const QUERIES = 24;
 export const TILE_BACKWARD = 16;
-/** As many heads go together as produce this many scores, which then stay in the second-level cache. */
+/** Heads that go together produce this many scores, which stay in the second-level cache. */
 const SCORES = 1 << 16;
 
-/**
- * Working memory for `rows` that see up to `time` positions: tiles, and with `training` the packed keys and values of
- * one head.
- */
+/** For `rows` that see up to `time` positions: tiles, and with `training` the packed keys and values of one head. */
 export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32, d: i32, training: i32): usize {
   const most = (heads + groups - 1) / groups;
   const tile = min(rows, FEW_ROWS);
@@ -43,7 +40,7 @@ export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32
 
 /**
  * Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end).
- * `kind` says how the cache is stored.
+ * `kind`: of the cache.
  */
 export function cacheAttention(
   q: usize,
@@ -86,10 +83,7 @@ export function cacheAttention(
   );
 }
 
-/**
- * Causal attention over whole sequences, q [B, T, H, d], k and v [B, T, G, d]; pairs (batch, key/value head) [begin,
- * end).
- */
+/** Over whole sequences, q [B, T, H, d], k and v [B, T, G, d]; pairs (batch, key/value head) [begin, end). */
 export function attention(
   q: usize,
   k: usize,
@@ -138,8 +132,8 @@ export function attention(
 }
 
 /**
- * The rows of q that read key/value heads [begin, end). Keys and values are those of head `begin` on, among `stride`
- * heads that lie side by side. `positions` = 0 stands for row r at position r.
+ * Rows of q that read key/value heads [begin, end). Keys and values begin at head `begin` of `stride` heads side by
+ * side. `positions` = 0: row r is at position r.
  */
 function attend(
   q: usize,

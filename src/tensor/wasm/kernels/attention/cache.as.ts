@@ -1,10 +1,10 @@
 /**
  * The layout of keys and values, and the kernels that bring them into it and read them back. Positions lie in blocks,
  * each with all heads:
- *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
- *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
- * All that has been written lies in one piece whatever the capacity, so a pass over few rows reads it front to back:
- * all heads of a block, then the next block. How bfloat16 and int8 lie in these blocks: stored.as.ts.
+ *  keys [T/16][G][D][16] a lane owns a position and adds over the head size: no sums across lanes, any D
+ *  values [T/64][G][D/16][64][16] a lane owns an output column and adds over positions
+ * All that is written lies in one piece, so a pass over few rows reads it front to back: all heads of a block, then the
+ * next block. bfloat16 and int8 in these blocks: stored.as.ts.
  */
 import { CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";
@@ -19,19 +19,19 @@ export function valueBytes(capacity: i32, d: i32, kind: i32): usize {
   return <usize>((capacity + BLOCK - 1) / BLOCK) * valueBlockBytes(kind, d);
 }
 
-/** The keys of head g for the sixteen positions around t; `groups` heads lie side by side. */
+/** Keys of head g for the sixteen positions around t; `groups` heads lie side by side. */
 // @ts-ignore: decorator
 @inline export function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32 = CACHE_F32): usize {
   return keys + <usize>((t >> 4) * groups + g) * keyPanelBytes(kind, d);
 }
 
-/** The values of head g for the block of positions around t. */
+/** Values of head g for the block of positions around t. */
 // @ts-ignore: decorator
 @inline export function valueBlock(values: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32): usize {
   return values + <usize>((t / BLOCK) * groups + g) * valueBlockBytes(kind, d);
 }
 
-/** The float32 values of head g at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
+/** float32 values of head g at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
 // @ts-ignore: decorator
 @inline export function valueAt(values: usize, groups: i32, g: i32, d: i32, t: i32): usize {
   return valueBlock(values, groups, g, d, t, CACHE_F32) + ((<usize>(t % BLOCK)) << 6);

@@ -1,10 +1,10 @@
 /**
- * Keys and values in float32, bfloat16 or int8. Attention computes in float32: a panel of a smaller type is widened
- * into working memory just before its use, so its results are those of a float32 cache that holds the rounded values.
- *   float32   as it is
- *   bfloat16  to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
- *   int8      x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
- *             the sixteen positions of a panel of keys, and the sixty-four of a block of values.
+ * Keys and values in float32, bfloat16 or int8. Panels of smaller types are widened into working memory just before
+ * use, so results are those of a float32 cache of the rounded values.
+ *  float32 as it is
+ *  bfloat16 to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
+ *  int8 x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
+ *  the sixteen positions of a panel of keys, and the sixty-four of a block of values.
  */
 import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { copyFloats } from "../simd.as";
@@ -29,7 +29,7 @@ export const BLOCK = 64;
   return kind == CACHE_F32 ? size << 2 : kind == CACHE_BF16 ? size << 1 : size + (BLOCK << 2);
 }
 
-/** Working memory for one widened panel of keys, or sixteen columns of a block of values. */
+/** For one widened panel of keys, or sixteen columns of a block of values. */
 export function roomBytes(d: i32): usize {
   return (<usize>max(d, BLOCK)) << 6;
 }
@@ -87,7 +87,7 @@ function scaleOf(x: usize, n: i32): f32 {
   return scale == 0 ? 0 : <i8>floor<f64>(<f64>x / <f64>scale + 0.5);
 }
 
-/** The address of a panel of keys as float32 [d][16]: the panel itself, or its copy in `room`. */
+/** A panel of keys as float32 [d][16]: in place, or a copy in `room`. */
 // @ts-ignore: decorator
 @inline export function readableKeys(kind: i32, panel: usize, d: i32, room: usize): usize {
   if (kind == CACHE_F32) return panel;
@@ -96,7 +96,7 @@ function scaleOf(x: usize, n: i32): f32 {
   return room;
 }
 
-/** The address of columns [c, c + 16) of a block of values as float32 [n][16]: in place, or a copy in `room`. */
+/** Columns [c, c + 16) of a block of values as float32 [n][16]: in place, or a copy in `room`. */
 // @ts-ignore: decorator
 @inline export function readableValues(kind: i32, block: usize, d: i32, c: i32, n: i32, room: usize): usize {
   const at = <usize>(c * BLOCK);

@@ -1,8 +1,8 @@
 /**
  * Naive loop: cacheAttention in src/tensor/reference/attention.ts, which sums in float64.
  * Attention of a tile of rows: scores, softmax, weighted sums of values. Rows and query heads of one group share the
- * loads, each with its own number of visible positions: two rows run together over the positions that both see, then
- * the longer one continues alone. A row's bits never depend on its neighbours.
+ * loads, each with its own visible positions: two rows run together over those that both see, then the longer one
+ * alone. A row's bits never depend on its neighbours.
  */
 import { keyPanel, valueBlock } from "./cache.as";
 import { rotate } from "./rope.as";
@@ -17,7 +17,7 @@ import { zeroFloats } from "../simd.as";
   return (g * heads + groups - 1) / groups;
 }
 
-/** Per query of a tile: how many positions it sees (int32), 1 / Σ exp (float32). */
+/** Per query of a tile: visible positions (int32), 1 / Σ exp (float32). */
 // @ts-ignore: decorator
 @inline export function headerBytes(queries: i32): usize {
   return (<usize>(queries << 3) + 63) & -64;
@@ -28,14 +28,14 @@ import { zeroFloats } from "../simd.as";
   return positions != 0 ? load<i32>(positions + ((<usize>row) << 2)) : row;
 }
 
-/** The most positions that a row among [r0, r1) sees. */
+/** Most positions that a row in [r0, r1) sees. */
 export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
   let longest = 0;
   for (let r = r0; r < r1; r++) longest = max(longest, positionOf(positions, r) + 1);
   return longest;
 }
 
-/** The first position that a row sees which has n positions up to its own. */
+/** First position seen by a row with n positions up to its own. */
 // @ts-ignore: decorator
 @inline export function firstSeen(n: i32, window: i32): i32 {
   return window > 0 ? max(0, n - window) : 0;
@@ -47,8 +47,8 @@ export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
 }
 
 /**
- * Rows [r0, r1) and key/value heads [g0, g1). The queries of a group lie together, row after row. `kind` says how keys
- * and values are stored (stored.as.ts); `room` is where panels of a smaller type are widened.
+ * Rows [r0, r1) and key/value heads [g0, g1). A group's queries lie together, row after row. `kind`: stored.as.ts;
+ * `room`: for widened panels.
  */
 export function attendTile(
   q: usize,
@@ -146,8 +146,8 @@ export function attendTile(
 }
 
 /**
- * Onto sixteen columns of the outputs of queries [first, last), which read one head: the values of a block of
- * positions, from t on, times their scores.
+ * Adds a block's values, from position t on, times their scores, onto sixteen columns of the outputs of queries [first,
+ * last), which read one head.
  */
 function addValues(
   panel: usize,

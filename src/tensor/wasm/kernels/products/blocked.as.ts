@@ -1,12 +1,12 @@
 /**
  * Naive loop: matmul in src/tensor/reference/products.ts, which sums in float64.
  * The blocked product, for many rows (Goto & van de Geijn 2008). A block of x, 128 rows by up to 768 inner indices, is
- * packed in groups of rows (groups.as.ts) and stays in the second-level cache while every panel passes by. Long blocks
- * of inner indices matter: every tile loads and stores its sums once per block, and leaving its loop is expensive.
+ * packed in groups of rows (groups.as.ts) and stays in the second-level cache while every panel passes by. Blocks are
+ * long because every tile loads and stores its sums once per block, and leaving its loop is expensive.
  *
- * Panels of float32 are used where they lie. Those of bfloat16 are widened just before their use, which takes one
- * fortieth of the time of 128 rows. Any other operand is costly to bring into panels: a group of them is packed once
- * for all blocks of rows, in shorter blocks, so that the group stays in the cache.
+ * Panels of float32 are used in place. Those of bfloat16 are widened just before use, a fortieth of the time of 128
+ * rows. Other operands are costly to bring into panels: a group is packed once for all blocks of rows, in shorter
+ * blocks, so that it stays in the cache.
  */
 import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { packGroups, tileGroups } from "./groups.as";
@@ -18,12 +18,12 @@ const ROW_BLOCK = 128;
 const GROUP_K_BLOCK = 256;
 const PANEL_GROUP = 32;
 
-/** Working memory of the blocked product: a block of x, then one long panel block or a group of short ones. */
+/** A block of x, then one long panel block or a group of short ones. */
 export function blockBytes(): usize {
   return ((ROW_BLOCK * K_BLOCK) << 2) + ((PANEL_GROUP * GROUP_K_BLOCK) << 6);
 }
 
-/** Adds the product onto y. x has given distances between its rows and between its inner indices; one of them is 4. */
+/** Adds the product onto y. x has given distances between rows and between inner indices; one of them is 4. */
 export function multiply(
   kind: i32,
   w: usize,
@@ -71,7 +71,7 @@ export function multiply(
   }
 }
 
-/** The size of a part if n is cut into as few parts of at most `most` as possible, all about equally large. */
+/** Cuts n into as few parts of at most `most` as possible, about equally large. */
 // @ts-ignore: decorator
 @inline function evenPart(n: i32, most: i32): i32 {
   const parts = max(1, (n + most - 1) / most);

@@ -1,7 +1,7 @@
 /**
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
- * Products with few rows of x: every panel of W is read once, front to back. One row reads two panels at a time; a few
- * rows share a panel, or pieces of it if W is larger than the caches.
+ * Products with few rows of x: every panel of W is read once. One row reads two panels at a time; a few rows share a
+ * panel, or its pieces if W is larger than the caches.
  */
 import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { halfRows, halves1x32 } from "./halves.as";
@@ -9,33 +9,32 @@ import { panelAt } from "./layout.as";
 import { copyFloats } from "../simd.as";
 import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
-/** With two to this many rows, W is streamed: with more, arithmetic takes most of the time. */
+/** With two to this many rows, W is streamed; with more, arithmetic limits. */
 export const STREAM_ROWS = 8;
-/** With up to this many rows, W is read at two places at once: with more, reading at one place keeps up. */
+/** With up to this many rows, W is read at two places at once; with more, one keeps up. */
 const PAIRED_ROWS = 3;
 /**
  * Inner indices of a piece: of float32, one to one and a half kilobytes of a panel. While all rows but the first two
- * compute, memory delivers no more than the processor prefetches by itself: longer pieces wait longer at their
- * beginning, shorter ones load and store the sums more often. Eight rows compute longest. (Measured interleaved with 8
- * to 32: eight rows are 12 % faster than with pieces of 32, four rows 4 %.)
+ * compute, memory delivers only what the processor prefetches by itself: longer pieces wait at their beginning, shorter
+ * ones load and store the sums more often. (Measured interleaved with 8 to 32: eight rows are 12 % faster than with
+ * pieces of 32, four rows 4 %.)
  */
 const PIECE = 24;
 const PIECE_OF_EIGHT = 16;
-/** Inner indices after which one row goes on at the other of two places in memory: two kilobytes. */
+/** Inner indices after which one row goes on at the other of two places: two kilobytes. */
 export const TURN = 32;
 
 const SUMS: i32 = STREAM_ROWS << 6;
 
-/** Working memory of the streamed product of inner size k: the sums of four panels, then x. */
+/** For inner size k: the sums of four panels, then x. */
 export function streamBytes(k: i32): usize {
   return <usize>(4 * SUMS) + <usize>((STREAM_ROWS * k) << 2);
 }
 
 /**
- * One row, at two places half of the range apart, in turns of so many inner indices: memory delivers a quarter more
- * than at one place; at four, less. What is read at a place lies in one piece: a panel of float32, or a pair of
- * bfloat16, which keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node
- * 24, but not from memory, and on Node 20 they do not fit the registers.)
+ * One row, at two places half of the range apart, in turns: memory delivers a quarter more than at one place; at four,
+ * less. A place is a panel of float32, or a pair of bfloat16, which keeps the multiplier busy as well. (Two panels of
+ * float32 together are faster in the caches on Node 24, but not from memory, and on Node 20 do not fit the registers.)
  */
 export function pairedPanels(
   kind: i32,
@@ -79,8 +78,8 @@ export function pairedPanels(
 }
 
 /**
- * Reads every panel once, its whole length for each pair of rows; the last three of an odd number of rows take two
- * panels at a time.
+ * Reads every panel once, its whole length for each pair of rows; the last three rows of an odd number take two panels
+ * at a time.
  */
 export function wholePanels(
   kind: i32,
@@ -115,10 +114,10 @@ export function wholePanels(
 }
 
 /**
- * Reads every panel (or pair of panels, of bfloat16), or two of them half of the range apart, in pieces that all rows
- * use in turn. The first two rows wait for memory; the others find the piece in the first-level cache. Rows of x are
- * copied side by side, and so are the sums: the distance between rows of a matrix is often a multiple of 4096, and such
- * rows compete for the same few places of that cache.
+ * Reads every panel (or pair, of bfloat16), or two half of the range apart, in pieces that all rows use in turn. The
+ * first two rows wait for memory; the others find the piece in the first-level cache. Rows of x and sums are copied
+ * side by side: distances between a matrix's rows are often multiples of 4096, and such rows compete for the same few
+ * places of that cache.
  */
 export function streamPanels(
   kind: i32,
@@ -166,7 +165,7 @@ export function streamPanels(
   }
 }
 
-/** The i-th panel of unit u: of the panels that lie side by side there, then of those half of the units further on. */
+/** The i-th panel of unit u: of those side by side there, then of those half of the units further on. */
 // @ts-ignore: decorator
 @inline function panelOf(begin: i32, u: i32, half: i32, pair: i32, i: i32): i32 {
   return begin + ((u + (i >> pair) * half) << pair) + (i & pair);

@@ -1,16 +1,16 @@
 /**
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
- * Rows of x in groups of five, for products with many rows. A group lies side by side as [K][5], so that the tile needs
- * one address for it; a tile of five rows by eight columns takes half a panel at a time:
- *   10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
- * Two rows by sixteen columns make 8 for 6, and end twice as often: leaving the loop costs some hundred cycles. A rest
- * of rows goes in groups of four, two or one. The order of additions is that of tiles.as.ts.
+ * Rows of x in groups of five, for products with many rows. A group lies as [K][5], at one address; a tile of five rows
+ * by eight columns takes half a panel at a time:
+ *  10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
+ * Two rows by sixteen columns make 8 for 6, and leave the loop, at some hundred cycles, twice as often. A rest of rows
+ * goes in groups of four, two or one. The order of additions is that of tiles.as.ts.
  */
 import { transpose4 } from "./panels.as";
 import { isYes, mac, No, Yes } from "../simd.as";
 import { copyColumns, scratch, tile1x16, tile2x16 } from "./tiles.as";
 
-/** Rows of the next group if `rows` are left: never a single one if that can be avoided. */
+/** Rows of the next group: never a single one if that can be avoided. */
 // @ts-ignore: decorator
 @inline export function groupOf(rows: i32): i32 {
   if (rows >= 5 && rows != 6 && rows != 8) return 5;
@@ -18,8 +18,8 @@ import { copyColumns, scratch, tile1x16, tile2x16 } from "./tiles.as";
 }
 
 /**
- * Packs `rows` rows of x, kn inner indices of each, group after group. x has given distances between rows and between
- * inner indices; one of them is 4.
+ * Packs `rows` rows of x, kn inner indices each, by groups. x has given distances between rows and between inner
+ * indices; one of them is 4.
  */
 export function packGroups(x: usize, xRow: usize, xStep: usize, rows: i32, kn: i32, to: usize): void {
   while (rows > 0) {

@@ -41,7 +41,7 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   v128.store(y, a3, 48);
 }
 
-/** 1 x 32: both panels of a pair. Eight chains of additions, where those of one panel would wait for each other. */
+/** 1 x 32: both panels of a pair. Eight chains of additions: those of one panel would wait for each other. */
 export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
   const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);

@@ -15,8 +15,8 @@ import { integerValue, integerValues } from "./integers/values.as";
 import { panelAt, panelBytes } from "./layout.as";
 
 /**
- * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand into `to`, [kn][16]. n x k is the size of
- * the operand as the product sees it. Columns beyond n are zero, or copies of a neighbour: they are never stored.
+ * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand, n x k as the product sees it, into `to`,
+ * [kn][16]. Columns beyond n are zero, or copies of a neighbour: they are never stored.
  */
 export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, kn: i32, to: usize): void {
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
@@ -42,8 +42,8 @@ export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: 
 }
 
 /**
- * `columns` <= 16 rows of a matrix, `row` bytes apart, kn values of each -> [kn][16], four by four, a cache line of
- * every row at a time.
+ * `columns` <= 16 rows of a matrix, `row` bytes apart, kn values each -> [kn][16], four by four, a cache line of every
+ * row at a time.
  */
 export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: usize): void {
   for (let k0 = 0; k0 < kn; k0 += 16) {
@@ -89,14 +89,14 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
 }
 
 /**
- * A vector of words of which only the upper halves are set. Loops load it before they begin: V8 keeps what was loaded
- * in a register, but (V8 13.6, Node 24) makes a constant anew at each use, which takes three instructions.
+ * Words with only the upper halves set, loaded before loops: V8 keeps what was loaded in a register, but (V8 13.6, Node
+ * 24) makes a constant anew at each use, by three instructions.
  */
 export const UPPER_HALVES: usize = memory.data<u32>([0xffff0000, 0xffff0000, 0xffff0000, 0xffff0000], 16);
 
 /**
- * bfloat16 to float32, exactly: the sixteen bits are the upper half. A word holds column c in its lower half and column
- * c + 8 in its upper half; from one k to the next it is `wStep` bytes.
+ * bfloat16 to float32, exactly: the upper half. A word holds columns c (low) and c + 8 (high); from one k to the next
+ * it is `wStep` bytes.
  */
 export function unpackHalves(w: usize, wStep: usize, kn: i32, to: usize): void {
   const upper = v128.load(UPPER_HALVES);
@@ -113,8 +113,8 @@ export function unpackHalves(w: usize, wStep: usize, kn: i32, to: usize): void {
 }
 
 /**
- * Columns [column, column + 16) of the packed matrix W [K, N] (its panels run along K here: 16 of its rows each), rows
- * [k0, k0 + kn): a square of 16 x 16 lies in one piece, [column][row], and is transposed.
+ * Columns [column, column + 16) of the packed W [K, N], whose panels run along K here, 16 of its rows each; rows [k0,
+ * k0 + kn). A square of 16 x 16 lies in one piece, [column][row], and is transposed.
  */
 function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, kn: i32, to: usize): void {
   const panel = panelBytes(kind, n);
@@ -188,13 +188,13 @@ function transposeHalves(w: usize, to: usize): void {
   return integerValue(kind, w, size, k, lane);
 }
 
-/** Byte of lane 0..15 within the 32 bytes of one k of a panel: c and c + 8 share a word. */
+/** Within the 32 bytes of one k of a panel: lanes c and c + 8 share a word. */
 // @ts-ignore: decorator
 @inline export function halfOffset(lane: i32): usize {
   return ((<usize>(lane & 7)) << 2) + ((<usize>(lane >> 3)) << 1);
 }
 
-/** Stores rows [first, first + count) of W, float32 [count, k] at `from`, into panels. */
+/** Stores rows [first, first + count) of W, float32 [count, k] at `from`. */
 export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     const panel = w + ((<usize>(row >> 4) * <usize>k) << 6);
@@ -229,7 +229,7 @@ export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usi
   }
 }
 
-/** Writes the stored values of `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
+/** Writes `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
 export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
   const size = panel / <usize>max(1, (k + 31) >> 5);

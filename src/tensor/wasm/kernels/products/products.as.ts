@@ -15,9 +15,9 @@ import { pairedPanels, STREAM_ROWS, streamPanels, TURN, wholePanels } from "./fe
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
 
-/** With up to this many rows, the weights are not copied and x is read where it lies. */
+/** With up to this many rows, x is read where it lies. */
 const FEW_ROWS = 16;
-/** Matrices with fewer weights belong to models that fit in the processor's caches. */
+/** Matrices with fewer weights belong to models that fit the caches. */
 const STREAM_WEIGHTS = 1 << 18;
 
 /**
@@ -48,8 +48,8 @@ export function linear(
 }
 
 /**
- * Entries `ids` of the row that `linear` computes from one row of x, ascending, with its bits: panels that hold none of
- * them are not read. `n`: all entries of the row; `work` holds sixteen floats.
+ * Entries `ids`, ascending, of the row that `linear` computes from one row of x, with its bits: panels without entries
+ * are not read. `n`: all entries of the row; `work` holds sixteen floats.
  */
 export function linearAt(
   kind: i32,

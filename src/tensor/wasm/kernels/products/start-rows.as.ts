@@ -1,7 +1,7 @@
 /** The start of every sum of a product: bias + residual. */
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 
-/** Writes bias [n] + residual [rows, n] to columns [16 · begin, 16 · end) of y; an address of 0: there is none. */
+/** Columns [16 · begin, 16 · end) of y = bias [n] + residual [rows, n]; an address of 0: there is none. */
 export function startRows(y: usize, bias: usize, residual: usize, rows: i32, n: i32, begin: i32, end: i32): void {
   const first = begin << 4;
   const count = min(n, end << 4) - first;

@@ -17,7 +17,7 @@
  */
 import { mac } from "../simd.as";
 
-/** 1 x 16. Reads W once, so memory bandwidth is its limit. */
+/** 1 x 16. Reads W once: memory bandwidth limits. */
 export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
@@ -85,7 +85,7 @@ export function tile2x16(
   v128.store(z, b3, 48);
 }
 
-/** 3 x 12: the first twelve columns of a panel, for three rows. Nine sums keep the units busy; 2 + 1 rows would not. */
+/** 3 x 12: a panel's first twelve columns. Nine sums keep the units busy; 2 + 1 rows would not. */
 export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
   const y1 = y + yRow;
   const y2 = y1 + yRow;
@@ -168,17 +168,15 @@ export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize
   v128.store(y2, c1, 112);
 }
 
-/** Scratch memory of this instance (one per thread): an edge tile of up to five rows by sixteen columns. */
+/** One per thread: an edge tile of up to five rows by sixteen columns. */
 export let scratch: usize = 0;
 
-/** Gives this instance SCRATCH_BYTES of its own; called once, before anything else. */
+/** Gives this instance SCRATCH_BYTES; called once, before anything else. */
 export function setScratch(address: usize): void {
   scratch = address;
 }
 
-/**
- * Any number of rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide.
- */
+/** Any rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide. */
 export function tileRows(
   w: usize,
   wStep: usize,

@@ -21,7 +21,7 @@ import { copyColumns, scratch } from "../products/tiles.as";
 
 /** The smallest positive float32, 2^-149. */
 const SMALLEST: f64 = 1.401298464324817e-45;
-/** Quads of k that are read at one place before the other: three kilobytes. */
+/** Quads of k read at one place before the other: three kilobytes. */
 const PIECE = 48;
 
 export function hasDots(): i32 {
@@ -95,7 +95,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
     norm = sqrt(norm);
     error = sqrt(error);
     store<f32>(meta, scale);
-    // rounded up: a float32 loses less than this factor, or, if it is denormal, less than the smallest one
+    // rounded up: a float32 loses less than this factor, or, if denormal, than the smallest one
     store<f32>(meta, <f32>((error + ofError * error + ofNorm * norm) * 1.000001 + SMALLEST), 64);
     store<f32>(meta, <f32>(norm * 1.000001 + SMALLEST), 128);
     most = max(most, norm + error);
@@ -106,8 +106,8 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
 
 /**
  * Lower and upper bounds [rows, n], for panels [begin, end), of U·x + bias for `rows` quantized states at x. A bias of
- * 0 means none. `dots` says how the states were stored, and so which way is taken. Two panels half of the range apart
- * are read in turn, a piece of each: memory is faster at two places than at one.
+ * 0 means none. `dots`: how the states were stored. Two panels half of the range apart are read in turn, by pieces:
+ * memory is faster at two places than at one.
  */
 export function coarseBounds(
   w: usize,
@@ -146,7 +146,7 @@ const INTEGERS = 192;
 const FLOATS = 384;
 const EDGE = 512;
 
-/** Σ_segments t · Σ q · u of the rows of panel `at`, and of panel `far` if that is not 0, -> scratch + FLOATS. */
+/** Σ_segments t · Σ q · u of panel `at`, and of panel `far` if not 0, -> scratch + FLOATS. */
 function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void {
   const segments = segmentsOf(quads);
   const sums = (<usize>(quads + 3)) << 6;
@@ -179,7 +179,7 @@ function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void
   }
 }
 
-/** Adds t times the integer sums of a segment to the float sums `to` of its sixteen rows. */
+/** Adds t times a segment's integer sums to the float sums `to` of its sixteen rows. */
 function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize): void {
   for (let c: usize = 0; c < 64; c += 16) {
     const pairs = integers + WIDE + (c << 1);
@@ -189,7 +189,7 @@ function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize)
   }
 }
 
-/** Writes the bounds of panel p from its float sums at scratch + `floats`. */
+/** Of panel p, from its float sums at scratch + `floats`. */
 function storeBounds(
   floats: usize,
   at: usize,
@@ -221,7 +221,7 @@ function storeBounds(
   copyColumns(upper + to, above, columns);
 }
 
-/** Adds Σ q · (u + 64) over `quads` quads of seven bits to four vectors of four rows each at `to`. */
+/** Adds Σ q · (u + 64) over `quads` quads of seven bits to four vectors of four rows at `to`. */
 function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
   let a0 = v128.load(to);
   let a1 = v128.load(to, 16);
@@ -248,8 +248,8 @@ function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
 }
 
 /**
- * Adds Σ q · u over `count` wide quads of a panel to eight vectors at `to`. Each vector holds two rows, the even and
- * the odd pairs of both.
+ * Adds Σ q · u over `count` wide quads of a panel to eight vectors at `to`, each of two rows, the even and the odd
+ * pairs of both.
  */
 function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
   let a0 = v128.load(to);

@@ -1,15 +1,14 @@
 /**
- * Which entries of a row can be the largest, if all that is known of them are bounds: at least `count` entries reach
- * the count-th largest lower bound, so an entry whose upper bound does not reach it is not among the `count` largest.
+ * Finds the entries of a row that can be the largest, given bounds: at least `count` entries reach the count-th largest
+ * lower bound, so one whose upper bound does not is not among the `count` largest.
  */
 import { LARGEST_BLOCK } from "../constants";
 import { rowMax } from "../rows.as";
 import { highHalf } from "../simd.as";
 
 /**
- * The columns that may be among the `count` largest of a row of n values between `lower` and `upper`: those whose upper
- * bound reaches the count-th largest lower bound. Writes them in ascending order to `out` and returns how many there
- * are, or capacity + 1 if there is no room for all. `work` holds `count` floats.
+ * Columns that may be among the `count` largest of n values between `lower` and `upper`. Writes them in ascending order
+ * to `out` and returns how many, or capacity + 1 if there is no room. `work` holds `count` floats.
  */
 export function mayBeLargest(
   lower: usize,
@@ -37,9 +36,9 @@ export function mayBeLargest(
 }
 
 /**
- * The columns of the `count` largest of a row of n >= count values, ascending, to `out`; of equal values the first
- * ones. NaN is not among them: where fewer values are left, the first columns are. `work` holds `count` floats, one for
- * every LARGEST_BLOCK columns, and three more.
+ * Columns of the `count` largest of n >= count values, ascending, to `out`; of equal values the first. NaN is not among
+ * them: where fewer values are left, the first columns are. `work` holds `count` floats, one for every LARGEST_BLOCK
+ * columns, and three more.
  *
  * At least `count` values reach a floor that as many maxima of blocks reach, so only those blocks are searched.
  */
@@ -79,7 +78,7 @@ export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): 
   return x + ((<usize>(b * LARGEST_BLOCK)) << 2);
 }
 
-/** Writes the largest value of every block of columns, -Infinity where all are NaN; returns how many there are. */
+/** Writes the largest value of every block of columns, -Infinity where all are NaN; returns how many. */
 function blockMaxima(x: usize, n: i32, maxima: usize): i32 {
   const blocks = (n + LARGEST_BLOCK - 1) / LARGEST_BLOCK;
   const low = f32x4.splat(-Infinity);
@@ -103,7 +102,7 @@ function blockMaxima(x: usize, n: i32, maxima: usize): i32 {
   return blocks;
 }
 
-/** A value that at least `count` of n >= count maxima reach, and hardly more unless they are equal. */
+/** A value that at least `count` of n >= count maxima reach, and hardly more unless equal. */
 function floorOf(maxima: usize, n: i32, count: i32): f32 {
   // Between the floats of two keys lie those of the keys between them.
   let low = keyOf(-Infinity);
@@ -120,7 +119,7 @@ function floorOf(maxima: usize, n: i32, count: i32): f32 {
   return floatOfKey(low);
 }
 
-/** Counts those of n floats that reach `floor`. */
+/** Counts floats that reach `floor`. */
 function countOf(x: usize, n: i32, floor: f32): i32 {
   const least = f32x4.splat(floor);
   let counts = i32x4.splat(0);
@@ -141,14 +140,14 @@ function countOf(x: usize, n: i32, floor: f32): i32 {
   return reinterpret<f32>(key ^ ((key >> 31) & 0x7fffffff));
 }
 
-/** The count-th largest of n floats, NaN if there are not as many. `work` keeps the largest in ascending order. */
+/** NaN if there are not as many. `work` keeps the largest in ascending order. */
 function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
   return keepLargest(x, n, -Infinity, count, 0, work) == count ? load<f32>(work) : NaN;
 }
 
 /**
- * Takes those of n more floats that reach `floor` into the `count` largest so far, of which `work` keeps `kept` in
- * ascending order. Returns how many it keeps then.
+ * Takes those of n floats that reach `floor` into the `count` largest so far, of which `work` keeps `kept` in ascending
+ * order. Returns how many it keeps then.
  */
 function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: usize): i32 {
   for (let i = 0; i < n; i += 4) {
@@ -173,7 +172,7 @@ function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: 
   return kept;
 }
 
-/** Counts those of the ascending values that are smaller. */
+/** Counts the smaller ones of ascending values. */
 // @ts-ignore: decorator
 @inline function placeOf(value: f32, ascending: usize, count: i32): i32 {
   let low = 0;

@@ -21,7 +21,7 @@ import { EXACT } from "../../constants";
 import { copyFloats } from "../../simd.as";
 import { constants, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
-/** The size of a group, relative to the mean of its row's, from which the group takes two dots. */
+/** A group takes two dots from this size on, relative to the mean of its row's. */
 export const WIDE: f64 = 1.1;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
@@ -38,7 +38,7 @@ const ROUNDER: f32 = 12582912;
   return (<usize>(groups * 76) + 15) & ~15;
 }
 
-/** Quantizes a row x [k] to `integerRowBytes`. `nibbles`: for weights of four bits. `tail` has room for a group. */
+/** `nibbles`: for weights of four bits. `tail` has room for a group. */
 export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: usize): void {
   const groups = groupsOf(k);
   const last = lastGroup(x, k, tail);
@@ -70,7 +70,7 @@ export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: us
   }
 }
 
-/** The last group of a row: in the row, or padded with zeros in `tail`. */
+/** In the row, or padded with zeros in `tail`. */
 export function lastGroup(x: usize, k: i32, tail: usize): usize {
   const rest = k & 31;
   const last = x + ((<usize>(k - rest)) << 2);
@@ -81,8 +81,8 @@ export function lastGroup(x: usize, k: i32, tail: usize): usize {
 }
 
 /**
- * Quantizes a group of a given size, largest absolute value and lowest value (or zero). Writes its integers, h (or all
- * of them) at `first` and, if it is wide, l at `second`; t at `facts`, and t·Σa or z `step` bytes later.
+ * Quantizes a group of given size, largest absolute value and lowest value (or zero). Writes its integers, h (or all of
+ * them) at `first` and, if wide, l at `second`; t at `facts`, and t·Σa or z `step` bytes later.
  */
 export function quantizeGroup(
   from: usize,
@@ -96,7 +96,7 @@ export function quantizeGroup(
   facts: usize,
   step: usize,
 ): void {
-  // All integers of a group that is too small are zero, and of one with Infinity or NaN, whose scale says the rest.
+  // All zero if the group is too small, or holds Infinity or NaN, as its scale says.
   if (!(largest >= SMALLEST && largest < Infinity)) {
     store<f32>(facts, largest < SMALLEST ? 0 : largest);
     if (nibbles) store<f32>(facts + step, largest < SMALLEST ? 0 : NaN);
@@ -149,14 +149,14 @@ export function quantizeGroup(
   else store<i32>(facts + step, z);
 }
 
-/** Writes each group's size, largest absolute value and smallest value (or zero); returns the sum of the sizes. */
+/** Writes each group's size, largest absolute value and smallest value (or zero); returns the sum of sizes. */
 export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): f64 {
   const sizes = v128.load(constants + SIZE_MASK);
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {
     const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
-    // The largest absolute value, NaN if there is one: without their signs, floats are in the order of integers. The
-    // smallest and the largest value, or zero: there, NaN does not count. Four vectors a turn.
+    // The largest absolute value, NaN if there is one: without signs, floats are in the order of integers. The smallest
+    // and largest value, or zero, without NaN. Four vectors a turn.
     let top = i32x4.splat(0);
     let low = f32x4.splat(0);
     let high = low;
@@ -176,7 +176,7 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
     const largest = max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
     let size = largest;
     if (!nibbles) {
-      // Half of the range: it stays finite, and equals the largest value where the other side reaches as far.
+      // Half of the range stays finite.
       low = f32x4.pmin(low, swapHalves(low));
       high = f32x4.pmax(high, swapHalves(high));
       const lowest = min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1));

@@ -1,12 +1,12 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * The product with int8 weights w = d·q, d float16 per group of 32 along k:
- *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
- * with activations as in activations.as.ts. The inner sums are exact integers; groups are added in order, as float32,
- * with one rounding per operation. So the bits are the same in both builds, for any number of rows and of threads.
+ *  y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
+ * with activations as in activations.as.ts. Inner sums are exact integers; groups are added in order, as float32,
+ * rounded once per operation: the same bits in both builds, for any rows and threads.
  *
- * A panel holds 16 columns, group after group: [16 x (-Σ q as int16, d as float16)][q: 8 x 16 x 4 int8], 576 bytes.
- * The sums take back the offset that makes activations unsigned.
+ * A panel holds 16 columns, group after group: [16 x (-Σ q as int16, d as float16)][q: 8 x 16 x 4 int8], 576 bytes. The
+ * sums take back the offset that makes activations unsigned.
  */
 import {
   addBytes,
@@ -23,13 +23,13 @@ import {
 } from "./dots.as";
 import { isYes } from "../../simd.as";
 
-/** Groups of a panel after which the row goes on at the other: four kilobytes. (Of 3 to 18, measured from memory.) */
+/** Groups of a panel after which the row goes on at the other: four kilobytes (of 3 to 18 measured from memory). */
 const TURN = 7;
 
 /**
- * One quantized row with two panels, w and z, in turns: out [16] and other [16]; if z is w, with one. Memory is read
- * faster at two places than at one; at four places it is slower where another thread reads too. Scales d lack a factor
- * of 2^112, which t gets instead: t is below 2^16.
+ * One quantized row with two panels, w and z, in turns: out [16] and other [16]; if z is w, with one. Memory is faster
+ * at two places than at one; at four it is slower where another thread reads too. Scales d lack a factor of 2^112,
+ * which t gets instead: t is below 2^16.
  */
 export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   const pairs = isYes<Pairs>();

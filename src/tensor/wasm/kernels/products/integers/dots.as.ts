@@ -12,12 +12,12 @@ import { EXACT } from "../../constants";
 
 export let way: i32 = EXACT;
 
-/** Chooses the way: DOT, PAIRS or EXACT. A build without relaxed SIMD has the last one only. */
+/** DOT, PAIRS or EXACT; a build without relaxed SIMD has only the last. */
 export function setWay(chosen: i32): void {
   way = ASC_FEATURE_RELAXED_SIMD ? chosen : EXACT;
 }
 
-/** True if the way is EXACT. A build that has no other leaves out the kernels of the others. */
+/** A build that has no other way leaves out their kernels. */
 // @ts-ignore: decorator
 @inline export function isExact(): bool {
   return !ASC_FEATURE_RELAXED_SIMD || way == EXACT;
@@ -46,10 +46,7 @@ export function setWay(chosen: i32): void {
   return pairs ? i32x4.extadd_pairwise_i16x8_s(c) : c;
 }
 
-/**
- * n multiplications that wait for each other, of bytes (DOT) or of int16. Their times tell
- * whether DOT is one instruction.
- */
+/** n multiplications that wait for each other, of bytes (DOT) or int16. Their times tell if DOT is one instruction. */
 export function probeDots(bytes: i32, n: i32): i32 {
   let a = i8x16.splat(1);
   if (!ASC_FEATURE_RELAXED_SIMD) return 0;
@@ -86,7 +83,7 @@ export function probeDots(bytes: i32, n: i32): i32 {
   return i32x4.add(c, i32x4.dot_i16x8_s(a, b));
 }
 
-/** Sums of two columns in two lanes each become one lane per column: low holds columns 0 and 1, high 2 and 3. */
+/** Sums in two lanes per column become one lane: low holds columns 0 and 1, high 2 and 3. */
 // @ts-ignore: decorator
 @inline export function joinPairs(low: v128, high: v128): v128 {
   return i32x4.add(
@@ -96,8 +93,8 @@ export function probeDots(bytes: i32, n: i32): i32 {
 }
 
 /**
- * Vectors that loops need in registers, loaded once. Where code says a constant, engines make it anew at each use, by
- * three instructions. Two equal halves each:
+ * Vectors that loops need in registers, loaded once: a constant in code is made anew at each use, by three
+ * instructions. Two equal halves each:
  */
 export const constants = memory.data<u64>(
   [
@@ -109,7 +106,7 @@ export const constants = memory.data<u64>(
 );
 /** Low halves of bytes. */
 export const NIBBLE_MASK: usize = 0;
-/** The bits of a float16 in a float32, and the factor that they then need: 2^112. */
+/** The bits of a float16 in a float32, and the factor that they need: 2^112. */
 export const HALF_MASK: usize = 16;
 export const HALF_FACTOR: usize = 32;
 /** 1 as int16. */
@@ -121,18 +118,15 @@ export const ROUND: usize = 80;
 export const MIDDLE: usize = 96;
 
 /**
- * z · (-Σ q) of four columns, whose facts are at p, -Σ q in their low halves. z is below 2^15 in four int32, whose
- * zeros leave one product of int16 in each sum of two.
+ * z · (-Σ q) of four columns with facts at p, -Σ q in their low halves. z is below 2^15 in four int32, whose zeros
+ * leave one product of int16 in each sum of two.
  */
 // @ts-ignore: decorator
 @inline export function start(p: usize, z: v128): v128 {
   return i32x4.dot_i16x8_s(v128.load(p), z);
 }
 
-/**
- * Four finite float16, in the high halves of int32, as float32 times 2^-112, exactly: the bits moved into place
- * (HALF_MASK).
- */
+/** Four finite float16, in the high halves of int32, as float32 times 2^-112, exactly (HALF_MASK). */
 // @ts-ignore: decorator
 @inline export function smallHalves(v: v128, mask: v128): v128 {
   return v128.and(i32x4.shr_s(v, 3), mask);
@@ -144,12 +138,12 @@ export const MIDDLE: usize = 96;
   return f32x4.mul(smallHalves(v, mask), factor);
 }
 
-/** A float16 for a float32, to nearest, ties to even; values beyond 65504 become 65504. */
+/** To nearest, ties to even; values beyond 65504 become 65504. */
 export function halfOf(x: f32): u16 {
   const bits = reinterpret<u32>(x);
   const sign = (bits >> 16) & 0x8000;
   const size = min(abs(x), 65504);
-  // Adding a power of two leaves ten bits of the sum for the part below it, rounded as float32 rounds.
+  // Adding a power of two leaves ten bits below it, rounded as float32 rounds.
   const exponent = max(<i32>(reinterpret<u32>(size) >> 23), 113);
   const magic = reinterpret<f32>((<u32>(exponent + 13)) << 23);
   const rounded: f32 = size + magic - magic;
@@ -177,13 +171,13 @@ export const FLOAT_HEAD: usize = 128;
   v128.store(to, zero, 48);
 }
 
-/** Adds a group's sums to the row's: sum + D · (d · t). */
+/** sum + D · (d · t). */
 // @ts-ignore: decorator
 @inline export function addBytes(sum: v128, products: v128, d: v128, t: v128): v128 {
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-/** Scales of four columns of nibbles, whose facts are at p; `mask` and `factor` as in `highHalves`. */
+/** Of four columns with facts at p; `mask` and `factor` as in `highHalves`. */
 // @ts-ignore: decorator
 @inline export function scalesAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
   return head == HALF_HEAD ? highHalves(i32x4.shl(v128.load(p), 16), mask, factor) : v128.load(p);
@@ -206,7 +200,7 @@ export const FLOAT_HEAD: usize = 128;
   return v128.and(i16x8.shr_u(v, 4), mask);
 }
 
-/** Bytes of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
+/** Of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
 export const FACTS_BYTES: usize = 128;
 const SCALES: usize = 64;
 

@@ -1,7 +1,7 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
- * Products of one row with a panel of integer weights, by int16 times int16: what engines without relaxed SIMD compute,
- * and what the dots of bytes.as.ts and nibbles.as.ts are checked against. Eight sums, of two lanes per column.
+ * Products of one row with a panel of integer weights, by int16 times int16: for engines without relaxed SIMD, and to
+ * check the dots of bytes.as.ts and nibbles.as.ts. Eight sums, two lanes per column.
  */
 import {
   addBytes,
@@ -129,7 +129,7 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
   }
 }
 
-/** Adds a group's sums d of four columns, whose facts are at p. */
+/** Adds a group's sums d of four columns with facts at p. */
 // @ts-ignore: decorator
 @inline function withGroup(
   head: usize,

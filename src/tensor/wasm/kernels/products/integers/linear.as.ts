@@ -13,14 +13,14 @@ import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
 import { loadTail, storeTail } from "../../simd.as";
 
-/** So few rows are multiplied with two panels together: memory is read faster at two places than at one. */
+/** So few rows take two panels together: memory is faster at two places. */
 const FEW_ROWS = 8;
-/** Panels of one row whose sums are held before they are added to others. */
+/** Panels of one row whose sums are held before they are added. */
 const SOME_PANELS = 6;
-/** Bytes before the quantized row of a product with one row: a padded group, and the sums with some panels. */
+/** Before the quantized row of a product with one row: a padded group, and the sums of some panels. */
 const ROW_AT: usize = 128 + SOME_PANELS * 64;
 
-/** Working memory of `linearIntegers`, and of `quantizeIntegers`. */
+/** For `linearIntegers` and `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
@@ -47,8 +47,8 @@ export function quantizeIntegers(
 }
 
 /**
- * Arguments as in `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. x is float32 if it is one row, and
- * has passed `quantizeIntegers` if there are more.
+ * As `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. One row of x is float32; more have passed
+ * `quantizeIntegers`.
  */
 export function linearIntegers(
   kind: i32,
@@ -87,7 +87,7 @@ export function linearIntegers(
   }
 }
 
-/** The row that is quantized at `work` + ROW_AT. Sums that start from zero are written where they belong. */
+/** The row quantized at `work` + ROW_AT. Sums that start from zero are written in place. */
 function oneRow(
   kind: i32,
   w: usize,
@@ -128,8 +128,8 @@ function oneRow(
 }
 
 /**
- * Entries `ids` of the row that `linearIntegers` computes from one row of x, ascending, with its bits. The row is
- * quantized once; panels that hold none of the entries are not read. As there, int8 takes two panels together.
+ * Entries `ids`, ascending, of the row that `linearIntegers` computes from one row of x, with its bits. Panels without
+ * entries are not read. As there, int8 takes two panels together.
  */
 export function integersAt(
   kind: i32,
@@ -168,8 +168,8 @@ export function integersAt(
 }
 
 /**
- * Quantizes a row of x for its products. If its scales are not small enough for the kernels of one row, the way becomes
- * EXACT. Returns the usual way, which is to be set again.
+ * Quantizes a row of x. If its scales are not small enough for the kernels of one row, the way becomes EXACT. Returns
+ * the usual way, which is to be set again.
  */
 function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
   const usual = way;
@@ -182,7 +182,7 @@ function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
   return usual;
 }
 
-/** True if the scales of a quantized row, and for nibbles t·Σa, stay finite times 2^112. */
+/** True if a row's scales, and for nibbles t·Σa, stay finite times 2^112. */
 function isSmall(row: usize, groups: i32, nibbles: bool): bool {
   let at = row + ((<usize>groups) << 6);
   for (const end = at + ((<usize>groups) << (nibbles ? 3 : 2)); at != end; at += 4) {

@@ -25,8 +25,8 @@ import {
 import { isYes } from "../../simd.as";
 
 /**
- * One quantized row with panels that follow each other: out [panels][16]. Float16 d and m lack a factor of 2^112, which
- * t and t·Σa get instead: both are below 2^16.
+ * One quantized row with consecutive panels: out [panels][16]. Float16 d and m lack a factor of 2^112, which t and t·Σa
+ * get instead: both are below 2^16.
  */
 export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
   const pairs = isYes<Pairs>();
@@ -48,8 +48,8 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
       let s3 = s0;
       let q: usize;
       if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
-        // Both parts of x with weights that are taken apart once. Elsewhere that is not worth its size: the other way
-        // is limited by the memory, the other head rare.
+        // Both parts of x with weights taken apart once. Elsewhere not worth its size: the other way is limited by
+        // memory, the other head rare.
         let a0 = s0;
         let a1 = s0;
         let a2 = s0;

@@ -1,17 +1,13 @@
 /**
- * Packs integer weights into panels. Rows arrive as integers [count][k], a byte each, with a scale and a minimum
- * per group of 32. The layouts are in bytes.as.ts and nibbles.as.ts. Memory of a new matrix is zero, and so is all
- * padding.
+ * Packs integer weights into panels (bytes.as.ts, nibbles.as.ts). Rows arrive as integers [count][k], a byte each, with
+ * a scale and a minimum per group of 32. Memory of a new matrix is zero, and so is padding.
  */
 import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
 import { groupsOf } from "./activations.as";
 import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, halfOf } from "./dots.as";
 import { panelBytes } from "../layout.as";
 
-/**
- * Stores rows of integers: q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d`
- * and `m`.
- */
+/** q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d` and `m`. */
 export function packIntegers(
   kind: i32,
   w: usize,

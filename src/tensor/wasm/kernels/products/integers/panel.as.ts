@@ -1,4 +1,4 @@
-/** Quantized rows with one panel of integer weights: chooses the kernel. One row has kernels of its own. */
+/** Quantized rows with one panel of integer weights: chooses the kernel. */
 import { ACROSS_INT8, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { integerRowBytes } from "./activations.as";
 import { byteRow } from "./bytes.as";
@@ -19,7 +19,7 @@ export function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, 
   else byteRow<No>(w, z, x, groups, out, other);
 }
 
-/** The row with so many panels of int4, one after another: out [panels][16]. Not for the way EXACT. */
+/** The row with consecutive panels of int4: out [panels][16]. Not for EXACT. */
 export function nibblePanels(kind: i32, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
   if (kind == NIBBLE_HALVES) {
     if (way == PAIRS) nibbleRow<Yes, No>(w, x, groups, panels, out);
@@ -34,8 +34,8 @@ export function nibblePanels(kind: i32, w: usize, x: usize, groups: i32, panels:
 }
 
 /**
- * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. More than one panel
- * takes no more rows than a part.
+ * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. Several panels take
+ * no more rows than a part.
  */
 export function rowsPanels(
   kind: i32,

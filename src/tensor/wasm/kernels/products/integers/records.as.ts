@@ -26,7 +26,7 @@ import { way } from "./dots.as";
   return (rows + PART - 1) / PART;
 }
 
-/** Rows of every part but the last, which may have fewer. Parts are what threads share, so none is much smaller. */
+/** Of every part but the last. Parts are what threads share, so none is much smaller. */
 // @ts-ignore: decorator
 @inline export function partRows(rows: i32): i32 {
   const parts = max(1, partsOf(rows));
@@ -44,7 +44,7 @@ export const PLACE: usize = 40;
   return (<usize>rows) << 6;
 }
 
-/** Bytes of a segment, whose groups may all be wide. */
+/** Of a segment, whose groups may all be wide. */
 // @ts-ignore: decorator
 @inline export function segmentBytes(rows: i32): usize {
   return <usize>(2 * partRows(rows)) * RECORD;
@@ -55,7 +55,7 @@ export const PLACE: usize = 40;
   return part + ((((<usize>groups) << 3) + 15) & ~15);
 }
 
-/** Bytes of a part of a block of so many rows; rows that are EXACT lie as in activations.as.ts. */
+/** Of a part of so many rows; EXACT rows lie as in activations.as.ts. */
 export function partBytes(rows: i32, groups: i32): usize {
   return max(
     segmentsAt(0, groups) + <usize>groups * segmentBytes(rows),
@@ -63,7 +63,7 @@ export function partBytes(rows: i32, groups: i32): usize {
   );
 }
 
-/** Working memory of `quantizeParts`: a padded group, and what is known of a row's groups. */
+/** Of `quantizeParts`: a padded group, and what is known of a row's groups. */
 // @ts-ignore: decorator
 @inline export function measuringBytes(groups: i32): usize {
   return 128 + <usize>(groups * 12);

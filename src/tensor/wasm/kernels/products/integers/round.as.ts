@@ -1,7 +1,7 @@
 /**
  * Naive loop: roundToIntegers in src/tensor/integer-rows.ts, equal bit for bit.
- * Rows of float32 weights as int8, with the bits of integer-rows.ts, which says how they are rounded: in float64, where
- * a product, a sum and a conversion to integers are the same for vectors as one by one.
+ * Rows of float32 weights as int8, rounded in float64, where a product, a sum and a conversion to integers are the same
+ * for vectors as one by one.
  */
 import { highHalf, lanesBelow, maxLane } from "../../simd.as";
 
@@ -10,7 +10,7 @@ const SMALLEST_NORMAL_HALF: f64 = 0.00006103515625; // 2^-14
 
 /**
  * Rounds `count` rows of k values at `from` to bytes at `to` [count][k], and scales at `d`, float32 [count][k / 32]. Up
- * to three bytes after the last one are written as well.
+ * to three bytes after the last are written too.
  */
 export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize): void {
   for (; count > 0; count--) {
@@ -27,7 +27,7 @@ export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize)
   }
 }
 
-/** The largest magnitude of n values; NaN counts as nothing. */
+/** NaN counts as nothing. */
 function largestOf(x: usize, n: i32): f64 {
   let most = f32x4.splat(0);
   for (; n > 0; n -= 4) {

@@ -1,10 +1,9 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Tiles of two records (records.as.ts) by the sixteen columns of a panel: two narrow groups of x, or both halves of a
- * wide one; a last narrow group is alone. Eight sums of integers are in registers, the sums of floats lie in `sums`.
- * All records of a group of k are done before the next group, so that the panel streams from memory while they compute.
- * The steps of a group are a loop: written out, they would be reordered by the compilers, and need more registers than
- * there are.
+ * wide one; a last narrow group is alone. Eight sums of integers are in registers, those of floats in `sums`. All
+ * records of a group of k come before the next group, so that the panel streams from memory meanwhile. The steps of a
+ * group are a loop: written out, compilers would reorder them, and run out of registers.
  */
 import {
   addBytes,
@@ -33,8 +32,8 @@ import {
 } from "./records.as";
 
 /**
- * Rows, quantized in parts at x, with panels that lie `apart` bytes apart and advance together, group by group: sums
- * [panels][rows][16]. `head`: bytes before the weights of a group. A kernel for each way and type of weights.
+ * Rows, quantized in parts at x, with panels `apart` bytes apart that advance together, group by group: sums
+ * [panels][rows][16]. `head`: bytes before the weights of a group.
  */
 export function tileRows<Pairs, Nibbles>(
   head: usize,
@@ -92,7 +91,7 @@ export function tileRows<Pairs, Nibbles>(
   }
 }
 
-/** A last narrow group with nibbles. Inside `tileRows`, it would take registers from the other tiles. */
+/** Inside `tileRows`, it would take registers from the other tiles. */
 function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize): void {
   const low = v128.load(constants + NIBBLE_MASK);
   tile(isYes<Pairs>(), true, 1, false, w, record, facts, sums, low, low);

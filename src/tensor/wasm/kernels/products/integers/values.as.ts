@@ -5,7 +5,7 @@
 import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
 import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD } from "./dots.as";
 
-/** Element k of lane `lane` of the panel at w, whose groups have `size` bytes, as float32. */
+/** Element k of lane `lane` of the panel at w, with groups of `size` bytes. */
 export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   const group = w + <usize>(k >> 5) * size;
   const i = k & 31;
@@ -22,7 +22,7 @@ export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32
   return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);
 }
 
-/** Elements [k, k + count) of a lane, as `integerValue` gives them; k and count are multiples of eight. */
+/** Elements [k, k + count) of a lane; k and count are multiples of eight. */
 export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i32, lane: i32, to: usize): void {
   const at = (<usize>lane) << 2;
   for (const end = k + count; k < end; k += 8) {
