@@ -1,7 +1,6 @@
 /**
- * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list of files may include
- * folders around the one that is meant: the root is the folder of the expected file, or of the shallowest one if there
- * are several.
+ * Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list may include folders
+ * around the one meant: the root is that of the expected file, or of the shallowest one.
  */
 import { ModelError } from "../errors.js";
 import type { Folder } from "../model/index.js";
@@ -27,7 +26,7 @@ export async function folderOf(source: FilesSource, landmark: string): Promise<F
   return rootedFolder(await fileMap(source), landmark);
 }
 
-/** All files of a list or a handle, by path. */
+/** Files by path. */
 export async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
   if (source instanceof File) return new Map([[source.name, source]]);
@@ -38,7 +37,7 @@ export async function fileMap(source: Exclude<FilesSource, string | URL>): Promi
   return files;
 }
 
-/** Files dropped on a page, including those in folders. Call it in the drop event: the list is gone afterwards. */
+/** Call it in the drop event: the list is gone afterwards. */
 export async function droppedFiles({ items }: DataTransfer): Promise<FileMap> {
   const files = new Map<string, Blob>();
   await Promise.all(
@@ -67,13 +66,13 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
   };
 }
 
-/** A URL as it is, or the one that a name of the Hub stands for. Pages that use no such name do not load its rules. */
+/** URL of a Hub name; others stay. Pages without such names do not load the rules. */
 export async function addressOf(source: string | URL): Promise<string> {
   const text = String(source);
   return text.startsWith("hub:") ? (await import("../model/hub/hub-name.js")).hubUrl(text) : text;
 }
 
-/** The files below a URL. Each is fetched as a whole when it is opened. */
+/** Files below a URL, each fetched as a whole when opened. */
 function urlFolder(text: string): Folder {
   const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
   return {

@@ -15,7 +15,7 @@ export interface GgufFiles {
   readonly openSibling: OpenSibling;
 }
 
-/** The GGUF model of a source; undefined if it is a folder. Throws a ModelError if there are several. */
+/** undefined for a folder. Throws a ModelError if there are several models. */
 export async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
   if (typeof source === "string" || source instanceof URL) return remoteGguf(source);
   const files = await fileMap(source);

@@ -5,7 +5,6 @@
  */
 import type { Host, HostWorker } from "../tensor/host.js";
 
-/** The host of the page or worker that calls it. */
 export function browserHost(): Host {
   const noWorkersBecause = whyNoWorkers();
   const now = (): number => performance.now();

@@ -10,8 +10,8 @@ import { type FilesSource, folderOf } from "./folders.js";
 import { ggufFiles } from "./gguf-files.js";
 
 /**
- * Loads a Hugging Face folder or a GGUF file (all parts, if the model is split) onto a device. Throws a ModelError or a
- * GgufError that names what is missing or does not fit.
+ * Loads a Hugging Face folder or a GGUF file (all parts, if split). Throws a ModelError or a GgufError that names what
+ * is missing or does not fit.
  */
 export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
   const gguf = await ggufFiles(source);
@@ -23,8 +23,7 @@ export async function readModel(source: FilesSource, options: LoadModelOptions):
 }
 
 /**
- * Reads heads.json and heads.safetensors, in the folder or below it. Throws a HeadsError if they belong to another
- * model.
+ * Reads heads.json and heads.safetensors, in the folder or below. Throws a HeadsError if they belong to another model.
  */
 export async function readHeads(source: FilesSource, model: Model): Promise<ExitHeads> {
   return loadHeads(await folderOf(source, "heads.json"), model);
@@ -35,7 +34,7 @@ export interface ReadPolicyOptions {
   readonly name?: string;
 }
 
-/** Reads a policy, or the policy in a calibration file. Throws a PolicyError if it is missing or malformed. */
+/** Reads a policy, also from a calibration file. Throws a PolicyError if it is missing or malformed. */
 export async function readPolicy(
   source: FilesSource,
   { name = "policy.json" }: ReadPolicyOptions = {},

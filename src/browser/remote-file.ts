@@ -1,22 +1,22 @@
 /**
- * Files behind URLs. A large one is read in ranges (RFC 9110, section 14), at least 8 MiB at a time, so that a model is
- * never in memory as a whole. A server that does not know ranges sends all of it at once; it becomes a Blob, which the
- * browser may keep on disk. Left out: resuming a transfer that was cut.
+ * Files behind URLs. Large ones are read in ranges (RFC 9110, section 14) of at least 8 MiB, so a model is never in
+ * memory as a whole. Servers without ranges send all at once, as a Blob that the browser may keep on disk. Left out:
+ * resuming a transfer that was cut.
  */
 import { ModelError } from "../errors.js";
 import type { FolderFile } from "../model/index.js";
 import { blobFile } from "./blob-file.js";
 
-/** A range is at least so long; tensors are read in about the order of the file. */
+/** Tensors are read in about the order of the file. */
 const LEAST_RANGE = 2 ** 23;
 
-/** A file that is fetched as a whole; undefined if there is none. */
+/** Fetches a file as a whole; undefined if there is none. */
 export async function wholeFile(href: string): Promise<FolderFile | undefined> {
   const response = await fetchFile(href);
   return response && blobFile(href, await response.blob());
 }
 
-/** A file that is read in ranges if its server knows them and shows its size; undefined if there is none. */
+/** Reads a file in ranges if its server knows them and shows its size; undefined if there is none. */
 export async function rangedFile(href: string): Promise<FolderFile | undefined> {
   const response = await fetchFile(href, "bytes=0-0");
   if (response === undefined) return undefined;
@@ -46,7 +46,7 @@ async function fetchRange(href: string, first: number, last: number): Promise<Ui
   return new Uint8Array(await response.arrayBuffer());
 }
 
-/** The response; undefined if there is no such file. Throws a ModelError `fetch-failed`. */
+/** undefined if there is no such file. Throws a ModelError `fetch-failed`. */
 async function fetchFile(href: string, range?: string): Promise<Response | undefined> {
   const response = await fetch(href, range === undefined ? {} : { headers: { range } }).catch((error: unknown) => {
     throw failed(href, String(error), error);

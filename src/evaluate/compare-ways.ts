@@ -1,19 +1,19 @@
 /**
- * One model, several ways of decoding, side by side: interleaved runs on the same prompts, so that other load on the
- * machine meets all ways alike. Speeds are ratios to the first way; the ledger counts blocks, multiply-adds and bytes
- * per token; the full model judges every emitted token given the text before it. The first round, which compiles code
- * and packs heads, is not measured.
+ * One model decoded in several ways, interleaved on the same prompts, so that other load on the machine meets all
+ * alike. Speeds are ratios to the first way; the ledger counts blocks, multiply-adds and bytes per token; the full
+ * model judges every emitted token given the text before it. The first round, which compiles code and packs heads, is
+ * not measured.
  */
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import { generate, type GenerateOptions, type GenerateSummary } from "../exits/index.js";
 import { argmaxOf } from "../model/decode/sampling.js";
 import type { Model, UnembeddingKind } from "../model/index.js";
 
-/** A way of decoding; the first of a comparison is the baseline of the others. */
+/** The first of a comparison is the baseline. */
 export interface Way {
   readonly name: string;
   readonly options: Pick<GenerateOptions, "policy" | "lossless">;
-  /** The search for greedy and top-k tokens; the tokens are the same. @default as it is set */
+  /** Search for greedy and top-k tokens, which are the same either way. @default as it is set */
   readonly unembedding?: UnembeddingKind;
 }
 
@@ -21,7 +21,7 @@ export interface WayResult {
   readonly name: string;
   /** Median over the runs. */
   readonly tokensPerSecond: number;
-  /** Speed over that of the first way. */
+  /** Relative to the first way. */
   readonly ratio: SpeedRatio;
   /** Blocks after which tokens left, on average. */
   readonly meanDepth: number;
@@ -29,17 +29,17 @@ export interface WayResult {
   readonly blocks: number;
   readonly multiplyAdds: number;
   readonly weightBytes: number;
-  /** Share of the emitted tokens that are the full model's greedy choice after the same text; NaN if not judged. */
+  /** Share of tokens that are the full model's greedy choice after the same text; NaN if not judged. */
   readonly agreement: number;
-  /** Every run emitted the same tokens as the first way. */
+  /** True if every run emitted the first way's tokens. */
   readonly identical: boolean;
   readonly tokensPerRound: number;
-  /** Share of the drafts that were accepted; NaN if nothing was drafted. */
+  /** NaN if nothing was drafted. */
   readonly acceptanceRate: number;
 }
 
 export interface SpeedRatio {
-  /** The ratio of the medians. If the machine becomes slower or faster in between, it may lie outside the quartiles. */
+  /** Ratio of the medians; outside the quartiles if the machine's speed changed in between. */
   readonly median: number;
   /** The quartiles of the ratios run by run on the same prompt; the second is their median. */
   readonly low: number;
@@ -48,23 +48,23 @@ export interface SpeedRatio {
 }
 
 export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK" | "signal"> {
-  /** Runs of each way, at least 5. A fast device runs more than that: single runs are noisy there. */
+  /** Runs of each way, at least 5; more on a fast device, where single runs are noisy. */
   readonly runs: number;
   readonly maxNewTokens: number;
-  /** Ends a text where the model ends it; else all texts have `maxNewTokens` tokens. @default false */
+  /** Ends a text where the model does; else all texts have `maxNewTokens` tokens. @default false */
   readonly stopAtEndOfText?: boolean;
-  /** Lets the full model judge greedy tokens, which takes about as long as a run. @default true */
+  /** Judges greedy tokens by the full model, which takes about as long as a run. @default true */
   readonly judge?: boolean;
   /** Seconds after which no run beyond the fifth begins. @default Infinity */
   readonly budget?: number;
   /** Milliseconds, for the budget. @default performance.now */
   readonly now?: () => number;
-  /** Called after every run of a way with the number of complete rounds; a promise is waited for. */
+  /** Called after every run with the number of complete rounds; a promise is awaited. */
   readonly onRun?: (event: CompareEvent) => unknown;
 }
 
 export interface CompareEvent {
-  /** Rounds done; every way runs once in a round. The warm-up reports 0. */
+  /** Rounds in which every way has run. The warm-up reports 0. */
   readonly done: number;
   /** Rounds asked for, or those done if a fast device runs more. */
   readonly total: number;
@@ -73,7 +73,6 @@ export interface CompareEvent {
 export interface Comparison {
   readonly runs: number;
   readonly results: readonly WayResult[];
-  /** Every run of every way. */
   readonly summaries: readonly (readonly GenerateSummary[])[];
 }
 
@@ -82,7 +81,7 @@ const FEWEST_RUNS = 5;
 const MANY_RUNS = 99;
 const QUICK_SECONDS = 8;
 
-/** Runs every way in turn on the same prompts, greedily unless a temperature is given. */
+/** Runs greedily unless a temperature is given. */
 export async function compareWays(
   heads: ExitHeads,
   ways: readonly Way[],
@@ -122,7 +121,6 @@ export async function compareWays(
   };
 }
 
-/** Generates one text in a way. */
 async function runOnce(
   heads: ExitHeads,
   way: Way,
@@ -140,7 +138,7 @@ async function runOnce(
   }
 }
 
-/** Nothing else happens between the tokens, since they are timed. */
+/** Does nothing else between the tokens, since they are timed. */
 async function generateOnce(
   heads: ExitHeads,
   way: Way,
@@ -190,7 +188,7 @@ function resultOf(
   };
 }
 
-/** Share of `ids` that are the full model's greedy choice after the text before them. */
+/** Share of `ids` that are the full model's greedy choice. */
 async function agreementOf(model: Model, prompt: readonly number[], ids: readonly number[]): Promise<number> {
   const { vocabSize } = model.config;
   const logits = await model.logits([...prompt, ...ids].slice(0, -1)); // [T, V]

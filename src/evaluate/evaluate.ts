@@ -12,9 +12,9 @@ import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evalu
 import type { TaskItem } from "./tasks.js";
 
 /**
- * Evaluates a model, or heads and policies, on the items of a task. Items are read one by one, and only a few numbers
- * per item are kept. Throws an OptionError for an empty task or an illegal option, a TaskError for an item that cannot
- * be scored, and a PolicyError if a policy was made for other heads.
+ * Evaluates a model, or heads and policies. Items are read one by one, leaving a few numbers each. Throws an
+ * OptionError for an empty task or an illegal option, a TaskError for an item that cannot be scored, and a PolicyError
+ * if a policy was made for other heads.
  */
 export async function evaluate(
   source: Model | ExitHeads,

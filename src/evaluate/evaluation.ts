@@ -8,24 +8,22 @@ import type { WayEstimates } from "./metrics.js";
 import type { TaskKind } from "./tasks.js";
 
 export interface EvaluateOptions {
-  /** Policies to evaluate beside exits off. Require heads. @default none */
+  /** Policies beside exits off; they require heads. @default none */
   readonly policies?: readonly Policy[];
-  /** Stops after this many items. @default all */
+  /** Items at most. @default all */
   readonly limit?: number;
-  /** Maximum number of input tokens; longer contexts lose their beginning. @default the model's context limit */
+  /** Input tokens at most; longer contexts lose their beginning. @default the model's context limit */
   readonly maxLength?: number;
-  /** Begins contexts with the special tokens that the tokenizer's configuration adds. @default true */
+  /** Begins contexts with the tokenizer's configured special tokens. @default true */
   readonly addSpecialTokens?: boolean;
   /** Tokens per batch, or a single passage if that is longer: bounds the memory. @default 2048 */
   readonly batchTokens?: number;
-  /** Seed of the bootstrap. @default 0 */
   readonly seed?: number;
-  /** Bootstrap resamples. @default 1000 */
   readonly resamples?: number;
-  /** Keeps scores of items; those that are there (same model, heads, policies and item) are read. */
+  /** Scores of items; those present (same model, heads, policies and item) are read. */
   readonly store?: CacheStore;
   readonly signal?: CancelSignal;
-  /** Called after every batch; a returned promise is awaited. */
+  /** Called after every batch; a promise is awaited. */
   readonly onBatch?: (event: { readonly items: number; readonly tokens: number }) => unknown;
 }
 
@@ -36,13 +34,12 @@ export const evaluateDefaults = {
   resamples: 1000,
 } as const satisfies EvaluateOptions;
 
-/** One way to run the model over the task. */
 export interface EvaluatedWay extends WayEstimates {
   /** null: exits off. `difference` is relative to exits off, item by item. */
   readonly policy: Policy | null;
-  /** The share of scored tokens at which the greedy choice is the full model's. */
+  /** Share of scored tokens at which the greedy choice is the full model's. */
   readonly agreement: number;
-  /** Mean number of blocks run per scored token, without the blocks that fills run later. */
+  /** Mean blocks per scored token, without those that fills run later. */
   readonly meanDepth: number;
 }
 
@@ -52,19 +49,17 @@ export interface Evaluation {
   readonly version: 1;
   readonly kind: TaskKind;
   readonly items: number;
-  /** Number of scored tokens. */
   readonly tokens: number;
-  /** Number of passages whose context was cut on the left. */
+  /** Passages cut on the left. */
   readonly truncated: number;
   readonly numLayers: number;
   readonly maxLength: number;
   readonly modelHash: string;
-  /** null if a model without heads was evaluated. */
+  /** null without heads. */
   readonly headsHash: string | null;
   /** The dtype of weight matrices, and of the KV cache unless that is float32. */
   readonly dtype: StoredAs;
   readonly backend: Backend;
-  /** The share of resamples inside an interval. */
   readonly level: number;
   readonly resamples: number;
   readonly seed: number;

@@ -16,10 +16,10 @@ import type { TaskItem, TaskKind } from "./tasks.js";
 export type MetricName =
   "acc" | "acc_norm" | "perplexity" | "token_perplexity" | "word_perplexity" | "byte_perplexity" | "bits_per_byte";
 
-/** The score of a passage, over all its tokens. */
+/** Score over all tokens of a passage. */
 export interface PassageScore {
   readonly logLikelihood: number;
-  /** Every token is the model's greedy choice. */
+  /** True if every token is the model's greedy choice. */
   readonly greedy: boolean;
   readonly tokens: number;
 }
@@ -45,13 +45,12 @@ const METRICS: Readonly<Record<TaskKind, readonly { readonly name: MetricName; o
   ],
 };
 
-/** An item's share of a metric. */
 export interface Summands {
   readonly top: number;
   readonly bottom: number;
 }
 
-/** The summands of an item, one pair per metric of its kind, in the order of METRICS. */
+/** One pair per metric of the kind, in the order of METRICS. */
 export function summandsOf(item: TaskItem, passages: readonly PassageScore[]): Summands[] {
   const sums = passages.map(({ logLikelihood }) => logLikelihood);
   switch (item.kind) {
@@ -85,18 +84,15 @@ function byteLength(text: string): number {
   return new TextEncoder().encode(text).length;
 }
 
-/** A metric's summands, one pair per item. */
 export interface Columns {
   readonly top: number[];
   readonly bottom: number[];
 }
 
-/** Returns empty columns for the metrics of a kind. */
 export function createColumns(kind: TaskKind): Columns[] {
   return METRICS[kind].map(() => ({ top: [], bottom: [] }));
 }
 
-/** Adds an item's summands to the columns of its metrics. */
 export function addSummands(columns: readonly Columns[], summands: readonly Summands[]): void {
   for (const [m, { top, bottom }] of summands.entries()) {
     columns[m]!.top.push(top);
@@ -104,7 +100,6 @@ export function addSummands(columns: readonly Columns[], summands: readonly Summ
   }
 }
 
-/** A metric with its bootstrap interval. */
 export interface Estimate {
   readonly value: number;
   readonly low: number;
@@ -113,7 +108,7 @@ export interface Estimate {
 
 export type Estimates = Readonly<Partial<Record<MetricName, Estimate>>>;
 
-/** The metrics of one way to run a model, and their differences to the first way on the same items. */
+/** Metrics of one way, and differences to the first way on the same items. */
 export interface WayEstimates {
   readonly metrics: Estimates;
   readonly difference: Estimates;
@@ -121,14 +116,13 @@ export interface WayEstimates {
 
 export interface BootstrapOptions {
   readonly resamples: number;
-  /** The share of resamples inside an interval. */
   readonly level: number;
   readonly rng: Rng;
 }
 
 /**
- * Returns the metrics of several ways ([ways][metrics]) with percentile intervals. Items are drawn with replacement,
- * the same items for every way, so that differences are paired.
+ * Percentile intervals for [ways][metrics]. Items are drawn with replacement, the same for every way, so differences
+ * are paired.
  */
 export function bootstrap(
   kind: TaskKind,

@@ -21,22 +21,17 @@ export interface Passage {
 }
 
 export interface PassageOptions {
-  /** Maximum number of input tokens. */
   readonly maxLength: number;
-  /** Begins contexts with the special tokens of the tokenizer's configuration. */
   readonly addSpecialTokens: boolean;
 }
 
-/** The passages of an item, and how many of them lost context. */
+/** Passages of an item, and the number that lost context. */
 export interface EncodedItem {
   readonly passages: readonly Passage[];
   readonly truncated: number;
 }
 
-/**
- * Returns a function that encodes items for a model and throws a TaskError for an item that cannot be scored. `number`
- * names the item in errors, counted from 1.
- */
+/** The encoder throws a TaskError for an item that cannot be scored; `number` names it, from 1. */
 export function passageEncoder(
   model: Model,
   { maxLength, addSpecialTokens }: PassageOptions,
@@ -96,7 +91,6 @@ interface EncodedPair {
   readonly truncated: boolean;
 }
 
-/** Splits a text into windows that score every token once. */
 export function rollingWindows(ids: readonly number[], start: number, maxLength: number): Passage[] {
   const text = [start, ...ids];
   const passages: Passage[] = [];
@@ -108,7 +102,6 @@ export function rollingWindows(ids: readonly number[], start: number, maxLength:
   return passages;
 }
 
-/** Returns the tokens that a tokenizer puts before a text. */
 function specialPrefix(withSpecial: readonly number[], plain: readonly number[]): number[] {
   return withSpecial.slice(0, withSpecial.indexOf(plain[0]!));
 }

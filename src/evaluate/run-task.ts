@@ -10,10 +10,9 @@ import { addSummands, bootstrap, type Columns, createColumns } from "./metrics.j
 import { type EvaluateSettings, type ItemScore, type NumberedItem, scoreItems } from "./score-items.js";
 import type { TaskItem, TaskKind } from "./tasks.js";
 
-/** The share of resamples inside an interval. */
 const LEVEL = 0.95;
 
-/** Evaluates a task. The heads must be frozen, and the policies made for them. */
+/** Heads must be frozen, and policies made for them. */
 export async function runTask(
   source: Model | ExitHeads,
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
@@ -91,7 +90,6 @@ export async function runTask(
   };
 }
 
-/** Throws a TaskError if an item is of another kind than those before. */
 function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
   if (item.kind === kind) return;
   throw new TaskError(
@@ -101,7 +99,7 @@ function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
   );
 }
 
-/** Scores of items in a store, each in a file named by the item and by all that its score is a function of. */
+/** Stores scores in files named by the item and by all that its score is a function of. */
 function scoreStore(
   store: CacheStore,
   described: object,

@@ -1,6 +1,6 @@
 /**
- * Scores items one after another: their passages are put together into batches, and an item is yielded once all of its
- * passages are scored. What is kept of an item is all that metrics need, and does not depend on what ran beside it.
+ * Scores items in order: passages are batched, and an item is yielded once all of its are scored. An item's score is
+ * all that metrics need, and does not depend on what ran beside it.
  */
 import { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { Model } from "../model/index.js";
@@ -11,7 +11,7 @@ import { type Passage, passageEncoder } from "./passages.js";
 import { type ScoredToken, scorePassages } from "./score-passages.js";
 import type { TaskItem } from "./tasks.js";
 
-/** Checked options with their defaults; what has none may be missing. */
+/** Checked options with defaults. */
 export type EvaluateSettings = Required<Omit<EvaluateOptions, "store" | "signal" | "onBatch">> & {
   readonly [Key in "store" | "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
 };
@@ -22,20 +22,20 @@ export interface NumberedItem {
   readonly number: number;
 }
 
-/** The score of an item: plain JSON. */
+/** Plain JSON. */
 export interface ItemScore {
   /** Scored tokens. */
   readonly tokens: number;
-  /** Passages whose context was cut. */
+  /** Passages with a cut context. */
   readonly truncated: number;
   /** Exits off first, then the policies. */
   readonly ways: readonly WayScore[];
 }
 
 export interface WayScore {
-  /** One pair per metric of the kind. */
+  /** Pairs by metric of the kind. */
   readonly summands: readonly Summands[];
-  /** Tokens at which the greedy choice is the full model's. */
+  /** Tokens whose greedy choice is the full model's. */
   readonly agreed: number;
   /** Blocks run, summed over tokens. */
   readonly depths: number;
@@ -46,7 +46,7 @@ type ScoreSettings = Pick<
   "policies" | "maxLength" | "addSpecialTokens" | "batchTokens" | "signal" | "onBatch"
 >;
 
-/** The items' scores, in order. The heads must be frozen, and the policies made for them. */
+/** Scores in order. Heads must be frozen, and policies made for them. */
 export async function* scoreItems(
   source: Model | ExitHeads,
   items: Iterable<NumberedItem> | AsyncIterable<NumberedItem>,
@@ -60,7 +60,7 @@ export async function* scoreItems(
   let queue: { readonly entry: Entry; readonly passage: Passage }[] = [];
   let queuedTokens = 0;
 
-  /** Scores the queue, and returns the items that are now complete. */
+  /** Scores the queue, and returns complete items. */
   const flush = async (): Promise<ItemScore[]> => {
     await giveTurn(signal);
     const queued = queue.map(({ passage }) => passage);
@@ -96,10 +96,8 @@ export async function* scoreItems(
   if (queue.length > 0) yield* await flush();
 }
 
-/** An item in progress. */
 interface Entry {
   readonly item: TaskItem;
-  /** Number of its passages. */
   readonly passages: number;
   readonly truncated: number;
   readonly ways: readonly WayInProgress[];

@@ -1,8 +1,7 @@
 /**
- * The likelihood of given tokens, one by one, with exits off and with policies. At each position the distribution is
- * that of the exit where the policy leaves, or the full model's if it does not leave. The context is processed like a
- * prompt (all blocks for all positions but the last one). The continuation is processed as if the policy had generated
- * it, including the keys and values of skipped blocks:
+ * Likelihoods of given tokens, with exits off and with policies. A position's distribution is that of the exit where
+ * the policy leaves, else the full model's. The context runs like a prompt (all blocks for all positions but the last
+ * one), the continuation as if the policy had generated it, including keys and values of skipped blocks:
  *   exact fills   exits change nothing for later tokens, so one pass records the outputs of every head, and any number
  *                 of policies is evaluated on the record
  *   project       the real decoder runs the policy token by token, but is given each token instead of choosing it
@@ -30,16 +29,15 @@ import type { Passage } from "./passages.js";
 export interface ScoredToken {
   /** log p(token | everything before), in nats. */
   readonly logLikelihood: number;
-  /** The token that greedy decoding would have chosen. */
+  /** Greedy choice. */
   readonly choice: number;
   /** Blocks run, 1..L. */
   readonly depth: number;
 }
 
 /**
- * Scores every token of every continuation, first with exits off, then with each policy. Returns
- * [1 + policies][passages][tokens]. The heads must be frozen, and the policies made for them. Throws a NumericsError if
- * logits of the model or of a head that is used hold NaN or infinity.
+ * Scores continuations with exits off, then with each policy: [1 + policies][passages][tokens]. Heads must be frozen,
+ * and policies made for them. Throws a NumericsError if logits of the model or of a used head hold NaN or infinity.
  */
 export async function scorePassages(
   source: Model | ExitHeads,
@@ -59,10 +57,10 @@ export async function scorePassages(
   return ways;
 }
 
-/** The number of logits computed at once: bounds the memory of large vocabularies. */
+/** Logits computed at once: bounds the memory of large vocabularies. */
 const LOGITS = 2 ** 24;
 
-/** The outputs of a head, or of the full model, at all R positions of all continuations, one after another. */
+/** Outputs of a head or the full model at all R positions of the continuations in turn. */
 interface HeadOutputs {
   readonly depth: number;
   /** [R] -log p of the next token. */
@@ -76,7 +74,7 @@ interface RecordedOutputs {
   readonly full: HeadOutputs;
 }
 
-/** One pass through all blocks, which stops at the exits that some policy uses. */
+/** Runs all blocks once, stopping at exits that some policy uses. */
 async function recordOutputs(
   source: Model | ExitHeads,
   passages: readonly Passage[],
@@ -130,7 +128,7 @@ async function recordOutputs(
   }
 }
 
-/** The error for row r of all continuations, whose logits at a depth are not finite. */
+/** Error for row r of all continuations, whose logits at a depth are not finite. */
 function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, depth: number): Promise<NumericsError> {
   let left = r;
   const { context, continuation } = passages.find(({ continuation: { length } }) => (left -= length) < 0)!;
@@ -139,7 +137,7 @@ function nonFiniteAt(model: Model, passages: readonly Passage[], r: number, dept
   return nonFiniteError(model, ids, { what, depth, caller: "evaluate" });
 }
 
-/** A head that turns hidden states into predictions: an exit's, or the model's final one. */
+/** Exit head, or the model's final one. */
 interface OutputHead {
   logits(states: Tensor): Tensor | Promise<Tensor>;
   losses(logits: Tensor, ids: readonly number[]): Tensor;
@@ -166,7 +164,7 @@ async function applyHead(
   return { losses, confidences };
 }
 
-/** Evaluates a policy on recorded outputs: the first exit that fires decides. Without a policy the full model does. */
+/** Lets the first exit that fires decide; without a policy, the full model. */
 async function readPolicy(
   { exits, full }: RecordedOutputs,
   passages: readonly Passage[],
@@ -198,7 +196,7 @@ async function readPolicy(
   );
 }
 
-/** Runs a policy by the real decoder: all continuations advance together, one token of each at a time. */
+/** Runs the real decoder: all continuations advance together, a token at a time. */
 async function runPolicy(
   heads: ExitHeads,
   passages: readonly Passage[],
@@ -251,16 +249,12 @@ async function runPolicy(
   return scored;
 }
 
-/** A passage that is being processed, and its sequence. */
 interface Lane {
   readonly sequence: Sequence;
   readonly passage: Passage;
 }
 
-/**
- * Returns a sequence for every passage, with its context but the last token run through all blocks. Equal contexts run
- * once and are copied.
- */
+/** Contexts but their last tokens, run through all blocks. Equal contexts run once and are copied. */
 async function openLanes(
   model: Model,
   passages: readonly Passage[],
@@ -299,7 +293,6 @@ async function openLanes(
   }
 }
 
-/** The length of the longest continuation. */
 function longestOf(passages: readonly Passage[]): number {
   return Math.max(...passages.map(({ continuation }) => continuation.length));
 }

@@ -3,7 +3,7 @@
  *   multiple-choice   the likeliest of several continuations is the answer (ARC, PIQA, HellaSwag, COPA, Winogrande, …)
  *   lambada           predict the last word of a passage
  *   perplexity        every token of whole texts ("rolling")
- * An item is one line of JSON, used as it is: whoever writes the file applies prompt templates, few-shot examples and
+ * Items are lines of JSON, used as they are: the file's author applies prompt templates, few-shot examples and
  * clean-up.
  */
 import { TaskError } from "../errors.js";
@@ -11,7 +11,6 @@ import { TaskError } from "../errors.js";
 export type TaskKind = "multiple-choice" | "lambada" | "perplexity";
 export const taskKinds = ["multiple-choice", "lambada", "perplexity"] as const satisfies readonly TaskKind[];
 
-/** A text to be scored, and the text before it. */
 export interface AnswerChoice {
   readonly context: string;
   readonly continuation: string;
@@ -21,7 +20,6 @@ export type TaskItem =
   | {
       readonly kind: "multiple-choice";
       readonly choices: readonly AnswerChoice[];
-      /** Index of the right choice. */
       readonly gold: number;
     }
   | { readonly kind: "lambada"; readonly context: string; readonly continuation: string }
@@ -35,7 +33,7 @@ const SHAPES: Readonly<Record<TaskKind, string>> = {
   perplexity: '{"text"}',
 };
 
-/** Parses a line; `line` counts from 1. Throws a TaskError that says what is wrong with the line. */
+/** Throws a TaskError that says what is wrong with the line; `line` counts from 1. */
 export function parseTaskLine(json: string, line: number, kind: TaskKind): TaskItem {
   let fields: unknown;
   try {
@@ -113,7 +111,7 @@ function texts({ fields, line, kind }: LineFields, name: string): string[] {
   return list as string[];
 }
 
-/** An index into a list. HellaSwag writes it as a string. */
+/** HellaSwag writes an index as a string. */
 function index({ fields, line, kind }: LineFields, name: string, length: number): number {
   const value = typeof fields[name] === "string" && /^\d+$/.test(fields[name]) ? Number(fields[name]) : fields[name];
   if (!Number.isInteger(value) || (value as number) < 0 || (value as number) >= length) {
@@ -122,7 +120,6 @@ function index({ fields, line, kind }: LineFields, name: string, length: number)
   return value as number;
 }
 
-/** Describes a value that was found, shortened. */
 function describe(value: unknown): string {
   if (value === undefined) return "missing";
   const json = JSON.stringify(value);

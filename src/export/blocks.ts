@@ -1,6 +1,6 @@
 /**
- * Blocks of a model as ONNX nodes: model/block.ts and model/advance.ts once more, for T positions of one text after P
- * earlier ones, S = P + T.
+ * Blocks as ONNX nodes: model/block.ts and model/advance.ts for T positions of one text after P earlier ones, S = P +
+ * T.
  *   keys, values   [G, 1, S, D] per block: those of the past, then the new ones; keys after norm and rotation
  *   queries        [G, H/G, T, D]: query heads that share a key/value head lie side by side
  *   attention      softmax(q kᵀ / √D + mask) v, mask [T, S]
@@ -23,7 +23,7 @@ interface Cache {
   readonly values: string;
 }
 
-/** The blocks of one graph. What its blocks have in common (positions, masks, rotations) is made once. */
+/** Shares positions, masks and rotations between a graph's blocks. */
 export class Blocks {
   readonly #caches = new Map<number, Cache>();
   readonly #masks = new Map<number, string>();
@@ -36,17 +36,16 @@ export class Blocks {
     readonly model: Model,
   ) {}
 
-  /** The blocks (0-based) whose keys and values the graph takes and returns. */
+  /** Blocks (0-based) with keys and values that the graph takes and returns. */
   get caches(): number[] {
     return [...this.#caches.keys()].filter((layer) => !this.#reads.includes(layer));
   }
 
-  /** The blocks whose keys and values the graph only reads. */
+  /** Blocks with keys and values that the graph only reads. */
   get reads(): readonly number[] {
     return this.#reads;
   }
 
-  /** The graph takes positions. */
   get takesPositions(): boolean {
     return this.#positions !== undefined;
   }
@@ -101,7 +100,7 @@ export class Blocks {
     return this.graph.builder.node("Add", [residual, normed]);
   }
 
-  /** The cache of a block with the keys and values [T, 2·G·D] of the new positions. */
+  /** Appends keys and values [T, 2·G·D] of the new positions. */
   #extend(layer: number, keyValue: string): Cache {
     const { numKvHeads: g, headDim: d } = this.model.config;
     const { builder: b } = this.graph;
@@ -126,7 +125,7 @@ export class Blocks {
     return cache;
   }
 
-  /** The cache that blocks without keys and values attend to: an input if its block is in another graph. */
+  /** Cache for blocks without keys and values: an input if its block is in another graph. */
   #sharedCache(): Cache {
     const { numLayers, numKvSharedLayers, numKvHeads: g, headDim: d } = this.model.config;
     const layer = numLayers - numKvSharedLayers - 1;

@@ -31,31 +31,28 @@ const CERTIFICATE = "certificate.json";
 export interface ExportOptions {
   /** Needed if the source has heads. @default no exits */
   readonly policy?: Policy | undefined;
-  /** The policy's; the export holds it. @default none */
+  /** Certificate of the policy, for the export. @default none */
   readonly certificate?: Certificate | undefined;
 }
 
-/** One graph of an export. */
 export interface ExportedGraph {
   readonly name: string;
   /** A ModelProto. */
   readonly bytes: Uint8Array;
 }
 
-/** An export: a folder's content, whose weights are read from the device when they are asked for. */
+/** Content of a folder; weights are read from the device when asked for. */
 export interface OnnxExport {
   readonly manifest: ExportManifest;
   readonly graphs: readonly ExportedGraph[];
-  /** The file that the manifest names. */
   readonly certificate?: Certificate;
   /** The content of the weight file, in parts. */
   weights(): AsyncIterable<Uint8Array>;
 }
 
 /**
- * Exports a model, or heads with a policy. Throws an OptionError ("export-dtype") unless the model is stored as
- * float32 (its heads may be stored as anything), and a PolicyError if the policy does not fit the heads, or there is
- * none.
+ * Throws an OptionError ("export-dtype") unless the model is stored as float32 (heads may be stored as anything), and a
+ * PolicyError if the policy is missing or does not fit the heads.
  */
 export async function exportOnnx(
   source: Model | ExitHeads,
@@ -93,7 +90,6 @@ export async function exportOnnx(
   };
 }
 
-/** An exit that lets tokens leave. */
 interface Exit {
   readonly index: number;
   readonly head: ExitHead;
@@ -141,7 +137,7 @@ async function exitsOf(heads: ExitHeads | undefined, policy: Policy | undefined)
   return exits;
 }
 
-/** Exact fills give the same tokens, so all of them become the one that graphs can do. */
+/** Turns exact fills, which give the same tokens, into the one that graphs can do. */
 function graphFill({ fill }: Policy): "lazy" | "project" {
   return fill === "project" ? fill : "lazy";
 }
@@ -248,7 +244,7 @@ interface FillGraph {
   readonly blocks: Blocks;
 }
 
-/** The graph that makes keys and values of the blocks that a token skips: inputs state [T, C], positions, past ones. */
+/** Graph of keys and values of skipped blocks: inputs state [T, C], positions, past ones. */
 function fillOf(model: Model, { index, head }: Exit, policy: Policy, weights: WeightFile): FillGraph | undefined {
   const layers = skippedLayers(model.config, head.depth);
   if (policy.fill !== "project" || layers.length === 0) return undefined;

@@ -1,7 +1,7 @@
 /**
- * `GraphBuilder` collects the nodes, weights, inputs and outputs of one ONNX graph and serializes a ModelProto
- * (onnx/onnx.proto of github.com/onnx/onnx, by field numbers). Weights are in a `WeightFile` beside the graph, or, if
- * they are given as values, inside it.
+ * `GraphBuilder` collects nodes, weights, inputs and outputs of one ONNX graph and serializes a ModelProto
+ * (onnx/onnx.proto of github.com/onnx/onnx, by field numbers). Weights are in a `WeightFile` or, if given as values,
+ * inside.
  */
 import { encodeMessage, type Field, type FieldValue, repeated } from "./protobuf.js";
 import type { Placed } from "./weight-file.js";
@@ -9,11 +9,10 @@ import type { Placed } from "./weight-file.js";
 export type ElementType = "float32" | "int32" | "int64";
 const elementTypes: Readonly<Record<ElementType, number>> = { float32: 1, int32: 6, int64: 7 }; // TensorProto.DataType
 
-/** Integers, strings and lists of integers; a float is marked, because JavaScript has one kind of number. */
+/** Values of attributes; a float is marked, because JavaScript has one kind of number. */
 export type Attribute = number | readonly number[] | string | { readonly float: number };
 
 export interface NodeOptions {
-  /** Names of the results. @default one new name */
   readonly outputs?: readonly string[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
 }
@@ -21,7 +20,6 @@ export interface NodeOptions {
 /** Sizes of a tensor; one that varies has a name instead. */
 export type Sizes = readonly (number | string)[];
 
-/** An input or output of a graph. */
 export interface Port {
   readonly name: string;
   readonly type: ElementType;
@@ -37,11 +35,10 @@ export class GraphBuilder {
 
   constructor(
     readonly name: string,
-    /** The file that placed weights are in, by its name beside the graph. */
     readonly weightFile = "weights.bin",
   ) {}
 
-  /** Adds a node and returns the name of its first result. An empty input name means "absent". */
+  /** Returns the name of the first result. An empty input name means "absent". */
   node(
     type: string,
     inputs: readonly string[],
@@ -59,14 +56,14 @@ export class GraphBuilder {
     return outputs[0]!;
   }
 
-  /** Cuts a tensor along an axis into parts of these sizes, and returns their names. */
+  /** Returns the names of parts of these sizes. */
   split(x: string, axis: number, sizes: readonly number[]): string[] {
     const outputs = sizes.map(() => `Split_${this.#names++}`);
     this.node("Split", [x, this.int64(...sizes)], { outputs, attributes: { axis } });
     return outputs;
   }
 
-  /** Adds a weight that lies in the weight file, once per name, and returns its name. */
+  /** Adds a weight of the weight file, once per name. */
   placed(name: string, shape: readonly number[], { offset, bytes }: Placed): string {
     const external = { location: this.weightFile, offset: String(offset), length: String(bytes) };
     return this.#weight(name, shape, "float32", [
@@ -81,7 +78,7 @@ export class GraphBuilder {
     ]);
   }
 
-  /** Adds a weight that lies in the graph, once per name, and returns its name. */
+  /** Adds a weight inside the graph, once per name. */
   weight(name: string, shape: readonly number[], data: Float32Array | Int32Array | BigInt64Array): string {
     const type: ElementType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
     return this.#weight(name, shape, type, [[9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]]);
@@ -92,23 +89,19 @@ export class GraphBuilder {
     return this.weight(`int64_${values.join("_")}`, [values.length], BigInt64Array.from(values, BigInt));
   }
 
-  /** A constant of int64 without axes. */
   integer(value: number): string {
     return this.weight(`integer_${value}`, [], BigInt64Array.of(BigInt(value)));
   }
 
-  /** A constant of float32 without axes. */
   scalar(value: number): string {
     return this.weight(`scalar_${value}`, [], Float32Array.of(value));
   }
 
-  /** Adds an input and returns its name. */
   input(name: string, type: ElementType, sizes: Sizes): string {
     this.#inputs.push({ name, type, sizes });
     return name;
   }
 
-  /** Declares that the result of this name is an output. */
   output(name: string, type: ElementType, sizes: Sizes): void {
     this.#outputs.push({ name, type, sizes });
   }

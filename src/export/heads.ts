@@ -8,13 +8,12 @@ import type { ExitHead, Matrices, PreviewShape, ScoreName } from "../exits/index
 import type { Tensor } from "../tensor/index.js";
 import { type Graph, linear, normalize, normalizeOnly, weightOf } from "./layers.js";
 
-/** The surroundings of a head. */
 interface Building {
   readonly graph: Graph;
   readonly head: ExitHead;
   /** Those of its preview included. */
   readonly packed: Matrices;
-  /** The name of this head's weights in the graph. */
+  /** Prefix of this head's weights. */
   readonly name: string;
 }
 
@@ -26,7 +25,6 @@ interface Logits {
   readonly ids?: string;
 }
 
-/** Names of an exit's results. */
 export interface HeadOutputs {
   /** int64 [1]. */
   readonly token: string;
@@ -36,7 +34,6 @@ export interface HeadOutputs {
   readonly logits: string | undefined;
 }
 
-/** Builds the head for the state x [1, C]. */
 export function buildHead(
   graph: Graph,
   { head, packed }: Pick<Building, "head" | "packed">,
@@ -75,7 +72,6 @@ function normed(x: string, { graph, head, packed, name }: Building): string {
   return normalize(graph, x, { gain: normGain!, ...(normBias && { bias: normBias }) }, config, `${name}.norm`);
 }
 
-/** The product with a weight of the head. */
 function product(x: string, { graph, packed, name }: Building, weight: string, bias?: string): string {
   const of = bias === undefined ? undefined : (packed[bias] as Tensor | undefined);
   return linear(graph, x, { weight: packed[weight]!, ...(of && { bias: of }) }, `${name}.${weight}`);
@@ -115,7 +111,7 @@ export function tokenOf({ builder: b }: Graph, { logits, ids }: Logits): string 
   return ids === undefined ? column : b.node("Gather", [ids, column]);
 }
 
-/** The k largest, or smallest, values of the last axis in order, and their columns. */
+/** Largest, or smallest, values of the last axis in order, and their columns. */
 function topColumns({ builder: b }: Graph, x: string, k: number, { largest = 1 } = {}): string[] {
   const outputs = [`${x}_top`, `${x}_columns`];
   b.node("TopK", [x, b.int64(k)], { outputs, attributes: { axis: -1, largest, sorted: 1 } });

@@ -9,13 +9,12 @@ import type { GraphBuilder } from "./graph-builder.js";
 import { roundingOf, roundRows } from "./integer-products.js";
 import type { WeightFile } from "./weight-file.js";
 
-/** A graph under construction, and the file that its weights are in. */
 export interface Graph {
   readonly builder: GraphBuilder;
   readonly weights: WeightFile;
 }
 
-/** A weight of the model or of a head, by the name that it has in the graph. */
+/** Weight by its name in the graph. */
 export function weightOf({ builder, weights }: Graph, name: string, matrix: Matrix): string {
   const size = matrix.shape.reduce((product, n) => product * n, 1);
   return builder.placed(
@@ -34,7 +33,6 @@ export function linear(graph: Graph, x: string, { weight, bias }: LinearWeights,
   return graph.builder.node("Gemm", inputs, { attributes: { transB: 1 } });
 }
 
-/** The part of a configuration that `normalize` reads. */
 type NormConfig = Pick<ModelConfig, "norm" | "normEpsilon" | "hiddenSize">;
 
 /** The model's norm; x itself if there is none. */
@@ -52,7 +50,6 @@ export function normalize(
   return layerNorm(graph, x, gain, bias, config);
 }
 
-/** The model's norm without its gain. */
 export function normalizeOnly(graph: Graph, x: string, config: NormConfig): string {
   if (config.norm === "rmsNorm") return unitRms(graph, x, config);
   const { hiddenSize } = config;
@@ -72,7 +69,6 @@ function layerNorm(
   });
 }
 
-/** RMSNorm over the last axis. */
 export function rmsNorm(graph: Graph, x: string, gain: string, config: Pick<NormConfig, "normEpsilon">): string {
   return graph.builder.node("Mul", [unitRms(graph, x, config), gain]);
 }

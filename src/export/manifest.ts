@@ -1,6 +1,6 @@
 /**
- * `exits.json`, the manifest of an export: what a driver needs beside the graphs, as plain JSON. The loop is in words
- * too, so that a driver can be written without reading ours.
+ * `exits.json`, an export's manifest: plain JSON for drivers. The loop is in words too, so that a driver can be written
+ * without reading ours.
  */
 import type { Policy, Threshold } from "../exits/index.js";
 
@@ -11,32 +11,30 @@ export interface Stretch {
   readonly end: number;
   /** Blocks whose keys and values it takes (past_key_L, past_value_L) and returns (present_key_L, present_value_L). */
   readonly caches: readonly number[];
-  /** Blocks of earlier graphs whose keys and values it only reads (seen_key_L, seen_value_L). */
+  /** Blocks of earlier graphs with keys and values that it only reads (seen_key_L, seen_value_L). */
   readonly reads: readonly number[];
   /**
-   * It takes the newest row alone: no later token needs what its blocks compute for the others, because
-   * neither it nor a graph after it makes keys and values.
+   * Takes the newest row alone: neither it nor a graph after it makes keys and values, so later tokens need none of its
+   * blocks for the others.
    */
   readonly newestRow: boolean;
-  /** It takes the positions of its rows. */
   readonly positions: boolean;
   /** The exit at its end; absent if its end is the end of the model. */
   readonly exit?: ExportedExit;
 }
 
 export interface ExportedExit {
-  /** The index of the exit in the policy. */
+  /** Index in the policy. */
   readonly index: number;
   readonly depth: number;
   readonly threshold: Threshold;
-  /** The graph that makes the keys and values of the blocks that a token skips; absent if the fill is lazy. */
+  /** Graph of skipped blocks' keys and values; absent if the fill is lazy. */
   readonly fill?: { readonly graph: string; readonly caches: readonly number[]; readonly positions: boolean };
 }
 
 export interface ExportManifest {
   readonly format: "early-exits/export";
   readonly version: 1;
-  /** The version of the library that wrote it. */
   readonly library: string;
   readonly model: {
     readonly modelType: string;
@@ -52,28 +50,26 @@ export interface ExportManifest {
     readonly eosTokenIds: readonly number[];
   };
   readonly headsHash?: string;
-  /** The ONNX operator set. All operators are standard ones. */
+  /** ONNX operator set; all operators are standard. */
   readonly opset: number;
   readonly weights: { readonly file: string; readonly bytes: number };
   readonly stretches: readonly Stretch[];
   /** Scores leave if they are at most the threshold (low) or at least (high); absent if there are no exits. */
   readonly score?: { readonly name: string; readonly leaves: "low" | "high" };
   /**
-   * The source of the keys and values of skipped blocks: lazy (states wait, and run along when a later token goes
-   * deeper: exact), or fill graphs (approximate). A policy's exact fills all become lazy, which gives their tokens.
+   * Fill of skipped blocks: lazy (states wait, and run along when a later token goes deeper: exact), or by graphs
+   * (approximate). Exact fills all become lazy, which gives their tokens.
    */
   readonly fill?: "lazy" | "project";
   readonly policy?: Policy;
   /**
-   * The certificate of the policy, in a file beside the manifest, by its digest. It was made with this library's
-   * arithmetic: a runtime rounds otherwise, so its decisions may differ where a score lies within rounding of a
-   * threshold.
+   * Certificate in a file beside the manifest, by its digest. It is for this library's arithmetic: a runtime rounds
+   * otherwise, so its decisions may differ where a score lies within rounding of a threshold.
    */
   readonly certificate?: { readonly file: string; readonly digest: string };
   readonly loop: readonly string[];
 }
 
-/** The work of every driver. */
 export const loop = [
   "Keep per text: the number of positions, the keys and values of every block, and per graph the rows that wait.",
   "Prompt: run all ids but the last through every graph. Exits do not count.",

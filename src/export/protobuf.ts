@@ -10,7 +10,6 @@
 /** An encoded message is a value too: it nests as bytes. */
 export type FieldValue = number | bigint | string | Uint8Array | { readonly float: number };
 
-/** A field number and its value. */
 export type Field = readonly [number: number, value: FieldValue];
 
 const VARINT = 0;
@@ -30,7 +29,6 @@ export function encodeMessage(fields: Iterable<Field>): Uint8Array<ArrayBuffer> 
   return message;
 }
 
-/** One field of a message for every value. */
 export function repeated(number: number, values: Iterable<FieldValue>): Field[] {
   return Array.from(values, (value) => [number, value]);
 }

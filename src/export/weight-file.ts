@@ -1,8 +1,7 @@
 /**
- * The file of weights that all graphs of an export refer to (ONNX's external data): float32, little-endian, each at a
- * multiple of 64 bytes. Graphs themselves stay small, so no model meets the 2 GiB limit of a protobuf message. A matrix
- * that several graphs use, such as a tied embedding, is in the file once. Weights are read from the device when the
- * file is written, one at a time.
+ * The weights of all graphs of an export (ONNX's external data): float32, little-endian, each at a multiple of 64
+ * bytes. So no graph meets the 2 GiB limit of a protobuf message. A matrix of several graphs, such as a tied embedding,
+ * is there once. Weights are read from the device one at a time, when the file is written.
  */
 
 const ALIGNMENT = 64;
@@ -23,12 +22,11 @@ export class WeightFile {
 
   constructor(readonly name: string) {}
 
-  /** Length of the file. */
   get bytes(): number {
     return this.#end;
   }
 
-  /** Gives a weight of `size` values a place, or finds the place that the key has already. */
+  /** Places a weight of `size` values, or finds the place of its key. */
   place(key: unknown, size: number, read: () => Promise<Float32Array>): Placed {
     const placed = this.#entries.get(key);
     if (placed !== undefined) return placed;
@@ -39,7 +37,6 @@ export class WeightFile {
     return entry;
   }
 
-  /** The content, weight by weight. */
   async *chunks(): AsyncGenerator<Uint8Array, void, void> {
     let at = 0;
     for (const { offset, read } of this.#entries.values()) {

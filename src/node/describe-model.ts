@@ -1,4 +1,4 @@
-/** Descriptions of models, without their weights: configuration, tensors, tokenizer. */
+/** Model descriptions without weights: configuration, tensors, tokenizer. */
 import { join } from "node:path";
 import { type BudgetOptions, fileJson } from "../model/files/folder.js";
 import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
@@ -9,7 +9,6 @@ import { isGguf, openGgufFile } from "./gguf-file.js";
 import { readTokenizer } from "./read-model.js";
 
 export interface ModelDescription extends CheckpointDescription {
-  /** Undefined if there is none. */
   readonly tokenizer: Tokenizer | undefined;
 }
 
@@ -33,7 +32,6 @@ async function readConfigJson(folder: string, options: BudgetOptions): Promise<u
   return fileJson(file, options);
 }
 
-/** The tensors of a model folder or a GGUF file. */
 export async function readTensorSource(path: string, options: BudgetOptions = {}): Promise<TensorSource> {
   return isGguf(path) ? (await openGgufFile(path, options)).source : folderSource(path, options);
 }

@@ -1,4 +1,4 @@
-/** Folders on disk. A file is opened for every read and closed after it, so callers have nothing to close. */
+/** Folders on disk. A file is opened for every read and closed after it. */
 import { open, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
@@ -6,7 +6,7 @@ import { requireRegular } from "./files.js";
 import { type BudgetOptions, fileTensors, folderTensors } from "../model/files/folder.js";
 import type { Folder, FolderFile, TensorSource } from "../model/index.js";
 
-/** Bytes of one read; Node cannot read more than 2 GiB at once. */
+/** Node cannot read more than 2 GiB at once. */
 const MAX_READ = 2 ** 30;
 
 /** A folder on disk as `loadFolder` and `loadHeads` take it. */
@@ -14,7 +14,7 @@ export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };
 }
 
-/** A file of a folder. Throws an EarlyExitError `file-missing` if there is none. */
+/** Throws an EarlyExitError `file-missing` if there is none. */
 export async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
   const file = await folder.open(name);
   if (file !== undefined) return file;
@@ -22,12 +22,11 @@ export async function requireFile(folder: Folder, name: string): Promise<FolderF
   throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
 }
 
-/** The tensors of one safetensors file. Throws an EarlyExitError `file-missing` if there is none. */
+/** Throws an EarlyExitError `file-missing` if there is none. */
 export async function fileSource(path: string): Promise<TensorSource> {
   return fileTensors(await requireFile(diskFolder(dirname(path)), basename(path)));
 }
 
-/** The checkpoint of a model folder: model.safetensors, or the shards that its index lists. */
 export async function folderSource(folder: string, options: BudgetOptions = {}): Promise<TensorSource> {
   return folderTensors(diskFolder(folder), options);
 }
@@ -39,7 +38,7 @@ async function diskFile(path: string): Promise<FolderFile | undefined> {
   return { path, size: stats.size, read: (begin, end) => readRange(path, begin, end - begin) };
 }
 
-/** Reads up to `length` bytes; fewer if the file ends before. */
+/** Returns fewer bytes if the file ends before. */
 async function readRange(path: string, position: number, length: number): Promise<Uint8Array> {
   const bytes = new Uint8Array(length);
   const file = await open(path);

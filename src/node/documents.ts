@@ -23,21 +23,17 @@ import {
 import { parseJson } from "../model/files/folder.js";
 import { readUtf8 } from "./files.js";
 
-/** A model to read the files with. Text stays text, so that it needs no tokenizer. */
+/** Text stays text, so it needs no tokenizer. */
 export interface DocumentReader {
   readonly tokenizer: Tokenizer;
 }
 
-/** A prompt to sample an answer to. */
 export interface PromptLine {
   readonly ids: readonly number[];
   readonly group?: string;
 }
 
-/**
- * The documents of a file or folder, in order. Throws an EarlyExitError if there are none, or if a line is malformed:
- * the message names it.
- */
+/** Throws an EarlyExitError if there are no documents, or for a malformed line, which it names. */
 export async function readDocuments(path: string, model: DocumentReader): Promise<Document[]> {
   const documents: Document[] = [];
   for (const file of await textFiles(path)) {
@@ -50,8 +46,8 @@ export async function readDocuments(path: string, model: DocumentReader): Promis
 }
 
 /**
- * The prompts of a file or folder as token ids: of documents with an answer, the prompt alone; of a conversation that
- * ends with the assistant, the part before; of a text, all of it.
+ * Prompts as token ids: of documents with an answer, the prompt; of a conversation that ends with the assistant, the
+ * part before; of a text, all of it.
  */
 export async function readPrompts(path: string, model: DocumentReader): Promise<PromptLine[]> {
   const prompts: PromptLine[] = [];
@@ -142,7 +138,7 @@ function malformed(where: string, what = "expected text, ids, prompt and answer,
   return new EarlyExitError("json-malformed", `${where}: ${what}; see the formats of readDocuments`, { where });
 }
 
-/** The path itself, or the text files in a folder. Throws an EarlyExitError `file-missing` if there is no such path. */
+/** The path itself, or a folder's text files. Throws an EarlyExitError `file-missing`. */
 async function textFiles(path: string): Promise<string[]> {
   const folder = await stat(path).then(
     (stats) => stats.isDirectory(),

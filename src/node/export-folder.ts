@@ -7,7 +7,6 @@ import { pipeline } from "node:stream/promises";
 import type { OnnxExport } from "../export/index.js";
 import { writeFolder } from "./folder-transaction.js";
 
-/** Files of the package that decode with an export. */
 const DRIVERS = [
   "exit-loop.mjs",
   "onnxruntime-node.mjs",
@@ -17,8 +16,8 @@ const DRIVERS = [
 ] as const;
 
 /**
- * Writes an export: the weights first, then graphs, exits.json and the drivers together. A folder without exits.json
- * holds no complete export. Weights are written as they are read from the device, so they may exceed the memory.
+ * Writes the weights first, then graphs, exits.json and drivers together: a folder without exits.json holds no complete
+ * export. Weights are written as they are read from the device, so they may exceed the memory.
  */
 export async function writeExport(folder: string, exported: OnnxExport): Promise<void> {
   const { manifest, graphs, certificate } = exported;

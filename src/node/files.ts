@@ -1,11 +1,10 @@
-/** Reading and writing files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
+/** Reading and writing of files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
 import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/files/folder.js";
 
-/** The part of node:fs's Stats that is looked at. */
 export interface FileStats {
   readonly size: number;
   isFile(): boolean;
@@ -13,7 +12,6 @@ export interface FileStats {
   isFIFO(): boolean;
 }
 
-/** Bytes that Node can read into one buffer. */
 const MAX_WHOLE = 2 ** 31 - 1;
 
 export async function fileExists(path: string): Promise<boolean> {
@@ -23,7 +21,7 @@ export async function fileExists(path: string): Promise<boolean> {
   );
 }
 
-/** Reads a whole file. Throws an EarlyExitError: `file-missing`, `file-irregular` or `file-too-large`. */
+/** Throws an EarlyExitError: `file-missing`, `file-irregular` or `file-too-large`. */
 export async function readBytes(path: string): Promise<Uint8Array> {
   try {
     requireRegular(path, await stat(path));
@@ -36,8 +34,8 @@ export async function readBytes(path: string): Promise<Uint8Array> {
 }
 
 /**
- * Throws an EarlyExitError unless the path is that of a regular file: reading a pipe or a device may never end. Node
- * reads at most 2 GiB into memory at once.
+ * Throws an EarlyExitError unless the path is a regular file: reading a pipe or a device may never end. Node reads at
+ * most 2 GiB into memory at once.
  */
 export function requireRegular(path: string, stats: FileStats, largest = MAX_WHOLE): void {
   if (!stats.isFile()) {
@@ -64,7 +62,7 @@ export async function readText(path: string): Promise<string> {
   return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
 }
 
-/** Reads a file as it is. Throws an EarlyExitError `text-binary` for one that holds no text. */
+/** Throws an EarlyExitError `text-binary` for a file that holds no text. */
 export async function readUtf8(path: string): Promise<string> {
   const bytes = await readBytes(path);
   const text = new TextDecoder("utf-8").decode(bytes);
@@ -72,14 +70,14 @@ export async function readUtf8(path: string): Promise<string> {
   return text;
 }
 
-/** Formats that people give in place of text, by their first bytes. */
+/** Formats given in place of text, by their first bytes. */
 const FORMATS: Readonly<Record<string, string>> = {
   "%PDF-": "a PDF; convert it first, for example with pdftotext",
   "PK\u0003\u0004": "a zip archive (also .docx, .epub); unpack or convert it first",
   "\u001f\u008b": "compressed by gzip; unpack it first",
   GGUF: "a GGUF file, which holds a model; give it where a model is expected",
 };
-/** Characters that replace what is not UTF-8, as a share of all, in text with a few damaged places. */
+/** Share of replacement characters in text with a few damaged places. */
 const DAMAGED = 0.01;
 
 function requireTextual(path: string, bytes: Uint8Array, text: string): void {
@@ -107,7 +105,7 @@ export async function readJson(path: string): Promise<unknown> {
   return parseJson(new TextDecoder("utf-8").decode(await readBytes(path)), path);
 }
 
-/** Writes a temporary file beside it and renames that. Makes the folder if necessary. */
+/** Renames a temporary file beside it. Makes the folder if necessary. */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
@@ -125,7 +123,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   }
 }
 
-/** Removes the temporary files among `names` that processes which no longer run have left in the folder. */
+/** Removes temporary files among `names` whose processes no longer run. */
 export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
     const pid = /\.(\d+)(?:-[0-9a-f-]{36}\.tmp|\.next)$/.exec(name)?.[1];
@@ -142,7 +140,6 @@ function isRunning(pid: number): boolean {
   }
 }
 
-/** The system's code, such as ENOENT. */
 function codeOf(error: unknown): string {
   return (error as NodeJS.ErrnoException).code ?? "unknown error";
 }

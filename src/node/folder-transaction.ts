@@ -1,10 +1,10 @@
 /**
- * Files that belong together are put into a folder together, also if the process is killed in the middle:
+ * Files put into a folder together, even if the process is killed in the middle:
  *   1  every file is written beside its place, as .NAME.PID.next
  *   2  .commit.json lists them: from here on the new files count
  *   3  each is renamed to its place, and .commit.json is deleted
- * Whoever opens the folder next finishes step 3 if there is a .commit.json, and else removes what step 1 of a process
- * that no longer runs has left. So the folder is as before or as after, never mixed.
+ * The next to open the folder finishes step 3 if there is a .commit.json, else removes a dead process's step 1. So the
+ * folder is as before or as after, never mixed.
  */
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -16,12 +16,11 @@ const COMMIT = ".commit.json";
 const waitingName = (name: string, pid: number): string => `.${name}.${pid}.next`;
 
 interface Commit {
-  /** The process that wrote the files. */
   readonly pid: number;
   readonly names: readonly string[];
 }
 
-/** Writes files into a folder, all or none, with a manifest of their hashes. Makes the folder if necessary. */
+/** Writes all files or none, with a manifest of their hashes. Makes the folder if necessary. */
 export async function writeFolder(folder: string, files: Readonly<Record<string, string | Uint8Array>>): Promise<void> {
   await mkdir(folder, { recursive: true });
   await settleFolder(folder);
@@ -45,10 +44,7 @@ export async function writeFolder(folder: string, files: Readonly<Record<string,
   await putInPlace(folder, commit);
 }
 
-/**
- * Finishes or undoes what a killed writer left in a folder. Does nothing to a folder that is in order, does not exist,
- * or is none.
- */
+/** Finishes or undoes what a killed writer left. Other folders stay as they are. */
 export async function settleFolder(folder: string): Promise<void> {
   const names = await readdir(folder).catch((): string[] => []);
   if (names.includes(COMMIT)) await putInPlace(folder, await readCommit(folder));

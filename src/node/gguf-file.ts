@@ -7,13 +7,12 @@ import { diskFolder, requireFile } from "./disk-folder.js";
 
 export const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
 
-/** Reads the heads of a GGUF file and its parts. */
 export async function openGgufFile(path: string, options: BudgetOptions = {}): Promise<OpenedGguf> {
   const { file, openSibling } = await ggufFile(path);
   return openGguf(file, openSibling, options);
 }
 
-/** The file and how to open those beside it. Throws an EarlyExitError `file-missing` if there is none. */
+/** Throws an EarlyExitError `file-missing` if there is none. */
 export async function ggufFile(
   path: string,
 ): Promise<{ readonly file: FolderFile; readonly openSibling: OpenSibling }> {

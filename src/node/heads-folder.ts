@@ -1,4 +1,4 @@
-/** Exit heads on disk (a folder of heads.json and heads.safetensors), and hidden-state caches (a folder of shards). */
+/** Exit heads on disk (heads.json and heads.safetensors), and hidden-state caches (folders of shards). */
 import { join } from "node:path";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { HeadsDescription } from "../exits/heads/heads-description.js";
@@ -11,11 +11,11 @@ import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 import { settleFolder, writeFolder } from "./folder-transaction.js";
 
 export interface WriteHeadsOptions {
-  /** Files that belong to the heads, such as the log of their training, by name. @default none */
+  /** Files beside the heads by name, such as a training log. @default none */
   readonly files?: Readonly<Record<string, string>>;
 }
 
-/** Writes heads.json, heads.safetensors, further files and their manifest, all or none. */
+/** Writes heads, further files and their manifest, all or none. */
 export async function writeHeads(
   folder: string,
   heads: ExitHeads,
@@ -29,22 +29,18 @@ export async function writeHeads(
   });
 }
 
-/** Indented JSON with every list of numbers on a line of its own: token ids are thousands. */
+/** Writes every list of numbers on one line: token ids are thousands. */
 export function headsJson(description: HeadsDescription): string {
   const json = JSON.stringify(description, undefined, 2);
   return `${json.replaceAll(/\[[\d\s,]+\]/g, (list) => list.replaceAll(/\s+/g, "").replaceAll(",", ", "))}\n`;
 }
 
-/**
- * Reads heads for a model. Throws a HeadsError if they belong to another model, and an EarlyExitError if the folder is
- * damaged.
- */
+/** Throws a HeadsError if heads belong to another model, and an EarlyExitError if the folder is damaged. */
 export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
   await settleFolder(folder);
   return loadHeads(diskFolder(folder), model);
 }
 
-/** A hidden-state cache in a folder. */
 export function folderStore(folder: string): CacheStore {
   return {
     read: async (name) => ((await fileExists(join(folder, name))) ? readBytes(join(folder, name)) : undefined),

@@ -9,13 +9,12 @@ import { ggufFile, isGguf } from "./gguf-file.js";
 import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/resolve-model.js";
 
 export interface ReadModelOptions extends LoadModelOptions {
-  /** For a model of the Hub: progress, cancellation, where the cache is. */
   readonly hub?: HubOptions;
 }
 
 /**
- * Loads a model onto a device: a model folder, a GGUF file (the first one if the model is split), or a name of the Hub
- * (see `resolveModel`). Throws a ModelError, a GgufError or a HubError that names what is missing or does not fit.
+ * Loads a model folder, a GGUF file (the first one if split), or a name of the Hub (see `resolveModel`). Throws a
+ * ModelError, a GgufError or a HubError that names what is missing or does not fit.
  */
 export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
   const { path } = await resolveModel(name, hub);
@@ -29,13 +28,12 @@ export async function readModel(name: string, { hub, ...options }: ReadModelOpti
 }
 
 export interface ReadTokenizerOptions extends BudgetOptions {
-  /** For a model of the Hub: progress, cancellation, where the cache is. */
   readonly hub?: HubOptions;
 }
 
 /**
- * The tokenizer of a model folder, a GGUF file or a model of the Hub, of which only the tokenizer's files are
- * downloaded unless it is a GGUF model; undefined if it has none.
+ * Tokenizer of a model folder, a GGUF file or a Hub model, of which only the tokenizer's files are downloaded unless it
+ * is a GGUF model; undefined if it has none.
  */
 export async function readTokenizer(
   name: string,

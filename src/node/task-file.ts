@@ -1,14 +1,11 @@
-/** Evaluation tasks on disk: one JSON object per line, read as needed; for perplexity also a text file of documents. */
+/** Evaluation tasks on disk: a JSON object per line, read as needed; for perplexity also a text file. */
 import { createReadStream } from "node:fs";
 import { EarlyExitError } from "../errors.js";
 import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/tasks.js";
 import { cutDocuments } from "../model/index.js";
 import { readText } from "./files.js";
 
-/**
- * The items of a file. Throws a TaskError that names a malformed line, and an EarlyExitError `file-missing` if there is
- * no file.
- */
+/** Throws a TaskError that names a malformed line, and an EarlyExitError `file-missing`. */
 export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<TaskItem, void, undefined> {
   if (kind === "perplexity" && !path.endsWith(".jsonl")) {
     for (const text of cutDocuments(await readText(path))) yield { kind, text };

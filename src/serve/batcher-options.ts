@@ -1,4 +1,4 @@
-/** What a request to a batcher says, and the limits within which it is served. */
+/** Requests to a batcher, and its limits. */
 import type { CancelSignal } from "../cancel-signal.js";
 import { requireInteger } from "../errors.js";
 import type { SamplingOptions } from "../model/decode/sampling.js";
@@ -19,12 +19,9 @@ export interface BatcherOptions extends ServedWays {
   readonly prefixBytes?: number;
   /** Tokens that wait for a slow reader, at most; then the text is given up. @default 4096 */
   readonly unreadTokens?: number;
-  /**
-   * Uses a certified policy with sampling settings that its certificate is not for, or one for which nothing could be
-   * certified. @default false
-   */
+  /** Uses a policy outside its certificate's sampling settings, or without a certificate. @default false */
   readonly allowUncertified?: boolean;
-  /** The clock, in milliseconds. @default performance.now */
+  /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
 
@@ -36,10 +33,9 @@ export const batcherDefaults = {
   unreadTokens: 4096,
 } as const satisfies BatcherOptions;
 
-/** Options with what is not given filled in. */
 export type BatcherLimits = Required<Omit<BatcherOptions, keyof ServedWays | "allowUncertified">>;
 
-/** Fills in and checks the limits. Throws an OptionError that names the option. */
+/** Throws an OptionError that names the option. */
 export function limitsOf(options: BatcherOptions, batchIndependent: boolean): BatcherLimits {
   const {
     parallel = batcherDefaults.parallel,
@@ -65,7 +61,7 @@ export function limitsOf(options: BatcherOptions, batchIndependent: boolean): Ba
     : { ...limits, parallel: 1, prefixBytes: 0, prefillRows: Number.MAX_SAFE_INTEGER };
 }
 
-/** What one text is asked for. The tokens are those of `generate` with the same options. */
+/** Request for one text. The tokens are those of `generate` with the same options. */
 export interface TextRequest extends SamplingOptions {
   /** @default "plain" */
   readonly mode?: ServingMode;
@@ -76,18 +72,16 @@ export interface TextRequest extends SamplingOptions {
   readonly stop?: string | readonly string[];
   /** @default true */
   readonly stopAtEndOfText?: boolean;
-  /** Gives every token its log-probability, and those of so many most likely tokens. Not in lossless text. */
+  /** Log-probabilities of every token and of so many most likely ones. Not in lossless text. */
   readonly logprobs?: number;
-  /** Ends the work and frees the memory; the stream throws the signal's reason. */
+  /** Ends the work and frees the memory by throwing the signal's reason. */
   readonly signal?: CancelSignal;
 }
 
-/** What a batcher is doing. */
 export interface BatcherState {
-  /** Texts whose prompt runs, or that are being written. */
+  /** Texts with a running prompt, or being written. */
   readonly running: number;
   readonly queued: number;
-  /** Bytes of all KV caches. */
   readonly cacheBytes: number;
   /** Bytes of those that are kept for later prompts. */
   readonly prefixBytes: number;

@@ -1,6 +1,6 @@
 /**
  * Continuous batching: the writing loop of `generate` (model/decode/writing-loop.ts) for clients who come and go.
- * Between two turns of it:
+ * Between its turns:
  *
  *     leave   texts whose reader has gone, or whose signal is aborted, are given up
  *     join    texts of the queue join while there is room for them, in order; what their prompt shares with a text that
@@ -30,7 +30,7 @@ import type { Ended, Queued, Running, Shared } from "./batched-text.js";
 import { type ServedText, TextStream } from "./served-text.js";
 import { decodersOf, optionsOf, type ServingMode } from "./ways.js";
 
-/** A text waits if the prompt of another, which is running, saves it so many positions. */
+/** Positions that waiting for another text's running prompt must save. */
 const WORTH_WAITING = 32;
 
 export class Batcher {
@@ -65,7 +65,7 @@ export class Batcher {
     };
   }
 
-  /** Checks the policies, and prepares heads. The first text waits for it otherwise. Throws a PolicyError. */
+  /** Checks policies and prepares heads, for which the first text waits otherwise. Throws a PolicyError. */
   prepare(): Promise<void> {
     this.#prepared ??= (async () => {
       for (const decoder of this.#decoders.values()) await decoder.prepare?.();
@@ -74,8 +74,8 @@ export class Batcher {
   }
 
   /**
-   * Takes a text into the queue. Throws an OptionError, TokenError or PolicyError for what `generate` refuses, and a
-   * ServeError with the code "queue-full", "serve-closed" or "serve-memory" if the server cannot take it.
+   * Queues a text. Throws an OptionError, TokenError or PolicyError for what `generate` refuses, and a ServeError
+   * ("queue-full", "serve-closed" or "serve-memory") if the server cannot take it.
    */
   submit(promptIds: readonly number[], request: TextRequest = {}): ServedText {
     if (this.#closed) throw new ServeError("serve-closed", "serve: the server is closing; ask another one");
@@ -113,7 +113,7 @@ export class Batcher {
     return text.stream;
   }
 
-  /** Takes no more texts, and waits for those that it has. Then all memory is freed. The model lives on. */
+  /** Refuses new texts, waits for those it has, then frees all memory. The model lives on. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#running;
@@ -175,7 +175,6 @@ export class Batcher {
     return [...this.#queue, ...this.#loop.texts];
   }
 
-  /** Gives up texts that nobody waits for. */
   #leave(): void {
     for (const text of this.#texts) {
       const { signal } = text.request;
@@ -184,7 +183,7 @@ export class Batcher {
     }
   }
 
-  /** Lets texts of the queue join while there is room, in order. */
+  /** Joins texts in order while there is room. */
   async #join(): Promise<void> {
     for (const text of [...this.#queue]) {
       if (this.#loop.size >= this.#limits.parallel) return;
@@ -206,7 +205,7 @@ export class Batcher {
     }
   }
 
-  /** The longest beginning of a prompt that was computed already, and one that another text is about to compute. */
+  /** Longest beginning of a prompt that was computed, and that another text is about to compute. */
   #sharedBy(promptIds: readonly number[]): Shared {
     if (this.#limits.prefixBytes === 0) return { from: undefined, length: 0, later: 0 };
     const most = promptIds.length - 1; // the last token runs in any case: the first new one is chosen from its state
@@ -226,7 +225,7 @@ export class Batcher {
     return { from: length === 0 ? undefined : from, length, later };
   }
 
-  /** A sequence with the prompt's tokens. If the device's memory is full, ended texts make room. */
+  /** Sequence with the prompt's tokens. Ended texts make room if the device's memory is full. */
   #open({ promptIds, capacity }: Queued, { from, length }: Shared): Sequence {
     const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity);
     let sequence: Sequence;
@@ -248,7 +247,7 @@ export class Batcher {
     return keepsExactKeys(optionsOf(mode, this.#options)) ? complete : Math.min(complete, promptIds.length - 1);
   }
 
-  /** Hands the tokens to the text's reader. A text that has ended is kept for later prompts, and its reader is told. */
+  /** Hands tokens to the reader. An ended text is kept for later prompts, and its reader is told. */
   #deliver(text: Running, tokens: readonly GeneratedToken[]): void {
     const { stream, watched, writer } = text;
     try {
@@ -265,7 +264,7 @@ export class Batcher {
     this.#finish(text);
   }
 
-  /** Keeps what a later prompt may begin with, if there is memory for it. */
+  /** Keeps a beginning for later prompts if memory allows. */
   #keep(text: Running): void {
     if (this.#limits.prefixBytes === 0) return;
     const length = this.#exactLength(text);
@@ -288,7 +287,7 @@ export class Batcher {
     text.stream.fail(reason);
   }
 
-  /** Takes the text off queue and loop, and frees its memory. */
+  /** Removes the text from queue and loop, and frees its memory. */
   #free(text: Queued | Running): void {
     this.#queue = this.#queue.filter((other) => other !== text);
     if (!("sequence" in text)) return;

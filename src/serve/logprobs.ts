@@ -8,26 +8,25 @@ import { argmaxOf } from "../model/decode/sampling.js";
 import { exponential } from "../model/decode/exponential.js";
 import type { Sampler } from "../model/decode/decoder.js";
 
-/** A token and its log-probability. */
 export interface LikelyToken {
   readonly id: number;
   readonly logprob: number;
 }
 
 export interface TokenLogprobs {
-  /** Of the token that was chosen. */
+  /** Log-probability of the chosen token. */
   readonly logprob: number;
   /** The most likely tokens, most likely first; ties by id. */
   readonly top: readonly LikelyToken[];
 }
 
-/** A sampler that draws the same tokens, and remembers how likely they were. */
+/** Sampler that remembers how likely the tokens it draws were. */
 export interface WatchedSampler extends Sampler {
-  /** How likely token `id` was among the logits of the last draw. */
+  /** Log-probability of token `id` in the last draw. */
   logprobsOf(id: number): TokenLogprobs;
 }
 
-/** Watches a sampler. All logits are computed then, also if the token is the argmax. */
+/** Needs all logits, also if the token is the argmax. */
 export function watchLogprobs(sampler: Sampler, top: number): WatchedSampler {
   let last: Float32Array = new Float32Array(0);
   return {
@@ -56,7 +55,7 @@ function logSumExp(logits: Float32Array): number {
   return max + Math.log(sum);
 }
 
-/** Indices of the `count` largest values, largest first; the lower index first on ties. */
+/** Indices of the largest values, largest first; the lower index on ties. */
 function largest(values: Float32Array, count: number): number[] {
   const best: number[] = [];
   for (let i = 0; i < values.length; i++) {

@@ -1,6 +1,6 @@
 /**
- * Keys and values of texts that have ended, for prompts that begin like them. Only positions that ran all blocks are
- * kept, because their keys and values are those of a fresh pass, bit for bit. The least recently used text goes first.
+ * Keys and values of ended texts, for prompts that begin like them. Only positions that ran all blocks are kept, since
+ * theirs are those of a fresh pass, bit for bit. The least recently used text goes first.
  */
 import type { Sequence } from "../model/index.js";
 import { commonLength } from "../exits/index.js";
@@ -19,7 +19,7 @@ export class PrefixCache {
     return this.#kept.reduce((sum, { cacheBytes }) => sum + cacheBytes, 0);
   }
 
-  /** The kept text with the longest common beginning, and its length in tokens; undefined if none has any. */
+  /** Kept text with the longest common beginning, and its length in tokens; undefined if none has any. */
   find(ids: readonly number[]): { readonly sequence: Sequence; readonly length: number } | undefined {
     let best: { sequence: Sequence; length: number } | undefined;
     for (const sequence of this.#kept) {
@@ -29,13 +29,12 @@ export class PrefixCache {
     return best;
   }
 
-  /** Marks a kept text as used. */
   touch(sequence: Sequence): void {
     if (!this.#kept.includes(sequence)) return;
     this.#kept = [...this.#kept.filter((kept) => kept !== sequence), sequence];
   }
 
-  /** Keeps a copy of the first `length` positions, which have run all blocks, if they fit. */
+  /** Copies the first `length` positions, which have run all blocks, if they fit. */
   keep(sequence: Sequence, length: number, bytes: number): void {
     const ids = sequence.ids.slice(0, length);
     const known = this.find(ids);

@@ -1,4 +1,4 @@
-/** The stream of one text that a server writes: tokens as they come, and the summary after the last. */
+/** The stream of a served text: tokens as they come, then the summary. */
 import { OptionError, ServeError } from "../errors.js";
 import type { GeneratedToken, TextSummary } from "../model/decode/writer.js";
 import type { DecodingPromise } from "../exits/index.js";
@@ -6,29 +6,28 @@ import type { TokenLogprobs } from "./logprobs.js";
 import type { ServingMode } from "./ways.js";
 
 export interface ServedToken extends GeneratedToken {
-  /** Present if the request asked for it. */
+  /** Present if asked for. */
   readonly logprobs?: TokenLogprobs;
 }
 
 export interface ServedSummary extends TextSummary {
   readonly mode: ServingMode;
-  /** What is promised about the text. */
   readonly promise: DecodingPromise;
-  /** Tokens of the prompt whose keys and values were taken from another text. */
+  /** Tokens of the prompt with keys and values from another text. */
   readonly reusedTokens: number;
   /** Milliseconds in the queue. */
   readonly queued: number;
 }
 
-/** The tokens of a text as they come; iterate it once. Leaving the loop early cancels the text. */
+/** Iterate it once. Leaving the loop early cancels the text. */
 export interface ServedText extends AsyncIterable<ServedToken> {
   /** Throws an OptionError before the text has ended. */
   readonly summary: ServedSummary;
-  /** Resolves when the text has ended: to its summary, or to undefined if it was given up. */
+  /** Resolves at the end of the text: to its summary, or to undefined if given up. */
   readonly ended: Promise<ServedSummary | undefined>;
 }
 
-/** The writing end of a served text. At most `limit` tokens wait for the reader. */
+/** Writing end. At most `limit` tokens wait for the reader. */
 export class TextStream implements ServedText {
   readonly #limit: number;
   readonly #waiting: ServedToken[] = [];
@@ -45,7 +44,7 @@ export class TextStream implements ServedText {
     this.#limit = limit;
   }
 
-  /** Whether nobody reads it any more. */
+  /** True if nobody reads it any more. */
   get left(): boolean {
     return this.#left;
   }
@@ -58,7 +57,7 @@ export class TextStream implements ServedText {
     );
   }
 
-  /** Adds tokens. Throws a ServeError if too many wait. */
+  /** Throws a ServeError if too many tokens wait. */
   push(tokens: readonly ServedToken[]): void {
     if (this.#waiting.length + tokens.length > this.#limit) {
       throw new ServeError(

@@ -1,6 +1,6 @@
 /**
- * The ways in which a server can answer. Each is a decoder that serves all texts of its mode together; the mode of a
- * text never changes, so that its tokens are those of one call of `generate`.
+ * Ways in which a server answers. Each is one decoder for all texts of its mode; a text's mode never changes, so its
+ * tokens are those of one call of `generate`.
  */
 import { PolicyError } from "../errors.js";
 import { createDecoder, type ExitHeads, type GenerateOptions, type Policy } from "../exits/index.js";
@@ -14,7 +14,7 @@ import type { Model } from "../model/index.js";
 export const servingModes = ["plain", "exits", "lossless"] as const;
 export type ServingMode = (typeof servingModes)[number];
 
-/** What the modes beside `plain` need. */
+/** Policies of the modes beside `plain`. */
 export interface ServedWays {
   /** The policy of the mode `exits`. @default none, and the mode is refused */
   readonly policy?: Policy;
@@ -22,7 +22,7 @@ export interface ServedWays {
   readonly drafting?: Policy;
 }
 
-/** Options of `generate` that the mode stands for. Throws a PolicyError if the server has no such mode. */
+/** Throws a PolicyError if the server has no such mode. */
 export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): GenerateOptions {
   if (mode === "plain") return {};
   if (mode === "exits" && policy !== undefined) return { policy };
@@ -35,7 +35,6 @@ export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): 
   );
 }
 
-/** One decoder for each mode that there is. */
 export function decodersOf(source: Model | ExitHeads, ways: ServedWays): ReadonlyMap<ServingMode, Decoder> {
   const decoders = new Map<ServingMode, Decoder>([["plain", createDecoder(source)]]);
   if (ways.policy !== undefined) decoders.set("exits", createDecoder(source, optionsOf("exits", ways)));

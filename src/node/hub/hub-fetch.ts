@@ -1,7 +1,7 @@
 /**
- * Requests to the Hub. `hubFetch` makes a `fetch`, which functions of @huggingface/hub take too: it sends the token to
- * the Hub alone, drops a connection on which nothing arrives, ends with the caller's signal, reads only as many bytes
- * as it may, and throws a HubError for whatever is no success. Proxies are left to Node (NODE_USE_ENV_PROXY).
+ * Requests to the Hub. `hubFetch` makes a `fetch`, for @huggingface/hub too: it sends the token to the Hub alone, drops
+ * silent connections, ends with the caller's signal, limits the bytes it reads, and throws a HubError for whatever is
+ * no success. Proxies are left to Node (NODE_USE_ENV_PROXY).
  */
 import { ReadableStream } from "node:stream/web";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -95,7 +95,7 @@ export async function withRetries<T>(
   }
 }
 
-/** Tells whether the Hub could not be reached, so that the cache may serve instead. */
+/** Tells whether the cache may serve instead. */
 export function isUnreachable(error: unknown): error is HubError {
   return error instanceof HubError && ["hub-network", "hub-timeout", "hub-server"].includes(error.code);
 }
@@ -105,8 +105,8 @@ function isRateLimited(error: unknown): error is HubError {
 }
 
 /**
- * The error for a response that is no success. The header X-Error-Code states the reason. The Hub also responds with
- * 401 to requests for models that do not exist, so that the names of private models stay secret.
+ * The header X-Error-Code states the reason. The Hub also responds with 401 to requests for models that do not exist,
+ * so that the names of private models stay secret.
  */
 function statusError({ what, repo }: Asked, endpoint: string, { status, headers, url }: Response): HubError {
   const reason = headers.get("x-error-code") ?? "";
@@ -168,7 +168,6 @@ function stallError({ what }: Asked, { host }: URL, timeout: number): HubError {
   );
 }
 
-/** The error for a response that does not look like the Hub's. */
 export function answerError(what: string, found: string, cause?: unknown): HubError {
   return new HubError(
     "hub-answer",

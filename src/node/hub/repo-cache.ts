@@ -5,8 +5,8 @@
  *   models--org--name/blobs/<checksum>             contents: SHA-256 of LFS files, git's SHA-1 of others
  *   models--org--name/snapshots/<commit>/<file>    links to ../../blobs/<checksum>
  *
- * Files are written under a name of the process's own and then renamed, so others only ever see complete files. Commits
- * and checksums become parts of paths: the caller must have checked that they are hexadecimal.
+ * Files are written under a name of the process's own and renamed, so others only see complete ones. Commits and
+ * checksums become parts of paths: the caller must have checked that they are hexadecimal.
  */
 import { createHash, randomUUID } from "node:crypto";
 import { createWriteStream } from "node:fs";
@@ -35,7 +35,7 @@ export class RepoCache {
     return join(this.snapshot(commit), ...name.split("/"));
   }
 
-  /** The commit of the revision: the revision itself if it is a commit, otherwise the last one looked up. */
+  /** The revision itself if it is a commit, otherwise the last one looked up. */
   async commit(): Promise<string | undefined> {
     if (isCommit(this.name.revision)) return this.name.revision;
     const text = await readFile(this.#ref(), "utf8").catch(() => "");
@@ -47,12 +47,12 @@ export class RepoCache {
     await replace(this.#ref(), (temporary) => writeFile(temporary, commit));
   }
 
-  /** Bytes of a file of a snapshot; undefined if it is not in the cache. */
+  /** Bytes of a file; undefined if it is not in the cache. */
   async fileSize(commit: string, name: string): Promise<number | undefined> {
     return sizeOf(this.file(commit, name));
   }
 
-  /** The files of a snapshot, with slashes; none if there is no such snapshot. */
+  /** Names with slashes; none if there is no such snapshot. */
   async files(commit: string): Promise<string[]> {
     const folder = this.snapshot(commit);
     const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
@@ -67,7 +67,7 @@ export class RepoCache {
     return (await sizeOf(this.#blob(checksum))) === size;
   }
 
-  /** Writes a blob. Throws a HubError if the bytes are not those of the checksum, or the disk does not keep them. */
+  /** Throws a HubError if the bytes do not match the checksum, or the disk does not keep them. */
   async writeBlob(
     { what, checksum, size }: Blob & { readonly what: string },
     open: () => Promise<AsyncIterable<Uint8Array> | Iterable<Uint8Array>>,
@@ -90,7 +90,7 @@ export class RepoCache {
     });
   }
 
-  /** Links a file of a snapshot to a blob, or copies the blob if the system does not allow links. */
+  /** Copies the blob if the system does not allow links. */
   async link(commit: string, name: string, checksum: string): Promise<void> {
     const path = this.file(commit, name);
     const blob = this.#blob(checksum);
@@ -108,11 +108,9 @@ export class RepoCache {
   }
 }
 
-/** Contents of a file on the Hub. */
 export interface Blob {
   /** SHA-256 (64 hexadecimal digits) of an LFS file, or git's SHA-1 (40) of another. */
   readonly checksum: string;
-  /** Bytes. */
   readonly size: number;
 }
 
@@ -128,8 +126,8 @@ async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 /**
- * Makes a file under a temporary name and renames it. Makes its folder, and removes what killed processes have left
- * there. Turns errors of the file system into HubErrors.
+ * Makes a file under a temporary name, in a folder that it makes too, and renames it. Removes what killed processes
+ * have left there. Turns file system errors into HubErrors.
  */
 async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const folder = dirname(path);
@@ -146,7 +144,7 @@ async function replace(path: string, make: (temporary: string) => Promise<void>)
   }
 }
 
-/** Turns a file system error into a HubError; returns any other value unchanged. */
+/** Returns values other than file system errors unchanged. */
 function diskError(path: string, error: unknown): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (code === undefined || syscall === undefined || !(error instanceof Error)) return error;
@@ -160,7 +158,7 @@ function diskError(path: string, error: unknown): unknown {
   );
 }
 
-/** Throws a HubError `hub-no-space` if so many bytes do not fit on the disk. */
+/** Throws a HubError `hub-no-space` if the bytes do not fit. */
 async function requireSpace(folder: string, needed: number): Promise<void> {
   const { bavail, bsize, blocks } = await statfs(folder);
   const free = bavail * bsize;

@@ -1,8 +1,7 @@
 /**
- * Turns the name of a model into a path: a path that exists is returned as it is, and for a name of the Hub the missing
- * files are downloaded to the cache first. The weights are downloaded last, so a snapshot that has its weights is
- * complete. The commit of the revision is recorded after that. If the Hub cannot be reached, the cached snapshot of the
- * revision is used.
+ * Model names to paths: existing paths stay, and a Hub name's missing files are downloaded to the cache. Weights come
+ * last, so a snapshot with weights is complete; then the revision's commit is recorded. If the Hub cannot be reached,
+ * the revision's cached snapshot is used.
  *
  * @huggingface/hub, loaded on first use, says what a repository holds (`modelInfo`, `pathsInfo`). Its
  * `downloadFileToCacheDir` is not used: it prints to stdout, joins checksums to paths as a server sends them, compares
@@ -19,19 +18,17 @@ import { type Blob, isCommit, RepoCache } from "./repo-cache.js";
 import { endpointOf, hubSettings } from "./settings.js";
 
 export interface HubProgress {
-  /** A file of the repository. */
   readonly file: string;
   /** Bytes downloaded so far. */
   readonly received: number;
-  /** Bytes of the file. */
   readonly total: number;
 }
 
 /** The defaults come from environment variables; see docs/README.md. */
 export interface HubOptions {
-  /** Called when bytes of a file arrive, and once for a file that is already in the cache. */
+  /** Called when bytes arrive, and once for a file that is already in the cache. */
   readonly onProgress?: (event: HubProgress) => void;
-  /** Cancels the download: the signal's reason is thrown. Files that are complete stay. */
+  /** Cancels the download by throwing the signal's reason. Complete files stay. */
   readonly signal?: CancelSignal;
   /** @default HF_ENDPOINT, or https://huggingface.co */
   readonly endpoint?: string;
@@ -41,18 +38,18 @@ export interface HubOptions {
   readonly token?: string;
   /** Use the cache only. @default HF_HUB_OFFLINE */
   readonly offline?: boolean;
-  /** Milliseconds without data after which a connection is dropped. @default HF_HUB_DOWNLOAD_TIMEOUT, or 10 s */
+  /** Milliseconds without data before a connection is dropped. @default HF_HUB_DOWNLOAD_TIMEOUT, or 10 s */
   readonly timeout?: number;
-  /** Retries of a request, or of a file, before the download fails. @default 5 */
+  /** Retries of a request or file. @default 5 */
   readonly retries?: number;
   /** Milliseconds before the first retry; doubles with each. @default 500 */
   readonly backoff?: number;
 }
 
 export interface ResolvedModel {
-  /** A model folder, or a GGUF file (the first one of a split model). */
+  /** Model folder, or GGUF file (the first one of a split model). */
   readonly path: string;
-  /** Its origin on the Hub; undefined for a local path. */
+  /** Origin on the Hub; undefined for a local path. */
   readonly hub?: {
     readonly repo: string;
     readonly revision: string;
@@ -60,7 +57,6 @@ export interface ResolvedModel {
     readonly commit: string;
     /** Names in the repository. */
     readonly files: readonly string[];
-    /** Total size of these files. */
     readonly bytes: number;
     /** "cache" if the Hub was not asked or could not be reached. */
     readonly source: "hub" | "cache";
@@ -69,26 +65,24 @@ export interface ResolvedModel {
 
 const LARGEST_INDEX = 2 ** 26; // bytes
 const LONGEST_INFO = 2 ** 25; // bytes
-/** Of requests that describe files; files themselves are asked for more often. */
+/** Retries of requests that describe files; files themselves have more. */
 const METADATA_RETRIES = 2;
 
 type Fetch = typeof fetch;
 
 /**
- * Resolves the name of a model to a path. A path that exists takes precedence over a name of the Hub (`org/name`,
- * `org/name@revision`, `org/name/file.gguf`); the prefix `hub:` forces the Hub. Any other text is returned unchanged.
- * Throws a HubError.
+ * An existing path takes precedence over a name of the Hub (`org/name`, `org/name@revision`, `org/name/file.gguf`); the
+ * prefix `hub:` forces the Hub. Any other text is returned unchanged. Throws a HubError.
  */
 export async function resolveModel(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
   return resolve(name, options, neededFiles);
 }
 
-/** Resolves the name of a model as `resolveModel` does, but of a folder downloads the tokenizer's files alone. */
+/** Downloads the tokenizer's files alone, unless the model is a GGUF file. */
 export async function resolveTokenizer(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
   return resolve(name, options, tokenizerFiles);
 }
 
-/** Chooses the files to download. */
 type Choice = typeof neededFiles;
 
 async function resolve(name: string, options: HubOptions, choose: Choice): Promise<ResolvedModel> {
@@ -115,7 +109,7 @@ async function resolve(name: string, options: HubOptions, choose: Choice): Promi
   return download(cache, connection, info, { choose, onProgress: options.onProgress ?? (() => undefined) });
 }
 
-/** The commit of the revision, and the names of its files as the server sent them, unchecked. */
+/** Commit and file names as the server sent them, unchecked. */
 async function askRepo(
   { repo, revision }: HubName,
   connection: Connection,
@@ -133,7 +127,6 @@ async function askRepo(
   return { commit: sha, files: filePaths };
 }
 
-/** Checksums and sizes of files, by name. */
 async function askBlobs(
   { repo }: HubName,
   commit: string,
@@ -224,7 +217,7 @@ async function download(
   return resolved(cache, commit, needed, files, "hub");
 }
 
-/** The chosen files in the cache; undefined unless they are complete. */
+/** Chosen files in the cache; undefined unless complete. */
 async function findCached(cache: RepoCache, choose: Choice): Promise<ResolvedModel | undefined> {
   const commit = await cache.commit();
   if (commit === undefined) return undefined;
@@ -251,7 +244,6 @@ async function requireCached(cache: RepoCache, name: string, choose: Choice): Pr
   );
 }
 
-/** The shards that the index of a snapshot names. */
 async function shardsIn(cache: RepoCache, commit: string, index: string): Promise<readonly string[]> {
   const { repo } = cache.name;
   const malformed = (found: string, cause?: unknown): HubError =>

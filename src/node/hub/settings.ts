@@ -18,11 +18,10 @@ import { HubError } from "../../errors.js";
 export interface HubSettings {
   /** Without a trailing slash. */
   readonly endpoint: string;
-  /** The folder that contains models--org--name. */
   readonly cache: string;
   readonly token: string | undefined;
   readonly offline: boolean;
-  /** Milliseconds without data after which a connection is dropped. */
+  /** Milliseconds without data before a connection is dropped. */
   readonly timeout: number;
 }
 
@@ -50,7 +49,7 @@ export async function hubSettings(env: Environment = process.env, home = homedir
   };
 }
 
-/** Checks an endpoint and removes a trailing slash. Throws a HubError `hub-endpoint`. */
+/** Removes a trailing slash. Throws a HubError `hub-endpoint`. */
 export function endpointOf(endpoint: string | undefined): string {
   if (endpoint === undefined || endpoint === "") return "https://huggingface.co";
   if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {

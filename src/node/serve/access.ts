@@ -1,21 +1,21 @@
 /**
- * Who may ask. Without a key, only programs on this machine may: a page in a browser could reach the loopback address
- * too, so the Host must be a loopback name (against DNS rebinding) and the Origin, which browsers send, the server's
- * own. No CORS headers are sent.
+ * Access control. Without a key, only programs on this machine may ask: a page in a browser could reach the loopback
+ * address too, so the Host must be a loopback name (against DNS rebinding) and the Origin, which browsers send, the
+ * server's own. No CORS headers are sent.
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import { ApiError } from "./api-error.js";
 
 export interface AccessOptions {
-  /** The key that clients send as `Authorization: Bearer`; undefined if none is asked for. */
+  /** Key that clients send as `Authorization: Bearer`; undefined: none is asked for. */
   readonly key?: string | undefined;
-  /** Host names that requests may be for, beside the loopback ones. */
+  /** Host names allowed beside the loopback ones. */
   readonly hosts?: readonly string[];
 }
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 
-/** Whether a server that listens there is reachable from this machine only. */
+/** True if a server that listens there is reachable from this machine only. */
 export function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
@@ -38,7 +38,6 @@ export function requireAccess(headers: Headers, { key, hosts = [] }: AccessOptio
   }
 }
 
-/** The host without its port. */
 function nameOf(host: string): string {
   return host.replace(/:\d+$/, "").toLowerCase();
 }
@@ -47,7 +46,7 @@ function isSameOrigin(origin: string, host: string): boolean {
   return URL.canParse(origin) && new URL(origin).host === host.toLowerCase();
 }
 
-/** Compares in a time that does not depend on where they differ. */
+/** Takes a time that does not depend on where they differ. */
 function equal(a: string, b: string): boolean {
   const digest = (text: string): Buffer => createHash("sha256").update(text).digest();
   return timingSafeEqual(digest(a), digest(b));

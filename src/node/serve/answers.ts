@@ -1,27 +1,25 @@
 /**
- * The objects that answers consist of, in OpenAI's shape: whole ones, and the chunks of a stream. What the server knows
- * beyond that is under `early_exits`: its mode, what is promised, and the blocks run for every token.
+ * Answers in OpenAI's shape: whole ones, and the chunks of a stream. Further facts are under `early_exits`: mode,
+ * promise, blocks run for every token.
  */
 import type { DecodingPromise } from "../../exits/index.js";
 import type { LikelyToken, ServedSummary, ServedText, ServedToken, ServingMode } from "../../serve/index.js";
 
-/** What all choices of an answer share. */
 export interface Answer {
   readonly kind: "chat" | "text";
   readonly id: string;
   /** Seconds since 1970. */
   readonly created: number;
   readonly model: string;
-  /** Of the first choice; the next ones count up. */
+  /** Seed of the first choice; the next ones count up. */
   readonly seed: number;
   readonly logprobs: boolean;
-  /** The text of a token, for log-probabilities. */
   readonly spell: (id: number) => string;
 }
 
 export interface Choice {
   readonly index: number;
-  /** Whether no choice before it has the same prompt. */
+  /** True if no choice before it has the same prompt. */
   readonly firstOfPrompt: boolean;
   readonly text: ServedText;
 }
@@ -37,15 +35,14 @@ export interface Usage {
   readonly prompt_tokens_details: { readonly cached_tokens: number };
 }
 
-/** What the server says about a choice beyond OpenAI's API. */
+/** Facts beyond OpenAI's API. */
 interface ChoiceDetails {
   readonly mode: ServingMode;
   readonly promise: DecodingPromise;
-  /** Mean blocks per token; null without tokens. */
+  /** null without tokens. */
   readonly mean_depth: number | null;
 }
 
-/** The answer to a request that does not stream. */
 export function wholeAnswer(answer: Answer, choices: readonly WrittenChoice[]): object {
   return {
     ...envelope(answer, answer.kind === "chat" ? "chat.completion" : "text_completion"),
@@ -62,7 +59,6 @@ export function wholeAnswer(answer: Answer, choices: readonly WrittenChoice[]): 
   };
 }
 
-/** The chunk that opens a choice of a conversation. */
 export function openingChunk(answer: Answer, { index }: Choice): object {
   return chunk(answer, [{ index, delta: { role: "assistant", content: "" }, logprobs: null, finish_reason: null }]);
 }
@@ -73,7 +69,6 @@ export function tokenChunk(answer: Answer, { index }: Choice, token: ServedToken
   return chunk(answer, [{ index, ...piece, logprobs, finish_reason: null, early_exits: { depths: [token.depth] } }]);
 }
 
-/** The chunk that ends a choice. */
 export function closingChunk(answer: Answer, { index, text: { summary } }: Choice): object {
   const piece = answer.kind === "chat" ? { delta: {} } : { text: "" };
   const finish_reason = finishReason(summary);
@@ -82,7 +77,6 @@ export function closingChunk(answer: Answer, { index, text: { summary } }: Choic
   };
 }
 
-/** The last chunk, if the request asked for it. */
 export function usageChunk(answer: Answer, choices: readonly Choice[]): object {
   return { ...chunk(answer, []), usage: usageOf(choices) };
 }

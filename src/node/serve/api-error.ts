@@ -1,14 +1,12 @@
 /** OpenAI's error envelope, and the HTTP status of every error that a request can meet. */
 import { EarlyExitError, ServeError } from "../../errors.js";
 
-/** An error with the status that it is answered with. */
 export class ApiError extends Error {
   override readonly name = "ApiError";
   constructor(
     readonly status: number,
     message: string,
     readonly code: string | null = null,
-    /** The field of the body that it is about. */
     readonly param: string | null = null,
   ) {
     super(message);
@@ -31,7 +29,7 @@ const RETRY_AFTER = 1;
 /** Status of the errors that are not the client's. */
 const STATUS: Readonly<Record<string, number>> = { "queue-full": 429, "serve-closed": 503, "reader-slow": 503 };
 
-/** What went wrong, as an ApiError. Errors that are not the library's are not explained to clients. */
+/** Errors that are not the library's are not explained to clients. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof ServeError) return new ApiError(STATUS[error.code] ?? 400, error.message, error.code);

@@ -29,11 +29,10 @@ import { Metrics } from "./metrics.js";
 import { chatPrompt, textPrompts } from "./prompts.js";
 
 export interface AppOptions extends AccessOptions, ModeRules {
-  /** The name under which clients know the model. */
   readonly modelName: string;
   /** Bytes of a body. */
   readonly bodyBytes: number;
-  /** Milliseconds that a request may take. */
+  /** Milliseconds per request. */
   readonly timeLimit: number;
   /** Aborted when the server stops for good. */
   readonly stopping: AbortSignal;
@@ -42,17 +41,17 @@ export interface AppOptions extends AccessOptions, ModeRules {
   readonly log: (line: string) => void;
 }
 
-/** What a request asks for, whichever route it took. */
+/** Request by any route. */
 interface Asked {
   readonly kind: Answer["kind"];
   readonly body: ChatBody | TextBody;
   readonly prompts: readonly (readonly number[])[];
   readonly maxNewTokens: number;
-  /** How many of the most likely tokens are given; undefined for no log-probabilities. */
+  /** Number of most likely tokens; undefined for no log-probabilities. */
   readonly logprobs: number | undefined;
 }
 
-/** The application as a function from requests to answers; it listens nowhere. */
+/** Routes requests to answers; listens nowhere. */
 export function createApp(batcher: Batcher, options: AppOptions): Hono {
   const { modelName, bodyBytes, now, log } = options;
   const metrics = new Metrics(batcher, options.audit);
@@ -123,11 +122,10 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
 
 /** OpenAI's default of text completions. */
 const TEXT_TOKENS = 16;
-/** Seeds that are drawn are below this. */
 const SEEDS = 2 ** 31;
 const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
 
-/** Has the audit read texts, in the order of their requests, and logs its alarm once. */
+/** Has the audit read texts in the order of their requests, and logs its alarm once. */
 function auditLog({ audit, log, otherwise, stopping }: AppOptions): Serving["audited"] {
   let told = false;
   return async (promptIds, text, user) => {
@@ -173,11 +171,11 @@ interface Serving {
   readonly batcher: Batcher;
   readonly options: AppOptions;
   readonly metrics: Metrics;
-  /** Called with every text that exits are to write, and about which something is promised. */
+  /** Called with every text that exits are to write under a promise. */
   readonly audited: (promptIds: readonly number[], text: ServedText, user: string | undefined) => Promise<void>;
 }
 
-/** Submits the texts, and answers with all of them at once or as they come. */
+/** Answers with all texts at once or as they come. */
 async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Promise<Response> {
   const { batcher, options } = serving;
   const { modelName, now, stopping, timeLimit } = options;
@@ -265,12 +263,10 @@ async function readAll({ text, mode }: SubmittedChoice, { metrics }: Serving): P
 }
 
 interface Streaming extends Serving {
-  /** Aborts the texts. */
   readonly gone: AbortController;
   readonly explain: (error: unknown) => ApiError;
 }
 
-/** The answer as server-sent events. */
 function eventsOf(
   answer: Answer,
   { body }: Asked,

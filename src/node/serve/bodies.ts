@@ -1,6 +1,6 @@
 /**
- * Bodies of requests. Fields of OpenAI's API that the server does not support are refused by name, unless they have the
- * value that means nothing; fields that nobody knows are refused too, because they are misspelled.
+ * Bodies of requests. Unsupported fields of OpenAI's API are refused by name unless their value means nothing; unknown
+ * fields are refused too, as misspelled.
  */
 import { z } from "zod";
 import { servingModes } from "../../serve/index.js";

@@ -1,7 +1,6 @@
 /**
- * How a request is answered: as it asks, or else by exits if the policy may be used with its sampling settings, or
- * else as the server was told. Once the audit's alarm was raised, nothing is answered by exits; a text that is being
- * written keeps its mode.
+ * Mode of an answer: as the request asks, else exits if the policy may be used with its sampling settings, else as the
+ * server was told. After the audit's alarm nothing is answered by exits; a text that is being written keeps its mode.
  */
 import { PolicyError, ServeError } from "../../errors.js";
 import type { Audit } from "../../calibrate/index.js";
@@ -12,11 +11,10 @@ import type { ServingMode } from "../../serve/index.js";
 export interface ModeRules {
   readonly policy?: Policy | undefined;
   readonly audit?: Audit | undefined;
-  /** The mode of requests for which exits may not be used. */
+  /** Mode where exits may not be used. */
   readonly otherwise: "plain" | "lossless";
 }
 
-/** What a request says about its mode. */
 export interface ModeWish {
   readonly mode?: ServingMode | undefined;
   readonly sampling: SamplingOptions;
@@ -40,7 +38,7 @@ export function chooseMode(
   return logprobs ? "plain" : otherwise;
 }
 
-/** Whether the policy's certificate, if it has one, is for these settings. */
+/** True without a certificate, or if it is for these settings. */
 export function isFor(policy: Policy, sampling: SamplingOptions): boolean {
   try {
     requirePromise(policy, sampling);

@@ -1,8 +1,6 @@
-/**
- * Server-sent events. They are made as the reader takes them: nothing is written ahead but what the sockets hold.
- */
+/** Server-sent events, made as the reader takes them: nothing is written ahead but what the sockets hold. */
 
-/** A response with an event for each string. `onCancel` is called if the reader goes away. */
+/** `onCancel` is called if the reader goes away. */
 export function eventStream(
   events: AsyncGenerator<string, void, undefined>,
   onCancel: (reason: unknown) => void,

@@ -1,4 +1,4 @@
-/** What /metrics tells, in Prometheus' format. Prompts and texts are not part of it. */
+/** /metrics in Prometheus' format, without prompts and texts. */
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Audit } from "../../calibrate/index.js";
 import type { Batcher, ServedSummary, ServedToken } from "../../serve/index.js";

@@ -1,6 +1,6 @@
 /**
- * Prompts as token ids. What a client sends is text: a special token that is spelled out in it stays text, in messages
- * and in text prompts alike. Special tokens come from the chat template and from the tokenizer's own configuration.
+ * Prompts as token ids. Special tokens that a client's text spells out stay text, in messages and text prompts alike;
+ * special tokens come from the chat template and the tokenizer's configuration.
  */
 import { encodeChat } from "../../model/chat/encode-chat.js";
 import type { ChatMessage } from "../../model/chat/messages.js";
@@ -8,7 +8,6 @@ import type { Model } from "../../model/index.js";
 import type { ChatBody, TextBody } from "./bodies.js";
 import { ApiError } from "./api-error.js";
 
-/** Token ids of the conversation, rendered by the model's chat template. */
 export function chatPrompt({ tokenizer }: Model, { messages }: ChatBody, date: Date): Promise<number[]> {
   return encodeChat(tokenizer, messages.map(messageOf), { date });
 }
@@ -21,7 +20,6 @@ function messageOf({ role, content, name }: ChatBody["messages"][number]): ChatM
   };
 }
 
-/** Token ids of every text prompt. */
 export function textPrompts(model: Model, { prompt }: TextBody): readonly (readonly number[])[] {
   if (typeof prompt === "string") return [encodeText(model, prompt)];
   if (typeof prompt[0] === "number") return [prompt as number[]];

@@ -1,7 +1,6 @@
 /**
- * A model behind OpenAI's HTTP API. The server listens on the loopback address unless it is told otherwise, and asks
- * for a key wherever other machines can reach it. `close` takes no more requests, lets those under way end, and gives
- * up what is left after a while.
+ * A model behind OpenAI's HTTP API, on the loopback address unless told otherwise, with a key wherever other machines
+ * can reach it. `close` takes no more requests, lets those under way end, and gives up the rest after a while.
  */
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
@@ -13,7 +12,7 @@ import { Batcher, type BatcherOptions } from "../../serve/index.js";
 import { isLoopback } from "./access.js";
 
 export interface ServeOptions extends BatcherOptions {
-  /** The name under which clients know the model. @default "early-exits" */
+  /** Name for clients. @default "early-exits" */
   readonly modelName?: string;
   /** @default "127.0.0.1" */
   readonly host?: string;
@@ -21,19 +20,19 @@ export interface ServeOptions extends BatcherOptions {
   readonly port?: number;
   /** Required if `host` is not a loopback address. @default none is asked for */
   readonly key?: string;
-  /** Host names that requests may be for, beside the loopback ones and `host`. @default none */
+  /** Host names allowed beside the loopback ones and `host`. @default none */
   readonly hosts?: readonly string[];
-  /** The mode of requests for which exits may not be used. @default "plain" */
+  /** Mode where exits may not be used. @default "plain" */
   readonly otherwise?: "plain" | "lossless";
   /** Bytes of a body. @default 2^20 */
   readonly bodyBytes?: number;
-  /** Milliseconds that a request may take. @default 600,000 */
+  /** Milliseconds per request. @default 600,000 */
   readonly timeLimit?: number;
   /** Milliseconds that `close` waits for requests under way. @default 10,000 */
   readonly graceTime?: number;
-  /** Receives a line for every request, without its text. @default nothing is logged */
+  /** Receives a line per request, without its text. @default nothing is logged */
   readonly log?: (line: string) => void;
-  /** Reads texts of the mode `exits`. Once its alarm was raised, the mode is refused. @default no audit */
+  /** Reads texts of the mode `exits`, which its alarm ends. @default no audit */
   readonly audit?: Audit;
 }
 
@@ -54,7 +53,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-/** Starts the server. Throws an OptionError for options that contradict, and a PolicyError for a policy of others. */
+/** Throws an OptionError for options that contradict, and a PolicyError for a policy of others. */
 export async function serveModel(source: Model | ExitHeads, options: ServeOptions = {}): Promise<RunningServer> {
   const { host, port, graceTime, ...settings } = { ...serveDefaults, ...options };
   const { key, hosts = [], audit, policy, log = () => undefined } = options;
@@ -96,7 +95,7 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
   };
 }
 
-/** Resolves once the server listens. Rejects if the port is taken. */
+/** Rejects if the port is taken. */
 async function listen(fetch: (request: Request) => Response | Promise<Response>, hostname: string, port: number) {
   const { serve } = await import("@hono/node-server");
   return new Promise<Server>((resolve, reject) => {
