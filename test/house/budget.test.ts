@@ -1,0 +1,87 @@
+/**
+ * The size of the house. Every room has a ceiling of code tokens, as TypeScript's scanner counts them: comments and
+ * formatting count nothing, so nobody saves by writing densely. Ceilings only go down: one that a room has left far
+ * below fails too, and is lowered. To see the table: npx vitest run test/house/budget.test.ts
+ */
+import ts from "typescript";
+import { expect, it, test } from "vitest";
+import { readSource, repositoryFiles } from "./source-files.js";
+
+/** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
+const CEILINGS: Readonly<Record<string, number>> = {
+  "src (root)": 1_850,
+  "src/tensor": 127_700,
+  "src/model": 62_100,
+  "src/exits": 47_500,
+  "src/calibrate": 50_700,
+  "src/evaluate": 10_100,
+  "src/serve": 4_500,
+  "src/export": 10_250,
+  "src/node": 19_550,
+  "src/browser": 2_800,
+  "src/cli": 44_850,
+  bench: 28_250,
+  drivers: 1_600,
+  examples: 3_700,
+  lab: 110_800,
+  playground: 24_000,
+  scripts: 8_900,
+  site: 6_750,
+  test: 333_600,
+};
+/** Public names of all entries of the package together, types included, and the values among them. */
+const PUBLIC_NAMES = { all: 303, values: 170 };
+/** The share of its ceiling by which a room may be smaller. */
+const SLACK = 0.02;
+
+/** Code tokens of a TypeScript or JavaScript text, comments left out. */
+function tokensOf(path: string): number {
+  const tree = ts.createSourceFile(path, readSource(path), ts.ScriptTarget.Latest, true);
+  let tokens = 0;
+  const walk = (node: ts.Node): void => {
+    if (node.kind >= ts.SyntaxKind.FirstJSDocNode && node.kind <= ts.SyntaxKind.LastJSDocNode) return;
+    const children = node.getChildren(tree);
+    if (children.length > 0) children.forEach(walk);
+    else if (node.getWidth(tree) > 0) tokens++;
+  };
+  walk(tree);
+  return tokens;
+}
+
+/** "src/tensor" of src/tensor/ops/rope.ts, "src (root)" of src/errors.ts, "lab" of lab/laws/run.ts. */
+function roomOf(path: string): string {
+  const [top, second, third] = path.split("/") as [string, string, string?];
+  if (top !== "src" && top !== "apps") return top;
+  return third === undefined ? `${top} (root)` : `${top}/${second}`;
+}
+
+const rooms = new Map<string, number>();
+for (const path of repositoryFiles("*/*.ts", "*/*.mjs", "*/*.js", "*/*.mts")) {
+  if (/^(models|docs)\//.test(path) || path.endsWith(".generated.ts")) continue;
+  rooms.set(roomOf(path), (rooms.get(roomOf(path)) ?? 0) + tokensOf(path));
+}
+
+it("every room has a ceiling", () => {
+  console.info(
+    [...rooms]
+      .sort()
+      .map(([room, tokens]) => `${room.padEnd(16)}${String(tokens).padStart(8)}`)
+      .join("\n"),
+  );
+  expect([...rooms.keys()].sort()).toEqual(Object.keys(CEILINGS).sort());
+});
+
+test.for([...rooms])("%s keeps its budget: %i code tokens", ([room, tokens]) => {
+  const ceiling = CEILINGS[room]!;
+  expect(tokens, `${room}: take something away, or show that it pays`).toBeLessThanOrEqual(ceiling);
+  expect(tokens, `${room}: lower its ceiling to ${tokens}`).toBeGreaterThanOrEqual((1 - SLACK) * ceiling - 50);
+});
+
+test("the package's names keep their budget", () => {
+  const lists = repositoryFiles("test/house/exports/*.txt").map((path) => readSource(path).trim().split("\n"));
+  const names = new Set(lists.flat());
+  const values = [...names].filter((name) => !name.startsWith("type "));
+  const found = { all: names.size, values: values.length };
+  expect(found.all).toBeLessThanOrEqual(PUBLIC_NAMES.all);
+  expect(found.values).toBeLessThanOrEqual(PUBLIC_NAMES.values);
+});
