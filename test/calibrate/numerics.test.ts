@@ -38,7 +38,7 @@ async function damagedModel(name: string): Promise<Model> {
 const sound = async (): Promise<Model> => loadModel(config, memorySource(await smallCheckpoint(config)), { device });
 const headsOn = (model: Model): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "dense" });
 
-async function damageHead(heads: ExitHeads, exit: number): Promise<void> {
+function damageHead(heads: ExitHeads, exit: number): void {
   const head = heads.heads[exit]!;
   const damaged = Object.fromEntries(
     Object.entries(head.weights.tensors).map(([name, { shape, size }]) => [
@@ -97,7 +97,7 @@ describe("a model with NaN in its last block, behind all exits", () => {
 describe("a head with NaN", () => {
   it("is named by training, recording and evaluation", async () => {
     const heads = headsOn(await sound());
-    await damageHead(heads, 1);
+    damageHead(heads, 1);
     expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
       code: "loss-non-finite",
       message: expect.stringMatching(/^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/) as string,
