@@ -28,7 +28,7 @@ interface NodeSuite {
 /** Suites beside the unit tests, which are all other files of test/. */
 const suites = {
   /** The command line, command by command, and commands on bad disks or killed: most of them train or calibrate. */
-  commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(1) },
+  commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(3) },
   /** Checks against ../shared/fixtures. */
   fixtures: { folders: ["fixtures"], timeout: minutes(10) },
   /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
@@ -116,8 +116,8 @@ function unitProject(name: string, include: readonly string[], exclude: readonly
       include: [...include],
       exclude: [...exclude],
       isolate,
-      testTimeout: minutes(1),
-      hookTimeout: minutes(1),
+      testTimeout: minutes(3),
+      hookTimeout: minutes(3),
       maxWorkers: 2,
     },
   };
