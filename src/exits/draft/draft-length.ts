@@ -1,9 +1,10 @@
 /**
  * The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
  * the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
- * more draft is tried if it brings more tokens per time than the round has without it:
+ * more draft is tried if it brings more tokens per time than the round has without it, and a tenth on top, because costs
+ * leave out what happens in between (reading back, choosing, judging):
  *
- *     α^(n+1) / c(n+1)  >  E(n) / T(n)
+ *     α^(n+1) / c(n+1)  >  1.1 · E(n) / T(n)
  *
  * A draft from an exit at depth d of L costs the heads that were evaluated for it, the blocks below the exit for the
  * next position, and one more row in the blocks above and in the final head when the round is verified. With b(k) the
@@ -36,6 +37,8 @@ const PRIOR_DRAFTS = 8;
 
 /** A round's weight relative to the next one's. */
 const MEMORY = 0.99;
+
+const MARGIN = 1.1;
 
 /** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
 export function draftPlan(
@@ -79,7 +82,7 @@ export function draftPlan(
         tokens += acceptance ** n;
         time += costOf(n);
       }
-      const gains = acceptance ** (drafts + 1) * time > tokens * costOf(drafts + 1);
+      const gains = acceptance ** (drafts + 1) * time > MARGIN * tokens * costOf(drafts + 1);
       if (gains) tries++;
       return gains;
     },
