@@ -1,8 +1,8 @@
 /**
  * The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
  * the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
- * more draft is tried if it brings more tokens per time than the round has without it, and a tenth on top, because costs
- * leave out what happens in between (reading back, choosing, judging):
+ * more draft is tried if it brings a tenth more tokens per time than the round has without it: costs leave out what
+ * happens in between (reading back, choosing, judging).
  *
  *     α^(n+1) / c(n+1)  >  1.1 · E(n) / T(n)
  *
@@ -38,6 +38,7 @@ const PRIOR_DRAFTS = 8;
 /** A round's weight relative to the next one's. */
 const MEMORY = 0.99;
 
+/** The gain that a draft must promise. */
 const MARGIN = 1.1;
 
 /** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
