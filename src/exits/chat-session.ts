@@ -2,7 +2,7 @@
  * A conversation that goes on: the history of messages, and one KV cache that all turns share. A turn renders the whole
  * history, keeps the keys and values of the beginning that ran before, and runs the rest:
  *
- *  history, rendered: t0 t1 … tk-1 | tk … tn-1 tokens before k are in the cache already; the last one never is
+ *     history, rendered:  t0 t1 … tk-1 | tk … tn-1      tokens before k are in the cache already; the last one never is
  *
  * So a turn gives the tokens that `generate` gives for its messages, and costs the prefill of what is new. Keys and
  * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.

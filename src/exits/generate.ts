@@ -1,8 +1,8 @@
 /**
  * Generates from a model, or from heads and a policy.
- *  no policy the plain backbone
- *  policy tokens leave at exits (lossy; decode/decode.ts)
- *  policy and lossless exits draft tokens, and the full model verifies them (draft/speculate.ts)
+ *   no policy             the plain backbone
+ *   policy                tokens leave at exits (lossy; decode/decode.ts)
+ *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
  */
 import { OptionError, PolicyError } from "../errors.js";
 import {

@@ -1,9 +1,9 @@
 /**
  * The promise for generated text:
- *  plain no policy: the full model wrote it
- *  lossless exits only drafted: exactly the full model's tokens, or its distribution if sampled
- *  certified the policy ran as its certificate says, with the sampling settings that it is for
- *  none nothing is promised, for the reason given
+ *   plain      no policy: the full model wrote it
+ *   lossless   exits only drafted: exactly the full model's tokens, or its distribution if sampled
+ *   certified  the policy ran as its certificate says, with the sampling settings that it is for
+ *   none       nothing is promised, for the reason given
  * A certificate for other settings says nothing: at temperature 1, policies certified to keep 95 % of greedy tokens are
  * a mean total variation of 0.158 away from the full model. So `generate` refuses them unless told not to.
  */

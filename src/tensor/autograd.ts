@@ -1,7 +1,7 @@
 /**
  * Reverse-mode differentiation. Every op records how a gradient flows back (`GradientNode`); `backward` walks the
  * records once, from the loss to the parameters:
- *  dL/dinput = Σ over uses of dL/doutput · doutput/dinput
+ *   dL/dinput = Σ over uses of dL/doutput · doutput/dinput
  * Nothing is recorded if no input requires a gradient: a frozen backbone costs no memory.
  */
 import { DeviceError, ShapeError } from "../errors.js";

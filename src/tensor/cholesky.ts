@@ -1,7 +1,7 @@
 /**
  * Solves A·X = B for a symmetric positive definite A (the normal equations of least squares) by the Cholesky
  * factorization
- *  A = L·Lᵀ, L·Y = B, Lᵀ·X = Y
+ *   A = L·Lᵀ,  L·Y = B,  Lᵀ·X = Y
  * in float64, on the host: A has the size of a hidden state, and is factored once for many right-hand sides. Work in
  * parts, row by row (`atOnce`, `inTurns`).
  */

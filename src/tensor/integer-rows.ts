@@ -1,6 +1,6 @@
 /**
  * Rows of a weight matrix as integers, with a scale d and a minimum m per group of 32 along k:
- *  w ≈ d · q + m int4: q = 0..15 int8: q = -127..127 and m = 0
+ *   w ≈ d · q + m        int4: q = 0..15        int8: q = -127..127 and m = 0
  * All devices have the same weights: rounded here, or (int8 on the CPU) by a kernel with the same bits. d and m are
  * float16. Of int8, d = max |w| / 127. Of int4, the group's range or a slightly smaller one is tried, then the
  * least-squares line through the integers that it gives: the one with the smallest squared error stays. Values on such

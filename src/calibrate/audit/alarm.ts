@@ -1,7 +1,7 @@
 /**
  * The alarm of an audit: a test of the null hypothesis "the mean loss of a unit, given all before, is at most ε", as a
  * state machine on plain JSON data. Bets against the null multiply a wealth that starts at 1:
- *  M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n ν_j = 2^-j / ε, j = 0..J-1
+ *   M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n      ν_j = 2^-j / ε, j = 0..J-1
  * a mixture over stakes up to 1/ε (small ones suit rare losses far above ε, large ones steady losses) and over the unit
  * s with which the change begins (π_1 = 1/2, π_s = 1/2s(s-1); the rest, 1/2n, is not staked yet), so a long quiet time
  * does not use up the wealth. Under the null, M is a nonnegative supermartingale, so P(M ever reaches 1/δ) <= δ (Ville

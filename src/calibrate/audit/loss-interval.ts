@@ -3,7 +3,7 @@
  * units' expected losses so far. For losses in [0, 1] with mean m, E e^(λL) <= 1 - m + m e^λ. So for every θ in (0, 1)
  * the product (θ/m)^S ((1-θ)/(1-m))^(n-S), with S the sum of n losses, is a supermartingale, and so is its mixture over
  * θ ~ Beta(1/2, 1/2):
- *  M_n(m) = B(S + 1/2, n - S + 1/2) / B(1/2, 1/2) / (m^S (1-m)^(n-S)) interval = {m : M_n(m) < 1/δ}
+ *   M_n(m) = B(S + 1/2, n - S + 1/2) / B(1/2, 1/2) / (m^S (1-m)^(n-S))          interval = {m : M_n(m) < 1/δ}
  * (Robbins 1970; for bounded losses, Waudby-Smith and Ramdas 2023). It is exact for losses of 0 or 1.
  */
 import { requireNumber } from "../../errors.js";

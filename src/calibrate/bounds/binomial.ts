@@ -1,7 +1,7 @@
 /**
  * The exact binomial tail P(Bin(n, p) <= k). It equals the regularised incomplete beta function I_{1-p}(n-k, k+1),
  * whose continued fraction loses digits if p is tiny, so the tail is summed:
- *  P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …), r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
+ *   P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …),   r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
  * Below the mean the sum runs from k downwards. Above the mean the result is one minus the mirrored sum, and not small.
  * Terms are positive and decay like a bell curve, so O(√n) of them matter. pmf(k) uses Loader's saddle-point expansion
  * (deviance.ts). Relative error: below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to

@@ -1,9 +1,9 @@
 /**
  * Clopper-Pearson limits (1934) for a probability, from k errors in n independent trials: the exact binomial test,
  * inverted.
- *  upper U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
- *  U <= α exactly if P(Bin(n, α) <= k) <= δ
- *  lower L(k, n, δ) = 1 - U(n-k, n, δ)
+ *   upper  U(k, n, δ) = the p with P(Bin(n, p) <= k) = δ, so P(true p > U) <= δ
+ *          U <= α exactly if P(Bin(n, α) <= k) <= δ
+ *   lower  L(k, n, δ) = 1 - U(n-k, n, δ)
  * As a quantile, U = BetaInv(1-δ; k+1, n-k). For an interval, give each side δ/2.
  */
 import { binomialTail } from "./binomial.js";

@@ -1,8 +1,8 @@
 /**
  * Two functions that keep the digits of binomial quantities if n is large (C. Loader, "Fast and accurate computation of
  * binomial probabilities", 2000).
- *  deviance(x, m) = x ln(x/m) + m - x >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
- *  stirlingError(n) = ln n! - ln(√(2πn) (n/e)ⁿ) the error of Stirling's formula
+ *   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
+ *   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   the error of Stirling's formula
  */
 
 /** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation if x is close to m. */

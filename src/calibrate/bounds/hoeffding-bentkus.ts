@@ -1,8 +1,8 @@
 /**
  * The Hoeffding-Bentkus p-value (Bates et al., "Distribution-free, risk-controlling prediction sets", 2021) for the
  * null hypothesis "mean loss > α", from n independent losses in [0, 1] with sample mean R̂:
- *  p = min{ exp(-n h(min(R̂, α), α)), e · P(Bin(n, α) <= ceil(n R̂)) }
- *  h(a, b) = a ln(a/b) + (1-a) ln((1-a)/(1-b))
+ *   p = min{ exp(-n h(min(R̂, α), α)),  e · P(Bin(n, α) <= ceil(n R̂)) }
+ *   h(a, b) = a ln(a/b) + (1-a) ln((1-a)/(1-b))
  * It uses only the mean, so it treats losses as if each were 0 or 1.
  */
 import { requireInteger, requireNumber } from "../../errors.js";

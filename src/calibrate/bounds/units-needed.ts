@@ -1,7 +1,7 @@
 /**
  * The number of units that a certificate needs.
- *  without errors (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
- *  with errors no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
+ *   without errors   (1-ε)ⁿ <= δ, so n >= ln δ / ln(1-ε)
+ *   with errors      no formula; p-values decrease as n grows at a fixed error rate below ε, so a search finds n
  * An estimate: further units are assumed to resemble those seen.
  */
 import { requireInteger } from "../../errors.js";

@@ -90,9 +90,9 @@ export interface Certificate {
   readonly libraryVersion: string;
   /**
    * The loss of a document, whose mean is at most 1 - agreement with probability 1 - delta over the draw of documents:
-   *  token the share of its tokens that change
-   *  totalVariation the same for sampled text: the mean total variation of its tokens
-   *  anyChange 1 if any of its tokens changes
+   *   token            the share of its tokens that change
+   *   totalVariation   the same for sampled text: the mean total variation of its tokens
+   *   anyChange        1 if any of its tokens changes
    * The bound follows: the exact binomial for any change in single documents, otherwise betting (WSR).
    */
   readonly loss: CertifiedLoss;

@@ -1,12 +1,12 @@
 /**
  * The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
  * groups and n documents in all, by analysis of variance:
- *  ρ = (B - W) / (B + (m₀ - 1) W), m₀ = (n - Σ m_g² / n) / (k - 1) the intra-class correlation
- *  effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
+ *   ρ = (B - W) / (B + (m₀ - 1) W),   m₀ = (n - Σ m_g² / n) / (k - 1)        the intra-class correlation
+ *   effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
  * with B and W the mean squares between and within groups. From the order of the documents, if neighbours resemble each
  * other:
- *  effect = 1 + 2 Σ_l (1 - l / n) r_l, r_l the autocorrelation at lag l, up to the first pair of lags with
- *  r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
+ *   effect = 1 + 2 Σ_l (1 - l / n) r_l,   r_l the autocorrelation at lag l, up to the first pair of lags with
+ *   r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
  * Both are estimates, part of no guarantee.
  */
 

@@ -2,7 +2,7 @@
  * The test of a sequence on all test documents: which candidates are accepted, and which is chosen. The model sees each
  * test document once, whatever the outcome. If documents were given more than once, the loss that counts every copy
  * must keep the claim too:
- *  Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u) <= ε c_d copies, n_u documents of unit u
+ *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";

@@ -1,10 +1,10 @@
 /**
  * The threshold of one head as published (arXiv 2407.21082, section on thresholds), by the four strategies of the
  * released code. Sort positions by oriented score; A_k is the mean agreement of the k most confident. For a level a:
- *  maxCoverage the score at the largest k with A_k >= a
- *  minCoverage the score at the smallest such k
- *  midpoint halfway between the scores at that k and the next
- *  platt a logistic fit of agreement on score, solved for a, clipped to the observed scores
+ *   maxCoverage   the score at the largest k with A_k >= a
+ *   minCoverage   the score at the smallest such k
+ *   midpoint      halfway between the scores at that k and the next
+ *   platt         a logistic fit of agreement on score, solved for a, clipped to the observed scores
  * Equal scores form one block: k counts whole blocks. A head that never reaches the level gets "never" (the released
  * code exits anyway). Kept for comparison: the rule carries NO guarantee. On a population where some threshold reaches
  * the target exactly, the chosen threshold misses it about half of the time; heads after the first are calibrated on

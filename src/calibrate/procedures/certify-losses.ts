@@ -1,10 +1,10 @@
 /**
  * The statistics of the claim E[loss of a unit] <= ε, for losses in [0, 1]. Candidates are tested in a fixed order:
- *  p-value for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
- *  loss is 0 or 1 by definition, otherwise the betting bound (WSR)
- *  fixed sequence accept in order while p <= δ; stop BEFORE the first failure
- *  (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
- *  choice the cheapest accepted candidate
+ *   p-value         for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
+ *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR)
+ *   fixed sequence  accept in order while p <= δ; stop BEFORE the first failure
+ *                   (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
+ *   choice          the cheapest accepted candidate
  * P(some accepted candidate has a mean loss above ε) <= δ, because the first such candidate in the order must pass
  * before any: δ is not divided, but candidates and order must be fixed before these losses are seen. Accepting the
  * first failure voids the guarantee: its risk is typically just above ε.

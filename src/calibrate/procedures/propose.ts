@@ -1,6 +1,6 @@
 /**
  * Candidates, from strict to lax, on a grid split that the test never sees:
- *  for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
+ *   for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
  * Vectors come from minimising cost + λ·loss for a range of λ by coordinate descent over the exits; then one exit is
  * relaxed as far as s permits. This need not find the global optimum (a hard problem): the test decides. For large
  * tables the search uses some of the documents, but evaluates each vector found on all.

@@ -2,8 +2,8 @@
  * Counts of candidate policies on documents, and the losses that follow: all that tests need and certificates record.
  * `wrong` and `deep` count changed tokens; for sampled text they sum total variations
  * (model/decode/total-variation.ts), and a token that is certain to change counts `lossScale`.
- *  token, totalVariation (Σ_exits wrong + deep) / (lossScale · tokens)
- *  anyChange 1 if Σ_exits wrong + deep > 0, else 0
+ *   token, totalVariation   (Σ_exits wrong + deep) / (lossScale · tokens)
+ *   anyChange               1 if Σ_exits wrong + deep > 0, else 0
  */
 import { OptionError } from "../../errors.js";
 import type { CertifiedLoss } from "../../exits/plan/policy.js";
@@ -195,7 +195,7 @@ function requireSizes(where: string, tally: Tally): void {
 
 /**
  * The cost of a token by where it leaves, in any one unit:
- *  reach_h + Σ head_j over the exits j <= h in use, if it leaves at h; full + Σ head_j, if it runs all blocks
+ *   reach_h + Σ head_j over the exits j <= h in use, if it leaves at h;   full + Σ head_j, if it runs all blocks
  * A token pays for every head evaluated on it; heads with threshold "never" are not.
  */
 export interface ExitCosts {

@@ -1,6 +1,6 @@
 /**
  * Recorded tokens as columns, and what thresholds do with them:
- *  a token leaves at the first exit h with oriented score s_h >= τ_h
+ *   a token leaves at the first exit h with oriented score s_h >= τ_h
  * Oriented scores are turned so that larger is more confident. Thresholds in this room are oriented: Infinity is
  * "never", -Infinity is "always". A table takes 9 bytes per token and exit (13 with losses of its own); a tally of
  * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.

@@ -1,8 +1,8 @@
 /**
  * The units of a test, documents or groups of consecutive ones, and what groups and copies say about a mean:
- *  weighted mean Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u), c_d copies, n_u documents of unit u
- *  design effect 1 + (Σ m_g² / n - 1) max(0, ρ), ρ = (B - W) / (B + (m₀ - 1) W),
- *  m₀ = (n - Σ m_g² / n) / (k - 1)
+ *   weighted mean    Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u),  c_d copies, n_u documents of unit u
+ *   design effect    1 + (Σ m_g² / n - 1) max(0, ρ),   ρ = (B - W) / (B + (m₀ - 1) W),
+ *                    m₀ = (n - Σ m_g² / n) / (k - 1)
  * with B and W the mean squares between and within k groups of m_g documents, n in all (analysis of variance).
  */
 import type { Certificate } from "../certificate/certificate.js";

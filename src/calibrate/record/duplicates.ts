@@ -1,8 +1,8 @@
 /**
  * Documents given more than once, exactly or nearly, and documents that share passages:
- *  kin the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
- *  passages of 8 words are also in the other
- *  cluster at least one passage of 8 words in common
+ *   kin       the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
+ *             passages of 8 words are also in the other
+ *   cluster   at least one passage of 8 words in common
  * Kin count as one document: a copy is no new evidence. Clusters only hint that documents are not independent. Both
  * relations are closed transitively. Passages are compared by a 53-bit hash; one in more than 64 documents is compared
  * with the first 64.

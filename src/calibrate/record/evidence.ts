@@ -1,12 +1,12 @@
 /**
  * Sources of a certificate's counts: documents in their seeded order, their records (those of the grid split propose
  * candidates), and, where records do not show what candidates do, runs.
- *  recorded records in memory
- *  streamed the model, which records one document at a time; records of test documents are dropped once counted, so
- *  that memory does not grow with the text. With a fill that changes other tokens the decoder runs the
- *  candidates too
- *  counted counts of candidates that were run before (PolicyRuns); there are no records
- *  ran records of the grid split in memory, and counts of the candidates that were proposed from them
+ *   recorded   records in memory
+ *   streamed   the model, which records one document at a time; records of test documents are dropped once counted, so
+ *              that memory does not grow with the text. With a fill that changes other tokens the decoder runs the
+ *              candidates too
+ *   counted    counts of candidates that were run before (PolicyRuns); there are no records
+ *   ran        records of the grid split in memory, and counts of the candidates that were proposed from them
  */
 import { OptionError } from "../../errors.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";

@@ -1,17 +1,17 @@
 /**
  * Counts what decoding did, as it ran. Code that runs blocks, heads or fills reports each call (`WorkMeter`), of which
  * the ledger makes three sums, per step and per run:
- *  multiplyAdds of all products, per row (position)
- *  weightBytes of the weights that were read: once per call, however many rows the call has
- *  keyValueBytesRead and keyValueBytesWritten: traffic of the KV cache
+ *   multiplyAdds         of all products, per row (position)
+ *   weightBytes          of the weights that were read: once per call, however many rows the call has
+ *   keyValueBytesRead    and keyValueBytesWritten: traffic of the KV cache
  *
  * Multiply-adds of one row at a context of T positions, and of the parts that are not blocks:
- *  block C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
- *  + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
- *  final head C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
- *  exit head as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
- *  r·(C + N) + C·n in place of C·V
- *  fill as its strategy says (fill/)
+ *   block         C·HD (query) + 2·C·GD (keys and values; none if they are shared) + HD·C (output)
+ *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
+ *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
+ *   exit head     as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
+ *                 r·(C + N) + C·n in place of C·V
+ *   fill          as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.
  */

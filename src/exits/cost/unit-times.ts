@@ -1,8 +1,8 @@
 /**
  * Unit times: those of a block, a head, a fill and the final head on this machine, run in turn as in decoding. With a
  * ledger's counts they predict the time of a run:
- *  time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
- *  + Σ_k final heads of k rows · finalHead(k)
+ *     time = Σ_k passes of k rows · block(k) + Σ heads · head + Σ fills · fill
+ *            + Σ_k final heads of k rows · finalHead(k)
  * Left out is what happens in between (choosing, text, the event loop).
  */
 import type { CancelSignal } from "../../cancel-signal.js";

@@ -2,8 +2,8 @@
  * Early-exit decoding (lossy): run block by block; at an exit, if the score passes the threshold, emit the head's token
  * and skip the blocks above.
  *
- *  for every exit, shallow to deep: run to its depth; emit the head's token and stop if the score passes
- *  no exit fired: run to depth L; emit the full model's token
+ *     for every exit, shallow to deep:   run to its depth; emit the head's token and stop if the score passes
+ *     no exit fired:                     run to depth L; emit the full model's token
  *
  * An exit at depth L skips only the unembedding, of which its head is a preview.
  *

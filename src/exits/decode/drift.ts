@@ -2,7 +2,7 @@
  * Drift: how much a fill changes the tokens that do not leave early. A random share of the positions stops at one exit;
  * every other position runs all blocks and attends to what the fill made. Its next-token distribution is compared with
  * the full model's on the same (teacher-forced) text:
- *  kept = share of the positions with the same argmax kl = mean KL(full || with fill), nats
+ *     kept = share of the positions with the same argmax          kl = mean KL(full || with fill), nats
  * Exact fills give 1 and 0. What it leaves out: the heads' own mistakes (see calibrate), and that a policy lets easy
  * tokens leave, not random ones.
  */

@@ -1,10 +1,10 @@
 /**
  * Observers of decoding receive events, and may set the thresholds (examples/learn/7-online-thresholds.mjs). Events
  * arrive in order while a token is chosen:
- *  exit an exit was tried (its head was evaluated), and its token was taken (`left`) or not
- *  verified the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
- *  observed at no extra cost
- *  round a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
+ *   exit       an exit was tried (its head was evaluated), and its token was taken (`left`) or not
+ *   verified   the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
+ *              observed at no extra cost
+ *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
 import type { Threshold } from "../heads/score.js";

@@ -1,8 +1,8 @@
 /**
  * An exit head turns the states after `depth` blocks into logits. Three kinds:
- *  dense the paper's head: a norm and an unembedding of its own (dense.ts)
- *  linear an affine map to where final states lie, then the model's own unembedding or a preview of it (linear.ts)
- *  preview at depth L: the model's own unembedding, of which only rows that may be best are computed (preview.ts)
+ *   dense     the paper's head: a norm and an unembedding of its own (dense.ts)
+ *   linear    an affine map to where final states lie, then the model's own unembedding or a preview of it (linear.ts)
+ *   preview   at depth L: the model's own unembedding, of which only rows that may be best are computed (preview.ts)
  * Legend: R rows, C hidden size, V vocabulary, L blocks.
  */
 import type { Model } from "../../model/index.js";

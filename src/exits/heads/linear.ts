@@ -1,7 +1,7 @@
 /**
  * An affine map from the normalised state to the normalised final state, the gain, and the model's own unembedding U:
- *  h = g ⊙ (W u(x) + c) + β u(x) the norm without gain, W [C, C], c [C]; g, β begin as the model's final norm
- *  logits = U h or those that a preview finds (unembedding-preview.ts)
+ *   h = g ⊙ (W u(x) + c) + β        u(x) the norm without gain, W [C, C], c [C]; g, β begin as the model's final norm
+ *   logits = U h                    or those that a preview finds (unembedding-preview.ts)
  * W begins as the identity (the logit lens) or, much better, as the ridge regression of u(final state) on u(x)
  * (fit-maps.ts); training tunes it. On a pretrained model the lens alone agrees with hardly any token (tuned lens,
  * Belrose et al. 2023).

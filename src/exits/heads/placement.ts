@@ -1,8 +1,8 @@
 /**
  * The placement of exits. A depth is the number of blocks run, 1..L. The papers give the index of the block whose
  * output the head reads, which is depth - 1.
- *  v1 (arXiv 2407.21082v1, released code): index interval · i, interval = floor(L / (K + 1)), i = 1..K
- *  v2 (released code): inner points of linspace(0, L, K + 2), truncated to integers
+ *   v1 (arXiv 2407.21082v1, released code): index interval · i, interval = floor(L / (K + 1)), i = 1..K
+ *   v2 (released code): inner points of linspace(0, L, K + 2), truncated to integers
  */
 import { OptionError, requireInteger } from "../../errors.js";
 

@@ -1,7 +1,7 @@
 /**
  * A preview of the model's own unembedding, at depth L, behind the model's own norm (unembedding-preview.ts): where its
  * margin passes, the full product does not run. Nothing to train.
- *  h = n(x)
+ *   h = n(x)
  */
 import type { Model } from "../../model/index.js";
 import { project } from "../../model/block.js";

@@ -1,7 +1,7 @@
 /**
  * Confidence scores of a row of logits z, with p = softmax(z), both sorted in descending order:
- *  entropy -Σ p log p in nats (v2's choice; low means confident) maxProb p₁
- *  margin z₁ - z₂ of the logits (v1's choice) probGap p₁ - p₂ (CALM, Schuster et al. 2022)
+ *   entropy   -Σ p log p in nats (v2's choice; low means confident)      maxProb   p₁
+ *   margin    z₁ - z₂ of the logits (v1's choice)                        probGap   p₁ - p₂ (CALM, Schuster et al. 2022)
  * `rowStats` computes the five numbers that all four follow from, so no softmax is stored. Public scores and thresholds
  * are raw values, each with its direction. Comparisons are inclusive, in calibration and in decoding.
  */

@@ -2,16 +2,16 @@
  * Shows before any training if exits can pay off, from the costs of blocks, heads, fills and the final head. With b(k)
  * the cost of a block and u(k) that of the final head for k rows together, h that of one head, and b = b(1), u = u(1):
  *
- *  plain L·b + u per token
- *  lossy a token that leaves at depth d: d·b + all heads up to there + the fill
- *  a token that never leaves: L·b + all heads + u
- *  Break-even coverage: the share of the tokens reaching each exit that must leave there for the mean to
- *  equal plain decoding.
- *  lossless a round with γ drafts from the exit at depth d:
- *  γ·(d·b + h) drafts
- *  + d·b the last draft runs the blocks below the exit too
- *  + (L - d)·b(γ+1) + u(γ+1) verification: the blocks above, for γ + 1 rows together
- *  It yields (1 - α^(γ+1)) / (1 - α) tokens if each draft is accepted with probability α.
+ *   plain     L·b + u per token
+ *   lossy     a token that leaves at depth d:   d·b + all heads up to there + the fill
+ *             a token that never leaves:        L·b + all heads + u
+ *             Break-even coverage: the share of the tokens reaching each exit that must leave there for the mean to
+ *             equal plain decoding.
+ *   lossless  a round with γ drafts from the exit at depth d:
+ *               γ·(d·b + h)                     drafts
+ *               + d·b                           the last draft runs the blocks below the exit too
+ *               + (L - d)·b(γ+1) + u(γ+1)       verification: the blocks above, for γ + 1 rows together
+ *             It yields (1 - α^(γ+1)) / (1 - α) tokens if each draft is accepted with probability α.
  *
  * Left out: text, choosing and the event loop; and whether heads can be trained that leave so often and are right (see
  * calibrate).

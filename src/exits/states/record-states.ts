@@ -2,9 +2,9 @@
  * States recorded for training: at the positions that count, the states that heads read, the state after the last
  * block, and the full model's token and log-sum-exp. A product with any rows of the unembedding then gives the
  * teacher's probabilities of those tokens; the rest is that of all others.
- *  at an exit x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
- *  overflows
- *  last block float32, because the teacher's probabilities must fit the recorded log-sum-exp
+ *   at an exit        x / rms(x) as float16, and rms(x): heads norm their input first, and scaled like this no state
+ *                     overflows
+ *   last block        float32, because the teacher's probabilities must fit the recorded log-sum-exp
  * Windows run as a prefill, several together, block by block; a batch-independent device gives the same bits however
  * they are grouped, and while sampling (self-answers.ts).
  */

@@ -1,11 +1,11 @@
 /**
  * Losses for training heads on the frozen model's own predictions. With teacher logits t and head logits s, one loss
  * per position:
- *  kl (v2, default) KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
- *  sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
- *  the head's logits keep the teacher's scale
- *  penalized (v1) (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
- *  the margin of the logits, not the probability, becomes the usable score
+ *   kl (v2, default)   KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
+ *                      sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
+ *                      the head's logits keep the teacher's scale
+ *   penalized (v1)     (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
+ *                      the margin of the logits, not the probability, becomes the usable score
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import { add, mul, scale } from "../../tensor/ops/arithmetic.js";

@@ -1,7 +1,7 @@
 /**
  * Ridge regression over a stream of rows, in closed form. With inputs X [R, K + 1] (a column of ones last, for the
  * bias) and targets Y [R, N],
- *  minimise |Y - X·D|² + λ·m·Σ |D_i|² => (XᵀX + λm·I)·D = XᵀY
+ *     minimise |Y - X·D|² + λ·m·Σ |D_i|²      =>      (XᵀX + λm·I)·D = XᵀY
  * with the sum over the K inputs, and m the mean of their diag XᵀX. Only XᵀX and XᵀY are kept, in float64: memory does
  * not grow with the corpus. The bias is not shrunk.
  */

@@ -1,7 +1,7 @@
 /**
  * Matrix products.
- *  matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N] dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
- *  linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
+ *   matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]     dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
+ *   linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
  * The leading axes of A and B are equal, or B has two axes and serves every matrix of A.
  */
 import { ShapeError } from "../../errors.js";

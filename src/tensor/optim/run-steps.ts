@@ -1,8 +1,8 @@
 /**
  * The loop of every training run: compute gradients, step AdamW along a learning-rate schedule, report, save.
- *  restore the checkpoint, if there is one
- *  for step = steps done so far, …, steps - 1:
- *  stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
+ *   restore the checkpoint, if there is one
+ *   for step = steps done so far, …, steps - 1:
+ *     stop if aborted -> gradients(step) -> clip and apply (Adamw) -> onStep -> onCheckpoint
  * A NaN or infinite loss ends the run with the weights of the last whole step. If `gradients` is a function of the step
  * and the weights alone, a restored run continues bit for bit.
  */

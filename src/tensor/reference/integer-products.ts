@@ -1,8 +1,8 @@
 /**
  * The product with integer weights as plain loops, which CPU kernels repeat bit for bit. W has integers q with scales d
  * and, of four bits, minimums m per group of 32 along k:
- *  y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))
- *  D_rng = Σ_k∈g q[n, k] · a[r, k] start = bias + residual
+ *   y[r, n] = start + Σ_g (D_rng · (d_ng · t_rg) + m_ng · (t_rg · Σ_k∈g a[r, k]))
+ *   D_rng = Σ_k∈g q[n, k] · a[r, k]      start = bias + residual
  * D is exact; all else is float32, rounded after every operation. Sums begin at zero and take groups in order. For a:
  * `quantizeRow`.
  */

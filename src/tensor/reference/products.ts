@@ -1,6 +1,6 @@
 /**
  * Matrix products as plain loops. Every output element is one dot product, added in float64 in the order of k:
- *  y[r, n] = Σ_k x[r, k] · w[n, k]
+ *   y[r, n] = Σ_k x[r, k] · w[n, k]
  * so it depends on one row of x only. Dot products with integer weights are those of integer-products.ts, unless values
  * are float64.
  */

@@ -1,7 +1,7 @@
 /**
  * Kernels over the rows of a matrix [R, N]: softmax, norms and the statistics of logits, with their gradients.
- *  softmax(x)_i = exp(x_i - m) / Σ exp(x_j - m), m = max x entropy H = lse - Σ p_i x_i
- *  layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias rmsNorm(x) = x/√(mean x² + ε) · gain
+ *   softmax(x)_i = exp(x_i - m) / Σ exp(x_j - m), m = max x          entropy H = lse - Σ p_i x_i
+ *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
  */
 import { ROW_STATS, type RowKernels } from "../device.js";
 import { type Allocate, type Floats, floats } from "./floats.js";

@@ -1,7 +1,7 @@
 /**
  * One growing WebAssembly memory and its allocator. Addresses are byte offsets, multiples of 64.
- *  up to 64 KiB size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
- *  above spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
+ *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
+ *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
  * Freed memory is reused at once. Blocks are not cleared. The memory cannot shrink, and ends at 4 GiB: addresses have
  * 32 bits.
  */

@@ -1,10 +1,10 @@
 /**
  * Blocks of GGUF tensors to float32. In all layouts d is a scale and m (or dmin) a minimum, stored as float16; q are
  * small unsigned integers:
- *  Q4_0 d·(q - 8) Q4_1 d·q + m Q5_0 d·(q - 16) Q5_1 d·q + m Q8_0 d·q, q signed
- *  K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits, times the block's d
- *  (and dmin)
- *  IQ4: d·values[q], sixteen unevenly spaced values
+ *   Q4_0  d·(q - 8)       Q4_1  d·q + m      Q5_0  d·(q - 16)      Q5_1  d·q + m      Q8_0  d·q, q signed
+ *   K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits, times the block's d
+ *            (and dmin)
+ *   IQ4:     d·values[q], sixteen unevenly spaced values
  * Products are exact in float64, so every result is rounded once, as in ggml's reference. Loops are written out because
  * a model has millions of blocks.
  */

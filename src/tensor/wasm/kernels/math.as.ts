@@ -1,8 +1,8 @@
 /**
  * Elementary functions on four lanes.
- *  exp x = 2^n · e^r, n = round(x / ln 2), |r| <= ln 2 / 2, e^r ≈ 1 + r + r²·P(r)
- *  erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond
- *  ln x = e · ln 2 + 2 artanh((m - 1) / (m + 1)), x = m · 2^e
+ *   exp x = 2^n · e^r,  n = round(x / ln 2),  |r| <= ln 2 / 2,  e^r ≈ 1 + r + r²·P(r)
+ *   erf x = x · A(x²) / B(x²) for |x| < 4, ±1 beyond
+ *   ln  x = e · ln 2 + 2 artanh((m - 1) / (m + 1)),  x = m · 2^e
  * Sources: exp by Cody & Waite 1980 with P from Moshier's Cephes, erf by the rational fit that Eigen uses. The
  * logarithm, needed once per row, is in scalar float64. Errors: exp and the sigmoid below 2 units in the last place,
  * erf below 2^-22 absolute. Results under 2^-126 are flushed to zero: denormal numbers would cost a hundred cycles

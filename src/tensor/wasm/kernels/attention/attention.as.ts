@@ -1,7 +1,7 @@
 /**
  * Naive loop: cacheAttention in src/tensor/reference/attention.ts, which sums in float64.
  * Causal attention with grouped key/value heads, over a cache (decoding) and over whole sequences (training).
- *  y_t = Σ_{s <= t} p_s v_s, p = softmax_s(q_t · k_s / √D)
+ *   y_t = Σ_{s <= t} p_s v_s,  p = softmax_s(q_t · k_s / √D)
  * With a `window` of w > 0 positions, s > t - w; 0 is none.
  * Query heads h with floor(h · G / H) = g read key/value head g. Both products are panel products; the layout of keys
  * and values is in cache.as.ts.

@@ -1,8 +1,8 @@
 /**
  * The layout of keys and values, and the kernels that bring them into it and read them back. Positions lie in blocks,
  * each with all heads:
- *  keys [T/16][G][D][16] a lane owns a position and adds over the head size: no sums across lanes, any D
- *  values [T/64][G][D/16][64][16] a lane owns an output column and adds over positions
+ *   keys    [T/16][G][D][16]         a lane owns a position and adds over the head size: no sums across lanes, any D
+ *   values  [T/64][G][D/16][64][16]  a lane owns an output column and adds over positions
  * All that is written lies in one piece, so a pass over few rows reads it front to back: all heads of a block, then the
  * next block. bfloat16 and int8 in these blocks: stored.as.ts.
  */

@@ -1,10 +1,10 @@
 /**
  * Keys and values in float32, bfloat16 or int8. Panels of smaller types are widened into working memory just before
  * use, so results are those of a float32 cache of the rounded values.
- *  float32 as it is
- *  bfloat16 to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
- *  int8 x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
- *  the sixteen positions of a panel of keys, and the sixty-four of a block of values.
+ *   float32   as it is
+ *   bfloat16  to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
+ *   int8      x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
+ *             the sixteen positions of a panel of keys, and the sixty-four of a block of values.
  */
 import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { copyFloats } from "../simd.as";

@@ -2,7 +2,7 @@
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Rows of x in groups of five, for products with many rows. A group lies as [K][5], at one address; a tile of five rows
  * by eight columns takes half a panel at a time:
- *  10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
+ *   10 sums + 2 weights + 1 activation = 13 of V8's fifteen registers, 10 multiply-adds for 7 loads
  * Two rows by sixteen columns make 8 for 6, and leave the loop, at some hundred cycles, twice as often. A rest of rows
  * goes in groups of four, two or one. The order of additions is that of tiles.as.ts.
  */

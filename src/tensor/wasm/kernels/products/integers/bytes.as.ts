@@ -1,7 +1,7 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * The product with int8 weights w = d·q, d float16 per group of 32 along k:
- *  y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
+ *   y[r, n] += Σ_g (d_ng · t_rg) · Σ_k q[n, k] · a[r, k]
  * with activations as in activations.as.ts. Inner sums are exact integers; groups are added in order, as float32,
  * rounded once per operation: the same bits in both builds, for any rows and threads.
  *
