@@ -17,7 +17,7 @@ import { mac, storeTail } from "./simd.as";
 
 /** y[i] = a[i] op b[i] for `vectors` groups of four. */
 export function binaryFlat(op: i32, a: usize, b: usize, y: usize, vectors: i32): void {
-  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
+  for (const end = y + (vectors << 4); y != end; y += 16) {
     v128.store(y, combine(op, v128.load(a), v128.load(b)));
     a += 16;
     b += 16;
@@ -29,27 +29,27 @@ export function binaryFlat(op: i32, a: usize, b: usize, y: usize, vectors: i32):
  * last axis is the inner loop; an odometer walks the others.
  */
 export function binaryStrided(op: i32, a: usize, b: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
-  const last = axes + ((<usize>(rank - 1)) << 2);
-  const axis = (<usize>rank) << 2;
+  const last = axes + ((rank - 1) << 2);
+  const axis = rank << 2;
   const n = load<i32>(last);
   const aStep = load<i32>(last + axis);
   const bStep = load<i32>(last + 2 * axis);
   memory.fill(axes + 3 * axis, 0, axis);
   for (let row = 0; row < rows; row++) {
     binaryRow(op, a, b, y, n, aStep, bStep);
-    y += (<usize>n) << 2;
+    y += n << 2;
     for (let at = last - 4; at >= axes; at -= 4) {
       const count = load<i32>(at + 3 * axis) + 1;
       const aStride = load<i32>(at + axis);
       const bStride = load<i32>(at + 2 * axis);
-      a += <usize>(aStride << 2);
-      b += <usize>(bStride << 2);
+      a += aStride << 2;
+      b += bStride << 2;
       if (count < load<i32>(at)) {
         store<i32>(at + 3 * axis, count);
         break;
       }
-      a -= <usize>((aStride * count) << 2);
-      b -= <usize>((bStride * count) << 2);
+      a -= (aStride * count) << 2;
+      b -= (bStride * count) << 2;
       store<i32>(at + 3 * axis, 0);
     }
   }
@@ -63,8 +63,8 @@ function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bS
         y,
         combine(op, aStep == 1 ? v128.load(a) : v128.load32_splat(a), bStep == 1 ? v128.load(b) : v128.load32_splat(b)),
       );
-      a += (<usize>aStep) << 4;
-      b += (<usize>bStep) << 4;
+      a += aStep << 4;
+      b += bStep << 4;
       y += 16;
     }
     if (n > 0) {
@@ -78,15 +78,15 @@ function binaryRow(op: i32, a: usize, b: usize, y: usize, n: i32, aStep: i32, bS
   }
   for (; n > 0; n--) {
     v128.store32_lane(y, combine(op, v128.load32_splat(a), v128.load32_splat(b)), 0);
-    a += <usize>(aStep << 2);
-    b += <usize>(bStep << 2);
+    a += aStep << 2;
+    b += bStep << 2;
     y += 4;
   }
 }
 
 export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   const f = f32x4.splat(factor);
-  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
+  for (const end = y + (vectors << 4); y != end; y += 16) {
     v128.store(y, f32x4.mul(v128.load(x), f));
     x += 16;
   }
@@ -149,7 +149,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
 
 // @ts-ignore: decorator
 @inline function mapFlat(op: i32, x: usize, y: usize, vectors: i32): void {
-  for (const end = y + ((<usize>vectors) << 4); y != end; y += 16) {
+  for (const end = y + (vectors << 4); y != end; y += 16) {
     v128.store(y, value(op, v128.load(x)));
     x += 16;
   }
@@ -157,7 +157,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
 
 // @ts-ignore: decorator
 @inline function mapFlatBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: i32): void {
-  for (const end = dx + ((<usize>vectors) << 4); dx != end; dx += 16) {
+  for (const end = dx + (vectors << 4); dx != end; dx += 16) {
     v128.store(dx, f32x4.mul(slope(op, v128.load(x)), v128.load(dy)));
     x += 16;
     dy += 16;
@@ -189,10 +189,10 @@ export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: 
 
 /** x [rows, 2n] -> y [rows, n]: silu(left) · right. */
 export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    let gate = x + 2 * row * <usize>r;
-    let out = y + row * <usize>r;
+    let gate = x + 2 * row * r;
+    let out = y + row * r;
     let left = n;
     for (; left >= 4; left -= 4) {
       v128.store(out, gated(v128.load(gate), v128.load(gate + row)));
@@ -205,11 +205,11 @@ export function swiglu(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
 
 /** d gate = dy · up · silu'(gate), d up = dy · silu(gate). */
 export function swigluBackward(x: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    let gate = x + 2 * row * <usize>r;
-    let from = dy + row * <usize>r;
-    let out = dx + 2 * row * <usize>r;
+    let gate = x + 2 * row * r;
+    let from = dy + row * r;
+    let out = dx + 2 * row * r;
     for (let left = n; left > 0; left -= 4) {
       const g = v128.load(gate);
       const d = v128.load(from);
@@ -252,7 +252,7 @@ export function adamw(
   factor2: f32,
   gradientScale: f32,
 ): void {
-  for (const end = p + ((<usize>vectors) << 4); p != end; p += 16) {
+  for (const end = p + (vectors << 4); p != end; p += 16) {
     const grad = f32x4.mul(v128.load(g), f32x4.splat(gradientScale));
     const m1 = mac(f32x4.splat(rest1), grad, f32x4.mul(f32x4.splat(beta1), v128.load(m)));
     const v1 = mac(f32x4.mul(f32x4.splat(rest2), grad), grad, f32x4.mul(f32x4.splat(beta2), v128.load(v)));

@@ -11,14 +11,14 @@ import { expRow, expSum, rowMax, scaleRow, zero } from "./rows.as";
 
 export function crossEntropy(z: usize, targets: usize, loss: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const row = z + ((<usize>r * <usize>n) << 2);
-    const target = load<i32>(targets + ((<usize>r) << 2));
+    const row = z + ((r * n) << 2);
+    const target = load<i32>(targets + (r << 2));
     let value: f64 = 0;
     if (target >= 0) {
       const m = rowMax(row, n);
-      value = ln(expSum(row, n, m)) + (<f64>m - <f64>load<f32>(row + ((<usize>target) << 2)));
+      value = ln(expSum(row, n, m)) + (<f64>m - <f64>load<f32>(row + (target << 2)));
     }
-    store<f32>(loss + ((<usize>r) << 2), <f32>value);
+    store<f32>(loss + (r << 2), <f32>value);
   }
 }
 
@@ -32,15 +32,15 @@ export function crossEntropyBackward(
   end: i32,
 ): void {
   for (let r = begin; r < end; r++) {
-    const row = z + ((<usize>r * <usize>n) << 2);
-    const to = dz + ((<usize>r * <usize>n) << 2);
-    const target = load<i32>(targets + ((<usize>r) << 2));
+    const row = z + ((r * n) << 2);
+    const to = dz + ((r * n) << 2);
+    const target = load<i32>(targets + (r << 2));
     if (target < 0) {
       zeroFloats(to, n);
       continue;
     }
-    const d = load<f32>(dLoss + ((<usize>r) << 2));
-    const at = to + ((<usize>target) << 2);
+    const d = load<f32>(dLoss + (r << 2));
+    const at = to + (target << 2);
     const sum = expRow(row, to, n, rowMax(row, n));
     const p = <f64>load<f32>(at) / sum;
     scaleRow(to, to, n, <f32>(<f64>d / sum));
@@ -53,7 +53,7 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
   const f = f32x4.splat(factor);
   const none = f32x4.splat(-Infinity);
   for (let r = begin; r < end; r++) {
-    const offset = (<usize>r * <usize>n) << 2;
+    const offset = (r * n) << 2;
     let p = t + offset;
     let q = s + offset;
     let left = n;
@@ -81,7 +81,7 @@ export function kl(t: usize, s: usize, loss: usize, n: i32, factor: f32, begin: 
       cross = addWide(cross, crossTerm(e, dt, ds));
     }
     const total = sumWide(sumT);
-    store<f32>(loss + ((<usize>r) << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
+    store<f32>(loss + (r << 2), <f32>(sumWide(cross) / total - ln(total) + ln(sumWide(sumS))));
   }
 }
 
@@ -104,11 +104,11 @@ export function klBackward(
   end: i32,
 ): void {
   for (let r = begin; r < end; r++) {
-    const offset = (<usize>r * <usize>n) << 2;
+    const offset = (r * n) << 2;
     let to = ds + offset;
     let from = work;
     let left = n;
-    const d = <f64>load<f32>(dLoss + ((<usize>r) << 2)) * <f64>factor;
+    const d = <f64>load<f32>(dLoss + (r << 2)) * <f64>factor;
     const a = f32x4.splat(<f32>(d / softened(s + offset, to, n, factor)));
     const b = f32x4.splat(<f32>(-d / softened(t + offset, work, n, factor)));
     for (; left >= 4; left -= 4) {

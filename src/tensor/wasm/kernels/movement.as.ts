@@ -9,25 +9,21 @@ import { sumRow } from "./rows.as";
 /** `fromRow` and `toRow` are the distances between rows, in floats. */
 export function copyRows(from: usize, fromRow: i32, to: usize, toRow: i32, rows: i32, n: i32): void {
   for (let r = 0; r < rows; r++) {
-    copyFloats(to + ((<usize>r * <usize>toRow) << 2), from + ((<usize>r * <usize>fromRow) << 2), n);
+    copyFloats(to + ((r * toRow) << 2), from + ((r * fromRow) << 2), n);
   }
 }
 
 /** y [count, n] = rows ids of table [.., n]. */
 export function gather(table: usize, ids: usize, y: usize, count: i32, n: i32): void {
   for (let i = 0; i < count; i++) {
-    copyFloats(
-      y + ((<usize>i * <usize>n) << 2),
-      table + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2),
-      n,
-    );
+    copyFloats(y + ((i * n) << 2), table + ((load<i32>(ids + (i << 2)) * n) << 2), n);
   }
 }
 
 /** Adds row i of dy [count, n] to row ids[i] of y, in the order of i. */
 export function scatterAdd(dy: usize, ids: usize, y: usize, count: i32, n: i32): void {
   for (let i = 0; i < count; i++) {
-    addFloats(y + ((<usize>load<i32>(ids + ((<usize>i) << 2)) * <usize>n) << 2), dy + ((<usize>i * <usize>n) << 2), n);
+    addFloats(y + ((load<i32>(ids + (i << 2)) * n) << 2), dy + ((i * n) << 2), n);
   }
 }
 
@@ -44,11 +40,11 @@ export function addFloats(to: usize, from: usize, n: i32): void {
 export function takeAlongRows(x: usize, ids: usize, y: usize, rows: i32, n: i32, k: i32): void {
   for (let r = 0; r < rows; r++) {
     for (let i = 0; i < k; i++) {
-      store<f32>(y, load<f32>(x + ((<usize>load<i32>(ids)) << 2)));
+      store<f32>(y, load<f32>(x + (load<i32>(ids) << 2)));
       ids += 4;
       y += 4;
     }
-    x += (<usize>n) << 2;
+    x += n << 2;
   }
 }
 
@@ -56,12 +52,12 @@ export function takeAlongRows(x: usize, ids: usize, y: usize, rows: i32, n: i32,
 export function takeAlongRowsBackward(dy: usize, ids: usize, x: usize, rows: i32, n: i32, k: i32): void {
   for (let r = 0; r < rows; r++) {
     for (let i = 0; i < k; i++) {
-      const at = x + ((<usize>load<i32>(ids)) << 2);
+      const at = x + (load<i32>(ids) << 2);
       store<f32>(at, load<f32>(at) + load<f32>(dy));
       ids += 4;
       dy += 4;
     }
-    x += (<usize>n) << 2;
+    x += n << 2;
   }
 }
 
@@ -70,24 +66,24 @@ export function takeAlongRowsBackward(dy: usize, ids: usize, x: usize, rows: i32
  * has stride 0 (a row is summed) or 1 (added).
  */
 export function sumTo(x: usize, y: usize, rank: i32, axes: usize, rows: i32): void {
-  const last = axes + ((<usize>(rank - 1)) << 2);
-  const axis = (<usize>rank) << 2;
+  const last = axes + ((rank - 1) << 2);
+  const axis = rank << 2;
   const n = load<i32>(last);
   const step = load<i32>(last + axis);
   memory.fill(axes + 2 * axis, 0, axis);
   for (let row = 0; row < rows; row++) {
     if (step == 0) store<f32>(y, <f32>(<f64>load<f32>(y) + sumRow(x, n)));
     else addFloats(y, x, n);
-    x += (<usize>n) << 2;
+    x += n << 2;
     for (let at = last - 4; at >= axes; at -= 4) {
       const count = load<i32>(at + 2 * axis) + 1;
       const stride = load<i32>(at + axis);
-      y += <usize>(stride << 2);
+      y += stride << 2;
       if (count < load<i32>(at)) {
         store<i32>(at + 2 * axis, count);
         break;
       }
-      y -= <usize>((stride * count) << 2);
+      y -= (stride * count) << 2;
       store<i32>(at + 2 * axis, 0);
     }
   }

@@ -43,13 +43,13 @@ export function norm(
   end: i32,
 ): void {
   for (let r = begin; r < end; r++) {
-    const from = x + ((<usize>r * <usize>n) << 2);
-    const to = y + ((<usize>r * <usize>n) << 2);
+    const from = x + ((r * n) << 2);
+    const to = y + ((r * n) << 2);
     const mean: f32 = centered ? <f32>(sumRow(from, n) / n) : 0;
     const m = f32x4.splat(mean);
     const inverse = f32x4.splat(<f32>(1 / sqrt(squares(from, n, mean) / n + epsilon)));
     let at: usize = 0;
-    for (const end = (<usize>(n >> 2)) << 4; at != end; at += 16) {
+    for (const end = (n >> 2) << 4; at != end; at += 16) {
       v128.store(to + at, normed(from + at, gain + at, bias, at, m, inverse));
     }
     if ((n & 3) != 0) storeTail(to + at, normed(from + at, gain + at, bias, at, m, inverse), n & 3);
@@ -73,10 +73,10 @@ export function normBackward(
   begin: i32,
   end: i32,
 ): void {
-  const whole = (<usize>(n >> 2)) << 4;
+  const whole = (n >> 2) << 4;
   const rest = n & 3;
   for (let r = begin; r < end; r++) {
-    const offset = (<usize>r * <usize>n) << 2;
+    const offset = (r * n) << 2;
     const from = x + offset;
     const d = dy + offset;
     const to = dx + offset;

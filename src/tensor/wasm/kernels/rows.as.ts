@@ -89,10 +89,10 @@ export function sumRow(x: usize, n: i32): f64 {
 }
 
 export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    const from = x + <usize>r * row;
-    const to = y + <usize>r * row;
+    const from = x + r * row;
+    const to = y + r * row;
     const sum = expRow(from, to, n, rowMax(from, n));
     scaleRow(to, to, n, <f32>(1 / sum));
   }
@@ -100,11 +100,11 @@ export function softmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void 
 
 /** dx = y · (dy - Σ dy · y) */
 export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row;
-    let d = dy + <usize>r * row;
-    let to = dx + <usize>r * row;
+    let p = y + r * row;
+    let d = dy + r * row;
+    let to = dx + r * row;
     let left = n;
     const dot = f32x4.splat(<f32>dotRow(p, d, n));
     for (; left >= 4; left -= 4) {
@@ -118,10 +118,10 @@ export function softmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i
 }
 
 export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    let from = x + <usize>r * row;
-    let to = y + <usize>r * row;
+    let from = x + r * row;
+    let to = y + r * row;
     let left = n;
     const m = rowMax(from, n);
     const top = f32x4.splat(m);
@@ -137,11 +137,11 @@ export function logSoftmax(x: usize, y: usize, n: i32, begin: i32, end: i32): vo
 
 /** dx = dy - exp(y) · Σ dy */
 export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin: i32, end: i32): void {
-  const row = (<usize>n) << 2;
+  const row = n << 2;
   for (let r = begin; r < end; r++) {
-    let p = y + <usize>r * row;
-    let d = dy + <usize>r * row;
-    let to = dx + <usize>r * row;
+    let p = y + r * row;
+    let d = dy + r * row;
+    let to = dx + r * row;
     let left = n;
     const sum = f32x4.splat(<f32>sumRow(d, n));
     for (; left >= 4; left -= 4) {
@@ -160,8 +160,8 @@ export function logSoftmaxBackward(y: usize, dy: usize, dx: usize, n: i32, begin
  */
 export function rowStats(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const to = y + <usize>r * 20;
-    let at = x + ((<usize>r * <usize>n) << 2);
+    const to = y + r * 20;
+    let at = x + ((r * n) << 2);
     let left = n;
     topTwo(at, n, to);
     const m = load<f32>(to, 4);
@@ -233,8 +233,8 @@ function topTwo(x: usize, n: i32, to: usize): void {
 /** Per row: argmax (the lowest of equals), largest, and Σ 0·x, NaN if a value is NaN or infinite -> [rows, 3]. */
 export function rowArgmax(x: usize, y: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
-    const from = x + ((<usize>r * <usize>n) << 2);
-    const to = y + <usize>r * 12;
+    const from = x + ((r * n) << 2);
+    const to = y + r * 12;
     topTwo(from, n, to);
     store<f32>(to, zeroSum(from, n), 8);
   }

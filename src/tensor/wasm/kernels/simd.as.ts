@@ -76,7 +76,7 @@ export function copyFloats(to: usize, from: usize, n: i32): void {
 }
 
 export function zeroFloats(to: usize, n: i32): void {
-  memory.fill(to, 0, (<usize>n) << 2);
+  memory.fill(to, 0, n << 2);
 }
 
 /** Type arguments that fix a kernel's choice: the compiler makes a function of its own for each combination. */

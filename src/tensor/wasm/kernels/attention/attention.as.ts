@@ -29,12 +29,9 @@ export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32
   const tile = min(rows, FEW_ROWS);
   const queries = max(tile * heads, max(QUERIES, most));
   const forward =
-    roomBytes(d) +
-    headerBytes(queries) +
-    ((<usize>(2 * queries) * <usize>up16(d)) << 2) +
-    ((<usize>max(SCORES, tile * most * up16(time))) << 2);
+    roomBytes(d) + headerBytes(queries) + ((2 * queries * up16(d)) << 2) + (max(SCORES, tile * most * up16(time)) << 2);
   if (!training) return forward;
-  const backward = (<usize>(TILE_BACKWARD * 2) * <usize>(up16(d) + up16(time))) << 2;
+  const backward = (TILE_BACKWARD * 2 * (up16(d) + up16(time))) << 2;
   return keyBytes(time, d, CACHE_F32) * 2 + valueBytes(time, d, CACHE_F32) + max(forward, backward);
 }
 
@@ -104,8 +101,8 @@ export function attention(
   for (let pair = begin; pair < end; pair++) {
     const b = pair / groups;
     const g = pair % groups;
-    const kv = ((<usize>b * <usize>time * <usize>groups + <usize>g) * <usize>d) << 2;
-    const query = (<usize>b * <usize>time * <usize>heads * <usize>d) << 2;
+    const kv = ((b * time * groups + g) * d) << 2;
+    const query = (b * time * heads * d) << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverColumns(v + kv, groups, d, time, values);
     attend(

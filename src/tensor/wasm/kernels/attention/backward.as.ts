@@ -31,21 +31,21 @@ export function attentionBackward(
   begin: i32,
   end: i32,
 ): void {
-  const wide = (<usize>up16(d)) << 2;
+  const wide = up16(d) << 2;
   const keys = work;
   const values = keys + keyBytes(time, d, CACHE_F32);
   const keyColumns = values + keyBytes(time, d, CACHE_F32);
   const scaled = keyColumns + valueBytes(time, d, CACHE_F32);
-  const out = scaled + <usize>TILE_BACKWARD * wide;
-  const p = out + <usize>TILE_BACKWARD * wide;
-  const ds = p + ((<usize>TILE_BACKWARD * <usize>up16(time)) << 2);
-  const qRow = (<usize>heads * <usize>d) << 2;
-  const kvRow = (<usize>groups * <usize>d) << 2;
+  const out = scaled + TILE_BACKWARD * wide;
+  const p = out + TILE_BACKWARD * wide;
+  const ds = p + ((TILE_BACKWARD * up16(time)) << 2);
+  const qRow = (heads * d) << 2;
+  const kvRow = (groups * d) << 2;
   const factor: f32 = 1 / sqrt<f32>(<f32>d);
   for (let pair = begin; pair < end; pair++) {
     const b = pair / groups;
     const g = pair % groups;
-    const kv = ((<usize>b * <usize>time * <usize>groups + <usize>g) * <usize>d) << 2;
+    const kv = ((b * time * groups + g) * d) << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverTime(v + kv, groups, d, time, values);
     packOverColumns(k + kv, groups, d, time, keyColumns);
@@ -54,27 +54,27 @@ export function attentionBackward(
       for (let r = 0; r < time; r += TILE_BACKWARD) {
         const rows = min(TILE_BACKWARD, time - r);
         const longest = r + rows;
-        const row = (<usize>up16(longest)) << 2;
-        const query = <usize>b * <usize>time * qRow + headOffset(r, heads, h, d);
-        for (let i = 0; i < rows; i++) scaleRow(q + query + <usize>i * qRow, scaled + <usize>i * wide, d, factor);
+        const row = up16(longest) << 2;
+        const query = b * time * qRow + headOffset(r, heads, h, d);
+        for (let i = 0; i < rows; i++) scaleRow(q + query + i * qRow, scaled + i * wide, d, factor);
         scoreTile(keys, d, scaled, wide, rows, longest, p, row);
         scoreTile(values, d, dy + query, qRow, rows, longest, ds, row);
         for (let i = 0; i < rows; i++) {
           const unseen = firstSeen(r + i + 1, window);
-          const at = <usize>i * row + ((<usize>unseen) << 2);
+          const at = i * row + (unseen << 2);
           softmaxGradient(p + at, ds + at, r + i + 1 - unseen, longest - unseen, factor);
-          zeroFloats(p + <usize>i * row, unseen);
-          zeroFloats(ds + <usize>i * row, unseen);
+          zeroFloats(p + i * row, unseen);
+          zeroFloats(ds + i * row, unseen);
         }
         zeroFloats(out, rows * up16(d));
         for (let c = 0; c < d; c += 16) {
-          const at = (<usize>c) << 2;
+          const at = c << 2;
           const columns = min(16, d - c);
           for (let t = 0; t < longest; t += BLOCK) {
             tileRows(
-              valueAt(keyColumns, 1, 0, d, t) + <usize>((c * BLOCK) << 2),
+              valueAt(keyColumns, 1, 0, d, t) + ((c * BLOCK) << 2),
               64,
-              ds + ((<usize>t) << 2),
+              ds + (t << 2),
               row,
               4,
               out + at,
@@ -87,7 +87,7 @@ export function attentionBackward(
           tileRows(q + query + at, qRow, ds, 4, row, dk + kv + at, kvRow, longest, columns, rows);
           tileRows(dy + query + at, qRow, p, 4, row, dv + kv + at, kvRow, longest, columns, rows);
         }
-        for (let i = 0; i < rows; i++) copyFloats(dq + query + <usize>i * qRow, out + <usize>i * wide, d);
+        for (let i = 0; i < rows; i++) copyFloats(dq + query + i * qRow, out + i * wide, d);
       }
     }
   }
@@ -98,15 +98,15 @@ function softmaxGradient(p: usize, ds: usize, n: i32, longest: i32, factor: f32)
   scaleRow(p, p, n, <f32>(1 / expRow(p, p, n, rowMax(p, n))));
   const dot = f32x4.splat(<f32>dotRow(p, ds, n));
   const f = f32x4.splat(factor);
-  const whole = (<usize>(n >> 2)) << 4;
+  const whole = (n >> 2) << 4;
   for (let at: usize = 0; at != whole; at += 16) {
     v128.store(ds + at, f32x4.mul(f32x4.mul(v128.load(p + at), f32x4.sub(v128.load(ds + at), dot)), f));
   }
   if ((n & 3) != 0) {
     storeTail(ds + whole, f32x4.mul(f32x4.mul(v128.load(p + whole), f32x4.sub(v128.load(ds + whole), dot)), f), n & 3);
   }
-  zeroFloats(p + ((<usize>n) << 2), longest - n);
-  zeroFloats(ds + ((<usize>n) << 2), longest - n);
+  zeroFloats(p + (n << 2), longest - n);
+  zeroFloats(ds + (n << 2), longest - n);
 }
 
 /** scores [rows, longest] = q · k for one head; lanes past the last position hold garbage. */
@@ -122,6 +122,6 @@ function scoreTile(
 ): void {
   zeroFloats(scores, rows * <i32>(row >> 2));
   for (let t = 0; t < longest; t += 16) {
-    tileRows(keyPanel(keys, 1, 0, d, t), 64, q, qRow, 4, scores + ((<usize>t) << 2), row, rows, 16, d);
+    tileRows(keyPanel(keys, 1, 0, d, t), 64, q, qRow, 4, scores + (t << 2), row, rows, 16, d);
   }
 }

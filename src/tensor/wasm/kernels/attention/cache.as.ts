@@ -12,29 +12,29 @@ import { packMatrix, packTransposed } from "../products/panels.as";
 import { BLOCK, keyPanelBytes, readableKeys, readableValues, valueBlockBytes, writeKey, writeValue } from "./stored.as";
 
 export function keyBytes(capacity: i32, d: i32, kind: i32): usize {
-  return <usize>((capacity + 15) >> 4) * keyPanelBytes(kind, d);
+  return ((capacity + 15) >> 4) * keyPanelBytes(kind, d);
 }
 
 export function valueBytes(capacity: i32, d: i32, kind: i32): usize {
-  return <usize>((capacity + BLOCK - 1) / BLOCK) * valueBlockBytes(kind, d);
+  return ((capacity + BLOCK - 1) / BLOCK) * valueBlockBytes(kind, d);
 }
 
 /** Keys of head g for the sixteen positions around t; `groups` heads lie side by side. */
 // @ts-ignore: decorator
 @inline export function keyPanel(keys: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32 = CACHE_F32): usize {
-  return keys + <usize>((t >> 4) * groups + g) * keyPanelBytes(kind, d);
+  return keys + ((t >> 4) * groups + g) * keyPanelBytes(kind, d);
 }
 
 /** Values of head g for the block of positions around t. */
 // @ts-ignore: decorator
 @inline export function valueBlock(values: usize, groups: i32, g: i32, d: i32, t: i32, kind: i32): usize {
-  return values + <usize>((t / BLOCK) * groups + g) * valueBlockBytes(kind, d);
+  return values + ((t / BLOCK) * groups + g) * valueBlockBytes(kind, d);
 }
 
 /** float32 values of head g at position t; the next sixteen columns begin BLOCK · 64 bytes later. */
 // @ts-ignore: decorator
 @inline export function valueAt(values: usize, groups: i32, g: i32, d: i32, t: i32): usize {
-  return valueBlock(values, groups, g, d, t, CACHE_F32) + ((<usize>(t % BLOCK)) << 6);
+  return valueBlock(values, groups, g, d, t, CACHE_F32) + ((t % BLOCK) << 6);
 }
 
 /** Stores kv [rows, 2·G·D], keys (rotated) then values, at `positions` of the cache. `work` holds d floats. */
@@ -52,17 +52,17 @@ export function cacheWrite(
   half: i32,
   work: usize,
 ): void {
-  const head = (<usize>d) << 2;
+  const head = d << 2;
   for (let r = 0; r < rows; r++) {
-    const t = load<i32>(positions + ((<usize>r) << 2));
-    const table = (<usize>t * <usize>half) << 2;
+    const t = load<i32>(positions + (r << 2));
+    const table = (t * half) << 2;
     for (let g = 0; g < groups; g++) {
       rotate(kv, work, d, cos + table, sin + table, half, 1, 0);
       writeKey(kind, work, keyPanel(keys, groups, g, d, t, kind), d, t & 15);
-      writeValue(kind, kv + <usize>groups * head, valueBlock(values, groups, g, d, t, kind), d, t % BLOCK);
+      writeValue(kind, kv + groups * head, valueBlock(values, groups, g, d, t, kind), d, t % BLOCK);
       kv += head;
     }
-    kv += <usize>groups * head;
+    kv += groups * head;
   }
 }
 
@@ -83,15 +83,15 @@ export function cacheRead(
     for (let g = 0; g < groups; g++) {
       const panel = readableKeys(kind, keyPanel(keys, groups, g, d, t, kind), d, work);
       for (let i = 0; i < d; i++) {
-        store<f32>(toKeys, load<f32>(panel + ((<usize>i) << 6) + ((<usize>(t & 15)) << 2)));
+        store<f32>(toKeys, load<f32>(panel + (i << 6) + ((t & 15) << 2)));
         toKeys += 4;
       }
       const block = valueBlock(values, groups, g, d, t, kind);
       for (let c = 0; c < d; c += 16) {
         const columns = min(16, d - c);
-        const from = readableValues(kind, block, d, c, BLOCK, work) + ((<usize>(t % BLOCK)) << 6);
+        const from = readableValues(kind, block, d, c, BLOCK, work) + ((t % BLOCK) << 6);
         for (let i = 0; i < columns; i++) {
-          store<f32>(toValues, load<f32>(from + ((<usize>i) << 2)));
+          store<f32>(toValues, load<f32>(from + (i << 2)));
           toValues += 4;
         }
       }
@@ -101,9 +101,9 @@ export function cacheRead(
 
 /** One head of [T, G, d] -> [T/16][d][16]. */
 export function packOverTime(x: usize, groups: i32, d: i32, time: i32, to: usize): void {
-  const row = (<usize>groups * <usize>d) << 2;
+  const row = (groups * d) << 2;
   for (let t = 0; t < time; t += 16) {
-    packTransposed(x + <usize>t * row, row, min(16, time - t), d, to + ((<usize>t * <usize>d) << 2));
+    packTransposed(x + t * row, row, min(16, time - t), d, to + ((t * d) << 2));
   }
 }
 
@@ -111,7 +111,7 @@ export function packOverTime(x: usize, groups: i32, d: i32, time: i32, to: usize
 export function packOverColumns(x: usize, groups: i32, d: i32, time: i32, to: usize): void {
   for (let t = 0; t < time; t += BLOCK) {
     for (let c = 0; c < d; c += 16) {
-      packMatrix(x, groups * d, c, t, min(BLOCK, time - t), valueAt(to, 1, 0, d, t) + <usize>((c * BLOCK) << 2));
+      packMatrix(x, groups * d, c, t, min(BLOCK, time - t), valueAt(to, 1, 0, d, t) + ((c * BLOCK) << 2));
     }
   }
 }

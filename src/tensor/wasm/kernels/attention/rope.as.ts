@@ -17,9 +17,9 @@ export function rotate(
   inverse: i32,
 ): void {
   const f = f32x4.splat(factor);
-  const far = (<usize>half) << 2;
+  const far = half << 2;
   for (let i = 0; i < half; i += 4) {
-    const at = (<usize>i) << 2;
+    const at = i << 2;
     const a = v128.load(x + at);
     const b = v128.load(x + far + at);
     const c = v128.load(cos + at);
@@ -51,11 +51,11 @@ export function rope(
   inverse: i32,
 ): void {
   for (let r = 0; r < rows; r++) {
-    const table = (<usize>load<i32>(positions + ((<usize>r) << 2)) * <usize>half) << 2;
+    const table = (load<i32>(positions + (r << 2)) * half) << 2;
     for (let h = 0; h < heads; h++) {
       rotate(x, y, d, cos + table, sin + table, half, 1, inverse);
-      x += (<usize>d) << 2;
-      y += (<usize>d) << 2;
+      x += d << 2;
+      y += d << 2;
     }
   }
 }

@@ -20,64 +20,64 @@ export const BLOCK = 64;
 
 // @ts-ignore: decorator
 @inline export function keyPanelBytes(kind: i32, d: i32): usize {
-  return kind == CACHE_F32 ? (<usize>d) << 6 : kind == CACHE_BF16 ? (<usize>d) << 5 : ((<usize>d) << 4) + 64;
+  return kind == CACHE_F32 ? d << 6 : kind == CACHE_BF16 ? d << 5 : (d << 4) + 64;
 }
 
 // @ts-ignore: decorator
 @inline export function valueBlockBytes(kind: i32, d: i32): usize {
-  const size = <usize>(BLOCK * up16(d));
+  const size = BLOCK * up16(d);
   return kind == CACHE_F32 ? size << 2 : kind == CACHE_BF16 ? size << 1 : size + (BLOCK << 2);
 }
 
 /** For one widened panel of keys, or sixteen columns of a block of values. */
 export function roomBytes(d: i32): usize {
-  return (<usize>max(d, BLOCK)) << 6;
+  return max(d, BLOCK) << 6;
 }
 
 /** Stores a head's key, d floats, as position `lane` of a panel. */
 export function writeKey(kind: i32, key: usize, panel: usize, d: i32, lane: i32): void {
   if (kind == CACHE_F32) {
     for (let i = 0; i < d; i++) {
-      store<f32>(panel + ((<usize>i) << 6) + ((<usize>lane) << 2), load<f32>(key + ((<usize>i) << 2)));
+      store<f32>(panel + (i << 6) + (lane << 2), load<f32>(key + (i << 2)));
     }
   } else if (kind == CACHE_BF16) {
     const to = panel + halfOffset(lane);
-    for (let i = 0; i < d; i++) store<u16>(to + ((<usize>i) << 5), roundToHalf(load<u32>(key + ((<usize>i) << 2))));
+    for (let i = 0; i < d; i++) store<u16>(to + (i << 5), roundToHalf(load<u32>(key + (i << 2))));
   } else {
     const scale = scaleOf(key, d);
-    store<f32>(panel + ((<usize>d) << 4) + ((<usize>lane) << 2), scale);
-    const to = panel + <usize>lane;
-    for (let i = 0; i < d; i++) store<i8>(to + ((<usize>i) << 4), quantized(load<f32>(key + ((<usize>i) << 2)), scale));
+    store<f32>(panel + (d << 4) + (lane << 2), scale);
+    const to = panel + lane;
+    for (let i = 0; i < d; i++) store<i8>(to + (i << 4), quantized(load<f32>(key + (i << 2)), scale));
   }
 }
 
 /** Stores a head's value, d floats, as position `row` of a block. */
 export function writeValue(kind: i32, value: usize, block: usize, d: i32, row: i32): void {
   if (kind == CACHE_F32) {
-    const to = block + ((<usize>row) << 6);
+    const to = block + (row << 6);
     for (let c = 0; c < d; c += 16) {
-      copyFloats(to + <usize>((c * BLOCK) << 2), value + ((<usize>c) << 2), min(16, d - c));
+      copyFloats(to + ((c * BLOCK) << 2), value + (c << 2), min(16, d - c));
     }
   } else if (kind == CACHE_BF16) {
-    const to = block + ((<usize>row) << 5);
+    const to = block + (row << 5);
     for (let i = 0; i < d; i++) {
-      const at = to + <usize>(((i & -16) * BLOCK) << 1) + halfOffset(i & 15);
-      store<u16>(at, roundToHalf(load<u32>(value + ((<usize>i) << 2))));
+      const at = to + (((i & -16) * BLOCK) << 1) + halfOffset(i & 15);
+      store<u16>(at, roundToHalf(load<u32>(value + (i << 2))));
     }
   } else {
     const scale = scaleOf(value, d);
-    store<f32>(block + <usize>(BLOCK * up16(d)) + ((<usize>row) << 2), scale);
-    const to = block + ((<usize>row) << 4);
+    store<f32>(block + BLOCK * up16(d) + (row << 2), scale);
+    const to = block + (row << 4);
     for (let i = 0; i < d; i++) {
-      const at = to + <usize>((i & -16) * BLOCK) + <usize>(i & 15);
-      store<i8>(at, quantized(load<f32>(value + ((<usize>i) << 2)), scale));
+      const at = to + (i & -16) * BLOCK + (i & 15);
+      store<i8>(at, quantized(load<f32>(value + (i << 2)), scale));
     }
   }
 }
 
 function scaleOf(x: usize, n: i32): f32 {
   let largest: f32 = 0;
-  for (let i = 0; i < n; i++) largest = max(largest, abs(load<f32>(x + ((<usize>i) << 2))));
+  for (let i = 0; i < n; i++) largest = max(largest, abs(load<f32>(x + (i << 2))));
   return largest / 127;
 }
 
@@ -99,16 +99,16 @@ function scaleOf(x: usize, n: i32): f32 {
 /** Columns [c, c + 16) of a block of values as float32 [n][16]: in place, or a copy in `room`. */
 // @ts-ignore: decorator
 @inline export function readableValues(kind: i32, block: usize, d: i32, c: i32, n: i32, room: usize): usize {
-  const at = <usize>(c * BLOCK);
+  const at = c * BLOCK;
   if (kind == CACHE_F32) return block + (at << 2);
   if (kind == CACHE_BF16) unpackHalves(block + (at << 1), 32, n, room);
-  else widenValues(block + at, block + <usize>(BLOCK * up16(d)), n, room);
+  else widenValues(block + at, block + BLOCK * up16(d), n, room);
   return room;
 }
 
 /** The scales belong to the lanes. */
 function widenKeys(panel: usize, d: i32, to: usize): void {
-  const scales = panel + ((<usize>d) << 4);
+  const scales = panel + (d << 4);
   const s0 = v128.load(scales);
   const s1 = v128.load(scales, 16);
   const s2 = v128.load(scales, 32);

@@ -20,12 +20,12 @@ import { zeroFloats } from "../simd.as";
 /** Per query of a tile: visible positions (int32), 1 / Σ exp (float32). */
 // @ts-ignore: decorator
 @inline export function headerBytes(queries: i32): usize {
-  return (<usize>(queries << 3) + 63) & -64;
+  return ((queries << 3) + 63) & -64;
 }
 
 // @ts-ignore: decorator
 @inline function positionOf(positions: usize, row: i32): i32 {
-  return positions != 0 ? load<i32>(positions + ((<usize>row) << 2)) : row;
+  return positions != 0 ? load<i32>(positions + (row << 2)) : row;
 }
 
 /** Most positions that a row in [r0, r1) sees. */
@@ -43,7 +43,7 @@ export function longestOf(positions: usize, r0: i32, r1: i32): i32 {
 
 // @ts-ignore: decorator
 @inline export function headOffset(row: i32, heads: i32, head: i32, d: i32): usize {
-  return ((<usize>row * <usize>heads + <usize>head) * <usize>d) << 2;
+  return ((row * heads + head) * d) << 2;
 }
 
 /**
@@ -74,23 +74,23 @@ export function attendTile(
 ): void {
   const head0 = firstHead(g0, heads, groups);
   const queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
-  const size = (<usize>up16(d)) << 2;
+  const size = up16(d) << 2;
   const longest = longestOf(positions, r0, r1);
   let from = longest; // the first position that any row sees
   for (let r = r0; r < r1; r++) from = min(from, firstSeen(positionOf(positions, r) + 1, window));
-  const row = (<usize>up16(longest)) << 2;
+  const row: usize = up16(longest) << 2;
   const scaled = work + headerBytes(queries);
-  const out = scaled + <usize>queries * size;
-  const scores = out + <usize>queries * size;
+  const out = scaled + queries * size;
+  const scores = out + queries * size;
   const factor: f32 = 1 / sqrt<f32>(<f32>d);
   let i = 0;
   for (let g = g0; g < g1; g++) {
     for (let r = r0; r < r1; r++) {
       const t = positionOf(positions, r);
-      const table = (<usize>t * <usize>half) << 2;
+      const table = (t * half) << 2;
       for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
-        rotate(q + headOffset(r, heads, h, d), scaled + <usize>i * size, d, cos + table, sin + table, half, factor, 0);
-        store<i32>(work + ((<usize>i) << 2), t + 1);
+        rotate(q + headOffset(r, heads, h, d), scaled + i * size, d, cos + table, sin + table, half, factor, 0);
+        store<i32>(work + (i << 2), t + 1);
       }
     }
   }
@@ -102,10 +102,10 @@ export function attendTile(
       tileRows(
         readableKeys(kind, keyPanel(keys, stride, g - g0, d, t, kind), d, room),
         64,
-        scaled + <usize>first * size,
+        scaled + first * size,
         size,
         4,
-        scores + <usize>first * row + ((<usize>t) << 2),
+        scores + first * row + (t << 2),
         row,
         count,
         16,
@@ -113,13 +113,13 @@ export function attendTile(
       );
     }
   }
-  const inverse = work + ((<usize>queries) << 2);
+  const inverse = work + (queries << 2);
   for (i = 0; i < queries; i++) {
-    const s = scores + <usize>i * row;
-    const n = load<i32>(work + ((<usize>i) << 2));
+    const s = scores + i * row;
+    const n = load<i32>(work + (i << 2));
     const unseen = firstSeen(n, window);
-    const seen = s + ((<usize>unseen) << 2);
-    store<f32>(inverse + ((<usize>i) << 2), <f32>(1 / expRow(seen, seen, n - unseen, rowMax(seen, n - unseen))));
+    const seen = s + (unseen << 2);
+    store<f32>(inverse + (i << 2), <f32>(1 / expRow(seen, seen, n - unseen, rowMax(seen, n - unseen))));
     zeroFloats(s, unseen);
   }
   zeroFloats(out, queries * up16(d));
@@ -131,7 +131,7 @@ export function attendTile(
       const seen = min(BLOCK, longest - t);
       for (let c = 0; c < d; c += 16) {
         const panel = readableValues(kind, block, d, c, seen, room);
-        addValues(panel, t, work, first, last, scores, row, out + ((<usize>c) << 2), size);
+        addValues(panel, t, work, first, last, scores, row, out + (c << 2), size);
       }
     }
   }
@@ -139,7 +139,7 @@ export function attendTile(
   for (let g = g0; g < g1; g++) {
     for (let r = r0; r < r1; r++) {
       for (let h = firstHead(g, heads, groups); h < firstHead(g + 1, heads, groups); h++, i++) {
-        scaleRow(out + <usize>i * size, y + headOffset(r, heads, h, d), d, load<f32>(inverse + ((<usize>i) << 2)));
+        scaleRow(out + i * size, y + headOffset(r, heads, h, d), d, load<f32>(inverse + (i << 2)));
       }
     }
   }
@@ -161,8 +161,8 @@ function addValues(
   size: usize,
 ): void {
   for (let i = first; i < last; i += 2) {
-    const s = scores + <usize>i * row + ((<usize>t) << 2);
-    const to = out + <usize>i * size;
+    const s = scores + i * row + (t << 2);
+    const to = out + i * size;
     const n = visible(counts, i, t);
     if (i + 1 == last) {
       tile1x16(panel, 64, s, 4, to, n);
@@ -170,7 +170,7 @@ function addValues(
     }
     const m = visible(counts, i + 1, t);
     const both = min(n, m);
-    const skip = (<usize>both) << 2;
+    const skip = both << 2;
     tile2x16(panel, 64, s, row, 4, to, size, both);
     if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
     if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + size, m - both);
@@ -180,5 +180,5 @@ function addValues(
 /** Positions of the block from t on that query i sees. */
 // @ts-ignore: decorator
 @inline function visible(counts: usize, i: i32, t: i32): i32 {
-  return max(0, min(BLOCK, load<i32>(counts + ((<usize>i) << 2)) - t));
+  return max(0, min(BLOCK, load<i32>(counts + (i << 2)) - t));
 }

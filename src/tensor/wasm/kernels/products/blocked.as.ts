@@ -39,7 +39,7 @@ export function multiply(
   end: i32,
 ): void {
   const panels = kind == PANELS_F32 || kind == PANELS_BF16;
-  const yRow = (<usize>n) << 2;
+  const yRow = n << 2;
   const group = panels ? end - begin : PANEL_GROUP;
   const deep = evenPart(k, panels ? K_BLOCK : GROUP_K_BLOCK);
   const high = evenPart(rows, ROW_BLOCK);
@@ -50,20 +50,20 @@ export function multiply(
       const kn = min(deep, k - k0);
       if (!panels) {
         for (let p = p0; p < p1; p++) {
-          packBlock(kind, w, n, k, p, k0, kn, wBlock + ((<usize>(p - p0) * <usize>kn) << 6));
+          packBlock(kind, w, n, k, p, k0, kn, wBlock + (((p - p0) * kn) << 6));
         }
       }
       for (let r0 = 0; r0 < rows; r0 += high) {
         const rn = min(high, rows - r0);
-        packGroups(x + <usize>r0 * xRow + <usize>k0 * xStep, xRow, xStep, rn, kn, work);
+        packGroups(x + r0 * xRow + k0 * xStep, xRow, xStep, rn, kn, work);
         for (let p = p0; p < p1; p++) {
-          let panel = w + ((<usize>p * <usize>k + <usize>k0) << 6);
-          if (!panels) panel = wBlock + ((<usize>(p - p0) * <usize>kn) << 6);
+          let panel = w + ((p * k + k0) << 6);
+          if (!panels) panel = wBlock + (((p - p0) * kn) << 6);
           else if (kind == PANELS_BF16) {
             panel = wBlock;
             packBlock(kind, w, n, k, p, k0, kn, panel);
           }
-          const to = y + <usize>r0 * yRow + ((<usize>p) << 6);
+          const to = y + r0 * yRow + (p << 6);
           tileGroups(panel, work, to, yRow, rn, min(16, n - (p << 4)), kn);
         }
       }

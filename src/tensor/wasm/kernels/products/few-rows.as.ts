@@ -28,7 +28,7 @@ const SUMS: i32 = STREAM_ROWS << 6;
 
 /** For inner size k: the sums of four panels, then x. */
 export function streamBytes(k: i32): usize {
-  return <usize>(4 * SUMS) + <usize>((STREAM_ROWS * k) << 2);
+  return 4 * SUMS + ((STREAM_ROWS * k) << 2);
 }
 
 /**
@@ -53,16 +53,16 @@ export function pairedPanels(
     begin++;
   }
   const half = max(0, min(end, n >> 4) - begin) >> (1 + pair);
-  const bytes = (<usize>k) << 6;
-  const apart = (<usize>half) << (6 + pair);
+  const bytes = k << 6;
+  const apart = half << (6 + pair);
   let at = panelAt(kind, w, begin, k);
-  let to = y + ((<usize>begin) << 6);
+  let to = y + (begin << 6);
   for (let i = 0; i < half; i++) {
-    const far = at + <usize>half * bytes;
+    const far = at + half * bytes;
     for (let k0 = 0; k0 < k; k0 += turn) {
       const kn = min(turn, k - k0);
-      const step = (<usize>k0) << 6;
-      const from = x + ((<usize>k0) << 2);
+      const step = k0 << 6;
+      const from = x + (k0 << 2);
       if (pair) {
         halves1x32(at + step, from, to, kn);
         halves1x32(far + step, from, to + apart, kn);
@@ -72,7 +72,7 @@ export function pairedPanels(
       }
     }
     at += bytes;
-    to += (<usize>64) << pair;
+    to += 64 << pair;
   }
   wholePanels(kind, w, x, y, 1, n, k, begin + ((2 * half) << pair), end);
 }
@@ -92,17 +92,17 @@ export function wholePanels(
   begin: i32,
   end: i32,
 ): void {
-  const xRow = (<usize>k) << 2;
-  const yRow = (<usize>n) << 2;
+  const xRow = k << 2;
+  const yRow = n << 2;
   const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0;
   const paired = rows - 3;
   for (let p = begin; p < end; p++) {
     const at = panelAt(kind, w, p, k);
-    const to = y + ((<usize>p) << 6);
+    const to = y + (p << 6);
     if (three && p + 1 < end && (p + 2) << 4 <= n) {
-      const next = at + ((<usize>k) << 6);
-      const from = x + <usize>paired * xRow;
-      const into = to + <usize>paired * yRow;
+      const next = at + (k << 6);
+      const from = x + paired * xRow;
+      const into = to + paired * yRow;
       tileRows(at, 64, x, xRow, 4, to, yRow, paired, 16, k);
       tileRows(next, 64, x, xRow, 4, to + 64, yRow, paired, 16, k);
       tile3x12(at, from, xRow, into, yRow, k);
@@ -136,7 +136,7 @@ export function streamPanels(
     wholePanels(kind, w, x, y, rows, n, k, begin, min(end, begin + 1));
     begin++;
   }
-  const yRow = (<usize>n) << 2;
+  const yRow = n << 2;
   const units = (max(0, end - begin) + pair) >> pair;
   const half = rows > PAIRED_ROWS ? units : (units + 1) >> 1;
   const packed = sums + 4 * SUMS;
@@ -145,7 +145,7 @@ export function streamPanels(
   for (let u = 0; u < half; u++) {
     for (let i = 0; i < 2 << pair; i++) {
       const p = panelOf(begin, u, half, pair, i);
-      if (p < end) copyTile(sums + i * SUMS, 64, y + ((<usize>p) << 6), yRow, rows, min(16, n - (p << 4)));
+      if (p < end) copyTile(sums + i * SUMS, 64, y + (p << 6), yRow, rows, min(16, n - (p << 4)));
     }
     let from = packed;
     for (let k0 = 0; k0 < k; k0 += deep) {
@@ -153,14 +153,14 @@ export function streamPanels(
       for (let i = 0; i < 2 << pair; i++) {
         const p = panelOf(begin, u, half, pair, i);
         if (p >= end) break;
-        const piece = panelAt(kind, w, p, k) + ((<usize>k0) << 6);
-        panelRows(kind, piece, from, (<usize>kn) << 2, sums + i * SUMS, 64, rows, 16, kn);
+        const piece = panelAt(kind, w, p, k) + (k0 << 6);
+        panelRows(kind, piece, from, kn << 2, sums + i * SUMS, 64, rows, 16, kn);
       }
-      from += (<usize>(rows * kn)) << 2;
+      from += (rows * kn) << 2;
     }
     for (let i = 0; i < 2 << pair; i++) {
       const p = panelOf(begin, u, half, pair, i);
-      if (p < end) copyTile(y + ((<usize>p) << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
+      if (p < end) copyTile(y + (p << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
     }
   }
 }
@@ -176,14 +176,14 @@ function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
   for (let k0 = 0; k0 < k; k0 += deep) {
     const kn = min(deep, k - k0);
     for (let r = 0; r < rows; r++) {
-      copyFloats(to, x + ((<usize>r * <usize>k + <usize>k0) << 2), kn);
-      to += (<usize>kn) << 2;
+      copyFloats(to, x + ((r * k + k0) << 2), kn);
+      to += kn << 2;
     }
   }
 }
 
 function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i32, columns: i32): void {
-  for (let r = 0; r < rows; r++) copyFloats(to + <usize>r * toRow, from + <usize>r * fromRow, columns);
+  for (let r = 0; r < rows; r++) copyFloats(to + r * toRow, from + r * fromRow, columns);
 }
 
 function panelRows(

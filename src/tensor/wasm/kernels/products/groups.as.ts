@@ -25,14 +25,14 @@ export function packGroups(x: usize, xRow: usize, xStep: usize, rows: i32, kn: i
   while (rows > 0) {
     const g = groupOf(rows);
     packGroup(x, xRow, xStep, g, kn, to);
-    x += <usize>g * xRow;
-    to += (<usize>(g * kn)) << 2;
+    x += g * xRow;
+    to += (g * kn) << 2;
     rows -= g;
   }
 }
 
 function packGroup(x: usize, xRow: usize, xStep: usize, g: i32, kn: i32, to: usize): void {
-  const step = (<usize>g) << 2;
+  const step = g << 2;
   const last = x + 4 * xRow;
   let from: usize = 0;
   let k = kn;
@@ -58,7 +58,7 @@ function packGroup(x: usize, xRow: usize, xStep: usize, g: i32, kn: i32, to: usi
     }
   }
   for (; k > 0; k--) {
-    for (let r = 0; r < g; r++) store<f32>(to + ((<usize>r) << 2), load<f32>(x + from + <usize>r * xRow));
+    for (let r = 0; r < g; r++) store<f32>(to + (r << 2), load<f32>(x + from + r * xRow));
     from += xStep;
     to += step;
   }
@@ -70,12 +70,12 @@ export function tileGroups(panel: usize, x: usize, y: usize, yRow: usize, rows: 
     const g = groupOf(rows);
     if (columns == 16) tileGroup(panel, x, y, yRow, g, k);
     else {
-      for (let r = 0; r < g; r++) copyColumns(scratch + ((<usize>r) << 6), y + <usize>r * yRow, columns);
+      for (let r = 0; r < g; r++) copyColumns(scratch + (r << 6), y + r * yRow, columns);
       tileGroup(panel, x, scratch, 64, g, k);
-      for (let r = 0; r < g; r++) copyColumns(y + <usize>r * yRow, scratch + ((<usize>r) << 6), columns);
+      for (let r = 0; r < g; r++) copyColumns(y + r * yRow, scratch + (r << 6), columns);
     }
-    x += (<usize>(g * k)) << 2;
-    y += <usize>g * yRow;
+    x += (g * k) << 2;
+    y += g * yRow;
     rows -= g;
   }
 }
@@ -109,7 +109,7 @@ function tileBy8<Five>(w: usize, x: usize, y: usize, yRow: usize, k: i32): void 
   let d1 = v128.load(y3, 16);
   let e0 = five ? v128.load(y4) : d0;
   let e1 = five ? v128.load(y4, 16) : d1;
-  for (const end = x + <usize>k * step; x != end; x += step) {
+  for (const end = x + k * step; x != end; x += step) {
     const v = v128.load(w);
     const u = v128.load(w, 16);
     let s = v128.load32_splat(x);

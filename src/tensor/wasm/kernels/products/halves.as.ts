@@ -25,7 +25,7 @@ export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
   let a3 = v128.load(y, 48);
-  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+  for (const end = x + (k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     const v = v128.load(w);
     const u = v128.load(w, 16);
@@ -52,7 +52,7 @@ export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
   let b1 = v128.load(y, 80);
   let b2 = v128.load(y, 96);
   let b3 = v128.load(y, 112);
-  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+  for (const end = x + (k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     let v = v128.load(w);
     let u = v128.load(w, 16);
@@ -90,7 +90,7 @@ export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usiz
   let b2 = v128.load(z, 32);
   let b3 = v128.load(z, 48);
   let u = x + xRow;
-  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+  for (const end = x + (k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     const t = v128.load32_splat(u);
     const v = v128.load(w);
@@ -137,12 +137,12 @@ export function halfRows(
     if (columns < 16) {
       at = scratch;
       step = 64;
-      for (let r = 0; r < take; r++) copyColumns(at + ((<usize>r) << 6), y + <usize>r * yRow, columns);
+      for (let r = 0; r < take; r++) copyColumns(at + (r << 6), y + r * yRow, columns);
     }
     if (take == 2) halves2x16(w, x, xRow, at, step, k);
     else halves1x16(w, x, at, k);
     if (columns < 16) {
-      for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, at + ((<usize>r) << 6), columns);
+      for (let r = 0; r < take; r++) copyColumns(y + r * yRow, at + (r << 6), columns);
     }
     x += xRow << 1;
     y += yRow << 1;

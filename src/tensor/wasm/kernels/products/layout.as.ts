@@ -3,16 +3,16 @@ import { ACROSS_BF16, ACROSS_F32, ACROSS_INT8, NIBBLE_HALVES, PANELS_BF16, PANEL
 
 /** Bytes of one panel of inner size k. Panels of bfloat16 come in pairs. */
 export function panelBytes(kind: i32, k: i32): usize {
-  if (kind == PANELS_F32 || kind == ACROSS_F32) return (<usize>k) << 6;
-  if (kind == PANELS_BF16 || kind == ACROSS_BF16) return (<usize>k) << 5;
-  const groups = <usize>((k + 31) >> 5);
+  if (kind == PANELS_F32 || kind == ACROSS_F32) return k << 6;
+  if (kind == PANELS_BF16 || kind == ACROSS_BF16) return k << 5;
+  const groups = (k + 31) >> 5;
   return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
 }
 
 /** The address of panel p. Panels of floats have 64 bytes from one k to the next. */
 export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
   if (kind == PANELS_BF16 || kind == ACROSS_BF16) {
-    return w + ((<usize>(p >> 1) * <usize>k) << 6) + ((<usize>(p & 1)) << 5);
+    return w + (((p >> 1) * k) << 6) + ((p & 1) << 5);
   }
-  return w + <usize>p * panelBytes(kind, k);
+  return w + p * panelBytes(kind, k);
 }

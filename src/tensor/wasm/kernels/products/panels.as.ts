@@ -21,15 +21,15 @@ import { panelAt, panelBytes } from "./layout.as";
 export function packBlock(kind: i32, w: usize, n: i32, k: i32, p: i32, k0: i32, kn: i32, to: usize): void {
   if (kind == MATRIX) packMatrix(w, n, p << 4, k0, kn, to);
   else if (kind == MATRIX_TRANSPOSED) {
-    packTransposed(w + ((<usize>(p << 4) * <usize>k + <usize>k0) << 2), (<usize>k) << 2, min(16, n - (p << 4)), kn, to);
-  } else if (kind == PANELS_BF16) unpackHalves(panelAt(kind, w, p, k) + ((<usize>k0) << 6), 64, kn, to);
+    packTransposed(w + (((p << 4) * k + k0) << 2), k << 2, min(16, n - (p << 4)), kn, to);
+  } else if (kind == PANELS_BF16) unpackHalves(panelAt(kind, w, p, k) + (k0 << 6), 64, kn, to);
   else packAcross(kind, w, n, k, p << 4, k0, kn, to);
 }
 
 /** Rows k of a [K, N] matrix, sixteen columns of each. */
 export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: usize): void {
-  const row = (<usize>n) << 2;
-  w += <usize>k0 * row + ((<usize>column) << 2);
+  const row = n << 2;
+  w += k0 * row + (column << 2);
   for (let i = 0; i < kn; i++) {
     // the last panel reads into the next row: those lanes are not stored
     v128.store(to, v128.load(w));
@@ -49,11 +49,11 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
   for (let k0 = 0; k0 < kn; k0 += 16) {
     const deep = min(16, kn - k0);
     for (let c = 0; c < 16; c += 4) {
-      const w0 = w + <usize>min(c, columns - 1) * row;
-      const w1 = w + <usize>min(c + 1, columns - 1) * row;
-      const w2 = w + <usize>min(c + 2, columns - 1) * row;
-      const w3 = w + <usize>min(c + 3, columns - 1) * row;
-      let out = to + ((<usize>c) << 2);
+      const w0 = w + min(c, columns - 1) * row;
+      const w1 = w + min(c + 1, columns - 1) * row;
+      const w2 = w + min(c + 2, columns - 1) * row;
+      const w3 = w + min(c + 3, columns - 1) * row;
+      let out = to + (c << 2);
       let at: usize = 0;
       let k = deep;
       for (; k >= 4; k -= 4) {
@@ -118,15 +118,15 @@ export function unpackHalves(w: usize, wStep: usize, kn: i32, to: usize): void {
  */
 function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, kn: i32, to: usize): void {
   const panel = panelBytes(kind, n);
-  const size = panel / <usize>max(1, (n + 31) >> 5);
+  const size = panel / max(1, (n + 31) >> 5);
   const columns = min(16, n - column);
   for (let i = 0; i < kn; i++) {
     const row = k0 + i;
     const lane = row & 15;
     const at = panelAt(kind, w, row >> 4, n);
     if (kind <= ACROSS_BF16 && lane == 0 && i + 16 <= kn && columns == 16) {
-      if (kind == ACROSS_F32) transposeSquare(at + ((<usize>column) << 6), to);
-      else transposeHalves(at + ((<usize>column) << 6), to);
+      if (kind == ACROSS_F32) transposeSquare(at + (column << 6), to);
+      else transposeHalves(at + (column << 6), to);
       i += 15;
       to += 1024;
       continue;
@@ -137,7 +137,7 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
       continue;
     }
     for (let c = 0; c < columns; c++) {
-      store<f32>(to + ((<usize>c) << 2), packedValue(kind, at, size, column + c, lane));
+      store<f32>(to + (c << 2), packedValue(kind, at, size, column + c, lane));
     }
     to += 64;
   }
@@ -146,13 +146,13 @@ function packAcross(kind: i32, w: usize, n: i32, k: i32, column: i32, k0: i32, k
 function transposeSquare(w: usize, to: usize): void {
   for (let c = 0; c < 16; c += 4) {
     for (let r: usize = 0; r < 64; r += 16) {
-      const from = w + ((<usize>c) << 6) + r;
+      const from = w + (c << 6) + r;
       transpose4(
         v128.load(from),
         v128.load(from, 64),
         v128.load(from, 128),
         v128.load(from, 192),
-        to + (r << 4) + ((<usize>c) << 2),
+        to + (r << 4) + (c << 2),
         64,
       );
     }
@@ -183,29 +183,29 @@ function transposeHalves(w: usize, to: usize): void {
 /** Element k of lane `lane` of the panel at w; `size`: bytes of a group of integers. */
 // @ts-ignore: decorator
 @inline function packedValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
-  if (kind == ACROSS_F32) return load<f32>(w + ((<usize>k) << 6) + ((<usize>lane) << 2));
-  if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + ((<usize>k) << 6) + halfOffset(lane))) << 16);
+  if (kind == ACROSS_F32) return load<f32>(w + (k << 6) + (lane << 2));
+  if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + (k << 6) + halfOffset(lane))) << 16);
   return integerValue(kind, w, size, k, lane);
 }
 
 /** Within the 32 bytes of one k of a panel: lanes c and c + 8 share a word. */
 // @ts-ignore: decorator
 @inline export function halfOffset(lane: i32): usize {
-  return ((<usize>(lane & 7)) << 2) + ((<usize>(lane >> 3)) << 1);
+  return ((lane & 7) << 2) + ((lane >> 3) << 1);
 }
 
 /** Stores rows [first, first + count) of W, float32 [count, k] at `from`. */
 export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
-    const panel = w + ((<usize>(row >> 4) * <usize>k) << 6);
+    const panel = w + (((row >> 4) * k) << 6);
     if ((row & 15) == 0 && row + 16 <= first + count) {
-      packTransposed(from, (<usize>k) << 2, 16, k, panel);
+      packTransposed(from, k << 2, 16, k, panel);
       row += 15;
-      from += (<usize>k) << 6;
+      from += k << 6;
       continue;
     }
-    let to = panel + ((<usize>(row & 15)) << 2);
-    for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
+    let to = panel + ((row & 15) << 2);
+    for (const end = from + (k << 2); from != end; from += 4) {
       store<f32>(to, load<f32>(from));
       to += 64;
     }
@@ -222,7 +222,7 @@ export function packFloat32(w: usize, k: i32, first: i32, count: i32, from: usiz
 export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usize): void {
   for (let row = first; row < first + count; row++) {
     let to = panelAt(ACROSS_BF16, w, row >> 4, k) + halfOffset(row & 15);
-    for (const end = from + ((<usize>k) << 2); from != end; from += 4) {
+    for (const end = from + (k << 2); from != end; from += 4) {
       store<u16>(to, roundToHalf(load<u32>(from)));
       to += 64;
     }
@@ -232,13 +232,13 @@ export function packBfloat16(w: usize, k: i32, first: i32, count: i32, from: usi
 /** Writes `count` rows `ids` as float32 [count, k]; `kind` is one of ACROSS_*. */
 export function unpackRows(kind: i32, w: usize, k: i32, ids: usize, count: i32, to: usize): void {
   const panel = panelBytes(kind, k);
-  const size = panel / <usize>max(1, (k + 31) >> 5);
+  const size = panel / max(1, (k + 31) >> 5);
   for (let i = 0; i < count; i++) {
-    const row = load<i32>(ids + ((<usize>i) << 2));
+    const row = load<i32>(ids + (i << 2));
     const at = panelAt(kind, w, row >> 4, k);
     const even = kind > ACROSS_BF16 ? k & ~7 : 0;
     integerValues(kind, at, size, 0, even, row & 15, to);
-    to += (<usize>even) << 2;
+    to += even << 2;
     for (let c = even; c < k; c++) {
       store<f32>(to, packedValue(kind, at, size, c, row & 15));
       to += 4;

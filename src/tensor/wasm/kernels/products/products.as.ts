@@ -40,7 +40,7 @@ export function linear(
 ): void {
   startRows(y, bias, residual, rows, n, begin, end);
   const cached = small(n, k);
-  if (rows > FEW_ROWS) multiply(kind, w, x, (<usize>k) << 2, 4, y, rows, n, k, work, begin, end);
+  if (rows > FEW_ROWS) multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
   else if (rows > 1 && rows <= STREAM_ROWS && !cached) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
   else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
     pairedPanels(kind, w, x, y, n, k, cached ? k : TURN, begin, end);
@@ -65,14 +65,14 @@ export function linearAt(
 ): void {
   let open = -1;
   for (let i = 0; i < count; i++) {
-    const id = load<i32>(ids + ((<usize>i) << 2));
+    const id = load<i32>(ids + (i << 2));
     if (id >> 4 != open) {
       open = id >> 4;
       const columns = min(16, n - (open << 4));
-      startRows(work, bias == 0 ? 0 : bias + ((<usize>open) << 6), 0, 1, columns, 0, 1);
+      startRows(work, bias == 0 ? 0 : bias + (open << 6), 0, 1, columns, 0, 1);
       wholePanels(kind, panelAt(kind, w, open, k), x, work, 1, columns, k, 0, 1);
     }
-    store<f32>(y + ((<usize>i) << 2), load<f32>(work + ((<usize>(id & 15)) << 2)));
+    store<f32>(y + (i << 2), load<f32>(work + ((id & 15) << 2)));
   }
 }
 
@@ -96,6 +96,6 @@ export function matmul(
   end: i32,
 ): void {
   startRows(y, 0, 0, m, n, begin, end);
-  if (transposed) multiply(kind, b, a, 4, (<usize>m) << 2, y, m, n, k, work, begin, end);
-  else multiply(kind, b, a, (<usize>k) << 2, 4, y, m, n, k, work, begin, end);
+  if (transposed) multiply(kind, b, a, 4, m << 2, y, m, n, k, work, begin, end);
+  else multiply(kind, b, a, k << 2, 4, y, m, n, k, work, begin, end);
 }

@@ -6,11 +6,11 @@ export function startRows(y: usize, bias: usize, residual: usize, rows: i32, n: 
   const first = begin << 4;
   const count = min(n, end << 4) - first;
   if (count <= 0) return;
-  const row = (<usize>n) << 2;
-  const offset = (<usize>first) << 2;
+  const row = n << 2;
+  const offset = first << 2;
   for (let r = 0; r < rows; r++) {
-    const to = y + <usize>r * row + offset;
-    const from = residual + <usize>r * row + offset;
+    const to = y + r * row + offset;
+    const from = residual + r * row + offset;
     if (bias != 0 && residual != 0) addRow(to, bias + offset, from, count);
     else if (bias != 0) copyFloats(to, bias + offset, count);
     else if (residual != 0) copyFloats(to, from, count);

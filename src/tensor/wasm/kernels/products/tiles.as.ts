@@ -23,7 +23,7 @@ export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usiz
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
   let a3 = v128.load(y, 48);
-  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+  for (const end = x + k * xStep; x != end; x += xStep) {
     const s = v128.load32_splat(x);
     a0 = mac(v128.load(w), s, a0);
     a1 = mac(v128.load(w, 16), s, a1);
@@ -57,7 +57,7 @@ export function tile2x16(
   let b2 = v128.load(z, 32);
   let b3 = v128.load(z, 48);
   let u = x + xRow;
-  for (const end = x + <usize>k * xStep; x != end; x += xStep) {
+  for (const end = x + k * xStep; x != end; x += xStep) {
     const s = v128.load32_splat(x);
     const t = v128.load32_splat(u);
     let v = v128.load(w);
@@ -100,7 +100,7 @@ export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize,
   let c2 = v128.load(y2, 32);
   let x1 = x + xRow;
   let x2 = x1 + xRow;
-  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+  for (const end = x + (k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
     const t = v128.load32_splat(x1);
     const u = v128.load32_splat(x2);
@@ -143,7 +143,7 @@ export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize
   let c1 = v128.load(y2, 112);
   let x1 = x + xRow;
   let x2 = x1 + xRow;
-  for (const end = x + ((<usize>k) << 2); x != end; x += 4) {
+  for (const end = x + (k << 2); x != end; x += 4) {
     const v = v128.load(w, 48);
     const z = v128.load(next, 48);
     const s = v128.load32_splat(x);
@@ -216,10 +216,10 @@ function narrowRows(
   const tile = scratch;
   while (rows > 0) {
     const take = min(rows, 2);
-    for (let r = 0; r < take; r++) copyColumns(tile + ((<usize>r) << 6), y + <usize>r * yRow, columns);
+    for (let r = 0; r < take; r++) copyColumns(tile + (r << 6), y + r * yRow, columns);
     if (take == 2) tile2x16(w, wStep, x, xRow, xStep, tile, 64, k);
     else tile1x16(w, wStep, x, xStep, tile, k);
-    for (let r = 0; r < take; r++) copyColumns(y + <usize>r * yRow, tile + ((<usize>r) << 6), columns);
+    for (let r = 0; r < take; r++) copyColumns(y + r * yRow, tile + (r << 6), columns);
     x += xRow << 1;
     y += yRow << 1;
     rows -= 2;
@@ -227,7 +227,7 @@ function narrowRows(
 }
 
 export function copyColumns(to: usize, from: usize, n: i32): void {
-  for (const end = from + ((<usize>n) << 2); from != end; from += 4) {
+  for (const end = from + (n << 2); from != end; from += 4) {
     store<f32>(to, load<f32>(from));
     to += 4;
   }

@@ -36,7 +36,7 @@ export function hasDots(): i32 {
 /** Bytes of a panel of inner size k, as in ../../../coarse-bytes.ts. */
 function coarsePanelBytes(k: i32): usize {
   const quads = (k + 3) >> 2;
-  return (<usize>(quads + 3 + segmentsOf(quads))) << 6;
+  return (quads + 3 + segmentsOf(quads)) << 6;
 }
 
 /**
@@ -51,12 +51,12 @@ const WIDE_BYTES: usize = 16;
 
 // @ts-ignore: decorator
 @inline function integerBytes(quads: i32): usize {
-  return LIMITS + ((<usize>((quads + 3) >> 2)) << 4);
+  return LIMITS + (((quads + 3) >> 2) << 4);
 }
 
 export function coarseStateBytes(k: i32): usize {
   const quads = (k + 3) >> 2;
-  return integerBytes(quads) + SEGMENT_BYTES * <usize>segmentsOf(quads) + WIDE_BYTES * <usize>quads;
+  return integerBytes(quads) + SEGMENT_BYTES * segmentsOf(quads) + WIDE_BYTES * quads;
 }
 
 /**
@@ -69,26 +69,26 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
   const panel = coarsePanelBytes(k);
   let most: f64 = 0;
   for (let row = first; row < first + count; row++) {
-    const at = w + <usize>(row >> 4) * panel;
-    const lane = <usize>(row & 15);
-    const meta = at + ((<usize>quads) << 6) + (lane << 2);
+    const at = w + (row >> 4) * panel;
+    const lane = row & 15;
+    const meta = at + (quads << 6) + (lane << 2);
     let largest: f32 = 0;
-    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + ((<usize>i) << 2))));
+    for (let i = 0; i < k; i++) largest = max(largest, abs(load<f32>(from + (i << 2))));
     if (!(largest < <f32>1e30)) return Infinity; // NaN too
     const scale = largest / 127;
     let norm: f64 = 0;
     let error: f64 = 0;
     let total: i32 = 0;
     for (let i = 0; i < k; i++) {
-      const value = <f64>load<f32>(from + ((<usize>i) << 2));
+      const value = <f64>load<f32>(from + (i << 2));
       const q = scale == 0 ? 0 : min(max(nearest<f64>(value / <f64>scale), -127), 127);
-      store<i8>(at + ((<usize>(i >> 2)) << 6) + (lane << 2) + <usize>(i & 3), <i8>q);
+      store<i8>(at + ((i >> 2) << 6) + (lane << 2) + (i & 3), <i8>q);
       const own = q * <f64>scale;
       norm += own * own;
       error += (value - own) * (value - own);
       total += <i32>q;
       if (((i + 1) & (4 * SEGMENT_QUADS - 1)) == 0 || i + 1 == k) {
-        store<i32>(meta + 192 + ((<usize>(i / (4 * SEGMENT_QUADS))) << 6), total);
+        store<i32>(meta + 192 + ((i / (4 * SEGMENT_QUADS)) << 6), total);
         total = 0;
       }
     }
@@ -99,7 +99,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
     store<f32>(meta, <f32>((error + ofError * error + ofNorm * norm) * 1.000001 + SMALLEST), 64);
     store<f32>(meta, <f32>(norm * 1.000001 + SMALLEST), 128);
     most = max(most, norm + error);
-    from += (<usize>k) << 2;
+    from += k << 2;
   }
   return most;
 }
@@ -128,11 +128,11 @@ export function coarseBounds(
   const half = (end - begin + 1) >> 1;
   for (let p = begin; p < begin + half; p++) {
     const q = p + half;
-    const at = w + <usize>p * panel;
-    const far: usize = q < end ? w + <usize>q * panel : 0;
+    const at = w + p * panel;
+    const far: usize = q < end ? w + q * panel : 0;
     for (let r = 0; r < rows; r++) {
-      const from = x + <usize>r * state;
-      const row = (<usize>r * <usize>n) << 2;
+      const from = x + r * state;
+      const row = (r * n) << 2;
       panelSums(at, far, from, quads, dots);
       storeBounds(FLOATS, at, from, bias, lower + row, upper + row, p, n, quads);
       if (far != 0) storeBounds(FLOATS + 64, far, from, bias, lower + row, upper + row, q, n, quads);
@@ -149,29 +149,29 @@ const EDGE = 512;
 /** Σ_segments t · Σ q · u of panel `at`, and of panel `far` if not 0, -> scratch + FLOATS. */
 function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void {
   const segments = segmentsOf(quads);
-  const sums = (<usize>(quads + 3)) << 6;
+  const sums = (quads + 3) << 6;
   let facts = x + integerBytes(quads);
-  let entries = facts + SEGMENT_BYTES * <usize>segments;
+  let entries = facts + SEGMENT_BYTES * segments;
   memory.fill(scratch + FLOATS, 0, 128);
   for (let s = 0; s < segments; s++) {
     memory.fill(scratch, 0, FLOATS);
     const last = min(quads, (s + 1) * SEGMENT_QUADS);
     for (let first = dots ? s * SEGMENT_QUADS : last; first < last; first += PIECE) {
       const count = min(PIECE, last - first);
-      const from = x + LIMITS + ((<usize>first) << 2);
-      const offset = (<usize>first) << 6;
+      const from = x + LIMITS + (first << 2);
+      const offset = first << 6;
       addNarrow(at + offset, from, count, scratch);
       if (far != 0) addNarrow(far + offset, from, count, scratch + INTEGERS);
     }
     const wide = load<i32>(facts, 4);
     for (let first = 0; first < wide; first += PIECE) {
       const count = min(PIECE, wide - first);
-      const from = entries + WIDE_BYTES * <usize>first;
+      const from = entries + WIDE_BYTES * first;
       addWide(at, from, count, scratch + WIDE);
       if (far != 0) addWide(far, from, count, scratch + INTEGERS + WIDE);
     }
     const t = v128.load32_splat(facts);
-    const own = sums + ((<usize>s) << 6);
+    const own = sums + (s << 6);
     addSegment(scratch, at + own, t, dots, scratch + FLOATS);
     if (far != 0) addSegment(scratch + INTEGERS, far + own, t, dots, scratch + FLOATS + 64);
     facts += SEGMENT_BYTES;
@@ -201,12 +201,12 @@ function storeBounds(
   n: i32,
   quads: i32,
 ): void {
-  const meta = at + ((<usize>quads) << 6);
+  const meta = at + (quads << 6);
   const alpha = v128.load32_splat(x);
   const rho = v128.load32_splat(x, 4);
   const delta = v128.load32_splat(x, 8);
   const columns = min(16, n - (p << 4));
-  const to = (<usize>p) << 6;
+  const to = p << 6;
   const below = columns == 16 ? lower + to : scratch + EDGE;
   const above = columns == 16 ? upper + to : scratch + EDGE + 64;
   for (let c: usize = 0; c < 64; c += 16) {
@@ -227,7 +227,7 @@ function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
   let a1 = v128.load(to, 16);
   let a2 = v128.load(to, 32);
   let a3 = v128.load(to, 48);
-  for (const end = x + ((<usize>quads) << 2); x != end; x += 4) {
+  for (const end = x + (quads << 2); x != end; x += 4) {
     const u = v128.load32_splat(x);
     a0 = dot(v128.load(w), u, a0);
     a1 = dot(v128.load(w, 16), u, a1);
@@ -260,9 +260,9 @@ function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
   let a5 = v128.load(to, 80);
   let a6 = v128.load(to, 96);
   let a7 = v128.load(to, 112);
-  for (const end = entries + WIDE_BYTES * <usize>count; entries != end; entries += WIDE_BYTES) {
+  for (const end = entries + WIDE_BYTES * count; entries != end; entries += WIDE_BYTES) {
     const u = v128.load64_splat(entries);
-    const w = panel + <usize>load<u32>(entries, 8);
+    const w = panel + load<u32>(entries, 8);
     a0 = i32x4.add(a0, i32x4.dot_i16x8_s(v128.load_ext<i8>(w), u));
     a1 = i32x4.add(a1, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 8), u));
     a2 = i32x4.add(a2, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 16), u));

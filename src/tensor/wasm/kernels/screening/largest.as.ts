@@ -23,12 +23,12 @@ export function mayBeLargest(
   const floor = f32x4.splat(least);
   let found = 0;
   for (let i = 0; i < n; i += 4) {
-    const at = upper + ((<usize>i) << 2);
+    const at = upper + (i << 2);
     if (!v128.any_true(f32x4.ge(v128.load(at), floor))) continue;
     for (let c = i; c < min(i + 4, n); c++) {
-      if (load<f32>(upper + ((<usize>c) << 2)) < least) continue;
+      if (load<f32>(upper + (c << 2)) < least) continue;
       if (found == capacity) return capacity + 1;
-      store<i32>(out + ((<usize>found) << 2), c);
+      store<i32>(out + (found << 2), c);
       found++;
     }
   }
@@ -43,28 +43,28 @@ export function mayBeLargest(
  * At least `count` values reach a floor that as many maxima of blocks reach, so only those blocks are searched.
  */
 export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): void {
-  const maxima = work + ((<usize>count) << 2);
+  const maxima = work + (count << 2);
   const blocks = blockMaxima(x, n, maxima);
   const floor: f32 = blocks < count ? -Infinity : floorOf(maxima, blocks, count);
   let kept = 0;
   for (let b = 0; b < blocks; b++) {
-    if (!(load<f32>(maxima + ((<usize>b) << 2)) >= floor)) continue;
+    if (!(load<f32>(maxima + (b << 2)) >= floor)) continue;
     kept = keepLargest(blockAt(x, b), min(LARGEST_BLOCK, n - b * LARGEST_BLOCK), floor, count, kept, work);
   }
   if (kept < count) {
-    for (let c = 0; c < count; c++) store<i32>(out + ((<usize>c) << 2), c);
+    for (let c = 0; c < count; c++) store<i32>(out + (c << 2), c);
     return;
   }
   const least = load<f32>(work);
   let equal = 0; // how many of those that equal the least are wanted
-  while (equal < count && load<f32>(work + ((<usize>equal) << 2)) == least) equal++;
+  while (equal < count && load<f32>(work + (equal << 2)) == least) equal++;
   for (let b = 0; b < blocks; b++) {
-    if (!(load<f32>(maxima + ((<usize>b) << 2)) >= least)) continue;
+    if (!(load<f32>(maxima + (b << 2)) >= least)) continue;
     const end = min(n, (b + 1) * LARGEST_BLOCK);
     for (let c = b * LARGEST_BLOCK; c < end; c += 4) {
-      if (!v128.any_true(f32x4.ge(v128.load(x + ((<usize>c) << 2)), f32x4.splat(least)))) continue;
+      if (!v128.any_true(f32x4.ge(v128.load(x + (c << 2)), f32x4.splat(least)))) continue;
       for (let i = c; i < min(c + 4, end); i++) {
-        const value = load<f32>(x + ((<usize>i) << 2));
+        const value = load<f32>(x + (i << 2));
         if (!(value >= least) || (value == least && equal-- <= 0)) continue;
         store<i32>(out, i);
         out += 4;
@@ -75,7 +75,7 @@ export function largest(x: usize, n: i32, count: i32, work: usize, out: usize): 
 
 // @ts-ignore: decorator
 @inline function blockAt(x: usize, b: i32): usize {
-  return x + ((<usize>(b * LARGEST_BLOCK)) << 2);
+  return x + ((b * LARGEST_BLOCK) << 2);
 }
 
 /** Writes the largest value of every block of columns, -Infinity where all are NaN; returns how many. */
@@ -123,7 +123,7 @@ function floorOf(maxima: usize, n: i32, count: i32): f32 {
 function countOf(x: usize, n: i32, floor: f32): i32 {
   const least = f32x4.splat(floor);
   let counts = i32x4.splat(0);
-  for (const end = x + ((<usize>n) << 2); x < end; x += 16) counts = i32x4.sub(counts, f32x4.ge(v128.load(x), least));
+  for (const end = x + (n << 2); x < end; x += 16) counts = i32x4.sub(counts, f32x4.ge(v128.load(x), least));
   counts = i32x4.add(counts, highHalf(counts));
   return i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1);
 }
@@ -151,16 +151,16 @@ function nthLargest(x: usize, n: i32, count: i32, work: usize): f32 {
  */
 function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: usize): i32 {
   for (let i = 0; i < n; i += 4) {
-    const values = v128.load(x + ((<usize>i) << 2));
+    const values = v128.load(x + (i << 2));
     const least = f32x4.splat(kept == count ? load<f32>(work) : floor);
     if (!v128.any_true(kept == count ? f32x4.gt(values, least) : f32x4.ge(values, least))) continue;
     for (let c = i; c < min(i + 4, n); c++) {
-      const value = load<f32>(x + ((<usize>c) << 2));
+      const value = load<f32>(x + (c << 2));
       if (kept == count ? !(value > load<f32>(work)) : !(value >= floor)) continue;
       const place = placeOf(value, work, kept);
-      let to = work + ((<usize>place) << 2);
+      let to = work + (place << 2);
       if (kept < count) {
-        memory.copy(to + 4, to, (<usize>(kept - place)) << 2);
+        memory.copy(to + 4, to, (kept - place) << 2);
         kept++;
       } else {
         to -= 4;
@@ -179,7 +179,7 @@ function keepLargest(x: usize, n: i32, floor: f32, count: i32, kept: i32, work: 
   let high = count;
   while (low < high) {
     const middle = (low + high) >> 1;
-    if (load<f32>(ascending + ((<usize>middle) << 2)) < value) low = middle + 1;
+    if (load<f32>(ascending + (middle << 2)) < value) low = middle + 1;
     else high = middle;
   }
   return low;

@@ -35,21 +35,21 @@ const ROUNDER: f32 = 12582912;
 
 // @ts-ignore: decorator
 @inline export function integerRowBytes(groups: i32): usize {
-  return (<usize>(groups * 76) + 15) & ~15;
+  return (groups * 76 + 15) & ~15;
 }
 
 /** `nibbles`: for weights of four bits. `tail` has room for a group. */
 export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: usize): void {
   const groups = groupsOf(k);
   const last = lastGroup(x, k, tail);
-  const bytes = (<usize>groups) << 5;
-  const words = (<usize>groups) << 2;
+  const bytes = groups << 5;
+  const words = groups << 2;
   const shift: i32 = nibbles ? 8 : 7;
   const exact = way == EXACT;
   let at = to + 2 * bytes;
   const limit = measureGroups(x, last, groups, nibbles, at, words) * WIDE;
   for (let g = 0; g < groups; g++) {
-    const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
+    const from = g + 1 < groups ? x + (g << 7) : last;
     const size = load<f32>(at);
     const wide = <f64>size * <f64>groups > limit;
     quantizeGroup(
@@ -73,7 +73,7 @@ export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: us
 /** In the row, or padded with zeros in `tail`. */
 export function lastGroup(x: usize, k: i32, tail: usize): usize {
   const rest = k & 31;
-  const last = x + ((<usize>(k - rest)) << 2);
+  const last = x + ((k - rest) << 2);
   if (rest == 0) return last - 128;
   memory.fill(tail, 0, 128);
   copyFloats(tail, last, rest);
@@ -154,7 +154,7 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
   const sizes = v128.load(constants + SIZE_MASK);
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {
-    const from = g + 1 < groups ? x + ((<usize>g) << 7) : last;
+    const from = g + 1 < groups ? x + (g << 7) : last;
     // The largest absolute value, NaN if there is one: without signs, floats are in the order of integers. The smallest
     // and largest value, or zero, without NaN. Four vectors a turn.
     let top = i32x4.splat(0);

@@ -33,17 +33,17 @@ const TURN = 7;
  */
 export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
   const pairs = isYes<Pairs>();
-  const bytes = (<usize>groups) << 5;
+  const bytes = groups << 5;
   clearSums(out);
   clearSums(other);
   for (let g = 0; g < groups; g += TURN) {
     const some = min(TURN, groups - g);
-    const from = x + ((<usize>g) << 5);
-    const t = x + 2 * bytes + ((<usize>g) << 2);
+    const from = x + (g << 5);
+    const t = x + 2 * bytes + (g << 2);
     piece(pairs, w, from, bytes, t, some, out);
     if (z != w) piece(pairs, z, from, bytes, t, some, other);
-    w += <usize>TURN * (BYTES_HEAD + 512);
-    z += <usize>TURN * (BYTES_HEAD + 512);
+    w += TURN * (BYTES_HEAD + 512);
+    z += TURN * (BYTES_HEAD + 512);
   }
 }
 
@@ -56,7 +56,7 @@ export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: u
   let f1 = v128.load(out, 16);
   let f2 = v128.load(out, 32);
   let f3 = v128.load(out, 48);
-  for (const last = x + ((<usize>groups) << 5); x != last; x += 32) {
+  for (const last = x + (groups << 5); x != last; x += 32) {
     let offset = v128.load32_splat(t + words);
     let a0 = start(w, offset);
     let a1 = start(w + 16, offset);

@@ -23,7 +23,7 @@ import {
 export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
   const mask = v128.load(constants + HALF_MASK);
   const factor = v128.load(constants + HALF_FACTOR);
-  const bytes = (<usize>groups) << 6;
+  const bytes = groups << 6;
   let t = x + bytes;
   let f0 = f32x4.splat(0);
   let f1 = f0;
@@ -67,7 +67,7 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
 
 /** Of int4 weights; `head`: HALF_HEAD or FLOAT_HEAD. */
 export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
-  const bytes = (<usize>groups) << 6;
+  const bytes: usize = groups << 6;
   const words = bytes >> 4;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);

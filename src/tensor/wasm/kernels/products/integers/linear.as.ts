@@ -30,7 +30,7 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
 }
 
 export function quantizedBytes(rows: i32, k: i32): usize {
-  return <usize>partsOf(rows) * partBytes(rows, groupsOf(k));
+  return partsOf(rows) * partBytes(rows, groupsOf(k));
 }
 
 export function quantizeIntegers(
@@ -77,13 +77,13 @@ export function linearIntegers(
   const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
   for (let p = begin; p < begin + half; p++) {
     const q = p + half;
-    rowsPanels(kind, w + <usize>p * panel, <usize>half * panel, 2, x, rows, groups, work, sums);
-    addSums(y + ((<usize>p) << 6), n, sums, rows, 16);
-    addSums(y + ((<usize>q) << 6), n, sums + ((<usize>rows) << 6), rows, min(16, n - (q << 4)));
+    rowsPanels(kind, w + p * panel, half * panel, 2, x, rows, groups, work, sums);
+    addSums(y + (p << 6), n, sums, rows, 16);
+    addSums(y + (q << 6), n, sums + (rows << 6), rows, min(16, n - (q << 4)));
   }
   for (let p = begin + 2 * half; p < end; p++) {
-    rowsPanels(kind, w + <usize>p * panel, 0, 1, x, rows, groups, work, sums);
-    addSums(y + ((<usize>p) << 6), n, sums, rows, min(16, n - (p << 4)));
+    rowsPanels(kind, w + p * panel, 0, 1, x, rows, groups, work, sums);
+    addSums(y + (p << 6), n, sums, rows, min(16, n - (p << 4)));
   }
 }
 
@@ -108,9 +108,9 @@ function oneRow(
   // int4 is read at one place: its limit is not the memory.
   while (kind != ACROSS_INT8 && !isExact() && begin < full) {
     const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
-    const to = y + ((<usize>begin) << 6);
+    const to = y + (begin << 6);
     const out = zero ? to : work + 128;
-    nibblePanels(kind, w + <usize>begin * panel, work + ROW_AT, groups, panels, out);
+    nibblePanels(kind, w + begin * panel, work + ROW_AT, groups, panels, out);
     if (!zero) addSums(to, n, out, 1, panels << 4);
     begin += panels;
   }
@@ -119,11 +119,11 @@ function oneRow(
     const pair = i < begin + half;
     const q = i + half;
     const p = pair ? i : q;
-    const out = p < whole ? y + ((<usize>p) << 6) : work + 128;
-    const other = q < whole ? y + ((<usize>q) << 6) : work + 192;
-    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, work + ROW_AT, groups, out, other);
-    if (p >= whole) addSums(y + ((<usize>p) << 6), n, out, 1, min(16, n - (p << 4)));
-    if (pair && q >= whole) addSums(y + ((<usize>q) << 6), n, other, 1, min(16, n - (q << 4)));
+    const out = p < whole ? y + (p << 6) : work + 128;
+    const other = q < whole ? y + (q << 6) : work + 192;
+    rowPanels(kind, w + p * panel, w + q * panel, work + ROW_AT, groups, out, other);
+    if (p >= whole) addSums(y + (p << 6), n, out, 1, min(16, n - (p << 4)));
+    if (pair && q >= whole) addSums(y + (q << 6), n, other, 1, min(16, n - (q << 4)));
   }
 }
 
@@ -147,19 +147,19 @@ export function integersAt(
   const out = work + 128;
   const quantized = work + ROW_AT;
   const usual = quantizeOne(kind, x, k, quantized, work);
-  const end = ids + ((<usize>count) << 2);
+  const end = ids + (count << 2);
   while (ids != end) {
     const p = load<i32>(ids) >> 4;
     let next = ids;
     do next += 4;
     while (kind == ACROSS_INT8 && next != end && load<i32>(next) >> 4 == p);
     const q = kind == ACROSS_INT8 && next != end ? load<i32>(next) >> 4 : p;
-    rowPanels(kind, w + <usize>p * panel, w + <usize>q * panel, quantized, groups, out, out + 64);
+    rowPanels(kind, w + p * panel, w + q * panel, quantized, groups, out, out + 64);
     for (; ids != end; ids += 4) {
       const id = load<i32>(ids);
       if (id >> 4 != p && id >> 4 != q) break;
-      const start: f32 = bias == 0 ? 0 : load<f32>(bias + ((<usize>id) << 2));
-      const at = out + (id >> 4 == p ? 0 : 64) + ((<usize>(id & 15)) << 2);
+      const start: f32 = bias == 0 ? 0 : load<f32>(bias + (id << 2));
+      const at = out + (id >> 4 == p ? 0 : 64) + ((id & 15) << 2);
       store<f32>(y, start + load<f32>(at));
       y += 4;
     }
@@ -184,8 +184,8 @@ function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
 
 /** True if a row's scales, and for nibbles t·Σa, stay finite times 2^112. */
 function isSmall(row: usize, groups: i32, nibbles: bool): bool {
-  let at = row + ((<usize>groups) << 6);
-  for (const end = at + ((<usize>groups) << (nibbles ? 3 : 2)); at != end; at += 4) {
+  let at = row + (groups << 6);
+  for (const end = at + (groups << (nibbles ? 3 : 2)); at != end; at += 4) {
     if (!(abs(load<f32>(at)) < 65536)) return false;
   }
   return true;
@@ -195,15 +195,15 @@ function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
   for (let r = 0; r < rows; r++) {
     let c = 0;
     for (; c + 4 <= columns; c += 4) {
-      const at = (<usize>c) << 2;
+      const at = c << 2;
       v128.store(y + at, f32x4.add(v128.load(y + at), v128.load(out + at)));
     }
     if (c < columns) {
-      const at = (<usize>c) << 2;
+      const at = c << 2;
       const rest = columns - c;
       storeTail(y + at, f32x4.add(loadRest(y + at, rest), v128.load(out + at)), rest);
     }
-    y += (<usize>n) << 2;
+    y += n << 2;
     out += 64;
   }
 }

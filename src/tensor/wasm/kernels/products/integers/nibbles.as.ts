@@ -33,7 +33,7 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
   const head = isYes<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
-  const bytes = (<usize>groups) << 5;
+  const bytes: usize = groups << 5;
   const words = bytes >> 3;
   for (; panels > 0; panels--) {
     let t = x + 2 * bytes;

@@ -20,10 +20,10 @@ export function packIntegers(
 ): void {
   const panel = panelBytes(kind, k);
   const groups = groupsOf(k);
-  const size = panel / <usize>groups;
+  const size = panel / groups;
   for (let row = first; row < first + count; row++) {
-    const lane = <usize>(row & 15);
-    let to = w + <usize>(row >> 4) * panel;
+    const lane = row & 15;
+    let to = w + (row >> 4) * panel;
     for (let g = 0; g < groups; g++) {
       const left = min(32, k - (g << 5));
       if (kind == ACROSS_INT8) packBytes(to, lane, left, from, load<f32>(d));
@@ -42,13 +42,13 @@ function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): voi
   let i = 0;
   for (; i + 4 <= count; i += 4) {
     const four = load<u32>(from + i);
-    store<u32>(at + ((<usize>i) << 4), four);
+    store<u32>(at + (i << 4), four);
     sum += <i32>(<i8>four) + <i32>(<i8>(four >> 8)) + <i32>(<i8>(four >> 16)) + ((<i32>four) >> 24);
   }
   for (; i < count; i++) {
     const q = load<i8>(from + i);
     sum += q;
-    store<i8>(at + ((<usize>(i >> 2)) << 6) + (i & 3), q);
+    store<i8>(at + ((i >> 2) << 6) + (i & 3), q);
   }
   store<i16>(to + (lane << 2), <i16>-sum);
   store<u16>(to + (lane << 2), halfOf(d), 2);
@@ -65,10 +65,10 @@ function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize
   const at = to + (half ? HALF_HEAD : FLOAT_HEAD) + (lane << 2);
   let i = 0;
   for (; i + 8 <= count; i += 8) {
-    store<u32>(at + ((<usize>i) << 3), load<u32>(from + i) | (load<u32>(from + i, 4) << 4));
+    store<u32>(at + (i << 3), load<u32>(from + i) | (load<u32>(from + i, 4) << 4));
   }
   for (; i < count; i++) {
-    const byte = at + ((<usize>(i >> 3)) << 6) + (i & 3);
+    const byte = at + ((i >> 3) << 6) + (i & 3);
     const q = load<u8>(from + i);
     store<u8>(byte, (i & 4) == 0 ? q | (load<u8>(byte) & 0xf0) : (q << 4) | (load<u8>(byte) & 15));
   }

@@ -49,8 +49,7 @@ export function rowsPanels(
   sums: usize,
 ): void {
   if (isExact()) {
-    for (let i = 0; i < panels; i++)
-      exactRows(kind, w + <usize>i * apart, x, rows, groups, sums + ((<usize>(i * rows)) << 6));
+    for (let i = 0; i < panels; i++) exactRows(kind, w + i * apart, x, rows, groups, sums + ((i * rows) << 6));
     return;
   }
   const pairs = way == PAIRS;
@@ -68,7 +67,7 @@ function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: 
   const most = partRows(rows);
   for (; rows > 0; rows -= most) {
     for (let r = 0; r < min(rows, most); r++) {
-      exactRow(kind, w, x + <usize>r * row, groups, sums + ((<usize>r) << 6));
+      exactRow(kind, w, x + r * row, groups, sums + (r << 6));
     }
     x += size;
     sums += sumsBytes(most);

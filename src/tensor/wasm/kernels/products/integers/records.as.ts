@@ -41,32 +41,29 @@ export const PLACE: usize = 40;
 
 // @ts-ignore: decorator
 @inline export function sumsBytes(rows: i32): usize {
-  return (<usize>rows) << 6;
+  return rows << 6;
 }
 
 /** Of a segment, whose groups may all be wide. */
 // @ts-ignore: decorator
 @inline export function segmentBytes(rows: i32): usize {
-  return <usize>(2 * partRows(rows)) * RECORD;
+  return 2 * partRows(rows) * RECORD;
 }
 
 // @ts-ignore: decorator
 @inline export function segmentsAt(part: usize, groups: i32): usize {
-  return part + ((((<usize>groups) << 3) + 15) & ~15);
+  return part + (((groups << 3) + 15) & ~15);
 }
 
 /** Of a part of so many rows; EXACT rows lie as in activations.as.ts. */
 export function partBytes(rows: i32, groups: i32): usize {
-  return max(
-    segmentsAt(0, groups) + <usize>groups * segmentBytes(rows),
-    <usize>partRows(rows) * integerRowBytes(groups),
-  );
+  return max(segmentsAt(0, groups) + groups * segmentBytes(rows), partRows(rows) * integerRowBytes(groups));
 }
 
 /** Of `quantizeParts`: a padded group, and what is known of a row's groups. */
 // @ts-ignore: decorator
 @inline export function measuringBytes(groups: i32): usize {
-  return 128 + <usize>(groups * 12);
+  return 128 + groups * 12;
 }
 
 export function quantizeParts(
@@ -84,13 +81,13 @@ export function quantizeParts(
   const most = partRows(rows);
   for (let p = begin; p < end; p++) {
     const first = p * most;
-    const from = x + ((<usize>first * <usize>k) << 2);
-    const part = to + <usize>p * size;
+    const from = x + ((first * k) << 2);
+    const part = to + p * size;
     const count = min(most, rows - first);
     if (way == EXACT) {
       for (let r = 0; r < count; r++) {
-        const row = from + ((<usize>r * <usize>k) << 2);
-        quantizeRow(row, k, nibbles, part + <usize>r * integerRowBytes(groups), work);
+        const row = from + ((r * k) << 2);
+        quantizeRow(row, k, nibbles, part + r * integerRowBytes(groups), work);
       }
     } else quantizePart(nibbles, from, count, k, part, segmentBytes(rows), work);
   }
@@ -100,20 +97,20 @@ function quantizePart(nibbles: bool, x: usize, rows: i32, k: i32, part: usize, s
   const groups = groupsOf(k);
   const segments = segmentsAt(part, groups);
   for (let g = 0; g < groups; g++) {
-    const at = part + ((<usize>g) << 3);
-    store<usize>(at, segments + <usize>g * segment);
-    store<usize>(at, segments + <usize>(g + 1) * segment, 4);
+    const at = part + (g << 3);
+    store<usize>(at, segments + g * segment);
+    store<usize>(at, segments + (g + 1) * segment, 4);
   }
   for (let r = 0; r < rows; r++) {
-    addRow(nibbles, x, k, part, (<usize>r) << 6, work);
-    x += (<usize>k) << 2;
+    addRow(nibbles, x, k, part, r << 6, work);
+    x += k << 2;
   }
 }
 
 /** Quantizes a row into the segments of its part. */
 function addRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, work: usize): void {
   const groups = groupsOf(k);
-  const words = (<usize>groups) << 2;
+  const words = groups << 2;
   const last = lastGroup(x, k, work);
   let facts = work + 128;
   const limit = measureGroups(x, last, groups, nibbles, facts, words) * WIDE;
@@ -129,7 +126,7 @@ function addRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, work
       store<usize>(part, record, 4);
     }
     quantizeGroup(
-      g + 1 < groups ? x + ((<usize>g) << 7) : last,
+      g + 1 < groups ? x + (g << 7) : last,
       size,
       load<f32>(facts + words),
       load<f32>(facts + 2 * words),

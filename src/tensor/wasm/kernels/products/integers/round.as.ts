@@ -19,9 +19,9 @@ export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize)
       const scale = toHalf(largestOf(from, n) / 127);
       const inverse = f64x2.splat(scale == 0 ? 0 : 1 / scale);
       store<f32>(d, <f32>scale);
-      for (let i = 0; i < n; i += 4) roundFour(from + ((<usize>i) << 2), inverse, to + <usize>i);
-      from += (<usize>n) << 2;
-      to += <usize>n;
+      for (let i = 0; i < n; i += 4) roundFour(from + (i << 2), inverse, to + i);
+      from += n << 2;
+      to += n;
       d += 4;
     }
   }

@@ -54,7 +54,7 @@ export function tileRows<Pairs, Nibbles>(
   const partSums = sumsBytes(partRows(rows));
   const ones = v128.load(constants + ONES);
   const low = v128.load(constants + NIBBLE_MASK);
-  memory.fill(sums, 0, (<usize>(panels * rows)) << 6);
+  memory.fill(sums, 0, (panels * rows) << 6);
   let segments = segmentsAt(x, groups);
   for (; groups > 0; groups--) {
     let p = w;
@@ -63,7 +63,7 @@ export function tileRows<Pairs, Nibbles>(
       const q = p + head;
       let table = x;
       let begin = segments;
-      let to = sums + ((<usize>(i * rows)) << 6);
+      let to = sums + ((i * rows) << 6);
       for (let left = parts; left > 0; left--) {
         const wideEnd = load<usize>(table);
         let record = begin;

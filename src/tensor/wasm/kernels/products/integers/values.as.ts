@@ -7,27 +7,27 @@ import { BYTES_HEAD, FLOAT_HEAD, floatOf, HALF_HEAD } from "./dots.as";
 
 /** Element k of lane `lane` of the panel at w, with groups of `size` bytes. */
 export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
-  const group = w + <usize>(k >> 5) * size;
+  const group = w + (k >> 5) * size;
   const i = k & 31;
   if (kind == ACROSS_INT8) {
-    const q = load<i8>(group + BYTES_HEAD + ((<usize>(i >> 2)) << 6) + ((<usize>lane) << 2) + (i & 3));
-    return <f32>q * floatOf(load<u16>(group + ((<usize>lane) << 2), 2));
+    const q = load<i8>(group + BYTES_HEAD + ((i >> 2) << 6) + (lane << 2) + (i & 3));
+    return <f32>q * floatOf(load<u16>(group + (lane << 2), 2));
   }
   const half = kind == NIBBLE_HALVES;
-  const facts = group + ((<usize>lane) << 2);
+  const facts = group + (lane << 2);
   const d = half ? floatOf(load<u16>(facts)) : load<f32>(facts);
   const m = half ? floatOf(load<u16>(facts, 2)) : load<f32>(facts, 64);
   const head = half ? HALF_HEAD : FLOAT_HEAD;
-  const byte = load<u8>(group + head + ((<usize>(i >> 3)) << 6) + ((<usize>lane) << 2) + (i & 3));
+  const byte = load<u8>(group + head + ((i >> 3) << 6) + (lane << 2) + (i & 3));
   return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);
 }
 
 /** Elements [k, k + count) of a lane; k and count are multiples of eight. */
 export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i32, lane: i32, to: usize): void {
-  const at = (<usize>lane) << 2;
+  const at = lane << 2;
   for (const end = k + count; k < end; k += 8) {
-    const group = w + <usize>(k >> 5) * size;
-    const eight = (<usize>(k & 31)) >> 3;
+    const group = w + (k >> 5) * size;
+    const eight = (k & 31) >> 3;
     if (kind == ACROSS_INT8) {
       const d = f32x4.splat(floatOf(load<u16>(group + at, 2)));
       const q = group + BYTES_HEAD + (eight << 7) + at;
