@@ -8,36 +8,20 @@
  * An exit at depth L skips only the unembedding, of which its head is a preview.
  *
  * Sequences are decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys
- * and values are needed now run along in `advance` (see fill.ts). The decision depends on the head's distribution,
- * never on a sampled token.
- *
- * With fill `lazy`, sequences that have left go on with those that have not, as long as there are any: each position
- * runs all blocks sooner or later, and rows that stay together fill the tiles of the products (other ways, compared:
- * bench/serving.ts).
+ * and values are needed now run along in `advance` (see fill.ts). With fill `lazy`, sequences that have left go on with
+ * those that have not, as long as there are any: each position runs all blocks sooner or later, and rows that stay
+ * together fill the tiles of the products (other ways, compared: bench/serving.ts).
  */
-import { advance, type Sequence, type Work } from "../../model/index.js";
+import { advance, type Work } from "../../model/index.js";
 import { type Choice, type Decoder, lastStates, plainDecoder, type Request } from "../../model/decode/decoder.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
-import { type OnLogits, rowOf } from "../../model/decode/final-logits.js";
-import type { Tensor } from "../../tensor/index.js";
-import type { Ledger } from "../cost/ledger.js";
+import { rowOf } from "../../model/decode/final-logits.js";
 import { fills } from "../fill/fill.js";
 import type { Confidence } from "../heads/score.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import type { Policy } from "../plan/policy.js";
 import { leaveAtFirst } from "./leave-at-first.js";
-import { type DecodeObserver, exitsNow } from "./observe.js";
-
-export interface DecodeListeners {
-  /** Receives an event for every exit tried; may set the thresholds. */
-  readonly observer?: DecodeObserver | undefined;
-  readonly ledger?: Ledger | undefined;
-  /** Receives the full model's logits before they are freed. */
-  readonly onLogits?: OnLogits | undefined;
-  /** Receives a head's logits [R, V] before they are freed; `left[r]` says whether sequence r leaves there. */
-  readonly onExitLogits?:
-    ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
-}
+import { type DecodeListeners, exitsNow } from "./observe.js";
 
 export interface ExitChoice extends Choice {
   readonly exit: number;
@@ -47,10 +31,7 @@ export interface ExitChoice extends Choice {
   readonly distribution?: Float64Array | undefined;
 }
 
-/**
- * Leaves early by the policy's thresholds, or by the observer's if it sets some. The policy must be made for these
- * heads.
- */
+/** Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. */
 export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
   const { model } = heads;
   const { numLayers } = model.config;
@@ -74,23 +55,17 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   };
 }
 
-interface LeaveOptions {
-  /** No deeper exit is tried. @default Infinity */
-  readonly deepest?: number;
-  /** Sequences that have left run along to the next exit of those that have not. @default false */
-  readonly together?: boolean;
-}
-
 /**
- * Runs the last position of every sequence from exit to exit. Returns, per request, the token of the first exit that
- * fired, or undefined.
+ * Runs the last position of every sequence from exit to exit, none deeper than `deepest`. With `together`, sequences
+ * that have left run along to the next exit of those that have not. Returns, per request, the token of the first exit
+ * that fired, or undefined.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
   policy: Policy,
   requests: readonly Request[],
   { observer, ledger, onExitLogits }: DecodeListeners = {},
-  { deepest = Infinity, together = false }: LeaveOptions = {},
+  { deepest = Infinity, together = false }: { readonly deepest?: number; readonly together?: boolean } = {},
 ): Promise<(ExitChoice | undefined)[]> {
   const choices = new Map<Request, ExitChoice>();
   const exits = exitsNow(policy, observer, deepest);

@@ -7,6 +7,10 @@
  *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
+import type { Sequence } from "../../model/index.js";
+import type { OnLogits } from "../../model/decode/final-logits.js";
+import type { Tensor } from "../../tensor/index.js";
+import type { Ledger } from "../cost/ledger.js";
 import type { Threshold } from "../heads/score.js";
 import type { Policy, PolicyExit } from "../plan/policy.js";
 
@@ -30,6 +34,17 @@ export interface DecodeObserver {
   observe(event: DecodeEvent): void;
   /** Thresholds from now on, one per exit; undefined for the policy's own. Called once per token. */
   thresholds?(): readonly Threshold[] | undefined;
+}
+
+export interface DecodeListeners {
+  /** Receives an event for every exit tried; may set the thresholds. */
+  readonly observer?: DecodeObserver | undefined;
+  readonly ledger?: Ledger | undefined;
+  /** Receives the full model's logits before they are freed. */
+  readonly onLogits?: OnLogits | undefined;
+  /** Receives a head's logits [R, V] before they are freed; `left[r]` says whether sequence r leaves there. */
+  readonly onExitLogits?:
+    ((exit: number, logits: Tensor, sequences: readonly Sequence[], left: readonly boolean[]) => void) | undefined;
 }
 
 /**

@@ -22,8 +22,8 @@ import { type FinalLogits, finalLogits } from "../../model/decode/final-logits.j
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import type { Tensor } from "../../tensor/index.js";
-import type { DecodeListeners, ExitChoice } from "../decode/decode.js";
-import type { DecodeObserver } from "../decode/observe.js";
+import type { ExitChoice } from "../decode/decode.js";
+import type { DecodeListeners, DecodeObserver } from "../decode/observe.js";
 import type { DraftPlan } from "./draft-length.js";
 import { acceptance, residual } from "./rejection.js";
 
