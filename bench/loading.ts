@@ -17,12 +17,12 @@ const smollm = "../../shared/fixtures/models/smollm2-135m-instruct/SmolLM2-135M-
 const { values } = parseArgs({
   options: {
     model: { type: "string", default: fileURLToPath(new URL(smollm, import.meta.url)) },
-    /** What a child process loads. */
+    /** Modules that a child process loads. */
     dtype: { type: "string" },
   },
 });
 
-/** What one process measured; sizes in MiB. */
+/** Measurements of one process; sizes in MiB. */
 interface Loading {
   readonly seconds: number;
   readonly peak: number;

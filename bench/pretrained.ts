@@ -56,7 +56,7 @@ const { values } = parseArgs({
 const where = machine();
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
-/** What the exits were made for; others have a folder of certificates. */
+/** The dtype that the exits were made for; others have a folder of certificates. */
 const isUsual = dtype === "int8";
 const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
 const device = await createDevice("wasm", { threads: Number(values.threads) });

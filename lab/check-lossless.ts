@@ -33,7 +33,7 @@ export interface LosslessDifference {
 
 export interface LosslessCheck {
   readonly backend: string;
-  /** Whether the device guarantees that k rows have the bits of one. */
+  /** True if the device guarantees that k rows have the bits of one. */
   readonly promised: boolean;
   readonly prompts: number;
   /** Tokens compared: for every prompt, those up to and including the first difference. */

@@ -110,7 +110,7 @@ async function stampOf(): Promise<string> {
   return hash.digest("hex");
 }
 
-/** What bench/dtypes.ts reported. */
+/** Report of bench/dtypes.ts. */
 async function storedWays(): Promise<NonNullable<OperatingPoints["stored"]>> {
   const { machine, data } = (await readJson(dtypesReport)) as {
     readonly machine: { readonly cpu: string; readonly node: string; readonly date: string };

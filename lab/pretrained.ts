@@ -59,9 +59,9 @@ const DTYPE = "int8";
 const FIT_POSITIONS = 65_536;
 /** Where heads may be attached. */
 const DEPTHS = [18, 21, 24];
-/** What heads at all depths begin with. */
+/** Beginning of heads at all depths. */
 const STARTS = "starts.json";
-/** How answers are sampled that only train. */
+/** Sampling of answers that only train. */
 const SAMPLED = { temperature: 0.8, topK: 50 } as const;
 const GREEDY = { temperature: 0 } as const;
 
@@ -77,7 +77,7 @@ const { values } = parseArgs({
     sets: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
-    /** What the model is stored in while it writes held-out answers, and what certificates are for. */
+    /** Dtype in which the model writes held-out answers, and for which certificates are made. */
     dtype: { type: "string", default: DTYPE },
     /** Answers that certify at most (0: all), others that judge, and candidates of a level for "project" (0: none). */
     certify: { type: "string", default: "1100" },
@@ -89,7 +89,7 @@ const { values } = parseArgs({
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
     preview: { type: "string", default: "64,32" },
     "unembedding-preview": { type: "string", default: "256,96" },
-    /** How many tokens they rank, the most frequent ones of the training answers; 0: all. */
+    /** Number of tokens they rank, the most frequent ones of the training answers; 0: all. */
     listed: { type: "string", default: "16384" },
     "unembedding-listed": { type: "string", default: "0" },
   },
@@ -98,11 +98,11 @@ const chatFolder = join(values.fixtures, "models/smollm2-135m-instruct");
 const file = values.model ?? join(chatFolder, "SmolLM2-135M-Instruct.Q4_1.gguf");
 const kept = join(values.folder, ".kept");
 const certifiedDtype = values.dtype as ModelDtype;
-/** What belongs to held-out answers: those in another dtype have a folder of their own. */
+/** Folder of held-out answers: those in another dtype have one of their own. */
 const keptHeld = certifiedDtype === DTYPE ? kept : join(kept, certifiedDtype);
 const heldOutFile = join(keptHeld, "held-out.jsonl");
 
-/** What of the held-out prompts, or answers to them, is used. */
+/** Part of the held-out prompts, or of the answers to them, that is used. */
 function chosen<T extends { readonly split: PromptSplit }>(items: readonly T[]): T[] {
   return chooseHeldOut(items, { certify: Number(values.certify), held: Number(values.held) });
 }

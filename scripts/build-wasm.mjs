@@ -113,7 +113,7 @@ function interfaceText(kernels) {
     "  readonly memoryFlagAt: number;",
     "}",
     "",
-    "/** What both modules export. Addresses and sizes are numbers. */",
+    "/** Exports of both modules. Addresses and sizes are numbers. */",
     "export interface KernelExports {",
     ...kernels.map(({ name, parameters, result }) => `  readonly ${name}: (${numbers(parameters)}) => ${result};`),
     "}",

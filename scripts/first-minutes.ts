@@ -16,7 +16,7 @@ import { isMain, reportsFolder } from "../lab/report/script.js";
 import { machine } from "../lab/report/machine.js";
 import { type Table, writeReport } from "../lab/report/report.js";
 
-/** How much the journey does; the command line's own defaults where nothing is given. */
+/** Extent of the journey; the command line's own defaults where nothing is given. */
 export interface JourneyOptions {
   /** Further arguments of train and of calibrate. */
   readonly train?: readonly string[];
@@ -36,7 +36,7 @@ export interface Step {
 export interface Journey {
   readonly steps: readonly Step[];
   readonly seconds: number;
-  /** What calibrate claims: its lines that begin with "certified:" and "verdict:". */
+  /** Claims of calibrate: its lines that begin with "certified:" and "verdict:". */
   readonly claims: readonly string[];
   /** The last of them. */
   readonly verdict: string;
@@ -155,7 +155,7 @@ async function serve(cwd: string, exits: readonly string[]): Promise<{ readonly 
   }
 }
 
-/** What the journey must have shown, as sentences; empty if all of it holds. */
+/** Sentences about what the journey should have shown and did not. */
 export function shortfalls({ steps, seconds, verdict, ratio }: Journey): string[] {
   const silent = steps.slice(1).filter(({ stdout, stderr }) => !`${stdout}${stderr}`.includes("next:"));
   const pays = verdict.startsWith("verdict: certified") && (ratio ?? 0) >= 1.1;

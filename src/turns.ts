@@ -58,7 +58,7 @@ async function takeTurn(signal?: CancelSignal): Promise<void> {
   signal?.throwIfAborted();
 }
 
-/** What platforms offer; a zero timeout would wait at least 4 ms in a page. */
+/** Ways that platforms offer; a zero timeout would wait at least 4 ms in a page. */
 const platform = globalThis as {
   readonly setImmediate?: (callback: () => void) => unknown;
   readonly MessageChannel?: new () => {

@@ -5,7 +5,7 @@
 
 /** One loaded model with one text in its cache. */
 export interface PeerSession {
-  /** What really runs, for the report. */
+  /** Name of what really runs, for the report. */
   readonly info: string;
   /** Forgets the text. */
   reset(): Promise<void>;

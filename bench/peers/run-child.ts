@@ -4,7 +4,7 @@ import { fork } from "node:child_process";
 /** Milliseconds after which a process is ended. */
 const TIMEOUT = 300_000;
 
-/** How a job failed. */
+/** Failure of a job. */
 export interface ChildFailure {
   readonly kind: "failed";
   readonly reason: string;

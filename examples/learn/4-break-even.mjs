@@ -11,7 +11,7 @@ import { pathToFileURL } from "node:url";
 import { blockCost, headCost } from "early-exits/exits";
 import { openSotu } from "./sotu.mjs";
 
-/** How many times as fast as plain decoding, by these costs. */
+/** Speed relative to plain decoding, by these costs. */
 export function speedup({ blocks, depth, head, last, coverage }) {
   const leaves = depth + head;
   const stays = blocks + head + last;

@@ -21,7 +21,7 @@ export function hoeffding(losses, epsilon) {
   return Math.exp(-2 * losses.length * Math.max(0, epsilon - mean) ** 2);
 }
 
-/** How many candidates, from the strictest on, are certified. `lossesOf[c]` are the losses of candidate c. */
+/** Number of candidates, from the strictest on, that are certified. `lossesOf[c]` are the losses of candidate c. */
 export function certify(lossesOf, { epsilon, delta }) {
   const failure = lossesOf.findIndex((losses) => hoeffding(losses, epsilon) > delta);
   return failure < 0 ? lossesOf.length : failure;

@@ -24,7 +24,7 @@ export function step(state, error) {
   return { ...state, level, steps: state.steps + 1, errors: state.errors + error };
 }
 
-/** What the mean error of the steps so far cannot exceed. */
+/** Bound of the mean error of the steps so far. */
 export function bound({ target, rate, first, steps }) {
   return target + (Math.max(first, 1 - first) + rate) / (steps * rate);
 }

@@ -1,4 +1,4 @@
-/** What the six programs share: the model that comes with the package, its heads, and its speeches. */
+/** Shared by the six programs: the model that comes with the package, its heads, and its speeches. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { createDevice, readHeads, readModel } from "early-exits/node";

@@ -14,7 +14,7 @@ export interface SplitCase {
   readonly options: CertifyPolicyOptions;
   readonly subject: Pick<Subject, "depths" | "numLayers">;
   readonly certify: (seed: number) => Promise<Certified>;
-  /** What the certified policy does on the whole pool. */
+  /** Figures of the certified policy on the whole pool. */
   readonly tally: (certified: Certified) => Tally;
 }
 

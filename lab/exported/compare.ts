@@ -50,11 +50,11 @@ export async function openExported(
   return driver.openExport(folder, options);
 }
 
-/** What a comparison found. */
+/** Findings of a comparison. */
 interface Comparison {
   /** Tokens that both chose, up to the first difference of each text. */
   tokens: number;
-  /** How many of them left at an exit. */
+  /** Tokens among them that left at an exit. */
   left: number;
   /** The largest difference between two logits; 0 if none were compared. */
   logitsError: number;

@@ -1,4 +1,4 @@
-/** How much text a certificate needs: policies of sotu-12 certified from few and from many calibration documents. */
+/** Text that a certificate needs: policies of sotu-12 certified from few and from many calibration documents. */
 import * as Plot from "@observablehq/plot";
 import { mean } from "d3-array";
 import { createRng } from "early-exits/tensor";

@@ -25,14 +25,14 @@ export interface Panel {
 }
 
 export interface FrameOptions {
-  /** What the figure shows, as a sentence. */
+  /** The figure's message, as a sentence. */
   readonly title: string;
   /** Side by side. */
   readonly panels: readonly Panel[];
   /** Relative widths of the panels. @default equal */
   readonly shares?: readonly number[];
   readonly legend?: readonly { readonly label: string; readonly color: string }[];
-  /** What ran: model, text, how much of it. */
+  /** Subject of the run: model, text, how much of it. */
   readonly run: string;
   /** Where and when. */
   readonly machine: Machine;

@@ -32,7 +32,7 @@ export interface CompareWaysOptions {
   readonly tokens: number;
   /** Seeds sampling and the order of the ways. */
   readonly seed: number;
-  /** Whether a text ends where the model ends it. @default false */
+  /** True if a text ends where the model ends it. @default false */
   readonly stopAtEndOfText?: boolean;
 }
 

@@ -56,7 +56,7 @@ function shown({ mean, error }: Kept): string {
   return `${percent(mean)} ± ${(100 * error).toFixed(1)}`;
 }
 
-/** What a policy keeps of each document. */
+/** Share of each document that a policy keeps. */
 function keptOf(records: CalibrationRecords, policy: Policy): number[] {
   return records.documents.map((document) => playPolicy({ ...records, documents: [document] }, policy).agreement);
 }

@@ -5,7 +5,7 @@
  */
 
 export interface ChatTask {
-  /** What the user says. */
+  /** The user's message. */
   readonly prompt: string;
   isRight(answer: string): boolean;
 }

@@ -10,7 +10,6 @@ import { compareWays, type JudgedWay, type WayOutcome } from "../judged/compare-
 export interface Alternative extends Omit<WayOutcome, "texts"> {
   /** Share of the tokens that are the float32 model's choice after the same text. */
   readonly agreement: number;
-  /** How the model finds its own next token. */
   readonly unembedding: Model["unembedding"];
 }
 

@@ -6,7 +6,7 @@ import { prose } from "../report/prose.js";
 import type { ShippedLevel } from "../ship/card.js";
 import type { CurvePoint, DepthStart } from "./train-maps.js";
 
-/** What certificates for one dtype come to. */
+/** Summary of the certificates for one dtype. */
 export interface CertifiedFacts {
   readonly levels: readonly ShippedLevel[];
   /** The same levels, or some of them, with the fill "project". */

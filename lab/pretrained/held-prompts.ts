@@ -36,7 +36,7 @@ export function requireUncertified(
   );
 }
 
-/** How far past their estimated end the training prompts count as asked. */
+/** Factor by which the training prompts count as asked past their estimated end. */
 const MARGIN = 1.1;
 
 /**

@@ -1,4 +1,4 @@
-/** What certificates promise, and on what evidence. */
+/** Table of what certificates promise, and on what evidence. */
 import type { Certificate } from "early-exits";
 import { percent } from "../report/format.js";
 import { prose } from "../report/prose.js";

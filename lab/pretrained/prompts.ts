@@ -37,7 +37,7 @@ const KNOWN_LENGTH = 40;
 
 interface Item {
   readonly kind: string;
-  /** What the instruction is about. */
+  /** Subject of the instruction. */
   readonly text: string;
   readonly instruction: (text: string) => string;
   readonly line?: number;
@@ -76,7 +76,7 @@ interface InSplit {
   readonly split: PromptSplit;
 }
 
-/** What is held out, in its order: at most so many that certify (0: all), and so many that judge. */
+/** Held-out items, in order: at most so many that certify (0: all), and so many that judge. */
 export function chooseHeldOut<T extends InSplit>(
   items: readonly T[],
   { certify, held }: { readonly certify: number; readonly held: number },

@@ -62,11 +62,11 @@ export function alternativesChart(ways: readonly Alternative[]): string {
   });
 }
 
-/** How alternatives were measured. `prompts` is their number. */
+/** Terms under which alternatives were measured. `prompts` is their number. */
 export interface AlternativesFacts {
   readonly prompts: string;
   readonly threads: string;
-  /** What the policies are certified in. */
+  /** Dtype that the policies are certified in. */
   readonly dtype: string;
 }
 

@@ -65,7 +65,7 @@ export interface DepthStart {
   readonly fitted: ExitQuality;
 }
 
-/** What heads at these depths begin with, measured on the answers held out: no training. */
+/** Beginning of heads at these depths, without training, measured on the answers held out. */
 export async function measureStarts(
   model: Model,
   sets: readonly AnswerSet[],
@@ -140,7 +140,7 @@ export interface CurvePoint {
 
 const LOG = "training-log.jsonl";
 
-/** What was measured while maps were trained in the folder. */
+/** Measurements taken while maps were trained in the folder. */
 export async function readCurve(folder: string): Promise<CurvePoint[]> {
   const lines = (await readFile(join(folder, LOG), "utf8")).split("\n").filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as CurvePoint);

@@ -8,7 +8,7 @@ import { describeMachine, type Machine } from "./machine.js";
 
 export interface Table {
   readonly title: string;
-  /** What was measured and how to read it: one paragraph above the table. */
+  /** Subject of the measurement and how to read it: one paragraph above the table. */
   readonly note: string;
   readonly columns: readonly string[];
   readonly rows: readonly (readonly (string | number)[])[];

@@ -19,7 +19,7 @@ export interface SampledSubject {
   readonly name: string;
   readonly heads: ExitHeads;
   readonly calibration: readonly CalibrationDocument[];
-  /** What `calibration` is, in words. */
+  /** Description of `calibration`, in words. */
   readonly unit: string;
   /** Token ids. */
   readonly prompts: readonly (readonly number[])[];

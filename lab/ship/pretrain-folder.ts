@@ -98,7 +98,7 @@ export interface PretrainText {
   readonly validation: readonly string[];
   /** Evaluated once, at the end. */
   readonly test?: readonly string[];
-  /** What the text is and how it was split, in words and numbers. */
+  /** Description of the text and its split, in words and numbers. */
   readonly description: Readonly<Record<string, unknown>>;
 }
 

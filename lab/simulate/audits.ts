@@ -24,7 +24,7 @@ function gamma(rng: Rng, shape: number): number {
   }
 }
 
-/** How many units it takes until the alarm is raised; most + 1 if it takes more than `most`. */
+/** Number of units until the alarm is raised; most + 1 if it takes more than `most`. */
 export function unitsUntilAlarm(from: AlarmState, draw: () => number, most: number): number {
   let state = from;
   for (let units = 1; units <= most; units++) {

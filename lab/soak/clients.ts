@@ -33,7 +33,7 @@ export interface Asked {
   readonly prompt: readonly number[];
   readonly request: TextRequest;
   readonly ids: readonly number[];
-  /** Whether the text ended by itself. */
+  /** True if the text ended by itself. */
   readonly finished: boolean;
 }
 
@@ -122,7 +122,7 @@ export async function soak(model: Model, options: SoakOptions, collect: () => vo
   return { ...counts, errors, asked };
 }
 
-/** Whether a text is that of `generate`, or begins like it if it was given up. */
+/** True if a text is that of `generate`, or begins like it if it was given up. */
 export async function isGenerated(model: Model, { prompt, request, ids, finished }: Asked): Promise<boolean> {
   const alone: number[] = [];
   for await (const { id } of generate(model, prompt, request)) {

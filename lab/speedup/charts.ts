@@ -9,7 +9,7 @@ import type { NamedWay } from "./ways.js";
 /** Shallow to deep. */
 const DEPTH_BLUES = ["#6baed6", "#4292c6", "#2171b5", "#08519c", "#08306b"] as const;
 
-/** How many blocks sampled tokens needed, by certified level. */
+/** Blocks that sampled tokens needed, by certified level. */
 export function depthChart({ summaries }: Comparison, ways: readonly NamedWay[]): string {
   const shares = ways.flatMap(({ name, kind }, i) => {
     if (kind !== "certified") return [];

@@ -8,7 +8,7 @@ import { prose } from "../report/prose.js";
 import type { Table } from "../report/report.js";
 import type { NamedWay } from "./ways.js";
 
-/** What one way did. */
+/** Result of one way. */
 export interface Judged {
   readonly way: NamedWay;
   /** On test documents, given text; undefined if the way is lossless. */

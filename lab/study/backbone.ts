@@ -49,7 +49,7 @@ export interface StudiedLevel {
   readonly test: PolicyOutcome;
 }
 
-/** What is kept about a backbone, next to its heads. */
+/** Record of a backbone, kept next to its heads. */
 export interface StudiedBackbone {
   readonly headsHash: string;
   readonly documents: number;

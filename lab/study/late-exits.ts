@@ -106,7 +106,7 @@ await writeReport(values.out, {
 console.log(join(values.out, `${name}.md`));
 await device.dispose();
 
-/** What one exit alone could bring. Ratios are plain decoding's time over that with the exit. */
+/** Possible gain of one exit alone. Ratios are plain decoding's time over that with the exit. */
 interface Bound {
   readonly depth: number;
   readonly agreement: number;

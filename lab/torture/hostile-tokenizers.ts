@@ -11,7 +11,7 @@ export interface HostileTokenizer {
   readonly normalizers: readonly object[];
   readonly decoders: readonly object[];
   readonly changes: readonly JsonChange[];
-  /** What is encoded and decoded. */
+  /** Text to encode and decode. */
   readonly text: string;
 }
 

@@ -5,7 +5,7 @@
  */
 import { EarlyExitError } from "early-exits";
 
-/** What became of an attack. */
+/** Outcome of an attack. */
 export type Verdict = "succeeded" | "refused";
 
 export interface JudgeOptions {

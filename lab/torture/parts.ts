@@ -23,7 +23,7 @@ export interface TortureOptions {
   readonly note: (text: string) => void;
 }
 
-/** What became of all attacks. */
+/** Outcomes of all attacks. */
 export interface TortureResults {
   readonly campaigns: readonly Campaign[];
   readonly kills: KillCounts;

@@ -1,4 +1,4 @@
-/** What all actions share: the worker, the model that is open, the policy in use, and what runs at the moment. */
+/** Shared by all actions: the worker, the model that is open, the policy in use, and what runs at the moment. */
 import type { Policy } from "early-exits";
 import type { FileMap } from "early-exits/browser";
 import { LibraryClient, LibraryError, type Mode, type Opened, type WriteOptions } from "./engine/index.js";

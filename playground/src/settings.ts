@@ -21,7 +21,7 @@ export interface Settings {
 
 const MOST_CHARACTERS = 4000;
 
-/** How each setting is read; undefined if a value is not legal. */
+/** Readers of the settings; undefined if a value is not legal. */
 const readers: { readonly [Name in keyof Settings]: (text: string) => Settings[Name] | undefined } = {
   prompt: (text) => (text.length <= MOST_CHARACTERS ? text : undefined),
   mode: (text) => modes.find((mode) => mode === text),

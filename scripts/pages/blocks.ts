@@ -30,7 +30,7 @@ export function blocksOf(page: string): Block[] {
   });
 }
 
-/** Whether the output of a program is what the page shows. */
+/** True if the output of a program is what the page shows. */
 export function agrees(expected: string, found: string): boolean {
   const pattern = expected
     .trimEnd()

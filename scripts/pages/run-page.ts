@@ -11,9 +11,9 @@ import { blocksOf } from "./blocks.js";
 const MARK = "\u0001";
 
 export interface PageRun {
-  /** What each `ts` block printed on stdout. */
+  /** Output of each `ts` block on stdout. */
   readonly outputs: readonly string[];
-  /** What they wrote with console.error. */
+  /** Their output by console.error. */
   readonly errors: string;
 }
 

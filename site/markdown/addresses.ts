@@ -30,7 +30,7 @@ export function pathAt(address: string): string {
   return address.slice(SOURCE.length).replace(/(?:\/index)?\.html$/, "");
 }
 
-/** Whether an address below source/ is a file as it lies, not a page about it. */
+/** True if an address below source/ is a file as it lies, not a page about it. */
 export const isPicture = (address: string): boolean => PICTURE.test(address);
 
 /** "../../" for a page two folders down: what leads from a page to the site's top. */

@@ -75,7 +75,7 @@ function stringsOf(node: Span, parent: Span | undefined, code: string): Span[] {
     .sort((a, b) => a.start - b.start);
 }
 
-/** Whether a literal is the source of an import, or the key of a property. */
+/** True if a literal is the source of an import, or the key of a property. */
 function isFixed(node: Span, parent: Span): boolean {
   const { source, key } = parent as Span & { readonly source?: Span; readonly key?: Span };
   return node === source || node === key;

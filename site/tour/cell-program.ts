@@ -3,11 +3,11 @@
  * at the start of a line is handed to the cells after it.
  */
 
-/** What a cell finds as `globalThis.cell`. */
+/** The object that a cell finds as `globalThis.cell`. */
 export interface CellGlobals {
   /** The module of an import. */
   readonly load: (specifier: string) => Promise<Readonly<Record<string, unknown>>>;
-  /** What the cells before declared; a cell adds to it when it ends. */
+  /** Declarations of the cells before; a cell adds to them when it ends. */
   readonly scope: Record<string, unknown>;
   readonly console: Pick<Console, "log" | "table">;
   /** Shows a token, coloured by the share of `numLayers` blocks that it did not need. */

@@ -1,4 +1,4 @@
-/** What the page and the worker of the tour say to each other. */
+/** Messages between the page and the worker of the tour. */
 
 export interface RunCell {
   readonly number: number;

@@ -3,7 +3,7 @@ import { shallowRef } from "vue";
 import type { FromCell, RunCell, Shown } from "./protocol.js";
 
 export interface Cell {
-  /** What it says now, edits included. */
+  /** Its present text, edits included. */
   readonly code: () => string;
   /** Called when it begins to run. */
   readonly begin: () => void;

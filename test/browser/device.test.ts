@@ -1,4 +1,4 @@
-/** What createDevice returns and refuses on a page that is cross-origin isolated. */
+/** createDevice on a page that is cross-origin isolated: devices returned, and refusals. */
 import { createDevice } from "early-exits/browser";
 import { expect, it } from "vitest";
 

@@ -24,7 +24,7 @@ const user = (content: string): ChatMessage => ({ role: "user", content });
 const chat = (lines: readonly string[], args: readonly string[] = [], options: TestIoOptions = {}) =>
   cli(["chat", folder.path(), "--device", "reference", "--max-new-tokens", "8", ...args], { lines, ...options });
 
-/** What the model answers, by the library. */
+/** The model's answer, by the library. */
 async function answerTo(messages: readonly ChatMessage[]): Promise<string> {
   const run = generate(await chatModel(), messages, { maxNewTokens: 8 });
   let text = "";

@@ -77,7 +77,7 @@ describe("a checked store", () => {
   });
 });
 
-/** What Slurm sets for a task of --array=first-last. */
+/** Variables that Slurm sets for a task of --array=first-last. */
 function slurmArray(id: number, first: number, last: number): Record<string, string> {
   const set = { ID: id, COUNT: last - first + 1, MIN: first, MAX: last };
   return Object.fromEntries(Object.entries(set).map(([name, value]) => [`SLURM_ARRAY_TASK_${name}`, String(value)]));

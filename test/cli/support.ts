@@ -23,9 +23,9 @@ export interface TestIoOptions {
   readonly onErr?: (text: string, io: TestIo) => void;
   /** Called with everything written to stdout. */
   readonly onOut?: (text: string, io: TestIo) => void;
-  /** What the user types; "^C" is an interrupt. */
+  /** Lines that the user types; "^C" is an interrupt. */
   readonly lines?: readonly string[];
-  /** What stdin holds. @default a terminal */
+  /** Content of stdin. @default a terminal */
   readonly input?: string;
 }
 

@@ -18,7 +18,7 @@ export interface OneNode {
   readonly work: string;
   /** Runs a command of Slurm, or one that uses it; returns its stdout without the last line break. */
   readonly command: (file: string, args: readonly string[], environment?: Record<string, string>) => Promise<string>;
-  /** What the daemons have logged. */
+  /** Logs of the daemons. */
   readonly logs: () => string;
   stop(): Promise<void>;
 }

@@ -52,7 +52,7 @@ async function alone(line: readonly string[]): Promise<void> {
   await promisify(execFile)(process.execPath, [cli, ...line], { maxBuffer: 2 ** 26 });
 }
 
-/** What a task has written to stderr. */
+/** A task's stderr. */
 function logOf(name: string, task: number): string {
   const path = folder.path(`${name}-${task}.log`);
   return existsSync(path) ? readFileSync(path, "utf8") : "";

@@ -140,7 +140,7 @@ describe("policies", () => {
     },
   );
 
-  /** What the decoder chooses after every prefix of the passages. */
+  /** The decoder's choices after every prefix of the passages. */
   const decoded = async (heads: ExitHeads, policy: Policy) => {
     const decoder = earlyExitDecoder(heads, policy);
     const sampler = createSampler({}, createRng(0));

@@ -1,4 +1,4 @@
-/** What an export consists of, and what cannot be exported. That graphs compute the same is in test/runtimes. */
+/** Parts of an export, and what cannot be exported. That graphs compute the same is in test/runtimes. */
 import { attachHeads, calibrate, createPolicy } from "early-exits";
 import { exportOnnx } from "early-exits/export";
 import { describe, expect, it } from "vitest";

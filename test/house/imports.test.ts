@@ -49,7 +49,7 @@ const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.start
 const NODE = layerOf("src/node/");
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
 
-/** What a file (path from the root, with slashes) does against the rules. */
+/** Offences of a file (path from the root, with slashes) against the rules. */
 function violations(path: string, source: string): string[] {
   const layer = layerOf(path);
   if (layer < 0) return [`${path} belongs to no layer`];

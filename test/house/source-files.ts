@@ -22,7 +22,7 @@ export const readSource = (path: string): string => readFileSync(join(root, path
 
 export const withoutComments = (source: string): string => source.replace(/\/\*[\s\S]*?\*\/|(?<![:"'`])\/\/.*/g, "");
 
-/** What a source text imports, statically or dynamically: the specifiers as written. */
+/** Imports of a source text, static or dynamic: the specifiers as written. */
 export function importsOf(source: string): string[] {
   const pattern = /\b(?:from|import)\s*\(?\s*["']([^"']+)["']/g;
   return Array.from(withoutComments(source).matchAll(pattern), ([, specifier]) => specifier!);

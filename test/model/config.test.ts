@@ -1,4 +1,4 @@
-/** What config.json says in the spellings of transformers 4 and 5, and what holds for fields that it leaves out. */
+/** Spellings of transformers 4 and 5 in config.json, and what holds for fields that it leaves out. */
 import { readModelConfig } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { smallConfigs } from "../support/models.js";

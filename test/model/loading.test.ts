@@ -1,4 +1,4 @@
-/** What loading reports, and scaled rotary positions as config.json states them. */
+/** Reports of loading, and scaled rotary positions as config.json states them. */
 import { loadModel } from "early-exits";
 import { allWeights, type LoadProgress, memorySource, readModelConfig } from "early-exits/model";
 import { createReferenceDevice } from "early-exits/tensor";

@@ -6,7 +6,7 @@ import { drop, idle, usePlayground, written } from "./support.js";
 
 const { withPage, folder } = usePlayground();
 
-/** What axe finds in the page as it is, as rule: element. */
+/** Findings of axe in the page as it is, as rule: element. */
 async function findings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   return page.evaluate(async () => {

@@ -1,4 +1,4 @@
-/** What a visitor sees first: a text in colours, soon, and written faster than without exits. */
+/** First sight of a visitor: a text in colours, soon, and written faster than without exits. */
 import { generate } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
@@ -10,7 +10,7 @@ const OPENINGS = 5;
 /** Milliseconds of computing that show how much of a processor a program gets here. */
 const SPIN = 40;
 
-/** How many times as long as on an idle machine computing takes at the moment: time on the wall per time computed. */
+/** Slowness of the machine at the moment, 1 if it is idle: time on the wall per time computed. */
 function contention(): number {
   const begin = performance.now();
   const used = process.cpuUsage();

@@ -1,4 +1,4 @@
-/** What the page says about keys and values agrees with what the ledger counted. */
+/** Agreement of the page's keys and values with what the ledger counted. */
 import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
 import { keyValueLayers } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
@@ -19,7 +19,7 @@ const MIXED: Thresholds = [0.57, 0.23];
 interface WriteOptions {
   readonly fill: FillName;
   readonly lossless?: boolean;
-  /** How many blocks the page takes to have keys and values of their own. @default as many as have */
+  /** Blocks that the page takes to have keys and values of their own. @default as many as have */
   readonly layers?: number;
 }
 
@@ -36,7 +36,7 @@ async function write(thresholds: Thresholds, { fill, lossless = false, layers = 
   return { depths, spans, decode: run.summary.ledger.decode };
 }
 
-/** How many blocks have keys and values of these sources, summed over the positions. */
+/** Number of blocks with keys and values of these sources, summed over the positions. */
 function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly KeyValueSource[]): number {
   const counted = spans.flat().filter(({ source }) => sources.includes(source));
   return counted.reduce((sum, { first, last }) => sum + last - first + 1, 0);

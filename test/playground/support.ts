@@ -23,9 +23,9 @@ const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-E
 const TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}";
 
 export interface PageOptions extends BrowserContextOptions {
-  /** What follows the page's address, such as "#prompt=Hello". @default "" */
+  /** End of the page's address, such as "#prompt=Hello". @default "" */
   readonly hash?: string;
-  /** Whether the page is cross-origin isolated. @default false */
+  /** True if the page is cross-origin isolated. @default false */
   readonly isolated?: boolean;
   /** Beginnings of addresses that the page may ask besides its own. @default none */
   readonly servers?: readonly string[];

@@ -28,7 +28,7 @@ async function read(text: ServedText): Promise<ServedToken[]> {
   return tokens;
 }
 
-/** What `generate` writes for the same request alone. */
+/** Text of `generate` for the same request alone. */
 async function alone(promptIds: readonly number[], request: TextRequest, fill: "lazy" | "project" = "lazy") {
   const { mode = "plain", ...options } = request;
   const ways: Readonly<Record<typeof mode, GenerateOptions>> = {
@@ -58,7 +58,7 @@ const textArbitrary = fc.record({
   topK: fc.constantFrom(0, 5),
   seed: fc.integer({ min: 0, max: 9 }),
   logprobs: fc.constantFrom(undefined, 2),
-  /** Whether a second text continues the first. */
+  /** True if a second text continues the first. */
   goesOn: fc.boolean(),
   pause: fc.integer({ min: 0, max: 6 }),
   leavesAfter: fc.option(fc.integer({ min: 0, max: 6 }), { freq: 3 }),

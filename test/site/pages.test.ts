@@ -76,7 +76,7 @@ describe("figures", () => {
   );
 });
 
-/** Whether the ground of a picture, near its corner, is light or dark. */
+/** Brightness of the ground of a picture, near its corner: light or dark. */
 function brightnessOf(page: Page, picture: Buffer): Promise<string> {
   return page.evaluate(async (data) => {
     const image = await createImageBitmap(new Blob([Uint8Array.from(data)], { type: "image/png" }));

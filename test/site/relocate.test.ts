@@ -2,7 +2,7 @@
 import { expect, it } from "vitest";
 import { PLACEHOLDER, relocatedScript } from "../../site/output/relocate.js";
 
-/** What a module at assets/x.js of a site below /any/path/ exports as `value`. */
+/** `value`, as a module at assets/x.js of a site below /any/path/ exports it. */
 async function valueOf(code: string): Promise<unknown> {
   const script = relocatedScript(code, "assets/x.js").replaceAll(
     "import.meta.url",

@@ -72,10 +72,10 @@ export function useSite(): Site {
   };
 }
 
-/** What a model folder may lack, and icons; browsers report the 404 on the console whatever the page does. */
+/** Files that a model folder may lack, and icons; browsers report the 404 on the console whatever the page does. */
 const OPTIONAL = /404.*\/(?:generation_config\.json|chat_template\.jinja|favicon\.ico)\)$/;
 
-/** What axe finds in the page as it is, if it is serious or critical, as rule: element. */
+/** Findings of axe in the page as it is, serious or critical, as rule: element. */
 export async function findings(page: Page): Promise<string[]> {
   await page.evaluate(axe.source);
   return page.evaluate(async () => {

@@ -12,19 +12,19 @@ export interface CaseLaw {
   /** The number of random cases, up to the first that broke the law. */
   readonly cases: number;
   readonly broken: boolean;
-  /** Whether the law must break, as it must for replicas with bugs. */
+  /** True if the law must break, as it must for replicas with bugs. */
   readonly mustBreak: boolean;
-  /** What made the cases a test of the law. */
+  /** Evidence that the cases test the law. */
   readonly seen: string;
 }
 
-/** How a law is checked. */
+/** Options of the check of a law. */
 export interface LawOptions {
   readonly cases: number;
   /** @default false */
   readonly mustBreak?: boolean;
   readonly seed?: number;
-  /** What made the cases a test, asked for when they have run. @default nothing */
+  /** Evidence that the cases test the law, asked for when they have run. @default nothing */
   readonly seen?: () => string;
 }
 

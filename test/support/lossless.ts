@@ -162,7 +162,7 @@ function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Rec
 export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy =>
   createPolicy(heads, thresholds, { score });
 
-/** Whether two rows are bit-identical; much faster than toEqual. */
+/** True if two rows are bit-identical; much faster than toEqual. */
 export function sameBits(a: Float32Array, b: Float32Array): boolean {
   return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
 }

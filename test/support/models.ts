@@ -49,7 +49,7 @@ const gpt2 = {
   eos_token_id: 60,
 };
 
-/** What `attachHeads` is asked for, with the kinds of its heads in words. */
+/** Options of `attachHeads`, with the kinds of its heads in words. */
 export interface AskedHeads extends Pick<AttachOptions, "kind" | "preview"> {
   readonly name: string;
 }
@@ -66,7 +66,7 @@ export const askedHeads: readonly AskedHeads[] = [
   },
 ];
 
-/** Whether heads have the score: those that do not compute all logits have no entropy. */
+/** True if heads have the score: those that do not compute all logits have no entropy. */
 export function hasScore({ preview }: AskedHeads, score: ScoreName): boolean {
   return preview === undefined || score === "margin";
 }
@@ -119,7 +119,7 @@ export interface SmallModelOptions {
   readonly dtype?: WeightDtype;
   readonly kvCache?: CacheDtype;
   readonly seed?: number;
-  /** How many times wider than a fresh model's the weights are, so that predictions are not flat. @default 8 */
+  /** Width of the weights relative to a fresh model's, so that predictions are not flat. @default 8 */
   readonly gain?: number;
 }
 

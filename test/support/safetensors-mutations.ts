@@ -10,7 +10,7 @@ import * as fc from "fast-check";
 import type { SafetensorsError } from "../../src/errors.js";
 import type { Safetensors } from "../../src/tensor/formats/safetensors.js";
 
-/** What is under test. */
+/** The reader under test. */
 export interface Subject {
   readonly parseSafetensors: (file: Uint8Array) => Safetensors;
   readonly SafetensorsError: new (code: string, message: string) => SafetensorsError;

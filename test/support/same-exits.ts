@@ -5,7 +5,7 @@
 import { createPolicy, type ExitHeads, generate, type GeneratedToken, type ScoreName } from "early-exits";
 import type { DecodeEvent } from "../../src/exits/decode/observe.js";
 
-/** How much two devices' scores of the same state may differ: as much as their logits. */
+/** Largest difference between two devices' scores of the same state: that of their logits. */
 export const SCORE = 1e-4;
 
 export interface CompareExitsOptions {

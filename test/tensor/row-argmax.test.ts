@@ -1,4 +1,4 @@
-/** What `rowArgmax` finds beside the place of the largest value: whether a row holds NaN or Infinity. */
+/** A second finding of `rowArgmax`, beside the place of the largest value: whether a row holds NaN or Infinity. */
 import { fc, test } from "@fast-check/vitest";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";

@@ -1,4 +1,4 @@
-/** What is measured on a real model, and the messages between the run and its processes. */
+/** Measurements on a real model, and the messages between the run and its processes. */
 
 export const PROMPTS = [128, 512] as const;
 /** Greedy tokens after the shorter prompt, timed together. */

@@ -16,7 +16,7 @@ export interface LlamaOptions {
 
 interface LoadedLlama {
   readonly model: LlamaModel;
-  /** What really runs, for reports. */
+  /** Name of what really runs, for reports. */
   readonly info: string;
   close(): Promise<void>;
 }

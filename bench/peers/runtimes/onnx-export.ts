@@ -6,7 +6,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { importPeer, type PeerSession } from "../peer.js";
 
-/** What is read of exits.json. */
+/** Fields that are read of exits.json. */
 interface Manifest {
   readonly model: { readonly numKvHeads: number; readonly headDim: number };
   readonly stretches: readonly {

@@ -8,7 +8,7 @@ import { ANSWER, CONTEXT, type ServedJob } from "./protocol.js";
 
 /** Answers to as many clients as it was opened for. */
 export interface Engine {
-  /** What really runs, for the report. */
+  /** Name of what really runs, for the report. */
   readonly info: string;
   /** The greedy answers to one prompt for each client, each a stream of at least ANSWER tokens. */
   answer(prompts: readonly (readonly number[])[]): readonly AsyncIterable<unknown>[];

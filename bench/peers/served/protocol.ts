@@ -1,4 +1,4 @@
-/** What is measured of servers, and the messages between the run and its processes. */
+/** Measurements of servers, and the messages between the run and its processes. */
 import type { ClientRates } from "../../../lab/read-together.js";
 import type { Way } from "../llm/protocol.js";
 
@@ -10,7 +10,7 @@ export const ANSWER = 64;
 /** Positions of one text, at most. */
 export const CONTEXT = 256;
 
-/** What one process does: every number of clients, one after another. */
+/** Work of one process: every number of clients, one after another. */
 export interface ServedJob extends Way {
   readonly path: string;
   readonly vocabSize: number;

@@ -89,7 +89,7 @@ interface Ended {
   readonly said: string;
 }
 
-/** What the command made of the fault, and a new process of what it left. */
+/** Outcome of the fault for the command, and of what it left for a new process. */
 async function judgeDisk(job: Job, out: string, { fault, wanted, ok, said }: Ended): Promise<string> {
   const where = `${job.name} on a disk with ${JSON.stringify(fault)}`;
   const fail = (problem: string): never => {
@@ -146,5 +146,5 @@ async function refusalOf(read: () => Promise<unknown>): Promise<EarlyExitError |
   }
 }
 
-/** Whether a message is that of an error of this library: the command line marks all others. */
+/** True if a message is that of an error of this library: the command line marks all others. */
 const isTyped = (said: string): boolean => !/\(unexpected; --debug|^Error: /.test(said);

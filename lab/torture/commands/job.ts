@@ -1,4 +1,4 @@
-/** What a tortured command is. */
+/** A command to torture. */
 
 /** A command line and the environment that it needs. */
 export interface ProcessLine {
@@ -18,9 +18,9 @@ export interface Job {
   readonly line?: (out: string) => ProcessLine;
   /** A folder that is there before. */
   readonly before?: string;
-  /** Whether `before` holds finished work of an earlier run, which this one replaces as a whole. */
+  /** True if `before` holds finished work of an earlier run, which this one replaces as a whole. */
   readonly replaces?: boolean;
-  /** Whether a finished run may be done again without --force. */
+  /** True if a finished run may be done again without --force. */
   readonly repeats?: boolean;
   /** Throws an Error if what is there, at any time, is mixed, or once it is finished, incomplete. */
   readonly check?: (out: string, finished: boolean) => Promise<void>;

@@ -27,7 +27,7 @@ const TRAIN = "--depths 1 --steps 4 --batch 2 --sequence 16 --device reference";
 
 export type Contents = Readonly<Record<string, string | undefined>>;
 
-/** What a new process finds, and makes of it. */
+/** Findings of a new process, and what it makes of them. */
 export async function recover(job: Job, out: string, wanted: Contents, where: string): Promise<string> {
   const fail = (problem: string): never => {
     throw new Error(`${where}: ${problem}`);
@@ -60,7 +60,7 @@ export async function recover(job: Job, out: string, wanted: Contents, where: st
   return checkpoint ? "resumed from a checkpoint" : "done again";
 }
 
-/** Whether a name is that of a file which only an unfinished command needs. */
+/** True if a name is that of a file which only an unfinished command needs. */
 export const isTemporary = (name: string): boolean => /\.tmp$|\.next$|\.commit\.json$|\.done(\/|$)/.test(name);
 
 export const same = (a: Contents, b: Contents): boolean => JSON.stringify(a) === JSON.stringify(b);

@@ -20,11 +20,11 @@ export interface KillCounts {
 }
 
 export interface KillOptions {
-  /** How many kills; they go through the calls of each command, in turn. */
+  /** Number of kills; they go through the calls of each command, in turn. */
   readonly kills: number;
   /** Number of the first kill: a run that goes on from where another ended. @default 0 */
   readonly first?: number;
-  /** How many processes of the command line are killed with SIGKILL. @default 0 */
+  /** Processes of the command line that are killed with SIGKILL. @default 0 */
   readonly processes?: number;
   /** Seeds the moments at which processes are killed. @default 1 */
   readonly seed?: number;

@@ -228,7 +228,7 @@ export class Engine {
   }
 }
 
-/** What a mode adds to the options. Throws a PolicyError if the mode needs exits and there are none. */
+/** Options that a mode adds. Throws a PolicyError if the mode needs exits and there are none. */
 function exitOptions(
   mode: Mode,
   policy: DecodingOptions["policy"],

@@ -7,7 +7,7 @@
 import type { FillName } from "early-exits/exits";
 import type { Mode } from "./protocol.js";
 
-/** How the keys and values of some blocks came about. */
+/** Origin of the keys and values of some blocks. */
 export type KeyValueSource =
   /** The blocks ran when the token was chosen. */
   | "run"
@@ -35,12 +35,12 @@ export interface KeyValueSpan {
   readonly token?: number;
 }
 
-/** What the keys and values of a text depend on. */
+/** Properties on which the keys and values of a text depend. */
 export interface KeyValueTerms {
   readonly mode: Mode;
   readonly fill: FillName;
   readonly numLayers: number;
-  /** How many blocks, from the first, make keys and values of their own. */
+  /** Number of blocks, from the first, that make keys and values of their own. */
   readonly keyValueLayers: number;
 }
 

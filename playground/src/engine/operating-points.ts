@@ -20,7 +20,7 @@ export interface Point {
   readonly test?: Measured;
 }
 
-/** What the page says about a certificate before it fetches the file. */
+/** Summary of a certificate that the page shows before it fetches the file. */
 export interface CertificateNotes {
   /** Its path in the model's folder. */
   readonly file: string;
@@ -30,7 +30,7 @@ export interface CertificateNotes {
   readonly documents: number;
   /** The claim in words. */
   readonly claim: string;
-  /** What must be true for the claim to hold, in words. */
+  /** Conditions of the claim, in words. */
   readonly assumptions: readonly string[];
 }
 
@@ -48,7 +48,7 @@ export interface OperatingPoint {
 
 /** Weights stored in some way, with or without exits, against the model's float32 without exits. */
 export interface StoredWay {
-  /** What was written: greedy, or how it was sampled. */
+  /** Sampling of the text, or greedy. */
   readonly text: string;
   readonly dtype: string;
   /** The level certified against float32; absent without exits. */

@@ -15,14 +15,14 @@ export interface OpenRequest {
   readonly wish: DeviceWish;
   /** The URL of a folder or a GGUF file, a name of the Hub after "hub:", or files that were dropped or picked. */
   readonly source: string | FileMap;
-  /** How weights are stored. */
+  /** Storage of the weights. */
   readonly dtype: WeightDtype;
   /** The URL of the list of exits for models that have none beside them. */
   readonly exits: string;
 }
 
 export interface Opened {
-  /** What really runs, in words. */
+  /** Name of what really runs. */
   readonly device: string;
   readonly modelType: string;
   readonly numLayers: number;
@@ -30,20 +30,20 @@ export interface Opened {
   readonly vocabSize: number;
   readonly parameters: number;
   readonly context: number;
-  /** How many blocks, from the first, make keys and values of their own; the others share those of the last one. */
+  /** Blocks, from the first, that make keys and values of their own; the others share those of the last one. */
   readonly keyValueLayers: number;
-  /** How weights are stored; a certificate is for one way. */
+  /** Storage of the weights; a certificate is for one way. */
   readonly storedAs: string;
   /** Depths of the exit heads; empty if the folder has none. */
   readonly depths: readonly number[];
   readonly points: OperatingPoints | undefined;
   /** The URL of the folder that the points come from, and their certificates. */
   readonly pointsFrom: string | undefined;
-  /** Whether the exits come with the page, not with the model. */
+  /** True if the exits come with the page, not with the model. */
   readonly shipped: boolean;
   /** The folder's policy.json, if it has one. */
   readonly policy: Policy | undefined;
-  /** Whether it came with a chat template. */
+  /** True if it came with a chat template. */
   readonly canChat: boolean;
 }
 
@@ -118,7 +118,7 @@ export interface RaceStep {
   readonly token: TokenEvent;
 }
 
-/** What a head predicted at a token's position. */
+/** Prediction of a head at a token's position. */
 export interface ExitPrediction {
   readonly depth: number;
   readonly text: string;
@@ -129,11 +129,11 @@ export interface ExitPrediction {
   readonly agrees: boolean;
 }
 
-/** What every head and the full model predicted at a token's position, given the text before it. */
+/** Predictions of every head and the full model at a token's position, given the text before it. */
 export interface Prediction {
   readonly exits: readonly ExitPrediction[];
   readonly full: { readonly text: string; readonly probability: number };
-  /** Whether the token in the text is the full model's. */
+  /** True if the token in the text is the full model's. */
   readonly agrees: boolean;
 }
 
@@ -152,7 +152,7 @@ export interface Written {
   readonly decode: Readonly<Counts>;
   readonly plain: Readonly<Counts>;
   readonly score: ScoreName | undefined;
-  /** How keys and values of skipped blocks were supplied. */
+  /** Supply of the keys and values of skipped blocks. */
   readonly fill: FillName;
   readonly predictions: readonly Prediction[];
   /** Empty unless lossless. */

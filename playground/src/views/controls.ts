@@ -17,7 +17,7 @@ export function decodingOptions(policy: Policy | undefined): DecodingOptions {
   return { policy, temperature: numberIn("temperature"), seed: numberIn("seed") };
 }
 
-/** What the form says, for a link. */
+/** State of the form, for a link. */
 export interface FormSettings {
   readonly prompt: string;
   readonly mode: Mode;
@@ -77,7 +77,7 @@ export function chosenDevice(): DeviceWish {
   return JSON.parse(byId("device", HTMLSelectElement).value) as DeviceWish;
 }
 
-/** How the weights of the next model are stored. */
+/** Storage of the next model's weights. */
 export function chosenDtype(): WeightDtype {
   return byId("dtype", HTMLSelectElement).value as WeightDtype;
 }
@@ -112,7 +112,7 @@ function threadedChoices(): DeviceChoice[] {
   return [{ label, wish: { name: "wasm", threads }, disabled: !crossOriginIsolated }];
 }
 
-/** What the page is busy with. */
+/** Work that keeps the page busy. */
 export type Activity = "open" | "write" | "measure" | "race" | "chat";
 
 /** Shows the buttons that fit: what runs can be stopped. Without a model nothing can be started. */

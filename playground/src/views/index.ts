@@ -1,4 +1,4 @@
-/** What the page shows; each view writes into the elements of index.html. */
+/** Views of the page; each writes into the elements of index.html. */
 export {
   type Activity,
   chosenDevice,

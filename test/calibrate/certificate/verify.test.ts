@@ -71,7 +71,7 @@ function otherValue(old: unknown): unknown {
   return Array.isArray(old) ? [1] : { more: 1 };
 }
 
-/** How many tokens a candidate changes in the document that an entry of `wrong` is about; there are two exits. */
+/** Tokens that a candidate changes in the document that an entry of `wrong` is about; there are two exits. */
 function wrongIn({ wrong }: { readonly wrong: readonly number[] }, entry: number): number {
   const row = entry - (entry % 2);
   return wrong[row]! + wrong[row + 1]!;

@@ -155,7 +155,7 @@ async function logitsOf(model: Model, ids: readonly number[]): Promise<Float32Ar
   return values;
 }
 
-/** What the decoder emits, one token after the other. */
+/** Tokens of the decoder, one after the other. */
 async function decoded(
   heads: ExitHeads,
   { ids, from }: TestDocument,

@@ -20,7 +20,7 @@ afterEach(async () => {
   await bench.close();
 });
 
-/** What it says of the model, and what can be done with it. */
+/** Statements about the model, and what can be done with it. */
 const FOUND = "org/tiny@main: 4 files, 0.4 MB";
 const NEXT = "next:\n  npx early-exits plan org/tiny\n  npx early-exits chat org/tiny\n";
 

@@ -1,4 +1,4 @@
-/** What looks at a model and judges its heads: plan and eval on one tiny model. */
+/** Commands that look at a model and judge its heads: plan and eval on one tiny model. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, succeed, words } from "../support.js";

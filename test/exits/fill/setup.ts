@@ -10,7 +10,7 @@ export interface FillSetup {
 
 export const device = createReferenceDevice();
 
-/** What the learned keys and values are fitted on. */
+/** Text on which the learned keys and values are fitted. */
 export const documents = Array.from({ length: 24 }, (_, i) => randomIds(32, 61, 100 + i));
 
 /** Names of the small models. */

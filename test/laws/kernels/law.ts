@@ -19,7 +19,7 @@ export function sumUnits(n: number): number {
   return Math.min(n, 7 * Math.sqrt(n));
 }
 
-/** What a device promises about its elementary functions; everything else follows from UNIT. */
+/** A device's promise about its elementary functions; everything else follows from UNIT. */
 export interface KernelTolerances {
   /** Relative error of exp, in UNITs. */
   readonly exp: number;
@@ -45,7 +45,7 @@ export type Bounds = Readonly<Record<string, ArrayLike<number>>>;
 export interface BoundContext {
   readonly tolerances: KernelTolerances;
   readonly reference: Device;
-  /** What the reference device computed. */
+  /** Result of the reference device. */
   readonly expected: Readonly<Record<string, Float32Array>>;
 }
 

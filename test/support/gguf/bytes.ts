@@ -6,7 +6,7 @@ export interface GgufParts {
   readonly magic?: string;
   readonly version?: number;
   readonly pairs?: readonly GgufPair[];
-  /** What the head says; the true counts by default. */
+  /** Counts that the head states. @default the true ones */
   readonly tensorCount?: bigint;
   readonly pairCount?: bigint;
   readonly tensors?: readonly GgufTensorParts[];

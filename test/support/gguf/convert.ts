@@ -194,7 +194,7 @@ export function convertToGguf(...model: Parameters<typeof convertedParts>): Uint
   return ggufFile(convertedParts(...model));
 }
 
-/** What such a file is made of. */
+/** Parts of such a file. */
 export function convertedParts(
   config: Config,
   checkpoints: readonly Uint8Array[],

@@ -47,7 +47,7 @@ export interface GgufModel {
   readonly files: Readonly<Record<string, Uint8Array<ArrayBuffer>>>;
   /** The first of them. */
   readonly name: string;
-  /** What the first file is made of. */
+  /** Parts of the first file. */
   readonly parts: GgufParts;
   /** config.json, model.safetensors and tokenizer.json of the same model. */
   readonly folder: Readonly<Record<string, string | Uint8Array>>;
@@ -111,7 +111,7 @@ export interface StoredTensor {
   readonly bytes: Uint8Array;
 }
 
-/** What one GGUF file is made of. */
+/** Parts of one GGUF file. */
 export function wholeParts(stored: readonly StoredTensor[], pairs: ReadonlyMap<string, TypedValue>): GgufParts {
   return filesOf(stored, pairs, 1).parts;
 }

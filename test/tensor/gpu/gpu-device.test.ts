@@ -1,4 +1,4 @@
-/** How the GPU device describes itself, and what it refuses. */
+/** The GPU device's description of itself, and its refusals. */
 import { afterEach, expect, test, vi } from "vitest";
 import { createDevice } from "../../../src/node/create-device.js";
 import { nodeHost } from "../../../src/node/host.js";

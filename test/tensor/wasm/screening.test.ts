@@ -117,7 +117,7 @@ function stateOf({ n, k, seed }: Case, w: Float32Array, kind: (typeof STATES)[nu
   }
 }
 
-/** What the law found wrong with one case; `narrow` multiplies the widths of the bounds. */
+/** The law's findings for one case; `narrow` multiplies the widths of the bounds. */
 async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<string[]> {
   const { n, k, states, bias: hasBias, dtype, count, seed } = given;
   const screening = device.screening!;

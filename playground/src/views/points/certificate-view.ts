@@ -4,7 +4,7 @@ import type { CertifiedPoint, Verified } from "../../engine/index.js";
 import { byId, element } from "../dom.js";
 import { percent, threshold } from "../format.js";
 
-/** What holds whatever the certificate says. */
+/** Statements that hold whatever the certificate says. */
 const NOT_PROMISED = [
   "That a text is true, good or fit for any purpose: the full model is the measure, with all its faults.",
   "Anything about a single text: the claim is about documents on average.",
@@ -18,7 +18,7 @@ export interface CertificateShown {
   readonly point: CertifiedPoint | undefined;
   /** The address of the certificate's file. */
   readonly url: string | undefined;
-  /** How the weights are stored that run. */
+  /** Storage of the weights that run. */
   readonly storedAs: string;
 }
 

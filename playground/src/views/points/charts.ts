@@ -107,7 +107,7 @@ function picture(options: Plot.PlotOptions): Element {
   return chart;
 }
 
-/** How many tokens left at which depth. */
+/** Tokens that left, by depth. */
 export function depthChart(depthCounts: readonly number[], scale: DepthScale, width: number): Element {
   const places = [...new Set([...scale.depths, scale.numLayers])].sort((a, b) => a - b);
   const total = Math.max(

@@ -29,7 +29,7 @@ export function showLedger(root: HTMLElement, { decode, plain, newTokens }: Writ
 
 /** A mode against plain, round by round: what slows the machine for a while slows both. */
 export interface Comparison {
-  /** How many times as fast as plain: the median over the rounds. */
+  /** Speed relative to plain: the median over the rounds. */
   readonly ratio: number;
   /** The lowest and the highest of the rounds: far apart if the machine is busy with other things. */
   readonly low: number;

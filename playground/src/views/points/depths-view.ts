@@ -1,4 +1,4 @@
-/** How deep the tokens of a text went: a sentence for the status line, and the chart with its caption. */
+/** Depths of a text's tokens: a sentence for the status line, and the chart with its caption. */
 import type { Written } from "../../engine/index.js";
 import { depthName, type DepthScale } from "../text/index.js";
 import { byId } from "../dom.js";

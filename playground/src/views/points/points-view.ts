@@ -15,7 +15,7 @@ export interface PointChoice {
 export class PointsView {
   readonly #slider = byId("agreement", HTMLInputElement);
   readonly #onChange: () => void;
-  /** How many times as fast as plain each point was here, by its key. */
+  /** Speed of each point relative to plain on this machine, by its key. */
   readonly #prices = new Map<string, number>();
   #all: OperatingPoints | undefined;
   #storedAs = "";
@@ -55,7 +55,7 @@ export class PointsView {
     this.draw();
   }
 
-  /** What is chosen; undefined if the model has no points. */
+  /** The chosen point; undefined if the model has none. */
   get choice(): PointChoice | undefined {
     const point = this.#point;
     return point && { agreement: point.agreement, procedure: this.#procedure };
@@ -129,7 +129,7 @@ async function drawCurve(points: readonly OperatingPoint[], choice: PointChoice)
   if (mine === wish) byId("curve").replaceChildren(curveChart(points, choice, byId("curve").clientWidth));
 }
 
-/** What the point in use guarantees. */
+/** Guarantee of the point in use. */
 function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, storedAs: string): HTMLElement {
   const level = percent(agreement, 0);
   const strong = (kind: "certified" | "uncalibrated", text: string): HTMLElement =>

@@ -16,7 +16,7 @@ export interface Inspected {
   readonly mode: Mode;
   /** The token before it, at whose position it was chosen. */
   readonly before: string;
-  /** How that position's keys and values came about; undefined while the text grows. */
+  /** Origin of that position's keys and values; undefined while the text grows. */
   readonly keyValues: readonly KeyValueSpan[] | undefined;
   /** The text of another token. */
   readonly textOf: (token: number) => string;
@@ -70,7 +70,7 @@ function predictions({ token, prediction, scale, score = "", mode, keyValues }: 
   ];
 }
 
-/** How the keys and values came about, as a list of blocks. */
+/** Origin of the keys and values, as a list of blocks. */
 function keyValues({ keyValues, before, textOf }: Inspected): HTMLElement[] {
   if (keyValues === undefined) return [];
   const items = keyValues.map((span) => {
@@ -87,7 +87,7 @@ function quoted(text: string): HTMLElement {
   return element("code", {}, visible(text));
 }
 
-/** What a head did for the token that left at exit `left`, in a word. */
+/** Role of a head for the token that left at exit `left`, in a word. */
 function verdict(mode: Mode, left: number | undefined, exit: number, fires: boolean): string {
   if (mode === "plain") return "not asked";
   if (exit === left) return mode === "lossless" ? "drafted" : "left here";

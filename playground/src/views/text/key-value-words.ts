@@ -1,4 +1,4 @@
-/** How the keys and values of a position came about, in words. */
+/** Origin of the keys and values of a position, in words. */
 import type { KeyValueSource, KeyValueSpan } from "../../engine/index.js";
 
 export interface KeyValueWords {

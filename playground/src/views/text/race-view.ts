@@ -106,7 +106,7 @@ export class RaceView {
     this.stop();
   }
 
-  /** How often slower than measured the race is shown; undefined while too little is known. */
+  /** Factor by which the race is shown slower than measured; undefined while too little is known. */
   #measuredFactor(): number | undefined {
     const first = this.#waiting.filter(({ lane }) => lane === 0);
     if (first.length <= SAMPLE && this.#ended === undefined) return undefined;
