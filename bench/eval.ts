@@ -1,5 +1,5 @@
 /**
- * How much accuracy certified exits keep: the embedded model on three tasks made from its test documents, which neither
+ * Accuracy that certified exits keep: the embedded model on three tasks made from its test documents, which neither
  * the model nor its heads nor their calibration has seen, with exits off and with each certified policy of its folder.
  *   multiple-choice   which of four endings continues a passage: its own, or those of passages of three other segments
  *   lambada           the word after the beginning of a passage

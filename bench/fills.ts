@@ -1,5 +1,5 @@
 /**
- * How much each way of filling the keys and values of skipped blocks changes the tokens that do not leave, and its
+ * Changes that each way of filling skipped blocks' keys and values makes to the tokens that do not leave, and its
  * cost:
  *   npm run bench:fills [-- --model FOLDER --text FILE] [--windows 60] [--out FOLDER]
  * Half of the positions, drawn at random, leave at one exit; all others are compared with the full model on the same

@@ -1,5 +1,5 @@
 /**
- * How long a GGUF model takes until it is ready to decode, and how much memory that takes:
+ * Time until a GGUF model is ready to decode, and the memory that this takes:
  *   npx tsx bench/loading.ts [--model FILE]
  * Without --model: SmolLM2-135M-Instruct in Q4_1 (../shared/fixtures). Each dtype is loaded in a process of its own,
  * three times. Time runs from readModel to the first logits of one token. Memory is the peak resident size above that

@@ -1,5 +1,5 @@
 /**
- * What this machine can do, and how fast the library is on it:
+ * Limits of this machine, and the library's speed on it:
  *   npm run bench [-- --only PARTS] [--quick] [--threads 1,2] [--device wasm|gpu] [--adapter hardware|software]
  *                 [--model FOLDER --text FILE] [--out FOLDER]
  * Prints tables; writes JSON, Markdown and SVG to bench/reports. The parts:

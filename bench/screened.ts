@@ -1,5 +1,5 @@
 /**
- * How much faster plain decoding is when the unembedding is screened, on one thread, token for token the same:
+ * Gain of plain decoding when the unembedding is screened, on one thread, token for token the same:
  *   npm run bench:screened [-- --runs 40] [--tokens 48] [--texts 0] [--dtypes float32,bfloat16] [--out FOLDER]
  * SmolLM2-135M-Instruct (../shared/fixtures) answers the fixture's prompts greedily; a model of the shape of
  * Gemma-3-270M has random weights. Full and screened decoding take turns, and so do the dtypes' models. `--texts 200`

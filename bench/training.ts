@@ -1,5 +1,5 @@
 /**
- * How fast heads of a large model are trained: recording states, and the steps that read them.
+ * Speed of training a large model's heads: recording states, and the steps that read them.
  *   npx tsx bench/training.ts [--model FILE] [--text FILE] [--threads N]
  * Without options: SmolLM2-135M-Instruct in Q4_1 and its chat answers (../shared/fixtures), two threads. Records 24
  * answers at depths 12 and 21, then times steps of 512 positions of linear heads on a list of 8,192 tokens: with one

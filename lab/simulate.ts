@@ -1,5 +1,5 @@
 /**
- * How often each calibration procedure breaks its claim, and the coverage that it gains, on populations whose truth is
+ * Share of claims that each calibration procedure breaks, and the coverage that it gains, on populations whose truth is
  * known (lab/simulate/):
  *   tsx lab/simulate.ts [--runs 2000] [--agreement 0.9] [--delta 0.1] [--documents 500] [--seed 1]
  *                       [--out bench/reports]
@@ -98,7 +98,7 @@ const rows = cases.flatMap(({ title, population, size = documents }) => {
 });
 
 /**
- * What a procedure promises on a population. Every promise assumes that there is no drift; any change is not defined
+ * Promise of a procedure on a population. Every promise assumes that there is no drift; any change is not defined
  * where tokens change in part.
  */
 function promised(

@@ -1,5 +1,5 @@
 /**
- * How much of a file that comes from elsewhere is read, parsed and tried before it is refused. A hostile or damaged
+ * Budgets for reading, parsing and trying a file that comes from elsewhere before it is refused. A hostile or damaged
  * file must neither hang a process nor fill its memory, so every reader compares sizes and counts with these limits
  * first. All are far above what published models need; the option `budgets` of a reader raises them.
  */

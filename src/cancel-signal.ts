@@ -1,5 +1,5 @@
 /**
- * What long-running calls need of an AbortSignal. The interface is structural, so that the public types need neither
+ * Part of an AbortSignal that long calls need. The interface is structural, so that the public types need neither
  * the DOM's declarations nor Node's; the platform's `AbortSignal` satisfies it.
  */
 export interface CancelSignal {

@@ -1,5 +1,5 @@
 /**
- * How much accuracy ways of decoding keep: the share of items that each gets right, and its difference to the first
+ * Accuracy that ways of decoding keep: the share of items that each gets right, and its difference to the first
  * way's on the same items, with percentile intervals over resampled items.
  */
 import { createRng } from "early-exits/tensor";

@@ -1,5 +1,5 @@
 /**
- * How much accuracy certified exits keep on a pretrained chat model that nobody trained for them:
+ * Accuracy that certified exits keep on a pretrained chat model that nobody trained for them:
  * SmolLM2-135M-Instruct in int8, with exits off and with each policy in models/smollm2-135m-instruct.
  *   text   the last word of a passage (LAMBADA), without a conversation, scored as `early-exits eval` does
  *   chat   a sentence with a given word, asked in a conversation and answered greedily

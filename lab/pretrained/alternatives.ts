@@ -1,5 +1,5 @@
 /**
- * What else makes a model faster, beside exits: other dtypes and fewer blocks. All ways of an answer run in turns, in
+ * Alternatives to exits that make a model faster: other dtypes and fewer blocks. All ways of an answer run in turns, in
  * one process, and the float32 model judges every token of every answer.
  */
 import type { Device, Model, Policy } from "early-exits";

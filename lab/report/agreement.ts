@@ -1,5 +1,5 @@
 /**
- * What records show about heads and scores: how often an exit has the full model's token, and how well a score ranks
+ * Heads and scores, as records show them: how often an exit has the full model's token, and how well a score ranks
  * its tokens. Each exit is judged on all tokens, as if it were the only one.
  *   curve   agreement of the k most confident tokens
  *   auroc   P(an agreeing token scores higher than a disagreeing one), ties count half; 0.5: no better than chance

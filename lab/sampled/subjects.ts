@@ -1,5 +1,5 @@
 /**
- * What sampled text is measured on: heads, the documents that policies are certified on, and prompts. The embedded
+ * Subjects of measurements of samples: heads, the documents that policies are certified on, and prompts. The embedded
  * model is certified on speeches; SmolLM2-135M-Instruct on answers that it samples itself, one to each of some prompts,
  * which are the units.
  */

@@ -1,5 +1,5 @@
 /**
- * How often a preview of the unembedding finds the model's own token, and how long it takes, by rank and candidates, in
+ * Share of the model's own tokens that a preview of the unembedding finds, and its time, by rank and candidates, in
  * int8 with coarse logits in four bits:
  *   npm run bench:previews -- [--model FILE] [--text FILE] [--documents 120] [--listed 0,16384]
  * Without options: SmolLM2-135M-Instruct in Q4_1 and its chat answers (../shared/fixtures). Previews are fitted to

@@ -1,5 +1,5 @@
 /**
- * What a signal and a timer get while SmolLM2-135M-Instruct works, and the report bench/reports/interrupt.md:
+ * Delays of a signal and a timer while SmolLM2-135M-Instruct works, and the report bench/reports/interrupt.md:
  *   npx tsx lab/soak/interrupt.ts [--rounds 5] [--model FILE] [--dtype int8] [--threads 2] [--out FOLDER]
  * Loading, generation, batches, training, fits, calibration and evaluation each run with `AbortSignal.timeout(50)`: how
  * long after the signal does the call end? Then each runs for a second beside an interval timer of 1 ms, whose ticks

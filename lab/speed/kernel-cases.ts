@@ -1,5 +1,5 @@
 /**
- * What `kernels.ts` times: products of a few rows and of many, a head's training step, kernels over one row, attention.
+ * Cases of `kernels.ts`: products of a few rows and of many, a head's training step, kernels over one row, attention.
  * The shapes are those of models with 512 or 768 hidden values. Inputs are uploaded when a case is asked for, and freed
  * when the next one is.
  */

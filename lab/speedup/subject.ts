@@ -1,5 +1,5 @@
 /**
- * What the benchmark runs on: heads, their records on calibration and test documents, unit times, and certified
+ * Subject of the benchmark: heads, their records on calibration and test documents, unit times, and certified
  * policies. A folder that `npm run ship` wrote has all of them in files. For any other folder heads are trained on most
  * of a given text, policies are certified on a tenth of it, and judged on the last tenth.
  */

@@ -1,5 +1,5 @@
 /**
- * What exits could bring at best on a backbone that was trained plainly, and what a certified policy brings:
+ * Best possible gain of exits on a backbone that was trained plainly, and the gain of a certified policy:
  *   npx tsx lab/study/late-exits.ts [--model models/study/vanilla] [--depths 8,9,10,11] [--steps 1000]
  *     [--keep FOLDER] [--out FOLDER]
  * With b(k) the time of a block for k rows, h and u those of a head and of the unembedding, and k - 1 tokens waiting

@@ -1,5 +1,5 @@
 /**
- * What a link to the page can say: the prompt, how it is written, and which model was open. It stands in the address
+ * Content of a link to the page: the prompt, how it is written, and which model was open. It stands in the address
  * after #, which browsers do not send to servers. A link comes from anybody, so illegal values are left out, and a
  * model is only named: the reader opens it, or does not.
  */

@@ -59,7 +59,7 @@ function logOf(name: string, task: number): string {
 }
 
 /**
- * How jobs start early-exits: victims are stopped on their first run once they tell of progress, and wait to be killed.
+ * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed.
  */
 function launcher(name: string): string {
   const path = folder.path(`launch-${name}.sh`);

@@ -38,7 +38,7 @@ function outputOf(page: Page, number: number): Promise<string> {
 }
 
 /**
- * What a cell's output must have in common with the page's. Numbers that come from training differ in their last digits
+ * Common part of a cell's output and the page's. Numbers that come from training differ in their last digits
  * from processor to processor, and a text with exits may, where a threshold is close.
  */
 const withoutNumbers = (text: string): string => text.replace(/\d+(?:\.\d+)?/g, "#");

@@ -1,5 +1,5 @@
 /**
- * What gpu.js and graphics drivers get wrong silently, tested where it could affect this library. Besides the known
+ * Silent errors of gpu.js and graphics drivers, tested where it could affect this library. Besides the known
  * traps, two were found here: WebGL continues after an early return, and every declared variable is a float. The tests
  * run on every backend of the device.
  */

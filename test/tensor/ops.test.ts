@@ -1,5 +1,5 @@
 /**
- * What the ops compute: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
+ * Results of the ops: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
  * of everything logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen
  * weights, and the errors for shapes that do not fit.
  * Gradients: gradients.test.ts.

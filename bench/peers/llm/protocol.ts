@@ -20,7 +20,7 @@ export function partsOf(type: string): { readonly dtype: string; readonly engine
 }
 
 /**
- * What one process does. `read` measures the memory alone: it is started as often at a time as there are threads.
+ * Work of one process. `read` measures the memory alone: it is started as often at a time as there are threads.
  * `products` measures products of integers, on one thread.
  */
 export interface LlmJob extends Omit<Way, "runtime"> {

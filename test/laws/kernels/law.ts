@@ -1,5 +1,5 @@
 /**
- * What a kernel law is: random cases, how to run them on a device, how far the result may lie from the reference
+ * Parts of a kernel law: random cases, how to run them on a device, how far the result may lie from the reference
  * device, and, if the kernel works on rows, what one row of the case looks like alone.
  */
 import fc from "fast-check";
@@ -12,7 +12,7 @@ export const UNIT = 2 ** -24;
 export const FLUSH = 2 ** -110;
 
 /**
- * How many UNITs a float32 sum of n terms may be off, relative to the sum of their sizes, in any order: n at most; and
+ * UNITs by which a float32 sum of n terms may be off, relative to the sum of their sizes, in any order: n at most; and
  * 7√n but for a chance of 5e-11, because roundings are as often up as down (Higham and Mary 2019, λ = 7).
  */
 export function sumUnits(n: number): number {

@@ -187,7 +187,7 @@ const pickLinear = (c: LinearCase, row: number): LinearCase => ({
 });
 
 /**
- * How far a product of integer weights with float32 activations may lie from the one with rounded activations: half a
+ * Largest effect of rounded activations on a product of integer weights with float32 ones: half a
  * step of each activation, and the rounding of sums.
  */
 function roundedActivations(c: LinearCase, reference: BoundContext["reference"]): number[] {
