@@ -1,5 +1,5 @@
 /**
- * Files shipped beside a pretrained model, written into its folder: documents.json, heads/, certificates/ (one per level,
+ * Files beside a pretrained model, written into its folder: documents.json, heads/, certificates/ (one per level,
  * each with its policy), shipped.json (numbers), README.md (the model card). A file is complete or absent, also after a
  * kill; certificates name their heads, so those of another run are refused.
  */
