@@ -1,5 +1,5 @@
 /** The smallest tokenizer: bytes as tokens, for lessons and tests. */
-import { decoding, idError } from "./decoding.js";
+import { decoding } from "./decoding.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 const END_OF_TEXT = 256;
@@ -11,8 +11,8 @@ const VOCAB_SIZE = 257;
 export function byteTokenizer(): Tokenizer {
   const utf8 = new TextEncoder();
   const endOfText = utf8.encode("<|endoftext|>");
-  const bytes = (id: number): Uint8Array => {
-    if (!Number.isInteger(id) || id < 0 || id >= VOCAB_SIZE) throw idError(id, VOCAB_SIZE);
+  const bytes = (id: number): Uint8Array | undefined => {
+    if (!Number.isInteger(id) || id < 0 || id >= VOCAB_SIZE) return undefined;
     return id === END_OF_TEXT ? endOfText : Uint8Array.of(id);
   };
   return {
@@ -23,6 +23,6 @@ export function byteTokenizer(): Tokenizer {
     encode: (text) => Array.from(utf8.encode(text)),
     encodeParts: (parts) =>
       parts.flatMap((part) => (typeof part === "number" ? [part] : Array.from(utf8.encode(part)))),
-    ...decoding({ bytes, isSpecial: (id) => id === END_OF_TEXT, leadingSpaces: 0 }),
+    ...decoding({ size: VOCAB_SIZE, bytes, isSpecial: (id) => id === END_OF_TEXT, leadingSpaces: 0 }),
   };
 }

@@ -8,8 +8,10 @@ import { TokenError } from "../../errors.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 export interface TokenBytes {
-  /** Throws a TokenError for an id that has no token. */
-  bytes(id: number): Uint8Array;
+  /** One more than the highest id. */
+  readonly size: number;
+  /** undefined for an id that has no token. */
+  bytes(id: number): Uint8Array | undefined;
   isSpecial(id: number): boolean;
   /** Spaces stripped from the start of a text, at most. */
   readonly leadingSpaces: number;
@@ -22,17 +24,19 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
   const texts: string[] = []; // of ids whose bytes end where a code point ends, decoded once
   return {
     decode(ids, { skipSpecialTokens = true } = {}) {
+      for (const id of ids) if (tokens.bytes(id) === undefined) throw idError(id, tokens.size);
       return utf8.decode(concatenate(ids.map(byteReader(tokens, skipSpecialTokens))));
     },
     stream(prefixIds = []) {
       const read = byteReader(tokens, true);
       let held = EMPTY; // an unfinished code point, at most 3 bytes
       const push = (id: number): string => {
+        if (!Number.isInteger(id) || id < 0 || id >= tokens.size) throw idError(id, tokens.size);
         const own = read(id);
         const isWhole = held.length === 0 && completeLength(own) === own.length;
         if (isWhole) {
           // The usual case. The text is remembered unless the id was special or lost leading spaces.
-          return own.length === tokens.bytes(id).length ? (texts[id] ??= utf8.decode(own)) : utf8.decode(own);
+          return own.length === tokens.bytes(id)?.length ? (texts[id] ??= utf8.decode(own)) : utf8.decode(own);
         }
         const bytes = concatenate([held, own]);
         const end = completeLength(bytes);
@@ -52,7 +56,7 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
   };
 }
 
-export function idError(id: number, vocabSize: number): TokenError {
+function idError(id: number, vocabSize: number): TokenError {
   return new TokenError(
     "token-id-range",
     `decode: no token has id ${id}; legal ids are the integers in [0, ${vocabSize - 1}] that the vocabulary names`,
@@ -60,12 +64,12 @@ export function idError(id: number, vocabSize: number): TokenError {
   );
 }
 
-/** Reads bytes id by id, without the text's leading spaces. */
+/** Reads bytes id by id, without the text's leading spaces; none of an id that has no token. */
 function byteReader(tokens: TokenBytes, skipSpecialTokens: boolean): (id: number) => Uint8Array {
   let spaces = tokens.leadingSpaces;
   return (id) => {
     const bytes = tokens.bytes(id);
-    if (skipSpecialTokens && tokens.isSpecial(id)) return EMPTY;
+    if (bytes === undefined || (skipSpecialTokens && tokens.isSpecial(id))) return EMPTY;
     let start = 0;
     while (spaces > 0 && start < bytes.length) {
       if (bytes[start] === 0x20) {

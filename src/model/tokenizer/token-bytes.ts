@@ -3,7 +3,7 @@
  * sequence of Replace, ByteFallback ("<0x0A>" is a byte), Fuse and Strip (of the text's leading spaces).
  */
 import { byteSymbols } from "./byte-level.js";
-import { idError, type TokenBytes } from "./decoding.js";
+import type { TokenBytes } from "./decoding.js";
 import { list, malformed, record, unsupported } from "./fields.js";
 import type { AddedToken } from "./vocabulary.js";
 import { shown } from "../../shown.js";
@@ -21,9 +21,10 @@ export function readTokenBytes(
   const specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
   const computed: (Uint8Array | undefined)[] = [];
   return {
+    size: tokens.length,
     bytes(id) {
       const token = tokens[id];
-      if (token === undefined) throw idError(id, tokens.length);
+      if (token === undefined) return undefined;
       return (computed[id] ??= rules.byteLevel ? symbolBytes(token, addedIds.has(id)) : pieceBytes(token, rules));
     },
     isSpecial: (id) => specialIds.has(id),

@@ -60,6 +60,21 @@ describe("a sentencepiece tokenizer", () => {
     expect(spm).toMatchObject({ vocabSize: tokens.length, bosTokenId: 1, eosTokenId: 2 });
   });
 
+  it("keeps the byte-order marks with which Gemma's tokens begin, and streams past an id that has no token", async () => {
+    const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last hides the first, whose id is left without token
+    const spm = await tokenizer({
+      "tokenizer.ggml.tokens": marked,
+      "tokenizer.ggml.scores": Float32Array.from(marked, (_, id) => Math.min(0, 258 - id)),
+      "tokenizer.ggml.token_type": Int32Array.from(marked, (_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1)),
+      "tokenizer.ggml.add_space_prefix": false,
+    });
+    for (const text of ["\uFEFF#", "#"]) expect(spm.encode(text, plain)).toEqual([marked.lastIndexOf(text)]);
+    expect(spm.decode([marked.indexOf("\uFEFF#")])).toBe("\uFEFF#");
+    const stream = spm.stream();
+    expect([idOf("▁the"), marked.indexOf("#"), idOf("n")].map((id) => stream.push(id)).join("")).toBe(" then");
+    expect(() => spm.decode([marked.indexOf("#")])).toThrow(/no token has id/);
+  });
+
   it("is refused without scores, with removed spaces, or with a token of absurd length", async () => {
     const fields = [
       ["tokenizer.ggml.model", "llama"],

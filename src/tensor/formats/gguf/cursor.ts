@@ -70,7 +70,8 @@ export class NeedsMoreBytes extends Error {
 export class Cursor {
   at = 0;
   readonly #view: DataView;
-  readonly #decoder = new TextDecoder("utf-8", { fatal: true });
+  /** A byte-order mark is text: Gemma 3 has three tokens that begin with one. */
+  readonly #decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
   readonly #largest: number;
   readonly #mostValues: number;
