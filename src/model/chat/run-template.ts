@@ -12,11 +12,22 @@ interface Jinja {
   tokenize(source: string, options: { readonly trim_blocks: boolean; readonly lstrip_blocks: boolean }): unknown;
   parse(tokens: unknown): unknown;
   readonly Environment: new () => { set(name: string, value: unknown): unknown };
-  readonly Interpreter: new (environment: object) => { run(program: unknown): { readonly value: string } };
+  readonly Interpreter: new (environment: object) => Interpreter;
+}
+
+interface Interpreter {
+  run(program: unknown): { readonly value: string };
+  evaluate(statement: unknown, environment: unknown): { readonly value?: unknown } | undefined;
+  evaluateBlock(statements: unknown, environment: unknown): { readonly value?: unknown };
 }
 
 /** Longer lists can only be a mistake or an attack. */
 const LONGEST_RANGE = 100_000;
+/** Expressions evaluated; a block counts as 16, because each turn of a loop has variables of its own. */
+const MOST_STEPS = 2 ** 20;
+const BLOCK_STEPS = 16;
+/** Characters of a text, and items of a list. */
+const LONGEST_VALUE = 2 ** 24;
 
 export interface TemplateRun {
   readonly variables: Readonly<Record<string, unknown>>;
@@ -34,11 +45,43 @@ export async function runTemplate(source: string, { variables, date }: TemplateR
     environment.set(name, value);
   }
   try {
-    return new jinja.Interpreter(environment).run(program).value;
+    return new (boundedInterpreter(jinja))(environment).run(program).value;
   } catch (error) {
     if (error instanceof TemplateError) throw error;
     throw failure(error, source, date);
   }
+}
+
+/** Refuses templates that run for long (loops in loops) or fill the memory (values that double). */
+function boundedInterpreter({ Interpreter }: Jinja): Jinja["Interpreter"] {
+  let steps = 0;
+  const count = (more: number): void => {
+    steps += more;
+    if (steps > MOST_STEPS) throw unbounded(`takes more than ${MOST_STEPS} steps`);
+  };
+  return class extends Interpreter {
+    override evaluate(statement: unknown, environment: unknown) {
+      count(1);
+      const result = super.evaluate(statement, environment);
+      const { length } = (result?.value ?? []) as { readonly length?: unknown };
+      if (typeof length === "number" && length > LONGEST_VALUE) {
+        throw unbounded(`makes a text or list longer than ${LONGEST_VALUE}`);
+      }
+      return result;
+    }
+
+    override evaluateBlock(statements: unknown, environment: unknown) {
+      count(BLOCK_STEPS);
+      return super.evaluateBlock(statements, environment);
+    }
+  };
+}
+
+function unbounded(what: string): TemplateError {
+  return new TemplateError(
+    "template-failed",
+    `chat template: for this conversation it ${what}; no published template comes near, so give another template`,
+  );
 }
 
 /** Jinja accepts these in title case too. */

@@ -5,7 +5,7 @@ import type { ChatMessage } from "early-exits/model";
 import { renderChat } from "../../../src/model/chat/render-chat.js";
 import { TemplateError } from "../../../src/errors.js";
 import { requireChatTemplate } from "../../../src/model/chat/encode-chat.js";
-import { chatTokenizer, gemma, llama3 } from "./setup.js";
+import { chatMl, chatTokenizer, gemma, llama3 } from "./setup.js";
 
 const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];
 const date = new Date(2024, 6, 6, 15, 4, 5);
@@ -70,6 +70,31 @@ describe("a template", () => {
       code: expect.stringMatching(/^template-/) as string,
     });
     await expect(renderChat("{{ range(1000000000) | length }}", hi)).rejects.toMatchObject({ code: "template-failed" });
+  });
+
+  it.each([chatMl, llama3, gemma])("renders a conversation of 2,000 messages", async (template) => {
+    const long = Array.from({ length: 2_000 }, (_, i) => ({
+      role: i % 2 === 0 ? ("user" as const) : ("assistant" as const),
+      content: `message ${i}`,
+    }));
+    expect(await renderChat(template, long, { bosToken: "", date })).toContain("message 1999");
+  });
+
+  it.each([
+    ["loops inside loops", "{% for i in range(30000) %}{% for j in range(30000) %}{% endfor %}{% endfor %}", "steps"],
+    [
+      "a text that doubles",
+      "{% set n = namespace(x='abcd') %}{% for i in range(60) %}{% set n.x = n.x ~ n.x %}{% endfor %}{{ n.x }}",
+      "longer than",
+    ],
+    [
+      "a list that doubles",
+      "{% set n = namespace(x=[1, 2]) %}{% for i in range(60) %}{% set n.x = n.x + n.x %}{% endfor %}",
+      "longer than",
+    ],
+  ])("is refused for %s", async (_, template, says) => {
+    const refused = { code: "template-failed", message: expect.stringContaining(says) as string };
+    await expect(renderChat(template, hi)).rejects.toMatchObject(refused);
   });
 });
 
