@@ -23,11 +23,13 @@ interface Interpreter {
 
 /** Longer lists can only be a mistake or an attack. */
 const LONGEST_RANGE = 100_000;
-/** Expressions evaluated; a block counts as 16, because each turn of a loop has variables of its own. */
+/** Expressions evaluated; a block counts as 32, because each turn of a loop has variables of its own. */
 const MOST_STEPS = 2 ** 20;
-const BLOCK_STEPS = 16;
-/** Characters of a text, and items of a list. */
-const LONGEST_VALUE = 2 ** 24;
+const BLOCK_STEPS = 32;
+/** Characters. */
+const LONGEST_TEXT = 2 ** 24;
+/** Items. */
+const LONGEST_LIST = 2 ** 20;
 
 export interface TemplateRun {
   readonly variables: Readonly<Record<string, unknown>>;
@@ -63,9 +65,12 @@ function boundedInterpreter({ Interpreter }: Jinja): Jinja["Interpreter"] {
     override evaluate(statement: unknown, environment: unknown) {
       count(1);
       const result = super.evaluate(statement, environment);
-      const { length } = (result?.value ?? []) as { readonly length?: unknown };
-      if (typeof length === "number" && length > LONGEST_VALUE) {
-        throw unbounded(`makes a text or list longer than ${LONGEST_VALUE}`);
+      const value = result?.value;
+      if (typeof value === "string" && value.length > LONGEST_TEXT) {
+        throw unbounded(`makes a text of more than ${LONGEST_TEXT} characters`);
+      }
+      if (Array.isArray(value) && value.length > LONGEST_LIST) {
+        throw unbounded(`makes a list of more than ${LONGEST_LIST} items`);
       }
       return result;
     }
