@@ -26,8 +26,8 @@ export interface Tokenizer {
   /** Leaves out special tokens unless `skipSpecialTokens` is false. Throws a TokenError for an id without token. */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**
-   * Decodes token by token, without special tokens. An id below `vocabSize` without token adds nothing, so that
-   * a text that was written for minutes is not lost for it. `prefixIds` are the ids before (the prompt): a leading space is
+   * Decodes token by token, without special tokens. An id below `vocabSize` without token adds nothing, so that a text
+   * that was written for minutes is not lost for it. `prefixIds` are the ids before (the prompt): a leading space is
    * stripped only at the start of the whole text.
    *   decode([...prefixIds, ...ids]) = decode(prefixIds) + all pushes + flush
    * provided that decode(prefixIds) does not end inside a code point (if it does, the stream finishes that code point

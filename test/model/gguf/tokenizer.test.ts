@@ -60,8 +60,8 @@ describe("a sentencepiece tokenizer", () => {
     expect(spm).toMatchObject({ vocabSize: tokens.length, bosTokenId: 1, eosTokenId: 2 });
   });
 
-  it("keeps the byte-order marks with which Gemma's tokens begin, and streams past an id that has no token", async () => {
-    const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last hides the first, whose id is left without token
+  it("keeps byte-order marks, with which tokens of Gemma begin, and streams past an id without token", async () => {
+    const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last "#" leaves the first id without token
     const spm = await tokenizer({
       "tokenizer.ggml.tokens": marked,
       "tokenizer.ggml.scores": Float32Array.from(marked, (_, id) => Math.min(0, 258 - id)),
