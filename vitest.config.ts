@@ -7,7 +7,7 @@ import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "./test/support/chromium.js";
 
-const source = (path: string): string => fileURLToPath(new URL(`./src/${path}`, import.meta.url));
+const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
 
 /** The adapter that GPU suites ask for. */
 const gpuAdapter: "hardware" | "software" = process.env["GPU_ADAPTER"] === "hardware" ? "hardware" : "software";
@@ -103,6 +103,7 @@ const apart = [
   "model/families",
   "model/gguf/damaged",
   "node/**/*",
+  "serve/serve-model",
   "tensor/formats/malformed",
   "tensor/wasm/**/*",
   "turns",
@@ -130,8 +131,9 @@ const elsewhere = [...Object.values(suites).flatMap(({ folders }) => folders), "
 export default defineConfig({
   resolve: {
     alias: [
-      { find: /^early-exits$/, replacement: source("index.ts") },
-      { find: /^early-exits\/(\w+)$/, replacement: source("$1/index.ts") },
+      { find: /^early-exits$/, replacement: source("src/index.ts") },
+      { find: /^early-exits\/(serve|export)$/, replacement: source("apps/$1/index.ts") },
+      { find: /^early-exits\/(\w+)$/, replacement: source("src/$1/index.ts") },
     ],
   },
   test: {

@@ -31,7 +31,7 @@ import type {
   Point,
   StoredWay,
 } from "../playground/src/engine/index.js";
-import { embeddedModel } from "../src/cli/demo/demo.js";
+import { embeddedModel } from "../apps/cli/demo/demo.js";
 import { readDocuments } from "./ship/embedded.js";
 
 /** The most documents to calibrate the published procedure on, and to test all policies on. */

@@ -8,9 +8,9 @@
  * Documents are segments of speeches (lab/ship/segments.ts).
  */
 import { parseArgs } from "node:util";
-import { exitCodeOf } from "../src/cli/exit-code.js";
-import { type Io, UsageError } from "../src/cli/io.js";
-import { processIo } from "../src/cli/process-io.js";
+import { exitCodeOf } from "../apps/cli/exit-code.js";
+import { type Io, UsageError } from "../apps/cli/io.js";
+import { processIo } from "../apps/cli/process-io.js";
 import { loadSotu, SOURCE, splitCorpus } from "./ship/corpus.js";
 import {
   pretrainDefaults,

@@ -115,7 +115,7 @@ async function execute(cwd: string, command: string, args: readonly string[], in
 /** Starts the server, asks it something, and ends it. */
 async function serve(cwd: string, exits: readonly string[]): Promise<{ readonly step: Step; readonly served: string }> {
   const started = performance.now();
-  const main = join("node_modules", "early-exits", "dist", "cli", "main.js");
+  const main = join("node_modules", "early-exits", "dist", "apps", "cli", "main.js");
   const args = [main, "serve", "model.gguf", ...exits, "--port", "0"];
   const child = spawn(process.execPath, args, { cwd });
   let stdout = "";

@@ -86,11 +86,6 @@ export class NumericsError extends EarlyExitError {
   override readonly name = "NumericsError";
 }
 
-/** A request that a server cannot take: its queue is full, it is closing, or the request exceeds its limits. */
-export class ServeError extends EarlyExitError {
-  override readonly name = "ServeError";
-}
-
 /** An option outside its legal range. */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";

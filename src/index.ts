@@ -45,7 +45,6 @@ export {
   verifyCertificate,
 } from "./calibrate/index.js";
 export {
-  checkPolicy,
   createPolicy,
   type FillName,
   fillNames,
@@ -77,7 +76,9 @@ export {
 } from "./exits/index.js";
 export { evaluate, type Evaluation } from "./evaluate/index.js";
 
-// Devices, errors, version
+// Devices, errors, defaults, version
 export type { Backend, Device, WeightDtype } from "./tensor/index.js";
-export { EarlyExitError, OptionError } from "./errors.js";
+export type { CancelSignal } from "./cancel-signal.js";
+export { EarlyExitError, OptionError, requireInteger } from "./errors.js";
+export { libraryDefaults } from "./defaults.js";
 export { libraryVersion } from "./version.js";

@@ -1,7 +1,7 @@
 /** The model card: README.md in the folder of a model that ships. */
 import type { Certificate } from "early-exits";
 import type { PolicyOutcome } from "early-exits/calibrate";
-import { embeddedHeads } from "../../src/cli/demo/demo.js";
+import { embeddedHeads } from "../../apps/cli/demo/demo.js";
 import type { PretrainReport } from "./pretrain-folder.js";
 import { percent } from "../report/format.js";
 import { prose } from "../report/prose.js";

@@ -30,13 +30,13 @@ import { evaluateLoss } from "../../src/model/pretrain/pretrain.js";
 import { type RecipeName, recipeOptions } from "../../src/model/pretrain/recipes.js";
 import { readJson, readText } from "early-exits/node";
 import { writeFolder } from "../../src/node/folder-transaction.js";
-import { hashDocuments } from "../../src/cli/documents.js";
-import { count, speed } from "../../src/cli/format.js";
-import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../src/cli/io.js";
-import { openDevice } from "../../src/cli/open-model.js";
-import { withProgress } from "../../src/cli/progress.js";
-import { type Append, openLog } from "../../src/cli/training/training-log.js";
-import { openRun, type TrainingRun } from "../../src/cli/training/training-run.js";
+import { hashDocuments } from "../../apps/cli/documents.js";
+import { count, speed } from "../../apps/cli/format.js";
+import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../apps/cli/io.js";
+import { openDevice } from "../../apps/cli/open-model.js";
+import { withProgress } from "../../apps/cli/progress.js";
+import { type Append, openLog } from "../../apps/cli/training/training-log.js";
+import { openRun, type TrainingRun } from "../../apps/cli/training/training-run.js";
 
 /** The options that determine the model; kept in the checkpoint and in training.json. */
 export interface PretrainRecipe {

@@ -18,7 +18,7 @@ import type { TrainSummary } from "../../src/exits/train/train-heads.js";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { settleFolder } from "../../src/node/folder-transaction.js";
-import { embeddedHeads } from "../../src/cli/demo/demo.js";
+import { embeddedHeads } from "../../apps/cli/demo/demo.js";
 import type { PretrainReport } from "./pretrain-folder.js";
 import { machine } from "../report/machine.js";
 import { modelCard } from "./card.js";

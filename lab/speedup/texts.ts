@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { attachHeads, type ExitHeads, type Model, splitDocuments, trainHeads } from "early-exits";
 import { readHeads, readText } from "early-exits/node";
-import { embeddedHeads } from "../../src/cli/demo/demo.js";
+import { embeddedHeads } from "../../apps/cli/demo/demo.js";
 import { type Parts, readDocuments } from "../ship/embedded.js";
 
 /** Token ids, one list per prompt. */

@@ -28,7 +28,7 @@ import {
 } from "early-exits/calibrate";
 import { readHeads, readJson, writeFileAtomic, writeHeads } from "early-exits/node";
 import { fileExists } from "../../src/node/index.js";
-import { embeddedHeads } from "../../src/cli/demo/demo.js";
+import { embeddedHeads } from "../../apps/cli/demo/demo.js";
 
 export const LEVELS = [0.95, 0.9] as const;
 export const DELTA = 0.05;

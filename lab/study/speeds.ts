@@ -4,8 +4,8 @@
  */
 import { type ExitHeads, generate, type Model } from "early-exits";
 import { compareWays, type Way, type WayResult } from "early-exits/evaluate";
-import { processIo } from "../../src/cli/process-io.js";
-import { withProgress } from "../../src/cli/progress.js";
+import { processIo } from "../../apps/cli/process-io.js";
+import { withProgress } from "../../apps/cli/progress.js";
 import { drain, type Timing, timingOf } from "../speed/timing.js";
 import type { StudiedBackbone, Texts } from "./backbone.js";
 

@@ -4,8 +4,8 @@
  * the options, and test files must exist.
  */
 import { existsSync, readFileSync } from "node:fs";
-import { createProgram } from "../../src/cli/program.js";
-import type { Io } from "../../src/cli/io.js";
+import { createProgram } from "../../apps/cli/program.js";
+import type { Io } from "../../apps/cli/io.js";
 
 /** The commands of a block, without comments, as words. */
 export function commandsOf(code: string): string[][] {

@@ -18,7 +18,7 @@ export {
   policyFrom,
   proposeThresholds,
 } from "./calibrate.js";
-export { type ClaimTerms, describeAssumption, describeClaim } from "./certificate/assumptions.js";
+export { describeAssumption, describeClaim } from "./certificate/assumptions.js";
 export { type Certificate, checkCertificate } from "./certificate/certificate.js";
 export type { CalibrationNotes, Dependence } from "./certify/notes.js";
 export type { Certified } from "./certify/certify.js";

@@ -4,6 +4,6 @@
  */
 export { compareWays, type Comparison, type SpeedRatio, type Way, type WayResult } from "./compare-ways.js";
 export { evaluate } from "./evaluate.js";
-export { type EvaluatedWay, evaluateDefaults, type Evaluation } from "./evaluation.js";
+export type { EvaluatedWay, Evaluation } from "./evaluation.js";
 export type { Estimate, MetricName } from "./metrics.js";
 export { type TaskItem, type TaskKind, taskKinds } from "./tasks.js";

@@ -3,7 +3,7 @@
  * @module early-exits/exits
  */
 export { ChatSession, type ChatSessionOptions, type TurnSummary } from "./chat-session.js";
-export { blockCost, QUOTED_CONTEXT } from "./cost/unit-costs.js";
+export { blockCost } from "./cost/unit-costs.js";
 export type { Counts } from "./cost/counts.js";
 export type { LedgerReport } from "./cost/ledger.js";
 export { measureUnitTimes, predictTime, type UnitTimes } from "./cost/unit-times.js";
@@ -34,7 +34,14 @@ export {
   scoreOf,
   type Threshold,
 } from "./heads/score.js";
-export { defaultKind, headCost, type HeadKind, type PreviewShape, usualHeads } from "./heads/head-shape.js";
+export {
+  defaultKind,
+  headCost,
+  type HeadKind,
+  type PreviewShape,
+  previewSize,
+  usualHeads,
+} from "./heads/head-shape.js";
 export type { ExitHead } from "./heads/exit-head.js";
 export { ExitHeads } from "./heads/exit-heads.js";
 export type { Matrices } from "./heads/head-weights.js";
@@ -54,14 +61,7 @@ export {
   type PlanExitsOptions,
   tokensPerRound,
 } from "./plan/break-even.js";
-export {
-  checkPolicy,
-  createPolicy,
-  type Policy,
-  type PolicyExit,
-  type PolicyOptions,
-  type Reference,
-} from "./plan/policy.js";
+export { createPolicy, type Policy, type PolicyExit, type PolicyOptions, type Reference } from "./plan/policy.js";
 export type { BatchSource } from "./states/batches.js";
 export { cachedBatches, recordHidden, streamedBatches } from "./states/hidden-cache.js";
 export { type CacheStore, createShardWriter } from "./states/shards.js";

@@ -7,12 +7,15 @@ export type { ChatMessage } from "./chat/messages.js";
 export type { ChatOptions } from "./chat/render-chat.js";
 export { encodeChat } from "./chat/encode-chat.js";
 export { memorySource, type TensorSource } from "./checkpoint.js";
-export { attentionOf, keyValueLayers, type ModelConfig, type ModelType, type RotaryConfig } from "./config.js";
+export { attentionOf, keyValueLayers, type ModelConfig, type RotaryConfig } from "./config.js";
 export { createModel } from "./create.js";
-export { argmaxOf, canonicalSampling, describeSampling, sampleFrom, type SamplingOptions } from "./decode/sampling.js";
+export { argmaxOf, describeSampling, sampleFrom, type SamplingOptions } from "./decode/sampling.js";
 export type { Decoder, Request as DecodingRequest, Round, Sampler } from "./decode/decoder.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./decode/writer.js";
 export type { Prompt } from "./decode/prompt.js";
+export { type PlannedText, planText } from "./decode/text.js";
+export { type ActiveText, WritingLoop } from "./decode/writing-loop.js";
+export { giveTurn } from "../turns.js";
 export { answerDocument, cutDocuments, type Document, type MarkedDocument, splitDocuments } from "./documents.js";
 export { llamaConfigJson } from "./families/llama.js";
 export { readModelConfig } from "./families/families.js";
@@ -30,7 +33,7 @@ export type { UnembeddingKind } from "./screened-unembedding.js";
 export { cacheBytesPerPosition, Sequence } from "./sequence.js";
 export { trainByteLevelBpe } from "./tokenizer/bpe.js";
 export { huggingFaceTokenizer } from "./tokenizer/hugging-face-tokenizer.js";
-export type { Tokenizer, TokenStream } from "./tokenizer/tokenizer.js";
+export type { Tokenizer } from "./tokenizer/tokenizer.js";
 export {
   allWeights,
   type BlockWeights,

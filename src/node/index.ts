@@ -13,12 +13,6 @@ export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type ResolvedModel, resolveModel } from "./hub/resolve-model.js";
 export { readModel, readTokenizer } from "./read-model.js";
 
-// Exporting
-export { writeExport } from "./export-folder.js";
-
-// Serving
-export { type RunningServer, serveDefaults, serveModel, type ServeOptions } from "./serve/serve-model.js";
-
 // Files
 export { type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";

@@ -15,6 +15,7 @@ export {
   type WeightDtype,
 } from "./device.js";
 export type { CreateDeviceOptions, DeviceName } from "./device-options.js";
+export { DeviceError } from "../errors.js";
 export { createReferenceDevice } from "./reference/reference-device.js";
 export { coarseBytes } from "./coarse-bytes.js";
 export { sub } from "./ops/arithmetic.js";

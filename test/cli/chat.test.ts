@@ -129,7 +129,7 @@ describe("Ctrl-C", () => {
 
 describe("the process", () => {
   it("reads lines from a pipe, and ends with it", async () => {
-    const main = join(import.meta.dirname, "..", "..", "src", "cli", "main.ts");
+    const main = join(import.meta.dirname, "..", "..", "apps", "cli", "main.ts");
     const args = ["--import", "tsx", main, "chat", folder.path(), "--device", "reference", "--max-new-tokens", "8"];
     const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "ignore"] });
     let out = "";

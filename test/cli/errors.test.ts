@@ -3,14 +3,14 @@ import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { exitCodeOf } from "../../src/cli/exit-code.js";
+import { exitCodeOf } from "../../apps/cli/exit-code.js";
 import { cli, scratch, sentences, testIo, words, writeText } from "./support.js";
 
 const folder = scratch();
 afterAll(folder.remove);
 
 const root = join(import.meta.dirname, "..", "..");
-const tsx = ["--import", "tsx", join(root, "src", "cli", "main.ts")];
+const tsx = ["--import", "tsx", join(root, "apps", "cli", "main.ts")];
 
 /** Runs the program as a process. */
 function start(
@@ -147,7 +147,7 @@ describe("errors of the library end with status 1 and one sentence", () => {
     const { error } = JSON.parse(json.out) as { readonly error: { readonly message: string } };
     expect(error).toMatchObject({ code: "model-missing", details: { path: "/nowhere" } });
     expect(json.err).toBe(`error: ${error.message}\n`);
-    expect((await cli(["plan", "/nowhere", "--debug"])).err).toMatch(/^ModelError: .*\n {4}at /);
+    expect((await cli(["plan", "/nowhere", "--debug"])).err).toMatch(/^EarlyExitError: .*\n {4}at /);
   });
 
   it("an unexpected error says so", async () => {

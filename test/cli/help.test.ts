@@ -1,14 +1,8 @@
 /** Help texts state the defaults that run: each is printed from the object that the code uses. */
+import { libraryDefaults } from "early-exits";
 import { describe, expect, it } from "vitest";
-import { certifyDefaults } from "../../src/calibrate/certify/settings.js";
-import { commands } from "../../src/cli/commands/commands.js";
-import { createProgram } from "../../src/cli/program.js";
-import { evaluateDefaults } from "../../src/evaluate/index.js";
-import { attachDefaults } from "../../src/exits/heads/attach-heads.js";
-import { planDefaults } from "../../src/exits/plan/break-even.js";
-import { trainDefaults } from "../../src/exits/train/train-heads.js";
-import { chatDefaults, generateDefaults } from "../../src/model/decode/text.js";
-import { samplingDefaults } from "../../src/model/decode/sampling.js";
+import { commands } from "../../apps/cli/commands/commands.js";
+import { createProgram } from "../../apps/cli/program.js";
 import { cli, succeed, testIo, words } from "./support.js";
 
 const program = createProgram(testIo(), () => Promise.resolve());
@@ -52,18 +46,18 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
 });
 
 it("defaults that a library function owns are that function's", () => {
-  const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr } = trainDefaults;
-  const { agreement, delta, loss: certifiedLoss, seed } = certifyDefaults;
-  const { exits } = attachDefaults;
-  const { resamples } = evaluateDefaults;
-  const { temperature, topK, topP } = samplingDefaults;
+  const { steps, batchSize: batch, sequenceLength: sequence, learningRate: lr } = libraryDefaults.train;
+  const { agreement, delta, loss: certifiedLoss, seed } = libraryDefaults.certify;
+  const { exits } = libraryDefaults.attach;
+  const { resamples } = libraryDefaults.evaluate;
+  const { temperature, topK, topP } = libraryDefaults.sampling;
   const expected: Readonly<Record<string, object>> = {
-    plan: { fill: planDefaults.fill, agreement },
+    plan: { fill: libraryDefaults.plan.fill, agreement },
     train: { exits, steps, batch, sequence, lr },
     calibrate: { agreement, delta, loss: certifiedLoss, seed },
-    eval: { resamples, seed: evaluateDefaults.seed },
-    generate: { temperature, topK, topP, ...generateDefaults },
-    chat: { temperature, topK, topP, ...chatDefaults },
+    eval: { resamples, seed: libraryDefaults.evaluate.seed },
+    generate: { temperature, topK, topP, ...libraryDefaults.generate },
+    chat: { temperature, topK, topP, ...libraryDefaults.chat },
     demo: { agreement },
   };
   for (const [name, defaults] of Object.entries(expected)) {

@@ -3,7 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { scratch } from "./support.js";
-import { checkedStore, readShard, shareOf } from "../../src/cli/shards.js";
+import { checkedStore, readShard, shareOf } from "../../apps/cli/shards.js";
 
 describe("readShard", () => {
   it.each([

@@ -3,8 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect } from "vitest";
-import type { Io } from "../../src/cli/io.js";
-import { main } from "../../src/cli/program.js";
+import type { Io } from "../../apps/cli/io.js";
+import { main } from "../../apps/cli/program.js";
 import { pretrainFolder, type PretrainSettings, pretrainText } from "../../lab/ship/pretrain-folder.js";
 
 export interface TestIo extends Io {

@@ -1,9 +1,9 @@
 /** Colours, progress and numbers. */
 import { describe, expect, it } from "vitest";
-import { depthColors, depthHistogram } from "../../src/cli/depth-colors.js";
-import { count, duration, percent, table } from "../../src/cli/format.js";
-import { wantsColor } from "../../src/cli/process-io.js";
-import { type ReportProgress, withProgress } from "../../src/cli/progress.js";
+import { depthColors, depthHistogram } from "../../apps/cli/depth-colors.js";
+import { count, duration, percent, table } from "../../apps/cli/format.js";
+import { wantsColor } from "../../apps/cli/process-io.js";
+import { type ReportProgress, withProgress } from "../../apps/cli/progress.js";
 import { testIo } from "./support.js";
 
 describe("colour", () => {

@@ -5,7 +5,7 @@ import { Job } from "kubernetes-models/batch/v1";
 import { describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { checkCommand } from "../../scripts/pages/commands.js";
-import { readShard } from "../../src/cli/shards.js";
+import { readShard } from "../../apps/cli/shards.js";
 
 const read = (name: string): string => readFileSync(`deploy/${name}`, "utf8");
 const jobIn = (text: string): Job => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);

@@ -12,7 +12,7 @@ afterAll(folder.remove);
 const run = promisify(execFile);
 /** Starts early-exits; its own path has no blanks, whatever this folder's has. */
 const launcher = folder.path("early-exits.sh");
-writeFileSync(launcher, `#!/bin/bash\nexec "${process.execPath}" "${resolve("dist/cli/main.js")}" "$@"\n`, {
+writeFileSync(launcher, `#!/bin/bash\nexec "${process.execPath}" "${resolve("dist/apps/cli/main.js")}" "$@"\n`, {
   mode: 0o755,
 });
 const environment = { ...process.env, EARLY_EXITS: launcher, JOBS: "2" };

@@ -17,7 +17,7 @@ const VICTIMS = [2, 5];
 /** A loaded machine takes this long to get anything done; a quiet one needs a minute for all of it. */
 const PATIENCE = 240_000;
 
-const cli = resolve("dist/cli/main.js");
+const cli = resolve("dist/apps/cli/main.js");
 const deploy = resolve("deploy/slurm");
 const folder = scratch();
 const model = folder.path("model");

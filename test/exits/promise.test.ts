@@ -2,9 +2,10 @@
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
 import type { CertifiedFor } from "../../src/exits/plan/policy.js";
 import { PolicyError } from "early-exits/exits";
-import { canonicalSampling, type SamplingOptions } from "early-exits/model";
+import type { SamplingOptions } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
+import { canonicalSampling } from "../../src/model/decode/sampling.js";
 
 let heads: ExitHeads;
 let checkpoint: string;

@@ -1,7 +1,7 @@
 /** The wire format of Protocol Buffers, against the examples of its documentation and the layout of the numbers. */
 import { fc, test as property } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { encodeMessage } from "../../src/export/protobuf.js";
+import { encodeMessage } from "../../apps/export/protobuf.js";
 
 describe("encodeMessage", () => {
   it.each([

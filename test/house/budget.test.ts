@@ -9,17 +9,17 @@ import { readSource, repositoryFiles } from "./source-files.js";
 
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
-  "src (root)": 1_850,
+  "src (root)": 1_950,
   "src/tensor": 127_700,
   "src/model": 62_100,
   "src/exits": 47_500,
   "src/calibrate": 50_700,
   "src/evaluate": 10_100,
-  "src/serve": 4_500,
-  "src/export": 10_250,
-  "src/node": 19_550,
+  "src/node": 11_050,
   "src/browser": 2_800,
-  "src/cli": 44_850,
+  "apps/cli": 44_850,
+  "apps/export": 10_600,
+  "apps/serve": 12_600,
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,

@@ -2,6 +2,7 @@
  * The public surface, pinned: every name that each entry of the package exports, in test/house/exports/*.txt. Where a
  * change is meant, `npx vitest run test/house/exports.test.ts -u` writes the lists anew, and CHANGELOG.md says so.
  */
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import ts from "typescript";
 import { expect, it } from "vitest";
@@ -9,12 +10,12 @@ import { readSource, root } from "./source-files.js";
 
 const { exports } = JSON.parse(readSource("package.json")) as { readonly exports: Readonly<Record<string, unknown>> };
 
-/** "." -> src/index.ts, "./tensor" -> src/tensor/index.ts. */
+/** "." -> src/index.ts, "./tensor" -> src/tensor/index.ts, "./serve" -> apps/serve/index.ts. */
 const entries = Object.keys(exports)
   .filter((entry) => !entry.endsWith(".json"))
   .map((entry) => ({
     name: join("early-exits", entry).replaceAll("\\", "/"),
-    path: join(root, "src", entry, "index.ts"),
+    path: join(root, existsSync(join(root, "apps", entry, "index.ts")) ? "apps" : "src", entry, "index.ts"),
   }));
 
 const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => ts.sys.readFile(path)) as {

@@ -1,6 +1,7 @@
 /**
  * Imports run one way (see LAYERS); no file imports itself in a circle, AssemblyScript included; gpu.js stays in
- * tensor/gpu, `node:*` in node and cli; the core neither prints nor reads the clock or Math.random.
+ * tensor/gpu, `node:*` in node and the programs; the core neither prints nor reads the clock or Math.random. Programs
+ * use the library as a stranger would: by the package's name. The library needs none of their packages.
  */
 import { describe, expect, test } from "vitest";
 import { importsOf, readSource, repositoryFiles, resolveImport, withoutComments } from "./source-files.js";
@@ -18,12 +19,13 @@ const LAYERS = [
   "src/exits/",
   "src/calibrate/",
   "src/evaluate/",
-  "src/serve/",
-  "src/export/",
+  "src/defaults.ts",
   "src/index.ts",
   "src/browser/",
   "src/node/",
-  "src/cli/",
+  "apps/serve/",
+  "apps/export/",
+  "apps/cli/",
   "lab/",
   "bench/",
   "examples/",
@@ -47,6 +49,11 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.startsWith(layer));
 const NODE = layerOf("src/node/");
+const isApp = (path: string): boolean => path.startsWith("apps/");
+/** Entries of the library; those of programs are not for programs. */
+const ENTRIES = /^early-exits(\/(tensor|model|exits|calibrate|evaluate|node))?$/;
+/** Packages of the command line and of the server. */
+const OF_APPS = /^(commander|hono|zod|prom-client|@hono\/[^/]+)(\/|$)/;
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
 
 /** Offences of a file (path from the root, with slashes) against the rules. */
@@ -58,9 +65,12 @@ function violations(path: string, source: string): string[] {
     const says = (problem: string): void => void problems.push(`${path} ${problem} ${specifier}`);
     if (specifier === "gpu.js" && !path.startsWith("src/tensor/gpu/")) says("imports");
     if (specifier.startsWith("node:") && layer < NODE) says("imports");
+    if (path.startsWith("src/") && (OF_APPS.test(specifier) || specifier.startsWith("early-exits"))) says("imports");
+    if (isApp(path) && specifier.startsWith("early-exits") && !ENTRIES.test(specifier)) says("imports");
     if (!specifier.startsWith(".")) continue;
     const target = resolveImport(path, specifier);
-    if (layerOf(target) > layer || breaksRoomOrder(path, target)) says("imports");
+    const reachesBehind = isApp(path) && !isApp(target);
+    if (layerOf(target) > layer || reachesBehind || breaksRoomOrder(path, target)) says("imports");
   }
   if (layer < NODE) {
     const uses = withoutComments(source).matchAll(FORBIDDEN);
@@ -77,7 +87,7 @@ function breaksRoomOrder(path: string, target: string): boolean {
   });
 }
 
-const files = repositoryFiles("src/*.ts", "lab/*.ts", "bench/*.ts", "examples/*.ts").filter(
+const files = repositoryFiles("src/*.ts", "apps/*.ts", "lab/*.ts", "bench/*.ts", "examples/*.ts").filter(
   (path) => !path.startsWith("bench/peers/"),
 );
 
@@ -133,6 +143,24 @@ test.for([
     "src/browser/host.ts imports ../node/index.js",
   ],
   ["src/other/new.ts", "", "src/other/new.ts belongs to no layer"],
+  ["src/node/server.ts", 'import { serve } from "@hono/node-server";', "src/node/server.ts imports @hono/node-server"],
+  ["src/node/limit.ts", 'const late = await import("hono/body-limit");', "src/node/limit.ts imports hono/body-limit"],
+  [
+    "src/node/host.ts",
+    'import { exportOnnx } from "early-exits/export";',
+    "src/node/host.ts imports early-exits/export",
+  ],
+  [
+    "apps/serve/batcher.ts",
+    'import type { Model } from "../../src/model/index.js";',
+    "apps/serve/batcher.ts imports ../../src/model/index.js",
+  ],
+  [
+    "apps/serve/batcher.ts",
+    'import { embedded } from "../cli/demo/demo.js";',
+    "apps/serve/batcher.ts imports ../cli/demo/demo.js",
+  ],
+  ["apps/export/heads.ts", 'import "early-exits/src/model";', "apps/export/heads.ts imports early-exits/src/model"],
 ])("%s with %s breaks a rule", ([path, source, problem]) => expect(violations(path!, source!)).toEqual([problem]));
 
 test.for([
@@ -144,10 +172,11 @@ test.for([
   ["src/model/decode/decoder.ts", 'import { advance } from "../advance.js";'],
   ["bench/run.ts", 'import { Sequence } from "../src/model/sequence.js";'],
   [
-    "src/cli/main.ts",
-    'import "node:fs/promises"; import { readModel } from "../node/index.js"; console.log(Date.now());',
+    "apps/cli/main.ts",
+    'import "node:fs/promises"; import { readModel } from "early-exits/node"; console.log(Date.now());',
   ],
   ["src/tensor/gpu/gpujs.ts", 'import { GPU } from "gpu.js";'],
+  ["apps/cli/commands/serve.ts", 'import { serveModel } from "../../serve/serve-model.js"; import "commander";'],
 ])("%s with %s is allowed", ([path, source]) => expect(violations(path!, source!)).toEqual([]));
 
 describe("circles", () => {

@@ -22,6 +22,8 @@ it("no merge was left half done, not even in a comment", () => {
 });
 
 it("an index.ts stands only where a subpath of the package begins", () => {
-  const doors = repositoryFiles("src/*index*.ts", "lab/*index*.ts").filter((path) => /\/index(\.as)?\.ts$/.test(path));
-  expect(doors.filter((path) => !/^src\/(\w+\/)?index\.ts$/.test(path))).toEqual([]);
+  const doors = repositoryFiles("src/*index*.ts", "apps/*index*.ts", "lab/*index*.ts").filter((path) =>
+    /\/index(\.as)?\.ts$/.test(path),
+  );
+  expect(doors.filter((path) => !/^(src|apps\/\w+|src\/\w+)\/index\.ts$/.test(path))).toEqual([]);
 });

@@ -17,8 +17,8 @@ import {
   scoreNames,
 } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
-import { exportOnnx } from "early-exits/export";
-import { createDevice, readHeads, readJson, readModel, readText, writeExport } from "early-exits/node";
+import { exportOnnx, writeExport } from "early-exits/export";
+import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";

@@ -96,7 +96,7 @@ export async function killCommands({ kills, first = 0, processes = 0, seed = 1 }
 
 /** Runs a command line in a process, and kills it after so many milliseconds. Resolves to how long it lived. */
 async function runProcess({ argv, env }: ProcessLine, delay: number): Promise<number> {
-  const program = join(import.meta.dirname, "../../../src/cli/main.ts");
+  const program = join(import.meta.dirname, "../../../apps/cli/main.ts");
   const started = performance.now();
   const child = spawn(process.execPath, ["--import", "tsx", program, ...argv], {
     stdio: "ignore",

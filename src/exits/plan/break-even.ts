@@ -174,7 +174,13 @@ export interface PlanExitsOptions {
   readonly finalHeadShare?: number;
 }
 
-export const planDefaults = { exits: [1, 2, 3], fill: "project" } as const satisfies PlanExitsOptions;
+export const planDefaults = {
+  exits: [1, 2, 3],
+  fill: "project",
+  /** Fewer if the model's limit is shorter. */
+  context: QUOTED_CONTEXT,
+  furtherRow: FURTHER_ROW,
+} as const satisfies PlanExitsOptions;
 
 /** Computes the break-even of every kind of head with every number of exits, in multiply-adds. */
 export function planExits(
@@ -182,8 +188,8 @@ export function planExits(
   {
     exits = planDefaults.exits,
     fill = planDefaults.fill,
-    context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings),
-    furtherRow = FURTHER_ROW,
+    context = Math.min(planDefaults.context, config.maxPositionEmbeddings),
+    furtherRow = planDefaults.furtherRow,
     finalHeadShare = 1,
   }: PlanExitsOptions = {},
 ): BreakEvenRow[] {

@@ -12,9 +12,10 @@ import {
 } from "early-exits";
 import { Audit, type AuditState, type FinishedText, playPolicy, recordDocuments } from "early-exits/calibrate";
 import type { CertifiedFor } from "../../../src/exits/plan/policy.js";
-import { argmaxOf, canonicalSampling, type SamplingOptions } from "early-exits/model";
+import { argmaxOf, type SamplingOptions } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
+import { canonicalSampling } from "../../../src/model/decode/sampling.js";
 
 let heads: ExitHeads;
 let checkpoint: string;

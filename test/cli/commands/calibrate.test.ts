@@ -2,7 +2,7 @@
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { calibrateCommand } from "../../../src/cli/commands/calibrate.js";
+import { calibrateCommand } from "../../../apps/cli/commands/calibrate.js";
 import { cli, parseJson, pipeline, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();

@@ -2,8 +2,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { getCommand } from "../../../src/cli/commands/get.js";
-import { exitCodeOf } from "../../../src/cli/exit-code.js";
+import { getCommand } from "../../../apps/cli/commands/get.js";
+import { exitCodeOf } from "../../../apps/cli/exit-code.js";
 import { COMMIT } from "../../node/hub/fake-hub.js";
 import { modelFiles, openWorkbench, type Workbench } from "../../node/hub/support.js";
 import { parseJson, type TestIo, testIo, type TestIoOptions } from "../support.js";

@@ -2,8 +2,8 @@
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { HeadsDescription } from "../../../src/exits/heads/heads-description.js";
 import { afterAll, describe, expect, it } from "vitest";
-import { trainCommand } from "../../../src/cli/commands/train.js";
-import { main } from "../../../src/cli/program.js";
+import { trainCommand } from "../../../apps/cli/commands/train.js";
+import { main } from "../../../apps/cli/program.js";
 import { cli, parseJson, pipeline, succeed, testIo, words } from "../support.js";
 
 const { folder, heads, held, model, text, train } = await pipeline();

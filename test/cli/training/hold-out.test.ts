@@ -1,7 +1,7 @@
 /** Documents that are held out while heads train: a seeded share, and never part of a group. */
 import { describe, expect, it } from "vitest";
 import type { MarkedDocument } from "early-exits/model";
-import { holdOut } from "../../../src/cli/training/head-data.js";
+import { holdOut } from "../../../apps/cli/training/head-data.js";
 
 describe("holdOut", () => {
   const recipe = { seed: 3, heldShare: 0.25 };

@@ -1,0 +1,448 @@
+/**
+ * `early-exits calibrate`: thresholds for the heads from held-out text, certified unless the paper's procedure is asked
+ * for. Writes the certificate, whose policy `generate --policy` runs. Long because it declares its options.
+ */
+import { join } from "node:path";
+import {
+  calibrate,
+  type Certified,
+  exactFill,
+  type ExitHeads,
+  type FillName,
+  fillNames,
+  libraryDefaults,
+  measureUnitTimes,
+  type Model,
+  type ScoreName,
+  scoreNames,
+} from "early-exits";
+import {
+  calibratePaper,
+  type CalibrationDocument,
+  type CertifyPolicyOptions,
+  type PaperCalibration,
+  type PaperCalibrationOptions,
+  proposeThresholds,
+  recordDocuments,
+  type RecordDocumentsOptions,
+  runPolicies,
+} from "early-exits/calibrate";
+import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
+import { readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { raceExits } from "../generation/race-exits.js";
+import { calibrationLines } from "../lines/calibration-lines.js";
+import { calibrationNext } from "../lines/calibration-next.js";
+import { calibrationVerdict, type Race, worthOf } from "../lines/verdict-lines.js";
+import { nextLines } from "../lines/next-lines.js";
+import { ownDocuments } from "../own-text/own-documents.js";
+import { certificatesFor, findShippedExits } from "../shipped/shipped-exits.js";
+import { type CommandDefinition, withDefaults } from "../command.js";
+import {
+  beginningOf,
+  type GroupedSource,
+  hashDocuments,
+  ownTextParts,
+  readGroupedDocuments,
+  recordAll,
+} from "../documents.js";
+import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
+import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
+import {
+  againstOption,
+  agreementOption,
+  documentsOption,
+  fillOption,
+  headsOption,
+  heldOutTextOption,
+  integer,
+  modelFolder,
+  modelOptions,
+  number,
+  outOption,
+  samplingOf,
+  samplingOptionDefaults,
+  samplingOptions,
+  type SamplingSettings,
+  seedOption,
+  selfOption,
+} from "../options.js";
+import { withProgress } from "../progress.js";
+import { checkedStore, openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
+import { readTimes } from "../times-file.js";
+
+export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
+  readonly dir: string;
+  readonly heads: string;
+  readonly text?: string | undefined;
+  /** Calibrates on so many documents that the model writes itself. */
+  readonly self?: number | undefined;
+  readonly agreement?: number | undefined;
+  /** Chance that the certificate is wrong. */
+  readonly delta?: number | undefined;
+  readonly loss?: keyof typeof LOSSES | undefined;
+  readonly unit?: "document" | "group" | undefined;
+  readonly paper?: boolean | undefined;
+  readonly score?: ScoreName | undefined;
+  readonly fill?: FillName | undefined;
+  /** Reference of the agreement: the model as stored, or its checkpoint as float32. */
+  readonly against?: "same" | "float32" | undefined;
+  /** Certifies on this many tokens that the policies write after the beginnings of half of the documents. */
+  readonly ownText?: number | undefined;
+  /** 0 certifies another way of storing the model, without exits. */
+  readonly candidates?: number | undefined;
+  /** Ranks policies that keep the agreement: "counted", "measured", or a file of measured times. */
+  readonly costs?: string | undefined;
+  readonly seed?: number | undefined;
+  readonly documents?: number | undefined;
+  readonly out?: string | undefined;
+}
+
+/** Settings that decide how records become a policy. */
+type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
+  readonly fill: FillName;
+};
+
+const LOSSES = { token: "token", "any-change": "anyChange" } as const;
+
+/** Documents of the model's own, and tokens of each at most. */
+const OWN_DOCUMENTS = 200;
+const OWN_TOKENS = 144;
+
+const TIMED = 8;
+
+const OWN_TEXT_CLAIM =
+  "the documents are the model's own; the claim is about such text. For yours, calibrate with --text FILE";
+
+const defaults = {
+  ...modelDefaults,
+  agreement: libraryDefaults.certify.agreement,
+  delta: libraryDefaults.certify.delta,
+  loss: libraryDefaults.certify.loss,
+  against: "same",
+  ...samplingOptionDefaults,
+  costs: "counted",
+  self: OWN_DOCUMENTS,
+  seed: libraryDefaults.certify.seed,
+} as const;
+
+export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
+  name: "calibrate",
+  description: "Choose thresholds on held-out text, certified to keep an agreement with the full model",
+  positional: [modelFolder],
+  options: [
+    { ...headsOption, required: true },
+    heldOutTextOption,
+    {
+      ...selfOption,
+      description:
+        "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
+    },
+    agreementOption,
+    {
+      flags: "--delta <share>",
+      description: "probability that the certificate is wrong",
+      parse: number(0, 1, { open: true }),
+    },
+    {
+      flags: "--loss <loss>",
+      description: "what a document loses: the share of its tokens that change, or all if any changes",
+      choices: Object.keys(LOSSES),
+    },
+    {
+      flags: "--unit <unit>",
+      description: "what is taken as independent",
+      choices: ["document", "group"],
+      defaultNote: "group if documents have groups, otherwise document",
+    },
+    { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
+    {
+      flags: "--score <score>",
+      description: "confidence score",
+      choices: scoreNames,
+      defaultNote: `the one with the lowest expected cost, or ${libraryDefaults.paper.score} with --paper`,
+    },
+    {
+      ...fillOption,
+      choices: fillNames,
+      defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
+    },
+    againstOption,
+    ...samplingOptions,
+    {
+      flags: "--own-text <tokens>",
+      description:
+        "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
+      parse: integer(1),
+    },
+    {
+      flags: "--candidates <n>",
+      description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
+      parse: integer(0),
+      defaultNote: "20, or 12 with a fill that changes other tokens",
+    },
+    {
+      flags: "--costs <how>",
+      description:
+        "how policies that keep the agreement are ranked: counted (multiply-adds), measured (times on this machine), " +
+        "or the file of times that plan --times wrote",
+    },
+    documentsOption,
+    {
+      ...seedOption,
+      description: "splits the documents into those that propose candidates and those that test them",
+    },
+    { ...outOption, description: "write the certificate with its policy to this file, for generate --policy" },
+    ...shardOptions,
+    ...modelOptions,
+  ],
+  defaults,
+  examples: [
+    "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
+    "calibrate chat-model.gguf --dtype int8 --heads heads --self --agreement .9 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
+    "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --loss any-change --agreement .5 --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --paper --out policy.json",
+    "calibrate my-model --heads heads --text held.txt --store records --shard 0/8",
+  ],
+  run,
+};
+
+async function run(settings: CalibrateSettings, io: Io): Promise<void> {
+  const { dir, text } = settings;
+  if ((text === undefined) === (settings.self === undefined)) {
+    throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
+  }
+  const shard = openShard("calibrate", settings);
+  if (shard !== undefined) requireSharable(settings);
+  const model = await openModel(io, dir, settings);
+  const heads = await readHeads(settings.heads, model);
+  const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
+  await warnOfTrainingText(settings.heads, source.hash, io);
+  const documents = source.documents.slice(0, settings.documents);
+  const reference = await openReference(io, dir, model, settings);
+  const options = await optionsFor(heads, settings);
+  const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
+  if (shard !== undefined) {
+    await workOnShare(heads, documents, options, { ...judged, shard, store: checkedStore(settings.store!) }, io);
+    heads.dispose();
+    reference?.dispose();
+    model.dispose();
+    return;
+  }
+  const calibration = await choose(heads, documents, options, { ...settings, reference }, io);
+  const { policy, certificate } = calibration;
+  const race = await raceExits(
+    heads,
+    policy,
+    documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
+    settings,
+    io,
+  );
+  const worth = worthOf(race);
+  const next = calibrationNext(
+    {
+      ...settings,
+      agreement: settings.agreement ?? defaults.agreement,
+      chats: model.tokenizer.chatTemplate !== undefined,
+      shipped: worth === "faster" ? [] : await shippedLevels(model),
+    },
+    worth,
+  );
+  await finishCalibration(io, settings, calibration, model.config.numLayers, {
+    ...(race && { timed: race }),
+    lines: [
+      ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
+      calibrationVerdict(certificate, race),
+      ...nextLines(...next),
+    ],
+  });
+  heads.dispose();
+  reference?.dispose();
+  model.dispose();
+}
+
+/** Documents of the model's own; kept beside the heads, so that another level takes the same. */
+async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Promise<GroupedSource> {
+  const { heads, self, seed, temperature } = withDefaults(defaults, settings);
+  const documents = await ownDocuments(
+    model,
+    {
+      count: (self as number | true) === true ? OWN_DOCUMENTS : self, // commander's value of an option without one
+      seed,
+      temperature,
+      tokens: OWN_TOKENS,
+      file: join(heads, temperature === 0 ? "held-answers.jsonl" : `held-answers-${temperature}.jsonl`),
+    },
+    io,
+  );
+  return { documents, hash: hashDocuments(documents) };
+}
+
+async function shippedLevels(model: Model): Promise<readonly number[]> {
+  const exits = await findShippedExits(model);
+  const certificates = exits === undefined ? [] : certificatesFor(exits, model.storedAs);
+  return [...new Set(certificates.map(({ agreement }) => agreement))];
+}
+
+async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<CalibrationChoice> {
+  const { agreement, delta, loss, costs, seed } = withDefaults(defaults, settings);
+  const { fill = exactFill(heads.model.config) } = settings;
+  const score = settings.score && { score: settings.score };
+  if (settings.paper === true) return { procedure: "paper", agreement, fill, ...score };
+  return {
+    agreement,
+    delta,
+    loss: LOSSES[loss],
+    ...(settings.unit && { unit: settings.unit }),
+    ...(settings.candidates !== undefined && { candidates: settings.candidates }),
+    fill,
+    seed,
+    ...score,
+    ...(costs !== "counted" && { costs: await timesOf(heads, costs, fill) }),
+  };
+}
+
+function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitTimes> {
+  return costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length);
+}
+
+/** Throws a UsageError for what several processes cannot share. */
+function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
+  const asked = { "--self": self, "--own-text": ownText };
+  const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
+  if (name !== undefined) throw new UsageError(`calibrate: ${name} does not go with --shard; leave out one of them`);
+  if (costs !== "measured") return;
+  throw new UsageError(
+    "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +
+      "give --costs FILE",
+  );
+}
+
+function storeOf({ store }: CalibrateSettings): { readonly store?: CacheStore } {
+  return store === undefined ? {} : { store: checkedStore(store) };
+}
+
+interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {
+  readonly shard: Shard;
+  readonly store: CacheStore;
+}
+
+/**
+ * Stores what calibration needs of this share of the documents: records and, for a fill that changes other tokens, runs
+ * of the candidates, which all records together propose.
+ */
+async function workOnShare(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  options: CalibrationChoice,
+  { shard, store, ...judged }: Share,
+  io: Io,
+): Promise<void> {
+  const own = shareOf(documents, shard);
+  const name = `shard ${shard.index} of ${shard.of}`;
+  if (own.length > 0) await recordAll(io, "calibrate", heads, own, { ...judged, store });
+  note(io, `${name}: all of its documents are recorded`);
+  if ("procedure" in options || isExactFill(options.fill) || own.length === 0) return;
+  const { signal } = io;
+  const records = await recordDocuments(heads, documents, { ...judged, store: filledStore(store), signal }).catch(
+    (error: unknown) => {
+      if (error instanceof UnfilledError) return undefined;
+      throw error;
+    },
+  );
+  if (records === undefined) {
+    note(io, "other shards still record; once they are done, run the same command again, for the candidates");
+    return;
+  }
+  const candidates = await proposeThresholds(records, options);
+  if (candidates.thresholds.length > 0) {
+    await withProgress(io, "calibrate", (report) =>
+      runPolicies(heads, own, candidates, {
+        ...judged,
+        store,
+        signal,
+        onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
+      }),
+    );
+  }
+  note(io, `${name}: all candidates have run on its documents`);
+}
+
+class UnfilledError extends Error {}
+
+/** Throws an `UnfilledError` where the store lacks something. */
+function filledStore(store: CacheStore): CacheStore {
+  return {
+    ...store,
+    async read(name) {
+      const bytes = await store.read(name);
+      if (bytes === undefined) throw new UnfilledError(name);
+      return bytes;
+    },
+  };
+}
+
+async function choose(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  options: CalibrationChoice,
+  settings: CalibrateSettings & { readonly reference: Model | undefined },
+  io: Io,
+): Promise<Certified | PaperCalibration> {
+  if ("procedure" in options) {
+    return calibratePaper(await recordAll(io, "calibrate", heads, documents, storeOf(settings)), options);
+  }
+  const { reference } = settings;
+  const sampling = samplingOf(settings);
+  const { ownText } = settings;
+  const { proposing, prompts } =
+    ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
+  return withProgress(io, "calibrate", (report) =>
+    calibrate(heads, proposing, {
+      ...options,
+      sampling,
+      ...(reference && { against: reference }),
+      signal: io.signal,
+      ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
+      ...storeOf(settings),
+      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+      onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
+    }),
+  );
+}
+
+async function finishCalibration(
+  io: Io,
+  settings: Pick<CalibrateSettings, "json" | "out">,
+  calibration: Certified | PaperCalibration,
+  numLayers: number,
+  { timed, lines = [] }: { readonly timed?: Race; readonly lines?: readonly string[] } = {},
+): Promise<void> {
+  const { out } = settings;
+  if (out !== undefined) await writeFileAtomic(out, calibrationFile(calibration));
+  writeResult(io, settings, { ...calibration, ...(timed && { timed }) }, [
+    ...calibrationLines(calibration, numLayers),
+    ...(out === undefined ? [] : [`policy: ${out}`]),
+    ...lines,
+  ]);
+}
+
+function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
+  if ("guarantee" in certificate) {
+    return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
+  }
+  return `${JSON.stringify(certificate)}\n`;
+}
+
+/** Warns if the training.json beside the heads names the same text. */
+async function warnOfTrainingText(headsFolder: string, textHash: string, io: Io): Promise<void> {
+  const training = await readJson(join(headsFolder, "training.json")).catch(() => undefined);
+  const trainedOn =
+    typeof training === "object" && training !== null && "textHash" in training ? training.textHash : undefined;
+  if (trainedOn !== textHash) return;
+  const warning =
+    "warning: the heads were trained on this very text; agreement will look better than it is. Calibrate on text " +
+    "that they have not seen.";
+  note(io, colorsOf(io).yellow(warning));
+}

@@ -1,0 +1,102 @@
+/**
+ * `early-exits certificate verify`: recomputes a certificate, and compares it with model, heads and text if given. Exit
+ * status 1 if it does not hold.
+ */
+import { type Certificate, EarlyExitError, type Model, verifyCertificate } from "early-exits";
+import { type CalibrationDocument, certificateFrom, type Verification } from "early-exits/calibrate";
+import { type Budgets, storageOf } from "early-exits/model";
+import { readHeads, readJson } from "early-exits/node";
+import { promiseLines } from "../lines/calibration-lines.js";
+import type { CommandDefinition } from "../command.js";
+import { ownTextParts, readGroupedDocuments } from "../documents.js";
+import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { modelDefaults, openModel, openReference } from "../open-model.js";
+import { budgetsOption, deviceOption, headsOption, textOption } from "../options.js";
+import { withProgress } from "../progress.js";
+
+export interface VerifySettings extends CommonOptions {
+  readonly action: string;
+  readonly file: string;
+  readonly model?: string | undefined;
+  readonly heads?: string | undefined;
+  readonly text?: string | undefined;
+  readonly device?: string | undefined;
+  readonly budgets?: Partial<Budgets> | undefined;
+}
+
+export const certificateCommand: CommandDefinition<VerifySettings> = {
+  name: "certificate",
+  description: "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too",
+  positional: [
+    { syntax: "<action>", description: "verify" },
+    { syntax: "<file>", description: "the file that calibrate --out wrote, or a certificate alone" },
+  ],
+  options: [
+    { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
+    { ...headsOption, description: "the heads that the certificate is for" },
+    { ...textOption, description: "the calibration text" },
+    deviceOption,
+    budgetsOption,
+  ],
+  defaults: { device: modelDefaults.device },
+  examples: [
+    "certificate verify policy.json",
+    "certificate verify policy.json --model my-model --heads heads --text held.txt",
+  ],
+  run,
+};
+
+async function run(settings: VerifySettings, io: Io): Promise<void> {
+  const { action, file, model: folder, heads: headsFolder, text, device, budgets } = settings;
+  if (action !== "verify") {
+    throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
+  }
+  if ((headsFolder !== undefined || text !== undefined) && folder === undefined) {
+    throw new UsageError("certificate verify: --heads and --text need --model, the folder or GGUF file of the model");
+  }
+  if (text !== undefined && headsFolder === undefined) {
+    throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
+  }
+  const certificate = certificateFrom(await readJson(file));
+  const stored = await verifyCertificate(certificate);
+  if (stored.verdict === "refuted") throw refuted(file, stored);
+  const { certified } = certificate.policy;
+  const storage = certified === undefined ? {} : storageOf(certified.dtype);
+  const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
+  const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
+  const documents = text === undefined ? undefined : await documentsFor(certificate, text, model!);
+  const { kind, dtype } = certificate.reference;
+  const against = kind === "other" && dtype === "float32" ? "float32" : "same";
+  const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
+  const result = await withProgress(io, "verify", (report) =>
+    verifyCertificate(certificate, {
+      ...(model && { model }),
+      ...(heads && { heads }),
+      ...(documents && { documents }),
+      ...(reference && { against: reference }),
+      signal: io.signal,
+      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+    }),
+  );
+  heads?.dispose();
+  reference?.dispose();
+  model?.dispose();
+  if (result.verdict === "refuted") throw refuted(file, result);
+  writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
+}
+
+/** Documents, or the prompts after which policies wrote. */
+async function documentsFor(
+  { settings: { ownText } }: Certificate,
+  text: string,
+  model: Model,
+): Promise<readonly CalibrationDocument[]> {
+  const { documents } = await readGroupedDocuments(text, model);
+  return ownText === undefined ? documents : ownTextParts(model, documents).prompts;
+}
+
+function refuted(file: string, { reasons }: Verification): EarlyExitError {
+  return new EarlyExitError("certificate-refuted", `certificate verify: ${file} does not hold: ${reasons.join("; ")}`, {
+    reasons,
+  });
+}

@@ -1,0 +1,178 @@
+/**
+ * `early-exits chat`: a conversation in the terminal. Answers stream to stdout, each token in the colour of the depth
+ * it needed; the rest goes to stderr. Ctrl-C stops an answer, whose beginning stays in the history; a second one ends
+ * the chat. Turns share the KV cache (exits/chat-session.ts).
+ */
+import { readFile } from "node:fs/promises";
+import { EarlyExitError, libraryDefaults } from "early-exits";
+import { ChatSession, type TurnSummary } from "early-exits/exits";
+import { encodeChat } from "early-exits/model";
+import type { CommandDefinition } from "../command.js";
+import { speed } from "../format.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { decodingOptions, type DecodingSettings } from "../generation/decoding-options.js";
+import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
+import { modelDefaults } from "../open-model.js";
+import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
+
+export interface ChatSettings extends CommonOptions, DecodingSettings {
+  readonly system?: string | undefined;
+  readonly template?: string | undefined;
+}
+
+export const chatCommand: CommandDefinition<ChatSettings> = {
+  name: "chat",
+  description: "Talk to a model that has a chat template; answers on stdout, telemetry on stderr",
+  positional: [modelFolder],
+  options: [
+    { flags: "--system <text>", description: "system message that the conversation begins with" },
+    { flags: "--template <file>", description: "Jinja chat template to use instead of the model's own" },
+    ...decodingOptions,
+    ...modelOptions,
+  ],
+  defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.chat }, // the library's own
+  examples: [
+    "chat my-model",
+    "chat SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",
+    'chat my-model --system "Answer in one sentence." --temperature .7 --dtype int8',
+  ],
+  run,
+};
+
+const HELP = [
+  "/system TEXT  sets the system message; without TEXT, removes it",
+  "/clear        forgets the conversation, but not the system message",
+  "/help         shows this list",
+  "/exit         ends the chat",
+  "Ctrl-C stops an answer; a second one ends the chat.",
+];
+
+async function run(settings: ChatSettings, io: Io): Promise<void> {
+  const template = settings.template === undefined ? undefined : await readFile(settings.template, "utf8");
+  const decoding = await openDecoding(io, "chat", settings);
+  const { model, source, policy, options, colors } = decoding;
+  const rendering = { template, date: new Date(io.now()) };
+  await encodeChat(model.tokenizer, [{ role: "user", content: "" }], rendering); // refuses what has no template
+  const chat = new ChatSession(source, {
+    ...options,
+    chat: rendering,
+    ...(settings.system !== undefined && { system: settings.system }),
+  });
+  if (!settings.json) {
+    note(io, "/help lists the commands");
+    if (policy !== undefined && io.color) note(io, `legend: ${colors.legend}`);
+  }
+  try {
+    const turns = await talk(io, chat, decoding, settings);
+    const result = { messages: chat.messages, turns, device: model.device.backend };
+    if (settings.json) io.stdout.write(`${JSON.stringify(result)}\n`);
+    else for (const line of nextLines(...nextSteps(settings))) note(io, line);
+  } finally {
+    chat.dispose();
+    decoding.dispose();
+  }
+}
+
+function nextSteps({ dir, heads, policy, shipped, dtype }: ChatSettings): string[] {
+  const served = commandLine("serve", [dir], { heads, policy, shipped, dtype });
+  if (policy !== undefined || shipped !== undefined) return [served];
+  return [served, commandLine("train", [dir], { self: true, dtype, out: "heads" })];
+}
+
+/** Returns the summaries of the answers that were not stopped. */
+async function talk(
+  io: Io,
+  chat: ChatSession,
+  decoding: Decoding,
+  { json = false }: CommonOptions,
+): Promise<TurnSummary[]> {
+  const turns: TurnSummary[] = [];
+  let interrupts = 0; // since the last line
+  let answering: AbortController | undefined;
+  const dialog: Dialog = io.openDialog(() => {
+    interrupts++;
+    answering?.abort(new Error("the answer was stopped"));
+    if (interrupts > 1) dialog.close();
+    else if (answering === undefined) note(io, "(Ctrl-C again, or /exit, ends the chat)");
+  });
+  try {
+    for (let line = await dialog.ask("> "); line !== undefined; line = await dialog.ask("> ")) {
+      interrupts = 0;
+      const text = line.trim();
+      if (text === "/exit") break;
+      if (text === "") continue;
+      if (text.startsWith("/")) {
+        obey(io, chat, text);
+        continue;
+      }
+      answering = new AbortController();
+      const summary = await answer(io, chat, text, { decoding, json, signal: answering.signal });
+      answering = undefined;
+      if (summary !== undefined) turns.push(summary);
+    }
+  } finally {
+    dialog.close();
+  }
+  return turns;
+}
+
+function obey(io: Io, chat: ChatSession, line: string): void {
+  const [, command, text = ""] = /^(\S+)\s*(.*)$/s.exec(line) ?? [];
+  switch (command) {
+    case "/system":
+      chat.system = text === "" ? undefined : text;
+      note(io, text === "" ? "no system message from now on" : "the system message holds from now on");
+      break;
+    case "/clear":
+      chat.clear();
+      note(io, "the conversation is forgotten");
+      break;
+    default:
+      if (command !== "/help") note(io, `there is no command ${JSON.stringify(command)}`);
+      for (const help of HELP) note(io, help);
+  }
+}
+
+interface AnswerOptions {
+  readonly decoding: Decoding;
+  readonly json: boolean;
+  readonly signal: AbortSignal;
+}
+
+/** Returns undefined if the answer was stopped or refused; a refusal is explained and the chat goes on. */
+async function answer(
+  io: Io,
+  chat: ChatSession,
+  text: string,
+  { decoding, json, signal }: AnswerOptions,
+): Promise<TurnSummary | undefined> {
+  const { policy, colors, model } = decoding;
+  const turn = chat.send(text, { signal });
+  let written = false;
+  try {
+    for await (const { text: piece, depth } of turn) {
+      if (piece !== "" && !json) {
+        io.stdout.write(colors.paint(piece, depth));
+        written = true;
+      }
+      await breathe();
+    }
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    if (!(error instanceof EarlyExitError)) throw error;
+    note(io, `error: ${error.message}${error.code === "context-overflow" ? " (/clear forgets the conversation)" : ""}`);
+    return undefined;
+  } finally {
+    if (written) io.stdout.write("\n");
+    if (signal.aborted) note(io, "(stopped)");
+  }
+  const { summary } = turn;
+  const { newTokens, promptTokens, reusedTokens, meanDepth } = summary;
+  const depth = policy === undefined ? "" : `, mean depth ${meanDepth.toFixed(2)} of ${model.config.numLayers} blocks`;
+  const telemetry =
+    `${newTokens} tokens, ${speed(summary.tokensPerSecond)}${depth}; ` +
+    `prompt of ${promptTokens} tokens, ${reusedTokens} of them cached`;
+  note(io, colorsOf(io).dim(telemetry));
+  return summary;
+}

@@ -1,0 +1,181 @@
+/**
+ * `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. With
+ * --prompts, a line of JSON for each prompt of a file.
+ */
+import { generate, libraryDefaults } from "early-exits";
+import { readPrompts, writeFileAtomic } from "early-exits/node";
+import type { CommandDefinition } from "../command.js";
+import { depthHistogram } from "../depth-colors.js";
+import {
+  auditOption,
+  type AuditSettings,
+  decodingOptions,
+  type DecodingSettings,
+} from "../generation/decoding-options.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { TEXTS_TOGETHER, writeTexts } from "../generation/write-texts.js";
+import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
+import { auditLine, summaryLines } from "../lines/summary-lines.js";
+import { commandLine, nextLines } from "../lines/next-lines.js";
+import { modelDefaults } from "../open-model.js";
+import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefaults } from "../options.js";
+import { withProgress } from "../progress.js";
+
+export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
+  /** "-", or undefined without `prompts`, reads stdin. */
+  readonly prompt?: string | undefined;
+  readonly prompts?: string | undefined;
+  /** File for the texts after `prompts`. @default stdout */
+  readonly out?: string | undefined;
+  /** Prints the prompt before its continuation. @default true */
+  readonly echo?: boolean | undefined;
+}
+
+export const generateCommand: CommandDefinition<GenerateSettings> = {
+  name: "generate",
+  description: "Continue a prompt; text on stdout, telemetry on stderr",
+  positional: [modelFolder],
+  options: [
+    { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
+    {
+      ...promptsOption,
+      description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
+    },
+    ...decodingOptions,
+    auditOption,
+    { flags: "--no-echo", description: "do not print the prompt" },
+    { ...outOption, description: "with --prompts: write the lines to this file" },
+    ...modelOptions,
+  ],
+  defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.generate }, // the library's own
+  examples: [
+    'generate my-model --prompt "Once upon a time"',
+    'generate my-model --heads heads --policy policy.json --prompt "Once" --temperature .8 --seed 7',
+    'generate sotu-12 --shipped .9 --prompt "The people of the United States"',
+    "generate my-model < prompt.txt",
+    "generate my-model --prompts prompts.jsonl --out texts.jsonl",
+  ],
+  run,
+};
+
+async function run(settings: GenerateSettings, io: Io): Promise<void> {
+  const { prompt, prompts, audit, allowUncertified = false } = settings;
+  if (prompt !== undefined && prompts !== undefined) {
+    throw new UsageError("generate: give either --prompt TEXT or --prompts FILE, what is to be continued");
+  }
+  if (audit !== undefined && prompts === undefined) {
+    throw new UsageError("generate: --audit judges many texts, one of k; give their prompts with --prompts FILE");
+  }
+  if (audit !== undefined && allowUncertified) {
+    throw new UsageError(
+      "generate: --audit tests a promise, and with --allow-uncertified there is none; leave one out",
+    );
+  }
+  const text = prompts === undefined ? await promptOf(settings, io) : undefined;
+  const decoding = await openDecoding(io, "generate", settings);
+  try {
+    if (prompts === undefined) await writeOne(io, decoding, { ...settings, prompt: text! });
+    else await writeMany(io, decoding, { ...settings, prompts });
+  } finally {
+    decoding.dispose();
+  }
+}
+
+async function writeMany(
+  io: Io,
+  decoding: Decoding,
+  { prompts, out }: GenerateSettings & { readonly prompts: string },
+): Promise<void> {
+  const asked = await readPrompts(prompts, decoding.model);
+  const lines = await withProgress(io, "generate", async (report) => {
+    const written: string[] = [];
+    while (written.length < asked.length) {
+      const first = written.length;
+      written.push(...(await writeTexts(decoding, asked.slice(first, first + TEXTS_TOGETHER), first, io.signal)));
+      await report({ done: written.length, total: asked.length, text: "texts" });
+    }
+    return written;
+  });
+  if (decoding.audit !== undefined) note(io, auditLine(decoding.audit.report));
+  if (out === undefined) io.stdout.write(lines.join(""));
+  else {
+    await writeFileAtomic(out, lines.join(""));
+    io.stdout.write(`${lines.length} texts: ${out}\n`);
+  }
+}
+
+async function writeOne(
+  io: Io,
+  decoding: Decoding,
+  settings: GenerateSettings & { readonly prompt: string },
+): Promise<void> {
+  const { prompt, json = false, echo = true } = settings;
+  const { model, source, policy, options, colors } = decoding;
+  if (policy !== undefined && io.color && !json) note(io, `legend: ${colors.legend}`);
+  await warmUp(decoding, prompt, io);
+  const run = generate(source, prompt, { ...options, signal: io.signal });
+  const tokens: { id: number; text: string; depth: number; exit: number | null; score: number | null }[] = [];
+  if (!json && echo) io.stdout.write(colorsOf(io).dim(prompt));
+  try {
+    for await (const { id, text, depth, exit, score } of run) {
+      if (json) tokens.push({ id, text, depth, exit: exit ?? null, score: score ?? null });
+      else if (text !== "") io.stdout.write(colors.paint(text, depth));
+      await breathe();
+    }
+  } finally {
+    if (!json) io.stdout.write("\n");
+  }
+  const { summary } = run;
+  if (json) {
+    io.stdout.write(
+      `${JSON.stringify({ prompt, text: summary.text, tokens, summary, device: model.device.backend })}\n`,
+    );
+  }
+  for (const line of summaryLines(summary, model)) note(io, line);
+  if (policy !== undefined) {
+    for (const line of depthHistogram(summary.depthCounts, colors)) note(io, line);
+  }
+  if (!json) for (const line of nextLines(...nextSteps(settings, decoding))) note(io, line);
+}
+
+/** Throws a UsageError if there is nothing to continue. */
+async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
+  if (prompt !== undefined && prompt !== "-") return prompt;
+  const text = await io.readInput();
+  if (text !== undefined) return text.replace(/\n$/, "");
+  throw new UsageError('generate: give --prompt "text to continue", or the text on stdin');
+}
+
+/** Milliseconds of decoding before the timed text: the engine has compiled the kernels by then. */
+const WARM_UP = 300;
+/** Tokens of the prompt, and of the text at most. */
+const WARM_UP_TOKENS = 32;
+
+/** Decodes for a moment, so that the reported speed is the one that lasts. */
+async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
+  const { maxNewTokens } = options;
+  const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
+  const limit = Math.min(
+    maxNewTokens ?? WARM_UP_TOKENS,
+    WARM_UP_TOKENS,
+    model.config.maxPositionEmbeddings - ids.length,
+  );
+  const started = performance.now();
+  while (limit > 0 && performance.now() - started < WARM_UP) {
+    const run = generate(source, ids, { ...options, ...(policy && { policy }), maxNewTokens: limit, signal });
+    const tokens = run[Symbol.asyncIterator]();
+    let done = (await tokens.next()).done === true;
+    while (!done && performance.now() - started < WARM_UP) done = (await tokens.next()).done === true;
+    await tokens.return?.();
+  }
+}
+
+function nextSteps({ dir, heads, policy, shipped }: GenerateSettings, { model }: Decoding): string[] {
+  const chats = model.tokenizer.chatTemplate !== undefined;
+  if (policy !== undefined || shipped !== undefined) {
+    const exits = { heads, policy, shipped };
+    return [...(chats ? [commandLine("chat", [dir], exits)] : []), commandLine("serve", [dir], exits)];
+  }
+  if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];
+  return [commandLine("plan", [dir]), commandLine("train", [dir], { self: true, out: "heads" })];
+}

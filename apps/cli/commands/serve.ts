@@ -1,0 +1,125 @@
+/**
+ * `early-exits serve`: a model behind OpenAI's HTTP API (apps/serve). Address on stdout, a line per request on stderr.
+ * Ctrl-C or SIGTERM ends it once the answers under way are written; the key is in the environment.
+ */
+import { once } from "node:events";
+import { basename, resolve } from "node:path";
+import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
+import { batcherDefaults } from "../../serve/batcher-options.js";
+import type { CommandDefinition } from "../command.js";
+import { auditOption, type AuditSettings, exitOptions } from "../generation/decoding-options.js";
+import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { type CommonOptions, type Io, note } from "../io.js";
+import { nextLines, shellWord } from "../lines/next-lines.js";
+import { modelDefaults, type ModelSettings } from "../open-model.js";
+import { integer, modelFolder, modelOptions } from "../options.js";
+
+export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettings {
+  readonly dir: string;
+  readonly heads?: string | undefined;
+  readonly policy?: string | undefined;
+  readonly shipped?: number | undefined;
+  readonly lossless?: boolean | undefined;
+  readonly allowUncertified?: boolean | undefined;
+  readonly otherwise?: "plain" | "lossless" | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly hosts?: readonly string[] | undefined;
+  readonly parallel?: number | undefined;
+  readonly queueLimit?: number | undefined;
+  readonly cacheBytes?: number | undefined;
+}
+
+const KEY = "EARLY_EXITS_API_KEY";
+
+export const serveCommand: CommandDefinition<ServeSettings> = {
+  name: "serve",
+  description: "Serve a model by OpenAI's HTTP API; the address on stdout, a line for every request on stderr",
+  positional: [modelFolder],
+  options: [
+    ...exitOptions,
+    auditOption,
+    {
+      flags: "--otherwise <mode>",
+      description: "how to answer requests whose sampling settings the policy is not certified for",
+      choices: ["plain", "lossless"],
+    },
+    { flags: "--host <address>", description: `address to listen on; off loopback, ${KEY} must hold a key` },
+    { flags: "--port <n>", description: "port to listen on; 0 takes a free one", parse: integer(0) },
+    { flags: "--hosts <name...>", description: "further host names that requests may be for" },
+    { flags: "--parallel <n>", description: "texts that are written together, at most", parse: integer(1) },
+    { flags: "--queue-limit <n>", description: "texts that wait, at most; more get 429", parse: integer(0) },
+    { flags: "--cache-bytes <n>", description: "bytes of all KV caches together, at most", parse: integer(1) },
+    ...modelOptions,
+  ],
+  defaults: {
+    ...modelDefaults,
+    otherwise: serveDefaults.otherwise,
+    host: serveDefaults.host,
+    port: serveDefaults.port,
+    parallel: batcherDefaults.parallel,
+    queueLimit: batcherDefaults.queueLimit,
+    cacheBytes: batcherDefaults.cacheBytes,
+  },
+  examples: [
+    "serve my-model",
+    "serve SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",
+    "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 20",
+  ],
+  run,
+};
+
+async function run(settings: ServeSettings, io: Io): Promise<void> {
+  const { dir, json = false } = settings;
+  const decoding = await openDecoding(io, "serve", settings);
+  try {
+    const modelName = basename(resolve(dir));
+    const server = await serveModel(decoding.source, {
+      ...optionsOf(settings, decoding),
+      modelName,
+      log: (line) => {
+        note(io, line);
+      },
+    });
+    const { url } = server;
+    io.stdout.write(json ? `${JSON.stringify({ url, model: modelName })}\n` : `${modelName} at ${url}/v1\n`);
+    if (!json) for (const line of nextLines(requestTo(url, modelName, settings))) note(io, line);
+    await ended(io);
+    note(io, "closing; answers under way are finished");
+    await server.close();
+  } finally {
+    decoding.dispose();
+  }
+}
+
+function requestTo(url: string, model: string, { host }: ServeSettings): string {
+  const body = JSON.stringify({ model, messages: [{ role: "user", content: "Why is the sky blue?" }] });
+  const key = host === undefined ? "" : ` -H "Authorization: Bearer $${KEY}"`;
+  return `curl ${url}/v1/chat/completions -H "Content-Type: application/json"${key} -d ${shellWord(body)}`;
+}
+
+/** Given settings only; the library has the defaults. */
+function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding): ServeOptions {
+  const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
+  const { lossless = false } = options;
+  const key = process.env[KEY];
+  const given = {
+    ...{ host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified },
+    key: key === "" ? undefined : key,
+    otherwise: lossless === false ? settings.otherwise : "lossless",
+    policy: lossless === false ? policy : undefined,
+    drafting: policy,
+    audit,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+async function ended({ signal }: Io): Promise<void> {
+  if (signal.aborted) return;
+  const waiting = new AbortController();
+  await Promise.race([
+    once(signal, "abort", { signal: waiting.signal }),
+    once(process, "SIGTERM", { signal: waiting.signal }),
+  ]);
+  waiting.abort();
+}

@@ -1,0 +1,175 @@
+/** Options that several commands share, and parsers of values. */
+import { InvalidArgumentError } from "commander";
+import { libraryDefaults, OptionError } from "early-exits";
+import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "early-exits/model";
+import { cacheDtypes } from "early-exits/tensor";
+import type { OptionDefinition } from "./command.js";
+
+export const modelFolder = {
+  syntax: "<dir>",
+  description: "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json), or GGUF file",
+} as const;
+
+export const deviceOption: OptionDefinition = {
+  flags: "--device <name>",
+  description: "where to compute; auto chooses",
+  choices: ["auto", "gpu", "wasm", "reference"],
+};
+
+const threadsOption: OptionDefinition = {
+  flags: "--threads <n>",
+  description: "threads that share the work of the wasm device; results are the same",
+  parse: integer(1),
+  defaultNote: "train takes as many as there are processors, up to 8",
+};
+
+export const budgetsOption: OptionDefinition = {
+  flags: "--budgets <limits>",
+  description: "raise limits of what is read of the model, such as layers=10000,tokenizerBytes=2e8; trust its files",
+  parse: budgets,
+};
+
+/** Device, threads, and storage of weights and KV cache. */
+export const modelOptions: readonly OptionDefinition[] = [
+  deviceOption,
+  {
+    flags: "--dtype <dtype>",
+    description: "how weight matrices are stored on the device; stored: as they lie in the file",
+    choices: modelDtypes,
+  },
+  {
+    flags: "--unembedding <how>",
+    description: "read all of the unembedding, or screen it with a coarse copy (same tokens); auto measures",
+    choices: ["auto", "full", "screened"],
+  },
+  { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
+  threadsOption,
+  budgetsOption,
+];
+
+export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
+
+export const textOption = { flags: "--text <path>" } as const;
+export const outOption = { flags: "--out <path>" } as const;
+export const seedOption = { flags: "--seed <n>", parse: integer(0) } as const;
+export const selfOption = { flags: "--self [n]", parse: integer(1) } as const;
+export const promptsOption = { flags: "--prompts <path>" } as const;
+
+export const policyOption: OptionDefinition = {
+  flags: "--policy <file>",
+  description: "policy made by calibrate, which turns exits on",
+};
+
+export const maxNewTokensOption: OptionDefinition = {
+  flags: "--max-new-tokens <n>",
+  description: "most tokens to generate",
+  parse: integer(0),
+};
+
+export const fillOption: OptionDefinition = {
+  flags: "--fill <how>",
+  description: "how keys and values of skipped blocks are filled",
+};
+
+export const heldOutTextOption: OptionDefinition = {
+  ...textOption,
+  description: "text that the heads were not trained on",
+};
+
+export const documentsOption: OptionDefinition = {
+  flags: "--documents <n>",
+  description: "use at most this many documents",
+  parse: integer(1),
+};
+
+export const agreementOption: OptionDefinition = {
+  flags: "--agreement <share>",
+  description: "share of tokens that must agree with the full model",
+  parse: number(0, 1, { open: true }),
+};
+
+export const samplingOptionDefaults = {
+  temperature: libraryDefaults.sampling.temperature,
+  topK: libraryDefaults.sampling.topK,
+  topP: libraryDefaults.sampling.topP,
+} as const;
+
+export const samplingOptions: readonly OptionDefinition[] = [
+  { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
+  { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },
+  {
+    flags: "--top-p <p>",
+    description: "keep only the most likely tokens whose probabilities sum to this share",
+    parse: number(0, 1),
+  },
+];
+
+export const againstOption: OptionDefinition = {
+  flags: "--against <model>",
+  description: "whose tokens are right: the same model as it is stored, or the checkpoint as float32",
+  choices: ["same", "float32"],
+};
+
+export interface SamplingSettings {
+  readonly temperature?: number | undefined;
+  readonly topK?: number | undefined;
+  readonly topP?: number | undefined;
+}
+
+export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {
+  const options = { temperature, topK, topP };
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+}
+
+export function integer(min: number): (text: string) => number {
+  return (text) => {
+    const value = numberIn(text);
+    if (!Number.isSafeInteger(value) || value < min) {
+      throw new InvalidArgumentError(`Expected an integer of at least ${min}.`);
+    }
+    return value;
+  };
+}
+
+export function number(min: number, max: number, { open = false } = {}): (text: string) => number {
+  return (text) => {
+    const value = numberIn(text);
+    const inside = open ? value > min && value < max : value >= min && value <= max;
+    if (!inside) {
+      throw new InvalidArgumentError(`Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.`);
+    }
+    return value;
+  };
+}
+
+/** "2,4,6" are depths; one alone is too. */
+export function depths(text: string): number[] {
+  return text.split(",").map(integer(1));
+}
+
+/** "3" is the number of exits; "2,4,6" are depths, and so is "3,". */
+export function exits(text: string): number | number[] {
+  const parts = text
+    .split(",")
+    .filter((part) => part !== "")
+    .map(integer(1));
+  if (parts.length === 0) throw new InvalidArgumentError("Expected a number of exits, or depths such as 2,4,6.");
+  return text.includes(",") ? parts : parts[0]!;
+}
+
+/** "layers=10000,jsonKeys=1e6" are limits by name. */
+export function budgets(text: string): Partial<Budgets> {
+  const pairs = text.split(",").map((pair) => pair.split("="));
+  const limits = Object.fromEntries(pairs.map(([name, value]) => [name!.trim(), numberIn(value ?? "")]));
+  try {
+    budgetsWith(limits);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    throw new InvalidArgumentError(`Expected name=limit, separated by commas: ${error.message}.`);
+  }
+  return limits;
+}
+
+function numberIn(text: string): number {
+  return text.trim() === "" ? NaN : Number(text);
+}

@@ -1,0 +1,72 @@
+/**
+ * Prompts that a chat model writes itself: given the beginning of a conversation up to the user's turn, it continues
+ * with what a user might say (Magpie, arXiv 2406.08464). Unended turns are cut, empty and repeated ones left out.
+ * Prompt i depends on the seed and on those before it alone.
+ */
+import type { Model } from "early-exits";
+import { selfAnswers } from "early-exits/exits";
+import { encodeChat } from "early-exits/model";
+import { fileExists, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
+import type { Io } from "../io.js";
+import { withProgress } from "../progress.js";
+
+const LONGEST = 48;
+/** Turns sampled for one that is kept. */
+const TRIES = 4;
+
+interface PromptPlan {
+  readonly count: number;
+  readonly seed: number;
+  readonly batchSize: number;
+  /** JSON lines of messages. A file with enough of them is read instead. */
+  readonly file: string;
+}
+
+/** Reads the file's prompts if there are enough. May return fewer if the model repeats itself. */
+export async function writePrompts(
+  model: Model,
+  { count, seed, batchSize, file }: PromptPlan,
+  io: Io,
+): Promise<PromptLine[]> {
+  if (await fileExists(file)) {
+    const kept = await readPrompts(file, model);
+    if (kept.length >= count) return kept.slice(0, count);
+  }
+  const texts = await userTurns(model, { count, seed, batchSize }, io);
+  const lines = texts.map((content) => JSON.stringify({ messages: [{ role: "user", content }] }));
+  await writeFileAtomic(file, lines.map((line) => `${line}\n`).join(""));
+  return readPrompts(file, model);
+}
+
+async function userTurns(
+  model: Model,
+  { count, seed, batchSize }: Omit<PromptPlan, "file">,
+  io: Io,
+): Promise<readonly string[]> {
+  const { tokenizer } = model;
+  const { beginning, end } = await turnOf(model);
+  const texts = new Set<string>();
+  await withProgress(io, "prompts", async (report) => {
+    const asked = Array.from({ length: count * TRIES }, () => beginning);
+    const turns = selfAnswers(model, asked, { maxNewTokens: LONGEST, batchSize, seed, signal: io.signal });
+    for await (const { answer } of turns) {
+      const ids = answer.includes(end) ? answer.slice(0, answer.indexOf(end)) : answer;
+      const text = tokenizer.decode(ids).replaceAll("\ufffd", "").trim(); // a cut may split a letter
+      if (text !== "") texts.add(text);
+      await report({ done: texts.size, total: count, text: "prompts that the model writes itself" });
+      if (texts.size === count) return;
+    }
+  });
+  return [...texts];
+}
+
+/** Two contents without a token in common; no template treats them differently. */
+const CONTENTS = ["Why", "7"] as const;
+
+/** Tokens before the user's words, and the first one after them. */
+async function turnOf({ tokenizer }: Model): Promise<{ readonly beginning: number[]; readonly end: number }> {
+  const [one, other] = await Promise.all(CONTENTS.map((content) => encodeChat(tokenizer, [{ role: "user", content }])));
+  const start = one!.findIndex((id, i) => id !== other![i]);
+  const content = tokenizer.encode(CONTENTS[0], { addSpecialTokens: false });
+  return { beginning: one!.slice(0, start), end: one![start + content.length]! };
+}

@@ -1,0 +1,213 @@
+/**
+ * Work shared by processes. `--shard 3/8` does the third share of eight and leaves its findings in the folder of
+ * `--store`; the same command without `--shard` takes them from there, and finds what is missing. `--shard auto` asks
+ * the engine that started the process:
+ *   Slurm array             SLURM_ARRAY_TASK_ID, _COUNT (and _MIN, _MAX, if the array does not begin at 0)
+ *   Kubernetes Indexed Job  JOB_COMPLETION_INDEX; the number of completions is not in the environment: "auto/8"
+ *   AWS Batch array         AWS_BATCH_JOB_ARRAY_INDEX, AWS_BATCH_JOB_ARRAY_SIZE
+ *   MPI-like launchers      RANK, WORLD_SIZE
+ * Indices begin at 0; unit u belongs to shard u mod n.
+ */
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import { EarlyExitError, OptionError } from "early-exits";
+import type { CacheStore } from "early-exits/exits";
+import { folderStore } from "early-exits/node";
+import type { OptionDefinition } from "./command.js";
+import { UsageError } from "./io.js";
+
+export interface ShardSettings {
+  readonly shard?: string | undefined;
+  /** Folder of findings. */
+  readonly store?: string | undefined;
+  readonly out?: string | undefined;
+}
+
+export const shardOptions: readonly OptionDefinition[] = [
+  {
+    flags: "--store <folder>",
+    description: "keep there what is found in each document, and continue from it; shards share the folder",
+  },
+  {
+    flags: "--shard <i/n>",
+    description:
+      "only fill --store, with share i of n, from 0; auto, or auto/n, asks Slurm, Kubernetes, AWS Batch or RANK",
+  },
+];
+
+/** undefined without --shard. Throws a UsageError or an OptionError. */
+export function openShard(command: string, { shard, store, out }: ShardSettings): Shard | undefined {
+  if (shard === undefined) return undefined;
+  if (store === undefined) throw new UsageError(`${command}: --shard needs --store, the folder that all shards fill`);
+  if (out !== undefined) {
+    throw new UsageError(
+      `${command}: --out does not go with --shard; the same command without --shard writes the file`,
+    );
+  }
+  return readShard(shard);
+}
+
+export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Unit[] {
+  return units.filter((_, unit) => unit % of === index);
+}
+
+const HASH_BYTES = 32;
+
+/**
+ * A folder whose files end with the SHA-256 of their content. Files are complete or absent, so a killed process loses
+ * only what it was working on. Reading other bytes than were written throws an EarlyExitError ("store-damaged").
+ */
+export function checkedStore(folder: string): CacheStore {
+  const files = folderStore(folder);
+  const hashOf = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
+  return {
+    async read(name) {
+      const file = await files.read(name);
+      if (file === undefined) return undefined;
+      const bytes = file.slice(0, Math.max(0, file.length - HASH_BYTES));
+      if (Buffer.compare(hashOf(bytes), file.subarray(bytes.length)) === 0) return bytes;
+      throw new EarlyExitError(
+        "store-damaged",
+        `${join(folder, name)}: holds other bytes than were written; delete this file, and the same command makes it ` +
+          "again",
+        { folder, name },
+      );
+    },
+    write: (name, bytes) => files.write(name, Buffer.concat([bytes, hashOf(bytes)])),
+  };
+}
+
+/** `index` is in [0, of). */
+export interface Shard {
+  readonly index: number;
+  readonly of: number;
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** `of` is missing where the environment lacks it. */
+interface Told {
+  readonly engine: string;
+  readonly index: number;
+  readonly of: number | undefined;
+}
+
+/** Larger counts are mistakes, such as a job's number. */
+const MOST = 1_000_000;
+
+/**
+ * Reads "i/n", "auto" or "auto/n". Throws an OptionError for anything else, or if the environment names no shard, or
+ * two.
+ */
+export function readShard(
+  text: string,
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Shard {
+  const [, first, count] = /^(\d+|auto)(?:\/(\d+))?$/.exec(text) ?? [];
+  if (first === undefined || (first !== "auto" && count === undefined)) throw malformed(text);
+  const given = count === undefined ? undefined : Number(count);
+  if (first !== "auto") return checked({ index: Number(first), of: given! }, text);
+  const { engine, index, of } = toldBy(environment);
+  if (of !== undefined && given !== undefined && of !== given) {
+    throw new OptionError(
+      "shard-contradicted",
+      `--shard ${text}: ${engine} runs ${of} tasks, not ${given}; give "auto" alone, or start ${given} tasks`,
+      { given, found: of },
+    );
+  }
+  const total = of ?? given;
+  if (total === undefined) {
+    throw new OptionError(
+      "shard-count",
+      `--shard auto: ${engine} does not tell the number of shards; give it too, as in --shard auto/8`,
+      { engine },
+    );
+  }
+  return checked({ index, of: total }, text);
+}
+
+function checked(shard: Shard, text: string): Shard {
+  const { index, of } = shard;
+  if (of >= 1 && of <= MOST && index < of) return shard;
+  throw new OptionError(
+    "shard-range",
+    `--shard ${text}: shard ${index} of ${of}; indices run from 0 to the number of shards less 1, and there are at ` +
+      `most ${MOST} shards`,
+    { index, of },
+  );
+}
+
+/** Throws an OptionError if no engine says, or two disagree. */
+function toldBy(environment: Environment): Told {
+  const told = [slurm, kubernetes, awsBatch, launcher].flatMap((ask) => ask(environment) ?? []);
+  const [first, ...others] = told;
+  if (first === undefined) {
+    throw new OptionError(
+      "shard-untold",
+      "--shard auto: no engine says which shard this is (SLURM_ARRAY_TASK_ID, JOB_COMPLETION_INDEX, " +
+        "AWS_BATCH_JOB_ARRAY_INDEX and RANK are not set); give the shard, as in --shard 0/8",
+    );
+  }
+  const other = others.find(({ index, of }) => index !== first.index || (of ?? first.of) !== (first.of ?? of));
+  if (other === undefined) return { ...first, of: first.of ?? others.find(({ of }) => of !== undefined)?.of };
+  throw new OptionError(
+    "shard-contradicted",
+    `--shard auto: ${first.engine} says shard ${first.index}, ${other.engine} says shard ${other.index}; give the ` +
+      "shard, as in --shard 0/8",
+    { found: [first.engine, other.engine] },
+  );
+}
+
+function slurm(environment: Environment): Told | undefined {
+  const engine = "Slurm";
+  const id = integerIn(environment, "SLURM_ARRAY_TASK_ID");
+  if (id === undefined) return undefined;
+  const of = integerIn(environment, "SLURM_ARRAY_TASK_COUNT");
+  const first = integerIn(environment, "SLURM_ARRAY_TASK_MIN") ?? 0;
+  const last = integerIn(environment, "SLURM_ARRAY_TASK_MAX");
+  if (of !== undefined && last !== undefined && last - first + 1 !== of) {
+    throw new OptionError(
+      "shard-gaps",
+      `--shard auto: the Slurm array runs ${of} tasks from ${first} to ${last}; leave no gaps, as in --array=0-7, or ` +
+        'give the shard from "$SLURM_ARRAY_TASK_ID"',
+      { of, first, last },
+    );
+  }
+  return { engine, index: id - first, of };
+}
+
+function kubernetes(environment: Environment): Told | undefined {
+  const index = integerIn(environment, "JOB_COMPLETION_INDEX");
+  return index === undefined ? undefined : { engine: "the Kubernetes Job", index, of: undefined };
+}
+
+function awsBatch(environment: Environment): Told | undefined {
+  const index = integerIn(environment, "AWS_BATCH_JOB_ARRAY_INDEX");
+  const of = integerIn(environment, "AWS_BATCH_JOB_ARRAY_SIZE");
+  return index === undefined ? undefined : { engine: "AWS Batch", index, of };
+}
+
+function launcher(environment: Environment): Told | undefined {
+  const index = integerIn(environment, "RANK");
+  const of = integerIn(environment, "WORLD_SIZE");
+  return index === undefined ? undefined : { engine: "the launcher (RANK)", index, of };
+}
+
+function integerIn(environment: Environment, name: string): number | undefined {
+  const text = environment[name];
+  if (text === undefined || text === "") return undefined;
+  if (/^\d+$/.test(text)) return Number(text);
+  throw new OptionError("shard-malformed", `--shard auto: ${name} is ${JSON.stringify(text)}, not an integer`, {
+    name,
+    found: text,
+  });
+}
+
+function malformed(text: string): OptionError {
+  return new OptionError(
+    "shard-malformed",
+    `--shard ${text}: expected i/n with i from 0, such as 0/8; auto, which asks the engine that started this; ` +
+      "or auto/n",
+    { found: text },
+  );
+}

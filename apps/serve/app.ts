@@ -1,0 +1,300 @@
+/**
+ * The routes: what a request passes on its way to the batcher and back.
+ *
+ *     access -> limit of the body -> JSON -> zod -> token ids -> mode -> batcher -> whole answer, or events
+ *
+ * A client that goes away aborts its texts. Prompts and answers are not logged.
+ */
+import { randomInt, randomUUID } from "node:crypto";
+import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { libraryDefaults } from "early-exits";
+import type { Batcher } from "./batcher.js";
+import type { ServedText, ServedToken } from "./served-text.js";
+import type { ServingMode } from "./ways.js";
+import { type AccessOptions, requireAccess } from "./access.js";
+import {
+  type Answer,
+  type Choice,
+  closingChunk,
+  openingChunk,
+  tokenChunk,
+  usageChunk,
+  wholeAnswer,
+} from "./answers.js";
+import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
+import { type ChatBody, parseChatBody, parseTextBody, type TextBody } from "./bodies.js";
+import { chooseMode, isFor, type ModeRules } from "./choose-mode.js";
+import { eventStream } from "./event-stream.js";
+import { merge } from "./merge.js";
+import { Metrics } from "./metrics.js";
+import { chatPrompt, textPrompts } from "./prompts.js";
+
+export interface AppOptions extends AccessOptions, ModeRules {
+  readonly modelName: string;
+  /** Bytes of a body. */
+  readonly bodyBytes: number;
+  /** Milliseconds per request. */
+  readonly timeLimit: number;
+  /** Aborted when the server stops for good. */
+  readonly stopping: AbortSignal;
+  /** Milliseconds since 1970. */
+  readonly now: () => number;
+  readonly log: (line: string) => void;
+}
+
+/** Request by any route. */
+interface Asked {
+  readonly kind: Answer["kind"];
+  readonly body: ChatBody | TextBody;
+  readonly prompts: readonly (readonly number[])[];
+  readonly maxNewTokens: number;
+  /** Number of most likely tokens; undefined for no log-probabilities. */
+  readonly logprobs: number | undefined;
+}
+
+/** Routes requests to answers; listens nowhere. */
+export function createApp(batcher: Batcher, options: AppOptions): Hono {
+  const { modelName, bodyBytes, now, log } = options;
+  const metrics = new Metrics(batcher, options.audit);
+  const serving: Serving = { batcher, options, metrics, audited: auditLog(options) };
+  const created = Math.floor(now() / 1000);
+  const model = { id: modelName, object: "model", created, owned_by: "early-exits" };
+  const app = new Hono();
+
+  app.use(async (context, next) => {
+    const started = now();
+    await next();
+    const { method, path } = context.req;
+    const { status } = context.res;
+    metrics.request(routes.includes(path) ? path : "other", status);
+    log(`${method} ${path} ${status}, ${now() - started} ms`);
+  });
+  app.onError((error) => {
+    const known = apiErrorOf(error);
+    if (known.status === 500) log(`error: ${error.stack ?? error.message}`);
+    return errorResponse(known);
+  });
+  app.notFound(({ req }) => errorResponse(new ApiError(404, `there is no ${req.method} ${req.path}`, "not_found")));
+  app.get("/healthz", (context) => context.json({ status: "ok" }));
+
+  app.use(async ({ req }, next) => {
+    requireAccess(req.raw.headers, options);
+    await next();
+  });
+  app.get("/metrics", () => metrics.response());
+  app.get("/v1/models", (context) => context.json({ object: "list", data: [model] }));
+  app.get("/v1/models/:id{.+}", (context) => {
+    requireModel(context.req.param("id"), modelName);
+    return context.json(model);
+  });
+
+  const limit = bodyLimit({
+    maxSize: bodyBytes,
+    onError: () => errorResponse(new ApiError(413, `the body is longer than ${bodyBytes} bytes`, "body_too_long")),
+  });
+  app.post("/v1/chat/completions", limit, async ({ req }) => {
+    const body = parseChatBody(await readJson(req.raw));
+    requireModel(body.model, modelName);
+    const prompt = await chatPrompt(batcher.model, body, new Date(now()));
+    const room = Math.max(0, batcher.model.config.maxPositionEmbeddings - prompt.length);
+    const asked: Asked = {
+      kind: "chat",
+      body,
+      prompts: [prompt],
+      maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? Math.min(libraryDefaults.chat.maxNewTokens, room),
+      logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
+    };
+    return answerTo(asked, req.raw.signal, serving);
+  });
+  app.post("/v1/completions", limit, async ({ req }) => {
+    const body = parseTextBody(await readJson(req.raw));
+    requireModel(body.model, modelName);
+    const asked: Asked = {
+      kind: "text",
+      body,
+      prompts: textPrompts(batcher.model, body),
+      maxNewTokens: body.max_tokens ?? TEXT_TOKENS,
+      logprobs: body.logprobs,
+    };
+    return answerTo(asked, req.raw.signal, serving);
+  });
+  return app;
+}
+
+/** OpenAI's default of text completions. */
+const TEXT_TOKENS = 16;
+const SEEDS = 2 ** 31;
+const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
+
+/** Has the audit read texts in the order of their requests, and logs its alarm once. */
+function auditLog({ audit, log, otherwise, stopping }: AppOptions): Serving["audited"] {
+  let told = false;
+  return async (promptIds, text, user) => {
+    if (audit === undefined) return;
+    const finished = text.ended.then((summary) => summary && { promptIds, ids: summary.ids, user });
+    try {
+      await audit.read(finished, { signal: stopping });
+    } catch (error) {
+      log(`error: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    if (told || !audit.state.alarm.raised) return;
+    told = true;
+    const { meanLoss, target, units } = audit.report;
+    const loss = `mean loss ${meanLoss.toFixed(4)} of ${units} audited texts, promised at most ${target.toFixed(4)}`;
+    log(`ALARM: ${loss}; exits are off, answers are ${otherwise}`);
+  };
+}
+
+async function readJson(request: Request): Promise<unknown> {
+  const type = request.headers.get("content-type") ?? "";
+  if (!/^application\/json\s*(;|$)/i.test(type)) {
+    throw new ApiError(415, `the body is ${JSON.stringify(type)}; send application/json`, "content_type");
+  }
+  const text = await request.text();
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new ApiError(400, "the body is not JSON", "invalid_json");
+  }
+}
+
+function requireModel(asked: string, served: string): void {
+  if (asked === served) return;
+  throw new ApiError(
+    404,
+    `the model ${JSON.stringify(asked)} is not served here; ask for ${JSON.stringify(served)}`,
+    "model_not_found",
+    "model",
+  );
+}
+
+interface Serving {
+  readonly batcher: Batcher;
+  readonly options: AppOptions;
+  readonly metrics: Metrics;
+  /** Called with every text that exits are to write under a promise. */
+  readonly audited: (promptIds: readonly number[], text: ServedText, user: string | undefined) => Promise<void>;
+}
+
+/** Answers with all texts at once or as they come. */
+async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Promise<Response> {
+  const { batcher, options } = serving;
+  const { modelName, now, stopping, timeLimit } = options;
+  const gone = new AbortController();
+  const late = AbortSignal.timeout(timeLimit);
+  const signal = AbortSignal.any([client, gone.signal, late, stopping]);
+  const seed = asked.body.seed ?? randomInt(SEEDS);
+  const answer: Answer = {
+    kind: asked.kind,
+    id: `${asked.kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID()}`,
+    created: Math.floor(now() / 1000),
+    model: modelName,
+    seed,
+    logprobs: asked.logprobs !== undefined,
+    spell: (id) => batcher.model.tokenizer.decode([id], { skipSpecialTokens: false }),
+  };
+  const explain = (error: unknown): ApiError => {
+    if (late.aborted) return new ApiError(408, `the answer took longer than ${timeLimit} ms`, "timeout");
+    if (stopping.aborted) return new ApiError(503, "the server is closing", "serve-closed");
+    return apiErrorOf(error);
+  };
+  try {
+    const choices = submit(asked, answer, signal, serving);
+    if (asked.body.stream === true) return eventsOf(answer, asked, choices, { ...serving, gone, explain });
+    const written = await Promise.all(
+      choices.map(async (choice) => ({ ...choice, tokens: await readAll(choice, serving) })),
+    );
+    return Response.json(wholeAnswer(answer, written));
+  } catch (error) {
+    gone.abort(error); // the other choices are not needed
+    if (client.aborted) return new Response(null, { status: 499 });
+    throw explain(error);
+  }
+}
+
+interface SubmittedChoice extends Choice {
+  readonly mode: ServingMode;
+}
+
+/** Choice j of prompt i has number i·n + j, which is added to the seed. */
+function submit(
+  { body, prompts, maxNewTokens, logprobs }: Asked,
+  { seed, id }: Answer,
+  signal: AbortSignal,
+  { batcher, options, audited }: Serving,
+): SubmittedChoice[] {
+  const sampling = {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? 1,
+    topK: body.top_k ?? 0,
+    minP: body.min_p ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+  };
+  const mode = chooseMode(options, { mode: body.mode, sampling, logprobs: logprobs !== undefined });
+  const promised = mode === "exits" && isFor(options.policy!, sampling);
+  const { n = 1, stop = [] } = body;
+  // To an audit, texts of one request are as little independent as texts of one user.
+  const user = body.user ?? (n * prompts.length > 1 ? id : undefined);
+  return prompts.flatMap((promptIds, i) =>
+    Array.from({ length: n }, (_, j) => {
+      const index = i * n + j;
+      const text = batcher.submit(promptIds, {
+        ...sampling,
+        mode,
+        maxNewTokens,
+        seed: seed + index,
+        stop,
+        signal,
+        ...(logprobs !== undefined && { logprobs }),
+      });
+      if (promised) void audited(promptIds, text, user);
+      return { index, firstOfPrompt: j === 0, text, mode };
+    }),
+  );
+}
+
+async function readAll({ text, mode }: SubmittedChoice, { metrics }: Serving): Promise<ServedToken[]> {
+  const tokens: ServedToken[] = [];
+  for await (const token of text) {
+    metrics.token(token, mode);
+    tokens.push(token);
+  }
+  metrics.text(text.summary);
+  return tokens;
+}
+
+interface Streaming extends Serving {
+  readonly gone: AbortController;
+  readonly explain: (error: unknown) => ApiError;
+}
+
+function eventsOf(
+  answer: Answer,
+  { body }: Asked,
+  choices: readonly SubmittedChoice[],
+  { metrics, gone, explain }: Streaming,
+): Response {
+  async function* chunksOf(choice: SubmittedChoice): AsyncGenerator<object, void, undefined> {
+    if (answer.kind === "chat") yield openingChunk(answer, choice);
+    for await (const token of choice.text) {
+      metrics.token(token, choice.mode);
+      yield tokenChunk(answer, choice, token);
+    }
+    metrics.text(choice.text.summary);
+    yield closingChunk(answer, choice);
+  }
+  async function* events(): AsyncGenerator<string, void, undefined> {
+    try {
+      for await (const chunk of merge(choices.map(chunksOf))) yield JSON.stringify(chunk);
+      if (body.stream_options?.include_usage === true) yield JSON.stringify(usageChunk(answer, choices));
+      yield "[DONE]";
+    } catch (error) {
+      gone.abort(error);
+      yield JSON.stringify(envelopeOf(explain(error)));
+    }
+  }
+  return eventStream(events(), (reason) => {
+    gone.abort(reason ?? new Error("the client has gone"));
+  });
+}
