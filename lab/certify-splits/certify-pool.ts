@@ -5,7 +5,7 @@ import type { FillName } from "early-exits";
 import { calibrateRecords, type CalibrationRecords } from "early-exits/calibrate";
 import { orientThreshold, tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import { scoresOf } from "../../src/calibrate/record/subject.js";
-import { tableOf } from "../../src/calibrate/record/table-of.js";
+import { tableOf } from "../../src/calibrate/record/evidence.js";
 import { judgeSplits, type SplitRow } from "./judge-splits.js";
 
 const AGREEMENTS = [0.9, 0.95];

@@ -8,9 +8,8 @@
  * Passages are processed in a batch, and equal contexts only once; each passage gets the numbers that it gets alone.
  */
 import { earlyExitDecoder } from "../exits/decode/decode.js";
-import { leaveAtFirst } from "../exits/decode/leave-at-first.js";
 import { isExactFill } from "../exits/fill/fill.js";
-import { type Confidence, readConfidences } from "../exits/heads/score.js";
+import { type Confidence, leaveAtFirst, readConfidences } from "../exits/heads/score.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { Policy } from "../exits/plan/policy.js";
 import { byParts, type PartsOptions } from "../exits/states/by-parts.js";

@@ -14,7 +14,7 @@ export type { Decoder, Request as DecodingRequest, Round, Sampler } from "./deco
 export type { FinishReason, GeneratedToken, TextSummary } from "./decode/writer.js";
 export type { Prompt } from "./decode/prompt.js";
 export { type PlannedText, planText } from "./decode/text.js";
-export { type ActiveText, WritingLoop } from "./decode/writing-loop.js";
+export { type ActiveText, WritingLoop } from "./decode/generate.js";
 export { giveTurn } from "../turns.js";
 export { answerDocument, cutDocuments, type Document, type MarkedDocument, splitDocuments } from "./documents.js";
 export { llamaConfigJson } from "./families/llama.js";

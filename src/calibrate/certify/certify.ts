@@ -18,12 +18,11 @@ import { LIMITS } from "../recompute/limits.js";
 import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";
 import { type CalibrationNotes, notesOf } from "./notes.js";
-import { planTest } from "./plan-test.js";
-import { runTest } from "./run-test.js";
+import { planTest, runTest } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 import { writeCertificate, writePolicy } from "./write-certificate.js";
 
-export { proposeCandidates } from "./plan-test.js";
+export { proposeCandidates } from "./fixed-sequence.js";
 export { certifySettings } from "./settings.js";
 
 export interface Certified {

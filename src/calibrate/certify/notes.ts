@@ -9,7 +9,7 @@ import { type Evidence, tableIn } from "../record/evidence.js";
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { lossOf } from "../record/subject.js";
 import { designEffectInOrder, designEffectOf } from "./design-effect.js";
-import type { TestResult } from "./run-test.js";
+import type { TestResult } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 import type { CertificateParts } from "./write-certificate.js";
 

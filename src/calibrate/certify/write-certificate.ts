@@ -10,8 +10,7 @@ import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";
 import { outcomeOfTally } from "../record/outcome.js";
 import { designEffectOf } from "./design-effect.js";
-import type { ScoredSequence } from "./plan-test.js";
-import { countsOf, type TestResult } from "./run-test.js";
+import { countsOf, type ScoredSequence, type TestResult } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 
 export interface CertificateParts {

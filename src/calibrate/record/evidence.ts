@@ -11,8 +11,15 @@
 import { OptionError } from "../../errors.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import type { ScoreName } from "../../exits/heads/score.js";
-import { rawThreshold, tallyVectors, type ThresholdVector, type TokenTable } from "../procedures/token-table.js";
+import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js";
+import {
+  lossesIn,
+  rawThreshold,
+  tallyVectors,
+  type ThresholdVector,
+  type TokenLosses,
+  type TokenTable,
+} from "../procedures/token-table.js";
 import type { Tally } from "../procedures/tally.js";
 import type { DocumentRecord } from "./document-record.js";
 import { type OwnText, pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
@@ -21,7 +28,6 @@ import { type CalibrationRecords, createRecorder, type RecordDocumentsOptions } 
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Arrangement, Unit } from "./split.js";
 import { judgedBy, type Subject } from "./subject.js";
-import { joinTallies, tableOf } from "./table-of.js";
 import { giveTurn } from "../../turns.js";
 
 export interface Evidence extends ArrangedDocuments {
@@ -219,4 +225,75 @@ function neverMissing(): OptionError {
     "candidates-never",
     'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
   );
+}
+
+export function tableOf(documents: readonly DocumentRecord[], score: ScoreName, lossScale = 1): TokenTable {
+  const exits = documents[0]?.exits.length ?? 0;
+  const starts = new Int32Array(documents.length + 1);
+  documents.forEach(({ positions }, d) => {
+    starts[d + 1] = starts[d]! + positions;
+  });
+  const tokens = starts[documents.length]!;
+  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
+  const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
+  documents.forEach((document, d) => {
+    document.exits.forEach((record, exit) => {
+      const column = oriented[exit]!;
+      for (let t = 0; t < document.positions; t++) {
+        column[starts[d]! + t] = orientScore(scoreAt(record, t, score), score);
+      }
+      agrees[exit]!.set(record.agrees, starts[d]);
+    });
+  });
+  const table = { documents: documents.length, exits, starts, oriented, agrees };
+  const losses = recordedLosses(documents, table, lossScale);
+  return losses === undefined ? table : { ...table, losses };
+}
+
+/** undefined if they are all 1 - agrees. */
+function recordedLosses(
+  documents: readonly DocumentRecord[],
+  { agrees, starts }: Pick<TokenTable, "agrees" | "starts">,
+  lossScale: number,
+): TokenLosses | undefined {
+  const first = documents[0];
+  const own = first?.exits[0]?.losses !== undefined;
+  if (first === undefined || (!own && first.deep === undefined)) return undefined;
+  const join = (of: (document: DocumentRecord) => Int32Array): Int32Array => {
+    const column = new Int32Array(starts[documents.length]!);
+    documents.forEach((document, d) => {
+      column.set(of(document), starts[d]);
+    });
+    return column;
+  };
+  return {
+    lossScale,
+    exits: own ? first.exits.map((_, exit) => join(({ exits }) => exits[exit]!.losses!)) : lossesIn({ agrees }).exits,
+    ...(first.deep && { deep: join(({ deep }) => deep!) }),
+  };
+}
+
+export function joinTallies(parts: readonly Tally[]): Tally {
+  const join = <To extends Int32Array | Float64Array>(
+    columnOf: (part: Tally) => To,
+    make: (length: number) => To,
+  ): To => {
+    const joined = make(parts.reduce((sum, part) => sum + columnOf(part).length, 0));
+    let at = 0;
+    for (const part of parts) {
+      joined.set(columnOf(part), at);
+      at += columnOf(part).length;
+    }
+    return joined;
+  };
+  const integers = (length: number): Int32Array => new Int32Array(length);
+  const floats = (length: number): Float64Array => new Float64Array(length);
+  return {
+    ...parts[0]!,
+    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
+    tokens: join(({ tokens }) => tokens, integers),
+    left: join(({ left }) => left, integers),
+    wrong: join(({ wrong }) => wrong, floats),
+    deep: join(({ deep }) => deep, floats),
+  };
 }

@@ -6,7 +6,7 @@
 import { lossesIn, type TokenTable } from "../procedures/token-table.js";
 import type { CalibrationRecords } from "./record.js";
 import { judgedBy } from "./subject.js";
-import { tableOf } from "./table-of.js";
+import { tableOf } from "./evidence.js";
 
 export interface ExitFeasibility {
   /** mu: the mean over documents of the share of tokens where the exit differs. */

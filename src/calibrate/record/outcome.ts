@@ -9,7 +9,7 @@ import type { Tally } from "../procedures/tally.js";
 import { lossScaleOf } from "./judge.js";
 import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
-import { tableOf } from "./table-of.js";
+import { tableOf } from "./evidence.js";
 
 export interface ExitOutcome {
   readonly depth: number;

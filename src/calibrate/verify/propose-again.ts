@@ -4,7 +4,7 @@
  */
 import type { Certificate } from "../certificate/certificate.js";
 import type { CertifySettings } from "../certify/settings.js";
-import { planTest } from "../certify/plan-test.js";
+import { planTest } from "../certify/fixed-sequence.js";
 import { rawThreshold } from "../procedures/token-table.js";
 import type { Evidence } from "../record/evidence.js";
 import { exitCosts } from "../record/subject.js";

@@ -17,10 +17,9 @@ import { type Choice, type Decoder, lastStates, plainDecoder, type Request } fro
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import { fills } from "../fill/fill.js";
-import type { Confidence } from "../heads/score.js";
+import { type Confidence, leaveAtFirst } from "../heads/score.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import type { Policy } from "../plan/policy.js";
-import { leaveAtFirst } from "./leave-at-first.js";
 import { type DecodeListeners, exitsNow } from "./observe.js";
 
 export interface ExitChoice extends Choice {

@@ -3,7 +3,8 @@
  *   entropy   -Σ p log p in nats (v2's choice; low means confident)      maxProb   p₁
  *   margin    z₁ - z₂ of the logits (v1's choice)                        probGap   p₁ - p₂ (CALM, Schuster et al. 2022)
  * `rowStats` computes the five numbers that all four follow from, so no softmax is stored. Public scores and thresholds
- * are raw values, each with its direction. Comparisons are inclusive, in calibration and in decoding.
+ * are raw values, each with its direction. Comparisons are inclusive, in calibration and in decoding. A
+ * token leaves at the first exit whose score passes its threshold.
  */
 import { PolicyError } from "../../errors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
@@ -54,6 +55,41 @@ export function exitFires(score: number, threshold: Threshold, name: ScoreName):
   if (threshold === "always") return true;
   if (threshold === "never") return false;
   return orientScore(score, name) >= orientScore(threshold, name);
+}
+
+/** A head, evaluated for the rows that came to its exit. */
+export interface ExitVisit {
+  /** One for each row. */
+  readonly confidences: readonly Confidence[];
+  leave(left: readonly boolean[], scores: readonly number[]): unknown;
+}
+
+export interface ScoredExits {
+  readonly score: ScoreName;
+  readonly exits: readonly { readonly threshold: Threshold }[];
+}
+
+/**
+ * Takes rows from exit to exit, shallow to deep: the rule of decoding, runs on given text and evaluation. Calibration
+ * counts many thresholds on recorded columns at once (calibrate/procedures/token-table.ts), and its verifier states the
+ * rule anew. `visit` evaluates an exit for the rows that are left; "never" exits are skipped. Returns the rows that
+ * leave nowhere.
+ */
+export async function leaveAtFirst<Row>(
+  { score: name, exits }: ScoredExits,
+  rows: readonly Row[],
+  visit: (exit: number, open: readonly Row[]) => ExitVisit | Promise<ExitVisit>,
+): Promise<readonly Row[]> {
+  let open = rows;
+  for (const [exit, { threshold }] of exits.entries()) {
+    if (threshold === "never" || open.length === 0) continue;
+    const visited = await visit(exit, open);
+    const scores = visited.confidences.map((confidence) => scoreOf(confidence, name));
+    const left = scores.map((score) => exitFires(score, threshold, name));
+    await visited.leave(left, scores);
+    open = open.filter((_, r) => !left[r]);
+  }
+  return open;
 }
 
 /** Throws a PolicyError for an unknown name. */

@@ -1,16 +1,23 @@
 /**
- * Generation with any decoder: prompts become texts, which join the writing loop (writing-loop.ts) and leave it when
- * they end. One text is a batch of one.
+ * Writing: a prompt becomes a text, which joins the loop and leaves it when it ends. A turn of the loop is:
+ *
+ *     prefill   a slice of the prompts that have joined runs, so that a long one does not stop the others
+ *     write     one round of its decoder for every text whose prompt has run: a token, or several that were verified
+ *
+ * `generate` has one text, a chat keeps its sequence, a server lets texts join as they come. Kernels add in an order
+ * that does not depend on the batch and samplers are per text, so every text has the tokens that it has alone.
  */
+import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
+import { prefill } from "../advance.js";
 import type { Decoder } from "./decoder.js";
 import type { Model } from "../model.js";
+import type { Sequence } from "../sequence.js";
 import { isConversation, preparePrompt, type Prompt } from "./prompt.js";
 import { freshSequences, type SequenceStore } from "./sequence-store.js";
 import { type GenerateOptions, type PlannedText, planText } from "./text.js";
 import type { GeneratedToken, TextSummary } from "./writer.js";
-import { type ActiveText, WritingLoop } from "./writing-loop.js";
 
 /** Iterate it once. `summary` is available after the last token. */
 export interface Generation extends AsyncIterable<GeneratedToken> {
@@ -104,4 +111,110 @@ export function generateBatchWith(
       return summaries;
     },
   };
+}
+
+/** Its sequence holds its prompt. */
+export interface ActiveText extends PlannedText {
+  readonly sequence: Sequence;
+  readonly decoder: Decoder;
+}
+
+/** Tokens of a text in one turn, or its failure. A text that has ended has left the loop. */
+export type Written<Text> =
+  | { readonly text: Text; readonly tokens: readonly GeneratedToken[] }
+  | { readonly text: Text; readonly error: unknown };
+
+export interface LoopOptions {
+  /** Prompt positions per turn while other texts are being written. @default all */
+  readonly prefillRows?: number;
+  /** Milliseconds. @default performance.now */
+  readonly now?: () => number;
+  readonly signal?: CancelSignal | undefined;
+}
+
+/** Multiple of `prefillRows` that runs at once while no text is being written. */
+const IDLE_SLICES = 8;
+
+export class WritingLoop<Text extends ActiveText> {
+  readonly #model: Model;
+  readonly #prefillRows: number;
+  readonly #now: () => number;
+  readonly #signal: CancelSignal | undefined;
+  #entering: Text[] = [];
+  #writing: Text[] = [];
+
+  constructor(model: Model, { prefillRows = Infinity, now = () => performance.now(), signal }: LoopOptions = {}) {
+    this.#model = model;
+    this.#prefillRows = prefillRows;
+    this.#now = now;
+    this.#signal = signal;
+  }
+
+  get size(): number {
+    return this.#entering.length + this.#writing.length;
+  }
+
+  get texts(): readonly Text[] {
+    return [...this.#entering, ...this.#writing];
+  }
+
+  join(text: Text): void {
+    this.#entering.push(text);
+  }
+
+  /** The text's sequence is the caller's to free. */
+  leave(text: Text): void {
+    this.#entering = this.#entering.filter((other) => other !== text);
+    this.#writing = this.#writing.filter((other) => other !== text);
+  }
+
+  /** Returns what was written, by text. A text that fails stays in the loop until it leaves. */
+  async turn(): Promise<Written<Text>[]> {
+    if (this.#entering.length > 0) await this.#prefill();
+    const written: Written<Text>[] = [];
+    for (const decoder of new Set(this.#writing.map((text) => text.decoder))) {
+      const texts = this.#writing.filter((text) => text.decoder === decoder);
+      written.push(...(await this.#write(decoder, texts)));
+    }
+    return written;
+  }
+
+  /** Shares a slice of the prompts fairly; the last position belongs to the first round. */
+  async #prefill(): Promise<void> {
+    const { numLayers } = this.#model.config;
+    const rows = this.#prefillRows * (this.#writing.length === 0 ? IDLE_SLICES : 1);
+    const share = Math.max(1, Math.floor(rows / this.#entering.length));
+    const waiting = this.#entering.map((text) => ({ text, left: text.sequence.pending(numLayers).slice(0, -1) }));
+    const work = waiting
+      .filter(({ left }) => left.length > 0)
+      .map(({ text, left }) => ({ sequence: text.sequence, positions: left.slice(0, share) }));
+    const { meter } = this.#entering[0]!.decoder;
+    if (work.length > 0) await prefill(this.#model, work, numLayers, { meter, signal: this.#signal });
+    meter?.step(0);
+    this.#entering = waiting.filter(({ left }) => left.length > share).map(({ text }) => text);
+    this.#writing.push(...waiting.filter(({ left }) => left.length <= share).map(({ text }) => text));
+  }
+
+  async #write(decoder: Decoder, texts: readonly Text[]): Promise<Written<Text>[]> {
+    try {
+      const rounds = await decoder.next(
+        texts.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
+      );
+      const arrived = this.#now();
+      const written = texts.map((text, i) => {
+        const { writer, sequence } = text;
+        const round = rounds[i]!;
+        const tokens = writer.write(round, arrived);
+        if (writer.finished) {
+          writer.close(sequence);
+          this.leave(text);
+        } else sequence.append(round.tokens.at(-1)!.id);
+        return { text, tokens };
+      });
+      decoder.meter?.step(written.reduce((sum, { tokens }) => sum + tokens.length, 0));
+      return written;
+    } catch (error) {
+      return texts.map((text) => ({ text, error }));
+    }
+  }
 }

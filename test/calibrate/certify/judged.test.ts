@@ -21,7 +21,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
-import { tableOf } from "../../../src/calibrate/record/table-of.js";
+import { tableOf } from "../../../src/calibrate/record/evidence.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1.3 } as const satisfies SamplingOptions;

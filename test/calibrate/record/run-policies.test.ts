@@ -6,7 +6,7 @@ import { Sequence } from "early-exits/model";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
-import { tableOf } from "../../../src/calibrate/record/table-of.js";
+import { tableOf } from "../../../src/calibrate/record/evidence.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";

@@ -11,9 +11,8 @@
  */
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
-import { leaveAtFirst } from "../../../exits/decode/leave-at-first.js";
 import { fills } from "../../../exits/fill/fill.js";
-import { confidenceAt, confidencesIn } from "../../../exits/heads/score.js";
+import { confidenceAt, confidencesIn, leaveAtFirst } from "../../../exits/heads/score.js";
 import type { ExitHead } from "../../../exits/heads/exit-head.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../../exits/plan/policy.js";

@@ -1,0 +1,256 @@
+/**
+ * The test of a fixed sequence.
+ *   plan   on the grid split alone: the score, the candidates, and where the sequence starts. Candidates are proposed
+ *          from recorded scores, or given (proposed on other documents). The start is predicted from what they do on
+ *          the grid split: as recorded, or, with a fill that changes other tokens, as run. Against another model than
+ *          the one that runs, "never exit" comes first
+ *   run    on all test documents: which candidates are accepted, and which is chosen. The model sees each test document
+ *          once, whatever the outcome. If documents were given more than once, the loss that counts every copy must keep
+ *          the claim too:
+ *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
+ */
+import { type FillName, isExactFill } from "../../exits/fill/fill.js";
+import type { ScoreName } from "../../exits/heads/score.js";
+import type { CertificateCandidate, CertificateCounts, CertificateTest } from "../certificate/certificate.js";
+import {
+  type Candidates,
+  certifyLosses,
+  cheapest,
+  expectedCost,
+  planSequence,
+  type TestSequence,
+} from "../procedures/certify-losses.js";
+import { proposeVectors } from "../procedures/propose.js";
+import {
+  byDocument,
+  costsOf,
+  type ExitCosts,
+  lossesOf,
+  type LossMatrix,
+  type Tally,
+  unitMeans,
+} from "../procedures/tally.js";
+import { rawThreshold, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
+import { type Evidence, type GivenCandidates, tableIn, tallyIn } from "../record/evidence.js";
+import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
+import { exitCosts, judgedBy, lossOf, requireScore, scoresOf } from "../record/subject.js";
+import type { CertifySettings } from "./settings.js";
+
+export interface ScoredSequence extends TestSequence {
+  readonly score: ScoreName;
+  readonly exitCosts: ExitCosts;
+}
+
+interface Proposal extends Candidates {
+  readonly score: ScoreName;
+  readonly exitCosts: ExitCosts;
+  readonly sequence: TestSequence;
+}
+
+/** Plans the test. Throws an OptionError if the score asked for is not recorded. */
+export async function planTest(evidence: Evidence, settings: CertifySettings): Promise<ScoredSequence> {
+  const { given, grid, run, subject, units } = evidence;
+  if (given !== undefined) return planGiven(evidence, given, settings);
+  const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
+  if (candidates.vectors.length === 0 || run === undefined) return { ...sequence, score, exitCosts: costs };
+  const ran = lossesOf(await tallyIn(evidence, 0, grid, score, candidates.vectors), lossOf(subject, settings.loss));
+  return { ...planSequence(candidates, ran, { ...settings, units }), score, exitCosts: costs };
+}
+
+/**
+ * Proposes candidates from the grid split. With a fill that changes other tokens they have to run before the sequence
+ * can be planned.
+ */
+export async function proposeCandidates(evidence: Evidence, settings: CertifySettings): Promise<RunCandidates> {
+  const { score, vectors } = await propose(evidence, settings);
+  const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+  return { score, fill: settings.fill, thresholds };
+}
+
+/** Tokens of the grid split, roughly, on which scores are compared. */
+const COMPARED_TOKENS = 12_000;
+
+/**
+ * Proposes candidates of the score asked for. For "best", tries every score on the first documents, and keeps the one
+ * with the lowest expected cost.
+ */
+async function propose(evidence: Evidence, settings: CertifySettings): Promise<Proposal> {
+  const { subject, documents, grid } = evidence;
+  if (settings.score !== "best") {
+    requireScore(subject, settings.score);
+    return proposeWith(evidence, settings.score, grid, settings);
+  }
+  let compared = 0;
+  let tokens = 0;
+  while (compared < grid && tokens < COMPARED_TOKENS) {
+    tokens += documents[compared]!.tokens;
+    compared++;
+  }
+  const proposals: Proposal[] = [];
+  for (const score of scoresOf(subject)) proposals.push(await proposeWith(evidence, score, compared, settings));
+  const costOf = ({ sequence, exitCosts: { full } }: Proposal): number => expectedCost(sequence, settings.delta, full);
+  const best = proposals.reduce((one, other) => (costOf(other) < costOf(one) ? other : one));
+  return compared === grid ? best : proposeWith(evidence, best.score, grid, settings);
+}
+
+/** Proposes candidates of a score from the first documents, and predicts their test from the records. */
+async function proposeWith(
+  evidence: Evidence,
+  score: ScoreName,
+  end: number,
+  settings: CertifySettings,
+): Promise<Proposal> {
+  const { subject, units } = evidence;
+  const loss = lossOf(subject, settings.loss);
+  const costs = costsWith(evidence, settings);
+  const table = await tableIn(evidence, 0, end, score);
+  // One changed token changes a document: its slack is divided by the mean number of tokens.
+  const meanTokens = table.starts[table.documents]! / table.documents;
+  const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
+  const vectors = [
+    ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
+    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates })),
+  ];
+  if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
+  const tally = tallyVectors(table, vectors);
+  const candidates = { vectors, costs: costsOf(tally, costs) };
+  const sequence = planSequence(candidates, lossesOf(tally, loss), { ...settings, units });
+  return { score, exitCosts: costs, ...candidates, sequence };
+}
+
+/** Drops those of the given candidates that cost at least as much as "never exit", which needs no test. */
+async function planGiven(
+  evidence: Evidence,
+  { score, vectors }: GivenCandidates,
+  settings: CertifySettings,
+): Promise<ScoredSequence> {
+  const { subject, grid, units } = evidence;
+  const exitCosts = costsWith(evidence, settings);
+  const tally = await tallyIn(evidence, 0, grid, score, vectors);
+  const costs = costsOf(tally, exitCosts);
+  const isNever = (vector: ThresholdVector): boolean => vector.every((threshold) => threshold === Infinity);
+  const kept = [...vectors.keys()].filter(
+    (i) => costs[i]! < exitCosts.full || (testsNever(evidence) && isNever(vectors[i]!)),
+  );
+  const candidates = { vectors: kept.map((i) => vectors[i]!), costs: kept.map((i) => costs[i]!) };
+  if (kept.length === 0) return { ...nothing, score, exitCosts };
+  const losses = lossesOf(pickVectors(tally, kept), lossOf(subject, settings.loss));
+  return { ...planSequence(candidates, losses, { ...settings, units }), score, exitCosts };
+}
+
+const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
+
+function costsWith({ subject }: Evidence, { fill, costs, knownCosts }: CertifySettings): ExitCosts {
+  return knownCosts ?? exitCosts(subject, { fill, times: costs });
+}
+
+/** "never exit" may fail if another model is the reference. */
+function testsNever({ subject }: Evidence): boolean {
+  return judgedBy(subject).reference.kind === "other";
+}
+
+export interface TestResult {
+  /** null if there was no candidate. */
+  readonly test: CertificateTest | null;
+  /** The cheapest accepted vector, or "never exit". */
+  readonly vector: ThresholdVector;
+  /** Nothing was accepted, and another model is the reference, so that "never exit" is no fallback. */
+  readonly impossible: boolean;
+  /** Its counts on all test documents. */
+  readonly tally: Tally;
+  /**
+   * 0 if a vector that exits was accepted; otherwise about how many more units are needed, null if no number would do.
+   */
+  readonly furtherUnits: number | null;
+}
+
+export async function runTest(
+  evidence: Evidence,
+  sequence: ScoredSequence,
+  settings: CertifySettings,
+): Promise<TestResult> {
+  const { vectors, costs, score } = sequence;
+  const { subject, documents, grid } = evidence;
+  const { epsilon, delta, fill } = settings;
+  const loss = lossOf(subject, settings.loss);
+  const never = subject.depths.map(() => Infinity);
+  const tested = documents.slice(grid);
+  const other = judgedBy(subject).reference.kind === "other";
+  // Against another model, "never exit" must run too.
+  const asked = other ? [...vectors, never] : vectors;
+  const all = asked.length === 0 ? undefined : await tallyIn(evidence, grid, documents.length, score, asked);
+  const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(tested, never);
+  const nothing = { vector: never, impossible: other, tally: unchanged };
+  if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
+  const tally = pickVectors(all!, [...vectors.keys()]);
+  const decision = certifyLosses(lossesOf(tally, loss), { epsilon, delta, costs });
+  const { accepted, risks, pValues } = decision;
+  const byCopies = lossesOf(byDocument(tally), loss);
+  const copies = tested.map((document) => document.copies);
+  const fair = [...vectors.keys()]
+    .slice(0, accepted)
+    .filter((candidate) => isFair(byCopies, candidate, { tally, copies, epsilon }));
+  const place = cheapest(fair.map((candidate) => costs[candidate]!));
+  const chosen = place === "never" ? place : fair[place]!;
+  const candidates = vectors.slice(0, accepted + 1).map((vector, i): CertificateCandidate => ({
+    ...countsOf(tally, i, vector, { score, fill, other }),
+    cost: costs[i]!,
+    risk: risks[i]!,
+    pValue: pValues[i]!,
+  }));
+  const test = { candidates, planned: vectors.length, accepted, chosen };
+  if (chosen === "never") return { ...nothing, test, furtherUnits: accepted > 0 ? null : decision.furtherUnits };
+  return { test, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits: 0 };
+}
+
+/** Every copy of a document counts here. */
+function isFair(
+  { candidates, values }: LossMatrix,
+  candidate: number,
+  { tally, copies, epsilon }: { readonly tally: Tally; readonly copies: readonly number[]; readonly epsilon: number },
+): boolean {
+  if (copies.every((count) => count === 1)) return true;
+  const sumOfMeans = (of: Float64Array): number => unitMeans(of, tally).reduce((sum, value) => sum + value, 0);
+  const weighted = Float64Array.from(copies, (count, d) => count * values[d * candidates + candidate]!);
+  return sumOfMeans(weighted) / sumOfMeans(Float64Array.from(copies)) <= epsilon;
+}
+
+/** Compared with the model itself, "never exit" changes nothing. */
+function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
+  const size = documents.length * never.length;
+  return {
+    documents: documents.length,
+    candidates: 1,
+    exits: never.length,
+    tokens: Int32Array.from(documents, ({ tokens }) => tokens),
+    left: new Int32Array(size),
+    wrong: new Float64Array(size),
+    deep: new Float64Array(documents.length),
+    active: new Uint8Array(never.length),
+  };
+}
+
+interface Terms {
+  readonly score: ScoreName;
+  readonly fill: FillName;
+  readonly other: boolean;
+}
+
+export function countsOf(
+  { documents, candidates, exits, left, wrong, deep }: Tally,
+  candidate: number,
+  vector: ThresholdVector,
+  { score, fill, other }: Terms,
+): CertificateCounts {
+  const rows = (from: Int32Array | Float64Array, width: number): number[] =>
+    Array.from({ length: documents * width }, (_, i) => {
+      const document = Math.floor(i / width);
+      return from[(document * candidates + candidate) * width + (i % width)]!;
+    });
+  return {
+    thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
+    left: rows(left, exits),
+    wrong: rows(wrong, exits),
+    deep: isExactFill(fill) && !other ? [] : rows(deep, 1),
+  };
+}
