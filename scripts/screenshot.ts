@@ -5,8 +5,7 @@
  */
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { chromium } from "playwright";
-import { chromiumFlags, chromiumPath } from "../test/support/chromium.js";
+import { launchChromium } from "../test/support/chromium.js";
 import { serveFolder } from "../test/support/static-server.js";
 
 /** The highest ratio of the rounds is at most so many times the lowest. */
@@ -15,7 +14,7 @@ const ATTEMPTS = 40;
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 const server = await serveFolder(path("../playground/dist"));
-const browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+const browser = await launchChromium();
 const page = await browser.newPage({
   viewport: { width: 1180, height: 884 },
   colorScheme: "light",

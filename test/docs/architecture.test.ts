@@ -18,7 +18,7 @@ import { exitFires, readStats } from "../../src/exits/heads/score.js";
 import { generateBatchWith } from "../../src/model/decode/generate.js";
 import { Writer } from "../../src/model/decode/writer.js";
 import { Engine } from "../../src/tensor/wasm/engine.js";
-import { type Frame, traceCalls, traceKernel, type Trace } from "../support/trace.js";
+import { traceCalls, traceKernel, type Trace } from "../support/trace.js";
 
 interface Step {
   readonly file: string;
@@ -53,12 +53,12 @@ const within = (traces: readonly Trace[], call: (...args: never[]) => unknown): 
   traces.filter(([first]) => last(first!.name) === call.name);
 
 function requireWalk(steps: readonly Step[], path: readonly Trace[], all: readonly Trace[]): void {
-  const files = new Set(path.flatMap(passed).map(({ file }) => file));
-  expect(steps.map(({ file }) => file).sort()).toEqual([...files].sort());
+  const files = path.flatMap(passed).map(({ file }) => file);
+  expect(steps.map(({ file }) => file).sort()).toEqual([...new Set(files)].sort());
   expect(steps.length).toBeLessThanOrEqual(14);
   for (const { file, names } of steps) {
-    const called = new Set(all.flat().flatMap((frame: Frame) => (frame.file === file ? [last(frame.name)] : [])));
-    expect([...called], file).toEqual(expect.arrayContaining([...names]));
+    const called = all.flat().flatMap((frame) => (frame.file === file ? [last(frame.name)] : []));
+    expect(called, file).toEqual(expect.arrayContaining([...names]));
   }
 }
 

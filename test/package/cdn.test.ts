@@ -3,10 +3,10 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { type Browser, chromium } from "playwright";
+import { type Browser } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
-import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 import { root, run } from "./support.js";
 
@@ -40,7 +40,7 @@ beforeAll(async () => {
   cdn = await serveFolder(folder, { headers: { "Access-Control-Allow-Origin": "*" } });
   host = await serveFolder(join(folder, "page"));
   await writeFile(join(folder, "page/index.html"), page!.code.replaceAll(CDN, `${cdn.url}npm/`));
-  browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+  browser = await launchChromium();
 });
 afterAll(async () => {
   await browser.close();

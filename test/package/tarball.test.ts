@@ -2,11 +2,11 @@
 import { existsSync } from "node:fs";
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Browser, chromium } from "playwright";
+import { type Browser } from "playwright";
 import { build } from "vite";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
-import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { launchChromium } from "../support/chromium.js";
 import { serveFolder } from "../support/static-server.js";
 import { type Installed, installTarball, root, run } from "./support.js";
 
@@ -14,7 +14,7 @@ let installed: Installed;
 let browser: Browser;
 beforeAll(async () => {
   installed = await installTarball();
-  browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+  browser = await launchChromium();
 });
 afterAll(async () => {
   await browser.close();

@@ -2,9 +2,9 @@
 import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, type BrowserContext, chromium, type Page } from "playwright";
+import { type Browser, type BrowserContext, type Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 import { built, PATIENCE, written } from "./support.js";
 
@@ -13,7 +13,7 @@ const PATH = "some/folder/";
 let browser: Browser;
 let root: string;
 beforeAll(async () => {
-  browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+  browser = await launchChromium();
   root = await mkdtemp(join(tmpdir(), "early-exits-offline-"));
   await cp(built, join(root, PATH), { recursive: true });
   await writeFile(join(root, "other.html"), "<!doctype html><title>other</title><p>another page</p>");

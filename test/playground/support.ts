@@ -3,10 +3,10 @@ import { existsSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright";
+import { type Browser, type BrowserContextOptions, type Page } from "playwright";
 import { afterAll, beforeAll, expect } from "vitest";
 import type { OperatingPoints } from "../../playground/src/engine/operating-points.js";
-import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 
 const root = join(import.meta.dirname, "../..");
@@ -51,7 +51,7 @@ export function usePlayground(): Playground {
     if (!existsSync(join(built, "index.html"))) {
       throw new Error("playground/dist does not exist; run npm run build:playground");
     }
-    browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+    browser = await launchChromium();
     plain = await serveFolder(built, { at: "any/path/" });
     isolatedServer = await serveFolder(built, { headers: ISOLATION });
     folders = await makeFolders();

@@ -7,6 +7,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import {
   attachHeads,
+  type AttachOptions,
   type Device,
   type ExitHeads,
   fitProjections,
@@ -59,16 +60,38 @@ async function compared(source: Model | ExitHeads, policy?: Policy, prompts = 4,
   return found;
 }
 
-describe.each(Object.entries(smallConfigs))("%s", (_name, config) => {
+interface HeadsCase {
+  readonly heads: AttachOptions;
+  readonly policy?: PolicyOptions;
+  /** Of the text from which the policy's thresholds are taken. */
+  readonly seed?: number;
+  readonly prompts?: number;
+  readonly tolerance?: number;
+  /** Before the policy is made. */
+  readonly fit?: (heads: ExitHeads) => Promise<unknown>;
+}
+
+/** Attaches heads, exports them and compares some texts, of which tokens leave early. Disposes of the model. */
+async function comparedHeads(model: Model, { heads: asked, policy, seed = 5, prompts = 2, tolerance, fit }: HeadsCase) {
+  const heads = attachHeads(model, asked);
+  await fit?.(heads);
+  const middling = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, seed), policy);
+  const found = await compared(heads, middling, prompts, tolerance);
+  expect(found.left).toBeGreaterThan(0);
+  heads.dispose();
+  model.dispose();
+  return found;
+}
+
+const small = (name: string, changed: Readonly<Record<string, unknown>> = {}): Promise<Model> =>
+  smallModel({ config: { ...smallConfigs[name]!, ...changed }, device, gain: 4 });
+
+describe.each(Object.keys(smallConfigs))("%s", (name) => {
   it("gives the same tokens, exits and logits", async () => {
-    const model = await smallModel({ config, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "dense" });
-    const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 3));
-    const { left, rows } = await compared(heads, policy);
-    expect(left).toBeGreaterThan(0);
-    expect(rows).toBeGreaterThan(0);
+    const asked = { heads: { exits: [1, 3], kind: "dense" }, seed: 3, prompts: 4 } as const;
+    expect((await comparedHeads(await small(name), asked)).rows).toBeGreaterThan(0);
+    const model = await small(name);
     await compared(model);
-    heads.dispose();
     model.dispose();
   });
 });
@@ -76,30 +99,18 @@ describe.each(Object.entries(smallConfigs))("%s", (_name, config) => {
 const golden = join(import.meta.dirname, "../golden");
 const checkpoints = readdirSync(golden).filter((name) => !name.endsWith(".json"));
 
-describe.each(checkpoints)("the checkpoint %s", (name) => {
-  it("gives the same tokens, exits and logits", async () => {
-    const model = await readModel(join(golden, name), { device });
-    const heads = attachHeads(model, { exits: [1], kind: "linear" });
-    const policy = await middlingPolicy(heads, randomIds(32, model.config.vocabSize, 4), { score: "entropy" });
-    const { left } = await compared(heads, policy, 2);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
-  });
+it.each(checkpoints)("the checkpoint %s gives the same tokens, exits and logits", async (name) => {
+  const model = await readModel(join(golden, name), { device });
+  await comparedHeads(model, { heads: { exits: [1], kind: "linear" }, policy: { score: "entropy" }, seed: 4 });
 });
 
 const named = (name: string): AskedHeads => askedHeads.find((asked) => asked.name === name)!;
 
 describe("heads", () => {
   it.each(askedHeads)("$name", async (asked) => {
-    const model = await smallModel({ config: smallConfigs["gpt2, untied, n_inner, gelu"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], ...asked, dtype: "float32" });
     const score = hasScore(asked, "entropy") ? "entropy" : "margin";
-    const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 5), { score });
-    const { left } = await compared(heads, policy, 2);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
+    const heads = { exits: [2], ...asked, dtype: "float32" } as const;
+    await comparedHeads(await small("gpt2, untied, n_inner, gelu"), { heads, policy: { score } });
   });
 
   it.each([
@@ -111,64 +122,41 @@ describe("heads", () => {
     ["linear, with a preview", undefined],
     ["linear, with a preview of a list", undefined],
   ] as const)("%s, stored as %s", async (name, dtype) => {
-    const model = await smallModel({ config: { ...smallConfigs["llama"], hidden_size: 40 }, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], ...named(name), ...(dtype && { dtype }) });
-    const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 5));
-    const { left } = await compared(heads, policy, 2, dtype === "bfloat16" ? LOGITS : STEP);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
+    const heads = { exits: [2], ...named(name), ...(dtype && { dtype }) };
+    const tolerance = dtype === "bfloat16" ? LOGITS : STEP;
+    await comparedHeads(await small("llama", { hidden_size: 40 }), { heads, tolerance });
   });
 
-  it.each(["dense", "linear"] as const)("every score of kind %s", async (kind) => {
-    const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 2], kind });
-    for (const score of scoreNames) {
-      const policy = await middlingPolicy(heads, randomIds(40, model.config.vocabSize, 6), { score });
-      const { left } = await compared(heads, policy, 2);
-      expect(left).toBeGreaterThan(0);
-    }
-    heads.dispose();
-    model.dispose();
-  });
+  it.each((["dense", "linear"] as const).flatMap((kind) => scoreNames.map((score) => [kind, score] as const)))(
+    "%s, by the score %s",
+    async (kind, score) => {
+      await comparedHeads(await small("llama"), { heads: { exits: [1, 2], kind }, policy: { score }, seed: 6 });
+    },
+  );
 
   it.each(askedHeads.slice(2))("$name, of an unembedding with a bias", async (asked) => {
-    const model = await smallModel({ config: smallConfigs["phi"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], ...asked, dtype: "float32" });
-    const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 8)), 2);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
+    await comparedHeads(await small("phi"), { heads: { exits: [2], ...asked, dtype: "float32" }, seed: 8 });
   });
 
   it("an exit at the last block, which previews the unembedding", async () => {
-    const model = await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [2], kind: "linear", dtype: "float32", unembeddingPreview: true });
-    const { left } = await compared(heads, await middlingPolicy(heads, randomIds(40, 61, 7)), 2);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
+    const heads = { exits: [2], kind: "linear", dtype: "float32", unembeddingPreview: true } as const;
+    await comparedHeads(await small("llama"), { heads, seed: 7 });
   });
 });
 
 describe("fills", () => {
-  const cases: readonly (readonly [string, PolicyOptions & { readonly config?: string }])[] = [
-    ["lazy", { fill: "lazy" }],
-    ["project", { fill: "project" }],
-    ["project, key norms and windows", { fill: "project", config: "gemma3_text" }],
-    ["shared", { fill: "shared", config: "llama, shared keys and values" }],
-    ["project beside shared keys and values", { fill: "project", config: "llama, shared keys and values" }],
-  ];
-  it.each(cases)("%s", async (_name, { config = "llama", ...options }) => {
-    const model = await smallModel({ config: smallConfigs[config]!, device, gain: 4 });
-    const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear" });
-    const documents = Array.from({ length: 8 }, (_, i) => randomIds(32, model.config.vocabSize, 70 + i));
-    if (options.fill === "project") await fitProjections(heads, documents, { sequenceLength: 32 });
-    const policy = await middlingPolicy(heads, documents[0]!, options);
-    const { left } = await compared(heads, policy);
-    expect(left).toBeGreaterThan(0);
-    heads.dispose();
-    model.dispose();
+  const documents = Array.from({ length: 8 }, (_, i) => randomIds(32, 61, 70 + i));
+  it.each([
+    ["lazy", "llama"],
+    ["project", "llama"],
+    ["project", "gemma3_text"], // norms of keys, and windows
+    ["shared", "llama, shared keys and values"],
+    ["project", "llama, shared keys and values"],
+  ] as const)("%s, %s", async (fill, name) => {
+    const fit = async (heads: ExitHeads): Promise<unknown> =>
+      fill === "project" ? fitProjections(heads, documents, { sequenceLength: 32 }) : undefined;
+    const heads = { exits: [1, 2, 3], kind: "linear" } as const;
+    await comparedHeads(await small(name), { heads, policy: { fill }, seed: 70, prompts: 4, fit });
   });
 });
 

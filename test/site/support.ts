@@ -2,9 +2,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import axe from "axe-core";
-import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright";
+import { type Browser, type BrowserContextOptions, type Page } from "playwright";
 import { afterAll, beforeAll, expect } from "vitest";
-import { chromiumFlags, chromiumPath } from "../support/chromium.js";
+import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 
 export const root = join(import.meta.dirname, "../..");
@@ -33,7 +33,7 @@ export function useSite(): Site {
   let browser: Browser;
   let server: StaticServer;
   beforeAll(async () => {
-    browser = await chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+    browser = await launchChromium();
     server = await serveFolder(built, { at: PATH });
   });
   afterAll(async () => {

@@ -3,6 +3,7 @@
  * fails a suite before anything starts if Chromium is missing.
  */
 import { existsSync } from "node:fs";
+import { type Browser, chromium } from "playwright";
 
 export const chromiumPath = "/usr/bin/chromium";
 
@@ -24,6 +25,10 @@ export const hardwareFlags = [
   "--enable-features=Vulkan",
   "--disable-vulkan-surface",
 ] as const;
+
+export function launchChromium(): Promise<Browser> {
+  return chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
+}
 
 /** Called by vitest. */
 export function setup(): void {

@@ -46,3 +46,21 @@ export async function expectGoldenModel(model: Model, golden: Golden, tolerance:
   expect(run.summary.ids).toEqual(golden.greedy24);
   model.dispose();
 }
+
+interface GoldenStories {
+  readonly prompt_ids: readonly number[];
+  readonly last_logits: readonly number[];
+  readonly greedy_40: readonly number[];
+}
+
+/** Compares stories260K with NumPy's logits after a prompt, and with the 40 greedy tokens that follow. */
+export async function expectGoldenStories(folder: string, device: Device, tolerance: number): Promise<void> {
+  const { prompt_ids, last_logits, greedy_40 } = await readJson<GoldenStories>(join(folder, "golden.json"));
+  const model = await readModel(folder, { device });
+  const logits = await model.logits(prompt_ids);
+  const last = logits.subarray(logits.length - model.config.vocabSize);
+  expect(largestDifference(last, last_logits)).toBeLessThan(tolerance);
+  const run = generate(model, prompt_ids, { maxNewTokens: 40, stopAtEndOfText: false });
+  for await (const { depth } of run) expect(depth).toBe(model.config.numLayers);
+  expect(run.summary.ids).toEqual(greedy_40);
+}

@@ -5,6 +5,8 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { splitDocuments } from "early-exits";
+import { readText } from "early-exits/node";
 
 const shared = fileURLToPath(new URL("../../../shared", import.meta.url));
 
@@ -17,4 +19,12 @@ export function sharedPath(...parts: readonly string[]): string {
     );
   }
   return path;
+}
+
+/** The folder of the model stories260K. */
+export const stories260K = (): string => sharedPath("fixtures", "models", "stories260K");
+
+/** Its documents, to train on and held out. */
+export async function splitStories(train = 0.9): Promise<{ readonly train: string[]; readonly held: string[] }> {
+  return splitDocuments(await readText(sharedPath("fixtures", "text", "tinystories_clean.jsonl")), { train, seed: 1 });
 }

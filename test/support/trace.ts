@@ -32,15 +32,9 @@ export async function traceCalls(stations: readonly Callable[], body: () => unkn
   session.post("Debugger.enable");
   try {
     for (const index of stations.keys()) {
-      session.post("Runtime.evaluate", { expression: `traced.stations[${index}]` }, (error, found) => {
-        if (error !== null) throw error;
-        session.post(
-          "Debugger.setBreakpointOnFunctionCall" as "Debugger.enable",
-          {
-            objectId: found.result.objectId,
-            condition: "traced.note(new Error().stack)",
-          } as never,
-        );
+      session.post("Runtime.evaluate", { expression: `traced.stations[${index}]` }, (_, { result: { objectId } }) => {
+        const condition = "traced.note(new Error().stack)";
+        session.post("Debugger.setBreakpointOnFunctionCall", { objectId, condition });
       });
     }
     await body();
@@ -70,7 +64,7 @@ export async function traceKernel(station: string): Promise<Trace[]> {
   let built: Uint8Array;
   const flags = "--outFile kernels.wasm --runtime stub --noAssert --debug --disableWarning 112 --importMemory";
   const limits = "--sharedMemory --initialMemory 1 --maximumMemory 65536 --enable simd,threads";
-  const { error } = await asc.main(["products/products.as.ts", ...`${flags} ${limits}`.split(" ")], {
+  const { error } = await asc.main(`products/products.as.ts ${flags} ${limits}`.split(" "), {
     readFile: (name) => (existsSync(join(kernels, name)) ? readFileSync(join(kernels, name), "utf8") : null),
     writeFile: (name, contents) => {
       if (name.endsWith(".wasm")) built = contents as Uint8Array;
