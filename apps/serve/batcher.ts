@@ -1,5 +1,5 @@
 /**
- * Continuous batching: the writing loop of `generate` (model/decode/writing-loop.ts) for clients who come and go.
+ * Continuous batching: the writing loop of `generate` (src/model/decode/generate.ts) for clients who come and go.
  * Between its turns:
  *
  *     leave   texts whose reader has gone, or whose signal is aborted, are given up
