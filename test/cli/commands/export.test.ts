@@ -20,7 +20,6 @@ describe("export", () => {
       "exit-loop.mjs",
       "exit_loop.py",
       "exits.json",
-      "manifest.json",
       "onnxruntime-node.mjs",
       "onnxruntime-web.mjs",
       "onnxruntime_driver.py",
