@@ -18,7 +18,7 @@ import { exitFires, readStats } from "../../src/exits/heads/score.js";
 import { generateBatchWith } from "../../src/model/decode/generate.js";
 import { Writer } from "../../src/model/decode/writer.js";
 import { Engine } from "../../src/tensor/wasm/engine.js";
-import { traceCalls, traceKernel, type Trace } from "../support/trace.js";
+import { methodOf, traceCalls, traceKernel, type Trace } from "../support/trace.js";
 
 interface Step {
   readonly file: string;
@@ -78,9 +78,10 @@ describe("the path of a token id", () => {
     const begun = await traceCalls([generateBatchWith], () => (run = generate(heads, "The people of", options)));
     const tokens = run[Symbol.asyncIterator]();
     await tokens.next(); // and the prompt with it
+    const write = methodOf(Writer, "write");
     let traces: Trace[];
     do {
-      traces = await traceCalls([Engine.prototype.share, exitFires, Writer.prototype.write], () => tokens.next());
+      traces = await traceCalls([methodOf(Engine, "share"), exitFires, write], () => tokens.next());
     } while (within(traces, exitFires).length !== 1); // one exit was tried, and the token left there
     const decided = traces.findIndex(([first]) => first!.name === exitFires.name);
     const products = traces
@@ -92,7 +93,7 @@ describe("the path of a token id", () => {
       ...products,
       ...(await traceKernel("tile1x16")),
       ...within(traces, exitFires),
-      ...within(traces, Writer.prototype.write),
+      ...within(traces, write),
     ];
     requireWalk(walkOf("The path of a token id"), path, [...path, ...traces]);
   });

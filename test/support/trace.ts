@@ -20,6 +20,10 @@ export type Trace = readonly Frame[];
 
 type Callable = (...args: never[]) => unknown;
 
+export function methodOf({ prototype }: { readonly prototype: object }, name: string): Callable {
+  return Object.getOwnPropertyDescriptor(prototype, name)!.value as Callable;
+}
+
 /** Runs `body` and returns the traces of all calls of `stations` meanwhile. */
 export async function traceCalls(stations: readonly Callable[], body: () => unknown): Promise<Trace[]> {
   const stacks: string[] = [];
