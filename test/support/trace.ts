@@ -54,7 +54,7 @@ const FRAME = /^\s+at (?:async )?(?:(.*) \()?(?:file:\/\/)?(\/[^():?]+)[^()]*\)?
 
 function framesOf(stack: string): Trace {
   return Array.from(stack.matchAll(FRAME), ([, name = "", path]) => ({
-    name: name.replace("<anonymous>", ""),
+    name: name.replace(/ \[as .*\]$|^<anonymous>$/, ""),
     file: relative(process.cwd(), path!),
   }));
 }
@@ -63,7 +63,7 @@ function framesOf(stack: string): Trace {
 const KERNEL_FRAME = /^\s+at ([\w/.-]+\.as)\/(\S+) \(wasm:/gm;
 const kernels = fileURLToPath(new URL("../../src/tensor/wasm/kernels", import.meta.url));
 
-/** Traces calls of a function of AssemblyScript while a product of one row runs, by a build that tells of every call. */
+/** Traces calls of a kernel's function while a product of one row runs, by a build that tells of every call. */
 export async function traceKernel(station: string): Promise<Trace[]> {
   let built: Uint8Array;
   const flags = "--outFile kernels.wasm --runtime stub --noAssert --debug --disableWarning 112 --importMemory";

@@ -5,8 +5,8 @@
  *          the grid split: as recorded, or, with a fill that changes other tokens, as run. Against another model than
  *          the one that runs, "never exit" comes first
  *   run    on all test documents: which candidates are accepted, and which is chosen. The model sees each test document
- *          once, whatever the outcome. If documents were given more than once, the loss that counts every copy must keep
- *          the claim too:
+ *          once, whatever the outcome. If documents were given more than once, the loss that counts every copy must
+ *          keep the claim too:
  *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
