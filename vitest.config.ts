@@ -14,6 +14,8 @@ const gpuAdapter: "hardware" | "software" = process.env["GPU_ADAPTER"] === "hard
 
 const minutes = (count: number): number => count * 60_000;
 
+const setupFiles = ["test/support/equal-bits.ts"];
+
 interface NodeSuite {
   /** Folders of test/ that the suite has to itself. */
   readonly folders: readonly string[];
@@ -29,6 +31,8 @@ interface NodeSuite {
 const suites = {
   /** The command line, command by command, and commands on bad disks or killed: most of them train or calibrate. */
   commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(3) },
+  /** Programs of docs/ that train for long. */
+  docs: { folders: ["docs/programs"], timeout: minutes(5) },
   /** Checks against ../shared/fixtures. */
   fixtures: { folders: ["fixtures"], timeout: minutes(10) },
   /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
@@ -57,6 +61,7 @@ function nodeProject(name: string, { folders, timeout, maxWorkers = 2, fileParal
       testTimeout: timeout,
       hookTimeout: timeout,
       teardownTimeout: minutes(1),
+      setupFiles,
       maxWorkers,
       fileParallelism,
     },
@@ -117,6 +122,7 @@ function unitProject(name: string, include: readonly string[], exclude: readonly
       include: [...include],
       exclude: [...exclude],
       isolate,
+      setupFiles,
       testTimeout: minutes(3),
       hookTimeout: minutes(3),
       maxWorkers: 2,

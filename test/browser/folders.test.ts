@@ -2,23 +2,17 @@
  * Where a browser finds models: URLs, file pickers, dropped folders, directory handles; heads and policies in them; and
  * what is refused.
  */
-import {
-  attachHeads,
-  createPolicy,
-  type EarlyExitError,
-  generate,
-  loadModel,
-  serializeHeads,
-  trainHeads,
-} from "early-exits";
+import { attachHeads, createPolicy, generate, loadModel, serializeHeads, trainHeads } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { confidenceAt } from "early-exits/exits";
 import type { ExitRecord } from "../../src/calibrate/record/document-record.js";
 import { recordDocuments } from "early-exits/calibrate";
-import { createDevice, droppedFiles, type FileMap, readHeads, readModel, readPolicy } from "early-exits/browser";
+import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { beforeAll, describe, expect, it } from "vitest";
 import { byteConfig, smallCheckpoint, smallConfigs } from "../support/models.js";
+import { drop } from "./support/drop.js";
 import { golden } from "./support/in-worker.js";
+import { expectCode } from "../support/expect-code.js";
 
 const config = smallConfigs["llama"]!;
 const ids = [1, 2, 3, 4, 5];
@@ -35,13 +29,6 @@ const mapOf = (prefix: string, parts: Record<string, BlobPart>): Map<string, Blo
   new Map(Object.entries(parts).map(([name, part]) => [prefix + name, new Blob([part])]));
 const logitsOf = async (source: Parameters<typeof readModel>[0]): Promise<Float32Array> =>
   (await readModel(source, { device: await createDevice() })).logits(ids);
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => "nothing was thrown",
-    (error: unknown) => (error as EarlyExitError).code,
-  );
-}
 
 describe("readModel", () => {
   it("takes files by path, in whatever folder they lie", async () => {
@@ -66,13 +53,8 @@ describe("readModel", () => {
   });
 
   it("takes what a drop holds", async () => {
-    const transfer = new DataTransfer();
-    for (const [name, part] of Object.entries(files)) transfer.items.add(new File([part], name));
-    let dropped: Promise<FileMap> | undefined;
-    const target = document.createElement("div");
-    target.addEventListener("drop", ({ dataTransfer }) => void (dropped = droppedFiles(dataTransfer!)));
-    target.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
-    expect(await logitsOf(await dropped!)).toEqual(expected);
+    const dropped = await drop(Object.entries(files).map(([name, part]) => new File([part], name)));
+    expect(await logitsOf(dropped)).toEqual(expected);
   });
 
   it("takes the URL of a folder, sharded checkpoints included", async () => {
@@ -94,7 +76,7 @@ describe("readModel", () => {
       expect(await logitsOf("hub:org/name@v1")).toEqual(expected);
       const base = "https://huggingface.co/org/name/resolve/v1/";
       expect(asked).toEqual(expect.arrayContaining([`${base}config.json`, `${base}model.safetensors`]));
-      expect(await codeOf(readModel("hub:name", { device: await createDevice() }))).toBe("hub-name");
+      await expectCode(readModel("hub:name", { device: await createDevice() }), "hub-name");
     } finally {
       globalThis.fetch = realFetch;
     }
@@ -102,16 +84,12 @@ describe("readModel", () => {
 
   it("reports what is missing or malformed", async () => {
     const device = await createDevice();
-    expect(await codeOf(readModel(new Map(), { device }))).toBe("config-missing");
-    expect(await codeOf(readModel(mapOf("", { "config.json": "{" }), { device }))).toBe("json-malformed");
-    expect(await codeOf(readModel(mapOf("", { "config.json": JSON.stringify(config) }), { device }))).toBe(
-      "checkpoint-missing",
-    );
-    expect(await codeOf(readModel(mapOf("", { ...files, "model.safetensors": "tiny" }), { device }))).toBe(
-      "file-too-short",
-    );
-    expect(await codeOf(readModel("/test/golden/nowhere/", { device }))).toBe("config-missing");
-    expect(await codeOf(readModel("http://127.0.0.1:9/", { device }))).toBe("fetch-failed");
+    await expectCode(readModel(new Map(), { device }), "config-missing");
+    await expectCode(readModel(mapOf("", { "config.json": "{" }), { device }), "json-malformed");
+    await expectCode(readModel(mapOf("", { "config.json": JSON.stringify(config) }), { device }), "checkpoint-missing");
+    await expectCode(readModel(mapOf("", { ...files, "model.safetensors": "tiny" }), { device }), "file-too-short");
+    await expectCode(readModel("/test/golden/nowhere/", { device }), "config-missing");
+    await expectCode(readModel("http://127.0.0.1:9/", { device }), "fetch-failed");
   });
 });
 
@@ -154,9 +132,9 @@ describe("readHeads and readPolicy", () => {
     expect(replayed).toEqual(depths);
     expect(new Set(depths).size).toBeGreaterThan(1);
 
-    expect(await codeOf(readHeads(mapOf("", files), model))).toBe("heads-missing");
-    expect(await codeOf(readHeads(stored, await readModel(mapOf("", files), { device })))).toBe("heads-model");
-    expect(await codeOf(readPolicy(mapOf("", files)))).toBe("policy-missing");
-    expect(await codeOf(readPolicy(mapOf("", { "policy.json": "{}" })))).toBe("policy-format");
+    await expectCode(readHeads(mapOf("", files), model), "heads-missing");
+    await expectCode(readHeads(stored, await readModel(mapOf("", files), { device })), "heads-model");
+    await expectCode(readPolicy(mapOf("", files)), "policy-missing");
+    await expectCode(readPolicy(mapOf("", { "policy.json": "{}" })), "policy-format");
   });
 });

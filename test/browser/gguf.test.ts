@@ -1,8 +1,10 @@
 /** GGUF files in a browser: picked, dropped, split, behind URLs with and without ranges; and what is refused. */
-import { type EarlyExitError, generate, type Model } from "early-exits";
-import { createDevice, droppedFiles, type FileMap, readModel } from "early-exits/browser";
+import { generate, type Model } from "early-exits";
+import { createDevice, readModel } from "early-exits/browser";
 import { afterEach, beforeAll, describe, expect, it } from "vitest";
 import { type GgufModel, ggufModel } from "../support/gguf/model.js";
+import { drop } from "./support/drop.js";
+import { expectCode } from "../support/expect-code.js";
 
 const ids = [5, 17, 280, 0, 42];
 let single: GgufModel;
@@ -17,23 +19,6 @@ beforeAll(async () => {
 const load = async (source: Parameters<typeof readModel>[0]): Promise<Model> =>
   readModel(source, { device: await createDevice() });
 const filesOf = ({ files }: GgufModel): File[] => Object.entries(files).map(([name, bytes]) => new File([bytes], name));
-
-async function codeOf(work: Promise<unknown>): Promise<string> {
-  return work.then(
-    () => "nothing was thrown",
-    (error: unknown) => (error as EarlyExitError).code,
-  );
-}
-
-async function drop(files: readonly File[]): Promise<FileMap> {
-  const transfer = new DataTransfer();
-  for (const file of files) transfer.items.add(file);
-  let dropped: Promise<FileMap> | undefined;
-  const target = document.createElement("div");
-  target.addEventListener("drop", ({ dataTransfer }) => void (dropped = droppedFiles(dataTransfer!)));
-  target.dispatchEvent(new DragEvent("drop", { dataTransfer: transfer }));
-  return dropped!;
-}
 
 describe("files", () => {
   it("one that was dropped continues a text", async () => {
@@ -61,9 +46,9 @@ describe("files", () => {
 
   it("two models, or a later part alone, are refused", async () => {
     const [first, second, third] = filesOf(split);
-    expect(await codeOf(load([...filesOf(single), first!, second!, third!]))).toBe("gguf-several");
-    expect(await codeOf(load([second!]))).toBe("gguf-split");
-    expect(await codeOf(load([first!, third!]))).toBe("gguf-part-missing");
+    await expectCode(load([...filesOf(single), first!, second!, third!]), "gguf-several");
+    await expectCode(load([second!]), "gguf-split");
+    await expectCode(load([first!, third!]), "gguf-part-missing");
   });
 });
 
@@ -108,8 +93,8 @@ describe("URLs", () => {
 
   it("without a file are refused", async () => {
     serve(single, { ranges: true });
-    expect(await codeOf(load("https://models.example/none.gguf"))).toBe("file-missing");
+    await expectCode(load("https://models.example/none.gguf"), "file-missing");
     globalThis.fetch = realFetch;
-    expect(await codeOf(load("http://127.0.0.1:9/x.gguf"))).toBe("fetch-failed");
+    await expectCode(load("http://127.0.0.1:9/x.gguf"), "fetch-failed");
   });
 });

@@ -1,17 +1,17 @@
 /** Calibration of heads on text: streaming, the policy's binding to its certificate, and resuming from a store. */
-import { attachHeads, calibrate, type ExitHeads, generate, type Policy } from "early-exits";
+import { calibrate, type ExitHeads, generate, type Policy } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import type { CacheStore } from "early-exits/exits";
 import { withFill } from "../../src/exits/plan/policy.js";
-import { createReferenceDevice } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
-import { giveProjections, randomIds, smallModel } from "../support/models.js";
+import { giveProjections, randomIds, smallHeads } from "../support/models.js";
+import { expectCode } from "../support/expect-code.js";
 
 describe("calibrate", () => {
   let heads: ExitHeads;
   const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
   beforeAll(async () => {
-    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
+    heads = await smallHeads();
     await giveProjections(heads);
   });
 
@@ -34,15 +34,14 @@ describe("calibrate", () => {
       }
     };
     await run(policy);
-    await expect(run({ ...policy, fill: "project" })).rejects.toMatchObject({ code: "policy-fill" });
+    await expectCode(run({ ...policy, fill: "project" }), "policy-fill");
     await run(withFill(policy, "project"));
-    await expect(
+    await expectCode(
       run({ ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) }),
-    ).rejects.toMatchObject({ code: "policy-thresholds" });
-    await expect(run({ ...policy, certified: { ...policy.certified!, dtype: "int8" } })).rejects.toMatchObject({
-      code: "policy-dtype",
-    });
-    await expect(run({ ...policy, certified: {} as never })).rejects.toMatchObject({ code: "policy-certified" });
+      "policy-thresholds",
+    );
+    await expectCode(run({ ...policy, certified: { ...policy.certified!, dtype: "int8" } }), "policy-dtype");
+    await expectCode(run({ ...policy, certified: {} as never }), "policy-certified");
   });
 
   it("resumes from a store after an interruption, with the same result", async () => {
@@ -75,7 +74,7 @@ describe("calibrate", () => {
   });
 
   it("refuses text with fewer than two documents", async () => {
-    await expect(calibrate(heads, [[]])).rejects.toMatchObject({ code: "documents-empty" });
-    await expect(calibrate(heads, [[1, 2, 3]])).rejects.toMatchObject({ code: "documents-few" });
+    await expectCode(calibrate(heads, [[]]), "documents-empty");
+    await expectCode(calibrate(heads, [[1, 2, 3]]), "documents-few");
   });
 });

@@ -16,38 +16,20 @@ import {
 import { memorySource } from "early-exits/model";
 import type { NumericsError } from "../../src/errors.js";
 import { recordDocuments, runPolicies } from "early-exits/calibrate";
-import { createReferenceDevice, Tensor } from "early-exits/tensor";
+import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { runOwnText } from "../../src/calibrate/record/own-text.js";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
-import { randomIds, smallCheckpoint, smallConfigs } from "../support/models.js";
+import { damagedCheckpoint, damageHead, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const device = createReferenceDevice();
 const config = smallConfigs["llama"]!;
 const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
 const training = { steps: 3, batchSize: 2, sequenceLength: 16 };
 
-/** A model of which one value of a tensor is NaN. */
-async function damagedModel(name: string): Promise<Model> {
-  const source = memorySource(await smallCheckpoint(config));
-  const bytes = await source.read(name); // a view of the file
-  new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, NaN, true);
-  return loadModel(config, source, { device });
-}
-
-const sound = async (): Promise<Model> => loadModel(config, memorySource(await smallCheckpoint(config)), { device });
+const damagedModel = async (name: string): Promise<Model> =>
+  loadModel(config, memorySource(await damagedCheckpoint(name, NaN)), { device });
 const headsOn = (model: Model): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "dense" });
-
-function damageHead(heads: ExitHeads, exit: number): void {
-  const head = heads.heads[exit]!;
-  const damaged = Object.fromEntries(
-    Object.entries(head.weights.tensors).map(([name, { shape, size }]) => [
-      name,
-      Tensor.from(device, new Float32Array(size).fill(NaN), shape, { requiresGrad: true }),
-    ]),
-  );
-  head.weights.set(damaged);
-}
 
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(() => undefined).catch((error: unknown) => error);
@@ -96,7 +78,7 @@ describe("a model with NaN in its last block, behind all exits", () => {
 
 describe("a head with NaN", () => {
   it("is named by training, recording and evaluation", async () => {
-    const heads = headsOn(await sound());
+    const heads = headsOn(await smallModel({ device }));
     damageHead(heads, 1);
     expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
       code: "loss-non-finite",

@@ -1,11 +1,10 @@
 /** The price of a certified policy on another machine: as if every token of the test were paid for by itself. */
-import { attachHeads, type Certificate, type FillName, type UnitTimes } from "early-exits";
+import { type Certificate, type FillName, type UnitTimes } from "early-exits";
 import { calibrateRecords, fastestCertificate, recordDocuments } from "early-exits/calibrate";
 import { tokenTime } from "../../src/calibrate/token-time.js";
-import { createReferenceDevice } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { exitFires, scoreAt } from "../../src/exits/heads/score.js";
-import { randomIds, smallModel } from "../support/models.js";
+import { randomIds, smallHeads } from "../support/models.js";
 
 /** A block takes 1 ms; every further row of it `further`. */
 function times(further: number, fill = 0): UnitTimes {
@@ -25,7 +24,7 @@ describe("the price of a certificate", () => {
   let expected: (further: number) => number;
 
   beforeAll(async () => {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
+    const heads = await smallHeads();
     const documents = Array.from({ length: 60 }, (_, i) => randomIds(12, 61, i));
     const records = await recordDocuments(heads, documents);
     ({ certificate } = await calibrateRecords(records, { agreement: 0.3, delta: 0.3, score: "margin" }));

@@ -1,15 +1,14 @@
 /**
- * Every page: its programs run and print what the page shows, its commands exist (those with output are run), and its
- * links lead to files.
+ * Every page: its programs run and print what the page shows (test/docs/programs has those that take long), its
+ * commands exist (those with output are run), and its links lead to files.
  */
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { basename, dirname, join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { describe, expect, it } from "vitest";
 import { agrees, blocksOf } from "../../scripts/pages/blocks.js";
 import { checkCommand, commandsOf } from "../../scripts/pages/commands.js";
-import { runPage } from "../../scripts/pages/run-page.js";
 import { cli } from "../cli/support.js";
+import { itsProgramRuns, longPrograms } from "./program.js";
 
 const pages = [
   "README.md",
@@ -20,50 +19,11 @@ const pages = [
 ];
 const read = (path: string): string => readFileSync(path, "utf8");
 
-/** The README's program is about the reader's own model and text, and trains for longer than a test should. */
-const scratch = mkdtempSync(join(tmpdir(), "early-exits-pages-"));
-const replace = {
-  "path/to/hf-folder": "models/sotu-6",
-  "corpus.txt": join(scratch, "corpus.txt"),
-  "steps: 500": "steps: 2",
-  "node_modules/early-exits/": "",
-};
-beforeAll(() => {
-  const { train } = JSON.parse(read("models/sotu-6/documents.json")) as {
-    readonly train: readonly { readonly text: string }[];
-  };
-  writeFileSync(
-    join(scratch, "corpus.txt"),
-    train
-      .slice(0, 60)
-      .map(({ text }) => text)
-      .join("\n\n"),
-  );
-});
-afterAll(() => rmSync(scratch, { recursive: true }));
-
 describe.each(pages)("%s", (path) => {
   const page = read(path);
   const blocks = blocksOf(page);
 
-  if (blocks.some(({ language }) => language === "ts")) {
-    it("its program runs, and every block prints what the page shows", async () => {
-      const { outputs } = await runPage(page, {
-        name: `test-${basename(path, ".md")}`,
-        ...(path === "README.md" && { replace }),
-      });
-      const programs = blocks.filter(({ language }) => language === "ts");
-      expect(outputs.length).toBe(programs.length);
-      for (const [i, { expected, line }] of programs.entries()) {
-        if (path === "README.md" && expected === undefined) continue; // it streams a text that cannot be predicted
-        if (!agrees(expected ?? "", outputs[i]!)) {
-          expect(outputs[i], `${path}:${line}; to change the page: npm run page -- ${path} --write`).toBe(
-            expected ?? "",
-          );
-        }
-      }
-    });
-  }
+  if (blocks.some(({ language }) => language === "ts") && !longPrograms.includes(path)) itsProgramRuns(path);
 
   if (blocks.some(({ language }) => language === "sh")) {
     it("its commands exist, and print the output that the page shows", async () => {

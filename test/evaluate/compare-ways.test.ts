@@ -3,11 +3,10 @@ import { attachHeads, createPolicy } from "early-exits";
 import { compareWays, type Way } from "early-exits/evaluate";
 import { type CompareEvent } from "../../src/evaluate/compare-ways.js";
 import { createDevice } from "early-exits/node";
-import { createReferenceDevice } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { smallByteModel } from "../support/models.js";
 
-const model = await smallByteModel({ device: createReferenceDevice() });
+const model = await smallByteModel();
 const heads = attachHeads(model, { exits: [1, 2] });
 const prompts = [
   [72, 105],

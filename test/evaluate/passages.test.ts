@@ -2,13 +2,14 @@
  * Text as tokens to be scored, by the rules of lm-evaluation-harness: with a tokenizer whose ids are bytes, and with
  * one that has a begin-of-text token.
  */
-import { fc, test } from "@fast-check/vitest";
+import { test } from "@fast-check/vitest";
 import { loadModel, type Model } from "early-exits";
 import { huggingFaceTokenizer, memorySource } from "early-exits/model";
 import { readJson } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { passageEncoder, rollingWindows } from "../../src/evaluate/passages.js";
 import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.js";
+import { between } from "../support/draw.js";
 
 const model = await smallByteModel();
 const START = 256; // <|endoftext|>
@@ -96,7 +97,7 @@ describe("windows of a text", () => {
     expect(rollingWindows([0, 1], 99, 4)).toEqual([{ context: [99], continuation: [0, 1] }]);
   });
 
-  test.prop([fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 })])(
+  test.prop([between(1, 40), between(1, 12)])(
     "score every token once, after its real predecessors, within the limit",
     (length, limit) => {
       const ids = Array.from({ length }, (_, i) => i);

@@ -3,13 +3,14 @@ import { fc, test } from "@fast-check/vitest";
 import { createPolicy, generate } from "early-exits";
 import { expect, it } from "vitest";
 import { program } from "./support.js";
+import { real } from "../support/draw.js";
 
 const { openSotu, finish } = await program("sotu");
 const { begin, bound, recalibration, step } = await program("7-online-thresholds");
 
-const share = fc.double({ min: 0.001, max: 0.6, noNaN: true });
-const rate = fc.double({ min: 0.001, max: 1, noNaN: true });
-const first = fc.double({ min: 0, max: 1, noNaN: true });
+const share = real(0.001, 0.6);
+const rate = real(0.001, 1);
+const first = real(0, 1);
 test.prop([share, rate, first, fc.array(fc.boolean(), { minLength: 1, maxLength: 400 })])(
   "the mean error of ANY sequence stays within the bound, if a level <= 0 permits no error",
   (target, pace, start, wishes) => {

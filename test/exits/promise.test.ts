@@ -1,38 +1,12 @@
 /** The promise in the summary: certificates for other settings are refused, and what holds is said. */
-import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
-import type { CertifiedFor } from "../../src/exits/plan/policy.js";
+import { createPolicy, generate, type GenerateOptions } from "early-exits";
 import { PolicyError } from "early-exits/exits";
-import type { SamplingOptions } from "early-exits/model";
-import { beforeAll, describe, expect, it } from "vitest";
-import { randomIds, smallModel } from "../support/models.js";
-import { canonicalSampling } from "../../src/model/decode/sampling.js";
+import { type SamplingOptions } from "early-exits/model";
+import { describe, expect, it } from "vitest";
+import { certifiedPolicy } from "../support/certified.js";
+import { randomIds, smallHeads } from "../support/models.js";
 
-let heads: ExitHeads;
-let checkpoint: string;
-beforeAll(async () => {
-  const model = await smallModel({ gain: 4 });
-  heads = attachHeads(model, { exits: [1, 2], kind: "dense" });
-  checkpoint = await model.hash();
-});
-
-/** A policy with a certificate that is made up. */
-function certified(sampling: SamplingOptions, more: Partial<CertifiedFor> = {}): Policy {
-  const policy = createPolicy(heads, [0.04, 0.04], { score: "maxProb" });
-  return {
-    ...policy,
-    certified: {
-      sampling: canonicalSampling(sampling),
-      reference: { kind: "same", dtype: "float32", checkpoint },
-      loss: "token",
-      agreement: 0.95,
-      score: policy.score,
-      thresholds: policy.exits.map(({ threshold }) => threshold),
-      fill: policy.fill,
-      dtype: "float32",
-      ...more,
-    },
-  };
-}
+const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { gain: 4 });
 
 const sampled = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2 } as const satisfies SamplingOptions;
 
@@ -44,8 +18,8 @@ describe("the promise", () => {
   };
 
   it("is the certificate's for the sampling settings that it is for, and refused for others", async () => {
-    const greedy = certified({});
-    const warm = certified(sampled);
+    const greedy = await certifiedPolicy(heads, {});
+    const warm = await certifiedPolicy(heads, sampled);
     expect(await promiseOf({ policy: greedy, topP: 0.5 })).toMatchObject({ kind: "certified", agreement: 0.95 });
     expect(await promiseOf({ policy: warm, ...sampled })).toMatchObject({ kind: "certified" });
     expect(() => generate(heads, [1], { policy: greedy, temperature: 1 })).toThrow(PolicyError);
@@ -57,20 +31,22 @@ describe("the promise", () => {
   });
 
   it("is none without a certificate for it, if an observer sets thresholds, or if none can be", async () => {
-    const policy = certified({});
+    const policy = await certifiedPolicy(heads, {});
     const none = (reason: string) => ({ kind: "none", reason });
     expect(await promiseOf({ policy, temperature: 1, allowUncertified: true })).toEqual(none("sampling"));
     expect(await promiseOf({ policy: createPolicy(heads, "never") })).toEqual(none("uncertified"));
     const observe = (): void => undefined;
     expect(await promiseOf({ policy, observer: { observe } })).toMatchObject({ kind: "certified" });
     expect(await promiseOf({ policy, observer: { observe, thresholds: () => [0.9, 0.9] } })).toEqual(none("observer"));
-    const impossible = certified({}, { impossible: true });
+    const impossible = await certifiedPolicy(heads, {}, { impossible: true });
     expect(() => generate(heads, [1], { policy: impossible })).toThrow(/not even to run all blocks/);
     expect(await promiseOf({ policy: impossible, allowUncertified: true })).toEqual(none("impossible"));
   });
 
   it("is the full model itself without exits, and in lossless decoding, which is never refused", async () => {
     expect(await promiseOf({})).toEqual({ kind: "plain" });
-    expect(await promiseOf({ policy: certified({}), lossless: true, temperature: 1 })).toEqual({ kind: "lossless" });
+    expect(await promiseOf({ policy: await certifiedPolicy(heads, {}), lossless: true, temperature: 1 })).toEqual({
+      kind: "lossless",
+    });
   });
 });

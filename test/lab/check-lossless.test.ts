@@ -74,26 +74,22 @@ describe("checkLossless", () => {
     [2, "bfloat16"],
     [2, "int8"],
     [1, "int4"],
-  ] as const)(
-    "on the CPU device, %d threads, %s, the embedded model: every bit is equal",
-    { timeout: 60_000 },
-    async (threads, dtype) => {
-      const device = await createDevice("wasm", { threads });
-      const heads = attachHeads(
-        await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
-        { exits: [3, 5], kind: "linear" },
-      );
-      const report = await checkLossless(heads, ["The people of", "Our army"], {
-        policy: createPolicy(heads, 0.2, { score: "maxProb" }),
-        lossless: { costs: freeRows },
-        maxNewTokens: 40,
-        stopAtEndOfText: false,
-      });
-      expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
-      expect(report.tokensPerRound).toBeGreaterThan(1.1);
-      await device.dispose();
-    },
-  );
+  ] as const)("on the CPU device, %d threads, %s, the embedded model: every bit is equal", async (threads, dtype) => {
+    const device = await createDevice("wasm", { threads });
+    const heads = attachHeads(
+      await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
+      { exits: [3, 5], kind: "linear" },
+    );
+    const report = await checkLossless(heads, ["The people of", "Our army"], {
+      policy: createPolicy(heads, 0.2, { score: "maxProb" }),
+      lossless: { costs: freeRows },
+      maxNewTokens: 40,
+      stopAtEndOfText: false,
+    });
+    expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
+    expect(report.tokensPerRound).toBeGreaterThan(1.1);
+    await device.dispose();
+  });
 
   it("finds no flips if the differences are too small", async () => {
     expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined });

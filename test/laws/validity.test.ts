@@ -7,9 +7,8 @@
  * are fixed: run the file again at the same scale to replay a failure. The findings go to the file that LAWS_REPORT
  * names, for lab/laws.ts.
  */
-import { writeFileSync } from "node:fs";
 import { createRng, type Rng } from "early-exits/tensor";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { hoeffdingPValue } from "../../src/calibrate/bounds/hoeffding.js";
 import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
 import { meanPValue } from "../../src/calibrate/procedures/certify-losses.js";
@@ -25,30 +24,13 @@ import {
 import { hoeffdingBentkus, type ProcedureName, procedures, tokensAsUnits } from "../../lab/simulate/procedures.js";
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../lab/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
-import type { Finding } from "../support/finding.js";
+import { expectAtLeast, expectKept, permitted, reportFindings } from "../support/finding.js";
 
 const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
 const runsOf = (base: number, most = Infinity): number => Math.max(1, Math.min(most, Math.round(base * SCALE)));
-const TIMEOUT = 60_000 * Math.max(1, SCALE);
 const DELTAS = [0.05, 0.1];
 
-/** The largest share of violations among n runs that a promise at δ permits: δ + 3 standard errors. */
-const permitted = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
-
-const findings: Finding[] = [];
-afterAll(() => {
-  const path = process.env["LAWS_REPORT"];
-  if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
-});
-
-/** Records a finding and checks it against its limit. */
-function check(finding: Finding): void {
-  findings.push(finding);
-  const { law, where, procedure, delta, runs, measured, limit, relation } = finding;
-  const facts = `${law}: ${procedure}, ${where}, δ ${delta}, ${runs} runs`;
-  if (relation === "at most") expect(measured, facts).toBeLessThanOrEqual(limit);
-  else expect(measured, facts).toBeGreaterThanOrEqual(limit);
-}
+reportFindings();
 
 interface Count {
   violations: number;
@@ -82,7 +64,6 @@ describe("violations stay within δ + 3 standard errors", () => {
 
   it.for(families)(
     "on random populations of the family %s, at agreement 0.8, 0.9, 0.95, 0.99 and δ = 0.05, 0.1",
-    { timeout: TIMEOUT },
     (family) => {
       for (const [agreement, documents] of LEVELS) {
         const rows = simulate((rng) => populationFamilies[family](rng), {
@@ -94,15 +75,12 @@ describe("violations stay within δ + 3 standard errors", () => {
           procedures: promisingOn(family),
         });
         for (const { procedure, delta, runs, violations, coverage } of rows) {
-          check({
-            law: "violations",
+          expectKept({
             where: `${family}, a ${agreement}`,
             procedure,
             delta,
             runs,
             measured: violations / runs,
-            limit: permitted(delta, runs),
-            relation: "at most",
             coverage,
           });
           const key = `${procedure} at δ ${delta}`;
@@ -119,15 +97,13 @@ describe("violations stay within δ + 3 standard errors", () => {
     for (const [key, { violations, runs }] of pooled) {
       const procedure = key.split(" at δ ")[0]!;
       const delta = Number(key.split("δ ")[1]);
-      check({
+      expectKept({
         law: "violations, pooled",
         where: "all families and levels",
         procedure,
         delta,
         runs,
         measured: violations / runs,
-        limit: permitted(delta, runs),
-        relation: "at most",
       });
     }
     expect(coverages.reduce((sum, coverage) => sum + coverage / coverages.length, 0)).toBeGreaterThan(0.4);
@@ -142,68 +118,67 @@ describe("on the border", () => {
   const RUNS_HERE = runsOf(600, 20_000);
 
   /**
-   * Counts the runs in which each p-value is <= delta. `draw` returns p-values by name, or undefined if a run has
-   * nothing to test.
+   * Counts, for every delta, the runs in which each p-value is <= delta. `draw` returns what gives p-values by name for
+   * a delta, or undefined if a run has nothing to test.
    */
   const rates = (
-    delta: number,
-    draw: (rng: Rng) => Readonly<Record<string, number>> | undefined,
-  ): Record<string, Count> => {
-    const counts: Record<string, Count> = {};
+    draw: (rng: Rng) => ((delta: number) => Readonly<Record<string, number>>) | undefined,
+  ): { readonly delta: number; readonly counts: Record<string, Count> }[] => {
+    const cells = DELTAS.map((delta) => ({ delta, counts: {} as Record<string, Count> }));
     const root = createRng(21);
     for (let run = 0; run < RUNS_HERE; run++) {
-      for (const [name, p] of Object.entries(draw(root.fork(`run ${run}`)) ?? {})) {
-        counts[name] ??= { violations: 0, runs: 0 };
-        counts[name].runs++;
-        if (p <= delta) counts[name].violations++;
+      const pValuesAt = draw(root.fork(`run ${run}`));
+      for (const { delta, counts } of cells) {
+        for (const [name, p] of Object.entries(pValuesAt?.(delta) ?? {})) {
+          counts[name] ??= { violations: 0, runs: 0 };
+          counts[name].runs++;
+          if (p <= delta) counts[name].violations++;
+        }
       }
     }
-    return counts;
+    return cells;
   };
   const rateOf = (count: Count | undefined): number => count!.violations / count!.runs;
 
   it.for(families)(
     "random populations of the family %s and random thresholds: every bound accepts in at most δ of the runs",
-    { timeout: TIMEOUT },
     (family) => {
-      for (const delta of DELTAS) {
-        const counts = rates(delta, (rng) => {
-          const population = populationFamilies[family](rng);
-          const scores = population.draw(rng, 50).oriented.map((column) => column.toSorted());
-          const vector = scores.map((column) => column[rng.integer(column.length)]!);
-          const { risk, anyChange } = population.truth(vector, "documents");
-          if (risk < 0.005) return undefined;
-          const tally = tallyVectors(population.draw(rng, 100), [vector]);
-          const { values } = lossesOf(tally, "token");
-          const epsilon = risk / JUST_ABOVE;
-          return {
-            ...(family !== "sampled" && {
-              anyChange: meanPValue(lossesOf(tally, "anyChange").values, {
-                epsilon: anyChange / JUST_ABOVE,
-                delta,
-                binary: true,
-              }),
+      const cells = rates((rng) => {
+        const population = populationFamilies[family](rng);
+        const scores = population.draw(rng, 50).oriented.map((column) => column.toSorted());
+        const vector = scores.map((column) => column[rng.integer(column.length)]!);
+        const { risk, anyChange } = population.truth(vector, "documents");
+        if (risk < 0.005) return undefined;
+        const tally = tallyVectors(population.draw(rng, 100), [vector]);
+        const { values } = lossesOf(tally, "token");
+        const epsilon = risk / JUST_ABOVE;
+        return (delta) => ({
+          ...(family !== "sampled" && {
+            anyChange: meanPValue(lossesOf(tally, "anyChange").values, {
+              epsilon: anyChange / JUST_ABOVE,
+              delta,
+              binary: true,
             }),
-            overallWsr: wsrPValue(values, epsilon, delta),
-            overallBentkus: hoeffdingBentkus(tally, epsilon),
-            overallHoeffding: hoeffdingPValue(
-              values.reduce((sum, loss) => sum + loss, 0),
-              values.length,
-              epsilon,
-            ),
-          };
+          }),
+          overallWsr: wsrPValue(values, epsilon, delta),
+          overallBentkus: hoeffdingBentkus(tally, epsilon),
+          overallHoeffding: hoeffdingPValue(
+            values.reduce((sum, loss) => sum + loss, 0),
+            values.length,
+            epsilon,
+          ),
         });
+      });
+      for (const { delta, counts } of cells) {
         expect(counts["overallWsr"]!.runs).toBeGreaterThan(RUNS_HERE / 2);
         for (const [procedure, count] of Object.entries(counts)) {
-          check({
+          expectKept({
             law: "on the border",
             where: family,
             procedure,
             delta,
             runs: count.runs,
             measured: rateOf(count),
-            limit: permitted(delta, count.runs),
-            relation: "at most",
           });
         }
         // The binomial test is exact, so it uses its δ up to the discreteness of counts.
@@ -212,26 +187,24 @@ describe("on the border", () => {
     },
   );
 
-  it("losses of 0 or 1: the betting bound uses most of its δ too", { timeout: TIMEOUT }, () => {
-    for (const delta of DELTAS) {
-      for (const epsilon of [0.1, 0.3, 0.5]) {
-        const counts = rates(delta, (rng) => {
-          const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * JUST_ABOVE ? 1 : 0));
-          return {
-            wsr: meanPValue(losses, { epsilon, delta, binary: false }),
-            exact: meanPValue(losses, { epsilon, delta, binary: true }),
-          };
+  it("losses of 0 or 1: the betting bound uses most of its δ too", () => {
+    for (const epsilon of [0.1, 0.3, 0.5]) {
+      const cells = rates((rng) => {
+        const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * JUST_ABOVE ? 1 : 0));
+        return (delta) => ({
+          wsr: meanPValue(losses, { epsilon, delta, binary: false }),
+          exact: meanPValue(losses, { epsilon, delta, binary: true }),
         });
+      });
+      for (const { delta, counts } of cells) {
         for (const [name, count] of Object.entries(counts)) {
-          check({
+          expectKept({
             law: "on the border",
             where: `losses 0 or 1, ε ${epsilon}`,
             procedure: name,
             delta,
             runs: count.runs,
             measured: rateOf(count),
-            limit: permitted(delta, count.runs),
-            relation: "at most",
           });
           expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeGreaterThan(delta / 2);
         }
@@ -239,42 +212,34 @@ describe("on the border", () => {
     }
   });
 
-  it(
-    "under clustering, tokens as units break the promise several times too often; documents as units keep it",
-    { timeout: TIMEOUT },
-    () => {
-      const population = clusteredPopulation();
-      const thresholds = [-0.75];
-      const epsilon = population.truth(thresholds, "documents").risk / JUST_ABOVE;
-      expect(epsilon).toBeGreaterThan(0.06);
-      for (const delta of DELTAS) {
-        const counts = rates(delta, (rng) => {
-          const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
-          return {
-            tokens: tokensAsUnits(tally, epsilon),
-            documents: wsrPValue(lossesOf(tally, "token").values, epsilon, delta),
-          };
-        });
-        const about = { where: "clustered documents", delta, runs: RUNS_HERE };
-        check({
-          ...about,
-          law: "must fail",
-          procedure: "tokens as units",
-          measured: rateOf(counts["tokens"]),
-          limit: 3 * delta,
-          relation: "at least",
-        });
-        check({
-          ...about,
-          law: "on the border",
-          procedure: "documents as units",
-          measured: rateOf(counts["documents"]),
-          limit: permitted(delta, RUNS_HERE),
-          relation: "at most",
-        });
-      }
-    },
-  );
+  it("under clustering, tokens as units break the promise several times too often; documents as units keep it", () => {
+    const population = clusteredPopulation();
+    const thresholds = [-0.75];
+    const epsilon = population.truth(thresholds, "documents").risk / JUST_ABOVE;
+    expect(epsilon).toBeGreaterThan(0.06);
+    const cells = rates((rng) => {
+      const tally = tallyVectors(population.draw(rng, 60), [thresholds]);
+      return (delta) => ({
+        tokens: tokensAsUnits(tally, epsilon),
+        documents: wsrPValue(lossesOf(tally, "token").values, epsilon, delta),
+      });
+    });
+    for (const { delta, counts } of cells) {
+      const about = { where: "clustered documents", delta, runs: RUNS_HERE };
+      expectAtLeast({
+        ...about,
+        procedure: "tokens as units",
+        measured: rateOf(counts["tokens"]),
+        limit: 3 * delta,
+      });
+      expectKept({
+        ...about,
+        law: "on the border",
+        procedure: "documents as units",
+        measured: rateOf(counts["documents"]),
+      });
+    }
+  });
 });
 
 describe("what must fail does fail", () => {
@@ -288,140 +253,97 @@ describe("what must fail does fail", () => {
     return simulate(population, options);
   };
 
-  it(
-    "the published rule misses in half of the draws of the curve population, at any size",
-    { timeout: TIMEOUT },
-    () => {
-      for (const documents of [20, 100, 500]) {
-        const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
-        const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
-        check({
-          law: "must fail",
-          where: `curve, ${10 * documents} tokens`,
-          procedure: "paper",
-          delta: 0.1,
-          runs: paper!.runs,
-          measured: rateOf(paper!),
-          limit: 0.52 - room,
-          relation: "at least",
-        });
-        expect(rateOf(paper!)).toBeLessThan(0.52 + room);
-      }
-    },
-  );
-
-  it(
-    "the published rule nearly always misses on the cascade population, where the certified claim holds",
-    { timeout: TIMEOUT },
-    () => {
-      const [paper, certified] = run(cascadePopulation, ["paper", "overallWsr"], { base: 60 });
-      const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
-      check({
-        ...about,
-        law: "must fail",
+  it("the published rule misses in half of the draws of the curve population, at any size", () => {
+    for (const documents of [20, 100, 500]) {
+      const [paper] = run(curvePopulation, ["paper"], { base: 200, documents });
+      const room = 0.02 + 3 * Math.sqrt(0.25 / paper!.runs);
+      expectAtLeast({
+        where: `curve, ${10 * documents} tokens`,
         procedure: "paper",
-        measured: rateOf(paper!),
-        limit: 0.9,
-        relation: "at least",
-      });
-      check({
-        ...about,
-        law: "violations",
-        procedure: "overallWsr",
-        measured: rateOf(certified!),
-        limit: permitted(0.1, certified!.runs),
-        relation: "at most",
-      });
-    },
-  );
-
-  it(
-    "a sequence that also accepts the first failure (off by one) misses far more often than δ; without it, it holds",
-    { timeout: TIMEOUT },
-    () => {
-      for (const population of [curvePopulation, cascadePopulation]) {
-        const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
-        const about = { where: population().name, delta: 0.1, runs: right!.runs };
-        check({
-          ...about,
-          law: "violations",
-          procedure: "tenths",
-          measured: rateOf(right!),
-          limit: permitted(0.1, right!.runs),
-          relation: "at most",
-        });
-        check({
-          ...about,
-          law: "must fail",
-          procedure: "offByOne",
-          measured: rateOf(mutant!),
-          limit: 2 * permitted(0.1, mutant!.runs),
-          relation: "at least",
-        });
-      }
-    },
-  );
-
-  it(
-    "agreement of the argmax says nothing about sampled text, whose loss is the total variation",
-    { timeout: TIMEOUT },
-    () => {
-      const rows = simulate((rng) => populationFamilies.sampled(rng), {
-        runs: runsOf(100, 2000),
-        documents: 300,
-        epsilon: 0.05,
-        deltas: [0.1],
-        seed: 6,
-        procedures: ["overallWsr", "greedyLoss"],
-      });
-      for (const { procedure, delta, runs, violations } of rows) {
-        const mutant = procedure === "greedyLoss";
-        check({
-          law: mutant ? "must fail" : "violations",
-          where: "sampled, a 0.95",
-          procedure,
-          delta,
-          runs,
-          measured: violations / runs,
-          limit: mutant ? 2 * permitted(delta, runs) : permitted(delta, runs),
-          relation: mutant ? "at least" : "at most",
-        });
-      }
-      expect(rows[0]!.coverage).toBeGreaterThan(0.1);
-    },
-  );
-
-  it(
-    "no certificate holds if documents drift during calibration: exchangeability is an assumption",
-    { timeout: TIMEOUT },
-    () => {
-      const [certified] = simulate((rng) => populationFamilies.drift(rng), {
-        runs: runsOf(60, 2000),
-        documents: 400,
-        epsilon: 0.1,
-        deltas: [0.1],
-        seed: 5,
-        procedures: ["overallWsr"],
-      });
-      check({
-        law: "must fail",
-        where: "drift",
-        procedure: "overallWsr",
         delta: 0.1,
-        runs: certified!.runs,
-        measured: rateOf(certified!),
-        limit: 0.4,
-        relation: "at least",
+        runs: paper!.runs,
+        measured: rateOf(paper!),
+        limit: 0.52 - room,
       });
-    },
-  );
+      expect(rateOf(paper!)).toBeLessThan(0.52 + room);
+    }
+  });
+
+  it("the published rule nearly always misses on the cascade population, where the certified claim holds", () => {
+    const [paper, certified] = run(cascadePopulation, ["paper", "overallWsr"], { base: 60 });
+    const about = { where: "cascade", delta: 0.1, runs: paper!.runs };
+    expectAtLeast({
+      ...about,
+      procedure: "paper",
+      measured: rateOf(paper!),
+      limit: 0.9,
+    });
+    expectKept({
+      ...about,
+      procedure: "overallWsr",
+      measured: rateOf(certified!),
+    });
+  });
+
+  it("a sequence that also accepts the first failure misses far more often than δ; without it, it holds", () => {
+    for (const population of [curvePopulation, cascadePopulation]) {
+      const [right, mutant] = run(population, ["tenths", "offByOne"], { base: 150 });
+      const about = { where: population().name, delta: 0.1, runs: right!.runs };
+      expectKept({
+        ...about,
+        procedure: "tenths",
+        measured: rateOf(right!),
+      });
+      expectAtLeast({
+        ...about,
+        procedure: "offByOne",
+        measured: rateOf(mutant!),
+        limit: 2 * permitted(0.1, mutant!.runs),
+      });
+    }
+  });
+
+  it("agreement of the argmax says nothing about sampled text, whose loss is the total variation", () => {
+    const rows = simulate((rng) => populationFamilies.sampled(rng), {
+      runs: runsOf(100, 2000),
+      documents: 300,
+      epsilon: 0.05,
+      deltas: [0.1],
+      seed: 6,
+      procedures: ["overallWsr", "greedyLoss"],
+    });
+    for (const { procedure, delta, runs, violations } of rows) {
+      const about = { where: "sampled, a 0.95", procedure, delta, runs, measured: violations / runs };
+      if (procedure === "greedyLoss") expectAtLeast({ ...about, limit: 2 * permitted(delta, runs) });
+      else expectKept(about);
+    }
+    expect(rows[0]!.coverage).toBeGreaterThan(0.1);
+  });
+
+  it("no certificate holds if documents drift during calibration: exchangeability is an assumption", () => {
+    const [certified] = simulate((rng) => populationFamilies.drift(rng), {
+      runs: runsOf(60, 2000),
+      documents: 400,
+      epsilon: 0.1,
+      deltas: [0.1],
+      seed: 5,
+      procedures: ["overallWsr"],
+    });
+    expectAtLeast({
+      where: "drift",
+      procedure: "overallWsr",
+      delta: 0.1,
+      runs: certified!.runs,
+      measured: rateOf(certified!),
+      limit: 0.4,
+    });
+  });
 });
 
 describe("power", () => {
   it(
     "on the curve population (5,000 tokens, agreement 0.9, δ = 0.05), certified coverage is at least 80 % of the " +
       "oracle's; of any change in a document (agreement 0.5) too",
-    { timeout: TIMEOUT },
     () => {
       const population = curvePopulation();
       // 0.2 τ³ = 0.1; a document of ten tokens is unchanged with probability (1 - 0.2 τ³)^10 = 0.5
@@ -439,7 +361,7 @@ describe("power", () => {
           seed: 3,
           procedures: [procedure],
         });
-        check({
+        expectAtLeast({
           law: "power: share of the oracle's coverage",
           where: "curve, 5,000 tokens",
           procedure,
@@ -447,7 +369,6 @@ describe("power", () => {
           runs: row!.runs,
           measured: row!.coverage / oracle[claim],
           limit: 0.8,
-          relation: "at least",
         });
         expect(Math.abs(oracleCoverage(population, claim, { epsilon }) - oracle[claim])).toBeLessThan(0.01);
         expect(judge(population, { claim }, [-oracle[claim]]).risk).toBeCloseTo(epsilon, 4);

@@ -3,34 +3,29 @@
  * of one full forward pass.
  */
 import { fc, test } from "@fast-check/vitest";
-import type { Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import { prefill } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant, freshPass } from "../support/invariant.js";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { between, real } from "../support/draw.js";
 
 const device = createReferenceDevice();
-const models = new Map<string, Promise<Model>>();
-const modelOf = (name: string): Promise<Model> => {
-  const found = models.get(name) ?? smallModel({ config: smallConfigs[name]!, device });
-  models.set(name, found);
-  return found;
-};
+const modelOf = once((name: string) => smallModel({ config: smallConfigs[name]! }));
 
 const names = Object.keys(smallConfigs);
 const step = fc.oneof(
-  { weight: 4, arbitrary: fc.record({ kind: fc.constant("append" as const), count: fc.integer({ min: 1, max: 3 }) }) },
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant("advance" as const), depth: fc.integer({ min: 1, max: 4 }) }) },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("append" as const), count: between(1, 3) }) },
+  { weight: 6, arbitrary: fc.record({ kind: fc.constant("advance" as const), depth: between(1, 4) }) },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    arbitrary: fc.record({ kind: fc.constant("truncate" as const), share: real(0, 1) }),
   },
   {
     weight: 1,
-    arbitrary: fc.record({ kind: fc.constant("replay" as const), share: fc.double({ min: 0, max: 1, noNaN: true }) }),
+    arbitrary: fc.record({ kind: fc.constant("replay" as const), share: real(0, 1) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("clone" as const) }) },
 );
@@ -64,7 +59,7 @@ describe("advance", () => {
     },
   );
 
-  test.prop([fc.constantFrom(...names), fc.integer({ min: 1, max: 9 }), fc.integer({ min: 1, max: 9 }), fc.nat()], {
+  test.prop([fc.constantFrom(...names), between(1, 9), between(1, 9), fc.nat()], {
     numRuns: 30,
   })(
     "sequences of different lengths, advanced together, are bit-identical to each alone",
@@ -92,7 +87,7 @@ describe("advance", () => {
     },
   );
 
-  test.prop([fc.constantFrom(...names), fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 3 })], {
+  test.prop([fc.constantFrom(...names), fc.array(between(1, 20), { minLength: 1, maxLength: 3 })], {
     numRuns: 30,
   })("prefill in slices of any size leaves what one pass leaves, bit for bit", async (name, lengths) => {
     const model = await modelOf(name);

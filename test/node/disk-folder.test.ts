@@ -6,11 +6,11 @@ import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
 import { readModel } from "early-exits/node";
 import { fileSource, folderSource } from "../../src/node/disk-folder.js";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
+import { expectCode } from "../support/expect-code.js";
 
-let folder: string;
-beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), "early exits ü "))));
+const folder = await mkdtemp(join(tmpdir(), "early exits ü "));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 describe("fileSource", () => {
@@ -41,7 +41,7 @@ describe("fileSource", () => {
   });
 
   it("names a file that is no checkpoint, and a tensor that does not exist", async () => {
-    await expect(fileSource(join(folder, "none.safetensors"))).rejects.toMatchObject({ code: "file-missing" });
+    await expectCode(fileSource(join(folder, "none.safetensors")), "file-missing");
     await writeFile(join(folder, "bad.safetensors"), "tiny");
     await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
     await writeFile(
@@ -82,7 +82,7 @@ describe("a folder", () => {
     await writeIndex({ ...weightMap, "lm_head.weight": "b.safetensors" });
     await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, but it is not/);
     await writeIndex({ x: "../x.safetensors" });
-    await expect(folderSource(folder)).rejects.toMatchObject({ code: "index-malformed" });
+    await expectCode(folderSource(folder), "index-malformed");
   });
 
   it("says what is missing", async () => {

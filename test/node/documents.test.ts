@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
 import { readDocuments, readPrompts } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
+import { expectCode } from "../support/expect-code.js";
 
 const folder = mkdtempSync(join(tmpdir(), "documents-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -66,8 +67,8 @@ describe("readDocuments", () => {
     await refuses({ messages: [{ role: "user", content: "hi" }] }, /line 2: messages to learn from end/);
     await refuses({ messages: [] }, /line 2: messages are a list/);
     await refuses("{", /line 2/);
-    await expect(readDocuments(write("none.txt", ""), model)).rejects.toMatchObject({ code: "documents-few" });
-    await expect(readDocuments(join(folder, "absent"), model)).rejects.toMatchObject({ code: "file-missing" });
+    await expectCode(readDocuments(write("none.txt", ""), model), "documents-few");
+    await expectCode(readDocuments(join(folder, "absent"), model), "file-missing");
   });
 });
 

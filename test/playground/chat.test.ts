@@ -63,6 +63,16 @@ async function answersInNode(questions: readonly string[]): Promise<string[]> {
 const log = (page: Page) => page.getByRole("log", { name: "Chat" });
 const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
 const ready = (page: Page): Promise<void> => message(page).waitFor();
+/** Drops a model on the page. */
+async function open(page: Page, path: string): Promise<void> {
+  await written(page);
+  await drop(page, path);
+  await ready(page);
+}
+async function ask(page: Page, question: string): Promise<void> {
+  await message(page).fill(question);
+  await message(page).press("Enter");
+}
 
 /** Runs in the page: presses the button when the answer begins. */
 function stopAtFirstToken(): void {
@@ -85,15 +95,12 @@ async function answers(page: Page): Promise<string[]> {
 describe("a GGUF file that was dropped", () => {
   it("answers questions as the library in Node does, and turns share the cache", () =>
     withPage(async (page) => {
-      await written(page);
-      await drop(page, gguf);
-      await ready(page);
+      await open(page, gguf);
       await message(page).fill(QUESTION);
       await page.getByRole("button", { name: "Send" }).click();
       const [first] = await answers(page);
       await page.getByText(/^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/).waitFor();
-      await message(page).fill("And then?");
-      await message(page).press("Enter");
+      await ask(page, "And then?");
       await page.getByText(/; prompt of \d+ tokens, [1-9]\d* of them cached\.$/).waitFor();
       const both = await answers(page);
       expect(both[0]).toBe(first);
@@ -104,32 +111,25 @@ describe("a GGUF file that was dropped", () => {
 
   it("forgets the conversation when asked", () =>
     withPage(async (page) => {
-      await written(page);
-      await drop(page, gguf);
-      await ready(page);
-      await message(page).fill(QUESTION);
-      await message(page).press("Enter");
+      await open(page, gguf);
+      await ask(page, QUESTION);
       const [first] = await answers(page);
       await page.getByRole("button", { name: "Clear the conversation" }).click();
       await expect.poll(() => log(page).textContent(), { timeout: PATIENCE }).toBe("");
-      await message(page).fill(QUESTION);
-      await message(page).press("Enter");
+      await ask(page, QUESTION);
       await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
       expect(await answers(page)).toEqual([first]);
     }));
 
   it("stops an answer when asked, and goes on", () =>
     withPage(async (page) => {
-      await written(page);
-      await drop(page, slow);
-      await ready(page);
+      await open(page, slow);
       await message(page).fill(TALKATIVE);
       expect(await page.getByRole("button", { name: "Stop the answer" }).count()).toBe(0);
       await page.evaluate(stopAtFirstToken);
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
-      await message(page).fill("And then?");
-      await message(page).press("Enter");
+      await ask(page, "And then?");
       await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
       expect(await page.locator('#chat-log [data-speaker="Model"]').count()).toBe(2);
     }));
@@ -141,8 +141,7 @@ describe("a GGUF file from elsewhere", () => {
       await written(page);
       await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
       await ready(page);
-      await message(page).fill(QUESTION);
-      await message(page).press("Enter");
+      await ask(page, QUESTION);
       expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
     }));
 
@@ -157,8 +156,7 @@ describe("a GGUF file from elsewhere", () => {
         await address.fill(place === "a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
         await address.press("Enter");
         await ready(page);
-        await message(page).fill(QUESTION);
-        await message(page).press("Enter");
+        await ask(page, QUESTION);
         expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
       },
       { servers: [server.url, hub] },
@@ -171,11 +169,8 @@ const CORS = { "Access-Control-Allow-Origin": "*", "Content-Type": "application/
 describe("a folder", () => {
   it("with exits colours the tokens of an answer by their depth", () =>
     withPage(async (page) => {
-      await written(page);
-      await drop(page, folder("talking"));
-      await ready(page);
-      await message(page).fill("The state of the Union");
-      await message(page).press("Enter");
+      await open(page, folder("talking"));
+      await ask(page, "The state of the Union");
       await page.locator("#chat-status", { hasText: /mean depth \d+\.\d\d/ }).waitFor();
       const depths = await page
         .locator("#chat-log .token")

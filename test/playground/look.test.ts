@@ -1,4 +1,4 @@
-/** The playground is legible: nothing overflows, and every text has enough contrast, in both themes. */
+/** The playground is legible in both themes: nothing overflows, and text on tints has contrast (axe sees the rest). */
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { usePlayground, written } from "./support.js";
@@ -14,7 +14,7 @@ describe("the look", () => {
     ["light", 360],
     ["dark", 360],
   ] as const)(
-    "%s at %i pixels: nothing overflows, and every text has a contrast of 4.5 or more",
+    "%s at %i pixels: nothing overflows, and text on a tint has a contrast of 4.5 or more",
     (colorScheme, width) =>
       withPage(
         async (page) => {
@@ -27,7 +27,6 @@ describe("the look", () => {
             });
           }
           expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-          expect(await page.evaluate(poorContrasts)).toEqual([]);
           const tints = await page.evaluate(contrastsOfTints);
           expect(tints.length).toBeGreaterThanOrEqual(2);
           expect(Math.min(...tints)).toBeGreaterThanOrEqual(4.5);
@@ -36,43 +35,6 @@ describe("the look", () => {
       ),
   );
 });
-
-/** Runs in the page: elements whose text has too little contrast with its background. */
-function poorContrasts(): string[] {
-  const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
-  const paint = (layers: readonly string[]): number[] => {
-    for (const color of layers) {
-      context.fillStyle = color;
-      context.fillRect(0, 0, 1, 1);
-    }
-    return Array.from(context.getImageData(0, 0, 1, 1).data.slice(0, 3));
-  };
-  const luminance = (rgb: readonly number[]): number => {
-    const [r, g, b] = rgb.map((value) => (value <= 10 ? value / 255 / 12.92 : ((value / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r! + 0.7152 * g! + 0.0722 * b!;
-  };
-  return Array.from(document.querySelectorAll<HTMLElement>("body *")).flatMap((element) => {
-    const own = Array.from(element.childNodes).some(
-      (node) => node.nodeType === Node.TEXT_NODE && node.textContent!.trim() !== "",
-    );
-    const box = element.getBoundingClientRect();
-    if (
-      !own ||
-      box.width < 2 ||
-      element.closest(":disabled, label:has(:disabled), script, .skip, svg, option") !== null
-    ) {
-      return [];
-    }
-    const layers: string[] = [];
-    for (let at: Element | null = element; at !== null; at = at.parentElement) {
-      layers.unshift(getComputedStyle(at).backgroundColor);
-    }
-    const ground = luminance(paint(layers));
-    const ink = luminance(paint([...layers, getComputedStyle(element).color]));
-    const contrast = (Math.max(ground, ink) + 0.05) / (Math.min(ground, ink) + 0.05);
-    return contrast < 4.5 ? [`${contrast.toFixed(2)}: ${element.textContent.slice(0, 40)}`] : [];
-  });
-}
 
 /** Runs in the page: contrast of the text colour on every tint of the legend. */
 function contrastsOfTints(): number[] {

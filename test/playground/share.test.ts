@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
 import { idle, PROMPT, usePlayground, written } from "./support.js";
+import { between, real } from "../support/draw.js";
 
 const { withPage } = usePlayground();
 
@@ -10,11 +11,11 @@ describe("a link", () => {
   const settings = fc.record<Settings>({
     prompt: fc.string({ unit: "grapheme", maxLength: 60 }),
     mode: fc.constantFrom("plain", "exits", "lossless"),
-    agreement: fc.double({ min: 0, max: 1, noNaN: true }),
+    agreement: real(0, 1),
     procedure: fc.constantFrom("certified", "paper"),
-    tokens: fc.integer({ min: 1, max: 512 }),
-    temperature: fc.double({ min: 0, max: 2, noNaN: true }),
-    seed: fc.integer({ min: 0, max: 2 ** 31 - 1 }),
+    tokens: between(1, 512),
+    temperature: real(0, 2),
+    seed: between(0, 2 ** 31 - 1),
     model: fc.string({ unit: "grapheme", minLength: 1, maxLength: 60 }),
   });
 

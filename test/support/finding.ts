@@ -1,3 +1,7 @@
+/** What laws of calibration measure, and the limits that it keeps. */
+import { writeFileSync } from "node:fs";
+import { afterAll, expect } from "vitest";
+
 /** A number that a law measured, and its limit: a row in the table of lab/laws.ts. */
 export interface Finding {
   readonly law: string;
@@ -9,4 +13,37 @@ export interface Finding {
   readonly limit: number;
   readonly relation: "at most" | "at least";
   readonly coverage?: number;
+}
+
+const findings: Finding[] = [];
+
+/** Writes the findings of a file to the one that LAWS_REPORT names, when its tests have ended. */
+export function reportFindings(): void {
+  findings.length = 0;
+  afterAll(() => {
+    const path = process.env["LAWS_REPORT"];
+    if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
+  });
+}
+
+/** The largest share of violations among n runs that a promise at δ permits: δ + 3 standard errors. */
+export const permitted = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
+
+/** A promise at δ is broken in no more of the runs than it permits. */
+export function expectKept(finding: Omit<Finding, "law" | "limit" | "relation"> & { readonly law?: string }): void {
+  const limit = permitted(finding.delta, finding.runs);
+  check({ law: "violations", ...finding, limit, relation: "at most" });
+}
+
+/** What must fail, or must be achieved, is measured at least this often. */
+export function expectAtLeast(finding: Omit<Finding, "law" | "relation"> & { readonly law?: string }): void {
+  check({ law: "must fail", ...finding, relation: "at least" });
+}
+
+function check(finding: Finding): void {
+  findings.push(finding);
+  const { law, where, procedure, delta, runs, measured, limit, relation } = finding;
+  const facts = `${law}: ${procedure}, ${where}, δ ${delta}, ${runs} runs`;
+  if (relation === "at most") expect(measured, facts).toBeLessThanOrEqual(limit);
+  else expect(measured, facts).toBeGreaterThanOrEqual(limit);
 }

@@ -8,6 +8,7 @@ import type { PackedStorage, Storage } from "../../src/tensor/device.js";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { GpuPacked } from "../../src/tensor/gpu/weights.js";
 
+const PLAIN = { batch: 1, transposeA: false, transposeB: false } as const;
 const ramp = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => i);
 
 export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDevice>): void {
@@ -23,9 +24,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const k = 3001;
       const a = device.upload(new Float32Array(k).fill(1));
       const b = device.upload(new Float32Array(k).fill(1));
-      expect(
-        await read(device.kernels.matmul(a, b, { batch: 1, m: 1, n: 1, k, transposeA: false, transposeB: true })),
-      ).toEqual([k]);
+      expect(await read(device.kernels.matmul(a, b, { ...PLAIN, m: 1, n: 1, k, transposeB: true }))).toEqual([k]);
       const rows = device.upload(new Float32Array(5000).fill(1));
       expect(await read(device.kernels.sumTo(rows, [5000, 1], [1, 1]))).toEqual([5000]);
       expect(
@@ -82,7 +81,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
           device.kernels.matmul(
             device.upload(new Float32Array(m * k).fill(2)),
             device.upload(new Float32Array(k * n).fill(3)),
-            { batch: 1, m, n, k, transposeA: false, transposeB: false },
+            { ...PLAIN, m, n, k },
           ),
         );
       await product(2, 2, 2);
@@ -107,14 +106,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const x = device.upload(ramp(15));
       expect(await read(device.kernels.columns(x, 3, 5, 1, 3))).toEqual([1, 2, 6, 7, 11, 12]);
       expect(await read(device.kernels.sumTo(x, [3, 5], [3, 1]))).toEqual([10, 35, 60]);
-      const product = device.kernels.matmul(x, device.upload([1, 0, 0, 0, 1]), {
-        batch: 1,
-        m: 3,
-        n: 1,
-        k: 5,
-        transposeA: false,
-        transposeB: false,
-      });
+      const product = device.kernels.matmul(x, device.upload([1, 0, 0, 0, 1]), { ...PLAIN, m: 3, n: 1, k: 5 });
       expect(await read(device.kernels.slice(product, 1, 3))).toEqual([14, 24]);
     });
 

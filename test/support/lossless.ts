@@ -31,7 +31,8 @@ import type { Threshold } from "early-exits/exits";
 import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
 import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "./models.js";
+import { type AskedHeads, askedHeads, hasScore, once, randomIds, smallConfigs, smallModel } from "./models.js";
+import { between, real } from "./draw.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -71,12 +72,12 @@ export interface LosslessCase {
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(
   fc.constant<Threshold>("never"),
   fc.constant<Threshold>("always"),
-  fc.double({ min: 0, max: 1, noNaN: true }),
-  fc.double({ min: 0, max: 4, noNaN: true }),
+  real(0, 1),
+  real(0, 4),
 );
 
 /** Costs of a further row: if it is free, drafting never ends; if it costs more than a token, it never begins. */
-const furtherRow = fc.oneof(fc.constantFrom(0, 2), fc.double({ min: 0, max: 0.8, noNaN: true }));
+const furtherRow = fc.oneof(fc.constantFrom(0, 2), real(0, 0.8));
 const costs = furtherRow.map((further): UnitCosts => ({
   block: [{ rows: 1, cost: 0 }],
   heads: [0, 0, 0, 0],
@@ -95,18 +96,15 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     score: fc.constantFrom(...scoreNames),
     thresholds: fc.tuple(threshold, threshold, threshold, threshold),
     lengths: fc.array(
-      fc.oneof(
-        { weight: 3, arbitrary: fc.integer({ min: 1, max: 6 }) },
-        { weight: 1, arbitrary: fc.integer({ min: 1, max: CONTEXT }) },
-      ),
+      fc.oneof({ weight: 3, arbitrary: between(1, 6) }, { weight: 1, arbitrary: between(1, CONTEXT) }),
       { minLength: 1, maxLength: 3 },
     ),
     seed: fc.nat(),
-    maxNewTokens: fc.integer({ min: 1, max: 14 }),
+    maxNewTokens: between(1, 14),
     stopAtEndOfText: fc.boolean(),
     lossless: fc.record({ costs }),
-    draftLimit: fc.integer({ min: 0, max: 7 }),
-    batchSize: fc.integer({ min: 1, max: 3 }),
+    draftLimit: between(0, 7),
+    batchSize: between(1, 3),
   })
   .map(({ lengths, seed, maxNewTokens, ...rest }) => ({
     ...rest,
@@ -115,34 +113,28 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));
 
-const setups = new Map<string, Promise<ExitHeads>>();
+type Subject = Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">;
+
+const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [Subject, Ground]) => {
+  const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
+  const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
+  const model = await smallModel({
+    config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
+    device: await ground.device(),
+    dtype: ground.dtype,
+    gain,
+    kvCache,
+  });
+  const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
+  if (head === "noise") {
+    for (const [i, { weights }] of heads.heads.entries()) weights.set(noiseLike(weights.tensors, i));
+  }
+  return heads;
+});
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
-export function headsOf(
-  { config, gain, kvCache, head }: Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">,
-  ground: Ground = GROUNDS.reference,
-): Promise<ExitHeads> {
-  const key = JSON.stringify([config, gain, kvCache, head, ground.name]);
-  const made =
-    setups.get(key) ??
-    (async () => {
-      const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
-      const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
-      const model = await smallModel({
-        config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
-        device: await ground.device(),
-        dtype: ground.dtype,
-        gain,
-        kvCache,
-      });
-      const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
-      if (head === "noise") {
-        for (const [i, { weights }] of heads.heads.entries()) weights.set(noiseLike(weights.tensors, i));
-      }
-      return heads;
-    })();
-  setups.set(key, made);
-  return made;
+export function headsOf({ config, gain, kvCache, head }: Subject, ground: Ground = GROUNDS.reference) {
+  return setups([{ config, gain, kvCache, head }, ground]);
 }
 
 function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
@@ -161,11 +153,6 @@ function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Rec
 
 export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy =>
   createPolicy(heads, thresholds, { score });
-
-/** True if two rows are bit-identical; much faster than toEqual. */
-export function sameBits(a: Float32Array, b: Float32Array): boolean {
-  return Buffer.from(a.buffer, a.byteOffset, a.byteLength).equals(Buffer.from(b.buffer, b.byteOffset, b.byteLength));
-}
 
 /** Runs one generation to its end. */
 export async function finish<Summary>(

@@ -1,5 +1,6 @@
 /** Small models with random weights, of every family and with all its options, for tests that need no trained model. */
 import {
+  attachHeads,
   type AttachOptions,
   createModel,
   type Device,
@@ -10,7 +11,7 @@ import {
   type ScoreName,
   type WeightDtype,
 } from "early-exits";
-import { type CacheDtype, createReferenceDevice, createRng } from "early-exits/tensor";
+import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
 import { memorySource, serializeModel } from "early-exits/model";
 import { allWeights } from "../../src/model/weights.js";
@@ -134,6 +135,42 @@ export async function smallModel({
 }: SmallModelOptions = {}): Promise<Model> {
   const bytes = await smallCheckpoint(config, seed, gain);
   return loadModel(config, memorySource(bytes), { device, dtype, kvCache });
+}
+
+/** Heads on such a model: by default, linear ones at depths 1 and 3 of 4. */
+export async function smallHeads(
+  { exits = [1, 3], kind = "linear", ...rest }: AttachOptions = {},
+  model: SmallModelOptions = {},
+): Promise<ExitHeads> {
+  return attachHeads(await smallModel(model), { exits, kind, ...rest });
+}
+
+/** Makes what belongs to a key, once. */
+export function once<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
+  const made = new Map<string, Value>();
+  return (key) => {
+    const name = JSON.stringify(key);
+    const value = made.get(name) ?? make(key);
+    made.set(name, value);
+    return value;
+  };
+}
+
+/** The checkpoint of a llama of which one value of one tensor is replaced. */
+export async function damagedCheckpoint(name: string, value: number): Promise<Uint8Array> {
+  const file = await smallCheckpoint(llama);
+  const bytes = await memorySource(file).read(name); // a view of the file
+  new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, value, true);
+  return file;
+}
+
+/** Gives a head weights that are all NaN. */
+export function damageHead({ heads, model }: ExitHeads, exit: number): void {
+  const { weights } = heads[exit]!;
+  const damaged = Object.entries(weights.tensors).map(([name, { shape, size }]) => {
+    return [name, Tensor.from(model.device, new Float32Array(size).fill(NaN), shape, { requiresGrad: true })] as const;
+  });
+  weights.set(Object.fromEntries(damaged));
 }
 
 /** The checkpoint of such a model. */

@@ -8,7 +8,9 @@
  */
 import * as fc from "fast-check";
 import type { SafetensorsError } from "../../src/errors.js";
+import { concat } from "./gguf/bytes.js";
 import type { Safetensors } from "../../src/tensor/formats/safetensors.js";
+import { between } from "./draw.js";
 
 /** The reader under test. */
 export interface Subject {
@@ -27,30 +29,19 @@ export interface MutatedFile {
   readonly must: "parse" | "refuse" | "either";
 }
 
-const bits: Readonly<Record<string, number>> = {
-  BOOL: 8,
-  F4: 4,
-  F6_E2M3: 6,
-  F6_E3M2: 6,
-  U8: 8,
-  I8: 8,
-  F8_E5M2: 8,
-  F8_E4M3: 8,
-  F8_E8M0: 8,
-  F8_E5M2FNUZ: 8,
-  F8_E4M3FNUZ: 8,
-  I16: 16,
-  U16: 16,
-  F16: 16,
-  BF16: 16,
-  I32: 32,
-  U32: 32,
-  F32: 32,
-  C64: 64,
-  F64: 64,
-  I64: 64,
-  U64: 64,
+/** Dtypes by the bits of an element. */
+const names = {
+  4: ["F4"],
+  6: ["F6_E2M3", "F6_E3M2"],
+  8: ["BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E5M2FNUZ", "F8_E4M3FNUZ"],
+  16: ["I16", "U16", "F16", "BF16"],
+  32: ["I32", "U32", "F32"],
+  64: ["C64", "F64", "I64", "U64"],
 };
+const bits: Readonly<Record<string, number>> = Object.fromEntries(
+  Object.entries(names).flatMap(([size, dtypes]) => dtypes.map((dtype) => [dtype, Number(size)] as const)),
+);
+const dtype = fc.constantFrom(...Object.keys(bits));
 const opaque = /^(?:F4|F6|F8|C64)/;
 
 /** Object members in order, keys and values as JSON text: unlike an object, it can say a key twice. */
@@ -70,7 +61,7 @@ const name = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom("", "__proto__", "constructor", "toString", "dtype") },
 );
 const tensor = fc
-  .record({ name, dtype: fc.constantFrom(...Object.keys(bits)), shape: fc.array(fc.nat(3), { maxLength: 3 }) })
+  .record({ name, dtype, shape: fc.array(fc.nat(3), { maxLength: 3 }) })
   // 4 x 4 and 4 x 6 bits are whole bytes
   .map((one) => (sizeInBits(one.dtype, one.shape) % 8 === 0 ? one : { ...one, shape: [...one.shape, 4] }));
 
@@ -141,174 +132,90 @@ const oddValue = fc.constantFrom(
   "",
   "[1,]",
 );
-const at = fc.nat(1000);
 
-interface JsonEdit {
-  readonly label: string;
-  readonly doubles?: boolean;
-  apply(draft: Draft): boolean;
-}
-const jsonEdit: fc.Arbitrary<JsonEdit> = fc.oneof(
-  fc.record({ i: at, j: at, value: oddValue }).map(({ i, j, value }) =>
-    edit(`value ${value.slice(0, 30)}`, i, (entry) =>
-      change(entry.fields, j, (f) => {
-        f[1] = value;
-      }),
-    ),
-  ),
-  fc
-    .record({ i: at, begin: fc.integer({ min: -9, max: 9 }), end: fc.integer({ min: -9, max: 9 }) })
-    .map(({ i, begin, end }) =>
-      edit(`offsets ${begin} ${end}`, i, (entry) =>
-        numbers(entry, '"data_offsets"', ([a = 0, b = 0]) => [a + begin, b + end]),
-      ),
-    ),
-  fc
-    .record({ i: at, by: fc.integer({ min: -9, max: 9 }) })
-    .map(({ i, by }) =>
-      edit(`moved ${by}`, i, (entry) => numbers(entry, '"data_offsets"', (pair) => pair.map((x) => x + by))),
-    ),
-  at.map((i) => edit("offsets swapped", i, (entry) => numbers(entry, '"data_offsets"', (pair) => pair.reverse()))),
-  fc
-    .record({ i: at, j: at, size: fc.nat(9) })
-    .map(({ i, j, size }) =>
-      edit(`size ${size}`, i, (entry) => numbers(entry, '"shape"', (s) => s.with(j % s.length, size), 1)),
-    ),
-  fc.record({ i: at, dtype: fc.constantFrom(...Object.keys(bits)) }).map(({ i, dtype }) =>
-    edit(`dtype ${dtype}`, i, (entry) =>
-      change(
-        entry.fields.filter(([key]) => key === '"dtype"'),
-        0,
-        (f) => {
-          f[1] = `"${dtype}"`;
-        },
-      ),
-    ),
-  ),
-  fc
-    .record({ i: at, j: at })
-    .map(({ i, j }) =>
-      edit("field dropped", i, (entry) => entry.fields.splice(j % Math.max(entry.fields.length, 1), 1).length > 0),
-    ),
-  fc
-    .record({ i: at, key: name })
-    .map(({ i, key }) => edit("field added", i, (entry) => entry.fields.push([JSON.stringify(key), "1"]) > 0)),
-  fc.record({ i: at, escape: fc.boolean() }).map(({ i, escape }): JsonEdit => ({
-    label: "entry doubled",
-    doubles: true,
-    apply: ({ entries }) => {
-      const entry = entries[i % Math.max(entries.length, 1)];
-      if (entry === undefined) return false;
-      entries.push({ ...entry, key: escape ? escaped(entry.key) : entry.key });
-      return true;
-    },
-  })),
-  fc.record({ i: at, j: at, escape: fc.boolean() }).map(({ i, j, escape }) => ({
-    ...edit("field doubled", i, ({ fields }) =>
-      change(fields, j, ([key, value]) => {
-        fields.push([escape ? escaped(key) : key, value]);
-      }),
-    ),
-    doubles: true,
-  })),
-  fc.record({ i: at, value: oddValue }).map(({ i, value }) =>
-    edit(`entry ${value.slice(0, 30)}`, i, (entry) => {
-      entry.raw = value;
-      return true;
-    }),
-  ),
-  fc
-    .record({ i: at, key: fc.constantFrom('"__metadata__"', '"__proto__"', '"\\ud800"', '"\\u0061"', "a", "1") })
-    .map(({ i, key }) =>
-      edit(`key ${key}`, i, (entry) => {
-        entry.key = key;
-        return true;
-      }),
-    ),
-  fc.integer({ min: -9, max: 9 }).map((by): JsonEdit => ({
-    label: `data ${by}`,
-    apply: (d) => {
-      d.data = Math.max(0, d.data + by);
-      return true;
-    },
-  })),
-);
+/** What edits may need: places, and something odd of every kind. */
+const odd = fc.record({
+  i: fc.nat(),
+  j: fc.nat(),
+  value: oddValue,
+  dtype,
+  field: name,
+  key: fc.constantFrom('"__metadata__"', '"__proto__"', '"\\ud800"', '"\\u0061"', "a", "1"),
+  escape: fc.boolean(),
+  by: between(-9, 9),
+  to: between(-9, 9),
+  bit: fc.nat(7),
+  character: fc.constantFrom(...Buffer.from('"\\{}[],:0123456789.-eE \n\0\x7f\xff', "latin1")),
+  more: fc.uint8Array({ minLength: 1, maxLength: 12 }),
+  length: fc.constantFrom(undefined, 0n, 100_000_000n, 100_000_001n, 2n ** 53n, 2n ** 64n - 1n),
+});
+type Odd = typeof odd extends fc.Arbitrary<infer T> ? T : never;
 
-type ByteEdit = (bytes: Uint8Array) => Uint8Array;
-const byteEdit: fc.Arbitrary<ByteEdit> = fc.oneof(
-  fc.record({ i: fc.nat(), bit: fc.nat(7) }).map(
-    ({ i, bit }): ByteEdit =>
-      (b) =>
-        poke(b, i, (old) => old ^ (1 << bit)),
-  ),
-  fc
-    .record({ i: fc.nat(), value: fc.constantFrom(...Buffer.from('"\\{}[],:0123456789.-eE \n\0\x7f\xff', "latin1")) })
-    .map(
-      ({ i, value }): ByteEdit =>
-        (b) =>
-          poke(b, i, () => value),
+const OFFSETS = '"data_offsets"';
+/** Edits of an entry of the header. They say whether they changed anything. */
+const jsonEdits: Readonly<Record<string, (entry: Entry, odd: Odd, draft: Draft) => boolean>> = {
+  value: ({ fields }, { j, value }) => change(fields, j, (field) => void (field[1] = value)),
+  offsets: (entry, { by, to }) => numbers(entry, OFFSETS, ([a = 0, b = 0]) => [a + by, b + to]),
+  moved: (entry, { by }) => numbers(entry, OFFSETS, (pair) => pair.map((x) => x + by)),
+  swapped: (entry) => numbers(entry, OFFSETS, (pair) => pair.reverse()),
+  size: (entry, { j, by }) => numbers(entry, '"shape"', (shape) => shape.with(j % shape.length, Math.abs(by)), 1),
+  dtype: ({ fields }, { dtype: other }) =>
+    change(
+      fields.filter(([key]) => key === '"dtype"'),
+      0,
+      (field) => void (field[1] = `"${other}"`),
     ),
-  fc.nat().map(
-    (keep): ByteEdit =>
-      (b) =>
-        b.slice(0, keep % (b.length + 1)),
-  ),
-  fc.uint8Array({ minLength: 1, maxLength: 12 }).map(
-    (more): ByteEdit =>
-      (b) =>
-        join(b, more),
-  ),
-  fc.record({ i: fc.nat(), more: fc.uint8Array({ minLength: 1, maxLength: 3 }) }).map(
-    ({ i, more }): ByteEdit =>
-      (b) =>
-        join(b.slice(0, i % (b.length + 1)), more, b.slice(i % (b.length + 1))),
-  ),
-  fc.record({ i: fc.nat(), count: fc.integer({ min: 1, max: 4 }) }).map(
-    ({ i, count }): ByteEdit =>
-      (b) =>
-        join(b.slice(0, i % (b.length + 1)), b.slice((i % (b.length + 1)) + count)),
-  ),
-  fc
-    .oneof(
-      fc.integer({ min: -9, max: 9 }).map((by) => ({ by })),
-      fc.constantFrom(0n, 100_000_000n, 100_000_001n, 2n ** 53n, 2n ** 64n - 1n).map((to) => ({ to })),
-    )
-    .map((length): ByteEdit => (b) => {
-      if (b.length < 8) return b;
-      const out = b.slice();
-      const words = new DataView(out.buffer);
-      words.setBigUint64(
-        0,
-        "to" in length ? length.to : BigInt.asUintN(64, words.getBigUint64(0, true) + BigInt(length.by)),
-        true,
-      );
-      return out;
-    }),
-);
+  dropped: ({ fields }, { j }) => fields.splice(j % Math.max(fields.length, 1), 1).length > 0,
+  added: ({ fields }, { field }) => fields.push([JSON.stringify(field), "1"]) > 0,
+  doubledField: ({ fields }, { j, escape }) =>
+    change(fields, j, ([key, value]) => fields.push([escape ? escaped(key) : key, value])),
+  doubledEntry: (entry, { escape }, { entries }) =>
+    entries.push({ ...entry, key: escape ? escaped(entry.key) : entry.key }) > 0,
+  entry: (entry, { value }) => Boolean(Object.assign(entry, { raw: value })),
+  key: (entry, { key }) => Boolean(Object.assign(entry, { key })),
+  data: (_, { by }, draft) => Boolean(Object.assign(draft, { data: Math.max(0, draft.data + by) })),
+};
+
+const byteEdits: Readonly<Record<string, (bytes: Uint8Array, odd: Odd) => Uint8Array>> = {
+  flip: (bytes, { i, bit }) => poke(bytes, i, (old) => old ^ (1 << bit)),
+  character: (bytes, { i, character }) => poke(bytes, i, () => character),
+  cut: (bytes, { i }) => bytes.slice(0, i % (bytes.length + 1)),
+  appended: (bytes, { more }) => concat(bytes, more),
+  inserted: (bytes, { i, more }) => replace(bytes, i, 0, more),
+  removed: (bytes, { i, bit }) => replace(bytes, i, 1 + (bit >> 1)),
+  length(bytes, { length, by }) {
+    if (bytes.length < 8) return bytes;
+    const out = bytes.slice();
+    const words = new DataView(out.buffer);
+    words.setBigUint64(0, length ?? BigInt.asUintN(64, words.getBigUint64(0, true) + BigInt(by)), true);
+    return out;
+  },
+};
+const edit = (edits: object) => fc.tuple(fc.constantFrom(...Object.keys(edits)), odd);
 
 /** A valid file with zero to three edits of either layer. */
 export const mutatedFile: fc.Arbitrary<MutatedFile> = fc
   .record({
     draft,
-    json: fc.array(jsonEdit, { maxLength: 2 }),
+    json: fc.array(edit(jsonEdits), { maxLength: 2 }),
     bytes: fc.oneof(
-      { weight: 2, arbitrary: fc.constant<ByteEdit[]>([]) },
-      { weight: 1, arbitrary: fc.array(byteEdit, { maxLength: 3 }) },
+      { weight: 2, arbitrary: fc.constant<[string, Odd][]>([]) },
+      { weight: 1, arbitrary: fc.array(edit(byteEdits), { maxLength: 3 }) },
     ),
     padding: fc.nat(8),
   })
   .map(({ draft: original, json, bytes, padding }) => {
-    const copy: Draft = {
-      data: original.data,
-      entries: original.entries.map((entry) => ({ ...entry, fields: entry.fields.map(([k, v]): Member => [k, v]) })),
-    };
-    const done = json.filter((one) => one.apply(copy));
-    const file = bytes.reduce((all, one) => one(all), encode(copy, padding));
-    const edits = [...done.map((one) => one.label), ...bytes.map(() => "bytes")];
+    const copy = structuredClone(original);
+    const done = json.filter(([name, odd]) => {
+      const entry = copy.entries[odd.i % Math.max(copy.entries.length, 1)];
+      return entry !== undefined && jsonEdits[name]!(entry, odd, copy);
+    });
+    const edits = [...done, ...bytes].map(([name]) => name);
+    const doubles = edits.length === 1 && edits[0]!.startsWith("doubled");
     return {
-      bytes: file,
+      bytes: bytes.reduce((all, [name, odd]) => byteEdits[name]!(all, odd), encode(copy, padding)),
       edits,
-      must: edits.length === 0 ? "parse" : edits.length === 1 && done[0]?.doubles === true ? "refuse" : "either",
+      must: edits.length === 0 ? "parse" : doubles ? "refuse" : "either",
     };
   });
 
@@ -384,20 +291,17 @@ function encode({ entries, data }: Draft, padding: number): Uint8Array {
   const header = new TextEncoder().encode(text);
   const length = new Uint8Array(8);
   new DataView(length.buffer).setUint32(0, header.length, true);
-  return join(
+  return concat(
     length,
     header,
     Uint8Array.from({ length: data }, (_, i) => i * 37),
   );
 }
 
-function join(...parts: readonly Uint8Array[]): Uint8Array {
-  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  parts.reduce((offset, part) => {
-    out.set(part, offset);
-    return offset + part.length;
-  }, 0);
-  return out;
+/** The bytes with others in place of `count` of them. */
+function replace(bytes: Uint8Array, index: number, count: number, others = new Uint8Array(0)): Uint8Array {
+  const at = index % (bytes.length + 1);
+  return concat(bytes.slice(0, at), others, bytes.slice(at + count));
 }
 
 function poke(bytes: Uint8Array, index: number, value: (old: number) => number): Uint8Array {
@@ -407,11 +311,7 @@ function poke(bytes: Uint8Array, index: number, value: (old: number) => number):
   return out;
 }
 
-function edit(label: string, i: number, apply: (entry: Entry) => boolean): JsonEdit {
-  return { label, apply: ({ entries }) => entries.length > 0 && apply(entries[i % entries.length]!) };
-}
-
-function change(fields: readonly Member[], j: number, apply: (field: Member) => void): boolean {
+function change(fields: readonly Member[], j: number, apply: (field: Member) => unknown): boolean {
   if (fields.length === 0) return false;
   apply(fields[j % fields.length]!);
   return true;

@@ -11,6 +11,7 @@ import { lossInterval } from "../../../src/calibrate/audit/loss-interval.js";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";
+import { between, real } from "../../support/draw.js";
 
 const permitted = (delta: number, runs: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / runs);
 
@@ -62,7 +63,7 @@ describe("the alarm", () => {
     expect(medianOf(units)).toBeLessThanOrEqual(100);
   });
 
-  test.prop([fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 60 })])(
+  test.prop([fc.array(real(0, 1), { maxLength: 60 })])(
     "is a bet of 1 in all: its wealth is finite and >= 0, and JSON keeps the state",
     (losses) => {
       let state = createAlarm({ target: 0.02 });
@@ -133,7 +134,7 @@ describe("the interval of the loss", () => {
     expect(missed / runs).toBeGreaterThan(0);
   });
 
-  test.prop([fc.integer({ min: 1, max: 5000 }), fc.double({ min: 0, max: 1, noNaN: true })])(
+  test.prop([between(1, 5000), real(0, 1)])(
     "contains the mean of the losses, and is narrower at a larger δ",
     (n, mean) => {
       const wide = lossInterval(n, n * mean, 0.01);

@@ -2,47 +2,14 @@
  * Audits of texts that a policy has written: the loss of a text is the one that records and a full pass show on it,
  * texts are chosen by number and counted in order, and the alarm rings where a promise is broken.
  */
-import {
-  attachHeads,
-  createPolicy,
-  type ExitHeads,
-  generateBatch,
-  type GenerateOptions,
-  type Policy,
-} from "early-exits";
+import { createPolicy, generateBatch, type GenerateOptions } from "early-exits";
 import { Audit, type AuditState, type FinishedText, playPolicy, recordDocuments } from "early-exits/calibrate";
-import type { CertifiedFor } from "../../../src/exits/plan/policy.js";
-import { argmaxOf, type SamplingOptions } from "early-exits/model";
-import { beforeAll, describe, expect, it } from "vitest";
-import { randomIds, smallModel } from "../../support/models.js";
-import { canonicalSampling } from "../../../src/model/decode/sampling.js";
+import { type SamplingOptions } from "early-exits/model";
+import { describe, expect, it } from "vitest";
+import { certifiedPolicy } from "../../support/certified.js";
+import { randomIds, smallHeads } from "../../support/models.js";
 
-let heads: ExitHeads;
-let checkpoint: string;
-beforeAll(async () => {
-  const model = await smallModel({ gain: 4 });
-  heads = attachHeads(model, { exits: [1, 2], kind: "dense" });
-  checkpoint = await model.hash();
-});
-
-/** A policy with a certificate that is made up. */
-function certified(sampling: SamplingOptions, more: Partial<CertifiedFor> = {}, share = 0.04): Policy {
-  const policy = createPolicy(heads, [share, share], { score: "maxProb" });
-  return {
-    ...policy,
-    certified: {
-      sampling: canonicalSampling(sampling),
-      reference: { kind: "same", dtype: "float32", checkpoint },
-      loss: "token",
-      agreement: 0.95,
-      score: policy.score,
-      thresholds: policy.exits.map(({ threshold }) => threshold),
-      fill: policy.fill,
-      dtype: "float32",
-      ...more,
-    },
-  };
-}
+const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { gain: 4 });
 
 const prompts = Array.from({ length: 6 }, (_, i) => randomIds(4 + i, 59, i));
 const sampled = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2 } as const satisfies SamplingOptions;
@@ -61,7 +28,7 @@ describe("an audit", () => {
   it.for([["greedy", {}] as const, ["sampled", sampled] as const])(
     "of %s text finds the loss that records of the same texts show",
     async ([, sampling]) => {
-      const policy = certified(sampling);
+      const policy = await certifiedPolicy(heads, sampling);
       const texts = await textsOf({ policy, ...sampling });
       const audit = new Audit(heads, policy);
       const losses = await readAll(audit, texts);
@@ -79,21 +46,8 @@ describe("an audit", () => {
     },
   );
 
-  it("of greedy text counts the tokens that are not the argmax of a fresh full pass", async () => {
-    const policy = certified({});
-    const { model } = heads;
-    const { vocabSize } = model.config;
-    for (const text of await textsOf({ policy })) {
-      const ids = [...text.promptIds, ...text.ids];
-      const logits = await model.logits(ids.slice(0, -1));
-      const right = (t: number): number => argmaxOf(logits.subarray(t * vocabSize, (t + 1) * vocabSize));
-      const wrong = text.ids.filter((id, i) => id !== right(text.promptIds.length - 1 + i)).length;
-      expect(await new Audit(heads, policy).read(text)).toBeCloseTo(wrong / text.ids.length, 12);
-    }
-  });
-
   it("reads about one of k texts, by seed and number; a stored state goes on with the next number", async () => {
-    const policy = certified({});
+    const policy = await certifiedPolicy(heads, {});
     const [text] = await textsOf({ policy, maxNewTokens: 1 });
     const chosen = async (seed: number, parts: readonly number[]): Promise<boolean[]> => {
       let audit = new Audit(heads, policy, { every: 4, seed });
@@ -113,7 +67,7 @@ describe("an audit", () => {
   });
 
   it("counts one text of a user, once, and leaves out texts that were given up or are empty", async () => {
-    const policy = certified({});
+    const policy = await certifiedPolicy(heads, {});
     const texts = await textsOf({ policy });
     const audit = new Audit(heads, policy);
     const users = ["a", "a", "b", "a", "b", undefined];
@@ -129,7 +83,7 @@ describe("an audit", () => {
   });
 
   it("counts texts in the order of the calls, whichever is finished first", async () => {
-    const policy = certified({});
+    const policy = await certifiedPolicy(heads, {});
     const texts = await textsOf({ policy });
     const inOrder = new Audit(heads, policy);
     await readAll(inOrder, texts);
@@ -143,7 +97,7 @@ describe("an audit", () => {
   });
 
   it("rings if the promise is broken, and a text that cannot be judged stops none of the others", async () => {
-    const policy = certified({}, { agreement: 0.999 }, 0.02); // nearly every token leaves
+    const policy = await certifiedPolicy(heads, {}, { agreement: 0.999, threshold: 0.02 }); // nearly every token leaves
     const texts = await textsOf({ policy });
     const audit = new Audit(heads, policy);
     const broken = audit.read({ promptIds: [1], ids: [1, 9999, 1] });
@@ -160,10 +114,16 @@ describe("an audit", () => {
     expect(() => new Audit(heads, uncertified)).toThrow(expect.objectContaining({ code: "audit-certificate" }));
     const [text] = await textsOf({ policy: uncertified });
     expect(await new Audit(heads, uncertified, { agreement: 0.9 }).read(text!)).toBeGreaterThan(0);
-    const other = certified({}, { reference: { kind: "other", dtype: "float32", checkpoint: "0".repeat(64) } });
+    const other = await certifiedPolicy(
+      heads,
+      {},
+      { reference: { kind: "other", dtype: "float32", checkpoint: "0".repeat(64) } },
+    );
     expect(() => new Audit(heads, other)).toThrow(expect.objectContaining({ code: "audit-reference" }));
     await expect(new Audit(heads, other, { against: heads.model }).read(text!)).rejects.toThrow(/another checkpoint/);
-    const state = {} as AuditState;
-    expect(() => new Audit(heads, certified({}), { state })).toThrow(expect.objectContaining({ code: "audit-state" }));
+    const policy = await certifiedPolicy(heads, {});
+    expect(() => new Audit(heads, policy, { state: {} as AuditState })).toThrow(
+      expect.objectContaining({ code: "audit-state" }),
+    );
   });
 });

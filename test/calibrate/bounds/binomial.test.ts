@@ -4,6 +4,7 @@ import { OptionError } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { binomialPmf, binomialTail } from "../../../src/calibrate/bounds/binomial.js";
 import { deviance } from "../../../src/calibrate/bounds/deviance.js";
+import { between, real } from "../../support/draw.js";
 
 /**
  * P(Bin(n, p) <= k) in exact integers: p is a multiple of 2^-40, so every term is a multiple of 2^(-40 n). Rounded
@@ -58,7 +59,7 @@ describe("the binomial tail", () => {
     expect(Math.abs(binomialTail(k!, n!, p!) / golden! - 1)).toBeLessThan(5e-6); // the golden numbers have six digits
   });
 
-  test.prop([fc.integer({ min: 1, max: 120 }), fc.nat(), fc.double({ min: 0.001, max: 0.999, noNaN: true })], {
+  test.prop([between(1, 120), fc.nat(), real(0.001, 0.999)], {
     numRuns: 150,
   })("equals exact rational arithmetic to a relative error of 1e-12 if it is above 1e-300", (n, pick, raw) => {
     const k = pick % (n + 1);
@@ -88,20 +89,19 @@ describe("the binomial tail", () => {
     for (const [k, n, p, mp] of mpmathTails) expect(Math.abs(binomialTail(k, n, p) / mp - 1)).toBeLessThan(1e-10);
   });
 
-  test.prop([
-    fc.integer({ min: 1, max: 10_000_000 }),
-    fc.double({ min: 0, max: 1, noNaN: true }),
-    fc.double({ min: 1e-7, max: 1 - 1e-7, noNaN: true }),
-  ])("lies in [0, 1], increases in k and decreases in p, and P(<= k) + P(> k) = 1", (n, share, p) => {
-    const k = Math.floor(share * n);
-    const tail = binomialTail(k, n, p);
-    expect(tail).toBeGreaterThanOrEqual(0);
-    expect(tail).toBeLessThanOrEqual(1);
-    if (k > 0) expect(binomialTail(k - 1, n, p)).toBeLessThanOrEqual(tail * (1 + 1e-11));
-    expect(binomialTail(k, n, Math.min(1, p * 1.01))).toBeLessThanOrEqual(tail * (1 + 1e-11));
-    const above = k === n ? 0 : binomialTail(n - k - 1, n, 1 - p);
-    expect(Math.abs(tail + above - 1)).toBeLessThan(1e-9);
-  });
+  test.prop([between(1, 10_000_000), real(0, 1), real(1e-7, 1 - 1e-7)])(
+    "lies in [0, 1], increases in k and decreases in p, and P(<= k) + P(> k) = 1",
+    (n, share, p) => {
+      const k = Math.floor(share * n);
+      const tail = binomialTail(k, n, p);
+      expect(tail).toBeGreaterThanOrEqual(0);
+      expect(tail).toBeLessThanOrEqual(1);
+      if (k > 0) expect(binomialTail(k - 1, n, p)).toBeLessThanOrEqual(tail * (1 + 1e-11));
+      expect(binomialTail(k, n, Math.min(1, p * 1.01))).toBeLessThanOrEqual(tail * (1 + 1e-11));
+      const above = k === n ? 0 : binomialTail(n - k - 1, n, 1 - p);
+      expect(Math.abs(tail + above - 1)).toBeLessThan(1e-9);
+    },
+  );
 
   it("is exact at the ends", () => {
     expect(binomialTail(5, 5, 0.3)).toBe(1);
@@ -129,7 +129,7 @@ describe("the binomial tail", () => {
   });
 });
 
-test.prop([fc.double({ min: 1e-3, max: 1e7, noNaN: true }), fc.double({ min: -1e-4, max: 1e-4, noNaN: true })])(
+test.prop([real(1e-3, 1e7), real(-1e-4, 1e-4)])(
   "the deviance equals its Taylor series near its zero",
   (m, relative) => {
     const x = m * (1 + relative);

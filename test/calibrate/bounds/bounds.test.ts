@@ -9,6 +9,7 @@ import { errorFreeUnits, unitsNeeded } from "../../../src/calibrate/bounds/units
 import { hoeffdingBentkusPValue } from "../../../src/calibrate/bounds/hoeffding-bentkus.js";
 import { hoeffdingPValue, hoeffdingSlack, hoeffdingUpper } from "../../../src/calibrate/bounds/hoeffding.js";
 import { wsrPValue, wsrUpper } from "../../../src/calibrate/bounds/wsr.js";
+import { between, real } from "../../support/draw.js";
 
 describe("bounds on a mean", () => {
   it("Hoeffding-Bentkus p-values are golden", () => {
@@ -57,9 +58,9 @@ describe("bounds on a mean", () => {
 
   const units = fc.record({
     seed: fc.nat(),
-    n: fc.integer({ min: 1, max: 300 }),
-    mean: fc.double({ min: 0, max: 1, noNaN: true }),
-    level: fc.double({ min: 0.01, max: 0.99, noNaN: true }),
+    n: between(1, 300),
+    mean: real(0, 1),
+    level: real(0.01, 0.99),
     delta: fc.constantFrom(0.01, 0.05, 0.1, 0.4),
   });
   // A mean so small that a quotient of it underflows.

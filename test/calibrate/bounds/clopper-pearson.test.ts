@@ -4,6 +4,7 @@ import quantile from "@stdlib/stats-base-dists-beta-quantile";
 import { describe, expect, it } from "vitest";
 import { binomialTail } from "../../../src/calibrate/bounds/binomial.js";
 import { clopperPearsonLower, clopperPearsonUpper } from "../../../src/calibrate/bounds/clopper-pearson.js";
+import { between, real } from "../../support/draw.js";
 
 describe("Clopper-Pearson", () => {
   it.for([
@@ -36,26 +37,23 @@ describe("Clopper-Pearson", () => {
     expect(Math.abs(clopperPearsonLower(7, 7, 0.05) - 0.05 ** (1 / 7))).toBeLessThan(1e-15);
   });
 
-  test.prop([
-    fc.integer({ min: 1, max: 100_000 }),
-    fc.double({ min: 0, max: 1, noNaN: true }),
-    fc.double({ min: 1e-6, max: 0.5, noNaN: true }),
-    fc.double({ min: 1e-4, max: 0.9999, noNaN: true }),
-  ])("upper <= α exactly if the tail at α is <= δ; lower < k/n < upper", (n, share, delta, level) => {
-    const k = Math.floor(share * n);
-    const upper = clopperPearsonUpper(k, n, delta);
-    if (k < n && Math.abs(upper - level) > 1e-9) expect(upper <= level).toBe(binomialTail(k, n, level) <= delta);
-    expect(upper).toBeGreaterThan(k / n - 1e-15);
-    expect(clopperPearsonLower(k, n, delta)).toBeLessThan(k / n + 1e-15);
-  });
+  test.prop([between(1, 100_000), real(0, 1), real(1e-6, 0.5), real(1e-4, 0.9999)])(
+    "upper <= α exactly if the tail at α is <= δ; lower < k/n < upper",
+    (n, share, delta, level) => {
+      const k = Math.floor(share * n);
+      const upper = clopperPearsonUpper(k, n, delta);
+      if (k < n && Math.abs(upper - level) > 1e-9) expect(upper <= level).toBe(binomialTail(k, n, level) <= delta);
+      expect(upper).toBeGreaterThan(k / n - 1e-15);
+      expect(clopperPearsonLower(k, n, delta)).toBeLessThan(k / n + 1e-15);
+    },
+  );
 
-  test.prop([
-    fc.integer({ min: 1, max: 5000 }),
-    fc.double({ min: 0, max: 1, noNaN: true }),
-    fc.constantFrom(0.01, 0.05, 0.1),
-  ])("limits are beta quantiles, by an independent implementation (@stdlib)", (n, share, delta) => {
-    const k = Math.min(n - 1, Math.floor(share * n));
-    expect(clopperPearsonUpper(k, n, delta)).toBeCloseTo(quantile(1 - delta, k + 1, n - k), 8);
-    if (k > 0) expect(clopperPearsonLower(k, n, delta)).toBeCloseTo(quantile(delta, k, n - k + 1), 8);
-  });
+  test.prop([between(1, 5000), real(0, 1), fc.constantFrom(0.01, 0.05, 0.1)])(
+    "limits are beta quantiles, by an independent implementation (@stdlib)",
+    (n, share, delta) => {
+      const k = Math.min(n - 1, Math.floor(share * n));
+      expect(clopperPearsonUpper(k, n, delta)).toBeCloseTo(quantile(1 - delta, k + 1, n - k), 8);
+      if (k > 0) expect(clopperPearsonLower(k, n, delta)).toBeCloseTo(quantile(delta, k, n - k + 1), 8);
+    },
+  );
 });

@@ -1,5 +1,5 @@
 /** Lies about certificates (lab/lies): a short form of `tsx lab/lies/run.ts`, which tries 200,000 and 2,000 of them. */
-import { attachHeads, type ExitHeads, verifyCertificate } from "early-exits";
+import { type ExitHeads, verifyCertificate } from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -7,11 +7,11 @@ import {
   policyFrom,
   recordDocuments,
 } from "early-exits/calibrate";
-import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { createRng } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { realityLie, realityLies } from "../../../lab/lies/reality-lies.js";
 import { storedLie, storedLies } from "../../../lab/lies/stored-lies.js";
-import { randomIds, smallModel } from "../../support/models.js";
+import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
 describe("lies that contradict the stored counts", () => {
@@ -36,7 +36,7 @@ describe("lies whose arithmetic is consistent", () => {
   let truth: CalibrationRecords;
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   beforeAll(async () => {
-    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
+    heads = await smallHeads();
     truth = await recordDocuments(heads, documents);
   });
 

@@ -3,15 +3,7 @@
  * model and text are checked if given.
  */
 import { readFileSync } from "node:fs";
-import {
-  attachHeads,
-  calibrate,
-  type Certificate,
-  checkCertificate,
-  type ExitHeads,
-  verifyCertificate,
-} from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
+import { calibrate, type Certificate, checkCertificate, type ExitHeads, verifyCertificate } from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -20,7 +12,7 @@ import {
 } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
-import { giveProjections, randomIds, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallHeads, smallModel } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
 const kinds: readonly CertifyPolicyOptions[] = [
@@ -201,7 +193,7 @@ describe("verifyCertificate with the model", () => {
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   const options = { agreement: 0.3, delta: 0.3 };
   beforeAll(async () => {
-    heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
+    heads = await smallHeads();
     await giveProjections(heads);
   });
 
@@ -237,16 +229,13 @@ describe("verifyCertificate with the model", () => {
 
   it("refuses another model, other heads, other documents", async () => {
     const { certificate } = await calibrate(heads, documents, options);
-    const stranger = attachHeads(await smallModel({ device: createReferenceDevice(), seed: 2 }), {
-      exits: [1, 3],
-      kind: "linear",
-    });
+    const stranger = await smallHeads({}, { seed: 2 });
     expect((await verifyCertificate(certificate, { heads: stranger })).reasons).toEqual([
       "model: it is not the one that was certified",
       "heads: they are not the ones that were certified",
     ]);
     expect((await verifyCertificate(certificate, { model: stranger.model })).reasons).toHaveLength(1);
-    const quantized = await smallModel({ device: createReferenceDevice(), dtype: "int8" });
+    const quantized = await smallModel({ dtype: "int8" });
     expect((await verifyCertificate(certificate, { model: quantized })).reasons).toEqual([
       "model: its weights are stored as int8, not as float32",
     ]);

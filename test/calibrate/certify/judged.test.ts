@@ -2,7 +2,7 @@
  * One loss for greedy and sampled text, against any way of storing the model: losses are what the definition says, runs
  * of policies and records agree on them, and certificates say for what they are.
  */
-import { attachHeads, calibrate, type ExitHeads, generate, type Model, OptionError } from "early-exits";
+import { calibrate, type ExitHeads, generate, type Model, OptionError } from "early-exits";
 import {
   calibrateRecords,
   type GroupedDocument,
@@ -22,7 +22,8 @@ import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tableOf } from "../../../src/calibrate/record/evidence.js";
-import { randomIds, smallModel } from "../../support/models.js";
+import { memoryStore } from "../../support/memory-store.js";
+import { randomIds, smallHeads } from "../../support/models.js";
 
 const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1.3 } as const satisfies SamplingOptions;
 const settings = { topK: 0, ...sampling };
@@ -32,10 +33,7 @@ let heads: ExitHeads;
 let stored: ExitHeads; // the same checkpoint, its weights as int8
 let full: Model;
 beforeAll(async () => {
-  const made = async (dtype: "float32" | "int8"): Promise<ExitHeads> => {
-    const attached = attachHeads(await smallModel({ dtype, gain: 10 }), { exits: [1, 3], kind: "dense" });
-    return attached;
-  };
+  const made = (dtype: "float32" | "int8") => smallHeads({ kind: "dense" }, { dtype, gain: 10 });
   heads = await made("float32");
   stored = await made("int8");
   full = heads.model;
@@ -131,17 +129,13 @@ describe("records", () => {
   });
 
   it("survive a store, which keeps one record per judge", async () => {
-    const files = new Map<string, Uint8Array>();
-    const store = {
-      read: (name: string) => Promise.resolve(files.get(name)),
-      write: (name: string, bytes: Uint8Array) => Promise.resolve(void files.set(name, bytes)),
-    };
+    const store = memoryStore();
     const options = { sampling, against: full, store };
     const first = await recordDocuments(stored, documents.slice(0, 2), options);
     expect(await recordDocuments(stored, documents.slice(0, 2), options)).toEqual(first);
-    expect(files.size).toBe(2);
+    expect(store.files.size).toBe(2);
     await recordDocuments(stored, documents.slice(0, 2), { store });
-    expect(files.size).toBe(4);
+    expect(store.files.size).toBe(4);
   });
 
   it("refuse a reference with another vocabulary", async () => {
@@ -197,7 +191,7 @@ describe("certificates", () => {
 
   it("are verified with the reference: reproduced, or refuted where counts are invented", async () => {
     for (const chosen of [{}, { repetitionPenalty: 1.5 }, sampling]) {
-      const options = { agreement: 0.3, delta: 0.3, against: full, sampling: chosen };
+      const options = { agreement: 0.3, delta: 0.3, against: full, sampling: chosen, candidates: 4 };
       const { certificate } = await calibrate(stored, documents, options);
       const given = { heads: stored, documents };
       expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");

@@ -9,6 +9,7 @@ import { wsrPValue } from "../../../src/calibrate/bounds/wsr.js";
 import { certifyLosses, type CertifyOptions } from "../../../src/calibrate/procedures/certify-losses.js";
 import type { LossMatrix } from "../../../src/calibrate/procedures/tally.js";
 import { lossMatrix } from "./small-tables.js";
+import { between, real } from "../../support/draw.js";
 
 const options: CertifyOptions = { epsilon: 0.1, delta: 0.05, costs: [3, 2, 1] };
 
@@ -87,27 +88,18 @@ describe("certifyLosses", () => {
 
   const losses = fc.record({
     seed: fc.nat(),
-    n: fc.integer({ min: 2, max: 400 }),
-    scale: fc.double({ min: 0.01, max: 0.6, noNaN: true }),
+    n: between(2, 400),
+    scale: real(0.01, 0.6),
   });
-  const level = fc.double({ min: 0.01, max: 0.5, noNaN: true });
-  test.prop([losses, fc.boolean(), level, level, fc.double({ min: 0.3, max: 1, noNaN: true })])(
-    "accepts fewer candidates as the agreement rises",
+  const level = real(0.01, 0.5);
+  test.prop([losses, fc.boolean(), level, level, real(0.1, 1)])(
+    "accepts fewer candidates as the agreement rises or δ falls",
     ({ seed, n, scale }, binary, epsilon, delta, factor) => {
       const data = randomLosses(seed, n, { scale, binary });
-      const at = (risk: number): number =>
-        certifyLosses(data, { epsilon: risk, delta, costs: [5, 4, 3, 2, 1] }).accepted;
-      expect(at(epsilon * factor)).toBeLessThanOrEqual(at(epsilon));
-    },
-  );
-
-  test.prop([losses, fc.boolean(), level, level, fc.double({ min: 0.1, max: 1, noNaN: true })])(
-    "accepts fewer candidates as δ falls",
-    ({ seed, n, scale }, binary, epsilon, delta, factor) => {
-      const data = randomLosses(seed, n, { scale, binary });
-      const at = (chance: number): number =>
-        certifyLosses(data, { epsilon, delta: chance, costs: [5, 4, 3, 2, 1] }).accepted;
-      expect(at(delta * factor)).toBeLessThanOrEqual(at(delta));
+      const at = (risk: number, chance: number): number =>
+        certifyLosses(data, { epsilon: risk, delta: chance, costs: [5, 4, 3, 2, 1] }).accepted;
+      expect(at(epsilon * factor, delta)).toBeLessThanOrEqual(at(epsilon, delta));
+      expect(at(epsilon, delta * factor)).toBeLessThanOrEqual(at(epsilon, delta));
     },
   );
 });

@@ -1,6 +1,6 @@
 /** Law: on given text, running many positions at once counts what the decoder emits token by token. */
 import fc from "fast-check";
-import { attachHeads, createPolicy, type ExitHeads, fitProjections } from "early-exits";
+import { createPolicy, type ExitHeads, fitProjections, type Policy } from "early-exits";
 import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js";
 import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
@@ -12,12 +12,14 @@ import { describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
+import { casesHere } from "../../laws/cases-here.js";
 import { names, setup } from "../../exits/fill/setup.js";
-import { askedHeads, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { askedHeads, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
+import { between, real } from "../../support/draw.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
-const text = fc.record({ prompt: fc.integer({ min: 0, max: 12 }), rest: fc.integer({ min: 2, max: 20 }) });
-const threshold = fc.oneof(fc.double({ min: 0, max: 0.2, noNaN: true }), fc.constantFrom<Threshold>("never", "always"));
+const text = fc.record({ prompt: between(0, 12), rest: between(2, 20) });
+const threshold = fc.oneof(real(0, 0.2), fc.constantFrom<Threshold>("never", "always"));
 const vectors = (exits: number) =>
   fc.array(fc.array(threshold, { minLength: exits, maxLength: exits }), { minLength: 1, maxLength: 3 });
 const score = fc.constantFrom("margin" as const, "entropy" as const);
@@ -44,7 +46,7 @@ describe("runs of policies on given text", () => {
           await check(heads, documentsOf(texts, seed), { score, fill: fillOf(heads, seed), thresholds });
         },
       ),
-      { numRuns: 12 },
+      { numRuns: casesHere(12) },
     );
   });
 
@@ -69,7 +71,7 @@ describe("runs of policies on given text", () => {
           }
         },
       ),
-      { numRuns: 30 },
+      { numRuns: casesHere(30) },
     );
   });
 });
@@ -91,8 +93,10 @@ async function check(heads: ExitHeads, documents: readonly TestDocument[], candi
   const runs = await runPolicies(heads, documents, candidates, { batchSize: 3 });
   const exits = heads.depths.length;
   for (const [d, document] of documents.entries()) {
+    const logits = await logitsOf(heads.model, document.ids);
     for (const [candidate, vector] of thresholds.entries()) {
-      const { left, wrong, deep } = await decoded(heads, document, { score, fill, vector });
+      const policy = createPolicy(heads, vector, { score, fill });
+      const { left, wrong, deep } = await decoded(heads, document, { policy, logits });
       const { counts } = runs.documents[d]!;
       expect(counts.left.slice(exits * candidate, exits * (candidate + 1))).toEqual(left);
       expect(counts.wrong.slice(exits * candidate, exits * (candidate + 1))).toEqual(wrong);
@@ -109,22 +113,15 @@ function fillOf(heads: ExitHeads, seed: number): FillName {
 }
 
 const devices = { reference: createReferenceDevice(), wasm: await createDevice("wasm") } as const;
-const made = new Map<string, Promise<ExitHeads>>();
-
-/** Packed heads at three depths of four, made once. */
-function headsOf(given: Packed): Promise<ExitHeads> {
-  const key = JSON.stringify(given);
-  const heads = made.get(key) ?? makeHeads(given);
-  made.set(key, heads);
-  return heads;
-}
-
-async function makeHeads({ config, on, kvCache, dtype, asked }: Packed): Promise<ExitHeads> {
-  const model = await smallModel({ config: smallConfigs[config]!, device: devices[on], kvCache });
-  const heads = attachHeads(model, { exits: [1, 2, 3], dtype, ...asked });
+/** Packed heads at three depths of four. */
+const headsOf = once(async ({ config, on, kvCache, dtype, asked }: Packed) => {
+  const heads = await smallHeads(
+    { exits: [1, 2, 3], dtype, ...asked },
+    { config: smallConfigs[config]!, device: devices[on], kvCache },
+  );
   await fitProjections(heads, [randomIds(24, 61, 9)], { sequenceLength: 24 });
   return heads;
-}
+});
 
 function isLegal(heads: ExitHeads, fill: FillName): boolean {
   try {
@@ -133,13 +130,6 @@ function isLegal(heads: ExitHeads, fill: FillName): boolean {
   } catch {
     return false;
   }
-}
-
-interface Run {
-  readonly score: RunCandidates["score"];
-  readonly fill: FillName;
-  /** The policy's thresholds. */
-  readonly vector: readonly Threshold[];
 }
 
 /** The full model's logits after every token, with keys and values as a sequence stores them. */
@@ -159,12 +149,11 @@ async function logitsOf(model: Model, ids: readonly number[]): Promise<Float32Ar
 async function decoded(
   heads: ExitHeads,
   { ids, from }: TestDocument,
-  { score, fill, vector }: Run,
+  { policy, logits }: { readonly policy: Policy; readonly logits: Float32Array },
 ): Promise<{ readonly left: number[]; readonly wrong: number[]; readonly deep: number }> {
   const { model } = heads;
   const counted = { left: heads.depths.map(() => 0), wrong: heads.depths.map(() => 0), deep: 0 };
-  const logits = await logitsOf(model, ids);
-  const decoder = earlyExitDecoder(heads, createPolicy(heads, vector, { score, fill }));
+  const decoder = earlyExitDecoder(heads, policy);
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids.slice(0, from));
   advance(model, [{ sequence, positions: sequence.pending(4) }], 4);

@@ -1,16 +1,14 @@
 /** Runs of policies: they count what the decoder emits, agree with recordings, and serve calibration. */
-import { attachHeads, calibrate, createPolicy, verifyCertificate } from "early-exits";
+import { attachHeads, calibrate, verifyCertificate } from "early-exits";
 import { calibrateRecords, proposeThresholds, recordDocuments, runPolicies } from "early-exits/calibrate";
 import type { Threshold } from "early-exits/exits";
-import { Sequence } from "early-exits/model";
-import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { tableOf } from "../../../src/calibrate/record/evidence.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
-import { createSampler } from "../../../src/model/decode/decoder.js";
-import { giveProjections, randomIds, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
+import { expectCode } from "../../support/expect-code.js";
 
 describe("runPolicies", () => {
   const device = createReferenceDevice();
@@ -21,56 +19,18 @@ describe("runPolicies", () => {
     ["never", "never"],
   ];
 
-  it("counts what the decoder emits on the same prefixes, one document at a time", async () => {
-    const model = await smallModel({ device });
-    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    await giveProjections(heads);
-    const documents = Array.from({ length: 7 }, (_, i) => randomIds(3 + 5 * i, 61, i));
-    for (const fill of ["lazy", "project"] as const) {
-      const runs = await runPolicies(
-        heads,
-        documents,
-        { score: "entropy", fill, thresholds },
-        { batchSize: 3, sequenceLength: 20 },
-      );
-      for (const [d, ids] of documents.entries()) {
-        const counted = { left: new Array<number>(8).fill(0), wrong: new Array<number>(8).fill(0), deep: [0, 0, 0, 0] };
-        for (const [candidate, vector] of thresholds.entries()) {
-          for (let begin = 0; begin < ids.length; begin += 20) {
-            const window = ids.slice(begin, begin + 20);
-            const logits = await model.logits(window);
-            const decoder = earlyExitDecoder(heads, createPolicy(heads, vector, { fill }));
-            const sequence = new Sequence(model);
-            for (const [t, id] of window.entries()) {
-              sequence.append(id);
-              const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
-              const choice = round!.tokens[0]!;
-              const row = logits.subarray(61 * t, 61 * (t + 1));
-              const differs = Number(choice.id !== row.indexOf(Math.max(...row)));
-              if (choice.exit === undefined) counted.deep[candidate]! += differs;
-              else {
-                counted.left[2 * candidate + choice.exit]!++;
-                counted.wrong[2 * candidate + choice.exit]! += differs;
-              }
-            }
-          }
-        }
-        expect(runs.documents[d]!.counts).toEqual(counted);
-      }
-    }
-  });
-
   it("gives the counts of a recording with an exact fill; with project other tokens change too", async () => {
-    const heads = attachHeads(await smallModel({ device }), { exits: [1, 3], kind: "linear" });
+    const heads = await smallHeads({}, { device });
     await giveProjections(heads);
     const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
-    const records = await recordDocuments(heads, documents);
+    const windows = { sequenceLength: 9 };
+    const records = await recordDocuments(heads, documents, windows);
     const vectors = thresholds.map((vector) =>
       vector.map((threshold) => (threshold === "never" ? Infinity : threshold === "always" ? -Infinity : -threshold)),
     );
     const recorded = tallyVectors(tableOf(records.documents, "entropy"), vectors);
     const run = async (fill: "lazy" | "project") =>
-      tallyRuns(await runPolicies(heads, documents, { score: "entropy", fill, thresholds }));
+      tallyRuns(await runPolicies(heads, documents, { score: "entropy", fill, thresholds }, windows));
     expect(await run("lazy")).toEqual(recorded);
     const projected = await run("project");
     expect(projected.deep.some((changed) => changed > 0)).toBe(true);
@@ -83,7 +43,7 @@ describe("records and runs together", () => {
   const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
   async function subject() {
-    const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 3], kind: "linear" });
+    const heads = await smallHeads();
     await giveProjections(heads);
     // Beginnings that are given, and what is judged after them.
     const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
@@ -108,7 +68,7 @@ describe("records and runs together", () => {
 
   it("refuses missing runs, and runs of anything else", async () => {
     const { heads, documents, records } = await subject();
-    await expect(calibrateRecords(records, options)).rejects.toMatchObject({ code: "fill-unrecorded" });
+    await expectCode(calibrateRecords(records, options), "fill-unrecorded");
     const candidates = await proposeThresholds(records, options);
     const others = attachHeads(heads.model, { exits: [1, 2], kind: "linear" });
     await giveProjections(others);
@@ -122,12 +82,10 @@ describe("records and runs together", () => {
       await runPolicies(heads, documents, { ...candidates, thresholds: [["never", "never"]] }),
     ];
     for (const runs of misfits) {
-      await expect(calibrateRecords(records, { ...options, runs })).rejects.toMatchObject({ code: "runs-misfit" });
+      await expectCode(calibrateRecords(records, { ...options, runs }), "runs-misfit");
     }
     const fitting = await runPolicies(heads, documents, candidates);
     const score = candidates.score === "margin" ? "entropy" : "margin";
-    await expect(calibrateRecords(records, { ...options, score, runs: fitting })).rejects.toMatchObject({
-      code: "runs-misfit",
-    });
+    await expectCode(calibrateRecords(records, { ...options, score, runs: fitting }), "runs-misfit");
   });
 });

@@ -3,7 +3,6 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import {
-  attachHeads,
   createPolicy,
   type ExitHeads,
   type FillName,
@@ -12,14 +11,22 @@ import {
   type ModelConfig,
   type WeightDtype,
 } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
 import { readModelConfig } from "early-exits/model";
 import { blockCost, headCost, type Threshold, usualHeads } from "early-exits/exits";
 import { type CountName, sumCounts } from "../../../src/exits/cost/counts.js";
 import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../src/model/weights.js";
-import { askedHeads, giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import {
+  type AskedHeads,
+  askedHeads,
+  giveProjections,
+  once,
+  randomIds,
+  smallConfigs,
+  smallHeads,
+} from "../../support/models.js";
+import { between, real } from "../../support/draw.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -71,25 +78,12 @@ describe("unit costs", () => {
 const stackCost = (config: ModelConfig, context: number): number =>
   [0, 1, 2, 3].reduce((sum, layer) => sum + blockCost(config, context, layer), 0);
 
-const device = createReferenceDevice();
-const setups = new Map<string, Promise<{ model: Model; heads: ExitHeads }>>();
-function setup(
-  name: string,
-  asked = askedHeads[1]!,
-  dtype: WeightDtype = "float32",
-): Promise<{ model: Model; heads: ExitHeads }> {
-  const key = `${name} ${asked.name} ${dtype}`;
-  const made =
-    setups.get(key) ??
-    (async () => {
-      const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
-      const heads = attachHeads(model, { exits: [1, 2, 3], ...asked });
-      await giveProjections(heads);
-      return { model, heads };
-    })();
-  setups.set(key, made);
-  return made;
-}
+const setups = once(async ([name, asked, dtype]: readonly [string, AskedHeads, WeightDtype]) => {
+  const heads = await smallHeads({ exits: [1, 2, 3], ...asked }, { config: smallConfigs[name]!, dtype });
+  await giveProjections(heads);
+  return { model: heads.model, heads };
+});
+const setup = (name: string, asked = askedHeads[1]!, dtype: WeightDtype = "float32") => setups([name, asked, dtype]);
 
 interface RunOptions {
   readonly thresholds?: readonly Threshold[] | undefined;
@@ -121,20 +115,17 @@ async function runOf(
 const threshold: fc.Arbitrary<Threshold> = fc.oneof(
   fc.constant<Threshold>("never"),
   fc.constant<Threshold>("always"),
-  fc.double({ min: 0, max: 4.2, noNaN: true }),
+  real(0, 4.2),
 );
 const anyRun = [
   fc.constantFrom("gpt2", "gpt_neox, parallel", "llama"),
   fc.tuple(threshold, threshold, threshold),
-  fc.integer({ min: 1, max: 12 }),
+  between(1, 12),
   fc.nat(),
 ] as const;
 
 describe("counts", () => {
-  test.prop(
-    [fc.constantFrom(...Object.keys(smallConfigs)), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 0, max: 9 })],
-    { numRuns: 30 },
-  )(
+  test.prop([fc.constantFrom(...Object.keys(smallConfigs)), between(1, 20), between(0, 9)], { numRuns: 30 })(
     "the counts of a plain run are exactly those of `plain`, and its multiply-adds those of the formula",
     async (name, promptTokens, newTokens) => {
       const { model, heads } = await setup(name);

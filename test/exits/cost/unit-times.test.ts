@@ -14,7 +14,7 @@ import { costOfRows } from "../../../src/exits/cost/unit-costs.js";
 import { predictParts } from "../../../src/exits/cost/unit-times.js";
 import { predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { giveProjections, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { giveProjections, randomIds, smallConfigs, smallHeads, smallModel } from "../../support/models.js";
 
 const times: UnitTimes = {
   block: [
@@ -57,7 +57,7 @@ describe("prediction", () => {
   });
 
   it("includes every unit that ran in a real run", async () => {
-    const model = await smallModel({ device: createReferenceDevice() });
+    const model = await smallModel();
     const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
     await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
     const run = generate(heads, [1, 2, 3], {
@@ -72,7 +72,7 @@ describe("prediction", () => {
 });
 
 it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
-  const model = await smallModel({ device: createReferenceDevice() });
+  const model = await smallModel();
   const heads = attachHeads(model, { exits: [1, 3, 4], kind: "linear" });
   await giveProjections(heads);
   let clock = 0;
@@ -126,13 +126,13 @@ it.each([
   [{ fill: "project" }, "policy-fill"],
   [{ fill: "shared" }, "fill-shared"],
 ] as const)("refuses %j", async (options, code) => {
-  const heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1], kind: "linear" });
+  const heads = await smallHeads({ exits: [1] });
   await expect(measureUnitTimes(heads, options)).rejects.toMatchObject({ code });
 });
 
 it("ends with the reason of its signal, and frees its sequence", async () => {
   const device = await createDevice("wasm", { threads: 1 });
-  const heads = attachHeads(await smallModel({ device }), { exits: [1], kind: "linear" });
+  const heads = await smallHeads({ exits: [1] }, { device });
   const options = { rows: [1], time: 1 };
   await measureUnitTimes(heads, options); // the kernels' own rooms grow, and stay
   const used = device.memory!().used;

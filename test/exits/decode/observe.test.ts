@@ -1,15 +1,11 @@
 /** The observer interface of decoding: the events that an observer receives, and the thresholds that it sets. */
-import { attachHeads, createPolicy, type ExitHeads, generate, type GeneratedToken } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
+import { attachHeads, createPolicy, generate, type GeneratedToken } from "early-exits";
 import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import type { DecodeObserver, Threshold } from "early-exits/exits";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
-let heads: ExitHeads;
-beforeAll(async () => {
-  heads = attachHeads(await smallModel({ device: createReferenceDevice() }), { exits: [1, 2, 3] });
-});
+const heads = attachHeads(await smallModel(), { exits: [1, 2, 3] });
 
 async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObserver): Promise<GeneratedToken[]> {
   const tokens: GeneratedToken[] = [];

@@ -1,19 +1,14 @@
 /** Texts decoded together: rows that have left go on with those that have not, and no token changes by it. */
-import { fc, test } from "@fast-check/vitest";
-import { attachHeads, createPolicy, type ExitHeads, generate, generateBatch, type Policy } from "early-exits";
-import type { Threshold } from "early-exits/exits";
+import { attachHeads, createPolicy, type Policy } from "early-exits";
 import { Sequence } from "early-exits/model";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { createSampler } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { randomIds, smallByteModel } from "../../support/models.js";
 
 const MARGIN = 0.2;
-let heads: ExitHeads;
-beforeAll(async () => {
-  heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3] });
-});
+const heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3] });
 
 /** The depths of the last positions after one round for prompts of all lengths up to 8, and those of the tokens. */
 async function depthsAfterRound(policy: Policy) {
@@ -40,24 +35,4 @@ describe("a round in which some leave", () => {
     const { run, chosen } = await depthsAfterRound(createPolicy(heads, ["always", "never", "never"], {}));
     expect([run, chosen]).toEqual([run.map(() => 1), run.map(() => 1)]);
   });
-});
-
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-  fc.constant<Threshold>("never"),
-  fc.double({ min: 0, max: 1, noNaN: true }),
-);
-
-test.prop([fc.tuple(threshold, threshold, threshold), fc.integer({ min: 2, max: 5 })], {
-  numRuns: 15,
-})("texts together have the tokens, depths and scores of each alone", async (thresholds, count) => {
-  const policy = createPolicy(heads, thresholds, { score: "margin", fill: "lazy" });
-  const prompts = Array.from({ length: count }, (_, i) => randomIds(1 + 3 * i, 257, i));
-  const settings = { policy, maxNewTokens: 8, stopAtEndOfText: false };
-  const together: unknown[][] = prompts.map(() => []);
-  for await (const token of generateBatch(heads, prompts, settings)) together[token.prompt]!.push(token);
-  for (const [prompt, ids] of prompts.entries()) {
-    const alone: unknown[] = [];
-    for await (const token of generate(heads, ids, settings)) alone.push({ ...token, prompt });
-    expect(together[prompt]).toEqual(alone);
-  }
 });

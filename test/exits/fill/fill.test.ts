@@ -12,6 +12,7 @@ import { fillCost, fills } from "../../../src/exits/fill/fill.js";
 import { skippedLayers } from "../../../src/exits/heads/projection.js";
 import { expectInvariant } from "../../support/invariant.js";
 import { device, documents, type FillSetup, names, setup } from "./setup.js";
+import { between, real } from "../../support/draw.js";
 
 type Action =
   | { readonly kind: "token"; readonly id: number; readonly exit: number | undefined }
@@ -22,15 +23,15 @@ const action: fc.Arbitrary<Action> = fc.oneof(
     weight: 8,
     arbitrary: fc.record({
       kind: fc.constant("token" as const),
-      id: fc.integer({ min: 0, max: 58 }),
-      exit: fc.option(fc.integer({ min: 0, max: 2 }), { nil: undefined }),
+      id: between(0, 58),
+      exit: fc.option(between(0, 2), { nil: undefined }),
     }),
   },
   {
     weight: 1,
     arbitrary: fc.record({
       kind: fc.constantFrom("truncate" as const, "replay" as const),
-      share: fc.double({ min: 0, max: 1, noNaN: true }),
+      share: real(0, 1),
     }),
   },
   { weight: 1, arbitrary: fc.constant<Action>({ kind: "clone" }) },

@@ -22,6 +22,7 @@ import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/p
 import { scope } from "../../../src/tensor/tensor.js";
 import { randomIds, smallModel } from "../../support/models.js";
 import { device, documents, names, setup } from "./setup.js";
+import { expectCode } from "../../support/expect-code.js";
 
 describe("learned keys and values", () => {
   it.each(names)(
@@ -44,14 +45,18 @@ describe("learned keys and values", () => {
         const propagated = await propagatedKeyValues(model, layers, state);
         const fitted = await learnedKeyValues(heads, exit, state);
         const firstBlock = propagated.slice(0, propagated.length / layers.length);
-        firstBlock.forEach((value, i) => expect(fitted[i]).toBeCloseTo(value, 4));
+        expect(farthest(fitted.subarray(0, firstBlock.length), firstBlock)).toBeLessThan(5e-5);
         // The bias is not shrunk, so a constant may remain; the difference between two states is propagation's.
         const otherPropagated = await propagatedKeyValues(model, layers, otherState);
         const shrunken = await learnedKeyValues(shrunk, exit, state);
         const otherShrunken = await learnedKeyValues(shrunk, exit, otherState);
-        propagated.forEach((value, i) =>
-          expect(shrunken[i]! - otherShrunken[i]!).toBeCloseTo(value - otherPropagated[i]!, 3),
-        );
+        const difference = propagated.map((value, i) => value - otherPropagated[i]!);
+        expect(
+          farthest(
+            shrunken.map((value, i) => value - otherShrunken[i]!),
+            difference,
+          ),
+        ).toBeLessThan(5e-4);
       }
       shrunk.dispose();
     },
@@ -146,22 +151,28 @@ describe("learned keys and values", () => {
     expect(await again.hash()).toBe(await heads.hash());
     const policy = createPolicy(again, "always", { fill: "project" });
     for await (const token of generate(again, [1], { policy, maxNewTokens: 3 })) expect(token.depth).toBe(1);
-    await expect(
+    await expectCode(
       deserializeHeads(
         model,
         { ...stored.description, heads: [{ depth: 1, kind: "linear", projection: "odd" }] },
         stored.weights,
       ),
-    ).rejects.toMatchObject({ code: "heads-format" });
+      "heads-format",
+    );
   });
 
   it("must be fitted before a policy may fill with them", async () => {
     const { model } = await setup("llama");
     const heads = attachHeads(model, { exits: [2] });
     const run = generate(heads, [1], { policy: createPolicy(heads, "always", { fill: "project" }) });
-    await expect(run[Symbol.asyncIterator]().next()).rejects.toMatchObject({ code: "policy-fill" });
+    await expectCode(run[Symbol.asyncIterator]().next(), "policy-fill");
   });
 });
+
+/** The largest distance between values at the same place. */
+function farthest(a: Float32Array, b: readonly number[]): number {
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
+}
 
 /** Keys and values of these blocks, computed by their own weights from one state. */
 async function propagatedKeyValues(model: Model, layers: readonly number[], state: Tensor): Promise<number[]> {

@@ -1,7 +1,7 @@
 /** Small models of every family with a head at every depth, and learned keys and values fitted to them. */
-import { attachHeads, type ExitHeads, fitProjections, type Model } from "early-exits";
+import { type ExitHeads, fitProjections, type Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 
 export interface FillSetup {
   readonly model: Model;
@@ -16,18 +16,9 @@ export const documents = Array.from({ length: 24 }, (_, i) => randomIds(32, 61, 
 /** Names of the small models. */
 export const names = Object.keys(smallConfigs);
 
-const setups = new Map<string, Promise<FillSetup>>();
-
 /** Makes the model and heads of a name, once. */
-export function setup(name: string): Promise<FillSetup> {
-  const made = setups.get(name) ?? makeSetup(name);
-  setups.set(name, made);
-  return made;
-}
-
-async function makeSetup(name: string): Promise<FillSetup> {
-  const model = await smallModel({ config: smallConfigs[name]!, device });
-  const heads = attachHeads(model, { exits: [1, 2, 3, 4], kind: "linear" });
+export const setup = once(async (name: string) => {
+  const heads = await smallHeads({ exits: [1, 2, 3, 4] }, { config: smallConfigs[name]!, device });
   await fitProjections(heads, documents, { sequenceLength: 32 });
-  return { model, heads };
-}
+  return { model: heads.model, heads };
+});

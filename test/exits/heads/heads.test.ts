@@ -1,12 +1,10 @@
 /** Exit heads: every kind begins as the logit lens, is stored bit for bit, and belongs to one model. */
 import { attachHeads, serializeHeads, trainHeads, type WeightDtype } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
 import { defaultKind, placeExits } from "early-exits/exits";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { describe, expect, it } from "vitest";
 import { askedHeads, randomIds, smallConfigs, smallModel } from "../../support/models.js";
-
-const device = createReferenceDevice();
+import { expectCode } from "../../support/expect-code.js";
 
 describe("placement", () => {
   it("has the golden block indices of both versions (depth = index + 1)", () => {
@@ -25,19 +23,22 @@ describe("placement", () => {
   });
 
   it("refuses more exits than fit, and depths that are not ascending blocks", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     expect(() => placeExits(4, 4)).toThrow(/integer in \[1, 3\], found 4/);
     for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) {
       expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
     }
     expect(() => attachHeads(model, { kind: "odd" as "dense" })).toThrow(/choose one of dense, linear/);
     expect(() => attachHeads(model, { kind: "dense", preview: true })).toThrow(/linear heads may have one/);
+    for (const preview of [{ rank: 0 }, { rank: 25 }, { candidates: 1 }]) {
+      expect(() => attachHeads(model, { kind: "linear", preview })).toThrow(/preview/);
+    }
   });
 });
 
 describe.each(askedHeads)("a head: $name", (asked) => {
   it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
-    const model = await smallModel({ config: smallConfigs[name]!, device });
+    const model = await smallModel({ config: smallConfigs[name]! });
     const heads = attachHeads(model, { exits: [2], ...asked });
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const head = heads.heads[0]!;
@@ -49,7 +50,7 @@ describe.each(askedHeads)("a head: $name", (asked) => {
   });
 
   it("is stored and read back bit for bit, trained or not", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     const heads = attachHeads(model, { exits: [1, 3], ...asked });
     await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
     const stored = await serializeHeads(heads);
@@ -62,7 +63,7 @@ describe.each(askedHeads)("a head: $name", (asked) => {
 
 describe("heads", () => {
   it("are packed and stored with a dtype of their own, whatever the model's", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const logitsOf = async (dtype?: WeightDtype) => {
       const heads = attachHeads(model, { exits: [2], ...(dtype && { dtype }) });
@@ -92,35 +93,32 @@ describe("heads", () => {
   });
 
   it("of another model are refused, and so are malformed descriptions", async () => {
-    const model = await smallModel({ device });
-    const other = await smallModel({ device, seed: 2 });
+    const model = await smallModel();
+    const other = await smallModel({ seed: 2 });
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
-    await expect(deserializeHeads(other, description, weights)).rejects.toMatchObject({ code: "heads-model" });
-    await expect(deserializeHeads(model, { ...description, version: 6 }, weights)).rejects.toThrow(
-      /update the library/,
-    );
-    await expect(deserializeHeads(model, { ...description, version: 4 }, weights)).rejects.toMatchObject({
-      code: "heads-version",
-      message: expect.stringContaining("npx tsx scripts/convert.ts FOLDER") as string,
-    });
-    await expect(deserializeHeads(model, { format: "other" }, weights)).rejects.toMatchObject({ code: "heads-format" });
-    await expect(deserializeHeads(model, null, weights)).rejects.toMatchObject({ code: "heads-format" });
-    await expect(
-      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "odd" }] }, weights),
-    ).rejects.toMatchObject({ code: "heads-format" });
-    await expect(
-      deserializeHeads(model, { ...description, heads: [{ depth: 3, kind: "dense" }] }, weights),
-    ).rejects.toThrow(/exits.3/);
-    await expect(
-      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "linear" }] }, weights),
-    ).rejects.toThrow(/exits.2.map/);
-    await expect(
-      deserializeHeads(model, { ...description, heads: [{ depth: 2, kind: "preview" }] }, weights),
-    ).rejects.toMatchObject({ code: "heads-kind" });
+    await expectCode(deserializeHeads(other, description, weights), "heads-model");
+    for (const [change, refusal] of [
+      [{ version: 6 }, { message: expect.stringContaining("update the library") as string }],
+      [
+        { version: 4 },
+        {
+          code: "heads-version",
+          message: expect.stringContaining("npx tsx scripts/convert.ts FOLDER") as string,
+        },
+      ],
+      [{ format: "other" }, { code: "heads-format" }],
+      [{ heads: [{ depth: 2, kind: "odd" }] }, { code: "heads-format" }],
+      [{ heads: [{ depth: 3, kind: "dense" }] }, { message: expect.stringContaining("exits.3") as string }],
+      [{ heads: [{ depth: 2, kind: "linear" }] }, { message: expect.stringContaining("exits.2.map") as string }],
+      [{ heads: [{ depth: 2, kind: "preview" }] }, { code: "heads-kind" }],
+    ] as const) {
+      await expect(deserializeHeads(model, { ...description, ...change }, weights)).rejects.toMatchObject(refusal);
+    }
+    await expectCode(deserializeHeads(model, null, weights), "heads-format");
   });
 
   it("are packed on first use, and again after training, whose changes they show", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2] });
     const [head] = heads.heads;
     const state = model.forward([1, 2], { toDepth: 2 }).get(2)!;

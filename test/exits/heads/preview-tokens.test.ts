@@ -3,16 +3,13 @@
  * no other token; their list is part of their files and their hash; training does not depend on it.
  */
 import { fc, test } from "@fast-check/vitest";
-import { attachHeads, calibrate, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
-import { recordDocuments } from "early-exits/calibrate";
+import { attachHeads, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
 import { changePreviews } from "../../../src/exits/train/change-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
-import { fitPreviews, headCost, usualHeads } from "early-exits/exits";
-import { argmaxOf } from "early-exits/model";
+import { fitPreviews } from "early-exits/exits";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { rankTokens } from "../../../lab/report/agreement.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
@@ -94,18 +91,6 @@ describe("a preview of a list", () => {
     },
   );
 
-  it("costs what its rank, list and candidates say", async () => {
-    const model = await smallModel({ device: reference });
-    const preview = { rank: 5, candidates: 4 };
-    const [head] = attachHeads(model, { exits: [2], preview: { ...preview, tokens: list } }).heads;
-    const { hiddenSize: c } = model.config;
-    expect(head!.work.multiplyAdds).toBe(c * c + 5 * (c + list.length) + 4 * c);
-    // rank C/6 and half of the list
-    const [usual] = attachHeads(model, { exits: [2], preview: { tokens: all.slice(0, 20) } }).heads;
-    expect(usual!.work.multiplyAdds).toBe(c * c + 4 * (c + 20) + 10 * c);
-    expect(headCost(model.config, usualHeads(model.config).linearPreview)).toBe(c * c + 4 * (c + V) + 30 * c);
-  });
-
   it("is stored as less than the preview of the vocabulary when packed", async () => {
     const model = await smallModel({ device: wasm });
     const preview = { rank: 5, candidates: 4 };
@@ -132,26 +117,6 @@ describe("a preview of a list", () => {
       expect(losses[0]).toHaveLength(3);
       expect(losses[1]).toEqual(losses[0]);
     }
-  });
-
-  it("disagrees where it misses, in what is calibrated", async () => {
-    const model = await smallModel({ device: reference, gain: 4 });
-    const heads = attachHeads(model, { exits: 0, unembeddingPreview: { rank: 24, candidates: 5, tokens: list } });
-    const records = await recordDocuments(heads, documents);
-    let listed = 0;
-    for (const document of documents) {
-      const logits = await model.logits(document);
-      for (let i = 0; i < document.length; i++) {
-        if (list.includes(argmaxOf(logits.subarray(i * V, (i + 1) * V)))) listed++;
-      }
-    }
-    const share = listed / (documents.length * 24);
-    expect(share).toBeGreaterThan(0);
-    const { agreement } = rankTokens(records, 0, "margin");
-    expect(agreement).toBeGreaterThan(share / 2); // coarse logits in four bits
-    expect(agreement).toBeLessThanOrEqual(share);
-    const { policy } = await calibrate(heads, documents, { agreement: 0.5, delta: 0.2 });
-    expect(policy.score).toBe("margin");
   });
 });
 

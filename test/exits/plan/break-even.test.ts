@@ -17,6 +17,7 @@ import {
 import { costOfRows, growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { losslessCost } from "../../../src/exits/plan/break-even.js";
 import { describe, expect, it } from "vitest";
+import { between, real } from "../../support/draw.js";
 
 const pythia70m = readModelConfig({
   model_type: "gpt_neox",
@@ -74,13 +75,13 @@ describe("costs", () => {
 
   test.prop([
     fc.record({
-      numLayers: fc.integer({ min: 2, max: 12 }),
-      head: fc.double({ min: 0, max: 9, noNaN: true }),
-      fill: fc.double({ min: 0, max: 2, noNaN: true }),
-      final: fc.double({ min: 0, max: 9, noNaN: true }),
-      further: fc.double({ min: 0, max: 1, noNaN: true }),
+      numLayers: between(2, 12),
+      head: real(0, 9),
+      fill: real(0, 2),
+      final: real(0, 9),
+      further: real(0, 1),
     }),
-    fc.double({ min: 0, max: 1, noNaN: true }),
+    real(0, 1),
   ])(
     "at the break-even coverage, decoding costs what plain decoding costs; a more expensive head never lowers it",
     ({ numLayers, head, fill, final, further }, more) => {

@@ -1,7 +1,7 @@
 /** Recorded states that are damaged are refused: heads would be trained on them in silence. */
 import { attachHeads, type ExitHeads, type Model } from "early-exits";
 import { cachedBatches, type CacheStore, recordHidden } from "early-exits/exits";
-import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
+import { parseSafetensors } from "early-exits/tensor";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
@@ -16,7 +16,7 @@ const store: CacheStore = {
   write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
 };
 beforeAll(async () => {
-  model = await smallModel({ device: createReferenceDevice() });
+  model = await smallModel();
   heads = attachHeads(model, { exits: [1, 2] });
   files = new Map();
   await recordHidden(model, [randomIds(20, 61, 1), randomIds(14, 61, 2)], heads.depths, store);

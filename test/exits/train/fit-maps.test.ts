@@ -7,11 +7,10 @@ import { attachHeads, type Model, serializeHeads, trainHeads, type TrainStep } f
 import { type AffineFit, RidgeFit } from "../../../src/exits/train/ridge-fit.js";
 import { fitMaps } from "early-exits/exits";
 import { SINK_POSITIONS } from "../../../src/exits/train/fit-maps.js";
-import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
-
-const device = createReferenceDevice();
+import { between } from "../../support/draw.js";
 
 function randomRows(rows: number, width: number, seed: number): Float32Array {
   const rng = createRng(seed);
@@ -36,51 +35,45 @@ function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array
 }
 
 describe("RidgeFit", () => {
-  test.prop([
-    fc.integer({ min: 1, max: 6 }),
-    fc.integer({ min: 1, max: 5 }),
-    fc.integer({ min: 1, max: 30 }),
-    fc.array(fc.integer({ min: 0, max: 30 }), { maxLength: 3 }),
-    fc.nat(),
-  ])("gives the same bits in whatever pieces of whole passes rows arrive", (inputs, outputs, rows, cuts, seed) => {
-    const x = randomRows(rows, inputs, seed);
-    const y = randomRows(rows, outputs, seed + 1);
-    const whole = new RidgeFit(inputs, outputs);
-    whole.add(x, y);
-    const pieces = new RidgeFit(inputs, outputs);
-    const ends = [...cuts.map((cut) => 4 * Math.floor(Math.min(cut, rows) / 4)), rows].toSorted((a, b) => a - b);
-    let begin = 0;
-    for (const end of ends) {
-      pieces.add(x.subarray(begin * inputs, end * inputs), y.subarray(begin * outputs, end * outputs));
-      begin = end;
-    }
-    expect(pieces.rows).toBe(rows);
-    expect(pieces.solve()).toEqual(whole.solve());
-  });
+  test.prop([between(1, 6), between(1, 5), between(1, 30), fc.array(between(0, 30), { maxLength: 3 }), fc.nat()])(
+    "gives the same bits in whatever pieces of whole passes rows arrive",
+    (inputs, outputs, rows, cuts, seed) => {
+      const x = randomRows(rows, inputs, seed);
+      const y = randomRows(rows, outputs, seed + 1);
+      const whole = new RidgeFit(inputs, outputs);
+      whole.add(x, y);
+      const pieces = new RidgeFit(inputs, outputs);
+      const ends = [...cuts.map((cut) => 4 * Math.floor(Math.min(cut, rows) / 4)), rows].toSorted((a, b) => a - b);
+      let begin = 0;
+      for (const end of ends) {
+        pieces.add(x.subarray(begin * inputs, end * inputs), y.subarray(begin * outputs, end * outputs));
+        begin = end;
+      }
+      expect(pieces.rows).toBe(rows);
+      expect(pieces.solve()).toEqual(whole.solve());
+    },
+  );
 
-  test.prop([
-    fc.integer({ min: 1, max: 5 }),
-    fc.integer({ min: 1, max: 3 }),
-    fc.integer({ min: 1, max: 40 }),
-    fc.constantFrom(1e-3, 0.1, 10),
-    fc.nat(),
-  ])("is the minimum: every other map nearby is worse", (inputs, outputs, rows, ridge, seed) => {
-    const x = randomRows(rows, inputs, seed);
-    const y = randomRows(rows, outputs, seed + 1);
-    const sums = new RidgeFit(inputs, outputs);
-    sums.add(x, y);
-    const fit = sums.solve({ ridge });
-    const best = objective(fit, x, y, ridge);
-    const moved = (values: Float32Array, at: number, by: number): Float32Array => values.with(at, values[at]! + by);
-    for (const by of [0.05, -0.05]) {
-      for (const at of fit.weight.keys()) {
-        expect(objective({ ...fit, weight: moved(fit.weight, at, by) }, x, y, ridge)).toBeGreaterThan(best);
+  test.prop([between(1, 5), between(1, 3), between(1, 40), fc.constantFrom(1e-3, 0.1, 10), fc.nat()])(
+    "is the minimum: every other map nearby is worse",
+    (inputs, outputs, rows, ridge, seed) => {
+      const x = randomRows(rows, inputs, seed);
+      const y = randomRows(rows, outputs, seed + 1);
+      const sums = new RidgeFit(inputs, outputs);
+      sums.add(x, y);
+      const fit = sums.solve({ ridge });
+      const best = objective(fit, x, y, ridge);
+      const moved = (values: Float32Array, at: number, by: number): Float32Array => values.with(at, values[at]! + by);
+      for (const by of [0.05, -0.05]) {
+        for (const at of fit.weight.keys()) {
+          expect(objective({ ...fit, weight: moved(fit.weight, at, by) }, x, y, ridge)).toBeGreaterThan(best);
+        }
+        for (const at of fit.bias.keys()) {
+          expect(objective({ ...fit, bias: moved(fit.bias, at, by) }, x, y, ridge)).toBeGreaterThan(best);
+        }
       }
-      for (const at of fit.bias.keys()) {
-        expect(objective({ ...fit, bias: moved(fit.bias, at, by) }, x, y, ridge)).toBeGreaterThan(best);
-      }
-    }
-  });
+    },
+  );
 
   it("recovers an affine map exactly, without a ridge", () => {
     const x = randomRows(50, 4, 1);
@@ -135,7 +128,7 @@ describe("fitMaps", () => {
   const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
 
   it("brings states closer to the final ones than the lens does, and any nearby map is further away", async () => {
-    const model = await smallModel({ device, gain: 3 });
+    const model = await smallModel({ gain: 3 });
     const heads = attachHeads(model, { exits: [2], kind: "linear" });
     const mapOf = async (): Promise<AffineFit> => ({
       weight: await heads.heads[0]!.weights.tensors["map"]!.read(),
@@ -155,7 +148,7 @@ describe("fitMaps", () => {
   });
 
   it("leaves heads without a closed form as they are", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     const heads = attachHeads(model, { exits: [1, 2], kind: "dense" });
     const before = (await serializeHeads(heads)).weights;
     await fitMaps(heads, documents);
@@ -163,7 +156,7 @@ describe("fitMaps", () => {
   });
 
   it("is where training starts: its loss is lower from there, and falls", async () => {
-    const model = await smallModel({ device, gain: 3 });
+    const model = await smallModel({ gain: 3 });
     const lossesOf = async (fitted: boolean): Promise<number[]> => {
       const heads = attachHeads(model, { exits: [2], kind: "linear" });
       if (fitted) await fitMaps(heads, documents, { sequenceLength: 24 });

@@ -1,15 +1,12 @@
 /** Lists of frequent tokens. */
 import { createTeacher } from "../../../src/exits/train/create-teacher.js";
 import { frequentTokens } from "early-exits/exits";
-import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
-const device = createReferenceDevice();
-
 describe("the list", () => {
   it("holds the tokens that the model predicts most often, and those that end a text", async () => {
-    const model = await smallModel({ device });
+    const model = await smallModel();
     const documents = [randomIds(40, 61, 5), randomIds(30, 61, 6)];
     const counts = new Map<number, number>();
     for (const document of documents) {

@@ -1,5 +1,5 @@
 /** A batch is computed in parts: together they are the batch. */
-import { fc, test } from "@fast-check/vitest";
+import { test } from "@fast-check/vitest";
 import { attachHeads, createModel, trainHeads, type TrainStep } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { llamaConfigJson } from "early-exits/model";
@@ -8,10 +8,11 @@ import { expect, it } from "vitest";
 import { byParts } from "../../../src/exits/states/by-parts.js";
 import { rowsPerTurn } from "../../../src/turns.js";
 import { randomIds } from "../../support/models.js";
+import { between } from "../../support/draw.js";
 
 const reference = createReferenceDevice();
 
-test.prop([fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 12 }), fc.integer({ min: 24, max: 40 })])(
+test.prop([between(1, 40), between(1, 12), between(24, 40)])(
   "parts hold every row once, in order, and none is larger than asked for",
   async (rows, most, bits) => {
     const values = Float32Array.from({ length: 3 * rows }, (_, i) => i);

@@ -6,7 +6,6 @@ import { attachHeads, type ExitHeads, type Model, serializeHeads, trainHeads, ty
 import {
   type BatchSource,
   cachedBatches,
-  type CacheStore,
   createShardWriter,
   fitMaps,
   measureExits,
@@ -19,26 +18,15 @@ import { coverageAt } from "../../../src/exits/train/measure-exits.js";
 import { answerDocument, type MarkedDocument } from "early-exits/model";
 import { cutWindows, markedWindows } from "../../../src/model/documents.js";
 import { createDevice } from "early-exits/node";
-import { createReferenceDevice } from "early-exits/tensor";
 import fc from "fast-check";
-import { beforeAll, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
+import { memoryStore } from "../../support/memory-store.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const V = 61;
 const list = [2, 3, 5, 8, 13, 21, 34, 55];
-let model: Model;
-beforeAll(async () => {
-  model = await smallModel({ device: createReferenceDevice(), gain: 4 });
-});
+const model = await smallModel({ gain: 4 });
 
-const memory = (): CacheStore & { files: Map<string, Uint8Array> } => {
-  const files = new Map<string, Uint8Array>();
-  return {
-    files,
-    read: (name) => Promise.resolve(files.get(name)),
-    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
-  };
-};
 const documents: MarkedDocument[] = Array.from({ length: 9 }, (_, i) => ({
   ids: randomIds(14 + 3 * i, V, i),
   from: 4 + i,
@@ -103,13 +91,13 @@ describe("what counts", () => {
 
 describe("streamed states", () => {
   it("give the batches of a complete cache, bit for bit, whatever the store may hold", async () => {
-    const store = memory();
+    const store = memoryStore();
     await recordHidden(model, documents, [1, 3], store, sharding);
     const options = { rows: 20, seed: 3 };
     const expected = await batches(await cachedBatches(model, [1, 3], store, options), 20);
     const shard = store.files.get("shard-00000.safetensors")!.length;
     for (const maxBytes of [undefined, 0, 1.5 * shard]) {
-      const own = memory();
+      const own = memoryStore();
       const source = streamedBatches(model, documents, [1, 3], {
         ...options,
         ...sharding,
@@ -125,7 +113,7 @@ describe("streamed states", () => {
   });
 
   it("are taken from a store only if they are of the same text", async () => {
-    const store = memory();
+    const store = memoryStore();
     const options = { rows: 20, ...sharding };
     await batches(streamedBatches(model, documents.slice(1), [1], { ...options, store }), 12);
     const mixed = await batches(streamedBatches(model, documents, [1], { ...options, store }), 12);
@@ -202,8 +190,8 @@ describe("selfAnswers", () => {
 describe("a shard writer", () => {
   it("writes the shards that recording the answers would, and leaves out those that lack states", async () => {
     const prompts = Array.from({ length: 7 }, (_, i) => randomIds(3 + i, V, 10 + i));
-    const written = memory();
-    const broken = memory();
+    const written = memoryStore();
+    const broken = memoryStore();
     const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });
     const some = createShardWriter(model, [1, 3], broken, { windowsPerShard: 3 });
     const answers: MarkedDocument[] = [];
@@ -218,7 +206,7 @@ describe("a shard writer", () => {
     }
     expect([...written.files.keys()]).toEqual(["shard-00000.safetensors", "shard-00001.safetensors"]);
     expect([...broken.files.keys()]).toEqual(["shard-00001.safetensors"]);
-    const recorded = memory();
+    const recorded = memoryStore();
     const reused: boolean[] = [];
     await recordHidden(model, answers, [1, 3], recorded, { windowsPerShard: 3 });
     await recordHidden(model, answers, [1, 3], written, {
@@ -240,35 +228,9 @@ describe("training on a list", () => {
   };
   const attach = (): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "linear" });
 
-  it("lowers the loss of heads that use the model's unembedding", async () => {
-    const steps = await train(attach());
-    expect(steps.at(-1)!.loss).toBeLessThan(0.8 * steps[0]!.loss);
-  });
-
-  it("resumes with the same bytes, and refuses the checkpoint of another list", async () => {
-    const whole = attach();
-    await train(whole, { steps: 8 });
-    let saved: Uint8Array | undefined;
-    const stop = new AbortController();
-    const interrupted = train(attach(), {
-      steps: 8,
-      signal: stop.signal,
-      checkpointEvery: 3,
-      onCheckpoint: (bytes: Uint8Array) => void (saved = bytes),
-      onStep: ({ step }: TrainStep) => (step === 5 ? stop.abort(new Error("power cut")) : undefined),
-    });
-    await expect(interrupted).rejects.toThrow("power cut");
-    const resumed = attach();
-    await train(resumed, { steps: 8, resume: saved });
-    expect((await serializeHeads(resumed)).weights).toEqual((await serializeHeads(whole)).weights);
-    await expect(train(attach(), { steps: 8, resume: saved, list: list.slice(1) })).rejects.toMatchObject({
-      code: "checkpoint-mismatch",
-    });
-  });
-
   it("fits maps from the same states, without running the model again", async () => {
     const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memory() });
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding, store: memoryStore() });
     const before = await measureExits(heads, source);
     await fitMaps(heads, source);
     expect((await measureExits(heads, source))[0]!.agreement).toBeGreaterThan(before[0]!.agreement);

@@ -4,8 +4,20 @@
  * sum adds T terms.
  */
 import fc from "fast-check";
-import type { AttentionDims, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
-import { absolute, type AnyLaw, type KernelLaw, law, type LawDevice, rowOf, seeds, UNIT, values } from "./law.js";
+import type { CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
+import {
+  absolute,
+  type AnyLaw,
+  type Drawn,
+  type KernelLaw,
+  law,
+  type LawDevice,
+  rowOf,
+  seeds,
+  UNIT,
+  values,
+} from "./law.js";
+import { between } from "../../support/draw.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
 const largest = (data: Float32Array): number => absolute(data).reduce((max, value) => Math.max(max, value), 0);
@@ -14,16 +26,6 @@ const largest = (data: Float32Array): number => absolute(data).reduce((max, valu
 function attentionError(q: Float32Array, k: Float32Array, headDim: number, time: number, exp: number): number {
   const score = (4 * (headDim + 4) * UNIT * headDim * largest(q) * largest(k)) / Math.sqrt(headDim);
   return 2 * score + (4 * time + 32 + exp) * UNIT;
-}
-
-interface RopeCase {
-  readonly rows: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly rotaryDim: number;
-  readonly positions: readonly number[];
-  readonly inverse: boolean;
-  readonly x: Float32Array;
 }
 
 const POSITIONS = 40;
@@ -42,14 +44,14 @@ function ropeTables(device: LawDevice, rotaryDim: number): Rope {
 const headSizes = fc.constantFrom(1, 3, 4, 7, 8, 16, 17, 20, 33);
 const ropeCases = fc
   .record({
-    rows: fc.integer({ min: 0, max: 5 }),
-    heads: fc.integer({ min: 1, max: 3 }),
+    rows: between(0, 5),
+    heads: between(1, 3),
     headDim: headSizes,
     half: fc.nat(20),
     inverse: fc.boolean(),
     seed: seeds,
   })
-  .map(({ rows, heads, headDim, half, inverse, seed }): RopeCase => ({
+  .map(({ rows, heads, headDim, half, inverse, seed }) => ({
     rows,
     heads,
     headDim,
@@ -60,27 +62,19 @@ const ropeCases = fc
   }));
 
 /** None, shorter than a block of sixteen positions, longer than one of sixty-four, or longer than the sequence. */
-const windows = fc.option(fc.integer({ min: 1, max: 150 }), { nil: undefined });
-
-interface AttentionCase {
-  readonly dims: AttentionDims;
-  readonly q: Float32Array;
-  readonly k: Float32Array;
-  readonly v: Float32Array;
-  readonly dy: Float32Array;
-}
+const windows = fc.option(between(1, 150), { nil: undefined });
 
 const attentionCases = fc
   .record({
-    batch: fc.integer({ min: 1, max: 2 }),
-    time: fc.integer({ min: 1, max: 37 }),
-    kvHeads: fc.integer({ min: 1, max: 3 }),
-    group: fc.integer({ min: 1, max: 3 }),
+    batch: between(1, 2),
+    time: between(1, 37),
+    kvHeads: between(1, 3),
+    group: between(1, 3),
     headDim: headSizes,
     window: windows,
     seed: seeds,
   })
-  .map(({ batch, time, kvHeads, group, headDim, window, seed }): AttentionCase => {
+  .map(({ batch, time, kvHeads, group, headDim, window, seed }) => {
     const heads = kvHeads * group;
     const make = (name: string, count: number): Float32Array => values(seed, name, batch * time * count * headDim);
     return {
@@ -91,6 +85,7 @@ const attentionCases = fc
       dy: make("dy", heads),
     };
   });
+type AttentionCase = Drawn<typeof attentionCases>;
 
 const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, Storage, Storage, Storage] => [
   device.upload(q),
@@ -118,15 +113,15 @@ interface CacheCase {
 const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>): fc.Arbitrary<CacheCase> =>
   fc
     .record({
-      kvHeads: fc.integer({ min: 1, max: 3 }),
-      group: fc.integer({ min: 1, max: 3 }),
+      kvHeads: between(1, 3),
+      group: between(1, 3),
       headDim: headDims,
       rotate: fc.boolean(),
       window: windows,
       seed: seeds,
       sequences: fc.array(
         fc.record({
-          length: fc.integer({ min: minLength, max: maxLength }),
+          length: between(minLength, maxLength),
           asks: fc.array(fc.nat(maxLength), { minLength: 1, maxLength: 11 }),
         }),
         { minLength: 1, maxLength: 3 },
@@ -181,7 +176,7 @@ const rowCount = (c: CacheCase): number => c.sequences.reduce((count, { position
 
 /** Attention to at most `longest` cached positions. */
 function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number): AnyLaw {
-  return law<CacheCase>({
+  return law({
     ...of,
     run: runCacheAttention,
     bounds(c, { tolerances }) {
@@ -211,7 +206,7 @@ function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" |
 }
 
 export const attentionLaws: readonly AnyLaw[] = [
-  law<RopeCase>({
+  law({
     kernel: "rope",
     cases: ropeCases,
     run: (device, { x, positions, rotaryDim, heads, headDim, inverse }) => ({
@@ -223,7 +218,7 @@ export const attentionLaws: readonly AnyLaw[] = [
       pick: (c, row) => ({ ...c, rows: 1, positions: [c.positions[row]!], x: rowOf(c.x, row, c.rows) }),
     },
   }),
-  law<AttentionCase>({
+  law({
     kernel: "attention",
     cases: attentionCases,
     run(device, c) {
@@ -234,7 +229,7 @@ export const attentionLaws: readonly AnyLaw[] = [
       y: constant(q.length, attentionError(q, k, dims.headDim, dims.time, tolerances.exp) * largest(v)),
     }),
   }),
-  law<AttentionCase>({
+  law({
     kernel: "attentionBackward",
     cases: attentionCases,
     run: (device, c) => device.kernels.attentionBackward(...upload(device, c), c.dims),
@@ -249,7 +244,7 @@ export const attentionLaws: readonly AnyLaw[] = [
   }),
   cacheAttentionLaw({ kernel: "cacheAttention", cases: cacheCases }, POSITIONS),
   cacheAttentionLaw({ kernel: "cacheAttention", variant: "long", cases: longCacheCases }, MANY_POSITIONS),
-  law<CacheCase>({
+  law({
     kernel: "cacheWrite",
     cases: cacheCases.map((c) => ({ ...c, sequences: c.sequences.slice(0, 1) })),
     run(device, c) {

@@ -3,17 +3,10 @@
  * exp are relative, Φ is absolute, and an error in the argument of a σ counts as many units as the argument is large.
  */
 import fc from "fast-check";
-import type { AdamwStep, BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
+import type { BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
 import { broadcastStrides } from "../../../src/tensor/shape.js";
-import { type AnyLaw, each, law, rowOf, seeds, UNIT, values } from "./law.js";
-
-interface BinaryCase {
-  readonly op: BinaryOp;
-  readonly shape: readonly number[];
-  readonly aShape: readonly number[];
-  readonly bShape: readonly number[];
-  readonly seed: number;
-}
+import { type AnyLaw, type Drawn, each, law, rowOf, seeds, UNIT, values } from "./law.js";
+import { between } from "../../support/draw.js";
 
 const product = (shape: readonly number[]): number => shape.reduce((size, axis) => size * axis, 1);
 
@@ -23,14 +16,14 @@ const binaryCases = fc
     op: fc.constantFrom<BinaryOp>("add", "sub", "mul"),
     axes: fc.array(
       fc.record({
-        size: fc.integer({ min: 1, max: 9 }),
+        size: between(1, 9),
         repeat: fc.constantFrom("none", "none", "none", "a", "b", "both"),
       }),
       { maxLength: 4 },
     ),
     seed: seeds,
   })
-  .map(({ op, axes, seed }): BinaryCase => ({
+  .map(({ op, axes, seed }) => ({
     op,
     seed,
     shape: axes.map(({ size }) => size),
@@ -38,14 +31,9 @@ const binaryCases = fc
     bShape: axes.map(({ size, repeat }) => (repeat === "b" || repeat === "both" ? 1 : size)),
   }));
 
-interface UnaryCase {
-  readonly x: Float32Array;
-  readonly dy: Float32Array;
-}
-
 const unaryCases = fc
-  .record({ length: fc.integer({ min: 0, max: 70 }), seed: seeds, spread: fc.constantFrom(0.01, 1, 4, 20, 1000) })
-  .map(({ length, seed, spread }): UnaryCase => ({
+  .record({ length: between(0, 70), seed: seeds, spread: fc.constantFrom(0.01, 1, 4, 20, 1000) })
+  .map(({ length, seed, spread }) => ({
     x: values(seed, "x", length).map((value) => value * spread),
     dy: values(seed, "dy", length),
   }));
@@ -90,21 +78,15 @@ const errors: Readonly<
 
 const ops = Object.keys(errors) as UnaryOp[];
 
-interface SwigluCase {
-  readonly rows: number;
-  readonly width: number;
-  readonly x: Float32Array;
-  readonly dy: Float32Array;
-}
-
 const swigluCases = fc
-  .record({ rows: fc.integer({ min: 0, max: 5 }), width: fc.integer({ min: 1, max: 23 }), seed: seeds })
-  .map(({ rows, width, seed }): SwigluCase => ({
+  .record({ rows: between(0, 5), width: between(1, 23), seed: seeds })
+  .map(({ rows, width, seed }) => ({
     rows,
     width,
     x: values(seed, "x", 2 * rows * width),
     dy: values(seed, "dy", rows * width),
   }));
+type SwigluCase = Drawn<typeof swigluCases>;
 const swigluRows = {
   count: (c: SwigluCase): number => c.rows,
   pick: (c: SwigluCase, row: number): SwigluCase => ({
@@ -115,20 +97,15 @@ const swigluRows = {
   }),
 };
 
-interface AdamwCase {
-  readonly data: readonly Float32Array[];
-  readonly step: AdamwStep;
-}
-
 const adamwCases = fc
   .record({
-    length: fc.integer({ min: 1, max: 40 }),
-    t: fc.integer({ min: 1, max: 1000 }),
+    length: between(1, 40),
+    t: between(1, 1000),
     decay: fc.constantFrom(0, 0.1),
     scale: fc.constantFrom(1, 0.3),
     seed: seeds,
   })
-  .map(({ length, t, decay, scale, seed }): AdamwCase => ({
+  .map(({ length, t, decay, scale, seed }) => ({
     data: [
       ...["param", "gradient", "m"].map((name) => values(seed, name, length)),
       values(seed, "v", length).map((value) => value * value),
@@ -146,7 +123,7 @@ const adamwCases = fc
   }));
 
 export const elementwiseLaws: readonly AnyLaw[] = [
-  law<BinaryCase>({
+  law({
     kernel: "binary",
     cases: binaryCases,
     run(device, { op, shape, aShape, bShape, seed }) {
@@ -158,7 +135,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
     },
     bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => UNIT * Math.abs(y![i]!)) }),
   }),
-  law<UnaryCase>({
+  law({
     kernel: "scale",
     cases: unaryCases,
     run: (device, { x }) => ({ y: device.kernels.scale(device.upload(x), 0.3) }),
@@ -166,7 +143,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
     bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => 4 * UNIT * Math.abs(y![i]!)) }),
   }),
   ...ops.flatMap((op) => [
-    law<UnaryCase>({
+    law({
       kernel: "unary",
       variant: op,
       cases: unaryCases,
@@ -175,7 +152,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
         y: each(x.length, (i) => errors[op].value(x[i]!, exp * UNIT, cdf)),
       }),
     }),
-    law<UnaryCase>({
+    law({
       kernel: "unaryBackward",
       variant: op,
       cases: unaryCases,
@@ -188,7 +165,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
       }),
     }),
   ]),
-  law<SwigluCase>({
+  law({
     kernel: "swiglu",
     cases: swigluCases,
     rows: swigluRows,
@@ -197,7 +174,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
       y: each(y!.length, (i) => (tolerances.exp + 5) * UNIT * Math.abs(y![i]!)),
     }),
   }),
-  law<SwigluCase>({
+  law({
     kernel: "swigluBackward",
     cases: swigluCases,
     rows: swigluRows,
@@ -220,7 +197,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<AdamwCase>({
+  law({
     kernel: "adamw",
     cases: adamwCases,
     run(device, { data, step }) {

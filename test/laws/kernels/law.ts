@@ -58,10 +58,13 @@ export interface KernelLaw<C> {
   bounds?(c: C, context: BoundContext): Bounds;
   /** Rows computed together have the bits of rows computed alone. */
   readonly rows?: {
-    count(c: C): number;
-    pick(c: C, row: number): C;
+    count(c: NoInfer<C>): number;
+    pick(c: NoInfer<C>, row: number): NoInfer<C>;
   };
 }
+
+/** The cases of an arbitrary. */
+export type Drawn<A> = A extends fc.Arbitrary<infer C> ? C : never;
 
 /** Hides the case type, so that laws of different kernels share a list. */
 export type AnyLaw = KernelLaw<never>;

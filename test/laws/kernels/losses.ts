@@ -1,27 +1,17 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
 import fc from "fast-check";
-import { type AnyLaw, each, kinds, law, rowOf, seeds, sum, sumUnits, UNIT, values } from "./law.js";
-
-interface LossCase {
-  readonly rows: number;
-  readonly width: number;
-  readonly z: Float32Array;
-  /** The teacher's logits. */
-  readonly t: Float32Array;
-  readonly targets: readonly number[];
-  readonly dLoss: Float32Array;
-  readonly temperature: number;
-}
+import { type AnyLaw, type Drawn, each, kinds, law, rowOf, seeds, sum, sumUnits, UNIT, values } from "./law.js";
+import { between } from "../../support/draw.js";
 
 const lossCases = fc
   .record({
-    rows: fc.integer({ min: 0, max: 5 }),
-    width: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.constant(501)),
+    rows: between(0, 5),
+    width: fc.oneof(between(1, 40), fc.constant(501)),
     kind: kinds,
     temperature: fc.constantFrom(1, 2, 0.7),
     seed: seeds,
   })
-  .map(({ rows, width, kind, temperature, seed }): LossCase => ({
+  .map(({ rows, width, kind, temperature, seed }) => ({
     rows,
     width,
     temperature,
@@ -30,6 +20,7 @@ const lossCases = fc
     dLoss: values(seed, "dLoss", rows),
     targets: Array.from({ length: rows }, (_, r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
   }));
+type LossCase = Drawn<typeof lossCases>;
 
 const rows = {
   count: (c: LossCase): number => c.rows,
@@ -55,7 +46,7 @@ const rowsOf = (data: Float32Array, count: number): Float32Array[] =>
   Array.from({ length: count }, (_, r) => rowOf(data, r, count));
 
 export const lossLaws: readonly AnyLaw[] = [
-  law<LossCase>({
+  law({
     kernel: "crossEntropy",
     cases: lossCases,
     rows,
@@ -68,7 +59,7 @@ export const lossLaws: readonly AnyLaw[] = [
       ),
     }),
   }),
-  law<LossCase>({
+  law({
     kernel: "crossEntropyBackward",
     cases: lossCases,
     rows,
@@ -90,7 +81,7 @@ export const lossLaws: readonly AnyLaw[] = [
       ),
     }),
   }),
-  law<LossCase>({
+  law({
     kernel: "kl",
     cases: lossCases,
     rows,
@@ -116,7 +107,7 @@ export const lossLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<LossCase>({
+  law({
     kernel: "klBackward",
     cases: lossCases,
     rows,

@@ -4,68 +4,56 @@
  */
 import fc from "fast-check";
 import type { Storage } from "../../../src/tensor/device.js";
-import { absolute, type AnyLaw, contents, integers, law, type LawDevice, seeds, UNIT, values } from "./law.js";
-
-interface MatrixCase {
-  readonly rows: number;
-  readonly width: number;
-  readonly begin: number;
-  readonly end: number;
-  readonly x: Float32Array;
-}
+import {
+  absolute,
+  type AnyLaw,
+  type Drawn,
+  contents,
+  integers,
+  law,
+  type LawDevice,
+  seeds,
+  UNIT,
+  values,
+} from "./law.js";
+import { between } from "../../support/draw.js";
 
 const matrixCases = fc
   .record({
-    rows: fc.integer({ min: 0, max: 6 }),
-    width: fc.integer({ min: 1, max: 30 }),
+    rows: between(0, 6),
+    width: between(1, 30),
     at: fc.tuple(fc.nat(29), fc.nat(30)),
     seed: seeds,
   })
-  .map(({ rows, width, at, seed }): MatrixCase => {
+  .map(({ rows, width, at, seed }) => {
     const begin = at[0] % width;
     return { rows, width, begin, end: begin + 1 + (at[1] % (width - begin)), x: values(seed, "x", rows * width) };
   });
 
-interface IdsCase {
-  readonly table: Float32Array;
-  readonly rows: number;
-  readonly width: number;
-  readonly ids: readonly number[];
-  readonly dy: Float32Array;
-}
-
 const idsCases = fc
   .record({
-    rows: fc.integer({ min: 1, max: 8 }),
-    width: fc.integer({ min: 1, max: 21 }),
-    count: fc.integer({ min: 0, max: 12 }),
+    rows: between(1, 8),
+    width: between(1, 21),
+    count: between(0, 12),
     seed: seeds,
   })
-  .map(({ rows, width, count, seed }): IdsCase => ({
+  .map(({ rows, width, count, seed }) => ({
     rows,
     width,
     table: values(seed, "table", rows * width),
     ids: integers(seed, "ids", count, rows),
     dy: values(seed, "dy", count * width),
   }));
-
-interface TakeCase {
-  readonly rows: number;
-  readonly width: number;
-  readonly k: number;
-  readonly x: Float32Array;
-  readonly dy: Float32Array;
-  readonly ids: readonly number[];
-}
+type IdsCase = Drawn<typeof idsCases>;
 
 const takeCases = fc
   .record({
-    rows: fc.integer({ min: 0, max: 5 }),
-    width: fc.integer({ min: 1, max: 19 }),
-    k: fc.integer({ min: 1, max: 4 }),
+    rows: between(0, 5),
+    width: between(1, 19),
+    k: between(1, 4),
     seed: seeds,
   })
-  .map(({ rows, width, k, seed }): TakeCase => ({
+  .map(({ rows, width, k, seed }) => ({
     rows,
     width,
     k,
@@ -73,19 +61,14 @@ const takeCases = fc
     dy: values(seed, "dy", rows * k),
     ids: integers(seed, "ids", rows * k, width),
   }));
-
-interface SumToCase {
-  readonly from: readonly number[];
-  readonly to: readonly number[];
-  readonly x: Float32Array;
-}
+type TakeCase = Drawn<typeof takeCases>;
 
 const sumToCases = fc
   .record({
-    axes: fc.array(fc.record({ size: fc.integer({ min: 1, max: 9 }), summed: fc.boolean() }), { maxLength: 4 }),
+    axes: fc.array(fc.record({ size: between(1, 9), summed: fc.boolean() }), { maxLength: 4 }),
     seed: seeds,
   })
-  .map(({ axes, seed }): SumToCase => ({
+  .map(({ axes, seed }) => ({
     from: axes.map(({ size }) => size),
     to: axes.map(({ size, summed }) => (summed ? 1 : size)),
     x: values(
@@ -94,6 +77,7 @@ const sumToCases = fc
       axes.reduce((total, { size }) => total * size, 1),
     ),
   }));
+type SumToCase = Drawn<typeof sumToCases>;
 
 const runSumTo = (device: LawDevice, { from, to, x }: SumToCase): { y: Storage } => ({
   y: device.kernels.sumTo(device.upload(x), from, to),
@@ -106,7 +90,7 @@ const runTakeBackward = (device: LawDevice, { dy, ids, rows, width, k }: TakeCas
 });
 
 export const movementLaws: readonly AnyLaw[] = [
-  law<SumToCase>({
+  law({
     kernel: "sumTo",
     cases: sumToCases,
     run: runSumTo,
@@ -114,40 +98,40 @@ export const movementLaws: readonly AnyLaw[] = [
       y: contents(runSumTo(reference, { ...c, x: absolute(c.x) }).y).map((total) => c.x.length * UNIT * total),
     }),
   }),
-  law<MatrixCase>({
+  law({
     kernel: "columns",
     cases: matrixCases,
     run: (device, { x, rows, width, begin, end }) => ({
       y: device.kernels.columns(device.upload(x), rows, width, begin, end),
     }),
   }),
-  law<MatrixCase>({
+  law({
     kernel: "columnsBackward",
     cases: matrixCases,
     run: (device, { x, rows, width, begin, end }) => ({
       dx: device.kernels.columnsBackward(device.upload(x.slice(0, rows * (end - begin))), rows, width, begin, end),
     }),
   }),
-  law<MatrixCase>({
+  law({
     kernel: "slice",
     cases: matrixCases,
     run: (device, { x, rows, width, begin }) => ({
       y: device.kernels.slice(device.upload(x), Math.min(begin, rows * width), rows * width),
     }),
   }),
-  law<MatrixCase>({
+  law({
     kernel: "concat",
     cases: matrixCases,
     run: (device, { x, begin, end }) => ({
       y: device.kernels.concat([device.upload(x), device.upload(x.slice(begin, end)), device.upload(x)]),
     }),
   }),
-  law<IdsCase>({
+  law({
     kernel: "gather",
     cases: idsCases,
     run: (device, { table, ids, width }) => ({ y: device.kernels.gather(device.upload(table), ids, width) }),
   }),
-  law<IdsCase>({
+  law({
     kernel: "scatterAdd",
     cases: idsCases,
     run: runScatter,
@@ -155,14 +139,14 @@ export const movementLaws: readonly AnyLaw[] = [
       y: contents(runScatter(reference, { ...c, dy: absolute(c.dy) }).y).map((total) => c.ids.length * UNIT * total),
     }),
   }),
-  law<TakeCase>({
+  law({
     kernel: "takeAlongRows",
     cases: takeCases,
     run: (device, { x, ids, rows, width, k }) => ({
       y: device.kernels.takeAlongRows(device.upload(x), ids, rows, width, k),
     }),
   }),
-  law<TakeCase>({
+  law({
     kernel: "takeAlongRowsBackward",
     cases: takeCases,
     run: runTakeBackward,

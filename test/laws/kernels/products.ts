@@ -4,12 +4,13 @@
  * given absolute values.
  */
 import fc from "fast-check";
-import { type MatmulDims, type Storage, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
+import { type Storage, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
 import { quantizeRow } from "../../../src/tensor/reference/integer-products.js";
 import type { ReferencePacked } from "../../../src/tensor/reference/products.js";
 import {
   absolute,
   type AnyLaw,
+  type Drawn,
   type BoundContext,
   contents,
   law,
@@ -21,22 +22,17 @@ import {
   UNIT,
   values,
 } from "./law.js";
-
-interface MatmulCase {
-  readonly dims: MatmulDims;
-  readonly a: Float32Array;
-  readonly b: Float32Array;
-}
+import { between } from "../../support/draw.js";
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */
 const size = fc.oneof(
-  { weight: 6, arbitrary: fc.integer({ min: 1, max: 40 }) },
+  { weight: 6, arbitrary: between(1, 40) },
   { weight: 1, arbitrary: fc.constantFrom(64, 129, 257, 300) },
 );
 
 const matmulCases = fc
   .record({
-    batch: fc.integer({ min: 1, max: 3 }),
+    batch: between(1, 3),
     m: size,
     n: size,
     k: size,
@@ -44,11 +40,12 @@ const matmulCases = fc
     transposeB: fc.boolean(),
     seed: seeds,
   })
-  .map(({ seed, ...dims }): MatmulCase => ({
+  .map(({ seed, ...dims }) => ({
     dims,
     a: values(seed, "a", dims.batch * dims.m * dims.k),
     b: values(seed, "b", dims.batch * dims.k * dims.n),
   }));
+type MatmulCase = Drawn<typeof matmulCases>;
 
 const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase): { y: Storage } => ({
   y: device.kernels.matmul(device.upload(a), device.upload(b), dims),
@@ -68,7 +65,7 @@ interface LinearCase {
 }
 
 const rowCounts = fc.oneof(
-  { weight: 5, arbitrary: fc.integer({ min: 0, max: 9 }) },
+  { weight: 5, arbitrary: between(0, 9) },
   { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) },
 );
 const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
@@ -80,7 +77,7 @@ const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
       seed: seeds,
       bias: fc.boolean(),
       residual: fc.boolean(),
-      chunk: fc.integer({ min: 1, max: 50 }),
+      chunk: between(1, 50),
       flat: fc.nat(5),
     })
     .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
@@ -107,7 +104,7 @@ const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
 const streamedCases = fc
   .record({
     dtype: fc.constantFrom("float32", "bfloat16"),
-    rows: fc.integer({ min: 1, max: 9 }),
+    rows: between(1, 9),
     seed: seeds,
     residual: fc.boolean(),
   })
@@ -209,7 +206,7 @@ function roundedActivations(c: LinearCase, reference: BoundContext["reference"])
 }
 
 const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw =>
-  law<LinearCase>({
+  law({
     kernel: "linear",
     variant,
     cases,
@@ -272,7 +269,7 @@ function termSizes({ w, k }: LinearCase): Float32Array {
 const dtypes = weightDtypes;
 
 export const productLaws: readonly AnyLaw[] = [
-  law<MatmulCase>({
+  law({
     kernel: "matmul",
     cases: matmulCases,
     run: runMatmul,
@@ -290,7 +287,7 @@ export const productLaws: readonly AnyLaw[] = [
   linearLaw("blocked", blockedCases),
   ...dtypes.map(backwardLaw),
   ...dtypes.map((dtype) =>
-    law<LinearCase & { readonly ids: readonly number[] }>({
+    law({
       kernel: "gatherPacked",
       variant: dtype,
       cases: linearCases(dtype).map((c) => ({
@@ -302,7 +299,7 @@ export const productLaws: readonly AnyLaw[] = [
       }),
     }),
   ),
-  law<LinearCase>({
+  law({
     kernel: "sumSquares",
     cases: linearCases("float32"),
     run: (device, { w }) => ({ y: device.kernels.sumSquares(device.upload(w)) }),

@@ -7,6 +7,7 @@
 import fc from "fast-check";
 import {
   type AnyLaw,
+  type Drawn,
   each,
   type Kind,
   kinds,
@@ -19,26 +20,18 @@ import {
   UNIT,
   values,
 } from "./law.js";
+import { between } from "../../support/draw.js";
 
-interface RowsCase {
-  readonly rows: number;
-  readonly width: number;
-  readonly x: Float32Array;
-  readonly dy: Float32Array;
-}
-
-const widths = fc.oneof(
-  { weight: 5, arbitrary: fc.integer({ min: 1, max: 40 }) },
-  { weight: 1, arbitrary: fc.constantFrom(255, 1001) },
-);
+const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
 const rowCases = fc
-  .record({ rows: fc.integer({ min: 0, max: 5 }), width: widths, kind: kinds, seed: seeds })
-  .map(({ rows, width, kind, seed }): RowsCase => ({
+  .record({ rows: between(0, 5), width: widths, kind: kinds, seed: seeds })
+  .map(({ rows, width, kind, seed }) => ({
     rows,
     width,
     x: values(seed, "x", rows * width, kind),
     dy: values(seed, "dy", rows * width),
   }));
+type RowsCase = Drawn<typeof rowCases>;
 const rowsOf = {
   count: (c: { readonly rows: number }): number => c.rows,
   pick: <C extends RowsCase>(c: C, row: number): C => ({
@@ -76,22 +69,16 @@ const withSoftmax = rowCases.map((c) => ({
 }));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 
-interface NormCase extends RowsCase {
-  readonly gain: Float32Array;
-  readonly bias: Float32Array | undefined;
-  readonly epsilon: number;
-}
-
 const normCases = fc
   .record({
-    rows: fc.integer({ min: 0, max: 5 }),
+    rows: between(0, 5),
     width: widths,
     kind: fc.constantFrom<Kind>("normal", "large"),
     offset: fc.constantFrom(0, 0, 3),
     bias: fc.boolean(),
     seed: seeds,
   })
-  .map(({ rows, width, kind, offset, bias, seed }): NormCase => ({
+  .map(({ rows, width, kind, offset, bias, seed }) => ({
     rows,
     width,
     epsilon: 1e-5,
@@ -100,6 +87,7 @@ const normCases = fc
     gain: values(seed, "gain", width),
     bias: bias ? values(seed, "bias", width) : undefined,
   }));
+type NormCase = Drawn<typeof normCases>;
 
 /** Normalized row n, 1/σ, and the relative error of n before the division: largest |x| over σ, in units. */
 function normalized(
@@ -127,7 +115,7 @@ const runNorm = (
     : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon);
 
 const normLaw = (centered: boolean): AnyLaw =>
-  law<NormCase>({
+  law({
     kernel: centered ? "layerNorm" : "rmsNorm",
     cases: normCases,
     rows: rowsOf,
@@ -144,7 +132,7 @@ const normLaw = (centered: boolean): AnyLaw =>
   });
 
 const normBackwardLaw = (centered: boolean): AnyLaw =>
-  law<NormCase>({
+  law({
     kernel: centered ? "layerNormBackward" : "rmsNormBackward",
     cases: normCases,
     run(device, { x, gain, dy, rows, width, epsilon }) {
@@ -170,7 +158,7 @@ const normBackwardLaw = (centered: boolean): AnyLaw =>
   });
 
 export const rowLaws: readonly AnyLaw[] = [
-  law<RowsCase>({
+  law({
     kernel: "softmax",
     cases: rowCases,
     rows: rowsOf,
@@ -185,7 +173,7 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<RowsCase>({
+  law({
     kernel: "softmaxBackward",
     cases: withSoftmax,
     rows: rowsOf,
@@ -199,7 +187,7 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<RowsCase>({
+  law({
     kernel: "logSoftmax",
     cases: rowCases,
     rows: rowsOf,
@@ -210,7 +198,7 @@ export const rowLaws: readonly AnyLaw[] = [
       ),
     }),
   }),
-  law<RowsCase>({
+  law({
     kernel: "logSoftmaxBackward",
     cases: withLogSoftmax,
     rows: rowsOf,
@@ -228,7 +216,7 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<RowsCase>({
+  law({
     kernel: "rowStats",
     cases: rowCases,
     rows: rowsOf,
@@ -244,7 +232,7 @@ export const rowLaws: readonly AnyLaw[] = [
       }),
     }),
   }),
-  law<RowsCase>({
+  law({
     kernel: "rowArgmax",
     cases: rowCases,
     rows: rowsOf,

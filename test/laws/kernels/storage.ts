@@ -6,9 +6,10 @@ import fc from "fast-check";
 import { expect, it } from "vitest";
 import { type CacheStorage, type Device, weightDtypes } from "../../../src/tensor/device.js";
 import { seeds, values } from "./law.js";
+import { between } from "../../support/draw.js";
 
 const dtypes = fc.constantFrom(...weightDtypes);
-const small = fc.integer({ min: 1, max: 40 });
+const small = between(1, 40);
 
 export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRuns: number): void {
   it("reads back what was uploaded and overwritten", () =>
@@ -45,7 +46,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
     ));
 
   const cacheCases = fc.record({
-    kvHeads: fc.integer({ min: 1, max: 3 }),
+    kvHeads: between(1, 3),
     headDim: small,
     positions: small,
     room: fc.nat(30),

@@ -6,6 +6,7 @@ import { renderChat } from "../../../src/model/chat/render-chat.js";
 import { TemplateError } from "../../../src/errors.js";
 import { requireChatTemplate } from "../../../src/model/chat/encode-chat.js";
 import { chatMl, chatTokenizer, gemma, llama3 } from "./setup.js";
+import { expectCode } from "../../support/expect-code.js";
 
 const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];
 const date = new Date(2024, 6, 6, 15, 4, 5);
@@ -47,7 +48,7 @@ describe("a template", () => {
     expect(await renderChat(templates, hi, { template: "rag" })).toBe("R");
     expect(await renderChat(templates, hi, { template: "{{ 1 + 1 }}" })).toBe("2");
     expect(await renderChat("D", hi, { template: "mine" })).toBe("mine");
-    await expect(renderChat({ rag: "R" }, hi)).rejects.toMatchObject({ code: "template-name" });
+    await expectCode(renderChat({ rag: "R" }, hi), "template-name");
   });
 
   it("that refuses a conversation is quoted", async () => {
@@ -69,7 +70,7 @@ describe("a template", () => {
     await expect(renderChat("{% for i in range(10 ** 9) %}{% endfor %}", hi)).rejects.toMatchObject({
       code: expect.stringMatching(/^template-/) as string,
     });
-    await expect(renderChat("{{ range(1000000000) | length }}", hi)).rejects.toMatchObject({ code: "template-failed" });
+    await expectCode(renderChat("{{ range(1000000000) | length }}", hi), "template-failed");
   });
 
   it.each([chatMl, llama3, gemma])("renders a conversation of 2,000 messages", async (template) => {
@@ -103,7 +104,7 @@ describe("where templates come from", () => {
     expect((await chatTokenizer("T")).chatTemplate).toBe("T");
     expect((await chatTokenizer([{ name: "default", template: "D" }])).chatTemplate).toEqual({ default: "D" });
     expect((await chatTokenizer(undefined)).chatTemplate).toBeUndefined();
-    await expect(chatTokenizer([{ name: "default" }])).rejects.toMatchObject({ code: "tokenizer-malformed" });
+    await expectCode(chatTokenizer([{ name: "default" }]), "tokenizer-malformed");
   });
 
   it("a tokenizer without one is refused, with what to do", () => {

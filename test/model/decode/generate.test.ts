@@ -1,15 +1,12 @@
 /** Generation: streaming, stopping, limits, cancelling, telemetry. */
 import { fc, test } from "@fast-check/vitest";
-import { generate, type Generation, type GenerateOptions, loadModel, type Model } from "early-exits";
+import { generate, type GenerateOptions, type Generation, loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { StopMatcher } from "../../../src/model/decode/stop.js";
 import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
 
-let model: Model;
-beforeAll(async () => {
-  model = await smallByteModel();
-});
+const model = await smallByteModel();
 
 async function finish(run: Generation) {
   const pieces: string[] = [];

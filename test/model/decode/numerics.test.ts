@@ -9,8 +9,7 @@ import { measureDrift } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";
 import { afterAll, describe, expect, it } from "vitest";
-import { Tensor } from "../../../src/tensor/index.js";
-import { smallCheckpoint, smallConfigs } from "../../support/models.js";
+import { damagedCheckpoint, damageHead, smallCheckpoint, smallConfigs } from "../../support/models.js";
 
 const config = smallConfigs["llama"]!;
 const wasm = await createDevice("wasm", { threads: 1 });
@@ -20,17 +19,8 @@ afterAll(async () => {
   await reference.dispose();
 });
 
-/** A checkpoint of which one value of one tensor is replaced. */
-async function damagedFile(name: string, value: number): Promise<Uint8Array> {
-  const file = await smallCheckpoint(config);
-  const source = memorySource(file);
-  const bytes = await source.read(name); // a view of the file
-  new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, value, true);
-  return file;
-}
-
 async function damaged(device: Device, name: string, value: number): Promise<Model> {
-  return loadModel(config, memorySource(await damagedFile(name, value)), { device });
+  return loadModel(config, memorySource(await damagedCheckpoint(name, value)), { device });
 }
 
 async function run(model: Model, options: GenerateOptions = {}): Promise<unknown> {
@@ -99,14 +89,7 @@ describe("decoding with exits", () => {
     const file = await smallCheckpoint(config);
     const model = await loadModel(config, memorySource(file), { device: wasm });
     const heads = attachHeads(model, { exits: [2], kind: "dense" });
-    const head = heads.heads[0]!;
-    const damaged = Object.fromEntries(
-      Object.entries(head.weights.tensors).map(([name, { shape, size }]) => [
-        name,
-        Tensor.from(wasm, new Float32Array(size).fill(NaN), shape),
-      ]),
-    );
-    head.weights.set(damaged);
+    damageHead(heads, 0);
     const policy = createPolicy(heads, ["always"], { score: "margin" });
     const all = async (): Promise<void> => {
       for await (const token of generate(heads, [1, 2, 5, 3], { maxNewTokens: 4, policy })) {
@@ -122,11 +105,11 @@ describe("decoding with exits", () => {
 describe("checkWeights", () => {
   it("names exactly the tensors that hold NaN or infinity, with the place of the first", async () => {
     expect(await checkWeights(memorySource(await smallCheckpoint(config)))).toEqual([]);
-    const nan = await damagedFile("model.layers.2.mlp.down_proj.weight", NaN);
+    const nan = await damagedCheckpoint("model.layers.2.mlp.down_proj.weight", NaN);
     expect(await checkWeights(memorySource(nan))).toEqual([
       { name: "model.layers.2.mlp.down_proj.weight", nan: 1, infinite: 0, first: 5 },
     ]);
-    const infinite = await damagedFile("model.norm.weight", -Infinity);
+    const infinite = await damagedCheckpoint("model.norm.weight", -Infinity);
     expect(await checkWeights(memorySource(infinite))).toEqual([
       { name: "model.norm.weight", nan: 0, infinite: 1, first: 5 },
     ]);

@@ -16,14 +16,11 @@ import { chooseUnembedding } from "../../../src/model/files/choose-unembedding.j
 import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
 import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { fileURLToPath } from "node:url";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
-let device: Device;
-beforeAll(async () => {
-  device = await createDevice("wasm");
-});
+const device = await createDevice("wasm");
 
 const TOKENS = { maxNewTokens: 12, stopAtEndOfText: false } as const;
 /** Wide enough that few of its logits compete. */

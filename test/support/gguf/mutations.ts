@@ -42,16 +42,6 @@ const models = [
   await converted("gemma3_text", { layer_types: ["full_attention"] }),
 ];
 
-/** An edit of the head; it returns the parts unchanged if it does not apply. */
-interface HeadEdit {
-  readonly label: string;
-  readonly apply: (parts: GgufParts) => GgufParts;
-}
-interface ByteEdit {
-  readonly label: string;
-  readonly apply: (bytes: Uint8Array) => Uint8Array;
-}
-
 /** Numbers at which readers break: around powers of two, blocks and limits. */
 const oddNumber = fc.oneof(
   fc.constantFrom(0n, 1n, 2n, 3n, 7n, 31n, 32n, 33n, 64n, 255n, 256n, 287n, 289n, 65_536n, 10n ** 9n, 10n ** 12n),
@@ -72,97 +62,83 @@ const oddValue: fc.Arbitrary<readonly [type: number, value: Uint8Array]> = fc.on
   fc.nat(20).map((type) => [type, new Uint8Array(8)] as const),
 );
 
-const pairEdit = (label: string, at: number, change: (pair: GgufPair) => readonly GgufPair[]): HeadEdit => ({
-  label: `${label} of pair ${at}`,
-  apply: (parts) => {
-    const pairs = parts.pairs ?? [];
-    return { ...parts, pairs: pairs.flatMap((pair, i) => (i === at % pairs.length ? change(pair) : [pair])) };
-  },
+/** What edits may need: places, and something odd of every kind. */
+const odd = fc.record({
+  at: fc.nat(40),
+  axis: fc.nat(3),
+  number: oddNumber,
+  value: oddValue,
+  key: fc.string(),
+  sizes: fc.array(oddNumber, { maxLength: 6 }),
+  type: fc.nat(40),
+  name: fc.constantFrom(
+    "rope_freqs.weight",
+    "rope_factors_long.weight",
+    "blk.0.attn_qkv.weight",
+    "output.weight",
+    "blk.9.attn_q.weight",
+    "x",
+    "",
+  ),
+  /** Mostly in the head, which is the first part of the file. */
+  place: fc.oneof({ weight: 3, arbitrary: fc.nat(12_000) }, { weight: 1, arbitrary: fc.nat(60_000) }),
+  byte: fc.nat(255),
+  more: fc.uint8Array({ minLength: 1, maxLength: 16 }),
 });
-const tensorEdit = (
-  label: string,
-  at: number,
-  change: (tensor: GgufTensorParts) => readonly GgufTensorParts[],
-): HeadEdit => ({
-  label: `${label} of tensor ${at}`,
-  apply: (parts) => {
-    const tensors = parts.tensors ?? [];
-    return { ...parts, tensors: tensors.flatMap((one, i) => (i === at % tensors.length ? change(one) : [one])) };
-  },
-});
+type Odd = typeof odd extends fc.Arbitrary<infer T> ? T : never;
 
-const index = fc.nat(40);
-const headEdit: fc.Arbitrary<HeadEdit> = fc.oneof(
-  fc.tuple(index, oddValue).map(([at, [type, value]]) => pairEdit("value", at, ([key]) => [[key, type, value]])),
-  index.map((at) => pairEdit("removal", at, () => [])),
-  index.map((at) => pairEdit("repetition", at, (pair) => [pair, pair])),
-  fc.tuple(index, fc.string()).map(([at, key]) => pairEdit("key", at, ([, type, value]) => [[key, type, value]])),
-  fc
-    .tuple(index, fc.nat(3), oddNumber)
-    .map(([at, axis, size]) =>
-      tensorEdit("size", at, (one) => [
-        { ...one, sizes: one.sizes.map((old, i) => (i === axis % one.sizes.length ? size : old)) },
-      ]),
-    ),
-  fc
-    .tuple(index, fc.array(oddNumber, { maxLength: 6 }))
-    .map(([at, sizes]) => tensorEdit("sizes", at, (one) => [{ ...one, sizes }])),
-  fc.tuple(index, fc.nat(40)).map(([at, type]) => tensorEdit("type", at, (one) => [{ ...one, type }])),
-  fc.tuple(index, oddNumber).map(([at, offset]) => tensorEdit("offset", at, (one) => [{ ...one, offset }])),
-  index.map((at) => tensorEdit("removal", at, () => [])),
-  index.map((at) => tensorEdit("repetition", at, (one) => [one, one])),
-  fc
-    .tuple(
-      index,
-      fc.constantFrom(
-        "rope_freqs.weight",
-        "rope_factors_long.weight",
-        "blk.0.attn_qkv.weight",
-        "output.weight",
-        "blk.9.attn_q.weight",
-        "x",
-        "",
-      ),
-    )
-    .map(([at, name]) => tensorEdit("name", at, (one) => [{ ...one, name }])),
-  oddNumber.map((count) => ({
-    label: "tensor count",
-    apply: (parts: GgufParts) => ({ ...parts, tensorCount: count }),
-  })),
-  oddNumber.map((count) => ({ label: "pair count", apply: (parts: GgufParts) => ({ ...parts, pairCount: count }) })),
-  fc.nat(5).map((version) => ({ label: "version", apply: (parts: GgufParts) => ({ ...parts, version }) })),
-);
+/** The list with one of its members changed. */
+function changed<T>(list: readonly T[] | undefined, odd: Odd, change: (one: T, odd: Odd) => readonly T[]): T[] {
+  return (list ?? []).flatMap((one, i, { length }) => (i === odd.at % length ? change(one, odd) : [one]));
+}
 
-/** Most of them in the head, which is the first part of the file. */
-const place = fc.oneof({ weight: 3, arbitrary: fc.nat(12_000) }, { weight: 1, arbitrary: fc.nat(60_000) });
-const byteEdit: fc.Arbitrary<ByteEdit> = fc.oneof(
-  fc.tuple(place, fc.nat(255)).map(([at, value]) => ({
-    label: `byte ${at}`,
-    apply: (bytes: Uint8Array) => bytes.map((old, i) => (i === at % bytes.length ? value : old)),
-  })),
-  fc.tuple(place, fc.nat(7)).map(([at, bit]) => ({
-    label: `bit ${at}.${bit}`,
-    apply: (bytes: Uint8Array) => bytes.map((old, i) => (i === at % bytes.length ? old ^ (1 << bit) : old)),
-  })),
-  place.map((at) => ({ label: `cut at ${at}`, apply: (bytes: Uint8Array) => bytes.subarray(0, at) })),
-  fc.tuple(place, fc.uint8Array({ minLength: 1, maxLength: 16 })).map(([at, more]) => ({
-    label: `insertion at ${at}`,
-    apply: (bytes: Uint8Array) => concat(bytes.subarray(0, at), more, bytes.subarray(at)),
-  })),
-);
+type HeadEdit = (parts: GgufParts, odd: Odd) => GgufParts;
+const pair =
+  (change: (pair: GgufPair, odd: Odd) => readonly GgufPair[]): HeadEdit =>
+  (parts, odd) => ({ ...parts, pairs: changed(parts.pairs, odd, change) });
+const tensor =
+  (change: (tensor: GgufTensorParts, odd: Odd) => readonly GgufTensorParts[]): HeadEdit =>
+  (parts, odd) => ({ ...parts, tensors: changed(parts.tensors, odd, change) });
+
+const headEdits: Readonly<Record<string, HeadEdit>> = {
+  "value of a pair": pair(([key], { value: [type, bytes] }) => [[key, type, bytes]]),
+  "removal of a pair": pair(() => []),
+  "repetition of a pair": pair((one) => [one, one]),
+  "key of a pair": pair(([, type, value], { key }) => [[key, type, value]]),
+  "size of a tensor": tensor((one, { axis, number }) => [
+    { ...one, sizes: one.sizes.map((old, i) => (i === axis % one.sizes.length ? number : old)) },
+  ]),
+  "sizes of a tensor": tensor((one, { sizes }) => [{ ...one, sizes }]),
+  "type of a tensor": tensor((one, { type }) => [{ ...one, type }]),
+  "offset of a tensor": tensor((one, { number }) => [{ ...one, offset: number }]),
+  "removal of a tensor": tensor(() => []),
+  "repetition of a tensor": tensor((one) => [one, one]),
+  "name of a tensor": tensor((one, { name }) => [{ ...one, name }]),
+  "tensor count": (parts, { number }) => ({ ...parts, tensorCount: number }),
+  "pair count": (parts, { number }) => ({ ...parts, pairCount: number }),
+  version: (parts, { axis }) => ({ ...parts, version: axis }),
+};
+const byteEdits: Readonly<Record<string, (bytes: Uint8Array, odd: Odd) => Uint8Array>> = {
+  byte: (bytes, { place, byte }) => bytes.map((old, i) => (i === place % bytes.length ? byte : old)),
+  bit: (bytes, { place, byte }) => bytes.map((old, i) => (i === place % bytes.length ? old ^ (1 << (byte % 8)) : old)),
+  cut: (bytes, { place }) => bytes.subarray(0, place),
+  insertion: (bytes, { place, more }) => concat(bytes.subarray(0, place), more, bytes.subarray(place)),
+};
+
+const edits = (of: object) => fc.array(fc.tuple(fc.constantFrom(...Object.keys(of)), odd), { maxLength: 3 });
 
 /** Files with up to three edits of each layer. */
 export const mutatedGguf: fc.Arbitrary<MutatedGguf> = fc
   .tuple(
     fc.constantFrom(...models),
-    fc.array(headEdit, { maxLength: 3 }),
-    fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: fc.array(byteEdit, { maxLength: 3 }) }),
+    edits(headEdits),
+    fc.oneof({ weight: 2, arbitrary: fc.constant<[string, Odd][]>([]) }, { weight: 1, arbitrary: edits(byteEdits) }),
   )
-  .map(([model, headEdits, byteEdits]) => {
-    const parts = headEdits.reduce((edited, { apply }) => apply(edited), model.parts);
+  .map(([model, head, bytes]) => {
+    const parts = head.reduce((edited, [name, odd]) => headEdits[name]!(edited, odd), model.parts);
     return {
-      bytes: byteEdits.reduce((edited: Uint8Array, { apply }) => apply(edited), ggufFile(parts)),
-      edits: [...headEdits, ...byteEdits].map(({ label }) => label),
+      bytes: bytes.reduce((edited: Uint8Array, [name, odd]) => byteEdits[name]!(edited, odd), ggufFile(parts)),
+      edits: [...head, ...bytes].map(([name]) => name),
     };
   });
 

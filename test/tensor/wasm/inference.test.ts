@@ -84,15 +84,15 @@ describe("wasm under a whole model", () => {
     { timeout: 60_000 },
     async () => {
       const device = await wasm();
-      const model = await readModel(embedded, { device });
+      const model = await smallModel({ device });
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await giveProjections(heads);
       const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
       const write = async (tokens: number): Promise<void> => {
         for (let done = 0, turn = 0; done < tokens; turn++) {
           const policy = policies[turn % 3];
-          const run = generate(heads, [1 + (turn % 200)], {
-            maxNewTokens: 250,
+          const run = generate(heads, [1 + (turn % 50)], {
+            maxNewTokens: 90,
             stopAtEndOfText: false,
             ...(policy && { policy }),
           });
@@ -101,13 +101,13 @@ describe("wasm under a whole model", () => {
           }
         }
       };
-      await write(750); // the first of each kind sizes the buffers
+      await write(270); // the first of each kind sizes the buffers
       const before = device.memory();
       await write(10_000);
       expect(device.memory()).toEqual(before);
       heads.dispose();
       model.dispose();
-      expect(before.used - device.memory().used).toBeGreaterThan(4 * 689_376); // the weights at least
+      expect(before.used - device.memory().used).toBeGreaterThan(4 * 24 * 61 * 2); // the weights at least
       await device.dispose();
     },
   );
