@@ -124,7 +124,7 @@ describe("on the border", () => {
   const rates = (
     draw: (rng: Rng) => ((delta: number) => Readonly<Record<string, number>>) | undefined,
   ): { readonly delta: number; readonly counts: Record<string, Count> }[] => {
-    const cells = DELTAS.map((delta) => ({ delta, counts: {} as Record<string, Count> }));
+    const cells = DELTAS.map((delta): { delta: number; counts: Record<string, Count> } => ({ delta, counts: {} }));
     const root = createRng(21);
     for (let run = 0; run < RUNS_HERE; run++) {
       const pValuesAt = draw(root.fork(`run ${run}`));
