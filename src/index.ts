@@ -76,9 +76,8 @@ export {
 } from "./exits/index.js";
 export { evaluate, type Evaluation } from "./evaluate/index.js";
 
-// Devices, errors, defaults, version
+// Devices, errors, version
 export type { Backend, Device, WeightDtype } from "./tensor/index.js";
 export type { CancelSignal } from "./cancel-signal.js";
 export { EarlyExitError, OptionError, requireInteger } from "./errors.js";
-export { libraryDefaults } from "./defaults.js";
 export { libraryVersion } from "./version.js";

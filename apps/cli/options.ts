@@ -1,7 +1,8 @@
 /** Options that several commands share, and parsers of values. */
 import { InvalidArgumentError } from "commander";
-import { libraryDefaults, OptionError } from "early-exits";
+import { OptionError } from "early-exits";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "early-exits/model";
+import { libraryDefaults } from "early-exits/node";
 import { cacheDtypes } from "early-exits/tensor";
 import type { OptionDefinition } from "./command.js";
 

@@ -5,10 +5,10 @@
  *
  * A client that goes away aborts its texts. Prompts and answers are not logged.
  */
+import { libraryDefaults } from "early-exits/node";
 import { randomInt, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { libraryDefaults } from "early-exits";
 import type { Batcher } from "./batcher.js";
 import type { ServedText, ServedToken } from "./served-text.js";
 import type { ServingMode } from "./ways.js";

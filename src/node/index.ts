@@ -17,3 +17,6 @@ export { readModel, readTokenizer } from "./read-model.js";
 export { type PromptLine, readDocuments, readPrompts } from "./documents.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 export { readTask } from "./task-file.js";
+
+// Defaults, for programs that show them
+export { libraryDefaults } from "../defaults.js";

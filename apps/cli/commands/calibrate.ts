@@ -10,7 +10,6 @@ import {
   type ExitHeads,
   type FillName,
   fillNames,
-  libraryDefaults,
   measureUnitTimes,
   type Model,
   type ScoreName,
@@ -28,7 +27,7 @@ import {
   runPolicies,
 } from "early-exits/calibrate";
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
-import { readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
 import { raceExits } from "../generation/race-exits.js";
 import { calibrationLines } from "../lines/calibration-lines.js";
 import { calibrationNext } from "../lines/calibration-next.js";

@@ -4,9 +4,10 @@
  * the chat. Turns share the KV cache (exits/chat-session.ts).
  */
 import { readFile } from "node:fs/promises";
-import { EarlyExitError, libraryDefaults } from "early-exits";
+import { EarlyExitError } from "early-exits";
 import { ChatSession, type TurnSummary } from "early-exits/exits";
 import { encodeChat } from "early-exits/model";
+import { libraryDefaults } from "early-exits/node";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
 import { type Decoding, openDecoding } from "../generation/open-decoding.js";

@@ -5,8 +5,7 @@
  * trained longer and a certificate from more documents, the demo goes on with those.
  */
 import { join } from "node:path";
-import { libraryDefaults } from "early-exits";
-import { fileExists } from "early-exits/node";
+import { fileExists, libraryDefaults } from "early-exits/node";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { answerQuestions, type ChatPlan, openChatDemo, timeAnswers } from "../demo/chat/chat-demo.js";
 import { attachDemoHeads, trainDemoHeads } from "../demo/heads-section.js";

@@ -3,7 +3,7 @@
  * with intervals.
  */
 import { basename } from "node:path";
-import { evaluate, type Evaluation, libraryDefaults, type Policy } from "early-exits";
+import { evaluate, type Evaluation, type Policy } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
 import {
   type Estimate,
@@ -13,7 +13,7 @@ import {
   type TaskKind,
   taskKinds,
 } from "early-exits/evaluate";
-import { readHeads, readJson, readTask, writeFileAtomic } from "early-exits/node";
+import { libraryDefaults, readHeads, readJson, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";

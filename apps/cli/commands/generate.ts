@@ -2,8 +2,8 @@
  * `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. With
  * --prompts, a line of JSON for each prompt of a file.
  */
-import { generate, libraryDefaults } from "early-exits";
-import { readPrompts, writeFileAtomic } from "early-exits/node";
+import { generate } from "early-exits";
+import { libraryDefaults, readPrompts, writeFileAtomic } from "early-exits/node";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import {

@@ -3,7 +3,7 @@
  * the configuration alone, or with --heads and --text from measured times and agreement. Weights are read only to
  * --check them, and to measure.
  */
-import { type ExitHeads, type FillName, fillNames, libraryDefaults, measureUnitTimes, planExits } from "early-exits";
+import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits } from "early-exits";
 import { calibratePaper, type CalibrationRecords, feasibility } from "early-exits/calibrate";
 import {
   bestDraftLength,
@@ -15,7 +15,7 @@ import {
   type PlanCosts,
 } from "early-exits/exits";
 import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "early-exits/model";
-import { describeModel, readHeads, readTensorSource } from "early-exits/node";
+import { describeModel, libraryDefaults, readHeads, readTensorSource } from "early-exits/node";
 import { coarseBytes } from "early-exits/tensor";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { readDocuments, recordAll } from "../documents.js";

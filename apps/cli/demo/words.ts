@@ -1,7 +1,8 @@
 /** Words of the demo: functions from a section's data to lines. */
-import { exactFill, libraryDefaults, type Model, type Policy } from "early-exits";
+import { exactFill, type Model, type Policy } from "early-exits";
 import type { WayResult } from "early-exits/evaluate";
 import { blockCost, headCost } from "early-exits/exits";
+import { libraryDefaults } from "early-exits/node";
 import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/calibration-lines.js";
 import { type DepthColors, depthColors, depthHistogram } from "../depth-colors.js";
 import { count, duration, percent, speed, table } from "../format.js";

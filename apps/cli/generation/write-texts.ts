@@ -2,8 +2,8 @@
  * Texts after many prompts, several at a time; prompt i has seed + i, so its text is the one that it gets alone. Each
  * becomes a line of JSON that holds nothing of the machine: no times, no counts of work.
  */
-import { generateBatch, type GenerateOptions, libraryDefaults } from "early-exits";
-import type { PromptLine } from "early-exits/node";
+import { generateBatch, type GenerateOptions } from "early-exits";
+import { libraryDefaults, type PromptLine } from "early-exits/node";
 import type { Decoding } from "./open-decoding.js";
 
 export const TEXTS_TOGETHER = 8;

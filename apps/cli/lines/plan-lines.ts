@@ -1,7 +1,8 @@
 /** Words of `plan`: tables of break-even points. */
-import { type FillName, libraryDefaults } from "early-exits";
+import type { FillName } from "early-exits";
 import type { ExitFeasibility } from "early-exits/calibrate";
 import { type BreakEvenRow } from "early-exits/exits";
+import { libraryDefaults } from "early-exits/node";
 import { percent, table } from "../format.js";
 import type { colorsOf } from "../io.js";
 import { feasibilityLines } from "./calibration-lines.js";

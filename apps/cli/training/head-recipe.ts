@@ -1,6 +1,7 @@
 /** Options that determine the heads of `early-exits train`, and their defaults for a model. */
-import { libraryDefaults, type Model } from "early-exits";
+import type { Model } from "early-exits";
 import { defaultKind, placeExits, previewSize, type ProjectionInput } from "early-exits/exits";
+import { libraryDefaults } from "early-exits/node";
 
 export interface HeadRecipe {
   /** If `depths` is empty; 0: only the preview of the unembedding. */
