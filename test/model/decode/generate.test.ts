@@ -83,9 +83,6 @@ describe("generate", () => {
     expect(() => generate(bare, "text")).toThrow(/without a tokenizer/);
   });
 
-  it("writes nothing if maxNewTokens is 0", async () =>
-    expect((await write("a", { maxNewTokens: 0 })).ids).toEqual([]));
-
   it("ends the iteration with the reason of an aborted signal", async () => {
     const controller = new AbortController();
     const seen: number[] = [];
