@@ -19,10 +19,10 @@ export const NIBBLE_FLOATS = 8;
 export const DOT = 0;
 export const PAIRS = 1;
 export const EXACT = 2;
-/** Most rows of x rounded to integers in one piece: products/integers/records.as.ts. */
+/** Most rows of x rounded to integers in one piece: products/integers/tile.as.ts. */
 export const PART = 64;
 
-/** attention/stored.as.ts. */
+/** attention/cache.as.ts. */
 export const CACHE_F32 = 0;
 export const CACHE_BF16 = 1;
 export const CACHE_INT8 = 2;

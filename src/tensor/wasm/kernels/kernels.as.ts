@@ -11,9 +11,8 @@ export {
 } from "./elementwise.as";
 export { attention, attentionWorkBytes, cacheAttention } from "./attention/attention.as";
 export { attentionBackward } from "./attention/backward.as";
-export { cacheRead, cacheWrite, keyBytes, valueBytes } from "./attention/cache.as";
+export { cacheRead, cacheWrite, keyBytes, roomBytes, valueBytes } from "./attention/cache.as";
 export { rope } from "./attention/rope.as";
-export { roomBytes } from "./attention/stored.as";
 export { crossEntropy, crossEntropyBackward, kl, klBackward } from "./losses.as";
 export {
   copyRows,
@@ -27,7 +26,6 @@ export {
 } from "./movement.as";
 export { norm, normBackward } from "./norms.as";
 export { blockBytes } from "./products/blocked.as";
-export { streamBytes } from "./products/few-rows.as";
 export { probeDots, setWay } from "./products/integers/dots.as";
 export {
   integersAt,
@@ -36,11 +34,10 @@ export {
   quantizedBytes,
   quantizeIntegers,
 } from "./products/integers/linear.as";
-export { packIntegers } from "./products/integers/pack.as";
-export { roundBytes } from "./products/integers/round.as";
+export { packIntegers, roundBytes } from "./products/integers/pack.as";
 export { panelBytes } from "./products/layout.as";
 export { packBfloat16, packFloat32, unpackRows } from "./products/panels.as";
-export { linear, linearAt, matmul } from "./products/products.as";
+export { linear, linearAt, matmul, streamBytes } from "./products/products.as";
 export { setScratch } from "./products/tiles.as";
 export { coarseBounds, coarseStateBytes, hasDots, packCoarse } from "./screening/coarse.as";
 export { largest, mayBeLargest } from "./screening/largest.as";

@@ -27,7 +27,7 @@ export function scatterAdd(dy: usize, ids: usize, y: usize, count: i32, n: i32):
   }
 }
 
-export function addFloats(to: usize, from: usize, n: i32): void {
+function addFloats(to: usize, from: usize, n: i32): void {
   for (; n >= 4; n -= 4) {
     v128.store(to, f32x4.add(v128.load(to), v128.load(from)));
     to += 16;

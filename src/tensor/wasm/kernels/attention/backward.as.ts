@@ -5,10 +5,8 @@
  * Probabilities are computed again, sixteen queries at a time.
  */
 import { CACHE_F32 } from "../constants";
-import { TILE_BACKWARD } from "./attention.as";
-import { keyBytes, keyPanel, packOverColumns, packOverTime, valueAt, valueBytes } from "./cache.as";
-import { BLOCK, up16 } from "./stored.as";
-import { firstHead, firstSeen, headOffset } from "./tile.as";
+import { firstHead, firstSeen, headOffset, TILE_BACKWARD } from "./attention.as";
+import { BLOCK, keyBytes, keyPanel, packOverColumns, packOverTime, up16, valueAt, valueBytes } from "./cache.as";
 import { tileRows } from "../products/tiles.as";
 import { dotRow, expRow, rowMax, scaleRow } from "../rows.as";
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";

@@ -19,7 +19,7 @@ import { copyColumns, scratch } from "./tiles.as";
   return v128.and(v, upper);
 }
 
-export function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
+function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
   const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
@@ -78,7 +78,7 @@ export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
   v128.store(y, b3, 112);
 }
 
-export function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
   const upper = v128.load(UPPER_HALVES);
   const z = y + yRow;
   let a0 = v128.load(y);

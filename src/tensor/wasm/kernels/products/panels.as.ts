@@ -11,7 +11,7 @@
  * serves them all.
  */
 import { ACROSS_BF16, ACROSS_F32, MATRIX, MATRIX_TRANSPOSED, PANELS_BF16 } from "../constants";
-import { integerValue, integerValues } from "./integers/values.as";
+import { integerValue, integerValues } from "./integers/pack.as";
 import { panelAt, panelBytes } from "./layout.as";
 
 /**

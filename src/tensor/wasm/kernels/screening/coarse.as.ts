@@ -17,6 +17,7 @@
  */
 import { SEGMENT_QUADS } from "../constants";
 import { mac } from "../simd.as";
+import { joinPairs } from "../products/integers/dots.as";
 import { copyColumns, scratch } from "../products/tiles.as";
 
 /** The smallest positive float32, 2^-149. */
@@ -183,7 +184,7 @@ function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void
 function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize): void {
   for (let c: usize = 0; c < 64; c += 16) {
     const pairs = integers + WIDE + (c << 1);
-    let sum = joined(v128.load(pairs), v128.load(pairs, 16));
+    let sum = joinPairs(v128.load(pairs), v128.load(pairs, 16));
     if (dots) sum = i32x4.add(sum, i32x4.sub(v128.load(integers + c), i32x4.shl(v128.load(sums + c), 6)));
     v128.store(to + c, mac(f32x4.convert_i32x4_s(sum), t, v128.load(to + c)));
   }
@@ -280,13 +281,4 @@ function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
   v128.store(to, a5, 80);
   v128.store(to, a6, 96);
   v128.store(to, a7, 112);
-}
-
-/** [a0 + a1, a2 + a3, b0 + b1, b2 + b3] */
-// @ts-ignore: decorator
-@inline function joined(a: v128, b: v128): v128 {
-  return i32x4.add(
-    i8x16.shuffle(a, b, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27),
-    i8x16.shuffle(a, b, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31),
-  );
 }

@@ -14,7 +14,7 @@
  *
  * A quantized row lies in memory as [h: groups x 32 bytes][l: groups x 32 bytes][t][t·Σa or z][wide], the last three
  * [groups] words; l of a narrow group is never read. Beside weights of eight bits, z is added to h, and 64 to l; of a
- * wide group, z = 64. Rows that are computed together lie in another order: records.as.ts.
+ * wide group, z = 64. Rows that are computed together lie in another order: tile.as.ts.
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
 import { EXACT } from "../../constants";

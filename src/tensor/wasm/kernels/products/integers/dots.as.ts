@@ -117,15 +117,6 @@ export const ROUND: usize = 80;
 /** 64 as int32: the offset of the second bytes of activations. */
 export const MIDDLE: usize = 96;
 
-/**
- * z · (-Σ q) of four columns with facts at p, -Σ q in their low halves. z is below 2^15 in four int32, whose zeros
- * leave one product of int16 in each sum of two.
- */
-// @ts-ignore: decorator
-@inline export function start(p: usize, z: v128): v128 {
-  return i32x4.dot_i16x8_s(v128.load(p), z);
-}
-
 /** Four finite float16, in the high halves of int32, as float32 times 2^-112, exactly (HALF_MASK). */
 // @ts-ignore: decorator
 @inline export function smallHalves(v: v128, mask: v128): v128 {
@@ -138,38 +129,11 @@ export const MIDDLE: usize = 96;
   return f32x4.mul(smallHalves(v, mask), factor);
 }
 
-/** To nearest, ties to even; values beyond 65504 become 65504. */
-export function halfOf(x: f32): u16 {
-  const bits = reinterpret<u32>(x);
-  const sign = (bits >> 16) & 0x8000;
-  const size = min(abs(x), 65504);
-  // Adding a power of two leaves ten bits below it, rounded as float32 rounds.
-  const exponent = max(<i32>(reinterpret<u32>(size) >> 23), 113);
-  const magic = reinterpret<f32>((<u32>(exponent + 13)) << 23);
-  const rounded: f32 = size + magic - magic;
-  const scaled = reinterpret<u32>(<f32>(rounded * 1.925929944387236e-34)); // 2^-112
-  return <u16>(sign | (scaled >> 13));
-}
-
-// @ts-ignore: decorator
-@inline export function floatOf(half: u16): f32 {
-  return reinterpret<f32>((((<u32>half) & 0x8000) << 16) | (((<u32>half) & 0x7fff) << 13)) * 5.192296858534828e33;
-}
-
 /** Bytes before the weights of a group. */
 export const BYTES_HEAD: usize = 64;
 
 export const HALF_HEAD: usize = 64;
 export const FLOAT_HEAD: usize = 128;
-
-// @ts-ignore: decorator
-@inline export function clearSums(to: usize): void {
-  const zero = f32x4.splat(0);
-  v128.store(to, zero);
-  v128.store(to, zero, 16);
-  v128.store(to, zero, 32);
-  v128.store(to, zero, 48);
-}
 
 /** sum + D · (d · t). */
 // @ts-ignore: decorator
@@ -198,26 +162,4 @@ export const FLOAT_HEAD: usize = 128;
 // @ts-ignore: decorator
 @inline export function highNibbles(v: v128, mask: v128): v128 {
   return v128.and(i16x8.shr_u(v, 4), mask);
-}
-
-/** Of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
-export const FACTS_BYTES: usize = 128;
-const SCALES: usize = 64;
-
-/** The facts of a group as float32; -Σ q is in the low halves of int32. */
-// @ts-ignore: decorator
-@inline export function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
-  const mask = v128.load(constants + HALF_MASK);
-  const factor = v128.load(constants + HALF_FACTOR);
-  for (let i: usize = 0; i < 4; i++) {
-    const to = facts + (i << 4);
-    const from = w + (i << 4);
-    if (nibbles) {
-      v128.store(to, minimumsAt(head, from, mask, factor));
-      v128.store(to, scalesAt(head, from, mask, factor), SCALES);
-    } else {
-      v128.store(to, v128.load(from));
-      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
-    }
-  }
 }

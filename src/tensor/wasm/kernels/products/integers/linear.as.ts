@@ -1,17 +1,98 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Products with integer weights, from float32 to float32: rows are quantized, every panel multiplies them (one row:
- * bytes.as.ts, nibbles.as.ts; several: tile.as.ts), and the sums are added onto y:
+ * bytes.as.ts, nibbles.as.ts, exact-rows.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
-import { ACROSS_INT8, EXACT, NIBBLE_HALVES } from "../../constants";
+import { ACROSS_INT8, EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { FACTS_BYTES, isExact, setWay, way } from "./dots.as";
-import { nibblePanels, rowPanels, rowsPanels } from "./panel.as";
-import { measuringBytes, partBytes, partsOf, quantizeParts, sumsBytes } from "./records.as";
+import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, setWay, way } from "./dots.as";
+import {
+  FACTS_BYTES,
+  measuringBytes,
+  partBytes,
+  partRows,
+  partsOf,
+  quantizeParts,
+  sumsBytes,
+  tileRows,
+} from "./tile.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
-import { loadTail, storeTail } from "../../simd.as";
+import { loadTail, No, storeTail, Yes } from "../../simd.as";
+import { byteRow } from "./bytes.as";
+import { exactBytes, exactNibbles } from "./exact-rows.as";
+import { nibbleRow } from "./nibbles.as";
+
+/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, unless that is w: other [16]. */
+function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+  if (isExact()) {
+    exactRow(kind, w, x, groups, out);
+    if (z != w) exactRow(kind, z, x, groups, other);
+  } else if (kind != ACROSS_INT8) nibblePanels(kind, w, x, groups, 1, out);
+  else if (way == PAIRS) byteRow<Yes>(w, z, x, groups, out, other);
+  else byteRow<No>(w, z, x, groups, out, other);
+}
+
+/** The row with consecutive panels of int4: out [panels][16]. Not for EXACT. */
+function nibblePanels(kind: i32, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+  if (kind == NIBBLE_HALVES) {
+    if (way == PAIRS) nibbleRow<Yes, No>(w, x, groups, panels, out);
+    else nibbleRow<No, No>(w, x, groups, panels, out);
+  } else if (way == PAIRS) nibbleRow<Yes, Yes>(w, x, groups, panels, out);
+  else nibbleRow<No, Yes>(w, x, groups, panels, out);
+}
+
+// @ts-ignore: decorator
+@inline function headOf(kind: i32): usize {
+  return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+}
+
+/**
+ * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. Several panels take
+ * no more rows than a part.
+ */
+function rowsPanels(
+  kind: i32,
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  rows: i32,
+  groups: i32,
+  facts: usize,
+  sums: usize,
+): void {
+  if (isExact()) {
+    for (let i = 0; i < panels; i++) exactRows(kind, w + i * apart, x, rows, groups, sums + ((i * rows) << 6));
+    return;
+  }
+  const pairs = way == PAIRS;
+  const bytes = kind == ACROSS_INT8;
+  const head = headOf(kind);
+  if (bytes && pairs) tileRows<Yes, No>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (bytes) tileRows<No, No>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (pairs) tileRows<Yes, Yes>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else tileRows<No, Yes>(head, w, apart, panels, x, rows, groups, facts, sums);
+}
+
+function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {
+  const size = partBytes(rows, groups);
+  const row = integerRowBytes(groups);
+  const most = partRows(rows);
+  for (; rows > 0; rows -= most) {
+    for (let r = 0; r < min(rows, most); r++) {
+      exactRow(kind, w, x + r * row, groups, sums + (r << 6));
+    }
+    x += size;
+    sums += sumsBytes(most);
+  }
+}
+
+function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
+  if (kind == ACROSS_INT8) exactBytes(w, x, groups, out);
+  else exactNibbles(headOf(kind), w, x, groups, out);
+}
 
 /** So few rows take two panels together: memory is faster at two places. */
 const FEW_ROWS = 8;

@@ -1,11 +1,15 @@
 /**
- * Packs integer weights into panels (bytes.as.ts, nibbles.as.ts). Rows arrive as integers [count][k], a byte each, with
- * a scale and a minimum per group of 32. Memory of a new matrix is zero, and so is padding.
+ * Naive loop: integerValues in src/tensor/integer-rows.ts, equal bit for bit; for `roundBytes`, roundToIntegers.
+ * Integer weights on their way into panels (bytes.as.ts, nibbles.as.ts) and back to float32. Rows arrive as integers
+ * [count][k], a byte each, with a scale and a minimum per group of 32. Memory of a new matrix is zero, and so is
+ * padding. Rows of float32 are rounded to int8 in float64, where a product, a sum and a conversion to integers are the
+ * same for vectors as one by one.
  */
 import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
 import { groupsOf } from "./activations.as";
-import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, halfOf } from "./dots.as";
+import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD } from "./dots.as";
 import { panelBytes } from "../layout.as";
+import { highHalf, lanesBelow, maxLane } from "../../simd.as";
 
 /** q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d` and `m`. */
 export function packIntegers(
@@ -72,4 +76,135 @@ function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize
     const q = load<u8>(from + i);
     store<u8>(byte, (i & 4) == 0 ? q | (load<u8>(byte) & 0xf0) : (q << 4) | (load<u8>(byte) & 15));
   }
+}
+
+/** Element k of lane `lane` of the panel at w, with groups of `size` bytes. */
+export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
+  const group = w + (k >> 5) * size;
+  const i = k & 31;
+  if (kind == ACROSS_INT8) {
+    const q = load<i8>(group + BYTES_HEAD + ((i >> 2) << 6) + (lane << 2) + (i & 3));
+    return <f32>q * floatOf(load<u16>(group + (lane << 2), 2));
+  }
+  const half = kind == NIBBLE_HALVES;
+  const facts = group + (lane << 2);
+  const d = half ? floatOf(load<u16>(facts)) : load<f32>(facts);
+  const m = half ? floatOf(load<u16>(facts, 2)) : load<f32>(facts, 64);
+  const head = half ? HALF_HEAD : FLOAT_HEAD;
+  const byte = load<u8>(group + head + ((i >> 3) << 6) + (lane << 2) + (i & 3));
+  return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);
+}
+
+/** Elements [k, k + count) of a lane; k and count are multiples of eight. */
+export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i32, lane: i32, to: usize): void {
+  const at = lane << 2;
+  for (const end = k + count; k < end; k += 8) {
+    const group = w + (k >> 5) * size;
+    const eight = (k & 31) >> 3;
+    if (kind == ACROSS_INT8) {
+      const d = f32x4.splat(floatOf(load<u16>(group + at, 2)));
+      const q = group + BYTES_HEAD + (eight << 7) + at;
+      v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q)), d));
+      v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q, 64)), d), 16);
+    } else {
+      const half = kind == NIBBLE_HALVES;
+      const d = half ? floatOf(load<u16>(group + at)) : load<f32>(group + at);
+      const m = half ? floatOf(load<u16>(group + at, 2)) : load<f32>(group + at, 64);
+      const word = load<u32>(group + (half ? HALF_HEAD : FLOAT_HEAD) + (eight << 6) + at);
+      storeNibbles(to, word & 0x0f0f0f0f, d, m);
+      storeNibbles(to + 16, (word >> 4) & 0x0f0f0f0f, d, m);
+    }
+    to += 32;
+  }
+}
+
+// @ts-ignore: decorator
+@inline function fourBytes(q: v128): v128 {
+  return f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(i16x8.extend_low_i8x16_s(q)));
+}
+
+/** d·q + m of four bytes, rounded once. */
+// @ts-ignore: decorator
+@inline function storeNibbles(to: usize, q: u32, d: f32, m: f32): void {
+  const four = i32x4.extend_low_i16x8_u(i16x8.extend_low_i8x16_u(i32x4.splat(q)));
+  const scale = f64x2.splat(d);
+  const least = f64x2.splat(m);
+  const low = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(four), scale), least);
+  const rest = i8x16.shuffle(four, four, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
+  const high = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(rest), scale), least);
+  v128.store64_lane(to, f32x4.demote_f64x2_zero(low), 0);
+  v128.store64_lane(to, f32x4.demote_f64x2_zero(high), 0, 8);
+}
+
+const LARGEST_HALF: f64 = 65504;
+const SMALLEST_NORMAL_HALF: f64 = 0.00006103515625; // 2^-14
+
+/**
+ * Rounds `count` rows of k values at `from` to bytes at `to` [count][k], and scales at `d`, float32 [count][k / 32]. Up
+ * to three bytes after the last are written too.
+ */
+export function roundBytes(from: usize, k: i32, count: i32, to: usize, d: usize): void {
+  for (; count > 0; count--) {
+    for (let left = k; left > 0; left -= 32) {
+      const n = min(32, left);
+      const scale = toHalf(largestOf(from, n) / 127);
+      const inverse = f64x2.splat(scale == 0 ? 0 : 1 / scale);
+      store<f32>(d, <f32>scale);
+      for (let i = 0; i < n; i += 4) roundFour(from + (i << 2), inverse, to + i);
+      from += n << 2;
+      to += n;
+      d += 4;
+    }
+  }
+}
+
+/** NaN counts as nothing. */
+function largestOf(x: usize, n: i32): f64 {
+  let most = f32x4.splat(0);
+  for (; n > 0; n -= 4) {
+    most = f32x4.pmax(most, v128.and(f32x4.abs(v128.load(x)), lanesBelow(n)));
+    x += 16;
+  }
+  return <f64>maxLane(most);
+}
+
+/** Levels 0 to 254, less 127. NaN is converted to 0. */
+// @ts-ignore: decorator
+@inline function roundFour(from: usize, inverse: v128, to: usize): void {
+  const v = v128.load(from);
+  const levels = i64x2.shuffle(roundTwo(v, inverse), roundTwo(highHalf(v), inverse), 0, 2);
+  const words = i32x4.sub(levels, i32x4.splat(127));
+  const halves = i16x8.narrow_i32x4_s(words, words);
+  v128.store32_lane(to, i8x16.narrow_i16x8_s(halves, halves), 0);
+}
+
+function roundTwo(v: v128, inverse: v128): v128 {
+  const levels = f64x2.add(f64x2.mul(f64x2.promote_low_f32x4(v), inverse), f64x2.splat(127));
+  return i32x4.trunc_sat_f64x2_u_zero(f64x2.add(f64x2.min(levels, f64x2.splat(254)), f64x2.splat(0.5)));
+}
+
+/** The nearest finite float16 of x >= 0. */
+function toHalf(x: f64): f64 {
+  if (x < SMALLEST_NORMAL_HALF) return x + 268435456 - 268435456; // 2^28
+  x = min(x, LARGEST_HALF);
+  const shifted = x * 4398046511105; // 2^42 + 1
+  return shifted - (shifted - x);
+}
+
+/** To nearest, ties to even; values beyond 65504 become 65504. */
+function halfOf(x: f32): u16 {
+  const bits = reinterpret<u32>(x);
+  const sign = (bits >> 16) & 0x8000;
+  const size = min(abs(x), 65504);
+  // Adding a power of two leaves ten bits below it, rounded as float32 rounds.
+  const exponent = max(<i32>(reinterpret<u32>(size) >> 23), 113);
+  const magic = reinterpret<f32>((<u32>(exponent + 13)) << 23);
+  const rounded: f32 = size + magic - magic;
+  const scaled = reinterpret<u32>(<f32>(rounded * 1.925929944387236e-34)); // 2^-112
+  return <u16>(sign | (scaled >> 13));
+}
+
+// @ts-ignore: decorator
+@inline function floatOf(half: u16): f32 {
+  return reinterpret<f32>((((<u32>half) & 0x8000) << 16) | (((<u32>half) & 0x7fff) << 13)) * 5.192296858534828e33;
 }

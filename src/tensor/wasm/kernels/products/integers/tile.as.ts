@@ -1,35 +1,168 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
- * Tiles of two records (records.as.ts) by the sixteen columns of a panel: two narrow groups of x, or both halves of a
- * wide one; a last narrow group is alone. Eight sums of integers are in registers, those of floats in `sums`. All
- * records of a group of k come before the next group, so that the panel streams from memory meanwhile. The steps of a
- * group are a loop: written out, compilers would reorder them, and run out of registers.
+ * Products with several rows of x. The rows lie as records: what one dot product takes, the 32 bytes of a narrow group,
+ * or h or l of a wide one (activations.as.ts). Rows are quantized in parts. In a part, each group of k has a segment:
+ * records of wide groups from its beginning on, h and l side by side, and records of narrow groups from its end down.
+ *
+ *   part      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
+ *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the part's first on][unused]
+ *
+ * So a tile, two records by the sixteen columns of a panel, is one wide group or two narrow ones, and nothing is decided
+ * row by row while products are computed; a last narrow group is alone. Eight sums of integers are in registers, those
+ * of floats in `sums`. All records of a group of k come before the next group, so that the panel streams from memory
+ * meanwhile. The steps of a group are a loop: written out, compilers would reorder them, and run out of registers.
  */
 import {
   addBytes,
   addNibbles,
   constants,
   dot,
+  HALF_FACTOR,
+  HALF_MASK,
+  highHalves,
   highNibbles,
+  minimumsAt,
   NIBBLE_MASK,
   nibbleDot,
   nibbleSums,
   ONES,
-  readFacts,
+  scalesAt,
+  way,
 } from "./dots.as";
 import { isYes } from "../../simd.as";
+import { EXACT, PART } from "../../constants";
 import {
-  partBytes,
-  partRows,
-  partsOf,
-  PLACE,
-  RECORD,
-  SCALE,
-  segmentBytes,
-  segmentsAt,
-  sumsBytes,
-  TOTAL,
-} from "./records.as";
+  groupsOf,
+  integerRowBytes,
+  lastGroup,
+  measureGroups,
+  quantizeGroup,
+  quantizeRow,
+  WIDE,
+} from "./activations.as";
+
+// @ts-ignore: decorator
+@inline export function partsOf(rows: i32): i32 {
+  return (rows + PART - 1) / PART;
+}
+
+/** Of every part but the last. Parts are what threads share, so none is much smaller. */
+// @ts-ignore: decorator
+@inline export function partRows(rows: i32): i32 {
+  const parts = max(1, partsOf(rows));
+  return (rows + parts - 1) / parts;
+}
+
+const RECORD: usize = 48;
+/** Offsets in a record. */
+const SCALE: usize = 32;
+const TOTAL: usize = 36;
+const PLACE: usize = 40;
+
+// @ts-ignore: decorator
+@inline export function sumsBytes(rows: i32): usize {
+  return rows << 6;
+}
+
+/** Of a segment, whose groups may all be wide. */
+// @ts-ignore: decorator
+@inline function segmentBytes(rows: i32): usize {
+  return 2 * partRows(rows) * RECORD;
+}
+
+// @ts-ignore: decorator
+@inline function segmentsAt(part: usize, groups: i32): usize {
+  return part + (((groups << 3) + 15) & ~15);
+}
+
+/** Of a part of so many rows; EXACT rows lie as in activations.as.ts. */
+export function partBytes(rows: i32, groups: i32): usize {
+  return max(segmentsAt(0, groups) + groups * segmentBytes(rows), partRows(rows) * integerRowBytes(groups));
+}
+
+/** Of `quantizeParts`: a padded group, and what is known of a row's groups. */
+// @ts-ignore: decorator
+@inline export function measuringBytes(groups: i32): usize {
+  return 128 + groups * 12;
+}
+
+export function quantizeParts(
+  nibbles: bool,
+  x: usize,
+  rows: i32,
+  k: i32,
+  to: usize,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const groups = groupsOf(k);
+  const size = partBytes(rows, groups);
+  const most = partRows(rows);
+  for (let p = begin; p < end; p++) {
+    const first = p * most;
+    const from = x + ((first * k) << 2);
+    const part = to + p * size;
+    const count = min(most, rows - first);
+    if (way == EXACT) {
+      for (let r = 0; r < count; r++) {
+        const row = from + ((r * k) << 2);
+        quantizeRow(row, k, nibbles, part + r * integerRowBytes(groups), work);
+      }
+    } else quantizePart(nibbles, from, count, k, part, segmentBytes(rows), work);
+  }
+}
+
+function quantizePart(nibbles: bool, x: usize, rows: i32, k: i32, part: usize, segment: usize, work: usize): void {
+  const groups = groupsOf(k);
+  const segments = segmentsAt(part, groups);
+  for (let g = 0; g < groups; g++) {
+    const at = part + (g << 3);
+    store<usize>(at, segments + g * segment);
+    store<usize>(at, segments + (g + 1) * segment, 4);
+  }
+  for (let r = 0; r < rows; r++) {
+    recordRow(nibbles, x, k, part, r << 6, work);
+    x += k << 2;
+  }
+}
+
+/** Quantizes a row into the segments of its part. */
+function recordRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, work: usize): void {
+  const groups = groupsOf(k);
+  const words = groups << 2;
+  const last = lastGroup(x, k, work);
+  let facts = work + 128;
+  const limit = measureGroups(x, last, groups, nibbles, facts, words) * WIDE;
+  for (let g = 0; g < groups; g++) {
+    const size = load<f32>(facts);
+    const wide = <f64>size * <f64>groups > limit;
+    let record: usize;
+    if (wide) {
+      record = load<usize>(part);
+      store<usize>(part, record + 2 * RECORD);
+    } else {
+      record = load<usize>(part, 4) - RECORD;
+      store<usize>(part, record, 4);
+    }
+    quantizeGroup(
+      g + 1 < groups ? x + (g << 7) : last,
+      size,
+      load<f32>(facts + words),
+      load<f32>(facts + 2 * words),
+      wide,
+      nibbles,
+      record,
+      record + RECORD,
+      record + SCALE,
+      TOTAL - SCALE,
+    );
+    store<usize>(record, place, PLACE);
+    if (wide) store<i32>(record, 64, RECORD + TOTAL);
+    facts += 4;
+    part += 8;
+  }
+}
 
 /**
  * Rows, quantized in parts at x, with panels `apart` bytes apart that advance together, group by group: sums
@@ -224,5 +357,27 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   } else {
     addRow(nibbles, record, facts, sums, a0, a1, a2, a3);
     if (records == 2) addRow(nibbles, record + RECORD, facts, sums, b0, b1, b2, b3);
+  }
+}
+
+/** Of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, and their scales. */
+export const FACTS_BYTES: usize = 128;
+const SCALES: usize = 64;
+
+/** The facts of a group as float32; -Σ q is in the low halves of int32. */
+// @ts-ignore: decorator
+@inline function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
+  const mask = v128.load(constants + HALF_MASK);
+  const factor = v128.load(constants + HALF_FACTOR);
+  for (let i: usize = 0; i < 4; i++) {
+    const to = facts + (i << 4);
+    const from = w + (i << 4);
+    if (nibbles) {
+      v128.store(to, minimumsAt(head, from, mask, factor));
+      v128.store(to, scalesAt(head, from, mask, factor), SCALES);
+    } else {
+      v128.store(to, v128.load(from));
+      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
+    }
   }
 }
