@@ -6,7 +6,7 @@
 import { createDevice } from "early-exits/browser";
 import { expect, inject, it } from "vitest";
 import { browserHost } from "../../src/browser/host.js";
-import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
+import { scale } from "../../src/tensor/gpu/elementwise.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";

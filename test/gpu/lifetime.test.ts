@@ -7,7 +7,7 @@ import type { DeviceError } from "../../src/errors.js";
 import type { GpuJs } from "../../src/tensor/gpu/gpujs.js";
 import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
-import { scale } from "../../src/tensor/gpu/kernels/elementwise.kernel.js";
+import { scale } from "../../src/tensor/gpu/elementwise.js";
 import { nodeHost } from "../../src/node/host.js";
 import { createWebGpu, wish } from "./webgpu.js";
 

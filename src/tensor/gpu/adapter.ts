@@ -15,7 +15,7 @@ export interface WebGpuBuffer {
   destroy(): void;
 }
 
-export interface WebGpuDevice {
+interface WebGpuDevice {
   readonly limits: { readonly maxStorageBufferBindingSize: number; readonly maxBufferSize: number };
   readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
   onuncapturederror: ((event: { readonly error: { readonly message: string } }) => void) | null;
@@ -37,7 +37,7 @@ export interface WebGpuContext {
   readonly device: WebGpuDevice;
 }
 
-export interface FoundAdapter {
+interface FoundAdapter {
   readonly adapter: WebGpuAdapter;
   readonly hardware: boolean;
   /** As the driver names it. */

@@ -8,8 +8,20 @@ import type { Storage } from "../device.js";
 import { deviceDisposed, deviceMixed, storageFreed } from "../device-errors.js";
 import type { GpuJs, Overwrite } from "./gpujs.js";
 import type { Handle } from "./gpujs-module.js";
-import type { KernelSource } from "./kernels/kernel-source.js";
-import { overwrite } from "./kernels/movement.kernel.js";
+import { type KernelSource, vectorKernel } from "./kernel-source.js";
+
+/** x with elements [begin, begin + length) replaced by fresh[from ..]. */
+const overwrite = vectorKernel(
+  "overwrite",
+  "array x fresh, integer begin from length",
+  `
+  let y = x[COLUMN];
+  if (COLUMN >= begin && COLUMN < begin + length) {
+    y = fresh[COLUMN - begin + from];
+  }
+  return y;
+`,
+);
 
 export class GpuStorage implements Storage {
   /** Undefined until its turn, and without elements. */

@@ -12,14 +12,13 @@ import { integerValues } from "../integer-rows.js";
 import { Engine, type GpuStorage } from "./engine.js";
 import type { GpuCounts, GpuJs } from "./gpujs.js";
 import { lossKernels } from "./losses.js";
-import { movementKernels } from "./movement.js";
-import { slice } from "./kernels/movement.kernel.js";
+import { movementKernels, slice } from "./movement.js";
 import { openGpuJs } from "./open-gpujs.js";
 import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { GpuPacked, packedOf } from "./weights.js";
 
-export interface GpuDeviceOptions extends GpuOptions {
+interface GpuDeviceOptions extends GpuOptions {
   readonly host: Host;
 }
 

@@ -16,8 +16,16 @@ import {
   type Handle,
   type TextureHandle,
 } from "./gpujs-module.js";
-import { copy } from "./kernels/movement.kernel.js";
-import { functionText, type KernelSource } from "./kernels/kernel-source.js";
+import { functionText, type KernelSource, vectorKernel } from "./kernel-source.js";
+
+/** A copy of x on the device: WebGL gets data this way. */
+const copy = vectorKernel(
+  "copy",
+  "array x",
+  `
+  return x[COLUMN];
+`,
+);
 
 /** `handles` are those alive now. */
 export interface GpuCounts {
@@ -39,7 +47,7 @@ export interface Overwrite<T> {
   readonly length: number;
 }
 
-export interface GpuJsParts {
+interface GpuJsParts {
   readonly mode: GpuMode;
   /** As the driver names it. */
   readonly adapter: string;

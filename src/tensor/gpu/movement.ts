@@ -1,19 +1,143 @@
-/** Moving and summing on the GPU device. */
+/**
+ * Moving and summing on the GPU device. Each kernel asks where its element comes from, never where it goes: there are no
+ * atomic additions, so gradients of reads (scatter, take) look up which rows read an element.
+ */
 import type { MovementKernels, Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import {
-  columns,
-  columnsBackward,
-  gather,
-  join,
-  scatterAdd,
-  slice,
-  sumEight,
-  sumEightSquares,
-  sumMiddle,
-  takeAlongRows,
-  takeAlongRowsBackward,
-} from "./kernels/movement.kernel.js";
+import { matrixKernel, vectorKernel } from "./kernel-source.js";
+
+export const slice = vectorKernel(
+  "slice",
+  "array x, integer begin",
+  `
+  return x[begin + COLUMN];
+`,
+);
+
+/** a, then b; a has `length` elements. */
+const join = vectorKernel(
+  "join",
+  "array a b, integer length",
+  `
+  let y = 0;
+  if (COLUMN < length) {
+    y = a[COLUMN];
+  } else {
+    y = b[COLUMN - length];
+  }
+  return y;
+`,
+);
+
+export const columns = matrixKernel(
+  "columns",
+  "array x, integer width begin",
+  `
+  return x[ROW * width + begin + COLUMN];
+`,
+);
+
+/** dy [R, kept] inside zeros, from column `begin` on. */
+const columnsBackward = matrixKernel(
+  "columnsBackward",
+  "array dy, integer begin kept",
+  `
+  let y = 0;
+  if (COLUMN >= begin && COLUMN < begin + kept) {
+    y = dy[ROW * kept + COLUMN - begin];
+  }
+  return y;
+`,
+);
+
+const gather = matrixKernel(
+  "gather",
+  "array table ids, integer width",
+  `
+  return table[(ids[ROW] | 0) * width + COLUMN];
+`,
+);
+
+/**
+ * Row r of the table was read by rows order[starts[r]] .. order[starts[r + 1] - 1] of dy, at most `longest` of them.
+ */
+const scatterAdd = matrixKernel(
+  "scatterAdd",
+  "array dy starts order, integer width longest",
+  `
+  let sum = 0;
+  for (let t = 0; t < longest; t++) {
+    if (starts[ROW] + t < starts[ROW + 1]) {
+      sum += dy[(order[(starts[ROW] | 0) + t] | 0) * width + COLUMN];
+    }
+  }
+  return sum;
+`,
+);
+
+const takeAlongRows = matrixKernel(
+  "takeAlongRows",
+  "array x ids, integer width k",
+  `
+  return x[ROW * width + (ids[ROW * k + COLUMN] | 0)];
+`,
+);
+
+const takeAlongRowsBackward = matrixKernel(
+  "takeAlongRowsBackward",
+  "array dy ids, integer k",
+  `
+  let sum = 0;
+  for (let t = 0; t < k; t++) {
+    if (Math.abs(ids[ROW * k + t] - COLUMN) < 0.5) {
+      sum += dy[ROW * k + t];
+    }
+  }
+  return sum;
+`,
+);
+
+/** [outer, n, inner] -> [outer, inner]. */
+export const sumMiddle = matrixKernel(
+  "sumMiddle",
+  "array x, integer n inner",
+  `
+  let sum = 0;
+  for (let t = 0; t < n; t++) {
+    sum += x[(ROW * n + t) * inner + COLUMN];
+  }
+  return sum;
+`,
+);
+
+/** Sums eight neighbours: a long sum is a tree, whose error grows with its height. */
+const sumEight = vectorKernel(
+  "sumEight",
+  "array x, integer length",
+  `
+  let sum = 0;
+  for (let t = 0; t < 8; t++) {
+    if (8 * COLUMN + t < length) {
+      sum += x[8 * COLUMN + t];
+    }
+  }
+  return sum;
+`,
+);
+
+const sumEightSquares = vectorKernel(
+  "sumEightSquares",
+  "array x, integer length",
+  `
+  let sum = 0;
+  for (let t = 0; t < 8; t++) {
+    if (8 * COLUMN + t < length) {
+      sum += x[8 * COLUMN + t] * x[8 * COLUMN + t];
+    }
+  }
+  return sum;
+`,
+);
 
 export function movementKernels(engine: Engine): MovementKernels {
   return {

@@ -13,7 +13,7 @@ import { type GpuJsModule, type GpuJsProgram, loadGpuJs } from "./gpujs-module.j
 const RENDERER = 0x1f01;
 const MAX_TEXTURE_SIZE = 0x0d33;
 
-export interface GpuJsOptions {
+interface GpuJsOptions {
   readonly mode: GpuMode;
   readonly adapter: AdapterWish;
   readonly host: Host;

@@ -1,9 +1,128 @@
-/** Matrix products of the GPU device; weights too large for one array are split. */
+/**
+ * Matrix products of the GPU device, one dot product per element, no tiles and no shared memory: gpu.js has neither
+ * (docs/gpu-kernels.md). Weights too large for one array are split.
+ *   matmul  y[r, n] = Σ_k A(r, k) · B(k, n), operands read through strides, so that transposed ones need no copy
+ *   linear  y = x·Wᵀ + bias + residual, W stored [K, N]: neighbouring threads read neighbouring weights
+ * Four sums at a time, because a single sum waits for its own previous addition.
+ */
 import type { Kernels, MatmulDims, PackedStorage, ProductKernels } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import { gatherWeights, linear, linearBackward, matmul, matmulStack } from "./kernels/products.kernel.js";
-import { joinColumns } from "./kernels/movement.kernel.js";
 import { packedOf } from "./weights.js";
+import { matrixKernel } from "./kernel-source.js";
+
+/** Σ_t left(t) · right(t) over 4·quarters + rest terms, into `total`. */
+const dot = (left: (t: string) => string, right: (t: string) => string): string => {
+  const product = (t: string): string => `${left(t)} * ${right(t)}`;
+  return `
+  let sum0 = 0;
+  let sum1 = 0;
+  let sum2 = 0;
+  let sum3 = 0;
+  for (let t = 0; t < quarters; t++) {
+    sum0 += ${product("(4 * t + 0)")};
+    sum1 += ${product("(4 * t + 1)")};
+    sum2 += ${product("(4 * t + 2)")};
+    sum3 += ${product("(4 * t + 3)")};
+  }
+  for (let u = 0; u < rest; u++) {
+    sum0 += ${product("(4 * quarters + u)")};
+  }
+  let total = (sum0 + sum1) + (sum2 + sum3);`;
+};
+
+const matmul = matrixKernel(
+  "matmul",
+  "array a b, integer aRow aStep bColumn bStep quarters rest",
+  `
+  ${dot(
+    (t) => `a[ROW * aRow + ${t} * aStep]`,
+    (t) => `b[COLUMN * bColumn + ${t} * bStep]`,
+  )}
+  return total;
+`,
+);
+
+/** A stack of products: row z·m + i belongs to matrix z. */
+const matmulStack = matrixKernel(
+  "matmulStack",
+  "array a b, integer m aMatrix bMatrix aRow aStep bColumn bStep quarters rest",
+  `
+  const z = Math.floor((ROW + 0.5) / m);
+  const aBegin = z * aMatrix + (ROW - z * m) * aRow;
+  const bBegin = z * bMatrix;
+  ${dot(
+    (t) => `a[aBegin + ${t} * aStep]`,
+    (t) => `b[bBegin + COLUMN * bColumn + ${t} * bStep]`,
+  )}
+  return total;
+`,
+);
+
+/** Columns [first, first + n) of x·Wᵀ + bias + residual, of `width` in all. */
+const linear = matrixKernel(
+  "linear",
+  "array x w bias residual, integer k n first width quarters rest hasBias hasResidual",
+  `
+  ${dot(
+    (t) => `x[ROW * k + ${t}]`,
+    (t) => `w[${t} * n + COLUMN]`,
+  )}
+  if (hasBias > 0) {
+    total += bias[first + COLUMN];
+  }
+  if (hasResidual > 0) {
+    total += residual[ROW * width + first + COLUMN];
+  }
+  return total;
+`,
+);
+
+/** dx = before + dy[:, first .. first + n) · W. */
+const linearBackward = matrixKernel(
+  "linearBackward",
+  "array dy w before, integer k n first width quarters rest more",
+  `
+  ${dot(
+    (t) => `dy[ROW * width + first + ${t}]`,
+    (t) => `w[COLUMN * n + ${t}]`,
+  )}
+  if (more > 0) {
+    total += before[ROW * k + COLUMN];
+  }
+  return total;
+`,
+);
+
+/** Rows ids of W [N, K], stored [K, n] from row `first` on; rows outside are taken from `before`. */
+const gatherWeights = matrixKernel(
+  "gatherWeights",
+  "array w ids before, integer k n first more",
+  `
+  let y = 0;
+  if (more > 0) {
+    y = before[ROW * k + COLUMN];
+  }
+  if (ids[ROW] >= first && ids[ROW] < first + n) {
+    y = w[COLUMN * n + (ids[ROW] | 0) - first];
+  }
+  return y;
+`,
+);
+
+/** [R, left] and [R, right], side by side. */
+const joinColumns = matrixKernel(
+  "joinColumns",
+  "array a b, integer left right",
+  `
+  let y = 0;
+  if (COLUMN < left) {
+    y = a[ROW * left + COLUMN];
+  } else {
+    y = b[ROW * right + COLUMN - left];
+  }
+  return y;
+`,
+);
 
 const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters: k >> 2, rest: k & 3 });
 

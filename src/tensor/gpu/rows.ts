@@ -1,32 +1,213 @@
-/** Kernels over rows on the GPU device: reductions in stages (rows.kernel.ts). */
+/**
+ * Kernels over the rows of a matrix [R, N] on the GPU device; formulas: reference/rows.ts. A row is reduced in stages:
+ * one thread per segment of 256 columns, then the segments' results as a row of their own. Segments begin at fixed
+ * columns, so a row's bits depend neither on other rows nor on zeros after its end.
+ */
 import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";
-import type { KernelSource } from "./kernels/kernel-source.js";
-import {
-  logarithm,
-  logSoftmax,
-  logSoftmaxBackward,
-  normalize,
-  normalizeBackward,
-  normalizedGradient,
-  rowArgmax,
-  rowStats,
-  SEGMENT,
-  segmentArgmax,
-  segmentDot,
-  segmentEntropy,
-  segmentExp,
-  segmentGain,
-  segmentGainNormed,
-  segmentMax,
-  segmentMin,
-  segmentSecond,
-  segmentSpread,
-  segmentSum,
-  softmax,
-  softmaxBackward,
-} from "./kernels/rows.kernel.js";
-import { sumMiddle } from "./kernels/movement.kernel.js";
+import { type KernelSource, matrixKernel, type NamesIn, vectorKernel } from "./kernel-source.js";
+import { sumMiddle } from "./movement.js";
+
+export const SEGMENT = 256;
+
+/** Runs `step` with j, the column, for each of a segment's columns; one result per row and segment. */
+function segmentKernel<T extends string>(
+  name: string,
+  parameters: T,
+  { before = "", first = "0", step }: { before?: string; first?: string; step: string },
+): KernelSource<NamesIn<`${T}, integer width`>> {
+  const body = step
+    .replaceAll("[j]", `[COLUMN * ${SEGMENT} + t]`)
+    .replaceAll("[r, j]", `[ROW * width + COLUMN * ${SEGMENT} + t]`);
+  return matrixKernel(
+    name,
+    `${parameters}, integer width`,
+    `
+  ${before}
+  let result = ${first};
+  for (let t = 0; t < ${SEGMENT}; t++) {
+    if (COLUMN * ${SEGMENT} + t < width) {
+      ${body}
+    }
+  }
+  return result;
+`,
+  );
+}
+
+export const segmentSum = segmentKernel("segmentSum", "array x", { step: "result += x[r, j];" });
+const segmentMax = segmentKernel("segmentMax", "array x", {
+  first: `x[ROW * width + COLUMN * ${SEGMENT}]`,
+  step: "result = Math.max(result, x[r, j]);",
+});
+const segmentMin = segmentKernel("segmentMin", "array x", {
+  first: `x[ROW * width + COLUMN * ${SEGMENT}]`,
+  step: "result = Math.min(result, x[r, j]);",
+});
+const segmentDot = segmentKernel("segmentDot", "array a b", { step: "result += a[r, j] * b[r, j];" });
+/** Σ exp((x - max) · factor). */
+const segmentExp = segmentKernel("segmentExp", "array x top, float factor", {
+  step: "result += Math.exp((x[r, j] - top[ROW]) * factor);",
+});
+/** Lowest column that holds the maximum; 2^24 in segments without it. */
+const segmentArgmax = segmentKernel("segmentArgmax", "array x top", {
+  first: "16777216",
+  step: `if (x[r, j] === top[ROW]) {
+        result = Math.min(result, COLUMN * ${SEGMENT} + t);
+      }`,
+});
+/** The largest value except the one at `best`; `lowest` if there is none. */
+const segmentSecond = segmentKernel("segmentSecond", "array x best, float lowest", {
+  first: "lowest",
+  step: `if (Math.abs(best[ROW] - (COLUMN * ${SEGMENT} + t)) > 0.5) {
+        result = Math.max(result, x[r, j]);
+      }`,
+});
+/** Σ p · (-log p), p = exp(x - max - logSum). */
+const segmentEntropy = segmentKernel("segmentEntropy", "array x top logSum", {
+  step: "const surprise = logSum[ROW] - (x[r, j] - top[ROW]);\n      result += Math.exp(-surprise) * surprise;",
+});
+
+const logarithm = vectorKernel(
+  "logarithm",
+  "array x",
+  `
+  return Math.log(x[COLUMN]);
+`,
+);
+
+/** [R, 5]: the columns of ROW_STATS. */
+const rowStats = matrixKernel(
+  "rowStats",
+  "array best top second logSum entropy",
+  `
+  let y = best[ROW];
+  if (COLUMN === 1) {
+    y = top[ROW];
+  }
+  if (COLUMN === 2) {
+    y = second[ROW];
+  }
+  if (COLUMN === 3) {
+    y = top[ROW] + logSum[ROW];
+  }
+  if (COLUMN === 4) {
+    y = entropy[ROW];
+  }
+  return y;
+`,
+);
+
+/** [R, 3]: argmax, largest, and log-sum-exp, which is finite only if all logits are. */
+const rowArgmax = matrixKernel(
+  "rowArgmax",
+  "array best top logSum",
+  `
+  let y = best[ROW];
+  if (COLUMN === 1) {
+    y = top[ROW];
+  }
+  if (COLUMN === 2) {
+    y = top[ROW] + logSum[ROW];
+  }
+  return y;
+`,
+);
+
+const softmax = matrixKernel(
+  "softmax",
+  "array x top sum, integer width",
+  `
+  return Math.exp(x[ROW * width + COLUMN] - top[ROW]) / sum[ROW];
+`,
+);
+
+const softmaxBackward = matrixKernel(
+  "softmaxBackward",
+  "array y dy dot, integer width",
+  `
+  return y[ROW * width + COLUMN] * (dy[ROW * width + COLUMN] - dot[ROW]);
+`,
+);
+
+const logSoftmax = matrixKernel(
+  "logSoftmax",
+  "array x top sum, integer width",
+  `
+  return (x[ROW * width + COLUMN] - top[ROW]) - Math.log(sum[ROW]);
+`,
+);
+
+const logSoftmaxBackward = matrixKernel(
+  "logSoftmaxBackward",
+  "array y dy sum, integer width",
+  `
+  return dy[ROW * width + COLUMN] - Math.exp(y[ROW * width + COLUMN]) * sum[ROW];
+`,
+);
+
+/** Σ (x - mean)², mean = total / width. */
+const segmentSpread = segmentKernel("segmentSpread", "array x total", {
+  before: "const mean = total[ROW] / width;",
+  step: "result += (x[r, j] - mean) * (x[r, j] - mean);",
+});
+
+/** A row's mean (zero for RMSNorm) and 1 over its deviation, from `total` = Σ x and `squares` = Σ (x - mean)². */
+const momentsText = `
+  let mean = 0;
+  if (centered > 0) {
+    mean = total[ROW] / width;
+  }
+  const inverse = 1 / Math.sqrt(squares[ROW] / width + epsilon);`;
+
+/** (x - mean) · inverse · gain + bias. */
+const normalize = matrixKernel(
+  "normalize",
+  "array x total squares gain bias, integer width, float epsilon, integer centered hasBias",
+  `
+  ${momentsText}
+  let y = (x[ROW * width + COLUMN] - mean) * inverse * gain[COLUMN];
+  if (hasBias > 0) {
+    y += bias[COLUMN];
+  }
+  return y;
+`,
+);
+
+/** Σ dy · gain. */
+const segmentGain = segmentKernel("segmentGain", "array dy gain", { step: "result += dy[r, j] * gain[j];" });
+
+/** Σ dy · gain · n, n = (x - mean) · inverse. */
+const segmentGainNormed = segmentKernel(
+  "segmentGainNormed",
+  "array x dy gain total squares, float epsilon, integer centered",
+  { before: momentsText, step: "result += dy[r, j] * gain[j] * (x[r, j] - mean) * inverse;" },
+);
+
+/** dx = inverse · (g - mean(g) - n · mean(g·n)), g = dy · gain; without mean(g) for RMSNorm. */
+const normalizeBackward = matrixKernel(
+  "normalizeBackward",
+  "array x dy gain total squares sumG sumGN, integer width, float epsilon, integer centered",
+  `
+  ${momentsText}
+  let meanG = 0;
+  if (centered > 0) {
+    meanG = sumG[ROW] / width;
+  }
+  const normed = (x[ROW * width + COLUMN] - mean) * inverse;
+  return inverse * (dy[ROW * width + COLUMN] * gain[COLUMN] - meanG - normed * sumGN[ROW] / width);
+`,
+);
+
+/** dy · n; its sum over rows is dGain. */
+const normalizedGradient = matrixKernel(
+  "normalizedGradient",
+  "array x dy total squares, integer width, float epsilon, integer centered",
+  `
+  ${momentsText}
+  return dy[ROW * width + COLUMN] * (x[ROW * width + COLUMN] - mean) * inverse;
+`,
+);
 
 /** One number per row of [rows, width]: `first` per segment, then `next` over the results. */
 export function reduceRows<P extends string>(

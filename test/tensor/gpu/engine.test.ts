@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { Engine } from "../../../src/tensor/gpu/engine.js";
 import type { GpuJs } from "../../../src/tensor/gpu/gpujs.js";
-import { scale } from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
+import { scale } from "../../../src/tensor/gpu/elementwise.js";
 
 /** Runs `scale`; every run waits for its gate, as a kernel that is still compiling does. */
 function slowBackend(gates: Promise<void>[] = []): { gpu: GpuJs; log: string[] } {

@@ -4,7 +4,7 @@ import { createDevice } from "../../../src/node/create-device.js";
 import { nodeHost } from "../../../src/node/host.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { findAdapter, namesSoftware } from "../../../src/tensor/gpu/adapter.js";
-import { scale } from "../../../src/tensor/gpu/kernels/elementwise.kernel.js";
+import { scale } from "../../../src/tensor/gpu/elementwise.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import type { Host, WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";

@@ -16,7 +16,7 @@
  *   -Infinity.
  */
 
-export type ParameterType = "array" | "integer" | "float";
+type ParameterType = "array" | "integer" | "float";
 
 export interface KernelSource<P extends string = string> {
   readonly name: string;
@@ -25,20 +25,35 @@ export interface KernelSource<P extends string = string> {
   readonly body: string;
 }
 
-export function vectorKernel<P extends string>(
-  name: string,
-  parameters: Readonly<Record<P, ParameterType>>,
-  body: string,
-): KernelSource<P> {
-  return { name, parameters, shape: "vector", body };
+/** The names of "array x y, integer width". */
+export type NamesIn<Text extends string> = Text extends `${infer Group}, ${infer Rest}`
+  ? NamesIn<Group> | NamesIn<Rest>
+  : Text extends `${ParameterType} ${infer Names}`
+    ? WordsIn<Names>
+    : never;
+type WordsIn<Text extends string> = Text extends `${infer Word} ${infer Rest}` ? Word | WordsIn<Rest> : Text;
+
+/** All that were made, for the test of the rules above. */
+export const madeKernels: KernelSource[] = [];
+
+/** `parameters` in groups of one type: "array x y, integer width". */
+export function vectorKernel<T extends string>(name: string, parameters: T, body: string): KernelSource<NamesIn<T>> {
+  return kernel(name, "vector", parameters, body);
 }
 
-export function matrixKernel<P extends string>(
-  name: string,
-  parameters: Readonly<Record<P, ParameterType>>,
-  body: string,
-): KernelSource<P> {
-  return { name, parameters, shape: "matrix", body };
+export function matrixKernel<T extends string>(name: string, parameters: T, body: string): KernelSource<NamesIn<T>> {
+  return kernel(name, "matrix", parameters, body);
+}
+
+function kernel(name: string, shape: KernelSource["shape"], groups: string, body: string): KernelSource {
+  const parameters: Record<string, ParameterType> = {};
+  for (const group of groups.split(", ")) {
+    const [type, ...names] = group.split(" ");
+    for (const parameter of names) parameters[parameter] = type as ParameterType;
+  }
+  const source = { name, parameters, shape, body };
+  madeKernels.push(source);
+  return source;
 }
 
 /**
