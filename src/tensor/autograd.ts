@@ -11,7 +11,7 @@ import { keep, Tensor } from "./tensor.js";
 import { atOnce, type InParts } from "../turns.js";
 
 /** Maps the gradient of a result to those of its inputs, in order; undefined if an input needs none. */
-export type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
+type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
 
 /** Wraps a kernel's result; records `backward` if any input requires a gradient. */
 export function record(

@@ -19,7 +19,7 @@ export interface Rng {
   state(): [number, number, number, number];
 }
 
-export type RngState = readonly [number, number, number, number];
+type RngState = readonly [number, number, number, number];
 
 /**
  * Takes an integer below 2^53 in size, or a saved state. Throws an OptionError for another seed, which would be rounded

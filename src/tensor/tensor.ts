@@ -11,7 +11,7 @@ import type { Device, PackedStorage, Storage, WeightDtype } from "./device.js";
 import { formatShape, type Shape, sizeOf } from "./shape.js";
 
 /** The inputs of a computation, and the gradients that flow back to them (undefined: it needs none). */
-export interface GradientNode {
+interface GradientNode {
   readonly inputs: readonly Tensor[];
   backward(gradient: Tensor): readonly (Tensor | undefined)[];
 }

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import gpujs from "gpu.js";
 import { expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
-import { showing } from "../../src/tensor/gpu/adapter.js";
+import { showing } from "../../src/tensor/gpu/open-gpujs.js";
 
 it("the WGSL is what gpu.js generates", async () => {
   const page = readFileSync("docs/gpu-kernels.md", "utf8");

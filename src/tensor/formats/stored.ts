@@ -16,7 +16,7 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
  * Makes float32 of the elements of one type; of blocks in `room`, if they fit. Throws for types that are no floats, or
  * parts of elements or blocks.
  */
-export type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
+type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
 
 /** Pages that read safetensors alone load no code for GGUF's blocks. */
 export async function storedDecoder(dtype: StoredDtype): Promise<DecodeStored> {

@@ -2,7 +2,7 @@
 import { dtypeBits, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
 import { fault, quote } from "./errors.js";
 
-export interface TensorDescription {
+interface TensorDescription {
   readonly name: string;
   readonly dtype: SafetensorsDtype;
   readonly shape: readonly number[];

@@ -4,7 +4,43 @@
  */
 import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
-import type { ContextOwner, WebGpuBuffer, WebGpuContext } from "./adapter.js";
+import type { WebGpuAdapter } from "../host.js";
+
+export interface WebGpuBuffer {
+  readonly size: number;
+  getMappedRange(): ArrayBuffer;
+  mapAsync(mode: number): Promise<void>;
+  unmap(): void;
+  destroy(): void;
+}
+
+interface WebGpuDevice {
+  readonly limits: { readonly maxStorageBufferBindingSize: number; readonly maxBufferSize: number };
+  readonly lost: Promise<{ readonly reason: string; readonly message: string }>;
+  onuncapturederror: ((event: { readonly error: { readonly message: string } }) => void) | null;
+  readonly queue: { submit(commands: readonly unknown[]): void };
+  createBuffer(description: {
+    readonly size: number;
+    readonly usage: number;
+    readonly mappedAtCreation?: boolean;
+  }): WebGpuBuffer;
+  createCommandEncoder(): {
+    copyBufferToBuffer(from: WebGpuBuffer, fromByte: number, to: WebGpuBuffer, toByte: number, bytes: number): void;
+    finish(): unknown;
+  };
+  destroy(): void;
+}
+
+export interface WebGpuContext {
+  readonly adapter: WebGpuAdapter;
+  readonly device: WebGpuDevice;
+}
+
+/** Hands out gpu.js's device. */
+export interface ContextOwner {
+  acquire(): Promise<WebGpuContext>;
+  destroy(): Promise<void>;
+}
 
 /** A flat typed array, texture or buffer. Only gpujs.ts looks inside. */
 export interface Handle {
@@ -72,20 +108,4 @@ export async function loadGpuJs(): Promise<GpuJsModule> {
       { cause },
     );
   }
-}
-
-/** Flattens the rows, or nested rows, that gpu.js returns. Handles pass unchanged. */
-export function flatResult(value: unknown, length: number): unknown {
-  if (!Array.isArray(value)) return value;
-  const out = new Float32Array(length);
-  let at = 0;
-  const visit = (part: unknown): void => {
-    if (Array.isArray(part)) part.forEach(visit);
-    else {
-      out.set(part as Float32Array, at);
-      at += (part as Float32Array).length;
-    }
-  };
-  visit(value);
-  return out;
 }

@@ -5,16 +5,17 @@
  */
 import type { GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
-import type { SharedContext, WebGpuBuffer } from "./adapter.js";
+import type { WebGpuAdapter } from "../host.js";
 import {
   type BufferHandle,
   type CompiledKernel,
-  flatResult,
   type GlContext,
   type GpuJsModule,
   type GpuJsProgram,
   type Handle,
   type TextureHandle,
+  type WebGpuBuffer,
+  type WebGpuContext,
 } from "./gpujs-module.js";
 import { functionText, type KernelSource, vectorKernel } from "./kernel-source.js";
 
@@ -26,6 +27,19 @@ const copy = vectorKernel(
   return x[COLUMN];
 `,
 );
+
+export interface FoundAdapter {
+  readonly adapter: WebGpuAdapter;
+  readonly hardware: boolean;
+  /** As the driver names it. */
+  readonly name: string;
+}
+
+export interface SharedContext extends FoundAdapter {
+  readonly context: WebGpuContext;
+  /** The last user ends the device. */
+  release(): Promise<void>;
+}
 
 /** `handles` are those alive now. */
 export interface GpuCounts {
@@ -297,4 +311,20 @@ export class GpuJs {
     encoder.copyBufferToBuffer(source, 4 * from, target, 4 * begin, 4 * length);
     device.queue.submit([encoder.finish()]);
   }
+}
+
+/** Flattens the rows, or nested rows, that gpu.js returns. Handles pass unchanged. */
+function flatResult(value: unknown, length: number): unknown {
+  if (!Array.isArray(value)) return value;
+  const out = new Float32Array(length);
+  let at = 0;
+  const visit = (part: unknown): void => {
+    if (Array.isArray(part)) part.forEach(visit);
+    else {
+      out.set(part as Float32Array, at);
+      at += (part as Float32Array).length;
+    }
+  };
+  visit(value);
+  return out;
 }

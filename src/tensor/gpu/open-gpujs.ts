@@ -1,13 +1,20 @@
 /**
- * Opens a mode of gpu.js on an adapter. A WebGPU adapter is chosen first (adapter.ts); WebGL reveals its adapter only
- * with a context, which is destroyed again if of the wrong kind.
+ * Opens a mode of gpu.js on an adapter. gpu.js keeps one WebGPU device per program, from whatever `navigator.gpu`
+ * returns; so a WebGPU adapter is chosen and checked first, and gpu.js sees only that one. WebGL reveals its adapter
+ * only with a context, which is destroyed again if of the wrong kind. Software adapters (llvmpipe, SwiftShader) name
+ * themselves, and are used only on request.
  */
 import type { AdapterWish, GpuMode } from "../device-options.js";
 import { DeviceError } from "../../errors.js";
-import type { Host, WebGpuEntry } from "../host.js";
-import { acquireContext, namesSoftware, showing } from "./adapter.js";
-import { GpuJs } from "./gpujs.js";
-import { type GpuJsModule, type GpuJsProgram, loadGpuJs } from "./gpujs-module.js";
+import type { Host, WebGpuAdapter, WebGpuEntry } from "../host.js";
+import { type FoundAdapter, GpuJs, type SharedContext } from "./gpujs.js";
+import {
+  type ContextOwner,
+  type GpuJsModule,
+  type GpuJsProgram,
+  loadGpuJs,
+  type WebGpuContext,
+} from "./gpujs-module.js";
 
 /** By number: globals only where WebGL is. */
 const RENDERER = 0x1f01;
@@ -113,5 +120,121 @@ function withContext(module: GpuJsModule, mode: "webgl2" | "headlessgl"): GpuJsP
     return program;
   } catch {
     return undefined;
+  }
+}
+
+/** Recognises rasterisers that run on the CPU. */
+export function namesSoftware(text: string): boolean {
+  return /llvmpipe|lavapipe|swiftshader|softpipe|software|basic render|warp\b/i.test(text);
+}
+
+export async function findAdapter(
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+): Promise<FoundAdapter | undefined> {
+  const attempts =
+    wish === "software" ? [{ forceFallbackAdapter: true }, {}] : [{ powerPreference: "high-performance" } as const];
+  for (const options of attempts) {
+    const adapter = (await entry?.requestAdapter(options)) ?? undefined;
+    if (adapter === undefined) continue;
+    const { vendor, architecture, device, description, isFallbackAdapter } = adapter.info;
+    const hardware =
+      isFallbackAdapter !== true && !namesSoftware([vendor, architecture, device, description].join(" "));
+    if (hardware === (wish === "hardware")) return { adapter, hardware, name: nameOf(adapter) };
+  }
+  return undefined;
+}
+
+/** The card and, in parentheses, its driver; browsers report only vendor and architecture. */
+function nameOf({ info: { vendor, architecture, device, description } }: WebGpuAdapter): string {
+  const card = device || [vendor, architecture].filter(Boolean).join(" ");
+  const driver = description;
+  return card && driver ? `${card} (${driver})` : card || driver || "unnamed";
+}
+
+interface Shared extends FoundAdapter {
+  readonly context: WebGpuContext;
+  readonly owner: ContextOwner;
+  /** dawn's entry must outlive its devices. */
+  readonly entry: WebGpuEntry | undefined;
+  /** One per user: the device does not say whose call an error belongs to. */
+  readonly listeners: Set<(message: string) => void>;
+  lost: boolean;
+}
+
+let current: Shared | undefined;
+let turn: Promise<unknown> = Promise.resolve();
+
+/**
+ * gpu.js's WebGPU device on an adapter of the requested kind; undefined if there is none, and then gpu.js is not
+ * loaded. `onError` receives errors outside any call, whoever caused them.
+ */
+function acquireContext(
+  loadOwner: () => Promise<ContextOwner>,
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+  onError: (message: string) => void,
+): Promise<SharedContext | undefined> {
+  const opened = turn.then(() => open(loadOwner, entry, wish, onError));
+  turn = opened.catch(() => undefined);
+  return opened;
+}
+
+async function open(
+  loadOwner: () => Promise<ContextOwner>,
+  entry: WebGpuEntry | undefined,
+  wish: AdapterWish,
+  onError: (message: string) => void,
+): Promise<SharedContext | undefined> {
+  if (current?.lost === true) current = undefined;
+  if (current !== undefined && current.hardware !== (wish === "hardware")) {
+    throw new DeviceError(
+      "gpu-adapter-busy",
+      `gpu: gpu.js keeps one WebGPU device per program, and ${current.name} is in use; dispose that device ` +
+        `before asking for ${wish}`,
+      { inUse: current.name, wish },
+    );
+  }
+  if (current === undefined) {
+    const found = await findAdapter(entry, wish);
+    if (found === undefined) return undefined;
+    const owner = await loadOwner();
+    const context = await showing({ requestAdapter: () => Promise.resolve(found.adapter) }, () => owner.acquire());
+    const shared: Shared = { ...found, context, owner, entry, listeners: new Set(), lost: false };
+    void context.device.lost.then(() => (shared.lost = true));
+    context.device.onuncapturederror = ({ error }) => {
+      for (const listener of shared.listeners) listener(error.message);
+    };
+    current = shared;
+  }
+  const { listeners, ...shared } = current;
+  const own = (message: string): void => onError(message);
+  listeners.add(own);
+  return {
+    ...shared,
+    async release() {
+      listeners.delete(own);
+      if (listeners.size > 0) return;
+      if (current?.listeners === listeners) current = undefined;
+      await shared.owner.destroy();
+    },
+  };
+}
+
+/**
+ * Runs `body` while `navigator.gpu` is `entry`. Node 20 has no navigator, later versions have one without a gpu,
+ * browsers have a getter.
+ */
+export async function showing<T>(entry: WebGpuEntry, body: () => T | Promise<T>): Promise<T> {
+  const scope = globalThis as { navigator?: object };
+  const own = scope.navigator === undefined;
+  if (own) Object.defineProperty(scope, "navigator", { value: {}, configurable: true });
+  const { navigator } = scope as { navigator: { gpu?: WebGpuEntry } };
+  Object.defineProperty(navigator, "gpu", { value: entry, configurable: true });
+  try {
+    return await body();
+  } finally {
+    delete navigator.gpu;
+    if (own) delete scope.navigator;
   }
 }

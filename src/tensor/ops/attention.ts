@@ -8,7 +8,7 @@ import { record, requireDevice } from "../autograd.js";
 import { formatShape } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
-export interface AttentionOptions {
+interface AttentionOptions {
   /** Sequences of equal length, one after another along the rows. @default 1 */
   readonly batch?: number;
   readonly heads: number;

@@ -10,7 +10,7 @@ import type { Storage } from "../device.js";
 import { formatShape, rowsOf, sameShape, type Shape, sizeOf, withLast } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 
-export interface MatmulOptions {
+interface MatmulOptions {
   /** A is stored [.., K, M]. @default false */
   readonly transposeA?: boolean;
   /** B is stored [.., N, K]. @default false */
@@ -87,7 +87,7 @@ function matrixAxes(shape: Shape, transposed: boolean): [number, number] {
   return transposed ? [columns, rows] : [rows, columns];
 }
 
-export interface LinearOptions {
+interface LinearOptions {
   /** [N], added to every row. */
   readonly bias?: Tensor | undefined;
   /** [.., N], added elementwise: a residual stream. */

@@ -9,7 +9,7 @@ import { broadcastStrides, formatShape, rowsOf, type Shape, withLast } from "../
 import { Tensor } from "../tensor.js";
 import { scale } from "./arithmetic.js";
 
-export interface ReduceOptions {
+interface ReduceOptions {
   /** Kept with size 1; negative counts from the end. Without it, all is reduced to shape [1]. */
   readonly axis?: number;
 }

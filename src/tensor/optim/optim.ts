@@ -2,10 +2,14 @@
  * Optimization: AdamW with decoupled weight decay (Loshchilov & Hutter 2019), clipping by the global gradient norm
  * (Pascanu et al. 2013), and a learning rate with linear warm-up and cosine decay.
  */
-import { OptionError, requireInteger, requireNumber, ShapeError } from "../../errors.js";
+import { NumericsError, OptionError, requireInteger, requireNumber, ShapeError } from "../../errors.js";
 import { formatShape } from "../shape.js";
 import { keep, Tensor } from "../tensor.js";
-import { requireFiniteNorm } from "./finite-losses.js";
+
+/** For training that has met NaN or infinity: damaged weights, too high a learning rate. */
+export const NUMERICS_REMEDY =
+  'look for damaged weights of the model with "early-exits plan --check"; if they are sound, train with a lower ' +
+  "learning rate, from the last checkpoint or afresh";
 
 export interface AdamwOptions {
   /** @default 0.9 */
@@ -124,6 +128,15 @@ export class Adamw {
   }
 }
 
+function requireFiniteNorm(norm: number): void {
+  if (Number.isFinite(norm)) return;
+  throw new NumericsError(
+    "gradient-non-finite",
+    `Adamw.step: the norm of the gradients is ${norm}, so nothing was changed; ${NUMERICS_REMEDY}`,
+    { norm },
+  );
+}
+
 async function globalNorm(parameters: readonly Tensor[]): Promise<number> {
   let total = 0;
   const sums = parameters.flatMap(({ grad, device }) =>
@@ -136,7 +149,7 @@ async function globalNorm(parameters: readonly Tensor[]): Promise<number> {
   return Math.sqrt(total);
 }
 
-export interface ScheduleOptions {
+interface ScheduleOptions {
   readonly learningRate: number;
   readonly steps: number;
   /** Steps of linear warm-up. @default 0 */

@@ -7,11 +7,12 @@
  * and the weights alone, a restored run continues bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { Adamw, type AdamwOptions } from "./optim.js";
+import { Adamw, type AdamwOptions, NUMERICS_REMEDY } from "./optim.js";
 import type { Tensor } from "../tensor.js";
 import { giveTurn } from "../../turns.js";
-import { requireFiniteLosses } from "./finite-losses.js";
-import { restoreTraining, type RunDescription, saveTraining } from "./training-state.js";
+import { EarlyExitError, NumericsError } from "../../errors.js";
+import { parseSafetensors } from "../formats/safetensors.js";
+import { serializeSafetensors } from "../formats/serialize-safetensors.js";
 
 export interface StepProgress {
   /** Steps done, 1..steps. */
@@ -26,13 +27,13 @@ export interface StepProgress {
   readonly timeLeft: number;
 }
 
-export interface StepResult {
+interface StepResult {
   readonly tokens: number;
   /** One per trained part; all must be finite. */
   readonly losses: readonly number[];
 }
 
-export interface StepsOptions<Result extends StepResult, Event> {
+interface StepsOptions<Result extends StepResult, Event> {
   readonly caller: string;
   /** For errors: "the head at depth 4". */
   readonly nameOf: (part: number) => string;
@@ -53,7 +54,7 @@ export interface StepsOptions<Result extends StepResult, Event> {
   readonly now?: (() => number) | undefined;
 }
 
-export interface CheckpointOptions {
+interface CheckpointOptions {
   /** A checkpoint with another description is refused. */
   readonly description: RunDescription;
   readonly resume: Uint8Array | undefined;
@@ -140,4 +141,104 @@ async function saveIfDue(
   if (onCheckpoint === undefined || !(due || step === steps)) return false;
   await onCheckpoint(await saveTraining(optimizer, description), step);
   return true;
+}
+
+/** Plain strings; a checkpoint with another description is refused. */
+type RunDescription = Readonly<Record<string, string>>;
+
+/** Throws a NumericsError if a weight is NaN or infinite. */
+async function saveTraining(optimizer: Adamw, description: RunDescription): Promise<Uint8Array> {
+  const { step, moments } = await optimizer.state();
+  const tensors: Record<string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }> = {};
+  for (const [index, parameter] of optimizer.parameters.entries()) {
+    const { shape } = parameter;
+    const weights = await parameter.read();
+    requireFiniteWeights(weights, index);
+    tensors[`${index}.weight`] = { dtype: "F32", shape, data: weights };
+    tensors[`${index}.m`] = { dtype: "F32", shape, data: moments[index]!.m };
+    tensors[`${index}.v`] = { dtype: "F32", shape, data: moments[index]!.v };
+  }
+  return serializeSafetensors(tensors, { ...description, step: String(step) });
+}
+
+/** Restores parameters and optimizer. Throws an EarlyExitError if the checkpoint is another run's. */
+function restoreTraining(
+  optimizer: Adamw,
+  bytes: Uint8Array,
+  { description, steps }: { readonly description: RunDescription; readonly steps: number },
+): void {
+  const file = parseSafetensors(bytes);
+  const { parameters } = optimizer;
+  const differing = Object.keys(description).find((key) => file.metadata[key] !== description[key]);
+  if (differing !== undefined) {
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint's ${differing} is "${file.metadata[differing] ?? "absent"}", this run's ` +
+        `"${description[differing] ?? ""}"; start afresh, or continue the run it was made in`,
+      { differing },
+    );
+  }
+  const fits =
+    file.names.length === 3 * parameters.length &&
+    parameters.every(
+      ({ shape }, index) =>
+        file.names.includes(`${index}.weight`) && file.info(`${index}.weight`).shape.join() === shape.join(),
+    );
+  if (!fits) {
+    throw new EarlyExitError(
+      "checkpoint-mismatch",
+      `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this ` +
+        `run's ${parameters.length}; start afresh`,
+      { parameters: parameters.length },
+    );
+  }
+  const step = stepOf(file.metadata["step"], steps);
+  parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
+  optimizer.restore({
+    step,
+    moments: parameters.map((_, index) => ({ m: file.float32(`${index}.m`), v: file.float32(`${index}.v`) })),
+  });
+}
+
+/** Steps done, 0..steps. */
+function stepOf(text: string | undefined, steps: number): number {
+  const step = /^\d{1,15}$/.test(text ?? "") ? Number(text) : NaN;
+  if (step <= steps) return step;
+  throw new EarlyExitError(
+    "checkpoint-damaged",
+    `resume: the checkpoint says that ${JSON.stringify(text ?? "nothing")} steps are done; expected 0 to ${steps}, ` +
+      "the steps of this run; start afresh",
+    { step: text, steps },
+  );
+}
+
+/** For the error. */
+interface LossPlace {
+  readonly caller: string;
+  readonly nameOf: (part: number) => string;
+  readonly step: number;
+  readonly steps: number;
+}
+
+/** Throws a NumericsError that names the first part whose loss is NaN or infinite. */
+function requireFiniteLosses(losses: readonly number[], { caller, nameOf, step, steps }: LossPlace): void {
+  const part = losses.findIndex((loss) => !Number.isFinite(loss));
+  if (part < 0) return;
+  const loss = losses[part]!;
+  throw new NumericsError(
+    "loss-non-finite",
+    `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step} of ${steps}, which changed nothing; ${NUMERICS_REMEDY}`,
+    { step, part, loss },
+  );
+}
+
+/** Throws a NumericsError if a weight for a checkpoint is NaN or infinite. */
+function requireFiniteWeights(values: Float32Array, index: number): void {
+  const at = values.findIndex((value) => !Number.isFinite(value));
+  if (at < 0) return;
+  throw new NumericsError(
+    "weights-non-finite",
+    `training: weight ${at} of parameter ${index} is ${values[at]!}, so no checkpoint was made of it; ${NUMERICS_REMEDY}`,
+    { parameter: index, at },
+  );
 }

@@ -17,7 +17,7 @@ const round = Math.fround;
 const WIDE = 1.1;
 const SMALLEST = 2 ** -110;
 
-export interface QuantizedRow {
+interface QuantizedRow {
   /** [K]. */
   readonly integers: Int32Array;
   /** [groups], t. */

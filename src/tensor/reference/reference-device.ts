@@ -13,7 +13,7 @@ import { movementKernels } from "./movement.js";
 import { productKernels, type ReferencePacked } from "./products.js";
 import { rowKernels } from "./rows.js";
 
-export interface ReferenceOptions {
+interface ReferenceOptions {
   readonly float64?: boolean;
 }
 

@@ -13,8 +13,7 @@ import type { CacheDtype, CacheStorage, PackedDtype, PackedStorage, Storage } fr
 import { CACHE_BF16, CACHE_F32, CACHE_INT8 } from "./kernels/constants.js";
 import type { KernelArguments, NamedKernels } from "./kernels/kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
-import type { RangedKernel, SharedKernel, Work } from "./shared-kernels.js";
-import { Threads } from "./threads.js";
+import { type RangedKernel, type SharedKernel, Threads, type Work } from "./threads.js";
 
 const SLACK = 64;
 

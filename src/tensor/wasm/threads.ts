@@ -11,19 +11,70 @@ import { DeviceError } from "../../errors.js";
 import type { Host, HostWorker } from "../host.js";
 import { Guard } from "./guard.js";
 import { SCRATCH_BYTES } from "./kernels/constants.js";
-import type { NamedKernels } from "./kernels/kernels.generated.js";
+import { type NamedKernels, PARAMETERS } from "./kernels/kernels.generated.js";
 import type { WasmMemory } from "./memory.js";
-import {
-  type Arguments,
-  namesOf,
-  OPS,
-  type RangedKernel,
-  runItems,
-  SHARED,
-  type SharedKernel,
-  type Work,
-} from "./shared-kernels.js";
 import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-script.js";
+
+const SHARED = [
+  "linear",
+  "coarseBounds",
+  "quantizeIntegers",
+  "linearIntegers",
+  "matmul",
+  "cacheAttention",
+  "attention",
+  "attentionBackward",
+  "softmax",
+  "softmaxBackward",
+  "logSoftmax",
+  "logSoftmaxBackward",
+  "rowStats",
+  "rowArgmax",
+  "norm",
+  "crossEntropy",
+  "crossEntropyBackward",
+  "kl",
+  "klBackward",
+  "swiglu",
+  "swigluBackward",
+] as const satisfies readonly (keyof typeof PARAMETERS)[];
+export type SharedKernel = (typeof SHARED)[number];
+
+const OPS = Object.fromEntries(SHARED.map((name, op) => [name, op])) as Readonly<Record<SharedKernel, number>>;
+
+type Arguments = Readonly<Record<string, number>>;
+/** On items [begin, end). */
+export type RangedKernel = (given: Arguments, begin: number, end: number) => void;
+
+export interface Work {
+  readonly items: number;
+  /** Estimated microseconds of all items on one thread. */
+  readonly us: number;
+  /** Fewest items worth a call. @default 1 */
+  readonly least?: number | undefined;
+}
+
+function namesOf(kernel: SharedKernel): readonly string[] {
+  return PARAMETERS[kernel];
+}
+
+/** Of the `items` that several calls have together, each as many. */
+interface Range {
+  readonly items: number;
+  readonly begin: number;
+  readonly end: number;
+}
+
+function runItems(kernel: RangedKernel, calls: readonly Arguments[], { items, begin, end }: Range): void {
+  const perCall = items / calls.length;
+  for (let at = begin; at < end;) {
+    const call = Math.floor(at / perCall);
+    const first = call * perCall;
+    const last = Math.min(end, first + perCall);
+    kernel(calls[call]!, at - first, last - first);
+    at = last;
+  }
+}
 
 /** With fewer microseconds of work, telling a worker costs more than it saves. */
 const WORTH_SHARING_US = 12;

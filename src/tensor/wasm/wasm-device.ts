@@ -1,10 +1,14 @@
 /**
  * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory. k rows at once have the bits of one by
  * one, in both builds and on any number of threads.
+ *
+ * The relaxed build (fused multiply-add) is preferred if `WebAssembly.validate` accepts it. Builds are base64 text,
+ * imported when needed, so a page loads one. Node 20 hides relaxed SIMD behind a flag that the host turns on. The
+ * binaries import a shared memory; without SharedArrayBuffer one byte is changed to import a private one.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
-import type { WasmOptions } from "../device-options.js";
+import type { WasmBuild, WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { attentionKernels } from "./attention.js";
@@ -14,20 +18,23 @@ import { EXACT, SCRATCH_BYTES } from "./kernels/constants.js";
 import { chooseWay } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
-import { compileKernels, instantiateKernels } from "./module.js";
 import { movementKernels } from "./movement.js";
 import { ACROSS, panelsOf, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
-import { bytesAt, linearAtKernel } from "./screening/linear-at.js";
-import { coarseKernels } from "./screening/coarse.js";
-import { largestKernel } from "./screening/largest.js";
+import { screeningKernels } from "./screening.js";
 import { Threads } from "./threads.js";
+import {
+  callByName,
+  type CompiledKernels,
+  type KernelExports,
+  type NamedKernels,
+} from "./kernels/kernels.generated.js";
 
 const MAX_THREADS = 64;
 /** Less holds no model, and hardly the kernels' scratch memory. */
 const LEAST_LIMIT = 2 ** 24;
 
-export interface WasmDeviceOptions extends WasmOptions {
+interface WasmDeviceOptions extends WasmOptions {
   readonly host: Host;
 }
 
@@ -99,12 +106,7 @@ export async function createWasmDevice({
       ...lossKernels(engine),
       ...attentionKernels(engine),
     }),
-    screening: engine.undoable({
-      ...coarseKernels(engine),
-      bytesAt,
-      largest: largestKernel(engine),
-      linearAt: linearAtKernel(engine),
-    }),
+    screening: engine.undoable(screeningKernels(engine)),
 
     upload(data) {
       const storage = engine.allocate(data.length);
@@ -281,4 +283,70 @@ function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPac
     out.set(engine.memory.f32.subarray(work / 4, work / 4 + ids.length * k), row * k);
   }
   return out;
+}
+
+interface LoadedModule {
+  readonly build: WasmBuild;
+  /** `relaxed-1a2b3c4d`. */
+  readonly name: string;
+  readonly module: WebAssembly.Module;
+}
+
+/**
+ * The best build allowed, for a shared memory or not. Throws a DeviceError if SIMD or the requested build is missing.
+ */
+export async function compileKernels(
+  wish: "auto" | WasmBuild,
+  { shared }: { readonly shared: boolean },
+  host: Host,
+): Promise<LoadedModule> {
+  if (wish !== "portable") {
+    const kernels = (await import("./kernels/relaxed.generated.js")).relaxed;
+    const binary = binaryOf(kernels, shared);
+    if (!runs(binary)) host.enableRelaxedSimd?.();
+    if (runs(binary)) {
+      return { build: "relaxed", name: nameOf("relaxed", kernels), module: await WebAssembly.compile(binary) };
+    }
+  }
+  const kernels = (await import("./kernels/portable.generated.js")).portable;
+  const binary = binaryOf(kernels, shared);
+  if (!runs(binary)) {
+    throw new DeviceError(
+      "wasm-simd-missing",
+      'wasm: this engine has no WebAssembly SIMD; use the "reference" device, or a newer engine',
+    );
+  }
+  if (wish === "relaxed") {
+    throw new DeviceError(
+      "wasm-relaxed-missing",
+      'wasm: this engine has no relaxed SIMD; use build "portable" or "auto"',
+    );
+  }
+  return { build: "portable", name: nameOf("portable", kernels), module: await WebAssembly.compile(binary) };
+}
+
+export async function instantiateKernels(
+  module: WebAssembly.Module,
+  memory: WebAssembly.Memory,
+): Promise<NamedKernels> {
+  const instance = await WebAssembly.instantiate(module, { env: { memory } });
+  return callByName(instance.exports as unknown as KernelExports);
+}
+
+function runs(binary: Uint8Array<ArrayBuffer>): boolean {
+  return typeof WebAssembly !== "undefined" && WebAssembly.validate(binary);
+}
+
+/** The build and a checksum of its binary (FNV-1a). */
+function nameOf(build: WasmBuild, { base64 }: CompiledKernels): string {
+  let checksum = 0x811c9dc5;
+  for (let i = 0; i < base64.length; i++) checksum = Math.imul(checksum ^ base64.charCodeAt(i), 0x01000193);
+  return `${build}-${(checksum >>> 0).toString(16).padStart(8, "0")}`;
+}
+
+function binaryOf({ base64, memoryFlagAt }: CompiledKernels, shared: boolean): Uint8Array<ArrayBuffer> {
+  const binary = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  // limits flag of the imported memory: 3 = shared with a maximum, 1 = private with a maximum
+  if (!shared) binary[memoryFlagAt] = 1;
+  return binary;
 }

@@ -3,10 +3,9 @@ import { afterEach, expect, test, vi } from "vitest";
 import { createDevice } from "../../../src/node/create-device.js";
 import { nodeHost } from "../../../src/node/host.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
-import { findAdapter, namesSoftware } from "../../../src/tensor/gpu/adapter.js";
+import { findAdapter, namesSoftware, openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
-import { openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import type { Host, WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";
 
 const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;

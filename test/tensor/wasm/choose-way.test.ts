@@ -2,7 +2,7 @@
 import { describe, expect, it, vi } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import { createRng } from "../../../src/tensor/rng.js";
-import { compileKernels, instantiateKernels } from "../../../src/tensor/wasm/module.js";
+import { compileKernels, instantiateKernels } from "../../../src/tensor/wasm/wasm-device.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
 import { DOT, EXACT, PAIRS } from "../../../src/tensor/wasm/kernels/constants.js";
 import { chooseWay } from "../../../src/tensor/wasm/kernels/choose-way.js";

@@ -4,9 +4,8 @@ import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
 import type { WeightDtype } from "../../../src/tensor/device.js";
 import type { Host } from "../../../src/tensor/host.js";
-import type { WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
-import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
 /** A host that offers nothing but a clock. */
 const bareHost: Host = { now: () => performance.now() };

@@ -71,7 +71,7 @@ export function ggufBlock(type: GgufType): { readonly elements: number; readonly
 }
 
 /** Four bits with float16 or float32 scales, or eight bits without minimums. */
-export type IntegerForm = "int4" | "int4-floats" | "int8";
+type IntegerForm = "int4" | "int4-floats" | "int8";
 
 /** Holds a type's values exactly; undefined if none does. */
 export function integerForm(type: string): IntegerForm | undefined {

@@ -3,7 +3,7 @@
  * The state comes as integers, x̂[k] = t · u[k], with one scale t for each segment of 2048 k. So
  *   a_n = b_n + s_n · Σ_segments t · Σ_k q[n, k] · u[k]
  *   lower, upper = a_n ∓ (alpha · E_n + rho · |Û_n|₂ + delta)
- * with E_n >= |U_n - Û_n|₂ and the norm stored beside each row; screening/coarse.ts of the device derives E, alpha, rho
+ * with E_n >= |U_n - Û_n|₂ and the norm stored beside each row; screening.ts of the device derives E, alpha, rho
  * and delta. The integers have seven bits, -64 to 63, but for those of a few quads of k, which have fourteen: a state
  * has few large values, and a step that is small enough for all others makes narrow bounds.
  *

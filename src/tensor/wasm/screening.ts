@@ -21,13 +21,109 @@
  * underflow: an operation that underflows is off by at most 2^-149, and scales are at most N = max (|Û_n| + e_n).
  * Overflow is excluded: a state for which N |x| + B might reach 2^120 has no bounds, nor has one that is not finite.
  */
-import type { CoarseStorage, ProductBounds, Screening, Storage } from "../../device.js";
-import { coarseBytes } from "../../coarse-bytes.js";
-import { deviceMixed, storageFreed } from "../../device-errors.js";
-import type { Engine, WasmPacked } from "../engine.js";
-import type { KernelArguments } from "../kernels/kernels.generated.js";
-import { ACROSS, panelsOf, rowsAtOnce } from "../products.js";
-import { DOTS, FINE, PAIRS, type Rounding, roundState, SEGMENT, SEVEN_BITS, FOURTEEN_BITS } from "./coarse-state.js";
+import type { CoarseStorage, PackedStorage, ProductBounds, Screening, Storage } from "../device.js";
+import { coarseBytes } from "../coarse-bytes.js";
+import { deviceMixed, storageFreed } from "../device-errors.js";
+import { type Engine, WasmPacked, type WasmStorage } from "./engine.js";
+import type { KernelArguments } from "./kernels/kernels.generated.js";
+import { ACROSS, PANELS, panelsOf, rowsAtOnce } from "./products.js";
+import { LARGEST_BLOCK, SEGMENT_QUADS } from "./kernels/constants.js";
+import type { WasmMemory } from "./memory.js";
+
+/**
+ * Columns of a state x [K] that share a step. A state has few large values: the step suits integers of seven bits, and
+ * one quad of k in twelve may have fourteen.
+ */
+const SEGMENT = 4 * SEGMENT_QUADS;
+const SEVEN_BITS = 63;
+const FOURTEEN_BITS = 8191;
+/** Of so many quads one may have fourteen bits. */
+const NARROW = 12;
+
+/** Matches one of the kernel's ways of reading. */
+interface Rounding {
+  /** Most quads have seven bits. */
+  readonly narrow: boolean;
+  /** Quads of seven bits are stored for dots, not for pairs. */
+  readonly dots: boolean;
+}
+const DOTS: Rounding = { narrow: true, dots: true };
+const PAIRS: Rounding = { narrow: true, dots: false };
+const FINE: Rounding = { narrow: false, dots: false };
+
+interface RoundedState {
+  /** As the kernel reads them. */
+  readonly limits: Float32Array;
+  /** |x|, NaN or Infinity if a value is. */
+  readonly norm: number;
+  /** |x - x̂|. */
+  readonly missed: number;
+}
+
+/** The integers go to `to`, in the layout of kernels/screening/coarse.as.ts. */
+function roundState(
+  memory: WasmMemory,
+  { x, to, k }: { readonly x: number; readonly to: number; readonly k: number },
+  { narrow, dots }: Rounding,
+): RoundedState {
+  const values = memory.f32.subarray(x / 4, x / 4 + k);
+  const state = stateAt(memory.f32.buffer, to, k);
+  let squares = 0;
+  let missed = 0;
+  for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
+    const end = Math.min(k, first + SEGMENT);
+    const step = stepOf(values.subarray(first, end), narrow);
+    let wide = 0;
+    for (let start = first; start < end; start += 4) {
+      let isWide = !dots;
+      const entry = (segment * SEGMENT) / 4 + wide;
+      for (let i = start; i < start + 4; i++) {
+        const value = i < end ? values[i]! : 0;
+        const level = step === 0 ? 0 : Math.max(-FOURTEEN_BITS, Math.min(FOURTEEN_BITS, Math.round(value / step)));
+        squares += value * value;
+        missed += (value - level * step) ** 2;
+        if (Math.abs(level) > SEVEN_BITS) isWide = true;
+        state.narrow[i] = level + SEVEN_BITS + 1;
+        state.wide[8 * entry + i - start] = level;
+      }
+      if (!isWide) continue;
+      state.narrow.fill(SEVEN_BITS + 1, start, start + 4);
+      state.offsets[4 * entry + 2] = 16 * start;
+      wide++;
+    }
+    state.steps[4 * segment] = step;
+    state.counts[4 * segment + 1] = wide;
+  }
+  return { limits: state.limits, norm: Math.sqrt(squares), missed: Math.sqrt(missed) };
+}
+
+/** The step: not too small for fourteen bits; if `narrow`, large enough for seven bits in all quads but a few. */
+function stepOf(values: Float32Array, narrow: boolean): number {
+  const quads = Math.ceil(values.length / 4);
+  const magnitudes = new Float32Array(quads);
+  for (let i = 0; i < values.length; i++) {
+    const magnitude = Math.abs(values[i]!);
+    if (magnitude > magnitudes[i >> 2]!) magnitudes[i >> 2] = magnitude;
+  }
+  magnitudes.sort();
+  const top = magnitudes[quads - 1]!;
+  const most = narrow ? (magnitudes[quads - 1 - Math.ceil(quads / NARROW)] ?? 0) : 0;
+  return Math.fround(Math.max(most / SEVEN_BITS, top / FOURTEEN_BITS));
+}
+
+function stateAt(buffer: ArrayBufferLike, address: number, k: number) {
+  const quads = Math.ceil(k / 4);
+  const segments = address + 16 + 16 * Math.ceil(quads / 4);
+  const wide = segments + 16 * Math.ceil(k / SEGMENT);
+  return {
+    limits: new Float32Array(buffer, address, 3),
+    narrow: new Uint8Array(buffer, address + 16, 4 * quads),
+    steps: new Float32Array(buffer, segments),
+    counts: new Int32Array(buffer, segments),
+    wide: new Int16Array(buffer, wide, 8 * quads),
+    offsets: new Int32Array(buffer, wide, 4 * quads),
+  };
+}
 
 const UNIT = 2 ** -24;
 /** More than a float32 loses in four operations. */
@@ -53,7 +149,7 @@ class WasmCoarse implements CoarseStorage {
   ) {}
 }
 
-export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "bytesAt" | "largest"> {
+export function screeningKernels(engine: Engine): Screening {
   const dots = Number(dotsAgree(engine));
   return {
     createCoarse(weight, bias) {
@@ -69,6 +165,9 @@ export function coarseKernels(engine: Engine): Omit<Screening, "linearAt" | "byt
       engine.memory.free(matrix.address, matrix.bytes);
       matrix.address = 0;
     },
+    linearAt: (x, weight, ids, bias) => linearAt(engine, engine.at(x), engine.packed(weight), ids, bias),
+    bytesAt,
+    largest: (x, row, search) => largestOf(engine, engine.at(x), row, search),
   };
 }
 
@@ -246,4 +345,58 @@ function dotsAgree(engine: Engine): boolean {
   engine.free(weight);
   engine.free(state);
   return lowers[0]!.every((value, i) => value === lowers[1]![i]);
+}
+
+/**
+ * Entries of a product. A panel of sixteen rows is multiplied alone with the bits that it has among others, so only the
+ * panels of wanted entries are read, each once: fifteen neighbours with each, but no second copy of the rows.
+ */
+function linearAt(
+  engine: Engine,
+  x: number,
+  { address, rows: n, columns: k, dtype }: WasmPacked,
+  ids: ArrayLike<number>,
+  bias: Storage | undefined,
+): WasmStorage {
+  const { wasm } = engine;
+  const floats = dtype === "float32" || dtype === "bfloat16";
+  const y = engine.allocate(ids.length);
+  const given = {
+    kind: floats ? PANELS[dtype] : ACROSS[dtype],
+    w: address,
+    x,
+    y: y.address,
+    bias: bias === undefined ? 0 : engine.at(bias),
+    ids: engine.indices(ids),
+    count: ids.length,
+    n,
+    k,
+    work: engine.work(floats ? 128 : wasm.integerWorkBytes(1, k)),
+  };
+  if (floats) wasm.linearAt(given);
+  else wasm.integersAt(given);
+  return y;
+}
+
+/** Of the panels that hold these entries, ascending. */
+function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
+  if (!(weight instanceof WasmPacked)) throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
+  let panels = 0;
+  for (let i = 0; i < ids.length; i++) {
+    if (i === 0 || ids[i]! >> 4 !== ids[i - 1]! >> 4) panels++;
+  }
+  return (panels * weight.bytes) / panelsOf(weight.rows);
+}
+
+function largestOf(
+  engine: Engine,
+  x: number,
+  row: number,
+  { width, count }: Parameters<Screening["largest"]>[2],
+): number[] {
+  const out = engine.work(4 * (2 * count + Math.ceil(width / LARGEST_BLOCK) + 4));
+  engine.wasm.largest({ x: x + 4 * row * width, n: width, count, work: out + 4 * count, out });
+  const ids: number[] = [];
+  for (let i = out / 4; i < out / 4 + count; i++) ids.push(engine.memory.i32[i]!);
+  return ids;
 }
