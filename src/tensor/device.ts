@@ -48,19 +48,19 @@ export interface CacheStorage {
  * are at least float32, or exact integers within a group. Beside integer weights, activations are rounded to 7 (int8)
  * or 8 bits (int4), groups of large values to 14 or 16 (reference/integer-products.ts).
  */
-export type WeightDtype = "float32" | "bfloat16" | "int8" | "int4";
-export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const satisfies readonly WeightDtype[];
+export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const;
+export type WeightDtype = (typeof weightDtypes)[number];
 /** Files alone have int4 with float32 instead of float16 scales and minimums. */
 export type PackedDtype = WeightDtype | "int4-floats";
 /**
  * Storage of keys and values. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
  * ties to even; int8 has one symmetric scale per position and key/value head.
  */
-export type CacheDtype = "float32" | "bfloat16" | "int8";
-export const cacheDtypes = ["float32", "bfloat16", "int8"] as const satisfies readonly CacheDtype[];
+export const cacheDtypes = ["float32", "bfloat16", "int8"] as const;
+export type CacheDtype = (typeof cacheDtypes)[number];
 export type Backend = "reference" | "wasm" | "gpu";
 export type BinaryOp = "add" | "sub" | "mul";
-export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu" | "exp";
+export type UnaryOp = "gelu" | "geluTanh" | "silu" | "relu";
 
 /**
  * Rotary tables: cos and sin, each [positions, rotaryDim / 2]. Pairs are (i, i + rotaryDim / 2), "half-split" as in
@@ -169,18 +169,21 @@ export interface MovementKernels {
   sumSquares(x: Storage): Storage;
 }
 
+type OfRows = (x: Storage, rows: number, width: number) => Storage;
+type GradientOfRows = (y: Storage, dy: Storage, rows: number, width: number) => Storage;
+
 /** Over rows [R, N]. */
 export interface RowKernels {
-  softmax(x: Storage, rows: number, width: number): Storage;
+  softmax: OfRows;
   /** From y = softmax(x): y * (dy - sum(dy * y)). */
-  softmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
-  logSoftmax(x: Storage, rows: number, width: number): Storage;
+  softmaxBackward: GradientOfRows;
+  logSoftmax: OfRows;
   /** From y = logSoftmax(x): dy - exp(y) * sum(dy). */
-  logSoftmaxBackward(y: Storage, dy: Storage, rows: number, width: number): Storage;
+  logSoftmaxBackward: GradientOfRows;
   /** argmax, the two largest logits, log-sum-exp and entropy (nats) of every row -> [R, 5]; see ROW_STATS. */
-  rowStats(logits: Storage, rows: number, width: number): Storage;
+  rowStats: OfRows;
   /** argmax and largest of every row, and a number that is finite only if all values are: [R, 3]. */
-  rowArgmax(logits: Storage, rows: number, width: number): Storage;
+  rowArgmax: OfRows;
   layerNorm(
     x: Storage,
     gain: Storage,

@@ -29,36 +29,11 @@ interface DtypeRow {
   readonly array: TensorArrayType | null;
 }
 
-/** The published dtypes. 16 bits and more decode to numbers; the 4, 6 and 8 bit floats and C64 keep their bytes. */
-export type SafetensorsDtype =
-  | "BOOL"
-  | "F4"
-  | "F6_E2M3"
-  | "F6_E3M2"
-  | "U8"
-  | "I8"
-  | "F8_E5M2"
-  | "F8_E4M3"
-  | "F8_E8M0"
-  | "F8_E4M3FNUZ"
-  | "F8_E5M2FNUZ"
-  | "I16"
-  | "U16"
-  | "F16"
-  | "BF16"
-  | "I32"
-  | "U32"
-  | "F32"
-  | "C64"
-  | "F64"
-  | "I64"
-  | "U64";
-
 /**
- * In the order of the Rust crate's `Dtype` enum, "increasing alignment": the writer sorts by it, so it is part of the
- * format.
+ * The published dtypes, in the order of the Rust crate's `Dtype` enum, "increasing alignment": the writer sorts by it,
+ * so it is part of the format. The 4, 6 and 8 bit floats and C64 keep their bytes.
  */
-const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = {
+const rows = {
   BOOL: { bits: 8, array: Uint8Array },
   F4: { bits: 4, array: null },
   F6_E2M3: { bits: 6, array: null },
@@ -81,7 +56,8 @@ const rows: Readonly<Record<SafetensorsDtype, DtypeRow>> = {
   F64: { bits: 64, array: Float64Array },
   I64: { bits: 64, array: BigInt64Array },
   U64: { bits: 64, array: BigUint64Array },
-};
+} as const satisfies Readonly<Record<string, DtypeRow>>;
+export type SafetensorsDtype = keyof typeof rows;
 
 /** By increasing alignment. */
 export const safetensorsDtypes = Object.keys(rows) as readonly SafetensorsDtype[];
@@ -103,7 +79,7 @@ export function decodeArray(bytes: Uint8Array, dtype: SafetensorsDtype): TensorA
       dtype,
     });
   }
-  const { array } = rows[dtype];
+  const { array }: DtypeRow = rows[dtype];
   if (array === null) {
     throw fault("cannot-decode", `decode: ${dtype} is parsed but not decoded here; take its bytes instead`, { dtype });
   }
@@ -136,7 +112,7 @@ export function decodeFloat32(bytes: Uint8Array, dtype: SafetensorsDtype): Float
  * else.
  */
 export function encodeBytes(data: ArrayBufferView, dtype: SafetensorsDtype, where: string): Uint8Array {
-  const { array } = rows[dtype];
+  const { array }: DtypeRow = rows[dtype];
   if (data instanceof Float32Array && dtype === "F16") return bytesOf(float32ToF16(data));
   if (data instanceof Float32Array && dtype === "BF16") return bytesOf(float32ToBf16(data));
   if (data instanceof Uint8Array || data instanceof DataView || (array !== null && data instanceof array)) {

@@ -90,7 +90,6 @@ const VALUE: Readonly<Record<UnaryOp, readonly [statements: string, value: strin
   geluTanh: [tanhGate, "v * gate"],
   silu: [`const gate = ${sigmoid("v")};`, "v * gate"],
   relu: ["", "Math.max(v, 0)"],
-  exp: ["", "Math.exp(v)"],
 };
 
 /** The derivative at v. */
@@ -99,7 +98,6 @@ const SLOPE: Readonly<Record<UnaryOp, readonly [statements: string, value: strin
   geluTanh: [tanhGate, "gate + v * gate * (1 - gate) * 1.5957691216057308 * (1 + 0.134145 * v * v)"],
   silu: [`const gate = ${sigmoid("v")};`, "gate * (1 + v * (1 - gate))"],
   relu: ["let step = 0;\n  if (v > 0) {\n    step = 1;\n  }", "step"],
-  exp: ["", "Math.exp(v)"],
 };
 
 const ops = Object.keys(VALUE) as UnaryOp[];

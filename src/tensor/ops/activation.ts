@@ -22,7 +22,6 @@ export const geluTanh = unary("geluTanh");
 /** x·σ(x), elementwise. */
 export const silu = unary("silu");
 export const relu = unary("relu");
-export const exp = unary("exp");
 
 /** [.., 2F] -> [.., F]: silu(left half) · right half. */
 export function swiglu(x: Tensor): Tensor {

@@ -37,7 +37,6 @@ const FUNCTIONS: Readonly<Record<UnaryOp, Scalar>> = {
     value: (x) => Math.max(x, 0),
     slope: (x) => (x > 0 ? 1 : 0),
   },
-  exp: { value: Math.exp, slope: Math.exp },
 };
 
 const BINARY: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {

@@ -2,7 +2,7 @@
 import type { BinaryOp, ElementwiseKernels, Kernels, UnaryOp } from "../device.js";
 import { type BroadcastAxis, mergeAxes } from "../shape.js";
 import type { Engine } from "./engine.js";
-import { ADD, EXP, GELU, GELU_TANH, MUL, RELU, SILU, SUB } from "./kernels/constants.js";
+import { ADD, GELU, GELU_TANH, MUL, RELU, SILU, SUB } from "./kernels/constants.js";
 
 const BINARY_OPS = { add: ADD, sub: SUB, mul: MUL } as const satisfies Record<BinaryOp, number>;
 const UNARY_OPS = {
@@ -10,13 +10,9 @@ const UNARY_OPS = {
   geluTanh: GELU_TANH,
   silu: SILU,
   relu: RELU,
-  exp: EXP,
 } as const satisfies Record<UnaryOp, number>;
 
 const SINGLE: readonly BroadcastAxis[] = [{ size: 1, a: 1, b: 1 }];
-
-/** Rough speed of one thread, for sharing: elements per microsecond. */
-const PER_US = { swiglu: 600, swigluBackward: 300 } as const;
 
 export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Kernels, "adamw"> {
   const { wasm } = engine;
@@ -72,14 +68,12 @@ export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Ke
 
     swiglu(x, rows, width) {
       const y = engine.allocate(rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.swiglu };
-      engine.share("swiglu", { x: engine.at(x), y: y.address, n: width }, work);
+      engine.shareRows("swiglu", { x: engine.at(x), y: y.address, n: width }, rows, width);
       return y;
     },
     swigluBackward(x, dy, rows, width) {
       const dx = engine.allocate(2 * rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.swigluBackward };
-      engine.share("swigluBackward", { x: engine.at(x), dy: engine.at(dy), dx: dx.address, n: width }, work);
+      engine.shareRows("swigluBackward", { x: engine.at(x), dy: engine.at(dy), dx: dx.address, n: width }, rows, width);
       return dx;
     },
 

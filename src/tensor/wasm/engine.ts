@@ -17,6 +17,23 @@ import { type RangedKernel, type SharedKernel, Threads, type Work } from "./thre
 
 const SLACK = 64;
 
+/** Rough speed of one thread, for sharing: elements of rows per microsecond. */
+const PER_US = {
+  softmax: 1000,
+  softmaxBackward: 2000,
+  logSoftmax: 1000,
+  logSoftmaxBackward: 1000,
+  rowStats: 700,
+  rowArgmax: 4000,
+  norm: 2000,
+  crossEntropy: 1000,
+  crossEntropyBackward: 700,
+  kl: 300,
+  klBackward: 300,
+  swiglu: 600,
+  swigluBackward: 300,
+} as const satisfies Partial<Record<SharedKernel, number>>;
+
 export class WasmStorage implements Storage {
   constructor(
     readonly engine: Engine,
@@ -165,6 +182,11 @@ export class Engine {
   share<K extends SharedKernel>(kernel: K, given: KernelArguments[K], work: Work): void {
     if (this.#threads === undefined) (this.wasm[kernel] as RangedKernel)(given, 0, work.items);
     else this.#threads.run(kernel, [given], work, this.#workStride);
+  }
+
+  /** As `share`, for a kernel over `rows` of `width` elements. */
+  shareRows<K extends keyof typeof PER_US>(kernel: K, given: KernelArguments[K], rows: number, width: number): void {
+    this.share(kernel, given, { items: rows, us: (rows * width) / PER_US[kernel] });
   }
 
   /**

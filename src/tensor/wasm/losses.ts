@@ -2,23 +2,21 @@
 import type { LossKernels } from "../device.js";
 import type { Engine } from "./engine.js";
 
-/** Rough speed of one thread, for sharing: elements per microsecond. */
-const PER_US = { crossEntropy: 1000, crossEntropyBackward: 700, kl: 300, klBackward: 300 } as const;
-
 export function lossKernels(engine: Engine): LossKernels {
   return {
     crossEntropy(logits, targets, rows, width) {
       const loss = engine.allocate(rows);
-      engine.share(
+      engine.shareRows(
         "crossEntropy",
         { z: engine.at(logits), targets: engine.indices(targets), loss: loss.address, n: width },
-        { items: rows, us: (rows * width) / PER_US.crossEntropy },
+        rows,
+        width,
       );
       return loss;
     },
     crossEntropyBackward(logits, targets, dLoss, rows, width) {
       const dz = engine.allocate(rows * width);
-      engine.share(
+      engine.shareRows(
         "crossEntropyBackward",
         {
           z: engine.at(logits),
@@ -27,14 +25,15 @@ export function lossKernels(engine: Engine): LossKernels {
           dz: dz.address,
           n: width,
         },
-        { items: rows, us: (rows * width) / PER_US.crossEntropyBackward },
+        rows,
+        width,
       );
       return dz;
     },
 
     kl(teacher, student, rows, width, temperature) {
       const loss = engine.allocate(rows);
-      engine.share(
+      engine.shareRows(
         "kl",
         {
           t: engine.at(teacher),
@@ -43,13 +42,14 @@ export function lossKernels(engine: Engine): LossKernels {
           n: width,
           factor: 1 / temperature,
         },
-        { items: rows, us: (rows * width) / PER_US.kl },
+        rows,
+        width,
       );
       return loss;
     },
     klBackward(teacher, student, dLoss, rows, width, temperature) {
       const ds = engine.allocate(rows * width);
-      engine.share(
+      engine.shareRows(
         "klBackward",
         {
           t: engine.at(teacher),
@@ -60,7 +60,8 @@ export function lossKernels(engine: Engine): LossKernels {
           factor: 1 / temperature,
           work: engine.work(4 * width + 64),
         },
-        { items: rows, us: (rows * width) / PER_US.klBackward },
+        rows,
+        width,
       );
       return ds;
     },

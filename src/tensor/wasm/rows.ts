@@ -2,17 +2,6 @@
 import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 
-/** Rough speed of one thread, for sharing: elements per microsecond. */
-const PER_US = {
-  softmax: 1000,
-  softmaxBackward: 2000,
-  logSoftmax: 1000,
-  logSoftmaxBackward: 1000,
-  rowStats: 700,
-  rowArgmax: 4000,
-  norm: 2000,
-} as const;
-
 interface Norm {
   readonly x: Storage;
   readonly gain: Storage;
@@ -29,7 +18,7 @@ export function rowKernels(engine: Engine): RowKernels {
 
   const norm = ({ x, gain, bias, rows, width, epsilon, centered }: Norm): WasmStorage => {
     const y = engine.allocate(rows * width);
-    engine.share(
+    engine.shareRows(
       "norm",
       {
         x: engine.at(x),
@@ -40,7 +29,8 @@ export function rowKernels(engine: Engine): RowKernels {
         epsilon,
         centered: Number(centered),
       },
-      { items: rows, us: (rows * width) / PER_US.norm },
+      rows,
+      width,
     );
     return y;
   };
@@ -71,45 +61,29 @@ export function rowKernels(engine: Engine): RowKernels {
     return { dx, dGain, dBias };
   };
 
+  /** x [R, N] -> y [R, `columns`], or [R, N]. */
+  const map =
+    (kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax", columns?: number) =>
+    (x: Storage, rows: number, width: number): WasmStorage => {
+      const y = engine.allocate(rows * (columns ?? width));
+      engine.shareRows(kernel, { x: engine.at(x), y: y.address, n: width }, rows, width);
+      return y;
+    };
+  const slope =
+    (kernel: "softmaxBackward" | "logSoftmaxBackward") =>
+    (y: Storage, dy: Storage, rows: number, width: number): WasmStorage => {
+      const dx = engine.allocate(rows * width);
+      engine.shareRows(kernel, { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, rows, width);
+      return dx;
+    };
+
   return {
-    softmax(x, rows, width) {
-      const y = engine.allocate(rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.softmax };
-      engine.share("softmax", { x: engine.at(x), y: y.address, n: width }, work);
-      return y;
-    },
-    softmaxBackward(y, dy, rows, width) {
-      const dx = engine.allocate(rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.softmaxBackward };
-      engine.share("softmaxBackward", { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, work);
-      return dx;
-    },
-
-    logSoftmax(x, rows, width) {
-      const y = engine.allocate(rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.logSoftmax };
-      engine.share("logSoftmax", { x: engine.at(x), y: y.address, n: width }, work);
-      return y;
-    },
-    logSoftmaxBackward(y, dy, rows, width) {
-      const dx = engine.allocate(rows * width);
-      const work = { items: rows, us: (rows * width) / PER_US.logSoftmaxBackward };
-      engine.share("logSoftmaxBackward", { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, work);
-      return dx;
-    },
-
-    rowStats(logits, rows, width) {
-      const stats = engine.allocate(rows * ROW_STATS.width);
-      const work = { items: rows, us: (rows * width) / PER_US.rowStats };
-      engine.share("rowStats", { x: engine.at(logits), y: stats.address, n: width }, work);
-      return stats;
-    },
-    rowArgmax(logits, rows, width) {
-      const best = engine.allocate(rows * 3);
-      const work = { items: rows, us: (rows * width) / PER_US.rowArgmax };
-      engine.share("rowArgmax", { x: engine.at(logits), y: best.address, n: width }, work);
-      return best;
-    },
+    softmax: map("softmax"),
+    softmaxBackward: slope("softmaxBackward"),
+    logSoftmax: map("logSoftmax"),
+    logSoftmaxBackward: slope("logSoftmaxBackward"),
+    rowStats: map("rowStats", ROW_STATS.width),
+    rowArgmax: map("rowArgmax", 3),
 
     layerNorm: (x, gain, bias, rows, width, epsilon) => norm({ x, gain, bias, rows, width, epsilon, centered: true }),
     layerNormBackward: (x, gain, dy, rows, width, epsilon) =>

@@ -44,9 +44,6 @@ const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 const inner = (x: number): number => 2 * ROOT * (x + 0.044715 * x ** 3);
 const innerSlope = (x: number): number => 2 * ROOT * (1 + 3 * 0.044715 * x * x);
 
-/** A float32 exp is infinite where a float64 one, times a small factor, still fits. */
-const overflow = (x: number, bound: number): number => (x > 88.7 ? Infinity : bound);
-
 /** Bounds of value and slope at x, given the relative error of exp and the absolute error of Φ. */
 const errors: Readonly<
   Record<
@@ -55,10 +52,6 @@ const errors: Readonly<
   >
 > = {
   relu: { value: () => 0, slope: () => 0 },
-  exp: {
-    value: (x, exp) => overflow(x, exp * Math.exp(x)),
-    slope: (x, exp) => overflow(x, (exp + UNIT) * Math.exp(x)),
-  },
   silu: {
     value: (x, exp) => (exp + 4 * UNIT) * Math.abs(x) * sigmoid(x),
     slope: (x, exp) => (2 * exp + 8 * UNIT) * (1 + Math.abs(x)) * sigmoid(x),

@@ -22,88 +22,11 @@ export function halfAt(bytes: Uint8Array, at: number): number {
   return halves[bytes[at]! | (bytes[at + 1]! << 8)]!;
 }
 
-const q4_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 2 + j]!;
-    out[to + j] = d * ((pair & 15) - 8);
-    out[to + 16 + j] = d * ((pair >> 4) - 8);
-  }
-};
-
-const q4_1: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const m = halfAt(bytes, at + 2);
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 4 + j]!;
-    out[to + j] = d * (pair & 15) + m;
-    out[to + 16 + j] = d * (pair >> 4) + m;
-  }
-};
-
 /** The fifth bits of 32 elements. */
 const highBits = (bytes: Uint8Array, at: number): number =>
   bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24);
 
-const q5_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const high = highBits(bytes, at + 2);
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 6 + j]!;
-    out[to + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - 16);
-    out[to + 16 + j] = d * (((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
-  }
-};
-
-const q5_1: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const m = halfAt(bytes, at + 2);
-  const high = highBits(bytes, at + 4);
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 8 + j]!;
-    out[to + j] = d * ((pair & 15) | (((high >>> j) & 1) << 4)) + m;
-    out[to + 16 + j] = d * ((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) + m;
-  }
-};
-
 const signed = (byte: number): number => (byte << 24) >> 24;
-
-const q8_0: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  for (let j = 0; j < 32; j++) out[to + j] = d * signed(bytes[at + 2 + j]!);
-};
-
-/** scales[16] (4 bits scale, 4 bits minimum), q[64] (2 bits), d, dmin. */
-const q2K: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at + 80);
-  const dmin = halfAt(bytes, at + 82);
-  for (let group = 0; group < 16; group++) {
-    const packed = bytes[at + group]!;
-    const scale = d * (packed & 15);
-    const minimum = dmin * (packed >> 4);
-    const q = at + 16 + 32 * (group >> 3) + 16 * (group & 1);
-    const shift = 2 * ((group >> 1) & 3);
-    for (let j = 0; j < 16; j++) out[to + 16 * group + j] = scale * ((bytes[q + j]! >> shift) & 3) - minimum;
-  }
-};
-
-/** Third bits [32], q[64] (2 bits), scales[12] (16 of 6 bits, less 32), d. */
-const q3K: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at + 108);
-  for (let group = 0; group < 16; group++) {
-    const low = bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4);
-    const high = bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2));
-    const scale = d * (((low & 15) | ((high & 3) << 4)) - 32);
-    const q = at + 32 + 32 * (group >> 3) + 16 * (group & 1);
-    const third = at + 16 * (group & 1);
-    const shift = 2 * ((group >> 1) & 3);
-    const mask = 1 << (group >> 1);
-    for (let j = 0; j < 16; j++) {
-      const value = ((bytes[q + j]! >> shift) & 3) - (bytes[third + j]! & mask ? 0 : 4);
-      out[to + 16 * group + j] = scale * value;
-    }
-  }
-};
 
 /** The 6-bit scale of group `group` of 8, in the twelve bytes at `at`. */
 export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
@@ -113,93 +36,157 @@ export const scaleOf = (bytes: Uint8Array, at: number, group: number): number =>
 export const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
   group < 4 ? bytes[at + group + 4]! & 63 : (bytes[at + group + 4]! >> 4) | ((bytes[at + group]! >> 6) << 4);
 
-/** d, dmin, scales and minimums [12], q[128] (4 bits): 32 low nibbles, then 32 high ones. */
-const q4K: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const dmin = halfAt(bytes, at + 2);
-  for (let group = 0; group < 8; group++) {
-    const scale = d * scaleOf(bytes, at + 4, group);
-    const minimum = dmin * minimumOf(bytes, at + 4, group);
-    const q = at + 16 + 32 * (group >> 1);
-    const shift = 4 * (group & 1);
-    for (let j = 0; j < 32; j++) out[to + 32 * group + j] = scale * ((bytes[q + j]! >> shift) & 15) - minimum;
-  }
-};
-
-/** As Q4_K, with fifth bits [32] before the nibbles. */
-const q5K: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const dmin = halfAt(bytes, at + 2);
-  for (let group = 0; group < 8; group++) {
-    const scale = d * scaleOf(bytes, at + 4, group);
-    const minimum = dmin * minimumOf(bytes, at + 4, group);
-    const q = at + 48 + 32 * (group >> 1);
-    const shift = 4 * (group & 1);
-    for (let j = 0; j < 32; j++) {
-      const value = ((bytes[q + j]! >> shift) & 15) | (((bytes[at + 16 + j]! >> group) & 1) << 4);
-      out[to + 32 * group + j] = scale * value - minimum;
-    }
-  }
-};
-
-/** Low nibbles [128], high bit pairs [64], signed scales [16], d. */
-const q6K: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at + 208);
-  for (let part = 0; part < 8; part++) {
-    const low = at + 64 * (part >> 2) + 32 * (part & 1);
-    const lowShift = part & 2 ? 4 : 0;
-    const high = at + 128 + 32 * (part >> 2);
-    const highShift = 2 * (part & 3);
-    for (let j = 0; j < 32; j++) {
-      const scale = d * signed(bytes[at + 192 + 2 * part + (j >> 4)]!);
-      const value = ((bytes[low + j]! >> lowShift) & 15) | (((bytes[high + j]! >> highShift) & 3) << 4);
-      out[to + 32 * part + j] = scale * (value - 32);
-    }
-  }
-};
-
 export const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
-
-const iq4Nl: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  for (let j = 0; j < 16; j++) {
-    const pair = bytes[at + 2 + j]!;
-    out[to + j] = d * IQ4_VALUES[pair & 15]!;
-    out[to + 16 + j] = d * IQ4_VALUES[pair >> 4]!;
-  }
-};
-
-/** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
-const iq4Xs: DecodeBlock = (bytes, at, out, to) => {
-  const d = halfAt(bytes, at);
-  const high = bytes[at + 2]! | (bytes[at + 3]! << 8);
-  for (let group = 0; group < 8; group++) {
-    const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));
-    const scale = d * (((low & 15) | (((high >> (2 * group)) & 3) << 4)) - 32);
-    for (let j = 0; j < 16; j++) {
-      const pair = bytes[at + 8 + 16 * group + j]!;
-      out[to + 32 * group + j] = scale * IQ4_VALUES[pair & 15]!;
-      out[to + 32 * group + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
-    }
-  }
-};
 
 const NO_ROOM = new Float32Array(0);
 
-const DECODERS = {
-  Q4_0: q4_0,
-  Q4_1: q4_1,
-  Q5_0: q5_0,
-  Q5_1: q5_1,
-  Q8_0: q8_0,
-  Q2_K: q2K,
-  Q3_K: q3K,
-  Q4_K: q4K,
-  Q5_K: q5K,
-  Q6_K: q6K,
-  IQ4_NL: iq4Nl,
-  IQ4_XS: iq4Xs,
-} as const satisfies Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>>;
+const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>> = {
+  Q4_0(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 2 + j]!;
+      out[to + j] = d * ((pair & 15) - 8);
+      out[to + 16 + j] = d * ((pair >> 4) - 8);
+    }
+  },
+
+  Q4_1(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const m = halfAt(bytes, at + 2);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 4 + j]!;
+      out[to + j] = d * (pair & 15) + m;
+      out[to + 16 + j] = d * (pair >> 4) + m;
+    }
+  },
+
+  Q5_0(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const high = highBits(bytes, at + 2);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 6 + j]!;
+      out[to + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - 16);
+      out[to + 16 + j] = d * (((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
+    }
+  },
+
+  Q5_1(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const m = halfAt(bytes, at + 2);
+    const high = highBits(bytes, at + 4);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 8 + j]!;
+      out[to + j] = d * ((pair & 15) | (((high >>> j) & 1) << 4)) + m;
+      out[to + 16 + j] = d * ((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) + m;
+    }
+  },
+
+  Q8_0(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    for (let j = 0; j < 32; j++) out[to + j] = d * signed(bytes[at + 2 + j]!);
+  },
+
+  /** scales[16] (4 bits scale, 4 bits minimum), q[64] (2 bits), d, dmin. */
+  Q2_K(bytes, at, out, to) {
+    const d = halfAt(bytes, at + 80);
+    const dmin = halfAt(bytes, at + 82);
+    for (let group = 0; group < 16; group++) {
+      const packed = bytes[at + group]!;
+      const scale = d * (packed & 15);
+      const minimum = dmin * (packed >> 4);
+      const q = at + 16 + 32 * (group >> 3) + 16 * (group & 1);
+      const shift = 2 * ((group >> 1) & 3);
+      for (let j = 0; j < 16; j++) out[to + 16 * group + j] = scale * ((bytes[q + j]! >> shift) & 3) - minimum;
+    }
+  },
+
+  /** Third bits [32], q[64] (2 bits), scales[12] (16 of 6 bits, less 32), d. */
+  Q3_K(bytes, at, out, to) {
+    const d = halfAt(bytes, at + 108);
+    for (let group = 0; group < 16; group++) {
+      const low = bytes[at + 96 + (group & 7)]! >> (group < 8 ? 0 : 4);
+      const high = bytes[at + 104 + (group & 3)]! >> (2 * (group >> 2));
+      const scale = d * (((low & 15) | ((high & 3) << 4)) - 32);
+      const q = at + 32 + 32 * (group >> 3) + 16 * (group & 1);
+      const third = at + 16 * (group & 1);
+      const shift = 2 * ((group >> 1) & 3);
+      const mask = 1 << (group >> 1);
+      for (let j = 0; j < 16; j++) {
+        const value = ((bytes[q + j]! >> shift) & 3) - (bytes[third + j]! & mask ? 0 : 4);
+        out[to + 16 * group + j] = scale * value;
+      }
+    }
+  },
+
+  /** d, dmin, scales and minimums [12], q[128] (4 bits): 32 low nibbles, then 32 high ones. */
+  Q4_K(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const dmin = halfAt(bytes, at + 2);
+    for (let group = 0; group < 8; group++) {
+      const scale = d * scaleOf(bytes, at + 4, group);
+      const minimum = dmin * minimumOf(bytes, at + 4, group);
+      const q = at + 16 + 32 * (group >> 1);
+      const shift = 4 * (group & 1);
+      for (let j = 0; j < 32; j++) out[to + 32 * group + j] = scale * ((bytes[q + j]! >> shift) & 15) - minimum;
+    }
+  },
+
+  /** As Q4_K, with fifth bits [32] before the nibbles. */
+  Q5_K(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const dmin = halfAt(bytes, at + 2);
+    for (let group = 0; group < 8; group++) {
+      const scale = d * scaleOf(bytes, at + 4, group);
+      const minimum = dmin * minimumOf(bytes, at + 4, group);
+      const q = at + 48 + 32 * (group >> 1);
+      const shift = 4 * (group & 1);
+      for (let j = 0; j < 32; j++) {
+        const value = ((bytes[q + j]! >> shift) & 15) | (((bytes[at + 16 + j]! >> group) & 1) << 4);
+        out[to + 32 * group + j] = scale * value - minimum;
+      }
+    }
+  },
+
+  /** Low nibbles [128], high bit pairs [64], signed scales [16], d. */
+  Q6_K(bytes, at, out, to) {
+    const d = halfAt(bytes, at + 208);
+    for (let part = 0; part < 8; part++) {
+      const low = at + 64 * (part >> 2) + 32 * (part & 1);
+      const lowShift = part & 2 ? 4 : 0;
+      const high = at + 128 + 32 * (part >> 2);
+      const highShift = 2 * (part & 3);
+      for (let j = 0; j < 32; j++) {
+        const scale = d * signed(bytes[at + 192 + 2 * part + (j >> 4)]!);
+        const value = ((bytes[low + j]! >> lowShift) & 15) | (((bytes[high + j]! >> highShift) & 3) << 4);
+        out[to + 32 * part + j] = scale * (value - 32);
+      }
+    }
+  },
+
+  IQ4_NL(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    for (let j = 0; j < 16; j++) {
+      const pair = bytes[at + 2 + j]!;
+      out[to + j] = d * IQ4_VALUES[pair & 15]!;
+      out[to + 16 + j] = d * IQ4_VALUES[pair >> 4]!;
+    }
+  },
+
+  /** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
+  IQ4_XS(bytes, at, out, to) {
+    const d = halfAt(bytes, at);
+    const high = bytes[at + 2]! | (bytes[at + 3]! << 8);
+    for (let group = 0; group < 8; group++) {
+      const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));
+      const scale = d * (((low & 15) | (((high >> (2 * group)) & 3) << 4)) - 32);
+      for (let j = 0; j < 16; j++) {
+        const pair = bytes[at + 8 + 16 * group + j]!;
+        out[to + 32 * group + j] = scale * IQ4_VALUES[pair & 15]!;
+        out[to + 32 * group + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
+      }
+    }
+  },
+};
 
 /**
  * Decodes whole blocks; quantized ones to the beginning of `room` if they fit. Throws a GgufError `gguf-partial-block`

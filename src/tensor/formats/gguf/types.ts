@@ -5,57 +5,31 @@
 import { GgufError } from "../../../errors.js";
 
 /** Types that `decodeGguf` turns into float32. */
-export type GgufType =
-  | "F32"
-  | "F16"
-  | "BF16"
-  | "Q4_0"
-  | "Q4_1"
-  | "Q5_0"
-  | "Q5_1"
-  | "Q8_0"
-  | "Q2_K"
-  | "Q3_K"
-  | "Q4_K"
-  | "Q5_K"
-  | "Q6_K"
-  | "IQ4_NL"
-  | "IQ4_XS";
+const TYPES = {
+  F32: { id: 0, elements: 1, bytes: 4 },
+  F16: { id: 1, elements: 1, bytes: 2 },
+  Q4_0: { id: 2, elements: 32, bytes: 18 },
+  Q4_1: { id: 3, elements: 32, bytes: 20 },
+  Q5_0: { id: 6, elements: 32, bytes: 22 },
+  Q5_1: { id: 7, elements: 32, bytes: 24 },
+  Q8_0: { id: 8, elements: 32, bytes: 34 },
+  Q2_K: { id: 10, elements: 256, bytes: 84 },
+  Q3_K: { id: 11, elements: 256, bytes: 110 },
+  Q4_K: { id: 12, elements: 256, bytes: 144 },
+  Q5_K: { id: 13, elements: 256, bytes: 176 },
+  Q6_K: { id: 14, elements: 256, bytes: 210 },
+  IQ4_NL: { id: 20, elements: 32, bytes: 18 },
+  IQ4_XS: { id: 23, elements: 256, bytes: 136 },
+  BF16: { id: 30, elements: 1, bytes: 2 },
+} as const;
+export type GgufType = keyof typeof TYPES;
 
-interface TypeRow {
-  readonly id: number;
-  readonly name: GgufType;
-  readonly elements: number;
-  readonly bytes: number;
-}
-
-const TYPES: readonly TypeRow[] = [
-  { id: 0, name: "F32", elements: 1, bytes: 4 },
-  { id: 1, name: "F16", elements: 1, bytes: 2 },
-  { id: 2, name: "Q4_0", elements: 32, bytes: 18 },
-  { id: 3, name: "Q4_1", elements: 32, bytes: 20 },
-  { id: 6, name: "Q5_0", elements: 32, bytes: 22 },
-  { id: 7, name: "Q5_1", elements: 32, bytes: 24 },
-  { id: 8, name: "Q8_0", elements: 32, bytes: 34 },
-  { id: 10, name: "Q2_K", elements: 256, bytes: 84 },
-  { id: 11, name: "Q3_K", elements: 256, bytes: 110 },
-  { id: 12, name: "Q4_K", elements: 256, bytes: 144 },
-  { id: 13, name: "Q5_K", elements: 256, bytes: 176 },
-  { id: 14, name: "Q6_K", elements: 256, bytes: 210 },
-  { id: 20, name: "IQ4_NL", elements: 32, bytes: 18 },
-  { id: 23, name: "IQ4_XS", elements: 256, bytes: 136 },
-  { id: 30, name: "BF16", elements: 1, bytes: 2 },
-];
-
-const byId: ReadonlyMap<number, TypeRow> = new Map(TYPES.map((row) => [row.id, row]));
-const byName: ReadonlyMap<string, TypeRow> = new Map(TYPES.map((row) => [row.name, row]));
-
-export const ggufTypes = TYPES.map(({ name }) => name);
+export const ggufTypes = Object.keys(TYPES) as GgufType[];
 
 /** Throws a GgufError that lists the supported types. */
 export function ggufTypeOf(id: number, tensor: string): GgufType {
-  const row = byId.get(id);
-  if (row !== undefined) return row.name;
+  const type = ggufTypes.find((name) => TYPES[name].id === id);
+  if (type !== undefined) return type;
   throw new GgufError(
     "gguf-tensor-type",
     `gguf: tensor ${JSON.stringify(tensor)} has ggml type ${id}, which is not supported; ` +
@@ -64,10 +38,10 @@ export function ggufTypeOf(id: number, tensor: string): GgufType {
   );
 }
 
-export const isGgufType = (name: string): name is GgufType => byName.has(name);
+export const isGgufType = (name: string): name is GgufType => Object.hasOwn(TYPES, name);
 
 export function ggufBlock(type: GgufType): { readonly elements: number; readonly bytes: number } {
-  return byName.get(type)!;
+  return TYPES[type];
 }
 
 /** Four bits with float16 or float32 scales, or eight bits without minimums. */

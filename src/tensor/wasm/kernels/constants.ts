@@ -35,7 +35,6 @@ export const GELU = 0;
 export const GELU_TANH = 1;
 export const SILU = 2;
 export const RELU = 3;
-export const EXP = 4;
 
 /** Quads of k that share a scale of a screened state: screening/coarse.as.ts. */
 export const SEGMENT_QUADS = 512;

@@ -6,7 +6,7 @@
  *   geluTanh(x) = x · σ(2u), u = √(2/π)(x + 0.044715x³)   (because (1 + tanh u)/2 = σ(2u))
  *   silu(x) = x · σ(x)                                    silu' = σ(x) · (1 + x · (1 - σ(x)))
  */
-import { ADD, EXP, GELU, GELU_TANH, RELU, SILU, SUB } from "./constants";
+import { ADD, GELU, GELU_TANH, RELU, SILU, SUB } from "./constants";
 import { erfv, expv, sigmoidv } from "./math.as";
 import { mac, storeTail } from "./simd.as";
 
@@ -115,8 +115,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
   if (op == GELU) return f32x4.mul(x, normalCdf(x));
   if (op == GELU_TANH) return f32x4.mul(x, sigmoidv(tanhArgument(bounded(x))));
   if (op == SILU) return f32x4.mul(x, sigmoidv(x));
-  if (op == RELU) return f32x4.pmax(x, f32x4.splat(0));
-  return expv(x);
+  return f32x4.pmax(x, f32x4.splat(0));
 }
 
 // @ts-ignore: decorator
@@ -137,8 +136,7 @@ export function scale(x: usize, y: usize, factor: f32, vectors: i32): void {
     return mac(f32x4.mul(f32x4.mul(t, s), f32x4.sub(one, s)), inner, s);
   }
   if (op == SILU) return siluSlope(x, sigmoidv(x));
-  if (op == RELU) return v128.and(one, f32x4.gt(x, f32x4.splat(0)));
-  return expv(x);
+  return v128.and(one, f32x4.gt(x, f32x4.splat(0)));
 }
 
 // @ts-ignore: decorator
@@ -169,16 +167,14 @@ export function unary(op: i32, x: usize, y: usize, vectors: i32): void {
   if (op == GELU) mapFlat(GELU, x, y, vectors);
   else if (op == GELU_TANH) mapFlat(GELU_TANH, x, y, vectors);
   else if (op == SILU) mapFlat(SILU, x, y, vectors);
-  else if (op == RELU) mapFlat(RELU, x, y, vectors);
-  else mapFlat(EXP, x, y, vectors);
+  else mapFlat(RELU, x, y, vectors);
 }
 
 export function unaryBackward(op: i32, x: usize, dy: usize, dx: usize, vectors: i32): void {
   if (op == GELU) mapFlatBackward(GELU, x, dy, dx, vectors);
   else if (op == GELU_TANH) mapFlatBackward(GELU_TANH, x, dy, dx, vectors);
   else if (op == SILU) mapFlatBackward(SILU, x, dy, dx, vectors);
-  else if (op == RELU) mapFlatBackward(RELU, x, dy, dx, vectors);
-  else mapFlatBackward(EXP, x, dy, dx, vectors);
+  else mapFlatBackward(RELU, x, dy, dx, vectors);
 }
 
 /** silu(g) · u */
