@@ -13,9 +13,8 @@ import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { multiply } from "./blocked.as";
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
-import { halfRows, halves1x32 } from "./halves.as";
 import { copyFloats } from "../simd.as";
-import { tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
+import { halfRows, halves1x32, tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;

@@ -6,6 +6,10 @@
  * packed panel [K][16], a row of a matrix elsewhere. X is given by the distances between rows (`xRow`) and between k
  * (`xStep`).
  *
+ * Panels of bfloat16 have half the bytes per weight, widened to float32 on the way into the multiplication. A word holds
+ * column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give columns 0 to 7,
+ * masks the others. Two panels lie side by side (panels.as.ts): 64 bytes from one k to the next.
+ *
  * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a
  * thousand rows give the same bits, and why the inner size may be cut into blocks: a block continues where the last one
  * stopped.
@@ -15,20 +19,34 @@
  * it spills, at half the speed. Hence two rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one
  * by 32, nor two k in one turn.
  */
+import { UPPER_HALVES } from "./panels.as";
 import { mac } from "../simd.as";
 
-/** 1 x 16. Reads W once: memory bandwidth limits. */
-export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+// @ts-ignore: decorator
+@inline function low(v: v128): v128 {
+  return i32x4.shl(v, 16);
+}
+
+// @ts-ignore: decorator
+@inline function high(v: v128, upper: v128): v128 {
+  return v128.and(v, upper);
+}
+
+// @ts-ignore: decorator
+@inline function oneRow(halves: bool, w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+  const upper = halves ? v128.load(UPPER_HALVES) : i32x4.splat(0);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
   let a3 = v128.load(y, 48);
   for (const end = x + k * xStep; x != end; x += xStep) {
     const s = v128.load32_splat(x);
-    a0 = mac(v128.load(w), s, a0);
-    a1 = mac(v128.load(w, 16), s, a1);
-    a2 = mac(v128.load(w, 32), s, a2);
-    a3 = mac(v128.load(w, 48), s, a3);
+    const v = v128.load(w);
+    const u = v128.load(w, 16);
+    a0 = mac(halves ? low(v) : v, s, a0);
+    a1 = mac(halves ? low(u) : u, s, a1);
+    a2 = mac(halves ? high(v, upper) : v128.load(w, 32), s, a2);
+    a3 = mac(halves ? high(u, upper) : v128.load(w, 48), s, a3);
     w += wStep;
   }
   v128.store(y, a0);
@@ -37,7 +55,18 @@ export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usiz
   v128.store(y, a3, 48);
 }
 
-export function tile2x16(
+/** 1 x 16. Reads W once: memory bandwidth limits. */
+export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+  oneRow(false, w, wStep, x, xStep, y, k);
+}
+
+function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
+  oneRow(true, w, 64, x, 4, y, k);
+}
+
+// @ts-ignore: decorator
+@inline function twoRows(
+  halves: bool,
   w: usize,
   wStep: usize,
   x: usize,
@@ -47,6 +76,7 @@ export function tile2x16(
   yRow: usize,
   k: i32,
 ): void {
+  const upper = halves ? v128.load(UPPER_HALVES) : i32x4.splat(0);
   const z = y + yRow;
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
@@ -60,18 +90,20 @@ export function tile2x16(
   for (const end = x + k * xStep; x != end; x += xStep) {
     const s = v128.load32_splat(x);
     const t = v128.load32_splat(u);
-    let v = v128.load(w);
-    a0 = mac(v, s, a0);
-    b0 = mac(v, t, b0);
-    v = v128.load(w, 16);
-    a1 = mac(v, s, a1);
-    b1 = mac(v, t, b1);
-    v = v128.load(w, 32);
-    a2 = mac(v, s, a2);
-    b2 = mac(v, t, b2);
-    v = v128.load(w, 48);
-    a3 = mac(v, s, a3);
-    b3 = mac(v, t, b3);
+    const v = v128.load(w);
+    const next = v128.load(w, 16);
+    let c = halves ? low(v) : v;
+    a0 = mac(c, s, a0);
+    b0 = mac(c, t, b0);
+    c = halves ? low(next) : next;
+    a1 = mac(c, s, a1);
+    b1 = mac(c, t, b1);
+    c = halves ? high(v, upper) : v128.load(w, 32);
+    a2 = mac(c, s, a2);
+    b2 = mac(c, t, b2);
+    c = halves ? high(next, upper) : v128.load(w, 48);
+    a3 = mac(c, s, a3);
+    b3 = mac(c, t, b3);
     w += wStep;
     u += xStep;
   }
@@ -83,6 +115,60 @@ export function tile2x16(
   v128.store(z, b1, 16);
   v128.store(z, b2, 32);
   v128.store(z, b3, 48);
+}
+
+export function tile2x16(
+  w: usize,
+  wStep: usize,
+  x: usize,
+  xRow: usize,
+  xStep: usize,
+  y: usize,
+  yRow: usize,
+  k: i32,
+): void {
+  twoRows(false, w, wStep, x, xRow, xStep, y, yRow, k);
+}
+
+function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  twoRows(true, w, 64, x, xRow, 4, y, yRow, k);
+}
+
+/** 1 x 32: both panels of a pair. Eight chains of additions: those of one panel would wait for each other. */
+export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
+  const upper = v128.load(UPPER_HALVES);
+  let a0 = v128.load(y);
+  let a1 = v128.load(y, 16);
+  let a2 = v128.load(y, 32);
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(y, 64);
+  let b1 = v128.load(y, 80);
+  let b2 = v128.load(y, 96);
+  let b3 = v128.load(y, 112);
+  for (const end = x + (k << 2); x != end; x += 4) {
+    const s = v128.load32_splat(x);
+    let v = v128.load(w);
+    let u = v128.load(w, 16);
+    a0 = mac(low(v), s, a0);
+    a1 = mac(low(u), s, a1);
+    a2 = mac(high(v, upper), s, a2);
+    a3 = mac(high(u, upper), s, a3);
+    v = v128.load(w, 32);
+    u = v128.load(w, 48);
+    b0 = mac(low(v), s, b0);
+    b1 = mac(low(u), s, b1);
+    b2 = mac(high(v, upper), s, b2);
+    b3 = mac(high(u, upper), s, b3);
+    w += 64;
+  }
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  v128.store(y, a2, 32);
+  v128.store(y, a3, 48);
+  v128.store(y, b0, 64);
+  v128.store(y, b1, 80);
+  v128.store(y, b2, 96);
+  v128.store(y, b3, 112);
 }
 
 /** 3 x 12: a panel's first twelve columns. Nine sums keep the units busy; 2 + 1 rows would not. */
@@ -230,5 +316,34 @@ export function copyColumns(to: usize, from: usize, n: i32): void {
   for (const end = from + (n << 2); from != end; from += 4) {
     store<f32>(to, load<f32>(from));
     to += 4;
+  }
+}
+
+export function halfRows(
+  w: usize,
+  x: usize,
+  xRow: usize,
+  y: usize,
+  yRow: usize,
+  rows: i32,
+  columns: i32,
+  k: i32,
+): void {
+  for (; rows > 0; rows -= 2) {
+    const take = min(rows, 2);
+    let at = y;
+    let step = yRow;
+    if (columns < 16) {
+      at = scratch;
+      step = 64;
+      for (let r = 0; r < take; r++) copyColumns(at + (r << 6), y + r * yRow, columns);
+    }
+    if (take == 2) halves2x16(w, x, xRow, at, step, k);
+    else halves1x16(w, x, at, k);
+    if (columns < 16) {
+      for (let r = 0; r < take; r++) copyColumns(y + r * yRow, at + (r << 6), columns);
+    }
+    x += xRow << 1;
+    y += yRow << 1;
   }
 }
