@@ -40,6 +40,15 @@
   }
 }
 
+/** Four vectors side by side. */
+// @ts-ignore: decorator
+@inline export function storeFour(to: usize, a: v128, b: v128, c: v128, d: v128): void {
+  v128.store(to, a);
+  v128.store(to, b, 16);
+  v128.store(to, c, 32);
+  v128.store(to, d, 48);
+}
+
 /** Lanes 2 and 3 moved to 0 and 1, so that `promote_low` reaches them. */
 // @ts-ignore: decorator
 @inline export function highHalf(v: v128): v128 {

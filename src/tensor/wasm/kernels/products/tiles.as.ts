@@ -20,7 +20,7 @@
  * by 32, nor two k in one turn.
  */
 import { UPPER_HALVES } from "./panels.as";
-import { mac } from "../simd.as";
+import { mac, storeFour } from "../simd.as";
 
 // @ts-ignore: decorator
 @inline function low(v: v128): v128 {
@@ -49,10 +49,7 @@ import { mac } from "../simd.as";
     a3 = mac(halves ? high(u, upper) : v128.load(w, 48), s, a3);
     w += wStep;
   }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y, a3, 48);
+  storeFour(y, a0, a1, a2, a3);
 }
 
 /** 1 x 16. Reads W once: memory bandwidth limits. */
@@ -107,14 +104,8 @@ function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
     w += wStep;
     u += xStep;
   }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y, a3, 48);
-  v128.store(z, b0);
-  v128.store(z, b1, 16);
-  v128.store(z, b2, 32);
-  v128.store(z, b3, 48);
+  storeFour(y, a0, a1, a2, a3);
+  storeFour(z, b0, b1, b2, b3);
 }
 
 export function tile2x16(
@@ -161,10 +152,7 @@ export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
     b3 = mac(high(u, upper), s, b3);
     w += 64;
   }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y, a3, 48);
+  storeFour(y, a0, a1, a2, a3);
   v128.store(y, b0, 64);
   v128.store(y, b1, 80);
   v128.store(y, b2, 96);

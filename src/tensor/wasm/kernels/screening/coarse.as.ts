@@ -16,7 +16,7 @@
  *           gives the same integers.
  */
 import { SEGMENT_QUADS } from "../constants";
-import { mac } from "../simd.as";
+import { mac, storeFour } from "../simd.as";
 import { joinPairs } from "../products/integers/dots.as";
 import { copyColumns, scratch } from "../products/tiles.as";
 
@@ -236,10 +236,7 @@ function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
     a3 = dot(v128.load(w, 48), u, a3);
     w += 64;
   }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, a2, 32);
-  v128.store(to, a3, 48);
+  storeFour(to, a0, a1, a2, a3);
 }
 
 // @ts-ignore: decorator
@@ -273,10 +270,7 @@ function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
     a6 = i32x4.add(a6, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 48), u));
     a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), u));
   }
-  v128.store(to, a0);
-  v128.store(to, a1, 16);
-  v128.store(to, a2, 32);
-  v128.store(to, a3, 48);
+  storeFour(to, a0, a1, a2, a3);
   v128.store(to, a4, 64);
   v128.store(to, a5, 80);
   v128.store(to, a6, 96);

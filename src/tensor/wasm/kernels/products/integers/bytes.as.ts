@@ -9,7 +9,7 @@
  * sums take back the offset that makes activations unsigned.
  */
 import { addBytes, BYTES_HEAD, constants, dot, HALF_FACTOR, HALF_MASK, MIDDLE, ONES, smallHalves } from "./dots.as";
-import { isYes } from "../../simd.as";
+import { isYes, storeFour } from "../../simd.as";
 
 /** Groups of a panel after which the row goes on at the other: four kilobytes (of 3 to 18 measured from memory). */
 const TURN = 7;
@@ -87,10 +87,7 @@ export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: u
     t += 4;
     w += BYTES_HEAD + 512;
   }
-  v128.store(out, f0);
-  v128.store(out, f1, 16);
-  v128.store(out, f2, 32);
-  v128.store(out, f3, 48);
+  storeFour(out, f0, f1, f2, f3);
 }
 
 /**
@@ -105,8 +102,5 @@ export function byteRow<Pairs>(w: usize, z: usize, x: usize, groups: i32, out: u
 // @ts-ignore: decorator
 @inline function clearSums(to: usize): void {
   const zero = f32x4.splat(0);
-  v128.store(to, zero);
-  v128.store(to, zero, 16);
-  v128.store(to, zero, 32);
-  v128.store(to, zero, 48);
+  storeFour(to, zero, zero, zero, zero);
 }

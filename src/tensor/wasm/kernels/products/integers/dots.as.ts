@@ -34,11 +34,17 @@ export function setWay(chosen: i32): void {
 
 /** The same for nibbles: sums of pairs stay in int16 over a group, 8 · 2 · 15 · 128 at most. */
 // @ts-ignore: decorator
-@inline export function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
+@inline function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
   if (!ASC_FEATURE_RELAXED_SIMD) return c;
   return pairs
     ? i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(bytes, nibbles))
     : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
+}
+
+/** Of both halves of bytes: `low` with s, `high` with t. */
+// @ts-ignore: decorator
+@inline export function nibbleDots(pairs: bool, s: v128, low: v128, t: v128, high: v128, c: v128): v128 {
+  return nibbleDot(pairs, t, high, nibbleDot(pairs, s, low, c));
 }
 
 // @ts-ignore: decorator

@@ -3,6 +3,7 @@
  * Products of one row with a panel of integer weights, by int16 times int16: for engines without relaxed SIMD, and to
  * check the dots of bytes.as.ts and nibbles.as.ts. Eight sums, two lanes per column.
  */
+import { storeFour } from "../../simd.as";
 import {
   addBytes,
   addNibbles,
@@ -59,10 +60,7 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
     t += 4;
     w = q;
   }
-  v128.store(out, f0);
-  v128.store(out, f1, 16);
-  v128.store(out, f2, 32);
-  v128.store(out, f3, 48);
+  storeFour(out, f0, f1, f2, f3);
 }
 
 /** Of int4 weights; `head`: HALF_HEAD or FLOAT_HEAD. */

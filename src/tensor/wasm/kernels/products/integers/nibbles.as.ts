@@ -18,11 +18,11 @@ import {
   HALF_MASK,
   highNibbles,
   NIBBLE_MASK,
-  nibbleDot,
+  nibbleDots,
   nibbleSums,
   smallHalves,
 } from "./dots.as";
-import { isYes } from "../../simd.as";
+import { isYes, storeFour } from "../../simd.as";
 
 /**
  * One quantized row with consecutive panels: out [panels][16]. Float16 d and m lack a factor of 2^112, which t and t·Σa
@@ -63,23 +63,23 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
           let v = v128.load(q);
           let n = v128.and(v, low);
           v = highNibbles(v, low);
-          s0 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s0));
-          a0 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a0));
+          s0 = nibbleDots(pairs, s, n, u, v, s0);
+          a0 = nibbleDots(pairs, y, n, z, v, a0);
           v = v128.load(q, 16);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          s1 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s1));
-          a1 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a1));
+          s1 = nibbleDots(pairs, s, n, u, v, s1);
+          a1 = nibbleDots(pairs, y, n, z, v, a1);
           v = v128.load(q, 32);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          s2 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s2));
-          a2 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a2));
+          s2 = nibbleDots(pairs, s, n, u, v, s2);
+          a2 = nibbleDots(pairs, y, n, z, v, a2);
           v = v128.load(q, 48);
           n = v128.and(v, low);
           v = highNibbles(v, low);
-          s3 = nibbleDot(pairs, u, v, nibbleDot(pairs, s, n, s3));
-          a3 = nibbleDot(pairs, z, v, nibbleDot(pairs, y, n, a3));
+          s3 = nibbleDots(pairs, s, n, u, v, s3);
+          a3 = nibbleDots(pairs, y, n, z, v, a3);
           q += 64;
         }
         s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
@@ -99,13 +99,13 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
             const s = v128.load32_splat(part);
             const u = v128.load32_splat(part, 4);
             let v = v128.load(q);
-            a0 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a0));
+            a0 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a0);
             v = v128.load(q, 16);
-            a1 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a1));
+            a1 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a1);
             v = v128.load(q, 32);
-            a2 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a2));
+            a2 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a2);
             v = v128.load(q, 48);
-            a3 = nibbleDot(pairs, u, highNibbles(v, low), nibbleDot(pairs, s, v128.and(v, low), a3));
+            a3 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a3);
             q += 64;
           }
           s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
@@ -129,10 +129,7 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
       t += 4;
       w = q;
     }
-    v128.store(out, f0);
-    v128.store(out, f1, 16);
-    v128.store(out, f2, 32);
-    v128.store(out, f3, 48);
+    storeFour(out, f0, f1, f2, f3);
     out += 64;
     x -= bytes;
   }

@@ -23,13 +23,13 @@ import {
   highNibbles,
   minimumsAt,
   NIBBLE_MASK,
-  nibbleDot,
+  nibbleDots,
   nibbleSums,
   ONES,
   scalesAt,
   way,
 } from "./dots.as";
-import { isYes } from "../../simd.as";
+import { isYes, storeFour } from "../../simd.as";
 import { EXACT, PART } from "../../constants";
 import {
   groupsOf,
@@ -258,10 +258,7 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   c1 = added(nibbles, v128.load(to, 16), c1, v128.load(facts, 80), nibbles ? v128.load(facts, 16) : t, t, total);
   c2 = added(nibbles, v128.load(to, 32), c2, v128.load(facts, 96), nibbles ? v128.load(facts, 32) : t, t, total);
   c3 = added(nibbles, v128.load(to, 48), c3, v128.load(facts, 112), nibbles ? v128.load(facts, 48) : t, t, total);
-  v128.store(to, c0);
-  v128.store(to, c1, 16);
-  v128.store(to, c2, 32);
-  v128.store(to, c3, 48);
+  storeFour(to, c0, c1, c2, c3);
 }
 
 /** 2^s·h + l */
@@ -308,23 +305,23 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
       v = v128.load(q);
       low = v128.and(v, mask);
       v = highNibbles(v, mask);
-      a0 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a0));
-      if (records == 2) b0 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b0));
+      a0 = nibbleDots(pairs, s, low, t, v, a0);
+      if (records == 2) b0 = nibbleDots(pairs, u, low, z, v, b0);
       v = v128.load(q, 16);
       low = v128.and(v, mask);
       v = highNibbles(v, mask);
-      a1 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a1));
-      if (records == 2) b1 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b1));
+      a1 = nibbleDots(pairs, s, low, t, v, a1);
+      if (records == 2) b1 = nibbleDots(pairs, u, low, z, v, b1);
       v = v128.load(q, 32);
       low = v128.and(v, mask);
       v = highNibbles(v, mask);
-      a2 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a2));
-      if (records == 2) b2 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b2));
+      a2 = nibbleDots(pairs, s, low, t, v, a2);
+      if (records == 2) b2 = nibbleDots(pairs, u, low, z, v, b2);
       v = v128.load(q, 48);
       low = v128.and(v, mask);
       v = highNibbles(v, mask);
-      a3 = nibbleDot(pairs, t, v, nibbleDot(pairs, s, low, a3));
-      if (records == 2) b3 = nibbleDot(pairs, z, v, nibbleDot(pairs, u, low, b3));
+      a3 = nibbleDots(pairs, s, low, t, v, a3);
+      if (records == 2) b3 = nibbleDots(pairs, u, low, z, v, b3);
     } else {
       v = v128.load(q);
       a0 = dot(pairs, v, s, a0, ones);
