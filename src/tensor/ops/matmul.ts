@@ -9,6 +9,7 @@ import { record, requireDevice } from "../autograd.js";
 import type { Storage } from "../device.js";
 import { formatShape, rowsOf, sameShape, type Shape, sizeOf, withLast } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
+import { add } from "./arithmetic.js";
 
 interface MatmulOptions {
   /** A is stored [.., K, M]. @default false */
@@ -124,25 +125,28 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   if (residual) requireDevice(residual, device);
 
   if (!(weight instanceof PackedMatrix)) {
-    const product = device.kernels.matmul(x.storage, weight.storage, {
-      batch: 1,
-      m: rows,
-      n,
-      k,
-      transposeA: false,
-      transposeB: true,
-    });
-    return recordLinear(x, weight, bias, residual, addTo(device, product, rows, n, bias, residual), {
-      rows,
-      n,
-      k,
-      shape,
-    });
+    let sum = product(x, weight, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true }, shape);
+    for (const term of [bias, residual]) {
+      if (term === undefined) continue;
+      const before = sum;
+      sum = add(before, term);
+      before.dispose(); // no gradient needs it
+    }
+    return sum;
   }
-  const y = device.kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage);
+  const { kernels } = device;
+  const y = kernels.linear(x.storage, weight.storage, rows, bias?.storage, residual?.storage);
   // Decoding needs no record, a percent of the time of a model of hidden size 128.
   const tracked = x.requiresGrad || bias?.requiresGrad === true || residual?.requiresGrad === true;
-  return tracked ? recordLinear(x, weight, bias, residual, y, { rows, n, k, shape }) : new Tensor(device, y, shape);
+  if (!tracked) return new Tensor(device, y, shape);
+  // dx = dy·W, dbias = Σ over rows of dy, dresidual = dy
+  return record(device, y, shape, [x, ...(bias ? [bias] : []), ...(residual ? [residual] : [])], (dy) => [
+    x.requiresGrad ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape) : undefined,
+    ...(bias
+      ? [bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined]
+      : []),
+    ...(residual ? [dy] : []),
+  ]);
 }
 
 /**
@@ -175,69 +179,4 @@ export function linearAt(
   const entries = device.kernels.takeAlongRows(row, ids, 1, n, ids.length);
   device.free(row);
   return new Tensor(device, entries, [ids.length]);
-}
-
-/** dx = dy·W, dW = dyᵀ·x, dbias = Σ over rows of dy, dresidual = dy. */
-function recordLinear(
-  x: Tensor,
-  weight: Tensor | PackedMatrix,
-  bias: Tensor | undefined,
-  residual: Tensor | undefined,
-  y: Storage,
-  { rows, n, k, shape }: { readonly rows: number; readonly n: number; readonly k: number; readonly shape: Shape },
-): Tensor {
-  const { device } = x;
-  const { kernels } = device;
-  const trainable = weight instanceof PackedMatrix ? undefined : weight;
-  const inputs = [x, ...(trainable ? [trainable] : []), ...(bias ? [bias] : []), ...(residual ? [residual] : [])];
-  return record(device, y, shape, inputs, (dy) => {
-    const flows: (Tensor | undefined)[] = [];
-    if (weight instanceof PackedMatrix) {
-      flows.push(
-        x.requiresGrad
-          ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape)
-          : undefined,
-      );
-    } else {
-      const product = (a: Storage, b: Storage, dims: Omit<Dims, "batch">, of: Shape): Tensor =>
-        new Tensor(device, kernels.matmul(a, b, { batch: 1, ...dims }), of);
-      flows.push(
-        x.requiresGrad
-          ? product(dy.storage, weight.storage, { m: rows, n: k, k: n, transposeA: false, transposeB: false }, x.shape)
-          : undefined,
-        weight.requiresGrad
-          ? product(dy.storage, x.storage, { m: n, n: k, k: rows, transposeA: true, transposeB: false }, weight.shape)
-          : undefined,
-      );
-    }
-    if (bias) {
-      flows.push(
-        bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined,
-      );
-    }
-    if (residual) flows.push(dy);
-    return flows;
-  });
-}
-
-/** Frees the intermediate storages. */
-function addTo(
-  device: Tensor["device"],
-  y: Storage,
-  rows: number,
-  n: number,
-  bias: Tensor | undefined,
-  residual: Tensor | undefined,
-): Storage {
-  let sum = y;
-  for (const [term, strides] of [
-    [bias, [0, 1]],
-    [residual, [n, 1]],
-  ] as const) {
-    if (term === undefined) continue;
-    const next = device.kernels.binary("add", sum, term.storage, [rows, n], [n, 1], strides);
-    device.free(sum);
-    sum = next;
-  }
-  return sum;
 }
