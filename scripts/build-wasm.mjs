@@ -7,8 +7,8 @@
  * the compiler's declarations say about the exports: their types, and functions that take their arguments by name.
  *
  * Both modules import a shared memory. `memoryFlagAt` is the offset of the byte that says so: with that byte cleared, a
- * module takes a private memory, as a page without SharedArrayBuffer must (see wasm-device.ts). The script does nothing if
- * the output already belongs to these sources (compared by hash). `--force` builds anyway.
+ * module takes a private memory, as a page without SharedArrayBuffer must (see wasm-device.ts). The script does nothing
+ * if the output already belongs to these sources (compared by hash). `--force` builds anyway.
  */
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";

@@ -224,8 +224,8 @@ const kinds: ReadonlyMap<string, string> = new Map([
 ]);
 
 /**
- * Reads the header's JSON. JSON.parse would keep the last of two equal keys, round large integers, and build whatever it
- * is given.
+ * Reads the header's JSON. JSON.parse would keep the last of two equal keys, round large integers, and build whatever
+ * it is given.
  */
 class HeaderCursor {
   #at = 0;

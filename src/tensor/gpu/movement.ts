@@ -1,6 +1,6 @@
 /**
- * Moving and summing on the GPU device. Each kernel asks where its element comes from, never where it goes: there are no
- * atomic additions, so gradients of reads (scatter, take) look up which rows read an element.
+ * Moving and summing on the GPU device. Each kernel asks where its element comes from, never where it goes: there are
+ * no atomic additions, so gradients of reads (scatter, take) look up which rows read an element.
  */
 import type { MovementKernels, Storage } from "../device.js";
 import type { Engine, GpuStorage } from "./engine.js";

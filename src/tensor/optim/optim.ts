@@ -7,7 +7,7 @@ import { formatShape } from "../shape.js";
 import { keep, Tensor } from "../tensor.js";
 
 /** For training that has met NaN or infinity: damaged weights, too high a learning rate. */
-export const NUMERICS_REMEDY =
+export const REMEDY =
   'look for damaged weights of the model with "early-exits plan --check"; if they are sound, train with a lower ' +
   "learning rate, from the last checkpoint or afresh";
 
@@ -132,7 +132,7 @@ function requireFiniteNorm(norm: number): void {
   if (Number.isFinite(norm)) return;
   throw new NumericsError(
     "gradient-non-finite",
-    `Adamw.step: the norm of the gradients is ${norm}, so nothing was changed; ${NUMERICS_REMEDY}`,
+    `Adamw.step: the norm of the gradients is ${norm}, so nothing was changed; ${REMEDY}`,
     { norm },
   );
 }

@@ -7,7 +7,7 @@
  * and the weights alone, a restored run continues bit for bit.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { Adamw, type AdamwOptions, NUMERICS_REMEDY } from "./optim.js";
+import { Adamw, type AdamwOptions, REMEDY } from "./optim.js";
 import type { Tensor } from "../tensor.js";
 import { giveTurn } from "../../turns.js";
 import { EarlyExitError, NumericsError } from "../../errors.js";
@@ -227,7 +227,7 @@ function requireFiniteLosses(losses: readonly number[], { caller, nameOf, step, 
   const loss = losses[part]!;
   throw new NumericsError(
     "loss-non-finite",
-    `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step} of ${steps}, which changed nothing; ${NUMERICS_REMEDY}`,
+    `${caller}: the loss of ${nameOf(part)} is ${loss} in step ${step} of ${steps}, which changed nothing; ${REMEDY}`,
     { step, part, loss },
   );
 }
@@ -238,7 +238,7 @@ function requireFiniteWeights(values: Float32Array, index: number): void {
   if (at < 0) return;
   throw new NumericsError(
     "weights-non-finite",
-    `training: weight ${at} of parameter ${index} is ${values[at]!}, so no checkpoint was made of it; ${NUMERICS_REMEDY}`,
+    `training: weight ${at} of parameter ${index} is ${values[at]!}, so no checkpoint was made of it; ${REMEDY}`,
     { parameter: index, at },
   );
 }

@@ -6,9 +6,9 @@
  * packed panel [K][16], a row of a matrix elsewhere. X is given by the distances between rows (`xRow`) and between k
  * (`xStep`).
  *
- * Panels of bfloat16 have half the bytes per weight, widened to float32 on the way into the multiplication. A word holds
- * column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give columns 0 to 7,
- * masks the others. Two panels lie side by side (panels.as.ts): 64 bytes from one k to the next.
+ * Panels of bfloat16 have half the bytes per weight, widened to float32 on the way into the multiplication. A word
+ * holds column c in its lower half and column c + 8 in its upper half: shifts of the two vectors of one k give columns
+ * 0 to 7, masks the others. Two panels lie side by side (panels.as.ts): 64 bytes from one k to the next.
  *
  * A lane owns a column and adds over k in order, starting from what is in Y. That is why one row, two rows or a
  * thousand rows give the same bits, and why the inner size may be cut into blocks: a block continues where the last one

@@ -7,10 +7,11 @@
  *   part      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
  *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the part's first on][unused]
  *
- * So a tile, two records by the sixteen columns of a panel, is one wide group or two narrow ones, and nothing is decided
- * row by row while products are computed; a last narrow group is alone. Eight sums of integers are in registers, those
- * of floats in `sums`. All records of a group of k come before the next group, so that the panel streams from memory
- * meanwhile. The steps of a group are a loop: written out, compilers would reorder them, and run out of registers.
+ * So a tile, two records by the sixteen columns of a panel, is one wide group or two narrow ones, and nothing is
+ * decided row by row while products are computed; a last narrow group is alone. Eight sums of integers are in
+ * registers, those of floats in `sums`. All records of a group of k come before the next group, so that the panel
+ * streams from memory meanwhile. The steps of a group are a loop: written out, compilers would reorder them, and run
+ * out of registers.
  */
 import {
   addBytes,
