@@ -114,7 +114,7 @@ function* trainingCases({ device, kernels, upload, free }: Workshop): Generator<
   const w = upload(n * k);
   const dy = upload(batch * n);
   const dLoss = upload(batch);
-  const product = { batch: 1, transposeA: false, transposeB: false };
+  const product = { transposeA: false, transposeB: false };
   yield {
     name: "head forward 64 x 512 x 8192 (W transposed)",
     flops: 2 * batch * k * n,

@@ -89,7 +89,6 @@ export interface AttentionDims {
 }
 
 export interface MatmulDims {
-  readonly batch: number;
   readonly m: number;
   readonly n: number;
   readonly k: number;
@@ -116,10 +115,7 @@ export const ROW_STATS = { argmax: 0, top1: 1, top2: 2, logSumExp: 3, entropy: 4
 // Kernels. Sizes are in elements.
 
 export interface ProductKernels {
-  /**
-   * op(a) [batch, m, k] x op(b) [batch, k, n] -> [batch, m, n]. A transposed operand is stored [.., k, m] or
-   * [.., n, k].
-   */
+  /** op(a) [m, k] x op(b) [k, n] -> [m, n]. A transposed operand is stored [k, m] or [n, k]. */
   matmul(a: Storage, b: Storage, dims: MatmulDims): Storage;
   /** x [R, K] · Wᵀ + bias [N] + residual [R, N] -> [R, N]. Bit for bit, a row depends on its own row of x only. */
   linear(

@@ -8,7 +8,7 @@ import type { PackedStorage, Storage } from "../../src/tensor/device.js";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { GpuPacked } from "../../src/tensor/gpu/weights.js";
 
-const PLAIN = { batch: 1, transposeA: false, transposeB: false } as const;
+const PLAIN = { transposeA: false, transposeB: false } as const;
 const ramp = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => i);
 
 export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDevice>): void {

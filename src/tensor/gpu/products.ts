@@ -42,22 +42,6 @@ const matmul = matrixKernel(
 `,
 );
 
-/** A stack of products: row z·m + i belongs to matrix z. */
-const matmulStack = matrixKernel(
-  "matmulStack",
-  "array a b, integer m aMatrix bMatrix aRow aStep bColumn bStep quarters rest",
-  `
-  const z = Math.floor((ROW + 0.5) / m);
-  const aBegin = z * aMatrix + (ROW - z * m) * aRow;
-  const bBegin = z * bMatrix;
-  ${dot(
-    (t) => `a[aBegin + ${t} * aStep]`,
-    (t) => `b[bBegin + COLUMN * bColumn + ${t} * bStep]`,
-  )}
-  return total;
-`,
-);
-
 /** Columns [first, first + n) of x·Wᵀ + bias + residual, of `width` in all. */
 const linear = matrixKernel(
   "linear",
@@ -128,19 +112,16 @@ const unrolled = (k: number): { quarters: number; rest: number } => ({ quarters:
 
 export function productKernels(engine: Engine): ProductKernels & Pick<Kernels, "gatherPacked"> {
   return {
-    matmul(a, b, { batch, m, n, k, transposeA, transposeB }: MatmulDims): GpuStorage {
-      const strides = {
+    matmul: (a, b, { m, n, k, transposeA, transposeB }: MatmulDims): GpuStorage =>
+      engine.matrix(matmul, m, n, {
+        a,
+        b,
         aRow: transposeA ? 1 : k,
         aStep: transposeA ? m : 1,
         bColumn: transposeB ? k : 1,
         bStep: transposeB ? 1 : n,
         ...unrolled(k),
-      };
-      if (batch === 1) return engine.matrix(matmul, m, n, { a, b, ...strides });
-      engine.requireExact("matmul: a stack", Math.max(a.length, b.length));
-      engine.requireRows("matmul", batch * m);
-      return engine.matrix(matmulStack, batch * m, n, { a, b, m, aMatrix: m * k, bMatrix: k * n, ...strides });
-    },
+      }),
 
     linear(x, weight: PackedStorage, rows, bias, residual): GpuStorage {
       const { columns: k, rows: width, parts } = packedOf(engine, weight);

@@ -1,24 +1,23 @@
 /**
  * Matrix products.
- *   matmul: op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]     dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
+ *   matmul: op(A) [M, K] x op(B) [K, N] -> [M, N]     dA = dC·Bᵀ, dB = Aᵀ·dC, transposed if the operand is
  *   linear: y = x·Wᵀ + bias + residual, x [.., K], W [N, K] as Hugging Face stores it
- * The leading axes of A and B are equal, or B has two axes and serves every matrix of A.
  */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import type { Storage } from "../device.js";
-import { formatShape, rowsOf, sameShape, type Shape, sizeOf, withLast } from "../shape.js";
+import { formatShape, rowsOf, sameShape, type Shape, withLast } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 import { add } from "./arithmetic.js";
 
 interface MatmulOptions {
-  /** A is stored [.., K, M]. @default false */
+  /** A is stored [K, M]. @default false */
   readonly transposeA?: boolean;
-  /** B is stored [.., N, K]. @default false */
+  /** B is stored [N, K]. @default false */
   readonly transposeB?: boolean;
 }
 
-/** op(A) [.., M, K] x op(B) [.., K, N] -> [.., M, N]. Throws a ShapeError naming both shapes. */
+/** op(A) [M, K] x op(B) [K, N] -> [M, N]. Throws a ShapeError naming both shapes. */
 export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = false }: MatmulOptions = {}): Tensor {
   requireDevice(b, a.device);
   const [m, k] = matrixAxes(a.shape, transposeA);
@@ -30,39 +29,15 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
       { a: a.shape, b: b.shape },
     );
   }
-  const leading = a.shape.slice(0, -2);
-  const shared = b.shape.length === 2;
-  if (!shared && !sameShape(leading, b.shape.slice(0, -2))) {
-    throw new ShapeError(
-      "shape-batch",
-      `matmul: leading axes differ, ${formatShape(a.shape)} x ${formatShape(b.shape)}; make them equal, or ` +
-        "give the second argument two axes",
-      { a: a.shape, b: b.shape },
-    );
-  }
-  // One B for a stack of A: one tall matrix.
-  const stack = sizeOf(leading);
-  if (shared && stack !== 1) {
-    if (transposeA) {
-      throw new ShapeError(
-        "shape-batch",
-        `matmul: a transposed stack ${formatShape(a.shape)} times one matrix ${formatShape(b.shape)} is not ` +
-          "supported; transpose it first",
-        { a: a.shape, b: b.shape },
-      );
-    }
-    return product(a, b, { batch: 1, m: stack * m, n, k, transposeA, transposeB }, [...leading, m, n]);
-  }
-  return product(a, b, { batch: stack, m, n, k, transposeA, transposeB }, [...leading, m, n]);
+  return product(a, b, { m, n, k, transposeA, transposeB }, [m, n]);
 }
 
 type Dims = Parameters<Tensor["device"]["kernels"]["matmul"]>[2];
 
 function product(a: Tensor, b: Tensor, dims: Dims, shape: Shape): Tensor {
   const { device } = a;
-  const { batch, m, n, k, transposeA, transposeB } = dims;
-  const run = (left: Storage, right: Storage, rest: Omit<Dims, "batch">): Storage =>
-    device.kernels.matmul(left, right, { batch, ...rest });
+  const { m, n, k, transposeA, transposeB } = dims;
+  const run = (left: Storage, right: Storage, of: Dims): Storage => device.kernels.matmul(left, right, of);
   return record(device, run(a.storage, b.storage, dims), shape, [a, b], (dy) => {
     const dA = (): Storage =>
       transposeA // A stored [K, M]: dAᵀ = op(B)·dCᵀ
@@ -80,10 +55,9 @@ function product(a: Tensor, b: Tensor, dims: Dims, shape: Shape): Tensor {
 }
 
 function matrixAxes(shape: Shape, transposed: boolean): [number, number] {
-  const rows = shape.at(-2);
-  const columns = shape.at(-1);
-  if (rows === undefined || columns === undefined) {
-    throw new ShapeError("shape-rank", `matmul: expected at least two axes, found ${formatShape(shape)}`, { shape });
+  const [rows, columns] = shape;
+  if (shape.length !== 2 || rows === undefined || columns === undefined) {
+    throw new ShapeError("shape-rank", `matmul: expected two axes, found ${formatShape(shape)}`, { shape });
   }
   return transposed ? [columns, rows] : [rows, columns];
 }
@@ -125,7 +99,7 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   if (residual) requireDevice(residual, device);
 
   if (!(weight instanceof PackedMatrix)) {
-    let sum = product(x, weight, { batch: 1, m: rows, n, k, transposeA: false, transposeB: true }, shape);
+    let sum = product(x, weight, { m: rows, n, k, transposeA: false, transposeB: true }, shape);
     for (const term of [bias, residual]) {
       if (term === undefined) continue;
       const before = sum;

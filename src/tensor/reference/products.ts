@@ -19,21 +19,17 @@ const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePa
 
 export function productKernels(allocate: Allocate): ProductKernels {
   return {
-    matmul(aStorage: Storage, bStorage: Storage, { batch, m, n, k, transposeA, transposeB }: MatmulDims): Floats {
+    matmul(aStorage: Storage, bStorage: Storage, { m, n, k, transposeA, transposeB }: MatmulDims): Floats {
       const a = floats(aStorage);
       const b = floats(bStorage);
-      const out = allocate(batch * m * n);
+      const out = allocate(m * n);
       const [aRow, aColumn] = transposeA ? [1, m] : [k, 1];
       const [bRow, bColumn] = transposeB ? [1, k] : [n, 1];
-      for (let z = 0; z < batch; z++) {
-        for (let i = 0; i < m; i++) {
-          for (let j = 0; j < n; j++) {
-            let sum = 0;
-            let p = z * m * k + i * aRow;
-            let q = z * k * n + j * bColumn;
-            for (let t = 0; t < k; t++, p += aColumn, q += bRow) sum += a[p]! * b[q]!;
-            out[(z * m + i) * n + j] = sum;
-          }
+      for (let i = 0; i < m; i++) {
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let t = 0, p = i * aRow, q = j * bColumn; t < k; t++, p += aColumn, q += bRow) sum += a[p]! * b[q]!;
+          out[i * n + j] = sum;
         }
       }
       return out;

@@ -89,28 +89,23 @@ export function productKernels(engine: Engine): ProductKernels {
   };
 
   return {
-    matmul(a, b, { batch, m, n, k, transposeA, transposeB }) {
-      const y = engine.allocate(batch * m * n);
-      const work = engine.work(blockBytes);
-      const left = engine.at(a);
-      const right = engine.at(b);
-      for (let z = 0; z < batch; z++) {
-        engine.share(
-          "matmul",
-          {
-            kind: transposeB ? MATRIX_TRANSPOSED : MATRIX,
-            a: left + 4 * z * m * k,
-            b: right + 4 * z * k * n,
-            y: y.address + 4 * z * m * n,
-            m,
-            n,
-            k,
-            transposed: Number(transposeA),
-            work,
-          },
-          { items: panelsOf(n), us: (m * n * k) / MACS_PER_US, least: PANELS_PER_PART },
-        );
-      }
+    matmul(a, b, { m, n, k, transposeA, transposeB }) {
+      const y = engine.allocate(m * n);
+      engine.share(
+        "matmul",
+        {
+          kind: transposeB ? MATRIX_TRANSPOSED : MATRIX,
+          a: engine.at(a),
+          b: engine.at(b),
+          y: y.address,
+          m,
+          n,
+          k,
+          transposed: Number(transposeA),
+          work: engine.work(blockBytes),
+        },
+        { items: panelsOf(n), us: (m * n * k) / MACS_PER_US, least: PANELS_PER_PART },
+      );
       return y;
     },
 

@@ -67,14 +67,11 @@ function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
   };
 }
 
-function matmul(batch: number, m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Work {
+function matmul(m: number, n: number, k: number, transposeA: boolean, transposeB: boolean): Work {
   return {
-    name:
-      `matmul ${batch} x ${m} x ${k} ` +
-      `x ${n}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`,
+    name: `matmul ${m} x ${k} x ${n}${transposeA ? ", a transposed" : ""}${transposeB ? ", b transposed" : ""}`,
     run: (device, kernels) =>
-      kernels.matmul(device.upload(values("a", batch * m * k)), device.upload(values("b", batch * k * n)), {
-        batch,
+      kernels.matmul(device.upload(values("a", m * k)), device.upload(values("b", k * n)), {
         m,
         n,
         k,
@@ -196,10 +193,10 @@ const works: readonly Work[] = [
     linear(dtype, 40, 601, 300),
     linear(dtype, 75, 301, 130),
   ]),
-  matmul(1, 65, 523, 131, false, false),
-  matmul(2, 33, 301, 257, true, false),
-  matmul(3, 50, 399, 64, false, true),
-  matmul(1, 64, 300, 70, true, true),
+  matmul(65, 523, 131, false, false),
+  matmul(33, 301, 257, true, false),
+  matmul(50, 399, 64, false, true),
+  matmul(64, 300, 70, true, true),
   cacheAttention(8, 8, 64, 300, 1),
   cacheAttention(6, 3, 33, 211, 5),
   cacheAttention(9, 3, 64, 300, 75),
