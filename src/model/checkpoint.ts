@@ -147,7 +147,7 @@ export class CheckpointReader {
     const { dtype } = this.#info(part);
     const rowBytes = this.#rowBytes(part, columns);
     const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
-    const { ggufIntegers } = await import("../tensor/formats/gguf/integers.js");
+    const { ggufIntegers } = await import("../tensor/formats/gguf/decode.js");
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
       const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);

@@ -52,33 +52,25 @@ export function setWay(chosen: i32): void {
   return pairs ? i32x4.extadd_pairwise_i16x8_s(c) : c;
 }
 
+// @ts-ignore: decorator
+@inline function multiplied(bytes: bool, a: v128): v128 {
+  const zero = i32x4.splat(0);
+  return bytes ? i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero) : i32x4.dot_i16x8_s(a, zero);
+}
+
+// @ts-ignore: decorator
+@inline function fourTimes(bytes: bool, a: v128): v128 {
+  return multiplied(bytes, multiplied(bytes, multiplied(bytes, multiplied(bytes, a))));
+}
+
 /** n multiplications that wait for each other, of bytes (DOT) or int16. Their times tell if DOT is one instruction. */
 export function probeDots(bytes: i32, n: i32): i32 {
   let a = i8x16.splat(1);
   if (!ASC_FEATURE_RELAXED_SIMD) return 0;
-  const zero = i32x4.splat(0);
   if (bytes != 0) {
-    for (; n > 0; n -= 8) {
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-      a = i32x4.relaxed_dot_i8x16_i7x16_add_s(a, zero, zero);
-    }
+    for (; n > 0; n -= 8) a = fourTimes(true, fourTimes(true, a));
   } else {
-    for (; n > 0; n -= 8) {
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-      a = i32x4.dot_i16x8_s(a, zero);
-    }
+    for (; n > 0; n -= 8) a = fourTimes(false, fourTimes(false, a));
   }
   return i32x4.extract_lane(a, 0);
 }
