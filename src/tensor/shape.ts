@@ -114,3 +114,15 @@ export function rowsOf(where: string, shape: Shape): { rows: number; width: numb
   for (let axis = 0; axis < shape.length - 1; axis++) rows *= shape[axis]!;
   return { rows, width };
 }
+
+/** Throws a ShapeError for the first of `ids` that is not an integer in [0, size). */
+export function requireIndices(where: string, ids: ArrayLike<number>, size: number): void {
+  for (let i = 0; i < ids.length; i++) {
+    const id = ids[i]!;
+    if (Number.isInteger(id) && id >= 0 && id < size) continue;
+    throw new ShapeError("index-range", `${where}: id ${id} at index ${i} is not an integer in [0, ${size})`, {
+      id,
+      size,
+    });
+  }
+}

@@ -1,7 +1,7 @@
 /** Embedding lookup: rows of a table. The gradient of each result row is added to the table row that it came from. */
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
-import { formatShape } from "../shape.js";
+import { formatShape, requireIndices } from "../shape.js";
 import { PackedMatrix, Tensor } from "../tensor.js";
 
 /**
@@ -15,16 +15,7 @@ export function embedding(table: Tensor | PackedMatrix, ids: ArrayLike<number>):
       table: table.shape,
     });
   }
-  for (let i = 0; i < ids.length; i++) {
-    const id = ids[i]!;
-    if (!Number.isInteger(id) || id < 0 || id >= rows) {
-      throw new ShapeError(
-        "index-range",
-        `embedding: id ${id} at index ${i} is outside the table's rows [0, ${rows})`,
-        { id, rows },
-      );
-    }
-  }
+  requireIndices("embedding", ids, rows);
   const { device } = table;
   const shape = [ids.length, width];
   if (table instanceof PackedMatrix) return new Tensor(device, device.kernels.gatherPacked(table.storage, ids), shape);

@@ -1,7 +1,7 @@
 /** Parts of tensors. The gradient of reading an element is adding to it. */
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
-import { formatShape, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
+import { formatShape, requireIndices, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
 /** Columns [begin, end) of the last axis: [.., N] -> [.., end - begin]. */
@@ -73,14 +73,7 @@ export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Ten
       { rows, k, ids: ids.length },
     );
   }
-  for (let i = 0; i < ids.length; i++) {
-    if (!Number.isInteger(ids[i]) || ids[i]! < 0 || ids[i]! >= width) {
-      throw new ShapeError("index-range", `takeAlongRows: id ${ids[i]} is not an integer in [0, ${width})`, {
-        id: ids[i],
-        width,
-      });
-    }
-  }
+  requireIndices("takeAlongRows", ids, width);
   const { device } = x;
   return record(
     device,

@@ -7,7 +7,7 @@
  */
 import type { AttentionDims, AttentionKernels, CacheDtype, CacheStorage, Rope } from "../device.js";
 import { roundRow } from "../round-row.js";
-import { type Allocate, type Floats, floats } from "./floats.js";
+import { type Allocate, copyInto, type Floats, floats } from "./floats.js";
 
 /** [capacity, G, D]. */
 export interface ReferenceCache extends CacheStorage {
@@ -70,12 +70,7 @@ export function attentionKernels(allocate: Allocate): AttentionKernels {
           }
         }
       });
-      const copy = (values: Float64Array): Floats => {
-        const out = allocate(values.length);
-        out.set(values);
-        return out;
-      };
-      return { dq: copy(dq), dk: copy(dk), dv: copy(dv) };
+      return { dq: copyInto(allocate, dq), dk: copyInto(allocate, dk), dv: copyInto(allocate, dv) };
     },
 
     cacheWrite(segments, kvStorage, rope): void {

@@ -14,3 +14,9 @@ export function build(allocate: Allocate, length: number, fill: (index: number) 
   for (let i = 0; i < length; i++) out[i] = fill(i);
   return out;
 }
+
+export function copyInto(allocate: Allocate, values: Float64Array): Floats {
+  const out = allocate(values.length);
+  out.set(values);
+  return out;
+}

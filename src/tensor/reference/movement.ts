@@ -4,7 +4,7 @@
  */
 import type { Kernels, MovementKernels } from "../device.js";
 import { stridesOf } from "../shape.js";
-import { type Allocate, build, type Floats, floats } from "./floats.js";
+import { type Allocate, build, copyInto, type Floats, floats } from "./floats.js";
 import type { ReferencePacked } from "./products.js";
 
 export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kernels, "gatherPacked"> {
@@ -24,7 +24,7 @@ export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kern
         }
         sums[target]! += x[i]!;
       }
-      return build(allocate, sums.length, (i) => sums[i]!);
+      return copyInto(allocate, sums);
     },
 
     columns(x, rows, width, begin, end): Floats {
@@ -58,7 +58,7 @@ export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kern
       const dy = floats(dyStorage);
       const sums = new Float64Array(rows * width);
       for (let i = 0; i < dy.length; i++) sums[ids[Math.floor(i / width)]! * width + (i % width)]! += dy[i]!;
-      return build(allocate, sums.length, (i) => sums[i]!);
+      return copyInto(allocate, sums);
     },
 
     takeAlongRows(x, ids, rows, width, k): Floats {

@@ -4,7 +4,7 @@
  *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
  */
 import { ROW_STATS, type RowKernels } from "../device.js";
-import { type Allocate, type Floats, floats } from "./floats.js";
+import { type Allocate, copyInto, type Floats, floats } from "./floats.js";
 
 /** log Σ_j exp(x_j · factor) over x[begin .. begin + width), without overflow. */
 export function logSumExp(x: Floats, begin: number, width: number, factor = 1): number {
@@ -201,10 +201,4 @@ function inverseRms(x: Floats, begin: number, width: number, epsilon: number): n
   let square = 0;
   for (let j = begin; j < begin + width; j++) square += x[j]! ** 2 / width;
   return 1 / Math.sqrt(square + epsilon);
-}
-
-function copyInto(allocate: Allocate, values: Float64Array): Floats {
-  const out = allocate(values.length);
-  out.set(values);
-  return out;
 }

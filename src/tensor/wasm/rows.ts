@@ -2,21 +2,19 @@
 import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
 import type { Engine, WasmStorage } from "./engine.js";
 
-interface Norm {
-  readonly x: Storage;
-  readonly gain: Storage;
-  readonly bias?: Storage | undefined;
-  readonly rows: number;
-  readonly width: number;
-  readonly epsilon: number;
-  /** True for layer norm, false for RMS norm. */
-  readonly centered: boolean;
-}
-
 export function rowKernels(engine: Engine): RowKernels {
   const { wasm } = engine;
 
-  const norm = ({ x, gain, bias, rows, width, epsilon, centered }: Norm): WasmStorage => {
+  /** With `centered` true a layer norm, else an RMS norm. */
+  const norm = (
+    centered: boolean,
+    x: Storage,
+    gain: Storage,
+    bias: Storage | undefined,
+    rows: number,
+    width: number,
+    epsilon: number,
+  ): WasmStorage => {
     const y = engine.allocate(rows * width);
     engine.shareRows(
       "norm",
@@ -35,8 +33,13 @@ export function rowKernels(engine: Engine): RowKernels {
     return y;
   };
   const normBackward = (
+    centered: boolean,
+    x: Storage,
+    gain: Storage,
     dy: Storage,
-    { x, gain, rows, width, epsilon, centered }: Norm,
+    rows: number,
+    width: number,
+    epsilon: number,
   ): { dx: WasmStorage; dGain: WasmStorage; dBias: WasmStorage } => {
     const dx = engine.allocate(rows * width);
     const dGain = engine.allocate(width);
@@ -85,13 +88,11 @@ export function rowKernels(engine: Engine): RowKernels {
     rowStats: map("rowStats", ROW_STATS.width),
     rowArgmax: map("rowArgmax", 3),
 
-    layerNorm: (x, gain, bias, rows, width, epsilon) => norm({ x, gain, bias, rows, width, epsilon, centered: true }),
-    layerNormBackward: (x, gain, dy, rows, width, epsilon) =>
-      normBackward(dy, { x, gain, rows, width, epsilon, centered: true }),
-
-    rmsNorm: (x, gain, rows, width, epsilon) => norm({ x, gain, rows, width, epsilon, centered: false }),
-    rmsNormBackward(x, gain, dy, rows, width, epsilon) {
-      const { dx, dGain, dBias } = normBackward(dy, { x, gain, rows, width, epsilon, centered: false });
+    layerNorm: (x, gain, bias, rows, width, epsilon) => norm(true, x, gain, bias, rows, width, epsilon),
+    layerNormBackward: (...given) => normBackward(true, ...given),
+    rmsNorm: (x, gain, rows, width, epsilon) => norm(false, x, gain, undefined, rows, width, epsilon),
+    rmsNormBackward(...given) {
+      const { dx, dGain, dBias } = normBackward(false, ...given);
       engine.free(dBias);
       return { dx, dGain };
     },

@@ -44,6 +44,14 @@ const minimumOf = (bytes: Uint8Array, at: number, group: number): number =>
 
 const IQ4_VALUES = Int8Array.of(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113);
 
+function iq4(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to: number): void {
+  for (let j = 0; j < 16; j++) {
+    const pair = bytes[at + j]!;
+    out[to + j] = scale * IQ4_VALUES[pair & 15]!;
+    out[to + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
+  }
+}
+
 const NO_ROOM = new Float32Array(0);
 
 const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>> = {
@@ -170,12 +178,7 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
   },
 
   IQ4_NL(bytes, at, out, to) {
-    const d = halfAt(bytes, at);
-    for (let j = 0; j < 16; j++) {
-      const pair = bytes[at + 2 + j]!;
-      out[to + j] = d * IQ4_VALUES[pair & 15]!;
-      out[to + 16 + j] = d * IQ4_VALUES[pair >> 4]!;
-    }
+    iq4(bytes, at + 2, halfAt(bytes, at), out, to);
   },
 
   /** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
@@ -185,11 +188,7 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
     for (let group = 0; group < 8; group++) {
       const low = bytes[at + 4 + (group >> 1)]! >> (4 * (group & 1));
       const scale = d * (((low & 15) | (((high >> (2 * group)) & 3) << 4)) - 32);
-      for (let j = 0; j < 16; j++) {
-        const pair = bytes[at + 8 + 16 * group + j]!;
-        out[to + 32 * group + j] = scale * IQ4_VALUES[pair & 15]!;
-        out[to + 32 * group + 16 + j] = scale * IQ4_VALUES[pair >> 4]!;
-      }
+      iq4(bytes, at + 8 + 16 * group, scale, out, to + 32 * group);
     }
   },
 };
