@@ -3,6 +3,7 @@
  * no atomic additions, so gradients of reads (scatter, take) look up which rows read an element.
  */
 import type { MovementKernels, Storage } from "../device.js";
+import { sizeOf } from "../shape.js";
 import type { Engine, GpuStorage } from "./engine.js";
 import { matrixKernel, vectorKernel } from "./kernel-source.js";
 
@@ -149,9 +150,9 @@ export function movementKernels(engine: Engine): MovementKernels {
         for (let axis = 0; axis < shape.length;) {
           let end = axis;
           while (end < shape.length && to[end] === 1) end++;
-          const n = product(shape.slice(axis, end));
-          const outer = product(shape.slice(0, axis));
-          const inner = product(shape.slice(end));
+          const n = sizeOf(shape.slice(axis, end));
+          const outer = sizeOf(shape.slice(0, axis));
+          const inner = sizeOf(shape.slice(end));
           if (n !== 1) {
             sum =
               outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
@@ -218,8 +219,4 @@ function readers(ids: ArrayLike<number>, rows: number): { starts: number[]; orde
   const starts = [0];
   for (const { length } of lists) starts.push(starts.at(-1)! + length);
   return { starts, order: lists.flat(), longest: lists.reduce((most, { length }) => Math.max(most, length), 0) };
-}
-
-function product(sizes: readonly number[]): number {
-  return sizes.reduce((total, size) => total * size, 1);
 }

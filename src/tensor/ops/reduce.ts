@@ -5,7 +5,7 @@
 import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
 import { ROW_STATS } from "../device.js";
-import { broadcastStrides, formatShape, rowsOf, type Shape, withLast } from "../shape.js";
+import { broadcastStrides, formatShape, rowsOf, type Shape, sizeOf, withLast } from "../shape.js";
 import { Tensor } from "../tensor.js";
 import { scale } from "./arithmetic.js";
 
@@ -37,13 +37,12 @@ export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
 }
 
 export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const { from, to } = reducedShapes("mean", x.shape, options.axis);
-  const count = from.reduce((product, size, axis) => product * (size / to[axis]!), 1);
-  return scale(sum(x, options), 1 / count);
+  const { to } = reducedShapes("mean", x.shape, options.axis);
+  return scale(sum(x, options), sizeOf(to) / x.size);
 }
 
 function reducedShapes(where: string, shape: Shape, axis: number | undefined): { from: Shape; to: Shape } {
-  if (axis === undefined) return { from: [shape.reduce((size, length) => size * length, 1)], to: [1] };
+  if (axis === undefined) return { from: [sizeOf(shape)], to: [1] };
   const index = axis < 0 ? axis + shape.length : axis;
   if (!Number.isInteger(index) || index < 0 || index >= shape.length) {
     throw new ShapeError("shape-axis", `${where}: axis ${axis} does not exist in ${formatShape(shape)}`, {

@@ -6,6 +6,7 @@
  *   swiglu([g, u]) = silu(g) · u                                        (Shazeer 2020, the MLP of Llama)
  */
 import type { BinaryOp, ElementwiseKernels, UnaryOp } from "../device.js";
+import { sizeOf } from "../shape.js";
 import { type Allocate, build, type Floats, floats } from "./floats.js";
 
 interface Scalar {
@@ -54,23 +55,19 @@ export function elementwiseKernels(allocate: Allocate): ElementwiseKernels {
       const index = new Array<number>(shape.length).fill(0);
       let p = 0;
       let q = 0;
-      return build(
-        allocate,
-        shape.reduce((size, axis) => size * axis, 1),
-        () => {
-          const value = apply(a[p]!, b[q]!);
-          // Odometer: advance the last axis; carry into the one before it.
-          for (let axis = shape.length - 1; axis >= 0; axis--) {
-            p += aStrides[axis]!;
-            q += bStrides[axis]!;
-            if (++index[axis]! < shape[axis]!) break;
-            p -= aStrides[axis]! * shape[axis]!;
-            q -= bStrides[axis]! * shape[axis]!;
-            index[axis] = 0;
-          }
-          return value;
-        },
-      );
+      return build(allocate, sizeOf(shape), () => {
+        const value = apply(a[p]!, b[q]!);
+        // Odometer: advance the last axis; carry into the one before it.
+        for (let axis = shape.length - 1; axis >= 0; axis--) {
+          p += aStrides[axis]!;
+          q += bStrides[axis]!;
+          if (++index[axis]! < shape[axis]!) break;
+          p -= aStrides[axis]! * shape[axis]!;
+          q -= bStrides[axis]! * shape[axis]!;
+          index[axis] = 0;
+        }
+        return value;
+      });
     },
 
     scale(x, factor): Floats {

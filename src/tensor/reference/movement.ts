@@ -3,7 +3,7 @@
  * adding to it).
  */
 import type { Kernels, MovementKernels } from "../device.js";
-import { stridesOf } from "../shape.js";
+import { broadcastStrides, sizeOf, stridesOf } from "../shape.js";
 import { type Allocate, build, copyInto, type Floats, floats } from "./floats.js";
 import type { ReferencePacked } from "./products.js";
 
@@ -14,9 +14,9 @@ export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kern
   return {
     sumTo(xStorage, from, to): Floats {
       const x = floats(xStorage);
-      const strides = stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride));
+      const strides = broadcastStrides(to, from);
       const fromStrides = stridesOf(from);
-      const sums = new Float64Array(to.reduce((size, axis) => size * axis, 1));
+      const sums = new Float64Array(sizeOf(to));
       for (let i = 0; i < x.length; i++) {
         let target = 0;
         for (let axis = 0; axis < from.length; axis++) {

@@ -1,6 +1,6 @@
 /** Elementwise kernels and the optimizer's step; see elementwise.as.ts. */
 import type { BinaryOp, ElementwiseKernels, Kernels, UnaryOp } from "../device.js";
-import { type BroadcastAxis, mergeAxes } from "../shape.js";
+import { type BroadcastAxis, mergeAxes, sizeOf } from "../shape.js";
 import type { Engine } from "./engine.js";
 import { ADD, GELU, GELU_TANH, MUL, RELU, SILU, SUB } from "./kernels/constants.js";
 
@@ -19,7 +19,7 @@ export function elementwiseKernels(engine: Engine): ElementwiseKernels & Pick<Ke
 
   return {
     binary(op, a, b, shape, aStrides, bStrides) {
-      const y = engine.allocate(shape.reduce((size, axis) => size * axis, 1));
+      const y = engine.allocate(sizeOf(shape));
       const left = engine.at(a);
       const right = engine.at(b);
       // Equal shapes arrive as one axis.

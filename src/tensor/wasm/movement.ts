@@ -1,6 +1,6 @@
 /** Kernels that move floats or add them up, see movement.as.ts. */
 import type { Kernels, MovementKernels } from "../device.js";
-import { stridesOf } from "../shape.js";
+import { broadcastStrides, sizeOf } from "../shape.js";
 import type { Engine } from "./engine.js";
 import { ACROSS } from "./products.js";
 
@@ -11,11 +11,11 @@ export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels,
 
   return {
     sumTo(x, from, to) {
-      const y = engine.allocate(to.reduce((size, axis) => size * axis, 1));
+      const y = engine.allocate(sizeOf(to));
       wasm.fillZeros(y.address, y.length);
       const scalar = from.length === 0;
       const sizes = scalar ? [1] : from;
-      const strides = scalar ? [0] : stridesOf(to).map((stride, axis) => (to[axis] === 1 ? 0 : stride));
+      const strides = scalar ? [0] : broadcastStrides(to, from);
       if (x.length > 0) {
         wasm.sumTo({
           x: engine.at(x),
