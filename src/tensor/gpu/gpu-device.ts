@@ -103,7 +103,7 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
 
     createPacked: (rows, columns, dtype) => new GpuPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packedOf(engine, packed).fill(firstRow, data),
-    packIntegers: (packed, firstRow, rows) => packedOf(engine, packed).store(firstRow, integerValues(rows)),
+    packIntegers: (packed, firstRow, rows) => packedOf(engine, packed).fill(firstRow, integerValues(rows), "float32"),
     readPacked: async (packed) => packedOf(engine, packed).read(),
     freePacked: (packed) => packedOf(engine, packed).free(),
 

@@ -316,6 +316,12 @@ export function rowKernels(engine: Engine): RowKernels {
       };
     });
 
+  const largest = (x: Storage, rows: number, width: number): Record<"best" | "top" | "logSum", GpuStorage> => {
+    const { top, sum } = topAndSum(engine, x, rows, width);
+    const best = reduceRows(engine, segmentArgmax, segmentMin, rows, width, { x, top });
+    return { best, top, logSum: engine.vector(logarithm, rows, { x: sum }) };
+  };
+
   return {
     softmax: (x, rows, width) => softmaxRows(engine, x, rows, width),
     softmaxBackward: (y, dy, rows, width) => softmaxRowsBackward(engine, y, dy, rows, width),
@@ -333,21 +339,12 @@ export function rowKernels(engine: Engine): RowKernels {
 
     rowStats: (x, rows, width) =>
       engine.scope(() => {
-        const { top, sum } = topAndSum(engine, x, rows, width);
-        const best = reduceRows(engine, segmentArgmax, segmentMin, rows, width, { x, top });
+        const { best, top, logSum } = largest(x, rows, width);
         const second = reduceRows(engine, segmentSecond, segmentMax, rows, width, { x, best, lowest: -Infinity });
-        const logSum = engine.vector(logarithm, rows, { x: sum });
         const entropy = reduceRows(engine, segmentEntropy, segmentSum, rows, width, { x, top, logSum });
         return engine.matrix(rowStats, rows, ROW_STATS.width, { best, top, second, logSum, entropy });
       }),
-
-    rowArgmax: (x, rows, width) =>
-      engine.scope(() => {
-        const { top, sum } = topAndSum(engine, x, rows, width);
-        const best = reduceRows(engine, segmentArgmax, segmentMin, rows, width, { x, top });
-        const logSum = engine.vector(logarithm, rows, { x: sum });
-        return engine.matrix(rowArgmax, rows, 3, { best, top, logSum });
-      }),
+    rowArgmax: (x, rows, width) => engine.scope(() => engine.matrix(rowArgmax, rows, 3, largest(x, rows, width))),
 
     layerNorm: (x, gain, bias, rows, width, epsilon) => norm(x, gain, bias, rows, width, epsilon, true),
     layerNormBackward: (x, gain, dy, rows, width, epsilon) => ({

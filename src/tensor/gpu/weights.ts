@@ -29,19 +29,12 @@ export class GpuPacked implements PackedStorage {
     );
   }
 
-  fill(firstRow: number, data: Float32Array): void {
-    this.#each(firstRow, data, (row) => roundRow(row, this.dtype));
-  }
-
-  store(firstRow: number, data: Float32Array): void {
-    this.#each(firstRow, data, (row) => row);
-  }
-
-  #each(firstRow: number, data: Float32Array, change: (row: Float32Array) => Float32Array): void {
+  /** Rounds rows to `dtype`: float32 leaves them as they are. */
+  fill(firstRow: number, data: Float32Array, dtype = this.dtype): void {
     const { columns } = this;
     for (let begin = 0, row = firstRow; begin < data.length; begin += columns, row++) {
       const part = this.parts.find(({ first, rows }) => row < first + rows)!;
-      part.set(row, change(data.subarray(begin, begin + columns)));
+      part.set(row, roundRow(data.subarray(begin, begin + columns), dtype));
     }
   }
 

@@ -27,8 +27,15 @@ export function attentionKernels(engine: Engine): AttentionKernels {
   const { wasm } = engine;
   const tablesOf = (rope: Rope | undefined): RopeTables =>
     rope === undefined ? NO_ROPE : { cos: engine.at(rope.cos), sin: engine.at(rope.sin), half: rope.rotaryDim / 2 };
-  const trainingWork = ({ time, heads, kvHeads, headDim }: AttentionDims): number =>
-    engine.work(wasm.attentionWorkBytes({ rows: time, time, heads, groups: kvHeads, d: headDim, training: 1 }));
+  /** Arguments that attention and its gradient share. */
+  const training = ({ time, heads, kvHeads, headDim, window = 0 }: AttentionDims) => {
+    const sizes = { time, heads, groups: kvHeads, d: headDim };
+    return { ...sizes, window, work: engine.work(wasm.attentionWorkBytes({ ...sizes, rows: time, training: 1 })) };
+  };
+  const workOf = ({ batch, time, heads, kvHeads, headDim }: AttentionDims, passes: number) => ({
+    items: batch * kvHeads,
+    us: (passes * batch * time * time * heads * headDim) / MACS_PER_US,
+  });
 
   return {
     rope(x, positions, rope, heads, headDim, inverse) {
@@ -50,28 +57,15 @@ export function attentionKernels(engine: Engine): AttentionKernels {
     },
 
     attention(q, k, v, dims) {
-      const { batch, time, heads, kvHeads, headDim, window = 0 } = dims;
       const y = engine.allocate(q.length);
       engine.share(
         "attention",
-        {
-          q: engine.at(q),
-          k: engine.at(k),
-          v: engine.at(v),
-          y: y.address,
-          time,
-          heads,
-          groups: kvHeads,
-          d: headDim,
-          window,
-          work: trainingWork(dims),
-        },
-        { items: batch * kvHeads, us: (batch * time * time * heads * headDim) / MACS_PER_US },
+        { q: engine.at(q), k: engine.at(k), v: engine.at(v), y: y.address, ...training(dims) },
+        workOf(dims, 1),
       );
       return y;
     },
     attentionBackward(q, k, v, dy, dims) {
-      const { batch, time, heads, kvHeads, headDim, window = 0 } = dims;
       const dq = engine.allocate(q.length);
       const dk = engine.allocate(k.length);
       const dv = engine.allocate(v.length);
@@ -87,14 +81,9 @@ export function attentionKernels(engine: Engine): AttentionKernels {
           dq: dq.address,
           dk: dk.address,
           dv: dv.address,
-          time,
-          heads,
-          groups: kvHeads,
-          d: headDim,
-          window,
-          work: trainingWork(dims),
+          ...training(dims),
         },
-        { items: batch * kvHeads, us: (2.5 * batch * time * time * heads * headDim) / MACS_PER_US },
+        workOf(dims, 2.5),
       );
       return { dq, dk, dv };
     },

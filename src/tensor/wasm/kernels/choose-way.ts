@@ -6,6 +6,7 @@
  */
 import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS } from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";
+import type { WasmMemory } from "../memory.js";
 
 /** In tiles, beside one alone. */
 const ROWS = 19;
@@ -17,15 +18,8 @@ const KINDS = [ACROSS_INT8, NIBBLE_HALVES, NIBBLE_FLOATS] as const;
 /** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
 const SLOW = 1.7;
 
-interface Room {
-  readonly f32: Float32Array;
-  readonly i8: Int8Array;
-  allocate(bytes: number): number;
-  free(address: number, bytes: number): void;
-}
-
 /** Leaves the kernels set to any way. */
-export function chooseWay(wasm: NamedKernels, memory: Room, now: () => number): number {
+export function chooseWay(wasm: NamedKernels, memory: WasmMemory, now: () => number): number {
   const correct = (way: number): boolean => KINDS.every((kind) => isCorrect(wasm, memory, kind, way));
   const dot = correct(DOT);
   if (dot && dotTime(wasm, now) < SLOW) return DOT;
@@ -47,7 +41,7 @@ function dotTime(wasm: NamedKernels, now: () => number): number {
   return shortest(1) / shortest(0);
 }
 
-function isCorrect(wasm: NamedKernels, memory: Room, kind: number, way: number): boolean {
+function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: number): boolean {
   const weightBytes = PANELS * wasm.panelBytes(kind, K);
   const sizes = [
     weightBytes,
