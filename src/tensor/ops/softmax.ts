@@ -6,22 +6,18 @@ import { record } from "../autograd.js";
 import { rowsOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
 
-/** exp(x_i) / Σ exp(x_j) over the last axis. */
-export function softmax(x: Tensor): Tensor {
-  const { rows, width } = rowsOf("softmax", x.shape);
-  const { device } = x;
-  const y: Tensor = record(device, device.kernels.softmax(x.storage, rows, width), x.shape, [x], (dy) => [
-    new Tensor(device, device.kernels.softmaxBackward(y.storage, dy.storage, rows, width), x.shape),
-  ]);
-  return y;
+function ofRows(op: "softmax" | "logSoftmax"): (x: Tensor) => Tensor {
+  return (x) => {
+    const { rows, width } = rowsOf(op, x.shape);
+    const { device } = x;
+    const y: Tensor = record(device, device.kernels[op](x.storage, rows, width), x.shape, [x], (dy) => [
+      new Tensor(device, device.kernels[`${op}Backward`](y.storage, dy.storage, rows, width), x.shape),
+    ]);
+    return y;
+  };
 }
 
+/** exp(x_i) / Σ exp(x_j) over the last axis. */
+export const softmax = ofRows("softmax");
 /** x_i - log Σ exp(x_j) over the last axis. */
-export function logSoftmax(x: Tensor): Tensor {
-  const { rows, width } = rowsOf("logSoftmax", x.shape);
-  const { device } = x;
-  const y: Tensor = record(device, device.kernels.logSoftmax(x.storage, rows, width), x.shape, [x], (dy) => [
-    new Tensor(device, device.kernels.logSoftmaxBackward(y.storage, dy.storage, rows, width), x.shape),
-  ]);
-  return y;
-}
+export const logSoftmax = ofRows("logSoftmax");

@@ -78,6 +78,25 @@ export class WasmCache implements CacheStorage {
   }
 }
 
+/** Memory that is replaced by a larger one, never copied. */
+class Room {
+  address = 0;
+  bytes = 0;
+
+  constructor(readonly memory: WasmMemory) {}
+
+  grow(bytes: number): void {
+    if (this.bytes > 0) this.memory.free(this.address, this.bytes);
+    this.bytes = 0; // in case the allocation throws
+    this.address = this.memory.allocate(bytes);
+    this.bytes = bytes;
+  }
+}
+
+function withReserve(bytes: number): number {
+  return 64 * Math.ceil((bytes * 1.25) / 64);
+}
+
 type Run = (a: unknown, b: unknown, c: unknown, d: unknown, e: unknown, f: unknown, g: unknown, h: unknown) => unknown;
 
 export class Engine {
@@ -85,13 +104,10 @@ export class Engine {
   readonly wasm: NamedKernels;
   readonly #threads: Threads | undefined;
   #open = true;
-  #work = 0;
-  #workBytes = 0;
+  readonly #work: Room;
   #workStride = 0;
-  #inputs = 0;
-  #inputsBytes = 0;
-  #indices = 0;
-  #indicesBytes = 0;
+  readonly #inputs: Room;
+  readonly #indices: Room;
   /** The first `#count` belong to the running kernel, the others to earlier ones. */
   readonly #made: WasmStorage[] = [];
   #count = 0;
@@ -101,6 +117,9 @@ export class Engine {
     this.memory = memory;
     this.wasm = wasm;
     this.#threads = threads;
+    this.#work = new Room(memory);
+    this.#inputs = new Room(memory);
+    this.#indices = new Room(memory);
   }
 
   get threads(): number {
@@ -210,26 +229,18 @@ export class Engine {
   /** At least `bytes` for every thread, valid until the next call. */
   work(bytes: number): number {
     if (bytes > this.#workStride) {
-      if (this.#workBytes > 0) this.memory.free(this.#work, this.#workBytes);
-      this.#workBytes = this.#workStride = 0; // in case the allocation throws
-      const stride = 64 * Math.ceil((bytes * 1.25) / 64);
-      this.#work = this.memory.allocate(stride * (this.#threads?.count ?? 1));
+      this.#workStride = 0; // in case the allocation throws
+      const stride = withReserve(bytes);
+      this.#work.grow(stride * this.threads);
       this.#workStride = stride;
-      this.#workBytes = stride * (this.#threads?.count ?? 1);
     }
-    return this.#work;
+    return this.#work.address;
   }
 
   /** At least `bytes`, read by all threads, valid until the next call. */
   inputs(bytes: number): number {
-    if (bytes > this.#inputsBytes) {
-      if (this.#inputsBytes > 0) this.memory.free(this.#inputs, this.#inputsBytes);
-      this.#inputsBytes = 0; // in case the allocation throws
-      const size = 64 * Math.ceil((bytes * 1.25) / 64);
-      this.#inputs = this.memory.allocate(size);
-      this.#inputsBytes = size;
-    }
-    return this.#inputs;
+    if (bytes > this.#inputs.bytes) this.#inputs.grow(withReserve(bytes));
+    return this.#inputs.address;
   }
 
   /**
@@ -238,15 +249,11 @@ export class Engine {
    */
   indices(values: ArrayLike<number>, spare = 0): number {
     const bytes = 4 * (values.length + spare) + SLACK;
-    if (bytes > this.#indicesBytes) {
-      if (this.#indicesBytes > 0) this.memory.free(this.#indices, this.#indicesBytes);
-      this.#indicesBytes = 0;
-      this.#indices = this.memory.allocate(2 * bytes);
-      this.#indicesBytes = 2 * bytes;
-    }
+    if (bytes > this.#indices.bytes) this.#indices.grow(2 * bytes);
+    const { address } = this.#indices;
     const { i32 } = this.memory;
-    for (let i = 0, at = this.#indices / 4; i < values.length; i++, at++) i32[at] = values[i]!;
-    return this.#indices;
+    for (let i = 0, at = address / 4; i < values.length; i++, at++) i32[at] = values[i]!;
+    return address;
   }
 
   async dispose(): Promise<void> {
