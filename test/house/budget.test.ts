@@ -10,7 +10,7 @@ import { readSource, repositoryFiles } from "./source-files.js";
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_950,
-  "src/tensor": 127_700,
+  "src/tensor": 120_700,
   "src/model": 62_100,
   "src/exits": 47_500,
   "src/calibrate": 50_700,

@@ -6,9 +6,8 @@
  */
 import { defaultBudgets } from "../../budgets.js";
 import { requireInteger } from "../../errors.js";
-import { isSafetensorsDtype, type SafetensorsDtype } from "./dtype.js";
+import { byteCount, isSafetensorsDtype, type SafetensorsDtype, sizeMismatch, unknownDtype } from "./dtype.js";
 import { fault, quote } from "./errors.js";
-import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 
 /** Bytes `[begin, end)` of the data section, which starts at the file's `dataOffset`. */
 export interface TensorInfo {

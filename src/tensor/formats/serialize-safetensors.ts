@@ -3,10 +3,17 @@
  * is padded with spaces to a multiple of 8, so tensors lie aligned.
  */
 import { requireLittleEndian } from "./bytes.js";
-import { encodeBytes, isSafetensorsDtype, type SafetensorsDtype, safetensorsDtypes } from "./dtype.js";
+import {
+  byteCount,
+  encodeBytes,
+  isSafetensorsDtype,
+  type SafetensorsDtype,
+  safetensorsDtypes,
+  sizeMismatch,
+  unknownDtype,
+} from "./dtype.js";
 import { fault, quote } from "./errors.js";
 import { defaultBudgets } from "../../budgets.js";
-import { byteCount, sizeMismatch, unknownDtype } from "./tensor-size.js";
 
 export interface SafetensorsInput {
   readonly dtype: SafetensorsDtype;

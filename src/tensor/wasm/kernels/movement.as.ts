@@ -3,7 +3,7 @@
  * Kernels that move floats or add them up: columns, gathers, their transposes, and sums over axes. Indices are int32 in
  * memory.
  */
-import { addWide, copyFloats, lanesBelow, storeTail, sumWide, zeroFloats } from "./simd.as";
+import { addWide, copyFloats, lanesBelow, storeTail, sumWide } from "./simd.as";
 import { sumRow } from "./rows.as";
 
 /** `fromRow` and `toRow` are the distances between rows, in floats. */
@@ -99,8 +99,4 @@ export function sumSquares(x: usize, n: i32, y: usize): void {
   }
   if (n > 0) sums = addWide(sums, v128.and(f32x4.mul(v128.load(x), v128.load(x)), lanesBelow(n)));
   store<f32>(y, <f32>sumWide(sums));
-}
-
-export function fillZeros(to: usize, n: i32): void {
-  zeroFloats(to, n);
 }
