@@ -326,6 +326,10 @@ it("attention gives texts together the bits that each gets alone", async () => {
 });
 
 describe("a lost worker", () => {
+  /** Of many products: the worker may sleep through a call or two. */
+  const codeOfUse = (device: WasmDevice): Promise<string | undefined> =>
+    codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)));
+
   it("that ended while idle is reported at the next use", async () => {
     const { host, kill } = watched();
     const device = await createWasmDevice({ host, threads: 2 });
@@ -341,9 +345,7 @@ describe("a lost worker", () => {
     allowAll();
     const { host } = watched("throw new Error('out of luck');");
     const device = await createWasmDevice({ host, threads: 2 });
-    const use = (): unknown => linear("float32", 1, 4096, 512).run(device, device.kernels);
-    // The worker may sleep through a call or two.
-    expect(await codeOf(() => Array.from({ length: 200 }, use))).toBe("wasm-worker-lost");
+    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
     expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
     vi.restoreAllMocks();
     await device.dispose();
@@ -354,11 +356,7 @@ describe("a lost worker", () => {
     const { host } = watched("for (;;);");
     let now = 0;
     const device = await createWasmDevice({ host: { ...host, now: () => (now += 50) }, threads: 2 });
-    expect(
-      await codeOf(() =>
-        Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)),
-      ),
-    ).toBe("wasm-worker-lost");
+    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
     vi.restoreAllMocks();
     await device.dispose();
   });
@@ -370,11 +368,7 @@ describe("a lost worker", () => {
     // ten seconds of patience in half a second
     const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 });
     const started = performance.now();
-    expect(
-      await codeOf(() =>
-        Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)),
-      ),
-    ).toBe("wasm-worker-lost");
+    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
     expect(performance.now() - started).toBeLessThan(8000);
     expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
     await vi.waitFor(() => expect(workers[0]!.failed).toBe("the worker exited with code 1"));
