@@ -5,7 +5,7 @@
  *   K types: 256 elements in 8 or 16 groups, each with a scale (and a minimum) of 4 to 8 bits, times the block's d
  *            (and dmin)
  *   IQ4:     d·values[q], sixteen unevenly spaced values
- * `ggufIntegers` leaves blocks as integers with a scale and a minimum per group of 32, w = d·q + m, where that is exact:
+ * `ggufIntegers` leaves integers with a scale and a minimum per group of 32, w = d·q + m, where that is exact:
  *   Q4_0    q = 0..15, m = -8d        Q4_1  q = 0..15       d and m are float16
  *   Q4_K    q = 0..15, d and m are products of a float16 and six bits, so float32
  *   Q8_0    q = -127..127, m = 0      Q5_0  q = -16..15     IQ4_NL  q = -127..113       d is float16
