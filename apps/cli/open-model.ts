@@ -6,7 +6,7 @@ import { createDevice, type DeviceName, readModel, type ResolvedModel, resolveMo
 import type { CacheDtype, CreateDeviceOptions } from "early-exits/tensor";
 import { InterruptedError, type Io, note } from "./io.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
-import { modelPath } from "./shipped/model-path.js";
+import { modelPath } from "./shipped.js";
 
 export interface ModelSettings {
   readonly device?: string | undefined;

@@ -5,7 +5,17 @@
 import { Command, CommanderError, Option } from "commander";
 import { libraryVersion } from "early-exits";
 import { type CommandDefinition, type Defaults, describeOption, type OptionDefinition } from "./command.js";
-import { commands } from "./commands/commands.js";
+import { calibrateCommand } from "./commands/calibrate.js";
+import { certificateCommand } from "./commands/certificate.js";
+import { chatCommand } from "./commands/chat.js";
+import { demoCommand } from "./commands/demo.js";
+import { evalCommand } from "./commands/eval.js";
+import { exportCommand } from "./commands/export.js";
+import { generateCommand } from "./commands/generate.js";
+import { getCommand } from "./commands/get.js";
+import { planCommand } from "./commands/plan.js";
+import { serveCommand } from "./commands/serve.js";
+import { trainCommand } from "./commands/train.js";
 import { type ErrorOptions, type ExitCode, exitCodeOf } from "./exit-code.js";
 import type { Io } from "./io.js";
 
@@ -96,3 +106,18 @@ function toCommander(definition: OptionDefinition, defaults: Defaults): Option {
 function examplesOf(lines: readonly string[]): string {
   return `\nExamples:\n${lines.map((line) => `  $ early-exits ${line}`).join("\n")}\n`;
 }
+
+/** In the order of the help; each file declares one command and runs it. */
+export const commands: readonly CommandDefinition[] = [
+  getCommand,
+  planCommand,
+  trainCommand,
+  calibrateCommand,
+  evalCommand,
+  certificateCommand,
+  generateCommand,
+  chatCommand,
+  serveCommand,
+  exportCommand,
+  demoCommand,
+];

@@ -9,9 +9,6 @@ import { libraryDefaults } from "early-exits/node";
 import { randomInt, randomUUID } from "node:crypto";
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import type { Batcher } from "./batcher.js";
-import type { ServedText, ServedToken } from "./served-text.js";
-import type { ServingMode } from "./ways.js";
 import { type AccessOptions, requireAccess } from "./access.js";
 import {
   type Answer,
@@ -23,14 +20,13 @@ import {
   wholeAnswer,
 } from "./answers.js";
 import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
-import { type ChatBody, parseChatBody, parseTextBody, type TextBody } from "./bodies.js";
-import { chooseMode, isFor, type ModeRules } from "./choose-mode.js";
-import { eventStream } from "./event-stream.js";
-import { merge } from "./merge.js";
+import type { Batcher } from "./batcher.js";
+import { type ChatBody, chatPrompt, parseChatBody, parseTextBody, type TextBody, textPrompts } from "./bodies.js";
+import { chooseMode, isFor, type ModeRules, type ServingMode } from "./ways.js";
 import { Metrics } from "./metrics.js";
-import { chatPrompt, textPrompts } from "./prompts.js";
+import type { ServedText, ServedToken } from "./served-text.js";
 
-export interface AppOptions extends AccessOptions, ModeRules {
+interface AppOptions extends AccessOptions, ModeRules {
   readonly modelName: string;
   /** Bytes of a body. */
   readonly bodyBytes: number;
@@ -297,4 +293,47 @@ function eventsOf(
   return eventStream(events(), (reason) => {
     gone.abort(reason ?? new Error("the client has gone"));
   });
+}
+
+/**
+ * Server-sent events, made as the reader takes them: nothing is written ahead but what the sockets hold. `onCancel` is
+ * called if the reader goes away.
+ */
+function eventStream(events: AsyncGenerator<string, void, undefined>, onCancel: (reason: unknown) => void): Response {
+  const encoder = new TextEncoder();
+  const stream = new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await events.next();
+        if (done === true) controller.close();
+        else controller.enqueue(encoder.encode(`data: ${value}\n\n`));
+      },
+      cancel(reason) {
+        onCancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return new Response(stream, {
+    headers: { "content-type": "text/event-stream; charset=utf-8", "cache-control": "no-cache" },
+  });
+}
+
+/** Several asynchronous iterables as one, in the order in which their values arrive. */
+async function* merge<T>(sources: readonly AsyncIterable<T>[]): AsyncGenerator<T, void, undefined> {
+  const iterators = sources.map((source) => source[Symbol.asyncIterator]());
+  const next = async (i: number): Promise<{ readonly i: number; readonly result: IteratorResult<T> }> => ({
+    i,
+    result: await iterators[i]!.next(),
+  });
+  const pending = new Map(iterators.map((_, i) => [i, next(i)]));
+  while (pending.size > 0) {
+    const { i, result } = await Promise.race(pending.values());
+    if (result.done === true) {
+      pending.delete(i);
+      continue;
+    }
+    yield result.value;
+    pending.set(i, next(i));
+  }
 }

@@ -12,17 +12,18 @@
 import { OptionError } from "early-exits";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "early-exits/exits";
 import {
+  type ActiveText,
   cacheBytesPerPosition,
   type Decoder,
   type GeneratedToken,
   giveTurn,
   type Model,
+  type PlannedText,
   planText,
   Sequence,
   WritingLoop,
 } from "early-exits/model";
 import { DeviceError } from "early-exits/tensor";
-import { ServeError } from "./serve-error.js";
 import {
   type BatcherLimits,
   type BatcherOptions,
@@ -30,9 +31,9 @@ import {
   limitsOf,
   type TextRequest,
 } from "./batcher-options.js";
-import { watchLogprobs } from "./logprobs.js";
+import { type WatchedSampler, watchLogprobs } from "./logprobs.js";
 import { PrefixCache } from "./prefix-cache.js";
-import type { Ended, Queued, Running, Shared } from "./batched-text.js";
+import { ServeError } from "./serve-error.js";
 import { type ServedText, TextStream } from "./served-text.js";
 import { decodersOf, optionsOf, type ServingMode } from "./ways.js";
 
@@ -300,4 +301,33 @@ export class Batcher {
     this.#loop.leave(text);
     text.sequence.dispose();
   }
+}
+
+/** A text on its way: queued, running, ended. */
+interface Queued extends PlannedText {
+  readonly mode: ServingMode;
+  readonly request: TextRequest;
+  readonly stream: TextStream;
+  readonly watched: WatchedSampler | undefined;
+  /** Bytes of KV cache at most. */
+  readonly bytes: number;
+  /** Arrival in milliseconds. */
+  readonly came: number;
+}
+
+interface Running extends Queued, ActiveText {
+  readonly entered: number;
+  readonly reusedTokens: number;
+}
+
+type Ended = Omit<Running, "sequence" | "decoder">;
+
+/** Positions that a prompt can take over from other texts. */
+interface Shared {
+  /** Sequence that begins like the prompt. */
+  readonly from: Sequence | undefined;
+  /** Tokens to copy from it. */
+  readonly length: number;
+  /** Tokens to copy once the running prompts have run. */
+  readonly later: number;
 }

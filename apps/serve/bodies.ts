@@ -1,10 +1,12 @@
 /**
  * Bodies of requests. Unsupported fields of OpenAI's API are refused by name unless their value means nothing; unknown
- * fields are refused too, as misspelled.
+ * fields are refused too, as misspelled. Prompts become token ids: special tokens that a client's text spells out stay
+ * text, and special tokens come from the chat template and the tokenizer's configuration.
  */
 import { z } from "zod";
-import { servingModes } from "./ways.js";
+import { type ChatMessage, encodeChat, type Model } from "early-exits/model";
 import { ApiError } from "./api-error.js";
+import { servingModes } from "./ways.js";
 
 const MOST_CHOICES = 8;
 const MOST_STOPS = 4;
@@ -109,4 +111,34 @@ function parse<T extends z.ZodType>(schema: T, json: unknown): z.output<T> {
     unsupported ? "unsupported_value" : "invalid_value",
     param === "" ? null : param,
   );
+}
+
+export function chatPrompt({ tokenizer }: Model, { messages }: ChatBody, date: Date): Promise<number[]> {
+  return encodeChat(tokenizer, messages.map(messageOf), { date });
+}
+
+function messageOf({ role, content, name }: ChatBody["messages"][number]): ChatMessage {
+  return {
+    role: role === "developer" ? "system" : role,
+    content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
+    ...(name !== undefined && { name }),
+  };
+}
+
+export function textPrompts(model: Model, { prompt }: TextBody): readonly (readonly number[])[] {
+  if (typeof prompt === "string") return [encodeText(model, prompt)];
+  if (typeof prompt[0] === "number") return [prompt as number[]];
+  return (prompt as (string | number[])[]).map((one) => (typeof one === "string" ? encodeText(model, one) : one));
+}
+
+/** As `generate` encodes a text, but special tokens that are spelled out stay text. */
+export function encodeText({ tokenizer, config }: Model, text: string): readonly number[] {
+  const bare = tokenizer.encode("a", { addSpecialTokens: false });
+  const framed = tokenizer.encode("a");
+  const before = framed.findIndex((_, i) => bare.every((id, k) => framed[i + k] === id));
+  const ids = [...framed.slice(0, before), ...tokenizer.encodeParts([text]), ...framed.slice(before + bare.length)];
+  if (ids.length > 0) return ids;
+  const start = config.bosTokenId ?? config.eosTokenIds[0]; // an empty text begins a new document
+  if (start !== undefined) return [start];
+  throw new ApiError(400, "prompt: it has no tokens", "prompt-empty", "prompt");
 }

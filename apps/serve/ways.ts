@@ -2,8 +2,17 @@
  * Ways in which a server answers. Each is one decoder for all texts of its mode; a text's mode never changes, so its
  * tokens are those of one call of `generate`.
  */
-import { createDecoder, type ExitHeads, type GenerateOptions, type Policy, PolicyError } from "early-exits/exits";
-import type { Decoder, Model } from "early-exits/model";
+import type { Audit } from "early-exits/calibrate";
+import {
+  createDecoder,
+  type ExitHeads,
+  type GenerateOptions,
+  type Policy,
+  PolicyError,
+  requirePromise,
+} from "early-exits/exits";
+import type { Decoder, Model, SamplingOptions } from "early-exits/model";
+import { ServeError } from "./serve-error.js";
 
 /**
  * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: exits draft, and the full model
@@ -38,4 +47,49 @@ export function decodersOf(source: Model | ExitHeads, ways: ServedWays): Readonl
   if (ways.policy !== undefined) decoders.set("exits", createDecoder(source, optionsOf("exits", ways)));
   if (ways.drafting !== undefined) decoders.set("lossless", createDecoder(source, optionsOf("lossless", ways)));
   return decoders;
+}
+
+export interface ModeRules {
+  readonly policy?: Policy | undefined;
+  readonly audit?: Audit | undefined;
+  /** Mode where exits may not be used. */
+  readonly otherwise: "plain" | "lossless";
+}
+
+interface ModeWish {
+  readonly mode?: ServingMode | undefined;
+  readonly sampling: SamplingOptions;
+  /** Lossless text has no log-probabilities. */
+  readonly logprobs: boolean;
+}
+
+/**
+ * Mode of an answer: as the request asks, else exits if the policy may be used with its sampling settings, else as the
+ * server was told. After the audit's alarm nothing is answered by exits; a text that is being written keeps its mode.
+ */
+export function chooseMode(
+  { policy, audit, otherwise }: ModeRules,
+  { mode, sampling, logprobs }: ModeWish,
+): ServingMode {
+  const alarmed = audit?.state.alarm.raised ?? false;
+  if (mode === "exits" && alarmed) {
+    throw new ServeError(
+      "serve-alarm",
+      'serve: the audit\'s alarm has turned exits off; ask for the mode "plain" or "lossless"',
+    );
+  }
+  if (mode !== undefined) return mode;
+  if (policy !== undefined && !alarmed && isFor(policy, sampling)) return "exits";
+  return logprobs ? "plain" : otherwise;
+}
+
+/** True without a certificate, or if it is for these settings. */
+export function isFor(policy: Policy, sampling: SamplingOptions): boolean {
+  try {
+    requirePromise(policy, sampling);
+    return true;
+  } catch (error) {
+    if (error instanceof PolicyError) return false;
+    throw error;
+  }
 }

@@ -35,8 +35,7 @@ import { count, speed } from "../../apps/cli/format.js";
 import { type CommonOptions, InterruptedError, type Io, note, writeResult } from "../../apps/cli/io.js";
 import { openDevice } from "../../apps/cli/open-model.js";
 import { withProgress } from "../../apps/cli/progress.js";
-import { type Append, openLog } from "../../apps/cli/training/training-log.js";
-import { openRun, type TrainingRun } from "../../apps/cli/training/training-run.js";
+import { type Append, openLog, openRun, type TrainingRun } from "../../apps/cli/training/training-run.js";
 
 /** The options that determine the model; kept in the checkpoint and in training.json. */
 export interface PretrainRecipe {

@@ -7,7 +7,7 @@ import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { fitPreviews } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { noteLines } from "../../apps/cli/lines/calibration-lines.js";
+import { noteLines } from "../../apps/cli/calibration-lines.js";
 import { giveProjections, randomIds, smallModel } from "../support/models.js";
 
 const documents = Array.from({ length: 90 }, (_, i) => randomIds(16, 61, i));

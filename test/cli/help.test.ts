@@ -1,8 +1,7 @@
 /** Help texts state the defaults that run: each is printed from the object that the code uses. */
 import { describe, expect, it } from "vitest";
 import { libraryDefaults } from "early-exits/node";
-import { commands } from "../../apps/cli/commands/commands.js";
-import { createProgram } from "../../apps/cli/program.js";
+import { commands, createProgram } from "../../apps/cli/program.js";
 import { cli, succeed, testIo, words } from "./support.js";
 
 const program = createProgram(testIo(), () => Promise.resolve());

@@ -5,7 +5,7 @@ import { fitProjections } from "early-exits/exits";
 import { encodeChat, type Model } from "early-exits/model";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { encodeText } from "../../apps/serve/prompts.js";
+import { encodeText } from "../../apps/serve/bodies.js";
 import { type RunningServer, serveModel, type ServeOptions } from "../../apps/serve/serve-model.js";
 import { chatModel } from "../model/chat/setup.js";
 

@@ -28,23 +28,11 @@ import {
 } from "early-exits/calibrate";
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
 import { libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
-import { raceExits } from "../generation/race-exits.js";
-import { calibrationLines } from "../lines/calibration-lines.js";
-import { calibrationNext } from "../lines/calibration-next.js";
-import { calibrationVerdict, type Race, worthOf } from "../lines/verdict-lines.js";
-import { nextLines } from "../lines/next-lines.js";
-import { ownDocuments } from "../own-text/own-documents.js";
-import { certificatesFor, findShippedExits } from "../shipped/shipped-exits.js";
+import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import {
-  beginningOf,
-  type GroupedSource,
-  hashDocuments,
-  ownTextParts,
-  readGroupedDocuments,
-  recordAll,
-} from "../documents.js";
+import { beginningOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
+import { nextLines } from "../next-lines.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
   againstOption,
@@ -65,11 +53,14 @@ import {
   seedOption,
   selfOption,
 } from "../options.js";
+import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
+import { raceExits } from "../race-exits.js";
 import { checkedStore, openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
+import { certificatesFor, findShippedExits } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
-export interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
+interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
   readonly dir: string;
   readonly heads: string;
   readonly text?: string | undefined;
@@ -216,9 +207,9 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if (shard !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
-  const source = text === undefined ? await ownSource(settings, model, io) : await readGroupedDocuments(text, model);
-  await warnOfTrainingText(settings.heads, source.hash, io);
-  const documents = source.documents.slice(0, settings.documents);
+  const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
+  await warnOfTrainingText(settings.heads, hashDocuments(read), io);
+  const documents = read.slice(0, settings.documents);
   const reference = await openReference(io, dir, model, settings);
   const options = await optionsFor(heads, settings);
   const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
@@ -262,9 +253,9 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
 }
 
 /** Documents of the model's own; kept beside the heads, so that another level takes the same. */
-async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Promise<GroupedSource> {
+function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<CalibrationDocument[]> {
   const { heads, self, seed, temperature } = withDefaults(defaults, settings);
-  const documents = await ownDocuments(
+  return ownDocuments(
     model,
     {
       count: (self as number | true) === true ? OWN_DOCUMENTS : self, // commander's value of an option without one
@@ -275,7 +266,6 @@ async function ownSource(settings: CalibrateSettings, model: Model, io: Io): Pro
     },
     io,
   );
-  return { documents, hash: hashDocuments(documents) };
 }
 
 async function shippedLevels(model: Model): Promise<readonly number[]> {

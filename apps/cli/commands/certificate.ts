@@ -6,9 +6,9 @@ import { type Certificate, EarlyExitError, type Model, verifyCertificate } from 
 import { type CalibrationDocument, certificateFrom, type Verification } from "early-exits/calibrate";
 import { type Budgets, storageOf } from "early-exits/model";
 import { readHeads, readJson } from "early-exits/node";
-import { promiseLines } from "../lines/calibration-lines.js";
+import { promiseLines } from "../calibration-lines.js";
 import type { CommandDefinition } from "../command.js";
-import { ownTextParts, readGroupedDocuments } from "../documents.js";
+import { ownTextParts, readGrouped } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, textOption } from "../options.js";
@@ -91,7 +91,7 @@ async function documentsFor(
   text: string,
   model: Model,
 ): Promise<readonly CalibrationDocument[]> {
-  const { documents } = await readGroupedDocuments(text, model);
+  const documents = await readGrouped(text, model);
   return ownText === undefined ? documents : ownTextParts(model, documents).prompts;
 }
 

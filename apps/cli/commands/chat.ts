@@ -10,10 +10,9 @@ import { encodeChat } from "early-exits/model";
 import { libraryDefaults } from "early-exits/node";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
-import { type Decoding, openDecoding } from "../generation/open-decoding.js";
-import { decodingOptions, type DecodingSettings } from "../generation/decoding-options.js";
+import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
 

@@ -7,17 +7,15 @@
 import { join } from "node:path";
 import { fileExists, libraryDefaults } from "early-exits/node";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { answerQuestions, type ChatPlan, openChatDemo, timeAnswers } from "../demo/chat/chat-demo.js";
+import { runChatDemo } from "../demo/chat-demo.js";
 import { attachDemoHeads, trainDemoHeads } from "../demo/heads-section.js";
-import * as chatWords from "../demo/chat/chat-words.js";
+
 import { chooseThresholds } from "../demo/thresholds-section.js";
-import { compareSpeeds } from "../demo/speed-section.js";
+import { compareSpeeds, showModel, writeTexts } from "../demo/texts-section.js";
 import { embeddedModel, openDemo } from "../demo/demo.js";
-import { showModel } from "../demo/model-section.js";
 import * as words from "../demo/words.js";
-import { writeTexts } from "../demo/texts-section.js";
 import type { CommonOptions, Io } from "../io.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { agreementOption, deviceOption, exits, integer, maxNewTokensOption, number, seedOption } from "../options.js";
 
@@ -91,7 +89,7 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
   const { delta } = libraryDefaults.certify;
   if (settings.model !== undefined && !(await fileExists(join(settings.model, "documents.json")))) {
     const chat = { name: settings.model, device, agreement, maxNewTokens: settings.maxNewTokens ?? CHAT_TOKENS };
-    await runChat({ ...chat, runs: settings.runs ?? CHAT_RUNS }, json, io);
+    await runChatDemo({ ...chat, runs: settings.runs ?? CHAT_RUNS }, json, io);
     return;
   }
   const say = (lines: readonly string[]): void => {
@@ -156,39 +154,4 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
   heads.shipped?.dispose();
   heads.fresh.dispose();
   demo.model.dispose();
-}
-
-async function runChat(plan: ChatPlan, json: boolean, io: Io): Promise<void> {
-  const started = io.now();
-  const say = (lines: readonly string[]): void => {
-    if (!json) io.stdout.write(`${lines.join("\n")}\n`);
-  };
-  const demo = await openChatDemo(plan, io);
-  const { heads, model, certificate, valid } = demo;
-  say(chatWords.openingLines(demo));
-  const answers = await answerQuestions(demo);
-  say(chatWords.answerLines(answers, demo));
-  const speeds = await timeAnswers(demo);
-  say(chatWords.chatSpeedLines(speeds, demo));
-  const seconds = (io.now() - started) / 1000;
-  say(chatWords.chatTimeLine(seconds, demo));
-  say(nextLines(commandLine("chat", [plan.name], { shipped: plan.agreement })));
-  if (json) {
-    const result = {
-      format: "early-exits/chat-demo",
-      version: 1,
-      model: plan.name,
-      device: model.device.backend,
-      depths: heads.depths,
-      certificate,
-      certificateValid: valid,
-      answers: answers.map(({ question, summary, agreement }) => ({ question, text: summary.text, agreement })),
-      runs: speeds.runs,
-      ways: speeds.results,
-      seconds,
-    };
-    io.stdout.write(`${JSON.stringify(result)}\n`);
-  }
-  heads.dispose();
-  model.dispose();
 }

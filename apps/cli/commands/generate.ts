@@ -2,26 +2,29 @@
  * `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. With
  * --prompts, a line of JSON for each prompt of a file.
  */
-import { generate } from "early-exits";
-import { libraryDefaults, readPrompts, writeFileAtomic } from "early-exits/node";
+import { generate, generateBatch, type GenerateOptions, type GenerateSummary, type Model } from "early-exits";
+import type { AuditReport } from "early-exits/calibrate";
+import type { NoPromise } from "early-exits/exits";
+import { allWeights, describeSampling, storedBytes } from "early-exits/model";
+import { libraryDefaults, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
+import { bytes, percent, speed } from "../format.js";
 import {
   auditOption,
   type AuditSettings,
+  type Decoding,
   decodingOptions,
   type DecodingSettings,
-} from "../generation/decoding-options.js";
-import { type Decoding, openDecoding } from "../generation/open-decoding.js";
-import { TEXTS_TOGETHER, writeTexts } from "../generation/write-texts.js";
+  openDecoding,
+} from "../decoding.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
-import { auditLine, summaryLines } from "../lines/summary-lines.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefaults } from "../options.js";
 import { withProgress } from "../progress.js";
 
-export interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
+interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
   /** "-", or undefined without `prompts`, reads stdin. */
   readonly prompt?: string | undefined;
   readonly prompts?: string | undefined;
@@ -178,4 +181,129 @@ function nextSteps({ dir, heads, policy, shipped }: GenerateSettings, { model }:
   }
   if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];
   return [commandLine("plan", [dir]), commandLine("train", [dir], { self: true, out: "heads" })];
+}
+
+function summaryLines(summary: GenerateSummary, model: Model): string[] {
+  const { config, screened } = model;
+  const { newTokens, promptTokens, drafted, promise } = summary;
+  const { screenedHeads, exactLogits } = summary.ledger.decode;
+  const reason = { endOfText: "end of text", stop: "stop string", length: "token limit" }[summary.finishReason];
+  if (newTokens === 0) return [`no tokens after a prompt of ${promptTokens} (ended by ${reason})`];
+  return [
+    `${newTokens} tokens after a prompt of ${promptTokens} (ended by ${reason}); ${speed(summary.tokensPerSecond)}, ` +
+      `first token after ${summary.timeToFirstToken.toFixed(0)} ms`,
+    `mean depth ${summary.meanDepth.toFixed(2)} of ${config.numLayers} blocks`,
+    ...(screenedHeads === 0
+      ? []
+      : [
+          `unembedding screened: ${(exactLogits / screenedHeads).toFixed(1)} of ${config.vocabSize} logits computed ` +
+            `exactly per full-depth token; the coarse copy takes ${(screened!.bytes / 1e6).toFixed(1)} MB`,
+        ]),
+    ...(drafted === 0
+      ? []
+      : [
+          `lossless: ${summary.tokensPerRound.toFixed(2)} tokens per round, ${percent(summary.acceptanceRate)} of ` +
+            `${drafted} drafts accepted; the text is the full model's`,
+        ]),
+    memoryLine(summary, model),
+    ...promiseLine(promise),
+  ];
+}
+
+/** Memory of the device: weights, KV cache, screening copy, and the rest (heads, tables, working memory). */
+function memoryLine({ cacheBytes }: GenerateSummary, { weights, dtype, kvCache, device, screened }: Model): string {
+  const weightBytes = allWeights(weights).reduce((sum, weight) => sum + storedBytes(weight), 0);
+  // The cache is free again, so it is not among what is in use.
+  const used = device.memory?.().used;
+  return (
+    `memory: weights ${bytes(weightBytes)} (${dtype}), KV cache ${bytes(cacheBytes)} (${kvCache})` +
+    (screened === undefined ? "" : `, coarse unembedding ${bytes(screened.bytes)}`) +
+    (used === undefined ? "" : `, heads and working memory ${bytes(used - weightBytes - (screened?.bytes ?? 0))}`)
+  );
+}
+
+/** Nothing where the full model wrote the text. */
+function promiseLine(promise: GenerateSummary["promise"]): string[] {
+  switch (promise.kind) {
+    case "plain":
+    case "lossless": // said with its numbers
+      return [];
+    case "certified": {
+      const { loss, agreement, sampling, reference } = promise;
+      const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
+      return [
+        `promise: certified to keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"} ` +
+          `against ${model}, for text by ${describeSampling(sampling)}`,
+      ];
+    }
+    case "none":
+      return [`promise: none, ${NO_PROMISE[promise.reason]}`];
+  }
+}
+
+const NO_PROMISE: Readonly<Record<NoPromise, string>> = {
+  uncertified: "the policy has no certificate",
+  impossible: "nothing could be certified against the reference",
+  sampling: "the certificate is for other sampling settings",
+  observer: "an observer set thresholds",
+};
+
+function auditLine({ units, meanLoss, interval, target, raised }: AuditReport): string {
+  if (units === 0) return "audit: none of these texts was chosen";
+  return (
+    `audit: ${units} texts judged by the reference, mean loss ${percent(meanLoss)} (${percent(interval.low)} to ` +
+    `${percent(interval.high)}), promised at most ${percent(target)}; ` +
+    (raised ? "the alarm was raised, and exits are off" : "no alarm")
+  );
+}
+
+const TEXTS_TOGETHER = 8;
+
+interface TextLine {
+  readonly prompt: string;
+  readonly text: string;
+  readonly ids: readonly number[];
+  /** Blocks run for each token; absent in lossless text, where drafts depend on what runs beside them. */
+  readonly depths?: readonly number[];
+  readonly finishReason: string;
+}
+
+/**
+ * Lines of JSON for texts after several prompts, the first of which has number `first`; prompt i has seed + i, so its
+ * text is the one that it gets alone. They hold nothing of the machine: no times, no counts of work. After an audit's
+ * alarm, texts are written without exits.
+ */
+async function writeTexts(
+  { source, model, options, audit }: Pick<Decoding, "source" | "model" | "options" | "audit">,
+  prompts: readonly PromptLine[],
+  first: number,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const { seed = libraryDefaults.generate.seed, lossless = false } = options;
+  const settings: { -readonly [K in keyof GenerateOptions]: GenerateOptions[K] } = {
+    ...options,
+    seed: seed + first,
+    signal,
+  };
+  if (audit?.state.alarm.raised === true) delete settings.policy;
+  const batch = generateBatch(
+    source,
+    prompts.map(({ ids }) => ids),
+    settings,
+  );
+  const depths = prompts.map((): number[] => []);
+  for await (const { prompt, depth } of batch) depths[prompt]!.push(depth);
+  for (const [i, { ids }] of batch.summaries.entries()) {
+    if (audit?.state.alarm.raised === false) await audit.read({ promptIds: prompts[i]!.ids, ids }, { signal });
+  }
+  return batch.summaries.map(({ text, ids, finishReason }, i) => {
+    const line: TextLine = {
+      prompt: model.tokenizer.decode(prompts[i]!.ids),
+      text,
+      ids,
+      ...(lossless === false && { depths: depths[i]! }),
+      finishReason,
+    };
+    return `${JSON.stringify(line)}\n`;
+  });
 }

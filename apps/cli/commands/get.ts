@@ -3,7 +3,7 @@ import { parseHubName } from "early-exits/model";
 import { fileExists } from "early-exits/node";
 import type { CommandDefinition } from "../command.js";
 import { type CommonOptions, type Io, note, writeResult } from "../io.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
 import { findModel } from "../open-model.js";
 
 export interface GetSettings extends CommonOptions {

@@ -4,7 +4,7 @@
  * --check them, and to measure.
  */
 import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits } from "early-exits";
-import { calibratePaper, type CalibrationRecords, feasibility } from "early-exits/calibrate";
+import { calibratePaper, type CalibrationRecords, type ExitFeasibility, feasibility } from "early-exits/calibrate";
 import {
   bestDraftLength,
   breakEven,
@@ -14,14 +14,22 @@ import {
   plainCost,
   type PlanCosts,
 } from "early-exits/exits";
-import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "early-exits/model";
-import { describeModel, libraryDefaults, readHeads, readTensorSource } from "early-exits/node";
-import { coarseBytes } from "early-exits/tensor";
+import {
+  cacheBytesPerPosition,
+  checkWeights,
+  type DamagedTensor,
+  type ModelConfig,
+  type ModelDtype,
+} from "early-exits/model";
+import { describeModel, libraryDefaults, type ModelDescription, readHeads, readTensorSource } from "early-exits/node";
+import { cacheDtypes, coarseBytes } from "early-exits/tensor";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { readDocuments, recordAll } from "../documents.js";
+import { readGrouped, recordAll } from "../documents.js";
+import { bytes, count, percent, table } from "../format.js";
 import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { feasibilityLines } from "../calibration-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
 import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
-import { writeTimes } from "../times-file.js";
 import {
   agreementOption,
   documentsOption,
@@ -31,11 +39,9 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
-import { type MeasuredPlan, measuredPlanLines, measuredVerdict, planLines, planVerdict } from "../lines/plan-lines.js";
-import { modelLines } from "../lines/model-lines.js";
+import { writeTimes } from "../times-file.js";
 
-export interface PlanSettings extends CommonOptions, ModelSettings {
+interface PlanSettings extends CommonOptions, ModelSettings {
   readonly dir: string;
   readonly check?: boolean | undefined;
   readonly heads?: string | undefined;
@@ -145,7 +151,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const heads = await readHeads(headsFolder, model);
   const projected = heads.heads.every(({ projection }) => projection !== undefined);
   const fill: FillName = settings.fill ?? (projected ? defaults.fill : "lazy");
-  const { documents } = await readDocuments(text);
+  const documents = await readGrouped(text, model);
   const records = await recordAll(io, "record", heads, documents.slice(0, settings.documents));
   const times = await measureUnitTimes(heads, { fill, now: () => performance.now() });
   if (settings.times !== undefined) await writeTimes(settings.times, times);
@@ -190,4 +196,184 @@ function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: Pla
     const acceptance = agreed / positions;
     return { depth, acceptance, ...bestDraftLength(costs, exit, acceptance) };
   });
+}
+
+type Styles = Pick<ReturnType<typeof colorsOf>, "bold" | "dim">;
+
+interface MeasuredPlan {
+  readonly device: string;
+  readonly fill: FillName;
+  readonly agreement: number;
+  /** Milliseconds per token. */
+  readonly plain: number;
+  readonly breakEven: number | null;
+  readonly scores: readonly {
+    readonly score: string;
+    readonly coverage: readonly number[];
+    readonly agreement: number;
+    readonly speedup: number;
+  }[];
+  /** The bound that no threshold can escape. */
+  readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[];
+  readonly lossless: readonly {
+    readonly depth: number;
+    readonly acceptance: number;
+    readonly draftLength: number;
+    readonly speedup: number;
+  }[];
+}
+
+function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold, dim }: Styles): string[] {
+  return [
+    bold(`from config.json, in multiply-adds (fill ${fill}):`),
+    ...table([
+      ["heads", "depths", "head", "break-even", "at most", "lossless from", "at most"],
+      ...plans.map(({ kind, depths, headInBlocks, coverage, limit, lossless }) => [
+        kind,
+        depths.join(" "),
+        `${headInBlocks.toFixed(2)} blocks`,
+        share(coverage),
+        times(limit),
+        lossless.acceptance === null ? "never" : `${percent(lossless.acceptance, 0)} at ${lossless.depth}`,
+        times(lossless.limit),
+      ]),
+    ]),
+    dim(
+      "break-even: the share of the tokens reaching each exit that must leave there. lossless from: the share of the " +
+        `drafts that must be accepted, if they are verified in a batch and each further row costs ` +
+        `${libraryDefaults.plan.furtherRow} times the first.`,
+    ),
+  ];
+}
+
+/** Verdict by counts: the placement and kind that need the fewest tokens to leave. */
+function planVerdict(plans: readonly BreakEvenRow[]): string {
+  const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
+  if (best === undefined) {
+    return (
+      "verdict: exits cannot pay here, with no placement and no kind of head, however it is trained: a head costs " +
+      "more than the blocks it can save"
+    );
+  }
+  return (
+    `verdict: ${worth(best.coverage!)}: ${best.kind} heads after block ${best.depths.join(", ")} break even if ` +
+    `${share(best.coverage)} of the tokens leave, and are worth ${times(best.limit)} at most`
+  );
+}
+
+function worth(coverage: number): string {
+  if (coverage <= 0.25) return "exits can pay";
+  return coverage <= 0.6 ? "exits pay only if the heads are good" : "exits hardly pay";
+}
+
+/** Verdict by measurement: the score whose thresholds are worth most. */
+function measuredVerdict({ scores, agreement, device }: MeasuredPlan): string {
+  const best = scores.toSorted((a, b) => b.speedup - a.speedup)[0]!;
+  const level = percent(agreement, 0);
+  if (best.speedup <= 1) {
+    return `verdict: these heads cannot pay at ${level} agreement on this machine: ${times(best.speedup)} at best`;
+  }
+  return (
+    `verdict: these heads can be worth ${times(best.speedup)} at ${level} agreement on this machine (${device}), by ` +
+    `${best.score}; calibrate certifies that, and times it`
+  );
+}
+
+function measuredPlanLines(measured: MeasuredPlan, { bold }: Styles): string[] {
+  const { device, fill, agreement, plain, breakEven, scores, lossless } = measured;
+  return [
+    "",
+    bold(
+      `measured here (${device}, fill ${fill}), with thresholds for ${percent(agreement, 0)} agreement chosen on ` +
+        "this same text:",
+    ),
+    `plain decoding takes ${plain.toFixed(3)} ms per token; exits break even if ${share(breakEven)} of the tokens ` +
+      "reaching each exit leave there",
+    ...table([
+      ["score", "leave", "agreement", "predicted"],
+      ...scores.map((row) => [
+        row.score,
+        row.coverage.map((part) => percent(part, 0)).join(" "),
+        percent(row.agreement),
+        times(row.speedup),
+      ]),
+    ]),
+    ...feasibilityLines(measured.feasibility),
+    "lossless, if one exit always drafts, whatever its score:",
+    ...table([
+      ["depth", "accepted", "drafts", "predicted"],
+      ...lossless.map((row) => [
+        String(row.depth),
+        percent(row.acceptance),
+        String(row.draftLength),
+        times(row.speedup),
+      ]),
+    ]),
+  ];
+}
+
+function share(value: number | null): string {
+  return value === null ? "never" : percent(value, 0);
+}
+
+function times(value: number): string {
+  return `${value.toFixed(2)}x`;
+}
+
+/** `damaged`: tensors that hold NaN or infinity, if the weights were read. */
+function modelLines(
+  dir: string,
+  description: ModelDescription,
+  damaged: readonly DamagedTensor[] | undefined,
+  { bold, yellow }: Pick<ReturnType<typeof colorsOf>, "bold" | "yellow">,
+): string[] {
+  const { config, parameters, dtypes, missing, misshapen } = description;
+  const stored = Object.entries(dtypes)
+    .map(([dtype, values]) => `${dtype}${values === parameters ? "" : ` ${percent(values / parameters)}`}`)
+    .join(", ");
+  return [
+    `${bold(dir)}: ${config.modelType}, ${count(parameters)} parameters stored as ${stored}`,
+    ...table(rowsOf(description), { words: true }),
+    ...(missing.length > 0 ? [yellow(`missing tensors: ${listOf(missing)}`)] : []),
+    ...misshapen.map(({ name, expected, found }) =>
+      yellow(`misshapen: ${name} should be [${expected.join(", ")}], found [${found.join(", ")}]`),
+    ),
+    ...(damaged?.length === 0 ? ["weights checked: all are finite numbers"] : []),
+    ...(damaged ?? []).map(({ name, nan, infinite, first }) =>
+      yellow(`damaged: ${name} holds ${nan} NaN and ${infinite} infinities, from value ${first} on`),
+    ),
+    "",
+  ];
+}
+
+function rowsOf({ config, weightBytes, tokenizer, unused }: ModelDescription): string[][] {
+  const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
+  const cache = Object.fromEntries(cacheDtypes.map((dtype) => [dtype, 1000 * cacheBytesPerPosition(config, dtype)]));
+  const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
+  return [
+    [
+      "blocks",
+      `${config.numLayers} of width ${config.hiddenSize}, ${config.parallelResidual ? "parallel" : "sequential"}`,
+    ],
+    ["attention", `${config.numHeads} heads of ${config.headDim}, ${config.numKvHeads} for keys and values`],
+    ["MLP", `${config.intermediateSize}, ${config.activation}${config.gatedMlp ? ", gated" : ""}`],
+    ["vocabulary", `${config.vocabSize}, embeddings ${config.tieWordEmbeddings ? "tied" : "untied"}`],
+    ["tokenizer", tokenizer === undefined ? "none" : `${tokenizer.vocabSize} entries`],
+    ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
+    ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
+    ["weights", sizes(weightBytes)],
+    ["KV cache", `of 1,000 tokens: ${sizes(cache)}`],
+    ["unused tensors", listOf(unused)],
+  ];
+}
+
+function sizes(byDtype: Readonly<Record<string, number>>): string {
+  return Object.entries(byDtype)
+    .map(([dtype, size]) => `${bytes(size)} as ${dtype}`)
+    .join(", ");
+}
+
+function listOf(names: readonly string[]): string {
+  if (names.length === 0) return "none";
+  return `${names.slice(0, 6).join(", ")}${names.length > 6 ? ` and ${names.length - 6} more` : ""}`;
 }

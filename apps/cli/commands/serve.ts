@@ -7,10 +7,9 @@ import { basename, resolve } from "node:path";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
 import type { CommandDefinition } from "../command.js";
-import { auditOption, type AuditSettings, exitOptions } from "../generation/decoding-options.js";
-import { type Decoding, openDecoding } from "../generation/open-decoding.js";
+import { auditOption, type AuditSettings, type Decoding, exitOptions, openDecoding } from "../decoding.js";
 import { type CommonOptions, type Io, note } from "../io.js";
-import { nextLines, shellWord } from "../lines/next-lines.js";
+import { nextLines, shellWord } from "../next-lines.js";
 import { modelDefaults, type ModelSettings } from "../open-model.js";
 import { integer, modelFolder, modelOptions } from "../options.js";
 

@@ -12,8 +12,8 @@ import type { CommandDefinition } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
 import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
-import { commandLine, nextLines } from "../lines/next-lines.js";
-import { trainingVerdict } from "../lines/verdict-lines.js";
+import { commandLine, nextLines } from "../next-lines.js";
+import { trainingVerdict } from "../calibration-lines.js";
 import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
 import {
   depths,
@@ -27,18 +27,20 @@ import {
   selfOption,
   textOption,
 } from "../options.js";
-import { ownSeed } from "../own-text/own-documents.js";
-import { writePrompts } from "../own-text/write-prompts.js";
+import { ownSeed, writePrompts } from "../own-text.js";
 import { ANSWERS_TOGETHER, holdOut, openSources, sampleAnswers } from "../training/head-data.js";
-import { depthsOf, type HeadRecipe, recipeDefaults, recipeFor } from "../training/head-recipe.js";
 import {
+  depthsOf,
   fitHeadMaps,
   fitHeadPreviews,
   fitKeysAndValues,
+  type HeadRecipe,
   type HeadTraining,
   type LearningCurve,
   measureHeld,
   qualityLines,
+  recipeDefaults,
+  recipeFor,
   sampleText,
   trainExitHeads,
 } from "../training/train-heads.js";
@@ -231,7 +233,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     const curve = await trainExitHeads(heads, job, io);
     await fitHeadPreviews(heads, sources.train, options, io);
     const after = await measureHeld(heads, sources.held, io);
-    if (options.project !== "none") await fitKeysAndValues(heads, data.train, options.project, options, io);
+    await fitKeysAndValues(heads, data.train, options, io);
     await writeTraining(heads, job, { curve, before, after }, { settings, documents }, io);
   } catch (error) {
     if (!io.signal.aborted) throw error;

@@ -1,18 +1,22 @@
 /** Model, documents, settings and terminal of all sections of the demo. */
 import { basename, join } from "node:path";
 import {
+  EarlyExitError,
   type ExitHeads,
   generate,
   type GenerateOptions,
   type GenerateSummary,
   type HeadLoss,
   type Model,
+  type Policy,
   type WeightDtype,
 } from "early-exits";
+import { readJson } from "early-exits/node";
+import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { breathe, type Io } from "../io.js";
 import { openModel } from "../open-model.js";
-import { shippedFolder } from "../shipped/shipped-models.js";
-import { type DemoDocuments, promptsOf, readDemoDocuments } from "./documents.js";
+import { withProgress } from "../progress.js";
+import { shippedFolder } from "../shipped.js";
 
 export const embeddedModel = join(shippedFolder, "sotu-12");
 
@@ -23,9 +27,9 @@ export const embeddedHeads = { loss: { kind: "kl", temperature: 0.5 }, dtype: "i
 };
 
 /** The rest of the context is for generated text. */
-export const PROMPT_TOKENS = 32;
+const PROMPT_TOKENS = 32;
 
-export interface DemoPlan {
+interface DemoPlan {
   readonly folder: string;
   readonly device: string | undefined;
   /** Seconds for training the heads; the other sections take shares. */
@@ -67,10 +71,13 @@ export function roomIn({ config }: Model): number {
   return config.maxPositionEmbeddings - PROMPT_TOKENS;
 }
 
-export interface DemoText {
-  readonly prompt: string;
+export interface WrittenText {
   readonly pieces: readonly { readonly text: string; readonly depth: number }[];
   readonly summary: GenerateSummary;
+}
+
+export interface DemoText extends WrittenText {
+  readonly prompt: string;
 }
 
 export function samplingOf({ seed }: Demo): GenerateOptions {
@@ -83,11 +90,103 @@ export async function continuePrompt(
   options: GenerateOptions,
 ): Promise<DemoText> {
   const prompt = prompts[0]!;
-  const generation = generate(source, prompt, { ...options, maxNewTokens, signal: io.signal });
-  const pieces: DemoText["pieces"][number][] = [];
+  const written = await write(io, source, prompt, { ...options, maxNewTokens });
+  return { prompt: model.tokenizer.decode(prompt), ...written };
+}
+
+export async function write(
+  io: Io,
+  source: Model | ExitHeads,
+  prompt: readonly number[],
+  options: GenerateOptions,
+): Promise<WrittenText> {
+  const generation = generate(source, prompt, { ...options, signal: io.signal });
+  const pieces: WrittenText["pieces"][number][] = [];
   for await (const { text, depth } of generation) {
     pieces.push({ text, depth });
     await breathe();
   }
-  return { prompt: model.tokenizer.decode(prompt), pieces, summary: generation.summary };
+  return { pieces, summary: generation.summary };
+}
+
+/** Times plain decoding, exits and lossless decoding in turn on the same prompts. */
+export function timeWays(
+  io: Io,
+  heads: ExitHeads,
+  policy: Policy,
+  prompts: readonly (readonly number[])[],
+  options: {
+    readonly runs: number;
+    readonly maxNewTokens: number;
+    /** Seconds. @default no limit */
+    readonly budget?: number;
+    readonly stopAtEndOfText?: boolean;
+  },
+): Promise<Comparison> {
+  const ways: Way[] = [
+    { name: "plain", options: {} },
+    { name: "exits", options: { policy } },
+    { name: "lossless", options: { policy, lossless: true } },
+  ];
+  return withProgress(io, "generate", (report) =>
+    compareWays(heads, ways, prompts, {
+      ...options,
+      now: io.now,
+      signal: io.signal,
+      onRun: (event) => report({ ...event, text: "runs" }),
+    }),
+  );
+}
+
+export interface DemoDocument {
+  readonly title: string;
+  readonly text: string;
+}
+
+/** documents.json in the model's folder: texts for training, calibration and tests. */
+interface DemoDocuments {
+  readonly train: readonly DemoDocument[];
+  readonly calibration: readonly DemoDocument[];
+  readonly test: readonly DemoDocument[];
+}
+
+const PROMPTS = 16;
+const PROMPT_WORDS = 10;
+
+/** Throws an EarlyExitError if the file is missing or has another shape. */
+async function readDemoDocuments(folder: string): Promise<DemoDocuments> {
+  const path = join(folder, "documents.json");
+  const json = (await readJson(path).catch((error: unknown) => {
+    throw new EarlyExitError(
+      "demo-model",
+      `demo: ${path} cannot be read; either the package is incomplete, or this is a checkout in which the model has ` +
+        "not been made yet: npm run pretrain",
+      { path },
+      { cause: error },
+    );
+  })) as Partial<DemoDocuments> | null;
+  if (typeof json !== "object" || json === null || ![json.train, json.calibration, json.test].every(isDocumentList)) {
+    throw new EarlyExitError(
+      "demo-documents",
+      `${path}: expected lists train, calibration and test of { title, text }`,
+      { path },
+    );
+  }
+  return json as DemoDocuments;
+}
+
+function isDocumentList(part: unknown): boolean {
+  if (!Array.isArray(part) || part.length === 0) return false;
+  return part.every(
+    (entry: Partial<DemoDocument> | null) => typeof entry?.title === "string" && typeof entry.text === "string",
+  );
+}
+
+/** Beginnings cut in the middle of a sentence, in at most `tokens` tokens. */
+function promptsOf(model: Model, documents: readonly DemoDocument[], tokens: number): number[][] {
+  return documents.slice(0, PROMPTS).map(({ text }) => {
+    const words = text.split(" ").slice(0, PROMPT_WORDS);
+    while (words.length > 1 && /[.!?]["”']?$/.test(words.at(-1)!)) words.pop();
+    return model.tokenizer.encode(words.join(" ")).slice(0, tokens);
+  });
 }

@@ -21,8 +21,7 @@ import {
 } from "early-exits/calibrate";
 import { fileExists, readJson } from "early-exits/node";
 import { withProgress } from "../progress.js";
-import type { Demo } from "./demo.js";
-import type { DemoDocument } from "./documents.js";
+import type { Demo, DemoDocument } from "./demo.js";
 import type { DemoHeads } from "./heads-section.js";
 
 export interface CertifiedPolicy {

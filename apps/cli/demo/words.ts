@@ -1,17 +1,15 @@
 /** Words of the demo: functions from a section's data to lines. */
 import { exactFill, type Model, type Policy } from "early-exits";
-import type { WayResult } from "early-exits/evaluate";
+import type { SpeedRatio, WayResult } from "early-exits/evaluate";
 import { blockCost, headCost } from "early-exits/exits";
 import { libraryDefaults } from "early-exits/node";
-import { NO_GUARANTEE, outcomeTable, promiseLines } from "../lines/calibration-lines.js";
+import { NO_GUARANTEE, outcomeTable, promiseLines } from "../calibration-lines.js";
 import { type DepthColors, depthColors, depthHistogram } from "../depth-colors.js";
 import { count, duration, percent, speed, table } from "../format.js";
 import { colorsOf, type Io } from "../io.js";
 import type { Demo, DemoText } from "./demo.js";
 import type { HeadsSection } from "./heads-section.js";
-import type { ModelSection } from "./model-section.js";
-import type { SpeedSection } from "./speed-section.js";
-import type { TextsSection } from "./texts-section.js";
+import type { ModelSection, SpeedSection, TextsSection } from "./texts-section.js";
 import type { ThresholdsSection } from "./thresholds-section.js";
 
 export function modelHeading({ name, model: { config, device }, io }: Demo): string[] {
@@ -105,7 +103,7 @@ function broughtLines({ brought }: ThresholdsSection): string[] {
   ];
 }
 
-function verdictOf(valid: boolean): string {
+export function verdictOf(valid: boolean): string {
   return `Recomputed by an independent verifier: ${valid ? "it holds" : "REFUTED"}.`;
 }
 
@@ -162,7 +160,7 @@ export function speedLines({ runs, tokens, results }: SpeedSection, { io }: Demo
       ...results.map((way, i) => [
         way.name,
         way.tokensPerSecond.toFixed(0),
-        i === 0 ? "1" : ratioOf(way),
+        i === 0 ? "1" : ratioOf(way.ratio),
         way.meanDepth.toFixed(2),
         way.blocks.toFixed(2),
         count(way.multiplyAdds),
@@ -174,7 +172,7 @@ export function speedLines({ runs, tokens, results }: SpeedSection, { io }: Demo
   ];
 }
 
-function ratioOf({ ratio: { median, low, high } }: WayResult): string {
+export function ratioOf({ median, low, high }: SpeedRatio): string {
   return `${median.toFixed(2)} (${low.toFixed(2)} to ${high.toFixed(2)})`;
 }
 

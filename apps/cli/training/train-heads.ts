@@ -2,20 +2,22 @@
 import { type ExitHeads, fitProjections, type Model, sampleDocuments, trainHeads, type TrainStep } from "early-exits";
 import {
   type BatchSource,
+  defaultKind,
   type ExitQuality,
   fitMaps,
   fitPreviews,
   measureExits,
+  placeExits,
+  previewSize,
   type ProjectionInput,
 } from "early-exits/exits";
 import type { Document } from "early-exits/model";
+import { libraryDefaults } from "early-exits/node";
 import { percent, speed } from "../format.js";
 import { type Io, note } from "../io.js";
 import { withProgress } from "../progress.js";
 import type { HeadSources } from "./head-data.js";
-import type { HeadRecipe } from "./head-recipe.js";
-import { openLog } from "./training-log.js";
-import type { TrainingRun } from "./training-run.js";
+import { openLog, type TrainingRun } from "./training-run.js";
 
 /** Values at some fifty of the steps. */
 export interface LearningCurve {
@@ -39,42 +41,51 @@ export function sampleText(
   });
 }
 
+interface FitOptions {
+  readonly sequenceLength: number;
+  readonly seed: number;
+  readonly signal: AbortSignal;
+  readonly onBatch: (event: { readonly batch: number; readonly batches: number }) => Promise<void>;
+}
+
+/** Fits in closed form, under a progress line. */
+function fit(
+  io: Io,
+  label: string,
+  { sequence, seed }: HeadRecipe,
+  run: (options: FitOptions) => Promise<unknown>,
+): Promise<unknown> {
+  const { signal } = io;
+  return withProgress(io, label, (report) =>
+    run({
+      sequenceLength: sequence,
+      seed,
+      signal,
+      onBatch: ({ batch, batches }) => report({ done: batch, total: batches, text: "batches" }),
+    }),
+  );
+}
+
 /** Fits the maps of linear heads, where their training starts. */
 export async function fitHeadMaps(
   heads: ExitHeads,
   data: HeadSources["train"],
-  { sequence, batch, seed }: HeadRecipe,
+  recipe: HeadRecipe,
   io: Io,
 ): Promise<void> {
   if (!heads.heads.some(({ shape }) => shape.kind === "linear")) return;
-  await withProgress(io, "maps", (report) =>
-    fitMaps(heads, data, {
-      sequenceLength: sequence,
-      batchSize: batch,
-      seed,
-      signal: io.signal,
-      onBatch: ({ batch: done, batches }) => report({ done, total: batches, text: "batches" }),
-    }),
-  );
+  await fit(io, "maps", recipe, (options) => fitMaps(heads, data, { ...options, batchSize: recipe.batch }));
 }
 
 /** Fits previews to the vectors that the trained maps make. */
 export async function fitHeadPreviews(
   heads: ExitHeads,
   data: HeadSources["train"],
-  { sequence, batch, seed }: HeadRecipe,
+  recipe: HeadRecipe,
   io: Io,
 ): Promise<void> {
   if (!heads.heads.some(({ preview }) => preview !== undefined)) return;
-  await withProgress(io, "previews", (report) =>
-    fitPreviews(heads, data, {
-      sequenceLength: sequence,
-      batchSize: batch,
-      seed,
-      signal: io.signal,
-      onBatch: ({ batch: done, batches }) => report({ done, total: batches, text: "batches" }),
-    }),
-  );
+  await fit(io, "previews", recipe, (options) => fitPreviews(heads, data, { ...options, batchSize: recipe.batch }));
 }
 
 /** Measures heads as they decode; nothing without held-out documents. */
@@ -145,19 +156,12 @@ export async function trainExitHeads(
 export async function fitKeysAndValues(
   heads: ExitHeads,
   documents: readonly Document[],
-  input: ProjectionInput,
-  { sequence, seed }: HeadRecipe,
+  recipe: HeadRecipe,
   io: Io,
 ): Promise<void> {
-  await withProgress(io, "fit", (report) =>
-    fitProjections(heads, documents, {
-      input,
-      sequenceLength: sequence,
-      seed,
-      signal: io.signal,
-      onBatch: ({ batch, batches }) => report({ done: batch, total: batches, text: "batches" }),
-    }),
-  );
+  const { project: input } = recipe;
+  if (input !== "none")
+    await fit(io, "fit", recipe, (options) => fitProjections(heads, documents, { ...options, input }));
 }
 
 /** Exponential means: single batches are noisy. */
@@ -180,4 +184,88 @@ export function qualityLines(exits: readonly ExitQuality[]): string[] {
     );
     return `depth ${depth} agrees ${percent(agreement)}; may leave at ${shares.join(", ")}`;
   });
+}
+
+/** Options that determine the heads. */
+export interface HeadRecipe {
+  /** If `depths` is empty; 0: only the preview of the unembedding. */
+  readonly exits: number;
+  /** Empty: a rule places the exits. */
+  readonly depths: readonly number[];
+  readonly kind: "dense" | "linear";
+  /** Rank of the preview of linear heads; 0: none. */
+  readonly headPreview: number;
+  /** Rank of the unembedding's preview, an exit after the last block; 0: none. */
+  readonly preview: number;
+  /** Most frequent tokens, which previews rank; 0: all. */
+  readonly previewList: number;
+  /** Tokens whose logits a preview computes exactly; 0: its default. */
+  readonly candidates: number;
+  readonly steps: number;
+  readonly batch: number;
+  readonly sequence: number;
+  readonly lr: number;
+  /** Tokens that the loss compares; 0: the whole vocabulary. */
+  readonly list: number;
+  /** Share of documents held out to measure on. */
+  readonly heldShare: number;
+  readonly measureEvery: number;
+  readonly seed: number;
+  /** Sampled documents; 0: text is given. */
+  readonly self: number;
+  readonly selfTemperature: number;
+  readonly selfTokens: number;
+  /** Input of predicted keys and values. */
+  readonly project: ProjectionInput | "none";
+}
+
+/** Independent of the model. */
+export const recipeDefaults = {
+  exits: libraryDefaults.attach.exits,
+  previewList: 0,
+  steps: libraryDefaults.train.steps,
+  batch: libraryDefaults.train.batchSize,
+  sequence: libraryDefaults.train.sequenceLength,
+  lr: libraryDefaults.train.learningRate,
+  heldShare: 0.05,
+  measureEvery: libraryDefaults.train.measureEvery,
+  selfTokens: 144,
+  seed: 0,
+} as const satisfies Partial<HeadRecipe>;
+
+/** Vocabulary above which the loss compares a list of tokens: all would take most of the time. */
+const LARGE_VOCABULARY = 16_384;
+const LISTED = 8192;
+
+/**
+ * The place of a single exit in a model with a large vocabulary, as a share of its blocks: plain models decide late.
+ */
+const LATE = 0.7;
+
+/**
+ * Recipe without the user's word. If the vocabulary is so large that a head would cost more than the blocks it saves,
+ * it is that of the package's exits: a late head with a preview of the vocabulary, and a preview of the unembedding.
+ */
+export function recipeFor({ config }: Model): HeadRecipe {
+  const large = defaultKind(config) !== "dense";
+  return {
+    ...recipeDefaults,
+    exits: Math.min(large ? 1 : recipeDefaults.exits, config.numLayers - 1),
+    depths: large && config.numLayers > 1 ? [Math.max(1, Math.round(LATE * config.numLayers))] : [],
+    kind: defaultKind(config),
+    headPreview: large ? previewSize(config, "linear").rank : 0,
+    preview: large ? previewSize(config, "preview").rank : 0,
+    candidates: 0,
+    sequence: Math.min(recipeDefaults.sequence, config.maxPositionEmbeddings),
+    list: config.vocabSize > LARGE_VOCABULARY ? LISTED : 0,
+    self: 0,
+    selfTemperature: 1,
+    project: "none",
+  };
+}
+
+/** Depths without the preview of the unembedding, whose states are always recorded. */
+export function depthsOf({ config }: Model, { exits, depths }: HeadRecipe): readonly number[] {
+  if (depths.length > 0) return depths.filter((depth) => depth < config.numLayers);
+  return exits === 0 ? [] : placeExits(config.numLayers, exits);
 }

@@ -3,7 +3,7 @@
  * state.safetensors (weights, moments, step). A resumed run takes its options from there and refuses others: the result
  * would not be that of one uninterrupted run.
  */
-import { rename, rm } from "node:fs/promises";
+import { appendFile, readFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "early-exits";
 import { fileExists, folderStore, readJson, writeFileAtomic } from "early-exits/node";
@@ -24,7 +24,7 @@ export interface TrainingRun<O> {
   finish(): Promise<void>;
 }
 
-export interface TrainingRunOptions<O> {
+interface TrainingRunOptions<O> {
   readonly folder: string;
   readonly resume: boolean;
   /** A finished file that a new run would overwrite, and whether it may. */
@@ -121,4 +121,27 @@ async function storedOptions<O extends object>(
     );
   }
   return stored.options;
+}
+
+export type Append = (entry: Readonly<Record<string, unknown>> & { readonly step: number }) => Promise<void>;
+
+/**
+ * Appends JSON lines, after cutting those beyond the step at which a run resumes, or left unfinished by a killed
+ * process.
+ */
+export async function openLog(path: string, resumedAt: number): Promise<Append> {
+  const before = resumedAt === 0 ? "" : await readFile(path, "utf8").catch(() => "");
+  const kept = before.split("\n").filter((line) => stepOf(line) <= resumedAt);
+  await writeFileAtomic(path, kept.map((line) => `${line}\n`).join(""));
+  return (entry) => appendFile(path, `${JSON.stringify(entry)}\n`);
+}
+
+/** Infinity for an incomplete line. */
+function stepOf(line: string): number {
+  try {
+    const { step } = JSON.parse(line) as { step?: unknown };
+    return typeof step === "number" ? step : Infinity;
+  } catch {
+    return Infinity;
+  }
 }

@@ -2,7 +2,7 @@
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
-import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped/shipped-exits.js";
+import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped.js";
 import type { ModelDtype } from "../../../src/model/index.js";
 import { cli, pretrainTiny, scratch, sentences, succeed, words, writeText } from "../support.js";
 

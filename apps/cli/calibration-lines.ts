@@ -1,4 +1,4 @@
-/** Words for calibrations and certificates. */
+/** Words for calibrations and certificates: tables, promises, verdicts, next steps. */
 import type { Certificate, Certified, ScoreName } from "early-exits";
 import {
   type CalibrationNotes,
@@ -8,7 +8,10 @@ import {
   type PaperCalibration,
   type PolicyOutcome,
 } from "early-exits/calibrate";
-import { percent, table, threshold } from "../format.js";
+import type { WayResult } from "early-exits/evaluate";
+import type { ExitQuality } from "early-exits/exits";
+import { percent, speed, table, threshold } from "./format.js";
+import { commandLine } from "./next-lines.js";
 
 export const NO_GUARANTEE =
   "The paper's procedure carries no guarantee: thresholds are measured on the text that they were chosen on, so " +
@@ -88,7 +91,7 @@ export function outcomeTable(
   ]);
 }
 
-export function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
+function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
   if (speedup > 1 || policy.exits.every(({ threshold }) => threshold === "never")) return [];
   return [`certified, but slower than plain decoding: a token costs ${(1 / speedup).toFixed(2)} times as much`];
 }
@@ -137,3 +140,109 @@ const BASES = {
   order: "the order of the documents",
   passages: "the passages that they share",
 } as const satisfies Record<Dependence["basis"], string>;
+
+/** Ratios this close to 1 are within a machine's variation. */
+const NOISE = 0.03;
+
+/** Level at which heads are judged before anything is certified. */
+const JUDGED_LEVEL = 0.9;
+
+/** Verdict by counts, at an agreement of 0.90. */
+export function trainingVerdict(after: readonly ExitQuality[]): string[] {
+  const at = after.map(({ depth, levels }) => ({ depth, ...levels.find(({ level }) => level === JUDGED_LEVEL) }));
+  const best = at.toSorted((a, b) => (b.speedup ?? 0) - (a.speedup ?? 0))[0];
+  if (best?.speedup === undefined) return ["verdict: too few documents to hold some out; calibrate will tell"];
+  const level = percent(JUDGED_LEVEL, 0);
+  if (best.speedup <= 1 + NOISE) {
+    return [
+      `verdict: no exit pays at ${level} agreement by the counts of multiply-adds (${times(best.speedup)} at best); ` +
+        "train on more documents, or for more --steps",
+    ];
+  }
+  return [
+    `verdict: at ${level} agreement, the exit after block ${best.depth} alone is worth ${times(best.speedup)} by the ` +
+      "counts of multiply-adds; calibrate certifies a policy and times it",
+  ];
+}
+
+export type Race = readonly [plain: WayResult, exits: WayResult];
+
+type Worth = "faster" | "even" | "slower" | "never exits";
+
+/** Worth of a policy; without a race it never exits. */
+export function worthOf(race: Race | undefined): Worth {
+  const ratio = race?.[1].ratio.paired;
+  if (ratio === undefined) return "never exits";
+  if (ratio > 1 + NOISE) return "faster";
+  return ratio < 1 - NOISE ? "slower" : "even";
+}
+
+/** Compares the runs one by one, because the machine may become slower during a race. */
+export function calibrationVerdict(
+  certificate: Certificate | PaperCalibration["certificate"],
+  race: Race | undefined,
+): string {
+  const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
+  if (race === undefined) return "verdict: not certified; this policy never exits, and decodes as the plain model does";
+  const { low, paired, high } = race[1].ratio;
+  const ratio = times(paired);
+  const spread = `paired runs, quartiles ${low.toFixed(2)} to ${high.toFixed(2)}`;
+  const words = {
+    faster: `${ratio} as fast as plain decoding (${spread})`,
+    even: `but no faster than plain decoding (${ratio}, ${spread})`,
+    slower: `but slower than plain decoding (${ratio}, ${spread}): do not use it here`,
+    "never exits": "",
+  } as const satisfies Record<Worth, string>;
+  const [plain, exits] = race.map(({ tokensPerSecond }) => speed(tokensPerSecond));
+  return `verdict: ${standing}, ${words[worthOf(race)]}; medians ${exits} against ${plain} plain on this machine`;
+}
+
+function times(ratio: number): string {
+  return `${ratio.toFixed(2)}x`;
+}
+
+interface CalibrationCall {
+  readonly dir: string;
+  readonly heads: string;
+  readonly text?: string | undefined;
+  readonly self?: number | undefined;
+  readonly out?: string | undefined;
+  readonly agreement: number;
+  readonly dtype?: string | undefined;
+  readonly chats: boolean;
+  /** Levels of the package's exits for this model. */
+  readonly shipped: readonly number[];
+}
+
+/** Command lines, or sentences where none would help. */
+export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
+  if (worth === "faster") return useIt(call);
+  return [
+    "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
+    ...shippedInstead(call),
+    commandLine("plan", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
+  ];
+}
+
+function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: CalibrationCall): string[] {
+  if (out === undefined) {
+    const documents = text === undefined ? { self: self ?? true } : { text };
+    return [commandLine("calibrate", [dir], { heads, ...documents, agreement, dtype, out: "policy.json" })];
+  }
+  const exits = { heads, policy: out };
+  return [
+    commandLine("generate", [dir], { ...exits, prompt: "Once upon a time" }),
+    ...(chats ? [commandLine("chat", [dir], exits)] : []),
+    commandLine("serve", [dir], exits),
+  ];
+}
+
+/** The package's exits, which were trained longer. */
+function shippedInstead({ dir, shipped, agreement, chats }: CalibrationCall): string[] {
+  const level = shipped.find((one) => one === agreement) ?? shipped[0];
+  if (level === undefined) return [];
+  const command = chats
+    ? commandLine("chat", [dir], { shipped: level })
+    : commandLine("generate", [dir], { shipped: level, prompt: "Once upon a time" });
+  return [`or use the exits that come with this package, which were trained for hours: ${command}`];
+}

@@ -1,14 +1,52 @@
 /**
- * Prompts that a chat model writes itself: given the beginning of a conversation up to the user's turn, it continues
- * with what a user might say (Magpie, arXiv 2406.08464). Unended turns are cut, empty and repeated ones left out.
- * Prompt i depends on the seed and on those before it alone.
+ * Held-out documents of a model's own: a chat model's answers to prompts that it writes, another's texts sampled from
+ * nothing. A file keeps answers for the next calibration of the same heads.
  */
+import { dirname, join } from "node:path";
 import type { Model } from "early-exits";
 import { selfAnswers } from "early-exits/exits";
-import { encodeChat } from "early-exits/model";
+import { type Document, encodeChat } from "early-exits/model";
 import { fileExists, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
-import type { Io } from "../io.js";
-import { withProgress } from "../progress.js";
+import { createRng } from "early-exits/tensor";
+import type { Io } from "./io.js";
+import { withProgress } from "./progress.js";
+import { sampleAnswers } from "./training/head-data.js";
+import { sampleText } from "./training/train-heads.js";
+
+interface OwnDocuments {
+  readonly count: number;
+  readonly seed: number;
+  /** Temperature of answers; texts from nothing are sampled at 1. */
+  readonly temperature: number;
+  /** New tokens per document. */
+  readonly tokens: number;
+  /** Prompts are kept beside it. */
+  readonly file: string;
+}
+
+const BATCH = 16;
+
+/** Different purposes have different documents, whatever the seed. */
+export function ownSeed(seed: number, purpose: "training" | "calibration"): number {
+  return createRng(seed)
+    .fork(`own text for ${purpose}`)
+    .integer(2 ** 31);
+}
+
+export async function ownDocuments(
+  model: Model,
+  { count, seed, temperature, tokens, file }: OwnDocuments,
+  io: Io,
+): Promise<Document[]> {
+  const own = ownSeed(seed, "calibration");
+  if (model.tokenizer.chatTemplate === undefined) {
+    return sampleText(model, { self: count, sequence: tokens, seed: own }, io);
+  }
+  const promptFile = join(dirname(file), "held-prompts.jsonl");
+  const prompts = await writePrompts(model, { count, seed: own, batchSize: BATCH, file: promptFile }, io);
+  const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens };
+  return sampleAnswers(model, prompts, { ...recipe, seed: own, heldShare: 0 }, { file }, io);
+}
 
 const LONGEST = 48;
 /** Turns sampled for one that is kept. */
@@ -22,7 +60,12 @@ interface PromptPlan {
   readonly file: string;
 }
 
-/** Reads the file's prompts if there are enough. May return fewer if the model repeats itself. */
+/**
+ * Prompts that a chat model writes itself: given the beginning of a conversation up to the user's turn, it continues
+ * with what a user might say (Magpie, arXiv 2406.08464). Unended turns are cut, empty and repeated ones left out, so
+ * there may be fewer if the model repeats itself. Prompt i depends on the seed and on those before it alone. A file
+ * that has enough of them is read instead.
+ */
 export async function writePrompts(
   model: Model,
   { count, seed, batchSize, file }: PromptPlan,

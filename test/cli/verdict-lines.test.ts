@@ -3,7 +3,7 @@ import type { Certificate } from "early-exits";
 import type { SpeedRatio } from "early-exits/evaluate";
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { calibrationVerdict, type Race, worthOf } from "../../../apps/cli/lines/verdict-lines.js";
+import { calibrationVerdict, type Race, worthOf } from "../../apps/cli/calibration-lines.js";
 
 const certificate = {} as Certificate;
 

@@ -1,9 +1,9 @@
 /** A policy timed for seconds against plain decoding, in turn on the same prompts, for a verdict. */
 import type { ExitHeads, Policy } from "early-exits";
 import { compareWays, type WayResult } from "early-exits/evaluate";
-import type { SamplingSettings } from "../options.js";
-import type { Io } from "../io.js";
-import { withProgress } from "../progress.js";
+import type { SamplingSettings } from "./options.js";
+import type { Io } from "./io.js";
+import { withProgress } from "./progress.js";
 
 const TOKENS = 48;
 /** Texts of each way at least; seconds after which no further one begins. */

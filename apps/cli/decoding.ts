@@ -1,0 +1,270 @@
+/** The model, heads and policy that `generate`, `chat` and `serve` work with, and the options that name them. */
+import {
+  type Certificate,
+  type ExitHeads,
+  type GenerateOptions,
+  measureUnitTimes,
+  type Model,
+  type Policy,
+} from "early-exits";
+import { Audit, fastestCertificate, policyFrom } from "early-exits/calibrate";
+import { storageOf } from "early-exits/model";
+import { readHeads, readJson } from "early-exits/node";
+import type { OptionDefinition } from "./command.js";
+import { type DepthColors, depthColors } from "./depth-colors.js";
+import { type Io, note, UsageError } from "./io.js";
+import { type ModelSettings, openModel, openReference } from "./open-model.js";
+import {
+  headsOption,
+  integer,
+  maxNewTokensOption,
+  number,
+  policyOption,
+  samplingOf,
+  samplingOptions,
+  type SamplingSettings,
+  seedOption,
+} from "./options.js";
+import { withProgress } from "./progress.js";
+import { certificatesFor, findShippedExits, type ShippedExits } from "./shipped.js";
+
+export interface Decoding {
+  readonly model: Model;
+  /** The heads, otherwise the model. */
+  readonly source: Model | ExitHeads;
+  readonly policy: Policy | undefined;
+  /** Given options only; the library has the defaults. */
+  readonly options: GenerateOptions;
+  readonly audit: Audit | undefined;
+  readonly colors: DepthColors;
+  dispose(): void;
+}
+
+/** Throws a UsageError that begins with the command's name if settings contradict. */
+export async function openDecoding(
+  io: Io,
+  command: string,
+  settings: DecodingSettings & AuditSettings,
+): Promise<Decoding> {
+  const { heads: headsFolder, policy: policyFile, shipped } = settings;
+  checkSettings(command, settings);
+  const own = policyFile === undefined ? undefined : policyFrom(await readJson(policyFile));
+  const { model, heads, policy } =
+    shipped === undefined
+      ? await openOwn(io, { ...settings, ...storageFor(settings, own) }, own)
+      : await openWithShipped(io, command, shipped, settings);
+  const audited = settings.audit === undefined ? undefined : await openAudit(io, model, heads!, policy!, settings);
+  if (headsFolder !== undefined && policy === undefined) {
+    note(io, "no --policy: exits are off, every token runs all blocks");
+  }
+  return {
+    model,
+    source: heads ?? model,
+    policy,
+    options: {
+      ...optionsOf(settings),
+      ...(policy !== undefined && { policy, lossless: settings.lossless ?? false }),
+      now: () => performance.now(),
+    },
+    audit: audited?.audit,
+    colors: depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers),
+    dispose() {
+      heads?.dispose();
+      audited?.reference?.dispose();
+      model.dispose();
+    },
+  };
+}
+
+function checkSettings(
+  command: string,
+  { heads, policy, shipped, lossless = false, audit }: DecodingSettings & AuditSettings,
+): void {
+  if (audit !== undefined && lossless) {
+    throw new UsageError(`${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`);
+  }
+  if (shipped !== undefined && (heads ?? policy) !== undefined) {
+    throw new UsageError(`${command}: --shipped stands for --heads and --policy; give one or the other`);
+  }
+  if (policy !== undefined && heads === undefined) {
+    throw new UsageError(`${command}: --policy needs --heads, the folder of the heads it was made for`);
+  }
+  if (lossless && policy === undefined && shipped === undefined) {
+    throw new UsageError(
+      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
+    );
+  }
+  if (audit !== undefined && policy === undefined && shipped === undefined) {
+    throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
+  }
+}
+
+interface Opened {
+  readonly model: Model;
+  readonly heads: ExitHeads | undefined;
+  readonly policy: Policy | undefined;
+}
+
+async function openOwn(io: Io, settings: DecodingSettings, policy: Policy | undefined): Promise<Opened> {
+  const model = await openModel(io, settings.dir, settings);
+  const heads = settings.heads === undefined ? undefined : await readHeads(settings.heads, model);
+  return { model, heads, policy };
+}
+
+async function openWithShipped(io: Io, command: string, level: number, settings: DecodingSettings): Promise<Opened> {
+  const { model, heads, certificate } = await openShipped(io, command, settings.dir, level, settings);
+  return { model, heads, policy: certificate.policy };
+}
+
+/** A policy's certificate names the model's storage, so the user need not. */
+function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
+  if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
+  return storageOf(policy.certified.dtype);
+}
+
+async function openAudit(
+  io: Io,
+  model: Model,
+  heads: ExitHeads,
+  policy: Policy,
+  { dir, budgets, audit: every, seed }: DecodingSettings & AuditSettings,
+): Promise<{ readonly audit: Audit; readonly reference: Model | undefined }> {
+  const against = policy.certified?.reference.dtype === "float32" ? "float32" : "same";
+  const reference = await openReference(io, dir, model, { against, budgets });
+  const options = {
+    ...(every && { every }),
+    ...(seed !== undefined && { seed }),
+    ...(reference && { against: reference }),
+  };
+  return { audit: new Audit(heads, policy, options), reference };
+}
+
+function optionsOf(settings: DecodingSettings): GenerateOptions {
+  const { maxNewTokens, stop, seed, allowUncertified } = settings;
+  const options = { maxNewTokens, stop, seed, allowUncertified };
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...samplingOf(settings), ...given };
+}
+
+export interface DecodingSettings extends ModelSettings, SamplingSettings {
+  readonly dir: string;
+  readonly heads?: string | undefined;
+  readonly policy?: string | undefined;
+  /** Level of the package's exits for this model, in place of heads and policy. */
+  readonly shipped?: number | undefined;
+  readonly lossless?: boolean | undefined;
+  readonly maxNewTokens?: number | undefined;
+  readonly stop?: readonly string[] | undefined;
+  readonly seed?: number | undefined;
+  readonly allowUncertified?: boolean | undefined;
+}
+
+const shippedOption: OptionDefinition = {
+  flags: "--shipped <agreement>",
+  description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
+  parse: number(0, 1, { open: true }),
+};
+const losslessOption: OptionDefinition = {
+  flags: "--lossless",
+  description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
+};
+const uncertifiedOption: OptionDefinition = {
+  flags: "--allow-uncertified",
+  description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
+};
+
+export const exitOptions: readonly OptionDefinition[] = [
+  headsOption,
+  policyOption,
+  shippedOption,
+  losslessOption,
+  uncertifiedOption,
+];
+
+export interface AuditSettings {
+  /** The certificate's reference model reads one of so many texts. */
+  readonly audit?: number | undefined;
+}
+
+export const auditOption: OptionDefinition = {
+  flags: "--audit <k>",
+  description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
+  parse: integer(1),
+};
+
+export const decodingOptions: readonly OptionDefinition[] = [
+  headsOption,
+  policyOption,
+  shippedOption,
+  losslessOption,
+  {
+    ...maxNewTokensOption,
+    defaultNote: "fewer if the context has less room",
+  },
+  ...samplingOptions,
+  { ...seedOption, description: "seed of sampling" },
+  uncertifiedOption,
+  { flags: "--stop <text...>", description: "stop before any of these strings" },
+];
+
+interface OpenShipped {
+  readonly model: Model;
+  readonly exits: ShippedExits;
+  readonly heads: ExitHeads;
+  readonly certificate: Certificate;
+}
+
+/** Dtype unless the user asks for another. */
+const USUAL_DTYPE = "int8";
+
+/** Milliseconds for measuring unit times, if there are policies with several fills. */
+const PRICING_TIME = 300;
+
+/**
+ * Of several certificates at a level, takes the one whose policy is the fastest on this machine. Throws a UsageError
+ * that begins with the command's name if the package has no exits for the model, or none certified at this level.
+ */
+export async function openShipped(
+  io: Io,
+  command: string,
+  name: string,
+  agreement: number,
+  settings: ModelSettings = {},
+): Promise<OpenShipped> {
+  const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
+  const exits = await withProgress(io, "hash", () => findShippedExits(first));
+  const certificates = exits === undefined ? [] : certificatesFor(exits, first.storedAs);
+  const [certified, ...others] = certificates.filter((one) => one.agreement === agreement);
+  if (exits === undefined || certified === undefined) {
+    first.dispose();
+    throw new UsageError(
+      exits === undefined
+        ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
+            `early-exits train ${name} --self --out heads`
+        : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
+            [...new Set(certificates.map((one) => one.agreement))].join(", "),
+    );
+  }
+  const model = await inItsStorage(first, certified, name, settings, io);
+  const heads = await readHeads(exits.heads, model);
+  const certificate = await fastestCertificate([certified, ...others], (fill) =>
+    measureUnitTimes(heads, { fill, rows: [1, 4], time: PRICING_TIME }),
+  );
+  return { model, exits, heads, certificate };
+}
+
+/** The model if it is stored as the certificate says, else another in its place. */
+async function inItsStorage(
+  model: Model,
+  { policy: { certified } }: Certificate,
+  name: string,
+  settings: ModelSettings,
+  io: Io,
+): Promise<Model> {
+  const asked = settings.dtype !== undefined; // the user decides; a policy for another dtype is refused later
+  if (asked || certified === undefined) return model;
+  const storage = storageOf(certified.dtype);
+  if (storage.dtype === model.dtype) return model;
+  model.dispose();
+  return openModel(io, name, { ...settings, ...storage });
+}

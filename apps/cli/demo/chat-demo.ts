@@ -1,0 +1,188 @@
+/**
+ * The demo on a chat model with exits in the package: answers through certified exits, judged by the full model, then
+ * plain decoding, exits and lossless decoding timed in turn. No training: that takes a real model hours.
+ */
+import { type Certificate, type ExitHeads, type Model, verifyCertificate } from "early-exits";
+import { describeAssumption } from "early-exits/calibrate";
+import type { Comparison } from "early-exits/evaluate";
+import { recordStates } from "early-exits/exits";
+import { answerDocument, encodeChat } from "early-exits/model";
+import { promiseLines } from "../calibration-lines.js";
+import { timeWays, write, type WrittenText } from "./demo.js";
+import { ratioOf, timeLine, verdictOf } from "./words.js";
+import { openShipped } from "../decoding.js";
+import { depthColors, depthHistogram } from "../depth-colors.js";
+import { percent, table } from "../format.js";
+import { colorsOf, type Io } from "../io.js";
+import { commandLine, nextLines } from "../next-lines.js";
+import type { ShippedExits } from "../shipped.js";
+
+interface ChatPlan {
+  /** Path, or name on the Hub. */
+  readonly name: string;
+  readonly device: string | undefined;
+  readonly agreement: number;
+  readonly maxNewTokens: number;
+  readonly runs: number;
+}
+
+interface ChatDemo extends ChatPlan {
+  readonly io: Io;
+  readonly model: Model;
+  readonly exits: ShippedExits;
+  readonly heads: ExitHeads;
+  readonly certificate: Certificate;
+  /** Verdict of the verifier, which shares no code with calibration. */
+  readonly valid: boolean;
+}
+
+interface ChatAnswer extends WrittenText {
+  readonly question: string;
+  /** Share of the tokens that are the full model's choice after the same text. */
+  readonly agreement: number;
+}
+
+const SHOWN = 3;
+
+export async function runChatDemo(plan: ChatPlan, json: boolean, io: Io): Promise<void> {
+  const started = io.now();
+  const say = (lines: readonly string[]): void => {
+    if (!json) io.stdout.write(`${lines.join("\n")}\n`);
+  };
+  const demo = await openChatDemo(plan, io);
+  const { heads, model, certificate, valid } = demo;
+  say(openingLines(demo));
+  const answers = await answerQuestions(demo);
+  say(answerLines(answers, demo));
+  const speeds = await timeAnswers(demo);
+  say(chatSpeedLines(speeds, demo));
+  const seconds = (io.now() - started) / 1000;
+  say(timeLine(seconds, io));
+  say(nextLines(commandLine("chat", [plan.name], { shipped: plan.agreement })));
+  if (json) {
+    const result = {
+      format: "early-exits/chat-demo",
+      version: 1,
+      model: plan.name,
+      device: model.device.backend,
+      depths: heads.depths,
+      certificate,
+      certificateValid: valid,
+      answers: answers.map(({ question, summary, agreement }) => ({ question, text: summary.text, agreement })),
+      runs: speeds.runs,
+      ways: speeds.results,
+      seconds,
+    };
+    io.stdout.write(`${JSON.stringify(result)}\n`);
+  }
+  heads.dispose();
+  model.dispose();
+}
+
+/**
+ * Opens the model in the dtype of its certificates. Throws a UsageError if the package has no exits for it, or none
+ * certified at this level.
+ */
+async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
+  const opened = await openShipped(io, "demo", plan.name, plan.agreement, { device: plan.device });
+  const { heads, certificate } = opened;
+  const { verdict } = await verifyCertificate(certificate, { heads });
+  return { ...plan, ...opened, io, valid: verdict !== "refuted" };
+}
+
+async function answerQuestions(demo: ChatDemo): Promise<ChatAnswer[]> {
+  const answers: ChatAnswer[] = [];
+  for (const question of questions.slice(0, SHOWN)) answers.push(await answer(demo, question));
+  return answers;
+}
+
+async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
+  const { heads, model, certificate, maxNewTokens, io } = demo;
+  const prompt = await idsOf(model, question);
+  const { pieces, summary } = await write(io, heads, prompt, { policy: certificate.policy, maxNewTokens });
+  const { ids, from } = answerDocument(prompt, summary.ids);
+  const { argmax } = await recordStates(model, [{ ids, from: from ?? 0 }], []);
+  const same = summary.ids.filter((id, i) => argmax[i] === id).length;
+  return { question, pieces, summary, agreement: same / summary.ids.length };
+}
+
+async function timeAnswers({ heads, model, certificate, maxNewTokens, runs, io }: ChatDemo): Promise<Comparison> {
+  const prompts = await Promise.all(questions.map((question) => idsOf(model, question)));
+  return timeWays(io, heads, certificate.policy, prompts, { runs, maxNewTokens, stopAtEndOfText: true });
+}
+
+function idsOf({ tokenizer }: Model, content: string): Promise<number[]> {
+  return encodeChat(tokenizer, [{ role: "user", content }]);
+}
+
+function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo): string[] {
+  const { config, dtype, device } = model;
+  const { numLayers, hiddenSize, vocabSize } = config;
+  const { bold } = colorsOf(io);
+  return [
+    bold(
+      `1. The model: ${exits.name}, ${numLayers} blocks, hidden size ${hiddenSize}, ${vocabSize} tokens, in ${dtype} ` +
+        `on device ${device.backend}`,
+    ),
+    `Exits that come with this package, after ${heads.depths.join(" and ")} blocks; the model itself is frozen.`,
+    "",
+    bold("2. What they promise"),
+    ...promiseLines(certificate),
+    `Assumed: ${certificate.assumptions.map(describeAssumption).join("; ")}.`,
+    verdictOf(valid),
+    "",
+  ];
+}
+
+function answerLines(answers: readonly ChatAnswer[], { io, model, heads }: ChatDemo): string[] {
+  const { bold, dim } = colorsOf(io);
+  const { numLayers } = model.config;
+  const colors = depthColors(io, heads.depths, numLayers);
+  const counts = Array.from({ length: numLayers + 1 }, (_, depth) =>
+    answers.reduce((sum, { summary }) => sum + (summary.depthCounts[depth] ?? 0), 0),
+  );
+  return [
+    bold("3. Answers through exits, judged by the full model"),
+    ...(io.color ? [`Colours: ${colors.legend}.`] : []),
+    ...answers.flatMap(({ question, pieces, agreement }) => [
+      "",
+      dim(question),
+      pieces.map(({ text, depth }) => (text === "" ? text : colors.paint(text, depth))).join(""),
+      dim(`(${percent(agreement)} of its tokens are the full model's after the same text)`),
+    ]),
+    "",
+    ...depthHistogram(counts, colors),
+    "",
+  ];
+}
+
+function chatSpeedLines({ runs, results }: Comparison, { io, maxNewTokens }: ChatDemo): string[] {
+  return [
+    colorsOf(io).bold(
+      `4. Speed: medians of ${runs} interleaved greedy answers of at most ${maxNewTokens} tokens for each way`,
+    ),
+    ...table([
+      ["", "tokens/s", "ratio (quartiles)", "depth", "agreement"],
+      ...results.map(({ name, tokensPerSecond, ratio, meanDepth, identical, agreement }, i) => [
+        name,
+        tokensPerSecond.toFixed(0),
+        i === 0 ? "1" : ratioOf(ratio),
+        meanDepth.toFixed(2),
+        identical ? "identical" : percent(agreement),
+      ]),
+    ]),
+    "",
+  ];
+}
+
+/** Questions that nothing was trained or certified on. */
+const questions: readonly string[] = [
+  "Why is the sky blue during the day and red in the evening?",
+  "Write a short letter to a friend who has just moved to another city.",
+  "What should I pack for a weekend in the mountains?",
+  "Explain to a child how bread is made.",
+  "Name three ways to save water at home, and say why each of them works.",
+  "Tell a short story about a lighthouse keeper and a storm.",
+  "What is the difference between a lake and a sea?",
+  "Give me a simple plan for learning to play the guitar.",
+];
