@@ -160,8 +160,8 @@ export async function fitKeysAndValues(
   io: Io,
 ): Promise<void> {
   const { project: input } = recipe;
-  if (input !== "none")
-    await fit(io, "fit", recipe, (options) => fitProjections(heads, documents, { ...options, input }));
+  if (input === "none") return;
+  await fit(io, "fit", recipe, (options) => fitProjections(heads, documents, { ...options, input }));
 }
 
 /** Exponential means: single batches are noisy. */
