@@ -6,8 +6,6 @@ import { existsSync, readFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
-import asc from "assemblyscript/asc";
-import binaryen from "assemblyscript/binaryen";
 
 export interface Frame {
   /** Relative to the repository. */
@@ -59,23 +57,33 @@ function framesOf(stack: string): Trace {
   }));
 }
 
+/** What is used of AssemblyScript, whose own declarations change those of JavaScript. */
+interface Compiler {
+  main(line: readonly string[], io: Readonly<Record<string, unknown>>): Promise<{ readonly error: Error | null }>;
+}
+interface Binaryen {
+  readBinary(bytes: Uint8Array): { runPasses(names: readonly string[]): void; emitBinary(): Uint8Array };
+}
+
 /** Its frames in a stack have the names of functions, with the file that each is in. */
 const KERNEL_FRAME = /^\s+at ([\w/.-]+\.as)\/(\S+) \(wasm:/gm;
 const kernels = fileURLToPath(new URL("../../src/tensor/wasm/kernels", import.meta.url));
 
 /** Traces calls of a kernel's function while a product of one row runs, by a build that tells of every call. */
 export async function traceKernel(station: string): Promise<Trace[]> {
+  const { default: asc } = (await import("assemblyscript/asc" as string)) as { readonly default: Compiler };
+  const { default: binaryen } = (await import("assemblyscript/binaryen" as string)) as { readonly default: Binaryen };
   let built: Uint8Array;
   const flags = "--outFile kernels.wasm --runtime stub --noAssert --debug --disableWarning 112 --importMemory";
   const limits = "--sharedMemory --initialMemory 1 --maximumMemory 65536 --enable simd,threads";
   const { error } = await asc.main(`products/products.as.ts ${flags} ${limits}`.split(" "), {
-    readFile: (name) => (existsSync(join(kernels, name)) ? readFileSync(join(kernels, name), "utf8") : null),
-    writeFile: (name, contents) => {
-      if (name.endsWith(".wasm")) built = contents as Uint8Array;
+    readFile: (name: string) => (existsSync(join(kernels, name)) ? readFileSync(join(kernels, name), "utf8") : null),
+    writeFile: (name: string, contents: Uint8Array) => {
+      if (name.endsWith(".wasm")) built = contents;
     },
     listFiles: () => [],
   });
-  if (error) throw error;
+  if (error !== null) throw error;
   const compiled = binaryen.readBinary(built!);
   compiled.runPasses(["log-execution"]);
   const traces: Trace[] = [];
