@@ -6,8 +6,7 @@
  */
 import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
 import { type Counts, createDecoder } from "early-exits/exits";
-import { Ledger } from "../src/exits/cost/ledger.js";
-import { sumCounts } from "../src/exits/cost/counts.js";
+import { Ledger, sumCounts } from "../src/exits/cost/ledger.js";
 import type { UnitCosts } from "../src/exits/cost/unit-costs.js";
 import { generateWith } from "../src/model/decode/generate.js";
 import type { Prompt } from "../src/model/decode/prompt.js";

@@ -17,7 +17,7 @@ import {
 } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
-import { byteTokenizer } from "../src/model/tokenizer/byte-tokenizer.js";
+import { byteTokenizer } from "./support/byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 

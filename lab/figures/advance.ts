@@ -5,7 +5,6 @@
 import * as Plot from "@observablehq/plot";
 import { createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
-import { withFill } from "../../src/exits/plan/policy.js";
 import { machine } from "../report/machine.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
@@ -28,7 +27,7 @@ export async function advanceGrid(): Promise<string> {
   const heads = await openHeads();
   const { model } = heads;
   const { numLayers } = model.config;
-  const decoder = earlyExitDecoder(heads, withFill((await shippedCertificate(95)).policy, "lazy"));
+  const decoder = earlyExitDecoder(heads, { ...(await shippedCertificate(95)).policy, fill: "lazy" });
   const sampler = createSampler({ temperature: 0 }, createRng(1));
   const sequence = new Sequence(model);
   sequence.append(...model.tokenizer.encode(PROMPT));

@@ -6,7 +6,7 @@ import * as Plot from "@observablehq/plot";
 import { createPolicy, generate, type GenerateOptions, type LedgerReport } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import { blockCost, type Counts, headCost, lossyCost, plainCost, usualHeads } from "early-exits/exits";
-import { sumCounts } from "../../src/exits/cost/counts.js";
+import { sumCounts } from "../../src/exits/cost/ledger.js";
 import { machine } from "../report/machine.js";
 import { drain } from "../speed/timing.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";

@@ -4,8 +4,7 @@
  */
 import * as Plot from "@observablehq/plot";
 import { createPolicy } from "early-exits";
-import { Ledger } from "../../src/exits/cost/ledger.js";
-import { sumCounts } from "../../src/exits/cost/counts.js";
+import { Ledger, sumCounts } from "../../src/exits/cost/ledger.js";
 import { tokensPerRound } from "early-exits/exits";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { losslessDecoder } from "../../src/exits/draft/speculate.js";

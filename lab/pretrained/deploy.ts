@@ -5,7 +5,7 @@
 import type { ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { cachedBatches, fitPreviews, type PreviewShape } from "early-exits/exits";
-import { changePreviews } from "../../src/exits/train/change-previews.js";
+import { changePreviews } from "../../src/exits/train/fit-previews.js";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 

@@ -5,7 +5,7 @@
 import type { CertifiedLoss } from "../../src/exits/plan/policy.js";
 import type { Rng } from "../../src/tensor/index.js";
 import { binomialTail } from "../../src/calibrate/bounds/binomial.js";
-import { hoeffdingBentkusPValue } from "../../src/calibrate/bounds/hoeffding-bentkus.js";
+import { hoeffdingBentkusPValue } from "../../src/calibrate/bounds/hoeffding.js";
 import {
   certifyLosses,
   cheapest,
@@ -193,7 +193,8 @@ function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdV
   const { vectors, costs } = planned(trial, delta, loss);
   if (vectors.length === 0) return never(trial.grid);
   const losses = lossesOf(tallyVectors(trial.test, vectors), loss);
-  const { chosen } = certifyLosses(losses, { epsilon: trial.epsilon, delta, costs });
+  const { accepted } = certifyLosses(losses, { epsilon: trial.epsilon, delta });
+  const chosen = cheapest(costs.slice(0, accepted));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }
 
@@ -233,7 +234,7 @@ function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): T
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
   );
   const losses = lossesOf(tallyVectors(test, vectors), "token");
-  const { accepted } = certifyLosses(losses, { epsilon, delta, costs: vectors.map((_, i) => -i) });
+  const { accepted } = certifyLosses(losses, { epsilon, delta });
   return vectors[Math.min(vectors.length, accepted + extra) - 1] ?? never(grid);
 }
 

@@ -4,7 +4,7 @@
  */
 import { requireInteger } from "../../src/errors.js";
 import { createRng, type Rng } from "../../src/tensor/index.js";
-import { requireDelta, requireLevel } from "../../src/calibrate/bounds/check.js";
+import { requireInside } from "../../src/calibrate/bounds/check.js";
 import type { ExitCosts } from "../../src/calibrate/procedures/tally.js";
 import { proposeVectors } from "../../src/calibrate/procedures/propose.js";
 import type { ThresholdVector } from "../../src/calibrate/procedures/token-table.js";
@@ -42,8 +42,8 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
   const { runs, documents, epsilon, deltas, seed, procedures: names } = options;
   requireInteger("simulate: runs", runs, 1);
   requireInteger("simulate: documents", documents, 2);
-  requireLevel("simulate, epsilon", epsilon);
-  for (const delta of deltas) requireDelta("simulate", delta);
+  requireInside("simulate: epsilon", epsilon);
+  for (const delta of deltas) requireInside("simulate: delta", delta);
   const cells = names.flatMap((procedure) =>
     deltas.map((delta) => ({ procedure, delta, violations: 0, never: 0, risk: 0, squares: 0, coverage: 0 })),
   );

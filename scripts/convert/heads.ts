@@ -48,7 +48,7 @@ export async function convertHeads(
     heads: old.heads.map(convertHead),
   };
   const weights = await sha256(await readFile(join(folder, "heads.safetensors")));
-  const hashOf = (of: object): Promise<string> => sha256(new TextEncoder().encode(`${JSON.stringify(of)} ${weights}`));
+  const hashOf = (of: object): Promise<string> => sha256(`${JSON.stringify(of)} ${weights}`);
   const text = headsJson(description);
   await writeFileAtomic(join(folder, "heads.json"), text);
   await updateManifest(folder, new TextEncoder().encode(text));

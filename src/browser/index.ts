@@ -4,9 +4,8 @@
  */
 
 // Devices
-export { createDevice } from "./create-device.js";
+export { createDevice } from "./host.js";
 export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads and policies
-export { droppedFiles, type FileMap } from "./folders.js";
-export { readHeads, readModel, readPolicy } from "./read.js";
+export { droppedFiles, type FileMap, readHeads, readModel, readPolicy } from "./read.js";

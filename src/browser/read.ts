@@ -1,13 +1,252 @@
 /** Models, heads and policies from all the places where a browser finds files. */
 import { policyFrom } from "../calibrate/index.js";
-import { PolicyError } from "../errors.js";
-import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { ModelError, PolicyError } from "../errors.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
+import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { Policy } from "../exits/plan/policy.js";
 import { fileJson, loadFolder } from "../model/files/folder.js";
-import type { LoadModelOptions, Model } from "../model/index.js";
-import { type FilesSource, folderOf } from "./folders.js";
-import { ggufFiles } from "./gguf-files.js";
+import type { OpenSibling } from "../model/gguf/load-gguf.js";
+import type { Folder, FolderFile, LoadModelOptions, Model } from "../model/index.js";
+
+// A GGUF model among the files of a source: a URL that ends in .gguf, or files with a .gguf and no .safetensors (GGUF
+// repositories often hold a config.json too). The parts of a split model belong together; two models do not.
+
+interface GgufFiles {
+  /** The only file, or the first of a split model. */
+  readonly file: FolderFile;
+  readonly openSibling: OpenSibling;
+}
+
+// Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list may include folders
+// around the one meant: the root is that of the expected file, or of the shallowest one.
+
+/** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
+export type FileMap = ReadonlyMap<string, Blob>;
+
+/**
+ * A source of files: the URL of a folder or of a .gguf file, a name of the Hugging Face Hub after "hub:"
+ * (`hub:org/name@revision`), one file, files (`input.files` of a picker, with `webkitdirectory` those
+ * of a folder), the result of `droppedFiles`, or a directory handle.
+ */
+type FilesSource = string | URL | File | Iterable<File> | FileMap | FileSystemDirectoryHandle;
+
+/** Depth to which folders are searched: a Hugging Face folder, heads in it, and a folder around both. */
+const LEVELS = 3;
+
+/** The folder that contains the file `landmark`. */
+async function folderOf(source: FilesSource, landmark: string): Promise<Folder> {
+  if (typeof source === "string" || source instanceof URL) return urlFolder(await addressOf(source));
+  return rootedFolder(await fileMap(source), landmark);
+}
+
+/** Files by path. */
+async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
+  if (source instanceof Map) return source as FileMap;
+  if (source instanceof File) return new Map([[source.name, source]]);
+  const files = new Map<string, Blob>();
+  if (Symbol.iterator in source) {
+    for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
+  } else await walkHandle(source, "", files);
+  return files;
+}
+
+/** Call it in the drop event: the list is gone afterwards. */
+export async function droppedFiles({ items }: DataTransfer): Promise<FileMap> {
+  const files = new Map<string, Blob>();
+  await Promise.all(
+    Array.from(items, async (item) => {
+      const entry = item.webkitGetAsEntry();
+      const file = item.getAsFile(); // a file that a script has put into the list has no entry
+      if (entry !== null) await walkEntry(entry, "", files);
+      else if (file !== null) files.set(file.name, file);
+    }),
+  );
+  return files;
+}
+
+// Files behind URLs. Large ones are read in ranges (RFC 9110, section 14) of at least 8 MiB, so a model is never in
+// memory as a whole. Servers without ranges send all at once, as a Blob that the browser may keep on disk. Left out:
+// resuming a transfer that was cut.
+
+/** Tensors are read in about the order of the file. */
+const LEAST_RANGE = 2 ** 23;
+
+function blobFile(path: string, blob: Blob): FolderFile {
+  return {
+    path,
+    size: blob.size,
+    read: async (begin, end) => new Uint8Array(await blob.slice(begin, end).arrayBuffer()),
+  };
+}
+
+/** Fetches a file as a whole; undefined if there is none. */
+async function wholeFile(href: string): Promise<FolderFile | undefined> {
+  const response = await fetchFile(href);
+  return response && blobFile(href, await response.blob());
+}
+
+/** Reads a file in ranges if its server knows them and shows its size; undefined if there is none. */
+async function rangedFile(href: string): Promise<FolderFile | undefined> {
+  const response = await fetchFile(href, "bytes=0-0");
+  if (response === undefined) return undefined;
+  if (response.status !== 206) return blobFile(href, await response.blob());
+  const size = Number(/\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]);
+  if (!Number.isSafeInteger(size)) return wholeFile(href); // the header is hidden from pages of other origins
+  let window = { begin: 0, bytes: new Uint8Array(0) };
+  return {
+    path: href,
+    size,
+    async read(begin, end) {
+      const stop = Math.min(end, size);
+      if (stop <= begin) return new Uint8Array(0);
+      if (begin < window.begin || stop > window.begin + window.bytes.length) {
+        const last = Math.min(size, Math.max(stop, begin + LEAST_RANGE)) - 1;
+        window = { begin, bytes: await fetchRange(href, begin, last) };
+      }
+      return window.bytes.slice(begin - window.begin, stop - window.begin);
+    },
+  };
+}
+
+/** Bytes first to last, both included; fewer if the file has become shorter. */
+async function fetchRange(href: string, first: number, last: number): Promise<Uint8Array<ArrayBuffer>> {
+  const response = await fetchFile(href, `bytes=${first}-${last}`);
+  if (response?.status !== 206) throw failed(href, `no bytes ${first} to ${last}; did the file change?`);
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+/** undefined if there is no such file. Throws a ModelError `fetch-failed`. */
+async function fetchFile(href: string, range?: string): Promise<Response | undefined> {
+  const response = await fetch(href, range === undefined ? {} : { headers: { range } }).catch((error: unknown) => {
+    throw failed(href, String(error), error);
+  });
+  // Servers of single-page apps often answer with their page if there is no file; a model has no HTML.
+  if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) {
+    return undefined;
+  }
+  if (!response.ok) throw failed(href, `status ${response.status}`);
+  return response;
+}
+
+function failed(href: string, found: string, cause?: unknown): ModelError {
+  const url = href.replace(/\?.*$/, ""); // the query may carry an access token
+  return new ModelError(
+    "fetch-failed",
+    `${url}: cannot be fetched (${found}); check the address, and that its server allows this page`,
+    { url },
+    { cause },
+  );
+}
+
+function rootedFolder(files: FileMap, landmark: string): Folder {
+  const depthOf = (path: string): number => path.split("/").length;
+  const [first] = [...files.keys()]
+    .filter((path) => path === landmark || path.endsWith(`/${landmark}`))
+    .sort((a, b) => depthOf(a) - depthOf(b));
+  const root = first?.slice(0, -landmark.length) ?? "";
+  return {
+    path: root === "" ? "the dropped files" : root.slice(0, -1),
+    open(name) {
+      const blob = files.get(root + name);
+      return Promise.resolve(blob && blobFile(root + name, blob));
+    },
+  };
+}
+
+/** URL of a Hub name; others stay. Pages without such names do not load the rules. */
+async function addressOf(source: string | URL): Promise<string> {
+  const text = String(source);
+  return text.startsWith("hub:") ? (await import("../model/hub/hub-name.js")).hubUrl(text) : text;
+}
+
+/** Files below a URL, each fetched as a whole when opened. */
+function urlFolder(text: string): Folder {
+  const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
+  return {
+    path: base.href,
+    open: (name) => wholeFile(inside(base, name)),
+  };
+}
+
+/** The address of a file of a folder. A name may be that of another server, as in "https:other.example/x". */
+function inside(folder: URL, name: string): string {
+  const { href } = new URL(name, folder);
+  if (href.startsWith(folder.href)) return href;
+  throw new ModelError(
+    "file-outside",
+    `${folder.href}: ${JSON.stringify(name)} lies outside this folder; files of a model are only read from its own`,
+    { folder: folder.href, name },
+  );
+}
+
+async function walkHandle(
+  handle: FileSystemDirectoryHandle,
+  path: string,
+  files: Map<string, Blob>,
+  level = 1,
+): Promise<void> {
+  for await (const entry of handle.values()) {
+    if (entry.kind === "file") files.set(path + entry.name, await entry.getFile());
+    else if (level < LEVELS) await walkHandle(entry, `${path}${entry.name}/`, files, level + 1);
+  }
+}
+
+async function walkEntry(entry: FileSystemEntry, path: string, files: Map<string, Blob>, level = 0): Promise<void> {
+  if (entry.isFile) {
+    files.set(
+      path + entry.name,
+      await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)),
+    );
+  } else if (level < LEVELS) {
+    const reader = (entry as FileSystemDirectoryEntry).createReader();
+    const next = (): Promise<FileSystemEntry[]> =>
+      new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    for (let entries = await next(); entries.length > 0; entries = await next()) {
+      // browsers give a hundred at a time
+      for (const inner of entries) await walkEntry(inner, `${path}${entry.name}/`, files, level + 1);
+    }
+  }
+}
+
+/** undefined for a folder. Throws a ModelError if there are several models. */
+async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
+  if (typeof source === "string" || source instanceof URL) return remoteGguf(source);
+  const files = await fileMap(source);
+  const paths = [...files.keys()];
+  const ggufs = paths.filter(isGguf).sort();
+  if (ggufs.length === 0 || paths.some((path) => path.endsWith(".safetensors"))) return undefined;
+  const models = ggufs.filter((path) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
+  if (models.length > 1) {
+    throw new ModelError(
+      "gguf-several",
+      `there are ${models.length} models, ${models.slice(0, 3).join(", ")}${models.length > 3 ? ", …" : ""}; give one`,
+      { models },
+    );
+  }
+  const path = models[0] ?? ggufs[0]!; // a later part alone: the reader says that the first one is missing
+  const around = path.slice(0, path.lastIndexOf("/") + 1);
+  const open = (name: string): FolderFile | undefined => {
+    const blob = files.get(name);
+    return blob && blobFile(name, blob);
+  };
+  return { file: open(path)!, openSibling: (name) => Promise.resolve(open(around + name)) };
+}
+
+async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> {
+  const url = new URL(await addressOf(source), globalThis.location.href);
+  if (!isGguf(url.pathname)) return undefined;
+  const file = await rangedFile(url.href);
+  if (file === undefined) {
+    throw new ModelError("file-missing", `${url.href}: there is no such file; check the address`, { url: url.href });
+  }
+  // Names of parts come from the path without a query; the query may carry an access token, so it is kept.
+  return {
+    file: { ...file, path: url.origin + url.pathname },
+    openSibling: (name) => rangedFile(new URL(`./${encodeURIComponent(name)}${url.search}`, url).href),
+  };
+}
+
+const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
 
 /**
  * Loads a Hugging Face folder or a GGUF file (all parts, if split). Throws a ModelError or a GgufError that names what
@@ -29,7 +268,7 @@ export async function readHeads(source: FilesSource, model: Model): Promise<Exit
   return loadHeads(await folderOf(source, "heads.json"), model);
 }
 
-export interface ReadPolicyOptions {
+interface ReadPolicyOptions {
   /** The file's name. @default "policy.json" */
   readonly name?: string;
 }

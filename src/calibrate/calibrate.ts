@@ -10,9 +10,9 @@ import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import { checkPolicy, type Policy } from "../exits/plan/policy.js";
 import { type Certificate, checkCertificate } from "./certificate/certificate.js";
 import type { Certified } from "./certify/certify.js";
-import type { CertifyPolicyOptions } from "./certify/settings.js";
+import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
 import { arrange } from "./record/split.js";
-import type { CalibrationDocument } from "./record/documents.js";
+import { type CalibrationDocument, windowLength } from "./record/documents.js";
 import {
   type CalibrationRecords,
   judgedDocuments,
@@ -24,7 +24,7 @@ import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
 import type { RunPoliciesOptions } from "./record/run-policies.js";
 
-export interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
+interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
   /** Beginnings that the policies continue: held out, of the kind met in use. */
   readonly prompts: readonly CalibrationDocument[];
 }
@@ -51,9 +51,8 @@ export async function calibrate(
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;
   requireFillFor(heads, fill);
-  if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options);
-  const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
-  const texts = await judgedDocuments(heads, documents, sequenceLength);
+  if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options, settings);
+  const texts = await judgedDocuments(heads, documents, windowLength(heads.model, options));
   const arrangement = await arrange(texts, settings);
   return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
 }
@@ -64,9 +63,9 @@ async function calibrateOwnText(
   documents: readonly CalibrationDocument[],
   { prompts, ...writing }: OwnTextCalibration,
   options: CalibrateOptions,
+  settings: CertifySettings,
 ): Promise<Certified> {
-  const { certify, certifySettings, proposeCandidates } = await import("./certify/certify.js");
-  const settings = certifySettings({ fill: exactFill(heads.model.config), ...options });
+  const { certify, proposeCandidates } = await import("./certify/certify.js");
   if (settings.loss === "anyChange") {
     throw new OptionError(
       "option-conflict",
@@ -79,18 +78,12 @@ async function calibrateOwnText(
   const candidates = await proposeCandidates({ ...evidence, grid: evidence.documents.length }, settings);
   if (candidates.thresholds.length === 0) return certify(evidence, settings); // never exit: the full model's text
   const { sampling, against, signal, onRun } = options;
-  const judged = {
-    ...(sampling && { sampling }),
-    ...(against && { against }),
-    ...(signal && { signal }),
-    ...(onRun && { onRun }),
-  };
-  const runs = await runOwnText(heads, prompts, candidates, { ...judged, ...writing });
+  const runs = await runOwnText(heads, prompts, candidates, { sampling, against, signal, onRun, ...writing });
   const { score } = candidates;
   return certify(countedEvidence(runs, await arrange(runs.documents, settings)), { ...settings, score });
 }
 
-export interface CalibrateRecordsOptions extends CertifyPolicyOptions {
+interface CalibrateRecordsOptions extends CertifyPolicyOptions {
   /**
    * Counts of the candidates, run on the same documents in the same order (`runPolicies`): records do not show a fill
    * that changes other tokens. They hold at least the candidates of `proposeThresholds`.

@@ -2,13 +2,19 @@
  * Thresholds from held-out text: certificates and their verification, audits, the published procedure.
  * @module early-exits/calibrate
  */
-export { type AlarmState, createAlarm, stepAlarm } from "./audit/alarm.js";
-export { Audit, type AuditOptions, type AuditReport, type AuditState, type FinishedText } from "./audit/audit.js";
-export { binomialTail } from "./bounds/binomial.js";
-export { clopperPearsonUpper } from "./bounds/clopper-pearson.js";
-export { errorFreeUnits } from "./bounds/units-needed.js";
-export { hoeffdingBentkusPValue } from "./bounds/hoeffding-bentkus.js";
-export { hoeffdingUpper } from "./bounds/hoeffding.js";
+export {
+  type AlarmState,
+  createAlarm,
+  stepAlarm,
+  Audit,
+  type AuditOptions,
+  type AuditReport,
+  type AuditState,
+  type FinishedText,
+} from "./audit/audit.js";
+export { binomialTail, clopperPearsonUpper } from "./bounds/binomial.js";
+export { errorFreeUnits } from "./procedures/certify-losses.js";
+export { hoeffdingBentkusPValue, hoeffdingUpper } from "./bounds/hoeffding.js";
 export { wsrUpper } from "./bounds/wsr.js";
 export {
   calibrate,
@@ -20,7 +26,7 @@ export {
 } from "./calibrate.js";
 export { describeAssumption, describeClaim } from "./certificate/assumptions.js";
 export { type Certificate, checkCertificate } from "./certificate/certificate.js";
-export type { CalibrationNotes, Dependence } from "./certify/notes.js";
+export type { CalibrationNotes, Dependence } from "./certify/write-certificate.js";
 export type { Certified } from "./certify/certify.js";
 export type { CertifyPolicyOptions } from "./certify/settings.js";
 export { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/calibrate-paper.js";

@@ -47,7 +47,7 @@ export interface SpeedRatio {
   readonly high: number;
 }
 
-export interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK" | "signal"> {
+interface CompareOptions extends Pick<GenerateOptions, "temperature" | "topK" | "signal"> {
   /** Runs of each way, at least 5; more on a fast device, where single runs are noisy. */
   readonly runs: number;
   readonly maxNewTokens: number;
@@ -149,7 +149,7 @@ async function generateOnce(
   const generation = generate(heads, prompt, {
     ...way.options,
     ...(temperature !== 0 && { temperature, seed, ...(topK !== undefined && { topK }) }),
-    ...(signal && { signal }),
+    signal,
     maxNewTokens,
     stopAtEndOfText,
   });

@@ -1,7 +1,7 @@
 /**
  * `evaluate`: how well a frozen model does on a task with exits off and with each policy, on the same items, so that
  * "accuracy kept" is a number with an interval. An item goes through
- *   tasks.ts  ->  passages.ts (tokens)  ->  score-passages.ts (scores)  ->  metrics.ts (numbers)
+ *   tasks.ts  ->  run-task.ts (tokens)  ->  score-passages.ts (scores)  ->  metrics.ts (numbers)
  * which run-task.ts puts together; it is loaded only when a task is evaluated.
  */
 import { PolicyError, requireInteger } from "../errors.js";

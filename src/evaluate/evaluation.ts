@@ -1,6 +1,6 @@
 /** The options of an evaluation and its report: plain objects that JSON can hold. */
 import type { CancelSignal } from "../cancel-signal.js";
-import type { CacheStore } from "../exits/states/shards.js";
+import type { CacheStore } from "../exits/states/record-states.js";
 import type { Policy } from "../exits/plan/policy.js";
 import type { StoredAs } from "../model/index.js";
 import type { Backend } from "../tensor/index.js";

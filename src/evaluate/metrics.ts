@@ -106,7 +106,7 @@ export interface Estimate {
   readonly high: number;
 }
 
-export type Estimates = Readonly<Partial<Record<MetricName, Estimate>>>;
+type Estimates = Readonly<Partial<Record<MetricName, Estimate>>>;
 
 /** Metrics of one way, and differences to the first way on the same items. */
 export interface WayEstimates {
@@ -114,7 +114,7 @@ export interface WayEstimates {
   readonly difference: Estimates;
 }
 
-export interface BootstrapOptions {
+interface BootstrapOptions {
   readonly resamples: number;
   readonly level: number;
   readonly rng: Rng;

@@ -1,16 +1,256 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
-import { OptionError, TaskError } from "../errors.js";
+import { OptionError, TaskError, TokenError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
-import type { CacheStore } from "../exits/states/shards.js";
+import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
 import { sha256 } from "../model/sha256.js";
 import { createRng } from "../tensor/index.js";
-import type { Evaluation } from "./evaluation.js";
-import { addSummands, bootstrap, type Columns, createColumns } from "./metrics.js";
-import { type EvaluateSettings, type ItemScore, type NumberedItem, scoreItems } from "./score-items.js";
-import type { TaskItem, TaskKind } from "./tasks.js";
+import { giveTurn } from "../turns.js";
+import type { EvaluateOptions, Evaluation } from "./evaluation.js";
+import {
+  addSummands,
+  bootstrap,
+  type Columns,
+  createColumns,
+  type PassageScore,
+  type Summands,
+  summandsOf,
+} from "./metrics.js";
+import { type Passage, type ScoredToken, scorePassages } from "./score-passages.js";
+import type { AnswerChoice, TaskItem, TaskKind } from "./tasks.js";
 
 const LEVEL = 0.95;
+
+// Scores items in order: passages are batched, and an item is yielded once all of its are scored. An item's score is
+// all that metrics need, and does not depend on what ran beside it.
+
+/** Checked options with defaults. */
+type EvaluateSettings = Required<Omit<EvaluateOptions, "store" | "signal" | "onBatch">> & {
+  readonly [Key in "store" | "signal" | "onBatch"]: EvaluateOptions[Key] | undefined;
+};
+
+/** An item and its number in the task, from 1. */
+interface NumberedItem {
+  readonly item: TaskItem;
+  readonly number: number;
+}
+
+/** Plain JSON. */
+interface ItemScore {
+  /** Scored tokens. */
+  readonly tokens: number;
+  /** Passages with a cut context. */
+  readonly truncated: number;
+  /** Exits off first, then the policies. */
+  readonly ways: readonly WayScore[];
+}
+
+interface WayScore {
+  /** Pairs by metric of the kind. */
+  readonly summands: readonly Summands[];
+  /** Tokens whose greedy choice is the full model's. */
+  readonly agreed: number;
+  /** Blocks run, summed over tokens. */
+  readonly depths: number;
+}
+
+type ScoreSettings = Pick<
+  EvaluateSettings,
+  "policies" | "maxLength" | "addSpecialTokens" | "batchTokens" | "signal" | "onBatch"
+>;
+
+// Task items as tokens. Each item is one or more passages: a context and the continuation to be scored after it, both
+// of at least one token. The conventions are those of lm-evaluation-harness (models/huggingface.py, utils.py):
+//   joining    a space between context and continuation, unless the continuation begins with white space; white space
+//              at the end of the context is scored with the continuation
+//   tokens     both are tokenized together and split after as many tokens as the context has alone; an empty context
+//              becomes one begin-of-text token
+//   limit      passages that are too long lose tokens on the left; a continuation is never cut
+//   windows    each token of a text is scored once, in windows of the full limit; the first window begins with
+//              begin-of-text, the others with the token before; the last one reaches back for as much context as fits
+// One difference: the special tokens before a context are those that the tokenizer's own configuration adds, as
+// everywhere in this library.
+
+interface PassageOptions {
+  readonly maxLength: number;
+  readonly addSpecialTokens: boolean;
+}
+
+/** Passages of an item, and the number that lost context. */
+interface EncodedItem {
+  readonly passages: readonly Passage[];
+  readonly truncated: number;
+}
+
+/** The encoder throws a TaskError for an item that cannot be scored; `number` names it, from 1. */
+export function passageEncoder(
+  model: Model,
+  { maxLength, addSpecialTokens }: PassageOptions,
+): (item: TaskItem, number: number) => EncodedItem {
+  const { tokenizer } = model;
+  const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens: false });
+  const begin = addSpecialTokens ? specialPrefix(tokenizer.encode("a"), encode("a")) : [];
+  const start = (): number => {
+    const id = tokenizer.bosTokenId ?? model.config.bosTokenId ?? tokenizer.eosTokenId ?? model.config.eosTokenIds[0];
+    if (id === undefined) {
+      throw new TokenError(
+        "start-missing",
+        "evaluate: a text without context needs a token to begin with, but neither the tokenizer nor config.json " +
+          "names a begin-of-text or end-of-text token",
+      );
+    }
+    return id;
+  };
+  const encodePair = ({ context: before, continuation: after }: AnswerChoice, number: number): EncodedPair => {
+    const own = before.trimEnd() === "" ? [] : encode(before.trimEnd());
+    const continuation = encode(before + (/^\s/.test(after) ? "" : " ") + after).slice(own.length);
+    const context = [...begin, ...own];
+    if (context.length === 0) context.push(start());
+    if (continuation.length === 0) {
+      throw new TaskError(
+        "task-continuation",
+        `evaluate: item ${number}: ${JSON.stringify(after)} adds no token to its context; give more text`,
+        { item: number },
+      );
+    }
+    if (continuation.length > maxLength) {
+      throw new TaskError(
+        "task-length",
+        `evaluate: item ${number}: a continuation of ${continuation.length} tokens exceeds the limit of ` +
+          `${maxLength}; leave the item out, or raise the limit if the model permits it`,
+        { item: number, tokens: continuation.length, limit: maxLength },
+      );
+    }
+    const room = maxLength + 1 - continuation.length; // the last token is predicted, but never an input
+    return { passage: { context: context.slice(-room), continuation }, truncated: context.length > room };
+  };
+  return (item, number) => {
+    if (item.kind === "perplexity") {
+      return { passages: rollingWindows(encode(item.text), start(), maxLength), truncated: 0 };
+    }
+    const choices = item.kind === "lambada" ? [item] : item.choices;
+    const pairs = choices.map((choice) => encodePair(choice, number));
+    return {
+      passages: pairs.map(({ passage }) => passage),
+      truncated: pairs.filter(({ truncated }) => truncated).length,
+    };
+  };
+}
+
+interface EncodedPair {
+  readonly passage: Passage;
+  readonly truncated: boolean;
+}
+
+export function rollingWindows(ids: readonly number[], start: number, maxLength: number): Passage[] {
+  const text = [start, ...ids];
+  const passages: Passage[] = [];
+  for (let begin = 1; begin < text.length; begin += maxLength) {
+    const end = Math.min(begin + maxLength, text.length);
+    const from = begin === 1 ? 0 : end - 1 - maxLength;
+    passages.push({ context: text.slice(from, begin), continuation: text.slice(begin, end) });
+  }
+  return passages;
+}
+
+function specialPrefix(withSpecial: readonly number[], plain: readonly number[]): number[] {
+  return withSpecial.slice(0, withSpecial.indexOf(plain[0]!));
+}
+
+/** Scores in order. Heads must be frozen, and policies made for them. */
+async function* scoreItems(
+  source: Model | ExitHeads,
+  items: Iterable<NumberedItem> | AsyncIterable<NumberedItem>,
+  settings: ScoreSettings,
+): AsyncGenerator<ItemScore, void, undefined> {
+  const model = source instanceof ExitHeads ? source.model : source;
+  const { policies, batchTokens, signal, onBatch } = settings;
+  const encode = passageEncoder(model, settings);
+  let done = 0;
+  let tokens = 0;
+  let queue: { readonly entry: Entry; readonly passage: Passage }[] = [];
+  let queuedTokens = 0;
+
+  /** Scores the queue, and returns complete items. */
+  const flush = async (): Promise<ItemScore[]> => {
+    await giveTurn(signal);
+    const queued = queue.map(({ passage }) => passage);
+    const ways = await scorePassages(source, queued, policies, signal);
+    for (const [i, { entry, passage }] of queue.entries()) {
+      for (const [w, passages] of ways.entries()) addPassage(entry.ways[w]!, passage, passages[i]!, ways[0]![i]!);
+    }
+    tokens += queue.reduce((sum, { passage }) => sum + passage.continuation.length, 0);
+    const entries = [...new Set(queue.map(({ entry }) => entry))];
+    const complete = entries.filter(({ passages, ways: [first] }) => first!.scores.length === passages);
+    done += complete.length;
+    queue = [];
+    queuedTokens = 0;
+    await onBatch?.({ items: done, tokens });
+    return complete.map(scoreOf);
+  };
+
+  for await (const { item, number } of items) {
+    const { passages, truncated } = encode(item, number);
+    const ways = [null, ...policies].map(() => ({ scores: [], agreed: 0, depths: 0 }));
+    const entry: Entry = { item, passages: passages.length, truncated, ways };
+    if (passages.length === 0) {
+      if (queue.length > 0) yield* await flush();
+      yield nothingToScore(entry);
+    }
+    for (const passage of passages) {
+      const length = passage.context.length + passage.continuation.length;
+      if (queue.length > 0 && queuedTokens + length > batchTokens) yield* await flush();
+      queue.push({ entry, passage });
+      queuedTokens += length;
+    }
+  }
+  if (queue.length > 0) yield* await flush();
+}
+
+interface Entry {
+  readonly item: TaskItem;
+  readonly passages: number;
+  readonly truncated: number;
+  readonly ways: readonly WayInProgress[];
+}
+
+interface WayInProgress {
+  /** Of the passages so far. */
+  readonly scores: PassageScore[];
+  agreed: number;
+  depths: number;
+}
+
+/** Adds a passage as one way scored it; `off`: as exits off did. */
+function addPassage(
+  way: WayInProgress,
+  { continuation }: Passage,
+  scored: readonly ScoredToken[],
+  off: readonly ScoredToken[],
+): void {
+  way.scores.push({
+    logLikelihood: scored.reduce((sum, { logLikelihood }) => sum + logLikelihood, 0),
+    greedy: scored.every(({ choice }, t) => choice === continuation[t]),
+    tokens: continuation.length,
+  });
+  for (const [t, { depth, choice }] of scored.entries()) {
+    way.depths += depth;
+    way.agreed += Number(choice === off[t]!.choice);
+  }
+}
+
+/** An empty text counts as an item, and adds nothing to metrics. */
+function nothingToScore({ truncated, ways }: Entry): ItemScore {
+  return { tokens: 0, truncated, ways: ways.map(({ agreed, depths }) => ({ summands: [], agreed, depths })) };
+}
+
+function scoreOf({ item, truncated, ways }: Entry): ItemScore {
+  return {
+    tokens: ways[0]!.scores.reduce((sum, { tokens }) => sum + tokens, 0),
+    truncated,
+    ways: ways.map(({ scores, agreed, depths }) => ({ summands: summandsOf(item, scores), agreed, depths })),
+  };
+}
 
 /** Heads must be frozen, and policies made for them. */
 export async function runTask(
@@ -106,7 +346,7 @@ function scoreStore(
 ): { read(item: TaskItem): Promise<ItemScore | undefined>; write(item: TaskItem, score: ItemScore): Promise<void> } {
   const encoder = new TextEncoder();
   const nameOf = async (item: TaskItem): Promise<string> => {
-    const digest = await sha256(encoder.encode(JSON.stringify([described, item])));
+    const digest = await sha256(JSON.stringify([described, item]));
     return `score-${digest.slice(0, 32)}.json`;
   };
   return {

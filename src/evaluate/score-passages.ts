@@ -22,7 +22,12 @@ import { nonFiniteError } from "../model/decode/non-finite.js";
 import type { NumericsError } from "../errors.js";
 import { crossEntropy } from "../tensor/ops/loss.js";
 import { createRng, scope, type Tensor } from "../tensor/index.js";
-import type { Passage } from "./passages.js";
+
+/** Both of at least one token. */
+export interface Passage {
+  readonly context: readonly number[];
+  readonly continuation: readonly number[];
+}
 
 /** One token of a continuation. */
 export interface ScoredToken {

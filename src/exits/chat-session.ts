@@ -8,12 +8,11 @@
  * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.
  */
 import { OptionError } from "../errors.js";
-import { commonLength } from "../model/decode/common-length.js";
-import type { OpenText, SequenceStore } from "../model/decode/sequence-store.js";
+import { commonLength, type OpenText, type SequenceStore } from "../model/decode/sequence-store.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
+import { isExactFill } from "./fill/fill.js";
 import { generate, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/exit-heads.js";
-import { keepsExactKeys } from "./shared-beginning.js";
 
 export interface ChatSessionOptions extends GenerateOptions {
   /** The system message that the conversation begins with. @default none */
@@ -27,6 +26,11 @@ export interface TurnSummary extends GenerateSummary {
 
 export interface Turn extends AsyncIterable<GeneratedToken> {
   readonly summary: TurnSummary;
+}
+
+/** All keys and values that decoding leaves behind are the full model's. */
+export function keepsExactKeys({ policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">): boolean {
+  return policy === undefined || lossless !== false || isExactFill(policy.fill);
 }
 
 /** Call `dispose` when it is over. */

@@ -2,10 +2,9 @@
  * Exit heads, their training, policies, early-exit and lossless decoding, and the costs of all of these.
  * @module early-exits/exits
  */
-export { ChatSession, type ChatSessionOptions, type TurnSummary } from "./chat-session.js";
+export { ChatSession, type ChatSessionOptions, keepsExactKeys, type TurnSummary } from "./chat-session.js";
 export { blockCost } from "./cost/unit-costs.js";
-export type { Counts } from "./cost/counts.js";
-export type { LedgerReport } from "./cost/ledger.js";
+export type { Counts, LedgerReport } from "./cost/ledger.js";
 export { measureUnitTimes, predictTime, type UnitTimes } from "./cost/unit-times.js";
 export type { DecodeObserver } from "./decode/observe.js";
 export { measureDrift } from "./decode/drift.js";
@@ -64,18 +63,15 @@ export {
 export { createPolicy, type Policy, type PolicyExit, type PolicyOptions, type Reference } from "./plan/policy.js";
 export type { BatchSource } from "./states/batches.js";
 export { cachedBatches, recordHidden, streamedBatches } from "./states/hidden-cache.js";
-export { type CacheStore, createShardWriter } from "./states/shards.js";
+export { type CacheStore, createShardWriter, recordStates } from "./states/record-states.js";
 export { frequentTokens } from "./states/frequent-tokens.js";
-export { recordStates } from "./states/record-states.js";
-export { sampleDocuments } from "./states/sample-documents.js";
-export { selfAnswers } from "./states/self-answers.js";
+export { sampleDocuments, selfAnswers } from "./states/self-answers.js";
 export { type ExitQuality, measureExits } from "./train/measure-exits.js";
 export { fitMaps } from "./train/fit-maps.js";
 export { fitPreviews } from "./train/fit-previews.js";
 export { fitProjections } from "./train/fit-projections.js";
-export { headLoss, type HeadLoss } from "./train/head-loss.js";
+export { headLoss, type HeadLoss } from "./train/train-batch.js";
 export { trainHeads, type TrainOptions, type TrainStep } from "./train/train-heads.js";
 export { type DecodingPromise, type NoPromise, promiseOf, requirePromise } from "./promise.js";
-export { commonLength } from "../model/decode/common-length.js";
-export { keepsExactKeys } from "./shared-beginning.js";
+export { commonLength } from "../model/decode/sequence-store.js";
 export { PolicyError } from "../errors.js";

@@ -35,7 +35,7 @@ export type DecodingPromise =
   | { readonly kind: "none"; readonly reason: NoPromise };
 
 /** Everything that a promise depends on. */
-export interface DecodingTerms {
+interface DecodingTerms {
   readonly policy: Policy | undefined;
   readonly lossless: boolean;
   readonly sampling: SamplingOptions;

@@ -9,9 +9,9 @@ import { ModelError } from "../errors.js";
 import { scope, type Tensor } from "../tensor/index.js";
 import { concatRows, reshape, sliceRows } from "../tensor/ops/select.js";
 import { giveTurn } from "../turns.js";
-import { attentionOf } from "./config.js";
+import { type AttentionConfig, attentionOf } from "./config.js";
 import { attendCached, runBlock, writeKeys } from "./block.js";
-import { countAttended, type WorkMeter } from "./meter.js";
+import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
 import { multiplyAddsOf } from "./weights.js";
@@ -27,6 +27,18 @@ const SLICE_ROWS = 32;
 export interface Work {
   readonly sequence: Sequence;
   readonly positions: readonly number[];
+}
+
+/** Each row attends to all positions up to its own, or to those in its window. */
+function countAttended(
+  work: readonly { readonly positions: readonly number[] }[],
+  { window = Infinity }: AttentionConfig,
+): number {
+  let attended = 0;
+  for (const { positions } of work) {
+    for (const s of positions) attended += Math.min(window, s + 1);
+  }
+  return attended;
 }
 
 /**
@@ -58,7 +70,7 @@ export function advance(model: Model, work: readonly Work[], toDepth: number, me
   }
 }
 
-export interface PrefillOptions {
+interface PrefillOptions {
   readonly meter?: WorkMeter | undefined;
   /** Ends it between two slices; every position then stands at the last block it passed. */
   readonly signal?: CancelSignal | undefined;

@@ -39,7 +39,7 @@ export interface ForwardOptions {
  * query [R, H·D] before rotation, keyValue [R, 2·G·D] before the key norm and rotation -> context [R, H·D]. Without
  * keyValue, attends to those last made below.
  */
-export type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
+type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {

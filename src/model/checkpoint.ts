@@ -45,7 +45,10 @@ export interface Part {
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-export interface CheckpointReaderOptions {
+/** Rows in a chunk of float32, whatever is stored. */
+const chunkRows = (columns: number): number => Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+
+interface CheckpointReaderOptions {
   /** Receives counts of weights that have arrived, a few megabytes at a time. */
   readonly onWeights?: (count: number) => void;
   /** Ends reading between two pieces. */
@@ -102,7 +105,7 @@ export class CheckpointReader {
     let firstRow = 0;
     for (const [index, part] of parts.entries()) {
       if (dtype === "stored" && isIntegral(as)) await this.#packIntegers(packed, firstRow, part, columns);
-      else if (part.rows === undefined && !part.transposed) await this.#packInChunks(packed, firstRow, part, columns);
+      else if (part.rows === undefined && !part.transposed) await this.#packFloats(packed, firstRow, part, columns);
       else this.#packRows(packed, firstRow, part, counts[index]!, columns, await this.#readAll(part));
       firstRow += counts[index]!;
     }
@@ -128,32 +131,32 @@ export class CheckpointReader {
     return weight;
   }
 
-  async #packInChunks(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const { dtype } = this.#info(part);
+  /** Packs the rows of a part as they are read, a chunk at a time. */
+  async #packInChunks(part: Part, columns: number, pack: (row: number, bytes: Uint8Array) => void): Promise<void> {
     const rowBytes = this.#rowBytes(part, columns);
-    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns))); // of float32, whatever is stored
-    const room = Math.min(step, part.shape[0]!) * columns;
-    if (this.#room.length < room) this.#room = new Float32Array(room);
-    const decode = await storedDecoder(dtype);
+    const step = chunkRows(columns);
     for (let row = 0; row < part.shape[0]!; row += step) {
       const end = Math.min(row + step, part.shape[0]!);
-      const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
-      this.device.packRows(packed, firstRow + row, decode(bytes, this.#room));
+      pack(row, await this.#read(part.name, row * rowBytes, end * rowBytes));
       this.onWeights((end - row) * columns);
     }
   }
 
+  async #packFloats(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
+    const room = Math.min(chunkRows(columns), part.shape[0]!) * columns;
+    if (this.#room.length < room) this.#room = new Float32Array(room);
+    const decode = await storedDecoder(this.#info(part).dtype);
+    await this.#packInChunks(part, columns, (row, bytes) => {
+      this.device.packRows(packed, firstRow + row, decode(bytes, this.#room));
+    });
+  }
+
   async #packIntegers(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const { dtype } = this.#info(part);
-    const rowBytes = this.#rowBytes(part, columns);
-    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
     const { ggufIntegers } = await import("../tensor/formats/gguf/decode.js");
-    for (let row = 0; row < part.shape[0]!; row += step) {
-      const end = Math.min(row + step, part.shape[0]!);
-      const bytes = await this.#read(part.name, row * rowBytes, end * rowBytes);
-      this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype as GgufType, columns));
-      this.onWeights((end - row) * columns);
-    }
+    const dtype = this.#info(part).dtype as GgufType;
+    await this.#packInChunks(part, columns, (row, bytes) => {
+      this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype, columns));
+    });
   }
 
   #packRows(
@@ -166,7 +169,7 @@ export class CheckpointReader {
   ): void {
     const rowStride = part.transposed ? 1 : columns;
     const columnStride = part.transposed ? part.shape[1]! : 1;
-    const step = Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+    const step = chunkRows(columns);
     for (let begin = 0; begin < count; begin += step) {
       const rows = Math.min(step, count - begin);
       const chunk = new Float32Array(rows * columns);
@@ -248,15 +251,6 @@ function losslessPart({ name, rows, transposed }: Part, source: TensorSource): P
 
 const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
-/** Bytes of a part as stored; 0 for a tensor that does not exist. */
-export function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
-  const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
-  const dtype = tensors.get(name)?.dtype;
-  const [n, k] = shape;
-  const whole = dtype === undefined ? undefined : storedRowBytes(dtype, k!);
-  return whole === undefined ? 0 : (whole * n! * (rows?.length ?? n!)) / n!;
-}
-
 /** SHA-256 over a model's configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of its tensors. */
 export async function hashCheckpoint(source: TensorSource, config: unknown, signal?: CancelSignal): Promise<string> {
   const lines = [JSON.stringify(config)];
@@ -271,7 +265,7 @@ export async function hashCheckpoint(source: TensorSource, config: unknown, sign
     }
     lines.push(`${name} ${dtype} ${formatShape(shape)} ${digests.join(" ")}`);
   }
-  return sha256(new TextEncoder().encode(lines.join("\n")));
+  return sha256(lines.join("\n"));
 }
 
 function nearest(name: string, names: Iterable<string>): string {

@@ -39,20 +39,20 @@ export class ConfigReader {
     return Object.hasOwn(this.#json, key) && this.#json[key] !== undefined && this.#json[key] !== null;
   }
 
+  #value(key: string, fallback?: unknown): unknown {
+    return this.has(key) ? this.#json[key] : fallback;
+  }
+
   size(key: string, fallback?: number): number {
-    const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value <= 0 || value > LARGEST_SIZE) {
-      throw this.#error(key, `a positive integer up to ${LARGEST_SIZE}`);
-    }
-    return value;
+    const value = this.#value(key, fallback);
+    if (isInteger(value) && value > 0) return value;
+    throw this.#error(key, `a positive integer up to ${LARGEST_SIZE}`);
   }
 
   count(key: string, fallback: number): number {
-    const value = this.has(key) ? this.#json[key] : fallback;
-    if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value > LARGEST_SIZE) {
-      throw this.#error(key, `a count, 0 to ${LARGEST_SIZE}`);
-    }
-    return value;
+    const value = this.#value(key, fallback);
+    if (isInteger(value)) return value;
+    throw this.#error(key, `a count, 0 to ${LARGEST_SIZE}`);
   }
 
   /** Lists and layouts of that length are made from it. */
@@ -64,7 +64,7 @@ export class ConfigReader {
 
   /** Number in the field's range (RANGES); without one, any finite number. */
   number(key: string, fallback?: number): number {
-    const value = this.has(key) ? this.#json[key] : fallback;
+    const value = this.#value(key, fallback);
     const [above, atMost] = RANGES.get(key) ?? [-Infinity, Number.MAX_VALUE];
     if (typeof value !== "number" || !(value > above && value <= atMost)) {
       throw this.#error(key, RANGES.has(key) ? `a number above ${above}, at most ${atMost}` : "a number");
@@ -73,13 +73,13 @@ export class ConfigReader {
   }
 
   flag(key: string, fallback: boolean): boolean {
-    const value = this.has(key) ? this.#json[key] : fallback;
+    const value = this.#value(key, fallback);
     if (typeof value !== "boolean") throw this.#error(key, "true or false");
     return value;
   }
 
   text(key: string, fallback?: string): string {
-    const value = this.has(key) ? this.#json[key] : fallback;
+    const value = this.#value(key, fallback);
     if (typeof value !== "string") throw this.#error(key, "a string");
     return value;
   }
@@ -101,11 +101,9 @@ export class ConfigReader {
   }
 
   tokenIds(key: string): number[] {
-    const value = this.has(key) ? this.#json[key] : [];
+    const value = this.#value(key, []);
     const ids = Array.isArray(value) ? value : [value];
-    const isId = (id: unknown): id is number =>
-      typeof id === "number" && Number.isInteger(id) && id >= 0 && id <= LARGEST_SIZE;
-    if (ids.length > MOST_IDS || !ids.every(isId)) {
+    if (ids.length > MOST_IDS || !ids.every(isInteger)) {
       throw this.#error(key, `a token id or a list of at most ${MOST_IDS} token ids`);
     }
     return ids;
@@ -234,6 +232,11 @@ export class ConfigReader {
 /** Above any size or token id in use; products of two of them are still exact in a double. */
 const LARGEST_SIZE = 2 ** 26;
 const MOST_IDS = 1024;
+
+function isInteger(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= LARGEST_SIZE;
+}
+
 const LARGEST_FACTOR = 1e6;
 
 /** A number above the first, at most the second. */

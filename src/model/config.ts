@@ -19,7 +19,7 @@ export interface Llama3RopeScaling {
 }
 
 /** Linear scaling: all positions are divided by `factor` (Chen et al. 2023). */
-export interface LinearRopeScaling {
+interface LinearRopeScaling {
   readonly ropeType: "linear";
   readonly factor: number;
 }

@@ -10,17 +10,9 @@ import { families, readModelConfig } from "./families/families.js";
 import { Model } from "./model.js";
 import { serializeModel } from "./files/serialize.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
-import {
-  type BlockWeights,
-  type LinearPlan,
-  type LinearWeights,
-  type ModelWeights,
-  type NormPlan,
-  type NormWeights,
-  widthsOf,
-} from "./weights.js";
+import type { BlockWeights, LinearPlan, LinearWeights, ModelWeights, NormPlan, NormWeights } from "./weights.js";
 
-export interface CreateModelOptions {
+interface CreateModelOptions {
   readonly device: Device;
   /** @default 0 */
   readonly seed?: number;
@@ -39,6 +31,11 @@ export function createModel(configJson: unknown, { device, seed = 0, tokenizer }
     hash: async () => hashCheckpoint(memorySource(await serializeModel(model)), config),
   });
   return model;
+}
+
+/** Widths of projections. */
+function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
+  return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
 }
 
 /** The family's layout says which norms and biases there are. */

@@ -6,7 +6,7 @@ import { OptionError, requireInteger, requireNumber } from "../errors.js";
 import { createRng } from "../tensor/index.js";
 import type { Model } from "./model.js";
 
-export interface SplitOptions {
+interface SplitOptions {
   /** Share of the documents. @default 0.8 */
   readonly train?: number;
   /** @default 0 */
@@ -80,10 +80,15 @@ export interface Window {
 }
 
 /**
- * Windows of at least two tokens, none of which spans two documents. Text and ids are cut after `length` tokens;
- * documents with a `from` stay whole unless longer than the context, without parts where no position counts.
+ * Windows of at least two tokens, none of which spans two documents. Text and ids are cut after `length` tokens, by
+ * default 128; documents with a `from` stay whole unless longer than the context, without parts where no position
+ * counts.
  */
-export function markedWindows(model: Model, documents: readonly Document[], length: number): Window[] {
+export function markedWindows(
+  model: Model,
+  documents: readonly Document[],
+  length = Math.min(128, model.config.maxPositionEmbeddings),
+): Window[] {
   const context = model.config.maxPositionEmbeddings;
   requireInteger("cutWindows: length", length, 2, context);
   const windows: Window[] = [];

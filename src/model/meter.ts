@@ -2,7 +2,6 @@
  * Counting of work: code that runs blocks or the final head tells a meter, in rows (a row is one position of one
  * sequence). The ledger (exits/cost/ledger.ts) turns these calls into multiply-adds and bytes.
  */
-import type { AttentionConfig } from "./config.js";
 import type { ScreenedWork } from "./screened-unembedding.js";
 
 /** Screened work, and whether so many candidates were left that all logits followed. */
@@ -26,16 +25,4 @@ export interface WorkMeter {
    * prefill.
    */
   step(tokens: number): void;
-}
-
-/** Each row attends to all positions up to its own, or to those in its window. */
-export function countAttended(
-  work: readonly { readonly positions: readonly number[] }[],
-  { window = Infinity }: AttentionConfig,
-): number {
-  let attended = 0;
-  for (const { positions } of work) {
-    for (const s of positions) attended += Math.min(window, s + 1);
-  }
-  return attended;
 }

@@ -26,7 +26,7 @@ import type { Tokenizer } from "./tokenizer/tokenizer.js";
 import { atOnce, type InParts } from "../turns.js";
 import { allWeights, type ModelDtype, type ModelWeights } from "./weights.js";
 
-export interface ModelParts {
+interface ModelParts {
   readonly device: Device;
   readonly config: ModelConfig;
   readonly weights: ModelWeights;

@@ -30,7 +30,7 @@ export interface ScreenedWork {
   readonly bytes: number;
 }
 
-export interface BestToken {
+interface BestToken {
   readonly id: number;
   /** Exact: its logit minus the second largest. */
   readonly margin: number;

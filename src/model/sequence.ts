@@ -19,12 +19,12 @@ interface KeptRow {
 }
 
 /** Positions that use it have a row each. */
-export interface KeptBatch {
+interface KeptBatch {
   readonly states: Tensor;
   users: number;
 }
 
-export interface CloneOptions {
+interface CloneOptions {
   /** Copied positions. @default all */
   readonly length?: number;
   /** Room at first, in positions. @default as many as the original */

@@ -6,8 +6,8 @@
 import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { weightDtypes } from "../tensor/device.js";
 import { sizeOf } from "../tensor/shape.js";
-import { type CheckpointReader, type Part, storedBytesOf, type TensorSource } from "./checkpoint.js";
-import type { ModelConfig } from "./config.js";
+import type { CheckpointReader, Part, TensorSource } from "./checkpoint.js";
+import { storedRowBytes } from "../tensor/formats/stored.js";
 
 export type Matrix = Tensor | PackedMatrix;
 
@@ -144,6 +144,15 @@ export async function readWeights(
   };
 }
 
+/** Bytes of a part as stored; 0 for a tensor that does not exist. */
+function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
+  const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
+  const dtype = tensors.get(name)?.dtype;
+  const [n, k] = shape;
+  const whole = dtype === undefined ? undefined : storedRowBytes(dtype, k!);
+  return whole === undefined ? 0 : (whole * n! * (rows?.length ?? n!)) / n!;
+}
+
 export function plannedBytes(
   layout: WeightLayout,
   dtype: ModelDtype,
@@ -156,11 +165,6 @@ export function plannedBytes(
       0,
     );
   return sum(inBlocks, dtype) + sum(vocabulary, dtype === "int4" ? "int8" : dtype);
-}
-
-export function plannedValues(layout: WeightLayout): number {
-  const { inBlocks, vocabulary } = matrixParts(layout);
-  return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
 }
 
 /** Parts in the blocks, and those with a row for each token. */
@@ -229,7 +233,7 @@ export function storedBytes(weight: Matrix): number {
   return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
-/** Widths of projections. */
-export function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
-  return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
+export function plannedValues(layout: WeightLayout): number {
+  const { inBlocks, vocabulary } = matrixParts(layout);
+  return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
 }

@@ -1,10 +1,8 @@
 /** Folders on disk. A file is opened for every read and closed after it. */
 import { open, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
-import { EarlyExitError } from "../errors.js";
+import { join } from "node:path";
+import type { Folder, FolderFile } from "../model/index.js";
 import { requireRegular } from "./files.js";
-import { type BudgetOptions, fileTensors, folderTensors } from "../model/files/folder.js";
-import type { Folder, FolderFile, TensorSource } from "../model/index.js";
 
 /** Node cannot read more than 2 GiB at once. */
 const MAX_READ = 2 ** 30;
@@ -12,23 +10,6 @@ const MAX_READ = 2 ** 30;
 /** A folder on disk as `loadFolder` and `loadHeads` take it. */
 export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };
-}
-
-/** Throws an EarlyExitError `file-missing` if there is none. */
-export async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
-  const file = await folder.open(name);
-  if (file !== undefined) return file;
-  const path = join(folder.path, name);
-  throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
-}
-
-/** Throws an EarlyExitError `file-missing` if there is none. */
-export async function fileSource(path: string): Promise<TensorSource> {
-  return fileTensors(await requireFile(diskFolder(dirname(path)), basename(path)));
-}
-
-export async function folderSource(folder: string, options: BudgetOptions = {}): Promise<TensorSource> {
-  return folderTensors(diskFolder(folder), options);
 }
 
 async function diskFile(path: string): Promise<FolderFile | undefined> {
@@ -54,3 +35,5 @@ async function readRange(path: string, position: number, length: number): Promis
   }
   return bytes;
 }
+
+// GGUF files on disk; the other files of a split model lie beside the first.

@@ -12,6 +12,8 @@
 import { readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
+import { parseTaskLine, type TaskItem, type TaskKind } from "../evaluate/tasks.js";
+import { parseJson } from "../model/files/folder.js";
 import {
   answerDocument,
   type ChatMessage,
@@ -20,11 +22,10 @@ import {
   encodeChat,
   type Tokenizer,
 } from "../model/index.js";
-import { parseJson } from "../model/files/folder.js";
-import { readUtf8 } from "./files.js";
+import { readText, readUtf8 } from "./files.js";
 
 /** Text stays text, so it needs no tokenizer. */
-export interface DocumentReader {
+interface DocumentReader {
   readonly tokenizer: Tokenizer;
 }
 
@@ -158,4 +159,18 @@ async function readLines(file: string): Promise<{ readonly json: Line; readonly 
     if (typeof json !== "object" || json === null) throw malformed(where);
     return [{ json, where }];
   });
+}
+
+/**
+ * Reads an evaluation task: a JSON object per line; for perplexity also a text file. Throws a TaskError that names a
+ * malformed line, and an EarlyExitError `file-missing`.
+ */
+export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<TaskItem, void, undefined> {
+  if (kind === "perplexity" && !path.endsWith(".jsonl")) {
+    for (const text of cutDocuments(await readText(path))) yield { kind, text };
+    return;
+  }
+  for (const [index, line] of (await readUtf8(path)).split("\n").entries()) {
+    if (line.trim() !== "") yield parseTaskLine(line, index + 1, kind);
+  }
 }

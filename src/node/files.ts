@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/files/folder.js";
 
-export interface FileStats {
+interface FileStats {
   readonly size: number;
   isFile(): boolean;
   isDirectory(): boolean;

@@ -4,13 +4,13 @@ import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { HeadsDescription } from "../exits/heads/heads-description.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import { serializeHeads } from "../exits/heads/serialize-heads.js";
-import type { CacheStore } from "../exits/states/shards.js";
+import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 import { settleFolder, writeFolder } from "./folder-transaction.js";
 
-export interface WriteHeadsOptions {
+interface WriteHeadsOptions {
   /** Files beside the heads by name, such as a training log. @default none */
   readonly files?: Readonly<Record<string, string>>;
 }

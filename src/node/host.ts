@@ -6,7 +6,9 @@ import { readdirSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { Worker } from "node:worker_threads";
 import { DeviceError } from "../errors.js";
+import { createDeviceOn } from "../tensor/create-device.js";
 import type { Host, WebGpuEntry } from "../tensor/host.js";
+import type { CreateDeviceOptions, Device, DeviceName } from "../tensor/index.js";
 
 export const nodeHost: Host = {
   now: () => performance.now(),
@@ -72,3 +74,15 @@ const WEB_WORKER = `{
   parentPort.on("message", (data) => globalThis.onmessage({ data }));
 }
 `;
+/**
+ * Creates a device by name:
+ *   gpu         gpu.js over WebGPU. Needs the optional packages gpu.js and webgpu, and hardware unless a software
+ *               adapter is asked for.
+ *   wasm        WebAssembly SIMD
+ *   reference   plain loops, the oracle
+ *   auto        gpu if there is a hardware GPU and the packages are installed, otherwise wasm
+ * Throws a DeviceError if an explicit wish cannot be met.
+ */
+export async function createDevice(name: DeviceName = "auto", options: CreateDeviceOptions = {}): Promise<Device> {
+  return createDeviceOn(nodeHost, name, options);
+}

@@ -4,19 +4,17 @@
  */
 
 // Devices
-export { createDevice } from "./create-device.js";
+export { createDevice } from "./host.js";
 export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads, folders
-export { describeModel, type ModelDescription, readTensorSource } from "./describe-model.js";
+export { describeModel, type ModelDescription, readTensorSource, readModel, readTokenizer } from "./read-model.js";
 export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type ResolvedModel, resolveModel } from "./hub/resolve-model.js";
-export { readModel, readTokenizer } from "./read-model.js";
 
 // Files
-export { type PromptLine, readDocuments, readPrompts } from "./documents.js";
+export { type PromptLine, readDocuments, readPrompts, readTask } from "./documents.js";
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
-export { readTask } from "./task-file.js";
 
 // Defaults, for programs that show them
 export { libraryDefaults } from "../defaults.js";

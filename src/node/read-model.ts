@@ -1,15 +1,38 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
-import { type BudgetOptions, folderTokenizer, loadFolder } from "../model/files/folder.js";
+import { basename, dirname, join } from "node:path";
+import { EarlyExitError } from "../errors.js";
+import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
+import { type BudgetOptions, fileJson, folderTensors, folderTokenizer, loadFolder } from "../model/files/folder.js";
 import { checkManifest } from "../model/files/manifest.js";
-import { ggufFileTokenizer, loadGguf } from "../model/gguf/load-gguf.js";
-import type { LoadModelOptions, Model, Tokenizer } from "../model/index.js";
+import { ggufFileTokenizer, loadGguf, type OpenedGguf, openGguf, type OpenSibling } from "../model/gguf/load-gguf.js";
+import { isGguf } from "../model/hub/hub-name.js";
+import type { Folder, FolderFile, LoadModelOptions, Model, TensorSource, Tokenizer } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
+import { readJson } from "./files.js";
 import { settleFolder } from "./folder-transaction.js";
-import { ggufFile, isGguf } from "./gguf-file.js";
 import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/resolve-model.js";
 
-export interface ReadModelOptions extends LoadModelOptions {
+interface ReadModelOptions extends LoadModelOptions {
   readonly hub?: HubOptions;
+}
+
+async function openGgufFile(path: string, options: BudgetOptions = {}): Promise<OpenedGguf> {
+  const { file, openSibling } = await ggufFile(path);
+  return openGguf(file, openSibling, options);
+}
+
+/** Throws an EarlyExitError `file-missing` if there is none. */
+async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
+  const file = await folder.open(name);
+  if (file !== undefined) return file;
+  const path = join(folder.path, name);
+  throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
+}
+
+/** Throws an EarlyExitError `file-missing` if there is none. */
+async function ggufFile(path: string): Promise<{ readonly file: FolderFile; readonly openSibling: OpenSibling }> {
+  const folder = diskFolder(dirname(path));
+  return { file: await requireFile(folder, basename(path)), openSibling: (name) => folder.open(name) };
 }
 
 /**
@@ -27,7 +50,7 @@ export async function readModel(name: string, { hub, ...options }: ReadModelOpti
   return loadGguf(file, options, openSibling);
 }
 
-export interface ReadTokenizerOptions extends BudgetOptions {
+interface ReadTokenizerOptions extends BudgetOptions {
   readonly hub?: HubOptions;
 }
 
@@ -42,4 +65,34 @@ export async function readTokenizer(
   const { path } = await resolveTokenizer(name, hub);
   if (!isGguf(path)) return folderTokenizer(diskFolder(path), options);
   return ggufFileTokenizer((await ggufFile(path)).file, options);
+}
+
+// Model descriptions without weights: configuration, tensors, tokenizer.
+
+export interface ModelDescription extends CheckpointDescription {
+  readonly tokenizer: Tokenizer | undefined;
+}
+
+/** Compares a model's tensors with its configuration, and reads its tokenizer. */
+export async function describeModel(path: string, options: BudgetOptions = {}): Promise<ModelDescription> {
+  if (isGguf(path)) {
+    const { configJson, source, tokenizer } = await openGgufFile(path, options);
+    return { ...describeCheckpoint(configJson, source, options.budgets), tokenizer: await tokenizer() };
+  }
+  const description = describeCheckpoint(
+    await readConfigJson(path, options),
+    await folderTensors(diskFolder(path), options),
+    options.budgets,
+  );
+  return { ...description, tokenizer: await readTokenizer(path, options) };
+}
+
+async function readConfigJson(folder: string, options: BudgetOptions): Promise<unknown> {
+  const file = await diskFolder(folder).open("config.json");
+  if (file === undefined) return readJson(join(folder, "config.json")); // says why it cannot be read
+  return fileJson(file, options);
+}
+
+export async function readTensorSource(path: string, options: BudgetOptions = {}): Promise<TensorSource> {
+  return isGguf(path) ? (await openGgufFile(path, options)).source : folderTensors(diskFolder(path), options);
 }

@@ -5,7 +5,7 @@
 import { attachHeads, createPolicy, generate, loadModel, serializeHeads, trainHeads } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { confidenceAt } from "early-exits/exits";
-import type { ExitRecord } from "../../src/calibrate/record/document-record.js";
+import type { ExitRecord } from "../../src/calibrate/record/record.js";
 import { recordDocuments } from "early-exits/calibrate";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { beforeAll, describe, expect, it } from "vitest";

@@ -2,7 +2,6 @@
 import { calibrate, type ExitHeads, generate, type Policy } from "early-exits";
 import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
 import type { CacheStore } from "early-exits/exits";
-import { withFill } from "../../src/exits/plan/policy.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
@@ -35,7 +34,9 @@ describe("calibrate", () => {
     };
     await run(policy);
     await expectCode(run({ ...policy, fill: "project" }), "policy-fill");
-    await run(withFill(policy, "project"));
+    const { certified, ...uncertified } = policy;
+    expect(certified).toBeDefined();
+    await run({ ...uncertified, fill: "project" });
     await expectCode(
       run({ ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) }),
       "policy-thresholds",

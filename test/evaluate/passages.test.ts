@@ -7,7 +7,7 @@ import { loadModel, type Model } from "early-exits";
 import { huggingFaceTokenizer, memorySource } from "early-exits/model";
 import { readJson } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { passageEncoder, rollingWindows } from "../../src/evaluate/passages.js";
+import { passageEncoder, rollingWindows } from "../../src/evaluate/run-task.js";
 import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.js";
 import { between } from "../support/draw.js";
 

@@ -4,8 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
-import { readModel } from "early-exits/node";
-import { fileSource, folderSource } from "../../src/node/disk-folder.js";
+import { readModel, readTensorSource } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
@@ -13,11 +12,11 @@ import { expectCode } from "../support/expect-code.js";
 const folder = await mkdtemp(join(tmpdir(), "early exits ü "));
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-describe("fileSource", () => {
+describe("a file", () => {
   it("reads a tensor beyond 4 GiB of a 5 GiB file without reading the rest", async () => {
     // A sparse file: a valid header, a hole, and four floats at the end.
     const rows = 5 * 2 ** 28;
-    const path = join(folder, "huge.safetensors");
+    const path = join(folder, "model.safetensors");
     const json = JSON.stringify({
       big: { dtype: "F32", shape: [rows], data_offsets: [0, 4 * rows] },
       last: { dtype: "F32", shape: [4], data_offsets: [4 * rows, 4 * rows + 16] },
@@ -32,7 +31,7 @@ describe("fileSource", () => {
     await file.close();
 
     const before = process.memoryUsage().rss;
-    const source = await fileSource(path);
+    const source = await readTensorSource(folder);
     expect(new Float32Array((await source.read("last")).buffer)).toEqual(Float32Array.of(1, 2, 3, 4));
     expect(new Float32Array((await source.read("last", 4, 12)).buffer)).toEqual(Float32Array.of(2, 3));
     expect((await source.read("big", 4 * rows - 8)).length).toBe(8);
@@ -41,16 +40,12 @@ describe("fileSource", () => {
   });
 
   it("names a file that is no checkpoint, and a tensor that does not exist", async () => {
-    await expectCode(fileSource(join(folder, "none.safetensors")), "file-missing");
-    await writeFile(join(folder, "bad.safetensors"), "tiny");
-    await expect(fileSource(join(folder, "bad.safetensors"))).rejects.toMatchObject({ name: "SafetensorsError" });
-    await writeFile(
-      join(folder, "one.safetensors"),
-      serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }),
-    );
-    await expect((await fileSource(join(folder, "one.safetensors"))).read("b")).rejects.toThrow(
-      /one.safetensors: no tensor "b"/,
-    );
+    const path = join(folder, "model.safetensors");
+    await writeFile(path, "tiny");
+    await expect(readTensorSource(folder)).rejects.toMatchObject({ name: "SafetensorsError" });
+    await writeFile(path, serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));
+    await expect((await readTensorSource(folder)).read("b")).rejects.toThrow(/model.safetensors: no tensor "b"/);
+    await rm(path);
   });
 });
 
@@ -78,11 +73,11 @@ describe("a folder", () => {
     );
 
     await writeIndex({ ...weightMap, "lm_head.weight": "c.safetensors" });
-    await expect(folderSource(folder)).rejects.toThrow(/shard c.safetensors, which is not in the folder/);
+    await expect(readTensorSource(folder)).rejects.toThrow(/shard c.safetensors, which is not in the folder/);
     await writeIndex({ ...weightMap, "lm_head.weight": "b.safetensors" });
-    await expect(folderSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, but it is not/);
+    await expect(readTensorSource(folder)).rejects.toThrow(/"lm_head.weight" is in b.safetensors, but it is not/);
     await writeIndex({ x: "../x.safetensors" });
-    await expectCode(folderSource(folder), "index-malformed");
+    await expectCode(readTensorSource(folder), "index-malformed");
   });
 
   it("says what is missing", async () => {
@@ -90,6 +85,6 @@ describe("a folder", () => {
       /no config.json; expected a Hugging Face model folder/,
     );
     const bare = await mkdtemp(join(folder, "bare-"));
-    await expect(folderSource(bare)).rejects.toThrow(/neither model.safetensors nor model.safetensors.index.json/);
+    await expect(readTensorSource(bare)).rejects.toThrow(/neither model.safetensors nor model.safetensors.index.json/);
   });
 });

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
+import { byteTokenizer } from "../support/byte-tokenizer.js";
 import { readDocuments, readPrompts } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { expectCode } from "../support/expect-code.js";

@@ -13,7 +13,7 @@ import {
   trainHeads,
 } from "early-exits";
 import { argmax, Tensor } from "early-exits/tensor";
-import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
+import { byteTokenizer } from "../support/byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { expect, it } from "vitest";

@@ -12,7 +12,7 @@ import {
   type WeightDtype,
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
-import { byteTokenizer } from "../../src/model/tokenizer/byte-tokenizer.js";
+import { byteTokenizer } from "./byte-tokenizer.js";
 import { memorySource, serializeModel } from "early-exits/model";
 import { allWeights } from "../../src/model/weights.js";
 

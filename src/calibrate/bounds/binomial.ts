@@ -4,21 +4,17 @@
  *   P(Bin <= k) = pmf(k) (1 + r_k + r_k r_{k-1} + …),   r_i = pmf(i-1)/pmf(i) = i q / ((n-i+1) p)
  * Below the mean the sum runs from k downwards. Above the mean the result is one minus the mirrored sum, and not small.
  * Terms are positive and decay like a bell curve, so O(√n) of them matter. pmf(k) uses Loader's saddle-point expansion
- * (deviance.ts). Relative error: below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to
+ * (`deviance`). Relative error: below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to
  * 0.
  */
 import { requireInteger, requireNumber } from "../../errors.js";
-import { deviance, stirlingError } from "./deviance.js";
-
-/** P(Bin(n, p) = k), for 0 <= k <= n. */
-export function binomialPmf(k: number, n: number, p: number): number {
-  checkBinomial("binomialPmf", k, n, p);
-  return pmf(k, n, p, 1 - p);
-}
+import { requireInside, smallest } from "./check.js";
 
 /** P(Bin(n, p) <= k): the probability of at most k errors in n trials with error probability p. */
 export function binomialTail(k: number, n: number, p: number): number {
-  checkBinomial("binomialTail", k, n, p);
+  requireInteger("binomialTail: n", n, 0);
+  requireInteger("binomialTail: k", k, 0, n);
+  requireNumber("binomialTail: p", p, 0, 1);
   if (k === n || p === 0) return 1;
   if (p === 1) return 0;
   const q = 1 - p;
@@ -26,15 +22,42 @@ export function binomialTail(k: number, n: number, p: number): number {
   return Math.max(0, 1 - lowerSum(n - k - 1, n, q, p)); // P(Bin(n, p) > k) = P(Bin(n, q) <= n-k-1)
 }
 
-function checkBinomial(where: string, k: number, n: number, p: number): void {
-  requireInteger(`${where}: n`, n, 0);
-  requireInteger(`${where}: k`, k, 0, n);
-  requireNumber(`${where}: p`, p, 0, 1);
+// Two functions that keep the digits of binomial quantities if n is large (C. Loader, "Fast and accurate computation of
+// binomial probabilities", 2000).
+//   deviance(x, m)    = x ln(x/m) + m - x           >= 0, and 0 at x = m; n KL(Bernoulli) is the sum of two deviances
+//   stirlingError(n)  = ln n! - ln(√(2πn) (n/e)ⁿ)   the error of Stirling's formula
+
+/** x ln(x/m) + m - x, for x >= 0 and m > 0, without cancellation if x is close to m. */
+export function deviance(x: number, m: number): number {
+  if (x / m === 0) return m; // x ln x vanishes with x, and x / m may do so before x
+  if (Math.abs(x - m) >= 0.1 * (x + m)) return x * Math.log(x / m) + m - x;
+  // With v = (x-m)/(x+m), ln(x/m) = 2(v + v³/3 + v⁵/5 + …); the first-order terms cancel analytically.
+  const v = (x - m) / (x + m);
+  let sum = (x - m) * v;
+  let power = 2 * x * v;
+  for (let odd = 3; ; odd += 2) {
+    power *= v * v;
+    const next = sum + power / odd;
+    if (next === sum) return sum;
+    sum = next;
+  }
 }
 
-/** `q` is 1-p: computing it here would lose the digits of a small p. */
+/** ln n! minus Stirling's formula, for an integer n >= 0; 0 at n = 0, which callers treat separately. */
+function stirlingError(n: number): number {
+  if (n === 0) return 0;
+  if (n < 16) return logFactorials[n]! - (n + 0.5) * Math.log(n) + n - 0.5 * Math.log(2 * Math.PI);
+  const square = n * n;
+  return (1 / 12 - (1 / 360 - (1 / 1260 - (1 / 1680 - 1 / 1188 / square) / square) / square) / square) / n;
+}
+
+/** ln n! for n = 0..15, from exact factorials. */
+const logFactorials = Array.from({ length: 16 }, (_, n) =>
+  Math.log(Array.from({ length: n }, (_unused, i) => i + 1).reduce((product, factor) => product * factor, 1)),
+);
+
+/** P(Bin(n, p) = k), for p in (0, 1). `q` is 1-p: computing it here would lose the digits of a small p. */
 function pmf(k: number, n: number, p: number, q: number): number {
-  if (p === 0 || q === 0) return k === (p === 0 ? 0 : n) ? 1 : 0;
   if (k === 0) return Math.exp(n * logOf(q, p));
   if (k === n) return Math.exp(n * logOf(p, q));
   const exponent =
@@ -54,4 +77,17 @@ function lowerSum(k: number, n: number, p: number, q: number): number {
     sum += term;
   }
   return pmf(k, n, p, q) * sum;
+}
+/**
+ * Clopper-Pearson's upper limit (1934) of a probability, from k errors in n independent trials: the p with
+ * P(Bin(n, p) <= k) = δ, so P(true p > limit) <= δ, and limit <= α exactly if P(Bin(n, α) <= k) <= δ. As a quantile it
+ * is BetaInv(1-δ; k+1, n-k): 1 if every trial is an error, 1 - δ^(1/n) if none is.
+ */
+export function clopperPearsonUpper(k: number, n: number, delta: number): number {
+  requireInteger("clopperPearsonUpper: n", n, 1);
+  requireInteger("clopperPearsonUpper: k", k, 0, n);
+  requireInside("clopperPearsonUpper: delta", delta);
+  if (k === n) return 1;
+  if (k === 0) return -Math.expm1(Math.log(delta) / n);
+  return smallest((p) => binomialTail(k, n, p) <= delta);
 }

@@ -12,30 +12,42 @@
  * (shares, far from 0 and 1) need fewer units than with Hoeffding-Bentkus. The result depends on the order of the data,
  * which must be fixed without looking at the losses, for instance by a seeded hash of each document.
  */
-import { requireDelta, requireLevel, requireLosses } from "./check.js";
+import { OptionError } from "../../errors.js";
+import { requireInside, smallest } from "./check.js";
 
 /** p-value for the null hypothesis "mean loss > level". `delta` tunes the stakes. */
 export function wsrPValue(losses: ArrayLike<number>, level: number, delta: number): number {
   requireLosses("wsrPValue", losses);
-  requireLevel("wsrPValue", level);
-  requireDelta("wsrPValue", delta);
+  requireInside("wsrPValue: level", level);
+  requireInside("wsrPValue: delta", delta);
   return Math.exp(-largestLogWealth(losses, wsrStakes(losses, delta), level));
 }
 
 /** Upper confidence limit of the mean loss, at confidence 1 - delta. */
 export function wsrUpper(losses: ArrayLike<number>, delta: number): number {
   requireLosses("wsrUpper", losses);
-  requireDelta("wsrUpper", delta);
+  requireInside("wsrUpper: delta", delta);
   const stakes = wsrStakes(losses, delta);
   const rejects = (m: number): boolean => largestLogWealth(losses, stakes, m) > -Math.log(delta); // monotone in m
-  if (!rejects(1)) return 1;
-  let low = 0;
-  let high = 1;
-  for (;;) {
-    const middle = (low + high) / 2;
-    if (middle <= low || middle >= high) return high;
-    if (rejects(middle)) high = middle;
-    else low = middle;
+  return rejects(1) ? smallest(rejects) : 1;
+}
+
+/**
+ * Throws an OptionError unless there is at least one loss and each is a number in [0, 1]. Divide losses in [0, B] by B
+ * first.
+ */
+function requireLosses(where: string, losses: ArrayLike<number>): void {
+  if (losses.length === 0) {
+    throw new OptionError("losses-empty", `${where}: there are no losses; a bound needs at least one unit`);
+  }
+  for (let i = 0; i < losses.length; i++) {
+    const loss = losses[i]!;
+    if (!(loss >= 0 && loss <= 1)) {
+      throw new OptionError("loss-range", `${where}: loss ${i} is ${loss}; expected a number in [0, 1]`, {
+        index: i,
+        loss,
+      });
+    }
   }
 }
 

@@ -75,7 +75,7 @@ function percent(share: number): string {
   return `${Number((100 * share).toPrecision(6))} %`;
 }
 
-export interface AssumptionTerms {
+interface AssumptionTerms {
   readonly unit: Unit;
   readonly exactFill: boolean;
   /** True if the policies wrote the text themselves. */

@@ -59,7 +59,7 @@ export interface CertificateDocument {
 }
 
 /** The options asked for: with the documents, they decide which candidates are proposed. */
-export interface CertificateSettings {
+interface CertificateSettings {
   /** "best": the score with the lowest expected cost on the grid split. */
   readonly score: ScoreName | "best";
   /** Most candidates. */
@@ -149,7 +149,7 @@ export async function sealCertificate(certificate: Omit<Certificate, "digest">):
 }
 
 async function digestOf(content: object): Promise<string> {
-  return sha256(new TextEncoder().encode(canonicalJson(content)));
+  return sha256(canonicalJson(content));
 }
 
 /** JSON with sorted keys and no spaces: one text for one value. */

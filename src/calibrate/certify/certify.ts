@@ -17,10 +17,9 @@ import type { Certificate } from "../certificate/certificate.js";
 import { LIMITS } from "../recompute/limits.js";
 import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";
-import { type CalibrationNotes, notesOf } from "./notes.js";
 import { planTest, runTest } from "./fixed-sequence.js";
+import { type CalibrationNotes, notesOf, writeCertificate, writePolicy } from "./write-certificate.js";
 import type { CertifySettings } from "./settings.js";
-import { writeCertificate, writePolicy } from "./write-certificate.js";
 
 export { proposeCandidates } from "./fixed-sequence.js";
 export { certifySettings } from "./settings.js";

@@ -183,7 +183,7 @@ export async function runTest(
   const nothing = { vector: never, impossible: other, tally: unchanged };
   if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
   const tally = pickVectors(all!, [...vectors.keys()]);
-  const decision = certifyLosses(lossesOf(tally, loss), { epsilon, delta, costs });
+  const decision = certifyLosses(lossesOf(tally, loss), { epsilon, delta });
   const { accepted, risks, pValues } = decision;
   const byCopies = lossesOf(byDocument(tally), loss);
   const copies = tested.map((document) => document.copies);

@@ -6,7 +6,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
-import { requireDelta, requireLevel } from "../bounds/check.js";
+import { requireInside } from "../bounds/check.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
 
@@ -85,8 +85,8 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     unit,
     costs,
   } = options;
-  requireLevel("calibrate, agreement", agreement);
-  requireDelta("calibrate", delta);
+  requireInside("calibrate: agreement", agreement);
+  requireInside("calibrate: delta", delta);
   requireInteger("calibrate: candidates", candidates, 0, 999);
   requireOneOf("loss", loss, ["token", "anyChange"]);
   if (unit !== undefined) requireOneOf("unit", unit, ["document", "group"]);

@@ -4,16 +4,17 @@ import type { Policy } from "../../exits/plan/policy.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf } from "../certificate/assumptions.js";
 import { type Certificate, type CertificateGroups, sealCertificate } from "../certificate/certificate.js";
+import { errorFreeUnits, expectedCost } from "../procedures/certify-losses.js";
 import { byDocument, lossesOf } from "../procedures/tally.js";
 import { rawThreshold } from "../procedures/token-table.js";
-import type { Evidence } from "../record/evidence.js";
-import { judgedBy, lossOf } from "../record/subject.js";
+import { type Evidence, tableIn } from "../record/evidence.js";
+import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
-import { designEffectOf } from "./design-effect.js";
+import { judgedBy, lossOf } from "../record/subject.js";
 import { countsOf, type ScoredSequence, type TestResult } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 
-export interface CertificateParts {
+interface CertificateParts {
   readonly evidence: Evidence;
   readonly sequence: ScoredSequence;
   readonly result: TestResult;
@@ -106,6 +107,63 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
   });
 }
 
+// The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
+// groups and n documents in all, by analysis of variance:
+//   ρ = (B - W) / (B + (m₀ - 1) W),   m₀ = (n - Σ m_g² / n) / (k - 1)        the intra-class correlation
+//   effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
+// with B and W the mean squares between and within groups. From the order of the documents, if neighbours resemble each
+// other:
+//   effect = 1 + 2 Σ_l (1 - l / n) r_l,   r_l the autocorrelation at lag l, up to the first pair of lags with
+//   r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
+// Both are estimates, part of no guarantee.
+
+/** From groups, named per document; null if they cannot tell: one group, single documents, or equal losses. */
+export function designEffectOf(losses: readonly number[], groups: readonly string[]): number | null {
+  const n = losses.length;
+  const members = new Map<string, number[]>();
+  losses.forEach((loss, d) => {
+    members.set(groups[d]!, [...(members.get(groups[d]!) ?? []), loss]);
+  });
+  const k = members.size;
+  if (k < 2 || k === n) return null;
+  const mean = meanOf(losses);
+  let [between, within, sizes] = [0, 0, 0];
+  for (const values of members.values()) {
+    const own = meanOf(values);
+    between += values.length * (own - mean) ** 2;
+    for (const value of values) within += (value - own) ** 2;
+    sizes += values.length ** 2 / n;
+  }
+  const [b, w] = [between / (k - 1), within / (n - k)];
+  const spread = b + ((n - sizes) / (k - 1) - 1) * w;
+  return spread > 0 ? 1 + (sizes - 1) * Math.max(0, (b - w) / spread) : null;
+}
+
+/** From the order of documents; null for fewer than 20, or equal losses. */
+export function designEffectInOrder(losses: readonly number[]): number | null {
+  const n = losses.length;
+  const mean = meanOf(losses);
+  const centred = losses.map((loss) => loss - mean);
+  const covariance = (lag: number): number => {
+    let sum = 0;
+    for (let d = lag; d < n; d++) sum += centred[d]! * centred[d - lag]!;
+    return sum / n;
+  };
+  const variance = covariance(0);
+  if (n < 20 || !(variance > 0)) return null;
+  let effect = 1;
+  for (let lag = 1; lag + 1 <= n / 4; lag += 2) {
+    const pair = covariance(lag) + covariance(lag + 1);
+    if (pair <= 0) break;
+    effect += (2 * (1 - lag / n) * pair) / variance;
+  }
+  return effect;
+}
+
+function meanOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 function groupsOf({ documents, grid, unit }: Evidence, losses: readonly number[]): CertificateGroups {
   const names = documents.map(({ group }) => group);
   const count = new Set(names.filter((group) => group !== undefined)).size;
@@ -122,4 +180,91 @@ function furtherDocumentsOf(
   if (furtherUnits === null || furtherUnits === 0) return furtherUnits;
   const needed = ((documents.length - grid) * (units + furtherUnits)) / units;
   return Math.max(1, Math.ceil(needed / (1 - gridShare)) - documents.length);
+}
+
+// Notes beside a certificate, for people: what was possible, what it costs, and how far documents are from independent.
+// No part of the claim.
+
+export interface CalibrationNotes {
+  /** Per exit, on the grid split: what no threshold can escape; null for given candidates, without scores. */
+  readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[] | null;
+  /** The fewest documents with which this claim could be certified if no token differed. */
+  readonly fewestDocuments: number;
+  /** Full cost over expected cost of the policy that the grid split predicts. */
+  readonly expectedSpeedup: number;
+  /** The same for the certified policy; 1 if it never exits, below 1 if slower than plain. */
+  readonly speedup: number;
+  /** Milliseconds of a token by measured unit times; null if counted. */
+  readonly tokenTimes: { readonly policy: number; readonly plain: number } | null;
+  /** Documents given that are copies of others, exactly or nearly. */
+  readonly copies: number;
+  /** Factor by which dependence inflates the variance of the mean loss; null if nothing tells. */
+  readonly dependence: Dependence | null;
+}
+
+export interface Dependence {
+  /** 1: none. */
+  readonly designEffect: number;
+  /** groups: that documents name. order: neighbours. passages: documents that share some. */
+  readonly basis: "groups" | "order" | "passages";
+}
+
+export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
+  const { documents, subject, given, grid, units } = evidence;
+  const { epsilon, delta, gridShare } = settings;
+  const { exitCosts, score } = sequence;
+  const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, 0, grid, score), epsilon) : undefined;
+  const perUnit = (documents.length - grid) / units;
+  const cost = costOfResult(result, exitCosts.full);
+  const timed = settings.costs !== undefined || settings.knownCosts !== undefined;
+  return {
+    feasibility: feasibility?.map((one, exit) => ({ depth: subject.depths[exit]!, ...one })) ?? null,
+    fewestDocuments: Math.ceil((errorFreeUnits(epsilon, delta) * perUnit) / (1 - gridShare)),
+    expectedSpeedup: exitCosts.full / expectedCost(sequence, delta, exitCosts.full),
+    speedup: exitCosts.full / cost,
+    tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
+    copies: documents.reduce((sum, document) => sum + document.copies - 1, 0),
+    dependence: dependenceOf(evidence, result, settings),
+  };
+}
+
+function costOfResult({ test }: TestResult, full: number): number {
+  return test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
+}
+
+/** From groups if documents name them; otherwise the larger of what order and passages suggest. */
+function dependenceOf(
+  { subject, documents, grid, unit }: Evidence,
+  { tally }: TestResult,
+  { loss }: CertifySettings,
+): Dependence | null {
+  if (unit === "group") return null;
+  const tested = documents.slice(grid);
+  const losses = [...lossesOf(tally, lossOf(subject, loss)).values];
+  if (tested.some(({ group }) => group !== undefined)) {
+    return named(
+      designEffectOf(
+        losses,
+        tested.map(({ group, hash }) => group ?? hash),
+      ),
+      "groups",
+    );
+  }
+  const inPlace = tested.map(({ place }, d) => ({ place, loss: losses[d]! })).sort((a, b) => a.place - b.place);
+  const estimates = [
+    named(designEffectInOrder(inPlace.map(({ loss }) => loss)), "order"),
+    named(
+      designEffectOf(
+        losses,
+        tested.map(({ cluster, hash }) => cluster ?? hash),
+      ),
+      "passages",
+    ),
+  ].filter((estimate) => estimate !== null);
+  if (estimates.length === 0) return null;
+  return estimates.reduce((most, one) => (one.designEffect > most.designEffect ? one : most));
+}
+
+function named(designEffect: number | null, basis: Dependence["basis"]): Dependence | null {
+  return designEffect === null ? null : { designEffect, basis };
 }

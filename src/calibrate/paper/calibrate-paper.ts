@@ -2,9 +2,9 @@
 import { requireNumber } from "../../errors.js";
 import type { FillName } from "../../exits/fill/fill.js";
 import type { Policy } from "../../exits/plan/policy.js";
-import type { ScoreName } from "../../exits/heads/score.js";
+import { scoreAt, type ScoreName } from "../../exits/heads/score.js";
 import { libraryVersion } from "../../version.js";
-import { type CalibrationRecords, flatten } from "../record/record.js";
+import type { CalibrationRecords } from "../record/record.js";
 import { playPolicy, type PolicyOutcome } from "../record/outcome.js";
 import { requireScore } from "../record/subject.js";
 import { paperDefaults, type PaperStrategy, paperThreshold } from "./paper-threshold.js";
@@ -20,7 +20,7 @@ export interface PaperCalibrationOptions {
   readonly strategy?: PaperStrategy;
 }
 
-export interface CalibrationReport {
+interface CalibrationReport {
   readonly format: "early-exits/calibration";
   readonly version: 1;
   readonly procedure: "paper";
@@ -40,6 +40,23 @@ export interface CalibrationReport {
 export interface PaperCalibration {
   readonly policy: Policy;
   readonly certificate: CalibrationReport;
+}
+
+/** One exit's scores and agreements at all positions of all documents. */
+function flatten(
+  { documents }: CalibrationRecords,
+  exit: number,
+  score: ScoreName,
+): { scores: Float64Array; agrees: Uint8Array } {
+  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
+  const scores = new Float64Array(total);
+  const agrees = new Uint8Array(total);
+  let at = 0;
+  for (const { positions, exits } of documents) {
+    agrees.set(exits[exit]!.agrees, at);
+    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
+  }
+  return { scores, agrees };
 }
 
 /** Chooses thresholds by the paper's procedure. Throws an OptionError for a level outside (0, 1). */

@@ -21,7 +21,7 @@ export const paperStrategies = [
   "platt",
 ] as const satisfies readonly PaperStrategy[];
 
-export interface PaperOptions {
+interface PaperOptions {
   /** @default "entropy" */
   readonly score?: ScoreName;
   /** @default "maxCoverage" */

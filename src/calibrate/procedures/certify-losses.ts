@@ -11,10 +11,9 @@
  */
 import { OptionError } from "../../errors.js";
 import { binomialTail } from "../bounds/binomial.js";
-import { requireDelta, requireLevel } from "../bounds/check.js";
-import { unitsNeeded } from "../bounds/units-needed.js";
+import { requireInside } from "../bounds/check.js";
 import { wsrPValue } from "../bounds/wsr.js";
-import { columnOf, type LossMatrix, repeatTo, requireLossMatrix } from "./tally.js";
+import type { LossMatrix } from "./tally.js";
 import type { ThresholdVector } from "./token-table.js";
 
 export interface CertifyOptions {
@@ -22,31 +21,20 @@ export interface CertifyOptions {
   readonly epsilon: number;
   /** The probability that the certificate is wrong, in (0, 1). */
   readonly delta: number;
-  /** Cost of a token under each candidate. */
-  readonly costs: readonly number[];
 }
 
-export interface Certification {
+interface Certification {
   /** Per candidate, the p-value for the null hypothesis "its mean loss exceeds epsilon". */
   readonly pValues: readonly number[];
   /** Per candidate, the mean loss. */
   readonly risks: readonly number[];
   readonly accepted: number;
-  /** The cheapest accepted candidate, the first of equals. */
-  readonly chosen: number | "never";
   /** About how many more such units would certify the first candidate; 0 if it is accepted, null if no number would. */
   readonly furtherUnits: number | null;
 }
 
-/**
- * Takes candidates in the order of testing. Throws an OptionError for levels outside (0, 1), losses outside [0, 1] and
- * lengths that do not match.
- */
-export function certifyLosses(losses: LossMatrix, { epsilon, delta, costs }: CertifyOptions): Certification {
-  requireLossMatrix("certifyLosses", losses);
-  requireLevel("certifyLosses, epsilon", epsilon);
-  requireDelta("certifyLosses", delta);
-  requireCosts("certifyLosses", costs, losses.candidates);
+/** Takes candidates in the order of testing. */
+export function certifyLosses(losses: LossMatrix, { epsilon, delta }: CertifyOptions): Certification {
   const columns = Array.from({ length: losses.candidates }, (_, candidate) => columnOf(losses, candidate));
   const pValueOf = (column: Float64Array): number => meanPValue(column, { epsilon, delta, binary: losses.binary });
   const pValues = columns.map(pValueOf);
@@ -58,18 +46,18 @@ export function certifyLosses(losses: LossMatrix, { epsilon, delta, costs }: Cer
     pValues,
     risks,
     accepted,
-    chosen: cheapest(costs.slice(0, accepted)),
     furtherUnits: accepted > 0 ? 0 : hopeful ? furtherUnits(pValueAt, losses.units, delta) : null,
   };
 }
 
+/** The cheapest of accepted candidates, the first of equals. */
 export function cheapest(costs: readonly number[]): number | "never" {
   return costs.length === 0 ? "never" : costs.indexOf(Math.min(...costs));
 }
 
 /** Returns the indices of the accepted candidates, a possibly empty prefix. */
 export function fixedSequence(pValues: readonly number[], delta: number): number[] {
-  requireDelta("fixedSequence", delta);
+  requireInside("fixedSequence: delta", delta);
   const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
   if (bad >= 0) {
     throw new OptionError(
@@ -82,7 +70,7 @@ export function fixedSequence(pValues: readonly number[], delta: number): number
   return Array.from({ length: failure < 0 ? pValues.length : failure }, (_, i) => i);
 }
 
-export interface MeanTest {
+interface MeanTest {
   readonly epsilon: number;
   /** Tunes the stakes of the betting bound. */
   readonly delta: number;
@@ -100,6 +88,38 @@ function sumOf(values: Float64Array): number {
   return sum;
 }
 
+/** The smallest number of error-free units that certifies "risk <= level" at confidence 1 - delta. */
+export function errorFreeUnits(level: number, delta: number): number {
+  requireInside("errorFreeUnits: level", level);
+  requireInside("errorFreeUnits: delta", delta);
+  return Math.ceil(Math.log(delta) / Math.log1p(-level));
+}
+
+/**
+ * Approximately the smallest n >= from with pValueAt(n) <= delta, the p-value of n units at the observed error rate;
+ * undefined if there is none up to `max`. It need not decrease strictly.
+ */
+export function unitsNeeded(
+  pValueAt: (n: number) => number,
+  from: number,
+  delta: number,
+  max: number,
+): number | undefined {
+  let low = from - 1;
+  let high = from;
+  while (pValueAt(high) > delta) {
+    if (high >= max) return undefined;
+    low = high;
+    high = Math.min(max, 2 * high);
+  }
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    if (pValueAt(middle) > delta) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+
 /** Losses to which the units' are repeated at most: a verifier does it again, in seconds. */
 const REPEATED = 500_000;
 
@@ -109,21 +129,13 @@ function furtherUnits(pValueAt: (n: number) => number, units: number, delta: num
   return needed === undefined ? null : needed - units;
 }
 
-function requireCosts(where: string, costs: readonly number[], candidates: number): void {
-  if (costs.length !== candidates) {
-    throw new OptionError("lengths-differ", `${where}: ${costs.length} costs for ${candidates} candidates`, {
-      costs: costs.length,
-      candidates,
-    });
-  }
-  const bad = costs.findIndex((cost) => !Number.isFinite(cost));
-  if (bad >= 0) {
-    throw new OptionError(
-      "option-range",
-      `${where}: the cost of candidate ${bad} is ${costs[bad]!}; expected a finite number`,
-      { candidate: bad },
-    );
-  }
+function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
+  return Float64Array.from({ length: units }, (_, unit) => values[unit * candidates + candidate]!);
+}
+
+/** Repeats the units cyclically to n: what such a sample may look like. */
+function repeatTo(units: Float64Array, n: number): Float64Array {
+  return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
 }
 
 export interface Candidates {
@@ -137,7 +149,7 @@ export interface TestSequence extends Candidates {
   readonly predicted: readonly number[];
 }
 
-export interface PlanOptions {
+interface PlanOptions {
   readonly epsilon: number;
   readonly delta: number;
   /** Units in the test. */

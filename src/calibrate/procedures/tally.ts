@@ -49,7 +49,7 @@ export interface LossMatrix {
  * each other.
  */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
-  requireTally("lossesOf", tally);
+  requireTally(tally);
   const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
   const units = unitsOf(tally);
   const values = new Float64Array(units * candidates);
@@ -73,16 +73,7 @@ export function byDocument(tally: Tally): Tally {
   return copy;
 }
 
-export function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
-  return Float64Array.from({ length: units }, (_, unit) => values[unit * candidates + candidate]!);
-}
-
-/** Repeats the units cyclically to n: what such a sample may look like. */
-export function repeatTo(units: Float64Array, n: number): Float64Array {
-  return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
-}
-
-export function unitsOf({ documents, unitStarts }: Tally): number {
+function unitsOf({ documents, unitStarts }: Tally): number {
   return unitStarts === undefined ? documents : unitStarts.length - 1;
 }
 
@@ -95,100 +86,39 @@ export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "uni
   });
 }
 
-/** Throws an OptionError unless sizes match and every loss lies in [0, 1]. */
-export function requireLossMatrix(where: string, { units, candidates, values }: LossMatrix): void {
-  if (units < 1 || candidates < 1) {
-    throw new OptionError(
-      "losses-empty",
-      `${where}: ${units} units and ${candidates} candidates; give at least one of each`,
-      { units, candidates },
-    );
-  }
-  if (values.length !== units * candidates) {
+/** Throws an OptionError if sizes do not match or counts contradict each other. */
+function requireTally({ documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active }: Tally): void {
+  const rows = documents * candidates;
+  const fits =
+    tokens.length === documents &&
+    left.length === rows * exits &&
+    wrong.length === left.length &&
+    deep.length === rows &&
+    active.length === candidates * exits;
+  if (!fits || !(rows * exits >= 1)) {
     throw new OptionError(
       "lengths-differ",
-      `${where}: ${units} units x ${candidates} candidates need ${units * candidates} losses, found ${values.length}`,
-      { units, candidates, losses: values.length },
-    );
-  }
-  const bad = values.findIndex((loss) => !(loss >= 0 && loss <= 1));
-  if (bad >= 0) {
-    const unit = Math.floor(bad / candidates);
-    const candidate = bad % candidates;
-    throw new OptionError(
-      "loss-range",
-      `${where}: the loss of unit ${unit} under candidate ${candidate} is ${values[bad]!}; ` +
-        "expected a number in [0, 1]",
-      { unit, candidate },
-    );
-  }
-}
-
-/** Throws an OptionError if sizes do not match or counts contradict each other. */
-export function requireTally(where: string, tally: Tally): void {
-  requireSizes(where, tally);
-  const { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active } = tally;
-  const empty = tokens.findIndex((count) => !(count >= 1));
-  if (empty >= 0) {
-    throw new OptionError("documents-empty", `${where}: document ${empty} has no tokens; leave it out`, {
-      document: empty,
-    });
-  }
-  for (let i = 0; i < documents * candidates; i++) {
-    let counted = deep[i]! / lossScale;
-    if (!(counted >= 0)) {
-      throw new OptionError(
-        "tally-range",
-        `${where}: ${counted} changed tokens at full depth, at entry ${i}; expected a count`,
-        { entry: i },
-      );
-    }
-    for (let at = i * exits; at < (i + 1) * exits; at++) {
-      const inUse = active[at % (candidates * exits)] === 1;
-      const legal = wrong[at]! >= 0 && wrong[at]! <= lossScale * left[at]! && (left[at] === 0 || inUse);
-      if (!legal) {
-        throw new OptionError(
-          "tally-range",
-          `${where}: ${wrong[at]!} wrong of ${left[at]!} tokens that left, at entry ${at}; ` +
-            "expected 0 <= wrong <= left, and left = 0 if the exit is not in use",
-          { entry: at },
-        );
-      }
-      counted += left[at]!;
-    }
-    const document = Math.floor(i / candidates);
-    if (counted > tokens[document]!) {
-      throw new OptionError(
-        "tally-range",
-        `${where}: ${counted} tokens of document ${document} left or changed under candidate ${i % candidates}, ` +
-          `but the document has ${tokens[document]!}`,
-        { document },
-      );
-    }
-  }
-}
-
-function requireSizes(where: string, tally: Tally): void {
-  const { documents, candidates, exits, tokens, left, wrong, deep, active } = tally;
-  const size = documents * candidates * exits;
-  if (!(size >= 1)) {
-    throw new OptionError(
-      "losses-empty",
-      `${where}: ${documents} documents, ${candidates} candidates, ${exits} exits; give at least one of each`,
+      `calibrate: counts do not fit ${documents} documents x ${candidates} candidates x ${exits} exits; give at ` +
+        "least one of each",
       { documents, candidates, exits },
     );
   }
-  if (
-    tokens.length !== documents ||
-    left.length !== size ||
-    wrong.length !== size ||
-    deep.length !== documents * candidates ||
-    active.length !== candidates * exits
-  ) {
+  for (let row = 0; row < rows; row++) {
+    const document = Math.floor(row / candidates);
+    let counted = deep[row]! / lossScale;
+    let legal = counted >= 0 && tokens[document]! >= 1;
+    for (let at = row * exits; at < (row + 1) * exits; at++) {
+      const inUse = active[at % (candidates * exits)] === 1;
+      legal &&= wrong[at]! >= 0 && wrong[at]! <= lossScale * left[at]! && (left[at] === 0 || inUse);
+      counted += left[at]!;
+    }
+    if (legal && counted <= tokens[document]!) continue;
     throw new OptionError(
-      "lengths-differ",
-      `${where}: counts do not fit ${documents} documents x ${candidates} candidates x ${exits} exits`,
-      { tokens: tokens.length, left: left.length, wrong: wrong.length, active: active.length },
+      "tally-range",
+      `calibrate: the counts of candidate ${row % candidates} contradict each other on document ${document}, which ` +
+        `has ${tokens[document]!} tokens; expected at least one, 0 <= wrong <= left at every exit, none left at one ` +
+        "that is not in use, and no more left or changed than it has",
+      { document, candidate: row % candidates },
     );
   }
 }

@@ -5,7 +5,6 @@
  * "never", -Infinity is "always". A table takes 9 bytes per token and exit (13 with losses of its own); a tally of
  * 200,000 tokens, 5 exits and 20 vectors takes a tenth of a second.
  */
-import { OptionError } from "../../errors.js";
 import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 import type { Tally } from "./tally.js";
 
@@ -41,74 +40,6 @@ export function lossesIn({ losses, agrees }: Pick<TokenTable, "losses" | "agrees
 }
 
 export type ThresholdVector = readonly number[];
-
-/** Throws an OptionError unless every document has tokens, columns have their length and scores are finite. */
-export function requireTokenTable(where: string, table: TokenTable): void {
-  const { documents, exits, starts, oriented, agrees } = table;
-  if (documents < 1 || exits < 1) {
-    throw new OptionError(
-      "documents-empty",
-      `${where}: ${documents} documents and ${exits} exits; give at least one of each`,
-      { documents, exits },
-    );
-  }
-  if (starts.length !== documents + 1 || oriented.length !== exits || agrees.length !== exits) {
-    throw new OptionError(
-      "lengths-differ",
-      `${where}: the columns do not fit ${documents} documents and ${exits} exits`,
-      {
-        starts: starts.length,
-        oriented: oriented.length,
-        agrees: agrees.length,
-      },
-    );
-  }
-  for (let d = 0; d < documents; d++) {
-    if (!(starts[d + 1]! > starts[d]!)) {
-      throw new OptionError("documents-empty", `${where}: document ${d} has no tokens; leave it out`, { document: d });
-    }
-  }
-  const tokens = starts[documents]!;
-  for (let exit = 0; exit < exits; exit++) {
-    const scores = oriented[exit]!;
-    const agreements = agrees[exit]!;
-    if (scores.length !== tokens || agreements.length !== tokens) {
-      throw new OptionError(
-        "lengths-differ",
-        `${where}: ${tokens} tokens, but exit ${exit} has ${scores.length} scores and ${agreements.length} agreements`,
-        { exit },
-      );
-    }
-    const bad = scores.findIndex((score) => !Number.isFinite(score));
-    if (bad >= 0) {
-      throw new OptionError(
-        "score-nan",
-        `${where}: the score of token ${bad} at exit ${exit} is ${scores[bad]!}; the head's logits are broken`,
-        { exit, token: bad },
-      );
-    }
-  }
-  if (table.losses !== undefined) requireLosses(where, table.losses, exits, tokens);
-}
-
-function requireLosses(
-  where: string,
-  { lossScale, exits: columns, deep }: TokenLosses,
-  exits: number,
-  tokens: number,
-): void {
-  const all = deep === undefined ? columns : [...columns, deep];
-  const misfit = all.some(
-    (column) => column.length !== tokens || column.some((loss) => !(loss >= 0 && loss <= lossScale)),
-  );
-  if (columns.length === exits && !misfit) return;
-  throw new OptionError(
-    "lengths-differ",
-    `${where}: the losses do not fit ${tokens} tokens and ${exits} exits; expected a column of integers in ` +
-      `[0, ${lossScale}] for every exit`,
-    { exits: columns.length },
-  );
-}
 
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
   const { documents, exits, starts, oriented, unitStarts } = table;

@@ -34,36 +34,33 @@ function shown(value: unknown): string {
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
-function integer(min: number, max: number): Shape {
-  return (value, path, report) =>
-    (Number.isInteger(value) && (value as number) >= min && (value as number) <= max) ||
-    refuse(report, path, `an integer from ${min} to ${max}`, value);
+function leaf(isLegal: (value: unknown) => boolean, expected: string): Shape {
+  return (value, path, report) => isLegal(value) || refuse(report, path, expected, value);
 }
 
-function number(min: number, max: number, { open = false } = {}): Shape {
-  return (value, path, report) => {
-    const legal = typeof value === "number" && (open ? value > min && value < max : value >= min && value <= max);
-    return (
-      legal || refuse(report, path, `a number ${open ? "between" : "from"} ${min} ${open ? "and" : "to"} ${max}`, value)
-    );
-  };
-}
+const integer = (min: number, max: number): Shape =>
+  leaf(
+    (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
+    `an integer from ${min} to ${max}`,
+  );
 
-function oneOf(...values: readonly (string | number | boolean | null)[]): Shape {
-  return (value, path, report) =>
-    values.includes(value as string) ||
-    refuse(report, path, `one of ${values.map((one) => String(one)).join(", ")}`, value);
-}
+/** At both ends; `inside`: between them. */
+const number = (min: number, max: number): Shape =>
+  leaf((value) => typeof value === "number" && value >= min && value <= max, `a number from ${min} to ${max}`);
+const inside = (min: number, max: number): Shape =>
+  leaf((value) => typeof value === "number" && value > min && value < max, `a number between ${min} and ${max}`);
 
-function text(longest: number): Shape {
-  return (value, path, report) =>
-    (typeof value === "string" && value.length >= 1 && value.length <= longest) ||
-    refuse(report, path, `a text of 1 to ${longest} characters`, value);
-}
+const oneOf = (...values: readonly (string | number | boolean | null)[]): Shape =>
+  leaf((value) => values.includes(value as string), `one of ${values.map((one) => String(one)).join(", ")}`);
 
-const hash: Shape = (value, path, report) =>
-  (typeof value === "string" && /^[0-9a-f]{64}$/.test(value)) ||
-  refuse(report, path, "a SHA-256 in hexadecimal", value);
+const text = (longest: number): Shape =>
+  leaf(
+    (value) => typeof value === "string" && value.length >= 1 && value.length <= longest,
+    `a text of 1 to ${longest} characters`,
+  );
+
+const spelled = (pattern: RegExp, expected: string): Shape =>
+  leaf((value) => typeof value === "string" && pattern.test(value), expected);
 
 function either(...shapes: readonly Shape[]): Shape {
   return (value, path, report) => {
@@ -73,7 +70,7 @@ function either(...shapes: readonly Shape[]): Shape {
   };
 }
 
-const nothing: Shape = (value, path, report) => value === null || refuse(report, path, "null", value);
+const nothing = leaf((value) => value === null, "null");
 
 function list(shape: Shape, longest: number): Shape {
   return (value, path, report) => {
@@ -127,7 +124,8 @@ function absent(report: Report, path: string): false {
   return false;
 }
 
-const share = number(0, 1, { open: true });
+const hash = spelled(/^[0-9a-f]{64}$/, "a SHA-256 in hexadecimal");
+const share = inside(0, 1);
 const finite = number(-Number.MAX_VALUE, Number.MAX_VALUE);
 const positive = number(Number.MIN_VALUE, Number.MAX_VALUE);
 const chance = number(0, 1);
@@ -135,9 +133,10 @@ const depth = integer(1, 100_000);
 const score = oneOf("entropy", "maxProb", "margin", "probGap");
 const fill = oneOf("lazy", "project", "shared");
 /** Dtype of the weights, and of the cache of keys and values unless it is float32. */
-const dtype: Shape = (value, path, report) =>
-  (typeof value === "string" && /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/.test(value)) ||
-  refuse(report, path, "a way of storing weights", value);
+const dtype = spelled(
+  /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/,
+  "a way of storing weights",
+);
 const loss = oneOf("token", "totalVariation", "anyChange");
 const threshold = either(finite, oneOf("never", "always"));
 const thresholds = list(threshold, LIMITS.exits);
@@ -152,7 +151,7 @@ const sampling = object({
   topK: integer(0, 2 ** 31),
   topP: chance,
   minP: chance,
-  repetitionPenalty: number(0, 100, { open: true }),
+  repetitionPenalty: inside(0, 100),
 });
 const reference = object({ kind: oneOf("same", "other"), dtype, checkpoint: hash });
 const policy = object({

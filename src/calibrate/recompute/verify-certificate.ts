@@ -7,10 +7,7 @@
  */
 import type { Certificate } from "../certificate/certificate.js";
 import { shapeReasons } from "./check-shape.js";
-import { checkAccepted } from "./verify-accepted.js";
-import { exactFills } from "./verify-counts.js";
-import { checkFurther } from "./verify-further.js";
-import { checkTest } from "./verify-test.js";
+import { checkAccepted, checkFurther, checkTest, exactFills } from "./verify-test.js";
 import { canonical, type Check, same, sha256 } from "./verify-values.js";
 
 /** Contradictions in a certificate, as far as the file alone shows. Never throws. */

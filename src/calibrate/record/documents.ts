@@ -1,11 +1,10 @@
 /**
- * Calibration documents as given and as counted: tokenized, hashed, with their groups and duplicates (duplicates.ts).
+ * Calibration documents as given and as counted: tokenized, hashed, with their groups and duplicates.
  */
-import { OptionError } from "../../errors.js";
+import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import type { Document } from "../../model/index.js";
+import type { Document, Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
-import { findKin } from "./duplicates.js";
 
 export interface GroupedDocument {
   /** Text, or else token ids. */
@@ -33,6 +32,154 @@ export interface HashedDocument {
 
 /** The identity under which text, a record or counts are counted. */
 export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster">;
+
+// Documents given more than once, exactly or nearly, and documents that share passages:
+//   kin       the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
+//             passages of 8 words are also in the other
+//   cluster   at least one passage of 8 words in common
+// Kin count as one document: a copy is no new evidence. Clusters only hint that documents are not independent. Both
+// relations are closed transitively. Passages are compared by a 53-bit hash; one in more than 64 documents is compared
+// with the first 64.
+
+const PASSAGE = 8;
+const COMPARED = 64;
+/** A share of the shorter document's passages. */
+const NEARLY = 0.5;
+
+interface Comparable {
+  readonly hash: string;
+  readonly words: string | readonly number[];
+}
+
+interface Kinship {
+  /** The smallest hash among its kin; absent if it has none. */
+  readonly kin?: string;
+  /** The smallest hash of its cluster; absent if it shares nothing. */
+  readonly cluster?: string;
+}
+
+export function findKin(documents: readonly Comparable[]): Kinship[] {
+  const words = documents.map(({ words: of }) => (typeof of === "string" ? wordsOf(of) : of.map(String)));
+  const kin = new Classes(documents.length);
+  const clusters = new Classes(documents.length);
+  /** The first document with these words. */
+  const firsts = new Map<string, number>();
+  const originals: number[] = [];
+  words.forEach((list, d) => {
+    const key = list.join(" ");
+    const first = firsts.get(key);
+    if (first === undefined) {
+      firsts.set(key, d);
+      originals.push(d);
+    } else {
+      kin.join(first, d);
+      clusters.join(first, d);
+    }
+  });
+  joinByPassages(originals, words, kin, clusters);
+  const hashes = documents.map(({ hash }) => hash);
+  const kinOf = kin.names(hashes);
+  const clusterOf = clusters.names(hashes);
+  return documents.map((_, d) => ({
+    ...(kinOf[d] !== undefined && { kin: kinOf[d] }),
+    ...(clusterOf[d] !== undefined && { cluster: clusterOf[d] }),
+  }));
+}
+
+function wordsOf(text: string): string[] {
+  return (
+    text
+      .normalize("NFKC")
+      .toLowerCase()
+      .match(/[\p{L}\p{N}]+/gu) ?? []
+  );
+}
+
+function joinByPassages(
+  originals: readonly number[],
+  words: readonly (readonly string[])[],
+  kin: Classes,
+  clusters: Classes,
+): void {
+  const passages = new Map(originals.map((d) => [d, passagesOf(words[d]!)]));
+  /** By passage, the documents seen so far that have it. */
+  const holders = new Map<number, number[]>();
+  for (const d of originals) {
+    const common = new Map<number, number>();
+    for (const passage of passages.get(d)!) {
+      const known = holders.get(passage);
+      if (known === undefined) {
+        holders.set(passage, [d]);
+        continue;
+      }
+      for (const other of known) common.set(other, (common.get(other) ?? 0) + 1);
+      if (known.length < COMPARED) known.push(d);
+    }
+    for (const [other, count] of common) {
+      clusters.join(other, d);
+      const shorter = Math.min(passages.get(other)!.size, passages.get(d)!.size);
+      if (count >= NEARLY * shorter) kin.join(other, d);
+    }
+  }
+}
+
+/** The distinct passages of 8 words, as hashes. */
+function passagesOf(words: readonly string[]): Set<number> {
+  const passages = new Set<number>();
+  for (let begin = 0; begin + PASSAGE <= words.length; begin++) {
+    passages.add(hashOf(words.slice(begin, begin + PASSAGE).join(" ")));
+  }
+  return passages;
+}
+
+/** Two 32-bit multiplicative hashes, mixed into 53 bits. */
+function hashOf(text: string): number {
+  let low = 0x811c9dc5;
+  let high = 0x1b873593;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    low = Math.imul(low ^ code, 0x01000193);
+    high = Math.imul(high ^ code, 0x85ebca6b) ^ (high >>> 15);
+  }
+  return (high >>> 11) * 2 ** 32 + (low >>> 0);
+}
+
+/** Union-find. */
+class Classes {
+  readonly #parents: number[];
+
+  constructor(size: number) {
+    this.#parents = Array.from({ length: size }, (_, i) => i);
+  }
+
+  join(a: number, b: number): void {
+    this.#parents[this.#root(a)] = this.#root(b);
+  }
+
+  /** The smallest name of each member's class; undefined for classes of one. */
+  names(names: readonly string[]): (string | undefined)[] {
+    const smallest = new Map<number, { name: string; size: number }>();
+    names.forEach((name, i) => {
+      const root = this.#root(i);
+      const known = smallest.get(root);
+      if (known === undefined) smallest.set(root, { name, size: 1 });
+      else smallest.set(root, { name: name < known.name ? name : known.name, size: known.size + 1 });
+    });
+    return names.map((_, i) => {
+      const { name, size } = smallest.get(this.#root(i))!;
+      return size === 1 ? undefined : name;
+    });
+  }
+
+  #root(member: number): number {
+    let at = member;
+    while (this.#parents[at] !== at) {
+      this.#parents[at] = this.#parents[this.#parents[at]!]!;
+      at = this.#parents[at]!;
+    }
+    return at;
+  }
+}
 
 /** Leaves out documents below two tokens. Throws an OptionError if none is left. */
 export async function hashDocuments(
@@ -66,12 +213,12 @@ export async function hashDocuments(
 
 /** SHA-256 of token ids, and of where judging begins. */
 export async function hashDocument(ids: readonly number[], from = 0): Promise<string> {
-  return sha256Text(from === 0 ? ids.join(",") : `${ids.join(",")}|${from}`);
+  return sha256(from === 0 ? ids.join(",") : `${ids.join(",")}|${from}`);
 }
 
 /** SHA-256 of a group's name: certificates show which documents belong together, not whose they are. */
 export async function groupKey(name: string): Promise<string> {
-  return sha256Text(name);
+  return sha256(name);
 }
 
 function partsOf(document: CalibrationDocument): GroupedDocument {
@@ -96,14 +243,18 @@ function isIds(value: unknown): value is readonly number[] {
   return Array.isArray(value);
 }
 
+/** The most tokens of a window, by default 256. Throws an OptionError if the context has no room for them. */
+export function windowLength(
+  { config: { maxPositionEmbeddings } }: Model,
+  { sequenceLength = Math.min(256, maxPositionEmbeddings) }: { readonly sequenceLength?: number },
+): number {
+  return requireInteger("calibrate: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
+}
+
 /** Number of judged tokens: a last window of a single token is left out. */
 export function judgedTokens({ ids: { length }, from }: HashedDocument, sequenceLength: number): number {
   const judged = length % sequenceLength === 1 ? length - 1 : length;
   return Math.max(0, judged - from);
-}
-
-function sha256Text(text: string): Promise<string> {
-  return sha256(new TextEncoder().encode(text));
 }
 
 export function countedAs({ hash, group, kin, cluster }: Counted): Counted {

@@ -14,6 +14,7 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js";
 import {
   lossesIn,
+  orientThreshold,
   rawThreshold,
   tallyVectors,
   type ThresholdVector,
@@ -21,10 +22,9 @@ import {
   type TokenTable,
 } from "../procedures/token-table.js";
 import type { Tally } from "../procedures/tally.js";
-import type { DocumentRecord } from "./document-record.js";
-import { type OwnText, pickVectors, type PolicyRuns, runVectors, tallyRuns } from "./policy-runs.js";
+import { type CalibrationRecords, createRecorder, type DocumentRecord, type RecordDocumentsOptions } from "./record.js";
+import { type OwnText, pickVectors, type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import { type Counted, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
-import { type CalibrationRecords, createRecorder, type RecordDocumentsOptions } from "./record.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Arrangement, Unit } from "./split.js";
 import { judgedBy, type Subject } from "./subject.js";
@@ -53,7 +53,7 @@ interface ArrangedDocuments {
   readonly units: number;
 }
 
-export interface EvidenceDocument extends Counted {
+interface EvidenceDocument extends Counted {
   /** Judged tokens. */
   readonly tokens: number;
   /** Documents given that are this one. */
@@ -72,6 +72,31 @@ export async function tableIn(evidence: Evidence, first: number, end: number, sc
   const records: DocumentRecord[] = [];
   for (let index = first; index < end; index++) records.push(await evidence.record!(index));
   return { ...tableOf(records, score, judgedBy(evidence.subject).lossScale), ...unitsIn(evidence, first, end) };
+}
+
+function joinTallies(parts: readonly Tally[]): Tally {
+  const join = <To extends Int32Array | Float64Array>(
+    columnOf: (part: Tally) => To,
+    make: (length: number) => To,
+  ): To => {
+    const joined = make(parts.reduce((sum, part) => sum + columnOf(part).length, 0));
+    let at = 0;
+    for (const part of parts) {
+      joined.set(columnOf(part), at);
+      at += columnOf(part).length;
+    }
+    return joined;
+  };
+  const integers = (length: number): Int32Array => new Int32Array(length);
+  const floats = (length: number): Float64Array => new Float64Array(length);
+  return {
+    ...parts[0]!,
+    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
+    tokens: join(({ tokens }) => tokens, integers),
+    left: join(({ left }) => left, integers),
+    wrong: join(({ wrong }) => wrong, floats),
+    deep: join(({ deep }) => deep, floats),
+  };
 }
 
 /** As recorded or as run. */
@@ -146,6 +171,10 @@ export async function streamedEvidence(
       },
     }),
   };
+}
+
+function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
+  return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
 /** From runs made before; the candidates are those of the runs, or "never exit". */
@@ -270,30 +299,5 @@ function recordedLosses(
     lossScale,
     exits: own ? first.exits.map((_, exit) => join(({ exits }) => exits[exit]!.losses!)) : lossesIn({ agrees }).exits,
     ...(first.deep && { deep: join(({ deep }) => deep!) }),
-  };
-}
-
-export function joinTallies(parts: readonly Tally[]): Tally {
-  const join = <To extends Int32Array | Float64Array>(
-    columnOf: (part: Tally) => To,
-    make: (length: number) => To,
-  ): To => {
-    const joined = make(parts.reduce((sum, part) => sum + columnOf(part).length, 0));
-    let at = 0;
-    for (const part of parts) {
-      joined.set(columnOf(part), at);
-      at += columnOf(part).length;
-    }
-    return joined;
-  };
-  const integers = (length: number): Int32Array => new Int32Array(length);
-  const floats = (length: number): Float64Array => new Float64Array(length);
-  return {
-    ...parts[0]!,
-    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
-    tokens: join(({ tokens }) => tokens, integers),
-    left: join(({ left }) => left, integers),
-    wrong: join(({ wrong }) => wrong, floats),
-    deep: join(({ deep }) => deep, floats),
   };
 }

@@ -15,7 +15,7 @@ export interface ExitFeasibility {
   readonly mustStay: number;
 }
 
-export interface FeasibilityOptions {
+interface FeasibilityOptions {
   /** @default 0.95 */
   readonly agreement?: number;
 }

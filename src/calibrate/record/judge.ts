@@ -7,7 +7,7 @@
  * one, tokens that run all blocks have a loss too.
  */
 import { OptionError } from "../../errors.js";
-import type { CertifiedSampling, Reference } from "../../exits/plan/policy.js";
+import type { CertifiedSampling } from "../../exits/plan/policy.js";
 import {
   argmaxOf,
   canonicalSampling,
@@ -16,14 +16,13 @@ import {
   type SamplingOptions,
 } from "../../model/decode/sampling.js";
 import { LOSS_UNIT, totalVariation } from "../../model/decode/total-variation.js";
-import type { Sampler } from "../../model/decode/decoder.js";
 import type { Model } from "../../model/index.js";
 
 export interface JudgeOptions {
   /** Sampling settings of the policy and the reference. @default greedy */
-  readonly sampling?: SamplingOptions;
+  readonly sampling?: SamplingOptions | undefined;
   /** The model whose tokens are right, with the same vocabulary. @default the heads' own */
-  readonly against?: Model;
+  readonly against?: Model | undefined;
 }
 
 export interface Judge {
@@ -63,11 +62,6 @@ export function lossScaleOf({ temperature = 0 }: SamplingOptions = {}): number {
   return temperature === 0 ? 1 : LOSS_UNIT;
 }
 
-/** As certificates name it. */
-export async function describeReference({ reference, other }: Judge): Promise<Reference> {
-  return { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() };
-}
-
 /** The distribution after the processors, from logits [V] and the tokens before. */
 export function judgedDistribution({ sampling }: Judge, logits: Float32Array, seen: readonly number[]): Float64Array {
   return processedDistribution(logits, seen, sampling);
@@ -76,26 +70,4 @@ export function judgedDistribution({ sampling }: Judge, logits: Float32Array, se
 /** The loss of a token drawn from q where p is right, in 1 / lossScale. */
 export function lossOf({ lossScale }: Judge, p: Float64Array, q: Float64Array): number {
   return lossScale === 1 ? Number(argmaxOf(p) !== argmaxOf(q)) : totalVariation(p, q);
-}
-
-/** Draws nothing: keeps the distribution that the latest token would be drawn from. */
-export interface ObservedSampler extends Sampler {
-  readonly used: Float64Array | undefined;
-}
-
-/** For runs on given text, whose next token is its own. */
-export function observedSampler(judge: Judge): ObservedSampler {
-  let used: Float64Array | undefined;
-  return {
-    greedy: judge.greedy,
-    distribution: (logits, seen) => judgedDistribution(judge, logits, seen),
-    draw(p) {
-      used = p;
-      return 0;
-    },
-    chance: () => false,
-    get used() {
-      return used;
-    },
-  };
 }

@@ -11,7 +11,7 @@ import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
 import { tableOf } from "./evidence.js";
 
-export interface ExitOutcome {
+interface ExitOutcome {
   readonly depth: number;
   readonly reached: number;
   readonly left: number;

@@ -37,7 +37,7 @@ export async function runOwnText(
     const written = generateBatch(
       heads,
       texts.map(({ ids }) => ids),
-      { ...sampling, policy, maxNewTokens, seed, batchSize, stopAtEndOfText: false, ...(signal && { signal }) },
+      { ...sampling, policy, maxNewTokens, seed, batchSize, stopAtEndOfText: false, signal },
     );
     const tokens = written[Symbol.asyncIterator]();
     while ((await tokens.next()).done !== true);

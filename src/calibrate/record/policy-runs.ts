@@ -1,7 +1,6 @@
 /** Counts of candidate policies as run (run-policies.ts), by document, as plain data that serves every split. */
 import type { FillName } from "../../exits/fill/fill.js";
 import type { ScoreName, Threshold } from "../../exits/heads/score.js";
-import { orientThreshold, type ThresholdVector } from "../procedures/token-table.js";
 import type { Tally } from "../procedures/tally.js";
 import type { Counted } from "./documents.js";
 import { judgedBy, type Subject } from "./subject.js";
@@ -57,10 +56,6 @@ export function tallyRuns(
     deep: Float64Array.from(chosen.flatMap(({ counts }) => counts.deep)),
     active: Uint8Array.from(thresholds.flatMap((vector) => vector.map((threshold) => (threshold === "never" ? 0 : 1)))),
   };
-}
-
-export function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
-  return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
 /** Some candidates, by index; -1 stands for "never exit", which needs the full model as the reference. */

@@ -5,24 +5,97 @@
  * text. A store (usually a folder) keeps every document's record, so that an interrupted recording resumes.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { requireInteger } from "../../errors.js";
-import { confidenceAt, scoreAt, type ScoreName } from "../../exits/heads/score.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import type { CacheStore } from "../../exits/states/shards.js";
+import { confidenceAt } from "../../exits/heads/score.js";
 import { disposeBatch, hiddenBatch, statesAt } from "../../exits/states/batches.js";
 import { locatedIn, nonFiniteRow } from "../../exits/states/finite-teacher.js";
+import type { CacheStore } from "../../exits/states/record-states.js";
 import { createTeacher, type Teacher } from "../../exits/train/create-teacher.js";
-import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
+import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { cutWindows, type Window } from "../../model/documents.js";
 import { sha256 } from "../../model/sha256.js";
+import { parseSafetensors } from "../../tensor/formats/safetensors.js";
+import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/select.js";
-import { type DocumentRecord, type ExitRecord, parseRecord, serializeRecord } from "./document-record.js";
-import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedTokens } from "./documents.js";
+import { giveTurn, rowsPerTurn } from "../../turns.js";
+import {
+  type CalibrationDocument,
+  countedAs,
+  hashDocuments,
+  type HashedDocument,
+  judgedTokens,
+  windowLength,
+} from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
-import { giveTurn, rowsPerTurn } from "../../turns.js";
+
+// A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
+// `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
+
+export interface ExitRecord {
+  /** [T, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
+  readonly stats: Float32Array;
+  /** [T] 1 if the head's argmax is the full model's. */
+  readonly agrees: Uint8Array;
+  /** [T] losses in 1/lossScale, if they are not 1 - agrees (judge.ts). */
+  readonly losses?: Int32Array;
+}
+
+export interface DocumentRecord {
+  /** SHA-256 of the document's token ids. */
+  readonly hash: string;
+  /** SHA-256 of its group's name; absent if no document has one. */
+  readonly group?: string;
+  /** The smallest hash among its duplicates and near duplicates; absent without any. */
+  readonly kin?: string;
+  /** Documents that share passages have the same cluster. */
+  readonly cluster?: string;
+  /** T: positions, each of which predicts a next token. */
+  readonly positions: number;
+  readonly exits: readonly ExitRecord[];
+  /** [T] the loss of tokens that run all blocks, if the reference is another model. */
+  readonly deep?: Int32Array;
+}
+
+type Entry = [string, SafetensorsInput];
+
+function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array {
+  const losses = (name: string, data: Int32Array): Entry => [name, { dtype: "I32", shape: [positions], data }];
+  return serializeSafetensors([
+    ...exits.flatMap(({ stats, agrees, losses: own }, exit): Entry[] => {
+      const entries: Entry[] = [
+        [`stats.${exit}`, { dtype: "F32", shape: [positions, ROW_STATS.width], data: stats }],
+        [`agrees.${exit}`, { dtype: "U8", shape: [positions], data: agrees }],
+      ];
+      if (own !== undefined) entries.push(losses(`losses.${exit}`, own));
+      return entries;
+    }),
+    ...(deep === undefined ? [] : [losses("deep", deep)]),
+  ]);
+}
+
+/** Hash and number of exits are in the file's name only. */
+function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
+  const file = parseSafetensors(bytes);
+  const integers = (name: string): Int32Array | undefined =>
+    file.names.includes(name) ? (file.array(name) as Int32Array) : undefined;
+  const deep = integers("deep");
+  return {
+    hash,
+    positions: file.info("agrees.0").shape[0]!,
+    exits: Array.from({ length: exits }, (_, exit) => {
+      const losses = integers(`losses.${exit}`);
+      return {
+        stats: file.float32(`stats.${exit}`),
+        agrees: file.bytes(`agrees.${exit}`),
+        ...(losses && { losses }),
+      };
+    }),
+    ...(deep && { deep }),
+  };
+}
 
 export interface CalibrationRecords extends Subject {
   /** Most tokens per window. */
@@ -38,7 +111,7 @@ export interface RecordDocumentsOptions extends JudgeOptions {
   readonly sequenceLength?: number;
   /** Records already there (same model, heads and document) are read, not made. */
   readonly store?: CacheStore;
-  readonly signal?: CancelSignal;
+  readonly signal?: CancelSignal | undefined;
   /** Called after every document; a promise is awaited. */
   readonly onDocument?: (event: {
     readonly document: number;
@@ -69,7 +142,7 @@ export async function recordDocuments(
   return { ...recorder.subject, sequenceLength: recorder.sequenceLength, documents: records };
 }
 
-export interface Recorder {
+interface Recorder {
   readonly subject: Subject;
   readonly sequenceLength: number;
   /** Makes a record, or reads it from the store. */
@@ -80,9 +153,8 @@ export async function createRecorder(
   heads: ExitHeads,
   options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | "signal" | keyof JudgeOptions> = {},
 ): Promise<Recorder> {
-  const { maxPositionEmbeddings } = heads.model.config;
-  const { sequenceLength = Math.min(256, maxPositionEmbeddings), store, signal } = options;
-  requireInteger("recordDocuments: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
+  const { store, signal } = options;
+  const sequenceLength = windowLength(heads.model, options);
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
   const make = (text: HashedDocument): Promise<RecordedWindows> =>
@@ -120,7 +192,7 @@ export async function judgedDocuments(
 async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
   const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
   const key = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, hash, ...judgeKey(subject)].join(" ");
-  return `record-${(await sha256(new TextEncoder().encode(key))).slice(0, 32)}.safetensors`;
+  return `record-${(await sha256(key)).slice(0, 32)}.safetensors`;
 }
 
 /** The windows of a document in which a position is judged. */
@@ -250,21 +322,4 @@ async function lossesAgainst(
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));
-}
-
-/** One exit's scores and agreements at all positions of all documents. */
-export function flatten(
-  { documents }: CalibrationRecords,
-  exit: number,
-  score: ScoreName,
-): { scores: Float64Array; agrees: Uint8Array } {
-  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
-  const scores = new Float64Array(total);
-  const agrees = new Uint8Array(total);
-  let at = 0;
-  for (const { positions, exits } of documents) {
-    agrees.set(exits[exit]!.agrees, at);
-    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
-  }
-  return { scores, agrees };
 }

@@ -5,10 +5,10 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import type { CacheStore } from "../../exits/states/shards.js";
+import type { CacheStore } from "../../exits/states/record-states.js";
 import { sha256 } from "../../model/sha256.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
-import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
+import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens, windowLength } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
@@ -20,9 +20,9 @@ export interface RunPoliciesOptions extends JudgeOptions {
   readonly batchSize?: number;
   /** A store for the counts of finished documents. */
   readonly store?: CacheStore;
-  readonly signal?: CancelSignal;
+  readonly signal?: CancelSignal | undefined;
   /** Called after every candidate of every batch of documents; a promise is awaited. */
-  readonly onRun?: (event: { readonly done: number; readonly total: number }) => unknown;
+  readonly onRun?: ((event: { readonly done: number; readonly total: number }) => unknown) | undefined;
 }
 
 /** Throws an OptionError if no document holds two tokens, or thresholds do not fit the heads. */
@@ -32,8 +32,8 @@ export async function runPolicies(
   candidates: RunCandidates,
   options: RunPoliciesOptions = {},
 ): Promise<PolicyRuns> {
-  const { sequenceLength = Math.min(256, heads.model.config.maxPositionEmbeddings) } = options;
-  return runHashed(heads, await judgedDocuments(heads, documents, sequenceLength), candidates, options);
+  const texts = await judgedDocuments(heads, documents, windowLength(heads.model, options));
+  return runHashed(heads, texts, candidates, options);
 }
 
 export async function runHashed(
@@ -42,9 +42,8 @@ export async function runHashed(
   { score, fill, thresholds }: RunCandidates,
   options: RunPoliciesOptions,
 ): Promise<PolicyRuns> {
-  const { maxPositionEmbeddings } = heads.model.config;
-  const { sequenceLength = Math.min(256, maxPositionEmbeddings), batchSize = 16, store, signal, onRun } = options;
-  requireInteger("runPolicies: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
+  const { batchSize = 16, store, signal, onRun } = options;
+  const sequenceLength = windowLength(heads.model, options);
   requireInteger("runPolicies: batchSize", batchSize, 1);
   requireThresholds(thresholds, heads.depths.length);
   const judge = createJudge(heads.model, options);
@@ -125,8 +124,7 @@ async function storeName(
 ): Promise<string> {
   const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
   const made = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, score, fill, hash];
-  const key = [...made, ...judgeKey(subject)];
-  const digest = await sha256(new TextEncoder().encode(JSON.stringify(key)));
+  const digest = await sha256(JSON.stringify([...made, ...judgeKey(subject)]));
   return `run-${digest.slice(0, 32)}.json`;
 }
 

@@ -1,6 +1,6 @@
 /**
  * The documents that count, their order, and the cut between grid split and test:
- *   distinct     of documents that are kin (duplicates.ts) one remains, with the number of its copies
+ *   distinct     of documents that are kin (documents.ts) one remains, with the number of its copies
  *   order        ascending SHA-256 of "seed:hash of the document"; if groups are the units, first of "seed:group"
  *   grid split   the first units; candidates are proposed on them
  *   test         all others, in this order, which is also the order in which the betting bound (WSR) reads them
@@ -9,10 +9,6 @@
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { sha256 } from "../../model/sha256.js";
 import type { Counted } from "./documents.js";
-
-function hashText(text: string): Promise<string> {
-  return sha256(new TextEncoder().encode(text));
-}
 
 /**
  * The unit taken as independent: documents, or groups of them (a source, a speaker, a user), each with its documents'
@@ -30,7 +26,7 @@ export interface Arrangement {
   readonly unit: Unit;
 }
 
-export interface ArrangeOptions {
+interface ArrangeOptions {
   readonly seed: number;
   /** Share of the units in the grid split. */
   readonly gridShare: number;
@@ -55,7 +51,7 @@ export async function arrange(
     );
   }
   const distinct = distinctDocuments(documents);
-  const keyOf = (name: string): Promise<string> => hashText(`${seed}:${name}`);
+  const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
   const keyed = await Promise.all(
     distinct.map(async ({ index, copies }) => {
       const { hash, group = hash } = documents[index]!;

@@ -12,7 +12,7 @@ import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
 import { canonicalSampling, isPlainGreedy } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
-import { createJudge, describeReference, lossScaleOf } from "./judge.js";
+import { createJudge, type Judge, lossScaleOf } from "./judge.js";
 import type { ExitCosts } from "../procedures/tally.js";
 
 export interface Subject {
@@ -39,6 +39,11 @@ export interface Subject {
     /** By fill and exit: computing the keys and values that a token lacks when it leaves. */
     readonly fills: Readonly<Partial<Record<FillName, readonly number[]>>>;
   };
+}
+
+/** As certificates name it. */
+async function describeReference({ reference, other }: Judge): Promise<Reference> {
+  return { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() };
 }
 
 export async function describeSubject(
@@ -118,7 +123,7 @@ export function requireScore(subject: Pick<Subject, "scores">, score: ScoreName)
   }
 }
 
-export interface ExitCostsOptions {
+interface ExitCostsOptions {
   readonly fill: FillName;
   /** Measured times. @default multiply-adds */
   readonly times?: UnitTimes | undefined;
@@ -135,20 +140,6 @@ export function exitCosts(
 ): ExitCosts {
   if (times !== undefined) return exitTimes({ depths, numLayers }, { fill, times });
   return costsBy(depths, numLayers, { ...ledger, fills: ledger.fills[fill] });
-}
-
-export function exitTimes(
-  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
-  { fill, times }: ExitCostsOptions & { readonly times: UnitTimes },
-): ExitCosts {
-  return costsBy(depths, numLayers, {
-    block: costOfRows(times.block, 1),
-    unembedding: costOfRows(times.finalHead, 1),
-    heads: times.heads,
-    fills: times.fills.map(({ cost }, exit) =>
-      fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
-    ),
-  });
 }
 
 interface PartCosts {
@@ -175,4 +166,18 @@ const LAZY_ROWS = 4;
 
 function furtherRow({ block }: UnitTimes): number {
   return (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
+}
+
+export function exitTimes(
+  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
+  { fill, times }: ExitCostsOptions & { readonly times: UnitTimes },
+): ExitCosts {
+  return costsBy(depths, numLayers, {
+    block: costOfRows(times.block, 1),
+    unembedding: costOfRows(times.finalHead, 1),
+    heads: times.heads,
+    fills: times.fills.map(({ cost }, exit) =>
+      fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
+    ),
+  });
 }

@@ -27,8 +27,8 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const writing: OwnTextOptions = {
     ...ownText,
     sampling: c.sampling,
-    ...(against && { against }),
-    ...(signal && { signal }),
+    against,
+    signal,
   };
   const { score, fill } = c.policy;
   const candidates = { score, fill, thresholds: vectors.map(({ thresholds }) => thresholds) };

@@ -6,23 +6,59 @@
  */
 import { isExactFill } from "../../exits/fill/fill.js";
 import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
+import { giveTurn } from "../../turns.js";
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
+import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
-import { arrange } from "../record/split.js";
-import type { DocumentRecord } from "../record/document-record.js";
+import { rawThreshold } from "../procedures/token-table.js";
 import { type Evidence, recordedEvidence, streamedEvidence } from "../record/evidence.js";
-import { judgedBy } from "../record/subject.js";
-import { judgedDocuments } from "../record/record.js";
+import { type DocumentRecord, judgedDocuments } from "../record/record.js";
+import { arrange } from "../record/split.js";
+import { exitCosts, judgedBy } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import type { TextFindings } from "./against-own-text.js";
-import { proposeAgain } from "./propose-again.js";
-import { giveTurn } from "../../turns.js";
 
 interface Source {
   readonly evidence: Evidence;
   /** Token ids and first judged position, if there are heads to run. */
   readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
+}
+
+// The candidates, proposed again from the grid split: this shows thresholds that were chosen on the test documents.
+// Costs in milliseconds cannot be measured twice, so the stored ones are used.
+
+/** Differences of candidates, costs or score. */
+async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySettings): Promise<string[]> {
+  const { policy, costs, costUnit } = c;
+  const { score, fill } = policy;
+  if (costUnit === "multiplyAdds") {
+    const { reach, head, full } = exitCosts(evidence.subject, { fill });
+    if (JSON.stringify([reach, head, full]) !== JSON.stringify([costs.reach, costs.head, costs.full])) {
+      return ["costs: they are not the multiply-adds of this model and these heads"];
+    }
+  }
+  const settings = costUnit === "milliseconds" ? { ...asked, knownCosts: costs } : asked;
+  const again = await planTest(evidence, settings);
+  if (again.score !== score) return [`candidates: the grid split proposes the score ${again.score}, not ${score}`];
+  const { planned, candidates } = c.test ?? { planned: 0, candidates: [] };
+  if (planned !== again.vectors.length) {
+    return [`test: ${planned} candidates are said to be planned; the grid split proposes ${again.vectors.length}`];
+  }
+  const inWords = again.vectors.map((vector) => vector.map((one) => rawThreshold(one, score)).join(", "));
+  const other = candidates.findIndex(({ thresholds }, i) => thresholds.join(", ") !== inWords[i]);
+  if (other >= 0) {
+    const { thresholds } = candidates[other]!;
+    return [
+      `test: candidate ${other} has the thresholds ${thresholds.join(", ")}; the grid split proposes ${inWords[other]}`,
+    ];
+  }
+  const price = candidates.findIndex(({ cost }, i) => Math.abs(cost - again.costs[i]!) > 1e-9 * cost);
+  if (price < 0) return [];
+  return [
+    `test: candidate ${price} is said to cost ${candidates[price]!.cost}; on the grid split it costs ` +
+      String(again.costs[price]),
+  ];
 }
 
 /** The arithmetic must be consistent, and model and heads those of the certificate. */
@@ -74,7 +110,7 @@ async function openSource(
     const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
     const { fill } = settings;
-    const judged = { sequenceLength, sampling: c.sampling, ...(against && { against }), ...(signal && { signal }) };
+    const judged = { sequenceLength, sampling: c.sampling, against, signal };
     const evidence = await streamedEvidence(heads, texts, arrangement, { ...judged, fill });
     return { evidence, text: (index) => texts[arrangement.order[index]!]! };
   }

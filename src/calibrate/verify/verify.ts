@@ -13,7 +13,7 @@ import type { VerifyOptions } from "./against-model.js";
  * counts reproduced        own text: all but the candidates, which were proposed on documents that were not given
  * reproduced               documents, split, candidates, counts and policy came out again
  */
-export type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "counts reproduced" | "reproduced";
+type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "counts reproduced" | "reproduced";
 
 export interface Verification {
   readonly verdict: Verdict;

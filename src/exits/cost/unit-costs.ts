@@ -8,7 +8,7 @@ import type { ExitHeads } from "../heads/exit-heads.js";
 import { headCost } from "../heads/head-shape.js";
 
 /** Cost of a call by its number of rows, ascending. */
-export type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
+type CostsByRows = readonly { readonly rows: number; readonly cost: number }[];
 
 export interface UnitCosts {
   readonly block: CostsByRows;

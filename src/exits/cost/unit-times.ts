@@ -28,7 +28,7 @@ export interface UnitTimes extends UnitCosts {
   readonly fills: readonly { readonly blocks: number; readonly cost: number }[];
 }
 
-export interface MeasureUnitsOptions {
+interface MeasureUnitsOptions {
   /** @default "lazy" */
   readonly fill?: FillName;
   /** Cached positions. @default 64, or half the context limit if that is shorter */

@@ -11,21 +11,127 @@
  *
  * A round yields accepted + 1 tokens, exactly the full model's. At temperature 0 they are the same ids, with
  * bit-identical logits if the device computes k rows as it computes one; sampled tokens have the same distribution
- * (rejection.ts). End-of-text is a token like any other, so a draft of it ends nothing. No draft goes beyond
+ * (`acceptance`). End-of-text is a token like any other, so a draft of it ends nothing. No draft goes beyond
  * maxNewTokens, which includes the full model's token. Positions are always filled lazily, whatever the policy's fill,
  * because a draft's keys and values must be the full model's. Every accepted position costs exactly L blocks; what is
  * saved is reading the upper blocks' weights once per token.
  */
-import { advance, type Model, type Sequence } from "../../model/index.js";
 import { type Decoder, logitsNeeded, type Request, type Round } from "../../model/decode/decoder.js";
 import { type FinalLogits, finalLogits } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
-import { concatRows } from "../../tensor/ops/select.js";
+import { advance, type Model, type Sequence } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
+import { concatRows } from "../../tensor/ops/select.js";
+import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
 import type { ExitChoice } from "../decode/decode.js";
 import type { DecodeListeners, DecodeObserver } from "../decode/observe.js";
-import type { DraftPlan } from "./draft-length.js";
-import { acceptance, residual } from "./rejection.js";
+
+// The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
+// the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
+// more draft is tried if it brings a tenth more tokens per time than the round has without it: costs leave out what
+// happens in between (reading back, choosing, judging).
+//
+//     α^(n+1) / c(n+1)  >  1.1 · E(n) / T(n)
+//
+// A draft from an exit at depth d of L costs the heads that were evaluated for it, the blocks below the exit for the
+// next position, and one more row in the blocks above and in the final head when the round is verified. With b(k) the
+// cost of a block and u(k) that of the final head for k rows together,
+//
+//     c(n) = heads + d·b(1) + (L - d)·(b(n+1) - b(n)) + u(n+1) - u(n)
+//
+// α, d and heads are means of what was seen in this text, where no exit's firing counts as heads without a draft. They
+// start from a prior and drift back to it, so drafting that did not pay is tried again now and then; where it could not
+// pay even at the prior, nothing is ever drafted. No clock takes part, so a run repeats exactly, and no drafted token,
+// as exact sampling requires.
+
+export interface DraftPlan {
+  /** True if one more draft after these `drafts` is expected to gain. */
+  more(drafts: number): boolean;
+  /** Ends a round: the depths of its drafts, of which the first `accepted` were. */
+  learn(depths: readonly number[], accepted: number): void;
+}
+
+interface DraftingExit {
+  readonly depth: number;
+  readonly head: number;
+}
+
+/** Prior acceptance, and the number of drafts that it counts as. */
+const PRIOR_ACCEPTANCE = 0.8;
+const PRIOR_DRAFTS = 8;
+
+/** A round's weight relative to the next one's. */
+const MEMORY = 0.99;
+
+/** The gain that a draft must promise. */
+const MARGIN = 1.1;
+
+/** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
+export function draftPlan(
+  numLayers: number,
+  exits: readonly DraftingExit[],
+  { block, finalHead }: Pick<UnitCosts, "block" | "finalHead">,
+): DraftPlan {
+  const plain = numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
+  // Sums over rounds. Drafts after a rejected one are not tested.
+  const prior = {
+    tested: PRIOR_DRAFTS,
+    accepted: PRIOR_DRAFTS * PRIOR_ACCEPTANCE,
+    drafts: 2,
+    depth: numLayers,
+    heads: 0,
+  };
+  let seen = prior;
+  let tries = 0; // in this round
+
+  /** c(n) */
+  const costOf = (n: number): number => {
+    const depth = seen.depth / seen.drafts;
+    return (
+      seen.heads / seen.drafts +
+      depth * costOfRows(block, 1) +
+      (numLayers - depth) * (costOfRows(block, n + 1) - costOfRows(block, n)) +
+      costOfRows(finalHead, n + 1) -
+      costOfRows(finalHead, n)
+    );
+  };
+  /** Cost of the heads on the way to this depth. */
+  const headsTo = (depth: number): number =>
+    exits.reduce((sum, exit) => (exit.depth <= depth ? sum + exit.head : sum), 0);
+
+  return {
+    more(drafts) {
+      const acceptance = seen.accepted / seen.tested;
+      let tokens = 1;
+      let time = plain;
+      for (let n = 1; n <= drafts; n++) {
+        tokens += acceptance ** n;
+        time += costOf(n);
+      }
+      const gains = acceptance ** (drafts + 1) * time > MARGIN * tokens * costOf(drafts + 1);
+      if (gains) tries++;
+      return gains;
+    },
+
+    learn(depths, accepted) {
+      const misses = tries - depths.length;
+      const add = (name: keyof typeof prior, value: number): number =>
+        prior[name] + MEMORY * (seen[name] - prior[name]) + value;
+      seen = {
+        tested: add("tested", Math.min(accepted + 1, depths.length)),
+        accepted: add("accepted", accepted),
+        drafts: add("drafts", depths.length),
+        depth: add("depth", sumOf(depths)),
+        heads: add("heads", sumOf(depths.map(headsTo)) + misses * headsTo(numLayers)),
+      };
+      tries = 0;
+    },
+  };
+}
+
+function sumOf(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0);
+}
 
 /** Proposes the token after every sequence's last position, from below depth L; undefined for none. */
 export type Drafter = (requests: readonly Request[]) => Promise<readonly (ExitChoice | undefined)[]>;
@@ -137,6 +243,30 @@ function judgeGreedy({ drafts }: OpenRound, argmaxAt: (i: number) => number): Ve
   const mismatch = drafts.findIndex(({ id }, i) => id !== argmaxAt(i));
   const accepted = mismatch < 0 ? drafts.length : mismatch;
   return { accepted, id: argmaxAt(accepted) };
+}
+
+// Rejection sampling: exact samples from p, by way of a cheaper q (Leviathan et al. 2023; Chen et al. 2023). A draft
+// x ~ q is accepted with probability min(1, p(x)/q(x)); a rejected one is replaced by a draw from the residual
+// (p - q)+ / Σ(p - q)+, where (·)+ is max(0, ·). Then
+//   P(x) = min(p(x), q(x)) + (1 - Σ min(p, q)) · (p(x) - q(x))+ / Σ(p - q)+ = p(x)
+// This is exact only if the decision to draft did not depend on x.
+
+export function acceptance(p: Float64Array, q: Float64Array, x: number): number {
+  return Math.min(1, p[x]! / q[x]!);
+}
+
+export function residual(p: Float64Array, q: Float64Array): Float64Array {
+  const surplus = new Float64Array(p.length);
+  let total = 0;
+  for (let i = 0; i < p.length; i++) {
+    if (p[i]! > q[i]!) {
+      surplus[i] = p[i]! - q[i]!;
+      total += surplus[i]!;
+    }
+  }
+  if (total === 0) return p; // p = q up to rounding: only rounding can have rejected the draft
+  for (let i = 0; i < p.length; i++) surplus[i]! /= total;
+  return surplus;
 }
 
 /** Rejection sampling; rowAt(i) is the full model's logits after position start + i. */

@@ -31,14 +31,14 @@ import { skippedLayers } from "../heads/projection.js";
 export type FillName = "lazy" | "project" | "shared";
 
 /** A `Ledger` is one. */
-export interface FillMeter extends WorkMeter {
+interface FillMeter extends WorkMeter {
   /** One product made the keys and values of `blocks` skipped blocks for one position. */
   fill(blocks: number, work: UnitWork): void;
   /** This skipped block's (0-based) own product made its keys and values for one position. */
   fillByBlock(layer: number): void;
 }
 
-export interface Fill {
+interface Fill {
   /** Keys and values, and so all output, are those of a full pass, bit for bit. */
   readonly exact: boolean;
   /** Called after exit number `exit`, below depth L, chose the token that follows `position`. */

@@ -179,14 +179,6 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
   requireAsCertified(policy, heads.model.storedAs);
 }
 
-/** Drops the certificate, which covers only the fill that it had. */
-export function withFill(policy: Policy, fill: FillName): Policy {
-  if (fill === policy.fill) return policy;
-  const copy: { -readonly [Key in keyof Policy]: Policy[Key] } = { ...policy, fill };
-  delete copy.certified;
-  return copy;
-}
-
 function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: StoredAs): void {
   if (certified === undefined) return;
   const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';

@@ -40,7 +40,7 @@ export interface BatchSource {
   readonly batchesPerEpoch?: number;
 }
 
-export interface OnlineOptions {
+interface OnlineOptions {
   /** Windows per batch. @default 8 */
   readonly batchSize?: number | undefined;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
@@ -66,7 +66,7 @@ export function onlineBatches(
   model: Model,
   documents: readonly Document[],
   depths: readonly number[],
-  { batchSize = 8, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings), seed = 0 }: OnlineOptions,
+  { batchSize = 8, sequenceLength, seed = 0 }: OnlineOptions,
 ): BatchSource {
   const windows = markedWindows(model, documents, sequenceLength);
   return {

@@ -4,7 +4,7 @@ import type { Document, Model } from "../../model/index.js";
 import { markedWindows } from "../../model/documents.js";
 import { recordStates } from "./record-states.js";
 
-export interface FrequentTokensOptions {
+interface FrequentTokensOptions {
   /** Positions at which predictions are counted. @default 16,384 */
   readonly positions?: number;
   /** Counts the tokens of the text too: right for text that the model wrote, where that costs no run. @default false */
@@ -22,10 +22,10 @@ export async function frequentTokens(
   n: number,
   { positions = 16_384, countText = false }: FrequentTokensOptions = {},
 ): Promise<number[]> {
-  const { vocabSize, maxPositionEmbeddings, eosTokenIds } = model.config;
+  const { vocabSize, eosTokenIds } = model.config;
   requireInteger("frequentTokens: n", n, 1, vocabSize - 1);
   const counts = new Float64Array(vocabSize);
-  const windows = markedWindows(model, documents, Math.min(128, maxPositionEmbeddings));
+  const windows = markedWindows(model, documents);
   let seen = 0;
   for (const window of windows) {
     if (countText) for (const id of window.ids.slice(window.from + 1)) counts[id]!++;

@@ -3,22 +3,23 @@
  * and on seed + i alone, so a run can go on after the answers that it has.
  *
  * With depths, sampling keeps the states for training: it runs the blocks and positions of a recording, with the same
- * bits on a batch-independent device. Common beginnings of consecutive prompts run once (prompt-trunk.ts).
+ * bits on a batch-independent device. Common beginnings of consecutive prompts run once.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
+import { prefill } from "../../model/advance.js";
+import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
-import { generateBatchWith } from "../../model/decode/generate.js";
+import { generateBatchWith, generateWith } from "../../model/decode/generate.js";
+import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
-import type { SequenceStore } from "../../model/decode/sequence-store.js";
-import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { concatRows } from "../../tensor/ops/select.js";
+import { advance, type Model, Sequence, type Work } from "../../model/index.js";
+import { createRng, ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
-import { PromptTrunk } from "./prompt-trunk.js";
+import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 
-export interface SelfAnswersOptions extends SamplingOptions {
+interface SelfAnswersOptions extends SamplingOptions {
   /** New tokens per answer at most. @default 144, or what the context has room for */
   readonly maxNewTokens?: number;
   /** Answers sampled together. @default 16 */
@@ -33,13 +34,55 @@ export interface SelfAnswersOptions extends SamplingOptions {
 }
 
 /** With the states of the positions that chose its tokens. */
-export interface SelfAnswer {
+interface SelfAnswer {
   /** Index of the prompt. */
   readonly index: number;
   readonly prompt: readonly number[];
   readonly answer: readonly number[];
   /** As `recordStates` would give for `answerDocument(prompt, answer)`; absent without depths. */
   readonly states?: RecordedStates;
+}
+
+// The common beginning of consecutive prompts, such as a system prompt, or all of a prompt answered several times, runs
+// once. Every text starts from a copy of its keys and values, whose bits do not depend on what follows.
+
+/** Opens texts in the order of their prompts. Dispose of it when all are open, or none will be. */
+class PromptTrunk implements SequenceStore {
+  readonly #prompts: readonly (readonly number[])[];
+  readonly #signal: CancelSignal | undefined;
+  /** The common beginning of the prompt opened last and its neighbours. */
+  #trunk: Sequence | undefined;
+
+  constructor(prompts: readonly (readonly number[])[], signal?: CancelSignal) {
+    this.#prompts = prompts;
+    this.#signal = signal;
+  }
+
+  async open(model: Model, { index, promptIds, capacity }: OpenText): Promise<Sequence> {
+    const trunk = (this.#trunk ??= new Sequence(model));
+    const most = promptIds.length - 1; // the last position belongs to the first round
+    trunk.truncate(commonLength(trunk.ids, promptIds));
+    const shared = Math.min(most, commonLength(promptIds, this.#prompts[index + 1] ?? []));
+    if (shared > trunk.length) {
+      const begin = trunk.length;
+      trunk.append(...promptIds.slice(begin, shared));
+      const positions = Array.from({ length: shared - begin }, (_, i) => begin + i);
+      await prefill(model, [{ sequence: trunk, positions }], model.config.numLayers, { signal: this.#signal });
+    }
+    const length = Math.min(most, trunk.length);
+    const sequence = trunk.clone({ length, capacity });
+    sequence.append(...promptIds.slice(length));
+    return sequence;
+  }
+
+  close(sequence: Sequence): void {
+    sequence.dispose();
+  }
+
+  dispose(): void {
+    this.#trunk?.dispose();
+    this.#trunk = undefined;
+  }
 }
 
 /** Samples an answer to every prompt (token ids), in order, at temperature 1 unless set. */
@@ -195,4 +238,49 @@ function stacked(rows: readonly Float32Array[], width: number): Float32Array {
   const values = new Float32Array(rows.length * width);
   rows.forEach((row, r) => values.set(row, r * width));
   return values;
+}
+
+// Text sampled from the model itself: data without a corpus, like the text that heads meet when it generates. Documents
+// are token ids; the prompt's begin-of-text token is no target.
+
+interface SampleOptions extends SamplingOptions {
+  /** @default 64 */
+  readonly count?: number;
+  /** New tokens per document at most. @default 128 */
+  readonly length?: number;
+  /** Used in turn. @default an empty document: the begin-of-text token */
+  readonly prompts?: readonly Prompt[];
+  /** @default 0 */
+  readonly seed?: number;
+  readonly signal?: CancelSignal;
+}
+
+/** Yields prompt and continuation as token ids, at temperature 1 unless set. */
+export async function* sampleDocuments(
+  model: Model,
+  options: SampleOptions = {},
+): AsyncGenerator<number[], void, undefined> {
+  const { count = 64, length = 128, prompts = [""], seed = 0, signal, temperature = 1, ...sampling } = options;
+  requireInteger("sampleDocuments: count", count, 1);
+  const rng = createRng(seed);
+  for (let i = 0; i < count; i++) {
+    const prompt = prompts[i % prompts.length]!;
+    const ids = await readPrompt(model, prompt);
+    const room = model.config.maxPositionEmbeddings - ids.length;
+    const run = generateWith(
+      model,
+      ids,
+      {
+        ...sampling,
+        temperature,
+        maxNewTokens: Math.min(length, room),
+        seed: rng.integer(2 ** 32),
+        signal,
+      },
+      plainDecoder(model),
+    );
+    const document = [...ids];
+    for await (const token of run) document.push(token.id);
+    yield document;
+  }
 }

@@ -6,22 +6,22 @@
  * Left out are the first positions of every text, an attention sink: states of enormous norm in few dimensions.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { requireInteger } from "../../errors.js";
-import type { Document, Model } from "../../model/index.js";
+import { requireInteger, requireNumber } from "../../errors.js";
 import { normalize } from "../../model/block.js";
+import type { Document, Model } from "../../model/index.js";
+import { solveSymmetric } from "../../tensor/cholesky.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
+import { giveTurn, type InParts, inTurns } from "../../turns.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { mapTensors } from "../heads/linear.js";
 import { unitGain } from "../heads/projection.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/batches.js";
-import { type AffineFit, RidgeFit } from "./ridge-fit.js";
-import { giveTurn, inTurns } from "../../turns.js";
 
 /** Positions of the attention sink. */
 export const SINK_POSITIONS = 2;
 
-export interface FitMapsOptions {
+interface FitMapsOptions {
   /** Most positions to fit on, to within a batch. @default 65,536 */
   readonly positions?: number;
   /** λ, relative to the mean square of the inputs. @default 1e-3 */
@@ -37,6 +37,43 @@ export interface FitMapsOptions {
   readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
+/** y ≈ weight·x + bias. */
+export interface AffineFit {
+  /** [N, K], row-major. */
+  readonly weight: Float32Array;
+  /** [N]. */
+  readonly bias: Float32Array;
+}
+
+/**
+ * Normal equations of N targets on K inputs: XᵀX [K + 1, K + 1] and XᵀY [K + 1, N], in float64, for inputs with a
+ * column of ones last (the bias) and targets Y [R, N]. Memory does not grow with the rows that are summed.
+ */
+export interface NormalEquations {
+  readonly gram: Float64Array;
+  readonly moment: Float64Array;
+}
+
+/**
+ * Minimises |Y - X·D|² + λ·m·Σ |D_i|² over D, by (XᵀX + λm·I)·D = XᵀY. The sum is over the K inputs, and m is the mean
+ * of their diag XᵀX: the bias is not shrunk. Throws a ShapeError if λ is 0 and the rows do not determine the map.
+ */
+export function* solveRidge({ gram, moment }: NormalEquations, ridge: number): InParts<AffineFit> {
+  const n = Math.sqrt(gram.length);
+  const inputs = n - 1;
+  const outputs = moment.length / n;
+  const a = Float64Array.from(gram);
+  let trace = 0;
+  for (let i = 0; i < inputs; i++) trace += a[i * (n + 1)]!;
+  for (let i = 0; i < inputs; i++) a[i * (n + 1)]! += (ridge * trace) / inputs;
+  const solution = yield* solveSymmetric(a, moment, n); // [K + 1, N]
+  const weight = new Float32Array(outputs * inputs);
+  for (let k = 0; k < inputs; k++) {
+    for (let o = 0; o < outputs; o++) weight[o * inputs + k] = solution[k * outputs + o]!;
+  }
+  return { weight, bias: Float32Array.from(solution.subarray(inputs * outputs)) };
+}
+
 /**
  * Fits the maps of all linear heads in one pass, on documents or recorded states. Nothing else changes. If aborted,
  * rejects with the signal's reason and changes nothing.
@@ -50,9 +87,16 @@ export async function fitMaps(
   const { hiddenSize } = model.config;
   const { positions = 65_536, ridge = 1e-3, signal, onBatch } = options;
   requireInteger("fitMaps: positions", positions, 1);
+  requireNumber("fitMaps: ridge", ridge, 0, 1e6);
   const fits = heads.heads
     .filter(({ shape }) => shape.kind === "linear")
-    .map((head) => ({ head, sums: new RidgeFit(hiddenSize, hiddenSize) }));
+    .map((head) => ({
+      head,
+      sums: {
+        gram: new Float64Array((hiddenSize + 1) ** 2),
+        moment: new Float64Array((hiddenSize + 1) * hiddenSize),
+      },
+    }));
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
   const source = batchSource(model, data, depths, options);
@@ -81,7 +125,7 @@ export async function fitMaps(
     unit.dispose();
   }
   const solved: AffineFit[] = [];
-  for (const { sums } of fits) solved.push(await inTurns(sums.solveInParts({ ridge }), signal));
+  for (const { sums } of fits) solved.push(await inTurns(solveRidge(sums, ridge), signal));
   for (const [i, { head }] of fits.entries()) {
     head.weights.set({ ...head.weights.tensors, ...mapTensors(model, solved[i]!) });
   }
@@ -109,7 +153,7 @@ async function normedRows(
 }
 
 /** Adds XᵀX and XᵀY, which the device computes. */
-async function addProducts(model: Model, sums: RidgeFit, x: Float32Array, y: Float32Array): Promise<void> {
+async function addProducts(model: Model, sums: NormalEquations, x: Float32Array, y: Float32Array): Promise<void> {
   const { hiddenSize } = model.config;
   const rows = x.length / hiddenSize;
   if (rows === 0) return;
@@ -125,7 +169,9 @@ async function addProducts(model: Model, sums: RidgeFit, x: Float32Array, y: Flo
       moment: matmul(inputs, targets, { transposeA: true }),
     };
   });
-  sums.addProducts(await products.gram.read(), await products.moment.read(), rows);
-  products.gram.dispose();
-  products.moment.dispose();
+  for (const name of ["gram", "moment"] as const) {
+    const values = await products[name].read();
+    values.forEach((value, i) => (sums[name][i]! += value));
+    products[name].dispose();
+  }
 }

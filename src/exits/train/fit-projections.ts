@@ -30,7 +30,7 @@ import {
 } from "../heads/projection.js";
 import { giveTurn, inTurns } from "../../turns.js";
 
-export interface FitProjectionsOptions {
+interface FitProjectionsOptions {
   /**
    * Input of the maps: the normalised exit state, or the raw one beside it, a closer fit at twice the multiply-adds.
    * @default "normalized"

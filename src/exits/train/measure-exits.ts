@@ -35,7 +35,7 @@ export interface ExitQuality {
 }
 
 /** At a level of agreement over all positions. */
-export interface LevelQuality {
+interface LevelQuality {
   readonly level: number;
   /** Share of all positions that may leave. */
   readonly coverage: number;
@@ -52,7 +52,7 @@ export interface MeasureOptions {
 }
 
 /** Logits over a list of tokens and, last, all others. */
-export interface ListedLogits {
+interface ListedLogits {
   readonly ids: readonly number[];
   /** The head's inputs [R, C] -> [R, n + 1]; undefined for a head that is not trained on the list. */
   logits(head: ExitHead, states: Tensor): Tensor | undefined;

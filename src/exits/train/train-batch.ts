@@ -3,26 +3,75 @@
  * pass. Memory is that of a part, and the event loop gets its turns.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
+import { requireInteger, requireNumber } from "../../errors.js";
 import type { Model } from "../../model/index.js";
-import { backward, type Rng, scope } from "../../tensor/index.js";
+import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
+import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
+import { crossEntropy, klDivergence } from "../../tensor/ops/loss.js";
 import { argmax, sum } from "../../tensor/ops/reduce.js";
-import { scale } from "../../tensor/ops/arithmetic.js";
-import { sliceRows } from "../../tensor/ops/select.js";
+import { reshape, sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
+import { logSoftmax, softmax } from "../../tensor/ops/softmax.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import { type HiddenBatch, statesAt } from "../states/batches.js";
+import type { ExitHead } from "../heads/exit-head.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import { type BatchSource, type HiddenBatch, type Outcome, statesAt } from "../states/batches.js";
 import { outcomeOf } from "../states/record-states.js";
-import type { Teacher } from "./create-teacher.js";
-import { headLoss, type HeadLoss } from "./head-loss.js";
-import { createTeachers, type Student, type Students } from "./students.js";
+import { createTeacher, type Teacher } from "./create-teacher.js";
+import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
+import { type RestWeights, TrainingList } from "./training-list.js";
 
 /** Logits of one head in memory at once. */
 const LOGITS = 2 ** 23;
 
-export interface StudentStep {
+interface StudentStep {
   /** Mean over positions, nats. */
   readonly loss: number;
   /** Share of positions at which its argmax is the teacher's. */
   readonly agreement: number;
+}
+
+// Losses for training heads on the frozen model's own predictions. With teacher logits t and head logits s, one loss
+// per position:
+//   kl (v2, default)   KL(softmax(t/T) || softmax(s/T)), optionally over the teacher's k most likely tokens, with both
+//                      sides renormalised. T below 1 stresses the most likely token, which is the one an exit emits;
+//                      the head's logits keep the teacher's scale
+//   penalized (v1)     (1-w)·CE(s, argmax t) - w·H(softmax(s)). The entropy reward flattens heads on purpose, so that
+//                      the margin of the logits, not the probability, becomes the usable score
+
+export type HeadLoss =
+  | {
+      readonly kind: "kl";
+      /** @default 1 */ readonly temperature?: number;
+      /** Only the teacher's k most likely tokens; 0: all. @default 0 */ readonly topK?: number;
+    }
+  | { readonly kind: "penalized"; /** w in [0, 1]. @default 0.9 */ readonly weight?: number };
+
+const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
+
+/** Throws an OptionError for an option out of range. */
+export function checkLoss(loss: HeadLoss, vocabSize: number): void {
+  if (loss.kind === "kl") {
+    requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 0, 1e6, { open: true });
+    requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);
+  } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 0, 1);
+}
+
+/** Losses [R] of logits [R, V]; differentiable in the head's logits. */
+export function headLoss(teacher: Teacher, student: Tensor, loss: HeadLoss): Tensor {
+  if (loss.kind === "penalized") {
+    const { weight = headLossDefaults.weight } = loss;
+    const rows = teacher.argmax.length;
+    // [R, V] -> [R]
+    const negativeEntropy = reshape(sum(mul(softmax(student), logSoftmax(student)), { axis: -1 }), [rows]);
+    return add(scale(crossEntropy(student, teacher.argmax), 1 - weight), scale(negativeEntropy, weight));
+  }
+  const { temperature = headLossDefaults.temperature, topK = headLossDefaults.topK } = loss;
+  if (topK === 0) return klDivergence(teacher.logits, student, { temperature });
+  return klDivergence(
+    takeAlongRows(teacher.logits, teacher.topIds, topK),
+    takeAlongRows(student, teacher.topIds, topK),
+    { temperature },
+  );
 }
 
 interface TrainBatchOptions {
@@ -36,6 +85,85 @@ interface TrainBatchOptions {
 interface Range {
   readonly begin: number;
   readonly end: number;
+}
+
+// Heads under training: the tokens that each one's loss compares, and the teacher over them. Linear heads share one
+// list, its rows and its teacher; dense ones learn from the whole vocabulary.
+
+/** A head's logits, and what the loss compares them with. */
+interface Student {
+  readonly head: ExitHead;
+  /** The compared tokens; undefined for the whole vocabulary. */
+  readonly list: TrainingList | undefined;
+  /** Of the rest's logit, if there is a list. */
+  readonly rest: RestWeights | undefined;
+}
+
+interface Students {
+  readonly all: readonly Student[];
+  readonly list: TrainingList | undefined;
+  /** Help to train, and are not the heads'. */
+  readonly parameters: readonly Tensor[];
+  dispose(): void;
+}
+
+/** Linear heads are trained on the list, if given; a preview of the model's unembedding is left out. */
+export async function createStudents(
+  { model, heads }: ExitHeads,
+  listed: readonly number[] | undefined,
+): Promise<Students> {
+  const trained = heads.filter(({ shape }) => shape.kind !== "preview");
+  const used = listed !== undefined && trained.some(({ shape }) => shape.kind === "linear");
+  const list = used ? await TrainingList.create(model, listed, { drawn: listed.length >> 3 }) : undefined;
+  const all = trained.map((head): Student => {
+    const own = head.shape.kind === "linear" ? list : undefined;
+    return { head, list: own, rest: own?.createRest() };
+  });
+  const parameters = all.flatMap(({ rest }) => (rest === undefined ? [] : [rest.row, rest.bias]));
+  return {
+    all,
+    list,
+    parameters,
+    dispose() {
+      for (const tensor of parameters) tensor.dispose();
+      list?.dispose();
+    },
+  };
+}
+
+/** Over the list, and over the vocabulary (undefined) if a head needs it. */
+type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
+
+/** Teachers at final states [R, C]; recorded outcomes need not be computed. */
+async function createTeachers(
+  model: Model,
+  { all, list }: Students,
+  final: Tensor,
+  { loss, recorded }: { readonly loss: HeadLoss; readonly recorded: Outcome | undefined },
+): Promise<Teachers> {
+  const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
+  const teachers = new Map<TrainingList | undefined, Teacher>();
+  if (list !== undefined) teachers.set(list, await list.teacher(final, recorded, { topK }));
+  if (all.some((student) => student.list === undefined)) {
+    teachers.set(undefined, await createTeacher(model, final, { topK }));
+  }
+  return teachers;
+}
+
+/** Heads with a logit for the rest on their list, others as they decode. */
+export function measureStudents(
+  heads: ExitHeads,
+  { all }: Students,
+  held: BatchSource,
+  options: MeasureOptions,
+): Promise<ExitQuality[]> {
+  const listed = all.find(({ rest }) => rest !== undefined);
+  if (listed === undefined) return measureExits(heads, held, options);
+  const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
+    const { rest, list } = all.find((student) => student.head === head) ?? {};
+    return rest && list!.logits(head.vectors!(states), rest);
+  };
+  return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });
 }
 
 /** Adds the batch's gradient of the mean loss (over positions and students). An abort drops the step's gradients. */

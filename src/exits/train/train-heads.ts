@@ -11,10 +11,8 @@ import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";
 import { type BatchSource, batchSource, disposeBatch } from "../states/batches.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
-import { checkLoss, type HeadLoss } from "./head-loss.js";
+import { checkLoss, createStudents, type HeadLoss, measureStudents, trainBatch } from "./train-batch.js";
 import type { ExitQuality } from "./measure-exits.js";
-import { createStudents, measureStudents } from "./students.js";
-import { trainBatch } from "./train-batch.js";
 
 export interface TrainOptions {
   /** @default 500 */
@@ -90,7 +88,7 @@ export interface TrainStep {
   readonly timeLeft: number;
 }
 
-export interface MeasureStep {
+interface MeasureStep {
   readonly step: number;
   readonly exits: readonly ExitQuality[];
 }
@@ -102,10 +100,9 @@ export interface TrainSummary {
 }
 
 /**
- * Trains all heads on text (strings or token ids), or on recorded states (`cachedBatches`), from which heads with a
- * block of their own cannot learn. The backbone and a preview of its unembedding do not change. If aborted, rejects
- * with the signal's reason; if a loss is NaN or infinite, with a NumericsError that names the head. Heads keep what
- * they have learned.
+ * Trains all heads on text (strings or token ids), or on recorded states (`cachedBatches`). The backbone and a preview
+ * of its unembedding do not change. If aborted, rejects with the signal's reason; if a loss is NaN or infinite, with a
+ * NumericsError that names the head. Heads keep what they have learned.
  */
 export async function trainHeads(
   heads: ExitHeads,
@@ -201,7 +198,7 @@ export async function trainHeads(
             maxGradientNorm,
             loss,
             seed,
-            ...(listed && { list: await sha256(new TextEncoder().encode(listed.join(","))) }),
+            ...(listed && { list: await sha256(listed.join(",")) }),
           }),
         },
         resume,

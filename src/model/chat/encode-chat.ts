@@ -9,7 +9,7 @@ import type { ControlTokens } from "./control-tokens.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
 import { type ChatOptions, type ChatTemplate, renderChat, type TokenSpellings } from "./render-chat.js";
 
-export type ChatTokenizer = Pick<
+type ChatTokenizer = Pick<
   Tokenizer,
   "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
 >;

@@ -1,7 +1,7 @@
 /** Messages of a conversation, checked before a template sees them. */
 import { OptionError } from "../../errors.js";
 
-export type ChatRole = "system" | "user" | "assistant" | "tool";
+type ChatRole = "system" | "user" | "assistant" | "tool";
 const ROLES: readonly ChatRole[] = ["system", "user", "assistant", "tool"];
 
 /** Further fields, such as `tool_calls`, reach the template as they are. */

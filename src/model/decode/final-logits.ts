@@ -13,7 +13,7 @@ import { indexOfLargest, type LargestLogits, type ScreenedUnembedding } from "..
 export type OnLogits = (logits: Tensor) => void;
 
 /** Number of largest logits: 1 for the argmax; undefined for all. */
-export type LogitsNeeded = number | undefined;
+type LogitsNeeded = number | undefined;
 
 export interface FinalLogits {
   /** First state with NaN or infinity among its logits; see non-finite.ts. */

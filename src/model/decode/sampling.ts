@@ -33,21 +33,18 @@ export const samplingDefaults = {
   repetitionPenalty: 1,
 } as const satisfies Required<SamplingOptions>;
 
+const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
+
 /** Throws an OptionError that names the option. */
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
-  const {
-    temperature = samplingDefaults.temperature,
-    topK = samplingDefaults.topK,
-    topP = samplingDefaults.topP,
-    minP = samplingDefaults.minP,
-    repetitionPenalty = samplingDefaults.repetitionPenalty,
-  } = options;
-  requireNumber("sampling: temperature", temperature, 0, 100);
-  requireInteger("sampling: topK", topK, 0);
-  requireNumber("sampling: topP", topP, 0, 1);
-  requireNumber("sampling: minP", minP, 0, 1);
-  requireNumber("sampling: repetitionPenalty", repetitionPenalty, 0, 100, { open: true });
-  return { temperature, topK, topP, minP, repetitionPenalty };
+  const named = settingNames.map((name) => [name, options[name] ?? samplingDefaults[name]] as const);
+  const settings = Object.fromEntries(named) as unknown as Required<SamplingOptions>;
+  requireNumber("sampling: temperature", settings.temperature, 0, 100);
+  requireInteger("sampling: topK", settings.topK, 0);
+  requireNumber("sampling: topP", settings.topP, 0, 1);
+  requireNumber("sampling: minP", settings.minP, 0, 1);
+  requireNumber("sampling: repetitionPenalty", settings.repetitionPenalty, 0, 100, { open: true });
+  return settings;
 }
 
 /**
@@ -66,8 +63,6 @@ export function sameSampling(a: SamplingOptions, b: SamplingOptions): boolean {
   const other = canonicalSampling(b);
   return settingNames.every((name) => one[name] === other[name]);
 }
-
-const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
 
 /** Names settings that are on: "greedy", "temperature 0.8, topP 0.95". */
 export function describeSampling(options: SamplingOptions): string {

@@ -18,7 +18,7 @@ export interface GenerateOptions extends SamplingOptions, PromptOptions {
   /** @default true */
   readonly stopAtEndOfText?: boolean;
   /** Cancels generation: the iterator throws the signal's reason. */
-  readonly signal?: CancelSignal;
+  readonly signal?: CancelSignal | undefined;
   /** Milliseconds. @default performance.now */
   readonly now?: () => number;
 }
@@ -37,7 +37,7 @@ export interface PlannedText extends OpenText {
   readonly writer: Writer;
 }
 
-export interface TextPrompt {
+interface TextPrompt {
   /** Added to the seed; the tokens carry it. */
   readonly index: number;
   readonly promptIds: readonly number[];

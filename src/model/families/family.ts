@@ -2,10 +2,9 @@
  * A family translates one Hugging Face `model_type`: config.json to a ModelConfig, and that to each weight's checkpoint
  * tensors. A new one is such an object, listed in families/families.ts.
  */
-import type { TensorSource } from "../checkpoint.js";
 import type { ConfigReader } from "../config-reader.js";
 import type { ModelConfig } from "../config.js";
-import type { WeightLayout } from "../weights.js";
+import type { NormPlan, WeightLayout } from "../weights.js";
 
 export interface Family {
   /** Prefixes of tensor names, the most usual first; "" for none. */
@@ -16,12 +15,16 @@ export interface Family {
   plan(config: ModelConfig, prefix: string): WeightLayout;
 }
 
-/** The most usual prefix if the landmark is missing. */
-export function prefixOf({ prefixes, landmark }: Family, { tensors }: Pick<TensorSource, "tensors">): string {
-  return prefixes.find((prefix) => tensors.has(prefix + landmark)) ?? prefixes[0]!;
-}
-
 export function bos(ids: readonly number[]): { bosTokenId?: number } {
   const [first] = ids;
   return first === undefined ? {} : { bosTokenId: first };
+}
+
+/** LayerNorm's gain and bias. */
+export function layerNormPlan(name: string, width: number): NormPlan {
+  return { gain: { name: `${name}.weight`, shape: [width] }, bias: { name: `${name}.bias`, shape: [width] } };
+}
+
+export function range(begin: number, end: number): number[] {
+  return Array.from({ length: end - begin }, (_, i) => begin + i);
 }

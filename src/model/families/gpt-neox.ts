@@ -5,7 +5,7 @@
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family } from "./family.js";
+import { bos, type Family, layerNormPlan, range } from "./family.js";
 
 interface LinearOptions {
   /** @default false */
@@ -55,14 +55,11 @@ export const gptNeox: Family = {
     });
     // Rows of query (0), key (1) or value (2) in the interleaved matrix.
     const rowOf = (i: number, which: number): number => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim);
-    const rowsOf = (which: number): number[] => Array.from({ length: numHeads * headDim }, (_, i) => rowOf(i, which));
-    const norm = (name: string): NormPlan => ({
-      gain: { name: `${name}.weight`, shape: [c] },
-      bias: { name: `${name}.bias`, shape: [c] },
-    });
+    const rowsOf = (which: number): number[] => range(0, numHeads * headDim).map((i) => rowOf(i, which));
+    const norm = (name: string): NormPlan => layerNormPlan(name, c);
     return {
       embedding: { name: `${prefix}embed_in.weight`, shape: [vocabSize, c] },
-      blocks: Array.from({ length: config.numLayers }, (_, l) => {
+      blocks: range(0, config.numLayers).map((l) => {
         const at = `${prefix}layers.${l}`;
         return {
           attentionNorm: norm(`${at}.input_layernorm`),

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family } from "./family.js";
+import { bos, type Family, layerNormPlan, range } from "./family.js";
 
 export const gpt2: Family = {
   prefixes: ["transformer.", ""],
@@ -45,10 +45,7 @@ export const gpt2: Family = {
       weight: [{ name: `${name}.weight`, shape: [k, n], transposed: true, ...(rows && { rows }) }],
       bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }],
     });
-    const norm = (name: string): NormPlan => ({
-      gain: { name: `${name}.weight`, shape: [c] },
-      bias: { name: `${name}.bias`, shape: [c] },
-    });
+    const norm = (name: string): NormPlan => layerNormPlan(name, c);
     return {
       embedding: { name: `${prefix}wte.weight`, shape: [vocabSize, c] },
       positionEmbedding: { name: `${prefix}wpe.weight`, shape: [config.maxPositionEmbeddings, c] },
@@ -71,7 +68,3 @@ export const gpt2: Family = {
     };
   },
 };
-
-function range(begin: number, end: number): number[] {
-  return Array.from({ length: end - begin }, (_, i) => begin + i);
-}

@@ -4,7 +4,7 @@
  */
 import type { ModelConfig } from "../config.js";
 import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family } from "./family.js";
+import { bos, type Family, layerNormPlan, range } from "./family.js";
 
 export const phi: Family = {
   prefixes: ["model.", ""],
@@ -45,13 +45,10 @@ export const phi: Family = {
       weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
       bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })),
     });
-    const norm = (name: string): NormPlan => ({
-      gain: { name: `${name}.weight`, shape: [c] },
-      bias: { name: `${name}.bias`, shape: [c] },
-    });
+    const norm = (name: string): NormPlan => layerNormPlan(name, c);
     return {
       embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
-      blocks: Array.from({ length: config.numLayers }, (_, l) => {
+      blocks: range(0, config.numLayers).map((l) => {
         const at = `${prefix}layers.${l}`;
         return {
           attentionNorm: norm(`${at}.input_layernorm`),

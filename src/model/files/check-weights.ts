@@ -15,7 +15,7 @@ export interface DamagedTensor {
   readonly first: number;
 }
 
-export interface CheckWeightsOptions {
+interface CheckWeightsOptions {
   readonly signal?: CancelSignal | undefined;
   /** Receives the share of the tensors read. */
   readonly onProgress?: ((share: number) => void) | undefined;

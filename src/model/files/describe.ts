@@ -8,7 +8,7 @@ import type { ModelConfig } from "../config.js";
 import { planModel } from "./plan-model.js";
 import { type ModelDtype, modelDtypes, plannedBytes } from "../weights.js";
 
-export interface MisshapenTensor {
+interface MisshapenTensor {
   readonly name: string;
   readonly expected: Shape;
   readonly found: Shape;

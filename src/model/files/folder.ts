@@ -4,16 +4,15 @@
  * and possibly tokenizer.json with tokenizer_config.json. Tensors are read piece by piece, so a file of any size costs
  * no more memory than the piece.
  */
-import { type Budgets, budgetsWith, requireBudget } from "../../budgets.js";
+import { type Budgets, budgetsWith, overBudget, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/header.js";
 import type { TensorSource } from "../checkpoint.js";
 import { ConfigReader } from "../config-reader.js";
-import { requireBoundedJson } from "./bounded-json.js";
-import { loadModel, type LoadModelOptions } from "./load.js";
 import type { Model } from "../model.js";
 import { huggingFaceTokenizer, type TokenizerOptions } from "../tokenizer/hugging-face-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { loadModel, type LoadModelOptions } from "./load.js";
 
 export interface FolderFile {
   /** For messages. */
@@ -92,7 +91,7 @@ export async function folderTensors(folder: Folder, options: BudgetOptions = {})
   return shardedTensors(folder, await readWeightMap(indexFile, options), indexFile.path, options);
 }
 
-export async function fileTensors(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<TensorSource> {
+async function fileTensors(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<TensorSource> {
   const { path, size } = file;
   const limit = { largest: budgetsWith(budgets).safetensorsHeaderBytes };
   const length = safetensorsHeaderLength(await file.read(0, Math.min(8, size)), size, limit);
@@ -109,9 +108,51 @@ export async function fileTensors(file: FolderFile, { budgets }: BudgetOptions =
   };
 }
 
-export interface FileJsonOptions extends BudgetOptions {
+interface FileJsonOptions extends BudgetOptions {
   /** Limit of bytes. @default "configBytes" */
   readonly limit?: "configBytes" | "indexBytes" | "tokenizerBytes";
+}
+
+// JSON from others' files. `JSON.parse` builds whatever it is given: two bytes of text can become sixty of memory, and
+// lists nested 100,000 deep break whoever walks them. So keys, values and depth are first counted against budgets.
+
+const QUOTE = 0x22;
+const BACKSLASH = 0x5c;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+
+/** Throws a BudgetError that names the first limit exceeded. Malformed text is left to `JSON.parse`. */
+function requireBoundedJson(text: string, where: string, budgets: Budgets): void {
+  let keys = 0;
+  let values = 0;
+  let depth = 0;
+  let deepest = 0;
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === QUOTE) at = endOfString(text, at);
+    else if (code === COMMA) values++;
+    else if (code === COLON) keys++;
+    else if ((code | 0x20) === 0x7b) {
+      // an opening bracket or brace: they differ by this bit
+      values++;
+      deepest = Math.max(deepest, ++depth);
+    } else if ((code | 0x20) === 0x7d) depth--;
+    if (deepest > budgets.jsonDepth) {
+      throw overBudget(budgets, "jsonDepth", deepest, `${where}: lists and objects inside each other`);
+    }
+  }
+  requireBudget(budgets, "jsonKeys", keys, `${where}: keys of objects`);
+  requireBudget(budgets, "jsonValues", values, `${where}: values in lists and objects`);
+}
+
+/** The end of the text if the string is not closed. */
+function endOfString(text: string, start: number): number {
+  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
+    let backslashes = 0;
+    while (text.charCodeAt(end - 1 - backslashes) === BACKSLASH) backslashes++;
+    if (backslashes % 2 === 0) return end;
+  }
+  return text.length;
 }
 
 /** Throws a BudgetError for a file too large for its name, and an EarlyExitError `json-malformed`. */

@@ -8,13 +8,13 @@ import { fileJson, type Folder } from "./folder.js";
 
 export const MANIFEST = "manifest.json";
 
-export interface Manifest {
+interface Manifest {
   readonly format: "early-exits/manifest";
   readonly version: 1;
   readonly files: Readonly<Record<string, ManifestEntry>>;
 }
 
-export interface ManifestEntry {
+interface ManifestEntry {
   readonly bytes: number;
   readonly sha256: string;
 }

@@ -8,12 +8,17 @@ import { ModelError } from "../../errors.js";
 import type { TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { families, readModelConfig } from "../families/families.js";
-import { prefixOf } from "../families/family.js";
 import type { WeightLayout } from "../weights.js";
+import type { Family } from "../families/family.js";
 
-export interface PlannedModel {
+interface PlannedModel {
   readonly config: ModelConfig;
   readonly layout: WeightLayout;
+}
+
+/** The most usual prefix if the landmark is missing. */
+function prefixOf({ prefixes, landmark }: Family, { tensors }: Pick<TensorSource, "tensors">): string {
+  return prefixes.find((prefix) => tensors.has(prefix + landmark)) ?? prefixes[0]!;
 }
 
 /** Throws a ModelError if the configuration is unsupported, or asks for more than the checkpoint can hold. */

@@ -11,7 +11,7 @@ import { families } from "../families/families.js";
 import type { Model } from "../model.js";
 import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
 
-export interface SerializeOptions {
+interface SerializeOptions {
   readonly dtype?: Extract<SafetensorsDtype, "F32" | "BF16" | "F16">;
 }
 

@@ -60,7 +60,7 @@ export interface PretrainOptions {
   readonly now?: () => number;
 }
 
-export interface Supervision {
+interface Supervision {
   readonly depths: readonly number[];
   readonly weight: number;
 }

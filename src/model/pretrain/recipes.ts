@@ -2,18 +2,16 @@
  * Named ways of pretraining for early exits, which the study compares. Depths and rates follow LayerSkip (Elhoushi et
  * al. 2024) where stated; pretrain.ts has the formulas.
  */
-import { OptionError } from "../../errors.js";
 import type { PretrainOptions } from "./pretrain.js";
 
-export const recipeNames = ["vanilla", "deepSupervision", "layerDropout", "both"] as const;
-export type RecipeName = (typeof recipeNames)[number];
+export type RecipeName = "vanilla" | "deepSupervision" | "layerDropout" | "both";
 
 const SUPERVISION_WEIGHT = 0.3;
 const LAYER_DROPOUT = 0.2;
 /** Micro-batches under layer dropout; each has its own pattern of dropped blocks. */
 const PATTERNS = 4;
 
-export type RecipeOptions = Pick<PretrainOptions, "supervision" | "layerDropout" | "microBatchSize">;
+type RecipeOptions = Pick<PretrainOptions, "supervision" | "layerDropout" | "microBatchSize">;
 
 /** Intermediate losses come after a quarter, half and three quarters of the blocks. */
 export function recipeOptions(name: RecipeName, numLayers: number, batchSize: number): RecipeOptions {
@@ -24,21 +22,6 @@ export function recipeOptions(name: RecipeName, numLayers: number, batchSize: nu
     layerDropout: LAYER_DROPOUT,
     microBatchSize: batchSize % PATTERNS === 0 ? batchSize / PATTERNS : batchSize,
   };
-  switch (name) {
-    case "vanilla":
-      return {};
-    case "deepSupervision":
-      return deepSupervision;
-    case "layerDropout":
-      return layerDropout;
-    case "both":
-      return { ...deepSupervision, ...layerDropout };
-    default:
-      name satisfies never;
-      throw new OptionError(
-        "recipe-unknown",
-        `pretrain: recipe ${JSON.stringify(name)} does not exist; choose one of ${recipeNames.join(", ")}`,
-        { name },
-      );
-  }
+  const recipes = { vanilla: {}, deepSupervision, layerDropout, both: { ...deepSupervision, ...layerDropout } };
+  return recipes[name];
 }

@@ -8,7 +8,7 @@
 import { OptionError, requireInteger } from "../../errors.js";
 import { byteSymbols, gpt2Pattern } from "./byte-level.js";
 
-export interface BpeOptions {
+interface BpeOptions {
   /** Size with special tokens and the 256 bytes; smaller if the text runs out of frequent pairs. */
   readonly vocabSize: number;
   /** First ids, in this order; the text is cut at them. @default ["<|endoftext|>"] */

@@ -5,21 +5,258 @@
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { EarlyExitError, TokenError } from "../../errors.js";
-import { readChatTemplate } from "./chat-template.js";
-import { decoding } from "./decoding.js";
-import { partsEncoder } from "./encode-parts.js";
-import { list, record } from "./fields.js";
+import { shown } from "../../shown.js";
 import { giveTurn } from "../../turns.js";
-import { exactPreTokenizer } from "./pre-tokenizer.js";
-import { readSpecialTokens } from "./special-tokens.js";
+import { gpt2Pattern } from "./byte-level.js";
+import { decoding } from "./decoding.js";
+import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import { readTokenBytes } from "./token-bytes.js";
-import type { Tokenizer } from "./tokenizer.js";
-import { readAddedTokens, readBpeModel } from "./vocabulary.js";
+import type { TextParts, Tokenizer } from "./tokenizer.js";
+import { type AddedToken, type BpeModel, readAddedTokens, readBpeModel } from "./vocabulary.js";
 
 export interface TokenizerOptions {
   readonly signal?: CancelSignal | undefined;
   /** Raised limits, for trusted files. @default defaultBudgets */
   readonly budgets?: Partial<Budgets> | undefined;
+}
+
+// The chat template in tokenizer_config.json: a template, or a list of `{ name, template }`.
+
+function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === "string") return value;
+  const where = "tokenizer_config.json chat_template";
+  const templates = list(where, value).map((entry, i): [string, string] => {
+    const { name, template } = record(`${where}[${i}]`, entry);
+    if (typeof name !== "string" || typeof template !== "string") {
+      throw malformed(`${where}[${i}]`, shown(entry), "a name and a template, both strings");
+    }
+    return [name, template];
+  });
+  return Object.fromEntries(templates);
+}
+
+// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in two ways that
+// change no id of Hugging Face's Rust library:
+//   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
+//                   byte-level.ts).
+//   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
+//                   across such a cut: if none does, merges left and right of it cannot meet. The dependency's cache
+//                   of words has hits only then.
+
+function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
+  if (value === null) return joinsAcrossWords(model) ? null : splitBy("(?<=[^▁])(?=▁)");
+  const step = record("pre_tokenizer", value);
+  if (step["type"] === "Sequence") {
+    const inner = list("pre_tokenizer.pretokenizers", step["pretokenizers"]);
+    return { ...step, pretokenizers: inner.map((each) => exactPreTokenizer(each, model)) };
+  }
+  const cutsByPattern =
+    step["type"] === "ByteLevel" && step["use_regex"] !== false && step["add_prefix_space"] !== true;
+  if (!cutsByPattern) return step;
+  return { type: "Sequence", pretokenizers: [splitBy(gpt2Pattern), { ...step, use_regex: false }] };
+}
+
+/** True if a merge joins a character with a following "▁". */
+function joinsAcrossWords({ section, merges }: BpeModel): boolean {
+  return section["ignore_merges"] === true || merges.some(([a, b]) => /[^▁]▁/u.test(a + b));
+}
+
+function splitBy(pattern: string): object {
+  return { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
+}
+
+// Encoding in which the caller, not the spelling, decides what is a control token. If a text spells one, it is encoded
+// again by a tokenizer whose special tokens begin with an unpaired surrogate: no valid text contains one, so only the
+// caller's match, and everything around them (added tokens, normalisation, stripping) is as ever.
+
+/** An unpaired surrogate. */
+const MARK = "\uDBFF";
+
+interface PartsEncoderOptions {
+  /** Ids by spelling. */
+  readonly specialTokens: ReadonlyMap<string, number>;
+  /** Spelled-out special tokens become their ids. */
+  readonly encode: (text: string) => number[];
+  /** An encoder with this before the spelling of every special token. */
+  readonly encoderWithPrefix: (prefix: string) => (text: string) => number[];
+  /** May come from text. */
+  readonly unknownId: number | undefined;
+}
+
+function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => number[] {
+  const { specialTokens, encode, encoderWithPrefix, unknownId } = options;
+  const spellings = new Map(Array.from(specialTokens, ([spelling, id]) => [id, spelling]));
+  const controlIds = new Set(spellings.keys());
+  if (unknownId !== undefined) controlIds.delete(unknownId);
+  let prefixed: ((text: string) => number[]) | undefined; // made when a text spells out a control token
+
+  return (parts) => {
+    const wanted = parts.filter((part) => typeof part === "number" && controlIds.has(part));
+    const hasJustThese = (ids: readonly number[]): boolean => {
+      const found = ids.filter((id) => controlIds.has(id));
+      return found.length === wanted.length && found.every((id, i) => id === wanted[i]);
+    };
+    const joined = (prefix: string): string =>
+      parts
+        .map((part) => (typeof part === "number" ? prefix + spellingOf(spellings, part) : wellFormed(part)))
+        .join("");
+
+    const ids = encode(joined(""));
+    if (hasJustThese(ids)) return ids;
+    prefixed ??= encoderWithPrefix(MARK);
+    const exact = prefixed(joined(MARK));
+    if (hasJustThese(exact)) return exact;
+    throw new TokenError(
+      "control-token-merged",
+      "encodeParts: the vocabulary joins ordinary text to a special token, so that text cannot be told from it; use " +
+        "a tokenizer whose special tokens are no products of merges",
+    );
+  };
+}
+
+/** Unpaired surrogates become U+FFFD, as in UTF-8. */
+function wellFormed(text: string): string {
+  return text.replace(/\p{Surrogate}/gu, "\uFFFD");
+}
+
+function spellingOf(spellings: ReadonlyMap<number, string>, id: number): string {
+  const spelling = spellings.get(id);
+  if (spelling === undefined) {
+    throw new TokenError(
+      "token-not-special",
+      `encodeParts: ${id} is not the id of a special token; give text instead`,
+      {
+        id,
+      },
+    );
+  }
+  return spelling;
+}
+
+// Special tokens around a text. tokenizer.json's "post_processor" has a template; tokenizer_config.json may name
+// bos_token and eos_token, and overrule it by add_bos_token and add_eos_token.
+
+interface SpecialTokens {
+  readonly bosTokenId: number | undefined;
+  readonly eosTokenId: number | undefined;
+  readonly prefix: readonly number[];
+  readonly suffix: readonly number[];
+}
+
+/** `idOf` looks among added tokens and vocabulary. */
+function readSpecialTokens(
+  postProcessor: unknown,
+  config: Readonly<Record<string, unknown>>,
+  added: readonly AddedToken[],
+  idOf: (token: string) => number | undefined,
+): SpecialTokens {
+  const { before, after } = readTemplate(postProcessor);
+  const conventional = (...names: string[]): number | undefined =>
+    added.find(({ special, content }) => special && names.includes(content))?.id;
+  const bosTokenId = namedToken(
+    config,
+    "bos_token",
+    idOf,
+    before[0] ?? conventional("<s>", "<|begin_of_text|>", "<|endoftext|>"),
+  );
+  const eosTokenId = namedToken(
+    config,
+    "eos_token",
+    idOf,
+    after.at(-1) ?? conventional("</s>", "<|end_of_text|>", "<|endoftext|>"),
+  );
+  return {
+    bosTokenId,
+    eosTokenId,
+    prefix: withFlag(config, "add_bos_token", before, bosTokenId),
+    suffix: withFlag(config, "add_eos_token", after, eosTokenId),
+  };
+}
+
+interface Template {
+  readonly before: number[];
+  readonly after: number[];
+}
+
+function readTemplate(value: unknown): Template {
+  const template: Template = { before: [], after: [] };
+  if (value === null) return template;
+  const processor = record("post_processor", value);
+  switch (processor["type"]) {
+    case "Sequence":
+      for (const inner of list("post_processor.processors", processor["processors"]).map(readTemplate)) {
+        template.before.unshift(...inner.before);
+        template.after.push(...inner.after);
+      }
+      break;
+    case "TemplateProcessing":
+      fillTemplate(template, processor);
+      break;
+    case "ByteLevel":
+      break;
+    default:
+      throw unsupported(
+        "post_processor.type",
+        shown(processor["type"]),
+        "null, ByteLevel, TemplateProcessing or a Sequence of them",
+      );
+  }
+  return template;
+}
+
+/** "single": special tokens, the text ("Sequence"), special tokens. */
+function fillTemplate({ before, after }: Template, processor: Readonly<Record<string, unknown>>): void {
+  const table = record("post_processor.special_tokens", processor["special_tokens"]);
+  let side = before;
+  for (const item of list("post_processor.single", processor["single"])) {
+    const part = record("post_processor.single", item);
+    if ("Sequence" in part) {
+      side = after;
+      continue;
+    }
+    const name = String(record("post_processor.single", part["SpecialToken"])["id"]);
+    const where = `post_processor.special_tokens.${name}`;
+    const ids = list(`${where}.ids`, record(where, table[name])["ids"]);
+    side.push(...ids.map((id) => tokenId(`${where}.ids`, id)));
+  }
+}
+
+/**
+ * Id of `bos_token` or `eos_token` (a string, or an object with `content`); `fallback` if absent, undefined if null.
+ */
+function namedToken(
+  config: Readonly<Record<string, unknown>>,
+  key: "bos_token" | "eos_token",
+  idOf: (token: string) => number | undefined,
+  fallback: number | undefined,
+): number | undefined {
+  const value = config[key];
+  if (value === undefined) return fallback;
+  if (value === null) return undefined;
+  const token = typeof value === "string" ? value : record(`tokenizer_config.json ${key}`, value)["content"];
+  const id = typeof token === "string" ? idOf(token) : undefined;
+  if (id === undefined) {
+    throw malformed(`tokenizer_config.json ${key}`, shown(value), "a token of tokenizer.json, or null");
+  }
+  return id;
+}
+
+/** add_bos_token or add_eos_token: true puts the id, false removes it, absent leaves the template. */
+function withFlag(
+  config: Readonly<Record<string, unknown>>,
+  key: "add_bos_token" | "add_eos_token",
+  ids: readonly number[],
+  id: number | undefined,
+): number[] {
+  const flag = config[key];
+  if (flag === false) return ids.filter((other) => other !== id);
+  if (flag !== true || (id !== undefined && ids.includes(id))) return [...ids];
+  if (id === undefined) {
+    const legal = `false, or name the token as ${key.slice("add_".length)}`;
+    throw malformed(`tokenizer_config.json ${key}`, "true, but no such token", legal);
+  }
+  return key === "add_bos_token" ? [id, ...ids] : [...ids, id];
 }
 
 /**

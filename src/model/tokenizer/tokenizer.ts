@@ -1,7 +1,4 @@
-/**
- * Tokenizers: text to ids, ids to text, at once or id by id. Two are here: BPE from a tokenizer.json
- * (hugging-face-tokenizer.ts), and plain bytes (byte-tokenizer.ts).
- */
+/** Tokenizers: text to ids, ids to text, at once or id by id. hugging-face-tokenizer.ts reads tokenizer.json. */
 
 /** A string is text, whatever it spells; a number is a control token's id. */
 export type TextParts = readonly (string | number)[];

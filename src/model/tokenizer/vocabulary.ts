@@ -11,7 +11,7 @@ export interface BpeModel {
   readonly section: Readonly<Record<string, unknown>>;
 }
 
-export type Merge = readonly [string, string];
+type Merge = readonly [string, string];
 
 export interface AddedToken {
   readonly id: number;

@@ -6,8 +6,7 @@
 import { fc, test } from "@fast-check/vitest";
 import { OptionError } from "early-exits";
 import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
-import { alarmWealth } from "../../../src/calibrate/audit/alarm.js";
-import { lossInterval } from "../../../src/calibrate/audit/loss-interval.js";
+import { alarmWealth, lossInterval } from "../../../src/calibrate/audit/audit.js";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";

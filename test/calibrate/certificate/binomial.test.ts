@@ -2,7 +2,7 @@
 import { binomialTail } from "early-exits/calibrate";
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { binomialAtMost } from "../../../src/calibrate/recompute/verify-binomial.js";
+import { binomialAtMost } from "../../../src/calibrate/recompute/verify-test.js";
 import { close } from "../../../src/calibrate/recompute/verify-values.js";
 
 describe("binomialAtMost", () => {

@@ -2,8 +2,8 @@
 import { calibrate, verifyCertificate } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, feasibility } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
-import { designEffectInOrder, designEffectOf } from "../../../src/calibrate/certify/design-effect.js";
-import { findKin } from "../../../src/calibrate/record/duplicates.js";
+import { designEffectInOrder, designEffectOf } from "../../../src/calibrate/certify/write-certificate.js";
+import { findKin } from "../../../src/calibrate/record/documents.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 

@@ -7,7 +7,7 @@ import { takeDocuments } from "../../../lab/simulate/procedures.js";
 import { evenCosts } from "../../../lab/simulate/simulate.js";
 import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
 import { lossesOf, type Tally } from "../../../src/calibrate/procedures/tally.js";
-import { requireTokenTable, tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { tallyVectors, type TokenTable } from "../../../src/calibrate/procedures/token-table.js";
 import { oneExit } from "./small-tables.js";
 
 describe("a token table", () => {
@@ -55,13 +55,13 @@ describe("a token table", () => {
 
   it("rejects NaN scores, empty documents and columns of other lengths", () => {
     const good = oneExit([1, 2, 3], [true, true, false]);
-    expect(() => requireTokenTable("here", good)).not.toThrow();
-    expect(() => requireTokenTable("here", oneExit([1, NaN], [true, true]))).toThrow(OptionError);
-    expect(() => requireTokenTable("here", { ...good, starts: Int32Array.of(0, 0, 3), documents: 2 })).toThrow(
-      OptionError,
-    );
-    expect(() => requireTokenTable("here", { ...good, agrees: [Uint8Array.of(1)] })).toThrow(OptionError);
-    expect(() => requireTokenTable("here", { ...good, documents: 0 })).toThrow(OptionError);
+    const propose = (of: TokenTable) => () => proposeVectors(of, evenCosts(1), { epsilon: 0.1 });
+    expect(propose(good)).not.toThrow();
+    expect(propose(oneExit([1, NaN], [true, true]))).toThrow(/a score of exit 0 is not finite/);
+    expect(propose({ ...good, starts: Int32Array.of(0, 0, 3), documents: 2 })).toThrow(OptionError);
+    expect(propose({ ...good, agrees: [Uint8Array.of(1)] })).toThrow(OptionError);
+    expect(propose({ ...good, documents: 0 })).toThrow(OptionError);
+    expect(propose({ ...good, losses: { lossScale: 1, exits: [Uint8Array.of(0, 2, 0)] } })).toThrow(OptionError);
     expect(() => proposeVectors(good, evenCosts(1), { epsilon: NaN })).toThrow(OptionError);
   });
 

@@ -13,7 +13,7 @@ import {
 } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import { blockCost, headCost, type Threshold, usualHeads } from "early-exits/exits";
-import { type CountName, sumCounts } from "../../../src/exits/cost/counts.js";
+import { type CountName, sumCounts } from "../../../src/exits/cost/ledger.js";
 import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import { describe, expect, it } from "vitest";
 import { bytesOf } from "../../../src/model/weights.js";

@@ -3,7 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { createRng } from "early-exits/tensor";
 import { growingCosts, type UnitCosts } from "../../../src/exits/cost/unit-costs.js";
 import { describe, expect, it } from "vitest";
-import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-length.js";
+import { draftPlan, type DraftPlan } from "../../../src/exits/draft/speculate.js";
 import { real } from "../../support/draw.js";
 
 const LAYERS = 12;

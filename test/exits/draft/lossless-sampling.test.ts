@@ -18,9 +18,8 @@ import { checkSampling, processedDistribution } from "../../../src/model/decode/
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type ExitChoice, leaveEarly } from "../../../src/exits/decode/decode.js";
-import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-length.js";
+import { type Drafter, draftPlan, type DraftPlan, losslessDecoder } from "../../../src/exits/draft/speculate.js";
 import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
-import { type Drafter, losslessDecoder } from "../../../src/exits/draft/speculate.js";
 import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";

@@ -1,7 +1,7 @@
 /** Rejection sampling: golden numbers, and the identity that makes it exact. */
 import { fc, test } from "@fast-check/vitest";
 import { describe, expect, it } from "vitest";
-import { acceptance, residual } from "../../../src/exits/draft/rejection.js";
+import { acceptance, residual } from "../../../src/exits/draft/speculate.js";
 
 describe("rejection", () => {
   const q = Float64Array.of(0.1, 0.6, 0.3);

@@ -13,7 +13,7 @@ import {
   trainHeads,
 } from "early-exits";
 import type { Tensor } from "early-exits/tensor";
-import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { measureDrift } from "early-exits/exits";
 import { describe, expect, it } from "vitest";

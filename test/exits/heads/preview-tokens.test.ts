@@ -4,7 +4,7 @@
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
-import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { fitPreviews } from "early-exits/exits";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";

@@ -3,7 +3,7 @@
  * the best of their rank, and heads with one decode, are calibrated and take over the maps of others.
  */
 import { attachHeads, calibrate, createPolicy, generate } from "early-exits";
-import { changePreviews } from "../../../src/exits/train/change-previews.js";
+import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { fitMaps, fitPreviews, fitProjections, type PreviewShape } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";

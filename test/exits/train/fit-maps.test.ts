@@ -1,12 +1,12 @@
 /**
- * Closed-form fits: `RidgeFit` solves its normal equations whatever the pieces in which rows arrive, and `fitMaps`
+ * Closed-form fits: `solveRidge` finds the minimum, and `fitMaps`
  * gives heads the map that brings a state closest to the final one.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, type Model, serializeHeads, trainHeads, type TrainStep } from "early-exits";
-import { type AffineFit, RidgeFit } from "../../../src/exits/train/ridge-fit.js";
+import { type AffineFit, type NormalEquations, SINK_POSITIONS, solveRidge } from "../../../src/exits/train/fit-maps.js";
+import { atOnce } from "../../../src/turns.js";
 import { fitMaps } from "early-exits/exits";
-import { SINK_POSITIONS } from "../../../src/exits/train/fit-maps.js";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
@@ -34,34 +34,31 @@ function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array
   return sum + ridge * meanSquare * weight.reduce((total, value) => total + value * value, 0);
 }
 
-describe("RidgeFit", () => {
-  test.prop([between(1, 6), between(1, 5), between(1, 30), fc.array(between(0, 30), { maxLength: 3 }), fc.nat()])(
-    "gives the same bits in whatever pieces of whole passes rows arrive",
-    (inputs, outputs, rows, cuts, seed) => {
-      const x = randomRows(rows, inputs, seed);
-      const y = randomRows(rows, outputs, seed + 1);
-      const whole = new RidgeFit(inputs, outputs);
-      whole.add(x, y);
-      const pieces = new RidgeFit(inputs, outputs);
-      const ends = [...cuts.map((cut) => 4 * Math.floor(Math.min(cut, rows) / 4)), rows].toSorted((a, b) => a - b);
-      let begin = 0;
-      for (const end of ends) {
-        pieces.add(x.subarray(begin * inputs, end * inputs), y.subarray(begin * outputs, end * outputs));
-        begin = end;
-      }
-      expect(pieces.rows).toBe(rows);
-      expect(pieces.solve()).toEqual(whole.solve());
-    },
-  );
+/** Normal equations of rows x [R, K] and y [R, N]. */
+function equationsOf(x: Float32Array, y: Float32Array, inputs: number, outputs: number): NormalEquations {
+  const rows = x.length / inputs;
+  const gram = new Float64Array((inputs + 1) ** 2);
+  const moment = new Float64Array((inputs + 1) * outputs);
+  for (let r = 0; r < rows; r++) {
+    const row = [...x.subarray(r * inputs, (r + 1) * inputs), 1];
+    row.forEach((value, i) => {
+      row.forEach((other, j) => (gram[i * (inputs + 1) + j]! += value * other));
+      for (let o = 0; o < outputs; o++) moment[i * outputs + o]! += value * y[r * outputs + o]!;
+    });
+  }
+  return { gram, moment };
+}
 
+const solve = (x: Float32Array, y: Float32Array, inputs: number, outputs: number, ridge: number): AffineFit =>
+  atOnce(solveRidge(equationsOf(x, y, inputs, outputs), ridge));
+
+describe("solveRidge", () => {
   test.prop([between(1, 5), between(1, 3), between(1, 40), fc.constantFrom(1e-3, 0.1, 10), fc.nat()])(
     "is the minimum: every other map nearby is worse",
     (inputs, outputs, rows, ridge, seed) => {
       const x = randomRows(rows, inputs, seed);
       const y = randomRows(rows, outputs, seed + 1);
-      const sums = new RidgeFit(inputs, outputs);
-      sums.add(x, y);
-      const fit = sums.solve({ ridge });
+      const fit = solve(x, y, inputs, outputs, ridge);
       const best = objective(fit, x, y, ridge);
       const moved = (values: Float32Array, at: number, by: number): Float32Array => values.with(at, values[at]! + by);
       for (const by of [0.05, -0.05]) {
@@ -85,20 +82,13 @@ describe("RidgeFit", () => {
         y[r * 3 + o] = bias[o]! + [0, 1, 2, 3].reduce((sum, k) => sum + weight[o * 4 + k]! * x[r * 4 + k]!, 0);
       }
     }
-    const sums = new RidgeFit(4, 3);
-    sums.add(x, y);
-    const fit = sums.solve({ ridge: 0 });
+    const fit = solve(x, y, 4, 3, 0);
     fit.weight.forEach((value, i) => expect(value).toBeCloseTo(weight[i]!, 5));
     fit.bias.forEach((value, i) => expect(value).toBeCloseTo(bias[i]!, 5));
   });
 
-  it("refuses rows of other widths, and a map that its rows do not determine", () => {
-    const sums = new RidgeFit(3, 2);
-    expect(() => {
-      sums.add(new Float32Array(6), new Float32Array(6));
-    }).toThrow(/not \[R, 3\] and \[R, 2\]/);
-    sums.add(randomRows(2, 3, 1), randomRows(2, 2, 2));
-    expect(() => sums.solve({ ridge: 0 })).toThrow(/not positive definite/);
+  it("refuses rows that do not determine a map", () => {
+    expect(() => solve(randomRows(2, 3, 1), randomRows(2, 2, 2), 3, 2, 0)).toThrow(/not positive definite/);
   });
 });
 

@@ -13,7 +13,7 @@ import {
   type TrainStep,
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { byteTokenizer } from "../../../src/model/tokenizer/byte-tokenizer.js";
+import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, recordHidden } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";

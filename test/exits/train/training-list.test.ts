@@ -2,7 +2,7 @@
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { frequentTokens, recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { headLoss } from "../../../src/exits/train/head-loss.js";
+import { headLoss } from "../../../src/exits/train/train-batch.js";
 import { TrainingList } from "../../../src/exits/train/training-list.js";
 import { backward, Tensor } from "../../../src/tensor/index.js";
 import { sum } from "../../../src/tensor/ops/reduce.js";

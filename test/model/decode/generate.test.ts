@@ -3,7 +3,7 @@ import { fc, test } from "@fast-check/vitest";
 import { generate, type GenerateOptions, type Generation, loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { StopMatcher } from "../../../src/model/decode/stop.js";
+import { StopMatcher } from "../../../src/model/decode/writer.js";
 import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
 
 const model = await smallByteModel();

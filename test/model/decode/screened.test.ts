@@ -12,7 +12,7 @@ import {
   type Model,
 } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
-import { chooseUnembedding } from "../../../src/model/files/choose-unembedding.js";
+import { chooseUnembedding } from "../../../src/model/files/load.js";
 import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
 import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { fileURLToPath } from "node:url";

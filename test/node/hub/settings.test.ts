@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it, test } from "vitest";
-import { endpointOf, hubSettings } from "../../../src/node/hub/settings.js";
+import { endpointOf, hubSettings } from "../../../src/node/hub/resolve-model.js";
 
 const home = mkdtempSync(join(tmpdir(), "early-exits-"));
 afterAll(() => rmSync(home, { recursive: true, force: true }));

@@ -1,6 +1,6 @@
 /**
  * Hugging Face checkpoints as llama.cpp's converter writes them: its architectures, keys, names, order of rows and
- * orientation of matrices, all as F32. The table is the converter's side of src/model/gguf/architectures.ts.
+ * orientation of matrices, all as F32. The table is the converter's side of src/model/gguf/config.ts.
  */
 import { parseSafetensors } from "early-exits/tensor";
 import { f32, ggufFile, type GgufParts, text, u32, VALUE } from "./bytes.js";

@@ -1,7 +1,6 @@
 /** The GPU device's description of itself, and its refusals. */
 import { afterEach, expect, test, vi } from "vitest";
-import { createDevice } from "../../../src/node/create-device.js";
-import { nodeHost } from "../../../src/node/host.js";
+import { createDevice, nodeHost } from "../../../src/node/host.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { findAdapter, namesSoftware, openGpuJs } from "../../../src/tensor/gpu/open-gpujs.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.js";

@@ -26,15 +26,15 @@ import type { Window } from "../../../model/documents.js";
 import { ROW_STATS, scope } from "../../../tensor/index.js";
 import { giveTurn, rowsPerTurn } from "../../../turns.js";
 import type { Judge } from "../judge.js";
-import type { PolicyRunner } from "./policy-runner.js";
+import type { PolicyRunner } from "./run-tokens.js";
 
-export interface ForcedToken {
+interface ForcedToken {
   /** undefined if it ran all blocks. */
   readonly exit: number | undefined;
   readonly id: number;
 }
 
-export type OnForced = (window: number, position: number, token: ForcedToken) => void;
+type OnForced = (window: number, position: number, token: ForcedToken) => void;
 
 /** A window under a policy. */
 interface Lane {

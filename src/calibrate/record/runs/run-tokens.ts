@@ -8,16 +8,30 @@ import { earlyExitDecoder } from "../../../exits/decode/decode.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import type { Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
-import { nonFiniteError } from "../../../model/decode/non-finite.js";
-import { rowOf } from "../../../model/decode/final-logits.js";
 import { prefill } from "../../../model/advance.js";
-import { Sequence } from "../../../model/index.js";
+import { rowOf } from "../../../model/decode/final-logits.js";
+import { nonFiniteError } from "../../../model/decode/non-finite.js";
 import type { Window } from "../../../model/documents.js";
+import { Sequence } from "../../../model/index.js";
 import { scope, type Tensor } from "../../../tensor/index.js";
 import { embedding } from "../../../tensor/ops/embedding.js";
 import { giveTurn } from "../../../turns.js";
-import { type Judge, judgedDistribution, lossOf, observedSampler } from "../judge.js";
-import type { OnJudged, PolicyRunner } from "./policy-runner.js";
+import { type Judge, judgedDistribution, lossOf } from "../judge.js";
+import type { Sampler } from "../../../model/decode/decoder.js";
+
+interface JudgedToken {
+  /** undefined if it ran all blocks. */
+  readonly exit: number | undefined;
+  /** In 1 / lossScale. */
+  readonly loss: number;
+}
+
+type OnJudged = (window: number, token: JudgedToken) => void;
+
+export interface PolicyRunner {
+  run(policy: Policy, onToken: OnJudged): Promise<void>;
+  dispose(): void;
+}
 
 interface Place {
   readonly window: number;
@@ -74,6 +88,28 @@ interface RunOptions {
   readonly judge: Judge;
   readonly right: (asked: readonly Place[]) => Promise<Float64Array[]>;
   readonly signal: CancelSignal | undefined;
+}
+
+/** Draws nothing: keeps the distribution that the latest token would be drawn from. */
+interface ObservedSampler extends Sampler {
+  readonly used: Float64Array | undefined;
+}
+
+/** For runs on given text, whose next token is its own. */
+function observedSampler(judge: Judge): ObservedSampler {
+  let used: Float64Array | undefined;
+  return {
+    greedy: judge.greedy,
+    distribution: (logits, seen) => judgedDistribution(judge, logits, seen),
+    draw(p) {
+      used = p;
+      return 0;
+    },
+    chance: () => false,
+    get used() {
+      return used;
+    },
+  };
 }
 
 /** Runs one policy on several windows at once, and judges it after every prefix. */

@@ -1,6 +1,6 @@
-/** The smallest tokenizer: bytes as tokens, for lessons and tests. */
-import { decoding } from "./decoding.js";
-import type { Tokenizer } from "./tokenizer.js";
+/** The smallest tokenizer: bytes as tokens. */
+import { decoding } from "../../src/model/tokenizer/decoding.js";
+import type { Tokenizer } from "../../src/model/tokenizer/tokenizer.js";
 
 const END_OF_TEXT = 256;
 const VOCAB_SIZE = 257;
