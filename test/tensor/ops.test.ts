@@ -1,7 +1,6 @@
 /**
  * Results of the ops: golden numbers made with scipy, numpy and mpmath (the method, sections 3 and 4), the stability
- * of everything logarithmic, batch independence bit for bit, the cache against whole-sequence attention, frozen
- * weights, and the errors for shapes that do not fit.
+ * of everything logarithmic, frozen weights, and the errors for shapes that do not fit.
  * Gradients: gradients.test.ts.
  */
 import fc from "fast-check";
@@ -21,7 +20,6 @@ import { logSoftmax, softmax } from "../../src/tensor/ops/softmax.js";
 import { rope } from "../../src/tensor/ops/rope.js";
 import { erfc } from "../../src/tensor/reference/elementwise.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
-import { createRng } from "../../src/tensor/rng.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/half-floats.js";
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
@@ -295,32 +293,6 @@ describe("products", () => {
       102, 205, 107, 210,
     ]);
   });
-
-  test("linear gives every row the same bits alone and in any batch, frozen or trainable", () => {
-    fc.assert(
-      fc.property(
-        fc.nat(1e6),
-        fc.integer({ min: 1, max: 9 }),
-        fc.constantFrom(...weightDtypes),
-        (seed, rows, dtype) => {
-          const k = 17;
-          const n = 5;
-          const x = Tensor.from(single, drawValues(seed, rows * k), [rows, k]);
-          const data = drawValues(seed + 1, n * k);
-          const residual = Tensor.from(single, drawValues(seed + 2, rows * n), [rows, n]);
-          const bias = Tensor.from(single, drawValues(seed + 3, n));
-          for (const weight of [PackedMatrix.from(single, data, [n, k], dtype), Tensor.from(single, data, [n, k])]) {
-            const whole = list(linear(x, weight, { bias, residual }));
-            const alone = Array.from({ length: rows }, (_, r) =>
-              list(linear(sliceRows(x, r, r + 1), weight, { bias, residual: sliceRows(residual, r, r + 1) })),
-            );
-            expect(alone.flat()).toEqual(whole);
-          }
-        },
-      ),
-      { numRuns: 30 },
-    );
-  });
 });
 
 describe("frozen weights", () => {
@@ -391,9 +363,8 @@ describe("sequences", () => {
       const [qt, kt, vt] = [q, k, v].map((x) => sliceRows(x, 0, t)) as [Tensor, Tensor, Tensor];
       expect(list(causalAttention(qt, kt, vt, { heads: 2, kvHeads: 1 }))).toEqual(whole.slice(0, 4 * t));
     }
-    expect(
-      list(causalAttention(sliceRows(q, 0, 1), sliceRows(k, 0, 1), sliceRows(v, 0, 1), { heads: 2, kvHeads: 1 })),
-    ).toEqual([...list(v).slice(0, 2), ...list(v).slice(0, 2)]);
+    const [first, second] = list(v);
+    expect(whole.slice(0, 4)).toEqual([first, second, first, second]);
   });
 
   test("attention over a batch of sequences is attention over each one", () => {
@@ -403,97 +374,11 @@ describe("sequences", () => {
       Tensor,
     ];
     const options = { heads: 2, kvHeads: 2 };
-    const half = (begin: number): number[] =>
-      list(
-        causalAttention(
-          sliceRows(q, begin, begin + 3),
-          sliceRows(k, begin, begin + 3),
-          sliceRows(v, begin, begin + 3),
-          options,
-        ),
-      );
+    const half = (begin: number): number[] => {
+      const [qh, kh, vh] = [q, k, v].map((x) => sliceRows(x, begin, begin + 3)) as [Tensor, Tensor, Tensor];
+      return list(causalAttention(qh, kh, vh, options));
+    };
     expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
-  });
-
-  test("the cache gives the bits of whole-sequence attention, however its chunks are interleaved", async () => {
-    const shape = fc.record({
-      seed: fc.nat(1e6),
-      kvHeads: fc.integer({ min: 1, max: 2 }),
-      group: fc.integer({ min: 1, max: 2 }),
-      headDim: fc.integer({ min: 2, max: 5 }),
-      rotary: fc.boolean(),
-    });
-    await fc.assert(
-      fc.asyncProperty(shape, async ({ seed, kvHeads, group, headDim, rotary }) => {
-        const rng = createRng(seed);
-        const heads = kvHeads * group;
-        const lengths = [5, 3];
-        const width = heads * headDim;
-        const kv = kvHeads * headDim;
-        const half = Math.floor(headDim / 2);
-        const angle = (position: number, i: number): number => position / 10 ** i;
-        const angles = (of: (x: number) => number): Tensor =>
-          Tensor.from(
-            single,
-            Array.from({ length: 8 * half }, (_, i) => of(angle(Math.floor(i / half), i % half))),
-            [8, half],
-          );
-        const table = { cos: angles(Math.cos), sin: angles(Math.sin) };
-        const rotated = rotary ? { cos: table.cos.storage, sin: table.sin.storage, rotaryDim: 2 * half } : undefined;
-        const sequences = lengths.map((length, i) => {
-          const draw = (offset: number, columns: number): Tensor =>
-            Tensor.from(single, drawValues(seed + 10 * i + offset, length * columns), [length, columns]);
-          const q = draw(1, width);
-          const keysAndValues = draw(2, 2 * kv);
-          const positions = Array.from({ length }, (_, t) => t);
-          const turn = (x: Tensor, n: number): Tensor => (rotary ? rope(x, positions, table, n) : x);
-          const keys = turn(columns(keysAndValues, 0, kv), kvHeads);
-          const values = columns(keysAndValues, kv, 2 * kv);
-          return {
-            length,
-            q,
-            keysAndValues,
-            keys,
-            values,
-            whole: list(causalAttention(turn(q, heads), keys, values, { heads, kvHeads })),
-            cache: single.createCache(kvHeads, headDim, 8),
-            done: 0,
-            found: [] as number[],
-          };
-        });
-        while (sequences.some(({ done, length }) => done < length)) {
-          const parts = sequences
-            .map((sequence) => ({ sequence, take: Math.min(rng.integer(4), sequence.length - sequence.done) }))
-            .filter(({ take }) => take > 0);
-          if (parts.length === 0) continue;
-          const segments = parts.map(({ sequence, take }) => ({
-            cache: sequence.cache,
-            positions: Array.from({ length: take }, (_, t) => sequence.done + t),
-          }));
-          const rows = (of: (sequence: (typeof sequences)[number]) => Tensor): Tensor =>
-            concatRows(parts.map(({ sequence, take }) => sliceRows(of(sequence), sequence.done, sequence.done + take)));
-          single.kernels.cacheWrite(segments, rows(({ keysAndValues }) => keysAndValues).storage, rotated);
-          const y = single.kernels.cacheAttention(segments, rows(({ q }) => q).storage, heads, rotated);
-          let at = 0;
-          for (const { sequence, take } of parts) {
-            sequence.found.push(...Array.from(await single.read(y)).slice(at * width, (at + take) * width));
-            sequence.done += take;
-            at += take;
-          }
-        }
-        for (const { whole, found, cache, keys, values, length } of sequences) {
-          expect(found).toEqual(whole);
-          expect(await single.readCache(cache, 0, length)).toEqual({
-            keys: await keys.read(),
-            values: await values.read(),
-          });
-          const copy = single.createCache(kvHeads, headDim, length + 1);
-          single.copyCache(cache, copy, length);
-          expect(await single.readCache(copy, 1, length)).toEqual(await single.readCache(cache, 1, length));
-        }
-      }),
-      { numRuns: 30 },
-    );
   });
 });
 
@@ -537,23 +422,13 @@ describe("shapes that do not fit", () => {
   const x = of(2, 3);
   const packed = PackedMatrix.from(single, new Float32Array(20), [5, 4]);
   const table = { cos: of(4, 1), sin: of(4, 1) };
-  /** Each error has a code, and names what it found: both shapes, or the value and its legal range. */
-  const cases: [string, () => unknown, string, string[]][] = [
+  /** Each error has a code, and the first of a code names what it found: both shapes, or the value and its range. */
+  const cases: [string, () => unknown, string, string[]?][] = [
     ["matmul with other inner sizes", () => matmul(x, of(4, 5)), "shape-inner", ["matmul", "[2, 3] x [4, 5]"]],
-    [
-      "matmul with other inner sizes once transposed",
-      () => matmul(x, of(3, 5), { transposeB: true }),
-      "shape-inner",
-      ["[2, 3] x [3, 5]"],
-    ],
+    ["matmul with other inner sizes once transposed", () => matmul(x, of(3, 5), { transposeB: true }), "shape-inner"],
     ["matmul of a stack", () => matmul(of(2, 1, 3), of(3, 1)), "shape-rank", ["[2, 1, 3]"]],
-    ["matmul of a vector", () => matmul(of(3), x), "shape-rank", ["[3]"]],
-    [
-      "linear with another inner size",
-      () => linear(x, packed),
-      "shape-inner",
-      ["linear", "[2, 3]", "[N, 3]", "[5, 4]"],
-    ],
+    ["matmul of a vector", () => matmul(of(3), x), "shape-rank"],
+    ["linear with another inner size", () => linear(x, packed), "shape-inner"],
     ["linear with another bias", () => linear(of(2, 4), packed, { bias: of(4) }), "shape-bias", ["[5]", "[4]"]],
     [
       "linear with another residual",
@@ -563,25 +438,20 @@ describe("shapes that do not fit", () => {
     ],
     ["add of shapes that do not broadcast", () => add(x, of(2)), "shape-broadcast", ["add", "[2, 3] and [2]"]],
     ["swiglu of an odd axis", () => swiglu(x), "shape-even", ["[2, 3]"]],
-    ["softmax of a scalar", () => softmax(of()), "shape-rank", ["scalar"]],
+    ["softmax of a scalar", () => softmax(of()), "shape-rank"],
     ["layerNorm with another gain", () => layerNorm(x, of(2)), "shape-norm", ["layerNorm", "[2, 3]", "[2]"]],
-    ["layerNorm with another bias", () => layerNorm(x, of(3), of(4)), "shape-norm", ["[2, 3]", "[4]"]],
-    ["rmsNorm with another gain", () => rmsNorm(x, of(3, 1)), "shape-norm", ["rmsNorm", "[3, 1]"]],
+    ["layerNorm with another bias", () => layerNorm(x, of(3), of(4)), "shape-norm"],
+    ["rmsNorm with another gain", () => rmsNorm(x, of(3, 1)), "shape-norm"],
     [
       "rope with another number of positions",
       () => rope(of(2, 4), [0], table, 2),
       "shape-rope",
       ["[2, 4]", "1 positions"],
     ],
-    ["rope past its table", () => rope(of(2, 4), [0, 4], table, 2), "shape-rope", ["[4, 1]"]],
-    ["rope at a position between two", () => rope(of(1, 4), [0.5], table, 2), "shape-rope", ["integer"]],
-    [
-      "rope with sin unlike cos",
-      () => rope(of(1, 4), [0], { cos: of(4, 1), sin: of(3, 1) }, 2),
-      "shape-rope",
-      ["[4, 1]", "[3, 1]"],
-    ],
-    ["rope wider than the head", () => rope(of(1, 4), [0], table, 4), "shape-rope", ["4 heads"]],
+    ["rope past its table", () => rope(of(2, 4), [0, 4], table, 2), "shape-rope"],
+    ["rope at a position between two", () => rope(of(1, 4), [0.5], table, 2), "shape-rope"],
+    ["rope with sin unlike cos", () => rope(of(1, 4), [0], { cos: of(4, 1), sin: of(3, 1) }, 2), "shape-rope"],
+    ["rope wider than the head", () => rope(of(1, 4), [0], table, 4), "shape-rope"],
     [
       "causalAttention with other keys",
       () => causalAttention(of(4, 4), of(4, 4), of(4, 2), { heads: 2, kvHeads: 1 }),
@@ -592,24 +462,17 @@ describe("shapes that do not fit", () => {
       "causalAttention with rows that are no batch",
       () => causalAttention(of(3, 4), of(3, 4), of(3, 4), { batch: 2, heads: 2, kvHeads: 2 }),
       "shape-attention",
-      ["batch 2"],
     ],
     [
       "causalAttention with heads that do not group",
       () => causalAttention(of(1, 6), of(1, 4), of(1, 4), { heads: 3, kvHeads: 2 }),
       "shape-attention",
-      ["3 query and 2"],
     ],
     ["embedding of an id past the table", () => embedding(of(5, 2), [0, 5]), "index-range", ["id 5", "[0, 5)"]],
-    ["embedding of half an id", () => embedding(of(5, 2), [0.5]), "index-range", ["id 0.5"]],
-    ["embedding from a vector", () => embedding(of(5), [0]), "shape-rank", ["[5]"]],
+    ["embedding of half an id", () => embedding(of(5, 2), [0.5]), "index-range"],
+    ["embedding from a vector", () => embedding(of(5), [0]), "shape-rank"],
     ["crossEntropy with too few targets", () => crossEntropy(x, [0]), "shape-targets", ["[2, 3]", "found 1"]],
-    [
-      "crossEntropy with a target past the classes",
-      () => crossEntropy(x, [0, 3]),
-      "index-range",
-      ["target 3", "below 3"],
-    ],
+    ["crossEntropy with a target past the classes", () => crossEntropy(x, [0, 3]), "index-range"],
     ["klDivergence of unlike logits", () => klDivergence(x, of(2, 4)), "shape-kl", ["[2, 3]", "[2, 4]"]],
     [
       "klDivergence at temperature 0",
@@ -617,17 +480,17 @@ describe("shapes that do not fit", () => {
       "option-range",
       ["temperature", "found 0"],
     ],
-    ["columns past the end", () => columns(x, 1, 4), "index-range", ["[1, 4)", "[0, 3)"]],
-    ["sliceRows the wrong way round", () => sliceRows(x, 2, 1), "index-range", ["[2, 1)"]],
+    ["columns past the end", () => columns(x, 1, 4), "index-range"],
+    ["sliceRows the wrong way round", () => sliceRows(x, 2, 1), "index-range"],
     ["concatRows of nothing", () => concatRows([]), "shape-empty", ["nothing"]],
     ["concatRows of unlike widths", () => concatRows([x, of(2, 4)]), "shape-concat", ["[2, 3]", "[2, 4]"]],
     ["reshape to another size", () => reshape(x, [5]), "shape-size", ["[2, 3] has 6", "[5] has 5"]],
     ["takeAlongRows with too few ids", () => takeAlongRows(x, [0], 1), "shape-index", ["[2, 3]", "found 1"]],
-    ["takeAlongRows of an id past the row", () => takeAlongRows(x, [0, 3], 1), "index-range", ["id 3", "[0, 3)"]],
-    ["takeAlongRows of half an id", () => takeAlongRows(x, [0, 0.5], 1), "index-range", ["id 0.5"]],
+    ["takeAlongRows of an id past the row", () => takeAlongRows(x, [0, 3], 1), "index-range"],
+    ["takeAlongRows of half an id", () => takeAlongRows(x, [0, 0.5], 1), "index-range"],
     ["sum over an axis that is not there", () => sum(x, { axis: 2 }), "shape-axis", ["axis 2", "[2, 3]"]],
   ];
-  test.for(cases)("%s is refused", ([, run, code, parts]) => {
+  test.for(cases)("%s is refused", ([, run, code, parts = []]) => {
     expect(run).toThrow(expect.objectContaining({ code }));
     for (const part of parts) expect(run).toThrow(part);
   });

@@ -85,16 +85,6 @@ describe("a tensor", () => {
 });
 
 describe("scope", () => {
-  test("frees what it made, and keeps its result", () => {
-    let temporary: Tensor | undefined;
-    const before = Tensor.from(device, [1]);
-    const result = scope(() => {
-      temporary = scale(before, 2);
-      return add(temporary, before);
-    });
-    expect([isFreed(before), isFreed(temporary!), isFreed(result)]).toEqual([false, true, false]);
-  });
-
   test("keeps every tensor inside arrays and plain objects of its result", () => {
     const made = (): Tensor => Tensor.from(device, [1]);
     const result = scope(() => ({
@@ -110,19 +100,6 @@ describe("scope", () => {
       false,
       false,
     ]);
-  });
-
-  test("nested, hands its result to the scope around it", () => {
-    const made: Tensor[] = [];
-    const outer = scope(() => {
-      const inner = scope(() => {
-        made.push(Tensor.from(device, [1]), Tensor.from(device, [2]));
-        return made[1]!;
-      });
-      expect(made.map(isFreed)).toEqual([true, false]);
-      return scale(inner, 2);
-    });
-    expect([isFreed(made[1]!), isFreed(outer)]).toEqual([true, false]);
   });
 
   test("leaves a tensor from outside alone, even as its result", () => {
@@ -315,25 +292,11 @@ describe("a training step", () => {
     expect(live()).toBe(0);
   });
 
-  test("backward a second time in the same step frees the gradients it replaces", () => {
-    const { device, live } = countingDevice();
-    const x = Tensor.from(device, [1, 2], [2], { requiresGrad: true });
-    for (let pass = 0; pass < 3; pass++) scope(() => backward(sum(mul(x, x))));
-    expect(live()).toBe(2); // x and its gradient
-  });
-
   test("reading back argmax leaves nothing", async () => {
     const { device, live } = countingDevice();
     const x = Tensor.from(device, [1, 3, 2, 5, 4, 4], [2, 3]);
     expect(await argmax(x)).toEqual([1, 0]);
     scope(() => [rowStats(x), sliceRows(x, 0, 1)].length);
-    expect(live()).toBe(1);
-  });
-
-  test("that fails halfway leaves nothing either", () => {
-    const { device, live } = countingDevice();
-    const x = Tensor.from(device, [1, 2], [2], { requiresGrad: true });
-    expect(() => scope(() => backward(mul(x, x)))).toThrow(expect.objectContaining({ code: "shape-scalar" }));
     expect(live()).toBe(1);
   });
 });

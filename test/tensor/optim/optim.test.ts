@@ -92,36 +92,6 @@ describe("Adamw", () => {
     expect(optimizer.steps).toBe(6);
   });
 
-  test("with zero gradients, a step scales matrices by 1 - learningRate·weightDecay and nothing else", async () => {
-    const parameters = makeParameters();
-    const before = parameters.map((parameter) => Array.from(valuesOf(parameter)));
-    const optimizer = new Adamw(parameters, { weightDecay: 0.5 });
-    for (let step = 0; step < 3; step++) {
-      for (const parameter of parameters) {
-        parameter.grad = Tensor.from(device, new Float32Array(parameter.size), parameter.shape);
-      }
-      await optimizer.step(0.25);
-    }
-    parameters.forEach((parameter, p) =>
-      valuesOf(parameter).forEach((value, i) => {
-        const factor = SHAPES[p]!.length === 2 ? (1 - 0.25 * 0.5) ** 3 : 1;
-        expect(Math.abs(value - before[p]![i]! * factor)).toBeLessThanOrEqual(FLOAT64_TOLERANCE);
-      }),
-    );
-  });
-
-  test("moves every weight by the learning rate in its first step, whatever the gradient's scale", async () => {
-    for (const scale of [1e-3, 1, 1e3]) {
-      const x = Tensor.from(device, [1, 1], [2], { requiresGrad: true });
-      x.grad = Tensor.from(device, [scale, -scale]);
-      await new Adamw([x], { epsilon: 0 }).step(0.125);
-      expect(Array.from(valuesOf(x), (value) => Math.abs(value - 1))).toEqual([
-        expect.closeTo(0.125, 12),
-        expect.closeTo(0.125, 12),
-      ]);
-    }
-  });
-
   test("leaves a parameter without a gradient alone, and consumes the gradients of the others", async () => {
     const [a, b] = makeParameters() as [Tensor, Tensor];
     const before = Array.from(valuesOf(b));
@@ -131,16 +101,6 @@ describe("Adamw", () => {
     expect(Array.from(valuesOf(b))).toEqual(before);
     expect(a.grad).toBeUndefined();
     expect(() => consumed.storage).toThrow(/freed/);
-  });
-
-  test("clips by the norm over all parameters together, not one by one", async () => {
-    const a = Tensor.from(device, [1], [1], { requiresGrad: true });
-    const b = Tensor.from(device, [1], [1], { requiresGrad: true });
-    [a.grad, b.grad] = [Tensor.from(device, [3]), Tensor.from(device, [4])];
-    const optimizer = new Adamw([a, b], { maxGradientNorm: 1 });
-    expect(await optimizer.step(0)).toBe(5);
-    const { moments } = await optimizer.state();
-    expect(moments.map(({ m }) => m[0])).toEqual([expect.closeTo(0.1 * 0.6, 7), expect.closeTo(0.1 * 0.8, 7)]);
   });
 
   test("restored from a saved state continues bit for bit", async () => {

@@ -2,7 +2,6 @@
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
-import type { WeightDtype } from "../../../src/tensor/device.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 
@@ -13,26 +12,6 @@ describe.each(["relaxed", "portable"] as const)("linearAt in the %s build", (bui
   beforeAll(async () => {
     device = await createWasmDevice({ host: nodeHost, build });
   });
-
-  it.each(["float32", "bfloat16", "int8"] as const satisfies WeightDtype[])(
-    "computes single entries of a %s product with the bits of any number of rows",
-    async (dtype) => {
-      const [n, k, rows] = [83, 37, 5];
-      const rng = createRng(3);
-      const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
-      const weight = device.createPacked(n, k, dtype);
-      device.packRows(weight, 0, normal(n * k));
-      const bias = device.upload(normal(n));
-      const x = normal(rows * k);
-      const y = await device.read(device.kernels.linear(device.upload(x), weight, rows, bias, undefined));
-      const ids = [82, 0, 15, 16, 17, 80, 5];
-      for (let r = 0; r < rows; r++) {
-        const state = device.upload(x.slice(r * k, (r + 1) * k));
-        const entries = await device.read(device.screening!.linearAt(state, weight, ids, bias));
-        expect([...entries]).toEqual(ids.map((id) => y[r * n + id]));
-      }
-    },
-  );
 
   it("computes any entries of any product with the bits of many rows, whatever the order of the entries", async () => {
     const products = fc.record({

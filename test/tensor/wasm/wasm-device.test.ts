@@ -4,7 +4,7 @@ import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
 import type { WeightDtype } from "../../../src/tensor/device.js";
 import type { Host } from "../../../src/tensor/host.js";
-import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
 
 /** A host that offers nothing but a clock. */
@@ -109,42 +109,6 @@ describe("attention of the wasm device", () => {
 });
 
 describe("memory of the wasm device", () => {
-  /** One block of a decoding step: every kernel that a token goes through. */
-  function decodeStep(
-    device: WasmDevice,
-    weights: ReturnType<WasmDevice["createPacked"]>,
-    cache: ReturnType<WasmDevice["createCache"]>,
-    position: number,
-  ): void {
-    const { kernels } = device;
-    const embedded = kernels.gatherPacked(weights, [position % 48]);
-    const gain = device.upload(new Float32Array(16).fill(1));
-    const normed = kernels.layerNorm(embedded, gain, undefined, 1, 16, 1e-5);
-    const projected = kernels.linear(normed, weights, 1, undefined, undefined); // [1, 48]
-    const kv = kernels.slice(projected, 0, 32);
-    kernels.cacheWrite([{ cache, positions: [position] }], kv, undefined);
-    const context = kernels.cacheAttention([{ cache, positions: [position] }], normed, 2, undefined);
-    const activated = kernels.unary("gelu", context);
-    const stats = kernels.rowStats(projected, 1, 48);
-    for (const storage of [embedded, gain, normed, projected, kv, context, activated, stats]) device.free(storage);
-  }
-
-  it("does not grow over 10,000 steps of decoding", async () => {
-    const device = await createWasmDevice({ host: nodeHost });
-    const weights = device.createPacked(48, 16, "float32");
-    device.packRows(
-      weights,
-      0,
-      Float32Array.from({ length: 48 * 16 }, (_, i) => Math.sin(i)),
-    );
-    const cache = device.createCache(2, 8, 500);
-    for (let i = 0; i < 10; i++) decodeStep(device, weights, cache, i % 500);
-    const before = device.memory();
-    for (let i = 0; i < 10_000; i++) decodeStep(device, weights, cache, i % 500);
-    expect(device.memory()).toEqual(before);
-    await device.dispose();
-  });
-
   it("holds weights in 16, 9 and 5 bits, plus a chunk while loading", async () => {
     const rows = 4096;
     const columns = 1024;
