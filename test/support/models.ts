@@ -213,13 +213,16 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
 
 /** Fits keys and values of skipped blocks to random text, for the fill that changes other tokens. */
 export async function giveProjections(heads: ExitHeads): Promise<void> {
-  const { vocabSize } = heads.model.config;
-  const documents = Array.from({ length: 6 }, (_, i) => randomIds(24, vocabSize, 700 + i));
-  await fitProjections(heads, documents, { sequenceLength: 24 });
+  await fitProjections(heads, randomDocuments(6, 24, 700, heads.model.config.vocabSize), { sequenceLength: 24 });
 }
 
 /** Token ids in [0, vocabSize). */
 export function randomIds(count: number, vocabSize: number, seed: number): number[] {
   const rng = createRng(seed);
   return Array.from({ length: count }, () => rng.integer(vocabSize));
+}
+
+/** Documents of token ids, all of one length. */
+export function randomDocuments(count: number, length: number, seed = 0, vocabSize = 61): number[][] {
+  return Array.from({ length: count }, (_, i) => randomIds(length, vocabSize, seed + i));
 }

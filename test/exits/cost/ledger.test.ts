@@ -6,7 +6,6 @@ import {
   createPolicy,
   type ExitHeads,
   type FillName,
-  generate,
   type Model,
   type ModelConfig,
   type WeightDtype,
@@ -26,7 +25,8 @@ import {
   smallConfigs,
   smallHeads,
 } from "../../support/models.js";
-import { between, real } from "../../support/draw.js";
+import { between, threshold } from "../../support/draw.js";
+import { generated } from "../../support/generated.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -98,28 +98,21 @@ async function runOf(
   { thresholds, fill = "lazy", newTokens = 10 }: RunOptions = {},
 ) {
   const events: DecodeEvent[] = [];
-  const options = { maxNewTokens: newTokens, stopAtEndOfText: false };
-  const run =
-    thresholds === undefined
-      ? generate(model, prompt, options)
-      : generate(heads, prompt, {
-          ...options,
-          policy: createPolicy(heads, thresholds, { fill }),
-          observer: { observe: (event) => void events.push(event) },
-        });
-  const depths: number[] = [];
-  for await (const { depth } of run) depths.push(depth);
-  return { summary: run.summary, ledger: run.summary.ledger, events, depths };
+  const observer = { observe: (event: DecodeEvent) => void events.push(event) };
+  const { tokens, summary } = await (thresholds === undefined
+    ? generated(model, prompt, { maxNewTokens: newTokens })
+    : generated(heads, prompt, {
+        maxNewTokens: newTokens,
+        policy: createPolicy(heads, thresholds, { fill }),
+        observer,
+      }));
+  return { summary, ledger: summary.ledger, events, depths: tokens.map(({ depth }) => depth) };
 }
 
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-  fc.constant<Threshold>("never"),
-  fc.constant<Threshold>("always"),
-  real(0, 4.2),
-);
+const anyThresholds = fc.tuple(threshold(4.2), threshold(4.2), threshold(4.2));
 const anyRun = [
   fc.constantFrom("gpt2", "gpt_neox, parallel", "llama"),
-  fc.tuple(threshold, threshold, threshold),
+  anyThresholds,
   between(1, 12),
   fc.nat(),
 ] as const;
@@ -206,7 +199,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 20 })(
+  test.prop([anyThresholds, fc.nat()], { numRuns: 20 })(
     "shared: a token costs the blocks below its exit, and if it leaves right below the shared block, that block's " +
       "keys and values",
     async (thresholds, seed) => {

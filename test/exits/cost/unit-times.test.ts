@@ -1,20 +1,12 @@
 /** Predicted times are counts times unit times, checked by hand; every unit of every exit is measured. */
-import {
-  attachHeads,
-  createPolicy,
-  fitProjections,
-  generate,
-  type LedgerReport,
-  measureUnitTimes,
-  type UnitTimes,
-} from "early-exits";
+import { createPolicy, fitProjections, type LedgerReport, measureUnitTimes, type UnitTimes } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { createReferenceDevice } from "early-exits/tensor";
 import { costOfRows } from "../../../src/exits/cost/unit-costs.js";
 import { predictParts } from "../../../src/exits/cost/unit-times.js";
 import { predictTime } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { giveProjections, randomIds, smallConfigs, smallHeads, smallModel } from "../../support/models.js";
+import { generated } from "../../support/generated.js";
+import { giveProjections, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 
 const times: UnitTimes = {
   block: [
@@ -57,33 +49,26 @@ describe("prediction", () => {
   });
 
   it("includes every unit that ran in a real run", async () => {
-    const model = await smallModel();
-    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
+    const heads = await smallHeads();
     await fitProjections(heads, [randomIds(64, 61, 1)], { sequenceLength: 32 });
-    const run = generate(heads, [1, 2, 3], {
-      policy: createPolicy(heads, [-1, "always"], { fill: "project" }),
-      maxNewTokens: 6,
-      stopAtEndOfText: false,
-    });
-    for await (const token of run) expect(token.depth).toBe(3);
-    expect(run.summary.ledger.fillsByBlocks).toEqual([0, 6]);
-    expect(predictTime(run.summary.ledger, times)).toBe(6 * (3 * 2 + 10 + 20 + 400));
+    const policy = createPolicy(heads, [-1, "always"], { fill: "project" });
+    const { ledger } = (await generated(heads, [1, 2, 3], { policy, maxNewTokens: 6 })).summary;
+    expect(ledger.fillsByBlocks).toEqual([0, 6]);
+    expect(predictTime(ledger, times)).toBe(6 * (3 * 2 + 10 + 20 + 400));
   });
 });
 
-it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
-  const model = await smallModel();
-  const heads = attachHeads(model, { exits: [1, 3, 4], kind: "linear" });
-  await giveProjections(heads);
+/** Short measurements with a clock that advances by 1 at every reading. */
+function counting() {
   let clock = 0;
-  const measured = await measureUnitTimes(heads, {
-    fill: "project",
-    context: 8,
-    rows: [1, 2],
-    time: 10,
-    now: () => clock++,
-  });
-  // The clock advances by 1 at every reading, so every unit takes 1, and a block a quarter of a pass.
+  return { context: 8, time: 10, now: () => clock++ };
+}
+
+it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
+  const heads = await smallHeads({ exits: [1, 3, 4] });
+  await giveProjections(heads);
+  const measured = await measureUnitTimes(heads, { fill: "project", rows: [1, 2], ...counting() });
+  // Every unit takes 1, and a block a quarter of a pass.
   const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));
   expect(measured).toEqual({
     block: byRows(0.25),
@@ -98,19 +83,9 @@ it("measures every unit, in the order of the exits, with the clock that it is gi
 });
 
 it("fill shared: times the making of the shared keys and values, not the blocks that run up to there", async () => {
-  const model = await smallModel({
-    device: createReferenceDevice(),
-    config: smallConfigs["llama, shared keys and values"]!,
-  }); // block 2 of 4 makes them
-  const heads = attachHeads(model, { exits: [1, 2, 3], kind: "linear" });
-  let clock = 0;
-  const { fills } = await measureUnitTimes(heads, {
-    fill: "shared",
-    context: 8,
-    rows: [1],
-    time: 10,
-    now: () => clock++,
-  });
+  const config = smallConfigs["llama, shared keys and values"]!; // block 2 of 4 makes them
+  const heads = await smallHeads({ exits: [1, 2, 3] }, { config });
+  const { fills } = await measureUnitTimes(heads, { fill: "shared", rows: [1], ...counting() });
   expect(fills).toEqual([
     { blocks: 1, cost: 1 },
     { blocks: 0, cost: 0 },

@@ -1,28 +1,18 @@
 /** Early-exit decoding: with exits off, the full model's output bit for bit; with exits on, each fill's invariant. */
 import { fc, test } from "@fast-check/vitest";
-import {
-  attachHeads,
-  createPolicy,
-  type ExitHeads,
-  type FillName,
-  generate,
-  type Model,
-  type Policy,
-} from "early-exits";
+import { attachHeads, createPolicy, type FillName, generate } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { columns } from "../../../src/tensor/ops/select.js";
 import { advance, Sequence } from "early-exits/model";
-import type { Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { normHeads } from "../../../src/model/block.js";
 import { keyValueLayers } from "../../../src/model/config.js";
-import { type Choice, createSampler, type Decoder, plainDecoder } from "../../../src/model/decode/decoder.js";
+import { plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
-import { createRng } from "../../../src/tensor/rng.js";
-import { scope } from "../../../src/tensor/tensor.js";
+import { generated, nextToken, statesOf } from "../../support/generated.js";
 import { expectInvariant } from "../../support/invariant.js";
 import { giveProjections, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
-import { between, real } from "../../support/draw.js";
+import { between, threshold } from "../../support/draw.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const device = createReferenceDevice();
@@ -32,29 +22,9 @@ const setup = once(async (name: string) => {
   return { model: heads.model, heads };
 });
 
-async function tokensOf(
-  source: Model | ExitHeads,
-  prompt: readonly number[],
-  options: { policy?: Policy; maxNewTokens?: number; temperature?: number; seed?: number } = {},
-) {
-  const tokens = [];
-  for await (const token of generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options })) {
-    tokens.push(token);
-  }
-  return tokens;
-}
-
-async function nextToken(decoder: Decoder, sequence: Sequence): Promise<Choice> {
-  const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
-  return round!.tokens[0]!;
-}
-
 const names = Object.keys(smallConfigs);
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-  fc.constant<Threshold>("never"),
-  fc.constant<Threshold>("always"),
-  real(0, 4.2),
-);
+const anyThreshold = threshold(4.2);
+const anyThresholds = fc.tuple(anyThreshold, anyThreshold, anyThreshold);
 
 describe("exits off", () => {
   test.prop([fc.constantFrom(...names), between(1, 20), fc.nat(), fc.constantFrom<FillName>("lazy", "project")], {
@@ -62,49 +32,26 @@ describe("exits off", () => {
   })("with thresholds that never fire, tokens are those of plain generation", async (name, length, seed, fill) => {
     const { model, heads } = await setup(name);
     const prompt = randomIds(length, 61, seed);
-    const plain = (await tokensOf(model, prompt)).map(({ id }) => id);
+    const { ids } = await generated(model, prompt);
     // An entropy is never below 0.
     for (const never of ["never", -1] as const) {
-      const tokens = await tokensOf(heads, prompt, { policy: createPolicy(heads, never, { fill }) });
-      expect(tokens.map(({ id }) => id)).toEqual(plain);
+      expect((await generated(heads, prompt, { policy: createPolicy(heads, never, { fill }) })).ids).toEqual(ids);
     }
-    expect((await tokensOf(heads, prompt)).map(({ id }) => id)).toEqual(plain);
+    expect((await generated(heads, prompt)).ids).toEqual(ids);
   });
 
-  it("and logits are plain generation's, bit for bit", async () => {
+  it("and so are the states that they are chosen from, bit for bit", async () => {
     for (const name of names) {
       const { model, heads } = await setup(name);
       const prompt = randomIds(7, 61, 5);
-      const logitsOf = async (policy?: Policy): Promise<Float32Array[]> => {
-        const seen: Float32Array[] = [];
-        const sequence = new Sequence(model);
-        sequence.append(...prompt);
-        const decoder = policy === undefined ? plainDecoder(model) : earlyExitDecoder(heads, policy);
-        for (let i = 0; i < 6; i++) {
-          const { id } = await nextToken(decoder, sequence);
-          seen.push(await scope(() => model.unembed(sequence.hidden(sequence.length - 1))).read());
-          sequence.append(id);
-        }
-        return seen;
-      };
-      expect(await logitsOf(createPolicy(heads, -1))).toEqual(await logitsOf());
+      const off = earlyExitDecoder(heads, createPolicy(heads, -1));
+      expect(await statesOf(off, model, prompt)).toEqual(await statesOf(plainDecoder(model), model, prompt));
     }
   });
 });
 
 describe("exits on", () => {
-  it("with thresholds that always fire, every token leaves at the first exit", async () => {
-    for (const name of names) {
-      const { heads } = await setup(name);
-      const tokens = await tokensOf(heads, randomIds(5, 61, 6), {
-        policy: createPolicy(heads, ["always", "never", "never"]),
-      });
-      expect(tokens.map(({ depth, exit }) => [depth, exit])).toEqual(tokens.map(() => [1, 0]));
-      expect(tokens.every(({ score }) => typeof score === "number" && score >= 0)).toBe(true);
-    }
-  });
-
-  test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), between(1, 12), fc.nat()], {
+  test.prop([fc.constantFrom(...names), anyThresholds, between(1, 12), fc.nat()], {
     numRuns: 50,
   })(
     "lazy: after every token all keys, values and kept states are those of a fresh full pass on the same tokens",
@@ -122,7 +69,7 @@ describe("exits on", () => {
     },
   );
 
-  test.prop([fc.constantFrom(...names), fc.tuple(threshold, threshold, threshold), fc.nat()], { numRuns: 30 })(
+  test.prop([fc.constantFrom(...names), anyThresholds, fc.nat()], { numRuns: 30 })(
     "project: the missing keys and values of a position that left are made from its state, and it is complete",
     async (name, thresholds, seed) => {
       const { model, heads } = await setup(name);
@@ -149,7 +96,7 @@ describe("exits on", () => {
     },
   );
 
-  test.prop([fc.tuple(threshold, threshold, threshold), between(1, 12), fc.nat()], { numRuns: 30 })(
+  test.prop([anyThresholds, between(1, 12), fc.nat()], { numRuns: 30 })(
     "shared: tokens, depths, keys and values are those of lazy filling, bit for bit, and no position stays pending",
     async (thresholds, length, seed) => {
       const { heads } = await setup("llama, shared keys and values");
@@ -184,7 +131,7 @@ describe("exits on", () => {
   it("shared is refused on a backbone whose blocks all make keys and values", async () => {
     const { heads } = await setup("llama");
     await expectCode(
-      tokensOf(heads, [1, 2], { policy: createPolicy(heads, "always", { fill: "shared" }) }),
+      generated(heads, [1, 2], { policy: createPolicy(heads, "always", { fill: "shared" }) }),
       "fill-shared",
     );
   });
@@ -201,13 +148,13 @@ describe("policies", () => {
     expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, project, shared/);
     expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
     const other = attachHeads(model, { exits: [2] });
-    await expectCode(tokensOf(other, [1], { policy: createPolicy(heads, 1) }), "policy-depths");
+    await expectCode(generated(other, [1], { policy: createPolicy(heads, 1) }), "policy-depths");
     await expectCode(
-      tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), modelHash: "0".repeat(64) } }),
+      generated(heads, [1], { policy: { ...createPolicy(heads, 1), modelHash: "0".repeat(64) } }),
       "policy-model",
     );
     await expectCode(
-      tokensOf(heads, [1], { policy: { ...createPolicy(heads, 1), headsHash: "0".repeat(64) } }),
+      generated(heads, [1], { policy: { ...createPolicy(heads, 1), headsHash: "0".repeat(64) } }),
       "policy-heads",
     );
   });

@@ -1,22 +1,16 @@
 /** The observer interface of decoding: the events that an observer receives, and the thresholds that it sets. */
-import { attachHeads, createPolicy, generate, type GeneratedToken } from "early-exits";
+import { attachHeads, createPolicy, generate } from "early-exits";
 import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import type { DecodeObserver, Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
+import { generated } from "../../support/generated.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const heads = attachHeads(await smallModel(), { exits: [1, 2, 3] });
 
-async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObserver): Promise<GeneratedToken[]> {
-  const tokens: GeneratedToken[] = [];
-  const run = generate(heads, randomIds(5, 61, 3), {
-    policy: createPolicy(heads, thresholds),
-    maxNewTokens: 10,
-    stopAtEndOfText: false,
-    ...(observer && { observer }),
-  });
-  for await (const token of run) tokens.push(token);
-  return tokens;
+async function tokensOf(thresholds: readonly Threshold[], observer?: DecodeObserver) {
+  const policy = createPolicy(heads, thresholds);
+  return (await generated(heads, randomIds(5, 61, 3), { policy, ...(observer && { observer }) })).tokens;
 }
 
 describe("an observer", () => {
@@ -48,7 +42,7 @@ describe("an observer", () => {
       thresholds: () => (count++ % 2 === 0 ? undefined : ["never", "always", "never"]),
     };
     expect((await tokensOf(["always", "never", "never"], observer)).map(({ exit }) => exit)).toEqual(
-      Array.from({ length: 10 }, (_, i) => i % 2),
+      Array.from({ length: 12 }, (_, i) => i % 2),
     );
   });
 

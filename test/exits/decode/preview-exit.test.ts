@@ -3,34 +3,25 @@
  * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
  */
 import { fc, test } from "@fast-check/vitest";
-import {
-  attachHeads,
-  createPolicy,
-  type ExitHeads,
-  generate,
-  generateBatch,
-  type Model,
-  type Policy,
-  trainHeads,
-} from "early-exits";
+import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
 import { cachedBatches, fitPreviews, measureExits, recordHidden, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";
 import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
 import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
-import { createSampler, plainDecoder } from "../../../src/model/decode/decoder.js";
+import { plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
-import { createRng } from "../../../src/tensor/rng.js";
 import { memoryStore } from "../../support/memory-store.js";
-import { giveProjections, once, randomIds, smallModel } from "../../support/models.js";
-import { between, real } from "../../support/draw.js";
+import { giveProjections, once, randomDocuments, randomIds, smallModel } from "../../support/models.js";
+import { between, threshold } from "../../support/draw.js";
+import { generated, statesOf } from "../../support/generated.js";
 
 const reference = createReferenceDevice();
 const wasm = await createDevice("wasm");
 afterAll(() => wasm.dispose());
 const devices: Readonly<Record<string, Device>> = { reference, wasm };
-const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+const documents = randomDocuments(12, 24);
 const L = 4;
 
 interface Shape {
@@ -48,23 +39,6 @@ const setups = once(async ([device, dtype, { exits = [2], tokens }]: readonly [s
 });
 const setup = (device: string, dtype: WeightDtype, shape: Shape = {}) => setups([device, dtype, shape]);
 
-interface RunOptions {
-  readonly policy?: Policy;
-  readonly lossless?: boolean;
-  readonly temperature?: number;
-}
-
-async function run(source: Model | ExitHeads, prompt: readonly number[], options: RunOptions) {
-  const generation = generate(source, prompt, { maxNewTokens: 12, stopAtEndOfText: false, ...options });
-  const tokens = [];
-  for await (const token of generation) tokens.push(token);
-  return { tokens, ledger: generation.summary.ledger };
-}
-
-async function tokensOf(source: Model | ExitHeads, prompt: readonly number[], options: RunOptions = {}) {
-  return (await run(source, prompt, options)).tokens;
-}
-
 const runs = fc.record({
   device: fc.constantFrom("reference", "wasm"),
   dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
@@ -72,11 +46,7 @@ const runs = fc.record({
   options: fc.constantFrom({}, { tokens: Array.from({ length: 30 }, (_, i) => 2 * i) }),
   prompt: fc.tuple(between(1, 9), fc.nat()).map(([length, seed]) => randomIds(length, 61, seed)),
 });
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-  fc.constant<Threshold>("never"),
-  fc.constant<Threshold>("always"),
-  real(0, 2),
-);
+const anyThreshold = threshold(2);
 
 describe("a preview as the last exit", () => {
   test.prop([runs, fc.constantFrom<Threshold>("never", 1e30)], { numRuns: 12 })(
@@ -84,28 +54,19 @@ describe("a preview as the last exit", () => {
     async ({ device, dtype, options, prompt }, never) => {
       const { model, heads } = await setup(device, dtype, options);
       const policy = createPolicy(heads, never, { score: "margin" });
-      const statesOf = async (decoder: ReturnType<typeof plainDecoder>) => {
-        const sequence = new Sequence(model);
-        sequence.append(...prompt);
-        const seen: Float32Array[] = [];
-        for (let i = 0; i < 5; i++) {
-          const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
-          seen.push(await sequence.hidden(sequence.length - 1).read());
-          sequence.append(round!.tokens[0]!.id);
-        }
-        return { seen, ids: sequence.ids };
-      };
-      expect(await statesOf(earlyExitDecoder(heads, policy))).toEqual(await statesOf(plainDecoder(model)));
+      expect(await statesOf(earlyExitDecoder(heads, policy), model, prompt)).toEqual(
+        await statesOf(plainDecoder(model), model, prompt),
+      );
     },
   );
 
-  test.prop([runs, threshold, threshold], { numRuns: 25 })(
+  test.prop([runs, anyThreshold, anyThreshold], { numRuns: 25 })(
     "a token is the best candidate where its margin passes, else the full model's",
     async ({ device, dtype, options, prompt }, first, last) => {
       const { model, heads } = await setup(device, dtype, options);
       const policy = createPolicy(heads, [first, last], { score: "margin" });
       const ids = [...prompt];
-      for (const { id, depth, exit } of await tokensOf(heads, prompt, { policy })) {
+      for (const { id, depth, exit } of (await generated(heads, prompt, { policy })).tokens) {
         // A pass of its own over the text so far; the fill is lazy, so no exit before has changed a state.
         const sequence = new Sequence(model);
         sequence.append(...ids);
@@ -132,20 +93,20 @@ describe("a preview as the last exit", () => {
     },
   );
 
-  test.prop([runs, threshold, threshold, fc.constantFrom("lazy", "project")], { numRuns: 10 })(
+  test.prop([runs, anyThreshold, anyThreshold, fc.constantFrom("lazy", "project")], { numRuns: 10 })(
     "sequences of a batch get the tokens that they get alone",
     async ({ device, dtype, options: shape, prompt }, first, last, fill) => {
       const { heads } = await setup(device, dtype, shape);
       const policy = createPolicy(heads, [first, last], { score: "margin", fill: fill as "lazy" });
       const prompts = [prompt, randomIds(4, 61, 5), randomIds(7, 61, 6)];
-      const alone = await Promise.all(prompts.map(async (each) => tokensOf(heads, each, { policy })));
+      const alone = await Promise.all(prompts.map(async (each) => generated(heads, each, { policy })));
       const together = prompts.map((): object[] => []);
       const options = { policy, maxNewTokens: 12, stopAtEndOfText: false };
       for await (const { prompt: index, id, depth, exit, score } of generateBatch(heads, prompts, options)) {
         together[index]!.push({ id, depth, exit, score });
       }
       expect(together).toEqual(
-        alone.map((tokens) => tokens.map(({ id, depth, exit, score }) => ({ id, depth, exit, score }))),
+        alone.map(({ tokens }) => tokens.map(({ id, depth, exit, score }) => ({ id, depth, exit, score }))),
       );
     },
   );
@@ -154,7 +115,7 @@ describe("a preview as the last exit", () => {
     const { heads } = await setup("wasm", "int8");
     const count = async (last: Threshold) => {
       const policy = createPolicy(heads, ["never", last], { score: "margin" });
-      const { decode, headsByExit } = (await run(heads, [1, 2, 3], { policy })).ledger;
+      const { decode, headsByExit } = (await generated(heads, [1, 2, 3], { policy })).summary.ledger;
       return { finalHeads: decode.finalHeads, blocks: decode.blocks, headsByExit, multiplyAdds: decode.multiplyAdds };
     };
     const plain = await count("never");
@@ -168,28 +129,23 @@ describe("a preview as the last exit", () => {
   it("is not used where the full model is the reference: to verify drafts", async () => {
     const { model, heads } = await setup("wasm", "float32");
     const policy = createPolicy(heads, [0.2, "always"], { score: "margin" });
-    const { tokens, ledger } = await run(heads, [5, 6, 7], { policy, lossless: true });
-    const plain = await tokensOf(model, [5, 6, 7]);
-    expect(tokens.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
-    expect(ledger.headsByExit[1]).toBe(0);
+    const { ids, summary } = await generated(heads, [5, 6, 7], { policy, lossless: true });
+    expect(ids).toEqual((await generated(model, [5, 6, 7])).ids);
+    expect(summary.ledger.headsByExit[1]).toBe(0);
   });
 
   it("gives a sampled token the full model's distribution", async () => {
     const { model, heads } = await setup("wasm", "float32");
     const policy = createPolicy(heads, ["never", "always"], { score: "margin" });
-    const sampled = await tokensOf(heads, [5, 6, 7], { policy, temperature: 1 });
-    const plain = await tokensOf(model, [5, 6, 7], { temperature: 1 });
-    expect(sampled.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
+    const sampled = await generated(heads, [5, 6, 7], { policy, temperature: 1 });
+    expect(sampled.ids).toEqual((await generated(model, [5, 6, 7], { temperature: 1 })).ids);
   });
 
   it("can be the only exit", async () => {
-    const { model, heads } = await setup("wasm", "int8", { exits: [] });
+    const { heads } = await setup("wasm", "int8", { exits: [] });
     expect(heads.depths).toEqual([L]);
-    const plain = await tokensOf(model, [1, 2]);
-    const never = await tokensOf(heads, [1, 2], { policy: createPolicy(heads, "never", { score: "margin" }) });
-    expect(never.map(({ id }) => id)).toEqual(plain.map(({ id }) => id));
-    const always = await tokensOf(heads, [1, 2], { policy: createPolicy(heads, "always", { score: "margin" }) });
-    expect(always.every(({ exit, depth }) => exit === 0 && depth === L)).toBe(true);
+    const { tokens } = await generated(heads, [1, 2], { policy: createPolicy(heads, "always", { score: "margin" }) });
+    expect(tokens.every(({ exit, depth }) => exit === 0 && depth === L)).toBe(true);
   });
 });
 

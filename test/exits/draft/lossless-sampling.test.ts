@@ -34,8 +34,7 @@ async function tiny(config: string): Promise<ExitHeads> {
     device,
     gain: 4,
   });
-  const heads = attachHeads(model, { exits: [1, 3] });
-  return heads;
+  return attachHeads(model, { exits: [1, 3] });
 }
 
 /** A sampler that follows a script of decisions, and notes the decisions that it took. */

@@ -1,7 +1,7 @@
 /** Small models of every family with a head at every depth, and learned keys and values fitted to them. */
 import { type ExitHeads, fitProjections, type Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
+import { once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
 
 export interface FillSetup {
   readonly model: Model;
@@ -11,7 +11,7 @@ export interface FillSetup {
 export const device = createReferenceDevice();
 
 /** Text on which the learned keys and values are fitted. */
-export const documents = Array.from({ length: 24 }, (_, i) => randomIds(32, 61, 100 + i));
+export const documents = randomDocuments(24, 32, 100);
 
 /** Names of the small models. */
 export const names = Object.keys(smallConfigs);

@@ -114,7 +114,6 @@ describe("plans from a configuration", () => {
     const head = headCost(pythia70m, { kind: "dense" });
     expect(single("dense").depths).toEqual([4]);
     expect(single("dense").coverage).toBeCloseTo(head / (2 * block + head - 2 * 2 * 512 * 512), 4);
-    expect(single("dense").headInBlocks).toBeCloseTo(7.6, 1);
     expect(single("linearPreview").coverage!).toBeLessThan(single("dense").coverage! / 2);
     expect(rows).toHaveLength(3 * 3);
   });
@@ -148,8 +147,6 @@ it("measured times become costs: blocks and the final head by rows", () => {
     ],
     fills: [{ blocks: 2, cost: 5 }],
   });
-  expect([costOfRows(measured.block, 1), costOfRows(measured.block, 2), costOfRows(measured.finalHead, 3)]).toEqual([
-    2, 3, 20,
-  ]);
+  expect(costOfRows(measured.finalHead, 3)).toBe(20);
   expect(lossyCost(measured, [1])).toBe(2 * 2 + 1 + 5);
 });

@@ -1,43 +1,40 @@
 /** Recorded states that are damaged are refused: heads would be trained on them in silence. */
 import { attachHeads, type ExitHeads, type Model } from "early-exits";
-import { cachedBatches, type CacheStore, recordHidden } from "early-exits/exits";
+import { cachedBatches, recordHidden } from "early-exits/exits";
 import { parseSafetensors } from "early-exits/tensor";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { memoryStore } from "../../support/memory-store.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const SHARD = "shard-00000.safetensors";
 let model: Model;
 let heads: ExitHeads;
 let recorded: ReadonlyMap<string, Uint8Array>;
-let files: Map<string, Uint8Array>;
-const store: CacheStore = {
-  read: (name) => Promise.resolve(files.get(name)),
-  write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
-};
+let store: ReturnType<typeof memoryStore>;
 beforeAll(async () => {
   model = await smallModel();
   heads = attachHeads(model, { exits: [1, 2] });
-  files = new Map();
+  const { files } = (store = memoryStore());
   await recordHidden(model, [randomIds(20, 61, 1), randomIds(14, 61, 2)], heads.depths, store);
   recorded = files;
 });
 beforeEach(() => {
-  files = new Map(recorded);
+  store = memoryStore(new Map(recorded));
 });
 
 type Stored = Record<string, SafetensorsInput>;
 
 /** Replaces tensors of the shard, and reads its first batch. */
 async function batchWith(change: (tensors: Stored) => Stored): Promise<unknown> {
-  const file = parseSafetensors(files.get(SHARD)!);
+  const file = parseSafetensors(store.files.get(SHARD)!);
   const tensors: Stored = Object.fromEntries(
     file.names.map((name) => {
       const { dtype, shape } = file.info(name);
       return [name, { dtype, shape, data: file.bytes(name) }];
     }),
   );
-  files.set(SHARD, serializeSafetensors(change(tensors), file.metadata));
+  store.files.set(SHARD, serializeSafetensors(change(tensors), file.metadata));
   return (await cachedBatches(model, heads.depths, store)).batch(0);
 }
 
@@ -72,8 +69,8 @@ describe("a recorded shard", () => {
   it.each([{ rows: "many" }, { depths: null }, { modelHash: 3 }, { rows: [-1] }])(
     "described by a cache.json with %j is refused",
     async (change) => {
-      const json = JSON.parse(new TextDecoder().decode(files.get("cache.json"))) as object;
-      files.set("cache.json", new TextEncoder().encode(JSON.stringify({ ...json, ...change })));
+      const json = JSON.parse(new TextDecoder().decode(store.files.get("cache.json"))) as object;
+      store.files.set("cache.json", new TextEncoder().encode(JSON.stringify({ ...json, ...change })));
       await expect(cachedBatches(model, heads.depths, store)).rejects.toMatchObject({ code: "cache-malformed" });
     },
   );

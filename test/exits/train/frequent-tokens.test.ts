@@ -1,19 +1,14 @@
 /** Lists of frequent tokens. */
-import { createTeacher } from "../../../src/exits/train/create-teacher.js";
-import { frequentTokens } from "early-exits/exits";
+import { frequentTokens, recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
 describe("the list", () => {
   it("holds the tokens that the model predicts most often, and those that end a text", async () => {
     const model = await smallModel();
-    const documents = [randomIds(40, 61, 5), randomIds(30, 61, 6)];
+    const documents = [40, 30].map((length, i) => ({ ids: randomIds(length, 61, i), from: 0 }));
     const counts = new Map<number, number>();
-    for (const document of documents) {
-      for (const id of (await createTeacher(model, model.forward(document).get(4)!)).argmax) {
-        counts.set(id, (counts.get(id) ?? 0) + 1);
-      }
-    }
+    for (const id of (await recordStates(model, documents, [])).argmax) counts.set(id, (counts.get(id) ?? 0) + 1);
     const list = await frequentTokens(model, documents, 5);
     const { eosTokenIds } = model.config;
     expect(list).toEqual(expect.arrayContaining([...eosTokenIds]));
@@ -22,5 +17,13 @@ describe("the list", () => {
       if (!list.includes(id)) expect(count).toBeLessThanOrEqual(least);
     }
     expect(list).toEqual(list.toSorted((a, b) => a - b));
+  });
+
+  it("counts the text too, if asked, from the position from which a document counts", async () => {
+    const model = await smallModel();
+    const document = { ids: [7, 7, 7, 40, 41, 41, 41], from: 2 };
+    const ends = model.config.eosTokenIds; // in every list
+    const text = await frequentTokens(model, [document], 2 + ends.length, { positions: 0, countText: true });
+    expect(text).toEqual([40, 41, ...ends]);
   });
 });

@@ -1,13 +1,12 @@
 /** A batch is computed in parts: together they are the batch. */
 import { test } from "@fast-check/vitest";
-import { attachHeads, createModel, trainHeads, type TrainStep } from "early-exits";
+import { attachHeads, trainHeads, type TrainStep } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { llamaConfigJson } from "early-exits/model";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { byParts } from "../../../src/exits/states/by-parts.js";
 import { rowsPerTurn } from "../../../src/turns.js";
-import { randomIds } from "../../support/models.js";
+import { randomDocuments, smallConfigs, smallModel } from "../../support/models.js";
 import { between } from "../../support/draw.js";
 
 const reference = createReferenceDevice();
@@ -33,23 +32,9 @@ test.prop([between(1, 40), between(1, 12), between(24, 40)])(
 it("a step over many parts has the mean loss and agreement of its windows", async () => {
   const device = await createDevice("wasm");
   const vocabSize = 26_000;
-  const hiddenSize = 64;
-  const model = createModel(
-    llamaConfigJson({
-      vocabSize,
-      hiddenSize,
-      numLayers: 2,
-      numHeads: 2,
-      numKvHeads: 1,
-      intermediateSize: 96,
-      maxPositionEmbeddings: 64,
-      tieWordEmbeddings: true,
-      bosTokenId: 0,
-      eosTokenIds: [0],
-    }),
-    { device, seed: 1 },
-  );
-  const documents = Array.from({ length: 6 }, (_, i) => randomIds(64, vocabSize, i));
+  const config = { ...smallConfigs["llama"]!, vocab_size: vocabSize, hidden_size: 64 };
+  const model = await smallModel({ device, config, gain: 1 });
+  const documents = randomDocuments(6, 64, 0, vocabSize);
   const firstStep = async (windows: readonly (readonly number[])[]): Promise<TrainStep> => {
     const heads = attachHeads(model, { exits: [1], kind: "linear" });
     const batch = { steps: 1, batchSize: windows.length, sequenceLength: 64 };
@@ -58,7 +43,7 @@ it("a step over many parts has the mean loss and agreement of its windows", asyn
     return last!;
   };
   const together = await firstStep(documents);
-  expect(documents.length * 64).toBeGreaterThan(rowsPerTurn(vocabSize * hiddenSize));
+  expect(documents.length * 64).toBeGreaterThan(rowsPerTurn(vocabSize * 64));
   const apart: TrainStep[] = [];
   for (const document of documents) apart.push(await firstStep([document]));
   const meanOf = (of: (step: TrainStep) => number): number =>

@@ -15,7 +15,7 @@ import {
 import { createReferenceDevice } from "early-exits/tensor";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
-import { cachedBatches, recordHidden } from "early-exits/exits";
+import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
@@ -149,39 +149,17 @@ describe("trainHeads", () => {
 describe("hidden-state cache", () => {
   const recording = { sequenceLength: 24, windowsPerShard: 4 };
 
-  it("trains heads to the same end without running the blocks again", async () => {
-    const store = memoryStore();
-    await recordHidden(model, documents, [1, 2], store, recording);
-    const heads = attachHeads(model, { exits: [1, 2] });
-    const seen: TrainStep[] = [];
-    await trainHeads(heads, await cachedBatches(model, heads.depths, store, { rows: 64 }), {
-      ...options,
-      onStep: (step) => seen.push(step),
-    });
-    const online = await train(attachHeads(model, { exits: [1, 2] }));
-    expect(seen.at(-1)!.loss).toBeLessThan(0.6 * seen[0]!.loss);
-    expect(
-      Math.abs(mean(seen.slice(-3), ({ loss }) => loss) - mean(online.slice(-3), ({ loss }) => loss)),
-    ).toBeLessThan(0.25);
-  });
-
   it("visits every position once in an epoch", async () => {
     const store = memoryStore();
     await recordHidden(model, documents, [1], store, recording);
+    const windows = cutWindows(model, documents, 24).map((ids) => ({ ids, from: 0 }));
+    const { positions } = await recordStates(model, windows, []);
     const source = await cachedBatches(model, [1], store, { rows: 50, seed: 4 });
-    const positions = cutWindows(model, documents, 24).reduce((sum, window) => sum + window.length, 0);
-    const sums: number[] = [];
-    for (let step = 0, rows = 0; rows < positions; step++) {
-      const batch = await source.batch(step);
-      rows += batch.rows;
-      const values = await batch.final.read();
-      for (let r = 0; r < batch.rows; r++) {
-        sums.push(values.slice(r * 16, (r + 1) * 16).reduce((sum, value) => sum + value, 0));
-      }
+    const visited: number[] = [];
+    for (let step = 0; visited.length < positions.length; step++) {
+      visited.push(...(await source.batch(step)).positions);
     }
-    expect(sums).toHaveLength(positions);
-    const all = [...store.files.keys()].filter((name) => name.startsWith("shard")).length;
-    expect(all).toBe(Math.ceil(cutWindows(model, documents, 24).length / 4));
+    expect(visited.toSorted()).toEqual([...positions].toSorted());
   });
 
   it("resumes an interrupted recording at the first missing shard, with the same bytes", async () => {
@@ -239,11 +217,5 @@ describe("documents", () => {
     expect(texts).toEqual(await sample(1));
     expect(texts).not.toEqual(await sample(2));
     expect(new Set(texts.map((ids) => ids.join())).size).toBe(3);
-    const { last } = await trainHeads(attachHeads(model, { exits: [1] }), texts, {
-      steps: 2,
-      batchSize: 2,
-      sequenceLength: 12,
-    });
-    expect(last!.loss).toBeGreaterThan(0);
   });
 });

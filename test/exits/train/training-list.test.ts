@@ -1,6 +1,6 @@
 /** Training on a list of tokens and one bucket for the rest: the teacher's buckets, and gradients by differences. */
 import { createReferenceDevice, createRng } from "early-exits/tensor";
-import { frequentTokens, recordStates } from "early-exits/exits";
+import { recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { headLoss } from "../../../src/exits/train/train-batch.js";
 import { TrainingList } from "../../../src/exits/train/training-list.js";
@@ -11,20 +11,24 @@ import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 const ids = [2, 3, 5, 8, 13, 21, 34, 55];
 const V = 61;
 
+/** A model, a text with its recorded final states, and the model's own logits after each token. */
+async function taught(name: string, length: number) {
+  const model = await smallModel({ gain: 3, config: smallConfigs[name]! });
+  const tokens = randomIds(length, V, 4);
+  const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
+  const states = Tensor.from(model.device, final, [length, model.config.hiddenSize]);
+  return { model, states, recorded: { argmax, logSumExp }, logits: await model.logits(tokens) };
+}
+
 describe("the teacher of a list", () => {
   it.each(["llama", "phi"])(
     "gives the listed tokens their probabilities, and the rest what is left, with or without a bias: %s",
     async (name) => {
-      const model = await smallModel({ gain: 3, config: smallConfigs[name]! });
-      const tokens = randomIds(12, V, 4);
-      const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
-      const states = Tensor.from(model.device, final, [12, model.config.hiddenSize]);
+      const { model, states, recorded, logits } = await taught(name, 12);
       const list = await TrainingList.create(model, ids);
-      const recorded = await list.teacher(states, { argmax, logSumExp });
-      const computed = await list.teacher(states);
-      expect(await recorded.logits.read()).toEqual(await computed.logits.read());
-      const buckets = await recorded.logits.read();
-      const logits = await model.logits(tokens);
+      const teacher = await list.teacher(states, recorded);
+      const buckets = await teacher.logits.read();
+      expect(buckets).toEqual(await (await list.teacher(states)).logits.read());
       for (let r = 0; r < 12; r++) {
         const full = Array.from(logits.subarray(r * V, (r + 1) * V), Math.exp);
         const total = full.reduce((a, b) => a + b, 0);
@@ -34,30 +38,25 @@ describe("the teacher of a list", () => {
         ids.forEach((_, i) => expect(own[i]! / all).toBeCloseTo(expected[i]!, 5));
         expect(own[8]! / all).toBeCloseTo(1 - expected.reduce((a, b) => a + b, 0), 5);
         const best = full.indexOf(Math.max(...full));
-        expect(recorded.argmax[r]).toBe(ids.includes(best) ? ids.indexOf(best) : 8);
+        expect(teacher.argmax[r]).toBe(ids.includes(best) ? ids.indexOf(best) : 8);
       }
     },
   );
 
   it("draws unlisted tokens, the wanted ones first, and gives them their probabilities too", async () => {
-    const model = await smallModel({ gain: 3, config: smallConfigs["phi"]! });
-    const tokens = randomIds(6, V, 4);
-    const { final, argmax, logSumExp } = await recordStates(model, [{ ids: tokens, from: 0 }], []);
-    const states = Tensor.from(model.device, final, [6, model.config.hiddenSize]);
+    const { model, states, recorded, logits } = await taught("phi", 6);
     const list = await TrainingList.create(model, ids, { drawn: 7 });
     const first = [...list.ids];
     expect(new Set(first).size).toBe(15);
     await list.redraw(createRng(1), [2, 40, 41]);
     expect(list.ids.slice(0, 10)).toEqual([...ids, 40, 41]);
     expect(list.ids).not.toEqual(first);
-    const teacher = await list.teacher(states, { argmax, logSumExp });
-    const buckets = await teacher.logits.read();
-    const logits = await model.logits(tokens);
+    const buckets = await (await list.teacher(states, recorded)).logits.read();
     for (let r = 0; r < 6; r++) {
       list.ids.forEach((id, i) => expect(buckets[r * 16 + i]).toBeCloseTo(logits[r * V + id]!, 4));
       const rest = Array.from({ length: V }, (_, id) => id).filter((id) => !list.ids.includes(id));
-      const sum = rest.reduce((total, id) => total + Math.exp(logits[r * V + id]! - logSumExp[r]!), 0);
-      expect(Math.exp(buckets[r * 16 + 15]! - logSumExp[r]!)).toBeCloseTo(sum, 5);
+      const sum = rest.reduce((total, id) => total + Math.exp(logits[r * V + id]! - recorded.logSumExp[r]!), 0);
+      expect(Math.exp(buckets[r * 16 + 15]! - recorded.logSumExp[r]!)).toBeCloseTo(sum, 5);
     }
   });
 
@@ -101,18 +100,5 @@ describe("the loss on a list", () => {
         expect(slopes[i]).toBeCloseTo((at(step) - at(-step)) / (2 * step), 5);
       }
     }
-  });
-});
-
-describe("frequentTokens", () => {
-  it("counts predictions and, if asked, the text, from the position from which a document counts", async () => {
-    const model = await smallModel();
-    const document = { ids: [7, 7, 7, 40, 41, 41, 41], from: 2 };
-    const { argmax } = await recordStates(model, [document], []);
-    const ends = model.config.eosTokenIds; // in every list
-    const predicted = [...new Set([...argmax, ...ends])].sort((a, b) => a - b);
-    expect(await frequentTokens(model, [document], predicted.length)).toEqual(predicted);
-    const text = await frequentTokens(model, [document], 2 + ends.length, { positions: 0, countText: true });
-    expect(text).toEqual([40, 41, ...ends]);
   });
 });

@@ -1,33 +1,25 @@
 /** Generating after messages, and what a model folder says of conversations. */
-import { generate, generateBatch, type Generation } from "early-exits";
+import { generate, generateBatch } from "early-exits";
 import { type ChatMessage, encodeChat, type Folder, type Model } from "early-exits/model";
 import { loadFolder } from "../../../src/model/files/folder.js";
 import { describe, expect, it } from "vitest";
 import { chatConfig, chatMl, chatModel, chatTokenizerJson } from "./setup.js";
+import { generated } from "../../support/generated.js";
 import { smallByteModel, smallCheckpoint } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const messages: readonly ChatMessage[] = [{ role: "user", content: "what is the answer?" }];
 const model = await chatModel();
 
-async function idsOf(run: Generation): Promise<readonly number[]> {
-  const ids: number[] = [];
-  for await (const { id } of run) ids.push(id);
-  return ids;
-}
-
 describe("messages as a prompt", () => {
   it("give what their token ids give", async () => {
     const ids = await encodeChat(model.tokenizer, messages);
-    const options = { maxNewTokens: 12, stopAtEndOfText: false };
-    expect(await idsOf(generate(model, messages, options))).toEqual(await idsOf(generate(model, ids, options)));
+    expect((await generated(model, messages)).ids).toEqual((await generated(model, ids)).ids);
   });
 
   it("are rendered with the options given", async () => {
     const chat = { template: "{{ word }}", variables: { word: "ab" } };
-    const run = generate(model, messages, { chat, maxNewTokens: 1 });
-    await idsOf(run);
-    expect(run.summary.promptTokens).toBe(2);
+    expect((await generated(model, messages, { chat })).summary.promptTokens).toBe(2);
   });
 
   it("stand beside texts and ids in a batch", async () => {
@@ -36,7 +28,7 @@ describe("messages as a prompt", () => {
     const batch = generateBatch(model, prompts, options);
     for await (const token of batch) expect(token.prompt).toBeLessThan(3);
     for (const [i, prompt] of prompts.entries()) {
-      expect(batch.summaries[i]!.ids).toEqual(await idsOf(generate(model, prompt, options)));
+      expect(batch.summaries[i]!.ids).toEqual((await generated(model, prompt, { maxNewTokens: 8 })).ids);
     }
   });
 
@@ -44,8 +36,8 @@ describe("messages as a prompt", () => {
     expect(() => generate(model, [{ role: "robot", content: "Hi" } as never])).toThrow(/legal are system, user/);
     const bytes = await smallByteModel();
     expect(() => generate(bytes, messages)).toThrow(/came without a chat template/);
-    const refusing = generate(model, messages, { chat: { template: "{{ raise_exception('no') }}" } });
-    await expectCode(idsOf(refusing), "template-refused");
+    const refusing = generated(model, messages, { chat: { template: "{{ raise_exception('no') }}" } });
+    await expectCode(refusing, "template-refused");
   });
 });
 

@@ -1,34 +1,21 @@
 /** Generation: streaming, stopping, limits, cancelling, telemetry. */
 import { fc, test } from "@fast-check/vitest";
-import { generate, type GenerateOptions, type Generation, loadModel } from "early-exits";
+import { generate, type GenerateOptions, loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { StopMatcher } from "../../../src/model/decode/writer.js";
+import { generated } from "../../support/generated.js";
 import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
 
 const model = await smallByteModel();
 
-async function finish(run: Generation) {
-  const pieces: string[] = [];
-  for await (const token of run) pieces.push(token.text);
-  return { pieces, ...run.summary };
+/** What the byte-level model writes after a prompt. */
+async function write(prompt: string | number[], options: GenerateOptions = {}) {
+  const { tokens, summary } = await generated(model, prompt, options);
+  return { pieces: tokens.map(({ text }) => text), ...summary };
 }
-/** The text that the byte-level model writes after a prompt. */
-const write = (prompt: string | number[], options: GenerateOptions = {}) =>
-  finish(generate(model, prompt, { stopAtEndOfText: false, ...options }));
 
 describe("generate", () => {
-  it("takes the argmax of the full forward pass, token by token, if greedy", async () => {
-    const { ids } = await write("ab", { maxNewTokens: 6 });
-    const context = [...model.tokenizer.encode("ab")];
-    for (const id of ids) {
-      const logits = await model.logits(context);
-      const last = logits.subarray(logits.length - model.config.vocabSize);
-      expect(id).toBe(last.indexOf(last.reduce((max, value) => Math.max(max, value), -Infinity)));
-      context.push(id);
-    }
-  });
-
   it("streams pieces that together are the text, which decodes the ids", async () => {
     const { pieces, text, ids, newTokens, finishReason, depthCounts, meanDepth } = await write("hello", {
       maxNewTokens: 30,
@@ -63,7 +50,8 @@ describe("generate", () => {
       memorySource(await smallCheckpoint(byteConfig)),
       { device: model.device, tokenizer: model.tokenizer },
     );
-    const ending = await finish(generate(other, "q", { maxNewTokens: 30, temperature: 1, seed: 5 }));
+    const options = { maxNewTokens: 30, temperature: 1, seed: 5, stopAtEndOfText: true };
+    const ending = (await generated(other, "q", options)).summary;
     expect(ending.finishReason).toBe("endOfText");
     expect(ending.ids).toEqual(ids.slice(0, ids.indexOf(ids[4]!) + 1));
   });

@@ -2,15 +2,7 @@
  * Screening changes no token: with the unembedding screened, greedy and top-k text is that of the full product, in
  * plain decoding, in batches, at exits and in lossless verification. What needs all logits does not screen.
  */
-import {
-  attachHeads,
-  createPolicy,
-  type Device,
-  generate,
-  generateBatch,
-  type GenerateOptions,
-  type Model,
-} from "early-exits";
+import { attachHeads, createPolicy, type Device, generateBatch, type GenerateOptions, type Model } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { chooseUnembedding } from "../../../src/model/files/load.js";
 import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
@@ -18,6 +10,7 @@ import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
+import { generated } from "../../support/generated.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 
 const device = await createDevice("wasm");
@@ -26,16 +19,8 @@ const TOKENS = { maxNewTokens: 12, stopAtEndOfText: false } as const;
 /** Wide enough that few of its logits compete. */
 const wide = { ...smallConfigs["llama"]!, vocab_size: 1500 };
 
-async function write(model: Model, options: GenerateOptions = {}, ids = randomIds(7, 61, 1)) {
-  const run = generate(model, ids, { ...TOKENS, ...options });
-  await exhaust(run);
-  return run.summary;
-}
-
-async function exhaust(tokens: AsyncIterable<unknown>): Promise<void> {
-  const iterator = tokens[Symbol.asyncIterator]();
-  while ((await iterator.next()).done !== true);
-}
+const write = async (model: Model, options: GenerateOptions = {}) =>
+  (await generated(model, randomIds(7, 61, 1), options)).summary;
 
 /** The ids written with the full product, and with screening; and what the ledger of the latter counted. */
 async function bothWays(model: Model, options: GenerateOptions = {}) {
@@ -63,22 +48,17 @@ describe("a screened unembedding", () => {
     const model = await smallModel({ config: wide, device });
     const heads = attachHeads(model, { exits: [2] });
     const prompts = [5, 9, 12].map((length, i) => randomIds(length, 61, i));
-    const texts = async (options: GenerateOptions): Promise<(readonly number[])[]> => {
+    const texts = async (way: "full" | "screened", options: GenerateOptions): Promise<(readonly number[])[]> => {
+      model.setUnembedding(way);
       const batch = generateBatch(heads, prompts, { ...TOKENS, ...options });
-      await exhaust(batch);
+      for await (const { prompt } of batch) expect(prompt).toBeLessThan(prompts.length);
       return batch.summaries.map(({ ids }) => ids);
     };
     for (const sampling of [{}, { temperature: 1, topK: 3 }]) {
-      model.setUnembedding("full");
-      const expected = await texts(sampling);
-      model.setUnembedding("screened");
-      expect(await texts(sampling)).toEqual(expected);
+      expect(await texts("screened", sampling)).toEqual(await texts("full", sampling));
     }
-    model.setUnembedding("full");
-    const expected = await texts({});
-    model.setUnembedding("screened");
-    const policy = createPolicy(heads, "always");
-    expect(await texts({ policy, lossless: { costs: freeRows } })).toEqual(expected);
+    const drafting = { policy: createPolicy(heads, "always"), lossless: { costs: freeRows } };
+    expect(await texts("screened", drafting)).toEqual(await texts("full", {}));
     model.dispose();
   });
 

@@ -10,12 +10,14 @@ const words = ["▁", "t", "h", "e", "n", "▁t", "he", "th", "▁th", "▁the",
 const tokens = ["<unk>", "<s>", "</s>", ...byteTokens, ...words];
 const idOf = (token: string): number => tokens.indexOf(token);
 
+// Later words have lower scores, bytes and control tokens 0, as in trained vocabularies.
+const scoresOf = (vocabulary: readonly string[]) => Float32Array.from(vocabulary, (_, id) => Math.min(0, 258 - id));
+
 async function tokenizer(fields: Readonly<Record<string, GgufValue>> = {}): Promise<Tokenizer> {
   const values = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": tokens,
-    // Later words have lower scores, bytes and control tokens 0, as in trained vocabularies.
-    "tokenizer.ggml.scores": Float32Array.from(tokens, (_, id) => Math.min(0, 258 - id)),
+    "tokenizer.ggml.scores": scoresOf(tokens),
     "tokenizer.ggml.token_type": Int32Array.from(tokens, (_, id) => (id === 0 ? 2 : id < 3 ? 3 : id < 259 ? 6 : 1)),
     "tokenizer.ggml.bos_token_id": 1,
     "tokenizer.ggml.eos_token_id": 2,
@@ -36,7 +38,7 @@ describe("a sentencepiece tokenizer", () => {
   });
 
   it("follows other scores to other tokens", async () => {
-    const scores = Float32Array.from(tokens, (token, id) => (token === "en" ? -0.5 : Math.min(0, 258 - id)));
+    const scores = scoresOf(tokens).with(idOf("en"), -0.5);
     const spm = await tokenizer({ "tokenizer.ggml.scores": scores });
     expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("h"), idOf("en")]);
   });
@@ -64,7 +66,7 @@ describe("a sentencepiece tokenizer", () => {
     const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last "#" leaves the first id without token
     const spm = await tokenizer({
       "tokenizer.ggml.tokens": marked,
-      "tokenizer.ggml.scores": Float32Array.from(marked, (_, id) => Math.min(0, 258 - id)),
+      "tokenizer.ggml.scores": scoresOf(marked),
       "tokenizer.ggml.token_type": Int32Array.from(marked, (_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1)),
       "tokenizer.ggml.add_space_prefix": false,
     });

@@ -42,8 +42,8 @@ test.each([
   ["org/name/a\\..\\x.gguf", "cannot be a file"],
   ["org/name/C:x.gguf", "cannot be a file"],
 ])("%s is not a name", (name, problem) => {
-  expect(() => parseHubName(name)).toThrow(expect.objectContaining({ name: "HubError", code: "hub-name" }) as Error);
-  expect(() => parseHubName(name)).toThrow(problem);
+  const refused = { name: "HubError", code: "hub-name", message: expect.stringContaining(problem) as string };
+  expect(() => parseHubName(name)).toThrow(expect.objectContaining(refused) as Error);
   expect(isHubName(name)).toBe(false);
 });
 

@@ -1,4 +1,4 @@
-/** Byte-level BPE training: a corpus small enough to merge by hand, determinism, and the round trip of any text. */
+/** Byte-level BPE training: a corpus small enough to merge by hand, and determinism. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { OptionError } from "../../../src/errors.js";
@@ -69,15 +69,6 @@ describe("trainByteLevelBpe", () => {
     const ids = tokenizer.encode(text);
     expect(ids.length).toBeLessThan(text.length / 2);
     expect(tokenizer.decode(ids)).toBe(text);
-  });
-
-  it("gives a tokenizer that round-trips any text, whatever it was trained on", async () => {
-    const tokenizer = await huggingFaceTokenizer(train("naïve café 🙂 naïve café 🙂", 290));
-    fc.assert(
-      fc.property(fc.string({ unit: "binary" }), (text) => {
-        expect(tokenizer.decode(tokenizer.encode(text))).toBe(text);
-      }),
-    );
   });
 
   it("refuses a vocabulary without room for the bytes, and special tokens that clash", () => {

@@ -212,8 +212,8 @@ describe("a malformed or unsupported tokenizer.json", () => {
     ["another post-processor", change({ post_processor: { type: "BertProcessing" } }), "post_processor.type"],
     ["an unknown normalizer", change({ normalizer: { type: "Rot13" } }), "Unknown Normalizer type: Rot13"],
   ])("with %s is refused, with what was found and what is legal", async (_name, file, message) => {
-    await expect(huggingFaceTokenizer(file)).rejects.toThrow(TokenError);
-    await expect(huggingFaceTokenizer(file)).rejects.toThrow(message);
+    const refused = { name: "TokenError", message: expect.stringContaining(message) as string };
+    await expect(huggingFaceTokenizer(file)).rejects.toMatchObject(refused);
   });
 });
 

@@ -38,8 +38,6 @@ export interface GgufModelOptions {
   readonly parts?: number;
   /** Metadata by key, instead of or in addition to the usual pairs. */
   readonly pairs?: Readonly<Record<string, TypedValue>>;
-  /** Another tensor, a vector of ones. */
-  readonly extraTensor?: string;
 }
 
 export interface GgufModel {
@@ -74,7 +72,7 @@ const baseConfig = {
 } as const;
 
 export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufModel> {
-  const { type = "F32", parts = 1, extraTensor } = options;
+  const { type = "F32", parts = 1 } = options;
   const config: Readonly<Record<string, unknown>> = { ...baseConfig, ...options.config };
   const checkpoint = parseSafetensors(await smallCheckpoint(config));
   const decoded: [string, { dtype: "F32"; shape: readonly number[]; data: Float32Array }][] = [];
@@ -88,9 +86,6 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
     const ordered = reordered ? interleaveRows(values, headDim, shape[1] ?? 1) : values;
     stored.push({ name: ggufName(name), shape, type: own, bytes: ENCODE[own](ordered) });
     decoded.push([name, { dtype: "F32", shape, data: decodeGguf(ENCODE[own](values), own) }]);
-  }
-  if (extraTensor !== undefined) {
-    stored.push({ name: extraTensor, shape: [8], type: "F32", bytes: ENCODE.F32(new Float32Array(8).fill(1)) });
   }
   const pairs = new Map(Object.entries(pairsOf(config)));
   for (const [key, pair] of Object.entries(options.pairs ?? {})) pairs.set(key, pair);
