@@ -21,11 +21,9 @@ import { evenCosts } from "../../lab/simulate/simulate.js";
 import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
 import { lossesOf } from "../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
-import { expectAtLeast, expectKept, permitted, reportFindings } from "../support/finding.js";
+import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
 import { handmadeRecords } from "../support/records.js";
 
-const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
-const runsOf = (base: number): number => Math.max(1, Math.round(base * SCALE));
 /** A group is certified from this many groups of a test without error: below it, "never exit" is the only answer. */
 const DELTA = 0.05;
 

@@ -24,10 +24,8 @@ import {
 import { hoeffdingBentkus, type ProcedureName, procedures, tokensAsUnits } from "../../lab/simulate/procedures.js";
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../lab/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
-import { expectAtLeast, expectKept, permitted, reportFindings } from "../support/finding.js";
+import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
 
-const SCALE = Number(process.env["LAWS_SCALE"] ?? 1);
-const runsOf = (base: number, most = Infinity): number => Math.max(1, Math.min(most, Math.round(base * SCALE)));
 const DELTAS = [0.05, 0.1];
 
 reportFindings();

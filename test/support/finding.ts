@@ -26,6 +26,10 @@ export function reportFindings(): void {
   });
 }
 
+/** Runs of a law; LAWS_SCALE multiplies them. */
+export const runsOf = (base: number, most = Infinity): number =>
+  Math.max(1, Math.min(most, Math.round(base * Number(process.env["LAWS_SCALE"] ?? 1))));
+
 /** The largest share of violations among n runs that a promise at δ permits: δ + 3 standard errors. */
 export const permitted = (delta: number, n: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / n);
 

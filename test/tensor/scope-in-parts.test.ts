@@ -8,17 +8,10 @@ import { atOnce, type InParts, inTurns } from "../../src/turns.js";
 import { scopeInParts } from "../../src/tensor/tensor.js";
 import { describe, expect, it } from "vitest";
 import { backward, backwardInParts } from "../../src/tensor/autograd.js";
+import { isFreed } from "./is-freed.js";
 
 const device = createReferenceDevice();
 const made = (value = 1): Tensor => Tensor.from(device, [value]);
-const isFreed = (tensor: Tensor): boolean => {
-  try {
-    return tensor.storage.length < 0;
-  } catch {
-    return true;
-  }
-};
-
 describe("scopeInParts", () => {
   it("frees what its parts made, except the result", async () => {
     const temporary: Tensor[] = [];

@@ -4,7 +4,7 @@
  */
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { DeviceError, ShapeError } from "../../src/errors.js";
+import { ShapeError } from "../../src/errors.js";
 import { backward } from "../../src/tensor/autograd.js";
 import type { Device, Kernels } from "../../src/tensor/device.js";
 import { add, detach, mul, scale, sub } from "../../src/tensor/ops/arithmetic.js";
@@ -23,16 +23,9 @@ import { createReferenceDevice } from "../../src/tensor/reference/reference-devi
 import { sizeOf } from "../../src/tensor/shape.js";
 import { keep, PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues } from "../support/gradients.js";
+import { isFreed } from "./is-freed.js";
 
 const device = createReferenceDevice();
-const isFreed = (tensor: Tensor): boolean => {
-  try {
-    return tensor.storage.length < 0; // never: the getter throws
-  } catch (error) {
-    if (error instanceof DeviceError && error.code === "tensor-disposed") return true;
-    throw error;
-  }
-};
 
 describe("a tensor", () => {
   test("gives back what was uploaded, as float32, and owns a copy", async () => {

@@ -11,8 +11,7 @@ import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";
 import { between, real } from "../../support/draw.js";
-
-const permitted = (delta: number, runs: number): number => delta + 3 * Math.sqrt((delta * (1 - delta)) / runs);
+import { permitted } from "../../support/finding.js";
 
 describe("the alarm", () => {
   it.for([

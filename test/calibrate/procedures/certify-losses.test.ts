@@ -11,8 +11,17 @@ import {
   errorFreeUnits,
 } from "../../../src/calibrate/procedures/certify-losses.js";
 import type { LossMatrix } from "../../../src/calibrate/procedures/tally.js";
-import { lossMatrix } from "./small-tables.js";
 import { between, real } from "../../support/draw.js";
+
+/** A matrix of losses from its rows, one per unit. */
+function lossMatrix(rows: readonly (readonly number[])[], { binary = false } = {}): LossMatrix {
+  return {
+    binary,
+    units: rows.length,
+    candidates: rows[0]?.length ?? 0,
+    values: Float64Array.from(rows.flat()),
+  };
+}
 
 const options: CertifyOptions = { epsilon: 0.1, delta: 0.05 };
 

@@ -8,7 +8,17 @@ import { evenCosts } from "../../../lab/simulate/simulate.js";
 import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
 import { lossesOf, type Tally } from "../../../src/calibrate/procedures/tally.js";
 import { tallyVectors, type TokenTable } from "../../../src/calibrate/procedures/token-table.js";
-import { oneExit } from "./small-tables.js";
+
+/** One document and one exit. */
+function oneExit(scores: readonly number[], agrees: readonly boolean[]): TokenTable {
+  return {
+    documents: 1,
+    exits: 1,
+    starts: Int32Array.of(0, scores.length),
+    oriented: [Float64Array.from(scores)],
+    agrees: [Uint8Array.from(agrees, Number)],
+  };
+}
 
 describe("a token table", () => {
   const table = populationFamilies.plain(createRng(4)).draw(createRng(5), 60);

@@ -1,43 +1,9 @@
-/** Runs of policies: they count what the decoder emits, agree with recordings, and serve calibration. */
+/** Runs of policies serve calibration beside records. */
 import { attachHeads, calibrate, verifyCertificate } from "early-exits";
 import { calibrateRecords, proposeThresholds, recordDocuments, runPolicies } from "early-exits/calibrate";
-import type { Threshold } from "early-exits/exits";
-import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { tableOf } from "../../../src/calibrate/record/evidence.js";
-import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
-import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
-
-describe("runPolicies", () => {
-  const device = createReferenceDevice();
-  const thresholds: Threshold[][] = [
-    ["never", 3.6],
-    [3.7, "never"],
-    ["always", "never"],
-    ["never", "never"],
-  ];
-
-  it("gives the counts of a recording with an exact fill; with project other tokens change too", async () => {
-    const heads = await smallHeads({}, { device });
-    await giveProjections(heads);
-    const documents = Array.from({ length: 6 }, (_, i) => randomIds(12 + i, 61, i));
-    const windows = { sequenceLength: 9 };
-    const records = await recordDocuments(heads, documents, windows);
-    const vectors = thresholds.map((vector) =>
-      vector.map((threshold) => (threshold === "never" ? Infinity : threshold === "always" ? -Infinity : -threshold)),
-    );
-    const recorded = tallyVectors(tableOf(records.documents, "entropy"), vectors);
-    const run = async (fill: "lazy" | "project") =>
-      tallyRuns(await runPolicies(heads, documents, { score: "entropy", fill, thresholds }, windows));
-    expect(await run("lazy")).toEqual(recorded);
-    const projected = await run("project");
-    expect(projected.deep.some((changed) => changed > 0)).toBe(true);
-    // threshold "always": no token goes deeper
-    expect(projected.left.filter((_, i) => i % 8 === 4)).toEqual(recorded.left.filter((_, i) => i % 8 === 4));
-  });
-});
 
 describe("records and runs together", () => {
   const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;

@@ -4,11 +4,9 @@
  */
 import fc from "fast-check";
 import type { BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
-import { broadcastStrides } from "../../../src/tensor/shape.js";
+import { broadcastStrides, sizeOf } from "../../../src/tensor/shape.js";
 import { type AnyLaw, type Drawn, each, law, rowOf, seeds, UNIT, values } from "./law.js";
 import { between } from "../../support/draw.js";
-
-const product = (shape: readonly number[]): number => shape.reduce((size, axis) => size * axis, 1);
 
 /** A shape, and for each operand the axes it repeats. */
 const binaryCases = fc
@@ -120,8 +118,8 @@ export const elementwiseLaws: readonly AnyLaw[] = [
     kernel: "binary",
     cases: binaryCases,
     run(device, { op, shape, aShape, bShape, seed }) {
-      const a = device.upload(values(seed, "a", product(aShape)));
-      const b = device.upload(values(seed, "b", product(bShape)));
+      const a = device.upload(values(seed, "a", sizeOf(aShape)));
+      const b = device.upload(values(seed, "b", sizeOf(bShape)));
       return {
         y: device.kernels.binary(op, a, b, shape, broadcastStrides(aShape, shape), broadcastStrides(bShape, shape)),
       };

@@ -122,3 +122,11 @@ export function sum(
   for (let i = 0; i < data.length; i++) total += term(data[i]!, i);
   return total;
 }
+
+/** Exact softmax of a row at a temperature, and d = (x - max x) / T. */
+export function softmaxOf(x: Float32Array, temperature = 1): { p: number[]; d: number[] } {
+  const top = x.reduce((max, value) => Math.max(max, value), -Infinity);
+  const d = Array.from(x, (value) => (value - top) / temperature);
+  const total = sum(d, Math.exp);
+  return { p: d.map((value) => Math.exp(value) / total), d };
+}

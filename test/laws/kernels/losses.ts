@@ -1,6 +1,19 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
 import fc from "fast-check";
-import { type AnyLaw, type Drawn, each, kinds, law, rowOf, seeds, sum, sumUnits, UNIT, values } from "./law.js";
+import {
+  type AnyLaw,
+  type Drawn,
+  each,
+  kinds,
+  law,
+  rowOf,
+  seeds,
+  softmaxOf,
+  sum,
+  sumUnits,
+  UNIT,
+  values,
+} from "./law.js";
 import { between } from "../../support/draw.js";
 
 const lossCases = fc
@@ -34,14 +47,6 @@ const rows = {
   }),
 };
 
-/** Softmax at a temperature, and d = (x - max x) / T. */
-function soften(x: Float32Array, temperature: number): { p: number[]; d: number[] } {
-  const top = x.reduce((max, value) => Math.max(max, value), -Infinity);
-  const d = Array.from(x, (value) => (value - top) / temperature);
-  const total = sum(d, Math.exp);
-  return { p: d.map((value) => Math.exp(value) / total), d };
-}
-
 const rowsOf = (data: Float32Array, count: number): Float32Array[] =>
   Array.from({ length: count }, (_, r) => rowOf(data, r, count));
 
@@ -69,7 +74,7 @@ export const lossLaws: readonly AnyLaw[] = [
     bounds: (c, { tolerances }) => ({
       dz: Float64Array.from(
         rowsOf(c.z, c.rows).flatMap((z, r) => {
-          const { p, d } = soften(z, 1);
+          const { p, d } = softmaxOf(z);
           const scale = c.targets[r]! < 0 ? 0 : Math.abs(c.dLoss[r]!);
           return Array.from(
             each(
@@ -90,8 +95,8 @@ export const lossLaws: readonly AnyLaw[] = [
     }),
     bounds: (c, { tolerances: { exp } }) => ({
       loss: each(c.rows, (r) => {
-        const teacher = soften(rowOf(c.t, r, c.rows), c.temperature);
-        const student = soften(rowOf(c.z, r, c.rows), c.temperature);
+        const teacher = softmaxOf(rowOf(c.t, r, c.rows), c.temperature);
+        const student = softmaxOf(rowOf(c.z, r, c.rows), c.temperature);
         const terms = sum(teacher.p, (p, i) => {
           const dt = Math.abs(teacher.d[i]!);
           const ds = Math.abs(student.d[i]!);
@@ -117,8 +122,8 @@ export const lossLaws: readonly AnyLaw[] = [
     bounds: (c, { tolerances: { exp } }) => ({
       ds: Float64Array.from(
         rowsOf(c.z, c.rows).flatMap((z, r) => {
-          const teacher = soften(rowOf(c.t, r, c.rows), c.temperature);
-          const student = soften(z, c.temperature);
+          const teacher = softmaxOf(rowOf(c.t, r, c.rows), c.temperature);
+          const student = softmaxOf(z, c.temperature);
           const part = ({ p, d }: typeof teacher, i: number): number =>
             (32 + sumUnits(c.width) + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
           return Array.from(

@@ -97,55 +97,33 @@ const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
       };
     });
 
+/** Cases of float weights in one piece. */
+const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitrary<number> }, withBias: boolean) =>
+  fc
+    .record({ ...sizes, dtype: fc.constantFrom("float32", "bfloat16"), seed: seeds, residual: fc.boolean() })
+    .map(({ dtype, rows, k, seed, residual }): LinearCase => ({
+      dtype,
+      rows,
+      n,
+      k,
+      chunk: n,
+      x: values(seed, "x", rows * k),
+      w: values(seed, "w", n * k),
+      bias: withBias ? values(seed, "bias", n) : undefined,
+      residual: residual ? values(seed, "residual", rows * n) : undefined,
+    }));
+
 /**
  * So many weights that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
  */
-const streamedCases = fc
-  .record({
-    dtype: fc.constantFrom("float32", "bfloat16"),
-    rows: between(1, 9),
-    seed: seeds,
-    residual: fc.boolean(),
-  })
-  .map(({ dtype, rows, seed, residual }): LinearCase => {
-    const n = 541;
-    const k = 487;
-    return {
-      dtype,
-      rows,
-      n,
-      k,
-      chunk: n,
-      x: values(seed, "x", rows * k),
-      w: values(seed, "w", n * k),
-      bias: values(seed, "bias", n),
-      residual: residual ? values(seed, "residual", rows * n) : undefined,
-    };
-  });
+const streamedCases = sizedCases(541, { rows: between(1, 9), k: fc.constant(487) }, true);
 
 /** So many rows and inner indices that both are cut into blocks, with every rest of a group of rows; ragged ends. */
-const blockedCases = fc
-  .record({
-    dtype: fc.constantFrom("float32", "bfloat16"),
-    rows: fc.constantFrom(17, 18, 19, 20, 21, 22, 131),
-    k: fc.constantFrom(770, 61),
-    seed: seeds,
-    residual: fc.boolean(),
-  })
-  .map(({ dtype, rows, k, seed, residual }): LinearCase => {
-    const n = 27;
-    return {
-      dtype,
-      rows,
-      n,
-      k,
-      chunk: n,
-      x: values(seed, "x", rows * k),
-      w: values(seed, "w", n * k),
-      bias: undefined,
-      residual: residual ? values(seed, "residual", rows * n) : undefined,
-    };
-  });
+const blockedCases = sizedCases(
+  27,
+  { rows: fc.constantFrom(17, 18, 19, 20, 21, 22, 131), k: fc.constantFrom(770, 61) },
+  false,
+);
 
 function pack(
   device: LawDevice,
@@ -265,8 +243,6 @@ function termSizes({ w, k }: LinearCase): Float32Array {
   });
 }
 
-const dtypes = weightDtypes;
-
 export const productLaws: readonly AnyLaw[] = [
   law({
     kernel: "matmul",
@@ -281,11 +257,11 @@ export const productLaws: readonly AnyLaw[] = [
       pick: (c, row) => ({ ...c, dims: { ...c.dims, m: 1 }, a: rowOf(c.a, row, c.dims.m) }),
     },
   }),
-  ...dtypes.map((dtype) => linearLaw(dtype, linearCases(dtype))),
+  ...weightDtypes.map((dtype) => linearLaw(dtype, linearCases(dtype))),
   linearLaw("streamed", streamedCases),
   linearLaw("blocked", blockedCases),
-  ...dtypes.map(backwardLaw),
-  ...dtypes.map((dtype) =>
+  ...weightDtypes.map(backwardLaw),
+  ...weightDtypes.map((dtype) =>
     law({
       kernel: "gatherPacked",
       variant: dtype,

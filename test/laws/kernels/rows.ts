@@ -15,6 +15,7 @@ import {
   type LawDevice,
   rowOf,
   seeds,
+  softmaxOf,
   sum,
   sumUnits,
   UNIT,
@@ -41,14 +42,6 @@ const rowsOf = {
     dy: rowOf(c.dy, row, c.rows),
   }),
 };
-
-/** Exact softmax of a row, and d = x - max x. */
-function softmaxOf(x: Float32Array): { p: number[]; d: number[] } {
-  const top = x.reduce((max, value) => Math.max(max, value), -Infinity);
-  const d = Array.from(x, (value) => value - top);
-  const total = sum(d, Math.exp);
-  return { p: d.map((value) => Math.exp(value) / total), d };
-}
 
 /** Concatenates a bound computed row by row. */
 function perRow(

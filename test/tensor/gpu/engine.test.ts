@@ -5,6 +5,8 @@ import { Engine } from "../../../src/tensor/gpu/engine.js";
 import type { GpuJs } from "../../../src/tensor/gpu/gpujs.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.js";
 
+const withCode = (code: string): Error => expect.objectContaining({ code }) as Error;
+
 /** Runs `scale`; every run waits for its gate, as a kernel that is still compiling does. */
 function slowBackend(gates: Promise<void>[] = []): { gpu: GpuJs; log: string[] } {
   const log: string[] = [];
@@ -80,7 +82,7 @@ describe("the queue", () => {
     await engine.read(x);
     engine.fail(new DeviceError("gpu-lost", "gpu: lost"));
     engine.fail(new DeviceError("gpu-kernel", "gpu: a later consequence"));
-    await expect(engine.read(x)).rejects.toThrow(expect.objectContaining({ code: "gpu-lost" }) as Error);
+    await expect(engine.read(x)).rejects.toThrow(withCode("gpu-lost"));
   });
 
   test("scopes free what they made, and nothing else", async () => {
@@ -117,18 +119,14 @@ describe("the queue", () => {
     const other = new Engine(slowBackend().gpu);
     const x = engine.upload([1]);
     const foreign = other.upload([1]);
-    expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(
-      expect.objectContaining({ code: "device-mixed" }) as Error,
-    );
+    expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(withCode("device-mixed"));
     engine.free(x);
     engine.free(x); // twice is harmless
-    expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(
-      expect.objectContaining({ code: "storage-freed" }) as Error,
-    );
+    expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(withCode("storage-freed"));
     const y = engine.upload([2]);
     await engine.dispose();
-    expect(() => engine.upload([1])).toThrow(expect.objectContaining({ code: "device-disposed" }) as Error);
-    expect(() => engine.at(y)).toThrow(expect.objectContaining({ code: "device-disposed" }) as Error);
+    expect(() => engine.upload([1])).toThrow(withCode("device-disposed"));
+    expect(() => engine.at(y)).toThrow(withCode("device-disposed"));
   });
 
   test("arrays too long for exact float indices are refused", () => {

@@ -175,6 +175,11 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
 
 describe.each(["relaxed", "portable"] as const)("screening in the %s build", (build) => {
   let device: WasmDevice;
+  const packed = (n: number, k: number, rows: Float32Array): ReturnType<WasmDevice["createPacked"]> => {
+    const weight = device.createPacked(n, k, "float32");
+    device.packRows(weight, 0, rows);
+    return weight;
+  };
   beforeAll(async () => {
     device = await createWasmDevice({ host: nodeHost, build });
   });
@@ -189,16 +194,7 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
   });
 
   it("has bounds that are met: half as wide, they fail the law", async () => {
-    const given: Case = {
-      n: 40,
-      k: 64,
-      rows: "random",
-      states: ["error of a row"],
-      bias: false,
-      dtype: "float32",
-      count: 1,
-      seed: 1,
-    };
+    const given: Case = { ...tinyRows, n: 40, k: 64, rows: "random", states: ["error of a row"], seed: 1 };
     expect(await problems(device, given)).toEqual([]);
     expect(await problems(device, given, 0.5)).not.toEqual([]);
   });
@@ -207,9 +203,8 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     const [n, k] = [20, 64];
     const rng = createRng(5);
     const signs = Array.from({ length: k }, () => (rng.uniform() < 0.5 ? -1 : 1));
-    const weight = device.createPacked(n, k, "float32");
     const rows = Float32Array.from({ length: n * k }, (_, i) => signs[i % k]!); // a coarse copy is exact
-    device.packRows(weight, 0, rows);
+    const weight = packed(n, k, rows);
     const coarse = device.screening!.createCoarse(weight)!;
     // the step is 1: one of four values is the largest of seven bits, and the others are rounded towards zero
     const x = device.upload(signs.map((sign, i) => sign * (i % 4 === 0 ? 63 : 20.49)));
@@ -226,9 +221,7 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     const [n, k] = [4000, 576];
     const rng = createRng(8);
     const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
-    const weight = device.createPacked(n, k, "float32");
-    device.packRows(weight, 0, normal(n * k));
-    const coarse = device.screening!.createCoarse(weight)!;
+    const coarse = device.screening!.createCoarse(packed(n, k, normal(n * k)))!;
     // a sixth of the values is large: more than may have fourteen bits
     const x = device.upload(normal(k).map((v, i) => (i % 6 === 0 ? 40 * v : v)));
     const bounds = device.screening!.bounds(x, coarse, 1)!;
@@ -242,22 +235,17 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
   });
 
   it("has no bounds for a state that is not finite or may overflow, and no copy of such weights", () => {
-    const weight = device.createPacked(16, 4, "float32");
-    device.packRows(weight, 0, new Float32Array(64).fill(1e20));
-    const coarse = device.screening!.createCoarse(weight)!;
+    const filled = (value: number) => device.screening!.createCoarse(packed(16, 4, new Float32Array(64).fill(value)));
+    const coarse = filled(1e20)!;
     for (const value of [NaN, Infinity, 1e20]) {
       expect(device.screening!.bounds(device.upload([1, value, 0, 0]), coarse, 1)).toBeUndefined();
     }
-    for (const value of [NaN, Infinity, 1e35]) {
-      device.packRows(weight, 0, new Float32Array(64).fill(value));
-      expect(device.screening!.createCoarse(weight)).toBeUndefined();
-    }
+    for (const value of [NaN, Infinity, 1e35]) expect(filled(value)).toBeUndefined();
   });
 
   it("gives up beyond the capacity, and frees what it made", () => {
     const used = device.memory().used;
-    const weight = device.createPacked(64, 4, "float32");
-    device.packRows(weight, 0, new Float32Array(256)); // all entries are equal
+    const weight = packed(64, 4, new Float32Array(256)); // all entries are equal
     const x = device.upload([1, 2, 3, 4]);
     const coarse = device.screening!.createCoarse(weight)!;
     const bounds = device.screening!.bounds(x, coarse, 1)!;

@@ -9,7 +9,6 @@ import { createModel, generate } from "early-exits";
 import { llamaConfigJson } from "early-exits/model";
 import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
 import {
   type CacheDtype,
@@ -23,18 +22,10 @@ import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
+import { codeOf } from "./code-of.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
 const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
-
-async function codeOf(work: () => unknown): Promise<string | undefined> {
-  try {
-    await work();
-  } catch (error) {
-    return error instanceof DeviceError ? error.code : String(error);
-  }
-  return undefined;
-}
 
 interface Work {
   readonly name: string;

@@ -1,23 +1,14 @@
 /** The wasm device as a whole: builds, typed errors, memory. Its kernels are tested in test/laws. */
 import { afterEach, describe, expect, it, vi } from "vitest";
-import { DeviceError } from "../../../src/errors.js";
 import { nodeHost } from "../../../src/node/host.js";
 import type { WeightDtype } from "../../../src/tensor/device.js";
 import type { Host } from "../../../src/tensor/host.js";
 import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
+import { codeOf } from "./code-of.js";
 
 /** A host that offers nothing but a clock. */
 const bareHost: Host = { now: () => performance.now() };
-
-async function codeOf(work: () => unknown): Promise<string | undefined> {
-  try {
-    await work();
-  } catch (error) {
-    return error instanceof DeviceError ? error.code : String(error);
-  }
-  return undefined;
-}
 
 describe("createWasmDevice", () => {
   afterEach(() => vi.restoreAllMocks());
