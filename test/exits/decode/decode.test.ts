@@ -148,14 +148,10 @@ describe("policies", () => {
     expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, project, shared/);
     expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
     const other = attachHeads(model, { exits: [2] });
-    await expectCode(generated(other, [1], { policy: createPolicy(heads, 1) }), "policy-depths");
-    await expectCode(
-      generated(heads, [1], { policy: { ...createPolicy(heads, 1), modelHash: "0".repeat(64) } }),
-      "policy-model",
-    );
-    await expectCode(
-      generated(heads, [1], { policy: { ...createPolicy(heads, 1), headsHash: "0".repeat(64) } }),
-      "policy-heads",
-    );
+    const policy = createPolicy(heads, 1);
+    await expectCode(generated(other, [1], { policy }), "policy-depths");
+    const hash = "0".repeat(64);
+    await expectCode(generated(heads, [1], { policy: { ...policy, modelHash: hash } }), "policy-model");
+    await expectCode(generated(heads, [1], { policy: { ...policy, headsHash: hash } }), "policy-heads");
   });
 });

@@ -1,12 +1,13 @@
 /** Fills: after approximate ones, every position is complete, whatever happens; the lazy one does not drift. */
 import { fc, test } from "@fast-check/vitest";
+import type { ExitHeads } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
 import { Ledger } from "../../../src/exits/cost/ledger.js";
 import { measureDrift } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { fillCost, fills } from "../../../src/exits/fill/fill.js";
 import { skippedLayers } from "../../../src/exits/heads/projection.js";
-import { device, documents, type FillSetup, names, setup } from "./setup.js";
+import { device, documents, names, setup } from "./setup.js";
 import { between, real } from "../../support/draw.js";
 
 type Action =
@@ -32,45 +33,12 @@ const action: fc.Arbitrary<Action> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<Action>({ kind: "clone" }) },
 );
 
-/**
- * Plays actions: runs a token to an exit and fills, or to full depth; cuts, replays and copies the sequence. Calls
- * `check` after every action, with the depth that each position's own token stopped at.
- */
-async function play(
-  { model, heads }: FillSetup,
-  actions: readonly Action[],
-  check: (sequence: Sequence, stopped: readonly number[]) => Promise<void>,
-): Promise<void> {
-  let sequence = new Sequence(model, 2); // grows on the way
-  const stopped: number[] = [];
-  const token = (id: number, exit: number | undefined): void => {
-    const depth = exit === undefined ? 4 : heads.depths[exit]!;
-    sequence.append(id);
-    advance(model, [{ sequence, positions: sequence.pending(depth) }], depth);
-    if (exit !== undefined) fills.project.apply(heads, sequence, sequence.length - 1, exit);
-    stopped.push(depth);
-  };
-  for (const step of actions) {
-    if (step.kind === "token") token(step.id, step.exit);
-    else if (step.kind === "clone") {
-      const copy = sequence.clone();
-      sequence.dispose();
-      sequence = copy;
-    } else {
-      const length = Math.floor(step.share * sequence.length);
-      const again = sequence.ids.slice(length);
-      const depths = stopped.slice(length);
-      sequence.truncate(length);
-      stopped.length = length;
-      if (step.kind === "replay") {
-        again.forEach((id, i) => {
-          token(id, depths[i] === 4 ? undefined : heads.depths.indexOf(depths[i]!));
-        });
-      }
-    }
-    if (sequence.length > 0) await check(sequence, stopped);
-  }
-  sequence.dispose();
+/** Runs one more token to an exit and fills, or to full depth. */
+function run(heads: ExitHeads, sequence: Sequence, id: number, exit: number | undefined): void {
+  const depth = exit === undefined ? 4 : heads.depths[exit]!;
+  sequence.append(id);
+  advance(heads.model, [{ sequence, positions: sequence.pending(depth) }], depth);
+  if (exit !== undefined) fills.project.apply(heads, sequence, sequence.length - 1, exit);
 }
 
 it("lazy does not drift", async () => {
@@ -91,22 +59,36 @@ describe("the approximate fill", () => {
     async (name, actions) => {
       const { model, heads } = await setup(name);
       expect(fills.project.exact).toBe(false);
-      await play({ model, heads }, actions, async (sequence, stopped) => {
-        expect(stopped.map((_, s) => sequence.depthOf(s))).toEqual(stopped.map(() => 4));
+      let sequence = new Sequence(model, 2); // grows on the way
+      let exits: (number | undefined)[] = [];
+      for (const step of actions) {
+        if (step.kind === "token") {
+          run(heads, sequence, step.id, step.exit);
+          exits.push(step.exit);
+        } else if (step.kind === "clone") {
+          const copy = sequence.clone();
+          sequence.dispose();
+          sequence = copy;
+        } else {
+          const length = Math.floor(step.share * sequence.length);
+          const cut = sequence.ids.slice(length);
+          sequence.truncate(length);
+          if (step.kind === "truncate") exits = exits.slice(0, length);
+          else for (const [i, id] of cut.entries()) run(heads, sequence, id, exits[length + i]);
+        }
+        if (sequence.length === 0) continue;
+        expect(sequence.ids.map((_, s) => sequence.depthOf(s))).toEqual(sequence.ids.map(() => 4));
         // The same tokens, leaving at the same exits, from the start.
         const other = new Sequence(model);
-        for (const [s, id] of sequence.ids.entries()) {
-          other.append(id);
-          advance(model, [{ sequence: other, positions: [s] }], stopped[s]!);
-          if (stopped[s]! < 4) fills.project.apply(heads, other, s, heads.depths.indexOf(stopped[s]!));
-        }
+        for (const [s, id] of sequence.ids.entries()) run(heads, other, id, exits[s]);
         for (let layer = 0; layer < 4; layer++) {
           expect(await device.readCache(sequence.cache(layer), 0, sequence.length)).toEqual(
             await device.readCache(other.cache(layer), 0, sequence.length),
           );
         }
         other.dispose();
-      });
+      }
+      sequence.dispose();
     },
   );
 

@@ -1,12 +1,7 @@
 /** Small models of every family with a head at every depth, and learned keys and values fitted to them. */
-import { type ExitHeads, fitProjections, type Model } from "early-exits";
+import { fitProjections } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
-
-export interface FillSetup {
-  readonly model: Model;
-  readonly heads: ExitHeads;
-}
 
 export const device = createReferenceDevice();
 

@@ -101,7 +101,7 @@ describe("a preview of a list", () => {
   });
 
   it("trains as the preview of the vocabulary does, with a list for the loss or without", async () => {
-    const model = await smallModel({ device: reference });
+    const model = await smallModel();
     for (const options of [{}, { list: [1, 2, 3, 5, 8] }]) {
       const losses: number[][] = [];
       for (const preview of [true, { tokens: list }]) {
@@ -123,7 +123,7 @@ describe("a preview of a list", () => {
 describe("its list", () => {
   const size = { rank: 4, candidates: 3 };
   const attached = async (tokens: readonly number[] = list) => {
-    const model = await smallModel({ device: reference });
+    const model = await smallModel();
     return attachHeads(model, {
       exits: [2],
       preview: { ...size, tokens },
@@ -171,7 +171,7 @@ describe("its list", () => {
   });
 
   it("is refused as an option, too, for a head or for the unembedding", async () => {
-    const model = await smallModel({ device: reference });
+    const model = await smallModel();
     for (const tokens of [[], [5], [5, 5], [5, V]]) {
       const refused = expect.objectContaining({ code: "heads-tokens" }) as object;
       expect(() => attachHeads(model, { exits: [2], preview: { tokens } })).toThrow(refused);
@@ -184,7 +184,7 @@ describe("its list", () => {
   });
 
   it("of two tokens is enough, and both are candidates", async () => {
-    const model = await smallModel({ device: reference });
+    const model = await smallModel();
     const heads = attachHeads(model, { exits: 0, unembeddingPreview: { tokens: [60, 1] } });
     expect(heads.heads[0]!.shape.preview).toMatchObject({ tokens: [1, 60], candidates: 2 });
     const [stats] = await statsOf(heads);
@@ -192,7 +192,7 @@ describe("its list", () => {
   });
 
   it("can be given to changePreviews, for the heads and for the unembedding", async () => {
-    const model = await smallModel({ device: reference });
+    const model = await smallModel();
     const maps = attachHeads(model, { exits: [1, 3], kind: "linear" });
     const changed = await changePreviews(maps, {
       preview: { ...size, tokens: list },

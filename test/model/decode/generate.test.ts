@@ -38,20 +38,19 @@ describe("generate", () => {
   });
 
   it("ends before a stop string that arrives in pieces, and after an end-of-text token", async () => {
-    const { text } = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5 });
+    const options = { maxNewTokens: 30, temperature: 1, seed: 5 };
+    const { text, ids } = await write("q", options);
     const stop = text.slice(9, 12);
-    const stopped = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5, stop: ["never this", stop] });
+    const stopped = await write("q", { ...options, stop: ["never this", stop] });
     expect(stopped.text).toBe(text.slice(0, text.indexOf(stop)));
     expect(stopped.finishReason).toBe("stop");
 
-    const { ids } = await write("q", { maxNewTokens: 30, temperature: 1, seed: 5 });
     const other = await loadModel(
       { ...byteConfig, eos_token_id: ids[4]! },
       memorySource(await smallCheckpoint(byteConfig)),
       { device: model.device, tokenizer: model.tokenizer },
     );
-    const options = { maxNewTokens: 30, temperature: 1, seed: 5, stopAtEndOfText: true };
-    const ending = (await generated(other, "q", options)).summary;
+    const ending = (await generated(other, "q", { ...options, stopAtEndOfText: true })).summary;
     expect(ending.finishReason).toBe("endOfText");
     expect(ending.ids).toEqual(ids.slice(0, ids.indexOf(ids[4]!) + 1));
   });
