@@ -7,7 +7,7 @@ import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { fitMaps, fitPreviews, fitProjections } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { randomDocuments, smallModel } from "../../support/models.js";
+import { randomDocuments, smallHeads, smallModel } from "../../support/models.js";
 const documents = randomDocuments(12, 24);
 
 describe("a preview", () => {
@@ -48,8 +48,7 @@ describe("a preview", () => {
   });
 
   it("has a margin, but no entropy", async () => {
-    const model = await smallModel();
-    const heads = attachHeads(model, { exits: [1, 3], kind: "linear", preview: true });
+    const heads = await smallHeads({ preview: true });
     expect(heads.scores).toEqual(["margin"]);
     await expect(calibrate(heads, documents, { score: "entropy" })).rejects.toThrow(/choose one of margin/);
     const policy = createPolicy(heads, "always", { score: "entropy" });
@@ -80,8 +79,7 @@ describe("changePreviews", () => {
   });
 
   it("refuses heads with an unembedding of their own", async () => {
-    const model = await smallModel();
-    const heads = attachHeads(model, { exits: [1], kind: "dense" });
+    const heads = await smallHeads({ exits: [1], kind: "dense" });
     await expect(changePreviews(heads, { preview: true })).rejects.toThrow(/previews are for linear heads/);
   });
 });

@@ -91,7 +91,8 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
         counts.set(pair, (counts.get(pair) ?? 0) + 1);
       }
     }
-    const [best] = [...counts].sort(([a, m], [b, n]) => n - m || comparePairs(a, b));
+    // A space sorts before all symbols: first symbols are compared, then second ones.
+    const [best] = [...counts].sort(([a, m], [b, n]) => n - m || (a < b ? -1 : 1));
     if (best === undefined || best[1] < 2) break;
     merges.push(best[0]);
     const [first, second] = best[0].split(" ");
@@ -106,16 +107,4 @@ function plainMerges(documents: readonly string[], limit: number): string[] {
     });
   }
   return merges;
-}
-
-/** Compares the first symbols, then the second ones. */
-function comparePairs(a: string, b: string): number {
-  const [first, second] = a.split(" ") as [string, string];
-  const [otherFirst, otherSecond] = b.split(" ") as [string, string];
-  return compare(first, otherFirst) || compare(second, otherSecond);
-}
-
-function compare(a: string, b: string): number {
-  if (a === b) return 0;
-  return a < b ? -1 : 1;
 }
