@@ -1,14 +1,12 @@
 /** `early-exits chat`, driven by lines and interrupts. */
-import { spawn } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
 import { attachHeads, createPolicy, generate } from "early-exits";
 import type { ChatMessage } from "early-exits/model";
 import { writeHeads } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { gemma, chatConfig, chatMl, chatModel, chatTokenizerJson } from "../model/chat/setup.js";
 import { smallCheckpoint } from "../support/models.js";
-import { cli, scratch, type TestIo, type TestIoOptions } from "./support.js";
+import { cli, scratch, startProcess, type TestIo, type TestIoOptions, words } from "./support.js";
 
 const folder = scratch();
 afterAll(folder.remove);
@@ -129,13 +127,9 @@ describe("Ctrl-C", () => {
 
 describe("the process", () => {
   it("reads lines from a pipe, and ends with it", async () => {
-    const main = join(import.meta.dirname, "..", "..", "apps", "cli", "main.ts");
-    const args = ["--import", "tsx", main, "chat", folder.path(), "--device", "reference", "--max-new-tokens", "8"];
-    const child = spawn(process.execPath, args, { stdio: ["pipe", "pipe", "ignore"] });
-    let out = "";
-    child.stdout.on("data", (data: Buffer) => (out += data.toString()));
+    const { child, ended } = startProcess(words`chat ${folder.path()} --device reference --max-new-tokens 8`);
     child.stdin.end("what?\n/clear\nwhat?\n");
-    const code = await new Promise((resolve) => child.on("close", resolve));
+    const { code, out } = await ended;
     const answer = await answerTo([user("what?")]);
     expect([code, out]).toEqual([0, `${answer}\n${answer}\n`]);
   });

@@ -1,4 +1,5 @@
 /** An `Io` that records, a clock that advances when it is read, and small files to run commands on. */
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -107,6 +108,20 @@ export async function cli(
   return { code, out: io.out(), err: io.err() };
 }
 
+/** A command line as a process, from the sources; what it writes is in `ended` once it ends. */
+export function startProcess(args: readonly string[]) {
+  const root = join(import.meta.dirname, "..", "..");
+  const line = ["--import", "tsx", join(root, "apps", "cli", "main.ts"), ...args];
+  const child = spawn(process.execPath, line, { cwd: root, env: { ...process.env, FORCE_COLOR: undefined } });
+  const written = { out: "", err: "" };
+  child.stdout.on("data", (data: Buffer) => (written.out += data.toString()));
+  child.stderr.on("data", (data: Buffer) => (written.err += data.toString()));
+  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
+    child.on("close", (code) => resolve({ code, ...written })),
+  );
+  return { child, ended };
+}
+
 /** Runs a command line that must end with exit status 0. */
 export async function succeed(
   line: readonly string[],
@@ -115,6 +130,13 @@ export async function succeed(
   const { code, out, err } = await cli(line, options);
   expect(code, `${line.join(" ")}\n${err}`).toBe(0);
   return { out, err };
+}
+
+/** Runs a command line that must end with this exit status; returns what it wrote to stderr. */
+export async function refused(line: readonly string[], status = 1): Promise<string> {
+  const { code, err } = await cli(line);
+  expect(code, `${line.join(" ")}\n${err}`).toBe(status);
+  return err;
 }
 
 export function parseJson(json: string): Record<string, unknown> {
@@ -157,21 +179,11 @@ export async function pretrainTiny(text: string, settings: PretrainSettings, io:
   await pretrainFolder(await pretrainText(text, 1), { ...tinyModel, ...settings }, io);
 }
 
-/** A tiny model with heads after blocks 1 and 2 and a policy, made by the commands. */
-export interface Pipeline {
-  readonly folder: ReturnType<typeof scratch>;
-  readonly model: string;
-  readonly heads: string;
-  /** The paper's policy for 60 % agreement. */
-  readonly policy: string;
-  /** Training text and held-out text. */
-  readonly text: string;
-  readonly held: string;
-  /** The command line that made the heads, without --out. */
-  readonly train: readonly string[];
-}
-
-export async function pipeline(): Promise<Pipeline> {
+/**
+ * A tiny model with heads after blocks 1 and 2 and the paper's policy for 60 % agreement, made by the commands. `text`
+ * and `held` are training text and held-out text; `train` is the command line that made the heads, without --out.
+ */
+export async function pipeline() {
   const folder = scratch();
   const model = folder.path("model");
   const heads = folder.path("heads");

@@ -84,8 +84,6 @@ describe("a line is rejected for", () => {
       '"gold" is 2, not an integer in [0, 2)',
     ],
     ["no gold", "multiple-choice", { query: "q", choices: ["a", "b"] }, '"gold" is missing, not an integer in [0, 2)'],
-    ["no query", "multiple-choice", { choices: ["a", "b"], gold: 1 }, '"query" is missing, not a string'],
-    ["no context", "lambada", { continuation: "signs" }, '"context" is missing, not a string'],
     ["one word", "lambada", { text: "signs" }, '"text" is "signs", which has no word before its last'],
     ["an empty text", "perplexity", { text: "\n" }, '"text" is empty; a line of a perplexity task is {"text"}'],
     ["a list", "perplexity", ["text"], 'found ["text"] instead of an object'],

@@ -49,6 +49,9 @@ async function written(prompt: readonly number[], options: GenerateOptions) {
   for await (const { depth } of run) depths.push(depth);
   return { ...run.summary, depths };
 }
+const MODES = ["plain", "exits", "lossless"] as const;
+const wayOf = (mode: (typeof MODES)[number]): GenerateOptions =>
+  mode === "plain" ? {} : { policy, lossless: mode === "lossless" };
 const messages = [{ role: "user", content: "what is the answer?" }] as const;
 const base = { model: "early-exits", max_tokens: 8, temperature: 0 } as const;
 const post = (path: string, body: unknown, headers: Record<string, string> = {}, to: RunningServer = server) =>
@@ -81,27 +84,19 @@ describe("OpenAI's client", () => {
     expect((answer as unknown as { seed: unknown }).seed).toBeTypeOf("number");
   });
 
-  it.each(["plain", "exits", "lossless"] as const)(
-    "gets n sampled texts of mode %s with seeds that count up",
-    async (mode) => {
-      const answer = await client.completions.create({
-        ...{ ...base, temperature: 1, mode },
-        prompt: "the answer",
-        n: 3,
-        seed: 7,
-      });
-      const ways: Record<typeof mode, GenerateOptions> = {
-        plain: {},
-        exits: { policy },
-        lossless: { policy, lossless: true },
-      };
-      for (const [i, { text }] of answer.choices.entries()) {
-        const options = { ...ways[mode], temperature: 1, seed: 7 + i, maxNewTokens: 8 };
-        expect(text).toBe((await written(encodeText(model, "the answer"), options)).text);
-      }
-      expect(answer.choices.map(detailsOf).map((one) => one.mode)).toEqual([mode, mode, mode]);
-    },
-  );
+  it.each(MODES)("gets n sampled texts of mode %s with seeds that count up", async (mode) => {
+    const answer = await client.completions.create({
+      ...{ ...base, temperature: 1, mode },
+      prompt: "the answer",
+      n: 3,
+      seed: 7,
+    });
+    for (const [i, { text }] of answer.choices.entries()) {
+      const options = { ...wayOf(mode), temperature: 1, seed: 7 + i, maxNewTokens: 8 };
+      expect(text).toBe((await written(encodeText(model, "the answer"), options)).text);
+    }
+    expect(answer.choices.map(detailsOf).map((one) => one.mode)).toEqual([mode, mode, mode]);
+  });
 
   it("streams the same text, with usage at the end if it asks for it", async () => {
     const request = { ...base, temperature: 1, seed: 3, messages: [...messages], logprobs: true, top_logprobs: 2 };
@@ -269,7 +264,7 @@ it("64 clients, some of whom go away, get what generate writes and leave no memo
   const busy = await start({ parallel: 6 });
   const one = async (seed: number): Promise<void> => {
     const prompt = "the answer is short. ".repeat(1 + (seed % 3)).slice(seed % 7);
-    const mode = (["plain", "exits", "lossless"] as const)[seed % 3]!;
+    const mode = MODES[seed % 3]!;
     const body = { model: "early-exits", prompt, mode, seed, temperature: seed % 2, max_tokens: 1 + (seed % 9) };
     const controller = new AbortController();
     if (seed % 4 === 0) {
@@ -279,8 +274,7 @@ it("64 clients, some of whom go away, get what generate writes and leave no memo
     }
     try {
       const answer = await clientOf(busy).completions.create(body, { signal: controller.signal });
-      const ways = { plain: {}, exits: { policy }, lossless: { policy, lossless: true } };
-      const options = { ...ways[mode], seed, temperature: seed % 2, maxNewTokens: 1 + (seed % 9) };
+      const options = { ...wayOf(mode), seed, temperature: seed % 2, maxNewTokens: 1 + (seed % 9) };
       expect(answer.choices[0]!.text).toBe((await written(encodeText(model, prompt), options)).text);
     } catch (error) {
       if (!controller.signal.aborted) throw error;

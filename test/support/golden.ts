@@ -41,10 +41,14 @@ export async function expectGoldenModel(model: Model, golden: Golden, tolerance:
       largestDifference(state.subarray(state.length - hiddenSize), golden.hiddenLastPosition[depth]!),
     ).toBeLessThan(tolerance);
   });
-  const run = generate(model, golden.inputIds, { maxNewTokens: 24, stopAtEndOfText: false });
-  for await (const token of run) expect(token.depth).toBe(numLayers);
-  expect(run.summary.ids).toEqual(golden.greedy24);
+  await expectGreedy(model, golden.inputIds, golden.greedy24);
   model.dispose();
+}
+
+async function expectGreedy(model: Model, prompt: readonly number[], expected: readonly number[]): Promise<void> {
+  const run = generate(model, prompt, { maxNewTokens: expected.length, stopAtEndOfText: false });
+  for await (const { depth } of run) expect(depth).toBe(model.config.numLayers);
+  expect(run.summary.ids).toEqual(expected);
 }
 
 interface GoldenStories {
@@ -60,7 +64,5 @@ export async function expectGoldenStories(folder: string, device: Device, tolera
   const logits = await model.logits(prompt_ids);
   const last = logits.subarray(logits.length - model.config.vocabSize);
   expect(largestDifference(last, last_logits)).toBeLessThan(tolerance);
-  const run = generate(model, prompt_ids, { maxNewTokens: 40, stopAtEndOfText: false });
-  for await (const { depth } of run) expect(depth).toBe(model.config.numLayers);
-  expect(run.summary.ids).toEqual(greedy_40);
+  await expectGreedy(model, prompt_ids, greedy_40);
 }

@@ -4,11 +4,17 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
 import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped.js";
 import type { ModelDtype } from "../../../src/model/index.js";
-import { cli, pretrainTiny, scratch, sentences, succeed, words, writeText } from "../support.js";
+import { pretrainTiny, refused, scratch, sentences, succeed, words, writeText } from "../support.js";
 
 const folder = scratch();
 const model = folder.path("model");
-const titled = (texts: readonly string[]) => texts.map((text, i) => ({ title: `speech ${i}`, text }));
+/** Writes the documents of a model's folder. */
+function writeDocuments(folder: string, calibration: number): void {
+  const titled = (...range: Parameters<typeof sentences>) =>
+    sentences(...range).map((text, i) => ({ title: `speech ${i}`, text }));
+  const documents = { train: titled(30), calibration: titled(calibration, 100), test: titled(10, 200) };
+  writeFileSync(`${folder}/documents.json`, JSON.stringify(documents));
+}
 const line = words`
   demo --model ${model} --seconds .3 --exits 1,2 --agreement .6 --max-new-tokens 6 --runs 5
   --device reference`;
@@ -16,14 +22,7 @@ const line = words`
 beforeAll(async () => {
   const text = writeText(folder.path("text.txt"), sentences(60));
   await pretrainTiny(text, { out: model, steps: 20 });
-  writeFileSync(
-    folder.path("model", "documents.json"),
-    JSON.stringify({
-      train: titled(sentences(30)),
-      calibration: titled(sentences(10, 100)),
-      test: titled(sentences(10, 200)),
-    }),
-  );
+  writeDocuments(model, 10);
 });
 afterAll(folder.remove);
 
@@ -78,14 +77,7 @@ describe("early-exits demo", () => {
     const text = folder.path("text.txt");
     await pretrainTiny(text, { out: shared, kvShared: 1, steps: 20 });
     await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
-    writeFileSync(
-      folder.path("shared", "documents.json"),
-      JSON.stringify({
-        train: titled(sentences(30)),
-        calibration: titled(sentences(80, 100)),
-        test: titled(sentences(10, 200)),
-      }),
-    );
+    writeDocuments(shared, 80);
     const { out } = await succeed(
       words`demo --model ${shared} --seconds 2 --agreement .4 --max-new-tokens 6 --runs 5 --device wasm`,
       clock,
@@ -103,8 +95,7 @@ describe("early-exits demo", () => {
     const bare = folder.path("bare");
     cpSync(model, bare, { recursive: true });
     rmSync(folder.path("bare", "documents.json"));
-    const { code, err } = await cli(words`demo --model ${bare} --device reference`);
-    expect(code).toBe(2);
+    const err = await refused(words`demo --model ${bare} --device reference`, 2);
     expect(err).toContain("no exits come with the package for");
     expect(err).toContain(`early-exits train ${bare}`);
   });

@@ -1,13 +1,10 @@
 /** `early-exits export`: what it writes, and what it refuses. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cli, parseJson, type Pipeline, pipeline, succeed, words } from "../support.js";
+import { afterAll, describe, expect, it } from "vitest";
+import { parseJson, pipeline, refused, succeed, words } from "../support.js";
 
-let made: Pipeline;
-beforeAll(async () => {
-  made = await pipeline();
-});
-afterAll(() => made.folder.remove());
+const made = await pipeline();
+afterAll(made.folder.remove);
 
 describe("export", () => {
   it("writes a graph for each stretch between exits, the weights, the manifest and the drivers", async () => {
@@ -45,7 +42,5 @@ it.each([
   [[], "--out"],
   [["--out", "x", "--heads", "y"], "belong together"],
 ])("refuses %j", async (options, message) => {
-  const { code, err } = await cli(["export", made.model, ...options]);
-  expect(code).toBe(2);
-  expect(err).toContain(message);
+  expect(await refused(["export", made.model, ...options], 2)).toContain(message);
 });

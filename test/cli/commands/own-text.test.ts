@@ -3,7 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { afterAll, describe, expect, it } from "vitest";
 import { text, VALUE } from "../../support/gguf/bytes.js";
 import { ggufModel } from "../../support/gguf/model.js";
-import { cli, parseJson, scratch, succeed, words } from "../support.js";
+import { cli, parseJson, refused, scratch, succeed, words } from "../support.js";
 
 const folder = scratch();
 afterAll(folder.remove);
@@ -28,7 +28,7 @@ const lines = (file: string): unknown[] =>
     .map((line) => JSON.parse(line) as unknown);
 
 describe("text of the model's own", () => {
-  it("trains heads without a text, says what they learned and what comes next, and repeats itself", async () => {
+  it("trains heads without a text, says what they learned and what comes next", async () => {
     const { out } = await succeed(words`${train} --out ${heads}`);
     expect(out).toContain("agreement with the full model on held-out documents: depth 1 ");
     expect(out).toMatch(/\nverdict: /);
@@ -40,10 +40,6 @@ describe("text of the model's own", () => {
     expect(prompts.every(({ messages }) => messages[0]?.role === "user")).toBe(true);
     expect(new Set(prompts.map(({ messages }) => messages[0]!.content)).size).toBe(24);
     expect(existsSync(`${heads}/checkpoint`)).toBe(false); // and with it the recorded states
-    await succeed(words`${train} --out ${folder.path("twin")}`);
-    expect(
-      readFileSync(folder.path("twin", "heads.safetensors")).equals(readFileSync(`${heads}/heads.safetensors`)),
-    ).toBe(true);
   });
 
   it("calibrates without a text, on other prompts, which another level uses again", async () => {
@@ -62,8 +58,8 @@ describe("text of the model's own", () => {
   });
 
   it("needs either a text or the model's own", async () => {
-    expect(await cli(words`calibrate ${model} --heads ${heads}`)).toMatchObject({ code: 2 });
-    expect(await cli(words`calibrate ${model} --heads ${heads} --self --text ${model}`)).toMatchObject({ code: 2 });
+    await refused(words`calibrate ${model} --heads ${heads}`, 2);
+    await refused(words`calibrate ${model} --heads ${heads} --self --text ${model}`, 2);
   });
 });
 
@@ -84,7 +80,7 @@ describe("exits that come with the package", () => {
     expect((await cli(words`generate ${model} --shipped .9 ${line}`)).err).toContain(
       `early-exits train ${model} --self`,
     );
-    expect(await cli(words`generate ${model} --shipped .9 --heads ${heads} ${line}`)).toMatchObject({ code: 2 });
+    await refused(words`generate ${model} --shipped .9 --heads ${heads} ${line}`, 2);
   });
 });
 

@@ -1,7 +1,7 @@
 /** Commands that look at a model and judge its heads: plan and eval on one tiny model. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { cli, parseJson, pipeline, succeed, words } from "../support.js";
+import { cli, parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const KINDS = ["dense", "linear", "linearPreview"];
 const { folder, heads, held, model, policy } = await pipeline();
@@ -70,7 +70,7 @@ describe("early-exits plan", () => {
     expect(
       (await cli(words`plan ${model} --heads ${heads} --text ${held} --agreement .6 --device reference`)).out,
     ).toContain("lossless, if one exit always drafts, whatever its score:");
-    expect(await cli(words`plan ${model} --heads ${heads}`)).toMatchObject({ code: 2 });
+    await refused(words`plan ${model} --heads ${heads}`, 2);
   });
 });
 
@@ -125,7 +125,7 @@ describe("early-exits eval", () => {
     expect((await cli(words`eval ${model} --task ${folder.path("none.jsonl")} --kind lambada`)).err).toMatch(
       /none\.jsonl: cannot be read \(ENOENT\)/,
     );
-    expect(await cli(words`${evaluate} --policy ${policy}`)).toMatchObject({ code: 2 });
-    expect(await cli(words`eval ${model} --task ${task}`)).toMatchObject({ code: 2 });
+    await refused(words`${evaluate} --policy ${policy}`, 2);
+    await refused(words`eval ${model} --task ${task}`, 2);
   });
 });

@@ -10,7 +10,8 @@ import { loadModel, memorySource } from "early-exits/model";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { concat, f32, u32, VALUE } from "../../support/gguf/bytes.js";
-import { type ConvertOptions, convertToGguf, type PlainTensor, string } from "../../support/gguf/convert.js";
+import { type ConvertOptions, convertToGguf, string } from "../../support/gguf/convert.js";
+import type { PlainTensor } from "../../support/gguf/stored.js";
 import { expectGoldenModel, type Golden, readJson } from "../../support/golden.js";
 
 const device = createReferenceDevice();

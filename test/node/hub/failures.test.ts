@@ -2,7 +2,7 @@
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HubError } from "../../../src/errors.js";
-import { type HubOptions, resolveModel } from "early-exits/node";
+import type { HubOptions } from "early-exits/node";
 import { afterEach, beforeEach, describe, expect, it, test } from "vitest";
 import { COMMIT, sha256 } from "./fake-hub.js";
 import { modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
@@ -15,7 +15,7 @@ beforeEach(async () => void (bench = await openWorkbench()));
 afterEach(() => bench.close());
 
 async function failure(name = "org/tiny", options: HubOptions = {}): Promise<HubError> {
-  const error = await resolveModel(name, { ...bench.options, ...options }).then(
+  const error = await bench.resolve(name, options).then(
     () => undefined,
     (reason: unknown) => reason,
   );
@@ -25,7 +25,7 @@ async function failure(name = "org/tiny", options: HubOptions = {}): Promise<Hub
 
 /** Downloads the model, and looks at every byte of it. */
 async function whole(options: HubOptions = {}): Promise<void> {
-  const { path } = await resolveModel("org/tiny", { ...bench.options, ...options });
+  const { path } = await bench.resolve("org/tiny", options);
   for (const name of modelFiles) {
     expect(sha256(await readFile(join(path, name))), name).toBe(sha256(tinyRepo.files[name]!));
   }
@@ -129,14 +129,13 @@ describe("connections", () => {
     const controller = new AbortController();
     const reason = new Error("enough");
     bench.hub.interruptions.push({ after: 70_000, how: "stall" });
-    const run = resolveModel("org/tiny", {
-      ...bench.options,
+    const run = bench.resolve("org/tiny", {
       signal: controller.signal,
       onProgress: ({ received }) => received === 70_000 && controller.abort(reason),
     });
     await expect(run).rejects.toBe(reason);
     expect(await unfinished()).toEqual([]);
-    await expect(resolveModel("org/tiny", { ...bench.options, signal: controller.signal })).rejects.toBe(reason);
+    await expect(bench.resolve("org/tiny", { signal: controller.signal })).rejects.toBe(reason);
   });
 });
 
@@ -154,40 +153,51 @@ describe("damage", () => {
     await whole();
   });
 
-  it("a file that is longer than announced is refused", async () => {
-    bench.hub.damage = ({ path }, body) => (path.endsWith(shard) ? Buffer.concat([body, body]) : body);
-    expect((await failure()).message).toContain(`it has more than ${bytes.length} bytes`);
-    expect(await unfinished()).toEqual([]);
-  });
-
-  it("a file that is shorter than announced is refused", async () => {
-    bench.hub.damage = ({ path }, body) => (path.endsWith(shard) ? body.subarray(1) : body);
-    expect(await failure()).toMatchObject({ code: "hub-checksum" });
+  test.each<[string, (body: Uint8Array) => Uint8Array, string]>([
+    ["longer", (body) => Buffer.concat([body, body]), `it has more than ${bytes.length} bytes`],
+    ["shorter", (body) => body.subarray(1), "do not match the Hub's checksum"],
+  ])("a file that is %s than announced is refused", async (_, change, sentence) => {
+    bench.hub.damage = ({ path }, body) => (path.endsWith(shard) ? change(body) : body);
+    expect((await failure()).message).toContain(sentence);
     expect(await unfinished()).toEqual([]);
   });
 });
 
 describe("malicious servers", () => {
-  const answer = (info: unknown) => {
+  /** Answers requests for an address of the API. */
+  const answer = (asked: string, info: unknown): void => {
     bench.hub.fault = ({ path }, response) =>
-      path.startsWith("/api") && !!response.writeHead(200).end(typeof info === "string" ? info : JSON.stringify(info));
+      path.includes(asked) && !!response.writeHead(200).end(typeof info === "string" ? info : JSON.stringify(info));
   };
   const siblings = modelFiles.map((rfilename) => ({ rfilename }));
+  const described = (change: object): object[] =>
+    modelFiles.map((name) => ({ path: name, type: "file", oid: COMMIT, size: 9, ...change }));
 
   test.each([
-    ["<html>", "it does not describe a model"],
-    ["null", "it does not describe a model"],
-    [{ siblings }, "it names no commit"],
-    [{ sha: "../../../../x", siblings }, "it names no commit"],
-    [{ sha: COMMIT, siblings: 7 }, "it does not describe a model"],
-    [{ sha: COMMIT }, "it holds neither"],
-    [{ sha: COMMIT, siblings: [{ rfilename: 7 }] }, "it lists no files"],
-    [{ sha: COMMIT, siblings: [{ rfilename: "../../config.json" }] }, "holds neither model.safetensors nor"],
-  ])("that describe a model as %j", async (info, sentence) => {
-    answer(info);
+    ["revision", "<html>", "it does not describe a model"],
+    ["revision", "null", "it does not describe a model"],
+    ["revision", { siblings }, "it names no commit"],
+    ["revision", { sha: "../../../../x", siblings }, "it names no commit"],
+    ["revision", { sha: COMMIT, siblings: 7 }, "it does not describe a model"],
+    ["revision", { sha: COMMIT }, "holds neither"],
+    ["revision", { sha: COMMIT, siblings: [{ rfilename: 7 }] }, "it lists no files"],
+    ["revision", { sha: COMMIT, siblings: [{ rfilename: "../../config.json" }] }, "holds neither model.safetensors"],
+    ["paths-info", described({ oid: "x" }), 'its checksum "x" is no SHA-256'],
+    ["paths-info", described({ oid: "../../../x" }), 'its checksum "../../../x" is no SHA-256'],
+    ["paths-info", described({ oid: undefined }), "its checksum undefined is no SHA-256"],
+    ["paths-info", described({ lfs: { oid: "/etc/x", size: 9 } }), 'its checksum "/etc/x" is no SHA-256'],
+    ["paths-info", described({ size: "1e9" }), 'its size is "1e9"'],
+    ["paths-info", described({ size: -1 }), "its size is -1"],
+    ["paths-info", described({ path: "README.md" }), "it does not describe config.json"],
+    ["paths-info", "<html>", "it does not describe files"],
+    ["paths-info", "null", "it does not describe files"],
+    ["paths-info", "{}", "it does not describe files"],
+    ["paths-info", "[null]", "it does not describe files"],
+  ])("that answer %s with %j", async (asked, info, sentence) => {
+    answer(asked, info);
     const error = await failure();
-    expect(["hub-answer", "hub-no-model"]).toContain(error.code);
-    expect(error.message).toContain(sentence.replace("it holds", "holds"));
+    expect(error.code).toBe(sentence.startsWith("holds neither") ? "hub-no-model" : "hub-answer");
+    expect(error.message).toContain(sentence);
     expect(await readdir(bench.cache)).toEqual([]);
   });
 
@@ -204,38 +214,8 @@ describe("malicious servers", () => {
     expect((await failure()).message).toContain("it has more than 33554432 bytes");
   });
 
-  const describeFiles = (change: object): void => {
-    bench.hub.fault = ({ path }, response) => {
-      if (!path.includes("paths-info")) return false;
-      const files = modelFiles.map((name) => ({ path: name, type: "file", oid: COMMIT, size: 9, ...change }));
-      return !!response.writeHead(200).end(JSON.stringify(files));
-    };
-  };
-
-  test.each([
-    [{ oid: "x" }, 'its checksum "x" is no SHA-256'],
-    [{ oid: "../../../x" }, 'its checksum "../../../x" is no SHA-256'],
-    [{ oid: undefined }, "its checksum undefined is no SHA-256"],
-    [{ lfs: { oid: "/etc/x", size: 9 } }, 'its checksum "/etc/x" is no SHA-256'],
-    [{ size: "1e9" }, 'its size is "1e9"'],
-    [{ size: -1 }, "its size is -1"],
-    [{ path: "README.md" }, "it does not describe config.json"],
-  ])("that describe files as %j", async (change, sentence) => {
-    describeFiles(change);
-    const error = await failure();
-    expect(error.code).toBe("hub-answer");
-    expect(error.message).toContain(sentence);
-    expect(await readdir(bench.cache)).toEqual([]);
-  });
-
-  test.each(["<html>", "null", "{}", "[null]"])("that answer paths-info with %s", async (text) => {
-    bench.hub.fault = ({ path }, response) => path.includes("paths-info") && !!response.writeHead(200).end(text);
-    expect((await failure()).message).toContain("it does not describe files");
-    expect(await readdir(bench.cache)).toEqual([]);
-  });
-
   it("that announce more than the disk holds: nothing is allocated", async () => {
-    describeFiles({ size: 900_000_000_000_000 });
+    answer("paths-info", described({ size: 900_000_000_000_000 }));
     const error = await failure();
     expect(error.code).toBe("hub-no-space");
     expect(error.message).toMatch(

@@ -2,7 +2,6 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { resolveModel } from "early-exits/node";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { sha256 } from "./fake-hub.js";
 import { openWorkbench, type Workbench } from "./support.js";
@@ -40,7 +39,7 @@ it("what a killed download has left is removed by the next process, which begins
   await child.output;
   expect(await bench.cached("org/big")).toEqual([expect.stringMatching(/^blobs\/[0-9a-f]+\.\d+-.*\.tmp$/)]);
   bench.hub.speed = Infinity;
-  const { path } = await resolveModel("org/big/big.gguf", bench.options);
+  const { path } = await bench.resolve("org/big/big.gguf");
   expect(sha256(await readFile(path))).toBe(sha256(bytes));
   expect(await bench.cached("org/big")).toEqual(complete);
 });
@@ -58,7 +57,7 @@ it("two processes that download the same file both finish, and leave no partial 
 it("so do several downloads in one process", async () => {
   bench.hub.speed = 4 * MEGABYTE;
   const names = ["org/big/big.gguf", "org/big", "org/big@main"];
-  const models = await Promise.all(names.map((name) => resolveModel(name, bench.options)));
+  const models = await Promise.all(names.map((name) => bench.resolve(name)));
   for (const { path } of models) expect(sha256(await readFile(path))).toBe(sha256(bytes));
   expect(await bench.cached("org/big")).toEqual(complete);
 });

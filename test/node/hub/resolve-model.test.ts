@@ -2,7 +2,7 @@
 import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createReferenceDevice } from "early-exits/tensor";
-import { readModel, readTokenizer, resolveModel } from "early-exits/node";
+import { readModel, readTokenizer } from "early-exits/node";
 import { type HubProgress } from "../../../src/node/hub/resolve-model.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { largestDifference, readJson, type Golden } from "../../support/golden.js";
@@ -19,18 +19,18 @@ afterEach(async () => {
 
 describe("a local path", () => {
   it("that exists is returned as it is, even if it has the form of a name of the Hub", async () => {
-    expect(await resolveModel("test/golden", bench.options)).toEqual({ path: "test/golden" });
+    expect(await bench.resolve("test/golden")).toEqual({ path: "test/golden" });
     expect(bench.hub.seen).toEqual([]);
   });
 
   it("that does not exist is returned too, unless it has the form of a name of the Hub", async () => {
     for (const name of ["no/such/folder", "./no/such", "/no/such", "nothing"]) {
-      expect(await resolveModel(name, bench.options)).toEqual({ path: name });
+      expect(await bench.resolve(name)).toEqual({ path: name });
     }
   });
 
   it("is ignored if the name begins with hub:", async () => {
-    await expectCode(resolveModel("hub:test/golden", bench.options), "hub-not-found");
+    await expectCode(bench.resolve("hub:test/golden"), "hub-not-found");
   });
 });
 
@@ -38,7 +38,7 @@ describe("a name of the Hub", () => {
   it("is downloaded, only the files that are needed, in the layout of huggingface_hub", async () => {
     const events: HubProgress[] = [];
     const onProgress = (event: HubProgress): void => void events.push(event);
-    const { path, hub } = await resolveModel("org/tiny", { ...bench.options, onProgress });
+    const { path, hub } = await bench.resolve("org/tiny", { onProgress });
     expect(path).toBe(join(bench.cache, "models--org--tiny/snapshots", COMMIT));
     const bytes = modelFiles.reduce((sum, name) => sum + tinyRepo.files[name]!.length, 0);
     expect(hub).toEqual({
@@ -97,22 +97,22 @@ describe("a name of the Hub", () => {
     const offline = await readTokenizer("org/words", { hub: { ...bench.options, offline: true } });
     expect(offline!.encode("The state of the Union")).toEqual(expected);
     // What is in the cache is not taken for the whole model.
-    await expectCode(resolveModel("org/words", { ...bench.options, offline: true }), "hub-offline");
+    await expectCode(bench.resolve("org/words", { offline: true }), "hub-offline");
   });
 
   it("takes one request if everything is in the cache", async () => {
-    await resolveModel("org/tiny", bench.options);
+    await bench.resolve();
     bench.hub.seen.length = 0;
     const events: HubProgress[] = [];
-    await resolveModel("org/tiny", { ...bench.options, onProgress: (event) => events.push(event) });
+    await bench.resolve("org/tiny", { onProgress: (event) => events.push(event) });
     expect(bench.hub.seen.map(({ path }) => path)).toEqual(["/api/models/org/tiny/revision/main"]);
     expect(events.map(({ file, received, total }) => [file, received - total])).toEqual(modelFiles.map((f) => [f, 0]));
   });
 
   it("shares its blobs between revisions", async () => {
-    await resolveModel("org/tiny", bench.options);
+    await bench.resolve();
     bench.hub.repos["org/tiny"] = { ...tinyRepo, revisions: ["refs/pr/1"] };
-    const { hub } = await resolveModel("org/tiny@refs/pr/1", bench.options);
+    const { hub } = await bench.resolve("org/tiny@refs/pr/1");
     expect(hub).toMatchObject({ revision: "refs/pr/1", commit: COMMIT });
     expect(await readFile(join(bench.cache, "models--org--tiny/refs/refs/pr/1"), "utf8")).toBe(COMMIT);
     expect(bench.downloads()).toHaveLength(modelFiles.length);
@@ -123,13 +123,13 @@ describe("a name of the Hub", () => {
     await mkdir(join(bench.cache, "models--org--tiny/blobs"), { recursive: true });
     const blob = join(bench.cache, "models--org--tiny/blobs", sha256(tinyRepo.files[shard]!));
     await writeFile(blob, tinyRepo.files[shard]!);
-    await resolveModel("org/tiny", bench.options);
+    await bench.resolve();
     expect(bench.downloads()).not.toContain(shard);
   });
 
   it("may be private: the token is sent to the Hub, never to the CDN", async () => {
     bench.hub.repos["org/tiny"] = { ...tinyRepo, token: "secret" };
-    await resolveModel("org/tiny", { ...bench.options, token: "secret" });
+    await bench.resolve("org/tiny", { token: "secret" });
     for (const { at, token } of bench.hub.seen) expect(token).toBe(at === "hub" ? "secret" : undefined);
     expect(bench.hub.seen.filter(({ at }) => at === "cdn")).toHaveLength(2);
   });
@@ -140,7 +140,7 @@ describe("a name of the Hub", () => {
       response.writeHead(307, { location: path.replace("old/name", "org/tiny") }).end();
       return true;
     };
-    const { path } = await resolveModel("old/name", bench.options);
+    const { path } = await bench.resolve("old/name");
     expect(path).toContain("models--old--name");
     expect(await bench.cached("old/name")).toHaveLength(9);
   });
@@ -152,38 +152,36 @@ describe("a GGUF file of the Hub", () => {
 
   it("is downloaded with the other files of a split model beside it", async () => {
     bench.hub.repos["org/q"] = { files };
-    const { path, hub } = await resolveModel(`org/q/${parts[0]!}`, bench.options);
+    const { path, hub } = await bench.resolve(`org/q/${parts[0]!}`);
     expect(path).toBe(join(bench.cache, "models--org--q/snapshots", COMMIT, parts[0]!));
     expect(hub!.files).toEqual(parts);
     expect(await readFile(path, "utf8")).toBe(parts[0]);
     expect(await readFile(path.replace("00001-of", "00002-of"), "utf8")).toBe(parts[1]);
     expect(bench.downloads()).toEqual(parts.map((part) => part.replace("q4/", "")));
-    expect(await resolveModel(`org/q/${parts[0]!}`, { ...bench.options, offline: true })).toMatchObject({ path });
+    expect(await bench.resolve(`org/q/${parts[0]!}`, { offline: true })).toMatchObject({ path });
   });
 });
 
 describe("without the Hub", () => {
   it("HF_HUB_OFFLINE uses the cache, and a model that is not there is an error", async () => {
     vi.stubEnv("HF_HUB_OFFLINE", "1");
-    await expectCode(resolveModel("org/tiny", bench.options), "hub-offline");
+    await expectCode(bench.resolve(), "hub-offline");
     expect(bench.hub.seen).toEqual([]);
-    const online = await resolveModel("org/tiny", { ...bench.options, offline: false });
+    const online = await bench.resolve("org/tiny", { offline: false });
     bench.hub.seen.length = 0;
-    const { path, hub } = await resolveModel("org/tiny", bench.options);
+    const { path, hub } = await bench.resolve();
     expect(path).toBe(online.path);
     expect(hub).toEqual({ ...online.hub, source: "cache" });
-    expect(await resolveModel(`org/tiny@${COMMIT}`, bench.options)).toMatchObject({ path });
+    expect(await bench.resolve(`org/tiny@${COMMIT}`)).toMatchObject({ path });
     expect(bench.hub.seen).toEqual([]);
     await rm(join(path, modelFiles[3]));
-    await expect(resolveModel("org/tiny", bench.options)).rejects.toThrow(
-      /missing or incomplete in the cache .*unset HF_HUB_OFFLINE/,
-    );
+    await expect(bench.resolve()).rejects.toThrow(/missing or incomplete in the cache .*unset HF_HUB_OFFLINE/);
   });
 
   it("the cache is used if the Hub cannot be reached", async () => {
-    const { path } = await resolveModel("org/tiny", bench.options);
+    const { path } = await bench.resolve();
     await bench.hub.close();
-    expect(await resolveModel("org/tiny", bench.options)).toMatchObject({ path, hub: { source: "cache" } });
-    await expectCode(resolveModel("org/other", bench.options), "hub-network");
+    expect(await bench.resolve()).toMatchObject({ path, hub: { source: "cache" } });
+    await expectCode(bench.resolve("org/other"), "hub-network");
   });
 });

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { HubOptions } from "early-exits/node";
+import { type HubOptions, resolveModel } from "early-exits/node";
 import { type FakeHub, type FakeRepo, startFakeHub } from "./fake-hub.js";
 
 export const golden = "test/golden/llama-tiny-bf16-sharded";
@@ -28,6 +28,8 @@ export interface Workbench {
   readonly cache: string;
   /** The hub and the cache, without pauses. */
   readonly options: HubOptions;
+  /** A model of this hub in this cache. @default "org/tiny" */
+  readonly resolve: (name?: string, options?: HubOptions) => ReturnType<typeof resolveModel>;
   /** Files below the folder of a repository in the cache. */
   readonly cached: (repo: string) => Promise<string[]>;
   /** Requests for file contents. */
@@ -38,10 +40,12 @@ export interface Workbench {
 export async function openWorkbench(repos: Record<string, FakeRepo> = { "org/tiny": tinyRepo }): Promise<Workbench> {
   const hub = await startFakeHub(repos);
   const cache = await mkdtemp(join(tmpdir(), "early-exits-hub-"));
+  const options = { endpoint: hub.url, cache, backoff: 1, token: "" };
   return {
     hub,
     cache,
-    options: { endpoint: hub.url, cache, backoff: 1, token: "" },
+    options,
+    resolve: (name = "org/tiny", more = {}) => resolveModel(name, { ...options, ...more }),
     cached: async (repo) =>
       (await readdir(join(cache, `models--${repo.replace("/", "--")}`), { recursive: true, withFileTypes: true }))
         .filter((entry) => !entry.isDirectory())

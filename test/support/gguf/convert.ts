@@ -4,7 +4,7 @@
  */
 import { parseSafetensors } from "early-exits/tensor";
 import { f32, ggufFile, type GgufParts, text, u32, VALUE } from "./bytes.js";
-import { encodeTensor, interleaveRows, type TypedValue, wholeParts } from "./model.js";
+import { partsOf, type PlainTensor, storeTensor, type TypedValue } from "./stored.js";
 
 type Config = Readonly<Record<string, unknown>>;
 
@@ -15,12 +15,6 @@ interface Conversion {
   readonly pairs: (config: Config) => Readonly<Record<string, TypedValue>>;
   /** @default none */
   readonly change?: (tensor: PlainTensor, config: Config) => PlainTensor;
-}
-
-export interface PlainTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: Float32Array;
 }
 
 const number = (value: unknown): TypedValue => [VALUE.uint32, u32(Number(value))];
@@ -75,10 +69,18 @@ const withHeadDim = (config: Config) => ({
   "attention.value_length": number(headDimOf(config)),
 });
 
-/** Query and key rows in the order of the rotary kernel for neighbouring pairs. */
+/** Query and key rows in the order of the rotary kernel for neighbouring pairs: row s·D/2 + i of a head to 2·i + s. */
 function interleaved(tensor: PlainTensor, config: Config): PlainTensor {
   if (!/attn_[qk]\./.test(tensor.name)) return tensor;
-  return { ...tensor, data: interleaveRows(tensor.data, headDimOf(config), tensor.shape[1] ?? 1) };
+  const headDim = headDimOf(config);
+  const columns = tensor.shape[1] ?? 1;
+  const data = new Float32Array(tensor.data.length);
+  for (let row = 0; row < data.length / columns; row++) {
+    const within = row % headDim;
+    const to = row - within + 2 * (within % (headDim / 2)) + Math.floor(within / (headDim / 2));
+    data.set(tensor.data.subarray(row * columns, (row + 1) * columns), to * columns);
+  }
+  return { ...tensor, data };
 }
 
 function turned(tensor: PlainTensor): PlainTensor {
@@ -125,6 +127,11 @@ const CONVERSIONS: Readonly<Record<string, Conversion>> = {
     names: [...common, ...preNorm],
     pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
     change: interleaved,
+  },
+  qwen2: {
+    architecture: "qwen2",
+    names: [...common, ...preNorm],
+    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
   },
   qwen3: {
     architecture: "qwen3",
@@ -200,6 +207,13 @@ export function convertedParts(
   checkpoints: readonly Uint8Array[],
   { pairs = {}, edit = (tensors: readonly PlainTensor[]) => tensors }: ConvertOptions = {},
 ): GgufParts {
+  const { tensors, pairs: all } = converted(config, checkpoints, pairs);
+  const stored = edit(tensors).map((tensor) => storeTensor(tensor, "F32"));
+  return partsOf(stored, all);
+}
+
+/** Tensors of a Hugging Face model as GGUF has them, and its metadata without a tokenizer. */
+export function converted(config: Config, checkpoints: readonly Uint8Array[], pairs: ConvertOptions["pairs"] = {}) {
   const {
     architecture,
     names,
@@ -208,18 +222,10 @@ export function convertedParts(
   } = CONVERSIONS[String(config["model_type"])]!;
   const tensors = checkpoints.flatMap((bytes): PlainTensor[] => {
     const file = parseSafetensors(bytes);
-    return file.names.map((name) => ({
-      name: ggufName(name, names),
-      shape: file.info(name).shape,
-      data: file.float32(name),
-    }));
+    return file.names.map((name) =>
+      change({ name: ggufName(name, names), shape: file.info(name).shape, data: file.float32(name) }, config),
+    );
   });
-  const stored = edit(tensors.map((tensor) => change(tensor, config))).map(({ name, shape, data }) => ({
-    name,
-    shape,
-    type: "F32" as const,
-    bytes: encodeTensor(data, "F32"),
-  }));
   const first = (...keys: readonly string[]): unknown =>
     keys.map((key) => config[key]).find((value) => value !== undefined && value !== null);
   const hiddenSize = first("hidden_size", "n_embd");
@@ -236,7 +242,7 @@ export function convertedParts(
   const all = new Map<string, TypedValue>([["general.architecture", string(architecture)]]);
   for (const [key, value] of Object.entries(own)) all.set(`${architecture}.${key}`, value);
   all.set("tokenizer.ggml.eos_token_id", number(config["eos_token_id"]));
-  return wholeParts(stored, all);
+  return { tensors, pairs: all };
 }
 
 function ggufName(name: string, rules: Conversion["names"]): string {
