@@ -87,6 +87,11 @@ export function testIo({
   return io;
 }
 
+/** An `Io` that is interrupted when stderr says something; its clock runs so fast that every step is reported. */
+export function interruptedAt(said: string): TestIo {
+  return testIo({ tick: 5000, onErr: (text, io) => (text.includes(said) ? io.interrupt() : undefined) });
+}
+
 /**
  * A command line as words: the literal parts are split at blanks, a value stays one word, a list is spread.
  * words`train ${folder} --depths 1,2`

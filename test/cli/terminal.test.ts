@@ -7,15 +7,17 @@ import { type ReportProgress, withProgress } from "../../apps/cli/progress.js";
 import { testIo } from "./support.js";
 
 describe("colour", () => {
-  it("follows the terminal unless NO_COLOR or FORCE_COLOR say otherwise, and FORCE_COLOR wins", () => {
-    expect(wantsColor({}, true)).toBe(true);
-    expect(wantsColor({}, false)).toBe(false);
-    expect(wantsColor({ NO_COLOR: "1" }, true)).toBe(false);
-    expect(wantsColor({ NO_COLOR: "" }, true)).toBe(true);
-    expect(wantsColor({ FORCE_COLOR: "1" }, false)).toBe(true);
-    expect(wantsColor({ FORCE_COLOR: "1", NO_COLOR: "1" }, false)).toBe(true);
-    expect(wantsColor({ FORCE_COLOR: "0" }, true)).toBe(false);
-    expect(wantsColor({ TERM: "dumb" }, true)).toBe(false);
+  it.each([
+    [{}, true, true],
+    [{}, false, false],
+    [{ NO_COLOR: "1" }, true, false],
+    [{ NO_COLOR: "" }, true, true],
+    [{ FORCE_COLOR: "1" }, false, true],
+    [{ FORCE_COLOR: "1", NO_COLOR: "1" }, false, true],
+    [{ FORCE_COLOR: "0" }, true, false],
+    [{ TERM: "dumb" }, true, false],
+  ])("in %j, on a terminal: %s, is wanted: %s", (environment, terminal, wanted) => {
+    expect(wantsColor(environment, terminal)).toBe(wanted);
   });
 
   it("differs from exit to exit; full depth is plain", () => {

@@ -14,6 +14,15 @@ import { createWebGpu, wish } from "./webgpu.js";
 const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> =>
   Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
 
+/** An engine on gpu.js, to which errors outside any call are reported. */
+async function opened(): Promise<{ gpu: GpuJs; engine: Engine }> {
+  let fail: (error: DeviceError) => void = () => undefined;
+  const gpu = await openGpuJs({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
+  const engine = new Engine(gpu!);
+  fail = (error) => engine.fail(error);
+  return { gpu: gpu!, engine };
+}
+
 test("a device can be opened again after the last one was released, and two at once share the adapter", async () => {
   for (let i = 0; i < 2; i++) {
     const one = await createWebGpu();
@@ -40,18 +49,6 @@ test("while one adapter is in use, a request for the other kind is refused", asy
 });
 
 test("an error outside any call stops every device on the adapter, and none that was disposed before", async () => {
-  const opened = async (): Promise<{ gpu: GpuJs; engine: Engine }> => {
-    let fail: (error: DeviceError) => void = () => undefined;
-    const gpu = (await openGpuJs({
-      mode: "webgpu",
-      adapter: wish,
-      host: nodeHost,
-      onFailure: (error) => fail(error),
-    }))!;
-    const engine = new Engine(gpu);
-    fail = (error) => engine.fail(error);
-    return { gpu, engine };
-  };
   const one = await opened();
   const two = await opened();
   const three = await opened();
@@ -67,13 +64,10 @@ test("an error outside any call stops every device on the adapter, and none that
 });
 
 test("a lost device is a typed error at the next read", async () => {
-  let fail: (error: DeviceError) => void = () => undefined;
-  const gpu = await openGpuJs({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
-  const engine = new Engine(gpu!);
-  fail = (error) => engine.fail(error);
+  const { gpu, engine } = await opened();
   const x = engine.upload([1, 2]);
   expect(await engine.read(engine.vector(scale, 2, { x, factor: 2 }))).toEqual(Float32Array.of(2, 4));
-  gpu!.shared!.context.device.destroy(); // as a driver reset would
+  gpu.shared!.context.device.destroy(); // as a driver reset would
   await expect(engine.read(engine.vector(scale, 2, { x, factor: 2 }))).rejects.toThrow(
     expect.objectContaining({ code: "gpu-lost" }) as Error,
   );

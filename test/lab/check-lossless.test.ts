@@ -70,7 +70,9 @@ describe("checkLossless", () => {
 
   it.each([
     [1, "float32"],
+    [1, "bfloat16"],
     [1, "int8"],
+    [2, "float32"],
     [2, "bfloat16"],
     [2, "int8"],
     [1, "int4"],

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
 import { pretrainFolder, type PretrainReport, pretrainText } from "../../lab/ship/pretrain-folder.js";
-import { pretrainTiny, scratch, sentences, testIo, tinyModel, writeText } from "../cli/support.js";
+import { interruptedAt, pretrainTiny, scratch, sentences, testIo, tinyModel, writeText } from "../cli/support.js";
 
 const folder = scratch();
 const text = writeText(folder.path("text.txt"), sentences(60));
@@ -57,14 +57,8 @@ describe("pretrainFolder", () => {
   });
 
   it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {
-    // The clock runs so fast that every step is reported.
-    const io = testIo({
-      tick: 5000,
-      onErr: (line, self) => {
-        if (line.includes("pretrain 9/24")) self.interrupt();
-      },
-    });
-    await expect(pretrainTiny(text, again, io)).rejects.toThrow("interrupted; the state is in");
+    const interrupted = pretrainTiny(text, again, interruptedAt("pretrain 9/24"));
+    await expect(interrupted).rejects.toThrow("interrupted; the state is in");
     expect(
       parseSafetensors(readFileSync(folder.path("again", "checkpoint", "state.safetensors"))).metadata["step"],
     ).toBe("9");
