@@ -1,6 +1,6 @@
 /**
- * Closed-form fits: `solveRidge` finds the minimum, and `fitMaps` gives heads the map that brings a state closest to the
- * final one.
+ * Closed-form fits: `solveRidge` finds the minimum, and `fitMaps` gives heads the map that brings a state closest to
+ * the final one.
  */
 import { fc, test } from "@fast-check/vitest";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
