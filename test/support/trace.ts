@@ -57,7 +57,9 @@ function framesOf(stack: string): Trace {
   }));
 }
 
-/** What is used of AssemblyScript, whose own declarations change those of JavaScript. */
+/** Parts of AssemblyScript, imported by variables: its own declarations change those of JavaScript. */
+const COMPILER: string = "assemblyscript/asc";
+const BINARYEN: string = "assemblyscript/binaryen";
 interface Compiler {
   main(line: readonly string[], io: Readonly<Record<string, unknown>>): Promise<{ readonly error: Error | null }>;
 }
@@ -71,8 +73,8 @@ const kernels = fileURLToPath(new URL("../../src/tensor/wasm/kernels", import.me
 
 /** Traces calls of a kernel's function while a product of one row runs, by a build that tells of every call. */
 export async function traceKernel(station: string): Promise<Trace[]> {
-  const { default: asc } = (await import("assemblyscript/asc" as string)) as { readonly default: Compiler };
-  const { default: binaryen } = (await import("assemblyscript/binaryen" as string)) as { readonly default: Binaryen };
+  const { default: asc } = (await import(COMPILER)) as { readonly default: Compiler };
+  const { default: binaryen } = (await import(BINARYEN)) as { readonly default: Binaryen };
   let built: Uint8Array;
   const flags = "--outFile kernels.wasm --runtime stub --noAssert --debug --disableWarning 112 --importMemory";
   const limits = "--sharedMemory --initialMemory 1 --maximumMemory 65536 --enable simd,threads";

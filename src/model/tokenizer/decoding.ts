@@ -24,7 +24,8 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
   const texts: string[] = []; // of ids whose bytes end where a code point ends, decoded once
   return {
     decode(ids, { skipSpecialTokens = true } = {}) {
-      for (const id of ids) if (tokens.bytes(id) === undefined) throw idError(id, tokens.size);
+      const unnamed = ids.find((id) => tokens.bytes(id) === undefined);
+      if (unnamed !== undefined) throw idError(unnamed, tokens.size);
       return utf8.decode(concatenate(ids.map(byteReader(tokens, skipSpecialTokens))));
     },
     stream(prefixIds = []) {
