@@ -17,4 +17,4 @@ export { type PromptLine, readDocuments, readPrompts, readTask } from "./documen
 export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
 
 // Defaults, for programs that show them
-export { libraryDefaults } from "../defaults.js";
+export { libraryDefaults } from "./library-defaults.js";

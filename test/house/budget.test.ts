@@ -9,13 +9,13 @@ import { readSource, repositoryFiles } from "./source-files.js";
 
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
-  "src (root)": 1_950,
+  "src (root)": 1_850,
   "src/tensor": 120_700,
   "src/model": 61_150,
   "src/exits": 46_150,
   "src/calibrate": 48_650,
   "src/evaluate": 10_000,
-  "src/node": 10_700,
+  "src/node": 10_800,
   "src/browser": 2_700,
   "apps/cli": 43_980,
   "apps/export": 10_600,

@@ -19,7 +19,6 @@ const LAYERS = [
   "src/exits/",
   "src/calibrate/",
   "src/evaluate/",
-  "src/defaults.ts",
   "src/index.ts",
   "src/browser/",
   "src/node/",
