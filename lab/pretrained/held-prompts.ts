@@ -36,6 +36,37 @@ export function requireUncertified(
   );
 }
 
+/** Factor by which the training prompts count as asked past their estimated end. */
+const MARGIN = 1.1;
+
+/**
+ * The held-out prompts, and the training prompts that were never asked. Answers are written in the order of the prompts
+ * until a run is stopped; `taught` is the number of tokens of one answer to each. Where they end is estimated from the
+ * mean lengths of answers of each kind in a certificate, with a tenth to spare.
+ */
+export function unusedPrompts(
+  prompts: readonly ChatPrompt[],
+  { documents }: Pick<Certificate, "documents">,
+  taught: number,
+): ChatPrompt[] {
+  const lengths = new Map(documents.map(({ group, tokens }) => [group, tokens]));
+  const known = new Map<string, number[]>();
+  for (const { kind, group } of prompts) {
+    const length = lengths.get(hashOf(group));
+    if (length !== undefined) known.set(kind, [...(known.get(kind) ?? []), length]);
+  }
+  const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const overall = meanOf([...known.values()].flat());
+  let tokens = 0;
+  return prompts.filter(({ kind, split }) => {
+    if (split === "held") return true;
+    if (split !== "train") return false;
+    const before = tokens;
+    tokens += meanOf(known.get(kind) ?? [overall]);
+    return before > MARGIN * taught;
+  });
+}
+
 /** A group as certificates name it. */
 function hashOf(group: string): string {
   return createHash("sha256").update(group).digest("hex");

@@ -23,7 +23,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,
-  lab: 102_800,
+  lab: 105_900,
   playground: 24_000,
   scripts: 8_900,
   site: 6_750,

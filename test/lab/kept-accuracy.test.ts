@@ -1,0 +1,23 @@
+import { describe, expect, it } from "vitest";
+import { keptAccuracy, standardError } from "../../lab/kept/kept-accuracy.js";
+
+describe("accuracy kept", () => {
+  const plain = Array.from({ length: 100 }, (_, i) => i < 60);
+  const worse = plain.map((right, i) => (i < 10 ? false : i === 70 ? true : right));
+
+  it("is compared item by item", () => {
+    const [first, second] = keptAccuracy([plain, worse]);
+    expect(first).toMatchObject({ difference: { value: 0, low: 0, high: 0 }, gained: 0, lost: 0 });
+    expect(second).toMatchObject({ gained: 1, lost: 10 });
+    expect(second!.accuracy.value).toBeCloseTo(0.51, 12);
+    expect(second!.difference.value).toBeCloseTo(-0.09, 12);
+    expect(second!.difference.high).toBeLessThan(0);
+  });
+
+  it("has intervals as wide as the normal approximation, within a fifth", () => {
+    const [{ accuracy }] = keptAccuracy([plain]) as [ReturnType<typeof keptAccuracy>[number]];
+    const normal = 2 * 1.96 * standardError(0.6, 100);
+    expect((accuracy.high - accuracy.low) / normal).toBeGreaterThan(0.8);
+    expect((accuracy.high - accuracy.low) / normal).toBeLessThan(1.2);
+  });
+});
