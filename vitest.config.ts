@@ -31,10 +31,12 @@ interface NodeSuite {
 const suites = {
   /** The command line, command by command, and commands on bad disks or killed: most of them train or calibrate. */
   commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(3) },
-  /** Programs of docs/ that train for long. */
+  /** Programs of docs/ that train for long, and the walks of docs/architecture.md, traced. */
   docs: { folders: ["docs/programs"], timeout: minutes(5) },
   /** Checks against ../shared/fixtures. */
   fixtures: { folders: ["fixtures"], timeout: minutes(10) },
+  /** Memory, processor time and processes of their own. */
+  resources: { folders: ["resources"], timeout: minutes(2) },
   /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
   gpu: { folders: ["gpu"], timeout: minutes(10), maxWorkers: 1 },
   /** The built package from outside. One file at a time: they work in dist, which another packs. */

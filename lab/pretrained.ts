@@ -2,6 +2,7 @@
  * Exits for a pretrained chat model that nobody trained for them: `npm run pretrained -- --stage STAGE`
  *   answers    the model's greedy answers to held-out and training prompts, and --samples sampled ones to each of the
  *              training prompts
+ *   everyday   its greedy answers to the everyday prompts, which certify
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
  *   deploy     the heads as they are used, with previews as vocabularies
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
@@ -17,7 +18,7 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { exactFill, type ExitHeads, type Model } from "early-exits";
 import type { PreviewShape } from "early-exits/exits";
-import { encodeChat, type ModelDtype } from "early-exits/model";
+import { type ChatMessage, encodeChat, type ModelDtype } from "early-exits/model";
 import {
   createDevice,
   fileExists,
@@ -47,6 +48,7 @@ import {
   knownConversations,
   type PromptSplit,
 } from "./pretrained/prompts.js";
+import { everydayPrompts, packAnswers } from "./pretrained/everyday/prompts.js";
 import { readAnswers, writeAnswers } from "./pretrained/answers.js";
 import { certifyLevels, writeCertificates } from "./ship/certify-levels.js";
 
@@ -134,7 +136,8 @@ async function answers(): Promise<void> {
     seed = 0,
   ) => {
     const started = performance.now();
-    await writeAnswers(model, asked, asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`), {
+    const conversations = asked.map(({ content, ...prompt }) => ({ ...prompt, messages: [userMessage(content)] }));
+    await writeAnswers(model, conversations, asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`), {
       ...sampling,
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
@@ -157,6 +160,26 @@ async function answers(): Promise<void> {
       .flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
     if (wanted(name)) await write(name, asked, SAMPLED, k * training.length * Number(values.samples));
   }
+}
+
+/** The model's answers to the everyday prompts. Those that the repository has are not written again. */
+async function everyday(): Promise<void> {
+  const model = await openModel(certifiedDtype);
+  const asked = await everydayPrompts();
+  const started = performance.now();
+  const path = join(keptHeld, "everyday.jsonl");
+  await writeAnswers(model, asked, path, {
+    ...GREEDY,
+    seed: 0,
+    maxNewTokens: MAX_NEW_TOKENS,
+    batchSize: BATCH_SIZE,
+    onProgress: (count, tokens) => {
+      if (count % BATCH_SIZE !== 0 && count < asked.length) return;
+      const speed = (1000 * tokens) / (performance.now() - started);
+      console.error(`everyday: ${count} of ${asked.length}, ${tokens} tokens, ${speed.toFixed(0)}/s`);
+    },
+  });
+  await packAnswers(await readAnswers(path), certifiedDtype);
 }
 
 function sampledSets(): string[] {
@@ -199,9 +222,7 @@ async function deploy(): Promise<void> {
   const maps = await readHeads(join(kept, `maps-${values.depths}`, "heads"), model);
   const taught = (await trainingSets()).flatMap((set) => set.answers);
   const asked = (await prompts(model)).filter(({ split }) => split === "train");
-  const encoded = await Promise.all(
-    asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])),
-  );
+  const encoded = await Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [userMessage(content)])));
   const written = taught.map(({ answer }) => answer);
   const listOf = (count: string): readonly number[] | undefined =>
     Number(count) > 0 ? listedTokens(written, encoded, Number(count), model.config.vocabSize) : undefined;
@@ -269,6 +290,10 @@ async function wholeCard(heads: ExitHeads, facts: CertifiedFacts): Promise<strin
   });
 }
 
+function userMessage(content: string): ChatMessage {
+  return { role: "user", content };
+}
+
 function withTokens(size: PreviewShape, tokens: readonly number[] | undefined): PreviewShape {
   return { ...size, ...(tokens && { tokens }) };
 }
@@ -282,7 +307,7 @@ function list(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-const stages = { answers, maps, deploy, keys, record, certify } as const;
+const stages = { answers, everyday, maps, deploy, keys, record, certify } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);

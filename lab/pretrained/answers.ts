@@ -6,9 +6,17 @@
 import { appendFile, readFile, writeFile } from "node:fs/promises";
 import type { Model } from "early-exits";
 import { createShardWriter, selfAnswers } from "early-exits/exits";
-import { answerDocument, encodeChat, type MarkedDocument } from "early-exits/model";
+import { answerDocument, type ChatMessage, encodeChat, type MarkedDocument } from "early-exits/model";
 import { folderStore } from "early-exits/node";
-import type { ChatPrompt, PromptSplit } from "./prompts.js";
+import type { PromptSplit } from "./prompts.js";
+
+/** A conversation that ends with the user's message. */
+export interface AskedPrompt {
+  readonly messages: readonly ChatMessage[];
+  readonly kind: string;
+  readonly group: string;
+  readonly split: PromptSplit;
+}
 
 /** One line of a file of answers. */
 export interface Answer {
@@ -42,7 +50,7 @@ export interface AnswerOptions {
 /** Appends the answers that the file lacks, in the order of the prompts. */
 export async function writeAnswers(
   model: Model,
-  prompts: readonly ChatPrompt[],
+  prompts: readonly AskedPrompt[],
   path: string,
   { states: kept, onProgress, ...sampling }: AnswerOptions,
 ): Promise<void> {
@@ -51,7 +59,7 @@ export async function writeAnswers(
   const written = await readAnswers(path);
   const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder));
   for (const line of written) await writer?.add(documentOf(line), undefined);
-  const ids = await Promise.all(prompts.map(async ({ content }) => encodeChat(tokenizer, [{ role: "user", content }])));
+  const ids = await Promise.all(prompts.map(({ messages }) => encodeChat(tokenizer, messages)));
   const first = written.length;
   let tokens = 0;
   for await (const { index, prompt, answer, states } of selfAnswers(model, ids, {

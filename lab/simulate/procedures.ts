@@ -13,6 +13,7 @@ import {
   planSequence,
   type TestSequence,
 } from "../../src/calibrate/procedures/certify-losses.js";
+import { pickVectors } from "../../src/calibrate/record/policy-runs.js";
 import { costsOf, type ExitCosts, lossesOf, type Tally } from "../../src/calibrate/procedures/tally.js";
 import {
   orientThreshold,
@@ -32,7 +33,14 @@ export interface Trial {
   readonly test: TokenTable;
   readonly costs: ExitCosts;
   readonly epsilon: number;
-  proposed(): readonly ThresholdVector[];
+  proposed(): Proposed;
+}
+
+interface Proposed {
+  readonly vectors: readonly ThresholdVector[];
+  /** Of all vectors. */
+  readonly grid: Tally;
+  readonly test: Tally;
 }
 
 export interface ProcedureSpec {
@@ -101,8 +109,7 @@ export const procedures = {
     promise: "none",
     decide: ({ grid, test, costs, epsilon, all }, delta) => {
       const greedy = { all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
-      const proposed = once(() => proposeVectors(greedy.grid, costs, { epsilon }));
-      return certified({ ...greedy, proposed }, delta, "token");
+      return certified({ ...greedy, proposed: once(() => propose(greedy)) }, delta, "token");
     },
   },
 } as const satisfies Record<string, ProcedureSpec>;
@@ -118,14 +125,13 @@ export function createTrial(
   const cut = Math.max(1, Math.round(0.4 * units));
   const grid = takeUnits(all, order.slice(0, cut));
   const test = takeUnits(all, order.slice(cut));
-  return {
-    all,
-    grid,
-    test,
-    costs,
-    epsilon,
-    proposed: once(() => proposeVectors(grid, costs, { epsilon })),
-  };
+  const trial = { all, grid, test, costs, epsilon };
+  return { ...trial, proposed: once(() => propose(trial)) };
+}
+
+function propose({ grid, test, costs, epsilon }: Omit<Trial, "proposed">): Proposed {
+  const vectors = proposeVectors(grid, costs, { epsilon });
+  return { vectors, grid: tallyVectors(grid, vectors), test: tallyVectors(test, vectors) };
 }
 
 function unitCount({ documents, unitStarts }: TokenTable): number {
@@ -180,28 +186,34 @@ export function takeDocuments(
   };
 }
 
-/** The vectors that the grid split proposes, from where the sequence starts. */
-function planned({ grid, test, epsilon, costs, ...trial }: Trial, delta: number, loss: CertifiedLoss): TestSequence {
-  const vectors = trial.proposed();
-  if (vectors.length === 0) return { vectors, costs: [], predicted: [] };
-  const tally = tallyVectors(grid, vectors);
-  const units = unitCount(test);
-  return planSequence({ vectors, costs: costsOf(tally, costs) }, lossesOf(tally, loss), { epsilon, delta, units });
+/** The vectors that the grid split proposes, from where the sequence starts, and their counts on the test split. */
+function planned(
+  { test, epsilon, costs, ...trial }: Trial,
+  delta: number,
+  loss: CertifiedLoss,
+): TestSequence & { readonly tallyOf: (from: number, to?: number) => Tally } {
+  const { vectors, grid, test: tally } = trial.proposed();
+  const candidates = { vectors, costs: costsOf(grid, costs) };
+  const sequence = planSequence(candidates, lossesOf(grid, loss), { epsilon, delta, units: unitCount(test) });
+  const start = vectors.length - sequence.vectors.length;
+  const tallyOf = (from: number, to = vectors.length - start): Tally =>
+    pickVectors(tally, [...vectors.keys()].slice(start + from, start + to));
+  return { ...sequence, tallyOf };
 }
 
 function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
-  const { vectors, costs } = planned(trial, delta, loss);
-  if (vectors.length === 0) return never(trial.grid);
-  const losses = lossesOf(tallyVectors(trial.test, vectors), loss);
-  const { accepted } = certifyLosses(losses, { epsilon: trial.epsilon, delta });
+  if (trial.proposed().vectors.length === 0) return never(trial.grid);
+  const { vectors, costs, tallyOf } = planned(trial, delta, loss);
+  const { accepted } = certifyLosses(lossesOf(tallyOf(0), loss), { epsilon: trial.epsilon, delta });
   const chosen = cheapest(costs.slice(0, accepted));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }
 
 /** The same sequence by other p-values. */
 function byPValues(trial: Trial, delta: number, pValueOf: (tally: Tally, epsilon: number) => number): ThresholdVector {
-  const { vectors, costs } = planned(trial, delta, "token");
-  const pValues = vectors.map((vector) => pValueOf(tallyVectors(trial.test, [vector]), trial.epsilon));
+  if (trial.proposed().vectors.length === 0) return never(trial.grid);
+  const { vectors, costs, tallyOf } = planned(trial, delta, "token");
+  const pValues = vectors.map((_, i) => pValueOf(tallyOf(i, i + 1), trial.epsilon));
   const chosen = cheapest(costs.slice(0, fixedSequence(pValues, delta).length));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }

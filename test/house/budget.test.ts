@@ -23,11 +23,11 @@ const CEILINGS: Readonly<Record<string, number>> = {
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,
-  lab: 105_900,
+  lab: 106_800,
   playground: 24_000,
   scripts: 8_900,
   site: 6_750,
-  test: 307_500,
+  test: 308_700,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

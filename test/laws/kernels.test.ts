@@ -16,9 +16,11 @@ const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
 describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM, {
   runs: casesHere(40),
+  hot: casesHere(20),
 });
 describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM, {
   runs: casesHere(40),
+  hot: casesHere(20),
 });
 // Being the oracle of all laws, the reference is hot long before its own, and it agrees with itself if it gives the
 // same bits twice: a few cases show that.

@@ -130,12 +130,17 @@ function furtherUnits(pValueAt: (n: number) => number, units: number, delta: num
 }
 
 function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
-  return Float64Array.from({ length: units }, (_, unit) => values[unit * candidates + candidate]!);
+  const column = new Float64Array(units);
+  for (let unit = 0; unit < units; unit++) column[unit] = values[unit * candidates + candidate]!;
+  return column;
 }
 
 /** Repeats the units cyclically to n: what such a sample may look like. */
 function repeatTo(units: Float64Array, n: number): Float64Array {
-  return n === units.length ? units : Float64Array.from({ length: n }, (_, i) => units[i % units.length]!);
+  if (n <= units.length) return units.subarray(0, n);
+  const repeated = new Float64Array(n);
+  for (let filled = 0; filled < n; filled += units.length) repeated.set(units.subarray(0, n - filled), filled);
+  return repeated;
 }
 
 export interface Candidates {

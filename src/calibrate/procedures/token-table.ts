@@ -36,7 +36,13 @@ export interface TokenLosses {
 export type LossColumn = Uint8Array | Int32Array;
 
 export function lossesIn({ losses, agrees }: Pick<TokenTable, "losses" | "agrees">): TokenLosses {
-  return losses ?? { lossScale: 1, exits: agrees.map((column) => column.map((agreement) => 1 - agreement)) };
+  return losses ?? { lossScale: 1, exits: agrees.map(disagreements) };
+}
+
+function disagreements(agrees: Uint8Array): Uint8Array {
+  const losses = new Uint8Array(agrees.length);
+  for (let t = 0; t < agrees.length; t++) losses[t] = 1 - agrees[t]!;
+  return losses;
 }
 
 export type ThresholdVector = readonly number[];
@@ -49,16 +55,20 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
   const wrong = new Float64Array(documents * candidates * exits);
   const deep = new Float64Array(documents * candidates);
   vectors.forEach((vector, candidate) => {
+    const open = [...vector.keys()].filter((exit) => vector[exit]! < Infinity);
+    const thresholds = Float64Array.from(open, (exit) => vector[exit]!);
+    const scores = open.map((exit) => oriented[exit]!);
     for (let d = 0; d < documents; d++) {
-      const row = (d * candidates + candidate) * exits;
+      const cell = d * candidates + candidate;
       for (let t = starts[d]!; t < starts[d + 1]!; t++) {
-        let exit = 0;
-        while (exit < exits && oriented[exit]![t]! < vector[exit]!) exit++;
-        if (exit === exits) {
-          if (deepLosses !== undefined) deep[d * candidates + candidate]! += deepLosses[t]!;
+        let place = 0;
+        while (place < open.length && scores[place]![t]! < thresholds[place]!) place++;
+        if (place === open.length) {
+          if (deepLosses !== undefined) deep[cell]! += deepLosses[t]!;
         } else {
-          left[row + exit]!++;
-          wrong[row + exit]! += losses[exit]![t]!;
+          const exit = open[place]!;
+          left[cell * exits + exit]!++;
+          wrong[cell * exits + exit]! += losses[exit]![t]!;
         }
       }
     }

@@ -7,6 +7,7 @@ import { createRng, PackedMatrix, scope, Tensor } from "early-exits/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linear } from "../../../src/tensor/ops/matmul.js";
+import { casesHere } from "../../laws/cases-here.js";
 
 /** Matrices that fit the caches, and ones that are streamed from memory (from 2 ** 18 weights on). */
 const sizes = fc.oneof(
@@ -44,7 +45,7 @@ describe.each([1, 2, 3])("%d threads", (threads) => {
         }
         expect(firstDifference(products[1]!, products[0]!)).toBe(-1);
       }),
-      { numRuns: 25 },
+      { numRuns: casesHere(25) },
     );
     await device.dispose();
   });

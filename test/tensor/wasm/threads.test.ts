@@ -23,6 +23,7 @@ import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { codeOf } from "./code-of.js";
+import { casesHere } from "../../laws/cases-here.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
 const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
@@ -213,7 +214,7 @@ describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (bu
     allowAll();
     const found: Uint32Array[][] = [];
     for (const device of devices) {
-      for (let time = 0; time < (device.info.threads === 1 ? 1 : 3); time++) {
+      for (let time = 0; time < (device.info.threads === 1 ? 1 : casesHere(3)); time++) {
         const results = [run(device, device.kernels)].flat();
         found.push(
           (await Promise.all(results.map((storage) => device.read(storage)))).map(

@@ -3,8 +3,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { sha256 } from "./fake-hub.js";
-import { openWorkbench, type Workbench } from "./support.js";
+import { sha256 } from "../node/hub/fake-hub.js";
+import { openWorkbench, type Workbench } from "../node/hub/support.js";
 
 const MEGABYTE = 1_000_000;
 const bytes = new Uint8Array(3 * MEGABYTE).map((_, i) => (i * 7919) >> 5);
@@ -14,7 +14,7 @@ beforeEach(async () => void (bench = await openWorkbench({ "org/big": { files: {
 afterEach(() => bench.close());
 
 function download(): ChildProcess & { readonly output: Promise<string> } {
-  const script = join(import.meta.dirname, "download-child.ts");
+  const script = join(import.meta.dirname, "../node/hub/download-child.ts");
   const args = ["--import", "tsx", script, bench.hub.url, bench.cache, "org/big/big.gguf"];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";

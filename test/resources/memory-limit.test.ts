@@ -5,11 +5,11 @@
 import { fc, test } from "@fast-check/vitest";
 import { createModel, generate, loadModel, type Model } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
-import { byteTokenizer } from "../../support/byte-tokenizer.js";
+import { byteTokenizer } from "../support/byte-tokenizer.js";
 import { llamaConfigJson, memorySource, Sequence, serializeModel } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
-import { nodeHost } from "../../../src/node/host.js";
+import { createWasmDevice, type WasmDevice } from "../../src/tensor/wasm/wasm-device.js";
+import { nodeHost } from "../../src/node/host.js";
 
 const LIMIT = 2 ** 25; // 32 MiB
 const config = llamaConfigJson({
