@@ -161,13 +161,13 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
 }
 
-function notesOf({ delta, documents, assumptions, ...terms }: Certificate, file: string): CertificateNotes {
+function notesOf(certificate: Certificate, file: string): CertificateNotes {
   return {
     file,
-    delta,
-    documents: documents.length,
-    claim: describeClaim({ delta, ...terms }),
-    assumptions: assumptions.map(describeAssumption),
+    delta: certificate.delta,
+    documents: certificate.documents.length,
+    claim: describeClaim(certificate),
+    assumptions: certificate.assumptions.map(describeAssumption),
   };
 }
 

@@ -107,8 +107,8 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
 }
 
 export function noteLines(
-  { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, dependence }: CalibrationNotes,
-  { policy }: Certificate,
+  { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, cut, dependence }: CalibrationNotes,
+  { policy, sequenceLength }: Certificate,
 ): string[] {
   const exits = policy.exits.some(({ threshold }) => threshold !== "never");
   return [
@@ -117,6 +117,9 @@ export function noteLines(
     `from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`,
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
     ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
+    ...(cut > 0
+      ? [`${cut} documents are longer than ${sequenceLength} tokens, and only their beginning is judged`]
+      : []),
     ...(dependence === null ? [] : [dependenceLine(dependence)]),
   ];
 }

@@ -284,9 +284,10 @@ export class Batcher {
 
   #finish({ writer, stream, mode, request, came, entered, reusedTokens }: Ended): void {
     const { policy, lossless = false } = optionsOf(mode, this.#options);
-    const terms = { policy, lossless: lossless !== false, sampling: request, observed: false };
+    const text = writer.summary(came);
+    const terms = { policy, lossless: lossless !== false, sampling: request, observed: false, texts: [text] };
     const queued = entered - came;
-    stream.end({ ...writer.summary(came), mode, promise: promiseOf(terms), reusedTokens, queued });
+    stream.end({ ...text, mode, promise: promiseOf(terms), reusedTokens, queued });
   }
 
   #fail(text: Queued | Running, reason: unknown): void {

@@ -12,7 +12,7 @@ import { type Certificate, checkCertificate } from "./certificate/certificate.js
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
 import { arrange } from "./record/split.js";
-import { type CalibrationDocument, windowLength } from "./record/documents.js";
+import { type CalibrationDocument, judgedLength } from "./record/documents.js";
 import {
   type CalibrationRecords,
   judgedDocuments,
@@ -52,7 +52,7 @@ export async function calibrate(
   const { fill } = settings;
   requireFillFor(heads, fill);
   if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options, settings);
-  const texts = await judgedDocuments(heads, documents, windowLength(heads.model, options));
+  const texts = await judgedDocuments(heads, documents, judgedLength(heads.model, options));
   const arrangement = await arrange(texts, settings);
   return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
 }
@@ -78,7 +78,15 @@ async function calibrateOwnText(
   const candidates = await proposeCandidates({ ...evidence, grid: evidence.documents.length }, settings);
   if (candidates.thresholds.length === 0) return certify(evidence, settings); // never exit: the full model's text
   const { sampling, against, signal, onRun } = options;
-  const runs = await runOwnText(heads, prompts, candidates, { sampling, against, signal, onRun, ...writing });
+  const { sequenceLength } = records;
+  const runs = await runOwnText(heads, prompts, candidates, {
+    sampling,
+    against,
+    signal,
+    onRun,
+    sequenceLength,
+    ...writing,
+  });
   const { score } = candidates;
   return certify(countedEvidence(runs, await arrange(runs.documents, settings)), { ...settings, score });
 }
@@ -141,7 +149,7 @@ function requireSameRuns(
   const hashes = (list: readonly { readonly hash: string }[]): string => list.map(({ hash }) => hash).join();
   const differing = [
     JSON.stringify(subject) !== JSON.stringify(runs.subject) && "model, heads or sampling",
-    sequenceLength !== runs.sequenceLength && "tokens per window",
+    sequenceLength !== runs.sequenceLength && "judged length",
     hashes(documents) !== hashes(runs.documents) && "documents, or their order,",
     fill !== runs.fill && `fill (${runs.fill}, not ${fill})`,
     score !== "best" && score !== runs.score && `score (${runs.score}, not ${score})`,
@@ -161,10 +169,16 @@ function requireSameRuns(
  */
 export function policyFrom(json: unknown): Policy {
   if (typeof json !== "object" || json === null || !("policy" in json)) return checkPolicy(json);
-  if ("format" in json && json.format === "early-exits/certificate") return checkPolicy(checkCertificate(json).policy);
+  if ("format" in json && json.format === "early-exits/certificate") return policyIn(checkCertificate(json));
   const report = "certificate" in json ? (json.certificate as { readonly format?: unknown } | null) : undefined;
   if (report?.format === "early-exits/certificate") throw twoPolicies();
   return checkPolicy(json.policy);
+}
+
+/** The policy of an early certificate does not know its length. */
+function policyIn({ policy, sequenceLength: length }: Certificate): Policy {
+  const { certified } = checkPolicy(policy);
+  return certified === undefined ? policy : { ...policy, certified: { length, ...certified } };
 }
 
 /** Reads a certificate from parsed JSON. Throws a PolicyError, also if another policy is beside it. */

@@ -67,7 +67,7 @@ export interface Generation extends PlainGeneration {
  */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
-  /** Final after the last token. */
+  /** Of all texts, after the last token. */
   readonly promise: DecodingPromise;
 }
 
@@ -128,7 +128,8 @@ export function generateBatch(
       return ledger.report(batch.summaries);
     },
     get promise() {
-      return promiseOf({ policy, lossless: lossless !== false, sampling: options, observed });
+      const texts = batch.summaries;
+      return promiseOf({ policy, lossless: lossless !== false, sampling: options, observed, texts });
     },
   };
 }

@@ -31,6 +31,10 @@ export type DecodingPromise =
       readonly agreement: number;
       readonly sampling: CertifiedSampling;
       readonly reference: Reference;
+      /** Tokens of a text, prompt included, up to which the certificate speaks; absent if the policy does not know. */
+      readonly length?: number;
+      /** New tokens past it, for which nothing is promised; with `length`. */
+      readonly beyond?: number;
     }
   | { readonly kind: "none"; readonly reason: NoPromise };
 
@@ -41,16 +45,20 @@ interface DecodingTerms {
   readonly sampling: SamplingOptions;
   /** An observer has set thresholds. */
   readonly observed: boolean;
+  readonly texts?: readonly { readonly promptTokens: number; readonly newTokens: number }[];
 }
 
-export function promiseOf({ policy, lossless, sampling, observed }: DecodingTerms): DecodingPromise {
+export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: DecodingTerms): DecodingPromise {
   if (lossless) return { kind: "lossless" };
   if (policy === undefined) return { kind: "plain" };
   const { certified } = policy;
   const reason = withoutPromise(policy, sampling) ?? (observed ? "observer" : undefined);
   if (certified === undefined || reason !== undefined) return { kind: "none", reason: reason ?? "uncertified" };
-  const { loss, agreement, reference } = certified;
-  return { kind: "certified", loss, agreement, sampling: certified.sampling, reference };
+  const { loss, agreement, reference, length } = certified;
+  const promise = { kind: "certified", loss, agreement, sampling: certified.sampling, reference } as const;
+  if (length === undefined) return promise;
+  const beyond = texts.map(({ promptTokens, newTokens }) => Math.min(newTokens, promptTokens + newTokens - length));
+  return { ...promise, length, beyond: beyond.reduce((sum, tokens) => sum + Math.max(0, tokens), 0) };
 }
 
 /** Undefined if the policy promises something for these settings. */

@@ -43,6 +43,17 @@ describe("the promise", () => {
     expect(await promiseOf({ policy: impossible, allowUncertified: true })).toEqual(none("impossible"));
   });
 
+  it("says how many new tokens lie past the length that was judged", async () => {
+    for (const [length, beyond] of [
+      [6, 0],
+      [5, 1],
+      [3, 2],
+    ] as const) {
+      const policy = await certifiedPolicy(heads, {}, { length });
+      expect(await promiseOf({ policy })).toMatchObject({ kind: "certified", length, beyond });
+    }
+  });
+
   it("is the full model itself without exits, and in lossless decoding, which is never refused", async () => {
     expect(await promiseOf({})).toEqual({ kind: "plain" });
     expect(await promiseOf({ policy: await certifiedPolicy(heads, {}), lossless: true, temperature: 1 })).toEqual({

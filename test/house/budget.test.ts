@@ -12,12 +12,12 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
   "src/model": 61_150,
-  "src/exits": 46_150,
-  "src/calibrate": 48_650,
+  "src/exits": 46_150 + 100, // + 100: what a sceptic broke (the length of a promise)
+  "src/calibrate": 48_650 + 520, // + 520: what a sceptic broke (whole documents)
   "src/evaluate": 10_000,
   "src/node": 10_800,
   "src/browser": 2_700,
-  "apps/cli": 43_980,
+  "apps/cli": 43_980 + 50, // + 50: what a sceptic broke
   "apps/export": 10_600,
   "apps/serve": 12_450,
   bench: 28_250,
@@ -27,7 +27,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000,
   scripts: 8_900,
   site: 6_750,
-  test: 308_700,
+  test: 310_000,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

@@ -27,8 +27,9 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "Some documents were given more than once, exactly or nearly; each is counted once, so the claim is about " +
     "distinct documents.",
   "text-as-given":
-    "Each token is judged against the full model's on the same prefix, text as given (teacher-forced). Text that the " +
-    "policy writes itself is another population: calibrate on such text where it matters.",
+    "Each token is judged against the full model's on the same prefix, text as given (teacher-forced), up to " +
+    "the length that the claim names; past it, nothing was judged. Text that the policy writes itself is another " +
+    "population: calibrate on such text where it matters.",
   "own-text":
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
     "the documents as prompts, and up to the length tested. Text of another kind or length is another population. " +
@@ -47,19 +48,22 @@ export function describeAssumption(code: AssumptionCode): string {
 }
 
 /** The claim in words: "with probability 95 %, …". */
-export function describeClaim({ loss, agreement, delta, unit, sampling, reference }: ClaimTerms): string {
+export function describeClaim(terms: ClaimTerms): string {
+  const { loss, agreement, delta, unit, sampling, reference, sequenceLength } = terms;
   const share = percent(agreement);
   const grouped = unit === "group";
   const probability = percent(1 - delta);
+  const where = `in ${inWindows(terms) ? "windows" : "texts"} of at most ${sequenceLength} tokens`;
   if (loss === "anyChange") {
     const of = grouped ? ", averaged over groups" : "";
-    return `at least ${share} of the documents are unchanged${of}, with probability ${probability}`;
+    return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
   }
   const model = reference.kind === "same" ? "the full model's" : `the ${reference.dtype} model's`;
   const plain = sampling.temperature === 0 && sampling.repetitionPenalty === 1;
   const how = plain ? "" : ` (text by ${describeSampling(sampling)})`;
   const of = grouped ? "averaged over the documents of a group and over groups" : "averaged over documents";
-  return `at least ${share} of a document's tokens are ${model}${how}, ${of}, with probability ${probability}`;
+  const what = `at least ${share} of a document's tokens are ${model}${how}`;
+  return `${what}, ${where}, ${of}, with probability ${probability}`;
 }
 
 export interface ClaimTerms {
@@ -69,6 +73,17 @@ export interface ClaimTerms {
   readonly unit: Unit;
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
+  /** Tokens up to which documents were judged. */
+  readonly sequenceLength: number;
+  readonly documents: readonly { readonly tokens: number }[];
+}
+
+/**
+ * Documents with more tokens than the length were cut into windows of it, each judged without what comes before: so
+ * early certificates were made. In all others, a document ends at the length.
+ */
+export function inWindows({ sequenceLength, documents }: Pick<ClaimTerms, "sequenceLength" | "documents">): boolean {
+  return documents.some(({ tokens }) => tokens > sequenceLength);
 }
 
 function percent(share: number): string {

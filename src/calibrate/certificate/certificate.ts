@@ -120,7 +120,10 @@ export interface Certificate {
   readonly split: { readonly seed: number; readonly grid: number };
   /** Distinct documents. */
   readonly documents: readonly CertificateDocument[];
-  /** Most tokens per window. */
+  /**
+   * Tokens up to which a document is judged, and to which the claim goes. In early certificates a document may have
+   * more: it was judged in windows of so many.
+   */
   readonly sequenceLength: number;
   /**
    * The cost of a token by the exit where it leaves: decides which candidates were proposed and which was chosen. The

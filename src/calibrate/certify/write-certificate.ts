@@ -22,7 +22,7 @@ interface CertificateParts {
 }
 
 export function writePolicy({
-  evidence: { subject },
+  evidence: { subject, sequenceLength },
   sequence: { score },
   result: { vector, impossible },
   settings: { agreement, fill, loss },
@@ -48,6 +48,7 @@ export function writePolicy({
       thresholds,
       fill,
       dtype,
+      length: sequenceLength,
       ...(impossible && { impossible }),
     },
   };
@@ -198,6 +199,8 @@ export interface CalibrationNotes {
   readonly tokenTimes: { readonly policy: number; readonly plain: number } | null;
   /** Documents given that are copies of others, exactly or nearly. */
   readonly copies: number;
+  /** Documents of which only the beginning was judged. */
+  readonly cut: number;
   /** Factor by which dependence inflates the variance of the mean loss; null if nothing tells. */
   readonly dependence: Dependence | null;
 }
@@ -224,6 +227,7 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
     speedup: exitCosts.full / cost,
     tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
     copies: documents.reduce((sum, document) => sum + document.copies - 1, 0),
+    cut: documents.filter(({ cut }) => cut === true).length,
     dependence: dependenceOf(evidence, result, settings),
   };
 }

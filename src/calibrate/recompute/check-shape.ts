@@ -165,7 +165,7 @@ const policy = object({
   headsHash: hash,
   certified: object(
     { sampling, reference, loss, agreement: share, score, thresholds, fill, dtype },
-    { impossible: oneOf(true) },
+    { impossible: oneOf(true), length: integer(2, LIMITS.tokens) },
   ),
 });
 const costs = object({

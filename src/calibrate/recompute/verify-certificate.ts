@@ -86,7 +86,7 @@ function checkAssumptions(c: Certificate, check: Check): void {
 
 /** The policy agrees with its `certified` part and the certificate's terms. */
 function checkPolicy(c: Certificate, check: Check): void {
-  const { policy, loss, agreement, sampling, reference, numLayers } = c;
+  const { policy, loss, agreement, sampling, reference, numLayers, sequenceLength } = c;
   const { certified, exits, score, fill } = policy;
   check(
     exits.length > 0 && exits.every(({ depth }, i) => depth > (exits[i - 1]?.depth ?? 0) && depth <= numLayers),
@@ -98,9 +98,10 @@ function checkPolicy(c: Certificate, check: Check): void {
       policy.agreement === agreement &&
       certified.score === score &&
       certified.fill === fill &&
+      (certified.length ?? sequenceLength) === sequenceLength &&
       same(certified.sampling, sampling) &&
       same(certified.reference, reference),
-    "the policy was certified for other terms (loss, agreement, score, fill, sampling or reference)",
+    "the policy was certified for other terms (loss, agreement, score, fill, length, sampling or reference)",
   );
   const accepted = c.test !== null && c.test.chosen !== "never";
   check(

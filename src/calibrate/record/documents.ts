@@ -24,6 +24,8 @@ export interface HashedDocument {
   readonly from: number;
   /** SHA-256 of its group's name, or its own hash if only other documents have groups. */
   readonly group?: string;
+  /** Longer than what is judged: this is its beginning. */
+  readonly cut?: true;
   /** The smallest hash of the documents that are this one or nearly; absent if it is the only one. */
   readonly kin?: string;
   /** Documents that share long passages have the same cluster; absent if it shares none. */
@@ -31,7 +33,7 @@ export interface HashedDocument {
 }
 
 /** The identity under which text, a record or counts are counted. */
-export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster">;
+export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster" | "cut">;
 
 // Documents given more than once, exactly or nearly, and documents that share passages:
 //   kin       the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
@@ -181,15 +183,23 @@ class Classes {
   }
 }
 
-/** Leaves out documents below two tokens. Throws an OptionError if none is left. */
+/**
+ * Keeps the beginning of documents longer than `length`: a middle would be judged without the context that the model
+ * has in use. Leaves out documents below two tokens, or of which nothing is judged. Throws an OptionError if none is
+ * left.
+ */
 export async function hashDocuments(
   { model }: ExitHeads,
   documents: readonly CalibrationDocument[],
+  length: number,
 ): Promise<HashedDocument[]> {
   const parts = documents
     .map((document) => {
-      const { text, ids, from = 0, group } = partsOf(document);
-      return { text, from, group, ids: ids ?? model.tokenizer.encode(text!) };
+      const { text, ids: given, from = 0, group } = partsOf(document);
+      const all = given ?? model.tokenizer.encode(text!);
+      if (all.length <= length) return { text, from, group, ids: all, cut: false };
+      const ids = all.slice(0, length);
+      return { text: text && model.tokenizer.decode(ids), from, group, ids, cut: true };
     })
     .filter(({ ids, from }) => ids.length >= 2 && from < ids.length);
   if (parts.length === 0) {
@@ -201,12 +211,13 @@ export async function hashDocuments(
   const kin = findKin(parts.map(({ text, ids }, i) => ({ hash: hashes[i]!, words: text ?? ids })));
   const grouped = parts.some(({ group }) => group !== undefined);
   return Promise.all(
-    parts.map(async ({ ids, from, group }, i) => ({
+    parts.map(async ({ ids, from, group, cut }, i) => ({
       ids,
       from,
       hash: hashes[i]!,
       ...(grouped && { group: group === undefined ? hashes[i]! : await groupKey(group) }),
       ...kin[i],
+      ...(cut && { cut }),
     })),
   );
 }
@@ -243,25 +254,26 @@ function isIds(value: unknown): value is readonly number[] {
   return Array.isArray(value);
 }
 
-/** The most tokens of a window, by default 256. Throws an OptionError if the context has no room for them. */
-export function windowLength(
+/** Tokens up to which documents are judged, by default 2048. Throws an OptionError if the context has no room. */
+export function judgedLength(
   { config: { maxPositionEmbeddings } }: Model,
-  { sequenceLength = Math.min(256, maxPositionEmbeddings) }: { readonly sequenceLength?: number },
+  { sequenceLength = Math.min(2048, maxPositionEmbeddings) }: { readonly sequenceLength?: number },
 ): number {
   return requireInteger("calibrate: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
 }
 
-/** Number of judged tokens: a last window of a single token is left out. */
+/** Number of judged tokens: in old certificates' windows, a last one of a single token is left out. */
 export function judgedTokens({ ids: { length }, from }: HashedDocument, sequenceLength: number): number {
   const judged = length % sequenceLength === 1 ? length - 1 : length;
   return Math.max(0, judged - from);
 }
 
-export function countedAs({ hash, group, kin, cluster }: Counted): Counted {
+export function countedAs({ hash, group, kin, cluster, cut }: Counted): Counted {
   return {
     hash,
     ...(group !== undefined && { group }),
     ...(kin !== undefined && { kin }),
     ...(cluster !== undefined && { cluster }),
+    ...(cut !== undefined && { cut }),
   };
 }

@@ -3,17 +3,17 @@
  * like given text (run-policies.ts). Certified .95 on given text kept 94.1 % on its own sampled text
  * (bench/reports/own-text.md). A document is a prompt with its group; its judged tokens are the new ones.
  */
-import { requireInteger } from "../../errors.js";
+import { OptionError, requireInteger } from "../../errors.js";
 import { generateBatch } from "../../exits/generate.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../exits/plan/policy.js";
-import { type CalibrationDocument, countedAs, hashDocuments } from "./documents.js";
+import { type CalibrationDocument, countedAs, hashDocuments, judgedLength } from "./documents.js";
 import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
 export interface OwnTextOptions extends Pick<
   RunPoliciesOptions,
-  "sampling" | "against" | "batchSize" | "signal" | "onRun"
+  "sampling" | "against" | "batchSize" | "sequenceLength" | "signal" | "onRun"
 > {
   /** Tokens written after each prompt; an end of text does not end them. @default 64 */
   readonly maxNewTokens?: number;
@@ -21,17 +21,30 @@ export interface OwnTextOptions extends Pick<
   readonly seed?: number;
 }
 
-/** Throws an OptionError if no prompt holds two tokens. */
+/**
+ * Leaves out prompts after which the judged length has no room. Throws an OptionError if none is left, or holds two
+ * tokens.
+ */
 export async function runOwnText(
   heads: ExitHeads,
   prompts: readonly CalibrationDocument[],
   { score, fill, thresholds }: RunCandidates,
   { maxNewTokens = 64, seed = 0, onRun, ...options }: OwnTextOptions = {},
 ): Promise<PolicyRuns> {
-  const { maxPositionEmbeddings } = heads.model.config;
-  requireInteger("runOwnText: maxNewTokens", maxNewTokens, 1, maxPositionEmbeddings);
+  const sequenceLength = judgedLength(heads.model, options);
+  requireInteger("runOwnText: maxNewTokens", maxNewTokens, 1, sequenceLength - 1);
   requireThresholds(thresholds, heads.depths.length);
-  const texts = await hashDocuments(heads, prompts);
+  const texts = (await hashDocuments(heads, prompts, Infinity)).filter(
+    ({ ids }) => ids.length + maxNewTokens <= sequenceLength,
+  );
+  if (texts.length === 0) {
+    throw new OptionError(
+      "documents-empty",
+      `runOwnText: no prompt leaves room for ${maxNewTokens} tokens within ${sequenceLength}; give shorter prompts, ` +
+        "ask for fewer tokens, or raise sequenceLength",
+      { maxNewTokens, sequenceLength },
+    );
+  }
   const { batchSize = 16, sampling, signal } = options;
   const write = async (policy: Policy): Promise<readonly (readonly number[])[]> => {
     const written = generateBatch(
@@ -48,7 +61,7 @@ export async function runOwnText(
     const written = await write(createPolicy(heads, vector, { score, fill }));
     const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!) }));
     const candidate = { score, fill, thresholds: [vector] };
-    runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength: maxPositionEmbeddings }));
+    runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
     await onRun?.({ done: runs.length, total: thresholds.length });
   }
   return {

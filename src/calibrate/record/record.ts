@@ -25,8 +25,8 @@ import {
   countedAs,
   hashDocuments,
   type HashedDocument,
+  judgedLength,
   judgedTokens,
-  windowLength,
 } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgeKey, type Subject } from "./subject.js";
@@ -52,6 +52,8 @@ export interface DocumentRecord {
   readonly kin?: string;
   /** Documents that share passages have the same cluster. */
   readonly cluster?: string;
+  /** The document goes on, but only its beginning is judged. */
+  readonly cut?: true;
   /** T: positions, each of which predicts a next token. */
   readonly positions: number;
   readonly exits: readonly ExitRecord[];
@@ -98,15 +100,15 @@ function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRe
 }
 
 export interface CalibrationRecords extends Subject {
-  /** Most tokens per window. */
+  /** Tokens up to which documents were judged. */
   readonly sequenceLength: number;
   readonly documents: readonly DocumentRecord[];
 }
 
 export interface RecordDocumentsOptions extends JudgeOptions {
   /**
-   * Tokens per window: longer documents are judged window by window, each with a fresh context. @default 256, or the
-   * context limit if shorter
+   * Tokens up to which documents are judged, and a certificate's claim goes: longer ones keep their beginning.
+   * @default 2048, or the context limit if shorter
    */
   readonly sequenceLength?: number;
   /** Records already there (same model, heads and document) are read, not made. */
@@ -154,7 +156,7 @@ export async function createRecorder(
   options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | "signal" | keyof JudgeOptions> = {},
 ): Promise<Recorder> {
   const { store, signal } = options;
-  const sequenceLength = windowLength(heads.model, options);
+  const sequenceLength = judgedLength(heads.model, options);
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
   const make = (text: HashedDocument): Promise<RecordedWindows> =>
@@ -180,13 +182,14 @@ export async function createRecorder(
 
 type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
-/** Without documents of which no token is judged. */
+/** Their beginnings of at most `kept` tokens, without documents of which no token is judged. */
 export async function judgedDocuments(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   sequenceLength: number,
+  kept = sequenceLength,
 ): Promise<HashedDocument[]> {
-  return (await hashDocuments(heads, documents)).filter((text) => judgedTokens(text, sequenceLength) > 0);
+  return (await hashDocuments(heads, documents, kept)).filter((text) => judgedTokens(text, sequenceLength) > 0);
 }
 
 async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
@@ -195,7 +198,7 @@ async function storeName(subject: Subject, sequenceLength: number, hash: string)
   return `record-${(await sha256(key)).slice(0, 32)}.safetensors`;
 }
 
-/** The windows of a document in which a position is judged. */
+/** One window, or, to verify an old certificate, all those of a longer document in which a position is judged. */
 export function judgedWindows(
   { model }: Pick<ExitHeads, "model">,
   { ids, from: first }: Pick<HashedDocument, "ids" | "from">,

@@ -8,15 +8,15 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
 import { sha256 } from "../../model/sha256.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
-import { type CalibrationDocument, countedAs, type HashedDocument, judgedTokens, windowLength } from "./documents.js";
+import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
 import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
-  /** Tokens per window: longer documents run window by window. @default 256, or the context limit if shorter */
+  /** Tokens up to which documents run: longer ones keep their beginning. @default 2048, or the context if shorter */
   readonly sequenceLength?: number;
-  /** Documents that advance together. @default 16 */
+  /** Documents of 256 tokens that advance together: fewer longer ones, and no more shorter ones. @default 16 */
   readonly batchSize?: number;
   /** A store for the counts of finished documents. */
   readonly store?: CacheStore;
@@ -32,7 +32,7 @@ export async function runPolicies(
   candidates: RunCandidates,
   options: RunPoliciesOptions = {},
 ): Promise<PolicyRuns> {
-  const texts = await judgedDocuments(heads, documents, windowLength(heads.model, options));
+  const texts = await judgedDocuments(heads, documents, judgedLength(heads.model, options));
   return runHashed(heads, texts, candidates, options);
 }
 
@@ -43,7 +43,7 @@ export async function runHashed(
   options: RunPoliciesOptions,
 ): Promise<PolicyRuns> {
   const { batchSize = 16, store, signal, onRun } = options;
-  const sequenceLength = windowLength(heads.model, options);
+  const sequenceLength = judgedLength(heads.model, options);
   requireInteger("runPolicies: batchSize", batchSize, 1);
   requireThresholds(thresholds, heads.depths.length);
   const judge = createJudge(heads.model, options);
@@ -54,10 +54,10 @@ export async function runHashed(
   const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
   const { runBatch } = await import("./runs/run-batch.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
-  const total = Math.ceil(texts.length / batchSize) * thresholds.length;
+  const batches = batchesOf(texts, batchSize);
+  const total = batches.length * thresholds.length;
   let done = 0;
-  for (let begin = 0; begin < texts.length; begin += batchSize) {
-    const batch = texts.slice(begin, begin + batchSize);
+  for (const batch of batches) {
     const stored = await Promise.all(batch.map(async (text) => parseCounts(await store?.read(await nameOf(text)))));
     const fresh = batch.filter((_, i) => keys.some((key) => stored[i]![key] === undefined));
     const before = done;
@@ -99,6 +99,23 @@ export async function runHashed(
       counts: counts[d]!,
     })),
   };
+}
+
+const BATCH_TOKENS = 256;
+
+/** Memory grows with the tokens of a batch, so long documents run alone. */
+function batchesOf(texts: readonly HashedDocument[], batchSize: number): HashedDocument[][] {
+  const batches: HashedDocument[][] = [];
+  let tokens = Infinity;
+  for (const text of texts) {
+    tokens += text.ids.length;
+    if (tokens > batchSize * BATCH_TOKENS || batches.at(-1)!.length === batchSize) {
+      batches.push([]);
+      tokens = text.ids.length;
+    }
+    batches.at(-1)!.push(text);
+  }
+  return batches;
 }
 
 /** Throws an OptionError without candidates, or for one that does not fit the exits. */

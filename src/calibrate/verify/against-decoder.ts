@@ -8,7 +8,9 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { argmaxOf, isPlainGreedy, processedDistribution } from "../../model/decode/sampling.js";
 import type { Sampler } from "../../model/decode/decoder.js";
 import { totalVariation } from "../../model/decode/total-variation.js";
-import { advance, type Model, Sequence } from "../../model/index.js";
+import { prefill } from "../../model/advance.js";
+import { type Model, Sequence } from "../../model/index.js";
+import { scope } from "../../tensor/index.js";
 import type { Certificate } from "../certificate/certificate.js";
 
 export interface Counted {
@@ -20,7 +22,10 @@ export interface Counted {
   readonly deep: number;
 }
 
-/** Positions before `from` are a prompt. */
+/** Rows of logits in memory at once. */
+const ROWS = 64;
+
+/** Positions before `from` are a prompt. Certificates of an older kind judged longer documents window by window. */
 export async function runDocument(
   { policy, sequenceLength, sampling, loss: counts }: Certificate,
   heads: ExitHeads,
@@ -28,6 +33,7 @@ export async function runDocument(
   reference: Model = heads.model,
 ): Promise<Counted> {
   const { vocabSize, numLayers } = heads.model.config;
+  const layers = reference.config.numLayers;
   const counted = { left: policy.exits.map(() => 0), wrong: policy.exits.map(() => 0), deep: 0 };
   const decoder = earlyExitDecoder(heads, policy);
   const greedy = isPlainGreedy(sampling);
@@ -46,16 +52,21 @@ export async function runDocument(
     const window = ids.slice(begin, begin + sequenceLength);
     const first = Math.max(0, from - begin);
     if (window.length < 2 || first >= window.length) continue; // a single token at the end is not judged
-    const logits = await reference.logits(window); // [T, V]
+    const whole = new Sequence(reference, window.length);
     const sequence = new Sequence(heads.model, window.length);
     try {
+      whole.append(...window);
+      await prefill(reference, [{ sequence: whole, positions: whole.pending(layers) }], layers);
       sequence.append(...window.slice(0, first));
-      advance(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      await prefill(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      let logits: Float32Array = new Float32Array(); // [ROWS, V]
       for (let t = first; t < window.length; t++) {
+        const row = (t - first) % ROWS;
+        if (row === 0) logits = await logitsAt(reference, whole, t, Math.min(window.length, t + ROWS));
         sequence.append(window[t]!);
         const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
         const { id: emitted, exit } = round!.tokens[0]!;
-        const right = logits.subarray(t * vocabSize, (t + 1) * vocabSize);
+        const right = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
         const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);
         const loss =
           counts === "totalVariation" ? totalVariation(lawful!, used!) : Number(emitted !== argmaxOf(lawful ?? right));
@@ -66,8 +77,17 @@ export async function runDocument(
         }
       }
     } finally {
+      whole.dispose();
       sequence.dispose();
     }
   }
   return counted;
+}
+
+/** [end - begin, V], of positions that have passed the last block. */
+async function logitsAt(model: Model, sequence: Sequence, begin: number, end: number): Promise<Float32Array> {
+  const logits = scope(() => model.unembed(sequence.hidden(begin, end)));
+  const values = await logits.read();
+  logits.dispose();
+  return values;
 }

@@ -94,5 +94,5 @@ function checkRecords(
     records.depths.join() === depthsOf(policy).join() &&
     records.sequenceLength === sequenceLength &&
     records.numLayers === numLayers;
-  return sameShape ? [] : ["records: their exits or their window length are not those of the certificate"];
+  return sameShape ? [] : ["records: their exits or the judged length are not those of the certificate"];
 }

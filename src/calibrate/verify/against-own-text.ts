@@ -26,6 +26,7 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const vectors = [...(c.test?.candidates ?? []), c.accepted];
   const writing: OwnTextOptions = {
     ...ownText,
+    sequenceLength: c.sequenceLength,
     sampling: c.sampling,
     against,
     signal,

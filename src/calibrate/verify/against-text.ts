@@ -8,6 +8,7 @@ import { isExactFill } from "../../exits/fill/fill.js";
 import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 import { giveTurn } from "../../turns.js";
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
+import { inWindows } from "../certificate/assumptions.js";
 import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
 import { rawThreshold } from "../procedures/token-table.js";
@@ -106,7 +107,8 @@ async function openSource(
     if (sequenceLength > maxPositionEmbeddings) {
       return `sequenceLength: it is ${sequenceLength}, but the model's context has ${maxPositionEmbeddings}`;
     }
-    const texts = await judgedDocuments(heads, documents, sequenceLength);
+    const kept = inWindows(c) ? Infinity : sequenceLength;
+    const texts = await judgedDocuments(heads, documents, sequenceLength, kept);
     const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
     const { fill } = settings;

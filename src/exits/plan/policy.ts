@@ -40,6 +40,8 @@ export interface CertifiedFor {
   readonly fill: FillName;
   /** Weight matrices, and the KV cache unless that is float32. */
   readonly dtype: StoredAs;
+  /** Tokens up to which texts were judged; absent from early certificates, which say it elsewhere. */
+  readonly length?: number;
   /** Nothing could be certified, not even to run all blocks: there is no promise. */
   readonly impossible?: true;
 }

@@ -21,15 +21,6 @@ describe("calibrate by the paper's procedure", () => {
     return { heads, documents: Array.from({ length: 6 }, (_, i) => randomIds(20 + i, 61, i)) };
   };
 
-  it("records long documents window by window", async () => {
-    const { heads } = await setup();
-    const long = randomIds(50, 61, 9);
-    const whole = await recordDocuments(heads, [long], { sequenceLength: 20 });
-    const cut = await recordDocuments(heads, [long.slice(20, 40)]);
-    expect(whole.documents[0]!.positions).toBe(50);
-    expect(whole.documents[0]!.exits[0]!.stats.slice(100, 200)).toEqual(cut.documents[0]!.exits[0]!.stats);
-  });
-
   it("returns a policy bound to model and heads, and a report that guarantees nothing", async () => {
     const { heads, documents } = await setup();
     const { policy, certificate } = calibratePaper(await recordDocuments(heads, documents), { agreement: 0.5 });

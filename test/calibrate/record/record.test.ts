@@ -1,10 +1,14 @@
-/** Recording documents of which only some positions are judged. */
+/** Recording documents of which only some positions are judged, and those that are longer than what is judged. */
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { recordDocuments } from "../../../src/calibrate/index.js";
-import { attachHeads } from "../../../src/index.js";
-import { ROW_STATS } from "../../../src/tensor/index.js";
-import { smallModel } from "../../support/models.js";
+import { calibrate, calibrateRecords, recordDocuments, runPolicies, verifyCertificate } from "early-exits/calibrate";
+import { attachHeads } from "early-exits";
+import { ROW_STATS } from "early-exits/tensor";
+import { certify, certifySettings } from "../../../src/calibrate/certify/certify.js";
+import { streamedEvidence } from "../../../src/calibrate/record/evidence.js";
+import { judgedDocuments } from "../../../src/calibrate/record/record.js";
+import { arrange } from "../../../src/calibrate/record/split.js";
+import { randomIds, smallConfigs, smallHeads, smallModel } from "../../support/models.js";
 
 describe("recording a document that counts from a position on", () => {
   it("gives the bits of the whole recording there, whatever the windows", async () => {
@@ -32,5 +36,68 @@ describe("recording a document that counts from a position on", () => {
       { numRuns: 40 },
     );
     heads.dispose();
+  });
+});
+
+describe("documents longer than what is judged", () => {
+  const sequenceLength = 9;
+  const options = { agreement: 0.3, delta: 0.3, candidates: 3, sequenceLength } as const;
+  const documents = Array.from({ length: 24 }, (_, d) => ({ ids: randomIds(6 + d, 59, d), from: d % 11 }));
+  const beginnings = documents.map(({ ids, from }) => ({ ids: ids.slice(0, sequenceLength), from }));
+
+  it("keep their beginning, never a middle: in records, runs, certificates and their verification", async () => {
+    const heads = await smallHeads({ kind: "dense" }, { gain: 10 });
+    const plain = <Record extends { readonly cut?: true }>({ cut, ...record }: Record) => [cut ?? false, record];
+    const judged = documents.filter(({ from }) => from < sequenceLength);
+    const records = await recordDocuments(heads, documents, { sequenceLength });
+    const short = await recordDocuments(heads, beginnings);
+    expect(records.documents.map(plain)).toEqual(
+      short.documents.map((record, d) => [judged[d]!.ids.length > sequenceLength, record]),
+    );
+    const candidates = { score: "maxProb", fill: "lazy", thresholds: [[0.05, 0.05]] } as const;
+    const runs = await runPolicies(heads, documents, candidates, { sequenceLength });
+    expect(runs.documents.map((one) => plain(one)[1])).toEqual(
+      (await runPolicies(heads, beginnings, candidates)).documents,
+    );
+
+    const { certificate, notes } = await calibrate(heads, documents, options);
+    expect(certificate).toMatchObject({ ...(await calibrate(heads, beginnings, options)).certificate });
+    expect(notes.cut).toBe(judged.filter(({ ids }) => ids.length > sequenceLength).length);
+    expect((await calibrateRecords(records, options)).notes.cut).toBe(notes.cut);
+    expect(certificate.policy.certified).toMatchObject({ length: sequenceLength });
+    for (const given of [documents, beginnings]) {
+      const { verdict, sentence } = await verifyCertificate(certificate, { heads, documents: given });
+      expect([verdict, sentence]).toEqual(["reproduced", expect.stringContaining("in texts of at most 9 tokens")]);
+    }
+  });
+
+  it("are, by default, judged in their whole context of up to 2048 tokens", async () => {
+    const heads = attachHeads(
+      await smallModel({ config: { ...smallConfigs["llama"], max_position_embeddings: 4096 } }),
+    );
+    const long = { ids: randomIds(700, 61, 1), from: 290 };
+    const { documents, sequenceLength: length } = await recordDocuments(heads, [long]);
+    const whole = await recordDocuments(heads, [long.ids], { sequenceLength: 300 });
+    expect([length, documents[0]!.positions]).toEqual([2048, 700 - 290]);
+    const row = ROW_STATS.width;
+    expect(documents[0]!.exits[0]!.stats.slice(0, 10 * row)).toEqual(
+      whole.documents[0]!.exits[0]!.stats.slice(290 * row),
+    );
+  });
+
+  it("were judged window by window in early certificates, which still verify and say so", async () => {
+    const heads = await smallHeads({ kind: "dense" }, { gain: 10 });
+    const settings = { ...certifySettings({ ...options, score: "maxProb" }), fill: "lazy" } as const;
+    const texts = await judgedDocuments(heads, documents, sequenceLength, Infinity);
+    const evidence = await streamedEvidence(heads, texts, await arrange(texts, settings), {
+      sequenceLength,
+      fill: "lazy",
+    });
+    const { certificate } = await certify(evidence, settings);
+    expect(Math.max(...certificate.documents.map(({ tokens }) => tokens))).toBeGreaterThan(sequenceLength);
+    expect(await verifyCertificate(certificate, { heads, documents })).toMatchObject({
+      verdict: "reproduced",
+      sentence: expect.stringContaining("in windows of at most 9 tokens") as string,
+    });
   });
 });

@@ -18,7 +18,10 @@ describe("early-exits calibrate", () => {
   it("writes a certified policy by default, and prints its promise", async () => {
     const first = await cli(words`${line} --store ${folder.path("records")} --out ${out}`);
     expect(first.out).toMatch(
-      /certified: at least 30 % of a document's tokens .*, with probability 90 %; 36 documents tested/,
+      /certified: at least 30 % .* in texts of at most 64 tokens, .*, with probability 90 %; 3\d documents tested/,
+    );
+    expect(first.out, "the context of the model has room for no more").toContain(
+      "documents are longer than 64 tokens, and only their beginning is judged",
     );
     expect(parseJson(readFileSync(out, "utf8"))).toMatchObject({
       format: "early-exits/certificate",

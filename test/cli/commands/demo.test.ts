@@ -85,8 +85,8 @@ describe("early-exits demo", () => {
     expect(out).toContain("2. Heads after blocks 1 and 2, trained");
     expect(out).toContain("the demo uses the heads that come with the model");
     expect(out).toContain(
-      "certified: at least 40 % of a document's tokens are the full model's, averaged over documents, with " +
-        "probability 95 %",
+      "certified: at least 40 % of a document's tokens are the full model's, in texts of at most 64 tokens, " +
+        "averaged over documents, with probability 95 %",
     );
     expect(out).toContain("Recomputed by an independent verifier: it holds");
   }, 60_000);
