@@ -7,9 +7,9 @@ import {
   type Model,
   type Policy,
 } from "early-exits";
-import { Audit, fastestCertificate, policyFrom } from "early-exits/calibrate";
+import { Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
-import { readHeads, readJson } from "early-exits/node";
+import { readHeads, readPolicy } from "early-exits/node";
 import type { OptionDefinition } from "./command.js";
 import { type DepthColors, depthColors } from "./depth-colors.js";
 import { type Io, note, UsageError } from "./io.js";
@@ -48,7 +48,7 @@ export async function openDecoding(
 ): Promise<Decoding> {
   const { heads: headsFolder, policy: policyFile, shipped } = settings;
   checkSettings(command, settings);
-  const own = policyFile === undefined ? undefined : policyFrom(await readJson(policyFile));
+  const own = policyFile === undefined ? undefined : await readPolicy(policyFile);
   const { model, heads, policy } =
     shipped === undefined
       ? await openOwn(io, { ...settings, ...storageFor(settings, own) }, own)
@@ -234,7 +234,7 @@ export async function openShipped(
   const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
   const exits = await withProgress(io, "hash", () => findShippedExits(first));
   const certificates = exits === undefined ? [] : certificatesFor(exits, first.storedAs);
-  const [certified, ...others] = certificates.filter((one) => one.agreement === agreement);
+  const [certified, ...others] = certificates.filter((one) => one.agreement === agreement).map(checkCertificate);
   if (exits === undefined || certified === undefined) {
     first.dispose();
     throw new UsageError(

@@ -200,10 +200,10 @@ export class App {
   }
 
   #describe(opened: Opened): void {
-    const { numLayers, depths, points, policy, storedAs } = opened;
+    const { numLayers, depths, points, pointsFrom, policy, storedAs } = opened;
     const canExit = points !== undefined || policy !== undefined;
     showModel(opened, sourceOf(this.#session.source));
-    this.#session.points.show(points, storedAs);
+    this.#session.points.show(points, storedAs, pointsFrom);
     byId("certificate-open").hidden = !canExit;
     offerModes(canExit);
     this.#text = undefined;

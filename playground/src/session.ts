@@ -42,12 +42,14 @@ export class Session {
   }
 
   /**
-   * The policy of the chosen operating point, or the one in the model's folder. A certificate for weights that are
-   * stored in another way does not apply, so it is left out.
+   * The policy of the chosen operating point, or the one in the model's folder. A certificate that was not opened, or
+   * is for weights that are stored in another way, does not apply, so it is left out.
    */
   get policy(): Policy | undefined {
-    const policy = this.points.current?.policy ?? this.opened?.policy;
-    if (policy?.certified === undefined || policy.certified.dtype === this.opened?.storedAs) return policy;
+    const { current, isCertified } = this.points;
+    const policy = current?.policy ?? this.opened?.policy;
+    const applies = current === undefined ? policy?.certified?.dtype === this.opened?.storedAs : isCertified;
+    if (policy?.certified === undefined || applies) return policy;
     const copy: { -readonly [Key in keyof Policy]: Policy[Key] } = { ...policy };
     delete copy.certified;
     return copy;

@@ -273,7 +273,10 @@ interface ReadPolicyOptions {
   readonly name?: string;
 }
 
-/** Reads a policy, also from a calibration file. Throws a PolicyError if it is missing or malformed. */
+/**
+ * Opens a policy, in a certificate or alone (`policyFrom`); alone it promises nothing. Throws a PolicyError if it is
+ * missing, its seal is broken or anything in it is not legal.
+ */
 export async function readPolicy(
   source: FilesSource,
   { name = "policy.json" }: ReadPolicyOptions = {},

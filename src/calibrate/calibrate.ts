@@ -4,11 +4,9 @@
  * certified, the policy never exits, and the certificate estimates how many more documents are needed. The published
  * calibration, without a guarantee, is in paper/.
  */
-import { OptionError, PolicyError } from "../errors.js";
+import { OptionError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
-import { checkPolicy, type Policy } from "../exits/plan/policy.js";
-import { type Certificate, checkCertificate } from "./certificate/certificate.js";
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
 import { arrange } from "./record/split.js";
@@ -159,38 +157,5 @@ function requireSameRuns(
     "runs-misfit",
     `calibrateRecords: the ${differing} of the runs are not those of the records and the options; run the candidates ` +
       "of proposeThresholds on the documents that were recorded",
-  );
-}
-
-/**
- * Reads a policy from parsed JSON: a policy, the one in a certificate, or the one beside a report of the published
- * procedure. Throws a PolicyError, also for a policy beside a certificate: the verified one might not be the one that
- * runs.
- */
-export function policyFrom(json: unknown): Policy {
-  if (typeof json !== "object" || json === null || !("policy" in json)) return checkPolicy(json);
-  if ("format" in json && json.format === "early-exits/certificate") return policyIn(checkCertificate(json));
-  const report = "certificate" in json ? (json.certificate as { readonly format?: unknown } | null) : undefined;
-  if (report?.format === "early-exits/certificate") throw twoPolicies();
-  return checkPolicy(json.policy);
-}
-
-/** The policy of an early certificate does not know its length. */
-function policyIn({ policy, sequenceLength: length }: Certificate): Policy {
-  const { certified } = checkPolicy(policy);
-  return certified === undefined ? policy : { ...policy, certified: { length, ...certified } };
-}
-
-/** Reads a certificate from parsed JSON. Throws a PolicyError, also if another policy is beside it. */
-export function certificateFrom(json: unknown): Certificate {
-  if (typeof json === "object" && json !== null && "policy" in json && "certificate" in json) throw twoPolicies();
-  return checkCertificate(json);
-}
-
-function twoPolicies(): PolicyError {
-  return new PolicyError(
-    "certificate-beside",
-    "policy: the file holds a policy beside a certificate, as version 1 wrote it, so what was verified need not be " +
-      "what runs; calibrate again, or use the certificate alone, which holds its policy",
   );
 }

@@ -16,19 +16,13 @@ export { binomialTail, clopperPearsonUpper } from "./bounds/binomial.js";
 export { errorFreeUnits } from "./procedures/certify-losses.js";
 export { hoeffdingBentkusPValue, hoeffdingUpper } from "./bounds/hoeffding.js";
 export { wsrUpper } from "./bounds/wsr.js";
-export {
-  calibrate,
-  type CalibrateOptions,
-  calibrateRecords,
-  certificateFrom,
-  policyFrom,
-  proposeThresholds,
-} from "./calibrate.js";
+export { calibrate, type CalibrateOptions, calibrateRecords, proposeThresholds } from "./calibrate.js";
 export { describeAssumption, describeClaim } from "./certificate/assumptions.js";
-export { type Certificate, checkCertificate } from "./certificate/certificate.js";
+export type { Certificate } from "./certificate/certificate.js";
 export type { CalibrationNotes, Dependence } from "./certify/write-certificate.js";
 export type { Certified } from "./certify/certify.js";
 export type { CertifyPolicyOptions } from "./certify/settings.js";
+export { certificateFrom, checkCertificate, policyFrom } from "./open-policy.js";
 export { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/calibrate-paper.js";
 export { paperThreshold } from "./paper/paper-threshold.js";
 export { fixedSequence } from "./procedures/certify-losses.js";

@@ -9,12 +9,14 @@
  */
 import { PolicyError } from "../errors.js";
 import { canonicalSampling, describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
-import type { CertifiedFor, CertifiedSampling, Policy, Reference } from "./plan/policy.js";
+import { type CertifiedFor, type CertifiedSampling, coveredBy, type Policy, type Reference } from "./plan/policy.js";
 
 /** The reason why nothing is promised. */
 export type NoPromise =
   /** The policy has no certificate. */
   | "uncertified"
+  /** It claims one that was not opened here, or has changed since. */
+  | "unchecked"
   /** Nothing could be certified, not even to run all blocks. */
   | "impossible"
   /** The certificate is for other sampling settings. */
@@ -51,9 +53,12 @@ interface DecodingTerms {
 export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: DecodingTerms): DecodingPromise {
   if (lossless) return { kind: "lossless" };
   if (policy === undefined) return { kind: "plain" };
-  const { certified } = policy;
-  const reason = withoutPromise(policy, sampling) ?? (observed ? "observer" : undefined);
-  if (certified === undefined || reason !== undefined) return { kind: "none", reason: reason ?? "uncertified" };
+  const certified = coveredBy(policy);
+  if (certified === undefined) {
+    return { kind: "none", reason: policy.certified === undefined ? "uncertified" : "unchecked" };
+  }
+  const reason = withoutPromise(certified, sampling) ?? (observed ? "observer" : undefined);
+  if (reason !== undefined) return { kind: "none", reason };
   const { loss, agreement, reference, length } = certified;
   const promise = { kind: "certified", loss, agreement, sampling: certified.sampling, reference } as const;
   if (length === undefined) return promise;
@@ -61,9 +66,8 @@ export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: 
   return { ...promise, length, beyond: beyond.reduce((sum, tokens) => sum + Math.max(0, tokens), 0) };
 }
 
-/** Undefined if the policy promises something for these settings. */
-function withoutPromise({ certified }: Policy, sampling: SamplingOptions): NoPromise | undefined {
-  if (certified === undefined) return "uncertified";
+/** Undefined if something is promised for these settings. */
+function withoutPromise(certified: CertifiedFor, sampling: SamplingOptions): NoPromise | undefined {
   if (certified.impossible === true) return "impossible";
   return sameSampling(certified.sampling, sampling) ? undefined : "sampling";
 }
@@ -73,8 +77,8 @@ function withoutPromise({ certified }: Policy, sampling: SamplingOptions): NoPro
  * certificate passes: it promises nothing anyway.
  */
 export function requirePromise(policy: Policy, sampling: SamplingOptions): void {
-  const { certified } = policy;
-  const reason = withoutPromise(policy, sampling);
+  const certified = coveredBy(policy);
+  const reason = certified && withoutPromise(certified, sampling);
   if (certified === undefined || reason === undefined) return;
   if (reason === "impossible") {
     const { reference, agreement, dtype } = certified;

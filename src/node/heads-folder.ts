@@ -1,13 +1,16 @@
-/** Exit heads on disk (heads.json and heads.safetensors), and hidden-state caches (folders of shards). */
+/** Exit heads on disk (heads.json and heads.safetensors), policies, and hidden-state caches (folders of shards). */
 import { join } from "node:path";
+import { policyFrom } from "../calibrate/index.js";
+import { PolicyError } from "../errors.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { HeadsDescription } from "../exits/heads/heads-description.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import { serializeHeads } from "../exits/heads/serialize-heads.js";
+import type { Policy } from "../exits/plan/policy.js";
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
-import { fileExists, readBytes, writeFileAtomic } from "./files.js";
+import { fileExists, readBytes, readJson, writeFileAtomic } from "./files.js";
 import { settleFolder, writeFolder } from "./folder-transaction.js";
 
 interface WriteHeadsOptions {
@@ -39,6 +42,20 @@ export function headsJson(description: HeadsDescription): string {
 export async function readHeads(folder: string, model: Model): Promise<ExitHeads> {
   await settleFolder(folder);
   return loadHeads(diskFolder(folder), model);
+}
+
+/**
+ * Opens a policy, in a certificate or alone (`policyFrom`); alone it promises nothing. Throws a PolicyError that names
+ * the file if its seal is broken or anything in it is not legal.
+ */
+export async function readPolicy(path: string): Promise<Policy> {
+  const json = await readJson(path);
+  try {
+    return policyFrom(json);
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw new PolicyError(error.code, `${path}: ${error.message}`, { ...error.details, path });
+  }
 }
 
 export function folderStore(folder: string): CacheStore {

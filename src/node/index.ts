@@ -9,7 +9,7 @@ export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
 // Models, heads, folders
 export { describeModel, type ModelDescription, readTensorSource, readModel, readTokenizer } from "./read-model.js";
-export { folderStore, readHeads, writeHeads } from "./heads-folder.js";
+export { folderStore, readHeads, readPolicy, writeHeads } from "./heads-folder.js";
 export { type HubOptions, type ResolvedModel, resolveModel } from "./hub/resolve-model.js";
 
 // Files

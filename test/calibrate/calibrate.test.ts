@@ -1,8 +1,9 @@
 /** Calibration of heads on text: streaming, the policy's binding to its certificate, and resuming from a store. */
 import { calibrate, type ExitHeads, generate, type Policy } from "early-exits";
-import { calibrateRecords, recordDocuments } from "early-exits/calibrate";
+import { calibrateRecords, policyFrom, recordDocuments } from "early-exits/calibrate";
 import type { CacheStore } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
+import { coverPolicy } from "../../src/exits/plan/policy.js";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
@@ -24,25 +25,28 @@ describe("calibrate", () => {
     }
   });
 
-  it("binds the policy: other thresholds, fills or weight dtypes are refused with the reason", async () => {
-    const { policy } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
+  it("promises for the policy as it is, on weights stored as it says; for no copy, and nothing changed", async () => {
+    const { policy, certificate } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
     expect(policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true); // otherwise the test shows little
-    const run = async (changed: Policy, source = heads): Promise<void> => {
-      for await (const token of generate(source, [1, 2], { policy: changed, maxNewTokens: 2 })) {
-        expect(token.id).toBeGreaterThanOrEqual(0);
-      }
+    const promiseOf = async (changed: Policy) => {
+      const run = generate(heads, [1, 2], { policy: changed, maxNewTokens: 2 });
+      for await (const token of run) expect(token.id).toBeGreaterThanOrEqual(0);
+      return run.summary.promise;
     };
-    await run(policy);
-    await expectCode(run({ ...policy, fill: "project" }), "policy-fill");
-    const { certified, ...uncertified } = policy;
-    expect(certified).toBeDefined();
-    await run({ ...uncertified, fill: "project" });
-    await expectCode(
-      run({ ...policy, exits: policy.exits.map(({ depth }) => ({ depth, threshold: "always" })) }),
-      "policy-thresholds",
-    );
-    await expectCode(run({ ...policy, certified: { ...policy.certified!, dtype: "int8" } }), "policy-dtype");
-    await expectCode(run({ ...policy, certified: {} as never }), "policy-certified");
+    expect(await promiseOf(policy)).toMatchObject({ kind: "certified", agreement: 0.3 });
+    const reads = [certificate, structuredClone(certificate)].map((json) => policyFrom(json));
+    for (const read of reads) expect(await promiseOf(read)).toMatchObject({ kind: "certified" });
+    const always = policy.exits.map(({ depth }) => ({ depth, threshold: "always" as const }));
+    const lies: Policy[] = [
+      { ...policy, fill: "project" },
+      { ...policy, exits: always },
+      { ...policy, certified: {} as never },
+      structuredClone(policy),
+      Object.assign(reads[1]!, { exits: always }), // changed after it was opened
+    ];
+    for (const lie of lies) expect(await promiseOf(lie)).toEqual({ kind: "none", reason: "unchecked" });
+    const coarse = coverPolicy({ ...policy, certified: { ...policy.certified!, dtype: "int8" } });
+    await expectCode(promiseOf(coarse), "policy-dtype");
   });
 
   it("resumes from a store after an interruption, with the same result", async () => {

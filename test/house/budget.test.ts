@@ -11,23 +11,23 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
-  "src/model": 61_150,
+  "src/model": 61_150 + 670, // + 670: what a sceptic broke (the seal)
   "src/exits": 46_150 + 100, // + 100: what a sceptic broke (the length of a promise)
-  "src/calibrate": 48_650 + 680, // + 680: what a sceptic broke (whole documents)
+  "src/calibrate": 48_650 + 880, // + 880: what a sceptic broke (whole documents, the seal)
   "src/evaluate": 10_000,
-  "src/node": 10_800,
+  "src/node": 10_800 + 100, // + 100: what a sceptic broke
   "src/browser": 2_700,
-  "apps/cli": 43_980 + 50, // + 50: what a sceptic broke
+  "apps/cli": 43_980 + 130, // + 130: what a sceptic broke
   "apps/export": 10_600,
   "apps/serve": 12_450,
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,
   lab: 106_800,
-  playground: 24_000,
+  playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 8_900,
   site: 6_750,
-  test: 310_000,
+  test: 310_700,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

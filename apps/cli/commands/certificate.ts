@@ -57,9 +57,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   if (text !== undefined && headsFolder === undefined) {
     throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
   }
-  const certificate = certificateFrom(await readJson(file));
-  const stored = await verifyCertificate(certificate);
-  if (stored.verdict === "refuted") throw refuted(file, stored);
+  const certificate = await openCertificate(file);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
@@ -83,6 +81,21 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   model?.dispose();
   if (result.verdict === "refuted") throw refuted(file, result);
   writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
+}
+
+/** All that contradicts a certificate is said, not only that it cannot be opened. */
+async function openCertificate(file: string): Promise<Certificate> {
+  const json = await readJson(file);
+  let certificate: Certificate | undefined;
+  try {
+    certificate = certificateFrom(json);
+  } catch (error) {
+    const code = error instanceof EarlyExitError ? error.code : "";
+    if (code !== "certificate-shape" && code !== "certificate-seal") throw error;
+  }
+  const stored = await verifyCertificate(json);
+  if (certificate === undefined || stored.verdict === "refuted") throw refuted(file, stored);
+  return certificate;
 }
 
 /** Documents, or the prompts after which policies wrote. */

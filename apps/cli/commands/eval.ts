@@ -4,7 +4,6 @@
  */
 import { basename } from "node:path";
 import { evaluate, type Evaluation, type Policy } from "early-exits";
-import { policyFrom } from "early-exits/calibrate";
 import {
   type Estimate,
   type EvaluatedWay,
@@ -13,7 +12,7 @@ import {
   type TaskKind,
   taskKinds,
 } from "early-exits/evaluate";
-import { libraryDefaults, readHeads, readJson, readTask, writeFileAtomic } from "early-exits/node";
+import { libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
@@ -84,7 +83,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   const { index, of } = shard ?? { index: 0, of: 1 };
   const total = Math.ceil((all - index) / of);
   const policies: Policy[] = [];
-  for (const file of files) policies.push(policyFrom(await readJson(file)));
+  for (const file of files) policies.push(await readPolicy(file));
   const model = await openModel(io, settings.dir, settings);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];

@@ -1,8 +1,8 @@
 /** `early-exits export`: a model with exits as ONNX graphs, with drivers for onnxruntime. */
 import type { Certificate, Policy } from "early-exits";
-import { certificateFrom, policyFrom } from "early-exits/calibrate";
+import { certificateFrom } from "early-exits/calibrate";
 import type { Budgets } from "early-exits/model";
-import { readHeads, readJson } from "early-exits/node";
+import { readHeads, readJson, readPolicy } from "early-exits/node";
 import { exportOnnx, writeExport } from "../../export/index.js";
 import type { CommandDefinition } from "../command.js";
 import { bytes } from "../format.js";
@@ -43,7 +43,7 @@ async function run(settings: ExportSettings, io: Io): Promise<void> {
   const model = await openModel(io, dir, { device, budgets, dtype: "float32", unembedding: "full" });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   try {
-    const exported = await exportOnnx(heads ?? model, policyFile === undefined ? {} : await readPolicy(policyFile));
+    const exported = await exportOnnx(heads ?? model, policyFile === undefined ? {} : await openPolicy(policyFile));
     await writeExport(out, exported);
     const { stretches, weights, fill } = exported.manifest;
     const lines = stretches.map(({ graph, begin, end, exit }) => {
@@ -60,9 +60,7 @@ async function run(settings: ExportSettings, io: Io): Promise<void> {
   }
 }
 
-async function readPolicy(file: string): Promise<{ readonly policy: Policy; readonly certificate?: Certificate }> {
-  const json = await readJson(file);
-  const policy = policyFrom(json);
-  const { format } = json as { readonly format?: unknown };
-  return format === "early-exits/certificate" ? { policy, certificate: certificateFrom(json) } : { policy };
+async function openPolicy(file: string): Promise<{ readonly policy: Policy; readonly certificate?: Certificate }> {
+  const policy = await readPolicy(file);
+  return policy.certified === undefined ? { policy } : { policy, certificate: certificateFrom(await readJson(file)) };
 }

@@ -244,6 +244,7 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
 
 const NO_PROMISE: Readonly<Record<NoPromise, string>> = {
   uncertified: "the policy has no certificate",
+  unchecked: "the policy was copied or changed since its certificate was opened",
   impossible: "nothing could be certified against the reference",
   sampling: "the certificate is for other sampling settings",
   observer: "an observer set thresholds",

@@ -11,7 +11,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import type { Policy, Reference } from "../../exits/plan/policy.js";
+import { coveredBy, type Policy, type Reference } from "../../exits/plan/policy.js";
 import { createRng } from "../../tensor/index.js";
 import type { JudgeOptions } from "../record/judge.js";
 import { playRuns } from "../record/outcome.js";
@@ -207,7 +207,7 @@ export class Audit {
    * has no certificate about all tokens and no agreement is given, or the certificate's reference is missing.
    */
   constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, ...options }: AuditOptions = {}) {
-    const { certified } = policy;
+    const certified = coveredBy(policy);
     this.#heads = heads;
     this.#policy = policy;
     this.#judge = { sampling: sampling ?? certified?.sampling, against };
@@ -275,17 +275,18 @@ export class Audit {
 
   /** The policy runs on the text as it runs on given text: the tokens, or the distributions, are those of writing. */
   async #lossOf(text: ReturnType<typeof asGiven>, signal: CancelSignal | undefined): Promise<number> {
-    const { score, fill, exits, certified } = this.#policy;
+    const { score, fill, exits } = this.#policy;
     const candidate = { score, fill, thresholds: [exits.map(({ threshold }) => threshold)] };
     const { maxPositionEmbeddings } = this.#heads.model.config;
     const options = { ...this.#judge, sequenceLength: maxPositionEmbeddings, signal };
     const runs = await runPolicies(this.#heads, [text], candidate, options);
-    requireReference(judgedBy(runs.subject).reference, certified?.reference);
+    requireReference(judgedBy(runs.subject).reference, coveredBy(this.#policy)?.reference);
     return 1 - playRuns(runs).agreement;
   }
 }
 
-function agreementOf({ certified }: Policy): number {
+function agreementOf(policy: Policy): number {
+  const certified = coveredBy(policy);
   if (certified !== undefined && certified.loss !== "anyChange") return certified.agreement;
   throw new PolicyError(
     "audit-certificate",

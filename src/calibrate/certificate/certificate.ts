@@ -1,11 +1,10 @@
 /**
  * A certificate: one policy and everything that a claim about it rests on, as plain JSON. It holds the counts of every
  * tested vector on every test document; losses, p-values, the choice and the measured outcome follow from them.
- * `digest` is the SHA-256 of all the rest in canonical form. It reveals accidental changes; those of somebody who
- * computes it anew take recomputation (verify-certificate.ts), and, for what does not follow from the counts, model,
- * heads and text (../verify).
+ * `digest`, the seal, is the SHA-256 of all the rest in canonical form. Whoever opens a certificate checks it
+ * (../open-policy.ts). It reveals damage and changes, but not those of somebody who computes it anew: these take
+ * recomputation (../recompute), and, for what does not follow from the counts, model, heads and text (../verify).
  */
-import { PolicyError } from "../../errors.js";
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import type { ScoreName, Threshold } from "../../exits/heads/score.js";
 import { sha256 } from "../../model/sha256.js";
@@ -148,44 +147,18 @@ export interface Certificate {
 }
 
 export async function sealCertificate(certificate: Omit<Certificate, "digest">): Promise<Certificate> {
-  return { ...certificate, digest: await digestOf(certificate) };
-}
-
-async function digestOf(content: object): Promise<string> {
-  return sha256(canonicalJson(content));
+  return { ...certificate, digest: await sha256(canonicalJson(certificate)) };
 }
 
 /** JSON with sorted keys and no spaces: one text for one value. */
 export function canonicalJson(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  if (Array.isArray(value)) {
+    const plain = value.every((member) => typeof member === "number"); // counts: most of a certificate
+    return plain ? JSON.stringify(value) : `[${value.map(canonicalJson).join(",")}]`;
+  }
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   const entries = Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
-}
-
-/**
- * Checks that parsed JSON is a certificate of this version. Throws a PolicyError, which for older files says what to
- * run.
- */
-export function checkCertificate(json: unknown): Certificate {
-  const certificate = json as Partial<Certificate> | null;
-  if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") {
-    throw new PolicyError("certificate-format", 'certificate: expected {"format": "early-exits/certificate", …}');
-  }
-  const version: unknown = certificate.version;
-  if (version !== 3) {
-    const remedies = new Map<unknown, string>([
-      [1, "certificates of version 1 do not bind everything they claim; calibrate again"],
-      [2, "convert the file (npx tsx scripts/convert.ts FILE in the repository), or calibrate again"],
-    ]);
-    throw new PolicyError(
-      "certificate-version",
-      `certificate: version ${JSON.stringify(version)} is not supported, only 3; ` +
-        (remedies.get(version) ?? "update the library"),
-      { version },
-    );
-  }
-  return certificate as Certificate;
 }

@@ -12,7 +12,7 @@
  * Choices made on the grid split cost no validity, because the test documents have no part in them.
  */
 import { OptionError } from "../../errors.js";
-import type { Policy } from "../../exits/plan/policy.js";
+import { coverPolicy, type Policy } from "../../exits/plan/policy.js";
 import type { Certificate } from "../certificate/certificate.js";
 import { LIMITS } from "../recompute/limits.js";
 import type { Evidence } from "../record/evidence.js";
@@ -37,7 +37,7 @@ export async function certify(evidence: Evidence, settings: CertifySettings): Pr
   const sequence = await planTest(evidence, settings);
   const result = await runTest(evidence, sequence, settings);
   const parts = { evidence, sequence, result, settings };
-  const policy = writePolicy(parts);
+  const policy = coverPolicy(writePolicy(parts));
   const certificate = await writeCertificate({ ...parts, policy });
   const notes = await notesOf(parts);
   return { policy, certificate, notes };

@@ -1,7 +1,7 @@
 /**
  * Checks that parsed JSON is shaped as a certificate: type and range of every member before any arithmetic. Nothing is
  * coerced, unknown members are refused, and list lengths are bounded (limits.ts), so what follows runs in bounded time
- * and memory.
+ * and memory. The verifier begins with it, and whoever opens a certificate.
  */
 import { LIMITS } from "./limits.js";
 

@@ -59,8 +59,27 @@ export interface Policy {
   readonly modelHash?: string;
   /** SHA-256 of the heads. */
   readonly headsHash?: string;
-  /** Leave it out to use a changed policy without a guarantee. */
+  /** Believed only of a policy that came out of a certificate here, unchanged (`coveredBy`). */
   readonly certified?: CertifiedFor;
+}
+
+/** Policies whose certificates were made or checked by this program: the text of each then, and its coverage. */
+const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
+
+/** Notes that a certificate holds this policy, and returns it. `length` is for policies that do not name theirs. */
+export function coverPolicy(policy: Policy, length?: number): Policy {
+  const terms = policy.certified && { ...(length !== undefined && { length }), ...policy.certified };
+  covered.set(policy, { text: JSON.stringify(policy), terms });
+  return policy;
+}
+
+/**
+ * Coverage of a policy by a certificate that was made or checked by this program; undefined if there was none, or the
+ * policy is a copy or has changed since. What a policy says of itself anyone can write.
+ */
+export function coveredBy(policy: Policy): CertifiedFor | undefined {
+  const { text, terms } = covered.get(policy) ?? {};
+  return text === JSON.stringify(policy) ? terms : undefined;
 }
 
 export interface PolicyOptions {
@@ -126,15 +145,6 @@ export function checkPolicy(json: unknown): Policy {
     }
     before = exit.depth;
   }
-  const certified = policy.certified as Partial<CertifiedFor> | null | undefined;
-  if (certified !== undefined && !(Array.isArray(certified?.thresholds) && typeof certified.loss === "string")) {
-    throw new PolicyError(
-      "policy-certified",
-      "policy: expected certified to hold loss, agreement, score, thresholds, fill and dtype; calibrate again, or " +
-        'leave "certified" out to use the policy without a guarantee',
-      { certified },
-    );
-  }
   return policy as Policy;
 }
 
@@ -145,7 +155,7 @@ function isExit(exit: unknown): exit is PolicyExit {
 
 /**
  * Throws a PolicyError unless the policy fits these heads: the same depths; the same model and heads, if named; and
- * everything as certified, if it has a certificate.
+ * weights stored as its certificate says, if it has one.
  */
 export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promise<void> {
   checkPolicy(policy);
@@ -178,35 +188,13 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
       { score: policy.score },
     );
   }
-  requireAsCertified(policy, heads.model.storedAs);
-}
-
-function requireAsCertified({ certified, score, fill, exits }: Policy, dtype: StoredAs): void {
-  if (certified === undefined) return;
-  const remedy = 'certify it as it is, or leave "certified" out to use it without a guarantee';
-  if (fill !== certified.fill) {
-    throw new PolicyError(
-      "policy-fill",
-      `policy: it was certified with fill ${certified.fill}, but now has fill ${fill}, which may change other ` +
-        `tokens; ${remedy}`,
-      { certified: certified.fill, found: fill },
-    );
-  }
-  if (dtype !== certified.dtype) {
-    throw new PolicyError(
-      "policy-dtype",
-      `policy: it was certified for weights stored as ${certified.dtype}, but the model's are ${dtype}; load the ` +
-        `model as ${certified.dtype}, or ${remedy}`,
-      { certified: certified.dtype, found: dtype },
-    );
-  }
-  const thresholds = exits.map(({ threshold }) => threshold);
-  if (score !== certified.score || JSON.stringify(thresholds) !== JSON.stringify(certified.thresholds)) {
-    throw new PolicyError(
-      "policy-thresholds",
-      `policy: it was certified with ${certified.score} thresholds ${certified.thresholds.join(", ")}, but now has ` +
-        `${score} thresholds ${thresholds.join(", ")}; ${remedy}`,
-      { certified: certified.thresholds, found: thresholds },
-    );
-  }
+  const dtype = coveredBy(policy)?.dtype;
+  const found = heads.model.storedAs;
+  if (dtype === undefined || dtype === found) return;
+  throw new PolicyError(
+    "policy-dtype",
+    `policy: it was certified for weights stored as ${dtype}, but the model's are ${found}; load the model as ` +
+      `${dtype}, certify it as it is, or leave "certified" out to use it without a guarantee`,
+    { certified: dtype, found },
+  );
 }

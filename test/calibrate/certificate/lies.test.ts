@@ -1,5 +1,5 @@
 /** Lies about certificates (lab/lies): a short form of `tsx lab/lies/run.ts`, which tries 200,000 and 2,000 of them. */
-import { type ExitHeads, verifyCertificate } from "early-exits";
+import { calibrate, checkCertificate, type ExitHeads, generate, type Policy, verifyCertificate } from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -7,10 +7,14 @@ import {
   policyFrom,
   recordDocuments,
 } from "early-exits/calibrate";
+import { PolicyError } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
 import { realityLie, realityLies } from "../../../lab/lies/reality-lies.js";
 import { storedLie, storedLies } from "../../../lab/lies/stored-lies.js";
+import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
+import { finish } from "../../support/lossless.js";
+import { forge, forgeries } from "../../support/forgeries.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
@@ -52,6 +56,40 @@ describe("lies whose arithmetic is consistent", () => {
     }
   });
 });
+
+describe("forged policies", () => {
+  it.for(forgeries)(
+    "promise nothing, in a certificate or alone, and are refuted if sealed anew: %s",
+    async ([, lie]) => {
+      const heads = await smallHeads();
+      const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
+      const { certificate } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
+      expect(await promiseOf(heads, policyFrom(certificate))).toBe("certified");
+      const forged = forge(certificate, lie);
+      const { certified } = certificate.policy;
+      for (const json of [forged, JSON.parse(JSON.stringify(forged)) as unknown]) {
+        expect(() => policyFrom(json)).toThrow(PolicyError);
+        expect(() => checkCertificate(json)).toThrow(/^certificate: .*; use an unchanged copy.*calibrate again/);
+      }
+      for (const policy of [forged.policy, policyFrom(forged.policy), { ...forged.policy, certified: certified! }]) {
+        expect(await promiseOf(heads, policy)).toMatch(/^(none|policy-model|policy-heads)$/);
+      }
+      const { digest, ...content } = forged;
+      expect(digest).toBe(certificate.digest);
+      const { verdict } = await verifyCertificate(await sealCertificate(content), { heads, documents, rerun: [] });
+      expect(verdict).toBe("refuted");
+    },
+  );
+});
+
+async function promiseOf(heads: ExitHeads, policy: Policy): Promise<string> {
+  try {
+    const { promise } = await finish(generate(heads, [1, 2], { policy, maxNewTokens: 2 }));
+    return promise.kind;
+  } catch (error) {
+    return (error as PolicyError).code;
+  }
+}
 
 describe("hostile numbers", () => {
   it("are answered at once: agreement 1e300, counts 1e290, 3e8 documents", async () => {

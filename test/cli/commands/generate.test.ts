@@ -1,6 +1,8 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
 import { readFileSync } from "node:fs";
+import type { Certificate } from "early-exits";
 import { afterAll, describe, expect, it } from "vitest";
+import { forge, forgeries } from "../../support/forgeries.js";
 import { cli, parseJson, pipeline, pretrainTiny, refused, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
@@ -93,6 +95,16 @@ describe("early-exits generate", () => {
     const many = words`generate ${model} --prompts ${prompts} --heads ${heads} --policy ${certified}`;
     const audited = await succeed(words`${many} --device reference --temperature .8 --max-new-tokens 8 --audit 1`);
     expect(audited.err).toMatch(/audit: 3 texts judged by the reference, mean loss .* no alarm/);
+    const honest = JSON.parse(readFileSync(certified, "utf8")) as Certificate;
+    for (const [name, change] of forgeries) {
+      const { policy, ...rest } = forge(honest, change);
+      const bare = writeText(folder.path("bare.json"), [JSON.stringify(policy)]);
+      const { err } = await cli(words`${line} --heads ${heads} --policy ${bare} --temperature .8`);
+      expect(err, name).toMatch(/promise: none, the policy has no certificate|calibrated for (another|other)/);
+      const forged = writeText(folder.path("forged.json"), [JSON.stringify({ ...rest, policy })]);
+      const sentence = await refused(words`${line} --heads ${heads} --policy ${forged} --temperature .8`);
+      expect(sentence, name).toMatch(/forged\.json: certificate: .* use an unchanged copy/);
+    }
     const other = words`${warm} --temperature .5 --top-p .9`;
     expect(await refused(other)).toContain("early-exits calibrate --temperature 0.5 --top-p 0.9");
     const insisted = await cli(words`${warm} --allow-uncertified`);

@@ -68,8 +68,8 @@ function body(policy: Policy, point: CertifiedPoint | undefined, storedAs: strin
   }
   const claim =
     point === undefined
-      ? `The folder's policy says that it was certified to keep ${percent(certified.agreement, 0)} of the tokens. ` +
-        "Its certificate is not in the folder, so nothing here can be checked."
+      ? `The folder's certificate says that its policy keeps ${percent(certified.agreement, 0)} of the tokens. Its ` +
+        "seal is whole; early-exits certificate verify checks the rest."
       : `${point.certificate.claim.charAt(0).toUpperCase()}${point.certificate.claim.slice(1)}.`;
   return [
     element("p", {}, element("strong", { class: "certified" }, claim)),

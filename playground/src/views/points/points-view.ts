@@ -17,6 +17,9 @@ export class PointsView {
   readonly #onChange: () => void;
   /** Speed of each point relative to plain on this machine, by its key. */
   readonly #prices = new Map<string, number>();
+  /** What is wrong with certificates, by address: "" for nothing, undefined while it is read. */
+  readonly #faults = new Map<string, string | undefined>();
+  #from = "";
   #all: OperatingPoints | undefined;
   #storedAs = "";
 
@@ -30,11 +33,15 @@ export class PointsView {
     for (const input of document.querySelectorAll("input[name=procedure]")) input.addEventListener("change", changed);
   }
 
-  /** Shows the points of a model whose weights are stored in some way, or hides the view if it has none. */
-  show(all: OperatingPoints | undefined, storedAs: string): void {
+  /**
+   * Shows the points in a folder, of a model whose weights are stored in some way, or hides the view if it has none.
+   */
+  show(all: OperatingPoints | undefined, storedAs: string, from = ""): void {
     this.#all = all;
+    this.#from = from;
     this.#storedAs = storedAs;
     this.#prices.clear();
+    this.#faults.clear();
     byId("operating-point").hidden = all === undefined;
     byId("points").hidden = all?.test === undefined;
     if (all === undefined) return;
@@ -81,13 +88,14 @@ export class PointsView {
     if (all === undefined || point === undefined || current === undefined || choice === undefined) return;
     const level = percent(point.agreement, 0);
     byId("agreement-value", HTMLOutputElement).value = level;
+    if (choice.procedure === "certified") this.#open(point.certified);
     const { delta } = point.certified.certificate;
-    const guarantee = this.#isCertified
+    const guarantee = this.isCertified
       ? `certified at ${percent(1 - delta, 0)} confidence`
       : "uncalibrated, no guarantee";
     this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
     byId("promise").replaceChildren(
-      claim(point, choice.procedure, this.#storedAs),
+      claim(point, choice.procedure, this.#storedAs, this.#fault),
       ...measured(all, current, point),
       element("p", { id: "price" }, priceOf(this.#prices.get(keyOf(choice)))),
     );
@@ -106,8 +114,32 @@ export class PointsView {
     return byId("procedure-paper", HTMLInputElement).checked ? "paper" : "certified";
   }
 
-  get #isCertified(): boolean {
-    return this.#procedure === "certified" && this.current?.policy.certified?.dtype === this.#storedAs;
+  /** True if the point in use is certified for the weights that run, by a certificate that was opened. */
+  get isCertified(): boolean {
+    const isFor = this.current?.policy.certified?.dtype === this.#storedAs;
+    return this.#procedure === "certified" && isFor && this.#fault === "";
+  }
+
+  get #fault(): string | undefined {
+    const point = this.#point;
+    return point && this.#faults.get(`${this.#from}${point.certified.certificate.file}`);
+  }
+
+  /** Reads the certificate if it was not read yet, and draws again. */
+  #open({ certificate, policy }: CertifiedPoint): void {
+    const url = `${this.#from}${certificate.file}`;
+    if (this.#faults.has(url)) return;
+    this.#faults.set(url, undefined);
+    void import("./open-certificate.js")
+      .then(({ openCertificate }) => openCertificate(url, policy))
+      .then(
+        () => "",
+        (error: unknown) => (error instanceof Error ? error.message : String(error)),
+      )
+      .then((fault) => {
+        this.#faults.set(url, fault);
+        this.draw();
+      });
   }
 }
 
@@ -129,8 +161,13 @@ async function drawCurve(points: readonly OperatingPoint[], choice: PointChoice)
   if (mine === wish) byId("curve").replaceChildren(curveChart(points, choice, byId("curve").clientWidth));
 }
 
-/** Guarantee of the point in use. */
-function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, storedAs: string): HTMLElement {
+/** Guarantee of the point in use; none before its certificate is read, or if something is wrong with it. */
+function claim(
+  { agreement, certified }: OperatingPoint,
+  procedure: Procedure,
+  storedAs: string,
+  fault: string | undefined,
+): HTMLElement {
   const level = percent(agreement, 0);
   const strong = (kind: "certified" | "uncalibrated", text: string): HTMLElement =>
     element("p", {}, element("strong", { class: kind }, text));
@@ -151,6 +188,8 @@ function claim({ agreement, certified }: OperatingPoint, procedure: Procedure, s
   if (leavesNowhere(certified)) {
     return strong("certified", `At ${level} nothing could be certified, so this policy never leaves early.`);
   }
+  if (fault === undefined) return strong("uncalibrated", "The certificate is being read.");
+  if (fault !== "") return strong("uncalibrated", `Not certified: ${fault}.`);
   const { delta, documents } = certified.certificate;
   return strong(
     "certified",
