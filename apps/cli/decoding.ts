@@ -7,16 +7,16 @@ import {
   type Model,
   type Policy,
 } from "early-exits";
-import { Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
+import { type Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
 import { readHeads, readPolicy } from "early-exits/node";
 import type { OptionDefinition } from "./command.js";
+import { type AuditSettings, openAudit } from "./audit.js";
 import { type DepthColors, depthColors } from "./depth-colors.js";
 import { type Io, note, UsageError } from "./io.js";
-import { type ModelSettings, openModel, openReference } from "./open-model.js";
+import { type ModelSettings, openModel } from "./open-model.js";
 import {
   headsOption,
-  integer,
   maxNewTokensOption,
   number,
   policyOption,
@@ -35,16 +35,24 @@ export interface Decoding {
   readonly policy: Policy | undefined;
   /** Given options only; the library has the defaults. */
   readonly options: GenerateOptions;
+  /** The same without the policy. */
+  readonly plain: GenerateOptions;
   readonly audit: Audit | undefined;
   readonly colors: DepthColors;
+  /** Resolves once the audit's state is in its file. */
+  kept(): Promise<void>;
   dispose(): void;
 }
 
-/** Throws a UsageError that begins with the command's name if settings contradict. */
+/**
+ * Throws a UsageError that begins with the command's name if settings contradict. With `auditEvery`, one text in so
+ * many is audited by default.
+ */
 export async function openDecoding(
   io: Io,
   command: string,
   settings: DecodingSettings & AuditSettings,
+  { auditEvery }: { readonly auditEvery?: number } = {},
 ): Promise<Decoding> {
   const { heads: headsFolder, policy: policyFile, shipped } = settings;
   checkSettings(command, settings);
@@ -53,20 +61,21 @@ export async function openDecoding(
     shipped === undefined
       ? await openOwn(io, { ...settings, ...storageFor(settings, own) }, own)
       : await openWithShipped(io, command, shipped, settings);
-  const audited = settings.audit === undefined ? undefined : await openAudit(io, model, heads!, policy!, settings);
+  const { dir, lossless = false, allowUncertified = false } = settings;
+  const byDefault = lossless || allowUncertified ? undefined : auditEvery;
+  const audited = policy && (await openAudit(io, { heads: heads!, policy, dir, byDefault }, settings));
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
+  const plain = { ...optionsOf(settings), now: () => performance.now() };
   return {
     model,
     source: heads ?? model,
     policy,
-    options: {
-      ...optionsOf(settings),
-      ...(policy !== undefined && { policy, lossless: settings.lossless ?? false }),
-      now: () => performance.now(),
-    },
+    options: { ...plain, ...(policy !== undefined && { policy, lossless }) },
+    plain,
     audit: audited?.audit,
+    kept: async () => audited?.kept(),
     colors: depthColors(io, policy?.exits.map(({ depth }) => depth) ?? [], model.config.numLayers),
     dispose() {
       heads?.dispose();
@@ -80,7 +89,8 @@ function checkSettings(
   command: string,
   { heads, policy, shipped, lossless = false, audit }: DecodingSettings & AuditSettings,
 ): void {
-  if (audit !== undefined && lossless) {
+  const audited = audit !== undefined && audit !== false;
+  if (audited && lossless) {
     throw new UsageError(`${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`);
   }
   if (shipped !== undefined && (heads ?? policy) !== undefined) {
@@ -94,7 +104,7 @@ function checkSettings(
       `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
     );
   }
-  if (audit !== undefined && policy === undefined && shipped === undefined) {
+  if (audited && policy === undefined && shipped === undefined) {
     throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
   }
 }
@@ -120,23 +130,6 @@ async function openWithShipped(io: Io, command: string, level: number, settings:
 function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
   if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
   return storageOf(policy.certified.dtype);
-}
-
-async function openAudit(
-  io: Io,
-  model: Model,
-  heads: ExitHeads,
-  policy: Policy,
-  { dir, budgets, audit: every, seed }: DecodingSettings & AuditSettings,
-): Promise<{ readonly audit: Audit; readonly reference: Model | undefined }> {
-  const against = policy.certified?.reference.dtype === "float32" ? "float32" : "same";
-  const reference = await openReference(io, dir, model, { against, budgets });
-  const options = {
-    ...(every && { every }),
-    ...(seed !== undefined && { seed }),
-    ...(reference && { against: reference }),
-  };
-  return { audit: new Audit(heads, policy, options), reference };
 }
 
 function optionsOf(settings: DecodingSettings): GenerateOptions {
@@ -180,17 +173,6 @@ export const exitOptions: readonly OptionDefinition[] = [
   losslessOption,
   uncertifiedOption,
 ];
-
-export interface AuditSettings {
-  /** The certificate's reference model reads one of so many texts. */
-  readonly audit?: number | undefined;
-}
-
-export const auditOption: OptionDefinition = {
-  flags: "--audit <k>",
-  description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
-  parse: integer(1),
-};
 
 export const decodingOptions: readonly OptionDefinition[] = [
   headsOption,

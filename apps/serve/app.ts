@@ -20,11 +20,12 @@ import {
   wholeAnswer,
 } from "./answers.js";
 import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
+import { auditTexts, type OnPromised } from "./audits.js";
 import type { Batcher } from "./batcher.js";
 import { type ChatBody, chatPrompt, parseChatBody, parseTextBody, type TextBody, textPrompts } from "./bodies.js";
 import { chooseMode, isFor, type ModeRules, type ServingMode } from "./ways.js";
 import { Metrics } from "./metrics.js";
-import type { ServedText, ServedToken } from "./served-text.js";
+import type { ServedToken } from "./served-text.js";
 
 interface AppOptions extends AccessOptions, ModeRules {
   readonly modelName: string;
@@ -53,7 +54,7 @@ interface Asked {
 export function createApp(batcher: Batcher, options: AppOptions): Hono {
   const { modelName, bodyBytes, now, log } = options;
   const metrics = new Metrics(batcher, options.audit);
-  const serving: Serving = { batcher, options, metrics, audited: auditLog(options) };
+  const serving: Serving = { batcher, options, metrics, audited: auditTexts(batcher, options) };
   const created = Math.floor(now() / 1000);
   const model = { id: modelName, object: "model", created, owned_by: "early-exits" };
   const app = new Hono();
@@ -123,25 +124,6 @@ const TEXT_TOKENS = 16;
 const SEEDS = 2 ** 31;
 const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
 
-/** Has the audit read texts in the order of their requests, and logs its alarm once. */
-function auditLog({ audit, log, otherwise, stopping }: AppOptions): Serving["audited"] {
-  let told = false;
-  return async (promptIds, text, user) => {
-    if (audit === undefined) return;
-    const finished = text.ended.then((summary) => summary && { promptIds, ids: summary.ids, user });
-    try {
-      await audit.read(finished, { signal: stopping });
-    } catch (error) {
-      log(`error: ${error instanceof Error ? error.message : String(error)}`);
-    }
-    if (told || !audit.state.alarm.raised) return;
-    told = true;
-    const { meanLoss, target, units } = audit.report;
-    const loss = `mean loss ${meanLoss.toFixed(4)} of ${units} audited texts, promised at most ${target.toFixed(4)}`;
-    log(`ALARM: ${loss}; exits are off, answers are ${otherwise}`);
-  };
-}
-
 async function readJson(request: Request): Promise<unknown> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
@@ -169,8 +151,7 @@ interface Serving {
   readonly batcher: Batcher;
   readonly options: AppOptions;
   readonly metrics: Metrics;
-  /** Called with every text that exits are to write under a promise. */
-  readonly audited: (promptIds: readonly number[], text: ServedText, user: string | undefined) => Promise<void>;
+  readonly audited: OnPromised;
 }
 
 /** Answers with all texts at once or as they come. */

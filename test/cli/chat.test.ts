@@ -1,9 +1,12 @@
 /** `early-exits chat`, driven by lines and interrupts. */
-import { writeFileSync } from "node:fs";
-import { attachHeads, createPolicy, generate } from "early-exits";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { attachHeads, calibrate, createPolicy, generate } from "early-exits";
+import type { AuditState } from "early-exits/calibrate";
 import type { ChatMessage } from "early-exits/model";
 import { writeHeads } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 import { gemma, chatConfig, chatMl, chatModel, chatTokenizerJson } from "../model/chat/setup.js";
 import { smallCheckpoint } from "../support/models.js";
 import { cli, scratch, startProcess, type TestIo, type TestIoOptions, words } from "./support.js";
@@ -88,6 +91,48 @@ describe("a chat", () => {
     expect((await chat(["what?"], args)).err).toContain("mean depth 1.00 of 4 blocks");
     const lossless = await chat(["what?"], [...args, "--lossless"]);
     expect(lossless.out).toBe(`${await answerTo([user("what?")])}\n`);
+  });
+});
+
+describe("audits of a certified policy", () => {
+  const certificate = folder.path("certificate.json");
+  const args = ["--heads", folder.path("audited"), "--policy", certificate];
+  const states = (): AuditState[] => {
+    const path = join(process.env["EARLY_EXITS_STATE"]!, "audits");
+    return readdirSync(path).map((file) => JSON.parse(readFileSync(join(path, file), "utf8")) as AuditState);
+  };
+
+  beforeAll(async () => {
+    const heads = attachHeads(await chatModel(), { exits: [1, 2] });
+    await writeHeads(folder.path("audited"), heads);
+    const texts = Array.from({ length: 30 }, (_, i) => Array.from({ length: 9 }, (_unused, t) => (7 * i + t * t) % 50));
+    const { certificate: honest } = await calibrate(heads, texts, { agreement: 0.5 });
+    // Every token leaves at the first exit, whose guesses are random, and almost none may change.
+    const exits = honest.policy.exits.map((exit) => ({ ...exit, threshold: "always" as const }));
+    const certified = { ...honest.policy.certified!, agreement: 0.99, thresholds: exits.map(() => "always" as const) };
+    const sealed = await sealCertificate({ ...honest, policy: { ...honest.policy, exits, certified } });
+    writeFileSync(certificate, JSON.stringify(sealed));
+  });
+
+  it("read the answers that the next message does not cut short, go on in the next chat, and end exits", async () => {
+    const first = await chat(["what?", "why?"], args);
+    expect(first.err).toContain("audits: every answer is read once more by the full model (--no-audit");
+    expect(states()).toMatchObject([{ every: 1, requests: 2, alarm: { units: 1, raised: false } }]);
+    let units = 1;
+    for (let err = ""; !err.includes("ALARM"); units++) err = (await chat(["who?"], args)).err;
+    expect(units).toBeLessThan(6);
+    const alarmed = await chat(["what?"], args);
+    expect(alarmed.err).toContain(`ALARM: in ${units} audited texts that the policy wrote, `);
+    expect(alarmed.err).toMatch(/at most 1\.0 % were promised, .*; exits are off; to begin anew, remove .*\.json\n/);
+    expect(alarmed.out).toBe(`${await answerTo([user("what?")])}\n`);
+    expect(states()).toMatchObject([{ requests: units + 1, alarm: { units, raised: true } }]);
+  });
+
+  it("are none with --no-audit or --lossless, and keep nothing", async () => {
+    for (const off of [["--no-audit"], ["--lossless"]]) {
+      expect((await chat(["what?"], [...args, ...off])).err).not.toMatch(/audits:|ALARM/);
+    }
+    expect(states()).toHaveLength(1);
   });
 });
 

@@ -87,6 +87,11 @@ export function testIo({
   return io;
 }
 
+process.env["EARLY_EXITS_STATE"] = mkdtempSync(join(tmpdir(), "early-exits-state-"));
+process.once("exit", () => {
+  rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true });
+});
+
 /** An `Io` that is interrupted when stderr says something; its clock runs so fast that every step is reported. */
 export function interruptedAt(said: string): TestIo {
   return testIo({ tick: 5000, onErr: (text, io) => (text.includes(said) ? io.interrupt() : undefined) });

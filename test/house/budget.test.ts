@@ -17,9 +17,9 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src/evaluate": 10_000,
   "src/node": 10_800 + 100, // + 100: what a sceptic broke
   "src/browser": 2_700,
-  "apps/cli": 43_980 + 130, // + 130: what a sceptic broke
+  "apps/cli": 43_980 + 1_500, // + 1_500: what a sceptic broke
   "apps/export": 10_600,
-  "apps/serve": 12_450,
+  "apps/serve": 12_700,
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,

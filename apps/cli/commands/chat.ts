@@ -5,9 +5,11 @@
  */
 import { readFile } from "node:fs/promises";
 import { EarlyExitError } from "early-exits";
+import type { FinishedText } from "early-exits/calibrate";
 import { ChatSession, type TurnSummary } from "early-exits/exits";
 import { encodeChat } from "early-exits/model";
 import { libraryDefaults } from "early-exits/node";
+import { alarmLine, auditOption, type AuditSettings, noAuditOption } from "../audit.js";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
 import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../decoding.js";
@@ -16,7 +18,7 @@ import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
 
-export interface ChatSettings extends CommonOptions, DecodingSettings {
+export interface ChatSettings extends CommonOptions, DecodingSettings, AuditSettings {
   readonly system?: string | undefined;
   readonly template?: string | undefined;
 }
@@ -29,6 +31,8 @@ export const chatCommand: CommandDefinition<ChatSettings> = {
     { flags: "--system <text>", description: "system message that the conversation begins with" },
     { flags: "--template <file>", description: "Jinja chat template to use instead of the model's own" },
     ...decodingOptions,
+    { ...auditOption, defaultNote: "every answer, with a certificate" },
+    noAuditOption,
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.chat }, // the library's own
@@ -50,12 +54,12 @@ const HELP = [
 
 async function run(settings: ChatSettings, io: Io): Promise<void> {
   const template = settings.template === undefined ? undefined : await readFile(settings.template, "utf8");
-  const decoding = await openDecoding(io, "chat", settings);
-  const { model, source, policy, options, colors } = decoding;
+  const decoding = await openDecoding(io, "chat", settings, { auditEvery: 1 });
+  const { model, source, policy, plain, colors } = decoding;
   const rendering = { template, date: new Date(io.now()) };
   await encodeChat(model.tokenizer, [{ role: "user", content: "" }], rendering); // refuses what has no template
   const chat = new ChatSession(source, {
-    ...options,
+    ...plain,
     chat: rendering,
     ...(settings.system !== undefined && { system: settings.system }),
   });
@@ -64,7 +68,8 @@ async function run(settings: ChatSettings, io: Io): Promise<void> {
     if (policy !== undefined && io.color) note(io, `legend: ${colors.legend}`);
   }
   try {
-    const turns = await talk(io, chat, decoding, settings);
+    const turns = await talk(io, chat, { decoding, rendering, json: settings.json ?? false });
+    await decoding.kept();
     const result = { messages: chat.messages, turns, device: model.device.backend };
     if (settings.json) io.stdout.write(`${JSON.stringify(result)}\n`);
     else for (const line of nextLines(...nextSteps(settings))) note(io, line);
@@ -80,14 +85,16 @@ function nextSteps({ dir, heads, policy, shipped, dtype }: ChatSettings): string
   return [served, commandLine("train", [dir], { self: true, dtype, out: "heads" })];
 }
 
+interface Talk {
+  readonly decoding: Decoding;
+  readonly rendering: NonNullable<Parameters<typeof encodeChat>[2]>;
+  readonly json: boolean;
+}
+
 /** Returns the summaries of the answers that were not stopped. */
-async function talk(
-  io: Io,
-  chat: ChatSession,
-  decoding: Decoding,
-  { json = false }: CommonOptions,
-): Promise<TurnSummary[]> {
+async function talk(io: Io, chat: ChatSession, parts: Talk): Promise<TurnSummary[]> {
   const turns: TurnSummary[] = [];
+  const readings = new Readings(io, chat, parts);
   let interrupts = 0; // since the last line
   let answering: AbortController | undefined;
   const dialog: Dialog = io.openDialog(() => {
@@ -102,19 +109,68 @@ async function talk(
       const text = line.trim();
       if (text === "/exit") break;
       if (text === "") continue;
+      await readings.stop();
       if (text.startsWith("/")) {
         obey(io, chat, text);
         continue;
       }
       answering = new AbortController();
-      const summary = await answer(io, chat, text, { decoding, json, signal: answering.signal });
+      const summary = await answer(io, chat, text, { ...parts, signal: answering.signal });
       answering = undefined;
-      if (summary !== undefined) turns.push(summary);
+      if (summary === undefined) continue;
+      turns.push(summary);
+      readings.start(summary);
     }
+    if (interrupts === 0) await readings.ended(); // the input ended: nobody waits for a prompt
   } finally {
     dialog.close();
+    await readings.stop();
   }
   return turns;
+}
+
+/** Audits of answers while the user reads them. */
+class Readings {
+  readonly #io: Io;
+  readonly #chat: ChatSession;
+  readonly #parts: Talk;
+  #reading: AbortController | undefined;
+
+  constructor(io: Io, chat: ChatSession, parts: Talk) {
+    this.#io = io;
+    this.#chat = chat;
+    this.#parts = parts;
+  }
+
+  /** Begins with the answer that the history ends with. */
+  start({ ids, promise }: TurnSummary): void {
+    const { audit, model } = this.#parts.decoding;
+    if (audit === undefined || promise.kind !== "certified" || audit.state.alarm.raised) return;
+    const asked = this.#chat.messages.slice(0, -1);
+    const { signal } = (this.#reading = new AbortController());
+    const text = async (): Promise<FinishedText> => ({
+      promptIds: await encodeChat(model.tokenizer, asked, this.#parts.rendering),
+      ids,
+    });
+    audit.read(text, { signal }).then(
+      () => {
+        if (audit.state.alarm.raised) note(this.#io, alarmLine(audit.report));
+      },
+      (error: unknown) => {
+        if (!signal.aborted) note(this.#io, `audits: ${error instanceof Error ? error.message : String(error)}`);
+      },
+    );
+  }
+
+  async ended(): Promise<void> {
+    await this.#parts.decoding.audit?.settled();
+  }
+
+  /** Gives up the answer that is being read: it counts for nothing. */
+  async stop(): Promise<void> {
+    this.#reading?.abort(new Error("the next message came"));
+    await this.ended();
+  }
 }
 
 function obey(io: Io, chat: ChatSession, line: string): void {
@@ -134,9 +190,7 @@ function obey(io: Io, chat: ChatSession, line: string): void {
   }
 }
 
-interface AnswerOptions {
-  readonly decoding: Decoding;
-  readonly json: boolean;
+interface AnswerOptions extends Talk {
   readonly signal: AbortSignal;
 }
 
@@ -147,8 +201,9 @@ async function answer(
   text: string,
   { decoding, json, signal }: AnswerOptions,
 ): Promise<TurnSummary | undefined> {
-  const { policy, colors, model } = decoding;
-  const turn = chat.send(text, { signal });
+  const { colors, model, audit } = decoding;
+  const { policy, lossless = false } = audit?.state.alarm.raised === true ? {} : decoding.options;
+  const turn = chat.send(text, { signal, ...(policy && { policy, lossless }) });
   let written = false;
   try {
     for await (const { text: piece, depth } of turn) {

@@ -2,22 +2,16 @@
  * `early-exits generate`: text on stdout, each token in the colour of the depth it needed; telemetry on stderr. With
  * --prompts, a line of JSON for each prompt of a file.
  */
-import { generate, generateBatch, type GenerateOptions, type GenerateSummary, type Model } from "early-exits";
+import { generate, generateBatch, type GenerateSummary, type Model } from "early-exits";
 import type { AuditReport } from "early-exits/calibrate";
 import type { NoPromise } from "early-exits/exits";
 import { allWeights, describeSampling, storedBytes } from "early-exits/model";
 import { libraryDefaults, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
+import { auditOption, type AuditSettings } from "../audit.js";
 import type { CommandDefinition } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import { bytes, percent, speed } from "../format.js";
-import {
-  auditOption,
-  type AuditSettings,
-  type Decoding,
-  decodingOptions,
-  type DecodingSettings,
-  openDecoding,
-} from "../decoding.js";
+import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
@@ -276,22 +270,17 @@ interface TextLine {
  * alarm, texts are written without exits.
  */
 async function writeTexts(
-  { source, model, options, audit }: Pick<Decoding, "source" | "model" | "options" | "audit">,
+  { source, model, audit, ...decoding }: Decoding,
   prompts: readonly PromptLine[],
   first: number,
   signal: AbortSignal,
 ): Promise<string[]> {
+  const options = audit?.state.alarm.raised === true ? decoding.plain : decoding.options;
   const { seed = libraryDefaults.generate.seed, lossless = false } = options;
-  const settings: { -readonly [K in keyof GenerateOptions]: GenerateOptions[K] } = {
-    ...options,
-    seed: seed + first,
-    signal,
-  };
-  if (audit?.state.alarm.raised === true) delete settings.policy;
   const batch = generateBatch(
     source,
     prompts.map(({ ids }) => ids),
-    settings,
+    { ...options, seed: seed + first, signal },
   );
   const depths = prompts.map((): number[] => []);
   for await (const { prompt, depth } of batch) depths[prompt]!.push(depth);

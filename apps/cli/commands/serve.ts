@@ -6,8 +6,9 @@ import { once } from "node:events";
 import { basename, resolve } from "node:path";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
+import { auditOption, type AuditSettings, noAuditOption } from "../audit.js";
 import type { CommandDefinition } from "../command.js";
-import { auditOption, type AuditSettings, type Decoding, exitOptions, openDecoding } from "../decoding.js";
+import { type Decoding, exitOptions, openDecoding } from "../decoding.js";
 import { type CommonOptions, type Io, note } from "../io.js";
 import { nextLines, shellWord } from "../next-lines.js";
 import { modelDefaults, type ModelSettings } from "../open-model.js";
@@ -29,6 +30,8 @@ export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettin
   readonly cacheBytes?: number | undefined;
 }
 
+/** One answer in so many. */
+const AUDITED = 20;
 const KEY = "EARLY_EXITS_API_KEY";
 
 export const serveCommand: CommandDefinition<ServeSettings> = {
@@ -37,7 +40,8 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
   positional: [modelFolder],
   options: [
     ...exitOptions,
-    auditOption,
+    { ...auditOption, defaultNote: `${AUDITED} with a certificate` },
+    noAuditOption,
     {
       flags: "--otherwise <mode>",
       description: "how to answer requests whose sampling settings the policy is not certified for",
@@ -63,14 +67,14 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
   examples: [
     "serve my-model",
     "serve SmolLM2-135M-Instruct.Q4_1.gguf --shipped .9",
-    "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 20",
+    "serve my-model --heads heads --policy policy.json --otherwise lossless --audit 10",
   ],
   run,
 };
 
 async function run(settings: ServeSettings, io: Io): Promise<void> {
   const { dir, json = false } = settings;
-  const decoding = await openDecoding(io, "serve", settings);
+  const decoding = await openDecoding(io, "serve", settings, { auditEvery: AUDITED });
   try {
     const modelName = basename(resolve(dir));
     const server = await serveModel(decoding.source, {
@@ -86,6 +90,7 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
     await ended(io);
     note(io, "closing; answers under way are finished");
     await server.close();
+    await decoding.kept();
   } finally {
     decoding.dispose();
   }

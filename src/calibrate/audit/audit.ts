@@ -115,6 +115,8 @@ export interface AuditOptions extends JudgeOptions {
   readonly seed?: number;
   /** A state to go on from; `every`, `agreement`, `delta` and `seed` are then the state's own. */
   readonly state?: AuditState;
+  /** Called with every new state, so that a later program can go on from it. */
+  readonly onState?: (state: AuditState) => void;
 }
 
 export interface FinishedText {
@@ -198,6 +200,7 @@ export class Audit {
   readonly #heads: ExitHeads;
   readonly #policy: Policy;
   readonly #judge: JudgeOptions;
+  readonly #onState: AuditOptions["onState"];
   #state: AuditState;
   /** Settled once all texts before the next one are judged. */
   #before: Promise<unknown> = Promise.resolve();
@@ -206,10 +209,11 @@ export class Audit {
    * Throws an OptionError for an option outside its range or a state of another format, and a PolicyError if the policy
    * has no certificate about all tokens and no agreement is given, or the certificate's reference is missing.
    */
-  constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, ...options }: AuditOptions = {}) {
+  constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, onState, ...options }: AuditOptions = {}) {
     const certified = coveredBy(policy);
     this.#heads = heads;
     this.#policy = policy;
+    this.#onState = onState;
     this.#judge = { sampling: sampling ?? certified?.sampling, against };
     this.#state = state === undefined ? createState(policy, options) : checkState(state);
     if (certified?.reference.kind === "other" && against === undefined) {
@@ -235,17 +239,17 @@ export class Audit {
 
   /**
    * Numbers a text and, if it is chosen, judges it after all before it. Returns its loss; undefined if it was not
-   * chosen or does not count. A promise holds the place of a text still being written; undefined, or a text without
-   * tokens, is left out.
+   * chosen or does not count. A function holds the place of a text still being written, and is called if it is chosen;
+   * undefined, or a text without tokens, is left out.
    */
   read(
-    text: FinishedText | Promise<FinishedText | undefined>,
+    text: FinishedText | (() => Promise<FinishedText | undefined>),
     { signal }: { readonly signal?: CancelSignal } = {},
   ): Promise<number | undefined> {
     const { every, seed, requests } = this.#state;
-    this.#state = { ...this.#state, requests: requests + 1 };
+    this.#change({ requests: requests + 1 });
     if (!isChosen(seed, requests, every)) return Promise.resolve(undefined);
-    const loss = this.#before.then(async () => this.#count(await text, signal));
+    const loss = this.#before.then(async () => this.#count(typeof text === "function" ? await text() : text, signal));
     this.#before = loss.catch(() => undefined);
     return loss;
   }
@@ -263,14 +267,18 @@ export class Audit {
     const given = asGiven(promptIds, ids);
     if (given.ids.length < 2) return undefined; // calibration leaves out a single position, too
     const loss = await this.#lossOf(given, signal);
-    this.#state = {
-      ...this.#state,
+    this.#change({
       tokens: this.#state.tokens + ids.length,
       lossSum: this.#state.lossSum + loss,
       alarm: stepAlarm(this.#state.alarm, loss),
       users: user === undefined ? users : [...users, user],
-    };
+    });
     return loss;
+  }
+
+  #change(changed: Partial<AuditState>): void {
+    this.#state = { ...this.#state, ...changed };
+    this.#onState?.(this.#state);
   }
 
   /** The policy runs on the text as it runs on given text: the tokens, or the distributions, are those of writing. */

@@ -1,0 +1,128 @@
+/**
+ * Audits of a policy in use. Their state is kept from run to run in a file of the policy's own, below
+ * EARLY_EXITS_STATE, or $XDG_STATE_HOME/early-exits, or ~/.local/state/early-exits.
+ */
+import { createHash } from "node:crypto";
+import { mkdir } from "node:fs/promises";
+import { homedir } from "node:os";
+import { dirname, join } from "node:path";
+import type { ExitHeads, Model, Policy } from "early-exits";
+import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
+import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
+import type { OptionDefinition } from "./command.js";
+import { percent } from "./format.js";
+import { type Io, note } from "./io.js";
+import { type ModelSettings, openReference } from "./open-model.js";
+import { integer } from "./options.js";
+
+export interface AuditSettings {
+  /** The certificate's reference model reads one of so many texts; false: none. @default the command's */
+  readonly audit?: number | false | undefined;
+}
+
+export const auditOption: OptionDefinition = {
+  flags: "--audit <k>",
+  description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
+  parse: integer(1),
+};
+export const noAuditOption: OptionDefinition = {
+  flags: "--no-audit",
+  description: "read no text again: nobody notices if the promise does not hold here",
+};
+
+export interface OpenAudit {
+  readonly audit: Audit;
+  /** Of another dtype than the model that runs. */
+  readonly reference: Model | undefined;
+  /** Resolves once the state is in its file. */
+  kept(): Promise<void>;
+}
+
+interface AuditedPolicy {
+  readonly heads: ExitHeads;
+  readonly policy: Policy;
+  readonly dir: string;
+  /** k of a command that audits unless it is told not to. */
+  readonly byDefault?: number | undefined;
+}
+
+/** Returns undefined if nothing is audited. An audit that nobody asked for loads no further model. */
+export async function openAudit(
+  io: Io,
+  { heads, policy, dir, byDefault }: AuditedPolicy,
+  { audit: asked, budgets, seed }: AuditSettings & ModelSettings & { readonly seed?: number | undefined },
+): Promise<OpenAudit | undefined> {
+  const every = asked ?? byDefault;
+  if (every === undefined || every === false) return undefined;
+  const { certified } = policy;
+  if (asked === undefined) {
+    if (certified === undefined || certified.loss === "anyChange") return undefined;
+    if (certified.reference.kind === "other") {
+      note(
+        io,
+        `audits are off: the certificate's reference is the ${certified.reference.dtype} model, which is not loaded; ` +
+          `--audit ${every} loads it`,
+      );
+      return undefined;
+    }
+  }
+  const against = certified?.reference.dtype === "float32" ? "float32" : "same";
+  const reference = await openReference(io, dir, heads.model, { against, budgets });
+  const options = { every, ...(seed !== undefined && { seed }), ...(reference && { against: reference }) };
+  if (byDefault === undefined) {
+    return { audit: new Audit(heads, policy, options), reference, kept: () => Promise.resolve() };
+  }
+  const { state, keep, kept, path } = await keptState(io, JSON.stringify([policy, every, seed]));
+  const audit = new Audit(heads, policy, { ...options, ...(state && { state }), onState: keep });
+  const which = every === 1 ? "every answer" : `one answer in ${every}`;
+  if (audit.state.alarm.raised) note(io, `${alarmLine(audit.report)}; to begin anew, remove ${path}`);
+  else note(io, `audits: ${which} is read once more by the full model (--no-audit turns this off)`);
+  return { audit, reference, kept };
+}
+
+interface KeptState {
+  readonly path: string;
+  readonly state: AuditState | undefined;
+  readonly keep: (state: AuditState) => void;
+  readonly kept: () => Promise<void>;
+}
+
+/** The state in the file of this key. States are written one after another; of those that wait, the newest. */
+async function keptState(io: Io, key: string): Promise<KeptState> {
+  const { EARLY_EXITS_STATE: folder, XDG_STATE_HOME: states = join(homedir(), ".local", "state") } = process.env;
+  const name = createHash("sha256").update(key).digest("hex").slice(0, 16);
+  const path = join(folder ?? join(states, "early-exits"), "audits", `${name}.json`);
+  const state = (await fileExists(path)) ? ((await readJson(path)) as AuditState) : undefined;
+  let newest: AuditState | undefined;
+  let writing: Promise<void> | undefined;
+  const write = async (): Promise<void> => {
+    try {
+      await mkdir(dirname(path), { recursive: true });
+      while (newest !== undefined) {
+        const text = JSON.stringify(newest);
+        newest = undefined;
+        await writeFileAtomic(path, text);
+      }
+    } catch (error) {
+      newest = undefined;
+      note(io, `audits: the state cannot be kept: ${error instanceof Error ? error.message : String(error)}`);
+    }
+    writing = undefined;
+  };
+  return {
+    path,
+    state,
+    keep(changed) {
+      newest = changed;
+      writing ??= write();
+    },
+    kept: async () => writing,
+  };
+}
+
+export function alarmLine({ units, meanLoss, target }: AuditReport): string {
+  return (
+    `ALARM: in ${units} audited texts that the policy wrote, ${percent(meanLoss)} of the tokens changed; at most ` +
+    `${percent(target)} were promised, for texts like the certificate's; exits are off`
+  );
+}
