@@ -7,7 +7,8 @@
  */
 import { libraryDefaults } from "early-exits/node";
 import { randomInt, randomUUID } from "node:crypto";
-import { Hono } from "hono";
+import { giveTurn } from "early-exits/model";
+import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { type AccessOptions, requireAccess } from "./access.js";
 import {
@@ -22,7 +23,7 @@ import {
 import { ApiError, apiErrorOf, envelopeOf, errorResponse } from "./api-error.js";
 import { auditTexts, type OnPromised } from "./audits.js";
 import type { Batcher } from "./batcher.js";
-import { type ChatBody, chatPrompt, parseChatBody, parseTextBody, type TextBody, textPrompts } from "./bodies.js";
+import { type ChatBody, chatPrompts, parseChatBody, parseTextBody, type TextBody, textPrompts } from "./bodies.js";
 import { chooseMode, isFor, type ModeRules, type ServingMode } from "./ways.js";
 import { Metrics } from "./metrics.js";
 import type { ServedToken } from "./served-text.js";
@@ -64,10 +65,13 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
     await next();
     const { method, path } = context.req;
     const { status } = context.res;
+    // What is left of a body that nobody read would be taken for the next request.
+    if (status === 413 || (method === "POST" && !context.req.raw.bodyUsed)) context.header("connection", "close");
     metrics.request(routes.includes(path) ? path : "other", status);
     log(`${method} ${path} ${status}, ${now() - started} ms`);
   });
-  app.onError((error) => {
+  app.onError((error, { req }) => {
+    if (req.raw.signal.aborted) return new Response(null, { status: 499 }); // nobody waits for it
     const known = apiErrorOf(error);
     if (known.status === 500) log(`error: ${error.stack ?? error.message}`);
     return errorResponse(known);
@@ -90,33 +94,51 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
     maxSize: bodyBytes,
     onError: () => errorResponse(new ApiError(413, `the body is longer than ${bodyBytes} bytes`, "body_too_long")),
   });
-  app.post("/v1/chat/completions", limit, async ({ req }) => {
-    const body = parseChatBody(await readJson(req.raw));
+  const inTurn = oneByOne();
+  const answering = (read: (json: unknown) => Promise<Asked>) => async (context: Context) => {
+    const { raw } = context.req;
+    const text = await readBody(raw);
+    const asked = await inTurn(raw.signal, () => read(jsonOf(text)));
+    return answerTo(asked, raw.signal, serving);
+  };
+  const readChat = async (json: unknown): Promise<Asked> => {
+    const body = parseChatBody(json);
     requireModel(body.model, modelName);
-    const prompt = await chatPrompt(batcher.model, body, new Date(now()));
-    const room = Math.max(0, batcher.model.config.maxPositionEmbeddings - prompt.length);
-    const asked: Asked = {
+    const prompts = await chatPrompts(batcher.model, body, batcher.mostTexts, new Date(now()));
+    const room = Math.max(0, batcher.model.config.maxPositionEmbeddings - prompts[0]!.length);
+    return {
       kind: "chat",
       body,
-      prompts: [prompt],
+      prompts,
       maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? Math.min(libraryDefaults.chat.maxNewTokens, room),
       logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     };
-    return answerTo(asked, req.raw.signal, serving);
-  });
-  app.post("/v1/completions", limit, async ({ req }) => {
-    const body = parseTextBody(await readJson(req.raw));
+  };
+  const readTexts = async (json: unknown): Promise<Asked> => {
+    const body = parseTextBody(json);
     requireModel(body.model, modelName);
-    const asked: Asked = {
-      kind: "text",
-      body,
-      prompts: textPrompts(batcher.model, body),
-      maxNewTokens: body.max_tokens ?? TEXT_TOKENS,
-      logprobs: body.logprobs,
-    };
-    return answerTo(asked, req.raw.signal, serving);
-  });
+    const prompts = await textPrompts(batcher.model, body, batcher.mostTexts);
+    return { kind: "text", body, prompts, maxNewTokens: body.max_tokens ?? TEXT_TOKENS, logprobs: body.logprobs };
+  };
+  app.post("/v1/chat/completions", limit, answering(readChat));
+  app.post("/v1/completions", limit, answering(readTexts));
   return app;
+}
+
+/**
+ * Runs jobs one after another, so that many long bodies take no more of the event loop than one. A job whose signal is
+ * aborted by its turn is refused.
+ */
+function oneByOne(): <T>(signal: AbortSignal, job: () => Promise<T>) => Promise<T> {
+  let last: Promise<unknown> = Promise.resolve();
+  return (signal, job) => {
+    const result = last.then(async () => {
+      await giveTurn(signal);
+      return job();
+    });
+    last = result.catch(() => undefined);
+    return result;
+  };
 }
 
 /** OpenAI's default of text completions. */
@@ -124,12 +146,15 @@ const TEXT_TOKENS = 16;
 const SEEDS = 2 ** 31;
 const routes = ["/healthz", "/metrics", "/v1/models", "/v1/chat/completions", "/v1/completions"];
 
-async function readJson(request: Request): Promise<unknown> {
+async function readBody(request: Request): Promise<string> {
   const type = request.headers.get("content-type") ?? "";
   if (!/^application\/json\s*(;|$)/i.test(type)) {
     throw new ApiError(415, `the body is ${JSON.stringify(type)}; send application/json`, "content_type");
   }
-  const text = await request.text();
+  return request.text();
+}
+
+function jsonOf(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -185,7 +210,6 @@ async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Pr
     return Response.json(wholeAnswer(answer, written));
   } catch (error) {
     gone.abort(error); // the other choices are not needed
-    if (client.aborted) return new Response(null, { status: 499 });
     throw explain(error);
   }
 }
@@ -212,7 +236,7 @@ function submit(
   const promised = mode === "exits" && isFor(options.policy!, sampling);
   const { n = 1, stop = [] } = body;
   // To an audit, texts of one request are as little independent as texts of one user.
-  const user = body.user ?? (n * prompts.length > 1 ? id : undefined);
+  const user = body.user ?? body.safety_identifier ?? (n * prompts.length > 1 ? id : undefined);
   return prompts.flatMap((promptIds, i) =>
     Array.from({ length: n }, (_, j) => {
       const index = i * n + j;

@@ -72,6 +72,11 @@ export class Batcher {
     };
   }
 
+  /** Texts that it takes at once, waiting ones included. */
+  get mostTexts(): number {
+    return this.#limits.parallel + this.#limits.queueLimit;
+  }
+
   /** Checks policies and prepares heads, for which the first text waits otherwise. Throws a PolicyError. */
   prepare(): Promise<void> {
     this.#prepared ??= (async () => {

@@ -3,7 +3,8 @@
  * can reach it. `close` takes no more requests, lets those under way end, and gives up the rest after a while.
  */
 import type { AddressInfo } from "node:net";
-import type { Server } from "node:http";
+import type { Server, ServerOptions } from "node:http";
+import type { serve } from "@hono/node-server";
 import { OptionError, requireInteger } from "early-exits";
 import type { Audit } from "early-exits/calibrate";
 import type { ExitHeads } from "early-exits/exits";
@@ -26,6 +27,8 @@ export interface ServeOptions extends BatcherOptions {
   readonly otherwise?: "plain" | "lossless";
   /** Bytes of a body. @default 2^20 */
   readonly bodyBytes?: number;
+  /** Milliseconds in which a client sends the headers of a request; then it is cut. @default 10,000 */
+  readonly headersTime?: number;
   /** Milliseconds per request. @default 600,000 */
   readonly timeLimit?: number;
   /** Milliseconds that `close` waits for requests under way. @default 10,000 */
@@ -42,6 +45,7 @@ export const serveDefaults = {
   port: 8080,
   otherwise: "plain",
   bodyBytes: 2 ** 20,
+  headersTime: 10_000,
   timeLimit: 600_000,
   graceTime: 10_000,
 } as const satisfies ServeOptions;
@@ -60,10 +64,11 @@ function isLoopback(host: string): boolean {
 
 /** Throws an OptionError for options that contradict, and a PolicyError for a policy of others. */
 export async function serveModel(source: Model | ExitHeads, options: ServeOptions = {}): Promise<RunningServer> {
-  const { host, port, graceTime, ...settings } = { ...serveDefaults, ...options };
+  const { host, port, graceTime, headersTime, ...settings } = { ...serveDefaults, ...options };
   const { key, hosts = [], audit, policy, log = () => undefined } = options;
   requireInteger("serve: port", port, 0, 65_535);
   requireInteger("serve: bodyBytes", settings.bodyBytes, 1);
+  requireInteger("serve: headersTime", headersTime, 1, BODY_TIME);
   requireInteger("serve: timeLimit", settings.timeLimit, 1, 2 ** 31 - 1);
   requireInteger("serve: graceTime", graceTime, 0, 2 ** 31 - 1);
   if (!isLoopback(host) && (key === undefined || key === "")) {
@@ -90,7 +95,7 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
     now: Date.now,
     log,
   });
-  const server = await listen(app.fetch, host, port);
+  const server = await listen({ fetch: app.fetch, hostname: host, port, serverOptions: timesOf(headersTime) });
   const { port: taken } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
   return {
@@ -100,11 +105,20 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
   };
 }
 
+/** Milliseconds in which a client sends a request whole, and between two looks at clients that are late. */
+const BODY_TIME = 300_000;
+const LOOK_EVERY = 1000;
+
+function timesOf(headersTime: number): ServerOptions {
+  const connectionsCheckingInterval = Math.min(LOOK_EVERY, headersTime);
+  return { headersTimeout: headersTime, requestTimeout: BODY_TIME, connectionsCheckingInterval };
+}
+
 /** Rejects if the port is taken. */
-async function listen(fetch: (request: Request) => Response | Promise<Response>, hostname: string, port: number) {
+async function listen(options: Parameters<typeof serve>[0]): Promise<Server> {
   const { serve } = await import("@hono/node-server");
-  return new Promise<Server>((resolve, reject) => {
-    const server = serve({ fetch, hostname, port }, () => {
+  return new Promise((resolve, reject) => {
+    const server = serve(options, () => {
       server.off("error", reject);
       resolve(server);
     }) as Server;

@@ -73,7 +73,7 @@ export async function useTokenizer(hostile: HostileTokenizer): Promise<void> {
   const tokenizer = await huggingFaceTokenizer(tokenizerJson(hostile), { eos_token: "<|endoftext|>" });
   const ids = tokenizer.encode(hostile.text);
   tokenizer.decode(ids);
-  tokenizer.encodeParts([hostile.text]);
+  await tokenizer.encodeParts([hostile.text]);
 }
 
 function tokenizerJson({ pattern: regex, normalizers, decoders, changes }: HostileTokenizer): unknown {

@@ -11,7 +11,7 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
-  "src/model": 61_150 + 670, // + 670: what a sceptic broke (the seal)
+  "src/model": 61_150 + 2_350, // + 2,350: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 46_150 + 100, // + 100: what a sceptic broke (the length of a promise)
   "src/calibrate": 48_650 + 880, // + 880: what a sceptic broke (whole documents, the seal)
   "src/evaluate": 10_000,
@@ -19,7 +19,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src/browser": 2_700,
   "apps/cli": 43_980 + 1_500, // + 1_500: what a sceptic broke
   "apps/export": 10_600,
-  "apps/serve": 12_700,
+  "apps/serve": 12_700 + 750, // + 750: what a sceptic broke (bodies, headers, neutral values)
   bench: 28_250,
   drivers: 1_600,
   examples: 3_700,
@@ -27,7 +27,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 8_900,
   site: 6_750,
-  test: 312_000,
+  test: 314_450,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

@@ -1,8 +1,11 @@
-/** The HTTP server, by OpenAI's own client and by fetch: answers, streams, errors, access, disconnecting, closing. */
+/** The HTTP server, by OpenAI's own client and by fetch: answers, streams, errors, limits, access, closing. */
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
 import { Audit } from "early-exits/calibrate";
 import { fitProjections } from "early-exits/exits";
 import { encodeChat, type Model } from "early-exits/model";
+import { once } from "node:events";
+import { Agent, request } from "node:http";
+import { connect } from "node:net";
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeText } from "../../apps/serve/bodies.js";
@@ -93,7 +96,7 @@ describe("OpenAI's client", () => {
     });
     for (const [i, { text }] of answer.choices.entries()) {
       const options = { ...wayOf(mode), temperature: 1, seed: 7 + i, maxNewTokens: 8 };
-      expect(text).toBe((await written(encodeText(model, "the answer"), options)).text);
+      expect(text).toBe((await written(await encodeText(model, "the answer"), options)).text);
     }
     expect(answer.choices.map(detailsOf).map((one) => one.mode)).toEqual([mode, mode, mode]);
   });
@@ -119,7 +122,7 @@ describe("OpenAI's client", () => {
   });
 
   it("stops before a stop string, and lists the model", async () => {
-    const { text } = await written(encodeText(model, "the"), { maxNewTokens: 8 });
+    const { text } = await written(await encodeText(model, "the"), { maxNewTokens: 8 });
     const stop = text.slice(3, 5);
     const answer = await client.completions.create({ ...{ ...base, mode: "plain" }, prompt: "the", stop });
     expect(answer.choices[0]!.text).toBe(text.slice(0, text.indexOf(stop)));
@@ -132,9 +135,27 @@ describe("OpenAI's client", () => {
     ["response_format", { type: "json_object" }],
     ["logit_bias", { "1": 5 }],
     ["presence_penalty", 0.5],
+    ["metadata", { topic: "x" }],
+    ["reasoning_effort", "high"],
+    ["service_tier", "flex"],
+    ["store", true],
+    ["web_search_options", {}],
   ])("is told that %s is not supported", async (param, value) => {
     const call = client.chat.completions.create({ ...base, messages: [...messages], [param]: value });
     await expect(call).rejects.toMatchObject({ status: 400, param, code: "unsupported_value" });
+  });
+
+  it("may send parameters of OpenAI's that are not supported with values that change nothing", async () => {
+    const neutral = {
+      ...{ parallel_tool_calls: true, tools: [], tool_choice: "auto", metadata: {}, reasoning_effort: "none" },
+      ...{ service_tier: "auto", store: false, verbosity: "medium", modalities: ["text"], audio: null, logit_bias: {} },
+      ...{ prediction: null, web_search_options: null, prompt_cache_key: "k", safety_identifier: "u" },
+      ...{ stream_options: null, response_format: { type: "text" }, frequency_penalty: 0, function_call: "none" },
+    };
+    expect((await post("/v1/chat/completions", { ...base, messages, ...neutral })).status).toBe(200);
+    for (const field of ["metadata", "service_tier", "store"]) {
+      expect((await post("/v1/completions", { ...base, prompt: "a", [field]: null })).status).toBe(200);
+    }
   });
 
   it("is told of a model that is not there, of a misspelled field, and of a prompt that is too long", async () => {
@@ -150,12 +171,82 @@ describe("OpenAI's client", () => {
   });
 });
 
-it("a special token that is spelled out in a text prompt stays text", () => {
+it("a special token that is spelled out in a text prompt stays text", async () => {
   const [spelling, id] = [...model.tokenizer.specialTokens][0]!;
   expect(model.tokenizer.encode(`a ${spelling}`)).toContain(id);
-  const ids = encodeText(model, `a ${spelling}`);
+  const ids = await encodeText(model, `a ${spelling}`);
   expect(ids.slice(1)).not.toContain(id);
-  expect(encodeText(model, "what is the answer?")).toEqual(model.tokenizer.encode("what is the answer?"));
+  expect(await encodeText(model, "what is the answer?")).toEqual(model.tokenizer.encode("what is the answer?"));
+});
+
+describe("a body of a megabyte", () => {
+  const long = "a".repeat(1e6);
+  it.each<[string, object, string]>([
+    ["a text", { prompt: long }, "context_length_exceeded"],
+    ["a list of texts", { prompt: ["a", long] }, "context_length_exceeded"],
+    ["token ids", { prompt: new Array(4e5).fill(1) }, "context_length_exceeded"],
+    ["many empty texts", { prompt: new Array(3e5).fill("") }, "too_many_texts"],
+    ["many lists of ids", { prompt: new Array(2e5).fill([1]) }, "too_many_texts"],
+    ["a list of anything", { prompt: new Array(2e5).fill({}) }, "invalid_value"],
+    ["a message", { messages: [{ role: "user", content: long }] }, "context_length_exceeded"],
+    ["many messages", { messages: new Array(3e4).fill({ role: "user", content: "" }) }, "context_length_exceeded"],
+  ])("with %s is refused before it is encoded, in a few turns", async (_name, body, code) => {
+    const started = process.cpuUsage();
+    const answer = await post(`/v1/${"prompt" in body ? "" : "chat/"}completions`, { ...base, ...body });
+    const { user } = process.cpuUsage(started);
+    expect([answer.status, await answer.json()]).toMatchObject([400, { error: { code } }]);
+    expect(user / 1e6).toBeLessThan(1); // seconds of computing; encoding took 10
+  });
+});
+
+it("more texts in a body than can ever run are refused for good", async () => {
+  const single = await start({ parallel: 1, queueLimit: 1 });
+  for (const body of [{ prompt: "a", n: 3 }, { prompt: ["a", "a", "a"] }]) {
+    const answer = await post("/v1/completions", { ...base, ...body }, {}, single);
+    expect([answer.status, answer.headers.get("retry-after")]).toEqual([400, null]);
+    expect(await answer.json()).toMatchObject({ error: { code: "too_many_texts" } });
+  }
+});
+
+describe("a client on a connection that is kept", () => {
+  it("is told that it is closed after a body that nobody read", async () => {
+    const small = await start({ bodyBytes: 1000, key: "secret" });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = (body: string, headers: Record<string, string>) =>
+      new Promise<(number | string | undefined)[]>((resolve, reject) => {
+        const options = { agent, method: "POST", headers: { "content-type": "application/json", ...headers } };
+        const asked = request(`${small.url}/v1/completions`, options, (response) => {
+          response.resume().on("end", () => {
+            resolve([response.statusCode, response.headers.connection]);
+          });
+        });
+        asked.on("error", reject).end(body);
+      });
+    const key = { authorization: "Bearer secret" };
+    const body = JSON.stringify({ ...base, prompt: "a" });
+    for (let i = 0; i < 4; i++) {
+      expect(await ask("a".repeat(5000), key)).toEqual([413, "close"]);
+      expect(await ask("a".repeat(5000), { ...key, "transfer-encoding": "chunked" })).toEqual([413, "close"]);
+      expect(await ask(body, {})).toEqual([401, "close"]);
+      expect(await ask(body, key)).toEqual([200, "keep-alive"]);
+    }
+    agent.destroy();
+  });
+
+  it("is cut if its headers take too long", async () => {
+    const { url } = await start({ headersTime: 200 });
+    const socket = connect(Number(new URL(url).port), "127.0.0.1");
+    let answer = "";
+    socket.setEncoding("utf8").on("data", (text: string) => (answer += text));
+    socket.write("POST /v1/completions HTTP/1.1\r\nHost: localhost\r\n");
+    const drip = setInterval(() => socket.write("X: y\r\n"), 20);
+    await once(
+      socket.on("error", () => undefined),
+      "close",
+    );
+    clearInterval(drip);
+    expect(answer).toMatch(/^HTTP\/1.1 408 /);
+  });
 });
 
 describe("access", () => {
@@ -211,10 +302,12 @@ it("a client that goes away stops the work, and its memory is freed", async () =
 
 it("a full queue is answered with 429 and Retry-After", async () => {
   const single = await start({ parallel: 1, queueLimit: 1 });
-  const answer = await post("/v1/completions", { ...base, prompt: "a", n: 3 }, {}, single);
+  const first = post("/v1/completions", { ...base, prompt: "a", n: 2, max_tokens: 60 }, {}, single);
+  while (single.batcher.state.queued === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  const answer = await post("/v1/completions", { ...base, prompt: "a", n: 2 }, {}, single);
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([429, "1"]);
   expect(await answer.json()).toMatchObject({ error: { type: "rate_limit_error", code: "queue-full" } });
-  await idle(single);
+  expect((await first).status).toBe(200);
   expect((await post("/v1/completions", { ...base, prompt: "a" }, {}, single)).status).toBe(200);
 });
 
@@ -223,7 +316,7 @@ it("after the alarm, answers are as the server was told, and log and metrics say
   const audit = new Audit(heads, policy, { agreement: 0.9999, sampling });
   const audited = await start({ audit, otherwise: "lossless" });
   const alone = new Audit(heads, policy, { agreement: 0.9999, sampling });
-  const promptIds = encodeText(model, "the answer");
+  const promptIds = await encodeText(model, "the answer");
   const modes: string[] = [];
   for (let seed = 0; seed < 20; seed++) {
     const answer = await clientOf(audited).completions.create({ ...base, ...sampling, prompt: "the answer", seed });
@@ -275,7 +368,7 @@ it("64 clients, some of whom go away, get what generate writes and leave no memo
     try {
       const answer = await clientOf(busy).completions.create(body, { signal: controller.signal });
       const options = { ...wayOf(mode), seed, temperature: seed % 2, maxNewTokens: 1 + (seed % 9) };
-      expect(answer.choices[0]!.text).toBe((await written(encodeText(model, prompt), options)).text);
+      expect(answer.choices[0]!.text).toBe((await written(await encodeText(model, prompt), options)).text);
     } catch (error) {
       if (!controller.signal.aborted) throw error;
     }

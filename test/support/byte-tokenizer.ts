@@ -22,7 +22,7 @@ export function byteTokenizer(): Tokenizer {
     specialTokens: new Map([["<|endoftext|>", END_OF_TEXT]]),
     encode: (text) => Array.from(utf8.encode(text)),
     encodeParts: (parts) =>
-      parts.flatMap((part) => (typeof part === "number" ? [part] : Array.from(utf8.encode(part)))),
+      Promise.resolve(parts.flatMap((part) => (typeof part === "number" ? [part] : Array.from(utf8.encode(part))))),
     ...decoding({ size: VOCAB_SIZE, bytes, isSpecial: (id) => id === END_OF_TEXT, leadingSpaces: 0 }),
   };
 }

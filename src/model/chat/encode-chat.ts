@@ -4,6 +4,7 @@
  * message, a tool or a document stays text.
  */
 import { TemplateError } from "../../errors.js";
+import { giveTurn } from "../../turns.js";
 import type { TextParts, Tokenizer } from "../tokenizer/tokenizer.js";
 import type { ControlTokens } from "./control-tokens.js";
 import { type ChatMessage, checkMessages } from "./messages.js";
@@ -25,7 +26,9 @@ export async function encodeChat(
   messages: readonly ChatMessage[],
   options: ChatOptions = {},
 ): Promise<number[]> {
-  return tokenizer.encodeParts(await renderParts(tokenizer, messages, options));
+  const parts = await renderParts(tokenizer, messages, options);
+  await giveTurn();
+  return tokenizer.encodeParts(parts);
 }
 
 /** Throws a TemplateError if neither tokenizer nor options have one. */
@@ -53,12 +56,14 @@ async function renderParts(
   controlTokens.set(tokenizer, control);
   const mark = unusedMark(checkMessages(messages), template, options);
   const marked = messages.map((message) => ({ ...control.mark(message, mark), role: message.role }));
+  await giveTurn(); // a message may have a megabyte
   const rendered = await renderChat(template, marked, {
     ...options,
     ...spellings(tokenizer),
     tools: control.mark(options.tools, mark),
     documents: control.mark(options.documents, mark),
   });
+  await giveTurn();
   return control.split(rendered, mark);
 }
 

@@ -1,14 +1,16 @@
 /**
  * BPE tokenizers (GPT-2, GPT-NeoX, Llama) from tokenizer.json. Sections are checked here; `@huggingface/tokenizers`
- * encodes, decoding.ts decodes. Left out: Unigram, WordPiece and text pairs.
+ * cuts texts into words, encode-words.ts encodes these, decoding.ts decodes. Left out: Unigram, WordPiece and text
+ * pairs.
  */
 import { type Budgets, budgetsWith } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { EarlyExitError, TokenError } from "../../errors.js";
 import { shown } from "../../shown.js";
-import { giveTurn } from "../../turns.js";
+import { atOnce, giveTurn, type InParts, inTurns } from "../../turns.js";
 import { gpt2Pattern } from "./byte-level.js";
 import { decoding } from "./decoding.js";
+import { wordEncoder } from "./encode-words.js";
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import { readTokenBytes } from "./token-bytes.js";
 import type { TextParts, Tokenizer } from "./tokenizer.js";
@@ -41,8 +43,8 @@ function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
 //   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
 //                   byte-level.ts).
 //   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
-//                   across such a cut: if none does, merges left and right of it cannot meet. The dependency's cache
-//                   of words has hits only then.
+//                   across such a cut: if none does, merges left and right of it cannot meet. Only then are words
+//                   met again, which are remembered.
 
 function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
   if (value === null) return joinsAcrossWords(model) ? null : splitBy("(?<=[^▁])(?=▁)");
@@ -73,25 +75,27 @@ function splitBy(pattern: string): object {
 /** An unpaired surrogate. */
 const MARK = "\uDBFF";
 
+type TextEncoding = (text: string) => InParts<number[]>;
+
 interface PartsEncoderOptions {
   /** Ids by spelling. */
   readonly specialTokens: ReadonlyMap<string, number>;
   /** Spelled-out special tokens become their ids. */
-  readonly encode: (text: string) => number[];
+  readonly encode: TextEncoding;
   /** An encoder with this before the spelling of every special token. */
-  readonly encoderWithPrefix: (prefix: string) => (text: string) => number[];
+  readonly encoderWithPrefix: (prefix: string) => TextEncoding;
   /** May come from text. */
   readonly unknownId: number | undefined;
 }
 
-function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => number[] {
+function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => InParts<number[]> {
   const { specialTokens, encode, encoderWithPrefix, unknownId } = options;
   const spellings = new Map(Array.from(specialTokens, ([spelling, id]) => [id, spelling]));
   const controlIds = new Set(spellings.keys());
   if (unknownId !== undefined) controlIds.delete(unknownId);
-  let prefixed: ((text: string) => number[]) | undefined; // made when a text spells out a control token
+  let prefixed: TextEncoding | undefined; // made when a text spells out a control token
 
-  return (parts) => {
+  return function* (parts) {
     const wanted = parts.filter((part) => typeof part === "number" && controlIds.has(part));
     const hasJustThese = (ids: readonly number[]): boolean => {
       const found = ids.filter((id) => controlIds.has(id));
@@ -102,10 +106,11 @@ function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => numbe
         .map((part) => (typeof part === "number" ? prefix + spellingOf(spellings, part) : wellFormed(part)))
         .join("");
 
-    const ids = encode(joined(""));
+    const ids = yield* encode(joined(""));
     if (hasJustThese(ids)) return ids;
     prefixed ??= encoderWithPrefix(MARK);
-    const exact = prefixed(joined(MARK));
+    yield;
+    const exact = yield* prefixed(joined(MARK));
     if (hasJustThese(exact)) return exact;
     throw new TokenError(
       "control-token-merged",
@@ -286,34 +291,45 @@ export async function huggingFaceTokenizer(
   const tokenBytes = readTokenBytes(file["decoder"], tokens, added);
   const special = readSpecialTokens(file["post_processor"] ?? null, config, added, idOf);
   const HuggingFaceEncoder = await importEncoder();
-  const encoderWithPrefix = (prefix: string): ((text: string) => number[]) => {
-    const encoder = createEncoder(HuggingFaceEncoder, {
+  const encodeWords = wordEncoder(model);
+  const encoderWithPrefix = (prefix: string): TextEncoding => {
+    const cut = textCutter(HuggingFaceEncoder, {
       normalizer: file["normalizer"] ?? null,
       pre_tokenizer: exactPreTokenizer(file["pre_tokenizer"] ?? null, model),
       post_processor: null,
       decoder: null,
       added_tokens: withPrefix(prefix, file["added_tokens"] ?? []),
-      model: model.section,
+      model: { type: "BPE", vocab: {}, merges: [] },
     });
-    return (text) => within(() => encoder.encode(text, { add_special_tokens: false }).ids);
+    return function* (text) {
+      const ids: number[] = [];
+      for (const piece of cut(text)) {
+        yield;
+        if (typeof piece === "number") ids.push(piece);
+        else for (const id of yield* encodeWords(piece)) ids.push(id);
+      }
+      return ids;
+    };
   };
   await giveTurn(signal);
-  const encode = encoderWithPrefix("");
+  const encodeText = encoderWithPrefix("");
+  const encode = (text: string): number[] => atOnce(encodeText(text));
   await giveTurn(signal);
   const specialTokens = new Map(added.filter(({ special }) => special).map(({ content, id }) => [content, id]));
   const unknown = model.section["unk_token"];
+  const encodeParts = partsEncoder({
+    specialTokens,
+    encode: encodeText,
+    encoderWithPrefix,
+    unknownId: typeof unknown === "string" ? idOf(unknown) : undefined,
+  });
   return {
     vocabSize: tokens.length,
     bosTokenId: special.bosTokenId,
     eosTokenId: special.eosTokenId,
     specialTokens,
     chatTemplate: readChatTemplate(config["chat_template"]),
-    encodeParts: partsEncoder({
-      specialTokens,
-      encode,
-      encoderWithPrefix,
-      unknownId: typeof unknown === "string" ? idOf(unknown) : undefined,
-    }),
+    encodeParts: (parts) => inTurns(encodeParts(parts)),
     encode: (text, { addSpecialTokens = true } = {}) =>
       addSpecialTokens ? special.prefix.concat(encode(text), special.suffix) : encode(text),
     ...decoding(tokenBytes),
@@ -324,7 +340,20 @@ export async function huggingFaceTokenizer(
 type EncoderClass = new (tokenizer: object, config: object) => Encoder;
 
 interface Encoder {
-  encode(text: string, options: { readonly add_special_tokens: boolean }): { readonly ids: number[] };
+  /** Parts of a section; null leaves it whole. */
+  pre_tokenizer: Cut | null;
+  /** Tokens of parts. */
+  model: (parts: readonly unknown[]) => readonly unknown[];
+  /** By spelling. */
+  readonly added_tokens_map: ReadonlyMap<string, { readonly id: number }>;
+  /** Spellings of added tokens, and between them what `model` returns. */
+  tokenize(text: string): readonly unknown[];
+}
+
+/** Step of a pre-tokenizer, or the sequence of its `tokenizers`. `options` say where in the text the section stands. */
+interface Cut {
+  (text: string, options: unknown): readonly unknown[];
+  readonly tokenizers?: readonly Cut[];
 }
 
 /** Imported late: it would be a fifth of what importing the library loads. */
@@ -342,8 +371,27 @@ function withPrefix(prefix: string, addedTokens: unknown): unknown {
   });
 }
 
-function createEncoder(HuggingFaceEncoder: EncoderClass, file: object): Encoder {
-  return within(() => new HuggingFaceEncoder(file, {}));
+/** Characters of a part that has cost so much that others may take a turn. */
+const LONG = 2 ** 14;
+
+/** Returns a function that cuts a text into ids of added tokens, and the words between them, cut as they are read. */
+function textCutter(HuggingFaceEncoder: EncoderClass, file: object): (text: string) => (number | Iterable<string>)[] {
+  const encoder = within(() => new HuggingFaceEncoder(file, {}));
+  const steps = stepsOf(encoder.pre_tokenizer);
+  function* cut(text: string, options: unknown, step = 0): Generator<string, void, undefined> {
+    if (step > 0 && text.length > LONG) yield "";
+    if (step === steps.length) yield text;
+    else for (const part of within(() => steps[step]!(text, options))) yield* cut(part as string, options, step + 1);
+  }
+  encoder.pre_tokenizer = (text, options) => [cut(text, options)];
+  encoder.model = (sections) => sections;
+  const pieceOf = (token: unknown): number | Iterable<string> =>
+    typeof token === "string" ? encoder.added_tokens_map.get(token)!.id : (token as Iterable<string>);
+  return (text) => within(() => encoder.tokenize(text)).map(pieceOf);
+}
+
+function stepsOf(cut: Cut | null): readonly Cut[] {
+  return cut === null ? [] : (cut.tokenizers?.flatMap(stepsOf) ?? [cut]);
 }
 
 /** The dependency's errors become TokenErrors. */

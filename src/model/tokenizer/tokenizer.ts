@@ -18,8 +18,11 @@ export interface Tokenizer {
    * tokenizer_config.json if present, else the template of tokenizer.json; false adds nothing.
    */
   encode(text: string, options?: { readonly addSpecialTokens?: boolean }): number[];
-  /** Ids of text in pieces, without added special tokens. Only numbers become special tokens; spellings stay text. */
-  encodeParts(parts: TextParts): number[];
+  /**
+   * Ids of text in pieces, without added special tokens. Only numbers become special tokens; spellings stay text. Gives
+   * the event loop its turns: a megabyte takes a second.
+   */
+  encodeParts(parts: TextParts): Promise<number[]>;
   /** Leaves out special tokens unless `skipSpecialTokens` is false. Throws a TokenError for an id without token. */
   decode(ids: readonly number[], options?: { readonly skipSpecialTokens?: boolean }): string;
   /**

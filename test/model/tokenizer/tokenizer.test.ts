@@ -3,6 +3,7 @@
  * built here, and bytes. The laws: text survives the round trip, and the pieces of a stream together are what decode
  * gives.
  */
+import * as dependency from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
@@ -122,6 +123,63 @@ describe("a stream", () => {
   it("leaves special tokens out", () => {
     expect(streamed(gpt, [...gpt.encode("a"), gpt.eosTokenId!, ...gpt.encode("b")])).toBe("ab");
   });
+});
+
+describe("words", () => {
+  /** As the dependency encodes by itself, whose ids are those of Hugging Face's Rust library (test/fixtures). */
+  type Encoder = new (file: object, config: object) => { encode(text: string): { readonly ids: number[] } };
+  const { Tokenizer: HuggingFaceTokenizer } = dependency as unknown as { readonly Tokenizer: Encoder };
+  const few = fc.string({ unit: fc.constantFrom(...Array.from("abce on \u00e9日<|s>▁")), maxLength: 60 });
+  // Merges that training would not give: a pair whose first symbol comes later, and products of later merges.
+  const letters = ["a", "b", "c", "ab", "bc", "abc", "aa", "aaa", "cab"];
+  const strange = {
+    ...{
+      added_tokens: [],
+      decoder: { type: "ByteLevel" },
+      post_processor: null,
+      normalizer: null,
+      pre_tokenizer: null,
+    },
+    model: {
+      type: "BPE",
+      vocab: Object.fromEntries(letters.map((letter, id) => [letter, id])),
+      merges: ["c ab", "ab c", "aa a", "a bc", "b c", "a a", "a b", "a aa"],
+    },
+  };
+  const more = (changes: object) => ({ ...llamaJson, model: { ...llamaJson.model, ...changes } });
+  it.each<[string, object]>([
+    ["byte-level BPE", gptJson],
+    ["sentencepiece", llamaJson],
+    ["sentencepiece with whole words first", more({ ignore_merges: true })],
+    ["sentencepiece without bytes", more({ byte_fallback: false })],
+    ["sentencepiece that keeps every unknown character", more({ byte_fallback: false, fuse_unk: false })],
+    ["no unknown token", more({ byte_fallback: false, unk_token: null })],
+    ["strange merges", strange],
+  ])("of %s have the ids of the dependency", async (_name, file) => {
+    const tokenizer = await huggingFaceTokenizer(file);
+    const whole = { normalizer: null, pre_tokenizer: null, ...file, post_processor: null };
+    const theirs = new HuggingFaceTokenizer(whole, {});
+    const samples = fc.oneof(text, few, fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 300 }));
+    fc.assert(
+      fc.property(samples, (sample) => {
+        expect(tokenizer.encode(sample, { addSpecialTokens: false })).toEqual(theirs.encode(sample).ids);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it.each(["a".repeat(1e5), "once upon a time ".repeat(8e3), "12 ".repeat(4e4)])(
+    "of a long text give turns to other work (%#)",
+    async (long) => {
+      let turns = 0;
+      const counter = setInterval(() => turns++, 0);
+      const encoded = llama.encodeParts([long]).then((ids) => [ids, turns] as const);
+      const [ids, seen] = await encoded;
+      clearInterval(counter);
+      expect(ids).toEqual(llama.encode(long, { addSpecialTokens: false }));
+      expect(seen).toBeGreaterThan(1);
+    },
+  );
 });
 
 describe("special tokens", () => {
