@@ -58,14 +58,15 @@ export function ownTextParts(
   return { proposing: documents.filter((_, i) => first.has(groups[i]!)), prompts };
 }
 
-function groupOf(document: CalibrationDocument): string | undefined {
+/** Undefined if it names none. */
+export function groupOf(document: CalibrationDocument): string | undefined {
   return typeof document === "object" && "group" in document ? document.group : undefined;
 }
 
-/** The document's prompt, otherwise its first tokens. */
+/** The document's prompt, whose last token is the first judged position; otherwise its first tokens. */
 export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
   const from = typeof document === "object" && "from" in document ? document.from : undefined;
-  return idsOf(model, document).slice(0, from === undefined || from < 2 ? OWN_TEXT_PROMPT : from);
+  return idsOf(model, document).slice(0, from === undefined || from === 0 ? OWN_TEXT_PROMPT : from + 1);
 }
 
 export function recordAll(

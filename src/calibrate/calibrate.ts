@@ -9,8 +9,8 @@ import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
-import { arrange } from "./record/split.js";
-import { type CalibrationDocument, judgedLength } from "./record/documents.js";
+import { arrange, requireGroups } from "./record/split.js";
+import { type CalibrationDocument, judgedLength, partsOf } from "./record/documents.js";
 import {
   type CalibrationRecords,
   judgedDocuments,
@@ -69,6 +69,18 @@ async function calibrateOwnText(
       "option-conflict",
       'calibrate: ownText certifies the share of tokens that change, loss "token", not "anyChange"',
       { loss: settings.loss },
+    );
+  }
+  const [proposing, testing] = [documents.map(partsOf), prompts.map(partsOf)];
+  for (const list of [proposing, testing]) requireGroups(list, settings.unit);
+  const known = new Set(proposing.map(({ group }) => group));
+  const shared = testing.find(({ group }) => group !== undefined && known.has(group));
+  if (shared !== undefined) {
+    throw new OptionError(
+      "groups-shared",
+      `calibrate: the group ${JSON.stringify(shared.group)} is among the documents, which propose candidates, and ` +
+        "among the prompts of ownText, which test them; give whole groups to either",
+      { group: shared.group },
     );
   }
   const records = await recordDocuments(heads, documents, options);

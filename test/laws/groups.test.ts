@@ -6,7 +6,7 @@
  * for lab/laws/run-groups.ts.
  */
 import { createRng } from "early-exits/tensor";
-import { calibrateRecords, errorFreeUnits } from "early-exits/calibrate";
+import { calibrateRecords, errorFreeUnits, type GroupedDocument } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
 import {
   drawGroups,
@@ -21,6 +21,11 @@ import { evenCosts } from "../../lab/simulate/simulate.js";
 import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
 import { lossesOf } from "../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
+import { ownTextParts } from "../../apps/cli/documents.js";
+import { certify, certifySettings } from "../../src/calibrate/certify/certify.js";
+import { countedEvidence } from "../../src/calibrate/record/evidence.js";
+import { arrange } from "../../src/calibrate/record/split.js";
+import { smallHeads } from "../support/models.js";
 import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
 import { handmadeRecords } from "../support/records.js";
 
@@ -156,6 +161,45 @@ describe("documents as units where sources matter (must fail)", () => {
       measured: accepted.document / runs,
       limit: 2 * permitted(DELTA, runs),
     });
+  });
+});
+
+describe("groups through own text", () => {
+  it("keep the promise, never in both halves; without them it breaks far more often", async () => {
+    const { model } = await smallHeads();
+    const settings = certifySettings({ agreement: 0.95, delta: DELTA, score: "maxProb", fill: "lazy" });
+    const subject = handmadeRecords(1);
+    const made = { score: "maxProb", fill: "lazy", thresholds: [[0.5, 0.5]], sequenceLength: 256 } as const;
+    const runs = runsOf(40);
+    const broken = { kept: 0, dropped: 0 };
+    for (let run = 0; run < runs; run++) {
+      const rng = createRng(run);
+      const documents = Array.from({ length: 400 }, (_, d) => ({ ids: [d, run], group: `source ${d % 20}` }));
+      const { proposing, prompts } = ownTextParts(model, documents);
+      // Few sources are hard: of ten, often none is. The mean loss of a source is 6.5 %.
+      const losses = new Map(prompts.map(({ group }) => [group!, rng.uniform() < 0.07 ? 0.8 : 0.01]));
+      expect([losses.size, proposing.filter((one) => losses.has((one as GroupedDocument).group!))]).toEqual([10, []]);
+      const written = prompts.map(({ ids, group }) => {
+        const wrong = Array.from({ length: 64 }, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
+        return {
+          hash: ids!.join(),
+          group: group!,
+          tokens: 64,
+          counts: { left: [64, 0], wrong: [wrong, 0], deep: [0] },
+        };
+      });
+      for (const name of ["kept", "dropped"] as const) {
+        const texts = name === "kept" ? written : written.map(({ hash, tokens, counts }) => ({ hash, tokens, counts }));
+        const all = { ...made, format: "early-exits/policy-runs", version: 1, subject } as const;
+        const evidence = countedEvidence({ ...all, documents: texts }, await arrange(texts, settings));
+        const { policy } = await certify(evidence, settings);
+        if (policy.exits.some(({ threshold }) => threshold !== "never")) broken[name]++;
+      }
+    }
+    const about = { where: "own text after prompts of 10 sources", procedure: "wsr", delta: DELTA, runs };
+    expectKept({ ...about, measured: broken.kept / runs });
+    const law = "groups dropped: must fail";
+    expectAtLeast({ ...about, law, measured: broken.dropped / runs, limit: 3 * DELTA });
   });
 });
 

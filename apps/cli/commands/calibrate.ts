@@ -30,7 +30,7 @@ import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits"
 import { libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { beginningOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
+import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
@@ -210,6 +210,12 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
   await warnOfTrainingText(settings.heads, hashDocuments(read), io);
   const documents = read.slice(0, settings.documents);
+  if (settings.unit === "group" && documents.every((document) => groupOf(document) === undefined)) {
+    throw new UsageError(
+      "calibrate: --unit group needs documents with groups: a folder, whose files are groups, or JSON lines with a " +
+        '"group"',
+    );
+  }
   const reference = await openReference(io, dir, model, settings);
   const options = await optionsFor(heads, settings);
   const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };

@@ -232,7 +232,8 @@ export async function groupKey(name: string): Promise<string> {
   return sha256(name);
 }
 
-function partsOf(document: CalibrationDocument): GroupedDocument {
+/** Text or ids, where judging begins, and the group. Throws an OptionError for anything else. */
+export function partsOf(document: CalibrationDocument): GroupedDocument {
   if (typeof document === "string") return { text: document };
   if (isIds(document)) return { ids: document };
   const parts: GroupedDocument = document;

@@ -7,7 +7,8 @@ import { OptionError, requireInteger } from "../../errors.js";
 import { generateBatch } from "../../exits/generate.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../exits/plan/policy.js";
-import { type CalibrationDocument, countedAs, hashDocuments, judgedLength } from "./documents.js";
+import type { Model } from "../../model/index.js";
+import { type CalibrationDocument, countedAs, hashDocuments, judgedLength, partsOf } from "./documents.js";
 import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
@@ -34,7 +35,8 @@ export async function runOwnText(
   const sequenceLength = judgedLength(heads.model, options);
   requireInteger("runOwnText: maxNewTokens", maxNewTokens, 1, sequenceLength - 1);
   requireThresholds(thresholds, heads.depths.length);
-  const texts = (await hashDocuments(heads, prompts, Infinity)).filter(
+  const asked = prompts.map((document) => promptIn(heads.model, document));
+  const texts = (await hashDocuments(heads, asked, Infinity)).filter(
     ({ ids }) => ids.length + maxNewTokens <= sequenceLength,
   );
   if (texts.length === 0) {
@@ -81,6 +83,13 @@ export async function runOwnText(
       };
     }),
   };
+}
+
+/** A document with a `from` is a prompt and an answer, in whose place the policy writes its own. */
+function promptIn(model: Model, document: CalibrationDocument): CalibrationDocument {
+  const { text, ids, from = 0, group } = partsOf(document);
+  if (from === 0) return document;
+  return { ids: (ids ?? model.tokenizer.encode(text!)).slice(0, from + 1), ...(group !== undefined && { group }) };
 }
 
 /** A written text as a document: judged is every position from which a token was chosen. */

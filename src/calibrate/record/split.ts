@@ -40,16 +40,8 @@ export async function arrange(
   { seed, gridShare, unit: asked }: ArrangeOptions,
 ): Promise<Arrangement> {
   requireInteger("calibrate: seed", seed, 0);
-  const grouped = documents.some(({ group }) => group !== undefined);
-  const unit = asked === "group" || (asked === undefined && grouped) ? "group" : "document";
-  if (unit === "group" && !grouped) {
-    throw new OptionError(
-      "documents-ungrouped",
-      'calibrate: unit "group" was asked for, but no document has a group; give documents as { text, group }, or ' +
-        'choose unit "document"',
-      { unit },
-    );
-  }
+  requireGroups(documents, asked);
+  const unit = asked ?? (documents.some(({ group }) => group !== undefined) ? "group" : "document");
   const distinct = distinctDocuments(documents);
   const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
   const keyed = await Promise.all(
@@ -66,6 +58,17 @@ export async function arrange(
     grid: starts[gridSize(starts.length, gridShare, unit)]!,
     unit,
   };
+}
+
+/** Throws an OptionError if groups are asked for and no document has one. */
+export function requireGroups(documents: readonly { readonly group?: string }[], unit: Unit | undefined): void {
+  if (unit !== "group" || documents.some(({ group }) => group !== undefined)) return;
+  throw new OptionError(
+    "documents-ungrouped",
+    'calibrate: unit "group" was asked for, but no document has a group; give documents as { text, group }, or ' +
+      'choose unit "document"',
+    { unit },
+  );
 }
 
 interface Distinct {

@@ -15,7 +15,7 @@ import { sealCertificate } from "../../../src/calibrate/certificate/certificate.
 import { PolicyError } from "early-exits/exits";
 import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-variation.js";
 import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
-import type { SamplingOptions } from "early-exits/model";
+import { answerDocument, type SamplingOptions } from "early-exits/model";
 import { fc, test } from "@fast-check/vitest";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
@@ -243,14 +243,29 @@ describe("certificates", () => {
     expect(playPolicy(records, policy).agreement).toBeCloseTo(certificate.measured.agreement, 9);
   });
 
-  it("keep the groups of the prompts after which a policy writes", async () => {
-    const prompts = Array.from({ length: 12 }, (_, d) => ({ ids: randomIds(5, 59, 100 + d), group: `user ${d % 4}` }));
-    const ownText = { prompts, maxNewTokens: 4 };
-    const { certificate } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.4, ownText, candidates: 2 });
-    expect(certificate.unit).toBe("group");
-    expect(new Set(certificate.documents.map(({ group }) => group)).size).toBe(4);
-    const given = { heads, documents: prompts };
-    expect(await verifyCertificate(certificate, given)).toMatchObject({ verdict: "counts reproduced", reasons: [] });
+  it("keep groups, follow the whole prompt before an answer, and refuse groups on both sides", async () => {
+    const begin = randomIds(5, 59, 7); // all begin alike
+    const prompts = Array.from({ length: 12 }, (_, d) => [...begin, ...randomIds(3 + (d % 3), 59, 100 + d)]);
+    const grouped = prompts.map((ids, d) => ({ ids, group: `user ${d % 4}` }));
+    const answered = grouped.map(({ ids, group }, d) => answerDocument(ids, randomIds(5, 59, 200 + d), group));
+    const options = { agreement: 0.3, delta: 0.4, candidates: 2 };
+    const [after, whole] = await Promise.all(
+      [answered, grouped].map((given) => calibrate(heads, documents, { ...options, ownText: { prompts: given } })),
+    );
+    expect(after).toEqual(whole);
+    const { certificate } = after!;
+    expect([certificate.unit, new Set(certificate.documents.map(({ group }) => group)).size]).toEqual(["group", 4]);
+    const verified = await verifyCertificate(certificate, { heads, documents: answered });
+    expect(verified).toMatchObject({ verdict: "counts reproduced", reasons: [] });
+    const onDocument = (): void => expect.unreachable("nothing runs before groups are looked at");
+    for (const [code, proposing, testing, unit] of [
+      ["groups-shared", grouped, grouped, undefined],
+      ["documents-ungrouped", documents, grouped, "group"],
+      ["documents-ungrouped", grouped, documents, "group"],
+    ] as const) {
+      const asked = { ...options, ...(unit && { unit }), ownText: { prompts: testing }, onDocument };
+      await expect(calibrate(heads, proposing, asked)).rejects.toMatchObject({ code });
+    }
   });
 
   it("say that nothing was certified, and cannot hide it", async () => {

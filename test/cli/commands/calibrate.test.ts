@@ -70,6 +70,13 @@ describe("early-exits calibrate", () => {
     expect((await succeed(words`${onModel} --device reference`)).out).toMatch(/^Counts reproduced from /);
   });
 
+  it("refuses groups as units where documents have none, before it looks at a document", async () => {
+    for (const options of [words`--text ${many}`, words`--text ${many} --store ${folder.path("s")} --shard 0/2`]) {
+      const asked = words`calibrate ${model} --heads ${heads} --unit group --device reference ${options}`;
+      expect(await refused(asked, 2)).toContain("--unit group needs documents with groups");
+    }
+  });
+
   it("certifies any change, and with another fill, score and seed", async () => {
     for (const options of [
       words`--loss any-change`,
