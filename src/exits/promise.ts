@@ -35,6 +35,8 @@ export type DecodingPromise =
       readonly reference: Reference;
       /** Tokens of a text, prompt included, up to which the certificate speaks; absent if the policy does not know. */
       readonly length?: number;
+      /** Texts that it speaks of, if its maker said so. */
+      readonly population?: string;
       /** New tokens past it, for which nothing is promised; with `length`. */
       readonly beyond?: number;
     }
@@ -59,8 +61,15 @@ export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: 
   }
   const reason = withoutPromise(certified, sampling) ?? (observed ? "observer" : undefined);
   if (reason !== undefined) return { kind: "none", reason };
-  const { loss, agreement, reference, length } = certified;
-  const promise = { kind: "certified", loss, agreement, sampling: certified.sampling, reference } as const;
+  const { loss, agreement, reference, length, population } = certified;
+  const promise = {
+    kind: "certified" as const,
+    loss,
+    agreement,
+    sampling: certified.sampling,
+    reference,
+    ...(population !== undefined && { population }),
+  };
   if (length === undefined) return promise;
   const beyond = texts.map(({ promptTokens, newTokens }) => Math.min(newTokens, promptTokens + newTokens - length));
   return { ...promise, length, beyond: beyond.reduce((sum, tokens) => sum + Math.max(0, tokens), 0) };

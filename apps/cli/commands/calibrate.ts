@@ -71,6 +71,7 @@ interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettin
   readonly delta?: number | undefined;
   readonly loss?: keyof typeof LOSSES | undefined;
   readonly unit?: "document" | "group" | undefined;
+  readonly population?: string | undefined;
   readonly paper?: boolean | undefined;
   readonly score?: ScoreName | undefined;
   readonly fill?: FillName | undefined;
@@ -144,6 +145,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
       choices: ["document", "group"],
       defaultNote: "group if documents have groups, otherwise document",
     },
+    { flags: "--population <text>", description: "what these documents are; the promise then says so" },
     { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
     {
       flags: "--score <score>",
@@ -290,6 +292,7 @@ async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promis
     delta,
     loss: LOSSES[loss],
     ...(settings.unit && { unit: settings.unit }),
+    ...(settings.population !== undefined && { population: settings.population }),
     ...(settings.candidates !== undefined && { candidates: settings.candidates }),
     fill,
     seed,

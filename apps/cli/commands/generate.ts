@@ -223,11 +223,12 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
     case "lossless": // said with its numbers
       return [];
     case "certified": {
-      const { loss, agreement, sampling, reference, length, beyond = 0 } = promise;
+      const { loss, agreement, sampling, reference, length, population, beyond = 0 } = promise;
       const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
       return [
         `promise: certified to keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"} ` +
           `against ${model}, for text by ${describeSampling(sampling)}` +
+          (population === undefined ? "" : `; certified on: ${population}`) +
           (beyond === 0 ? "" : `; not for its last ${beyond} tokens, past the ${length} that were judged`),
       ];
     }

@@ -2,7 +2,7 @@
  * The assumptions of a claim: codes in the file, for programs, and words for people. The codes follow from the rest of
  * the certificate; the verifier derives them anew.
  */
-import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
+import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
 import type { Unit } from "../record/split.js";
 
@@ -49,11 +49,14 @@ export function describeAssumption(code: AssumptionCode): string {
 
 /** The claim in words: "with probability 95 %, …". */
 export function describeClaim(terms: ClaimTerms): string {
-  const { loss, agreement, delta, unit, sampling, reference, sequenceLength } = terms;
+  const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy } = terms;
   const share = percent(agreement);
   const grouped = unit === "group";
   const probability = percent(1 - delta);
-  const where = `in ${inWindows(terms) ? "windows" : "texts"} of at most ${sequenceLength} tokens`;
+  const kind = policy?.certified?.population;
+  const where =
+    `in ${inWindows(terms) ? "windows" : "texts"} of at most ${sequenceLength} tokens` +
+    (kind === undefined ? "" : ` (certified on: ${kind})`);
   if (loss === "anyChange") {
     const of = grouped ? ", averaged over groups" : "";
     return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
@@ -76,6 +79,7 @@ export interface ClaimTerms {
   /** Tokens up to which documents were judged. */
   readonly sequenceLength: number;
   readonly documents: readonly { readonly tokens: number }[];
+  readonly policy?: Pick<Policy, "certified">;
 }
 
 /**

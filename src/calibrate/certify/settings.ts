@@ -21,6 +21,11 @@ export interface CertifyPolicyOptions {
    */
   readonly loss?: "token" | "anyChange";
   /**
+   * Describes the documents in one line of at most 200 characters, such as "chat prompts, English, answers of at most
+   * 144 tokens": the certificate and whatever uses it say that they speak of such texts.
+   */
+  readonly population?: string;
+  /**
    * The unit taken as independent; splits never cut it.
    * @default "group" if documents have groups, otherwise "document"
    */
@@ -51,9 +56,10 @@ export interface CertifyPolicyOptions {
   readonly candidates?: number;
 }
 
-export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit">> {
+export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit" | "population">> {
   /** undefined: groups if documents have them, otherwise documents. */
   readonly unit: Unit | undefined;
+  readonly population: string | undefined;
   /** Multiply-adds decide if undefined. */
   readonly costs: UnitTimes | undefined;
   /** Costs measured before, in place of counted ones or times. */
@@ -84,6 +90,7 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     candidates = isExactFill(fill) ? 20 : 12,
     unit,
     costs,
+    population,
   } = options;
   requireInside("calibrate: agreement", agreement);
   requireInside("calibrate: delta", delta);
@@ -91,7 +98,18 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
   requireOneOf("loss", loss, ["token", "anyChange"]);
   if (unit !== undefined) requireOneOf("unit", unit, ["document", "group"]);
   requireOneOf("score", score, ["best", ...scoreNames]);
-  return { agreement, epsilon: 1 - agreement, delta, loss, unit, score, costs, fill, seed, gridShare, candidates };
+  if (population !== undefined && !/^[^\p{C}\p{Z}][^\p{C}\p{Zl}\p{Zp}]{0,199}$/u.test(population)) {
+    throw new OptionError(
+      "option-unknown",
+      `calibrate: population ${JSON.stringify(population.slice(0, 60))} is not one line of 1 to 200 characters; ` +
+        'describe the documents, such as "chat prompts, English"',
+      { population },
+    );
+  }
+  return {
+    ...{ agreement, epsilon: 1 - agreement, delta, loss, unit, score, costs, fill, seed, gridShare, candidates },
+    population,
+  };
 }
 
 function requireOneOf(name: string, value: string, legal: readonly string[]): void {

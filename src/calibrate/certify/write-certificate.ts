@@ -25,7 +25,7 @@ export function writePolicy({
   evidence: { subject, sequenceLength },
   sequence: { score },
   result: { vector, impossible },
-  settings: { agreement, fill, loss },
+  settings: { agreement, fill, loss, population },
 }: CertificateParts): Policy {
   const { modelHash, headsHash, dtype, depths } = subject;
   const { sampling, reference } = judgedBy(subject);
@@ -49,6 +49,7 @@ export function writePolicy({
       fill,
       dtype,
       length: sequenceLength,
+      ...(population !== undefined && { population }),
       ...(impossible && { impossible }),
     },
   };

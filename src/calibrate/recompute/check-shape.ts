@@ -138,6 +138,8 @@ const dtype = spelled(
   "a way of storing weights",
 );
 const loss = oneOf("token", "totalVariation", "anyChange");
+/** It is printed: no control characters. */
+const line = spelled(/^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u, "one line of 1 to 200 characters");
 const threshold = either(finite, oneOf("never", "always"));
 const thresholds = list(threshold, LIMITS.exits);
 const count = integer(0, LIMITS.tokens * LIMITS.lossScale);
@@ -165,7 +167,7 @@ const policy = object({
   headsHash: hash,
   certified: object(
     { sampling, reference, loss, agreement: share, score, thresholds, fill, dtype },
-    { impossible: oneOf(true), length: integer(2, LIMITS.tokens) },
+    { impossible: oneOf(true), length: integer(2, LIMITS.tokens), population: line },
   ),
 });
 const costs = object({

@@ -42,6 +42,8 @@ export interface CertifiedFor {
   readonly dtype: StoredAs;
   /** Tokens up to which texts were judged; absent from early certificates, which say it elsewhere. */
   readonly length?: number;
+  /** Texts of the calibration, in the words of whoever chose them: the promise is about such texts. */
+  readonly population?: string;
   /** Nothing could be certified, not even to run all blocks: there is no promise. */
   readonly impossible?: true;
 }

@@ -1,10 +1,11 @@
 /** Certification from records: losses, the split of the documents, and refusals. */
 import { fc, test } from "@fast-check/vitest";
-import { OptionError, type Policy } from "early-exits";
+import { OptionError, type Policy, verifyCertificate } from "early-exits";
 import type { Threshold } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
-import { calibrateRecords, type CalibrationRecords, playPolicy } from "early-exits/calibrate";
+import { calibrateRecords, type CalibrationRecords, describeClaim, playPolicy } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
+import { promiseOf } from "../../../src/exits/promise.js";
 import { handmadeRecords } from "../../support/records.js";
 import { real } from "../../support/draw.js";
 
@@ -12,6 +13,19 @@ const exits = ({ exits: list }: Policy): Threshold[] => list.map(({ threshold })
 
 describe("calibrateRecords", () => {
   const records = handmadeRecords(200);
+
+  it("says which texts the promise speaks of, in one line", async () => {
+    const population = "chat prompts, English; answers of at most 144 tokens";
+    const { policy, certificate } = await calibrateRecords(records, { agreement: 0.9, population });
+    expect(describeClaim(certificate)).toContain(`(certified on: ${population})`);
+    const terms = { policy, lossless: false, sampling: { temperature: 0 }, observed: false };
+    expect(promiseOf(terms)).toMatchObject({ kind: "certified", population });
+    expect((await verifyCertificate(certificate, { records })).verdict).toBe("reproduced");
+    for (const wrong of ["", " ", "two\nlines", "\u001b[2J", "x".repeat(201)]) {
+      const refused = calibrateRecords(records, { population: wrong });
+      await expect(refused, JSON.stringify(wrong)).rejects.toThrow(/is not one line of 1 to 200 characters/);
+    }
+  });
 
   it("certifies an overall agreement per document by default, and the policy keeps it on other documents", async () => {
     const { policy, certificate } = await calibrateRecords(records, { agreement: 0.9 });
