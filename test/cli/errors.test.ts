@@ -1,12 +1,11 @@
 /** Exit statuses and error messages; a real process is started for signals. */
 import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../apps/cli/exit-code.js";
 import { cli, refused, scratch, sentences, startProcess, testIo, words, writeText } from "./support.js";
 
 const folder = scratch();
-afterAll(folder.remove);
 
 describe("usage errors end with status 2, and name what is wrong and what is legal", () => {
   it.for([

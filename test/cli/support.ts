@@ -7,6 +7,9 @@ import { expect } from "vitest";
 import type { Io } from "../../apps/cli/io.js";
 import { main } from "../../apps/cli/program.js";
 import { pretrainFolder, type PretrainSettings, pretrainText } from "../../lab/ship/pretrain-folder.js";
+import { scratch } from "../support/scratch.js";
+
+export { scratch };
 
 export interface TestIo extends Io {
   readonly out: () => string;
@@ -151,12 +154,6 @@ export async function refused(line: readonly string[], status = 1): Promise<stri
 
 export function parseJson(json: string): Record<string, unknown> {
   return JSON.parse(json) as Record<string, unknown>;
-}
-
-/** A temporary folder; `remove` deletes it. */
-export function scratch(): { readonly path: (...parts: string[]) => string; readonly remove: () => void } {
-  const folder = mkdtempSync(join(tmpdir(), "early-exits-"));
-  return { path: (...parts) => join(folder, ...parts), remove: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
 const WORDS = ["the house", "a river", "our union", "the winter", "one people", "this land"];

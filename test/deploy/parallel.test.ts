@@ -3,11 +3,10 @@ import { execFile } from "node:child_process";
 import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { pipeline, sentences, succeed, words, writeText } from "../cli/support.js";
 
 const { folder, heads, model } = await pipeline();
-afterAll(folder.remove);
 
 const run = promisify(execFile);
 /** Starts early-exits; its own path has no blanks, whatever this folder's has. */

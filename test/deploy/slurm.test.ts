@@ -44,7 +44,6 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await slurm.stop();
-  folder.remove();
 });
 
 /** A command as a process of its own, as Slurm runs it. */

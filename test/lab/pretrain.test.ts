@@ -1,6 +1,6 @@
 /** Pretraining: the folder it writes, and interrupted runs that resume bit for bit. */
 import { existsSync, readFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { readModel } from "early-exits/node";
 import { pretrainFolder, type PretrainReport, pretrainText } from "../../lab/ship/pretrain-folder.js";
@@ -16,7 +16,6 @@ let report: PretrainReport;
 beforeAll(async () => {
   report = await pretrainFolder(await pretrainText(text, 1), { ...tinyModel, ...straight }, testIo());
 });
-afterAll(folder.remove);
 
 describe("pretrainFolder", () => {
   it("writes a Hugging Face folder in bfloat16 that loads and predicts", async () => {

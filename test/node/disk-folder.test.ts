@@ -1,22 +1,21 @@
 /** Checkpoints on disk: parts of huge files, shards, and errors that name the file. */
-import { mkdtemp, open, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdir, open, rm, truncate, writeFile } from "node:fs/promises";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
 import { readModel, readTensorSource } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
+import { scratch } from "../support/scratch.js";
 
-const folder = await mkdtemp(join(tmpdir(), "early exits ü "));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const { path: inFolder } = scratch("early exits ü ");
+const folder = inFolder();
 
 describe("a file", () => {
   it("reads a tensor beyond 4 GiB of a 5 GiB file without reading the rest", async () => {
     // A sparse file: a valid header, a hole, and four floats at the end.
     const rows = 5 * 2 ** 28;
-    const path = join(folder, "model.safetensors");
+    const path = inFolder("model.safetensors");
     const json = JSON.stringify({
       big: { dtype: "F32", shape: [rows], data_offsets: [0, 4 * rows] },
       last: { dtype: "F32", shape: [4], data_offsets: [4 * rows, 4 * rows + 16] },
@@ -40,7 +39,7 @@ describe("a file", () => {
   });
 
   it("names a file that is no checkpoint, and a tensor that does not exist", async () => {
-    const path = join(folder, "model.safetensors");
+    const path = inFolder("model.safetensors");
     await writeFile(path, "tiny");
     await expect(readTensorSource(folder)).rejects.toMatchObject({ name: "SafetensorsError" });
     await writeFile(path, serializeSafetensors({ a: { dtype: "F32", shape: [1], data: Float32Array.of(1) } }));
@@ -59,13 +58,13 @@ describe("a folder", () => {
       const tensors = whole.names
         .filter((name) => shardOf(name) === shard)
         .map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }] as const);
-      await writeFile(join(folder, shard), serializeSafetensors(Object.fromEntries(tensors)));
+      await writeFile(inFolder(shard), serializeSafetensors(Object.fromEntries(tensors)));
     }
     const writeIndex = (weightMap: Readonly<Record<string, string>>): Promise<void> =>
-      writeFile(join(folder, "model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
+      writeFile(inFolder("model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
     const weightMap = Object.fromEntries(whole.names.map((name) => [name, shardOf(name)]));
     await writeIndex(weightMap);
-    await writeFile(join(folder, "config.json"), JSON.stringify(config));
+    await writeFile(inFolder("config.json"), JSON.stringify(config));
     const ids = randomIds(7, 61, 1);
     const device = createReferenceDevice();
     expect(await (await readModel(folder, { device })).logits(ids)).toEqual(
@@ -81,10 +80,11 @@ describe("a folder", () => {
   });
 
   it("says what is missing", async () => {
-    await expect(readModel(join(folder, "nowhere"), { device: createReferenceDevice() })).rejects.toThrow(
+    await expect(readModel(inFolder("nowhere"), { device: createReferenceDevice() })).rejects.toThrow(
       /no config.json; expected a Hugging Face model folder/,
     );
-    const bare = await mkdtemp(join(folder, "bare-"));
+    const bare = inFolder("bare");
+    await mkdir(bare);
     await expect(readTensorSource(bare)).rejects.toThrow(/neither model.safetensors nor model.safetensors.index.json/);
   });
 });

@@ -1,20 +1,18 @@
 /** Documents on disk: every form of a line, folders, prompts, and what is refused. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { byteTokenizer } from "../support/byte-tokenizer.js";
 import { readDocuments, readPrompts } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { expectCode } from "../support/expect-code.js";
+import { scratch } from "../support/scratch.js";
 
-const folder = mkdtempSync(join(tmpdir(), "documents-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const folder = scratch();
 
 const template =
   "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}";
 const model = { tokenizer: { ...byteTokenizer(), chatTemplate: template } };
 const write = (name: string, ...lines: unknown[]): string => {
-  const path = join(folder, name);
+  const path = folder.path(name);
   writeFileSync(path, lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n"));
   return path;
 };
@@ -50,11 +48,11 @@ describe("readDocuments", () => {
   });
 
   it("reads the text files of a folder by name, and nothing else there", async () => {
-    mkdirSync(join(folder, "texts"));
+    mkdirSync(folder.path("texts"));
     write("texts/b.jsonl", { text: "second" });
     write("texts/a.txt", "first", "", "also first");
     write("texts/c.json", "{}");
-    expect(await readDocuments(join(folder, "texts"), model)).toEqual(["first", "also first", "second"]);
+    expect(await readDocuments(folder.path("texts"), model)).toEqual(["first", "also first", "second"]);
   });
 
   it("refuses malformed lines by number, and files that hold nothing", async () => {
@@ -68,7 +66,7 @@ describe("readDocuments", () => {
     await refuses({ messages: [] }, /line 2: messages are a list/);
     await refuses("{", /line 2/);
     await expectCode(readDocuments(write("none.txt", ""), model), "documents-few");
-    await expectCode(readDocuments(join(folder, "absent"), model), "file-missing");
+    await expectCode(readDocuments(folder.path("absent"), model), "file-missing");
   });
 });
 

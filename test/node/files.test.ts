@@ -1,19 +1,18 @@
 /** Files that are no text, or no files: each is refused at once, with what it is and what to do. */
 import { execFileSync } from "node:child_process";
-import { mkdir, mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { readModel, readText } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { expectCode } from "../support/expect-code.js";
+import { scratch } from "../support/scratch.js";
 
-const folder = await mkdtemp(join(tmpdir(), "early-exits-"));
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = scratch();
 
 const written = async (name: string, data: string | Uint8Array): Promise<string> => {
-  await writeFile(join(folder, name), data);
-  return join(folder, name);
+  await writeFile(folder.path(name), data);
+  return folder.path(name);
 };
 
 describe("readText", () => {
@@ -39,10 +38,10 @@ describe("readText", () => {
   });
 
   it("does not wait for a pipe, and does not read a folder", async () => {
-    const pipe = join(folder, "pipe");
+    const pipe = folder.path("pipe");
     execFileSync("mkfifo", [pipe]);
     await expectCode(readText(pipe), "file-irregular");
-    await expect(readText(folder)).rejects.toThrow(/is a folder; give the path of a file/);
+    await expect(readText(folder.path())).rejects.toThrow(/is a folder; give the path of a file/);
   });
 
   it("refuses a file that is too large before it reads it", async () => {
@@ -55,7 +54,7 @@ describe("readText", () => {
 describe("a model folder with irregular files", () => {
   it("is refused, not waited for", async () => {
     const device = createReferenceDevice();
-    const model = join(folder, "model");
+    const model = folder.path("model");
     await mkdir(model);
     execFileSync("mkfifo", [join(model, "config.json")]);
     await expectCode(readModel(model, { device }), "file-irregular");

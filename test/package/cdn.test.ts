@@ -1,12 +1,12 @@
 /** The page of docs/cdn.md as it stands there, but for the CDN's address: the packed tarball is the CDN's content. */
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { type Browser } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
 import { launchChromium } from "../support/chromium.js";
+import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 import { root, run } from "./support.js";
 
@@ -22,31 +22,29 @@ const [page] = blocksOf(await readFile(join(root, "docs/cdn.md"), "utf8")).filte
   ({ language }) => language === "html",
 );
 
-let folder: string;
+const folder = scratch();
 let browser: Browser;
 let cdn: StaticServer;
 let host: StaticServer;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), "early-exits-cdn-"));
-  const ours = join(folder, `npm/early-exits@${version}`);
+  const ours = folder.path(`npm/early-exits@${version}`);
   await mkdir(ours, { recursive: true });
-  await mkdir(join(folder, "page"));
-  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", folder], root);
-  await run("tar", ["-xzf", join(folder, stdout.trim()), "--strip-components=1", "-C", ours], folder);
+  await mkdir(folder.path("page"));
+  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", folder.path()], root);
+  await run("tar", ["-xzf", folder.path(stdout.trim()), "--strip-components=1", "-C", ours], folder.path());
   const tokenizers = "@huggingface/tokenizers";
-  await cp(join(root, "node_modules", tokenizers), join(folder, `npm/${tokenizers}@${dependencies[tokenizers]!}`), {
+  await cp(join(root, "node_modules", tokenizers), folder.path(`npm/${tokenizers}@${dependencies[tokenizers]!}`), {
     recursive: true,
   });
-  cdn = await serveFolder(folder, { headers: { "Access-Control-Allow-Origin": "*" } });
-  host = await serveFolder(join(folder, "page"));
-  await writeFile(join(folder, "page/index.html"), page!.code.replaceAll(CDN, `${cdn.url}npm/`));
+  cdn = await serveFolder(folder.path(), { headers: { "Access-Control-Allow-Origin": "*" } });
+  host = await serveFolder(folder.path("page"));
+  await writeFile(folder.path("page/index.html"), page!.code.replaceAll(CDN, `${cdn.url}npm/`));
   browser = await launchChromium();
 });
 afterAll(async () => {
   await browser.close();
   await cdn.close();
   await host.close();
-  await rm(folder, { recursive: true });
 });
 
 describe("the page of docs/cdn.md", () => {
@@ -65,7 +63,7 @@ describe("the page of docs/cdn.md", () => {
 
   it.each([
     ["a server", () => host.url],
-    ["the disk", () => pathToFileURL(join(folder, "page/index.html")).href],
+    ["the disk", () => pathToFileURL(folder.path("page/index.html")).href],
   ])("writes text with exits when it is opened from %s", async (_, address) => {
     const opened = await browser.newPage();
     const problems: string[] = [];

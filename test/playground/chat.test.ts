@@ -1,13 +1,12 @@
 /** A chat in the playground: with a GGUF file that is dropped, picked or fetched, and with a folder that has exits. */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { writeFile } from "node:fs/promises";
 import { ChatSession } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import type { Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { text, VALUE } from "../support/gguf/bytes.js";
 import { ggufModel } from "../support/gguf/model.js";
+import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 import { drop, PATIENCE, usePlayground, written } from "./support.js";
 
@@ -19,21 +18,17 @@ const TEMPLATE =
 const QUESTION = "Where does the river hold its winters?";
 const TALKATIVE = "Why?";
 
-let files: string;
+const files = scratch();
 let gguf: string;
 /** A model that takes a second for an answer, and whose answer to TALKATIVE ends only at the limit of an answer. */
 let slow: string;
 let server: StaticServer;
 beforeAll(async () => {
-  files = await mkdtemp(join(tmpdir(), "early-exits-chat-"));
   gguf = await writeModel("chat.gguf", {});
   slow = await writeModel("slow.gguf", { num_hidden_layers: 12, hidden_size: 256, intermediate_size: 512 });
-  server = await serveFolder(files, { headers: { "Access-Control-Allow-Origin": "*" } });
+  server = await serveFolder(files.path(), { headers: { "Access-Control-Allow-Origin": "*" } });
 });
-afterAll(async () => {
-  await server.close();
-  await rm(files, { recursive: true, force: true });
-});
+afterAll(() => server.close());
 
 /** Writes a random model with a chat template, and returns the path of its file. */
 async function writeModel(file: string, config: Readonly<Record<string, number>>): Promise<string> {
@@ -42,7 +37,7 @@ async function writeModel(file: string, config: Readonly<Record<string, number>>
     config: { max_position_embeddings: 4096, ...config },
     pairs: { "tokenizer.chat_template": [VALUE.string, text(TEMPLATE)] },
   });
-  const path = join(files, file);
+  const path = files.path(file);
   await writeFile(path, written[name]!);
   return path;
 }

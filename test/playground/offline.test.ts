@@ -1,28 +1,23 @@
 /** The built page without a network, after the first visit; and what its service worker leaves alone. */
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { type Browser, type BrowserContext, type Page } from "playwright";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium } from "../support/chromium.js";
+import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 import { built, PATIENCE, written } from "./support.js";
 
 const PATH = "some/folder/";
 
 let browser: Browser;
-let root: string;
+const root = scratch();
 beforeAll(async () => {
   browser = await launchChromium();
-  root = await mkdtemp(join(tmpdir(), "early-exits-offline-"));
-  await cp(built, join(root, PATH), { recursive: true });
-  await writeFile(join(root, "other.html"), "<!doctype html><title>other</title><p>another page</p>");
-  await writeFile(join(root, PATH, "notes.txt"), "not part of the build");
+  await cp(built, root.path(PATH), { recursive: true });
+  await writeFile(root.path("other.html"), "<!doctype html><title>other</title><p>another page</p>");
+  await writeFile(root.path(PATH, "notes.txt"), "not part of the build");
 });
-afterAll(async () => {
-  await browser.close();
-  await rm(root, { recursive: true, force: true });
-});
+afterAll(() => browser.close());
 
 interface Visit {
   readonly page: Page;
@@ -34,7 +29,7 @@ interface Visit {
 
 /** Opens the page below a path of its server, and waits until it is stored. */
 async function visit(test: (visit: Visit) => Promise<void>): Promise<void> {
-  const server = await serveFolder(root);
+  const server = await serveFolder(root.path());
   const context = await browser.newContext({ reducedMotion: "reduce" });
   context.setDefaultTimeout(PATIENCE);
   try {
@@ -90,7 +85,7 @@ describe("the page, once it was opened", () => {
       await page.goto(url);
       await written(page);
       expect(await page.evaluate(() => navigator.serviceWorker.controller !== null)).toBe(true);
-      await writeFile(join(root, PATH, "notes.txt"), "changed since");
+      await writeFile(root.path(PATH, "notes.txt"), "changed since");
       expect(await page.evaluate(async () => (await fetch("./notes.txt")).text())).toBe("changed since");
     }));
 
@@ -98,8 +93,8 @@ describe("the page, once it was opened", () => {
     visit(async ({ page, context, url }) => {
       const [first] = await cacheNames(page);
       await page.evaluate(() => caches.open("somebody else's"));
-      const index = join(root, PATH, "index.html");
-      const worker = join(root, PATH, "service-worker.js");
+      const index = root.path(PATH, "index.html");
+      const worker = root.path(PATH, "service-worker.js");
       const before = { index: await readFile(index, "utf8"), worker: await readFile(worker, "utf8") };
       try {
         await writeFile(index, before.index.replace("Early exits, live</h1>", "Early exits, anew</h1>"));

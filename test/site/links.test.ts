@@ -1,14 +1,15 @@
 /** Every link and every anchor of the built site leads to something, wherever the site lies. */
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, it } from "vitest";
 import { contentsOf } from "../../site/markdown/contents.js";
 import { PLACEHOLDER } from "../../site/output/relocate.js";
+import { scratch } from "../support/scratch.js";
 import { crawl } from "./crawl.js";
 import { built, root } from "./support.js";
 
 const site = await crawl(built);
+const folder = scratch();
 
 it("no link is dead", () => {
   expect(site.dead).toEqual([]);
@@ -46,7 +47,6 @@ it("no page, style or script has the base of the build in it, but for scripts th
 });
 
 it("a dead link, a dead anchor and a link from the host's root are found", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "early-exits-crawl-"));
   const links = [
     "b.html",
     "b.html#here",
@@ -57,9 +57,8 @@ it("a dead link, a dead anchor and a link from the host's root are found", async
     "../out.html",
     "https://x.y/",
   ];
-  await writeFile(join(folder, "a.html"), `<p id="top">${links.map((link) => `<a href="${link}">x</a>`).join("")}`);
-  await writeFile(join(folder, "b.html"), `<p id="here">`);
-  const { dead } = await crawl(folder);
-  await rm(folder, { recursive: true });
+  await writeFile(folder.path("a.html"), `<p id="top">${links.map((link) => `<a href="${link}">x</a>`).join("")}`);
+  await writeFile(folder.path("b.html"), `<p id="here">`);
+  const { dead } = await crawl(folder.path());
   expect(dead).toEqual(["nothing.html", "b.html#nothing", "/b.html", "../out.html"].map((link) => `a.html -> ${link}`));
 });

@@ -1,12 +1,11 @@
 /** `calibrate`, and `certificate verify`, which reads its file, on one tiny model. */
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { calibrateCommand } from "../../../apps/cli/commands/calibrate.js";
 import { cli, parseJson, pipeline, refused, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
-afterAll(folder.remove);
 
 describe("early-exits calibrate", () => {
   const many = folder.path("many.txt");

@@ -1,6 +1,6 @@
 /** `demo` on tiny models. */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
 import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped.js";
 import type { ModelDtype } from "../../../src/model/index.js";
@@ -24,7 +24,6 @@ beforeAll(async () => {
   await pretrainTiny(text, { out: model, steps: 20 });
   writeDocuments(model, 10);
 });
-afterAll(folder.remove);
 
 // The demo plans by its clock, which therefore advances as fast as a real one: a step takes about 20 ms.
 const clock = { tick: 20 };

@@ -1,10 +1,9 @@
 /** `early-exits export`: what it writes, and what it refuses. */
 import { readdirSync, readFileSync, statSync } from "node:fs";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const made = await pipeline();
-afterAll(made.folder.remove);
 
 describe("export", () => {
   it("writes a graph for each stretch between exits, the weights, the manifest and the drivers", async () => {

@@ -1,12 +1,11 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
 import { readFileSync } from "node:fs";
 import type { Certificate } from "early-exits";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { forge, forgeries } from "../../support/forgeries.js";
 import { cli, parseJson, pipeline, pretrainTiny, refused, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
-afterAll(folder.remove);
 
 describe("early-exits generate", () => {
   const line = words`generate ${model} --prompt ${"the house"} --max-new-tokens 12 --device reference`;

@@ -42,11 +42,6 @@ it("prints the path on stdout, and what was downloaded on stderr", async () => {
   expect(err()).toContain(`\n${FOUND}\n${NEXT}`);
 });
 
-it("draws a bar on a terminal", async () => {
-  const { err } = await get("org/tiny", { isTTY: true });
-  expect(err()).toContain(`\rdownload [${"#".repeat(24)}] 166.6/166.6  kB of ${modelFiles[3]}\x1b[K\n`);
-});
-
 it("shows no progress for a model in the cache, and mentions if the Hub was not asked", async () => {
   await get("org/tiny");
   expect((await get("org/tiny")).err()).toBe(`${FOUND}\n${NEXT}`);

@@ -1,11 +1,10 @@
 /** Commands on a model in a GGUF file; own-text.test.ts trains, calibrates and generates with one. */
 import { mkdirSync, writeFileSync } from "node:fs";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ggufModel } from "../../support/gguf/model.js";
 import { cli, parseJson, refused, scratch, succeed, words } from "../support.js";
 
 const folder = scratch();
-afterAll(folder.remove);
 const { files, name } = await ggufModel({ type: "Q8_0", parts: 2, config: { tie_word_embeddings: true } });
 mkdirSync(folder.path("model"));
 for (const [file, bytes] of Object.entries(files)) writeFileSync(folder.path("model", file), bytes);

@@ -1,12 +1,11 @@
 /** `train --self` and `calibrate --self` on a chat model, which writes its own prompts; `--shipped`. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { text, VALUE } from "../../support/gguf/bytes.js";
 import { ggufModel } from "../../support/gguf/model.js";
 import { cli, parseJson, refused, scratch, succeed, words } from "../support.js";
 
 const folder = scratch();
-afterAll(folder.remove);
 const template =
   "{% for message in messages %}<|im_start|>{{ message.role }} {{ message.content }}<|endoftext|>{% endfor %}" +
   "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}";

@@ -1,11 +1,10 @@
 /** Commands that look at a model and judge its heads: plan and eval on one tiny model. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const KINDS = ["dense", "linear", "linearPreview"];
 const { folder, heads, held, model, policy } = await pipeline();
-afterAll(folder.remove);
 
 describe("early-exits plan", () => {
   it("shows the model and what it takes", async () => {

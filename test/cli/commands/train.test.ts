@@ -1,13 +1,12 @@
 /** `train` on one tiny model: heads of several kinds, interrupts, caches, own text, learned keys and values. */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import type { HeadsDescription } from "../../../src/exits/heads/heads-description.js";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { trainCommand } from "../../../apps/cli/commands/train.js";
 import { main } from "../../../apps/cli/program.js";
 import { cli, interruptedAt, parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const { folder, heads, model, text, train } = await pipeline();
-afterAll(folder.remove);
 
 function expectSame(one: string, other: string, file = "heads.safetensors"): void {
   expect(readFileSync(`${other}/${file}`).equals(readFileSync(`${one}/${file}`))).toBe(true);

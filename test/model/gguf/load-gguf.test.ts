@@ -3,14 +3,13 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { allWeights } from "early-exits/model";
 import { createReferenceDevice, PackedMatrix } from "early-exits/tensor";
 import { createDevice, readModel, readTokenizer } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
-import { scratch } from "../../cli/support.js";
+import { describe, expect, it } from "vitest";
 import { concat, f32, text, u32, VALUE } from "../../support/gguf/bytes.js";
 import { type GgufModel, ggufModel, type GgufModelOptions } from "../../support/gguf/model.js";
 import { expectCode } from "../../support/expect-code.js";
+import { scratch } from "../../support/scratch.js";
 
 const temporary = scratch();
-afterAll(temporary.remove);
 let folders = 0;
 
 /** Writes files to a new folder and returns its path. */

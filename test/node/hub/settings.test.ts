@@ -1,12 +1,11 @@
 /** Environment variables mean what they mean to huggingface_hub. */
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, describe, expect, it, test } from "vitest";
+import { describe, expect, it, test } from "vitest";
 import { endpointOf, hubSettings } from "../../../src/node/hub/resolve-model.js";
+import { scratch } from "../../support/scratch.js";
 
-const home = mkdtempSync(join(tmpdir(), "early-exits-"));
-afterAll(() => rmSync(home, { recursive: true, force: true }));
+const home = scratch().path();
 const settings = (env: Record<string, string>) => hubSettings(env, home);
 
 test.each([

@@ -5,9 +5,6 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { createModel, generate } from "early-exits";
-import { llamaConfigJson } from "early-exits/model";
-import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import {
@@ -234,34 +231,6 @@ describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (bu
 });
 
 describe("a device with threads", () => {
-  it("gives a model the same logits and the same tokens", async () => {
-    allowAll();
-    const config = llamaConfigJson({
-      vocabSize: 999,
-      hiddenSize: 96,
-      numLayers: 3,
-      numHeads: 6,
-      numKvHeads: 2,
-      intermediateSize: 250,
-      maxPositionEmbeddings: 128,
-      tieWordEmbeddings: false,
-      eosTokenIds: [998],
-    });
-    const found = [];
-    for (const threads of [1, 2]) {
-      const device = await createDevice("auto", { threads });
-      expect(device.info.threads).toBe(threads);
-      const model = createModel(config, { device, seed: 5 });
-      const logits = await model.logits(Array.from({ length: 50 }, (_, i) => (i * 37) % 999));
-      const run = generate(model, [1, 2, 3], { maxNewTokens: 40 });
-      for await (const token of run) expect(token.depth).toBe(3);
-      found.push({ logits: new Uint32Array(logits.slice().buffer), ids: run.summary.ids });
-      await device.dispose();
-    }
-    vi.restoreAllMocks();
-    expect(found[1]).toEqual(found[0]);
-  });
-
   it(
     "throws wasm-threads-missing where there are no workers or no shared memory, and refuses numbers that are " +
       "none",
