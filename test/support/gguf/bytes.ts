@@ -28,6 +28,7 @@ export const VALUE = {
   uint8: 0,
   uint16: 2,
   uint32: 4,
+  int32: 5,
   float32: 6,
   bool: 7,
   string: 8,
@@ -35,7 +36,9 @@ export const VALUE = {
   uint64: 10,
 } as const;
 
-export function concat(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+export const concat = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joined(parts);
+
+function joined(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
   let at = 0;
   for (const part of parts) {
@@ -65,7 +68,7 @@ export function text(value: string): Uint8Array {
 }
 
 export const stringArray = (values: readonly string[]): Uint8Array =>
-  concat(u32(VALUE.string), u64(BigInt(values.length)), ...values.map(text));
+  joined([u32(VALUE.string), u64(BigInt(values.length)), ...values.map(text)]);
 
 /** A file of these parts. */
 export function ggufFile({
