@@ -5,7 +5,7 @@
  */
 import { nodeHost } from "../../src/node/host.js";
 import { createGpuDevice } from "../../src/tensor/gpu/gpu-device.js";
-import { casesHere } from "./cases-here.js";
+import { casesHere } from "../support/cases-here.js";
 import { describeKernelLaws } from "./kernels.js";
 
 /** exp is Math.exp, rounded once or twice. Φ: half of the 1.5e-7 of Abramowitz & Stegun 7.1.26, and ten roundings. */

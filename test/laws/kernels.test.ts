@@ -6,7 +6,7 @@ import { setFlagsFromString } from "node:v8";
 import { nodeHost } from "../../src/node/host.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createWasmDevice } from "../../src/tensor/wasm/wasm-device.js";
-import { casesHere } from "./cases-here.js";
+import { casesHere } from "../support/cases-here.js";
 import { describeKernelLaws } from "./kernels.js";
 
 setFlagsFromString("--wasm-tiering-budget=7000");

@@ -16,7 +16,7 @@ import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { draftPlan, losslessDecoder } from "../../src/exits/draft/speculate.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
 import { generateWith } from "../../src/model/decode/generate.js";
-import { casesHere } from "./cases-here.js";
+import { casesHere } from "../support/cases-here.js";
 import { judgeLaw, reportLaws } from "../support/case-law.js";
 import { expectInvariant } from "../support/invariant.js";
 import {

@@ -10,6 +10,7 @@ import { scope } from "../../src/tensor/tensor.js";
 import { expectInvariant, freshPass } from "../support/invariant.js";
 import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { between, real } from "../support/draw.js";
+import { casesHere } from "../support/cases-here.js";
 
 const modelOf = once((name: string) => smallModel({ config: smallConfigs[name]! }));
 
@@ -25,7 +26,9 @@ const step = fc.oneof(
 );
 
 describe("advance", () => {
-  test.prop([fc.constantFrom(...names), fc.array(step, { minLength: 1, maxLength: 12 }), fc.nat()], { numRuns: 60 })(
+  test.prop([fc.constantFrom(...names), fc.array(step, { minLength: 1, maxLength: 12 }), fc.nat()], {
+    numRuns: casesHere(60),
+  })(
     "random appends, advances, truncations, replays and clones keep the invariant, bit for bit",
     async (name, steps, seed) => {
       const model = await modelOf(name);
@@ -54,7 +57,7 @@ describe("advance", () => {
   );
 
   test.prop([fc.constantFrom(...names), fc.array(between(1, 20), { minLength: 1, maxLength: 3 }), between(1, 60)], {
-    numRuns: 60,
+    numRuns: casesHere(60),
   })(
     "prefill of many texts, in slices of any size, leaves what each alone leaves, bit for bit",
     async (name, lengths, sliceRows) => {

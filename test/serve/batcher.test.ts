@@ -6,6 +6,7 @@ import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallByteModel } from "../support/models.js";
+import { casesHere } from "../support/cases-here.js";
 
 let heads: ExitHeads;
 let policies: Readonly<Record<"lazy" | "project", Policy>>;
@@ -76,7 +77,7 @@ describe("a batcher", () => {
         fill: fc.constantFrom("lazy", "project"),
       }),
     ],
-    { numRuns: 30 },
+    { numRuns: casesHere(30) },
   )("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
     const { parallel, prefillRows, positions, fill } = limits;
     const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");

@@ -12,7 +12,7 @@ import { describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 import { names, setup } from "../../exits/fill/setup.js";
 import { askedHeads, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, real } from "../../support/draw.js";

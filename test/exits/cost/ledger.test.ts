@@ -27,6 +27,7 @@ import {
 } from "../../support/models.js";
 import { between, threshold } from "../../support/draw.js";
 import { generated } from "../../support/generated.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -118,7 +119,7 @@ const anyRun = [
 ] as const;
 
 describe("counts", () => {
-  test.prop([fc.constantFrom(...Object.keys(smallConfigs)), between(1, 20), between(0, 9)], { numRuns: 30 })(
+  test.prop([fc.constantFrom(...Object.keys(smallConfigs)), between(1, 20), between(0, 9)], { numRuns: casesHere(30) })(
     "the counts of a plain run are exactly those of `plain`, and its multiply-adds those of the formula",
     async (name, promptTokens, newTokens) => {
       const { model, heads } = await setup(name);
@@ -136,7 +137,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "project")], { numRuns: 40 })(
+  test.prop([...anyRun, fc.constantFrom<FillName>("lazy", "project")], { numRuns: casesHere(40) })(
     "steps add up to the whole run, passes to blocks, and heads are those that the observer saw",
     async (name, thresholds, length, seed, fill) => {
       const { ledger, events, summary } = await runOf(await setup(name), randomIds(length, 61, seed), {
@@ -158,7 +159,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([...anyRun], { numRuns: 40 })(
+  test.prop([...anyRun], { numRuns: casesHere(40) })(
     "lazy: a position never runs a block twice, so its blocks are the largest depth of any token from it on",
     async (name, thresholds, length, seed) => {
       const { ledger, depths } = await runOf(await setup(name), randomIds(length, 61, seed), { thresholds });
@@ -172,7 +173,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([...anyRun], { numRuns: 40 })(
+  test.prop([...anyRun], { numRuns: casesHere(40) })(
     "project: a token costs the blocks below its exit, and one product for each block above",
     async (name, thresholds, length, seed) => {
       const { model, heads } = await setup(name);
@@ -199,7 +200,7 @@ describe("counts", () => {
     },
   );
 
-  test.prop([anyThresholds, fc.nat()], { numRuns: 20 })(
+  test.prop([anyThresholds, fc.nat()], { numRuns: casesHere(20) })(
     "shared: a token costs the blocks below its exit, and if it leaves right below the shared block, that block's " +
       "keys and values",
     async (thresholds, seed) => {

@@ -14,6 +14,7 @@ import { expectInvariant } from "../../support/invariant.js";
 import { giveProjections, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, threshold } from "../../support/draw.js";
 import { expectCode } from "../../support/expect-code.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const device = createReferenceDevice();
 const setup = once(async (name: string) => {
@@ -28,7 +29,7 @@ const anyThresholds = fc.tuple(anyThreshold, anyThreshold, anyThreshold);
 
 describe("exits off", () => {
   test.prop([fc.constantFrom(...names), between(1, 20), fc.nat(), fc.constantFrom<FillName>("lazy", "project")], {
-    numRuns: 30,
+    numRuns: casesHere(30),
   })("with thresholds that never fire, tokens are those of plain generation", async (name, length, seed, fill) => {
     const { model, heads } = await setup(name);
     const prompt = randomIds(length, 61, seed);
@@ -52,7 +53,7 @@ describe("exits off", () => {
 
 describe("exits on", () => {
   test.prop([fc.constantFrom(...names), anyThresholds, between(1, 12), fc.nat()], {
-    numRuns: 50,
+    numRuns: casesHere(50),
   })(
     "lazy: after every token all keys, values and kept states are those of a fresh full pass on the same tokens",
     async (name, thresholds, length, seed) => {
@@ -69,7 +70,7 @@ describe("exits on", () => {
     },
   );
 
-  test.prop([fc.constantFrom(...names), anyThresholds, fc.nat()], { numRuns: 30 })(
+  test.prop([fc.constantFrom(...names), anyThresholds, fc.nat()], { numRuns: casesHere(30) })(
     "project: the missing keys and values of a position that left are made from its state, and it is complete",
     async (name, thresholds, seed) => {
       const { model, heads } = await setup(name);
@@ -96,7 +97,7 @@ describe("exits on", () => {
     },
   );
 
-  test.prop([anyThresholds, between(1, 12), fc.nat()], { numRuns: 30 })(
+  test.prop([anyThresholds, between(1, 12), fc.nat()], { numRuns: casesHere(30) })(
     "shared: tokens, depths, keys and values are those of lazy filling, bit for bit, and no position stays pending",
     async (thresholds, length, seed) => {
       const { heads } = await setup("llama, shared keys and values");

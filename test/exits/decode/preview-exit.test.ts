@@ -16,6 +16,7 @@ import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections, once, randomDocuments, randomIds, smallModel } from "../../support/models.js";
 import { between, threshold } from "../../support/draw.js";
 import { generated, statesOf } from "../../support/generated.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const reference = createReferenceDevice();
 const wasm = await createDevice("wasm");
@@ -49,7 +50,7 @@ const runs = fc.record({
 const anyThreshold = threshold(2);
 
 describe("a preview as the last exit", () => {
-  test.prop([runs, fc.constantFrom<Threshold>("never", 1e30)], { numRuns: 12 })(
+  test.prop([runs, fc.constantFrom<Threshold>("never", 1e30)], { numRuns: casesHere(12) })(
     "with a threshold that never fires, the plain model decodes, bit for bit",
     async ({ device, dtype, options, prompt }, never) => {
       const { model, heads } = await setup(device, dtype, options);
@@ -60,7 +61,7 @@ describe("a preview as the last exit", () => {
     },
   );
 
-  test.prop([runs, anyThreshold, anyThreshold], { numRuns: 25 })(
+  test.prop([runs, anyThreshold, anyThreshold], { numRuns: casesHere(25) })(
     "a token is the best candidate where its margin passes, else the full model's",
     async ({ device, dtype, options, prompt }, first, last) => {
       const { model, heads } = await setup(device, dtype, options);
@@ -93,7 +94,7 @@ describe("a preview as the last exit", () => {
     },
   );
 
-  test.prop([runs, anyThreshold, anyThreshold, fc.constantFrom("lazy", "project")], { numRuns: 10 })(
+  test.prop([runs, anyThreshold, anyThreshold, fc.constantFrom("lazy", "project")], { numRuns: casesHere(10) })(
     "sequences of a batch get the tokens that they get alone",
     async ({ device, dtype, options: shape, prompt }, first, last, fill) => {
       const { heads } = await setup(device, dtype, shape);

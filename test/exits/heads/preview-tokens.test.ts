@@ -12,6 +12,7 @@ import { createDevice } from "early-exits/node";
 import { afterAll, describe, expect, it } from "vitest";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomDocuments, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const reference = createReferenceDevice();
 const wasm = await createDevice("wasm");
@@ -41,7 +42,7 @@ const setups = fc.record({
 });
 
 describe("a preview of a list", () => {
-  test.prop([setups, fc.boolean()], { numRuns: 12 })(
+  test.prop([setups, fc.boolean()], { numRuns: casesHere(12) })(
     "of all tokens is the preview of the vocabulary, bit for bit",
     async ({ device, dtype, config, seed }, fitted) => {
       const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
@@ -63,7 +64,7 @@ describe("a preview of a list", () => {
     },
   );
 
-  test.prop([setups, lists], { numRuns: 20 })(
+  test.prop([setups, lists], { numRuns: casesHere(20) })(
     "emits listed tokens only, the best by exact logits if the rank is full",
     async ({ device, dtype, config, seed }, tokens) => {
       const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });

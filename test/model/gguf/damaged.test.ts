@@ -2,7 +2,7 @@
 import { test } from "@fast-check/vitest";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 import { concat, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 import { ggufModel } from "../../support/gguf/model.js";
 import { checkMutatedGguf, mutatedGguf } from "../../support/gguf/mutations.js";

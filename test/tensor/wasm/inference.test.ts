@@ -12,7 +12,7 @@ import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
 type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };

@@ -10,7 +10,7 @@ import { coarseBytes } from "../../../src/tensor/coarse-bytes.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { roundRow } from "../../../src/tensor/round-row.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const RUNS = casesHere(150);
 const ROWS = ["random", "twins", "neighbours", "lattice", "huge", "denormal", "uneven", "zero"] as const;

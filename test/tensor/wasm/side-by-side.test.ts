@@ -7,7 +7,7 @@ import { createRng, PackedMatrix, scope, Tensor } from "early-exits/tensor";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linear } from "../../../src/tensor/ops/matmul.js";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 
 /** Matrices that fit the caches, and ones that are streamed from memory (from 2 ** 18 weights on). */
 const sizes = fc.oneof(

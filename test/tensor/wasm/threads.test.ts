@@ -20,7 +20,7 @@ import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { codeOf } from "./code-of.js";
-import { casesHere } from "../../laws/cases-here.js";
+import { casesHere } from "../../support/cases-here.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
 const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
