@@ -114,7 +114,8 @@ function inGroup(document: CalibrationDocument, group: string): CalibrationDocum
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {
   if (!path.endsWith(".jsonl")) return cutDocuments(await readText(path));
-  return textLines(await readFile(path, "utf8").catch(() => "")) ?? readDocuments(path, model).then((all) => [...all]);
+  const regular = (await stat(path).catch(() => undefined))?.isFile() === true; // reading a pipe may never end
+  return textLines(regular ? await readFile(path, "utf8") : "") ?? readDocuments(path, model).then((all) => [...all]);
 }
 
 /** undefined if any line is no text. */

@@ -1,4 +1,5 @@
 /** Options that several commands share, and parsers of values. */
+import { lstatSync } from "node:fs";
 import { InvalidArgumentError } from "commander";
 import { OptionError } from "early-exits";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "early-exits/model";
@@ -52,6 +53,7 @@ export const headsOption: OptionDefinition = { flags: "--heads <folder>", descri
 
 export const textOption = { flags: "--text <path>" } as const;
 export const outOption = { flags: "--out <path>" } as const;
+export const outFileOption = { flags: "--out <file>", parse: fileToWrite } as const;
 export const seedOption = { flags: "--seed <n>", parse: integer(0) } as const;
 export const selfOption = { flags: "--self [n]", parse: integer(1) } as const;
 export const promptsOption = { flags: "--prompts <path>" } as const;
@@ -173,4 +175,11 @@ export function budgets(text: string): Partial<Budgets> {
 
 function numberIn(text: string): number {
   return text.trim() === "" ? NaN : Number(text);
+}
+
+/** Parses the path of a file to write, before any work: in place of a device, a pipe or a link none would be put. */
+export function fileToWrite(path: string): string {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined || found.isFile()) return path;
+  throw new InvalidArgumentError("is a device, a pipe, a link or a folder, which is not replaced; name a file.");
 }

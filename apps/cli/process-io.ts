@@ -3,8 +3,7 @@
  * the process.
  */
 import { createInterface } from "node:readline";
-import { text } from "node:stream/consumers";
-import type { Dialog, Io } from "./io.js";
+import { type Dialog, type Io, UsageError } from "./io.js";
 
 export function processIo(): Io {
   const { stdout, stderr, env } = process;
@@ -30,7 +29,7 @@ export function processIo(): Io {
     now: () => Date.now(),
     color: wantsColor(env, stdout.isTTY),
     signal: controller.signal,
-    readInput: async () => (process.stdin.isTTY ? undefined : text(process.stdin)),
+    readInput: async () => (process.stdin.isTTY ? undefined : readAll(process.stdin)),
     openDialog(onInterrupt) {
       dialogInterrupt = onInterrupt;
       const dialog = openReadline(onInterrupt);
@@ -43,6 +42,20 @@ export function processIo(): Io {
       };
     },
   };
+}
+
+/** Bytes of a text on stdin: more than any context holds. */
+const MOST_INPUT = 4 * 2 ** 20;
+
+async function readAll(stdin: AsyncIterable<Buffer>): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > MOST_INPUT) throw new UsageError(`stdin: holds more than ${MOST_INPUT} bytes; shorten the text`);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 /** Lines of stdin; on a terminal they can be edited and recalled, and Ctrl-C is a key. */

@@ -1,6 +1,6 @@
 /** Reading and writing of files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
 import { randomUUID } from "node:crypto";
-import { access, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { access, lstat, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/files/folder.js";
@@ -10,6 +10,7 @@ interface FileStats {
   isFile(): boolean;
   isDirectory(): boolean;
   isFIFO(): boolean;
+  isSymbolicLink(): boolean;
 }
 
 const MAX_WHOLE = 2 ** 31 - 1;
@@ -39,8 +40,9 @@ export async function readBytes(path: string): Promise<Uint8Array> {
  */
 export function requireRegular(path: string, stats: FileStats, largest = MAX_WHOLE): void {
   if (!stats.isFile()) {
-    const kind = stats.isDirectory() ? "a folder" : stats.isFIFO() ? "a pipe" : "no regular file";
-    throw new EarlyExitError("file-irregular", `${path}: is ${kind}; give the path of a file`, { path });
+    const kind = stats.isSymbolicLink() ? "a link" : stats.isFIFO() ? "a pipe" : "no regular file";
+    const found = stats.isDirectory() ? "a folder" : kind;
+    throw new EarlyExitError("file-irregular", `${path}: is ${found}; give the path of a file`, { path });
   }
   if (stats.size > largest) {
     throw new EarlyExitError(
@@ -105,8 +107,13 @@ export async function readJson(path: string): Promise<unknown> {
   return parseJson(new TextDecoder("utf-8").decode(await readBytes(path)), path);
 }
 
-/** Renames a temporary file beside it. Makes the folder if necessary. */
+/**
+ * Renames a temporary file beside it. Makes the folder if necessary. Throws an EarlyExitError `file-irregular` rather
+ * than put a file in place of a device, a pipe, a link or a folder, and `file-unwritable`.
+ */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  const replaced = await lstat(path).catch(() => undefined);
+  if (replaced !== undefined) requireRegular(path, replaced, Infinity);
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {

@@ -1,5 +1,5 @@
 /** Exit statuses and error messages; a real process is started for signals. */
-import { existsSync, mkdirSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../apps/cli/exit-code.js";
@@ -65,6 +65,16 @@ describe("what is given in place of a model, text or option is named, with what 
   it("a mistyped option, before one that is missing", async () => {
     expect(await refused(words`generate sotu-12 --promt x`, 2)).toContain("(Did you mean --prompt?)");
     expect(await refused(words`train sotu-12 --txet x`, 2)).toContain("(Did you mean --text?)");
+  });
+
+  it("what is no regular file, in place of one to write, before any work", async () => {
+    symlinkSync(given("target.json"), folder.path("link"));
+    const used = words`model --heads h --text t`;
+    for (const place of [folder.path("link"), "/dev/null", folder.path(".")]) {
+      for (const line of [words`calibrate ${used} --out`, words`plan ${used} --times`, words`eval m --task t --out`]) {
+        expect(await refused([...line, place], 2)).toContain("a link or a folder, which is not replaced");
+      }
+    }
   });
 
   it("a file that is no model, a folder around one, weights of other libraries, heads", async () => {

@@ -1,8 +1,8 @@
 /** Files that are no text, or no files: each is refused at once, with what it is and what to do. */
 import { execFileSync } from "node:child_process";
-import { mkdir, rm, truncate, writeFile } from "node:fs/promises";
+import { lstat, mkdir, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readModel, readText } from "early-exits/node";
+import { readModel, readText, writeFileAtomic } from "early-exits/node";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { expectCode } from "../support/expect-code.js";
@@ -49,6 +49,19 @@ describe("readText", () => {
     await truncate(path, 3e9);
     await expectCode(readText(path), "file-too-large");
   });
+});
+
+it("no file is written in place of a pipe, a link or a folder", async () => {
+  const places = ["pipe to keep", "link", "dangling", "kept folder"].map((name) => folder.path(name));
+  execFileSync("mkfifo", [places[0]!]);
+  await symlink(await written("target.json", "kept"), places[1]!);
+  await symlink(folder.path("nothing"), places[2]!);
+  await mkdir(places[3]!);
+  const kinds = async () => Promise.all(places.map(async (place) => (await lstat(place)).mode));
+  const before = await kinds();
+  for (const place of places) await expectCode(writeFileAtomic(place, "new"), "file-irregular");
+  expect(await kinds()).toEqual(before);
+  expect(await readText(places[1]!)).toBe("kept");
 });
 
 describe("a model folder with irregular files", () => {

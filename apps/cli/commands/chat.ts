@@ -3,12 +3,11 @@
  * it needed; the rest goes to stderr. Ctrl-C stops an answer, whose beginning stays in the history; a second one ends
  * the chat. Turns share the KV cache (exits/chat-session.ts).
  */
-import { readFile } from "node:fs/promises";
 import { EarlyExitError } from "early-exits";
 import type { FinishedText } from "early-exits/calibrate";
 import { ChatSession, type TurnSummary } from "early-exits/exits";
 import { encodeChat } from "early-exits/model";
-import { libraryDefaults } from "early-exits/node";
+import { libraryDefaults, readText } from "early-exits/node";
 import { alarmLine, auditOption, type AuditSettings, noAuditOption } from "../audit.js";
 import type { CommandDefinition } from "../command.js";
 import { speed } from "../format.js";
@@ -53,7 +52,7 @@ const HELP = [
 ];
 
 async function run(settings: ChatSettings, io: Io): Promise<void> {
-  const template = settings.template === undefined ? undefined : await readFile(settings.template, "utf8");
+  const template = settings.template === undefined ? undefined : await readText(settings.template);
   const decoding = await openDecoding(io, "chat", settings, { auditEvery: 1 });
   const { model, source, policy, plain, colors } = decoding;
   const rendering = { template, date: new Date(io.now()) };

@@ -17,7 +17,7 @@ import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
-import { headsOption, integer, modelFolder, modelOptions, outOption, seedOption } from "../options.js";
+import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
 import { checkedStore, openShard, shardOptions, type ShardSettings } from "../shards.js";
 
@@ -58,7 +58,7 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
     { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
     { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
     { ...seedOption, description: "seed of the bootstrap" },
-    { ...outOption, description: "write the report to this file, as JSON" },
+    { ...outFileOption, description: "write the report to this file, as JSON" },
     ...shardOptions,
     ...modelOptions,
   ],

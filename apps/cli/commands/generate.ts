@@ -15,7 +15,7 @@ import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } f
 import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
-import { modelFolder, modelOptions, outOption, promptsOption, samplingOptionDefaults } from "../options.js";
+import { modelFolder, modelOptions, outFileOption, promptsOption, samplingOptionDefaults } from "../options.js";
 import { withProgress } from "../progress.js";
 
 interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
@@ -41,7 +41,7 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
     ...decodingOptions,
     auditOption,
     { flags: "--no-echo", description: "do not print the prompt" },
-    { ...outOption, description: "with --prompts: write the lines to this file" },
+    { ...outFileOption, description: "with --prompts: write the lines to this file" },
     ...modelOptions,
   ],
   defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.generate }, // the library's own
@@ -147,11 +147,12 @@ async function promptOf({ prompt }: GenerateSettings, io: Io): Promise<string> {
 const WARM_UP = 300;
 /** Tokens of the prompt, and of the text at most. */
 const WARM_UP_TOKENS = 32;
+const WARM_UP_CHARACTERS = 1024;
 
 /** Decodes for a moment, so that the reported speed is the one that lasts. */
 async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
   const { maxNewTokens } = options;
-  const ids = model.tokenizer.encode(prompt).slice(0, WARM_UP_TOKENS);
+  const ids = model.tokenizer.encode(prompt.slice(0, WARM_UP_CHARACTERS)).slice(0, WARM_UP_TOKENS);
   const limit = Math.min(
     maxNewTokens ?? WARM_UP_TOKENS,
     WARM_UP_TOKENS,

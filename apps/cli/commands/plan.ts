@@ -31,6 +31,7 @@ import { feasibilityLines } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import {
+  fileToWrite,
   agreementOption,
   documentsOption,
   fillOption,
@@ -76,7 +77,11 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     { ...heldOutTextOption, description: `${heldOutTextOption.description}, to measure how many tokens would leave` },
     { ...agreementOption, description: `with --text: ${agreementOption.description}` },
     documentsOption,
-    { flags: "--times <file>", description: "with --heads: write the measured times there, for calibrate --costs" },
+    {
+      flags: "--times <file>",
+      description: "with --heads: write the measured times there, for calibrate --costs",
+      parse: fileToWrite,
+    },
     ...modelOptions,
   ],
   defaults,

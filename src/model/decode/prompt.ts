@@ -1,5 +1,5 @@
 /** Prompts (text, token ids, or a conversation) and their tokens. */
-import { OptionError } from "../../errors.js";
+import { ModelError, OptionError } from "../../errors.js";
 import { type ChatMessage, checkMessages } from "../chat/messages.js";
 import type { ChatOptions } from "../chat/render-chat.js";
 import { encodeChat, requireChatTemplate } from "../chat/encode-chat.js";
@@ -47,12 +47,20 @@ export function isConversation(prompt: Prompt): prompt is readonly ChatMessage[]
   return typeof prompt !== "string" && typeof prompt[0] === "object";
 }
 
-/** Throws an OptionError if there are no tokens. */
+/** Characters of a text for each token of the context: more are refused before they are encoded. Prose has 3 to 5. */
+const CHARACTERS_PER_TOKEN = 16;
+
+/** Throws an OptionError if there are no tokens, and a ModelError for a text that cannot fit the context. */
 function encodePrompt(
   model: Model,
   prompt: string | readonly number[],
   { addSpecialTokens }: Pick<PromptOptions, "addSpecialTokens">,
 ): readonly number[] {
+  const limit = model.config.maxPositionEmbeddings;
+  if (typeof prompt === "string" && prompt.length > CHARACTERS_PER_TOKEN * limit) {
+    const found = `${prompt.length} characters do not fit the context of ${limit} tokens`;
+    throw new ModelError("context-overflow", `generate: ${found}; shorten the prompt`, { limit });
+  }
   const ids =
     typeof prompt === "string"
       ? model.tokenizer.encode(prompt, addSpecialTokens === undefined ? {} : { addSpecialTokens })

@@ -1,9 +1,20 @@
 /** `generate`, with exits and losslessly, on one tiny model. */
-import { readFileSync } from "node:fs";
+import { createReadStream, readFileSync } from "node:fs";
 import type { Certificate } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { forge, forgeries } from "../../support/forgeries.js";
-import { cli, parseJson, pipeline, pretrainTiny, refused, sentences, succeed, words, writeText } from "../support.js";
+import {
+  cli,
+  parseJson,
+  pipeline,
+  pretrainTiny,
+  refused,
+  sentences,
+  startProcess,
+  succeed,
+  words,
+  writeText,
+} from "../support.js";
 
 const { folder, heads, held, model, policy, text } = await pipeline();
 
@@ -42,6 +53,15 @@ describe("early-exits generate", () => {
     expect(painted.out.replace(/\x1b\[\d+m/g, "")).toBe(plain.out);
     expect(painted.err).toContain("legend: ");
     expect(plain.err).toMatch(/depth {2}[12] {2}#/);
+  });
+
+  it("refuses an endless stdin, and a text that cannot fit, before it is encoded", async () => {
+    const { child, ended } = startProcess(words`generate ${model} --device reference`);
+    child.stdin.on("error", () => undefined); // it closes the pipe
+    createReadStream("/dev/zero").pipe(child.stdin);
+    expect(await ended).toMatchObject({ code: 2, err: expect.stringContaining("stdin: holds more than") as string });
+    const long = await cli(words`generate ${model} --device reference`, { input: "a".repeat(4e6) });
+    expect([long.code, long.err]).toEqual([1, expect.stringContaining("4000000 characters do not fit the context")]);
   });
 
   it("writes a line for each prompt of a file, and samples prompt i with seed + i", async () => {
