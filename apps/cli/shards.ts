@@ -8,11 +8,7 @@
  *   MPI-like launchers      RANK, WORLD_SIZE
  * Indices begin at 0; unit u belongs to shard u mod n.
  */
-import { createHash } from "node:crypto";
-import { join } from "node:path";
-import { EarlyExitError, OptionError } from "early-exits";
-import type { CacheStore } from "early-exits/exits";
-import { folderStore } from "early-exits/node";
+import { OptionError } from "early-exits";
 import type { OptionDefinition } from "./command.js";
 import { UsageError } from "./io.js";
 
@@ -49,32 +45,6 @@ export function openShard(command: string, { shard, store, out }: ShardSettings)
 
 export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Unit[] {
   return units.filter((_, unit) => unit % of === index);
-}
-
-const HASH_BYTES = 32;
-
-/**
- * A folder whose files end with the SHA-256 of their content. Files are complete or absent, so a killed process loses
- * only what it was working on. Reading other bytes than were written throws an EarlyExitError ("store-damaged").
- */
-export function checkedStore(folder: string): CacheStore {
-  const files = folderStore(folder);
-  const hashOf = (bytes: Uint8Array): Uint8Array => createHash("sha256").update(bytes).digest();
-  return {
-    async read(name) {
-      const file = await files.read(name);
-      if (file === undefined) return undefined;
-      const bytes = file.slice(0, Math.max(0, file.length - HASH_BYTES));
-      if (Buffer.compare(hashOf(bytes), file.subarray(bytes.length)) === 0) return bytes;
-      throw new EarlyExitError(
-        "store-damaged",
-        `${join(folder, name)}: holds other bytes than were written; delete this file, and the same command makes it ` +
-          "again",
-        { folder, name },
-      );
-    },
-    write: (name, bytes) => files.write(name, Buffer.concat([bytes, hashOf(bytes)])),
-  };
 }
 
 /** `index` is in [0, of). */

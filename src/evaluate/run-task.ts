@@ -1,9 +1,9 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError, TokenError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { findingName, isCount, readFinding, writeFinding } from "../exits/states/findings.js";
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
-import { sha256 } from "../model/sha256.js";
 import { createRng } from "../tensor/index.js";
 import { giveTurn } from "../turns.js";
 import type { EvaluateOptions, Evaluation } from "./evaluation.js";
@@ -339,28 +339,48 @@ function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
   );
 }
 
+/** What a score is a function of, beside its item. */
+interface Scored extends Readonly<Record<string, unknown>> {
+  readonly numLayers: number;
+  readonly policies: readonly unknown[];
+}
+
 /** Stores scores in files named by the item and by all that its score is a function of. */
 function scoreStore(
   store: CacheStore,
-  described: object,
+  described: Scored,
 ): { read(item: TaskItem): Promise<ItemScore | undefined>; write(item: TaskItem, score: ItemScore): Promise<void> } {
-  const encoder = new TextEncoder();
-  const nameOf = async (item: TaskItem): Promise<string> => {
-    const digest = await sha256(JSON.stringify([described, item]));
-    return `score-${digest.slice(0, 32)}.json`;
-  };
+  const nameOf = (item: TaskItem): Promise<string> => findingName("score", [described, item]);
   return {
     async read(item) {
-      const bytes = await store.read(await nameOf(item));
-      return (
-        bytes && (JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => numberOf(value)) as ItemScore)
-      );
+      return readFinding(store, await nameOf(item), (bytes) => {
+        const json: unknown = JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => numberOf(value));
+        return isScore(json as ItemScore, item, described) ? (json as ItemScore) : undefined;
+      });
     },
     async write(item, score) {
       const json = JSON.stringify(score, (_, value: unknown) => spelled(value));
-      await store.write(await nameOf(item), encoder.encode(json));
+      await writeFinding(store, await nameOf(item), new TextEncoder().encode(json));
     },
   };
+}
+
+/** False, or a throw, for a score read from a file that this library did not write. */
+function isScore({ tokens, truncated, ways }: ItemScore, { kind }: TaskItem, { numLayers, policies }: Scored): boolean {
+  const metrics = tokens === 0 ? 0 : createColumns(kind).length;
+  const isNumber = (value: unknown): boolean => typeof value === "number" && !Number.isNaN(value);
+  return (
+    isCount(tokens, 2 ** 31) &&
+    isCount(truncated, 2 ** 31) &&
+    ways.length === 1 + policies.length &&
+    ways.every(
+      ({ summands, agreed, depths }) =>
+        isCount(agreed, tokens) &&
+        isCount(depths, tokens * numLayers) &&
+        summands.length === metrics &&
+        summands.every(({ top, bottom }) => isNumber(top) && isNumber(bottom)),
+    )
+  );
 }
 
 /** Log-likelihoods may be infinite, which JSON is not. */

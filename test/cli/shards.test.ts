@@ -1,9 +1,7 @@
 /** Which share is whose: told, or asked of the engine. */
 import { fc, test } from "@fast-check/vitest";
-import { readFileSync, writeFileSync } from "node:fs";
-import { afterAll, describe, expect, it } from "vitest";
-import { scratch } from "./support.js";
-import { checkedStore, readShard, shareOf } from "../../apps/cli/shards.js";
+import { describe, expect, it } from "vitest";
+import { readShard, shareOf } from "../../apps/cli/shards.js";
 
 describe("readShard", () => {
   it.each([
@@ -49,33 +47,6 @@ test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);
   },
 );
-
-describe("a checked store", () => {
-  const folder = scratch();
-  afterAll(folder.remove);
-
-  it("gives back what was written, and nothing for what was not", async () => {
-    const store = checkedStore(folder.path("kept"));
-    for (const bytes of [new Uint8Array(), Uint8Array.of(1, 2, 3)]) {
-      await store.write("one", bytes);
-      expect([...(await store.read("one"))!]).toEqual([...bytes]);
-    }
-    expect(await store.read("other")).toBeUndefined();
-  });
-
-  it("refuses a file with any byte changed, cut anywhere, or longer", async () => {
-    const store = checkedStore(folder.path("damaged"));
-    await store.write("one", Uint8Array.of(7, 8, 9));
-    const path = folder.path("damaged", "one");
-    const whole = readFileSync(path);
-    const flipped = Array.from(whole, (_, at) => Uint8Array.from(whole, (byte, i) => (i === at ? byte ^ 1 : byte)));
-    const cut = Array.from(whole, (_, length) => whole.subarray(0, length));
-    for (const damaged of [...flipped, ...cut, Buffer.concat([whole, Uint8Array.of(0)])]) {
-      writeFileSync(path, damaged);
-      await expect(store.read("one")).rejects.toMatchObject({ code: "store-damaged", details: { name: "one" } });
-    }
-  });
-});
 
 /** Variables that Slurm sets for a task of --array=first-last. */
 function slurmArray(id: number, first: number, last: number): Record<string, string> {

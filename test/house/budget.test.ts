@@ -11,11 +11,11 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
-  "src/model": 61_150 + 2_350, // + 2,350: what a sceptic broke (the seal; words encoded in turns)
-  "src/exits": 46_150 + 100, // + 100: what a sceptic broke (the length of a promise)
-  "src/calibrate": 48_650 + 1_160, // + 1,160: what a sceptic broke (whole documents, groups, the seal)
-  "src/evaluate": 10_000,
-  "src/node": 10_800 + 100, // + 100: what a sceptic broke
+  "src/model": 61_150 + 2_420, // + 2,420: what a sceptic broke (the seal; words encoded in turns)
+  "src/exits": 46_150 + 400, // + 400: what a sceptic broke (the length of a promise, stores)
+  "src/calibrate": 48_650 + 1_550, // + 1,550: what a sceptic broke (whole documents, groups, the seal, stores)
+  "src/evaluate": 10_000 + 200, // + 200: what a sceptic broke (stores)
+  "src/node": 10_800 + 160, // + 160: what a sceptic broke
   "src/browser": 2_700,
   "apps/cli": 43_980 + 1_500, // + 1_500: what a sceptic broke
   "apps/export": 10_600,
@@ -27,7 +27,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 8_900,
   site: 6_750,
-  test: 314_450,
+  test: 317_000,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

@@ -27,7 +27,7 @@ import {
   runPolicies,
 } from "early-exits/calibrate";
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
-import { libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { folderStore, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
@@ -56,7 +56,7 @@ import {
 import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
-import { checkedStore, openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
+import { openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
 import { certificatesFor, findShippedExits } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
@@ -222,7 +222,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const options = await optionsFor(heads, settings);
   const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
   if (shard !== undefined) {
-    await workOnShare(heads, documents, options, { ...judged, shard, store: checkedStore(settings.store!) }, io);
+    await workOnShare(heads, documents, options, { ...judged, shard, store: folderStore(settings.store!) }, io);
     heads.dispose();
     reference?.dispose();
     model.dispose();
@@ -318,7 +318,7 @@ function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
 }
 
 function storeOf({ store }: CalibrateSettings): { readonly store?: CacheStore } {
-  return store === undefined ? {} : { store: checkedStore(store) };
+  return store === undefined ? {} : { store: folderStore(store) };
 }
 
 interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {

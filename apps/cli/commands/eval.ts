@@ -12,14 +12,14 @@ import {
   type TaskKind,
   taskKinds,
 } from "early-exits/evaluate";
-import { libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
+import { folderStore, libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
-import { checkedStore, openShard, shardOptions, type ShardSettings } from "../shards.js";
+import { openShard, shardOptions, type ShardSettings } from "../shards.js";
 
 export interface EvalSettings extends CommonOptions, ModelSettings, ShardSettings {
   readonly dir: string;
@@ -103,7 +103,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
           resamples,
           seed,
           signal: io.signal,
-          ...(settings.store !== undefined && { store: checkedStore(settings.store) }),
+          ...(settings.store !== undefined && { store: folderStore(settings.store) }),
           onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
         }),
       );

@@ -9,12 +9,12 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { confidenceAt } from "../../exits/heads/score.js";
 import { disposeBatch, hiddenBatch, statesAt } from "../../exits/states/batches.js";
 import { locatedIn, nonFiniteRow } from "../../exits/states/finite-teacher.js";
+import { findingName, isCount, readFinding, writeFinding } from "../../exits/states/findings.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
 import { createTeacher, type Teacher } from "../../exits/train/create-teacher.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { cutWindows, type Window } from "../../model/documents.js";
-import { sha256 } from "../../model/sha256.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
@@ -29,7 +29,7 @@ import {
   judgedTokens,
 } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
-import { describeSubject, judgeKey, type Subject } from "./subject.js";
+import { describeSubject, judgedBy, madeOf, type Subject } from "./subject.js";
 
 // A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
 // `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
@@ -78,25 +78,43 @@ function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array
   ]);
 }
 
-/** Hash and number of exits are in the file's name only. */
-function parseRecord(bytes: Uint8Array, hash: string, exits: number): DocumentRecord {
+interface RecordShape {
+  readonly positions: number;
+  readonly exits: number;
+  readonly greedy: boolean;
+  readonly other: boolean;
+  /** Loss of a token that certainly differs. */
+  readonly lossScale: number;
+}
+
+/** Undefined unless it has the shape, and its numbers are in their ranges. */
+function parseRecord(bytes: Uint8Array, shape: RecordShape): RecordedWindows | undefined {
+  const { positions, greedy, other, lossScale } = shape;
   const file = parseSafetensors(bytes);
-  const integers = (name: string): Int32Array | undefined =>
-    file.names.includes(name) ? (file.array(name) as Int32Array) : undefined;
-  const deep = integers("deep");
-  return {
-    hash,
-    positions: file.info("agrees.0").shape[0]!,
-    exits: Array.from({ length: exits }, (_, exit) => {
-      const losses = integers(`losses.${exit}`);
-      return {
-        stats: file.float32(`stats.${exit}`),
-        agrees: file.bytes(`agrees.${exit}`),
-        ...(losses && { losses }),
-      };
-    }),
-    ...(deep && { deep }),
+  const losses = (name: string, wanted: boolean): Int32Array | undefined => {
+    if (!wanted) return undefined;
+    const values = file.array(name);
+    const legal = values.length === positions && values.every((value: unknown) => isCount(value, lossScale));
+    if (legal && values instanceof Int32Array) return values;
+    throw new RangeError(name);
   };
+  const exits = Array.from({ length: shape.exits }, (_, exit): ExitRecord => {
+    const own = losses(`losses.${exit}`, !greedy);
+    return {
+      stats: file.float32(`stats.${exit}`),
+      agrees: file.bytes(`agrees.${exit}`),
+      ...(own && { losses: own }),
+    };
+  });
+  const deep = losses("deep", other);
+  const legal = exits.every(
+    ({ stats, agrees }) =>
+      stats.length === positions * ROW_STATS.width &&
+      nonFiniteRow(stats, "top1") === undefined &&
+      agrees.length === positions &&
+      agrees.every((value) => value <= 1),
+  );
+  return legal ? { positions, exits, ...(deep && { deep }) } : undefined;
 }
 
 export interface CalibrationRecords extends Subject {
@@ -159,25 +177,29 @@ export async function createRecorder(
   const sequenceLength = judgedLength(heads.model, options);
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
-  const make = (text: HashedDocument): Promise<RecordedWindows> =>
-    recordWindows(heads, judgedWindows(heads, text, sequenceLength), judge, signal);
+  const { lossScale } = judgedBy(subject);
   return {
     subject,
     sequenceLength,
     async document(document) {
       const named = countedAs(document);
-      if (store === undefined) return { ...named, ...(await make(document)) };
-      const name = await storeName(subject, sequenceLength, document.hash);
-      const stored = await store.read(name);
-      const kept = stored && parseRecord(stored, document.hash, subject.depths.length);
-      // Recorded before such numbers were errors: making it again says where they begin.
-      const sound = kept?.exits.every(({ stats }) => nonFiniteRow(stats, "top1") === undefined);
-      if (kept !== undefined && sound === true) return { ...kept, ...named };
-      const made = { ...named, ...(await make(document)) };
-      await store.write(name, serializeRecord(made));
+      const windows = judgedWindows(heads, document, sequenceLength);
+      const make = (): Promise<RecordedWindows> => recordWindows(heads, windows, judge, signal);
+      if (store === undefined) return { ...named, ...(await make()) };
+      const name = await findingName("record", [...madeOf(subject), sequenceLength, document.hash]);
+      const { greedy, other } = judge;
+      const shape = { positions: positionsIn(windows), exits: subject.depths.length, greedy, other, lossScale };
+      const kept = await readFinding(store, name, (bytes) => parseRecord(bytes, shape));
+      if (kept !== undefined) return { ...kept, ...named };
+      const made = { ...named, ...(await make()) };
+      await writeFinding(store, name, serializeRecord(made));
       return made;
     },
   };
+}
+
+function positionsIn(windows: readonly Window[]): number {
+  return windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
 }
 
 type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
@@ -190,12 +212,6 @@ export async function judgedDocuments(
   kept = sequenceLength,
 ): Promise<HashedDocument[]> {
   return (await hashDocuments(heads, documents, kept)).filter((text) => judgedTokens(text, sequenceLength) > 0);
-}
-
-async function storeName(subject: Subject, sequenceLength: number, hash: string): Promise<string> {
-  const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
-  const key = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, hash, ...judgeKey(subject)].join(" ");
-  return `record-${(await sha256(key)).slice(0, 32)}.safetensors`;
 }
 
 /** One window, or, to verify an old certificate, all those of a longer document in which a position is judged. */
@@ -219,7 +235,7 @@ async function recordWindows(
   judge: Judge,
   signal: CancelSignal | undefined,
 ): Promise<RecordedWindows> {
-  const positions = windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
+  const positions = positionsIn(windows);
   const exits = heads.heads.map((): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
     agrees: new Uint8Array(positions),

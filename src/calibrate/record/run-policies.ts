@@ -5,13 +5,13 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { findingName, isCount, readFinding, writeFinding } from "../../exits/states/findings.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
-import { sha256 } from "../../model/sha256.js";
 import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength, judgedTokens } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
-import { describeSubject, judgeKey, requireScore, type Subject } from "./subject.js";
+import { describeSubject, judgedBy, madeOf, requireScore } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
   /** Tokens up to which documents run: longer ones keep their beginning. @default 2048, or the context if shorter */
@@ -51,14 +51,21 @@ export async function runHashed(
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const keys = thresholds.map((vector) => vector.join());
-  const nameOf = ({ hash }: HashedDocument): Promise<string> => storeName(subject, sequenceLength, candidates, hash);
+  const nameOf = ({ hash }: HashedDocument): Promise<string> =>
+    findingName("run", [...madeOf(subject), sequenceLength, score, fill, hash]);
+  const { lossScale } = judgedBy(subject);
+  const known = async (text: HashedDocument): Promise<CountsByCandidate> => {
+    const most = { exits: heads.depths.length, tokens: judgedTokens(text, sequenceLength), lossScale };
+    const found = store && (await readFinding(store, await nameOf(text), (bytes) => parseCounts(bytes, most)));
+    return found ?? {};
+  };
   const { runBatch } = await import("./runs/run-batch.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
   const batches = batchesOf(texts, batchSize);
   const total = batches.length * thresholds.length;
   let done = 0;
   for (const batch of batches) {
-    const stored = await Promise.all(batch.map(async (text) => parseCounts(await store?.read(await nameOf(text)))));
+    const stored = await Promise.all(batch.map(known));
     const fresh = batch.filter((_, i) => keys.some((key) => stored[i]![key] === undefined));
     const before = done;
     const onCandidate = async (candidate: number): Promise<void> => {
@@ -69,13 +76,13 @@ export async function runHashed(
         ? []
         : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
     for (const [i, text] of batch.entries()) {
-      const known = stored[i]!;
+      const counted = stored[i]!;
       const place = fresh.indexOf(text);
       if (place >= 0) {
-        for (const [c, key] of keys.entries()) known[key] = countsOf(ran[place]!, c, heads.depths.length);
-        await store?.write(await nameOf(text), serializeCounts(known));
+        for (const [c, key] of keys.entries()) counted[key] = countsOf(ran[place]!, c, heads.depths.length);
+        if (store !== undefined) await writeFinding(store, await nameOf(text), serializeCounts(counted));
       }
-      const all = keys.map((key) => known[key]!);
+      const all = keys.map((key) => counted[key]!);
       counts.push({
         left: all.flatMap(({ left }) => left),
         wrong: all.flatMap(({ wrong }) => wrong),
@@ -133,18 +140,6 @@ export function requireThresholds(thresholds: RunCandidates["thresholds"], exits
   );
 }
 
-async function storeName(
-  subject: Subject,
-  sequenceLength: number,
-  { score, fill }: Pick<RunCandidates, "score" | "fill">,
-  hash: string,
-): Promise<string> {
-  const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
-  const made = [modelHash, headsHash, dtype, backend, kernelBuild, sequenceLength, score, fill, hash];
-  const digest = await sha256(JSON.stringify([...made, ...judgeKey(subject)]));
-  return `run-${digest.slice(0, 32)}.json`;
-}
-
 /** By a candidate's thresholds, joined. */
 type CountsByCandidate = Record<string, DocumentCounts>;
 
@@ -154,8 +149,22 @@ function countsOf({ left, wrong, deep }: DocumentCounts, candidate: number, exit
   return { left: own(left), wrong: own(wrong), deep: [deep[candidate]!] };
 }
 
-function parseCounts(bytes: Uint8Array | undefined): CountsByCandidate {
-  return bytes === undefined ? {} : (JSON.parse(new TextDecoder().decode(bytes)) as CountsByCandidate);
+interface CountsShape {
+  readonly exits: number;
+  readonly tokens: number;
+  readonly lossScale: number;
+}
+
+/** Undefined unless there are counts for every exit, and they add up to no more than the tokens. */
+function parseCounts(bytes: Uint8Array, { exits, tokens, lossScale }: CountsShape): CountsByCandidate | undefined {
+  const found = JSON.parse(new TextDecoder().decode(bytes)) as CountsByCandidate;
+  const isLegal = ({ left, wrong, deep }: DocumentCounts): boolean => {
+    if (![left.length, wrong.length].every((length) => length === exits) || deep.length !== 1) return false;
+    if (!left.every((count) => isCount(count, tokens))) return false;
+    const staying = tokens - left.reduce((sum, count) => sum + count, 0);
+    return wrong.every((loss, e) => isCount(loss, lossScale * left[e]!)) && isCount(deep[0], lossScale * staying);
+  };
+  return Object.values(found).every(isLegal) ? found : undefined;
 }
 
 function serializeCounts(counts: CountsByCandidate): Uint8Array {

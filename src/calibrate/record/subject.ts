@@ -10,7 +10,7 @@ import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
 import { blockCost, costOfRows, QUOTED_CONTEXT } from "../../exits/cost/unit-costs.js";
 import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
-import { canonicalSampling, isPlainGreedy } from "../../model/decode/sampling.js";
+import { canonicalSampling } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
 import { createJudge, type Judge, lossScaleOf } from "./judge.js";
 import type { ExitCosts } from "../procedures/tally.js";
@@ -101,11 +101,11 @@ export function lossOf(subject: Subject, asked: "token" | "anyChange"): Certifie
   );
 }
 
-/** The judge in a stored record's name; empty for greedy tokens against the model's own. */
-export function judgeKey(subject: Subject): string[] {
+/** All of a subject that a stored finding is a function of. */
+export function madeOf(subject: Subject): unknown[] {
+  const { modelHash, headsHash, dtype, backend, kernelBuild } = subject;
   const { sampling, reference } = judgedBy(subject);
-  const own = reference.kind === "same" && isPlainGreedy(sampling);
-  return own ? [] : [JSON.stringify(sampling), reference.checkpoint, reference.dtype];
+  return [modelHash, headsHash, dtype, backend, kernelBuild ?? null, sampling, reference];
 }
 
 export function scoresOf({ scores }: Pick<Subject, "scores">): readonly ScoreName[] {
