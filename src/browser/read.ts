@@ -1,5 +1,4 @@
 /** Models, heads and policies from all the places where a browser finds files. */
-import { policyFrom } from "../calibrate/index.js";
 import { ModelError, PolicyError } from "../errors.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
@@ -288,5 +287,6 @@ export async function readPolicy(
       name,
     });
   }
+  const { policyFrom } = await import("../calibrate/open-policy.js"); // loaded only when a program opens a policy
   return policyFrom(await fileJson(file, { limit: "tokenizerBytes" }));
 }

@@ -7,6 +7,7 @@
 import { OptionError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
 import { arrange, requireGroups } from "./record/split.js";
@@ -21,6 +22,7 @@ import { countedEvidence, ranEvidence, recordedEvidence, streamedEvidence } from
 import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
 import type { RunPoliciesOptions } from "./record/run-policies.js";
+import { judgedBy } from "./record/subject.js";
 
 interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
   /** Beginnings that the policies continue: held out, of the kind met in use. */
@@ -102,6 +104,8 @@ async function calibrateOwnText(
 }
 
 interface CalibrateRecordsOptions extends CertifyPolicyOptions {
+  /** If given, it has to be the records' own. */
+  readonly sampling?: SamplingOptions;
   /**
    * Counts of the candidates, run on the same documents in the same order (`runPolicies`): records do not show a fill
    * that changes other tokens. They hold at least the candidates of `proposeThresholds`.
@@ -119,6 +123,7 @@ export async function calibrateRecords(
 ): Promise<Certified> {
   const { certify, certifySettings } = await import("./certify/certify.js");
   const settings = certifySettings(options);
+  requireSampling(records, options.sampling);
   const arrangement = await arrange(records.documents, settings);
   if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
   const { runs } = options;
@@ -134,6 +139,17 @@ export async function calibrateRecords(
   requireSameRuns(records, runs, settings);
   const grid = arrangement.order.slice(0, arrangement.grid).map((index) => records.documents[index]!);
   return certify(ranEvidence(grid, runs, arrangement), { ...settings, score: runs.score });
+}
+
+function requireSampling(records: CalibrationRecords, asked: SamplingOptions | undefined): void {
+  const { sampling } = judgedBy(records);
+  if (asked === undefined || sameSampling(asked, sampling)) return;
+  throw new OptionError(
+    "records-sampling",
+    `calibrateRecords: asked for is text by ${describeSampling(asked)}, but the records judge text by ` +
+      `${describeSampling(sampling)}; record again with that sampling (recordDocuments), or leave it out`,
+    { asked, sampling },
+  );
 }
 
 /**

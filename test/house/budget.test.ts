@@ -13,11 +13,12 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src/tensor": 120_700,
   "src/model": 61_150 + 2_420, // + 2,420: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 46_150 + 400, // + 400: what a sceptic broke (the length of a promise, stores)
-  "src/calibrate": 48_650 + 1_550, // + 1,550: what a sceptic broke (whole documents, groups, the seal, stores)
+  // + 2,700: what a sceptic broke (whole documents, groups, the seal, stores, the verifier)
+  "src/calibrate": 48_650 + 2_700,
   "src/evaluate": 10_000 + 200, // + 200: what a sceptic broke (stores)
   "src/node": 10_800 + 160, // + 160: what a sceptic broke
   "src/browser": 2_700,
-  "apps/cli": 43_980 + 1_500, // + 1_500: what a sceptic broke
+  "apps/cli": 43_980 + 1_520, // + 1_520: what a sceptic broke
   "apps/export": 10_600,
   "apps/serve": 12_700 + 750, // + 750: what a sceptic broke (bodies, headers, neutral values)
   bench: 28_250,
@@ -27,7 +28,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 8_900,
   site: 6_750,
-  test: 317_000,
+  test: 318_000,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

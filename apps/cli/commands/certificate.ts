@@ -11,7 +11,7 @@ import type { CommandDefinition } from "../command.js";
 import { ownTextParts, readGrouped } from "../documents.js";
 import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
-import { budgetsOption, deviceOption, headsOption, textOption } from "../options.js";
+import { budgetsOption, deviceOption, headsOption, integer, textOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
 export interface VerifySettings extends CommonOptions {
@@ -20,6 +20,7 @@ export interface VerifySettings extends CommonOptions {
   readonly model?: string | undefined;
   readonly heads?: string | undefined;
   readonly text?: string | undefined;
+  readonly limit?: number | undefined;
   readonly device?: string | undefined;
   readonly budgets?: Partial<Budgets> | undefined;
 }
@@ -34,7 +35,12 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
   options: [
     { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
     { ...headsOption, description: "the heads that the certificate is for" },
-    { ...textOption, description: "the calibration text" },
+    { ...textOption, description: "the calibration text, or more" },
+    {
+      flags: "--limit <n>",
+      description: "with the fill project: run candidates on at most n positions, or else the policy alone",
+      parse: integer(0),
+    },
     deviceOption,
     budgetsOption,
   ],
@@ -47,7 +53,7 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
 };
 
 async function run(settings: VerifySettings, io: Io): Promise<void> {
-  const { action, file, model: folder, heads: headsFolder, text, device, budgets } = settings;
+  const { action, file, model: folder, heads: headsFolder, text, limit, device, budgets } = settings;
   if (action !== "verify") {
     throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
   }
@@ -71,6 +77,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
       ...(model && { model }),
       ...(heads && { heads }),
       ...(documents && { documents }),
+      ...(limit !== undefined && { limit }),
       ...(reference && { against: reference }),
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),

@@ -47,8 +47,8 @@ export function describeAssumption(code: AssumptionCode): string {
   return sentences[code];
 }
 
-/** The claim in words: "with probability 95 %, …". */
-export function describeClaim(terms: ClaimTerms): string {
+/** The claim in words: "with probability 95 %, …". `whose` the tokens should be: by default, as its terms say. */
+export function describeClaim(terms: ClaimTerms, whose?: string): string {
   const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy } = terms;
   const share = percent(agreement);
   const grouped = unit === "group";
@@ -61,7 +61,7 @@ export function describeClaim(terms: ClaimTerms): string {
     const of = grouped ? ", averaged over groups" : "";
     return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
   }
-  const model = reference.kind === "same" ? "the full model's" : `the ${reference.dtype} model's`;
+  const model = whose ?? (reference.kind === "same" ? "the full model's" : `the ${reference.dtype} model's`);
   const plain = sampling.temperature === 0 && sampling.repetitionPenalty === 1;
   const how = plain ? "" : ` (text by ${describeSampling(sampling)})`;
   const of = grouped ? "averaged over the documents of a group and over groups" : "averaged over documents";

@@ -12,6 +12,8 @@ import { OptionError } from "../../errors.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js";
+import { describeSampling, isPlainGreedy } from "../../model/decode/sampling.js";
+import { ROW_STATS } from "../../tensor/index.js";
 import {
   lossesIn,
   orientThreshold,
@@ -130,7 +132,7 @@ function unitStarts(documents: readonly Counted[]): Int32Array {
 
 export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
   const documents = arrangement.order.map((index) => records.documents[index]!);
-  requireExits(documents, records.depths.length);
+  requireRecords(documents, records);
   return {
     subject: records,
     sequenceLength: records.sequenceLength,
@@ -206,19 +208,36 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
  */
 export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
   const { subject, sequenceLength, run, documents, ...cut } = countedEvidence(runs, arrangement);
-  requireExits(grid, subject.depths.length);
+  requireRecords(grid, subject);
   const { unit, units } = cut;
   const record = (index: number): DocumentRecord => grid[index]!;
   return { subject, sequenceLength, documents, grid: cut.grid, unit, units, run: run!, record };
 }
 
-function requireExits(documents: readonly DocumentRecord[], exits: number): void {
-  const odd = documents.find((document) => document.exits.length !== exits);
+/** Throws an OptionError unless every record holds what its subject says, at each of its positions. */
+function requireRecords(documents: readonly DocumentRecord[], subject: Subject): void {
+  const { sampling, reference } = judgedBy(subject);
+  const isPlain = isPlainGreedy(sampling);
+  const holds = (values: { readonly length: number } | undefined, length: number | undefined): boolean =>
+    values?.length === length;
+  const odd = documents.find(
+    ({ positions, exits, deep }) =>
+      exits.length !== subject.depths.length ||
+      !holds(deep, reference.kind === "other" ? positions : undefined) ||
+      exits.some(
+        ({ stats, agrees, losses }) =>
+          !holds(stats, positions * ROW_STATS.width) ||
+          !holds(agrees, positions) ||
+          !holds(losses, isPlain ? undefined : positions),
+      ),
+  );
   if (odd === undefined) return;
   throw new OptionError(
-    "lengths-differ",
-    `calibrateRecords: a record has ${odd.exits.length} exits, but there are ${exits} depths; record again`,
-    { found: odd.exits.length, exits },
+    "record-malformed",
+    `calibrateRecords: the record of ${odd.hash.slice(0, 12)}… does not hold ${odd.positions} positions at each of ` +
+      `${subject.depths.length} exits, judged for text by ${describeSampling(sampling)} against the reference that ` +
+      "is named; record again, with that sampling and reference",
+    { hash: odd.hash, positions: odd.positions, exits: odd.exits.length },
   );
 }
 

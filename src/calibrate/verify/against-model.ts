@@ -16,8 +16,8 @@ export interface VerifyOptions {
   /** The reference, if it is not the model that runs; documents need it then. */
   readonly against?: Model;
   /**
-   * All calibration documents (for own text, the prompts in the given order), duplicates and groups included. Needs
-   * heads.
+   * All calibration documents (for own text, the prompts in the given order), duplicates and groups included; more are
+   * left out. Needs heads.
    */
   readonly documents?: readonly CalibrationDocument[];
   /**
@@ -25,8 +25,13 @@ export interface VerifyOptions {
    * @default all
    */
   readonly rerun?: readonly number[];
+  /**
+   * With a fill that changes other tokens every candidate runs on every test document: at most on so many positions in
+   * all, or else only the policy runs. @default Infinity
+   */
+  readonly limit?: number;
   readonly signal?: CancelSignal;
-  /** Called after every recorded or run document; a promise is awaited. */
+  /** Called after every test document, on which all candidates have run; a promise is awaited. */
   readonly onDocument?: (event: { readonly document: number; readonly documents: number }) => unknown;
 }
 

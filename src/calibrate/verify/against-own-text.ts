@@ -9,19 +9,14 @@ import { judgedBy } from "../record/subject.js";
 import { type OwnTextOptions, runOwnText } from "../record/own-text.js";
 import type { PolicyRuns } from "../record/policy-runs.js";
 import type { VerifyOptions } from "./against-model.js";
-
-export interface TextFindings {
-  readonly reasons: readonly string[];
-  /** The same build gives the same bits. */
-  readonly sameBuild: boolean;
-}
+import { judgeAgreement, otherBuild, type TextFindings } from "./findings.js";
 
 /** Needs heads and the prompts as documents. */
 export async function checkOwnText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
   const { heads, documents, against, signal } = options;
   const { ownText, gridShare } = c.settings;
   if (heads === undefined || documents === undefined || ownText === undefined) {
-    return { reasons: ["own text: records do not show it; give heads and the prompts"], sameBuild: true };
+    return { reasons: ["own text: records do not show it; give heads and the prompts"] };
   }
   const vectors = [...(c.test?.candidates ?? []), c.accepted];
   const writing: OwnTextOptions = {
@@ -35,21 +30,22 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const candidates = { score, fill, thresholds: vectors.map(({ thresholds }) => thresholds) };
   const runs = await runOwnText(heads, documents, candidates, writing);
   const { subject } = runs;
-  const sameBuild = subject.backend === c.backend && (subject.kernelBuild ?? null) === c.kernelBuild;
+  const unchecked = otherBuild(c, subject);
   const { order, grid } = await arrange(runs.documents, { seed: c.split.seed, gridShare, unit: c.unit });
   const hashes = order.map((index) => runs.documents[index]!.hash);
   if (hashes.join() !== c.documents.map(({ hash }) => hash).join() || grid !== c.split.grid) {
-    return { reasons: ["documents: the prompts, or their split, are not those of the certificate"], sameBuild };
+    return { reasons: ["documents: the prompts, or their split, are not those of the certificate"] };
   }
   const tested = order.slice(grid);
+  if (unchecked !== undefined) {
+    const whole = judgedBy(subject).lossScale * ownText.maxNewTokens;
+    return { reasons: judgeAgreement(c, lossesOf(runs, vectors.length - 1, tested, whole)), unchecked };
+  }
   const reasons = vectors.flatMap((vector, v) => {
     const what = v === vectors.length - 1 ? "the certified vector" : `candidate ${v}`;
-    if (sameBuild) return matches(vector, runs, v, tested) ? [] : [`own text: ${what} does not write what is stored`];
-    const loss = meanLoss(runs, v, tested, judgedBy(subject).lossScale * ownText.maxNewTokens);
-    const kept = v < vectors.length - 1 || loss <= 1 - c.agreement;
-    return kept ? [] : [`own text: on this build of the kernels the mean loss is ${loss.toFixed(4)}`];
+    return matches(vector, runs, v, tested) ? [] : [`own text: ${what} does not write what is stored`];
   });
-  return { reasons, sameBuild };
+  return { reasons };
 }
 
 function countsOf(
@@ -72,10 +68,9 @@ function matches(stored: CertificateCounts, runs: PolicyRuns, candidate: number,
   );
 }
 
-function meanLoss(runs: PolicyRuns, candidate: number, tested: readonly number[], whole: number): number {
-  const losses = tested.map((document) => {
+function lossesOf(runs: PolicyRuns, candidate: number, tested: readonly number[], whole: number): number[] {
+  return tested.map((document) => {
     const [, wrong, deep] = countsOf(runs, candidate, document);
     return (wrong.reduce((sum, loss) => sum + loss, 0) + deep) / whole;
   });
-  return losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
 }

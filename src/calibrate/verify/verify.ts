@@ -9,11 +9,12 @@ import type { VerifyOptions } from "./against-model.js";
 /**
  * refuted                  something contradicts the claim
  * arithmetic consistent    what is stored supports the claim; whether it is true was not checked
- * agreement confirmed      another build of the kernels: bits may differ, but the policy keeps the agreement here too
+ * policy supported         these texts support the policy; how it was chosen was not checked (another build of the
+ *                          kernels, more documents than it names, or too many candidates to run)
  * counts reproduced        own text: all but the candidates, which were proposed on documents that were not given
  * reproduced               documents, split, candidates, counts and policy came out again
  */
-type Verdict = "refuted" | "arithmetic consistent" | "agreement confirmed" | "counts reproduced" | "reproduced";
+type Verdict = "refuted" | "arithmetic consistent" | "policy supported" | "counts reproduced" | "reproduced";
 
 export interface Verification {
   readonly verdict: Verdict;
@@ -32,8 +33,10 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   const stored = await verifyStored(json);
   if (stored.length > 0) return refuted(stored);
   const certificate = json as Certificate;
-  const { records, model, heads, documents } = options;
-  const claim = await claimOf(certificate);
+  const { policy, reference, settings } = certificate;
+  const { records, model, heads, documents, against } = options;
+  const unknown = reference.kind === "other" && against === undefined && records === undefined;
+  const claim = await claimOf(certificate, unknown);
   if ((records ?? model ?? heads) === undefined) {
     return holds(
       "arithmetic consistent",
@@ -44,34 +47,28 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   const { checkSubjects } = await import("./against-model.js");
   const reasons = await checkSubjects(certificate, options);
   if (reasons.length > 0) return refuted(reasons);
-  if (records === undefined && (heads === undefined || documents === undefined)) {
+  const isText = heads !== undefined && documents !== undefined;
+  const { isExactFill } = await import("../../exits/fill/fill.js");
+  if (unknown || (!isText && (records === undefined || !isExactFill(policy.fill)))) {
     const subjects = heads === undefined ? "this model" : "this model and these heads";
     return holds(
       "arithmetic consistent",
       `Arithmetic consistent, and made for ${subjects}: the stored counts support the claim that ${claim}; whether ` +
-        "they are true, only the text can show.",
-    );
-  }
-  const { reference } = certificate;
-  if (reference.kind === "other" && records === undefined && options.against === undefined) {
-    return holds(
-      "arithmetic consistent",
-      "Arithmetic consistent, and made for this model and these heads: the stored counts support the claim that " +
-        `${claim}; whether they are true, only the ${reference.dtype} model can show, which was not given (against).`,
+        `they are true, only ${unknown ? "that model can show, which was not given (against)" : "the text can show"}.`,
     );
   }
   const { checkText } = await import("./against-text.js");
   const found = await checkText(certificate, options);
   if (found.reasons.length > 0) return refuted(found.reasons);
-  const source = heads !== undefined && documents !== undefined ? "model, heads and text" : "the records given";
-  if (!found.sameBuild) {
+  const source = isText ? "model, heads and text" : "the records given";
+  if (found.unchecked !== undefined) {
     return holds(
-      "agreement confirmed",
-      "Agreement confirmed: the kernels here are another build, so bits may differ and candidates were not compared, " +
-        `but from ${source} the policy keeps what is claimed, that ${claim}.`,
+      "policy supported",
+      `Policy supported: these texts support the policy; how it was chosen was not checked (${found.unchecked}). If ` +
+        `it was chosen as it should be, ${claim}.`,
     );
   }
-  if (certificate.settings.ownText !== undefined) {
+  if (settings.ownText !== undefined) {
     return holds(
       "counts reproduced",
       `Counts reproduced from ${source}: the same prompts, split, counts and policy; whether the candidates come ` +
@@ -94,7 +91,7 @@ function refuted(reasons: readonly string[]): Verification {
   return { verdict: "refuted", reasons, sentence: `Refuted: ${reasons[0]}${more}.` };
 }
 
-async function claimOf(certificate: Certificate): Promise<string> {
+async function claimOf(certificate: Certificate, unknown: boolean): Promise<string> {
   const { describeClaim } = await import("../certificate/assumptions.js");
-  return describeClaim(certificate);
+  return unknown ? describeClaim(certificate, "another model's") : describeClaim(certificate);
 }

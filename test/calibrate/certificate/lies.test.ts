@@ -1,5 +1,14 @@
 /** Lies about certificates (lab/lies): a short form of `tsx lab/lies/run.ts`, which tries 200,000 and 2,000 of them. */
-import { calibrate, checkCertificate, type ExitHeads, generate, type Policy, verifyCertificate } from "early-exits";
+import {
+  calibrate,
+  type CalibrateOptions,
+  type Certificate,
+  checkCertificate,
+  type ExitHeads,
+  generate,
+  type Policy,
+  verifyCertificate,
+} from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -13,10 +22,111 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { realityLie, realityLies } from "../../../lab/lies/reality-lies.js";
 import { storedLie, storedLies } from "../../../lab/lies/stored-lies.js";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
+import { certify } from "../../../src/calibrate/certify/certify.js";
+import { certifySettings } from "../../../src/calibrate/certify/settings.js";
+import type { Tally } from "../../../src/calibrate/procedures/tally.js";
+import { type Evidence, streamedEvidence } from "../../../src/calibrate/record/evidence.js";
+import { judgedDocuments } from "../../../src/calibrate/record/record.js";
+import { arrange } from "../../../src/calibrate/record/split.js";
+import { canonicalSampling } from "../../../src/model/decode/sampling.js";
+import { expectCode } from "../../support/expect-code.js";
 import { finish } from "../../support/lossless.js";
 import { forge, forgeries } from "../../support/forgeries.js";
-import { randomIds, smallHeads } from "../../support/models.js";
+import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
+
+/** Verdicts that leave open how a policy was chosen. */
+const UNCONFIRMED = /^(refuted|policy supported)$/;
+
+const projecting = certifySettings({ agreement: 0.2, delta: 0.4, fill: "project", score: "entropy" });
+
+/** The counts of test documents as run, after a change to those of one candidate, of [documents, candidates]. */
+const ran =
+  (change: (tally: Tally, row: number, candidate: number) => unknown) =>
+  (truth: Evidence): Evidence => ({
+    ...truth,
+    async run(first, end, candidates) {
+      const tally = await truth.run!(first, end, candidates);
+      if (first < truth.grid) return tally;
+      for (let row = 0; row < tally.documents * tally.candidates; row++) change(tally, row, row % tally.candidates);
+      return tally;
+    },
+  });
+const noError = ({ wrong, deep, exits }: Tally, row: number): void => {
+  wrong.fill(0, row * exits, (row + 1) * exits);
+  deep.fill(0, row, row + 1);
+};
+
+const ranLies: readonly (readonly [string, (truth: Evidence) => Evidence])[] = [
+  ["no candidate errs", ran(noError)],
+  ["the first candidate does not err", ran((tally, row, c) => c === 0 && noError(tally, row))],
+  ["the second does not", ran((tally, row, c) => c === 1 && noError(tally, row))],
+  ["all but the first do not", ran((tally, row, c) => c > 0 && noError(tally, row))],
+  ["half of the documents hold no error", ran((tally, row) => row % 2 === 0 && noError(tally, row))],
+  ["tokens at full depth are right", ran(({ deep }, row) => deep.fill(0, row, row + 1))],
+  ["chosen on the test", (truth) => ({ ...truth, given: { score: "entropy", vectors: [[-0.9, -1.1]] } })],
+];
+
+type Verified = Parameters<typeof verifyCertificate>[1] & { readonly certificate: Certificate };
+const made = async (heads: ExitHeads, documents: number[][], options: CalibrateOptions = {}): Promise<Certificate> =>
+  (await calibrate(heads, documents, { agreement: 0.3, delta: 0.3, ...options })).certificate;
+
+const honest: readonly (readonly [string, string, (heads: ExitHeads, all: number[][]) => Promise<Verified>])[] = [
+  [
+    "other kernels, with counts that differ on every document",
+    "policy supported: how it was chosen was not checked (it was made with the kernels reference relaxed-0",
+    async (heads) => {
+      const documents = Array.from({ length: 60 }, (_, i) => randomIds(20, 61, i));
+      const truth = await recordDocuments(heads, documents);
+      const { certificate } = await calibrateRecords(elsewhere(truth), { agreement: 0.3, delta: 0.3 });
+      return { certificate, documents };
+    },
+  ],
+  [
+    "a repetition penalty at temperature 0",
+    "reproduced",
+    async (heads, all) => ({ certificate: await made(heads, all, { sampling: { repetitionPenalty: 1.2 } }) }),
+  ],
+  [
+    "some of the documents given",
+    "policy supported: it names 20 of the 30 documents given",
+    async (heads, all) => ({ certificate: await made(heads, all.slice(5, 25)) }),
+  ],
+  [
+    "a fill that changes other tokens, documents shuffled",
+    "reproduced",
+    async (heads, all) => ({
+      certificate: await made(heads, all, { fill: "project", score: "entropy" }),
+      documents: all.toReversed(),
+    }),
+  ],
+  [
+    "the same, but its candidates take too long",
+    "policy supported: the limit is 100",
+    async (heads, all) => ({
+      certificate: await made(heads, all, { fill: "project", score: "entropy" }),
+      limit: 100,
+    }),
+  ],
+  [
+    "sampled text",
+    "reproduced",
+    async (heads, all) => ({ certificate: await made(heads, all, { sampling: { temperature: 0.8 } }) }),
+  ],
+];
+
+/** Records as other kernels would have made them: scores differ in some bits, and so do some tokens. */
+function elsewhere(truth: CalibrationRecords): CalibrationRecords {
+  const rng = createRng(3);
+  const documents = truth.documents.map((document) => ({
+    ...document,
+    exits: document.exits.map(({ stats, agrees }) => ({
+      stats: stats.map((value) => value * (1 + 0.02 * (rng.uniform() - 0.5))),
+      agrees: agrees.map((agree) => (rng.uniform() < 0.01 ? 1 - agree : agree)),
+    })),
+  }));
+  return { ...truth, kernelBuild: "relaxed-0", documents };
+}
 
 describe("lies that contradict the stored counts", () => {
   it.for(storedLies)("are refused without the model: %s", async (kind) => {
@@ -41,6 +151,7 @@ describe("lies whose arithmetic is consistent", () => {
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   beforeAll(async () => {
     heads = await smallHeads();
+    await giveProjections(heads);
     truth = await recordDocuments(heads, documents);
   });
 
@@ -52,8 +163,40 @@ describe("lies whose arithmetic is consistent", () => {
       if (lie === undefined) continue;
       expect((await verifyCertificate(lie)).reasons).toEqual([]);
       const { verdict } = await verifyCertificate(lie, { heads, documents, rerun: [] });
-      expect(verdict, `${kind}, seed 7, ${i}`).toBe("refuted");
+      // Documents that a certificate does not name need not be those of a lie.
+      expect(verdict, `${kind}, seed 7, ${i}`).toBe(kind === "omitted" ? "policy supported" : "refuted");
+      const elsewhere = await realityLie(
+        { ...truth, kernelBuild: "relaxed-0" },
+        options,
+        kind,
+        root.fork(`${kind} ${i}`),
+      );
+      expect((await verifyCertificate(elsewhere, { heads, documents, rerun: [] })).verdict).toMatch(UNCONFIRMED);
     }
+  });
+
+  it.for(ranLies)("are refused with a fill that changes other tokens: %s", async ([, lie]) => {
+    for (const kernelBuild of [undefined, "relaxed-0"]) {
+      const evidence = await streamed(kernelBuild);
+      const { certificate } = await certify(lie(evidence), projecting);
+      expect(await verifyCertificate(certificate)).toMatchObject({ verdict: "arithmetic consistent" });
+      const { verdict } = await verifyCertificate(certificate, { heads, documents, rerun: [] });
+      expect(verdict).toMatch(kernelBuild === undefined ? /^refuted$/ : UNCONFIRMED);
+    }
+  });
+
+  /** Evidence of the truth, said to come from some build. */
+  async function streamed(kernelBuild: string | undefined): Promise<Evidence> {
+    const texts = await judgedDocuments(heads, documents, 64);
+    const evidence = await streamedEvidence(heads, texts, await arrange(texts, projecting), projecting);
+    return kernelBuild === undefined ? evidence : { ...evidence, subject: { ...evidence.subject, kernelBuild } };
+  }
+
+  it.for(honest)("honest ones are not refuted: %s", async ([, expected, make]) => {
+    const { certificate, ...given } = await make(heads, documents);
+    const { verdict, reasons, sentence } = await verifyCertificate(certificate, { heads, documents, ...given });
+    expect([verdict, reasons]).toEqual([expected.split(":")[0], []]);
+    expect(sentence).toContain(expected.split(": ")[1] ?? "");
   });
 });
 
@@ -110,6 +253,19 @@ describe("hostile numbers", () => {
       expect(performance.now() - begin).toBeLessThan(2000);
     }
   });
+});
+
+it("records that do not hold what is said of them are refused at once", async () => {
+  const records = handmadeRecords(60);
+  const [first, ...rest] = records.documents;
+  const reference = { kind: "other", dtype: "float32", checkpoint: "d".repeat(64) } as const;
+  const sampling = { ...canonicalSampling({}), temperature: 0.8 };
+  const refused = { code: "record-malformed", message: expect.stringContaining("record again") as string };
+  for (const lie of [{ sampling }, { reference }, { documents: [{ ...first!, positions: 1e9 }, ...rest] }]) {
+    await expect(calibrateRecords({ ...records, ...lie }, { agreement: 0.8 })).rejects.toMatchObject(refused);
+  }
+  await expectCode(calibrateRecords(records, { agreement: 0.8, sampling: { temperature: 0.8 } }), "records-sampling");
+  await calibrateRecords(records, { agreement: 0.8, sampling: { temperature: 0 } });
 });
 
 describe("the policy that runs", () => {
