@@ -6,8 +6,10 @@
  * for lab/laws/run-groups.ts.
  */
 import { createRng } from "early-exits/tensor";
-import { calibrateRecords, errorFreeUnits, type GroupedDocument } from "early-exits/calibrate";
+import { verifyCertificate } from "early-exits";
+import { calibrateRecords, errorFreeUnits, type GroupedDocument, playPolicy } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
+import { type CopiedKind, drawCopied, riskOfCopied } from "../../lab/simulate/copied.js";
 import {
   drawGroups,
   type GroupedDraw,
@@ -210,32 +212,87 @@ describe("copies", () => {
     const [once, often] = await Promise.all(
       [few, many].map((records) => calibrateRecords(records, { agreement: 0.9 })),
     );
-    expect(often!.certificate.documents.map(({ copies }) => copies)).toEqual(Array.from({ length: 15 }, () => 20));
+    expect(often!.certificate.documents.map(({ copies }) => copies?.length)).toEqual(Array(15).fill(19));
     expect(often!.certificate.measured).toEqual(once!.certificate.measured);
     expect(often!.policy.exits).toEqual(once!.policy.exits);
     expect(often!.policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
   });
 
-  it("refuse a policy whose loss exceeds ε once every copy counts", async () => {
+  it("refuse a policy whose loss exceeds ε once every copy counts, wherever they lie", async () => {
     const records = handmadeRecords(200, { error: 0.3 });
     const plain = await calibrateRecords(records, { agreement: 0.9 });
-    const { documents, split, accepted } = plain.certificate;
     // The documents on which the accepted policy loses most, given fifty times more.
-    const losses = new Map(documents.slice(split.grid).map(({ hash }, d) => [hash, accepted.losses[d]!]));
-    const worst = records.documents.filter(({ hash }) => (losses.get(hash) ?? 0) > 0.15);
+    const lossOf = (document: (typeof records.documents)[number]): number =>
+      1 - playPolicy({ ...records, documents: [document] }, plain.policy).agreement;
+    const worst = records.documents.filter((document) => lossOf(document) > 0.15);
     expect(worst.length).toBeGreaterThan(2);
-    const repeated = {
-      ...records,
-      documents: [...records.documents, ...Array.from({ length: 50 }, () => worst).flat()],
-    };
-    const { certificate } = await calibrateRecords(repeated, { agreement: 0.9 });
-    const copies = certificate.documents.slice(split.grid).map((document) => document.copies ?? 1);
-    const weighted =
-      certificate.accepted.losses.reduce((sum, loss, d) => sum + loss * copies[d]!, 0) /
-      copies.reduce((sum, count) => sum + count, 0);
-    expect(weighted).toBeLessThanOrEqual(0.1);
-    expect(certificate.test!.accepted).toEqual(plain.certificate.test!.accepted);
-    expect(certificate.test!.chosen).not.toBe(plain.certificate.test!.chosen);
-    expect(certificate.assumptions).toContain("documents-distinct");
+    const documents = [...records.documents, ...Array.from({ length: 50 }, () => worst).flat()];
+    const repeated = await calibrateRecords({ ...records, documents }, { agreement: 0.9 });
+    const { documentAgreement, meanDepth } = playPolicy({ ...records, documents }, repeated.policy);
+    expect(documentAgreement).toBeGreaterThanOrEqual(0.9);
+    expect(meanDepth).toBeGreaterThan(plain.certificate.measured.meanDepth);
+    expect(repeated.certificate.assumptions).toContain("documents-distinct");
+  });
+
+  // Violations count against the mean over draws. In each, "never exit" is not the only way to keep .95.
+  const own = { share: 0.67, body: 40 };
+  const template = { share: 0.33, body: 60, template: true };
+  const short = { share: 0.25, header: 17, body: 6 };
+  it.for<[string, readonly CopiedKind[]]>([
+    [
+      "a quarter short and hard below a shared header",
+      [
+        { ...own, share: 0.75, error: 0.05, header: 17 },
+        { ...short, error: 0.8 },
+      ],
+    ],
+    [
+      "a hard template",
+      [
+        { ...own, error: 0.1 },
+        { ...template, error: 1 },
+      ],
+    ],
+    [
+      "an easy template",
+      [
+        { ...own, error: 0.3 },
+        { ...template, error: 0.01 },
+      ],
+    ],
+    [
+      "a template near the border",
+      [
+        { ...own, error: 0.05 },
+        { ...template, error: 0.36 },
+      ],
+    ],
+  ])("keep the promise with power, in any order of the file: %s", async ([where, kinds]) => {
+    const runs = runsOf(6);
+    const root = createRng(7);
+    let [broken, certified] = [0, 0];
+    for (let run = 0; run < runs; run++) {
+      const rng = root.fork(`run ${run}`);
+      const records = drawCopied(rng, kinds, 300);
+      const options = { score: "margin", candidates: 12, seed: run } as const;
+      const { policy, certificate } = await calibrateRecords(records, options);
+      const risk = riskOfCopied(kinds, policy.exits[0]!.threshold);
+      if (risk > 0.05) broken++;
+      if (risk > 0) certified++;
+      if (run > 0) continue;
+      const shuffled = records.documents.map((document) => [rng.uniform(), document] as const);
+      for (const documents of [
+        records.documents.toReversed(),
+        shuffled.sort(([a], [b]) => a - b).map(([, one]) => one),
+      ]) {
+        expect((await calibrateRecords({ ...records, documents }, options)).certificate.digest).toBe(
+          certificate.digest,
+        );
+      }
+      expect((await verifyCertificate(certificate, { records })).verdict).toBe("reproduced");
+    }
+    const about = { where, procedure: "copies once, and as given", delta: DELTA, runs };
+    expectKept({ ...about, measured: broken / runs });
+    expectAtLeast({ ...about, law: "power", measured: certified / runs, limit: 0.85 });
   });
 });

@@ -19,13 +19,14 @@ export type AssumptionCode =
 const sentences: Readonly<Record<AssumptionCode, string>> = {
   "documents-independent":
     "The calibration documents and those met in use are independent draws from one population; tokens within a " +
-    "document may depend on each other in any way. Nothing here supports this.",
+    "document may depend on each other in any way. Nothing here supports this. Copies so much edited that prompt or " +
+    "judged text share less than three fifths of their passages of five words count as documents of their own.",
   "groups-independent":
     "The groups and those met in use are independent draws from one population; documents of one group may depend on " +
     "each other in any way. The claim is about new groups.",
   "documents-distinct":
-    "Some documents were given more than once, exactly or nearly; each is counted once, so the claim is about " +
-    "distinct documents.",
+    "Some documents were given more than once, exactly or nearly. The claim holds for distinct documents, each " +
+    "counted once with the mean of its copies' losses, and for documents as given, every copy counted.",
   "text-as-given":
     "Each token is judged against the full model's on the same prefix, text as given (teacher-forced), up to " +
     "the length that the claim names; past it, nothing was judged. Text that the policy writes itself is another " +

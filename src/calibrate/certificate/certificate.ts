@@ -15,24 +15,26 @@ import type { Unit } from "../record/split.js";
 import type { AssumptionCode } from "./assumptions.js";
 
 /**
- * Counts of a threshold vector on the test documents. Losses are counted in tokens; total variations in units of 2^-20.
+ * Counts of a threshold vector. Losses are counted in tokens; total variations in units of 2^-20. Rows are the test
+ * documents; with copies they are all documents given, those of the grid split in both readings first
+ * (record/split.ts), each followed by its copies.
  */
 export interface CertificateCounts {
   readonly thresholds: readonly Threshold[];
-  /** [documents, exits] tokens that left at each exit. */
+  /** [rows, exits] tokens that left at each exit. */
   readonly left: readonly number[];
-  /** [documents, exits] of these, the tokens that differ from the full model's, in units of the loss. */
+  /** [rows, exits] of these, the tokens that differ from the full model's, in units of the loss. */
   readonly wrong: readonly number[];
-  /** [documents] tokens that ran all blocks and still differ, counted alike; empty if the fill is exact. */
+  /** [rows] tokens that ran all blocks and still differ, counted alike; empty if the fill is exact. */
   readonly deep: readonly number[];
 }
 
 export interface CertificateCandidate extends CertificateCounts {
   /** Mean cost of a token on the grid split. */
   readonly cost: number;
-  /** The mean loss on the test documents. */
+  /** The mean loss of the test's units, a document and its copies counted once. */
   readonly risk: number;
-  /** Of the null hypothesis "its risk exceeds 1 - agreement". */
+  /** Of the null hypothesis "its risk exceeds 1 - agreement"; with copies, the larger of both readings'. */
   readonly pValue: number;
 }
 
@@ -42,19 +44,22 @@ export interface CertificateTest {
   readonly planned: number;
   /** Number of accepted candidates, from the first on. */
   readonly accepted: number;
-  /** The cheapest accepted candidate whose loss, weighted by copies of documents, is within 1 - agreement. */
+  /** The cheapest accepted candidate whose mean loss over all documents given, copies too, is within 1 - agreement. */
   readonly chosen: number | "never";
 }
 
-export interface CertificateDocument {
+export interface CertificateCopy {
   /** SHA-256 of the token ids (and of where counting begins, if not at the first). */
   readonly hash: string;
   /** Judged tokens. */
   readonly tokens: number;
   /** SHA-256 of its group's name, or its own hash if it has none; absent if no document has a group. */
   readonly group?: string;
-  /** Number of documents given that are this one or nearly; it is counted once. @default 1 */
-  readonly copies?: number;
+}
+
+export interface CertificateDocument extends CertificateCopy {
+  /** Other documents that are this one, exactly or nearly, in ascending order of hash and group. */
+  readonly copies?: readonly CertificateCopy[];
 }
 
 /** The options asked for: with the documents, they decide which candidates are proposed. */
@@ -117,7 +122,7 @@ export interface Certificate {
    * group, first of SHA-256("seed:group").
    */
   readonly split: { readonly seed: number; readonly grid: number };
-  /** Distinct documents. */
+  /** Distinct documents, each with its copies. */
   readonly documents: readonly CertificateDocument[];
   /**
    * Tokens up to which a document is judged, and to which the claim goes. In early certificates a document may have
@@ -133,7 +138,7 @@ export interface Certificate {
   readonly costUnit: "multiplyAdds" | "milliseconds";
   /** null if no candidate was worth a test. */
   readonly test: CertificateTest | null;
-  /** The certified vector on all test documents, and its loss on each. */
+  /** The certified vector, and its loss on each test document, its copies included in the mean. */
   readonly accepted: CertificateCounts & { readonly losses: readonly number[] };
   readonly measured: PolicyOutcome;
   /**

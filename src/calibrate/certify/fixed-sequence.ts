@@ -5,9 +5,10 @@
  *          the grid split: as recorded, or, with a fill that changes other tokens, as run. Against another model than
  *          the one that runs, "never exit" comes first
  *   run    on all test documents: which candidates are accepted, and which is chosen. The model sees each test document
- *          once, whatever the outcome. If documents were given more than once, the loss that counts every copy must
- *          keep the claim too:
- *   Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u)  <=  ε     c_d copies, n_u documents of unit u
+ *          once, whatever the outcome. If documents hold copies, a candidate's p-value is the larger of two: classes of
+ *          copies as units (a copy is no new evidence), and documents as given (copies are draws); each is valid where
+ *          it is the right reading (record/split.ts). And the mean over all documents given, those of the grid split
+ *          included, must be at most ε
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";
@@ -27,11 +28,20 @@ import {
   type ExitCosts,
   lossesOf,
   type LossMatrix,
+  readLosses,
+  type Reading,
   type Tally,
-  unitMeans,
 } from "../procedures/tally.js";
 import { rawThreshold, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
-import { type Evidence, type GivenCandidates, tableIn, tallyIn } from "../record/evidence.js";
+import {
+  type Evidence,
+  firstCounted,
+  type GivenCandidates,
+  readAsGiven,
+  readOnce,
+  tableIn,
+  tallyIn,
+} from "../record/evidence.js";
 import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
 import { exitCosts, judgedBy, lossOf, requireScore, scoresOf } from "../record/subject.js";
 import type { CertifySettings } from "./settings.js";
@@ -49,12 +59,12 @@ interface Proposal extends Candidates {
 
 /** Plans the test. Throws an OptionError if the score asked for is not recorded. */
 export async function planTest(evidence: Evidence, settings: CertifySettings): Promise<ScoredSequence> {
-  const { given, grid, run, subject, units } = evidence;
+  const { given, grid, run, subject, units, copied } = evidence;
   if (given !== undefined) return planGiven(evidence, given, settings);
   const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
   if (candidates.vectors.length === 0 || run === undefined) return { ...sequence, score, exitCosts: costs };
   const ran = lossesOf(await tallyIn(evidence, 0, grid, score, candidates.vectors), lossOf(subject, settings.loss));
-  return { ...planSequence(candidates, ran, { ...settings, units }), score, exitCosts: costs };
+  return { ...planSequence(candidates, ran, { ...settings, units, copied }), score, exitCosts: costs };
 }
 
 /**
@@ -100,7 +110,7 @@ async function proposeWith(
   end: number,
   settings: CertifySettings,
 ): Promise<Proposal> {
-  const { subject, units } = evidence;
+  const { subject, units, copied } = evidence;
   const loss = lossOf(subject, settings.loss);
   const costs = costsWith(evidence, settings);
   const table = await tableIn(evidence, 0, end, score);
@@ -109,12 +119,12 @@ async function proposeWith(
   const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
   const vectors = [
     ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
-    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates })),
+    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
   ];
   if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
   const tally = tallyVectors(table, vectors);
   const candidates = { vectors, costs: costsOf(tally, costs) };
-  const sequence = planSequence(candidates, lossesOf(tally, loss), { ...settings, units });
+  const sequence = planSequence(candidates, lossesOf(tally, loss), { ...settings, units, copied });
   return { score, exitCosts: costs, ...candidates, sequence };
 }
 
@@ -124,7 +134,7 @@ async function planGiven(
   { score, vectors }: GivenCandidates,
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
-  const { subject, grid, units } = evidence;
+  const { subject, grid, units, copied } = evidence;
   const exitCosts = costsWith(evidence, settings);
   const tally = await tallyIn(evidence, 0, grid, score, vectors);
   const costs = costsOf(tally, exitCosts);
@@ -135,7 +145,7 @@ async function planGiven(
   const candidates = { vectors: kept.map((i) => vectors[i]!), costs: kept.map((i) => costs[i]!) };
   if (kept.length === 0) return { ...nothing, score, exitCosts };
   const losses = lossesOf(pickVectors(tally, kept), lossOf(subject, settings.loss));
-  return { ...planSequence(candidates, losses, { ...settings, units }), score, exitCosts };
+  return { ...planSequence(candidates, losses, { ...settings, units, copied }), score, exitCosts };
 }
 
 const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
@@ -170,26 +180,29 @@ export async function runTest(
   settings: CertifySettings,
 ): Promise<TestResult> {
   const { vectors, costs, score } = sequence;
-  const { subject, documents, grid } = evidence;
+  const { subject, documents, copied } = evidence;
   const { epsilon, delta, fill } = settings;
   const loss = lossOf(subject, settings.loss);
   const never = subject.depths.map(() => Infinity);
-  const tested = documents.slice(grid);
   const other = judgedBy(subject).reference.kind === "other";
   // Against another model, "never exit" must run too.
   const asked = other ? [...vectors, never] : vectors;
-  const all = asked.length === 0 ? undefined : await tallyIn(evidence, grid, documents.length, score, asked);
-  const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(tested, never);
+  const first = firstCounted(evidence);
+  const all = asked.length === 0 ? undefined : await tallyIn(evidence, first, documents.length, score, asked);
+  const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(documents.slice(first), never);
   const nothing = { vector: never, impossible: other, tally: unchanged };
   if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
-  const tally = pickVectors(all!, [...vectors.keys()]);
-  const decision = certifyLosses(lossesOf(tally, loss), { epsilon, delta });
+  const tally = byDocument(pickVectors(all!, [...vectors.keys()]));
+  const losses = lossesOf(tally, loss);
+  const read = (reading: Reading): LossMatrix => {
+    const single = evidence.unit === "document" && reading.every(([members]) => members!.length === 1);
+    return readLosses(losses, reading, loss === "anyChange" && single);
+  };
+  const others = copied ? [read(readAsGiven(evidence, "test"))] : [];
+  const decision = certifyLosses(read(readOnce(evidence)), { epsilon, delta }, ...others);
   const { accepted, risks, pValues } = decision;
-  const byCopies = lossesOf(byDocument(tally), loss);
-  const copies = tested.map((document) => document.copies);
-  const fair = [...vectors.keys()]
-    .slice(0, accepted)
-    .filter((candidate) => isFair(byCopies, candidate, { tally, copies, epsilon }));
+  const given = copied ? meansOf(read(readAsGiven(evidence, "all"))) : [];
+  const fair = [...vectors.keys()].slice(0, accepted).filter((candidate) => !(given[candidate]! > epsilon));
   const place = cheapest(fair.map((candidate) => costs[candidate]!));
   const chosen = place === "never" ? place : fair[place]!;
   const candidates = vectors.slice(0, accepted + 1).map((vector, i): CertificateCandidate => ({
@@ -203,16 +216,12 @@ export async function runTest(
   return { test, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits: 0 };
 }
 
-/** Every copy of a document counts here. */
-function isFair(
-  { candidates, values }: LossMatrix,
-  candidate: number,
-  { tally, copies, epsilon }: { readonly tally: Tally; readonly copies: readonly number[]; readonly epsilon: number },
-): boolean {
-  if (copies.every((count) => count === 1)) return true;
-  const sumOfMeans = (of: Float64Array): number => unitMeans(of, tally).reduce((sum, value) => sum + value, 0);
-  const weighted = Float64Array.from(copies, (count, d) => count * values[d * candidates + candidate]!);
-  return sumOfMeans(weighted) / sumOfMeans(Float64Array.from(copies)) <= epsilon;
+function meansOf({ units, candidates, values }: LossMatrix): number[] {
+  const sums = Array.from({ length: candidates }, () => 0);
+  values.forEach((value, i) => {
+    sums[i % candidates]! += value;
+  });
+  return sums.map((sum) => sum / units);
 }
 
 /** Compared with the model itself, "never exit" changes nothing. */

@@ -1,13 +1,18 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
 import { isExactFill } from "../../exits/fill/fill.js";
-import type { Policy } from "../../exits/plan/policy.js";
+import type { CertifiedLoss, Policy } from "../../exits/plan/policy.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf } from "../certificate/assumptions.js";
-import { type Certificate, type CertificateGroups, sealCertificate } from "../certificate/certificate.js";
+import {
+  type Certificate,
+  type CertificateCopy,
+  type CertificateGroups,
+  sealCertificate,
+} from "../certificate/certificate.js";
 import { errorFreeUnits, expectedCost } from "../procedures/certify-losses.js";
-import { byDocument, lossesOf } from "../procedures/tally.js";
+import { lossesOf, readLosses } from "../procedures/tally.js";
 import { rawThreshold } from "../procedures/token-table.js";
-import { type Evidence, tableIn } from "../record/evidence.js";
+import { classesIn, type Evidence, type EvidenceDocument, readOnce, tableIn } from "../record/evidence.js";
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
 import { judgedBy, lossOf } from "../record/subject.js";
@@ -59,10 +64,12 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
   const { evidence, sequence, result, policy, settings } = parts;
   const { agreement, delta, fill, seed } = settings;
   const { subject, sequenceLength, documents, ownText, unit } = evidence;
+  const classes = classesIn(evidence);
+  const tested = readOnce(evidence).flat();
   const { score, exitCosts: costs } = sequence;
   const { sampling, reference } = judgedBy(subject);
   const loss = lossOf(subject, settings.loss);
-  const losses = [...lossesOf(byDocument(result.tally), loss).values];
+  const losses = classLosses(evidence, result, loss);
   const terms = { score, fill, other: reference.kind === "other" };
   return sealCertificate({
     format: "early-exits/certificate",
@@ -76,7 +83,7 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
       unit,
       exactFill: isExactFill(fill),
       ownText: ownText !== undefined,
-      repeated: documents.some(({ copies }) => copies > 1),
+      repeated: classes.length < documents.length,
     }),
     sampling,
     reference,
@@ -91,22 +98,41 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
       ...(ownText && { ownText }),
     },
     groups: groupsOf(evidence, losses),
-    split: { seed, grid: evidence.grid },
-    documents: documents.map(({ hash, tokens, group, copies }) => ({
-      hash,
-      tokens,
-      ...(group !== undefined && { group }),
-      ...(copies > 1 && { copies }),
+    split: { seed, grid: classes.length - tested.length },
+    documents: classes.map(([leader, ...copies]) => ({
+      ...listed(leader!),
+      ...(copies.length > 0 && { copies: copies.map(listed).sort(byHash) }),
     })),
     sequenceLength,
     costs,
     costUnit: settings.costs === undefined && settings.knownCosts === undefined ? "multiplyAdds" : "milliseconds",
     test: result.test,
     accepted: { ...countsOf(result.tally, 0, result.vector, terms), losses },
-    measured: outcomeOfTally(result.tally, 0, subject),
+    measured: outcomeOfTally(
+      result.tally,
+      0,
+      subject,
+      tested.map(([leader]) => leader!),
+    ),
     furtherUnits: result.furtherUnits,
     furtherDocuments: furtherDocumentsOf(evidence, result.furtherUnits, settings),
   });
+}
+
+function listed({ hash, tokens, group }: EvidenceDocument): CertificateCopy {
+  return { hash, tokens, ...(group !== undefined && { group }) };
+}
+
+function byHash(a: CertificateCopy, b: CertificateCopy): number {
+  return `${a.hash} ${a.group}` < `${b.hash} ${b.group}` ? -1 : 1;
+}
+
+/** The loss of every class of the test, each the mean over its members. */
+function classLosses(evidence: Evidence, { tally }: TestResult, loss: CertifiedLoss): number[] {
+  const classes = readOnce(evidence)
+    .flat()
+    .map((members) => [members]);
+  return [...readLosses(lossesOf(tally, loss), classes, false).values];
 }
 
 // The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
@@ -166,22 +192,24 @@ function meanOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
-function groupsOf({ documents, grid, unit }: Evidence, losses: readonly number[]): CertificateGroups {
-  const names = documents.map(({ group }) => group);
-  const count = new Set(names.filter((group) => group !== undefined)).size;
-  const told = count > 0 && unit !== "group";
-  return { count, designEffect: told ? designEffectOf(losses, names.slice(grid) as string[]) : null };
+function groupsOf(evidence: Evidence, losses: readonly number[]): CertificateGroups {
+  const leaders = classesIn(evidence).map(([leader]) => leader!);
+  const count = new Set(leaders.flatMap(({ group }) => group ?? [])).size;
+  const names = leaders.flatMap(({ tested, group }) => (tested ? group! : []));
+  const told = count > 0 && evidence.unit !== "group";
+  return { count, designEffect: told ? designEffectOf(losses, names) : null };
 }
 
 /** Documents to add, of which a share goes to the grid split. */
 function furtherDocumentsOf(
-  { documents, grid, units }: Evidence,
+  evidence: Evidence,
   furtherUnits: number | null,
   { gridShare }: CertifySettings,
 ): number | null {
   if (furtherUnits === null || furtherUnits === 0) return furtherUnits;
-  const needed = ((documents.length - grid) * (units + furtherUnits)) / units;
-  return Math.max(1, Math.ceil(needed / (1 - gridShare)) - documents.length);
+  const { units } = evidence;
+  const needed = (readOnce(evidence).flat().length * (units + furtherUnits)) / units;
+  return Math.max(1, Math.ceil(needed / (1 - gridShare)) - classesIn(evidence).length);
 }
 
 // Notes beside a certificate, for people: what was possible, what it costs, and how far documents are from independent.
@@ -218,7 +246,7 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
   const { epsilon, delta, gridShare } = settings;
   const { exitCosts, score } = sequence;
   const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, 0, grid, score), epsilon) : undefined;
-  const perUnit = (documents.length - grid) / units;
+  const perUnit = readOnce(evidence).flat().length / units;
   const cost = costOfResult(result, exitCosts.full);
   const timed = settings.costs !== undefined || settings.knownCosts !== undefined;
   return {
@@ -227,7 +255,7 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
     expectedSpeedup: exitCosts.full / expectedCost(sequence, delta, exitCosts.full),
     speedup: exitCosts.full / cost,
     tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
-    copies: documents.reduce((sum, document) => sum + document.copies - 1, 0),
+    copies: documents.length - classesIn(evidence).length,
     cut: documents.filter(({ cut }) => cut === true).length,
     dependence: dependenceOf(evidence, result, settings),
   };
@@ -238,33 +266,23 @@ function costOfResult({ test }: TestResult, full: number): number {
 }
 
 /** From groups if documents name them; otherwise the larger of what order and passages suggest. */
-function dependenceOf(
-  { subject, documents, grid, unit }: Evidence,
-  { tally }: TestResult,
-  { loss }: CertifySettings,
-): Dependence | null {
-  if (unit === "group") return null;
-  const tested = documents.slice(grid);
-  const losses = [...lossesOf(tally, lossOf(subject, loss)).values];
-  if (tested.some(({ group }) => group !== undefined)) {
-    return named(
-      designEffectOf(
-        losses,
-        tested.map(({ group, hash }) => group ?? hash),
-      ),
-      "groups",
-    );
-  }
-  const inPlace = tested.map(({ place }, d) => ({ place, loss: losses[d]! })).sort((a, b) => a.place - b.place);
-  const estimates = [
-    named(designEffectInOrder(inPlace.map(({ loss }) => loss)), "order"),
+function dependenceOf(evidence: Evidence, result: TestResult, { loss }: CertifySettings): Dependence | null {
+  if (evidence.unit === "group") return null;
+  const losses = classLosses(evidence, result, lossOf(evidence.subject, loss));
+  const tested = classesIn(evidence).flatMap(([leader]) => (leader!.tested ? leader! : []));
+  const by = (nameOf: (document: EvidenceDocument) => string | undefined, basis: Dependence["basis"]) =>
     named(
       designEffectOf(
         losses,
-        tested.map(({ cluster, hash }) => cluster ?? hash),
+        tested.map((document) => nameOf(document) ?? document.hash),
       ),
-      "passages",
-    ),
+      basis,
+    );
+  if (tested.some(({ group }) => group !== undefined)) return by(({ group }) => group, "groups");
+  const inPlace = tested.map(({ place }, d) => ({ place, loss: losses[d]! })).sort((a, b) => a.place - b.place);
+  const estimates = [
+    named(designEffectInOrder(inPlace.map((one) => one.loss)), "order"),
+    by(({ cluster }) => cluster, "passages"),
   ].filter((estimate) => estimate !== null);
   if (estimates.length === 0) return null;
   return estimates.reduce((most, one) => (one.designEffect > most.designEffect ? one : most));

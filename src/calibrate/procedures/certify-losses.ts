@@ -33,21 +33,35 @@ interface Certification {
   readonly furtherUnits: number | null;
 }
 
-/** Takes candidates in the order of testing. */
-export function certifyLosses(losses: LossMatrix, { epsilon, delta }: CertifyOptions): Certification {
-  const columns = Array.from({ length: losses.candidates }, (_, candidate) => columnOf(losses, candidate));
-  const pValueOf = (column: Float64Array): number => meanPValue(column, { epsilon, delta, binary: losses.binary });
-  const pValues = columns.map(pValueOf);
-  const risks = columns.map((column) => sumOf(column) / losses.units);
+/**
+ * Takes candidates in the order of testing, and the losses of the same in other units: a claim about either then holds,
+ * because a p-value is the largest of all readings'.
+ */
+export function certifyLosses(
+  losses: LossMatrix,
+  { epsilon, delta }: CertifyOptions,
+  ...others: readonly LossMatrix[]
+): Certification {
+  const readings = [losses, ...others];
+  const columnsOf = (candidate: number): Float64Array[] => readings.map((reading) => columnOf(reading, candidate));
+  const largest = (columns: readonly Float64Array[]): number =>
+    Math.max(...columns.map((column, i) => meanPValue(column, { epsilon, delta, binary: readings[i]!.binary })));
+  const all = Array.from({ length: losses.candidates }, (_, candidate) => columnsOf(candidate));
+  const pValues = all.map(largest);
   const accepted = fixedSequence(pValues, delta).length;
-  const pValueAt = (n: number): number => pValueOf(repeatTo(columns[0]!, n));
-  const hopeful = risks[0]! < epsilon;
+  const pValueAt = (n: number): number =>
+    largest(all[0]!.map((column) => repeatTo(column, Math.round((n * column.length) / losses.units))));
+  const hopeful = all[0]!.every((column) => meanOf(column) < epsilon);
   return {
     pValues,
-    risks,
+    risks: all.map(([column]) => meanOf(column!)),
     accepted,
     furtherUnits: accepted > 0 ? 0 : hopeful ? furtherUnits(pValueAt, losses.units, delta) : null,
   };
+}
+
+function meanOf(values: Float64Array): number {
+  return sumOf(values) / values.length;
 }
 
 /** The cheapest of accepted candidates, the first of equals. */
@@ -159,24 +173,27 @@ interface PlanOptions {
   readonly delta: number;
   /** Units in the test. */
   readonly units: number;
+  /** True if documents hold copies, of which the grid split may show none. @default false */
+  readonly copied?: boolean;
 }
 
 /**
  * Plans the sequence from strict to lax candidates and their losses on the grid split. It starts at the strictest
  * candidate predicted to pass with a margin: p <= δ/10 on the grid documents repeated up to the size of the test. A
  * stricter one, with few tokens leaving, would fail for lack of data and end the sequence at once. If none is so safe,
- * it starts at the one predicted to come closest.
+ * it starts at the one predicted to come closest. With copies it starts at the strictest: they can be harder than all
+ * that the grid split shows.
  */
 export function planSequence(
   { vectors, costs }: Candidates,
   grid: LossMatrix,
-  { epsilon, delta, units }: PlanOptions,
+  { epsilon, delta, units, copied = false }: PlanOptions,
 ): TestSequence {
   const predicted = vectors.map((_, candidate) =>
     meanPValue(repeatTo(columnOf(grid, candidate), units), { epsilon, delta, binary: grid.binary }),
   );
   const safe = predicted.findIndex((p) => p <= delta / 10);
-  const start = safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
+  const start = copied ? 0 : safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
   return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
 }
 

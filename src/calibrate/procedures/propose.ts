@@ -1,6 +1,7 @@
 /**
  * Candidates, from strict to lax, on a grid split that the test never sees:
  *   for each slack s = ε/m, 2ε/m, …, ε: the cheapest vector found whose risk on the grid split is <= s
+ *   with copies, ε (i/m)³ in place of ε i/m: they can be much harder than what the grid split shows
  * Vectors come from minimising cost + λ·loss for a range of λ by coordinate descent over the exits; then one exit is
  * relaxed as far as s permits. This need not find the global optimum (a hard problem): the test decides. For large
  * tables the search uses some of the documents, but evaluates each vector found on all.
@@ -225,6 +226,8 @@ interface ProposeOptions {
   readonly epsilon: number;
   /** Slacks tried; repeated vectors are dropped. @default 20 */
   readonly count?: number;
+  /** True if documents hold copies. @default false */
+  readonly copied?: boolean;
 }
 
 /** Throws an OptionError unless every document has tokens, columns fit, scores are finite and losses in range. */
@@ -258,7 +261,7 @@ function requireTokenTable({ documents, exits, starts, oriented, agrees, losses 
 export function proposeVectors(
   table: TokenTable,
   costs: ExitCosts,
-  { epsilon, count = 20 }: ProposeOptions,
+  { epsilon, count = 20, copied = false }: ProposeOptions,
 ): ThresholdVector[] {
   requireTokenTable(table);
   requireInside("proposeVectors: epsilon", epsilon);
@@ -269,7 +272,7 @@ export function proposeVectors(
   const start = evaluateCuts(binned, costs, never);
   const sweepsOf = new Map<EvaluatedCuts, readonly Sweep[]>();
   const chosen = Array.from({ length: count }, (_, i) => {
-    const slack = (epsilon * (i + 1)) / count;
+    const slack = copied ? epsilon * ((i + 1) / count) ** 3 : (epsilon * (i + 1)) / count;
     const base = path
       .filter(({ risk }) => risk <= slack)
       .reduce((best, vector) => (vector.cost < best.cost ? vector : best), start);

@@ -45,7 +45,7 @@ export interface LossMatrix {
 }
 
 /**
- * The loss of each candidate on each document, or its mean over each group. Throws an OptionError if counts contradict
+ * The loss of each candidate on each document, or its mean over each unit. Throws an OptionError if counts contradict
  * each other.
  */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
@@ -73,11 +73,28 @@ export function byDocument(tally: Tally): Tally {
   return copy;
 }
 
+/** Units, each of classes of copies, each of documents. A unit's loss is the mean over its classes of their means. */
+export type Reading = readonly (readonly (readonly number[])[])[];
+
+/** Losses of documents as losses of a reading's units. */
+export function readLosses({ candidates, values }: LossMatrix, reading: Reading, binary: boolean): LossMatrix {
+  const means = reading.flatMap((unit) =>
+    Array.from({ length: candidates }, (_, candidate) =>
+      meanOf(unit, (members) => meanOf(members, (d) => values[d * candidates + candidate]!)),
+    ),
+  );
+  return { units: reading.length, candidates, binary, values: Float64Array.from(means) };
+}
+
+function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): number {
+  return list.reduce((sum, one) => sum + valueOf(one), 0) / list.length;
+}
+
 function unitsOf({ documents, unitStarts }: Tally): number {
   return unitStarts === undefined ? documents : unitStarts.length - 1;
 }
 
-export function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "unitStarts">): Float64Array {
+function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "unitStarts">): Float64Array {
   if (unitStarts === undefined) return values;
   return Float64Array.from({ length: unitStarts.length - 1 }, (_, u) => {
     let sum = 0;

@@ -219,7 +219,13 @@ const certificate = object({
     designEffect: orNull(number(0, LIMITS.documents)),
   }),
   split: object({ seed: integer(0, Number.MAX_SAFE_INTEGER), grid: integer(1, LIMITS.documents) }),
-  documents: list(object({ hash, tokens }, { group: hash, copies: integer(2, 1e9) }), LIMITS.documents),
+  documents: list(
+    object(
+      { hash, tokens },
+      { group: hash, copies: list(object({ hash, tokens }, { group: hash }), LIMITS.documents) },
+    ),
+    LIMITS.documents,
+  ),
   sequenceLength: integer(2, LIMITS.tokens),
   costs,
   costUnit: oneOf("multiplyAdds", "milliseconds"),

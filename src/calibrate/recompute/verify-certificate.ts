@@ -7,7 +7,8 @@
  */
 import type { Certificate } from "../certificate/certificate.js";
 import { shapeReasons } from "./check-shape.js";
-import { checkAccepted, checkFurther, checkTest, exactFills } from "./verify-test.js";
+import { LIMITS } from "./limits.js";
+import { checkAccepted, checkFurther, checkTest, exactFills, rowsOf } from "./verify-test.js";
 import { canonical, type Check, same, sha256 } from "./verify-values.js";
 
 /** Contradictions in a certificate, as far as the file alone shows. Never throws. */
@@ -45,10 +46,11 @@ async function examine(c: Certificate, check: Check): Promise<void> {
   checkPlan(c, stage);
   if (!sound()) return;
   await checkOrder(c, check);
-  if (c.test !== null) checkTest(c, c.test, stage);
+  const rows = await rowsOf(c);
+  if (c.test !== null) checkTest(c, c.test, rows, stage);
   if (!sound()) return;
-  checkAccepted(c, stage);
-  if (sound()) checkFurther(c, check);
+  checkAccepted(c, rows, stage);
+  if (sound()) checkFurther(c, rows, check);
 }
 
 /** Loss, sampling, unit and settings must go together. */
@@ -66,7 +68,9 @@ function checkTerms(c: Certificate, check: Check): void {
   );
   const { ownText } = settings;
   check(
-    c.documents.every(({ tokens }) => ownText === undefined || tokens === ownText.maxNewTokens),
+    c.documents
+      .flatMap(({ copies = [], ...leader }) => [leader, ...copies])
+      .every(({ tokens }) => ownText === undefined || tokens === ownText.maxNewTokens),
     "own text: every prompt is followed by the same number of tokens",
   );
   check(unit !== "group" || groups.count > 0, 'unit "group" needs documents that name groups');
@@ -135,10 +139,23 @@ function checkPlan({ test, settings, reference }: Certificate, check: Check): vo
 /** Documents are distinct; groups are all named or none is; the split cuts no group. */
 function checkDocuments({ documents, split: { grid }, groups, unit, settings }: Certificate, check: Check): void {
   check(grid < documents.length, `a grid split of ${grid} of ${documents.length} documents leaves none for the test`);
-  check(new Set(documents.map(({ hash }) => hash)).size === documents.length, "a document is listed twice");
+  const all = documents.flatMap(({ copies = [], ...leader }) => [leader, ...copies]);
+  check(all.length <= LIMITS.documents, `${all.length} documents, copies included; at most ${LIMITS.documents}`);
+  const leaders = new Map(documents.map(({ hash }) => [hash, hash]));
+  check(leaders.size === documents.length, "a document is listed twice");
+  const lawful = documents.every(({ hash: leader, copies = [] }) =>
+    copies.every(({ hash, group = "" }, i) => {
+      const other = leaders.get(hash) ?? leader;
+      leaders.set(hash, leader);
+      const before = copies[i - 1] ?? { hash: leader, group: "" };
+      return other === leader && `${before.hash} ${before.group ?? ""}` <= `${hash} ${group}`;
+    }),
+  );
+  check(lawful, "copies are not listed once each, behind the smallest of their hashes and in ascending order");
   const named = documents.filter(({ group }) => group !== undefined);
   const count = new Set(named.map(({ group }) => group)).size;
-  check(named.length === 0 || named.length === documents.length, "some documents have a group and others have none");
+  const grouped = all.filter(({ group }) => group !== undefined).length;
+  check(grouped === 0 || grouped === all.length, "some documents have a group and others have none");
   check(count === groups.count, `groups: ${groups.count} are stored; the documents name ${count}`);
   const units = unit === "group" ? count : documents.length;
   const grids = unit === "group" ? new Set(documents.slice(0, grid).map(({ group }) => group)).size : grid;

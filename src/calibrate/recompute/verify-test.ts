@@ -4,7 +4,7 @@
  */
 import type { Certificate, CertificateCounts, CertificateTest } from "../certificate/certificate.js";
 import { LIMITS } from "./limits.js";
-import { type Check, close, closeOrNull, same, sum } from "./verify-values.js";
+import { type Check, close, closeOrNull, same, sha256, sum } from "./verify-values.js";
 
 // Checks that the counts of a threshold vector fit its documents, and derives the losses.
 
@@ -71,44 +71,83 @@ function lossesOf(c: Certificate, counts: CertificateCounts, tokens: readonly nu
   });
 }
 
-function countsAt(counts: readonly number[], exits: number, exit: number): number[] {
-  return counts.filter((_, i) => i % exits === exit);
-}
-
-// The units of a test, documents or groups of consecutive ones, and what groups and copies say about a mean:
-//   weighted mean    Σ_u (Σ_{d in u} c_d x_d / n_u) / Σ_u (Σ_{d in u} c_d / n_u),  c_d copies, n_u documents of unit u
+// The units of a test. Copies are read twice: once, a document and its copies being one (in its group, if groups are
+// units), and as given, each a document of its own. Keys are SHA-256 of "seed:name", with the name of a group, or the
+// hash of a document (":n" for the n-th repetition of the same tokens); as given, units are in the order of their keys,
+// and tested are those from the first test document's key on. Of a mean, groups say
 //   design effect    1 + (Σ m_g² / n - 1) max(0, ρ),   ρ = (B - W) / (B + (m₀ - 1) W),
 //                    m₀ = (n - Σ m_g² / n) / (k - 1)
 // with B and W the mean squares between and within k groups of m_g documents, n in all (analysis of variance).
 
-function testedTokens({ documents, split }: Certificate): number[] {
-  return documents.slice(split.grid).map(({ tokens }) => tokens);
+/** A row of the counts. */
+interface Row {
+  /** The place of its document, or of the one that it is a copy of. */
+  readonly document: number;
+  readonly tokens: number;
+  readonly key: string;
+  readonly tested: boolean;
+  readonly testedAsGiven: boolean;
 }
 
-/** Unit u of the test holds the test documents starts[u] .. starts[u + 1] - 1. */
-function unitStarts({ unit, documents, split }: Certificate): number[] {
-  const tested = documents.slice(split.grid);
-  const starts = tested.flatMap(({ group }, d) =>
-    d === 0 || unit !== "group" || group !== tested[d - 1]!.group ? [d] : [],
+/** Test documents; with copies all documents given, those of the grid split in both readings first. */
+export async function rowsOf({ documents, split, unit }: Certificate): Promise<Row[]> {
+  const seen = new Map<string, number>();
+  const all: Omit<Row, "testedAsGiven">[] = [];
+  for (const [document, { copies = [], ...leader }] of documents.entries()) {
+    for (const { hash, tokens, group } of [leader, ...copies]) {
+      const before = seen.get(hash) ?? 0;
+      seen.set(hash, before + 1);
+      const name = unit === "group" ? group! : before === 0 ? hash : `${hash}:${before}`;
+      const key = await sha256(`${split.seed}:${name}`);
+      all.push({ document, tokens, key, tested: document >= split.grid });
+    }
+  }
+  const cut = all.find(({ tested }) => tested)!.key;
+  const rows = all.map((row) => ({ ...row, testedAsGiven: row.key >= cut }));
+  const copied = all.length > documents.length;
+  const isGrid = ({ tested, testedAsGiven }: Row): boolean => !tested && !testedAsGiven;
+  return [...(copied ? rows.filter(isGrid) : []), ...rows.filter((row) => !isGrid(row))];
+}
+
+/** The loss of each test document: the mean over it and its copies. */
+function documentMeans(rows: readonly Row[], losses: readonly number[]): number[] {
+  return meansBy(rows, losses, ({ document, tested }) => (tested ? document : undefined));
+}
+
+/** The losses of the test's units once, and as given, in the orders in which they are read. */
+function readingsOf(c: Certificate, rows: readonly Row[], losses: readonly number[]): number[][] {
+  const once = meansBy(c.documents.slice(c.split.grid), documentMeans(rows, losses), ({ hash, group }) =>
+    c.unit === "group" ? group : hash,
   );
-  return [...starts, tested.length];
+  const order = [...rows.keys()].sort((a, b) =>
+    rows[a]!.key < rows[b]!.key ? -1 : Number(rows[a]!.key > rows[b]!.key),
+  );
+  const asGiven = meansBy(
+    order.map((row) => rows[row]!),
+    order.map((row) => losses[row]!),
+    ({ key, testedAsGiven }) => (testedAsGiven ? key : undefined),
+  );
+  return [once, asGiven];
 }
 
-function unitMeans(values: readonly number[], starts: readonly number[]): number[] {
-  return starts.slice(1).map((end, u) => {
-    const begin = starts[u]!;
-    return sum(values.slice(begin, end)) / (end - begin);
+/** Means of those of one name, in the order of first sight. */
+function meansBy<One>(
+  list: readonly One[],
+  losses: readonly number[],
+  nameOf: (one: One) => string | number | undefined,
+): number[] {
+  const sums = new Map<string | number, { total: number; count: number }>();
+  list.forEach((one, i) => {
+    const name = nameOf(one);
+    if (name === undefined) return;
+    const { total, count } = sums.get(name) ?? { total: 0, count: 0 };
+    sums.set(name, { total: total + losses[i]!, count: count + 1 });
   });
+  return Array.from(sums.values(), ({ total, count }) => total / count);
 }
 
-/** Documents weighted by their copies. */
-function weightedMean(values: readonly number[], starts: readonly number[], copies: readonly number[]): number {
-  const weights = unitMeans(copies, starts);
-  const weighted = unitMeans(
-    values.map((value, d) => value * copies[d]!),
-    starts,
-  );
-  return sum(weighted) / sum(weights);
+function mean(values: readonly number[]): number {
+  return sum(values) / values.length;
 }
 
 /** The factor by which groups inflate the variance of the mean; null if they cannot tell. */
@@ -142,9 +181,9 @@ function inflationOf(values: readonly number[], groups: readonly string[]): numb
 
 // The certified vector, recomputed: it is the one that the test chose; its losses and outcome follow from its counts.
 
-export function checkAccepted(c: Certificate, check: Check): void {
+export function checkAccepted(c: Certificate, rows: readonly Row[], check: Check): void {
   const { accepted, policy } = c;
-  const tokens = testedTokens(c);
+  const tokens = rows.map((row) => row.tokens);
   if (!checkCounts(c, accepted, tokens, "accepted", check)) return;
   check(
     same(
@@ -154,13 +193,13 @@ export function checkAccepted(c: Certificate, check: Check): void {
     "the certified thresholds are not the policy's",
   );
   checkChosen(c, check);
-  const losses = lossesOf(c, accepted, tokens);
+  const losses = documentMeans(rows, lossesOf(c, accepted, tokens));
   check(
     losses.length === accepted.losses.length && losses.every((loss, d) => close(loss, accepted.losses[d]!)),
     "the stored losses do not follow from the counts",
   );
   checkDesignEffect(c, losses, check);
-  checkMeasured(c, tokens, check);
+  checkMeasured(c, rows, check);
 }
 
 /** "never exit" if none was accepted. */
@@ -191,13 +230,18 @@ function checkDesignEffect(c: Certificate, losses: readonly number[], check: Che
   );
 }
 
-function checkMeasured(c: Certificate, tokens: readonly number[], check: Check): void {
+/** Copies aside. */
+function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void {
   const { accepted, measured, policy, numLayers } = c;
   const exits = policy.exits.length;
+  const own = [...rows.keys()].filter((row) => rows[row]!.tested && rows[row]!.document !== rows[row - 1]?.document);
+  const tokens = own.map((row) => rows[row]!.tokens);
   const total = sum(tokens);
-  const changed = tokens.map((_, d) => changedIn(c, accepted, d));
+  const countAt = (counts: readonly number[], exit: number): number =>
+    sum(own.map((row) => counts[row * exits + exit]!));
+  const changed = own.map((row) => changedIn(c, accepted, row));
   const agreements = changed.map((count, d) => 1 - count / tokens[d]!);
-  const left = policy.exits.map((_, exit) => sum(countsAt(accepted.left, exits, exit)));
+  const left = policy.exits.map((_, exit) => countAt(accepted.left, exit));
   const depth = sum(policy.exits.map((exit, i) => exit.depth * left[i]!)) + (total - sum(left)) * numLayers;
   check(
     measured.documents === tokens.length &&
@@ -216,7 +260,7 @@ function checkMeasured(c: Certificate, tokens: readonly number[], check: Check):
   policy.exits.forEach(({ depth: exitDepth }, i) => {
     const found = measured.exits[i];
     const leaving = left[i]!;
-    const wrong = sum(countsAt(accepted.wrong, exits, i)) / scaleOf(c);
+    const wrong = countAt(accepted.wrong, i) / scaleOf(c);
     check(
       found?.depth === exitDepth &&
         found.reached === reached &&
@@ -263,11 +307,16 @@ function logFactorial(n: number): number {
   return n * Math.log(n) - n + 0.5 * Math.log(2 * Math.PI * n) + series;
 }
 
-/** Losses are in the order of the documents. */
-function meanP({ loss, unit, agreement, delta }: Certificate, losses: readonly number[]): number {
+/** The larger of both readings', whose losses are in the order in which units are read. */
+function meanP(c: Certificate, readings: readonly (readonly number[])[]): number {
+  const { loss, unit, agreement, delta, documents, split } = c;
   const level = 1 - agreement;
-  if (loss === "anyChange" && unit === "document") return binomialAtMost(sum(losses), losses.length, level);
-  return bettingP(losses, level, delta);
+  const single = documents.slice(split.grid).every(({ copies }) => copies === undefined);
+  const values = readings.map((losses, reading) => {
+    const binary = loss === "anyChange" && unit === "document" && (single || reading === 1);
+    return binary ? binomialAtMost(sum(losses), losses.length, level) : bettingP(losses, level, delta);
+  });
+  return Math.max(...values);
 }
 
 /** Fixes each stake from the losses so far; delta sets its size. */
@@ -288,10 +337,9 @@ function bettingP(losses: readonly number[], level: number, delta: number): numb
   return Math.exp(-largest);
 }
 
-export function checkTest(c: Certificate, test: CertificateTest, check: Check): void {
-  const tokens = testedTokens(c);
-  const copies = c.documents.slice(c.split.grid).map((document) => document.copies ?? 1);
-  const starts = unitStarts(c);
+export function checkTest(c: Certificate, test: CertificateTest, rows: readonly Row[], check: Check): void {
+  const tokens = rows.map((row) => row.tokens);
+  const copied = c.documents.some(({ copies }) => copies !== undefined);
   const { candidates, planned, accepted, chosen } = test;
   const vectors = new Set(candidates.map(({ thresholds }) => thresholds.join()));
   check(vectors.size === candidates.length, "test: a candidate was tested twice");
@@ -301,9 +349,9 @@ export function checkTest(c: Certificate, test: CertificateTest, check: Check): 
     const name = `candidate ${i}`;
     if (!checkCounts(c, candidate, tokens, name, check)) return;
     const losses = lossesOf(c, candidate, tokens);
-    const units = unitMeans(losses, starts);
-    const risk = sum(units) / units.length;
-    const pValue = meanP(c, units);
+    const readings = readingsOf(c, rows, losses);
+    const risk = mean(readings[0]!);
+    const pValue = meanP(c, readings);
     check(close(candidate.risk, risk), `${name}: its risk is stored as ${candidate.risk}; the counts give ${risk}`);
     check(
       close(candidate.pValue, pValue),
@@ -314,7 +362,7 @@ export function checkTest(c: Certificate, test: CertificateTest, check: Check): 
       `${name}: its cost is impossible`,
     );
     pValues.push(pValue);
-    fair.push(copies.every((count) => count === 1) || weightedMean(losses, starts, copies) <= 1 - c.agreement);
+    fair.push(!copied || mean(meansBy(rows, losses, ({ key }) => key)) <= 1 - c.agreement);
   }
   // A sequence ends with its first failure.
   const failure = pValues.findIndex((pValue) => !(pValue <= c.delta));
@@ -335,9 +383,9 @@ export function checkTest(c: Certificate, test: CertificateTest, check: Check): 
 // The number of missing units, recomputed: the test's units are repeated cyclically until the first candidate's p-value
 // is small enough; the documents to add follow from the grid split's share.
 
-export function checkFurther(c: Certificate, check: Check): void {
+export function checkFurther(c: Certificate, rows: readonly Row[], check: Check): void {
   const certified = c.test !== null && c.test.chosen !== "never";
-  const units = certified ? 0 : missingUnits(c);
+  const units = certified ? 0 : missingUnits(c, rows);
   check(c.furtherUnits === units, `furtherUnits is stored as ${c.furtherUnits}; the counts give ${units}`);
   const documents = units === null ? null : missingDocuments(c, units);
   check(
@@ -347,27 +395,29 @@ export function checkFurther(c: Certificate, check: Check): void {
 }
 
 /** Documents to add so that the test gains this many units. */
-function missingDocuments(c: Certificate, units: number): number {
+function missingDocuments({ documents, split, unit, settings }: Certificate, units: number): number {
   if (units === 0) return 0;
-  const tested = c.documents.length - c.split.grid;
-  const counted = unitStarts(c).length - 1;
-  const needed = (tested * (counted + units)) / counted;
-  return Math.max(1, Math.ceil(needed / (1 - c.settings.gridShare)) - c.documents.length);
+  const tested = documents.slice(split.grid);
+  const counted = unit === "group" ? new Set(tested.map(({ group }) => group)).size : tested.length;
+  const needed = (tested.length * (counted + units)) / counted;
+  return Math.max(1, Math.ceil(needed / (1 - settings.gridShare)) - documents.length);
 }
 
 /** null if no number of further units would do. */
-function missingUnits(c: Certificate): number | null {
+function missingUnits(c: Certificate, rows: readonly Row[]): number | null {
   const { test, agreement, delta } = c;
   if (test === null || test.accepted > 0) return null;
-  const [first] = test.candidates;
-  if (first!.risk >= 1 - agreement) return null;
-  const losses = unitMeans(lossesOf(c, first!, testedTokens(c)), unitStarts(c));
-  const units = losses.length;
+  const tokens = rows.map((row) => row.tokens);
+  const readings = readingsOf(c, rows, lossesOf(c, test.candidates[0]!, tokens));
+  if (readings.some((losses) => mean(losses) >= 1 - agreement)) return null;
+  const units = readings[0]!.length;
   const most = Math.min(100 * units, Math.max(units, LIMITS.repeated));
+  const repeated = (losses: readonly number[], n: number): number[] =>
+    Array.from({ length: Math.round((n * losses.length) / units) }, (_, i) => losses[i % losses.length]!);
   const passes = (n: number): boolean =>
     meanP(
       c,
-      Array.from({ length: n }, (_, i) => losses[i % units]!),
+      readings.map((losses) => repeated(losses, n)),
     ) <= delta;
   let low = units - 1;
   let high = units;

@@ -1,10 +1,11 @@
 /**
- * Calibration documents as given and as counted: tokenized, hashed, with their groups and duplicates.
+ * Calibration documents as given and as counted: tokenized, hashed, with their groups and copies.
  */
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { Document, Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
+import { findKin, type Kinship, SHORT } from "./find-kin.js";
 
 export interface GroupedDocument {
   /** Text, or else token ids. */
@@ -18,7 +19,7 @@ export interface GroupedDocument {
 
 export type CalibrationDocument = Document | GroupedDocument;
 
-export interface HashedDocument {
+export interface HashedDocument extends Kinship {
   readonly ids: readonly number[];
   readonly hash: string;
   readonly from: number;
@@ -26,180 +27,27 @@ export interface HashedDocument {
   readonly group?: string;
   /** Longer than what is judged: this is its beginning. */
   readonly cut?: true;
-  /** The smallest hash of the documents that are this one or nearly; absent if it is the only one. */
-  readonly kin?: string;
-  /** Documents that share long passages have the same cluster; absent if it shares none. */
-  readonly cluster?: string;
 }
 
 /** The identity under which text, a record or counts are counted. */
 export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster" | "cut">;
 
-// Documents given more than once, exactly or nearly, and documents that share passages:
-//   kin       the same words (letters and digits, case and spacing ignored), or at least half of the shorter one's
-//             passages of 8 words are also in the other
-//   cluster   at least one passage of 8 words in common
-// Kin count as one document: a copy is no new evidence. Clusters only hint that documents are not independent. Both
-// relations are closed transitively. Passages are compared by a 53-bit hash; one in more than 64 documents is compared
-// with the first 64.
-
-const PASSAGE = 8;
-const COMPARED = 64;
-/** A share of the shorter document's passages. */
-const NEARLY = 0.5;
-
-interface Comparable {
-  readonly hash: string;
-  readonly words: string | readonly number[];
-}
-
-interface Kinship {
-  /** The smallest hash among its kin; absent if it has none. */
-  readonly kin?: string;
-  /** The smallest hash of its cluster; absent if it shares nothing. */
-  readonly cluster?: string;
-}
-
-export function findKin(documents: readonly Comparable[]): Kinship[] {
-  const words = documents.map(({ words: of }) => (typeof of === "string" ? wordsOf(of) : of.map(String)));
-  const kin = new Classes(documents.length);
-  const clusters = new Classes(documents.length);
-  /** The first document with these words. */
-  const firsts = new Map<string, number>();
-  const originals: number[] = [];
-  words.forEach((list, d) => {
-    const key = list.join(" ");
-    const first = firsts.get(key);
-    if (first === undefined) {
-      firsts.set(key, d);
-      originals.push(d);
-    } else {
-      kin.join(first, d);
-      clusters.join(first, d);
-    }
-  });
-  joinByPassages(originals, words, kin, clusters);
-  const hashes = documents.map(({ hash }) => hash);
-  const kinOf = kin.names(hashes);
-  const clusterOf = clusters.names(hashes);
-  return documents.map((_, d) => ({
-    ...(kinOf[d] !== undefined && { kin: kinOf[d] }),
-    ...(clusterOf[d] !== undefined && { cluster: clusterOf[d] }),
-  }));
-}
-
-function wordsOf(text: string): string[] {
-  return (
-    text
-      .normalize("NFKC")
-      .toLowerCase()
-      .match(/[\p{L}\p{N}]+/gu) ?? []
-  );
-}
-
-function joinByPassages(
-  originals: readonly number[],
-  words: readonly (readonly string[])[],
-  kin: Classes,
-  clusters: Classes,
-): void {
-  const passages = new Map(originals.map((d) => [d, passagesOf(words[d]!)]));
-  /** By passage, the documents seen so far that have it. */
-  const holders = new Map<number, number[]>();
-  for (const d of originals) {
-    const common = new Map<number, number>();
-    for (const passage of passages.get(d)!) {
-      const known = holders.get(passage);
-      if (known === undefined) {
-        holders.set(passage, [d]);
-        continue;
-      }
-      for (const other of known) common.set(other, (common.get(other) ?? 0) + 1);
-      if (known.length < COMPARED) known.push(d);
-    }
-    for (const [other, count] of common) {
-      clusters.join(other, d);
-      const shorter = Math.min(passages.get(other)!.size, passages.get(d)!.size);
-      if (count >= NEARLY * shorter) kin.join(other, d);
-    }
-  }
-}
-
-/** The distinct passages of 8 words, as hashes. */
-function passagesOf(words: readonly string[]): Set<number> {
-  const passages = new Set<number>();
-  for (let begin = 0; begin + PASSAGE <= words.length; begin++) {
-    passages.add(hashOf(words.slice(begin, begin + PASSAGE).join(" ")));
-  }
-  return passages;
-}
-
-/** Two 32-bit multiplicative hashes, mixed into 53 bits. */
-function hashOf(text: string): number {
-  let low = 0x811c9dc5;
-  let high = 0x1b873593;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    low = Math.imul(low ^ code, 0x01000193);
-    high = Math.imul(high ^ code, 0x85ebca6b) ^ (high >>> 15);
-  }
-  return (high >>> 11) * 2 ** 32 + (low >>> 0);
-}
-
-/** Union-find. */
-class Classes {
-  readonly #parents: number[];
-
-  constructor(size: number) {
-    this.#parents = Array.from({ length: size }, (_, i) => i);
-  }
-
-  join(a: number, b: number): void {
-    this.#parents[this.#root(a)] = this.#root(b);
-  }
-
-  /** The smallest name of each member's class; undefined for classes of one. */
-  names(names: readonly string[]): (string | undefined)[] {
-    const smallest = new Map<number, { name: string; size: number }>();
-    names.forEach((name, i) => {
-      const root = this.#root(i);
-      const known = smallest.get(root);
-      if (known === undefined) smallest.set(root, { name, size: 1 });
-      else smallest.set(root, { name: name < known.name ? name : known.name, size: known.size + 1 });
-    });
-    return names.map((_, i) => {
-      const { name, size } = smallest.get(this.#root(i))!;
-      return size === 1 ? undefined : name;
-    });
-  }
-
-  #root(member: number): number {
-    let at = member;
-    while (this.#parents[at] !== at) {
-      this.#parents[at] = this.#parents[this.#parents[at]!]!;
-      at = this.#parents[at]!;
-    }
-    return at;
-  }
-}
-
 /**
  * Keeps the beginning of documents longer than `length`: a middle would be judged without the context that the model
  * has in use. Leaves out documents below two tokens, or of which nothing is judged. Throws an OptionError if none is
- * left.
+ * left. Prompts of own text have no judged text yet: their last words stand for it, a question below a system prompt.
  */
 export async function hashDocuments(
-  { model }: ExitHeads,
+  { model }: Pick<ExitHeads, "model">,
   documents: readonly CalibrationDocument[],
   length: number,
+  ownText = false,
 ): Promise<HashedDocument[]> {
   const parts = documents
     .map((document) => {
       const { text, ids: given, from = 0, group } = partsOf(document);
-      const all = given ?? model.tokenizer.encode(text!);
-      if (all.length <= length) return { text, from, group, ids: all, cut: false };
-      const ids = all.slice(0, length);
-      return { text: text && model.tokenizer.decode(ids), from, group, ids, cut: true };
+      const ids = given ?? model.tokenizer.encode(text!);
+      return { from, group, ids: ids.slice(0, length), cut: ids.length > length };
     })
     .filter(({ ids, from }) => ids.length >= 2 && from < ids.length);
   if (parts.length === 0) {
@@ -208,7 +56,9 @@ export async function hashDocuments(
     });
   }
   const hashes = await Promise.all(parts.map(({ ids, from }) => hashDocument(ids, from)));
-  const kin = findKin(parts.map(({ text, ids }, i) => ({ hash: hashes[i]!, words: text ?? ids })));
+  const kin = findKin(
+    parts.map(({ ids, from }, i) => ({ hash: hashes[i]!, parts: wordsIn(model, ids, ownText ? ids.length : from) })),
+  );
   const grouped = parts.some(({ group }) => group !== undefined);
   return Promise.all(
     parts.map(async ({ ids, from, group, cut }, i) => ({
@@ -220,6 +70,30 @@ export async function hashDocuments(
       ...(cut && { cut }),
     })),
   );
+}
+
+/**
+ * The words of the prompt and of the judged text: letters and digits of what the tokens stand for, whichever way the
+ * document was given. Where these name no text, the tokens are the words. Equal answers of few words say little, so a
+ * short judged text begins in the prompt.
+ */
+function wordsIn(model: Model, ids: readonly number[], from: number): readonly [readonly string[], readonly string[]] {
+  const [prompt, judged] = [ids.slice(0, from), ids.slice(from)].map((part) => {
+    try {
+      return (
+        model.tokenizer
+          .decode(part)
+          .normalize("NFKC")
+          .toLowerCase()
+          .match(/[\p{L}\p{N}]+/gu) ?? part.map(String)
+      );
+    } catch {
+      return part.map(String); // no tokenizer, or ids that it does not name
+    }
+  });
+  const words = [...prompt!, ...judged!];
+  const cut = Math.max(0, Math.min(prompt!.length, words.length - SHORT + 1));
+  return [words.slice(0, cut), words.slice(cut)];
 }
 
 /** SHA-256 of token ids, and of where judging begins. */

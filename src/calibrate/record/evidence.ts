@@ -23,12 +23,12 @@ import {
   type TokenLosses,
   type TokenTable,
 } from "../procedures/token-table.js";
-import type { Tally } from "../procedures/tally.js";
+import type { Reading, Tally } from "../procedures/tally.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, type RecordDocumentsOptions } from "./record.js";
 import { type OwnText, pickVectors, type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import { type Counted, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
-import type { Arrangement, Unit } from "./split.js";
+import type { Arrangement, Place, Unit } from "./split.js";
 import { judgedBy, type Subject } from "./subject.js";
 import { giveTurn } from "../../turns.js";
 
@@ -45,21 +45,20 @@ export interface Evidence extends ArrangedDocuments {
 
 /** The documents as counted, and the cut. */
 interface ArrangedDocuments {
-  /** Distinct documents in the seeded order. */
+  /** All documents given, in the seeded order; copies follow each other. */
   readonly documents: readonly EvidenceDocument[];
   /** The first so many documents are the grid split. */
   readonly grid: number;
-  /** Groups, if they are the unit, follow each other. */
   readonly unit: Unit;
-  /** Units in the test. */
+  /** Units in the test, copies counted once. */
   readonly units: number;
+  /** True if some documents are copies of others. */
+  readonly copied: boolean;
 }
 
-interface EvidenceDocument extends Counted {
+export interface EvidenceDocument extends Counted, Place {
   /** Judged tokens. */
   readonly tokens: number;
-  /** Documents given that are this one. */
-  readonly copies: number;
   /** Its place among the documents given. */
   readonly place: number;
 }
@@ -120,14 +119,50 @@ export async function tallyIn(
   return { ...joinTallies(parts), ...units };
 }
 
-function unitsIn({ documents, unit }: Evidence, first: number, end: number): { readonly unitStarts?: Int32Array } {
-  return unit === "document" ? {} : { unitStarts: unitStarts(documents.slice(first, end)) };
+function unitsIn(evidence: Evidence, first: number, end: number): { readonly unitStarts?: Int32Array } {
+  const documents = evidence.documents.slice(first, end);
+  const starts = documents.flatMap(({ unit }, d) => (unit === documents[d - 1]?.unit ? [] : [d]));
+  if (evidence.unit === "document" && starts.length === documents.length) return {};
+  return { unitStarts: Int32Array.from([...starts, documents.length]) };
 }
 
-/** [units + 1] where each group begins, and the end. */
-function unitStarts(documents: readonly Counted[]): Int32Array {
-  const starts = documents.flatMap(({ group }, d) => (d === 0 || group !== documents[d - 1]!.group ? [d] : []));
-  return Int32Array.from([...starts, documents.length]);
+/** Classes of copies in order, each with its leader first. */
+export function classesIn({ documents }: Pick<Evidence, "documents">): EvidenceDocument[][] {
+  return groupedBy(documents, ({ leader }) => leader);
+}
+
+/** The first document whose counts decide: of the test, or with copies of all, which are read in two ways. */
+export function firstCounted({ grid, copied }: Pick<Evidence, "grid" | "copied">): number {
+  return copied ? 0 : grid;
+}
+
+/** The test's units, a class of copies being one; as rows of documents from the first counted on. */
+export function readOnce(evidence: Evidence): Reading {
+  const first = firstCounted(evidence);
+  const rows = evidence.documents.slice(first).map((document, row) => ({ ...document, row }));
+  const tested = rows.filter((document) => document.tested);
+  return groupedBy(tested, ({ unit }) => unit).map((unit) =>
+    groupedBy(unit, ({ leader }) => leader).map((members) => members.map(({ row }) => row)),
+  );
+}
+
+/** The units as given, of the test or of all documents. */
+export function readAsGiven(evidence: Evidence, of: "test" | "all"): Reading {
+  const first = firstCounted(evidence);
+  const rows = evidence.documents.slice(first).map(({ key, testedAsGiven }, row) => ({ key, testedAsGiven, row }));
+  const read = rows.filter(({ testedAsGiven }) => of === "all" || testedAsGiven);
+  read.sort((a, b) => (a.key === b.key ? a.row - b.row : a.key < b.key ? -1 : 1));
+  return groupedBy(read, ({ key }) => key).map((unit) => unit.map(({ row }) => [row]));
+}
+
+function groupedBy<One>(list: readonly One[], nameOf: (one: One) => string): One[][] {
+  const groups = new Map<string, One[]>();
+  for (const one of list) {
+    const group = groups.get(nameOf(one));
+    if (group === undefined) groups.set(nameOf(one), [one]);
+    else group.push(one);
+  }
+  return [...groups.values()];
 }
 
 export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
@@ -151,16 +186,20 @@ export async function streamedEvidence(
   const { sequenceLength, subject, ...recorder } = await createRecorder(heads, options);
   const ordered = arrangement.order.map((index) => texts[index]!);
   const memory: (DocumentRecord | undefined)[] = [];
+  /** The last one made: the very same tokens follow each other. */
+  let last: DocumentRecord | undefined;
   let seen = 0;
   return {
     subject,
     sequenceLength,
     ...arranged(ordered, (text) => judgedTokens(text, sequenceLength), arrangement),
     async record(index) {
-      const known = memory[index];
+      const document = ordered[index]!;
+      const known = memory[index] ?? (last?.hash === document.hash ? last : undefined);
       if (known !== undefined) return known;
       await giveTurn(options.signal);
-      const made = await recorder.document(ordered[index]!);
+      const made = await recorder.document(document);
+      last = made;
       if (index < arrangement.grid) memory[index] = made;
       seen = Math.max(seen, index + 1);
       await options.onDocument?.({ document: seen, documents: ordered.length, positions: made.positions });
@@ -209,9 +248,9 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
 export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
   const { subject, sequenceLength, run, documents, ...cut } = countedEvidence(runs, arrangement);
   requireRecords(grid, subject);
-  const { unit, units } = cut;
+  const { unit, units, copied } = cut;
   const record = (index: number): DocumentRecord => grid[index]!;
-  return { subject, sequenceLength, documents, grid: cut.grid, unit, units, run: run!, record };
+  return { subject, sequenceLength, documents, grid: cut.grid, unit, units, copied, run: run!, record };
 }
 
 /** Throws an OptionError unless every record holds what its subject says, at each of its positions. */
@@ -244,17 +283,18 @@ function requireRecords(documents: readonly DocumentRecord[], subject: Subject):
 function arranged<One extends Counted>(
   documents: readonly One[],
   tokensOf: (document: One) => number,
-  { order, copies, grid, unit }: Arrangement,
+  { order, places, grid, unit }: Arrangement,
 ): ArrangedDocuments {
   const counted = documents.map((document, i) => ({
     ...countedAs(document),
+    ...places[i]!,
     tokens: tokensOf(document),
-    copies: copies[i]!,
     place: order[i]!,
   }));
-  const tested = counted.slice(grid);
-  const units = unit === "document" ? tested.length : unitStarts(tested).length - 1;
-  return { documents: counted, grid, unit, units };
+  const tested = counted.filter((document) => document.tested);
+  const units = new Set(tested.map((document) => document.unit)).size;
+  const copied = new Set(counted.map(({ leader }) => leader)).size < counted.length;
+  return { documents: counted, grid, unit, units, copied };
 }
 
 /** Counts of nothing would certify anything. */

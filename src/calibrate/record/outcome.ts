@@ -48,17 +48,19 @@ export function playRuns(runs: PolicyRuns, candidate = 0): PolicyOutcome {
   return outcomeOfTally(tallyRuns(runs), candidate, runs.subject);
 }
 
+/** Of some documents of a tally. */
 export function outcomeOfTally(
-  { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep }: Tally,
+  { candidates, exits, lossScale = 1, tokens, left, wrong, deep }: Tally,
   candidate: number,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
+  documents: readonly number[] = [...tokens.keys()],
 ): PolicyOutcome {
-  const positions = tokens.reduce((sum, count) => sum + count, 0);
+  const positions = documents.reduce((sum, d) => sum + tokens[d]!, 0);
   const leaving = depths.map(() => 0);
   const mistaken = depths.map(() => 0);
   let changed = 0;
   let documentAgreement = 0;
-  for (let d = 0; d < documents; d++) {
+  for (const d of documents) {
     let here = deep[d * candidates + candidate]!;
     for (let exit = 0; exit < exits; exit++) {
       const at = (d * candidates + candidate) * exits + exit;
@@ -83,10 +85,10 @@ export function outcomeOfTally(
   });
   const earlyDepth = outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0);
   return {
-    documents,
+    documents: documents.length,
     positions,
     agreement: 1 - changed / lossScale / positions,
-    documentAgreement: documentAgreement / documents,
+    documentAgreement: documentAgreement / documents.length,
     coverage: (positions - remaining) / positions,
     meanDepth: (earlyDepth + remaining * numLayers) / positions,
     exits: outcomes,

@@ -8,7 +8,14 @@ import { generateBatch } from "../../exits/generate.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../exits/plan/policy.js";
 import type { Model } from "../../model/index.js";
-import { type CalibrationDocument, countedAs, hashDocuments, judgedLength, partsOf } from "./documents.js";
+import {
+  type CalibrationDocument,
+  countedAs,
+  hashDocuments,
+  type HashedDocument,
+  judgedLength,
+  partsOf,
+} from "./documents.js";
 import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
@@ -22,10 +29,6 @@ export interface OwnTextOptions extends Pick<
   readonly seed?: number;
 }
 
-/**
- * Leaves out prompts after which the judged length has no room. Throws an OptionError if none is left, or holds two
- * tokens.
- */
 export async function runOwnText(
   heads: ExitHeads,
   prompts: readonly CalibrationDocument[],
@@ -35,18 +38,7 @@ export async function runOwnText(
   const sequenceLength = judgedLength(heads.model, options);
   requireInteger("runOwnText: maxNewTokens", maxNewTokens, 1, sequenceLength - 1);
   requireThresholds(thresholds, heads.depths.length);
-  const asked = prompts.map((document) => promptIn(heads.model, document));
-  const texts = (await hashDocuments(heads, asked, Infinity)).filter(
-    ({ ids }) => ids.length + maxNewTokens <= sequenceLength,
-  );
-  if (texts.length === 0) {
-    throw new OptionError(
-      "documents-empty",
-      `runOwnText: no prompt leaves room for ${maxNewTokens} tokens within ${sequenceLength}; give shorter prompts, ` +
-        "ask for fewer tokens, or raise sequenceLength",
-      { maxNewTokens, sequenceLength },
-    );
-  }
+  const texts = await promptTexts(heads, prompts, { maxNewTokens, sequenceLength });
   const { batchSize = 16, sampling, signal } = options;
   const write = async (policy: Policy): Promise<readonly (readonly number[])[]> => {
     const written = generateBatch(
@@ -85,11 +77,37 @@ export async function runOwnText(
   };
 }
 
+/**
+ * Leaves out prompts after which the judged length has no room. Throws an OptionError if none is left, or holds two
+ * tokens.
+ */
+export async function promptTexts(
+  heads: ExitHeads,
+  prompts: readonly CalibrationDocument[],
+  { maxNewTokens, sequenceLength }: { readonly maxNewTokens: number; readonly sequenceLength: number },
+): Promise<HashedDocument[]> {
+  const asked = prompts
+    .map((document) => promptIn(heads.model, document))
+    .filter(({ ids }) => ids.length + maxNewTokens <= sequenceLength);
+  if (asked.length === 0) {
+    throw new OptionError(
+      "documents-empty",
+      `runOwnText: no prompt leaves room for ${maxNewTokens} tokens within ${sequenceLength}; give shorter prompts, ` +
+        "ask for fewer tokens, or raise sequenceLength",
+      { maxNewTokens, sequenceLength },
+    );
+  }
+  return hashDocuments(heads, asked, Infinity, true);
+}
+
 /** A document with a `from` is a prompt and an answer, in whose place the policy writes its own. */
-function promptIn(model: Model, document: CalibrationDocument): CalibrationDocument {
+function promptIn(
+  model: Model,
+  document: CalibrationDocument,
+): { readonly ids: readonly number[]; readonly group?: string } {
   const { text, ids, from = 0, group } = partsOf(document);
-  if (from === 0) return document;
-  return { ids: (ids ?? model.tokenizer.encode(text!)).slice(0, from + 1), ...(group !== undefined && { group }) };
+  const all = ids ?? model.tokenizer.encode(text!);
+  return { ids: from === 0 ? all : all.slice(0, from + 1), ...(group !== undefined && { group }) };
 }
 
 /** A written text as a document: judged is every position from which a token was chosen. */

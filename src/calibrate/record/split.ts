@@ -1,10 +1,18 @@
 /**
- * The documents that count, their order, and the cut between grid split and test:
- *   distinct     of documents that are kin (documents.ts) one remains, with the number of its copies
- *   order        ascending SHA-256 of "seed:hash of the document"; if groups are the units, first of "seed:group"
- *   grid split   the first units; candidates are proposed on them
- *   test         all others, in this order, which is also the order in which the betting bound (WSR) reads them
- * All of it is a function of the seed and the text alone, so a verifier can reproduce it.
+ * The order of documents, and the cut between grid split and test. Copies (find-kin.ts) have two readings, and a claim
+ * must hold in both (certify/fixed-sequence.ts):
+ *   once       a copy is no new evidence: a class of copies is one unit, with the mean of its members' losses; where
+ *              groups are units it belongs to its leader's group
+ *   as given   copies are draws like all others, however many are alike: each is a unit, or part of its own group
+ *   key        SHA-256 of "seed:name", the name of a unit: a document's hash (":n" for the n-th repetition of the very
+ *              same tokens), its class's leader's, or a group's
+ *   cut        units in ascending order of their keys: the first share of classes (or groups) ends here
+ *   grid       documents before the cut in both readings; candidates are proposed on them
+ *   test       classes beyond the cut, whole; as given, documents whose own keys are beyond it, so that a class of many
+ *              has its share in the test whatever side its leader is on
+ * The betting bound (WSR) reads units in the order of their keys: copies beside each other would be no random order of
+ * draws. All of it is a function of the seed and the text alone, so a verifier can reproduce it. Without copies both
+ * readings are the same.
  */
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { sha256 } from "../../model/sha256.js";
@@ -16,11 +24,25 @@ import type { Counted } from "./documents.js";
  */
 export type Unit = "document" | "group";
 
+/** What a document is in both readings of copies. */
+export interface Place {
+  /** The hash of its class's leader. */
+  readonly leader: string;
+  /** The key of its class's unit. */
+  readonly unit: string;
+  /** The key of its own unit, copies taken as documents like all others. */
+  readonly key: string;
+  /** True if the unit lies in the test. */
+  readonly tested: boolean;
+  /** True if its own unit does. */
+  readonly testedAsGiven: boolean;
+}
+
 export interface Arrangement {
-  /** Indices of the distinct documents. */
+  /** Indices of all documents given. */
   readonly order: readonly number[];
-  /** Per entry of `order`, documents given that are this one. */
-  readonly copies: readonly number[];
+  /** Per entry of `order`. */
+  readonly places: readonly Place[];
   /** The first so many entries are the grid split. */
   readonly grid: number;
   readonly unit: Unit;
@@ -42,20 +64,34 @@ export async function arrange(
   requireInteger("calibrate: seed", seed, 0);
   requireGroups(documents, asked);
   const unit = asked ?? (documents.some(({ group }) => group !== undefined) ? "group" : "document");
-  const distinct = distinctDocuments(documents);
   const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
-  const keyed = await Promise.all(
-    distinct.map(async ({ index, copies }) => {
+  const placed = await Promise.all(
+    copiesOf(documents).map(async ({ index, copy, leader: { hash: leader, group: ofLeader = leader } }) => {
       const { hash, group = hash } = documents[index]!;
-      return { index, copies, group, key: (unit === "group" ? await keyOf(group) : "") + (await keyOf(hash)) };
+      const inClass = await keyOf(leader);
+      const unitKey = unit === "group" ? await keyOf(ofLeader) : inClass;
+      const key = await keyOf(unit === "group" ? group : copy === 0 ? hash : `${hash}:${copy}`);
+      return { index, leader, unit: unitKey, key, order: unitKey + inClass };
     }),
   );
-  keyed.sort((a, b) => compare(a.key, b.key));
-  const starts = keyed.flatMap(({ group }, i) => (unit === "document" || group !== keyed[i - 1]?.group ? [i] : []));
+  const units = [...new Set(placed.map((one) => one.unit))].sort(compare);
+  const cut = units[gridSize(units.length, gridShare, unit)]!;
+  const sorted = placed
+    .map((one) => ({ ...one, tested: one.unit >= cut, testedAsGiven: one.key >= cut }))
+    .sort((a, b) => compare(a.order, b.order));
+  const isGrid = ({ tested, testedAsGiven }: Place): boolean => !tested && !testedAsGiven;
+  const gridSplit = sorted.filter(isGrid);
+  const all = [...gridSplit, ...sorted.filter((one) => !isGrid(one))];
   return {
-    order: keyed.map(({ index }) => index),
-    copies: keyed.map(({ copies }) => copies),
-    grid: starts[gridSize(starts.length, gridShare, unit)]!,
+    order: all.map(({ index }) => index),
+    places: all.map(({ leader, unit: of, key, tested, testedAsGiven }) => ({
+      leader,
+      unit: of,
+      key,
+      tested,
+      testedAsGiven,
+    })),
+    grid: gridSplit.length,
     unit,
   };
 }
@@ -71,25 +107,29 @@ export function requireGroups(documents: readonly { readonly group?: string }[],
   );
 }
 
-interface Distinct {
+interface Copy {
   readonly index: number;
-  readonly copies: number;
+  /** Number of those before it with the very same tokens. */
+  readonly copy: number;
+  readonly leader: Counted;
 }
 
-/** Of all kin, the smallest hash, then the smallest group. */
-function distinctDocuments(documents: readonly Counted[]): Distinct[] {
-  const chosen = new Map<string, Distinct>();
-  documents.forEach(({ hash, kin = hash, group = "" }, index) => {
-    const known = chosen.get(kin);
-    if (known === undefined) {
-      chosen.set(kin, { index, copies: 1 });
-      return;
-    }
-    const other = documents[known.index]!;
-    const better = hash < other.hash || (hash === other.hash && group < (other.group ?? ""));
-    chosen.set(kin, { index: better ? index : known.index, copies: known.copies + 1 });
-  });
-  return [...chosen.values()];
+/** In ascending order of hash, then group; the first of its class is the leader. */
+function copiesOf(documents: readonly Counted[]): Copy[] {
+  const leaders = new Map<string, Counted>();
+  const seen = new Map<string, number>();
+  const named = documents.map(({ hash, group = "" }, index) => ({ index, name: `${hash} ${group}` }));
+  return named
+    .sort((a, b) => compare(a.name, b.name))
+    .map(({ index }) => {
+      const document = documents[index]!;
+      const { hash, kin = hash } = document;
+      const leader = leaders.get(kin) ?? document;
+      leaders.set(kin, leader);
+      const copy = seen.get(hash) ?? 0;
+      seen.set(hash, copy + 1);
+      return { index, copy, leader };
+    });
 }
 
 function compare(a: string, b: string): number {

@@ -4,12 +4,14 @@
  * compared.
  */
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
+import { countedEvidence, firstCounted } from "../record/evidence.js";
 import { arrange } from "../record/split.js";
 import { judgedBy } from "../record/subject.js";
-import { type OwnTextOptions, runOwnText } from "../record/own-text.js";
+import { type OwnTextOptions, promptTexts, runOwnText } from "../record/own-text.js";
 import type { PolicyRuns } from "../record/policy-runs.js";
 import type { VerifyOptions } from "./against-model.js";
-import { judgeAgreement, otherBuild, type TextFindings } from "./findings.js";
+import { checkDocuments, classDocuments } from "./check-documents.js";
+import { documentLosses, judgeAgreement, otherBuild, type TextFindings } from "./findings.js";
 
 /** Needs heads and the prompts as documents. */
 export async function checkOwnText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
@@ -31,15 +33,18 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const runs = await runOwnText(heads, documents, candidates, writing);
   const { subject } = runs;
   const unchecked = otherBuild(c, subject);
-  const { order, grid } = await arrange(runs.documents, { seed: c.split.seed, gridShare, unit: c.unit });
-  const hashes = order.map((index) => runs.documents[index]!.hash);
-  if (hashes.join() !== c.documents.map(({ hash }) => hash).join() || grid !== c.split.grid) {
-    return { reasons: ["documents: the prompts, or their split, are not those of the certificate"] };
-  }
-  const tested = order.slice(grid);
+  const texts = await promptTexts(heads, documents, { ...ownText, sequenceLength: c.sequenceLength });
+  const kin = new Map(classDocuments(texts, heads.model, true).map((text) => [text.hash, text.kin]));
+  const prompts = runs.documents.map((document) => ({ ...document, kin: kin.get(document.hash)! }));
+  const arrangement = await arrange(prompts, { seed: c.split.seed, gridShare, unit: c.unit });
+  const evidence = countedEvidence({ ...runs, documents: prompts }, arrangement);
+  const differing = checkDocuments(c, evidence);
+  if (differing.length > 0) return { reasons: differing };
+  const tested = arrangement.order.slice(firstCounted(evidence));
   if (unchecked !== undefined) {
     const whole = judgedBy(subject).lossScale * ownText.maxNewTokens;
-    return { reasons: judgeAgreement(c, lossesOf(runs, vectors.length - 1, tested, whole)), unchecked };
+    const losses = documentLosses(evidence, lossesOf(runs, vectors.length - 1, tested, whole));
+    return { reasons: judgeAgreement(c, losses), unchecked };
   }
   const reasons = vectors.flatMap((vector, v) => {
     const what = v === vectors.length - 1 ? "the certified vector" : `candidate ${v}`;

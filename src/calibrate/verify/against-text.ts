@@ -12,13 +12,14 @@ import { inWindows } from "../certificate/assumptions.js";
 import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
 import { orientThreshold, rawThreshold } from "../procedures/token-table.js";
-import { type Evidence, recordedEvidence, streamedEvidence } from "../record/evidence.js";
+import { type Evidence, firstCounted, recordedEvidence, streamedEvidence } from "../record/evidence.js";
 import { type DocumentRecord, judgedDocuments } from "../record/record.js";
 import { arrange } from "../record/split.js";
 import { exitCosts, judgedBy } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
-import { judgeAgreement, namedIn, otherBuild, type TextFindings } from "./findings.js";
+import { checkDocuments, classDocuments } from "./check-documents.js";
+import { documentLosses, judgeAgreement, namedIn, otherBuild, type TextFindings } from "./findings.js";
 
 interface Source {
   /** Of the documents that the certificate names. */
@@ -80,7 +81,8 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
   const build = otherBuild(c, evidence.subject);
   const vectors = build === undefined ? vectorsOf(c) : [c.accepted];
   const { limit = Infinity } = options;
-  const tokens = c.documents.slice(c.split.grid).reduce((sum, document) => sum + document.tokens, 0);
+  const counted = evidence.documents.slice(firstCounted(evidence));
+  const tokens = counted.reduce((sum, document) => sum + document.tokens, 0);
   const isLong = !isExactFill(c.policy.fill) && vectors.length * tokens > limit;
   const found = await countAgain(c, source, isLong ? [c.accepted] : vectors, options);
   if (build !== undefined) return { reasons: judgeAgreement(c, lossesOf(c, found, evidence)), unchecked: build };
@@ -90,7 +92,7 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
     return { reasons: found.reasons, unchecked };
   }
   const reasons = [...(await proposeAgain(c, evidence, settings)), ...found.reasons];
-  const named = evidence.documents.reduce((sum, { copies }) => sum + copies, 0);
+  const named = evidence.documents.length;
   if (named === given) return { reasons };
   return { reasons, unchecked: `it names ${named} of the ${given} documents given; why not the others is not known` };
 }
@@ -130,8 +132,9 @@ async function openSource(
     }
     const kept = inWindows(c) ? Infinity : sequenceLength;
     const all = await judgedDocuments(heads, documents, sequenceLength, kept);
-    const texts = namedIn(c, all);
-    if (typeof texts === "string") return texts;
+    const chosen = namedIn(c, classDocuments(all, heads.model));
+    if (typeof chosen === "string") return chosen;
+    const texts = classDocuments(chosen, heads.model);
     const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
     if (typeof arrangement === "string") return `documents: ${arrangement}`;
     const { fill } = settings;
@@ -147,28 +150,6 @@ async function openSource(
   return { evidence, given: records!.documents.length };
 }
 
-/** The same documents with the same copies, groups and lengths, and the same cut. */
-function checkDocuments({ documents, split }: Certificate, { documents: found, grid }: Evidence): string[] {
-  const known = new Map(found.map((document) => [document.hash, document]));
-  for (const { hash, tokens, group, copies = 1 } of documents) {
-    const short = `${hash.slice(0, 12)}…`;
-    const document = known.get(hash);
-    if (document === undefined) return [`documents: ${short} is not among them, or is a copy of another`];
-    if (document.tokens !== tokens) {
-      return [`documents: ${short} has ${document.tokens} judged tokens, not ${tokens}`];
-    }
-    if (document.copies !== copies) {
-      return [`documents: ${short} occurs ${document.copies} times, exactly or nearly, but ${copies} are stored`];
-    }
-    if (document.group !== group) return [`documents: ${short} is in another group than the certificate says`];
-  }
-  if (found.length !== documents.length) {
-    return [`documents: ${found.length} distinct ones were found, but the certificate uses ${documents.length}`];
-  }
-  if (grid !== split.grid) return [`split: the grid split has ${grid} documents, not ${split.grid}`];
-  return [];
-}
-
 interface Recount {
   readonly reasons: readonly string[];
   /** The certified vector on all test documents. */
@@ -182,10 +163,12 @@ async function countAgain(
   vectors: readonly CertificateCounts[],
   { heads, rerun, against, signal, onDocument }: VerifyOptions,
 ): Promise<Recount> {
-  const { split, documents, accepted, policy, test } = c;
+  const { accepted, policy, test } = c;
+  const { evidence } = source;
   const exits = policy.exits.length;
   const certified = vectors.length === 1 || typeof test?.chosen !== "number" ? vectors.length - 1 : test.chosen;
-  const count = documents.length - split.grid;
+  const first = firstCounted(evidence);
+  const count = evidence.documents.length - first;
   const chosen = new Set(rerun ?? Array(count).keys());
   const all: Counted[] = [];
   const reasons: string[] = [];
@@ -195,13 +178,13 @@ async function countAgain(
   };
   for (let d = 0; d < count; d++) {
     await giveTurn(signal);
-    const found = await countDocument(c, source.evidence, split.grid + d, vectors);
+    const found = await countDocument(c, evidence, first + d, vectors);
     for (const [v, vector] of vectors.entries()) {
       compare(v === certified ? "the certified vector" : `candidate ${v}`, d, vector, found[v]!);
     }
     let counted = found[certified]!;
     if (source.text !== undefined && heads !== undefined && chosen.has(d)) {
-      counted = await runDocument(c, heads, source.text(split.grid + d), against);
+      counted = await runDocument(c, heads, source.text(first + d), against);
       compare("the policy, run token by token,", d, accepted, counted);
     }
     all.push(counted);
@@ -238,12 +221,14 @@ function differing(what: string, document: number, { left, wrong, deep }: Counte
   );
 }
 
-function lossesOf(c: Certificate, { accepted }: Recount, { subject }: Evidence): number[] {
-  const { lossScale } = judgedBy(subject);
-  return accepted.map(({ wrong, deep }, d) => {
+function lossesOf(c: Certificate, { accepted }: Recount, evidence: Evidence): number[] {
+  const { lossScale } = judgedBy(evidence.subject);
+  const counted = evidence.documents.slice(firstCounted(evidence));
+  const losses = accepted.map(({ wrong, deep }, d) => {
     const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / lossScale;
-    return c.loss === "anyChange" ? Math.min(1, changed) : changed / c.documents[c.split.grid + d]!.tokens;
+    return c.loss === "anyChange" ? Math.min(1, changed) : changed / counted[d]!.tokens;
   });
+  return documentLosses(evidence, losses);
 }
 
 function countRecord(

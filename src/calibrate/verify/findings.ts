@@ -1,6 +1,7 @@
 /** Findings from text: which documents of a certificate were given, whose kernels run, whether the claim holds. */
 import type { Certificate } from "../certificate/certificate.js";
 import type { Counted } from "../record/documents.js";
+import { type Evidence, readOnce } from "../record/evidence.js";
 import type { Subject } from "../record/subject.js";
 
 export interface TextFindings {
@@ -15,10 +16,18 @@ export function namedIn<One extends Counted>(
   given: readonly One[],
 ): readonly One[] | string {
   const hashes = new Set(given.map(({ hash }) => hash));
-  const missing = documents.find(({ hash }) => !hashes.has(hash));
+  const listed = documents.flatMap(({ copies = [], ...leader }) => [leader, ...copies]);
+  const missing = listed.find(({ hash }) => !hashes.has(hash));
   if (missing !== undefined) return `documents: ${missing.hash.slice(0, 12)}… is not among them`;
-  const names = new Set(documents.map(({ hash }) => hash));
+  const names = new Set(listed.map(({ hash }) => hash));
   return given.filter(({ hash, kin = hash }) => names.has(hash) || names.has(kin));
+}
+
+/** The loss of each test document, the mean over it and its copies, from losses of rows. */
+export function documentLosses(evidence: Evidence, losses: readonly number[]): number[] {
+  return readOnce(evidence)
+    .flat()
+    .map((members) => members.reduce((sum, row) => sum + losses[row]!, 0) / members.length);
 }
 
 /** Another build of the kernels may give other bits, and with them other candidates and counts. */

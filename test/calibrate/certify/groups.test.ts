@@ -1,9 +1,19 @@
 /** Groups, copies, and what a calibration says beforehand. */
 import { calibrate, verifyCertificate } from "early-exits";
-import { calibrateRecords, type CalibrationRecords, feasibility } from "early-exits/calibrate";
+import {
+  type CalibrationDocument,
+  calibrateRecords,
+  type CalibrationRecords,
+  feasibility,
+  recordDocuments,
+} from "early-exits/calibrate";
+import type { Model } from "early-exits/model";
+import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { designEffectInOrder, designEffectOf } from "../../../src/calibrate/certify/write-certificate.js";
-import { findKin } from "../../../src/calibrate/record/documents.js";
+import { hashDocuments } from "../../../src/calibrate/record/documents.js";
+import { findKin } from "../../../src/calibrate/record/find-kin.js";
+import { classDocuments } from "../../../src/calibrate/verify/check-documents.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
@@ -81,43 +91,145 @@ describe("design effects", () => {
 });
 
 describe("copies", () => {
-  const sentence = (seed: number): string =>
-    Array.from({ length: 30 }, (_, i) => `w${((seed * 31 + i) * 7919) % 997}`).join(" ");
+  const rng = createRng(4);
+  const text = (words: number): string => Array.from({ length: words }, () => `w${rng.integer(3000)}`).join(" ");
+  /** A tokenizer of words, for which case is another token. */
+  const vocabulary: string[] = [];
+  const numbers = new Map<string, number>();
+  const encode = (of: string): number[] =>
+    of.split(/\s+/).map((word) => {
+      if (!numbers.has(word)) numbers.set(word, vocabulary.push(word) - 1);
+      return numbers.get(word)!;
+    });
+  const decode = (ids: readonly number[]): string => ids.map((id) => vocabulary[id]).join(" ");
+  const model = { tokenizer: { encode, decode } } as unknown as Model;
+  /** Sizes of classes, as the maker finds them and as the verifier does, in three orders. */
+  const classes = async (documents: readonly CalibrationDocument[]): Promise<number[]> => {
+    const shuffled = documents.map((one) => [rng.uniform(), one] as const).sort(([x], [y]) => x - y);
+    const found = [documents, documents.toReversed(), shuffled.map(([, one]) => one)].map(async (order) => {
+      const hashed = await hashDocuments({ model }, order, Infinity);
+      const sizes = [hashed, classDocuments(hashed, model)].map((list) => {
+        const names = list.map(({ kin }) => kin);
+        return [...new Set(names)].map((name) => names.filter((one) => one === name).length).sort((x, y) => y - x);
+      });
+      expect(sizes[0]).toEqual(sizes[1]);
+      return sizes[0]!;
+    });
+    const [first, ...others] = await Promise.all(found);
+    for (const other of others) expect(other).toEqual(first);
+    return first!;
+  };
+  const ones = (count: number): number[] => Array<number>(count).fill(1);
+  const chat = (prompt: string, answer: string) => {
+    const ids = encode(`${prompt} ${answer}`);
+    return { ids, from: encode(prompt).length };
+  };
+  const edited = (of: string, share: number): string =>
+    of
+      .split(" ")
+      .map((word) => (rng.uniform() < share ? `x${rng.integer(9)}` : word))
+      .join(" ");
+  const system = text(90);
+  const long = text(120);
 
-  it("are found whatever the case and spacing, and if half of the passages are shared", () => {
-    const half = `${sentence(1).split(" ").slice(0, 20).join(" ")} ${sentence(3)}`;
-    const texts = [
-      sentence(1),
-      sentence(2),
-      `  ${sentence(1).toUpperCase().replaceAll(" ", ",\n")}`,
-      sentence(5),
-      half,
-    ];
-    const kin = findKin(texts.map((words, i) => ({ hash: key(i), words })));
-    expect(kin.map((one) => one.kin)).toEqual([key(0), undefined, key(0), undefined, key(0)]);
-    expect(findKin([1, 2].map((n) => ({ hash: key(n), words: [3, 4, 5] }))).map((one) => one.kin)).toEqual([
-      key(1),
-      key(1),
-    ]);
+  it.for<[string, () => readonly CalibrationDocument[], readonly number[]]>([
+    [
+      "whatever the case, the spacing and the way of giving them",
+      () => [
+        long,
+        long.toUpperCase(),
+        { text: long.replaceAll(" ", " \n") },
+        encode(long),
+        { ids: encode(long) },
+        text(120),
+      ],
+      [5, 1],
+    ],
+    ["with ids that name no text", () => [[9e6, 9e6 + 1], { ids: [9e6, 9e6 + 1] }, [9e6, 9e6 + 2]], [2, 1]],
+    ["given 200 times", () => [...Array.from({ length: 200 }, () => long), text(120)], [200, 1]],
+    [
+      "with one word in 50 replaced at random",
+      () => [...Array.from({ length: 200 }, () => edited(long + system, 1 / 50)), text(120)],
+      [200, 1],
+    ],
+    [
+      "not for a shared system prompt, nor by one short answer",
+      () => Array.from({ length: 41 }, (_, i) => chat(`${system} ${text(12)}`, i === 40 ? "Paris." : text(25))),
+      ones(41),
+    ],
+    [
+      "not for short answers that many questions have",
+      () => Array.from({ length: 30 }, (_, i) => chat(`${system} ${text(12)}`, i % 2 === 0 ? "Yes." : "No.")),
+      ones(30),
+    ],
+    [
+      "if prompt and answer are",
+      () => [0, 1, 2].map(() => chat(`${system} ${edited(long, 0.02)}`, edited(long, 0.02))),
+      [3],
+    ],
+    ["not if answers differ", () => [1, 2].map(() => chat(`${system} ${long}`, text(30))), ones(2)],
+  ])("are one class %s", async ([, documents, sizes]) => {
+    expect(await classes(documents())).toEqual(sizes);
   });
 
-  it("shared passages alone make a cluster, not kin", () => {
-    const quote = sentence(9).split(" ").slice(0, 9).join(" ");
-    const texts = [`${sentence(1)} ${quote}`, `${quote} ${sentence(2)}`, sentence(4)];
-    const found = findKin(texts.map((words, i) => ({ hash: key(i), words })));
-    expect(found).toEqual([{ cluster: key(0) }, { cluster: key(0) }, {}]);
+  it("are not joined by others: the ends of a chain are two classes at least", async () => {
+    const chain = Array.from({ length: 7 }, (_, i) =>
+      long
+        .split(" ")
+        .slice(10 * i, 10 * i + 50)
+        .join(" "),
+    );
+    expect((await classes(chain)).length).toBeGreaterThan(1);
+    expect((await classes(chain)).length).toBeLessThan(7);
   });
 
-  it("given to calibrate as text count once, and the verifier finds them again", async () => {
+  it("are found in seconds among a thousand documents with one header", () => {
+    const documents = Array.from({ length: 1000 }, () => ({
+      hash: text(2),
+      parts: [[], `${system} ${text(80)}`.split(" ")],
+    }));
+    const started = performance.now();
+    expect(new Set(findKin(documents).map(({ kin }) => kin)).size).toBe(1000);
+    expect(performance.now() - started).toBeLessThan(20_000);
+  });
+
+  it("given to calibrate count once, and the verifier finds them again", async () => {
     const heads = await smallHeads();
-    const documents = Array.from({ length: 20 }, (_, i) => randomIds(10, 61, i));
-    const repeated = [...documents, documents[3]!, documents[3]!, documents[8]!];
-    const { certificate, notes } = await calibrate(heads, repeated, { agreement: 0.3, delta: 0.3 });
-    expect(certificate.documents).toHaveLength(20);
-    expect(certificate.documents.map(({ copies = 1 }) => copies).sort()).toEqual([...Array<number>(18).fill(1), 2, 3]);
+    const documents = Array.from({ length: 20 }, (_, i) => randomIds(40, 61, i));
+    const repeated = [...documents, documents[3]!, documents[3]!, documents[8]!.with(20, 0)];
+    const options = { agreement: 0.3, delta: 0.3 };
+    const { certificate, notes } = await calibrate(heads, repeated, options);
+    expect(certificate.documents.map(({ copies = [] }) => copies.length).sort()).toEqual([
+      ...Array<number>(18).fill(0),
+      1,
+      2,
+    ]);
     expect([notes.copies, certificate.assumptions.includes("documents-distinct")]).toEqual([3, true]);
     expect((await verifyCertificate(certificate, { heads, documents: repeated })).verdict).toBe("reproduced");
-    expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/occurs 1 times/);
+    expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/is not among them/);
+    // Classes that are not those of the texts: none, or a third of the documents one.
+    const records = await recordDocuments(heads, repeated);
+    const third = records.documents.slice(0, 8).map(({ hash }) => hash);
+    for (const joined of [[], third]) {
+      const kinOf = (hash: string): string => (joined.includes(hash) ? joined[0]! : hash);
+      const lies = records.documents.map((document) => ({ ...document, kin: kinOf(document.hash) }));
+      const { certificate: lie } = await calibrateRecords({ ...records, documents: lies }, options);
+      expect((await verifyCertificate(lie)).reasons).toEqual([]);
+      expect((await verifyCertificate(lie, { heads, documents: repeated })).verdict).toBe("refuted");
+    }
+  });
+
+  it("of any change are no longer 0 or 1, so that another bound applies", async () => {
+    const records = handmadeRecords(120, { error: 0.01 });
+    const near = { ...records.documents[5]!, hash: "f".repeat(64), kin: records.documents[5]!.hash };
+    const options = { agreement: 0.8, loss: "anyChange" } as const;
+    const [plain, copied] = await Promise.all(
+      [records.documents, [...records.documents, near]].map((documents) =>
+        calibrateRecords({ ...records, documents }, options),
+      ),
+    );
+    expect((await verifyCertificate(copied!.certificate)).verdict).toBe("arithmetic consistent");
+    expect(copied!.certificate.test!.candidates[0]!.pValue).not.toBe(plain!.certificate.test!.candidates[0]!.pValue);
   });
 });
 
