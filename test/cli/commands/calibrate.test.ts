@@ -91,7 +91,7 @@ describe("early-exits calibrate", () => {
     expect(await refused(sampled)).toContain("sampled tokens change in part");
     const byDefault = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
     expect((await cli(words`${byDefault} --documents 4`)).out).toMatch(
-      /not certified: no policy with exits was proven to keep 95\.0 % on 2 documents, so this one never exits/,
+      /not certified: no policy with exits was proven to keep 95\.0 % on 2 documents, so this one never exits; .*decide how many before you look again/,
     );
   });
 
