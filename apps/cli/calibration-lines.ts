@@ -43,8 +43,8 @@ export function promiseLines(certificate: Certificate): string[] {
     const more =
       furtherUnits === null
         ? "more text like this would not help"
-        : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the test); ` +
-          "decide how many before you look again: adding some until it is certified voids the promise";
+        : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the ` +
+          "test); decide how many before you look again: adding some until it is certified voids the promise";
     return [
       `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents, so this ` +
         `one never exits; ${more}`,

@@ -98,10 +98,10 @@ describe("minified and gzipped", () => {
     },
   );
 
-  it("all of early-exits, every function of it, is at most 78 kB", async () => {
+  it("all of early-exits, every function of it, is at most 79.5 kB", async () => {
     const size = await sizeOf("everything", 'export * from "../index.js";');
     report("early-exits, everything", size);
-    expect(size.initial).toBeLessThanOrEqual(78_000);
+    expect(size.initial).toBeLessThanOrEqual(79_500);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
