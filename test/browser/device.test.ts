@@ -1,6 +1,7 @@
 /** createDevice on a page that is cross-origin isolated: devices returned, and refusals. */
 import { createDevice } from "early-exits/browser";
 import { expect, it } from "vitest";
+import { expectCode } from "../support/expect-code.js";
 
 it("this page is isolated, so a refusal has another reason", () => expect(crossOriginIsolated).toBe(true));
 
@@ -18,14 +19,14 @@ it("the portable build and the reference device run here too", async () => {
 
 it("threads are refused on a page's own thread, which may not wait", async () => {
   const wish = createDevice("wasm", { threads: 2 });
-  await expect(wish).rejects.toMatchObject({ code: "wasm-threads-missing" });
+  await expectCode(wish, "wasm-threads-missing");
   await expect(wish).rejects.toThrow(
     "2 threads were requested, but a page's own thread may not wait for others; create the device in a Web " +
       "Worker; or use threads: 1",
   );
-  await expect(createDevice("auto", { threads: 2 })).rejects.toMatchObject({ code: "wasm-threads-missing" });
+  await expectCode(createDevice("auto", { threads: 2 }), "wasm-threads-missing");
 });
 
 it("a device that does not exist is refused by name", async () => {
-  await expect(createDevice("tpu" as "wasm")).rejects.toMatchObject({ code: "device-unknown" });
+  await expectCode(createDevice("tpu" as "wasm"), "device-unknown");
 });

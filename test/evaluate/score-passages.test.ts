@@ -3,18 +3,7 @@
  * policy does to given tokens what it does when it generates them.
  */
 import { fc, test } from "@fast-check/vitest";
-import {
-  createPolicy,
-  type ExitHeads,
-  type FillName,
-  fitProjections,
-  generate,
-  type GeneratedToken,
-  type Model,
-  type Policy,
-  scoreNames,
-} from "early-exits";
-import { scope, Tensor } from "early-exits/tensor";
+import { createPolicy, type ExitHeads, type FillName, fitProjections, type Policy, scoreNames } from "early-exits";
 import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { advance, Sequence } from "early-exits/model";
@@ -24,6 +13,7 @@ import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passag
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
 import { createRng } from "../../src/tensor/index.js";
+import { generated } from "../support/generated.js";
 import {
   type AskedHeads,
   askedHeads,
@@ -154,14 +144,14 @@ describe("policies", () => {
       createPolicy(heads, ["always", "never", "never"]),
       createPolicy(heads, ["never", "never", "always"], { score: "margin" }),
     ]);
-    const states = await heads.model.hiddenStates([...passages[2]!.context, ...passages[2]!.continuation]);
     const { context, continuation } = passages[2]!;
+    const states = heads.model.forward([...context, ...continuation], { wanted: () => true });
     for (const [way, depth] of [
       [first!, 1],
       [third!, 3],
     ] as const) {
       // A new dense head applies the model's own final norm and unembedding to an earlier state.
-      const logits = await logitsOfStates(heads.model, states[depth]!);
+      const logits = await heads.model.unembed(states.get(depth)!).read();
       continuation.forEach((id, t) => {
         const row = logSoftmax(logits, context.length + t - 1);
         expect(way[2]![t]!.depth).toBe(depth);
@@ -189,18 +179,6 @@ describe("policies", () => {
     );
   };
 
-  const generated = async (heads: ExitHeads, policy: Policy): Promise<GeneratedToken[]> => {
-    const tokens: GeneratedToken[] = [];
-    for await (const token of generate(heads, passages[2]!.context, {
-      policy,
-      maxNewTokens: 24,
-      stopAtEndOfText: false,
-    })) {
-      tokens.push(token);
-    }
-    return tokens;
-  };
-
   it.each<[FillName, string]>([
     ["lazy", "llama"],
     ["project", "llama"],
@@ -214,7 +192,7 @@ describe("policies", () => {
       score: "maxProb",
       fill,
     });
-    const tokens = await generated(heads, policy);
+    const { tokens } = await generated(heads, passages[2]!.context, { policy, maxNewTokens: 24 });
     const [, scored] = await scorePassages(
       heads,
       [{ context: passages[2]!.context, continuation: tokens.map(({ id }) => id) }, passages[0]!],
@@ -247,15 +225,3 @@ describe("policies", () => {
     expect(project).not.toEqual(lazy);
   });
 });
-
-/** Logits [T, V] of states [T, C] as if they came from the last block. */
-async function logitsOfStates(model: Model, states: Float32Array): Promise<Float32Array> {
-  const logits = scope(() =>
-    model.unembed(
-      Tensor.from(model.device, states, [states.length / model.config.hiddenSize, model.config.hiddenSize]),
-    ),
-  );
-  const values = await logits.read();
-  logits.dispose();
-  return values;
-}

@@ -22,6 +22,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { freeRows } from "../../lab/check-lossless.js";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { expectGolden, readJson } from "../support/golden.js";
+import { generated } from "../support/generated.js";
 import { smallCheckpoint } from "../support/models.js";
 import { compareExits, SCORE } from "../support/same-exits.js";
 import { createWebGpu, wish } from "./webgpu.js";
@@ -91,21 +92,14 @@ describe("sotu-6", () => {
 
   it("reads back five numbers per decision of a head, three of the model, and nothing else", async () => {
     const before = gpu.counts();
-    const run = generate(onGpu, prompts[0]!, {
-      policy: createPolicy(onGpu, ["never", -1]),
-      maxNewTokens: 5,
-      stopAtEndOfText: false,
-    });
-    for await (const { depth } of run) expect(depth).toBe(6);
+    await generated(onGpu, prompts[0]!, { policy: createPolicy(onGpu, ["never", -1]), maxNewTokens: 5 });
     const after = gpu.counts();
     expect(after.reads - before.reads).toBe(2 * 5); // one exit that does not fire, and the full model
     expect(after.readBytes - before.readBytes).toBe(5 * (20 + 12));
   });
 
   it("verifies drafts by one small result per round, and writes the plain model's tokens", async () => {
-    const options = { maxNewTokens: 20, stopAtEndOfText: false } as const;
-    const plain = generate(onGpu.model, prompts[1]!, options);
-    for await (const { depth } of plain) expect(depth).toBe(6);
+    const plain = await generated(onGpu.model, prompts[1]!, { maxNewTokens: 20 });
     for (const { weights } of onGpu.heads) await weights.packed(); // reads them once
     let decisions = 0;
     let drafted = 0;
@@ -120,16 +114,15 @@ describe("sotu-6", () => {
       },
     };
     const before = gpu.counts();
-    const run = generate(onGpu, prompts[1]!, {
-      ...options,
+    const { ids, summary } = await generated(onGpu, prompts[1]!, {
+      maxNewTokens: 20,
       policy: createPolicy(onGpu, ["never", "always"]),
       lossless: { costs: freeRows },
       observer,
     });
-    for await (const { id } of run) expect(id).toBeGreaterThanOrEqual(0);
     const after = gpu.counts();
-    expect(run.summary.ids).toEqual(plain.summary.ids);
-    expect(run.summary.accepted).toBeGreaterThan(0);
+    expect(ids).toEqual(plain.ids);
+    expect(summary.accepted).toBeGreaterThan(0);
     expect(after.reads - before.reads).toBe(decisions + rounds);
     // five numbers per head, and three per verified row
     expect(after.readBytes - before.readBytes).toBe(20 * decisions + 12 * (drafted + rounds));

@@ -11,16 +11,7 @@ describe("the tokens that previews list", () => {
       [9, 9, 8, 5],
       [9, 1],
     ];
-    const lists = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => listedTokens(answers, prompts, n, 12));
-    expect(lists).toEqual([
-      [7],
-      [5, 7],
-      [2, 5, 7],
-      [2, 5, 7, 9],
-      [1, 2, 5, 7, 9],
-      [1, 2, 5, 7, 8, 9],
-      [0, 1, 2, 5, 7, 8, 9],
-      [0, 1, 2, 3, 5, 7, 8, 9],
-    ]);
+    const lists = [1, 3, 4, 5, 8].map((n) => listedTokens(answers, prompts, n, 12));
+    expect(lists).toEqual([[7], [2, 5, 7], [2, 5, 7, 9], [1, 2, 5, 7, 9], [0, 1, 2, 3, 5, 7, 8, 9]]);
   });
 });

@@ -1,22 +1,9 @@
 /** The playground with the keyboard and with a screen reader; axe-core finds nothing. */
-import axe from "axe-core";
-import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
+import { findings } from "../support/watched-page.js";
 import { drop, idle, usePlayground, written } from "./support.js";
 
 const { withPage, folder } = usePlayground();
-
-/** Findings of axe in the page as it is, as rule: element. */
-async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const page = globalThis as unknown as { readonly axe: typeof axe };
-    const { violations } = await page.axe.run(document);
-    return violations.flatMap(({ id, impact, nodes }) =>
-      nodes.map(({ target }) => `${impact} ${id}: ${target.join(" ")}`),
-    );
-  });
-}
 
 describe("axe-core finds nothing", () => {
   it.each([

@@ -4,10 +4,11 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Browser, type BrowserContextOptions, type Page } from "playwright";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 import type { OperatingPoints } from "../../playground/src/engine/operating-points.js";
 import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
+import { withWatchedPage } from "../support/watched-page.js";
 
 const root = join(import.meta.dirname, "../..");
 /** The built page. */
@@ -65,40 +66,10 @@ export function usePlayground(): Playground {
   return {
     withPage: (test, { isolated = false, servers = [], hash = "", ...options } = {}) => {
       const url = isolated ? isolatedServer.url : plain.url;
-      return testPage(browser, [url, ...servers], test, { ...options, hash });
+      return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
     },
     folder: (name) => join(folders, name),
   };
-}
-
-async function testPage(
-  browser: Browser,
-  [url, ...servers]: readonly [string, ...string[]],
-  test: (page: Page) => Promise<void>,
-  { hash, ...options }: BrowserContextOptions & { readonly hash: string },
-): Promise<void> {
-  const context = await browser.newContext({
-    reducedMotion: "reduce",
-    viewport: { width: 1280, height: 1000 },
-    serviceWorkers: "block", // each page would store the whole build; offline.test.ts is about that
-    ...options,
-  });
-  context.setDefaultTimeout(PATIENCE);
-  const page = await context.newPage();
-  const problems: string[] = [];
-  page.on("pageerror", ({ message }) => problems.push(message));
-  page.on("console", (message) => message.type() === "error" && problems.push(message.text()));
-  page.on("request", (request) => {
-    const own = /^(blob|data):/.test(request.url()) || [url, ...servers].some((one) => request.url().startsWith(one));
-    if (!own) problems.push(`requested ${request.url()}`);
-  });
-  try {
-    await page.goto(url + hash);
-    await test(page);
-    expect(problems).toEqual([]);
-  } finally {
-    await context.close();
-  }
 }
 
 /** The folders that `Playground.folder` names. */

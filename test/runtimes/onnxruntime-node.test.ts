@@ -3,7 +3,7 @@
  * for every family, kind of head, score and fill. Long form: lab/exported/run.ts.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import {
   attachHeads,
@@ -24,6 +24,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { scratch } from "../support/scratch.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
 const LOGITS = 1e-4;
@@ -34,21 +35,18 @@ const LOGITS = 1e-4;
 const STEP = 0.2;
 const NEW_TOKENS = 24;
 
-const work = mkdtempSync(join(import.meta.dirname, "work-"));
+const work = scratch(join(import.meta.dirname, "work-"));
 let device: Device;
 beforeAll(async () => {
   device = await createDevice("wasm");
 });
-afterAll(async () => {
-  await device.dispose();
-  rmSync(work, { recursive: true });
-});
+afterAll(() => device.dispose());
 
 let folders = 0;
 /** Exports, and compares some texts. */
 async function compared(source: Model | ExitHeads, policy?: Policy, prompts = 4, tolerance = LOGITS) {
   const { vocabSize } = ("model" in source ? source.model : source).config;
-  const folder = join(work, String(folders++));
+  const folder = work.path(String(folders++));
   await writeExport(folder, await exportOnnx(source, { policy }));
   const decoder = await openExported(folder);
   const starts = Array.from({ length: prompts }, (_, i) => randomIds(1 + 3 * i, vocabSize, 50 + i));
@@ -167,8 +165,8 @@ it("the text that docs/exporting.md shows is that of the embedded model, driver 
   const model = await readModel(embedded, { device });
   const heads = await readHeads(join(embedded, "heads"), model);
   const policy = policyFrom(await readJson(join(embedded, "certificates/95.json")));
-  await writeExport(join(work, "exported"), await exportOnnx(heads, { policy }));
-  const shown = execFileSync("node", command!.split(" "), { cwd: work, encoding: "utf8" });
+  await writeExport(work.path("exported"), await exportOnnx(heads, { policy }));
+  const shown = execFileSync("node", command!.split(" "), { cwd: work.path(), encoding: "utf8" });
   expect(shown).toBe(output);
   const [ids, newTokens] = command!.split(" ").slice(2);
   const run = generate(heads, ids!.split(",").map(Number), { policy, maxNewTokens: Number(newTokens) });

@@ -1,5 +1,4 @@
 /** The driver for onnxruntime-web, in Node: it fetches an export from a server and writes the library's text. */
-import { mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -10,6 +9,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { compareExport, type ExportDecoder } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { giveProjections, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
 
 interface Web {
@@ -22,18 +22,17 @@ interface Driver {
 const ort = createRequire(import.meta.url)("onnxruntime-web") as Web;
 ort.env.wasm.numThreads = 1;
 
-const work = mkdtempSync(join(import.meta.dirname, "work-"));
+const work = scratch(join(import.meta.dirname, "work-"));
 let device: Device;
 let server: StaticServer;
 beforeAll(async () => {
   device = await createDevice("wasm");
   // Opening a graph keeps the process busy for seconds, and a connection that is kept open would end meanwhile.
-  server = await serveFolder(work, { headers: { Connection: "close" } });
+  server = await serveFolder(work.path(), { headers: { Connection: "close" } });
 });
 afterAll(async () => {
   await server.close();
   await device.dispose();
-  rmSync(work, { recursive: true });
 });
 
 it.each(["lazy", "project"] as const)("writes the library's text, fill %s", async (fill) => {
@@ -41,8 +40,8 @@ it.each(["lazy", "project"] as const)("writes the library's text, fill %s", asyn
   const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
   await giveProjections(heads);
   const policy = await middlingPolicy(heads, randomIds(40, 61, 3), { fill });
-  await writeExport(join(work, fill), await exportOnnx(heads, { policy }));
-  const { openExport } = (await import(pathToFileURL(join(work, fill, "onnxruntime-web.mjs")).href)) as Driver;
+  await writeExport(work.path(fill), await exportOnnx(heads, { policy }));
+  const { openExport } = (await import(pathToFileURL(work.path(fill, "onnxruntime-web.mjs")).href)) as Driver;
   const decoder = await openExport(ort, `${server.url}${fill}/`);
   const found = await compareExport(heads, decoder, [randomIds(5, 61, 1), randomIds(9, 61, 2)], { policy });
   await decoder.close();
@@ -54,6 +53,6 @@ it.each(["lazy", "project"] as const)("writes the library's text, fill %s", asyn
 });
 
 it("says which file the server lacks", async () => {
-  const { openExport } = (await import(pathToFileURL(join(work, "lazy", "onnxruntime-web.mjs")).href)) as Driver;
+  const { openExport } = (await import(pathToFileURL(work.path("lazy", "onnxruntime-web.mjs")).href)) as Driver;
   await expect(openExport(ort, `${server.url}nowhere/`)).rejects.toThrow("exits.json: the server answered 404");
 });

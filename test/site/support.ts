@@ -1,11 +1,11 @@
 /** The built site in Chromium, served from a path of its own. */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import axe from "axe-core";
 import { type Browser, type BrowserContextOptions, type Page } from "playwright";
-import { afterAll, beforeAll, expect } from "vitest";
+import { afterAll, beforeAll } from "vitest";
 import { launchChromium } from "../support/chromium.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
+import { withWatchedPage } from "../support/watched-page.js";
 
 export const root = join(import.meta.dirname, "../..");
 /** The built site. */
@@ -41,48 +41,16 @@ export function useSite(): Site {
     await server.close();
   });
   return {
-    async withPage(address, test, options = {}) {
-      const context = await browser.newContext({
-        reducedMotion: "reduce",
+    withPage: (address, test, options = {}) =>
+      withWatchedPage(browser, server.url + address, test, {
+        servers: [server.url],
+        patience: PATIENCE,
+        optional: OPTIONAL,
         viewport: { width: 1280, height: 900 },
-        serviceWorkers: "block",
         ...options,
-      });
-      context.setDefaultTimeout(PATIENCE);
-      const page = await context.newPage();
-      const problems: string[] = [];
-      page.on("pageerror", ({ message }) => problems.push(message));
-      page.on(
-        "console",
-        (message) => message.type() === "error" && problems.push(`${message.text()} (${message.location().url})`),
-      );
-      page.on("request", (request) => {
-        if (!/^(?:blob|data):/.test(request.url()) && !request.url().startsWith(server.url)) {
-          problems.push(`requested ${request.url()}`);
-        }
-      });
-      try {
-        await page.goto(server.url + address);
-        await test(page);
-        expect(problems.filter((problem) => !OPTIONAL.test(problem))).toEqual([]);
-      } finally {
-        await context.close();
-      }
-    },
+      }),
   };
 }
 
 /** Files that a model folder may lack, and icons; browsers report the 404 on the console whatever the page does. */
 const OPTIONAL = /404.*\/(?:generation_config\.json|chat_template\.jinja|favicon\.ico)\)$/;
-
-/** Findings of axe in the page as it is, serious or critical, as rule: element. */
-export async function findings(page: Page): Promise<string[]> {
-  await page.evaluate(axe.source);
-  return page.evaluate(async () => {
-    const { axe: inPage } = globalThis as unknown as { readonly axe: typeof axe };
-    const { violations } = await inPage.run(document);
-    return violations
-      .filter(({ impact }) => impact === "serious" || impact === "critical")
-      .flatMap(({ id, nodes }) => nodes.map(({ target }) => `${id}: ${target.join(" ")}`));
-  });
-}

@@ -15,6 +15,11 @@ const ended = (page: Page, number: number): Locator =>
 const program = (page: Page, number: number): Locator =>
   page.getByRole("textbox", { name: `Program of cell ${number}`, exact: true });
 
+async function run(page: Page, number: number): Promise<void> {
+  await cell(page, number).getByRole("button", { name: "Run", exact: true }).click();
+  await ended(page, number).waitFor();
+}
+
 /** The output of a cell as text; the columns of a table are padded. */
 function outputOf(page: Page, number: number): Promise<string> {
   return cell(page, number)
@@ -87,8 +92,7 @@ describe("the tour", () => {
   it("says what is wrong with a program, and stops one that does not end", () =>
     withPage("tour.html", async (page) => {
       await program(page, 1).fill('import { x } from "lodash";');
-      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
-      await ended(page, 1).waitFor();
+      await run(page, 1);
       expect(await outputOf(page, 1)).toContain('a cell cannot import "lodash"; it can import early-exits');
       await program(page, 1).fill("while (true);");
       await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
@@ -96,8 +100,7 @@ describe("the tour", () => {
       await ended(page, 1).waitFor();
       expect(await outputOf(page, 1)).toContain("Stopped.");
       await cell(page, 1).getByRole("button", { name: "Undo edits" }).click();
-      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
-      await ended(page, 1).waitFor();
+      await run(page, 1);
       expect(await outputOf(page, 1)).toMatch(/^12 blocks/);
     }));
 });

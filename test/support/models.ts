@@ -9,11 +9,13 @@ import {
   loadModel,
   type Model,
   type ScoreName,
+  serializeHeads,
   type WeightDtype,
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "./byte-tokenizer.js";
 import { memorySource, serializeModel } from "early-exits/model";
+import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { allWeights } from "../../src/model/weights.js";
 
 const llama = {
@@ -143,6 +145,13 @@ export async function smallHeads(
   model: SmallModelOptions = {},
 ): Promise<ExitHeads> {
   return attachHeads(await smallModel(model), { exits, kind, ...rest });
+}
+
+/** Heads after a stay in files, and what the files held. */
+export async function reread(heads: ExitHeads) {
+  const { description, weights } = await serializeHeads(heads);
+  const json: unknown = JSON.parse(JSON.stringify(description));
+  return { again: await deserializeHeads(heads.model, json, weights), description, weights };
 }
 
 /** Makes what belongs to a key, once. */

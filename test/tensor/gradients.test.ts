@@ -284,44 +284,6 @@ describe("parts and sums", () => {
   });
 });
 
-test("a whole block has the gradient of its central differences", () => {
-  const time = 3;
-  const heads = 2;
-  const kvHeads = 1;
-  const headDim = 2;
-  const vocab = 5;
-  const width = heads * headDim;
-  const kv = kvHeads * headDim;
-  checkGradients({
-    seed: 11,
-    range: 0.75,
-    float32: false,
-    fifthDerivative: 2 ** 20, // a composition: no derivation, still 1e-6 · Σ|w|
-    inputs: {
-      table: [vocab, width],
-      gain: [width],
-      qkv: [width + 2 * kv, width],
-      out: [width, width],
-      up: [2 * width, width],
-      down: [width, width],
-      unembed: [vocab, width],
-    },
-    op: ({ table, gain, qkv, out, up, down, unembed }, device) => {
-      const positions = [0, 1, 2];
-      const tables = ropeTable(device, time, headDim / 2);
-      const x = embedding(table, [4, 0, 4]); // [T, C]
-      const fused = linear(rmsNorm(x, gain, 1), qkv); // [T, C] -> [T, C + 2·kv]
-      const q = rope(columns(fused, 0, width), positions, tables, heads);
-      const k = rope(columns(fused, width, width + kv), positions, tables, kvHeads);
-      const y = linear(causalAttention(q, k, columns(fused, width + kv, width + 2 * kv), { heads, kvHeads }), out, {
-        residual: x,
-      });
-      const z = linear(swiglu(linear(rmsNorm(y, gain, 1), up)), down, { residual: y });
-      return crossEntropy(linear(z, unembed), [0, -1, 2]); // [T, C] -> [T, V] -> [T]
-    },
-  });
-});
-
 describe("backward", () => {
   const device = createReferenceDevice();
   const parameter = (...data: number[]): Tensor => Tensor.from(device, data, [data.length], { requiresGrad: true });

@@ -5,16 +5,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ShapeError } from "../../src/errors.js";
-import {
-  broadcastShapes,
-  broadcastStrides,
-  formatShape,
-  padShape,
-  rowsOf,
-  sameShape,
-  sizeOf,
-  stridesOf,
-} from "../../src/tensor/shape.js";
+import { broadcastShapes, broadcastStrides, formatShape, rowsOf, sizeOf, stridesOf } from "../../src/tensor/shape.js";
 
 const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 
@@ -48,16 +39,6 @@ describe("sizes and strides", () => {
         );
       }),
     );
-  });
-
-  test("shapes are the same only axis by axis", () => {
-    expect(sameShape([2, 3], [2, 3])).toBe(true);
-    for (const other of [[3, 2], [2], [2, 3, 1], [6], []]) expect(sameShape([2, 3], other)).toBe(false);
-  });
-
-  test("padShape puts ones in front", () => {
-    expect(padShape([2, 3], 4)).toEqual([1, 1, 2, 3]);
-    expect(padShape([2, 3], 2)).toEqual([2, 3]);
   });
 
   test("rowsOf takes the last axis as columns, and refuses a scalar", () => {

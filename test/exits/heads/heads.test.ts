@@ -3,7 +3,7 @@ import { attachHeads, serializeHeads, trainHeads, type WeightDtype } from "early
 import { defaultKind, placeExits } from "early-exits/exits";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { describe, expect, it } from "vitest";
-import { askedHeads, randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { askedHeads, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 describe("placement", () => {
@@ -53,10 +53,9 @@ describe.each(askedHeads)("a head: $name", (asked) => {
     const model = await smallModel();
     const heads = attachHeads(model, { exits: [1, 3], ...asked });
     await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
-    const stored = await serializeHeads(heads);
-    const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+    const { again, weights } = await reread(heads);
     expect(again.depths).toEqual([1, 3]);
-    expect((await serializeHeads(again)).weights).toEqual(stored.weights);
+    expect((await serializeHeads(again)).weights).toEqual(weights);
     expect(await again.hash()).toBe(await heads.hash());
   });
 });
@@ -67,8 +66,7 @@ describe("heads", () => {
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const logitsOf = async (dtype?: WeightDtype) => {
       const heads = attachHeads(model, { exits: [2], ...(dtype && { dtype }) });
-      const stored = await serializeHeads(heads);
-      const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
+      const { again } = await reread(heads);
       const logits = await (await heads.heads[0]!.logits(state)).read();
       expect(await (await again.heads[0]!.logits(state)).read()).toEqual(logits);
       return { bytes: heads.heads[0]!.work.bytes, logits };

@@ -58,7 +58,7 @@ describe("what counts", () => {
     expect(cutWindows(model, [ids.slice(0, 40)], 16).map(({ length }) => length)).toEqual([16, 16, 8]);
   });
 
-  it("decides the loss alone: other tokens before the prompt's end change it through the states only", async () => {
+  it("decides the loss alone: neither padding nor tokens before the prompt's end have one of their own", async () => {
     const steps = async (data: MarkedDocument[]): Promise<{ loss: number; tokens: number }> => {
       const heads = attachHeads(model, { exits: [2], kind: "linear" });
       const { last, tokens } = await trainHeads(heads, data, { steps: 1, batchSize: data.length, sequenceLength: 48 });
@@ -71,6 +71,9 @@ describe("what counts", () => {
     const earlier = await steps([{ ids: ids.slice(0, 12) }]);
     expect([whole.tokens, later.tokens, earlier.tokens]).toEqual([30, 18, 12]);
     expect(later.loss).toBeCloseTo((30 * whole.loss - 12 * earlier.loss) / 18, 4);
+    const both = await steps([{ ids }, { ids: ids.slice(0, 12) }]); // the shorter one is padded
+    expect(both.tokens).toBe(42);
+    expect(both.loss).toBeCloseTo((30 * whole.loss + 12 * earlier.loss) / 42, 5);
   });
 
   it("is all that is recorded, with the full model's token and the place of every position", async () => {

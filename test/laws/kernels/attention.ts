@@ -4,7 +4,7 @@
  * sum adds T terms.
  */
 import fc from "fast-check";
-import type { CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
+import type { CacheDtype, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
 import {
   absolute,
   type AnyLaw,
@@ -13,6 +13,7 @@ import {
   law,
   type LawDevice,
   rowOf,
+  rowsIn,
   seeds,
   UNIT,
   values,
@@ -94,7 +95,7 @@ const upload = (device: LawDevice, { q, k, v, dy }: AttentionCase): [Storage, St
   device.upload(dy),
 ];
 
-interface CacheCase {
+export interface CacheCase {
   readonly kvHeads: number;
   readonly heads: number;
   readonly headDim: number;
@@ -110,7 +111,11 @@ interface CacheCase {
   readonly q: Float32Array;
 }
 
-const cacheCasesOf = (minLength: number, maxLength: number, headDims: fc.Arbitrary<number>): fc.Arbitrary<CacheCase> =>
+export const cacheCasesOf = (
+  minLength: number,
+  maxLength: number,
+  headDims: fc.Arbitrary<number>,
+): fc.Arbitrary<CacheCase> =>
   fc
     .record({
       kvHeads: between(1, 3),
@@ -149,13 +154,14 @@ const cacheCases = cacheCasesOf(1, POSITIONS, headSizes);
 const longCacheCases = cacheCasesOf(POSITIONS, MANY_POSITIONS, fc.constantFrom(1, 4, 17));
 
 /** Caches filled position by position, last first. */
-function fill(
+export function fill(
   device: LawDevice,
   { kvHeads, headDim, capacity, sequences }: CacheCase,
   rope: Rope | undefined,
+  dtype?: CacheDtype,
 ): CacheSegment[] {
   return sequences.map(({ kv, length, positions }) => {
-    const cache = device.createCache(kvHeads, headDim, capacity);
+    const cache = device.createCache(kvHeads, headDim, capacity, dtype);
     for (const order of [[length - 1], Array.from({ length: length - 1 }, (_, i) => i)]) {
       const rows = order.flatMap((position) => Array.from(rowOf(kv, position, length)));
       if (order.length > 0) device.kernels.cacheWrite([{ cache, positions: order }], device.upload(rows), rope);
@@ -213,10 +219,7 @@ export const attentionLaws: readonly AnyLaw[] = [
       y: device.kernels.rope(device.upload(x), positions, ropeTables(device, rotaryDim), heads, headDim, inverse),
     }),
     bounds: ({ x }) => ({ y: constant(x.length, 8 * UNIT * largest(x)) }),
-    rows: {
-      count: (c) => c.rows,
-      pick: (c, row) => ({ ...c, rows: 1, positions: [c.positions[row]!], x: rowOf(c.x, row, c.rows) }),
-    },
+    rows: rowsIn("positions", "x"),
   }),
   law({
     kernel: "attention",

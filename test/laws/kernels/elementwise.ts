@@ -5,7 +5,7 @@
 import fc from "fast-check";
 import type { BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
 import { broadcastStrides, sizeOf } from "../../../src/tensor/shape.js";
-import { type AnyLaw, type Drawn, each, law, rowOf, seeds, UNIT, values } from "./law.js";
+import { type AnyLaw, each, law, rowsIn, seeds, UNIT, values } from "./law.js";
 import { between } from "../../support/draw.js";
 
 /** A shape, and for each operand the axes it repeats. */
@@ -77,17 +77,6 @@ const swigluCases = fc
     x: values(seed, "x", 2 * rows * width),
     dy: values(seed, "dy", rows * width),
   }));
-type SwigluCase = Drawn<typeof swigluCases>;
-const swigluRows = {
-  count: (c: SwigluCase): number => c.rows,
-  pick: (c: SwigluCase, row: number): SwigluCase => ({
-    ...c,
-    rows: 1,
-    x: rowOf(c.x, row, c.rows),
-    dy: rowOf(c.dy, row, c.rows),
-  }),
-};
-
 const adamwCases = fc
   .record({
     length: between(1, 40),
@@ -159,7 +148,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
   law({
     kernel: "swiglu",
     cases: swigluCases,
-    rows: swigluRows,
+    rows: rowsIn("x", "dy"),
     run: (device, { rows, width, x }) => ({ y: device.kernels.swiglu(device.upload(x), rows, width) }),
     bounds: (_c, { expected: { y }, tolerances }) => ({
       y: each(y!.length, (i) => (tolerances.exp + 5) * UNIT * Math.abs(y![i]!)),
@@ -168,7 +157,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
   law({
     kernel: "swigluBackward",
     cases: swigluCases,
-    rows: swigluRows,
+    rows: rowsIn("x", "dy"),
     run: (device, { rows, width, x, dy }) => ({
       dx: device.kernels.swigluBackward(device.upload(x), device.upload(dy), rows, width),
     }),

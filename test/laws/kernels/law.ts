@@ -100,6 +100,22 @@ export function rowOf(data: Float32Array, row: number, count: number): Float32Ar
   return data.slice(row * width, (row + 1) * width);
 }
 
+/** Rows of a case alone, given the names of the arrays that have a part for every row. */
+export const rowsIn = (...names: readonly string[]) => ({
+  count: (c: { readonly rows: number }): number => c.rows,
+  pick: <C extends { readonly rows: number }>(c: C, row: number): C => ({
+    ...c,
+    rows: 1,
+    ...Object.fromEntries(
+      names.map((name) => {
+        const data = (c as Readonly<Record<string, unknown>>)[name] as Float32Array | undefined;
+        const width = (data?.length ?? 0) / c.rows;
+        return [name, data?.slice(row * width, (row + 1) * width)];
+      }),
+    ),
+  }),
+});
+
 export function absolute(data: Float32Array): Float32Array {
   return data.map(Math.abs);
 }

@@ -1,19 +1,6 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
 import fc from "fast-check";
-import {
-  type AnyLaw,
-  type Drawn,
-  each,
-  kinds,
-  law,
-  rowOf,
-  seeds,
-  softmaxOf,
-  sum,
-  sumUnits,
-  UNIT,
-  values,
-} from "./law.js";
+import { type AnyLaw, each, kinds, law, rowOf, rowsIn, seeds, softmaxOf, sum, sumUnits, UNIT, values } from "./law.js";
 import { between } from "../../support/draw.js";
 
 const lossCases = fc
@@ -33,19 +20,7 @@ const lossCases = fc
     dLoss: values(seed, "dLoss", rows),
     targets: Array.from({ length: rows }, (_, r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
   }));
-type LossCase = Drawn<typeof lossCases>;
-
-const rows = {
-  count: (c: LossCase): number => c.rows,
-  pick: (c: LossCase, row: number): LossCase => ({
-    ...c,
-    rows: 1,
-    z: rowOf(c.z, row, c.rows),
-    t: rowOf(c.t, row, c.rows),
-    targets: [c.targets[row]!],
-    dLoss: rowOf(c.dLoss, row, c.rows),
-  }),
-};
+const rows = rowsIn("z", "t", "targets", "dLoss");
 
 const rowsOf = (data: Float32Array, count: number): Float32Array[] =>
   Array.from({ length: count }, (_, r) => rowOf(data, r, count));

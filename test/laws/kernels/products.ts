@@ -16,6 +16,7 @@ import {
   law,
   type LawDevice,
   rowOf,
+  rowsIn,
   seeds,
   sum,
   sumUnits,
@@ -50,7 +51,7 @@ const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase): { y: Storage 
   y: device.kernels.matmul(device.upload(a), device.upload(b), dims),
 });
 
-interface LinearCase {
+export interface LinearCase {
   readonly dtype: WeightDtype;
   readonly rows: number;
   readonly n: number;
@@ -67,7 +68,7 @@ const rowCounts = fc.oneof(
   { weight: 5, arbitrary: between(0, 9) },
   { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) },
 );
-const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
+export const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
   fc
     .record({
       rows: rowCounts,
@@ -116,7 +117,7 @@ const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitr
 /**
  * So many weights that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
  */
-const streamedCases = sizedCases(541, { rows: between(1, 9), k: fc.constant(487) }, true);
+export const streamedCases = sizedCases(541, { rows: between(1, 9), k: fc.constant(487) }, true);
 
 /** So many rows and inner indices that both are cut into blocks, with every rest of a group of rows; ragged ends. */
 const blockedCases = sizedCases(
@@ -140,7 +141,10 @@ function pack(
   return packed;
 }
 
-function runLinear(device: LawDevice, { dtype, rows, n, k, x, w, bias, residual, chunk }: LinearCase): { y: Storage } {
+export function runLinear(
+  device: LawDevice,
+  { dtype, rows, n, k, x, w, bias, residual, chunk }: LinearCase,
+): { y: Storage } {
   const packed = pack(device, w, n, k, dtype, chunk);
   const y = device.kernels.linear(
     device.upload(x),
@@ -153,12 +157,7 @@ function runLinear(device: LawDevice, { dtype, rows, n, k, x, w, bias, residual,
   return { y };
 }
 
-const pickLinear = (c: LinearCase, row: number): LinearCase => ({
-  ...c,
-  rows: 1,
-  x: rowOf(c.x, row, c.rows),
-  residual: c.residual && rowOf(c.residual, row, c.rows),
-});
+const linearRows = rowsIn("x", "residual");
 
 /**
  * Largest effect of rounded activations on a product of integer weights with float32 ones: half a
@@ -202,7 +201,7 @@ const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw =>
       }
       return tolerances.integerProducts === "exact" ? {} : { y: roundedActivations(c, reference) };
     },
-    rows: { count: (c) => c.rows, pick: pickLinear },
+    rows: linearRows,
   });
 
 const backwardLaw = (dtype: WeightDtype): AnyLaw =>
@@ -228,7 +227,7 @@ const backwardLaw = (dtype: WeightDtype): AnyLaw =>
       );
       return { dx: sums.map((total) => 4 * (c.n + 1) * UNIT * total) };
     },
-    rows: { count: (c) => c.rows, pick: pickLinear },
+    rows: linearRows,
   });
 
 /**

@@ -14,6 +14,7 @@ import {
   law,
   type LawDevice,
   rowOf,
+  rowsIn,
   seeds,
   softmaxOf,
   sum,
@@ -33,15 +34,7 @@ const rowCases = fc
     dy: values(seed, "dy", rows * width),
   }));
 type RowsCase = Drawn<typeof rowCases>;
-const rowsOf = {
-  count: (c: { readonly rows: number }): number => c.rows,
-  pick: <C extends RowsCase>(c: C, row: number): C => ({
-    ...c,
-    rows: 1,
-    x: rowOf(c.x, row, c.rows),
-    dy: rowOf(c.dy, row, c.rows),
-  }),
-};
+const rows = rowsIn("x", "dy");
 
 /** Concatenates a bound computed row by row. */
 function perRow(
@@ -111,7 +104,7 @@ const normLaw = (centered: boolean): AnyLaw =>
   law({
     kernel: centered ? "layerNorm" : "rmsNorm",
     cases: normCases,
-    rows: rowsOf,
+    rows,
     run: (device, c) => ({ y: runNorm(device, c, centered) }),
     bounds: (c) => ({
       y: perRow(c, (x) => {
@@ -154,7 +147,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "softmax",
     cases: rowCases,
-    rows: rowsOf,
+    rows,
     run: (device, { x, rows, width }) => ({ y: device.kernels.softmax(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) => {
@@ -169,7 +162,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "softmaxBackward",
     cases: withSoftmax,
-    rows: rowsOf,
+    rows,
     run: (device, { x, dy, rows, width }) => ({
       dx: device.kernels.softmaxBackward(device.upload(x), device.upload(dy), rows, width),
     }),
@@ -183,7 +176,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "logSoftmax",
     cases: rowCases,
-    rows: rowsOf,
+    rows,
     run: (device, { x, rows, width }) => ({ y: device.kernels.logSoftmax(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) =>
@@ -194,7 +187,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "logSoftmaxBackward",
     cases: withLogSoftmax,
-    rows: rowsOf,
+    rows,
     run: (device, { x, dy, rows, width }) => ({
       dx: device.kernels.logSoftmaxBackward(device.upload(x), device.upload(dy), rows, width),
     }),
@@ -212,7 +205,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "rowStats",
     cases: rowCases,
-    rows: rowsOf,
+    rows,
     run: (device, { x, rows, width }) => ({ stats: device.kernels.rowStats(device.upload(x), rows, width) }),
     bounds: (c, { tolerances }) => ({
       // Argmax and the two largest are exact.
@@ -228,7 +221,7 @@ export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "rowArgmax",
     cases: rowCases,
-    rows: rowsOf,
+    rows,
     run: (device, { x, rows, width }) => ({ best: device.kernels.rowArgmax(device.upload(x), rows, width) }),
     // The argmax and the largest are exact; beside them is any finite number.
     bounds: (c) => ({ best: perRow(c, () => [0, 0, Infinity]) }),

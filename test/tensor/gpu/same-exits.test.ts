@@ -2,12 +2,11 @@
  * The comparison of exits on two devices (test/gpu, test/fixtures) finds what it looks for: here one device stands for
  * both.
  */
-import { attachHeads, type ExitHeads, serializeHeads } from "early-exits";
-import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
+import { attachHeads, type ExitHeads } from "early-exits";
 import { confidenceAt, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { expect, it } from "vitest";
-import { randomIds, smallModel } from "../../support/models.js";
+import { randomIds, reread, smallModel } from "../../support/models.js";
 import { compareExits, SCORE } from "../../support/same-exits.js";
 
 const model = await smallModel();
@@ -20,8 +19,7 @@ const scoresAfter = async (prompt: readonly number[]): Promise<number[]> => {
 };
 /** The same heads with weights that differ a little, or a lot. */
 const changed = async (by: number): Promise<ExitHeads> => {
-  const { description, weights } = await serializeHeads(heads);
-  const copy = await deserializeHeads(model, description, weights);
+  const { again: copy } = await reread(heads);
   for (const { weights: own } of copy.heads) {
     for (const tensor of Object.values(own.tensors)) {
       model.device.write(

@@ -3,74 +3,27 @@
  * over such a cache has the very bits of attention over a float32 cache that holds the rounded values: that is all that
  * a smaller type changes.
  */
-import fc from "fast-check";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
-import type { CacheStorage } from "../../../src/tensor/device.js";
+import type { CacheSegment } from "../../../src/tensor/device.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
-import { seeds, values } from "../../laws/kernels/law.js";
+import { type CacheCase, cacheCasesOf, fill } from "../../laws/kernels/attention.js";
 
-interface Case {
-  readonly dtype: "bfloat16" | "int8";
-  readonly kvHeads: number;
-  readonly heads: number;
-  readonly headDim: number;
-  readonly length: number;
-  readonly asks: readonly number[];
-  readonly window: number | undefined;
-  readonly seed: number;
+const cases = cacheCasesOf(1, 150, fc.constantFrom(1, 4, 7, 16, 17, 33, 64));
+const dtypes = fc.constantFrom("bfloat16" as const, "int8" as const);
+const free = (device: Device, segments: readonly CacheSegment[]): void =>
+  segments.forEach(({ cache }) => device.freeCache(cache));
+
+/** Bits of attention for all queries of a case, or for the last one alone. */
+async function attended(device: Device, segments: readonly CacheSegment[], { heads, headDim, window, q }: CacheCase) {
+  const rows = segments.reduce((count, { positions }) => count + positions.length, 0);
+  const x = device.upload(q.slice(q.length - rows * heads * headDim));
+  const y = await device.read(device.kernels.cacheAttention(segments, x, heads, undefined, window));
+  return [...new Uint32Array(y.slice().buffer)];
 }
-
-const cases: fc.Arbitrary<Case> = fc
-  .record({
-    dtype: fc.constantFrom("bfloat16", "int8"),
-    kvHeads: fc.integer({ min: 1, max: 3 }),
-    group: fc.integer({ min: 1, max: 3 }),
-    headDim: fc.constantFrom(1, 4, 7, 16, 17, 33, 64),
-    length: fc.integer({ min: 1, max: 150 }),
-    asks: fc.array(fc.nat(), { minLength: 1, maxLength: 13 }),
-    window: fc.option(fc.integer({ min: 1, max: 90 }), { nil: undefined }),
-    seed: seeds,
-  })
-  .map(({ group, asks, ...rest }) => ({
-    ...rest,
-    heads: rest.kvHeads * group,
-    asks: asks.map((ask) => ask % rest.length),
-  }));
-
-/** A cache that holds keys and values [length, 2·G·D]. */
-function filled(
-  device: Device,
-  kv: Float32Array,
-  { kvHeads, headDim, length }: Case,
-  dtype: Case["dtype"] | "float32",
-) {
-  const cache = device.createCache(kvHeads, headDim, length, dtype);
-  const rows = device.upload(kv);
-  device.kernels.cacheWrite([{ cache, positions: Array.from({ length }, (_, i) => i) }], rows, undefined);
-  device.free(rows);
-  return cache;
-}
-
-/** Queries at `positions` of a cache. */
-async function attended(
-  device: Device,
-  cache: CacheStorage,
-  { heads, headDim, window, seed }: Case,
-  positions: readonly number[],
-): Promise<Float32Array> {
-  const q = positions.map((position) => values(seed, `q${position}`, heads * headDim));
-  const x = device.upload(Float32Array.from(q.flatMap((row) => [...row])));
-  const y = device.kernels.cacheAttention([{ cache, positions }], x, heads, undefined, window);
-  const found = (await device.read(y)).slice();
-  device.free(x);
-  device.free(y);
-  return found;
-}
-
-const bitsOf = (data: Float32Array): number[] => [...new Uint32Array(data.slice().buffer)];
 
 describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s build", (build) => {
   const reference = createReferenceDevice();
@@ -82,43 +35,49 @@ describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s b
 
   it("holds the same values on every device, also as a copy of another capacity", () =>
     fc.assert(
-      fc.asyncProperty(cases, async (c) => {
-        const { kvHeads, headDim, length, dtype, seed } = c;
-        const kv = values(seed, "kv", length * 2 * kvHeads * headDim);
-        const cache = filled(device, kv, c, dtype);
-        const copy = device.createCache(kvHeads, headDim, length + (seed % 70), dtype);
-        device.copyCache(cache, copy, length);
-        const expected = await reference.readCache(filled(reference, kv, c, dtype), 0, length);
+      fc.asyncProperty(cases, dtypes, fc.nat(70), async (c, dtype, room) => {
+        const segments = fill(device, c, undefined, dtype);
+        const expected = fill(reference, c, undefined, dtype);
         const positive = (data: Float32Array): Float32Array => data.map((value) => value + 0); // int8 has no -0
-        for (const one of [cache, copy]) {
-          const { keys, values: found } = await device.readCache(one, 0, length);
-          expect(positive(keys)).toEqual(positive(expected.keys));
-          expect(positive(found)).toEqual(positive(expected.values));
-          device.freeCache(one);
+        for (const [i, { length }] of c.sequences.entries()) {
+          const copy = device.createCache(c.kvHeads, c.headDim, length + room, dtype);
+          device.copyCache(segments[i]!.cache, copy, length);
+          const wanted = await reference.readCache(expected[i]!.cache, 0, length);
+          for (const one of [segments[i]!.cache, copy]) {
+            const { keys, values } = await device.readCache(one, 0, length);
+            expect(positive(keys)).toEqual(positive(wanted.keys));
+            expect(positive(values)).toEqual(positive(wanted.values));
+          }
+          device.freeCache(copy);
         }
+        free(device, segments);
       }),
       { numRuns: 30 },
     ));
 
   it("is attended to with the bits of a float32 cache of the rounded values, in one row as in many", () =>
     fc.assert(
-      fc.asyncProperty(cases, async (c) => {
-        const { kvHeads, headDim, length, dtype, asks, seed } = c;
-        const width = kvHeads * headDim;
-        const kv = values(seed, "kv", length * 2 * width);
-        const cache = filled(device, kv, c, dtype);
-        const rounded = await device.readCache(cache, 0, length);
-        for (let t = 0; t < length; t++) {
-          kv.set(rounded.keys.subarray(t * width, (t + 1) * width), 2 * t * width);
-          kv.set(rounded.values.subarray(t * width, (t + 1) * width), (2 * t + 1) * width);
-        }
-        const wide = filled(device, kv, c, "float32");
-        const together = await attended(device, cache, c, asks);
-        expect(bitsOf(together)).toEqual(bitsOf(await attended(device, wide, c, asks)));
-        const alone = await attended(device, cache, c, asks.slice(-1));
-        expect(bitsOf(alone)).toEqual(bitsOf(together.subarray(-alone.length)));
-        device.freeCache(cache);
-        device.freeCache(wide);
+      fc.asyncProperty(cases, dtypes, async (c, dtype) => {
+        const width = c.kvHeads * c.headDim;
+        const segments = fill(device, c, undefined, dtype);
+        const rounded = await Promise.all(
+          c.sequences.map(async (sequence, i) => {
+            const { keys, values } = await device.readCache(segments[i]!.cache, 0, sequence.length);
+            const kv = sequence.kv.map((_, at) => {
+              const row = Math.floor(at / (2 * width));
+              const column = at % (2 * width);
+              return column < width ? keys[row * width + column]! : values[row * width + column - width]!;
+            });
+            return { ...sequence, kv };
+          }),
+        );
+        const wide = fill(device, { ...c, sequences: rounded }, undefined);
+        const together = await attended(device, segments, c);
+        expect(together).toEqual(await attended(device, wide, c));
+        const { cache, positions } = segments.at(-1)!;
+        const alone = await attended(device, [{ cache, positions: positions.slice(-1) }], c);
+        expect(alone).toEqual(together.slice(-alone.length));
+        free(device, [...segments, ...wide]);
       }),
       { numRuns: 60 },
     ));
