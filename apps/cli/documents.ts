@@ -114,8 +114,9 @@ function inGroup(document: CalibrationDocument, group: string): CalibrationDocum
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {
   if (!path.endsWith(".jsonl")) return cutDocuments(await readText(path));
-  const regular = (await stat(path).catch(() => undefined))?.isFile() === true; // reading a pipe may never end
-  return textLines(regular ? await readFile(path, "utf8") : "") ?? readDocuments(path, model).then((all) => [...all]);
+  const found = await stat(path).catch(() => undefined);
+  const readable = found?.isFile() === true && found.size < 2 ** 31; // else readDocuments says what it is
+  return textLines(readable ? await readFile(path, "utf8") : "") ?? readDocuments(path, model).then((all) => [...all]);
 }
 
 /** undefined if any line is no text. */

@@ -11,7 +11,7 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
-  "src/model": 61_150 + 2_420, // + 2,420: what a sceptic broke (the seal; words encoded in turns)
+  "src/model": 61_150 + 2_460, // + 2,460: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 46_150 + 400, // + 400: what a sceptic broke (the length of a promise, stores)
   // + 6,800: what a sceptic broke (copies, whole documents, groups, the seal, stores, the verifier)
   "src/calibrate": 48_650 + 6_800,

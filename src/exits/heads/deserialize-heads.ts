@@ -1,7 +1,7 @@
 /** Heads from heads.json and safetensors bytes, checked against their model. */
 import { HeadsError } from "../../errors.js";
 import { checkManifest } from "../../model/files/manifest.js";
-import { fileJson } from "../../model/files/folder.js";
+import { fileJson, readHeader } from "../../model/files/folder.js";
 import type { Folder, FolderFile, Model } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
@@ -34,6 +34,7 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
   await checkManifest(folder);
   const description = await open("heads.json");
   const weights = await open("heads.safetensors");
+  await readHeader(weights); // what is no file of tensors is not read whole
   // Lists of tokens make it large.
   return deserializeHeads(
     model,

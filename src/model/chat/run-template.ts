@@ -25,6 +25,8 @@ const LONGEST_RANGE = 100_000;
 /** Expressions evaluated; a block counts as 32, because each turn of a loop has variables of its own. */
 const MOST_STEPS = 2 ** 20;
 const BLOCK_STEPS = 32;
+/** Characters of a template: the engine takes them one by one. Published ones have 20,000 at most. */
+const LONGEST_TEMPLATE = 2 ** 18;
 /** Characters. */
 const LONGEST_TEXT = 2 ** 24;
 /** Items. */
@@ -102,6 +104,7 @@ function twoDigits(value: number): string {
 
 /** Throws a TemplateError that quotes the template's or the engine's message. */
 export async function runTemplate(source: string, { variables, date }: TemplateRun): Promise<string> {
+  if (source.length > LONGEST_TEMPLATE) throw unbounded(`has ${source.length} characters, above ${LONGEST_TEMPLATE}`);
   const jinja = (await import("@huggingface/jinja")) as unknown as Jinja;
   const program = parseTemplate(jinja, source);
   const environment = new jinja.Environment();

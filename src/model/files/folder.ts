@@ -6,7 +6,11 @@
  */
 import { type Budgets, budgetsWith, overBudget, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
-import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../tensor/formats/header.js";
+import {
+  parseSafetensorsHeader,
+  type SafetensorsHeader,
+  safetensorsHeaderLength,
+} from "../../tensor/formats/header.js";
 import type { TensorSource } from "../checkpoint.js";
 import { ConfigReader } from "../config-reader.js";
 import type { Model } from "../model.js";
@@ -91,11 +95,16 @@ export async function folderTensors(folder: Folder, options: BudgetOptions = {})
   return shardedTensors(folder, await readWeightMap(indexFile, options), indexFile.path, options);
 }
 
-async function fileTensors(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<TensorSource> {
-  const { path, size } = file;
+/** Header of a safetensors file, whose tensors are not read. */
+export async function readHeader(file: FolderFile, { budgets }: BudgetOptions = {}): Promise<SafetensorsHeader> {
   const limit = { largest: budgetsWith(budgets).safetensorsHeaderBytes };
-  const length = safetensorsHeaderLength(await file.read(0, Math.min(8, size)), size, limit);
-  const header = parseSafetensorsHeader(await readExactly(file, 0, 8 + length), size, limit);
+  const length = safetensorsHeaderLength(await file.read(0, Math.min(8, file.size)), file.size, limit);
+  return parseSafetensorsHeader(await readExactly(file, 0, 8 + length), file.size, limit);
+}
+
+async function fileTensors(file: FolderFile, options: BudgetOptions = {}): Promise<TensorSource> {
+  const { path } = file;
+  const header = await readHeader(file, options);
   return {
     tensors: header.tensors,
     async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {

@@ -18,7 +18,7 @@ export interface TensorInfo {
   readonly end: number;
 }
 
-interface SafetensorsHeader {
+export interface SafetensorsHeader {
   /** By increasing offset. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
   /** Without a prototype: any key is only data. */
