@@ -5,14 +5,13 @@
 import { mean } from "d3-array";
 import { attachHeads, createPolicy, evaluate, type Evaluation } from "early-exits";
 import type { MetricName, TaskItem } from "early-exits/evaluate";
-import { createDevice } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { bootstrap } from "../../src/evaluate/metrics.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { giveProjections, smallByteModel, smallModel } from "../support/models.js";
+import { devicesHere } from "../support/devices.js";
 
-const device = await createDevice("wasm");
-afterAll(() => device.dispose());
+const { wasm: device } = await devicesHere();
 const model = await smallByteModel({ device });
 const heads = attachHeads(model, { exits: [1, 2, 3] });
 await giveProjections(heads);

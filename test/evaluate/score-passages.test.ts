@@ -7,8 +7,7 @@ import { createPolicy, type ExitHeads, type FillName, fitProjections, type Polic
 import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { advance, Sequence } from "early-exits/model";
-import { createDevice } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
@@ -24,10 +23,10 @@ import {
   smallHeads,
   smallModel,
 } from "../support/models.js";
+import { devicesHere } from "../support/devices.js";
 
 const VOCAB = 61;
-const wasm = await createDevice("wasm");
-afterAll(() => wasm.dispose());
+const { wasm } = await devicesHere();
 
 const dense = askedHeads[0]!;
 const listed = askedHeads[3]!;

@@ -1,13 +1,12 @@
 /** The columns of the n largest values of rows: on the host, and on a device that finds them itself. */
 import { fc, test } from "@fast-check/vitest";
-import { createReferenceDevice, Tensor } from "early-exits/tensor";
-import { createDevice } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import { Tensor } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/tensor/rng.js";
 import { largest, largestColumns } from "../../src/tensor/ops/largest.js";
+import { devicesHere } from "../support/devices.js";
 
-const wasm = await createDevice("wasm");
-afterAll(() => wasm.dispose());
+const { reference, wasm } = await devicesHere();
 const value = fc.oneof(
   fc.double({ noNaN: true }),
   fc.constantFrom(0, -0, 1, 1, 1.00001, -1, Infinity, -Infinity, 1e-40),
@@ -65,7 +64,7 @@ describe("the largest columns of every row", () => {
   });
 
   it("are some of the row's where a value is NaN", async () => {
-    for (const device of [wasm, createReferenceDevice()]) {
+    for (const device of [wasm, reference]) {
       for (const values of [
         [NaN, 1, 2, 3, 4, 5, 6, 7, 8],
         [1, 2, 3, 4, 5, 6, NaN, 8, 9],

@@ -1,13 +1,11 @@
 /** A second finding of `rowArgmax`, beside the place of the largest value: whether a row holds NaN or Infinity. */
 import { fc, test } from "@fast-check/vitest";
-import { createDevice } from "early-exits/node";
-import { createReferenceDevice, Tensor } from "early-exits/tensor";
+import { Tensor } from "early-exits/tensor";
 import { rowArgmax } from "../../src/tensor/ops/reduce.js";
 import { describe, expect } from "vitest";
+import { devicesHere } from "../support/devices.js";
 
-const devices = { reference: createReferenceDevice(), wasm: await createDevice("wasm", { threads: 1 }) };
-
-describe.each(Object.entries(devices))("rowArgmax on %s", (_, device) => {
+describe.each(Object.entries(await devicesHere()))("rowArgmax on %s", (_, device) => {
   test.prop([
     fc.array(fc.array(fc.float({ noNaN: true, noDefaultInfinity: true }), { minLength: 1, maxLength: 19 }), {
       minLength: 1,

@@ -6,9 +6,8 @@ import { fc, test } from "@fast-check/vitest";
 import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
 import { cachedBatches, fitPreviews, measureExits, recordHidden, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";
-import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
-import { createDevice } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import type { WeightDtype } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
 import { plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
@@ -17,11 +16,9 @@ import { giveProjections, once, randomDocuments, randomIds, smallModel } from ".
 import { between, threshold } from "../../support/draw.js";
 import { generated, statesOf } from "../../support/generated.js";
 import { casesHere } from "../../support/cases-here.js";
+import { devicesHere } from "../../support/devices.js";
 
-const reference = createReferenceDevice();
-const wasm = await createDevice("wasm");
-afterAll(() => wasm.dispose());
-const devices: Readonly<Record<string, Device>> = { reference, wasm };
+const devices = await devicesHere();
 const documents = randomDocuments(12, 24);
 const L = 4;
 
@@ -29,18 +26,18 @@ interface Shape {
   readonly tokens?: readonly number[];
 }
 /** A linear head and a preview at depth L, fitted to the documents. */
-const setups = once(async ([device, dtype, { tokens }]: readonly [string, WeightDtype, Shape]) => {
-  const model = await smallModel({ device: devices[device]!, dtype, gain: 4 });
+const setups = once(async ([device, dtype, { tokens }]: readonly [keyof typeof devices, WeightDtype, Shape]) => {
+  const model = await smallModel({ device: devices[device], dtype, gain: 4 });
   const unembeddingPreview = { rank: 6, candidates: 5, ...(tokens && { tokens }) };
   const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview });
   await fitPreviews(heads, documents, { sequenceLength: 24 });
   await giveProjections(heads);
   return { model, heads };
 });
-const setup = (device: string, dtype: WeightDtype, shape: Shape = {}) => setups([device, dtype, shape]);
+const setup = (device: keyof typeof devices, dtype: WeightDtype, shape: Shape = {}) => setups([device, dtype, shape]);
 
 const runs = fc.record({
-  device: fc.constantFrom("reference", "wasm"),
+  device: fc.constantFrom("reference" as const, "wasm" as const),
   dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
   /** The tokens that the preview lists, if not all. */
   options: fc.constantFrom({}, { tokens: Array.from({ length: 30 }, (_, i) => 2 * i) }),

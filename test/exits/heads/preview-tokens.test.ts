@@ -7,17 +7,14 @@ import { attachHeads, type ExitHeads, serializeHeads, trainHeads } from "early-e
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { fitPreviews } from "early-exits/exits";
-import { createReferenceDevice, type Device, type WeightDtype } from "early-exits/tensor";
-import { createDevice } from "early-exits/node";
-import { afterAll, describe, expect, it } from "vitest";
+import type { WeightDtype } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomDocuments, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
 import { casesHere } from "../../support/cases-here.js";
+import { devicesHere } from "../../support/devices.js";
 
-const reference = createReferenceDevice();
-const wasm = await createDevice("wasm");
-afterAll(() => wasm.dispose());
-const devices: Readonly<Record<string, Device>> = { reference, wasm };
+const devices = await devicesHere();
 const V = 61;
 const documents = randomDocuments(6, 24);
 const all = Array.from({ length: V }, (_, id) => id);
@@ -35,7 +32,7 @@ async function statsOf(heads: ExitHeads, seed = 1): Promise<Float32Array[]> {
 
 const lists = fc.oneof(fc.uniqueArray(fc.nat({ max: V - 1 }), { minLength: 2, maxLength: V }), fc.constant(all));
 const setups = fc.record({
-  device: fc.constantFrom("reference", "wasm"),
+  device: fc.constantFrom("reference" as const, "wasm" as const),
   dtype: fc.constantFrom<WeightDtype>("float32", "int8", "int4"),
   config: fc.constantFrom("llama", "phi", "gpt2"), // phi's unembedding has a bias
   seed: fc.nat({ max: 3 }),
@@ -45,7 +42,7 @@ describe("a preview of a list", () => {
   test.prop([setups, fc.boolean()], { numRuns: casesHere(12) })(
     "of all tokens is the preview of the vocabulary, bit for bit",
     async ({ device, dtype, config, seed }, fitted) => {
-      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
+      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device], dtype, seed, gain: 4 });
       const preview = { rank: 5, candidates: 6 };
       const listed = attachHeads(model, {
         exits: [2],
@@ -67,7 +64,7 @@ describe("a preview of a list", () => {
   test.prop([setups, lists], { numRuns: casesHere(20) })(
     "emits listed tokens only, the best by exact logits if the rank is full",
     async ({ device, dtype, config, seed }, tokens) => {
-      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device]!, dtype, seed, gain: 4 });
+      const model = await smallModel({ config: smallConfigs[config]!, device: devices[device], dtype, seed, gain: 4 });
       const candidates = Math.max(2, tokens.length >> 1);
       const preview = { rank: model.config.hiddenSize, candidates };
       const heads = attachHeads(model, {
@@ -93,7 +90,7 @@ describe("a preview of a list", () => {
   );
 
   it("is stored as less than the preview of the vocabulary when packed", async () => {
-    const model = await smallModel({ device: wasm });
+    const model = await smallModel({ device: devices.wasm });
     const preview = { rank: 5, candidates: 4 };
     const listed = attachHeads(model, { exits: [2], preview: { ...preview, tokens: list } });
     const whole = attachHeads(model, { exits: [2], preview });

@@ -126,7 +126,7 @@ const blockedCases = sizedCases(
   false,
 );
 
-function pack(
+export function pack(
   device: LawDevice,
   w: Float32Array,
   n: number,

@@ -6,19 +6,14 @@ import { attachHeads, createPolicy, type ExitHeads, type GenerateOptions, loadMo
 import { checkWeights, memorySource, serializeModel } from "early-exits/model";
 import type { NumericsError } from "../../../src/errors.js";
 import { measureDrift } from "early-exits/exits";
-import { createDevice } from "early-exits/node";
-import { createReferenceDevice, type Device } from "early-exits/tensor";
-import { afterAll, describe, expect, it } from "vitest";
+import type { Device } from "early-exits/tensor";
+import { describe, expect, it } from "vitest";
 import { generated } from "../../support/generated.js";
 import { damagedCheckpoint, damageHead, smallCheckpoint, smallConfigs } from "../../support/models.js";
+import { devicesHere } from "../../support/devices.js";
 
 const config = smallConfigs["llama"]!;
-const wasm = await createDevice("wasm", { threads: 1 });
-const reference = createReferenceDevice();
-afterAll(async () => {
-  await wasm.dispose();
-  await reference.dispose();
-});
+const { wasm, reference } = await devicesHere();
 
 async function damaged(device: Device, name: string, value: number): Promise<Model> {
   return loadModel(config, memorySource(await damagedCheckpoint(name, value)), { device });

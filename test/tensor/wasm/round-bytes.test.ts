@@ -1,12 +1,10 @@
 /** Weights are rounded to bytes by a kernel here, and by integer-rows.ts elsewhere: the bits are the same. */
 import { fc, test } from "@fast-check/vitest";
-import { createDevice } from "early-exits/node";
-import { createReferenceDevice, type Device } from "early-exits/tensor";
-import { afterAll, expect, it } from "vitest";
+import type { Device } from "early-exits/tensor";
+import { expect, it } from "vitest";
+import { devicesHere } from "../../support/devices.js";
 
-const wasm = await createDevice("wasm");
-const reference = createReferenceDevice();
-afterAll(() => wasm.dispose());
+const { reference, wasm } = await devicesHere();
 
 async function rounded(device: Device, data: Float32Array, rows: number, columns: number): Promise<number[]> {
   const packed = device.createPacked(rows, columns, "int8");
