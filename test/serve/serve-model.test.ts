@@ -246,7 +246,7 @@ describe("a client on a connection that is kept", () => {
     );
     clearInterval(drip);
     expect(answer).toMatch(/^HTTP\/1.1 408 /);
-  });
+  }, 30_000);
 });
 
 describe("access", () => {
