@@ -5,12 +5,14 @@ import {
   calibrateRecords,
   type CalibrationRecords,
   feasibility,
+  policyFrom,
   recordDocuments,
 } from "early-exits/calibrate";
 import type { Model } from "early-exits/model";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { designEffectInOrder, designEffectOf } from "../../../src/calibrate/certify/write-certificate.js";
+import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { hashDocuments } from "../../../src/calibrate/record/documents.js";
 import { findKin } from "../../../src/calibrate/record/find-kin.js";
 import { classDocuments } from "../../../src/calibrate/verify/check-documents.js";
@@ -207,6 +209,13 @@ describe("copies", () => {
     expect([notes.copies, certificate.assumptions.includes("documents-distinct")]).toEqual([3, true]);
     expect((await verifyCertificate(certificate, { heads, documents: repeated })).verdict).toBe("reproduced");
     expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/is not among them/);
+    // As older versions wrote it: it opens, so that its policy runs, but nothing shows what the copies lose.
+    const content: Omit<typeof certificate, "digest"> & { digest?: string } = { ...certificate };
+    delete content.digest;
+    const counts = content.documents.map(({ copies, ...one }) => ({ ...one, ...(copies && { copies: 2 as never }) }));
+    const old = await sealCertificate({ ...content, documents: counts });
+    expect(policyFrom(old).exits).toEqual(certificate.policy.exits);
+    expect((await verifyCertificate(old)).reasons).toEqual([expect.stringContaining("calibrate again")]);
     // Classes that are not those of the texts: none, or a third of the documents one.
     const records = await recordDocuments(heads, repeated);
     const third = records.documents.slice(0, 8).map(({ hash }) => hash);
