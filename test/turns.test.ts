@@ -18,6 +18,7 @@ import {
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer } from "./support/byte-tokenizer.js";
+import { byteLlama } from "./support/models.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
 
@@ -36,17 +37,13 @@ let model: Model;
 let heads: ExitHeads;
 
 beforeAll(async () => {
-  const config = llamaConfigJson({
-    vocabSize: 257,
+  const config = byteLlama({
     hiddenSize: 128,
     numLayers: 4,
     numHeads: 4,
     numKvHeads: 2,
     intermediateSize: 256,
     maxPositionEmbeddings: 4096,
-    tieWordEmbeddings: true,
-    bosTokenId: 256,
-    eosTokenIds: [256],
   });
   const options = { device: await createDevice("wasm"), tokenizer: byteTokenizer() };
   const fresh = createModel(config, { ...options, seed: 1 });

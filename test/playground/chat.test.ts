@@ -131,25 +131,19 @@ describe("a GGUF file that was dropped", () => {
 });
 
 describe("a GGUF file from elsewhere", () => {
-  it("that was picked answers a question", () =>
-    withPage(async (page) => {
-      await written(page);
-      await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
-      await ready(page);
-      await ask(page, QUESTION);
-      expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
-    }));
-
-  it.each(["a URL", "a name of the Hub"])("that is behind %s answers a question", (place) => {
+  it.each(["was picked", "is behind a URL", "has a name of the Hub"])("that %s answers a question", (place) => {
     const hub = "https://huggingface.co/someone/small/resolve/main/chat.gguf";
     return withPage(
       async (page) => {
         await page.context().route(hub, (route) => route.fulfill({ path: gguf, headers: CORS }));
         await written(page);
-        await page.getByRole("radio", { name: "Hub or address" }).check();
-        const address = page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ });
-        await address.fill(place === "a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
-        await address.press("Enter");
+        if (place === "was picked") await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
+        else {
+          await page.getByRole("radio", { name: "Hub or address" }).check();
+          const address = page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ });
+          await address.fill(place === "is behind a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
+          await address.press("Enter");
+        }
         await ready(page);
         await ask(page, QUESTION);
         expect(await answers(page)).toEqual(await answersInNode([QUESTION]));

@@ -6,23 +6,20 @@ import { fc, test } from "@fast-check/vitest";
 import { createModel, generate, loadModel, type Model } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "../support/byte-tokenizer.js";
-import { llamaConfigJson, memorySource, Sequence, serializeModel } from "early-exits/model";
+import { byteLlama } from "../support/models.js";
+import { memorySource, Sequence, serializeModel } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { createWasmDevice, type WasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { nodeHost } from "../../src/node/host.js";
 
 const LIMIT = 2 ** 25; // 32 MiB
-const config = llamaConfigJson({
-  vocabSize: 257,
+const config = byteLlama({
   hiddenSize: 64,
   numLayers: 3,
   numHeads: 4,
   numKvHeads: 4,
   intermediateSize: 128,
   maxPositionEmbeddings: 65_536,
-  tieWordEmbeddings: true,
-  bosTokenId: 256,
-  eosTokenIds: [256],
 });
 const limited = async (): Promise<WasmDevice> => createWasmDevice({ host: nodeHost, memoryLimit: LIMIT });
 

@@ -10,15 +10,12 @@ import type { ModelError } from "../../src/errors.js";
 import { weightDtypes } from "../../src/tensor/device.js";
 import { giveProjections, smallModel } from "../support/models.js";
 
-type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };
-const wasm = async (): Promise<Sized> => (await createDevice("wasm")) as Sized;
-
 describe("memory of the wasm device", () => {
   it(
     "10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory",
     { timeout: 60_000 },
     async () => {
-      const device = await wasm();
+      const device = await createDevice("wasm");
       const model = await smallModel({ device });
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await giveProjections(heads);
@@ -37,24 +34,24 @@ describe("memory of the wasm device", () => {
         }
       };
       await write(270); // the first of each kind sizes the buffers
-      const before = device.memory();
+      const before = device.memory!();
       await write(10_000);
-      expect(device.memory()).toEqual(before);
+      expect(device.memory!()).toEqual(before);
       heads.dispose();
       model.dispose();
-      expect(before.used - device.memory().used).toBeGreaterThan(4 * 24 * 61 * 2); // the weights at least
+      expect(before.used - device.memory!().used).toBeGreaterThan(4 * 24 * 61 * 2); // the weights at least
       await device.dispose();
     },
   );
 
   it("loading takes at most 1.3 times the weights", async () => {
     for (const dtype of weightDtypes) {
-      const device = await wasm();
-      const empty = device.memory().used;
+      const device = await createDevice("wasm");
+      const empty = device.memory!().used;
       const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
       const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.75 }[dtype];
-      expect(device.memory().used - empty).toBeLessThan(1.1 * weights);
-      expect(device.memory().size).toBeLessThan(1.3 * weights + 4e6);
+      expect(device.memory!().used - empty).toBeLessThan(1.1 * weights);
+      expect(device.memory!().size).toBeLessThan(1.3 * weights + 4e6);
       model.dispose();
       await device.dispose();
     }
@@ -71,11 +68,11 @@ describe("memory of the wasm device", () => {
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/models.ts";
         const device = await createDevice("wasm");
-        const { used } = device.memory();
+        const { used } = device.memory!();
         const { maxRSS } = process.resourceUsage();
         const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
         const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
-        console.log(grown / (device.memory().used - used), model.config.numLayers);`;
+        console.log(grown / (device.memory!().used - used), model.config.numLayers);`;
       const loaded = async (dtype: string): Promise<number> => {
         const { stdout } = await promisify(execFile)(
           process.execPath,
@@ -93,8 +90,8 @@ describe("memory of the wasm device", () => {
   );
 
   it("a model that cannot be read to its end leaves nothing behind", async () => {
-    const device = await wasm();
-    const empty = device.memory().used;
+    const device = await createDevice("wasm");
+    const empty = device.memory!().used;
     const config = benchShapes["gpt2 27M"]!;
     const source = randomSource(benchShapes["gpt2 27M"]!, 1);
     expect(
@@ -105,7 +102,7 @@ describe("memory of the wasm device", () => {
       (error: unknown) => (error as ModelError).code,
     );
     expect(code).toBe("tensor-missing");
-    expect(device.memory().used - empty).toBeLessThan(8e6); // working memory
+    expect(device.memory!().used - empty).toBeLessThan(8e6); // working memory
     await device.dispose();
   });
 });

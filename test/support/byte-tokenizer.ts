@@ -26,3 +26,9 @@ export function byteTokenizer(): Tokenizer {
     ...decoding({ size: VOCAB_SIZE, bytes, isSpecial: (id) => id === END_OF_TEXT, leadingSpaces: 0 }),
   };
 }
+
+/** Tokens of the 256 bytes in sentencepiece vocabularies: <0x00> to <0xFF>. */
+export const byteTokens = Array.from(
+  { length: 256 },
+  (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+);

@@ -14,7 +14,7 @@ import {
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "./byte-tokenizer.js";
-import { memorySource, serializeModel } from "early-exits/model";
+import { llamaConfigJson, memorySource, serializeModel } from "early-exits/model";
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { allWeights } from "../../src/model/weights.js";
 
@@ -199,6 +199,11 @@ export async function smallCheckpoint(
   }
   return serializeModel(fresh);
 }
+
+/** config.json of a llama of this shape, with the byte tokenizer's 257 ids. */
+export const byteLlama = (
+  shape: Omit<Parameters<typeof llamaConfigJson>[0], "vocabSize" | "tieWordEmbeddings" | "eosTokenIds">,
+) => llamaConfigJson({ vocabSize: 257, tieWordEmbeddings: true, bosTokenId: 256, eosTokenIds: [256], ...shape });
 
 /** A llama for text, with the byte tokenizer's 257 ids. */
 export const byteConfig = {

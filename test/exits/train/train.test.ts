@@ -14,27 +14,23 @@ import {
 } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
-import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
 import { memoryStore } from "../../support/memory-store.js";
-import { smallModel } from "../../support/models.js";
+import { byteLlama, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const device = createReferenceDevice();
-const config = llamaConfigJson({
-  vocabSize: 257,
+const config = byteLlama({
   hiddenSize: 16,
   numLayers: 3,
   numHeads: 2,
   numKvHeads: 1,
   intermediateSize: 32,
   maxPositionEmbeddings: 48,
-  tieWordEmbeddings: true,
-  bosTokenId: 256,
-  eosTokenIds: [256],
 });
 const words = ["the cat sat on the mat", "a dog ran in the fog", "the fog sat on a dog"];
 const documents = Array.from({ length: 12 }, (_, i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}.`);

@@ -4,8 +4,8 @@ import { describe, expect, it } from "vitest";
 import { GgufMetadata } from "../../../src/model/gguf/metadata.js";
 import { ggufTokenizer } from "../../../src/model/gguf/tokenizer.js";
 import type { GgufValue } from "../../../src/tensor/formats/gguf/header.js";
+import { byteTokens } from "../../support/byte-tokenizer.js";
 
-const byteTokens = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
 const words = ["▁", "t", "h", "e", "n", "▁t", "he", "th", "▁th", "▁the", "en", "then", "▁then"];
 const tokens = ["<unk>", "<s>", "</s>", ...byteTokens, ...words];
 const idOf = (token: string): number => tokens.indexOf(token);

@@ -4,24 +4,20 @@ import { createReferenceDevice, crossEntropy } from "early-exits/tensor";
 import { mean } from "../../../src/tensor/ops/reduce.js";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { evaluateLoss } from "../../../src/model/pretrain/pretrain.js";
-import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { recipeOptions } from "../../../src/model/pretrain/recipes.js";
 import { describe, expect, it } from "vitest";
-import { smallModel } from "../../support/models.js";
+import { byteLlama, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const device = createReferenceDevice();
-const config = llamaConfigJson({
-  vocabSize: 257,
+const config = byteLlama({
   hiddenSize: 16,
   numLayers: 2,
   numHeads: 2,
   numKvHeads: 1,
   intermediateSize: 32,
   maxPositionEmbeddings: 32,
-  tieWordEmbeddings: true,
-  bosTokenId: 256,
-  eosTokenIds: [256],
 });
 const fresh = () => createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
 const text = ["abcabcabcabc".repeat(8), "bcabcabcabca".repeat(8)];

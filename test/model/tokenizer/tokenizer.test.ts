@@ -7,7 +7,7 @@ import * as dependency from "@huggingface/tokenizers";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
-import { byteTokenizer } from "../../support/byte-tokenizer.js";
+import { byteTokenizer, byteTokens } from "../../support/byte-tokenizer.js";
 import { huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
@@ -283,9 +283,8 @@ function sentencepieceJson(moreMerges: readonly (readonly [string, string])[] = 
     ["▁", "one"],
     ...moreMerges,
   ] as const;
-  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
   const characters = Array.from("▁abcdehimnotuwé日.");
-  const tokens = [...new Set(["<unk>", "<s>", "</s>", ...bytes, ...characters, ...merges.map(([a, b]) => a + b)])];
+  const tokens = [...new Set(["<unk>", "<s>", "</s>", ...byteTokens, ...characters, ...merges.map(([a, b]) => a + b)])];
   const special = (id: number): object => ({ id, content: tokens[id], special: true, normalized: false });
   return {
     added_tokens: [special(0), special(1), special(2)],

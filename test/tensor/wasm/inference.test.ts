@@ -15,8 +15,6 @@ import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { casesHere } from "../../support/cases-here.js";
 
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
-type Sized = Awaited<ReturnType<typeof createDevice>> & { memory(): { used: number; size: number } };
-const wasm = async (): Promise<Sized> => (await createDevice("wasm")) as Sized;
 
 /** States of the last position after each block, and the logits, token by token or all at once. */
 async function trace(model: Model, ids: readonly number[], oneByOne: boolean): Promise<Float32Array[]> {
@@ -76,7 +74,7 @@ describe("wasm under a whole model", () => {
   );
 
   it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
-    const device = await wasm();
+    const device = await createDevice("wasm");
     const life = async (): Promise<void> => {
       const model = await readModel(embedded, { device });
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
@@ -92,15 +90,15 @@ describe("wasm under a whole model", () => {
       model.dispose();
     };
     await life(); // working memory stays with the device
-    const { used } = device.memory();
+    const { used } = device.memory!();
     await life();
-    expect(device.memory().used).toBe(used);
+    expect(device.memory!().used).toBe(used);
     await device.dispose();
   });
 
   it("a model too large for 32-bit addresses is refused before any of it is read, with what would fit", async () => {
-    const device = await wasm();
-    const empty = device.memory().used;
+    const device = await createDevice("wasm");
+    const empty = device.memory!().used;
     const config = {
       model_type: "llama",
       hidden_size: 2048,
@@ -130,7 +128,7 @@ describe("wasm under a whole model", () => {
     await expect(loadModel({ ...config, num_hidden_layers: 160 }, source, { device, dtype: "int8" })).rejects.toThrow(
       /use a smaller model$/,
     );
-    expect(device.memory().used).toBe(empty);
+    expect(device.memory!().used).toBe(empty);
     await device.dispose();
   });
 });
