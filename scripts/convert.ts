@@ -9,6 +9,7 @@ import { readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { readJson, writeFileAtomic } from "early-exits/node";
 import { convertCertificate, isOldCertificate } from "./convert/certificate.js";
+import { countsCopies, nameCounted } from "./convert/copies.js";
 import { convertHeads, isOldHeads, renameHeads } from "./convert/heads.js";
 
 const paths = process.argv.slice(2);
@@ -31,6 +32,11 @@ for (const file of files) {
     const { certificate, facts } = await convertCertificate(json);
     await writeFileAtomic(file, `${JSON.stringify(certificate)}\n`);
     console.log(`${file}: ${facts}`);
+  }
+  const counted = await readJson(file);
+  if (countsCopies(counted)) {
+    await writeFileAtomic(file, `${JSON.stringify(await nameCounted(counted))}\n`);
+    console.log(`${file}: names the documents that were counted, without the numbers of their copies`);
   }
   const renamed = await renameHeads(await readJson(file), hashes);
   if (renamed === undefined) continue;

@@ -31,6 +31,7 @@ export function policyFrom(json: unknown): Policy {
  */
 export function checkCertificate(json: unknown): Certificate {
   requireVersion(json);
+  requireListedCopies(json as Certificate);
   const [wrong] = shapeReasons(json);
   if (wrong !== undefined) {
     throw new PolicyError(
@@ -77,6 +78,16 @@ function requireVersion(json: unknown): void {
     `certificate: version ${JSON.stringify(version)} is not supported, only 3; ` +
       (remedies.get(version) ?? "update the library"),
     { version },
+  );
+}
+
+/** Version 3 stated the number of copies at first. */
+function requireListedCopies({ documents }: Certificate): void {
+  if (!Array.isArray(documents) || !documents.some((document) => typeof document?.copies === "number")) return;
+  throw new PolicyError(
+    "certificate-version",
+    "certificate: it states how many copies a document has, and does not list them; convert the file (npx tsx " +
+      "scripts/convert.ts FILE in the repository), or calibrate again",
   );
 }
 

@@ -279,6 +279,8 @@ describe("the policy that runs", () => {
     expect(() => policyFrom({ ...certificate, version: 1 })).toThrow(/calibrate again/);
     expect(() => policyFrom({ ...certificate, version: 2 })).toThrow(/scripts\/convert\.ts/);
     expect(() => policyFrom({ ...certificate, version: 4 })).toThrow(/update the library/);
+    const counting = certificate.documents.map((document) => ({ ...document, copies: 3 }));
+    expect(() => policyFrom({ ...certificate, documents: counting })).toThrow(/scripts\/convert\.ts/);
     expect((await verifyCertificate({ ...certificate, policy: lax })).verdict).toBe("refuted");
   });
 });
