@@ -83,7 +83,9 @@ function requireVersion(json: unknown): void {
 
 /** Version 3 stated the number of copies at first. */
 function requireListedCopies({ documents }: Certificate): void {
-  if (!Array.isArray(documents) || !documents.some((document) => typeof document?.copies === "number")) return;
+  const listed: readonly unknown[] = Array.isArray(documents) ? documents : [];
+  const isCounted = (one: unknown): boolean => typeof (one as { copies?: unknown } | null)?.copies === "number";
+  if (!listed.some(isCounted)) return;
   throw new PolicyError(
     "certificate-version",
     "certificate: it states how many copies a document has, and does not list them; convert the file (npx tsx " +

@@ -31,40 +31,26 @@ const content =
   };
 const cases: Readonly<Record<string, Put>> = {
   nothing: content(() => ""),
-  zeros: content(() => Buffer.alloc(64)),
   null: content(() => "null"),
-  "a number": content(() => "1e999"),
-  "a text": content(() => '"text"'),
   "a list": content(() => "[]"),
-  "an object": content(() => "{}"),
   "lists of everything": content(() => '[[null,{"a":[]},-1,"x"],{"text":1},[["a"]]]'),
   prototypes: content(() => '{"__proto__":{"text":"a"},"constructor":null,"toString":1}'),
-  "broken JSON": content(() => '{"a":'),
   "a million nested lists": content(() => "[".repeat(1e6)),
-  "nested objects": content(() => `${'{"a":'.repeat(1e5)}1${"}".repeat(1e5)}`),
   "many keys": content(() => `{${Array.from({ length: 2e5 }, (_, i) => `"${i}":0`).join()}}`),
-  "a long list": content(() => `[${"0,".repeat(5e5)}0]`),
   "one long word": content(() => "a".repeat(1e6)),
-  "bytes that are no text": content(() => Buffer.alloc(4096, 0xff)),
   half: content((original) => original.subarray(0, original.length >> 1)),
-  "all but a byte": content((original) => original.subarray(0, -1)),
   twice: content((original) => Buffer.concat([original, original])),
   "a bit changed": content((original) => original.map((byte, i) => (i === original.length >> 1 ? byte ^ 4 : byte))),
   "every number 1e15": content((original) => original.toString("latin1").replaceAll(/\b\d+\b/g, "1000000000000000")),
   "every number -1": content((original) => original.toString("latin1").replaceAll(/\b\d+(\.\d+)?\b/g, "-1")),
   "every text a number": content((original) => original.toString("latin1").replaceAll(/: ?"[^"]*"/g, ":7")),
-  "every value null": content((original) => original.toString("latin1").replaceAll(/:\s*("[^"]*"|[\d.]+)/g, ":null")),
   "three gigabytes": (path) => {
     writeFileSync(path, "");
     truncateSync(path, 3e9);
   },
   "a pipe": (path) => execFileSync("mkfifo", [path]),
-  "a folder": (path) => mkdirSync(path),
   "an endless device": (path) => {
     symlinkSync("/dev/zero", path);
-  },
-  "a link to itself": (path) => {
-    symlinkSync(path, path);
   },
 };
 
