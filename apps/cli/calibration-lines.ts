@@ -48,6 +48,7 @@ export function promiseLines(certificate: Certificate): string[] {
     return [
       `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents, so this ` +
         `one never exits; ${more}`,
+      ...trainingLines(certificate),
     ];
   }
   const { groups } = certificate;
@@ -59,7 +60,14 @@ export function promiseLines(certificate: Certificate): string[] {
     unit === "group"
       ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
       : `${unit}s taken as independent${effectOf(groups.designEffect)}`,
+    ...trainingLines(certificate),
   ];
+}
+
+function trainingLines({ taught }: Certificate): string[] {
+  if (taught === undefined)
+    return ["training text not known: that none of these documents taught the heads is assumed"];
+  return taught === 0 ? [] : [`${taught} documents left out, because their text taught the heads`];
 }
 
 function groupsTested({ documents, split }: Certificate): number {

@@ -53,7 +53,8 @@ export function ownTextParts(
     .filter((_, i) => !first.has(groups[i]!))
     .map((document): GroupedDocument => {
       const group = groupOf(document);
-      return { ids: beginningOf(model, document), ...(group !== undefined && { group }) };
+      const ids = idsOf(model, document);
+      return { ids, from: promptEnd(document, ids), ...(group !== undefined && { group }) };
     });
   return { proposing: documents.filter((_, i) => first.has(groups[i]!)), prompts };
 }
@@ -63,10 +64,15 @@ export function groupOf(document: CalibrationDocument): string | undefined {
   return typeof document === "object" && "group" in document ? document.group : undefined;
 }
 
-/** The document's prompt, whose last token is the first judged position; otherwise its first tokens. */
-export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
+/** The last token of the document's prompt, which is the first judged position; otherwise of its first tokens. */
+function promptEnd(document: CalibrationDocument, { length }: readonly number[]): number {
   const from = typeof document === "object" && "from" in document ? document.from : undefined;
-  return idsOf(model, document).slice(0, from === undefined || from === 0 ? OWN_TEXT_PROMPT : from + 1);
+  return from === undefined || from === 0 ? Math.min(length, OWN_TEXT_PROMPT) - 1 : from;
+}
+
+export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
+  const ids = idsOf(model, document);
+  return ids.slice(0, promptEnd(document, ids) + 1);
 }
 
 export function recordAll(

@@ -11,10 +11,10 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 120_700,
-  "src/model": 61_150 + 2_460, // + 2,460: what a sceptic broke (the seal; words encoded in turns)
-  "src/exits": 46_150 + 400, // + 400: what a sceptic broke (the length of a promise, stores)
-  // + 6,800: what a sceptic broke (copies, whole documents, groups, the seal, stores, the verifier)
-  "src/calibrate": 48_650 + 6_800,
+  "src/model": 61_150 + 2_740, // + 2,740: what a sceptic broke (the seal; words encoded in turns)
+  "src/exits": 46_150 + 1_300, // + 1,300: what a sceptic broke (the length of a promise, stores)
+  // + 7,400: what a sceptic broke (copies, whole documents, groups, training text, the seal, stores, the verifier)
+  "src/calibrate": 48_650 + 7_400,
   "src/evaluate": 10_000 + 200, // + 200: what a sceptic broke (stores)
   "src/node": 10_800 + 160, // + 160: what a sceptic broke
   "src/browser": 2_700,
@@ -28,7 +28,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 8_900,
   site: 6_750,
-  test: 315_250,
+  test: 316_700,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 303, values: 170 };

@@ -27,11 +27,11 @@ import {
   runPolicies,
 } from "early-exits/calibrate";
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
-import { folderStore, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { folderStore, libraryDefaults, readHeads, writeFileAtomic } from "early-exits/node";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, withDefaults } from "../command.js";
-import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
-import { colorsOf, type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
+import { beginningOf, groupOf, ownTextParts, readGrouped, recordAll } from "../documents.js";
+import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
 import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
 import {
@@ -210,7 +210,6 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
   const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
-  await warnOfTrainingText(settings.heads, hashDocuments(read), io);
   const documents = read.slice(0, settings.documents);
   if (settings.unit === "group" && documents.every((document) => groupOf(document) === undefined)) {
     throw new UsageError(
@@ -431,16 +430,4 @@ function calibrationFile({ policy, certificate }: Certified | PaperCalibration):
     return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
   }
   return `${JSON.stringify(certificate)}\n`;
-}
-
-/** Warns if the training.json beside the heads names the same text. */
-async function warnOfTrainingText(headsFolder: string, textHash: string, io: Io): Promise<void> {
-  const training = await readJson(join(headsFolder, "training.json")).catch(() => undefined);
-  const trainedOn =
-    typeof training === "object" && training !== null && "textHash" in training ? training.textHash : undefined;
-  if (trainedOn !== textHash) return;
-  const warning =
-    "warning: the heads were trained on this very text; agreement will look better than it is. Calibrate on text " +
-    "that they have not seen.";
-  note(io, colorsOf(io).yellow(warning));
 }

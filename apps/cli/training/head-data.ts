@@ -212,7 +212,7 @@ export async function openSources(
       },
     });
   });
-  return { train: await cachedBatches(model, depths, store, options), held: heldSource };
+  return { train: { ...(await cachedBatches(model, depths, store, options)), text: train }, held: heldSource };
 }
 
 function memoryStore(): CacheStore {

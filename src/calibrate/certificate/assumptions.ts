@@ -10,6 +10,7 @@ export type AssumptionCode =
   | "documents-independent"
   | "groups-independent"
   | "documents-distinct"
+  | "training-unknown"
   | "text-as-given"
   | "own-text"
   | "fill-exact"
@@ -27,6 +28,9 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
   "documents-distinct":
     "Some documents were given more than once, exactly or nearly. The claim holds for distinct documents, each " +
     "counted once with the mean of its copies' losses, and for documents as given, every copy counted.",
+  "training-unknown":
+    "The heads do not know which text taught them. That none of these documents did is assumed: on text that heads " +
+    "have learned from, they agree more than on new text.",
   "text-as-given":
     "Each token is judged against the full model's on the same prefix, text as given (teacher-forced), up to " +
     "the length that the claim names; past it, nothing was judged. Text that the policy writes itself is another " +
@@ -102,12 +106,20 @@ interface AssumptionTerms {
   readonly ownText: boolean;
   /** True if any document was given more than once. */
   readonly repeated: boolean;
+  readonly trainingKnown: boolean;
 }
 
-export function assumptionsOf({ unit, exactFill, repeated, ownText }: AssumptionTerms): AssumptionCode[] {
+export function assumptionsOf({
+  unit,
+  exactFill,
+  repeated,
+  ownText,
+  trainingKnown,
+}: AssumptionTerms): AssumptionCode[] {
   return [
     `${unit}s-independent` as const,
     ...(repeated ? (["documents-distinct"] as const) : []),
+    ...(trainingKnown ? [] : (["training-unknown"] as const)),
     ownText ? "own-text" : "text-as-given",
     exactFill ? "fill-exact" : "fill-as-deployed",
     "device-bits",

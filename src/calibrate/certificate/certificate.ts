@@ -122,6 +122,11 @@ export interface Certificate {
    * group, first of SHA-256("seed:group").
    */
   readonly split: { readonly seed: number; readonly grid: number };
+  /**
+   * Documents that were given and left out, because their text taught the heads; absent if the heads do not know which
+   * text did.
+   */
+  readonly taught?: number;
   /** Distinct documents, each with its copies. */
   readonly documents: readonly CertificateDocument[];
   /**

@@ -63,9 +63,10 @@ export function writePolicy({
 export async function writeCertificate(parts: CertificateParts & { readonly policy: Policy }): Promise<Certificate> {
   const { evidence, sequence, result, policy, settings } = parts;
   const { agreement, delta, fill, seed } = settings;
-  const { subject, sequenceLength, documents, ownText, unit } = evidence;
+  const { subject, sequenceLength, documents, ownText, unit, taught } = evidence;
   const classes = classesIn(evidence);
   const tested = readOnce(evidence).flat();
+  const trainingKnown = subject.trainingKnown === true;
   const { score, exitCosts: costs } = sequence;
   const { sampling, reference } = judgedBy(subject);
   const loss = lossOf(subject, settings.loss);
@@ -84,6 +85,7 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
       exactFill: isExactFill(fill),
       ownText: ownText !== undefined,
       repeated: classes.length < documents.length,
+      trainingKnown,
     }),
     sampling,
     reference,
@@ -99,6 +101,7 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
     },
     groups: groupsOf(evidence, losses),
     split: { seed, grid: classes.length - tested.length },
+    ...(trainingKnown && { taught }),
     documents: classes.map(([leader, ...copies]) => ({
       ...listed(leader!),
       ...(copies.length > 0 && { copies: copies.map(listed).sort(byHash) }),

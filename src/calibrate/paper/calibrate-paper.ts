@@ -59,8 +59,12 @@ function flatten(
   return { scores, agrees };
 }
 
-/** Chooses thresholds by the paper's procedure. Throws an OptionError for a level outside (0, 1). */
-export function calibratePaper(records: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
+/**
+ * Chooses thresholds by the paper's procedure, without documents that taught the heads. Throws an OptionError for a
+ * level outside (0, 1).
+ */
+export function calibratePaper(given: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
+  const records = { ...given, documents: given.documents.filter(({ taught }) => taught !== true) };
   const { agreement = 0.95, fill = "lazy" } = options;
   const { score = paperDefaults.score, strategy = paperDefaults.strategy } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });

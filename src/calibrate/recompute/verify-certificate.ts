@@ -81,9 +81,12 @@ function checkTerms(c: Certificate, check: Check): void {
 }
 
 function checkAssumptions(c: Certificate, check: Check): void {
+  // Early certificates, without the number of documents that taught the heads, do not say that nobody knows it.
+  const unsaid = c.taught !== undefined || !c.assumptions.includes("training-unknown");
   const expected = [
     `${c.unit}s-independent`,
     ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
+    ...(unsaid ? [] : ["training-unknown"]),
     c.settings.ownText === undefined ? "text-as-given" : "own-text",
     exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
     "device-bits",

@@ -4,6 +4,8 @@
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { Document, Model } from "../../model/index.js";
+import { taughtTest } from "../../exits/heads/taught.js";
+import { wordsIn } from "../../model/passages.js";
 import { sha256 } from "../../model/sha256.js";
 import { findKin, type Kinship, SHORT } from "./find-kin.js";
 
@@ -27,27 +29,34 @@ export interface HashedDocument extends Kinship {
   readonly group?: string;
   /** Longer than what is judged: this is its beginning. */
   readonly cut?: true;
+  /** Its text taught the heads, as far as they know. */
+  readonly taught?: true;
 }
 
 /** The identity under which text, a record or counts are counted. */
-export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster" | "cut">;
+export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster" | "cut" | "taught">;
 
 /**
  * Keeps the beginning of documents longer than `length`: a middle would be judged without the context that the model
  * has in use. Leaves out documents below two tokens, or of which nothing is judged. Throws an OptionError if none is
- * left. Prompts of own text have no judged text yet: their last words stand for it, a question below a system prompt.
+ * left. Of a document with a `from`, own text takes the prompt. Prompts have no judged text yet: their last words stand
+ * for it, a question below a system prompt.
  */
 export async function hashDocuments(
-  { model }: Pick<ExitHeads, "model">,
+  heads: Pick<ExitHeads, "model" | "taught">,
   documents: readonly CalibrationDocument[],
   length: number,
   ownText = false,
 ): Promise<HashedDocument[]> {
+  const { model } = heads;
+  const isTaught = taughtTest(heads);
   const parts = documents
     .map((document) => {
-      const { text, ids: given, from = 0, group } = partsOf(document);
-      const ids = given ?? model.tokenizer.encode(text!);
-      return { from, group, ids: ids.slice(0, length), cut: ids.length > length };
+      const { text, ids: given, from: first = 0, group } = partsOf(document);
+      const all = given ?? model.tokenizer.encode(text!);
+      const end = ownText && first > 0 ? first + 1 : length;
+      const taught = isTaught({ ids: all, from: first });
+      return { from: ownText ? 0 : first, group, ids: all.slice(0, end), cut: all.length > length, taught };
     })
     .filter(({ ids, from }) => ids.length >= 2 && from < ids.length);
   if (parts.length === 0) {
@@ -57,17 +66,18 @@ export async function hashDocuments(
   }
   const hashes = await Promise.all(parts.map(({ ids, from }) => hashDocument(ids, from)));
   const kin = findKin(
-    parts.map(({ ids, from }, i) => ({ hash: hashes[i]!, parts: wordsIn(model, ids, ownText ? ids.length : from) })),
+    parts.map(({ ids, from }, i) => ({ hash: hashes[i]!, parts: wordsOf(model, ids, ownText ? ids.length : from) })),
   );
   const grouped = parts.some(({ group }) => group !== undefined);
   return Promise.all(
-    parts.map(async ({ ids, from, group, cut }, i) => ({
+    parts.map(async ({ ids, from, group, cut, taught }, i) => ({
       ids,
       from,
       hash: hashes[i]!,
       ...(grouped && { group: group === undefined ? hashes[i]! : await groupKey(group) }),
       ...kin[i],
       ...(cut && { cut }),
+      ...(taught && { taught }),
     })),
   );
 }
@@ -77,20 +87,8 @@ export async function hashDocuments(
  * document was given. Where these name no text, the tokens are the words. Equal answers of few words say little, so a
  * short judged text begins in the prompt.
  */
-function wordsIn(model: Model, ids: readonly number[], from: number): readonly [readonly string[], readonly string[]] {
-  const [prompt, judged] = [ids.slice(0, from), ids.slice(from)].map((part) => {
-    try {
-      return (
-        model.tokenizer
-          .decode(part)
-          .normalize("NFKC")
-          .toLowerCase()
-          .match(/[\p{L}\p{N}]+/gu) ?? part.map(String)
-      );
-    } catch {
-      return part.map(String); // no tokenizer, or ids that it does not name
-    }
-  });
+function wordsOf(model: Model, ids: readonly number[], from: number): readonly [readonly string[], readonly string[]] {
+  const [prompt, judged] = [ids.slice(0, from), ids.slice(from)].map((part) => wordsIn(model, part));
   const words = [...prompt!, ...judged!];
   const cut = Math.max(0, Math.min(prompt!.length, words.length - SHORT + 1));
   return [words.slice(0, cut), words.slice(cut)];
@@ -143,12 +141,13 @@ export function judgedTokens({ ids: { length }, from }: HashedDocument, sequence
   return Math.max(0, judged - from);
 }
 
-export function countedAs({ hash, group, kin, cluster, cut }: Counted): Counted {
+export function countedAs({ hash, group, kin, cluster, cut, taught }: Counted): Counted {
   return {
     hash,
     ...(group !== undefined && { group }),
     ...(kin !== undefined && { kin }),
     ...(cluster !== undefined && { cluster }),
     ...(cut !== undefined && { cut }),
+    ...(taught !== undefined && { taught }),
   };
 }

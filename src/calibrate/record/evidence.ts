@@ -54,6 +54,8 @@ interface ArrangedDocuments {
   readonly units: number;
   /** True if some documents are copies of others. */
   readonly copied: boolean;
+  /** Documents left out, because their text taught the heads. */
+  readonly taught: number;
 }
 
 export interface EvidenceDocument extends Counted, Place {
@@ -248,9 +250,9 @@ export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evi
 export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
   const { subject, sequenceLength, run, documents, ...cut } = countedEvidence(runs, arrangement);
   requireRecords(grid, subject);
-  const { unit, units, copied } = cut;
+  const { unit, units, copied, taught } = cut;
   const record = (index: number): DocumentRecord => grid[index]!;
-  return { subject, sequenceLength, documents, grid: cut.grid, unit, units, copied, run: run!, record };
+  return { subject, sequenceLength, documents, grid: cut.grid, unit, units, copied, taught, run: run!, record };
 }
 
 /** Throws an OptionError unless every record holds what its subject says, at each of its positions. */
@@ -283,7 +285,7 @@ function requireRecords(documents: readonly DocumentRecord[], subject: Subject):
 function arranged<One extends Counted>(
   documents: readonly One[],
   tokensOf: (document: One) => number,
-  { order, places, grid, unit }: Arrangement,
+  { order, places, grid, unit, taught }: Arrangement,
 ): ArrangedDocuments {
   const counted = documents.map((document, i) => ({
     ...countedAs(document),
@@ -294,7 +296,7 @@ function arranged<One extends Counted>(
   const tested = counted.filter((document) => document.tested);
   const units = new Set(tested.map((document) => document.unit)).size;
   const copied = new Set(counted.map(({ leader }) => leader)).size < counted.length;
-  return { documents: counted, grid, unit, units, copied };
+  return { documents: counted, grid, unit, units, copied, taught };
 }
 
 /** Counts of nothing would certify anything. */

@@ -9,6 +9,7 @@
  * Passages, or all words of a short part, are compared by a 53-bit hash. Two parts that share 3/5 of them share one of
  * the rarest 2/5, so only these are looked up: a header that thousands of documents share costs nothing.
  */
+import { hashOf, passagesOf } from "../../model/passages.js";
 
 /** Words of a part of which only the same words are a copy's. */
 export const SHORT = 16;
@@ -79,22 +80,6 @@ function resemble(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
 
 function featuresOf(words: readonly string[]): Set<number> {
   return new Set(words.length < SHORT ? [hashOf(`= ${words.join(" ")}`)] : passagesOf(words, 5));
-}
-
-function passagesOf(words: readonly string[], size: number): number[] {
-  return words.slice(size - 1).map((_, begin) => hashOf(words.slice(begin, begin + size).join(" ")));
-}
-
-/** Two 32-bit multiplicative hashes, mixed into 53 bits. */
-function hashOf(text: string): number {
-  let low = 0x811c9dc5;
-  let high = 0x1b873593;
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    low = Math.imul(low ^ code, 0x01000193);
-    high = Math.imul(high ^ code, 0x85ebca6b) ^ (high >>> 15);
-  }
-  return (high >>> 11) * 2 ** 32 + (low >>> 0);
 }
 
 /** Per document, the first of its cluster, by union-find. */

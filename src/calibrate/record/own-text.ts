@@ -86,9 +86,7 @@ export async function promptTexts(
   prompts: readonly CalibrationDocument[],
   { maxNewTokens, sequenceLength }: { readonly maxNewTokens: number; readonly sequenceLength: number },
 ): Promise<HashedDocument[]> {
-  const asked = prompts
-    .map((document) => promptIn(heads.model, document))
-    .filter(({ ids }) => ids.length + maxNewTokens <= sequenceLength);
+  const asked = prompts.filter((document) => promptLength(heads.model, document) + maxNewTokens <= sequenceLength);
   if (asked.length === 0) {
     throw new OptionError(
       "documents-empty",
@@ -101,13 +99,10 @@ export async function promptTexts(
 }
 
 /** A document with a `from` is a prompt and an answer, in whose place the policy writes its own. */
-function promptIn(
-  model: Model,
-  document: CalibrationDocument,
-): { readonly ids: readonly number[]; readonly group?: string } {
-  const { text, ids, from = 0, group } = partsOf(document);
-  const all = ids ?? model.tokenizer.encode(text!);
-  return { ids: from === 0 ? all : all.slice(0, from + 1), ...(group !== undefined && { group }) };
+function promptLength(model: Model, document: CalibrationDocument): number {
+  const { text, ids, from = 0 } = partsOf(document);
+  const { length } = ids ?? model.tokenizer.encode(text!);
+  return from === 0 ? length : Math.min(length, from + 1);
 }
 
 /** A written text as a document: judged is every position from which a token was chosen. */

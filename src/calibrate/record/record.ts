@@ -54,6 +54,8 @@ export interface DocumentRecord {
   readonly cluster?: string;
   /** The document goes on, but only its beginning is judged. */
   readonly cut?: true;
+  /** Its text taught the heads, as far as they know: no certificate counts it. */
+  readonly taught?: true;
   /** T: positions, each of which predicts a next token. */
   readonly positions: number;
   readonly exits: readonly ExitRecord[];

@@ -10,6 +10,7 @@
  *   grid       documents before the cut in both readings; candidates are proposed on them
  *   test       classes beyond the cut, whole; as given, documents whose own keys are beyond it, so that a class of many
  *              has its share in the test whatever side its leader is on
+ * Documents whose text taught the heads are left out of both (exits/heads/taught.ts).
  * The betting bound (WSR) reads units in the order of their keys: copies beside each other would be no random order of
  * draws. All of it is a function of the seed and the text alone, so a verifier can reproduce it. Without copies both
  * readings are the same.
@@ -46,6 +47,8 @@ export interface Arrangement {
   /** The first so many entries are the grid split. */
   readonly grid: number;
   readonly unit: Unit;
+  /** Documents left out, because their text taught the heads. */
+  readonly taught: number;
 }
 
 interface ArrangeOptions {
@@ -56,11 +59,30 @@ interface ArrangeOptions {
   readonly unit: Unit | undefined;
 }
 
-/** Throws an OptionError for fewer than two units, or if groups are asked for in vain. */
-export async function arrange(
+/**
+ * Leaves out documents that taught the heads. Throws an OptionError if these are half of them or more (what the sample
+ * misses would be among the others), for fewer than two units, or if groups are asked for in vain.
+ */
+export async function arrange(documents: readonly Counted[], options: ArrangeOptions): Promise<Arrangement> {
+  const kept = [...documents.keys()].filter((index) => documents[index]!.taught !== true);
+  const taught = documents.length - kept.length;
+  if (taught > 0 && taught >= kept.length) {
+    throw new OptionError(
+      "documents-taught",
+      `calibrate: the text of ${taught} of ${documents.length} documents taught the heads, so their agreement there ` +
+        "says nothing about new text, and too few remain; give documents that the heads have not seen",
+      { taught, documents: documents.length },
+    );
+  }
+  const untaught = kept.map((index) => documents[index]!);
+  const { order, ...rest } = await arrangeUntaught(untaught, options);
+  return { ...rest, order: order.map((place) => kept[place]!), taught };
+}
+
+async function arrangeUntaught(
   documents: readonly Counted[],
   { seed, gridShare, unit: asked }: ArrangeOptions,
-): Promise<Arrangement> {
+): Promise<Omit<Arrangement, "taught">> {
   requireInteger("calibrate: seed", seed, 0);
   requireGroups(documents, asked);
   const unit = asked ?? (documents.some(({ group }) => group !== undefined) ? "group" : "document");

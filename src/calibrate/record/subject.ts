@@ -30,6 +30,8 @@ export interface Subject {
   /** Sampling settings of the policy and of the reference. @default greedy */
   readonly sampling?: CertifiedSampling;
   readonly reference?: Reference;
+  /** The heads know which text taught them. */
+  readonly trainingKnown?: true;
   /** Multiply-adds per token. */
   readonly ledger: {
     readonly block: number;
@@ -64,6 +66,7 @@ export async function describeSubject(
     ...(scoreNames.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
     sampling: judge.sampling,
     reference: await describeReference(judge),
+    ...(heads.taught !== undefined && { trainingKnown: true }),
     ledger: {
       block,
       heads: heads.heads.map(({ work }) => work.multiplyAdds),

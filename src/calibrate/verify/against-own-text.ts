@@ -37,6 +37,8 @@ export async function checkOwnText(c: Certificate, options: VerifyOptions): Prom
   const kin = new Map(classDocuments(texts, heads.model, true).map((text) => [text.hash, text.kin]));
   const prompts = runs.documents.map((document) => ({ ...document, kin: kin.get(document.hash)! }));
   const arrangement = await arrange(prompts, { seed: c.split.seed, gridShare, unit: c.unit });
+  const { taught } = arrangement;
+  if (taught !== (c.taught ?? 0)) return { reasons: [`own text: ${taught} of the prompts taught the heads`] };
   const evidence = countedEvidence({ ...runs, documents: prompts }, arrangement);
   const differing = checkDocuments(c, evidence);
   if (differing.length > 0) return { reasons: differing };

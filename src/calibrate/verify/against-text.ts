@@ -15,7 +15,7 @@ import { orientThreshold, rawThreshold } from "../procedures/token-table.js";
 import { type Evidence, firstCounted, recordedEvidence, streamedEvidence } from "../record/evidence.js";
 import { type DocumentRecord, judgedDocuments } from "../record/record.js";
 import { arrange } from "../record/split.js";
-import { exitCosts, judgedBy } from "../record/subject.js";
+import { exitCosts, judgedBy, type Subject } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import { checkDocuments, classDocuments } from "./check-documents.js";
@@ -24,8 +24,10 @@ import { documentLosses, judgeAgreement, namedIn, otherBuild, type TextFindings 
 interface Source {
   /** Of the documents that the certificate names. */
   readonly evidence: Evidence;
-  /** Documents given, copies included. */
+  /** Documents given that did not teach the heads, copies included. */
   readonly given: number;
+  /** Documents given that did. */
+  readonly taught: number;
   /** Token ids and first judged position, if there are heads to run. */
   readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
 }
@@ -75,8 +77,8 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
   const settings = settingsOf(c);
   const source = await openSource(c, settings, options);
   if (typeof source === "string") return { reasons: [source] };
-  const { evidence, given } = source;
-  const documents = checkDocuments(c, evidence);
+  const { evidence, given, taught } = source;
+  const documents = [...checkTaught(c, evidence.subject, taught), ...checkDocuments(c, evidence)];
   if (documents.length > 0) return { reasons: documents };
   const build = otherBuild(c, evidence.subject);
   const vectors = build === undefined ? vectorsOf(c) : [c.accepted];
@@ -93,7 +95,7 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
   }
   const reasons = [...(await proposeAgain(c, evidence, settings)), ...found.reasons];
   const named = evidence.documents.length;
-  if (named === given) return { reasons };
+  if (named === given && taught === (c.taught ?? 0)) return { reasons };
   return { reasons, unchecked: `it names ${named} of the ${given} documents given; why not the others is not known` };
 }
 
@@ -140,14 +142,26 @@ async function openSource(
     const { fill } = settings;
     const judged = { sequenceLength, sampling: c.sampling, against, signal };
     const evidence = await streamedEvidence(heads, texts, arrangement, { ...judged, fill });
-    return { evidence, given: all.length, text: (index) => texts[arrangement.order[index]!]! };
+    return { evidence, ...countTaught(all), text: (index) => texts[arrangement.order[index]!]! };
   }
   const recorded = namedIn(c, records!.documents);
   if (typeof recorded === "string") return recorded;
   const arrangement = await arrange(recorded, settings).catch((error: unknown) => (error as Error).message);
   if (typeof arrangement === "string") return `records: ${arrangement}`;
   const evidence = recordedEvidence({ ...records!, documents: recorded }, arrangement);
-  return { evidence, given: records!.documents.length };
+  return { evidence, ...countTaught(records!.documents) };
+}
+
+function countTaught(all: readonly { readonly taught?: true }[]): Pick<Source, "given" | "taught"> {
+  const taught = all.filter((document) => document.taught === true).length;
+  return { given: all.length - taught, taught };
+}
+
+/** Heads that know their training text find at least the documents that were left out. */
+function checkTaught({ taught }: Certificate, { trainingKnown }: Subject, found: number): string[] {
+  const known = trainingKnown === true ? found : undefined;
+  if (known === taught || (known ?? 0) > (taught ?? Infinity)) return [];
+  return [`documents: ${known ?? "an unknown number"} of them taught the heads; ${taught ?? "no number"} is stored`];
 }
 
 interface Recount {

@@ -7,6 +7,7 @@ import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
 import { defaultKind, type PreviewShape, previewSize } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
+import { nothingTaught } from "./taught.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
 
 export interface AttachOptions {
@@ -69,7 +70,7 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   };
   const heads = depths.map((depth) => createHead(model, depth, shape));
   if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
-  return new ExitHeads(model, heads);
+  return new ExitHeads(model, heads, nothingTaught);
 }
 
 function sizeOf(

@@ -45,7 +45,7 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
 
 /** Throws a HeadsError if the stored form is malformed or belongs to another model. */
 export async function deserializeHeads(model: Model, description: unknown, weights: Uint8Array): Promise<ExitHeads> {
-  const { modelHash, heads } = checkDescription(description);
+  const { modelHash, heads, taught } = checkDescription(description);
   await requireModel(model, modelHash);
   checkDepths(
     model.config.numLayers,
@@ -57,6 +57,7 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   return new ExitHeads(
     model,
     stored.map((values) => restoreHead(model, values)),
+    taught,
   );
 }
 

@@ -4,6 +4,7 @@ import { sha256 } from "../../model/sha256.js";
 import type { ExitHead } from "./exit-head.js";
 import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
+import type { Taught } from "./taught.js";
 
 export class ExitHeads {
   #hashed: { readonly of: readonly unknown[]; readonly hash: Promise<string> } | undefined;
@@ -11,6 +12,8 @@ export class ExitHeads {
   constructor(
     readonly model: Model,
     readonly heads: readonly ExitHead[],
+    /** A sample of the text that taught them; undefined if it is not known. */
+    public taught: Taught | undefined,
   ) {}
 
   get depths(): number[] {
@@ -24,11 +27,12 @@ export class ExitHeads {
 
   /** SHA-256 (hex) of the heads' shapes and weights. Policies and certificates are bound to it. */
   hash(): Promise<string> {
-    const of = this.heads.flatMap(({ weights, preview, projection }) => [
+    const parts = this.heads.flatMap(({ weights, preview, projection }) => [
       weights.version,
       preview?.version,
       projection,
     ]);
+    const of = [...parts, this.taught];
     if (this.#hashed?.of.every((part, i) => part === of[i]) !== true) this.#hashed = { of, hash: this.#hash() };
     return this.#hashed.hash;
   }

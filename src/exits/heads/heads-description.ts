@@ -3,6 +3,7 @@ import { HeadsError } from "../../errors.js";
 import { weightDtypes } from "../../tensor/device.js";
 import { headKinds, type HeadShape, type PreviewShape } from "./head-shape.js";
 import { type ProjectionInput, projectionInputs } from "./projection.js";
+import type { Taught } from "./taught.js";
 
 export const headsVersion = 5;
 
@@ -17,6 +18,8 @@ export interface HeadsDescription {
   readonly version: typeof headsVersion;
   readonly modelHash: string;
   readonly heads: readonly HeadDescription[];
+  /** Absent if it is not known which text taught them. */
+  readonly taught?: Taught;
 }
 
 /** Throws a HeadsError unless this version can read it. */
@@ -28,7 +31,7 @@ export function checkDescription(json: unknown): HeadsDescription {
       'exit heads: not a heads description; expected {"format": "early-exits/heads", …}',
     );
   }
-  const { version, modelHash, heads } = description;
+  const { version, modelHash, heads, taught } = description;
   if (version !== headsVersion) {
     const older = typeof version === "number" && version < headsVersion;
     throw new HeadsError(
@@ -39,12 +42,16 @@ export function checkDescription(json: unknown): HeadsDescription {
     );
   }
   const legal =
-    typeof modelHash === "string" && Array.isArray(heads) && heads.length > 0 && heads.every(isHeadDescription);
+    typeof modelHash === "string" &&
+    Array.isArray(heads) &&
+    heads.length > 0 &&
+    heads.every(isHeadDescription) &&
+    (taught === undefined || (Number.isInteger(taught.every) && Array.isArray(taught.hashes)));
   if (!legal) {
     throw new HeadsError(
       "heads-format",
       "exit heads: the description lacks modelHash, or one of its heads lacks depth or kind, or has a preview, " +
-        "projection or dtype that does not exist",
+        "projection or dtype that does not exist; or what it says of the training text is no list of hashes",
     );
   }
   return description as HeadsDescription;

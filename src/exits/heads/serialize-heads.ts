@@ -3,6 +3,7 @@ import type { Model } from "../../model/index.js";
 import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import type { ExitHead } from "./exit-head.js";
 import { type HeadsDescription, headsVersion } from "./heads-description.js";
+import type { Taught } from "./taught.js";
 
 export interface SerializedHeads {
   readonly description: HeadsDescription;
@@ -12,13 +13,14 @@ export interface SerializedHeads {
 /** In the safetensors file. */
 export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
 
-/** Needs only model and heads. */
 export async function serializeHeads({
   model,
   heads,
+  taught,
 }: {
   readonly model: Model;
   readonly heads: readonly ExitHead[];
+  readonly taught: Taught | undefined;
 }): Promise<SerializedHeads> {
   const tensors: Record<string, { dtype: "F32" | "BF16"; shape: readonly number[]; data: Float32Array }> = {};
   const put = (depth: number, name: string, data: Float32Array, shape: readonly number[], narrow = false): void => {
@@ -40,6 +42,7 @@ export async function serializeHeads({
       ...shape,
       ...(projection && { projection: projection.input }),
     })),
+    ...(taught && { taught }),
   };
   return { description, weights: serializeSafetensors(tensors) };
 }

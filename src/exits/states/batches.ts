@@ -38,6 +38,8 @@ export interface BatchSource {
   batch(step: number, signal?: CancelSignal): Promise<HiddenBatch>;
   /** Batches until every position has been seen; absent if the source does not count. */
   readonly batchesPerEpoch?: number;
+  /** The documents behind it: heads that learn from it know then what taught them (`calibrate` leaves it out). */
+  readonly text?: readonly Document[];
 }
 
 interface OnlineOptions {
@@ -71,6 +73,7 @@ export function onlineBatches(
   const windows = markedWindows(model, documents, sequenceLength);
   return {
     batchesPerEpoch: Math.ceil(windows.length / batchSize),
+    text: documents,
     batch(step, signal) {
       return hiddenBatch(model, batchWindows(windows, { batchSize, seed, step }), depths, signal);
     },

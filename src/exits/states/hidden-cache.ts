@@ -200,7 +200,7 @@ export function streamedBatches(
     await onShard?.({ shard, shards: shards.length, reused: stored !== undefined, rows: rows[shard]! });
     return parseStates(bytes, depths, expectedOf(model, shard, rows[shard]!));
   };
-  return shardBatches(model, depths, rows, load, options);
+  return { ...shardBatches(model, depths, rows, load, options), text: documents };
 }
 
 function expectedOf({ config }: Model, shard: number, rows: number): ExpectedStates {

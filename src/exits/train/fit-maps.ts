@@ -14,6 +14,7 @@ import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { giveTurn, type InParts, inTurns } from "../../turns.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
+import { learnFrom } from "../heads/taught.js";
 import { mapTensors } from "../heads/linear.js";
 import { unitGain } from "../heads/projection.js";
 import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/batches.js";
@@ -100,6 +101,7 @@ export async function fitMaps(
   if (fits.length === 0) return;
   const depths = fits.map(({ head }) => head.depth);
   const source = batchSource(model, data, depths, options);
+  const taught = await learnFrom(heads, data, signal);
   const unit = unitGain(model);
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
@@ -129,6 +131,7 @@ export async function fitMaps(
   for (const [i, { head }] of fits.entries()) {
     head.weights.set({ ...head.weights.tensors, ...mapTensors(model, solved[i]!) });
   }
+  heads.taught = taught;
 }
 
 /** Without those of the attention sink. */

@@ -12,6 +12,7 @@ import { scopeInParts } from "../../tensor/tensor.js";
 import { giveTurn } from "../../turns.js";
 import { attachHeads, type AttachOptions } from "../heads/attach-heads.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
+import { learnFrom } from "../heads/taught.js";
 import type { Tensors } from "../heads/head-weights.js";
 import { Projection } from "../heads/projection.js";
 import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/batches.js";
@@ -54,6 +55,7 @@ export async function fitPreviews(
     previewed.map(({ depth }) => depth),
     options,
   );
+  const taught = await learnFrom(heads, data, signal);
   const perEpoch = source.batchesPerEpoch ?? Infinity;
   let seen = 0;
   for (let step = 0; step < perEpoch && seen < positions; step++) {
@@ -84,6 +86,7 @@ export async function fitPreviews(
     throw error;
   }
   for (const [i, { head }] of fits.entries()) head.preview!.set(fitted[i]!);
+  heads.taught = taught;
 }
 
 // The same heads with other previews: maps are trained on a list of tokens (`trainHeads`), where that is cheap, and
@@ -133,6 +136,7 @@ export async function changePreviews(heads: ExitHeads, options: ChangePreviewsOp
     const { projection } = source;
     if (projection !== undefined) head.projection = new Projection(model, head.depth, projection);
   }
+  changed.taught = heads.taught;
   return changed;
 }
 

@@ -20,6 +20,7 @@ import { sub } from "../../tensor/ops/arithmetic.js";
 import { disposeBatch, hiddenBatch } from "../states/batches.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
+import { learnFrom } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
@@ -101,6 +102,7 @@ export async function fitProjections(
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
   const windows = markedWindows(model, documents, sequenceLength);
+  const taught = await learnFrom(heads, documents, signal);
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   try {
@@ -129,6 +131,7 @@ export async function fitProjections(
     head.projection?.dispose();
     head.projection = new Projection(model, head.depth, { input, weight, bias });
   }
+  heads.taught = taught;
 }
 
 interface BatchOptions {

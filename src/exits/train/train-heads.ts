@@ -11,6 +11,7 @@ import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";
 import { type BatchSource, batchSource, disposeBatch } from "../states/batches.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
+import { learnFrom } from "../heads/taught.js";
 import { checkLoss, createStudents, type HeadLoss, measureStudents, trainBatch } from "./train-batch.js";
 import type { ExitQuality } from "./measure-exits.js";
 
@@ -149,6 +150,7 @@ export async function trainHeads(
     );
   }
   try {
+    heads.taught = await learnFrom(heads, data, signal);
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
       nameOf: (part) => `the head at depth ${heads.depths[part]!}`,

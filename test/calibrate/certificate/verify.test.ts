@@ -98,7 +98,7 @@ describe("verifyCertificate", () => {
   it("refuses numbers that contradict each other even if the digest is computed anew", async () => {
     const unverifiable = [
       // Names, versions and costs: only the digest, the model or the text can confirm them.
-      /^(libraryVersion|numLayers|backend|kernelBuild|sequenceLength|costs|digest|settings)/,
+      /^(libraryVersion|numLayers|backend|kernelBuild|sequenceLength|costs|digest|settings|taught)/,
       /^documents\.\d+\.(hash|tokens)|planned$|cost$/,
       // The claim does not rest on where tokens leave, or on the thresholds of candidates that were not chosen.
       /^test\.candidates\.\d+\.left\.|candidates\.\d+\.thresholds/,

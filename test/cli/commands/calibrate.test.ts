@@ -126,9 +126,18 @@ describe("early-exits calibrate", () => {
     expect(out).toContain("3 documents");
   });
 
-  it("warns if the heads were trained on the same text", async () => {
-    expect(
-      (await cli(words`calibrate ${model} --heads ${heads} --text ${text} --documents 2 --device reference`)).err,
-    ).toContain("warning: the heads were trained on this very text");
+  it("leaves out text that taught the heads, says how much, and refuses if too little remains", async () => {
+    const asked = words`calibrate ${model} --heads ${heads} --agreement .3 --delta .3 --device reference`;
+    const documents = readFileSync(text, "utf8").split("\n\n");
+    const shorter = folder.path("shorter.txt");
+    writeText(shorter, documents.slice(0, -1));
+    expect(await refused(words`${asked} --text ${shorter}`)).toMatch(
+      /the text of \d+ of \d+ documents taught the heads/,
+    );
+    const mixed = folder.path("mixed.txt");
+    writeText(mixed, [...documents.slice(0, 3), ...readFileSync(many, "utf8").split("\n\n")]);
+    expect((await succeed(words`${asked} --text ${mixed}`)).out).toContain(
+      "3 documents left out, because their text taught the heads",
+    );
   });
 });
