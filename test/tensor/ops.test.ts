@@ -305,20 +305,6 @@ describe("sequences", () => {
     const [first, second] = list(v);
     expect(whole.slice(0, 4)).toEqual([first, second, first, second]);
   });
-
-  test("attention over a batch of sequences is attention over each one", () => {
-    const [q, k, v] = [1, 2, 3].map((seed) => Tensor.from(single, drawValues(seed, 6 * 4), [6, 4])) as [
-      Tensor,
-      Tensor,
-      Tensor,
-    ];
-    const options = { heads: 2, kvHeads: 2 };
-    const half = (begin: number): number[] => {
-      const [qh, kh, vh] = [q, k, v].map((x) => sliceRows(x, begin, begin + 3)) as [Tensor, Tensor, Tensor];
-      return list(causalAttention(qh, kh, vh, options));
-    };
-    expect(list(causalAttention(q, k, v, { ...options, batch: 2 }))).toEqual([...half(0), ...half(3)]);
-  });
 });
 
 describe("parts and sums", () => {
