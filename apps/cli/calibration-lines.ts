@@ -65,8 +65,9 @@ export function promiseLines(certificate: Certificate): string[] {
 }
 
 function trainingLines({ taught }: Certificate): string[] {
-  if (taught === undefined)
+  if (taught === undefined) {
     return ["training text not known: that none of these documents taught the heads is assumed"];
+  }
   return taught === 0 ? [] : [`${taught} documents left out, because their text taught the heads`];
 }
 
