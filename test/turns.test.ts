@@ -29,9 +29,12 @@ import { beforeAll, describe, expect, it } from "vitest";
 const TICKS = 20;
 const endless = 1e6;
 const rng = createRng(1);
-const documents = Array.from({ length: 200 }, () =>
-  Array.from({ length: 300 }, () => String.fromCharCode(97 + Math.floor(26 * rng.uniform()))).join(""),
-);
+const write = (): string[] =>
+  Array.from({ length: 200 }, () =>
+    Array.from({ length: 300 }, () => String.fromCharCode(97 + Math.floor(26 * rng.uniform()))).join(""),
+  );
+const documents = write();
+const held = write();
 
 let model: Model;
 let heads: ExitHeads;
@@ -86,7 +89,7 @@ const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
     );
     await pretrain(fresh, tokenStream(fresh, documents), { steps: endless, batchSize: 4, sequenceLength: 32, signal });
   },
-  "a calibration": (signal) => calibrate(heads, documents, { agreement: 0.5, signal }),
+  "a calibration": (signal) => calibrate(heads, held, { agreement: 0.5, signal }),
   "an evaluation": (signal) =>
     evaluate(
       model,

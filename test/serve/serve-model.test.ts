@@ -301,10 +301,10 @@ it("a client that goes away stops the work, and its memory is freed", async () =
 });
 
 it("a full queue is answered with 429 and Retry-After", async () => {
-  const single = await start({ parallel: 1, queueLimit: 1 });
-  const first = post("/v1/completions", { ...base, prompt: "a", n: 2, max_tokens: 60 }, {}, single);
+  const single = await start({ parallel: 1, queueLimit: 7 });
+  const first = post("/v1/completions", { ...base, prompt: "a", n: 8, max_tokens: 60 }, {}, single);
   while (single.batcher.state.queued === 0) await new Promise((resolve) => setTimeout(resolve, 1));
-  const answer = await post("/v1/completions", { ...base, prompt: "a", n: 2 }, {}, single);
+  const answer = await post("/v1/completions", { ...base, prompt: "a", n: 8 }, {}, single);
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([429, "1"]);
   expect(await answer.json()).toMatchObject({ error: { type: "rate_limit_error", code: "queue-full" } });
   expect((await first).status).toBe(200);
