@@ -68,11 +68,11 @@ describe("memory of the wasm device", () => {
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/models.ts";
         const device = await createDevice("wasm");
-        const { used } = device.memory!();
+        const { used } = device.memory();
         const { maxRSS } = process.resourceUsage();
         const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
         const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
-        console.log(grown / (device.memory!().used - used), model.config.numLayers);`;
+        console.log(grown / (device.memory().used - used), model.config.numLayers);`;
       const loaded = async (dtype: string): Promise<number> => {
         const { stdout } = await promisify(execFile)(
           process.execPath,

@@ -143,13 +143,15 @@ function sweep(
   const exits = edges.length;
   // [exits + 1, bins] tokens by where they would leave otherwise; counted here, priced below
   const onward = new Float64Array((exits + 1) * size);
+  const ownBins = bins[exit]!;
+  const ownLosses = losses[exit]!;
   let reached = 0;
   for (let t = 0; t < tokens; t++) {
     if (leavesAt(bins, cuts, t, 0, exit) < exit) continue;
     reached++;
-    const bin = bins[exit]![t]!;
+    const bin = ownBins[t]!;
     const next = leavesAt(bins, cuts, t, exit + 1, exits);
-    const wrongHere = losses[exit]![t]!;
+    const wrongHere = ownLosses[t]!;
     const wrongThere = (next < exits ? losses[next]![t] : deep?.[t]) ?? 0;
     harm[bin]! += share[t]! * (wrongHere - wrongThere);
     onward[next * size + bin]!++;

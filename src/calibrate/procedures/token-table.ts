@@ -35,8 +35,14 @@ export interface TokenLosses {
 /** [tokens] losses in [0, lossScale]. */
 export type LossColumn = Uint8Array | Int32Array;
 
+/** Losses that follow from agreement, by the columns of agreement: tables are read many times. */
+const derived = new WeakMap<TokenTable["agrees"], TokenLosses>();
+
 export function lossesIn({ losses, agrees }: Pick<TokenTable, "losses" | "agrees">): TokenLosses {
-  return losses ?? { lossScale: 1, exits: agrees.map(disagreements) };
+  if (losses !== undefined) return losses;
+  const known = derived.get(agrees) ?? { lossScale: 1, exits: agrees.map(disagreements) };
+  derived.set(agrees, known);
+  return known;
 }
 
 function disagreements(agrees: Uint8Array): Uint8Array {

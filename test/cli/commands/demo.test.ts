@@ -101,8 +101,10 @@ describe("early-exits demo", () => {
 
   it("finds exits that come with the package by the model's hash, and certificates by how it is stored", async () => {
     const shelf = folder.path("shelf");
-    const text = folder.path("text.txt");
-    await succeed(words`train ${model} --text ${text} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`);
+    const text = writeText(folder.path("others.txt"), sentences(60, 100));
+    await succeed(
+      words`train ${model} --text ${folder.path("text.txt")} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`,
+    );
     await succeed(
       words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
       --out ${`${shelf}/mine/certificates/30.json`}`,

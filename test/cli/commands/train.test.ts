@@ -4,7 +4,7 @@ import type { HeadsDescription } from "../../../src/exits/heads/heads-descriptio
 import { describe, expect, it } from "vitest";
 import { trainCommand } from "../../../apps/cli/commands/train.js";
 import { main } from "../../../apps/cli/program.js";
-import { cli, interruptedAt, parseJson, pipeline, refused, succeed, words } from "../support.js";
+import { cli, interruptedAt, parseJson, pipeline, refused, sentences, succeed, words, writeText } from "../support.js";
 
 const { folder, heads, model, text, train } = await pipeline();
 
@@ -95,8 +95,9 @@ describe("early-exits train", () => {
     expect(stored).toMatchObject([{ kind: "preview", preview: { rank: 12, candidates: 40 } }]);
     expect(stored[0]!.preview!.tokens).toHaveLength(90);
     const policy = folder.path("preview.json");
+    const others = writeText(folder.path("others.txt"), sentences(60, 100));
     const { err: calibrated } = await cli(words`
-      calibrate ${model} --heads ${alone} --text ${text} --agreement .3 --delta .2 --costs measured --out ${policy}
+      calibrate ${model} --heads ${alone} --text ${others} --agreement .3 --delta .2 --costs measured --out ${policy}
       --device reference`);
     expect(calibrated).not.toContain("error");
     const { err: generated } = await succeed(words`
