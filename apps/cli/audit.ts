@@ -6,7 +6,7 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
-import type { ExitHeads, Model, Policy } from "early-exits";
+import { type ExitHeads, type Model, OptionError, type Policy } from "early-exits";
 import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
 import type { OptionDefinition } from "./command.js";
@@ -73,11 +73,21 @@ export async function openAudit(
     return { audit: new Audit(heads, policy, options), reference, kept: () => Promise.resolve() };
   }
   const { state, keep, kept, path } = await keptState(io, JSON.stringify([policy, every, seed]));
-  const audit = new Audit(heads, policy, { ...options, ...(state && { state }), onState: keep });
+  const audit = openState(path, () => new Audit(heads, policy, { ...options, ...(state && { state }), onState: keep }));
   const which = every === 1 ? "every answer" : `one answer in ${every}`;
   if (audit.state.alarm.raised) note(io, `${alarmLine(audit.report)}; to begin anew, remove ${path}`);
   else note(io, `audits: ${which} is read once more by the full model (--no-audit turns this off)`);
   return { audit, reference, kept };
+}
+
+/** Names the file of a state that is none. */
+function openState(path: string, open: () => Audit): Audit {
+  try {
+    return open();
+  } catch (error) {
+    if (!(error instanceof OptionError && error.code === "audit-state")) throw error;
+    throw new OptionError(error.code, `${path}: ${error.message}; or remove the file, to begin anew`, error.details);
+  }
 }
 
 interface KeptState {
@@ -92,7 +102,7 @@ async function keptState(io: Io, key: string): Promise<KeptState> {
   const { EARLY_EXITS_STATE: folder, XDG_STATE_HOME: states = join(homedir(), ".local", "state") } = process.env;
   const name = createHash("sha256").update(key).digest("hex").slice(0, 16);
   const path = join(folder ?? join(states, "early-exits"), "audits", `${name}.json`);
-  const state = (await fileExists(path)) ? ((await readJson(path)) as AuditState) : undefined;
+  const state = (await fileExists(path)) ? ((await readJson(path)) as AuditState) : undefined; // checked by Audit
   let newest: AuditState | undefined;
   let writing: Promise<void> | undefined;
   const write = async (): Promise<void> => {

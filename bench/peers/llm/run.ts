@@ -10,6 +10,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { exportOnnx, writeExport } from "early-exits/export";
@@ -38,7 +39,7 @@ const { values, positionals } = parseArgs({
     peers: { type: "string", default: peerTypes.join(",") },
     onnx: { type: "boolean", default: false },
     engine: { type: "string", multiple: true, default: [] },
-    work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
+    work: { type: "string", default: join(tmpdir(), "early-exits-peers") },
     name: { type: "string", default: "llm" },
     out: { type: "string", default: reportsFolder },
   },

@@ -7,6 +7,7 @@
  * backwards. A ratio compares two ways in the same round. Writes served.md and served.json to bench/reports.
  */
 import { readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { machine } from "../../../lab/report/machine.js";
@@ -28,7 +29,7 @@ const { values, positionals } = parseArgs({
     rounds: { type: "string", default: "5" },
     passes: { type: "string", default: "3" },
     ours: { type: "string", default: Object.keys(PEERS).join(",") },
-    work: { type: "string", default: join(import.meta.dirname, "../work/llm") },
+    work: { type: "string", default: join(tmpdir(), "early-exits-peers") },
     out: { type: "string", default: reportsFolder },
   },
 });

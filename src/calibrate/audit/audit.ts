@@ -340,13 +340,32 @@ function createState(
 }
 
 function checkState(state: AuditState): AuditState {
-  const { format, version } = state as { readonly format?: unknown; readonly version?: unknown };
-  if (format === "early-exits/audit" && version === 2) return state;
+  const { format, version } = Object(state) as { readonly format?: unknown; readonly version?: unknown };
+  if (format === "early-exits/audit" && version === 2 && isWhole(state)) return state;
   throw new OptionError(
     "audit-state",
     `audit: expected a state of format "early-exits/audit", version 2; found ${JSON.stringify(format)}, version ` +
-      `${JSON.stringify(version)}; pass the state of an audit, as it was stored`,
+      `${JSON.stringify(version)}, or members that no audit has; pass the state of an audit, as it was stored`,
     { format, version },
+  );
+}
+
+/** Members are of the right types and in range: states come from files. */
+function isWhole({ every, seed, requests, tokens, lossSum, users, alarm }: Partial<AuditState>): boolean {
+  const { target, delta, units, raised, wealth } = (alarm ?? {}) as Partial<AlarmState>;
+  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+  const isIn = (value: unknown, most: number): boolean => typeof value === "number" && value >= 0 && value <= most;
+  return (
+    [every, seed, requests, tokens, units].every(isCount) &&
+    every !== 0 &&
+    isIn(lossSum, units!) &&
+    [target, delta].every((share) => isIn(share, 1) && share! * (1 - share!) > 0) &&
+    typeof raised === "boolean" &&
+    Array.isArray(wealth) &&
+    wealth.length === STAKES &&
+    wealth.every((one) => isIn(one, Infinity)) &&
+    Array.isArray(users) &&
+    users.every((user) => typeof user === "string")
   );
 }
 

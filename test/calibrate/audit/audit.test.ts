@@ -123,8 +123,11 @@ describe("an audit", () => {
     expect(() => new Audit(heads, other)).toThrow(expect.objectContaining({ code: "audit-reference" }));
     await expect(new Audit(heads, other, { against: heads.model }).read(text!)).rejects.toThrow(/another checkpoint/);
     const policy = await certifiedPolicy(heads, {});
-    expect(() => new Audit(heads, policy, { state: {} as AuditState })).toThrow(
-      expect.objectContaining({ code: "audit-state" }),
-    );
+    const { state } = new Audit(heads, policy);
+    const damaged = [{}, null, { ...state, alarm: {} }, { ...state, every: 0 }, { ...state, lossSum: "1" }];
+    for (const one of [...damaged, { ...state, alarm: { ...state.alarm, wealth: [1] } }, { ...state, users: [1] }]) {
+      const open = (): Audit => new Audit(heads, policy, { state: one as unknown as AuditState });
+      expect(open, JSON.stringify(one)).toThrow(expect.objectContaining({ code: "audit-state" }));
+    }
   });
 });
