@@ -8,6 +8,7 @@
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
  *   certify    certificates at four levels, with the exact fill and with "project", and the model card
+ * The last two use the answers to items of benchmarks, or, with --prompts everyday, those to the everyday prompts.
  * With --dtype float32 or bfloat16, the stages answers, record and certify make certificates of the same heads for that
  * dtype, on the held-out answers that the model writes in it.
  * What is derived from the fixtures' texts stays in models/NAME/.kept, which is not committed. Every stage continues
@@ -48,8 +49,8 @@ import {
   knownConversations,
   type PromptSplit,
 } from "./pretrained/prompts.js";
-import { everydayPrompts, packAnswers } from "./pretrained/everyday/prompts.js";
-import { readAnswers, writeAnswers } from "./pretrained/answers.js";
+import { everydayAnswers, everydayPrompts, packAnswers } from "./pretrained/everyday/prompts.js";
+import { type Answer, readAnswers, writeAnswers } from "./pretrained/answers.js";
 import { certifyLevels, writeCertificates } from "./ship/certify-levels.js";
 
 /** Answers are cut here, as those in the fixtures are. */
@@ -79,6 +80,8 @@ const { values } = parseArgs({
     sets: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
+    /** Whose answers certify and judge: items, or everyday. */
+    prompts: { type: "string", default: "items" },
     /** Dtype in which the model writes held-out answers, and for which certificates are made. */
     dtype: { type: "string", default: DTYPE },
     /** Answers that certify at most (0: all), others that judge, and candidates of a level for "project" (0: none). */
@@ -162,7 +165,7 @@ async function answers(): Promise<void> {
   }
 }
 
-/** The model's answers to the everyday prompts. Those that the repository has are not written again. */
+/** The model's answers to the everyday prompts. Those in the same file are not written again. */
 async function everyday(): Promise<void> {
   const model = await openModel(certifiedDtype);
   const asked = await everydayPrompts();
@@ -249,15 +252,22 @@ async function record(): Promise<void> {
   const split = values.set as PromptSplit | undefined;
   if (split === undefined) throw new Error("--stage record: name a split, as in --set grid");
   const heads = await readHeads(join(values.folder, "heads"), await openModel(certifiedDtype));
-  const answers = chosen(await readAnswers(heldOutFile)).filter((answer) => answer.split === split);
+  const answers = (await heldOutAnswers(heads.model)).filter((answer) => answer.split === split);
   await recordAnswers(heads, answers, split, join(keptHeld, "records"));
+}
+
+/** Answers that certify or judge. */
+async function heldOutAnswers({ tokenizer }: Model): Promise<Answer[]> {
+  return values.prompts === "everyday"
+    ? everydayAnswers(tokenizer, certifiedDtype)
+    : chosen(await readAnswers(heldOutFile));
 }
 
 /** Certificates from the answers in test and grid; what the policies keep on the others that are held out. */
 async function certify(): Promise<void> {
   const model = await openModel(certifiedDtype);
   const heads = await readHeads(join(values.folder, "heads"), model);
-  const heldOut = chosen(await readAnswers(heldOutFile));
+  const heldOut = await heldOutAnswers(model);
   const [answers, judged] = [heldOut.filter(isCertifying), heldOut.filter(isHeld)];
   const calibration = await recordAnswers(heads, answers, "calibration", join(keptHeld, "records"));
   const held = await recordAnswers(heads, judged, "held out", join(keptHeld, "records"));

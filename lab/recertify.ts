@@ -3,7 +3,8 @@
  * segments, in the same order, with the same costs and settings. A certificate names the kernels that it was made with,
  * so this runs after their bits have changed. The unit stays the segment ("independence assumed"); the design effect by
  * speech stands beside it. Then certifies once more with speeches as groups, which is what the text allows. Prints what
- * has changed, and brings shipped.json and the model card up to date.
+ * has changed, and brings shipped.json and the model card up to date. Heads that do not know their training text get
+ * its hashes first, from the segments that ship.ts trains on.
  *   tsx lab/recertify.ts [--model models/sotu-12]
  */
 import { basename, join } from "node:path";
@@ -16,10 +17,19 @@ import {
   recordDocuments,
   verifyCertificate,
 } from "early-exits/calibrate";
-import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
+import {
+  createDevice,
+  fileExists,
+  readHeads,
+  readJson,
+  readModel,
+  writeFileAtomic,
+  writeHeads,
+} from "early-exits/node";
 import { certify } from "../src/calibrate/certify/certify.js";
 import { certifySettings } from "../src/calibrate/certify/settings.js";
 import { arrange } from "../src/calibrate/record/split.js";
+import { learnFrom, nothingTaught } from "../src/exits/heads/taught.js";
 import { recordedEvidence } from "../src/calibrate/record/evidence.js";
 import { machine } from "./report/machine.js";
 import { loadSotu, splitCorpus } from "./ship/corpus.js";
@@ -33,7 +43,11 @@ const folder = join(values.model, "certificates");
 const device = await createDevice("wasm");
 const model = await readModel(values.model, { device });
 const heads = await readHeads(join(values.model, "heads"), model);
-const { calibration, test } = shippingTexts(splitCorpus(loadSotu().documents, SPLIT_SEED));
+const { train, calibration, test } = shippingTexts(splitCorpus(loadSotu().documents, SPLIT_SEED));
+if (heads.taught === undefined) {
+  heads.taught = await learnFrom({ model, taught: nothingTaught }, train);
+  await writeHeads(join(values.model, "heads"), heads);
+}
 const shippedBefore = (await readJson(join(values.model, "shipped.json"))) as {
   readonly calibrationDocuments: number;
   readonly testDocuments: number;

@@ -68,7 +68,9 @@ function trainingLines({ taught }: Certificate): string[] {
   if (taught === undefined) {
     return ["training text not known: that none of these documents taught the heads is assumed"];
   }
-  return taught === 0 ? [] : [`${taught} documents left out, because their text taught the heads`];
+  return taught === 0
+    ? []
+    : [`${taught} document${taught === 1 ? "" : "s"} left out: the heads were taught by their text`];
 }
 
 function groupsTested({ documents, split }: Certificate): number {

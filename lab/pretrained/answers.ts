@@ -20,7 +20,8 @@ export interface AskedPrompt {
 
 /** One line of a file of answers. */
 export interface Answer {
-  readonly group: string;
+  /** Absent where each prompt is a document of its own. */
+  readonly group?: string;
   readonly kind: string;
   readonly split: PromptSplit;
   /** 0 is greedy. */

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { gunzipSync, gzipSync } from "node:zlib";
-import type { ChatMessage } from "early-exits/model";
+import type { Tokenizer } from "early-exits";
+import { type ChatMessage, encodeChat } from "early-exits/model";
 import { writeFileAtomic } from "early-exits/node";
 import type { Answer, AskedPrompt } from "../answers.js";
 
@@ -24,7 +25,7 @@ async function readPrompts(name: string, split: "test" | "held"): Promise<AskedP
 
 /** Writes the ids of answers by the group of their prompt, compressed. */
 export async function packAnswers(answers: readonly Answer[], dtype: string): Promise<void> {
-  const ids = Object.fromEntries(answers.map(({ group, answer }) => [group, answer]));
+  const ids = Object.fromEntries(answers.map(({ group, answer }) => [group!, answer]));
   await writeFileAtomic(answersFile(dtype).pathname, gzipSync(JSON.stringify(ids), { level: 9 }));
 }
 
@@ -32,4 +33,19 @@ export async function packAnswers(answers: readonly Answer[], dtype: string): Pr
 export async function unpackAnswers(dtype: string): Promise<ReadonlyMap<string, readonly number[]>> {
   const json = gunzipSync(await readFile(answersFile(dtype))).toString();
   return new Map(Object.entries(JSON.parse(json) as Record<string, number[]>));
+}
+
+/**
+ * The answers to all prompts. Each prompt is a document of its own, so they have no groups. Throws an Error if the
+ * repository lacks one.
+ */
+export async function everydayAnswers(tokenizer: Tokenizer, dtype: string): Promise<Answer[]> {
+  const answers = await unpackAnswers(dtype);
+  return Promise.all(
+    (await everydayPrompts()).map(async ({ messages, group, kind, split }) => {
+      const answer = answers.get(group);
+      if (answer === undefined) throw new Error(`no answer in ${dtype} to the everyday prompt ${group}`);
+      return { kind, split, temperature: 0, dtype, prompt: await encodeChat(tokenizer, messages), answer };
+    }),
+  );
 }

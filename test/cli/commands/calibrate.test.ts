@@ -137,7 +137,7 @@ describe("early-exits calibrate", () => {
     const mixed = folder.path("mixed.txt");
     writeText(mixed, [...documents.slice(0, 3), ...readFileSync(many, "utf8").split("\n\n")]);
     expect((await succeed(words`${asked} --text ${mixed}`)).out).toContain(
-      "3 documents left out, because their text taught the heads",
+      "3 documents left out: the heads were taught by their text",
     );
   });
 });
