@@ -1,5 +1,5 @@
 /** Which share is whose: told, or asked of the engine. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { describe, expect, it } from "vitest";
 import { readShard, shareOf } from "../../apps/cli/shards.js";
 

@@ -2,7 +2,7 @@
  * Text as tokens to be scored, by the rules of lm-evaluation-harness: with a tokenizer whose ids are bytes, and with
  * one that has a begin-of-text token.
  */
-import { test } from "@fast-check/vitest";
+import { test } from "../support/property.js";
 import { loadModel, type Model } from "early-exits";
 import { huggingFaceTokenizer, memorySource } from "early-exits/model";
 import { readJson } from "early-exits/node";

@@ -1,5 +1,5 @@
 /** The answer to the exercise of examples/learn/7-online-thresholds.mjs. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { createPolicy, generate } from "early-exits";
 import { expect, it } from "vitest";
 import { program } from "./support.js";

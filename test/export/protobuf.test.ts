@@ -1,5 +1,5 @@
 /** The wire format of Protocol Buffers, against the examples of its documentation and the layout of the numbers. */
-import { fc, test as property } from "@fast-check/vitest";
+import { fc, test as property } from "../support/property.js";
 import { describe, expect, it } from "vitest";
 import { encodeMessage } from "../../apps/export/protobuf.js";
 

@@ -2,7 +2,7 @@
  * The `advance` primitive and the sequence: in whatever order positions go deeper, the result is bit-identical to that
  * of one full forward pass.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { advance, Sequence } from "early-exits/model";
 import { prefill } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";

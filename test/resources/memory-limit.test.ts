@@ -2,7 +2,7 @@
  * A device of fixed memory. A request that does not fit leaves it as it was, every request that fits succeeds, and what
  * it computes is what a fresh device computes, bit for bit.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { createModel, generate, loadModel, type Model } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "../support/byte-tokenizer.js";

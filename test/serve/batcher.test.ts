@@ -1,5 +1,5 @@
 /** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
 import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";

@@ -1,5 +1,5 @@
 /** Symmetric systems: a golden one, random ones against their own product, and refusals. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { atOnce } from "../../src/turns.js";
 import { solveSymmetric } from "../../src/tensor/cholesky.js";

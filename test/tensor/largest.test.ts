@@ -1,5 +1,5 @@
 /** The columns of the n largest values of rows: on the host, and on a device that finds them itself. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/tensor/rng.js";

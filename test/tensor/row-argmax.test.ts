@@ -1,5 +1,5 @@
 /** A second finding of `rowArgmax`, beside the place of the largest value: whether a row holds NaN or Infinity. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../support/property.js";
 import { Tensor } from "early-exits/tensor";
 import { rowArgmax } from "../../src/tensor/ops/reduce.js";
 import { describe, expect } from "vitest";

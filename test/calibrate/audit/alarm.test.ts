@@ -3,7 +3,7 @@
  * real shifts ring soon. Losses "like those of shifted documents" are beta-distributed with the mean and the
  * coefficient of variation (0.7 to 1.5) that bench/reports/shift.md shows. The full size is lab/audits.ts.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { OptionError } from "early-exits";
 import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
 import { alarmWealth, lossInterval } from "../../../src/calibrate/audit/audit.js";

@@ -1,5 +1,5 @@
 /** The binomial tail against exact rational arithmetic and mpmath; the deviance against a Taylor series. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { OptionError } from "early-exits";
 import { describe, expect, it } from "vitest";
 import { binomialTail, deviance } from "../../../src/calibrate/bounds/binomial.js";

@@ -1,5 +1,5 @@
 /** Bounds on a mean: golden numbers computed with scipy, laws, and rejected arguments. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { OptionError } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";

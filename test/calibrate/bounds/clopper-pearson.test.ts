@@ -1,5 +1,5 @@
 /** Clopper-Pearson upper limits: golden numbers, their definition, and another implementation of the beta quantile. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import quantile from "@stdlib/stats-base-dists-beta-quantile";
 import { describe, expect, it } from "vitest";
 import { binomialTail, clopperPearsonUpper } from "../../../src/calibrate/bounds/binomial.js";

@@ -1,5 +1,5 @@
 /** Certification from records: losses, the split of the documents, and refusals. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { OptionError, type Policy, verifyCertificate } from "early-exits";
 import type { Threshold } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";

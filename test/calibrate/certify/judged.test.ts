@@ -16,7 +16,7 @@ import { PolicyError } from "early-exits/exits";
 import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-variation.js";
 import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
 import { answerDocument, type SamplingOptions } from "early-exits/model";
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { hashDocument } from "../../../src/calibrate/record/documents.js";

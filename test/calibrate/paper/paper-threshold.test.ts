@@ -1,5 +1,5 @@
 /** The paper's thresholds: golden numbers and ties; how often they miss their target: test/laws/validity.test.ts. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { paperThreshold } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";

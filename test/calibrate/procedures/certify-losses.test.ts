@@ -1,5 +1,5 @@
 /** The test of given losses: which candidates are accepted, and which is chosen. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { binomialTail } from "../../../src/calibrate/bounds/binomial.js";

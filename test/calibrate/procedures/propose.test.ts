@@ -1,5 +1,5 @@
 /** Candidates from a grid split: their losses and costs there, their order, and ties. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { populationFamilies } from "../../../lab/simulate/populations.js";

@@ -1,7 +1,7 @@
 /**
  * The ledger: golden unit costs from config.json alone, and identities between the counts and what must have run.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import {
   createPolicy,
   type ExitHeads,

@@ -1,5 +1,5 @@
 /** Early-exit decoding: with exits off, the full model's output bit for bit; with exits on, each fill's invariant. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { attachHeads, createPolicy, type FillName, generate } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { columns } from "../../../src/tensor/ops/select.js";

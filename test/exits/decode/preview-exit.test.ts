@@ -2,7 +2,7 @@
  * A preview of the model's unembedding as the last exit, at depth L: decoding with it is its definition, a batch is its
  * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
 import { cachedBatches, fitPreviews, measureExits, recordHidden, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";

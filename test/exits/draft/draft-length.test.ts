@@ -1,5 +1,5 @@
 /** Draft lengths: what the plan chooses beside the fixed length that is best in hindsight. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { growingCosts, type UnitCosts } from "../../../src/exits/cost/unit-costs.js";
 import { describe, expect, it } from "vitest";

@@ -1,5 +1,5 @@
 /** Rejection sampling: golden numbers, and the identity that makes it exact. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { describe, expect, it } from "vitest";
 import { acceptance, residual } from "../../../src/exits/draft/speculate.js";
 

@@ -1,5 +1,5 @@
 /** Fills: after approximate ones, every position is complete, whatever happens; the lazy one does not drift. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import type { ExitHeads } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
 import { Ledger } from "../../../src/exits/cost/ledger.js";

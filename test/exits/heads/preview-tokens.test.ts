@@ -2,7 +2,7 @@
  * Previews of a list of tokens: with all tokens in the list they are previews of the vocabulary, bit for bit; they emit
  * no other token; their list is part of their files and their hash; training does not depend on it.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { attachHeads, type ExitHeads, serializeHeads, trainHeads } from "early-exits";
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";

@@ -1,5 +1,5 @@
 /** Confidence scores and losses: the golden numbers of the method, directions, ties and extreme values. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { type HeadLoss, scoreNames } from "early-exits";
 import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor";
 import { exitFires, headLoss, readConfidences, scoreDirection, scoreOf } from "early-exits/exits";

@@ -1,5 +1,5 @@
 /** Break-even: golden tokens per round, costs that are easy to check by hand, and laws that hold for any costs. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { planExits } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import {

@@ -2,7 +2,7 @@
  * Closed-form fits: `solveRidge` finds the minimum, and `fitMaps` gives heads the map that brings a state closest to
  * the final one.
  */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
 import { type AffineFit, type NormalEquations, SINK_POSITIONS, solveRidge } from "../../../src/exits/train/fit-maps.js";
 import { atOnce } from "../../../src/turns.js";

@@ -1,5 +1,5 @@
 /** A batch is computed in parts: together they are the batch. */
-import { test } from "@fast-check/vitest";
+import { test } from "../../support/property.js";
 import { attachHeads, trainHeads, type TrainStep } from "early-exits";
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";

@@ -2,7 +2,7 @@
  * The short form of `npm run torture`: some hostile folders, tokenizers and heads, each of which succeeds or is refused
  * with an error of this library, in bounded time, and leaves the device as it was.
  */
-import { test } from "@fast-check/vitest";
+import { test } from "../../support/property.js";
 import { loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { createDevice } from "early-exits/node";

@@ -1,6 +1,6 @@
 /** The exponential of sampling: as close to e^x as float64 allows, and the same bits on every engine. */
 import { createHash } from "node:crypto";
-import { test } from "@fast-check/vitest";
+import { test } from "../../support/property.js";
 import { expect, it } from "vitest";
 import { exponential } from "../../../src/model/decode/exponential.js";
 import { between, real } from "../../support/draw.js";

@@ -1,5 +1,5 @@
 /** Generation: streaming, stopping, limits, cancelling, telemetry. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { generate, type GenerateOptions, loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { describe, expect, it } from "vitest";

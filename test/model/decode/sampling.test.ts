@@ -1,5 +1,5 @@
 /** Sampling: processors in cases computed by hand, draws by their distribution. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { checkSampling, processedDistribution } from "../../../src/model/decode/sampling.js";
 import { sampleFrom } from "early-exits/model";

@@ -1,5 +1,5 @@
 /** Damaged GGUF files load or are refused with an error of this library, at once; 20,000 of them: npm run fuzz. */
-import { test } from "@fast-check/vitest";
+import { test } from "../../support/property.js";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { casesHere } from "../../support/cases-here.js";

@@ -1,5 +1,5 @@
 /** The head of a GGUF file: legal files parse to their contents; every defect throws an error with its own code. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
 import { defaultBudgets } from "../../../src/budgets.js";

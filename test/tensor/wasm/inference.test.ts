@@ -3,7 +3,7 @@
  * refused, and what is disposed of is freed.
  */
 import { fileURLToPath } from "node:url";
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import { attachHeads, generate, loadModel, type Model, trainHeads } from "early-exits";
 import { scope } from "early-exits/tensor";
 import { weightDtypes } from "../../../src/tensor/device.js";

@@ -1,5 +1,5 @@
 /** Weights are rounded to bytes by a kernel here, and by integer-rows.ts elsewhere: the bits are the same. */
-import { fc, test } from "@fast-check/vitest";
+import { fc, test } from "../../support/property.js";
 import type { Device } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { devicesHere } from "../../support/devices.js";
