@@ -18,11 +18,11 @@ const entries = Object.keys(exports)
     path: join(root, existsSync(join(root, "apps", entry, "index.ts")) ? "apps" : "src", entry, "index.ts"),
   }));
 
-const { config } = ts.readConfigFile(join(root, "tsconfig.json"), (path) => ts.sys.readFile(path)) as {
-  readonly config: unknown;
-};
-const { options } = ts.parseJsonConfigFileContent(config, ts.sys, root);
-const program = ts.createProgram({ rootNames: entries.map(({ path }) => path), options });
+// Names alone: without the types of the language and of Node.
+const program = ts.createProgram({
+  rootNames: entries.map(({ path }) => path),
+  options: { module: ts.ModuleKind.NodeNext, noLib: true, types: [] },
+});
 const checker = program.getTypeChecker();
 
 /** Exported names in alphabetical order, types marked. */
