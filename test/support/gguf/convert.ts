@@ -8,11 +8,19 @@ import { partsOf, type PlainTensor, storeTensor, type TypedValue } from "./store
 
 type Config = Readonly<Record<string, unknown>>;
 
+type Pairs = (config: Config) => Readonly<Record<string, TypedValue>>;
+/** Rules from Hugging Face's names (without .weight and .bias) to GGUF's, tried in order. */
+type Names = readonly (readonly [pattern: RegExp, name: string])[];
+
 interface Conversion {
   readonly architecture: string;
-  /** Rules from Hugging Face's names (without .weight and .bias) to GGUF's, tried in order. */
-  readonly names: readonly (readonly [pattern: RegExp, name: string])[];
-  readonly pairs: (config: Config) => Readonly<Record<string, TypedValue>>;
+  /** Those of the norms of a block that differ. @default one norm before each half of a block */
+  readonly norms?: Names;
+  /** Metadata of the norm. @default that of an RMS norm */
+  readonly norm?: Pairs;
+  /** Metadata of rotary embeddings. @default with the number of dimensions that turn */
+  readonly rotary?: Pairs;
+  readonly more?: Pairs;
   /** @default none */
   readonly change?: (tensor: PlainTensor, config: Config) => PlainTensor;
 }
@@ -21,34 +29,29 @@ const number = (value: unknown): TypedValue => [VALUE.uint32, u32(Number(value))
 const real = (value: unknown): TypedValue => [VALUE.float32, f32(Number(value))];
 export const string = (value: string): TypedValue => [VALUE.string, text(value)];
 
-const outside: Conversion["names"] = [
+const common: Names = [
   [/^(model\.embed_tokens|gpt_neox\.embed_in|transformer\.wte)$/, "token_embd"],
   [/^transformer\.wpe$/, "position_embd"],
   [/^(model\.norm|model\.final_layernorm|gpt_neox\.final_layer_norm|transformer\.ln_f)$/, "output_norm"],
   [/^(lm_head|embed_out)$/, "output"],
-];
-const attention: Conversion["names"] = [
   [/\.self_attn\.([qkv])_proj$/, "attn_$1"],
   [/\.self_attn\.([qk])_norm$/, "attn_$1_norm"],
   [/\.(self_attn\.qkv_proj|attention\.query_key_value|attn\.c_attn)$/, "attn_qkv"],
   [/\.(self_attn\.o_proj|self_attn\.dense|attention\.dense|attn\.c_proj)$/, "attn_output"],
   [/\.(input_layernorm|ln_1)$/, "attn_norm"],
-];
-const mlp: Conversion["names"] = [
   [/\.mlp\.gate_proj$/, "ffn_gate"],
   [/\.mlp\.(up_proj|gate_up_proj|fc1|dense_h_to_4h|c_fc)$/, "ffn_up"],
   [/\.mlp\.(down_proj|fc2|dense_4h_to_h|c_proj)$/, "ffn_down"],
 ];
-const common = [...outside, ...attention, ...mlp];
-const preNorm: Conversion["names"] = [[/\.(post_attention_layernorm|ln_2)$/, "ffn_norm"]];
-const postNorms: Conversion["names"] = [
+const preNorm: Names = [[/\.(post_attention_layernorm|ln_2)$/, "ffn_norm"]];
+const postNorms: Names = [
   [/\.post_attention_layernorm$/, "post_attention_norm"],
   [/\.pre_feedforward_layernorm$/, "ffn_norm"],
   [/\.post_feedforward_layernorm$/, "post_ffw_norm"],
 ];
 
-const rms = (config: Config) => ({ "attention.layer_norm_rms_epsilon": real(config["rms_norm_eps"] ?? 1e-6) });
-const layerNorm = (config: Config) => ({
+const rms: Pairs = (config) => ({ "attention.layer_norm_rms_epsilon": real(config["rms_norm_eps"] ?? 1e-6) });
+const layerNorm: Pairs = (config) => ({
   "attention.layer_norm_epsilon": real(config["layer_norm_eps"] ?? config["layer_norm_epsilon"] ?? 1e-5),
 });
 const thetaOf = (config: Config): unknown => {
@@ -58,13 +61,14 @@ const thetaOf = (config: Config): unknown => {
 };
 const headDimOf = (config: Config): number =>
   Number(config["head_dim"] ?? Number(config["hidden_size"]) / Number(config["num_attention_heads"]));
-const rotaryOf = (config: Config): Readonly<Record<string, TypedValue>> => ({
+const rotaryOf: Pairs = (config) => ({
   "rope.freq_base": real(thetaOf(config)),
   "rope.dimension_count": number(
     headDimOf(config) * Number(config["rotary_pct"] ?? config["partial_rotary_factor"] ?? 1),
   ),
 });
-const withHeadDim = (config: Config) => ({
+const slidingOf: Pairs = (config) => ({ "attention.sliding_window": number(config["sliding_window"]) });
+const withHeadDim: Pairs = (config) => ({
   "attention.key_length": number(headDimOf(config)),
   "attention.value_length": number(headDimOf(config)),
 });
@@ -106,78 +110,31 @@ function grouped(tensor: PlainTensor, config: Config): PlainTensor {
 }
 
 const CONVERSIONS: Readonly<Record<string, Conversion>> = {
-  llama: {
-    architecture: "llama",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
-    change: interleaved,
-  },
-  mistral: {
-    architecture: "llama",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({
-      ...rms(config),
-      ...rotaryOf(config),
-      "attention.sliding_window": number(config["sliding_window"]),
-    }),
-    change: interleaved,
-  },
-  smollm3: {
-    architecture: "smollm3",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
-    change: interleaved,
-  },
-  qwen2: {
-    architecture: "qwen2",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
-  },
-  qwen3: {
-    architecture: "qwen3",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config), ...withHeadDim(config) }),
-  },
-  olmo2: {
-    architecture: "olmo2",
-    names: [...common, ...postNorms],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
-  },
+  llama: { architecture: "llama", change: interleaved },
+  mistral: { architecture: "llama", more: slidingOf, change: interleaved },
+  smollm3: { architecture: "smollm3", change: interleaved },
+  qwen2: { architecture: "qwen2" },
+  qwen3: { architecture: "qwen3", more: withHeadDim },
+  olmo2: { architecture: "olmo2", norms: postNorms },
   gemma3_text: {
     architecture: "gemma3",
-    names: [...common, ...postNorms],
-    pairs: (config) => ({
-      ...rms(config),
+    norms: postNorms,
+    rotary: (config) => ({ "rope.freq_base": real(thetaOf(config)) }),
+    more: (config) => ({
       ...withHeadDim(config),
-      "rope.freq_base": real(thetaOf(config)),
-      "attention.sliding_window": number(config["sliding_window"]),
+      ...slidingOf(config),
       "attention.sliding_window_pattern": [VALUE.array, slides(config["layer_types"] as readonly string[])],
     }),
     change: (tensor) =>
       tensor.name.endsWith("norm.weight") ? { ...tensor, data: tensor.data.map((value) => value + 1) } : tensor,
   },
-  phi: {
-    architecture: "phi2",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...layerNorm(config), ...rotaryOf(config) }),
-  },
-  phi3: {
-    architecture: "phi3",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({ ...rms(config), ...rotaryOf(config) }),
-  },
-  gpt2: {
-    architecture: "gpt2",
-    names: [...common, ...preNorm],
-    pairs: layerNorm,
-    change: turned,
-  },
+  phi: { architecture: "phi2", norm: layerNorm },
+  phi3: { architecture: "phi3" },
+  gpt2: { architecture: "gpt2", norm: layerNorm, rotary: () => ({}), change: turned },
   gpt_neox: {
     architecture: "gptneox",
-    names: [...common, ...preNorm],
-    pairs: (config) => ({
-      ...layerNorm(config),
-      ...rotaryOf(config),
+    norm: layerNorm,
+    more: (config) => ({
       use_parallel_residual: [VALUE.bool, Uint8Array.of(Number(config["use_parallel_residual"]))],
     }),
     change: grouped,
@@ -216,14 +173,19 @@ export function convertedParts(
 export function converted(config: Config, checkpoints: readonly Uint8Array[], pairs: ConvertOptions["pairs"] = {}) {
   const {
     architecture,
-    names,
+    norms = preNorm,
+    norm = rms,
+    rotary = rotaryOf,
+    more,
     change = (tensor: PlainTensor): PlainTensor => tensor,
-    ...rest
   } = CONVERSIONS[String(config["model_type"])]!;
   const tensors = checkpoints.flatMap((bytes): PlainTensor[] => {
     const file = parseSafetensors(bytes);
     return file.names.map((name) =>
-      change({ name: ggufName(name, names), shape: file.info(name).shape, data: file.float32(name) }, config),
+      change(
+        { name: ggufName(name, [...common, ...norms]), shape: file.info(name).shape, data: file.float32(name) },
+        config,
+      ),
     );
   });
   const first = (...keys: readonly string[]): unknown =>
@@ -236,7 +198,9 @@ export function converted(config: Config, checkpoints: readonly Uint8Array[], pa
     feed_forward_length: number(first("intermediate_size", "n_inner") ?? 4 * Number(hiddenSize)),
     "attention.head_count": number(first("num_attention_heads", "n_head")),
     "attention.head_count_kv": number(first("num_key_value_heads", "num_attention_heads", "n_head")),
-    ...rest.pairs(config),
+    ...norm(config),
+    ...rotary(config),
+    ...more?.(config),
     ...pairs,
   };
   const all = new Map<string, TypedValue>([["general.architecture", string(architecture)]]);
@@ -245,7 +209,7 @@ export function converted(config: Config, checkpoints: readonly Uint8Array[], pa
   return { tensors, pairs: all };
 }
 
-function ggufName(name: string, rules: Conversion["names"]): string {
+function ggufName(name: string, rules: Names): string {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(name)!;
   const [, block] = /\.(?:layers|h)\.(\d+)\./.exec(stem!) ?? [];
   const [pattern, replacement] = rules.find(([rule]) => rule.test(stem!))!;
