@@ -10,7 +10,7 @@ import { readSource, repositoryFiles } from "./source-files.js";
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
-  "src/tensor": 120_700,
+  "src/tensor": 119_950,
   "src/model": 61_150 + 2_740, // + 2,740: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 46_150 + 1_300, // + 1,300: what a sceptic broke (the length of a promise, stores)
   // + 7,400: what a sceptic broke (copies, whole documents, groups, training text, the seal, stores, the verifier)

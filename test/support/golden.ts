@@ -26,11 +26,7 @@ export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): n
 /** Compares a folder's logits at all positions, hidden states at the last position, and 24 greedy tokens. */
 export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
   const golden = await readJson<Golden>(join(folder, "golden.json"));
-  await expectGoldenModel(await readModel(folder, { device }), golden, tolerance);
-}
-
-/** Compares a model, and disposes of it. */
-export async function expectGoldenModel(model: Model, golden: Golden, tolerance: number): Promise<void> {
+  const model = await readModel(folder, { device });
   expect(largestDifference(await model.logits(golden.inputIds), golden.logits)).toBeLessThan(tolerance);
   const { hiddenSize, numLayers } = model.config;
   const states = await model.hiddenStates(golden.inputIds);

@@ -182,23 +182,24 @@ export function damageHead({ heads, model }: ExitHeads, exit: number): void {
   weights.set(Object.fromEntries(damaged));
 }
 
+const checkpoint = once(
+  async ({ config, seed, gain }: Required<Pick<SmallModelOptions, "config" | "seed" | "gain">>) => {
+    const device = createReferenceDevice();
+    const fresh = createModel(config, { device, seed });
+    const rng = createRng(seed).fork("widen");
+    for (const weight of allWeights(fresh.weights)) {
+      const values = await weight.read();
+      // Wider matrices, gains around 1, and biases that are not 0.
+      const changed = values.map((value) => (weight.shape.length === 2 ? value * gain : value + 0.2 * rng.normal()));
+      if ("requiresGrad" in weight) device.write(weight.storage, changed);
+    }
+    return serializeModel(fresh);
+  },
+);
+
 /** The checkpoint of such a model. */
-export async function smallCheckpoint(
-  config: Readonly<Record<string, unknown>>,
-  seed = 1,
-  gain = 8,
-): Promise<Uint8Array> {
-  const device = createReferenceDevice();
-  const fresh = createModel(config, { device, seed });
-  const rng = createRng(seed).fork("widen");
-  for (const weight of allWeights(fresh.weights)) {
-    const values = await weight.read();
-    // Wider matrices, gains around 1, and biases that are not 0.
-    const changed = values.map((value) => (weight.shape.length === 2 ? value * gain : value + 0.2 * rng.normal()));
-    if ("requiresGrad" in weight) device.write(weight.storage, changed);
-  }
-  return serializeModel(fresh);
-}
+export const smallCheckpoint = async (config: Readonly<Record<string, unknown>>, seed = 1, gain = 8) =>
+  (await checkpoint({ config, seed, gain })).slice();
 
 /** config.json of a llama of this shape, with the byte tokenizer's 257 ids. */
 export const byteLlama = (

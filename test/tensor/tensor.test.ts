@@ -200,10 +200,10 @@ describe("training on such a device", () => {
     const config = smallConfigs[name]!;
     const fresh = createModel(config, { device, seed: 1 });
     const text = Uint32Array.from(randomIds(200, 61, 1));
-    const run = (steps: number) => pretrain(fresh, text, { steps, batchSize: 2, sequenceLength: 16 });
+    const run = (steps: number) => pretrain(fresh, text, { steps, batchSize: 1, sequenceLength: 5 });
     await run(1); // rotary tables stay
     const kept = live();
-    expect((await run(3))!.loss).toBeLessThan(10); // and no NaN, which freed storage holds
+    expect((await run(2))!.loss).toBeLessThan(10); // and no NaN, which freed storage holds
     expect(live()).toBe(kept);
     expect(created()).toBeGreaterThan(500); // storages were recorded
     fresh.dispose();
@@ -214,7 +214,7 @@ describe("training on such a device", () => {
       { kind: "kl", temperature: 2, topK: 5 },
       { kind: "penalized", weight: 0.5 },
     ] as const;
-    for (const loss of losses) await trainHeads(heads, randomDocuments(3, 20), { steps: 2, loss });
+    for (const loss of losses) await trainHeads(heads, randomDocuments(3, 6), { steps: 2, loss });
     heads.dispose();
     model.dispose();
     expect(live()).toBe(0);

@@ -7,7 +7,7 @@
  */
 import type { AttentionDims, AttentionKernels, CacheDtype, CacheStorage, Rope } from "../device.js";
 import { roundRow } from "../round-row.js";
-import { type Allocate, copyInto, type Floats, floats } from "./floats.js";
+import { type Allocate, copyInto, type Floats, floats, type OnFloats } from "./floats.js";
 
 /** [capacity, G, D]. */
 export interface ReferenceCache extends CacheStorage {
@@ -24,28 +24,21 @@ interface Query {
   readonly headDim: number;
 }
 
-export function attentionKernels(allocate: Allocate): AttentionKernels {
+export function attentionKernels(allocate: Allocate): OnFloats<AttentionKernels> {
   return {
-    rope(x, positions, rope, heads, headDim, inverse): Floats {
-      const out = floats(x).slice();
+    rope(x, positions, rope, heads, headDim, inverse) {
+      const out = x.slice();
       rotate(out, positions, rope, heads, headDim, inverse);
       return out;
     },
 
-    attention(qStorage, kStorage, vStorage, dims): Floats {
-      const q = floats(qStorage);
-      const k = floats(kStorage);
-      const v = floats(vStorage);
-      const out = allocate(qStorage.length);
+    attention(q, k, v, dims) {
+      const out = allocate(q.length);
       forEachQuery(dims, (query) => attend({ q, k, v, out }, query));
       return out;
     },
 
-    attentionBackward(qStorage, kStorage, vStorage, dyStorage, dims): { dq: Floats; dk: Floats; dv: Floats } {
-      const q = floats(qStorage);
-      const k = floats(kStorage);
-      const v = floats(vStorage);
-      const dy = floats(dyStorage);
+    attentionBackward(q, k, v, dy, dims) {
       const dq = new Float64Array(q.length);
       const dk = new Float64Array(k.length);
       const dv = new Float64Array(v.length);
@@ -73,8 +66,7 @@ export function attentionKernels(allocate: Allocate): AttentionKernels {
       return { dq: copyInto(allocate, dq), dk: copyInto(allocate, dk), dv: copyInto(allocate, dv) };
     },
 
-    cacheWrite(segments, kvStorage, rope): void {
-      const kv = floats(kvStorage);
+    cacheWrite(segments, kv, rope) {
       let row = 0;
       for (const { cache, positions } of segments) {
         const { keys, values, kvHeads, headDim, dtype } = cache as ReferenceCache;
@@ -90,8 +82,8 @@ export function attentionKernels(allocate: Allocate): AttentionKernels {
       }
     },
 
-    cacheAttention(segments, qStorage, heads, rope, window): Floats {
-      const q = floats(qStorage).slice();
+    cacheAttention(segments, unturned, heads, rope, window) {
+      const q = unturned.slice();
       const out = allocate(q.length);
       let row = 0;
       for (const { cache, positions } of segments) {

@@ -7,7 +7,7 @@
  */
 import type { BinaryOp, ElementwiseKernels, UnaryOp } from "../device.js";
 import { sizeOf } from "../shape.js";
-import { type Allocate, build, type Floats, floats } from "./floats.js";
+import { type Allocate, build, type OnFloats } from "./floats.js";
 
 interface Scalar {
   readonly value: (x: number) => number;
@@ -46,11 +46,9 @@ const BINARY: Readonly<Record<BinaryOp, (a: number, b: number) => number>> = {
   mul: (a, b) => a * b,
 };
 
-export function elementwiseKernels(allocate: Allocate): ElementwiseKernels {
+export function elementwiseKernels(allocate: Allocate): OnFloats<ElementwiseKernels> {
   return {
-    binary(op, aStorage, bStorage, shape, aStrides, bStrides): Floats {
-      const a = floats(aStorage);
-      const b = floats(bStorage);
+    binary(op, a, b, shape, aStrides, bStrides) {
       const apply = BINARY[op];
       const index = new Array<number>(shape.length).fill(0);
       let p = 0;
@@ -70,29 +68,26 @@ export function elementwiseKernels(allocate: Allocate): ElementwiseKernels {
       });
     },
 
-    scale(x, factor): Floats {
-      return build(allocate, x.length, (i) => floats(x)[i]! * factor);
+    scale(x, factor) {
+      return build(allocate, x.length, (i) => x[i]! * factor);
     },
 
-    unary(op, x): Floats {
+    unary(op, x) {
       const { value } = FUNCTIONS[op];
-      return build(allocate, x.length, (i) => value(floats(x)[i]!));
+      return build(allocate, x.length, (i) => value(x[i]!));
     },
-    unaryBackward(op, x, dy): Floats {
+    unaryBackward(op, x, dy) {
       const { slope } = FUNCTIONS[op];
-      return build(allocate, x.length, (i) => slope(floats(x)[i]!) * floats(dy)[i]!);
+      return build(allocate, x.length, (i) => slope(x[i]!) * dy[i]!);
     },
 
-    swiglu(xStorage, rows, width): Floats {
-      const x = floats(xStorage);
+    swiglu(x, rows, width) {
       return build(allocate, rows * width, (i) => {
         const gate = Math.floor(i / width) * 2 * width + (i % width);
         return FUNCTIONS.silu.value(x[gate]!) * x[gate + width]!;
       });
     },
-    swigluBackward(xStorage, dyStorage, rows, width): Floats {
-      const x = floats(xStorage);
-      const dy = floats(dyStorage);
+    swigluBackward(x, dy, rows, width) {
       const dx = allocate(rows * 2 * width);
       for (let i = 0; i < rows * width; i++) {
         const gate = Math.floor(i / width) * 2 * width + (i % width);

@@ -5,20 +5,17 @@
  * A negative target masks its row: loss 0, gradient 0.
  */
 import type { LossKernels } from "../device.js";
-import { type Allocate, build, type Floats, floats } from "./floats.js";
+import { type Allocate, build, type OnFloats } from "./floats.js";
 import { logSumExp } from "./rows.js";
 
-export function lossKernels(allocate: Allocate): LossKernels {
+export function lossKernels(allocate: Allocate): OnFloats<LossKernels> {
   return {
-    crossEntropy(logits, targets, rows, width): Floats {
-      const z = floats(logits);
+    crossEntropy(z, targets, rows, width) {
       return build(allocate, rows, (r) =>
         targets[r]! < 0 ? 0 : logSumExp(z, r * width, width) - z[r * width + targets[r]!]!,
       );
     },
-    crossEntropyBackward(logits, targets, dLoss, rows, width): Floats {
-      const z = floats(logits);
-      const scale = floats(dLoss);
+    crossEntropyBackward(z, targets, scale, rows, width) {
       const dz = allocate(rows * width);
       for (let r = 0; r < rows; r++) {
         const target = targets[r]!;
@@ -31,9 +28,7 @@ export function lossKernels(allocate: Allocate): LossKernels {
       return dz;
     },
 
-    kl(teacher, student, rows, width, temperature): Floats {
-      const t = floats(teacher);
-      const s = floats(student);
+    kl(t, s, rows, width, temperature) {
       const factor = 1 / temperature;
       return build(allocate, rows, (r) => {
         const lseT = logSumExp(t, r * width, width, factor);
@@ -47,10 +42,7 @@ export function lossKernels(allocate: Allocate): LossKernels {
         return sum;
       });
     },
-    klBackward(teacher, student, dLoss, rows, width, temperature): Floats {
-      const t = floats(teacher);
-      const s = floats(student);
-      const scale = floats(dLoss);
+    klBackward(t, s, scale, rows, width, temperature) {
       const factor = 1 / temperature;
       const ds = allocate(rows * width);
       for (let r = 0; r < rows; r++) {

@@ -4,16 +4,14 @@
  */
 import type { Kernels, MovementKernels } from "../device.js";
 import { broadcastStrides, sizeOf, stridesOf } from "../shape.js";
-import { type Allocate, build, copyInto, type Floats, floats } from "./floats.js";
-import type { ReferencePacked } from "./products.js";
+import { type Allocate, build, copyInto, type Floats, floats, type OnFloats } from "./floats.js";
 
-export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kernels, "gatherPacked"> {
+export function movementKernels(allocate: Allocate): OnFloats<MovementKernels & Pick<Kernels, "gatherPacked">> {
   const gatherRows = (table: Floats, ids: ArrayLike<number>, width: number): Floats =>
     build(allocate, ids.length * width, (i) => table[ids[Math.floor(i / width)]! * width + (i % width)]!);
 
   return {
-    sumTo(xStorage, from, to): Floats {
-      const x = floats(xStorage);
+    sumTo(x, from, to) {
       const strides = broadcastStrides(to, from);
       const fromStrides = stridesOf(from);
       const sums = new Float64Array(sizeOf(to));
@@ -27,22 +25,21 @@ export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kern
       return copyInto(allocate, sums);
     },
 
-    columns(x, rows, width, begin, end): Floats {
+    columns(x, rows, width, begin, end) {
       const kept = end - begin;
-      return build(allocate, rows * kept, (i) => floats(x)[Math.floor(i / kept) * width + begin + (i % kept)]!);
+      return build(allocate, rows * kept, (i) => x[Math.floor(i / kept) * width + begin + (i % kept)]!);
     },
-    columnsBackward(dyStorage, rows, width, begin, end): Floats {
-      const dy = floats(dyStorage);
+    columnsBackward(dy, rows, width, begin, end) {
       const kept = end - begin;
       const dx = allocate(rows * width);
       for (let i = 0; i < rows * kept; i++) dx[Math.floor(i / kept) * width + begin + (i % kept)] = dy[i]!;
       return dx;
     },
 
-    slice(x, begin, end): Floats {
-      return floats(x).slice(begin, end);
+    slice(x, begin, end) {
+      return x.slice(begin, end);
     },
-    concat(parts): Floats {
+    concat(parts) {
       const out = allocate(parts.reduce((length, part) => length + part.length, 0));
       let offset = 0;
       for (const part of parts) {
@@ -52,28 +49,26 @@ export function movementKernels(allocate: Allocate): MovementKernels & Pick<Kern
       return out;
     },
 
-    gather: (table, ids, width) => gatherRows(floats(table), ids, width),
-    gatherPacked: (table, ids) => gatherRows((table as ReferencePacked).data, ids, table.columns),
-    scatterAdd(dyStorage, ids, rows, width): Floats {
-      const dy = floats(dyStorage);
+    gather: (table, ids, width) => gatherRows(table, ids, width),
+    gatherPacked: (table, ids) => gatherRows(table.data, ids, table.columns),
+    scatterAdd(dy, ids, rows, width) {
       const sums = new Float64Array(rows * width);
       for (let i = 0; i < dy.length; i++) sums[ids[Math.floor(i / width)]! * width + (i % width)]! += dy[i]!;
       return copyInto(allocate, sums);
     },
 
-    takeAlongRows(x, ids, rows, width, k): Floats {
-      return build(allocate, rows * k, (i) => floats(x)[Math.floor(i / k) * width + ids[i]!]!);
+    takeAlongRows(x, ids, rows, width, k) {
+      return build(allocate, rows * k, (i) => x[Math.floor(i / k) * width + ids[i]!]!);
     },
-    takeAlongRowsBackward(dyStorage, ids, rows, width, k): Floats {
-      const dy = floats(dyStorage);
+    takeAlongRowsBackward(dy, ids, rows, width, k) {
       const dx = allocate(rows * width);
       for (let i = 0; i < rows * k; i++) dx[Math.floor(i / k) * width + ids[i]!]! += dy[i]!;
       return dx;
     },
 
-    sumSquares(x): Floats {
+    sumSquares(x) {
       let sum = 0;
-      for (const value of floats(x)) sum += value * value;
+      for (const value of x) sum += value * value;
       return build(allocate, 1, () => sum);
     },
   };

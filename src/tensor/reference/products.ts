@@ -4,24 +4,13 @@
  * so it depends on one row of x only. Dot products with integer weights are those of integer-products.ts, unless values
  * are float64.
  */
-import type { MatmulDims, PackedStorage, ProductKernels, Storage } from "../device.js";
-import { type Allocate, type Floats, floats } from "./floats.js";
-import { integerDot, type IntegerMatrix, quantizeRow } from "./integer-products.js";
+import type { ProductKernels } from "../device.js";
+import type { Allocate, OnFloats } from "./floats.js";
+import { integerDot, quantizeRow } from "./integer-products.js";
 
-/** Row-major float32, rounded as its dtype says. */
-export interface ReferencePacked extends PackedStorage {
-  readonly data: Float32Array;
-  /** The integers behind `data`, if its dtype has some. */
-  readonly matrix?: IntegerMatrix;
-}
-
-const packed = (storage: PackedStorage): Float32Array => (storage as ReferencePacked).data;
-
-export function productKernels(allocate: Allocate): ProductKernels {
+export function productKernels(allocate: Allocate): OnFloats<ProductKernels> {
   return {
-    matmul(aStorage: Storage, bStorage: Storage, { m, n, k, transposeA, transposeB }: MatmulDims): Floats {
-      const a = floats(aStorage);
-      const b = floats(bStorage);
+    matmul(a, b, { m, n, k, transposeA, transposeB }) {
       const out = allocate(m * n);
       const [aRow, aColumn] = transposeA ? [1, m] : [k, 1];
       const [bRow, bColumn] = transposeB ? [1, k] : [n, 1];
@@ -35,14 +24,9 @@ export function productKernels(allocate: Allocate): ProductKernels {
       return out;
     },
 
-    linear(xStorage, weight, rows, biasStorage, residualStorage): Floats {
-      const x = floats(xStorage);
-      const w = packed(weight);
-      const { rows: n, columns: k } = weight;
-      const bias = biasStorage && floats(biasStorage);
-      const residual = residualStorage && floats(residualStorage);
+    linear(x, weight, rows, bias, residual) {
+      const { rows: n, columns: k, data: w, matrix } = weight;
       const y = allocate(rows * n);
-      const { matrix } = weight as ReferencePacked;
       if (matrix !== undefined && y instanceof Float32Array) {
         for (let r = 0; r < rows; r++) {
           const row = quantizeRow(x, r * k, k, matrix.bits);
@@ -63,10 +47,8 @@ export function productKernels(allocate: Allocate): ProductKernels {
       return y;
     },
 
-    linearBackward(dyStorage, weight, rows): Floats {
-      const dy = floats(dyStorage);
-      const w = packed(weight);
-      const { rows: n, columns: k } = weight;
+    linearBackward(dy, weight, rows) {
+      const { rows: n, columns: k, data: w } = weight;
       const dx = allocate(rows * k);
       for (let r = 0; r < rows; r++) {
         for (let t = 0; t < k; t++) {

@@ -2,15 +2,15 @@
  * The reference device: every kernel as a readable loop with float64 accumulators, and the oracle of the fast devices.
  * With `float64: true` storage is float64 too, for finite differences.
  */
-import type { CacheStorage, Device, PackedDtype, PackedStorage, Storage } from "../device.js";
+import type { CacheStorage, Device, Kernels, PackedDtype, PackedStorage } from "../device.js";
 import { createIntegerRows, groupsOf, type IntegerRows, integerValues, roundToIntegers } from "../integer-rows.js";
 import { roundRow } from "../round-row.js";
 import { attentionKernels, type ReferenceCache } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
-import { type Floats, floats } from "./floats.js";
+import { type Floats, floats, type OnFloats, type ReferencePacked } from "./floats.js";
 import { lossKernels } from "./losses.js";
 import { movementKernels } from "./movement.js";
-import { productKernels, type ReferencePacked } from "./products.js";
+import { productKernels } from "./products.js";
 import { rowKernels } from "./rows.js";
 
 interface ReferenceOptions {
@@ -40,7 +40,7 @@ export function createReferenceDevice({ float64 = false }: ReferenceOptions = {}
       ...lossKernels(allocate),
       ...attentionKernels(allocate),
       adamw,
-    },
+    } as Kernels,
     upload,
     read: (storage) => Promise.resolve(Float32Array.from(floats(storage))),
     write: (storage, data) => floats(storage).set(data),
@@ -117,11 +117,7 @@ function packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows
 }
 
 /** AdamW (Loshchilov & Hutter 2019). */
-const adamw: Device["kernels"]["adamw"] = (paramStorage: Storage, gradientStorage, mStorage, vStorage, step) => {
-  const param = floats(paramStorage);
-  const gradient = floats(gradientStorage);
-  const m = floats(mStorage);
-  const v = floats(vStorage);
+const adamw: OnFloats<Kernels>["adamw"] = (param, gradient, m, v, step) => {
   const { learningRate, beta1, beta2, epsilon, weightDecay, correction1, correction2, gradientScale } = step;
   for (let i = 0; i < param.length; i++) {
     const g = gradient[i]! * gradientScale;

@@ -4,7 +4,7 @@
  *   layerNorm(x) = (x - μ)/√(σ² + ε) · gain + bias                   rmsNorm(x) = x/√(mean x² + ε) · gain
  */
 import { ROW_STATS, type RowKernels } from "../device.js";
-import { type Allocate, copyInto, type Floats, floats } from "./floats.js";
+import { type Allocate, copyInto, type Floats, type OnFloats } from "./floats.js";
 
 /** log Σ_j exp(x_j · factor) over x[begin .. begin + width), without overflow. */
 export function logSumExp(x: Floats, begin: number, width: number, factor = 1): number {
@@ -15,10 +15,45 @@ export function logSumExp(x: Floats, begin: number, width: number, factor = 1): 
   return max + Math.log(sum);
 }
 
-export function rowKernels(allocate: Allocate): RowKernels {
+export function rowKernels(allocate: Allocate): OnFloats<RowKernels> {
+  const norm =
+    (centered: boolean) =>
+    (x: Floats, gain: Floats, bias: Floats | undefined, rows: number, width: number, epsilon: number): Floats => {
+      const y = allocate(rows * width);
+      for (let begin = 0; begin < y.length; begin += width) {
+        const { mean, inverse } = moments(x, begin, { width, epsilon, centered });
+        for (let j = 0; j < width; j++) y[begin + j] = (x[begin + j]! - mean) * inverse * gain[j]! + (bias?.[j] ?? 0);
+      }
+      return y;
+    };
+  const normBackward =
+    (centered: boolean) => (x: Floats, gain: Floats, dy: Floats, rows: number, width: number, epsilon: number) => {
+      const dx = allocate(rows * width);
+      const dGain = new Float64Array(width);
+      const dBias = new Float64Array(width);
+      for (let begin = 0; begin < dx.length; begin += width) {
+        const { mean, inverse } = moments(x, begin, { width, epsilon, centered });
+        // n = (x - mean)·inverse, g = dy·gain, dx = inverse · (g - mean(g) - n · mean(g·n)); no mean(g) in rmsNorm.
+        let meanG = 0;
+        let meanGN = 0;
+        for (let j = 0; j < width; j++) {
+          const normed = (x[begin + j]! - mean) * inverse;
+          const g = dy[begin + j]! * gain[j]!;
+          if (centered) meanG += g / width;
+          meanGN += (g * normed) / width;
+          dGain[j]! += dy[begin + j]! * normed;
+          dBias[j]! += dy[begin + j]!;
+        }
+        for (let j = 0; j < width; j++) {
+          const normed = (x[begin + j]! - mean) * inverse;
+          dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - meanG - normed * meanGN);
+        }
+      }
+      return { dx, dGain: copyInto(allocate, dGain), dBias: copyInto(allocate, dBias) };
+    };
+
   return {
-    softmax(xStorage, rows, width): Floats {
-      const x = floats(xStorage);
+    softmax(x, rows, width) {
       const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const lse = logSumExp(x, begin, width);
@@ -26,9 +61,7 @@ export function rowKernels(allocate: Allocate): RowKernels {
       }
       return y;
     },
-    softmaxBackward(yStorage, dyStorage, rows, width): Floats {
-      const y = floats(yStorage);
-      const dy = floats(dyStorage);
+    softmaxBackward(y, dy, rows, width) {
       const dx = allocate(rows * width);
       for (let begin = 0; begin < dx.length; begin += width) {
         let dot = 0;
@@ -38,8 +71,7 @@ export function rowKernels(allocate: Allocate): RowKernels {
       return dx;
     },
 
-    logSoftmax(xStorage, rows, width): Floats {
-      const x = floats(xStorage);
+    logSoftmax(x, rows, width) {
       const y = allocate(rows * width);
       for (let begin = 0; begin < y.length; begin += width) {
         const lse = logSumExp(x, begin, width);
@@ -47,9 +79,7 @@ export function rowKernels(allocate: Allocate): RowKernels {
       }
       return y;
     },
-    logSoftmaxBackward(yStorage, dyStorage, rows, width): Floats {
-      const y = floats(yStorage);
-      const dy = floats(dyStorage);
+    logSoftmaxBackward(y, dy, rows, width) {
       const dx = allocate(rows * width);
       for (let begin = 0; begin < dx.length; begin += width) {
         let sum = 0;
@@ -59,8 +89,7 @@ export function rowKernels(allocate: Allocate): RowKernels {
       return dx;
     },
 
-    rowStats(logitsStorage, rows, width): Floats {
-      const z = floats(logitsStorage);
+    rowStats(z, rows, width) {
       const stats = allocate(rows * ROW_STATS.width);
       for (let r = 0; r < rows; r++) {
         const begin = r * width;
@@ -90,8 +119,7 @@ export function rowKernels(allocate: Allocate): RowKernels {
       return stats;
     },
 
-    rowArgmax(logitsStorage, rows, width): Floats {
-      const z = floats(logitsStorage);
+    rowArgmax(z, rows, width) {
       const best = allocate(rows * 3);
       for (let r = 0; r < rows; r++) {
         let argmax = 0;
@@ -109,96 +137,25 @@ export function rowKernels(allocate: Allocate): RowKernels {
       return best;
     },
 
-    layerNorm(xStorage, gainStorage, biasStorage, rows, width, epsilon): Floats {
-      const x = floats(xStorage);
-      const gain = floats(gainStorage);
-      const bias = biasStorage && floats(biasStorage);
-      const y = allocate(rows * width);
-      for (let begin = 0; begin < y.length; begin += width) {
-        const { mean, inverse } = moments(x, begin, width, epsilon);
-        for (let j = 0; j < width; j++) y[begin + j] = (x[begin + j]! - mean) * inverse * gain[j]! + (bias?.[j] ?? 0);
-      }
-      return y;
-    },
-    layerNormBackward(
-      xStorage,
-      gainStorage,
-      dyStorage,
-      rows,
-      width,
-      epsilon,
-    ): { dx: Floats; dGain: Floats; dBias: Floats } {
-      const x = floats(xStorage);
-      const gain = floats(gainStorage);
-      const dy = floats(dyStorage);
-      const dx = allocate(rows * width);
-      const dGain = new Float64Array(width);
-      const dBias = new Float64Array(width);
-      for (let begin = 0; begin < dx.length; begin += width) {
-        const { mean, inverse } = moments(x, begin, width, epsilon);
-        // With n = (x - mean)·inverse and g = dy·gain: dx = inverse · (g - mean(g) - n · mean(g·n)).
-        let meanG = 0;
-        let meanGN = 0;
-        for (let j = 0; j < width; j++) {
-          const normed = (x[begin + j]! - mean) * inverse;
-          const g = dy[begin + j]! * gain[j]!;
-          meanG += g / width;
-          meanGN += (g * normed) / width;
-          dGain[j]! += dy[begin + j]! * normed;
-          dBias[j]! += dy[begin + j]!;
-        }
-        for (let j = 0; j < width; j++) {
-          const normed = (x[begin + j]! - mean) * inverse;
-          dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - meanG - normed * meanGN);
-        }
-      }
-      return { dx, dGain: copyInto(allocate, dGain), dBias: copyInto(allocate, dBias) };
-    },
-
-    rmsNorm(xStorage, gainStorage, rows, width, epsilon): Floats {
-      const x = floats(xStorage);
-      const gain = floats(gainStorage);
-      const y = allocate(rows * width);
-      for (let begin = 0; begin < y.length; begin += width) {
-        const inverse = inverseRms(x, begin, width, epsilon);
-        for (let j = 0; j < width; j++) y[begin + j] = x[begin + j]! * inverse * gain[j]!;
-      }
-      return y;
-    },
-    rmsNormBackward(xStorage, gainStorage, dyStorage, rows, width, epsilon): { dx: Floats; dGain: Floats } {
-      const x = floats(xStorage);
-      const gain = floats(gainStorage);
-      const dy = floats(dyStorage);
-      const dx = allocate(rows * width);
-      const dGain = new Float64Array(width);
-      for (let begin = 0; begin < dx.length; begin += width) {
-        const inverse = inverseRms(x, begin, width, epsilon);
-        // With n = x·inverse and g = dy·gain: dx = inverse · (g - n · mean(g·n)).
-        let meanGN = 0;
-        for (let j = 0; j < width; j++) {
-          const normed = x[begin + j]! * inverse;
-          meanGN += (dy[begin + j]! * gain[j]! * normed) / width;
-          dGain[j]! += dy[begin + j]! * normed;
-        }
-        for (let j = 0; j < width; j++) {
-          dx[begin + j] = inverse * (dy[begin + j]! * gain[j]! - x[begin + j]! * inverse * meanGN);
-        }
-      }
-      return { dx, dGain: copyInto(allocate, dGain) };
+    layerNorm: norm(true),
+    layerNormBackward: normBackward(true),
+    rmsNorm: (x, gain, rows, width, epsilon) => norm(false)(x, gain, undefined, rows, width, epsilon),
+    rmsNormBackward(...given) {
+      const { dx, dGain } = normBackward(false)(...given);
+      return { dx, dGain };
     },
   };
 }
 
-function moments(x: Floats, begin: number, width: number, epsilon: number): { mean: number; inverse: number } {
+/** `centered`: without the mean, an RMS norm. */
+function moments(
+  x: Floats,
+  begin: number,
+  { width, epsilon, centered }: { readonly width: number; readonly epsilon: number; readonly centered: boolean },
+): { mean: number; inverse: number } {
   let mean = 0;
-  for (let j = begin; j < begin + width; j++) mean += x[j]! / width;
+  for (let j = begin; centered && j < begin + width; j++) mean += x[j]! / width;
   let variance = 0;
   for (let j = begin; j < begin + width; j++) variance += (x[j]! - mean) ** 2 / width;
   return { mean, inverse: 1 / Math.sqrt(variance + epsilon) };
-}
-
-function inverseRms(x: Floats, begin: number, width: number, epsilon: number): number {
-  let square = 0;
-  for (let j = begin; j < begin + width; j++) square += x[j]! ** 2 / width;
-  return 1 / Math.sqrt(square + epsilon);
 }

@@ -1,6 +1,7 @@
 /** Training from scratch: it learns, it resumes bit for bit, and the model it writes loads as a frozen one. */
 import { createModel, loadModel, type Model, pretrain, type PretrainOptions } from "early-exits";
-import { createReferenceDevice, crossEntropy } from "early-exits/tensor";
+import { createDevice } from "early-exits/node";
+import { crossEntropy } from "early-exits/tensor";
 import { mean } from "../../../src/tensor/ops/reduce.js";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { evaluateLoss } from "../../../src/model/pretrain/pretrain.js";
@@ -10,7 +11,7 @@ import { describe, expect, it } from "vitest";
 import { byteLlama, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
-const device = createReferenceDevice();
+const device = await createDevice("wasm");
 const config = byteLlama({
   hiddenSize: 16,
   numLayers: 2,

@@ -100,7 +100,6 @@ describe("a round trip", () => {
           ).toEqual(bytes);
         },
       ),
-      { numRuns: 300 },
     );
   });
 

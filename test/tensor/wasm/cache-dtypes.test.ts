@@ -11,6 +11,7 @@ import { nodeHost } from "../../../src/node/host.js";
 import type { CacheSegment } from "../../../src/tensor/device.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { type CacheCase, cacheCasesOf, fill } from "../../laws/kernels/attention.js";
+import { casesHere } from "../../support/cases-here.js";
 
 const cases = cacheCasesOf(1, 150, fc.constantFrom(1, 4, 7, 16, 17, 33, 64));
 const dtypes = fc.constantFrom("bfloat16" as const, "int8" as const);
@@ -52,7 +53,7 @@ describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s b
         }
         free(device, segments);
       }),
-      { numRuns: 30 },
+      { numRuns: casesHere(30) },
     ));
 
   it("is attended to with the bits of a float32 cache of the rounded values, in one row as in many", () =>
@@ -79,7 +80,7 @@ describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s b
         expect(alone).toEqual(together.slice(-alone.length));
         free(device, [...segments, ...wide]);
       }),
-      { numRuns: 60 },
+      { numRuns: casesHere(60) },
     ));
 
   it("takes half, or a little more than a quarter, of the bytes", () => {

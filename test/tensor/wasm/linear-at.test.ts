@@ -27,7 +27,6 @@ describe.each(["relaxed", "portable"] as const)("linearAt in the %s build", (bui
         const product = await device.read(device.kernels.linear(x, weight, 1, bias, undefined));
         const entries = await device.read(device.screening!.linearAt(x, weight, ids, bias));
         expect([...entries]).toEqual(ids.map((id) => product[id]));
-        device.freePacked(weight);
       }),
       { numRuns: RUNS },
     ),

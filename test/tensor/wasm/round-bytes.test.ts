@@ -2,6 +2,7 @@
 import { fc, test } from "../../support/property.js";
 import type { Device } from "early-exits/tensor";
 import { expect, it } from "vitest";
+import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
 
 const { reference, wasm } = await devicesHere();
@@ -23,7 +24,7 @@ const value = fc.oneof(
 
 test.prop(
   [fc.integer({ min: 1, max: 35 }), fc.integer({ min: 1, max: 70 }), magnitudes, fc.array(value, { minLength: 1 })],
-  { numRuns: 500 },
+  { numRuns: casesHere(500) },
 )("ties, tails, tiny and huge values, and what is not finite", async (rows, columns, magnitude, values) => {
   const data = Float32Array.from(
     { length: rows * columns },

@@ -15,11 +15,11 @@ import {
   weightDtypes,
 } from "../../../src/tensor/device.js";
 import type { Host, HostWorker } from "../../../src/tensor/host.js";
-import { createRng } from "../../../src/tensor/rng.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { codeOf } from "./code-of.js";
+import { values as valuesOf } from "../../laws/kernels/law.js";
 import { casesHere } from "../../support/cases-here.js";
 
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
@@ -30,17 +30,7 @@ interface Work {
   readonly run: (device: WasmDevice, kernels: Kernels) => Storage | readonly Storage[];
 }
 
-/** `length` values that depend on a name, from a table: drawing random numbers would take most of the time. */
-const table = createRng(3);
-const ordinary = Float32Array.from({ length: 9973 }, () => table.normal());
-function values(name: string, length: number): Float32Array {
-  const start = createRng(3).fork(name).integer(ordinary.length);
-  const data = new Float32Array(length);
-  for (let at = -start; at < length; at += ordinary.length) {
-    data.set(ordinary.subarray(Math.max(0, -at), length - at), Math.max(0, at));
-  }
-  return data;
-}
+const values = (name: string, length: number): Float32Array => valuesOf(3, name, length);
 
 function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
   return {
