@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
+import { BaseSequencer, type TestSpecification } from "vitest/node";
 import { chromiumFlags, chromiumPath, hardwareFlags } from "./test/support/chromium.js";
 
 const source = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
@@ -101,20 +102,25 @@ function browserProject(name: string, include: string, headers: Readonly<Record<
 const isolation = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
 /**
- * Unit tests that need a process of their own: they set flags of the engine, replace globals, variables or modules,
- * measure memory or time, start threads, or are about processes. All others share the processes, and with them the
- * modules of the library, which would otherwise be loaded once per file.
+ * Unit tests that need a process of their own: they set flags of the engine, replace modules of Node or load those of
+ * the library anew, start threads, or measure time. All others share the processes, and with them the modules of the
+ * library, which would otherwise be loaded once per file.
  */
 const apart = [
-  "laws/*kernels",
-  "model/families",
-  "model/gguf/damaged",
-  "node/**/*",
-  "serve/serve-model",
+  "laws/kernels",
+  "node/folder-transaction",
   "tensor/formats/malformed",
-  "tensor/wasm/**/*",
+  "tensor/wasm/threads",
   "turns",
 ].map((path) => `test/${path}.test.ts`);
+
+/** Files with a process of their own first: the longest file is among them, and would be the last to end. */
+class ApartFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    return sorted.toSorted((a, b) => Number(b.project.config.isolate) - Number(a.project.config.isolate));
+  }
+}
 
 function unitProject(name: string, include: readonly string[], exclude: readonly string[], isolate: boolean) {
   return {
@@ -146,6 +152,7 @@ export default defineConfig({
   },
   test: {
     pool: "forks",
+    sequence: { sequencer: ApartFirst },
     projects: [
       unitProject("unit", ["test/**/*.test.ts"], [...elsewhere, ...apart], false),
       unitProject("unit-apart", apart, elsewhere, true),

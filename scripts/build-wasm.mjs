@@ -11,9 +11,11 @@
  * if the output already belongs to these sources (compared by hash). `--force` builds anyway.
  */
 import { createHash } from "node:crypto";
+import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join, sep } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..");
 const folder = join(root, "src/tensor/wasm/kernels");
@@ -36,12 +38,15 @@ for (const name of files) hash.update(name).update(readFileSync(join(folder, nam
 hash.update(readFileSync(fileURLToPath(import.meta.url)));
 const digest = hash.digest("hex").slice(0, 16);
 
+if (!isMainThread) {
+  parentPort.postMessage(await compile(workerData));
+  process.exit();
+}
+
 const current = (target) => existsSync(target) && readFileSync(target, "utf8").startsWith(`// sources ${digest}\n`);
 if (!process.argv.includes("--force") && targets.every(current)) process.exit(0);
 
-const { default: asc } = await import("assemblyscript/asc");
-const portable = await compile("simd,threads");
-const relaxed = await compile("simd,threads,relaxed-simd");
+const [portable, relaxed] = await Promise.all(["simd,threads", "simd,threads,relaxed-simd"].map(compileApart));
 write(targets[0], interfaceText(exportsOf(portable.types)));
 write(targets[1], moduleText("portable", portable));
 write(targets[2], moduleText("relaxed", relaxed));
@@ -68,7 +73,14 @@ function moduleText(name, { memoryFlagAt, base64 }) {
   ];
 }
 
+/** Compiles in a thread of its own: both modules at the same time. */
+async function compileApart(workerData) {
+  const [compiled] = await once(new Worker(new URL(import.meta.url), { workerData }), "message");
+  return compiled;
+}
+
 async function compile(features) {
+  const { default: asc } = await import("assemblyscript/asc");
   const written = new Map();
   const { error, stderr } = await asc.main(
     ["kernels.as.ts", ...OPTIONS.flatMap((line) => line.split(" ")), "--enable", features],
@@ -78,8 +90,8 @@ async function compile(features) {
       listFiles: () => [],
     },
   );
-  const messages = stderr.toString();
-  if (messages.trim() !== "") console.error(messages);
+  const messages = stderr.toString().trim();
+  if (messages) console.error(messages);
   if (error) throw error;
   const binary = written.get("kernels.wasm");
   return {
@@ -152,30 +164,9 @@ function interfaceText(kernels) {
 
 /** Offset of the limits flag of the imported memory (0x03: shared, with a maximum; 0x01: private, with a maximum). */
 function findMemoryFlag(binary) {
-  let at = 8;
-  const unsigned = () => {
-    let value = 0;
-    let shift = 0;
-    for (;;) {
-      const byte = binary[at++];
-      value |= (byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-      shift += 7;
-    }
-  };
-  while (at < binary.length) {
-    const section = binary[at++];
-    const end = unsigned() + at;
-    if (section === 2) {
-      for (let imports = unsigned(); imports > 0; imports--) {
-        at = unsigned() + at; // past the module's name; the call comes first, and `at` is read after it
-        at = unsigned() + at; // past the field's name
-        if (binary[at++] !== 2) throw new Error("build-wasm: expected the memory as the only import");
-        if (binary[at] !== 3) throw new Error("build-wasm: expected a shared memory with a maximum");
-        return at;
-      }
-    }
-    at = end;
-  }
-  throw new Error("build-wasm: no memory import found");
+  const entry = "\x03env\x06memory\x02"; // the lengths and names of module and field, and the kind
+  const found = Buffer.from(binary).indexOf(entry, "latin1");
+  const at = found + entry.length;
+  if (found < 0 || binary[at] !== 3) throw new Error("build-wasm: expected a shared memory with a maximum");
+  return at;
 }
