@@ -1,5 +1,4 @@
 /** The playground is legible in both themes: nothing overflows, and text on tints has contrast (axe sees the rest). */
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { usePlayground, written } from "./support.js";
 
@@ -20,12 +19,6 @@ describe("the look", () => {
         async (page) => {
           await written(page);
           await page.locator(".token").nth(3).hover();
-          if (process.env["SCREENSHOTS"] !== undefined) {
-            await page.screenshot({
-              path: join(process.env["SCREENSHOTS"], `playground-${colorScheme}-${width}.png`),
-              fullPage: true,
-            });
-          }
           expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
           const tints = await page.evaluate(contrastsOfTints);
           expect(tints.length).toBeGreaterThanOrEqual(2);
