@@ -1,6 +1,7 @@
 /**
  * Gains of exits on a pretrained chat model that nobody trained for them: SmolLM2-135M-Instruct, with the heads and
- * certificates in models/smollm2-135m-instruct, on prompts that nothing was trained or certified on.
+ * certificates from items of benchmarks (int8: in lab/pretrained/items; the shipped ones are judged by everyday.ts), on
+ * prompts like these that nothing was trained or certified on.
  *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
  *     [--threads 1] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
@@ -56,9 +57,9 @@ const { values } = parseArgs({
 const where = machine();
 const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
 const dtype = values.dtype as ModelDtype;
-/** The dtype that the exits were made for; others have a folder of certificates. */
+/** The dtype that the exits were made for. */
 const isUsual = dtype === "int8";
-const shipped = await readCertificates(join(values.folder, "certificates", isUsual ? "" : dtype));
+const shipped = await readCertificates(isUsual ? "lab/pretrained/items" : join(values.folder, "certificates", dtype));
 const device = await createDevice("wasm", { threads: Number(values.threads) });
 const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);

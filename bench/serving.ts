@@ -3,17 +3,19 @@
  *   npx tsx bench/serving.ts [--dtype int8] [--threads 2] [--tokens 64] [--rounds 5] [--heads FOLDER] [--policy FILE]
  *     [--fixtures FOLDER] [--out FOLDER]
  * Tokens per second of 1 and of 8 clients beside the prefill rate of the same run; what exits bring to 1 and to 8
- * clients; the time between the tokens of 8 clients while prompts of random length join. Writes serving.md and
+ * clients; the time between the tokens of 8 clients while prompts of random length join; what audits cost of the tokens
+ * per second of 8 clients who ask again and again, and when nobody asks any more. Writes serving.md and
  * serving.json to bench/reports. Ten minutes of clients who come and go: lab/soak.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { generate } from "early-exits";
-import { type Certificate, policyFrom } from "early-exits/calibrate";
+import { Audit, type Certificate, policyFrom } from "early-exits/calibrate";
 import { advance, encodeChat, Sequence } from "early-exits/model";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { Batcher, type ServingMode } from "early-exits/serve";
 import { createRng, type WeightDtype } from "early-exits/tensor";
+import { auditTexts } from "../apps/serve/audits.js";
 import { heldPrompts } from "../lab/pretrained/held-prompts.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
@@ -43,6 +45,9 @@ const PREFILL = 512;
 /** Positions of the longest prompt of clients who ask again and again. */
 const LONGEST = 256;
 const MOST_RATIO = 3;
+/** Texts of each client whose answers are audited, and one audited text in so many, as `serve` has it. */
+const TEXTS = 5;
+const AUDIT_EVERY = 20;
 const where = machine();
 console.error(describeMachine(where));
 const smol = "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf";
@@ -112,6 +117,39 @@ async function timesBetweenTokens(): Promise<number[]> {
   return times;
 }
 
+/** Tokens per second of 8 clients who ask again and again by the policy, and the texts that were audited till then. */
+async function askingRate(audited: boolean): Promise<{ readonly rate: number; readonly read: number }> {
+  const batcher = new Batcher(heads, { parallel: CLIENTS, prefixBytes: 0, policy });
+  await batcher.prepare();
+  const audit = audited ? new Audit(heads, policy, { every: AUDIT_EVERY }) : undefined;
+  const stopping = new AbortController();
+  const onText = auditTexts(batcher, {
+    audit,
+    stopping: stopping.signal,
+    now: () => performance.now(),
+    log: console.error,
+    otherwise: "plain",
+  });
+  const readings: Promise<void>[] = [];
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: CLIENTS }, async () => {
+      for (let asked = 0; asked < TEXTS; asked++) {
+        const prompt = randomPrompt(PROMPT);
+        const text = batcher.submit(prompt, { mode: "exits", maxNewTokens: tokens, stopAtEndOfText: false });
+        readings.push(onText(prompt, text, undefined));
+        await text.ended;
+      }
+    }),
+  );
+  const rate = (1000 * CLIENTS * TEXTS * tokens) / (performance.now() - started);
+  const read = audit?.report.units ?? 0;
+  await Promise.all(readings);
+  stopping.abort();
+  await batcher.close();
+  return { rate, read };
+}
+
 /** Held-out prompts whose answers are longer than what is timed. */
 async function questions(count: number): Promise<number[][]> {
   const found: number[][] = [];
@@ -134,6 +172,8 @@ interface Round {
   /** On questions. */
   readonly plain: readonly [one: ClientRates, eight: ClientRates];
   readonly exits: readonly [one: ClientRates, eight: ClientRates];
+  readonly unaudited: number;
+  readonly audited: Awaited<ReturnType<typeof askingRate>>;
 }
 const asked = await questions(CLIENTS);
 const measured: Round[] = [];
@@ -150,6 +190,8 @@ for (let round = 0; round < rounds; round++) {
     ),
     plain: [await ratesOf(first, "plain"), await ratesOf(asked, "plain")],
     exits: [await ratesOf(first, "exits"), await ratesOf(asked, "exits")],
+    unaudited: (await askingRate(false)).rate,
+    audited: await askingRate(true),
   });
 }
 const times = await timesBetweenTokens();
@@ -187,6 +229,22 @@ const tables: Table[] = [
       spread(by(({ plain, exits }) => exits[c]!.writing / plain[c]!.writing)),
       spread(by(({ plain, exits }) => exits[c]!.whole / plain[c]!.whole)),
     ]),
+  },
+  {
+    title: "Audits",
+    note: prose`
+      ${CLIENTS} clients ask ${TEXTS} times each by the policy, with random prompts of ${PROMPT} tokens; one answer in
+      ${AUDIT_EVERY} is read once more by the full model, after other work, and at most 2 % of the time while answers are
+      being written. Tokens per second until the last answer, medians of ${rounds} rounds.`,
+    columns: ["without audits", "with audits", "with / without", "texts read meanwhile"],
+    rows: [
+      [
+        spread(by(({ unaudited }) => unaudited)),
+        spread(by(({ audited }) => audited.rate)),
+        spread(by(({ unaudited, audited }) => audited.rate / unaudited)),
+        spread(by(({ audited }) => audited.read)),
+      ],
+    ],
   },
   {
     title: "Milliseconds between tokens",

@@ -5,9 +5,9 @@
  *   everyday   its greedy answers to the everyday prompts, which certify
  *   maps       linear heads at --depths, fitted and trained on the states recorded with the training answers
  *   deploy     the heads as they are used, with previews as vocabularies
- *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project")
+ *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project"), and the card
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
- *   certify    certificates at four levels, with the exact fill and with "project", and the model card
+ *   certify    certificates at four levels, with the exact fill and with "project", and their card
  * The last two use the answers to items of benchmarks, or, with --prompts everyday, those to the everyday prompts.
  * With --dtype float32 or bfloat16, the stages answers, record and certify make certificates of the same heads for that
  * dtype, on the held-out answers that the model writes in it.
@@ -38,7 +38,7 @@ import {
   trainMaps,
 } from "./pretrained/train-maps.js";
 import { answerTokens, deployMaps, listedTokens, recordAnswers } from "./pretrained/deploy.js";
-import { type CertifiedFacts, dtypeCard, pretrainedCard } from "./pretrained/card.js";
+import { certificatesCard, pretrainedCard } from "./pretrained/card.js";
 import { certifyProjected, fitKeys } from "./pretrained/project.js";
 import {
   type ChatPrompt,
@@ -245,6 +245,7 @@ async function keys(): Promise<void> {
   const taught = (await trainingSets()).flatMap((set) => set.answers);
   await fitKeys(heads, taught);
   await writeHeads(join(values.folder, "heads"), heads);
+  await writeFileAtomic(join(values.folder, "README.md"), await headsCard(heads));
 }
 
 /** Records one split, so that several processes can share the work of `certify`. */
@@ -271,27 +272,38 @@ async function certify(): Promise<void> {
   const [answers, judged] = [heldOut.filter(isCertifying), heldOut.filter(isHeld)];
   const calibration = await recordAnswers(heads, answers, "calibration", join(keptHeld, "records"));
   const held = await recordAnswers(heads, judged, "held out", join(keptHeld, "records"));
-  const levels = await certifyLevels(heads, calibration, held, exactFill(model.config));
-  const parts = { calibration, answers, judged, candidates: Number(values.candidates), store: join(keptHeld, "runs") };
-  const projected = parts.candidates === 0 ? [] : await certifyProjected(heads, parts);
-  const isOther = certifiedDtype !== DTYPE;
-  const certificates = join(values.folder, "certificates", ...(isOther ? [certifiedDtype] : []));
+  const candidates = Number(values.candidates);
+  // The faster of two certificates of a level is used, so they share the chance of error.
+  const claim = { ...claimed(), delta: candidates === 0 ? 0.05 : 0.025 };
+  const levels = await certifyLevels(heads, calibration, held, { ...claim, fill: exactFill(model.config) });
+  const parts = { calibration, answers, judged, candidates, store: join(keptHeld, "runs"), claim };
+  const projected = candidates === 0 ? [] : await certifyProjected(heads, parts);
+  const certificates = join(values.folder, "certificates", ...(certifiedDtype === DTYPE ? [] : [certifiedDtype]));
   await writeCertificates(certificates, levels);
   await writeCertificates(certificates, projected, "-project");
   const facts = {
     levels,
     projected,
     numLayers: model.config.numLayers,
+    population: claim.population,
     calibrationAnswers: calibration.documents.length,
     heldAnswers: held.documents.length,
   };
-  const card = isOther ? dtypeCard(certifiedDtype, facts) : await wholeCard(heads, facts);
-  await writeFileAtomic(join(isOther ? certificates : values.folder, "README.md"), card);
+  await writeFileAtomic(join(certificates, "README.md"), certificatesCard(certifiedDtype, facts));
 }
 
-async function wholeCard(heads: ExitHeads, facts: CertifiedFacts): Promise<string> {
+function claimed(): { readonly population: string } {
+  return {
+    population:
+      values.prompts === "everyday"
+        ? `everyday chat prompts, English, answers of at most ${MAX_NEW_TOKENS} tokens`
+        : `questions and texts of benchmarks, English, answers of at most ${MAX_NEW_TOKENS} tokens`,
+  };
+}
+
+async function headsCard(heads: ExitHeads): Promise<string> {
   return pretrainedCard({
-    ...facts,
+    numLayers: heads.model.config.numLayers,
     shapes: heads.heads.map(({ depth, shape }) => ({ depth, shape })),
     trainingTokens: answerTokens((await trainingSets()).flatMap((set) => set.answers)),
     fittedPositions: FIT_POSITIONS,

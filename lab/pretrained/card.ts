@@ -1,4 +1,4 @@
-/** The model card: README.md beside the heads and certificates of a pretrained model. */
+/** README.md beside the heads of a pretrained model, and beside the certificates for each dtype. */
 import type { ExitQuality } from "early-exits/exits";
 import type { HeadShape } from "../../src/exits/heads/head-shape.js";
 import { percent } from "../report/format.js";
@@ -12,11 +12,12 @@ export interface CertifiedFacts {
   /** The same levels, or some of them, with the fill "project". */
   readonly projected: readonly ShippedLevel[];
   readonly numLayers: number;
+  readonly population: string;
   readonly calibrationAnswers: number;
   readonly heldAnswers: number;
 }
 
-export interface PretrainedFacts extends CertifiedFacts {
+export interface PretrainedFacts extends Pick<CertifiedFacts, "numLayers"> {
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
   /** Tokens of the model's own answers that taught the maps. */
   readonly trainingTokens: number;
@@ -27,7 +28,7 @@ export interface PretrainedFacts extends CertifiedFacts {
 }
 
 export function pretrainedCard(facts: PretrainedFacts): string {
-  const { levels, projected, numLayers, trainingTokens, fittedPositions, calibrationAnswers, heldAnswers, log } = facts;
+  const { trainingTokens, fittedPositions, log } = facts;
   return [
     "# Exits for SmolLM2-135M-Instruct",
     prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
@@ -38,18 +39,11 @@ export function pretrainedCard(facts: PretrainedFacts): string {
         unembedding. The maps were taught by ${trainingTokens} tokens of the model's own answers in int8, greedy and
         sampled, from which the list of frequent tokens was counted; previews, and keys and values, are fitted to
         ${fittedPositions} positions of greedy ones.`,
-      prose`**Certificates** in \`certificates/\`: overall agreement per answer with probability 95 %, from the model's
-        greedy answers of at most 144 tokens to ${calibrationAnswers} prompts; no prompt is used twice, and none taught
-        the heads. The first table was measured on ${heldAnswers} answers to other prompts. Folders of other dtypes hold
+      prose`**Certificates** in \`certificates/\`, with a table of what they promise; folders of other dtypes hold
         certificates of the same heads for the model stored so.`,
     ]
       .map((line) => `- ${line}`)
       .join("\n"),
-    levelTable(levels, numLayers),
-    prose`The same with learned keys and values (fill \`project\`): blocks that a token skipped never run, which changes
-      other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes the
-      certificate whose policy is faster on the machine that it runs on.`,
-    levelTable(projected, numLayers),
     prose`Agreement of heads before any training (whole vocabulary, on the same answers held out): the model's own norm
       and unembedding at a depth, and the same after a linear map in closed form. May leave: the share of positions, the
       surest first, such that no more than 1 - a of all differ.`,
@@ -63,17 +57,22 @@ export function pretrainedCard(facts: PretrainedFacts): string {
   ].join("\n\n");
 }
 
-/** The card beside the certificates of the same heads for another dtype. */
-export function dtypeCard(dtype: string, facts: CertifiedFacts): string {
-  const { levels, projected, numLayers, calibrationAnswers, heldAnswers } = facts;
+/** The card beside the certificates for a dtype. */
+export function certificatesCard(dtype: string, facts: CertifiedFacts): string {
+  const { levels, projected, numLayers, population, calibrationAnswers, heldAnswers } = facts;
   return [
-    `# The same heads with the model in ${dtype}`,
-    prose`Overall agreement per answer with probability 95 %, with the model's own greedy answers in ${dtype}, of at
-      most 144 tokens, to ${calibrationAnswers} prompts. The tables were measured on ${heldAnswers} answers to other
-      prompts. With the fill \`lazy\`, which is exact:`,
+    `# Certificates with the model in ${dtype}`,
+    prose`Overall agreement per answer, from the model's own greedy answers in ${dtype} to ${calibrationAnswers} prompts,
+      each used once; none taught the heads. Certified on: ${population}. The tables were measured on ${heldAnswers}
+      answers to other prompts. With the fill \`lazy\`, which is exact:`,
     levelTable(levels, numLayers),
     ...(projected.length > 0
-      ? ["With learned keys and values (fill `project`):", levelTable(projected, numLayers)]
+      ? [
+          prose`With learned keys and values (fill \`project\`): blocks that a token skipped never run, which changes other
+            tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes the
+            certificate whose policy is faster on the machine that it runs on.`,
+          levelTable(projected, numLayers),
+        ]
       : []),
     "Made by `npm run pretrained`.\n",
   ].join("\n\n");

@@ -10,6 +10,7 @@ import type { PolicyRuns, RunCandidates } from "../../src/calibrate/record/polic
 import { folderStore } from "early-exits/node";
 import { percent } from "../report/format.js";
 import type { ShippedLevel } from "../ship/card.js";
+import type { Claim } from "../ship/certify-levels.js";
 import { type Answer, documentOf } from "./answers.js";
 import { CONVERSATION } from "./deploy.js";
 
@@ -43,16 +44,18 @@ export interface ProjectedParts {
   readonly candidates: number;
   /** A folder for what ran. */
   readonly store: string;
+  readonly claim: Pick<Claim, "delta" | "population">;
 }
 
 /** A certificate for each level with the fill "project", all from one run of the candidates of all levels. */
 export async function certifyProjected(
   heads: ExitHeads,
-  { calibration, answers, judged, candidates, store }: ProjectedParts,
+  { calibration, answers, judged, candidates, store, claim }: ProjectedParts,
 ): Promise<ShippedLevel[]> {
   const fill = "project";
   const costs = await measureUnitTimes(heads, { fill });
-  const settings = { delta: 0.05, unit: "group", score: "margin", fill, seed: 1, costs } as const;
+  const unit = answers.some(({ group }) => group !== undefined) ? "group" : "document";
+  const settings = { delta: 0.05, ...claim, unit, score: "margin", fill, seed: 1, costs } as const;
   const optionsOf = (agreement: number) => ({ ...settings, agreement, gridShare: GRID_SHARE, candidates }) as const;
   const proposed = await Promise.all(LEVELS.map((level) => proposeThresholds(calibration, optionsOf(level))));
   const runs = await run(heads, answers, union(proposed), store);

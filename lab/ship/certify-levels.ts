@@ -11,26 +11,38 @@ const LEVELS = [0.99, 0.95, 0.9, 0.8] as const;
 /** The share of the certified documents that candidate thresholds come from; the others test the candidates. */
 const GRID_SHARE = 0.25;
 
-/** A verified certificate for each level, and its policy judged on the test records. */
+/** Parts of a claim that differ from model to model. */
+export interface Claim {
+  readonly fill: FillName;
+  /** Chance of a certificate that promises too much. @default 0.05 */
+  readonly delta?: number;
+  /** One line on what the documents are. */
+  readonly population?: string;
+  /** @default console.error */
+  readonly note?: (text: string) => void;
+}
+
+/** A verified certificate for each level that can be certified, and its policy judged on the test records. */
 export async function certifyLevels(
   heads: ExitHeads,
   calibration: CalibrationRecords,
   test: CalibrationRecords,
-  fill: FillName,
-  note = (text: string): void => {
-    console.error(text);
-  },
+  { fill, note = console.error, delta = 0.05, ...claim }: Claim,
 ): Promise<ShippedLevel[]> {
   // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
   const costs = await measureUnitTimes(heads, { fill });
   const levels: ShippedLevel[] = [];
   const unit = unitOf(calibration);
   for (const agreement of LEVELS) {
-    const options = { agreement, delta: 0.05, unit, fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
+    const options = { agreement, delta, ...claim, unit, fill, seed: 1, costs, gridShare: GRID_SHARE } as const;
     const { certificate } = await calibrateRecords(calibration, options);
     const { verdict, reasons } = await verifyCertificate(certificate, { records: calibration, heads });
     if (verdict !== "reproduced") {
       throw new Error(`the certificate at ${agreement} is not valid: ${reasons.join("; ")}`);
+    }
+    if (certificate.policy.exits.every(({ threshold }) => threshold === "never")) {
+      note(`${agreement}: not certified`);
+      continue;
     }
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
