@@ -223,7 +223,7 @@ function speedTable({ runs, results }: Comparison): Table {
       ratio.median.toFixed(2),
       `${ratio.low.toFixed(2)} to ${ratio.high.toFixed(2)}`,
       meanDepth.toFixed(2),
-      agreement === null ? "" : percent(agreement),
+      percent(agreement),
     ]),
   };
 }
