@@ -234,8 +234,8 @@ const tables: Table[] = [
     title: "Audits",
     note: prose`
       ${CLIENTS} clients ask ${TEXTS} times each by the policy, with random prompts of ${PROMPT} tokens; one answer in
-      ${AUDIT_EVERY} is read once more by the full model, after other work, and at most 2 % of the time while answers are
-      being written. Tokens per second until the last answer, medians of ${rounds} rounds.`,
+      ${AUDIT_EVERY} is read once more by the full model, after other work, and at most 2 % of the time while answers
+      are being written. Tokens per second until the last answer, medians of ${rounds} rounds.`,
     columns: ["without audits", "with audits", "with / without", "texts read meanwhile"],
     rows: [
       [

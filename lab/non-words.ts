@@ -1,7 +1,7 @@
 /**
  * Non-words in the text of exits ("troubleshinate"), and whether they come from lists: a head that ranks a list of
  * tokens cannot choose another, so a word may go on with the wrong piece.
- *   npx tsx lab/pretrained/non-words.ts [--model FILE] [--fixtures FOLDER] [--folder FOLDER] [--level 0.8] [--prompts 160]
+ *   npx tsx lab/non-words.ts [--model FILE] [--fixtures FOLDER] [--folder FOLDER] [--level 0.8] [--prompts 160]
  * The policy answers the held-out everyday prompts. A non-word is a word in lower-case letters of at least four that
  * neither the full model's answers nor the fixtures' texts have, and in which a token that left differs from the full
  * model's own after the same text. It may come from a list if at such a token the full model's own is not in the list.
@@ -13,13 +13,13 @@ import { parseArgs } from "node:util";
 import { generate, type Policy } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { argmax, scope } from "early-exits/tensor";
-import { percent } from "../report/format.js";
-import { machine } from "../report/machine.js";
-import { prose } from "../report/prose.js";
-import { toMarkdown, writeReport } from "../report/report.js";
-import { reportsFolder } from "../report/script.js";
-import { everydayAnswers } from "./everyday/prompts.js";
-import { readCertificates } from "./read-certificates.js";
+import { percent } from "./report/format.js";
+import { machine } from "./report/machine.js";
+import { prose } from "./report/prose.js";
+import { toMarkdown, writeReport } from "./report/report.js";
+import { reportsFolder } from "./report/script.js";
+import { everydayAnswers } from "./pretrained/everyday/prompts.js";
+import { readCertificates } from "./pretrained/read-certificates.js";
 
 const MAX_NEW_TOKENS = 144;
 /** Letters of a word, at least. */
@@ -58,8 +58,8 @@ const report = {
     {
       title: `SmolLM2-135M-Instruct in int8, certified ${percent(Number(values.level), 0)}`,
       note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${held.length} held-out everyday prompts. A
-        non-word is in no answer of the full model and in none of the fixtures' texts, and at one of its tokens that left
-        the full model would have gone on otherwise. From a list: there the full model's token is not in the head's list
+        non-word is in no answer of the full model and in none of the fixtures' texts, and at one of its tokens that
+        left the full model would have gone on otherwise. From a list: there the full model's token is not in the head's list
         of frequent tokens.`,
       columns: ["fill", "words", "non-words", "from a list", "share", "for example"],
       rows: found.map(({ fill, words, nonWords }) => {
