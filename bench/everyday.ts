@@ -215,7 +215,8 @@ function speedTable({ runs, results }: Comparison): Table {
     note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${runs} held-out everyday prompts,
       ${values.threads} thread(s), every way in turn on every prompt. Ratio: median of the tokens per second over that
       of plain decoding; quartiles of the ratios by prompt. Agreement: tokens that the full model would have chosen
-      after the same text. "items": the policies certified on answers to items of benchmarks, which promise nothing here.`,
+      after the same text. "items": the policies certified on answers to items of benchmarks, which promise nothing
+      here.`,
     columns: ["", "tokens/s", "ratio", "quartiles", "mean depth", "agreement"],
     rows: results.map(({ name, tokensPerSecond, ratio, meanDepth, agreement }) => [
       name,

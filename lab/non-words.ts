@@ -59,8 +59,8 @@ const report = {
       title: `SmolLM2-135M-Instruct in int8, certified ${percent(Number(values.level), 0)}`,
       note: prose`Greedy answers of at most ${MAX_NEW_TOKENS} tokens to ${held.length} held-out everyday prompts. A
         non-word is in no answer of the full model and in none of the fixtures' texts, and at one of its tokens that
-        left the full model would have gone on otherwise. From a list: there the full model's token is not in the head's list
-        of frequent tokens.`,
+        left the full model would have gone on otherwise. From a list: there the full model's token is not in the
+        head's list of frequent tokens.`,
       columns: ["fill", "words", "non-words", "from a list", "share", "for example"],
       rows: found.map(({ fill, words, nonWords }) => {
         const listed = nonWords.filter(({ fromList }) => fromList);

@@ -63,14 +63,14 @@ export function certificatesCard(dtype: string, facts: CertifiedFacts): string {
   return [
     `# Certificates with the model in ${dtype}`,
     prose`Overall agreement per answer, from the model's own greedy answers in ${dtype} to ${calibrationAnswers}
-      prompts, each used once; none taught the heads. Certified on: ${population}. The tables were measured on ${heldAnswers}
-      answers to other prompts. With the fill \`lazy\`, which is exact:`,
+      prompts, each used once; none taught the heads. Certified on: ${population}. The tables were measured on
+      ${heldAnswers} answers to other prompts. With the fill \`lazy\`, which is exact:`,
     levelTable(levels, numLayers),
     ...(projected.length > 0
       ? [
           prose`With learned keys and values (fill \`project\`): blocks that a token skipped never run, which changes
-            other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes the
-            certificate whose policy is faster on the machine that it runs on.`,
+            other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes
+            the certificate whose policy is faster on the machine that it runs on.`,
           levelTable(projected, numLayers),
         ]
       : []),
