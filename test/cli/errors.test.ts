@@ -131,24 +131,16 @@ describe("errors of the library end with status 1 and one sentence", () => {
   });
 });
 
-describe("the process", () => {
-  it("a failure is one sentence on stderr and status 1", async () => {
-    const { code, out, err } = await startProcess(["plan", "/nowhere"]).ended;
-    expect({ code, out }).toEqual({ code: 1, out: "" });
-    expect(err).toMatch(/^error: \/nowhere: .*\n$/);
-  });
-
-  it("SIGINT stops training at a checkpoint and ends with status 130", async () => {
-    const text = writeText(folder.path("text.txt"), sentences(40));
-    const heads = folder.path("heads");
-    const { child, ended } = startProcess(words`
-      train sotu-12 --text ${text} --depths 6 --batch 1 --sequence 16 --steps 100000 --out ${heads} --device wasm`);
-    child.stderr.on("data", (data: Buffer) => data.toString().includes("train 1/") && child.kill("SIGINT"));
-    const { code, err } = await ended;
-    expect(err).toContain("interrupted; the state is in");
-    expect(code).toBe(130);
-    expect(existsSync(folder.path("heads", "checkpoint", "state.safetensors"))).toBe(true);
-  });
+it("SIGINT stops a process's training at a checkpoint, and it ends with status 130 and one sentence", async () => {
+  const text = writeText(folder.path("text.txt"), sentences(40));
+  const heads = folder.path("heads");
+  const { child, ended } = startProcess(words`
+    train sotu-12 --text ${text} --depths 6 --batch 1 --sequence 16 --steps 100000 --out ${heads} --device wasm`);
+  child.stderr.on("data", (data: Buffer) => data.toString().includes("train 1/") && child.kill("SIGINT"));
+  const { code, out, err } = await ended;
+  expect({ code, out }).toEqual({ code: 130, out: "" });
+  expect(err).toMatch(/\ntrain: interrupted; the state is in .*\n$/);
+  expect(existsSync(folder.path("heads", "checkpoint", "state.safetensors"))).toBe(true);
 });
 
 it("a file beyond a limit is refused with the flag that raises it, and passes with it", async () => {

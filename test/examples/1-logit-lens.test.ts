@@ -1,9 +1,8 @@
 /** The answer to the exercise of examples/learn/1-logit-lens.mjs. */
 import { expect, it } from "vitest";
 import { argmaxOf } from "early-exits/model";
-import { program } from "./support.js";
+import { openSotu, program } from "./support.js";
 
-const { openSotu } = await program("sotu");
 const { lens } = await program("1-logit-lens");
 
 /** The depth from which on the guess is the last block's. */

@@ -1,8 +1,7 @@
 /** The answer to the exercise of examples/learn/3-threshold.mjs. */
 import { expect, it } from "vitest";
-import { program } from "./support.js";
+import { openSotu, program } from "./support.js";
 
-const { openSotu } = await program("sotu");
 const { prompts, write } = await program("3-threshold");
 
 it("a threshold that keeps one prompt's text need not keep another's: that takes a certificate", async () => {

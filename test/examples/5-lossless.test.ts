@@ -1,9 +1,9 @@
 /** The answer to the exercise of examples/learn/5-lossless.mjs. */
 import { expect, it } from "vitest";
 import { generate } from "early-exits";
-import { program } from "./support.js";
+import { openSotu, program } from "./support.js";
 
-const { openSotu, finish } = await program("sotu");
+const { finish } = await program("sotu");
 const { draftAndVerify } = await program("5-lossless");
 
 it("drafts of any length leave the text as it is; a round keeps one token to all and one more", async () => {

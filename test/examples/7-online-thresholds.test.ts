@@ -2,10 +2,10 @@
 import { fc, test } from "../support/property.js";
 import { createPolicy, generate } from "early-exits";
 import { expect, it } from "vitest";
-import { program } from "./support.js";
+import { openSotu, program } from "./support.js";
 import { real } from "../support/draw.js";
 
-const { openSotu, finish } = await program("sotu");
+const { finish } = await program("sotu");
 const { begin, bound, recalibration, step } = await program("7-online-thresholds");
 
 const share = real(0.001, 0.6);

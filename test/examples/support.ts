@@ -72,6 +72,10 @@ interface Programs {
   };
 }
 
+/** The model and the heads of all programs, opened once. */
+let opened: Promise<{ readonly model: Model; readonly heads: ExitHeads }> | undefined;
+export const openSotu = () => (opened ??= program("sotu").then((sotu) => sotu.openSotu()));
+
 /** The module of a program. */
 export async function program<Name extends keyof Programs>(name: Name): Promise<Programs[Name]> {
   const path = join(import.meta.dirname, "../../examples/learn", `${name}.mjs`);

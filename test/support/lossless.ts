@@ -15,7 +15,6 @@ import {
   scoreNames,
   type WeightDtype,
 } from "early-exits";
-import { createDevice } from "early-exits/node";
 import {
   argmax,
   type CacheDtype,
@@ -31,7 +30,16 @@ import type { Threshold } from "early-exits/exits";
 import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
 import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import { type AskedHeads, askedHeads, hasScore, once, randomIds, smallConfigs, smallModel } from "./models.js";
+import {
+  type AskedHeads,
+  askedHeads,
+  cpuDevice,
+  hasScore,
+  once,
+  randomIds,
+  smallConfigs,
+  smallModel,
+} from "./models.js";
 import { between, real } from "./draw.js";
 
 export const CONTEXT = 32;
@@ -45,10 +53,9 @@ export interface Ground {
 }
 
 const reference = createReferenceDevice();
-let cpu: Promise<Device> | undefined;
 export const GROUNDS = {
   reference: { name: "float32, reference", dtype: "float32", device: () => Promise.resolve(reference) },
-  int4: { name: "int4, CPU", dtype: "int4", device: () => (cpu ??= createDevice("wasm")) },
+  int4: { name: "int4, CPU", dtype: "int4", device: cpuDevice },
 } as const satisfies Readonly<Record<string, Ground>>;
 
 export interface LosslessCase {

@@ -1,9 +1,8 @@
 /** Small models of every family with a head at every depth, and learned keys and values fitted to them. */
 import { fitProjections } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
-import { once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
+import { cpuDevice, once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
 
-export const device = createReferenceDevice();
+export const device = await cpuDevice();
 
 /** Text on which the learned keys and values are fitted. */
 export const documents = randomDocuments(24, 32, 100);

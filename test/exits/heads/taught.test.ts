@@ -9,9 +9,9 @@ import { serializeHeads } from "../../../src/exits/heads/serialize-heads.js";
 import { learnFrom, nothingTaught, taughtTest } from "../../../src/exits/heads/taught.js";
 import { onlineBatches } from "../../../src/exits/states/batches.js";
 import { markedDocument } from "../../../src/model/documents.js";
-import { smallByteModel } from "../../support/models.js";
+import { cpuDevice, smallByteModel } from "../../support/models.js";
 
-const model = await smallByteModel();
+const model = await smallByteModel({ device: await cpuDevice() });
 const rng = createRng(3);
 const text = (words: number): string => Array.from({ length: words }, () => `w${rng.integer(5000)}`).join(" ");
 const ids = (of: string): number[] => model.tokenizer.encode(of, { addSpecialTokens: false });

@@ -12,7 +12,6 @@ import {
   trainHeads,
   type TrainStep,
 } from "early-exits";
-import { createReferenceDevice } from "early-exits/tensor";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
@@ -20,10 +19,10 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
 import { memoryStore } from "../../support/memory-store.js";
-import { byteLlama, smallModel } from "../../support/models.js";
+import { byteLlama, cpuDevice, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
-const device = createReferenceDevice();
+const device = await cpuDevice();
 const config = byteLlama({
   hiddenSize: 16,
   numLayers: 3,
