@@ -9,7 +9,6 @@ import { dirname, join } from "node:path";
 import { type ExitHeads, type Model, OptionError, type Policy } from "early-exits";
 import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
-import type { OptionDefinition } from "./command.js";
 import { percent } from "./format.js";
 import { type Io, note } from "./io.js";
 import { type ModelSettings, openReference } from "./open-model.js";
@@ -20,15 +19,15 @@ export interface AuditSettings {
   readonly audit?: number | false | undefined;
 }
 
-export const auditOption: OptionDefinition = {
+export const auditOption = {
   flags: "--audit <k>",
   description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
   parse: integer(1),
-};
-export const noAuditOption: OptionDefinition = {
+} as const;
+export const noAuditOption = {
   flags: "--no-audit",
   description: "read no text again: nobody notices if the promise does not hold here",
-};
+} as const;
 
 export interface OpenAudit {
   readonly audit: Audit;

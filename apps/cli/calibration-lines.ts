@@ -220,7 +220,7 @@ interface CalibrationCall {
   readonly dir: string;
   readonly heads: string;
   readonly text?: string | undefined;
-  readonly self?: number | undefined;
+  readonly self?: number | true | undefined;
   readonly out?: string | undefined;
   readonly agreement: number;
   readonly dtype?: string | undefined;

@@ -2,7 +2,7 @@
  * A command's declaration, from which program.ts makes a commander command. A default is stated once, in `defaults`:
  * the help and `run` (through `withDefaults`) take it from there, or the library function owns it.
  */
-import type { Io } from "./io.js";
+import type { CommonOptions, Io } from "./io.js";
 
 export interface CommandDefinition<Settings = never> {
   readonly name: string;
@@ -29,6 +29,41 @@ export interface OptionDefinition {
   /** Printed after the default, or in place of one. */
   readonly defaultNote?: string;
 }
+
+/** The settings that options declare, by name: --max-new-tokens <n> is `maxNewTokens`. */
+export type SettingsOf<Options extends readonly OptionDefinition[], Positional extends string = never> = CommonOptions &
+  Readonly<Record<Positional, string>> & {
+    readonly [O in Options[number] as O extends Required ? NameOf<O["flags"]> : never]: ValueOf<O>;
+  } & {
+    readonly [O in Options[number] as O extends Required ? never : NameOf<O["flags"]>]?: ValueOf<O> | undefined;
+  };
+
+interface Required extends OptionDefinition {
+  readonly required: true;
+}
+
+type NameOf<Flags extends string> = Flags extends `--${infer Name} ${string}`
+  ? Camel<Name>
+  : Flags extends `--no-${infer Name}` | `--${infer Name}`
+    ? Camel<Name>
+    : never;
+
+type Camel<Name extends string> = Name extends `${infer Head}-${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : Name;
+
+/** An option whose value is optional is `true` without one. */
+type ValueOf<O extends OptionDefinition> =
+  | (O["flags"] extends `${string} [${string}` ? true : never)
+  | (O extends { readonly parse: (text: string) => infer Value }
+      ? Value
+      : O extends { readonly choices: readonly (infer Choice)[] }
+        ? Choice
+        : O["flags"] extends `${string}...>`
+          ? readonly string[]
+          : O["flags"] extends `${string} <${string}`
+            ? string
+            : boolean);
 
 export type Defaults = Readonly<Record<string, string | number>>;
 

@@ -10,7 +10,7 @@ import {
 import { type Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
 import { readHeads, readPolicy } from "early-exits/node";
-import type { OptionDefinition } from "./command.js";
+import type { OptionDefinition, SettingsOf } from "./command.js";
 import { type AuditSettings, openAudit } from "./audit.js";
 import { type DepthColors, depthColors } from "./depth-colors.js";
 import { type Io, note, UsageError } from "./io.js";
@@ -22,7 +22,6 @@ import {
   policyOption,
   samplingOf,
   samplingOptions,
-  type SamplingSettings,
   seedOption,
 } from "./options.js";
 import { withProgress } from "./progress.js";
@@ -139,42 +138,29 @@ function optionsOf(settings: DecodingSettings): GenerateOptions {
   return { ...samplingOf(settings), ...given };
 }
 
-export interface DecodingSettings extends ModelSettings, SamplingSettings {
-  readonly dir: string;
-  readonly heads?: string | undefined;
-  readonly policy?: string | undefined;
-  /** Level of the package's exits for this model, in place of heads and policy. */
-  readonly shipped?: number | undefined;
-  readonly lossless?: boolean | undefined;
-  readonly maxNewTokens?: number | undefined;
-  readonly stop?: readonly string[] | undefined;
-  readonly seed?: number | undefined;
-  readonly allowUncertified?: boolean | undefined;
-}
-
-const shippedOption: OptionDefinition = {
+const shippedOption = {
   flags: "--shipped <agreement>",
   description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
   parse: number(0, 1, { open: true }),
-};
-const losslessOption: OptionDefinition = {
+} as const;
+const losslessOption = {
   flags: "--lossless",
   description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
-};
-const uncertifiedOption: OptionDefinition = {
+} as const;
+const uncertifiedOption = {
   flags: "--allow-uncertified",
   description: "use a policy with sampling settings that its certificate is not for; nothing is promised then",
-};
+} as const;
 
-export const exitOptions: readonly OptionDefinition[] = [
+export const exitOptions = [
   headsOption,
   policyOption,
   shippedOption,
   losslessOption,
   uncertifiedOption,
-];
+] as const satisfies readonly OptionDefinition[];
 
-export const decodingOptions: readonly OptionDefinition[] = [
+export const decodingOptions = [
   headsOption,
   policyOption,
   shippedOption,
@@ -187,7 +173,9 @@ export const decodingOptions: readonly OptionDefinition[] = [
   { ...seedOption, description: "seed of sampling" },
   uncertifiedOption,
   { flags: "--stop <text...>", description: "stop before any of these strings" },
-];
+] as const satisfies readonly OptionDefinition[];
+
+export type DecodingSettings = ModelSettings & SettingsOf<typeof decodingOptions, "dir">;
 
 interface OpenShipped {
   readonly model: Model;

@@ -1,22 +1,16 @@
 /** Models and devices of a command line. */
 import { availableParallelism } from "node:os";
 import { type Device, EarlyExitError, type Model } from "early-exits";
-import { type Budgets, isHubName, type ModelDtype, type UnembeddingKind } from "early-exits/model";
+import { isHubName } from "early-exits/model";
 import { createDevice, type DeviceName, readModel, type ResolvedModel, resolveModel } from "early-exits/node";
-import type { CacheDtype, CreateDeviceOptions } from "early-exits/tensor";
+import type { CreateDeviceOptions } from "early-exits/tensor";
+import type { SettingsOf } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
+import type { modelOptions } from "./options.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
 import { modelPath } from "./shipped.js";
 
-export interface ModelSettings {
-  readonly device?: string | undefined;
-  readonly dtype?: ModelDtype | undefined;
-  readonly kvCache?: CacheDtype | undefined;
-  /** Threads of the wasm device. */
-  readonly threads?: number | undefined;
-  readonly unembedding?: UnembeddingKind | "auto" | undefined;
-  readonly budgets?: Partial<Budgets> | undefined;
-}
+export type ModelSettings = SettingsOf<typeof modelOptions>;
 
 export const modelDefaults = {
   device: "auto",

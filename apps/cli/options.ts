@@ -5,34 +5,34 @@ import { OptionError } from "early-exits";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "early-exits/model";
 import { libraryDefaults } from "early-exits/node";
 import { cacheDtypes } from "early-exits/tensor";
-import type { OptionDefinition } from "./command.js";
+import type { OptionDefinition, SettingsOf } from "./command.js";
 
 export const modelFolder = {
   syntax: "<dir>",
   description: "model folder in Hugging Face layout (config.json, *.safetensors, tokenizer.json), or GGUF file",
 } as const;
 
-export const deviceOption: OptionDefinition = {
+export const deviceOption = {
   flags: "--device <name>",
   description: "where to compute; auto chooses",
   choices: ["auto", "gpu", "wasm", "reference"],
-};
+} as const;
 
-const threadsOption: OptionDefinition = {
+const threadsOption = {
   flags: "--threads <n>",
   description: "threads that share the work of the wasm device; results are the same",
   parse: integer(1),
   defaultNote: "train takes as many as there are processors, up to 8",
-};
+} as const;
 
-export const budgetsOption: OptionDefinition = {
+export const budgetsOption = {
   flags: "--budgets <limits>",
   description: "raise limits of what is read of the model, such as layers=10000,tokenizerBytes=2e8; trust its files",
   parse: budgets,
-};
+} as const;
 
 /** Device, threads, and storage of weights and KV cache. */
-export const modelOptions: readonly OptionDefinition[] = [
+export const modelOptions = [
   deviceOption,
   {
     flags: "--dtype <dtype>",
@@ -47,9 +47,9 @@ export const modelOptions: readonly OptionDefinition[] = [
   { flags: "--kv-cache <dtype>", description: "how keys and values are stored", choices: cacheDtypes },
   threadsOption,
   budgetsOption,
-];
+] as const satisfies readonly OptionDefinition[];
 
-export const headsOption: OptionDefinition = { flags: "--heads <folder>", description: "heads made by train" };
+export const headsOption = { flags: "--heads <folder>", description: "heads made by train" } as const;
 
 export const textOption = { flags: "--text <path>" } as const;
 export const outOption = { flags: "--out <path>" } as const;
@@ -58,38 +58,38 @@ export const seedOption = { flags: "--seed <n>", parse: integer(0) } as const;
 export const selfOption = { flags: "--self [n]", parse: integer(1) } as const;
 export const promptsOption = { flags: "--prompts <path>" } as const;
 
-export const policyOption: OptionDefinition = {
+export const policyOption = {
   flags: "--policy <file>",
   description: "policy made by calibrate, which turns exits on",
-};
+} as const;
 
-export const maxNewTokensOption: OptionDefinition = {
+export const maxNewTokensOption = {
   flags: "--max-new-tokens <n>",
   description: "most tokens to generate",
   parse: integer(0),
-};
+} as const;
 
-export const fillOption: OptionDefinition = {
+export const fillOption = {
   flags: "--fill <how>",
   description: "how keys and values of skipped blocks are filled",
-};
+} as const;
 
-export const heldOutTextOption: OptionDefinition = {
+export const heldOutTextOption = {
   ...textOption,
   description: "text that the heads were not trained on",
-};
+} as const;
 
-export const documentsOption: OptionDefinition = {
+export const documentsOption = {
   flags: "--documents <n>",
   description: "use at most this many documents",
   parse: integer(1),
-};
+} as const;
 
-export const agreementOption: OptionDefinition = {
+export const agreementOption = {
   flags: "--agreement <share>",
   description: "share of tokens that must agree with the full model",
   parse: number(0, 1, { open: true }),
-};
+} as const;
 
 export const samplingOptionDefaults = {
   temperature: libraryDefaults.sampling.temperature,
@@ -97,7 +97,7 @@ export const samplingOptionDefaults = {
   topP: libraryDefaults.sampling.topP,
 } as const;
 
-export const samplingOptions: readonly OptionDefinition[] = [
+export const samplingOptions = [
   { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
   { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },
   {
@@ -105,19 +105,15 @@ export const samplingOptions: readonly OptionDefinition[] = [
     description: "keep only the most likely tokens whose probabilities sum to this share",
     parse: number(0, 1),
   },
-];
+] as const satisfies readonly OptionDefinition[];
 
-export const againstOption: OptionDefinition = {
+export const againstOption = {
   flags: "--against <model>",
   description: "whose tokens are right: the same model as it is stored, or the checkpoint as float32",
   choices: ["same", "float32"],
-};
+} as const;
 
-export interface SamplingSettings {
-  readonly temperature?: number | undefined;
-  readonly topK?: number | undefined;
-  readonly topP?: number | undefined;
-}
+export type SamplingSettings = SettingsOf<typeof samplingOptions>;
 
 export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {
   const options = { temperature, topK, topP };

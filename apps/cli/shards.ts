@@ -9,17 +9,10 @@
  * Indices begin at 0; unit u belongs to shard u mod n.
  */
 import { OptionError } from "early-exits";
-import type { OptionDefinition } from "./command.js";
+import type { OptionDefinition, SettingsOf } from "./command.js";
 import { UsageError } from "./io.js";
 
-export interface ShardSettings {
-  readonly shard?: string | undefined;
-  /** Folder of findings. */
-  readonly store?: string | undefined;
-  readonly out?: string | undefined;
-}
-
-export const shardOptions: readonly OptionDefinition[] = [
+export const shardOptions = [
   {
     flags: "--store <folder>",
     description: "keep there what is found in each document, and continue from it; shards share the folder",
@@ -29,10 +22,15 @@ export const shardOptions: readonly OptionDefinition[] = [
     description:
       "only fill --store, with share i of n, from 0; auto, or auto/n, asks Slurm, Kubernetes, AWS Batch or RANK",
   },
-];
+] as const satisfies readonly OptionDefinition[];
+
+export type ShardSettings = SettingsOf<typeof shardOptions>;
 
 /** undefined without --shard. Throws a UsageError or an OptionError. */
-export function openShard(command: string, { shard, store, out }: ShardSettings): Shard | undefined {
+export function openShard(
+  command: string,
+  { shard, store, out }: ShardSettings & { readonly out?: string | undefined },
+): Shard | undefined {
   if (shard === undefined) return undefined;
   if (store === undefined) throw new UsageError(`${command}: --shard needs --store, the folder that all shards fill`);
   if (out !== undefined) {

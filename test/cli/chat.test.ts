@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 const user = (content: string): ChatMessage => ({ role: "user", content });
 const chat = (lines: readonly string[], args: readonly string[] = [], options: TestIoOptions = {}) =>
-  cli(["chat", folder.path(), "--device", "reference", "--max-new-tokens", "8", ...args], { lines, ...options });
+  cli(words`chat ${folder.path()} --device reference --max-new-tokens 8 ${args}`, { lines, ...options });
 
 /** The model's answer, by the library. */
 async function answerTo(messages: readonly ChatMessage[]): Promise<string> {

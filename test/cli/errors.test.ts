@@ -14,34 +14,13 @@ describe("usage errors end with status 2, and name what is wrong and what is leg
       ["train", "model"],
       ["required", "--out"],
     ],
-    [
-      ["train", "model", "--out", "heads"],
-      ["--text", "--self"],
-    ],
-    [
-      ["train", "model", "--out", "heads", "--steps", "0"],
-      ["--steps", "'0'", "at least 1"],
-    ],
-    [
-      ["train", "model", "--out", "heads", "--exits", "2,x"],
-      ["--exits", "2,x", "integer"],
-    ],
-    [
-      ["train", "model", "--out", "heads", "--kind", "cubic"],
-      ["--kind", "cubic", "dense", "linear"],
-    ],
-    [
-      ["calibrate", "model", "--heads", "h", "--text", "t", "--agreement", "1"],
-      ["--agreement", "(0, 1)"],
-    ],
-    [
-      ["generate", "model", "--prompt", "x", "--policy", "p"],
-      ["--policy", "--heads"],
-    ],
-    [
-      ["plan", "model", "--budgets", "layers=many"],
-      ["--budgets", "layers", "configBytes"],
-    ],
+    [words`train model --out heads`, ["--text", "--self"]],
+    [words`train model --out heads --steps 0`, ["--steps", "'0'", "at least 1"]],
+    [words`train model --out heads --exits 2,x`, ["--exits", "2,x", "integer"]],
+    [words`train model --out heads --kind cubic`, ["--kind", "cubic", "dense", "linear"]],
+    [words`calibrate model --heads h --text t --agreement 1`, ["--agreement", "(0, 1)"]],
+    [words`generate model --prompt x --policy p`, ["--policy", "--heads"]],
+    [words`plan model --budgets layers=many`, ["--budgets", "layers", "configBytes"]],
     [["plann"], ["unknown command", "plann", "plan"]],
   ] as const)("%s", async ([line, facts]) => {
     const { code, out, err } = await cli(line);
@@ -97,8 +76,8 @@ describe("what is given in place of a model, text or option is named, with what 
 describe("errors of the library end with status 1 and one sentence", () => {
   it.for([
     ["plan", "/nowhere"],
-    ["generate", "/nowhere", "--prompt", "x", "--device", "reference"],
-    ["demo", "--model", "/nowhere"],
+    words`generate /nowhere --prompt x --device reference`,
+    words`demo --model /nowhere`,
   ] as const)("%s", async (line) => {
     const { code, out, err } = await cli(line);
     expect(code).toBe(1);
@@ -110,11 +89,11 @@ describe("errors of the library end with status 1 and one sentence", () => {
   });
 
   it("--json puts the error on stdout too, --debug adds the stack", async () => {
-    const json = await cli(["plan", "/nowhere", "--json"]);
+    const json = await cli(words`plan /nowhere --json`);
     const { error } = JSON.parse(json.out) as { readonly error: { readonly message: string } };
     expect(error).toMatchObject({ code: "model-missing", details: { path: "/nowhere" } });
     expect(json.err).toBe(`error: ${error.message}\n`);
-    expect((await cli(["plan", "/nowhere", "--debug"])).err).toMatch(/^EarlyExitError: .*\n {4}at /);
+    expect((await cli(words`plan /nowhere --debug`)).err).toMatch(/^EarlyExitError: .*\n {4}at /);
   });
 
   it("an unexpected error says so", async () => {

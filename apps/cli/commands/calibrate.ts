@@ -12,7 +12,6 @@ import {
   fillNames,
   measureUnitTimes,
   type Model,
-  type ScoreName,
   scoreNames,
 } from "early-exits";
 import {
@@ -29,11 +28,11 @@ import {
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
 import { folderStore, libraryDefaults, readHeads, writeFileAtomic } from "early-exits/node";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
-import { type CommandDefinition, withDefaults } from "../command.js";
+import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { beginningOf, groupOf, ownTextParts, readGrouped, recordAll } from "../documents.js";
-import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
+import { type Io, note, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
-import { modelDefaults, type ModelSettings, openModel, openReference } from "../open-model.js";
+import { modelDefaults, openModel, openReference } from "../open-model.js";
 import {
   againstOption,
   agreementOption,
@@ -49,44 +48,15 @@ import {
   samplingOf,
   samplingOptionDefaults,
   samplingOptions,
-  type SamplingSettings,
   seedOption,
   selfOption,
 } from "../options.js";
 import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
-import { openShard, type Shard, shardOptions, type ShardSettings, shareOf } from "../shards.js";
+import { openShard, type Shard, shardOptions, shareOf } from "../shards.js";
 import { certificatesFor, findShippedExits } from "../shipped.js";
 import { readTimes } from "../times-file.js";
-
-interface CalibrateSettings extends CommonOptions, ModelSettings, SamplingSettings, ShardSettings {
-  readonly dir: string;
-  readonly heads: string;
-  readonly text?: string | undefined;
-  /** Calibrates on so many documents that the model writes itself. */
-  readonly self?: number | undefined;
-  readonly agreement?: number | undefined;
-  /** Chance that the certificate is wrong. */
-  readonly delta?: number | undefined;
-  readonly loss?: keyof typeof LOSSES | undefined;
-  readonly unit?: "document" | "group" | undefined;
-  readonly population?: string | undefined;
-  readonly paper?: boolean | undefined;
-  readonly score?: ScoreName | undefined;
-  readonly fill?: FillName | undefined;
-  /** Reference of the agreement: the model as stored, or its checkpoint as float32. */
-  readonly against?: "same" | "float32" | undefined;
-  /** Certifies on this many tokens that the policies write after the beginnings of half of the documents. */
-  readonly ownText?: number | undefined;
-  /** 0 certifies another way of storing the model, without exits. */
-  readonly candidates?: number | undefined;
-  /** Ranks policies that keep the agreement: "counted", "measured", or a file of measured times. */
-  readonly costs?: string | undefined;
-  readonly seed?: number | undefined;
-  readonly documents?: number | undefined;
-  readonly out?: string | undefined;
-}
 
 /** Settings that decide how records become a policy. */
 type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
@@ -116,77 +86,81 @@ const defaults = {
   seed: libraryDefaults.certify.seed,
 } as const;
 
+const options = [
+  { ...headsOption, required: true },
+  heldOutTextOption,
+  {
+    ...selfOption,
+    description:
+      "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
+  },
+  agreementOption,
+  {
+    flags: "--delta <share>",
+    description: "probability that the certificate is wrong",
+    parse: number(0, 1, { open: true }),
+  },
+  {
+    flags: "--loss <loss>",
+    description: "what a document loses: the share of its tokens that change, or all if any changes",
+    choices: ["token", "any-change"],
+  },
+  {
+    flags: "--unit <unit>",
+    description: "what is taken as independent",
+    choices: ["document", "group"],
+    defaultNote: "group if documents have groups, otherwise document",
+  },
+  { flags: "--population <text>", description: "what these documents are; the promise then says so" },
+  { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
+  {
+    flags: "--score <score>",
+    description: "confidence score",
+    choices: scoreNames,
+    defaultNote: `the one with the lowest expected cost, or ${libraryDefaults.paper.score} with --paper`,
+  },
+  {
+    ...fillOption,
+    choices: fillNames,
+    defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
+  },
+  againstOption,
+  ...samplingOptions,
+  {
+    flags: "--own-text <tokens>",
+    description:
+      "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
+    parse: integer(1),
+  },
+  {
+    flags: "--candidates <n>",
+    description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
+    parse: integer(0),
+    defaultNote: "20, or 12 with a fill that changes other tokens",
+  },
+  {
+    flags: "--costs <how>",
+    description:
+      "how policies that keep the agreement are ranked: counted (multiply-adds), measured (times on this machine), " +
+      "or the file of times that plan --times wrote",
+  },
+  documentsOption,
+  {
+    ...seedOption,
+    description: "splits the documents into those that propose candidates and those that test them",
+  },
+  { ...outFileOption, description: "write the certificate with its policy to this file, for generate --policy" },
+  ...shardOptions,
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type CalibrateSettings = SettingsOf<typeof options, "dir">;
+
 export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   name: "calibrate",
   description: "Choose thresholds on held-out text, certified to keep an agreement with the full model",
   positional: [modelFolder],
-  options: [
-    { ...headsOption, required: true },
-    heldOutTextOption,
-    {
-      ...selfOption,
-      description:
-        "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
-    },
-    agreementOption,
-    {
-      flags: "--delta <share>",
-      description: "probability that the certificate is wrong",
-      parse: number(0, 1, { open: true }),
-    },
-    {
-      flags: "--loss <loss>",
-      description: "what a document loses: the share of its tokens that change, or all if any changes",
-      choices: Object.keys(LOSSES),
-    },
-    {
-      flags: "--unit <unit>",
-      description: "what is taken as independent",
-      choices: ["document", "group"],
-      defaultNote: "group if documents have groups, otherwise document",
-    },
-    { flags: "--population <text>", description: "what these documents are; the promise then says so" },
-    { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
-    {
-      flags: "--score <score>",
-      description: "confidence score",
-      choices: scoreNames,
-      defaultNote: `the one with the lowest expected cost, or ${libraryDefaults.paper.score} with --paper`,
-    },
-    {
-      ...fillOption,
-      choices: fillNames,
-      defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
-    },
-    againstOption,
-    ...samplingOptions,
-    {
-      flags: "--own-text <tokens>",
-      description:
-        "certify on so many tokens that policies write themselves after the beginnings of the second half of the text",
-      parse: integer(1),
-    },
-    {
-      flags: "--candidates <n>",
-      description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
-      parse: integer(0),
-      defaultNote: "20, or 12 with a fill that changes other tokens",
-    },
-    {
-      flags: "--costs <how>",
-      description:
-        "how policies that keep the agreement are ranked: counted (multiply-adds), measured (times on this machine), " +
-        "or the file of times that plan --times wrote",
-    },
-    documentsOption,
-    {
-      ...seedOption,
-      description: "splits the documents into those that propose candidates and those that test them",
-    },
-    { ...outFileOption, description: "write the certificate with its policy to this file, for generate --policy" },
-    ...shardOptions,
-    ...modelOptions,
-  ],
+  options,
   defaults,
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
@@ -265,7 +239,7 @@ function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<
   return ownDocuments(
     model,
     {
-      count: (self as number | true) === true ? OWN_DOCUMENTS : self, // commander's value of an option without one
+      count: self === true ? OWN_DOCUMENTS : self,
       seed,
       temperature,
       tokens: OWN_TOKENS,

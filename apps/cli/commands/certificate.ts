@@ -4,26 +4,30 @@
  */
 import { type Certificate, EarlyExitError, type Model, verifyCertificate } from "early-exits";
 import { type CalibrationDocument, certificateFrom, type Verification } from "early-exits/calibrate";
-import { type Budgets, storageOf } from "early-exits/model";
+import { storageOf } from "early-exits/model";
 import { readHeads, readJson } from "early-exits/node";
 import { promiseLines } from "../calibration-lines.js";
-import type { CommandDefinition } from "../command.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { ownTextParts, readGrouped } from "../documents.js";
-import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, integer, textOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
-export interface VerifySettings extends CommonOptions {
-  readonly action: string;
-  readonly file: string;
-  readonly model?: string | undefined;
-  readonly heads?: string | undefined;
-  readonly text?: string | undefined;
-  readonly limit?: number | undefined;
-  readonly device?: string | undefined;
-  readonly budgets?: Partial<Budgets> | undefined;
-}
+const options = [
+  { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
+  { ...headsOption, description: "the heads that the certificate is for" },
+  { ...textOption, description: "the calibration text, or more" },
+  {
+    flags: "--limit <n>",
+    description: "with the fill project: run candidates on at most n positions, or else the policy alone",
+    parse: integer(0),
+  },
+  deviceOption,
+  budgetsOption,
+] as const satisfies readonly OptionDefinition[];
+
+type VerifySettings = SettingsOf<typeof options, "action" | "file">;
 
 export const certificateCommand: CommandDefinition<VerifySettings> = {
   name: "certificate",
@@ -32,18 +36,7 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
     { syntax: "<action>", description: "verify" },
     { syntax: "<file>", description: "the file that calibrate --out wrote, or a certificate alone" },
   ],
-  options: [
-    { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
-    { ...headsOption, description: "the heads that the certificate is for" },
-    { ...textOption, description: "the calibration text, or more" },
-    {
-      flags: "--limit <n>",
-      description: "with the fill project: run candidates on at most n positions, or else the policy alone",
-      parse: integer(0),
-    },
-    deviceOption,
-    budgetsOption,
-  ],
+  options,
   defaults: { device: modelDefaults.device },
   examples: [
     "certificate verify policy.json",

@@ -9,31 +9,30 @@ import { ChatSession, type TurnSummary } from "early-exits/exits";
 import { encodeChat } from "early-exits/model";
 import { libraryDefaults, readText } from "early-exits/node";
 import { alarmLine, auditOption, type AuditSettings, noAuditOption } from "../audit.js";
-import type { CommandDefinition } from "../command.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { speed } from "../format.js";
-import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../decoding.js";
-import { breathe, colorsOf, type CommonOptions, type Dialog, type Io, note } from "../io.js";
+import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
+import { breathe, colorsOf, type Dialog, type Io, note } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
 
-export interface ChatSettings extends CommonOptions, DecodingSettings, AuditSettings {
-  readonly system?: string | undefined;
-  readonly template?: string | undefined;
-}
+const options = [
+  { flags: "--system <text>", description: "system message that the conversation begins with" },
+  { flags: "--template <file>", description: "Jinja chat template to use instead of the model's own" },
+  ...decodingOptions,
+  { ...auditOption, defaultNote: "every answer, with a certificate" },
+  noAuditOption,
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type ChatSettings = AuditSettings & SettingsOf<typeof options, "dir">;
 
 export const chatCommand: CommandDefinition<ChatSettings> = {
   name: "chat",
   description: "Talk to a model that has a chat template; answers on stdout, telemetry on stderr",
   positional: [modelFolder],
-  options: [
-    { flags: "--system <text>", description: "system message that the conversation begins with" },
-    { flags: "--template <file>", description: "Jinja chat template to use instead of the model's own" },
-    ...decodingOptions,
-    { ...auditOption, defaultNote: "every answer, with a certificate" },
-    noAuditOption,
-    ...modelOptions,
-  ],
+  options,
   defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.chat }, // the library's own
   examples: [
     "chat my-model",

@@ -6,7 +6,7 @@
  */
 import { join } from "node:path";
 import { fileExists, libraryDefaults } from "early-exits/node";
-import { type CommandDefinition, withDefaults } from "../command.js";
+import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { runChatDemo } from "../demo/chat-demo.js";
 import { attachDemoHeads, trainDemoHeads } from "../demo/heads-section.js";
 
@@ -14,29 +14,10 @@ import { chooseThresholds } from "../demo/thresholds-section.js";
 import { compareSpeeds, showModel, writeTexts } from "../demo/texts-section.js";
 import { embeddedModel, openDemo } from "../demo/demo.js";
 import * as words from "../demo/words.js";
-import type { CommonOptions, Io } from "../io.js";
+import type { Io } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { agreementOption, deviceOption, exits, integer, maxNewTokensOption, number, seedOption } from "../options.js";
-
-export interface DemoSettings extends CommonOptions {
-  /**
-   * A model folder with a documents.json, or a chat model whose exits come with the package. @default the embedded
-   * model
-   */
-  readonly model?: string | undefined;
-  /** Seconds for training the heads; the other sections take shares of it. */
-  readonly seconds?: number | undefined;
-  readonly agreement?: number | undefined;
-  /** Number, or depths. */
-  readonly exits?: number | readonly number[] | undefined;
-  /** Tokens per text. */
-  readonly maxNewTokens?: number | undefined;
-  /** More on a fast device. */
-  readonly runs?: number | undefined;
-  readonly seed?: number | undefined;
-  readonly device?: string | undefined;
-}
 
 const defaults = {
   device: modelDefaults.device,
@@ -51,28 +32,32 @@ const defaults = {
 const CHAT_TOKENS = 144;
 const CHAT_RUNS = 16;
 
+const options = [
+  {
+    flags: "--model <name>",
+    description: "a model folder with a documents.json, or a chat model for which the package brings exits",
+    defaultNote: "the embedded model",
+  },
+  { flags: "--seconds <s>", description: "how long to train the heads", parse: number(0, 600) },
+  agreementOption,
+  {
+    flags: "--exits <n|list>",
+    description: "number of exits, or their depths",
+    parse: exits,
+    defaultNote: "if the model folder has heads, their depths",
+  },
+  { ...maxNewTokensOption, description: "tokens per text", parse: integer(2) },
+  { flags: "--runs <n>", description: "timed runs of each way of decoding, at least 5", parse: integer(5) },
+  { ...seedOption, description: "seed of training, calibration and sampling" },
+  deviceOption,
+] as const satisfies readonly OptionDefinition[];
+
+type DemoSettings = SettingsOf<typeof options>;
+
 export const demoCommand: CommandDefinition<DemoSettings> = {
   name: "demo",
   description: "Train, calibrate and time the exits of the embedded model, in under two minutes",
-  options: [
-    {
-      flags: "--model <name>",
-      description: "a model folder with a documents.json, or a chat model for which the package brings exits",
-      defaultNote: "the embedded model",
-    },
-    { flags: "--seconds <s>", description: "how long to train the heads", parse: number(0, 600) },
-    agreementOption,
-    {
-      flags: "--exits <n|list>",
-      description: "number of exits, or their depths",
-      parse: exits,
-      defaultNote: "if the model folder has heads, their depths",
-    },
-    { ...maxNewTokensOption, description: "tokens per text", parse: integer(2) },
-    { flags: "--runs <n>", description: "timed runs of each way of decoding, at least 5", parse: integer(5) },
-    { ...seedOption, description: "seed of training, calibration and sampling" },
-    deviceOption,
-  ],
+  options,
   defaults,
   examples: [
     "demo",

@@ -13,24 +13,13 @@ import {
   taskKinds,
 } from "early-exits/evaluate";
 import { folderStore, libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
-import { type CommandDefinition, withDefaults } from "../command.js";
+import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
-import { type CommonOptions, type Io, note, UsageError, writeResult } from "../io.js";
-import { modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { type Io, note, UsageError, writeResult } from "../io.js";
+import { modelDefaults, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
-import { openShard, shardOptions, type ShardSettings } from "../shards.js";
-
-export interface EvalSettings extends CommonOptions, ModelSettings, ShardSettings {
-  readonly dir: string;
-  readonly task: string;
-  readonly kind: TaskKind;
-  readonly heads?: string | undefined;
-  readonly policy?: readonly string[] | undefined;
-  readonly limit?: number | undefined;
-  readonly resamples?: number | undefined;
-  readonly seed?: number | undefined;
-}
+import { openShard, shardOptions } from "../shards.js";
 
 const defaults = {
   ...modelDefaults,
@@ -38,30 +27,34 @@ const defaults = {
   seed: libraryDefaults.evaluate.seed,
 } as const;
 
+const options = [
+  {
+    flags: "--task <file>",
+    description:
+      'one JSON object per line; multiple-choice: {"query", "choices", "gold"}, {"ctx", "endings", "label"} or ' +
+      '{"context_options", "continuation", "gold"}; lambada: {"context", "continuation"} or {"text"}; ' +
+      'perplexity: {"text"}, or a .txt file of documents',
+    required: true,
+  },
+  { flags: "--kind <kind>", description: "kind of task", choices: taskKinds, required: true },
+  headsOption,
+  { flags: "--policy <file...>", description: "policies made by calibrate, each compared with exits off" },
+  { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
+  { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
+  { ...seedOption, description: "seed of the bootstrap" },
+  { ...outFileOption, description: "write the report to this file, as JSON" },
+  ...shardOptions,
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type EvalSettings = SettingsOf<typeof options, "dir">;
+
 export const evalCommand: CommandDefinition<EvalSettings> = {
   name: "eval",
   description:
     "Score a task as lm-evaluation-harness does, with exits off and with each policy: how much accuracy is kept",
   positional: [modelFolder],
-  options: [
-    {
-      flags: "--task <file>",
-      description:
-        'one JSON object per line; multiple-choice: {"query", "choices", "gold"}, {"ctx", "endings", "label"} or ' +
-        '{"context_options", "continuation", "gold"}; lambada: {"context", "continuation"} or {"text"}; ' +
-        'perplexity: {"text"}, or a .txt file of documents',
-      required: true,
-    },
-    { flags: "--kind <kind>", description: "kind of task", choices: taskKinds, required: true },
-    headsOption,
-    { flags: "--policy <file...>", description: "policies made by calibrate, each compared with exits off" },
-    { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
-    { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
-    { ...seedOption, description: "seed of the bootstrap" },
-    { ...outFileOption, description: "write the report to this file, as JSON" },
-    ...shardOptions,
-    ...modelOptions,
-  ],
+  options,
   defaults,
   examples: [
     "eval my-model --task arc_easy.jsonl --kind multiple-choice --limit 200",

@@ -1,35 +1,29 @@
 /** `early-exits export`: a model with exits as ONNX graphs, with drivers for onnxruntime. */
 import type { Certificate, Policy } from "early-exits";
 import { certificateFrom } from "early-exits/calibrate";
-import type { Budgets } from "early-exits/model";
 import { readHeads, readJson, readPolicy } from "early-exits/node";
 import { exportOnnx, writeExport } from "../../export/index.js";
-import type { CommandDefinition } from "../command.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { bytes } from "../format.js";
-import { type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { type Io, UsageError, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, modelFolder, outOption, policyOption } from "../options.js";
 
-export interface ExportSettings extends CommonOptions {
-  readonly dir: string;
-  readonly heads?: string | undefined;
-  readonly policy?: string | undefined;
-  readonly out: string;
-  readonly device?: string | undefined;
-  readonly budgets?: Partial<Budgets> | undefined;
-}
+const options = [
+  headsOption,
+  { ...policyOption, description: "when tokens leave; made by calibrate for float32 weights" },
+  { ...outOption, description: "where to write graphs, weights, manifest and drivers", required: true },
+  deviceOption,
+  budgetsOption,
+] as const satisfies readonly OptionDefinition[];
+
+type ExportSettings = SettingsOf<typeof options, "dir">;
 
 export const exportCommand: CommandDefinition<ExportSettings> = {
   name: "export",
   description: "Write a model with exits as ONNX graphs, with drivers for onnxruntime",
   positional: [modelFolder],
-  options: [
-    headsOption,
-    { ...policyOption, description: "when tokens leave; made by calibrate for float32 weights" },
-    { ...outOption, description: "where to write graphs, weights, manifest and drivers", required: true },
-    deviceOption,
-    budgetsOption,
-  ],
+  options,
   defaults: { device: modelDefaults.device },
   examples: ["export my-model --heads heads --policy policy.json --out exported", "export my-model --out exported"],
   run,

@@ -7,43 +7,37 @@ import type { AuditReport } from "early-exits/calibrate";
 import type { NoPromise } from "early-exits/exits";
 import { allWeights, describeSampling, storedBytes } from "early-exits/model";
 import { libraryDefaults, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
-import { auditOption, type AuditSettings } from "../audit.js";
-import type { CommandDefinition } from "../command.js";
+import { auditOption } from "../audit.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
 import { bytes, percent, speed } from "../format.js";
-import { type Decoding, decodingOptions, type DecodingSettings, openDecoding } from "../decoding.js";
-import { breathe, colorsOf, type CommonOptions, type Io, note, UsageError } from "../io.js";
+import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
+import { breathe, colorsOf, type Io, note, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, outFileOption, promptsOption, samplingOptionDefaults } from "../options.js";
 import { withProgress } from "../progress.js";
 
-interface GenerateSettings extends CommonOptions, DecodingSettings, AuditSettings {
-  /** "-", or undefined without `prompts`, reads stdin. */
-  readonly prompt?: string | undefined;
-  readonly prompts?: string | undefined;
-  /** File for the texts after `prompts`. @default stdout */
-  readonly out?: string | undefined;
-  /** Prints the prompt before its continuation. @default true */
-  readonly echo?: boolean | undefined;
-}
+const options = [
+  { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
+  {
+    ...promptsOption,
+    description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
+  },
+  ...decodingOptions,
+  auditOption,
+  { flags: "--no-echo", description: "do not print the prompt" },
+  { ...outFileOption, description: "with --prompts: write the lines to this file" },
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type GenerateSettings = SettingsOf<typeof options, "dir">;
 
 export const generateCommand: CommandDefinition<GenerateSettings> = {
   name: "generate",
   description: "Continue a prompt; text on stdout, telemetry on stderr",
   positional: [modelFolder],
-  options: [
-    { flags: "--prompt <text>", description: "text to continue; - for what stdin holds", defaultNote: "stdin" },
-    {
-      ...promptsOption,
-      description: "prompts to continue, each with its own seed: text, token ids or messages; a line of JSON for each",
-    },
-    ...decodingOptions,
-    auditOption,
-    { flags: "--no-echo", description: "do not print the prompt" },
-    { ...outFileOption, description: "with --prompts: write the lines to this file" },
-    ...modelOptions,
-  ],
+  options,
   defaults: { ...modelDefaults, ...samplingOptionDefaults, ...libraryDefaults.generate }, // the library's own
   examples: [
     'generate my-model --prompt "Once upon a time"',

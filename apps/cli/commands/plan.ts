@@ -23,13 +23,13 @@ import {
 } from "early-exits/model";
 import { describeModel, libraryDefaults, type ModelDescription, readHeads, readTensorSource } from "early-exits/node";
 import { cacheDtypes, coarseBytes } from "early-exits/tensor";
-import { type CommandDefinition, withDefaults } from "../command.js";
+import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { readGrouped, recordAll } from "../documents.js";
 import { bytes, count, percent, table } from "../format.js";
-import { colorsOf, type CommonOptions, type Io, UsageError, writeResult } from "../io.js";
+import { colorsOf, type Io, UsageError, writeResult } from "../io.js";
 import { feasibilityLines } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
-import { findModel, modelDefaults, type ModelSettings, openModel } from "../open-model.js";
+import { findModel, modelDefaults, openModel } from "../open-model.js";
 import {
   fileToWrite,
   agreementOption,
@@ -42,23 +42,32 @@ import {
 } from "../options.js";
 import { writeTimes } from "../times-file.js";
 
-interface PlanSettings extends CommonOptions, ModelSettings {
-  readonly dir: string;
-  readonly check?: boolean | undefined;
-  readonly heads?: string | undefined;
-  readonly text?: string | undefined;
-  readonly fill?: FillName | undefined;
-  /** Level of thresholds chosen on the text. */
-  readonly agreement?: number | undefined;
-  readonly documents?: number | undefined;
-  readonly times?: string | undefined;
-}
-
 const defaults = {
   ...modelDefaults,
   fill: libraryDefaults.plan.fill,
   agreement: libraryDefaults.certify.agreement,
 } as const;
+
+const options = [
+  { flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" },
+  {
+    ...fillOption,
+    choices: fillNames,
+    defaultNote: "lazy for measured heads without learned keys and values",
+  },
+  { ...headsOption, description: "heads made by train, to time blocks, heads and fills on this machine" },
+  { ...heldOutTextOption, description: `${heldOutTextOption.description}, to measure how many tokens would leave` },
+  { ...agreementOption, description: `with --text: ${agreementOption.description}` },
+  documentsOption,
+  {
+    flags: "--times <file>",
+    description: "with --heads: write the measured times there, for calibrate --costs",
+    parse: fileToWrite,
+  },
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type PlanSettings = SettingsOf<typeof options, "dir">;
 
 export const planCommand: CommandDefinition<PlanSettings> = {
   name: "plan",
@@ -66,24 +75,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
     "Show a model, its memory, and whether exits can pay before any training; with heads and text, from " +
     "measurements on this machine",
   positional: [modelFolder],
-  options: [
-    { flags: "--check", description: "read all weights, and name tensors that hold NaN or infinity" },
-    {
-      ...fillOption,
-      choices: fillNames,
-      defaultNote: "lazy for measured heads without learned keys and values",
-    },
-    { ...headsOption, description: "heads made by train, to time blocks, heads and fills on this machine" },
-    { ...heldOutTextOption, description: `${heldOutTextOption.description}, to measure how many tokens would leave` },
-    { ...agreementOption, description: `with --text: ${agreementOption.description}` },
-    documentsOption,
-    {
-      flags: "--times <file>",
-      description: "with --heads: write the measured times there, for calibrate --costs",
-      parse: fileToWrite,
-    },
-    ...modelOptions,
-  ],
+  options,
   defaults,
   examples: ["plan sotu-12", "plan path/to/model.gguf --check", "plan my-model --heads heads --text held.txt"],
   run,

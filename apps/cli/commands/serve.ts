@@ -7,54 +7,42 @@ import { basename, resolve } from "node:path";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
 import { auditOption, type AuditSettings, noAuditOption } from "../audit.js";
-import type { CommandDefinition } from "../command.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { type Decoding, exitOptions, openDecoding } from "../decoding.js";
-import { type CommonOptions, type Io, note } from "../io.js";
+import { type Io, note } from "../io.js";
 import { nextLines, shellWord } from "../next-lines.js";
-import { modelDefaults, type ModelSettings } from "../open-model.js";
+import { modelDefaults } from "../open-model.js";
 import { integer, modelFolder, modelOptions } from "../options.js";
-
-export interface ServeSettings extends CommonOptions, ModelSettings, AuditSettings {
-  readonly dir: string;
-  readonly heads?: string | undefined;
-  readonly policy?: string | undefined;
-  readonly shipped?: number | undefined;
-  readonly lossless?: boolean | undefined;
-  readonly allowUncertified?: boolean | undefined;
-  readonly otherwise?: "plain" | "lossless" | undefined;
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly hosts?: readonly string[] | undefined;
-  readonly parallel?: number | undefined;
-  readonly queueLimit?: number | undefined;
-  readonly cacheBytes?: number | undefined;
-}
 
 /** One answer in so many. */
 const AUDITED = 20;
 const KEY = "EARLY_EXITS_API_KEY";
 
+const options = [
+  ...exitOptions,
+  { ...auditOption, defaultNote: `${AUDITED} with a certificate` },
+  noAuditOption,
+  {
+    flags: "--otherwise <mode>",
+    description: "how to answer requests whose sampling settings the policy is not certified for",
+    choices: ["plain", "lossless"],
+  },
+  { flags: "--host <address>", description: `address to listen on; off loopback, ${KEY} must hold a key` },
+  { flags: "--port <n>", description: "port to listen on; 0 takes a free one", parse: integer(0) },
+  { flags: "--hosts <name...>", description: "further host names that requests may be for" },
+  { flags: "--parallel <n>", description: "texts that are written together, at most", parse: integer(1) },
+  { flags: "--queue-limit <n>", description: "texts that wait, at most; more get 429", parse: integer(0) },
+  { flags: "--cache-bytes <n>", description: "bytes of all KV caches together, at most", parse: integer(1) },
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type ServeSettings = AuditSettings & SettingsOf<typeof options, "dir">;
+
 export const serveCommand: CommandDefinition<ServeSettings> = {
   name: "serve",
   description: "Serve a model by OpenAI's HTTP API; the address on stdout, a line for every request on stderr",
   positional: [modelFolder],
-  options: [
-    ...exitOptions,
-    { ...auditOption, defaultNote: `${AUDITED} with a certificate` },
-    noAuditOption,
-    {
-      flags: "--otherwise <mode>",
-      description: "how to answer requests whose sampling settings the policy is not certified for",
-      choices: ["plain", "lossless"],
-    },
-    { flags: "--host <address>", description: `address to listen on; off loopback, ${KEY} must hold a key` },
-    { flags: "--port <n>", description: "port to listen on; 0 takes a free one", parse: integer(0) },
-    { flags: "--hosts <name...>", description: "further host names that requests may be for" },
-    { flags: "--parallel <n>", description: "texts that are written together, at most", parse: integer(1) },
-    { flags: "--queue-limit <n>", description: "texts that wait, at most; more get 429", parse: integer(0) },
-    { flags: "--cache-bytes <n>", description: "bytes of all KV caches together, at most", parse: integer(1) },
-    ...modelOptions,
-  ],
+  options,
   defaults: {
     ...modelDefaults,
     otherwise: serveDefaults.otherwise,

@@ -8,13 +8,13 @@ import { attachHeads, type ExitHeads, libraryVersion, type Model } from "early-e
 import { type ExitQuality, frequentTokens, projectionInputs } from "early-exits/exits";
 import type { Document } from "early-exits/model";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "early-exits/node";
-import type { CommandDefinition } from "../command.js";
+import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
-import { type CommonOptions, InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
+import { InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { trainingVerdict } from "../calibration-lines.js";
-import { modelDefaults, type ModelSettings, openModel, trainingThreads } from "../open-model.js";
+import { modelDefaults, openModel, trainingThreads } from "../open-model.js";
 import {
   depths,
   integer,
@@ -46,123 +46,114 @@ import {
 } from "../training/train-heads.js";
 import { openRun } from "../training/training-run.js";
 
-export type TrainSettings = CommonOptions &
-  ModelSettings & { readonly [K in keyof HeadRecipe]?: HeadRecipe[K] | undefined } & {
-    readonly dir: string;
-    readonly out: string;
-    readonly text?: string | undefined;
-    readonly prompts?: string | undefined;
-    /** Folder of recorded hidden states, and its limit in megabytes. */
-    readonly cache?: string | undefined;
-    readonly cacheLimit?: number | undefined;
-    readonly resume?: boolean | undefined;
-    readonly force?: boolean | undefined;
-  };
-
 /** Documents of the model's own, and steps on them: minutes, for a model of 135 M weights. */
 const OWN_DOCUMENTS = 400;
 const OWN_STEPS = 100;
+
+const options = [
+  { ...outOption, description: "where to write the heads", required: true },
+  {
+    ...textOption,
+    description: "training text, a file or a folder; no labels are needed. Of prompts and answers, answers count",
+  },
+  {
+    ...selfOption,
+    description:
+      "train on this many documents of the model's own: answers to --prompts, or to prompts that a chat model " +
+      "writes itself, or texts from nothing",
+    defaultNote: "with --prompts, one for each",
+  },
+  { ...promptsOption, description: "prompts to sample answers to: text, token ids or messages" },
+  { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
+  {
+    flags: "--exits <n>",
+    description: "number of exits, placed by a rule; with --preview 0 is enough",
+    parse: integer(0),
+    defaultNote: "fewer if the model has fewer blocks, one late exit if the vocabulary is large",
+  },
+  { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
+  {
+    flags: "--kind <kind>",
+    description: "kind of head",
+    choices: ["dense", "linear"],
+    defaultNote: "linear if the vocabulary is large, else dense",
+  },
+  {
+    flags: "--head-preview <rank>",
+    description: "linear heads rank all tokens by a preview of this rank, and compute few logits exactly; 0 for none",
+    parse: integer(0),
+    defaultNote: "a sixth of the hidden size if the vocabulary is large, else none",
+  },
+  {
+    flags: "--preview <rank>",
+    description:
+      "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its " +
+      "states; 0 for none",
+    parse: integer(0),
+    defaultNote: "a third of the hidden size if the vocabulary is large, else none",
+  },
+  {
+    flags: "--preview-list <n>",
+    description: "tokens that previews rank and can emit, the most frequent ones; 0 for the vocabulary",
+    parse: integer(0),
+  },
+  {
+    flags: "--candidates <n>",
+    description: "tokens whose logits a preview computes exactly",
+    parse: integer(2),
+    defaultNote: "depends on the vocabulary",
+  },
+  { flags: "--steps <n>", description: "training steps", parse: integer(1) },
+  { flags: "--batch <n>", description: "windows per step", parse: integer(1) },
+  {
+    flags: "--sequence <n>",
+    description: "tokens per window",
+    parse: integer(2),
+    defaultNote: "fewer if the context is shorter",
+  },
+  {
+    flags: "--list <n>",
+    description: "tokens that the loss compares, the most frequent ones, all others as one; 0 for the vocabulary",
+    parse: integer(0),
+    defaultNote: "8192 for a large vocabulary, else 0",
+  },
+  {
+    flags: "--held-share <share>",
+    description: "share of the documents, if there are 20, that is held out to measure on",
+    parse: number(0, 1),
+  },
+  { flags: "--measure-every <n>", description: "steps between two measurements", parse: integer(1) },
+  { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
+  {
+    flags: "--project <input>",
+    description:
+      "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, " +
+      "or from both it and the raw state",
+    choices: projectionInputs,
+  },
+  {
+    flags: "--cache <folder>",
+    description: "record hidden states there once, and train from them",
+    defaultNote: "OUT/checkpoint while it trains on prompts of the model's own",
+  },
+  {
+    flags: "--cache-limit <mb>",
+    description: "most megabytes of states there; the others are recorded again when they are needed",
+    parse: number(0, 1e9),
+  },
+  { flags: "--force", description: "overwrite finished heads in OUT" },
+  { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
+  { ...seedOption, description: "seed of sampling, initial weights and batches" },
+  ...modelOptions,
+] as const satisfies readonly OptionDefinition[];
+
+type TrainSettings = SettingsOf<typeof options, "dir">;
 
 export const trainCommand: CommandDefinition<TrainSettings> = {
   name: "train",
   description: "Train exit heads; the model stays frozen",
   positional: [modelFolder],
-  options: [
-    { ...outOption, description: "where to write the heads", required: true },
-    {
-      ...textOption,
-      description: "training text, a file or a folder; no labels are needed. Of prompts and answers, answers count",
-    },
-    {
-      ...selfOption,
-      description:
-        "train on this many documents of the model's own: answers to --prompts, or to prompts that a chat model " +
-        "writes itself, or texts from nothing",
-      defaultNote: "with --prompts, one for each",
-    },
-    { ...promptsOption, description: "prompts to sample answers to: text, token ids or messages" },
-    { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
-    {
-      flags: "--exits <n>",
-      description: "number of exits, placed by a rule; with --preview 0 is enough",
-      parse: integer(0),
-      defaultNote: "fewer if the model has fewer blocks, one late exit if the vocabulary is large",
-    },
-    { flags: "--depths <list>", description: "depths of the exits, as in 12,21, in place of --exits", parse: depths },
-    {
-      flags: "--kind <kind>",
-      description: "kind of head",
-      choices: ["dense", "linear"],
-      defaultNote: "linear if the vocabulary is large, else dense",
-    },
-    {
-      flags: "--head-preview <rank>",
-      description: "linear heads rank all tokens by a preview of this rank, and compute few logits exactly; 0 for none",
-      parse: integer(0),
-      defaultNote: "a sixth of the hidden size if the vocabulary is large, else none",
-    },
-    {
-      flags: "--preview <rank>",
-      description:
-        "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its " +
-        "states; 0 for none",
-      parse: integer(0),
-      defaultNote: "a third of the hidden size if the vocabulary is large, else none",
-    },
-    {
-      flags: "--preview-list <n>",
-      description: "tokens that previews rank and can emit, the most frequent ones; 0 for the vocabulary",
-      parse: integer(0),
-    },
-    {
-      flags: "--candidates <n>",
-      description: "tokens whose logits a preview computes exactly",
-      parse: integer(2),
-      defaultNote: "depends on the vocabulary",
-    },
-    { flags: "--steps <n>", description: "training steps", parse: integer(1) },
-    { flags: "--batch <n>", description: "windows per step", parse: integer(1) },
-    {
-      flags: "--sequence <n>",
-      description: "tokens per window",
-      parse: integer(2),
-      defaultNote: "fewer if the context is shorter",
-    },
-    {
-      flags: "--list <n>",
-      description: "tokens that the loss compares, the most frequent ones, all others as one; 0 for the vocabulary",
-      parse: integer(0),
-      defaultNote: "8192 for a large vocabulary, else 0",
-    },
-    {
-      flags: "--held-share <share>",
-      description: "share of the documents, if there are 20, that is held out to measure on",
-      parse: number(0, 1),
-    },
-    { flags: "--measure-every <n>", description: "steps between two measurements", parse: integer(1) },
-    { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
-    {
-      flags: "--project <input>",
-      description:
-        "also fit keys and values of skipped blocks (for calibrate --fill project) from the normalised exit state, " +
-        "or from both it and the raw state",
-      choices: projectionInputs,
-    },
-    {
-      flags: "--cache <folder>",
-      description: "record hidden states there once, and train from them",
-      defaultNote: "OUT/checkpoint while it trains on prompts of the model's own",
-    },
-    {
-      flags: "--cache-limit <mb>",
-      description: "most megabytes of states there; the others are recorded again when they are needed",
-      parse: number(0, 1e9),
-    },
-    { flags: "--force", description: "overwrite finished heads in OUT" },
-    { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },
-    { ...seedOption, description: "seed of sampling, initial weights and batches" },
-    ...modelOptions,
-  ],
+  options,
   defaults: { ...modelDefaults, ...recipeDefaults, self: OWN_DOCUMENTS },
   examples: [
     "train my-model --text corpus.txt --out heads",
@@ -258,7 +249,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
 function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean): object {
   const { self, ...others } = settings;
   const chosen = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined));
-  const open = (self as number | true | undefined) === true; // commander's value of an option without one
+  const open = self === true;
   const count = open ? (prompts > 0 ? prompts : OWN_DOCUMENTS) : self;
   if (settings.resume === true) return { ...chosen, self: open ? undefined : self };
   return {

@@ -15,12 +15,13 @@ import { depthColors, depthHistogram } from "../depth-colors.js";
 import { percent, table } from "../format.js";
 import { colorsOf, type Io } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
+import type { ModelSettings } from "../open-model.js";
 import type { ShippedExits } from "../shipped.js";
 
 interface ChatPlan {
   /** Path, or name on the Hub. */
   readonly name: string;
-  readonly device: string | undefined;
+  readonly device: ModelSettings["device"];
   readonly agreement: number;
   readonly maxNewTokens: number;
   readonly runs: number;

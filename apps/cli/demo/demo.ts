@@ -14,7 +14,7 @@ import {
 import { readJson } from "early-exits/node";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
 import { breathe, type Io } from "../io.js";
-import { openModel } from "../open-model.js";
+import { type ModelSettings, openModel } from "../open-model.js";
 import { withProgress } from "../progress.js";
 import { shippedFolder } from "../shipped.js";
 
@@ -31,7 +31,7 @@ const PROMPT_TOKENS = 32;
 
 interface DemoPlan {
   readonly folder: string;
-  readonly device: string | undefined;
+  readonly device: ModelSettings["device"];
   /** Seconds for training the heads; the other sections take shares. */
   readonly seconds: number;
   readonly agreement: number;

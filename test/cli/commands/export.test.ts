@@ -41,5 +41,5 @@ it.each([
   [[], "--out"],
   [["--out", "x", "--heads", "y"], "belong together"],
 ])("refuses %j", async (options, message) => {
-  expect(await refused(["export", made.model, ...options], 2)).toContain(message);
+  expect(await refused(words`export ${made.model} ${options}`, 2)).toContain(message);
 });

@@ -1,7 +1,7 @@
 /** `early-exits serve`, from its address on stdout to Ctrl-C. */
 import OpenAI from "openai";
 import { expect, it } from "vitest";
-import { cli } from "../support.js";
+import { cli, words } from "../support.js";
 
 const model = "models/sotu-12";
 
@@ -16,7 +16,7 @@ it("serves the embedded model with its heads and a certificate's policy until it
     ].map(({ choices }) => choices[0]);
   };
   const heads = ["--heads", `${model}/heads`, "--policy", `${model}/certificates/95.json`];
-  const { code, out, err } = await cli(["serve", model, ...heads, "--port", "0", "--otherwise", "lossless"], {
+  const { code, out, err } = await cli(words`serve ${model} ${heads} --port 0 --otherwise lossless`, {
     onOut: (text, io) => {
       const url = /at (\S+)/.exec(text)?.[1];
       if (url !== undefined) asked = ask(url).finally(io.interrupt);
@@ -34,8 +34,8 @@ it("serves the embedded model with its heads and a certificate's policy until it
 });
 
 it("refuses to listen where other machines can reach it without a key, and an audit of lossless text", async () => {
-  const open = await cli(["serve", model, "--host", "0.0.0.0", "--port", "0"]);
+  const open = await cli(words`serve ${model} --host 0.0.0.0 --port 0`);
   expect([open.code, open.err]).toEqual([1, expect.stringContaining("there is no key")]);
-  const audited = await cli(["serve", model, "--lossless", "--audit", "2"]);
+  const audited = await cli(words`serve ${model} --lossless --audit 2`);
   expect([audited.code, audited.err]).toEqual([2, expect.stringContaining("leave one out")]);
 });
