@@ -9,6 +9,7 @@ import { dirname, join } from "node:path";
 import { type ExitHeads, type Model, OptionError, type Policy } from "early-exits";
 import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
+import { given } from "./command.js";
 import { percent } from "./format.js";
 import { type Io, note } from "./io.js";
 import { type ModelSettings, openReference } from "./open-model.js";
@@ -67,12 +68,12 @@ export async function openAudit(
   }
   const against = certified?.reference.dtype === "float32" ? "float32" : "same";
   const reference = await openReference(io, dir, heads.model, { against, budgets });
-  const options = { every, ...(seed !== undefined && { seed }), ...(reference && { against: reference }) };
+  const options = { every, ...given({ seed, against: reference }) };
   if (byDefault === undefined) {
     return { audit: new Audit(heads, policy, options), reference, kept: () => Promise.resolve() };
   }
   const { state, keep, kept, path } = await keptState(io, JSON.stringify([policy, every, seed]));
-  const audit = openState(path, () => new Audit(heads, policy, { ...options, ...(state && { state }), onState: keep }));
+  const audit = openState(path, () => new Audit(heads, policy, { ...options, ...given({ state }), onState: keep }));
   const which = every === 1 ? "every answer" : `one answer in ${every}`;
   if (audit.state.alarm.raised) note(io, `${alarmLine(audit.report)}; to begin anew, remove ${path}`);
   else note(io, `audits: ${which} is read once more by the full model (--no-audit turns this off)`);

@@ -72,8 +72,12 @@ export type WithDefaults<D, S> = Omit<S, keyof D> & {
 };
 
 export function withDefaults<D extends object, S extends object>(defaults: D, settings: S): WithDefaults<D, S> {
-  const given = Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== undefined));
-  return { ...defaults, ...given } as WithDefaults<D, S>;
+  return { ...defaults, ...given(settings) } as unknown as WithDefaults<D, S>;
+}
+
+/** The same without what is undefined. */
+export function given<T extends object>(values: T): { readonly [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as T;
 }
 
 export function describeOption(

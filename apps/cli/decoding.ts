@@ -10,10 +10,10 @@ import {
 import { type Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
 import { readHeads, readPolicy } from "early-exits/node";
-import type { OptionDefinition, SettingsOf } from "./command.js";
+import { given, type OptionDefinition, type SettingsOf } from "./command.js";
 import { type AuditSettings, openAudit } from "./audit.js";
 import { type DepthColors, depthColors } from "./depth-colors.js";
-import { type Io, note, UsageError } from "./io.js";
+import { type Io, note, refuseIf, UsageError } from "./io.js";
 import { type ModelSettings, openModel } from "./open-model.js";
 import {
   headsOption,
@@ -56,11 +56,10 @@ export async function openDecoding(
   const { heads: headsFolder, policy: policyFile, shipped } = settings;
   checkSettings(command, settings);
   const own = policyFile === undefined ? undefined : await readPolicy(policyFile);
-  const { model, heads, policy } =
-    shipped === undefined
-      ? await openOwn(io, { ...settings, ...storageFor(settings, own) }, own)
-      : await openWithShipped(io, command, shipped, settings);
   const { dir, lossless = false, allowUncertified = false } = settings;
+  const exits = shipped === undefined ? undefined : await openShipped(io, command, dir, shipped, settings);
+  const { model, heads } = exits ?? (await openOwn(io, { ...settings, ...storageFor(settings, own) }));
+  const policy = exits?.certificate.policy ?? own;
   const byDefault = lossless || allowUncertified ? undefined : auditEvery;
   const audited = policy && (await openAudit(io, { heads: heads!, policy, dir, byDefault }, settings));
   if (headsFolder !== undefined && policy === undefined) {
@@ -89,40 +88,34 @@ function checkSettings(
   { heads, policy, shipped, lossless = false, audit }: DecodingSettings & AuditSettings,
 ): void {
   const audited = audit !== undefined && audit !== false;
-  if (audited && lossless) {
-    throw new UsageError(`${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`);
-  }
-  if (shipped !== undefined && (heads ?? policy) !== undefined) {
-    throw new UsageError(`${command}: --shipped stands for --heads and --policy; give one or the other`);
-  }
-  if (policy !== undefined && heads === undefined) {
-    throw new UsageError(`${command}: --policy needs --heads, the folder of the heads it was made for`);
-  }
-  if (lossless && policy === undefined && shipped === undefined) {
-    throw new UsageError(
-      `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
-    );
-  }
-  if (audited && policy === undefined && shipped === undefined) {
-    throw new UsageError(`${command}: --audit needs --policy, whose promise it tests`);
-  }
+  refuseIf(
+    audited && lossless,
+    `${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`,
+  );
+  refuseIf(
+    shipped !== undefined && (heads ?? policy) !== undefined,
+    `${command}: --shipped stands for --heads and --policy; give one or the other`,
+  );
+  refuseIf(
+    policy !== undefined && heads === undefined,
+    `${command}: --policy needs --heads, the folder of the heads it was made for`,
+  );
+  refuseIf(
+    lossless && policy === undefined && shipped === undefined,
+    `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
+  );
+  refuseIf(
+    audited && policy === undefined && shipped === undefined,
+    `${command}: --audit needs --policy, whose promise it tests`,
+  );
 }
 
-interface Opened {
-  readonly model: Model;
-  readonly heads: ExitHeads | undefined;
-  readonly policy: Policy | undefined;
-}
-
-async function openOwn(io: Io, settings: DecodingSettings, policy: Policy | undefined): Promise<Opened> {
+async function openOwn(
+  io: Io,
+  settings: DecodingSettings,
+): Promise<{ readonly model: Model; readonly heads: ExitHeads | undefined }> {
   const model = await openModel(io, settings.dir, settings);
-  const heads = settings.heads === undefined ? undefined : await readHeads(settings.heads, model);
-  return { model, heads, policy };
-}
-
-async function openWithShipped(io: Io, command: string, level: number, settings: DecodingSettings): Promise<Opened> {
-  const { model, heads, certificate } = await openShipped(io, command, settings.dir, level, settings);
-  return { model, heads, policy: certificate.policy };
+  return { model, heads: settings.heads === undefined ? undefined : await readHeads(settings.heads, model) };
 }
 
 /** A policy's certificate names the model's storage, so the user need not. */
@@ -133,9 +126,7 @@ function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undef
 
 function optionsOf(settings: DecodingSettings): GenerateOptions {
   const { maxNewTokens, stop, seed, allowUncertified } = settings;
-  const options = { maxNewTokens, stop, seed, allowUncertified };
-  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
-  return { ...samplingOf(settings), ...given };
+  return { ...samplingOf(settings), ...given({ maxNewTokens, stop, seed, allowUncertified }) };
 }
 
 const shippedOption = {

@@ -43,6 +43,11 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
+/** Throws a UsageError if what was asked for is illegal. */
+export function refuseIf(illegal: boolean, sentence: string): void {
+  if (illegal) throw new UsageError(sentence);
+}
+
 /** Its state is kept: exit status 130. */
 export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
@@ -63,8 +68,8 @@ export async function breathe(): Promise<void> {
   await setImmediate();
 }
 
-export function note(io: Io, line: string): void {
-  io.stderr.write(`${line}\n`);
+export function note(io: Io, ...lines: readonly string[]): void {
+  for (const line of lines) io.stderr.write(`${line}\n`);
 }
 
 export function writeResult(io: Io, { json }: CommonOptions, result: unknown, lines: readonly string[]): void {

@@ -5,7 +5,7 @@ import { OptionError } from "early-exits";
 import { type Budgets, budgetsWith, modelDtypes, type SamplingOptions } from "early-exits/model";
 import { libraryDefaults } from "early-exits/node";
 import { cacheDtypes } from "early-exits/tensor";
-import type { OptionDefinition, SettingsOf } from "./command.js";
+import { given, type OptionDefinition, type SettingsOf } from "./command.js";
 
 export const modelFolder = {
   syntax: "<dir>",
@@ -116,8 +116,7 @@ export const againstOption = {
 export type SamplingSettings = SettingsOf<typeof samplingOptions>;
 
 export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {
-  const options = { temperature, topK, topP };
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return given({ temperature, topK, topP });
 }
 
 export function integer(min: number): (text: string) => number {

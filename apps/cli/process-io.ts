@@ -3,7 +3,7 @@
  * the process.
  */
 import { createInterface } from "node:readline";
-import { type Dialog, type Io, UsageError } from "./io.js";
+import { type Dialog, type Io, refuseIf } from "./io.js";
 
 export function processIo(): Io {
   const { stdout, stderr, env } = process;
@@ -53,7 +53,7 @@ async function readAll(stdin: AsyncIterable<Buffer>): Promise<string> {
   for await (const chunk of stdin) {
     chunks.push(chunk);
     bytes += chunk.length;
-    if (bytes > MOST_INPUT) throw new UsageError(`stdin: holds more than ${MOST_INPUT} bytes; shorten the text`);
+    refuseIf(bytes > MOST_INPUT, `stdin: holds more than ${MOST_INPUT} bytes; shorten the text`);
   }
   return Buffer.concat(chunks).toString();
 }

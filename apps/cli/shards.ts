@@ -10,7 +10,7 @@
  */
 import { OptionError } from "early-exits";
 import type { OptionDefinition, SettingsOf } from "./command.js";
-import { UsageError } from "./io.js";
+import { refuseIf } from "./io.js";
 
 export const shardOptions = [
   {
@@ -32,12 +32,11 @@ export function openShard(
   { shard, store, out }: ShardSettings & { readonly out?: string | undefined },
 ): Shard | undefined {
   if (shard === undefined) return undefined;
-  if (store === undefined) throw new UsageError(`${command}: --shard needs --store, the folder that all shards fill`);
-  if (out !== undefined) {
-    throw new UsageError(
-      `${command}: --out does not go with --shard; the same command without --shard writes the file`,
-    );
-  }
+  refuseIf(store === undefined, `${command}: --shard needs --store, the folder that all shards fill`);
+  refuseIf(
+    out !== undefined,
+    `${command}: --out does not go with --shard; the same command without --shard writes the file`,
+  );
   return readShard(shard);
 }
 

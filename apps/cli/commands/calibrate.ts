@@ -28,9 +28,9 @@ import {
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
 import { folderStore, libraryDefaults, readHeads, writeFileAtomic } from "early-exits/node";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
-import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { beginningOf, groupOf, ownTextParts, readGrouped, recordAll } from "../documents.js";
-import { type Io, note, UsageError, writeResult } from "../io.js";
+import { type Io, note, refuseIf, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
 import {
@@ -176,21 +176,21 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
 
 async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   const { dir, text } = settings;
-  if ((text === undefined) === (settings.self === undefined)) {
-    throw new UsageError("calibrate: give either --text FILE, which the heads have not seen, or --self");
-  }
+  refuseIf(
+    (text === undefined) === (settings.self === undefined),
+    "calibrate: give either --text FILE, which the heads have not seen, or --self",
+  );
   const shard = openShard("calibrate", settings);
   if (shard !== undefined) requireSharable(settings);
   const model = await openModel(io, dir, settings);
   const heads = await readHeads(settings.heads, model);
   const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
   const documents = read.slice(0, settings.documents);
-  if (settings.unit === "group" && documents.every((document) => groupOf(document) === undefined)) {
-    throw new UsageError(
-      "calibrate: --unit group needs documents with groups: a folder, whose files are groups, or JSON lines with a " +
-        '"group"',
-    );
-  }
+  refuseIf(
+    settings.unit === "group" && documents.every((document) => groupOf(document) === undefined),
+    "calibrate: --unit group needs documents with groups: a folder, whose files are groups, or JSON lines with a " +
+      '"group"',
+  );
   const reference = await openReference(io, dir, model, settings);
   const options = await optionsFor(heads, settings);
   const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
@@ -257,19 +257,15 @@ async function shippedLevels(model: Model): Promise<readonly number[]> {
 
 async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<CalibrationChoice> {
   const { agreement, delta, loss, costs, seed } = withDefaults(defaults, settings);
-  const { fill = exactFill(heads.model.config) } = settings;
-  const score = settings.score && { score: settings.score };
-  if (settings.paper === true) return { procedure: "paper", agreement, fill, ...score };
+  const { fill = exactFill(heads.model.config), score, unit, population, candidates } = settings;
+  if (settings.paper === true) return { procedure: "paper", agreement, fill, ...given({ score }) };
   return {
     agreement,
     delta,
     loss: LOSSES[loss],
-    ...(settings.unit && { unit: settings.unit }),
-    ...(settings.population !== undefined && { population: settings.population }),
-    ...(settings.candidates !== undefined && { candidates: settings.candidates }),
+    ...given({ unit, population, candidates, score }),
     fill,
     seed,
-    ...score,
     ...(costs !== "counted" && { costs: await timesOf(heads, costs, fill) }),
   };
 }
@@ -282,7 +278,7 @@ function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitT
 function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
   const asked = { "--self": self, "--own-text": ownText };
   const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
-  if (name !== undefined) throw new UsageError(`calibrate: ${name} does not go with --shard; leave out one of them`);
+  refuseIf(name !== undefined, `calibrate: ${name} does not go with --shard; leave out one of them`);
   if (costs !== "measured") return;
   throw new UsageError(
     "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +

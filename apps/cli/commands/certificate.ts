@@ -7,9 +7,9 @@ import { type CalibrationDocument, certificateFrom, type Verification } from "ea
 import { storageOf } from "early-exits/model";
 import { readHeads, readJson } from "early-exits/node";
 import { promiseLines } from "../calibration-lines.js";
-import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { ownTextParts, readGrouped } from "../documents.js";
-import { type Io, UsageError, writeResult } from "../io.js";
+import { type Io, refuseIf, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, integer, textOption } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -47,15 +47,15 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
 
 async function run(settings: VerifySettings, io: Io): Promise<void> {
   const { action, file, model: folder, heads: headsFolder, text, limit, device, budgets } = settings;
-  if (action !== "verify") {
-    throw new UsageError(`certificate: there is no action ${action}; use certificate verify FILE`);
-  }
-  if ((headsFolder !== undefined || text !== undefined) && folder === undefined) {
-    throw new UsageError("certificate verify: --heads and --text need --model, the folder or GGUF file of the model");
-  }
-  if (text !== undefined && headsFolder === undefined) {
-    throw new UsageError("certificate verify: --text needs --heads, since the policy is run on the documents");
-  }
+  refuseIf(action !== "verify", `certificate: there is no action ${action}; use certificate verify FILE`);
+  refuseIf(
+    (headsFolder !== undefined || text !== undefined) && folder === undefined,
+    "certificate verify: --heads and --text need --model, the folder or GGUF file of the model",
+  );
+  refuseIf(
+    text !== undefined && headsFolder === undefined,
+    "certificate verify: --text needs --heads, since the policy is run on the documents",
+  );
   const certificate = await openCertificate(file);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
@@ -67,11 +67,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
-      ...(model && { model }),
-      ...(heads && { heads }),
-      ...(documents && { documents }),
-      ...(limit !== undefined && { limit }),
-      ...(reference && { against: reference }),
+      ...given({ model, heads, documents, limit, against: reference }),
       signal: io.signal,
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
     }),

@@ -70,7 +70,7 @@ async function run(settings: ChatSettings, io: Io): Promise<void> {
     await decoding.kept();
     const result = { messages: chat.messages, turns, device: model.device.backend };
     if (settings.json) io.stdout.write(`${JSON.stringify(result)}\n`);
-    else for (const line of nextLines(...nextSteps(settings))) note(io, line);
+    else note(io, ...nextLines(...nextSteps(settings)));
   } finally {
     chat.dispose();
     decoding.dispose();

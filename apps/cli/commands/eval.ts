@@ -15,7 +15,7 @@ import {
 import { folderStore, libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
-import { type Io, note, UsageError, writeResult } from "../io.js";
+import { type Io, note, refuseIf, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
@@ -68,9 +68,10 @@ export const evalCommand: CommandDefinition<EvalSettings> = {
 async function run(settings: EvalSettings, io: Io): Promise<void> {
   const { task, kind, resamples, seed } = withDefaults(defaults, settings);
   const { heads: headsFolder, policy: files = [], limit = Infinity } = settings;
-  if (files.length > 0 && headsFolder === undefined) {
-    throw new UsageError("eval: --policy needs --heads, the folder of the heads it was made for");
-  }
+  refuseIf(
+    files.length > 0 && headsFolder === undefined,
+    "eval: --policy needs --heads, the folder of the heads it was made for",
+  );
   const shard = openShard("eval", settings);
   const all = await countItems(task, kind, limit);
   const { index, of } = shard ?? { index: 0, of: 1 };

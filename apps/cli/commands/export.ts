@@ -5,7 +5,7 @@ import { readHeads, readJson, readPolicy } from "early-exits/node";
 import { exportOnnx, writeExport } from "../../export/index.js";
 import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { bytes } from "../format.js";
-import { type Io, UsageError, writeResult } from "../io.js";
+import { type Io, refuseIf, writeResult } from "../io.js";
 import { modelDefaults, openModel } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, modelFolder, outOption, policyOption } from "../options.js";
 
@@ -31,9 +31,10 @@ export const exportCommand: CommandDefinition<ExportSettings> = {
 
 async function run(settings: ExportSettings, io: Io): Promise<void> {
   const { dir, heads: headsFolder, policy: policyFile, out, device, budgets, json } = settings;
-  if ((headsFolder === undefined) !== (policyFile === undefined)) {
-    throw new UsageError("export: --heads and --policy belong together; leave out both to export without exits");
-  }
+  refuseIf(
+    (headsFolder === undefined) !== (policyFile === undefined),
+    "export: --heads and --policy belong together; leave out both to export without exits",
+  );
   const model = await openModel(io, dir, { device, budgets, dtype: "float32", unembedding: "full" });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
   try {

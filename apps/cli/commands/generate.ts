@@ -12,7 +12,7 @@ import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command
 import { depthHistogram } from "../depth-colors.js";
 import { bytes, percent, speed } from "../format.js";
 import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
-import { breathe, colorsOf, type Io, note, UsageError } from "../io.js";
+import { breathe, colorsOf, type Io, note, refuseIf, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
 import { modelFolder, modelOptions, outFileOption, promptsOption, samplingOptionDefaults } from "../options.js";
@@ -51,17 +51,18 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
 
 async function run(settings: GenerateSettings, io: Io): Promise<void> {
   const { prompt, prompts, audit, allowUncertified = false } = settings;
-  if (prompt !== undefined && prompts !== undefined) {
-    throw new UsageError("generate: give either --prompt TEXT or --prompts FILE, what is to be continued");
-  }
-  if (audit !== undefined && prompts === undefined) {
-    throw new UsageError("generate: --audit judges many texts, one of k; give their prompts with --prompts FILE");
-  }
-  if (audit !== undefined && allowUncertified) {
-    throw new UsageError(
-      "generate: --audit tests a promise, and with --allow-uncertified there is none; leave one out",
-    );
-  }
+  refuseIf(
+    prompt !== undefined && prompts !== undefined,
+    "generate: give either --prompt TEXT or --prompts FILE, what is to be continued",
+  );
+  refuseIf(
+    audit !== undefined && prompts === undefined,
+    "generate: --audit judges many texts, one of k; give their prompts with --prompts FILE",
+  );
+  refuseIf(
+    audit !== undefined && allowUncertified,
+    "generate: --audit tests a promise, and with --allow-uncertified there is none; leave one out",
+  );
   const text = prompts === undefined ? await promptOf(settings, io) : undefined;
   const decoding = await openDecoding(io, "generate", settings);
   try {
@@ -122,11 +123,11 @@ async function writeOne(
       `${JSON.stringify({ prompt, text: summary.text, tokens, summary, device: model.device.backend })}\n`,
     );
   }
-  for (const line of summaryLines(summary, model)) note(io, line);
+  note(io, ...summaryLines(summary, model));
   if (policy !== undefined) {
-    for (const line of depthHistogram(summary.depthCounts, colors)) note(io, line);
+    note(io, ...depthHistogram(summary.depthCounts, colors));
   }
-  if (!json) for (const line of nextLines(...nextSteps(settings, decoding))) note(io, line);
+  if (!json) note(io, ...nextLines(...nextSteps(settings, decoding)));
 }
 
 /** Throws a UsageError if there is nothing to continue. */
@@ -251,15 +252,6 @@ function auditLine({ units, meanLoss, interval, target, raised }: AuditReport): 
 
 const TEXTS_TOGETHER = 8;
 
-interface TextLine {
-  readonly prompt: string;
-  readonly text: string;
-  readonly ids: readonly number[];
-  /** Blocks run for each token; absent in lossless text, where drafts depend on what runs beside them. */
-  readonly depths?: readonly number[];
-  readonly finishReason: string;
-}
-
 /**
  * Lines of JSON for texts after several prompts, the first of which has number `first`; prompt i has seed + i, so its
  * text is the one that it gets alone. They hold nothing of the machine: no times, no counts of work. After an audit's
@@ -284,11 +276,11 @@ async function writeTexts(
     if (audit?.state.alarm.raised === false) await audit.read({ promptIds: prompts[i]!.ids, ids }, { signal });
   }
   return batch.summaries.map(({ text, ids, finishReason }, i) => {
-    const line: TextLine = {
+    const line = {
       prompt: model.tokenizer.decode(prompts[i]!.ids),
       text,
       ids,
-      ...(lossless === false && { depths: depths[i]! }),
+      ...(lossless === false && { depths: depths[i]! }), // those of lossless text depend on what runs beside it
       finishReason,
     };
     return `${JSON.stringify(line)}\n`;

@@ -35,5 +35,5 @@ async function run({ name, json }: GetSettings, io: Io): Promise<void> {
   }
   writeResult(io, { json }, { path, ...hub }, [path]);
   if (json === true) return;
-  for (const line of nextLines(commandLine("plan", [name]), commandLine("chat", [name]))) note(io, line);
+  note(io, ...nextLines(commandLine("plan", [name]), commandLine("chat", [name])));
 }

@@ -3,8 +3,8 @@
  * the configuration alone, or with --heads and --text from measured times and agreement. Weights are read only to
  * --check them, and to measure.
  */
-import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits } from "early-exits";
-import { calibratePaper, type CalibrationRecords, type ExitFeasibility, feasibility } from "early-exits/calibrate";
+import { type ExitHeads, type FillName, fillNames, measureUnitTimes, planExits, type ScoreName } from "early-exits";
+import { calibratePaper, type CalibrationRecords, feasibility } from "early-exits/calibrate";
 import {
   bestDraftLength,
   breakEven,
@@ -26,7 +26,7 @@ import { cacheDtypes, coarseBytes } from "early-exits/tensor";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { readGrouped, recordAll } from "../documents.js";
 import { bytes, count, percent, table } from "../format.js";
-import { colorsOf, type Io, UsageError, writeResult } from "../io.js";
+import { colorsOf, type Io, refuseIf, writeResult } from "../io.js";
 import { feasibilityLines } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { findModel, modelDefaults, openModel } from "../open-model.js";
@@ -83,12 +83,14 @@ export const planCommand: CommandDefinition<PlanSettings> = {
 
 async function run(settings: PlanSettings, io: Io): Promise<void> {
   const { dir, heads, text, fill, dtype, unembedding, json } = withDefaults(defaults, settings);
-  if ((heads === undefined) !== (text === undefined)) {
-    throw new UsageError("plan: --heads and --text go together: measurements need both");
-  }
-  if (settings.times !== undefined && heads === undefined) {
-    throw new UsageError("plan: --times needs --heads and --text, with which times are measured");
-  }
+  refuseIf(
+    (heads === undefined) !== (text === undefined),
+    "plan: --heads and --text go together: measurements need both",
+  );
+  refuseIf(
+    settings.times !== undefined && heads === undefined,
+    "plan: --times needs --heads and --text, with which times are measured",
+  );
   const { path } = await findModel(io, dir);
   const model = await describeModel(path, settings);
   const damaged = settings.check === true ? await checkTensors(path, settings, io) : undefined;
@@ -142,7 +144,7 @@ function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype
   return bytes === undefined ? 1 : Math.min(1, coarseBytes(vocabSize, hiddenSize) / (bytes * vocabSize * hiddenSize));
 }
 
-async function measure(settings: PlanSettings, headsFolder: string, text: string, io: Io): Promise<MeasuredPlan> {
+async function measure(settings: PlanSettings, headsFolder: string, text: string, io: Io) {
   const { agreement } = withDefaults(defaults, settings);
   const model = await openModel(io, settings.dir, settings);
   const heads = await readHeads(headsFolder, model);
@@ -153,7 +155,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   const times = await measureUnitTimes(heads, { fill, now: () => performance.now() });
   if (settings.times !== undefined) await writeTimes(settings.times, times);
   const costs = measuredCosts(model.config.numLayers, heads.depths, times);
-  const scores: MeasuredPlan["scores"][number][] = [];
+  const scores: { score: ScoreName; coverage: number[]; agreement: number; speedup: number }[] = [];
   for (const score of heads.scores) {
     const { certificate, policy } = calibratePaper(records, { agreement, score, fill });
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
@@ -166,7 +168,7 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
     device: model.device.backend,
     fill,
     agreement,
-    plain: plainCost(costs),
+    plain: plainCost(costs), // milliseconds per token
     breakEven: breakEven(costs).coverage,
     scores,
     feasibility: feasible,
@@ -183,7 +185,7 @@ function usedCosts(costs: PlanCosts, used: readonly boolean[]): PlanCosts {
 }
 
 /** Drafting at one exit, whatever its score: acceptance on the text and the best number of drafts. At depth L none. */
-function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: PlanCosts): MeasuredPlan["lossless"] {
+function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: PlanCosts) {
   const positions = records.documents.reduce((sum, document) => sum + document.positions, 0);
   const { numLayers } = heads.model.config;
   return heads.depths.slice(0, heads.depths.at(-1) === numLayers ? -1 : undefined).map((depth, exit) => {
@@ -197,28 +199,7 @@ function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: Pla
 
 type Styles = Pick<ReturnType<typeof colorsOf>, "bold" | "dim">;
 
-interface MeasuredPlan {
-  readonly device: string;
-  readonly fill: FillName;
-  readonly agreement: number;
-  /** Milliseconds per token. */
-  readonly plain: number;
-  readonly breakEven: number | null;
-  readonly scores: readonly {
-    readonly score: string;
-    readonly coverage: readonly number[];
-    readonly agreement: number;
-    readonly speedup: number;
-  }[];
-  /** The bound that no threshold can escape. */
-  readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[];
-  readonly lossless: readonly {
-    readonly depth: number;
-    readonly acceptance: number;
-    readonly draftLength: number;
-    readonly speedup: number;
-  }[];
-}
+type MeasuredPlan = Awaited<ReturnType<typeof measure>>;
 
 function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold, dim }: Styles): string[] {
   return [

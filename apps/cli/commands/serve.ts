@@ -7,7 +7,7 @@ import { basename, resolve } from "node:path";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
 import { auditOption, type AuditSettings, noAuditOption } from "../audit.js";
-import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { type Decoding, exitOptions, openDecoding } from "../decoding.js";
 import { type Io, note } from "../io.js";
 import { nextLines, shellWord } from "../next-lines.js";
@@ -74,7 +74,7 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
     });
     const { url } = server;
     io.stdout.write(json ? `${JSON.stringify({ url, model: modelName })}\n` : `${modelName} at ${url}/v1\n`);
-    if (!json) for (const line of nextLines(requestTo(url, modelName, settings))) note(io, line);
+    if (!json) note(io, ...nextLines(requestTo(url, modelName, settings)));
     await ended(io);
     note(io, "closing; answers under way are finished");
     await server.close();
@@ -95,15 +95,14 @@ function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding
   const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
   const { lossless = false } = options;
   const key = process.env[KEY];
-  const given = {
+  return given({
     ...{ host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified },
     key: key === "" ? undefined : key,
     otherwise: lossless === false ? settings.otherwise : "lossless",
     policy: lossless === false ? policy : undefined,
     drafting: policy,
     audit,
-  };
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  });
 }
 
 async function ended({ signal }: Io): Promise<void> {

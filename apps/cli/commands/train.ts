@@ -8,10 +8,10 @@ import { attachHeads, type ExitHeads, libraryVersion, type Model } from "early-e
 import { type ExitQuality, frequentTokens, projectionInputs } from "early-exits/exits";
 import type { Document } from "early-exits/model";
 import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "early-exits/node";
-import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
-import { InterruptedError, type Io, note, UsageError, writeResult } from "../io.js";
+import { InterruptedError, type Io, note, refuseIf, writeResult } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { trainingVerdict } from "../calibration-lines.js";
 import { modelDefaults, openModel, trainingThreads } from "../open-model.js";
@@ -168,16 +168,16 @@ export const trainCommand: CommandDefinition<TrainSettings> = {
 async function run(settings: TrainSettings, io: Io): Promise<void> {
   const { dir, out, text, prompts } = settings;
   const sampled = settings.self !== undefined;
-  if ((text === undefined) !== sampled) {
-    throw new UsageError("train: give either --text PATH or --self, the text to train on");
-  }
-  if (prompts !== undefined && !sampled) throw new UsageError("train: --prompts are answered with --self");
-  if (settings.exits !== undefined && settings.depths !== undefined) {
-    throw new UsageError("train: give either --exits, a number, or --depths, a list");
-  }
-  if (settings.exits === 0 && (settings.preview ?? 0) === 0) {
-    throw new UsageError("train: --exits 0 leaves nothing to make; give a number from 1, or --preview too");
-  }
+  refuseIf((text === undefined) !== sampled, "train: give either --text PATH or --self, the text to train on");
+  refuseIf(prompts !== undefined && !sampled, "train: --prompts are answered with --self");
+  refuseIf(
+    settings.exits !== undefined && settings.depths !== undefined,
+    "train: give either --exits, a number, or --depths, a list",
+  );
+  refuseIf(
+    settings.exits === 0 && (settings.preview ?? 0) === 0,
+    "train: --exits 0 leaves nothing to make; give a number from 1, or --preview too",
+  );
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
   const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
   const ownPrompts = sampled && prompts === undefined && model.tokenizer.chatTemplate !== undefined;
@@ -248,7 +248,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
  */
 function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean): object {
   const { self, ...others } = settings;
-  const chosen = Object.fromEntries(Object.entries(others).filter(([, value]) => value !== undefined));
+  const chosen = given(others);
   const open = self === true;
   const count = open ? (prompts > 0 ? prompts : OWN_DOCUMENTS) : self;
   if (settings.resume === true) return { ...chosen, self: open ? undefined : self };

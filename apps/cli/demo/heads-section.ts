@@ -32,23 +32,10 @@ export async function attachDemoHeads({ folder, model, exits }: Demo, defaultExi
   return { fresh, shipped, used: shipped ?? fresh };
 }
 
-export interface HeadsSection {
-  readonly training: Training;
-  readonly heldOut: number;
-  /** Agreement by head: before and after training, and of the folder's heads. */
-  readonly before: readonly number[];
-  readonly after: readonly number[];
-  readonly longer: readonly number[] | undefined;
-}
+export type HeadsSection = Awaited<ReturnType<typeof trainDemoHeads>>;
 
-export interface Training {
-  readonly steps: number;
-  readonly tokens: number;
-  readonly seconds: number;
-  readonly tokensPerSecond: number;
-}
-
-export async function trainDemoHeads(demo: Demo, { fresh, shipped }: DemoHeads): Promise<HeadsSection> {
+/** Agreement by head: before and after training, and of the folder's heads. */
+export async function trainDemoHeads(demo: Demo, { fresh, shipped }: DemoHeads) {
   const held = demo.documents.test.slice(0, HELD_OUT).map(({ text }) => text);
   const before = await agreementOn(fresh, held);
   const training = await trainFor(demo, fresh);
@@ -69,14 +56,8 @@ async function agreementOn(heads: ExitHeads, documents: readonly string[]): Prom
   });
 }
 
-interface Schedule {
-  readonly steps: number;
-  readonly batchSize: number;
-  readonly sequenceLength: number;
-}
-
 /** A trial shows how many steps take `seconds`. */
-async function trainFor(demo: Demo, heads: ExitHeads): Promise<Training> {
+async function trainFor(demo: Demo, heads: ExitHeads) {
   const { documents, model, seed, seconds, io } = demo;
   const ids = documents.train.map(({ text }) => model.tokenizer.encode(text));
   const schedule = await scheduleFor(demo, heads.depths, ids);
@@ -111,7 +92,7 @@ async function scheduleFor(
   { model, seconds, io }: Demo,
   depths: readonly number[],
   ids: readonly (readonly number[])[],
-): Promise<Schedule> {
+) {
   const sequenceLength = Math.min(128, model.config.maxPositionEmbeddings);
   const trial = attachHeads(model, { exits: depths });
   const marks: number[] = [];

@@ -16,7 +16,6 @@ import {
   calibrateRecords,
   type CalibrationRecords,
   playPolicy,
-  type PolicyOutcome,
   recordDocuments,
 } from "early-exits/calibrate";
 import { fileExists, readJson } from "early-exits/node";
@@ -32,28 +31,20 @@ export interface CertifiedPolicy {
   readonly valid: boolean;
 }
 
-export interface ThresholdsSection {
-  readonly calibrationDocuments: number;
-  readonly here: CertifiedPolicy;
-  readonly brought: (CertifiedPolicy & { readonly certificate: Certificate }) | undefined;
-  readonly used: CertifiedPolicy;
-  /** Outcome on test documents. */
-  readonly outcome: PolicyOutcome;
-  readonly numLayers: number;
-}
+export type ThresholdsSection = Awaited<ReturnType<typeof chooseThresholds>>;
 
 /** Shares of the demo's seconds. */
 const CALIBRATION_SHARE = 1.5;
 const TEST_SHARE = 0.6;
 const FEWEST_DOCUMENTS = 8;
 
-export async function chooseThresholds(demo: Demo, { used: heads, shipped }: DemoHeads): Promise<ThresholdsSection> {
+export async function chooseThresholds(demo: Demo, { used: heads, shipped }: DemoHeads) {
   const { documents, model } = demo;
   const calibration = await recordWithin(demo, "calibrate", heads, documents.calibration, CALIBRATION_SHARE);
   const test = await recordWithin(demo, "test", heads, documents.test, TEST_SHARE);
   const here = await certify(demo, calibration);
   const brought = shipped && (await certificateInFolder(demo, shipped));
-  const used = brought ?? here;
+  const used: CertifiedPolicy = brought ?? here;
   return {
     calibrationDocuments: calibration.documents.length,
     here,
@@ -100,7 +91,7 @@ async function certify({ agreement, delta, seed, model }: Demo, records: Calibra
 async function certificateInFolder(
   { folder, agreement, delta }: Demo,
   heads: ExitHeads,
-): Promise<ThresholdsSection["brought"]> {
+): Promise<(CertifiedPolicy & { readonly certificate: Certificate }) | undefined> {
   const path = join(folder, "certificates", `${Math.round(100 * agreement)}.json`);
   if (!(await fileExists(path))) return undefined;
   const certificate = checkCertificate(await readJson(path));

@@ -30,60 +30,44 @@ interface DecodedRun {
  * Counts per step and per run. A row is one position of one sequence; a call of a block or a head has one or several
  * rows, and reads its weights once.
  */
-export interface Counts {
-  /** Tokens chosen. */
-  tokens: number;
-  /** Rows that ran through a block, summed over the blocks. */
-  blocks: number;
-  /** Calls of a block: how often its weights were read. */
-  blockPasses: number;
-  /** Cached positions that rows attended to, summed over rows and blocks. */
-  attended: number;
-  /** Rows for which an exit head was evaluated. */
-  heads: number;
-  /** Rows for which the model's own final head was evaluated. */
-  finalHeads: number;
-  /** Of those, rows whose unembedding was screened. */
-  screenedHeads: number;
-  /** Logits computed exactly for them. */
-  exactLogits: number;
-  /** Blocks whose keys and values were made without running them, summed over positions. */
-  fills: number;
-  /** Of everything above; formulas at the top. */
-  multiplyAdds: number;
-  /** Weights read, as stored. */
-  weightBytes: number;
-  /** KV cache that attention read. */
-  keyValueBytesRead: number;
-  /** KV cache that blocks and fills wrote. */
-  keyValueBytesWritten: number;
-  /** Tokens that were drafted (lossless decoding). */
-  drafted: number;
-  /** Drafted tokens that were not accepted. */
-  wastedDrafts: number;
-}
+export type Counts = ReturnType<typeof noCounts>;
 
-export type CountName = keyof Counts;
-
-function noCounts(): Counts {
+function noCounts() {
   return {
+    /** Tokens chosen. */
     tokens: 0,
+    /** Rows that ran through a block, summed over the blocks. */
     blocks: 0,
+    /** Calls of a block: how often its weights were read. */
     blockPasses: 0,
+    /** Cached positions that rows attended to, summed over rows and blocks. */
     attended: 0,
+    /** Rows for which an exit head was evaluated. */
     heads: 0,
+    /** Rows for which the model's own final head was evaluated. */
     finalHeads: 0,
+    /** Of those, rows whose unembedding was screened. */
     screenedHeads: 0,
+    /** Logits computed exactly for them. */
     exactLogits: 0,
+    /** Blocks whose keys and values were made without running them, summed over positions. */
     fills: 0,
+    /** Of everything above; formulas at the top. */
     multiplyAdds: 0,
+    /** Weights read, as stored. */
     weightBytes: 0,
+    /** KV cache that attention read. */
     keyValueBytesRead: 0,
+    /** KV cache that blocks and fills wrote. */
     keyValueBytesWritten: 0,
+    /** Tokens that were drafted (lossless decoding). */
     drafted: 0,
+    /** Drafted tokens that were not accepted. */
     wastedDrafts: 0,
   };
 }
+
+export type CountName = keyof Counts;
 
 export function sumCounts(parts: readonly Readonly<Counts>[]): Counts {
   const total = noCounts();

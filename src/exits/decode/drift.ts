@@ -12,10 +12,11 @@ import { cutWindows } from "../../model/documents.js";
 import { argmaxOf } from "../../model/decode/sampling.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
-import { createRng, scope } from "../../tensor/index.js";
+import { createRng } from "../../tensor/index.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { Ledger, type LedgerReport } from "../cost/ledger.js";
+import { valuesOf } from "../values-of.js";
 
 export interface DriftOptions {
   readonly fill: FillName;
@@ -79,11 +80,9 @@ export async function measureDrift(
         totals.left++;
         fills[fill].apply(heads, sequence, t, exit, ledger);
       } else {
-        const logits = scope(() => model.unembed(sequence.hidden(t))); // [1, V]
         ledger.unembed(1);
         const expected = rowOf(full, t, vocabSize);
-        const found = await logits.read();
-        logits.dispose();
+        const found = await valuesOf(() => model.unembed(sequence.hidden(t))); // [1, V]
         const what = brokenOf(expected, found);
         if (what !== undefined) {
           sequence.dispose();

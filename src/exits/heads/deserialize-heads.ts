@@ -53,10 +53,10 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
   );
   const read = storedValues(weights);
   // All values are read before the first head takes device memory: a bad one leaves the device as before.
-  const stored = heads.map((head) => valuesOf(model, head, read));
+  const stored = heads.map((head) => readHead(model, head, read));
   return new ExitHeads(
     model,
-    stored.map((values) => restoreHead(model, values)),
+    stored.map((restore) => restore()),
     taught,
   );
 }
@@ -73,12 +73,7 @@ async function requireModel(model: Model, expected: string): Promise<void> {
 }
 
 /** Throws a HeadsError for another shape, or values that are not finite. */
-type ReadValues = (depth: number, name: string, shape: readonly number[]) => StoredTensor;
-
-interface StoredTensor {
-  readonly values: Float32Array;
-  readonly shape: readonly number[];
-}
+type ReadValues = (depth: number, name: string, shape: readonly number[]) => Float32Array;
 
 function storedValues(weights: Uint8Array): ReadValues {
   const file = parseSafetensors(weights);
@@ -100,44 +95,32 @@ function storedValues(weights: Uint8Array): ReadValues {
         { name: stored },
       );
     }
-    return { values, shape };
+    return values;
   };
 }
 
-interface StoredHead {
-  readonly description: HeadDescription;
-  readonly tensors: Readonly<Record<string, StoredTensor>>;
-  readonly projection: { readonly weight: StoredTensor; readonly bias: StoredTensor } | undefined;
-}
-
-function valuesOf(model: Model, { depth, projection, ...asked }: HeadDescription, read: ReadValues): StoredHead {
+/** Reads what is stored of a head, and returns what makes it. */
+function readHead(
+  model: Model,
+  { depth, projection: input, ...asked }: HeadDescription,
+  read: ReadValues,
+): () => ExitHead {
   const shape = checkShape(model.config, asked);
-  const tensors: Record<string, StoredTensor> = {};
-  for (const [name, size] of Object.entries(weightShapes(model, shape))) tensors[name] = read(depth, name, size);
-  const size = projection && projectionShape(model, depth, projection);
-  return {
-    description: { depth, ...shape, ...(projection && { projection }) },
-    tensors,
-    projection: size && {
-      weight: read(depth, "projection.weight", size),
-      bias: read(depth, "projection.bias", [size[0]]),
-    },
+  const stored = Object.entries(weightShapes(model, shape)).map(
+    ([name, size]) => [name, read(depth, name, size), size] as const,
+  );
+  const size = input && projectionShape(model, depth, input);
+  const learned = size && {
+    input,
+    weight: read(depth, "projection.weight", size),
+    bias: read(depth, "projection.bias", [size[0]]),
   };
-}
-
-function restoreHead(model: Model, { description, tensors, projection }: StoredHead): ExitHead {
-  const { depth, projection: input, ...shape } = description;
-  const made = Object.entries(tensors).map(([name, { values, shape: size }]) => [
-    name,
-    Tensor.from(model.device, values, size, { requiresGrad: true }),
-  ]);
-  const head = createHead(model, depth, shape, Object.fromEntries(made) as Record<string, Tensor>);
-  if (projection !== undefined) {
-    head.projection = new Projection(model, depth, {
-      input: input!,
-      weight: projection.weight.values,
-      bias: projection.bias.values,
-    });
-  }
-  return head;
+  return () => {
+    const tensors = stored.map(
+      ([name, values, size]) => [name, Tensor.from(model.device, values, size, { requiresGrad: true })] as const,
+    );
+    const head = createHead(model, depth, shape, Object.fromEntries(tensors));
+    head.projection = learned && new Projection(model, depth, learned);
+    return head;
+  };
 }

@@ -5,16 +5,31 @@
  *   preview   at depth L: the model's own unembedding, of which only rows that may be best are computed (preview.ts)
  * Legend: R rows, C hidden size, V vocabulary, L blocks.
  */
+import { project } from "../../model/block.js";
 import type { Model } from "../../model/index.js";
-import type { UnitWork } from "../../model/weights.js";
-import type { Tensor } from "../../tensor/index.js";
-import type { HeadShape } from "./head-shape.js";
+import { bytesOf, type UnitWork } from "../../model/weights.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+import { crossEntropy } from "../../tensor/ops/loss.js";
+import { headCost, type HeadShape } from "./head-shape.js";
 import type { HeadWeights, Matrices } from "./head-weights.js";
 import type { Projection } from "./projection.js";
-import type { Confidence, ScoreName } from "./score.js";
+import { type Confidence, readConfidences, readStats, type ScoreName, scoreNames } from "./score.js";
 import type { Preview } from "./unembedding-preview.js";
 
-export interface ExitHead {
+/** What is read of a head's logits; with a preview, of its vectors [R, C]. */
+export interface LogitsReader {
+  readonly scores: readonly ScoreName[];
+  /** [R] of logits. */
+  readonly confidences: (logits: Tensor) => Promise<Confidence[]>;
+  /** R·5 numbers in the layout of `rowStats`. With a preview, log-sum-exp and entropy are NaN. */
+  readonly stats: (logits: Tensor) => Promise<Float32Array>;
+  /** R·V numbers, over the whole vocabulary. */
+  readonly allLogits: (logits: Tensor) => Promise<Float32Array>;
+  /** -log p(id) in nats per row of logits: [R]. */
+  readonly losses: (logits: Tensor, ids: readonly number[]) => Tensor;
+}
+
+export interface ExitHead extends LogitsReader {
   readonly model: Model;
   readonly depth: number;
   readonly shape: HeadShape;
@@ -24,21 +39,12 @@ export interface ExitHead {
   readonly preview?: Preview | undefined;
   /** Keys and values of the blocks above, for the fill `project` (`fitProjections`). */
   projection: Projection | undefined;
-  readonly scores: readonly ScoreName[];
   /** [R, C] -> [R, C], differentiable: the vectors that go to the unembedding. A dense head has none. */
   vectors?(states: Tensor): Tensor;
   /** [R, C] -> [R, V], differentiable. */
   trainingLogits(states: Tensor): Tensor;
-  /** [R, C] -> [R, V], by the packed weights. With a preview: vectors [R, C], which the methods below read. */
+  /** [R, C] -> [R, V], by the packed weights. With a preview: vectors [R, C]. */
   logits(states: Tensor): Promise<Tensor>;
-  /** [R] of logits. */
-  confidences(logits: Tensor): Promise<Confidence[]>;
-  /** R·5 numbers in the layout of `rowStats`. With a preview, log-sum-exp and entropy are NaN. */
-  stats(logits: Tensor): Promise<Float32Array>;
-  /** R·V numbers, over the whole vocabulary. */
-  allLogits(logits: Tensor): Promise<Float32Array>;
-  /** -log p(id) in nats per row of logits: [R]. */
-  losses(logits: Tensor, ids: readonly number[]): Tensor;
   /** Of one evaluation of one row. */
   readonly work: UnitWork;
   dispose(): void;
@@ -47,4 +53,60 @@ export interface ExitHead {
 /** Everything that a head decodes with. */
 export async function packedOf({ weights, preview }: ExitHead): Promise<Matrices> {
   return { ...(await weights.packed()), ...(await preview?.packed()) };
+}
+
+const plainReader: LogitsReader = {
+  scores: scoreNames,
+  confidences: readConfidences,
+  stats: readStats,
+  allLogits: (logits) => logits.read(),
+  losses: crossEntropy,
+};
+
+/** A map of states [R, C], by a head's trainable or packed weights. */
+type StatesMap = (states: Tensor, weights: Matrices) => Tensor;
+
+interface HeadParts extends Pick<ExitHead, "model" | "depth" | "shape" | "weights" | "preview"> {
+  /** To vectors for the model's unembedding, or to logits of the head's own. */
+  readonly maps: { readonly vectors: StatesMap } | { readonly logits: StatesMap };
+  /** Freed with the head. */
+  readonly unit?: Tensor;
+}
+
+/** The methods that all kinds share. */
+export function headOf({ model, depth, shape, weights, preview, maps, unit }: HeadParts): ExitHead {
+  const { unembedding } = model.weights;
+  const vectors = "vectors" in maps ? maps.vectors : undefined;
+  const logits: StatesMap = "logits" in maps ? maps.logits : (x, w) => project(maps.vectors(x, w), unembedding);
+  const decoded = preview && vectors ? vectors : logits;
+  const { scores, confidences, stats, allLogits, losses } = preview ?? plainReader;
+  return {
+    model,
+    depth,
+    shape,
+    weights,
+    preview,
+    projection: undefined,
+    scores,
+    ...(vectors && { vectors: (x: Tensor) => vectors(x, weights.tensors) }),
+    trainingLogits: (x) => logits(x, weights.tensors),
+    async logits(x) {
+      const packed = await weights.packed();
+      await preview?.packed();
+      return scope(() => decoded(x, packed));
+    },
+    confidences,
+    stats,
+    allLogits,
+    losses,
+    get work() {
+      const read = preview?.bytes ?? (vectors ? bytesOf(unembedding) : 0);
+      return { multiplyAdds: headCost(model.config, shape), bytes: weights.bytes + read };
+    },
+    dispose() {
+      weights.dispose();
+      preview?.dispose();
+      unit?.dispose();
+    },
+  };
 }

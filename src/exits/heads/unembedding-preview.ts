@@ -25,9 +25,11 @@ import { largestColumns } from "../../tensor/ops/largest.js";
 import { linear, linearAt, matmul } from "../../tensor/ops/matmul.js";
 import { sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
 import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
+import type { LogitsReader } from "./exit-head.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
 import { type Confidence, confidencesIn, type ScoreName } from "./score.js";
+import { valuesOf } from "../values-of.js";
 
 /** Rows of the unembedding unpacked at a time. */
 const CHUNK = 4096;
@@ -35,7 +37,7 @@ const CHUNK = 4096;
 /** Added to the diagonal of M, relative to its mean, so that little text has a factor too. */
 const RIDGE = 1e-4;
 
-export class Preview {
+export class Preview implements LogitsReader {
   readonly scores: readonly ScoreName[] = ["margin"];
   readonly #model: Model;
   readonly #shape: PreviewShape;
@@ -97,29 +99,22 @@ export class Preview {
   }
 
   /** Statistics of vectors h [R, C]; log-sum-exp and entropy are NaN, which never passes. */
-  async stats(h: Tensor): Promise<Float32Array> {
+  readonly stats = async (h: Tensor): Promise<Float32Array> => {
     const packed = await this.packed();
     const stats = new Float32Array(h.shape[0]! * ROW_STATS.width).fill(NaN);
     for (const [r, candidates] of (await this.#find(h, packed)).entries()) {
       writeBest(stats.subarray(r * ROW_STATS.width, (r + 1) * ROW_STATS.width), candidates);
     }
     return stats;
-  }
+  };
 
-  async confidences(h: Tensor): Promise<Confidence[]> {
-    return confidencesIn(await this.stats(h));
-  }
+  readonly confidences = async (h: Tensor): Promise<Confidence[]> => confidencesIn(await this.stats(h));
 
-  async allLogits(h: Tensor): Promise<Float32Array> {
-    const logits = scope(() => project(h, this.#model.weights.unembedding));
-    const values = await logits.read();
-    logits.dispose();
-    return values;
-  }
+  readonly allLogits = (h: Tensor): Promise<Float32Array> =>
+    valuesOf(() => project(h, this.#model.weights.unembedding));
 
-  losses(h: Tensor, ids: readonly number[]): Tensor {
-    return scope(() => crossEntropy(project(h, this.#model.weights.unembedding), ids));
-  }
+  readonly losses = (h: Tensor, ids: readonly number[]): Tensor =>
+    scope(() => crossEntropy(project(h, this.#model.weights.unembedding), ids));
 
   dispose(): void {
     this.#weights?.dispose();
@@ -162,11 +157,10 @@ export class Preview {
     const up = new Float32Array(ids.length * rank);
     for (let begin = 0; begin < ids.length; begin += CHUNK) {
       await giveTurn();
-      const product = scope(() =>
+      const rows = await valuesOf(() =>
         linear(embedding(weights.unembedding.weight, ids.slice(begin, begin + CHUNK)), previewLift!),
       );
-      up.set(await product.read(), begin * rank); // [CHUNK, C] -> [CHUNK, r]
-      product.dispose();
+      up.set(rows, begin * rank); // [CHUNK, C] -> [CHUNK, r]
     }
     const down = await previewDown!.read();
     return {
@@ -200,17 +194,14 @@ interface Candidates {
 }
 
 /** Logits for one vector h [1, C], with the bits of the full product. */
-async function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Float32Array> {
+function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Float32Array> {
   const { unembedding } = model.weights;
   const { weight, bias } = unembedding;
-  const logits = scope(() =>
+  return valuesOf(() =>
     weight instanceof PackedMatrix
       ? linearAt(h, weight, ids, { ...(bias && { bias }) })
       : takeAlongRows(project(h, unembedding), ids, ids.length),
   );
-  const values = await logits.read();
-  logits.dispose();
-  return values;
 }
 
 /** The lowest id on ties. */
@@ -235,12 +226,11 @@ async function unembeddingGram(model: Model, ids: readonly number[], signal?: Ca
   const most = Math.min(CHUNK, rowsPerTurn(hiddenSize * hiddenSize));
   for (let begin = 0; begin < ids.length; begin += most) {
     await giveTurn(signal);
-    const product = scope(() => {
+    const product = await valuesOf(() => {
       const rows = embedding(model.weights.unembedding.weight, ids.slice(begin, begin + most));
       return matmul(rows, rows, { transposeA: true });
     });
-    (await product.read()).forEach((value, i) => (gram[i]! += value));
-    product.dispose();
+    product.forEach((value, i) => (gram[i]! += value));
   }
   return gram;
 }

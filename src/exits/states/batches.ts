@@ -9,6 +9,7 @@ import { type Document, type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { scope, type Tensor } from "../../tensor/index.js";
+import { giveTurn } from "../../turns.js";
 
 export interface HiddenBatch {
   /** States [R, C] by depth. */
@@ -44,11 +45,39 @@ export interface BatchSource {
 
 interface OnlineOptions {
   /** Windows per batch. @default 8 */
-  readonly batchSize?: number | undefined;
+  readonly batchSize?: number;
   /** Tokens per window at most. @default 128, or the context limit if shorter */
-  readonly sequenceLength?: number | undefined;
+  readonly sequenceLength?: number;
   /** Seeds the order of the windows. @default 0 */
-  readonly seed?: number | undefined;
+  readonly seed?: number;
+}
+
+/** Of a fit in closed form. */
+export interface FitOptions extends OnlineOptions {
+  readonly signal?: CancelSignal;
+  /** A promise is waited for. */
+  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
+}
+
+/** Hands batches to `use`, and frees each, until they held so many positions or all. */
+export async function forBatches(
+  source: BatchSource,
+  positions: number,
+  { signal, onBatch }: FitOptions,
+  use: (batch: HiddenBatch) => Promise<void>,
+): Promise<void> {
+  const perEpoch = source.batchesPerEpoch ?? Infinity;
+  let seen = 0;
+  for (let step = 0; step < perEpoch && seen < positions; step++) {
+    await giveTurn(signal);
+    const batch = await source.batch(step, signal);
+    await use(batch).finally(() => {
+      disposeBatch(batch);
+    });
+    seen += batch.rows;
+    const left = Math.ceil((positions - seen) / batch.rows);
+    await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
+  }
 }
 
 export function batchSource(

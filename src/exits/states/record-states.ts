@@ -24,6 +24,7 @@ import { formatShape, sameShape } from "../../tensor/shape.js";
 import type { Outcome } from "./batches.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
+import { valuesOf } from "../values-of.js";
 
 const TOGETHER = 2048;
 /** Positions of a block between two turns of the event loop. */
@@ -120,9 +121,7 @@ export async function outcomeOf(
   const logSumExp = new Float32Array(rows);
   const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.floor(LOGITS / vocabSize), signal };
   await byParts(final, parts, async (part, begin) => {
-    const stats = scope(() => rowStats(model.unembed(part)));
-    const values = await stats.read();
-    stats.dispose();
+    const values = await valuesOf(() => rowStats(model.unembed(part)));
     requireFiniteTeacher(values, begin);
     for (let r = 0; r < part.shape[0]!; r++) {
       argmax[begin + r] = values[r * ROW_STATS.width + ROW_STATS.argmax]!;

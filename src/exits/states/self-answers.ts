@@ -14,10 +14,11 @@ import { generateBatchWith, generateWith } from "../../model/decode/generate.js"
 import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import { advance, type Model, Sequence, type Work } from "../../model/index.js";
-import { createRng, ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { createRng, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
+import { valuesOf } from "../values-of.js";
 
 interface SelfAnswersOptions extends SamplingOptions {
   /** New tokens per answer at most. @default 144, or what the context has room for */
@@ -206,9 +207,9 @@ class Recorder {
   }
 
   async #keepStates(requests: readonly Request[], depth: number): Promise<void> {
-    const states = scope(() => concatRows(requests.map(({ sequence }) => sequence.hidden(sequence.length - 1))));
-    const values = await states.read();
-    states.dispose();
+    const values = await valuesOf(() =>
+      concatRows(requests.map(({ sequence }) => sequence.hidden(sequence.length - 1))),
+    );
     const width = this.#model.config.hiddenSize;
     requests.forEach(({ sequence }, r) => {
       const { rows } = this.#kept.get(sequence)!;

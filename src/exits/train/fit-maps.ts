@@ -5,7 +5,6 @@
  *
  * Left out are the first positions of every text, an attention sink: states of enormous norm in few dimensions.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
 import { normalize } from "../../model/block.js";
 import type { Document, Model } from "../../model/index.js";
@@ -17,25 +16,24 @@ import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
 import { mapTensors } from "../heads/linear.js";
 import { unitGain } from "../heads/projection.js";
-import { type BatchSource, batchSource, disposeBatch, type HiddenBatch, statesAt } from "../states/batches.js";
+import {
+  type BatchSource,
+  batchSource,
+  type FitOptions,
+  forBatches,
+  type HiddenBatch,
+  statesAt,
+} from "../states/batches.js";
+import { valuesOf } from "../values-of.js";
 
 /** Positions of the attention sink. */
 export const SINK_POSITIONS = 2;
 
-interface FitMapsOptions {
+interface FitMapsOptions extends FitOptions {
   /** Most positions to fit on, to within a batch. @default 65,536 */
   readonly positions?: number;
   /** λ, relative to the mean square of the inputs. @default 1e-3 */
   readonly ridge?: number;
-  /** Tokens per window at most. @default 128, or the context limit if shorter */
-  readonly sequenceLength?: number;
-  /** Windows per batch. @default 8 */
-  readonly batchSize?: number;
-  /** Seeds the choice of windows. @default 0 */
-  readonly seed?: number;
-  readonly signal?: CancelSignal;
-  /** A promise is waited for. */
-  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
 /** y ≈ weight·x + bias. */
@@ -86,7 +84,7 @@ export async function fitMaps(
 ): Promise<void> {
   const { model } = heads;
   const { hiddenSize } = model.config;
-  const { positions = 65_536, ridge = 1e-3, signal, onBatch } = options;
+  const { positions = 65_536, ridge = 1e-3, signal } = options;
   requireInteger("fitMaps: positions", positions, 1);
   requireNumber("fitMaps: ridge", ridge, 0, 1e6);
   const fits = heads.heads
@@ -103,29 +101,16 @@ export async function fitMaps(
   const source = batchSource(model, data, depths, options);
   const taught = await learnFrom(heads, data, signal);
   const unit = unitGain(model);
-  const perEpoch = source.batchesPerEpoch ?? Infinity;
-  let seen = 0;
-  try {
-    for (let step = 0; step < perEpoch && seen < positions; step++) {
+  await forBatches(source, positions, options, async (batch) => {
+    const target = await normedRows(model, batch.final, unit, batch);
+    for (const { head, sums } of fits) {
       await giveTurn(signal);
-      const batch = await source.batch(step, signal);
-      try {
-        const target = await normedRows(model, batch.final, unit, batch);
-        for (const { head, sums } of fits) {
-          await giveTurn(signal);
-          const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
-          await addProducts(model, sums, inputs, target);
-        }
-      } finally {
-        disposeBatch(batch);
-      }
-      seen += batch.rows;
-      const left = Math.ceil((positions - seen) / batch.rows);
-      await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
+      const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
+      await addProducts(model, sums, inputs, target);
     }
-  } finally {
+  }).finally(() => {
     unit.dispose();
-  }
+  });
   const solved: AffineFit[] = [];
   for (const { sums } of fits) solved.push(await inTurns(solveRidge(sums, ridge), signal));
   for (const [i, { head }] of fits.entries()) {
@@ -141,9 +126,7 @@ async function normedRows(
   unit: Tensor,
   { positions }: Pick<HiddenBatch, "positions">,
 ): Promise<Float32Array> {
-  const normed = scope(() => normalize(x, { gain: unit }, model.config));
-  const values = await normed.read();
-  normed.dispose();
+  const values = await valuesOf(() => normalize(x, { gain: unit }, model.config));
   const { hiddenSize } = model.config;
   const kept = positions.filter((position) => position >= SINK_POSITIONS).length;
   const rows = new Float32Array(kept * hiddenSize);

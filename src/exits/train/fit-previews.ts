@@ -3,32 +3,21 @@
  * directions of the unembedding the coarse logits keep (heads/unembedding-preview.ts). Train the maps first: the
  * vectors are theirs.
  */
-import type { CancelSignal } from "../../cancel-signal.js";
 import { HeadsError, requireInteger } from "../../errors.js";
 import type { Document } from "../../model/index.js";
 import { Tensor, type WeightDtype } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { scopeInParts } from "../../tensor/tensor.js";
-import { giveTurn } from "../../turns.js";
 import { attachHeads, type AttachOptions } from "../heads/attach-heads.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
 import type { Tensors } from "../heads/head-weights.js";
 import { Projection } from "../heads/projection.js";
-import { type BatchSource, batchSource, disposeBatch, statesAt } from "../states/batches.js";
+import { type BatchSource, batchSource, type FitOptions, forBatches, statesAt } from "../states/batches.js";
 
-interface FitPreviewsOptions {
+interface FitPreviewsOptions extends FitOptions {
   /** Most positions to fit on. @default 16,384 */
   readonly positions?: number;
-  /** Tokens per window at most. @default 128, or the context limit if shorter */
-  readonly sequenceLength?: number;
-  /** Windows per batch. @default 8 */
-  readonly batchSize?: number;
-  /** Seeds the choice of windows. @default 0 */
-  readonly seed?: number;
-  readonly signal?: CancelSignal;
-  /** A promise is waited for. */
-  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
 /**
@@ -42,7 +31,7 @@ export async function fitPreviews(
 ): Promise<void> {
   const { model } = heads;
   const { hiddenSize } = model.config;
-  const { positions = 16_384, signal, onBatch } = options;
+  const { positions = 16_384, signal } = options;
   requireInteger("fitPreviews: positions", positions, 1);
   const fits = heads.heads
     .filter(({ preview }) => preview !== undefined)
@@ -56,28 +45,17 @@ export async function fitPreviews(
     options,
   );
   const taught = await learnFrom(heads, data, signal);
-  const perEpoch = source.batchesPerEpoch ?? Infinity;
-  let seen = 0;
-  for (let step = 0; step < perEpoch && seen < positions; step++) {
-    await giveTurn(signal);
-    const batch = await source.batch(step, signal);
-    try {
-      for (const { head, moment } of fits) {
-        const product = await scopeInParts(function* () {
-          const vectors = head.vectors!(statesAt(batch, head, "fitPreviews")); // [R, C]
-          yield;
-          return matmul(vectors, vectors, { transposeA: true });
-        }, signal);
-        (await product.read()).forEach((value, i) => (moment[i]! += value));
-        product.dispose();
-      }
-    } finally {
-      disposeBatch(batch);
+  await forBatches(source, positions, options, async (batch) => {
+    for (const { head, moment } of fits) {
+      const product = await scopeInParts(function* () {
+        const vectors = head.vectors!(statesAt(batch, head, "fitPreviews")); // [R, C]
+        yield;
+        return matmul(vectors, vectors, { transposeA: true });
+      }, signal);
+      (await product.read()).forEach((value, i) => (moment[i]! += value));
+      product.dispose();
     }
-    seen += batch.rows;
-    const left = Math.ceil((positions - seen) / batch.rows);
-    await onBatch?.({ batch: step + 1, batches: Math.min(perEpoch, step + 1 + Math.max(0, left)) });
-  }
+  });
   const fitted: Tensors[] = [];
   try {
     for (const { head, moment } of fits) fitted.push(await head.preview!.fitted(moment, signal));

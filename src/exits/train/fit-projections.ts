@@ -12,12 +12,12 @@ import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, markedWindows } from "../../model/documents.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
-import { scope, Tensor } from "../../tensor/index.js";
+import { Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { sub } from "../../tensor/ops/arithmetic.js";
-import { disposeBatch, hiddenBatch } from "../states/batches.js";
+import { disposeBatch, type FitOptions, hiddenBatch } from "../states/batches.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
@@ -30,8 +30,9 @@ import {
   withoutGain,
 } from "../heads/projection.js";
 import { giveTurn, inTurns } from "../../turns.js";
+import { valuesOf } from "../values-of.js";
 
-interface FitProjectionsOptions {
+interface FitProjectionsOptions extends FitOptions {
   /**
    * Input of the maps: the normalised exit state, or the raw one beside it, a closer fit at twice the multiply-adds.
    * @default "normalized"
@@ -43,15 +44,6 @@ interface FitProjectionsOptions {
   readonly ridge?: number;
   /** Weights are rounded to this dtype. @default "float32" */
   readonly dtype?: "float32" | "bfloat16";
-  /** Tokens per window at most. @default 128, or the context limit if shorter */
-  readonly sequenceLength?: number;
-  /** Windows per batch. @default 8 */
-  readonly batchSize?: number;
-  /** Seeds the choice of windows. @default 0 */
-  readonly seed?: number;
-  readonly signal?: CancelSignal;
-  /** A promise is waited for. */
-  readonly onBatch?: (event: { readonly batch: number; readonly batches: number }) => unknown;
 }
 
 /** Normal equations of one exit. */
@@ -155,13 +147,13 @@ async function addBatch(
   const inputs = Tensor.from(model.device, x.values, [x.rows, x.columns]);
   normed.dispose();
   try {
-    add(gram, 0, x.columns, x.columns, await read(() => matmul(inputs, inputs, { transposeA: true })));
+    add(gram, 0, x.columns, x.columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
     const width = moment.length / x.columns;
     for (const [index, layer] of layers.entries()) {
       if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
       await giveTurn(signal);
       const { blocks } = model.weights;
-      const product = await read(() => {
+      const product = await valuesOf(() => {
         const own = keyValueOf(hidden.get(layer)!, blocks[layer]!, model.config);
         return matmul(inputs, sub(own, keyValueOf(state, blocks[layer]!, model.config)), { transposeA: true });
       });
@@ -224,11 +216,4 @@ function add(sums: Float64Array, first: number, stride: number, width: number, p
   for (let row = 0; row * width < product.length; row++) {
     for (let c = 0; c < width; c++) sums[row * stride + first + c]! += product[row * width + c]!;
   }
-}
-
-async function read(compute: () => Tensor): Promise<Float32Array> {
-  const result = scope(compute);
-  const values = await result.read();
-  result.dispose();
-  return values;
 }

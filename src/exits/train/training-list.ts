@@ -22,6 +22,7 @@ import type { Outcome } from "../states/batches.js";
 import { outcomeOf } from "../states/record-states.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
+import { valuesOf } from "../values-of.js";
 
 /** The logit of all unlisted tokens together, of one head. */
 export interface RestWeights {
@@ -116,9 +117,8 @@ export class TrainingList {
       this.#ids.push(id);
     }
     const drawn = this.#ids.slice(n);
-    const rows = scope(() => embedding(weights.unembedding.weight, drawn)); // [drawn, C]
-    device.packRows(this.#rows.storage, n, await rows.read());
-    rows.dispose();
+    const rows = await valuesOf(() => embedding(weights.unembedding.weight, drawn)); // [drawn, C]
+    device.packRows(this.#rows.storage, n, rows);
     const own = await weights.unembedding.bias?.read();
     if (own === undefined) return;
     const bias = await this.#bias.read();
@@ -210,9 +210,7 @@ async function readListedRows(model: Model, ids: readonly number[]): Promise<Lis
   const bucketOf = new Map(ids.map((id, i) => [id, i]));
   for (let begin = 0; begin < vocabSize; begin += CHUNK) {
     const chunk = Array.from({ length: Math.min(CHUNK, vocabSize - begin) }, (_, i) => begin + i);
-    const tensor = scope(() => embedding(unembedding.weight, chunk)); // [CHUNK, C]
-    const values = await tensor.read();
-    tensor.dispose();
+    const values = await valuesOf(() => embedding(unembedding.weight, chunk)); // [CHUNK, C]
     for (const [i, id] of chunk.entries()) {
       const bucket = bucketOf.get(id) ?? n;
       const share = bucket === n ? 1 / (vocabSize - n) : 1;

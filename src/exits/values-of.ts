@@ -1,0 +1,10 @@
+/** Reading back what is computed only to be read. */
+import { scope, type Tensor } from "../tensor/index.js";
+
+/** Computes a tensor in a scope, reads it, and frees it. */
+export async function valuesOf(compute: () => Tensor): Promise<Float32Array> {
+  const tensor = scope(compute);
+  const values = await tensor.read();
+  tensor.dispose();
+  return values;
+}
