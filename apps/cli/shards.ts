@@ -66,10 +66,7 @@ const MOST = 1_000_000;
  * Reads "i/n", "auto" or "auto/n". Throws an OptionError for anything else, or if the environment names no shard, or
  * two.
  */
-export function readShard(
-  text: string,
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Shard {
+export function readShard(text: string, environment: Environment = process.env): Shard {
   const [, first, count] = /^(\d+|auto)(?:\/(\d+))?$/.exec(text) ?? [];
   if (first === undefined || (first !== "auto" && count === undefined)) throw malformed(text);
   const given = count === undefined ? undefined : Number(count);
@@ -104,9 +101,22 @@ function checked(shard: Shard, text: string): Shard {
   );
 }
 
+/** Variables that hold a task's index and the number of tasks. */
+const ENGINES = [
+  { engine: "Slurm", task: "SLURM_ARRAY_TASK_ID", tasks: "SLURM_ARRAY_TASK_COUNT" },
+  { engine: "the Kubernetes Job", task: "JOB_COMPLETION_INDEX", tasks: undefined },
+  { engine: "AWS Batch", task: "AWS_BATCH_JOB_ARRAY_INDEX", tasks: "AWS_BATCH_JOB_ARRAY_SIZE" },
+  { engine: "the launcher (RANK)", task: "RANK", tasks: "WORLD_SIZE" },
+] as const;
+
 /** Throws an OptionError if no engine says, or two disagree. */
 function toldBy(environment: Environment): Told {
-  const told = [slurm, kubernetes, awsBatch, launcher].flatMap((ask) => ask(environment) ?? []);
+  const told = ENGINES.flatMap(({ engine, task, tasks }): Told[] => {
+    const index = integerIn(environment, task);
+    if (index === undefined) return [];
+    const of = tasks && integerIn(environment, tasks);
+    return [{ engine, index: engine === "Slurm" ? index - firstTask(environment, of) : index, of }];
+  });
   const [first, ...others] = told;
   if (first === undefined) {
     throw new OptionError(
@@ -125,39 +135,17 @@ function toldBy(environment: Environment): Told {
   );
 }
 
-function slurm(environment: Environment): Told | undefined {
-  const engine = "Slurm";
-  const id = integerIn(environment, "SLURM_ARRAY_TASK_ID");
-  if (id === undefined) return undefined;
-  const of = integerIn(environment, "SLURM_ARRAY_TASK_COUNT");
+/** The index of the first task of an array. Throws an OptionError for an array with gaps. */
+function firstTask(environment: Environment, of: number | undefined): number {
   const first = integerIn(environment, "SLURM_ARRAY_TASK_MIN") ?? 0;
   const last = integerIn(environment, "SLURM_ARRAY_TASK_MAX");
-  if (of !== undefined && last !== undefined && last - first + 1 !== of) {
-    throw new OptionError(
-      "shard-gaps",
-      `--shard auto: the Slurm array runs ${of} tasks from ${first} to ${last}; leave no gaps, as in --array=0-7, or ` +
-        'give the shard from "$SLURM_ARRAY_TASK_ID"',
-      { of, first, last },
-    );
-  }
-  return { engine, index: id - first, of };
-}
-
-function kubernetes(environment: Environment): Told | undefined {
-  const index = integerIn(environment, "JOB_COMPLETION_INDEX");
-  return index === undefined ? undefined : { engine: "the Kubernetes Job", index, of: undefined };
-}
-
-function awsBatch(environment: Environment): Told | undefined {
-  const index = integerIn(environment, "AWS_BATCH_JOB_ARRAY_INDEX");
-  const of = integerIn(environment, "AWS_BATCH_JOB_ARRAY_SIZE");
-  return index === undefined ? undefined : { engine: "AWS Batch", index, of };
-}
-
-function launcher(environment: Environment): Told | undefined {
-  const index = integerIn(environment, "RANK");
-  const of = integerIn(environment, "WORLD_SIZE");
-  return index === undefined ? undefined : { engine: "the launcher (RANK)", index, of };
+  if (of === undefined || last === undefined || last - first + 1 === of) return first;
+  throw new OptionError(
+    "shard-gaps",
+    `--shard auto: the Slurm array runs ${of} tasks from ${first} to ${last}; leave no gaps, as in --array=0-7, or ` +
+      'give the shard from "$SLURM_ARRAY_TASK_ID"',
+    { of, first, last },
+  );
 }
 
 function integerIn(environment: Environment, name: string): number | undefined {

@@ -9,11 +9,6 @@ import { fileExists, readJson } from "early-exits/node";
 
 export const shippedFolder = join(createRequire(import.meta.url).resolve("early-exits/package.json"), "../models");
 
-/** undefined if no shipped model has that name. */
-async function shippedModel(name: string): Promise<string | undefined> {
-  return (await shippedModels()).includes(name) ? join(shippedFolder, name) : undefined;
-}
-
 async function shippedModels(): Promise<string[]> {
   const names = (await readdir(shippedFolder)).toSorted();
   const there = await Promise.all(names.map((name) => fileExists(join(shippedFolder, name, "config.json"))));
@@ -29,14 +24,14 @@ export async function modelPath(name: string, isHubName: (name: string) => boole
   if (found?.isDirectory() === true) return requireModelFolder(name);
   if (found !== undefined) return requireModelFile(name);
   if (name.startsWith("hub:")) return name;
-  const shipped = await shippedModel(name);
-  if (shipped !== undefined) return shipped;
+  const shipped = await shippedModels();
+  if (shipped.includes(name)) return join(shippedFolder, name);
   if (isHubName(name)) return name;
   throw new EarlyExitError(
     "model-missing",
     `${name}: there is no such file or folder. A model is a folder with config.json, *.safetensors and ` +
       "tokenizer.json, a .gguf file, a name of the Hub such as HuggingFaceTB/SmolLM2-135M-Instruct, or the name " +
-      `of a model that comes with this package: ${(await shippedModels()).join(", ")}`,
+      `of a model that comes with this package: ${shipped.join(", ")}`,
     { path: name },
   );
 }

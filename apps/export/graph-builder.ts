@@ -6,8 +6,8 @@
 import { encodeMessage, type Field, type FieldValue, repeated } from "./protobuf.js";
 import type { Placed } from "./weight-file.js";
 
-export type ElementType = "float32" | "int32" | "int64";
-const elementTypes: Readonly<Record<ElementType, number>> = { float32: 1, int32: 6, int64: 7 }; // TensorProto.DataType
+const elementTypes = { float32: 1, int64: 7 } as const; // TensorProto.DataType
+export type ElementType = keyof typeof elementTypes;
 
 /** Values of attributes; a float is marked, because JavaScript has one kind of number. */
 export type Attribute = number | readonly number[] | string | { readonly float: number };
@@ -35,7 +35,7 @@ export class GraphBuilder {
 
   constructor(
     readonly name: string,
-    readonly weightFile = "weights.bin",
+    readonly weightFile: string,
   ) {}
 
   /** Returns the name of the first result. An empty input name means "absent". */
@@ -79,8 +79,8 @@ export class GraphBuilder {
   }
 
   /** Adds a weight inside the graph, once per name. */
-  weight(name: string, shape: readonly number[], data: Float32Array | Int32Array | BigInt64Array): string {
-    const type: ElementType = data instanceof Float32Array ? "float32" : data instanceof Int32Array ? "int32" : "int64";
+  weight(name: string, shape: readonly number[], data: Float32Array | BigInt64Array): string {
+    const type = data instanceof Float32Array ? "float32" : "int64";
     return this.#weight(name, shape, type, [[9, new Uint8Array(data.buffer, data.byteOffset, data.byteLength)]]);
   }
 

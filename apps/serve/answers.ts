@@ -2,10 +2,8 @@
  * Answers in OpenAI's shape: whole ones, and the chunks of a stream. Further facts are under `early_exits`: mode,
  * promise, blocks run for every token.
  */
-import type { DecodingPromise } from "early-exits/exits";
 import type { LikelyToken } from "./logprobs.js";
 import type { ServedSummary, ServedText, ServedToken } from "./served-text.js";
-import type { ServingMode } from "./ways.js";
 
 export interface Answer {
   readonly kind: "chat" | "text";
@@ -28,21 +26,6 @@ export interface Choice {
 
 export interface WrittenChoice extends Choice {
   readonly tokens: readonly ServedToken[];
-}
-
-export interface Usage {
-  readonly prompt_tokens: number;
-  readonly completion_tokens: number;
-  readonly total_tokens: number;
-  readonly prompt_tokens_details: { readonly cached_tokens: number };
-}
-
-/** Facts beyond OpenAI's API. */
-interface ChoiceDetails {
-  readonly mode: ServingMode;
-  readonly promise: DecodingPromise;
-  /** null without tokens. */
-  readonly mean_depth: number | null;
 }
 
 export function wholeAnswer(answer: Answer, choices: readonly WrittenChoice[]): object {
@@ -84,7 +67,7 @@ export function usageChunk(answer: Answer, choices: readonly Choice[]): object {
 }
 
 /** Prompts count once, however many choices follow them. */
-export function usageOf(choices: readonly Choice[]): Usage {
+export function usageOf(choices: readonly Choice[]) {
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const prompts = choices.filter(({ firstOfPrompt }) => firstOfPrompt).map(({ text }) => text.summary);
   const promptTokens = sum(prompts.map((one) => one.promptTokens));
@@ -109,7 +92,8 @@ function finishReason({ finishReason }: ServedSummary): "stop" | "length" {
   return finishReason === "length" ? "length" : "stop";
 }
 
-function detailsOf({ mode, promise, meanDepth }: ServedSummary): ChoiceDetails {
+/** Facts beyond OpenAI's API; no mean depth without tokens. */
+function detailsOf({ mode, promise, meanDepth }: ServedSummary) {
   return { mode, promise, mean_depth: Number.isNaN(meanDepth) ? null : meanDepth };
 }
 

@@ -14,16 +14,6 @@ export class ApiError extends Error {
   }
 }
 
-/** `{ error }` as OpenAI's clients expect it. */
-export interface ErrorEnvelope {
-  readonly error: {
-    readonly message: string;
-    readonly type: string;
-    readonly code: string | null;
-    readonly param: string | null;
-  };
-}
-
 /** Seconds after which a client may ask again. */
 const RETRY_AFTER = 1;
 
@@ -38,7 +28,8 @@ export function apiErrorOf(error: unknown): ApiError {
   return new ApiError(500, "the server failed; its log says why", "internal");
 }
 
-export function envelopeOf({ status, message, code, param }: ApiError): ErrorEnvelope {
+/** `{ error }` as OpenAI's clients expect it. */
+export function envelopeOf({ status, message, code, param }: ApiError) {
   return { error: { message, type: typeOf(status), code, param } };
 }
 

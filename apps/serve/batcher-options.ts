@@ -37,15 +37,15 @@ export type BatcherLimits = Required<Omit<BatcherOptions, keyof ServedWays | "al
 /** Throws an OptionError that names the option. */
 export function limitsOf(options: BatcherOptions, batchIndependent: boolean): BatcherLimits {
   const {
-    parallel = batcherDefaults.parallel,
-    queueLimit = batcherDefaults.queueLimit,
-    prefillRows = batcherDefaults.prefillRows,
-    cacheBytes = batcherDefaults.cacheBytes,
+    parallel,
+    queueLimit,
+    prefillRows,
+    cacheBytes,
     textBytes = cacheBytes,
     prefixBytes = Math.floor(cacheBytes / 2),
-    unreadTokens = batcherDefaults.unreadTokens,
+    unreadTokens,
     now = () => performance.now(),
-  } = options;
+  } = { ...batcherDefaults, ...options };
   requireInteger("serve: parallel", parallel, 1);
   requireInteger("serve: queueLimit", queueLimit, 0);
   requireInteger("serve: prefillRows", prefillRows, 1);

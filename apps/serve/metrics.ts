@@ -34,15 +34,10 @@ export class Metrics {
       buckets: depths,
     });
     this.#exits = new Counter({ ...named("exits_taken_total", "Tokens that left at an exit"), labelNames: ["exit"] });
-    this.#queued = new Histogram({ ...named("queue_seconds", "Time in the queue"), buckets: SECONDS });
-    this.#firstToken = new Histogram({
-      ...named("first_token_seconds", "Time from the request to the first token"),
-      buckets: SECONDS,
-    });
-    this.#between = new Histogram({
-      ...named("between_tokens_seconds", "Mean time between the tokens of a text"),
-      buckets: SECONDS,
-    });
+    const timed = (name: string, help: string) => new Histogram({ ...named(name, help), buckets: SECONDS });
+    this.#queued = timed("queue_seconds", "Time in the queue");
+    this.#firstToken = timed("first_token_seconds", "Time from the request to the first token");
+    this.#between = timed("between_tokens_seconds", "Mean time between the tokens of a text");
     const gauge = (name: string, help: string, read: () => number): void => {
       new Gauge({
         ...named(name, help),

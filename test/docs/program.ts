@@ -13,6 +13,7 @@ export const longPrograms: readonly string[] = [
   "05-confidence",
   "07-certificates",
   "08-keys-and-values",
+  "12-limits",
   "13-pretrained-models",
   "exporting",
   "serving",
@@ -42,7 +43,7 @@ async function runReadme(page: string, name: string): ReturnType<typeof runPage>
   const { train } = JSON.parse(readFileSync("models/sotu-6/documents.json", "utf8")) as {
     readonly train: readonly { readonly text: string }[];
   };
-  const texts = train.slice(0, 60).map(({ text }) => text);
+  const texts = train.slice(0, 40).map(({ text }) => text);
   writeFileSync(corpus, texts.join("\n\n"));
   const replace = {
     "path/to/hf-folder": "models/sotu-6",

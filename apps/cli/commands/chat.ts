@@ -92,7 +92,7 @@ interface Talk {
 /** Returns the summaries of the answers that were not stopped. */
 async function talk(io: Io, chat: ChatSession, parts: Talk): Promise<TurnSummary[]> {
   const turns: TurnSummary[] = [];
-  const readings = new Readings(io, chat, parts);
+  const readings = openReadings(io, chat, parts);
   let interrupts = 0; // since the last line
   let answering: AbortController | undefined;
   const dialog: Dialog = io.openDialog(() => {
@@ -128,47 +128,38 @@ async function talk(io: Io, chat: ChatSession, parts: Talk): Promise<TurnSummary
 }
 
 /** Audits of answers while the user reads them. */
-class Readings {
-  readonly #io: Io;
-  readonly #chat: ChatSession;
-  readonly #parts: Talk;
-  #reading: AbortController | undefined;
-
-  constructor(io: Io, chat: ChatSession, parts: Talk) {
-    this.#io = io;
-    this.#chat = chat;
-    this.#parts = parts;
-  }
-
-  /** Begins with the answer that the history ends with. */
-  start({ ids, promise }: TurnSummary): void {
-    const { audit, model } = this.#parts.decoding;
-    if (audit === undefined || promise.kind !== "certified" || audit.state.alarm.raised) return;
-    const asked = this.#chat.messages.slice(0, -1);
-    const { signal } = (this.#reading = new AbortController());
-    const text = async (): Promise<FinishedText> => ({
-      promptIds: await encodeChat(model.tokenizer, asked, this.#parts.rendering),
-      ids,
-    });
-    audit.read(text, { signal }).then(
-      () => {
-        if (audit.state.alarm.raised) note(this.#io, alarmLine(audit.report));
-      },
-      (error: unknown) => {
-        if (!signal.aborted) note(this.#io, `audits: ${error instanceof Error ? error.message : String(error)}`);
-      },
-    );
-  }
-
-  async ended(): Promise<void> {
-    await this.#parts.decoding.audit?.settled();
-  }
-
-  /** Gives up the answer that is being read: it counts for nothing. */
-  async stop(): Promise<void> {
-    this.#reading?.abort(new Error("the next message came"));
-    await this.ended();
-  }
+function openReadings(io: Io, chat: ChatSession, { decoding, rendering }: Talk) {
+  const { audit, model } = decoding;
+  let reading: AbortController | undefined;
+  const ended = async (): Promise<void> => {
+    await audit?.settled();
+  };
+  return {
+    ended,
+    /** Begins with the answer that the history ends with. */
+    start({ ids, promise }: TurnSummary): void {
+      if (audit === undefined || promise.kind !== "certified" || audit.state.alarm.raised) return;
+      const asked = chat.messages.slice(0, -1);
+      const { signal } = (reading = new AbortController());
+      const text = async (): Promise<FinishedText> => ({
+        promptIds: await encodeChat(model.tokenizer, asked, rendering),
+        ids,
+      });
+      audit.read(text, { signal }).then(
+        () => {
+          if (audit.state.alarm.raised) note(io, alarmLine(audit.report));
+        },
+        (error: unknown) => {
+          if (!signal.aborted) note(io, `audits: ${error instanceof Error ? error.message : String(error)}`);
+        },
+      );
+    },
+    /** Gives up the answer that is being read: it counts for nothing. */
+    async stop(): Promise<void> {
+      reading?.abort(new Error("the next message came"));
+      await ended();
+    },
+  };
 }
 
 function obey(io: Io, chat: ChatSession, line: string): void {

@@ -16,7 +16,7 @@ import { createRng } from "../../tensor/index.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { Ledger, type LedgerReport } from "../cost/ledger.js";
-import { valuesOf } from "../values-of.js";
+import { valuesOf } from "../heads/values-of.js";
 
 export interface DriftOptions {
   readonly fill: FillName;

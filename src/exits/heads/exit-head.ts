@@ -13,21 +13,8 @@ import { crossEntropy } from "../../tensor/ops/loss.js";
 import { headCost, type HeadShape } from "./head-shape.js";
 import type { HeadWeights, Matrices } from "./head-weights.js";
 import type { Projection } from "./projection.js";
-import { type Confidence, readConfidences, readStats, type ScoreName, scoreNames } from "./score.js";
+import { type LogitsReader, readConfidences, readStats, scoreNames } from "./score.js";
 import type { Preview } from "./unembedding-preview.js";
-
-/** What is read of a head's logits; with a preview, of its vectors [R, C]. */
-export interface LogitsReader {
-  readonly scores: readonly ScoreName[];
-  /** [R] of logits. */
-  readonly confidences: (logits: Tensor) => Promise<Confidence[]>;
-  /** R·5 numbers in the layout of `rowStats`. With a preview, log-sum-exp and entropy are NaN. */
-  readonly stats: (logits: Tensor) => Promise<Float32Array>;
-  /** R·V numbers, over the whole vocabulary. */
-  readonly allLogits: (logits: Tensor) => Promise<Float32Array>;
-  /** -log p(id) in nats per row of logits: [R]. */
-  readonly losses: (logits: Tensor, ids: readonly number[]) => Tensor;
-}
 
 export interface ExitHead extends LogitsReader {
   readonly model: Model;

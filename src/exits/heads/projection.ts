@@ -89,12 +89,6 @@ export function withoutGain({ weights, config }: Model, x: Tensor, unit: Tensor)
 }
 
 /** The norm alone. */
-export function unitGain({
-  device,
-  config: { hiddenSize },
-}: {
-  readonly device: Model["device"];
-  readonly config: Pick<ModelConfig, "hiddenSize">;
-}): Tensor {
+export function unitGain({ device, config: { hiddenSize } }: Pick<Model, "device" | "config">): Tensor {
   return Tensor.from(device, new Float32Array(hiddenSize).fill(1), [hiddenSize]);
 }

@@ -27,6 +27,19 @@ export interface Confidence {
   readonly entropy: number;
 }
 
+/** What is read of a head's logits; with a preview, of its vectors [R, C]. */
+export interface LogitsReader {
+  readonly scores: readonly ScoreName[];
+  /** [R] of logits. */
+  readonly confidences: (logits: Tensor) => Promise<Confidence[]>;
+  /** R·5 numbers in the layout of `rowStats`. With a preview, log-sum-exp and entropy are NaN. */
+  readonly stats: (logits: Tensor) => Promise<Float32Array>;
+  /** R·V numbers, over the whole vocabulary. */
+  readonly allLogits: (logits: Tensor) => Promise<Float32Array>;
+  /** -log p(id) in nats per row of logits: [R]. */
+  readonly losses: (logits: Tensor, ids: readonly number[]) => Tensor;
+}
+
 /** "low" scores exit (entropy), or "high" ones. */
 export function scoreDirection(name: ScoreName): "low" | "high" {
   return name === "entropy" ? "low" : "high";

@@ -25,11 +25,10 @@ import { largestColumns } from "../../tensor/ops/largest.js";
 import { linear, linearAt, matmul } from "../../tensor/ops/matmul.js";
 import { sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
 import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
-import type { LogitsReader } from "./exit-head.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
-import { type Confidence, confidencesIn, type ScoreName } from "./score.js";
-import { valuesOf } from "../values-of.js";
+import { type Confidence, confidencesIn, type LogitsReader, type ScoreName } from "./score.js";
+import { valuesOf } from "./values-of.js";
 
 /** Rows of the unembedding unpacked at a time. */
 const CHUNK = 4096;

@@ -140,17 +140,22 @@ export async function hiddenBatch(
   } finally {
     for (const sequence of sequences) sequence.dispose();
   }
-  const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));
+  const positions = countedPositions(windows);
   return {
     hidden: new Map(depths.map((depth) => [depth, states.get(depth)!])),
     final: states.get(last)!,
     rows: positions.length,
-    positions: Int32Array.from(positions),
+    positions,
   };
 }
 
+/** The positions that count, in their windows. */
+export function countedPositions(windows: readonly Window[]): Int32Array {
+  return Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i)));
+}
+
 /** [R, C], of the positions that count. */
-function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
+export function countedStates(sequences: readonly Sequence[], windows: readonly Window[]): Tensor {
   return scope(() => {
     const parts = sequences.flatMap((sequence, i) =>
       windows[i]!.from < sequence.length ? [sequence.hidden(windows[i]!.from, sequence.length)] : [],

@@ -17,14 +17,13 @@ import { sha256 } from "../../model/sha256.js";
 import { float32ToF16 } from "../../tensor/formats/half-floats.js";
 import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
+import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
-import { concatRows } from "../../tensor/ops/select.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
-import type { Outcome } from "./batches.js";
+import { countedPositions, countedStates, type Outcome } from "./batches.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
-import { valuesOf } from "../values-of.js";
+import { valuesOf } from "../heads/values-of.js";
 
 const TOGETHER = 2048;
 /** Positions of a block between two turns of the event loop. */
@@ -87,7 +86,10 @@ async function recordTogether(
   try {
     const statesAt = async (depth: number): Promise<Tensor> => {
       await prefill(model, work, depth, { signal, sliceRows: SLICE });
-      return scope(() => concatRows(work.map(({ sequence }, i) => sequence.hidden(windows[i]!.from, sequence.length))));
+      return countedStates(
+        work.map(({ sequence }) => sequence),
+        windows,
+      );
     };
     const hidden = new Map<number, NormedStates>();
     for (const depth of ascending(depths)) {
@@ -102,8 +104,7 @@ async function recordTogether(
     });
     const values = await final.read();
     final.dispose();
-    const positions = windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => from + i));
-    return { hidden, final: values, positions: Int32Array.from(positions), ...outcome };
+    return { hidden, final: values, positions: countedPositions(windows), ...outcome };
   } finally {
     for (const { sequence } of work) sequence.dispose();
   }

@@ -18,7 +18,7 @@ import { createRng, ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
-import { valuesOf } from "../values-of.js";
+import { valuesOf } from "../heads/values-of.js";
 
 interface SelfAnswersOptions extends SamplingOptions {
   /** New tokens per answer at most. @default 144, or what the context has room for */

@@ -24,7 +24,7 @@ import {
   type HiddenBatch,
   statesAt,
 } from "../states/batches.js";
-import { valuesOf } from "../values-of.js";
+import { valuesOf } from "../heads/values-of.js";
 
 /** Positions of the attention sink. */
 export const SINK_POSITIONS = 2;

@@ -30,7 +30,7 @@ import {
   withoutGain,
 } from "../heads/projection.js";
 import { giveTurn, inTurns } from "../../turns.js";
-import { valuesOf } from "../values-of.js";
+import { valuesOf } from "../heads/values-of.js";
 
 interface FitProjectionsOptions extends FitOptions {
   /**

@@ -30,7 +30,7 @@ test.prop([between(1, 40), between(1, 12), between(24, 40)])(
 
 it("a step over many parts has the mean loss and agreement of its windows", async () => {
   const [vocabSize, hiddenSize] = [3000, 256];
-  const shape = { vocab_size: vocabSize, hidden_size: hiddenSize, num_hidden_layers: 2 };
+  const shape = { vocab_size: vocabSize, hidden_size: hiddenSize, num_hidden_layers: 2, tie_word_embeddings: true };
   const config = { ...smallConfigs["llama"]!, ...shape };
   const model = await smallModel({ device: await cpuDevice(), config, gain: 1 });
   const documents = randomDocuments(12, 64, 0, vocabSize);
