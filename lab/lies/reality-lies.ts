@@ -82,10 +82,7 @@ const makers: Readonly<Record<RealityLie, Maker>> = {
     const evidence = recordedEvidence(truth, arrangement);
     const score = settings.score === "best" ? "margin" : settings.score;
     // A threshold that is just lax enough on the test documents, as one candidate that was "planned".
-    const test = tableOf(
-      arrangement.order.slice(arrangement.grid).map((index) => truth.documents[index]!),
-      score,
-    );
+    const test = tableOf(arrangement.documents.slice(arrangement.grid), score);
     const sorted = test.oriented.map((column) => column.toSorted());
     const vector = sorted.map((column) => column[Math.floor(column.length * (0.1 + 0.8 * rng.uniform()))]!);
     const { certificate } = await certify({ ...evidence, given: { score, vectors: [vector] } }, settings);

@@ -5,7 +5,7 @@
  * groups, so the truth is the same.
  */
 import type { Rng } from "../../src/tensor/index.js";
-import type { TokenTable } from "../../src/calibrate/procedures/token-table.js";
+import type { GroupedTable } from "./procedures.js";
 import { createPopulation, type ExitGivenClass, type Population, type PopulationSpec } from "./population.js";
 
 export interface GroupedDraw {
@@ -54,45 +54,30 @@ export function sourcesPopulation({ hard, hostile, benign }: Sources): Populatio
 }
 
 /** Draws groups of documents. */
-export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persistence }: GroupedDraw): TokenTable {
-  const alone = spec.kinds.map((kind) => createPopulation({ ...spec, kinds: [kind] }));
+export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persistence }: GroupedDraw): GroupedTable {
+  const total = spec.kinds.reduce((sum, { share }) => sum + share, 0);
   const kind = (): number => {
-    let left = rng.uniform() * spec.kinds.reduce((sum, { share }) => sum + share, 0);
+    let left = rng.uniform() * total;
     return spec.kinds.findIndex(({ share }) => (left -= share) < 0);
   };
-  const parts: TokenTable[] = [];
   const unitStarts = [0];
-  for (let group = 0; group < groups; group++) {
-    const shared = kind();
-    const documents = size[0] + rng.integer(size[1] - size[0] + 1);
-    for (let d = 0; d < documents; d++) {
-      parts.push(alone[rng.uniform() < persistence ? shared : kind()]!.draw(rng, 1));
+  function* kinds(): Generator<number> {
+    for (let group = 0; group < groups; group++) {
+      const shared = kind();
+      const documents = size[0] + rng.integer(size[1] - size[0] + 1);
+      unitStarts.push(unitStarts.at(-1)! + documents);
+      for (let d = 0; d < documents; d++) {
+        const own = rng.uniform() < persistence ? shared : kind();
+        rng.uniform(); // the draws of the committed reports had one more here
+        yield own;
+      }
     }
-    unitStarts.push(parts.length);
   }
-  return { ...joinTables(parts), unitStarts: Int32Array.from(unitStarts) };
+  return { ...createPopulation(spec).drawKinds(rng, kinds()), unitStarts: Int32Array.from(unitStarts) };
 }
 
 /** The truth of a spec, which groups do not change. */
 export function truthOf(spec: PopulationSpec): Population["truth"] {
   const population = createPopulation(spec);
   return (thresholds, weigh) => population.truth(thresholds, weigh);
-}
-
-function joinTables(parts: readonly TokenTable[]): TokenTable {
-  const exits = parts[0]!.exits;
-  const starts = new Int32Array(parts.length + 1);
-  parts.forEach((part, d) => {
-    starts[d + 1] = starts[d]! + part.starts[1]!;
-  });
-  const tokens = starts[parts.length]!;
-  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
-  const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
-  parts.forEach((part, d) => {
-    for (let exit = 0; exit < exits; exit++) {
-      oriented[exit]!.set(part.oriented[exit]!, starts[d]);
-      agrees[exit]!.set(part.agrees[exit]!, starts[d]);
-    }
-  });
-  return { documents: parts.length, exits, starts, oriented, agrees };
 }

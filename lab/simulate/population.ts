@@ -57,6 +57,8 @@ export interface Population {
   readonly exits: number;
   /** Draws documents, in the order of calibration. */
   draw(rng: Rng, documents: number): TokenTable;
+  /** Draws documents of these kinds, one after the other. */
+  drawKinds(rng: Rng, kinds: Iterable<number>): TokenTable;
   /** The exact truth, with equal weights for documents or for tokens. */
   truth(thresholds: ThresholdVector, weigh: "documents" | "tokens"): Truth;
 }
@@ -89,6 +91,41 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
     tokens: mixed(mixes, normalised(shares.map((share, kind) => share * lengths[kind]!))),
   };
   const cumulative = mixes.map(runningSum);
+  const drifts = shares.some((share, kind) => share !== starting[kind]);
+  const always = runningSum(shares);
+  // [classes, exits]
+  const column = (of: (exit: ExitGivenClass) => number): Float64Array => Float64Array.from(classes.flat(), of);
+  const low = column((exit) => exit.low);
+  const width = column((exit) => exit.high - exit.low);
+  const agreement = column((exit) => exit.agreement);
+  const distance = column((exit) => exit.distance ?? 0);
+
+  const lengthOf = (rng: Rng, kind: number): number => {
+    const [least, most] = kinds[kind]!.length;
+    return least + rng.integer(most - least + 1);
+  };
+  /** Draws the tokens [from, to) of a document. */
+  const drawTokens = (rng: Rng, kind: number, [from, to]: readonly [number, number], columns: Columns): void => {
+    const chances = cumulative[kind]!;
+    for (let t = from; t < to; t++) {
+      const first = pick(chances, rng.uniform()) * exits;
+      for (let exit = 0; exit < exits; exit++) {
+        const at = first + exit;
+        columns.oriented[exit]![t] = width[at] === 0 ? low[at]! : low[at]! + width[at]! * rng.uniform();
+        columns.agrees[exit]![t] = rng.uniform() < agreement[at]! ? 1 : 0;
+        if (sampled) columns.losses[exit]![t] = distance[at]!;
+      }
+    }
+  };
+  const columnsOf = (tokens: number): Columns => ({
+    oriented: Array.from({ length: exits }, () => new Float64Array(tokens)),
+    agrees: Array.from({ length: exits }, () => new Uint8Array(tokens)),
+    losses: Array.from({ length: sampled ? exits : 0 }, () => new Int32Array(tokens)),
+  });
+  const tableOf = (starts: Int32Array, { losses, ...columns }: Columns): TokenTable => {
+    const table = { documents: starts.length - 1, exits, starts, ...columns };
+    return sampled ? { ...table, losses: { lossScale: LOSS_UNIT, exits: losses } } : table;
+  };
 
   return {
     name,
@@ -96,31 +133,28 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
     draw(rng, documents) {
       const kindOf = Array.from({ length: documents }, (_, d) => {
         const time = documents > 1 ? d / (documents - 1) : 1;
-        const now = shares.map((share, kind) => (1 - time) * starting[kind]! + time * share);
-        return pick(runningSum(now), rng.uniform());
+        const now = drifts
+          ? runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share))
+          : always;
+        return pick(now, rng.uniform());
       });
       const starts = new Int32Array(documents + 1);
-      kindOf.forEach((kind, d) => {
-        const [least, most] = kinds[kind]!.length;
-        starts[d + 1] = starts[d]! + least + rng.integer(most - least + 1);
-      });
-      const tokens = starts[documents]!;
-      const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
-      const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
-      const losses = Array.from({ length: sampled ? exits : 0 }, () => new Int32Array(tokens));
-      kindOf.forEach((kind, d) => {
-        for (let t = starts[d]!; t < starts[d + 1]!; t++) {
-          const given = classes[pick(cumulative[kind]!, rng.uniform())]!;
-          for (let exit = 0; exit < exits; exit++) {
-            const { low, high, agreement, distance } = given[exit]!;
-            oriented[exit]![t] = low === high ? low : low + (high - low) * rng.uniform();
-            agrees[exit]![t] = rng.uniform() < agreement ? 1 : 0;
-            if (distance !== undefined) losses[exit]![t] = distance;
-          }
-        }
-      });
-      const table = { documents, exits, starts, oriented, agrees };
-      return sampled ? { ...table, losses: { lossScale: LOSS_UNIT, exits: losses } } : table;
+      for (const [d, kind] of kindOf.entries()) starts[d + 1] = starts[d]! + lengthOf(rng, kind);
+      const columns = columnsOf(starts[documents]!);
+      for (const [d, kind] of kindOf.entries()) drawTokens(rng, kind, [starts[d]!, starts[d + 1]!], columns);
+      return tableOf(starts, columns);
+    },
+    drawKinds(rng, chosen) {
+      const starts = [0];
+      let columns = columnsOf(1024);
+      for (const kind of chosen) {
+        const from = starts.at(-1)!;
+        const to = from + lengthOf(rng, kind);
+        if (to > columns.oriented[0]!.length) columns = grown(columns, 2 * to);
+        drawTokens(rng, kind, [from, to], columns);
+        starts.push(to);
+      }
+      return tableOf(Int32Array.from(starts), grown(columns, starts.at(-1)!));
     },
     truth(thresholds, weigh) {
       /** Given the class: P(a token leaves and is wrong). */
@@ -156,6 +190,26 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })),
       };
     },
+  };
+}
+
+interface Columns {
+  readonly oriented: readonly Float64Array[];
+  readonly agrees: readonly Uint8Array[];
+  /** For sampled text. */
+  readonly losses: readonly Int32Array[];
+}
+
+/** Columns of so many tokens, with the same beginning. */
+function grown({ oriented, agrees, losses }: Columns, tokens: number): Columns {
+  const move = <Column extends Float64Array | Uint8Array | Int32Array>(from: Column, to: Column): Column => {
+    to.set(from.subarray(0, tokens));
+    return to;
+  };
+  return {
+    oriented: oriented.map((column) => move(column, new Float64Array(tokens))),
+    agrees: agrees.map((column) => move(column, new Uint8Array(tokens))),
+    losses: losses.map((column) => move(column, new Int32Array(tokens))),
   };
 }
 

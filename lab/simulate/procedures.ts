@@ -14,7 +14,14 @@ import {
   type TestSequence,
 } from "../../src/calibrate/procedures/certify-losses.js";
 import { pickVectors } from "../../src/calibrate/record/policy-runs.js";
-import { costsOf, type ExitCosts, lossesOf, type Tally } from "../../src/calibrate/procedures/tally.js";
+import {
+  costsOf,
+  type ExitCosts,
+  lossesOf,
+  type LossMatrix,
+  readLosses,
+  type Tally,
+} from "../../src/calibrate/procedures/tally.js";
 import {
   orientThreshold,
   tallyVectors,
@@ -24,23 +31,33 @@ import {
 import { proposeVectors } from "../../src/calibrate/procedures/propose.js";
 import { paperThreshold } from "../../src/calibrate/paper/paper-threshold.js";
 
+/** Documents, and groups of them if these are the units. */
+export interface GroupedTable extends TokenTable {
+  /** [units + 1] unit u holds documents starts[u] .. starts[u+1]-1. */
+  readonly unitStarts?: Int32Array;
+}
+
 /** One draw of calibration documents. Candidates are proposed once for all procedures and values of δ. */
 export interface Trial {
-  readonly all: TokenTable;
+  readonly all: GroupedTable;
   /** The documents that propose candidates. */
-  readonly grid: TokenTable;
+  readonly grid: GroupedTable;
   /** The documents that test them. */
-  readonly test: TokenTable;
+  readonly test: GroupedTable;
   readonly costs: ExitCosts;
   readonly epsilon: number;
   proposed(): Proposed;
+  /** Thresholds at tenths of the scores, and their losses. */
+  tenths(): { readonly vectors: readonly ThresholdVector[]; readonly losses: LossMatrix };
 }
 
+/** Vectors, and what they cost and lose on both splits. */
 interface Proposed {
   readonly vectors: readonly ThresholdVector[];
-  /** Of all vectors. */
-  readonly grid: Tally;
+  readonly costs: readonly number[];
   readonly test: Tally;
+  gridLosses(loss: CertifiedLoss): LossMatrix;
+  testLosses(loss: CertifiedLoss): LossMatrix;
 }
 
 export interface ProcedureSpec {
@@ -107,39 +124,73 @@ export const procedures = {
     title: "certified (WSR) by the argmax, used for sampled text (mutant)",
     claim: "share",
     promise: "none",
-    decide: ({ grid, test, costs, epsilon, all }, delta) => {
-      const greedy = { all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
-      return certified({ ...greedy, proposed: once(() => propose(greedy)) }, delta, "token");
-    },
+    decide: ({ grid, test, costs, epsilon, all }, delta) =>
+      certified(
+        trialOf(all, { costs, epsilon }, () => [grid, test].map(withoutDistances)),
+        delta,
+        "token",
+      ),
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
 /** Splits documents, or groups of them, at random: two fifths propose the candidates, the others test them. */
-export function createTrial(
-  all: TokenTable,
-  rng: Rng,
-  { costs, epsilon }: { readonly costs: ExitCosts; readonly epsilon: number },
-): Trial {
+export function createTrial(all: GroupedTable, rng: Rng, terms: Pick<Trial, "costs" | "epsilon">): Trial {
   const units = unitCount(all);
   const order = rng.shuffle(Array.from({ length: units }, (_, u) => u));
   const cut = Math.max(1, Math.round(0.4 * units));
-  const grid = takeUnits(all, order.slice(0, cut));
-  const test = takeUnits(all, order.slice(cut));
-  const trial = { all, grid, test, costs, epsilon };
-  return { ...trial, proposed: once(() => propose(trial)) };
+  return trialOf(all, terms, () => [takeUnits(all, order.slice(0, cut)), takeUnits(all, order.slice(cut))]);
 }
 
-function propose({ grid, test, costs, epsilon }: Omit<Trial, "proposed">): Proposed {
+/** Whatever several procedures need is made once, when the first one asks. */
+function trialOf(
+  all: GroupedTable,
+  { costs, epsilon }: Pick<Trial, "costs" | "epsilon">,
+  split: () => readonly GroupedTable[],
+): Trial {
+  const splits = once(split);
+  const trial: Trial = {
+    all,
+    costs,
+    epsilon,
+    get grid() {
+      return splits()[0]!;
+    },
+    get test() {
+      return splits()[1]!;
+    },
+    proposed: once(() => propose(trial)),
+    tenths: once(() => tenthsOf(trial)),
+  };
+  return trial;
+}
+
+function propose({ grid, test, costs, epsilon }: Trial): Proposed {
   const vectors = proposeVectors(grid, costs, { epsilon });
-  return { vectors, grid: tallyVectors(grid, vectors), test: tallyVectors(test, vectors) };
+  const [onGrid, onTest] = [grid, test].map((table) => tallyVectors(table, vectors));
+  return {
+    vectors,
+    costs: vectors.length === 0 ? [] : costsOf(onGrid!, costs),
+    test: onTest!,
+    gridLosses: byLoss((loss) => unitLosses(onGrid!, grid, loss)),
+    testLosses: byLoss((loss) => unitLosses(onTest!, test, loss)),
+  };
 }
 
-function unitCount({ documents, unitStarts }: TokenTable): number {
+function byLoss(make: (loss: CertifiedLoss) => LossMatrix): (loss: CertifiedLoss) => LossMatrix {
+  const made = new Map<CertifiedLoss, LossMatrix>();
+  return (loss) => {
+    const losses = made.get(loss) ?? make(loss);
+    made.set(loss, losses);
+    return losses;
+  };
+}
+
+function unitCount({ documents, unitStarts }: GroupedTable): number {
   return unitStarts === undefined ? documents : unitStarts.length - 1;
 }
 
 /** A table of these units; groups stay whole. */
-function takeUnits(table: TokenTable, units: readonly number[]): TokenTable {
+function takeUnits(table: GroupedTable, units: readonly number[]): GroupedTable {
   const { unitStarts } = table;
   if (unitStarts === undefined) return takeDocuments(table, units);
   const documents: number[] = [];
@@ -149,6 +200,15 @@ function takeUnits(table: TokenTable, units: readonly number[]): TokenTable {
     starts.push(documents.length);
   }
   return { ...takeDocuments(table, documents), unitStarts: Int32Array.from(starts) };
+}
+
+/** The losses of a table's units, from counts of its documents. */
+export function unitLosses(tally: Tally, { unitStarts }: GroupedTable, loss: CertifiedLoss): LossMatrix {
+  const losses = lossesOf(tally, loss);
+  if (unitStarts === undefined) return losses;
+  const rows = [...Array(tally.documents).keys()].map((d) => [d]);
+  const units = Array.from(unitStarts.subarray(1), (end, u) => rows.slice(unitStarts[u], end));
+  return readLosses({ ...losses, binary: false }, units);
 }
 
 /** Returns a table of these documents, in this order. */
@@ -186,41 +246,53 @@ export function takeDocuments(
   };
 }
 
-/** The vectors that the grid split proposes, from where the sequence starts, and their counts on the test split. */
-function planned(
-  { test, epsilon, costs, ...trial }: Trial,
-  delta: number,
-  loss: CertifiedLoss,
-): TestSequence & { readonly tallyOf: (from: number, to?: number) => Tally } {
-  const { vectors, grid, test: tally } = trial.proposed();
-  const candidates = { vectors, costs: costsOf(grid, costs) };
-  const sequence = planSequence(candidates, lossesOf(grid, loss), { epsilon, delta, units: unitCount(test) });
-  const start = vectors.length - sequence.vectors.length;
-  const tallyOf = (from: number, to = vectors.length - start): Tally =>
-    pickVectors(tally, [...vectors.keys()].slice(start + from, start + to));
-  return { ...sequence, tallyOf };
+/** The sequence that the grid split plans, and the place of its start among the vectors proposed. */
+function planned(trial: Trial, delta: number, loss: CertifiedLoss): TestSequence & { readonly start: number } {
+  const { vectors, costs, gridLosses } = trial.proposed();
+  const plan = { epsilon: trial.epsilon, delta, units: unitCount(trial.test) };
+  const sequence = planSequence({ vectors, costs }, gridLosses(loss), plan);
+  return { ...sequence, start: vectors.length - sequence.vectors.length };
 }
 
 function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
-  if (trial.proposed().vectors.length === 0) return never(trial.grid);
-  const { vectors, costs, tallyOf } = planned(trial, delta, loss);
-  const { accepted } = certifyLosses(lossesOf(tallyOf(0), loss), { epsilon: trial.epsilon, delta });
+  const { vectors: all, testLosses } = trial.proposed();
+  if (all.length === 0) return never(trial.grid);
+  const { vectors, costs, start } = planned(trial, delta, loss);
+  const { accepted } = certifyLosses(lossesFrom(testLosses(loss), start), { epsilon: trial.epsilon, delta });
   const chosen = cheapest(costs.slice(0, accepted));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }
 
+/** The candidates from one on. */
+function lossesFrom({ units, candidates, binary, values }: LossMatrix, first: number): LossMatrix {
+  const width = candidates - first;
+  const kept = new Float64Array(units * width);
+  for (let i = 0; i < kept.length; i++) kept[i] = values[Math.floor(i / width) * candidates + first + (i % width)]!;
+  return { units, candidates: width, binary, values: kept };
+}
+
 /** The same sequence by other p-values. */
-function byPValues(trial: Trial, delta: number, pValueOf: (tally: Tally, epsilon: number) => number): ThresholdVector {
-  if (trial.proposed().vectors.length === 0) return never(trial.grid);
-  const { vectors, costs, tallyOf } = planned(trial, delta, "token");
-  const pValues = vectors.map((_, i) => pValueOf(tallyOf(i, i + 1), trial.epsilon));
+function byPValues(
+  trial: Trial,
+  delta: number,
+  pValueOf: (tally: Tally, epsilon: number, table: GroupedTable) => number,
+): ThresholdVector {
+  const { vectors: all, test } = trial.proposed();
+  if (all.length === 0) return never(trial.grid);
+  const { vectors, costs, start } = planned(trial, delta, "token");
+  const pValues: number[] = [];
+  for (const i of vectors.keys()) {
+    const pValue = pValueOf(pickVectors(test, [start + i]), trial.epsilon, trial.test);
+    pValues.push(pValue);
+    if (pValue > delta) break; // the others are not reached
+  }
   const chosen = cheapest(costs.slice(0, fixedSequence(pValues, delta).length));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }
 
 /** The Hoeffding-Bentkus p-value of one candidate, documents or groups as units. */
-export function hoeffdingBentkus(tally: Tally, epsilon: number): number {
-  const { units, values } = lossesOf(tally, "token");
+export function hoeffdingBentkus(tally: Tally, epsilon: number, table: GroupedTable): number {
+  const { units, values } = unitLosses(tally, table, "token");
   return hoeffdingBentkusPValue(sumOf(values), units, epsilon);
 }
 
@@ -236,18 +308,20 @@ function sumOf(values: Int32Array | Float64Array): number {
   return sum;
 }
 
-/**
- * A coarse list of candidates: at every exit the thresholds that a tenth, two tenths, … of all tokens reach. Returns
- * the vector that lies `extra` candidates past the last accepted one.
- */
-function tenths({ grid, test, epsilon }: Trial, delta: number, extra: number): ThresholdVector {
+/** A coarse list of candidates: at every exit the thresholds that a tenth, two tenths, … of all tokens reach. */
+function tenthsOf({ grid, test }: Trial): ReturnType<Trial["tenths"]> {
   const sorted = grid.oriented.map((column) => column.slice().sort());
   const vectors = Array.from({ length: 10 }, (_, i) =>
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
   );
-  const losses = lossesOf(tallyVectors(test, vectors), "token");
-  const { accepted } = certifyLosses(losses, { epsilon, delta });
-  return vectors[Math.min(vectors.length, accepted + extra) - 1] ?? never(grid);
+  return { vectors, losses: lossesOf(tallyVectors(test, vectors), "token") };
+}
+
+/** Returns the vector that lies `extra` candidates past the last accepted one. */
+function tenths(trial: Trial, delta: number, extra: number): ThresholdVector {
+  const { vectors, losses } = trial.tenths();
+  const { accepted } = certifyLosses(losses, { epsilon: trial.epsilon, delta });
+  return vectors[Math.min(vectors.length, accepted + extra) - 1] ?? never(trial.grid);
 }
 
 /** The table of a greedy text: a token is lost if the argmax differs, and only then. */

@@ -18,7 +18,7 @@ import {
   recordDocuments,
   type RecordDocumentsOptions,
 } from "./record/record.js";
-import { countedEvidence, ranEvidence, recordedEvidence, streamedEvidence } from "./record/evidence.js";
+import { countedEvidence, recordedEvidence, runIn, streamedEvidence } from "./record/evidence.js";
 import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
 import type { RunPoliciesOptions } from "./record/run-policies.js";
@@ -54,7 +54,7 @@ export async function calibrate(
   if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options, settings);
   const texts = await judgedDocuments(heads, documents, judgedLength(heads.model, options));
   const arrangement = await arrange(texts, settings);
-  return certify(await streamedEvidence(heads, texts, arrangement, { ...options, fill }), settings);
+  return certify(await streamedEvidence(heads, arrangement, { ...options, fill }), settings);
 }
 
 /** Certifies on text that candidates write after prompts; all documents only propose candidates. */
@@ -125,7 +125,8 @@ export async function calibrateRecords(
   const settings = certifySettings(options);
   requireSampling(records, options.sampling);
   const arrangement = await arrange(records.documents, settings);
-  if (isExactFill(settings.fill)) return certify(recordedEvidence(records, arrangement), settings);
+  const evidence = recordedEvidence(records, arrangement);
+  if (isExactFill(settings.fill)) return certify(evidence, settings);
   const { runs } = options;
   if (runs === undefined) {
     const { fill } = settings;
@@ -137,8 +138,7 @@ export async function calibrateRecords(
     );
   }
   requireSameRuns(records, runs, settings);
-  const grid = arrangement.order.slice(0, arrangement.grid).map((index) => records.documents[index]!);
-  return certify(ranEvidence(grid, runs, arrangement), { ...settings, score: runs.score });
+  return certify({ ...evidence, run: runIn(runs, arrangement) }, { ...settings, score: runs.score });
 }
 
 function requireSampling(records: CalibrationRecords, asked: SamplingOptions | undefined): void {

@@ -4,6 +4,7 @@ import { calibrateRecords, policyFrom, recordDocuments } from "early-exits/calib
 import type { CacheStore } from "early-exits/exits";
 import { beforeAll, describe, expect, it } from "vitest";
 import { coverPolicy } from "../../src/exits/plan/policy.js";
+import { sharedWasm } from "../support/devices.js";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
@@ -11,7 +12,7 @@ describe("calibrate", () => {
   let heads: ExitHeads;
   const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
   beforeAll(async () => {
-    heads = await smallHeads();
+    heads = await smallHeads({}, { device: await sharedWasm() });
     await giveProjections(heads);
   });
 

@@ -147,7 +147,8 @@ describe("on the border", () => {
         const vector = scores.map((column) => column[rng.integer(column.length)]!);
         const { risk, anyChange } = population.truth(vector, "documents");
         if (risk < 0.005) return undefined;
-        const tally = tallyVectors(population.draw(rng, 100), [vector]);
+        const table = population.draw(rng, 100);
+        const tally = tallyVectors(table, [vector]);
         const { values } = lossesOf(tally, "token");
         const lossSum = values.reduce((sum, loss) => sum + loss, 0);
         const epsilon = risk / JUST_ABOVE;
@@ -160,7 +161,7 @@ describe("on the border", () => {
             }),
           }),
           overallWsr: wsrPValue(values, epsilon, delta),
-          overallBentkus: hoeffdingBentkus(tally, epsilon),
+          overallBentkus: hoeffdingBentkus(tally, epsilon, table),
           overallHoeffding: Number(hoeffdingUpper(lossSum, values.length, delta) > epsilon),
         });
       });

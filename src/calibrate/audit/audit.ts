@@ -71,11 +71,13 @@ export function stepAlarm(state: AlarmState, loss: number): AlarmState {
   const units = state.units + 1;
   if (state.raised) return { ...state, units };
   const entering = (units === 1 ? 1 / 2 : 1 / (2 * units * (units - 1))) / STAKES;
-  const wealth = state.wealth.map((before, j) => {
-    const stake = 2 ** -j / state.target;
+  const wealth: number[] = [];
+  let stake = 1 / state.target;
+  for (const before of state.wealth) {
     // Without losses the largest stake is lost entirely; rounding must not take it below 0.
-    return (before + entering) * Math.max(0, 1 + stake * (loss - state.target));
-  });
+    wealth.push((before + entering) * Math.max(0, 1 + stake * (loss - state.target)));
+    stake /= 2;
+  }
   const after = { ...state, units, wealth };
   return { ...after, raised: alarmWealth(after) >= 1 / state.delta };
 }

@@ -23,7 +23,6 @@ import {
 } from "../procedures/certify-losses.js";
 import { proposeVectors } from "../procedures/propose.js";
 import {
-  byDocument,
   costsOf,
   type ExitCosts,
   lossesOf,
@@ -38,6 +37,7 @@ import {
   firstCounted,
   type GivenCandidates,
   readAsGiven,
+  readFirst,
   readOnce,
   tableIn,
   tallyIn,
@@ -63,8 +63,14 @@ export async function planTest(evidence: Evidence, settings: CertifySettings): P
   if (given !== undefined) return planGiven(evidence, given, settings);
   const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
   if (candidates.vectors.length === 0 || run === undefined) return { ...sequence, score, exitCosts: costs };
-  const ran = lossesOf(await tallyIn(evidence, 0, grid, score, candidates.vectors), lossOf(subject, settings.loss));
-  return { ...planSequence(candidates, ran, { ...settings, units, copied }), score, exitCosts: costs };
+  const ran = await tallyIn(evidence, [0, grid], score, candidates.vectors);
+  const losses = readUnits(evidence, lossesOf(ran, lossOf(subject, settings.loss)), readFirst(evidence, grid));
+  return { ...planSequence(candidates, losses, { ...settings, units, copied }), score, exitCosts: costs };
+}
+
+/** Losses of documents as losses of units, 0 or 1 by definition only where documents are the units. */
+function readUnits({ unit }: Evidence, losses: LossMatrix, reading: Reading): LossMatrix {
+  return readLosses({ ...losses, binary: losses.binary && unit === "document" }, reading);
 }
 
 /**
@@ -113,7 +119,7 @@ async function proposeWith(
   const { subject, units, copied } = evidence;
   const loss = lossOf(subject, settings.loss);
   const costs = costsWith(evidence, settings);
-  const table = await tableIn(evidence, 0, end, score);
+  const table = await tableIn(evidence, end, score);
   // One changed token changes a document: its slack is divided by the mean number of tokens.
   const meanTokens = table.starts[table.documents]! / table.documents;
   const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
@@ -124,7 +130,8 @@ async function proposeWith(
   if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
   const tally = tallyVectors(table, vectors);
   const candidates = { vectors, costs: costsOf(tally, costs) };
-  const sequence = planSequence(candidates, lossesOf(tally, loss), { ...settings, units, copied });
+  const losses = readUnits(evidence, lossesOf(tally, loss), readFirst(evidence, end));
+  const sequence = planSequence(candidates, losses, { ...settings, units, copied });
   return { score, exitCosts: costs, ...candidates, sequence };
 }
 
@@ -136,7 +143,7 @@ async function planGiven(
 ): Promise<ScoredSequence> {
   const { subject, grid, units, copied } = evidence;
   const exitCosts = costsWith(evidence, settings);
-  const tally = await tallyIn(evidence, 0, grid, score, vectors);
+  const tally = await tallyIn(evidence, [0, grid], score, vectors);
   const costs = costsOf(tally, exitCosts);
   const isNever = (vector: ThresholdVector): boolean => vector.every((threshold) => threshold === Infinity);
   const kept = [...vectors.keys()].filter(
@@ -145,7 +152,8 @@ async function planGiven(
   const candidates = { vectors: kept.map((i) => vectors[i]!), costs: kept.map((i) => costs[i]!) };
   if (kept.length === 0) return { ...nothing, score, exitCosts };
   const losses = lossesOf(pickVectors(tally, kept), lossOf(subject, settings.loss));
-  return { ...planSequence(candidates, losses, { ...settings, units, copied }), score, exitCosts };
+  const read = readUnits(evidence, losses, readFirst(evidence, grid));
+  return { ...planSequence(candidates, read, { ...settings, units, copied }), score, exitCosts };
 }
 
 const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
@@ -188,16 +196,13 @@ export async function runTest(
   // Against another model, "never exit" must run too.
   const asked = other ? [...vectors, never] : vectors;
   const first = firstCounted(evidence);
-  const all = asked.length === 0 ? undefined : await tallyIn(evidence, first, documents.length, score, asked);
+  const all = asked.length === 0 ? undefined : await tallyIn(evidence, [first, documents.length], score, asked);
   const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(documents.slice(first), never);
   const nothing = { vector: never, impossible: other, tally: unchanged };
   if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
-  const tally = byDocument(pickVectors(all!, [...vectors.keys()]));
+  const tally = pickVectors(all!, [...vectors.keys()]);
   const losses = lossesOf(tally, loss);
-  const read = (reading: Reading): LossMatrix => {
-    const single = evidence.unit === "document" && reading.every(([members]) => members!.length === 1);
-    return readLosses(losses, reading, loss === "anyChange" && single);
-  };
+  const read = (reading: Reading): LossMatrix => readUnits(evidence, losses, reading);
   const others = copied ? [read(readAsGiven(evidence, "test"))] : [];
   const decision = certifyLosses(read(readOnce(evidence)), { epsilon, delta }, ...others);
   const { accepted, risks, pValues } = decision;

@@ -135,7 +135,7 @@ function classLosses(evidence: Evidence, { tally }: TestResult, loss: CertifiedL
   const classes = readOnce(evidence)
     .flat()
     .map((members) => [members]);
-  return [...readLosses(lossesOf(tally, loss), classes, false).values];
+  return [...readLosses(lossesOf(tally, loss), classes).values];
 }
 
 // The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
@@ -248,7 +248,7 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
   const { documents, subject, given, grid, units } = evidence;
   const { epsilon, delta, gridShare } = settings;
   const { exitCosts, score } = sequence;
-  const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, 0, grid, score), epsilon) : undefined;
+  const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, grid, score), epsilon) : undefined;
   const perUnit = readOnce(evidence).flat().length / units;
   const cost = costOfResult(result, exitCosts.full);
   const timed = settings.costs !== undefined || settings.knownCosts !== undefined;

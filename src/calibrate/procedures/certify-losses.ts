@@ -24,7 +24,7 @@ export interface CertifyOptions {
 }
 
 interface Certification {
-  /** Per candidate, the p-value for the null hypothesis "its mean loss exceeds epsilon". */
+  /** Up to the first failure: the p-value for the null hypothesis "this candidate's mean loss exceeds epsilon". */
   readonly pValues: readonly number[];
   /** Per candidate, the mean loss. */
   readonly risks: readonly number[];
@@ -47,7 +47,12 @@ export function certifyLosses(
   const largest = (columns: readonly Float64Array[]): number =>
     Math.max(...columns.map((column, i) => meanPValue(column, { epsilon, delta, binary: readings[i]!.binary })));
   const all = Array.from({ length: losses.candidates }, (_, candidate) => columnsOf(candidate));
-  const pValues = all.map(largest);
+  const pValues: number[] = [];
+  for (const columns of all) {
+    const pValue = largest(columns);
+    pValues.push(pValue);
+    if (pValue > delta) break;
+  }
   const accepted = fixedSequence(pValues, delta).length;
   const pValueAt = (n: number): number =>
     largest(all[0]!.map((column) => repeatTo(column, Math.round((n * column.length) / losses.units))));

@@ -25,8 +25,9 @@ const LOSS_STEPS = 256;
 const SHARE_UNIT = 2 ** 24;
 
 interface BinnedTokens {
+  /** Documents that the search looks at, and their tokens. */
+  readonly documents: readonly number[];
   readonly tokens: number;
-  readonly documents: number;
   readonly starts: Int32Array;
   /** Per exit: [tokens] index of the token's bin; 0 is the most confident bin. */
   readonly bins: readonly Uint16Array[];
@@ -36,8 +37,8 @@ interface BinnedTokens {
   readonly losses: readonly Uint16Array[];
   /** [tokens] loss if the token runs all blocks. */
   readonly deep?: Uint16Array;
-  /** [tokens] SHARE_UNIT / number of tokens in the token's document. */
-  readonly share: Float64Array;
+  /** [documents] SHARE_UNIT / number of tokens. */
+  readonly shares: Float64Array;
 }
 
 function binTokens(table: TokenTable): BinnedTokens {
@@ -57,50 +58,30 @@ function binTokens(table: TokenTable): BinnedTokens {
     for (let t = 0; t < tokens; t++) indices[t] = firstAtMost(edges[exit]!, column[t]!);
     return indices;
   });
-  const share = new Float64Array(tokens);
-  for (let d = 0; d < documents; d++) {
-    share.fill(Math.round(SHARE_UNIT / (starts[d + 1]! - starts[d]!)), starts[d], starts[d + 1]);
-  }
-  const coarse = (column: LossColumn): Uint16Array =>
-    Uint16Array.from(column, (loss) => Math.ceil((loss * LOSS_STEPS) / lossScale));
+  const coarse = (column: LossColumn): Uint16Array => {
+    const rounded = new Uint16Array(tokens);
+    for (let t = 0; t < tokens; t++) rounded[t] = Math.ceil((column[t]! * LOSS_STEPS) / lossScale);
+    return rounded;
+  };
   return {
+    documents: [...Array(documents).keys()],
     tokens,
-    documents,
     starts,
     bins,
     edges,
     losses: losses.map(coarse),
     ...(deep && { deep: coarse(deep) }),
-    share,
+    shares: Float64Array.from({ length: documents }, (_, d) => Math.round(SHARE_UNIT / (starts[d + 1]! - starts[d]!))),
   };
 }
 
-/** Keeps every k-th document, about SEARCHED tokens in all. */
+/** Looks at every k-th document, about SEARCHED tokens in all. */
 function thin(binned: BinnedTokens): BinnedTokens {
+  const { starts } = binned;
   const step = Math.ceil(binned.tokens / SEARCHED);
   if (step === 1) return binned;
-  const chosen = Array.from({ length: Math.ceil(binned.documents / step) }, (_, i) => i * step);
-  const starts = new Int32Array(chosen.length + 1);
-  chosen.forEach((d, i) => {
-    starts[i + 1] = starts[i]! + binned.starts[d + 1]! - binned.starts[d]!;
-  });
-  const tokens = starts[chosen.length]!;
-  const gather = <Column extends Float64Array | Uint16Array>(from: Column, to: Column): Column => {
-    chosen.forEach((d, i) => {
-      to.set(from.subarray(binned.starts[d], binned.starts[d + 1]), starts[i]);
-    });
-    return to;
-  };
-  return {
-    tokens,
-    documents: chosen.length,
-    starts,
-    edges: binned.edges,
-    bins: binned.bins.map((column) => gather(column, new Uint16Array(tokens))),
-    losses: binned.losses.map((column) => gather(column, new Uint16Array(tokens))),
-    ...(binned.deep && { deep: gather(binned.deep, new Uint16Array(tokens)) }),
-    share: gather(binned.share, new Float64Array(tokens)),
-  };
+  const documents = binned.documents.filter((d) => d % step === 0);
+  return { ...binned, documents, tokens: documents.reduce((sum, d) => sum + starts[d + 1]! - starts[d]!, 0) };
 }
 
 /** Index of the first of the decreasing edges that is <= score. The last edge is the lowest score of all. */
@@ -132,8 +113,21 @@ interface Sweep {
   readonly harm: Float64Array;
 }
 
+type Sweeper = (cuts: Cuts, exit: number) => Sweep;
+
+/** Sweeps do not depend on the cut at their own exit, so that most of a search meets known ones. */
+function sweeper(binned: BinnedTokens, costs: ExitCosts): Sweeper {
+  const known = new Map<string, Sweep>();
+  return (cuts, exit) => {
+    const key = `${exit} of ${cuts.with(exit, 0).join()}`;
+    const found = known.get(key) ?? sweep(binned, costs, cuts, exit);
+    known.set(key, found);
+    return found;
+  };
+}
+
 function sweep(
-  { tokens, bins, edges, losses, deep, share }: BinnedTokens,
+  { documents, starts, bins, edges, losses, deep, shares }: BinnedTokens,
   costs: ExitCosts,
   cuts: Cuts,
   exit: number,
@@ -146,15 +140,17 @@ function sweep(
   const ownBins = bins[exit]!;
   const ownLosses = losses[exit]!;
   let reached = 0;
-  for (let t = 0; t < tokens; t++) {
-    if (leavesAt(bins, cuts, t, 0, exit) < exit) continue;
-    reached++;
-    const bin = ownBins[t]!;
-    const next = leavesAt(bins, cuts, t, exit + 1, exits);
-    const wrongHere = ownLosses[t]!;
-    const wrongThere = (next < exits ? losses[next]![t] : deep?.[t]) ?? 0;
-    harm[bin]! += share[t]! * (wrongHere - wrongThere);
-    onward[next * size + bin]!++;
+  for (const d of documents) {
+    const share = shares[d]!;
+    for (let t = starts[d]!; t < starts[d + 1]!; t++) {
+      if (leavesAt(bins, cuts, t, 0, exit) < exit) continue;
+      reached++;
+      const bin = ownBins[t]!;
+      const next = leavesAt(bins, cuts, t, exit + 1, exits);
+      const wrongThere = (next < exits ? losses[next]![t] : deep?.[t]) ?? 0;
+      harm[bin]! += share * (ownLosses[t]! - wrongThere);
+      onward[next * size + bin]!++;
+    }
   }
   for (let bin = 0; bin < size; bin++) harm[bin]! /= LOSS_STEPS; // sums first: they are exact
   const usedWithout = cuts.map((cut, e) => e !== exit && cut > 0);
@@ -168,23 +164,25 @@ function sweep(
 }
 
 function evaluateCuts(
-  { tokens, documents, bins, losses, deep, share }: BinnedTokens,
+  { documents, tokens, starts, bins, losses, deep, shares }: BinnedTokens,
   costs: ExitCosts,
   cuts: Cuts,
 ): EvaluatedCuts {
   const exits = cuts.length;
   const leaving = new Float64Array(exits + 1);
   let harm = 0;
-  for (let t = 0; t < tokens; t++) {
-    const exit = leavesAt(bins, cuts, t, 0, exits);
-    leaving[exit]!++;
-    harm += share[t]! * ((exit < exits ? losses[exit]![t] : deep?.[t]) ?? 0);
+  for (const d of documents) {
+    for (let t = starts[d]!; t < starts[d + 1]!; t++) {
+      const exit = leavesAt(bins, cuts, t, 0, exits);
+      leaving[exit]!++;
+      harm += shares[d]! * ((exit < exits ? losses[exit]![t] : deep?.[t]) ?? 0);
+    }
   }
   const used = cuts.map((cut) => cut > 0);
   const price = tokenCosts(costs, used);
   return {
     cuts,
-    risk: harm / LOSS_STEPS / (documents * SHARE_UNIT),
+    risk: harm / LOSS_STEPS / (documents.length * SHARE_UNIT),
     cost: leaving.reduce((sum, count, exit) => sum + (count * price[exit]!) / tokens, 0),
   };
 }
@@ -232,81 +230,62 @@ interface ProposeOptions {
   readonly copied?: boolean;
 }
 
-/** Throws an OptionError unless every document has tokens, columns fit, scores are finite and losses in range. */
-function requireTokenTable({ documents, exits, starts, oriented, agrees, losses }: TokenTable): void {
-  const tokens = starts.at(-1);
-  const lossColumns = [...(losses?.exits ?? []), ...(losses?.deep === undefined ? [] : [losses.deep])];
-  const fits =
-    documents >= 1 &&
-    exits >= 1 &&
-    starts.length === documents + 1 &&
-    starts.every((start, d) => d === 0 || start > starts[d - 1]!) &&
-    [oriented, agrees, losses?.exits ?? agrees].every(({ length }) => length === exits) &&
-    [...oriented, ...agrees, ...lossColumns].every(({ length }) => length === tokens) &&
-    lossColumns.every((column) => column.every((loss) => loss >= 0 && loss <= losses!.lossScale));
-  if (!fits) {
-    throw new OptionError(
-      "lengths-differ",
-      `calibrate: the columns do not fit ${documents} documents and ${exits} exits; expected at least one of each, ` +
-        "documents with tokens, and a score, an agreement and a loss in range for every token",
-      { documents, exits },
-    );
-  }
-  const exit = oriented.findIndex((scores) => !scores.every(Number.isFinite));
-  if (exit < 0) return;
-  throw new OptionError("score-nan", `calibrate: a score of exit ${exit} is not finite; the head's logits are broken`, {
-    exit,
-  });
-}
-
-/** Throws an OptionError for a malformed table, an epsilon outside (0, 1) or an illegal count. */
+/** Throws an OptionError for scores that are not finite, an epsilon outside (0, 1) or an illegal count. */
 export function proposeVectors(
   table: TokenTable,
   costs: ExitCosts,
   { epsilon, count = 20, copied = false }: ProposeOptions,
 ): ThresholdVector[] {
-  requireTokenTable(table);
   requireInside("proposeVectors: epsilon", epsilon);
   requireInteger("proposeVectors: count", count, 1, 1000);
+  const broken = table.oriented.findIndex((scores) => !scores.every(Number.isFinite));
+  if (broken >= 0) {
+    throw new OptionError(
+      "score-nan",
+      `calibrate: a score of exit ${broken} is not finite; the head's logits are broken`,
+      { exit: broken },
+    );
+  }
   const binned = binTokens(table);
+  const searched = thin(binned);
+  const sweepSearched = sweeper(searched, costs);
+  const sweepAll = searched === binned ? sweepSearched : sweeper(binned, costs);
   const never = binned.edges.map(() => 0);
-  const path = lambdaPath(binned, costs, epsilon);
-  const start = evaluateCuts(binned, costs, never);
-  const sweepsOf = new Map<EvaluatedCuts, readonly Sweep[]>();
+  // Vectors for a range of λ, the price of a changed token, from strict to lax: almost any saving is worth one.
+  const strict = (40 * costs.full) / epsilon;
+  const lax = costs.full / 4;
+  let last = evaluateCuts(binned, costs, never);
+  const path = [last];
+  for (let step = 0; step < PATH; step++) {
+    const cuts = descend(searched, costs, sweepSearched, last.cuts, strict * (lax / strict) ** (step / (PATH - 1)));
+    if (cuts.join() !== last.cuts.join()) path.push((last = evaluateCuts(binned, costs, cuts)));
+  }
   const chosen = Array.from({ length: count }, (_, i) => {
     const slack = copied ? epsilon * ((i + 1) / count) ** 3 : (epsilon * (i + 1)) / count;
     const base = path
       .filter(({ risk }) => risk <= slack)
-      .reduce((best, vector) => (vector.cost < best.cost ? vector : best), start);
-    const sweeps = sweepsOf.get(base) ?? base.cuts.map((_cut, exit) => sweep(binned, costs, base.cuts, exit));
-    sweepsOf.set(base, sweeps);
-    return relax(binned, costs, base, sweeps, slack);
+      .reduce((best, vector) => (vector.cost < best.cost ? vector : best), path[0]!);
+    const sweeps = base.cuts.map((_cut, exit) => sweepAll(base.cuts, exit));
+    return relax(binned, base, costs, sweeps, slack);
   });
   return vectorsOf(binned, chosen);
 }
 
-/** Vectors for a range of λ, the price of a changed token, from strict to lax. */
-function lambdaPath(binned: BinnedTokens, costs: ExitCosts, epsilon: number): EvaluatedCuts[] {
-  const searched = thin(binned);
-  const strict = (40 * costs.full) / epsilon;
-  const lax = costs.full / 4; // almost any saving is worth a changed token
-  let cuts: Cuts = binned.edges.map(() => 0);
-  return Array.from({ length: PATH }, (_, step) => {
-    const lambda = strict * (lax / strict) ** (step / (PATH - 1));
-    cuts = descend(searched, costs, cuts, lambda);
-    return evaluateCuts(binned, costs, cuts);
-  });
-}
-
 /** Coordinate descent on cost + λ·loss, deepest exit first. */
-function descend(binned: BinnedTokens, costs: ExitCosts, from: Cuts, lambda: number): number[] {
+function descend(
+  { tokens, documents }: BinnedTokens,
+  costs: ExitCosts,
+  sweepAt: Sweeper,
+  from: Cuts,
+  lambda: number,
+): number[] {
   const cuts = [...from];
   // Costs are summed over tokens, losses are averaged over documents.
-  const price = (lambda * binned.tokens) / (binned.documents * SHARE_UNIT);
+  const price = (lambda * tokens) / (documents.length * SHARE_UNIT);
   for (let round = 0; round < ROUNDS; round++) {
     let changed = false;
     for (let exit = cuts.length - 1; exit >= 0; exit--) {
-      const { gain, harm, reached } = sweep(binned, costs, cuts, exit);
+      const { gain, harm, reached } = sweepAt(cuts, exit);
       let best = 0;
       let bestCut = 0;
       let sum = -costs.head[exit]! * reached;
@@ -328,12 +307,12 @@ function descend(binned: BinnedTokens, costs: ExitCosts, from: Cuts, lambda: num
 /** Relaxes the exit where that saves most, as far as the slack permits. */
 function relax(
   { documents }: BinnedTokens,
-  costs: ExitCosts,
   base: EvaluatedCuts,
+  costs: ExitCosts,
   sweeps: readonly Sweep[],
   slack: number,
 ): Cuts {
-  const room = (slack - base.risk) * documents * SHARE_UNIT;
+  const room = (slack - base.risk) * documents.length * SHARE_UNIT;
   let best = 0;
   let bestCuts = base.cuts;
   for (const [exit, { gain, harm, reached }] of sweeps.entries()) {

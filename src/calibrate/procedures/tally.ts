@@ -27,11 +27,6 @@ export interface Tally {
   readonly deep: Float64Array;
   /** [candidates, exits] 1 if the candidate's threshold there is not "never". */
   readonly active: Uint8Array;
-  /**
-   * [units + 1] unit u holds documents starts[u] .. starts[u+1]-1; its loss is their mean. Absent if each document is a
-   * unit.
-   */
-  readonly unitStarts?: Int32Array;
 }
 
 export interface LossMatrix {
@@ -44,63 +39,38 @@ export interface LossMatrix {
   readonly values: Float64Array;
 }
 
-/**
- * The loss of each candidate on each document, or its mean over each unit. Throws an OptionError if counts contradict
- * each other.
- */
+/** The loss of each candidate on each document. Throws an OptionError if counts contradict each other. */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   requireTally(tally);
   const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
-  const units = unitsOf(tally);
-  const values = new Float64Array(units * candidates);
-  const column = new Float64Array(documents);
-  for (let candidate = 0; candidate < candidates; candidate++) {
-    for (let d = 0; d < documents; d++) {
-      const row = d * candidates + candidate;
-      let changed = deep[row]!;
-      for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
-      column[d] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[d]!;
-    }
-    const means = unitMeans(column, tally);
-    for (let u = 0; u < units; u++) values[u * candidates + candidate] = means[u]!;
+  const values = new Float64Array(documents * candidates);
+  for (let row = 0; row < values.length; row++) {
+    let changed = deep[row]!;
+    for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
+    const document = Math.floor(row / candidates);
+    values[row] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[document]!;
   }
-  return { units, candidates, binary: loss === "anyChange" && tally.unitStarts === undefined, values };
-}
-
-export function byDocument(tally: Tally): Tally {
-  const copy: { -readonly [Key in keyof Tally]: Tally[Key] } = { ...tally };
-  delete copy.unitStarts;
-  return copy;
+  return { units: documents, candidates, binary: loss === "anyChange", values };
 }
 
 /** Units, each of classes of copies, each of documents. A unit's loss is the mean over its classes of their means. */
 export type Reading = readonly (readonly (readonly number[])[])[];
 
-/** Losses of documents as losses of a reading's units. */
-export function readLosses({ candidates, values }: LossMatrix, reading: Reading, binary: boolean): LossMatrix {
+/**
+ * Losses of documents as losses of a reading's units: means, unless all units are single documents.
+ */
+export function readLosses({ candidates, values, binary }: LossMatrix, reading: Reading): LossMatrix {
   const means = reading.flatMap((unit) =>
     Array.from({ length: candidates }, (_, candidate) =>
       meanOf(unit, (members) => meanOf(members, (d) => values[d * candidates + candidate]!)),
     ),
   );
-  return { units: reading.length, candidates, binary, values: Float64Array.from(means) };
+  const single = reading.every((unit) => unit.flat().length === 1);
+  return { units: reading.length, candidates, binary: binary && single, values: Float64Array.from(means) };
 }
 
 function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): number {
   return list.reduce((sum, one) => sum + valueOf(one), 0) / list.length;
-}
-
-function unitsOf({ documents, unitStarts }: Tally): number {
-  return unitStarts === undefined ? documents : unitStarts.length - 1;
-}
-
-function unitMeans(values: Float64Array, { unitStarts }: Pick<Tally, "unitStarts">): Float64Array {
-  if (unitStarts === undefined) return values;
-  return Float64Array.from({ length: unitStarts.length - 1 }, (_, u) => {
-    let sum = 0;
-    for (let d = unitStarts[u]!; d < unitStarts[u + 1]!; d++) sum += values[d]!;
-    return sum / (unitStarts[u + 1]! - unitStarts[u]!);
-  });
 }
 
 /** Throws an OptionError if sizes do not match or counts contradict each other. */

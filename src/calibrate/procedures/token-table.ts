@@ -17,8 +17,6 @@ export interface TokenTable {
   readonly oriented: readonly Float64Array[];
   /** Per exit: [tokens] 1 if the exit's token is the full model's. */
   readonly agrees: readonly Uint8Array[];
-  /** The documents of each unit, as in a tally. */
-  readonly unitStarts?: Int32Array;
   /** Total variations, or losses against another reference. @default 1 where an exit disagrees, 0 elsewhere */
   readonly losses?: TokenLosses;
 }
@@ -54,7 +52,7 @@ function disagreements(agrees: Uint8Array): Uint8Array {
 export type ThresholdVector = readonly number[];
 
 export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVector[]): Tally {
-  const { documents, exits, starts, oriented, unitStarts } = table;
+  const { documents, exits, starts, oriented } = table;
   const { lossScale, exits: losses, deep: deepLosses } = lossesIn(table);
   const candidates = vectors.length;
   const left = new Int32Array(documents * candidates * exits);
@@ -84,7 +82,6 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     candidates,
     exits,
     lossScale,
-    ...(unitStarts !== undefined && { unitStarts }),
     left,
     wrong,
     deep,

@@ -25,6 +25,8 @@ export interface HashedDocument extends Kinship {
   readonly ids: readonly number[];
   readonly hash: string;
   readonly from: number;
+  /** Judged tokens. */
+  readonly tokens: number;
   /** SHA-256 of its group's name, or its own hash if only other documents have groups. */
   readonly group?: string;
   /** Longer than what is judged: this is its beginning. */
@@ -73,6 +75,7 @@ export async function hashDocuments(
     parts.map(async ({ ids, from, group, cut, taught }, i) => ({
       ids,
       from,
+      tokens: ids.length - from,
       hash: hashes[i]!,
       ...(grouped && { group: group === undefined ? hashes[i]! : await groupKey(group) }),
       ...kin[i],
@@ -133,12 +136,6 @@ export function judgedLength(
   { sequenceLength = Math.min(2048, maxPositionEmbeddings) }: { readonly sequenceLength?: number },
 ): number {
   return requireInteger("calibrate: sequenceLength", sequenceLength, 2, maxPositionEmbeddings);
-}
-
-/** Number of judged tokens: in old certificates' windows, a last one of a single token is left out. */
-export function judgedTokens({ ids: { length }, from }: HashedDocument, sequenceLength: number): number {
-  const judged = length % sequenceLength === 1 ? length - 1 : length;
-  return Math.max(0, judged - from);
 }
 
 export function countedAs({ hash, group, kin, cluster, cut, taught }: Counted): Counted {

@@ -6,7 +6,6 @@
  *              that memory does not grow with the text. With a fill that changes other tokens the decoder runs the
  *              candidates too
  *   counted    counts of candidates that were run before (PolicyRuns); there are no records
- *   ran        records of the grid split in memory, and counts of the candidates that were proposed from them
  */
 import { OptionError } from "../../errors.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
@@ -25,14 +24,20 @@ import {
 } from "../procedures/token-table.js";
 import type { Reading, Tally } from "../procedures/tally.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, type RecordDocumentsOptions } from "./record.js";
-import { type OwnText, pickVectors, type PolicyRuns, tallyRuns } from "./policy-runs.js";
-import { type Counted, countedAs, type HashedDocument, judgedTokens } from "./documents.js";
+import { type OwnText, pickVectors, type PolicyRuns, type RunDocument, tallyRuns } from "./policy-runs.js";
+import type { Counted, HashedDocument } from "./documents.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
-import type { Arrangement, Place, Unit } from "./split.js";
+import type { Arrangement, Place } from "./split.js";
 import { judgedBy, type Subject } from "./subject.js";
 import { giveTurn } from "../../turns.js";
 
-export interface Evidence extends ArrangedDocuments {
+/** A document as counted. */
+export interface EvidenceDocument extends Counted, Place {
+  /** Judged tokens. */
+  readonly tokens: number;
+}
+
+export interface Evidence extends Arrangement<EvidenceDocument> {
   readonly subject: Subject;
   readonly sequenceLength: number;
   readonly given?: GivenCandidates;
@@ -43,89 +48,39 @@ export interface Evidence extends ArrangedDocuments {
   readonly run?: (first: number, end: number, candidates: GivenCandidates) => Tally | Promise<Tally>;
 }
 
-/** The documents as counted, and the cut. */
-interface ArrangedDocuments {
-  /** All documents given, in the seeded order; copies follow each other. */
-  readonly documents: readonly EvidenceDocument[];
-  /** The first so many documents are the grid split. */
-  readonly grid: number;
-  readonly unit: Unit;
-  /** Units in the test, copies counted once. */
-  readonly units: number;
-  /** True if some documents are copies of others. */
-  readonly copied: boolean;
-  /** Documents left out, because their text taught the heads. */
-  readonly taught: number;
-}
-
-export interface EvidenceDocument extends Counted, Place {
-  /** Judged tokens. */
-  readonly tokens: number;
-  /** Its place among the documents given. */
-  readonly place: number;
-}
-
 /** Vectors of oriented scores, strictest first. */
 export interface GivenCandidates {
   readonly score: ScoreName;
   readonly vectors: readonly ThresholdVector[];
 }
 
-export async function tableIn(evidence: Evidence, first: number, end: number, score: ScoreName): Promise<TokenTable> {
+export async function tableIn(evidence: Evidence, end: number, score: ScoreName): Promise<TokenTable> {
   const records: DocumentRecord[] = [];
-  for (let index = first; index < end; index++) records.push(await evidence.record!(index));
-  return { ...tableOf(records, score, judgedBy(evidence.subject).lossScale), ...unitsIn(evidence, first, end) };
+  for (let index = 0; index < end; index++) records.push(await evidence.record!(index));
+  return tableOf(records, score, judgedBy(evidence.subject).lossScale);
 }
 
-function joinTallies(parts: readonly Tally[]): Tally {
-  const join = <To extends Int32Array | Float64Array>(
-    columnOf: (part: Tally) => To,
-    make: (length: number) => To,
-  ): To => {
-    const joined = make(parts.reduce((sum, part) => sum + columnOf(part).length, 0));
-    let at = 0;
-    for (const part of parts) {
-      joined.set(columnOf(part), at);
-      at += columnOf(part).length;
-    }
-    return joined;
-  };
-  const integers = (length: number): Int32Array => new Int32Array(length);
-  const floats = (length: number): Float64Array => new Float64Array(length);
-  return {
-    ...parts[0]!,
-    documents: parts.reduce((sum, { documents }) => sum + documents, 0),
-    tokens: join(({ tokens }) => tokens, integers),
-    left: join(({ left }) => left, integers),
-    wrong: join(({ wrong }) => wrong, floats),
-    deep: join(({ deep }) => deep, floats),
-  };
-}
-
-/** As recorded or as run. */
+/** As recorded or as run, of documents [first, end). */
 export async function tallyIn(
-  evidence: Evidence,
-  first: number,
-  end: number,
+  { subject, record, run }: Evidence,
+  [first, end]: readonly [number, number],
   score: ScoreName,
   vectors: readonly ThresholdVector[],
 ): Promise<Tally> {
-  const { subject, record, run } = evidence;
-  const units = unitsIn(evidence, first, end);
-  if (run !== undefined) return { ...(await run(first, end, { score, vectors })), ...units };
+  if (run !== undefined) return run(first, end, { score, vectors });
   const { lossScale } = judgedBy(subject);
   const parts: Tally[] = [];
   for (let index = first; index < end; index++) {
     parts.push(tallyVectors(tableOf([await record!(index)], score, lossScale), vectors));
   }
-  return { ...joinTallies(parts), ...units };
-}
-
-function unitsIn(evidence: Evidence, first: number, end: number): { readonly unitStarts?: Int32Array } {
-  const documents = evidence.documents.slice(first, end);
-  const starts = documents.flatMap(({ unit }, d) => (unit === documents[d - 1]?.unit ? [] : [d]));
-  if (evidence.unit === "document" && starts.length === documents.length) return {};
-  return { unitStarts: Int32Array.from([...starts, documents.length]) };
+  return {
+    ...parts[0]!,
+    documents: parts.length,
+    tokens: Int32Array.from(parts.flatMap(({ tokens }) => [...tokens])),
+    left: Int32Array.from(parts.flatMap(({ left }) => [...left])),
+    wrong: Float64Array.from(parts.flatMap(({ wrong }) => [...wrong])),
+    deep: Float64Array.from(parts.flatMap(({ deep }) => [...deep])),
+  };
 }
 
 /** Classes of copies in order, each with its leader first. */
@@ -157,6 +112,12 @@ export function readAsGiven(evidence: Evidence, of: "test" | "all"): Reading {
   return groupedBy(read, ({ key }) => key).map((unit) => unit.map(({ row }) => [row]));
 }
 
+/** The units of the first documents, copies counted like all others. */
+export function readFirst({ documents }: Evidence, end: number): Reading {
+  const rows = documents.slice(0, end).map(({ unit }, row) => ({ unit, row }));
+  return groupedBy(rows, ({ unit }) => unit).map((unit) => unit.map(({ row }) => [row]));
+}
+
 function groupedBy<One>(list: readonly One[], nameOf: (one: One) => string): One[][] {
   const groups = new Map<string, One[]>();
   for (const one of list) {
@@ -167,13 +128,14 @@ function groupedBy<One>(list: readonly One[], nameOf: (one: One) => string): One
   return [...groups.values()];
 }
 
-export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement): Evidence {
-  const documents = arrangement.order.map((index) => records.documents[index]!);
+export function recordedEvidence(records: CalibrationRecords, arrangement: Arrangement<DocumentRecord>): Evidence {
+  const { documents } = arrangement;
   requireRecords(documents, records);
   return {
+    ...arrangement,
     subject: records,
     sequenceLength: records.sequenceLength,
-    ...arranged(documents, ({ positions }) => positions, arrangement),
+    documents: documents.map((document) => ({ ...document, tokens: document.positions })),
     record: (index) => documents[index]!,
   };
 }
@@ -181,38 +143,50 @@ export function recordedEvidence(records: CalibrationRecords, arrangement: Arran
 /** Runs the model when needed. Records of the grid split stay in memory. */
 export async function streamedEvidence(
   heads: ExitHeads,
-  texts: readonly HashedDocument[],
-  arrangement: Arrangement,
+  arrangement: Arrangement<HashedDocument>,
   { fill, ...options }: RecordDocumentsOptions & RunPoliciesOptions & { readonly fill: FillName },
 ): Promise<Evidence> {
   const { sequenceLength, subject, ...recorder } = await createRecorder(heads, options);
-  const ordered = arrangement.order.map((index) => texts[index]!);
+  const { documents, grid } = arrangement;
   const memory: (DocumentRecord | undefined)[] = [];
   /** The last one made: the very same tokens follow each other. */
   let last: DocumentRecord | undefined;
   let seen = 0;
   return {
+    ...arrangement,
     subject,
     sequenceLength,
-    ...arranged(ordered, (text) => judgedTokens(text, sequenceLength), arrangement),
     async record(index) {
-      const document = ordered[index]!;
+      const document = documents[index]!;
       const known = memory[index] ?? (last?.hash === document.hash ? last : undefined);
       if (known !== undefined) return known;
       await giveTurn(options.signal);
       const made = await recorder.document(document);
       last = made;
-      if (index < arrangement.grid) memory[index] = made;
+      if (index < grid) memory[index] = made;
       seen = Math.max(seen, index + 1);
-      await options.onDocument?.({ document: seen, documents: ordered.length, positions: made.positions });
+      await options.onDocument?.({ document: seen, documents: documents.length, positions: made.positions });
       return made;
     },
     ...(!isExactFill(fill) && {
       async run(first, end, { score, vectors }) {
         const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
-        return tallyRuns(await runHashed(heads, ordered.slice(first, end), { score, fill, thresholds }, options));
+        return tallyRuns(await runHashed(heads, documents.slice(first, end), { score, fill, thresholds }, options));
       },
     }),
+  };
+}
+
+/** From runs made before; the candidates are those of the runs, or "never exit". */
+export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement<RunDocument>): Evidence {
+  const { subject, sequenceLength, ownText, score } = runs;
+  return {
+    ...arrangement,
+    subject,
+    sequenceLength,
+    given: { score, vectors: runVectors(runs) },
+    ...(ownText && { ownText }),
+    run: runIn(runs, arrangement),
   };
 }
 
@@ -220,39 +194,20 @@ function runVectors({ thresholds, score }: PolicyRuns): ThresholdVector[] {
   return thresholds.map((vector) => vector.map((threshold) => orientThreshold(threshold, score)));
 }
 
-/** From runs made before; the candidates are those of the runs, or "never exit". */
-export function countedEvidence(runs: PolicyRuns, arrangement: Arrangement): Evidence {
-  const { order } = arrangement;
-  const documents = order.map((index) => runs.documents[index]!);
-  const vectors = runVectors(runs);
-  const keys = vectors.map((vector) => vector.join());
-  return {
-    subject: runs.subject,
-    sequenceLength: runs.sequenceLength,
-    ...arranged(documents, ({ tokens }) => tokens, arrangement),
-    given: { score: runs.score, vectors },
-    ...(runs.ownText && { ownText: runs.ownText }),
-    run(first, end, { vectors: asked }) {
-      const tally = tallyRuns(runs, order.slice(first, end));
-      const picked = asked.map((vector) => keys.indexOf(vector.join()));
-      const missing = asked.find((vector, i) => picked[i] === -1 && vector.some((threshold) => threshold !== Infinity));
-      if (missing !== undefined) throw notRun(missing, runs.score);
-      if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
-      return pickVectors(tally, picked);
-    },
+/** The counts that runs hold, of documents arranged in the same way. Throws an OptionError for others' candidates. */
+export function runIn(
+  runs: PolicyRuns,
+  { documents }: { readonly documents: readonly Place[] },
+): NonNullable<Evidence["run"]> {
+  const keys = runVectors(runs).map((vector) => vector.join());
+  const ordered = documents.map(({ place }) => runs.documents[place]!);
+  return (first, end, { vectors: asked }) => {
+    const picked = asked.map((vector) => keys.indexOf(vector.join()));
+    const missing = asked.find((vector, i) => picked[i] === -1 && vector.some((threshold) => threshold !== Infinity));
+    if (missing !== undefined) throw notRun(missing, runs.score);
+    if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
+    return pickVectors(tallyRuns({ ...runs, documents: ordered.slice(first, end) }), picked);
   };
-}
-
-/**
- * From records of the grid split, in the order of the arrangement, and counts of the candidates proposed from them, for
- * fills that change other tokens: recorded and run elsewhere.
- */
-export function ranEvidence(grid: readonly DocumentRecord[], runs: PolicyRuns, arrangement: Arrangement): Evidence {
-  const { subject, sequenceLength, run, documents, ...cut } = countedEvidence(runs, arrangement);
-  requireRecords(grid, subject);
-  const { unit, units, copied, taught } = cut;
-  const record = (index: number): DocumentRecord => grid[index]!;
-  return { subject, sequenceLength, documents, grid: cut.grid, unit, units, copied, taught, run: run!, record };
 }
 
 /** Throws an OptionError unless every record holds what its subject says, at each of its positions. */
@@ -263,6 +218,7 @@ function requireRecords(documents: readonly DocumentRecord[], subject: Subject):
     values?.length === length;
   const odd = documents.find(
     ({ positions, exits, deep }) =>
+      !(positions >= 1) ||
       exits.length !== subject.depths.length ||
       !holds(deep, reference.kind === "other" ? positions : undefined) ||
       exits.some(
@@ -280,23 +236,6 @@ function requireRecords(documents: readonly DocumentRecord[], subject: Subject):
       "is named; record again, with that sampling and reference",
     { hash: odd.hash, positions: odd.positions, exits: odd.exits.length },
   );
-}
-
-function arranged<One extends Counted>(
-  documents: readonly One[],
-  tokensOf: (document: One) => number,
-  { order, places, grid, unit, taught }: Arrangement,
-): ArrangedDocuments {
-  const counted = documents.map((document, i) => ({
-    ...countedAs(document),
-    ...places[i]!,
-    tokens: tokensOf(document),
-    place: order[i]!,
-  }));
-  const tested = counted.filter((document) => document.tested);
-  const units = new Set(tested.map((document) => document.unit)).size;
-  const copied = new Set(counted.map(({ leader }) => leader)).size < counted.length;
-  return { documents: counted, grid, unit, units, copied, taught };
 }
 
 /** Counts of nothing would certify anything. */

@@ -16,7 +16,7 @@ import {
   judgedLength,
   partsOf,
 } from "./documents.js";
-import type { PolicyRuns, RunCandidates } from "./policy-runs.js";
+import { joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
 export interface OwnTextOptions extends Pick<
@@ -53,7 +53,7 @@ export async function runOwnText(
   const runs: PolicyRuns[] = [];
   for (const vector of thresholds) {
     const written = await write(createPolicy(heads, vector, { score, fill }));
-    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!) }));
+    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!), tokens: maxNewTokens }));
     const candidate = { score, fill, thresholds: [vector] };
     runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
     await onRun?.({ done: runs.length, total: thresholds.length });
@@ -62,18 +62,11 @@ export async function runOwnText(
     ...runs[0]!,
     thresholds,
     ownText: { maxNewTokens, seed },
-    documents: texts.map((text, d) => {
-      const counts = runs.map(({ documents }) => documents[d]!.counts);
-      return {
-        ...countedAs(text),
-        tokens: maxNewTokens,
-        counts: {
-          left: counts.flatMap(({ left }) => left),
-          wrong: counts.flatMap(({ wrong }) => wrong),
-          deep: counts.flatMap(({ deep }) => deep),
-        },
-      };
-    }),
+    documents: texts.map((text, d) => ({
+      ...countedAs(text),
+      tokens: maxNewTokens,
+      counts: joinCounts(runs.map(({ documents }) => documents[d]!.counts)),
+    })),
   };
 }
 

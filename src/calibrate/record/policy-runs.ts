@@ -21,10 +21,25 @@ export interface DocumentCounts {
   readonly deep: readonly number[];
 }
 
+/** One list after another: of candidates, or of documents. */
+export function joinCounts(parts: readonly DocumentCounts[]): DocumentCounts {
+  return {
+    left: parts.flatMap(({ left }) => left),
+    wrong: parts.flatMap(({ wrong }) => wrong),
+    deep: parts.flatMap(({ deep }) => deep),
+  };
+}
+
 export interface OwnText {
   readonly maxNewTokens: number;
   /** Prompt i was sampled with seed + i. */
   readonly seed: number;
+}
+
+export interface RunDocument extends Counted {
+  /** Judged tokens. */
+  readonly tokens: number;
+  readonly counts: DocumentCounts;
 }
 
 /** Plain, JSON-able. */
@@ -35,25 +50,20 @@ export interface PolicyRuns extends RunCandidates {
   readonly sequenceLength: number;
   /** Settings of text written after the documents as prompts; absent if text was given. */
   readonly ownText?: OwnText;
-  readonly documents: readonly (Counted & { readonly tokens: number; readonly counts: DocumentCounts })[];
+  readonly documents: readonly RunDocument[];
 }
 
-/** Takes some of the documents, in this order. */
-export function tallyRuns(
-  { documents, thresholds, subject }: PolicyRuns,
-  order: readonly number[] = documents.map((_, d) => d),
-): Tally {
-  const chosen = order.map((d) => documents[d]!);
-  const { lossScale } = judgedBy(subject);
+export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally {
+  const { left, wrong, deep } = joinCounts(documents.map(({ counts }) => counts));
   return {
-    documents: chosen.length,
+    documents: documents.length,
     candidates: thresholds.length,
     exits: subject.depths.length,
-    lossScale,
-    tokens: Int32Array.from(chosen, ({ tokens }) => tokens),
-    left: Int32Array.from(chosen.flatMap(({ counts }) => counts.left)),
-    wrong: Float64Array.from(chosen.flatMap(({ counts }) => counts.wrong)),
-    deep: Float64Array.from(chosen.flatMap(({ counts }) => counts.deep)),
+    lossScale: judgedBy(subject).lossScale,
+    tokens: Int32Array.from(documents, ({ tokens }) => tokens),
+    left: Int32Array.from(left),
+    wrong: Float64Array.from(wrong),
+    deep: Float64Array.from(deep),
     active: Uint8Array.from(thresholds.flatMap((vector) => vector.map((threshold) => (threshold === "never" ? 0 : 1)))),
   };
 }

@@ -20,14 +20,7 @@ import { type SafetensorsInput, serializeSafetensors } from "../../tensor/format
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import {
-  type CalibrationDocument,
-  countedAs,
-  hashDocuments,
-  type HashedDocument,
-  judgedLength,
-  judgedTokens,
-} from "./documents.js";
+import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, judgedBy, madeOf, type Subject } from "./subject.js";
 
@@ -206,14 +199,19 @@ function positionsIn(windows: readonly Window[]): number {
 
 type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
-/** Their beginnings of at most `kept` tokens, without documents of which no token is judged. */
+/**
+ * Their beginnings of at most `kept` tokens, without documents of which no token is judged. In windows of old
+ * certificates, a last one of a single token is left out.
+ */
 export async function judgedDocuments(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   sequenceLength: number,
   kept = sequenceLength,
 ): Promise<HashedDocument[]> {
-  return (await hashDocuments(heads, documents, kept)).filter((text) => judgedTokens(text, sequenceLength) > 0);
+  return (await hashDocuments(heads, documents, kept))
+    .map((text) => ({ ...text, tokens: text.tokens - Number(text.ids.length % sequenceLength === 1) }))
+    .filter(({ tokens }) => tokens > 0);
 }
 
 /** One window, or, to verify an old certificate, all those of a longer document in which a position is judged. */

@@ -7,8 +7,8 @@ import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { findingName, isCount, readFinding, writeFinding } from "../../exits/states/findings.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
-import type { DocumentCounts, PolicyRuns, RunCandidates } from "./policy-runs.js";
-import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength, judgedTokens } from "./documents.js";
+import { type DocumentCounts, joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
+import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
 import { describeSubject, judgedBy, madeOf, requireScore } from "./subject.js";
@@ -55,7 +55,7 @@ export async function runHashed(
     findingName("run", [...madeOf(subject), sequenceLength, score, fill, hash]);
   const { lossScale } = judgedBy(subject);
   const known = async (text: HashedDocument): Promise<CountsByCandidate> => {
-    const most = { exits: heads.depths.length, tokens: judgedTokens(text, sequenceLength), lossScale };
+    const most = { exits: heads.depths.length, tokens: text.tokens, lossScale };
     const found = store && (await readFinding(store, await nameOf(text), (bytes) => parseCounts(bytes, most)));
     return found ?? {};
   };
@@ -79,15 +79,10 @@ export async function runHashed(
       const counted = stored[i]!;
       const place = fresh.indexOf(text);
       if (place >= 0) {
-        for (const [c, key] of keys.entries()) counted[key] = countsOf(ran[place]!, c, heads.depths.length);
+        for (const [c, key] of keys.entries()) counted[key] = ran[place]![c]!;
         if (store !== undefined) await writeFinding(store, await nameOf(text), serializeCounts(counted));
       }
-      const all = keys.map((key) => counted[key]!);
-      counts.push({
-        left: all.flatMap(({ left }) => left),
-        wrong: all.flatMap(({ wrong }) => wrong),
-        deep: all.flatMap(({ deep }) => deep),
-      });
+      counts.push(joinCounts(keys.map((key) => counted[key]!)));
     }
     done += thresholds.length;
     if (fresh.length === 0) await onRun?.({ done, total });
@@ -102,7 +97,7 @@ export async function runHashed(
     sequenceLength,
     documents: texts.map((text, d) => ({
       ...countedAs(text),
-      tokens: judgedTokens(text, sequenceLength),
+      tokens: text.tokens,
       counts: counts[d]!,
     })),
   };
@@ -142,12 +137,6 @@ export function requireThresholds(thresholds: RunCandidates["thresholds"], exits
 
 /** By a candidate's thresholds, joined. */
 type CountsByCandidate = Record<string, DocumentCounts>;
-
-function countsOf({ left, wrong, deep }: DocumentCounts, candidate: number, exits: number): DocumentCounts {
-  const own = (values: readonly number[]): readonly number[] =>
-    values.slice(candidate * exits, (candidate + 1) * exits);
-  return { left: own(left), wrong: own(wrong), deep: [deep[candidate]!] };
-}
 
 interface CountsShape {
   readonly exits: number;

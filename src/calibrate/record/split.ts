@@ -25,7 +25,7 @@ import type { Counted } from "./documents.js";
  */
 export type Unit = "document" | "group";
 
-/** What a document is in both readings of copies. */
+/** A document's place in both readings of copies. */
 export interface Place {
   /** The hash of its class's leader. */
   readonly leader: string;
@@ -37,16 +37,20 @@ export interface Place {
   readonly tested: boolean;
   /** True if its own unit does. */
   readonly testedAsGiven: boolean;
+  /** Its index among the documents given. */
+  readonly place: number;
 }
 
-export interface Arrangement {
-  /** Indices of all documents given. */
-  readonly order: readonly number[];
-  /** Per entry of `order`. */
-  readonly places: readonly Place[];
-  /** The first so many entries are the grid split. */
+export interface Arrangement<One> {
+  /** All documents given, in the seeded order; copies follow each other. */
+  readonly documents: readonly (One & Place)[];
+  /** The first so many documents are the grid split. */
   readonly grid: number;
   readonly unit: Unit;
+  /** Units in the test, copies counted once. */
+  readonly units: number;
+  /** True if some documents are copies of others. */
+  readonly copied: boolean;
   /** Documents left out, because their text taught the heads. */
   readonly taught: number;
 }
@@ -63,58 +67,50 @@ interface ArrangeOptions {
  * Leaves out documents that taught the heads. Throws an OptionError if these are half of them or more (what the sample
  * misses would be among the others), for fewer than two units, or if groups are asked for in vain.
  */
-export async function arrange(documents: readonly Counted[], options: ArrangeOptions): Promise<Arrangement> {
-  const kept = [...documents.keys()].filter((index) => documents[index]!.taught !== true);
-  const taught = documents.length - kept.length;
-  if (taught > 0 && taught >= kept.length) {
+export async function arrange<One extends Counted>(
+  given: readonly One[],
+  { seed, gridShare, unit: asked }: ArrangeOptions,
+): Promise<Arrangement<One>> {
+  const documents = given.map((document, place) => ({ ...document, place })).filter((one) => one.taught !== true);
+  const taught = given.length - documents.length;
+  if (taught > 0 && taught >= documents.length) {
     throw new OptionError(
       "documents-taught",
-      `calibrate: the text of ${taught} of ${documents.length} documents taught the heads, so their agreement there ` +
+      `calibrate: the text of ${taught} of ${given.length} documents taught the heads, so their agreement there ` +
         "says nothing about new text, and too few remain; give documents that the heads have not seen",
-      { taught, documents: documents.length },
+      { taught, documents: given.length },
     );
   }
-  const untaught = kept.map((index) => documents[index]!);
-  const { order, ...rest } = await arrangeUntaught(untaught, options);
-  return { ...rest, order: order.map((place) => kept[place]!), taught };
-}
-
-async function arrangeUntaught(
-  documents: readonly Counted[],
-  { seed, gridShare, unit: asked }: ArrangeOptions,
-): Promise<Omit<Arrangement, "taught">> {
   requireInteger("calibrate: seed", seed, 0);
   requireGroups(documents, asked);
   const unit = asked ?? (documents.some(({ group }) => group !== undefined) ? "group" : "document");
   const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
-  const placed = await Promise.all(
-    copiesOf(documents).map(async ({ index, copy, leader: { hash: leader, group: ofLeader = leader } }) => {
-      const { hash, group = hash } = documents[index]!;
+  const keyed = await Promise.all(
+    copiesOf(documents).map(async ({ document, copy, leader: { hash: leader, group: ofLeader = leader } }) => {
+      const { hash, group = hash } = document;
       const inClass = await keyOf(leader);
       const unitKey = unit === "group" ? await keyOf(ofLeader) : inClass;
       const key = await keyOf(unit === "group" ? group : copy === 0 ? hash : `${hash}:${copy}`);
-      return { index, leader, unit: unitKey, key, order: unitKey + inClass };
+      return { document, leader, unit: unitKey, key, order: unitKey + inClass };
     }),
   );
-  const units = [...new Set(placed.map((one) => one.unit))].sort(compare);
-  const cut = units[gridSize(units.length, gridShare, unit)]!;
-  const sorted = placed
-    .map((one) => ({ ...one, tested: one.unit >= cut, testedAsGiven: one.key >= cut }))
-    .sort((a, b) => compare(a.order, b.order));
+  const keys = [...new Set(keyed.map((one) => one.unit))].sort(compare);
+  const first = gridSize(keys.length, gridShare, unit);
+  const cut = keys[first]!;
+  const placed = keyed
+    .sort((a, b) => compare(a.order, b.order))
+    .map(({ document, leader, unit: of, key }) => {
+      return { ...document, leader, unit: of, key, tested: of >= cut, testedAsGiven: key >= cut };
+    });
   const isGrid = ({ tested, testedAsGiven }: Place): boolean => !tested && !testedAsGiven;
-  const gridSplit = sorted.filter(isGrid);
-  const all = [...gridSplit, ...sorted.filter((one) => !isGrid(one))];
+  const gridSplit = placed.filter(isGrid);
   return {
-    order: all.map(({ index }) => index),
-    places: all.map(({ leader, unit: of, key, tested, testedAsGiven }) => ({
-      leader,
-      unit: of,
-      key,
-      tested,
-      testedAsGiven,
-    })),
+    documents: [...gridSplit, ...placed.filter((one) => !isGrid(one))],
     grid: gridSplit.length,
     unit,
+    units: keys.length - first,
+    copied: new Set(placed.map(({ leader }) => leader)).size < placed.length,
+    taught,
   };
 }
 
@@ -129,28 +125,27 @@ export function requireGroups(documents: readonly { readonly group?: string }[],
   );
 }
 
-interface Copy {
-  readonly index: number;
+interface Copy<One> {
+  readonly document: One;
   /** Number of those before it with the very same tokens. */
   readonly copy: number;
-  readonly leader: Counted;
+  readonly leader: One;
 }
 
 /** In ascending order of hash, then group; the first of its class is the leader. */
-function copiesOf(documents: readonly Counted[]): Copy[] {
-  const leaders = new Map<string, Counted>();
+function copiesOf<One extends Counted>(documents: readonly One[]): Copy<One>[] {
+  const leaders = new Map<string, One>();
   const seen = new Map<string, number>();
-  const named = documents.map(({ hash, group = "" }, index) => ({ index, name: `${hash} ${group}` }));
-  return named
+  return documents
+    .map((document) => ({ document, name: `${document.hash} ${document.group ?? ""}` }))
     .sort((a, b) => compare(a.name, b.name))
-    .map(({ index }) => {
-      const document = documents[index]!;
+    .map(({ document }) => {
       const { hash, kin = hash } = document;
       const leader = leaders.get(kin) ?? document;
       leaders.set(kin, leader);
       const copy = seen.get(hash) ?? 0;
       seen.set(hash, copy + 1);
-      return { index, copy, leader };
+      return { document, copy, leader };
     });
 }
 
@@ -163,7 +158,7 @@ function compare(a: string, b: string): number {
  * Units in the grid split: a share of all, at least one, and at least one left for the test. Throws an OptionError for
  * fewer than two.
  */
-export function gridSize(units: number, share: number, unit: Unit = "document"): number {
+function gridSize(units: number, share: number, unit: Unit): number {
   requireNumber("calibrate: gridShare", share, 0, 1, { open: true });
   if (units < 2) {
     throw new OptionError(

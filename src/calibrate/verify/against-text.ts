@@ -1,8 +1,9 @@
 /**
  * A certificate against its text, as records or as documents with heads: duplicates are found, documents split,
- * candidates proposed and counted again. With heads, the policy runs too (against-decoder.ts). On another build of the
- * kernels, last bits of scores may differ, and so may candidates and counts; the policy must keep the claim all the
- * same.
+ * candidates proposed and counted again. With heads, the policy runs too (against-decoder.ts). Of own text, every
+ * tested candidate writes again after the same prompts in the same order, and the reference judges every token again;
+ * its candidates were proposed on other documents. On another build of the kernels, last bits of scores may differ, and
+ * so may candidates, counts and written text; the policy must keep the claim all the same.
  */
 import { isExactFill } from "../../exits/fill/fill.js";
 import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
@@ -12,14 +13,27 @@ import { inWindows } from "../certificate/assumptions.js";
 import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
 import { orientThreshold, rawThreshold } from "../procedures/token-table.js";
-import { type Evidence, firstCounted, recordedEvidence, streamedEvidence } from "../record/evidence.js";
+import type { Counted as CountedDocument } from "../record/documents.js";
+import {
+  countedEvidence,
+  type Evidence,
+  firstCounted,
+  readOnce,
+  recordedEvidence,
+  streamedEvidence,
+} from "../record/evidence.js";
 import { type DocumentRecord, judgedDocuments } from "../record/record.js";
-import { arrange } from "../record/split.js";
+import { arrange, type Arrangement } from "../record/split.js";
 import { exitCosts, judgedBy, type Subject } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import { checkDocuments, classDocuments } from "./check-documents.js";
-import { documentLosses, judgeAgreement, namedIn, otherBuild, type TextFindings } from "./findings.js";
+
+interface TextFindings {
+  readonly reasons: readonly string[];
+  /** Why nothing is known of how the policy was chosen. */
+  readonly unchecked?: string | undefined;
+}
 
 interface Source {
   /** Of the documents that the certificate names. */
@@ -70,10 +84,6 @@ async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySe
 
 /** The arithmetic must be consistent, and model and heads those of the certificate. */
 export async function checkText(c: Certificate, options: VerifyOptions): Promise<TextFindings> {
-  if (c.settings.ownText !== undefined) {
-    const { checkOwnText } = await import("./against-own-text.js");
-    return checkOwnText(c, options);
-  }
   const settings = settingsOf(c);
   const source = await openSource(c, settings, options);
   if (typeof source === "string") return { reasons: [source] };
@@ -93,7 +103,8 @@ export async function checkText(c: Certificate, options: VerifyOptions): Promise
     const unchecked = `its ${vectors.length} candidates would run on ${positions} positions; the limit is ${limit}`;
     return { reasons: found.reasons, unchecked };
   }
-  const reasons = [...(await proposeAgain(c, evidence, settings)), ...found.reasons];
+  const again = c.settings.ownText === undefined ? await proposeAgain(c, evidence, settings) : [];
+  const reasons = [...again, ...found.reasons];
   const named = evidence.documents.length;
   if (named === given && taught === (c.taught ?? 0)) return { reasons };
   return { reasons, unchecked: `it names ${named} of the ${given} documents given; why not the others is not known` };
@@ -127,29 +138,64 @@ async function openSource(
   { heads, documents, records, against, signal }: VerifyOptions,
 ): Promise<Source | string> {
   const { sequenceLength } = c;
+  const { ownText } = c.settings;
   if (heads !== undefined && documents !== undefined) {
     const { maxPositionEmbeddings } = heads.model.config;
     if (sequenceLength > maxPositionEmbeddings) {
       return `sequenceLength: it is ${sequenceLength}, but the model's context has ${maxPositionEmbeddings}`;
+    }
+    const judged = { sequenceLength, sampling: c.sampling, against, signal };
+    if (ownText !== undefined) {
+      const { promptTexts, runOwnText } = await import("../record/own-text.js");
+      const { score, fill } = c.policy;
+      const candidates = { score, fill, thresholds: vectorsOf(c).map(({ thresholds }) => thresholds) };
+      const runs = await runOwnText(heads, documents, candidates, { ...ownText, ...judged });
+      const texts = await promptTexts(heads, documents, { ...ownText, sequenceLength });
+      const classed = classDocuments(texts, heads.model, true);
+      const prompts = runs.documents.map((document, d) => ({ ...document, kin: classed[d]!.kin }));
+      const arrangement = await arrangeOr(prompts, settings);
+      if (typeof arrangement === "string") return arrangement;
+      return { evidence: countedEvidence({ ...runs, documents: prompts }, arrangement), ...countTaught(prompts) };
     }
     const kept = inWindows(c) ? Infinity : sequenceLength;
     const all = await judgedDocuments(heads, documents, sequenceLength, kept);
     const chosen = namedIn(c, classDocuments(all, heads.model));
     if (typeof chosen === "string") return chosen;
     const texts = classDocuments(chosen, heads.model);
-    const arrangement = await arrange(texts, settings).catch((error: unknown) => (error as Error).message);
-    if (typeof arrangement === "string") return `documents: ${arrangement}`;
+    const arrangement = await arrangeOr(texts, settings);
+    if (typeof arrangement === "string") return arrangement;
     const { fill } = settings;
-    const judged = { sequenceLength, sampling: c.sampling, against, signal };
-    const evidence = await streamedEvidence(heads, texts, arrangement, { ...judged, fill });
-    return { evidence, ...countTaught(all), text: (index) => texts[arrangement.order[index]!]! };
+    const evidence = await streamedEvidence(heads, arrangement, { ...judged, fill });
+    return { evidence, ...countTaught(all), text: (index) => arrangement.documents[index]! };
   }
+  if (ownText !== undefined) return "own text: records do not show it; give heads and the prompts";
   const recorded = namedIn(c, records!.documents);
   if (typeof recorded === "string") return recorded;
-  const arrangement = await arrange(recorded, settings).catch((error: unknown) => (error as Error).message);
-  if (typeof arrangement === "string") return `records: ${arrangement}`;
+  const arrangement = await arrangeOr(recorded, settings);
+  if (typeof arrangement === "string") return arrangement;
   const evidence = recordedEvidence({ ...records!, documents: recorded }, arrangement);
   return { evidence, ...countTaught(records!.documents) };
+}
+
+/** The arrangement, or why there is none. */
+async function arrangeOr<One extends CountedDocument>(
+  documents: readonly One[],
+  settings: CertifySettings,
+): Promise<Arrangement<One> | string> {
+  return arrange(documents, settings).catch((error: unknown) => `documents: ${(error as Error).message}`);
+}
+
+/** Of the documents given, those that the certificate names, with their copies; the reason if one is missing. */
+function namedIn<One extends CountedDocument>(
+  { documents }: Certificate,
+  given: readonly One[],
+): readonly One[] | string {
+  const hashes = new Set(given.map(({ hash }) => hash));
+  const listed = documents.flatMap(({ copies = [], ...leader }) => [leader, ...copies]);
+  const missing = listed.find(({ hash }) => !hashes.has(hash));
+  if (missing !== undefined) return `documents: ${missing.hash.slice(0, 12)}… is not among them`;
+  const names = new Set(listed.map(({ hash }) => hash));
+  return given.filter(({ hash, kin = hash }) => names.has(hash) || names.has(kin));
 }
 
 function countTaught(all: readonly { readonly taught?: true }[]): Pick<Source, "given" | "taught"> {
@@ -235,6 +281,7 @@ function differing(what: string, document: number, { left, wrong, deep }: Counte
   );
 }
 
+/** The loss of each test document, the mean over it and its copies. */
 function lossesOf(c: Certificate, { accepted }: Recount, evidence: Evidence): number[] {
   const { lossScale } = judgedBy(evidence.subject);
   const counted = evidence.documents.slice(firstCounted(evidence));
@@ -242,7 +289,36 @@ function lossesOf(c: Certificate, { accepted }: Recount, evidence: Evidence): nu
     const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / lossScale;
     return c.loss === "anyChange" ? Math.min(1, changed) : changed / counted[d]!.tokens;
   });
-  return documentLosses(evidence, losses);
+  return readOnce(evidence)
+    .flat()
+    .map((members) => members.reduce((sum, row) => sum + losses[row]!, 0) / members.length);
+}
+
+/** Another build of the kernels may give other bits, and with them other candidates and counts. */
+function otherBuild(c: Certificate, { backend, kernelBuild = "none" }: Subject): string | undefined {
+  const made = `${c.backend} ${c.kernelBuild ?? "none"}`;
+  const here = `${backend} ${kernelBuild}`;
+  return made === here ? undefined : `it was made with the kernels ${made}; here they are ${here}`;
+}
+
+/** On another build the policy must keep the claim, with losses of the test documents much like the stored ones. */
+function judgeAgreement(c: Certificate, losses: readonly number[]): string[] {
+  const [found, stored] = [meanOfUnits(c, losses), meanOfUnits(c, c.accepted.losses)];
+  if (Math.abs(found - stored) <= CLOSE + 1 / losses.length && found <= 1 - c.agreement) return [];
+  return [`on this build of the kernels the mean loss is ${found.toFixed(4)}; ${stored.toFixed(4)} is stored`];
+}
+
+/** The largest distance between mean losses of two builds, beside one document of the test. */
+const CLOSE = 0.005;
+
+function meanOfUnits({ documents, split, unit }: Certificate, losses: readonly number[]): number {
+  const units = new Map<string, number[]>();
+  for (const [d, { hash, group = hash }] of documents.slice(split.grid).entries()) {
+    const name = unit === "group" ? group : hash;
+    units.set(name, [...(units.get(name) ?? []), losses[d]!]);
+  }
+  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  return mean(Array.from(units.values(), mean));
 }
 
 function countRecord(

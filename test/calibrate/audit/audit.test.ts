@@ -7,9 +7,10 @@ import { Audit, type AuditState, type FinishedText, playPolicy, recordDocuments 
 import { type SamplingOptions } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { certifiedPolicy } from "../../support/certified.js";
+import { sharedWasm } from "../../support/devices.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 
-const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { gain: 4 });
+const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { device: await sharedWasm(), gain: 4 });
 
 const prompts = Array.from({ length: 6 }, (_, i) => randomIds(4 + i, 59, i));
 const sampled = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2 } as const satisfies SamplingOptions;

@@ -32,6 +32,7 @@ import { canonicalSampling } from "../../../src/model/decode/sampling.js";
 import { expectCode } from "../../support/expect-code.js";
 import { finish } from "../../support/lossless.js";
 import { forge, forgeries } from "../../support/forgeries.js";
+import { sharedWasm } from "../../support/devices.js";
 import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
@@ -74,7 +75,7 @@ const made = async (heads: ExitHeads, documents: number[][], options: CalibrateO
 const honest: readonly (readonly [string, string, (heads: ExitHeads, all: number[][]) => Promise<Verified>])[] = [
   [
     "other kernels, with counts that differ on every document",
-    "policy supported: how it was chosen was not checked (it was made with the kernels reference relaxed-0",
+    "policy supported: how it was chosen was not checked (it was made with the kernels wasm relaxed-0",
     async (heads) => {
       const documents = Array.from({ length: 60 }, (_, i) => randomIds(20, 61, i));
       const truth = await recordDocuments(heads, documents);
@@ -150,7 +151,7 @@ describe("lies whose arithmetic is consistent", () => {
   let truth: CalibrationRecords;
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   beforeAll(async () => {
-    heads = await smallHeads();
+    heads = await smallHeads({}, { device: await sharedWasm() });
     await giveProjections(heads);
     truth = await recordDocuments(heads, documents);
   });
@@ -188,7 +189,7 @@ describe("lies whose arithmetic is consistent", () => {
   /** Evidence of the truth, said to come from some build. */
   async function streamed(kernelBuild: string | undefined): Promise<Evidence> {
     const texts = await judgedDocuments(heads, documents, 64);
-    const evidence = await streamedEvidence(heads, texts, await arrange(texts, projecting), projecting);
+    const evidence = await streamedEvidence(heads, await arrange(texts, projecting), projecting);
     return kernelBuild === undefined ? evidence : { ...evidence, subject: { ...evidence.subject, kernelBuild } };
   }
 

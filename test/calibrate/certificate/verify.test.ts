@@ -12,6 +12,7 @@ import {
 } from "early-exits/calibrate";
 import { beforeAll, describe, expect, it } from "vitest";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
+import { sharedWasm } from "../../support/devices.js";
 import { giveProjections, randomIds, smallHeads, smallModel } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
@@ -195,7 +196,7 @@ describe("verifyCertificate with the model", () => {
   const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
   const options = { agreement: 0.3, delta: 0.3 };
   beforeAll(async () => {
-    heads = await smallHeads();
+    heads = await smallHeads({}, { device: await sharedWasm() });
     await giveProjections(heads);
   });
 

@@ -23,6 +23,7 @@ import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tableOf } from "../../../src/calibrate/record/evidence.js";
 import { memoryStore } from "../../support/memory-store.js";
+import { sharedWasm } from "../../support/devices.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 
 const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1.3 } as const satisfies SamplingOptions;
@@ -33,7 +34,8 @@ let heads: ExitHeads;
 let stored: ExitHeads; // the same checkpoint, its weights as int8
 let full: Model;
 beforeAll(async () => {
-  const made = (dtype: "float32" | "int8") => smallHeads({ kind: "dense" }, { dtype, gain: 10 });
+  const device = await sharedWasm();
+  const made = (dtype: "float32" | "int8") => smallHeads({ kind: "dense" }, { device, dtype, gain: 10 });
   heads = await made("float32");
   stored = await made("int8");
   full = heads.model;

@@ -6,15 +6,14 @@ import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
 import { advance, type Model, Sequence } from "early-exits/model";
 import { statesOf } from "../../../src/model/advance.js";
-import { createDevice } from "early-exits/node";
-import { cacheDtypes, createReferenceDevice, createRng, scope } from "early-exits/tensor";
+import { type CacheDtype, cacheDtypes, createRng, scope } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
 import { casesHere } from "../../support/cases-here.js";
-import { names, setup } from "../../exits/fill/setup.js";
-import { askedHeads, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
+import { devicesHere } from "../../support/devices.js";
+import { type AskedHeads, askedHeads, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, real } from "../../support/draw.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
@@ -23,6 +22,7 @@ const threshold = fc.oneof(real(0, 0.2), fc.constantFrom<Threshold>("never", "al
 const vectors = (exits: number) =>
   fc.array(fc.array(threshold, { minLength: exits, maxLength: exits }), { minLength: 1, maxLength: 3 });
 const score = fc.constantFrom("margin" as const, "entropy" as const);
+const names = Object.keys(smallConfigs);
 const packedHeads = fc.record({
   config: fc.constantFrom(...names),
   on: fc.constantFrom("reference" as const, "wasm" as const),
@@ -31,11 +31,9 @@ const packedHeads = fc.record({
   dtype: fc.constantFrom("float32" as const, "int8" as const),
 });
 
-type Packed = typeof packedHeads extends fc.Arbitrary<infer T> ? T : never;
-
 describe("runs of policies on given text", () => {
-  it.each(names)("%s: many positions at once give the tokens of the decoder", async (name) => {
-    const { heads } = await setup(name);
+  it.each(names)("%s: many positions at once give the tokens of the decoder", async (config) => {
+    const heads = await headsOf({ config, exits: [1, 2, 3, 4], asked: { kind: "linear" } });
     await fc.assert(
       fc.asyncProperty(
         fc.array(text, { minLength: 1, maxLength: 4 }),
@@ -112,12 +110,20 @@ function fillOf(heads: ExitHeads, seed: number): FillName {
   return legal[seed % legal.length]!;
 }
 
-const devices = { reference: createReferenceDevice(), wasm: await createDevice("wasm") } as const;
-/** Packed heads at three depths of four. */
-const headsOf = once(async ({ config, on, kvCache, dtype, asked }: Packed) => {
+interface Subject {
+  readonly config: string;
+  readonly on?: "reference" | "wasm";
+  readonly exits?: readonly number[];
+  readonly kvCache?: CacheDtype;
+  readonly dtype?: "float32" | "int8";
+  readonly asked: Omit<AskedHeads, "name">;
+}
+
+const devices = await devicesHere();
+const headsOf = once(async ({ config, on = "wasm", exits = [1, 2, 3], kvCache, dtype, asked }: Subject) => {
   const heads = await smallHeads(
-    { exits: [1, 2, 3], dtype, ...asked },
-    { config: smallConfigs[config]!, device: devices[on], kvCache },
+    { exits: [...exits], ...(dtype && { dtype }), ...asked },
+    { config: smallConfigs[config]!, device: devices[on], ...(kvCache && { kvCache }) },
   );
   await fitProjections(heads, [randomIds(24, 61, 9)], { sequenceLength: 24 });
   return heads;

@@ -89,7 +89,7 @@ describe("documents longer than what is judged", () => {
     const heads = await smallHeads({ kind: "dense" }, { gain: 10 });
     const settings = { ...certifySettings({ ...options, score: "maxProb" }), fill: "lazy" } as const;
     const texts = await judgedDocuments(heads, documents, sequenceLength, Infinity);
-    const evidence = await streamedEvidence(heads, texts, await arrange(texts, settings), {
+    const evidence = await streamedEvidence(heads, await arrange(texts, settings), {
       sequenceLength,
       fill: "lazy",
     });

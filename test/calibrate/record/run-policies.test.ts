@@ -2,6 +2,7 @@
 import { attachHeads, calibrate, verifyCertificate } from "early-exits";
 import { calibrateRecords, proposeThresholds, recordDocuments, runPolicies } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
+import { sharedWasm } from "../../support/devices.js";
 import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
@@ -9,7 +10,7 @@ describe("records and runs together", () => {
   const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
   async function subject() {
-    const heads = await smallHeads();
+    const heads = await smallHeads({}, { device: await sharedWasm() });
     await giveProjections(heads);
     // Beginnings that are given, and what is judged after them.
     const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));

@@ -23,32 +23,30 @@ interface RunBatchOptions {
   readonly onCandidate: (candidate: number) => Promise<void>;
 }
 
+/** The counts of each text, of one candidate after another. */
 export async function runBatch(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
   { score, fill, thresholds }: RunCandidates,
   { sequenceLength, judge, signal, onCandidate }: RunBatchOptions,
-): Promise<DocumentCounts[]> {
-  const exits = heads.depths.length;
+): Promise<DocumentCounts[][]> {
   const windowsOf = texts.map((text) => judgedWindows(heads, text, sequenceLength));
   const windows = windowsOf.flat();
   const documentOf = windowsOf.flatMap((own, document) => own.map(() => document));
-  const counts = texts.map(() => ({
-    left: new Array<number>(thresholds.length * exits).fill(0),
-    wrong: new Array<number>(thresholds.length * exits).fill(0),
-    deep: new Array<number>(thresholds.length).fill(0),
-  }));
+  const counts = texts.map(() =>
+    thresholds.map((vector) => ({ left: vector.map(() => 0), wrong: vector.map(() => 0), deep: [0] })),
+  );
   const runner = await (judge.greedy ? runnerAtOnce : runnerByTokens)(heads, windows, judge, signal);
   try {
     for (const [candidate, vector] of thresholds.entries()) {
       // A policy that never exits is the full model.
       if (judge.other || vector.some((threshold) => threshold !== "never")) {
         await runner.run(createPolicy(heads, vector, { score, fill }), (w, { exit, loss }) => {
-          const { left, wrong, deep } = counts[documentOf[w]!]!;
-          if (exit === undefined) deep[candidate]! += loss;
+          const { left, wrong, deep } = counts[documentOf[w]!]![candidate]!;
+          if (exit === undefined) deep[0]! += loss;
           else {
-            left[candidate * exits + exit]!++;
-            wrong[candidate * exits + exit]! += loss;
+            left[exit]!++;
+            wrong[exit]! += loss;
           }
         });
       }
