@@ -20,8 +20,7 @@ import { sealCertificate } from "../../src/calibrate/certificate/certificate.js"
 import { certify } from "../../src/calibrate/certify/certify.js";
 import { certifySettings } from "../../src/calibrate/certify/settings.js";
 import { arrange } from "../../src/calibrate/record/split.js";
-import { recordedEvidence } from "../../src/calibrate/record/evidence.js";
-import { tableOf } from "../../src/calibrate/record/evidence.js";
+import { recordedEvidence, tableOf } from "../../src/calibrate/record/evidence.js";
 
 export const realityLies = [
   "counts",

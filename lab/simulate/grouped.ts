@@ -55,17 +55,17 @@ export function sourcesPopulation({ hard, hostile, benign }: Sources): Populatio
 
 /** Draws groups of documents. */
 export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persistence }: GroupedDraw): GroupedTable {
-  const total = spec.kinds.reduce((sum, { share }) => sum + share, 0);
   const kind = (): number => {
-    let left = rng.uniform() * total;
+    let left = rng.uniform() * spec.kinds.reduce((sum, { share }) => sum + share, 0);
     return spec.kinds.findIndex(({ share }) => (left -= share) < 0);
   };
-  const unitStarts = [0];
+  const drawn: number[][] = [];
+  let document = 0;
   function* kinds(): Generator<number> {
     for (let group = 0; group < groups; group++) {
       const shared = kind();
       const documents = size[0] + rng.integer(size[1] - size[0] + 1);
-      unitStarts.push(unitStarts.at(-1)! + documents);
+      drawn.push(Array.from({ length: documents }, () => document++));
       for (let d = 0; d < documents; d++) {
         const own = rng.uniform() < persistence ? shared : kind();
         rng.uniform(); // the draws of the committed reports had one more here
@@ -73,11 +73,10 @@ export function drawGroups(spec: PopulationSpec, rng: Rng, { groups, size, persi
       }
     }
   }
-  return { ...createPopulation(spec).drawKinds(rng, kinds()), unitStarts: Int32Array.from(unitStarts) };
+  return { ...createPopulation(spec).drawKinds(rng, kinds()), groups: drawn };
 }
 
 /** The truth of a spec, which groups do not change. */
 export function truthOf(spec: PopulationSpec): Population["truth"] {
-  const population = createPopulation(spec);
-  return (thresholds, weigh) => population.truth(thresholds, weigh);
+  return createPopulation(spec).truth;
 }

@@ -60,7 +60,7 @@ export interface Population {
   /** Draws documents of these kinds, one after the other. */
   drawKinds(rng: Rng, kinds: Iterable<number>): TokenTable;
   /** The exact truth, with equal weights for documents or for tokens. */
-  truth(thresholds: ThresholdVector, weigh: "documents" | "tokens"): Truth;
+  readonly truth: (thresholds: ThresholdVector, weigh: "documents" | "tokens") => Truth;
 }
 
 /** Creates a population. Throws an OptionError if its parts do not match. */
@@ -91,70 +91,61 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
     tokens: mixed(mixes, normalised(shares.map((share, kind) => share * lengths[kind]!))),
   };
   const cumulative = mixes.map(runningSum);
-  const drifts = shares.some((share, kind) => share !== starting[kind]);
+  const drifts = starting.join() !== shares.join();
   const always = runningSum(shares);
-  // [classes, exits]
-  const column = (of: (exit: ExitGivenClass) => number): Float64Array => Float64Array.from(classes.flat(), of);
-  const low = column((exit) => exit.low);
-  const width = column((exit) => exit.high - exit.low);
-  const agreement = column((exit) => exit.agreement);
-  const distance = column((exit) => exit.distance ?? 0);
 
   const lengthOf = (rng: Rng, kind: number): number => {
     const [least, most] = kinds[kind]!.length;
     return least + rng.integer(most - least + 1);
   };
-  /** Draws the tokens [from, to) of a document. */
-  const drawTokens = (rng: Rng, kind: number, [from, to]: readonly [number, number], columns: Columns): void => {
-    const chances = cumulative[kind]!;
-    for (let t = from; t < to; t++) {
-      const first = pick(chances, rng.uniform()) * exits;
-      for (let exit = 0; exit < exits; exit++) {
-        const at = first + exit;
-        columns.oriented[exit]![t] = width[at] === 0 ? low[at]! : low[at]! + width[at]! * rng.uniform();
-        columns.agrees[exit]![t] = rng.uniform() < agreement[at]! ? 1 : 0;
-        if (sampled) columns.losses[exit]![t] = distance[at]!;
-      }
-    }
-  };
-  const columnsOf = (tokens: number): Columns => ({
-    oriented: Array.from({ length: exits }, () => new Float64Array(tokens)),
-    agrees: Array.from({ length: exits }, () => new Uint8Array(tokens)),
-    losses: Array.from({ length: sampled ? exits : 0 }, () => new Int32Array(tokens)),
-  });
-  const tableOf = (starts: Int32Array, { losses, ...columns }: Columns): TokenTable => {
-    const table = { documents: starts.length - 1, exits, starts, ...columns };
-    return sampled ? { ...table, losses: { lossScale: LOSS_UNIT, exits: losses } } : table;
+  /** Columns of tokens, document by document. */
+  const columnsOf = (rng: Rng) => {
+    const lists = (): number[][] => Array.from({ length: exits }, () => []);
+    const [scores, agrees, losses] = [lists(), lists(), lists()];
+    const starts = [0];
+    return {
+      add(kind: number, length: number) {
+        const chances = cumulative[kind]!;
+        for (let t = 0; t < length; t++) {
+          const given = classes[pick(chances, rng.uniform())]!;
+          for (let exit = 0; exit < exits; exit++) {
+            const { low, high, agreement, distance } = given[exit]!;
+            scores[exit]!.push(low === high ? low : low + (high - low) * rng.uniform());
+            agrees[exit]!.push(Number(rng.uniform() < agreement));
+            if (distance !== undefined) losses[exit]!.push(distance);
+          }
+        }
+        starts.push(starts.at(-1)! + length);
+      },
+      table: (): TokenTable => ({
+        documents: starts.length - 1,
+        exits,
+        starts: new Int32Array(starts),
+        oriented: scores.map((list) => new Float64Array(list)),
+        agrees: agrees.map((list) => new Uint8Array(list)),
+        ...(sampled && { losses: { lossScale: LOSS_UNIT, exits: losses.map((list) => new Int32Array(list)) } }),
+      }),
+    };
   };
 
   return {
     name,
     exits,
     draw(rng, documents) {
-      const kindOf = Array.from({ length: documents }, (_, d) => {
+      const drawn = Array.from({ length: documents }, (_, d) => {
         const time = documents > 1 ? d / (documents - 1) : 1;
-        const now = drifts
-          ? runningSum(shares.map((share, kind) => (1 - time) * starting[kind]! + time * share))
-          : always;
-        return pick(now, rng.uniform());
+        const now = shares.map((share, kind) => (1 - time) * starting[kind]! + time * share);
+        return pick(drifts ? runningSum(now) : always, rng.uniform());
       });
-      const starts = new Int32Array(documents + 1);
-      for (const [d, kind] of kindOf.entries()) starts[d + 1] = starts[d]! + lengthOf(rng, kind);
-      const columns = columnsOf(starts[documents]!);
-      for (const [d, kind] of kindOf.entries()) drawTokens(rng, kind, [starts[d]!, starts[d + 1]!], columns);
-      return tableOf(starts, columns);
+      const lengths = drawn.map((kind) => lengthOf(rng, kind));
+      const columns = columnsOf(rng);
+      for (const [d, kind] of drawn.entries()) columns.add(kind, lengths[d]!);
+      return columns.table();
     },
-    drawKinds(rng, chosen) {
-      const starts = [0];
-      let columns = columnsOf(1024);
-      for (const kind of chosen) {
-        const from = starts.at(-1)!;
-        const to = from + lengthOf(rng, kind);
-        if (to > columns.oriented[0]!.length) columns = grown(columns, 2 * to);
-        drawTokens(rng, kind, [from, to], columns);
-        starts.push(to);
-      }
-      return tableOf(Int32Array.from(starts), grown(columns, starts.at(-1)!));
+    drawKinds(rng, drawn) {
+      const columns = columnsOf(rng);
+      for (const kind of drawn) columns.add(kind, lengthOf(rng, kind));
+      return columns.table();
     },
     truth(thresholds, weigh) {
       /** Given the class: P(a token leaves and is wrong). */
@@ -190,26 +181,6 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
         exits: Array.from(left, (share, exit) => ({ left: share, risk: share > 0 ? wrong[exit]! / share : 0 })),
       };
     },
-  };
-}
-
-interface Columns {
-  readonly oriented: readonly Float64Array[];
-  readonly agrees: readonly Uint8Array[];
-  /** For sampled text. */
-  readonly losses: readonly Int32Array[];
-}
-
-/** Columns of so many tokens, with the same beginning. */
-function grown({ oriented, agrees, losses }: Columns, tokens: number): Columns {
-  const move = <Column extends Float64Array | Uint8Array | Int32Array>(from: Column, to: Column): Column => {
-    to.set(from.subarray(0, tokens));
-    return to;
-  };
-  return {
-    oriented: oriented.map((column) => move(column, new Float64Array(tokens))),
-    agrees: agrees.map((column) => move(column, new Uint8Array(tokens))),
-    losses: losses.map((column) => move(column, new Int32Array(tokens))),
   };
 }
 

@@ -2,17 +2,12 @@
  * The procedures under test: the published one, the certified ones, and mutants that look right but are wrong. Each
  * sees one draw of calibration documents and returns thresholds; beside it stand its claim and what it promises.
  */
+import { sum } from "d3-array";
 import type { CertifiedLoss } from "../../src/exits/plan/policy.js";
 import type { Rng } from "../../src/tensor/index.js";
 import { binomialTail } from "../../src/calibrate/bounds/binomial.js";
 import { hoeffdingBentkusPValue } from "../../src/calibrate/bounds/hoeffding.js";
-import {
-  certifyLosses,
-  cheapest,
-  fixedSequence,
-  planSequence,
-  type TestSequence,
-} from "../../src/calibrate/procedures/certify-losses.js";
+import { certifyLosses, cheapest, fixedSequence, planSequence } from "../../src/calibrate/procedures/certify-losses.js";
 import { pickVectors } from "../../src/calibrate/record/policy-runs.js";
 import {
   costsOf,
@@ -23,6 +18,7 @@ import {
   type Tally,
 } from "../../src/calibrate/procedures/tally.js";
 import {
+  type LossColumn,
   orientThreshold,
   tallyVectors,
   type ThresholdVector,
@@ -33,8 +29,7 @@ import { paperThreshold } from "../../src/calibrate/paper/paper-threshold.js";
 
 /** Documents, and groups of them if these are the units. */
 export interface GroupedTable extends TokenTable {
-  /** [units + 1] unit u holds documents starts[u] .. starts[u+1]-1. */
-  readonly unitStarts?: Int32Array;
+  readonly groups?: readonly (readonly number[])[];
 }
 
 /** One draw of calibration documents. Candidates are proposed once for all procedures and values of δ. */
@@ -51,13 +46,11 @@ export interface Trial {
   tenths(): { readonly vectors: readonly ThresholdVector[]; readonly losses: LossMatrix };
 }
 
-/** Vectors, and what they cost and lose on both splits. */
 interface Proposed {
   readonly vectors: readonly ThresholdVector[];
-  readonly costs: readonly number[];
+  /** Of all vectors. */
+  readonly grid: Tally;
   readonly test: Tally;
-  gridLosses(loss: CertifiedLoss): LossMatrix;
-  testLosses(loss: CertifiedLoss): LossMatrix;
 }
 
 export interface ProcedureSpec {
@@ -124,12 +117,10 @@ export const procedures = {
     title: "certified (WSR) by the argmax, used for sampled text (mutant)",
     claim: "share",
     promise: "none",
-    decide: ({ grid, test, costs, epsilon, all }, delta) =>
-      certified(
-        trialOf(all, { costs, epsilon }, () => [grid, test].map(withoutDistances)),
-        delta,
-        "token",
-      ),
+    decide: ({ grid, test, costs, epsilon, all }, delta) => {
+      const greedy = { all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
+      return certified(trialOf(greedy), delta, "token");
+    },
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
@@ -138,76 +129,36 @@ export function createTrial(all: GroupedTable, rng: Rng, terms: Pick<Trial, "cos
   const units = unitCount(all);
   const order = rng.shuffle(Array.from({ length: units }, (_, u) => u));
   const cut = Math.max(1, Math.round(0.4 * units));
-  return trialOf(all, terms, () => [takeUnits(all, order.slice(0, cut)), takeUnits(all, order.slice(cut))]);
+  return trialOf({ ...terms, all, grid: takeUnits(all, order.slice(0, cut)), test: takeUnits(all, order.slice(cut)) });
 }
 
 /** Whatever several procedures need is made once, when the first one asks. */
-function trialOf(
-  all: GroupedTable,
-  { costs, epsilon }: Pick<Trial, "costs" | "epsilon">,
-  split: () => readonly GroupedTable[],
-): Trial {
-  const splits = once(split);
-  const trial: Trial = {
-    all,
-    costs,
-    epsilon,
-    get grid() {
-      return splits()[0]!;
-    },
-    get test() {
-      return splits()[1]!;
-    },
-    proposed: once(() => propose(trial)),
-    tenths: once(() => tenthsOf(trial)),
+function trialOf(split: Omit<Trial, "proposed" | "tenths">): Trial {
+  const { grid, test, costs, epsilon } = split;
+  const propose = (): Proposed => {
+    const vectors = proposeVectors(grid, costs, { epsilon });
+    return { vectors, grid: tallyVectors(grid, vectors), test: tallyVectors(test, vectors) };
   };
-  return trial;
+  return { ...split, proposed: once(propose), tenths: once(() => tenthsOf(split)) };
 }
 
-function propose({ grid, test, costs, epsilon }: Trial): Proposed {
-  const vectors = proposeVectors(grid, costs, { epsilon });
-  const [onGrid, onTest] = [grid, test].map((table) => tallyVectors(table, vectors));
-  return {
-    vectors,
-    costs: vectors.length === 0 ? [] : costsOf(onGrid!, costs),
-    test: onTest!,
-    gridLosses: byLoss((loss) => unitLosses(onGrid!, grid, loss)),
-    testLosses: byLoss((loss) => unitLosses(onTest!, test, loss)),
-  };
-}
-
-function byLoss(make: (loss: CertifiedLoss) => LossMatrix): (loss: CertifiedLoss) => LossMatrix {
-  const made = new Map<CertifiedLoss, LossMatrix>();
-  return (loss) => {
-    const losses = made.get(loss) ?? make(loss);
-    made.set(loss, losses);
-    return losses;
-  };
-}
-
-function unitCount({ documents, unitStarts }: GroupedTable): number {
-  return unitStarts === undefined ? documents : unitStarts.length - 1;
+function unitCount({ documents, groups }: GroupedTable): number {
+  return groups?.length ?? documents;
 }
 
 /** A table of these units; groups stay whole. */
-function takeUnits(table: GroupedTable, units: readonly number[]): GroupedTable {
-  const { unitStarts } = table;
-  if (unitStarts === undefined) return takeDocuments(table, units);
-  const documents: number[] = [];
-  const starts = [0];
-  for (const unit of units) {
-    for (let d = unitStarts[unit]!; d < unitStarts[unit + 1]!; d++) documents.push(d);
-    starts.push(documents.length);
-  }
-  return { ...takeDocuments(table, documents), unitStarts: Int32Array.from(starts) };
+function takeUnits({ groups, ...table }: GroupedTable, units: readonly number[]): GroupedTable {
+  if (groups === undefined) return takeDocuments(table, units);
+  const chosen = units.map((unit) => groups[unit]!);
+  let row = 0;
+  return { ...takeDocuments(table, chosen.flat()), groups: chosen.map((group) => group.map(() => row++)) };
 }
 
 /** The losses of a table's units, from counts of its documents. */
-export function unitLosses(tally: Tally, { unitStarts }: GroupedTable, loss: CertifiedLoss): LossMatrix {
+export function unitLosses(tally: Tally, { groups }: GroupedTable, loss: CertifiedLoss): LossMatrix {
   const losses = lossesOf(tally, loss);
-  if (unitStarts === undefined) return losses;
-  const rows = [...Array(tally.documents).keys()].map((d) => [d]);
-  const units = Array.from(unitStarts.subarray(1), (end, u) => rows.slice(unitStarts[u], end));
+  if (groups === undefined) return losses;
+  const units = groups.map((group) => group.map((document) => [document]));
   return readLosses({ ...losses, binary: false }, units);
 }
 
@@ -228,8 +179,6 @@ export function takeDocuments(
     return to;
   };
   const tokens = taken[documents.length]!;
-  const gatherLosses = (column: Uint8Array | Int32Array): Uint8Array | Int32Array =>
-    gather(column, new Int32Array(tokens));
   return {
     documents: documents.length,
     exits,
@@ -237,38 +186,36 @@ export function takeDocuments(
     oriented: oriented.map((column) => gather(column, new Float64Array(tokens))),
     agrees: agrees.map((column) => gather(column, new Uint8Array(tokens))),
     ...(losses && {
-      losses: {
-        lossScale: losses.lossScale,
-        exits: losses.exits.map(gatherLosses),
-        ...(losses.deep && { deep: gatherLosses(losses.deep) }),
-      },
+      losses: { ...losses, exits: losses.exits.map((column) => gather<LossColumn>(column, new Int32Array(tokens))) },
     }),
   };
 }
 
-/** The sequence that the grid split plans, and the place of its start among the vectors proposed. */
-function planned(trial: Trial, delta: number, loss: CertifiedLoss): TestSequence & { readonly start: number } {
-  const { vectors, costs, gridLosses } = trial.proposed();
-  const plan = { epsilon: trial.epsilon, delta, units: unitCount(trial.test) };
-  const sequence = planSequence({ vectors, costs }, gridLosses(loss), plan);
-  return { ...sequence, start: vectors.length - sequence.vectors.length };
-}
-
-function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
-  const { vectors: all, testLosses } = trial.proposed();
+/**
+ * The cheapest accepted of the vectors that the grid split proposes, from where the sequence starts. `acceptedOf` takes
+ * the counts of some of them on the test split.
+ */
+function chosenFrom(
+  trial: Trial,
+  { delta, loss }: { readonly delta: number; readonly loss: CertifiedLoss },
+  acceptedOf: (tallyOf: (from: number, to?: number) => Tally, vectors: number) => number,
+): ThresholdVector {
+  const { vectors: all, grid, test } = trial.proposed();
   if (all.length === 0) return never(trial.grid);
-  const { vectors, costs, start } = planned(trial, delta, loss);
-  const { accepted } = certifyLosses(lossesFrom(testLosses(loss), start), { epsilon: trial.epsilon, delta });
+  const candidates = { vectors: all, costs: costsOf(grid, trial.costs) };
+  const plan = { epsilon: trial.epsilon, delta, units: unitCount(trial.test) };
+  const { vectors, costs } = planSequence(candidates, unitLosses(grid, trial.grid, loss), plan);
+  const kept = [...all.keys()].slice(all.length - vectors.length);
+  const accepted = acceptedOf((from, to) => pickVectors(test, kept.slice(from, to)), vectors.length);
   const chosen = cheapest(costs.slice(0, accepted));
   return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
 }
 
-/** The candidates from one on. */
-function lossesFrom({ units, candidates, binary, values }: LossMatrix, first: number): LossMatrix {
-  const width = candidates - first;
-  const kept = new Float64Array(units * width);
-  for (let i = 0; i < kept.length; i++) kept[i] = values[Math.floor(i / width) * candidates + first + (i % width)]!;
-  return { units, candidates: width, binary, values: kept };
+function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
+  return chosenFrom(trial, { delta, loss }, (tallyOf) => {
+    const losses = unitLosses(tallyOf(0), trial.test, loss);
+    return certifyLosses(losses, { epsilon: trial.epsilon, delta }).accepted;
+  });
 }
 
 /** The same sequence by other p-values. */
@@ -277,39 +224,30 @@ function byPValues(
   delta: number,
   pValueOf: (tally: Tally, epsilon: number, table: GroupedTable) => number,
 ): ThresholdVector {
-  const { vectors: all, test } = trial.proposed();
-  if (all.length === 0) return never(trial.grid);
-  const { vectors, costs, start } = planned(trial, delta, "token");
-  const pValues: number[] = [];
-  for (const i of vectors.keys()) {
-    const pValue = pValueOf(pickVectors(test, [start + i]), trial.epsilon, trial.test);
-    pValues.push(pValue);
-    if (pValue > delta) break; // the others are not reached
-  }
-  const chosen = cheapest(costs.slice(0, fixedSequence(pValues, delta).length));
-  return chosen === "never" ? never(trial.grid) : vectors[chosen]!;
+  return chosenFrom(trial, { delta, loss: "token" }, (tallyOf, vectors) => {
+    const pValues: number[] = [];
+    while (pValues.length < vectors && !(pValues.at(-1)! > delta)) {
+      const next = pValues.length;
+      pValues.push(pValueOf(tallyOf(next, next + 1), trial.epsilon, trial.test));
+    }
+    return fixedSequence(pValues, delta).length;
+  });
 }
 
 /** The Hoeffding-Bentkus p-value of one candidate, documents or groups as units. */
 export function hoeffdingBentkus(tally: Tally, epsilon: number, table: GroupedTable): number {
   const { units, values } = unitLosses(tally, table, "token");
-  return hoeffdingBentkusPValue(sumOf(values), units, epsilon);
+  return hoeffdingBentkusPValue(sum(values), units, epsilon);
 }
 
 /** The exact binomial p-value of one candidate, as if its tokens were independent. */
 export function tokensAsUnits({ tokens, wrong, lossScale = 1 }: Tally, epsilon: number): number {
-  const count = sumOf(tokens);
-  return binomialTail(Math.min(count, Math.ceil(sumOf(wrong) / lossScale)), count, epsilon);
-}
-
-function sumOf(values: Int32Array | Float64Array): number {
-  let sum = 0;
-  for (const value of values) sum += value;
-  return sum;
+  const count = sum(tokens);
+  return binomialTail(Math.min(count, Math.ceil(sum(wrong) / lossScale)), count, epsilon);
 }
 
 /** A coarse list of candidates: at every exit the thresholds that a tenth, two tenths, … of all tokens reach. */
-function tenthsOf({ grid, test }: Trial): ReturnType<Trial["tenths"]> {
+function tenthsOf({ grid, test }: Pick<Trial, "grid" | "test">): ReturnType<Trial["tenths"]> {
   const sorted = grid.oriented.map((column) => column.slice().sort());
   const vectors = Array.from({ length: 10 }, (_, i) =>
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),

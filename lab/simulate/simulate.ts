@@ -42,8 +42,7 @@ export function simulate(populationOf: (rng: Rng) => Population, options: Simula
   const { runs, documents, epsilon, deltas, seed, procedures: names } = options;
   requireInteger("simulate: runs", runs, 1);
   requireInteger("simulate: documents", documents, 2);
-  requireInside("simulate: epsilon", epsilon);
-  for (const delta of deltas) requireInside("simulate: delta", delta);
+  for (const level of [epsilon, ...deltas]) requireInside("simulate: epsilon or a delta", level);
   const cells = names.flatMap((procedure) =>
     deltas.map((delta) => ({ procedure, delta, violations: 0, never: 0, risk: 0, squares: 0, coverage: 0 })),
   );

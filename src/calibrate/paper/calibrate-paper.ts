@@ -7,7 +7,7 @@ import { libraryVersion } from "../../version.js";
 import type { CalibrationRecords } from "../record/record.js";
 import { playPolicy, type PolicyOutcome } from "../record/outcome.js";
 import { requireScore } from "../record/subject.js";
-import { paperDefaults, type PaperStrategy, paperThreshold } from "./paper-threshold.js";
+import { paperDefaults, paperThreshold } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
   /** Share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
@@ -16,8 +16,6 @@ export interface PaperCalibrationOptions {
   readonly score?: ScoreName;
   /** @default "lazy" */
   readonly fill?: FillName;
-  /** @default "maxCoverage" */
-  readonly strategy?: PaperStrategy;
 }
 
 interface CalibrationReport {
@@ -25,7 +23,7 @@ interface CalibrationReport {
   readonly version: 1;
   readonly procedure: "paper";
   readonly guarantee: "none";
-  readonly strategy: PaperStrategy;
+  readonly strategy: "maxCoverage";
   readonly agreement: number;
   readonly score: ScoreName;
   readonly fill: FillName;
@@ -65,13 +63,12 @@ function flatten(
  */
 export function calibratePaper(given: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const records = { ...given, documents: given.documents.filter(({ taught }) => taught !== true) };
-  const { agreement = 0.95, fill = "lazy" } = options;
-  const { score = paperDefaults.score, strategy = paperDefaults.strategy } = options;
+  const { agreement = 0.95, score = paperDefaults.score, fill = "lazy" } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
   requireScore(records, score);
   const exits = records.depths.map((depth, exit) => {
     const { scores, agrees } = flatten(records, exit, score);
-    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score, strategy }) };
+    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score }) };
   });
   const { modelHash, headsHash } = records;
   const policy: Policy = {
@@ -89,7 +86,7 @@ export function calibratePaper(given: CalibrationRecords, options: PaperCalibrat
     version: 1,
     procedure: "paper",
     guarantee: "none",
-    strategy,
+    strategy: "maxCoverage",
     agreement,
     score,
     fill,

@@ -49,28 +49,53 @@ interface Place {
   readonly position: number;
 }
 
+/** Windows at the first exit, on which policies run one after another. */
+interface ForcedWindows {
+  readonly heads: ExitHeads;
+  readonly windows: readonly Window[];
+  readonly sequences: readonly Sequence[];
+  readonly signal: CancelSignal | undefined;
+  /** Statistics at all judged positions of the first exit, once a policy has asked. */
+  first?: Float32Array;
+}
+
 export async function runnerAtOnce(
   heads: ExitHeads,
   windows: readonly Window[],
   { reference, other }: Judge,
   signal: CancelSignal | undefined,
 ): Promise<PolicyRunner> {
-  const forced = await ForcedWindows.start(heads, windows, signal);
+  const sequences = windows.map(({ ids }) => new Sequence(heads.model, ids.length));
+  const dispose = (): void => {
+    for (const sequence of sequences) sequence.dispose();
+  };
+  const forced: ForcedWindows = { heads, windows, sequences, signal };
   try {
-    const right = await (other ? tokensOf(reference, windows, signal) : forced.fullTokens());
+    await runToFirst(forced);
+    const right = other ? await tokensOf(reference, windows, signal) : await fullTokens(forced);
     return {
       run: (policy, onToken) =>
-        forced.run(policy, (w, position, { exit, id }) => {
+        runForced(forced, policy, (w, position, { exit, id }) => {
           onToken(w, { exit, loss: Number(id !== right[w]![position - windows[w]!.from]) });
         }),
-      dispose: () => {
-        forced.dispose();
-      },
+      dispose,
     };
   } catch (error) {
-    forced.dispose();
+    dispose();
     throw error;
   }
+}
+
+/** Prompts run through all blocks, judged positions to the first exit. */
+async function runToFirst({ heads, windows, sequences, signal }: ForcedWindows): Promise<void> {
+  const toDepth = async (depth: number): Promise<void> => {
+    const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
+    await prefill(heads.model, work, depth, { signal });
+  };
+  sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(0, windows[w]!.from)));
+  await toDepth(heads.model.config.numLayers);
+  sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(windows[w]!.from)));
+  await toDepth(heads.depths[0]!);
 }
 
 async function tokensOf(
@@ -89,143 +114,105 @@ async function tokensOf(
   }
 }
 
-/** Windows at the first exit, on which policies run one after another. */
-export class ForcedWindows {
-  readonly #heads: ExitHeads;
-  readonly #windows: readonly Window[];
-  readonly #sequences: readonly Sequence[];
-  readonly #signal: CancelSignal | undefined;
-  /** At all judged positions of the first exit. */
-  #first: Float32Array | undefined;
-
-  private constructor(
-    heads: ExitHeads,
-    windows: readonly Window[],
-    sequences: readonly Sequence[],
-    signal: CancelSignal | undefined,
-  ) {
-    this.#heads = heads;
-    this.#windows = windows;
-    this.#sequences = sequences;
-    this.#signal = signal;
+/** Runs one policy on copies of the windows. */
+async function runForced(forced: ForcedWindows, policy: Policy, onToken: OnForced): Promise<void> {
+  const { heads, windows, sequences, signal } = forced;
+  const { model, depths } = heads;
+  const { numLayers } = model.config;
+  const fill = fills[policy.fill];
+  const runOn = (places: readonly Place[], depth: number): Promise<void> =>
+    prefill(model, runsOf(places), depth, { signal });
+  const lanes: Lane[] = [];
+  try {
+    for (const [index, window] of windows.entries()) lanes.push({ window, index, sequence: sequences[index]!.clone() });
+    // With an exact fill, those that left run on too: their keys and values count.
+    let running = lanes.flatMap(judgedPlaces);
+    const staying = await leaveAtFirst(policy, running, async (exit, open) => {
+      const depth = depths[exit]!;
+      await runOn(running, depth);
+      const stats = (exit === 0 ? forced.first : undefined) ?? (await statsAt(heads, exit, open, signal));
+      if (exit === 0) forced.first = stats;
+      return {
+        confidences: confidencesIn(stats),
+        leave: async (left) => {
+          for (const [r, { lane, position }] of open.entries()) {
+            if (!left[r]) continue;
+            onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
+            if (fill.exact || depth === numLayers) continue;
+            await giveTurn(signal);
+            fill.apply(heads, lane.sequence, position, exit);
+          }
+          if (!fill.exact) running = open.filter((_, r) => !left[r]);
+        },
+      };
+    });
+    if (staying.length === 0) return;
+    await runOn(running, numLayers);
+    await emitFull(model, staying, onToken, signal);
+  } finally {
+    for (const { sequence } of lanes) sequence.dispose();
   }
+}
 
-  /** Dispose of the result. */
-  static async start(heads: ExitHeads, windows: readonly Window[], signal?: CancelSignal): Promise<ForcedWindows> {
-    const { model } = heads;
-    const sequences = windows.map(({ ids }) => new Sequence(model, ids.length));
-    const toDepth = async (depth: number): Promise<void> => {
-      const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
-      await prefill(model, work, depth, { signal });
-    };
-    try {
-      sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(0, windows[w]!.from)));
-      await toDepth(model.config.numLayers);
-      sequences.forEach((sequence, w) => sequence.append(...windows[w]!.ids.slice(windows[w]!.from)));
-      await toDepth(heads.depths[0]!);
-      return new ForcedWindows(heads, windows, sequences, signal);
-    } catch (error) {
-      for (const sequence of sequences) sequence.dispose();
-      throw error;
+async function fullTokens(forced: ForcedWindows): Promise<number[][]> {
+  const { heads, windows } = forced;
+  const tokens = windows.map((): number[] => []);
+  const never = createPolicy(
+    heads,
+    heads.depths.map(() => "never"),
+  );
+  await runForced(forced, never, (window, _, { id }) => tokens[window]!.push(id));
+  return tokens;
+}
+
+/** The statistics [R, 5] of an exit's head at places, lane by lane. */
+async function statsAt(
+  { heads }: ExitHeads,
+  exit: number,
+  places: readonly Place[],
+  signal: CancelSignal | undefined,
+): Promise<Float32Array> {
+  const head = heads[exit]!;
+  const stats = new Float32Array(places.length * ROW_STATS.width);
+  const { vocabSize, hiddenSize } = head.model.config;
+  const step = rowsPerTurn(vocabSize * hiddenSize);
+  for (let begin = 0; begin < places.length; begin += step) {
+    await giveTurn(signal);
+    const some = places.slice(begin, begin + step);
+    const own = await statsOf(head, runsOf(some));
+    const broken = nonFiniteRow(own, "top1");
+    if (broken !== undefined) {
+      const what = `the logits of exit ${exit}`;
+      throw await nonFiniteError(head.model, seenAt(some[broken]!), { what, depth: head.depth, caller: "calibrate" });
     }
+    stats.set(own, begin * ROW_STATS.width);
   }
+  return stats;
+}
 
-  /** Runs one policy on copies of the windows. */
-  async run(policy: Policy, onToken: OnForced): Promise<void> {
-    const { model, depths } = this.#heads;
-    const { numLayers } = model.config;
-    const fill = fills[policy.fill];
-    const lanes: Lane[] = [];
-    try {
-      for (const [index, window] of this.#windows.entries()) {
-        lanes.push({ window, index, sequence: this.#sequences[index]!.clone() });
-      }
-      // With an exact fill, those that left run on too: their keys and values count.
-      let running = lanes.flatMap(judgedPlaces);
-      const staying = await leaveAtFirst(policy, running, async (exit, open) => {
-        const depth = depths[exit]!;
-        await this.#runOn(running, depth);
-        const stats = exit === 0 ? (this.#first ??= await this.#statsAt(0, open)) : await this.#statsAt(exit, open);
-        return {
-          confidences: confidencesIn(stats),
-          leave: async (left) => {
-            for (const [r, { lane, position }] of open.entries()) {
-              if (!left[r]) continue;
-              onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
-              if (fill.exact || depth === numLayers) continue;
-              await giveTurn(this.#signal);
-              fill.apply(this.#heads, lane.sequence, position, exit);
-            }
-            if (!fill.exact) running = open.filter((_, r) => !left[r]);
-          },
-        };
-      });
-      if (staying.length === 0) return;
-      await this.#runOn(running, numLayers);
-      await this.#emitFull(staying, onToken);
-    } finally {
-      for (const { sequence } of lanes) sequence.dispose();
+async function emitFull(
+  model: Model,
+  open: readonly Place[],
+  onToken: OnForced,
+  signal: CancelSignal | undefined,
+): Promise<void> {
+  const states = scope(() => statesOf(runsOf(open)));
+  try {
+    const { argmax } = await outcomeOf(model, states, { signal });
+    for (const [r, { lane, position }] of open.entries()) {
+      onToken(lane.index, position, { exit: undefined, id: argmax[r]! });
     }
+  } catch (error) {
+    if (!(error instanceof NumericsError)) throw error;
+    const seen = seenAt(open[Number(error.details["row"])]!);
+    throw await nonFiniteError(model, seen, { what: "the logits of the full model", caller: "calibrate" });
+  } finally {
+    states.dispose();
   }
+}
 
-  async fullTokens(): Promise<number[][]> {
-    const tokens = this.#windows.map((): number[] => []);
-    const never = createPolicy(
-      this.#heads,
-      this.#heads.depths.map(() => "never"),
-    );
-    await this.run(never, (window, _, { id }) => tokens[window]!.push(id));
-    return tokens;
-  }
-
-  dispose(): void {
-    for (const sequence of this.#sequences) sequence.dispose();
-  }
-
-  /** Runs places to a depth; those between them are complete. */
-  #runOn(places: readonly Place[], depth: number): Promise<void> {
-    return prefill(this.#heads.model, runsOf(places), depth, { signal: this.#signal });
-  }
-
-  /** The statistics [R, 5] of an exit's head at places, lane by lane. */
-  async #statsAt(exit: number, places: readonly Place[]): Promise<Float32Array> {
-    const head = this.#heads.heads[exit]!;
-    const stats = new Float32Array(places.length * ROW_STATS.width);
-    const { vocabSize, hiddenSize } = head.model.config;
-    const step = rowsPerTurn(vocabSize * hiddenSize);
-    for (let begin = 0; begin < places.length; begin += step) {
-      await giveTurn(this.#signal);
-      const some = places.slice(begin, begin + step);
-      const own = await statsOf(head, runsOf(some));
-      const broken = nonFiniteRow(own, "top1");
-      if (broken !== undefined) {
-        const { lane, position } = some[broken]!;
-        const what = `the logits of exit ${exit}`;
-        const seen = lane.window.ids.slice(0, position + 1);
-        throw await nonFiniteError(head.model, seen, { what, depth: head.depth, caller: "calibrate" });
-      }
-      stats.set(own, begin * ROW_STATS.width);
-    }
-    return stats;
-  }
-
-  async #emitFull(open: readonly Place[], onToken: OnForced): Promise<void> {
-    const { model } = this.#heads;
-    const states = scope(() => statesOf(runsOf(open)));
-    try {
-      const { argmax } = await outcomeOf(model, states, { signal: this.#signal });
-      for (const [r, { lane, position }] of open.entries()) {
-        onToken(lane.index, position, { exit: undefined, id: argmax[r]! });
-      }
-    } catch (error) {
-      if (!(error instanceof NumericsError)) throw error;
-      const { lane, position } = open[Number(error.details["row"])]!;
-      const seen = lane.window.ids.slice(0, position + 1);
-      throw await nonFiniteError(model, seen, { what: "the logits of the full model", caller: "calibrate" });
-    } finally {
-      states.dispose();
-    }
-  }
+function seenAt({ lane, position }: Place): readonly number[] {
+  return lane.window.ids.slice(0, position + 1);
 }
 
 /** The positions stand at the head's depth. */
