@@ -121,42 +121,32 @@ export async function compareWays(
   };
 }
 
-async function runOnce(
-  heads: ExitHeads,
-  way: Way,
-  prompt: readonly number[],
-  seed: number,
-  options: CompareOptions,
-): Promise<GenerateSummary> {
-  const { model } = heads;
-  const before = model.unembedding;
-  model.setUnembedding(way.unembedding ?? before);
-  try {
-    return await generateOnce(heads, way, prompt, seed, options);
-  } finally {
-    model.setUnembedding(before);
-  }
-}
-
 /** Does nothing else between the tokens, since they are timed. */
-async function generateOnce(
+async function runOnce(
   heads: ExitHeads,
   way: Way,
   prompt: readonly number[],
   seed: number,
   { temperature = 0, topK, maxNewTokens, stopAtEndOfText = false, signal }: CompareOptions,
 ): Promise<GenerateSummary> {
-  const generation = generate(heads, prompt, {
-    ...way.options,
-    ...(temperature !== 0 && { temperature, seed, ...(topK !== undefined && { topK }) }),
-    signal,
-    maxNewTokens,
-    stopAtEndOfText,
-  });
-  const tokens = generation[Symbol.asyncIterator]();
-  let ended = false;
-  while (!ended) ended = (await tokens.next()).done === true;
-  return generation.summary;
+  const { model } = heads;
+  const before = model.unembedding;
+  model.setUnembedding(way.unembedding ?? before);
+  try {
+    const generation = generate(heads, prompt, {
+      ...way.options,
+      ...(temperature !== 0 && { temperature, seed, ...(topK !== undefined && { topK }) }),
+      signal,
+      maxNewTokens,
+      stopAtEndOfText,
+    });
+    const tokens = generation[Symbol.asyncIterator]();
+    let ended = false;
+    while (!ended) ended = (await tokens.next()).done === true;
+    return generation.summary;
+  } finally {
+    model.setUnembedding(before);
+  }
 }
 
 function resultOf(

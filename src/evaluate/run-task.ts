@@ -21,8 +21,8 @@ import type { AnswerChoice, TaskItem, TaskKind } from "./tasks.js";
 
 const LEVEL = 0.95;
 
-// Scores items in order: passages are batched, and an item is yielded once all of its are scored. An item's score is
-// all that metrics need, and does not depend on what ran beside it.
+// Scores items: passages are batched, and an item is yielded once all of its are scored. An item's score is all that
+// metrics need, and does not depend on what ran beside it.
 
 /** Checked options with defaults. */
 type EvaluateSettings = Required<Omit<EvaluateOptions, "store" | "signal" | "onBatch">> & {
@@ -33,6 +33,10 @@ type EvaluateSettings = Required<Omit<EvaluateOptions, "store" | "signal" | "onB
 interface NumberedItem {
   readonly item: TaskItem;
   readonly number: number;
+}
+
+interface ScoredItem extends NumberedItem {
+  readonly score: ItemScore;
 }
 
 /** Plain JSON. */
@@ -157,12 +161,12 @@ function specialPrefix(withSpecial: readonly number[], plain: readonly number[])
   return withSpecial.slice(0, withSpecial.indexOf(plain[0]!));
 }
 
-/** Scores in order. Heads must be frozen, and policies made for them. */
+/** Heads must be frozen, and policies made for them. */
 async function* scoreItems(
   source: Model | ExitHeads,
   items: Iterable<NumberedItem> | AsyncIterable<NumberedItem>,
   settings: ScoreSettings,
-): AsyncGenerator<ItemScore, void, undefined> {
+): AsyncGenerator<ScoredItem, void, undefined> {
   const model = source instanceof ExitHeads ? source.model : source;
   const { policies, batchTokens, signal, onBatch } = settings;
   const encode = passageEncoder(model, settings);
@@ -172,7 +176,7 @@ async function* scoreItems(
   let queuedTokens = 0;
 
   /** Scores the queue, and returns complete items. */
-  const flush = async (): Promise<ItemScore[]> => {
+  const flush = async (): Promise<ScoredItem[]> => {
     await giveTurn(signal);
     const queued = queue.map(({ passage }) => passage);
     const ways = await scorePassages(source, queued, policies, signal);
@@ -192,11 +196,8 @@ async function* scoreItems(
   for await (const { item, number } of items) {
     const { passages, truncated } = encode(item, number);
     const ways = [null, ...policies].map(() => ({ scores: [], agreed: 0, depths: 0 }));
-    const entry: Entry = { item, passages: passages.length, truncated, ways };
-    if (passages.length === 0) {
-      if (queue.length > 0) yield* await flush();
-      yield nothingToScore(entry);
-    }
+    const entry: Entry = { item, number, passages: passages.length, truncated, ways };
+    if (passages.length === 0) yield scoreOf(entry);
     for (const passage of passages) {
       const length = passage.context.length + passage.continuation.length;
       if (queue.length > 0 && queuedTokens + length > batchTokens) yield* await flush();
@@ -207,8 +208,7 @@ async function* scoreItems(
   if (queue.length > 0) yield* await flush();
 }
 
-interface Entry {
-  readonly item: TaskItem;
+interface Entry extends NumberedItem {
   readonly passages: number;
   readonly truncated: number;
   readonly ways: readonly WayInProgress[];
@@ -240,16 +240,15 @@ function addPassage(
 }
 
 /** An empty text counts as an item, and adds nothing to metrics. */
-function nothingToScore({ truncated, ways }: Entry): ItemScore {
-  return { tokens: 0, truncated, ways: ways.map(({ agreed, depths }) => ({ summands: [], agreed, depths })) };
-}
-
-function scoreOf({ item, truncated, ways }: Entry): ItemScore {
-  return {
+function scoreOf({ item, number, passages, truncated, ways }: Entry): ScoredItem {
+  const score = {
     tokens: ways[0]!.scores.reduce((sum, { tokens }) => sum + tokens, 0),
     truncated,
-    ways: ways.map(({ scores, agreed, depths }) => ({ summands: summandsOf(item, scores), agreed, depths })),
+    ways: ways.map(({ scores, agreed, depths }) => {
+      return { summands: passages === 0 ? [] : summandsOf(item, scores), agreed, depths };
+    }),
   };
+  return { item, number, score };
 }
 
 /** Heads must be frozen, and policies made for them. */
@@ -272,21 +271,18 @@ export async function runTask(
   const { kernelBuild } = model.device.info;
   const kept = store && scoreStore(store, { ...described, kernelBuild, addSpecialTokens, policies });
   const scores: ItemScore[] = [];
-  const asked: { readonly index: number; readonly item: TaskItem }[] = []; // in the order of their scores
   let found = 0;
   let kind: TaskKind | undefined;
   async function* unscored(): AsyncGenerator<NumberedItem, void, undefined> {
     let number = 0;
     for await (const item of items) {
-      const index = number++;
+      number++;
       kind ??= item.kind;
       requireKind(item, kind, number);
       const known = await kept?.read(item);
-      if (known === undefined) {
-        asked.push({ index, item });
-        yield { item, number };
-      } else {
-        scores[index] = known;
+      if (known === undefined) yield { item, number };
+      else {
+        scores[number - 1] = known;
         found++;
       }
       if (number >= limit) return;
@@ -296,9 +292,8 @@ export async function runTask(
     onBatch: (event: { readonly items: number; readonly tokens: number }) =>
       onBatch({ ...event, items: event.items + found }),
   };
-  for await (const score of scoreItems(source, unscored(), { ...settings, ...reported })) {
-    const { index, item } = asked.shift()!;
-    scores[index] = score;
+  for await (const { item, number, score } of scoreItems(source, unscored(), { ...settings, ...reported })) {
+    scores[number - 1] = score;
     await kept?.write(item, score);
   }
   if (kind === undefined) throw new OptionError("task-empty", "evaluate: the task has no items; give at least one");

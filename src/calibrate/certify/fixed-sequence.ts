@@ -43,7 +43,7 @@ import {
   tallyIn,
 } from "../record/evidence.js";
 import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
-import { exitCosts, judgedBy, lossOf, requireScore, scoresOf } from "../record/subject.js";
+import { judgedBy, lossOf, requireScore, scoresOf, subjectCosts } from "../record/subject.js";
 import type { CertifySettings } from "./settings.js";
 
 export interface ScoredSequence extends TestSequence {
@@ -159,7 +159,7 @@ async function planGiven(
 const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
 
 function costsWith({ subject }: Evidence, { fill, costs, knownCosts }: CertifySettings): ExitCosts {
-  return knownCosts ?? exitCosts(subject, { fill, times: costs });
+  return knownCosts ?? subjectCosts(subject, fill, costs);
 }
 
 /** "never exit" may fail if another model is the reference. */

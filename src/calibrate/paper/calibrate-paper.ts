@@ -2,12 +2,14 @@
 import { requireNumber } from "../../errors.js";
 import type { FillName } from "../../exits/fill/fill.js";
 import type { Policy } from "../../exits/plan/policy.js";
-import { scoreAt, type ScoreName } from "../../exits/heads/score.js";
+import type { ScoreName } from "../../exits/heads/score.js";
 import { libraryVersion } from "../../version.js";
+import { rawThreshold } from "../procedures/token-table.js";
+import { tableOf } from "../record/evidence.js";
 import type { CalibrationRecords } from "../record/record.js";
 import { playPolicy, type PolicyOutcome } from "../record/outcome.js";
 import { requireScore } from "../record/subject.js";
-import { paperDefaults, paperThreshold } from "./paper-threshold.js";
+import { orientedThreshold, paperDefaults } from "./paper-threshold.js";
 
 export interface PaperCalibrationOptions {
   /** Share of each head's tokens that should be the full model's, in (0, 1). @default 0.95 */
@@ -40,23 +42,6 @@ export interface PaperCalibration {
   readonly certificate: CalibrationReport;
 }
 
-/** One exit's scores and agreements at all positions of all documents. */
-function flatten(
-  { documents }: CalibrationRecords,
-  exit: number,
-  score: ScoreName,
-): { scores: Float64Array; agrees: Uint8Array } {
-  const total = documents.reduce((sum, { positions }) => sum + positions, 0);
-  const scores = new Float64Array(total);
-  const agrees = new Uint8Array(total);
-  let at = 0;
-  for (const { positions, exits } of documents) {
-    agrees.set(exits[exit]!.agrees, at);
-    for (let t = 0; t < positions; t++) scores[at++] = scoreAt(exits[exit]!, t, score);
-  }
-  return { scores, agrees };
-}
-
 /**
  * Chooses thresholds by the paper's procedure, without documents that taught the heads. Throws an OptionError for a
  * level outside (0, 1).
@@ -66,9 +51,10 @@ export function calibratePaper(given: CalibrationRecords, options: PaperCalibrat
   const { agreement = 0.95, score = paperDefaults.score, fill = "lazy" } = options;
   requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
   requireScore(records, score);
+  const { oriented, agrees } = tableOf(records.documents, score);
   const exits = records.depths.map((depth, exit) => {
-    const { scores, agrees } = flatten(records, exit, score);
-    return { depth, threshold: paperThreshold(scores, agrees, agreement, { score }) };
+    const threshold = orientedThreshold(oriented[exit] ?? new Float64Array(), agrees[exit] ?? [], agreement);
+    return { depth, threshold: rawThreshold(threshold, score) };
   });
   const { modelHash, headsHash } = records;
   const policy: Policy = {

@@ -9,6 +9,7 @@
  */
 import { OptionError, requireNumber } from "../../errors.js";
 import { orientScore, type ScoreName, type Threshold } from "../../exits/heads/score.js";
+import { rawThreshold } from "../procedures/token-table.js";
 
 interface PaperOptions {
   /** @default "entropy" */
@@ -32,16 +33,21 @@ export function paperThreshold(
     });
   }
   const oriented = Float64Array.from(scores, (value) => orientScore(value, score));
+  return rawThreshold(orientedThreshold(oriented, agrees, level), score);
+}
+
+/** Of oriented scores; Infinity is "never". */
+export function orientedThreshold(oriented: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number {
   if (oriented.some((value) => Number.isNaN(value))) {
     throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");
   }
   const order = Uint32Array.from(oriented, (_, i) => i).sort((a, b) => oriented[b]! - oriented[a]!);
   let agreed = 0;
-  let threshold: Threshold = "never";
+  let threshold = Infinity;
   for (const [rank, i] of order.entries()) {
     if (agrees[i]) agreed++;
     const isLastOfBlock = rank + 1 === order.length || oriented[order[rank + 1]!] !== oriented[i];
-    if (isLastOfBlock && agreed / (rank + 1) >= level) threshold = orientScore(oriented[i]!, score);
+    if (isLastOfBlock && agreed / (rank + 1) >= level) threshold = oriented[i]!;
   }
   return threshold;
 }

@@ -114,38 +114,28 @@ export function errorFreeUnits(level: number, delta: number): number {
   return Math.ceil(Math.log(delta) / Math.log1p(-level));
 }
 
+/** Losses to which the units' are repeated at most: a verifier does it again, in seconds. */
+const REPEATED = 500_000;
+
 /**
- * Approximately the smallest n >= from with pValueAt(n) <= delta, the p-value of n units at the observed error rate;
- * undefined if there is none up to `max`. It need not decrease strictly.
+ * About how many units more it takes until pValueAt(n) <= delta, the p-value of n units at the observed error rate. It
+ * need not decrease strictly. Searches up to a hundred times the units: the sample says too little about more.
  */
-export function unitsNeeded(
-  pValueAt: (n: number) => number,
-  from: number,
-  delta: number,
-  max: number,
-): number | undefined {
-  let low = from - 1;
-  let high = from;
+function furtherUnits(pValueAt: (n: number) => number, units: number, delta: number): number | null {
+  const most = Math.min(100 * units, Math.max(units, REPEATED));
+  let low = units - 1;
+  let high = units;
   while (pValueAt(high) > delta) {
-    if (high >= max) return undefined;
+    if (high >= most) return null;
     low = high;
-    high = Math.min(max, 2 * high);
+    high = Math.min(most, 2 * high);
   }
   while (high - low > 1) {
     const middle = Math.floor((low + high) / 2);
     if (pValueAt(middle) > delta) low = middle;
     else high = middle;
   }
-  return high;
-}
-
-/** Losses to which the units' are repeated at most: a verifier does it again, in seconds. */
-const REPEATED = 500_000;
-
-/** Searches up to a hundred times the units: the sample says too little about more. */
-function furtherUnits(pValueAt: (n: number) => number, units: number, delta: number): number | null {
-  const needed = unitsNeeded(pValueAt, units, delta, Math.min(100 * units, Math.max(units, REPEATED)));
-  return needed === undefined ? null : needed - units;
+  return high - units;
 }
 
 function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {

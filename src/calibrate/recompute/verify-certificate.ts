@@ -172,18 +172,12 @@ function checkDocuments({ documents, split: { grid }, groups, unit, settings }: 
 
 /** Documents are in the order of SHA-256("seed:hash"); if groups are the units, first of SHA-256("seed:group"). */
 async function checkOrder({ documents, split: { seed }, unit }: Certificate, check: Check): Promise<void> {
-  const key = async (value: string): Promise<string> => sha256(`${seed}:${value}`);
-  const groupKeys = new Map<string, string>();
-  let before = "";
-  let ordered = true;
-  for (const { hash, group = "" } of documents) {
-    if (unit === "group" && !groupKeys.has(group)) groupKeys.set(group, await key(group));
-    const own = (groupKeys.get(group) ?? "") + (await key(hash));
-    ordered &&= before <= own;
-    before = own;
-  }
+  const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
+  const keys = await Promise.all(
+    documents.map(async ({ hash, group = "" }) => (unit === "group" ? await keyOf(group) : "") + (await keyOf(hash))),
+  );
   check(
-    ordered,
+    keys.every((key, d) => d === 0 || keys[d - 1]! <= key),
     `the documents are not in the order of seed ${seed}: they were split in another way, or with another seed`,
   );
 }

@@ -92,16 +92,16 @@ interface Row {
 /** Test documents; with copies all documents given, those of the grid split in both readings first. */
 export async function rowsOf({ documents, split, unit }: Certificate): Promise<Row[]> {
   const seen = new Map<string, number>();
-  const all: Omit<Row, "testedAsGiven">[] = [];
-  for (const [document, { copies = [], ...leader }] of documents.entries()) {
-    for (const { hash, tokens, group } of [leader, ...copies]) {
-      const before = seen.get(hash) ?? 0;
-      seen.set(hash, before + 1);
-      const name = unit === "group" ? group! : before === 0 ? hash : `${hash}:${before}`;
-      const key = await sha256(`${split.seed}:${name}`);
-      all.push({ document, tokens, key, tested: document >= split.grid });
-    }
-  }
+  const all = await Promise.all(
+    documents.flatMap(({ copies = [], ...leader }, document) =>
+      [leader, ...copies].map(async ({ hash, tokens, group }) => {
+        const before = seen.get(hash) ?? 0;
+        seen.set(hash, before + 1);
+        const name = unit === "group" ? group! : before === 0 ? hash : `${hash}:${before}`;
+        return { document, tokens, key: await sha256(`${split.seed}:${name}`), tested: document >= split.grid };
+      }),
+    ),
+  );
   const cut = all.find(({ tested }) => tested)!.key;
   const rows = all.map((row) => ({ ...row, testedAsGiven: row.key >= cut }));
   const copied = all.length > documents.length;

@@ -22,7 +22,7 @@ import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
-import { describeSubject, judgedBy, madeOf, type Subject } from "./subject.js";
+import { describeSubject, madeOf, type Subject } from "./subject.js";
 
 // A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
 // `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
@@ -73,13 +73,9 @@ function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array
   ]);
 }
 
-interface RecordShape {
+interface RecordShape extends Pick<Judge, "greedy" | "other" | "lossScale"> {
   readonly positions: number;
   readonly exits: number;
-  readonly greedy: boolean;
-  readonly other: boolean;
-  /** Loss of a token that certainly differs. */
-  readonly lossScale: number;
 }
 
 /** Undefined unless it has the shape, and its numbers are in their ranges. */
@@ -172,7 +168,6 @@ export async function createRecorder(
   const sequenceLength = judgedLength(heads.model, options);
   const judge = createJudge(heads.model, options);
   const subject = await describeSubject(heads, judge, signal);
-  const { lossScale } = judgedBy(subject);
   return {
     subject,
     sequenceLength,
@@ -182,8 +177,7 @@ export async function createRecorder(
       const make = (): Promise<RecordedWindows> => recordWindows(heads, windows, judge, signal);
       if (store === undefined) return { ...named, ...(await make()) };
       const name = await findingName("record", [...madeOf(subject), sequenceLength, document.hash]);
-      const { greedy, other } = judge;
-      const shape = { positions: positionsIn(windows), exits: subject.depths.length, greedy, other, lossScale };
+      const shape = { ...judge, positions: positionsIn(windows), exits: subject.depths.length };
       const kept = await readFinding(store, name, (bytes) => parseRecord(bytes, shape));
       if (kept !== undefined) return { ...kept, ...named };
       const made = { ...named, ...(await make()) };

@@ -11,7 +11,7 @@ import { type DocumentCounts, joinCounts, type PolicyRuns, type RunCandidates } 
 import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
 import { judgedDocuments } from "./record.js";
-import { describeSubject, judgedBy, madeOf, requireScore } from "./subject.js";
+import { describeSubject, madeOf, requireScore } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
   /** Tokens up to which documents run: longer ones keep their beginning. @default 2048, or the context if shorter */
@@ -53,9 +53,8 @@ export async function runHashed(
   const keys = thresholds.map((vector) => vector.join());
   const nameOf = ({ hash }: HashedDocument): Promise<string> =>
     findingName("run", [...madeOf(subject), sequenceLength, score, fill, hash]);
-  const { lossScale } = judgedBy(subject);
   const known = async (text: HashedDocument): Promise<CountsByCandidate> => {
-    const most = { exits: heads.depths.length, tokens: text.tokens, lossScale };
+    const most = { exits: heads.depths.length, tokens: text.tokens, lossScale: judge.lossScale };
     const found = store && (await readFinding(store, await nameOf(text), (bytes) => parseCounts(bytes, most)));
     return found ?? {};
   };

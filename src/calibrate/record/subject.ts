@@ -126,25 +126,6 @@ export function requireScore(subject: Pick<Subject, "scores">, score: ScoreName)
   }
 }
 
-interface ExitCostsOptions {
-  readonly fill: FillName;
-  /** Measured times. @default multiply-adds */
-  readonly times?: UnitTimes | undefined;
-}
-
-/**
- * The cost of a token by exit, in multiply-adds or measured milliseconds. Blocks that run later, in the batch of a
- * deeper token (fill `lazy`), take the measured time of a further row; in multiply-adds they are not counted, which is
- * right for weights read.
- */
-export function exitCosts(
-  { depths, numLayers, ledger }: Pick<Subject, "depths" | "numLayers" | "ledger">,
-  { fill, times }: ExitCostsOptions,
-): ExitCosts {
-  if (times !== undefined) return exitTimes({ depths, numLayers }, { fill, times });
-  return costsBy(depths, numLayers, { ...ledger, fills: ledger.fills[fill] });
-}
-
 interface PartCosts {
   readonly block: number;
   readonly unembedding: number;
@@ -152,9 +133,13 @@ interface PartCosts {
   readonly fills?: readonly number[] | undefined;
 }
 
-function costsBy(
-  depths: readonly number[],
-  numLayers: number,
+/**
+ * The cost of a token by exit, in multiply-adds or measured milliseconds (`timesOf`). Blocks that run later, in the
+ * batch of a deeper token (fill `lazy`), take the measured time of a further row; in multiply-adds they are not
+ * counted, which is right for weights read.
+ */
+export function exitCosts(
+  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
   { block, unembedding, heads, fills }: PartCosts,
 ): ExitCosts {
   return {
@@ -164,23 +149,29 @@ function costsBy(
   };
 }
 
+/** Multiply-adds, or times if they were measured. */
+export function subjectCosts(subject: Subject, fill: FillName, times?: UnitTimes): ExitCosts {
+  const { ledger } = subject;
+  return exitCosts(
+    subject,
+    times === undefined ? { ...ledger, fills: ledger.fills[fill] } : timesOf(subject, fill, times),
+  );
+}
+
 /** Rows over which a further one's time is averaged: tokens that leave between two that do not. */
 const LAZY_ROWS = 4;
 
-function furtherRow({ block }: UnitTimes): number {
-  return (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
-}
-
-export function exitTimes(
+/** The milliseconds of each part of a token. */
+export function timesOf(
   { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
-  { fill, times }: ExitCostsOptions & { readonly times: UnitTimes },
-): ExitCosts {
-  return costsBy(depths, numLayers, {
-    block: costOfRows(times.block, 1),
-    unembedding: costOfRows(times.finalHead, 1),
-    heads: times.heads,
-    fills: times.fills.map(({ cost }, exit) =>
-      fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow(times) : cost,
-    ),
-  });
+  fill: FillName,
+  { block, finalHead, heads, fills }: UnitTimes,
+): PartCosts {
+  const furtherRow = (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
+  return {
+    block: costOfRows(block, 1),
+    unembedding: costOfRows(finalHead, 1),
+    heads,
+    fills: fills.map(({ cost }, exit) => (fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow : cost)),
+  };
 }

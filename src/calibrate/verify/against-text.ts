@@ -24,7 +24,7 @@ import {
 } from "../record/evidence.js";
 import { type DocumentRecord, judgedDocuments } from "../record/record.js";
 import { arrange, type Arrangement } from "../record/split.js";
-import { exitCosts, judgedBy, type Subject } from "../record/subject.js";
+import { judgedBy, type Subject, subjectCosts } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
 import type { VerifyOptions } from "./against-model.js";
 import { checkDocuments, classDocuments } from "./check-documents.js";
@@ -54,7 +54,7 @@ async function proposeAgain(c: Certificate, evidence: Evidence, asked: CertifySe
   const { policy, costs, costUnit } = c;
   const { score, fill } = policy;
   if (costUnit === "multiplyAdds") {
-    const { reach, head, full } = exitCosts(evidence.subject, { fill });
+    const { reach, head, full } = subjectCosts(evidence.subject, fill);
     if (JSON.stringify([reach, head, full]) !== JSON.stringify([costs.reach, costs.head, costs.full])) {
       return ["costs: they are not the multiply-adds of this model and these heads"];
     }

@@ -3,8 +3,8 @@ import { fc, test } from "../../support/property.js";
 import { OptionError } from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { binomialTail, clopperPearsonUpper } from "../../../src/calibrate/bounds/binomial.js";
-import { errorFreeUnits, unitsNeeded } from "../../../src/calibrate/procedures/certify-losses.js";
+import { clopperPearsonUpper } from "../../../src/calibrate/bounds/binomial.js";
+import { errorFreeUnits } from "../../../src/calibrate/procedures/certify-losses.js";
 import { hoeffdingBentkusPValue, hoeffdingUpper } from "../../../src/calibrate/bounds/hoeffding.js";
 import { wsrPValue, wsrUpper } from "../../../src/calibrate/bounds/wsr.js";
 import { between, real } from "../../support/draw.js";
@@ -98,18 +98,5 @@ describe("bounds on a mean", () => {
     expect(() => hoeffdingBentkusPValue(11, 10, 0.1)).toThrow(OptionError);
     expect(() => hoeffdingBentkusPValue(NaN, 10, 0.1)).toThrow(OptionError);
     expect(() => clopperPearsonUpper(0, 0, 0.1)).toThrow(OptionError);
-  });
-});
-
-describe("units needed", () => {
-  it("are the closed formula without errors", () => {
-    for (const level of [0.01, 0.05, 0.2]) {
-      expect(unitsNeeded((n) => binomialTail(0, n, level), 1, 0.05, 1_000_000)).toBe(errorFreeUnits(level, 0.05));
-    }
-  });
-
-  it("are undefined if no number would do, and never below the start", () => {
-    expect(unitsNeeded((n) => binomialTail(Math.ceil(0.2 * n), n, 0.1), 10, 0.05, 100_000)).toBeUndefined();
-    expect(unitsNeeded((n) => binomialTail(0, n, 0.5), 40, 0.05, 1000)).toBe(40);
   });
 });

@@ -33,7 +33,7 @@ import { expectCode } from "../../support/expect-code.js";
 import { finish } from "../../support/lossless.js";
 import { forge, forgeries } from "../../support/forgeries.js";
 import { sharedWasm } from "../../support/devices.js";
-import { giveProjections, randomIds, smallHeads } from "../../support/models.js";
+import { giveProjections, once, randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 
 /** Verdicts that leave open how a policy was chosen. */
@@ -130,12 +130,18 @@ function elsewhere(truth: CalibrationRecords): CalibrationRecords {
 }
 
 describe("lies that contradict the stored counts", () => {
-  it.for(storedLies)("are refused without the model: %s", async (kind) => {
-    const records = handmadeRecords(60);
+  const certificates: Certificate[] = [];
+  beforeAll(async () => {
     for (const options of [{ agreement: 0.8 }, { agreement: 0.3, loss: "anyChange" }] as const) {
-      const { certificate } = await calibrateRecords(records, { ...options, candidates: 4 });
+      const { certificate } = await calibrateRecords(handmadeRecords(60), { ...options, candidates: 4 });
       expect((await verifyCertificate(certificate)).verdict).toBe("arithmetic consistent");
       expect(certificate.test!.accepted).toBeGreaterThan(0);
+      certificates.push(certificate);
+    }
+  });
+
+  it.for(storedLies)("are refused without the model: %s", async (kind) => {
+    for (const certificate of certificates) {
       const root = createRng(5);
       for (let i = 0; i < 40; i++) {
         const lie = await storedLie(certificate, kind, root.fork(`${kind} ${i}`));
@@ -178,20 +184,26 @@ describe("lies whose arithmetic is consistent", () => {
 
   it.for(ranLies)("are refused with a fill that changes other tokens: %s", async ([, lie]) => {
     for (const kernelBuild of [undefined, "relaxed-0"]) {
-      const evidence = await streamed(kernelBuild);
-      const { certificate } = await certify(lie(evidence), projecting);
+      const { certificate } = await certify(lie(await streamed(kernelBuild)), projecting);
       expect(await verifyCertificate(certificate)).toMatchObject({ verdict: "arithmetic consistent" });
       const { verdict } = await verifyCertificate(certificate, { heads, documents, rerun: [] });
       expect(verdict).toMatch(kernelBuild === undefined ? /^refuted$/ : UNCONFIRMED);
     }
   });
 
-  /** Evidence of the truth, said to come from some build. */
-  async function streamed(kernelBuild: string | undefined): Promise<Evidence> {
+  /** Evidence of the truth, said to come from some build; its candidates run once. */
+  const streamed = once(async (kernelBuild: string | undefined): Promise<Evidence> => {
     const texts = await judgedDocuments(heads, documents, 64);
     const evidence = await streamedEvidence(heads, await arrange(texts, projecting), projecting);
-    return kernelBuild === undefined ? evidence : { ...evidence, subject: { ...evidence.subject, kernelBuild } };
-  }
+    const ran = once(([first, end, candidates]: Parameters<NonNullable<Evidence["run"]>>) =>
+      Promise.resolve(evidence.run!(first, end, candidates)),
+    );
+    return {
+      ...evidence,
+      subject: { ...evidence.subject, ...(kernelBuild && { kernelBuild }) },
+      run: async (...asked) => structuredClone(await ran(asked)),
+    };
+  });
 
   it.for(honest)("honest ones are not refuted: %s", async ([, expected, make]) => {
     const { certificate, ...given } = await make(heads, documents);
@@ -202,13 +214,18 @@ describe("lies whose arithmetic is consistent", () => {
 });
 
 describe("forged policies", () => {
+  const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
+  let heads: ExitHeads;
+  let certificate: Certificate;
+  beforeAll(async () => {
+    heads = await smallHeads({}, { device: await sharedWasm() });
+    certificate = await made(heads, documents);
+    expect(await promiseOf(heads, policyFrom(certificate))).toBe("certified");
+  });
+
   it.for(forgeries)(
     "promise nothing, in a certificate or alone, and are refuted if sealed anew: %s",
     async ([, lie]) => {
-      const heads = await smallHeads();
-      const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
-      const { certificate } = await calibrate(heads, documents, { agreement: 0.3, delta: 0.3 });
-      expect(await promiseOf(heads, policyFrom(certificate))).toBe("certified");
       const forged = forge(certificate, lie);
       const { certified } = certificate.policy;
       for (const json of [forged, JSON.parse(JSON.stringify(forged)) as unknown]) {

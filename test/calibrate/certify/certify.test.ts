@@ -115,12 +115,12 @@ describe("calibrateRecords", () => {
   });
 
   it("leaves out an exit whose head is not worth its cost", async () => {
-    const { policy } = await calibrateRecords(
-      { ...records, ledger: { ...records.ledger, heads: [400, 20] } },
-      { agreement: 0.9 },
-    );
-    expect(exits(policy)[0]).toBe("never");
-    expect(exits(policy)[1]).not.toBe("never");
+    const certified = ([first, second]: readonly [number, number]) => {
+      const ledger = { ...records.ledger, heads: [first, second] };
+      return calibrateRecords({ ...records, ledger }, { agreement: 0.9 });
+    };
+    expect(exits((await certified([400, 20])).policy)).toEqual(["never", expect.any(Number)]);
+    expect((await certified([400, 400])).certificate.test).toBeNull();
   });
 
   it("never exits if nothing can be certified, and estimates how many more documents are needed", async () => {
@@ -168,26 +168,13 @@ describe("calibrateRecords", () => {
     await refused({}, handmadeRecords(1));
     const broken = handmadeRecords(20);
     broken.documents[3]!.exits[1]!.stats[4] = NaN;
-    await refused({ score: "entropy" }, broken);
-    const empty = handmadeRecords(20);
-    await refused(
-      {},
-      {
-        ...empty,
-        documents: [
-          ...empty.documents.slice(1),
-          {
-            hash: "f".repeat(64),
-            positions: 0,
-            exits: empty.documents[0]!.exits.map(() => ({ stats: new Float32Array(), agrees: new Uint8Array() })),
-          },
-        ],
-      },
-    );
-    await refused(
-      {},
-      { ...empty, documents: empty.documents.map((document) => ({ ...document, exits: document.exits.slice(0, 1) })) },
-    );
+    await expect(calibrateRecords(broken, { score: "entropy" })).rejects.toThrow(/a score of exit 1 is not finite/);
+    const { documents } = records;
+    const exit = { stats: new Float32Array(), agrees: new Uint8Array() };
+    const empty = { hash: "f".repeat(64), positions: 0, exits: [exit, exit] };
+    await refused({}, { ...records, documents: [...documents, empty] });
+    const short = documents.map((document) => ({ ...document, exits: document.exits.slice(0, 1) }));
+    await refused({}, { ...records, documents: short });
   });
 
   test.prop([fc.nat(1000), real(0.2, 0.9), real(0.01, 0.3)], { numRuns: 20 })(

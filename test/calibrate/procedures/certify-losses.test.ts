@@ -1,4 +1,5 @@
 /** The test of given losses: which candidates are accepted, and which is chosen. */
+import { OptionError } from "early-exits";
 import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
@@ -9,6 +10,7 @@ import {
   type CertifyOptions,
   cheapest,
   errorFreeUnits,
+  fixedSequence,
 } from "../../../src/calibrate/procedures/certify-losses.js";
 import type { LossMatrix } from "../../../src/calibrate/procedures/tally.js";
 import { between, real } from "../../support/draw.js";
@@ -50,6 +52,9 @@ describe("certifyLosses", () => {
     });
     expect(certifyLosses(inOrder(1, 2, 0), options)).toMatchObject({ accepted: 1 });
     expect(certifyLosses(inOrder(2, 0, 1), options)).toMatchObject({ accepted: 0 });
+    expect([[0.01, 0.05, 0.06, 0], [0.06, 0], []].map((ps) => fixedSequence(ps, 0.05))).toEqual([[0, 1], [], []]);
+    expect(() => fixedSequence([0.01, NaN], 0.05)).toThrow(OptionError);
+    for (const delta of [NaN, 1]) expect(() => fixedSequence([0.01], delta)).toThrow(OptionError);
   });
 
   it("estimates how many more units are needed: without errors, the closed formula", () => {
@@ -62,7 +67,8 @@ describe("certifyLosses", () => {
     expect(certifyLosses(lossMatrix(few), one).furtherUnits).toBeGreaterThan(10);
   });
 
-  it("estimates null if the observed risk is not below ε, because no number of units would do", () => {
+  it("estimates null if the observed risk is not below ε, or hardly, because no number of units would do", () => {
+    expect(certifyLosses(lossMatrix([[0.0999], [0.0999]]), options).furtherUnits).toBeNull();
     for (const binary of [true, false]) {
       const wrong = lossMatrix(
         Array.from({ length: 200 }, () => [1, 1]),

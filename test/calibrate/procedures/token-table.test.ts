@@ -4,21 +4,8 @@ import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { populationFamilies } from "../../../lab/simulate/populations.js";
 import { takeDocuments } from "../../../lab/simulate/procedures.js";
-import { evenCosts } from "../../../lab/simulate/simulate.js";
-import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
 import { lossesOf, type Tally } from "../../../src/calibrate/procedures/tally.js";
-import { tallyVectors, type TokenTable } from "../../../src/calibrate/procedures/token-table.js";
-
-/** One document and one exit. */
-function oneExit(scores: readonly number[], agrees: readonly boolean[]): TokenTable {
-  return {
-    documents: 1,
-    exits: 1,
-    starts: Int32Array.of(0, scores.length),
-    oriented: [Float64Array.from(scores)],
-    agrees: [Uint8Array.from(agrees, Number)],
-  };
-}
+import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 
 describe("a token table", () => {
   const table = populationFamilies.plain(createRng(4)).draw(createRng(5), 60);
@@ -59,14 +46,6 @@ describe("a token table", () => {
       ...table.oriented[1]!.slice(table.starts[5], table.starts[6]),
       ...table.oriented[1]!.slice(table.starts[2], table.starts[3]),
     ]);
-  });
-
-  it("rejects NaN scores and levels", () => {
-    const good = oneExit([1, 2, 3], [true, true, false]);
-    const propose = (of: TokenTable) => () => proposeVectors(of, evenCosts(1), { epsilon: 0.1 });
-    expect(propose(good)).not.toThrow();
-    expect(propose(oneExit([1, NaN], [true, true]))).toThrow(/a score of exit 0 is not finite/);
-    expect(() => proposeVectors(good, evenCosts(1), { epsilon: NaN })).toThrow(OptionError);
   });
 
   it("rejects counts that contradict each other", () => {
