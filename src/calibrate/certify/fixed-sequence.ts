@@ -27,6 +27,7 @@ import {
   type ExitCosts,
   lossesOf,
   type LossMatrix,
+  meansOf,
   readLosses,
   type Reading,
   type Tally,
@@ -219,14 +220,6 @@ export async function runTest(
   const test = { candidates, planned: vectors.length, accepted, chosen };
   if (chosen === "never") return { ...nothing, test, furtherUnits: accepted > 0 ? null : decision.furtherUnits };
   return { test, vector: vectors[chosen]!, impossible: false, tally: pickVectors(tally, [chosen]), furtherUnits: 0 };
-}
-
-function meansOf({ units, candidates, values }: LossMatrix): number[] {
-  const sums = Array.from({ length: candidates }, () => 0);
-  values.forEach((value, i) => {
-    sums[i % candidates]! += value;
-  });
-  return sums.map((sum) => sum / units);
 }
 
 /** Compared with the model itself, "never exit" changes nothing. */

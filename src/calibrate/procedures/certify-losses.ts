@@ -13,7 +13,7 @@ import { OptionError } from "../../errors.js";
 import { binomialTail } from "../bounds/binomial.js";
 import { requireInside } from "../bounds/check.js";
 import { wsrPValue } from "../bounds/wsr.js";
-import type { LossMatrix } from "./tally.js";
+import { type LossMatrix, meansOf } from "./tally.js";
 import type { ThresholdVector } from "./token-table.js";
 
 export interface CertifyOptions {
@@ -56,17 +56,13 @@ export function certifyLosses(
   const accepted = fixedSequence(pValues, delta).length;
   const pValueAt = (n: number): number =>
     largest(all[0]!.map((column) => repeatTo(column, Math.round((n * column.length) / losses.units))));
-  const hopeful = all[0]!.every((column) => meanOf(column) < epsilon);
+  const hopeful = readings.every((reading) => meansOf(reading)[0]! < epsilon);
   return {
     pValues,
-    risks: all.map(([column]) => meanOf(column!)),
+    risks: meansOf(losses),
     accepted,
     furtherUnits: accepted > 0 ? 0 : hopeful ? furtherUnits(pValueAt, losses.units, delta) : null,
   };
-}
-
-function meanOf(values: Float64Array): number {
-  return sumOf(values) / values.length;
 }
 
 /** The cheapest of accepted candidates, the first of equals. */

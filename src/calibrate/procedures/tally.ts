@@ -69,6 +69,15 @@ export function readLosses({ candidates, values, binary }: LossMatrix, reading: 
   return { units: reading.length, candidates, binary: binary && single, values: Float64Array.from(means) };
 }
 
+/** Per candidate, the mean loss. */
+export function meansOf({ units, candidates, values }: LossMatrix): number[] {
+  const sums = Array.from({ length: candidates }, () => 0);
+  values.forEach((value, i) => {
+    sums[i % candidates]! += value;
+  });
+  return sums.map((sum) => sum / units);
+}
+
 function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): number {
   return list.reduce((sum, one) => sum + valueOf(one), 0) / list.length;
 }

@@ -21,22 +21,24 @@ export interface GroupedDocument {
 
 export type CalibrationDocument = Document | GroupedDocument;
 
-export interface HashedDocument extends Kinship {
-  readonly ids: readonly number[];
+/** The identity under which text, a record or counts are counted. */
+export interface Counted extends Kinship {
+  /** SHA-256 of its token ids. */
   readonly hash: string;
-  readonly from: number;
-  /** Judged tokens. */
-  readonly tokens: number;
   /** SHA-256 of its group's name, or its own hash if only other documents have groups. */
   readonly group?: string;
   /** Longer than what is judged: this is its beginning. */
   readonly cut?: true;
-  /** Its text taught the heads, as far as they know. */
+  /** Its text taught the heads, as far as they know: no certificate counts it. */
   readonly taught?: true;
 }
 
-/** The identity under which text, a record or counts are counted. */
-export type Counted = Pick<HashedDocument, "hash" | "group" | "kin" | "cluster" | "cut" | "taught">;
+export interface HashedDocument extends Counted {
+  readonly ids: readonly number[];
+  readonly from: number;
+  /** Judged tokens. */
+  readonly tokens: number;
+}
 
 /**
  * Keeps the beginning of documents longer than `length`: a middle would be judged without the context that the model

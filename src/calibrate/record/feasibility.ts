@@ -3,7 +3,8 @@
  * model's. With that exit alone, a risk of alpha takes at least mu - alpha of the tokens to stay, however good the
  * score: each token that stays removes at most one that differs.
  */
-import { lossesIn, type TokenTable } from "../procedures/token-table.js";
+import { lossesOf, meansOf } from "../procedures/tally.js";
+import { tallyVectors, type TokenTable } from "../procedures/token-table.js";
 import type { CalibrationRecords } from "./record.js";
 import { judgedBy } from "./subject.js";
 import { tableOf } from "./evidence.js";
@@ -28,20 +29,9 @@ export function feasibility(
   return feasibilityOf(tableOf(records.documents, "margin", judgedBy(records).lossScale), 1 - agreement);
 }
 
-export function feasibilityOf(
-  table: Pick<TokenTable, "documents" | "starts" | "agrees" | "losses">,
-  epsilon: number,
-): ExitFeasibility[] {
-  const { documents, starts } = table;
-  const { lossScale, exits } = lossesIn(table);
-  return exits.map((column) => {
-    let baseRisk = 0;
-    for (let d = 0; d < documents; d++) {
-      const own = column.subarray(starts[d], starts[d + 1]);
-      let wrong = 0;
-      for (const loss of own) wrong += loss;
-      baseRisk += wrong / lossScale / own.length / documents;
-    }
-    return { baseRisk, mustStay: Math.max(0, baseRisk - epsilon) };
-  });
+export function feasibilityOf(table: TokenTable, epsilon: number): ExitFeasibility[] {
+  const exits = [...table.oriented.keys()];
+  const alone = exits.map((exit) => exits.map((other) => (other === exit ? -Infinity : Infinity)));
+  const risks = meansOf(lossesOf(tallyVectors(table, alone), "token"));
+  return risks.map((baseRisk) => ({ baseRisk, mustStay: Math.max(0, baseRisk - epsilon) }));
 }

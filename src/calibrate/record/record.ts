@@ -20,7 +20,14 @@ import { type SafetensorsInput, serializeSafetensors } from "../../tensor/format
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { sliceRows } from "../../tensor/ops/select.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
-import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
+import {
+  type CalibrationDocument,
+  type Counted,
+  countedAs,
+  hashDocuments,
+  type HashedDocument,
+  judgedLength,
+} from "./documents.js";
 import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, madeOf, type Subject } from "./subject.js";
 
@@ -36,19 +43,7 @@ export interface ExitRecord {
   readonly losses?: Int32Array;
 }
 
-export interface DocumentRecord {
-  /** SHA-256 of the document's token ids. */
-  readonly hash: string;
-  /** SHA-256 of its group's name; absent if no document has one. */
-  readonly group?: string;
-  /** The smallest hash among its duplicates and near duplicates; absent without any. */
-  readonly kin?: string;
-  /** Documents that share passages have the same cluster. */
-  readonly cluster?: string;
-  /** The document goes on, but only its beginning is judged. */
-  readonly cut?: true;
-  /** Its text taught the heads, as far as they know: no certificate counts it. */
-  readonly taught?: true;
+export interface DocumentRecord extends Counted {
   /** T: positions, each of which predicts a next token. */
   readonly positions: number;
   readonly exits: readonly ExitRecord[];

@@ -47,15 +47,19 @@ export async function checkSubjects(c: Certificate, options: VerifyOptions): Pro
   ];
 }
 
+/** The reasons of statements that do not hold. */
+function refuting(statements: readonly (readonly [holds: boolean, reason: string])[]): string[] {
+  return statements.flatMap(([holds, reason]) => (holds ? [] : reason));
+}
+
 async function checkModel({ policy, numLayers }: Certificate, model: Model): Promise<string[]> {
   const { dtype } = policy.certified!;
-  const reasons: string[] = [];
-  if ((await model.hash()) !== policy.modelHash) reasons.push("model: it is not the one that was certified");
-  if (model.storedAs !== dtype) reasons.push(`model: its weights are stored as ${model.storedAs}, not as ${dtype}`);
-  if (model.config.numLayers !== numLayers) {
-    reasons.push(`model: it has ${model.config.numLayers} blocks, not ${numLayers}`);
-  }
-  return reasons;
+  const { storedAs, config } = model;
+  return refuting([
+    [(await model.hash()) === policy.modelHash, "model: it is not the one that was certified"],
+    [storedAs === dtype, `model: its weights are stored as ${storedAs}, not as ${dtype}`],
+    [config.numLayers === numLayers, `model: it has ${config.numLayers} blocks, not ${numLayers}`],
+  ]);
 }
 
 async function checkReference({ reference }: Certificate, model: Model): Promise<string[]> {
@@ -63,21 +67,19 @@ async function checkReference({ reference }: Certificate, model: Model): Promise
     return ["reference: the policy was compared with the model that runs, not with another"];
   }
   const same = model.storedAs === reference.dtype && (await model.hash()) === reference.checkpoint;
-  return same ? [] : [`reference: it is not the checkpoint as ${reference.dtype} that was compared with`];
+  return refuting([[same, `reference: it is not the checkpoint as ${reference.dtype} that was compared with`]]);
 }
 
 async function checkHeads({ policy }: Certificate, heads: ExitHeads): Promise<string[]> {
   const depths = depthsOf(policy);
-  const reasons: string[] = [];
-  if ((await heads.hash()) !== policy.headsHash) reasons.push("heads: they are not the ones that were certified");
-  if (heads.depths.join() !== depths.join()) {
-    reasons.push(`heads: they are at depths ${heads.depths.join(", ")}, not ${depths.join(", ")}`);
-  }
-  return reasons;
+  return refuting([
+    [(await heads.hash()) === policy.headsHash, "heads: they are not the ones that were certified"],
+    [heads.depths.join() === depths, `heads: they are at depths ${heads.depths.join()}, not ${depths}`],
+  ]);
 }
 
-function depthsOf({ exits }: Certificate["policy"]): number[] {
-  return exits.map(({ depth }) => depth);
+function depthsOf({ exits }: Certificate["policy"]): string {
+  return exits.map(({ depth }) => depth).join();
 }
 
 function checkRecords(
@@ -85,19 +87,22 @@ function checkRecords(
   records: CalibrationRecords,
 ): string[] {
   const { dtype } = policy.certified!;
-  if (records.modelHash !== policy.modelHash || records.headsHash !== policy.headsHash) {
-    return ["records: they are of another model or other heads"];
-  }
-  if (records.dtype !== dtype) return [`records: the weights were stored as ${records.dtype}, not as ${dtype}`];
   const judged = judgedBy(records);
   const sameJudge =
     sameSampling(judged.sampling, sampling) &&
     judged.reference.dtype === reference.dtype &&
     judged.reference.checkpoint === reference.checkpoint;
-  if (!sameJudge) return ["records: their tokens were sampled in another way, or compared with another model"];
   const sameShape =
-    records.depths.join() === depthsOf(policy).join() &&
+    records.depths.join() === depthsOf(policy) &&
     records.sequenceLength === sequenceLength &&
     records.numLayers === numLayers;
-  return sameShape ? [] : ["records: their exits or the judged length are not those of the certificate"];
+  return refuting([
+    [
+      records.modelHash === policy.modelHash && records.headsHash === policy.headsHash,
+      "records: they are of another model or other heads",
+    ],
+    [records.dtype === dtype, `records: the weights were stored as ${records.dtype}, not as ${dtype}`],
+    [sameJudge, "records: their tokens were sampled in another way, or compared with another model"],
+    [sameShape, "records: their exits or the judged length are not those of the certificate"],
+  ]);
 }
