@@ -212,10 +212,12 @@ function chosenFrom(
 }
 
 function certified(trial: Trial, delta: number, loss: CertifiedLoss): ThresholdVector {
-  return chosenFrom(trial, { delta, loss }, (tallyOf) => {
-    const losses = unitLosses(tallyOf(0), trial.test, loss);
-    return certifyLosses(losses, { epsilon: trial.epsilon, delta }).accepted;
-  });
+  const terms = { epsilon: trial.epsilon, delta };
+  return chosenFrom(
+    trial,
+    { delta, loss },
+    (tallyOf) => certifyLosses(unitLosses(tallyOf(0), trial.test, loss), terms).accepted,
+  );
 }
 
 /** The same sequence by other p-values. */
