@@ -11,6 +11,12 @@ const text = writeText(folder.path("text.txt"), sentences(60));
 const recipe = { steps: 24, lr: 0.01 };
 const straight = { ...recipe, out: folder.path("straight") };
 const again = { ...recipe, out: folder.path("again") };
+const read = (...parts: readonly string[]): string => readFileSync(folder.path(...parts), "utf8");
+const logOf = (run: string) =>
+  read(run, "training-log.jsonl")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as { step: number; loss: number; validationLoss?: number });
 let report: PretrainReport;
 
 beforeAll(async () => {
@@ -21,7 +27,7 @@ describe("pretrainFolder", () => {
   it("writes a Hugging Face folder in bfloat16 that loads and predicts", async () => {
     const weights = parseSafetensors(readFileSync(folder.path("straight", "model.safetensors")));
     expect(weights.names.every((name) => weights.info(name).dtype === "BF16")).toBe(true);
-    expect(JSON.parse(readFileSync(folder.path("straight", "config.json"), "utf8"))).toMatchObject({
+    expect(JSON.parse(read("straight", "config.json"))).toMatchObject({
       model_type: "llama",
       torch_dtype: "bfloat16",
       tie_word_embeddings: true,
@@ -41,11 +47,8 @@ describe("pretrainFolder", () => {
       options: { layers: 3, steps: 24 },
       tokensSeen: 24 * 4 * 32,
     });
-    expect(report).toEqual(JSON.parse(readFileSync(folder.path("straight", "training.json"), "utf8")));
-    const log = readFileSync(folder.path("straight", "training-log.jsonl"), "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as { step: number; loss: number; validationLoss?: number });
+    expect(report).toEqual(JSON.parse(read("straight", "training.json")));
+    const log = logOf("straight");
     expect(log.map(({ step }) => step)).toEqual([1, 10, 20, 24]);
     expect(log.at(-1)!.loss).toBeLessThan(log[0]!.loss);
     expect(log.at(-1)!.validationLoss).toBeTypeOf("number");
@@ -78,18 +81,12 @@ describe("pretrainFolder", () => {
         readFileSync(folder.path("straight", "model.safetensors")),
       ),
     ).toBe(true);
-    const steps = readFileSync(folder.path("again", "training-log.jsonl"), "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => (JSON.parse(line) as { step: number }).step);
-    expect(steps).toEqual([1, 10, 20, 24]);
+    expect(logOf("again").map(({ step }) => step)).toEqual([1, 10, 20, 24]);
   });
 
   it("takes a tokenizer instead of training one", async () => {
     const tokenizer = folder.path("straight", "tokenizer.json");
     await pretrainTiny(text, { out: folder.path("given"), steps: 1, tokenizer });
-    expect(readFileSync(folder.path("given", "tokenizer.json"), "utf8")).toBe(
-      readFileSync(folder.path("straight", "tokenizer.json"), "utf8"),
-    );
+    expect(read("given", "tokenizer.json")).toBe(read("straight", "tokenizer.json"));
   });
 });

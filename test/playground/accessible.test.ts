@@ -1,9 +1,9 @@
 /** The playground with the keyboard and with a screen reader; axe-core finds nothing. */
 import { describe, expect, it } from "vitest";
 import { findings } from "../support/watched-page.js";
-import { drop, idle, usePlayground, written } from "./support.js";
+import { choose, drop, idle, press, usePlayground } from "./support.js";
 
-const { withPage, folder } = usePlayground();
+const { folder, withText } = usePlayground();
 
 describe("axe-core finds nothing", () => {
   it.each([
@@ -12,20 +12,19 @@ describe("axe-core finds nothing", () => {
     ["light", 390],
     ["dark", 390],
   ] as const)("%s at %i pixels, with a token chosen, a race run and every part open", (colorScheme, width) =>
-    withPage(
+    withText(
       async (page) => {
-        await written(page);
-        await page.getByRole("radio", { name: /^Lossless/ }).check();
+        await choose(page, /^Lossless/);
         await page.locator("#rounds li").first().waitFor();
         await idle(page);
         await page.locator("#text .token").nth(3).click();
-        await page.getByRole("button", { name: "Start the race" }).click();
+        await press(page, "Start the race");
         await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
         await page.getByText("The numbers").click();
-        await page.getByRole("radio", { name: "Hub or address" }).check();
+        await choose(page, "Hub or address");
         await page.locator("#curve svg").waitFor();
         expect(await findings(page)).toEqual([]);
-        await page.getByRole("button", { name: "What is certified?" }).click();
+        await press(page, "What is certified?");
         await page.getByRole("dialog", { name: "What is certified?" }).waitFor();
         expect(await findings(page)).toEqual([]);
       },
@@ -34,8 +33,7 @@ describe("axe-core finds nothing", () => {
   );
 
   it("while a model talks", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await drop(page, folder("talking"));
       await page.getByRole("textbox", { name: "Message" }).fill("The state of the Union");
       await page.getByRole("textbox", { name: "Message" }).press("Enter");
@@ -44,8 +42,7 @@ describe("axe-core finds nothing", () => {
     }));
 
   it("would find a button without a name", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.evaluate(() => document.querySelector("main")!.append(document.createElement("button")));
       expect(await findings(page)).toEqual(["critical button-name: main > button"]);
     }));
@@ -53,8 +50,7 @@ describe("axe-core finds nothing", () => {
 
 describe("the keyboard", () => {
   it("reaches every control, in the order of the page, and sees where it is", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await idle(page);
       await page.evaluate(() => {
         const { activeElement } = document;
@@ -81,8 +77,7 @@ describe("the keyboard", () => {
     }));
 
   it("opens and closes the panel, and the focus returns", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       const button = page.getByRole("button", { name: "What is certified?" });
       await button.focus();
       await page.keyboard.press("Enter");

@@ -8,9 +8,9 @@ import { text, VALUE } from "../support/gguf/bytes.js";
 import { ggufModel } from "../support/gguf/model.js";
 import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
-import { drop, PATIENCE, usePlayground, written } from "./support.js";
+import { choose, drop, PATIENCE, press, says, usePlayground, written } from "./support.js";
 
-const { withPage, folder } = usePlayground();
+const { withPage, folder, withText } = usePlayground();
 
 const TEMPLATE =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}" +
@@ -92,11 +92,11 @@ describe("a GGUF file that was dropped", () => {
     withPage(async (page) => {
       await open(page, gguf);
       await message(page).fill(QUESTION);
-      await page.getByRole("button", { name: "Send" }).click();
+      await press(page, "Send");
       const [first] = await answers(page);
-      await page.getByText(/^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/);
       await ask(page, "And then?");
-      await page.getByText(/; prompt of \d+ tokens, [1-9]\d* of them cached\.$/).waitFor();
+      await says(page, /; prompt of \d+ tokens, [1-9]\d* of them cached\.$/);
       const both = await answers(page);
       expect(both[0]).toBe(first);
       expect(first!.length).toBeGreaterThan(0);
@@ -109,10 +109,10 @@ describe("a GGUF file that was dropped", () => {
       await open(page, gguf);
       await ask(page, QUESTION);
       const [first] = await answers(page);
-      await page.getByRole("button", { name: "Clear the conversation" }).click();
+      await press(page, "Clear the conversation");
       await expect.poll(() => log(page).textContent(), { timeout: PATIENCE }).toBe("");
       await ask(page, QUESTION);
-      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, .* cached\.$/);
       expect(await answers(page)).toEqual([first]);
     }));
 
@@ -125,7 +125,7 @@ describe("a GGUF file that was dropped", () => {
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
       await ask(page, "And then?");
-      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, .* cached\.$/);
       expect(await page.locator('#chat-log [data-speaker="Model"]').count()).toBe(2);
     }));
 });
@@ -139,7 +139,7 @@ describe("a GGUF file from elsewhere", () => {
         await written(page);
         if (place === "was picked") await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
         else {
-          await page.getByRole("radio", { name: "Hub or address" }).check();
+          await choose(page, "Hub or address");
           const address = page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ });
           await address.fill(place === "is behind a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
           await address.press("Enter");
@@ -168,9 +168,8 @@ describe("a folder", () => {
     }));
 
   it("without a chat template says that it cannot answer", () =>
-    withPage(async (page) => {
-      await written(page);
-      await page.getByText("This model came without a chat template").waitFor();
+    withText(async (page) => {
+      await says(page, "This model came without a chat template");
       expect(await message(page).isVisible()).toBe(false);
     }));
 });

@@ -2,9 +2,9 @@
 import { generate } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { data, depthsOf, idle, operatingPoints, PROMPT, usePlayground, written } from "./support.js";
+import { data, depthsOf, idle, operatingPoints, press, PROMPT, textOf, usePlayground, written } from "./support.js";
 
-const { withPage } = usePlayground();
+const { withPage, withText } = usePlayground();
 
 const OPENINGS = 5;
 /** Milliseconds of computing that show how much of a processor a program gets here. */
@@ -42,14 +42,14 @@ describe("the first view", () => {
     withPage(async (page) => {
       await idle(page);
       // On a slow machine the comparison waits to be asked for.
-      if ((await page.locator("#verdict").textContent()) === "") {
-        await page.getByRole("button", { name: "Measure this prompt" }).click();
+      if ((await textOf(page, "#verdict")) === "") {
+        await press(page, "Measure this prompt");
         await idle(page);
       }
-      expect(await page.locator("#agreement-value").textContent()).toMatch(/^90\s%$/);
-      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
+      expect(await textOf(page, "#agreement-value")).toMatch(/^90\s%$/);
+      expect(await textOf(page, "#promise")).toMatch(/^Certified: at least 90\s%/);
       expect(new Set(await depthsOf(page)).size).toBe(3);
-      const verdict = (await page.locator("#verdict").textContent())!;
+      const verdict = await textOf(page, "#verdict");
       expect(verdict).toMatch(/^\d+\.\d\d × as fast with exits as plain, here \(\d+\.\d\d to \d+\.\d\d\)$/);
       // The median of ratios of runs that followed each other at once: what disturbs one disturbs the other.
       expect(parseFloat(verdict)).toBeGreaterThan(1.3);
@@ -68,9 +68,8 @@ describe("the first view", () => {
     }));
 
   it("shows on a phone the text before any control, in the upper half", () =>
-    withPage(
+    withText(
       async (page) => {
-        await written(page);
         const top = (await page.locator("#text").boundingBox())!.y;
         expect(top).toBeLessThan(844 / 2);
         const controls = await page

@@ -1,8 +1,8 @@
 /** The playground is legible in both themes: nothing overflows, and text on tints has contrast (axe sees the rest). */
 import { describe, expect, it } from "vitest";
-import { usePlayground, written } from "./support.js";
+import { usePlayground } from "./support.js";
 
-const { withPage } = usePlayground();
+const { withText } = usePlayground();
 
 describe("the look", () => {
   it.each([
@@ -15,9 +15,8 @@ describe("the look", () => {
   ] as const)(
     "%s at %i pixels: nothing overflows, and text on a tint has a contrast of 4.5 or more",
     (colorScheme, width) =>
-      withPage(
+      withText(
         async (page) => {
-          await written(page);
           await page.locator(".token").nth(3).hover();
           expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
           const tints = await page.evaluate(contrastsOfTints);

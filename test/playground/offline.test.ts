@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launchChromium } from "../support/chromium.js";
 import { scratch } from "../support/scratch.js";
 import { serveFolder, type StaticServer } from "../support/static-server.js";
-import { built, PATIENCE, written } from "./support.js";
+import { built, PATIENCE, press, says, written } from "./support.js";
 
 const PATH = "some/folder/";
 
@@ -59,9 +59,9 @@ describe("the page, once it was opened", () => {
       await page.reload();
       expect(await written(page)).toBe(text);
       await page.locator("#curve svg").waitFor();
-      await page.getByRole("button", { name: "What is certified?" }).click();
-      await page.getByRole("button", { name: "Check it in this page" }).click();
-      await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+      await press(page, "What is certified?");
+      await press(page, "Check it in this page");
+      await says(page, /^Arithmetic consistent, and made for this model and these heads/);
     }));
 
   it("opens by the name of its file too", () =>

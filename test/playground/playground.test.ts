@@ -3,9 +3,20 @@
  * rejects bad ones.
  */
 import { describe, expect, it } from "vitest";
-import { depthsOf, drop, operatingPoints, PATIENCE, usePlayground, written } from "./support.js";
+import {
+  choose,
+  depthsOf,
+  drop,
+  operatingPoints,
+  PATIENCE,
+  press,
+  says,
+  textOf,
+  usePlayground,
+  written,
+} from "./support.js";
 
-const { withPage, folder } = usePlayground();
+const { withPage, folder, withText } = usePlayground();
 
 describe("the playground", () => {
   it("stays responsive while it writes", () =>
@@ -32,22 +43,21 @@ describe("the playground", () => {
     }));
 
   it("moves between operating points by keyboard, and writes a new text", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       const slider = page.getByRole("slider", { name: "How often the text must be the full model's" });
       await slider.focus();
       const before = await slider.getAttribute("aria-valuetext");
       const texts = [await depthsOf(page)];
-      const promises = [await page.locator("#promise").textContent()];
+      const promises = [await textOf(page, "#promise")];
       await page.keyboard.press("Home");
       await page.locator("#text[aria-busy=false]").waitFor();
       expect(await slider.getAttribute("aria-valuetext")).not.toBe(before);
-      expect(await page.locator("#agreement-value").textContent()).toMatch(/^80\s%$/);
-      await page.getByRole("radio", { name: /as published, no guarantee/ }).check();
+      expect(await textOf(page, "#agreement-value")).toMatch(/^80\s%$/);
+      await choose(page, /as published, no guarantee/);
       await expect
         .poll(async () => (texts.push(await depthsOf(page)), new Set(texts.map(String)).size), { timeout: PATIENCE })
         .toBeGreaterThan(1);
-      promises.push(await page.locator("#promise").textContent());
+      promises.push(await textOf(page, "#promise"));
       expect(promises[0]).toMatch(/^Certified: at least 90\s%/);
       expect(promises[1]).toContain("promises nothing");
       expect(promises[1]).not.toBe(promises[0]);
@@ -63,8 +73,7 @@ describe("the playground", () => {
     }));
 
   it("explains the token in focus, and the arrow keys move between tokens", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       const {
         points: [point],
       } = await operatingPoints();
@@ -82,38 +91,32 @@ describe("the playground", () => {
       expect(await rows.count()).toBe(point!.certified.policy.exits.length + 1);
       expect(await rows.first().textContent()).toMatch(/\d\.\d\d([ ><≤≥]+\d\.\d\d|, never leaves here)/);
       expect(await rows.last().textContent()).toMatch(/probability \d+\.\d\s%/);
-      const shown = await page.locator("#inspector h3").textContent();
+      const shown = await textOf(page, "#inspector h3");
       await page.keyboard.press("End");
-      await expect.poll(() => page.locator("#inspector h3").textContent()).not.toBe(shown);
+      await expect.poll(() => textOf(page, "#inspector h3")).not.toBe(shown);
       await page.locator(".token").nth(2).hover();
-      expect(await page.locator("#inspector h3").textContent()).toBe(shown);
+      expect(await textOf(page, "#inspector h3")).toBe(shown);
     }));
 
   it("writes the same text in lossless as in plain mode, with a timeline of drafts", () =>
-    withPage(async (page) => {
-      await written(page);
-      await page.getByRole("radio", { name: /^Plain/ }).check();
+    withText(async (page) => {
+      await choose(page, /^Plain/);
       await page.getByText("Writing, plain").waitFor({ state: "detached" });
       const plain = await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(1);
-      await page.getByRole("radio", { name: /^Lossless/ }).check();
+      await choose(page, /^Lossless/);
       await page.locator("#rounds li").first().waitFor();
       expect(await written(page)).toBe(plain);
-      expect(await page.locator("#rounds").textContent()).toMatch(
-        /\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/,
-      );
+      expect(await textOf(page, "#rounds")).toMatch(/\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/);
     }));
 
   it("measures each mode of writing, and counts the cost of a text", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.locator("#compare:enabled").click();
-      await page.getByText("interleaved runs").waitFor();
+      await says(page, "interleaved runs");
       expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
-      expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
-      expect(await page.locator("#price").textContent()).toMatch(
-        /^Price: this prompt is written \d\.\d\d times as fast/,
-      );
+      expect(await textOf(page, "#timings")).toMatch(/With exits .*\d\.\d\d times as fast/);
+      expect(await textOf(page, "#price")).toMatch(/^Price: this prompt is written \d\.\d\d times as fast/);
       expect(await page.locator("#ledger tbody th").allTextContents()).toEqual([
         "blocks run",
         "exit heads asked",
@@ -123,13 +126,12 @@ describe("the playground", () => {
     }));
 
   it("stops when asked, at its first token, and goes on", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.getByRole("checkbox", { name: "Slow motion" }).check();
       await page.getByRole("spinbutton", { name: "Tokens" }).fill("200"); // 8 seconds in slow motion
       await page.evaluate(stopAtFirstToken);
       await page.getByRole("button", { name: "Write", exact: true }).click();
-      await page.getByText("Stopped.").waitFor();
+      await says(page, "Stopped.");
       expect((await depthsOf(page)).length).toBeLessThan(200);
       await page.getByRole("checkbox", { name: "Slow motion" }).uncheck();
       await page.getByRole("button", { name: "Write", exact: true }).click();
@@ -139,22 +141,20 @@ describe("the playground", () => {
 
 describe("your own folder", () => {
   it("opens when dropped, with its heads and policy, and the embedded model can be restored", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await drop(page, folder("complete"));
-      await page.getByText(/Your model: .*Exit heads after blocks/).waitFor();
+      await says(page, /Your model: .*Exit heads after blocks/);
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBeGreaterThan(1);
       expect(await page.getByRole("radio", { name: "Your files" }).isChecked()).toBe(true);
-      await page.getByRole("radio", { name: "Embedded" }).check();
-      await page.getByText(/The embedded model: /).waitFor();
+      await choose(page, "Embedded");
+      await says(page, /The embedded model: /);
     }));
 
   it("without heads writes in plain mode only", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.locator("#folder").setInputFiles(folder("plain"));
-      await page.getByText("No exit heads: it can only write plainly.").waitFor();
+      await says(page, "No exit heads: it can only write plainly.");
       expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
       await written(page);
     }));
@@ -168,28 +168,26 @@ describe("your own folder", () => {
       await page.context().route("**/exits/index.json", (route) => route.fulfill({ json: { exits } }));
       await written(page);
       await drop(page, folder("plain"));
-      await page.getByText(/Your model: .*Exit heads after blocks 3, 6, which come with this page\./).waitFor();
+      await says(page, /Your model: .*Exit heads after blocks 3, 6, which come with this page\./);
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(3);
-      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
-      await page.getByRole("button", { name: "What is certified?" }).click();
-      await page.getByRole("button", { name: "Check it in this page" }).click();
-      await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+      expect(await textOf(page, "#promise")).toMatch(/^Certified: at least 90\s%/);
+      await press(page, "What is certified?");
+      await press(page, "Check it in this page");
+      await says(page, /^Arithmetic consistent, and made for this model and these heads/);
     }));
 
   it("whose weights are stored in another way than the certificate says is told so", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.getByLabel("Weights stored as").selectOption("bfloat16");
-      await page.getByText("Not certified here: the certificate is for weights stored as float32").waitFor();
+      await says(page, "Not certified here: the certificate is for weights stored as float32");
       await written(page);
-      await page.getByRole("button", { name: "What is certified?" }).click();
-      await page.getByText("Nothing: these thresholds have no certificate for what runs here.").waitFor();
+      await press(page, "What is certified?");
+      await says(page, "Nothing: these thresholds have no certificate for what runs here.");
     }));
 
   it("that is broken is rejected with a message, and the previous model stays", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await drop(page, folder("broken"));
       const alert = page.getByRole("alert");
       await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toContain("safetensors: the header claims");
@@ -201,9 +199,8 @@ describe("your own folder", () => {
 
 describe("the device menu", () => {
   it("offers threads if the page is cross-origin isolated, and says what really runs", () =>
-    withPage(
+    withText(
       async (page) => {
-        await written(page);
         const choice = (await page.getByLabel("Device", { exact: true }).locator("option").allTextContents()).find(
           (label) => /\d threads/.test(label),
         )!;
@@ -215,13 +212,10 @@ describe("the device menu", () => {
     ));
 
   it("says why there are none otherwise", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       const option = page.locator("#device option", { hasText: "not cross-origin isolated" });
       expect(await option.isDisabled()).toBe(true);
-      expect(await page.locator("#device-runs").textContent()).toMatch(
-        /^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/,
-      );
+      expect(await textOf(page, "#device-runs")).toMatch(/^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/);
     }));
 });
 

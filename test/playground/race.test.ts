@@ -3,16 +3,16 @@ import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { race } from "../../playground/src/engine/race.js";
 import type { RaceStep } from "../../playground/src/engine/index.js";
-import { idle, usePlayground, written } from "./support.js";
+import { choose, idle, press, textOf, usePlayground, written } from "./support.js";
 
-const { withPage } = usePlayground();
+const { withPage, withText } = usePlayground();
 
 const lane = (page: Page, mode: string) => page.locator(`#lanes [data-mode=${mode}]`);
-const textOf = async (page: Page, mode: string): Promise<string> =>
+const laneText = async (page: Page, mode: string): Promise<string> =>
   (await lane(page, mode).locator(".text").textContent())!.replaceAll("\u200b", "");
 
 async function raced(page: Page): Promise<void> {
-  await page.getByRole("button", { name: "Start the race" }).click();
+  await press(page, "Start the race");
   await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
 }
 
@@ -22,32 +22,30 @@ describe("the race", () => {
       const text = await written(page);
       await idle(page);
       await raced(page);
-      expect((await textOf(page, "exits")).endsWith(text)).toBe(true);
+      expect((await laneText(page, "exits")).endsWith(text)).toBe(true);
       for (const mode of ["plain", "exits"]) {
         expect(await lane(page, mode).locator(".clock").textContent()).toMatch(/^\d+ tokens in \d+\.\d ms, done$/);
       }
-      expect(await page.locator("#race-status").textContent()).toMatch(/The texts differ\.$|wrote the same text\.$/);
+      expect(await textOf(page, "#race-status")).toMatch(/The texts differ\.$|wrote the same text\.$/);
     }));
 
   it("of lossless against plain ends with the same text", () =>
-    withPage(async (page) => {
-      await written(page);
-      await page.getByRole("radio", { name: /^Lossless/ }).check();
+    withText(async (page) => {
+      await choose(page, /^Lossless/);
       await page.locator("#rounds li").first().waitFor();
       await idle(page);
       await raced(page);
-      expect(await textOf(page, "lossless")).toBe(await textOf(page, "plain"));
-      expect(await page.locator("#race-status").textContent()).toMatch(/Both wrote the same text\.$/);
+      expect(await laneText(page, "lossless")).toBe(await laneText(page, "plain"));
+      expect(await textOf(page, "#race-status")).toMatch(/Both wrote the same text\.$/);
     }));
 
   it("shows two cursors in slow motion, and stops when asked", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await idle(page);
       await page.getByRole("checkbox", { name: "Slow motion" }).check();
       await page.getByRole("spinbutton", { name: "Tokens" }).fill("200"); // 9 seconds in slow motion
       await page.evaluate(stopAtFirstCursors);
-      await page.getByRole("button", { name: "Start the race" }).click();
+      await press(page, "Start the race");
       await page.locator("#race-status", { hasText: "Stopped." }).waitFor();
       expect(await page.locator("#lanes").getAttribute("data-cursors")).toBe("2");
       expect(await lane(page, "plain").locator(".token").count()).toBeLessThan(200);

@@ -2,10 +2,10 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
-import { idle, PROMPT, usePlayground, written } from "./support.js";
+import { choose, idle, press, PROMPT, says, textOf, usePlayground, written } from "./support.js";
 import { between, real } from "../support/draw.js";
 
-const { withPage } = usePlayground();
+const { withPage, withText } = usePlayground();
 
 describe("a link", () => {
   const settings = fc.record<Settings>({
@@ -53,22 +53,21 @@ describe("a link", () => {
     let link = "";
     let text = "";
     const permissions = ["clipboard-read", "clipboard-write"];
-    await withPage(
+    await withText(
       async (page) => {
-        await written(page);
         await page.getByRole("textbox", { name: "Prompt" }).fill("My fellow citizens");
         await page.getByRole("spinbutton", { name: "Tokens" }).fill("30");
         await page.getByRole("slider").press("End");
-        await page.getByRole("radio", { name: /^Lossless/ }).check();
-        await page.getByText("Draft, verify, accept").waitFor();
+        await choose(page, /^Lossless/);
+        await says(page, "Draft, verify, accept");
         await idle(page);
-        text = (await page.locator("#text").textContent())!;
-        await page.getByRole("button", { name: "Copy a link" }).click();
-        await page.getByText("The link is copied.").waitFor();
+        text = await textOf(page, "#text");
+        await press(page, "Copy a link");
+        await says(page, "The link is copied.");
         link = await page.evaluate(() => navigator.clipboard.readText());
         expect(await page.getByRole("textbox", { name: "Link to these settings" }).inputValue()).toBe(link);
-        await page.getByRole("button", { name: "Copy the text" }).click();
-        await page.getByText("The text is copied.").waitFor();
+        await press(page, "Copy the text");
+        await says(page, "The text is copied.");
         const copied = await page.evaluate(() => navigator.clipboard.readText());
         expect(copied).toBe(text.replaceAll("\u200b", ""));
       },
@@ -76,9 +75,9 @@ describe("a link", () => {
     );
     await withPage(
       async (page) => {
-        await page.getByText("Draft, verify, accept").waitFor();
-        expect(await page.locator("#text").textContent()).toBe(text);
-        expect(await page.locator("#agreement-value").textContent()).toMatch(/^99\s%$/);
+        await says(page, "Draft, verify, accept");
+        expect(await textOf(page, "#text")).toBe(text);
+        expect(await textOf(page, "#agreement-value")).toMatch(/^99\s%$/);
         expect(await page.getByRole("radio", { name: /^Lossless/ }).isChecked()).toBe(true);
         expect(await page.getByRole("spinbutton", { name: "Tokens" }).inputValue()).toBe("30");
       },
@@ -87,13 +86,12 @@ describe("a link", () => {
   });
 
   it("can be selected where the page may not copy", () =>
-    withPage(async (page) => {
-      await written(page);
+    withText(async (page) => {
       await page.evaluate(() => {
         navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed"));
       });
-      await page.getByRole("button", { name: "Copy a link" }).click();
-      await page.getByText("This browser does not let the page copy.").waitFor();
+      await press(page, "Copy a link");
+      await says(page, "This browser does not let the page copy.");
       const field = page.getByRole("textbox", { name: "Link to these settings" });
       const selected = await field.evaluate((input) => {
         const { selectionStart, selectionEnd, value } = input as HTMLInputElement;
@@ -106,7 +104,7 @@ describe("a link", () => {
   it("to another model names it, and fetches nothing unasked", () =>
     withPage(
       async (page) => {
-        await page.getByText("The link is for the model hub:someone/large.").waitFor();
+        await says(page, "The link is for the model hub:someone/large.");
         expect(await written(page)).not.toBe("");
         expect(await page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ }).inputValue()).toBe(
           "hub:someone/large",
@@ -124,17 +122,16 @@ describe("a preset", () => {
     ["As published", /^90\s%$/, "exits"],
     ["Sampled, no promise", /^90\s%$/, "exits"],
   ] as const)("%s sets all that it depends on, and writes", (name, level, mode) =>
-    withPage(
+    withText(
       async (page) => {
-        await written(page);
         const button = page.getByRole("button", { name, exact: true });
         await button.click();
         await idle(page);
-        expect(await page.locator("#agreement-value").textContent()).toMatch(level);
+        expect(await textOf(page, "#agreement-value")).toMatch(level);
         expect(await page.locator(`input[name=mode][value=${mode}]`).isChecked()).toBe(true);
         const prompt = await page.getByRole("textbox", { name: "Prompt" }).inputValue();
         expect(prompt).not.toBe("Something else");
-        expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
+        expect((await textOf(page, "#text")).startsWith(prompt)).toBe(true);
         expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
       },
       { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },

@@ -35,6 +35,8 @@ export interface PageOptions extends BrowserContextOptions {
 export interface Playground {
   /** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
   readonly withPage: (test: (page: Page) => Promise<void>, options?: PageOptions) => Promise<void>;
+  /** The same, once its first text is complete. */
+  readonly withText: Playground["withPage"];
   /**
    * A folder with a model: "plain" has no heads, "complete" has heads and a policy, "talking" a chat template too,
    * "broken" cannot be read.
@@ -63,11 +65,17 @@ export function usePlayground(): Playground {
     await isolatedServer.close();
     await rm(folders, { recursive: true, force: true });
   });
+  const withPage: Playground["withPage"] = (test, { isolated = false, servers = [], hash = "", ...options } = {}) => {
+    const url = isolated ? isolatedServer.url : plain.url;
+    return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
+  };
   return {
-    withPage: (test, { isolated = false, servers = [], hash = "", ...options } = {}) => {
-      const url = isolated ? isolatedServer.url : plain.url;
-      return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
-    },
+    withPage,
+    withText: (test, options) =>
+      withPage(async (page) => {
+        await written(page);
+        await test(page);
+      }, options),
     folder: (name) => join(folders, name),
   };
 }
@@ -108,6 +116,17 @@ export async function drop(page: Page, path: string): Promise<void> {
   }
 }
 
+/** Presses the button of that name. */
+export const press = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("button", { name }).click();
+
+export const choose = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("radio", { name }).check();
+
+/** Waits until the page shows a text. */
+export const says = (page: Page, words: string | RegExp): Promise<void> => page.getByText(words).waitFor();
+
+export const textOf = async (page: Page, selector: string): Promise<string> =>
+  (await page.locator(selector).textContent())!;
+
 /** Waits until nothing runs: the text is complete, and so is its comparison. */
 export async function idle(page: Page): Promise<void> {
   await page.locator("#write:visible:enabled").waitFor();
@@ -123,5 +142,5 @@ export function depthsOf(page: Page): Promise<string[]> {
 /** Waits until a text is complete, and resolves to what follows the prompt. */
 export async function written(page: Page): Promise<string> {
   await page.locator("#text[aria-busy=false] .token").first().waitFor();
-  return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
+  return (await textOf(page, "#text")).replaceAll("\u200b", "").slice(PROMPT.length);
 }
