@@ -43,6 +43,15 @@ export interface Part {
   readonly plus?: number;
 }
 
+/** [N, K] of stacked parts. */
+export function stackedShape(parts: readonly Part[]): readonly [number, number] {
+  const shapes = parts.map(({ shape, transposed, rows }) => {
+    const [n, k] = transposed ? shape.toReversed() : shape;
+    return [rows?.length ?? n!, k!] as const;
+  });
+  return [shapes.reduce((sum, [n]) => sum + n, 0), shapes[0]![1]];
+}
+
 const CHUNK_BYTES = 4 * 2 ** 20;
 
 /** Rows in a chunk of float32, whatever is stored. */
@@ -95,19 +104,17 @@ export class CheckpointReader {
   async matrix(wanted: readonly Part[], dtype: WeightDtype | "stored"): Promise<PackedMatrix> {
     const parts = wanted.map((part) => this.#stored(part));
     for (const part of parts) this.#info(part); // before room is made for shapes that no tensor has
-    const counts = parts.map((part) => part.rows?.length ?? part.shape[part.transposed ? 1 : 0]!);
-    const rows = counts.reduce((sum, count) => sum + count, 0);
-    const [first] = parts;
-    const columns = first!.shape[first!.transposed ? 0 : 1]!;
+    const [rows, columns] = stackedShape(parts);
     const as = dtype === "stored" ? losslessDtype(parts, this.source) : dtype;
     const packed = this.device.createPacked(rows, columns, as);
     const matrix = this.#keep(new PackedMatrix(this.device, packed));
     let firstRow = 0;
-    for (const [index, part] of parts.entries()) {
+    for (const part of parts) {
+      const [count] = stackedShape([part]);
       if (dtype === "stored" && isIntegral(as)) await this.#packIntegers(packed, firstRow, part, columns);
       else if (part.rows === undefined && !part.transposed) await this.#packFloats(packed, firstRow, part, columns);
-      else this.#packRows(packed, firstRow, part, counts[index]!, columns, await this.#readAll(part));
-      firstRow += counts[index]!;
+      else this.#packRows(packed, firstRow, part, count, columns, await this.#readAll(part));
+      firstRow += count;
     }
     return matrix;
   }

@@ -4,13 +4,22 @@
  */
 import { createRng, type Device, type Rng, type Shape, Tensor } from "../tensor/index.js";
 import { sizeOf } from "../tensor/shape.js";
-import { hashCheckpoint, memorySource } from "./checkpoint.js";
+import { hashCheckpoint, memorySource, stackedShape } from "./checkpoint.js";
 import type { ModelConfig } from "./config.js";
 import { families, readModelConfig } from "./families/families.js";
 import { Model } from "./model.js";
 import { serializeModel } from "./files/serialize.js";
 import type { Tokenizer } from "./tokenizer/tokenizer.js";
-import type { BlockWeights, LinearPlan, LinearWeights, ModelWeights, NormPlan, NormWeights } from "./weights.js";
+import {
+  type BlockPart,
+  type BlockWeights,
+  type LinearPlan,
+  type LinearWeights,
+  type ModelWeights,
+  type NormPlan,
+  type NormWeights,
+  partsOf,
+} from "./weights.js";
 
 interface CreateModelOptions {
   readonly device: Device;
@@ -33,46 +42,32 @@ export function createModel(configJson: unknown, { device, seed = 0, tokenizer }
   return model;
 }
 
-/** Widths of projections. */
-function widthsOf({ numHeads, numKvHeads, headDim }: ModelConfig): { query: number; keyValue: number } {
-  return { query: numHeads * headDim, keyValue: 2 * numKvHeads * headDim };
-}
-
 /** The family's layout says which norms and biases there are. */
 function initialWeights(config: ModelConfig, device: Device, rng: Rng): ModelWeights {
-  const { hiddenSize: c, intermediateSize: f, vocabSize, numLayers } = config;
+  const { hiddenSize: c, vocabSize, numLayers } = config;
   const layout = families[config.modelType].plan(config, "");
-  const { query, keyValue } = widthsOf(config);
-  const residual = 0.02 / Math.sqrt(2 * numLayers);
   const tensor = (shape: Shape, value: () => number): Tensor =>
     Tensor.from(device, Float32Array.from({ length: sizeOf(shape) }, value), shape, { requiresGrad: true });
-  const matrix = (n: number, k: number, deviation = 0.02): Tensor => tensor([n, k], () => rng.normal() * deviation);
-  const linear = ({ bias }: LinearPlan, n: number, k: number, deviation?: number): LinearWeights => ({
-    weight: matrix(n, k, deviation),
-    ...(bias && { bias: tensor([n], () => 0) }),
-  });
+  const matrix = (shape: Shape, deviation = 0.02): Tensor => tensor(shape, () => rng.normal() * deviation);
+  const linear = ({ weight, bias }: LinearPlan, deviation?: number): LinearWeights => {
+    const shape = stackedShape(weight);
+    return { weight: matrix(shape, deviation), ...(bias && { bias: tensor([shape[0]], () => 0) }) };
+  };
   const norm = ({ gain, bias }: NormPlan): NormWeights => ({
     gain: tensor(gain.shape, () => 1),
     ...(bias && { bias: tensor(bias.shape, () => 0) }),
   });
-  const embedding = matrix(vocabSize, c);
+  const part = ([name, plan]: readonly [BlockPart, LinearPlan | NormPlan]) => {
+    const isResidual = name === "attentionOut" || name === "down";
+    const deviation = isResidual ? 0.02 / Math.sqrt(2 * numLayers) : undefined;
+    return [name, "gain" in plan ? norm(plan) : linear(plan, deviation)] as const;
+  };
+  const embedding = matrix([vocabSize, c]);
   return {
     embedding,
-    ...(config.rotary === undefined && { positionEmbedding: matrix(config.maxPositionEmbeddings, c) }),
-    blocks: layout.blocks.map((block): BlockWeights => ({
-      ...(block.attentionNorm && { attentionNorm: norm(block.attentionNorm) }),
-      query: linear(block.query, query, c),
-      ...(block.queryNorm && { queryNorm: norm(block.queryNorm) }),
-      ...(block.keyValue && { keyValue: linear(block.keyValue, keyValue, c) }),
-      ...(block.keyNorm && { keyNorm: norm(block.keyNorm) }),
-      attentionOut: linear(block.attentionOut, c, query, residual),
-      ...(block.attentionPostNorm && { attentionPostNorm: norm(block.attentionPostNorm) }),
-      ...(block.mlpNorm && { mlpNorm: norm(block.mlpNorm) }),
-      up: linear(block.up, config.gatedMlp ? 2 * f : f, c),
-      down: linear(block.down, c, f, residual),
-      ...(block.mlpPostNorm && { mlpPostNorm: norm(block.mlpPostNorm) }),
-    })),
+    ...(config.rotary === undefined && { positionEmbedding: matrix([config.maxPositionEmbeddings, c]) }),
+    blocks: layout.blocks.map((block) => Object.fromEntries(partsOf(block).map(part)) as unknown as BlockWeights),
     finalNorm: norm(layout.finalNorm),
-    unembedding: layout.unembedding ? linear(layout.unembedding, vocabSize, c) : { weight: embedding },
+    unembedding: layout.unembedding ? linear(layout.unembedding) : { weight: embedding },
   };
 }

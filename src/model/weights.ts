@@ -6,7 +6,7 @@
 import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { weightDtypes } from "../tensor/device.js";
 import { sizeOf } from "../tensor/shape.js";
-import type { CheckpointReader, Part, TensorSource } from "./checkpoint.js";
+import { type CheckpointReader, type Part, stackedShape, type TensorSource } from "./checkpoint.js";
 import { storedRowBytes } from "../tensor/formats/stored.js";
 
 export type Matrix = Tensor | PackedMatrix;
@@ -81,12 +81,36 @@ export interface NormPlan {
   readonly bias?: Part;
 }
 
+/** In the order in which they are made and read. */
+const blockParts = [
+  "attentionNorm",
+  "query",
+  "queryNorm",
+  "keyValue",
+  "keyNorm",
+  "attentionOut",
+  "attentionPostNorm",
+  "mlpNorm",
+  "up",
+  "down",
+  "mlpPostNorm",
+] as const satisfies readonly (keyof BlockWeights)[];
+export type BlockPart = (typeof blockParts)[number];
+
 /** Missing parts are undefined or left out. */
 type BlockLayout = {
   readonly [K in keyof BlockWeights]: PlanOf<BlockWeights[K]>;
 };
 
 type PlanOf<W> = W extends LinearWeights ? LinearPlan : W extends NormWeights ? NormPlan : undefined;
+
+/** The parts that a block has. */
+export function partsOf(block: BlockLayout): (readonly [BlockPart, LinearPlan | NormPlan])[] {
+  return blockParts.flatMap((name) => {
+    const plan = block[name];
+    return plan ? [[name, plan] as const] : [];
+  });
+}
 
 /** Made by a family from the configuration. */
 export interface WeightLayout {
@@ -121,19 +145,9 @@ export async function readWeights(
   const positionEmbedding = layout.positionEmbedding && (await reader.table(layout.positionEmbedding));
   const blocks: BlockWeights[] = [];
   for (const block of layout.blocks) {
-    blocks.push({
-      ...(block.attentionNorm && { attentionNorm: await norm(block.attentionNorm) }),
-      query: await linear(block.query),
-      ...(block.queryNorm && { queryNorm: await norm(block.queryNorm) }),
-      ...(block.keyValue && { keyValue: await linear(block.keyValue) }),
-      ...(block.keyNorm && { keyNorm: await norm(block.keyNorm) }),
-      attentionOut: await linear(block.attentionOut),
-      ...(block.attentionPostNorm && { attentionPostNorm: await norm(block.attentionPostNorm) }),
-      ...(block.mlpNorm && { mlpNorm: await norm(block.mlpNorm) }),
-      up: await linear(block.up),
-      down: await linear(block.down),
-      ...(block.mlpPostNorm && { mlpPostNorm: await norm(block.mlpPostNorm) }),
-    });
+    const made: Partial<Record<BlockPart, LinearWeights | NormWeights>> = {};
+    for (const [name, plan] of partsOf(block)) made[name] = "gain" in plan ? await norm(plan) : await linear(plan);
+    blocks.push(made as BlockWeights);
   }
   return {
     embedding,
@@ -172,22 +186,13 @@ function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
   readonly inBlocks: readonly Part[];
   readonly vocabulary: readonly Part[];
 } {
-  const linears = blocks.flatMap(({ query, keyValue, attentionOut, up, down }) => [
-    query,
-    keyValue,
-    attentionOut,
-    up,
-    down,
-  ]);
   return {
-    inBlocks: linears.flatMap((linear) => linear?.weight ?? []),
+    inBlocks: blocks.flatMap(partsOf).flatMap(([, plan]) => ("gain" in plan ? [] : plan.weight)),
     vocabulary: [embedding, ...(unembedding?.weight ?? [])],
   };
 }
 
-function valuesOf({ shape: [n, k], transposed, rows }: Part): number {
-  return rows === undefined ? n! * k! : rows.length * (transposed ? n! : k!);
-}
+const valuesOf = (part: Part): number => sizeOf(stackedShape([part]));
 
 const BYTES = { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
 

@@ -11,7 +11,7 @@ import { keep, Tensor } from "./tensor.js";
 import { atOnce, type InParts } from "../turns.js";
 
 /** Maps the gradient of a result to those of its inputs, in order; undefined if an input needs none. */
-type Backward = (gradient: Tensor) => readonly (Tensor | undefined)[];
+type Backward = (gradient: Tensor) => readonly (Tensor | Storage | undefined)[];
 
 /** Wraps a kernel's result; records `backward` if any input requires a gradient. */
 export function record(
@@ -22,8 +22,12 @@ export function record(
   backward: Backward,
 ): Tensor {
   for (const input of inputs) requireDevice(input, device);
-  const tracked = inputs.some((input) => input.requiresGrad);
-  return tracked ? new Tensor(device, storage, shape, true, { inputs, backward }) : new Tensor(device, storage, shape);
+  if (!inputs.some((input) => input.requiresGrad)) return new Tensor(device, storage, shape);
+  const tensors = (gradient: Tensor): (Tensor | undefined)[] =>
+    backward(gradient).map((flow, i) =>
+      flow === undefined || flow instanceof Tensor ? flow : new Tensor(device, flow, inputs[i]!.shape),
+    );
+  return new Tensor(device, storage, shape, true, { inputs, backward: tensors });
 }
 
 /** Adds dL/dp to `p.grad` for every leaf p that requires it. `loss` has one element. */

@@ -10,8 +10,8 @@ import { readSource, repositoryFiles } from "./source-files.js";
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
-  "src/tensor": 119_950,
-  "src/model": 61_150 + 2_740, // + 2,740: what a sceptic broke (the seal; words encoded in turns)
+  "src/tensor": 119_500,
+  "src/model": 61_150 + 2_400, // + 2,400: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 46_750,
   "src/calibrate": 52_550,
   "src/evaluate": 10_050,

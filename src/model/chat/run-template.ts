@@ -42,64 +42,30 @@ interface TemplateRun {
  * Dates for chat templates: the directives of C's strftime that occur there, in local time and with English names, as
  * transformers writes them. An unknown directive stays as it is.
  */
-const MONTHS = [
-  "January",
-  "February",
-  "March",
-  "April",
-  "May",
-  "June",
-  "July",
-  "August",
-  "September",
-  "October",
-  "November",
-  "December",
-];
-const DAYS = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const directives: Readonly<Record<string, Intl.DateTimeFormatOptions>> = {
+  Y: { year: "numeric" },
+  y: { year: "2-digit" },
+  m: { month: "2-digit" },
+  B: { month: "long" },
+  b: { month: "short" },
+  d: { day: "2-digit" },
+  A: { weekday: "long" },
+  a: { weekday: "short" },
+  H: { hour: "2-digit", hourCycle: "h23" },
+  I: { hour: "2-digit", hourCycle: "h12" },
+  M: { minute: "2-digit" },
+  S: { second: "2-digit" },
+  p: { hour: "2-digit", hourCycle: "h12" },
+};
 
 /** Formats a date: `formatDate(date, "%d %b %Y")` is "26 Jul 2024". */
 function formatDate(date: Date, format: string): string {
-  return format.replace(/%[a-zA-Z%]/g, (directive) => written(date, directive) ?? directive);
-}
-
-function written(date: Date, directive: string): string | undefined {
-  switch (directive) {
-    case "%Y":
-      return String(date.getFullYear());
-    case "%y":
-      return twoDigits(date.getFullYear() % 100);
-    case "%m":
-      return twoDigits(date.getMonth() + 1);
-    case "%B":
-      return MONTHS[date.getMonth()];
-    case "%b":
-      return MONTHS[date.getMonth()]?.slice(0, 3);
-    case "%d":
-      return twoDigits(date.getDate());
-    case "%A":
-      return DAYS[date.getDay()];
-    case "%a":
-      return DAYS[date.getDay()]?.slice(0, 3);
-    case "%H":
-      return twoDigits(date.getHours());
-    case "%I":
-      return twoDigits(date.getHours() % 12 === 0 ? 12 : date.getHours() % 12);
-    case "%M":
-      return twoDigits(date.getMinutes());
-    case "%S":
-      return twoDigits(date.getSeconds());
-    case "%p":
-      return date.getHours() < 12 ? "AM" : "PM";
-    case "%%":
-      return "%";
-    default:
-      return undefined;
-  }
-}
-
-function twoDigits(value: number): string {
-  return String(value).padStart(2, "0");
+  return format.replace(/%([a-zA-Z%])/g, (directive, letter: string) => {
+    const options = directives[letter];
+    if (options === undefined) return letter === "%" ? letter : directive;
+    const parts = new Intl.DateTimeFormat("en-US", options).formatToParts(date);
+    return parts.find(({ type }) => (type === "dayPeriod") === (letter === "p"))!.value.padStart(2, "0");
+  });
 }
 
 /** Throws a TemplateError that quotes the template's or the engine's message. */

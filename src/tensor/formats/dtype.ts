@@ -24,39 +24,35 @@ interface TensorArrayType {
   readonly name: string;
   new (buffer: ArrayBufferLike, byteOffset: number, length: number): TensorArray;
 }
-interface DtypeRow {
-  readonly bits: number;
-  readonly array: TensorArrayType | null;
-}
 
 /**
  * The published dtypes, in the order of the Rust crate's `Dtype` enum, "increasing alignment": the writer sorts by it,
- * so it is part of the format. The 4, 6 and 8 bit floats and C64 keep their bytes.
+ * so it is part of the format. Of those that keep their bytes, the bits.
  */
 const rows = {
-  BOOL: { bits: 8, array: Uint8Array },
-  F4: { bits: 4, array: null },
-  F6_E2M3: { bits: 6, array: null },
-  F6_E3M2: { bits: 6, array: null },
-  U8: { bits: 8, array: Uint8Array },
-  I8: { bits: 8, array: Int8Array },
-  F8_E5M2: { bits: 8, array: null },
-  F8_E4M3: { bits: 8, array: null },
-  F8_E8M0: { bits: 8, array: null },
-  F8_E4M3FNUZ: { bits: 8, array: null },
-  F8_E5M2FNUZ: { bits: 8, array: null },
-  I16: { bits: 16, array: Int16Array },
-  U16: { bits: 16, array: Uint16Array },
-  F16: { bits: 16, array: Uint16Array },
-  BF16: { bits: 16, array: Uint16Array },
-  I32: { bits: 32, array: Int32Array },
-  U32: { bits: 32, array: Uint32Array },
-  F32: { bits: 32, array: Float32Array },
-  C64: { bits: 64, array: null },
-  F64: { bits: 64, array: Float64Array },
-  I64: { bits: 64, array: BigInt64Array },
-  U64: { bits: 64, array: BigUint64Array },
-} as const satisfies Readonly<Record<string, DtypeRow>>;
+  BOOL: Uint8Array,
+  F4: 4,
+  F6_E2M3: 6,
+  F6_E3M2: 6,
+  U8: Uint8Array,
+  I8: Int8Array,
+  F8_E5M2: 8,
+  F8_E4M3: 8,
+  F8_E8M0: 8,
+  F8_E4M3FNUZ: 8,
+  F8_E5M2FNUZ: 8,
+  I16: Int16Array,
+  U16: Uint16Array,
+  F16: Uint16Array,
+  BF16: Uint16Array,
+  I32: Int32Array,
+  U32: Uint32Array,
+  F32: Float32Array,
+  C64: 64,
+  F64: Float64Array,
+  I64: BigInt64Array,
+  U64: BigUint64Array,
+} as const satisfies Readonly<Record<string, TensorArrayType | number>>;
 export type SafetensorsDtype = keyof typeof rows;
 
 /** By increasing alignment. */
@@ -74,8 +70,8 @@ export function decodeArray(bytes: Uint8Array, dtype: SafetensorsDtype): TensorA
       dtype,
     });
   }
-  const { array }: DtypeRow = rows[dtype];
-  if (array === null) {
+  const array: TensorArrayType | number = rows[dtype];
+  if (typeof array === "number") {
     throw fault("cannot-decode", `decode: ${dtype} is parsed but not decoded here; take its bytes instead`, { dtype });
   }
   if (bytes.length % array.BYTES_PER_ELEMENT !== 0) {
@@ -107,15 +103,16 @@ export function decodeFloat32(bytes: Uint8Array, dtype: SafetensorsDtype): Float
  * else.
  */
 export function encodeBytes(data: ArrayBufferView, dtype: SafetensorsDtype, where: string): Uint8Array {
-  const { array }: DtypeRow = rows[dtype];
+  const row = rows[dtype];
+  const array = typeof row === "number" ? [] : [row];
   if (data instanceof Float32Array && dtype === "F16") return bytesOf(float32ToF16(data));
   if (data instanceof Float32Array && dtype === "BF16") return bytesOf(float32ToBf16(data));
-  if (data instanceof Uint8Array || data instanceof DataView || (array !== null && data instanceof array)) {
+  if (data instanceof Uint8Array || data instanceof DataView || array.some((own) => data instanceof own)) {
     return bytesOf(data);
   }
   const legal = new Set([
     "Uint8Array or DataView (raw bytes)",
-    ...(array === null ? [] : [array.name]),
+    ...array.map((own) => own.name),
     ...(dtype.endsWith("F16") ? ["Float32Array"] : []),
   ]);
   throw fault("data-type", `${where}: ${dtype} data may be ${[...legal].join(", ")}; found ${data.constructor.name}`, {
@@ -133,7 +130,8 @@ interface TensorDescription {
 /** Every intermediate product is exact; elements of less than a byte must fill whole bytes. */
 export function byteCount(tensor: TensorDescription): number {
   const { name, dtype, shape } = tensor;
-  const bits = [...shape, rows[dtype].bits].reduce((product, size) => {
+  const row = rows[dtype];
+  const bits = [...shape, typeof row === "number" ? row : 8 * row.BYTES_PER_ELEMENT].reduce((product, size) => {
     if (product * size > Number.MAX_SAFE_INTEGER) {
       throw fault("shape-overflow", `safetensors: ${textOf(tensor)} has more than 2^53 bits`, { name, dtype });
     }

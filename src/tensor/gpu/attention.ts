@@ -197,100 +197,94 @@ export function attentionKernels(engine: Engine): AttentionKernels {
 
   return {
     rope: (x, positions, tables, heads, headDim, inverse) =>
-      engine.scope(() => rotate({ x, positions: engine.integers(positions), tables, heads, headDim, inverse })),
+      rotate({ x, positions: engine.integers(positions), tables, heads, headDim, inverse }),
 
-    attention: (q, k, v, dims) =>
-      engine.scope(() => {
-        const { batch, time, heads, kvHeads, headDim } = dims;
-        return engine.matrix(weightedSum, batch * time * heads, headDim, {
-          weights: probabilities(q, k, dims),
-          v,
-          visible: time,
-          heads,
-          group: heads / kvHeads,
-          kvHeads,
-          headDim,
-          time,
-          factor: 1,
-        });
-      }),
+    attention: (q, k, v, dims) => {
+      const { batch, time, heads, kvHeads, headDim } = dims;
+      return engine.matrix(weightedSum, batch * time * heads, headDim, {
+        weights: probabilities(q, k, dims),
+        v,
+        visible: time,
+        heads,
+        group: heads / kvHeads,
+        kvHeads,
+        headDim,
+        time,
+        factor: 1,
+      });
+    },
 
-    attentionBackward: (q, k, v, dy, dims) =>
-      engine.scope(() => {
-        const { batch, time, heads, kvHeads, headDim } = dims;
-        const queries = batch * time * heads;
-        const factor = 1 / Math.sqrt(headDim);
-        const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time };
-        const p = probabilities(q, k, dims);
-        const dp = engine.matrix(probabilityGradient, queries, time, { dy, v, ...shared });
-        const ds = softmaxRowsBackward(engine, p, dp, queries, time);
-        return {
-          dq: engine.matrix(weightedSum, queries, headDim, { weights: ds, v: k, visible: time, ...shared, factor }),
-          dk: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: ds, x: q, ...shared, factor }),
-          dv: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: p, x: dy, ...shared, factor: 1 }),
-        };
-      }),
+    attentionBackward: (q, k, v, dy, dims) => {
+      const { batch, time, heads, kvHeads, headDim } = dims;
+      const queries = batch * time * heads;
+      const factor = 1 / Math.sqrt(headDim);
+      const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time };
+      const p = probabilities(q, k, dims);
+      const dp = engine.matrix(probabilityGradient, queries, time, { dy, v, ...shared });
+      const ds = softmaxRowsBackward(engine, p, dp, queries, time);
+      return {
+        dq: engine.matrix(weightedSum, queries, headDim, { weights: ds, v: k, visible: time, ...shared, factor }),
+        dk: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: ds, x: q, ...shared, factor }),
+        dv: engine.matrix(readersSum, batch * time * kvHeads, headDim, { weights: p, x: dy, ...shared, factor: 1 }),
+      };
+    },
 
     cacheWrite(segments, kv, tables): void {
       const [head] = segments;
       if (head === undefined) return;
-      engine.scope(() => {
-        const { kvHeads, headDim } = head.cache;
-        const width = kvHeads * headDim;
-        const all = segments.flatMap(({ positions }) => positions);
-        const half = (begin: number): GpuStorage =>
-          engine.matrix(columns, all.length, width, { x: kv, width: 2 * width, begin });
-        const fresh = half(0);
-        const values = half(width);
-        const keys =
-          tables === undefined
-            ? fresh
-            : rotate({ x: fresh, positions: engine.integers(all), tables, heads: kvHeads, headDim });
-        for (const { target, position, row, count } of runs(engine, segments)) {
-          const range = { begin: position * width, from: row * width, length: count * width };
-          engine.overwrite({ target: target.keys, source: keys, ...range });
-          engine.overwrite({ target: target.values, source: values, ...range });
-        }
-        return undefined;
-      });
+      const { kvHeads, headDim } = head.cache;
+      const width = kvHeads * headDim;
+      const all = segments.flatMap(({ positions }) => positions);
+      const half = (begin: number): GpuStorage =>
+        engine.matrix(columns, all.length, width, { x: kv, width: 2 * width, begin });
+      const fresh = half(0);
+      const values = half(width);
+      const keys =
+        tables === undefined
+          ? fresh
+          : rotate({ x: fresh, positions: engine.integers(all), tables, heads: kvHeads, headDim });
+      for (const { target, position, row, count } of runs(engine, segments)) {
+        const range = { begin: position * width, from: row * width, length: count * width };
+        engine.overwrite({ target: target.keys, source: keys, ...range });
+        engine.overwrite({ target: target.values, source: values, ...range });
+      }
     },
 
-    cacheAttention: (segments, q, heads, tables, window) =>
-      engine.scope(() => {
-        const [head] = segments;
-        if (head === undefined) return engine.zeros(0);
-        const { kvHeads, headDim } = head.cache;
-        const all = segments.flatMap(({ positions }) => positions);
-        const positions = engine.integers(all);
-        const turned = tables === undefined ? q : rotate({ x: q, positions, tables, heads, headDim });
-        const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time: all.length + 1 };
-        let first = 0;
-        const outputs = segments
-          .filter((segment) => segment.positions.length > 0)
-          .map((segment) => {
-            const { keys, values } = cacheOf(engine, segment.cache);
-            const queries = segment.positions.length * heads;
-            const visible = segment.positions.reduce((longest, position) => Math.max(longest, position + 1), 0);
-            const x = engine.matrix(scores, queries, visible, {
-              q: turned,
-              k: keys,
-              positions,
-              first,
-              ...shared,
-              window: window ?? visible,
-              factor: 1 / Math.sqrt(headDim),
-            });
-            first += segment.positions.length;
-            return engine.matrix(weightedSum, queries, headDim, {
-              weights: softmaxRows(engine, x, queries, visible),
-              v: values,
-              visible,
-              ...shared,
-              factor: 1,
-            });
+    cacheAttention: (segments, q, heads, tables, window) => {
+      const [head] = segments;
+      if (head === undefined) return engine.zeros(0);
+      const { kvHeads, headDim } = head.cache;
+      const all = segments.flatMap(({ positions }) => positions);
+      const positions = engine.integers(all);
+      const turned = tables === undefined ? q : rotate({ x: q, positions, tables, heads, headDim });
+      const shared = { heads, group: heads / kvHeads, kvHeads, headDim, time: all.length + 1 };
+      let first = 0;
+      const outputs = segments
+        .filter((segment) => segment.positions.length > 0)
+        .map((segment) => {
+          const { keys, values } = cacheOf(engine, segment.cache);
+          const queries = segment.positions.length * heads;
+          const visible = segment.positions.reduce((longest, position) => Math.max(longest, position + 1), 0);
+          const x = engine.matrix(scores, queries, visible, {
+            q: turned,
+            k: keys,
+            positions,
+            first,
+            ...shared,
+            window: window ?? visible,
+            factor: 1 / Math.sqrt(headDim),
           });
-        return outputs.length === 1 ? outputs[0]! : concat(engine, outputs);
-      }),
+          first += segment.positions.length;
+          return engine.matrix(weightedSum, queries, headDim, {
+            weights: softmaxRows(engine, x, queries, visible),
+            v: values,
+            visible,
+            ...shared,
+            factor: 1,
+          });
+        });
+      return outputs.length === 1 ? outputs[0]! : concat(engine, outputs);
+    },
   };
 }
 

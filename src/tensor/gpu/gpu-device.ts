@@ -3,7 +3,7 @@
  * class, the adapter by its driver's name, hardware or software), and throws rather than fall back.
  */
 import { DeviceError } from "../../errors.js";
-import type { Device, DeviceInfo, Storage } from "../device.js";
+import type { Device, DeviceInfo, Kernels, Storage } from "../device.js";
 import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { attentionKernels, cacheOf, GpuCache } from "./attention.js";
@@ -87,14 +87,14 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
       hardware,
       maxBytes,
     },
-    kernels: {
+    kernels: scoped(engine, {
       ...productKernels(engine),
       ...elementwiseKernels(engine),
       ...movementKernels(engine),
       ...rowKernels(engine),
       ...lossKernels(engine),
       ...attentionKernels(engine),
-    },
+    }),
 
     upload: (data) => engine.upload(data),
     read: async (storage) => engine.read(engine.at(storage)),
@@ -141,4 +141,12 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
     counts: () => ({ ...gpu.counts }),
     dispose: () => engine.dispose(),
   };
+}
+
+/** What a kernel makes and does not return is freed. */
+function scoped(engine: Engine, kernels: Kernels): Kernels {
+  const all = Object.entries(kernels) as [string, (...given: unknown[]) => GpuStorage][];
+  return Object.fromEntries(
+    all.map(([name, kernel]) => [name, (...given: unknown[]) => engine.scope(() => kernel(...given))]),
+  ) as unknown as Kernels;
 }

@@ -82,31 +82,23 @@ export function lossKernels(engine: Engine): LossKernels {
   };
   return {
     crossEntropy: (z, targets, rows, width) =>
-      engine.scope(() =>
-        engine.vector(crossEntropy, rows, {
-          z,
-          targets: engine.integers(targets),
-          ...topAndSum(engine, z, rows, width),
-          width,
-        }),
-      ),
+      engine.vector(crossEntropy, rows, {
+        z,
+        targets: engine.integers(targets),
+        ...topAndSum(engine, z, rows, width),
+        width,
+      }),
     crossEntropyBackward: (z, targets, dLoss, rows, width) =>
-      engine.scope(() =>
-        engine.matrix(crossEntropyBackward, rows, width, {
-          z,
-          targets: engine.integers(targets),
-          ...topAndSum(engine, z, rows, width),
-          dLoss,
-          width,
-        }),
-      ),
+      engine.matrix(crossEntropyBackward, rows, width, {
+        z,
+        targets: engine.integers(targets),
+        ...topAndSum(engine, z, rows, width),
+        dLoss,
+        width,
+      }),
     kl: (teacher, student, rows, width, temperature) =>
-      engine.scope(() =>
-        reduceRows(engine, segmentKl, segmentSum, rows, width, pair(teacher, student, rows, width, temperature)),
-      ),
+      reduceRows(engine, segmentKl, segmentSum, rows, width, pair(teacher, student, rows, width, temperature)),
     klBackward: (teacher, student, dLoss, rows, width, temperature) =>
-      engine.scope(() =>
-        engine.matrix(klBackward, rows, width, { ...pair(teacher, student, rows, width, temperature), dLoss, width }),
-      ),
+      engine.matrix(klBackward, rows, width, { ...pair(teacher, student, rows, width, temperature), dLoss, width }),
   };
 }

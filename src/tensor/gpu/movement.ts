@@ -142,56 +142,52 @@ const sumEightSquares = vectorKernel(
 
 export function movementKernels(engine: Engine): MovementKernels {
   return {
-    sumTo: (x, from, to) =>
-      engine.scope(() => {
-        let sum: GpuStorage = engine.at(x);
-        // One group of neighbouring summed axes at a time.
-        const shape = [...from];
-        for (let axis = 0; axis < shape.length;) {
-          let end = axis;
-          while (end < shape.length && to[end] === 1) end++;
-          const n = sizeOf(shape.slice(axis, end));
-          const outer = sizeOf(shape.slice(0, axis));
-          const inner = sizeOf(shape.slice(end));
-          if (n !== 1) {
-            sum =
-              outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
-          }
-          shape.fill(1, axis, end);
-          axis = end + 1;
+    sumTo: (x, from, to) => {
+      let sum: GpuStorage = engine.at(x);
+      // One group of neighbouring summed axes at a time.
+      const shape = [...from];
+      for (let axis = 0; axis < shape.length;) {
+        let end = axis;
+        while (end < shape.length && to[end] === 1) end++;
+        const n = sizeOf(shape.slice(axis, end));
+        const outer = sizeOf(shape.slice(0, axis));
+        const inner = sizeOf(shape.slice(end));
+        if (n !== 1) {
+          sum =
+            outer * inner === 1 ? sumAll(engine, sum) : engine.matrix(sumMiddle, outer, inner, { x: sum, n, inner });
         }
-        return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
-      }),
+        shape.fill(1, axis, end);
+        axis = end + 1;
+      }
+      return sum === x ? engine.vector(slice, x.length, { x, begin: 0 }) : sum;
+    },
 
     columns: (x, rows, width, begin, end) => engine.matrix(columns, rows, end - begin, { x, width, begin }),
     columnsBackward: (dy, rows, width, begin, end) =>
       engine.matrix(columnsBackward, rows, width, { dy, begin, kept: end - begin }),
     slice: (x, begin, end) => engine.vector(slice, end - begin, { x, begin }),
-    concat: (parts) => engine.scope(() => concat(engine, parts)),
+    concat: (parts) => concat(engine, parts),
 
     gather: (table, ids, width) =>
-      engine.scope(() => engine.matrix(gather, ids.length, width, { table, ids: engine.integers(ids), width })),
-    scatterAdd: (dy, ids, rows, width) =>
-      engine.scope(() => {
-        const { starts, order, longest } = readers(ids, rows);
-        return engine.matrix(scatterAdd, rows, width, {
-          dy,
-          starts: engine.upload(starts),
-          order: engine.upload(order),
-          width,
-          longest,
-        });
-      }),
+      engine.matrix(gather, ids.length, width, { table, ids: engine.integers(ids), width }),
+    scatterAdd: (dy, ids, rows, width) => {
+      const { starts, order, longest } = readers(ids, rows);
+      return engine.matrix(scatterAdd, rows, width, {
+        dy,
+        starts: engine.upload(starts),
+        order: engine.upload(order),
+        width,
+        longest,
+      });
+    },
 
     takeAlongRows: (x, ids, rows, width, k) =>
-      engine.scope(() => engine.matrix(takeAlongRows, rows, k, { x, ids: engine.integers(ids), width, k })),
+      engine.matrix(takeAlongRows, rows, k, { x, ids: engine.integers(ids), width, k }),
     takeAlongRowsBackward: (dy, ids, rows, width, k) =>
-      engine.scope(() => engine.matrix(takeAlongRowsBackward, rows, width, { dy, ids: engine.integers(ids), k })),
+      engine.matrix(takeAlongRowsBackward, rows, width, { dy, ids: engine.integers(ids), k }),
 
     sumSquares: (x) =>
-      engine.scope(() =>
-        sumAll(engine, engine.vector(sumEightSquares, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length })),
-      ),
+      sumAll(engine, engine.vector(sumEightSquares, Math.max(1, Math.ceil(x.length / 8)), { x, length: x.length })),
   };
 }
 

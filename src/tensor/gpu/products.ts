@@ -125,70 +125,64 @@ export function productKernels(engine: Engine): ProductKernels & Pick<Kernels, "
 
     linear(x, weight: PackedStorage, rows, bias, residual): GpuStorage {
       const { columns: k, rows: width, parts } = packedOf(engine, weight);
-      return engine.scope(() =>
-        parts
-          .map((part) =>
-            engine.matrix(linear, rows, part.rows, {
-              x,
-              w: part.weights(),
-              bias: bias ?? engine.nothing,
-              residual: residual ?? engine.nothing,
-              k,
-              n: part.rows,
-              first: part.first,
-              width,
-              ...unrolled(k),
-              hasBias: Number(bias !== undefined),
-              hasResidual: Number(residual !== undefined),
-            }),
-          )
-          .reduce((a, b) => {
-            const left = a.length / Math.max(1, rows);
-            const right = b.length / Math.max(1, rows);
-            return engine.matrix(joinColumns, rows, left + right, { a, b, left, right });
+      return parts
+        .map((part) =>
+          engine.matrix(linear, rows, part.rows, {
+            x,
+            w: part.weights(),
+            bias: bias ?? engine.nothing,
+            residual: residual ?? engine.nothing,
+            k,
+            n: part.rows,
+            first: part.first,
+            width,
+            ...unrolled(k),
+            hasBias: Number(bias !== undefined),
+            hasResidual: Number(residual !== undefined),
           }),
-      );
+        )
+        .reduce((a, b) => {
+          const left = a.length / Math.max(1, rows);
+          const right = b.length / Math.max(1, rows);
+          return engine.matrix(joinColumns, rows, left + right, { a, b, left, right });
+        });
     },
 
     linearBackward(dy, weight, rows): GpuStorage {
       const { columns: k, rows: width, parts } = packedOf(engine, weight);
-      return engine.scope(() =>
-        parts.reduce<GpuStorage | undefined>(
-          (before, part) =>
-            engine.matrix(linearBackward, rows, k, {
-              dy,
-              w: part.weights(),
-              before: before ?? engine.nothing,
-              k,
-              n: part.rows,
-              first: part.first,
-              width,
-              ...unrolled(part.rows),
-              more: Number(before !== undefined),
-            }),
-          undefined,
-        )!,
-      );
+      return parts.reduce<GpuStorage | undefined>(
+        (before, part) =>
+          engine.matrix(linearBackward, rows, k, {
+            dy,
+            w: part.weights(),
+            before: before ?? engine.nothing,
+            k,
+            n: part.rows,
+            first: part.first,
+            width,
+            ...unrolled(part.rows),
+            more: Number(before !== undefined),
+          }),
+        undefined,
+      )!;
     },
 
     gatherPacked(table, ids): GpuStorage {
       const { columns: k, parts } = packedOf(engine, table);
-      return engine.scope(() => {
-        const rows = engine.integers(ids);
-        return parts.reduce<GpuStorage | undefined>(
-          (before, part) =>
-            engine.matrix(gatherWeights, ids.length, k, {
-              w: part.weights(),
-              ids: rows,
-              before: before ?? engine.nothing,
-              k,
-              n: part.rows,
-              first: part.first,
-              more: Number(before !== undefined),
-            }),
-          undefined,
-        )!;
-      });
+      const rows = engine.integers(ids);
+      return parts.reduce<GpuStorage | undefined>(
+        (before, part) =>
+          engine.matrix(gatherWeights, ids.length, k, {
+            w: part.weights(),
+            ids: rows,
+            before: before ?? engine.nothing,
+            k,
+            n: part.rows,
+            first: part.first,
+            more: Number(before !== undefined),
+          }),
+        undefined,
+      )!;
     },
   };
 }

@@ -282,17 +282,15 @@ export function rowKernels(engine: Engine): RowKernels {
     epsilon: number,
     centered: boolean,
   ): GpuStorage =>
-    engine.scope(() =>
-      engine.matrix(normalize, rows, width, {
-        x,
-        ...moments(x, rows, width, centered),
-        gain,
-        bias: bias ?? engine.nothing,
-        width,
-        epsilon,
-        hasBias: Number(bias !== undefined),
-      }),
-    );
+    engine.matrix(normalize, rows, width, {
+      x,
+      ...moments(x, rows, width, centered),
+      gain,
+      bias: bias ?? engine.nothing,
+      width,
+      epsilon,
+      hasBias: Number(bias !== undefined),
+    });
   const normBackward = (
     x: Storage,
     gain: Storage,
@@ -301,20 +299,19 @@ export function rowKernels(engine: Engine): RowKernels {
     width: number,
     epsilon: number,
     centered: boolean,
-  ): { dx: GpuStorage; dGain: GpuStorage } =>
-    engine.scope(() => {
-      const shared = { x, dy, ...moments(x, rows, width, centered), epsilon };
-      const sumG = centered ? reduceRows(engine, segmentGain, segmentSum, rows, width, { dy, gain }) : engine.nothing;
-      const sumGN = reduceRows(engine, segmentGainNormed, segmentSum, rows, width, { ...shared, gain });
-      return {
-        dx: engine.matrix(normalizeBackward, rows, width, { ...shared, gain, sumG, sumGN, width }),
-        dGain: engine.matrix(sumMiddle, 1, width, {
-          x: engine.matrix(normalizedGradient, rows, width, { ...shared, width }),
-          n: rows,
-          inner: width,
-        }),
-      };
-    });
+  ): { dx: GpuStorage; dGain: GpuStorage } => {
+    const shared = { x, dy, ...moments(x, rows, width, centered), epsilon };
+    const sumG = centered ? reduceRows(engine, segmentGain, segmentSum, rows, width, { dy, gain }) : engine.nothing;
+    const sumGN = reduceRows(engine, segmentGainNormed, segmentSum, rows, width, { ...shared, gain });
+    return {
+      dx: engine.matrix(normalizeBackward, rows, width, { ...shared, gain, sumG, sumGN, width }),
+      dGain: engine.matrix(sumMiddle, 1, width, {
+        x: engine.matrix(normalizedGradient, rows, width, { ...shared, width }),
+        n: rows,
+        inner: width,
+      }),
+    };
+  };
 
   const largest = (x: Storage, rows: number, width: number): Record<"best" | "top" | "logSum", GpuStorage> => {
     const { top, sum } = topAndSum(engine, x, rows, width);
@@ -326,25 +323,22 @@ export function rowKernels(engine: Engine): RowKernels {
     softmax: (x, rows, width) => softmaxRows(engine, x, rows, width),
     softmaxBackward: (y, dy, rows, width) => softmaxRowsBackward(engine, y, dy, rows, width),
     logSoftmax: (x, rows, width) =>
-      engine.scope(() => engine.matrix(logSoftmax, rows, width, { x, ...topAndSum(engine, x, rows, width), width })),
+      engine.matrix(logSoftmax, rows, width, { x, ...topAndSum(engine, x, rows, width), width }),
     logSoftmaxBackward: (y, dy, rows, width) =>
-      engine.scope(() =>
-        engine.matrix(logSoftmaxBackward, rows, width, {
-          y,
-          dy,
-          sum: reduceRows(engine, segmentSum, segmentSum, rows, width, { x: dy }),
-          width,
-        }),
-      ),
-
-    rowStats: (x, rows, width) =>
-      engine.scope(() => {
-        const { best, top, logSum } = largest(x, rows, width);
-        const second = reduceRows(engine, segmentSecond, segmentMax, rows, width, { x, best, lowest: -Infinity });
-        const entropy = reduceRows(engine, segmentEntropy, segmentSum, rows, width, { x, top, logSum });
-        return engine.matrix(rowStats, rows, ROW_STATS.width, { best, top, second, logSum, entropy });
+      engine.matrix(logSoftmaxBackward, rows, width, {
+        y,
+        dy,
+        sum: reduceRows(engine, segmentSum, segmentSum, rows, width, { x: dy }),
+        width,
       }),
-    rowArgmax: (x, rows, width) => engine.scope(() => engine.matrix(rowArgmax, rows, 3, largest(x, rows, width))),
+
+    rowStats: (x, rows, width) => {
+      const { best, top, logSum } = largest(x, rows, width);
+      const second = reduceRows(engine, segmentSecond, segmentMax, rows, width, { x, best, lowest: -Infinity });
+      const entropy = reduceRows(engine, segmentEntropy, segmentSum, rows, width, { x, top, logSum });
+      return engine.matrix(rowStats, rows, ROW_STATS.width, { best, top, second, logSum, entropy });
+    },
+    rowArgmax: (x, rows, width) => engine.matrix(rowArgmax, rows, 3, largest(x, rows, width)),
 
     layerNorm: (x, gain, bias, rows, width, epsilon) => norm(x, gain, bias, rows, width, epsilon, true),
     layerNormBackward: (x, gain, dy, rows, width, epsilon) => ({

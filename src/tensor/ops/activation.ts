@@ -6,12 +6,12 @@ import { ShapeError } from "../../errors.js";
 import { record } from "../autograd.js";
 import type { UnaryOp } from "../device.js";
 import { formatShape, rowsOf, withLast } from "../shape.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 function unary(op: UnaryOp): (x: Tensor) => Tensor {
   return (x) =>
     record(x.device, x.device.kernels.unary(op, x.storage), x.shape, [x], (dy) => [
-      new Tensor(x.device, x.device.kernels.unaryBackward(op, x.storage, dy.storage), x.shape),
+      x.device.kernels.unaryBackward(op, x.storage, dy.storage),
     ]);
 }
 
@@ -35,6 +35,6 @@ export function swiglu(x: Tensor): Tensor {
   }
   const half = width / 2;
   return record(x.device, x.device.kernels.swiglu(x.storage, rows, half), withLast(x.shape, half), [x], (dy) => [
-    new Tensor(x.device, x.device.kernels.swigluBackward(x.storage, dy.storage, rows, half), x.shape),
+    x.device.kernels.swigluBackward(x.storage, dy.storage, rows, half),
   ]);
 }

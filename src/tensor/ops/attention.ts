@@ -6,7 +6,7 @@
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import { formatShape } from "../shape.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 interface AttentionOptions {
   /** Sequences of equal length, one after another along the rows. @default 1 */
@@ -48,6 +48,6 @@ export function causalAttention(
   const dims = { batch, time, heads, kvHeads, headDim, window };
   return record(device, device.kernels.attention(q.storage, k.storage, v.storage, dims), q.shape, [q, k, v], (dy) => {
     const { dq, dk, dv } = device.kernels.attentionBackward(q.storage, k.storage, v.storage, dy.storage, dims);
-    return [new Tensor(device, dq, q.shape), new Tensor(device, dk, k.shape), new Tensor(device, dv, v.shape)];
+    return [dq, dk, dv];
   });
 }

@@ -20,6 +20,6 @@ export function embedding(table: Tensor | PackedMatrix, ids: ArrayLike<number>):
   const shape = [ids.length, width];
   if (table instanceof PackedMatrix) return new Tensor(device, device.kernels.gatherPacked(table.storage, ids), shape);
   return record(device, device.kernels.gather(table.storage, ids, width), shape, [table], (dy) => [
-    new Tensor(device, device.kernels.scatterAdd(dy.storage, ids, rows, width), table.shape),
+    device.kernels.scatterAdd(dy.storage, ids, rows, width),
   ]);
 }

@@ -5,7 +5,7 @@
 import { requireNumber, ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import { formatShape, rowsOf, sameShape } from "../shape.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 /** -log softmax(logits)[target] per row, in nats. */
 export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor {
@@ -33,13 +33,7 @@ export function crossEntropy(logits: Tensor, targets: ArrayLike<number>): Tensor
     device.kernels.crossEntropy(logits.storage, targets, rows, width),
     logits.shape.slice(0, -1),
     [logits],
-    (dy) => [
-      new Tensor(
-        device,
-        device.kernels.crossEntropyBackward(logits.storage, targets, dy.storage, rows, width),
-        logits.shape,
-      ),
-    ],
+    (dy) => [device.kernels.crossEntropyBackward(logits.storage, targets, dy.storage, rows, width)],
   );
 }
 
@@ -68,12 +62,6 @@ export function klDivergence(
     device.kernels.kl(teacher.storage, student.storage, rows, width, temperature),
     student.shape.slice(0, -1),
     [student],
-    (dy) => [
-      new Tensor(
-        device,
-        device.kernels.klBackward(teacher.storage, student.storage, dy.storage, rows, width, temperature),
-        student.shape,
-      ),
-    ],
+    (dy) => [device.kernels.klBackward(teacher.storage, student.storage, dy.storage, rows, width, temperature)],
   );
 }

@@ -47,10 +47,7 @@ function product(a: Tensor, b: Tensor, dims: Dims, shape: Shape): Tensor {
       transposeB // B stored [N, K]: dBᵀ = dCᵀ·op(A)
         ? run(dy.storage, a.storage, { m: n, n: k, k: m, transposeA: true, transposeB: transposeA })
         : run(a.storage, dy.storage, { m: k, n, k: m, transposeA: !transposeA, transposeB: false });
-    return [
-      a.requiresGrad ? new Tensor(device, dA(), a.shape) : undefined,
-      b.requiresGrad ? new Tensor(device, dB(), b.shape) : undefined,
-    ];
+    return [a.requiresGrad ? dA() : undefined, b.requiresGrad ? dB() : undefined];
   });
 }
 
@@ -115,10 +112,8 @@ export function linear(x: Tensor, weight: Tensor | PackedMatrix, { bias, residua
   if (!tracked) return new Tensor(device, y, shape);
   // dx = dy·W, dbias = Σ over rows of dy, dresidual = dy
   return record(device, y, shape, [x, ...(bias ? [bias] : []), ...(residual ? [residual] : [])], (dy) => [
-    x.requiresGrad ? new Tensor(device, kernels.linearBackward(dy.storage, weight.storage, rows), x.shape) : undefined,
-    ...(bias
-      ? [bias.requiresGrad ? new Tensor(device, kernels.sumTo(dy.storage, [rows, n], [1, n]), bias.shape) : undefined]
-      : []),
+    x.requiresGrad ? kernels.linearBackward(dy.storage, weight.storage, rows) : undefined,
+    ...(bias ? [bias.requiresGrad ? kernels.sumTo(dy.storage, [rows, n], [1, n]) : undefined] : []),
     ...(residual ? [dy] : []),
   ]);
 }

@@ -21,11 +21,7 @@ export function layerNorm(x: Tensor, gain: Tensor, bias?: Tensor, epsilon = 1e-5
       width,
       epsilon,
     );
-    return [
-      new Tensor(device, dx, x.shape),
-      new Tensor(device, dGain, gain.shape),
-      new Tensor(device, dBias, gain.shape),
-    ];
+    return [dx, dGain, new Tensor(device, dBias, gain.shape)]; // even without a bias
   });
 }
 
@@ -57,7 +53,7 @@ function recordRmsNorm(
     [x, gain],
     (dy) => {
       const { dx, dGain } = device.kernels.rmsNormBackward(x.storage, gain.storage, dy.storage, rows, width, epsilon);
-      return [new Tensor(device, dx, x.shape), new Tensor(device, dGain, gain.shape)];
+      return [dx, dGain];
     },
   );
 }

@@ -20,17 +20,13 @@ export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
   return record(device, device.kernels.sumTo(x.storage, from, to), to, [x], (dy) => {
     const zeros = Tensor.from(device, [0], [1]); // broadcasting dy + 0 repeats it
     return [
-      new Tensor(
-        device,
-        device.kernels.binary(
-          "add",
-          dy.storage,
-          zeros.storage,
-          from,
-          broadcastStrides(to, from),
-          from.map(() => 0),
-        ),
-        x.shape,
+      device.kernels.binary(
+        "add",
+        dy.storage,
+        zeros.storage,
+        from,
+        broadcastStrides(to, from),
+        from.map(() => 0),
       ),
     ];
   });

@@ -5,7 +5,7 @@
 import { ShapeError } from "../../errors.js";
 import { record, requireDevice } from "../autograd.js";
 import { formatShape, rowsOf, sameShape } from "../shape.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 export interface RopeTable {
   /** [positions, rotaryDim / 2] each. */
@@ -43,6 +43,6 @@ export function rope(x: Tensor, positions: readonly number[], table: RopeTable, 
     device.kernels.rope(x.storage, positions, tables, heads, headDim, false),
     x.shape,
     [x],
-    (dy) => [new Tensor(device, device.kernels.rope(dy.storage, positions, tables, heads, headDim, true), x.shape)],
+    (dy) => [device.kernels.rope(dy.storage, positions, tables, heads, headDim, true)],
   );
 }

@@ -14,7 +14,7 @@ export function columns(x: Tensor, begin: number, end: number): Tensor {
     device.kernels.columns(x.storage, rows, width, begin, end),
     withLast(x.shape, end - begin),
     [x],
-    (dy) => [new Tensor(device, device.kernels.columnsBackward(dy.storage, rows, width, begin, end), x.shape)],
+    (dy) => [device.kernels.columnsBackward(dy.storage, rows, width, begin, end)],
   );
 }
 
@@ -29,7 +29,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   }
   const { device } = x;
   return record(device, device.kernels.slice(x.storage, 0, x.size), shape, [x], (dy) => [
-    new Tensor(device, device.kernels.slice(dy.storage, 0, dy.size), x.shape),
+    device.kernels.slice(dy.storage, 0, dy.size),
   ]);
 }
 
@@ -80,7 +80,7 @@ export function takeAlongRows(x: Tensor, ids: ArrayLike<number>, k: number): Ten
     device.kernels.takeAlongRows(x.storage, ids, rows, width, k),
     withLast(x.shape, k),
     [x],
-    (dy) => [new Tensor(device, device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k), x.shape)],
+    (dy) => [device.kernels.takeAlongRowsBackward(dy.storage, ids, rows, width, k)],
   );
 }
 

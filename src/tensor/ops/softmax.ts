@@ -4,14 +4,14 @@
  */
 import { record } from "../autograd.js";
 import { rowsOf } from "../shape.js";
-import { Tensor } from "../tensor.js";
+import type { Tensor } from "../tensor.js";
 
 function ofRows(op: "softmax" | "logSoftmax"): (x: Tensor) => Tensor {
   return (x) => {
     const { rows, width } = rowsOf(op, x.shape);
     const { device } = x;
     const y: Tensor = record(device, device.kernels[op](x.storage, rows, width), x.shape, [x], (dy) => [
-      new Tensor(device, device.kernels[`${op}Backward`](y.storage, dy.storage, rows, width), x.shape),
+      device.kernels[`${op}Backward`](y.storage, dy.storage, rows, width),
     ]);
     return y;
   };
