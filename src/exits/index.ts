@@ -7,7 +7,6 @@ export { blockCost } from "./cost/unit-costs.js";
 export type { Counts, LedgerReport } from "./cost/ledger.js";
 export { measureUnitTimes, predictTime, type UnitTimes } from "./cost/unit-times.js";
 export type { DecodeObserver } from "./decode/observe.js";
-export { measureDrift } from "./decode/drift.js";
 export { exactFill, type FillName, fillNames, isExactFill } from "./fill/fill.js";
 export {
   type BatchGeneration,

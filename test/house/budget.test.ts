@@ -12,7 +12,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 119_500,
   "src/model": 61_150 + 2_400, // + 2,400: what a sceptic broke (the seal; words encoded in turns)
-  "src/exits": 46_750,
+  "src/exits": 45_850,
   "src/calibrate": 52_550,
   "src/evaluate": 10_050,
   "src/node": 10_800 + 160, // + 160: what a sceptic broke
@@ -23,14 +23,15 @@ const CEILINGS: Readonly<Record<string, number>> = {
   bench: 28_250 + 2_750, // + 2,750: what a sceptic broke (everyday certificates judged, the price of audits)
   drivers: 1_600,
   examples: 3_700,
-  lab: 106_800 + 2_350, // + 2,350: what a sceptic broke (populations with copies, everyday answers, non-words)
+  // + 2,350: what a sceptic broke (populations with copies, everyday answers, non-words); 950 came from src (drift)
+  lab: 106_800 + 2_350 + 950,
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 9_150,
   site: 6_750,
-  test: 314_850,
+  test: 314_900,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
-const PUBLIC_NAMES = { all: 303, values: 170 };
+const PUBLIC_NAMES = { all: 302, values: 169 };
 /** The share of its ceiling by which a room may be smaller. */
 const SLACK = 0.02;
 

@@ -3,7 +3,7 @@ import { fc, test } from "../../support/property.js";
 import type { ExitHeads } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
 import { Ledger } from "../../../src/exits/cost/ledger.js";
-import { measureDrift } from "early-exits/exits";
+import { measureDrift } from "../../../lab/drift.js";
 import { describe, expect, it } from "vitest";
 import { fillCost, fills } from "../../../src/exits/fill/fill.js";
 import { skippedLayers } from "../../../src/exits/heads/projection.js";

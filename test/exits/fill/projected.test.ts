@@ -15,7 +15,7 @@ import {
 import type { Tensor } from "early-exits/tensor";
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
-import { measureDrift } from "early-exits/exits";
+import { measureDrift } from "../../../lab/drift.js";
 import { describe, expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";

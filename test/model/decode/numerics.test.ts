@@ -5,7 +5,7 @@
 import { attachHeads, createPolicy, type ExitHeads, type GenerateOptions, loadModel, type Model } from "early-exits";
 import { checkWeights, memorySource, serializeModel } from "early-exits/model";
 import type { NumericsError } from "../../../src/errors.js";
-import { measureDrift } from "early-exits/exits";
+import { measureDrift } from "../../../lab/drift.js";
 import type { Device } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { generated } from "../../support/generated.js";

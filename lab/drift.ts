@@ -6,17 +6,17 @@
  * Exact fills give 1 and 0. What it leaves out: the heads' own mistakes (see calibrate), and that a policy lets easy
  * tokens leave, not random ones.
  */
-import { requireInteger, requireNumber } from "../../errors.js";
-import { advance, type Document, Sequence } from "../../model/index.js";
-import { cutWindows } from "../../model/documents.js";
-import { argmaxOf } from "../../model/decode/sampling.js";
-import { nonFiniteError } from "../../model/decode/non-finite.js";
-import { rowOf } from "../../model/decode/final-logits.js";
-import { createRng } from "../../tensor/index.js";
-import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
-import type { ExitHeads } from "../heads/exit-heads.js";
-import { Ledger, type LedgerReport } from "../cost/ledger.js";
-import { valuesOf } from "../heads/values-of.js";
+import { requireInteger, requireNumber } from "../src/errors.js";
+import { advance, type Document, Sequence } from "../src/model/index.js";
+import { cutWindows } from "../src/model/documents.js";
+import { argmaxOf } from "../src/model/decode/sampling.js";
+import { nonFiniteError } from "../src/model/decode/non-finite.js";
+import { rowOf } from "../src/model/decode/final-logits.js";
+import { createRng } from "../src/tensor/index.js";
+import { checkFill, type FillName, fills, requireFillFor } from "../src/exits/fill/fill.js";
+import type { ExitHeads } from "../src/exits/heads/exit-heads.js";
+import { Ledger, type LedgerReport } from "../src/exits/cost/ledger.js";
+import { valuesOf } from "../src/exits/heads/values-of.js";
 
 export interface DriftOptions {
   readonly fill: FillName;
