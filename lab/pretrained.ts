@@ -275,7 +275,8 @@ async function certify(): Promise<void> {
   const candidates = Number(values.candidates);
   // The faster of two certificates of a level is used, so they share the chance of error.
   const claim = { ...claimed(), delta: candidates === 0 ? 0.05 : 0.025 };
-  const levels = await certifyLevels(heads, calibration, held, { ...claim, fill: exactFill(model.config) });
+  const made = await certifyLevels(heads, calibration, held, { ...claim, fill: exactFill(model.config) });
+  const levels = made.filter(({ certificate }) => certificate.policy.exits.some((exit) => exit.threshold !== "never"));
   const parts = { calibration, answers, judged, candidates, store: join(keptHeld, "runs"), claim };
   const projected = candidates === 0 ? [] : await certifyProjected(heads, parts);
   const certificates = join(values.folder, "certificates", ...(certifiedDtype === DTYPE ? [] : [certifiedDtype]));
