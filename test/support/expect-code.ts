@@ -1,6 +1,17 @@
 /** Errors of this library are told apart by their codes. */
 import { expect } from "vitest";
 
-export async function expectCode(work: Promise<unknown>, code: string): Promise<void> {
-  await expect(work).rejects.toMatchObject({ code });
+/** Matches errors with this code whose message holds a text or matches a pattern. */
+export function failing(code: string, says: string | RegExp = ""): Error {
+  const message: unknown = typeof says === "string" ? expect.stringContaining(says) : expect.stringMatching(says);
+  return expect.objectContaining({ code, message }) as Error;
+}
+
+export async function expectCode(
+  work: Promise<unknown> | (() => unknown),
+  code: string,
+  says?: string | RegExp,
+): Promise<void> {
+  const done = typeof work === "function" ? Promise.resolve().then(work) : work;
+  await expect(done).rejects.toThrow(failing(code, says));
 }

@@ -9,8 +9,8 @@ import { loadGguf, openGguf } from "../../../src/model/gguf/load-gguf.js";
 import { loadModel, memorySource } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { concat, f32, u32, VALUE } from "../../support/gguf/bytes.js";
-import { type ConvertOptions, convertToGguf, string } from "../../support/gguf/convert.js";
+import { concat, u32, VALUE } from "../../support/gguf/bytes.js";
+import { type ConvertOptions, convertToGguf, number, real, string } from "../../support/gguf/convert.js";
 import type { PlainTensor } from "../../support/gguf/stored.js";
 
 const device = await createDevice("wasm");
@@ -91,9 +91,9 @@ describe("parts that only some files have", () => {
 
   it("the number of blocks from one that attends to all to the next, for Gemma 3", async () => {
     const pattern = (pairs: ConvertOptions["pairs"]) => logitsOf("gemma3-tiny", { pairs: pairs! });
-    const three = await pattern({ "attention.sliding_window_pattern": [VALUE.uint32, u32(3)] });
+    const three = await pattern({ "attention.sliding_window_pattern": number(3) });
     expect(three).toEqual(await logitsOf("gemma3-tiny", {}));
-    expect(await pattern({ "attention.sliding_window_pattern": [VALUE.uint32, u32(2)] })).not.toEqual(three);
+    expect(await pattern({ "attention.sliding_window_pattern": number(2) })).not.toEqual(three);
   });
 
   const vector = (name: string, values: readonly number[]) => (tensors: readonly PlainTensor[]) => [
@@ -121,7 +121,7 @@ describe("parts that only some files have", () => {
     });
     const options = {
       edit: vector("rope_freqs.weight", factors),
-      pairs: { "attention.sliding_window": [VALUE.uint32, u32(0)] as const },
+      pairs: { "attention.sliding_window": number(0) },
     };
     const model = await fromGguf("mistral-tiny", options);
     expect(model.config.modelType).toBe("llama");
@@ -143,8 +143,8 @@ describe("parts that only some files have", () => {
     const model = await fromGguf("phi3-tiny", {
       edit: (tensors) => vector("rope_factors_long.weight", long)(vector("rope_factors_short.weight", short)(tensors)),
       pairs: {
-        "rope.scaling.original_context_length": [VALUE.uint32, u32(32)],
-        "rope.scaling.attn_factor": [VALUE.float32, f32(attention)],
+        "rope.scaling.original_context_length": number(32),
+        "rope.scaling.attn_factor": real(attention),
       },
     });
     expect(model.config.maxPositionEmbeddings).toBe(32);
@@ -159,8 +159,8 @@ describe("parts that only some files have", () => {
     const model = await fromGguf("qwen3-tiny", {
       pairs: {
         "rope.scaling.type": string("yarn"),
-        "rope.scaling.factor": [VALUE.float32, f32(4)],
-        "rope.scaling.original_context_length": [VALUE.uint32, u32(32)],
+        "rope.scaling.factor": real(4),
+        "rope.scaling.original_context_length": number(32),
       },
     });
     expect(model.config.rotary).toEqual(folder.config.rotary);
@@ -173,7 +173,7 @@ describe("what is refused", () => {
   const factors = { name: "rope_freqs.weight", shape: [8], data: new Float32Array(8).fill(2) };
 
   it("two scalings of rotary positions at once", async () => {
-    const pairs = { "rope.scaling.type": string("linear"), "rope.scaling.factor": [VALUE.float32, f32(2)] as const };
+    const pairs = { "rope.scaling.type": string("linear"), "rope.scaling.factor": real(2) };
     await refused("mistral-tiny", { edit: (tensors) => [...tensors, factors], pairs }).toMatchObject({
       code: "gguf-rope-factors",
     });
@@ -187,10 +187,10 @@ describe("what is refused", () => {
   });
 
   it("OLMo 3, which has sliding windows, and sizes that no tensor has", async () => {
-    const window = { "attention.sliding_window": [VALUE.uint32, u32(8)] as const };
+    const window = { "attention.sliding_window": number(8) };
     await refused("olmo2-tiny", { pairs: window }).toThrow(/only OLMo 2 is supported/);
     for (const key of ["embedding_length", "attention.head_count"]) {
-      await refused("qwen3-tiny", { pairs: { [key]: [VALUE.uint32, u32(2 ** 31)] } }).toMatchObject({
+      await refused("qwen3-tiny", { pairs: { [key]: number(2 ** 31) } }).toMatchObject({
         code: "gguf-sizes",
       });
     }

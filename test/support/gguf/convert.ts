@@ -25,8 +25,8 @@ interface Conversion {
   readonly change?: (tensor: PlainTensor, config: Config) => PlainTensor;
 }
 
-const number = (value: unknown): TypedValue => [VALUE.uint32, u32(Number(value))];
-const real = (value: unknown): TypedValue => [VALUE.float32, f32(Number(value))];
+export const number = (value: unknown): TypedValue => [VALUE.uint32, u32(Number(value))];
+export const real = (value: unknown): TypedValue => [VALUE.float32, f32(Number(value))];
 export const string = (value: string): TypedValue => [VALUE.string, text(value)];
 
 const common: Names = [

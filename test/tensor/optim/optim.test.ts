@@ -8,6 +8,7 @@ import { Adamw, type AdamwOptions, cosineSchedule } from "../../../src/tensor/op
 import { createReferenceDevice } from "../../../src/tensor/reference/reference-device.js";
 import { sizeOf } from "../../../src/tensor/shape.js";
 import { Tensor } from "../../../src/tensor/tensor.js";
+import { failing } from "../../support/expect-code.js";
 import { drawValues, valuesOf } from "../../support/gradients.js";
 
 const SHAPES = [[2, 3], [3], [1, 4], [1]] as const;
@@ -106,13 +107,8 @@ describe("Adamw", () => {
   test("refuses a state of other parameters, and names both sizes", async () => {
     const state = await new Adamw(makeParameters().slice(0, 2)).state();
     const other = new Adamw(makeParameters().slice(1, 3));
-    expect(() => other.restore(state)).toThrow(
-      expect.objectContaining({
-        code: "shape-state",
-        message: expect.stringMatching(/sizes \[3, 4\], the moments \[6, 3\]/) as string,
-      }),
-    );
-    expect(() => new Adamw(makeParameters()).restore(state)).toThrow(expect.objectContaining({ code: "shape-state" }));
+    expect(() => other.restore(state)).toThrow(failing("shape-state", "sizes [3, 4], the moments [6, 3]"));
+    expect(() => new Adamw(makeParameters()).restore(state)).toThrow(failing("shape-state"));
     expect(other.steps).toBe(0);
   });
 });
@@ -150,9 +146,7 @@ describe("cosineSchedule", () => {
 
   test("refuses steps, warm-up and rates outside their range", () => {
     for (const wrong of [{ steps: 0 }, { steps: 1.5 }, { warmup: -1 }, { learningRate: -1 }, { learningRate: NaN }]) {
-      expect(() => cosineSchedule({ learningRate: 1, steps: 1, ...wrong })).toThrow(
-        expect.objectContaining({ code: "option-range" }),
-      );
+      expect(() => cosineSchedule({ learningRate: 1, steps: 1, ...wrong })).toThrow(failing("option-range"));
     }
   });
 });

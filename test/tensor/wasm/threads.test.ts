@@ -5,7 +5,7 @@
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import {
   type CacheDtype,
@@ -18,10 +18,11 @@ import type { Host, HostWorker } from "../../../src/tensor/host.js";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
 import { chunkSize } from "../../../src/tensor/wasm/threads.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
-import { codeOf } from "./code-of.js";
 import { values as valuesOf } from "../../laws/kernels/law.js";
+import { expectCode } from "../../support/expect-code.js";
 import { casesHere } from "../../support/cases-here.js";
 
+afterEach(() => vi.restoreAllMocks());
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
 const allowAll = (): void => void vi.spyOn(Guard.prototype, "allows").mockReturnValue(true);
 
@@ -210,7 +211,6 @@ describe.each(["portable", "relaxed"] as const)("every threaded kernel, %s", (bu
         );
       }
     }
-    vi.restoreAllMocks();
     found.forEach((bits, at) =>
       bits.forEach((own, output) => {
         const place = own.findIndex((word, i) => word !== found[0]![output]![i]);
@@ -226,13 +226,13 @@ describe("a device with threads", () => {
       "none",
     async () => {
       const bareHost: Host = { now: () => performance.now() };
-      expect(await codeOf(() => createWasmDevice({ host: bareHost, threads: 2 }))).toBe("wasm-threads-missing");
+      await expectCode(() => createWasmDevice({ host: bareHost, threads: 2 }), "wasm-threads-missing");
       expect((await createWasmDevice({ host: bareHost, threads: 1 })).info.threads).toBe(1);
       vi.stubGlobal("SharedArrayBuffer", undefined);
-      expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads: 2 }))).toBe("wasm-threads-missing");
+      await expectCode(() => createWasmDevice({ host: nodeHost, threads: 2 }), "wasm-threads-missing");
       vi.unstubAllGlobals();
       for (const threads of [0, 1.5, NaN, 65]) {
-        expect(await codeOf(() => createWasmDevice({ host: nodeHost, threads }))).toMatch(/threads/);
+        await expect(createWasmDevice({ host: nodeHost, threads })).rejects.toThrow("threads");
       }
     },
   );
@@ -244,8 +244,8 @@ describe("a device with threads", () => {
     expect(workers.length).toBe(2);
     await device.dispose();
     expect(workers.map(({ ended }) => ended)).toEqual([true, true]);
-    expect(await codeOf(() => device.kernels.scale(x, 2))).toBe("device-disposed");
-    expect(await codeOf(() => device.read(x))).toBe("device-disposed");
+    await expectCode(() => device.kernels.scale(x, 2), "device-disposed");
+    await expectCode(() => device.read(x), "device-disposed");
   });
 
   it("lets the process exit while it is idle", async () => {
@@ -271,68 +271,48 @@ it("attention gives texts together the bits that each gets alone", async () => {
   const device = await createWasmDevice({ host: nodeHost, threads: 2 });
   const results = [cacheAttentionOfTexts(150, 6, 3, 24).run(device, device.kernels)].flat();
   const [together, ...alone] = await Promise.all(results.map((storage) => device.read(storage)));
-  vi.restoreAllMocks();
   expect([...together!]).toEqual(alone.flatMap((rows) => [...rows]));
   await device.dispose();
 });
 
 describe("a lost worker", () => {
-  /** Of many products: the worker may sleep through a call or two. */
-  const codeOfUse = (device: WasmDevice): Promise<string | undefined> =>
-    codeOf(() => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels)));
-
   it("that ended while idle is reported at the next use", async () => {
     const { host, kill } = watched();
     const device = await createWasmDevice({ host, threads: 2 });
     const x = device.upload([1, 2, 3]);
     kill();
-    await vi.waitFor(async () => expect(await codeOf(() => device.kernels.scale(x, 2))).toBe("wasm-worker-lost"));
-    expect(await codeOf(() => device.read(x))).toBe("wasm-worker-lost");
-    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
+    await vi.waitFor(() => expectCode(() => device.kernels.scale(x, 2), "wasm-worker-lost"));
+    await expectCode(() => device.read(x), "wasm-worker-lost");
+    await expectCode(() => device.upload([1]), "wasm-worker-lost");
     await device.dispose();
   });
 
-  it("whose kernel throws is reported by that kernel", async () => {
-    allowAll();
-    const { host } = watched("throw new Error('out of luck');");
-    const device = await createWasmDevice({ host, threads: 2 });
-    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
-    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
-    vi.restoreAllMocks();
-    await device.dispose();
-  });
-
-  it("that never finishes its part is reported, not waited for", async () => {
-    allowAll();
-    const { host } = watched("for (;;);");
-    let now = 0;
-    const device = await createWasmDevice({ host: { ...host, now: () => (now += 50) }, threads: 2 });
-    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
-    vi.restoreAllMocks();
-    await device.dispose();
-  });
-
-  it("that dies in the middle of a chunk is reported, not waited for", async () => {
-    allowAll();
+  it.each([
+    ["whose kernel throws is reported by that kernel", "throw new Error('out of luck');"],
+    ["that never finishes its part is reported, not waited for", "for (;;);"],
     // process.exit in a worker ends its thread on the spot: no handler runs, and the chunk is never counted as done.
-    const { host, workers } = watched("process.exit(1);");
+    ["that dies in the middle of a chunk is reported, too", "process.exit(1);"],
+  ])("%s", async (_, body) => {
+    allowAll();
+    const { host, workers } = watched(body);
     // ten seconds of patience in half a second
     const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 });
     const started = performance.now();
-    expect(await codeOfUse(device)).toBe("wasm-worker-lost");
+    // Of many products: the worker may sleep through a call or two.
+    const work = () => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels));
+    await expectCode(work, "wasm-worker-lost");
     expect(performance.now() - started).toBeLessThan(8000);
-    expect(await codeOf(() => device.upload([1]))).toBe("wasm-worker-lost");
-    await vi.waitFor(() => expect(workers[0]!.failed).toBe("the worker exited with code 1"));
-    vi.restoreAllMocks();
+    await expectCode(() => device.upload([1]), "wasm-worker-lost");
+    if (body.includes("exit")) {
+      await vi.waitFor(() => expect(workers[0]!.failed).toBe("the worker exited with code 1"));
+    }
     await device.dispose();
   });
 
   it("that cannot start is reported by createDevice", async () => {
     const spawnWorker: Host["spawnWorker"] = (_script, onMessage, onFailure) =>
       nodeHost.spawnWorker!("throw new Error('no');", onMessage, onFailure);
-    expect(await codeOf(() => createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }))).toBe(
-      "wasm-worker-lost",
-    );
+    await expectCode(createWasmDevice({ host: { ...nodeHost, spawnWorker }, threads: 2 }), "wasm-worker-lost");
   });
 });
 

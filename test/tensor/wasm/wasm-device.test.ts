@@ -4,7 +4,7 @@ import { nodeHost } from "../../../src/node/host.js";
 import type { Host } from "../../../src/tensor/host.js";
 import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
-import { codeOf } from "./code-of.js";
+import { expectCode } from "../../support/expect-code.js";
 
 /** A host that offers nothing but a clock. */
 const bareHost: Host = { now: () => performance.now() };
@@ -19,14 +19,14 @@ describe("createWasmDevice", () => {
 
   it("throws wasm-simd-missing where the engine has no WebAssembly", async () => {
     vi.stubGlobal("WebAssembly", undefined);
-    expect(await codeOf(() => createWasmDevice({ host: bareHost }))).toBe("wasm-simd-missing");
+    await expectCode(() => createWasmDevice({ host: bareHost }), "wasm-simd-missing");
     vi.unstubAllGlobals();
   });
 
   it("leaves auto the reference device where the engine rejects SIMD; a wish by name still throws", async () => {
     vi.spyOn(WebAssembly, "validate").mockReturnValue(false);
     expect((await createDeviceOn(bareHost, "auto", {})).backend).toBe("reference");
-    expect(await codeOf(() => createDeviceOn(bareHost, "wasm", {}))).toBe("wasm-simd-missing");
+    await expectCode(() => createDeviceOn(bareHost, "wasm", {}), "wasm-simd-missing");
     vi.restoreAllMocks();
     expect((await createDeviceOn(bareHost, "auto", {})).backend).toBe("wasm");
   });
@@ -42,7 +42,7 @@ describe("createWasmDevice", () => {
     expect((await createWasmDevice({ host: bareHost })).info.description).toContain("portable");
     vi.restoreAllMocks();
     answers();
-    expect(await codeOf(() => createWasmDevice({ host: bareHost, build: "relaxed" }))).toBe("wasm-relaxed-missing");
+    await expectCode(() => createWasmDevice({ host: bareHost, build: "relaxed" }), "wasm-relaxed-missing");
   });
 
   it("refuses storage that is foreign or freed, and everything after dispose", async () => {
@@ -51,14 +51,14 @@ describe("createWasmDevice", () => {
     const { kernels } = device;
     const own = device.upload([1, 2, 3]);
     const foreign = other.upload([1, 2, 3]);
-    expect(await codeOf(() => kernels.scale(foreign, 2))).toBe("device-mixed");
+    await expectCode(() => kernels.scale(foreign, 2), "device-mixed");
     device.free(own);
-    expect(await codeOf(() => kernels.scale(own, 2))).toBe("storage-freed");
-    expect(await codeOf(() => device.free(own))).toBe("storage-freed");
+    await expectCode(() => kernels.scale(own, 2), "storage-freed");
+    await expectCode(() => device.free(own), "storage-freed");
     const late = device.upload([1]);
     await device.dispose();
-    expect(await codeOf(() => kernels.scale(late, 2))).toBe("device-disposed");
-    expect(await codeOf(() => device.upload([1]))).toBe("device-disposed");
+    await expectCode(() => kernels.scale(late, 2), "device-disposed");
+    await expectCode(() => device.upload([1]), "device-disposed");
     await other.dispose();
   });
 });
