@@ -5,7 +5,7 @@
 import { attachHeads, createPolicy, loadModel, serializeHeads } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { generated } from "../support/generated.js";
 import { byteConfig, smallCheckpoint, smallConfigs } from "../support/models.js";
 import { drop } from "./support/drop.js";
@@ -13,30 +13,34 @@ import { expectCode } from "../support/expect-code.js";
 
 const config = smallConfigs["llama"]!;
 const ids = [1, 2, 3, 4, 5];
-/** A model folder in memory, and the logits of its model. */
-let files: Record<string, BlobPart>;
-let expected: Float32Array;
-beforeAll(async () => {
-  const checkpoint = await smallCheckpoint(config);
-  files = { "config.json": JSON.stringify(config), "model.safetensors": checkpoint as Uint8Array<ArrayBuffer> };
-  expected = await (await loadModel(config, memorySource(checkpoint), { device: await createDevice() })).logits(ids);
+const device = await createDevice();
+/** A model folder in memory. */
+const folderOf = async (config: Readonly<Record<string, unknown>>): Promise<Record<string, BlobPart>> => ({
+  "config.json": JSON.stringify(config),
+  "model.safetensors": await smallCheckpoint(config),
 });
+const files = await folderOf(config);
+const picked = Object.entries(files).map(([name, part]) => new File([part], name));
+const checkpoint = memorySource(await smallCheckpoint(config));
+const expected = await (await loadModel(config, checkpoint, { device })).logits(ids);
 
 const mapOf = (prefix: string, parts: Record<string, BlobPart>): Map<string, Blob> =>
   new Map(Object.entries(parts).map(([name, part]) => [prefix + name, new Blob([part])]));
-const logitsOf = async (source: Parameters<typeof readModel>[0]): Promise<Float32Array> =>
-  (await readModel(source, { device: await createDevice() })).logits(ids);
+/** The logits of a model from there are the expected ones. */
+async function expectSame(source: Parameters<typeof readModel>[0]): Promise<void> {
+  expect(await (await readModel(source, { device })).logits(ids)).toEqual(expected);
+}
 
 describe("readModel", () => {
   it("takes files by path, in whatever folder they lie", async () => {
-    expect(await logitsOf(mapOf("", files))).toEqual(expected);
-    expect(await logitsOf(mapOf("downloads/my-model/", files))).toEqual(expected);
-    const nested = new Map([...mapOf("m/older/", { ...files, "config.json": "{}" }), ...mapOf("m/", files)]);
-    expect(await logitsOf(nested)).toEqual(expected); // the shallowest config.json counts
+    await expectSame(mapOf("", files));
+    await expectSame(mapOf("downloads/my-model/", files));
+    // The shallowest config.json counts.
+    await expectSame(new Map([...mapOf("m/older/", { ...files, "config.json": "{}" }), ...mapOf("m/", files)]));
   });
 
   it("takes the files of a picker", async () => {
-    expect(await logitsOf(Object.entries(files).map(([name, part]) => new File([part], name)))).toEqual(expected);
+    await expectSame(picked);
   });
 
   it("takes a directory handle, with heads in a folder below", async () => {
@@ -46,12 +50,11 @@ describe("readModel", () => {
       await writable.write(new Blob([part]));
       await writable.close();
     }
-    expect(await logitsOf(root)).toEqual(expected);
+    await expectSame(root);
   });
 
   it("takes what a drop holds", async () => {
-    const dropped = await drop(Object.entries(files).map(([name, part]) => new File([part], name)));
-    expect(await logitsOf(dropped)).toEqual(expected);
+    await expectSame(await drop(picked));
   });
 
   it("takes a name of the Hub: the files are fetched from there", async () => {
@@ -64,33 +67,28 @@ describe("readModel", () => {
       return Promise.resolve(new Response(part ?? null, { status: part === undefined ? 404 : 200 }));
     };
     try {
-      expect(await logitsOf("hub:org/name@v1")).toEqual(expected);
+      await expectSame("hub:org/name@v1");
       const base = "https://huggingface.co/org/name/resolve/v1/";
       expect(asked).toEqual(expect.arrayContaining([`${base}config.json`, `${base}model.safetensors`]));
-      await expectCode(readModel("hub:name", { device: await createDevice() }), "hub-name");
+      await expectCode(readModel("hub:name", { device }), "hub-name");
     } finally {
       globalThis.fetch = realFetch;
     }
   });
 
-  it("reports what is missing or malformed", async () => {
-    const device = await createDevice();
-    await expectCode(readModel(new Map(), { device }), "config-missing");
-    await expectCode(readModel(mapOf("", { "config.json": "{" }), { device }), "json-malformed");
-    await expectCode(readModel(mapOf("", { "config.json": JSON.stringify(config) }), { device }), "checkpoint-missing");
-    await expectCode(readModel(mapOf("", { ...files, "model.safetensors": "tiny" }), { device }), "file-too-short");
-    await expectCode(readModel("/test/golden/nowhere/", { device }), "config-missing");
-    await expectCode(readModel("http://127.0.0.1:9/", { device }), "fetch-failed");
-  });
+  it.each([
+    ["config-missing", new Map<string, Blob>()],
+    ["json-malformed", mapOf("", { "config.json": "{" })],
+    ["checkpoint-missing", mapOf("", { "config.json": JSON.stringify(config) })],
+    ["file-too-short", mapOf("", { ...files, "model.safetensors": "tiny" })],
+    ["config-missing", "/test/golden/nowhere/"],
+    ["fetch-failed", "http://127.0.0.1:9/"],
+  ])("reports what is missing or malformed: %s", (code, source) => expectCode(readModel(source, { device }), code));
 });
 
 describe("readHeads and readPolicy", () => {
   it("give back heads and a policy, and text with exits is what they gave before", async () => {
-    const device = await createDevice();
-    const parts = {
-      "config.json": JSON.stringify(byteConfig),
-      "model.safetensors": (await smallCheckpoint(byteConfig)) as Uint8Array<ArrayBuffer>,
-    };
+    const parts = await folderOf(byteConfig);
     const model = await readModel(mapOf("", parts), { device });
     const heads = attachHeads(model, { exits: [1, 2, 3] });
     const policy = createPolicy(heads, ["never", "always", "never"]);

@@ -2,7 +2,8 @@
 import { generate } from "early-exits";
 import { createDevice, readModel } from "early-exits/browser";
 import { describe, expect, it } from "vitest";
-import { golden, inWorker, largestDifference } from "./support/in-worker.js";
+import { largestDifference } from "../support/largest-difference.js";
+import { golden, inWorker } from "./support/in-worker.js";
 
 const TOLERANCE = 2e-4; // as in test/model/families.test.ts
 

@@ -6,9 +6,6 @@ import { describeKernelLaws } from "../laws/kernels.js";
 /** As in test/laws/kernels.test.ts. */
 const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
-describeKernelLaws(
-  "wasm in a page, portable",
-  () => createWasmDevice({ build: "portable", host: browserHost() }),
-  WASM,
-);
-describeKernelLaws("wasm in a page, relaxed", () => createWasmDevice({ build: "relaxed", host: browserHost() }), WASM);
+for (const build of ["portable", "relaxed"] as const) {
+  describeKernelLaws(`wasm in a page, ${build}`, () => createWasmDevice({ build, host: browserHost() }), WASM);
+}

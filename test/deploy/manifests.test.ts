@@ -9,8 +9,12 @@ import { readShard } from "../../apps/cli/shards.js";
 
 const read = (name: string): string => readFileSync(`deploy/${name}`, "utf8");
 const jobIn = (text: string): Job => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);
+/** Arguments of the command line that a Job runs. */
+const argumentsOf = ({ spec }: Job): readonly string[] => spec!.template.spec!.containers[0]!.args!;
+const INDEXED = "kubernetes/indexed-job.yaml";
+const RESULT = "kubernetes/result-job.yaml";
 
-describe.each(["kubernetes/indexed-job.yaml", "kubernetes/result-job.yaml"])("%s", (name) => {
+describe.each([INDEXED, RESULT])("%s", (name) => {
   it("is a Job by the schema that Kubernetes publishes", () => {
     expect(() => {
       jobIn(read(name)).validate();
@@ -18,8 +22,7 @@ describe.each(["kubernetes/indexed-job.yaml", "kubernetes/result-job.yaml"])("%s
   });
 
   it("runs a command line that exists", async () => {
-    const { containers } = jobIn(read(name)).spec!.template.spec!;
-    await checkCommand(["npx", "early-exits", ...containers[0]!.args!]);
+    await checkCommand(["npx", "early-exits", ...argumentsOf(jobIn(read(name)))]);
   });
 });
 
@@ -29,7 +32,7 @@ it.each([
   ["          image: early-exits\n", "          image: [early-exits]\n"],
   ["  template:\n", "  pod:\n"],
 ])("the schema would refuse %j as %j", (good, bad) => {
-  const text = read("kubernetes/indexed-job.yaml");
+  const text = read(INDEXED);
   expect(text).toContain(good);
   expect(() => {
     jobIn(text.replace(good, bad)).validate();
@@ -37,8 +40,9 @@ it.each([
 });
 
 it("the Indexed Job has as many completions as its command line has shards", () => {
-  const { completions, completionMode, template } = jobIn(read("kubernetes/indexed-job.yaml")).spec!;
-  const shard = template.spec!.containers[0]!.args!.find((argument) => argument.startsWith("--shard="))!;
+  const job = jobIn(read(INDEXED));
+  const { completions, completionMode } = job.spec!;
+  const shard = argumentsOf(job).find((argument) => argument.startsWith("--shard="))!;
   expect(completionMode).toBe("Indexed");
   for (let index = 0; index < completions!; index++) {
     const told = readShard(shard.slice("--shard=".length), { JOB_COMPLETION_INDEX: String(index) });
@@ -47,10 +51,8 @@ it("the Indexed Job has as many completions as its command line has shards", () 
 });
 
 it("the Job that makes the result has the shards' command line, without --shard", () => {
-  const argumentsOf = (name: string): readonly string[] =>
-    jobIn(read(`kubernetes/${name}`)).spec!.template.spec!.containers[0]!.args!;
-  const shard = argumentsOf("indexed-job.yaml").filter((argument) => !argument.startsWith("--shard="));
-  expect(argumentsOf("result-job.yaml")).toEqual([...shard, "--out=policy.json"]);
+  const shard = argumentsOf(jobIn(read(INDEXED))).filter((argument) => !argument.startsWith("--shard="));
+  expect(argumentsOf(jobIn(read(RESULT)))).toEqual([...shard, "--out=policy.json"]);
 });
 
 describe("the Dockerfile", () => {

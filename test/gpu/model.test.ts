@@ -3,43 +3,27 @@
  * long run leaves behind.
  */
 import { fileURLToPath } from "node:url";
-import {
-  attachHeads,
-  createPolicy,
-  type Device,
-  type ExitHeads,
-  generate,
-  loadModel,
-  type Model,
-  serializeHeads,
-  trainHeads,
-} from "early-exits";
-import { llamaConfigJson, memorySource } from "early-exits/model";
+import { attachHeads, createPolicy, generate, loadModel, type Model, serializeHeads, trainHeads } from "early-exits";
+import { memorySource } from "early-exits/model";
 import type { DecodeEvent } from "../../src/exits/decode/observe.js";
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
-import { createDevice, readModel } from "early-exits/node";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readJson, readModel } from "early-exits/node";
+import { describe, expect, it } from "vitest";
 import { freeRows } from "../../lab/check-lossless.js";
 import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
-import { expectGolden, readJson } from "../support/golden.js";
+import { devicesHere } from "../support/devices.js";
+import { expectGolden } from "../support/golden.js";
 import { generated } from "../support/generated.js";
-import { smallCheckpoint } from "../support/models.js";
+import { byteLlama, smallCheckpoint } from "../support/models.js";
 import { compareExits, SCORE } from "../support/same-exits.js";
-import { createWebGpu, wish } from "./webgpu.js";
+import { webGpuHere, wish } from "./webgpu.js";
 
 /** Twelve blocks of float32 sums in another order than PyTorch's, and an exp of less precision. */
 const LOGITS = 5e-4;
 
 const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-let gpu: GpuDevice;
-let cpu: Device;
-beforeAll(async () => {
-  [gpu, cpu] = [await createWebGpu(), await createDevice("wasm")];
-});
-afterAll(async () => {
-  await gpu.dispose();
-  await cpu.dispose();
-});
+const gpu = await webGpuHere();
+const { wasm: cpu } = await devicesHere();
 
 it(`runs as WebGPU on a ${wish} adapter`, () => {
   expect(gpu.info).toMatchObject({ mode: "webgpu", kernelClass: "WebGPUKernel", hardware: wish === "hardware" });
@@ -55,27 +39,17 @@ describe("golden checkpoints", () => {
   );
 });
 
-describe("sotu-6", () => {
+describe("sotu-6", async () => {
   const sotu = at("models/sotu-6");
-  let prompts: number[][];
-  let onCpu: ExitHeads;
-  let onGpu: ExitHeads;
-  beforeAll(async () => {
-    const { train, test } = await readJson<Record<"train" | "test", { text: string }[]>>(`${sotu}/documents.json`);
-    const cpuModel = await readModel(sotu, { device: cpu });
-    const gpuModel = await readModel(sotu, { device: gpu });
-    onCpu = attachHeads(cpuModel, { exits: [2, 4] });
-    await trainHeads(
-      onCpu,
-      train.map(({ text }) => text),
-      { steps: 40, batchSize: 4, sequenceLength: 64 },
-    );
-    const { description, weights } = await serializeHeads(onCpu);
-    onGpu = await deserializeHeads(gpuModel, description, weights);
-    const held = cpuModel.tokenizer.encode(test.map(({ text }) => text.slice(0, 2000)).join("\n"));
-    prompts = Array.from({ length: 20 }, (_, i) => held.slice(40 * i, 40 * i + 8 + i));
-    expect(prompts.at(-1)).toHaveLength(27);
-  });
+  const documents = (await readJson(`${sotu}/documents.json`)) as Record<"train" | "test", { text: string }[]>;
+  const [train, test] = (["train", "test"] as const).map((part) => documents[part].map(({ text }) => text));
+  const cpuModel = await readModel(sotu, { device: cpu });
+  const onCpu = attachHeads(cpuModel, { exits: [2, 4] });
+  await trainHeads(onCpu, train!, { steps: 40, batchSize: 4, sequenceLength: 64 });
+  const { description, weights } = await serializeHeads(onCpu);
+  const onGpu = await deserializeHeads(await readModel(sotu, { device: gpu }), description, weights);
+  const held = cpuModel.tokenizer.encode(test!.map((text) => text.slice(0, 2000)).join("\n"));
+  const prompts = Array.from({ length: 20 }, (_, i) => held.slice(40 * i, 40 * i + 8 + i));
 
   it("leaves at the same exits as on the CPU, except if a score lies at its threshold", async () => {
     const thresholds = [2, 2.5]; // nats: some tokens leave at either exit, some at none
@@ -129,21 +103,16 @@ describe("sotu-6", () => {
   });
 
   it("follows the CPU's loss while heads train for 50 steps", async () => {
-    const { train } = await readJson<Record<"train", { text: string }[]>>(`${sotu}/documents.json`);
     const losses = async (model: Model): Promise<number[]> => {
       const seen: number[] = [];
-      await trainHeads(
-        attachHeads(model, { exits: [2] }),
-        train.slice(0, 20).map(({ text }) => text),
-        {
-          steps: 50,
-          batchSize: 2,
-          sequenceLength: 24,
-          maxGradientNorm: 1,
-          seed: 2,
-          onStep: ({ loss }) => seen.push(loss),
-        },
-      );
+      await trainHeads(attachHeads(model, { exits: [2] }), train!.slice(0, 20), {
+        steps: 50,
+        batchSize: 2,
+        sequenceLength: 24,
+        maxGradientNorm: 1,
+        seed: 2,
+        onStep: ({ loss }) => seen.push(loss),
+      });
       return seen;
     };
     const expected = await losses(onCpu.model);
@@ -154,17 +123,13 @@ describe("sotu-6", () => {
 });
 
 it("2,000 tokens compile no kernel after the first, upload no weights, and leave nothing behind", async () => {
-  const config = llamaConfigJson({
-    vocabSize: 61,
+  const config = byteLlama({
     hiddenSize: 16,
     numLayers: 1,
     numHeads: 2,
     numKvHeads: 1,
     intermediateSize: 24,
     maxPositionEmbeddings: 2100,
-    tieWordEmbeddings: true,
-    bosTokenId: 60,
-    eosTokenIds: [60],
   });
   const model = await loadModel(config, memorySource(await smallCheckpoint(config)), { device: gpu });
   const decode = async (maxNewTokens: number, watch: (token: number) => void = () => undefined): Promise<void> => {

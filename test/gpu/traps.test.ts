@@ -1,28 +1,21 @@
 /** The traps on WebGPU, and those that only large arrays show. */
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
+import { describe, expect, it } from "vitest";
+import type { Storage } from "../../src/tensor/device.js";
 import { describeGpuTraps } from "../support/gpu-traps.js";
-import { createWebGpu, wish } from "./webgpu.js";
+import { createWebGpu, webGpuHere, wish } from "./webgpu.js";
 
 describeGpuTraps(`${wish} WebGPU`, createWebGpu);
 
-describe("arrays beyond 2^24 elements", () => {
-  let device: GpuDevice;
-  beforeAll(async () => {
-    device = await createWebGpu();
-  });
-  afterAll(() => device.dispose());
+describe("arrays beyond 2^24 elements", async () => {
+  const device = await webGpuHere();
 
   it("are indexed exactly, where float32 would miss by one", async () => {
     const rows = 50;
     const width = 400_001;
-    const data = new Float32Array(rows * width);
-    for (let r = 0; r < rows; r++) {
-      for (let j = 0; j < width; j++) data[r * width + j] = (r * width + j) % 8191;
-    }
+    const data = Float32Array.from({ length: rows * width }, (_, i) => i % 8191);
     const x = device.upload(data);
     const last = rows * width;
-    const check = async (storage: Parameters<GpuDevice["read"]>[0], from: number): Promise<void> => {
+    const check = async (storage: Storage, from: number): Promise<void> => {
       const found = await device.read(storage);
       device.free(storage);
       expect(Array.from(found)).toEqual(Array.from(data.subarray(from, from + found.length)));

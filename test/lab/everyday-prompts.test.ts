@@ -52,11 +52,10 @@ it("no held-out prompt shares eight words in a row with one that certifies, syst
     return words.slice(7).map((_, i) => words.slice(i, i + 8).join(" "));
   };
   const known = new Set(promptsOf(certify).flatMap(passagesOf));
-  expect(
-    promptsOf(held)
-      .flatMap(passagesOf)
-      .filter((passage) => known.has(passage)),
-  ).toEqual([]);
+  const shared = promptsOf(held)
+    .flatMap(passagesOf)
+    .filter((passage) => known.has(passage));
+  expect(shared).toEqual([]);
 });
 
 it("every prompt has an answer of 1 to 144 tokens", async () => {

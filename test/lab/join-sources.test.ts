@@ -4,16 +4,13 @@ import { joinSources } from "../../lab/pretrained/join-sources.js";
 
 /** A source whose batches say where they come from. */
 function counted(name: string, batchesPerEpoch: number): BatchSource {
-  return { batchesPerEpoch, batch: (step) => Promise.resolve({ name, step } as unknown as HiddenBatch) };
+  return { batchesPerEpoch, batch: (step) => Promise.resolve(`${name} ${step}` as unknown as HiddenBatch) };
 }
 
 async function read(source: BatchSource, epoch: number): Promise<string[]> {
   const count = source.batchesPerEpoch!;
-  const batches = Array.from({ length: count }, async (_, i) => {
-    const { name, step } = (await source.batch(epoch * count + i)) as unknown as { name: string; step: number };
-    return `${name} ${step}`;
-  });
-  return Promise.all(batches);
+  const batches = Array.from({ length: count }, (_, i) => source.batch(epoch * count + i));
+  return (await Promise.all(batches)).map(String);
 }
 
 describe("joined sources", () => {

@@ -1,9 +1,7 @@
 /** The playground with the keyboard and with a screen reader; axe-core finds nothing. */
 import { describe, expect, it } from "vitest";
 import { findings } from "../support/watched-page.js";
-import { choose, drop, idle, press, usePlayground } from "./support.js";
-
-const { folder, withText } = usePlayground();
+import { ask, choose, drop, folder, idle, press, race, withText, writeLossless } from "./support.js";
 
 describe("axe-core finds nothing", () => {
   it.each([
@@ -14,12 +12,9 @@ describe("axe-core finds nothing", () => {
   ] as const)("%s at %i pixels, with a token chosen, a race run and every part open", (colorScheme, width) =>
     withText(
       async (page) => {
-        await choose(page, /^Lossless/);
-        await page.locator("#rounds li").first().waitFor();
-        await idle(page);
+        await writeLossless(page);
         await page.locator("#text .token").nth(3).click();
-        await press(page, "Start the race");
-        await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
+        await race(page);
         await page.getByText("The numbers").click();
         await choose(page, "Hub or address");
         await page.locator("#curve svg").waitFor();
@@ -35,8 +30,7 @@ describe("axe-core finds nothing", () => {
   it("while a model talks", () =>
     withText(async (page) => {
       await drop(page, folder("talking"));
-      await page.getByRole("textbox", { name: "Message" }).fill("The state of the Union");
-      await page.getByRole("textbox", { name: "Message" }).press("Enter");
+      await ask(page, "The state of the Union");
       await page.locator("#chat-status", { hasText: "cached" }).waitFor();
       expect(await findings(page)).toEqual([]);
     }));

@@ -3,14 +3,12 @@ import { writeFile } from "node:fs/promises";
 import { ChatSession } from "early-exits/exits";
 import { createDevice, readModel } from "early-exits/node";
 import type { Page } from "playwright";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { text, VALUE } from "../support/gguf/bytes.js";
 import { ggufModel } from "../support/gguf/model.js";
 import { scratch } from "../support/scratch.js";
-import { serveFolder, type StaticServer } from "../support/static-server.js";
-import { choose, drop, PATIENCE, press, says, usePlayground, written } from "./support.js";
-
-const { withPage, folder, withText } = usePlayground();
+import { served } from "../support/static-server.js";
+import { ask, choose, depthsOf, drop, folder, message, PATIENCE, press, pressAtFirst, withText } from "./support.js";
 
 const TEMPLATE =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}" +
@@ -19,16 +17,10 @@ const QUESTION = "Where does the river hold its winters?";
 const TALKATIVE = "Why?";
 
 const files = scratch();
-let gguf: string;
+const gguf = await writeModel("chat.gguf", {});
 /** A model that takes a second for an answer, and whose answer to TALKATIVE ends only at the limit of an answer. */
-let slow: string;
-let server: StaticServer;
-beforeAll(async () => {
-  gguf = await writeModel("chat.gguf", {});
-  slow = await writeModel("slow.gguf", { num_hidden_layers: 12, hidden_size: 256, intermediate_size: 512 });
-  server = await serveFolder(files.path(), { headers: { "Access-Control-Allow-Origin": "*" } });
-});
-afterAll(() => server.close());
+const slow = await writeModel("slow.gguf", { num_hidden_layers: 12, hidden_size: 256, intermediate_size: 512 });
+const server = await served(files.path(), { headers: { "Access-Control-Allow-Origin": "*" } });
 
 /** Writes a random model with a chat template, and returns the path of its file. */
 async function writeModel(file: string, config: Readonly<Record<string, number>>): Promise<string> {
@@ -56,29 +48,13 @@ async function answersInNode(questions: readonly string[]): Promise<string[]> {
 }
 
 const log = (page: Page) => page.getByRole("log", { name: "Chat" });
-const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
-const ready = (page: Page): Promise<void> => message(page).waitFor();
-/** Drops a model on the page. */
-async function open(page: Page, path: string): Promise<void> {
-  await written(page);
-  await drop(page, path);
-  await ready(page);
-}
-async function ask(page: Page, question: string): Promise<void> {
-  await message(page).fill(question);
-  await message(page).press("Enter");
-}
-
-/** Runs in the page: presses the button when the answer begins. */
-function stopAtFirstToken(): void {
-  const log = document.querySelector("#chat-log")!;
-  const observer = new MutationObserver(() => {
-    if (log.querySelector(".token") === null) return;
-    observer.disconnect();
-    document.querySelector<HTMLElement>("#chat-stop")!.click();
+/** Drops a model on the page, and runs a test when it is ready to talk. */
+const withChat = (path: string, test: (page: Page) => Promise<void>): Promise<void> =>
+  withText(async (page) => {
+    await drop(page, path);
+    await message(page).waitFor();
+    await test(page);
   });
-  observer.observe(log, { childList: true, subtree: true });
-}
 
 /** The answers in the log, once the last one is complete. */
 async function answers(page: Page): Promise<string[]> {
@@ -89,14 +65,13 @@ async function answers(page: Page): Promise<string[]> {
 
 describe("a GGUF file that was dropped", () => {
   it("answers questions as the library in Node does, and turns share the cache", () =>
-    withPage(async (page) => {
-      await open(page, gguf);
+    withChat(gguf, async (page) => {
       await message(page).fill(QUESTION);
       await press(page, "Send");
       const [first] = await answers(page);
-      await says(page, /^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/);
+      await page.getByText(/^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/).waitFor();
       await ask(page, "And then?");
-      await says(page, /; prompt of \d+ tokens, [1-9]\d* of them cached\.$/);
+      await page.getByText(/; prompt of \d+ tokens, [1-9]\d* of them cached\.$/).waitFor();
       const both = await answers(page);
       expect(both[0]).toBe(first);
       expect(first!.length).toBeGreaterThan(0);
@@ -105,27 +80,25 @@ describe("a GGUF file that was dropped", () => {
     }));
 
   it("forgets the conversation when asked", () =>
-    withPage(async (page) => {
-      await open(page, gguf);
+    withChat(gguf, async (page) => {
       await ask(page, QUESTION);
       const [first] = await answers(page);
       await press(page, "Clear the conversation");
       await expect.poll(() => log(page).textContent(), { timeout: PATIENCE }).toBe("");
       await ask(page, QUESTION);
-      await says(page, /^\d+ tokens, .* cached\.$/);
+      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
       expect(await answers(page)).toEqual([first]);
     }));
 
   it("stops an answer when asked, and goes on", () =>
-    withPage(async (page) => {
-      await open(page, slow);
+    withChat(slow, async (page) => {
       await message(page).fill(TALKATIVE);
       expect(await page.getByRole("button", { name: "Stop the answer" }).count()).toBe(0);
-      await page.evaluate(stopAtFirstToken);
+      await pressAtFirst(page, "#chat-log .token", "#chat-stop");
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
       await ask(page, "And then?");
-      await says(page, /^\d+ tokens, .* cached\.$/);
+      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
       expect(await page.locator('#chat-log [data-speaker="Model"]').count()).toBe(2);
     }));
 });
@@ -133,22 +106,21 @@ describe("a GGUF file that was dropped", () => {
 describe("a GGUF file from elsewhere", () => {
   it.each(["was picked", "is behind a URL", "has a name of the Hub"])("that %s answers a question", (place) => {
     const hub = "https://huggingface.co/someone/small/resolve/main/chat.gguf";
-    return withPage(
+    return withText(
       async (page) => {
         await page.context().route(hub, (route) => route.fulfill({ path: gguf, headers: CORS }));
-        await written(page);
         if (place === "was picked") await page.getByLabel("choose a GGUF file").setInputFiles(gguf);
         else {
           await choose(page, "Hub or address");
           const address = page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ });
-          await address.fill(place === "is behind a URL" ? `${server.url}chat.gguf` : "someone/small/chat.gguf");
+          await address.fill(place === "is behind a URL" ? `${server}chat.gguf` : "someone/small/chat.gguf");
           await address.press("Enter");
         }
-        await ready(page);
+        await message(page).waitFor();
         await ask(page, QUESTION);
         expect(await answers(page)).toEqual(await answersInNode([QUESTION]));
       },
-      { servers: [server.url, hub] },
+      { servers: [server, hub] },
     );
   });
 });
@@ -157,19 +129,15 @@ const CORS = { "Access-Control-Allow-Origin": "*", "Content-Type": "application/
 
 describe("a folder", () => {
   it("with exits colours the tokens of an answer by their depth", () =>
-    withPage(async (page) => {
-      await open(page, folder("talking"));
+    withChat(folder("talking"), async (page) => {
       await ask(page, "The state of the Union");
       await page.locator("#chat-status", { hasText: /mean depth \d+\.\d\d/ }).waitFor();
-      const depths = await page
-        .locator("#chat-log .token")
-        .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
-      expect(new Set(depths).size).toBeGreaterThan(1);
+      expect(new Set(await depthsOf(page, "#chat-log")).size).toBeGreaterThan(1);
     }));
 
   it("without a chat template says that it cannot answer", () =>
     withText(async (page) => {
-      await says(page, "This model came without a chat template");
+      await page.getByText("This model came without a chat template").waitFor();
       expect(await message(page).isVisible()).toBe(false);
     }));
 });

@@ -2,9 +2,7 @@
 import { generate } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { data, depthsOf, idle, operatingPoints, press, PROMPT, textOf, usePlayground, written } from "./support.js";
-
-const { withPage, withText } = usePlayground();
+import { data, depthsOf, idle, operatingPoints, press, PROMPT, withPage, withText } from "./support.js";
 
 const OPENINGS = 5;
 /** Milliseconds of computing that show how much of a processor a program gets here. */
@@ -42,28 +40,27 @@ describe("the first view", () => {
     withPage(async (page) => {
       await idle(page);
       // On a slow machine the comparison waits to be asked for.
-      if ((await textOf(page, "#verdict")) === "") {
+      if ((await page.locator("#verdict").textContent()) === "") {
         await press(page, "Measure this prompt");
         await idle(page);
       }
-      expect(await textOf(page, "#agreement-value")).toMatch(/^90\s%$/);
-      expect(await textOf(page, "#promise")).toMatch(/^Certified: at least 90\s%/);
+      expect(await page.locator("#agreement-value").textContent()).toMatch(/^90\s%$/);
+      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
       expect(new Set(await depthsOf(page)).size).toBe(3);
-      const verdict = await textOf(page, "#verdict");
+      const verdict = (await page.locator("#verdict").textContent())!;
       expect(verdict).toMatch(/^\d+\.\d\d × as fast with exits as plain, here \(\d+\.\d\d to \d+\.\d\d\)$/);
       // The median of ratios of runs that followed each other at once: what disturbs one disturbs the other.
       expect(parseFloat(verdict)).toBeGreaterThan(1.3);
     }));
 
   it("is the same text as the library writes in Node", () =>
-    withPage(async (page) => {
-      const { points } = await operatingPoints();
-      const { certified } = points.find(({ agreement }) => agreement === 0.9)!;
+    withText(async (page, text) => {
+      const { certified } = operatingPoints.points.find(({ agreement }) => agreement === 0.9)!;
       const model = await readModel(data, { device: await createDevice("wasm") });
       const run = generate(await readHeads(data, model), PROMPT, { policy: certified.policy, maxNewTokens: 80 });
       const depths: string[] = [];
       for await (const { depth } of run) depths.push(String(depth));
-      expect(await written(page)).toBe(run.summary.text);
+      expect(text).toBe(run.summary.text);
       expect(await depthsOf(page)).toEqual(depths);
     }));
 

@@ -1,10 +1,14 @@
 /** Agreement of the page's keys and values with what the ledger counted. */
+import { fileURLToPath } from "node:url";
+import { sum } from "d3-array";
 import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
 import { keyValueLayers } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
-import { data, PROMPT } from "./support.js";
+
+const data = fileURLToPath(new URL("../../playground/public/model", import.meta.url));
+const PROMPT = "The people of the United States";
 
 type Thresholds = Parameters<typeof createPolicy>[1];
 
@@ -39,10 +43,8 @@ async function write(thresholds: Thresholds, { fill, lossless = false, layers = 
 /** Number of blocks with keys and values of these sources, summed over the positions. */
 function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly KeyValueSource[]): number {
   const counted = spans.flat().filter(({ source }) => sources.includes(source));
-  return counted.reduce((sum, { first, last }) => sum + last - first + 1, 0);
+  return sum(counted, ({ first, last }) => last - first + 1);
 }
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 describe("the keys and values of a text", () => {
   it.each(["shared", "project"] as const)("are made as often as the ledger counts, with fill %s", async (fill) => {

@@ -1,8 +1,6 @@
 /** The playground is legible in both themes: nothing overflows, and text on tints has contrast (axe sees the rest). */
 import { describe, expect, it } from "vitest";
-import { usePlayground } from "./support.js";
-
-const { withText } = usePlayground();
+import { withText } from "./support.js";
 
 describe("the look", () => {
   it.each([

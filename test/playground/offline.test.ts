@@ -1,34 +1,22 @@
 /** The built page without a network, after the first visit; and what its service worker leaves alone. */
 import { cp, readFile, writeFile } from "node:fs/promises";
-import { type Browser, type BrowserContext, type Page } from "playwright";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { launchChromium } from "../support/chromium.js";
+import { type Page } from "playwright";
+import { describe, expect, it } from "vitest";
 import { scratch } from "../support/scratch.js";
-import { serveFolder, type StaticServer } from "../support/static-server.js";
-import { built, PATIENCE, press, says, written } from "./support.js";
+import { serveFolder } from "../support/static-server.js";
+import { browser, built, checkCertificate, PATIENCE, written } from "./support.js";
 
 const PATH = "some/folder/";
 
-let browser: Browser;
 const root = scratch();
-beforeAll(async () => {
-  browser = await launchChromium();
-  await cp(built, root.path(PATH), { recursive: true });
-  await writeFile(root.path("other.html"), "<!doctype html><title>other</title><p>another page</p>");
-  await writeFile(root.path(PATH, "notes.txt"), "not part of the build");
-});
-afterAll(() => browser.close());
+await cp(built, root.path(PATH), { recursive: true });
+await writeFile(root.path("other.html"), "<!doctype html><title>other</title><p>another page</p>");
+await writeFile(root.path(PATH, "notes.txt"), "not part of the build");
 
-interface Visit {
-  readonly page: Page;
-  readonly context: BrowserContext;
-  readonly server: StaticServer;
-  /** The page's address. */
-  readonly url: string;
-}
-
-/** Opens the page below a path of its server, and waits until it is stored. */
-async function visit(test: (visit: Visit) => Promise<void>): Promise<void> {
+/** Opens the page below a path of its server, `url`, and waits until it is stored. */
+async function visit(
+  test: (page: Page, url: string, server: Awaited<ReturnType<typeof serveFolder>>) => Promise<void>,
+): Promise<void> {
   const server = await serveFolder(root.path());
   const context = await browser.newContext({ reducedMotion: "reduce" });
   context.setDefaultTimeout(PATIENCE);
@@ -37,7 +25,7 @@ async function visit(test: (visit: Visit) => Promise<void>): Promise<void> {
     const url = server.url + PATH;
     await page.goto(url);
     await stored(page);
-    await test({ page, context, server, url });
+    await test(page, url, server);
   } finally {
     await context.close();
     await server.close().catch(() => undefined); // the test may have closed it
@@ -50,8 +38,8 @@ const stored = (page: Page): Promise<void> => page.getByText("work without a net
 const cacheNames = (page: Page): Promise<string[]> => page.evaluate(() => caches.keys());
 
 describe("the page, once it was opened", () => {
-  it("opens and writes without a network, with its model, its charts and its certificates", () =>
-    visit(async ({ page, server, url }) => {
+  it("opens and writes without a network, by either name, with its model, its charts and its certificates", () =>
+    visit(async (page, url, server) => {
       const text = await written(page);
       await server.close();
       await expect(fetch(url)).rejects.toThrow(); // nothing answers any more
@@ -59,29 +47,20 @@ describe("the page, once it was opened", () => {
       await page.reload();
       expect(await written(page)).toBe(text);
       await page.locator("#curve svg").waitFor();
-      await press(page, "What is certified?");
-      await press(page, "Check it in this page");
-      await says(page, /^Arithmetic consistent, and made for this model and these heads/);
-    }));
-
-  it("opens by the name of its file too", () =>
-    visit(async ({ page, server, url }) => {
-      const text = await written(page);
-      await server.close();
+      await checkCertificate(page);
       await page.goto(`${url}index.html`);
       expect(await written(page)).toBe(text);
     }));
 
   it("leaves other pages of the server alone, and files that are not of the build", () =>
-    visit(async ({ context, server, url }) => {
-      const other = await context.newPage();
+    visit(async (page, url, server) => {
+      const other = await page.context().newPage();
       await other.goto(`${server.url}other.html`);
       expect(await other.evaluate(() => navigator.serviceWorker.controller)).toBe(null);
       const [scope] = await other.evaluate(async () =>
         (await navigator.serviceWorker.getRegistrations()).map((registration) => registration.scope),
       );
       expect(scope).toBe(url);
-      const page = await context.newPage();
       await page.goto(url);
       await written(page);
       expect(await page.evaluate(() => navigator.serviceWorker.controller !== null)).toBe(true);
@@ -90,7 +69,8 @@ describe("the page, once it was opened", () => {
     }));
 
   it("is replaced by a new build when it is opened again, and only its own caches are removed", () =>
-    visit(async ({ page, context, url }) => {
+    visit(async (page, url) => {
+      const context = page.context();
       const [first] = await cacheNames(page);
       await page.evaluate(() => caches.open("somebody else's"));
       const index = root.path(PATH, "index.html");
@@ -114,16 +94,12 @@ describe("the page, once it was opened", () => {
         await page.close();
         const again = await context.newPage();
         const heading = again.getByRole("heading", { level: 1 });
-        await expect
-          .poll(
-            async () => {
-              await again.goto("about:blank");
-              await again.goto(url);
-              return heading.textContent();
-            },
-            { timeout: PATIENCE },
-          )
-          .toBe("Early exits, anew");
+        const headingAnew = async (): Promise<string | null> => {
+          await again.goto("about:blank");
+          await again.goto(url);
+          return heading.textContent();
+        };
+        await expect.poll(headingAnew, { timeout: PATIENCE }).toBe("Early exits, anew");
         await stored(again);
         const names = await cacheNames(again);
         expect(names).toHaveLength(2);

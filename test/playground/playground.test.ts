@@ -4,19 +4,20 @@
  */
 import { describe, expect, it } from "vitest";
 import {
+  checkCertificate,
   choose,
   depthsOf,
   drop,
+  folder,
   operatingPoints,
   PATIENCE,
   press,
-  says,
-  textOf,
-  usePlayground,
+  pressAtFirst,
+  withPage,
+  withText,
+  writeLossless,
   written,
 } from "./support.js";
-
-const { withPage, folder, withText } = usePlayground();
 
 describe("the playground", () => {
   it("stays responsive while it writes", () =>
@@ -48,22 +49,22 @@ describe("the playground", () => {
       await slider.focus();
       const before = await slider.getAttribute("aria-valuetext");
       const texts = [await depthsOf(page)];
-      const promises = [await textOf(page, "#promise")];
+      const promises = [await page.locator("#promise").textContent()];
       await page.keyboard.press("Home");
       await page.locator("#text[aria-busy=false]").waitFor();
       expect(await slider.getAttribute("aria-valuetext")).not.toBe(before);
-      expect(await textOf(page, "#agreement-value")).toMatch(/^80\s%$/);
+      expect(await page.locator("#agreement-value").textContent()).toMatch(/^80\s%$/);
       await choose(page, /as published, no guarantee/);
       await expect
         .poll(async () => (texts.push(await depthsOf(page)), new Set(texts.map(String)).size), { timeout: PATIENCE })
         .toBeGreaterThan(1);
-      promises.push(await textOf(page, "#promise"));
+      promises.push(await page.locator("#promise").textContent());
       expect(promises[0]).toMatch(/^Certified: at least 90\s%/);
       expect(promises[1]).toContain("promises nothing");
       expect(promises[1]).not.toBe(promises[0]);
       expect(await page.locator("#curve svg").count()).toBe(1);
       await page.getByText("The numbers").click();
-      const { points, stored } = await operatingPoints();
+      const { points, stored } = operatingPoints;
       expect(await page.locator("#curve-table tbody tr").count()).toBe(points.length);
       await page.getByText("Every way of storing the weights").click();
       const ways = page.locator("#stored-table tbody tr");
@@ -74,9 +75,6 @@ describe("the playground", () => {
 
   it("explains the token in focus, and the arrow keys move between tokens", () =>
     withText(async (page) => {
-      const {
-        points: [point],
-      } = await operatingPoints();
       await page.locator(".token").first().focus();
       await page.keyboard.press("ArrowRight");
       await page.keyboard.press("ArrowRight");
@@ -88,14 +86,14 @@ describe("the playground", () => {
         "Blocks 5 to 12 have none of their own; they read those of the block below",
       );
       const rows = page.locator("#inspector tbody tr");
-      expect(await rows.count()).toBe(point!.certified.policy.exits.length + 1);
+      expect(await rows.count()).toBe(operatingPoints.points[0]!.certified.policy.exits.length + 1);
       expect(await rows.first().textContent()).toMatch(/\d\.\d\d([ ><≤≥]+\d\.\d\d|, never leaves here)/);
       expect(await rows.last().textContent()).toMatch(/probability \d+\.\d\s%/);
-      const shown = await textOf(page, "#inspector h3");
+      const shown = await page.locator("#inspector h3").textContent();
       await page.keyboard.press("End");
-      await expect.poll(() => textOf(page, "#inspector h3")).not.toBe(shown);
+      await expect.poll(() => page.locator("#inspector h3").textContent()).not.toBe(shown);
       await page.locator(".token").nth(2).hover();
-      expect(await textOf(page, "#inspector h3")).toBe(shown);
+      expect(await page.locator("#inspector h3").textContent()).toBe(shown);
     }));
 
   it("writes the same text in lossless as in plain mode, with a timeline of drafts", () =>
@@ -104,19 +102,22 @@ describe("the playground", () => {
       await page.getByText("Writing, plain").waitFor({ state: "detached" });
       const plain = await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(1);
-      await choose(page, /^Lossless/);
-      await page.locator("#rounds li").first().waitFor();
+      await writeLossless(page);
       expect(await written(page)).toBe(plain);
-      expect(await textOf(page, "#rounds")).toMatch(/\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/);
+      expect(await page.locator("#rounds").textContent()).toMatch(
+        /\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/,
+      );
     }));
 
   it("measures each mode of writing, and counts the cost of a text", () =>
     withText(async (page) => {
       await page.locator("#compare:enabled").click();
-      await says(page, "interleaved runs");
+      await page.getByText("interleaved runs").waitFor();
       expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
-      expect(await textOf(page, "#timings")).toMatch(/With exits .*\d\.\d\d times as fast/);
-      expect(await textOf(page, "#price")).toMatch(/^Price: this prompt is written \d\.\d\d times as fast/);
+      expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
+      expect(await page.locator("#price").textContent()).toMatch(
+        /^Price: this prompt is written \d\.\d\d times as fast/,
+      );
       expect(await page.locator("#ledger tbody th").allTextContents()).toEqual([
         "blocks run",
         "exit heads asked",
@@ -129,12 +130,12 @@ describe("the playground", () => {
     withText(async (page) => {
       await page.getByRole("checkbox", { name: "Slow motion" }).check();
       await page.getByRole("spinbutton", { name: "Tokens" }).fill("200"); // 8 seconds in slow motion
-      await page.evaluate(stopAtFirstToken);
-      await page.getByRole("button", { name: "Write", exact: true }).click();
-      await says(page, "Stopped.");
+      await pressAtFirst(page, "#text .token", "#stop");
+      await press(page, "Write");
+      await page.getByText("Stopped.").waitFor();
       expect((await depthsOf(page)).length).toBeLessThan(200);
       await page.getByRole("checkbox", { name: "Slow motion" }).uncheck();
-      await page.getByRole("button", { name: "Write", exact: true }).click();
+      await press(page, "Write");
       await expect.poll(async () => (await depthsOf(page)).length, { timeout: PATIENCE }).toBe(200);
     }));
 });
@@ -143,47 +144,44 @@ describe("your own folder", () => {
   it("opens when dropped, with its heads and policy, and the embedded model can be restored", () =>
     withText(async (page) => {
       await drop(page, folder("complete"));
-      await says(page, /Your model: .*Exit heads after blocks/);
+      await page.getByText(/Your model: .*Exit heads after blocks/).waitFor();
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBeGreaterThan(1);
       expect(await page.getByRole("radio", { name: "Your files" }).isChecked()).toBe(true);
       await choose(page, "Embedded");
-      await says(page, /The embedded model: /);
+      await page.getByText(/The embedded model: /).waitFor();
     }));
 
   it("without heads writes in plain mode only", () =>
     withText(async (page) => {
       await page.locator("#folder").setInputFiles(folder("plain"));
-      await says(page, "No exit heads: it can only write plainly.");
+      await page.getByText("No exit heads: it can only write plainly.").waitFor();
       expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
       await written(page);
     }));
 
   it("without heads gets those that come with the page for its model, with their certificates", () =>
     withPage(async (page) => {
-      const { points } = await operatingPoints();
-      const { modelHash } = points[0]!.certified.policy;
+      const { modelHash } = operatingPoints.points[0]!.certified.policy;
       // The page has exits for other models only; here it has the embedded model's own for a copy of that.
       const exits = [{ name: "copy", modelHash, folder: "../model/" }];
       await page.context().route("**/exits/index.json", (route) => route.fulfill({ json: { exits } }));
       await written(page);
       await drop(page, folder("plain"));
-      await says(page, /Your model: .*Exit heads after blocks 3, 6, which come with this page\./);
+      await page.getByText(/Your model: .*Exit heads after blocks 3, 6, which come with this page\./).waitFor();
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(3);
-      expect(await textOf(page, "#promise")).toMatch(/^Certified: at least 90\s%/);
-      await press(page, "What is certified?");
-      await press(page, "Check it in this page");
-      await says(page, /^Arithmetic consistent, and made for this model and these heads/);
+      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
+      await checkCertificate(page);
     }));
 
   it("whose weights are stored in another way than the certificate says is told so", () =>
     withText(async (page) => {
       await page.getByLabel("Weights stored as").selectOption("bfloat16");
-      await says(page, "Not certified here: the certificate is for weights stored as float32");
+      await page.getByText("Not certified here: the certificate is for weights stored as float32").waitFor();
       await written(page);
       await press(page, "What is certified?");
-      await says(page, "Nothing: these thresholds have no certificate for what runs here.");
+      await page.getByText("Nothing: these thresholds have no certificate for what runs here.").waitFor();
     }));
 
   it("that is broken is rejected with a message, and the previous model stays", () =>
@@ -191,7 +189,7 @@ describe("your own folder", () => {
       await drop(page, folder("broken"));
       const alert = page.getByRole("alert");
       await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toContain("safetensors: the header claims");
-      await page.getByRole("button", { name: "Write", exact: true }).click();
+      await press(page, "Write");
       await expect.poll(() => alert.textContent(), { timeout: PATIENCE }).toBe("");
       expect((await written(page)).length).toBeGreaterThan(10);
     }));
@@ -201,10 +199,9 @@ describe("the device menu", () => {
   it("offers threads if the page is cross-origin isolated, and says what really runs", () =>
     withText(
       async (page) => {
-        const choice = (await page.getByLabel("Device", { exact: true }).locator("option").allTextContents()).find(
-          (label) => /\d threads/.test(label),
-        )!;
-        await page.getByLabel("Device", { exact: true }).selectOption({ label: choice });
+        const menu = page.getByLabel("Device", { exact: true });
+        const labels = await menu.locator("option").allTextContents();
+        await menu.selectOption({ label: labels.find((label) => /\d threads/.test(label))! });
         await page.locator("#device-runs", { hasText: /wasm: .* threads/ }).waitFor();
         expect((await written(page)).length).toBeGreaterThan(10);
       },
@@ -215,19 +212,8 @@ describe("the device menu", () => {
     withText(async (page) => {
       const option = page.locator("#device option", { hasText: "not cross-origin isolated" });
       expect(await option.isDisabled()).toBe(true);
-      expect(await textOf(page, "#device-runs")).toMatch(/^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/);
+      expect(await page.locator("#device-runs").textContent()).toMatch(
+        /^wasm: WebAssembly SIMD \(fused multiply-add\), 1 thread$/,
+      );
     }));
 });
-
-/** Runs in the page: presses Stop when the next text has its first token. */
-function stopAtFirstToken(): void {
-  const text = document.querySelector("#text")!;
-  let begun = false;
-  const observer = new MutationObserver(() => {
-    begun ||= text.querySelector(".token") === null; // the last text is gone
-    if (!begun || text.querySelector(".token") === null) return;
-    observer.disconnect();
-    document.querySelector<HTMLElement>("#stop")!.click();
-  });
-  observer.observe(text, { childList: true });
-}

@@ -2,10 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
-import { choose, idle, press, PROMPT, says, textOf, usePlayground, written } from "./support.js";
+import { choose, idle, press, PROMPT, withPage, withText, written } from "./support.js";
 import { between, real } from "../support/draw.js";
-
-const { withPage, withText } = usePlayground();
 
 describe("a link", () => {
   const settings = fc.record<Settings>({
@@ -39,12 +37,11 @@ describe("a link", () => {
       fc.property(words, (given) => {
         const found = settingsIn(`#${new URLSearchParams(given).toString()}`);
         expect(found).not.toHaveProperty("other");
-        if (found.tokens !== undefined) expect(found.tokens >= 1 && found.tokens <= 512).toBe(true);
-        if (found.agreement !== undefined) expect(found.agreement >= 0 && found.agreement <= 1).toBe(true);
-        if (found.temperature !== undefined) expect(found.temperature >= 0 && found.temperature <= 2).toBe(true);
-        if (found.seed !== undefined) expect(Number.isInteger(found.seed) && found.seed >= 0).toBe(true);
-        if (found.mode !== undefined) expect(["plain", "exits", "lossless"]).toContain(found.mode);
-        if (found.procedure !== undefined) expect(["certified", "paper"]).toContain(found.procedure);
+        const { tokens = 1, agreement = 0, temperature = 0, seed = 0, mode = "plain", procedure = "paper" } = found;
+        expect([tokens >= 1 && tokens <= 512, agreement >= 0 && agreement <= 1]).toEqual([true, true]);
+        expect([temperature >= 0 && temperature <= 2, Number.isInteger(seed) && seed >= 0]).toEqual([true, true]);
+        expect(["plain", "exits", "lossless"]).toContain(mode);
+        expect(["certified", "paper"]).toContain(procedure);
       }),
     );
   });
@@ -59,15 +56,15 @@ describe("a link", () => {
         await page.getByRole("spinbutton", { name: "Tokens" }).fill("30");
         await page.getByRole("slider").press("End");
         await choose(page, /^Lossless/);
-        await says(page, "Draft, verify, accept");
+        await page.getByText("Draft, verify, accept").waitFor();
         await idle(page);
-        text = await textOf(page, "#text");
+        text = (await page.locator("#text").textContent())!;
         await press(page, "Copy a link");
-        await says(page, "The link is copied.");
+        await page.getByText("The link is copied.").waitFor();
         link = await page.evaluate(() => navigator.clipboard.readText());
         expect(await page.getByRole("textbox", { name: "Link to these settings" }).inputValue()).toBe(link);
         await press(page, "Copy the text");
-        await says(page, "The text is copied.");
+        await page.getByText("The text is copied.").waitFor();
         const copied = await page.evaluate(() => navigator.clipboard.readText());
         expect(copied).toBe(text.replaceAll("\u200b", ""));
       },
@@ -75,9 +72,9 @@ describe("a link", () => {
     );
     await withPage(
       async (page) => {
-        await says(page, "Draft, verify, accept");
-        expect(await textOf(page, "#text")).toBe(text);
-        expect(await textOf(page, "#agreement-value")).toMatch(/^99\s%$/);
+        await page.getByText("Draft, verify, accept").waitFor();
+        expect(await page.locator("#text").textContent()).toBe(text);
+        expect(await page.locator("#agreement-value").textContent()).toMatch(/^99\s%$/);
         expect(await page.getByRole("radio", { name: /^Lossless/ }).isChecked()).toBe(true);
         expect(await page.getByRole("spinbutton", { name: "Tokens" }).inputValue()).toBe("30");
       },
@@ -91,7 +88,7 @@ describe("a link", () => {
         navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed"));
       });
       await press(page, "Copy a link");
-      await says(page, "This browser does not let the page copy.");
+      await page.getByText("This browser does not let the page copy.").waitFor();
       const field = page.getByRole("textbox", { name: "Link to these settings" });
       const selected = await field.evaluate((input) => {
         const { selectionStart, selectionEnd, value } = input as HTMLInputElement;
@@ -104,7 +101,7 @@ describe("a link", () => {
   it("to another model names it, and fetches nothing unasked", () =>
     withPage(
       async (page) => {
-        await says(page, "The link is for the model hub:someone/large.");
+        await page.getByText("The link is for the model hub:someone/large.").waitFor();
         expect(await written(page)).not.toBe("");
         expect(await page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ }).inputValue()).toBe(
           "hub:someone/large",
@@ -127,11 +124,11 @@ describe("a preset", () => {
         const button = page.getByRole("button", { name, exact: true });
         await button.click();
         await idle(page);
-        expect(await textOf(page, "#agreement-value")).toMatch(level);
+        expect(await page.locator("#agreement-value").textContent()).toMatch(level);
         expect(await page.locator(`input[name=mode][value=${mode}]`).isChecked()).toBe(true);
         const prompt = await page.getByRole("textbox", { name: "Prompt" }).inputValue();
         expect(prompt).not.toBe("Something else");
-        expect((await textOf(page, "#text")).startsWith(prompt)).toBe(true);
+        expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
         expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
       },
       { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },

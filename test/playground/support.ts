@@ -1,14 +1,11 @@
 /** The built playground in Chromium, served from a path of its own, with and without cross-origin isolation. */
-import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Browser, type BrowserContextOptions, type Page } from "playwright";
-import { afterAll, beforeAll } from "vitest";
+import { type BrowserContextOptions, type Page } from "playwright";
 import type { OperatingPoints } from "../../playground/src/engine/operating-points.js";
-import { launchChromium } from "../support/chromium.js";
-import { serveFolder, type StaticServer } from "../support/static-server.js";
-import { withWatchedPage } from "../support/watched-page.js";
+import { scratch } from "../support/scratch.js";
+import { served } from "../support/static-server.js";
+import { chromiumHere, withWatchedPage } from "../support/watched-page.js";
 
 const root = join(import.meta.dirname, "../..");
 /** The built page. */
@@ -20,8 +17,34 @@ export const PROMPT = "The people of the United States";
 export const PATIENCE = 60_000;
 const ISOLATION = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
 
+if (!existsSync(join(built, "index.html"))) {
+  throw new Error("playground/dist does not exist; run npm run build:playground");
+}
+export const operatingPoints = JSON.parse(readFileSync(join(data, "points.json"), "utf8")) as OperatingPoints;
+export const browser = await chromiumHere();
+const plain = await served(built, { at: "any/path/" });
+const isolatedPage = await served(built, { headers: ISOLATION });
+
 /** A chat template for a model that was trained without one: the messages, one after another. */
 const TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}";
+const folders = scratch();
+for (const name of ["plain", "complete", "talking", "broken"]) {
+  const copy = (file: string): void => cpSync(join(data, file), folders.path(name, file));
+  mkdirSync(folders.path(name));
+  ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].forEach(copy);
+  if (name !== "complete" && name !== "talking") continue;
+  ["heads.json", "heads.safetensors"].forEach(copy);
+  const { policy } = operatingPoints.points[0]!.paper!;
+  writeFileSync(folders.path(name, "policy.json"), JSON.stringify({ policy }));
+}
+writeFileSync(folders.path("talking/chat_template.jinja"), TEMPLATE);
+writeFileSync(folders.path("broken/model.safetensors"), "this is no checkpoint");
+
+/**
+ * A folder with a model: "plain" has no heads, "complete" has heads and a policy, "talking" a chat template too,
+ * "broken" cannot be read.
+ */
+export const folder = (name: "plain" | "complete" | "talking" | "broken"): string => folders.path(name);
 
 export interface PageOptions extends BrowserContextOptions {
   /** End of the page's address, such as "#prompt=Hello". @default "" */
@@ -32,75 +55,63 @@ export interface PageOptions extends BrowserContextOptions {
   readonly servers?: readonly string[];
 }
 
-export interface Playground {
-  /** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
-  readonly withPage: (test: (page: Page) => Promise<void>, options?: PageOptions) => Promise<void>;
-  /** The same, once its first text is complete. */
-  readonly withText: Playground["withPage"];
-  /**
-   * A folder with a model: "plain" has no heads, "complete" has heads and a policy, "talking" a chat template too,
-   * "broken" cannot be read.
-   */
-  readonly folder: (name: "plain" | "complete" | "talking" | "broken") => string;
+/** Opens the page and runs a test; fails if the page logs an error or sends a request to any other server. */
+export function withPage(
+  test: (page: Page) => Promise<void>,
+  { isolated = false, servers = [], hash = "", ...options }: PageOptions = {},
+): Promise<void> {
+  const url = isolated ? isolatedPage : plain;
+  return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
 }
 
-/** Starts browser and servers before the tests of a file, and stops them afterwards. */
-export function usePlayground(): Playground {
-  let browser: Browser;
-  let plain: StaticServer;
-  let isolatedServer: StaticServer;
-  let folders: string;
-  beforeAll(async () => {
-    if (!existsSync(join(built, "index.html"))) {
-      throw new Error("playground/dist does not exist; run npm run build:playground");
-    }
-    browser = await launchChromium();
-    plain = await serveFolder(built, { at: "any/path/" });
-    isolatedServer = await serveFolder(built, { headers: ISOLATION });
-    folders = await makeFolders();
-  });
-  afterAll(async () => {
-    await browser.close();
-    await plain.close();
-    await isolatedServer.close();
-    await rm(folders, { recursive: true, force: true });
-  });
-  const withPage: Playground["withPage"] = (test, { isolated = false, servers = [], hash = "", ...options } = {}) => {
-    const url = isolated ? isolatedServer.url : plain.url;
-    return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
-  };
-  return {
-    withPage,
-    withText: (test, options) =>
-      withPage(async (page) => {
-        await written(page);
-        await test(page);
-      }, options),
-    folder: (name) => join(folders, name),
-  };
+/** The same once its first text is complete, with what follows the prompt. */
+export function withText(test: (page: Page, text: string) => Promise<void>, options?: PageOptions): Promise<void> {
+  return withPage(async (page) => test(page, await written(page)), options);
 }
 
-/** The folders that `Playground.folder` names. */
-async function makeFolders(): Promise<string> {
-  const path = await mkdtemp(join(tmpdir(), "early-exits-playground-"));
-  const { points } = await operatingPoints();
-  for (const name of ["plain", "complete", "talking", "broken"]) {
-    await mkdir(join(path, name));
-    for (const file of ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]) {
-      await cp(join(data, file), join(path, name, file));
-    }
-  }
-  for (const name of ["complete", "talking"]) {
-    for (const file of ["heads.json", "heads.safetensors"]) await cp(join(data, file), join(path, name, file));
-    await writeFile(join(path, name, "policy.json"), JSON.stringify({ policy: points[0]!.paper!.policy }));
-  }
-  await writeFile(join(path, "talking/chat_template.jinja"), TEMPLATE);
-  await writeFile(join(path, "broken/model.safetensors"), "this is no checkpoint");
-  return path;
+export const press = (page: Page, name: string): Promise<void> =>
+  page.getByRole("button", { name, exact: true }).click();
+export const choose = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("radio", { name }).check();
+
+/** Writes in lossless mode. */
+export async function writeLossless(page: Page): Promise<void> {
+  await choose(page, /^Lossless/);
+  await page.locator("#rounds li").first().waitFor();
+  await idle(page);
 }
 
-export async function operatingPoints(): Promise<OperatingPoints> {
-  return JSON.parse(await readFile(join(data, "points.json"), "utf8")) as OperatingPoints;
+export async function race(page: Page): Promise<void> {
+  await press(page, "Start the race");
+  await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
+}
+
+export const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
+export async function ask(page: Page, question: string): Promise<void> {
+  await message(page).fill(question);
+  await message(page).press("Enter");
+}
+
+/** Lets the page check the certificate that it has, which must be consistent. */
+export async function checkCertificate(page: Page): Promise<void> {
+  await press(page, "What is certified?");
+  await press(page, "Check it in this page");
+  await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+}
+
+/** Presses a button, in the page itself, as soon as it has an element that it lacked. */
+export function pressAtFirst(page: Page, selector: string, button: string): Promise<void> {
+  const selectors = [selector, button] as const;
+  return page.evaluate(([selector, button]) => {
+    let lacked = document.querySelector(selector) === null;
+    const observer = new MutationObserver(() => {
+      const found = document.querySelector(selector) !== null;
+      lacked ||= !found;
+      if (!found || !lacked) return;
+      observer.disconnect();
+      document.querySelector<HTMLElement>(button)!.click();
+    });
+    observer.observe(document.body, { childList: true, subtree: true });
+  }, selectors);
 }
 
 /** Drops files and folders as the desktop does. */
@@ -116,31 +127,17 @@ export async function drop(page: Page, path: string): Promise<void> {
   }
 }
 
-/** Presses the button of that name. */
-export const press = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("button", { name }).click();
-
-export const choose = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("radio", { name }).check();
-
-/** Waits until the page shows a text. */
-export const says = (page: Page, words: string | RegExp): Promise<void> => page.getByText(words).waitFor();
-
-export const textOf = async (page: Page, selector: string): Promise<string> =>
-  (await page.locator(selector).textContent())!;
-
 /** Waits until nothing runs: the text is complete, and so is its comparison. */
-export async function idle(page: Page): Promise<void> {
-  await page.locator("#write:visible:enabled").waitFor();
-}
+export const idle = (page: Page): Promise<void> => page.locator("#write:visible:enabled").waitFor();
 
-/** The depth of every token of the text. */
-export function depthsOf(page: Page): Promise<string[]> {
-  return page
-    .locator("#text .token")
+/** The depth of every token of a text. */
+export const depthsOf = (page: Page, text = "#text"): Promise<string[]> =>
+  page
+    .locator(`${text} .token`)
     .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
-}
 
 /** Waits until a text is complete, and resolves to what follows the prompt. */
 export async function written(page: Page): Promise<string> {
   await page.locator("#text[aria-busy=false] .token").first().waitFor();
-  return (await textOf(page, "#text")).replaceAll("\u200b", "").slice(PROMPT.length);
+  return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
 }

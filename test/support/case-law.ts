@@ -3,8 +3,7 @@
  * lab/laws/run-lossless.ts.
  */
 import fc from "fast-check";
-import { writeFileSync } from "node:fs";
-import { afterAll } from "vitest";
+import { reportFound } from "./finding.js";
 
 /** The outcome of one law. */
 export interface CaseLaw {
@@ -31,12 +30,7 @@ export interface LawOptions {
 const laws: CaseLaw[] = [];
 
 /** Writes the laws of a file when its tests have ended. */
-export function reportLaws(): void {
-  afterAll(() => {
-    const path = process.env["LAWS_REPORT"];
-    if (path !== undefined) writeFileSync(path, JSON.stringify(laws));
-  });
-}
+export const reportLaws = (): void => reportFound(laws);
 
 /** Checks a property. Throws, with a seed and path that replay the failure, unless it holds (or breaks, if it must). */
 export async function judgeLaw<Case>(

@@ -17,14 +17,15 @@ export interface Finding {
 
 const findings: Finding[] = [];
 
-/** Writes the findings of a file to the one that LAWS_REPORT names, when its tests have ended. */
-export function reportFindings(): void {
-  findings.length = 0;
+/** Writes what the tests of a file find, from now on, to the file that LAWS_REPORT names when they have ended. */
+export function reportFound(found: object[]): void {
+  found.length = 0;
   afterAll(() => {
     const path = process.env["LAWS_REPORT"];
-    if (path !== undefined) writeFileSync(path, JSON.stringify(findings));
+    if (path !== undefined) writeFileSync(path, JSON.stringify(found));
   });
 }
+export const reportFindings = (): void => reportFound(findings);
 
 /** Runs of a law; LAWS_SCALE multiplies them. */
 export const runsOf = (base: number, most = Infinity): number =>

@@ -1,9 +1,9 @@
 /** Compares a checkpoint with the numbers that PyTorch computed from it in float64 (golden.json beside it). */
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Device, generate, type Model } from "early-exits";
-import { readModel } from "early-exits/node";
+import { readJson, readModel } from "early-exits/node";
 import { expect } from "vitest";
+import { largestDifference } from "./largest-difference.js";
 
 export interface Golden {
   readonly inputIds: number[];
@@ -14,18 +14,9 @@ export interface Golden {
   readonly note?: string;
 }
 
-export const readJson = async <T>(path: string): Promise<T> => JSON.parse(await readFile(path, "utf8")) as T;
-
-export function largestDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  expect(a.length).toBe(b.length);
-  let worst = 0;
-  for (let i = 0; i < a.length; i++) worst = Math.max(worst, Math.abs(a[i]! - b[i]!));
-  return worst;
-}
-
 /** Compares a folder's logits at all positions, hidden states at the last position, and 24 greedy tokens. */
 export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
-  const golden = await readJson<Golden>(join(folder, "golden.json"));
+  const golden = (await readJson(join(folder, "golden.json"))) as Golden;
   const model = await readModel(folder, { device });
   expect(largestDifference(await model.logits(golden.inputIds), golden.logits)).toBeLessThan(tolerance);
   const { hiddenSize, numLayers } = model.config;
@@ -33,9 +24,8 @@ export async function expectGolden(folder: string, device: Device, tolerance: nu
   expect(states).toHaveLength(numLayers + 1);
   states.forEach((state, depth) => {
     if (depth === numLayers && golden.note !== undefined) return;
-    expect(
-      largestDifference(state.subarray(state.length - hiddenSize), golden.hiddenLastPosition[depth]!),
-    ).toBeLessThan(tolerance);
+    const last = state.slice(-hiddenSize);
+    expect(largestDifference(last, golden.hiddenLastPosition[depth]!)).toBeLessThan(tolerance);
   });
   await expectGreedy(model, golden.inputIds, golden.greedy24);
   model.dispose();
@@ -55,10 +45,9 @@ interface GoldenStories {
 
 /** Compares stories260K with NumPy's logits after a prompt, and with the 40 greedy tokens that follow. */
 export async function expectGoldenStories(folder: string, device: Device, tolerance: number): Promise<void> {
-  const { prompt_ids, last_logits, greedy_40 } = await readJson<GoldenStories>(join(folder, "golden.json"));
+  const { prompt_ids, last_logits, greedy_40 } = (await readJson(join(folder, "golden.json"))) as GoldenStories;
   const model = await readModel(folder, { device });
-  const logits = await model.logits(prompt_ids);
-  const last = logits.subarray(logits.length - model.config.vocabSize);
+  const last = (await model.logits(prompt_ids)).slice(-model.config.vocabSize);
   expect(largestDifference(last, last_logits)).toBeLessThan(tolerance);
   await expectGreedy(model, prompt_ids, greedy_40);
 }

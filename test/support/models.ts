@@ -19,29 +19,28 @@ import { llamaConfigJson, memorySource, serializeModel } from "early-exits/model
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { allWeights } from "../../src/model/weights.js";
 
-const llama = {
-  model_type: "llama",
+const common = {
   vocab_size: 61,
   hidden_size: 24,
   num_hidden_layers: 4,
+  max_position_embeddings: 96,
+  eos_token_id: 60,
+};
+const llama = {
+  ...common,
+  model_type: "llama",
   num_attention_heads: 4,
   num_key_value_heads: 2,
   intermediate_size: 40,
-  max_position_embeddings: 96,
   tie_word_embeddings: false,
-  eos_token_id: 60,
   bos_token_id: 59,
 };
 const neox = {
+  ...common,
   model_type: "gpt_neox",
-  vocab_size: 61,
-  hidden_size: 24,
-  num_hidden_layers: 4,
   num_attention_heads: 3,
   intermediate_size: 50,
-  max_position_embeddings: 96,
   rotary_pct: 0.25,
-  eos_token_id: 60,
 };
 const gpt2 = {
   model_type: "gpt2",
@@ -218,7 +217,6 @@ export const byteConfig = {
   vocab_size: 257,
   hidden_size: 32,
   intermediate_size: 64,
-  num_hidden_layers: 4,
   bos_token_id: 256,
   eos_token_id: 256,
   tie_word_embeddings: true,

@@ -17,35 +17,12 @@ export interface CompareExitsOptions {
   readonly maxNewTokens?: number;
 }
 
-export interface ExitComparison {
-  readonly prompts: number;
-  /** Heads evaluated on the first device, up to the first token that differs. */
-  readonly decisions: number;
-  /** Those whose score was within SCORE of its threshold, at which the devices may decide differently. */
-  readonly close: number;
-  /** Prompts after which the two chose different tokens, or the same token at different depths. */
-  readonly parted: number;
-  /** Prompts that parted at a decision that was not close: none if the devices agree. */
-  readonly unexplained: readonly {
-    readonly prompt: number;
-    readonly token: number;
-    readonly scores: readonly (readonly number[])[];
-  }[];
-  /** Number of tokens by the depth at which they left. */
-  readonly depths: ReadonlyMap<number, number>;
-}
-
-interface Traced {
-  readonly tokens: readonly GeneratedToken[];
-  /** Per token: the scores of the heads that were evaluated. */
-  readonly scores: readonly (readonly number[])[];
-}
-
+/** The tokens after a prompt, and per token the scores of the heads that were evaluated. */
 async function trace(
   heads: ExitHeads,
   prompt: readonly number[],
   { thresholds, score = "entropy", maxNewTokens = 16 }: CompareExitsOptions,
-): Promise<Traced> {
+) {
   const tokens: GeneratedToken[] = [];
   const scores: number[][] = [];
   const observer = {
@@ -59,17 +36,23 @@ async function trace(
   return { tokens, scores };
 }
 
-/** Decodes every prompt on both devices, and compares tokens and depths. */
+/**
+ * Decodes every prompt on both devices, and compares tokens and depths: `decisions` are the heads evaluated on the
+ * first device, up to the first token that differs; `close` those whose score was within SCORE of its threshold, at which the
+ * devices may decide differently; `parted` the prompts after which the two chose different tokens, or the same token at
+ * different depths; `unexplained` those that parted at a decision that was not close, none if the devices agree;
+ * `depths` the number of tokens by the depth at which they left.
+ */
 export async function compareExits(
   one: ExitHeads,
   other: ExitHeads,
   prompts: readonly (readonly number[])[],
   options: CompareExitsOptions,
-): Promise<ExitComparison> {
+) {
   let decisions = 0;
   let close = 0;
   let parted = 0;
-  const unexplained: { prompt: number; token: number; scores: readonly (readonly number[])[] }[] = [];
+  const unexplained: { prompt: number; token: number; scores: unknown }[] = [];
   const depths = new Map<number, number>();
   const isClose = (value: number, exit: number): boolean => Math.abs(value - options.thresholds[exit]!) < SCORE;
   for (const [p, prompt] of prompts.entries()) {
@@ -89,5 +72,5 @@ export async function compareExits(
       unexplained.push({ prompt: p, token: at, scores: [expected.scores[at]!, found.scores[at]!] });
     }
   }
-  return { prompts: prompts.length, decisions, close, parted, unexplained, depths };
+  return { decisions, close, parted, unexplained, depths };
 }

@@ -2,12 +2,7 @@
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import sirv from "sirv";
-
-export interface StaticServer {
-  /** Ends with a slash. */
-  readonly url: string;
-  close(): Promise<void>;
-}
+import { afterAll } from "vitest";
 
 export interface ServeOptions {
   /** The path below which the folder appears, without a leading slash. @default "" */
@@ -15,8 +10,8 @@ export interface ServeOptions {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Serves a folder below `/` + `at`. */
-export async function serveFolder(folder: string, { at = "", headers = {} }: ServeOptions = {}): Promise<StaticServer> {
+/** Serves a folder below `/` + `at`; the address ends with a slash. */
+export async function serveFolder(folder: string, { at = "", headers = {} }: ServeOptions = {}) {
   const serve = sirv(folder, { dev: true }); // reads the folder at every request
   const server = createServer((request, response) => {
     const { url = "/" } = request;
@@ -29,9 +24,16 @@ export async function serveFolder(folder: string, { at = "", headers = {} }: Ser
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${at}`,
     close: () =>
-      new Promise((resolve, reject) => {
+      new Promise<void>((resolve, reject) => {
         server.closeAllConnections();
         server.close((error) => (error === undefined ? resolve() : reject(error)));
       }),
   };
+}
+
+/** The address of such a server for the tests of one file. */
+export async function served(...asked: Parameters<typeof serveFolder>): Promise<string> {
+  const { url, close } = await serveFolder(...asked);
+  afterAll(close);
+  return url;
 }

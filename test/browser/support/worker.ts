@@ -5,10 +5,10 @@
 import { generate } from "early-exits";
 import { createDevice, readModel } from "early-exits/browser";
 
-interface Task {
+export interface Task {
   readonly threads: number;
   readonly url: string;
-  readonly ids: number[];
+  readonly ids: readonly number[];
 }
 
 export type Answer =

@@ -23,34 +23,32 @@ await succeed(
   words`calibrate ${model} --heads ${heads} --text ${held} --agreement .1 --out ${certificate} --device reference`,
 );
 
-type Put = (path: string, original: Buffer) => void;
-const content =
-  (make: (original: Buffer) => string | Uint8Array): Put =>
-  (path, original) => {
-    writeFileSync(path, make(original));
-  };
+/** The content of a file, made from the one that is there; nothing if it makes the file itself. */
+type Put = (original: Buffer, path: string) => string | Uint8Array | undefined;
 const cases: Readonly<Record<string, Put>> = {
-  nothing: content(() => ""),
-  null: content(() => "null"),
-  "a list": content(() => "[]"),
-  "lists of everything": content(() => '[[null,{"a":[]},-1,"x"],{"text":1},[["a"]]]'),
-  prototypes: content(() => '{"__proto__":{"text":"a"},"constructor":null,"toString":1}'),
-  "a million nested lists": content(() => "[".repeat(1e6)),
-  "many keys": content(() => `{${Array.from({ length: 2e5 }, (_, i) => `"${i}":0`).join()}}`),
-  "one long word": content(() => "a".repeat(1e6)),
-  half: content((original) => original.subarray(0, original.length >> 1)),
-  twice: content((original) => Buffer.concat([original, original])),
-  "a bit changed": content((original) => original.map((byte, i) => (i === original.length >> 1 ? byte ^ 4 : byte))),
-  "every number 1e15": content((original) => original.toString("latin1").replaceAll(/\b\d+\b/g, "1000000000000000")),
-  "every number -1": content((original) => original.toString("latin1").replaceAll(/\b\d+(\.\d+)?\b/g, "-1")),
-  "every text a number": content((original) => original.toString("latin1").replaceAll(/: ?"[^"]*"/g, ":7")),
-  "three gigabytes": (path) => {
+  nothing: () => "",
+  null: () => "null",
+  "a list": () => "[]",
+  "lists of everything": () => '[[null,{"a":[]},-1,"x"],{"text":1},[["a"]]]',
+  prototypes: () => '{"__proto__":{"text":"a"},"constructor":null,"toString":1}',
+  "a million nested lists": () => "[".repeat(1e6),
+  "many keys": () => `{${Array.from({ length: 2e5 }, (_, i) => `"${i}":0`).join()}}`,
+  "one long word": () => "a".repeat(1e6),
+  half: (original) => original.subarray(0, original.length >> 1),
+  twice: (original) => Buffer.concat([original, original]),
+  "a bit changed": (original) => original.map((byte, i) => (i === original.length >> 1 ? byte ^ 4 : byte)),
+  "every number 1e15": (original) => original.toString("latin1").replaceAll(/\b\d+\b/g, "1000000000000000"),
+  "every number -1": (original) => original.toString("latin1").replaceAll(/\b\d+(\.\d+)?\b/g, "-1"),
+  "every text a number": (original) => original.toString("latin1").replaceAll(/: ?"[^"]*"/g, ":7"),
+  "three gigabytes": (_, path) => {
     writeFileSync(path, "");
     truncateSync(path, 3e9);
+    return undefined;
   },
-  "a pipe": (path) => execFileSync("mkfifo", [path]),
-  "an endless device": (path) => {
+  "a pipe": (_, path) => void execFileSync("mkfifo", [path]),
+  "an endless device": (_, path) => {
     symlinkSync("/dev/zero", path);
+    return undefined;
   },
 };
 
@@ -63,7 +61,8 @@ const put = (original: string, place: string, change: Put): void => {
   // A manifest would refuse all changes at once.
   for (const name of ["model", "heads"]) rmSync(`${victim}/${name}/manifest.json`, { force: true });
   rmSync(`${victim}/${place}`, { force: true });
-  change(`${victim}/${place}`, readFileSync(original));
+  const content = change(readFileSync(original), `${victim}/${place}`);
+  if (content !== undefined) writeFileSync(`${victim}/${place}`, content);
 };
 
 const run = words`generate ${`${victim}/model`} --prompt a --max-new-tokens 2`;

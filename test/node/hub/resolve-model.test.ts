@@ -2,10 +2,11 @@
 import { mkdir, readFile, readlink, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { createReferenceDevice } from "early-exits/tensor";
-import { readModel, readTokenizer } from "early-exits/node";
+import { readJson, readModel, readTokenizer } from "early-exits/node";
 import { type HubProgress } from "../../../src/node/hub/resolve-model.js";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
-import { largestDifference, readJson, type Golden } from "../../support/golden.js";
+import type { Golden } from "../../support/golden.js";
+import { largestDifference } from "../../support/largest-difference.js";
 import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
 import { golden, modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -77,7 +78,7 @@ describe("a name of the Hub", () => {
     vi.stubEnv("HF_ENDPOINT", `${bench.hub.url}/`);
     vi.stubEnv("HF_HOME", bench.cache);
     vi.stubEnv("HF_HUB_CACHE", undefined);
-    const { inputIds, logits } = await readJson<Golden>(join(golden, "golden.json"));
+    const { inputIds, logits } = (await readJson(join(golden, "golden.json"))) as Golden;
     const model = await readModel("org/tiny", { device: createReferenceDevice() });
     expect(largestDifference(await model.logits(inputIds), logits)).toBeLessThan(5e-4);
     expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);

@@ -9,6 +9,7 @@ import { type Device, EarlyExitError } from "early-exits";
 import type { FolderFile } from "early-exits/model";
 import { loadGguf } from "../../../src/model/gguf/load-gguf.js";
 import { concat, f32, ggufFile, type GgufPair, type GgufParts, type GgufTensorParts, text, u32, u64 } from "./bytes.js";
+import { byteEdits } from "../byte-edits.js";
 import { convertedParts } from "./convert.js";
 import { ggufModel } from "./model.js";
 import { smallCheckpoint, smallConfigs } from "../models.js";
@@ -118,13 +119,6 @@ const headEdits: Readonly<Record<string, HeadEdit>> = {
   "pair count": (parts, { number }) => ({ ...parts, pairCount: number }),
   version: (parts, { axis }) => ({ ...parts, version: axis }),
 };
-const byteEdits: Readonly<Record<string, (bytes: Uint8Array, odd: Odd) => Uint8Array>> = {
-  byte: (bytes, { place, byte }) => bytes.map((old, i) => (i === place % bytes.length ? byte : old)),
-  bit: (bytes, { place, byte }) => bytes.map((old, i) => (i === place % bytes.length ? old ^ (1 << (byte % 8)) : old)),
-  cut: (bytes, { place }) => bytes.subarray(0, place),
-  insertion: (bytes, { place, more }) => concat(bytes.subarray(0, place), more, bytes.subarray(place)),
-};
-
 const edits = (of: object) => fc.array(fc.tuple(fc.constantFrom(...Object.keys(of)), odd), { maxLength: 3 });
 
 /** Files with up to three edits of each layer. */
