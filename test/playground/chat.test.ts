@@ -8,7 +8,19 @@ import { text, VALUE } from "../support/gguf/bytes.js";
 import { ggufModel } from "../support/gguf/model.js";
 import { scratch } from "../support/scratch.js";
 import { served } from "../support/static-server.js";
-import { ask, choose, depthsOf, drop, folder, message, PATIENCE, press, pressAtFirst, withText } from "./support.js";
+import {
+  ask,
+  choose,
+  depthsOf,
+  drop,
+  folder,
+  message,
+  PATIENCE,
+  press,
+  pressAtFirst,
+  withText,
+  says,
+} from "./support.js";
 
 const TEMPLATE =
   "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}{{ eos_token }}{% endfor %}" +
@@ -69,9 +81,9 @@ describe("a GGUF file that was dropped", () => {
       await message(page).fill(QUESTION);
       await press(page, "Send");
       const [first] = await answers(page);
-      await page.getByText(/^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, \d+ per second; prompt of \d+ tokens, 0 of them cached\.$/);
       await ask(page, "And then?");
-      await page.getByText(/; prompt of \d+ tokens, [1-9]\d* of them cached\.$/).waitFor();
+      await says(page, /; prompt of \d+ tokens, [1-9]\d* of them cached\.$/);
       const both = await answers(page);
       expect(both[0]).toBe(first);
       expect(first!.length).toBeGreaterThan(0);
@@ -86,7 +98,7 @@ describe("a GGUF file that was dropped", () => {
       await press(page, "Clear the conversation");
       await expect.poll(() => log(page).textContent(), { timeout: PATIENCE }).toBe("");
       await ask(page, QUESTION);
-      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, .* cached\.$/);
       expect(await answers(page)).toEqual([first]);
     }));
 
@@ -98,7 +110,7 @@ describe("a GGUF file that was dropped", () => {
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
       await ask(page, "And then?");
-      await page.getByText(/^\d+ tokens, .* cached\.$/).waitFor();
+      await says(page, /^\d+ tokens, .* cached\.$/);
       expect(await page.locator('#chat-log [data-speaker="Model"]').count()).toBe(2);
     }));
 });
@@ -137,7 +149,7 @@ describe("a folder", () => {
 
   it("without a chat template says that it cannot answer", () =>
     withText(async (page) => {
-      await page.getByText("This model came without a chat template").waitFor();
+      await says(page, "This model came without a chat template");
       expect(await message(page).isVisible()).toBe(false);
     }));
 });

@@ -17,6 +17,7 @@ import {
   withText,
   writeLossless,
   written,
+  says,
 } from "./support.js";
 
 describe("the playground", () => {
@@ -112,7 +113,7 @@ describe("the playground", () => {
   it("measures each mode of writing, and counts the cost of a text", () =>
     withText(async (page) => {
       await page.locator("#compare:enabled").click();
-      await page.getByText("interleaved runs").waitFor();
+      await says(page, "interleaved runs");
       expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
       expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
       expect(await page.locator("#price").textContent()).toMatch(
@@ -132,7 +133,7 @@ describe("the playground", () => {
       await page.getByRole("spinbutton", { name: "Tokens" }).fill("200"); // 8 seconds in slow motion
       await pressAtFirst(page, "#text .token", "#stop");
       await press(page, "Write");
-      await page.getByText("Stopped.").waitFor();
+      await says(page, "Stopped.");
       expect((await depthsOf(page)).length).toBeLessThan(200);
       await page.getByRole("checkbox", { name: "Slow motion" }).uncheck();
       await press(page, "Write");
@@ -144,18 +145,18 @@ describe("your own folder", () => {
   it("opens when dropped, with its heads and policy, and the embedded model can be restored", () =>
     withText(async (page) => {
       await drop(page, folder("complete"));
-      await page.getByText(/Your model: .*Exit heads after blocks/).waitFor();
+      await says(page, /Your model: .*Exit heads after blocks/);
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBeGreaterThan(1);
       expect(await page.getByRole("radio", { name: "Your files" }).isChecked()).toBe(true);
       await choose(page, "Embedded");
-      await page.getByText(/The embedded model: /).waitFor();
+      await says(page, /The embedded model: /);
     }));
 
   it("without heads writes in plain mode only", () =>
     withText(async (page) => {
       await page.locator("#folder").setInputFiles(folder("plain"));
-      await page.getByText("No exit heads: it can only write plainly.").waitFor();
+      await says(page, "No exit heads: it can only write plainly.");
       expect(await page.getByRole("radio", { name: /^Lossless/ }).isDisabled()).toBe(true);
       await written(page);
     }));
@@ -168,7 +169,7 @@ describe("your own folder", () => {
       await page.context().route("**/exits/index.json", (route) => route.fulfill({ json: { exits } }));
       await written(page);
       await drop(page, folder("plain"));
-      await page.getByText(/Your model: .*Exit heads after blocks 3, 6, which come with this page\./).waitFor();
+      await says(page, /Your model: .*Exit heads after blocks 3, 6, which come with this page\./);
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(3);
       expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
@@ -178,10 +179,10 @@ describe("your own folder", () => {
   it("whose weights are stored in another way than the certificate says is told so", () =>
     withText(async (page) => {
       await page.getByLabel("Weights stored as").selectOption("bfloat16");
-      await page.getByText("Not certified here: the certificate is for weights stored as float32").waitFor();
+      await says(page, "Not certified here: the certificate is for weights stored as float32");
       await written(page);
       await press(page, "What is certified?");
-      await page.getByText("Nothing: these thresholds have no certificate for what runs here.").waitFor();
+      await says(page, "Nothing: these thresholds have no certificate for what runs here.");
     }));
 
   it("that is broken is rejected with a message, and the previous model stays", () =>

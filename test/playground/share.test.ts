@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
-import { choose, idle, press, PROMPT, withPage, withText, written } from "./support.js";
+import { choose, idle, press, PROMPT, withPage, withText, written, says } from "./support.js";
 import { between, real } from "../support/draw.js";
 
 describe("a link", () => {
@@ -56,15 +56,15 @@ describe("a link", () => {
         await page.getByRole("spinbutton", { name: "Tokens" }).fill("30");
         await page.getByRole("slider").press("End");
         await choose(page, /^Lossless/);
-        await page.getByText("Draft, verify, accept").waitFor();
+        await says(page, "Draft, verify, accept");
         await idle(page);
         text = (await page.locator("#text").textContent())!;
         await press(page, "Copy a link");
-        await page.getByText("The link is copied.").waitFor();
+        await says(page, "The link is copied.");
         link = await page.evaluate(() => navigator.clipboard.readText());
         expect(await page.getByRole("textbox", { name: "Link to these settings" }).inputValue()).toBe(link);
         await press(page, "Copy the text");
-        await page.getByText("The text is copied.").waitFor();
+        await says(page, "The text is copied.");
         const copied = await page.evaluate(() => navigator.clipboard.readText());
         expect(copied).toBe(text.replaceAll("\u200b", ""));
       },
@@ -72,7 +72,7 @@ describe("a link", () => {
     );
     await withPage(
       async (page) => {
-        await page.getByText("Draft, verify, accept").waitFor();
+        await says(page, "Draft, verify, accept");
         expect(await page.locator("#text").textContent()).toBe(text);
         expect(await page.locator("#agreement-value").textContent()).toMatch(/^99\s%$/);
         expect(await page.getByRole("radio", { name: /^Lossless/ }).isChecked()).toBe(true);
@@ -88,7 +88,7 @@ describe("a link", () => {
         navigator.clipboard.writeText = () => Promise.reject(new Error("not allowed"));
       });
       await press(page, "Copy a link");
-      await page.getByText("This browser does not let the page copy.").waitFor();
+      await says(page, "This browser does not let the page copy.");
       const field = page.getByRole("textbox", { name: "Link to these settings" });
       const selected = await field.evaluate((input) => {
         const { selectionStart, selectionEnd, value } = input as HTMLInputElement;
@@ -101,7 +101,7 @@ describe("a link", () => {
   it("to another model names it, and fetches nothing unasked", () =>
     withPage(
       async (page) => {
-        await page.getByText("The link is for the model hub:someone/large.").waitFor();
+        await says(page, "The link is for the model hub:someone/large.");
         expect(await written(page)).not.toBe("");
         expect(await page.getByRole("textbox", { name: /^Name on the Hugging Face Hub/ }).inputValue()).toBe(
           "hub:someone/large",

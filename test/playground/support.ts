@@ -71,6 +71,8 @@ export function withText(test: (page: Page, text: string) => Promise<void>, opti
 
 export const press = (page: Page, name: string): Promise<void> =>
   page.getByRole("button", { name, exact: true }).click();
+/** Waits until the page shows a text. */
+export const says = (page: Page, words: string | RegExp): Promise<void> => page.getByText(words).waitFor();
 export const choose = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("radio", { name }).check();
 
 /** Writes in lossless mode. */
@@ -95,7 +97,7 @@ export async function ask(page: Page, question: string): Promise<void> {
 export async function checkCertificate(page: Page): Promise<void> {
   await press(page, "What is certified?");
   await press(page, "Check it in this page");
-  await page.getByText(/^Arithmetic consistent, and made for this model and these heads/).waitFor();
+  await says(page, /^Arithmetic consistent, and made for this model and these heads/);
 }
 
 /** Presses a button, in the page itself, as soon as it has an element that it lacked. */

@@ -38,10 +38,10 @@ async function trace(
 
 /**
  * Decodes every prompt on both devices, and compares tokens and depths: `decisions` are the heads evaluated on the
- * first device, up to the first token that differs; `close` those whose score was within SCORE of its threshold, at which the
- * devices may decide differently; `parted` the prompts after which the two chose different tokens, or the same token at
- * different depths; `unexplained` those that parted at a decision that was not close, none if the devices agree;
- * `depths` the number of tokens by the depth at which they left.
+ * first device, up to the first token that differs; `close` those whose score was within SCORE of its threshold, at
+ * which the devices may decide differently; `parted` the prompts after which the two chose different tokens, or the
+ * same token at different depths; `unexplained` those that parted at a decision that was not close, none if the devices
+ * agree; `depths` the number of tokens by the depth at which they left.
  */
 export async function compareExits(
   one: ExitHeads,
