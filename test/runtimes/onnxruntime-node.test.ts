@@ -8,6 +8,7 @@ import { join } from "node:path";
 import {
   attachHeads,
   type AttachOptions,
+  type Device,
   type ExitHeads,
   fitProjections,
   generate,
@@ -18,11 +19,10 @@ import {
 } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
 import { exportOnnx, writeExport } from "early-exits/export";
-import { readHeads, readJson, readModel, readText } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
-import { devicesHere } from "../support/devices.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { scratch } from "../support/scratch.js";
 
@@ -36,7 +36,11 @@ const STEP = 0.2;
 const NEW_TOKENS = 24;
 
 const work = scratch(join(import.meta.dirname, "work-"));
-const { wasm: device } = await devicesHere();
+let device: Device;
+beforeAll(async () => {
+  device = await createDevice("wasm");
+});
+afterAll(() => device.dispose());
 
 let folders = 0;
 /** Exports, and compares some texts. */

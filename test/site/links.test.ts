@@ -5,7 +5,8 @@ import { expect, it } from "vitest";
 import { contentsOf } from "../../site/markdown/contents.js";
 import { PLACEHOLDER } from "../../site/output/relocate.js";
 import { scratch } from "../support/scratch.js";
-import { built, crawl, root } from "./crawl.js";
+import { crawl } from "./crawl.js";
+import { built, root } from "./support.js";
 
 const site = await crawl(built);
 const folder = scratch();

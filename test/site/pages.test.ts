@@ -2,7 +2,9 @@
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { findings } from "../support/watched-page.js";
-import { withPage } from "./support.js";
+import { useSite } from "./support.js";
+
+const { withPage } = useSite();
 
 /** Waits until the page is an application: its scripts were found. */
 const alive = (page: Page): Promise<void> => page.locator(".VPNavBarSearchButton, #local-search").first().waitFor();

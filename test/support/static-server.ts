@@ -37,3 +37,5 @@ export async function served(...asked: Parameters<typeof serveFolder>): Promise<
   afterAll(close);
   return url;
 }
+
+export type StaticServer = Awaited<ReturnType<typeof serveFolder>>;
