@@ -2,10 +2,11 @@
  * The GPU's kernels are text (kernel-source.ts), so gpu.js reads the same from the sources through tsx, from dist, and
  * from a minified bundle.
  */
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { build } from "vite";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
+import { scratch } from "../support/scratch.js";
 import { root, run } from "./support.js";
 
 /** Runs some kernels of the module `entry` and prints what they compute. */
@@ -28,14 +29,13 @@ console.log(JSON.stringify(await Promise.all(made.map(async (storage) => Array.f
 await device.dispose();
 `;
 
-let folder: string;
-let fromDist: string;
-beforeAll(async () => {
-  folder = await mkdtemp(join(root, "dist/gpu-"));
-  await writeFile(join(folder, "dist.mjs"), program(join(root, "dist/tensor/gpu/gpu-device.js")));
-  fromDist = (await run("node", [join(folder, "dist.mjs")], root)).stdout;
-});
-afterAll(() => rm(folder, { recursive: true, force: true }));
+const folder = scratch(join(root, "dist/gpu-"));
+/** What the program prints that imports an entry. */
+async function printed(file: string, entry: string, ...options: readonly string[]): Promise<string> {
+  await writeFile(folder.path(file), program(join(root, entry)));
+  return (await run("node", [...options, folder.path(file)], root)).stdout;
+}
+const fromDist = await printed("dist.mjs", "dist/tensor/gpu/gpu-device.js");
 
 it("from dist they compile and run", () => {
   const [softmax] = JSON.parse(fromDist) as number[][];
@@ -43,27 +43,25 @@ it("from dist they compile and run", () => {
 });
 
 it("through tsx, which keeps the names of functions, they compute the same", async () => {
-  await writeFile(join(folder, "source.ts"), program(join(root, "src/tensor/gpu/gpu-device.ts")));
-  expect((await run("node", ["--import", "tsx", join(folder, "source.ts")], root)).stdout).toBe(fromDist);
+  expect(await printed("source.ts", "src/tensor/gpu/gpu-device.ts", "--import", "tsx")).toBe(fromDist);
 });
 
 it("from a minified bundle they compute the same", async () => {
-  await writeFile(join(folder, "bundle.js"), program(join(root, "dist/tensor/gpu/gpu-device.js")));
   await build({
     configFile: false,
     logLevel: "error",
     root,
     build: {
-      outDir: join(folder, "out"),
+      outDir: folder.path("out"),
       minify: true,
       target: "es2023",
       modulePreload: false,
       rolldownOptions: {
-        input: join(folder, "bundle.js"),
+        input: folder.path("dist.mjs"),
         external: ["gpu.js"],
         output: { entryFileNames: "bundled.mjs" },
       },
     },
   });
-  expect((await run("node", [join(folder, "out/bundled.mjs")], root)).stdout).toBe(fromDist);
+  expect((await run("node", [folder.path("out/bundled.mjs")], root)).stdout).toBe(fromDist);
 });

@@ -1,9 +1,9 @@
 /** The package as users get it: the tarball of `npm pack`, installed into an empty folder. */
 import { execFile } from "node:child_process";
-import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { scratch } from "../support/scratch.js";
 
 export const root = join(import.meta.dirname, "../..");
 
@@ -16,23 +16,18 @@ export async function run(
   return promisify(execFile)(command, args, { cwd, timeout: 240_000, maxBuffer: 2 ** 26 });
 }
 
-export interface Installed {
-  readonly path: string;
-  remove(): Promise<void>;
-}
-
 /**
- * Packs dist as it is (build first) and installs the tarball into an empty folder, with the examples and a corpus
- * beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
+ * Packs dist as it is (build first) and installs the tarball into an empty folder, whose path it returns, with the
+ * examples and a corpus beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
  */
-export async function installTarball(): Promise<Installed> {
-  const path = await mkdtemp(join(tmpdir(), "early exits pâckage "));
+export async function installTarball(): Promise<string> {
+  const path = scratch("early exits pâckage ").path();
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
   await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
   await writeFile(join(path, "corpus.txt"), await smallCorpus());
-  return { path, remove: () => rm(path, { recursive: true, force: true }) };
+  return path;
 }
 
 /** The beginnings of 120 documents, separated by blank lines. */

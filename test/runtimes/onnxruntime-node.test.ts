@@ -8,7 +8,6 @@ import { join } from "node:path";
 import {
   attachHeads,
   type AttachOptions,
-  type Device,
   type ExitHeads,
   fitProjections,
   generate,
@@ -19,10 +18,11 @@ import {
 } from "early-exits";
 import { policyFrom } from "early-exits/calibrate";
 import { exportOnnx, writeExport } from "early-exits/export";
-import { createDevice, readHeads, readJson, readModel, readText } from "early-exits/node";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readHeads, readJson, readModel, readText } from "early-exits/node";
+import { describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
+import { devicesHere } from "../support/devices.js";
 import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { scratch } from "../support/scratch.js";
 
@@ -36,11 +36,7 @@ const STEP = 0.2;
 const NEW_TOKENS = 24;
 
 const work = scratch(join(import.meta.dirname, "work-"));
-let device: Device;
-beforeAll(async () => {
-  device = await createDevice("wasm");
-});
-afterAll(() => device.dispose());
+const { wasm: device } = await devicesHere();
 
 let folders = 0;
 /** Exports, and compares some texts. */

@@ -1,31 +1,29 @@
 /** Follows the links of a folder of static pages, as any host would serve them from any path. */
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join, posix } from "node:path";
+import { once } from "../support/models.js";
 import { filesOf } from "../../site/output/relocate.js";
 
-export interface Crawl {
-  readonly pages: readonly string[];
-  readonly links: number;
-  /** Those that lead to nothing, as "page -> link". */
-  readonly dead: readonly string[];
-}
+export const root = join(import.meta.dirname, "../..");
+/** The built site. */
+export const built = join(root, "site/dist");
+if (!existsSync(join(built, "index.html"))) throw new Error("site/dist does not exist; run npm run build:site");
 
 const TAG = /<(?:a|link|script|img)\b[^>]*>/g;
 const ADDRESS = /\s(?:href|src)="([^"]*)"/;
 
-/** Reads every page below a folder. A link from the root of the host is dead: the site may lie below a path. */
-export async function crawl(folder: string): Promise<Crawl> {
+/**
+ * Reads every page below a folder. `dead` are the links that lead to nothing, as "page -> link". A link from the root
+ * of the host is dead: the site may lie below a path.
+ */
+export async function crawl(folder: string) {
   const pages = await filesOf(folder, /\.html$/);
-  const anchors = new Map<string, ReadonlySet<string>>();
-  const anchorsOf = (page: string): ReadonlySet<string> => {
-    const known = anchors.get(page) ?? new Set(idsOf(readFileSync(join(folder, page), "utf8")));
-    anchors.set(page, known);
-    return known;
-  };
+  const read = (page: string): string => readFileSync(join(folder, page), "utf8");
+  const anchorsOf = once((page: string) => new Set(idsOf(read(page))));
   const dead: string[] = [];
   let links = 0;
   for (const page of pages) {
-    for (const link of linksOf(readFileSync(join(folder, page), "utf8"))) {
+    for (const link of linksOf(read(page))) {
       if (/^[a-z][a-z+.-]*:/i.test(link)) continue;
       links++;
       const [path = "", anchor = ""] = link.replace(/\?[^#]*/, "").split("#");

@@ -5,8 +5,7 @@ import { expect, it } from "vitest";
 import { contentsOf } from "../../site/markdown/contents.js";
 import { PLACEHOLDER } from "../../site/output/relocate.js";
 import { scratch } from "../support/scratch.js";
-import { crawl } from "./crawl.js";
-import { built, root } from "./support.js";
+import { built, crawl, root } from "./crawl.js";
 
 const site = await crawl(built);
 const folder = scratch();

@@ -2,9 +2,7 @@
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { findings } from "../support/watched-page.js";
-import { useSite } from "./support.js";
-
-const { withPage } = useSite();
+import { withPage } from "./support.js";
 
 /** Waits until the page is an application: its scripts were found. */
 const alive = (page: Page): Promise<void> => page.locator(".VPNavBarSearchButton, #local-search").first().waitFor();

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import type { Locator, Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
-import { root, useSite } from "./support.js";
+import { root } from "./crawl.js";
+import { withPage } from "./support.js";
 
-const { withPage } = useSite();
 const blocks = blocksOf(await readFile(join(root, "docs/tour.md"), "utf8")).filter(({ language }) => language === "js");
 
 const cell = (page: Page, number: number): Locator => page.getByRole("region", { name: `Cell ${number}`, exact: true });
@@ -15,8 +15,11 @@ const ended = (page: Page, number: number): Locator =>
 const program = (page: Page, number: number): Locator =>
   page.getByRole("textbox", { name: `Program of cell ${number}`, exact: true });
 
+const press = (page: Page, number: number, name: string): Promise<void> =>
+  cell(page, number).getByRole("button", { name, exact: true }).click();
+
 async function run(page: Page, number: number): Promise<void> {
-  await cell(page, number).getByRole("button", { name: "Run", exact: true }).click();
+  await press(page, number, "Run");
   await ended(page, number).waitFor();
 }
 
@@ -85,7 +88,7 @@ describe("the tour", () => {
       await ended(page, 2).waitFor();
       expect(await outputOf(page, 2)).toBe("now 42\n");
       expect(await outputOf(page, 1)).toMatch(/^12 blocks/);
-      await cell(page, 2).getByRole("button", { name: "Undo edits" }).click();
+      await press(page, 2, "Undo edits");
       expect(await program(page, 2).innerText()).toBe(blocks[1]!.code.trimEnd());
     }));
 
@@ -95,11 +98,11 @@ describe("the tour", () => {
       await run(page, 1);
       expect(await outputOf(page, 1)).toContain('a cell cannot import "lodash"; it can import early-exits');
       await program(page, 1).fill("while (true);");
-      await cell(page, 1).getByRole("button", { name: "Run", exact: true }).click();
-      await cell(page, 1).getByRole("button", { name: "Stop" }).click();
+      await press(page, 1, "Run");
+      await press(page, 1, "Stop");
       await ended(page, 1).waitFor();
       expect(await outputOf(page, 1)).toContain("Stopped.");
-      await cell(page, 1).getByRole("button", { name: "Undo edits" }).click();
+      await press(page, 1, "Undo edits");
       await run(page, 1);
       expect(await outputOf(page, 1)).toMatch(/^12 blocks/);
     }));

@@ -38,4 +38,3 @@ export async function served(...asked: Parameters<typeof serveFolder>): Promise<
   return url;
 }
 
-export type StaticServer = Awaited<ReturnType<typeof serveFolder>>;
