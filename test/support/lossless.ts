@@ -30,16 +30,8 @@ import type { Threshold } from "early-exits/exits";
 import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
 import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
-import {
-  type AskedHeads,
-  askedHeads,
-  cpuDevice,
-  hasScore,
-  once,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "./models.js";
+import { sharedWasm } from "./devices.js";
+import { type AskedHeads, askedHeads, hasScore, once, randomIds, smallConfigs, smallModel } from "./models.js";
 import { between, real } from "./draw.js";
 
 export const CONTEXT = 32;
@@ -55,7 +47,7 @@ export interface Ground {
 const reference = createReferenceDevice();
 export const GROUNDS = {
   reference: { name: "float32, reference", dtype: "float32", device: () => Promise.resolve(reference) },
-  int4: { name: "int4, CPU", dtype: "int4", device: cpuDevice },
+  int4: { name: "int4, CPU", dtype: "int4", device: sharedWasm },
 } as const satisfies Readonly<Record<string, Ground>>;
 
 export interface LosslessCase {

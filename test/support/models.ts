@@ -12,7 +12,6 @@ import {
   serializeHeads,
   type WeightDtype,
 } from "early-exits";
-import { createDevice } from "early-exits/node";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "./byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel } from "early-exits/model";
@@ -125,11 +124,6 @@ export interface SmallModelOptions {
   /** Width of the weights relative to a fresh model's, so that predictions are not flat. @default 8 */
   readonly gain?: number;
 }
-
-let cpu: Promise<Device> | undefined;
-
-/** The CPU device, one for all tests of a process: the fast one where batches are large. */
-export const cpuDevice = (): Promise<Device> => (cpu ??= createDevice("wasm"));
 
 /** A frozen model with random weights and biases. */
 export async function smallModel({

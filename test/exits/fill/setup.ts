@@ -1,8 +1,9 @@
 /** Small models of every family with a head at every depth, and learned keys and values fitted to them. */
 import { fitProjections } from "early-exits";
-import { cpuDevice, once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { once, randomDocuments, smallConfigs, smallHeads } from "../../support/models.js";
 
-export const device = await cpuDevice();
+export const device = await sharedWasm();
 
 /** Text on which the learned keys and values are fitted. */
 export const documents = randomDocuments(24, 32, 100);

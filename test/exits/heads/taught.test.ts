@@ -9,9 +9,10 @@ import { serializeHeads } from "../../../src/exits/heads/serialize-heads.js";
 import { learnFrom, nothingTaught, taughtTest } from "../../../src/exits/heads/taught.js";
 import { onlineBatches } from "../../../src/exits/states/batches.js";
 import { markedDocument } from "../../../src/model/documents.js";
-import { cpuDevice, smallByteModel } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { smallByteModel } from "../../support/models.js";
 
-const model = await smallByteModel({ device: await cpuDevice() });
+const model = await smallByteModel({ device: await sharedWasm() });
 const rng = createRng(3);
 const text = (words: number): string => Array.from({ length: words }, () => `w${rng.integer(5000)}`).join(" ");
 const ids = (of: string): number[] => model.tokenizer.encode(of, { addSpecialTokens: false });

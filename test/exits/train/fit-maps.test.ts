@@ -9,7 +9,8 @@ import { atOnce } from "../../../src/turns.js";
 import { fitMaps } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { cpuDevice, randomDocuments, smallModel } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { randomDocuments, smallModel } from "../../support/models.js";
 import { between } from "../../support/draw.js";
 
 function randomRows(rows: number, width: number, seed: number): Float32Array {
@@ -108,7 +109,7 @@ describe("fitMaps", () => {
   const documents = randomDocuments(12, 24);
 
   it("brings states closer to the final ones than the lens does, and any nearby map is further away", async () => {
-    const model = await smallModel({ device: await cpuDevice(), gain: 3 });
+    const model = await smallModel({ device: await sharedWasm(), gain: 3 });
     const heads = attachHeads(model, { exits: [2], kind: "linear" });
     const mapOf = async (): Promise<AffineFit> => ({
       weight: await heads.heads[0]!.weights.tensors["map"]!.read(),
@@ -128,7 +129,7 @@ describe("fitMaps", () => {
   });
 
   it("leaves heads without a closed form as they are", async () => {
-    const model = await smallModel({ device: await cpuDevice() });
+    const model = await smallModel({ device: await sharedWasm() });
     const heads = attachHeads(model, { exits: [1, 2], kind: "dense" });
     const before = (await serializeHeads(heads)).weights;
     await fitMaps(heads, documents);

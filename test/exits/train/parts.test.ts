@@ -5,7 +5,8 @@ import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { byParts } from "../../../src/exits/states/by-parts.js";
 import { rowsPerTurn } from "../../../src/turns.js";
-import { cpuDevice, randomDocuments, smallConfigs, smallModel } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { randomDocuments, smallConfigs, smallModel } from "../../support/models.js";
 import { between } from "../../support/draw.js";
 
 const reference = createReferenceDevice();
@@ -32,7 +33,7 @@ it("a step over many parts has the mean loss and agreement of its windows", asyn
   const [vocabSize, hiddenSize] = [3000, 256];
   const shape = { vocab_size: vocabSize, hidden_size: hiddenSize, num_hidden_layers: 2, tie_word_embeddings: true };
   const config = { ...smallConfigs["llama"]!, ...shape };
-  const model = await smallModel({ device: await cpuDevice(), config, gain: 1 });
+  const model = await smallModel({ device: await sharedWasm(), config, gain: 1 });
   const documents = randomDocuments(12, 64, 0, vocabSize);
   const firstStep = async (windows: readonly (readonly number[])[]): Promise<TrainStep> => {
     const heads = attachHeads(model, { exits: [1], kind: "linear" });

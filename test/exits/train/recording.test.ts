@@ -20,11 +20,12 @@ import { createDevice } from "early-exits/node";
 import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
-import { cpuDevice, randomIds, smallModel } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { randomIds, smallModel } from "../../support/models.js";
 
 const V = 61;
 const list = [2, 3, 5, 8, 13, 21, 34, 55];
-const model = await smallModel({ device: await cpuDevice(), gain: 4 });
+const model = await smallModel({ device: await sharedWasm(), gain: 4 });
 
 const documents: MarkedDocument[] = Array.from({ length: 9 }, (_, i) => ({
   ids: randomIds(14 + 3 * i, V, i),

@@ -19,10 +19,11 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
 import { memoryStore } from "../../support/memory-store.js";
-import { byteLlama, cpuDevice, smallModel } from "../../support/models.js";
+import { sharedWasm } from "../../support/devices.js";
+import { byteLlama, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
-const device = await cpuDevice();
+const device = await sharedWasm();
 const config = byteLlama({
   hiddenSize: 16,
   numLayers: 3,
