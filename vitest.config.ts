@@ -110,6 +110,7 @@ const apart = [
   "laws/kernels",
   "node/folder-transaction",
   "tensor/formats/malformed",
+  "tensor/wasm/choose-way",
   "tensor/wasm/threads",
   "turns",
 ].map((path) => `test/${path}.test.ts`);

@@ -76,28 +76,26 @@ describe("a model with NaN in its last block, behind all exits", () => {
   });
 });
 
-describe("a head with NaN", () => {
-  it("is named by training, recording and evaluation", async () => {
-    const heads = headsOn(await smallModel({ device }));
-    damageHead(heads, 1);
-    expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
-      code: "loss-non-finite",
-      message: expect.stringMatching(/^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/) as string,
-    });
-    const passages = [{ context: [1, 2, 3], continuation: [4, 5] }];
-    expect(
-      await failure(scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })])),
-    ).toMatchObject({
-      code: "numerics-non-finite",
-      message: expect.stringMatching(/^evaluate: the logits of the exit at depth 3 /) as string,
-    });
-    expect(await failure(recordDocuments(heads, documents))).toMatchObject({
-      code: "numerics-non-finite",
-      message: expect.stringMatching(/^calibrate: the logits of exit 1 /) as string,
-      details: { depth: 3, block: null },
-    });
-    heads.dispose();
+it("a head with NaN is named by training, recording and evaluation", async () => {
+  const heads = headsOn(await smallModel({ device }));
+  damageHead(heads, 1);
+  expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
+    code: "loss-non-finite",
+    message: expect.stringMatching(/^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/) as string,
   });
+  const passages = [{ context: [1, 2, 3], continuation: [4, 5] }];
+  expect(
+    await failure(scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })])),
+  ).toMatchObject({
+    code: "numerics-non-finite",
+    message: expect.stringMatching(/^evaluate: the logits of the exit at depth 3 /) as string,
+  });
+  expect(await failure(recordDocuments(heads, documents))).toMatchObject({
+    code: "numerics-non-finite",
+    message: expect.stringMatching(/^calibrate: the logits of exit 1 /) as string,
+    details: { depth: 3, block: null },
+  });
+  heads.dispose();
 });
 
 it("a pretraining that overflows ends with an error", async () => {

@@ -9,8 +9,10 @@ import { createDevice } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { noteLines } from "../../apps/cli/calibration-lines.js";
 import { giveProjections, randomIds, smallModel } from "../support/models.js";
+import { sumOf, times } from "../support/lists.js";
+import { expectCode } from "../support/expect-code.js";
 
-const documents = Array.from({ length: 90 }, (_, i) => randomIds(16, 61, i));
+const documents = times(90, (i) => randomIds(16, 61, i));
 const L = 4;
 const device = await createDevice("wasm");
 afterAll(() => device.dispose());
@@ -34,10 +36,7 @@ describe("a policy with a preview", () => {
   it("counts as disagreement what the preview misses, on records and as it runs", async () => {
     const records = await recordDocuments(heads, documents.slice(0, 5));
     const full = await Promise.all(documents.slice(0, 5).map((ids) => model.logits(ids)));
-    const missed = records.documents.reduce(
-      (sum, { exits }) => sum + exits[1]!.agrees.filter((one) => one === 0).length,
-      0,
-    );
+    const missed = sumOf(records.documents, ({ exits }) => exits[1]!.agrees.filter((one) => one === 0).length);
     let wrong = 0;
     for (const [d, ids] of documents.slice(0, 5).entries()) {
       const head = heads.heads[1]!;
@@ -55,8 +54,8 @@ describe("a policy with a preview", () => {
       thresholds: [["never", "always"]],
     });
     const counts = runs.documents.map((document) => document.counts);
-    expect(counts.reduce((sum, each) => sum + each.wrong[1]!, 0)).toBe(wrong);
-    expect(counts.reduce((sum, each) => sum + each.left[1]!, 0)).toBe(5 * 16);
+    expect(sumOf(counts, (each) => each.wrong[1]!)).toBe(wrong);
+    expect(sumOf(counts, (each) => each.left[1]!)).toBe(5 * 16);
     expect(counts.every(({ deep, left }) => deep[0] === 0 && left[0] === 0)).toBe(true);
   });
 
@@ -95,7 +94,7 @@ describe("a policy with a preview", () => {
     expect(refuted.verdict).toBe("refuted");
     expect(refuted.reasons.join()).toMatch(/heads/);
     const decode = generate(other, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]();
-    await expect(decode.next()).rejects.toMatchObject({ code: "policy-heads" });
+    await expectCode(decode.next(), "policy-heads");
     other.dispose();
   });
 });

@@ -10,6 +10,7 @@ import { sealCertificate } from "../../src/calibrate/certificate/certificate.js"
 import { gemma, chatConfig, chatMl, chatModel, chatTokenizerJson } from "../model/chat/setup.js";
 import { smallCheckpoint } from "../support/models.js";
 import { cli, scratch, startProcess, type TestIo, type TestIoOptions, words } from "./support.js";
+import { times } from "../support/lists.js";
 
 const folder = scratch();
 afterAll(folder.remove);
@@ -105,7 +106,7 @@ describe("audits of a certified policy", () => {
   beforeAll(async () => {
     const heads = attachHeads(await chatModel(), { exits: [1, 2] });
     await writeHeads(folder.path("audited"), heads);
-    const texts = Array.from({ length: 30 }, (_, i) => Array.from({ length: 9 }, (_unused, t) => (7 * i + t * t) % 50));
+    const texts = times(30, (i) => times(9, (t) => (7 * i + t * t) % 50));
     const { digest, ...honest } = (await calibrate(heads, texts, { agreement: 0.5 })).certificate;
     // Every token leaves at the first exit, whose guesses are random, and almost none may change.
     const exits = honest.policy.exits.map((exit) => ({ ...exit, threshold: "always" as const }));
@@ -171,14 +172,12 @@ describe("Ctrl-C", () => {
   });
 });
 
-describe("the process", () => {
-  it("reads lines from a pipe, and ends with it", async () => {
-    const { child, ended } = startProcess(words`chat ${folder.path()} --device reference --max-new-tokens 8`);
-    child.stdin.end("what?\n/clear\nwhat?\n");
-    const { code, out } = await ended;
-    const answer = await answerTo([user("what?")]);
-    expect([code, out]).toEqual([0, `${answer}\n${answer}\n`]);
-  });
+it("the process reads lines from a pipe, and ends with it", async () => {
+  const { child, ended } = startProcess(words`chat ${folder.path()} --device reference --max-new-tokens 8`);
+  child.stdin.end("what?\n/clear\nwhat?\n");
+  const { code, out } = await ended;
+  const answer = await answerTo([user("what?")]);
+  expect([code, out]).toEqual([0, `${answer}\n${answer}\n`]);
 });
 
 it("refuses a model without a template, before anything is asked", async () => {

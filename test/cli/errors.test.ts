@@ -7,27 +7,25 @@ import { cli, refused, scratch, sentences, startProcess, testIo, words, writeTex
 
 const folder = scratch();
 
-describe("usage errors end with status 2, and name what is wrong and what is legal", () => {
-  it.for([
-    [["plan"], ["missing", "dir"]],
-    [
-      ["train", "model"],
-      ["required", "--out"],
-    ],
-    [words`train model --out heads`, ["--text", "--self"]],
-    [words`train model --out heads --steps 0`, ["--steps", "'0'", "at least 1"]],
-    [words`train model --out heads --exits 2,x`, ["--exits", "2,x", "integer"]],
-    [words`train model --out heads --kind cubic`, ["--kind", "cubic", "dense", "linear"]],
-    [words`calibrate model --heads h --text t --agreement 1`, ["--agreement", "(0, 1)"]],
-    [words`generate model --prompt x --policy p`, ["--policy", "--heads"]],
-    [words`plan model --budgets layers=many`, ["--budgets", "layers", "configBytes"]],
-    [["plann"], ["unknown command", "plann", "plan"]],
-  ] as const)("%s", async ([line, facts]) => {
-    const { code, out, err } = await cli(line);
-    expect(code).toBe(2);
-    expect(out).toBe("");
-    for (const fact of facts) expect(err).toContain(fact);
-  });
+it.for([
+  [["plan"], ["missing", "dir"]],
+  [
+    ["train", "model"],
+    ["required", "--out"],
+  ],
+  [words`train model --out heads`, ["--text", "--self"]],
+  [words`train model --out heads --steps 0`, ["--steps", "'0'", "at least 1"]],
+  [words`train model --out heads --exits 2,x`, ["--exits", "2,x", "integer"]],
+  [words`train model --out heads --kind cubic`, ["--kind", "cubic", "dense", "linear"]],
+  [words`calibrate model --heads h --text t --agreement 1`, ["--agreement", "(0, 1)"]],
+  [words`generate model --prompt x --policy p`, ["--policy", "--heads"]],
+  [words`plan model --budgets layers=many`, ["--budgets", "layers", "configBytes"]],
+  [["plann"], ["unknown command", "plann", "plan"]],
+] as const)("usage errors end with status 2, and name what is wrong and what is legal %s", async ([line, facts]) => {
+  const { code, out, err } = await cli(line);
+  expect(code).toBe(2);
+  expect(out).toBe("");
+  for (const fact of facts) expect(err).toContain(fact);
 });
 
 describe("what is given in place of a model, text or option is named, with what to do", () => {

@@ -2,6 +2,8 @@
 import { fc, test } from "../support/property.js";
 import { describe, expect, it } from "vitest";
 import { readShard, shareOf } from "../../apps/cli/shards.js";
+import { times } from "../support/lists.js";
+import { expectCode } from "../support/expect-code.js";
 
 describe("readShard", () => {
   it.each([
@@ -31,17 +33,17 @@ describe("readShard", () => {
     ["auto", { ...slurmArray(1, 0, 3), RANK: "0", WORLD_SIZE: "4" }, "shard-contradicted"],
     ["auto", { RANK: "1", WORLD_SIZE: "many" }, "shard-malformed"],
     ["auto", { ...slurmArray(4, 0, 6), SLURM_ARRAY_TASK_COUNT: "4" }, "shard-gaps"],
-  ])("refuses %j in %j: %s", (text, environment, code) => {
+  ])("refuses %j in %j: %s", async (text, environment, code) => {
     const found = (): unknown => readShard(text, environment);
-    expect(found).toThrow(expect.objectContaining({ code }) as Error);
+    await expectCode(found, code);
   });
 });
 
 test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
   "each unit is in one shard, and shards differ by one unit at most",
   (of, count) => {
-    const units = Array.from({ length: count }, (_, unit) => unit);
-    const shares = Array.from({ length: of }, (_, index) => shareOf(units, { index, of }));
+    const units = times(count, (unit) => unit);
+    const shares = times(of, (index) => shareOf(units, { index, of }));
     expect(shares.flat().sort((a, b) => a - b)).toEqual(units);
     const sizes = shares.map(({ length }) => length);
     expect(Math.max(...sizes) - Math.min(...sizes)).toBeLessThanOrEqual(1);

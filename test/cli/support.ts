@@ -8,6 +8,7 @@ import type { Io } from "../../apps/cli/io.js";
 import { main } from "../../apps/cli/program.js";
 import { pretrainFolder, type PretrainSettings, pretrainText } from "../../lab/ship/pretrain-folder.js";
 import { scratch } from "../support/scratch.js";
+import { times } from "../support/lists.js";
 
 export { scratch };
 
@@ -161,8 +162,8 @@ const VERBS = ["holds", "follows", "remembers", "leaves"];
 
 /** Documents of simple sentences, the same every time. */
 export function sentences(count: number, from = 0): string[] {
-  return Array.from({ length: count }, (_, i) =>
-    Array.from({ length: 6 }, (_unused, j) => {
+  return times(count, (i) =>
+    times(6, (j) => {
       // Scrambled, so that no document is a copy of another.
       const n = Math.imul((from + i) * 6 + j + 1, 0x9e3779b1) >>> 8;
       return `${WORDS[n % 6]!} ${VERBS[(n >> 3) % 4]!} ${WORDS[(n >> 9) % 6]!}.`;

@@ -131,22 +131,20 @@ describe("progress", () => {
   });
 });
 
-describe("numbers", () => {
-  it("are short", () => {
-    expect([0, 9999, 12_345, 1_234_567, 2e9].map(count)).toEqual(["0", "9999", "12.3 k", "1.23 M", "2.00 G"]);
-    expect([percent(0.951), percent(1, 0), percent(NaN), percent(null), percent(undefined)]).toEqual([
-      "95.1 %",
-      "100 %",
-      "-",
-      "-",
-      "-",
-    ]);
-    expect([3, 200, 7500].map(duration)).toEqual(["3 s", "3 min 20 s", "2 h 5 min"]);
-    expect(
-      table([
-        ["a", "bb"],
-        ["ccc", "d"],
-      ]),
-    ).toEqual(["  a    bb", "  ccc   d"]);
-  });
+it("numbers are short", () => {
+  expect([0, 9999, 12_345, 1_234_567, 2e9].map(count)).toEqual(["0", "9999", "12.3 k", "1.23 M", "2.00 G"]);
+  expect([percent(0.951), percent(1, 0), percent(NaN), percent(null), percent(undefined)]).toEqual([
+    "95.1 %",
+    "100 %",
+    "-",
+    "-",
+    "-",
+  ]);
+  expect([3, 200, 7500].map(duration)).toEqual(["3 s", "3 min 20 s", "2 h 5 min"]);
+  expect(
+    table([
+      ["a", "bb"],
+      ["ccc", "d"],
+    ]),
+  ).toEqual(["  a    bb", "  ccc   d"]);
 });

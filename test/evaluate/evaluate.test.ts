@@ -10,6 +10,7 @@ import { bootstrap } from "../../src/evaluate/metrics.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { giveProjections, smallByteModel, smallModel } from "../support/models.js";
 import { devicesHere } from "../support/devices.js";
+import { sumOf, times } from "../support/lists.js";
 
 const { wasm: device } = await devicesHere();
 const model = await smallByteModel({ device });
@@ -17,7 +18,7 @@ const heads = attachHeads(model, { exits: [1, 2, 3] });
 await giveProjections(heads);
 const text = "Pêches, Äpfel and pears: every item of this little task was written for the test.";
 const words = text.split(" ");
-const choices = Array.from({ length: 12 }, (_, i) => ({
+const choices = times(12, (i) => ({
   kind: "multiple-choice" as const,
   gold: i % 3,
   choices: [0, 1, 2].map((c) => ({
@@ -47,7 +48,7 @@ async function brute(
     const input = all.slice(Math.max(0, all.length - 1 - limit), at);
     const row = Float64Array.from((await model.logits(input)).subarray((input.length - 1) * 257));
     const max = Math.max(...row);
-    sum += row[all[at]!]! - max - Math.log(row.reduce((total, z) => total + Math.exp(z - max), 0));
+    sum += row[all[at]!]! - max - Math.log(sumOf(row, (z) => Math.exp(z - max)));
     greedy &&= row.indexOf(max) === all[at];
   }
   return { sum, greedy };
@@ -172,34 +173,32 @@ describe("the report", () => {
   });
 });
 
-describe("bootstrap intervals", () => {
-  it("cover the truth about as often as stated, and differences are paired", () => {
-    const items = 100;
-    const truth = 0.7;
-    const trials = 200;
-    let covered = 0;
-    for (let trial = 0; trial < trials; trial++) {
-      const rng = createRng(trial);
-      const top = Array.from({ length: items }, () => Number(rng.uniform() < truth));
-      const columns = [top, top].map((each) => ({ top: each, bottom: top.map(() => 1) }));
-      const better = columns.map(({ top: each, bottom }) => ({
-        top: each.map((value, i) => (i === 0 ? 1 : value)),
-        bottom,
-      }));
-      const [way, improved] = bootstrap("multiple-choice", [columns, better], {
-        resamples: 200,
-        level: 0.95,
-        rng: rng.fork("resample"),
-      });
-      const { low, high } = way!.metrics.acc!;
-      covered += Number(low <= truth && truth <= high);
-      const { low: least, high: most } = improved!.difference.acc!;
-      expect(least).toBeGreaterThanOrEqual(0); // one item better, none worse
-      expect(most).toBeLessThan(0.1);
-    }
-    // The percentile interval of 100 items is slightly too short.
-    expect(covered / trials).toBeGreaterThan(0.95 - 3 * Math.sqrt((0.95 * 0.05) / trials) - 0.02);
-  });
+it("bootstrap intervals cover the truth about as often as stated, and differences are paired", () => {
+  const items = 100;
+  const truth = 0.7;
+  const trials = 200;
+  let covered = 0;
+  for (let trial = 0; trial < trials; trial++) {
+    const rng = createRng(trial);
+    const top = times(items, () => Number(rng.uniform() < truth));
+    const columns = [top, top].map((each) => ({ top: each, bottom: top.map(() => 1) }));
+    const better = columns.map(({ top: each, bottom }) => ({
+      top: each.map((value, i) => (i === 0 ? 1 : value)),
+      bottom,
+    }));
+    const [way, improved] = bootstrap("multiple-choice", [columns, better], {
+      resamples: 200,
+      level: 0.95,
+      rng: rng.fork("resample"),
+    });
+    const { low, high } = way!.metrics.acc!;
+    covered += Number(low <= truth && truth <= high);
+    const { low: least, high: most } = improved!.difference.acc!;
+    expect(least).toBeGreaterThanOrEqual(0); // one item better, none worse
+    expect(most).toBeLessThan(0.1);
+  }
+  // The percentile interval of 100 items is slightly too short.
+  expect(covered / trials).toBeGreaterThan(0.95 - 3 * Math.sqrt((0.95 * 0.05) / trials) - 0.02);
 });
 
 describe("evaluate rejects", () => {

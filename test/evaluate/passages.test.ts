@@ -10,6 +10,7 @@ import { describe, expect, it } from "vitest";
 import { passageEncoder, rollingWindows } from "../../src/evaluate/run-task.js";
 import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.js";
 import { between } from "../support/draw.js";
+import { times } from "../support/lists.js";
 
 const model = await smallByteModel();
 const START = 256; // <|endoftext|>
@@ -100,7 +101,7 @@ describe("windows of a text", () => {
   test.prop([between(1, 40), between(1, 12)])(
     "score every token once, after its real predecessors, within the limit",
     (length, limit) => {
-      const ids = Array.from({ length }, (_, i) => i);
+      const ids = times(length, (i) => i);
       const windows = rollingWindows(ids, -1, limit);
       expect(windows.flatMap(({ continuation }) => continuation)).toEqual(ids);
       for (const { context, continuation } of windows) {

@@ -24,6 +24,7 @@ import {
   smallModel,
 } from "../support/models.js";
 import { devicesHere } from "../support/devices.js";
+import { sumOf, times } from "../support/lists.js";
 
 const VOCAB = 61;
 const { wasm } = await devicesHere();
@@ -39,7 +40,7 @@ const pairAndScore = fc
 /** Heads after blocks 1 to 3 of 4. */
 const setups = once(async ([config, pair]: readonly [string, AskedHeads]) => {
   const heads = await smallHeads({ exits: [1, 2, 3], ...pair }, { config: smallConfigs[config]!, device: wasm });
-  const documents = Array.from({ length: 8 }, (_, i) => randomIds(24, VOCAB, 100 + i));
+  const documents = times(8, (i) => randomIds(24, VOCAB, 100 + i));
   await fitProjections(heads, documents, { sequenceLength: 24 });
   return heads;
 });
@@ -61,29 +62,27 @@ const passages = [
 function logSoftmax(logits: Float32Array, t: number): Float64Array {
   const row = Float64Array.from(logits.subarray(t * VOCAB, (t + 1) * VOCAB));
   const max = Math.max(...row);
-  const sum = row.reduce((total, z) => total + Math.exp(z - max), 0);
+  const sum = sumOf(row, (z) => Math.exp(z - max));
   return row.map((z) => z - max - Math.log(sum));
 }
 const argmax = (row: Float64Array): number => row.indexOf(Math.max(...row));
 
-describe("exits off", () => {
-  it.each(["gpt2", "gpt_neox, parallel", "llama", "llama, shared keys and values"])(
-    "%s gives the log-softmax of a whole forward pass per passage",
-    async (config) => {
-      const model = await smallModel({ config: smallConfigs[config]! });
-      const [scored] = await scorePassages(model, passages);
-      for (const [i, { context, continuation }] of passages.entries()) {
-        const logits = await model.logits([...context, ...continuation]);
-        continuation.forEach((id, t) => {
-          const row = logSoftmax(logits, context.length + t - 1);
-          const { logLikelihood, choice, depth } = scored![i]![t]!;
-          expect(Math.abs(logLikelihood - row[id]!)).toBeLessThan(1e-5);
-          expect([choice, depth]).toEqual([argmax(row), 4]);
-        });
-      }
-    },
-  );
-});
+it.each(["gpt2", "gpt_neox, parallel", "llama", "llama, shared keys and values"])(
+  "exits off %s gives the log-softmax of a whole forward pass per passage",
+  async (config) => {
+    const model = await smallModel({ config: smallConfigs[config]! });
+    const [scored] = await scorePassages(model, passages);
+    for (const [i, { context, continuation }] of passages.entries()) {
+      const logits = await model.logits([...context, ...continuation]);
+      continuation.forEach((id, t) => {
+        const row = logSoftmax(logits, context.length + t - 1);
+        const { logLikelihood, choice, depth } = scored![i]![t]!;
+        expect(Math.abs(logLikelihood - row[id]!)).toBeLessThan(1e-5);
+        expect([choice, depth]).toEqual([argmax(row), 4]);
+      });
+    }
+  },
+);
 
 describe("policies", () => {
   const exact = ["lazy", "shared"] as const satisfies readonly FillName[];
@@ -162,19 +161,18 @@ describe("policies", () => {
 
   it("of heads that rank a list give all tokens together a probability of 1", async () => {
     const heads = await headsOf("llama", listed);
-    const every = Array.from({ length: VOCAB }, (_, id) => ({ context: passages[0]!.context, continuation: [id] }));
+    const every = times(VOCAB, (id) => ({ context: passages[0]!.context, continuation: [id] }));
     const [, scored] = await scorePassages(heads, every, [
       createPolicy(heads, ["always", "never", "never"], { score: "margin" }),
     ]);
-    expect(scored!.reduce((sum, [token]) => sum + Math.exp(token!.logLikelihood), 0)).toBeCloseTo(1, 5);
+    expect(sumOf(scored!, ([token]) => Math.exp(token!.logLikelihood))).toBeCloseTo(1, 5);
   });
 
   /** Per exit, a threshold on maxProb that about a third of a text's tokens reach. */
   const someLeave = async (heads: ExitHeads): Promise<number[]> => {
     const { documents } = await recordDocuments(heads, [randomIds(64, VOCAB, 3)]);
     return documents[0]!.exits.map(
-      ({ stats }) =>
-        Array.from({ length: 64 }, (_, t) => scoreOf(confidenceAt(stats, t), "maxProb")).sort((a, b) => a - b)[40]!,
+      ({ stats }) => times(64, (t) => scoreOf(confidenceAt(stats, t), "maxProb")).sort((a, b) => a - b)[40]!,
     );
   };
 

@@ -8,54 +8,52 @@ const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem =>
 const choices = (context: string, ...continuations: string[]) =>
   continuations.map((continuation) => ({ context, continuation }));
 
-describe("lines", () => {
-  it.each<[string, TaskKind, unknown, TaskItem]>([
-    [
-      "query, choices, gold",
-      "multiple-choice",
-      { query: "Predators eat", choices: ["lions", "bunnies"], gold: 1 },
-      { kind: "multiple-choice", choices: choices("Predators eat", "lions", "bunnies"), gold: 1 },
-    ],
-    [
-      "an empty query",
-      "multiple-choice",
-      { query: "", choices: ["a", "b"], gold: 0 },
-      { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 },
-    ],
-    [
-      "HellaSwag's, with its label as a string",
-      "multiple-choice",
-      { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 },
-      { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 },
-    ],
-    [
-      "Winogrande's: several contexts, one continuation",
-      "multiple-choice",
-      { context_options: ["so Sarah", "so Maria"], continuation: "left.", gold: 0 },
-      {
-        kind: "multiple-choice",
-        choices: [
-          { context: "so Sarah", continuation: "left." },
-          { context: "so Maria", continuation: "left." },
-        ],
-        gold: 0,
-      },
-    ],
-    [
-      "context and continuation",
-      "lambada",
-      { context: "I don't care about", continuation: "signs" },
-      { kind: "lambada", context: "I don't care about", continuation: "signs" },
-    ],
-    [
-      "the last word of a text",
-      "lambada",
-      { text: "I don't care about signs\n" },
-      { kind: "lambada", context: "I don't care about", continuation: "signs" },
-    ],
-    ["a text", "perplexity", { text: "Once upon a time" }, { kind: "perplexity", text: "Once upon a time" }],
-  ])("%s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual(item));
-});
+it.each<[string, TaskKind, unknown, TaskItem]>([
+  [
+    "query, choices, gold",
+    "multiple-choice",
+    { query: "Predators eat", choices: ["lions", "bunnies"], gold: 1 },
+    { kind: "multiple-choice", choices: choices("Predators eat", "lions", "bunnies"), gold: 1 },
+  ],
+  [
+    "an empty query",
+    "multiple-choice",
+    { query: "", choices: ["a", "b"], gold: 0 },
+    { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 },
+  ],
+  [
+    "HellaSwag's, with its label as a string",
+    "multiple-choice",
+    { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 },
+    { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 },
+  ],
+  [
+    "Winogrande's: several contexts, one continuation",
+    "multiple-choice",
+    { context_options: ["so Sarah", "so Maria"], continuation: "left.", gold: 0 },
+    {
+      kind: "multiple-choice",
+      choices: [
+        { context: "so Sarah", continuation: "left." },
+        { context: "so Maria", continuation: "left." },
+      ],
+      gold: 0,
+    },
+  ],
+  [
+    "context and continuation",
+    "lambada",
+    { context: "I don't care about", continuation: "signs" },
+    { kind: "lambada", context: "I don't care about", continuation: "signs" },
+  ],
+  [
+    "the last word of a text",
+    "lambada",
+    { text: "I don't care about signs\n" },
+    { kind: "lambada", context: "I don't care about", continuation: "signs" },
+  ],
+  ["a text", "perplexity", { text: "Once upon a time" }, { kind: "perplexity", text: "Once upon a time" }],
+])("lines %s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual(item));
 
 describe("a line is rejected for", () => {
   it.each<[string, TaskKind, unknown, string]>([

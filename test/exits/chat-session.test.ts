@@ -83,34 +83,32 @@ describe("a session", () => {
   );
 });
 
-describe("an answer that is cancelled", () => {
-  it.each(["by its signal", "by leaving the loop"])(
-    "%s stays in the history as far as it got, and the next turn works",
-    async (how) => {
-      const chat = new ChatSession(model, short);
-      const controller = new AbortController();
-      let answer = "";
-      const cancelled = async (): Promise<void> => {
-        for await (const token of chat.send("what?", { signal: controller.signal })) {
-          answer += token.text;
-          if (answer.length < 3) continue;
-          if (how === "by leaving the loop") break;
-          controller.abort(new Error("stop"));
-        }
-      };
-      if (how === "by leaving the loop") await cancelled();
-      else await expect(cancelled()).rejects.toThrow("stop");
-      expect(answer.length).toBeGreaterThanOrEqual(3);
-      expect(chat.messages).toEqual([user("what?"), { role: "assistant", content: answer }]);
+it.each(["by its signal", "by leaving the loop"])(
+  "an answer that is cancelled %s stays in the history as far as it got, and the next turn works",
+  async (how) => {
+    const chat = new ChatSession(model, short);
+    const controller = new AbortController();
+    let answer = "";
+    const cancelled = async (): Promise<void> => {
+      for await (const token of chat.send("what?", { signal: controller.signal })) {
+        answer += token.text;
+        if (answer.length < 3) continue;
+        if (how === "by leaving the loop") break;
+        controller.abort(new Error("stop"));
+      }
+    };
+    if (how === "by leaving the loop") await cancelled();
+    else await expect(cancelled()).rejects.toThrow("stop");
+    expect(answer.length).toBeGreaterThanOrEqual(3);
+    expect(chat.messages).toEqual([user("what?"), { role: "assistant", content: answer }]);
 
-      const messages = [...chat.messages, user("why?")];
-      const next = chat.send("why?");
-      expect(await textOf(next)).toBe(await textOf(generate(model, messages, short)));
-      expect(next.summary.reusedTokens).toBeGreaterThan(10);
-      chat.dispose();
-    },
-  );
-});
+    const messages = [...chat.messages, user("why?")];
+    const next = chat.send("why?");
+    expect(await textOf(next)).toBe(await textOf(generate(model, messages, short)));
+    expect(next.summary.reusedTokens).toBeGreaterThan(10);
+    chat.dispose();
+  },
+);
 
 describe("a turn that fails", () => {
   it("leaves the history as it was", async () => {
@@ -139,15 +137,13 @@ describe("a turn that fails", () => {
   });
 });
 
-describe("clear", () => {
-  it("forgets the messages but not the system message, which may change at any time", async () => {
-    const chat = new ChatSession(model, { ...short, system: "Be brief." });
-    await textOf(chat.send("what?"));
-    chat.clear();
-    expect(chat.messages).toEqual([{ role: "system", content: "Be brief." }]);
-    chat.system = undefined;
-    const answer = await textOf(chat.send("what?"));
-    expect(answer).toBe(await textOf(generate(model, [user("what?")], { ...short, seed: 1 })));
-    chat.dispose();
-  });
+it("clear forgets the messages but not the system message, which may change at any time", async () => {
+  const chat = new ChatSession(model, { ...short, system: "Be brief." });
+  await textOf(chat.send("what?"));
+  chat.clear();
+  expect(chat.messages).toEqual([{ role: "system", content: "Be brief." }]);
+  chat.system = undefined;
+  const answer = await textOf(chat.send("what?"));
+  expect(answer).toBe(await textOf(generate(model, [user("what?")], { ...short, seed: 1 })));
+  chat.dispose();
 });

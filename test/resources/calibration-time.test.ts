@@ -2,6 +2,7 @@
 import { calibrateRecords, type CalibrationRecords } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { handmadeRecords } from "../support/records.js";
+import { times } from "../support/lists.js";
 
 it("takes under two seconds of processor time for 200,000 recorded tokens, 5 exits, all scores", async () => {
   const small = handmadeRecords(60, { seed: 6 });
@@ -15,10 +16,10 @@ it("takes under two seconds of processor time for 200,000 recorded tokens, 5 exi
     ...small,
     depths: [1, 2, 3, 4, 5],
     ledger: { ...small.ledger, heads: [20, 20, 20, 20, 20], fills: {} },
-    documents: Array.from({ length: 1000 }, (_, d) => ({
+    documents: times(1000, (d) => ({
       hash: d.toString(16).padStart(64, "0"),
       positions: tokens,
-      exits: Array.from({ length: 5 }, (_unused, exit) => {
+      exits: times(5, (exit) => {
         const at = (197 * d + 997 * exit) % windows;
         return { stats: stats.subarray(5 * at, 5 * (at + tokens)), agrees: agrees.subarray(at, at + tokens) };
       }),

@@ -11,6 +11,7 @@ import { memorySource, Sequence, serializeModel } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { createWasmDevice, type WasmDevice } from "../../src/tensor/wasm/wasm-device.js";
 import { nodeHost } from "../../src/node/host.js";
+import { expectCode } from "../support/expect-code.js";
 
 const LIMIT = 2 ** 25; // 32 MiB
 const config = byteLlama({
@@ -82,9 +83,7 @@ describe("a device of fixed memory", () => {
     const used = device.memory().used;
     for (let i = 0; i < 100; i++) {
       const endless = generate(model, prompt, { maxNewTokens: 40_000 + i });
-      await expect((async () => endless[Symbol.asyncIterator]().next())()).rejects.toMatchObject({
-        code: "wasm-memory-full",
-      });
+      await expectCode((async () => endless[Symbol.asyncIterator]().next())(), "wasm-memory-full");
       expect(device.memory().used).toBe(used);
     }
     expect(await text(model)).toEqual(fresh);

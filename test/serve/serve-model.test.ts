@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { encodeText } from "../../apps/serve/bodies.js";
 import { type RunningServer, serveModel, type ServeOptions } from "../../apps/serve/serve-model.js";
 import { chatModel } from "../model/chat/setup.js";
+import { expectCode } from "../support/expect-code.js";
 
 let model: Model;
 let heads: ExitHeads;
@@ -264,7 +265,7 @@ describe("access", () => {
   });
 
   it("needs a key off loopback, and then the key", async () => {
-    await expect(start({ host: "0.0.0.0" })).rejects.toMatchObject({ code: "serve-key" });
+    await expectCode(start({ host: "0.0.0.0" }), "serve-key");
     const keyed = await start({ key: "secret" });
     await expect(clientOf(keyed, "wrong").models.list()).rejects.toMatchObject({ status: 401 });
     expect((await clientOf(keyed, "secret").models.list()).data).toHaveLength(1);

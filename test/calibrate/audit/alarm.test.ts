@@ -13,6 +13,7 @@ import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audit
 import { between, real } from "../../support/draw.js";
 import { permitted } from "../../support/finding.js";
 import { once } from "../../support/models.js";
+import { times } from "../../support/lists.js";
 
 describe("the alarm", () => {
   it.for([
@@ -35,7 +36,7 @@ describe("the alarm", () => {
   it("rings at .99 within a median of 100 units if losses are three times the promise", () => {
     for (const variation of [0.7, 1, 1.5]) {
       const rng = createRng(18);
-      const units = Array.from({ length: 200 }, () =>
+      const units = times(200, () =>
         unitsUntilAlarm(createAlarm({ target: 0.01 }), () => betaLoss(rng, 0.03, variation), 2000),
       );
       expect(medianOf(units)).toBeLessThanOrEqual(100);
@@ -45,7 +46,7 @@ describe("the alarm", () => {
   it("for losses of 0 or 1 needs at most 1.5 times as many units as any test must, ln(1/δ) / KL", () => {
     const rng = createRng(19);
     const kl = 0.03 * Math.log(3) + 0.97 * Math.log(0.97 / 0.99);
-    const units = Array.from({ length: 200 }, () =>
+    const units = times(200, () =>
       unitsUntilAlarm(createAlarm({ target: 0.01 }), () => Number(rng.uniform() < 0.03), 5000),
     );
     expect(medianOf(units)).toBeLessThan((1.5 * Math.log(20)) / kl);
@@ -53,7 +54,7 @@ describe("the alarm", () => {
 
   it("rings soon after a change that comes late", () => {
     const rng = createRng(20);
-    const units = Array.from({ length: 100 }, () => {
+    const units = times(100, () => {
       let state = createAlarm({ target: 0.01 });
       for (let u = 0; u < 1000; u++) state = stepAlarm(state, betaLoss(rng, 0.006, 1));
       expect(state.raised).toBe(false);

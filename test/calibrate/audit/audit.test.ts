@@ -9,10 +9,12 @@ import { describe, expect, it } from "vitest";
 import { certifiedPolicy } from "../../support/certified.js";
 import { sharedWasm } from "../../support/devices.js";
 import { randomIds, smallHeads } from "../../support/models.js";
+import { times } from "../../support/lists.js";
+import { expectCode } from "../../support/expect-code.js";
 
 const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { device: await sharedWasm(), gain: 4 });
 
-const prompts = Array.from({ length: 6 }, (_, i) => randomIds(4 + i, 59, i));
+const prompts = times(6, (i) => randomIds(4 + i, 59, i));
 const sampled = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2 } as const satisfies SamplingOptions;
 
 async function textsOf(options: GenerateOptions): Promise<FinishedText[]> {
@@ -113,7 +115,7 @@ describe("an audit", () => {
 
   it("needs a certificate about all tokens or an agreement, and the reference of the certificate", async () => {
     const uncertified = createPolicy(heads, "always");
-    expect(() => new Audit(heads, uncertified)).toThrow(expect.objectContaining({ code: "audit-certificate" }));
+    await expectCode(() => new Audit(heads, uncertified), "audit-certificate");
     const [text] = await textsOf({ policy: uncertified });
     expect(await new Audit(heads, uncertified, { agreement: 0.9 }).read(text!)).toBeGreaterThan(0);
     const other = await certifiedPolicy(
@@ -121,7 +123,7 @@ describe("an audit", () => {
       {},
       { reference: { kind: "other", dtype: "float32", checkpoint: "0".repeat(64) } },
     );
-    expect(() => new Audit(heads, other)).toThrow(expect.objectContaining({ code: "audit-reference" }));
+    await expectCode(() => new Audit(heads, other), "audit-reference");
     await expect(new Audit(heads, other, { against: heads.model }).read(text!)).rejects.toThrow(/another checkpoint/);
     const policy = await certifiedPolicy(heads, {});
     const { state } = new Audit(heads, policy);

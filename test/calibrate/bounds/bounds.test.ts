@@ -8,6 +8,7 @@ import { errorFreeUnits } from "../../../src/calibrate/procedures/certify-losses
 import { hoeffdingBentkusPValue, hoeffdingUpper } from "../../../src/calibrate/bounds/hoeffding.js";
 import { wsrPValue, wsrUpper } from "../../../src/calibrate/bounds/wsr.js";
 import { between, real } from "../../support/draw.js";
+import { sumOf, times } from "../../support/lists.js";
 
 describe("bounds on a mean", () => {
   it("Hoeffding-Bentkus p-values are golden", () => {
@@ -22,7 +23,7 @@ describe("bounds on a mean", () => {
   });
 
   it("WSR limits are golden", () => {
-    const losses = Array.from({ length: 100 }, (_, i) => (i % 20 === 19 ? 1 : 0));
+    const losses = times(100, (i) => (i % 20 === 19 ? 1 : 0));
     expect(Math.abs(wsrUpper(losses, 0.1) - 0.1232633)).toBeLessThan(6e-8);
     expect(Math.abs(wsrUpper(losses, 0.05) - 0.1275207)).toBeLessThan(6e-8);
     expect(
@@ -64,8 +65,8 @@ describe("bounds on a mean", () => {
     "p-values lie in [0, 1], decrease as the level rises, and are 1 if the sample mean is not below the level",
     ({ seed, n, mean, level, delta }) => {
       const rng = createRng(seed);
-      const losses = Array.from({ length: n }, () => Math.min(1, 2 * mean * rng.uniform()));
-      const sum = losses.reduce((total, loss) => total + loss, 0);
+      const losses = times(n, () => Math.min(1, 2 * mean * rng.uniform()));
+      const sum = sumOf(losses);
       const pAt = [(a: number) => hoeffdingBentkusPValue(sum, n, a), (a: number) => wsrPValue(losses, a, delta)];
       for (const p of pAt) {
         expect(p(level)).toBeGreaterThanOrEqual(0);

@@ -15,6 +15,7 @@ import { sealCertificate } from "../../../src/calibrate/certificate/certificate.
 import { sharedWasm } from "../../support/devices.js";
 import { giveProjections, randomIds, smallHeads, smallModel } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
+import { times } from "../../support/lists.js";
 
 const kinds: readonly CertifyPolicyOptions[] = [
   {},
@@ -193,7 +194,7 @@ describe("verifyCertificate", () => {
 
 describe("verifyCertificate with the model", () => {
   let heads: ExitHeads;
-  const documents = Array.from({ length: 30 }, (_, i) => randomIds(8 + (i % 5), 61, i));
+  const documents = times(30, (i) => randomIds(8 + (i % 5), 61, i));
   const options = { agreement: 0.3, delta: 0.3 };
   beforeAll(async () => {
     heads = await smallHeads({}, { device: await sharedWasm() });

@@ -8,6 +8,7 @@ import { describe, expect, it } from "vitest";
 import { promiseOf } from "../../../src/exits/promise.js";
 import { handmadeRecords } from "../../support/records.js";
 import { real } from "../../support/draw.js";
+import { sumOf } from "../../support/lists.js";
 
 const exits = ({ exits: list }: Policy): Threshold[] => list.map(({ threshold }) => threshold);
 
@@ -62,10 +63,7 @@ describe("calibrateRecords", () => {
     const played = playPolicy({ ...records, documents: tested }, policy);
     expect(played.documentAgreement).toBeCloseTo(measured.documentAgreement, 12);
     expect({ ...played, documentAgreement: measured.documentAgreement }).toEqual(measured);
-    expect(certificate.accepted.losses.reduce((sum, loss) => sum + loss / 120, 0)).toBeCloseTo(
-      1 - measured.documentAgreement,
-      12,
-    );
+    expect(sumOf(certificate.accepted.losses, (loss) => loss / 120)).toBeCloseTo(1 - measured.documentAgreement, 12);
   });
 
   it("depends on the records and the seed, not on the order of the documents", async () => {
@@ -183,7 +181,7 @@ describe("calibrateRecords", () => {
       const many = handmadeRecords(120, { error, seed });
       const { policy, certificate } = await calibrateRecords(many, { agreement, loss: "anyChange" });
       const { losses } = certificate.accepted;
-      expect(losses.reduce((sum, loss) => sum + loss, 0)).toBeLessThanOrEqual((1 - agreement) * losses.length);
+      expect(sumOf(losses)).toBeLessThanOrEqual((1 - agreement) * losses.length);
       const changed = many.documents.filter(
         (document) => playPolicy({ ...many, documents: [document] }, policy).agreement < 1,
       );

@@ -3,6 +3,7 @@ import { attachHeads } from "early-exits";
 import { calibratePaper, policyFrom, recordDocuments } from "early-exits/calibrate";
 import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
+import { expectCode } from "../../support/expect-code.js";
 
 describe("calibrate by the paper's procedure", () => {
   const setup = async () => {
@@ -27,7 +28,7 @@ describe("calibrate by the paper's procedure", () => {
     expect(() => calibratePaper(records, { agreement: 1 })).toThrow(
       /agreement: expected a number in \(0, 1\), found 1/,
     );
-    await expect(recordDocuments(heads, [[]])).rejects.toMatchObject({ code: "documents-empty" });
+    await expectCode(recordDocuments(heads, [[]]), "documents-empty");
     expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);
     expect(() => policyFrom(null)).toThrow(/policy/);
   });

@@ -12,6 +12,7 @@ import {
 } from "../../../src/calibrate/procedures/certify-losses.js";
 import type { LossMatrix } from "../../../src/calibrate/procedures/tally.js";
 import { between, real } from "../../support/draw.js";
+import { times } from "../../support/lists.js";
 
 /** A matrix of losses from its rows, one per unit. */
 function lossMatrix(rows: readonly (readonly number[])[], { binary = false } = {}): LossMatrix {
@@ -26,7 +27,7 @@ function lossMatrix(rows: readonly (readonly number[])[], { binary = false } = {
 const options: CertifyOptions = { epsilon: 0.1, delta: 0.05 };
 
 describe("certifyLosses", () => {
-  const rows = Array.from({ length: 80 }, () => [0, 0, 1]);
+  const rows = times(80, () => [0, 0, 1]);
   const perfect = lossMatrix(rows, { binary: true });
 
   it("accepts the candidates that pass; the cheapest of them is chosen", () => {
@@ -53,7 +54,7 @@ describe("certifyLosses", () => {
   });
 
   it("estimates how many more units are needed: without errors, the closed formula", () => {
-    const few = Array.from({ length: 10 }, () => [0]);
+    const few = times(10, () => [0]);
     const one = { epsilon: 0.1, delta: 0.05 };
     expect(certifyLosses(lossMatrix(few, { binary: true }), one)).toMatchObject({
       accepted: 0,
@@ -66,7 +67,7 @@ describe("certifyLosses", () => {
     expect(certifyLosses(lossMatrix([[0.0999], [0.0999]]), options).furtherUnits).toBeNull();
     for (const binary of [true, false]) {
       const wrong = lossMatrix(
-        Array.from({ length: 200 }, () => [1, 1]),
+        times(200, () => [1, 1]),
         { binary },
       );
       expect(certifyLosses(wrong, { epsilon: 0.1, delta: 0.05 })).toMatchObject({
@@ -104,9 +105,7 @@ function randomLosses(seed: number, n: number, { scale, binary }: { scale: numbe
   const rng = createRng(seed);
   const steps = binary ? 1 : 8;
   return lossMatrix(
-    Array.from({ length: n }, () =>
-      Array.from({ length: 5 }, (_, c) => Math.min(1, Math.floor(steps * rng.uniform() * scale * (c + 1)) / steps)),
-    ),
+    times(n, () => times(5, (c) => Math.min(1, Math.floor(steps * rng.uniform() * scale * (c + 1)) / steps))),
     { binary },
   );
 }

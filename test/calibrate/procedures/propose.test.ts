@@ -7,6 +7,7 @@ import { evenCosts } from "../../../lab/simulate/simulate.js";
 import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
 import { costsOf, lossesOf } from "../../../src/calibrate/procedures/tally.js";
 import { tallyVectors, type TokenTable } from "../../../src/calibrate/procedures/token-table.js";
+import { sumOf, times } from "../../support/lists.js";
 
 describe("candidates", () => {
   const table = populationFamilies.plain(createRng(4)).draw(createRng(5), 60);
@@ -20,7 +21,7 @@ describe("candidates", () => {
     const prices = costsOf(tally, costs);
     for (const i of vectors.keys()) {
       const losses = values.filter((_, at) => at % vectors.length === i);
-      const risk = losses.reduce((sum, loss) => sum + loss / table.documents, 0);
+      const risk = sumOf(losses, (loss) => loss / table.documents);
       expect(risk).toBeLessThan(0.1 + 1e-6); // document shares are rounded to 2^-24
       if (i > 0) expect(prices[i]).toBeLessThan(prices[i - 1]!);
     }
@@ -47,8 +48,8 @@ describe("candidates", () => {
 /** Reorders the tokens of each document, in the same way in all columns. */
 function permuteWithinDocuments(table: TokenTable, seed: number): TokenTable {
   const rng = createRng(seed);
-  const order = Array.from({ length: table.documents }, (_, d) =>
-    rng.shuffle(Array.from({ length: table.starts[d + 1]! - table.starts[d]! }, (_unused, i) => table.starts[d]! + i)),
+  const order = times(table.documents, (d) =>
+    rng.shuffle(times(table.starts[d + 1]! - table.starts[d]!, (i) => table.starts[d]! + i)),
   ).flat();
   return {
     ...table,

@@ -6,12 +6,13 @@ import { populationFamilies } from "../../../lab/simulate/populations.js";
 import { takeDocuments } from "../../../lab/simulate/procedures.js";
 import { lossesOf, type Tally } from "../../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { times } from "../../support/lists.js";
 
 describe("a token table", () => {
   const table = populationFamilies.plain(createRng(4)).draw(createRng(5), 60);
 
   it("is tallied as a plain loop over the tokens counts", () => {
-    const vector = Array.from({ length: table.exits }, (_, exit) => -0.2 - 0.1 * exit);
+    const vector = times(table.exits, (exit) => -0.2 - 0.1 * exit);
     const tally = tallyVectors(table, [vector, vector.map(() => Infinity), vector.map(() => -Infinity)]);
     for (let d = 0; d < table.documents; d++) {
       const counted = { left: vector.map(() => 0), wrong: vector.map(() => 0) };

@@ -9,40 +9,39 @@ import { streamedEvidence } from "../../../src/calibrate/record/evidence.js";
 import { judgedDocuments } from "../../../src/calibrate/record/record.js";
 import { arrange } from "../../../src/calibrate/record/split.js";
 import { randomIds, smallConfigs, smallHeads, smallModel } from "../../support/models.js";
+import { times } from "../../support/lists.js";
 
-describe("recording a document that counts from a position on", () => {
-  it("gives the bits of the whole recording there, whatever the windows", async () => {
-    const model = await smallModel();
-    const heads = attachHeads(model, { exits: 2 });
-    const { vocabSize } = model.config;
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(fc.nat(vocabSize - 1), { minLength: 4, maxLength: 24 }),
-        fc.nat(22),
-        fc.integer({ min: 2, max: 12 }),
-        async (ids, at, sequenceLength) => {
-          const whole = await recordDocuments(heads, [ids], { sequenceLength });
-          const recorded = whole.documents[0]!.positions;
-          const from = at % recorded;
-          const { documents } = await recordDocuments(heads, [{ ids, from }], { sequenceLength });
-          expect(documents[0]!.positions).toBe(recorded - from);
-          documents[0]!.exits.forEach(({ stats, agrees }, exit) => {
-            const all = whole.documents[0]!.exits[exit]!;
-            expect(stats).toEqual(all.stats.slice(from * ROW_STATS.width));
-            expect(agrees).toEqual(all.agrees.slice(from));
-          });
-        },
-      ),
-      { numRuns: 40 },
-    );
-    heads.dispose();
-  });
+it("recording a document that counts from a position on gives the bits of the whole recording there, whatever the windows", async () => {
+  const model = await smallModel();
+  const heads = attachHeads(model, { exits: 2 });
+  const { vocabSize } = model.config;
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.nat(vocabSize - 1), { minLength: 4, maxLength: 24 }),
+      fc.nat(22),
+      fc.integer({ min: 2, max: 12 }),
+      async (ids, at, sequenceLength) => {
+        const whole = await recordDocuments(heads, [ids], { sequenceLength });
+        const recorded = whole.documents[0]!.positions;
+        const from = at % recorded;
+        const { documents } = await recordDocuments(heads, [{ ids, from }], { sequenceLength });
+        expect(documents[0]!.positions).toBe(recorded - from);
+        documents[0]!.exits.forEach(({ stats, agrees }, exit) => {
+          const all = whole.documents[0]!.exits[exit]!;
+          expect(stats).toEqual(all.stats.slice(from * ROW_STATS.width));
+          expect(agrees).toEqual(all.agrees.slice(from));
+        });
+      },
+    ),
+    { numRuns: 40 },
+  );
+  heads.dispose();
 });
 
 describe("documents longer than what is judged", () => {
   const sequenceLength = 9;
   const options = { agreement: 0.3, delta: 0.3, candidates: 3, sequenceLength } as const;
-  const documents = Array.from({ length: 24 }, (_, d) => ({ ids: randomIds(6 + d, 59, d), from: d % 11 }));
+  const documents = times(24, (d) => ({ ids: randomIds(6 + d, 59, d), from: d % 11 }));
   const beginnings = documents.map(({ ids, from }) => ({ ids: ids.slice(0, sequenceLength), from }));
 
   it("keep their beginning, never a middle: in records, runs, certificates and their verification", async () => {

@@ -13,6 +13,7 @@ import { findingName } from "../../../src/exits/states/findings.js";
 import { serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { expectCode } from "../../support/expect-code.js";
 import { giveProjections, randomIds, smallByteModel } from "../../support/models.js";
+import { times } from "../../support/lists.js";
 
 const heads = attachHeads(await smallByteModel(), { exits: [1, 2] });
 await giveProjections(heads);
@@ -56,7 +57,7 @@ it.each(Object.keys(work) as Kind[])("a %s is read again, unless any bit of its 
   const whole = kept.get(kind)!;
   const found = await work[kind](storeOf());
   expect(await work[kind](storeOf(whole))).toEqual(found);
-  const places = Array.from({ length: 12 }, (_, i) => Math.floor((i * (whole.length - 1)) / 11));
+  const places = times(12, (i) => Math.floor((i * (whole.length - 1)) / 11));
   const flipped = places.map((at) => Uint8Array.from(whole, (byte, i) => (i === at ? byte ^ 1 : byte)));
   const cut = places.map((at) => whole.subarray(0, at));
   for (const bytes of [...flipped, ...cut, Buffer.concat([whole, Uint8Array.of(0)])]) {

@@ -55,25 +55,23 @@ const scored = (kind: string, task: string): string[] => words`
   eval ${model} --heads ${heads} --policy ${policy} --task ${task} --kind ${kind} --resamples 50 --limit 20
   --device reference`;
 
-describe("the file of one process", () => {
-  it.each([
-    ["certified, with copies of documents", 1, words`${promised} --score margin`],
-    ["certified, sampled", 1, words`${promised} --temperature .8 --top-k 20`],
-    ["as published", 1, words`${promised} --paper`],
-    ["certified, with a fill that changes other tokens", 2, words`${promised} --fill project`],
-    ["multiple choice", 1, scored("multiple-choice", taskFile("multiple-choice"))],
-    ["lambada", 1, scored("lambada", taskFile("lambada"))],
-    ["perplexity", 1, scored("perplexity", many)],
-  ])("is given by shards: %s, in rounds: %i", async (name, rounds, line) => {
-    const compared = await alone(name, line);
-    for (let round = 0; round < rounds; round++) await shards(line, compared.store, 3);
-    const filled = filesOf(compared.store);
-    expect(untimed(await expectMerged(line, compared))).toBe(untimed(compared.out));
-    expect(filesOf(compared.store), "nothing was left to do").toEqual(filled);
-    if (line[0] !== "eval") return; // calibrate has a test of its own for what is missing
-    rmSync(`${compared.store}/${readdirSync(compared.store)[0]!}`);
-    await expectMerged(line, compared);
-  });
+it.each([
+  ["certified, with copies of documents", 1, words`${promised} --score margin`],
+  ["certified, sampled", 1, words`${promised} --temperature .8 --top-k 20`],
+  ["as published", 1, words`${promised} --paper`],
+  ["certified, with a fill that changes other tokens", 2, words`${promised} --fill project`],
+  ["multiple choice", 1, scored("multiple-choice", taskFile("multiple-choice"))],
+  ["lambada", 1, scored("lambada", taskFile("lambada"))],
+  ["perplexity", 1, scored("perplexity", many)],
+])("the file of one process is given by shards: %s, in rounds: %i", async (name, rounds, line) => {
+  const compared = await alone(name, line);
+  for (let round = 0; round < rounds; round++) await shards(line, compared.store, 3);
+  const filled = filesOf(compared.store);
+  expect(untimed(await expectMerged(line, compared))).toBe(untimed(compared.out));
+  expect(filesOf(compared.store), "nothing was left to do").toEqual(filled);
+  if (line[0] !== "eval") return; // calibrate has a test of its own for what is missing
+  rmSync(`${compared.store}/${readdirSync(compared.store)[0]!}`);
+  await expectMerged(line, compared);
 });
 
 describe("calibrate in shards", () => {
@@ -156,18 +154,14 @@ describe("--shard refuses", () => {
   });
 });
 
-describe("measured costs", () => {
-  it("come from a file, the same for every process", async () => {
-    const times = folder.path("times.json");
-    await succeed(
-      words`plan ${model} --heads ${heads} --text ${many} --documents 6 --times ${times} --device reference`,
-    );
-    const line = words`${calibrate} --agreement .3 --costs ${times}`;
-    const compared = await alone("timed", line);
-    await shards(line, compared.store, 2);
-    await expectMerged(line, compared);
-    expect(parseJson(readFileSync(compared.one, "utf8"))).toMatchObject({ costUnit: "milliseconds" });
-    writeText(times, [readFileSync(times, "utf8").replace('"heads"', '"tails"')]);
-    expect((await cli(line)).err).toContain("expected unit times of 2 exits");
-  });
+it("measured costs come from a file, the same for every process", async () => {
+  const times = folder.path("times.json");
+  await succeed(words`plan ${model} --heads ${heads} --text ${many} --documents 6 --times ${times} --device reference`);
+  const line = words`${calibrate} --agreement .3 --costs ${times}`;
+  const compared = await alone("timed", line);
+  await shards(line, compared.store, 2);
+  await expectMerged(line, compared);
+  expect(parseJson(readFileSync(compared.one, "utf8"))).toMatchObject({ costUnit: "milliseconds" });
+  writeText(times, [readFileSync(times, "utf8").replace('"heads"', '"tails"')]);
+  expect((await cli(line)).err).toContain("expected unit times of 2 exits");
 });

@@ -5,6 +5,7 @@ import { describe, expect, it } from "vitest";
 import { trainCommand } from "../../../apps/cli/commands/train.js";
 import { main } from "../../../apps/cli/program.js";
 import { cli, interruptedAt, parseJson, pipeline, refused, sentences, succeed, words, writeText } from "../support.js";
+import { times } from "../../support/lists.js";
 
 const { folder, heads, model, text, train } = await pipeline();
 
@@ -107,7 +108,7 @@ describe("early-exits train", () => {
 
   it("answers prompts, keeps the answers and their states, and goes on after an interrupt", async () => {
     const prompts = folder.path("prompts.jsonl");
-    writeFileSync(prompts, Array.from({ length: 24 }, (_, i) => JSON.stringify({ text: `house ${i}` })).join("\n"));
+    writeFileSync(prompts, times(24, (i) => JSON.stringify({ text: `house ${i}` })).join("\n"));
     const command = (name: string): string[] => words`
       train ${model} --self --prompts ${prompts} --self-tokens 8
       --cache ${folder.path(`${name}-states`)} --depths 1,2 --kind linear --list 40 --steps 4 --batch 2

@@ -28,6 +28,7 @@ import {
 import { between, threshold } from "../../support/draw.js";
 import { generated } from "../../support/generated.js";
 import { casesHere } from "../../support/cases-here.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>
   readModelConfig({
@@ -77,7 +78,7 @@ describe("unit costs", () => {
 
 /** Multiply-adds of the four blocks of a small model. */
 const stackCost = (config: ModelConfig, context: number): number =>
-  [0, 1, 2, 3].reduce((sum, layer) => sum + blockCost(config, context, layer), 0);
+  sumOf([0, 1, 2, 3], (layer) => blockCost(config, context, layer));
 
 const setups = once(async ([name, asked, dtype]: readonly [string, AskedHeads, WeightDtype]) => {
   const heads = await smallHeads({ exits: [1, 2, 3], ...asked }, { config: smallConfigs[name]!, dtype });
@@ -126,10 +127,9 @@ describe("counts", () => {
       const { ledger } = await runOf({ model, heads }, randomIds(promptTokens, 61, 1), { newTokens });
       expect(ledger.decode).toEqual(ledger.plain);
       const { config } = model;
-      const expected = Array.from(
-        { length: newTokens },
-        (_, i) => stackCost(config, promptTokens + i) + headCost(config, { kind: "dense" }),
-      ).reduce((sum, cost) => sum + cost, 0);
+      const expected = sumOf(
+        times(newTokens, (i) => stackCost(config, promptTokens + i) + headCost(config, { kind: "dense" })),
+      );
       expect(ledger.decode.multiplyAdds).toBe(expected);
       const prefilled = newTokens === 0 ? 0 : promptTokens - 1; // no prefill if nothing is to be generated
       expect(ledger.prefill.blocks).toBe(4 * prefilled);
@@ -146,16 +146,14 @@ describe("counts", () => {
       });
       expect(ledger.steps).toHaveLength(summary.newTokens);
       expect(ledger.decode).toEqual(sumCounts(ledger.steps));
-      expect(ledger.passesByRows.reduce((sum, passes) => sum + passes, 0)).toBe(ledger.decode.blockPasses);
-      expect(ledger.passesByRows.reduce((sum, passes, rows) => sum + rows * passes, 0)).toBe(ledger.decode.blocks);
+      expect(sumOf(ledger.passesByRows)).toBe(ledger.decode.blockPasses);
+      expect(sumOf(ledger.passesByRows, (passes, rows) => rows * passes)).toBe(ledger.decode.blocks);
       expect(ledger.headsByExit).toEqual(
         [0, 1, 2].map((exit) => events.filter((event) => event.type === "exit" && event.exit === exit).length),
       );
       expect(ledger.decode.heads).toBe(events.length);
       expect(ledger.decode.finalHeads).toBe(summary.depthCounts[4]);
-      expect(ledger.finalHeadsByRows.reduce((sum, times, rows) => sum + rows * times, 0)).toBe(
-        ledger.decode.finalHeads,
-      );
+      expect(sumOf(ledger.finalHeadsByRows, (times, rows) => rows * times)).toBe(ledger.decode.finalHeads);
     },
   );
 
@@ -165,7 +163,7 @@ describe("counts", () => {
       const { ledger, depths } = await runOf(await setup(name), randomIds(length, 61, seed), { thresholds });
       // Position i ends at the largest depth of any token from i on: a deep token takes all positions before it along.
       const reached = depths.map((_, i) => Math.max(...depths.slice(i)));
-      expect(ledger.decode.blocks).toBe(reached.reduce((sum, depth) => sum + depth, 0));
+      expect(ledger.decode.blocks).toBe(sumOf(reached));
       expect(ledger.decode.fills).toBe(0);
       // Positions before a full-depth token save no block's FLOPs.
       const lastFull = depths.lastIndexOf(4);
@@ -240,7 +238,7 @@ describe("counts", () => {
       const { model, heads } = await setup("llama", undefined, dtype);
       const { ledger } = await runOf({ model, heads }, [1, 2, 3, 4, 5]);
       const { blocks, unembedding, finalNorm } = model.weights;
-      const stack = blocks.reduce((sum, block) => sum + bytesOf(block), 0);
+      const stack = sumOf(blocks, (block) => bytesOf(block));
       expect(ledger.prefill.weightBytes).toBe(stack); // four rows at once
       expect(ledger.decode.weightBytes).toBe(10 * (stack + bytesOf(unembedding) + bytesOf(finalNorm)));
     }

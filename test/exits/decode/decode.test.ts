@@ -138,21 +138,19 @@ describe("exits on", () => {
   });
 });
 
-describe("policies", () => {
-  it("are refused unless they fit their heads", async () => {
-    const { model, heads } = await setup("llama");
-    expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
-    expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
-    expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(
-      /expected one of entropy, maxProb, margin, probGap/,
-    );
-    expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, project, shared/);
-    expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
-    const other = attachHeads(model, { exits: [2] });
-    const policy = createPolicy(heads, 1);
-    await expectCode(generated(other, [1], { policy }), "policy-depths");
-    const hash = "0".repeat(64);
-    await expectCode(generated(heads, [1], { policy: { ...policy, modelHash: hash } }), "policy-model");
-    await expectCode(generated(heads, [1], { policy: { ...policy, headsHash: hash } }), "policy-heads");
-  });
+it("policies are refused unless they fit their heads", async () => {
+  const { model, heads } = await setup("llama");
+  expect(() => createPolicy(heads, [1, 2])).toThrow(/2 thresholds for 3 heads/);
+  expect(() => createPolicy(heads, NaN)).toThrow(/exit 0/);
+  expect(() => createPolicy(heads, 1, { score: "vibes" as "entropy" })).toThrow(
+    /expected one of entropy, maxProb, margin, probGap/,
+  );
+  expect(() => createPolicy(heads, 1, { fill: "magic" as "lazy" })).toThrow(/choose one of lazy, project, shared/);
+  expect(() => generate(model, [1], { policy: createPolicy(heads, 1) })).toThrow(/needs exit heads/);
+  const other = attachHeads(model, { exits: [2] });
+  const policy = createPolicy(heads, 1);
+  await expectCode(generated(other, [1], { policy }), "policy-depths");
+  const hash = "0".repeat(64);
+  await expectCode(generated(heads, [1], { policy: { ...policy, modelHash: hash } }), "policy-model");
+  await expectCode(generated(heads, [1], { policy: { ...policy, headsHash: hash } }), "policy-heads");
 });

@@ -5,6 +5,7 @@ import type { DecodeObserver, Threshold } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { generated } from "../../support/generated.js";
 import { randomIds, smallModel } from "../../support/models.js";
+import { expectCode } from "../../support/expect-code.js";
 
 const heads = attachHeads(await smallModel(), { exits: [1, 2, 3] });
 
@@ -47,9 +48,7 @@ describe("an observer", () => {
   });
 
   it("is refused with the wrong number of thresholds, or without a policy", async () => {
-    await expect(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] })).rejects.toMatchObject({
-      code: "policy-exits",
-    });
+    await expectCode(tokensOf([1, 1, 1], { observe: () => undefined, thresholds: () => ["never"] }), "policy-exits");
     expect(() => generate(heads, [1], { observer: { observe: () => undefined } })).toThrow(
       /an observer needs a policy/,
     );

@@ -23,6 +23,7 @@ import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
 import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const VOCAB = 3;
 const TINY = { vocab_size: VOCAB, eos_token_id: null, bos_token_id: null, n_embd: 8, hidden_size: 8 };
@@ -201,7 +202,7 @@ it("chi-square on the embedded model: two tokens are distributed as the full mod
   const samples = 1200;
   const run = generateBatch(
     heads,
-    Array.from({ length: samples }, () => prompt),
+    times(samples, () => prompt),
     {
       ...options,
       policy: createPolicy(heads, [4.5, "always"]),
@@ -241,7 +242,7 @@ it("chi-square on the embedded model: two tokens are distributed as the full mod
   }
   if (rest.expected > 0) add(rest.expected, rest.seen);
   expect(counts.size).toBe(0); // no pair that has probability 0 in the full model
-  expect(run.summaries.reduce((sum, { accepted }) => sum + accepted, 0)).toBeGreaterThan(samples / 10);
+  expect(sumOf(run.summaries, ({ accepted }) => accepted)).toBeGreaterThan(samples / 10);
   const degrees = cells - 1;
   // Wilson-Hilferty: the cube root of chi²/k is nearly normal; 4.75 standard deviations are a p-value of 1e-6.
   const z = (Math.cbrt(chi / degrees) - (1 - 2 / (9 * degrees))) / Math.sqrt(2 / (9 * degrees));

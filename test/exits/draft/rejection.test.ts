@@ -2,11 +2,12 @@
 import { fc, test } from "../../support/property.js";
 import { describe, expect, it } from "vitest";
 import { acceptance, residual } from "../../../src/exits/draft/speculate.js";
+import { sumOf } from "../../support/lists.js";
 
 describe("rejection", () => {
   const q = Float64Array.of(0.1, 0.6, 0.3);
   const p = Float64Array.of(0.5, 0.3, 0.2);
-  const total = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0);
+  const total = (values: Float64Array): number => sumOf(values);
 
   it("golden: drafts from [.1, .6, .3] for target [.5, .3, .2] are accepted at 0.6, or become token 0", () => {
     expect(total(q.map((share, x) => share * acceptance(p, q, x)))).toBeCloseTo(0.6, 15);
@@ -16,7 +17,7 @@ describe("rejection", () => {
   const distribution = fc
     .array(fc.integer({ min: 0, max: 20 }), { minLength: 5, maxLength: 5 })
     .filter((weights) => weights.some((weight) => weight > 0))
-    .map((weights) => Float64Array.from(weights, (weight) => weight / weights.reduce((sum, value) => sum + value, 0)));
+    .map((weights) => Float64Array.from(weights, (weight) => weight / sumOf(weights)));
   test.prop([distribution, distribution])(
     "accepted drafts and replacements together have the target distribution, whatever the draft's",
     (target, draft) => {

@@ -8,6 +8,7 @@ import { fitMaps, fitPreviews, fitProjections } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { randomDocuments, smallHeads, smallModel } from "../../support/models.js";
+import { sumOf } from "../../support/lists.js";
 const documents = randomDocuments(12, 24);
 
 describe("a preview", () => {
@@ -30,11 +31,11 @@ describe("a preview", () => {
           // h minus its approximation, through U
           const rest = Float64Array.from(row);
           for (let k = 0; k < 4; k++) {
-            const a = row.reduce((total, value, c) => total + value * down[k * 24 + c]!, 0);
+            const a = sumOf(row, (value, c) => value * down[k * 24 + c]!);
             for (let c = 0; c < 24; c++) rest[c]! -= a * lift[k * 24 + c]!;
           }
           for (let v = 0; v < 61; v++) {
-            sum += rest.reduce((total, value, c) => total + value * unembedding[v * 24 + c]!, 0) ** 2;
+            sum += sumOf(rest, (value, c) => value * unembedding[v * 24 + c]!) ** 2;
           }
         }
       }
@@ -84,19 +85,17 @@ describe("changePreviews", () => {
   });
 });
 
-describe("heads and their device", () => {
-  it("may be disposed of in one go: nothing is freed on a device that is gone", async () => {
-    const own = await createDevice("wasm");
-    const model = await smallModel({ device: own });
-    const heads = attachHeads(model, { exits: [2], kind: "linear", preview: true });
-    const rejected: unknown[] = [];
-    const note = (error: unknown): void => void rejected.push(error);
-    process.on("unhandledRejection", note);
-    heads.dispose();
-    model.dispose();
-    await own.dispose();
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    process.off("unhandledRejection", note);
-    expect(rejected).toEqual([]);
-  });
+it("heads and their device may be disposed of in one go: nothing is freed on a device that is gone", async () => {
+  const own = await createDevice("wasm");
+  const model = await smallModel({ device: own });
+  const heads = attachHeads(model, { exits: [2], kind: "linear", preview: true });
+  const rejected: unknown[] = [];
+  const note = (error: unknown): void => void rejected.push(error);
+  process.on("unhandledRejection", note);
+  heads.dispose();
+  model.dispose();
+  await own.dispose();
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  process.off("unhandledRejection", note);
+  expect(rejected).toEqual([]);
 });

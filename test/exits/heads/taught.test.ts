@@ -10,17 +10,18 @@ import { learnFrom, nothingTaught, taughtTest } from "../../../src/exits/heads/t
 import { onlineBatches } from "../../../src/exits/states/batches.js";
 import { markedDocument } from "../../../src/model/documents.js";
 import { sharedWasm } from "../../support/devices.js";
+import { times } from "../../support/lists.js";
 import { smallByteModel } from "../../support/models.js";
 
 const model = await smallByteModel({ device: await sharedWasm() });
 const rng = createRng(3);
-const text = (words: number): string => Array.from({ length: words }, () => `w${rng.integer(5000)}`).join(" ");
+const text = (words: number): string => times(words, () => `w${rng.integer(5000)}`).join(" ");
 const ids = (of: string): number[] => model.tokenizer.encode(of, { addSpecialTokens: false });
 
 describe("the text that taught heads", () => {
   it("is dropped by calibrate before the split, counted, checked, and refused if too little is left", async () => {
-    const texts = Array.from({ length: 24 }, () => text(6));
-    const fresh = Array.from({ length: 16 }, () => text(6));
+    const texts = times(24, () => text(6));
+    const fresh = times(16, () => text(6));
     const heads = attachHeads(model, { exits: [1, 2], kind: "linear" });
     await trainHeads(heads, texts, { steps: 1, batchSize: 1 });
     const options = { agreement: 0.3, delta: 0.4, candidates: 2 };
@@ -78,7 +79,7 @@ describe("the text that taught heads", () => {
   });
 
   it("takes at most 200 kB, however much it is, and still finds much of it", async () => {
-    const many = Array.from({ length: 40_000 }, (_, d) => [d % 251, d % 241, d % 239]);
+    const many = times(40_000, (d) => [d % 251, d % 241, d % 239]);
     const taught = await learnFrom({ model, taught: nothingTaught }, many);
     expect(JSON.stringify(taught).length).toBeLessThan(200_000);
     const isTaught = taughtTest({ model, taught });

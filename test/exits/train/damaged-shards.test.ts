@@ -6,6 +6,7 @@ import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
 import { randomIds, smallModel } from "../../support/models.js";
+import { expectCode } from "../../support/expect-code.js";
 
 const SHARD = "shard-00000.safetensors";
 let model: Model;
@@ -71,7 +72,7 @@ describe("a recorded shard", () => {
     async (change) => {
       const json = JSON.parse(new TextDecoder().decode(store.files.get("cache.json"))) as object;
       store.files.set("cache.json", new TextEncoder().encode(JSON.stringify({ ...json, ...change })));
-      await expect(cachedBatches(model, heads.depths, store)).rejects.toMatchObject({ code: "cache-malformed" });
+      await expectCode(cachedBatches(model, heads.depths, store), "cache-malformed");
     },
   );
 });

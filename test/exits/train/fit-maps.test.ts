@@ -12,6 +12,7 @@ import { describe, expect, it } from "vitest";
 import { sharedWasm } from "../../support/devices.js";
 import { randomDocuments, smallModel } from "../../support/models.js";
 import { between } from "../../support/draw.js";
+import { sumOf } from "../../support/lists.js";
 
 function randomRows(rows: number, width: number, seed: number): Float32Array {
   const rng = createRng(seed);
@@ -31,8 +32,8 @@ function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array
       sum += (value - y[r * outputs + o]!) ** 2;
     }
   }
-  const meanSquare = x.reduce((total, value) => total + value * value, 0) / inputs;
-  return sum + ridge * meanSquare * weight.reduce((total, value) => total + value * value, 0);
+  const meanSquare = sumOf(x, (value) => value * value) / inputs;
+  return sum + ridge * meanSquare * sumOf(weight, (value) => value * value);
 }
 
 /** Normal equations of rows x [R, K] and y [R, N]. */
@@ -87,7 +88,7 @@ describe("solveRidge", () => {
 async function distance(model: Model, { weight, bias }: AffineFit, documents: readonly number[][]): Promise<number> {
   const { hiddenSize: c, normEpsilon } = model.config;
   const rms = (row: Float32Array): Float32Array => {
-    const square = row.reduce((sum, value) => sum + value * value, 0) / c;
+    const square = sumOf(row, (value) => value * value) / c;
     return row.map((value) => value / Math.sqrt(square + normEpsilon));
   };
   let sum = 0;

@@ -21,13 +21,15 @@ import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
+import { expectCode } from "../../support/expect-code.js";
+import { sumOf, times } from "../../support/lists.js";
 import { randomIds, smallModel } from "../../support/models.js";
 
 const V = 61;
 const list = [2, 3, 5, 8, 13, 21, 34, 55];
 const model = await smallModel({ device: await sharedWasm(), gain: 4 });
 
-const documents: MarkedDocument[] = Array.from({ length: 9 }, (_, i) => ({
+const documents: MarkedDocument[] = times(9, (i) => ({
   ids: randomIds(14 + 3 * i, V, i),
   from: 4 + i,
 }));
@@ -108,7 +110,7 @@ describe("streamed states", () => {
         ...(maxBytes !== undefined && { maxBytes }),
       });
       expect(await batches(source, 20)).toEqual(expected);
-      const bytes = [...own.files.values()].reduce((sum, { length }) => sum + length, 0);
+      const bytes = sumOf([...own.files.values()], ({ length }) => length);
       expect(bytes).toBeLessThanOrEqual(maxBytes ?? Infinity);
       expect(own.files.size).toBe(maxBytes === undefined ? 3 : Math.floor(maxBytes / shard));
     }
@@ -124,7 +126,7 @@ describe("streamed states", () => {
   });
 });
 
-const prompts = Array.from({ length: 7 }, (_, i) => randomIds(3 + i, V, 10 + i));
+const prompts = times(7, (i) => randomIds(3 + i, V, 10 + i));
 
 describe("selfAnswers", () => {
   const answer = async (of: Model, options: Parameters<typeof selfAnswers>[2]): Promise<number[][]> => {
@@ -149,8 +151,7 @@ describe("selfAnswers", () => {
     const asked = [1, 1, 1, 2, 2, 3].map((user) => [...system, ...randomIds(10, V, user)]);
     asked.push(system, [...system, 5], system.slice(0, 1));
     const swiglu = vi.spyOn(model.device.kernels, "swiglu");
-    const positionsRun = (): number =>
-      swiglu.mock.calls.reduce((sum, [, rows]) => sum + rows, 0) / model.config.numLayers;
+    const positionsRun = (): number => sumOf(swiglu.mock.calls, ([, rows]) => rows) / model.config.numLayers;
     const together: number[][] = [];
     const states: unknown[] = [];
     for await (const one of selfAnswers(model, asked, { maxNewTokens: 4, seed: 3, depths: [2], batchSize: 4 })) {
@@ -191,50 +192,46 @@ describe("selfAnswers", () => {
   );
 });
 
-describe("a shard writer", () => {
-  it("writes the shards that recording the answers would, and leaves out those that lack states", async () => {
-    const written = memoryStore();
-    const broken = memoryStore();
-    const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });
-    const some = createShardWriter(model, [1, 3], broken, { windowsPerShard: 3 });
-    const answers: MarkedDocument[] = [];
-    for await (const { index, prompt, answer, states } of selfAnswers(model, prompts, {
-      depths: [1, 3],
-      maxNewTokens: 9,
-    })) {
-      const document = answerDocument(prompt, answer);
-      answers.push(document);
-      await all.add(document, states);
-      await some.add(document, index === 1 ? undefined : states);
-    }
-    expect([...written.files.keys()]).toEqual(["shard-00000.safetensors", "shard-00001.safetensors"]);
-    expect([...broken.files.keys()]).toEqual(["shard-00001.safetensors"]);
-    const recorded = memoryStore();
-    const reused: boolean[] = [];
-    await recordHidden(model, answers, [1, 3], recorded, { windowsPerShard: 3 });
-    await recordHidden(model, answers, [1, 3], written, {
-      windowsPerShard: 3,
-      onShard: (event) => reused.push(event.reused),
-    });
-    expect(reused).toEqual([true, true, false]);
-    expect(Object.fromEntries(written.files)).toEqual(Object.fromEntries(recorded.files));
+it("a shard writer writes the shards that recording the answers would, and leaves out those that lack states", async () => {
+  const written = memoryStore();
+  const broken = memoryStore();
+  const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });
+  const some = createShardWriter(model, [1, 3], broken, { windowsPerShard: 3 });
+  const answers: MarkedDocument[] = [];
+  for await (const { index, prompt, answer, states } of selfAnswers(model, prompts, {
+    depths: [1, 3],
+    maxNewTokens: 9,
+  })) {
+    const document = answerDocument(prompt, answer);
+    answers.push(document);
+    await all.add(document, states);
+    await some.add(document, index === 1 ? undefined : states);
+  }
+  expect([...written.files.keys()]).toEqual(["shard-00000.safetensors", "shard-00001.safetensors"]);
+  expect([...broken.files.keys()]).toEqual(["shard-00001.safetensors"]);
+  const recorded = memoryStore();
+  const reused: boolean[] = [];
+  await recordHidden(model, answers, [1, 3], recorded, { windowsPerShard: 3 });
+  await recordHidden(model, answers, [1, 3], written, {
+    windowsPerShard: 3,
+    onShard: (event) => reused.push(event.reused),
   });
+  expect(reused).toEqual([true, true, false]);
+  expect(Object.fromEntries(written.files)).toEqual(Object.fromEntries(recorded.files));
 });
 
-describe("training on a list", () => {
-  it("measures held-out data while it runs, and the measurement changes no bit", async () => {
-    const held = streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
-    const train = async (measuring: object): Promise<Uint8Array> => {
-      const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
-      const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
-      await trainHeads(heads, source, { steps: 6, learningRate: 5e-3, list, ...measuring });
-      return (await serializeHeads(heads)).weights;
-    };
-    const seen: number[] = [];
-    const onMeasure = ({ step }: { step: number }): void => void seen.push(step);
-    expect(await train({ held, measureEvery: 4, onMeasure })).toEqual(await train({}));
-    expect(seen).toEqual([4, 6]);
-  });
+it("training on a list measures held-out data while it runs, and the measurement changes no bit", async () => {
+  const held = streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
+  const train = async (measuring: object): Promise<Uint8Array> => {
+    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
+    const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
+    await trainHeads(heads, source, { steps: 6, learningRate: 5e-3, list, ...measuring });
+    return (await serializeHeads(heads)).weights;
+  };
+  const seen: number[] = [];
+  const onMeasure = ({ step }: { step: number }): void => void seen.push(step);
+  expect(await train({ held, measureEvery: 4, onMeasure })).toEqual(await train({}));
+  expect(seen).toEqual([4, 6]);
 });
 
 describe("measureExits", () => {
@@ -248,9 +245,7 @@ describe("measureExits", () => {
 
   it("needs a source that ends", async () => {
     const endless: BatchSource = { batch: () => Promise.reject(new Error("not asked")) };
-    await expect(measureExits(attachHeads(model, { exits: [1] }), endless)).rejects.toMatchObject({
-      code: "held-endless",
-    });
+    await expectCode(measureExits(attachHeads(model, { exits: [1] }), endless), "held-endless");
   });
 });
 

@@ -22,6 +22,7 @@ import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
 import { byteLlama, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const device = await sharedWasm();
 const config = byteLlama({
@@ -33,7 +34,7 @@ const config = byteLlama({
   maxPositionEmbeddings: 48,
 });
 const words = ["the cat sat on the mat", "a dog ran in the fog", "the fog sat on a dog"];
-const documents = Array.from({ length: 12 }, (_, i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}.`);
+const documents = times(12, (i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}.`);
 let model: Model;
 
 beforeAll(async () => {
@@ -54,7 +55,7 @@ const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]>
   return seen;
 };
 const mean = (steps: readonly TrainStep[], of: (step: TrainStep) => number): number =>
-  steps.reduce((sum, step) => sum + of(step), 0) / steps.length;
+  sumOf(steps, (step) => of(step)) / steps.length;
 
 describe("trainHeads", () => {
   it("lowers the loss, raises agreement, and leaves every byte of the backbone as it was", async () => {
@@ -67,7 +68,7 @@ describe("trainHeads", () => {
       );
     }
     expect(await Promise.all(allWeights(model.weights).map((weight) => weight.read()))).toEqual(before);
-    expect(steps.map(({ step }) => step)).toEqual(Array.from({ length: 20 }, (_, i) => i + 1));
+    expect(steps.map(({ step }) => step)).toEqual(times(20, (i) => i + 1));
   });
 
   it.each([
@@ -175,7 +176,7 @@ describe("hidden-state cache", () => {
 
 describe("documents", () => {
   it("are split into a seeded partition, by blank lines or form feeds", () => {
-    const text = Array.from({ length: 10 }, (_, i) => `document ${i}`);
+    const text = times(10, (i) => `document ${i}`);
     const { train: a, held } = splitDocuments(text.join("\n\n"), { train: 0.7, seed: 1 });
     expect([a.length, held.length]).toEqual([7, 3]);
     expect([...a, ...held].sort()).toEqual(text);

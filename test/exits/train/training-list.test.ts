@@ -7,6 +7,7 @@ import { TrainingList } from "../../../src/exits/train/training-list.js";
 import { Tensor } from "../../../src/tensor/index.js";
 import { checkGradients, drawValues } from "../../support/gradients.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const ids = [2, 3, 5, 8, 13, 21, 34, 55];
 const V = 61;
@@ -31,12 +32,12 @@ describe("the teacher of a list", () => {
       expect(buckets).toEqual(await (await list.teacher(states)).logits.read());
       for (let r = 0; r < 12; r++) {
         const full = Array.from(logits.subarray(r * V, (r + 1) * V), Math.exp);
-        const total = full.reduce((a, b) => a + b, 0);
+        const total = sumOf(full);
         const own = Array.from(buckets.subarray(r * 9, (r + 1) * 9), Math.exp);
-        const all = own.reduce((a, b) => a + b, 0);
+        const all = sumOf(own);
         const expected = ids.map((id) => full[id]! / total);
         ids.forEach((_, i) => expect(own[i]! / all).toBeCloseTo(expected[i]!, 5));
-        expect(own[8]! / all).toBeCloseTo(1 - expected.reduce((a, b) => a + b, 0), 5);
+        expect(own[8]! / all).toBeCloseTo(1 - sumOf(expected), 5);
         const best = full.indexOf(Math.max(...full));
         expect(teacher.argmax[r]).toBe(ids.includes(best) ? ids.indexOf(best) : 8);
       }
@@ -54,8 +55,8 @@ describe("the teacher of a list", () => {
     const buckets = await (await list.teacher(states, recorded)).logits.read();
     for (let r = 0; r < 6; r++) {
       list.ids.forEach((id, i) => expect(buckets[r * 16 + i]).toBeCloseTo(logits[r * V + id]!, 4));
-      const rest = Array.from({ length: V }, (_, id) => id).filter((id) => !list.ids.includes(id));
-      const sum = rest.reduce((total, id) => total + Math.exp(logits[r * V + id]! - recorded.logSumExp[r]!), 0);
+      const rest = times(V, (id) => id).filter((id) => !list.ids.includes(id));
+      const sum = sumOf(rest, (id) => Math.exp(logits[r * V + id]! - recorded.logSumExp[r]!));
       expect(Math.exp(buckets[r * 16 + 15]! - recorded.logSumExp[r]!)).toBeCloseTo(sum, 5);
     }
   });
@@ -66,19 +67,17 @@ describe("the teacher of a list", () => {
   });
 });
 
-describe("the loss on a list", () => {
-  it("has the gradients of finite differences in the vector, the rest's row and the rest's bias", async () => {
-    const device = createReferenceDevice({ float64: true });
-    const model = await smallModel({ device, gain: 2 });
-    const C = model.config.hiddenSize;
-    const list = await TrainingList.create(model, ids);
-    const teacher = await list.teacher(Tensor.from(device, drawValues(4, 3 * C), [3, C]));
-    checkGradients({
-      seed: 3,
-      device,
-      fifthDerivative: 2 ** 20, // a composition: no derivation, still 1e-6 of the sum of the weights
-      inputs: { h: [3, C], row: [1, C], bias: [1] },
-      op: ({ h, row, bias }) => headLoss(teacher, list.logits(h, { row, bias }), { kind: "kl", temperature: 0.8 }),
-    });
+it("the loss on a list has the gradients of finite differences in the vector, the rest's row and the rest's bias", async () => {
+  const device = createReferenceDevice({ float64: true });
+  const model = await smallModel({ device, gain: 2 });
+  const C = model.config.hiddenSize;
+  const list = await TrainingList.create(model, ids);
+  const teacher = await list.teacher(Tensor.from(device, drawValues(4, 3 * C), [3, C]));
+  checkGradients({
+    seed: 3,
+    device,
+    fifthDerivative: 2 ** 20, // a composition: no derivation, still 1e-6 of the sum of the weights
+    inputs: { h: [3, C], row: [1, C], bias: [1] },
+    op: ({ h, row, bias }) => headLoss(teacher, list.logits(h, { row, bias }), { kind: "kl", temperature: 0.8 }),
   });
 });
