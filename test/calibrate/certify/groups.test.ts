@@ -79,7 +79,7 @@ describe("groups", () => {
   });
 });
 
-it("design effects are 1 without dependence, the group's size if its documents are equal, and larger for runs in order", () => {
+it("design effects are 1 without dependence, the group's size if documents are equal, larger for runs in order", () => {
   const noise = times(400, (i) => ((i * 7919) % 101) / 101);
   const groups = noise.map((_, i) => String(i % 40));
   expect(designEffectOf(noise, groups)).toBeLessThan(1.6);

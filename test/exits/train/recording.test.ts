@@ -192,7 +192,7 @@ describe("selfAnswers", () => {
   );
 });
 
-it("a shard writer writes the shards that recording the answers would, and leaves out those that lack states", async () => {
+it("a shard writer writes the shards that recording would, and leaves out answers that lack states", async () => {
   const written = memoryStore();
   const broken = memoryStore();
   const all = createShardWriter(model, [1, 3], written, { windowsPerShard: 3 });

@@ -67,7 +67,7 @@ describe("the teacher of a list", () => {
   });
 });
 
-it("the loss on a list has the gradients of finite differences in the vector, the rest's row and the rest's bias", async () => {
+it("the loss on a list has the gradients of finite differences in vector, the rest's row and its bias", async () => {
   const device = createReferenceDevice({ float64: true });
   const model = await smallModel({ device, gain: 2 });
   const C = model.config.hiddenSize;
