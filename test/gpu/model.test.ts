@@ -17,6 +17,7 @@ import { generated } from "../support/generated.js";
 import { byteLlama, smallCheckpoint } from "../support/models.js";
 import { compareExits, SCORE } from "../support/same-exits.js";
 import { webGpuHere, wish } from "./webgpu.js";
+import { times } from "../support/lists.js";
 
 /** Twelve blocks of float32 sums in another order than PyTorch's, and an exp of less precision. */
 const LOGITS = 5e-4;
@@ -49,7 +50,7 @@ describe("sotu-6", async () => {
   const { description, weights } = await serializeHeads(onCpu);
   const onGpu = await deserializeHeads(await readModel(sotu, { device: gpu }), description, weights);
   const held = cpuModel.tokenizer.encode(test!.map((text) => text.slice(0, 2000)).join("\n"));
-  const prompts = Array.from({ length: 20 }, (_, i) => held.slice(40 * i, 40 * i + 8 + i));
+  const prompts = times(20, (i) => held.slice(40 * i, 40 * i + 8 + i));
 
   it("leaves at the same exits as on the CPU, except if a score lies at its threshold", async () => {
     const thresholds = [2, 2.5]; // nats: some tokens leave at either exit, some at none

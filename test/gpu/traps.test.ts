@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import type { Storage } from "../../src/tensor/device.js";
 import { describeGpuTraps } from "../support/gpu-traps.js";
 import { createWebGpu, webGpuHere, wish } from "./webgpu.js";
+import { times } from "../support/lists.js";
 
 describeGpuTraps(`${wish} WebGPU`, createWebGpu);
 
@@ -23,12 +24,12 @@ describe("arrays beyond 2^24 elements", async () => {
     await check(device.kernels.slice(x, last - 7, last), last - 7);
     const corner = device.kernels.columns(x, rows, width, width - 3, width);
     expect(Array.from(await device.read(corner))).toEqual(
-      Array.from({ length: rows }, (_, r) => Array.from(data.subarray((r + 1) * width - 3, (r + 1) * width))).flat(),
+      times(rows, (r) => Array.from(data.subarray((r + 1) * width - 3, (r + 1) * width))).flat(),
     );
     await check(device.kernels.slice(device.kernels.gather(x, [49], width), width - 9, width), last - 9);
     const sum = device.kernels.binary("sub", x, x, [last], [1], [1]);
     expect(await device.read(device.kernels.sumSquares(sum))).toEqual(Float32Array.of(0));
-    const targets = Array.from({ length: rows }, (_, r) => width - 1 - r);
+    const targets = times(rows, (r) => width - 1 - r);
     // log-sum-exp and the target's logit are nearly integers
     const losses = await device.read(device.kernels.crossEntropy(x, targets, rows, width));
     losses.forEach((loss, r) =>
@@ -38,6 +39,6 @@ describe("arrays beyond 2^24 elements", async () => {
       ).toBeLessThan(0.1),
     );
     const stats = await device.read(device.kernels.rowStats(x, rows, width));
-    expect(Array.from({ length: rows }, (_, r) => stats[5 * r + 1])).toEqual(new Array(rows).fill(8190));
+    expect(times(rows, (r) => stats[5 * r + 1])).toEqual(new Array(rows).fill(8190));
   });
 });

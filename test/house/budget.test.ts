@@ -28,7 +28,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 9_150,
   site: 6_750,
-  test: 310_500,
+  test: 309_700,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 302, values: 169 };

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { BatchSource, HiddenBatch } from "../../src/exits/states/batches.js";
 import { joinSources } from "../../lab/pretrained/join-sources.js";
+import { times } from "../support/lists.js";
 
 /** A source whose batches say where they come from. */
 function counted(name: string, batchesPerEpoch: number): BatchSource {
@@ -9,7 +10,7 @@ function counted(name: string, batchesPerEpoch: number): BatchSource {
 
 async function read(source: BatchSource, epoch: number): Promise<string[]> {
   const count = source.batchesPerEpoch!;
-  const batches = Array.from({ length: count }, (_, i) => source.batch(epoch * count + i));
+  const batches = times(count, (i) => source.batch(epoch * count + i));
   return (await Promise.all(batches)).map(String);
 }
 

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { keptAccuracy, standardError } from "../../lab/kept/kept-accuracy.js";
+import { times } from "../support/lists.js";
 
 describe("accuracy kept", () => {
-  const plain = Array.from({ length: 100 }, (_, i) => i < 60);
+  const plain = times(100, (i) => i < 60);
   const worse = plain.map((right, i) => (i < 10 ? false : i === 70 ? true : right));
 
   it("is compared item by item", () => {

@@ -1,6 +1,7 @@
 /** The segments of the corpus that the embedded model was trained on. */
 import { describe, expect, it } from "vitest";
 import { sampleSegments, segmentsOf } from "../../lab/ship/segments.js";
+import { times } from "../support/lists.js";
 
 describe("segments of the corpus", () => {
   const sentence = "This is one sentence of a speech, a little over sixty letters. ";
@@ -16,7 +17,7 @@ describe("segments of the corpus", () => {
   });
 
   it("are drawn from all speeches in turn, the same for the same seed", () => {
-    const speeches = Array.from({ length: 5 }, (_, i) => ({ title: String(i), text: sentence.repeat(60) }));
+    const speeches = times(5, (i) => ({ title: String(i), text: sentence.repeat(60) }));
     const drawn = sampleSegments(speeches, 12, 3);
     expect(drawn.length).toBe(12);
     expect(new Set(drawn.slice(0, 5).map(({ title }) => title)).size).toBe(5);

@@ -35,6 +35,7 @@ import { arrange } from "../../src/calibrate/record/split.js";
 import { smallHeads } from "../support/models.js";
 import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
 import { handmadeRecords } from "../support/records.js";
+import { sumOf, times } from "../support/lists.js";
 
 /** A group is certified from this many groups of a test without error: below it, "never exit" is the only answer. */
 const DELTA = 0.05;
@@ -73,10 +74,10 @@ function simulate(
   /** The mean over the draws of the largest coverage that keeps the claim. */
   const oracle = (): number => {
     const most = truths.map((truth) => {
-      const all = Array.from({ length: 101 }, (_, i) => truth([-i / 100], "documents"));
+      const all = times(101, (i) => truth([-i / 100], "documents"));
       return Math.max(0, ...all.filter(({ risk }) => risk <= cell.epsilon).map((one) => one.coverage));
     });
-    return most.reduce((sum, share) => sum + share / runs, 0);
+    return sumOf(most, (share) => share / runs);
   };
   return { violations: violations / runs, coverage, oracle };
 }
@@ -181,13 +182,13 @@ describe("groups through own text", () => {
     const broken = { kept: 0, dropped: 0 };
     for (let run = 0; run < runs; run++) {
       const rng = createRng(run);
-      const documents = Array.from({ length: 400 }, (_, d) => ({ ids: [d, run], group: `source ${d % 20}` }));
+      const documents = times(400, (d) => ({ ids: [d, run], group: `source ${d % 20}` }));
       const { proposing, prompts } = ownTextParts(model, documents);
       // Few sources are hard: of ten, often none is. The mean loss of a source is 6.5 %.
       const losses = new Map(prompts.map(({ group }) => [group!, rng.uniform() < 0.07 ? 0.8 : 0.01]));
       expect([losses.size, proposing.filter((one) => losses.has((one as GroupedDocument).group!))]).toEqual([10, []]);
       const written = prompts.map(({ ids, group }) => {
-        const wrong = Array.from({ length: 64 }, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
+        const wrong = times(64, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
         return {
           hash: ids!.join(),
           group: group!,
@@ -213,7 +214,7 @@ describe("groups through own text", () => {
 describe("copies", () => {
   it("count once: 15 documents given 20 times each certify no more than 15 documents", async () => {
     const few = handmadeRecords(15, { error: 0.05 });
-    const many = { ...few, documents: Array.from({ length: 20 }, () => few.documents).flat() };
+    const many = { ...few, documents: times(20, () => few.documents).flat() };
     const [once, often] = await Promise.all(
       [few, many].map((records) => calibrateRecords(records, { agreement: 0.9 })),
     );
@@ -231,7 +232,7 @@ describe("copies", () => {
       1 - playPolicy({ ...records, documents: [document] }, plain.policy).agreement;
     const worst = records.documents.filter((document) => lossOf(document) > 0.15);
     expect(worst.length).toBeGreaterThan(2);
-    const documents = [...records.documents, ...Array.from({ length: 50 }, () => worst).flat()];
+    const documents = [...records.documents, ...times(50, () => worst).flat()];
     const repeated = await calibrateRecords({ ...records, documents }, { agreement: 0.9 });
     const { documentAgreement, meanDepth } = playPolicy({ ...records, documents }, repeated.policy);
     expect(documentAgreement).toBeGreaterThanOrEqual(0.9);

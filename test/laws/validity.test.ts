@@ -25,6 +25,7 @@ import { hoeffdingBentkus, type ProcedureName, procedures, tokensAsUnits } from 
 import { judge, oracleCoverage, simulate, type SimulatedProcedure } from "../../lab/simulate/simulate.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
+import { sumOf } from "../support/lists.js";
 
 const DELTAS = [0.05, 0.1];
 
@@ -104,7 +105,7 @@ describe("violations stay within δ + 3 standard errors", () => {
         measured: violations / runs,
       });
     }
-    expect(coverages.reduce((sum, coverage) => sum + coverage / coverages.length, 0)).toBeGreaterThan(0.4);
+    expect(sumOf(coverages, (coverage) => coverage / coverages.length)).toBeGreaterThan(0.4);
   });
 });
 
@@ -150,7 +151,7 @@ describe("on the border", () => {
         const table = population.draw(rng, 100);
         const tally = tallyVectors(table, [vector]);
         const { values } = lossesOf(tally, "token");
-        const lossSum = values.reduce((sum, loss) => sum + loss, 0);
+        const lossSum = sumOf(values);
         const epsilon = risk / JUST_ABOVE;
         return (delta) => ({
           ...(family !== "sampled" && {

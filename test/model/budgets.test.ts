@@ -11,6 +11,7 @@ import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { parseSafetensorsHeader } from "../../src/tensor/formats/header.js";
 import { smallConfigs } from "../support/models.js";
+import { times } from "../support/lists.js";
 
 /** Fails unless the call throws an error of this library, within a second. Returns it. */
 async function refusal(call: () => unknown): Promise<EarlyExitError> {
@@ -36,7 +37,7 @@ describe("the limits of JSON files", () => {
     ["configBytes", `{"a": "${"x".repeat(defaultBudgets.configBytes)}"}`],
     ["jsonDepth", "[".repeat(1e6)],
     ["jsonValues", `[${"{},".repeat(1.2e6)}{}]`],
-    ["jsonKeys", `{${Array.from({ length: 6e5 }, (_, i) => `"${i}":1`).join(",")}}`],
+    ["jsonKeys", `{${times(6e5, (i) => `"${i}":1`).join(",")}}`],
   ] as const)("%s is named, and can be raised", async (budget, text) => {
     const limit = budget === "configBytes" ? {} : { limit: "tokenizerBytes" as const };
     const error = await refusal(() => fileJson(textFile("config.json", text), limit));
@@ -107,7 +108,7 @@ describe("a config.json", () => {
     ["gpt2", { layer_norm_epsilon: -1e-5 }],
     ["gpt2", { activation_function: "toString" }],
     ["gemma3_text", { rope_local_base_freq: -5 }],
-    ["llama", { eos_token_id: Array.from({ length: 5000 }, (_, i) => i) }],
+    ["llama", { eos_token_id: times(5000, (i) => i) }],
   ])("of %s with %j is refused by name", async (name, change) => {
     const error = await refusal(() => readModelConfig({ ...smallConfigs[name], ...change }));
     expect(error.code).toMatch(/^config-/);

@@ -5,6 +5,7 @@ import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { rotaryFrequencies, RotaryTables } from "../../src/model/rotary.js";
 import { smallCheckpoint, smallConfigs } from "../support/models.js";
+import { sumOf, times } from "../support/lists.js";
 
 it("reports how much of the weights has been read, up to all of them", async () => {
   const events: LoadProgress[] = [];
@@ -15,7 +16,7 @@ it("reports how much of the weights has been read, up to all of them", async () 
     onProgress,
   });
   const matrices = allWeights(model.weights).filter((weight) => weight !== model.weights.positionEmbedding);
-  const total = matrices.reduce((sum, { shape }) => sum + (shape.length === 2 ? shape[0]! * shape[1]! : 0), 0);
+  const total = sumOf(matrices, ({ shape }) => (shape.length === 2 ? shape[0]! * shape[1]! : 0));
   expect(events.at(-1)).toEqual({ done: total, total });
   expect(events.map(({ done }) => done)).toEqual(events.map(({ done }) => done).toSorted((a, b) => a - b));
   expect(events.length).toBeGreaterThan(4);
@@ -35,7 +36,7 @@ describe("scaled rotary positions, against the definition of transformers worked
   });
 
   it("LongRoPE divides frequencies one by one, within the original context", () => {
-    const factors = Array.from({ length: 8 }, (_, i) => 1 + i / 8);
+    const factors = times(8, (i) => 1 + i / 8);
     const { rotary, maxPositionEmbeddings } = rotaryOf({
       model_type: "phi3",
       max_position_embeddings: 131_072,

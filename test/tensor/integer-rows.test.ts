@@ -7,6 +7,7 @@ import { ggufBlock, ggufTypes, integerForm } from "../../src/tensor/formats/gguf
 import { ggufIntegers } from "../../src/tensor/formats/gguf/decode.js";
 import { GROUP, groupsOf, integerValues, roundToInt4 } from "../../src/tensor/integer-rows.js";
 import { createRng } from "../../src/tensor/rng.js";
+import { sumOf, times } from "../support/lists.js";
 
 const isHalf = (x: number): boolean => halves.has(x);
 const halves = new Set(f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, i) => i)));
@@ -24,7 +25,7 @@ describe("rounding to int4", () => {
           for (let k = 0; k < columns; k += GROUP) {
             const group = values.subarray(at + k, at + Math.min(columns, k + GROUP));
             const step = (Math.max(...group) - Math.min(...group)) / 15;
-            const off = group.reduce((sum, value, i) => sum + (found[at + k + i]! - value) ** 2, 0);
+            const off = sumOf(group, (value, i) => (found[at + k + i]! - value) ** 2);
             const halfSteps = group.length * (step / 2 + 2 ** -10 * Math.max(...group.map(Math.abs))) ** 2;
             expect(off).toBeLessThanOrEqual(halfSteps);
           }
@@ -37,7 +38,7 @@ describe("rounding to int4", () => {
     fc.assert(
       fc.property(fc.nat(), fc.integer({ min: 1, max: 500 }), fc.integer({ min: -500, max: 500 }), (seed, d, m) => {
         const rng = createRng(seed);
-        const q = Array.from({ length: GROUP }, (_, i) => (i < 2 ? 15 * i : Math.floor(rng.uniform() * 16)));
+        const q = times(GROUP, (i) => (i < 2 ? 15 * i : Math.floor(rng.uniform() * 16)));
         const values = Float32Array.from(q, (integer) => (integer * d + m) / 4096);
         const form = roundToInt4(values, GROUP);
         expect([...form.integers]).toEqual(q);

@@ -6,6 +6,7 @@ import { createRng } from "../../src/tensor/rng.js";
 import { largest, largestColumns } from "../../src/tensor/ops/largest.js";
 import { casesHere } from "../support/cases-here.js";
 import { devicesHere } from "../support/devices.js";
+import { times } from "../support/lists.js";
 
 const { reference, wasm } = await devicesHere();
 const value = fc.oneof(
@@ -49,7 +50,7 @@ describe("the largest columns of every row", () => {
     async (drawn) => {
       const { seed, count, width, n, levels, nan, ascending } = drawn;
       const rng = createRng(seed);
-      const rows = Array.from({ length: count }, () => {
+      const rows = times(count, () => {
         const row = Float32Array.from({ length: width }, () =>
           rng.uniform() < nan ? NaN : levels[rng.integer(levels.length)]!,
         );
@@ -61,7 +62,7 @@ describe("the largest columns of every row", () => {
       const wanted = Math.min(n, width);
       for (const [r, row] of rows.entries()) {
         const sorted = sortedColumns(row);
-        const expected = sorted.length < wanted ? Array.from({ length: wanted }, (_, i) => i) : sorted.slice(0, wanted);
+        const expected = sorted.length < wanted ? times(wanted, (i) => i) : sorted.slice(0, wanted);
         expect(found[r]).toEqual(expected.toSorted((a, b) => a - b));
       }
     },

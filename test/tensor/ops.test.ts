@@ -23,6 +23,7 @@ import { createReferenceDevice } from "../../src/tensor/reference/reference-devi
 import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/half-floats.js";
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
+import { sumOf } from "../support/lists.js";
 
 const single = createReferenceDevice();
 const double = createReferenceDevice({ float64: true });
@@ -83,13 +84,13 @@ describe("rows of logits", () => {
         const p = list(softmax(x));
         // exp amplifies the rounding of x - lse, at most 2000 · 2⁻⁵³ per term, twice.
         const tolerance = 2 * 2000 * 2 ** -53 + z.length * 2 ** -53;
-        expect(Math.abs(p.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance);
+        expect(Math.abs(sumOf(p) - 1)).toBeLessThanOrEqual(tolerance);
         list(logSoftmax(x)).forEach((value, i) =>
           expect(Math.abs(Math.exp(value) - p[i]!)).toBeLessThanOrEqual(tolerance),
         );
         const rounded = list(softmax(Tensor.from(single, z)));
         // each p off by p·2⁻²⁴, and Σp = 1
-        expect(Math.abs(rounded.reduce((a, b) => a + b, 0) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
+        expect(Math.abs(sumOf(rounded) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
       }),
     );
   });
@@ -99,7 +100,7 @@ describe("rows of logits", () => {
       fc.property(fc.array(fc.double({ min: -20, max: 20, noNaN: true }), { minLength: 2, maxLength: 30 }), (z) => {
         const stats = list(rowStats(Tensor.from(double, z)));
         const sorted = z.toSorted((a, b) => b - a);
-        const lse = Math.log(z.reduce((total, value) => total + Math.exp(value), 0));
+        const lse = Math.log(sumOf(z, (value) => Math.exp(value)));
         const tolerance = 64 * (z.length + 20) * 2 ** -53; // z.length + 20 terms and roundings, values below 64
         expect([stats[ROW_STATS.top1], stats[ROW_STATS.top2]].map((value) => value! + 0)).toEqual([
           sorted[0]! + 0,
@@ -107,7 +108,7 @@ describe("rows of logits", () => {
         ]);
         expect(stats[ROW_STATS.argmax]).toBe(z.findIndex((value) => value === sorted[0]));
         expect(Math.abs(stats[ROW_STATS.logSumExp]! - lse)).toBeLessThanOrEqual(tolerance);
-        const entropy = -z.reduce((total, value) => total + Math.exp(value - lse) * (value - lse), 0);
+        const entropy = -sumOf(z, (value) => Math.exp(value - lse) * (value - lse));
         expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(tolerance);
       }),
     );

@@ -5,6 +5,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { createRng, type Rng } from "../../src/tensor/rng.js";
+import { sumOf, times } from "../support/lists.js";
 
 const take = <T>(count: number, draw: () => T): T[] => Array.from({ length: count }, draw);
 const uniforms = (rng: Rng, count: number): number[] => take(count, () => rng.uniform());
@@ -14,7 +15,7 @@ function chiSquare(bins: number, draws: readonly number[]): number {
   const counts = new Array<number>(bins).fill(0);
   for (const bin of draws) counts[bin]!++;
   const expected = draws.length / bins;
-  return counts.reduce((total, count) => total + (count - expected) ** 2 / expected, 0);
+  return sumOf(counts, (count) => (count - expected) ** 2 / expected);
 }
 
 /** The 0.0005 and 0.9995 quantiles of chi-square (scipy.stats.chi2.ppf): outside lies one seed in a thousand. */
@@ -85,7 +86,7 @@ describe("fork", () => {
     const [a, b] = [rng.fork("a"), rng.fork("b")].map((fork) => uniforms(fork, 10_000)) as [number[], number[]];
     const parent = uniforms(rng, 10_000);
     const correlation = (x: readonly number[], y: readonly number[]): number =>
-      x.reduce((total, value, i) => total + (value - 0.5) * (y[i]! - 0.5), 0) / x.length / (1 / 12);
+      sumOf(x, (value, i) => (value - 0.5) * (y[i]! - 0.5)) / x.length / (1 / 12);
     // the correlation of independent samples is N(0, 1/n); 3.29 sigma is one in a thousand
     const bound = 3.29 / Math.sqrt(10_000);
     for (const [x, y] of [
@@ -102,7 +103,7 @@ describe("fork", () => {
     const rng = createRng(3);
     expectUniform(
       64,
-      Array.from({ length: 6400 }, (_, i) => Math.floor(64 * rng.fork(`document ${i}`).uniform())),
+      times(6400, (i) => Math.floor(64 * rng.fork(`document ${i}`).uniform())),
     );
   });
 });
@@ -125,7 +126,7 @@ describe("distributions", () => {
   test("seeds 0, 1, 2, … start evenly spread", () => {
     expectUniform(
       64,
-      Array.from({ length: 6400 }, (_, seed) => Math.floor(64 * createRng(seed).uniform())),
+      times(6400, (seed) => Math.floor(64 * createRng(seed).uniform())),
     );
   });
 
@@ -142,7 +143,7 @@ describe("distributions", () => {
     const rng = createRng(4);
     const n = 50_000;
     const draws = take(n, () => rng.normal());
-    const moment = (power: number): number => draws.reduce((total, x) => total + x ** power, 0) / n;
+    const moment = (power: number): number => sumOf(draws, (x) => x ** power) / n;
     expect(Math.abs(moment(1))).toBeLessThan(3.29 / Math.sqrt(n)); // variance of the mean 1/n
     expect(Math.abs(moment(2) - 1)).toBeLessThan(3.29 * Math.sqrt(2 / n)); // variance of x² is 2
     expect(Math.abs(moment(4) - 3)).toBeLessThan(3.29 * Math.sqrt(96 / n)); // variance of x⁴ is 105 - 9
@@ -159,7 +160,7 @@ describe("distributions", () => {
 
 describe("shuffle", () => {
   test("returns a permutation and leaves its argument alone", () => {
-    const items = Object.freeze(Array.from({ length: 100 }, (_, i) => i));
+    const items = Object.freeze(times(100, (i) => i));
     const shuffled = createRng(1).shuffle(items);
     expect(shuffled).not.toEqual(items);
     expect(shuffled.toSorted((a, b) => a - b)).toEqual(items);

@@ -4,6 +4,7 @@ import { Tensor } from "early-exits/tensor";
 import { rowArgmax } from "../../src/tensor/ops/reduce.js";
 import { describe, expect } from "vitest";
 import { devicesHere } from "../support/devices.js";
+import { times } from "../support/lists.js";
 
 describe.each(Object.entries(await devicesHere()))("rowArgmax on %s", (_, device) => {
   test.prop([
@@ -15,7 +16,7 @@ describe.each(Object.entries(await devicesHere()))("rowArgmax on %s", (_, device
     fc.option(fc.constantFrom(NaN, Infinity)),
   ])("says of each row whether it is finite", async (drawn, place, bad) => {
     const width = drawn[0]!.length;
-    const rows = drawn.map((row) => Array.from({ length: width }, (_, i) => row[i] ?? 0));
+    const rows = drawn.map((row) => times(width, (i) => row[i] ?? 0));
     const at = place % (rows.length * width);
     const values = rows.flat().map((value, i) => (bad !== null && i === at ? bad : value));
     const best = await rowArgmax(Tensor.from(device, values, [rows.length, width])).read();

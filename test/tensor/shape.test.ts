@@ -6,6 +6,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { ShapeError } from "../../src/errors.js";
 import { broadcastShapes, broadcastStrides, formatShape, rowsOf, sizeOf, stridesOf } from "../../src/tensor/shape.js";
+import { sumOf, times } from "../support/lists.js";
 
 const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 
@@ -20,8 +21,7 @@ function* indices(shape: readonly number[]): Generator<number[]> {
   }
 }
 
-const dot = (a: readonly number[], b: readonly number[]): number =>
-  a.reduce((total, value, i) => total + value * b[i]!, 0);
+const dot = (a: readonly number[], b: readonly number[]): number => sumOf(a, (value, i) => value * b[i]!);
 
 describe("sizes and strides", () => {
   test("a scalar has one element, an axis of size 0 leaves none", () => {
@@ -34,9 +34,7 @@ describe("sizes and strides", () => {
     fc.assert(
       fc.property(shapes, (shape) => {
         const strides = stridesOf(shape);
-        expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(
-          Array.from({ length: sizeOf(shape) }, (_, i) => i),
-        );
+        expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(times(sizeOf(shape), (i) => i));
       }),
     );
   });

@@ -7,6 +7,7 @@ import { createPopulation } from "../../../lab/simulate/population.js";
 import { cascadePopulation, curvePopulation, populationFamilies } from "../../../lab/simulate/populations.js";
 import { lossesOf } from "../../../src/calibrate/procedures/tally.js";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
+import { times } from "../../support/lists.js";
 
 describe("populations", () => {
   it("the curve population has a selective agreement of 1 - 0.2 τ²", () => {
@@ -27,9 +28,9 @@ describe("populations", () => {
       if (family === "drift") return; // its draws differ from its truth by design
       const population = populationFamilies[family](createRng(11));
       const table = population.draw(createRng(12), 4000);
-      const vector = Array.from(
-        { length: population.exits },
-        (_, exit) => [...table.oriented[exit]!].sort((a, b) => b - a)[Math.floor(table.oriented[exit]!.length * 0.4)]!,
+      const vector = times(
+        population.exits,
+        (exit) => [...table.oriented[exit]!].sort((a, b) => b - a)[Math.floor(table.oriented[exit]!.length * 0.4)]!,
       );
       const tally = tallyVectors(table, [vector]);
       const { risk, anyChange } = population.truth(vector, "documents");

@@ -19,6 +19,7 @@ import {
   values,
 } from "./law.js";
 import { between } from "../../support/draw.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
 const largest = (data: Float32Array): number => absolute(data).reduce((max, value) => Math.max(max, value), 0);
@@ -35,10 +36,7 @@ const MANY_POSITIONS = 200;
 
 function ropeTables(device: LawDevice, rotaryDim: number): Rope {
   const half = rotaryDim / 2;
-  const angles = Array.from(
-    { length: MANY_POSITIONS * half },
-    (_, i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half),
-  );
+  const angles = times(MANY_POSITIONS * half, (i) => Math.floor(i / half) * 10_000 ** (-(i % half) / half));
   return { cos: device.upload(angles.map(Math.cos)), sin: device.upload(angles.map(Math.sin)), rotaryDim };
 }
 
@@ -58,7 +56,7 @@ const ropeCases = fc
     headDim,
     inverse,
     rotaryDim: 2 * (half % (Math.floor(headDim / 2) + 1)),
-    positions: Array.from({ length: rows }, (_, r) => (seed + 13 * r) % POSITIONS),
+    positions: times(rows, (r) => (seed + 13 * r) % POSITIONS),
     x: values(seed, "x", rows * heads * headDim),
   }));
 
@@ -134,7 +132,7 @@ export const cacheCasesOf = (
     })
     .map(({ kvHeads, group, headDim, rotate, window, seed, sequences }): CacheCase => {
       const heads = kvHeads * group;
-      const rows = sequences.reduce((count, { asks }) => count + asks.length, 0);
+      const rows = sumOf(sequences, ({ asks }) => asks.length);
       return {
         kvHeads,
         heads,
@@ -162,7 +160,7 @@ export function fill(
 ): CacheSegment[] {
   return sequences.map(({ kv, length, positions }) => {
     const cache = device.createCache(kvHeads, headDim, capacity, dtype);
-    for (const order of [[length - 1], Array.from({ length: length - 1 }, (_, i) => i)]) {
+    for (const order of [[length - 1], times(length - 1, (i) => i)]) {
       const rows = order.flatMap((position) => Array.from(rowOf(kv, position, length)));
       if (order.length > 0) device.kernels.cacheWrite([{ cache, positions: order }], device.upload(rows), rope);
     }
@@ -178,7 +176,7 @@ function runCacheAttention(device: LawDevice, c: CacheCase): { y: Storage } {
   return { y };
 }
 
-const rowCount = (c: CacheCase): number => c.sequences.reduce((count, { positions }) => count + positions.length, 0);
+const rowCount = (c: CacheCase): number => sumOf(c.sequences, ({ positions }) => positions.length);
 
 /** Attention to at most `longest` cached positions. */
 function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number): AnyLaw {

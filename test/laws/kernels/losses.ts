@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { type AnyLaw, each, kinds, law, rowOf, rowsIn, seeds, softmaxOf, sum, sumUnits, UNIT, values } from "./law.js";
 import { between } from "../../support/draw.js";
+import { times } from "../../support/lists.js";
 
 const lossCases = fc
   .record({
@@ -18,12 +19,11 @@ const lossCases = fc
     z: values(seed, "z", rows * width, kind),
     t: values(seed, "t", rows * width, kind),
     dLoss: values(seed, "dLoss", rows),
-    targets: Array.from({ length: rows }, (_, r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
+    targets: times(rows, (r) => ((seed + 31 * r) % (width + 1)) - 1), // -1 masks
   }));
 const rows = rowsIn("z", "t", "targets", "dLoss");
 
-const rowsOf = (data: Float32Array, count: number): Float32Array[] =>
-  Array.from({ length: count }, (_, r) => rowOf(data, r, count));
+const rowsOf = (data: Float32Array, count: number): Float32Array[] => times(count, (r) => rowOf(data, r, count));
 
 export const lossLaws: readonly AnyLaw[] = [
   law({

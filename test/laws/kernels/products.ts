@@ -24,6 +24,7 @@ import {
   values,
 } from "./law.js";
 import { between } from "../../support/draw.js";
+import { times } from "../../support/lists.js";
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */
 const size = fc.oneof(
@@ -166,9 +167,9 @@ const linearRows = rowsIn("x", "residual");
 function roundedActivations(c: LinearCase, reference: BoundContext["reference"]): number[] {
   const { data: w } = pack(reference, c.w, c.n, c.k, c.dtype) as ReferencePacked;
   const bits = c.dtype === "int4" ? 4 : 8;
-  return Array.from({ length: c.rows }, (_, r) => {
+  return times(c.rows, (r) => {
     const { scales } = quantizeRow(c.x, r * c.k, c.k, bits);
-    return Array.from({ length: c.n }, (_, n) => {
+    return times(c.n, (n) => {
       let size = Math.abs(c.bias?.[n] ?? 0) + Math.abs(c.residual?.[r * c.n + n] ?? 0);
       let steps = 0;
       for (let k = 0; k < c.k; k++) {
@@ -264,7 +265,7 @@ export const productLaws: readonly AnyLaw[] = [
       variant: dtype,
       cases: linearCases(dtype).map((c) => ({
         ...c,
-        ids: Array.from({ length: c.rows }, (_, i) => (i * 7 + c.k) % c.n),
+        ids: times(c.rows, (i) => (i * 7 + c.k) % c.n),
       })),
       run: (device, { w, n, k, chunk, ids }) => ({
         y: device.kernels.gatherPacked(pack(device, w, n, k, dtype, chunk), ids),

@@ -23,6 +23,7 @@ import {
   values,
 } from "./law.js";
 import { between } from "../../support/draw.js";
+import { times } from "../../support/lists.js";
 
 const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
 const rowCases = fc
@@ -42,16 +43,14 @@ function perRow(
   bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>,
 ): Float64Array {
   return Float64Array.from(
-    Array.from({ length: c.rows }, (_, r) =>
-      Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r)),
-    ).flat(),
+    times(c.rows, (r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat(),
   );
 }
 
 const softmaxed = (x: Float32Array): Float32Array => Float32Array.from(softmaxOf(x).p);
 const withSoftmax = rowCases.map((c) => ({
   ...c,
-  x: Float32Array.from(Array.from({ length: c.rows }, (_, r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()),
+  x: Float32Array.from(times(c.rows, (r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()),
 }));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 

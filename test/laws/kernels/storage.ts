@@ -7,6 +7,7 @@ import { expect, it } from "vitest";
 import { type CacheStorage, type Device, weightDtypes } from "../../../src/tensor/device.js";
 import { seeds, values } from "./law.js";
 import { between } from "../../support/draw.js";
+import { times } from "../../support/lists.js";
 
 const dtypes = fc.constantFrom(...weightDtypes);
 const small = between(1, 40);
@@ -61,11 +62,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
         const from = device.createCache(kvHeads, headDim, positions);
         const to = device.createCache(kvHeads, headDim, positions + room);
         const kv = device.upload(rows);
-        device.kernels.cacheWrite(
-          [{ cache: from, positions: Array.from({ length: positions }, (_, i) => i) }],
-          kv,
-          undefined,
-        );
+        device.kernels.cacheWrite([{ cache: from, positions: times(positions, (i) => i) }], kv, undefined);
         device.copyCache(from, to, positions);
         const part = (offset: number, begin: number): Float32Array =>
           Float32Array.from(

@@ -5,6 +5,7 @@ import { renderChat } from "../../../src/model/chat/render-chat.js";
 import { requireChatTemplate } from "../../../src/model/chat/encode-chat.js";
 import { chatMl, chatTokenizer, gemma, llama3 } from "./setup.js";
 import { expectCode } from "../../support/expect-code.js";
+import { times } from "../../support/lists.js";
 
 const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];
 const date = new Date(2024, 6, 6, 15, 4, 5);
@@ -50,7 +51,7 @@ describe("a template", () => {
   });
 
   it.each([chatMl, llama3, gemma])("renders a conversation of 2,000 messages", async (template) => {
-    const long = Array.from({ length: 2_000 }, (_, i) => ({
+    const long = times(2_000, (i) => ({
       role: i % 2 === 0 ? ("user" as const) : ("assistant" as const),
       content: `message ${i}`,
     }));

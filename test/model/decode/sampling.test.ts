@@ -5,12 +5,13 @@ import { checkSampling, processedDistribution } from "../../../src/model/decode/
 import { sampleFrom } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { between, real } from "../../support/draw.js";
+import { sumOf } from "../../support/lists.js";
 
 const logits = Float32Array.of(1, 3, 2, 3, -1);
 const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []): number[] =>
   Array.from(processedDistribution(logits, seen, checkSampling(options)));
 const softmax = (z: readonly number[]): number[] => {
-  const total = z.reduce((sum, value) => sum + Math.exp(value), 0);
+  const total = sumOf(z, (value) => Math.exp(value));
   return z.map((value) => Math.exp(value) / total);
 };
 const expectClose = (a: readonly number[], b: readonly number[]): void =>
@@ -41,7 +42,7 @@ describe("processedDistribution", () => {
       [0],
       checkSampling({ temperature, topK, topP, minP, repetitionPenalty: 1.3 }),
     );
-    expect(q.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 9);
+    expect(sumOf(q)).toBeCloseTo(1, 9);
     expect(q.every((value) => value >= 0)).toBe(true);
   });
   test.prop(
@@ -61,13 +62,13 @@ describe("processedDistribution", () => {
         .map((_, id) => id)
         .sort((a, b) => z[b]! - z[a]! || a - b)
         .slice(0, topK > 0 ? topK : z.length);
-      const masses = ranked.map((_, i) => ranked.slice(0, i + 1).reduce((sum, id) => sum + likelihood[id]!, 0));
+      const masses = ranked.map((_, i) => sumOf(ranked.slice(0, i + 1), (id) => likelihood[id]!));
       const wanted = topP * masses.at(-1)!;
       fc.pre(topP === 1 || masses.every((mass) => Math.abs(mass - wanted) > 1e-9)); // otherwise rounding decides
       const kept =
         topP === 1 ? ranked.length : Math.max(1, masses.filter((mass) => mass < wanted).length + Number(wanted > 0));
       const stays = ranked.slice(0, kept).filter((id) => likelihood[id]! >= minP);
-      const rest = stays.reduce((sum, id) => sum + likelihood[id]!, 0);
+      const rest = sumOf(stays, (id) => likelihood[id]!);
       const q = processedDistribution(Float32Array.from(z), [], checkSampling({ temperature, topK, topP, minP }));
       expectClose(
         Array.from(q),
@@ -90,6 +91,6 @@ it("draws follow the distribution (chi-square, 4 degrees of freedom, critical va
   const counts = new Array<number>(6).fill(0);
   for (let i = 0; i < n; i++) counts[sampleFrom(q, rng)]!++;
   expect(counts[2]).toBe(0);
-  const chi = q.reduce((sum, share, i) => sum + (share === 0 ? 0 : (counts[i]! - n * share) ** 2 / (n * share)), 0);
+  const chi = sumOf(q, (share, i) => (share === 0 ? 0 : (counts[i]! - n * share) ** 2 / (n * share)));
   expect(chi).toBeLessThan(34);
 });

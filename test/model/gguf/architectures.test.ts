@@ -12,6 +12,7 @@ import { describe, expect, it } from "vitest";
 import { concat, u32, VALUE } from "../../support/gguf/bytes.js";
 import { type ConvertOptions, convertToGguf, number, real, string } from "../../support/gguf/convert.js";
 import type { PlainTensor } from "../../support/gguf/stored.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const device = await createDevice("wasm");
 type Config = Readonly<Record<string, unknown>>;
@@ -75,7 +76,7 @@ describe("parts that only some files have", () => {
         const parts = ["q", "k", "v"].map((part) =>
           tensors.find(({ name }) => name === query.name.replace("attn_q", `attn_${part}`))!,
         );
-        const rows = parts.reduce((sum, { shape }) => sum + shape[0]!, 0);
+        const rows = sumOf(parts, ({ shape }) => shape[0]!);
         return [
           {
             name: query.name.replace("attn_q", "attn_qkv"),
@@ -112,7 +113,7 @@ describe("parts that only some files have", () => {
     const folder = await fromFolder("mistral-tiny", { model_type: "llama", rope_scaling: scaling });
     const dim = folder.config.rotary!.dim;
     // As the converter computes them: the quotients of the plain and the scaled frequencies.
-    const factors = Array.from({ length: dim / 2 }, (_, i) => {
+    const factors = times(dim / 2, (i) => {
       const wavelength = 2 * Math.PI * 10_000 ** ((2 * i) / dim);
       if (wavelength < 64 / 4) return 1;
       if (wavelength > 64 / 1) return 8;
@@ -132,7 +133,7 @@ describe("parts that only some files have", () => {
   });
 
   it("Phi-3's factors: those of the folder's rope_scaling, up to the original context", async () => {
-    const short = Array.from({ length: 8 }, (_, i) => Math.fround(1 + i / 10));
+    const short = times(8, (i) => Math.fround(1 + i / 10));
     const long = short.map((factor) => 4 * factor);
     const attention = Math.fround(1.19);
     const folder = await fromFolder("phi3-tiny", {

@@ -10,6 +10,7 @@ import { sizeOf } from "../../../src/tensor/shape.js";
 import { Tensor } from "../../../src/tensor/tensor.js";
 import { failing } from "../../support/expect-code.js";
 import { drawValues, valuesOf } from "../../support/gradients.js";
+import { sumOf, times } from "../../support/lists.js";
 
 const SHAPES = [[2, 3], [3], [1, 4], [1]] as const;
 const learningRate = (step: number): number => 0.1 / (step + 1);
@@ -50,8 +51,8 @@ function adamwByHand(
       parameter.forEach((theta, i) => {
         const weighted = (beta: number, power: number): number => {
           const weights = history.map((_, age) => beta ** (step - age));
-          const total = weights.reduce((sum, w) => sum + w, 0);
-          return history.reduce((sum, gradients, age) => sum + weights[age]! * gradients[p]![i]! ** power, 0) / total;
+          const total = sumOf(weights);
+          return sumOf(history, (gradients, age) => weights[age]! * gradients[p]![i]! ** power) / total;
         };
         parameter[i] =
           theta - learningRate(step) * (weighted(beta1, 1) / (Math.sqrt(weighted(beta2, 2)) + epsilon) + decay * theta);
@@ -136,7 +137,7 @@ describe("cosineSchedule", () => {
         fc.double({ min: 0, max: 1, noNaN: true }),
         (steps, warmup, final) => {
           const at = cosineSchedule({ learningRate: 1, steps, warmup, final });
-          const rates = Array.from({ length: steps + warmup + 2 }, (_, step) => at(step));
+          const rates = times(steps + warmup + 2, (step) => at(step));
           expect(rates.every((rate) => rate >= 0 && rate <= 1)).toBe(true);
           expect(rates.slice(warmup).every((rate, i, all) => i === 0 || rate <= all[i - 1]!)).toBe(true);
         },

@@ -7,6 +7,7 @@ import { createReferenceDevice } from "../../../src/tensor/reference/reference-d
 import { PackedMatrix, Tensor } from "../../../src/tensor/tensor.js";
 import { linear } from "../../../src/tensor/ops/matmul.js";
 import { createRng } from "../../../src/tensor/rng.js";
+import { sumOf } from "../../support/lists.js";
 
 const draw = (seed: number, length: number, spread = 0): Float32Array => {
   const rng = createRng(seed);
@@ -35,7 +36,7 @@ describe("activations beside integer weights", () => {
           }
           const most = Math.max(...found.map(Math.abs));
           expect(most).toBeLessThanOrEqual(scale === Math.fround(wide) ? 127 * 256 : 127);
-          const sum = found.reduce((total, value) => total + value, 0);
+          const sum = sumOf(found);
           expect(totals[g]).toBe(Math.fround(sum * scale));
           group.forEach((value, i) =>
             expect(Math.abs(found[i]! * scale - value)).toBeLessThanOrEqual(scale * (0.5 + most * 2 ** -22)),
@@ -72,7 +73,7 @@ describe("products with integer weights", () => {
     const x = draw(2, 40);
     const y = await linear(Tensor.from(device, x, [1, 40]), weight).read();
     y.forEach((found, n) => {
-      const sum = x.reduce((total, value, k) => total + value * values[40 * n + k]!, 0);
+      const sum = sumOf(x, (value, k) => value * values[40 * n + k]!);
       expect(found).toBe(Math.fround(sum));
     });
   });

@@ -13,6 +13,7 @@ import { describe, expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { casesHere } from "../../support/cases-here.js";
+import { times } from "../../support/lists.js";
 
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
 
@@ -76,7 +77,7 @@ describe("wasm under a whole model", () => {
     const life = async (): Promise<void> => {
       const model = await readModel(embedded, { device });
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
-      await trainHeads(heads, [Array.from({ length: 60 }, (_, i) => (7 * i) % 250)], {
+      await trainHeads(heads, [times(60, (i) => (7 * i) % 250)], {
         steps: 2,
         batchSize: 1,
         sequenceLength: 32,
@@ -110,9 +111,7 @@ describe("wasm under a whole model", () => {
     };
     const source = {
       // As many and as large as the configuration asks for; their names do not matter before they are read.
-      tensors: new Map(
-        Array.from({ length: 160 }, (_, i) => [`${i}`, { dtype: "BF16" as const, shape: [128_256, 2048] }]),
-      ),
+      tensors: new Map(times(160, (i) => [`${i}`, { dtype: "BF16" as const, shape: [128_256, 2048] }])),
       read: (): never => {
         throw new Error("read");
       },

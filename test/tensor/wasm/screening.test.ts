@@ -11,6 +11,7 @@ import { createRng } from "../../../src/tensor/rng.js";
 import { roundRow } from "../../../src/tensor/round-row.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { casesHere } from "../../support/cases-here.js";
+import { times } from "../../support/lists.js";
 
 const RUNS = casesHere(150);
 const ROWS = ["random", "twins", "neighbours", "lattice", "huge", "denormal", "uneven", "zero"] as const;
@@ -126,7 +127,7 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
   const rng = createRng(seed + 9);
   const weight = device.createPacked(n, k, dtype);
   device.packRows(weight, 0, w);
-  const bias = hasBias ? device.upload(Array.from({ length: n }, () => rng.normal())) : undefined;
+  const bias = hasBias ? device.upload(times(n, () => rng.normal())) : undefined;
   const stored = await device.readPacked(weight);
   const x = states.flatMap((kind, i) => [...stateOf(given, stored, kind, i)]);
   const at = device.upload(x);
@@ -203,7 +204,7 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
   it("has bounds that are met where the state was rounded, too", async () => {
     const [n, k] = [20, 64];
     const rng = createRng(5);
-    const signs = Array.from({ length: k }, () => (rng.uniform() < 0.5 ? -1 : 1));
+    const signs = times(k, () => (rng.uniform() < 0.5 ? -1 : 1));
     const rows = Float32Array.from({ length: n * k }, (_, i) => signs[i % k]!); // a coarse copy is exact
     const weight = packed(n, k, rows);
     const coarse = device.screening!.createCoarse(weight)!;

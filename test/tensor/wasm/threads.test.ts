@@ -21,6 +21,7 @@ import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm
 import { values as valuesOf } from "../../laws/kernels/law.js";
 import { expectCode } from "../../support/expect-code.js";
 import { casesHere } from "../../support/cases-here.js";
+import { sumOf, times } from "../../support/lists.js";
 
 afterEach(() => vi.restoreAllMocks());
 /** On a busy machine the guard would keep work from the workers; tests of bits need them to take part. */
@@ -78,7 +79,7 @@ function cacheAttention(
         sin: device.upload(values("sin", length * 4)),
         rotaryDim: 8,
       };
-      const positions = Array.from({ length }, (_, i) => i);
+      const positions = times(length, (i) => i);
       kernels.cacheWrite([{ cache, positions }], device.upload(values("kv", length * 2 * kvHeads * headDim)), rope);
       return kernels.cacheAttention(
         [{ cache, positions: positions.slice(-rows) }],
@@ -95,18 +96,18 @@ function cacheAttentionOfTexts(texts: number, heads: number, kvHeads: number, he
   return {
     name: `cacheAttention of ${texts} texts, ${heads} heads on ${kvHeads} of ${headDim}`,
     run(device, kernels) {
-      const segments = Array.from({ length: texts }, (_, i) => {
+      const segments = times(texts, (i) => {
         const length = 5 + ((i * 29) % 60);
         const cache = device.createCache(kvHeads, headDim, length + (i % 7), "float32");
-        const positions = Array.from({ length }, (_, at) => at);
+        const positions = times(length, (at) => at);
         const kv = device.upload(values(`kv ${i}`, length * 2 * kvHeads * headDim));
         kernels.cacheWrite([{ cache, positions }], kv, undefined);
         return { cache, positions: positions.slice(-1 - (i % 3)) };
       });
-      const rows = segments.reduce((sum, { positions }) => sum + positions.length, 0);
+      const rows = sumOf(segments, ({ positions }) => positions.length);
       const q = device.upload(values("q", rows * heads * headDim));
       const each = segments.map((segment, i) => {
-        const before = segments.slice(0, i).reduce((sum, { positions }) => sum + positions.length, 0);
+        const before = sumOf(segments.slice(0, i), ({ positions }) => positions.length);
         const part = device.upload(
           values("q", rows * heads * headDim).subarray(
             before * heads * headDim,
@@ -143,7 +144,7 @@ function everyRowKernel(rows: number, width: number): Work {
       const [x, y, gain, bias, dLoss, wide] = [rows * width, rows * width, width, width, rows, 2 * rows * width].map(
         (length, i) => device.upload(values(`${i}`, length)),
       );
-      const targets = Array.from({ length: rows }, (_, i) => (i * 7) % width);
+      const targets = times(rows, (i) => (i * 7) % width);
       return [
         kernels.softmax(x!, rows, width),
         kernels.softmaxBackward(y!, x!, rows, width),
@@ -299,7 +300,7 @@ describe("a lost worker", () => {
     const device = await createWasmDevice({ host: { ...host, now: () => 20 * performance.now() }, threads: 2 });
     const started = performance.now();
     // Of many products: the worker may sleep through a call or two.
-    const work = () => Array.from({ length: 200 }, () => linear("float32", 1, 4096, 512).run(device, device.kernels));
+    const work = () => times(200, () => linear("float32", 1, 4096, 512).run(device, device.kernels));
     await expectCode(work, "wasm-worker-lost");
     expect(performance.now() - started).toBeLessThan(8000);
     await expectCode(() => device.upload([1]), "wasm-worker-lost");

@@ -5,6 +5,7 @@ import type { Host } from "../../../src/tensor/host.js";
 import { createWasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { createDeviceOn } from "../../../src/tensor/create-device.js";
 import { expectCode } from "../../support/expect-code.js";
+import { times } from "../../support/lists.js";
 
 /** A host that offers nothing but a clock. */
 const bareHost: Host = { now: () => performance.now() };
@@ -74,7 +75,7 @@ describe("attention of the wasm device", () => {
       Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
     const cache = device.createCache(heads, headDim, length);
     device.kernels.cacheWrite(
-      [{ cache, positions: Array.from({ length }, (_, i) => i) }],
+      [{ cache, positions: times(length, (i) => i) }],
       device.upload(wave(length * 2 * heads * headDim, 0.37)),
       undefined,
     );
@@ -83,7 +84,7 @@ describe("attention of the wasm device", () => {
     const attend = (from: number, count: number): Promise<Float32Array> =>
       device.read(
         device.kernels.cacheAttention(
-          [{ cache, positions: Array.from({ length: count }, (_, r) => length - rows + from + r) }],
+          [{ cache, positions: times(count, (r) => length - rows + from + r) }],
           device.upload(q.slice(from * width, (from + count) * width)),
           heads,
           undefined,
