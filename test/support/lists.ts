@@ -7,7 +7,7 @@ export const times = <Value>(count: number, make: (index: number) => Value): Val
 /** The sum of what `of` says of each value, added in order from 0; of numbers alone without it. */
 export function sumOf(values: Iterable<number>): number;
 export function sumOf<Value>(values: Iterable<Value>, of: (value: Value, index: number) => number): number;
-export function sumOf<Value>(values: Iterable<Value>, of = (value: Value, _index: number) => Number(value)): number {
+export function sumOf<Value>(values: Iterable<Value>, of: (value: Value, index: number) => number = Number): number {
   let sum = 0;
   let index = 0;
   for (const value of values) sum += of(value, index++);

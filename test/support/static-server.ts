@@ -37,4 +37,3 @@ export async function served(...asked: Parameters<typeof serveFolder>): Promise<
   afterAll(close);
   return url;
 }
-
