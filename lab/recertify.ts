@@ -145,7 +145,7 @@ async function writeCard(made: readonly ShippedLevel[]): Promise<void> {
     training: (await readJson(join(values.model, "training.json"))) as PretrainReport,
     depths: heads.depths,
     levels: made,
-    documents: records.documents.length,
+    documents: made[0]!.certificate.documents.length,
   });
   await writeFileAtomic(join(values.model, "README.md"), card);
 }

@@ -9,7 +9,7 @@ import { prose } from "../report/prose.js";
 /** A certified level, and what its policy does on test segments. */
 export interface ShippedLevel {
   readonly agreement: number;
-  readonly certificate: Pick<Certificate, "policy">;
+  readonly certificate: Pick<Certificate, "policy" | "documents">;
   readonly test: PolicyOutcome;
 }
 

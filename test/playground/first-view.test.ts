@@ -4,7 +4,7 @@ import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { data, depthsOf, idle, operatingPoints, press, PROMPT, withPage, withText } from "./support.js";
 
-const OPENINGS = 5;
+const OPENINGS = 10;
 /** Milliseconds of computing that show how much of a processor a program gets here. */
 const SPIN = 40;
 

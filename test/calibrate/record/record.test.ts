@@ -11,7 +11,7 @@ import { arrange } from "../../../src/calibrate/record/split.js";
 import { randomIds, smallConfigs, smallHeads, smallModel } from "../../support/models.js";
 import { times } from "../../support/lists.js";
 
-it("recording a document from a position on gives the bits of the whole recording there, whatever the windows", async () => {
+it("recording a document from a position on gives the bits of the whole there, whatever the windows", async () => {
   const model = await smallModel();
   const heads = attachHeads(model, { exits: 2 });
   const { vocabSize } = model.config;
