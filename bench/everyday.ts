@@ -91,7 +91,10 @@ const report = {
   name: "everyday",
   title: "Certificates made from everyday prompts",
   machine: where,
-  data: { promises: promises.map(({ certificate, ...found }) => ({ level: certificate.agreement, ...found })), speed },
+  data: {
+    promises: promises.map(({ certificate, ...found }) => ({ level: certificate.agreement, ...found })),
+    speed: speed.results,
+  },
   tables: [promiseTable(), kindTable(), elsewhereTable(), speedTable(speed)],
 };
 await writeReport(values.out, report);

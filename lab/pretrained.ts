@@ -279,7 +279,12 @@ async function certify(): Promise<void> {
   const levels = made.filter(({ certificate }) => certificate.policy.exits.some((exit) => exit.threshold !== "never"));
   const parts = { calibration, answers, judged, candidates, store: join(keptHeld, "runs"), claim };
   const projected = candidates === 0 ? [] : await certifyProjected(heads, parts);
-  const certificates = join(values.folder, "certificates", ...(certifiedDtype === DTYPE ? [] : [certifiedDtype]));
+  const isUsual = certifiedDtype === DTYPE;
+  // Those from items are shipped for other dtypes alone.
+  const certificates =
+    isUsual && values.prompts !== "everyday"
+      ? "lab/pretrained/items"
+      : join(values.folder, "certificates", isUsual ? "" : certifiedDtype);
   await writeCertificates(certificates, levels);
   await writeCertificates(certificates, projected, "-project");
   const facts = {
