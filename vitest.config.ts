@@ -134,7 +134,7 @@ function unitProject(name: string, include: readonly string[], exclude: readonly
       setupFiles,
       testTimeout: minutes(3),
       hookTimeout: minutes(3),
-      maxWorkers: 2,
+      maxWorkers: 3,
     },
   };
 }

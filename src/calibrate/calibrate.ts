@@ -11,13 +11,8 @@ import { describeSampling, sameSampling, type SamplingOptions } from "../model/d
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
 import { arrange, requireGroups } from "./record/split.js";
-import { type CalibrationDocument, judgedLength, partsOf } from "./record/documents.js";
-import {
-  type CalibrationRecords,
-  judgedDocuments,
-  recordDocuments,
-  type RecordDocumentsOptions,
-} from "./record/record.js";
+import { type CalibrationDocument, hashDocuments, judgedLength, partsOf } from "./record/documents.js";
+import { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
 import { countedEvidence, recordedEvidence, runIn, streamedEvidence } from "./record/evidence.js";
 import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
@@ -52,7 +47,7 @@ export async function calibrate(
   const { fill } = settings;
   requireFillFor(heads, fill);
   if (options.ownText !== undefined) return calibrateOwnText(heads, documents, options.ownText, options, settings);
-  const texts = await judgedDocuments(heads, documents, judgedLength(heads.model, options));
+  const texts = await hashDocuments(heads, documents, judgedLength(heads.model, options));
   const arrangement = await arrange(texts, settings);
   return certify(await streamedEvidence(heads, arrangement, { ...options, fill }), settings);
 }

@@ -13,7 +13,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src/tensor": 119_500,
   "src/model": 61_150 + 2_400, // + 2,400: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 45_850,
-  "src/calibrate": 52_550,
+  "src/calibrate": 52_000,
   "src/evaluate": 10_050,
   "src/node": 10_800 + 160, // + 160: what a sceptic broke
   "src/browser": 2_700,
@@ -28,7 +28,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 9_150,
   site: 6_750,
-  test: 309_700,
+  test: 309_500,
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 const PUBLIC_NAMES = { all: 302, values: 169 };

@@ -59,9 +59,7 @@ export function describeClaim(terms: ClaimTerms, whose?: string): string {
   const grouped = unit === "group";
   const probability = percent(1 - delta);
   const kind = policy?.certified?.population;
-  const where =
-    `in ${inWindows(terms) ? "windows" : "texts"} of at most ${sequenceLength} tokens` +
-    (kind === undefined ? "" : ` (certified on: ${kind})`);
+  const where = `in texts of at most ${sequenceLength} tokens` + (kind === undefined ? "" : ` (certified on: ${kind})`);
   if (loss === "anyChange") {
     const of = grouped ? ", averaged over groups" : "";
     return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
@@ -83,16 +81,7 @@ export interface ClaimTerms {
   readonly reference: Reference;
   /** Tokens up to which documents were judged. */
   readonly sequenceLength: number;
-  readonly documents: readonly { readonly tokens: number }[];
   readonly policy?: Pick<Policy, "certified">;
-}
-
-/**
- * Documents with more tokens than the length were cut into windows of it, each judged without what comes before: so
- * early certificates were made. In all others, a document ends at the length.
- */
-export function inWindows({ sequenceLength, documents }: Pick<ClaimTerms, "sequenceLength" | "documents">): boolean {
-  return documents.some(({ tokens }) => tokens > sequenceLength);
 }
 
 function percent(share: number): string {

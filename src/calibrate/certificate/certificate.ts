@@ -129,10 +129,7 @@ export interface Certificate {
   readonly taught?: number;
   /** Distinct documents, each with its copies. */
   readonly documents: readonly CertificateDocument[];
-  /**
-   * Tokens up to which a document is judged, and to which the claim goes. In early certificates a document may have
-   * more: it was judged in windows of so many.
-   */
+  /** Tokens up to which a document is judged, and to which the claim goes. */
   readonly sequenceLength: number;
   /**
    * The cost of a token by the exit where it leaves: decides which candidates were proposed and which was chosen. The

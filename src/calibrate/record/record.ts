@@ -14,7 +14,7 @@ import type { CacheStore } from "../../exits/states/record-states.js";
 import { createTeacher, type Teacher } from "../../exits/train/create-teacher.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
-import { cutWindows, type Window } from "../../model/documents.js";
+import type { Window } from "../../model/documents.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
@@ -74,7 +74,7 @@ interface RecordShape extends Pick<Judge, "greedy" | "other" | "lossScale"> {
 }
 
 /** Undefined unless it has the shape, and its numbers are in their ranges. */
-function parseRecord(bytes: Uint8Array, shape: RecordShape): RecordedWindows | undefined {
+function parseRecord(bytes: Uint8Array, shape: RecordShape): RecordedTokens | undefined {
   const { positions, greedy, other, lossScale } = shape;
   const file = parseSafetensors(bytes);
   const losses = (name: string, wanted: boolean): Int32Array | undefined => {
@@ -136,7 +136,7 @@ export async function recordDocuments(
   options: RecordDocumentsOptions = {},
 ): Promise<CalibrationRecords> {
   const recorder = await createRecorder(heads, options);
-  const texts = await judgedDocuments(heads, documents, recorder.sequenceLength);
+  const texts = await hashDocuments(heads, documents, recorder.sequenceLength);
   const { signal, onDocument } = options;
   const records: DocumentRecord[] = [];
   for (const [index, text] of texts.entries()) {
@@ -168,11 +168,10 @@ export async function createRecorder(
     sequenceLength,
     async document(document) {
       const named = countedAs(document);
-      const windows = judgedWindows(heads, document, sequenceLength);
-      const make = (): Promise<RecordedWindows> => recordWindows(heads, windows, judge, signal);
+      const make = (): Promise<RecordedTokens> => recordDocument(heads, document, judge, signal);
       if (store === undefined) return { ...named, ...(await make()) };
       const name = await findingName("record", [...madeOf(subject), sequenceLength, document.hash]);
-      const shape = { ...judge, positions: positionsIn(windows), exits: subject.depths.length };
+      const shape = { ...judge, positions: document.tokens, exits: subject.depths.length };
       const kept = await readFinding(store, name, (bytes) => parseRecord(bytes, shape));
       if (kept !== undefined) return { ...kept, ...named };
       const made = { ...named, ...(await make()) };
@@ -182,101 +181,47 @@ export async function createRecorder(
   };
 }
 
-function positionsIn(windows: readonly Window[]): number {
-  return windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
-}
+type RecordedTokens = Pick<DocumentRecord, "positions" | "exits" | "deep">;
 
-type RecordedWindows = Pick<DocumentRecord, "positions" | "exits" | "deep">;
-
-/**
- * Their beginnings of at most `kept` tokens, without documents of which no token is judged. In windows of old
- * certificates, a last one of a single token is left out.
- */
-export async function judgedDocuments(
-  heads: ExitHeads,
-  documents: readonly CalibrationDocument[],
-  sequenceLength: number,
-  kept = sequenceLength,
-): Promise<HashedDocument[]> {
-  return (await hashDocuments(heads, documents, kept))
-    .map((text) => ({ ...text, tokens: text.tokens - Number(text.ids.length % sequenceLength === 1) }))
-    .filter(({ tokens }) => tokens > 0);
-}
-
-/** One window, or, to verify an old certificate, all those of a longer document in which a position is judged. */
-export function judgedWindows(
-  { model }: Pick<ExitHeads, "model">,
-  { ids, from: first }: Pick<HashedDocument, "ids" | "from">,
-  sequenceLength: number,
-): readonly Window[] {
-  let start = 0;
-  return cutWindows(model, [ids], sequenceLength).flatMap((window) => {
-    const from = Math.max(0, first - start);
-    start += window.length;
-    return from < window.length ? [{ ids: window, from }] : [];
-  });
-}
-
-/** Runs the model on a document's windows, and its heads on the judged positions. */
-async function recordWindows(
-  heads: ExitHeads,
-  windows: readonly Window[],
+/** Runs the model on a document, and its heads on the judged positions. */
+async function recordDocument(
+  { model, heads }: ExitHeads,
+  { ids, from }: Window,
   judge: Judge,
   signal: CancelSignal | undefined,
-): Promise<RecordedWindows> {
-  const positions = positionsIn(windows);
-  const exits = heads.heads.map((): ExitRecord => ({
+): Promise<RecordedTokens> {
+  const positions = ids.length - from;
+  const exits = heads.map((): ExitRecord => ({
     stats: new Float32Array(positions * ROW_STATS.width),
     agrees: new Uint8Array(positions),
     ...(!judge.greedy && { losses: new Int32Array(positions) }),
   }));
-  const record = { positions, exits, ...(judge.other && { deep: new Int32Array(positions) }) };
-  let at = 0;
-  for (const window of windows) {
-    await recordWindow(heads, window, judge, { record, at, signal });
-    at += window.ids.length - window.from;
-  }
-  return record;
-}
-
-interface WindowOptions {
-  readonly record: RecordedWindows;
-  /** The record's position of the window's first judged one. */
-  readonly at: number;
-  readonly signal: CancelSignal | undefined;
-}
-
-async function recordWindow(
-  { model, heads }: ExitHeads,
-  { ids: window, from }: Window,
-  judge: Judge,
-  { record: { exits, deep }, at, signal }: WindowOptions,
-): Promise<void> {
+  const deep = judge.other ? new Int32Array(positions) : undefined;
   const batch = await hiddenBatch(
     model,
-    [window],
+    [ids],
     heads.map(({ depth }) => depth),
     signal,
   );
   let right = batch;
   const made: Tensor[] = []; // for one part
   const { vocabSize, hiddenSize } = model.config;
-  const most = judge.greedy ? window.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
+  const most = judge.greedy ? ids.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
   const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
-    if (judge.other) right = await hiddenBatch(judge.reference, [window], [], signal);
-    for (let begin = from; begin < window.length; begin += rowsAtOnce) {
-      const to = at + begin - from;
+    if (judge.other) right = await hiddenBatch(judge.reference, [ids], [], signal);
+    for (let begin = from; begin < ids.length; begin += rowsAtOnce) {
+      const to = begin - from;
       const rows = (states: Tensor): Tensor => {
-        const taken = sliceRows(states, begin, Math.min(window.length, begin + rowsAtOnce));
+        const taken = sliceRows(states, begin, Math.min(ids.length, begin + rowsAtOnce));
         made.push(taken);
         return taken;
       };
-      const teacher = await locatedIn(judge.reference, [window], "calibrate", () =>
+      const teacher = await locatedIn(judge.reference, [ids], "calibrate", () =>
         createTeacher(judge.reference, rows(right.final)),
       );
       made.push(teacher.logits);
-      const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, window, begin);
+      const losses = judge.greedy ? undefined : await lossesAgainst(judge, teacher, ids, begin);
       for (const [index, head] of heads.entries()) {
         await giveTurn(signal);
         const logits = await head.logits(rows(statesAt(batch, head, "calibrate")));
@@ -284,7 +229,7 @@ async function recordWindow(
         const stats = await head.stats(logits);
         const broken = nonFiniteRow(stats, "top1");
         if (broken !== undefined) {
-          throw await nonFiniteError(model, window.slice(0, begin + broken + 1), {
+          throw await nonFiniteError(model, ids.slice(0, begin + broken + 1), {
             what: `the logits of exit ${index}`,
             depth: head.depth,
             caller: "calibrate",
@@ -299,7 +244,7 @@ async function recordWindow(
         logits.dispose();
       }
       if (deep !== undefined) {
-        const own = await locatedIn(model, [window], "calibrate", () => createTeacher(model, rows(batch.final)));
+        const own = await locatedIn(model, [ids], "calibrate", () => createTeacher(model, rows(batch.final)));
         const differing = teacher.argmax.map((id, r) => Number(own.argmax[r] !== id));
         made.push(own.logits);
         deep.set(losses === undefined ? differing : losses(await own.logits.read()), to);
@@ -311,6 +256,7 @@ async function recordWindow(
     disposeBatch(batch);
     if (right !== batch) disposeBatch(right);
   }
+  return { positions, exits, ...(deep && { deep }) };
 }
 
 /** Logits of one head in memory at once, roughly, if they are read back (sampled text). */
@@ -320,13 +266,13 @@ const LOGITS_AT_ONCE = 2 ** 22;
 async function lossesAgainst(
   judge: Judge,
   { logits }: Teacher,
-  window: readonly number[],
+  ids: readonly number[],
   begin: number,
 ): Promise<(values: Float32Array) => Int32Array> {
   const vocabSize = logits.shape[1]!;
   const distributions = (values: Float32Array): Float64Array[] =>
     Array.from({ length: values.length / vocabSize }, (_, r) =>
-      judgedDistribution(judge, rowOf(values, r, vocabSize), window.slice(0, begin + r + 1)),
+      judgedDistribution(judge, rowOf(values, r, vocabSize), ids.slice(0, begin + r + 1)),
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));

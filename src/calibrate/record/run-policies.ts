@@ -8,9 +8,8 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { findingName, isCount, readFinding, writeFinding } from "../../exits/states/findings.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
 import { type DocumentCounts, joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
-import { type CalibrationDocument, countedAs, type HashedDocument, judgedLength } from "./documents.js";
+import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
 import { createJudge, type JudgeOptions } from "./judge.js";
-import { judgedDocuments } from "./record.js";
 import { describeSubject, madeOf, requireScore } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
@@ -32,7 +31,7 @@ export async function runPolicies(
   candidates: RunCandidates,
   options: RunPoliciesOptions = {},
 ): Promise<PolicyRuns> {
-  const texts = await judgedDocuments(heads, documents, judgedLength(heads.model, options));
+  const texts = await hashDocuments(heads, documents, judgedLength(heads.model, options));
   return runHashed(heads, texts, candidates, options);
 }
 
@@ -70,10 +69,7 @@ export async function runHashed(
     const onCandidate = async (candidate: number): Promise<void> => {
       await onRun?.({ done: before + candidate + 1, total });
     };
-    const ran =
-      fresh.length === 0
-        ? []
-        : await runBatch(heads, fresh, candidates, { sequenceLength, judge, signal, onCandidate });
+    const ran = fresh.length === 0 ? [] : await runBatch(heads, fresh, candidates, { judge, signal, onCandidate });
     for (const [i, text] of batch.entries()) {
       const counted = stored[i]!;
       const place = fresh.indexOf(text);

@@ -9,11 +9,10 @@ import { isExactFill } from "../../exits/fill/fill.js";
 import { scoreAt, type ScoreName, type Threshold } from "../../exits/heads/score.js";
 import { giveTurn } from "../../turns.js";
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
-import { inWindows } from "../certificate/assumptions.js";
 import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
 import { orientThreshold, rawThreshold } from "../procedures/token-table.js";
-import type { Counted as CountedDocument } from "../record/documents.js";
+import { type Counted as CountedDocument, hashDocuments } from "../record/documents.js";
 import {
   countedEvidence,
   type Evidence,
@@ -22,7 +21,7 @@ import {
   recordedEvidence,
   streamedEvidence,
 } from "../record/evidence.js";
-import { type DocumentRecord, judgedDocuments } from "../record/record.js";
+import type { DocumentRecord } from "../record/record.js";
 import { arrange, type Arrangement } from "../record/split.js";
 import { judgedBy, type Subject, subjectCosts } from "../record/subject.js";
 import { type Counted, runDocument } from "./against-decoder.js";
@@ -157,8 +156,7 @@ async function openSource(
       if (typeof arrangement === "string") return arrangement;
       return { evidence: countedEvidence({ ...runs, documents: prompts }, arrangement), ...countTaught(prompts) };
     }
-    const kept = inWindows(c) ? Infinity : sequenceLength;
-    const all = await judgedDocuments(heads, documents, sequenceLength, kept);
+    const all = await hashDocuments(heads, documents, sequenceLength);
     const chosen = namedIn(c, classDocuments(all, heads.model));
     if (typeof chosen === "string") return chosen;
     const texts = classDocuments(chosen, heads.model);

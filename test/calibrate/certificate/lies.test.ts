@@ -26,7 +26,7 @@ import { certify } from "../../../src/calibrate/certify/certify.js";
 import { certifySettings } from "../../../src/calibrate/certify/settings.js";
 import type { Tally } from "../../../src/calibrate/procedures/tally.js";
 import { type Evidence, streamedEvidence } from "../../../src/calibrate/record/evidence.js";
-import { judgedDocuments } from "../../../src/calibrate/record/record.js";
+import { hashDocuments } from "../../../src/calibrate/record/documents.js";
 import { arrange } from "../../../src/calibrate/record/split.js";
 import { canonicalSampling } from "../../../src/model/decode/sampling.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -195,7 +195,7 @@ describe("lies whose arithmetic is consistent", () => {
 
   /** Evidence of the truth, said to come from some build; its candidates run once. */
   const streamed = once(async (kernelBuild: string | undefined): Promise<Evidence> => {
-    const texts = await judgedDocuments(heads, documents, 64);
+    const texts = await hashDocuments(heads, documents, 64);
     const evidence = await streamedEvidence(heads, await arrange(texts, projecting), projecting);
     const ran = once(([first, end, candidates]: Parameters<NonNullable<Evidence["run"]>>) =>
       Promise.resolve(evidence.run!(first, end, candidates)),

@@ -11,12 +11,10 @@ import { createPolicy } from "../../../exits/plan/policy.js";
 import type { HashedDocument } from "../documents.js";
 import type { Judge } from "../judge.js";
 import type { DocumentCounts, RunCandidates } from "../policy-runs.js";
-import { judgedWindows } from "../record.js";
 import { runnerAtOnce } from "./run-forced.js";
 import { runnerByTokens } from "./run-tokens.js";
 
 interface RunBatchOptions {
-  readonly sequenceLength: number;
   readonly judge: Judge;
   readonly signal: CancelSignal | undefined;
   /** Called after every candidate. */
@@ -28,21 +26,18 @@ export async function runBatch(
   heads: ExitHeads,
   texts: readonly HashedDocument[],
   { score, fill, thresholds }: RunCandidates,
-  { sequenceLength, judge, signal, onCandidate }: RunBatchOptions,
+  { judge, signal, onCandidate }: RunBatchOptions,
 ): Promise<DocumentCounts[][]> {
-  const windowsOf = texts.map((text) => judgedWindows(heads, text, sequenceLength));
-  const windows = windowsOf.flat();
-  const documentOf = windowsOf.flatMap((own, document) => own.map(() => document));
   const counts = texts.map(() =>
     thresholds.map((vector) => ({ left: vector.map(() => 0), wrong: vector.map(() => 0), deep: [0] })),
   );
-  const runner = await (judge.greedy ? runnerAtOnce : runnerByTokens)(heads, windows, judge, signal);
+  const runner = await (judge.greedy ? runnerAtOnce : runnerByTokens)(heads, texts, judge, signal);
   try {
     for (const [candidate, vector] of thresholds.entries()) {
       // A policy that never exits is the full model.
       if (judge.other || vector.some((threshold) => threshold !== "never")) {
-        await runner.run(createPolicy(heads, vector, { score, fill }), (w, { exit, loss }) => {
-          const { left, wrong, deep } = counts[documentOf[w]!]![candidate]!;
+        await runner.run(createPolicy(heads, vector, { score, fill }), (text, { exit, loss }) => {
+          const { left, wrong, deep } = counts[text]![candidate]!;
           if (exit === undefined) deep[0]! += loss;
           else {
             left[exit]!++;
