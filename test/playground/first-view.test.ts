@@ -4,7 +4,8 @@ import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { data, depthsOf, idle, operatingPoints, press, PROMPT, withPage, withText } from "./support.js";
 
-const OPENINGS = 10;
+/** Openings at most: the first that is soon enough shows it. */
+const OPENINGS = 12;
 /** Milliseconds of computing that show how much of a processor a program gets here. */
 const SPIN = 40;
 
@@ -25,7 +26,7 @@ describe("the first view", () => {
     const times: number[] = [];
     // Other programs may use the processors. An opening counts by the share that was left to this test just before and
     // after it, and the best one counts, because a disturbance can only add time.
-    for (let i = 0; i < OPENINGS; i++) {
+    for (let i = 0; i < OPENINGS && !(Math.min(...times) < 1000); i++) {
       const before = contention();
       await withPage(async (page) => {
         await page.locator("#text .token").first().waitFor();
