@@ -253,8 +253,13 @@ async function record(): Promise<void> {
   const split = values.set as PromptSplit | undefined;
   if (split === undefined) throw new Error("--stage record: name a split, as in --set grid");
   const heads = await readHeads(join(values.folder, "heads"), await openModel(certifiedDtype));
-  const answers = (await heldOutAnswers(heads.model)).filter((answer) => answer.split === split);
-  await recordAnswers(heads, answers, split, join(keptHeld, "records"));
+  const answers = await heldOutAnswers(heads.model);
+  await recordAnswers(
+    heads,
+    answers.filter((one) => one.split === split),
+    split,
+    join(keptHeld, "records"),
+  );
 }
 
 /** Answers that certify or judge. */
@@ -274,17 +279,18 @@ async function certify(): Promise<void> {
   const held = await recordAnswers(heads, judged, "held out", join(keptHeld, "records"));
   const candidates = Number(values.candidates);
   // The faster of two certificates of a level is used, so they share the chance of error.
-  const claim = { ...claimed(), delta: candidates === 0 ? 0.05 : 0.025 };
+  const claim = { population: population(), delta: candidates === 0 ? 0.05 : 0.025 };
   const made = await certifyLevels(heads, calibration, held, { ...claim, fill: exactFill(model.config) });
   const levels = made.filter(({ certificate }) => certificate.policy.exits.some((exit) => exit.threshold !== "never"));
-  const parts = { calibration, answers, judged, candidates, store: join(keptHeld, "runs"), claim };
-  const projected = candidates === 0 ? [] : await certifyProjected(heads, parts);
+  const store = join(keptHeld, "runs");
+  const projected =
+    candidates === 0 ? [] : await certifyProjected(heads, { calibration, answers, judged, candidates, store, claim });
   const isUsual = certifiedDtype === DTYPE;
   // Those from items are shipped for other dtypes alone.
-  const certificates =
-    isUsual && values.prompts !== "everyday"
-      ? "lab/pretrained/items"
-      : join(values.folder, "certificates", isUsual ? "" : certifiedDtype);
+  const fromItems = isUsual && values.prompts !== "everyday";
+  const certificates = fromItems
+    ? "lab/pretrained/items"
+    : join(values.folder, "certificates", isUsual ? "" : certifiedDtype);
   await writeCertificates(certificates, levels);
   await writeCertificates(certificates, projected, "-project");
   const facts = {
@@ -295,16 +301,12 @@ async function certify(): Promise<void> {
     calibrationAnswers: calibration.documents.length,
     heldAnswers: held.documents.length,
   };
-  await writeFileAtomic(join(certificates, "README.md"), certificatesCard(certifiedDtype, facts));
+  if (!fromItems) await writeFileAtomic(join(certificates, "README.md"), certificatesCard(certifiedDtype, facts));
 }
 
-function claimed(): { readonly population: string } {
-  return {
-    population:
-      values.prompts === "everyday"
-        ? `everyday chat prompts, English, answers of at most ${MAX_NEW_TOKENS} tokens`
-        : `questions and texts of benchmarks, English, answers of at most ${MAX_NEW_TOKENS} tokens`,
-  };
+function population(): string {
+  const answers = `English, answers of at most ${MAX_NEW_TOKENS} tokens`;
+  return `${values.prompts === "everyday" ? "everyday chat prompts" : "questions and texts of benchmarks"}, ${answers}`;
 }
 
 async function headsCard(heads: ExitHeads): Promise<string> {

@@ -1,4 +1,5 @@
 /** One certificate a level from the same records, each verified, with its policy judged on documents apart. */
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type ExitHeads, measureUnitTimes, verifyCertificate } from "early-exits";
 import { calibrateRecords, type CalibrationRecords, playPolicy } from "early-exits/calibrate";
@@ -18,8 +19,6 @@ export interface Claim {
   readonly delta?: number;
   /** One line on what the documents are. */
   readonly population?: string;
-  /** @default console.error */
-  readonly note?: (text: string) => void;
 }
 
 /** A verified certificate for each level, and its policy judged on the test records. */
@@ -27,7 +26,7 @@ export async function certifyLevels(
   heads: ExitHeads,
   calibration: CalibrationRecords,
   test: CalibrationRecords,
-  { fill, note = console.error, delta = 0.05, ...claim }: Claim,
+  { fill, delta = 0.05, ...claim }: Claim,
 ): Promise<ShippedLevel[]> {
   // Costs are times: an int8 head's share of a block's time is smaller than its share of the multiply-adds.
   const costs = await measureUnitTimes(heads, { fill });
@@ -42,7 +41,7 @@ export async function certifyLevels(
     }
     const outcome = playPolicy(test, certificate.policy);
     levels.push({ agreement, certificate, test: outcome });
-    note(
+    console.error(
       `${agreement}: depth ${outcome.meanDepth.toFixed(2)}, ` +
         `agreement on test documents ${percent(outcome.documentAgreement, 2)}`,
     );
@@ -56,10 +55,15 @@ function unitOf({ documents }: CalibrationRecords): "document" | "group" {
   return groups.size === documents.length ? "group" : "document";
 }
 
-/** Writes every certificate to a file named after its level in percent, and what else tells it from others. */
+/**
+ * Writes every certificate to a file named after its level in percent, and what else tells it from others. The file of a
+ * level that is not among them leaves: it made an earlier promise.
+ */
 export async function writeCertificates(folder: string, levels: readonly ShippedLevel[], suffix = ""): Promise<void> {
-  for (const { agreement, certificate } of levels) {
-    const file = join(folder, `${Math.round(100 * agreement)}${suffix}.json`);
-    await writeFileAtomic(file, `${JSON.stringify(certificate)}\n`);
+  for (const level of LEVELS) {
+    const file = join(folder, `${Math.round(100 * level)}${suffix}.json`);
+    const made = levels.find(({ agreement }) => agreement === level);
+    if (made) await writeFileAtomic(file, `${JSON.stringify(made.certificate)}\n`);
+    else await rm(file, { force: true });
   }
 }

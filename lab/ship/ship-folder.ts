@@ -69,7 +69,7 @@ async function shipOn(device: Device, settings: ShipSettings, { speeches, texts 
 
   const calibration = await record(heads, texts.calibration.slice(0, settings.documents), note, "calibration");
   const test = await record(heads, texts.test.slice(0, settings.documents), note, "test");
-  const levels = await certifyLevels(heads, calibration, test, { fill: exactFill(model.config), note });
+  const levels = await certifyLevels(heads, calibration, test, { fill: exactFill(model.config) });
   await writeCertificates(join(folder, "certificates"), levels);
 
   const shipped = {
