@@ -56,8 +56,8 @@ function unitOf({ documents }: CalibrationRecords): "document" | "group" {
 }
 
 /**
- * Writes every certificate to a file named after its level in percent, and what else tells it from others. The file of a
- * level that is not among them leaves: it made an earlier promise.
+ * Writes every certificate to a file named after its level in percent, and what else tells it from others. Files of
+ * levels that are not among them leave: they made earlier promises.
  */
 export async function writeCertificates(folder: string, levels: readonly ShippedLevel[], suffix = ""): Promise<void> {
   for (const level of LEVELS) {
