@@ -51,6 +51,7 @@ export default tseslint.config(
       ],
     },
   },
+  { files: ["examples/*.ts"], languageOptions: { parserOptions: { project: "./tsconfig.examples.json" } } },
   {
     files: [
       "*.config.ts",

@@ -10,7 +10,7 @@ import { root } from "./run-law.js";
 if (process.argv.includes("--explain")) {
   console.log(explainedLines(explainLaws(join(root, "test", "laws"))).join("\n"));
 } else {
-  for (const script of ["lab/laws/run-lossless.ts", "lab/laws/run-groups.ts", "lab/laws.ts"]) {
+  for (const script of ["lab/laws/run-lossless.ts", "lab/laws/run-groups.ts", "lab/laws.ts", "lab/laws/run-micro.ts"]) {
     const { status } = spawnSync("npx", ["tsx", script, ...process.argv.slice(2)], { cwd: root, stdio: "inherit" });
     if (status !== 0) process.exitCode = status ?? 1;
   }

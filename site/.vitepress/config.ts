@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { defineConfig } from "vitepress";
 import { anchorOf } from "../markdown/anchors.js";
+import { codeBeside } from "../markdown/beside.js";
 import { tourCells } from "../markdown/cells.js";
 import { contentsOf } from "../markdown/contents.js";
 import { formulas } from "../markdown/formulas.js";
@@ -34,6 +35,7 @@ export default defineConfig({
     theme: { light: "github-light-high-contrast", dark: "github-dark-high-contrast" },
     anchor: { slugify: anchorOf },
     config(md) {
+      md.use(codeBeside);
       md.use(repositoryLinks);
       md.use(formulas);
       md.use(tourCells);

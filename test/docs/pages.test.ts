@@ -75,6 +75,17 @@ describe("the pages together", () => {
     }
   });
 
+  it("micro-exits.md has every part of its program, which has at most 400 lines, below the explanation", () => {
+    const program = read("examples/micro-exits.ts").trimEnd();
+    const lines = program.split("\n");
+    const shown = Array.from(
+      read("docs/micro-exits.md").matchAll(/^## (.*)$[^#]*#L(\d+)-L(\d+)\)$/gm),
+      ([, title, from, to]) => [`// ---- ${title!} ----`, ...lines.slice(Number(from), Number(to))].join("\n"),
+    );
+    expect(shown).toEqual(program.split(/\n\n(?=\/\/ ---- )/).slice(1));
+    expect(lines.length).toBeLessThanOrEqual(400);
+  });
+
   it.each(figures)("figures/%s is shown on a page and is smaller than 60 kB", (name) => {
     expect(pages.some((path) => read(path).includes(`figures/${name})`))).toBe(true);
     expect(read(`docs/figures/${name}`).length).toBeLessThan(60 * 1024);
