@@ -140,10 +140,8 @@ const makers: Readonly<Record<RealityLie, Maker>> = {
   stranger: (truth, options, rng) => from({ ...truth, headsHash: hexOf(rng) }, options),
 };
 
-async function sealed(certificate: Certificate): Promise<Certificate> {
-  const content: { digest?: string } & Omit<Certificate, "digest"> = { ...certificate };
-  delete content.digest;
-  return sealCertificate(content);
+function sealed(certificate: Certificate): Promise<Certificate> {
+  return sealCertificate({ ...certificate, digest: undefined } as never);
 }
 
 function hexOf(rng: Rng): string {

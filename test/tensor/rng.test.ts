@@ -7,8 +7,7 @@ import { describe, expect, test } from "vitest";
 import { createRng, type Rng } from "../../src/tensor/rng.js";
 import { sumOf, times } from "../support/lists.js";
 
-const take = <T>(count: number, draw: () => T): T[] => Array.from({ length: count }, draw);
-const uniforms = (rng: Rng, count: number): number[] => take(count, () => rng.uniform());
+const uniforms = (rng: Rng, count: number): number[] => times(count, () => rng.uniform());
 
 /** Σ (observed - expected)²/expected over equally likely bins. */
 function chiSquare(bins: number, draws: readonly number[]): number {
@@ -31,7 +30,7 @@ function expectUniform(bins: 10 | 24 | 64, draws: readonly number[]): void {
 describe("the sequence", () => {
   test("is xoshiro128**, as an independent implementation in Python prints it from the state 1, 2, 3, 4", () => {
     const rng = createRng([1, 2, 3, 4]);
-    expect(take(10, () => rng.uniform() * 2 ** 32)).toEqual([
+    expect(times(10, () => rng.uniform() * 2 ** 32)).toEqual([
       11520, 0, 5927040, 70819200, 2031721883, 1637235492, 1287239034, 3734860849, 3729100597, 4258142804,
     ]);
   });
@@ -98,51 +97,34 @@ describe("fork", () => {
       expect(Math.abs(correlation(x, y))).toBeLessThan(bound);
     }
   });
-
-  test("gives uniform first values over names: forks do not start alike", () => {
-    const rng = createRng(3);
-    expectUniform(
-      64,
-      times(6400, (i) => Math.floor(64 * rng.fork(`document ${i}`).uniform())),
-    );
-  });
 });
 
 describe("distributions", () => {
-  test("uniform lies in [0, 1) and fills 64 bins evenly, in its high bits and in its low ones", () => {
-    const rng = createRng(1);
-    const draws = uniforms(rng, 64_000);
-    expect(draws.every((u) => u >= 0 && u < 1)).toBe(true);
-    expectUniform(
-      64,
-      draws.map((u) => Math.floor(u * 64)),
-    );
-    expectUniform(
-      64,
-      draws.map((u) => (u * 2 ** 32) % 64),
-    );
-  });
-
-  test("seeds 0, 1, 2, … start evenly spread", () => {
-    expectUniform(
-      64,
-      times(6400, (seed) => Math.floor(64 * createRng(seed).uniform())),
-    );
+  const draws = uniforms(createRng(1), 64_000);
+  const parent = createRng(3);
+  test.for<[string, readonly number[]]>([
+    ["uniform in its high bits", draws.map((u) => Math.floor(u * 64))],
+    ["uniform in its low bits", draws.map((u) => (u * 2 ** 32) % 64)],
+    ["what seeds 0, 1, 2, … start with", times(6400, (seed) => Math.floor(64 * createRng(seed).uniform()))],
+    ["what forks start with", times(6400, (i) => Math.floor(64 * parent.fork(`document ${i}`).uniform()))],
+  ])("%s lies in [0, 1) and fills 64 bins evenly", ([, bins]) => {
+    expect(bins.every((bin) => bin >= 0 && bin < 64)).toBe(true);
+    expectUniform(64, bins);
   });
 
   test("integer fills [0, bound) evenly", () => {
     const rng = createRng(2);
     expectUniform(
       10,
-      take(20_000, () => rng.integer(10)),
+      times(20_000, () => rng.integer(10)),
     );
-    expect(take(5, () => rng.integer(1))).toEqual([0, 0, 0, 0, 0]);
+    expect(times(5, () => rng.integer(1))).toEqual([0, 0, 0, 0, 0]);
   });
 
   test("normal has the normal distribution: mean 0, variance 1, and even bins under its distribution function", () => {
     const rng = createRng(4);
     const n = 50_000;
-    const draws = take(n, () => rng.normal());
+    const draws = times(n, () => rng.normal());
     const moment = (power: number): number => sumOf(draws, (x) => x ** power) / n;
     expect(Math.abs(moment(1))).toBeLessThan(3.29 / Math.sqrt(n)); // variance of the mean 1/n
     expect(Math.abs(moment(2) - 1)).toBeLessThan(3.29 * Math.sqrt(2 / n)); // variance of x² is 2
@@ -171,7 +153,7 @@ describe("shuffle", () => {
   test("gives each of the 24 orders of four items equally often", () => {
     const rng = createRng(6);
     const orders = new Map<string, number>();
-    const draws = take(24_000, () => {
+    const draws = times(24_000, () => {
       const order = rng.shuffle([0, 1, 2, 3]).join("");
       if (!orders.has(order)) orders.set(order, orders.size);
       return orders.get(order)!;

@@ -11,7 +11,6 @@ import {
   runPolicies,
   verifyCertificate,
 } from "early-exits/calibrate";
-import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { PolicyError } from "early-exits/exits";
 import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-variation.js";
 import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
@@ -27,7 +26,7 @@ import { sharedWasm } from "../../support/devices.js";
 import { randomIds, smallHeads } from "../../support/models.js";
 import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
-import { verdictOf } from "../../support/verdict.js";
+import { resealed, verdictOf } from "../../support/verdict.js";
 
 const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1.3 } as const satisfies SamplingOptions;
 const settings = { topK: 0, ...sampling };
@@ -207,10 +206,9 @@ describe("certificates", () => {
       const wrongModel = await verifyCertificate(certificate, { ...given, against: stored.model });
       expect(wrongModel.reasons[0]).toMatch(/not the checkpoint as float32/);
 
-      const lie = structuredClone(certificate) as unknown as { accepted: { deep: number[] }; digest?: string };
-      lie.accepted.deep[0]! += 1;
-      delete lie.digest;
-      expect(await verdictOf(await sealCertificate(lie as never))).toBe("refuted");
+      const { deep } = certificate.accepted;
+      const accepted = { ...certificate.accepted, deep: deep.with(0, deep[0]! + 1) };
+      expect(await verdictOf(await resealed(certificate, { accepted }))).toBe("refuted");
     }
   });
 
@@ -274,14 +272,10 @@ describe("certificates", () => {
   it("say that nothing was certified, and cannot hide it", async () => {
     const { certificate } = await calibrate(stored, documents, { agreement: 0.999, against: full });
     expect(await verdictOf(certificate)).toBe("arithmetic consistent");
-    interface Lie {
-      policy: { certified: { impossible?: true } };
-      digest?: string;
-    }
-    const lie = structuredClone(certificate) as unknown as Lie;
-    delete lie.policy.certified.impossible;
-    delete lie.digest;
-    expect(await verdictOf(await sealCertificate(lie as never))).toBe("refuted");
+    const { policy } = certificate;
+    expect(policy.certified!.impossible).toBe(true);
+    const hidden = { ...policy, certified: { ...policy.certified, impossible: undefined } };
+    expect(await verdictOf(await resealed(certificate, { policy: hidden }))).toBe("refuted");
   });
 
   it("are refused where the loss does not fit the text", async () => {
