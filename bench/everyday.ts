@@ -26,7 +26,7 @@ import { machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
 import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
 import { reportsFolder } from "../lab/report/script.js";
-import { wsrPValue } from "../src/calibrate/bounds/wsr.js";
+import { wsrPValue } from "../src/risk/betting-bound.js";
 
 const MAX_NEW_TOKENS = 144;
 /** Tokens of given texts. */

@@ -10,6 +10,7 @@ import {
 } from "early-exits/calibrate";
 import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
+import { clusterTest } from "early-exits/risk";
 import { percent, speed, table, threshold } from "./format.js";
 import { commandLine } from "./next-lines.js";
 
@@ -51,7 +52,6 @@ export function promiseLines(certificate: Certificate): string[] {
       ...trainingLines(certificate),
     ];
   }
-  const { groups } = certificate;
   const counted =
     unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
   return [
@@ -59,7 +59,7 @@ export function promiseLines(certificate: Certificate): string[] {
       `${test?.candidates.length ?? 0} candidates tried`,
     unit === "group"
       ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
-      : `${unit}s taken as independent${effectOf(groups.designEffect)}`,
+      : `${unit}s taken as independent${effectOf(certificate)}`,
     ...trainingLines(certificate),
   ];
 }
@@ -77,13 +77,17 @@ function groupsTested({ documents, split }: Certificate): number {
   return new Set(documents.slice(split.grid).map(({ group }) => group)).size;
 }
 
-/** Above this, "independent" is far from true. */
-const LARGE_EFFECT = 1.5;
-
-function effectOf(effect: number | null): string {
-  if (effect === null) return "";
-  const warning = effect > LARGE_EFFECT ? ": the promise is weaker than it says; certify with groups as units" : "";
-  return `, but by the groups they name the variance is ${effect.toFixed(1)} times as large${warning}`;
+/** Says so only if a permutation test finds that documents of one group resemble each other. */
+function effectOf({ accepted, documents, split }: Certificate): string {
+  const { pValue, designEffect } = clusterTest(
+    accepted.losses,
+    documents.slice(split.grid).map(({ group }) => group ?? ""),
+  );
+  if (pValue > 0.01) return "";
+  return (
+    `, but by the groups they name the variance is ${designEffect!.toFixed(1)} times as large: the promise is ` +
+    "weaker than it says; certify with groups as units"
+  );
 }
 
 export function outcomeTable(
@@ -132,7 +136,13 @@ export function noteLines(
     ...(cut > 0
       ? [`${cut} documents are longer than ${sequenceLength} tokens, and only their beginning is judged`]
       : []),
-    ...(dependence === null ? [] : [dependenceLine(dependence)]),
+    ...(dependence === null
+      ? []
+      : [
+          `Warning: these documents are not independent, by ${BASES[dependence.basis]} (permutation test; estimated ` +
+            `design effect ${dependence.designEffect.toFixed(2)}), so the claim fails more often than it says; give ` +
+            "them groups",
+        ]),
   ];
 }
 
@@ -141,20 +151,11 @@ function speedLine({ policy, plain }: NonNullable<CalibrationNotes["tokenTimes"]
   return `expected speed: ${(plain / policy).toFixed(2)}x, ${used} ms a token in place of ${all}`;
 }
 
-function dependenceLine({ designEffect, basis }: Dependence): string {
-  const estimate = `estimated design effect ${designEffect.toFixed(2)}, from ${BASES[basis]}`;
-  if (designEffect <= LARGE_EFFECT) return estimate;
-  return (
-    `${estimate}. Warning: these documents are far from independent, so the claim fails more often than it says; ` +
-    "give them groups"
-  );
-}
-
-const BASES = {
+const BASES: Record<Dependence["basis"], string> = {
   groups: "the groups that they name",
   order: "the order of the documents",
   passages: "the passages that they share",
-} as const satisfies Record<Dependence["basis"], string>;
+};
 
 /** Ratios this close to 1 are within a machine's variation. */
 const NOISE = 0.03;

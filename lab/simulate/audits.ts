@@ -2,7 +2,7 @@
  * Audits simulated: losses of units with a known mean, and after how many of them the alarm rings. Losses of documents
  * are near to beta-distributed; the coefficient of variation says how unlike each other documents are.
  */
-import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
+import { alarm, type AlarmState, stepAlarm } from "early-exits/risk";
 import { createRng, type Rng } from "early-exits/tensor";
 
 /** A loss in [0, 1] with this mean and coefficient of variation, from a beta distribution. */
@@ -53,7 +53,7 @@ export function simulateAudits(
   const root = createRng(seed);
   const units = Array.from({ length: runs }, (_, run) => {
     const rng = root.fork(`run ${run}`);
-    return unitsUntilAlarm(createAlarm({ target, delta }), () => draw(rng), most);
+    return unitsUntilAlarm(alarm([], target, delta), () => draw(rng), most);
   });
   return { alarms: units.filter((count) => count <= most).length, median: medianOf(units) };
 }

@@ -5,18 +5,13 @@
 import { sum } from "d3-array";
 import type { CertifiedLoss } from "../../src/exits/plan/policy.js";
 import type { Rng } from "../../src/tensor/index.js";
-import { binomialTail } from "../../src/calibrate/bounds/binomial.js";
-import { hoeffdingBentkusPValue } from "../../src/calibrate/bounds/hoeffding.js";
-import { certifyLosses, cheapest, fixedSequence, planSequence } from "../../src/calibrate/procedures/certify-losses.js";
+import { binomialTail } from "../../src/risk/binomial.js";
+import { certifyLosses, type LossMatrix } from "../../src/risk/certify-losses.js";
+import { hoeffdingBentkusPValue } from "../../src/risk/hoeffding-bentkus.js";
+import { riskControl } from "early-exits/risk";
+import { cheapest, planSequence } from "../../src/calibrate/certify/fixed-sequence.js";
 import { pickVectors } from "../../src/calibrate/record/policy-runs.js";
-import {
-  costsOf,
-  type ExitCosts,
-  lossesOf,
-  type LossMatrix,
-  readLosses,
-  type Tally,
-} from "../../src/calibrate/procedures/tally.js";
+import { costsOf, type ExitCosts, lossesOf, readLosses, type Tally } from "../../src/calibrate/procedures/tally.js";
 import {
   type LossColumn,
   orientThreshold,
@@ -43,7 +38,7 @@ export interface Trial {
   readonly epsilon: number;
   proposed(): Proposed;
   /** Thresholds at tenths of the scores, and their losses. */
-  tenths(): { readonly vectors: readonly ThresholdVector[]; readonly losses: LossMatrix };
+  tenths(): { readonly vectors: readonly ThresholdVector[]; losses: Float64Array[] };
 }
 
 interface Proposed {
@@ -117,10 +112,12 @@ export const procedures = {
     title: "certified (WSR) by the argmax, used for sampled text (mutant)",
     claim: "share",
     promise: "none",
-    decide: ({ grid, test, costs, epsilon, all }, delta) => {
-      const greedy = { all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) };
-      return certified(trialOf(greedy), delta, "token");
-    },
+    decide: ({ grid, test, costs, epsilon, all }, delta) =>
+      certified(
+        trialOf({ all, costs, epsilon, grid: withoutDistances(grid), test: withoutDistances(test) }),
+        delta,
+        "token",
+      ),
   },
 } as const satisfies Record<string, ProcedureSpec>;
 
@@ -227,12 +224,10 @@ function byPValues(
   pValueOf: (tally: Tally, epsilon: number, table: GroupedTable) => number,
 ): ThresholdVector {
   return chosenFrom(trial, { delta, loss: "token" }, (tallyOf, vectors) => {
-    const pValues: number[] = [];
-    while (pValues.length < vectors && !(pValues.at(-1)! > delta)) {
-      const next = pValues.length;
-      pValues.push(pValueOf(tallyOf(next, next + 1), trial.epsilon, trial.test));
-    }
-    return fixedSequence(pValues, delta).length;
+    const pValueAt = (at: number) => pValueOf(tallyOf(at, at + 1), trial.epsilon, trial.test);
+    let accepted = 0;
+    while (accepted < vectors && pValueAt(accepted) <= delta) accepted++;
+    return accepted;
   });
 }
 
@@ -254,14 +249,15 @@ function tenthsOf({ grid, test }: Pick<Trial, "grid" | "test">): ReturnType<Tria
   const vectors = Array.from({ length: 10 }, (_, i) =>
     sorted.map((column) => column[Math.floor((column.length - 1) * (1 - (i + 1) / 10))]!),
   );
-  return { vectors, losses: lossesOf(tallyVectors(test, vectors), "token") };
+  const { values } = lossesOf(tallyVectors(test, vectors), "token");
+  return { vectors, losses: Array.from({ length: test.documents }, (_, d) => values.subarray(10 * d, 10 * d + 10)) };
 }
 
 /** Returns the vector that lies `extra` candidates past the last accepted one. */
 function tenths(trial: Trial, delta: number, extra: number): ThresholdVector {
   const { vectors, losses } = trial.tenths();
-  const { accepted } = certifyLosses(losses, { epsilon: trial.epsilon, delta });
-  return vectors[Math.min(vectors.length, accepted + extra) - 1] ?? never(trial.grid);
+  const { chosen } = riskControl(losses, { epsilon: trial.epsilon, delta });
+  return vectors[Math.min(9, (chosen ?? -1) + extra)] ?? never(trial.grid);
 }
 
 /** The table of a greedy text: a token is lost if the argmax differs, and only then. */

@@ -4,7 +4,7 @@
  */
 import { requireInteger } from "../../src/errors.js";
 import { createRng, type Rng } from "../../src/tensor/index.js";
-import { requireInside } from "../../src/calibrate/bounds/check.js";
+import { requireInside } from "../../src/risk/check.js";
 import type { ExitCosts } from "../../src/calibrate/procedures/tally.js";
 import { proposeVectors } from "../../src/calibrate/procedures/propose.js";
 import type { ThresholdVector } from "../../src/calibrate/procedures/token-table.js";

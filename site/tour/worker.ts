@@ -9,6 +9,7 @@ const entries: Readonly<Record<string, () => Promise<object>>> = {
   "early-exits/evaluate": () => import("early-exits/evaluate"),
   "early-exits/exits": () => import("early-exits/exits"),
   "early-exits/model": () => import("early-exits/model"),
+  "early-exits/risk": () => import("early-exits/risk"),
   "early-exits/tensor": () => import("early-exits/tensor"),
 };
 

@@ -2,30 +2,17 @@
  * Thresholds from held-out text: certificates and their verification, audits, the published procedure.
  * @module early-exits/calibrate
  */
-export {
-  type AlarmState,
-  createAlarm,
-  stepAlarm,
-  Audit,
-  type AuditOptions,
-  type AuditReport,
-  type AuditState,
-  type FinishedText,
-} from "./audit/audit.js";
-export { binomialTail, clopperPearsonUpper } from "./bounds/binomial.js";
-export { errorFreeUnits } from "./procedures/certify-losses.js";
-export { hoeffdingBentkusPValue, hoeffdingUpper } from "./bounds/hoeffding.js";
-export { wsrUpper } from "./bounds/wsr.js";
+export { Audit, type AuditOptions, type AuditReport, type AuditState, type FinishedText } from "./audit/audit.js";
 export { calibrate, type CalibrateOptions, calibrateRecords, proposeThresholds } from "./calibrate.js";
 export { describeAssumption, describeClaim } from "./certificate/assumptions.js";
 export type { Certificate } from "./certificate/certificate.js";
-export type { CalibrationNotes, Dependence } from "./certify/write-certificate.js";
+export type { Dependence } from "./certify/dependence.js";
+export type { CalibrationNotes } from "./certify/write-certificate.js";
 export type { Certified } from "./certify/certify.js";
 export type { CertifyPolicyOptions } from "./certify/settings.js";
 export { certificateFrom, checkCertificate, policyFrom } from "./open-policy.js";
 export { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/calibrate-paper.js";
 export { paperThreshold } from "./paper/paper-threshold.js";
-export { fixedSequence } from "./procedures/certify-losses.js";
 export type { CalibrationDocument, GroupedDocument } from "./record/documents.js";
 export { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
 export { type ExitFeasibility, feasibility } from "./record/feasibility.js";

@@ -11,9 +11,11 @@ import { readSource, repositoryFiles } from "./source-files.js";
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
   "src/tensor": 119_500,
+  // + 2,300: risk control on plain arrays, Holm, permutation tests; 3,850 came from src/calibrate
+  "src/risk": 3_850 + 2_300,
   "src/model": 61_150 + 2_400, // + 2,400: what a sceptic broke (the seal; words encoded in turns)
   "src/exits": 45_850,
-  "src/calibrate": 52_000,
+  "src/calibrate": 48_200,
   "src/evaluate": 10_050,
   "src/node": 10_800 + 160, // + 160: what a sceptic broke
   "src/browser": 2_700,
@@ -30,10 +32,10 @@ const CEILINGS: Readonly<Record<string, number>> = {
   playground: 24_000 + 400, // + 400: what a sceptic broke
   scripts: 9_150,
   site: 6_750 + 400, // + 400: a program beside its explanation
-  test: 309_500,
+  test: 309_500 + 300, // + 300: the tests and laws of src/risk, a package of its own
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
-const PUBLIC_NAMES = { all: 302, values: 169 };
+const PUBLIC_NAMES = { all: 302 + 4, values: 169 + 2 }; // + 4 and + 2: risk control, Holm, permutation tests
 /** The share of its ceiling by which a room may be smaller. */
 const SLACK = 0.02;
 

@@ -15,6 +15,7 @@ const LAYERS = [
   "src/budgets.ts",
   "src/version.ts",
   "src/tensor/",
+  "src/risk/",
   "src/model/",
   "src/exits/",
   "src/calibrate/",
@@ -33,7 +34,6 @@ const LAYERS = [
 const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "src/exits/": ["heads/", "fill/", "cost/", "plan/", "decode/", "draft/", "states/", "train/", ""],
   "src/calibrate/": [
-    "bounds/",
     "procedures/",
     "record/",
     "audit/",
@@ -50,7 +50,7 @@ const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.start
 const NODE = layerOf("src/node/");
 const isApp = (path: string): boolean => path.startsWith("apps/");
 /** Entries of the library; those of programs are not for programs. */
-const ENTRIES = /^early-exits(\/(tensor|model|exits|calibrate|evaluate|node))?$/;
+const ENTRIES = /^early-exits(\/(tensor|risk|model|exits|calibrate|evaluate|node))?$/;
 /** Packages of the command line and of the server. */
 const OF_APPS = /^(commander|hono|zod|prom-client|@hono\/[^/]+)(\/|$)/;
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;

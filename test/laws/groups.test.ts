@@ -2,12 +2,13 @@
  * Do claims hold if documents come from few sources, or were given many times? Populations in which documents of a
  * group resemble each other (lab/simulate/grouped.ts), with 2 to 200 groups and correlations from 0 to 0.9. With groups
  * as units the share of broken claims is at most δ + 3 sqrt(δ (1 - δ) / runs); with documents as units, the very same
- * draws break it. LAWS_SCALE multiplies the runs; seeds are fixed. The findings go to the file that LAWS_REPORT names,
- * for lab/laws/run-groups.ts.
+ * draws break it. What calibration says of dependence is said of truly grouped documents, and hardly ever of others.
+ * LAWS_SCALE multiplies the runs; seeds are fixed. The findings go to the file that LAWS_REPORT names, for
+ * lab/laws/run-groups.ts.
  */
-import { createRng } from "early-exits/tensor";
-import { verifyCertificate } from "early-exits";
-import { calibrateRecords, errorFreeUnits, type GroupedDocument, playPolicy } from "early-exits/calibrate";
+import { createRng, type Rng } from "early-exits/tensor";
+import { calibrateRecords, type GroupedDocument, playPolicy } from "early-exits/calibrate";
+import { errorFreeUnits } from "early-exits/risk";
 import { describe, expect, it } from "vitest";
 import { type CopiedKind, drawCopied, riskOfCopied } from "../../lab/simulate/copied.js";
 import {
@@ -26,21 +27,28 @@ import {
   unitLosses,
 } from "../../lab/simulate/procedures.js";
 import { evenCosts } from "../../lab/simulate/simulate.js";
-import { wsrPValue } from "../../src/calibrate/bounds/wsr.js";
+import { wsrPValue } from "../../src/risk/betting-bound.js";
 import { tallyVectors } from "../../src/calibrate/procedures/token-table.js";
 import { ownTextParts } from "../../apps/cli/documents.js";
 import { certify, certifySettings } from "../../src/calibrate/certify/certify.js";
-import { countedEvidence } from "../../src/calibrate/record/evidence.js";
+import { dependenceOf } from "../../src/calibrate/certify/dependence.js";
+import { countedEvidence, type Evidence, type EvidenceDocument } from "../../src/calibrate/record/evidence.js";
 import { arrange } from "../../src/calibrate/record/split.js";
 import { smallHeads } from "../support/models.js";
 import { expectAtLeast, expectKept, permitted, reportFindings, runsOf } from "../support/finding.js";
 import { handmadeRecords } from "../support/records.js";
 import { sumOf, times } from "../support/lists.js";
+import { verdictOf } from "../support/verdict.js";
 
 /** A group is certified from this many groups of a test without error: below it, "never exit" is the only answer. */
 const DELTA = 0.05;
 
 reportFindings();
+
+/** The row of a finding. */
+const rowOf = (where: string, runs: number, measured: number, procedure = "overallWsr") => ({
+  ...{ where, procedure, delta: DELTA, runs, measured },
+});
 
 interface Cell extends GroupedDraw {
   readonly epsilon: number;
@@ -90,14 +98,8 @@ describe("groups as units", () => {
       const cell = { groups, size: [1, 8], persistence: Math.sqrt(correlation), epsilon: 0.1 } as const;
       for (const procedure of ["overallWsr", "overallHoeffdingBentkus"] as const) {
         const { violations, coverage } = simulate(cell, "group", RUNS, procedure);
-        expectKept({
-          where: `${groups} groups, correlation ${correlation}`,
-          procedure,
-          delta: DELTA,
-          runs: RUNS,
-          measured: violations,
-          coverage,
-        });
+        const where = `${groups} groups, correlation ${correlation}`;
+        expectKept({ ...rowOf(where, RUNS, violations, procedure), coverage });
         const tested = groups - Math.max(1, Math.round(0.4 * groups));
         if (tested < errorFreeUnits(cell.epsilon, DELTA)) expect(coverage).toBe(0);
       }
@@ -109,16 +111,8 @@ describe("groups as units", () => {
     const cell = { groups, size: [1, 4], persistence: Math.sqrt(0.3), epsilon: 0.2 } as const;
     const runs = runsOf(20);
     const { coverage, oracle } = simulate(cell, "group", runs);
-    expectAtLeast({
-      law: "power",
-      where: `${groups} groups, correlation 0.3`,
-      procedure: "overallWsr",
-      delta: DELTA,
-      runs,
-      measured: coverage / oracle(),
-      limit: 0.8,
-      coverage,
-    });
+    const row = rowOf(`${groups} groups, correlation 0.3`, runs, coverage / oracle());
+    expectAtLeast({ ...row, law: "power", limit: 0.8, coverage });
   });
 });
 
@@ -128,17 +122,11 @@ describe("documents as units where sources matter (must fail)", () => {
     const sources = { hard: 0.07, hostile: 0.8, benign: 0.01 };
     const cell = { groups: 20, size: [20, 20], persistence: Math.sqrt(0.9), epsilon: 0.05, sources } as const;
     const runs = runsOf(60);
-    const about = { where: "20 sources x 20 documents", procedure: "overallWsr", delta: DELTA, runs };
-    expectAtLeast({
-      ...about,
-      law: "documents as units: must fail",
-      measured: simulate(cell, "document", runs).violations,
-      limit: 3 * DELTA,
-    });
-    expectKept({
-      ...about,
-      measured: simulate(cell, "group", runs).violations,
-    });
+    const [documents, groups] = (["document", "group"] as const).map((unit) =>
+      rowOf("20 sources x 20 documents", runs, simulate(cell, unit, runs).violations),
+    );
+    expectAtLeast({ ...documents!, law: "documents as units: must fail", limit: 3 * DELTA });
+    expectKept(groups!);
   });
 
   it("on the border: one vector whose risk is just above ε", () => {
@@ -157,18 +145,10 @@ describe("documents as units where sources matter (must fail)", () => {
       if (p({ ...table, groups: groups! }) <= DELTA) accepted.group++;
       if (p(table) <= DELTA) accepted.document++;
     }
-    const about = { where: "60 groups of 10, one vector just above ε", procedure: "wsr", delta: DELTA, runs };
-    expectKept({
-      ...about,
-      law: "on the border",
-      measured: accepted.group / runs,
-    });
-    expectAtLeast({
-      ...about,
-      law: "documents as units: must fail",
-      measured: accepted.document / runs,
-      limit: 2 * permitted(DELTA, runs),
-    });
+    const where = "60 groups of 10, one vector just above ε";
+    expectKept({ ...rowOf(where, runs, accepted.group / runs, "wsr"), law: "on the border" });
+    const row = rowOf(where, runs, accepted.document / runs, "wsr");
+    expectAtLeast({ ...row, law: "documents as units: must fail", limit: 2 * permitted(DELTA, runs) });
   });
 });
 
@@ -204,11 +184,55 @@ describe("groups through own text", () => {
         if (policy.exits.some(({ threshold }) => threshold !== "never")) broken[name]++;
       }
     }
-    const about = { where: "own text after prompts of 10 sources", procedure: "wsr", delta: DELTA, runs };
-    expectKept({ ...about, measured: broken.kept / runs });
-    const law = "groups dropped: must fail";
-    expectAtLeast({ ...about, law, measured: broken.dropped / runs, limit: 3 * DELTA });
+    const where = "own text after prompts of 10 sources";
+    expectKept(rowOf(where, runs, broken.kept / runs, "wsr"));
+    const row = rowOf(where, runs, broken.dropped / runs, "wsr");
+    expectAtLeast({ ...row, law: "groups dropped: must fail", limit: 3 * DELTA });
   });
+});
+
+describe("what is said of dependence", () => {
+  type Draw = (rng: Rng) => readonly Partial<EvidenceDocument & { loss: number }>[];
+  /** The share of draws of test documents of which something is said. */
+  const said = (runs: number, draw: Draw, ownText?: object): number => {
+    const root = createRng(9);
+    const alarms = times(runs, (run) => {
+      const drawn = draw(root.fork(`run ${run}`));
+      const documents = drawn.map((one, d) => ({ hash: `${d}`, leader: `${d}`, tested: true, place: d, ...one }));
+      const evidence = { unit: "document", documents, ownText } as unknown as Evidence;
+      return dependenceOf(
+        evidence,
+        drawn.map(({ loss }) => loss!),
+      );
+    });
+    return alarms.filter((one) => one !== null).length / runs;
+  };
+  const skewed = (rng: Rng): number => rng.uniform() ** 4;
+  /** Of sources of eight documents, whose level is a third of the variance. */
+  const bySource = (rng: Rng, sourceOf: (d: number) => number, told?: "cluster" | "group") => {
+    const levels = times(20, () => rng.normal());
+    return times(160, (d) => {
+      const loss = 0.3 + 0.06 * (levels[sourceOf(d)]! + Math.SQRT2 * rng.normal());
+      return { loss: Math.min(1, Math.max(0, loss)), ...(told && { [told]: `source ${sourceOf(d)}` }) };
+    });
+  };
+  const inOrder: Draw = (rng) => bySource(rng, (d) => Math.floor(d / 8));
+  const opening = (rng: Rng) =>
+    rng.uniform() < 0.4 ? { loss: 0.3 + 0.7 * rng.uniform(), cluster: "opening" } : { loss: skewed(rng) };
+
+  it.for<[string, Draw, number?]>([
+    ["a common opening, of harder texts", (rng) => times(160, () => opening(rng))],
+    ["few sources, in order", inOrder, 0.6],
+    ["few sources, shown by passages", (rng) => bySource(rng, (d) => d % 20, "cluster"), 0.9],
+    ["few sources, named", (rng) => bySource(rng, (d) => d % 20, "group"), 0.9],
+  ])("is said of few samples of independent documents, and of most others: %s", ([where, draw, power]) => {
+    const runs = runsOf(60);
+    const about = { ...rowOf(where, runs, said(runs, draw), "permutation tests"), delta: 0.01 };
+    if (power === undefined) expectKept({ ...about, law: "false alarms" });
+    else expectAtLeast({ ...about, law: "power", limit: power });
+  });
+
+  it("is never said of texts of the model's own", () => expect(said(runsOf(9), inOrder, {})).toBe(0));
 });
 
 describe("copies", () => {
@@ -295,10 +319,10 @@ describe("copies", () => {
           certificate.digest,
         );
       }
-      expect((await verifyCertificate(certificate, { records })).verdict).toBe("reproduced");
+      expect(await verdictOf(certificate, { records })).toBe("reproduced");
     }
-    const about = { where, procedure: "copies once, and as given", delta: DELTA, runs };
-    expectKept({ ...about, measured: broken / runs });
-    expectAtLeast({ ...about, law: "power", measured: certified / runs, limit: 0.85 });
+    const procedure = "copies once, and as given";
+    expectKept(rowOf(where, runs, broken / runs, procedure));
+    expectAtLeast({ ...rowOf(where, runs, certified / runs, procedure), law: "power", limit: 0.85 });
   });
 });

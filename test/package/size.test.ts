@@ -87,10 +87,12 @@ describe("minified and gzipped", () => {
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
-  it("one function brings only what it needs", async () => {
-    const size = await sizeOf("wsrUpper alone", 'export { wsrUpper } from "../calibrate/index.js";');
-    expect(size.initial).toBeLessThan(5000);
-    expect(size.modules.filter((id) => /^(tensor|model|exits)\//.test(id))).toEqual([]);
+  it("early-exits/risk is at most 10 kB, without models or devices; one function brings less", async () => {
+    const size = await sizeOf("early-exits/risk, everything", 'export * from "../risk/index.js";');
+    expect(size.initial).toBeLessThanOrEqual(10_000);
+    expect(size.modules.filter((id) => !/^(size-|risk\/|errors\.js|shown\.js|tensor\/rng\.js)/.test(id))).toEqual([]);
+    const one = await sizeOf("bettingBound alone", 'export { bettingBound } from "../risk/index.js";');
+    expect(one.initial).toBeLessThan(3000);
   });
 
   it("a page that generates loads one build of the kernels, and only when it creates its device", async () => {

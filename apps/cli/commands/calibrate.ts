@@ -365,7 +365,7 @@ async function choose(
   const { ownText } = settings;
   const { proposing, prompts } =
     ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
-  return withProgress(io, "calibrate", (report) =>
+  const { notes, ...certified } = await withProgress(io, "calibrate", (report) =>
     calibrate(heads, proposing, {
       ...options,
       sampling,
@@ -377,6 +377,8 @@ async function choose(
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
     }),
   );
+  // Texts of the model's own are independent draws.
+  return { ...certified, notes: settings.self === undefined ? notes : { ...notes, dependence: null } };
 }
 
 async function finishCalibration(

@@ -9,83 +9,17 @@
  * worse ones.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { OptionError, PolicyError, requireInteger, requireNumber } from "../../errors.js";
+import { OptionError, PolicyError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { coveredBy, type Policy, type Reference } from "../../exits/plan/policy.js";
+import { alarm, type AlarmState, alarmWealth, STAKES, stepAlarm } from "../../risk/alarm.js";
+import { type LossInterval, lossInterval } from "../../risk/loss-interval.js";
 import { createRng } from "../../tensor/index.js";
 import type { JudgeOptions } from "../record/judge.js";
 import { playRuns } from "../record/outcome.js";
 import { asGiven } from "../record/own-text.js";
 import { runPolicies } from "../record/run-policies.js";
 import { judgedBy } from "../record/subject.js";
-
-// The alarm of an audit: a test of the null hypothesis "the mean loss of a unit, given all before, is at most ε", as a
-// state machine on plain JSON data. Bets against the null multiply a wealth that starts at 1:
-//   M_n = Σ_s π_s Σ_j (1/J) Π_{i=s..n} (1 + ν_j (L_i - ε)) + 1/2n      ν_j = 2^-j / ε, j = 0..J-1
-// a mixture over stakes up to 1/ε (small ones suit rare losses far above ε, large ones steady losses) and over the unit
-// s with which the change begins (π_1 = 1/2, π_s = 1/2s(s-1); the rest, 1/2n, is not staked yet), so a long quiet time
-// does not use up the wealth. Under the null, M is a nonnegative supermartingale, so P(M ever reaches 1/δ) <= δ (Ville
-// 1939).
-
-/** J: with stakes of 1/128 of the largest, all that pays is covered. */
-const STAKES = 8;
-
-export interface AlarmState {
-  readonly format: "early-exits/alarm";
-  readonly version: 2;
-  /** ε: the claimed mean loss. */
-  readonly target: number;
-  readonly delta: number;
-  /** [J] the wealth of each stake, summed over the units where a change may have begun. */
-  readonly wealth: readonly number[];
-  readonly units: number;
-  /** True once M has reached 1/δ: the alarm stays raised and the wealth stands still. */
-  readonly raised: boolean;
-}
-
-interface AlarmOptions {
-  /** 1 - agreement, in (0, 1). */
-  readonly target: number;
-  /** The probability of ever raising a false alarm. @default 0.05 */
-  readonly delta?: number;
-}
-
-/** Throws an OptionError for an option outside its range. */
-export function createAlarm({ target, delta = 0.05 }: AlarmOptions): AlarmState {
-  requireNumber("createAlarm: target", target, 0, 1, { open: true });
-  requireNumber("createAlarm: delta", delta, 0, 1, { open: true });
-  return {
-    format: "early-exits/alarm",
-    version: 2,
-    target,
-    delta,
-    wealth: new Array<number>(STAKES).fill(0),
-    units: 0,
-    raised: false,
-  };
-}
-
-/** Returns the state after one unit with a loss in [0, 1]: a text, or the mean of one user's texts. */
-export function stepAlarm(state: AlarmState, loss: number): AlarmState {
-  requireNumber("stepAlarm: loss", loss, 0, 1);
-  const units = state.units + 1;
-  if (state.raised) return { ...state, units };
-  const entering = (units === 1 ? 1 / 2 : 1 / (2 * units * (units - 1))) / STAKES;
-  const wealth: number[] = [];
-  let stake = 1 / state.target;
-  for (const before of state.wealth) {
-    // Without losses the largest stake is lost entirely; rounding must not take it below 0.
-    wealth.push((before + entering) * Math.max(0, 1 + stake * (loss - state.target)));
-    stake /= 2;
-  }
-  const after = { ...state, units, wealth };
-  return { ...after, raised: alarmWealth(after) >= 1 / state.delta };
-}
-
-/** M: how strongly the units speak against the claim. 1 before the first; the alarm is raised at 1/δ. */
-export function alarmWealth({ wealth, units }: AlarmState): number {
-  return wealth.reduce((sum, one) => sum + one, units === 0 ? 1 : 1 / (2 * units));
-}
 
 /** Plain, JSON-able. */
 export interface AuditState {
@@ -127,62 +61,6 @@ export interface FinishedText {
   readonly ids: readonly number[];
   /** Of one user, one text is counted. */
   readonly user?: string | undefined;
-}
-
-// A confidence sequence for the mean loss: intervals of which, with probability 1 - δ, ALL contain the mean of the
-// units' expected losses so far. For losses in [0, 1] with mean m, E e^(λL) <= 1 - m + m e^λ. So for every θ in (0, 1)
-// the product (θ/m)^S ((1-θ)/(1-m))^(n-S), with S the sum of n losses, is a supermartingale, and so is its mixture over
-// θ ~ Beta(1/2, 1/2):
-//   M_n(m) = B(S + 1/2, n - S + 1/2) / B(1/2, 1/2) / (m^S (1-m)^(n-S))          interval = {m : M_n(m) < 1/δ}
-// (Robbins 1970; for bounded losses, Waudby-Smith and Ramdas 2023). It is exact for losses of 0 or 1.
-
-interface LossInterval {
-  readonly low: number;
-  readonly high: number;
-}
-
-/** The interval after `units` losses in [0, 1] with this sum; [0, 1] before the first. */
-export function lossInterval(units: number, lossSum: number, delta: number): LossInterval {
-  requireNumber("lossInterval: lossSum", lossSum, 0, units);
-  requireNumber("lossInterval: delta", delta, 0, 1, { open: true });
-  if (units === 0) return { low: 0, high: 1 };
-  const rest = units - lossSum;
-  const evidence = logBeta(lossSum + 0.5, rest + 0.5) - Math.log(Math.PI); // B(1/2, 1/2) = π
-  const excluded = (m: number): boolean =>
-    evidence - times(lossSum, Math.log(m)) - times(rest, Math.log1p(-m)) >= -Math.log(delta);
-  const mean = lossSum / units;
-  return { low: excluded(0) ? border(excluded, 0, mean) : 0, high: excluded(1) ? border(excluded, 1, mean) : 1 };
-}
-
-/** 0 log 0 is 0. */
-function times(count: number, log: number): number {
-  return count === 0 ? 0 : count * log;
-}
-
-/** Returns the excluded side. */
-function border(excluded: (m: number) => boolean, outside: number, inside: number): number {
-  let [out, within] = [outside, inside];
-  for (let step = 0; step < 60; step++) {
-    const middle = (out + within) / 2;
-    if (excluded(middle)) out = middle;
-    else within = middle;
-  }
-  return out;
-}
-
-function logBeta(a: number, b: number): number {
-  return logGamma(a) + logGamma(b) - logGamma(a + b);
-}
-
-/** log Γ(x) for x > 0: Stirling's series, after Γ(x) = Γ(x + 1) / x has carried x to 10. Error below 1e-13. */
-function logGamma(x: number): number {
-  let shifted = x;
-  let product = 1;
-  while (shifted < 10) product *= shifted++;
-  const inverse = 1 / shifted ** 2;
-  const series =
-    (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse * (1 / 1680 - inverse / 1188)))) / shifted;
-  return (shifted - 0.5) * Math.log(shifted) - shifted + Math.log(2 * Math.PI) / 2 + series - Math.log(product);
 }
 
 export interface AuditReport {
@@ -336,7 +214,7 @@ function createState(
     requests: 0,
     tokens: 0,
     lossSum: 0,
-    alarm: createAlarm({ target: 1 - agreement, delta }),
+    alarm: alarm([], 1 - agreement, delta),
     users: [],
   };
 }

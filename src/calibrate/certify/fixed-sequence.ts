@@ -12,26 +12,11 @@
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";
+import { certifyLosses, columnOf, type LossMatrix, meanPValue, meansOf, repeatTo } from "../../risk/certify-losses.js";
+import { fixedSequence } from "../../risk/multiple-tests.js";
 import type { CertificateCandidate, CertificateCounts, CertificateTest } from "../certificate/certificate.js";
-import {
-  type Candidates,
-  certifyLosses,
-  cheapest,
-  expectedCost,
-  planSequence,
-  type TestSequence,
-} from "../procedures/certify-losses.js";
 import { proposeVectors } from "../procedures/propose.js";
-import {
-  costsOf,
-  type ExitCosts,
-  lossesOf,
-  type LossMatrix,
-  meansOf,
-  readLosses,
-  type Reading,
-  type Tally,
-} from "../procedures/tally.js";
+import { costsOf, type ExitCosts, lossesOf, readLosses, type Reading, type Tally } from "../procedures/tally.js";
 import { rawThreshold, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
 import {
   type Evidence,
@@ -46,6 +31,59 @@ import {
 import { pickVectors, type RunCandidates } from "../record/policy-runs.js";
 import { judgedBy, lossOf, requireScore, scoresOf, subjectCosts } from "../record/subject.js";
 import type { CertifySettings } from "./settings.js";
+
+/** The cheapest of accepted candidates, the first of equals. */
+export function cheapest(costs: readonly number[]): number | "never" {
+  return costs.length === 0 ? "never" : costs.indexOf(Math.min(...costs));
+}
+
+export interface Candidates {
+  readonly vectors: readonly ThresholdVector[];
+  readonly costs: readonly number[];
+}
+
+/** Candidates in the order of testing; none if nothing is worth a test. */
+export interface TestSequence extends Candidates {
+  /** Per vector, the p-value predicted from the grid split. */
+  readonly predicted: readonly number[];
+}
+
+interface PlanOptions {
+  readonly epsilon: number;
+  readonly delta: number;
+  /** Units in the test. */
+  readonly units: number;
+  /** True if documents hold copies, of which the grid split may show none. @default false */
+  readonly copied?: boolean;
+}
+
+/**
+ * Plans the sequence from strict to lax candidates and their losses on the grid split. It starts at the strictest
+ * candidate predicted to pass with a margin: p <= δ/10 on the grid documents repeated up to the size of the test. A
+ * stricter one, with few tokens leaving, would fail for lack of data and end the sequence at once. If none is so safe,
+ * it starts at the one predicted to come closest. With copies it starts at the strictest: they can be harder than all
+ * that the grid split shows.
+ */
+export function planSequence(
+  { vectors, costs }: Candidates,
+  grid: LossMatrix,
+  { epsilon, delta, units, copied = false }: PlanOptions,
+): TestSequence {
+  const predicted = vectors.map((_, candidate) =>
+    meanPValue(repeatTo(columnOf(grid, candidate), units), { epsilon, delta, binary: grid.binary }),
+  );
+  const safe = predicted.findIndex((p) => p <= delta / 10);
+  const start = copied ? 0 : safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
+  return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
+}
+
+/**
+ * The expected cost of a token: that of the cheapest candidate before the first predicted failure; `full` if none is
+ * predicted to pass.
+ */
+export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
+  return Math.min(full, ...costs.slice(0, fixedSequence(predicted, delta).length));
+}
 
 export interface ScoredSequence extends TestSequence {
   readonly score: ScoreName;

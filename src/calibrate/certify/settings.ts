@@ -6,7 +6,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
-import { requireInside } from "../bounds/check.js";
+import { requireInside } from "../../risk/check.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
 

@@ -1,6 +1,8 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
 import { isExactFill } from "../../exits/fill/fill.js";
 import type { CertifiedLoss, Policy } from "../../exits/plan/policy.js";
+import { errorFreeUnits } from "../../risk/certify-losses.js";
+import { effectOfClusters } from "../../risk/exchangeability.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf } from "../certificate/assumptions.js";
 import {
@@ -9,14 +11,14 @@ import {
   type CertificateGroups,
   sealCertificate,
 } from "../certificate/certificate.js";
-import { errorFreeUnits, expectedCost } from "../procedures/certify-losses.js";
 import { lossesOf, readLosses } from "../procedures/tally.js";
 import { rawThreshold } from "../procedures/token-table.js";
 import { classesIn, type Evidence, type EvidenceDocument, readOnce, tableIn } from "../record/evidence.js";
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
 import { judgedBy, lossOf } from "../record/subject.js";
-import { countsOf, type ScoredSequence, type TestResult } from "./fixed-sequence.js";
+import { type Dependence, dependenceOf } from "./dependence.js";
+import { countsOf, expectedCost, type ScoredSequence, type TestResult } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 
 interface CertificateParts {
@@ -138,69 +140,12 @@ function classLosses(evidence: Evidence, { tally }: TestResult, loss: CertifiedL
   return [...readLosses(lossesOf(tally, loss), classes).values];
 }
 
-// The factor by which dependence inflates the variance of a mean over documents. From groups of m_g documents each, k
-// groups and n documents in all, by analysis of variance:
-//   ρ = (B - W) / (B + (m₀ - 1) W),   m₀ = (n - Σ m_g² / n) / (k - 1)        the intra-class correlation
-//   effect = 1 + (Σ m_g² / n - 1) max(0, ρ)
-// with B and W the mean squares between and within groups. From the order of the documents, if neighbours resemble each
-// other:
-//   effect = 1 + 2 Σ_l (1 - l / n) r_l,   r_l the autocorrelation at lag l, up to the first pair of lags with
-//   r_2j-1 + r_2j <= 0 (initial positive sequence, Geyer 1992)
-// Both are estimates, part of no guarantee.
-
-/** From groups, named per document; null if they cannot tell: one group, single documents, or equal losses. */
-export function designEffectOf(losses: readonly number[], groups: readonly string[]): number | null {
-  const n = losses.length;
-  const members = new Map<string, number[]>();
-  losses.forEach((loss, d) => {
-    members.set(groups[d]!, [...(members.get(groups[d]!) ?? []), loss]);
-  });
-  const k = members.size;
-  if (k < 2 || k === n) return null;
-  const mean = meanOf(losses);
-  let [between, within, sizes] = [0, 0, 0];
-  for (const values of members.values()) {
-    const own = meanOf(values);
-    between += values.length * (own - mean) ** 2;
-    for (const value of values) within += (value - own) ** 2;
-    sizes += values.length ** 2 / n;
-  }
-  const [b, w] = [between / (k - 1), within / (n - k)];
-  const spread = b + ((n - sizes) / (k - 1) - 1) * w;
-  return spread > 0 ? 1 + (sizes - 1) * Math.max(0, (b - w) / spread) : null;
-}
-
-/** From the order of documents; null for fewer than 20, or equal losses. */
-export function designEffectInOrder(losses: readonly number[]): number | null {
-  const n = losses.length;
-  const mean = meanOf(losses);
-  const centred = losses.map((loss) => loss - mean);
-  const covariance = (lag: number): number => {
-    let sum = 0;
-    for (let d = lag; d < n; d++) sum += centred[d]! * centred[d - lag]!;
-    return sum / n;
-  };
-  const variance = covariance(0);
-  if (n < 20 || !(variance > 0)) return null;
-  let effect = 1;
-  for (let lag = 1; lag + 1 <= n / 4; lag += 2) {
-    const pair = covariance(lag) + covariance(lag + 1);
-    if (pair <= 0) break;
-    effect += (2 * (1 - lag / n) * pair) / variance;
-  }
-  return effect;
-}
-
-function meanOf(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
 function groupsOf(evidence: Evidence, losses: readonly number[]): CertificateGroups {
   const leaders = classesIn(evidence).map(([leader]) => leader!);
   const count = new Set(leaders.flatMap(({ group }) => group ?? [])).size;
   const names = leaders.flatMap(({ tested, group }) => (tested ? group! : []));
   const told = count > 0 && evidence.unit !== "group";
-  return { count, designEffect: told ? designEffectOf(losses, names) : null };
+  return { count, designEffect: told ? effectOfClusters(losses, names) : null };
 }
 
 /** Documents to add, of which a share goes to the grid split. */
@@ -233,15 +178,8 @@ export interface CalibrationNotes {
   readonly copies: number;
   /** Documents of which only the beginning was judged. */
   readonly cut: number;
-  /** Factor by which dependence inflates the variance of the mean loss; null if nothing tells. */
+  /** How documents depend on each other; null unless a permutation test finds that they do. */
   readonly dependence: Dependence | null;
-}
-
-export interface Dependence {
-  /** 1: none. */
-  readonly designEffect: number;
-  /** groups: that documents name. order: neighbours. passages: documents that share some. */
-  readonly basis: "groups" | "order" | "passages";
 }
 
 export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
@@ -260,37 +198,10 @@ export async function notesOf({ evidence, sequence, result, settings }: Certific
     tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
     copies: documents.length - classesIn(evidence).length,
     cut: documents.filter(({ cut }) => cut === true).length,
-    dependence: dependenceOf(evidence, result, settings),
+    dependence: dependenceOf(evidence, classLosses(evidence, result, lossOf(subject, settings.loss))),
   };
 }
 
 function costOfResult({ test }: TestResult, full: number): number {
   return test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
-}
-
-/** From groups if documents name them; otherwise the larger of what order and passages suggest. */
-function dependenceOf(evidence: Evidence, result: TestResult, { loss }: CertifySettings): Dependence | null {
-  if (evidence.unit === "group") return null;
-  const losses = classLosses(evidence, result, lossOf(evidence.subject, loss));
-  const tested = classesIn(evidence).flatMap(([leader]) => (leader!.tested ? leader! : []));
-  const by = (nameOf: (document: EvidenceDocument) => string | undefined, basis: Dependence["basis"]) =>
-    named(
-      designEffectOf(
-        losses,
-        tested.map((document) => nameOf(document) ?? document.hash),
-      ),
-      basis,
-    );
-  if (tested.some(({ group }) => group !== undefined)) return by(({ group }) => group, "groups");
-  const inPlace = tested.map(({ place }, d) => ({ place, loss: losses[d]! })).sort((a, b) => a.place - b.place);
-  const estimates = [
-    named(designEffectInOrder(inPlace.map((one) => one.loss)), "order"),
-    by(({ cluster }) => cluster, "passages"),
-  ].filter((estimate) => estimate !== null);
-  if (estimates.length === 0) return null;
-  return estimates.reduce((most, one) => (one.designEffect > most.designEffect ? one : most));
-}
-
-function named(designEffect: number | null, basis: Dependence["basis"]): Dependence | null {
-  return designEffect === null ? null : { designEffect, basis };
 }

@@ -7,7 +7,7 @@
  * tables the search uses some of the documents, but evaluates each vector found on all.
  */
 import { OptionError, requireInteger } from "../../errors.js";
-import { requireInside } from "../bounds/check.js";
+import { requireInside } from "../../risk/check.js";
 import type { ExitCosts } from "./tally.js";
 import { type LossColumn, lossesIn, type ThresholdVector, type TokenTable } from "./token-table.js";
 

@@ -7,6 +7,7 @@
  */
 import { OptionError } from "../../errors.js";
 import type { CertifiedLoss } from "../../exits/plan/policy.js";
+import type { LossMatrix } from "../../risk/certify-losses.js";
 
 export interface Tally {
   readonly documents: number;
@@ -27,16 +28,6 @@ export interface Tally {
   readonly deep: Float64Array;
   /** [candidates, exits] 1 if the candidate's threshold there is not "never". */
   readonly active: Uint8Array;
-}
-
-export interface LossMatrix {
-  /** Documents, or groups of them. */
-  readonly units: number;
-  readonly candidates: number;
-  /** Each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
-  readonly binary: boolean;
-  /** [units, candidates] */
-  readonly values: Float64Array;
 }
 
 /** The loss of each candidate on each document. Throws an OptionError if counts contradict each other. */
@@ -67,15 +58,6 @@ export function readLosses({ candidates, values, binary }: LossMatrix, reading: 
   );
   const single = reading.every((unit) => unit.flat().length === 1);
   return { units: reading.length, candidates, binary: binary && single, values: Float64Array.from(means) };
-}
-
-/** Per candidate, the mean loss. */
-export function meansOf({ units, candidates, values }: LossMatrix): number[] {
-  const sums = Array.from({ length: candidates }, () => 0);
-  values.forEach((value, i) => {
-    sums[i % candidates]! += value;
-  });
-  return sums.map((sum) => sum / units);
 }
 
 function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): number {

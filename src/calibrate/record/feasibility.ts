@@ -3,7 +3,8 @@
  * model's. With that exit alone, a risk of alpha takes at least mu - alpha of the tokens to stay, however good the
  * score: each token that stays removes at most one that differs.
  */
-import { lossesOf, meansOf } from "../procedures/tally.js";
+import { meansOf } from "../../risk/certify-losses.js";
+import { lossesOf } from "../procedures/tally.js";
 import { tallyVectors, type TokenTable } from "../procedures/token-table.js";
 import type { CalibrationRecords } from "./record.js";
 import { judgedBy } from "./subject.js";

@@ -4,7 +4,8 @@
  *             3/5 of each one's passages of 5 words are in the other; of a part below 16 words, the same words only
  *   class     in ascending order of their hashes, each document joins the first leader that it is a copy of, or else
  *             leads a class of its own: the order of a file does not matter, and no document joins two others
- *   cluster   documents with a passage of 8 words in common, transitively; a hint, no more
+ *   cluster   documents with a passage of 8 words in common, transitively; a hint, no more. A passage that more than
+ *             a tenth of the documents have is a header or a phrase of the trade, and joins nobody
  * Five words, because with eight, copies in which one word in 50 was replaced at random fall into several classes.
  * Passages, or all words of a short part, are compared by a 53-bit hash. Two parts that share 3/5 of them share one of
  * the rarest 2/5, so only these are looked up: a header that thousands of documents share costs nothing.
@@ -42,8 +43,7 @@ export function findKin(documents: readonly Comparable[]): Kinship[] {
 function findLeaders(documents: readonly Comparable[]): number[] {
   const sides = [0, 1].map((side) => {
     const features = documents.map(({ parts }) => featuresOf(parts[side]!));
-    const counts = new Map<number, number>();
-    for (const one of features.flatMap((own) => [...own])) counts.set(one, (counts.get(one) ?? 0) + 1);
+    const counts = countsOf(features);
     const rare = features.map((own) =>
       [...own].sort((a, b) => counts.get(a)! - counts.get(b)! || a - b).slice(0, Math.floor((2 * own.size) / 5) + 1),
     );
@@ -64,6 +64,15 @@ function findLeaders(documents: readonly Comparable[]): number[] {
     }
     return d;
   });
+}
+
+/** The number of sets that have each feature. */
+function countsOf(features: readonly ReadonlySet<number>[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const own of features) {
+    for (const one of own) counts.set(one, (counts.get(one) ?? 0) + 1);
+  }
+  return counts;
 }
 
 function lengthOf(lists: readonly (readonly number[])[]): number {
@@ -97,10 +106,13 @@ function findClusters(documents: readonly Comparable[], leaders: readonly number
     const [a, b] = [rootOf(one), rootOf(other)];
     parents[Math.max(a, b)] = Math.min(a, b);
   };
+  const passages = documents.map(({ parts }) => new Set(passagesOf(parts.flat(), 8)));
+  const counts = countsOf(passages);
   const firsts = new Map<number, number>();
-  documents.forEach(({ parts }, d) => {
+  passages.forEach((own, d) => {
     join(leaders[d]!, d);
-    for (const passage of passagesOf(parts.flat(), 8)) {
+    for (const passage of own) {
+      if (counts.get(passage)! > documents.length / 10) continue;
       const first = firsts.get(passage);
       if (first === undefined) firsts.set(passage, d);
       else join(first, d);

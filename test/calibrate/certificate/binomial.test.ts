@@ -1,8 +1,8 @@
 /** The verifier's own binomial tail against the library's, and its time for the most trials that it is asked for. */
-import { binomialTail } from "early-exits/calibrate";
 import { fc, test } from "../../support/property.js";
 import { describe, expect, it } from "vitest";
 import { binomialAtMost } from "../../../src/calibrate/recompute/verify-test.js";
+import { binomialTail } from "../../../src/risk/binomial.js";
 import { close } from "../../../src/calibrate/recompute/verify-values.js";
 
 describe("binomialAtMost", () => {

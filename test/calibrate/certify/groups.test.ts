@@ -11,8 +11,6 @@ import {
 import type { Model } from "early-exits/model";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { designEffectInOrder, designEffectOf } from "../../../src/calibrate/certify/write-certificate.js";
-import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { hashDocuments } from "../../../src/calibrate/record/documents.js";
 import { findKin } from "../../../src/calibrate/record/find-kin.js";
 import { classDocuments } from "../../../src/calibrate/verify/check-documents.js";
@@ -20,7 +18,7 @@ import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
-import { verdictOf } from "../../support/verdict.js";
+import { resealed, verdictOf } from "../../support/verdict.js";
 
 const key = (group: number): string => group.toString(16).padStart(64, "0");
 /** Document d belongs to group d mod `groups`. */
@@ -55,19 +53,16 @@ describe("groups", () => {
     expect(await verdictOf(certificate, { records })).toBe("reproduced");
   });
 
-  it("work with every loss", async () => {
-    for (const options of [{ loss: "token" }, { loss: "anyChange", agreement: 0.5 }] as const) {
-      const { certificate } = await calibrateRecords(records, { agreement: 0.8, ...options });
-      const { verdict, reasons } = await verifyCertificate(certificate, { records });
-      expect([verdict, reasons], JSON.stringify(options)).toEqual(["reproduced", []]);
-    }
+  it("work with the other loss", async () => {
+    const { certificate } = await calibrateRecords(records, { loss: "anyChange", agreement: 0.5 });
+    expect(await verdictOf(certificate, { records })).toBe("reproduced");
   });
 
   it("may be left aside: then the certificate says by how much the variance is larger", async () => {
     const { certificate, notes } = await calibrateRecords(records, { agreement: 0.85, unit: "document" });
     expect(certificate.groups).toMatchObject({ count: 60 });
     expect(certificate.groups.designEffect).toBeLessThan(1.5);
-    expect(notes.dependence).toEqual({ designEffect: certificate.groups.designEffect, basis: "groups" });
+    expect(notes.dependence).toBeNull();
     expect(await verdictOf(certificate)).toBe("arithmetic consistent");
     await expectCode(calibrateRecords(handmadeRecords(30), { unit: "group" }), "documents-ungrouped");
   });
@@ -77,18 +72,6 @@ describe("groups", () => {
     expect(policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
     expect(certificate.furtherUnits).toBeGreaterThan(10);
   });
-});
-
-it("design effects are 1 without dependence, the group's size if documents are equal, larger for runs in order", () => {
-  const noise = times(400, (i) => ((i * 7919) % 101) / 101);
-  const groups = noise.map((_, i) => String(i % 40));
-  expect(designEffectOf(noise, groups)).toBeLessThan(1.6);
-  const equal = noise.map((_, i) => noise[i % 40]!);
-  expect(designEffectOf(equal, groups)).toBeCloseTo(10, 6);
-  expect(designEffectInOrder(noise)).toBeLessThan(1.5);
-  expect(designEffectInOrder(noise.map((_, i) => noise[Math.floor(i / 10)]!))).toBeGreaterThan(5);
-  expect(designEffectInOrder(noise.map(() => 0))).toBeNull();
-  expect(designEffectOf([0, 1], ["a", "b"])).toBeNull();
 });
 
 describe("copies", () => {
@@ -190,7 +173,9 @@ describe("copies", () => {
       parts: [[], `${system} ${text(80)}`.split(" ")],
     }));
     const started = performance.now();
-    expect(new Set(findKin(documents).map(({ kin }) => kin)).size).toBe(1000);
+    const found = findKin(documents);
+    expect(new Set(found.map(({ kin }) => kin)).size).toBe(1000);
+    expect(new Set(found.map(({ cluster }) => cluster)).size).toBeGreaterThan(800); // a few words by chance
     expect(performance.now() - started).toBeLessThan(20_000);
   });
 
@@ -209,10 +194,8 @@ describe("copies", () => {
     expect(await verdictOf(certificate, { heads, documents: repeated })).toBe("reproduced");
     expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/is not among them/);
     // As older versions wrote it: nothing shows what the copies lose, so it has to be converted.
-    const content: Omit<typeof certificate, "digest"> & { digest?: string } = { ...certificate };
-    delete content.digest;
-    const counts = content.documents.map(({ copies, ...one }) => ({ ...one, ...(copies && { copies: 2 as never }) }));
-    const old = await sealCertificate({ ...content, documents: counts });
+    const counts = certificate.documents.map(({ copies, ...one }) => ({ ...one, ...(copies && { copies: 2 }) }));
+    const old = await resealed(certificate, { documents: counts });
     expect(() => policyFrom(old)).toThrow(/scripts\/convert\.ts/);
     expect(await verdictOf(old)).toBe("refuted");
     // Classes that are not those of the texts: none, or a third of the documents one.

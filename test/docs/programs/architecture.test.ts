@@ -7,7 +7,7 @@ import { join, normalize } from "node:path";
 import { calibrate, type Certified, type ExitHeads, generate, type Policy, verifyCertificate } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { wsrPValue } from "../../../src/calibrate/bounds/wsr.js";
+import { wsrPValue } from "../../../src/risk/betting-bound.js";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
 import { lossesOf } from "../../../src/calibrate/procedures/tally.js";

@@ -7,8 +7,8 @@
  * (`deviance`). Relative error: below 1e-11 for n up to 1e7 and tails down to 1e-300; smaller tails may underflow to
  * 0.
  */
-import { requireInteger, requireNumber } from "../../errors.js";
-import { requireInside, smallest } from "./check.js";
+import { OptionError, requireInteger, requireNumber } from "../errors.js";
+import { type MeanBound, requireInside, requireLosses, smallest } from "./check.js";
 
 /** P(Bin(n, p) <= k): the probability of at most k errors in n trials with error probability p. */
 export function binomialTail(k: number, n: number, p: number): number {
@@ -79,14 +79,36 @@ function lowerSum(k: number, n: number, p: number, q: number): number {
   return pmf(k, n, p, q) * sum;
 }
 /**
- * Clopper-Pearson's upper limit (1934) of a probability, from k errors in n independent trials: the p with
- * P(Bin(n, p) <= k) = δ, so P(true p > limit) <= δ, and limit <= α exactly if P(Bin(n, α) <= k) <= δ. As a quantile it
- * is BetaInv(1-δ; k+1, n-k): 1 if every trial is an error, 1 - δ^(1/n) if none is.
+ * Bounds the mean of losses that are 0 or 1 exactly, from the number k of losses of 1 among n:
+ *   p-value   P(Bin(n, level) <= k)
+ *   upper     the p with P(Bin(n, p) <= k) = delta, which is BetaInv(1 - delta; k + 1, n - k): 1 if every loss is 1,
+ *             1 - delta^(1/n) if none is
+ * Losses must be 0 or 1 by definition, not only in this sample. Throws an OptionError for another loss, and for a level
+ * or delta outside (0, 1). Clopper and Pearson, "The use of confidence or fiducial limits" (1934).
  */
-export function clopperPearsonUpper(k: number, n: number, delta: number): number {
-  requireInteger("clopperPearsonUpper: n", n, 1);
-  requireInteger("clopperPearsonUpper: k", k, 0, n);
-  requireInside("clopperPearsonUpper: delta", delta);
+export function clopperPearson(losses: ArrayLike<number>, level: number, delta: number): MeanBound {
+  const k = requireLosses("clopperPearson", losses);
+  requireInside("clopperPearson: level", level);
+  requireInside("clopperPearson: delta", delta);
+  requireBinary("clopperPearson", losses);
+  const n = losses.length;
+  return { mean: k / n, pValue: binomialTail(k, n, level), upper: upperLimit(k, n, delta) };
+}
+
+/** Throws an OptionError for losses that are neither 0 nor 1. */
+export function requireBinary(where: string, losses: ArrayLike<number>): void {
+  for (let i = 0; i < losses.length; i++) {
+    const loss = losses[i]!;
+    if (loss === 0 || loss === 1) continue;
+    throw new OptionError(
+      "loss-binary",
+      `${where}: loss ${i} is ${loss}; the exact binomial test takes losses of 0 or 1, the betting bound takes others`,
+      { index: i, loss },
+    );
+  }
+}
+
+function upperLimit(k: number, n: number, delta: number): number {
   if (k === n) return 1;
   if (k === 0) return -Math.expm1(Math.log(delta) / n);
   return smallest((p) => binomialTail(k, n, p) <= delta);

@@ -12,43 +12,31 @@
  * (shares, far from 0 and 1) need fewer units than with Hoeffding-Bentkus. The result depends on the order of the data,
  * which must be fixed without looking at the losses, for instance by a seeded hash of each document.
  */
-import { OptionError } from "../../errors.js";
-import { requireInside, smallest } from "./check.js";
+import { type MeanBound, requireInside, requireLosses, smallest } from "./check.js";
 
-/** p-value for the null hypothesis "mean loss > level". `delta` tunes the stakes. */
+/**
+ * Bounds the mean of losses in [0, 1], which are read in the order given: fix it without looking at them, or shuffle.
+ * Sorted losses void the bound. `delta` also tunes the stakes. Throws an OptionError for losses outside [0, 1], and for
+ * a level or delta outside (0, 1).
+ */
+export function bettingBound(losses: ArrayLike<number>, level: number, delta: number): MeanBound {
+  const pValue = wsrPValue(losses, level, delta);
+  const sum = requireLosses("bettingBound", losses);
+  return { mean: sum / losses.length, pValue, upper: wsrUpper(losses, delta) };
+}
+
+/** p-value for the null hypothesis "mean loss > level". */
 export function wsrPValue(losses: ArrayLike<number>, level: number, delta: number): number {
-  requireLosses("wsrPValue", losses);
-  requireInside("wsrPValue: level", level);
-  requireInside("wsrPValue: delta", delta);
+  requireLosses("bettingBound", losses);
+  requireInside("bettingBound: level", level);
+  requireInside("bettingBound: delta", delta);
   return Math.exp(-largestLogWealth(losses, wsrStakes(losses, delta), level));
 }
 
-/** Upper confidence limit of the mean loss, at confidence 1 - delta. */
-export function wsrUpper(losses: ArrayLike<number>, delta: number): number {
-  requireLosses("wsrUpper", losses);
-  requireInside("wsrUpper: delta", delta);
+function wsrUpper(losses: ArrayLike<number>, delta: number): number {
   const stakes = wsrStakes(losses, delta);
   const rejects = (m: number): boolean => largestLogWealth(losses, stakes, m) > -Math.log(delta); // monotone in m
   return rejects(1) ? smallest(rejects) : 1;
-}
-
-/**
- * Throws an OptionError unless there is at least one loss and each is a number in [0, 1]. Divide losses in [0, B] by B
- * first.
- */
-function requireLosses(where: string, losses: ArrayLike<number>): void {
-  if (losses.length === 0) {
-    throw new OptionError("losses-empty", `${where}: there are no losses; a bound needs at least one unit`);
-  }
-  for (let i = 0; i < losses.length; i++) {
-    const loss = losses[i]!;
-    if (!(loss >= 0 && loss <= 1)) {
-      throw new OptionError("loss-range", `${where}: loss ${i} is ${loss}; expected a number in [0, 1]`, {
-        index: i,
-        loss,
-      });
-    }
-  }
 }
 
 /** The stakes ν_1..ν_n. */

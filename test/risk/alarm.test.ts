@@ -3,17 +3,18 @@
  * real shifts ring soon. Losses "like those of shifted documents" are beta-distributed with the mean and the
  * coefficient of variation (0.7 to 1.5) that bench/reports/shift.md shows. The full size is lab/audits.ts.
  */
-import { fc, test } from "../../support/property.js";
+import { fc, test } from "../support/property.js";
 import { OptionError } from "early-exits";
-import { type AlarmState, createAlarm, stepAlarm } from "early-exits/calibrate";
-import { alarmWealth, lossInterval } from "../../../src/calibrate/audit/audit.js";
+import { alarm, type AlarmState, stepAlarm } from "early-exits/risk";
+import { alarmWealth } from "../../src/risk/alarm.js";
+import { lossInterval } from "../../src/risk/loss-interval.js";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { betaLoss, medianOf, unitsUntilAlarm } from "../../../lab/simulate/audits.js";
-import { between, real } from "../../support/draw.js";
-import { permitted } from "../../support/finding.js";
-import { once } from "../../support/models.js";
-import { times } from "../../support/lists.js";
+import { betaLoss, medianOf, unitsUntilAlarm } from "../../lab/simulate/audits.js";
+import { between, real } from "../support/draw.js";
+import { permitted } from "../support/finding.js";
+import { once } from "../support/models.js";
+import { times } from "../support/lists.js";
 
 describe("the alarm", () => {
   it.for([
@@ -26,47 +27,35 @@ describe("the alarm", () => {
       const rng = createRng(17);
       let alarms = 0;
       for (let run = 0; run < runs; run++) {
-        if (unitsUntilAlarm(createAlarm({ target: 0.05, delta }), () => draw(rng), 300) <= 300) alarms++;
+        if (unitsUntilAlarm(alarm([], 0.05, delta), () => draw(rng), 300) <= 300) alarms++;
       }
       expect(alarms / runs).toBeLessThanOrEqual(permitted(delta, runs));
       expect(alarms / runs).toBeGreaterThan(delta / 20); // not vacuous: it does bet
     }
   });
 
-  it("rings at .99 within a median of 100 units if losses are three times the promise", () => {
-    for (const variation of [0.7, 1, 1.5]) {
-      const rng = createRng(18);
-      const units = times(200, () =>
-        unitsUntilAlarm(createAlarm({ target: 0.01 }), () => betaLoss(rng, 0.03, variation), 2000),
-      );
-      expect(medianOf(units)).toBeLessThanOrEqual(100);
-    }
-  });
-
-  it("for losses of 0 or 1 needs at most 1.5 times as many units as any test must, ln(1/δ) / KL", () => {
-    const rng = createRng(19);
-    const kl = 0.03 * Math.log(3) + 0.97 * Math.log(0.97 / 0.99);
-    const units = times(200, () =>
-      unitsUntilAlarm(createAlarm({ target: 0.01 }), () => Number(rng.uniform() < 0.03), 5000),
-    );
-    expect(medianOf(units)).toBeLessThan((1.5 * Math.log(20)) / kl);
-  });
-
-  it("rings soon after a change that comes late", () => {
-    const rng = createRng(20);
-    const units = times(100, () => {
-      let state = createAlarm({ target: 0.01 });
-      for (let u = 0; u < 1000; u++) state = stepAlarm(state, betaLoss(rng, 0.006, 1));
+  // What any test of losses of 0 or 1 must see, in the mean.
+  const fewest = Math.log(20) / (0.03 * Math.log(3) + 0.97 * Math.log(0.97 / 0.99));
+  it.for<[string, (rng: Rng) => number, number, quiet?: number]>([
+    ["of three times the promise", (rng) => betaLoss(rng, 0.03, 0.7), 100],
+    ["as large, and less like each other", (rng) => betaLoss(rng, 0.03, 1.5), 100],
+    ["as large, of 0 or 1: 1.5 times what any test needs", (rng) => Number(rng.uniform() < 0.03), 1.5 * fewest],
+    ["as large, after a change that comes late", (rng) => betaLoss(rng, 0.03, 1), 100, 1000],
+  ])("rings at .99 soon, with losses %s", ([, draw, most, quiet = 0]) => {
+    const rng = createRng(18);
+    const units = times(150, () => {
+      const before = times(quiet, () => betaLoss(rng, 0.006, 1));
+      const state = alarm(before, 0.01, 0.05);
       expect(state.raised).toBe(false);
-      return unitsUntilAlarm(state, () => betaLoss(rng, 0.03, 1), 2000);
+      return unitsUntilAlarm(state, () => draw(rng), 5000);
     });
-    expect(medianOf(units)).toBeLessThanOrEqual(100);
+    expect(medianOf(units)).toBeLessThanOrEqual(most);
   });
 
   test.prop([fc.array(real(0, 1), { maxLength: 60 })])(
     "is a bet of 1 in all: its wealth is finite and >= 0, and JSON keeps the state",
     (losses) => {
-      let state = createAlarm({ target: 0.02 });
+      let state = alarm([], 0.02, 0.05);
       expect(alarmWealth(state)).toBe(1);
       for (const loss of losses) {
         state = JSON.parse(JSON.stringify(stepAlarm(state, loss))) as AlarmState;
@@ -85,22 +74,20 @@ describe("the alarm", () => {
       left === 0
         ? alarmWealth(state)
         : chance * meanFrom(stepAlarm(state, high), left - 1) + (1 - chance) * meanFrom(stepAlarm(state, 0), left - 1);
-    expect(meanFrom(createAlarm({ target, delta: 1e-9 }), 3)).toBeCloseTo(1, 12);
+    expect(meanFrom(alarm([], target, 1e-9), 3)).toBeCloseTo(1, 12);
   });
 
   it("stays raised", () => {
-    let state = createAlarm({ target: 0.05 });
-    for (let u = 0; u < 10; u++) state = stepAlarm(state, 1);
-    expect(state.raised).toBe(true);
-    for (let u = 0; u < 200; u++) state = stepAlarm(state, 0);
-    expect(state.raised).toBe(true);
+    const losses = times(210, (u) => Number(u < 10));
+    expect([losses.slice(0, 10), losses].map((some) => alarm(some, 0.05, 0.05).raised)).toEqual([true, true]);
   });
 
   it("rejects losses and options outside their ranges", () => {
     for (const bad of [NaN, -0.1, 1.1]) {
-      expect(() => stepAlarm(createAlarm({ target: 0.1 }), bad)).toThrow(OptionError);
-      expect(() => createAlarm({ target: bad })).toThrow(OptionError);
-      expect(() => createAlarm({ target: 0.1, delta: bad })).toThrow(OptionError);
+      expect(() => stepAlarm(alarm([], 0.1, 0.1), bad)).toThrow(OptionError);
+      expect(() => alarm([0, bad], 0.1, 0.1)).toThrow(OptionError);
+      expect(() => alarm([], bad, 0.1)).toThrow(OptionError);
+      expect(() => alarm([], 0.1, bad)).toThrow(OptionError);
     }
   });
 });

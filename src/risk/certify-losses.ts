@@ -3,18 +3,24 @@
  *   p-value         for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
  *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR)
  *   fixed sequence  accept in order while p <= δ; stop BEFORE the first failure
- *                   (Bauer 1991; Learn then Test, Angelopoulos et al. 2021)
- *   choice          the cheapest accepted candidate
  * P(some accepted candidate has a mean loss above ε) <= δ, because the first such candidate in the order must pass
  * before any: δ is not divided, but candidates and order must be fixed before these losses are seen. Accepting the
  * first failure voids the guarantee: its risk is typically just above ε.
  */
-import { OptionError } from "../../errors.js";
-import { binomialTail } from "../bounds/binomial.js";
-import { requireInside } from "../bounds/check.js";
-import { wsrPValue } from "../bounds/wsr.js";
-import { type LossMatrix, meansOf } from "./tally.js";
-import type { ThresholdVector } from "./token-table.js";
+import { wsrPValue } from "./betting-bound.js";
+import { binomialTail } from "./binomial.js";
+import { requireInside, requireLosses } from "./check.js";
+import { fixedSequence } from "./multiple-tests.js";
+
+export interface LossMatrix {
+  /** Documents, or groups of them. */
+  readonly units: number;
+  readonly candidates: number;
+  /** Each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
+  readonly binary: boolean;
+  /** [units, candidates] */
+  readonly values: Float64Array;
+}
 
 export interface CertifyOptions {
   /** Largest permitted risk, 1 - agreement, in (0, 1). */
@@ -65,24 +71,13 @@ export function certifyLosses(
   };
 }
 
-/** The cheapest of accepted candidates, the first of equals. */
-export function cheapest(costs: readonly number[]): number | "never" {
-  return costs.length === 0 ? "never" : costs.indexOf(Math.min(...costs));
-}
-
-/** Returns the indices of the accepted candidates, a possibly empty prefix. */
-export function fixedSequence(pValues: readonly number[], delta: number): number[] {
-  requireInside("fixedSequence: delta", delta);
-  const bad = pValues.findIndex((p) => !(p >= 0 && p <= 1));
-  if (bad >= 0) {
-    throw new OptionError(
-      "p-value-range",
-      `fixedSequence: p-value ${bad} is ${pValues[bad]!}; expected a number in [0, 1]`,
-      { index: bad },
-    );
-  }
-  const failure = pValues.findIndex((p) => p > delta);
-  return Array.from({ length: failure < 0 ? pValues.length : failure }, (_, i) => i);
+/** Per candidate, the mean loss. */
+export function meansOf({ units, candidates, values }: LossMatrix): number[] {
+  const sums = Array.from({ length: candidates }, () => 0);
+  values.forEach((value, i) => {
+    sums[i % candidates]! += value;
+  });
+  return sums.map((sum) => sum / units);
 }
 
 interface MeanTest {
@@ -94,13 +89,8 @@ interface MeanTest {
 
 /** p-value for the null hypothesis "the mean of these losses exceeds epsilon". */
 export function meanPValue(losses: Float64Array, { epsilon, delta, binary }: MeanTest): number {
-  return binary ? binomialTail(sumOf(losses), losses.length, epsilon) : wsrPValue(losses, epsilon, delta);
-}
-
-function sumOf(values: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < values.length; i++) sum += values[i]!;
-  return sum;
+  if (!binary) return wsrPValue(losses, epsilon, delta);
+  return binomialTail(requireLosses("certifyLosses", losses), losses.length, epsilon);
 }
 
 /** The smallest number of error-free units that certifies "risk <= level" at confidence 1 - delta. */
@@ -134,64 +124,16 @@ function furtherUnits(pValueAt: (n: number) => number, units: number, delta: num
   return high - units;
 }
 
-function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
+export function columnOf({ units, candidates, values }: LossMatrix, candidate: number): Float64Array {
   const column = new Float64Array(units);
   for (let unit = 0; unit < units; unit++) column[unit] = values[unit * candidates + candidate]!;
   return column;
 }
 
 /** Repeats the units cyclically to n: what such a sample may look like. */
-function repeatTo(units: Float64Array, n: number): Float64Array {
+export function repeatTo(units: Float64Array, n: number): Float64Array {
   if (n <= units.length) return units.subarray(0, n);
   const repeated = new Float64Array(n);
   for (let filled = 0; filled < n; filled += units.length) repeated.set(units.subarray(0, n - filled), filled);
   return repeated;
-}
-
-export interface Candidates {
-  readonly vectors: readonly ThresholdVector[];
-  readonly costs: readonly number[];
-}
-
-/** Candidates in the order of testing; none if nothing is worth a test. */
-export interface TestSequence extends Candidates {
-  /** Per vector, the p-value predicted from the grid split. */
-  readonly predicted: readonly number[];
-}
-
-interface PlanOptions {
-  readonly epsilon: number;
-  readonly delta: number;
-  /** Units in the test. */
-  readonly units: number;
-  /** True if documents hold copies, of which the grid split may show none. @default false */
-  readonly copied?: boolean;
-}
-
-/**
- * Plans the sequence from strict to lax candidates and their losses on the grid split. It starts at the strictest
- * candidate predicted to pass with a margin: p <= δ/10 on the grid documents repeated up to the size of the test. A
- * stricter one, with few tokens leaving, would fail for lack of data and end the sequence at once. If none is so safe,
- * it starts at the one predicted to come closest. With copies it starts at the strictest: they can be harder than all
- * that the grid split shows.
- */
-export function planSequence(
-  { vectors, costs }: Candidates,
-  grid: LossMatrix,
-  { epsilon, delta, units, copied = false }: PlanOptions,
-): TestSequence {
-  const predicted = vectors.map((_, candidate) =>
-    meanPValue(repeatTo(columnOf(grid, candidate), units), { epsilon, delta, binary: grid.binary }),
-  );
-  const safe = predicted.findIndex((p) => p <= delta / 10);
-  const start = copied ? 0 : safe >= 0 ? safe : predicted.indexOf(Math.min(...predicted));
-  return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
-}
-
-/**
- * The expected cost of a token: that of the cheapest candidate before the first predicted failure; `full` if none is
- * predicted to pass.
- */
-export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
-  return Math.min(full, ...costs.slice(0, fixedSequence(predicted, delta).length));
 }
