@@ -8,7 +8,7 @@ import { deepEqual } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 
 // ---- Settings, and chance ----
-const STEPS = Number(process.argv[2] ?? 1000);
+const STEPS = Number(process.argv[2] ?? 700);
 const SEED = Number(process.argv[3] ?? 1);
 const WIDTH = 48; // numbers in a state: what the model knows at one character
 const HEADS = 3; // of attention
