@@ -3,7 +3,7 @@
  * T.
  *   keys, values   [G, 1, S, D] per block: those of the past, then the new ones; keys after norm and rotation
  *   queries        [G, H/G, T, D]: query heads that share a key/value head lie side by side
- *   attention      softmax(q kᵀ / √D + mask) v, mask [T, S]
+ *   attention      softmax(q kᵀ · queryScale / √D + mask) v, mask [T, S]
  * Legend: C hidden size, H query heads, G key/value heads, D head size.
  */
 import {
@@ -143,14 +143,14 @@ export class Blocks {
 
   /** query [T, H·D] before norm and rotation -> context [T, H·D]. */
   #attend(query: string, layer: number, { keys, values }: Cache): string {
-    const { numHeads, numKvHeads, headDim } = this.model.config;
+    const { numHeads, numKvHeads, headDim, queryScale = 1 } = this.model.config;
     const { builder: b } = this.graph;
     const { queryNorm } = this.model.weights.blocks[layer]!;
     const normed = this.#normHeads(query, queryNorm, numHeads, `block.${layer}.query_norm`);
     const byHead = this.#byHead(normed, numHeads / numKvHeads); // [T, G, H/G, D]
     const q = this.#toHeads(this.#rotate(byHead, layer)); // [G, H/G, T, D]
     const products = b.node("MatMul", [q, b.node("Transpose", [keys], { attributes: { perm: [0, 1, 3, 2] } })]);
-    const scaled = b.node("Mul", [products, b.scalar(1 / Math.sqrt(headDim))]); // [G, H/G, T, S]
+    const scaled = b.node("Mul", [products, b.scalar(queryScale / Math.sqrt(headDim))]); // [G, H/G, T, S]
     const masked = b.node("Add", [scaled, this.#mask(layer, keys)]);
     const mixed = b.node("MatMul", [b.node("Softmax", [masked], { attributes: { axis: -1 } }), values]);
     const rows = b.node("Transpose", [mixed], { attributes: { perm: [2, 0, 1, 3] } }); // [T, G, H/G, D]

@@ -8,7 +8,7 @@
  * A block has the norms that its weights have: a missing one changes nothing.
  */
 import { ModelError } from "../errors.js";
-import { add, mul } from "../tensor/ops/arithmetic.js";
+import { add, mul, scale } from "../tensor/ops/arithmetic.js";
 import { causalAttention } from "../tensor/ops/attention.js";
 import { columns, concatRows } from "../tensor/ops/select.js";
 import { embedding } from "../tensor/ops/embedding.js";
@@ -44,7 +44,8 @@ type Attend = (query: Tensor, keyValue: Tensor | undefined) => Tensor;
 /** x [R, C] -> [R, C]. */
 export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, attend: Attend): Tensor {
   const normed = normalize(x, weights.attentionNorm, config);
-  const query = normHeads(project(normed, weights.query), weights.queryNorm, config); // [R, H·D]
+  const queries = normHeads(project(normed, weights.query), weights.queryNorm, config); // [R, H·D]
+  const query = config.queryScale === undefined ? queries : scale(queries, config.queryScale);
   const keyValue = weights.keyValue && project(normed, weights.keyValue); // [R, 2·G·D]
   const context = attend(query, keyValue); // [R, H·D]
   const attended = addTo(x, context, weights.attentionOut, weights.attentionPostNorm, config); // [R, C]

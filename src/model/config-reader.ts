@@ -261,6 +261,7 @@ const RANGES: ReadonlyMap<string, Range> = new Map([
   ["attention_factor", FACTOR],
   ["beta_fast", FACTOR],
   ["beta_slow", FACTOR],
+  ["query_pre_attn_scalar", FACTOR],
 ]);
 
 const ACTIVATIONS: Readonly<Record<string, Activation>> = {

@@ -94,6 +94,8 @@ export interface ModelConfig extends AttentionConfig {
   readonly layers?: readonly AttentionConfig[];
   /** Factor of the embeddings as they enter block 0. @default 1 */
   readonly embeddingScale?: number;
+  /** Factor of queries, whose products with keys attention divides by √D. @default 1 */
+  readonly queryScale?: number;
   /** x + attention(norm(x)) + mlp(norm(x)) instead of one after the other. */
   readonly parallelResidual: boolean;
   readonly tieWordEmbeddings: boolean;

@@ -128,6 +128,22 @@ describe("variants of the layout", () => {
     expect(gelu).not.toEqual(silu);
     expect(relu).not.toEqual(gelu);
   });
+
+  it("divides by the root of query_pre_attn_scalar: a quarter of it has the bits of queries twice as large", async () => {
+    const config = smallConfigs["gemma3_text"]!;
+    const withGains = (change: (stored: number) => number): Promise<Uint8Array> =>
+      edited(config, (tensors) => {
+        for (const name of Object.keys(tensors).filter((name) => name.endsWith("q_norm.weight"))) {
+          const data = Float32Array.of(0.5, 0.25, -0.75, 1, 0, 2, 0.125, -0.5).map(change); // less 1, and exact
+          tensors[name] = { dtype: "F32", shape: [8], data };
+        }
+      });
+    const [plain, doubled] = [await withGains((gain) => gain), await withGains((gain) => 2 * (gain + 1) - 1)];
+    const logits = async (query_pre_attn_scalar: number, bytes: Uint8Array): Promise<Float32Array> =>
+      (await load({ ...config, query_pre_attn_scalar }, bytes)).logits(randomIds(8, 61, 7));
+    expect(await logits(2, plain)).toEqual(await logits(8, doubled));
+    expect(await logits(8, plain)).not.toEqual(await logits(8, doubled));
+  });
 });
 
 describe("an error names what was found and what is legal", () => {

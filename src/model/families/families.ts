@@ -273,14 +273,15 @@ const phi3: Family = {
 /**
  * Gemma 3, the text model (Gemma Team 2025): a llama with norms on both sides of attention and of the MLP, norms of
  * queries and keys, a GELU gate, embeddings times √C, and sliding windows in five blocks of six, which rotate with a
- * base of their own. Norms multiply by 1 + what is stored.
+ * base of their own. Norms multiply by 1 + what is stored. Attention divides by the root of `query_pre_attn_scalar`,
+ * the head size but in the 27B model.
  */
 const gemma3: Family = {
   ...like,
 
   readConfig(json) {
     const config = readLlamaConfig(json, { modelType: "gemma3_text", tiedByDefault: true });
-    json.only("query_pre_attn_scalar", config.headDim);
+    const queryDivisor = json.number("query_pre_attn_scalar", 256);
     json.only("attn_logit_softcapping", null);
     json.only("final_logit_softcapping", null);
     json.only("use_bidirectional_attention", false);
@@ -288,6 +289,7 @@ const gemma3: Family = {
       ...config,
       activation: json.activation("hidden_activation", "gelu_pytorch_tanh"),
       embeddingScale: Math.sqrt(config.hiddenSize),
+      ...(queryDivisor !== config.headDim && { queryScale: Math.sqrt(config.headDim / queryDivisor) }),
       layers: layersOf(json, config),
     };
   },

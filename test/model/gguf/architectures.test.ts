@@ -13,6 +13,7 @@ import { concat, u32, VALUE } from "../../support/gguf/bytes.js";
 import { type ConvertOptions, convertToGguf, number, real, string } from "../../support/gguf/convert.js";
 import type { PlainTensor } from "../../support/gguf/stored.js";
 import { sumOf, times } from "../../support/lists.js";
+import { randomIds, smallCheckpoint, smallConfigs } from "../../support/models.js";
 
 const device = await createDevice("wasm");
 type Config = Readonly<Record<string, unknown>>;
@@ -95,6 +96,16 @@ describe("parts that only some files have", () => {
     const three = await pattern({ "attention.sliding_window_pattern": number(3) });
     expect(three).toEqual(await logitsOf("gemma3-tiny", {}));
     expect(await pattern({ "attention.sliding_window_pattern": number(2) })).not.toEqual(three);
+  });
+
+  it("62 blocks: Gemma 3 27B, whose queries are divided by the root of hidden size / heads", async () => {
+    const blocks = { num_hidden_layers: 62, layer_types: Array(62).fill("full_attention"), rope_theta: 1e6 };
+    const config = { ...smallConfigs["gemma3_text"], ...blocks, query_pre_attn_scalar: 24 / 4 }; // for heads of 8
+    const checkpoint = await smallCheckpoint(config);
+    const model = await loadGguf(file(convertToGguf(config, [checkpoint])), { device });
+    const folder = await loadModel(config, memorySource(checkpoint), { device });
+    const some = randomIds(8, 61, 1);
+    expect(await model.logits(some)).toEqual(await folder.logits(some));
   });
 
   const vector = (name: string, values: readonly number[]) => (tensors: readonly PlainTensor[]) => [
