@@ -242,16 +242,16 @@ export class CheckpointReader {
  * The dtype for all parts without loss. Blocks of four bits keep theirs, and so do blocks of eight without minimums;
  * other blocks, mixtures and float16 become float32.
  */
-function losslessDtype(parts: readonly Part[], source: TensorSource): PackedDtype {
+export function losslessDtype(parts: readonly Part[], source: Pick<TensorSource, "tensors">): PackedDtype {
   const found = new Set(parts.map((part) => losslessPart(part, source)));
   const [only] = found;
   if (found.size === 1) return only!;
   return found.size === 2 && found.has("int4") && found.has("int4-floats") ? "int4-floats" : "float32";
 }
 
-function losslessPart({ name, rows, transposed }: Part, source: TensorSource): PackedDtype {
-  const type = source.tensors.get(name)!.dtype;
-  if (type === "BF16") return "bfloat16";
+function losslessPart({ name, rows, transposed }: Part, source: Pick<TensorSource, "tensors">): PackedDtype {
+  const type = source.tensors.get(name)?.dtype;
+  if (type === undefined || type === "BF16") return "bfloat16"; // unknown: the least that safetensors hold
   const whole = rows === undefined && transposed !== true;
   return (whole ? integerForm(type) : undefined) ?? "float32";
 }

@@ -22,6 +22,7 @@ export { type Budgets, budgetsWith } from "../budgets.js";
 export type { Folder, FolderFile } from "./files/folder.js";
 export { checkWeights, type DamagedTensor } from "./files/check-weights.js";
 export { loadModel, type LoadModelOptions, type LoadProgress } from "./files/load.js";
+export { memoryNeeds } from "./files/memory.js";
 export { serializeModel } from "./files/serialize.js";
 export { isHubName, parseHubName } from "./hub/hub-name.js";
 export type { WorkMeter } from "./meter.js";

@@ -6,8 +6,7 @@
 import { PackedMatrix, type Tensor, type WeightDtype } from "../tensor/index.js";
 import { weightDtypes } from "../tensor/device.js";
 import { sizeOf } from "../tensor/shape.js";
-import { type CheckpointReader, type Part, stackedShape, type TensorSource } from "./checkpoint.js";
-import { storedRowBytes } from "../tensor/formats/stored.js";
+import { type CheckpointReader, type Part, stackedShape } from "./checkpoint.js";
 
 export type Matrix = Tensor | PackedMatrix;
 
@@ -123,15 +122,23 @@ export interface WeightLayout {
 }
 
 /**
- * Beside int4, embedding and unembedding are int8. Beside int8, an untied embedding is bfloat16: it is only looked up,
- * so int8 would cost quality without saving time.
+ * Dtypes of the matrices with a row for each token. Beside int4, both are int8. Beside int8, an untied embedding is
+ * bfloat16: it is only looked up, so int8 would cost quality without saving time.
  */
+export function dtypesOutside(
+  { unembedding }: Pick<WeightLayout, "unembedding">,
+  dtype: ModelDtype,
+): { readonly embedding: ModelDtype; readonly unembedding: ModelDtype } {
+  const outside = dtype === "int4" ? "int8" : dtype;
+  return { embedding: unembedding && dtype === "int8" ? "bfloat16" : outside, unembedding: outside };
+}
+
 export async function readWeights(
   reader: CheckpointReader,
   layout: WeightLayout,
   dtype: ModelDtype,
 ): Promise<ModelWeights> {
-  const outside = dtype === "int4" ? "int8" : dtype; // the blocks
+  const outside = dtypesOutside(layout, dtype);
   const linear = async ({ weight, bias }: LinearPlan, as: ModelDtype = dtype): Promise<LinearWeights> => ({
     weight: await reader.matrix(weight, as),
     ...(bias && { bias: await reader.vector(bias) }),
@@ -140,8 +147,7 @@ export async function readWeights(
     gain: await reader.vector([gain]),
     ...(bias && { bias: await reader.vector([bias]) }),
   });
-  const tied = layout.unembedding === undefined;
-  const embedding = await reader.matrix([layout.embedding], !tied && dtype === "int8" ? "bfloat16" : outside);
+  const embedding = await reader.matrix([layout.embedding], outside.embedding);
   const positionEmbedding = layout.positionEmbedding && (await reader.table(layout.positionEmbedding));
   const blocks: BlockWeights[] = [];
   for (const block of layout.blocks) {
@@ -154,31 +160,9 @@ export async function readWeights(
     ...(positionEmbedding && { positionEmbedding }),
     blocks,
     finalNorm: await norm(layout.finalNorm),
-    unembedding: layout.unembedding === undefined ? { weight: embedding } : await linear(layout.unembedding, outside),
+    unembedding:
+      layout.unembedding === undefined ? { weight: embedding } : await linear(layout.unembedding, outside.unembedding),
   };
-}
-
-/** Bytes of a part as stored; 0 for a tensor that does not exist. */
-function storedBytesOf(wanted: Part, { tensors, storedAs }: Pick<TensorSource, "tensors" | "storedAs">): number {
-  const { name, shape, rows } = storedAs?.(wanted) ?? wanted;
-  const dtype = tensors.get(name)?.dtype;
-  const [n, k] = shape;
-  const whole = dtype === undefined ? undefined : storedRowBytes(dtype, k!);
-  return whole === undefined ? 0 : (whole * n! * (rows?.length ?? n!)) / n!;
-}
-
-export function plannedBytes(
-  layout: WeightLayout,
-  dtype: ModelDtype,
-  source: Pick<TensorSource, "tensors" | "storedAs">,
-): number {
-  const { inBlocks, vocabulary } = matrixParts(layout);
-  const sum = (parts: readonly Part[], as: ModelDtype): number =>
-    parts.reduce(
-      (bytes, part) => bytes + (as === "stored" ? storedBytesOf(part, source) : BYTES[as] * valuesOf(part)),
-      0,
-    );
-  return sum(inBlocks, dtype) + sum(vocabulary, dtype === "int4" ? "int8" : dtype);
 }
 
 /** Parts in the blocks, and those with a row for each token. */
@@ -193,8 +177,6 @@ function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
 }
 
 const valuesOf = (part: Part): number => sizeOf(stackedShape([part]));
-
-const BYTES = { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.625 } as const satisfies Record<WeightDtype, number>;
 
 /** Each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {

@@ -3,14 +3,16 @@ import { basename, dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
 import { type BudgetOptions, fileJson, folderTensors, folderTokenizer, loadFolder } from "../model/files/folder.js";
+import { requireRoom } from "../model/files/memory.js";
 import { checkManifest } from "../model/files/manifest.js";
 import { ggufFileTokenizer, loadGguf, type OpenedGguf, openGguf, type OpenSibling } from "../model/gguf/load-gguf.js";
 import { isGguf } from "../model/hub/hub-name.js";
+import { readModelConfig } from "../model/families/families.js";
 import type { Folder, FolderFile, LoadModelOptions, Model, TensorSource, Tokenizer } from "../model/index.js";
 import { diskFolder } from "./disk-folder.js";
 import { readJson } from "./files.js";
 import { settleFolder } from "./folder-transaction.js";
-import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/resolve-model.js";
+import { type HubOptions, resolveInspected, resolveTokenizer } from "./hub/resolve-model.js";
 
 interface ReadModelOptions extends LoadModelOptions {
   readonly hub?: HubOptions;
@@ -40,7 +42,7 @@ async function ggufFile(path: string): Promise<{ readonly file: FolderFile; read
  * ModelError, a GgufError or a HubError that names what is missing or does not fit.
  */
 export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
-  const { path } = await resolveModel(name, hub);
+  const { path } = await resolveInspected(name, (file) => requireFits(file, options), hub);
   if (!isGguf(path)) {
     await settleFolder(path);
     await checkManifest(diskFolder(path));
@@ -48,6 +50,14 @@ export async function readModel(name: string, { hub, ...options }: ReadModelOpti
   }
   const { file, openSibling } = await ggufFile(path);
   return loadGguf(file, options, openSibling);
+}
+
+/** By config.json, or the head of a GGUF file. */
+async function requireFits(file: FolderFile, options: LoadModelOptions): Promise<void> {
+  const { configJson, source } = isGguf(file.path)
+    ? await openGguf(file, undefined, options)
+    : { configJson: await fileJson(file, options), source: undefined };
+  requireRoom(readModelConfig(configJson, options), source, options);
 }
 
 interface ReadTokenizerOptions extends BudgetOptions {

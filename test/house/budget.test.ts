@@ -10,14 +10,15 @@ import { readSource, repositoryFiles } from "./source-files.js";
 /** Code tokens, by room. They exclude what is generated, and the texts and reports of models and docs. */
 const CEILINGS: Readonly<Record<string, number>> = {
   "src (root)": 1_850,
-  "src/tensor": 119_500,
+  "src/tensor": 119_500 + 100, // + 100: what packed matrices take, said before they are made
   // + 2,300: risk control on plain arrays, Holm, permutation tests; 3,850 came from src/calibrate
   "src/risk": 3_850 + 2_300,
-  "src/model": 61_150 + 2_400, // + 2,400: what a sceptic broke (the seal; words encoded in turns)
+  // + 2,400: what a sceptic broke (the seal; words encoded in turns); + 760: the end of 4 GiB said before it is met
+  "src/model": 61_150 + 2_400 + 760,
   "src/exits": 45_850,
   "src/calibrate": 48_200,
   "src/evaluate": 10_050,
-  "src/node": 10_800 + 160, // + 160: what a sceptic broke
+  "src/node": 10_800 + 160 + 370, // + 160: what a sceptic broke; + 370: models refused before they are downloaded
   "src/browser": 2_700,
   "apps/cli": 44_400,
   "apps/export": 10_600,
@@ -35,7 +36,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   test: 309_500 + 300, // + 300: the tests and laws of src/risk, a package of its own
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
-const PUBLIC_NAMES = { all: 302 + 4, values: 169 + 2 }; // + 4 and + 2: risk control, Holm, permutation tests
+// + 4 and + 2: risk control, Holm, permutation tests; + 1: memoryNeeds
+const PUBLIC_NAMES = { all: 302 + 4 + 1, values: 169 + 2 + 1 };
 /** The share of its ceiling by which a room may be smaller. */
 const SLACK = 0.02;
 

@@ -14,15 +14,9 @@ import {
   plainCost,
   type PlanCosts,
 } from "early-exits/exits";
-import {
-  cacheBytesPerPosition,
-  checkWeights,
-  type DamagedTensor,
-  type ModelConfig,
-  type ModelDtype,
-} from "early-exits/model";
+import { checkWeights, type DamagedTensor, type ModelConfig, type ModelDtype } from "early-exits/model";
 import { describeModel, libraryDefaults, type ModelDescription, readHeads, readTensorSource } from "early-exits/node";
-import { cacheDtypes, coarseBytes } from "early-exits/tensor";
+import { coarseBytes } from "early-exits/tensor";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { readGrouped, recordAll } from "../documents.js";
 import { bytes, count, percent, table } from "../format.js";
@@ -324,9 +318,9 @@ function modelLines(
   ];
 }
 
-function rowsOf({ config, weightBytes, tokenizer, unused }: ModelDescription): string[][] {
+function rowsOf({ config, memory, tokenizer, unused }: ModelDescription): string[][] {
   const positions = config.rotary === undefined ? "learned" : `rotary (${config.rotary.dim} of ${config.headDim})`;
-  const cache = Object.fromEntries(cacheDtypes.map((dtype) => [dtype, 1000 * cacheBytesPerPosition(config, dtype)]));
+  const contexts = Object.entries(memory.tokens).map(([dtype, { float32 }]) => `${float32} beside ${dtype}`);
   const ends = config.eosTokenIds.length === 0 ? "none" : config.eosTokenIds.join(", ");
   return [
     [
@@ -339,15 +333,16 @@ function rowsOf({ config, weightBytes, tokenizer, unused }: ModelDescription): s
     ["tokenizer", tokenizer === undefined ? "none" : `${tokenizer.vocabSize} entries`],
     ["special ids", `begin ${config.bosTokenId ?? "none"}, end ${ends}`],
     ["context", `${config.maxPositionEmbeddings} tokens, positions ${positions}`],
-    ["weights", sizes(weightBytes)],
-    ["KV cache", `of 1,000 tokens: ${sizes(cache)}`],
+    ["weights", sizes(memory.weights)],
+    ["KV cache", `of 1,000 tokens: ${sizes(memory.perToken, 1000)}`],
+    ["in 4 GiB", `tokens of a text: ${contexts.join(", ")}`],
     ["unused tensors", listOf(unused)],
   ];
 }
 
-function sizes(byDtype: Readonly<Record<string, number>>): string {
+function sizes(byDtype: Readonly<Record<string, number>>, times = 1): string {
   return Object.entries(byDtype)
-    .map(([dtype, size]) => `${bytes(size)} as ${dtype}`)
+    .map(([dtype, size]) => `${bytes(times * size)} as ${dtype}`)
     .join(", ");
 }
 

@@ -5,8 +5,8 @@ import type { Shape } from "../../tensor/index.js";
 import { sameShape, sizeOf } from "../../tensor/shape.js";
 import type { Part, TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
+import { memoryNeeds } from "./memory.js";
 import { planModel } from "./plan-model.js";
-import { type ModelDtype, modelDtypes, plannedBytes } from "../weights.js";
 
 interface MisshapenTensor {
   readonly name: string;
@@ -20,8 +20,8 @@ export interface CheckpointDescription {
   readonly parameters: number;
   /** Parameters by stored dtype. */
   readonly dtypes: Readonly<Partial<Record<StoredDtype, number>>>;
-  /** Bytes of matrices on a device, by dtype. */
-  readonly weightBytes: Readonly<Record<ModelDtype, number>>;
+  /** On the wasm device. */
+  readonly memory: ReturnType<typeof memoryNeeds>;
   readonly unused: readonly string[];
   readonly missing: readonly string[];
   readonly misshapen: readonly MisshapenTensor[];
@@ -52,10 +52,7 @@ export function describeCheckpoint(
     config,
     parameters,
     dtypes,
-    weightBytes: Object.fromEntries(modelDtypes.map((dtype) => [dtype, plannedBytes(layout, dtype, source)])) as Record<
-      ModelDtype,
-      number
-    >,
+    memory: memoryNeeds(config, { source }),
     unused: [...source.tensors.keys()].filter((name) => !wanted.has(name)).sort(),
     missing,
     misshapen,

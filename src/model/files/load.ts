@@ -1,7 +1,7 @@
 /** From a configuration and a source of tensors to a model on a device. */
 import type { Budgets } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
-import { DeviceError, ModelError, OptionError } from "../../errors.js";
+import { DeviceError, OptionError } from "../../errors.js";
 import { type CacheDtype, type Device, PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
 import { argmax } from "../../tensor/ops/reduce.js";
 import { sliceRows } from "../../tensor/ops/select.js";
@@ -11,7 +11,8 @@ import { finalLogits } from "../decode/final-logits.js";
 import { Model } from "../model.js";
 import { ScreenedUnembedding, type UnembeddingKind } from "../screened-unembedding.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { type ModelDtype, plannedBytes, plannedValues, readWeights, type WeightLayout } from "../weights.js";
+import { type ModelDtype, plannedValues, readWeights } from "../weights.js";
+import { requireRoom } from "./memory.js";
 import { planModel } from "./plan-model.js";
 
 export interface LoadProgress {
@@ -143,7 +144,7 @@ export async function loadModel(
     onWeights: (weights) => onProgress?.({ done: (done += weights), total }),
     signal,
   });
-  requireRoom(layout, device, dtype, source);
+  requireRoom(config, source, { device, dtype, kvCache });
   const weights = await readWeights(reader, layout, dtype).catch((error: unknown) => {
     reader.abandon();
     throw error;
@@ -164,22 +165,4 @@ export async function loadModel(
     throw error;
   });
   return model;
-}
-
-/** Refuses matrices that exceed the device's memory, before minutes are spent on reading. */
-function requireRoom(layout: WeightLayout, { backend, info }: Device, dtype: ModelDtype, source: TensorSource): void {
-  const planned = (as: ModelDtype): number => plannedBytes(layout, as, source);
-  const memoryLimit = info.memoryLimit ?? Infinity;
-  const bytes = planned(dtype);
-  if (bytes < memoryLimit) return;
-  const gigabytes = (size: number): string => `${(size / 1e9).toFixed(1)} GB`;
-  const smaller = (["bfloat16", "int8", "int4"] as const).find((one) => planned(one) < memoryLimit);
-  const advice =
-    smaller === undefined ? "use a smaller model" : `load it with dtype: "${smaller}" (${gigabytes(planned(smaller))})`;
-  throw new ModelError(
-    "model-too-large",
-    `loadModel: the weights take ${gigabytes(bytes)} as ${dtype}, and the memory of the ${backend} device ends at ` +
-      `${gigabytes(memoryLimit)}; ${advice}`,
-    { bytes, memoryLimit, dtype },
-  );
 }

@@ -11,6 +11,12 @@ import { families, readModelConfig } from "../families/families.js";
 import type { WeightLayout } from "../weights.js";
 import type { Family } from "../families/family.js";
 
+/** Tensors under the most usual prefix if there are none. */
+export function layoutOf(config: ModelConfig, source: Pick<TensorSource, "tensors">): WeightLayout {
+  const family = families[config.modelType];
+  return family.plan(config, prefixOf(family, source));
+}
+
 interface PlannedModel {
   readonly config: ModelConfig;
   readonly layout: WeightLayout;
@@ -29,8 +35,7 @@ export function planModel(
 ): PlannedModel {
   const config = readModelConfig(configJson, { budgets });
   requireTensors(config, source);
-  const family = families[config.modelType];
-  return { config, layout: family.plan(config, prefixOf(family, source)) };
+  return { config, layout: layoutOf(config, source) };
 }
 
 function requireTensors(config: ModelConfig, { tensors }: Pick<TensorSource, "tensors">): void {

@@ -14,6 +14,8 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
 import { type HubName, isHubName, parseHubName } from "../../model/hub/hub-name.js";
 import { neededFiles, type NeededFiles, shardsOf, tokenizerFiles } from "../../model/hub/needed-files.js";
+import type { FolderFile } from "../../model/files/folder.js";
+import { diskFolder } from "../disk-folder.js";
 import { fileExists } from "../files.js";
 import { answerError, type Asked, type Connection, hubFetch, isUnreachable, withRetries } from "./hub-fetch.js";
 import { type Blob, isCommit, RepoCache } from "./repo-cache.js";
@@ -162,9 +164,26 @@ export async function resolveTokenizer(name: string, options: HubOptions = {}): 
   return resolve(name, options, tokenizerFiles);
 }
 
+/** Looks at config.json, or at the head of a GGUF file, and throws to refuse the weights before they are downloaded. */
+type Inspect = (file: FolderFile) => Promise<void>;
+
+/** As `resolveModel`; a split GGUF model is not looked at. */
+export async function resolveInspected(
+  name: string,
+  inspect: Inspect,
+  options: HubOptions = {},
+): Promise<ResolvedModel> {
+  return resolve(name, options, neededFiles, inspect);
+}
+
 type Choice = typeof neededFiles;
 
-async function resolve(name: string, options: HubOptions, choose: Choice): Promise<ResolvedModel> {
+async function resolve(
+  name: string,
+  options: HubOptions,
+  choose: Choice,
+  inspect: Inspect = () => Promise.resolve(),
+): Promise<ResolvedModel> {
   const local = !name.startsWith("hub:") && (!isHubName(name) || (await fileExists(name)));
   if (local) return { path: name };
   const settings = await hubSettings();
@@ -185,7 +204,7 @@ async function resolve(name: string, options: HubOptions, choose: Choice): Promi
     return cached;
   });
   if ("path" in info) return info;
-  return download(cache, connection, info, { choose, onProgress: options.onProgress ?? (() => undefined) });
+  return download(cache, connection, info, { choose, inspect, onProgress: options.onProgress ?? (() => undefined) });
 }
 
 /** Commit and file names as the server sent them, unchecked. */
@@ -252,11 +271,17 @@ async function askHub<T>(
   );
 }
 
+interface DownloadOptions {
+  readonly choose: Choice;
+  readonly inspect: Inspect;
+  readonly onProgress: (event: HubProgress) => void;
+}
+
 async function download(
   cache: RepoCache,
   connection: Connection,
   { commit, files: listing }: { readonly commit: string; readonly files: readonly string[] },
-  { choose, onProgress }: { readonly choose: Choice; readonly onProgress: (event: HubProgress) => void },
+  { choose, inspect, onProgress }: DownloadOptions,
 ): Promise<ResolvedModel> {
   const { repo, revision } = cache.name;
   const fetchFiles = async (names: readonly string[]): Promise<void> => {
@@ -268,18 +293,32 @@ async function download(
       const total = blob?.size ?? present[i]!;
       const tell = (received: number): void => onProgress({ file, received, total });
       if (blob === undefined || (await cache.hasBlob(blob))) tell(total);
-      else await fetchFile(file, blob, tell);
+      else {
+        if (names.length === 1 && file === needed.gguf) await inspect(remoteFile(file, blob)).catch(unlessHub);
+        await fetchFile(file, blob, tell);
+      }
       if (blob !== undefined) await cache.link(commit, file, blob.checksum);
+      if (file === "config.json") await inspect((await diskFolder(cache.snapshot(commit)).open(file))!);
     }
   };
-  const fetchFile = async (file: string, blob: Blob, tell: (received: number) => void): Promise<void> => {
-    const what = `${repo}@${revision}/${file}`;
+  const request = async (file: string, asked: Omit<Asked, "what" | "repo">, init: RequestInit = {}) => {
     const path = file.split("/").map(encodeURIComponent).join("/");
-    const fetch = hubFetch(connection, { what, repo, mostBytes: blob.size, onBytes: tell });
+    const fetch = hubFetch(connection, { what: `${repo}@${revision}/${file}`, repo, ...asked });
+    return fetch(`${connection.endpoint}/${repo}/resolve/${commit}/${path}`, init);
+  };
+  const remoteFile = (file: string, { size }: Blob): FolderFile => ({
+    path: file,
+    size,
+    async read(begin, end) {
+      const headers = { range: `bytes=${begin}-${end - 1}` };
+      return new Uint8Array(await (await request(file, { mostBytes: end - begin }, { headers })).arrayBuffer());
+    },
+  });
+  const fetchFile = async (file: string, blob: Blob, tell: (received: number) => void): Promise<void> => {
     await withRetries(connection, async () => {
       tell(0);
-      await cache.writeBlob({ ...blob, what }, async () => {
-        const { body } = await fetch(`${connection.endpoint}/${repo}/resolve/${commit}/${path}`);
+      await cache.writeBlob({ ...blob, what: `${repo}@${revision}/${file}` }, async () => {
+        const { body } = await request(file, { mostBytes: blob.size, onBytes: tell });
         return body ?? [];
       });
     });
@@ -294,6 +333,11 @@ async function download(
   }
   await cache.setCommit(commit);
   return resolved(cache, commit, needed, files, "hub");
+}
+
+/** A server without ranges, or one that fails, is left to the download. */
+function unlessHub(error: unknown): void {
+  if (!(error instanceof HubError)) throw error;
 }
 
 /** Chosen files in the cache; undefined unless complete. */

@@ -11,6 +11,7 @@ import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.j
 import type { WasmBuild, WasmOptions } from "../device-options.js";
 import type { Host } from "../host.js";
 import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
+import { packedBytes } from "../packed-bytes.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
@@ -19,7 +20,7 @@ import { chooseWay } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { movementKernels } from "./movement.js";
-import { ACROSS, panelsOf, productKernels, rowsAtOnce } from "./products.js";
+import { ACROSS, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { screeningKernels } from "./screening.js";
 import { Threads } from "./threads.js";
@@ -201,10 +202,8 @@ function copyOut(memory: WasmMemory, address: number, length: number): Float32Ar
 }
 
 function createPacked(engine: Engine, rows: number, columns: number, dtype: PackedDtype): PackedStorage {
-  const panels = panelsOf(rows);
-  const together = dtype === "bfloat16" ? 2 : 1; // panels that lie side by side
-  const unitBytes = together * engine.wasm.panelBytes(ACROSS[dtype], columns);
-  const bytes = Math.ceil(panels / together) * unitBytes;
+  const bytes = packedBytes(rows, columns, dtype);
+  const unitBytes = packedBytes(1, columns, dtype);
   const address = engine.memory.allocate(bytes);
   // Padding must be zero: unused rows of the last panels, and the end of a last group.
   const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - unitBytes) : 0;

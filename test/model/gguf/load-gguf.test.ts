@@ -40,7 +40,6 @@ describe("a GGUF file gives the logits of the folder with the same weights, bit 
     "tied embeddings": { config: { tie_word_embeddings: true } },
     "llama with biases": { config: { attention_bias: true, mlp_bias: true } },
     "qwen2, whose biases are on query, key and value": { config: { model_type: "qwen2" }, type: "Q4_0" },
-    "qwen2, tied, in two files": { config: { model_type: "qwen2", tie_word_embeddings: true }, parts: 2 },
   };
   it.each(Object.entries(cases))("%s", async (_name, options) => {
     const model = await ggufModel(options);

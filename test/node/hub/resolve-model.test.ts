@@ -10,6 +10,9 @@ import { largestDifference } from "../../support/largest-difference.js";
 import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
 import { golden, modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
 import { expectCode } from "../../support/expect-code.js";
+import { number } from "../../support/gguf/convert.js";
+import { ggufModel } from "../../support/gguf/model.js";
+import { sharedWasm } from "../../support/devices.js";
 
 let bench: Workbench;
 beforeEach(async () => void (bench = await openWorkbench()));
@@ -82,6 +85,19 @@ describe("a name of the Hub", () => {
     const model = await readModel("org/tiny", { device: createReferenceDevice() });
     expect(largestDifference(await model.logits(inputIds), logits)).toBeLessThan(5e-4);
     expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
+  });
+
+  it("is refused before its weights are downloaded if they exceed the device, by config.json or a GGUF's head", async () => {
+    const device = await sharedWasm();
+    const config = { ...((await readJson(join(golden, "config.json"))) as object), intermediate_size: 2 ** 26 };
+    const { files } = await ggufModel({ pairs: { "llama.feed_forward_length": number(2 ** 26) } });
+    bench.hub.repos["org/large"] = { files: { ...tinyRepo.files, "config.json": Buffer.from(JSON.stringify(config)) } };
+    bench.hub.repos["org/gguf"] = { files };
+    for (const name of ["org/large", "org/gguf"]) {
+      await expectCode(readModel(name, { device, hub: bench.options }), "model-too-large");
+    }
+    expect((await bench.cached("org/large")).filter((path) => path.startsWith("snapshots"))).toHaveLength(1);
+    await expect(bench.cached("org/gguf")).rejects.toThrow(/ENOENT/);
   });
 
   it("gives its tokenizer without its weights, offline too once it is in the cache", async () => {

@@ -1,0 +1,20 @@
+/**
+ * Bytes of a matrix [rows, columns] that the wasm device has packed: panels of sixteen rows (kernels/products), of
+ * bfloat16 two side by side.
+ */
+import type { PackedDtype } from "./device.js";
+
+/** Bytes of sixteen rows, and their scales, for every so many columns. */
+const PANELS = {
+  float32: { columns: 1, bytes: 64 },
+  bfloat16: { columns: 1, bytes: 32 },
+  int8: { columns: 32, bytes: 576 },
+  int4: { columns: 32, bytes: 320 },
+  "int4-floats": { columns: 32, bytes: 384 },
+} as const satisfies Record<PackedDtype, object>;
+
+export function packedBytes(rows: number, columns: number, dtype: PackedDtype): number {
+  const panel = PANELS[dtype];
+  const together = dtype === "bfloat16" ? 2 : 1;
+  return Math.ceil(rows / (16 * together)) * together * Math.ceil(columns / panel.columns) * panel.bytes;
+}
