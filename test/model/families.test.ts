@@ -121,7 +121,7 @@ describe("variants of the layout", () => {
     expect(relu).not.toEqual(gelu);
   });
 
-  it("divides by the root of query_pre_attn_scalar: a quarter of it has the bits of queries twice as large", async () => {
+  it("divides by the root of query_pre_attn_scalar: a quarter has the bits of queries twice as large", async () => {
     const config = smallConfigs["gemma3_text"]!;
     const logits = async (query_pre_attn_scalar: number, gain: number): Promise<Float32Array> => {
       const bytes = await edited(config, (tensors) => {

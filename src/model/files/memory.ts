@@ -1,7 +1,7 @@
 /**
- * The memory that a model takes on the wasm device, by its configuration and its tensors' headers: weights by dtype, and
- * keys and values of a token. Left out: the coarse copy of a screened unembedding (`coarseBytes`), exit heads, and a
- * few megabytes to work in.
+ * The memory that a model takes on the wasm device, by its configuration and its tensors' headers: weights by dtype,
+ * and keys and values of a token. Left out: the coarse copy of a screened unembedding (`coarseBytes`), exit heads, and
+ * a few megabytes to work in.
  */
 import { ModelError } from "../../errors.js";
 import { cacheDtypes, type CacheDtype, type Device, weightDtypes } from "../../tensor/device.js";

@@ -87,7 +87,7 @@ describe("a name of the Hub", () => {
     expect(await readFile(join(bench.cache, "hub/models--org--tiny/refs/main"), "utf8")).toBe(COMMIT);
   });
 
-  it("is refused before its weights are downloaded if they exceed the device, by config.json or a GGUF's head", async () => {
+  it("is refused before its weights are downloaded if they exceed the device, by config.json or GGUF", async () => {
     const device = await sharedWasm();
     const config = { ...((await readJson(join(golden, "config.json"))) as object), intermediate_size: 2 ** 26 };
     const { files } = await ggufModel({ pairs: { "llama.feed_forward_length": number(2 ** 26) } });
