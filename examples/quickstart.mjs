@@ -46,11 +46,8 @@ for (const [name, options] of [
   ["with exits", { policy }],
 ]) {
   const run = generate(heads, prompt, { ...options, maxNewTokens: 40 });
-  let text = "";
-  for await (const token of run) text += token.text;
-  console.log(
-    `\n${name}, ${run.summary.meanDepth.toFixed(2)} of ${model.config.numLayers} blocks, ` +
-      `${run.summary.tokensPerSecond.toFixed(0)} tokens/s:\n${prompt}${text}`,
-  );
+  const text = await run.text();
+  const { meanDepth } = run.summary;
+  console.log(`\n${name}, ${meanDepth.toFixed(2)} of ${model.config.numLayers} blocks:\n${prompt}${text}`);
 }
 await device.dispose();

@@ -10,6 +10,7 @@ export {
   createModel,
   type Document,
   loadModel,
+  logitLens,
   Model,
   type ModelConfig,
   pretrain,

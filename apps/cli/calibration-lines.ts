@@ -217,24 +217,31 @@ function times(ratio: number): string {
   return `${ratio.toFixed(2)}x`;
 }
 
-interface CalibrationCall {
+interface ShippedCall {
   readonly dir: string;
+  readonly agreement: number;
+  readonly chats: boolean;
+  /** Levels of the package's exits for this model. */
+  readonly shipped: readonly number[];
+}
+
+interface CalibrationCall extends ShippedCall {
   readonly heads: string;
   readonly text?: string | undefined;
   readonly self?: number | true | undefined;
   readonly out?: string | undefined;
-  readonly agreement: number;
   readonly dtype?: string | undefined;
-  readonly chats: boolean;
-  /** Levels of the package's exits for this model. */
-  readonly shipped: readonly number[];
+  /** There were fewer documents than any claim at this level needs. */
+  readonly few: boolean;
 }
 
 /** Command lines, or sentences where none would help. */
 export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
   if (worth === "faster") return useIt(call);
   return [
-    "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
+    call.few
+      ? "calibrate on more documents: these are fewer than such a claim needs, whatever the heads"
+      : "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
     ...shippedInstead(call),
     commandLine("plan", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
   ];
@@ -254,7 +261,7 @@ function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: Calibra
 }
 
 /** The package's exits, which were trained longer. */
-function shippedInstead({ dir, shipped, agreement, chats }: CalibrationCall): string[] {
+export function shippedInstead({ dir, shipped, agreement, chats }: ShippedCall): string[] {
   const level = shipped.find((one) => one === agreement) ?? shipped[0];
   if (level === undefined) return [];
   const command = chats

@@ -53,13 +53,12 @@ export async function openDecoding(
   settings: DecodingSettings & AuditSettings,
   { auditEvery }: { readonly auditEvery?: number } = {},
 ): Promise<Decoding> {
-  const { heads: headsFolder, policy: policyFile, shipped } = settings;
+  const { heads: headsFolder, policy: policyFile } = settings;
   checkSettings(command, settings);
   const own = policyFile === undefined ? undefined : await readPolicy(policyFile);
   const { dir, lossless = false, allowUncertified = false } = settings;
-  const exits = shipped === undefined ? undefined : await openShipped(io, command, dir, shipped, settings);
-  const { model, heads } = exits ?? (await openOwn(io, { ...settings, ...storageFor(settings, own) }));
-  const policy = exits?.certificate.policy ?? own;
+  const { model, heads, certificate } = await openExits(io, command, settings, own);
+  const policy = certificate?.policy ?? own;
   const byDefault = lossless || allowUncertified ? undefined : auditEvery;
   const audited = policy && (await openAudit(io, { heads: heads!, policy, dir, byDefault }, settings));
   if (headsFolder !== undefined && policy === undefined) {
@@ -93,10 +92,6 @@ function checkSettings(
     `${command}: --audit judges what exits change, and --lossless changes nothing; leave one out`,
   );
   refuseIf(
-    shipped !== undefined && (heads ?? policy) !== undefined,
-    `${command}: --shipped stands for --heads and --policy; give one or the other`,
-  );
-  refuseIf(
     policy !== undefined && heads === undefined,
     `${command}: --policy needs --heads, the folder of the heads it was made for`,
   );
@@ -110,18 +105,32 @@ function checkSettings(
   );
 }
 
-async function openOwn(
-  io: Io,
-  settings: DecodingSettings,
-): Promise<{ readonly model: Model; readonly heads: ExitHeads | undefined }> {
-  const model = await openModel(io, settings.dir, settings);
-  return { model, heads: settings.heads === undefined ? undefined : await readHeads(settings.heads, model) };
+interface OpenExits {
+  readonly model: Model;
+  readonly heads: ExitHeads | undefined;
+  /** Of the package's exits. */
+  readonly certificate?: Certificate;
 }
 
-/** A policy's certificate names the model's storage, so the user need not. */
-function storageFor({ dtype, kvCache }: DecodingSettings, policy: Policy | undefined): ModelSettings {
-  if (policy?.certified === undefined || dtype !== undefined || kvCache !== undefined) return {};
-  return storageOf(policy.certified.dtype);
+/**
+ * Opens a model with the package's exits at the level `shipped`, or with the heads of a folder, if one is given. A
+ * policy's certificate names the model's storage, so the user need not.
+ */
+export async function openExits(
+  io: Io,
+  command: string,
+  settings: ModelSettings & Pick<DecodingSettings, "dir" | "heads" | "policy" | "shipped">,
+  policy?: Policy,
+): Promise<OpenExits> {
+  const { dir, heads, shipped, dtype, kvCache } = settings;
+  refuseIf(
+    shipped !== undefined && (heads ?? settings.policy) !== undefined,
+    `${command}: --shipped stands for --heads and --policy; give one or the other`,
+  );
+  if (shipped !== undefined) return openShipped(io, command, dir, shipped, settings);
+  const certified = dtype === undefined && kvCache === undefined ? policy?.certified : undefined;
+  const model = await openModel(io, dir, { ...settings, ...(certified && storageOf(certified.dtype)) });
+  return { model, heads: heads === undefined ? undefined : await readHeads(heads, model) };
 }
 
 function optionsOf(settings: DecodingSettings): GenerateOptions {
@@ -129,7 +138,7 @@ function optionsOf(settings: DecodingSettings): GenerateOptions {
   return { ...samplingOf(settings), ...given({ maxNewTokens, stop, seed, allowUncertified }) };
 }
 
-const shippedOption = {
+export const shippedOption = {
   flags: "--shipped <agreement>",
   description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
   parse: number(0, 1, { open: true }),
@@ -227,5 +236,5 @@ async function inItsStorage(
   const storage = storageOf(certified.dtype);
   if (storage.dtype === model.dtype) return model;
   model.dispose();
-  return openModel(io, name, { ...settings, ...storage });
+  return openModel(io, name, { ...settings, ...storage }, model.device);
 }

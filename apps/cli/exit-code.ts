@@ -9,6 +9,8 @@ import { InterruptedError, type Io, UsageError } from "./io.js";
 export type ExitCode = 0 | 1 | 2 | 130;
 
 export interface ErrorOptions {
+  /** The files that --policy named. */
+  readonly policy?: string | readonly string[] | undefined;
   readonly debug?: boolean | undefined;
   readonly json?: boolean | undefined;
 }
@@ -17,14 +19,15 @@ export interface ErrorOptions {
 export async function exitCodeOf(
   io: Io,
   command: () => Promise<unknown>,
-  { debug = false, json = false }: ErrorOptions = {},
+  { debug = false, json = false, policy }: ErrorOptions = {},
 ): Promise<ExitCode> {
   try {
     await command();
     return 0;
   } catch (error) {
     const interrupted = io.signal.aborted;
-    const { code, message, details } = describe(error);
+    const { code, message: said, details } = describe(error);
+    const message = policy !== undefined && said.startsWith("policy: ") ? `${String(policy)}: ${said}` : said;
     const sentence = interrupted && !(error instanceof InterruptedError) ? "interrupted" : message;
     const stack = debug && error instanceof Error ? error.stack : undefined;
     io.stderr.write(`${stack ?? (interrupted ? sentence : `error: ${sentence}`)}\n`);
@@ -37,7 +40,11 @@ export async function exitCodeOf(
 function describe(error: unknown): { code: string; message: string; details: unknown } {
   if (error instanceof EarlyExitError) {
     const { code, message, details } = error;
-    return { code, message: `${message}${budgetFlag(details)}`, details };
+    return {
+      code,
+      message: `${message.replace("as the option template", "with --template FILE")}${budgetFlag(details)}`,
+      details,
+    };
   }
   if (error instanceof UsageError) return { code: "usage", message: error.message, details: {} };
   if (error instanceof InterruptedError) return { code: "interrupted", message: error.message, details: {} };

@@ -4,7 +4,7 @@ import { type Device, EarlyExitError, type Model } from "early-exits";
 import { isHubName } from "early-exits/model";
 import { createDevice, type DeviceName, readModel, type ResolvedModel, resolveModel } from "early-exits/node";
 import type { CreateDeviceOptions } from "early-exits/tensor";
-import type { SettingsOf } from "./command.js";
+import { given, type SettingsOf } from "./command.js";
 import { InterruptedError, type Io, note } from "./io.js";
 import type { modelOptions } from "./options.js";
 import { type ProgressEvent, withProgress } from "./progress.js";
@@ -14,7 +14,6 @@ export type ModelSettings = SettingsOf<typeof modelOptions>;
 
 export const modelDefaults = {
   device: "auto",
-  dtype: "float32",
   kvCache: "float32",
   unembedding: "auto",
   threads: 1,
@@ -38,27 +37,29 @@ export async function openDevice(
   return device;
 }
 
+/** Opens a model on a new device, or on one that is there. */
 export async function openModel(
   io: Io,
   name: string,
   {
     device,
     threads = modelDefaults.threads,
-    dtype = modelDefaults.dtype,
+    dtype,
     kvCache = modelDefaults.kvCache,
     unembedding = modelDefaults.unembedding,
     budgets,
   }: ModelSettings,
+  there?: Device,
 ): Promise<Model> {
   const { path } = await findModel(io, name);
-  const opened = await openDevice(io, device, { threads });
+  const opened = there ?? (await openDevice(io, device, { threads }));
   return withProgress(
     io,
     "load",
     (report) =>
       readModel(path, {
         device: opened,
-        dtype,
+        ...given({ dtype }),
         kvCache,
         unembedding,
         budgets,
@@ -88,8 +89,8 @@ export async function openReference(
 }
 
 /** Shows progress if something has to be downloaded. */
-export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
-  const name = await modelPath(given, isHubName);
+export async function findModel(io: Io, asked: string): Promise<ResolvedModel> {
+  const name = await modelPath(asked, isHubName);
   try {
     return await withProgress(io, "download", (report) => {
       const eventOf = downloadEvents(io);
@@ -102,7 +103,7 @@ export async function findModel(io: Io, given: string): Promise<ResolvedModel> {
       });
     });
   } catch (error) {
-    if (!io.signal.aborted) throw unreachable(error, given);
+    if (!io.signal.aborted) throw unreachable(error, asked);
     throw new InterruptedError(`interrupted; early-exits get ${name} goes on with the files that are missing`);
   }
 }

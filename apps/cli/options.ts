@@ -38,6 +38,7 @@ export const modelOptions = [
     flags: "--dtype <dtype>",
     description: "how weight matrices are stored on the device; stored: as they lie in the file",
     choices: modelDtypes,
+    defaultNote: "that of the policy's certificate, else float32, of a GGUF file stored",
   },
   {
     flags: "--unembedding <how>",
@@ -134,7 +135,10 @@ export function number(min: number, max: number, { open = false } = {}): (text: 
     const value = numberIn(text);
     const inside = open ? value > min && value < max : value >= min && value <= max;
     if (!inside) {
-      throw new InvalidArgumentError(`Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.`);
+      const percent = max === 1 && value > 1 && value <= 100 ? ` Did you mean ${value / 100}?` : "";
+      throw new InvalidArgumentError(
+        `Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.${percent}`,
+      );
     }
     return value;
   };

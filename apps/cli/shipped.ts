@@ -98,7 +98,10 @@ export function certificatesFor({ certificates }: ShippedExits, storedAs: Stored
  * Exits for a model, in a folder of folders by model; undefined if there are none. `certificates` are for the model's
  * usual dtype; other dtypes may have folders of their own.
  */
-export async function findShippedExits(model: Model, folder = shippedFolder): Promise<ShippedExits | undefined> {
+export async function findShippedExits(
+  model: Pick<Model, "hash">,
+  folder = shippedFolder,
+): Promise<ShippedExits | undefined> {
   const hash = await model.hash();
   for (const name of (await readdir(folder)).toSorted()) {
     const heads = join(folder, name, "heads");
@@ -119,6 +122,12 @@ export async function findShippedExits(model: Model, folder = shippedFolder): Pr
     return { name, heads, certificates: sorted.map(({ certificate }) => certificate) };
   }
   return undefined;
+}
+
+/** Levels at which exits of the package are certified for a model, in any dtype, the strictest first. */
+export async function shippedLevels(model: Pick<Model, "hash">): Promise<readonly number[]> {
+  const { certificates = [] } = (await findShippedExits(model)) ?? {};
+  return [...new Set(certificates.map(({ agreement }) => agreement))];
 }
 
 function strictestFirst(one: Certificate, other: Certificate): number {

@@ -218,6 +218,9 @@ interface SubmittedChoice extends Choice {
   readonly mode: ServingMode;
 }
 
+/** Settings of a request that names none, where no certificate says for which texts are. */
+const OPENAI = { ...libraryDefaults.sampling, temperature: 1 };
+
 /** Choice j of prompt i has number i·n + j, which is added to the seed. */
 function submit(
   { body, prompts, maxNewTokens, logprobs }: Asked,
@@ -225,12 +228,13 @@ function submit(
   signal: AbortSignal,
   { batcher, options, audited }: Serving,
 ): SubmittedChoice[] {
+  const usual = options.policy?.certified?.sampling ?? OPENAI;
   const sampling = {
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    topK: body.top_k ?? 0,
-    minP: body.min_p ?? 0,
-    repetitionPenalty: body.repetition_penalty ?? 1,
+    temperature: body.temperature ?? usual.temperature,
+    topP: body.top_p ?? usual.topP,
+    topK: body.top_k ?? usual.topK,
+    minP: body.min_p ?? usual.minP,
+    repetitionPenalty: body.repetition_penalty ?? usual.repetitionPenalty,
   };
   const mode = chooseMode(options, { mode: body.mode, sampling, logprobs: logprobs !== undefined });
   const promised = mode === "exits" && isFor(options.policy!, sampling);

@@ -29,8 +29,10 @@ export interface ServedWays {
   readonly drafting?: Policy;
 }
 
+type WayOptions = Pick<GenerateOptions, "lossless"> & Pick<ServedWays, "policy">;
+
 /** Throws a PolicyError if the server has no such mode. */
-export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): GenerateOptions {
+export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): WayOptions {
   if (mode === "plain") return {};
   if (mode === "exits" && policy !== undefined) return { policy };
   if (mode === "lossless" && drafting !== undefined) return { policy: drafting, lossless: true };

@@ -1,19 +1,24 @@
-/** Shared by the six programs: the model that comes with the package, its heads, and its speeches. */
+/** Shared by the programs: the models that come with the package, heads of one of them, and their speeches. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { createDevice, readHeads, readModel } from "early-exits/node";
+import { readHeads, readModel } from "early-exits/node";
 
-const folder = fileURLToPath(new URL("../../models/sotu-12", import.meta.url));
+const folderOf = (name) => fileURLToPath(new URL(`../../models/${name}`, import.meta.url));
+
+/** "sotu-6" or "sotu-12". */
+export function openModel(name) {
+  return readModel(folderOf(name), { device: "wasm" });
+}
 
 /** The model and the heads that come with it. Its upper blocks share keys and values, so its exact fill is "shared". */
 export async function openSotu() {
-  const model = await readModel(folder, { device: await createDevice("wasm") });
-  return { model, heads: await readHeads(`${folder}/heads`, model) };
+  const model = await openModel("sotu-12");
+  return { model, heads: await readHeads(`${folderOf("sotu-12")}/heads`, model) };
 }
 
 /** Texts of one part: "train", "calibration" or "test". */
 export async function speeches(part, count) {
-  const parts = JSON.parse(await readFile(`${folder}/documents.json`, "utf8"));
+  const parts = JSON.parse(await readFile(`${folderOf("sotu-12")}/documents.json`, "utf8"));
   return parts[part].slice(0, count).map(({ text }) => text);
 }
 

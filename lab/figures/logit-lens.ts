@@ -3,8 +3,7 @@
  * applied to the hidden states between the blocks.
  */
 import * as Plot from "@observablehq/plot";
-import { scope } from "early-exits/tensor";
-import { argmaxOf } from "early-exits/model";
+import { logitLens as readLens } from "early-exits";
 import { machine } from "../report/machine.js";
 import { documentsOf, openModel } from "../ship/embedded.js";
 import { colors, frame } from "./frame.js";
@@ -15,25 +14,17 @@ const POSITIONS = 10;
 export async function logitLens(): Promise<string> {
   const where = machine();
   const model = await openModel("sotu-12");
-  const { numLayers, vocabSize } = model.config;
+  const { numLayers } = model.config;
   const [text] = await documentsOf("sotu-12", "test");
   const ids = model.tokenizer.encode(text!).slice(0, BEGIN + POSITIONS);
   const word = (id: number): string => model.tokenizer.decode([id]).replace(/^ /, "·").replaceAll("\n", "⏎");
-  const byDepth = scope(() =>
-    [...model.forward(ids, { wanted: (depth) => depth > 0 })].map(([depth, states]) => ({
-      depth,
-      logits: model.unembed(states),
-    })),
-  );
-  const predictions: { depth: number; position: number; id: number; p: number }[] = [];
-  for (const { depth, logits } of byDepth) {
-    const values = await logits.read();
-    for (let position = BEGIN; position < ids.length; position++) {
-      const row = values.subarray(position * vocabSize, (position + 1) * vocabSize);
-      const id = argmaxOf(row);
-      predictions.push({ depth, position, id, p: 1 / row.reduce((sum, z) => sum + Math.exp(z - row[id]!), 0) });
-    }
-  }
+  const tokens = (await readLens(model, ids)).slice(BEGIN);
+  const predictions = Array.from({ length: numLayers }, (_, block) =>
+    tokens.map(({ guesses }, i) => {
+      const { id, probability: p } = guesses[block]![0]!;
+      return { depth: block + 1, position: BEGIN + i, id, p };
+    }),
+  ).flat();
   const final = new Map(
     predictions.filter(({ depth }) => depth === numLayers).map(({ position, id }) => [position, id]),
   );

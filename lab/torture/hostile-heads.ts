@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
 import { loadHeads } from "../../src/exits/heads/deserialize-heads.js";
-import { askedHeads } from "../../test/support/models.js";
+import { askedHeads, attachOptionsOf } from "../../test/support/models.js";
 import { encodeJson, type Files, memoryFolder } from "./memory-files.js";
 import { type ByteChange, byteChange, changedBytes, changedJson, type JsonChange, jsonChange } from "./mutations.js";
 
@@ -43,7 +43,7 @@ export function soundHeads(pair: number, model: Model): Promise<readonly [descri
 }
 
 async function makeHeads(pair: number, model: Model): Promise<readonly [unknown, Uint8Array]> {
-  const heads = attachHeads(model, { exits: [1, 2], ...askedHeads[pair]! });
+  const heads = attachHeads(model, { exits: [1, 2], ...attachOptionsOf(askedHeads[pair]!) });
   const { description, weights } = await serializeHeads(heads);
   heads.dispose();
   return [description, weights];

@@ -7,5 +7,5 @@
 export { createDevice } from "./host.js";
 export type { CreateDeviceOptions, DeviceName } from "../tensor/index.js";
 
-// Models, heads and policies
-export { droppedFiles, type FileMap, readHeads, readModel, readPolicy } from "./read.js";
+// Models, heads, policies, text
+export { droppedFiles, type FileMap, readHeads, readJson, readModel, readPolicy, readText } from "./read.js";

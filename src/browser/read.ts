@@ -1,11 +1,16 @@
 /** Models, heads and policies from all the places where a browser finds files. */
-import { ModelError, PolicyError } from "../errors.js";
+import { ModelError } from "../errors.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import type { ReadPolicyOptions } from "../calibrate/open-policy.js";
 import type { Policy } from "../exits/plan/policy.js";
 import { fileJson, loadFolder } from "../model/files/folder.js";
+import { documentsOf, utf8Of } from "../model/files/text.js";
 import type { OpenSibling } from "../model/gguf/load-gguf.js";
 import type { Folder, FolderFile, LoadModelOptions, Model } from "../model/index.js";
+import { onDevice } from "../tensor/create-device.js";
+import type { Device, DeviceName } from "../tensor/index.js";
+import { browserHost } from "./host.js";
 
 // A GGUF model among the files of a source: a URL that ends in .gguf, or files with a .gguf and no .safetensors (GGUF
 // repositories often hold a config.json too). The parts of a split model belong together; two models do not.
@@ -137,6 +142,11 @@ function failed(href: string, found: string, cause?: unknown): ModelError {
   );
 }
 
+function found(url: string, file: FolderFile | undefined): FolderFile {
+  if (file !== undefined) return file;
+  throw new ModelError("file-missing", `${url}: there is no such file; check the address`, { url });
+}
+
 function rootedFolder(files: FileMap, landmark: string): Folder {
   const depthOf = (path: string): number => path.split("/").length;
   const [first] = [...files.keys()]
@@ -234,10 +244,7 @@ async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
 async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> {
   const url = new URL(await addressOf(source), globalThis.location.href);
   if (!isGguf(url.pathname)) return undefined;
-  const file = await rangedFile(url.href);
-  if (file === undefined) {
-    throw new ModelError("file-missing", `${url.href}: there is no such file; check the address`, { url: url.href });
-  }
+  const file = found(url.href, await rangedFile(url.href));
   // Names of parts come from the path without a query; the query may carry an access token, so it is kept.
   return {
     file: { ...file, path: url.origin + url.pathname },
@@ -247,17 +254,25 @@ async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> 
 
 const isGguf = (path: string): boolean => path.toLowerCase().endsWith(".gguf");
 
+interface ReadModelOptions extends Omit<LoadModelOptions, "device"> {
+  /** A device, or the name of one to create; dispose of `model.device` then. @default "auto" */
+  readonly device?: Device | DeviceName;
+}
+
 /**
  * Loads a Hugging Face folder or a GGUF file (all parts, if split). Throws a ModelError or a GgufError that names what
  * is missing or does not fit.
  */
-export async function readModel(source: FilesSource, options: LoadModelOptions): Promise<Model> {
+export async function readModel(
+  source: FilesSource,
+  { device: wish = "auto", ...options }: ReadModelOptions = {},
+): Promise<Model> {
   const gguf = await ggufFiles(source);
-  if (gguf !== undefined) {
+  return onDevice(browserHost(), wish, async (device) => {
+    if (gguf === undefined) return loadFolder(await folderOf(source, "config.json"), { ...options, device });
     const { loadGguf } = await import("../model/gguf/load-gguf.js"); // pages that read folders do not load it
-    return loadGguf(gguf.file, options, gguf.openSibling);
-  }
-  return loadFolder(await folderOf(source, "config.json"), options);
+    return loadGguf(gguf.file, { ...options, device }, gguf.openSibling);
+  });
 }
 
 /**
@@ -267,26 +282,41 @@ export async function readHeads(source: FilesSource, model: Model): Promise<Exit
   return loadHeads(await folderOf(source, "heads.json"), model);
 }
 
-interface ReadPolicyOptions {
-  /** The file's name. @default "policy.json" */
-  readonly name?: string;
+/** A file of its own, picked or behind a URL. */
+type FileSource = string | URL | File;
+
+/** Throws a ModelError `file-missing` or `fetch-failed`. */
+async function fileOf(source: FileSource): Promise<FolderFile> {
+  if (source instanceof File) return blobFile(source.name, source);
+  const { href } = new URL(await addressOf(source), globalThis.location.href);
+  return found(href, await wholeFile(href));
 }
 
 /**
- * Opens a policy, in a certificate or alone (`policyFrom`); alone it promises nothing. Throws a PolicyError if it is
- * missing, its seal is broken or anything in it is not legal.
+ * Reads UTF-8 text. A .jsonl file of objects with a "text" field gives their texts, separated by form feeds (see
+ * `splitDocuments`).
  */
-export async function readPolicy(
-  source: FilesSource,
-  { name = "policy.json" }: ReadPolicyOptions = {},
-): Promise<Policy> {
-  const folder = await folderOf(source, name);
-  const file = await folder.open(name);
-  if (file === undefined) {
-    throw new PolicyError("policy-missing", `${folder.path}: no ${name}; expected the file that calibration wrote`, {
-      name,
-    });
+export async function readText(source: FileSource): Promise<string> {
+  const file = await fileOf(source);
+  return documentsOf(utf8Of(await file.read(0, file.size), file.path), file.path);
+}
+
+/** Throws an EarlyExitError `json-malformed`, and a BudgetError for more than 64 MiB. */
+export async function readJson(source: FileSource): Promise<unknown> {
+  return fileJson(await fileOf(source), { limit: "tokenizerBytes" });
+}
+
+/**
+ * Reads a policy from a certificate, or alone, where it promises nothing. The source is its file (a URL that ends in
+ * .json), or a folder with policy.json or with a certificate for every level. Throws a PolicyError that names the file.
+ */
+export async function readPolicy(source: FilesSource, options?: ReadPolicyOptions): Promise<Policy> {
+  const { openPolicy } = await import("../calibrate/open-policy.js"); // loaded only when a program opens a policy
+  if (typeof source === "string" || source instanceof URL) {
+    const isFile = /\.json($|[?#])/.test(String(source));
+    return openPolicy(isFile ? await fileOf(source) : urlFolder(await addressOf(source)), options);
   }
-  const { policyFrom } = await import("../calibrate/open-policy.js"); // loaded only when a program opens a policy
-  return policyFrom(await fileJson(file, { limit: "tokenizerBytes" }));
+  if (source instanceof File) return openPolicy(await fileOf(source), options);
+  const files = await fileMap(source);
+  return openPolicy({ path: "the files", open: (name) => rootedFolder(files, name).open(name) }, options);
 }

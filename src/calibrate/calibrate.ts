@@ -7,6 +7,7 @@
 import { OptionError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { allNames, requireKnown, requireList } from "../known.js";
 import { describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
@@ -33,6 +34,29 @@ export interface CalibrateOptions
   readonly ownText?: OwnTextCalibration;
 }
 
+const optionNames = allNames<CalibrateOptions>()(
+  "agreement",
+  "delta",
+  "loss",
+  "population",
+  "unit",
+  "score",
+  "costs",
+  "fill",
+  "seed",
+  "gridShare",
+  "candidates",
+  "sampling",
+  "against",
+  "ownText",
+  "sequenceLength",
+  "batchSize",
+  "store",
+  "signal",
+  "onDocument",
+  "onRun",
+);
+
 /**
  * Calibrates a policy on documents that the heads were not trained on; many short documents are worth more than a few
  * long ones. Throws an OptionError for levels outside (0, 1), text without documents, or NaN scores.
@@ -42,6 +66,8 @@ export async function calibrate(
   documents: readonly CalibrationDocument[],
   options: CalibrateOptions = {},
 ): Promise<Certified> {
+  requireList("calibrate: documents", documents);
+  requireKnown("calibrate", options, optionNames);
   const { certify, certifySettings } = await import("./certify/certify.js"); // loaded only when a program certifies
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work
   const { fill } = settings;

@@ -10,7 +10,7 @@ export type { Dependence } from "./certify/dependence.js";
 export type { CalibrationNotes } from "./certify/write-certificate.js";
 export type { Certified } from "./certify/certify.js";
 export type { CertifyPolicyOptions } from "./certify/settings.js";
-export { certificateFrom, checkCertificate, policyFrom } from "./open-policy.js";
+export { checkCertificate, policyFrom } from "./open-policy.js";
 export { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/calibrate-paper.js";
 export { paperThreshold } from "./paper/paper-threshold.js";
 export type { CalibrationDocument, GroupedDocument } from "./record/documents.js";

@@ -4,9 +4,13 @@
  * compared when the policy meets them (`requirePolicyFor`).
  */
 import { PolicyError } from "../errors.js";
+import { requireKnown } from "../known.js";
 import { checkPolicy, coverPolicy, type Policy } from "../exits/plan/policy.js";
+import { fileJson } from "../model/files/folder.js";
+import type { Folder, FolderFile } from "../model/index.js";
 import { sha256Now } from "../model/sha256-now.js";
 import { canonicalJson, type Certificate } from "./certificate/certificate.js";
+import { shown } from "../shown.js";
 import { shapeReasons } from "./recompute/check-shape.js";
 
 /**
@@ -24,14 +28,57 @@ export function policyFrom(json: unknown): Policy {
   return policy;
 }
 
+export interface ReadPolicyOptions {
+  /**
+   * The agreement of the policy to open, of several in a folder; a file must hold a policy of it.
+   * @default the folder's policy.json
+   */
+  readonly level?: number;
+}
+
+/**
+ * Reads a policy, in a certificate or alone (`policyFrom`), for the entries that have files. A folder holds
+ * policy.json, or a certificate for every level, 95.json for 0.95, in itself or in `certificates`. Throws a PolicyError
+ * that names the file if there is none, its level is another, its seal is broken or anything in it is not legal.
+ */
+export async function openPolicy(place: Folder | FolderFile, options: ReadPolicyOptions = {}): Promise<Policy> {
+  requireKnown("readPolicy", options, ["level"]);
+  const { level } = options;
+  const file = "open" in place ? await policyFile(place, level) : place;
+  const json = await fileJson(file, { limit: "tokenizerBytes" });
+  const { path } = file;
+  try {
+    const policy = policyFrom(json);
+    if (level === undefined || policy.agreement === level) return policy;
+    throw new PolicyError("policy-level", `it was calibrated for ${policy.agreement ?? "no level"}, not for ${level}`);
+  } catch (error) {
+    if (!(error instanceof PolicyError)) throw error;
+    throw new PolicyError(error.code, `${path}: ${error.message}`, { ...error.details, path });
+  }
+}
+
+async function policyFile(folder: Folder, level: number | undefined): Promise<FolderFile> {
+  const ofLevel = `${Math.round(1e4 * (level ?? 0)) / 100}.json`;
+  const names = [...(level === undefined ? [] : [`certificates/${ofLevel}`, ofLevel]), "policy.json"];
+  for (const name of names) {
+    const file = await folder.open(name);
+    if (file !== undefined) return file;
+  }
+  throw new PolicyError(
+    "policy-missing",
+    `${folder.path}: found no ${names.join(" or ")}; name a file, or a level for which there is a certificate, as in ` +
+      "{ level: 0.95 }",
+  );
+}
+
 /**
  * Opens a certificate, as parsed JSON: format and version, the type and range of every member, and the seal. Throws a
- * PolicyError, which says what to do. It finds damage; what somebody has sealed anew, `verifyCertificate` finds with
- * model, heads and text.
+ * PolicyError, which says what to do, also for a certificate beside another policy. It finds damage; what somebody has
+ * sealed anew, `verifyCertificate` finds with model, heads and text.
  */
 export function checkCertificate(json: unknown): Certificate {
+  if (typeof json === "object" && json !== null && "certificate" in json) throw twoPolicies();
   requireVersion(json);
-  requireListedCopies(json as Certificate);
   const [wrong] = shapeReasons(json);
   if (wrong !== undefined) {
     throw new PolicyError(
@@ -56,12 +103,6 @@ export function checkCertificate(json: unknown): Certificate {
   return certificate;
 }
 
-/** `checkCertificate`, which also refuses a certificate with another policy beside it. */
-export function certificateFrom(json: unknown): Certificate {
-  if (typeof json === "object" && json !== null && "policy" in json && "certificate" in json) throw twoPolicies();
-  return checkCertificate(json);
-}
-
 function requireVersion(json: unknown): void {
   const certificate = json as Partial<Certificate> | null;
   if (typeof certificate !== "object" || certificate?.format !== "early-exits/certificate") {
@@ -69,27 +110,11 @@ function requireVersion(json: unknown): void {
   }
   const version: unknown = certificate.version;
   if (version === 3) return;
-  const remedies = new Map<unknown, string>([
-    [1, "certificates of version 1 do not bind everything they claim; calibrate again"],
-    [2, "convert the file (npx tsx scripts/convert.ts FILE in the repository), or calibrate again"],
-  ]);
   throw new PolicyError(
     "certificate-version",
-    `certificate: version ${JSON.stringify(version)} is not supported, only 3; ` +
-      (remedies.get(version) ?? "update the library"),
+    `certificate: version ${shown(version)} is not supported, only 3; convert one of version 2 (npx tsx ` +
+      "scripts/convert.ts FILE in the repository), calibrate again, or update the library",
     { version },
-  );
-}
-
-/** Version 3 stated the number of copies at first. */
-function requireListedCopies({ documents }: Certificate): void {
-  const listed: readonly unknown[] = Array.isArray(documents) ? documents : [];
-  const isCounted = (one: unknown): boolean => typeof (one as { copies?: unknown } | null)?.copies === "number";
-  if (!listed.some(isCounted)) return;
-  throw new PolicyError(
-    "certificate-version",
-    "certificate: it states how many copies a document has, and does not list them; convert the file (npx tsx " +
-      "scripts/convert.ts FILE in the repository), or calibrate again",
   );
 }
 

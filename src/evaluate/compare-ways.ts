@@ -5,14 +5,14 @@
  * not measured.
  */
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
-import { generate, type GenerateOptions, type GenerateSummary } from "../exits/index.js";
+import { generate, type GenerateOptions, type GenerateSummary, type Policy } from "../exits/index.js";
 import { argmaxOf } from "../model/decode/sampling.js";
 import type { Model, UnembeddingKind } from "../model/index.js";
 
 /** The first of a comparison is the baseline. */
 export interface Way {
   readonly name: string;
-  readonly options: Pick<GenerateOptions, "policy" | "lossless">;
+  readonly options: Pick<GenerateOptions, "lossless"> & { readonly policy?: Policy };
   /** Search for greedy and top-k tokens, which are the same either way. @default as it is set */
   readonly unembedding?: UnembeddingKind;
 }

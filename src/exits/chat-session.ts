@@ -8,11 +8,13 @@
  * values that an inexact fill approximated (project) are not kept: that part of the answer runs again.
  */
 import { OptionError } from "../errors.js";
+import { requireKnown } from "../known.js";
 import { commonLength, type OpenText, type SequenceStore } from "../model/decode/sequence-store.js";
 import { type ChatMessage, type GeneratedToken, type Model, Sequence } from "../model/index.js";
 import { isExactFill } from "./fill/fill.js";
-import { generate, type GenerateOptions, type GenerateSummary } from "./generate.js";
+import { generate, generateOptionNames, type GenerateOptions, type GenerateSummary } from "./generate.js";
 import type { ExitHeads } from "./heads/exit-heads.js";
+import { policyIn } from "./plan/policy.js";
 
 export interface ChatSessionOptions extends GenerateOptions {
   /** The system message that the conversation begins with. @default none */
@@ -30,7 +32,7 @@ export interface Turn extends AsyncIterable<GeneratedToken> {
 
 /** All keys and values that decoding leaves behind are the full model's. */
 export function keepsExactKeys({ policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless">): boolean {
-  return policy === undefined || lossless !== false || isExactFill(policy.fill);
+  return policy === undefined || lossless !== false || isExactFill(policyIn(policy)!.fill);
 }
 
 /** Call `dispose` when it is over. */
@@ -46,6 +48,7 @@ export class ChatSession {
 
   /** Options for every turn; turn n (0-based) is sampled with seed + n. */
   constructor(source: Model | ExitHeads, { system, ...options }: ChatSessionOptions = {}) {
+    requireKnown("ChatSession", options, generateOptionNames);
     this.system = system;
     this.#source = source;
     this.#options = options;

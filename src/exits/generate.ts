@@ -5,6 +5,7 @@
  *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
  */
 import { OptionError, PolicyError } from "../errors.js";
+import { allNames, requireKnown, requireList } from "../known.js";
 import {
   type BatchGeneration as PlainBatch,
   type BatchOptions,
@@ -15,7 +16,7 @@ import { type Decoder, plainDecoder } from "../model/decode/decoder.js";
 import type { GenerateOptions as PlainOptions } from "../model/decode/text.js";
 import type { Prompt } from "../model/decode/prompt.js";
 import type { SequenceStore } from "../model/decode/sequence-store.js";
-import type { TextSummary } from "../model/decode/writer.js";
+import type { GeneratedToken, TextSummary } from "../model/decode/writer.js";
 import type { Model } from "../model/index.js";
 import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
@@ -24,7 +25,7 @@ import { ExitHeads } from "./heads/exit-heads.js";
 import { packedOf } from "./heads/exit-head.js";
 import { countedCosts, type UnitCosts } from "./cost/unit-costs.js";
 import { Ledger, type LedgerReport } from "./cost/ledger.js";
-import { type Policy, requirePolicyFor } from "./plan/policy.js";
+import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 
 export interface LosslessOptions {
@@ -36,8 +37,11 @@ export interface LosslessOptions {
 }
 
 export interface GenerateOptions extends PlainOptions {
-  /** Needs heads. @default all tokens are the plain backbone's */
-  readonly policy?: Policy;
+  /**
+   * A policy, or a certificate with its policy (`readPolicy`, `calibrate`); needs heads.
+   * @default all tokens are the plain backbone's
+   */
+  readonly policy?: Policy | PolicyHolder;
   /**
    * Yields exactly the full model's tokens (its distribution if sampled): exits only draft, by the policy's thresholds,
    * and the full model verifies. The policy's `fill` is not used. @default false
@@ -52,14 +56,38 @@ export interface GenerateOptions extends PlainOptions {
   readonly allowUncertified?: boolean;
 }
 
+export const generateOptionNames = allNames<GenerateOptions>()(
+  "policy",
+  "lossless",
+  "maxNewTokens",
+  "temperature",
+  "topK",
+  "topP",
+  "minP",
+  "repetitionPenalty",
+  "seed",
+  "stop",
+  "stopAtEndOfText",
+  "addSpecialTokens",
+  "chat",
+  "observer",
+  "allowUncertified",
+  "signal",
+  "now",
+);
+
 export interface GenerateSummary extends TextSummary {
   readonly promise: DecodingPromise;
   readonly ledger: LedgerReport;
 }
 
-/** The stream of tokens; iterate it once. `summary` is available after the last token. */
+/**
+ * The stream of tokens: iterate it once, or ask for the whole `text`. `summary` is available after the last token.
+ */
 export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
+  /** Writes all tokens and resolves to their text. Rejects with an OptionError if the iteration has begun. */
+  text(): Promise<string>;
 }
 
 /**
@@ -72,10 +100,10 @@ export interface BatchGeneration extends PlainBatch {
 }
 
 /**
- * Generates text after a prompt: text, token ids or the messages of a conversation. Iterate the result for tokens; read
- * `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one across turns. Throws an
- * OptionError or TokenError for an illegal prompt or option, and (from the iterator) a PolicyError for a policy of
- * other heads.
+ * Generates text after a prompt: text, token ids or the messages of a conversation. Iterate the result for tokens, or
+ * await its `text()`; read `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one
+ * across turns. Throws an OptionError or TokenError for an illegal prompt or option, a PolicyError for a certificate
+ * that was not opened, and (from the iterator) one for a policy of other heads.
  */
 export function generate(
   source: Model | ExitHeads,
@@ -85,8 +113,24 @@ export function generate(
 ): Generation {
   const batch = generateBatch(source, [prompt], options, sequences);
   let summary: GenerateSummary | undefined;
+  let begun = false;
+  const begin = (): AsyncIterator<GeneratedToken> => {
+    begun = true;
+    return batch[Symbol.asyncIterator]();
+  };
   return {
-    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
+    [Symbol.asyncIterator]: begin,
+    async text() {
+      if (begun) {
+        throw new OptionError(
+          "text-begun",
+          "generate: text() writes all tokens itself, and this text has begun already; read summary.text after the " +
+            "last token, or call generate again",
+        );
+      }
+      for (const tokens = begin(); (await tokens.next()).done !== true;);
+      return batch.summaries[0]!.text;
+    },
     get summary() {
       const { summaries, ledger, promise } = batch;
       return (summary ??= { ...summaries[0]!, ledger, promise });
@@ -105,7 +149,10 @@ export function generateBatch(
   options: GenerateOptions & BatchOptions = {},
   sequences?: SequenceStore,
 ): BatchGeneration {
-  const { policy, lossless = false, allowUncertified = false } = options;
+  requireList("generateBatch: prompts", prompts);
+  requireKnown("generate", options, [...generateOptionNames, "batchSize"]);
+  const { lossless = false, allowUncertified = false } = options;
+  const policy = policyIn(options.policy);
   if (policy !== undefined && lossless === false && !allowUncertified) requirePromise(policy, options);
   const ledger = new Ledger(source);
   let observed = false; // true once the observer has set thresholds
@@ -144,9 +191,10 @@ function modelOf(source: Model | ExitHeads): Model {
  */
 export function createDecoder(
   source: Model | ExitHeads,
-  { policy, lossless = false }: Pick<GenerateOptions, "policy" | "lossless"> = {},
+  { policy: given, lossless = false }: Pick<GenerateOptions, "policy" | "lossless"> = {},
   listeners: DecodeListeners = {},
 ): Decoder {
+  const policy = policyIn(given);
   const model = modelOf(source);
   const heads = source instanceof ExitHeads ? source : undefined;
   if (listeners.observer !== undefined && policy === undefined) {

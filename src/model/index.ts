@@ -21,6 +21,7 @@ export { llamaConfigJson, readModelConfig } from "./families/families.js";
 export { type Budgets, budgetsWith } from "../budgets.js";
 export type { Folder, FolderFile } from "./files/folder.js";
 export { checkWeights, type DamagedTensor } from "./files/check-weights.js";
+export { logitLens, type LensToken } from "./logit-lens.js";
 export { loadModel, type LoadModelOptions, type LoadProgress } from "./files/load.js";
 export { memoryNeeds } from "./files/memory.js";
 export { serializeModel } from "./files/serialize.js";

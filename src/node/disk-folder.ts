@@ -1,6 +1,7 @@
 /** Folders on disk. A file is opened for every read and closed after it. */
 import { open, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { EarlyExitError } from "../errors.js";
 import type { Folder, FolderFile } from "../model/index.js";
 import { requireRegular } from "./files.js";
 
@@ -10,6 +11,14 @@ const MAX_READ = 2 ** 30;
 /** A folder on disk as `loadFolder` and `loadHeads` take it. */
 export function diskFolder(path: string): Folder {
   return { path, open: (name) => diskFile(join(path, name)) };
+}
+
+/** Throws an EarlyExitError `file-missing` if there is none. */
+export async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
+  const file = await folder.open(name);
+  if (file !== undefined) return file;
+  const path = join(folder.path, name);
+  throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
 }
 
 async function diskFile(path: string): Promise<FolderFile | undefined> {

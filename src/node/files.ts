@@ -4,6 +4,7 @@ import { access, lstat, mkdir, readFile, rename, rm, stat, writeFile } from "nod
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/files/folder.js";
+import { documentsOf, utf8Of } from "../model/files/text.js";
 
 interface FileStats {
   readonly size: number;
@@ -58,49 +59,12 @@ export function requireRegular(path: string, stats: FileStats, largest = MAX_WHO
  * `splitDocuments`). Throws an EarlyExitError `text-binary` for a file that holds no text.
  */
 export async function readText(path: string): Promise<string> {
-  const text = await readUtf8(path);
-  if (!path.endsWith(".jsonl")) return text;
-  const lines = text.split("\n").filter((line) => line.trim() !== "");
-  return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
+  return documentsOf(await readUtf8(path), path);
 }
 
 /** Throws an EarlyExitError `text-binary` for a file that holds no text. */
 export async function readUtf8(path: string): Promise<string> {
-  const bytes = await readBytes(path);
-  const text = new TextDecoder("utf-8").decode(bytes);
-  requireTextual(path, bytes, text);
-  return text;
-}
-
-/** Formats given in place of text, by their first bytes. */
-const FORMATS: Readonly<Record<string, string>> = {
-  "%PDF-": "a PDF; convert it first, for example with pdftotext",
-  "PK\u0003\u0004": "a zip archive (also .docx, .epub); unpack or convert it first",
-  "\u001f\u008b": "compressed by gzip; unpack it first",
-  GGUF: "a GGUF file, which holds a model; give it where a model is expected",
-};
-/** Share of replacement characters in text with a few damaged places. */
-const DAMAGED = 0.01;
-
-function requireTextual(path: string, bytes: Uint8Array, text: string): void {
-  const start = String.fromCharCode(...bytes.subarray(0, 8));
-  const format = Object.keys(FORMATS).find((magic) => start.startsWith(magic));
-  const replaced = text.split("\ufffd").length - 1;
-  if (format === undefined && !text.includes("\0") && replaced <= DAMAGED * text.length) return;
-  const found = format === undefined ? "binary, or not in UTF-8; convert it first" : FORMATS[format]!;
-  throw new EarlyExitError("text-binary", `${path}: expected UTF-8 text, found a file that is ${found}`, { path });
-}
-
-function textOfLine(line: string, path: string, number: number): string {
-  const where = `${path}, line ${number}`;
-  const document = parseJson(line, where);
-  if (typeof document === "object" && document !== null && "text" in document && typeof document.text === "string") {
-    return document.text;
-  }
-  throw new EarlyExitError("jsonl-malformed", `${where}: expected an object with a "text" string`, {
-    path,
-    line: number,
-  });
+  return utf8Of(await readBytes(path), path);
 }
 
 export async function readJson(path: string): Promise<unknown> {

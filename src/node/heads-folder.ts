@@ -1,7 +1,7 @@
 /** Exit heads on disk (heads.json and heads.safetensors), policies, and hidden-state caches (folders of shards). */
-import { join } from "node:path";
-import { policyFrom } from "../calibrate/index.js";
-import { PolicyError } from "../errors.js";
+import { stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { openPolicy, type ReadPolicyOptions } from "../calibrate/open-policy.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
 import type { HeadsDescription } from "../exits/heads/heads-description.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
@@ -9,8 +9,8 @@ import { serializeHeads } from "../exits/heads/serialize-heads.js";
 import type { Policy } from "../exits/plan/policy.js";
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
-import { diskFolder } from "./disk-folder.js";
-import { fileExists, readBytes, readJson, writeFileAtomic } from "./files.js";
+import { diskFolder, requireFile } from "./disk-folder.js";
+import { fileExists, readBytes, writeFileAtomic } from "./files.js";
 import { settleFolder, writeFolder } from "./folder-transaction.js";
 
 interface WriteHeadsOptions {
@@ -45,17 +45,18 @@ export async function readHeads(folder: string, model: Model): Promise<ExitHeads
 }
 
 /**
- * Opens a policy, in a certificate or alone (`policyFrom`); alone it promises nothing. Throws a PolicyError that names
- * the file if its seal is broken or anything in it is not legal.
+ * Reads a policy from a certificate, or alone, where it promises nothing. `path` is its file, or a folder with
+ * policy.json or with a certificate for every level. Throws a PolicyError or an EarlyExitError that names the file.
  */
-export async function readPolicy(path: string): Promise<Policy> {
-  const json = await readJson(path);
-  try {
-    return policyFrom(json);
-  } catch (error) {
-    if (!(error instanceof PolicyError)) throw error;
-    throw new PolicyError(error.code, `${path}: ${error.message}`, { ...error.details, path });
-  }
+export async function readPolicy(path: string, options?: ReadPolicyOptions): Promise<Policy> {
+  const isFolder = await stat(path).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  return openPolicy(
+    isFolder ? diskFolder(path) : await requireFile(diskFolder(dirname(path)), basename(path)),
+    options,
+  );
 }
 
 export function folderStore(folder: string): CacheStore {

@@ -1,6 +1,6 @@
 /** Models by path, a Hugging Face folder (model/files/folder.ts) or a GGUF file (model/gguf), or by name (hub). */
-import { basename, dirname, join } from "node:path";
-import { EarlyExitError } from "../errors.js";
+import { basename, dirname } from "node:path";
+import { hashCheckpoint } from "../model/checkpoint.js";
 import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
 import { type BudgetOptions, fileJson, folderTensors, folderTokenizer, loadFolder } from "../model/files/folder.js";
 import { requireRoom } from "../model/files/memory.js";
@@ -8,27 +8,23 @@ import { checkManifest } from "../model/files/manifest.js";
 import { ggufFileTokenizer, loadGguf, type OpenedGguf, openGguf, type OpenSibling } from "../model/gguf/load-gguf.js";
 import { isGguf } from "../model/hub/hub-name.js";
 import { readModelConfig } from "../model/families/families.js";
-import type { Folder, FolderFile, LoadModelOptions, Model, TensorSource, Tokenizer } from "../model/index.js";
-import { diskFolder } from "./disk-folder.js";
-import { readJson } from "./files.js";
+import type { FolderFile, LoadModelOptions, Model, TensorSource, Tokenizer } from "../model/index.js";
+import { diskFolder, requireFile } from "./disk-folder.js";
+import { onDevice } from "../tensor/create-device.js";
+import type { Device, DeviceName } from "../tensor/index.js";
 import { settleFolder } from "./folder-transaction.js";
+import { nodeHost } from "./host.js";
 import { type HubOptions, resolveInspected, resolveTokenizer } from "./hub/resolve-model.js";
 
-interface ReadModelOptions extends LoadModelOptions {
+interface ReadModelOptions extends Omit<LoadModelOptions, "device"> {
+  /** A device, or the name of one to create; dispose of `model.device` then. @default "auto" */
+  readonly device?: Device | DeviceName;
   readonly hub?: HubOptions;
 }
 
 async function openGgufFile(path: string, options: BudgetOptions = {}): Promise<OpenedGguf> {
   const { file, openSibling } = await ggufFile(path);
   return openGguf(file, openSibling, options);
-}
-
-/** Throws an EarlyExitError `file-missing` if there is none. */
-async function requireFile(folder: Folder, name: string): Promise<FolderFile> {
-  const file = await folder.open(name);
-  if (file !== undefined) return file;
-  const path = join(folder.path, name);
-  throw new EarlyExitError("file-missing", `${path}: there is no such file; check the path`, { path });
 }
 
 /** Throws an EarlyExitError `file-missing` if there is none. */
@@ -41,23 +37,31 @@ async function ggufFile(path: string): Promise<{ readonly file: FolderFile; read
  * Loads a model folder, a GGUF file (the first one if split), or a name of the Hub (see `resolveModel`). Throws a
  * ModelError, a GgufError or a HubError that names what is missing or does not fit.
  */
-export async function readModel(name: string, { hub, ...options }: ReadModelOptions): Promise<Model> {
-  const { path } = await resolveInspected(name, (file) => requireFits(file, options), hub);
-  if (!isGguf(path)) {
+export async function readModel(
+  name: string,
+  { hub, device: wish = "auto", ...options }: ReadModelOptions = {},
+): Promise<Model> {
+  return onDevice(nodeHost, wish, async (device) => {
+    const all = { ...options, device };
+    const { path } = await resolveInspected(name, (file) => requireFits(file, all), hub);
+    if (isGguf(path)) {
+      const { file, openSibling } = await ggufFile(path);
+      return loadGguf(file, all, openSibling);
+    }
     await settleFolder(path);
     await checkManifest(diskFolder(path));
-    return loadFolder(diskFolder(path), options);
-  }
-  const { file, openSibling } = await ggufFile(path);
-  return loadGguf(file, options, openSibling);
+    return loadFolder(diskFolder(path), all);
+  });
 }
 
 /** By config.json, or the head of a GGUF file. */
 async function requireFits(file: FolderFile, options: LoadModelOptions): Promise<void> {
-  const { configJson, source } = isGguf(file.path)
-    ? await openGguf(file, undefined, options)
-    : { configJson: await fileJson(file, options), source: undefined };
-  requireRoom(readModelConfig(configJson, options), source, options);
+  if (!isGguf(file.path)) {
+    requireRoom(readModelConfig(await fileJson(file, options), options), undefined, options);
+    return;
+  }
+  const { configJson, source } = await openGguf(file, undefined, options);
+  requireRoom(readModelConfig(configJson, options), source, { dtype: "stored", ...options });
 }
 
 interface ReadTokenizerOptions extends BudgetOptions {
@@ -81,26 +85,22 @@ export async function readTokenizer(
 
 export interface ModelDescription extends CheckpointDescription {
   readonly tokenizer: Tokenizer | undefined;
+  /** Reads all weights for the SHA-256 by which heads and certificates know the model (`Model.hash`). */
+  readonly hash: () => Promise<string>;
 }
 
 /** Compares a model's tensors with its configuration, and reads its tokenizer. */
 export async function describeModel(path: string, options: BudgetOptions = {}): Promise<ModelDescription> {
-  if (isGguf(path)) {
-    const { configJson, source, tokenizer } = await openGgufFile(path, options);
-    return { ...describeCheckpoint(configJson, source, options.budgets), tokenizer: await tokenizer() };
-  }
-  const description = describeCheckpoint(
-    await readConfigJson(path, options),
-    await folderTensors(diskFolder(path), options),
-    options.budgets,
-  );
-  return { ...description, tokenizer: await readTokenizer(path, options) };
-}
-
-async function readConfigJson(folder: string, options: BudgetOptions): Promise<unknown> {
-  const file = await diskFolder(folder).open("config.json");
-  if (file === undefined) return readJson(join(folder, "config.json")); // says why it cannot be read
-  return fileJson(file, options);
+  const { configJson, source, tokenizer } = isGguf(path)
+    ? await openGgufFile(path, options)
+    : {
+        configJson: await fileJson(await requireFile(diskFolder(path), "config.json"), options),
+        source: await folderTensors(diskFolder(path), options),
+        tokenizer: () => readTokenizer(path, options),
+      };
+  const description = describeCheckpoint(configJson, source, options.budgets);
+  const hash = (): Promise<string> => hashCheckpoint(source, description.config);
+  return { ...description, tokenizer: await tokenizer(), hash };
 }
 
 export async function readTensorSource(path: string, options: BudgetOptions = {}): Promise<TensorSource> {

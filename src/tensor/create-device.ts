@@ -3,11 +3,29 @@
  * `device.backend` says. Kernels are imported only when a device needs them.
  */
 import { DeviceError } from "../errors.js";
+import { allNames, requireKnown } from "../known.js";
 import type { Device } from "./device.js";
 import type { CreateDeviceOptions, DeviceName } from "./device-options.js";
 import type { Host } from "./host.js";
 
+const optionNames = allNames<CreateDeviceOptions>()("threads", "build", "memoryLimit", "adapter", "mode");
+
+/** Calls `use` with a device, or with a new one of that name, which is disposed of if `use` fails. */
+export async function onDevice<Result>(
+  host: Host,
+  wish: Device | DeviceName,
+  use: (device: Device) => Promise<Result>,
+): Promise<Result> {
+  if (typeof wish !== "string") return use(wish);
+  const device = await createDeviceOn(host, wish, {});
+  return use(device).catch(async (error: unknown) => {
+    await device.dispose();
+    throw error;
+  });
+}
+
 export async function createDeviceOn(host: Host, name: DeviceName, options: CreateDeviceOptions): Promise<Device> {
+  requireKnown("createDevice", options, optionNames);
   switch (name) {
     case "auto":
       return (

@@ -17,7 +17,7 @@ it.for([
   [words`train model --out heads --steps 0`, ["--steps", "'0'", "at least 1"]],
   [words`train model --out heads --exits 2,x`, ["--exits", "2,x", "integer"]],
   [words`train model --out heads --kind cubic`, ["--kind", "cubic", "dense", "linear"]],
-  [words`calibrate model --heads h --text t --agreement 1`, ["--agreement", "(0, 1)"]],
+  [words`calibrate model --heads h --text t --agreement 95`, ["--agreement", "(0, 1)", "mean 0.95?"]],
   [words`generate model --prompt x --policy p`, ["--policy", "--heads"]],
   [words`plan model --budgets layers=many`, ["--budgets", "layers", "configBytes"]],
   [["plann"], ["unknown command", "plann", "plan"]],

@@ -16,6 +16,7 @@ import { generated } from "../support/generated.js";
 import {
   type AskedHeads,
   askedHeads,
+  attachOptionsOf,
   hasScore,
   once,
   randomIds,
@@ -39,7 +40,10 @@ const pairAndScore = fc
 
 /** Heads after blocks 1 to 3 of 4. */
 const setups = once(async ([config, pair]: readonly [string, AskedHeads]) => {
-  const heads = await smallHeads({ exits: [1, 2, 3], ...pair }, { config: smallConfigs[config]!, device: wasm });
+  const heads = await smallHeads(
+    { exits: [1, 2, 3], ...attachOptionsOf(pair) },
+    { config: smallConfigs[config]!, device: wasm },
+  );
   const documents = times(8, (i) => randomIds(24, VOCAB, 100 + i));
   await fitProjections(heads, documents, { sequenceLength: 24 });
   return heads;

@@ -1,6 +1,9 @@
 /** The answer to the exercise of examples/learn/1-logit-lens.mjs. */
 import { expect, it } from "vitest";
+import { logitLens } from "early-exits";
 import { argmaxOf } from "early-exits/model";
+import { expectCode } from "../support/expect-code.js";
+import { sumOf } from "../support/lists.js";
 import { openSotu, program } from "./support.js";
 
 const { lens } = await program("1-logit-lens");
@@ -15,15 +18,18 @@ it("the last block's guess is the model's own token, and most tokens are settled
   const text = "The people of the United States are in the habit of looking to their Government";
   const guesses = await lens(model, text);
   const ids = model.tokenizer.encode(text);
-  expect(guesses.length).toBe(ids.length);
   expect(guesses.every((row) => row.length === 12)).toBe(true);
   const logits = await model.logits(ids); // [T · V]
   const { vocabSize } = model.config;
   const own = ids.map((_, t) => argmaxOf(logits.subarray(t * vocabSize, (t + 1) * vocabSize)));
   expect(guesses.map((row) => row.at(-1))).toEqual(own);
-  const depths = guesses.map(settledAt);
-  expect(depths.every((depth) => depth >= 1 && depth <= 12)).toBe(true);
   // The answer: well below the twelve blocks that plain decoding runs.
-  const mean = depths.reduce((sum, depth) => sum + depth, 0) / depths.length;
-  expect(mean).toBeLessThan(8);
+  expect(sumOf(guesses.map(settledAt)) / guesses.length).toBeLessThan(8);
+
+  const [first] = await logitLens(model, ids, { top: vocabSize });
+  const last = first!.guesses[11]!.map(({ probability }) => probability);
+  expect([last.length, last.toSorted((a, b) => b - a)]).toEqual([vocabSize, last]);
+  expect(sumOf(last)).toBeCloseTo(1, 5);
+  await expectCode(logitLens(model, ""), "text-empty");
+  await expectCode(logitLens(model, text, { top: vocabSize + 1 }), "option-range");
 });

@@ -3,22 +3,8 @@ import { join } from "node:path";
 import type { DecodeObserver } from "../../src/exits/index.js";
 import type { ExitHeads, Generation, Model } from "../../src/index.js";
 
-interface Written {
-  readonly text: string;
-  readonly meanDepth: number;
-}
-
-interface OnlineState {
-  readonly level: number;
-  readonly steps: number;
-  readonly errors: number;
-}
-
-interface OnlineOptions {
-  readonly target: number;
-  readonly rate?: number;
-  readonly first?: number;
-}
+type Numbers = Readonly<Record<string, number>>;
+type Lists = readonly (readonly number[])[];
 
 interface Programs {
   readonly "1-logit-lens": { readonly lens: (model: Model, text: string) => Promise<number[][]> };
@@ -26,51 +12,44 @@ interface Programs {
     readonly agreement: (
       model: Model,
       depth: number,
-      texts: { readonly train: readonly string[]; readonly held: readonly string[] },
+      texts: Readonly<Record<"train" | "held", readonly string[]>>,
     ) => Promise<{ readonly before: number; readonly after: number }>;
   };
   readonly "3-threshold": {
     readonly prompts: readonly string[];
-    readonly write: (heads: ExitHeads, prompt: string, threshold: number | string) => Promise<Written>;
+    readonly write: (
+      heads: ExitHeads,
+      prompt: string,
+      threshold: number | string,
+    ) => Promise<{ readonly text: string; readonly meanDepth: number }>;
   };
-  readonly "4-break-even": {
-    readonly speedup: (costs: {
-      readonly blocks: number;
-      readonly depth: number;
-      readonly head: number;
-      readonly last: number;
-      readonly coverage: number;
-    }) => number;
-  };
+  readonly "4-break-even": { readonly speedup: (costs: Numbers) => number };
   readonly "5-lossless": {
     readonly draftAndVerify: (
       heads: ExitHeads,
       prompt: string,
-      options: { readonly count: number; readonly length: number },
+      options: Numbers,
     ) => Promise<{ readonly ids: readonly number[]; readonly rounds: readonly number[] }>;
   };
   readonly "6-own-certificate": {
     readonly hoeffding: (losses: readonly number[], epsilon: number) => number;
-    readonly certify: (
-      lossesOf: readonly (readonly number[])[],
-      options: { readonly epsilon: number; readonly delta: number },
-    ) => number;
+    readonly certify: (lossesOf: Lists, options: Numbers) => number;
   };
   readonly "7-online-thresholds": {
-    readonly begin: (options: OnlineOptions) => OnlineState;
+    readonly begin: (options: Numbers) => OnlineState;
     readonly step: (state: OnlineState, error: number) => OnlineState;
     readonly bound: (state: OnlineState) => number;
-    readonly recalibration: (
-      exits: number,
-      options: OnlineOptions,
-    ) => DecodeObserver & { readonly state: () => OnlineState };
+    readonly recalibration: (exits: number, options: Numbers) => DecodeObserver & { readonly state: () => OnlineState };
   };
   readonly sotu: {
+    readonly openModel: (name: "sotu-6" | "sotu-12") => Promise<Model>;
     readonly openSotu: () => Promise<{ readonly model: Model; readonly heads: ExitHeads }>;
     readonly finish: (generation: Generation) => Promise<Generation["summary"]>;
     readonly speeches: (part: "train" | "calibration" | "test", count: number) => Promise<string[]>;
   };
 }
+
+type OnlineState = Readonly<Record<"level" | "steps" | "errors", number>>;
 
 /** The model and the heads of all programs, opened once. */
 let opened: Promise<{ readonly model: Model; readonly heads: ExitHeads }> | undefined;

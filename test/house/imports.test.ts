@@ -12,6 +12,7 @@ const LAYERS = [
   "src/turns.ts",
   "src/errors.ts",
   "src/shown.ts",
+  "src/known.ts",
   "src/budgets.ts",
   "src/version.ts",
   "src/tensor/",

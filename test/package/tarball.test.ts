@@ -172,7 +172,7 @@ describe("examples", () => {
   it("quickstart", async () => {
     const out = await example("quickstart", "20");
     expect(out).toMatch(/certified with probability 0.95: agreement 0.9/);
-    expect(out).toMatch(/without exits, 12\.00 of 12 blocks, \d+ tokens\/s:\nThe people of the United States/);
+    expect(out).toMatch(/without exits, 12\.00 of 12 blocks:\nThe people of the United States/);
     expect(out).toMatch(/with exits, \d+\.\d\d of 12 blocks/);
   });
 

@@ -23,7 +23,15 @@ import { describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { devicesHere } from "../support/devices.js";
-import { type AskedHeads, askedHeads, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import {
+  type AskedHeads,
+  askedHeads,
+  attachOptionsOf,
+  hasScore,
+  randomIds,
+  smallConfigs,
+  smallModel,
+} from "../support/models.js";
 import { scratch } from "../support/scratch.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
@@ -103,7 +111,7 @@ const named = (name: string): AskedHeads => askedHeads.find((asked) => asked.nam
 describe("heads", () => {
   it.each(askedHeads)("$name", async (asked) => {
     const score = hasScore(asked, "entropy") ? "entropy" : "margin";
-    const heads = { exits: [2], ...asked, dtype: "float32" } as const;
+    const heads = { exits: [2], ...attachOptionsOf(asked), dtype: "float32" } as const;
     await comparedHeads(await small("gpt2, untied, n_inner, gelu"), { heads, policy: { score } });
   });
 
@@ -129,7 +137,10 @@ describe("heads", () => {
   );
 
   it.each(askedHeads.slice(2))("$name, of an unembedding with a bias", async (asked) => {
-    await comparedHeads(await small("phi"), { heads: { exits: [2], ...asked, dtype: "float32" }, seed: 8 });
+    await comparedHeads(await small("phi"), {
+      heads: { exits: [2], ...attachOptionsOf(asked), dtype: "float32" },
+      seed: 8,
+    });
   });
 
   it("an exit at the last block, which previews the unembedding", async () => {

@@ -87,9 +87,9 @@ describe("a batcher", () => {
     /** One text, compared with what `generate` writes. Returns its tokens; undefined if it was given up. */
     const writeOne = async (promptIds: readonly number[], text: (typeof texts)[number]) => {
       const { mode, logprobs, leavesAfter, how, maxNewTokens, temperature, topK, seed } = text;
+      const asked = { mode, maxNewTokens, temperature, topK, seed, stopAtEndOfText: false };
       const request: TextRequest = {
-        ...{ mode, maxNewTokens, temperature, topK, seed },
-        stopAtEndOfText: false,
+        ...asked,
         ...(mode !== "lossless" && logprobs !== undefined && { logprobs }),
       };
       const controller = new AbortController();
@@ -110,7 +110,7 @@ describe("a batcher", () => {
         expect(error).toMatchObject({ message: "enough" });
         return true;
       });
-      const expected = await alone(promptIds, request, fill);
+      const expected = await alone(promptIds, asked, fill);
       expect(tokens.map(tokenOf)).toEqual(gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens);
       if (gaveUp) return undefined;
       expect(stream.summary.depthCounts).toEqual(expected.summary.depthCounts);

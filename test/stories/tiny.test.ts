@@ -74,7 +74,7 @@ it("a model learns to write, its exits to predict it, and most tokens leave with
   expect(certificate.measured.agreement).toBeGreaterThan(0.95);
   const write = async (source: typeof heads | typeof model, options: object) => {
     const run = generate(source, "the cat ", { maxNewTokens: 40, ...options });
-    for await (const token of run) expect(token.depth).toBeLessThanOrEqual(4);
+    await run.text();
     return run.summary;
   };
   const early = await write(heads, { policy });

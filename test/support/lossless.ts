@@ -31,7 +31,16 @@ import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
 import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { sharedWasm } from "./devices.js";
-import { type AskedHeads, askedHeads, hasScore, once, randomIds, smallConfigs, smallModel } from "./models.js";
+import {
+  type AskedHeads,
+  askedHeads,
+  attachOptionsOf,
+  hasScore,
+  once,
+  randomIds,
+  smallConfigs,
+  smallModel,
+} from "./models.js";
 import { between, real } from "./draw.js";
 
 export const CONTEXT = 32;
@@ -124,7 +133,10 @@ const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [
     gain,
     kvCache,
   });
-  const heads = attachHeads(model, { exits: [1, 2, 3, 4], ...(head === "noise" ? { kind: "dense" } : head) });
+  const heads = attachHeads(model, {
+    exits: [1, 2, 3, 4],
+    ...(head === "noise" ? { kind: "dense" } : attachOptionsOf(head)),
+  });
   if (head === "noise") {
     for (const [i, { weights }] of heads.heads.entries()) weights.set(noiseLike(weights.tensors, i));
   }

@@ -68,6 +68,9 @@ export const askedHeads: readonly AskedHeads[] = [
   },
 ];
 
+/** What `attachHeads` is asked for. */
+export const attachOptionsOf = ({ kind = "dense", preview = false }: AskedHeads) => ({ kind, preview });
+
 /** True if heads have the score: those that do not compute all logits have no entropy. */
 export function hasScore({ preview }: AskedHeads, score: ScoreName): boolean {
   return preview === undefined || score === "margin";

@@ -55,7 +55,7 @@ import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
 import { openShard, type Shard, shardOptions, shareOf } from "../shards.js";
-import { certificatesFor, findShippedExits } from "../shipped.js";
+import { shippedLevels } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
 /** Settings that decide how records become a policy. */
@@ -216,6 +216,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
       ...settings,
       agreement: settings.agreement ?? defaults.agreement,
       chats: model.tokenizer.chatTemplate !== undefined,
+      few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
       shipped: worth === "faster" ? [] : await shippedLevels(model),
     },
     worth,
@@ -247,12 +248,6 @@ function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<
     },
     io,
   );
-}
-
-async function shippedLevels(model: Model): Promise<readonly number[]> {
-  const exits = await findShippedExits(model);
-  const certificates = exits === undefined ? [] : certificatesFor(exits, model.storedAs);
-  return [...new Set(certificates.map(({ agreement }) => agreement))];
 }
 
 async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<CalibrationChoice> {

@@ -2,8 +2,8 @@
  * `early-exits certificate verify`: recomputes a certificate, and compares it with model, heads and text if given. Exit
  * status 1 if it does not hold.
  */
-import { type Certificate, EarlyExitError, type Model, verifyCertificate } from "early-exits";
-import { type CalibrationDocument, certificateFrom, type Verification } from "early-exits/calibrate";
+import { type Certificate, checkCertificate, EarlyExitError, type Model, verifyCertificate } from "early-exits";
+import type { CalibrationDocument, Verification } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
 import { readHeads, readJson } from "early-exits/node";
 import { promiseLines } from "../calibration-lines.js";
@@ -11,13 +11,14 @@ import { type CommandDefinition, given, type OptionDefinition, type SettingsOf }
 import { ownTextParts, readGrouped } from "../documents.js";
 import { type Io, refuseIf, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
-import { budgetsOption, deviceOption, headsOption, integer, textOption } from "../options.js";
+import { budgetsOption, deviceOption, documentsOption, headsOption, integer, textOption } from "../options.js";
 import { withProgress } from "../progress.js";
 
 const options = [
   { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
   { ...headsOption, description: "the heads that the certificate is for" },
-  { ...textOption, description: "the calibration text, or more" },
+  { ...textOption, description: "the calibration text" },
+  documentsOption,
   {
     flags: "--limit <n>",
     description: "with the fill project: run candidates on at most n positions, or else the policy alone",
@@ -27,14 +28,14 @@ const options = [
   budgetsOption,
 ] as const satisfies readonly OptionDefinition[];
 
-type VerifySettings = SettingsOf<typeof options, "action" | "file">;
+type VerifySettings = SettingsOf<typeof options, "action"> & { readonly file?: string };
 
 export const certificateCommand: CommandDefinition<VerifySettings> = {
   name: "certificate",
   description: "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too",
   positional: [
     { syntax: "<action>", description: "verify" },
-    { syntax: "<file>", description: "the file that calibrate --out wrote, or a certificate alone" },
+    { syntax: "[file]", description: "the file that calibrate --out wrote, or a certificate alone" },
   ],
   options,
   defaults: { device: modelDefaults.device },
@@ -46,8 +47,11 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
 };
 
 async function run(settings: VerifySettings, io: Io): Promise<void> {
-  const { action, file, model: folder, heads: headsFolder, text, limit, device, budgets } = settings;
-  refuseIf(action !== "verify", `certificate: there is no action ${action}; use certificate verify FILE`);
+  const { action, file = action, model: folder, heads: headsFolder, text, limit, device, budgets } = settings;
+  refuseIf(
+    file !== action && action !== "verify",
+    `certificate: there is no action ${action}; use certificate verify FILE`,
+  );
   refuseIf(
     (headsFolder !== undefined || text !== undefined) && folder === undefined,
     "certificate verify: --heads and --text need --model, the folder or GGUF file of the model",
@@ -61,7 +65,8 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
-  const documents = text === undefined ? undefined : await documentsFor(certificate, text, model!);
+  const documents =
+    text === undefined ? undefined : (await documentsFor(certificate, text, model!)).slice(0, settings.documents);
   const { kind, dtype } = certificate.reference;
   const against = kind === "other" && dtype === "float32" ? "float32" : "same";
   const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
@@ -84,7 +89,7 @@ async function openCertificate(file: string): Promise<Certificate> {
   const json = await readJson(file);
   let certificate: Certificate | undefined;
   try {
-    certificate = certificateFrom(json);
+    certificate = checkCertificate(json);
   } catch (error) {
     const code = error instanceof EarlyExitError ? error.code : "";
     if (code !== "certificate-shape" && code !== "certificate-seal") throw error;

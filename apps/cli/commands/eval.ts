@@ -12,11 +12,12 @@ import {
   type TaskKind,
   taskKinds,
 } from "early-exits/evaluate";
-import { folderStore, libraryDefaults, readHeads, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
+import { folderStore, libraryDefaults, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type Io, note, refuseIf, writeResult } from "../io.js";
-import { modelDefaults, openModel } from "../open-model.js";
+import { openExits, shippedOption } from "../decoding.js";
+import { modelDefaults } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
 import { openShard, shardOptions } from "../shards.js";
@@ -39,6 +40,7 @@ const options = [
   { flags: "--kind <kind>", description: "kind of task", choices: taskKinds, required: true },
   headsOption,
   { flags: "--policy <file...>", description: "policies made by calibrate, each compared with exits off" },
+  shippedOption,
   { flags: "--limit <n>", description: "use only the first n items", parse: integer(1) },
   { flags: "--resamples <n>", description: "bootstrap resamples for the intervals", parse: integer(1) },
   { ...seedOption, description: "seed of the bootstrap" },
@@ -78,9 +80,13 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   const total = Math.ceil((all - index) / of);
   const policies: Policy[] = [];
   for (const file of files) policies.push(await readPolicy(file));
-  const model = await openModel(io, settings.dir, settings);
-  const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
+  const asked = { ...settings, policy: files[0] };
+  const { model, heads, certificate } = await openExits(io, "eval", asked, policies[0]);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
+  if (certificate !== undefined) {
+    policies.push(certificate.policy);
+    names.push("shipped");
+  }
   /** Items of this shard; without --shard, all. */
   async function* own(): AsyncGenerator<TaskItem, void, undefined> {
     let unit = 0;

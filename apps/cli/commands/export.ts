@@ -1,17 +1,18 @@
 /** `early-exits export`: a model with exits as ONNX graphs, with drivers for onnxruntime. */
-import type { Certificate, Policy } from "early-exits";
-import { certificateFrom } from "early-exits/calibrate";
-import { readHeads, readJson, readPolicy } from "early-exits/node";
+import { checkCertificate } from "early-exits";
+import { readJson, readPolicy } from "early-exits/node";
 import { exportOnnx, writeExport } from "../../export/index.js";
-import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { bytes } from "../format.js";
 import { type Io, refuseIf, writeResult } from "../io.js";
-import { modelDefaults, openModel } from "../open-model.js";
+import { openExits, shippedOption } from "../decoding.js";
+import { modelDefaults } from "../open-model.js";
 import { budgetsOption, deviceOption, headsOption, modelFolder, outOption, policyOption } from "../options.js";
 
 const options = [
   headsOption,
   { ...policyOption, description: "when tokens leave; made by calibrate for float32 weights" },
+  shippedOption,
   { ...outOption, description: "where to write graphs, weights, manifest and drivers", required: true },
   deviceOption,
   budgetsOption,
@@ -30,15 +31,19 @@ export const exportCommand: CommandDefinition<ExportSettings> = {
 };
 
 async function run(settings: ExportSettings, io: Io): Promise<void> {
-  const { dir, heads: headsFolder, policy: policyFile, out, device, budgets, json } = settings;
+  const { heads: headsFolder, policy: policyFile, out } = settings;
   refuseIf(
     (headsFolder === undefined) !== (policyFile === undefined),
     "export: --heads and --policy belong together; leave out both to export without exits",
   );
-  const model = await openModel(io, dir, { device, budgets, dtype: "float32", unembedding: "full" });
-  const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model);
+  const storage = { dtype: "float32", unembedding: "full" } as const;
+  const own = policyFile === undefined ? undefined : await readPolicy(policyFile);
+  const { model, heads, ...shipped } = await openExits(io, "export", { ...settings, ...storage });
+  const policy = shipped.certificate?.policy ?? own;
+  const json = own?.certified && (await readJson(policyFile!));
+  const certificate = json === undefined ? shipped.certificate : checkCertificate(json);
   try {
-    const exported = await exportOnnx(heads ?? model, policyFile === undefined ? {} : await openPolicy(policyFile));
+    const exported = await exportOnnx(heads ?? model, given({ policy, certificate }));
     await writeExport(out, exported);
     const { stretches, weights, fill } = exported.manifest;
     const lines = stretches.map(({ graph, begin, end, exit }) => {
@@ -48,14 +53,9 @@ async function run(settings: ExportSettings, io: Io): Promise<void> {
     if (fill !== undefined) lines.push(`fill: ${fill}`);
     lines.push(`${weights.file}: ${bytes(weights.bytes)} as float32`);
     const graphs = exported.graphs.map(({ name }) => name);
-    writeResult(io, { json }, { out, graphs, stretches, weights, fill }, lines);
+    writeResult(io, settings, { out, graphs, stretches, weights, fill }, lines);
   } finally {
     heads?.dispose();
     model.dispose();
   }
-}
-
-async function openPolicy(file: string): Promise<{ readonly policy: Policy; readonly certificate?: Certificate }> {
-  const policy = await readPolicy(file);
-  return policy.certified === undefined ? { policy } : { policy, certificate: certificateFrom(await readJson(file)) };
 }

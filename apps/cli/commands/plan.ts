@@ -9,6 +9,7 @@ import {
   bestDraftLength,
   breakEven,
   type BreakEvenRow,
+  defaultKind,
   lossyCost,
   measuredCosts,
   plainCost,
@@ -21,7 +22,7 @@ import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDef
 import { readGrouped, recordAll } from "../documents.js";
 import { bytes, count, percent, table } from "../format.js";
 import { colorsOf, type Io, refuseIf, writeResult } from "../io.js";
-import { feasibilityLines } from "../calibration-lines.js";
+import { feasibilityLines, shippedInstead } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { findModel, modelDefaults, openModel } from "../open-model.js";
 import {
@@ -34,6 +35,7 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
+import { shippedLevels } from "../shipped.js";
 import { writeTimes } from "../times-file.js";
 
 const defaults = {
@@ -76,7 +78,7 @@ export const planCommand: CommandDefinition<PlanSettings> = {
 };
 
 async function run(settings: PlanSettings, io: Io): Promise<void> {
-  const { dir, heads, text, fill, dtype, unembedding, json } = withDefaults(defaults, settings);
+  const { dir, heads, text, fill, dtype, unembedding, agreement, json } = withDefaults(defaults, settings);
   refuseIf(
     (heads === undefined) !== (text === undefined),
     "plan: --heads and --text go together: measurements need both",
@@ -90,9 +92,13 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   const damaged = settings.check === true ? await checkTensors(path, settings, io) : undefined;
   const { config, tokenizer, ...tensors } = model;
   // Without a measurement, "auto" promises nothing.
-  const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype) : 1;
+  const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype ?? usualDtype(path)) : 1;
   const plans = planExits(config, { fill, finalHeadShare });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
+  const trained = plans.filter(({ kind }) => kind === (defaultKind(config) === "dense" ? "dense" : "linearPreview"));
+  const shipped = tensors.parameters <= MOST_SHIPPED ? await shippedLevels(model) : [];
+  const chats = tokenizer?.chatTemplate !== undefined;
+  const instead = shippedInstead({ dir, shipped, agreement, chats });
   const special = tokenizer && { vocabSize: tokenizer.vocabSize, bosTokenId: tokenizer.bosTokenId ?? null };
   const result = {
     dir,
@@ -109,18 +115,25 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
     ...planLines(plans, fill, colorsOf(io)),
     ...(measured === null ? [] : measuredPlanLines(measured, colorsOf(io))),
     "",
-    measured === null ? planVerdict(plans) : measuredVerdict(measured),
-    ...nextLines(...nextSteps(settings, plans)),
+    measured === null ? planVerdict(trained) : measuredVerdict(measured),
+    ...nextLines(...nextSteps(settings, trained, measured), ...instead),
   ]);
 }
+
+/** Parameters of the largest model that may be the package's: larger ones are not read for that. */
+const MOST_SHIPPED = 2e8;
 
 /** Returns the tensors that hold NaN or infinity. */
 async function checkTensors(path: string, { budgets }: PlanSettings, { signal }: Io): Promise<DamagedTensor[]> {
   return checkWeights(await readTensorSource(path, { budgets }), { signal });
 }
 
-function nextSteps({ dir, heads, text, agreement, dtype }: PlanSettings, plans: readonly BreakEvenRow[]): string[] {
-  if (heads !== undefined) {
+function nextSteps(
+  { dir, heads, text, agreement, dtype }: PlanSettings,
+  plans: readonly BreakEvenRow[],
+  measured: MeasuredPlan | null,
+): string[] {
+  if (measured?.scores.some(({ speedup }) => speedup > 1) === true) {
     return [commandLine("calibrate", [dir], { heads, text, agreement, dtype, out: "policy.json" })];
   }
   if (plans.every(({ coverage }) => coverage === null)) {
@@ -131,6 +144,9 @@ function nextSteps({ dir, heads, text, agreement, dtype }: PlanSettings, plans: 
     `${commandLine("train", [dir], { self: true, out: "heads" })} (on text of the model's own)`,
   ];
 }
+
+/** Storage without --dtype. */
+const usualDtype = (path: string): ModelDtype => (path.toLowerCase().endsWith(".gguf") ? "stored" : "float32");
 
 /** Share of the unembedding's bytes (stored as `dtype`) that screening reads; 1 if that saves nothing. */
 function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype): number {
@@ -218,7 +234,7 @@ function planLines(plans: readonly BreakEvenRow[], fill: FillName, { bold, dim }
   ];
 }
 
-/** Verdict by counts: the placement and kind that need the fewest tokens to leave. */
+/** Verdict by counts, of the kind that train makes: the placement that needs the fewest tokens to leave. */
 function planVerdict(plans: readonly BreakEvenRow[]): string {
   const best = plans.filter(({ coverage }) => coverage !== null).toSorted((a, b) => a.coverage! - b.coverage!)[0];
   if (best === undefined) {
@@ -228,8 +244,9 @@ function planVerdict(plans: readonly BreakEvenRow[]): string {
     );
   }
   return (
-    `verdict: ${worth(best.coverage!)}: ${best.kind} heads after block ${best.depths.join(", ")} break even if ` +
-    `${share(best.coverage)} of the tokens leave, and are worth ${times(best.limit)} at most`
+    `verdict: ${worth(best.coverage!)}: ${best.kind} heads, as train makes them, after block ` +
+    `${best.depths.join(", ")} break even if ${share(best.coverage)} of the tokens leave, and are worth ` +
+    `${times(best.limit)} if all leave at the first, which none do`
   );
 }
 

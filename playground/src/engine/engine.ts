@@ -8,7 +8,14 @@ import {
   type Model,
 } from "early-exits";
 import { verifyCertificate } from "early-exits/calibrate";
-import { countParameters, keyValueLayers, type LoadProgress } from "early-exits/model";
+import {
+  countParameters,
+  keyValueLayers,
+  type LoadModelOptions,
+  type LoadProgress,
+  type StoredAs,
+  storageOf,
+} from "early-exits/model";
 import { ChatSession, PolicyError } from "early-exits/exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
 import { predictionsOf } from "./inspect.js";
@@ -59,13 +66,18 @@ export class Engine {
   async open({ wish, source, dtype, exits }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
-      const model = await readModel(source, { device, dtype, onProgress: onLoaded });
-      const beside = await headsBeside(source, model);
-      const shipped = beside === undefined ? await shippedExits(exits, model) : undefined;
-      const heads = beside ?? shipped?.heads;
-      const policy = beside && (await readPolicy(source).catch(nothingFor("policy-missing")));
-      const pointsFrom = shipped?.url ?? (typeof source === "string" && beside !== undefined ? source : undefined);
-      const points = pointsFrom === undefined ? undefined : await fetchPoints(pointsFrom);
+      const read = (storage: Partial<Pick<LoadModelOptions, "dtype" | "kvCache">>): Promise<Model> =>
+        readModel(source, { device, onProgress: onLoaded, ...storage });
+      let model = await read(dtype === undefined ? {} : { dtype });
+      let found = await exitsOf(source, exits, model);
+      const { certifiedAs } = found;
+      if (dtype === undefined && certifiedAs !== undefined && certifiedAs !== model.storedAs) {
+        found.heads?.dispose();
+        model.dispose();
+        model = await read(storageOf(certifiedAs));
+        found = await exitsOf(source, exits, model);
+      }
+      const { heads, policy, points, pointsFrom, isShipped } = found;
       await this.#session?.device.dispose();
       const chat = new ChatSession(heads ?? model, { chat: { date: new Date() } }); // templates may ask for the date
       this.#session = { device, model, heads, chat };
@@ -83,7 +95,7 @@ export class Engine {
         depths: heads?.depths ?? [],
         points,
         pointsFrom,
-        shipped: shipped !== undefined,
+        shipped: isShipped,
         policy,
         canChat: model.hasTokenizer && model.tokenizer.chatTemplate !== undefined,
       };
@@ -239,6 +251,31 @@ function exitOptions(
     throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
   }
   return { policy, ...(mode === "lossless" && { lossless: true }) };
+}
+
+interface FoundExits extends Pick<Opened, "policy" | "points" | "pointsFrom"> {
+  readonly heads: ExitHeads | undefined;
+  readonly isShipped: boolean;
+  /** Storage of the weights that policy or points were certified for. */
+  readonly certifiedAs: StoredAs | undefined;
+}
+
+/** Heads and policies of a model: those in its folder, otherwise those that come with the page. */
+async function exitsOf(source: OpenRequest["source"], index: string, model: Model): Promise<FoundExits> {
+  const beside = await headsBeside(source, model);
+  const shipped = beside === undefined ? await shippedExits(index, model) : undefined;
+  const policy = beside && (await readPolicy(source).catch(nothingFor("policy-missing")));
+  const pointsFrom = shipped?.url ?? (typeof source === "string" && beside !== undefined ? source : undefined);
+  const points = pointsFrom === undefined ? undefined : await fetchPoints(pointsFrom);
+  const certified = (policy ?? points?.points[0]?.certified.policy)?.certified;
+  return {
+    heads: beside ?? shipped?.heads,
+    isShipped: shipped !== undefined,
+    policy,
+    points,
+    pointsFrom,
+    certifiedAs: certified?.dtype,
+  };
 }
 
 /** The heads in the model's folder. A GGUF file at a URL has no folder. */

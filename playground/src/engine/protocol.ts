@@ -15,8 +15,8 @@ export interface OpenRequest {
   readonly wish: DeviceWish;
   /** The URL of a folder or a GGUF file, a name of the Hub after "hub:", or files that were dropped or picked. */
   readonly source: string | FileMap;
-  /** Storage of the weights. */
-  readonly dtype: WeightDtype;
+  /** Storage of the weights; undefined for that of the certificates beside the model, else the library's. */
+  readonly dtype: WeightDtype | undefined;
   /** The URL of the list of exits for models that have none beside them. */
   readonly exits: string;
 }

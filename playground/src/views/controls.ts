@@ -77,9 +77,10 @@ export function chosenDevice(): DeviceWish {
   return JSON.parse(byId("device", HTMLSelectElement).value) as DeviceWish;
 }
 
-/** Storage of the next model's weights. */
-export function chosenDtype(): WeightDtype {
-  return byId("dtype", HTMLSelectElement).value as WeightDtype;
+/** Storage of the next model's weights; undefined for what suits it. */
+export function chosenDtype(): WeightDtype | undefined {
+  const { value } = byId("dtype", HTMLSelectElement);
+  return value === "" ? undefined : (value as WeightDtype);
 }
 
 interface DeviceChoice {

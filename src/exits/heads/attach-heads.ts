@@ -1,5 +1,6 @@
 /** Attaches untrained exit heads to a frozen model: logit lenses (nostalgebraist 2020), never noise. */
 import { HeadsError, OptionError } from "../../errors.js";
+import { allNames, requireKnown } from "../../known.js";
 import type { Model } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 import { weightDtypes } from "../../tensor/device.js";
@@ -44,11 +45,21 @@ export const attachDefaults = {
   placement: "v2",
 } as const satisfies AttachOptions;
 
+const attachOptionNames = allNames<AttachOptions>()(
+  "exits",
+  "placement",
+  "kind",
+  "preview",
+  "unembeddingPreview",
+  "dtype",
+);
+
 /**
  * Attaches untrained heads; the model stays frozen. Throws an OptionError if the exits or a preview do not fit the
  * model, and a HeadsError for an unknown kind or dtype, or illegal tokens of a preview.
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
+  requireKnown("attachHeads", options, attachOptionNames);
   const { config } = model;
   const { exits = Math.min(attachDefaults.exits, config.numLayers - 1), placement = attachDefaults.placement } =
     options;

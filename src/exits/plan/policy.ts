@@ -65,6 +65,12 @@ export interface Policy {
   readonly certified?: CertifiedFor;
 }
 
+/** A certificate, of which only the policy runs. */
+export interface PolicyHolder {
+  readonly format: "early-exits/certificate";
+  readonly policy: Policy;
+}
+
 /** Policies whose certificates were made or checked by this program: the text of each then, and its coverage. */
 const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
 
@@ -82,6 +88,20 @@ export function coverPolicy(policy: Policy, length?: number): Policy {
 export function coveredBy(policy: Policy): CertifiedFor | undefined {
   const { text, terms } = covered.get(policy) ?? {};
   return text === JSON.stringify(policy) ? terms : undefined;
+}
+
+/**
+ * The policy itself, or that of a certificate. Throws a PolicyError ("certificate-unopened") for a certificate whose
+ * seal this program has not checked.
+ */
+export function policyIn(given: Policy | PolicyHolder | undefined): Policy | undefined {
+  if (given?.format !== "early-exits/certificate") return given;
+  if (coveredBy(given.policy) !== undefined) return given.policy;
+  throw new PolicyError(
+    "certificate-unopened",
+    "policy: this certificate was read but not opened, or has changed since, so its seal is not checked; open it " +
+      "with checkCertificate(json), or its file with readPolicy(path)",
+  );
 }
 
 export interface PolicyOptions {

@@ -4,6 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
+import { allNames, requireKnown, requireList } from "../../known.js";
 import type { Document } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { createRng } from "../../tensor/index.js";
@@ -73,6 +74,28 @@ export const trainDefaults = {
   measureEvery: 100,
 } as const satisfies TrainOptions;
 
+const trainOptionNames = allNames<TrainOptions>()(
+  "steps",
+  "batchSize",
+  "sequenceLength",
+  "learningRate",
+  "warmup",
+  "weightDecay",
+  "maxGradientNorm",
+  "loss",
+  "list",
+  "held",
+  "measureEvery",
+  "onMeasure",
+  "seed",
+  "signal",
+  "onStep",
+  "onCheckpoint",
+  "checkpointEvery",
+  "resume",
+  "now",
+);
+
 export interface TrainStep {
   /** Steps done, 1..steps. */
   readonly step: number;
@@ -110,6 +133,8 @@ export async function trainHeads(
   data: readonly Document[] | BatchSource,
   options: TrainOptions = {},
 ): Promise<TrainSummary> {
+  if (typeof data !== "object") requireList("trainHeads: data", data);
+  requireKnown("trainHeads", options, trainOptionNames);
   const { model } = heads;
   const {
     steps = trainDefaults.steps,

@@ -2,6 +2,7 @@
 import type { Budgets } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
+import { allNames, requireKnown } from "../../known.js";
 import { type CacheDtype, type Device, PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
 import { argmax } from "../../tensor/ops/reduce.js";
 import { sliceRows } from "../../tensor/ops/select.js";
@@ -24,7 +25,7 @@ export interface LoadProgress {
 export interface LoadModelOptions {
   readonly device: Device;
   readonly tokenizer?: Tokenizer | undefined;
-  /** Storage of matrices on the device; "stored": as in the file. @default "float32" */
+  /** Storage of matrices on the device; "stored": as in the file. @default "float32"; of a GGUF file "stored" */
   readonly dtype?: ModelDtype;
   /**
    * KV cache: bfloat16 halves it, int8 takes a little more than a quarter. Only float32 on the GPU device. @default
@@ -45,6 +46,18 @@ export interface LoadModelOptions {
   /** Called after every few megabytes. */
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
+
+const loadOptionNames = allNames<LoadModelOptions>()(
+  "device",
+  "tokenizer",
+  "dtype",
+  "kvCache",
+  "unembedding",
+  "eosTokenIds",
+  "budgets",
+  "signal",
+  "onProgress",
+);
 
 // Measures whether decoding should screen the unembedding: states of the model are unembedded both ways, in turn.
 // Savings depend on the machine (bytes against arithmetic) and on the model (logits that compete), so no table could
@@ -121,21 +134,10 @@ async function screeningPays(model: Model, now: () => number, signal: CancelSign
  * From a parsed config.json and a source of tensors. Throws a ModelError that names what is missing, does not fit, or
  * is too large for the device ("model-too-large"); nothing is left on the device then.
  */
-export async function loadModel(
-  configJson: unknown,
-  source: TensorSource,
-  {
-    device,
-    tokenizer,
-    dtype = "float32",
-    kvCache = "float32",
-    unembedding = "auto",
-    eosTokenIds = [],
-    onProgress,
-    budgets,
-    signal,
-  }: LoadModelOptions,
-): Promise<Model> {
+export async function loadModel(configJson: unknown, source: TensorSource, options: LoadModelOptions): Promise<Model> {
+  requireKnown("readModel", options, loadOptionNames);
+  const { device, tokenizer, dtype = "float32", kvCache = "float32", unembedding = "auto", eosTokenIds = [] } = options;
+  const { onProgress, budgets, signal } = options;
   signal?.throwIfAborted();
   const { config, layout } = planModel(configJson, source, budgets);
   const total = plannedValues(layout);

@@ -143,7 +143,10 @@ export async function openGguf(
   };
 }
 
-/** Throws a GgufError or a ModelError that says what does not fit. */
+/**
+ * Loads the model with its weights as they lie in the file, unless `dtype` asks for another storage. Throws a GgufError
+ * or a ModelError that says what does not fit.
+ */
 export async function loadGguf(
   file: FolderFile,
   options: LoadModelOptions,
@@ -152,6 +155,7 @@ export async function loadGguf(
   const { configJson, source, tokenizer } = await openGguf(file, openSibling, options);
   await giveTurn(options.signal);
   return loadModel(configJson, source, {
+    dtype: "stored",
     ...options,
     tokenizer: options.tokenizer ?? (await tokenizer(options.signal)),
   });

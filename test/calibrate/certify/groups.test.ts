@@ -5,7 +5,6 @@ import {
   calibrateRecords,
   type CalibrationRecords,
   feasibility,
-  policyFrom,
   recordDocuments,
 } from "early-exits/calibrate";
 import type { Model } from "early-exits/model";
@@ -18,7 +17,7 @@ import { randomIds, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
-import { resealed, verdictOf } from "../../support/verdict.js";
+import { verdictOf } from "../../support/verdict.js";
 
 const key = (group: number): string => group.toString(16).padStart(64, "0");
 /** Document d belongs to group d mod `groups`. */
@@ -193,11 +192,6 @@ describe("copies", () => {
     expect([notes.copies, certificate.assumptions.includes("documents-distinct")]).toEqual([3, true]);
     expect(await verdictOf(certificate, { heads, documents: repeated })).toBe("reproduced");
     expect((await verifyCertificate(certificate, { heads, documents })).reasons.join()).toMatch(/is not among them/);
-    // As older versions wrote it: nothing shows what the copies lose, so it has to be converted.
-    const counts = certificate.documents.map(({ copies, ...one }) => ({ ...one, ...(copies && { copies: 2 }) }));
-    const old = await resealed(certificate, { documents: counts });
-    expect(() => policyFrom(old)).toThrow(/scripts\/convert\.ts/);
-    expect(await verdictOf(old)).toBe("refuted");
     // Classes that are not those of the texts: none, or a third of the documents one.
     const records = await recordDocuments(heads, repeated);
     const third = records.documents.slice(0, 8).map(({ hash }) => hash);

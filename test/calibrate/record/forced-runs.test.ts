@@ -1,6 +1,6 @@
 /** Law: on given text, running many positions at once counts what the decoder emits token by token. */
 import fc from "fast-check";
-import { createPolicy, type ExitHeads, fitProjections, type Policy } from "early-exits";
+import { type AttachOptions, createPolicy, type ExitHeads, fitProjections, type Policy } from "early-exits";
 import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js";
 import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
@@ -13,7 +13,7 @@ import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
 import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
-import { type AskedHeads, askedHeads, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
+import { askedHeads, attachOptionsOf, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, real } from "../../support/draw.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
@@ -27,7 +27,7 @@ const packedHeads = fc.record({
   config: fc.constantFrom(...names),
   on: fc.constantFrom("reference" as const, "wasm" as const),
   kvCache: fc.constantFrom(...cacheDtypes),
-  asked: fc.constantFrom(...askedHeads),
+  asked: fc.constantFrom(...askedHeads).map(attachOptionsOf),
   dtype: fc.constantFrom("float32" as const, "int8" as const),
 });
 
@@ -116,7 +116,7 @@ interface Subject {
   readonly exits?: readonly number[];
   readonly kvCache?: CacheDtype;
   readonly dtype?: "float32" | "int8";
-  readonly asked: Omit<AskedHeads, "name">;
+  readonly asked: Pick<AttachOptions, "kind" | "preview">;
 }
 
 const devices = await devicesHere();

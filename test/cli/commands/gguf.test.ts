@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { ggufModel } from "../../support/gguf/model.js";
-import { cli, parseJson, refused, scratch, succeed, words } from "../support.js";
+import { cli, parseJson, scratch, succeed, words } from "../support.js";
 
 const folder = scratch();
 const { files, name } = await ggufModel({ type: "Q8_0", parts: 2, config: { tie_word_embeddings: true } });
@@ -27,13 +27,5 @@ describe("a GGUF file in place of a model folder", () => {
     expect(Object.keys(dtypes as object).sort()).toEqual(["F32", "Q8_0"]);
     expect([missing, misshapen]).toEqual([[], []]);
     expect(plans).toHaveLength(2 * 3);
-  });
-
-  it("is refused in one sentence if it is damaged or missing", async () => {
-    const damaged = folder.path("damaged.gguf");
-    writeFileSync(damaged, files[name]!.subarray(0, 1000));
-    const err = await refused(words`plan ${damaged}`);
-    expect(err).toMatch(/^error: .*damaged\.gguf: it announces 288 strings in .*; is it complete\?\n$/);
-    expect(await refused(words`plan ${folder.path("none.gguf")}`)).toMatch(/none\.gguf: there is no such file/);
   });
 });

@@ -69,6 +69,12 @@ describe("exits that come with the package", () => {
     expect(out).toMatch(/^The people of the United States, and/);
     expect(err).toContain("promise: certified to keep 90.0 % of tokens");
     expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9");
+    expect(err.match(/^device: /gm)).toHaveLength(1);
+    expect((await succeed(words`plan sotu-12`)).out).toMatch(/the exits that come with this package.* --shipped 0\.95/);
+    const task = folder.path("task.jsonl");
+    writeFileSync(task, '{"context": "The people of the United", "continuation": "States"}');
+    const scored = await succeed(words`eval sotu-12 --shipped .9 --task ${task} --kind lambada --resamples 9`);
+    expect(scored.out).toMatch(/^ +shipped .* of 12$/m);
   });
 
   it("are refused at other levels and for other models, with what to do", async () => {

@@ -19,6 +19,7 @@ import { bytesOf } from "../../../src/model/weights.js";
 import {
   type AskedHeads,
   askedHeads,
+  attachOptionsOf,
   giveProjections,
   once,
   randomIds,
@@ -81,7 +82,10 @@ const stackCost = (config: ModelConfig, context: number): number =>
   sumOf([0, 1, 2, 3], (layer) => blockCost(config, context, layer));
 
 const setups = once(async ([name, asked, dtype]: readonly [string, AskedHeads, WeightDtype]) => {
-  const heads = await smallHeads({ exits: [1, 2, 3], ...asked }, { config: smallConfigs[name]!, dtype });
+  const heads = await smallHeads(
+    { exits: [1, 2, 3], ...attachOptionsOf(asked) },
+    { config: smallConfigs[name]!, dtype },
+  );
   await giveProjections(heads);
   return { model: heads.model, heads };
 });

@@ -3,7 +3,7 @@ import { attachHeads, serializeHeads, trainHeads, type WeightDtype } from "early
 import { defaultKind, placeExits } from "early-exits/exits";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { describe, expect, it } from "vitest";
-import { askedHeads, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
+import { askedHeads, attachOptionsOf, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 describe("placement", () => {
@@ -39,7 +39,7 @@ describe("placement", () => {
 describe.each(askedHeads)("a head: $name", (asked) => {
   it.each(["gpt2, untied, n_inner, gelu", "llama"])("begins as the logit lens of %s", async (name) => {
     const model = await smallModel({ config: smallConfigs[name]! });
-    const heads = attachHeads(model, { exits: [2], ...asked });
+    const heads = attachHeads(model, { exits: [2], ...attachOptionsOf(asked) });
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const head = heads.heads[0]!;
     const lens = await model.unembed(state).read();
@@ -51,7 +51,7 @@ describe.each(askedHeads)("a head: $name", (asked) => {
 
   it("is stored and read back bit for bit, trained or not", async () => {
     const model = await smallModel();
-    const heads = attachHeads(model, { exits: [1, 3], ...asked });
+    const heads = attachHeads(model, { exits: [1, 3], ...attachOptionsOf(asked) });
     await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
     const { again, weights } = await reread(heads);
     expect(again.depths).toEqual([1, 3]);

@@ -35,7 +35,7 @@ const file = (bytes: Uint8Array) => ({
   read: (begin: number, end: number) => Promise.resolve(bytes.slice(begin, end)),
 });
 const fromGguf = (name: string, options?: ConvertOptions) =>
-  loadGguf(file(convertToGguf(configOf(name), checkpointOf(name), options)), { device });
+  loadGguf(file(convertToGguf(configOf(name), checkpointOf(name), options)), { device, dtype: "float32" });
 
 /** The config of a folder with other fields. */
 const fromFolder = (name: string, fields: Config = {}) =>
@@ -47,7 +47,7 @@ const names = readdirSync(golden("")).filter((name) => !name.endsWith(".json"));
 describe.each(names)("%s as a GGUF file", (name) => {
   it("has the folder's bits", async () => {
     const converted = file(convertToGguf(configOf(name), checkpointOf(name)));
-    const model = await loadGguf(converted, { device });
+    const model = await loadGguf(converted, { device, dtype: "float32" });
     expect(model.unusedTensors).toEqual([]);
     expect(await model.logits(ids)).toEqual(await (await readModel(golden(name), { device })).logits(ids));
     const { configJson, source } = await openGguf(converted);

@@ -1,0 +1,41 @@
+/**
+ * Arguments that JavaScript lets pass and TypeScript would not: options that a function does not have, which were
+ * misspelt or belong to another, and text in place of a list. A list of the names that each function knows is enough.
+ */
+import { OptionError } from "./errors.js";
+import { shown } from "./shown.js";
+
+/** Returns the names of all options. The compiler refuses a list that lacks one. */
+export const allNames =
+  <Options>() =>
+  <const Names extends readonly (keyof Options)[]>(...names: keyof Options extends Names[number] ? Names : never) =>
+    names as readonly string[];
+
+/**
+ * Throws an OptionError ("option-unknown") for an option that is not `known`, with the nearest one that is, or if there
+ * is no object of options. `where` names the function.
+ */
+export function requireKnown(where: string, options: unknown, known: readonly string[]): void {
+  const unknown =
+    typeof options === "object" && options !== null
+      ? Object.keys(options).find((name) => !known.includes(name))
+      : shown(options);
+  if (unknown === undefined) return;
+  const asked = pairsIn(unknown);
+  const likeness = (name: string): number => pairsIn(name).filter((pair) => asked.includes(pair)).length;
+  const nearest = known.toSorted((a, b) => likeness(b) - likeness(a))[0]!;
+  throw new OptionError(
+    "option-unknown",
+    `${where}: there is no option ${unknown}; the nearest is ${nearest}, as in { ${nearest}: … }, and all are ` +
+      known.join(", "),
+  );
+}
+
+const pairsIn = (text: string): string[] =>
+  Array.from(text.toLowerCase(), (_, i) => text.toLowerCase().slice(i, i + 2));
+
+/** Throws an OptionError ("list-expected") unless the value is a list. `where` names the function and the argument. */
+export function requireList(where: string, value: unknown): void {
+  if (Array.isArray(value)) return;
+  throw new OptionError("list-expected", `${where}: expected a list, found ${shown(value)}; put it in brackets: [ … ]`);
+}

@@ -1,0 +1,72 @@
+/** Arguments that TypeScript would refuse: each function says in a sentence what it takes. */
+import { attachHeads, calibrate, generate, generateBatch, trainHeads } from "early-exits";
+import { ChatSession } from "early-exits/exits";
+import { createDevice, readModel, readPolicy } from "early-exits/node";
+import { expect, it } from "vitest";
+import { certifiedPolicy } from "../support/certified.js";
+import { expectCode } from "../support/expect-code.js";
+import { finish } from "../support/lossless.js";
+import { smallByteModel, smallHeads } from "../support/models.js";
+
+const heads = await smallHeads();
+const { model } = heads;
+/** What a program without types passes. */
+const untyped = (value: unknown): never => value as never;
+
+it("an option that a function does not have is refused with the nearest that it has", async () => {
+  const calls: ((options: never) => unknown)[] = [
+    (options) => generate(model, [1], options),
+    (options) => new ChatSession(model, options),
+    (options) => attachHeads(model, options),
+    (options) => trainHeads(heads, [], options),
+    (options) => calibrate(heads, [], options),
+    (options) => createDevice("wasm", options),
+    (options) => readModel("models/sotu-6", options),
+    (options) => readPolicy("models/sotu-12", options),
+  ];
+  for (const call of calls) {
+    await expectCode(() => call(untyped({ maxTokens: 3 })), "option-unknown", /no option maxTokens; the nearest is/);
+    await expectCode(() => call(untyped("text")), "option-unknown", "as in {");
+  }
+  expect(() => calls[0]!(untyped({ maxTokens: 3 }))).toThrow("the nearest is maxNewTokens,");
+});
+
+it("text in place of a list is refused", async () => {
+  await expectCode(trainHeads(heads, untyped("text")), "list-expected", /^trainHeads: .* found "text"/);
+  await expectCode(calibrate(heads, untyped("text")), "list-expected", /^calibrate: documents: /);
+  await expectCode(() => generateBatch(model, untyped("text")), "list-expected", /^generateBatch: prompts: /);
+});
+
+it("a model without a device gets one, a policy is found by its level, or a sentence says what to give", async () => {
+  const { device } = await readModel("models/sotu-6");
+  expect(device.backend).toBe("wasm");
+  await device.dispose();
+  for (const folder of ["models/sotu-12", "models/sotu-12/certificates"]) {
+    const policy = await readPolicy(folder, { level: 0.9 });
+    expect(policy).toMatchObject({ agreement: 0.9, certified: { agreement: 0.9 } });
+    await expectCode(readPolicy(folder), "policy-missing", "as in { level: 0.95 }");
+  }
+  const other = "models/sotu-12/certificates/80.json";
+  await expectCode(readPolicy(other, { level: 0.9 }), "policy-level", /80\.json: .* 0.8, not for/);
+});
+
+it("the whole text is that of the tokens, and is not for a text that has begun", async () => {
+  const spelled = await smallByteModel();
+  const run = generate(spelled, "The sea", { maxNewTokens: 8 });
+  const text = await run.text();
+  expect(text).toBe(run.summary.text);
+  await expectCode(run.text(), "text-begun", /summary\.text/);
+  const begun = generate(spelled, "The sea", { maxNewTokens: 8 });
+  expect((await finish(begun)).text).toBe(text);
+  await expectCode(begun.text(), "text-begun");
+});
+
+it("a certificate stands for its policy once its seal is checked", async () => {
+  const policy = await certifiedPolicy(heads, {});
+  const certificate = { format: "early-exits/certificate", policy } as const;
+  const [run, same] = await Promise.all(
+    [policy, certificate].map((one) => finish(generate(heads, [1, 2], { policy: one, maxNewTokens: 4 }))),
+  );
+  expect([same!.ids, same!.promise]).toEqual([run!.ids, run!.promise]);
+  await expectCode(() => generate(heads, [1], { policy: structuredClone(certificate) }), "certificate-unopened");
+});
