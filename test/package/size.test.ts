@@ -81,9 +81,9 @@ describe("minified and gzipped", () => {
     },
   );
 
-  it("all of early-exits, every function of it, is at most 79.5 kB", async () => {
+  it("all of early-exits, every function of it, is at most 81 kB", async () => {
     const size = await sizeOf("early-exits, everything", 'export * from "../index.js";');
-    expect(size.initial).toBeLessThanOrEqual(79_500);
+    expect(size.initial).toBeLessThanOrEqual(81_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
@@ -102,7 +102,7 @@ describe("minified and gzipped", () => {
         '"../browser/index.js";',
     );
     // Eleven families, chats, all kinds of heads, audits, bounded patterns.
-    expect(size.initial).toBeLessThanOrEqual(57_000);
+    expect(size.initial).toBeLessThanOrEqual(58_500);
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );

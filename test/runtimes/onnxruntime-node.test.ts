@@ -124,7 +124,7 @@ describe("heads", () => {
     ["linear, with a preview", undefined],
     ["linear, with a preview of a list", undefined],
   ] as const)("%s, stored as %s", async (name, dtype) => {
-    const heads = { exits: [2], ...named(name), ...(dtype && { dtype }) };
+    const heads = { exits: [2], ...attachOptionsOf(named(name)), ...(dtype && { dtype }) };
     const tolerance = dtype === "bfloat16" ? LOGITS : STEP;
     await comparedHeads(await small("llama", { hidden_size: 40 }), { heads, tolerance });
   });
