@@ -15,6 +15,11 @@ export const ACROSS_INT8 = 6;
 export const NIBBLE_HALVES = 7;
 export const NIBBLE_FLOATS = 8;
 
+/** Bytes of sixteen columns of W for 32 k, by kind: products/layout.as.ts. */
+export const INT8_GROUP = 576;
+export const NIBBLE_HALVES_GROUP = 320;
+export const NIBBLE_FLOATS_GROUP = 384;
+
 /** products/integers/dots.as.ts. */
 export const DOT = 0;
 export const PAIRS = 1;

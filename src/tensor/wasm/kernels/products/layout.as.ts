@@ -1,12 +1,24 @@
 /** Sizes and places of the panels of a packed matrix (panels.as.ts). */
-import { ACROSS_BF16, ACROSS_F32, ACROSS_INT8, NIBBLE_HALVES, PANELS_BF16, PANELS_F32 } from "../constants";
+import {
+  ACROSS_BF16,
+  ACROSS_F32,
+  ACROSS_INT8,
+  INT8_GROUP,
+  NIBBLE_FLOATS_GROUP,
+  NIBBLE_HALVES,
+  NIBBLE_HALVES_GROUP,
+  PANELS_BF16,
+  PANELS_F32,
+} from "../constants";
 
 /** Bytes of one panel of inner size k. Panels of bfloat16 come in pairs. */
 export function panelBytes(kind: i32, k: i32): usize {
   if (kind == PANELS_F32 || kind == ACROSS_F32) return k << 6;
   if (kind == PANELS_BF16 || kind == ACROSS_BF16) return k << 5;
   const groups = (k + 31) >> 5;
-  return groups * (kind == ACROSS_INT8 ? 576 : kind == NIBBLE_HALVES ? 320 : 384);
+  return (
+    groups * (kind == ACROSS_INT8 ? INT8_GROUP : kind == NIBBLE_HALVES ? NIBBLE_HALVES_GROUP : NIBBLE_FLOATS_GROUP)
+  );
 }
 
 /** The address of panel p. Panels of floats have 64 bytes from one k to the next. */
