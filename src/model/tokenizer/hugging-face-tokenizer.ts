@@ -107,6 +107,7 @@ function partsEncoder(options: PartsEncoderOptions): (parts: TextParts) => InPar
         .join("");
 
     const ids = yield* encode(joined(""));
+    yield;
     if (hasJustThese(ids)) return ids;
     prefixed ??= encoderWithPrefix(MARK);
     yield;
@@ -131,9 +132,7 @@ function spellingOf(spellings: ReadonlyMap<number, string>, id: number): string 
     throw new TokenError(
       "token-not-special",
       `encodeParts: ${id} is not the id of a special token; give text instead`,
-      {
-        id,
-      },
+      { id },
     );
   }
   return spelling;
@@ -354,6 +353,9 @@ interface Encoder {
 interface Cut {
   (text: string, options: unknown): readonly unknown[];
   readonly tokenizers?: readonly Cut[];
+  /** False if a byte-level step cuts nothing. */
+  readonly use_regex?: boolean;
+  readonly add_prefix_space?: boolean;
 }
 
 /** Imported late: it would be a fifth of what importing the library loads. */
@@ -373,6 +375,7 @@ function withPrefix(prefix: string, addedTokens: unknown): unknown {
 
 /** Characters of a part that has cost so much that others may take a turn. */
 const LONG = 2 ** 14;
+const PARTS = /.{1,16384}/gsu;
 
 /** Returns a function that cuts a text into ids of added tokens, and the words between them, cut as they are read. */
 function textCutter(HuggingFaceEncoder: EncoderClass, file: object): (text: string) => (number | Iterable<string>)[] {
@@ -380,8 +383,16 @@ function textCutter(HuggingFaceEncoder: EncoderClass, file: object): (text: stri
   const steps = stepsOf(encoder.pre_tokenizer);
   function* cut(text: string, options: unknown, step = 0): Generator<string, void, undefined> {
     if (step > 0 && text.length > LONG) yield "";
-    if (step === steps.length) yield text;
-    else for (const part of within(() => steps[step]!(text, options))) yield* cut(part as string, options, step + 1);
+    const by = steps[step];
+    if (by === undefined) yield text;
+    else if (text.length > LONG && by.use_regex === false && !by.add_prefix_space) {
+      let spelled = "";
+      for (const part of text.match(PARTS)!) {
+        spelled += within(() => by(part, options)).join("");
+        yield "";
+      }
+      yield* cut(spelled, options, step + 1);
+    } else for (const part of within(() => by(text, options))) yield* cut(part as string, options, step + 1);
   }
   encoder.pre_tokenizer = (text, options) => [cut(text, options)];
   encoder.model = (sections) => sections;
