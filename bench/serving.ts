@@ -180,6 +180,7 @@ const measured: Round[] = [];
 await ratesOf(asked, "plain"); // warms up
 await ratesOf(asked, "exits");
 for (let round = 0; round < rounds; round++) {
+  console.error(`round ${round + 1} of ${rounds}`);
   const first = [asked[round % CLIENTS]!];
   measured.push({
     prefill: prefillRate(),
