@@ -21,6 +21,7 @@ import { byteTokenizer } from "./support/byte-tokenizer.js";
 import { byteLlama } from "./support/models.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { beforeAll, describe, expect, it } from "vitest";
+import { times } from "./support/lists.js";
 
 /**
  * Ticks of a 1 ms timer in a second of this process's computing, at least; there are some 100. Seconds of computing,
@@ -29,10 +30,8 @@ import { beforeAll, describe, expect, it } from "vitest";
 const TICKS = 20;
 const endless = 1e6;
 const rng = createRng(1);
-const write = (): string[] =>
-  Array.from({ length: 200 }, () =>
-    Array.from({ length: 300 }, () => String.fromCharCode(97 + Math.floor(26 * rng.uniform()))).join(""),
-  );
+const write = () =>
+  times(200, () => times(300, () => String.fromCharCode(97 + Math.floor(26 * rng.uniform()))).join(""));
 const documents = write();
 const held = write();
 
@@ -54,7 +53,7 @@ beforeAll(async () => {
   heads = attachHeads(model, { exits: [2] });
 });
 
-async function drain(tokens: AsyncIterable<unknown>): Promise<void> {
+async function drain(tokens: AsyncIterable<unknown>) {
   const iterator = tokens[Symbol.asyncIterator]();
   while ((await iterator.next()).done !== true);
 }
@@ -66,7 +65,7 @@ const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
     await drain(generate(model, prompt, { maxNewTokens: 4000, stopAtEndOfText: false, signal }));
   },
   "the prefill of a long prompt": async (signal) => {
-    const prompt = Array.from({ length: 4000 }, (_, i) => i % 256);
+    const prompt = times(4000, (i) => i % 256);
     await drain(generate(model, prompt, { maxNewTokens: 1, signal }));
   },
   "a batch": async (signal) => {
@@ -134,7 +133,7 @@ it("loading ends with the reason of its signal, and leaves nothing on the device
   const used = device.memory!().used;
   const controller = new AbortController();
   const reason = new Error("enough");
-  const onProgress = (): void => {
+  const onProgress = () => {
     controller.abort(reason);
   };
   const { signal } = controller;

@@ -24,10 +24,10 @@ const picked = Object.entries(files).map(([name, part]) => new File([part], name
 const checkpoint = memorySource(await smallCheckpoint(config));
 const expected = await (await loadModel(config, checkpoint, { device })).logits(ids);
 
-const mapOf = (prefix: string, parts: Record<string, BlobPart>): Map<string, Blob> =>
+const mapOf = (prefix: string, parts: Record<string, BlobPart>) =>
   new Map(Object.entries(parts).map(([name, part]) => [prefix + name, new Blob([part])]));
 /** The logits of a model from there are the expected ones. */
-async function expectSame(source: Parameters<typeof readModel>[0]): Promise<void> {
+async function expectSame(source: Parameters<typeof readModel>[0]) {
   expect(await (await readModel(source, { device })).logits(ids)).toEqual(expected);
 }
 
@@ -39,9 +39,7 @@ describe("readModel", () => {
     await expectSame(new Map([...mapOf("m/older/", { ...files, "config.json": "{}" }), ...mapOf("m/", files)]));
   });
 
-  it("takes the files of a picker", async () => {
-    await expectSame(picked);
-  });
+  it("takes the files of a picker", () => expectSame(picked));
 
   it("takes a directory handle, with heads in a folder below", async () => {
     const root = await (await navigator.storage.getDirectory()).getDirectoryHandle("model", { create: true });
@@ -53,9 +51,7 @@ describe("readModel", () => {
     await expectSame(root);
   });
 
-  it("takes what a drop holds", async () => {
-    await expectSame(await drop(picked));
-  });
+  it("takes what a drop holds", async () => expectSame(await drop(picked)));
 
   it("takes a name of the Hub: the files are fetched from there", async () => {
     const realFetch = globalThis.fetch;
@@ -86,31 +82,29 @@ describe("readModel", () => {
   ])("reports what is missing or malformed: %s", (code, source) => expectCode(readModel(source, { device }), code));
 });
 
-describe("readHeads and readPolicy", () => {
-  it("give back heads and a policy, and text with exits is what they gave before", async () => {
-    const parts = await folderOf(byteConfig);
-    const model = await readModel(mapOf("", parts), { device });
-    const heads = attachHeads(model, { exits: [1, 2, 3] });
-    const policy = createPolicy(heads, ["never", "always", "never"]);
-    const run = await generated(heads, [1, 2, 3], { policy });
+it("readHeads and readPolicy give back heads and a policy, and text with exits is what they gave before", async () => {
+  const parts = await folderOf(byteConfig);
+  const model = await readModel(mapOf("", parts), { device });
+  const heads = attachHeads(model, { exits: [1, 2, 3] });
+  const policy = createPolicy(heads, ["never", "always", "never"]);
+  const run = await generated(heads, [1, 2, 3], { policy });
 
-    const { description, weights } = await serializeHeads(heads);
-    const stored = new Map([
-      ...mapOf("model/", parts),
-      ...mapOf("model/heads/", {
-        "heads.json": JSON.stringify(description),
-        "heads.safetensors": weights as Uint8Array<ArrayBuffer>,
-        "policy.json": JSON.stringify({ policy }),
-      }),
-    ]);
-    const again = await readHeads(stored, await readModel(stored, { device }));
-    const replay = await generated(again, [1, 2, 3], { policy: await readPolicy(stored) });
-    expect(replay.ids).toEqual(run.ids);
-    expect(replay.tokens.map(({ depth }) => depth)).toEqual(run.ids.map(() => 2));
+  const { description, weights } = await serializeHeads(heads);
+  const stored = new Map([
+    ...mapOf("model/", parts),
+    ...mapOf("model/heads/", {
+      "heads.json": JSON.stringify(description),
+      "heads.safetensors": weights as Uint8Array<ArrayBuffer>,
+      "policy.json": JSON.stringify({ policy }),
+    }),
+  ]);
+  const again = await readHeads(stored, await readModel(stored, { device }));
+  const replay = await generated(again, [1, 2, 3], { policy: await readPolicy(stored) });
+  expect(replay.ids).toEqual(run.ids);
+  expect(replay.tokens.map(({ depth }) => depth)).toEqual(run.ids.map(() => 2));
 
-    await expectCode(readHeads(mapOf("", files), model), "heads-missing");
-    await expectCode(readHeads(stored, await readModel(mapOf("", files), { device })), "heads-model");
-    await expectCode(readPolicy(mapOf("", files)), "policy-missing");
-    await expectCode(readPolicy(mapOf("", { "policy.json": "{}" })), "policy-format");
-  });
+  await expectCode(readHeads(mapOf("", files), model), "heads-missing");
+  await expectCode(readHeads(stored, await readModel(mapOf("", files), { device })), "heads-model");
+  await expectCode(readPolicy(mapOf("", files)), "policy-missing");
+  await expectCode(readPolicy(mapOf("", { "policy.json": "{}" })), "policy-format");
 });

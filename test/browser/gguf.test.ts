@@ -29,13 +29,9 @@ describe("files", () => {
     expect(run.summary.ids).toHaveLength(8);
   });
 
-  it("one that was picked", async () => {
-    await expectSame(filesOf(single)[0]!);
-  });
+  it("one that was picked", () => expectSame(filesOf(single)[0]!));
 
-  it("a split model dropped together, in any order", async () => {
-    await expectSame(await drop(filesOf(split).reverse()));
-  });
+  it("a split model dropped together, in any order", async () => expectSame(await drop(filesOf(split).reverse())));
 
   it("beside a config.json, in a folder", async () => {
     const files = new Map<string, Blob>([["m/config.json", new Blob(["{}"])]]);

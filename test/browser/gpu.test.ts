@@ -28,7 +28,7 @@ for (const [mode, kernelClass] of [
   ["webgpu", "WebGPUKernel"],
   ["webgl2", "WebGL2Kernel"],
 ] as const) {
-  const create = (): ReturnType<typeof createGpuDevice> => createGpuDevice({ mode, adapter, host: browserHost() });
+  const create = () => createGpuDevice({ mode, adapter, host: browserHost() });
   describeKernelLaws(`gpu in a page, ${mode}`, create, GPU, { runs: mode === "webgl2" ? 2 : 3, hot: 0 });
   describeGpuTraps(`${mode} in a page`, create);
 

@@ -62,7 +62,7 @@ describe("calibrate", () => {
       const options = { agreement: 0.3, delta: 0.3, fill, candidates: 3, batchSize: 4 };
       const controller = new AbortController();
       let steps = 0;
-      const count = (): void => {
+      const count = () => {
         if (++steps === 14) controller.abort(new Error("enough"));
       };
       await expect(

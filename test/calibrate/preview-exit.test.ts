@@ -20,7 +20,7 @@ let model: Model;
 let heads: ExitHeads;
 
 /** A preview so coarse that it misses a share of the tokens. */
-async function previewed(rank = 5): Promise<ExitHeads> {
+async function previewed(rank = 5) {
   const made = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank, candidates: 3 } });
   await fitPreviews(made, documents.slice(0, 8), { sequenceLength: 16 });
   await giveProjections(made);

@@ -27,7 +27,7 @@ const chat = (lines: readonly string[], args: readonly string[] = [], options: T
   cli(words`chat ${folder.path()} --device reference --max-new-tokens 8 ${args}`, { lines, ...options });
 
 /** The model's answer, by the library. */
-async function answerTo(messages: readonly ChatMessage[]): Promise<string> {
+async function answerTo(messages: readonly ChatMessage[]) {
   const run = generate(await chatModel(), messages, { maxNewTokens: 8 });
   let text = "";
   for await (const token of run) text += token.text;
@@ -38,7 +38,7 @@ interface ChatResult {
   readonly messages: readonly ChatMessage[];
   readonly turns: readonly { readonly promptTokens: number; readonly reusedTokens: number }[];
 }
-const resultOf = (out: string): ChatResult => JSON.parse(out) as ChatResult;
+const resultOf = (out: string) => JSON.parse(out) as ChatResult;
 
 describe("a chat", () => {
   it("streams the answers to stdout and telemetry to stderr, until /exit or the end of the input", async () => {
@@ -98,7 +98,7 @@ describe("a chat", () => {
 describe("audits of a certified policy", () => {
   const certificate = folder.path("certificate.json");
   const args = ["--heads", folder.path("audited"), "--policy", certificate];
-  const states = (): AuditState[] => {
+  const states = () => {
     const path = join(process.env["EARLY_EXITS_STATE"]!, "audits");
     return readdirSync(path).map((file) => JSON.parse(readFileSync(join(path, file), "utf8")) as AuditState);
   };

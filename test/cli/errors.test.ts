@@ -29,11 +29,11 @@ it.for([
 });
 
 describe("what is given in place of a model, text or option is named, with what to do", () => {
-  const given = (name: string, content: string | Uint8Array = "x"): string => {
+  const given = (name: string, content: string | Uint8Array = "x") => {
     writeFileSync(folder.path(name), content);
     return folder.path(name);
   };
-  const inFolder = (name: string, ...files: string[]): string => {
+  const inFolder = (name: string, ...files: string[]) => {
     mkdirSync(folder.path(name));
     for (const file of files) writeFileSync(folder.path(name, file), "{}");
     return folder.path(name);
@@ -64,11 +64,10 @@ describe("what is given in place of a model, text or option is named, with what 
     expect(await refused(["plan", inFolder("exits", "heads.json")])).toContain("pass it as --heads");
   });
 
-  it("a prompt that is neither given nor on stdin", async () => {
+  it("a prompt that is neither given nor on stdin", async () =>
     expect(await refused(["generate", "sotu-12"], 2)).toContain(
       'give --prompt "text to continue", or the text on stdin',
-    );
-  });
+    ));
 });
 
 describe("errors of the library end with status 1 and one sentence", () => {

@@ -39,9 +39,8 @@ describe.each(commands)("the help of $name", ({ name, defaults, options }) => {
     expect(Object.fromEntries(values)).toEqual(asText(defaults));
   });
 
-  it("takes them from the defaults, not from its descriptions", () => {
-    expect(options.map(({ description }) => description).filter((text) => /\bdefault:/.test(text))).toEqual([]);
-  });
+  it("takes them from the defaults, not from its descriptions", () =>
+    expect(options.map(({ description }) => description).filter((text) => /\bdefault:/.test(text))).toEqual([]));
 });
 
 it("defaults that a library function owns are that function's", () => {

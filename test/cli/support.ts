@@ -49,7 +49,7 @@ export function testIo({
   const typed = [...lines];
   let dialogInterrupt: (() => void) | undefined;
   let time = Date.UTC(2026, 0, 1);
-  const dialogOrAbort = (): void => {
+  const dialogOrAbort = () => {
     if (dialogInterrupt === undefined) controller.abort(new Error("interrupted"));
     else dialogInterrupt();
   };

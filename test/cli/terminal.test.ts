@@ -16,9 +16,9 @@ describe("colour", () => {
     [{ FORCE_COLOR: "1", NO_COLOR: "1" }, false, true],
     [{ FORCE_COLOR: "0" }, true, false],
     [{ TERM: "dumb" }, true, false],
-  ])("in %j, on a terminal: %s, is wanted: %s", (environment, terminal, wanted) => {
-    expect(wantsColor(environment, terminal)).toBe(wanted);
-  });
+  ])("in %j, on a terminal: %s, is wanted: %s", (environment, terminal, wanted) =>
+    expect(wantsColor(environment, terminal)).toBe(wanted),
+  );
 
   it("differs from exit to exit; full depth is plain", () => {
     const colors = depthColors({ color: true }, [2, 4, 6], 6);
@@ -27,16 +27,15 @@ describe("colour", () => {
     expect(depthColors({ color: false }, [2], 6).paint("x", 2)).toBe("x");
   });
 
-  it("of a histogram's bars is that of their depth; every depth that occurs has a line", () => {
+  it("of a histogram's bars is that of their depth; every depth that occurs has a line", () =>
     expect(depthHistogram([0, 0, 3, 0, 1], depthColors({ color: false }, [2], 4))).toEqual([
       `  depth  2  ${"#".repeat(23)} 3 (75.0 %)`,
       `  depth  4  ${"#".repeat(8)} 1 (25.0 %)`,
-    ]);
-  });
+    ]));
 });
 
 describe("progress", () => {
-  const work = async (isTTY: boolean): Promise<string> => {
+  const work = async (isTTY: boolean) => {
     const io = testIo({ isTTY, tick: 50 });
     await withProgress(io, "train", async (report) => {
       for (let done = 1; done <= 100; done++) await report({ done, total: 100, text: "loss 1" });
@@ -55,7 +54,7 @@ describe("progress", () => {
   });
 
   /** Draws work of `seconds(i)` for each of 100 parts; every estimate over the time that was really left. */
-  const ratios = async (seconds: (part: number) => number): Promise<number[]> => {
+  const ratios = async (seconds: (part: number) => number) => {
     let clock = 0;
     const shown: { readonly at: number; readonly left: number }[] = [];
     const io = {
@@ -112,9 +111,9 @@ describe("progress", () => {
   });
 
   it("shows nothing of work that ends within the caller's patience, and the rest of work that does not", async () => {
-    const after = async (steps: number): Promise<string> => {
+    const after = async (steps: number) => {
       const io = testIo({ isTTY: true, tick: 10 });
-      const work = async (report: ReportProgress): Promise<void> => {
+      const work = async (report: ReportProgress) => {
         for (let done = 1; done <= steps; done++) await report({ done, total: steps });
       };
       await withProgress(io, "load", work, { patience: 1000 });

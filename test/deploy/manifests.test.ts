@@ -7,23 +7,20 @@ import { parse } from "yaml";
 import { checkCommand } from "../../scripts/pages/commands.js";
 import { readShard } from "../../apps/cli/shards.js";
 
-const read = (name: string): string => readFileSync(`deploy/${name}`, "utf8");
-const jobIn = (text: string): Job => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);
+const read = (name: string) => readFileSync(`deploy/${name}`, "utf8");
+const jobIn = (text: string) => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);
 /** Arguments of the command line that a Job runs. */
 const argumentsOf = ({ spec }: Job): readonly string[] => spec!.template.spec!.containers[0]!.args!;
 const INDEXED = "kubernetes/indexed-job.yaml";
 const RESULT = "kubernetes/result-job.yaml";
 
 describe.each([INDEXED, RESULT])("%s", (name) => {
-  it("is a Job by the schema that Kubernetes publishes", () => {
+  it("is a Job by the schema that Kubernetes publishes", () =>
     expect(() => {
       jobIn(read(name)).validate();
-    }).not.toThrow();
-  });
+    }).not.toThrow());
 
-  it("runs a command line that exists", async () => {
-    await checkCommand(["npx", "early-exits", ...argumentsOf(jobIn(read(name)))]);
-  });
+  it("runs a command line that exists", () => checkCommand(["npx", "early-exits", ...argumentsOf(jobIn(read(name)))]));
 });
 
 it.each([
@@ -58,9 +55,7 @@ it("the Job that makes the result has the shards' command line, without --shard"
 describe("the Dockerfile", () => {
   const problems = (text: string): unknown[] => validate(text).map(({ message }) => message);
 
-  it("is valid", () => {
-    expect(problems(read("Dockerfile"))).toEqual([]);
-  });
+  it("is valid", () => expect(problems(read("Dockerfile"))).toEqual([]));
 
   it("would be refused with an instruction that does not exist, or without a stage to copy from", () => {
     expect(problems(read("Dockerfile").replace("WORKDIR /data", "WORKDIRS /data"))).not.toEqual([]);

@@ -26,7 +26,7 @@ export interface OneNode {
 /** Starts the daemons, and waits until the node takes jobs. */
 export async function startSlurm(): Promise<OneNode> {
   const root = mkdtempSync(join(tmpdir(), "early-exits-slurm-"));
-  const folder = (name: string): string => {
+  const folder = (name: string) => {
     mkdirSync(join(root, name));
     return join(root, name);
   };
@@ -69,14 +69,14 @@ PartitionName=p Nodes=${node} Default=YES MaxTime=INFINITE State=UP
     const { stdout } = await run(file, [...args], { cwd: work!, env: { ...environment, ...added } });
     return stdout.trimEnd();
   };
-  const logs = (): string =>
+  const logs = () =>
     ["munged.log", "log/slurmctld.log", "log/slurmd.log"]
       .map((name) => join(root, name))
       .filter((path) => existsSync(path))
       .map((path) => readFileSync(path, "utf8").split("\n").slice(-40).join("\n"))
       .join("\n");
 
-  const stop = async (): Promise<void> => {
+  const stop = async () => {
     if (existsSync(join(root, "slurmctld.pid"))) {
       await command("scancel", ["--user=root", "--signal=KILL"]).catch(() => "");
       await command("scancel", ["--user=root"]).catch(() => "");
@@ -118,7 +118,7 @@ PartitionName=p Nodes=${node} Default=YES MaxTime=INFINITE State=UP
   return { work: work!, command, logs, stop };
 }
 
-function isRunning(pid: number): boolean {
+function isRunning(pid: number) {
   try {
     process.kill(pid, 0);
     return true;

@@ -42,17 +42,15 @@ beforeAll(async () => {
   writeText(text, sentences(DOCUMENTS, 100));
 });
 
-afterAll(async () => {
-  await slurm.stop();
-});
+afterAll(() => slurm.stop());
 
 /** A command as a process of its own, as Slurm runs it. */
-async function alone(line: readonly string[]): Promise<void> {
+async function alone(line: readonly string[]) {
   await promisify(execFile)(process.execPath, [cli, ...line], { maxBuffer: 2 ** 26 });
 }
 
 /** A task's stderr. */
-function logOf(name: string, task: number): string {
+function logOf(name: string, task: number) {
   const path = folder.path(`${name}-${task}.log`);
   return existsSync(path) ? readFileSync(path, "utf8") : "";
 }
@@ -60,7 +58,7 @@ function logOf(name: string, task: number): string {
 /**
  * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed.
  */
-function launcher(name: string): string {
+function launcher(name: string) {
   const path = folder.path(`launch-${name}.sh`);
   writeFileSync(
     path,
@@ -81,20 +79,19 @@ wait
 }
 
 /** Spreads a command over an array, kills the victims, and waits for the result. */
-async function spread(name: string, line: readonly string[]): Promise<string> {
+async function spread(name: string, line: readonly string[]) {
   const out = folder.path(`${name}-spread.json`);
   const store = folder.path(name);
   const environment = { EARLY_EXITS: launcher(name) };
   const jobs = await slurm.command(join(deploy, "submit.sh"), [`${SHARDS}`, store, out, ...line], environment);
   const [array] = jobs.split("\n");
-  const state = (): string => `${describe(store)}\n${slurm.logs()}`;
+  const state = () => `${describe(store)}\n${slurm.logs()}`;
   for (const victim of VICTIMS) {
     await until(() => existsSync(folder.path(`${name}-${victim}.stopped`)), PATIENCE, state);
     expect(logOf(name, victim), "the victim is not done when it is killed").not.toContain(`shard ${victim} of`);
     const task = `${array!}_${victim}`;
     await slurm.command("scontrol", ["requeue", task]);
-    const requeued = async (): Promise<boolean> =>
-      /Restarts=1\b/.test(await slurm.command("scontrol", ["show", "job", task]));
+    const requeued = async () => /Restarts=1\b/.test(await slurm.command("scontrol", ["show", "job", task]));
     await until(requeued, PATIENCE, state);
     // Slurm holds a requeued job back for two minutes.
     const begin = ["update", `JobId=${task}`, "StartTime=now"];
@@ -109,7 +106,7 @@ async function spread(name: string, line: readonly string[]): Promise<string> {
   return readFileSync(out, "utf8");
 }
 
-function describe(store: string): string {
+function describe(store: string) {
   const logs = readdirSync(slurm.work).map((name) => `${name}:\n${readFileSync(join(slurm.work, name), "utf8")}`);
   return `${existsSync(store) ? readdirSync(store).length : 0} files in the store\n${logs.join("\n")}`;
 }

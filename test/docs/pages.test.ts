@@ -17,7 +17,7 @@ const pages = [
     .filter((name) => name.endsWith(".md"))
     .map((name) => `docs/${name}`),
 ];
-const read = (path: string): string => readFileSync(path, "utf8");
+const read = (path: string) => readFileSync(path, "utf8");
 
 describe.each(pages)("%s", (path) => {
   const page = read(path);
@@ -42,13 +42,12 @@ describe.each(pages)("%s", (path) => {
     });
   }
 
-  it("has blocks of known languages only", () => {
+  it("has blocks of known languages only", () =>
     expect(
       blocks
         .map(({ language }) => language)
         .filter((language) => !["ts", "js", "sh", "text", "json", "html", "wgsl", "diff"].includes(language)),
-    ).toEqual([]);
-  });
+    ).toEqual([]));
 
   it("its links and images lead to files", () => {
     const targets = Array.from(
@@ -63,11 +62,10 @@ describe("the pages together", () => {
   const numbered = pages.filter((path) => /^docs\/\d/.test(path));
   const figures = readdirSync("docs/figures").filter((name) => name.endsWith(".svg"));
 
-  it("are all listed in the contents, in order", () => {
+  it("are all listed in the contents, in order", () =>
     expect(
       Array.from(read("docs/README.md").matchAll(/^\d+\. \[.*?\]\((.*?)\)/gm), ([, target]) => `docs/${target!}`),
-    ).toEqual(numbered);
-  });
+    ).toEqual(numbered));
 
   it.each(numbered)("%s has a formula, a link to its code, a figure and an exercise", (path) => {
     for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) {
@@ -92,11 +90,11 @@ describe("the pages together", () => {
   });
 
   // Drawings contain no measurement, so they name no machine and no date.
-  it.each(figures.filter((name) => name.startsWith("drawing-")))("figures/%s has a title and a description", (name) => {
+  it.each(figures.filter((name) => name.startsWith("drawing-")))("figures/%s has a title and a description", (name) =>
     expect(read(`docs/figures/${name}`)).toMatch(
       /<title id="title">[^<]{20,}<\/title>\n<desc id="description">[^<]{100,}<\/desc>/,
-    );
-  });
+    ),
+  );
 
   const measured = figures.filter((name) => !name.startsWith("drawing-"));
   it.each(measured)("figures/%s says on which machine and when it was made", (name) => {
@@ -105,16 +103,16 @@ describe("the pages together", () => {
   });
 });
 
-describe("output agrees with a page", () => {
-  it.each([
-    ["one\ntwo", "one\ntwo\n", true],
-    ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true],
-    ["in … ms", "in 31.5 ms\n", true],
-    ["in … ms", "in 31.5\nms\n", false],
-    ["one", "one\ntwo\n", false],
-    ["1.5", "1x5\n", false],
-  ])("%j and %j: %s", (expected, found, result) => expect(agrees(expected, found)).toBe(result));
-});
+it.each([
+  ["one\ntwo", "one\ntwo\n", true],
+  ["one\n…\nfour", "one\ntwo\nthree\nfour\n", true],
+  ["in … ms", "in 31.5 ms\n", true],
+  ["in … ms", "in 31.5\nms\n", false],
+  ["one", "one\ntwo\n", false],
+  ["1.5", "1x5\n", false],
+])("output agrees with a page %j and %j: %s", (expected, found, result) =>
+  expect(agrees(expected, found)).toBe(result),
+);
 
 describe("a command that does not exist is detected", () => {
   it.each([
@@ -127,9 +125,7 @@ describe("a command that does not exist is detected", () => {
     "npx tsx scripts/page.ts --nothing",
     "npx vitest run test/nothing.test.ts",
     "curl x",
-  ])("%s", async (line) => {
-    await expect(checkCommand(commandsOf(line)[0]!)).rejects.toThrow(line.split(" ")[0]!);
-  });
+  ])("%s", (line) => expect(checkCommand(commandsOf(line)[0]!)).rejects.toThrow(line.split(" ")[0]!));
 
   it("comments and && are not part of a command", () =>
     expect(commandsOf('npm ci && npm test # all\n# none\nnpx early-exits generate DIR --prompt "a b"')).toEqual([

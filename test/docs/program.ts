@@ -37,7 +37,7 @@ export function itsProgramRuns(path: string): void {
 }
 
 /** The README's program is about the reader's own model and text, and trains for longer than a test should. */
-async function runReadme(page: string, name: string): ReturnType<typeof runPage> {
+async function runReadme(page: string, name: string) {
   const scratch = mkdtempSync(join(tmpdir(), "early-exits-pages-"));
   const corpus = join(scratch, "corpus.txt");
   const { train } = JSON.parse(readFileSync("models/sotu-6/documents.json", "utf8")) as {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
 /** A cell of the first table of a report that has such a column and row. */
-function cell(report: string, row: string, column: string): string {
+function cell(report: string, row: string, column: string) {
   const rows = readFileSync(`bench/${report}.md`, "utf8")
     .split("\n")
     .map((line) => line.split("|").map((text) => text.trim()));
@@ -18,12 +18,12 @@ function cell(report: string, row: string, column: string): string {
 const WORDS = 1200;
 
 const readme = readFileSync("README.md", "utf8");
-const lineOf = (beginning: string): string =>
+const lineOf = (beginning: string) =>
   readme.split("\n").find((line) => line.startsWith(`| ${beginning}`)) ?? `no line begins with ${beginning}`;
 
-const greedy = (row: string): string => cell("reports/speedup", row, "speedup, greedy");
-const judged = (row: string): string => cell("reports/speedup", row, "agreement on test documents");
-const smollm = (row: string, column: string): string => cell("reports/pretrained", row, column);
+const greedy = (row: string) => cell("reports/speedup", row, "speedup, greedy");
+const judged = (row: string) => cell("reports/speedup", row, "agreement on test documents");
+const smollm = (row: string, column: string) => cell("reports/pretrained", row, column);
 
 it("the embedded model's exits, and the published calibration", () => {
   const line = lineOf("**Certified for 0.95**, the embedded model");
@@ -92,6 +92,4 @@ it("every way of storing the embedded model, the fastest first", () => {
   expect(found).toEqual(rows.sort((a, b) => b.fastest - a.fastest).map(({ cells }) => cells));
 });
 
-it("says as few words as fit", () => {
-  expect(readme.match(/\S*[\p{L}\p{N}]\S*/gu)!.length).toBeLessThanOrEqual(WORDS);
-});
+it("says as few words as fit", () => expect(readme.match(/\S*[\p{L}\p{N}]\S*/gu)!.length).toBeLessThanOrEqual(WORDS));

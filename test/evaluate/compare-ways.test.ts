@@ -19,7 +19,7 @@ const ways: Way[] = [
 ];
 
 /** A clock that advances by `tick` milliseconds when it is read. */
-function clock(tick: number): () => number {
+function clock(tick: number) {
   let time = 0;
   return () => (time += tick);
 }

@@ -30,17 +30,13 @@ const lastWords = words
   .slice(2, 10)
   .map((continuation, i) => ({ kind: "lambada" as const, context: words.slice(0, i + 2).join(" "), continuation }));
 const texts = [text, `${text} ${text}`, "short"].map((each) => ({ kind: "perplexity" as const, text: each }));
-const ids = (of: string): number[] => Array.from(new TextEncoder().encode(of)); // token ids are bytes
+const ids = (of: string) => Array.from(new TextEncoder().encode(of)); // token ids are bytes
 
 /**
  * Returns Σ log p of the continuation tokens after the whole prefix, by one forward pass per token and in float64, and
  * whether all of them are the argmax.
  */
-async function brute(
-  prefix: readonly number[],
-  continuation: readonly number[],
-  limit = 96,
-): Promise<{ sum: number; greedy: boolean }> {
+async function brute(prefix: readonly number[], continuation: readonly number[], limit = 96) {
   const all = [...prefix, ...continuation];
   let sum = 0;
   let greedy = true;
@@ -241,9 +237,9 @@ describe("evaluate rejects", () => {
       "policy-depths",
       "use the heads it was calibrated for",
     ],
-  ])("%s", async (_, run, code, message) => {
-    await expect(run()).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string });
-  });
+  ])("%s", (_, run, code, message) =>
+    expect(run()).rejects.toMatchObject({ code, message: expect.stringContaining(message) as string }),
+  );
 
   it("an aborted run", () =>
     expect(evaluate(heads, texts, { signal: AbortSignal.abort(new Error("enough")) })).rejects.toThrow("enough"));

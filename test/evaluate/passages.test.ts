@@ -14,7 +14,7 @@ import { times } from "../support/lists.js";
 
 const model = await smallByteModel();
 const START = 256; // <|endoftext|>
-const bytes = (text: string): number[] => Array.from(new TextEncoder().encode(text));
+const bytes = (text: string) => Array.from(new TextEncoder().encode(text));
 const lambada = (
   of: Model,
   context: string,
@@ -32,9 +32,9 @@ describe("a context and a continuation", () => {
     ["get no second space", "ab", "\ncd", bytes("ab"), bytes("\ncd")],
     ["score the white space that ends a context", "ab: \n", "cd", bytes("ab:"), bytes(" \n cd")],
     ["begin with begin-of-text if the context is empty", " ", "cd", [START], bytes("  cd")],
-  ])("%s", (_, before, after, context, continuation) => {
-    expect(lambada(model, before, after)).toEqual({ passages: [{ context, continuation }], truncated: 0 });
-  });
+  ])("%s", (_, before, after, context, continuation) =>
+    expect(lambada(model, before, after)).toEqual({ passages: [{ context, continuation }], truncated: 0 }),
+  );
 
   it("lose the beginning of the context if they are too long, never the continuation", () => {
     // At most 5 tokens are inputs, and the last one is only predicted: 6 in all.

@@ -26,6 +26,7 @@ import {
 } from "../support/models.js";
 import { devicesHere } from "../support/devices.js";
 import { sumOf, times } from "../support/lists.js";
+import { real } from "../support/draw.js";
 
 const VOCAB = 61;
 const { wasm } = await devicesHere();
@@ -91,10 +92,7 @@ it.each(["gpt2", "gpt_neox, parallel", "llama", "llama, shared keys and values"]
 describe("policies", () => {
   const exact = ["lazy", "shared"] as const satisfies readonly FillName[];
   const shared = "llama, shared keys and values";
-  const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-    fc.constantFrom<Threshold>("never", "always"),
-    fc.double({ min: 0, max: 1, noNaN: true }),
-  );
+  const threshold: fc.Arbitrary<Threshold> = fc.oneof(fc.constantFrom<Threshold>("never", "always"), real(0, 1));
   const fill = fc.constantFrom<FillName>("lazy", "project", "shared");
 
   test.prop([pairAndScore, fill], {

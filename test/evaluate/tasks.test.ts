@@ -3,8 +3,7 @@ import { type TaskItem, type TaskKind } from "early-exits/evaluate";
 import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { describe, expect, it } from "vitest";
 
-const parse = (fields: unknown, kind: TaskKind, line = 1): TaskItem =>
-  parseTaskLine(JSON.stringify(fields), line, kind);
+const parse = (fields: unknown, kind: TaskKind, line = 1) => parseTaskLine(JSON.stringify(fields), line, kind);
 const choices = (context: string, ...continuations: string[]) =>
   continuations.map((continuation) => ({ context, continuation }));
 
@@ -85,7 +84,7 @@ describe("a line is rejected for", () => {
     ["one word", "lambada", { text: "signs" }, '"text" is "signs", which has no word before its last'],
     ["an empty text", "perplexity", { text: "\n" }, '"text" is empty; a line of a perplexity task is {"text"}'],
     ["a list", "perplexity", ["text"], 'found ["text"] instead of an object'],
-  ])("%s", (_, kind, fields, message) => {
+  ])("%s", (_, kind, fields, message) =>
     expect(() => parse(fields, kind, 12)).toThrow(
       expect.objectContaining({
         name: "TaskError",
@@ -93,15 +92,14 @@ describe("a line is rejected for", () => {
         details: { line: 12, kind },
         message: expect.stringContaining(message) as string,
       }) as Error,
-    );
-  });
+    ),
+  );
 
-  it("text that is not JSON", () => {
+  it("text that is not JSON", () =>
     expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(
       expect.objectContaining({
         code: "task-json",
         message: expect.stringMatching(/^task, line 3: it is not valid JSON .*expected \{"text"\}$/) as string,
       }) as Error,
-    );
-  });
+    ));
 });

@@ -9,7 +9,7 @@ import { openSotu, program } from "./support.js";
 const { lens } = await program("1-logit-lens");
 
 /** The depth from which on the guess is the last block's. */
-function settledAt(guesses: readonly number[]): number {
+function settledAt(guesses: readonly number[]) {
   return guesses.findLastIndex((id) => id !== guesses.at(-1)) + 2;
 }
 

@@ -11,7 +11,7 @@ const promise = { epsilon: 0.1, delta: 0.1 };
 const CALIBRATIONS = 2000;
 
 /** The share of simulated calibrations whose result is too lax. */
-function violations(accept: (lossesOf: readonly (readonly number[])[]) => number): number {
+function violations(accept: (lossesOf: readonly (readonly number[])[]) => number) {
   const rng = createRng(1);
   let broken = 0;
   for (let run = 0; run < CALIBRATIONS; run++) {

@@ -11,7 +11,7 @@ import { smallByteModel, smallHeads } from "../support/models.js";
 const heads = await smallHeads();
 const { model } = heads;
 /** What a program without types passes. */
-const untyped = (value: unknown): never => value as never;
+const untyped = (value: unknown) => value as never;
 
 it("an option that a function does not have is refused with the nearest that it has", async () => {
   const calls: ((options: never) => unknown)[] = [

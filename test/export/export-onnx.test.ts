@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
-const length = async (parts: AsyncIterable<Uint8Array>): Promise<number> => {
+const length = async (parts: AsyncIterable<Uint8Array>) => {
   let bytes = 0;
   for await (const part of parts) bytes += part.length;
   return bytes;

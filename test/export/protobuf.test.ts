@@ -11,9 +11,7 @@ describe("encodeMessage", () => {
     ["a negative integer in ten bytes", [1, -2], [0x08, 0xfe, ...Array<number>(8).fill(0xff), 0x01]],
     ["a float: field 2 is 1", [2, { float: 1 }], [0x15, 0, 0, 0x80, 0x3f]],
     ["a field number above 15", [16, 1], [0x80, 0x01, 1]],
-  ] as const)("%s", (_name, field, bytes) => {
-    expect([...encodeMessage([field])]).toEqual(bytes);
-  });
+  ] as const)("%s", (_name, field, bytes) => expect([...encodeMessage([field])]).toEqual(bytes));
 
   property.prop([fc.bigInt({ min: 0n, max: 2n ** 63n - 1n })])("seven bits a byte, lowest first", (value) => {
     const bytes = encodeMessage([[1, value]]).slice(1);

@@ -22,7 +22,7 @@ import { times } from "../support/lists.js";
 /** Twelve blocks of float32 sums in another order than PyTorch's, and an exp of less precision. */
 const LOGITS = 5e-4;
 
-const at = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const gpu = await webGpuHere();
 const { wasm: cpu } = await devicesHere();
 
@@ -31,14 +31,10 @@ it(`runs as WebGPU on a ${wish} adapter`, () => {
   expect(gpu.info.description).toContain(gpu.info.adapter);
 });
 
-describe("golden checkpoints", () => {
-  it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded", "gemma3-tiny", "olmo2-tiny"])(
-    "%s has PyTorch's logits, hidden states and greedy tokens",
-    async (name) => {
-      await expectGolden(at(`test/golden/${name}`), gpu, LOGITS);
-    },
-  );
-});
+it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded", "gemma3-tiny", "olmo2-tiny"])(
+  "golden checkpoints %s has PyTorch's logits, hidden states and greedy tokens",
+  (name) => expectGolden(at(`test/golden/${name}`), gpu, LOGITS),
+);
 
 describe("sotu-6", async () => {
   const sotu = at("models/sotu-6");
@@ -133,7 +129,7 @@ it("2,000 tokens compile no kernel after the first, upload no weights, and leave
     maxPositionEmbeddings: 2100,
   });
   const model = await loadModel(config, memorySource(await smallCheckpoint(config)), { device: gpu });
-  const decode = async (maxNewTokens: number, watch: (token: number) => void = () => undefined): Promise<void> => {
+  const decode = async (maxNewTokens: number, watch: (token: number) => void = () => undefined) => {
     let token = 0;
     for await (const { depth } of generate(model, [1, 2, 3], { maxNewTokens, stopAtEndOfText: false })) {
       expect(depth).toBe(1);

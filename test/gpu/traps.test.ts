@@ -16,7 +16,7 @@ describe("arrays beyond 2^24 elements", async () => {
     const data = Float32Array.from({ length: rows * width }, (_, i) => i % 8191);
     const x = device.upload(data);
     const last = rows * width;
-    const check = async (storage: Storage, from: number): Promise<void> => {
+    const check = async (storage: Storage, from: number) => {
       const found = await device.read(storage);
       device.free(storage);
       expect(Array.from(found)).toEqual(Array.from(data.subarray(from, from + found.length)));

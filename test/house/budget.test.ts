@@ -46,14 +46,14 @@ const SLACK = 0.02;
 const scanner = ts.createScanner(ts.ScriptTarget.Latest, true);
 
 /** Code tokens of a TypeScript or JavaScript text, comments left out: leaves of its tree and what stands between. */
-function tokensOf(path: string): number {
+function tokensOf(path: string) {
   const tree = ts.createSourceFile(path, readSource(path), ts.ScriptTarget.Latest);
   let tokens = 0;
-  const count = (from: number, to: number): void => {
+  const count = (from: number, to: number) => {
     scanner.setText(tree.text, from, to - from);
     while (scanner.scan() !== ts.SyntaxKind.EndOfFileToken) tokens++;
   };
-  const walk = (node: ts.Node): void => {
+  const walk = (node: ts.Node) => {
     if (node.kind <= ts.SyntaxKind.LastToken) {
       if (node.getWidth(tree) > 0) tokens++;
       return;
@@ -71,7 +71,7 @@ function tokensOf(path: string): number {
 }
 
 /** "src/tensor" of src/tensor/ops/rope.ts, "src (root)" of src/errors.ts, "lab" of lab/laws/run.ts. */
-function roomOf(path: string): string {
+function roomOf(path: string) {
   const [top, second, third] = path.split("/") as [string, string, string?];
   if (top !== "src" && top !== "apps") return top;
   return third === undefined ? `${top} (root)` : `${top}/${second}`;

@@ -18,7 +18,7 @@ const entries = Object.keys(exports)
   }));
 
 /** Exported names in alphabetical order, types marked, as the compiler wants them (verbatimModuleSyntax). */
-function exportsOf(path: string): string[] {
+function exportsOf(path: string) {
   const lists = withoutComments(readSource(path)).matchAll(/^export (type )?(?:\{([^}]*)\}|\w+ (\w+))/gm);
   return Array.from(lists, ([, type = "", names = "", name = names]) =>
     name.split(",").flatMap((one) => {

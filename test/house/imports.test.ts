@@ -47,7 +47,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
     "",
   ],
 };
-const layerOf = (path: string): number => LAYERS.findIndex((layer) => path.startsWith(layer));
+const layerOf = (path: string) => LAYERS.findIndex((layer) => path.startsWith(layer));
 const NODE = layerOf("src/node/");
 const isApp = (path: string): boolean => path.startsWith("apps/");
 /** Entries of the library; those of programs are not for programs. */
@@ -57,7 +57,7 @@ const OF_APPS = /^(commander|hono|zod|prom-client|@hono\/[^/]+)(\/|$)/;
 const FORBIDDEN = /\bMath\s*\.\s*random\b|\bDate\s*\.\s*now\b|\bnew\s+Date\b|\bconsole\b/g;
 
 /** Offences of a file (path from the root, with slashes) against the rules. */
-function violations(path: string, source: string): string[] {
+function violations(path: string, source: string) {
   const layer = layerOf(path);
   if (layer < 0) return [`${path} belongs to no layer`];
   const problems: string[] = [];
@@ -79,10 +79,10 @@ function violations(path: string, source: string): string[] {
   return problems;
 }
 
-function breaksRoomOrder(path: string, target: string): boolean {
+function breaksRoomOrder(path: string, target: string) {
   return Object.entries(ROOMS).some(([layer, rooms]) => {
     if (!path.startsWith(layer) || !target.startsWith(layer)) return false;
-    const roomOf = (file: string): number => rooms.findIndex((room) => file.startsWith(layer + room));
+    const roomOf = (file: string) => rooms.findIndex((room) => file.startsWith(layer + room));
     return roomOf(target) > roomOf(path);
   });
 }
@@ -201,7 +201,7 @@ describe("circles", () => {
   }
 
   test("there are none, dynamic imports and doors included", () => {
-    const relative = (path: string): string[] =>
+    const relative = (path: string) =>
       importsOf(readSource(path))
         .filter((specifier) => specifier.startsWith("."))
         .map((specifier) => resolveImport(path, specifier));

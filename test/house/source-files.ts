@@ -13,7 +13,7 @@ export function repositoryFiles(...pathspecs: readonly string[]): string[] {
   return git(...list).filter((path) => !deleted.has(path));
 }
 
-function git(...words: readonly string[]): string[] {
+function git(...words: readonly string[]) {
   const out = execFileSync("git", words, { cwd: root, encoding: "utf8", maxBuffer: 2 ** 26 });
   return out.split("\0").filter((path) => path !== "");
 }

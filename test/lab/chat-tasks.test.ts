@@ -12,17 +12,13 @@ describe("a sentence with a word", () => {
     ["Moons pull at night.", false],
     ["In the moonlight.", false],
     ["", false],
-  ])("%j: %s", (answer, right) => {
-    expect(wordTasks(["moon"])[0]!.isRight(answer)).toBe(right);
-  });
+  ])("%j: %s", (answer, right) => expect(wordTasks(["moon"])[0]!.isRight(answer)).toBe(right));
 });
 
 describe("a question with letters", () => {
   const task = letterTask({ query: "Question: What is wet?", choices: ["fire", "water"], gold: 1 });
 
-  it("lists its choices", () => {
-    expect(task.prompt).toBe("What is wet?\nA. fire\nB. water\nAnswer with the letter.");
-  });
+  it("lists its choices", () => expect(task.prompt).toBe("What is wet?\nA. fire\nB. water\nAnswer with the letter."));
 
   it.each([
     ["B", true],
@@ -32,7 +28,5 @@ describe("a question with letters", () => {
     ["A. fire", false],
     ["Both are wet", false],
     ["water", false],
-  ])("%j: %s", (answer, right) => {
-    expect(task.isRight(answer)).toBe(right);
-  });
+  ])("%j: %s", (answer, right) => expect(task.isRight(answer)).toBe(right));
 });

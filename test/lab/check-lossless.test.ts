@@ -26,7 +26,7 @@ function inexact(error: number): Device {
   };
 }
 
-const headsOn = async (device: Device): Promise<ExitHeads> =>
+const headsOn = async (device: Device) =>
   attachHeads(await smallModel({ config: smallConfigs["llama"]!, device, gain: 4 }), { exits: [1, 3] });
 const check = (heads: ExitHeads) =>
   checkLossless(heads, prompts, {
@@ -93,7 +93,6 @@ describe("checkLossless", () => {
     await device.dispose();
   });
 
-  it("finds no flips if the differences are too small", async () => {
-    expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined });
-  });
+  it("finds no flips if the differences are too small", async () =>
+    expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined }));
 });

@@ -9,7 +9,7 @@ interface Prompt {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
 }
 
-const linesOf = (name: string): string[] =>
+const linesOf = (name: string) =>
   readFileSync(new URL(`../../lab/pretrained/everyday/${name}.jsonl`, import.meta.url), "utf8")
     .trim()
     .split("\n");
@@ -34,7 +34,7 @@ it("conversations take turns and end with the user", () => {
 it("there are enough of every kind, in the order of their hashes, and none twice", () => {
   expect(certify.length).toBeGreaterThanOrEqual(1_500);
   expect(held.length).toBeGreaterThanOrEqual(150);
-  const hashOf = (line: string): string => createHash("sha256").update(line).digest("hex");
+  const hashOf = (line: string) => createHash("sha256").update(line).digest("hex");
   for (const lines of [certify, held]) {
     expect(lines.map(hashOf)).toEqual(lines.map(hashOf).sort());
     const kinds = promptsOf(lines).map(({ kind }) => kind);

@@ -11,7 +11,7 @@ it("prompts that are held out are in no certificate", () => {
   );
 });
 
-const hashOf = (group: string): string => createHash("sha256").update(group).digest("hex");
+const hashOf = (group: string) => createHash("sha256").update(group).digest("hex");
 
 describe("prompts that were never used", () => {
   const prompts = (

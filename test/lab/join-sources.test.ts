@@ -8,7 +8,7 @@ function counted(name: string, batchesPerEpoch: number): BatchSource {
   return { batchesPerEpoch, batch: (step) => Promise.resolve(`${name} ${step}` as unknown as HiddenBatch) };
 }
 
-async function read(source: BatchSource, epoch: number): Promise<string[]> {
+async function read(source: BatchSource, epoch: number) {
   const count = source.batchesPerEpoch!;
   const batches = times(count, (i) => source.batch(epoch * count + i));
   return (await Promise.all(batches)).map(String);

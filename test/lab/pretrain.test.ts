@@ -50,9 +50,8 @@ describe("pretrainFolder", () => {
     expect(log.at(-1)!.validationLoss).toBeTypeOf("number");
   });
 
-  it("overwrites a finished model only with --force", async () => {
-    await expect(pretrainTiny(text, straight)).rejects.toThrow(/model\.safetensors: .* finished work, .* --force/);
-  });
+  it("overwrites a finished model only with --force", () =>
+    expect(pretrainTiny(text, straight)).rejects.toThrow(/model\.safetensors: .* finished work, .* --force/));
 
   it("keeps its state on an interrupt, refuses to overwrite it, and resumes bit for bit", async () => {
     const interrupted = pretrainTiny(text, again, interruptedAt("pretrain 9/24"));

@@ -57,12 +57,7 @@ interface Cell extends GroupedDraw {
 }
 
 /** Violations and coverage of a procedure over many draws, with groups as units or with documents as units. */
-function simulate(
-  cell: Cell,
-  unit: "group" | "document",
-  runs: number,
-  procedure: ProcedureName = "overallWsr",
-): { violations: number; coverage: number; oracle: () => number } {
+function simulate(cell: Cell, unit: "group" | "document", runs: number, procedure: ProcedureName = "overallWsr") {
   const root = createRng(11);
   const truths: ReturnType<typeof truthOf>[] = [];
   let violations = 0;
@@ -80,7 +75,7 @@ function simulate(
     coverage += share / runs;
   }
   /** The mean over the draws of the largest coverage that keeps the claim. */
-  const oracle = (): number => {
+  const oracle = () => {
     const most = truths.map((truth) => {
       const all = times(101, (i) => truth([-i / 100], "documents"));
       return Math.max(0, ...all.filter(({ risk }) => risk <= cell.epsilon).map((one) => one.coverage));
@@ -141,7 +136,7 @@ describe("documents as units where sources matter (must fail)", () => {
       const { groups, ...table } = drawGroups(spec, root.fork(`run ${run}`), draw);
       expect(groups).toHaveLength(60);
       const tally = tallyVectors(table, [vector]);
-      const p = (of: GroupedTable): number => wsrPValue(unitLosses(tally, of, "token").values, epsilon, DELTA);
+      const p = (of: GroupedTable) => wsrPValue(unitLosses(tally, of, "token").values, epsilon, DELTA);
       if (p({ ...table, groups: groups! }) <= DELTA) accepted.group++;
       if (p(table) <= DELTA) accepted.document++;
     }
@@ -152,49 +147,47 @@ describe("documents as units where sources matter (must fail)", () => {
   });
 });
 
-describe("groups through own text", () => {
-  it("keep the promise, never in both halves; without them it breaks far more often", async () => {
-    const { model } = await smallHeads();
-    const settings = certifySettings({ agreement: 0.95, delta: DELTA, score: "maxProb", fill: "lazy" });
-    const subject = handmadeRecords(1);
-    const made = { score: "maxProb", fill: "lazy", thresholds: [[0.5, 0.5]], sequenceLength: 256 } as const;
-    const runs = runsOf(40);
-    const broken = { kept: 0, dropped: 0 };
-    for (let run = 0; run < runs; run++) {
-      const rng = createRng(run);
-      const documents = times(400, (d) => ({ ids: [d, run], group: `source ${d % 20}` }));
-      const { proposing, prompts } = ownTextParts(model, documents);
-      // Few sources are hard: of ten, often none is. The mean loss of a source is 6.5 %.
-      const losses = new Map(prompts.map(({ group }) => [group!, rng.uniform() < 0.07 ? 0.8 : 0.01]));
-      expect([losses.size, proposing.filter((one) => losses.has((one as GroupedDocument).group!))]).toEqual([10, []]);
-      const written = prompts.map(({ ids, group }) => {
-        const wrong = times(64, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
-        return {
-          hash: ids!.join(),
-          group: group!,
-          tokens: 64,
-          counts: { left: [64, 0], wrong: [wrong, 0], deep: [0] },
-        };
-      });
-      for (const name of ["kept", "dropped"] as const) {
-        const texts = name === "kept" ? written : written.map(({ hash, tokens, counts }) => ({ hash, tokens, counts }));
-        const all = { ...made, format: "early-exits/policy-runs", version: 1, subject } as const;
-        const evidence = countedEvidence({ ...all, documents: texts }, await arrange(texts, settings));
-        const { policy } = await certify(evidence, settings);
-        if (policy.exits.some(({ threshold }) => threshold !== "never")) broken[name]++;
-      }
+it("groups of own text keep the promise, never in both halves; without them it breaks far more often", async () => {
+  const { model } = await smallHeads();
+  const settings = certifySettings({ agreement: 0.95, delta: DELTA, score: "maxProb", fill: "lazy" });
+  const subject = handmadeRecords(1);
+  const made = { score: "maxProb", fill: "lazy", thresholds: [[0.5, 0.5]], sequenceLength: 256 } as const;
+  const runs = runsOf(40);
+  const broken = { kept: 0, dropped: 0 };
+  for (let run = 0; run < runs; run++) {
+    const rng = createRng(run);
+    const documents = times(400, (d) => ({ ids: [d, run], group: `source ${d % 20}` }));
+    const { proposing, prompts } = ownTextParts(model, documents);
+    // Few sources are hard: of ten, often none is. The mean loss of a source is 6.5 %.
+    const losses = new Map(prompts.map(({ group }) => [group!, rng.uniform() < 0.07 ? 0.8 : 0.01]));
+    expect([losses.size, proposing.filter((one) => losses.has((one as GroupedDocument).group!))]).toEqual([10, []]);
+    const written = prompts.map(({ ids, group }) => {
+      const wrong = times(64, () => rng.uniform()).filter((u) => u < losses.get(group!)!).length;
+      return {
+        hash: ids!.join(),
+        group: group!,
+        tokens: 64,
+        counts: { left: [64, 0], wrong: [wrong, 0], deep: [0] },
+      };
+    });
+    for (const name of ["kept", "dropped"] as const) {
+      const texts = name === "kept" ? written : written.map(({ hash, tokens, counts }) => ({ hash, tokens, counts }));
+      const all = { ...made, format: "early-exits/policy-runs", version: 1, subject } as const;
+      const evidence = countedEvidence({ ...all, documents: texts }, await arrange(texts, settings));
+      const { policy } = await certify(evidence, settings);
+      if (policy.exits.some(({ threshold }) => threshold !== "never")) broken[name]++;
     }
-    const where = "own text after prompts of 10 sources";
-    expectKept(rowOf(where, runs, broken.kept / runs, "wsr"));
-    const row = rowOf(where, runs, broken.dropped / runs, "wsr");
-    expectAtLeast({ ...row, law: "groups dropped: must fail", limit: 3 * DELTA });
-  });
+  }
+  const where = "own text after prompts of 10 sources";
+  expectKept(rowOf(where, runs, broken.kept / runs, "wsr"));
+  const row = rowOf(where, runs, broken.dropped / runs, "wsr");
+  expectAtLeast({ ...row, law: "groups dropped: must fail", limit: 3 * DELTA });
 });
 
 describe("what is said of dependence", () => {
   type Draw = (rng: Rng) => readonly Partial<EvidenceDocument & { loss: number }>[];
   /** The share of draws of test documents of which something is said. */
-  const said = (runs: number, draw: Draw, ownText?: object): number => {
+  const said = (runs: number, draw: Draw, ownText?: object) => {
     const root = createRng(9);
     const alarms = times(runs, (run) => {
       const drawn = draw(root.fork(`run ${run}`));
@@ -207,7 +200,7 @@ describe("what is said of dependence", () => {
     });
     return alarms.filter((one) => one !== null).length / runs;
   };
-  const skewed = (rng: Rng): number => rng.uniform() ** 4;
+  const skewed = (rng: Rng) => rng.uniform() ** 4;
   /** Of sources of eight documents, whose level is a third of the variance. */
   const bySource = (rng: Rng, sourceOf: (d: number) => number, told?: "cluster" | "group") => {
     const levels = times(20, () => rng.normal());
@@ -252,7 +245,7 @@ describe("copies", () => {
     const records = handmadeRecords(200, { error: 0.3 });
     const plain = await calibrateRecords(records, { agreement: 0.9 });
     // The documents on which the accepted policy loses most, given fifty times more.
-    const lossOf = (document: (typeof records.documents)[number]): number =>
+    const lossOf = (document: (typeof records.documents)[number]) =>
       1 - playPolicy({ ...records, documents: [document] }, plain.policy).agreement;
     const worst = records.documents.filter((document) => lossOf(document) > 0.15);
     expect(worst.length).toBeGreaterThan(2);

@@ -9,7 +9,7 @@ import type { Device, Kernels, Storage } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { attentionLaws } from "./kernels/attention.js";
 import { elementwiseLaws } from "./kernels/elementwise.js";
-import { type AnyLaw, type Bounds, type KernelLaw, type KernelTolerances, type Outputs, rowOf } from "./kernels/law.js";
+import { type AnyLaw, type KernelLaw, type KernelTolerances, type Outputs, rowOf } from "./kernels/law.js";
 import { lossLaws } from "./kernels/losses.js";
 import { movementLaws } from "./kernels/movement.js";
 import { productLaws } from "./kernels/products.js";
@@ -90,7 +90,7 @@ export function describeKernelLaws(
 const fixed = new Map(kernelLaws.map((law) => [law, fc.sample(law.cases, { numRuns: 3, seed: 7 })]));
 
 /** Bits of all outputs of so many of a law's fixed cases. */
-async function bitsOf(device: Device, law: AnyLaw, cases: number): Promise<Uint32Array[]> {
+async function bitsOf(device: Device, law: AnyLaw, cases: number) {
   const bits = [];
   for (const c of fixed.get(law)!.slice(0, cases)) {
     for (const data of Object.values(await compute(device, law, c))) bits.push(bitsIn(data));
@@ -98,7 +98,7 @@ async function bitsOf(device: Device, law: AnyLaw, cases: number): Promise<Uint3
   return bits;
 }
 
-function bitsIn(data: Float32Array): Uint32Array {
+function bitsIn(data: Float32Array) {
   return new Uint32Array(data.buffer, data.byteOffset, data.length);
 }
 
@@ -139,7 +139,7 @@ type Computed = Readonly<Record<string, Float32Array>>;
 async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances: KernelTolerances): Promise<Computed> {
   const expected = await compute(reference, law, c);
   const found = await compute(device, law, c);
-  const bounds: Bounds = law.bounds?.(c, { tolerances, reference, expected }) ?? {};
+  const bounds = law.bounds?.(c, { tolerances, reference, expected }) ?? {};
   for (const [name, values] of Object.entries(expected)) {
     const output = found[name]!;
     if (output.length !== values.length) {
@@ -158,7 +158,7 @@ async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances
   return found;
 }
 
-async function rowsAgree(device: Device, law: KernelLaw<never>, c: never, together: Computed): Promise<void> {
+async function rowsAgree(device: Device, law: KernelLaw<never>, c: never, together: Computed) {
   const split = law.rows;
   const rows = split?.count(c) ?? 0;
   if (split === undefined || rows < 2) return;

@@ -115,8 +115,8 @@ describe("lossless decoding", () => {
     },
   );
 
-  it.for<Bug>(["bonusAfterRejection", "unverifiedEndOfText"])("a replica with bug %s is detected", async (bug) => {
-    await judgeLaw(
+  it.for<Bug>(["bonusAfterRejection", "unverifiedEndOfText"])("a replica with bug %s is detected", async (bug) =>
+    judgeLaw(
       `replica with bug ${bug}`,
       fc.asyncProperty(losslessCase, async (given) => {
         const heads = await headsOf(given);
@@ -124,11 +124,11 @@ describe("lossless decoding", () => {
         return (await replicated(heads, given, bug)).ids.join() === plain.ids.join();
       }),
       { cases: 150, seed: 1, mustBreak: true },
-    );
-  });
+    ),
+  );
 
-  it("leaves every key, value and state as in a fresh pass, after every round", async () => {
-    await judgeLaw(
+  it("leaves every key, value and state as in a fresh pass, after every round", async () =>
+    judgeLaw(
       "keys, values and states as of a fresh pass, after rounds, clones, truncations and replays",
       fc.asyncProperty(
         losslessCase,
@@ -168,6 +168,5 @@ describe("lossless decoding", () => {
         },
       ),
       { cases: Math.ceil(CASES / 8) },
-    );
-  });
+    ));
 });

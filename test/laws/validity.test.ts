@@ -53,7 +53,7 @@ const PROMISING = (Object.keys(procedures) as ProcedureName[]).filter(
 // Families of identically distributed documents.
 const families = (Object.keys(populationFamilies) as PopulationFamily[]).filter((family) => family !== "drift");
 /** Sampled tokens change in part, so that any change in a document is not defined. */
-const promisingOn = (family: PopulationFamily): ProcedureName[] =>
+const promisingOn = (family: PopulationFamily) =>
   PROMISING.filter((name) => !(family === "sampled" && name === "anyChange"));
 
 /** The row of a finding. */
@@ -132,8 +132,8 @@ describe("on the border", () => {
     }
     return cells;
   };
-  const rateOf = (count: Count | undefined): number => count!.violations / count!.runs;
-  const expectBorder = (where: string, delta: number, counts: Readonly<Record<string, Count>>): void => {
+  const rateOf = (count: Count | undefined) => count!.violations / count!.runs;
+  const expectBorder = (where: string, delta: number, counts: Readonly<Record<string, Count>>) => {
     for (const [procedure, count] of Object.entries(counts)) {
       expectKept({ law: "on the border", where, procedure, delta, runs: count.runs, measured: rateOf(count) });
     }
@@ -217,7 +217,7 @@ describe("what must fail does fail", () => {
     population: () => Population,
     names: readonly ProcedureName[],
     { base, documents = 500 }: { readonly base: number; readonly documents?: number },
-  ): SimulatedProcedure[] => {
+  ) => {
     const options = { runs: runsOf(base, 2000), documents, epsilon: 0.1, deltas: [0.1], seed: 5, procedures: names };
     return simulate(population, options);
   };

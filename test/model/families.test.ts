@@ -12,16 +12,13 @@ import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
-const golden = (name: string): string => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
+const golden = (name: string) => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
 const device = createReferenceDevice();
 
 type Tensors = Record<string, SafetensorsInput>;
 
 /** A small checkpoint after an edit that renames, drops or replaces tensors. */
-async function edited(
-  config: Readonly<Record<string, unknown>>,
-  edit: (tensors: Tensors) => void,
-): Promise<Uint8Array> {
+async function edited(config: Readonly<Record<string, unknown>>, edit: (tensors: Tensors) => void) {
   const file = parseSafetensors(await smallCheckpoint(config));
   const tensors: Tensors = Object.fromEntries(
     file.names.map((name) => [name, { dtype: "F32", shape: file.info(name).shape, data: file.float32(name) }]),
@@ -30,7 +27,7 @@ async function edited(
   return serializeSafetensors(tensors);
 }
 
-const rename = (tensors: Tensors, change: (name: string) => string): void => {
+const rename = (tensors: Tensors, change: (name: string) => string) => {
   for (const name of Object.keys(tensors)) {
     const entry = tensors[name]!;
     // eslint-disable-next-line @typescript-eslint/no-dynamic-delete -- a dictionary of tensors
@@ -44,9 +41,9 @@ const load = (config: unknown, bytes: Uint8Array) => loadModel(config, memorySou
 describe("golden checkpoints", () => {
   describe.each(["reference", "wasm"] as const)("on %s", (backend) => {
     const folders = readdirSync(golden("")).filter((name) => !name.endsWith(".json"));
-    it.each(folders)("%s has PyTorch's logits, hidden states and greedy tokens", async (name) => {
-      await expectGolden(golden(name), await createDevice(backend), /gpt|llama/.test(name) ? 2e-4 : 5e-4);
-    });
+    it.each(folders)("%s has PyTorch's logits, hidden states and greedy tokens", async (name) =>
+      expectGolden(golden(name), await createDevice(backend), /gpt|llama/.test(name) ? 2e-4 : 5e-4),
+    );
   });
 });
 
@@ -123,7 +120,7 @@ describe("variants of the layout", () => {
 
   it("divides by the root of query_pre_attn_scalar: a quarter has the bits of queries twice as large", async () => {
     const config = smallConfigs["gemma3_text"]!;
-    const logits = async (query_pre_attn_scalar: number, gain: number): Promise<Float32Array> => {
+    const logits = async (query_pre_attn_scalar: number, gain: number) => {
       const bytes = await edited(config, (tensors) => {
         for (const name of Object.keys(tensors).filter((name) => name.endsWith("q_norm.weight"))) {
           tensors[name] = { dtype: "F32", shape: [8], data: new Float32Array(8).fill(gain - 1) }; // as Gemma stores it
@@ -171,9 +168,9 @@ describe("an error names what was found and what is legal", () => {
     ["phi", { qk_layernorm: true }, /"qk_layernorm" must be false/],
     ["gpt2", { scale_attn_weights: false }, /"scale_attn_weights" must be true/],
     ["gpt2", { n_head: 5 }, /not a multiple of 5 heads/],
-  ])("names a malformed field: %s, %j", (name, field, message) => {
-    expect(() => readModelConfig({ ...smallConfigs[name], ...field })).toThrow(message);
-  });
+  ])("names a malformed field: %s, %j", (name, field, message) =>
+    expect(() => readModelConfig({ ...smallConfigs[name], ...field })).toThrow(message),
+  );
 
   it("names a missing tensor with its shape and similar names", async () => {
     const bytes = await edited(llama, (tensors) =>

@@ -10,7 +10,7 @@ const ids = randomIds(23, 61, 1);
 /** The state of the last position. */
 const lastState = (sequence: Sequence): Promise<Float32Array> => sequence.hidden(sequence.length - 1).read();
 
-function run(sequence: Sequence, ...given: readonly number[]): void {
+function run(sequence: Sequence, ...given: readonly number[]) {
   const { numLayers } = sequence.model.config;
   sequence.append(...given);
   advance(sequence.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);

@@ -60,7 +60,7 @@ describe("a folder", () => {
         .map((name) => [name, { dtype: "F32", shape: whole.info(name).shape, data: whole.float32(name) }] as const);
       await writeFile(inFolder(shard), serializeSafetensors(Object.fromEntries(tensors)));
     }
-    const writeIndex = (weightMap: Readonly<Record<string, string>>): Promise<void> =>
+    const writeIndex = (weightMap: Readonly<Record<string, string>>) =>
       writeFile(inFolder("model.safetensors.index.json"), JSON.stringify({ weight_map: weightMap }));
     const weightMap = Object.fromEntries(whole.names.map((name) => [name, shardOf(name)]));
     await writeIndex(weightMap);

@@ -11,12 +11,12 @@ const folder = scratch();
 const template =
   "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<a>{% endif %}";
 const model = { tokenizer: { ...byteTokenizer(), chatTemplate: template } };
-const write = (name: string, ...lines: unknown[]): string => {
+const write = (name: string, ...lines: unknown[]) => {
   const path = folder.path(name);
   writeFileSync(path, lines.map((line) => (typeof line === "string" ? line : JSON.stringify(line))).join("\n"));
   return path;
 };
-const bytes = (text: string): number[] => [...new TextEncoder().encode(text)];
+const bytes = (text: string) => [...new TextEncoder().encode(text)];
 const END = 256;
 
 describe("readDocuments", () => {
@@ -56,7 +56,7 @@ describe("readDocuments", () => {
   });
 
   it("refuses malformed lines by number, and files that hold nothing", async () => {
-    const refuses = async (line: unknown, message: RegExp): Promise<void> => {
+    const refuses = async (line: unknown, message: RegExp) => {
       await expect(readDocuments(write("bad.jsonl", { text: "a" }, line), model)).rejects.toThrow(message);
     };
     await refuses({ prompt: "a" }, /bad\.jsonl, line 2: expected text, ids/);
@@ -70,25 +70,23 @@ describe("readDocuments", () => {
   });
 });
 
-describe("readPrompts", () => {
-  it("takes what comes before an answer", async () => {
-    const user = { role: "user", content: "hi" };
-    const path = write(
-      "prompts.jsonl",
-      { text: "once" },
-      { prompt: [1, 2], answer: [3], group: "g" },
-      { messages: [user] },
-      { messages: [user, { role: "assistant", content: "yes" }] },
-      { ids: [4, 5] },
-    );
-    const rendered = bytes("<user>hi<a>");
-    expect(await readPrompts(path, model)).toEqual([
-      { ids: bytes("once") },
-      { ids: [1, 2], group: "g" },
-      { ids: rendered },
-      { ids: rendered },
-      { ids: [4, 5] },
-    ]);
-    expect(model.tokenizer.eosTokenId).toBe(END);
-  });
+it("readPrompts takes what comes before an answer", async () => {
+  const user = { role: "user", content: "hi" };
+  const path = write(
+    "prompts.jsonl",
+    { text: "once" },
+    { prompt: [1, 2], answer: [3], group: "g" },
+    { messages: [user] },
+    { messages: [user, { role: "assistant", content: "yes" }] },
+    { ids: [4, 5] },
+  );
+  const rendered = bytes("<user>hi<a>");
+  expect(await readPrompts(path, model)).toEqual([
+    { ids: bytes("once") },
+    { ids: [1, 2], group: "g" },
+    { ids: rendered },
+    { ids: rendered },
+    { ids: [4, 5] },
+  ]);
+  expect(model.tokenizer.eosTokenId).toBe(END);
 });

@@ -10,7 +10,7 @@ import { scratch } from "../support/scratch.js";
 
 const folder = scratch();
 
-const written = async (name: string, data: string | Uint8Array): Promise<string> => {
+const written = async (name: string, data: string | Uint8Array) => {
   await writeFile(folder.path(name), data);
   return folder.path(name);
 };
@@ -64,15 +64,13 @@ it("no file is written in place of a pipe, a link or a folder", async () => {
   expect(await readText(places[1]!)).toBe("kept");
 });
 
-describe("a model folder with irregular files", () => {
-  it("is refused, not waited for", async () => {
-    const device = createReferenceDevice();
-    const model = folder.path("model");
-    await mkdir(model);
-    execFileSync("mkfifo", [join(model, "config.json")]);
-    await expectCode(readModel(model, { device }), "file-irregular");
-    await rm(join(model, "config.json"));
-    await mkdir(join(model, "config.json"));
-    await expect(readModel(model, { device })).rejects.toThrow(/config\.json: is a folder/);
-  });
+it("a model folder with irregular files is refused, not waited for", async () => {
+  const device = createReferenceDevice();
+  const model = folder.path("model");
+  await mkdir(model);
+  execFileSync("mkfifo", [join(model, "config.json")]);
+  await expectCode(readModel(model, { device }), "file-irregular");
+  await rm(join(model, "config.json"));
+  await mkdir(join(model, "config.json"));
+  await expect(readModel(model, { device })).rejects.toThrow(/config\.json: is a folder/);
 });

@@ -45,14 +45,14 @@ const before = { "heads.json": "old heads", "heads.safetensors": "old weights" }
 const after = { "heads.json": "new heads", "heads.safetensors": "new weights", "training.json": "new log" };
 
 async function contents(): Promise<Record<string, string>> {
-  const names: string[] = (await readdir(folder)).filter((name) => name !== "manifest.json");
+  const names = (await readdir(folder)).filter((name) => name !== "manifest.json");
   const found: Record<string, string> = {};
   for (const name of names) found[name] = await readFile(join(folder, name), "utf8");
   return found;
 }
 
 /** Opens the folder in a new process, in which that of the writer no longer runs. */
-async function openAnew(): Promise<void> {
+async function openAnew() {
   life.left = Infinity;
   const kill = vi.spyOn(process, "kill").mockImplementation(() => {
     throw Object.assign(new Error("no such process"), { code: "ESRCH" });

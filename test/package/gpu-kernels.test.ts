@@ -10,7 +10,7 @@ import { scratch } from "../support/scratch.js";
 import { root, run } from "./support.js";
 
 /** Runs some kernels of the module `entry` and prints what they compute. */
-const program = (entry: string): string => `
+const program = (entry: string) => `
 import { createGpuDevice } from ${JSON.stringify(entry)};
 const device = await createGpuDevice({ mode: "cpu", host: { now: () => 0 } });
 const { kernels } = device;
@@ -31,7 +31,7 @@ await device.dispose();
 
 const folder = scratch(join(root, "dist/gpu-"));
 /** What the program prints that imports an entry. */
-async function printed(file: string, entry: string, ...options: readonly string[]): Promise<string> {
+async function printed(file: string, entry: string, ...options: readonly string[]) {
   await writeFile(folder.path(file), program(join(root, entry)));
   return (await run("node", [...options, folder.path(file)], root)).stdout;
 }
@@ -42,9 +42,8 @@ it("from dist they compile and run", () => {
   expect(softmax!.slice(0, 3).reduce((sum, p) => sum + p, 0)).toBeCloseTo(1, 6);
 });
 
-it("through tsx, which keeps the names of functions, they compute the same", async () => {
-  expect(await printed("source.ts", "src/tensor/gpu/gpu-device.ts", "--import", "tsx")).toBe(fromDist);
-});
+it("through tsx, which keeps the names of functions, they compute the same", async () =>
+  expect(await printed("source.ts", "src/tensor/gpu/gpu-device.ts", "--import", "tsx")).toBe(fromDist));
 
 it("from a minified bundle they compute the same", async () => {
   await build({

@@ -33,13 +33,13 @@ async function sizeOf(name: string, code: string) {
   if (Array.isArray(result) || !("output" in result)) throw new Error("vite gave no single output");
   const chunks = result.output.filter((file) => file.type === "chunk");
   const initial = new Set<string>();
-  const add = (file: string): void => {
+  const add = (file: string) => {
     if (initial.has(file)) return;
     initial.add(file);
     chunks.find(({ fileName }) => fileName === file)?.imports.forEach(add);
   };
   add(chunks.find(({ isEntry }) => isEntry)!.fileName);
-  const bytes = (code: string): number => gzipSync(code, { level: 9 }).length;
+  const bytes = (code: string) => gzipSync(code, { level: 9 }).length;
   const [first, later] = [true, false].map((when) => chunks.filter(({ fileName }) => initial.has(fileName) === when));
   const size = first!.reduce((sum, { code }) => sum + bytes(code), 0);
   const lazy = Object.fromEntries(later!.map(({ name, code }) => [name, bytes(code)]));
@@ -65,7 +65,7 @@ const LOADED_LATER = new RegExp(
   ].join("|"),
 );
 
-const kB = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;
+const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
   it(

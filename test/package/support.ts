@@ -31,7 +31,7 @@ export async function installTarball(): Promise<string> {
 }
 
 /** The beginnings of 120 documents, separated by blank lines. */
-async function smallCorpus(): Promise<string> {
+async function smallCorpus() {
   const { train } = JSON.parse(await readFile(join(root, "models/sotu-12/documents.json"), "utf8")) as {
     readonly train: readonly { readonly text: string }[];
   };

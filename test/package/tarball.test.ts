@@ -15,7 +15,7 @@ const browser = await chromiumHere();
 const cli = (...args: string[]) => run("npx", ["--no-install", "early-exits", ...args], installed);
 
 /** Serves a folder and opens it; returns the text of #text once it is done. */
-async function textOfPage(folder: string): Promise<string> {
+async function textOfPage(folder: string) {
   const url = await served(folder);
   let text = "";
   await withWatchedPage(
@@ -166,7 +166,7 @@ describe("the installed package", () => {
 });
 
 describe("examples", () => {
-  const example = async (name: string, ...args: string[]): Promise<string> =>
+  const example = async (name: string, ...args: string[]) =>
     (await run("node", [`examples/${name}.mjs`, ...args], installed)).stdout;
 
   it("quickstart", async () => {
@@ -190,7 +190,7 @@ describe("examples", () => {
 });
 
 /** Type-checks a strict program beside the installed package; returns what the compiler reports. */
-async function typecheck(program: string, options: Readonly<Record<string, unknown>>): Promise<string> {
+async function typecheck(program: string, options: Readonly<Record<string, unknown>>) {
   const folder = await mkdtemp(join(installed, "project-"));
   const compilerOptions = { strict: true, noEmit: true, target: "ES2023", ...options };
   await writeFile(join(folder, "program.mts"), program);
@@ -203,7 +203,7 @@ async function typecheck(program: string, options: Readonly<Record<string, unkno
 }
 
 /** The README's TypeScript blocks, joined into the one program that they form, and what the last of them prints. */
-async function readmeProgram(): Promise<{ program: string; prints: string | undefined }> {
+async function readmeProgram() {
   const readme = await readFile(join(root, "README.md"), "utf8");
   const blocks = blocksOf(readme).filter(({ language }) => language === "ts");
   if (blocks.length === 0) throw new Error("README.md has no ts block");

@@ -35,7 +35,7 @@ const slow = await writeModel("slow.gguf", { num_hidden_layers: 12, hidden_size:
 const server = await served(files.path(), { headers: { "Access-Control-Allow-Origin": "*" } });
 
 /** Writes a random model with a chat template, and returns the path of its file. */
-async function writeModel(file: string, config: Readonly<Record<string, number>>): Promise<string> {
+async function writeModel(file: string, config: Readonly<Record<string, number>>) {
   const { files: written, name } = await ggufModel({
     type: "Q8_0",
     config: { max_position_embeddings: 4096, ...config },
@@ -47,7 +47,7 @@ async function writeModel(file: string, config: Readonly<Record<string, number>>
 }
 
 /** The library's own answers in Node. */
-async function answersInNode(questions: readonly string[]): Promise<string[]> {
+async function answersInNode(questions: readonly string[]) {
   const model = await readModel(gguf, { device: await createDevice("wasm") });
   const chat = new ChatSession(model, { seed: 1 });
   const answers: string[] = [];
@@ -61,7 +61,7 @@ async function answersInNode(questions: readonly string[]): Promise<string[]> {
 
 const log = (page: Page) => page.getByRole("log", { name: "Chat" });
 /** Drops a model on the page, and runs a test when it is ready to talk. */
-const withChat = (path: string, test: (page: Page) => Promise<void>): Promise<void> =>
+const withChat = (path: string, test: (page: Page) => Promise<void>) =>
   withText(async (page) => {
     await drop(page, path);
     await message(page).waitFor();
@@ -69,7 +69,7 @@ const withChat = (path: string, test: (page: Page) => Promise<void>): Promise<vo
   });
 
 /** The answers in the log, once the last one is complete. */
-async function answers(page: Page): Promise<string[]> {
+async function answers(page: Page) {
   await page.locator("#chat-log[aria-busy=false] .token").first().waitFor();
   const texts = await page.locator('#chat-log [data-speaker="Model"] .words').allTextContents();
   return texts.map((one) => one.replaceAll("\u200b", ""));
@@ -116,8 +116,9 @@ describe("a GGUF file that was dropped", () => {
     }));
 });
 
-describe("a GGUF file from elsewhere", () => {
-  it.each(["was picked", "is behind a URL", "has a name of the Hub"])("that %s answers a question", (place) => {
+it.each(["was picked", "is behind a URL", "has a name of the Hub"])(
+  "a GGUF file from elsewhere that %s answers a question",
+  (place) => {
     const hub = "https://huggingface.co/someone/small/resolve/main/chat.gguf";
     return withText(
       async (page) => {
@@ -135,8 +136,8 @@ describe("a GGUF file from elsewhere", () => {
       },
       { servers: [server, hub] },
     );
-  });
-});
+  },
+);
 
 const CORS = { "Access-Control-Allow-Origin": "*", "Content-Type": "application/octet-stream" };
 

@@ -10,10 +10,10 @@ const OPENINGS = 12;
 const SPIN = 40;
 
 /** Slowness of the machine at the moment, 1 if it is idle: time on the wall per time computed. */
-function contention(): number {
+function contention() {
   const begin = performance.now();
   const used = process.cpuUsage();
-  const computed = (): number => {
+  const computed = () => {
     const { user, system } = process.cpuUsage(used);
     return (user + system) / 1000;
   };

@@ -6,6 +6,7 @@ import { keyValueLayers } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
+import { times } from "../support/lists.js";
 
 const data = fileURLToPath(new URL("../../playground/public/model", import.meta.url));
 const PROMPT = "The people of the United States";
@@ -41,7 +42,7 @@ async function write(thresholds: Thresholds, { fill, lossless = false, layers = 
 }
 
 /** Number of blocks with keys and values of these sources, summed over the positions. */
-function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly KeyValueSource[]): number {
+function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly KeyValueSource[]) {
   const counted = spans.flat().filter(({ source }) => sources.includes(source));
   return sum(counted, ({ first, last }) => last - first + 1);
 }
@@ -69,10 +70,8 @@ describe("the keys and values of a text", () => {
   it.each(["shared", "lazy"] as const)("name every block once, with fill %s", async (fill) => {
     const { spans } = await write(MIXED, { fill });
     for (const position of spans) {
-      const blocks = position.flatMap(({ first, last }) =>
-        Array.from({ length: last - first + 1 }, (_, i) => first + i),
-      );
-      expect(blocks).toEqual(Array.from({ length: numLayers }, (_, i) => i + 1));
+      const blocks = position.flatMap(({ first, last }) => times(last - first + 1, (i) => first + i));
+      expect(blocks).toEqual(times(numLayers, (i) => i + 1));
     }
   });
 

@@ -1,32 +1,30 @@
 /** The playground is legible in both themes: nothing overflows, and text on tints has contrast (axe sees the rest). */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { withText } from "./support.js";
 
-describe("the look", () => {
-  it.each([
-    ["light", 1280],
-    ["dark", 390],
-    ["light", 360],
-  ] as const)(
-    "%s at %i pixels: nothing overflows, and text on a tint has a contrast of 4.5 or more",
-    (colorScheme, width) =>
-      withText(
-        async (page) => {
-          await page.locator(".token").nth(3).hover();
-          expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
-          const tints = await page.evaluate(contrastsOfTints);
-          expect(tints.length).toBeGreaterThanOrEqual(2);
-          expect(Math.min(...tints)).toBeGreaterThanOrEqual(4.5);
-        },
-        { colorScheme, viewport: { width, height: 900 } },
-      ),
-  );
-});
+it.each([
+  ["light", 1280],
+  ["dark", 390],
+  ["light", 360],
+] as const)(
+  "the look %s at %i pixels: nothing overflows, and text on a tint has a contrast of 4.5 or more",
+  (colorScheme, width) =>
+    withText(
+      async (page) => {
+        await page.locator(".token").nth(3).hover();
+        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(width);
+        const tints = await page.evaluate(contrastsOfTints);
+        expect(tints.length).toBeGreaterThanOrEqual(2);
+        expect(Math.min(...tints)).toBeGreaterThanOrEqual(4.5);
+      },
+      { colorScheme, viewport: { width, height: 900 } },
+    ),
+);
 
 /** Runs in the page: contrast of the text colour on every tint of the legend. */
-function contrastsOfTints(): number[] {
+function contrastsOfTints() {
   const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true })!;
-  const luminance = (color: string): number => {
+  const luminance = (color: string) => {
     context.fillStyle = color;
     context.fillRect(0, 0, 1, 1);
     const [r, g, b] = Array.from(context.getImageData(0, 0, 1, 1).data, (value) =>

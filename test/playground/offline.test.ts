@@ -16,7 +16,7 @@ await writeFile(root.path(PATH, "notes.txt"), "not part of the build");
 /** Opens the page below a path of its server, `url`, and waits until it is stored. */
 async function visit(
   test: (page: Page, url: string, server: Awaited<ReturnType<typeof serveFolder>>) => Promise<void>,
-): Promise<void> {
+) {
   const server = await serveFolder(root.path());
   const context = await browser.newContext({ reducedMotion: "reduce" });
   context.setDefaultTimeout(PATIENCE);
@@ -84,7 +84,7 @@ describe("the page, once it was opened", () => {
           await registration.update();
           const installing = registration.installing ?? registration.waiting;
           await new Promise<void>((resolve) => {
-            const look = (): void => (installing?.state === "installed" ? resolve() : undefined);
+            const look = () => (installing?.state === "installed" ? resolve() : undefined);
             installing?.addEventListener("statechange", look);
             look();
           });
@@ -94,7 +94,7 @@ describe("the page, once it was opened", () => {
         await page.close();
         const again = await context.newPage();
         const heading = again.getByRole("heading", { level: 1 });
-        const headingAnew = async (): Promise<string | null> => {
+        const headingAnew = async () => {
           await again.goto("about:blank");
           await again.goto(url);
           return heading.textContent();

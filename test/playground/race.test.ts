@@ -47,7 +47,7 @@ describe("the lanes of a race", () => {
   type Run = Parameters<typeof race>[0][number]["run"];
 
   /** A run whose tokens take `cost` on a clock that only it moves; `ended` is called when it is closed. */
-  function fake(tokens: number, cost: number, clock: { now: number }, ended = (): void => undefined): Run {
+  function fake(tokens: number, cost: number, clock: { now: number }, ended = (): void => undefined) {
     async function* tokensOf() {
       try {
         for (let i = 0; i < tokens; i++) {

@@ -1,9 +1,9 @@
 /** Links that carry settings, presets, and copying. */
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
 import { choose, idle, press, PROMPT, withPage, withText, written, says } from "./support.js";
 import { between, real } from "../support/draw.js";
+import { fc, test } from "../support/property.js";
 
 describe("a link", () => {
   const settings = fc.record<Settings>({
@@ -17,15 +17,11 @@ describe("a link", () => {
     model: fc.string({ unit: "grapheme", minLength: 1, maxLength: 60 }),
   });
 
-  it("gives back the settings that it was made from", () => {
-    fc.assert(
-      fc.property(settings, (given) => {
-        const link = linkTo("https://example.org/some/page/?x=1#old", given);
-        expect(link.startsWith("https://example.org/some/page/?x=1#")).toBe(true);
-        const plain = { ...given, agreement: given.agreement + 0, temperature: given.temperature + 0 }; // -0 is 0
-        expect(settingsIn(new URL(link).hash)).toEqual(plain);
-      }),
-    );
+  test.prop([settings])("gives back the settings that it was made from", (given) => {
+    const link = linkTo("https://example.org/some/page/?x=1#old", given);
+    expect(link.startsWith("https://example.org/some/page/?x=1#")).toBe(true);
+    const plain = { ...given, agreement: given.agreement + 0, temperature: given.temperature + 0 }; // -0 is 0
+    expect(settingsIn(new URL(link).hash)).toEqual(plain);
   });
 
   it("by anybody gives legal settings only", () => {
@@ -111,32 +107,30 @@ describe("a link", () => {
     ));
 });
 
-describe("a preset", () => {
-  it("sets all that it depends on, and writes", () =>
-    withText(
-      async (page) => {
-        const field = page.getByRole("textbox", { name: "Prompt" });
-        for (const [name, level, mode] of [
-          ["Certified at 90 %", /^90\s%$/, "exits"],
-          ["Cautious, at 99 %", /^99\s%$/, "exits"],
-          ["Lossless", /^90\s%$/, "lossless"],
-          ["As published", /^90\s%$/, "exits"],
-          ["Sampled, no promise", /^90\s%$/, "exits"],
-        ] as const) {
-          await field.fill("Something else");
-          await press(page, name);
-          await idle(page);
-          expect(await page.locator("#agreement-value").textContent()).toMatch(level);
-          expect(await page.locator(`input[name=mode][value=${mode}]`).isChecked(), name).toBe(true);
-          const prompt = await field.inputValue();
-          expect(prompt).not.toBe("Something else");
-          expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
-          expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
-        }
-      },
-      { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
-    ));
-});
+it("a preset sets all that it depends on, and writes", () =>
+  withText(
+    async (page) => {
+      const field = page.getByRole("textbox", { name: "Prompt" });
+      for (const [name, level, mode] of [
+        ["Certified at 90 %", /^90\s%$/, "exits"],
+        ["Cautious, at 99 %", /^99\s%$/, "exits"],
+        ["Lossless", /^90\s%$/, "lossless"],
+        ["As published", /^90\s%$/, "exits"],
+        ["Sampled, no promise", /^90\s%$/, "exits"],
+      ] as const) {
+        await field.fill("Something else");
+        await press(page, name);
+        await idle(page);
+        expect(await page.locator("#agreement-value").textContent()).toMatch(level);
+        expect(await page.locator(`input[name=mode][value=${mode}]`).isChecked(), name).toBe(true);
+        const prompt = await field.inputValue();
+        expect(prompt).not.toBe("Something else");
+        expect((await page.locator("#text").textContent())!.startsWith(prompt)).toBe(true);
+        expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
+      }
+    },
+    { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
+  ));
 
 it("the page's own prompt is the one that tests expect", () =>
   withPage(async (page) => {

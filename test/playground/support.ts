@@ -29,7 +29,7 @@ const isolatedPage = await served(built, { headers: ISOLATION });
 const TEMPLATE = "{% for m in messages %}{{ m.content }}{% endfor %}";
 const folders = scratch();
 for (const name of ["plain", "complete", "talking", "broken"]) {
-  const copy = (file: string): void => cpSync(join(data, file), folders.path(name, file));
+  const copy = (file: string) => cpSync(join(data, file), folders.path(name, file));
   mkdirSync(folders.path(name));
   ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].forEach(copy);
   if (name !== "complete" && name !== "talking") continue;

@@ -24,8 +24,8 @@ function download(): ChildProcess & { readonly output: Promise<string> } {
 }
 
 /** Waits until so many bytes of the file were sent. */
-async function sent(count: number): Promise<void> {
-  const total = (): number => bench.hub.seen.reduce((sum, request) => sum + request.sent, 0);
+async function sent(count: number) {
+  const total = () => bench.hub.seen.reduce((sum, request) => sum + request.sent, 0);
   while (total() < count) await new Promise((resolve) => setTimeout(resolve, 10));
 }
 

@@ -22,16 +22,16 @@ const config = byteLlama({
   intermediateSize: 128,
   maxPositionEmbeddings: 65_536,
 });
-const limited = async (): Promise<WasmDevice> => createWasmDevice({ host: nodeHost, memoryLimit: LIMIT });
+const limited = async () => createWasmDevice({ host: nodeHost, memoryLimit: LIMIT });
 
-async function modelOn(device: WasmDevice): Promise<Model> {
+async function modelOn(device: WasmDevice) {
   const reference = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
   const checkpoint = await serializeModel(reference);
   return loadModel(config, memorySource(checkpoint), { device, tokenizer: byteTokenizer() });
 }
 
 /** Bytes of keys and values of a sequence: 3 blocks, 2 · 64 floats a position. */
-const bytesOf = (capacity: number): number => 3 * 2 * 64 * 4 * capacity;
+const bytesOf = (capacity: number) => 3 * 2 * 64 * 4 * capacity;
 
 describe("a device of fixed memory", () => {
   test.prop(
@@ -114,7 +114,6 @@ describe("a device of fixed memory", () => {
     await device.dispose();
   });
 
-  it("refuses limits that hold nothing", async () => {
-    await expect(createWasmDevice({ host: nodeHost, memoryLimit: 1000 })).rejects.toThrow(/memoryLimit/);
-  });
+  it("refuses limits that hold nothing", () =>
+    expect(createWasmDevice({ host: nodeHost, memoryLimit: 1000 })).rejects.toThrow(/memoryLimit/));
 });

@@ -20,7 +20,7 @@ describe("memory of the wasm device", () => {
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await giveProjections(heads);
       const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
-      const write = async (tokens: number): Promise<void> => {
+      const write = async (tokens: number) => {
         for (let done = 0, turn = 0; done < tokens; turn++) {
           const policy = policies[turn % 3];
           const run = generate(heads, [1 + (turn % 50)], {
@@ -73,7 +73,7 @@ describe("memory of the wasm device", () => {
         const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
         const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
         console.log(grown / (device.memory().used - used), model.config.numLayers);`;
-      const loaded = async (dtype: string): Promise<number> => {
+      const loaded = async (dtype: string) => {
         const { stdout } = await promisify(execFile)(
           process.execPath,
           ["--import", "tsx", "--input-type=module", "-e", script, dtype],

@@ -8,10 +8,10 @@ import { times } from "../support/lists.js";
 
 const N = 200;
 const scattered = times(N, (i) => i % 20);
-const clamp = (value: number): number => Math.min(1, Math.max(0, value));
+const clamp = (value: number) => Math.min(1, Math.max(0, value));
 
 /** Losses of which clusters explain this share of the variance. */
-function clustered(rng: Rng, clusters: readonly number[], share: number): number[] {
+function clustered(rng: Rng, clusters: readonly number[], share: number) {
   const levels = clusters.map(() => rng.normal());
   return clusters.map((one) =>
     clamp(0.5 + 0.12 * (Math.sqrt(share) * levels[one]! + Math.sqrt(1 - share) * rng.normal())),
@@ -29,8 +29,7 @@ function pValues(runs: number, permutations: number, test: Test, draw: (rng: Rng
   return times(runs, (seed) => test(draw(root.fork(`run ${seed}`)), { seed, permutations }).pValue);
 }
 
-const shareWithin = (delta: number, found: readonly number[]): number =>
-  found.filter((p) => p <= delta).length / found.length;
+const shareWithin = (delta: number, found: readonly number[]) => found.filter((p) => p <= delta).length / found.length;
 
 const byCluster =
   (clusters: readonly number[]): Test =>
@@ -58,7 +57,7 @@ describe("independent losses", () => {
 });
 
 describe("power, as the docstrings state it", () => {
-  const seen = (test: Test, draw: (rng: Rng) => number[]): number => shareWithin(0.01, pValues(200, 99, test, draw));
+  const seen = (test: Test, draw: (rng: Rng) => number[]) => shareWithin(0.01, pValues(200, 99, test, draw));
 
   it("finds a trend, runs of ten alike, and clusters in nine draws of ten", () => {
     expect(seen(exchangeabilityTest, trending)).toBeGreaterThan(0.85);
@@ -74,9 +73,8 @@ describe("power, as the docstrings state it", () => {
     expect(seen(byCluster(scattered), (rng) => clustered(rng, scattered, 0.2))).toBeGreaterThan(0.85);
   });
 
-  it("the order is blind to scattered clusters", () => {
-    expect(seen(exchangeabilityTest, (rng) => clustered(rng, scattered, 0.5))).toBeLessThan(0.1);
-  });
+  it("the order is blind to scattered clusters", () =>
+    expect(seen(exchangeabilityTest, (rng) => clustered(rng, scattered, 0.5))).toBeLessThan(0.1));
 });
 
 it("design effects are 1 without dependence, the size of equal clusters, larger for runs in order", () => {

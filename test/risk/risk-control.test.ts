@@ -56,7 +56,7 @@ describe("riskControl", () => {
   });
 
   it("estimates how many units are missing: without errors the closed formula, null if no number would do", () => {
-    const missing = (losses: readonly number[], binary: boolean): number | null =>
+    const missing = (losses: readonly number[], binary: boolean) =>
       riskControl(column(losses), { ...options, binary }).certificate.furtherUnits;
     expect(missing([0], true)).toBe(errorFreeUnits(0.1, 0.05) - 1);
     expect(missing([0], false)).toBeGreaterThan(28);
@@ -71,7 +71,7 @@ describe("riskControl", () => {
       const table = times(n, () =>
         times(5, (c) => Math.min(1, Math.floor(steps * rng.uniform() * scale * (c + 1)) / steps)),
       );
-      const at = (risk: number, chance: number): number =>
+      const at = (risk: number, chance: number) =>
         riskControl(table, { epsilon: risk, delta: chance, binary }).chosen ?? -1;
       expect(at(epsilon * factor, delta)).toBeLessThanOrEqual(at(epsilon, delta));
       expect(at(epsilon, delta * factor)).toBeLessThanOrEqual(at(epsilon, delta));
@@ -90,7 +90,7 @@ describe("riskControl", () => {
     [[[0.5]], { binary: true }, "loss-binary", "row 0"],
     [rows, { epsilon: undefined }, "option-range", "epsilon: expected a number in (0, 1), found undefined"],
     [rows, { seed: 0.5 }, "option-range", "seed"],
-  ] as const)("refuses %j with %j: %s", ([losses, asked, code, says]) => {
-    expect(() => riskControl(losses as never, { ...options, ...asked } as never)).toThrow(failing(code, says));
-  });
+  ] as const)("refuses %j with %j: %s", ([losses, asked, code, says]) =>
+    expect(() => riskControl(losses as never, { ...options, ...asked } as never)).toThrow(failing(code, says)),
+  );
 });

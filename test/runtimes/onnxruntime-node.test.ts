@@ -85,7 +85,7 @@ async function comparedHeads(model: Model, { heads: asked, policy, seed = 5, pro
   return found;
 }
 
-const small = (name: string, changed: Readonly<Record<string, unknown>> = {}): Promise<Model> =>
+const small = (name: string, changed: Readonly<Record<string, unknown>> = {}) =>
   smallModel({ config: { ...smallConfigs[name]!, ...changed }, device, gain: 4 });
 
 describe.each(Object.keys(smallConfigs))("%s", (name) => {

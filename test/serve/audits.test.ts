@@ -24,7 +24,7 @@ it("audits wait while texts are written, but for 2 % of the time, and begin at o
       return { running, queued: 0 };
     },
   } as unknown as Batcher;
-  const now = (): number => (time += 1000);
+  const now = () => (time += 1000);
   const stopping = new AbortController();
   const read = auditTexts(batcher, { audit, stopping: stopping.signal, now, log: () => undefined, otherwise: "plain" });
   const text = { ended: Promise.resolve({ ids: [1] }) } as unknown as ServedText;

@@ -8,6 +8,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallByteModel } from "../support/models.js";
 import { casesHere } from "../support/cases-here.js";
 import { expectCode } from "../support/expect-code.js";
+import { between } from "../support/draw.js";
 
 let heads: ExitHeads;
 let policies: Readonly<Record<"lazy" | "project", Policy>>;
@@ -22,9 +23,9 @@ const waysOf = (fill: "lazy" | "project"): BatcherOptions => ({
   policy: policies[fill],
   drafting: policies[fill],
 });
-const batcherWith = (options: BatcherOptions = {}): Batcher => new Batcher(heads, { ...waysOf("lazy"), ...options });
+const batcherWith = (options: BatcherOptions = {}) => new Batcher(heads, { ...waysOf("lazy"), ...options });
 
-async function read(text: ServedText): Promise<ServedToken[]> {
+async function read(text: ServedText) {
   const tokens: ServedToken[] = [];
   for await (const token of text) tokens.push(token);
   return tokens;
@@ -53,17 +54,17 @@ function tokenOf(token: ServedToken): unknown {
 
 /** One text of the law: when it comes, in turns after the one before, and when it is given up, in tokens. */
 const textArbitrary = fc.record({
-  prompt: fc.tuple(fc.integer({ min: 0, max: 50 }), fc.integer({ min: 1, max: 20 }), fc.integer({ min: 1, max: 3 })),
+  prompt: fc.tuple(between(0, 50), between(1, 20), between(1, 3)),
   mode: fc.constantFrom("plain", "exits", "lossless"),
-  maxNewTokens: fc.integer({ min: 0, max: 12 }),
+  maxNewTokens: between(0, 12),
   temperature: fc.constantFrom(0, 0, 1),
   topK: fc.constantFrom(0, 5),
-  seed: fc.integer({ min: 0, max: 9 }),
+  seed: between(0, 9),
   logprobs: fc.constantFrom(undefined, 2),
   /** True if a second text continues the first. */
   goesOn: fc.boolean(),
-  pause: fc.integer({ min: 0, max: 6 }),
-  leavesAfter: fc.option(fc.integer({ min: 0, max: 6 }), { freq: 3 }),
+  pause: between(0, 6),
+  leavesAfter: fc.option(between(0, 6), { freq: 3 }),
   how: fc.constantFrom("abort", "break"),
 });
 
@@ -72,9 +73,9 @@ describe("a batcher", () => {
     [
       fc.array(textArbitrary, { minLength: 1, maxLength: 10 }),
       fc.record({
-        parallel: fc.integer({ min: 1, max: 5 }),
-        prefillRows: fc.integer({ min: 1, max: 40 }),
-        positions: fc.integer({ min: 96, max: 400 }),
+        parallel: between(1, 5),
+        prefillRows: between(1, 40),
+        positions: between(96, 400),
         fill: fc.constantFrom("lazy", "project"),
       }),
     ],
@@ -161,7 +162,7 @@ describe("a batcher", () => {
   it("writes tokens of others between the slices of a long prompt", async () => {
     const batcher = batcherWith({ prefillRows: 4 });
     const order: string[] = [];
-    const note = async (name: string, text: ServedText): Promise<void> => {
+    const note = async (name: string, text: ServedText) => {
       for await (const { text: piece } of text) order.push(name + piece.slice(0, 0));
     };
     const short = note("short", batcher.submit([1, 2], { maxNewTokens: 15, stopAtEndOfText: false }));

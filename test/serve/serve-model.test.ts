@@ -21,7 +21,7 @@ let client: OpenAI;
 const lines: string[] = [];
 const servers: RunningServer[] = [];
 
-async function start(options: ServeOptions = {}): Promise<RunningServer> {
+async function start(options: ServeOptions = {}) {
   const started = await serveModel(heads, {
     port: 0,
     policy,
@@ -32,7 +32,7 @@ async function start(options: ServeOptions = {}): Promise<RunningServer> {
   servers.push(started);
   return started;
 }
-const clientOf = ({ url }: RunningServer, apiKey = "none"): OpenAI =>
+const clientOf = ({ url }: RunningServer, apiKey = "none") =>
   new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 
 beforeAll(async () => {
@@ -43,9 +43,7 @@ beforeAll(async () => {
   server = await start();
   client = clientOf(server);
 });
-afterAll(async () => {
-  await Promise.all(servers.map((one) => one.close()));
-});
+afterAll(() => Promise.all(servers.map((one) => one.close())));
 
 async function written(prompt: readonly number[], options: GenerateOptions) {
   const run = generate(heads, prompt, options);
@@ -58,7 +56,7 @@ const wayOf = (mode: (typeof MODES)[number]): GenerateOptions =>
   mode === "plain" ? {} : { policy, lossless: mode === "lossless" };
 const messages = [{ role: "user", content: "what is the answer?" }] as const;
 const base = { model: "early-exits", max_tokens: 8, temperature: 0 } as const;
-const post = (path: string, body: unknown, headers: Record<string, string> = {}, to: RunningServer = server) =>
+const post = (path: string, body: unknown, headers: Record<string, string> = {}, to = server) =>
   fetch(`${to.url}${path}`, {
     method: "POST",
     headers: { "content-type": "application/json", ...headers },
@@ -69,7 +67,7 @@ interface Details {
   readonly depths: readonly number[];
   readonly promise: { readonly kind: string };
 }
-const detailsOf = (choice: unknown): Details => (choice as { readonly early_exits: Details }).early_exits;
+const detailsOf = (choice: unknown) => (choice as { readonly early_exits: Details }).early_exits;
 
 describe("OpenAI's client", () => {
   it("gets the text of generate for its messages, with usage, seed, mode and depths", async () => {
@@ -284,7 +282,7 @@ async function hostStatus(host: string): Promise<number | undefined> {
   });
 }
 
-const idle = async (one: RunningServer): Promise<void> => {
+const idle = async (one: RunningServer) => {
   while (one.batcher.state.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
@@ -356,7 +354,7 @@ it("closing lets answers under way end, and logs hold no prompts", async () => {
 
 it("64 clients, some of whom go away, get what generate writes and leave no memory behind", async () => {
   const busy = await start({ parallel: 6 });
-  const one = async (seed: number): Promise<void> => {
+  const one = async (seed: number) => {
     const prompt = "the answer is short. ".repeat(1 + (seed % 3)).slice(seed % 7);
     const mode = MODES[seed % 3]!;
     const body = { model: "early-exits", prompt, mode, seed, temperature: seed % 2, max_tokens: 1 + (seed % 9) };

@@ -28,7 +28,7 @@ async function runCells(...cells: readonly string[]): Promise<string[]> {
   return printed;
 }
 
-it("a cell sees what earlier cells declared and imported, and may declare it anew", async () => {
+it("a cell sees what earlier cells declared and imported, and may declare it anew", async () =>
   expect(
     await runCells(
       'import { twice } from "x";\nconst a = twice(1);\nlet b = 5;\nconsole.log(a);',
@@ -36,8 +36,7 @@ it("a cell sees what earlier cells declared and imported, and may declare it ane
       "const a = 7;\nconsole.log(a, b);",
       "console.log(a);",
     ),
-  ).toEqual(["2", "7 10", "http://site/", "7 5", "7"]);
-});
+  ).toEqual(["2", "7 10", "http://site/", "7 5", "7"]));
 
 it("a line keeps its number", async () => {
   const error = await runCells('import {\n  twice,\n} from "x";\n\nnull.x;').catch(

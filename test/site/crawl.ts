@@ -18,7 +18,7 @@ const ADDRESS = /\s(?:href|src)="([^"]*)"/;
  */
 export async function crawl(folder: string) {
   const pages = await filesOf(folder, /\.html$/);
-  const read = (page: string): string => readFileSync(join(folder, page), "utf8");
+  const read = (page: string) => readFileSync(join(folder, page), "utf8");
   const anchorsOf = once((page: string) => new Set(idsOf(read(page))));
   const dead: string[] = [];
   let links = 0;
@@ -38,7 +38,7 @@ export async function crawl(folder: string) {
   return { pages, links, dead };
 }
 
-function linksOf(html: string): string[] {
+function linksOf(html: string) {
   const visible = html.replace(/<!--[\s\S]*?-->/g, "").replace(/(<script[^>]*>)[\s\S]*?<\/script>/g, "$1");
   return Array.from(visible.matchAll(TAG), ([tag]) => ADDRESS.exec(tag)?.[1])
     .filter((link) => link !== undefined)
@@ -48,7 +48,7 @@ function linksOf(html: string): string[] {
 const idsOf = (html: string): string[] => Array.from(html.matchAll(/\s(?:id|name)="([^"]+)"/g), ([, id]) => id!);
 
 /** The file that a host sends for a path; undefined outside the folder, or if there is none. */
-function fileAt(folder: string, path: string): string | undefined {
+function fileAt(folder: string, path: string) {
   if (path.startsWith("..")) return undefined;
   const file = path === "." || path.endsWith("/") ? posix.join(path, "index.html") : path;
   return existsSync(join(folder, file)) && statSync(join(folder, file)).isFile() ? file : undefined;

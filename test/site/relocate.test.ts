@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { PLACEHOLDER, relocatedScript } from "../../site/output/relocate.js";
 
 /** `value`, as a module at assets/x.js of a site below /any/path/ exports it. */
-async function valueOf(code: string): Promise<unknown> {
+async function valueOf(code: string) {
   const script = relocatedScript(code, "assets/x.js").replaceAll(
     "import.meta.url",
     '"http://host/any/path/assets/x.js"',
@@ -28,6 +28,6 @@ it.each([
   ["an import", `import "${PLACEHOLDER}a.js";`],
   ["the name of a property", `export const x = { "${PLACEHOLDER}": 1 };`],
   ["a comment", `export const x = 1; // ${PLACEHOLDER}`],
-])("%s cannot be rewritten, and says so", (_, code) => {
-  expect(() => relocatedScript(code, "x.js")).toThrow("stands in a place that is no string");
-});
+])("%s cannot be rewritten, and says so", (_, code) =>
+  expect(() => relocatedScript(code, "x.js")).toThrow("stands in a place that is no string"),
+);

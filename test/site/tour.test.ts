@@ -18,7 +18,7 @@ const program = (page: Page, number: number): Locator =>
 const press = (page: Page, number: number, name: string): Promise<void> =>
   cell(page, number).getByRole("button", { name, exact: true }).click();
 
-async function run(page: Page, number: number): Promise<void> {
+async function run(page: Page, number: number) {
   await press(page, number, "Run");
   await ended(page, number).waitFor();
 }

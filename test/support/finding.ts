@@ -45,7 +45,7 @@ export function expectAtLeast(finding: Omit<Finding, "law" | "relation"> & { rea
   check({ law: "must fail", ...finding, relation: "at least" });
 }
 
-function check(finding: Finding): void {
+function check(finding: Finding) {
   findings.push(finding);
   const { law, where, procedure, delta, runs, measured, limit, relation } = finding;
   const facts = `${law}: ${procedure}, ${where}, δ ${delta}, ${runs} runs`;

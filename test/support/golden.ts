@@ -31,7 +31,7 @@ export async function expectGolden(folder: string, device: Device, tolerance: nu
   model.dispose();
 }
 
-async function expectGreedy(model: Model, prompt: readonly number[], expected: readonly number[]): Promise<void> {
+async function expectGreedy(model: Model, prompt: readonly number[], expected: readonly number[]) {
   const run = generate(model, prompt, { maxNewTokens: expected.length, stopAtEndOfText: false });
   for await (const { depth } of run) expect(depth).toBe(model.config.numLayers);
   expect(run.summary.ids).toEqual(expected);

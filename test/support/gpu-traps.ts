@@ -18,8 +18,8 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       device = await createDevice();
     });
     afterAll(() => device.dispose());
-    const ones = (length: number): Storage => device.upload(new Float32Array(length).fill(1));
-    const read = async (storage: Storage): Promise<number[]> => Array.from(await device.read(storage));
+    const ones = (length: number) => device.upload(new Float32Array(length).fill(1));
+    const read = async (storage: Storage) => Array.from(await device.read(storage));
 
     it("no loop is cut at 1000 turns", async () => {
       const k = 3001;
@@ -31,7 +31,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
 
     it("activations are finite where a tanh of the driver is not", async () => {
       const x = device.upload([-1000, -100, -45, 45, 100, 1000]);
-      const rounded = async (y: Storage): Promise<number[]> => (await read(y)).map((value) => Math.round(value) + 0);
+      const rounded = async (y: Storage) => (await read(y)).map((value) => Math.round(value) + 0);
       for (const op of ["geluTanh", "gelu", "silu"] as const) {
         expect(await rounded(device.kernels.unary(op, x)), op).toEqual([0, 0, 0, 45, 100, 1000]);
         expect(await rounded(device.kernels.unaryBackward(op, x, ones(6))), op).toEqual([0, 0, 0, 1, 1, 1]);
@@ -48,9 +48,8 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       expect(y.slice(0, 2 * headDim)).toEqual([0, 0, 0, 0, 1, 1, 1, 1]);
     });
 
-    it("a second-largest logit that does not exist is -Infinity", async () => {
-      expect(await read(device.kernels.rowStats(device.upload([3]), 1, 1))).toEqual([0, 3, -Infinity, 3, 0]);
-    });
+    it("a second-largest logit that does not exist is -Infinity", async () =>
+      expect(await read(device.kernels.rowStats(device.upload([3]), 1, 1))).toEqual([0, 3, -Infinity, 3, 0]));
 
     it("later calls leave earlier results alone", async () => {
       const first = device.kernels.scale(device.upload([1, 2, 3]), 2);
@@ -63,7 +62,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
     });
 
     it("one compiled kernel serves every shape and every number", async () => {
-      const product = (m: number, n: number, k: number): Promise<number[]> =>
+      const product = (m: number, n: number, k: number) =>
         read(
           device.kernels.matmul(
             device.upload(new Float32Array(m * k).fill(2)),
@@ -109,7 +108,7 @@ export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDe
       const x = device.upload(ramp(2 * columns));
       const bias = device.upload(ramp(rows));
       const residual = device.upload(ramp(2 * rows));
-      const results = async (packed: PackedStorage): Promise<number[][]> => [
+      const results = async (packed: PackedStorage) => [
         Array.from(await device.readPacked(packed)),
         await read(device.kernels.linear(x, packed, 2, bias, residual)),
         await read(device.kernels.linear(device.kernels.slice(x, 0, columns), packed, 1, bias, undefined)),

@@ -42,6 +42,7 @@ import {
   smallModel,
 } from "./models.js";
 import { between, real } from "./draw.js";
+import { times } from "./lists.js";
 
 export const CONTEXT = 32;
 const VOCAB = 61;
@@ -77,12 +78,7 @@ export interface LosslessCase {
   readonly batchSize: number;
 }
 
-const threshold: fc.Arbitrary<Threshold> = fc.oneof(
-  fc.constant<Threshold>("never"),
-  fc.constant<Threshold>("always"),
-  real(0, 1),
-  real(0, 4),
-);
+const threshold = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), real(0, 1), real(0, 4));
 
 /** Costs of a further row: if it is free, drafting never ends; if it costs more than a token, it never begins. */
 const furtherRow = fc.oneof(fc.constantFrom(0, 2), real(0, 0.8));
@@ -124,7 +120,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
 type Subject = Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">;
 
 const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [Subject, Ground]) => {
-  const endOfText = Array.from({ length: 9 }, (_, i) => 7 * i);
+  const endOfText = times(9, (i) => 7 * i);
   const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
   const model = await smallModel({
     config: { ...smallConfigs[config]!, ...lengths, eos_token_id: endOfText },
@@ -198,11 +194,7 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
         sequence.append(token.id);
         if (bug === "unverifiedEndOfText" && eosTokenIds.includes(token.id)) break;
       }
-      advance(
-        model,
-        [{ sequence, positions: Array.from({ length: drafts.length + 1 }, (_, i) => start + i) }],
-        numLayers,
-      );
+      advance(model, [{ sequence, positions: times(drafts.length + 1, (i) => start + i) }], numLayers);
       const logits = scope(() => model.unembed(sequence.hidden(start, sequence.length)));
       const own = await argmax(logits);
       logits.dispose();

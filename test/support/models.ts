@@ -17,6 +17,7 @@ import { byteTokenizer } from "./byte-tokenizer.js";
 import { llamaConfigJson, memorySource, serializeModel } from "early-exits/model";
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { allWeights } from "../../src/model/weights.js";
+import { times } from "./lists.js";
 
 const common = {
   vocab_size: 61,
@@ -64,7 +65,7 @@ export const askedHeads: readonly AskedHeads[] = [
   {
     name: "linear, with a preview of a list",
     kind: "linear",
-    preview: { tokens: Array.from({ length: 30 }, (_, i) => 2 * i + 1) },
+    preview: { tokens: times(30, (i) => 2 * i + 1) },
   },
 ];
 
@@ -235,10 +236,10 @@ export async function giveProjections(heads: ExitHeads): Promise<void> {
 /** Token ids in [0, vocabSize). */
 export function randomIds(count: number, vocabSize: number, seed: number): number[] {
   const rng = createRng(seed);
-  return Array.from({ length: count }, () => rng.integer(vocabSize));
+  return times(count, () => rng.integer(vocabSize));
 }
 
 /** Documents of token ids, all of one length. */
 export function randomDocuments(count: number, length: number, seed = 0, vocabSize = 61): number[][] {
-  return Array.from({ length: count }, (_, i) => randomIds(length, vocabSize, seed + i));
+  return times(count, (i) => randomIds(length, vocabSize, seed + i));
 }

@@ -10,7 +10,7 @@ function prop<Values extends [unknown, ...unknown[]]>(
   arbitraries: { [At in keyof Values]: fc.Arbitrary<Values[At]> },
   parameters?: fc.Parameters<NoInfer<Values>>,
 ) {
-  return (title: string, run: (...values: Values) => unknown): void => {
+  return (title: string, run: (...values: Values) => unknown) => {
     const property = fc.asyncProperty(...arbitraries, async (...values) => (await run(...values)) !== false);
     plain(title, () => fc.assert(property, parameters));
   };

@@ -214,7 +214,7 @@ interface Said {
   readonly shape: readonly number[];
   readonly data_offsets: readonly number[];
 }
-const wordsOf = ({ dtype, shape, data_offsets }: Said): string => JSON.stringify([dtype, shape, data_offsets]);
+const wordsOf = ({ dtype, shape, data_offsets }: Said) => JSON.stringify([dtype, shape, data_offsets]);
 
 /**
  * Checks one file. Returns "parsed" or the error's code; throws where the file was neither parsed soundly nor refused
@@ -253,12 +253,12 @@ export function checkMutated({ bytes, must }: MutatedFile): string {
   return "parsed";
 }
 
-function sizeInBits(dtype: string, shape: readonly number[]): number {
+function sizeInBits(dtype: string, shape: readonly number[]) {
   return shape.reduce((product, size) => product * size, bits[dtype]!);
 }
 
 function encode({ entries, data }: Draft, padding: number): Uint8Array {
-  const object = (members: readonly Member[]): string =>
+  const object = (members: readonly Member[]) =>
     `{${members.map(([key, value]) => `${key}:${value}`).join(",")}}`;
   const text =
     object(entries.map(({ key, fields, raw }): Member => [key, raw ?? object(fields)])) + " ".repeat(padding);
@@ -272,14 +272,14 @@ function encode({ entries, data }: Draft, padding: number): Uint8Array {
   );
 }
 
-function change(fields: readonly Member[], j: number, apply: (field: Member) => unknown): boolean {
+function change(fields: readonly Member[], j: number, apply: (field: Member) => unknown) {
   if (fields.length === 0) return false;
   apply(fields[j % fields.length]!);
   return true;
 }
 
 /** Replaces the numbers of a field that still is a list of at least `least`. */
-function numbers(entry: Entry, key: string, apply: (values: number[]) => number[], least = 0): boolean {
+function numbers(entry: Entry, key: string, apply: (values: number[]) => number[], least = 0) {
   const field = entry.fields.find(([k, value]) => k === key && /^\[[0-9,-]*\]$/.test(value));
   const values =
     field?.[1]
@@ -293,13 +293,13 @@ function numbers(entry: Entry, key: string, apply: (values: number[]) => number[
 }
 
 /** The same key, every UTF-16 unit written as an escape; keys that are no JSON text stay. */
-function escaped(key: string): string {
+function escaped(key: string) {
   let text: string;
   try {
     text = JSON.parse(key) as string;
   } catch {
     return key;
   }
-  const unit = (i: number): string => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`;
+  const unit = (i: number) => `\\u${text.charCodeAt(i).toString(16).padStart(4, "0")}`;
   return `"${Array.from({ length: text.length }, (_, i) => unit(i)).join("")}"`;
 }

@@ -54,7 +54,7 @@ export async function compareExits(
   let parted = 0;
   const unexplained: { prompt: number; token: number; scores: unknown }[] = [];
   const depths = new Map<number, number>();
-  const isClose = (value: number, exit: number): boolean => Math.abs(value - options.thresholds[exit]!) < SCORE;
+  const isClose = (value: number, exit: number) => Math.abs(value - options.thresholds[exit]!) < SCORE;
   for (const [p, prompt] of prompts.entries()) {
     const expected = await trace(one, prompt, options);
     const found = await trace(other, prompt, options);

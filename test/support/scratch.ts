@@ -13,7 +13,7 @@ export interface Scratch {
 /** Makes a folder, below the system's unless its prefix is a path, and removes it after the tests of the file. */
 export function scratch(prefix = "early-exits-"): Scratch {
   const folder = mkdtempSync(resolve(tmpdir(), prefix));
-  const remove = (): void => rmSync(folder, { recursive: true, force: true });
+  const remove = () => rmSync(folder, { recursive: true, force: true });
   afterAll(remove);
   return { path: (...parts) => join(folder, ...parts), remove };
 }

@@ -89,7 +89,7 @@ export async function traceKernel(station: string): Promise<Trace[]> {
   const compiled = binaryen.readBinary(built!);
   compiled.runPasses(["log-execution"]);
   const traces: Trace[] = [];
-  const log_execution = (): void => {
+  const log_execution = () => {
     const { stack = "" } = new Error();
     const frames = Array.from(stack.matchAll(KERNEL_FRAME), ([, file, name]) => ({
       file: `src/tensor/wasm/kernels/${file!}.ts`,

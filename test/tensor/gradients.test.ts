@@ -24,18 +24,19 @@ import { type Shape, sizeOf } from "../../src/tensor/shape.js";
 import { PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
 import { failing } from "../support/expect-code.js";
 import { checkGradients, drawValues, type GradientCheck, valuesOf } from "../support/gradients.js";
+import { between } from "../support/draw.js";
 
-const size = fc.integer({ min: 1, max: 4 });
+const size = between(1, 4);
 /** Leading axes: none, one or two; any of them may be 1. */
-const leading = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 2 });
-const rowShape = fc.tuple(leading, fc.integer({ min: 1, max: 5 })).map(([rows, width]) => [...rows, width]);
+const leading = fc.array(between(1, 3), { maxLength: 2 });
+const rowShape = fc.tuple(leading, between(1, 5)).map(([rows, width]) => [...rows, width]);
 
 /** The gradients of the op of every case are right. */
 function law<T>(
   arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
   check: (drawn: T & { readonly seed: number }) => Omit<GradientCheck<string>, "seed">,
   numRuns = 40,
-): void {
+) {
   const cases = fc.record({ ...arbitraries, seed: fc.nat(2 ** 30) }) as unknown as fc.Arbitrary<T & { seed: number }>;
   fc.assert(
     fc.property(cases, (drawn) => checkGradients({ ...check(drawn), seed: drawn.seed })),
@@ -44,7 +45,7 @@ function law<T>(
 }
 
 /** Integers in [min, max), the same for every evaluation of the op. */
-function drawIntegers(from: number, length: number, min: number, max: number): number[] {
+function drawIntegers(from: number, length: number, min: number, max: number) {
   const rng = createRng(from ^ 0x5eed);
   return Array.from({ length }, () => min + rng.integer(max - min));
 }
@@ -53,7 +54,7 @@ describe("the check itself", () => {
   test("finds a gradient that is off by a millionth", () => {
     const skewed =
       (factor: number) =>
-      ({ x }: { readonly x: Tensor }): Tensor =>
+      ({ x }: { readonly x: Tensor }) =>
         record(x.device, x.device.kernels.scale(x.storage, 3), x.shape, [x], (dy) => [scale(dy, 3 * factor)]);
     expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1) })).not.toThrow();
     expect(() => checkGradients({ seed: 1, inputs: { x: [3] }, op: skewed(1 + 1e-6) })).toThrow(
@@ -62,7 +63,7 @@ describe("the check itself", () => {
   });
 
   test("finds a float32 gradient that is off by eight roundings", () => {
-    const imprecise = ({ x }: { readonly x: Tensor }, { kernels }: Device): Tensor =>
+    const imprecise = ({ x }: { readonly x: Tensor }, { kernels }: Device) =>
       record(x.device, kernels.scale(x.storage, 1), x.shape, [x], (dy) => [
         scale(dy, valuesOf(dy) instanceof Float32Array ? 1 + 8 * 2 ** -24 : 1),
       ]);
@@ -73,7 +74,7 @@ describe("the check itself", () => {
 });
 
 describe("products", () => {
-  test("matmul, either factor transposed or not", () => {
+  test("matmul, either factor transposed or not", () =>
     law(
       { m: size, n: size, k: size, transposeA: fc.boolean(), transposeB: fc.boolean() },
       ({ m, n, k, transposeA, transposeB }) => ({
@@ -81,12 +82,11 @@ describe("products", () => {
         op: ({ a, b }) => matmul(a!, b!, { transposeA, transposeB }),
       }),
       160,
-    );
-  });
+    ));
 
   test.for(["trainable", ...weightDtypes] as const)(
     "linear with a weight that is %s, with bias and residual or not",
-    (kind) => {
+    (kind) =>
       law(
         { leading, n: size, k: size, withBias: fc.boolean(), withResidual: fc.boolean() },
         ({ seed, leading, n, k, withBias, withResidual }) => {
@@ -96,7 +96,7 @@ describe("products", () => {
             ...(withBias && { bias: [n] }),
             ...(withResidual && { residual: [...leading, n] }),
           };
-          const frozen = (device: Device): PackedMatrix =>
+          const frozen = (device: Device) =>
             PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], kind === "trainable" ? "float32" : kind);
           return {
             inputs,
@@ -104,14 +104,13 @@ describe("products", () => {
           };
         },
         kind === "trainable" ? 160 : 40,
-      );
-    },
+      ),
   );
 });
 
 describe("elementwise", () => {
   /** Two shapes that broadcast: each drops leading axes of a common shape and shrinks any axis to 1. */
-  const pair = fc.array(fc.integer({ min: 1, max: 3 }), { maxLength: 3 }).chain((common) => {
+  const pair = fc.array(between(1, 3), { maxLength: 3 }).chain((common) => {
     const operand = fc
       .tuple(fc.nat(common.length), fc.array(fc.boolean(), { minLength: common.length, maxLength: common.length }))
       .map(([dropped, shrunk]) => common.map((axis, i) => (shrunk[i] ? 1 : axis)).slice(dropped));
@@ -121,9 +120,9 @@ describe("elementwise", () => {
     ["add", add],
     ["sub", sub],
     ["mul", mul],
-  ] as const)("%s, broadcast both ways", ([, op]) => {
-    law({ shapes: pair }, ({ shapes: [a, b] }) => ({ inputs: { a, b }, op: ({ a, b }) => op(a!, b!) }), 100);
-  });
+  ] as const)("%s, broadcast both ways", ([, op]) =>
+    law({ shapes: pair }, ({ shapes: [a, b] }) => ({ inputs: { a, b }, op: ({ a, b }) => op(a!, b!) }), 100),
+  );
 
   test.for([
     ["gelu", gelu, 0],
@@ -136,16 +135,15 @@ describe("elementwise", () => {
     ["softmax", softmax, 0],
     ["logSoftmax", logSoftmax, 0],
     ["reshape", (x: Tensor) => reshape(x, [1, x.size]), 0],
-  ] as const)("%s", ([, op, gap]) => {
-    law({ shape: rowShape }, ({ shape }) => ({ inputs: { x: shape }, gap, op: ({ x }) => op(x!) }));
-  });
+  ] as const)("%s", ([, op, gap]) =>
+    law({ shape: rowShape }, ({ shape }) => ({ inputs: { x: shape }, gap, op: ({ x }) => op(x!) })),
+  );
 
-  test("swiglu", () => {
+  test("swiglu", () =>
     law({ leading, width: size }, ({ leading, width }) => ({
       inputs: { x: [...leading, 2 * width] },
       op: ({ x }) => swiglu(x!),
-    }));
-  });
+    })));
 });
 
 describe("rows", () => {
@@ -166,17 +164,16 @@ describe("rows", () => {
     checkGradients({ seed: 1, ...caseOf({ shape: [2, 8] }) });
   });
 
-  test("rmsNormHeads", () => {
+  test("rmsNormHeads", () =>
     law({ rows: size, heads: size, headDim: size, epsilon }, ({ rows, heads, headDim, epsilon }) => ({
       inputs: { x: [rows, heads * headDim], gain: [headDim] },
       op: ({ x, gain }) => rmsNormHeads(x!, gain!, epsilon),
-    }));
-  });
+    })));
 });
 
 /** cos and sin of position · frequency, rounded to float32 so that both devices turn by the same angle. */
 function ropeTable(device: Device, positions: number, half: number): RopeTable {
-  const table = (of: (angle: number) => number): Tensor =>
+  const table = (of: (angle: number) => number) =>
     Tensor.from(
       device,
       Float32Array.from({ length: positions * half }, (_, i) => of(Math.floor(i / half) * 10 ** (-(i % half) / half))),
@@ -186,7 +183,7 @@ function ropeTable(device: Device, positions: number, half: number): RopeTable {
 }
 
 describe("sequences", () => {
-  test("rope, partial and full", () => {
+  test("rope, partial and full", () =>
     law({ rows: size, heads: size, headDim: size, half: fc.nat(2) }, ({ seed, rows, heads, headDim, half }) => {
       const rotated = Math.min(half, Math.floor(headDim / 2));
       const positions = drawIntegers(seed, rows, 0, 9);
@@ -194,13 +191,12 @@ describe("sequences", () => {
         inputs: { x: [rows, heads * headDim] },
         op: ({ x }, device) => rope(x!, positions, ropeTable(device, 9, rotated), heads),
       };
-    });
-  });
+    }));
 
   test("causalAttention, grouped heads, several sequences", () => {
-    const two = fc.integer({ min: 1, max: 2 });
+    const two = between(1, 2);
     law(
-      { batch: two, time: size, kvHeads: two, group: two, headDim: fc.integer({ min: 1, max: 3 }) },
+      { batch: two, time: size, kvHeads: two, group: two, headDim: between(1, 3) },
       ({ batch, time, kvHeads, group, headDim }) => {
         const q = [batch * time, kvHeads * group * headDim];
         const kv = [batch * time, kvHeads * headDim];
@@ -214,31 +210,28 @@ describe("sequences", () => {
     );
   });
 
-  test("embedding, with ids that repeat", () => {
+  test("embedding, with ids that repeat", () =>
     law({ rows: size, width: size, count: fc.nat(6) }, ({ seed, rows, width, count }) => {
       const ids = drawIntegers(seed, count, 0, rows);
       return { inputs: { table: [rows, width] }, op: ({ table }) => embedding(table!, ids) };
-    });
-  });
+    }));
 });
 
 describe("losses", () => {
-  test("crossEntropy, with masked rows", () => {
+  test("crossEntropy, with masked rows", () =>
     law({ shape: rowShape }, ({ seed, shape }) => {
       const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1)!);
       return { inputs: { logits: shape }, op: ({ logits }) => crossEntropy(logits!, targets) };
-    });
-  });
+    }));
 
-  test("klDivergence, at any temperature", () => {
+  test("klDivergence, at any temperature", () =>
     law({ shape: rowShape, temperature: fc.constantFrom(0.5, 1, 3) }, ({ seed, shape, temperature }) => {
       const teacher = drawValues(seed ^ 7, sizeOf(shape));
       return {
         inputs: { student: shape },
         op: ({ student }, device) => klDivergence(Tensor.from(device, teacher, shape), student!, { temperature }),
       };
-    });
-  });
+    }));
 
   test("klDivergence sends nothing to its teacher", () => {
     const device = createReferenceDevice();
@@ -251,38 +244,33 @@ describe("losses", () => {
 });
 
 describe("parts and sums", () => {
-  test("columns", () => {
+  test("columns", () =>
     law({ shape: rowShape, cut: fc.tuple(fc.nat(5), fc.nat(5)) }, ({ shape, cut }) => {
       const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1)!)).toSorted((a, b) => a - b) as [number, number];
       return { inputs: { x: shape }, op: ({ x }) => columns(x!, begin, end) };
-    });
-  });
+    }));
 
-  test("takeAlongRows, with ids that repeat", () => {
+  test("takeAlongRows, with ids that repeat", () =>
     law({ shape: rowShape, k: fc.nat(4) }, ({ seed, shape, k }) => {
       const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1)!);
       return { inputs: { x: shape }, op: ({ x }) => takeAlongRows(x!, ids, k) };
-    });
-  });
+    }));
 
   test.for([
     ["sum", sum],
     ["mean", mean],
-  ] as const)("%s, over everything and over one axis", ([, op]) => {
-    law(
-      { shape: rowShape, axis: fc.option(fc.integer({ min: -3, max: 2 }), { nil: undefined }) },
-      ({ shape, axis }) => {
-        fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
-        return { inputs: { x: shape }, op: ({ x }) => op(x!, axis === undefined ? {} : { axis }) };
-      },
-    );
-  });
+  ] as const)("%s, over everything and over one axis", ([, op]) =>
+    law({ shape: rowShape, axis: fc.option(between(-3, 2), { nil: undefined }) }, ({ shape, axis }) => {
+      fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
+      return { inputs: { x: shape }, op: ({ x }) => op(x!, axis === undefined ? {} : { axis }) };
+    }),
+  );
 });
 
 describe("backward", () => {
   const device = createReferenceDevice();
-  const parameter = (...data: number[]): Tensor => Tensor.from(device, data, [data.length], { requiresGrad: true });
-  const gradient = (tensor: Tensor): number[] => Array.from(valuesOf(tensor.grad!));
+  const parameter = (...data: number[]) => Tensor.from(device, data, [data.length], { requiresGrad: true });
+  const gradient = (tensor: Tensor) => Array.from(valuesOf(tensor.grad!));
 
   test.for<[string, number[], (x: Tensor) => unknown, number[]]>([
     ["adds up over every use of a tensor", [3, -1], (x) => backward(sum(add(mul(x, x), x))), [7, -1]],
@@ -353,7 +341,6 @@ describe("backward", () => {
     expect([valuesOf(y)[0], ...gradient(x), ...gradient(step)]).toEqual([10_000, 1, 10_000]);
   });
 
-  test("asks for a loss of one element, and names the shape it found", () => {
-    expect(() => backward(parameter(1, 2))).toThrow(failing("shape-scalar", "[2]"));
-  });
+  test("asks for a loss of one element, and names the shape it found", () =>
+    expect(() => backward(parameter(1, 2))).toThrow(failing("shape-scalar", "[2]")));
 });

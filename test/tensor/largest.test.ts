@@ -7,6 +7,7 @@ import { largest, largestColumns } from "../../src/tensor/ops/largest.js";
 import { casesHere } from "../support/cases-here.js";
 import { devicesHere } from "../support/devices.js";
 import { times } from "../support/lists.js";
+import { between } from "../support/draw.js";
 
 const { reference, wasm } = await devicesHere();
 const value = fc.oneof(
@@ -15,32 +16,30 @@ const value = fc.oneof(
 );
 
 /** Larger values first, and of equal ones the lower columns; none with NaN. */
-function sortedColumns(values: Float32Array): number[] {
+function sortedColumns(values: Float32Array) {
   const columns = Array.from(values.keys()).filter((column) => !Number.isNaN(values[column]));
   return columns.sort((a, b) => (values[a] === values[b] ? a - b : values[b]! - values[a]!));
 }
 
-describe("the largest values of a list", () => {
-  test.prop([fc.array(value, { minLength: 1, maxLength: 60 }), fc.integer({ min: 1, max: 70 })])(
-    "are those of a full sort, and come in order of their columns",
-    (list, n) => {
-      const values = Float32Array.from(list);
-      const found = largest(values, n);
-      const sorted = sortedColumns(values).slice(0, n);
-      // A negative zero counts as less than zero here.
-      expect(found.map((i) => values[i]! + 0).toSorted()).toEqual(sorted.map((i) => values[i]! + 0).toSorted());
-      expect(found).toEqual(found.toSorted((a, b) => a - b));
-    },
-  );
-});
+test.prop([fc.array(value, { minLength: 1, maxLength: 60 }), between(1, 70)])(
+  "the largest values of a list are those of a full sort, and come in order of their columns",
+  (list, n) => {
+    const values = Float32Array.from(list);
+    const found = largest(values, n);
+    const sorted = sortedColumns(values).slice(0, n);
+    // A negative zero counts as less than zero here.
+    expect(found.map((i) => values[i]! + 0).toSorted()).toEqual(sorted.map((i) => values[i]! + 0).toSorted());
+    expect(found).toEqual(found.toSorted((a, b) => a - b));
+  },
+);
 
 describe("the largest columns of every row", () => {
   // Rows of many blocks: few values that are not equal, some that are NaN, and the largest side by side or far apart.
   const given = fc.record({
     seed: fc.integer(),
-    count: fc.integer({ min: 1, max: 4 }),
-    width: fc.oneof(fc.integer({ min: 1, max: 130 }), fc.integer({ min: 1, max: 2000 })),
-    n: fc.oneof(fc.integer({ min: 1, max: 40 }), fc.integer({ min: 1, max: 2100 })),
+    count: between(1, 4),
+    width: fc.oneof(between(1, 130), between(1, 2000)),
+    n: fc.oneof(between(1, 40), between(1, 2100)),
     levels: fc.array(value, { minLength: 1, maxLength: 200 }),
     nan: fc.constantFrom(0, 0, 0.1, 0.9),
     ascending: fc.boolean(),

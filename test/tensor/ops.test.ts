@@ -3,8 +3,7 @@
  * weights, and the errors for shapes that do not fit. Gradients: gradients.test.ts; golden numbers of the losses and
  * scores (the method, sections 3 and 4): test/exits/heads/score.test.ts.
  */
-import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { backward } from "../../src/tensor/autograd.js";
 import { type Device, ROW_STATS, weightDtypes } from "../../src/tensor/device.js";
 import { add, mul, sub } from "../../src/tensor/ops/arithmetic.js";
@@ -24,16 +23,18 @@ import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/half-floa
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
 import { sumOf } from "../support/lists.js";
+import { real } from "../support/draw.js";
+import { fc, test } from "../support/property.js";
 
 const single = createReferenceDevice();
 const double = createReferenceDevice({ float64: true });
-const list = (tensor: Tensor): number[] => Array.from(valuesOf(tensor));
+const list = (tensor: Tensor) => Array.from(valuesOf(tensor));
 
 /** Golden numbers are printed with this many decimals; a float32 result adds one rounding of its own. */
-const printed = (decimals: number, value: number, device: Device): number =>
+const printed = (decimals: number, value: number, device: Device) =>
   0.5000001 * 10 ** -decimals + (device === single ? 2 ** -24 * Math.abs(value) : 0);
 
-function expectGolden(device: Device, found: Tensor, golden: readonly number[], decimals: number): void {
+function expectGolden(device: Device, found: Tensor, golden: readonly number[], decimals: number) {
   expect(found.size).toBe(golden.length);
   golden.forEach((value, i) =>
     expect(Math.abs(list(found)[i]! - value), `element ${i}: ${list(found)[i]} against ${value}`).toBeLessThanOrEqual(
@@ -75,44 +76,37 @@ describe.each([
 });
 
 describe("rows of logits", () => {
-  const logits = fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 1, maxLength: 40 });
+  const logits = fc.array(real(-1000, 1000), { minLength: 1, maxLength: 40 });
 
-  test("softmax rows sum to 1, exp(logSoftmax) is softmax, at up to ±1000", () => {
-    fc.assert(
-      fc.property(logits, (z) => {
-        const x = Tensor.from(double, z);
-        const p = list(softmax(x));
-        // exp amplifies the rounding of x - lse, at most 2000 · 2⁻⁵³ per term, twice.
-        const tolerance = 2 * 2000 * 2 ** -53 + z.length * 2 ** -53;
-        expect(Math.abs(sumOf(p) - 1)).toBeLessThanOrEqual(tolerance);
-        list(logSoftmax(x)).forEach((value, i) =>
-          expect(Math.abs(Math.exp(value) - p[i]!)).toBeLessThanOrEqual(tolerance),
-        );
-        const rounded = list(softmax(Tensor.from(single, z)));
-        // each p off by p·2⁻²⁴, and Σp = 1
-        expect(Math.abs(sumOf(rounded) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
-      }),
-    );
+  test.prop([logits])("softmax rows sum to 1, exp(logSoftmax) is softmax, at up to ±1000", (z) => {
+    const x = Tensor.from(double, z);
+    const p = list(softmax(x));
+    // exp amplifies the rounding of x - lse, at most 2000 · 2⁻⁵³ per term, twice.
+    const tolerance = 2 * 2000 * 2 ** -53 + z.length * 2 ** -53;
+    expect(Math.abs(sumOf(p) - 1)).toBeLessThanOrEqual(tolerance);
+    list(logSoftmax(x)).forEach((value, i) => expect(Math.abs(Math.exp(value) - p[i]!)).toBeLessThanOrEqual(tolerance));
+    const rounded = list(softmax(Tensor.from(single, z)));
+    // each p off by p·2⁻²⁴, and Σp = 1
+    expect(Math.abs(sumOf(rounded) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
   });
 
-  test("statistics are those of the definition: sorted values, Σexp, -Σ p log p", () => {
-    fc.assert(
-      fc.property(fc.array(fc.double({ min: -20, max: 20, noNaN: true }), { minLength: 2, maxLength: 30 }), (z) => {
-        const stats = list(rowStats(Tensor.from(double, z)));
-        const sorted = z.toSorted((a, b) => b - a);
-        const lse = Math.log(sumOf(z, (value) => Math.exp(value)));
-        const tolerance = 64 * (z.length + 20) * 2 ** -53; // z.length + 20 terms and roundings, values below 64
-        expect([stats[ROW_STATS.top1], stats[ROW_STATS.top2]].map((value) => value! + 0)).toEqual([
-          sorted[0]! + 0,
-          sorted[1]! + 0,
-        ]);
-        expect(stats[ROW_STATS.argmax]).toBe(z.findIndex((value) => value === sorted[0]));
-        expect(Math.abs(stats[ROW_STATS.logSumExp]! - lse)).toBeLessThanOrEqual(tolerance);
-        const entropy = -sumOf(z, (value) => Math.exp(value - lse) * (value - lse));
-        expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(tolerance);
-      }),
-    );
-  });
+  test.prop([fc.array(real(-20, 20), { minLength: 2, maxLength: 30 })])(
+    "statistics are those of the definition: sorted values, Σexp, -Σ p log p",
+    (z) => {
+      const stats = list(rowStats(Tensor.from(double, z)));
+      const sorted = z.toSorted((a, b) => b - a);
+      const lse = Math.log(sumOf(z, (value) => Math.exp(value)));
+      const tolerance = 64 * (z.length + 20) * 2 ** -53; // z.length + 20 terms and roundings, values below 64
+      expect([stats[ROW_STATS.top1], stats[ROW_STATS.top2]].map((value) => value! + 0)).toEqual([
+        sorted[0]! + 0,
+        sorted[1]! + 0,
+      ]);
+      expect(stats[ROW_STATS.argmax]).toBe(z.findIndex((value) => value === sorted[0]));
+      expect(Math.abs(stats[ROW_STATS.logSumExp]! - lse)).toBeLessThanOrEqual(tolerance);
+      const entropy = -sumOf(z, (value) => Math.exp(value - lse) * (value - lse));
+      expect(Math.abs(stats[ROW_STATS.entropy]! - entropy)).toBeLessThanOrEqual(tolerance);
+    },
+  );
 
   test("the lowest id wins a tie, wherever the tie is", async () => {
     expect(await argmax(Tensor.from(single, [5, 5, 5, 1, 7, 7, -3, -3, -4, 0, -0, -1], [4, 3]))).toEqual([0, 1, 0, 0]);
@@ -121,9 +115,8 @@ describe("rows of logits", () => {
     expect([stats[ROW_STATS.argmax], stats[ROW_STATS.top1], stats[ROW_STATS.top2]]).toEqual([1, 9, 9]);
   });
 
-  test("a single class has entropy 0 and no second value", () => {
-    expect(list(rowStats(Tensor.from(single, [3], [1, 1])))).toEqual([0, 3, -Infinity, 3, 0]);
-  });
+  test("a single class has entropy 0 and no second value", () =>
+    expect(list(rowStats(Tensor.from(single, [3], [1, 1])))).toEqual([0, 3, -Infinity, 3, 0]));
 
   test("classes ruled out by -Infinity have probability 0 and cost nothing", () => {
     const z = Tensor.from(double, [-Infinity, 1, 1]);
@@ -142,7 +135,7 @@ describe("rows of logits", () => {
     ];
     const shape = [extreme.length, 3];
     const teacher = Tensor.from(single, extreme.flat(), shape);
-    const other = (): Tensor => Tensor.from(single, extreme.toReversed().flat(), shape, { requiresGrad: true });
+    const other = () => Tensor.from(single, extreme.toReversed().flat(), shape, { requiresGrad: true });
     const ops: [string, (x: Tensor) => Tensor][] = [
       ["softmax", softmax],
       ["logSoftmax", logSoftmax],
@@ -176,7 +169,7 @@ describe("rows of logits", () => {
   });
 
   /** [R, N] -> [R, 2N]: x beside itself. */
-  function concatColumns(x: Tensor): Tensor {
+  function concatColumns(x: Tensor) {
     const both = Tensor.from(x.device, [1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0, 1, 0, 0, 1], [3, 6]);
     return matmul(x, both);
   }
@@ -208,9 +201,7 @@ describe("erfc", () => {
     [5, 1.53745979442803485e-12],
     [10, 2.08848758376254476e-45],
   ] as const;
-  test.for(KNOWN)("erfc(%d) is %d", ([x, value]) => {
-    expect(Math.abs(erfc(x) - value) / value).toBeLessThan(1e-13);
-  });
+  test.for(KNOWN)("erfc(%d) is %d", ([x, value]) => expect(Math.abs(erfc(x) - value) / value).toBeLessThan(1e-13));
 
   test("is symmetric about 1, never rises, and reaches 2 and 0", () => {
     expect([erfc(-Infinity), erfc(40), erfc(Infinity)]).toEqual([2, 0, 0]);
@@ -222,20 +213,18 @@ describe("erfc", () => {
   });
 });
 
-describe("products", () => {
-  test("matmul and linear match results worked out by hand", () => {
-    const a = Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]);
-    const b = Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2]);
-    expect(list(matmul(a, b))).toEqual([58, 64, 139, 154]);
-    expect(matmul(a, b).shape).toEqual([2, 2]);
-    expect(list(matmul(a, a, { transposeB: true }))).toEqual([14, 32, 32, 77]);
-    expect(list(matmul(a, a, { transposeA: true }))).toEqual([17, 22, 27, 22, 29, 36, 27, 36, 45]);
-    const bias = Tensor.from(single, [100, 200]);
-    const residual = Tensor.from(single, [1, 2, 3, 4], [2, 2]);
-    expect(list(linear(a, Tensor.from(single, [1, 0, 0, 0, 0, 1], [2, 3]), { bias, residual }))).toEqual([
-      102, 205, 107, 210,
-    ]);
-  });
+test("products matmul and linear match results worked out by hand", () => {
+  const a = Tensor.from(single, [1, 2, 3, 4, 5, 6], [2, 3]);
+  const b = Tensor.from(single, [7, 8, 9, 10, 11, 12], [3, 2]);
+  expect(list(matmul(a, b))).toEqual([58, 64, 139, 154]);
+  expect(matmul(a, b).shape).toEqual([2, 2]);
+  expect(list(matmul(a, a, { transposeB: true }))).toEqual([14, 32, 32, 77]);
+  expect(list(matmul(a, a, { transposeA: true }))).toEqual([17, 22, 27, 22, 29, 36, 27, 36, 45]);
+  const bias = Tensor.from(single, [100, 200]);
+  const residual = Tensor.from(single, [1, 2, 3, 4], [2, 2]);
+  expect(list(linear(a, Tensor.from(single, [1, 0, 0, 0, 0, 1], [2, 3]), { bias, residual }))).toEqual([
+    102, 205, 107, 210,
+  ]);
 });
 
 describe("frozen weights", () => {
@@ -294,7 +283,7 @@ describe("sequences", () => {
   });
 
   test("causalAttention looks at itself and the past only", () => {
-    const draw = (seed: number, width: number): Tensor => Tensor.from(single, drawValues(seed, 5 * width), [5, width]);
+    const draw = (seed: number, width: number) => Tensor.from(single, drawValues(seed, 5 * width), [5, width]);
     const q = draw(1, 4);
     const k = draw(2, 2);
     const v = draw(3, 2);
@@ -343,8 +332,7 @@ describe("parts and sums", () => {
 });
 
 describe("shapes that do not fit", () => {
-  const of = (...shape: number[]): Tensor =>
-    Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
+  const of = (...shape: number[]) => Tensor.from(single, new Float32Array(shape.reduce((a, b) => a * b, 1)), shape);
   const x = of(2, 3);
   const packed = PackedMatrix.from(single, new Float32Array(20), [5, 4]);
   const table = { cos: of(4, 1), sin: of(4, 1) };

@@ -10,7 +10,7 @@ import { sumOf, times } from "../support/lists.js";
 const uniforms = (rng: Rng, count: number): number[] => times(count, () => rng.uniform());
 
 /** Σ (observed - expected)²/expected over equally likely bins. */
-function chiSquare(bins: number, draws: readonly number[]): number {
+function chiSquare(bins: number, draws: readonly number[]) {
   const counts = new Array<number>(bins).fill(0);
   for (const bin of draws) counts[bin]!++;
   const expected = draws.length / bins;
@@ -20,7 +20,7 @@ function chiSquare(bins: number, draws: readonly number[]): number {
 /** The 0.0005 and 0.9995 quantiles of chi-square (scipy.stats.chi2.ppf): outside lies one seed in a thousand. */
 const CHI_SQUARE = { 9: [0.9717, 29.6658], 23: [6.9237, 52.0001], 63: [32.4553, 106.5832] } as const;
 
-function expectUniform(bins: 10 | 24 | 64, draws: readonly number[]): void {
+function expectUniform(bins: 10 | 24 | 64, draws: readonly number[]) {
   const [low, high] = CHI_SQUARE[(bins - 1) as keyof typeof CHI_SQUARE];
   const statistic = chiSquare(bins, draws);
   expect(statistic).toBeGreaterThan(low);
@@ -84,7 +84,7 @@ describe("fork", () => {
     const rng = createRng(7);
     const [a, b] = [rng.fork("a"), rng.fork("b")].map((fork) => uniforms(fork, 10_000)) as [number[], number[]];
     const parent = uniforms(rng, 10_000);
-    const correlation = (x: readonly number[], y: readonly number[]): number =>
+    const correlation = (x: readonly number[], y: readonly number[]) =>
       sumOf(x, (value, i) => (value - 0.5) * (y[i]! - 0.5)) / x.length / (1 / 12);
     // the correlation of independent samples is N(0, 1/n); 3.29 sigma is one in a thousand
     const bound = 3.29 / Math.sqrt(10_000);
@@ -125,7 +125,7 @@ describe("distributions", () => {
     const rng = createRng(4);
     const n = 50_000;
     const draws = times(n, () => rng.normal());
-    const moment = (power: number): number => sumOf(draws, (x) => x ** power) / n;
+    const moment = (power: number) => sumOf(draws, (x) => x ** power) / n;
     expect(Math.abs(moment(1))).toBeLessThan(3.29 / Math.sqrt(n)); // variance of the mean 1/n
     expect(Math.abs(moment(2) - 1)).toBeLessThan(3.29 * Math.sqrt(2 / n)); // variance of x² is 2
     expect(Math.abs(moment(4) - 3)).toBeLessThan(3.29 * Math.sqrt(96 / n)); // variance of x⁴ is 105 - 9

@@ -11,7 +11,7 @@ import { backward, backwardInParts } from "../../src/tensor/autograd.js";
 import { isFreed } from "./is-freed.js";
 
 const device = createReferenceDevice();
-const made = (value = 1): Tensor => Tensor.from(device, [value]);
+const made = (value = 1) => Tensor.from(device, [value]);
 describe("scopeInParts", () => {
   it("frees what its parts made, except the result", async () => {
     const temporary: Tensor[] = [];
@@ -28,7 +28,7 @@ describe("scopeInParts", () => {
 
   it("owns nothing that others make between its parts, whichever way they interleave", async () => {
     const others: Tensor[] = [];
-    const work = async (value: number): Promise<Tensor> =>
+    const work = async (value: number) =>
       scopeInParts(function* () {
         let total = made(value);
         for (let part = 0; part < 20; part++) {
@@ -37,7 +37,7 @@ describe("scopeInParts", () => {
         }
         return total;
       });
-    const beside = async (): Promise<void> => {
+    const beside = async () => {
       for (let i = 0; i < 20; i++) {
         others.push(made(i));
         await Promise.resolve();
@@ -90,7 +90,7 @@ it("work in parts ends with the same result at once and in turns", async () => {
 });
 
 it("backwardInParts adds the gradients that backward adds", () => {
-  const gradientOf = (flow: (loss: Tensor) => void): number[] => {
+  const gradientOf = (flow: (loss: Tensor) => void) => {
     const x = Tensor.from(device, [1, -2, 3], [3], { requiresGrad: true });
     flow(sum(scale(x, 7)));
     return Array.from(x.grad!.storage as unknown as Float32Array);

@@ -2,11 +2,11 @@
  * Arithmetic on shapes, against its definition: the offset of an index is Σ index·stride, and a broadcast reads index 0
  * along repeated axes.
  */
-import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { ShapeError } from "../../src/errors.js";
 import { broadcastShapes, broadcastStrides, formatShape, rowsOf, sizeOf, stridesOf } from "../../src/tensor/shape.js";
 import { sumOf, times } from "../support/lists.js";
+import { fc, test } from "../support/property.js";
 
 const shapes = fc.array(fc.nat(4), { maxLength: 4 });
 
@@ -21,7 +21,7 @@ function* indices(shape: readonly number[]): Generator<number[]> {
   }
 }
 
-const dot = (a: readonly number[], b: readonly number[]): number => sumOf(a, (value, i) => value * b[i]!);
+const dot = (a: readonly number[], b: readonly number[]) => sumOf(a, (value, i) => value * b[i]!);
 
 describe("sizes and strides", () => {
   test("a scalar has one element, an axis of size 0 leaves none", () => {
@@ -30,13 +30,9 @@ describe("sizes and strides", () => {
     expect(formatShape([])).toBe("[]");
   });
 
-  test("row-major strides number the indices 0, 1, 2, …", () => {
-    fc.assert(
-      fc.property(shapes, (shape) => {
-        const strides = stridesOf(shape);
-        expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(times(sizeOf(shape), (i) => i));
-      }),
-    );
+  test.prop([shapes])("row-major strides number the indices 0, 1, 2, …", (shape) => {
+    const strides = stridesOf(shape);
+    expect(Array.from(indices(shape), (index) => dot(index, strides))).toEqual(times(sizeOf(shape), (i) => i));
   });
 
   test("rowsOf takes the last axis as columns, and refuses a scalar", () => {
@@ -57,27 +53,23 @@ describe("broadcasting", () => {
     expect(broadcastShapes("add", [1, 3], [0, 1])).toEqual([0, 3]);
   });
 
-  test("is symmetric, or fails both ways with both shapes named", () => {
-    fc.assert(
-      fc.property(shapes, shapes, (a, b) => {
-        const attempt = (left: number[], right: number[]): number[] | ShapeError => {
-          try {
-            return broadcastShapes("add", left, right);
-          } catch (error) {
-            if (error instanceof ShapeError) return error;
-            throw error;
-          }
-        };
-        const forth = attempt(a, b);
-        const back = attempt(b, a);
-        if (forth instanceof ShapeError) {
-          expect(back).toBeInstanceOf(ShapeError);
-          expect(forth.code).toBe("shape-broadcast");
-          expect(forth.message).toContain(`add: ${formatShape(a)} and ${formatShape(b)} do not broadcast`);
-          expect(forth.details).toEqual({ a, b });
-        } else expect(back).toEqual(forth);
-      }),
-    );
+  test.prop([shapes, shapes])("is symmetric, or fails both ways with both shapes named", (a, b) => {
+    const attempt = (left: number[], right: number[]) => {
+      try {
+        return broadcastShapes("add", left, right);
+      } catch (error) {
+        if (error instanceof ShapeError) return error;
+        throw error;
+      }
+    };
+    const forth = attempt(a, b);
+    const back = attempt(b, a);
+    if (forth instanceof ShapeError) {
+      expect(back).toBeInstanceOf(ShapeError);
+      expect(forth.code).toBe("shape-broadcast");
+      expect(forth.message).toContain(`add: ${formatShape(a)} and ${formatShape(b)} do not broadcast`);
+      expect(forth.details).toEqual({ a, b });
+    } else expect(back).toEqual(forth);
   });
 
   test("strides read index 0 along every repeated axis", () => {

@@ -63,7 +63,7 @@ describe("a tensor", () => {
 
 describe("scope", () => {
   test("keeps every tensor inside arrays and plain objects of its result", () => {
-    const made = (): Tensor => Tensor.from(device, [1]);
+    const made = () => Tensor.from(device, [1]);
     const result = scope(() => ({
       one: made(),
       list: [made(), { deep: made() }],
@@ -150,7 +150,7 @@ function countingDevice(): { device: Device; live: () => number; created: () => 
   const freed = new WeakSet();
   let created = 0;
   /** Arguments and results are storages, or arrays and plain objects of them ({ dx, dGain }, a rope table). */
-  const visit = (value: unknown, each: (storage: object) => void): void => {
+  const visit = (value: unknown, each: (storage: object) => void) => {
     if (value instanceof Float32Array || (typeof value === "object" && value !== null && "dtype" in value)) each(value);
     else if (typeof value === "object" && value !== null && !ArrayBuffer.isView(value)) {
       for (const part of Object.values(value)) visit(part, each);
@@ -169,7 +169,7 @@ function countingDevice(): { device: Device; live: () => number; created: () => 
       });
       return result;
     };
-  const free = (storage: object): void => {
+  const free = (storage: object) => {
     if (!live.delete(storage)) throw new Error("a storage was freed twice");
     freed.add(storage);
     if (storage instanceof Float32Array) storage.fill(NaN); // a later use shows up as NaN

@@ -44,6 +44,6 @@ onmessage = async ({ data: { threads, url, ids } }: MessageEvent<Task>) => {
   }
 };
 
-function answer(value: Answer): void {
+function answer(value: Answer) {
   postMessage(value);
 }

@@ -23,7 +23,7 @@ async function textsOf(options: GenerateOptions): Promise<FinishedText[]> {
   return run.summaries.map(({ ids }, i) => ({ promptIds: prompts[i]!, ids }));
 }
 
-async function readAll(audit: Audit, texts: readonly FinishedText[]): Promise<(number | undefined)[]> {
+async function readAll(audit: Audit, texts: readonly FinishedText[]) {
   return Promise.all(texts.map((text) => audit.read(text)));
 }
 
@@ -52,7 +52,7 @@ describe("an audit", () => {
   it("reads about one of k texts, by seed and number; a stored state goes on with the next number", async () => {
     const policy = await certifiedPolicy(heads, {});
     const [text] = await textsOf({ policy, maxNewTokens: 1 });
-    const chosen = async (seed: number, parts: readonly number[]): Promise<boolean[]> => {
+    const chosen = async (seed: number, parts: readonly number[]) => {
       let audit = new Audit(heads, policy, { every: 4, seed });
       const read: boolean[] = [];
       for (const count of parts) {
@@ -129,7 +129,7 @@ describe("an audit", () => {
     const { state } = new Audit(heads, policy);
     const damaged = [{}, null, { ...state, alarm: {} }, { ...state, every: 0 }, { ...state, lossSum: "1" }];
     for (const one of [...damaged, { ...state, alarm: { ...state.alarm, wealth: [1] } }, { ...state, users: [1] }]) {
-      const open = (): Audit => new Audit(heads, policy, { state: one as unknown as AuditState });
+      const open = () => new Audit(heads, policy, { state: one as unknown as AuditState });
       expect(open, JSON.stringify(one)).toThrow(expect.objectContaining({ code: "audit-state" }));
     }
   });

@@ -48,7 +48,7 @@ const ran =
       return tally;
     },
   });
-const noError = ({ wrong, deep, exits }: Tally, row: number): void => {
+const noError = ({ wrong, deep, exits }: Tally, row: number) => {
   wrong.fill(0, row * exits, (row + 1) * exits);
   deep.fill(0, row, row + 1);
 };
@@ -64,7 +64,7 @@ const ranLies: readonly (readonly [string, (truth: Evidence) => Evidence])[] = [
 ];
 
 type Verified = Parameters<typeof verifyCertificate>[1] & { readonly certificate: Certificate };
-const made = async (heads: ExitHeads, documents: number[][], options: CalibrateOptions = {}): Promise<Certificate> =>
+const made = async (heads: ExitHeads, documents: number[][], options: CalibrateOptions = {}) =>
   (await calibrate(heads, documents, { agreement: 0.3, delta: 0.3, ...options })).certificate;
 
 const honest: readonly (readonly [string, string, (heads: ExitHeads, all: number[][]) => Promise<Verified>])[] = [
@@ -235,7 +235,7 @@ describe("forged policies", () => {
   );
 });
 
-async function promiseOf(heads: ExitHeads, policy: Policy): Promise<string> {
+async function promiseOf(heads: ExitHeads, policy: Policy) {
   try {
     const { promise } = await finish(generate(heads, [1, 2], { policy, maxNewTokens: 2 }));
     return promise.kind;

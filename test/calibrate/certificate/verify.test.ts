@@ -28,9 +28,9 @@ const kinds: readonly CertifyPolicyOptions[] = [
 const VALID = { verdict: "reproduced", reasons: [] };
 const CONSISTENT = { verdict: "arithmetic consistent", reasons: [] };
 const records = handmadeRecords(150);
-const reasonsIn = async (...asked: Parameters<typeof verifyCertificate>): Promise<string> =>
+const reasonsIn = async (...asked: Parameters<typeof verifyCertificate>) =>
   (await verifyCertificate(...asked)).reasons.join("; ");
-const copy = <Value>(value: Value): Value => JSON.parse(JSON.stringify(value)) as Value;
+const copy = <Value>(value: Value) => JSON.parse(JSON.stringify(value)) as Value;
 const made = async (options: CertifyPolicyOptions = {}): Promise<Certificate> =>
   copy((await calibrateRecords(records, { agreement: 0.85, ...options })).certificate);
 
@@ -46,7 +46,7 @@ function paths(value: unknown, here: Path = []): Path[] {
 }
 
 /** The first entries of every list, and some of the others, because entries of long lists are alike. */
-function sampled(all: readonly Path[]): Path[] {
+function sampled(all: readonly Path[]) {
   return all.filter((path, i) => path.every((key) => typeof key === "string" || key < 2) || i % 97 === 0);
 }
 
@@ -68,7 +68,7 @@ function otherValue(old: unknown): unknown {
 }
 
 /** Tokens that a candidate changes in the document that an entry of `wrong` is about; there are two exits. */
-function wrongIn({ wrong }: { readonly wrong: readonly number[] }, entry: number): number {
+function wrongIn({ wrong }: { readonly wrong: readonly number[] }, entry: number) {
   const row = entry - (entry % 2);
   return wrong[row]! + wrong[row + 1]!;
 }
@@ -106,7 +106,7 @@ describe("verifyCertificate", () => {
      * A document in which two tokens changed is changed, and so is one with three. The exact binomial has no stakes
      * that depend on delta.
      */
-    const saysTheSame = ({ loss, test }: Certificate, path: Path): boolean =>
+    const saysTheSame = ({ loss, test }: Certificate, path: Path) =>
       loss === "anyChange" &&
       (path[0] === "delta" ||
         (path[3] === "wrong" && wrongIn(test!.candidates[Number(path[2])]!, Number(path[4])) > 0));
@@ -124,7 +124,7 @@ describe("verifyCertificate", () => {
   it("gives the reasons", async () => {
     const certificate = await made();
     const { test } = certificate;
-    const reasonsOf = async (changes: Partial<Certificate>, options = {}): Promise<string> =>
+    const reasonsOf = async (changes: Partial<Certificate>, options = {}) =>
       reasonsIn(await resealed(certificate, changes), options);
     expect(await reasonsIn({ ...certificate, delta: 0.01 })).toContain(
       "the digest does not match: the file was changed after it was made",
@@ -243,7 +243,7 @@ describe("verifyCertificate with the model", () => {
 
 describe("independence", () => {
   const folder = "../../../src/calibrate/recompute/";
-  const importsOf = (file: string): string[] =>
+  const importsOf = (file: string) =>
     Array.from(
       readFileSync(new URL(folder + file, import.meta.url), "utf8").matchAll(
         /^import (?!type )[^;]*? from "([^"]+)"|\bimport\("([^"]+)"\)/gms,
@@ -256,15 +256,14 @@ describe("independence", () => {
     for (const target of importsOf(file)) loaded.add(target.replace(/^\.\//, "").replace(/\.js$/, ".ts"));
   }
 
-  it("the recomputation imports nothing but types from outside its own files", () => {
+  it("the recomputation imports nothing but types from outside its own files", () =>
     expect([...loaded].sort()).toEqual([
       "check-shape.ts",
       "limits.ts",
       "verify-certificate.ts",
       "verify-test.ts",
       "verify-values.ts",
-    ]);
-  });
+    ]));
 
   it("the decoder's counts come from no code that makes certificates", () => {
     const imports = importsOf("../verify/against-decoder.ts");

@@ -149,7 +149,7 @@ describe("calibrateRecords", () => {
   });
 
   it("refuses options and records that make no sense", async () => {
-    const refused = async (options: Parameters<typeof calibrateRecords>[1], from = records): Promise<void> => {
+    const refused = async (options: Parameters<typeof calibrateRecords>[1], from = records) => {
       await expect(calibrateRecords(from, options), JSON.stringify(options)).rejects.toThrow(OptionError);
     };
     for (const level of [0, 1, -1, 2, NaN, Infinity]) {

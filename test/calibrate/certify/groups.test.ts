@@ -47,7 +47,7 @@ describe("groups", () => {
       const wrong = candidate!.wrong[2 * d]! + candidate!.wrong[2 * d + 1]!;
       losses.get(group!)!.push(wrong / tokens);
     });
-    const mean = (values: readonly number[]): number => sumOf(values, (value) => value / values.length);
+    const mean = (values: readonly number[]) => sumOf(values, (value) => value / values.length);
     expect(candidate!.risk).toBeCloseTo(mean(Array.from(losses.values(), mean)), 12);
     expect(await verdictOf(certificate, { records })).toBe("reproduced");
   });
@@ -75,7 +75,7 @@ describe("groups", () => {
 
 describe("copies", () => {
   const rng = createRng(4);
-  const text = (words: number): string => times(words, () => `w${rng.integer(3000)}`).join(" ");
+  const text = (words: number) => times(words, () => `w${rng.integer(3000)}`).join(" ");
   /** A tokenizer of words, for which case is another token. */
   const vocabulary: string[] = [];
   const numbers = new Map<string, number>();
@@ -87,7 +87,7 @@ describe("copies", () => {
   const decode = (ids: readonly number[]): string => ids.map((id) => vocabulary[id]).join(" ");
   const model = { tokenizer: { encode, decode } } as unknown as Model;
   /** Sizes of classes, as the maker finds them and as the verifier does, in three orders. */
-  const classes = async (documents: readonly CalibrationDocument[]): Promise<number[]> => {
+  const classes = async (documents: readonly CalibrationDocument[]) => {
     const shuffled = documents.map((one) => [rng.uniform(), one] as const).sort(([x], [y]) => x - y);
     const found = [documents, documents.toReversed(), shuffled.map(([, one]) => one)].map(async (order) => {
       const hashed = await hashDocuments({ model, taught: undefined }, order, Infinity);
@@ -102,7 +102,7 @@ describe("copies", () => {
     for (const other of others) expect(other).toEqual(first);
     return first!;
   };
-  const ones = (count: number): number[] => Array<number>(count).fill(1);
+  const ones = (count: number) => Array<number>(count).fill(1);
   const chat = (prompt: string, answer: string) => {
     const ids = encode(`${prompt} ${answer}`);
     return { ids, from: encode(prompt).length };
@@ -151,9 +151,7 @@ describe("copies", () => {
       [3],
     ],
     ["not if answers differ", () => [1, 2].map(() => chat(`${system} ${long}`, text(30))), ones(2)],
-  ])("are one class %s", async ([, documents, sizes]) => {
-    expect(await classes(documents())).toEqual(sizes);
-  });
+  ])("are one class %s", async ([, documents, sizes]) => expect(await classes(documents())).toEqual(sizes));
 
   it("are not joined by others: the ends of a chain are two classes at least", async () => {
     const chain = times(7, (i) =>

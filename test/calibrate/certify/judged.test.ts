@@ -89,7 +89,7 @@ describe("records", () => {
     } = await recordDocuments(stored, [document!], { sampling, against: full });
     const right = await full.logits(document!);
     const own = await stored.model.logits(document!);
-    const at = (logits: Float32Array, t: number): Float64Array =>
+    const at = (logits: Float32Array, t: number) =>
       processedDistribution(logits.slice(t * vocabSize, (t + 1) * vocabSize), document!.slice(0, t + 1), settings);
     for (const t of document!.keys()) {
       expect(record!.deep![t]).toBe(totalVariation(at(right, t), at(own, t)));

@@ -1,5 +1,4 @@
 /** Law: on given text, running many positions at once counts what the decoder emits token by token. */
-import fc from "fast-check";
 import { type AttachOptions, createPolicy, type ExitHeads, fitProjections, type Policy } from "early-exits";
 import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js";
 import { runPolicies } from "early-exits/calibrate";
@@ -15,6 +14,7 @@ import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
 import { askedHeads, attachOptionsOf, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, real } from "../../support/draw.js";
+import { fc, test } from "../../support/property.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
 const text = fc.record({ prompt: between(0, 12), rest: between(2, 20) });
@@ -48,30 +48,23 @@ describe("runs of policies on given text", () => {
     );
   });
 
-  it("count the same for packed heads, and every type of keys and values", async () => {
-    await fc.assert(
-      fc.asyncProperty(
-        packedHeads,
-        fc.array(text, { minLength: 1, maxLength: 4 }),
-        vectors(3),
-        score,
-        fc.nat(1000),
-        async (given, texts, thresholds, score, seed) => {
-          const heads = await headsOf(given);
-          const documents = documentsOf(texts, seed);
-          const known = heads.scores.includes(score) ? score : "margin"; // previews have no entropy
-          const candidates = { score: known, fill: fillOf(heads, seed), thresholds };
-          const runs = await check(heads, documents, candidates);
-          // Sampled text runs token by token; where tokens leave does not depend on what is drawn.
-          const sampled = await runPolicies(heads, documents, candidates, { sampling: { temperature: 1 } });
-          for (const [d, { counts }] of runs.documents.entries()) {
-            expect(sampled.documents[d]!.counts.left).toEqual(counts.left);
-          }
-        },
-      ),
-      { numRuns: casesHere(30) },
-    );
-  });
+  test.prop([packedHeads, fc.array(text, { minLength: 1, maxLength: 4 }), vectors(3), score, fc.nat(1000)], {
+    numRuns: casesHere(30),
+  })(
+    "count the same for packed heads, and every type of keys and values",
+    async (given, texts, thresholds, score, seed) => {
+      const heads = await headsOf(given);
+      const documents = documentsOf(texts, seed);
+      const known = heads.scores.includes(score) ? score : "margin"; // previews have no entropy
+      const candidates = { score: known, fill: fillOf(heads, seed), thresholds };
+      const runs = await check(heads, documents, candidates);
+      // Sampled text runs token by token; where tokens leave does not depend on what is drawn.
+      const sampled = await runPolicies(heads, documents, candidates, { sampling: { temperature: 1 } });
+      for (const [d, { counts }] of runs.documents.entries()) {
+        expect(sampled.documents[d]!.counts.left).toEqual(counts.left);
+      }
+    },
+  );
 });
 
 interface TestDocument {
@@ -105,7 +98,7 @@ async function check(heads: ExitHeads, documents: readonly TestDocument[], candi
 }
 
 /** One of the fills that are legal for the heads. */
-function fillOf(heads: ExitHeads, seed: number): FillName {
+function fillOf(heads: ExitHeads, seed: number) {
   const legal = fillNames.filter((fill) => isLegal(heads, fill));
   return legal[seed % legal.length]!;
 }
@@ -129,7 +122,7 @@ const headsOf = once(async ({ config, on = "wasm", exits = [1, 2, 3], kvCache, d
   return heads;
 });
 
-function isLegal(heads: ExitHeads, fill: FillName): boolean {
+function isLegal(heads: ExitHeads, fill: FillName) {
   try {
     requireFillFor(heads, fill);
     return true;

@@ -9,7 +9,7 @@ import { pretrainTiny, refused, scratch, sentences, succeed, words, writeText } 
 const folder = scratch();
 const model = folder.path("model");
 /** Writes the documents of a model's folder. */
-function writeDocuments(folder: string, calibration: number): void {
+function writeDocuments(folder: string, calibration: number) {
   const titled = (...range: Parameters<typeof sentences>) =>
     sentences(...range).map((text, i) => ({ title: `speech ${i}`, text }));
   const documents = { train: titled(30), calibration: titled(calibration, 100), test: titled(10, 200) };

@@ -40,6 +40,6 @@ describe("export", () => {
 it.each([
   [[], "--out"],
   [["--out", "x", "--heads", "y"], "belong together"],
-])("refuses %j", async (options, message) => {
-  expect(await refused(words`export ${made.model} ${options}`, 2)).toContain(message);
-});
+])("refuses %j", async (options, message) =>
+  expect(await refused(words`export ${made.model} ${options}`, 2)).toContain(message),
+);

@@ -66,7 +66,7 @@ it("prints a local path as it is, and refuses what is neither a path nor a name"
 
 it("can be interrupted, and then goes on with the files that are missing", async () => {
   bench.hub.interruptions.push({ after: 70_000, how: "stall" });
-  const stopAt = (text: string, io: TestIo): void => {
+  const stopAt = (text: string, io: TestIo) => {
     if (text.includes("70/199.3")) io.interrupt();
   };
   const { code, err } = await get("org/tiny", { tick: 5000, onErr: stopAt });

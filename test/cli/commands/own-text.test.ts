@@ -20,7 +20,7 @@ const heads = folder.path("heads");
 const train = words`
   train ${model} --self 24 --self-tokens 8 --depths 1,2 --steps 2 --batch 2 --sequence 32 --device reference`;
 
-const lines = (file: string): unknown[] =>
+const lines = (file: string) =>
   readFileSync(file, "utf8")
     .trim()
     .split("\n")
@@ -48,7 +48,7 @@ describe("text of the model's own", () => {
     expect(out).toContain("the documents are the model's own");
     expect(out).toMatch(/\nverdict: (certified|not certified)/);
     expect(out).toMatch(/\nnext:\n {2}\S/);
-    const asked = (file: string): string[] => lines(file).map((line) => JSON.stringify(line));
+    const asked = (file: string) => lines(file).map((line) => JSON.stringify(line));
     const known = new Set(asked(`${heads}/prompts.jsonl`));
     const held = asked(`${heads}/held-prompts.jsonl`);
     expect(held.length).toBe(20);

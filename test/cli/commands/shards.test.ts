@@ -8,7 +8,7 @@ afterAll(folder.remove);
 const many = writeText(folder.path("many.txt"), [...sentences(40, 300), ...sentences(3, 300)]);
 
 /** Runs a command for every shard, in an order that no engine would choose. */
-async function shards(line: readonly string[], store: string, of: number): Promise<string> {
+async function shards(line: readonly string[], store: string, of: number) {
   let notes = "";
   for (let index = of - 1; index >= 0; index--) {
     notes += (await succeed(words`${line} --shard ${`${index}/${of}`} --store ${store}`)).err;
@@ -22,7 +22,7 @@ function filesOf(store: string): ReadonlyMap<string, Buffer> {
 }
 
 /** Without the verdict, which takes times. */
-function untimed(out: string): string {
+function untimed(out: string) {
   return out.replace(/(?<=\n)(verdict|next):[^]*$/, "");
 }
 
@@ -43,7 +43,7 @@ async function alone(name: string, line: readonly string[]): Promise<Compared> {
 }
 
 /** Makes a file from the store, which must be that of one process. Returns what was printed, but for its name. */
-async function expectMerged(line: readonly string[], { one, store, merged }: Compared): Promise<string> {
+async function expectMerged(line: readonly string[], { one, store, merged }: Compared) {
   const { out } = await succeed(words`${line} --store ${store} --out ${merged}`);
   expect(readFileSync(merged, "utf8")).toBe(readFileSync(one, "utf8"));
   return out.replace(merged, one);
@@ -51,7 +51,7 @@ async function expectMerged(line: readonly string[], { one, store, merged }: Com
 
 const calibrate = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
 const promised = words`${calibrate} --agreement .3 --delta .1`;
-const scored = (kind: string, task: string): string[] => words`
+const scored = (kind: string, task: string) => words`
   eval ${model} --heads ${heads} --policy ${policy} --task ${task} --kind ${kind} --resamples 50 --limit 20
   --device reference`;
 
@@ -128,7 +128,7 @@ describe("eval in shards", () => {
   });
 });
 
-function taskFile(kind: string): string {
+function taskFile(kind: string) {
   const items = sentences(20, 700).map((text, i) => {
     const [first, ...others] = text.split(". ");
     return kind === "lambada"
@@ -145,13 +145,10 @@ describe("--shard refuses", () => {
     [words`${calibrate} --shard 0/2 --store s --costs measured`, "plan --times"],
     [words`${calibrate} --shard 0/2 --store s --out policy.json`, "the same command without --shard writes the file"],
     [words`eval ${model} --task ${many} --kind perplexity --shard 0/2`, "--shard needs --store"],
-  ])("%j", async (line, why) => {
-    expect(await refused(line, 2)).toContain(why);
-  });
+  ])("%j", async (line, why) => expect(await refused(line, 2)).toContain(why));
 
-  it("a share that does not exist", async () => {
-    expect(await refused(words`${calibrate} --shard 2/2 --store s`)).toContain("2/2");
-  });
+  it("a share that does not exist", async () =>
+    expect(await refused(words`${calibrate} --shard 2/2 --store s`)).toContain("2/2"));
 });
 
 it("measured costs come from a file, the same for every process", async () => {

@@ -9,7 +9,7 @@ import { times } from "../../support/lists.js";
 
 const { folder, heads, model, text, train } = await pipeline();
 
-function expectSame(one: string, other: string, file = "heads.safetensors"): void {
+function expectSame(one: string, other: string, file = "heads.safetensors") {
   expect(readFileSync(`${other}/${file}`).equals(readFileSync(`${one}/${file}`))).toBe(true);
 }
 
@@ -109,7 +109,7 @@ describe("early-exits train", () => {
   it("answers prompts, keeps the answers and their states, and goes on after an interrupt", async () => {
     const prompts = folder.path("prompts.jsonl");
     writeFileSync(prompts, times(24, (i) => JSON.stringify({ text: `house ${i}` })).join("\n"));
-    const command = (name: string): string[] => words`
+    const command = (name: string) => words`
       train ${model} --self --prompts ${prompts} --self-tokens 8
       --cache ${folder.path(`${name}-states`)} --depths 1,2 --kind linear --list 40 --steps 4 --batch 2
       --sequence 16 --held-share .25 --measure-every 2 --out ${folder.path(name)} --device reference --json`;

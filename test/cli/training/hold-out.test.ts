@@ -7,7 +7,7 @@ describe("holdOut", () => {
   const recipe = { seed: 3, heldShare: 0.25 };
   const documents = (groups: number): MarkedDocument[] =>
     Array.from({ length: 40 }, (_, i) => ({ ids: [i, i + 1], group: `group ${i % groups}` }));
-  const groupsOf = (part: readonly unknown[]): Set<string> =>
+  const groupsOf = (part: readonly unknown[]) =>
     new Set((part as readonly MarkedDocument[]).map(({ group }) => group!));
 
   it("holds out whole groups, as many as the share has room for", () => {

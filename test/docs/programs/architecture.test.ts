@@ -6,7 +6,7 @@ import { readFileSync } from "node:fs";
 import { join, normalize } from "node:path";
 import { calibrate, type Certified, type ExitHeads, generate, type Policy, verifyCertificate } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { wsrPValue } from "../../../src/risk/betting-bound.js";
 import { sealCertificate } from "../../../src/calibrate/certificate/certificate.js";
 import { proposeVectors } from "../../../src/calibrate/procedures/propose.js";
@@ -52,7 +52,7 @@ function passed(trace: Trace): Trace {
 const within = (traces: readonly Trace[], call: (...args: never[]) => unknown): Trace[] =>
   traces.filter(([first]) => last(first!.name) === call.name);
 
-function requireWalk(steps: readonly Step[], path: readonly Trace[], all: readonly Trace[]): void {
+function requireWalk(steps: readonly Step[], path: readonly Trace[], all: readonly Trace[]) {
   const files = path.flatMap(passed).map(({ file }) => file);
   expect(steps.map(({ file }) => file).sort()).toEqual([...new Set(files)].sort());
   expect(steps.length).toBeLessThanOrEqual(14);
@@ -71,55 +71,51 @@ beforeAll(async () => {
   return () => model.device.dispose();
 });
 
-describe("the path of a token id", () => {
-  it("is that of a token that leaves at an exit", async () => {
-    let run!: ReturnType<typeof generate>;
-    const options = { policy, maxNewTokens: 12 };
-    const begun = await traceCalls([generateBatchWith], () => (run = generate(heads, "The people of", options)));
-    const tokens = run[Symbol.asyncIterator]();
-    await tokens.next(); // and the prompt with it
-    const write = methodOf(Writer, "write");
-    let traces: Trace[];
-    do {
-      traces = await traceCalls([methodOf(Engine, "share"), exitFires, write], () => tokens.next());
-    } while (within(traces, exitFires).length !== 1); // one exit was tried, and the token left there
-    const decided = traces.findIndex(([first]) => first!.name === exitFires.name);
-    const products = traces
-      .slice(0, decided)
-      .filter((trace) => trace.some(({ file }) => file === "src/tensor/wasm/products.ts"));
-    expect(products.length).toBeGreaterThan(10);
-    const path = [
-      ...begun,
-      ...products,
-      ...(await traceKernel("tile1x16")),
-      ...within(traces, exitFires),
-      ...within(traces, write),
-    ];
-    requireWalk(walkOf("The path of a token id"), path, [...path, ...traces]);
-  });
+it("the path of a token id is that of a token that leaves at an exit", async () => {
+  let run!: ReturnType<typeof generate>;
+  const options = { policy, maxNewTokens: 12 };
+  const begun = await traceCalls([generateBatchWith], () => (run = generate(heads, "The people of", options)));
+  const tokens = run[Symbol.asyncIterator]();
+  await tokens.next(); // and the prompt with it
+  const write = methodOf(Writer, "write");
+  let traces: Trace[];
+  do {
+    traces = await traceCalls([methodOf(Engine, "share"), exitFires, write], () => tokens.next());
+  } while (within(traces, exitFires).length !== 1); // one exit was tried, and the token left there
+  const decided = traces.findIndex(([first]) => first!.name === exitFires.name);
+  const products = traces
+    .slice(0, decided)
+    .filter((trace) => trace.some(({ file }) => file === "src/tensor/wasm/products.ts"));
+  expect(products.length).toBeGreaterThan(10);
+  const path = [
+    ...begun,
+    ...products,
+    ...(await traceKernel("tile1x16")),
+    ...within(traces, exitFires),
+    ...within(traces, write),
+  ];
+  requireWalk(walkOf("The path of a token id"), path, [...path, ...traces]);
 });
 
 /** The full model's logits, which give the token to agree with. */
 const TEACHER = "src/exits/train/create-teacher.ts";
 
-describe("the path of a score", () => {
-  it("is that of the scores of a certificate", async () => {
-    const { calibration } = (await readJson("models/sotu-12/documents.json")) as {
-      readonly calibration: readonly { readonly text: string }[];
-    };
-    const documents = calibration.slice(0, 24).map(({ text }) => text.slice(0, 120));
-    let certified!: Certified;
-    const counts = [proposeVectors, tallyVectors, lossesOf, wsrPValue, sealCertificate];
-    const traces = await traceCalls([streamedEvidence, readStats, ...counts], async () => {
-      certified = await calibrate(heads, documents, { agreement: 0.3 });
-    });
-    expect(certified.certificate.policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
-    const sealed = traces.findIndex(([first]) => first!.name === sealCertificate.name);
-    const verified = await traceCalls([verifyStored], () => verifyCertificate(certified.certificate));
-    const path = [
-      ...traces.slice(0, sealed + 1).filter((trace) => trace.every(({ file }) => file !== TEACHER)),
-      ...verified.map(([first]) => [first!]),
-    ];
-    requireWalk(walkOf("The path of a score"), path, path);
+it("the path of a score is that of the scores of a certificate", async () => {
+  const { calibration } = (await readJson("models/sotu-12/documents.json")) as {
+    readonly calibration: readonly { readonly text: string }[];
+  };
+  const documents = calibration.slice(0, 24).map(({ text }) => text.slice(0, 120));
+  let certified!: Certified;
+  const counts = [proposeVectors, tallyVectors, lossesOf, wsrPValue, sealCertificate];
+  const traces = await traceCalls([streamedEvidence, readStats, ...counts], async () => {
+    certified = await calibrate(heads, documents, { agreement: 0.3 });
   });
+  expect(certified.certificate.policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true);
+  const sealed = traces.findIndex(([first]) => first!.name === sealCertificate.name);
+  const verified = await traceCalls([verifyStored], () => verifyCertificate(certified.certificate));
+  const path = [
+    ...traces.slice(0, sealed + 1).filter((trace) => trace.every(({ file }) => file !== TEACHER)),
+    ...verified.map(([first]) => [first!]),
+  ];
+  requireWalk(walkOf("The path of a score"), path, path);
 });

@@ -62,9 +62,9 @@ describe("unit costs", () => {
     ["pythia-410m", pythia(1024, 16, 24), 3.9],
     ["pythia-2.8b", pythia(2560, 32, 32), 1.6],
     ["llama3-8b", llama3, 2.4],
-  ] as const)("%s: a dense head costs as much as several blocks", (_, config, blocks) => {
-    expect(headCost(config, { kind: "dense" }) / blockCost(config)).toBeCloseTo(blocks, 1);
-  });
+  ] as const)("%s: a dense head costs as much as several blocks", (_, config, blocks) =>
+    expect(headCost(config, { kind: "dense" }) / blockCost(config)).toBeCloseTo(blocks, 1),
+  );
 
   it("other heads cost their own products and the vocabulary's", () => {
     const config = { hiddenSize: 8, vocabSize: 100 };
@@ -78,7 +78,7 @@ describe("unit costs", () => {
 });
 
 /** Multiply-adds of the four blocks of a small model. */
-const stackCost = (config: ModelConfig, context: number): number =>
+const stackCost = (config: ModelConfig, context: number) =>
   sumOf([0, 1, 2, 3], (layer) => blockCost(config, context, layer));
 
 const setups = once(async ([name, asked, dtype]: readonly [string, AskedHeads, WeightDtype]) => {
@@ -248,7 +248,7 @@ describe("counts", () => {
     }
     const wide = await setup("llama", undefined, "float32");
     const narrow = await setup("llama", undefined, "bfloat16");
-    const matrix = ({ model }: { model: Model }): number => bytesOf({ weight: model.weights.blocks[0]!.up.weight });
+    const matrix = ({ model }: { model: Model }) => bytesOf({ weight: model.weights.blocks[0]!.up.weight });
     expect(matrix(narrow)).toBe(matrix(wide) / 2);
   });
 });

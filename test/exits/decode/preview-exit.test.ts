@@ -77,7 +77,7 @@ describe("a preview as the last exit", () => {
           const { argmax, top1, top2 } = confidenceAt(await head.stats(logits), 0);
           return { argmax, margin: top1 - top2, all };
         };
-        const passes = (margin: number, at: Threshold): boolean => at === "always" || (at !== "never" && margin >= at);
+        const passes = (margin: number, at: Threshold) => at === "always" || (at !== "never" && margin >= at);
         const early = await bestAt(0);
         const preview = await bestAt(1);
         const full = preview.all.reduce((best, value, i) => (value > preview.all[best]! ? i : best), 0);

@@ -15,10 +15,10 @@ const PLAIN = LAYERS + 1;
 const DRAFT = DEPTH + 1 + 0.1 * (LAYERS - DEPTH + 1);
 
 const fixed = (limit: number): DraftPlan => ({ more: (drafts) => drafts < limit, learn: () => undefined });
-const planned = (): DraftPlan => draftPlan(LAYERS, exits, costs);
+const planned = () => draftPlan(LAYERS, exits, costs);
 
 /** The number of drafts that a plan makes next, if every try makes one. */
-function draftsOf(plan: DraftPlan): number {
+function draftsOf(plan: DraftPlan) {
   let drafts = 0;
   while (drafts < 50 && plan.more(drafts)) drafts++;
   return drafts;
@@ -32,7 +32,7 @@ interface Play {
 }
 
 /** Tokens per unit of cost over many rounds of drafts that are right with probability alpha. */
-function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 1 }: Play = {}): number {
+function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 1 }: Play = {}) {
   const rng = createRng(seed);
   let tokens = 0;
   let cost = 0;
@@ -54,7 +54,7 @@ function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 
   return tokens / cost;
 }
 
-const expected = (alpha: number, length: number): number =>
+const expected = (alpha: number, length: number) =>
   (1 - alpha ** (length + 1)) / (1 - alpha) / (PLAIN + length * DRAFT);
 
 describe("draft length", () => {
@@ -80,7 +80,7 @@ describe("draft length", () => {
   });
 
   it("grows with the acceptance, costs little if nothing is accepted, and is the same every time", () => {
-    const lengthAfter = (alpha: number): number => {
+    const lengthAfter = (alpha: number) => {
       const plan = planned();
       play(plan, alpha);
       return draftsOf(plan);

@@ -30,7 +30,7 @@ const TINY = { vocab_size: VOCAB, eos_token_id: null, bos_token_id: null, n_embd
 const device = createReferenceDevice();
 
 /** Heads on a model with a vocabulary of 3. */
-async function tiny(config: string): Promise<ExitHeads> {
+async function tiny(config: string) {
   const model = await smallModel({
     config: { ...smallConfigs[config]!, ...TINY },
     device,
@@ -83,7 +83,7 @@ async function enumerate(
   { model }: ExitHeads,
   decoder: Decoder,
   { prompt, count, options }: Sampled,
-): Promise<Map<string, number>> {
+) {
   const outputs = new Map<string, number>();
   for (let script: number[] | undefined = []; script !== undefined;) {
     const { sampler, taken, widths, weight } = scripted(options, script);
@@ -106,7 +106,7 @@ async function enumerate(
 }
 
 /** The full model's distribution of the same tokens, by the chain rule. */
-async function targetOf({ model }: ExitHeads, { prompt, count, options }: Sampled): Promise<Map<string, number>> {
+async function targetOf({ model }: ExitHeads, { prompt, count, options }: Sampled) {
   let outputs = new Map<string, number>([["", 1]]);
   for (let i = 0; i < count; i++) {
     const longer = new Map<string, number>();
@@ -124,7 +124,7 @@ async function targetOf({ model }: ExitHeads, { prompt, count, options }: Sample
 }
 
 /** The total variation distance. */
-function distance(a: Map<string, number>, b: Map<string, number>): number {
+function distance(a: Map<string, number>, b: Map<string, number>) {
   const keys = new Set([...a.keys(), ...b.keys()]);
   let sum = 0;
   for (const key of keys) sum += Math.abs((a.get(key) ?? 0) - (b.get(key) ?? 0));
@@ -140,7 +140,7 @@ function decoderOf(
   policy: Policy,
   createPlan: () => DraftPlan,
   tamper: (token: ExitChoice) => ExitChoice | undefined = (token) => token,
-): Decoder {
+) {
   const drafter: Drafter = async (requests) =>
     (await leaveEarly(heads, policy, requests)).map((token) => token && tamper(token));
   return losslessDecoder(heads.model, drafter, createPlan);
@@ -219,11 +219,11 @@ it("chi-square on the embedded model: two tokens are distributed as the full mod
   let chi = 0;
   let cells = 0;
   const rest = { expected: 0, seen: 0 }; // pairs that are too rare for a cell of their own
-  const add = (expected: number, seen: number): void => {
+  const add = (expected: number, seen: number) => {
     chi += (seen - expected) ** 2 / expected;
     cells++;
   };
-  const lastRow = async (ids: readonly number[]): Promise<Float64Array> =>
+  const lastRow = async (ids: readonly number[]) =>
     processedDistribution((await model.logits(ids)).slice(-vocabSize), ids, checkSampling(options));
   for (const [first, p1] of [...(await lastRow(prompt))].entries()) {
     if (p1 === 0) continue;

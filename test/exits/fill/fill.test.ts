@@ -34,7 +34,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 );
 
 /** Runs one more token to an exit and fills, or to full depth. */
-function run(heads: ExitHeads, sequence: Sequence, id: number, exit: number | undefined): void {
+function run(heads: ExitHeads, sequence: Sequence, id: number, exit: number | undefined) {
   const depth = exit === undefined ? 4 : heads.depths[exit]!;
   sequence.append(id);
   advance(heads.model, [{ sequence, positions: sequence.pending(depth) }], depth);

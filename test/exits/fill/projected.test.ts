@@ -166,12 +166,12 @@ describe("learned keys and values", () => {
 });
 
 /** The largest distance between values at the same place. */
-function farthest(a: Float32Array, b: readonly number[]): number {
+function farthest(a: Float32Array, b: readonly number[]) {
   return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i]!)), 0);
 }
 
 /** Keys and values of these blocks, computed by their own weights from one state. */
-async function propagatedKeyValues(model: Model, layers: readonly number[], state: Tensor): Promise<number[]> {
+async function propagatedKeyValues(model: Model, layers: readonly number[], state: Tensor) {
   const all: number[] = [];
   for (const layer of layers) {
     all.push(...(await keyValueOf(state, model.weights.blocks[layer]!, model.config).read()));
@@ -180,6 +180,6 @@ async function propagatedKeyValues(model: Model, layers: readonly number[], stat
 }
 
 /** Keys and values of all skipped blocks that an exit's learned map makes from one state. */
-function learnedKeyValues(heads: ExitHeads, exit: number, state: Tensor): Promise<Float32Array> {
+function learnedKeyValues(heads: ExitHeads, exit: number, state: Tensor) {
   return scope(() => heads.heads[exit]!.projection!.keyValues(state)).read();
 }

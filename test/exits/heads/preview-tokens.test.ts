@@ -21,7 +21,7 @@ const all = Array.from({ length: V }, (_, id) => id);
 const list = [3, 7, 8, 15, 21, 22, 40, 41, 59, 60];
 
 /** Statistics of every head at random positions. */
-async function statsOf(heads: ExitHeads, seed = 1): Promise<Float32Array[]> {
+async function statsOf(heads: ExitHeads, seed = 1) {
   const stats: Float32Array[] = [];
   for (const head of heads.heads) {
     const states = heads.model.forward(randomIds(7, V, seed), { toDepth: head.depth }).get(head.depth)!;

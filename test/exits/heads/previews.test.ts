@@ -17,7 +17,7 @@ describe("a preview", () => {
     const heads = attachHeads(model, { exits: [2], kind: "linear", preview: { rank: 4, candidates: 2 } });
     const states = documents.map((document) => model.forward(document, { toDepth: 2 }).get(2)!);
     /** Mean square error of the coarse logits. */
-    const errorOf = async (perturb = 0): Promise<number> => {
+    const errorOf = async (perturb = 0) => {
       const head = heads.heads[0]!;
       const { previewDown, previewLift } = (await head.preview!.weights()).tensors;
       const down = (await previewDown!.read()).map((value, i) => value + perturb * Math.sin(i));

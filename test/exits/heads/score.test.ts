@@ -5,11 +5,12 @@ import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor
 import { exitFires, headLoss, readConfidences, scoreDirection, scoreOf } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { topIdsOf } from "../../../src/exits/states/frequent-tokens.js";
+import { real } from "../../support/draw.js";
 
 const device = createReferenceDevice({ float64: true });
-const read = (tensor: Tensor): number[] => Array.from(tensor.storage as unknown as Float64Array);
+const read = (tensor: Tensor) => Array.from(tensor.storage as unknown as Float64Array);
 
-async function scores(z: readonly number[]): Promise<number[]> {
+async function scores(z: readonly number[]) {
   const [confidence] = await readConfidences(Tensor.from(createReferenceDevice(), z, [1, z.length]));
   return [
     scoreOf(confidence!, "entropy"),
@@ -41,9 +42,9 @@ describe("scores", () => {
       [1000, 0, 0],
       [0, 1, 1, 1000],
     ],
-  ])("of %j are entropy, maxProb, probGap, margin %j", async (z, golden) => {
-    (await scores(z)).forEach((value, i) => expect(value).toBeCloseTo(golden[i]!, 6));
-  });
+  ])("of %j are entropy, maxProb, probGap, margin %j", async (z, golden) =>
+    (await scores(z)).forEach((value, i) => expect(value).toBeCloseTo(golden[i]!, 6)),
+  );
 
   it("mean confidence if low (entropy) or high (the others), and are compared inclusively", () => {
     expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high"]);
@@ -64,7 +65,7 @@ describe("scores", () => {
     ]).toEqual([false, true, false]);
   });
 
-  test.prop([fc.array(fc.double({ min: -1000, max: 1000, noNaN: true }), { minLength: 2, maxLength: 30 })])(
+  test.prop([fc.array(real(-1000, 1000), { minLength: 2, maxLength: 30 })])(
     "are finite and in range for any logits",
     async (z) => {
       const [entropy, maxProb, probGap, margin] = await scores(z);
@@ -78,11 +79,7 @@ describe("scores", () => {
 });
 
 /** Loss and gradient of one row. */
-function lossOf(
-  teacher: readonly number[],
-  student: readonly number[],
-  loss: HeadLoss,
-): { value: number; gradient: number[] } {
+function lossOf(teacher: readonly number[], student: readonly number[], loss: HeadLoss) {
   const t = Tensor.from(device, teacher, [1, teacher.length]);
   const s = Tensor.from(device, student, [1, student.length], { requiresGrad: true });
   const best = teacher.indexOf(Math.max(...teacher));

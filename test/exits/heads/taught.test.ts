@@ -15,8 +15,8 @@ import { smallByteModel } from "../../support/models.js";
 
 const model = await smallByteModel({ device: await sharedWasm() });
 const rng = createRng(3);
-const text = (words: number): string => times(words, () => `w${rng.integer(5000)}`).join(" ");
-const ids = (of: string): number[] => model.tokenizer.encode(of, { addSpecialTokens: false });
+const text = (words: number) => times(words, () => `w${rng.integer(5000)}`).join(" ");
+const ids = (of: string) => model.tokenizer.encode(of, { addSpecialTokens: false });
 
 describe("the text that taught heads", () => {
   it("is dropped by calibrate before the split, counted, checked, and refused if too little is left", async () => {

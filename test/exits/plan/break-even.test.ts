@@ -35,9 +35,9 @@ it.each([
   [0.9, 4.0951],
   [1, 5],
   [0, 1],
-])("four drafts at acceptance %d give %d tokens a round", (acceptance, golden) => {
-  expect(tokensPerRound(acceptance, 4)).toBeCloseTo(golden, 4);
-});
+])("four drafts at acceptance %d give %d tokens a round", (acceptance, golden) =>
+  expect(tokensPerRound(acceptance, 4)).toBeCloseTo(golden, 4),
+);
 
 /** Ten blocks of 1, a final head of 2, one exit at depth 4 with a head of 2 and a fill of 1; further rows are free. */
 const costs: PlanCosts = {
@@ -119,7 +119,7 @@ describe("plans from a configuration", () => {
   });
 
   it("a screened unembedding leaves exits less to save: the limit falls with the final head's share", () => {
-    const limitAt = (finalHeadShare: number): number =>
+    const limitAt = (finalHeadShare: number) =>
       planExits(pythia70m, { exits: [1], finalHeadShare }).find(({ kind }) => kind === "linearPreview")!.limit;
     expect(limitAt(0.25)).toBeLessThan(limitAt(1));
     expect(() => limitAt(1.1)).toThrow("finalHeadShare");

@@ -20,7 +20,7 @@ function randomRows(rows: number, width: number, seed: number): Float32Array {
 }
 
 /** The ridge's objective at a map: |Y - X·W - b|² + λ·mean(diag XᵀX)·|W|². */
-function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array, ridge: number): number {
+function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array, ridge: number) {
   const outputs = bias.length;
   const inputs = weight.length / outputs;
   const rows = x.length / inputs;
@@ -51,7 +51,7 @@ function equationsOf(x: Float32Array, y: Float32Array, inputs: number, outputs: 
   return { gram, moment };
 }
 
-const solve = (x: Float32Array, y: Float32Array, inputs: number, outputs: number, ridge: number): AffineFit =>
+const solve = (x: Float32Array, y: Float32Array, inputs: number, outputs: number, ridge: number) =>
   atOnce(solveRidge(equationsOf(x, y, inputs, outputs), ridge));
 
 describe("solveRidge", () => {
@@ -79,13 +79,12 @@ describe("solveRidge", () => {
     expect(objective(solve(x, y, 4, 3, 0), x, y, 0)).toBeLessThan(1e-8);
   });
 
-  it("refuses rows that do not determine a map", () => {
-    expect(() => solve(randomRows(2, 3, 1), randomRows(2, 2, 2), 3, 2, 0)).toThrow(/not positive definite/);
-  });
+  it("refuses rows that do not determine a map", () =>
+    expect(() => solve(randomRows(2, 3, 1), randomRows(2, 2, 2), 3, 2, 0)).toThrow(/not positive definite/));
 });
 
 /** Sum of squared distances of h / gain to the normalised final state, without the sink's positions. */
-async function distance(model: Model, { weight, bias }: AffineFit, documents: readonly number[][]): Promise<number> {
+async function distance(model: Model, { weight, bias }: AffineFit, documents: readonly number[][]) {
   const { hiddenSize: c, normEpsilon } = model.config;
   const rms = (row: Float32Array): Float32Array => {
     const square = sumOf(row, (value) => value * value) / c;

@@ -35,7 +35,7 @@ it("a step over many parts has the mean loss and agreement of its windows", asyn
   const config = { ...smallConfigs["llama"]!, ...shape };
   const model = await smallModel({ device: await sharedWasm(), config, gain: 1 });
   const documents = randomDocuments(12, 64, 0, vocabSize);
-  const firstStep = async (windows: readonly (readonly number[])[]): Promise<TrainStep> => {
+  const firstStep = async (windows: readonly (readonly number[])[]) => {
     const heads = attachHeads(model, { exits: [1], kind: "linear" });
     const batch = { steps: 1, batchSize: windows.length, sequenceLength: 64 };
     const { last } = await trainHeads(heads, windows, batch);
@@ -46,7 +46,7 @@ it("a step over many parts has the mean loss and agreement of its windows", asyn
   expect(documents.length * 64).toBeGreaterThan(rowsPerTurn(vocabSize * hiddenSize));
   const apart: TrainStep[] = [];
   for (const document of documents) apart.push(await firstStep([document]));
-  const meanOf = (of: (step: TrainStep) => number): number =>
+  const meanOf = (of: (step: TrainStep) => number) =>
     apart.reduce((sum, step) => sum + of(step), 0) / apart.length;
   // Sums of a few hundred float32 numbers, grouped otherwise.
   expect(Math.abs(together.loss / meanOf(({ loss }) => loss) - 1)).toBeLessThan(768 * 2 ** -23);

@@ -17,13 +17,13 @@ import { coverageAt } from "../../../src/exits/train/measure-exits.js";
 import { answerDocument, type MarkedDocument } from "early-exits/model";
 import { cutWindows, markedWindows } from "../../../src/model/documents.js";
 import { createDevice } from "early-exits/node";
-import fc from "fast-check";
 import { describe, expect, it, vi } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
 import { sumOf, times } from "../../support/lists.js";
 import { randomIds, smallModel } from "../../support/models.js";
+import { fc, test } from "../../support/property.js";
 
 const V = 61;
 const list = [2, 3, 5, 8, 13, 21, 34, 55];
@@ -36,7 +36,7 @@ const documents: MarkedDocument[] = times(9, (i) => ({
 const positions = documents.reduce((sum, { ids, from }) => sum + ids.length - from!, 0);
 const sharding = { windowsPerShard: 4 };
 
-async function batches(source: BatchSource, count: number): Promise<number[][]> {
+async function batches(source: BatchSource, count: number) {
   const all: number[][] = [];
   for (let step = 0; step < count; step++) {
     const { hidden, final, outcome, positions, rows } = await source.batch(step);
@@ -47,9 +47,8 @@ async function batches(source: BatchSource, count: number): Promise<number[][]> 
 }
 
 describe("what counts", () => {
-  it("is, of an answer, the positions that chose its tokens", () => {
-    expect(answerDocument([1, 2, 3], [4, 5], "a")).toEqual({ ids: [1, 2, 3, 4], from: 2, group: "a" });
-  });
+  it("is, of an answer, the positions that chose its tokens", () =>
+    expect(answerDocument([1, 2, 3], [4, 5], "a")).toEqual({ ids: [1, 2, 3, 4], from: 2, group: "a" }));
 
   it("keeps marked documents whole, cuts others, and leaves out windows in which nothing counts", () => {
     const ids = randomIds(150, V, 1);
@@ -62,7 +61,7 @@ describe("what counts", () => {
   });
 
   it("decides the loss alone: neither padding nor tokens before the prompt's end have one of their own", async () => {
-    const steps = async (data: MarkedDocument[]): Promise<{ loss: number; tokens: number }> => {
+    const steps = async (data: MarkedDocument[]) => {
       const heads = attachHeads(model, { exits: [2], kind: "linear" });
       const { last, tokens } = await trainHeads(heads, data, { steps: 1, batchSize: data.length, sequenceLength: 48 });
       return { loss: last!.loss, tokens };
@@ -129,7 +128,7 @@ describe("streamed states", () => {
 const prompts = times(7, (i) => randomIds(3 + i, V, 10 + i));
 
 describe("selfAnswers", () => {
-  const answer = async (of: Model, options: Parameters<typeof selfAnswers>[2]): Promise<number[][]> => {
+  const answer = async (of: Model, options: Parameters<typeof selfAnswers>[2]) => {
     const all: number[][] = [];
     for await (const one of selfAnswers(of, prompts, { maxNewTokens: 12, ...options })) {
       expect(one.prompt).toEqual(prompts[one.index]);
@@ -151,7 +150,7 @@ describe("selfAnswers", () => {
     const asked = [1, 1, 1, 2, 2, 3].map((user) => [...system, ...randomIds(10, V, user)]);
     asked.push(system, [...system, 5], system.slice(0, 1));
     const swiglu = vi.spyOn(model.device.kernels, "swiglu");
-    const positionsRun = (): number => sumOf(swiglu.mock.calls, ([, rows]) => rows) / model.config.numLayers;
+    const positionsRun = () => sumOf(swiglu.mock.calls, ([, rows]) => rows) / model.config.numLayers;
     const together: number[][] = [];
     const states: unknown[] = [];
     for await (const one of selfAnswers(model, asked, { maxNewTokens: 4, seed: 3, depths: [2], batchSize: 4 })) {
@@ -222,7 +221,7 @@ it("a shard writer writes the shards that recording would, and leaves out answer
 
 it("training on a list measures held-out data while it runs, and the measurement changes no bit", async () => {
   const held = streamedBatches(model, documents.slice(0, 3), [1, 3], { rows: 16, ...sharding });
-  const train = async (measuring: object): Promise<Uint8Array> => {
+  const train = async (measuring: object) => {
     const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
     const source = streamedBatches(model, documents, heads.depths, { rows: 32, ...sharding });
     await trainHeads(heads, source, { steps: 6, learningRate: 5e-3, list, ...measuring });
@@ -258,22 +257,19 @@ describe("coverageAt", () => {
     expect(coverageAt([1, 1, 1, 0], [1, 1, 0, 1], [1, 0.75])).toEqual([0, 1]); // equal scores leave together
   });
 
-  it("grows as the level falls, and leaves no more wrong positions than the level allows", () => {
-    fc.assert(
-      fc.property(fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.boolean()), { minLength: 1 }), (drawn) => {
-        const scores = drawn.map(([score]) => score);
-        const agrees = drawn.map(([, right]) => Number(right));
-        const levels = [0.95, 0.8, 0.5];
-        const found = coverageAt(scores, agrees, levels);
-        expect(found).toEqual([...found].sort((a, b) => a - b));
-        found.forEach((coverage, l) => {
-          const leaving = Math.round(coverage * drawn.length);
-          const order = drawn.toSorted(([a], [b]) => b - a).slice(0, leaving);
-          expect(order.filter(([, right]) => !right).length).toBeLessThanOrEqual(
-            (1 - levels[l]!) * drawn.length + 1e-9,
-          );
-        });
-      }),
-    );
-  });
+  test.prop([fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.boolean()), { minLength: 1 })])(
+    "grows as the level falls, and leaves no more wrong positions than the level allows",
+    (drawn) => {
+      const scores = drawn.map(([score]) => score);
+      const agrees = drawn.map(([, right]) => Number(right));
+      const levels = [0.95, 0.8, 0.5];
+      const found = coverageAt(scores, agrees, levels);
+      expect(found).toEqual([...found].sort((a, b) => a - b));
+      found.forEach((coverage, l) => {
+        const leaving = Math.round(coverage * drawn.length);
+        const order = drawn.toSorted(([a], [b]) => b - a).slice(0, leaving);
+        expect(order.filter(([, right]) => !right).length).toBeLessThanOrEqual((1 - levels[l]!) * drawn.length + 1e-9);
+      });
+    },
+  );
 });

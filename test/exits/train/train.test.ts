@@ -54,7 +54,7 @@ const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]>
   await trainHeads(heads, documents, { ...options, onStep: (step) => seen.push(step), ...extra });
   return seen;
 };
-const mean = (steps: readonly TrainStep[], of: (step: TrainStep) => number): number =>
+const mean = (steps: readonly TrainStep[], of: (step: TrainStep) => number) =>
   sumOf(steps, (step) => of(step)) / steps.length;
 
 describe("trainHeads", () => {
@@ -81,7 +81,7 @@ describe("trainHeads", () => {
   });
 
   it("gives the same bytes for the same seed, and others for another", async () => {
-    const bytes = async (seed: number): Promise<Uint8Array> => {
+    const bytes = async (seed: number) => {
       const heads = attachHeads(model, { exits: [1], kind: "linear" });
       await train(heads, { steps: 3, seed });
       return (await serializeHeads(heads)).weights;
@@ -186,7 +186,7 @@ describe("documents", () => {
   });
 
   it("can be sampled from the model, as a function of the seed", async () => {
-    const sample = async (seed: number): Promise<number[][]> => {
+    const sample = async (seed: number) => {
       const all: number[][] = [];
       for await (const document of sampleDocuments(model, { count: 3, length: 12, seed })) all.push(document);
       return all;

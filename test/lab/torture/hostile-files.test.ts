@@ -53,7 +53,7 @@ const cases: Readonly<Record<string, Put>> = {
 };
 
 const victim = folder.path("victim");
-const put = (original: string, place: string, change: Put): void => {
+const put = (original: string, place: string, change: Put) => {
   rmSync(victim, { recursive: true, force: true });
   mkdirSync(victim);
   cpSync(model, `${victim}/model`, { recursive: true });
@@ -96,7 +96,7 @@ describe(`${files.length * Object.keys(cases).length} hostile files`, () => {
     for (const [name, change] of Object.entries(cases)) {
       put(original, place, change);
       const before = process.resourceUsage().maxRSS;
-      const attack = async (): Promise<void> => {
+      const attack = async () => {
         const { code, out, err } = await cli(words`${line} --device reference --json`, { lines: ["hello"] });
         if (code !== 0 && out.includes('"code":"unexpected"')) throw new Error(err);
       };

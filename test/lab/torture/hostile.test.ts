@@ -22,7 +22,7 @@ const runs = (name: string, fallback: number): { numRuns: number; seed?: number 
 };
 
 const device = await createDevice("wasm", { threads: 1 });
-const used = (): number => device.memory!().used;
+const used = () => device.memory!().used;
 const config = smallConfigs["llama"]!;
 const model = await loadModel(config, memorySource(await smallCheckpoint(config)), { device });
 afterAll(() => device.dispose());
@@ -33,9 +33,9 @@ describe("a hostile", () => {
     await judge(() => useFolder(files, device), { ...PATIENT, used });
   });
 
-  test.prop([hostileTokenizer], runs("tokenizer", 60))("tokenizer encodes or is refused", async (hostile) => {
-    await judge(() => useTokenizer(hostile), PATIENT);
-  });
+  test.prop([hostileTokenizer], runs("tokenizer", 60))("tokenizer encodes or is refused", (hostile) =>
+    judge(() => useTokenizer(hostile), PATIENT),
+  );
 
   test.prop([hostileHeads], runs("heads", 100))("folder of heads loads or is refused", async (hostile) => {
     await soundHeads(hostile.pair, model);

@@ -22,10 +22,10 @@ import { between } from "../../support/draw.js";
 import { sumOf, times } from "../../support/lists.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);
-const largest = (data: Float32Array): number => absolute(data).reduce((max, value) => Math.max(max, value), 0);
+const largest = (data: Float32Array) => absolute(data).reduce((max, value) => Math.max(max, value), 0);
 
 /** Error of an output of attention over `time` positions, relative to the largest value. */
-function attentionError(q: Float32Array, k: Float32Array, headDim: number, time: number, exp: number): number {
+function attentionError(q: Float32Array, k: Float32Array, headDim: number, time: number, exp: number) {
   const score = (4 * (headDim + 4) * UNIT * headDim * largest(q) * largest(k)) / Math.sqrt(headDim);
   return 2 * score + (4 * time + 32 + exp) * UNIT;
 }
@@ -75,7 +75,7 @@ const attentionCases = fc
   })
   .map(({ batch, time, kvHeads, group, headDim, window, seed }) => {
     const heads = kvHeads * group;
-    const make = (name: string, count: number): Float32Array => values(seed, name, batch * time * count * headDim);
+    const make = (name: string, count: number) => values(seed, name, batch * time * count * headDim);
     return {
       dims: { batch, time, heads, kvHeads, headDim, window },
       q: make("q", heads),
@@ -168,7 +168,7 @@ export function fill(
   });
 }
 
-function runCacheAttention(device: LawDevice, c: CacheCase): { y: Storage } {
+function runCacheAttention(device: LawDevice, c: CacheCase) {
   const rope = c.rotaryDim === undefined ? undefined : ropeTables(device, c.rotaryDim);
   const segments = fill(device, c, rope);
   const y = device.kernels.cacheAttention(segments, device.upload(c.q), c.heads, rope, c.window);
@@ -176,10 +176,10 @@ function runCacheAttention(device: LawDevice, c: CacheCase): { y: Storage } {
   return { y };
 }
 
-const rowCount = (c: CacheCase): number => sumOf(c.sequences, ({ positions }) => positions.length);
+const rowCount = (c: CacheCase) => sumOf(c.sequences, ({ positions }) => positions.length);
 
 /** Attention to at most `longest` cached positions. */
-function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number): AnyLaw {
+function cacheAttentionLaw(of: Pick<KernelLaw<CacheCase>, "kernel" | "variant" | "cases">, longest: number) {
   return law({
     ...of,
     run: runCacheAttention,

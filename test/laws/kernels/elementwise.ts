@@ -37,10 +37,10 @@ const unaryCases = fc
   }));
 
 const ROOT = Math.sqrt(2 / Math.PI);
-const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
 /** The argument of geluTanh's σ, and its derivative. */
-const inner = (x: number): number => 2 * ROOT * (x + 0.044715 * x ** 3);
-const innerSlope = (x: number): number => 2 * ROOT * (1 + 3 * 0.044715 * x * x);
+const inner = (x: number) => 2 * ROOT * (x + 0.044715 * x ** 3);
+const innerSlope = (x: number) => 2 * ROOT * (1 + 3 * 0.044715 * x * x);
 
 /** Bounds of value and slope at x, given the relative error of exp and the absolute error of Φ. */
 const errors: Readonly<
@@ -189,9 +189,9 @@ export const elementwiseLaws: readonly AnyLaw[] = [
       const [before, gradient, m] = data;
       const b1 = step.beta1;
       const lr = step.learningRate;
-      const terms = (i: number): number =>
+      const terms = (i: number) =>
         b1 * Math.abs(m![i]!) + (1 - b1) * Math.abs(gradient![i]! * step.gradientScale);
-      const root = (i: number): number => Math.sqrt(v![i]! / step.correction2) + step.epsilon;
+      const root = (i: number) => Math.sqrt(v![i]! / step.correction2) + step.epsilon;
       return {
         m: each(m!.length, (i) => 8 * UNIT * terms(i)),
         v: each(m!.length, (i) => 16 * UNIT * v![i]!),

@@ -99,7 +99,7 @@ export const lossLaws: readonly AnyLaw[] = [
         rowsOf(c.z, c.rows).flatMap((z, r) => {
           const teacher = softmaxOf(rowOf(c.t, r, c.rows), c.temperature);
           const student = softmaxOf(z, c.temperature);
-          const part = ({ p, d }: typeof teacher, i: number): number =>
+          const part = ({ p, d }: typeof teacher, i: number) =>
             (32 + sumUnits(c.width) + 2 * exp + 4 * Math.abs(d[i]!)) * p[i]!;
           return Array.from(
             each(

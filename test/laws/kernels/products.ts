@@ -182,7 +182,7 @@ function roundedActivations(c: LinearCase, reference: BoundContext["reference"])
   }).flat();
 }
 
-const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw =>
+const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>) =>
   law({
     kernel: "linear",
     variant,
@@ -205,7 +205,7 @@ const linearLaw = (variant: string, cases: fc.Arbitrary<LinearCase>): AnyLaw =>
     rows: linearRows,
   });
 
-const backwardLaw = (dtype: WeightDtype): AnyLaw =>
+const backwardLaw = (dtype: WeightDtype) =>
   law<LinearCase>({
     kernel: "linearBackward",
     variant: dtype,

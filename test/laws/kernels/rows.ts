@@ -79,7 +79,7 @@ function normalized(
   x: Float32Array,
   epsilon: number,
   centered: boolean,
-): { n: number[]; inverse: number; error: number } {
+) {
   const mean = centered ? sum(x) / x.length : 0;
   const inverse = 1 / Math.sqrt(sum(x, (value) => (value - mean) ** 2) / x.length + epsilon);
   const largest = x.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
@@ -99,7 +99,7 @@ const runNorm = (
     ? device.kernels.layerNorm(device.upload(x), device.upload(gain), bias && device.upload(bias), rows, width, epsilon)
     : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon);
 
-const normLaw = (centered: boolean): AnyLaw =>
+const normLaw = (centered: boolean) =>
   law({
     kernel: centered ? "layerNorm" : "rmsNorm",
     cases: normCases,
@@ -116,7 +116,7 @@ const normLaw = (centered: boolean): AnyLaw =>
     }),
   });
 
-const normBackwardLaw = (centered: boolean): AnyLaw =>
+const normBackwardLaw = (centered: boolean) =>
   law({
     kernel: centered ? "layerNormBackward" : "rmsNormBackward",
     cases: normCases,

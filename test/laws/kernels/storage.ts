@@ -69,7 +69,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
             { length: (positions - begin) * width },
             (_, i) => rows[2 * width * (begin + Math.floor(i / width)) + offset + (i % width)]!,
           );
-        const check = async (cache: CacheStorage, begin: number): Promise<void> => {
+        const check = async (cache: CacheStorage, begin: number) => {
           expect(await device.readCache(cache, begin, positions)).toEqual({
             keys: part(0, begin),
             values: part(width, begin),

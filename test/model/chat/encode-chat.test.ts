@@ -73,7 +73,7 @@ describe.each([
   it("a control token spelled out in a content stays text, and nothing else changes", async () => {
     const tokenizer = await chatTokenizer(template);
     const control = new Set(tokenizer.specialTokens.values());
-    const controlOf = async (messages: readonly ChatMessage[]): Promise<number[]> =>
+    const controlOf = async (messages: readonly ChatMessage[]) =>
       (await encodeChat(tokenizer, messages)).filter((id) => control.has(id));
     const harmless = await controlOf([user("a"), assistant("b"), user("c")]);
     // The template's own text, by contents that are put in afterwards.

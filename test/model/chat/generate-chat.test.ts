@@ -1,6 +1,6 @@
 /** Generating after messages, and what a model folder says of conversations. */
 import { generate, generateBatch } from "early-exits";
-import { type ChatMessage, encodeChat, type Folder, type Model } from "early-exits/model";
+import { type ChatMessage, encodeChat, type Folder } from "early-exits/model";
 import { loadFolder } from "../../../src/model/files/folder.js";
 import { describe, expect, it } from "vitest";
 import { chatConfig, chatMl, chatModel, chatTokenizerJson } from "./setup.js";
@@ -61,7 +61,7 @@ describe("a folder", () => {
       },
     };
   };
-  const load = async (files: Readonly<Record<string, unknown>>): Promise<Model> =>
+  const load = async (files: Readonly<Record<string, unknown>>) =>
     loadFolder(await folderOf(files), { device: model.device });
 
   it("has its template in tokenizer_config.json, or in chat_template.jinja, which comes first", async () => {

@@ -11,9 +11,8 @@ const hi: readonly ChatMessage[] = [{ role: "user", content: "Hi" }];
 const date = new Date(2024, 6, 6, 15, 4, 5);
 
 describe("a template", () => {
-  it("has its blocks trimmed as transformers does", async () => {
-    expect(await renderChat("a\n  {% if true %}\nb\n  {% endif %}\nc", hi)).toBe("a\nb\nc");
-  });
+  it("has its blocks trimmed as transformers does", async () =>
+    expect(await renderChat("a\n  {% if true %}\nb\n  {% endif %}\nc", hi)).toBe("a\nb\nc"));
 
   it("sees special tokens, tools, documents and variables; tools and documents are none if not given", async () => {
     const template =
@@ -58,7 +57,7 @@ describe("a template", () => {
     expect(await renderChat(template, long, { bosToken: "", date })).toContain("message 1999");
   });
 
-  const doubling = (start: string, join: string): string =>
+  const doubling = (start: string, join: string) =>
     `{% set n = namespace(x=${start}) %}{% for i in range(60) %}{% set n.x = n.x ${join} n.x %}{% endfor %}`;
   it.each([
     ["refuses a conversation", "template-refused", gemma, "Conversation roles must alternate user/assistant"],
@@ -95,13 +94,11 @@ describe("where templates come from", () => {
   });
 });
 
-describe("messages", () => {
-  it.each([
-    [[], "messages-empty"],
-    [["Hi"], "message-malformed"],
-    [[{ role: "robot", content: "Hi" }], "message-role"],
-    [[...hi, { role: "user", content: [{ type: "text", text: "Hi" }] }], "message-content"],
-  ])("%j is refused", async (messages, code) => {
-    await expect(renderChat("x", messages as never)).rejects.toMatchObject({ name: "OptionError", code });
-  });
-});
+it.each([
+  [[], "messages-empty"],
+  [["Hi"], "message-malformed"],
+  [[{ role: "robot", content: "Hi" }], "message-role"],
+  [[...hi, { role: "user", content: [{ type: "text", text: "Hi" }] }], "message-content"],
+])("messages %j is refused", (messages, code) =>
+  expect(renderChat("x", messages as never)).rejects.toMatchObject({ name: "OptionError", code }),
+);

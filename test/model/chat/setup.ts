@@ -1,7 +1,6 @@
 /** Chat templates of the three common kinds, and a byte-level tokenizer that has the control tokens of all of them. */
 import { loadModel, type Model } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import type { ByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
 import { huggingFaceTokenizer, memorySource, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
 import { byteConfig, smallCheckpoint } from "../../support/models.js";
 
@@ -64,7 +63,7 @@ export const controlSpellings = [
 ] as const;
 
 /** 256 bytes, the control tokens and a few merges. */
-export const chatTokenizerJson: ByteLevelBpe = trainByteLevelBpe(
+export const chatTokenizerJson = trainByteLevelBpe(
   ["user assistant system model: what is the answer? the answer is short. <|im_ |> <end_of ".repeat(4)],
   { vocabSize: 300, specialTokens: controlSpellings },
 );

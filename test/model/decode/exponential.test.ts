@@ -9,7 +9,7 @@ const DIGITS = 40n;
 const ONE = 10n ** DIGITS;
 
 /** e^x for x in [-30, 0] in integers of 1e-40: the series of e^(x / 64), squared six times. */
-function exactly(x: number): number {
+function exactly(x: number) {
   const scaled = (BigInt(x * 2 ** 60) * ONE) / 2n ** 66n; // x has at most 60 binary places here
   let sum = ONE;
   let term = ONE;
@@ -26,9 +26,9 @@ test.prop([between(-30 * 2 ** 26, 0)], { numRuns: 500 })("is e^x but for two uni
   expect(Math.abs(exponential(x) / exactly(x) - 1)).toBeLessThanOrEqual(3 * 2 ** -52); // one for the quotient
 });
 
-test.prop([real(-700, 0)], { numRuns: 1000 })("agrees with Math.exp", (x) => {
-  expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThanOrEqual(4 * 2 ** -52);
-});
+test.prop([real(-700, 0)], { numRuns: 1000 })("agrees with Math.exp", (x) =>
+  expect(Math.abs(exponential(x) / Math.exp(x) - 1)).toBeLessThanOrEqual(4 * 2 ** -52),
+);
 
 it("is 1 at 0, and 0 where nothing is left", () => {
   expect([0, -0, -700.5, -1e300, -Infinity].map(exponential)).toEqual([1, 1, 0, 0, 0]);

@@ -15,7 +15,7 @@ import { devicesHere } from "../../support/devices.js";
 const config = smallConfigs["llama"]!;
 const { wasm, reference } = await devicesHere();
 
-async function damaged(device: Device, name: string, value: number): Promise<Model> {
+async function damaged(device: Device, name: string, value: number) {
   return loadModel(config, memorySource(await damagedCheckpoint(name, value)), { device });
 }
 
@@ -84,16 +84,14 @@ describe("decoding with exits", () => {
   });
 });
 
-describe("checkWeights", () => {
-  it("names exactly the tensors that hold NaN or infinity, with the place of the first", async () => {
-    expect(await checkWeights(memorySource(await smallCheckpoint(config)))).toEqual([]);
-    const nan = await damagedCheckpoint("model.layers.2.mlp.down_proj.weight", NaN);
-    expect(await checkWeights(memorySource(nan))).toEqual([
-      { name: "model.layers.2.mlp.down_proj.weight", nan: 1, infinite: 0, first: 5 },
-    ]);
-    const infinite = await damagedCheckpoint("model.norm.weight", -Infinity);
-    expect(await checkWeights(memorySource(infinite))).toEqual([
-      { name: "model.norm.weight", nan: 0, infinite: 1, first: 5 },
-    ]);
-  });
+it("checkWeights names exactly the tensors that hold NaN or infinity, with the place of the first", async () => {
+  expect(await checkWeights(memorySource(await smallCheckpoint(config)))).toEqual([]);
+  const nan = await damagedCheckpoint("model.layers.2.mlp.down_proj.weight", NaN);
+  expect(await checkWeights(memorySource(nan))).toEqual([
+    { name: "model.layers.2.mlp.down_proj.weight", nan: 1, infinite: 0, first: 5 },
+  ]);
+  const infinite = await damagedCheckpoint("model.norm.weight", -Infinity);
+  expect(await checkWeights(memorySource(infinite))).toEqual([
+    { name: "model.norm.weight", nan: 0, infinite: 1, first: 5 },
+  ]);
 });

@@ -8,7 +8,7 @@ import { between, real } from "../../support/draw.js";
 import { sumOf } from "../../support/lists.js";
 
 const logits = Float32Array.of(1, 3, 2, 3, -1);
-const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []): number[] =>
+const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []) =>
   Array.from(processedDistribution(logits, seen, checkSampling(options)));
 const softmax = (z: readonly number[]): number[] => {
   const total = sumOf(z, (value) => Math.exp(value));
@@ -23,9 +23,8 @@ describe("processedDistribution", () => {
     expectClose(p({ temperature: 2 }), softmax([0.5, 1.5, 1, 1.5, -0.5])));
   it("is the argmax, or equal among several, at temperatures that a float64 can hardly divide by", () =>
     expectClose(p({ temperature: 5e-324 }), [0, 0.5, 0, 0.5, 0]));
-  it("topP just below 1 keeps all", () => {
-    expectClose(p({ temperature: 1, topP: 1 - 2 ** -53 }), softmax(Array.from(logits)));
-  });
+  it("topP just below 1 keeps all", () =>
+    expectClose(p({ temperature: 1, topP: 1 - 2 ** -53 }), softmax(Array.from(logits))));
   it("the repetition penalty divides positive and multiplies negative logits of seen tokens, once", () => {
     expectClose(p({ temperature: 1, repetitionPenalty: 2 }, [1, 1, 4]), softmax([1, 1.5, 2, 3, -2]));
     expect(p({ repetitionPenalty: 2 }, [1, 3])).toEqual([0, 0, 1, 0, 0]);

@@ -2,7 +2,7 @@
  * Screening changes no token: with the unembedding screened, greedy and top-k text is that of the full product, in
  * plain decoding, in batches, at exits and in lossless verification. What needs all logits does not screen.
  */
-import { attachHeads, createPolicy, type Device, generateBatch, type GenerateOptions, type Model } from "early-exits";
+import { attachHeads, createPolicy, generateBatch, type GenerateOptions, type Model } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { chooseUnembedding } from "../../../src/model/files/load.js";
 import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
@@ -48,7 +48,7 @@ describe("a screened unembedding", () => {
     const model = await smallModel({ config: wide, device });
     const heads = attachHeads(model, { exits: [2] });
     const prompts = [5, 9, 12].map((length, i) => randomIds(length, 61, i));
-    const texts = async (way: "full" | "screened", options: GenerateOptions): Promise<(readonly number[])[]> => {
+    const texts = async (way: "full" | "screened", options: GenerateOptions) => {
       model.setUnembedding(way);
       const batch = generateBatch(heads, prompts, { ...TOKENS, ...options });
       for await (const { prompt } of batch) expect(prompt).toBeLessThan(prompts.length);
@@ -142,7 +142,7 @@ describe("the choice of the unembedding", () => {
     });
     const calls = { screened: 1, full: 1 };
     /** A clock that advances by what the way under way should take: they take turns, two readings each. */
-    const clock = (): (() => number) => {
+    const clock = () => {
       let reading = 0;
       let time = 0;
       return () => {
@@ -174,7 +174,7 @@ describe("the choice of the unembedding", () => {
   });
 });
 
-function packedOf(weight: Model["weights"]["unembedding"]["weight"]): Parameters<Device["kernels"]["linear"]>[1] {
+function packedOf(weight: Model["weights"]["unembedding"]["weight"]) {
   if (weight instanceof Tensor) throw new TypeError("the weight is not packed");
   return weight.storage;
 }

@@ -1,5 +1,4 @@
 /** Sentencepiece vocabularies in GGUF metadata: scores decide what is joined; bytes, prefixes and control tokens. */
-import type { Tokenizer } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { GgufMetadata } from "../../../src/model/gguf/metadata.js";
 import { ggufTokenizer } from "../../../src/model/gguf/tokenizer.js";
@@ -8,12 +7,12 @@ import { byteTokens } from "../../support/byte-tokenizer.js";
 
 const words = ["▁", "t", "h", "e", "n", "▁t", "he", "th", "▁th", "▁the", "en", "then", "▁then"];
 const tokens = ["<unk>", "<s>", "</s>", ...byteTokens, ...words];
-const idOf = (token: string): number => tokens.indexOf(token);
+const idOf = (token: string) => tokens.indexOf(token);
 
 // Later words have lower scores, bytes and control tokens 0, as in trained vocabularies.
 const scoresOf = (vocabulary: readonly string[]) => Float32Array.from(vocabulary, (_, id) => Math.min(0, 258 - id));
 
-async function tokenizer(fields: Readonly<Record<string, GgufValue>> = {}): Promise<Tokenizer> {
+async function tokenizer(fields: Readonly<Record<string, GgufValue>> = {}) {
   const values = {
     "tokenizer.ggml.model": "llama",
     "tokenizer.ggml.tokens": tokens,

@@ -3,7 +3,7 @@ import { hubUrl, isSafePath } from "../../../src/model/hub/hub-name.js";
 import { isHubName, parseHubName } from "early-exits/model";
 import { failing } from "../../support/expect-code.js";
 import fc from "fast-check";
-import { describe, expect, it, test } from "vitest";
+import { expect, it, test } from "vitest";
 
 const main = { revision: "main" };
 
@@ -64,11 +64,9 @@ it("no name leads out of the cache", () => {
   );
 });
 
-describe("hubUrl", () => {
-  it("returns the address of the folder with a trailing slash, or of the file", () => {
-    expect(hubUrl("hub:org/name")).toBe("https://huggingface.co/org/name/resolve/main/");
-    expect(hubUrl("org/name@refs/pr/1/a b.gguf", { endpoint: "http://mirror" })).toBe(
-      "http://mirror/org/name/resolve/refs%2Fpr%2F1/a%20b.gguf",
-    );
-  });
+it("hubUrl returns the address of the folder with a trailing slash, or of the file", () => {
+  expect(hubUrl("hub:org/name")).toBe("https://huggingface.co/org/name/resolve/main/");
+  expect(hubUrl("org/name@refs/pr/1/a b.gguf", { endpoint: "http://mirror" })).toBe(
+    "http://mirror/org/name/resolve/refs%2Fpr%2F1/a%20b.gguf",
+  );
 });

@@ -63,15 +63,12 @@ describe("shards", () => {
 
   test.each(["../x.safetensors", "/x.safetensors", "a/x.safetensors", "..\\x.safetensors", "C:x.safetensors", ".x", 7])(
     "are refused if the name is %j",
-    (shard) => {
-      expect(() => shardsOf("org/name", { weight_map: { a: shard } })).toThrow("Nothing was written under that name");
-    },
+    (shard) =>
+      expect(() => shardsOf("org/name", { weight_map: { a: shard } })).toThrow("Nothing was written under that name"),
   );
 
   test.each([undefined, null, [], {}, { weight_map: {} }, { weight_map: null }])(
     "are refused if the index is %j",
-    (index) => {
-      expect(() => shardsOf("org/name", index)).toThrow("names no shard");
-    },
+    (index) => expect(() => shardsOf("org/name", index)).toThrow("names no shard"),
   );
 });

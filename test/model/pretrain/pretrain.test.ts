@@ -67,7 +67,7 @@ describe("pretrain", () => {
   );
 
   it("makes shallow states predict too, with intermediate losses", async () => {
-    const loss = async (options: PretrainOptions): Promise<number> => {
+    const loss = async (options: PretrainOptions) => {
       const model = createModel({ ...config, num_hidden_layers: 4 }, { device, seed: 1, tokenizer: byteTokenizer() });
       await pretrain(model, tokenStream(model, text), options);
       const ids = model.tokenizer.encode(text[0]!).slice(0, 32);

@@ -54,7 +54,7 @@ describe("trainByteLevelBpe", () => {
 });
 
 /** The oracle: words as arrays of characters, all pairs recounted each time. */
-function plainMerges(documents: readonly string[], limit: number): string[] {
+function plainMerges(documents: readonly string[], limit: number) {
   let words = documents.map((word) => Array.from(word));
   const merges: string[] = [];
   const known = new Set<string>();

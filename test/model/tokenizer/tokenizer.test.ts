@@ -4,11 +4,11 @@
  * gives.
  */
 import * as dependency from "@huggingface/tokenizers";
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
 import { byteTokenizer, byteTokens } from "../../support/byte-tokenizer.js";
 import { huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
+import { fc, test } from "../../support/property.js";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
 const gpt = await huggingFaceTokenizer(gptJson);
@@ -28,7 +28,7 @@ const text = fc.oneof(
   fc.array(emoji, { maxLength: 12 }).map((parts) => parts.join("")),
 );
 
-function streamed(tokenizer: Tokenizer, ids: readonly number[], prefix: readonly number[] = []): string {
+function streamed(tokenizer: Tokenizer, ids: readonly number[], prefix: readonly number[] = []) {
   const stream = tokenizer.stream(prefix);
   return ids.map((id) => stream.push(id)).join("") + stream.flush();
 }
@@ -37,52 +37,33 @@ describe.each(kinds)("%s", (_name, tokenizer) => {
   // Most of them are not valid UTF-8.
   const ids = fc.array(fc.integer({ min: 0, max: tokenizer.vocabSize - 1 }), { maxLength: 30 });
 
-  it("decodes what it has encoded", () => {
-    fc.assert(
-      fc.property(text, (sample) => {
-        expect(tokenizer.decode(tokenizer.encode(sample))).toBe(sample);
-      }),
-    );
-  });
+  test.prop([text])("decodes what it has encoded", (sample) =>
+    expect(tokenizer.decode(tokenizer.encode(sample))).toBe(sample),
+  );
 
-  it("turns a lone surrogate into U+FFFD", () => {
-    expect(tokenizer.decode(tokenizer.encode("a\ud800b"))).toBe("a\ufffdb");
-  });
+  it("turns a lone surrogate into U+FFFD", () =>
+    expect(tokenizer.decode(tokenizer.encode("a\ud800b"))).toBe("a\ufffdb"));
 
-  it("streams any ids, including lone bytes, to exactly what decode gives", () => {
-    fc.assert(
-      fc.property(ids, (sample) => {
-        expect(streamed(tokenizer, sample)).toBe(tokenizer.decode(sample));
-      }),
-      { numRuns: 500 },
-    );
-  });
+  test.prop([ids], { numRuns: 500 })("streams any ids, including lone bytes, to exactly what decode gives", (sample) =>
+    expect(streamed(tokenizer, sample)).toBe(tokenizer.decode(sample)),
+  );
 
-  it("continues a prompt: decode(prefix + ids) = decode(prefix) + streamed text", () => {
-    fc.assert(
-      fc.property(ids, ids, (prefix, sample) => {
-        const before = tokenizer.stream();
-        for (const id of prefix) before.push(id);
-        fc.pre(before.flush() === ""); // the prefix ends at a code-point boundary
-        expect(tokenizer.decode(prefix) + streamed(tokenizer, sample, prefix)).toBe(
-          tokenizer.decode([...prefix, ...sample]),
-        );
-      }),
-      { numRuns: 500 },
-    );
-  });
+  test.prop([ids, ids], { numRuns: 500 })(
+    "continues a prompt: decode(prefix + ids) = decode(prefix) + streamed text",
+    (prefix, sample) => {
+      const before = tokenizer.stream();
+      for (const id of prefix) before.push(id);
+      fc.pre(before.flush() === ""); // the prefix ends at a code-point boundary
+      expect(tokenizer.decode(prefix) + streamed(tokenizer, sample, prefix)).toBe(
+        tokenizer.decode([...prefix, ...sample]),
+      );
+    },
+  );
 
-  it("never emits part of a code point", () => {
-    fc.assert(
-      fc.property(
-        text.filter((sample) => !sample.includes("\ufffd")),
-        (sample) => {
-          const stream = tokenizer.stream();
-          for (const id of tokenizer.encode(sample)) expect(stream.push(id)).not.toContain("\ufffd");
-          expect(stream.flush()).toBe("");
-        },
-      ),
-    );
+  test.prop([text.filter((sample) => !sample.includes("\ufffd"))])("never emits part of a code point", (sample) => {
+    const stream = tokenizer.stream();
+    for (const id of tokenizer.encode(sample)) expect(stream.push(id)).not.toContain("\ufffd");
+    expect(stream.flush()).toBe("");
   });
 
   it("refuses an id outside the vocabulary and says what is legal", () => {
@@ -114,9 +95,8 @@ describe("a stream", () => {
     expect(streamed(llama, once, llama.encode("time"))).toBe(" once");
   });
 
-  it("leaves special tokens out", () => {
-    expect(streamed(gpt, [...gpt.encode("a"), gpt.eosTokenId!, ...gpt.encode("b")])).toBe("ab");
-  });
+  it("leaves special tokens out", () =>
+    expect(streamed(gpt, [...gpt.encode("a"), gpt.eosTokenId!, ...gpt.encode("b")])).toBe("ab"));
 });
 
 describe("words", () => {
@@ -206,18 +186,16 @@ describe("special tokens", () => {
   });
 });
 
-describe("a sentencepiece text", () => {
-  it("is cut at spaces before encoding, unless a merge joins across them", async () => {
-    const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
-    expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
-    expect(llama.encode("the  a").map((id) => llama.decode([id], { skipSpecialTokens: false }))).toEqual([
-      "<s>",
-      "",
-      "the",
-      " ",
-      "a",
-    ]);
-  });
+it("a sentencepiece text is cut at spaces before encoding, unless a merge joins across them", async () => {
+  const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
+  expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
+  expect(llama.encode("the  a").map((id) => llama.decode([id], { skipSpecialTokens: false }))).toEqual([
+    "<s>",
+    "",
+    "the",
+    " ",
+    "a",
+  ]);
 });
 
 describe("a malformed or unsupported tokenizer.json", () => {

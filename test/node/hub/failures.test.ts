@@ -14,7 +14,7 @@ let bench: Workbench;
 beforeEach(async () => void (bench = await openWorkbench()));
 afterEach(() => bench.close());
 
-async function failure(name = "org/tiny", options: HubOptions = {}): Promise<HubError> {
+async function failure(name = "org/tiny", options: HubOptions = {}) {
   const error = await bench.resolve(name, options).then(
     () => undefined,
     (reason: unknown) => reason,
@@ -24,7 +24,7 @@ async function failure(name = "org/tiny", options: HubOptions = {}): Promise<Hub
 }
 
 /** Downloads the model, and looks at every byte of it. */
-async function whole(options: HubOptions = {}): Promise<void> {
+async function whole(options: HubOptions = {}) {
   const { path } = await bench.resolve("org/tiny", options);
   for (const name of modelFiles) {
     expect(sha256(await readFile(join(path, name))), name).toBe(sha256(tinyRepo.files[name]!));
@@ -33,7 +33,7 @@ async function whole(options: HubOptions = {}): Promise<void> {
 }
 
 /** Files that no download of this cache should leave. */
-const unfinished = async (): Promise<string[]> =>
+const unfinished = async () =>
   (await bench.cached("org/tiny")).filter((path) => !/^(?:blobs\/[0-9a-f]+|refs\/main|snapshots\/.*\w)$/.test(path));
 
 describe("refusals", () => {
@@ -165,7 +165,7 @@ describe("damage", () => {
 
 describe("malicious servers", () => {
   /** Answers requests for an address of the API. */
-  const answer = (asked: string, info: unknown): void => {
+  const answer = (asked: string, info: unknown) => {
     bench.hub.fault = ({ path }, response) =>
       path.includes(asked) && !!response.writeHead(200).end(typeof info === "string" ? info : JSON.stringify(info));
   };
@@ -197,7 +197,7 @@ describe("malicious servers", () => {
     bench.hub.fault = ({ path }, response) => {
       if (!path.includes(asked)) return false;
       response.writeHead(200);
-      const more = (): void => {
+      const more = () => {
         if (!response.destroyed) response.write(" ".repeat(2 ** 20), more);
       };
       more();

@@ -47,7 +47,7 @@ export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update
 export const gitSha1 = (bytes: Uint8Array): string =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
-const isLfs = (path: string): boolean => /\.(?:safetensors|gguf|bin)$/.test(path);
+const isLfs = (path: string) => /\.(?:safetensors|gguf|bin)$/.test(path);
 
 export async function startFakeHub(repos: Record<string, FakeRepo>): Promise<FakeHub> {
   const hub: FakeHub = {
@@ -66,7 +66,7 @@ export async function startFakeHub(repos: Record<string, FakeRepo>): Promise<Fak
   return Object.assign(hub, { url: origin(main) });
 }
 
-const origin = (server: Server): string => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+const origin = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 
 function stop(server: Server): Promise<void> {
   server.closeAllConnections();
@@ -93,7 +93,7 @@ async function answerHub(
 ): Promise<unknown> {
   const seen = note(hub, "hub", request);
   if (hub.fault?.(seen, response)) return undefined;
-  const refuse = (status: number, reason: string): ServerResponse =>
+  const refuse = (status: number, reason: string) =>
     response
       .writeHead(status, { "x-error-code": reason, "content-type": "application/json" })
       .end(JSON.stringify({ error: reason }));
@@ -108,7 +108,7 @@ async function answerHub(
     return repo.gated ? refuse(403, "GatedRepo") : refuse(401, seen.token === undefined ? "RepoNotFound" : "");
   }
   if (![COMMIT, "main", ...(repo.revisions ?? [])].includes(revision!)) return refuse(404, "RevisionNotFound");
-  const json = (answer: unknown): ServerResponse =>
+  const json = (answer: unknown) =>
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(answer));
   if (asked === "revision") {
     const siblings = Object.keys(repo.files).map((rfilename) => ({ rfilename }));
@@ -132,20 +132,20 @@ function describeFile(path: string, bytes: Uint8Array): object {
   return isLfs(path) ? { ...common, oid: COMMIT, lfs } : { ...common, oid: gitSha1(bytes) };
 }
 
-async function textIn(request: IncomingMessage): Promise<string> {
+async function textIn(request: IncomingMessage) {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
   return Buffer.concat(chunks).toString();
 }
 
-async function answerCdn(hub: FakeHub, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function answerCdn(hub: FakeHub, request: IncomingMessage, response: ServerResponse) {
   const seen = note(hub, "cdn", request);
   if (hub.fault?.(seen, response)) return;
   const [, name, path] = /^\/([^/]+\/[^/]+)\/(.*)$/.exec(seen.path) ?? [];
   await send(hub, seen, response, hub.repos[name!]!.files[path!]!);
 }
 
-async function send(hub: FakeHub, seen: SeenRequest, response: ServerResponse, whole: Uint8Array): Promise<void> {
+async function send(hub: FakeHub, seen: SeenRequest, response: ServerResponse, whole: Uint8Array) {
   const body = hub.damage?.(seen, whole) ?? whole;
   response.writeHead(200, { "content-length": String(body.length) });
   response.flushHeaders();

@@ -33,9 +33,7 @@ describe("a local path", () => {
     }
   });
 
-  it("is ignored if the name begins with hub:", async () => {
-    await expectCode(bench.resolve("hub:test/golden"), "hub-not-found");
-  });
+  it("is ignored if the name begins with hub:", () => expectCode(bench.resolve("hub:test/golden"), "hub-not-found"));
 });
 
 describe("a name of the Hub", () => {
@@ -54,7 +52,7 @@ describe("a name of the Hub", () => {
       source: "hub",
     });
 
-    const sumOf = (name: string): string => (name.endsWith(".safetensors") ? sha256 : gitSha1)(tinyRepo.files[name]!);
+    const sumOf = (name: string) => (name.endsWith(".safetensors") ? sha256 : gitSha1)(tinyRepo.files[name]!);
     expect(await bench.cached("org/tiny")).toEqual(
       [
         "refs/main",
@@ -75,7 +73,7 @@ describe("a name of the Hub", () => {
       events.map(({ file }) => file).toSorted((a, b) => order(a) - order(b)),
     );
   });
-  const order = (file: string): number => modelFiles.findIndex((name) => name === file);
+  const order = (file: string) => modelFiles.findIndex((name) => name === file);
 
   it("is loaded by readModel; environment variables set the endpoint and the cache", async () => {
     vi.stubEnv("HF_ENDPOINT", `${bench.hub.url}/`);

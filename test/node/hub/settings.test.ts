@@ -1,7 +1,7 @@
 /** Environment variables mean what they mean to huggingface_hub. */
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, expect, it, test } from "vitest";
+import { expect, it, test } from "vitest";
 import { endpointOf, hubSettings } from "../../../src/node/hub/resolve-model.js";
 import { scratch } from "../../support/scratch.js";
 
@@ -18,15 +18,13 @@ test.each([
   [{ HF_HUB_CACHE: "$DISK/${PART}/$NONE", DISK: "/d", PART: "p" }, "/d/p/$NONE"],
 ])("with %j the cache is %s", async (env, cache) => expect((await settings(env)).cache).toBe(cache));
 
-describe("the token", () => {
-  it("comes from HF_TOKEN, or from the file that `hf auth login` writes", async () => {
-    expect((await settings({})).token).toBeUndefined();
-    writeFileSync(join(home, "token"), "hf_file\n");
-    expect((await settings({ HF_HOME: home })).token).toBe("hf_file");
-    expect((await settings({ HF_TOKEN_PATH: "~/token" })).token).toBe("hf_file");
-    expect((await settings({ HF_HOME: home, HF_TOKEN: " hf_variable\r\n" })).token).toBe("hf_variable");
-    expect((await settings({ HF_TOKEN: "x", HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" })).token).toBeUndefined();
-  });
+it("the token comes from HF_TOKEN, or from the file that `hf auth login` writes", async () => {
+  expect((await settings({})).token).toBeUndefined();
+  writeFileSync(join(home, "token"), "hf_file\n");
+  expect((await settings({ HF_HOME: home })).token).toBe("hf_file");
+  expect((await settings({ HF_TOKEN_PATH: "~/token" })).token).toBe("hf_file");
+  expect((await settings({ HF_HOME: home, HF_TOKEN: " hf_variable\r\n" })).token).toBe("hf_variable");
+  expect((await settings({ HF_TOKEN: "x", HF_HUB_DISABLE_IMPLICIT_TOKEN: "1" })).token).toBeUndefined();
 });
 
 test.each([
@@ -36,9 +34,9 @@ test.each([
   ["True", true],
   ["0", false],
   ["", false],
-])("HF_HUB_OFFLINE=%s means %s", async (HF_HUB_OFFLINE, offline) => {
-  expect((await settings({ HF_HUB_OFFLINE })).offline).toBe(offline);
-});
+])("HF_HUB_OFFLINE=%s means %s", async (HF_HUB_OFFLINE, offline) =>
+  expect((await settings({ HF_HUB_OFFLINE })).offline).toBe(offline),
+);
 
 it("the endpoint is an http address; a trailing slash is removed", async () => {
   expect((await settings({})).endpoint).toBe("https://huggingface.co");

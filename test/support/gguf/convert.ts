@@ -59,7 +59,7 @@ const thetaOf = (config: Config): unknown => {
   const full = parameters?.["full_attention"] as Config | undefined;
   return full?.["rope_theta"] ?? parameters?.["rope_theta"] ?? config["rope_theta"] ?? config["rotary_emb_base"] ?? 1e4;
 };
-const headDimOf = (config: Config): number =>
+const headDimOf = (config: Config) =>
   Number(config["head_dim"] ?? Number(config["hidden_size"]) / Number(config["num_attention_heads"]));
 const rotaryOf: Pairs = (config) => ({
   "rope.freq_base": real(thetaOf(config)),
@@ -74,7 +74,7 @@ const withHeadDim: Pairs = (config) => ({
 });
 
 /** Query and key rows in the order of the rotary kernel for neighbouring pairs: row s·D/2 + i of a head to 2·i + s. */
-function interleaved(tensor: PlainTensor, config: Config): PlainTensor {
+function interleaved(tensor: PlainTensor, config: Config) {
   if (!/attn_[qk]\./.test(tensor.name)) return tensor;
   const headDim = headDimOf(config);
   const columns = tensor.shape[1] ?? 1;
@@ -87,7 +87,7 @@ function interleaved(tensor: PlainTensor, config: Config): PlainTensor {
   return { ...tensor, data };
 }
 
-function turned(tensor: PlainTensor): PlainTensor {
+function turned(tensor: PlainTensor) {
   if (tensor.shape.length !== 2 || !tensor.name.startsWith("blk.")) return tensor;
   const [rows, columns] = tensor.shape as [number, number];
   const data = tensor.data.map((_, i) => tensor.data[(i % rows) * columns + Math.floor(i / rows)]!);
@@ -95,7 +95,7 @@ function turned(tensor: PlainTensor): PlainTensor {
 }
 
 /** From the heads' (query, key, value) to all queries, all keys, all values. */
-function grouped(tensor: PlainTensor, config: Config): PlainTensor {
+function grouped(tensor: PlainTensor, config: Config) {
   if (!tensor.name.includes("attn_qkv")) return tensor;
   const heads = Number(config["num_attention_heads"]);
   const headSize = tensor.data.length / heads / 3; // values of one head's query, key or value
@@ -209,7 +209,7 @@ export function converted(config: Config, checkpoints: readonly Uint8Array[], pa
   return { tensors, pairs: all };
 }
 
-function ggufName(name: string, rules: Names): string {
+function ggufName(name: string, rules: Names) {
   const [, stem, kind] = /^(.+)\.(weight|bias)$/.exec(name)!;
   const [, block] = /\.(?:layers|h)\.(\d+)\./.exec(stem!) ?? [];
   const [pattern, replacement] = rules.find(([rule]) => rule.test(stem!))!;

@@ -3,7 +3,6 @@
  * one of five types, with a byte-level BPE tokenizer, whole or split. Beside the files, the same model as a Hugging
  * Face folder whose weights are what the blocks decode to, so that both must compute the same bits.
  */
-import type { ByteLevelBpe } from "../../../src/model/tokenizer/bpe.js";
 import { trainByteLevelBpe } from "early-exits/model";
 import { parseSafetensors } from "early-exits/tensor";
 import { serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
@@ -19,6 +18,7 @@ import {
   type WrittenType,
 } from "./stored.js";
 import { smallCheckpoint, smallConfigs } from "../models.js";
+import { times } from "../lists.js";
 
 export interface GgufModelOptions {
   /** Fields of config.json that differ from a small llama. */
@@ -42,8 +42,8 @@ export interface GgufModel {
   readonly folder: Readonly<Record<string, string | Uint8Array>>;
 }
 
-const documents = Array.from({ length: 20 }, (_, i) => `The river holds ${i} winters; one people remembers 12345.\n`);
-const bpe: ByteLevelBpe = trainByteLevelBpe(documents, {
+const documents = times(20, (i) => `The river holds ${i} winters; one people remembers 12345.\n`);
+const bpe = trainByteLevelBpe(documents, {
   vocabSize: 288,
   specialTokens: ["<|endoftext|>", "<|im_start|>"],
 });
@@ -67,7 +67,7 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
   const config: Readonly<Record<string, unknown>> = { ...baseConfig, ...options.config };
   const checkpoint = await smallCheckpoint(config);
   const { tensors, pairs } = converted(config, [checkpoint]);
-  const store = (tensor: PlainTensor): StoredTensor => storeTensor(tensor, tensor.shape.length === 1 ? "F32" : type);
+  const store = (tensor: PlainTensor) => storeTensor(tensor, tensor.shape.length === 1 ? "F32" : type);
   const stored = tensors.map(store);
   for (const [key, pair] of Object.entries({ ...tokenizerPairs, ...options.pairs })) pairs.set(key, pair);
   const plain = parseSafetensors(checkpoint);
@@ -91,10 +91,8 @@ function filesOf(
   pairs: ReadonlyMap<string, TypedValue>,
   parts: number,
 ): Pick<GgufModel, "files" | "name" | "parts"> {
-  const number = (part: number): string => String(part).padStart(5, "0");
-  const names = Array.from({ length: parts }, (_, i) =>
-    parts === 1 ? "small.gguf" : `small-${number(i + 1)}-of-${number(parts)}.gguf`,
-  );
+  const number = (part: number) => String(part).padStart(5, "0");
+  const names = times(parts, (i) => (parts === 1 ? "small.gguf" : `small-${number(i + 1)}-of-${number(parts)}.gguf`));
   const written = names.map((_, part) => {
     const own = stored.filter((_, i) => i % parts === part);
     const split: [string, TypedValue][] =

@@ -30,7 +30,7 @@ const tiny = {
   num_hidden_layers: 1,
 } as const;
 /** A tiny model of another architecture, without a tokenizer. */
-async function converted(name: string, config: Readonly<Record<string, unknown>> = {}): Promise<{ parts: GgufParts }> {
+async function converted(name: string, config: Readonly<Record<string, unknown>> = {}) {
   const full = { ...smallConfigs[name], num_hidden_layers: 1, n_layer: 1, eos_token_id: 0, ...config };
   return { parts: convertedParts(full, [await smallCheckpoint(full)]) };
 }
@@ -89,7 +89,7 @@ const odd = fc.record({
 type Odd = typeof odd extends fc.Arbitrary<infer T> ? T : never;
 
 /** The list with one of its members changed. */
-function changed<T>(list: readonly T[] | undefined, odd: Odd, change: (one: T, odd: Odd) => readonly T[]): T[] {
+function changed<T>(list: readonly T[] | undefined, odd: Odd, change: (one: T, odd: Odd) => readonly T[]) {
   return (list ?? []).flatMap((one, i, { length }) => (i === odd.at % length ? change(one, odd) : [one]));
 }
 
@@ -152,7 +152,7 @@ export async function checkMutatedGguf({ bytes, edits }: MutatedGguf, device: De
   return outcome;
 }
 
-async function load(bytes: Uint8Array, device: Device): Promise<string> {
+async function load(bytes: Uint8Array, device: Device) {
   const file: FolderFile = {
     path: "damaged.gguf",
     size: bytes.length,

@@ -45,7 +45,7 @@ export function partsOf(stored: readonly StoredTensor[], pairs: ReadonlyMap<stri
 
 const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
   new Uint8Array(buffer, byteOffset, byteLength);
-const halfOf = (value: number): Uint16Array => float32ToF16(Float32Array.of(value));
+const halfOf = (value: number) => float32ToF16(Float32Array.of(value));
 
 /** Blocks of 32, each a float16 scale and `quantize`'s bytes. */
 function blocksOf(
@@ -65,7 +65,7 @@ function blocksOf(
 
 const TYPE_IDS = { F32: 0, F16: 1, Q4_0: 2, Q8_0: 8, BF16: 30 } as const satisfies Record<WrittenType, number>;
 
-const nibble = (value: number): number => Math.min(15, Math.max(0, Math.round(value) + 8));
+const nibble = (value: number) => Math.min(15, Math.max(0, Math.round(value) + 8));
 
 const ENCODE: Readonly<Record<WrittenType, (values: Float32Array) => Uint8Array>> = {
   F32: (values) => bytesOf(values).slice(),

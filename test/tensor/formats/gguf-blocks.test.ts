@@ -17,9 +17,8 @@ const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/g
 /** Bits, so that -0 and 0 differ. */
 const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.slice().buffer);
 
-it("every type of the golden file is supported, and every supported type is in it", () => {
-  expect(Object.keys(golden).sort()).toEqual([...ggufTypes].sort());
-});
+it("every type of the golden file is supported, and every supported type is in it", () =>
+  expect(Object.keys(golden).sort()).toEqual([...ggufTypes].sort()));
 
 describe.each(ggufTypes)("%s", (type) => {
   const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;

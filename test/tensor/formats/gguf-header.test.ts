@@ -3,7 +3,7 @@ import { fc, test } from "../../support/property.js";
 import { describe, expect, it } from "vitest";
 import { GgufError } from "../../../src/errors.js";
 import { defaultBudgets } from "../../../src/budgets.js";
-import { type GgufHeader, parseGgufHeader } from "../../../src/tensor/formats/gguf/header.js";
+import { parseGgufHeader } from "../../../src/tensor/formats/gguf/header.js";
 import { concat, f32, ggufFile, type GgufParts, stringArray, text, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 
 const small: GgufParts = {
@@ -25,7 +25,7 @@ const small: GgufParts = {
   data: Uint8Array.from({ length: 32 + 36 }, (_, i) => i),
 };
 
-function parsed(bytes: Uint8Array): GgufHeader {
+function parsed(bytes: Uint8Array) {
   const result = parseGgufHeader(bytes, bytes.length);
   if ("needs" in result) throw new Error(`needs ${result.needs} bytes`);
   return result;
@@ -35,7 +35,7 @@ describe("a legal file", () => {
   const bytes = ggufFile(small);
   const header = parsed(bytes);
 
-  it("gives its metadata, arrays of numbers as typed arrays", () => {
+  it("gives its metadata, arrays of numbers as typed arrays", () =>
     expect(Object.fromEntries(header.metadata)).toEqual({
       "general.architecture": "llama",
       "llama.block_count": 2,
@@ -46,8 +46,7 @@ describe("a legal file", () => {
       types: Uint32Array.of(1, 2, 3),
       flags: [false, true],
       nested: [["x"], []],
-    });
-  });
+    }));
 
   it("gives its tensors in the order of the list, shapes slowest first, and where they lie", () => {
     const { dataOffset } = header;

@@ -8,7 +8,7 @@ import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from "../../
 describe("16-bit floats", () => {
   const patterns = Uint16Array.from({ length: 65536 }, (_, i) => i);
   /** The value of a pattern from the definition: sign, exponent field, mantissa field. */
-  const valueOf = (pattern: number, exponentBits: number): number => {
+  const valueOf = (pattern: number, exponentBits: number) => {
     const mantissaBits = 15 - exponentBits;
     const bias = 2 ** (exponentBits - 1) - 1;
     const sign = pattern >= 0x8000 ? -1 : 1;

@@ -164,9 +164,9 @@ describe("a malformed file has its own code:", () => {
     ],
   };
 
-  test.each(Object.entries(cases))("%s", (code, runs) => {
-    expect(runs.map((run) => fault(run).code)).toEqual(runs.map(() => code));
-  });
+  test.each(Object.entries(cases))("%s", (code, runs) =>
+    expect(runs.map((run) => fault(run).code)).toEqual(runs.map(() => code)),
+  );
 
   test("big-endian-host", async () => {
     vi.stubGlobal(
@@ -180,9 +180,8 @@ describe("a malformed file has its own code:", () => {
     expect(() => fresh.parseSafetensors(fileOf("{}"))).toThrow(failing("big-endian-host"));
   });
 
-  test("and the codes are all tested here", () => {
-    expect([...Object.keys(cases), "big-endian-host"].sort()).toEqual([...safetensorsErrorCodes].sort());
-  });
+  test("and the codes are all tested here", () =>
+    expect([...Object.keys(cases), "big-endian-host"].sort()).toEqual([...safetensorsErrorCodes].sort()));
 
   test("a missing name lists near ones", () => {
     const t = { dtype: "U8", shape: [0], data: new Uint8Array(0) } as const;

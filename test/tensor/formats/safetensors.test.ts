@@ -2,14 +2,14 @@
  * Facts about safetensors files: golden bytes, round trips, no copies if none are needed, headers, and random damage.
  * Malformed files are in malformed.test.ts, the 16-bit floats in half-floats.test.ts.
  */
-import * as fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { decodeFloat32, type SafetensorsDtype, safetensorsDtypes } from "../../../src/tensor/formats/dtype.js";
 import { parseSafetensors } from "../../../src/tensor/formats/safetensors.js";
 import { parseSafetensorsHeader, safetensorsHeaderLength } from "../../../src/tensor/formats/header.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
 import { entry, fault, fileOf } from "./safetensors-files.js";
 import { checkMutated, mutatedFile } from "../../support/safetensors-mutations.js";
+import { fc, test } from "../../support/property.js";
 
 describe("the bytes of a file", () => {
   test("are length, header padded to 8, tensors by decreasing alignment and then name", () => {
@@ -75,31 +75,26 @@ describe("a round trip", () => {
       return fc.uint8Array({ minLength: length, maxLength: length }).map((data) => ({ dtype, shape, data }));
     });
 
-  test("keeps names, dtypes, shapes, bytes and metadata", () => {
-    fc.assert(
-      fc.property(
-        fc.array(fc.tuple(fc.string({ unit: "binary" }), anyTensor)),
-        fc.dictionary(fc.string(), fc.string()),
-        (tensors, metadata) => {
-          const wanted = new Map(tensors.filter(([name]) => name !== "__metadata__"));
-          const bytes = serializeSafetensors(wanted, metadata);
-          const file = parseSafetensors(bytes);
-          expect(new Set(file.names)).toEqual(new Set(wanted.keys()));
-          expect(Object.entries(file.metadata).sort()).toEqual(Object.entries(metadata).sort());
-          for (const [name, { dtype, shape, data }] of wanted) {
-            expect(file.info(name)).toMatchObject({ dtype, shape });
-            expect(file.bytes(name)).toEqual(data);
-          }
-          expect(
-            serializeSafetensors(
-              file.names.map((name) => [name, { ...file.info(name), data: file.bytes(name) }] as const),
-              file.metadata,
-            ),
-          ).toEqual(bytes);
-        },
-      ),
-    );
-  });
+  test.prop([fc.array(fc.tuple(fc.string({ unit: "binary" }), anyTensor)), fc.dictionary(fc.string(), fc.string())])(
+    "keeps names, dtypes, shapes, bytes and metadata",
+    (tensors, metadata) => {
+      const wanted = new Map(tensors.filter(([name]) => name !== "__metadata__"));
+      const bytes = serializeSafetensors(wanted, metadata);
+      const file = parseSafetensors(bytes);
+      expect(new Set(file.names)).toEqual(new Set(wanted.keys()));
+      expect(Object.entries(file.metadata).sort()).toEqual(Object.entries(metadata).sort());
+      for (const [name, { dtype, shape, data }] of wanted) {
+        expect(file.info(name)).toMatchObject({ dtype, shape });
+        expect(file.bytes(name)).toEqual(data);
+      }
+      expect(
+        serializeSafetensors(
+          file.names.map((name) => [name, { ...file.info(name), data: file.bytes(name) }] as const),
+          file.metadata,
+        ),
+      ).toEqual(bytes);
+    },
+  );
 
   test.each([
     ["F32", Float32Array.of(1.5, -0, Infinity), [1.5, -0, Infinity]],
@@ -226,11 +221,11 @@ test("a damaged file parses to tensors that tile its data, or throws a Safetenso
   expect(outcomes.size).toBeGreaterThan(10);
 });
 
-function count(shape: readonly number[]): number {
+function count(shape: readonly number[]) {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-function rawBytes(dtype: SafetensorsDtype, elements: number): number {
+function rawBytes(dtype: SafetensorsDtype, elements: number) {
   const bits = dtype.startsWith("F4")
     ? 4
     : dtype.startsWith("F6_")

@@ -125,10 +125,9 @@ describe("the queue", () => {
     expect(() => engine.at(y)).toThrow(failing("device-disposed"));
   });
 
-  test("arrays too long for exact float indices are refused", () => {
+  test("arrays too long for exact float indices are refused", () =>
     expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow(
       "gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use " +
         "smaller batches",
-    );
-  });
+    ));
 });

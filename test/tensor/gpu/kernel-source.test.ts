@@ -3,10 +3,10 @@ import { expect, test } from "vitest";
 import "../../../src/tensor/gpu/gpu-device.js";
 import { functionText, type KernelSource, madeKernels } from "../../../src/tensor/gpu/kernel-source.js";
 
-const named = (name: string): KernelSource => madeKernels.find((kernel) => kernel.name === name)!;
+const named = (name: string) => madeKernels.find((kernel) => kernel.name === name)!;
 
 /** The rules that a kernel breaks. */
-function faults({ name, parameters, shape, body }: KernelSource): string[] {
+function faults({ name, parameters, shape, body }: KernelSource) {
   const found: string[] = [];
   const counters = Array.from(body.matchAll(/for \(let (\w+) = 0; \1 < (\w+); \1\+\+\)/g), ([, counter, bound]) => ({
     counter: counter!,
@@ -60,9 +60,8 @@ test("every kernel keeps the rules", () => {
   expect(madeKernels.flatMap(faults)).toEqual([]);
 });
 
-test("kernels have names of their own, for the cache", () => {
-  expect(new Set(madeKernels.map(({ name }) => name)).size).toBe(madeKernels.length);
-});
+test("kernels have names of their own, for the cache", () =>
+  expect(new Set(madeKernels.map(({ name }) => name)).size).toBe(madeKernels.length));
 
 test("the text is a function of the thread, whatever a bundler does to the file around it", () => {
   const text = functionText(named("columns"), { webgl: false });
@@ -92,8 +91,8 @@ test.for([
   ["a vector has no rows", "return x[ROW] + f * n;\n"],
   ["scale is declared", "return x[COLUMN] * scale + f * n;\n"],
   ["n is used", "return x[COLUMN] * f;\n"],
-])('a kernel against "%s" is found', ([rule, body]) => {
+])('a kernel against "%s" is found', ([rule, body]) =>
   expect(
     faults({ name: "bad", parameters: { x: "array", n: "integer", f: "float" }, shape: "vector", body: body! }),
-  ).toContain(`bad: ${rule!}`);
-});
+  ).toContain(`bad: ${rule!}`),
+);

@@ -2,7 +2,7 @@
  * The comparison of exits on two devices (test/gpu, test/fixtures) finds what it looks for: here one device stands for
  * both.
  */
-import { attachHeads, type ExitHeads } from "early-exits";
+import { attachHeads } from "early-exits";
 import { confidenceAt, scoreOf } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { expect, it } from "vitest";
@@ -13,12 +13,12 @@ const model = await smallModel();
 const heads = attachHeads(model, { exits: [1, 3] });
 const prompts = [randomIds(5, 61, 1), randomIds(9, 61, 2)];
 /** Scores of both heads at the last position of a prompt, where the first new token is chosen. */
-const scoresAfter = async (prompt: readonly number[]): Promise<number[]> => {
+const scoresAfter = async (prompt: readonly number[]) => {
   const { documents } = await recordDocuments(heads, [prompt]);
   return documents[0]!.exits.map(({ stats }) => scoreOf(confidenceAt(stats, prompt.length - 1), "entropy"));
 };
 /** The same heads with weights that differ a little, or a lot. */
-const changed = async (by: number): Promise<ExitHeads> => {
+const changed = async (by: number) => {
   const { again: copy } = await reread(heads);
   for (const { weights: own } of copy.heads) {
     for (const tensor of Object.values(own.tensors)) {

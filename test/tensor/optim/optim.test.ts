@@ -2,8 +2,7 @@
  * AdamW against an independent implementation, written from the paper's algorithm 2; clipping and the schedule. That a
  * restart continues bit for bit: run-steps.test.ts.
  */
-import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { Adamw, type AdamwOptions, cosineSchedule } from "../../../src/tensor/optim/optim.js";
 import { createReferenceDevice } from "../../../src/tensor/reference/reference-device.js";
 import { sizeOf } from "../../../src/tensor/shape.js";
@@ -11,18 +10,19 @@ import { Tensor } from "../../../src/tensor/tensor.js";
 import { failing } from "../../support/expect-code.js";
 import { drawValues, valuesOf } from "../../support/gradients.js";
 import { sumOf, times } from "../../support/lists.js";
+import { between, real } from "../../support/draw.js";
+import { fc, test } from "../../support/property.js";
 
 const SHAPES = [[2, 3], [3], [1, 4], [1]] as const;
-const learningRate = (step: number): number => 0.1 / (step + 1);
+const learningRate = (step: number) => 0.1 / (step + 1);
 
 /** Both sides compute in float64 and differ in the order of a dozen operations per step, on values below 8. */
 const FLOAT64_TOLERANCE = 8 * 12 * 2 ** -53;
 
 const device = createReferenceDevice({ float64: true });
-const makeParameters = (on = device): Tensor[] =>
+const makeParameters = (on = device) =>
   SHAPES.map((shape, i) => Tensor.from(on, drawValues(i + 1, sizeOf(shape)), shape, { requiresGrad: true }));
-const gradientOf = (step: number, index: number): Float32Array =>
-  drawValues(1000 * step + index, sizeOf(SHAPES[index]!));
+const gradientOf = (step: number, index: number) => drawValues(1000 * step + index, sizeOf(SHAPES[index]!));
 const setGradients = (parameters: readonly Tensor[], step: number): void =>
   parameters.forEach((parameter, i) => {
     parameter.grad = Tensor.from(parameter.device, gradientOf(step, i), parameter.shape);
@@ -35,7 +35,7 @@ const setGradients = (parameters: readonly Tensor[], step: number): void =>
 function adamwByHand(
   steps: number,
   { beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weightDecay = 0.01, maxGradientNorm = 0 }: AdamwOptions,
-): number[][] {
+) {
   const history: number[][][] = [];
   const parameters = SHAPES.map((shape, i) => Array.from(drawValues(i + 1, sizeOf(shape))));
   for (let step = 0; step < steps; step++) {
@@ -49,7 +49,7 @@ function adamwByHand(
     parameters.forEach((parameter, p) => {
       const decay = SHAPES[p]!.length === 2 ? weightDecay : 0;
       parameter.forEach((theta, i) => {
-        const weighted = (beta: number, power: number): number => {
+        const weighted = (beta: number, power: number) => {
           const weights = history.map((_, age) => beta ** (step - age));
           const total = sumOf(weights);
           return sumOf(history, (gradients, age) => weights[age]! * gradients[p]![i]! ** power) / total;
@@ -129,21 +129,15 @@ describe("cosineSchedule", () => {
     expect([0, 1, 2, 3].map(at)).toEqual([1e-4, expect.closeTo(0.75e-4, 16), expect.closeTo(0.25e-4, 16), 0]);
   });
 
-  test("never rises after the warm-up, and stays in [0, peak]", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 50 }),
-        fc.nat(60),
-        fc.double({ min: 0, max: 1, noNaN: true }),
-        (steps, warmup, final) => {
-          const at = cosineSchedule({ learningRate: 1, steps, warmup, final });
-          const rates = times(steps + warmup + 2, (step) => at(step));
-          expect(rates.every((rate) => rate >= 0 && rate <= 1)).toBe(true);
-          expect(rates.slice(warmup).every((rate, i, all) => i === 0 || rate <= all[i - 1]!)).toBe(true);
-        },
-      ),
-    );
-  });
+  test.prop([between(1, 50), fc.nat(60), real(0, 1)])(
+    "never rises after the warm-up, and stays in [0, peak]",
+    (steps, warmup, final) => {
+      const at = cosineSchedule({ learningRate: 1, steps, warmup, final });
+      const rates = times(steps + warmup + 2, (step) => at(step));
+      expect(rates.every((rate) => rate >= 0 && rate <= 1)).toBe(true);
+      expect(rates.slice(warmup).every((rate, i, all) => i === 0 || rate <= all[i - 1]!)).toBe(true);
+    },
+  );
 
   test("refuses steps, warm-up and rates outside their range", () => {
     for (const wrong of [{ steps: 0 }, { steps: 1.5 }, { warmup: -1 }, { learningRate: -1 }, { learningRate: NaN }]) {

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { runSteps, type StepProgress } from "../../../src/tensor/optim/run-steps.js";
 
 const device = createReferenceDevice();
-const parameter = (): Tensor => Tensor.from(device, [3, -2], [2], { requiresGrad: true });
+const parameter = () => Tensor.from(device, [3, -2], [2], { requiresGrad: true });
 
 interface Extra {
   readonly every?: number | ((step: number) => boolean);
@@ -111,7 +111,7 @@ describe("runSteps", () => {
   });
 
   it("ends if the gradient or a weight is not finite, and saves nothing of it", async () => {
-    const infinite = (): Tensor => Tensor.from(device, [3e38, 1], [2], { requiresGrad: true }); // twice that overflows
+    const infinite = () => Tensor.from(device, [3e38, 1], [2], { requiresGrad: true }); // twice that overflows
     const clipped = infinite();
     await expect(run(clipped)).rejects.toMatchObject({ code: "gradient-non-finite" });
     expect(await clipped.read()).toEqual(Float32Array.of(3e38, 1));

@@ -13,7 +13,7 @@ describe.each([1, 2])("%d threads", (threads) => {
     const device = await createDevice("wasm", { threads });
     const weight = PackedMatrix.from(device, values(7, "w", N * K), [N, K], dtype);
     const x = values(7, "x", MOST * K).map((value, i) => (i % 37 === 0 ? 20 * value : value)); // groups of two dots too
-    const product = (begin: number, rows: number): Promise<Float32Array> => {
+    const product = (begin: number, rows: number) => {
       const given = device.upload(x.subarray(begin * K, (begin + rows) * K));
       return device.read(device.kernels.linear(given, weight.storage, rows, undefined, undefined));
     };

@@ -23,7 +23,7 @@ interface Given {
 }
 
 /** A product of random integers and activations, some of them large. */
-async function product({ build, dtype, way, rows = 19, calls = 1, scale = 1 }: Given): Promise<Float32Array> {
+async function product({ build, dtype, way, rows = 19, calls = 1, scale = 1 }: Given) {
   vi.mocked(chooseWay).mockReturnValue(way);
   const device = await createWasmDevice({ host: nodeHost, build });
   if (build === "relaxed") expect(chooseWay).toHaveLastReturnedWith(way);
@@ -83,8 +83,8 @@ it("a way that this engine gets wrong is never chosen", async () => {
     wasm.linearIntegers(given, begin, end);
     if (chosen === DOT || chosen === PAIRS) memory.f32[given.y / 4]! += 1;
   });
-  let chosen: number = EXACT;
-  const setWay = (way: number): void => {
+  let chosen = EXACT;
+  const setWay = (way: number) => {
     chosen = way;
     wasm.setWay(way);
   };

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Guard } from "../../../src/tensor/wasm/guard.js";
 
 it("lets workers help while they save time, and pauses them for longer and longer if they cost time", () => {
-  const play = (sharedMs: (call: number) => number): number => {
+  const play = (sharedMs: (call: number) => number) => {
     const guard = new Guard(1);
     let helped = 0;
     for (let call = 0; call < 20_000; call++) {
@@ -29,7 +29,7 @@ it("lets workers help while they save time, and pauses them for longer and longe
 });
 
 /** The shares of the calls of two kinds of work in which workers help; alone a call takes 0.1 ms. */
-function helpedShares(kindOf: (call: number) => number, sharedMs: readonly number[], timedFrom = 0): number[] {
+function helpedShares(kindOf: (call: number) => number, sharedMs: readonly number[], timedFrom = 0) {
   const guard = new Guard(2);
   const calls = [0, 0];
   const helped = [0, 0];

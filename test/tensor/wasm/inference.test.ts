@@ -22,7 +22,7 @@ async function trace(model: Model, ids: readonly number[], oneByOne: boolean): P
   const { numLayers } = model.config;
   const sequence = new Sequence(model, 4);
   const logits: Float32Array[] = [];
-  const take = async (position: number): Promise<void> => {
+  const take = async (position: number) => {
     const row = scope(() => model.unembed(sequence.hidden(position)));
     logits.push(await row.read());
     row.dispose();
@@ -74,7 +74,7 @@ describe("wasm under a whole model", () => {
 
   it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
     const device = await createDevice("wasm");
-    const life = async (): Promise<void> => {
+    const life = async () => {
       const model = await readModel(embedded, { device });
       const heads = attachHeads(model, { exits: 2, kind: "linear" });
       await trainHeads(heads, [times(60, (i) => (7 * i) % 250)], {

@@ -3,12 +3,9 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
+import { between } from "../../support/draw.js";
 
-const sizes = fc.oneof(
-  fc.nat(2000),
-  fc.integer({ min: 60_000, max: 70_000 }),
-  fc.integer({ min: 10_000, max: 400_000 }),
-);
+const sizes = fc.oneof(fc.nat(2000), between(60_000, 70_000), between(10_000, 400_000));
 const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), {
   maxLength: 150,
 });
@@ -53,7 +50,7 @@ describe("WasmMemory", () => {
 
   it("changes nothing when a request does not fit, and serves what fits afterwards", () =>
     fc.assert(
-      fc.property(actions, fc.integer({ min: 2 ** 21, max: 2 ** 23 }), (script, limit) => {
+      fc.property(actions, between(2 ** 21, 2 ** 23), (script, limit) => {
         const memory = new WasmMemory({ shared: false, limit });
         const live: Block[] = [];
         for (const action of script) {
@@ -78,7 +75,7 @@ describe("WasmMemory", () => {
     fc.assert(
       fc.property(actions, (script) => {
         const memory = new WasmMemory({ shared: false });
-        const round = (): void => {
+        const round = () => {
           for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
           expect(memory.used).toBe(0);
         };

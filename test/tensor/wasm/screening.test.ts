@@ -3,7 +3,6 @@
  * tied, huge, denormal, or aligned with the rounding error of a row, where the bound is met with equality. So the
  * candidates hold the k largest entries, ties included, and `linearAt` gives their bits.
  */
-import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import { coarseBytes } from "../../../src/tensor/coarse-bytes.js";
@@ -12,6 +11,8 @@ import { roundRow } from "../../../src/tensor/round-row.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
 import { casesHere } from "../../support/cases-here.js";
 import { times } from "../../support/lists.js";
+import { between } from "../../support/draw.js";
+import { fc, test } from "../../support/property.js";
 
 const RUNS = casesHere(150);
 const ROWS = ["random", "twins", "neighbours", "lattice", "huge", "denormal", "uneven", "zero"] as const;
@@ -39,8 +40,8 @@ interface Case {
 }
 
 const cases: fc.Arbitrary<Case> = fc.record({
-  n: fc.oneof(fc.integer({ min: 1, max: 150 }), fc.constantFrom(16, 64, 400)),
-  k: fc.oneof({ weight: 8, arbitrary: fc.integer({ min: 1, max: 70 }) }, fc.constantFrom(576, 2048, 2051)),
+  n: fc.oneof(between(1, 150), fc.constantFrom(16, 64, 400)),
+  k: fc.oneof({ weight: 8, arbitrary: between(1, 70) }, fc.constantFrom(576, 2048, 2051)),
   rows: fc.constantFrom(...ROWS),
   states: fc.array(fc.constantFrom(...STATES), { minLength: 1, maxLength: 3 }),
   bias: fc.boolean(),
@@ -120,7 +121,7 @@ function stateOf({ n, k, seed }: Case, w: Float32Array, kind: (typeof STATES)[nu
 }
 
 /** The law's findings for one case; `narrow` multiplies the widths of the bounds. */
-async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<string[]> {
+async function problems(device: WasmDevice, given: Case, narrow = 1) {
   const { n, k, states, bias: hasBias, dtype, count, seed } = given;
   const screening = device.screening!;
   const w = weightsOf(given);
@@ -136,7 +137,7 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
   const coarse = screening.createCoarse(weight, bias)!;
   const bounds = screening.bounds(at, coarse, states.length)!;
   const found: string[] = [];
-  const checkBounds = async (what: string): Promise<void> => {
+  const checkBounds = async (what: string) => {
     const lower = await device.read(bounds.lower);
     const upper = await device.read(bounds.upper);
     for (const [i, value] of y.entries()) {
@@ -149,10 +150,9 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
   await checkBounds("");
   for (const r of states.keys()) {
     const row = y.subarray(r * n, (r + 1) * n);
-    const candidates = (): readonly number[] =>
-      screening.mayBeLargest(bounds, r, { width: n, count: Math.min(count, n), capacity: n })!;
+    const candidates = () => screening.mayBeLargest(bounds, r, { width: n, count: Math.min(count, n), capacity: n })!;
     const least = row.toSorted().at(-Math.min(count, n))!;
-    const checkCandidates = (ids: readonly number[], what: string): void => {
+    const checkCandidates = (ids: readonly number[], what: string) => {
       const missing = [...row.keys()].filter((id) => row[id]! >= least && !ids.includes(id));
       if (missing.length > 0) {
         found.push(`row ${r}: ${missing.join()} are no candidates for the largest ${count}${what}`);
@@ -177,7 +177,7 @@ async function problems(device: WasmDevice, given: Case, narrow = 1): Promise<st
 
 describe.each(["relaxed", "portable"] as const)("screening in the %s build", (build) => {
   let device: WasmDevice;
-  const packed = (n: number, k: number, rows: Float32Array): ReturnType<WasmDevice["createPacked"]> => {
+  const packed = (n: number, k: number, rows: Float32Array) => {
     const weight = device.createPacked(n, k, "float32");
     device.packRows(weight, 0, rows);
     return weight;
@@ -186,14 +186,10 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     device = await createWasmDevice({ host: nodeHost, build });
   });
 
-  it("bounds every entry, keeps the largest among the candidates, and computes their bits", async () => {
-    await fc.assert(
-      fc.asyncProperty(cases, async (given) => {
-        expect(await problems(device, given)).toEqual([]);
-      }),
-      { numRuns: RUNS, examples: [[tinyRows]] },
-    );
-  });
+  test.prop([cases], { numRuns: RUNS, examples: [[tinyRows]] })(
+    "bounds every entry, keeps the largest among the candidates, and computes their bits",
+    async (given) => expect(await problems(device, given)).toEqual([]),
+  );
 
   it("has bounds that are met: half as wide, they fail the law", async () => {
     const given: Case = { ...tinyRows, n: 40, k: 64, rows: "random", states: ["error of a row"], seed: 1 };
@@ -227,8 +223,7 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
     // a sixth of the values is large: more than may have fourteen bits
     const x = device.upload(normal(k).map((v, i) => (i % 6 === 0 ? 40 * v : v)));
     const bounds = device.screening!.bounds(x, coarse, 1)!;
-    const candidates = (): readonly number[] =>
-      device.screening!.mayBeLargest(bounds, 0, { width: n, count: 1, capacity: n })!;
+    const candidates = () => device.screening!.mayBeLargest(bounds, 0, { width: n, count: 1, capacity: n })!;
     const before = candidates();
     device.screening!.narrow(bounds, 0, x, coarse, before);
     const after = candidates();

@@ -32,7 +32,7 @@ interface Work {
   readonly run: (device: WasmDevice, kernels: Kernels) => Storage | readonly Storage[];
 }
 
-const values = (name: string, length: number): Float32Array => valuesOf(3, name, length);
+const values = (name: string, length: number) => valuesOf(3, name, length);
 
 function linear(dtype: WeightDtype, rows: number, n: number, k: number): Work {
   return {
@@ -351,7 +351,7 @@ function watched(body?: string): { host: Host; workers: { ended: boolean; failed
 }
 
 describe("a kernel's items", () => {
-  const chunks = (items: number, us: number, least: number, threads: number): number =>
+  const chunks = (items: number, us: number, least: number, threads: number) =>
     Math.ceil(items / chunkSize({ items, us, least }, threads));
 
   it("are cut into chunks whose number is a multiple of the number of threads", () => {

@@ -64,36 +64,34 @@ describe("createWasmDevice", () => {
   });
 });
 
-describe("attention of the wasm device", () => {
-  it("gives rows together the bits of one by one where only some of the heads go together, too", async () => {
-    const device = await createWasmDevice({ host: nodeHost });
-    const heads = 5;
-    const headDim = 4;
-    const length = 2000;
-    const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows; those of five do not
-    const wave = (count: number, step: number): Float32Array =>
-      Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
-    const cache = device.createCache(heads, headDim, length);
-    device.kernels.cacheWrite(
-      [{ cache, positions: times(length, (i) => i) }],
-      device.upload(wave(length * 2 * heads * headDim, 0.37)),
-      undefined,
+it("attention gives rows together the bits of one by one where only some of the heads go together, too", async () => {
+  const device = await createWasmDevice({ host: nodeHost });
+  const heads = 5;
+  const headDim = 4;
+  const length = 2000;
+  const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows; those of five do not
+  const wave = (count: number, step: number): Float32Array =>
+    Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
+  const cache = device.createCache(heads, headDim, length);
+  device.kernels.cacheWrite(
+    [{ cache, positions: times(length, (i) => i) }],
+    device.upload(wave(length * 2 * heads * headDim, 0.37)),
+    undefined,
+  );
+  const q = wave(rows * heads * headDim, 1.7);
+  const width = heads * headDim;
+  const attend = (from: number, count: number) =>
+    device.read(
+      device.kernels.cacheAttention(
+        [{ cache, positions: times(count, (r) => length - rows + from + r) }],
+        device.upload(q.slice(from * width, (from + count) * width)),
+        heads,
+        undefined,
+      ),
     );
-    const q = wave(rows * heads * headDim, 1.7);
-    const width = heads * headDim;
-    const attend = (from: number, count: number): Promise<Float32Array> =>
-      device.read(
-        device.kernels.cacheAttention(
-          [{ cache, positions: times(count, (r) => length - rows + from + r) }],
-          device.upload(q.slice(from * width, (from + count) * width)),
-          heads,
-          undefined,
-        ),
-      );
-    const together = await attend(0, rows);
-    for (let r = 0; r < rows; r++) expect(await attend(r, 1)).toEqual(together.slice(r * width, (r + 1) * width));
-    await device.dispose();
-  });
+  const together = await attend(0, rows);
+  for (let r = 0; r < rows; r++) expect(await attend(r, 1)).toEqual(together.slice(r * width, (r + 1) * width));
+  await device.dispose();
 });
 
 it.each([
