@@ -1,5 +1,5 @@
 /** GGUF files in a browser: picked, dropped, split, behind URLs with and without ranges; and what is refused. */
-import { generate, type Model } from "early-exits";
+import { generate } from "early-exits";
 import { createDevice, readModel } from "early-exits/browser";
 import { afterEach, describe, expect, it } from "vitest";
 import { type GgufModel, ggufModel } from "../support/gguf/model.js";
@@ -10,13 +10,12 @@ const ids = [5, 17, 280, 0, 42];
 const single = await ggufModel({ type: "Q8_0" });
 const split = await ggufModel({ type: "Q8_0", parts: 3 });
 
-const load = async (source: Parameters<typeof readModel>[0]): Promise<Model> =>
-  readModel(source, { device: await createDevice() });
+const load = async (source: Parameters<typeof readModel>[0]) => readModel(source, { device: await createDevice() });
 /** The logits of a model from there are the expected ones. */
-async function expectSame(source: Parameters<typeof readModel>[0]): Promise<void> {
+async function expectSame(source: Parameters<typeof readModel>[0]) {
   expect(await (await load(source)).logits(ids)).toEqual(expected);
 }
-const filesOf = ({ files }: GgufModel): File[] => Object.entries(files).map(([name, bytes]) => new File([bytes], name));
+const filesOf = ({ files }: GgufModel) => Object.entries(files).map(([name, bytes]) => new File([bytes], name));
 
 const expected = await (await load(filesOf(single))).logits(ids);
 
@@ -52,7 +51,7 @@ describe("URLs", () => {
   afterEach(() => void (globalThis.fetch = realFetch));
 
   /** Serves the files of a model at any address, and records the ranges that are asked for. */
-  function serve({ files }: GgufModel, { ranges, total = true }: { ranges: boolean; total?: boolean }): string[] {
+  function serve({ files }: GgufModel, { ranges, total = true }: { ranges: boolean; total?: boolean }) {
     const asked: string[] = [];
     globalThis.fetch = (input, init) => {
       const { pathname } = new URL(input as string);

@@ -7,7 +7,6 @@ import {
   calibrate,
   createModel,
   createPolicy,
-  type ExitHeads,
   loadModel,
   type Model,
   pretrain,
@@ -27,9 +26,9 @@ const config = smallConfigs["llama"]!;
 const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
 const training = { steps: 3, batchSize: 2, sequenceLength: 16 };
 
-const damagedModel = async (name: string): Promise<Model> =>
+const damagedModel = async (name: string) =>
   loadModel(config, memorySource(await damagedCheckpoint(name, NaN)), { device });
-const headsOn = (model: Model): ExitHeads => attachHeads(model, { exits: [1, 3], kind: "dense" });
+const headsOn = (model: Model) => attachHeads(model, { exits: [1, 3], kind: "dense" });
 
 const failure = (work: Promise<unknown>): Promise<unknown> =>
   work.then(() => undefined).catch((error: unknown) => error);

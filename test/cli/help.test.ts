@@ -7,7 +7,7 @@ import { cli, succeed, testIo, words } from "./support.js";
 const program = createProgram(testIo(), () => Promise.resolve());
 
 /** Option name -> the default in its help text. */
-function statedDefaults(name: string): Record<string, string> {
+function statedDefaults(name: string) {
   const { options } = program.commands.find((command) => command.name() === name)!;
   return Object.fromEntries(
     options.flatMap((option) => {
@@ -17,7 +17,7 @@ function statedDefaults(name: string): Record<string, string> {
   );
 }
 
-const asText = (defaults: object): Record<string, string> =>
+const asText = (defaults: object) =>
   Object.fromEntries(Object.entries(defaults).map(([name, value]) => [name, String(value)]));
 
 it("every command has help with examples", async () => {

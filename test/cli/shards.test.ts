@@ -51,7 +51,7 @@ test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
 );
 
 /** Variables that Slurm sets for a task of --array=first-last. */
-function slurmArray(id: number, first: number, last: number): Record<string, string> {
+function slurmArray(id: number, first: number, last: number) {
   const set = { ID: id, COUNT: last - first + 1, MIN: first, MAX: last };
   return Object.fromEntries(Object.entries(set).map(([name, value]) => [`SLURM_ARRAY_TASK_${name}`, String(value)]));
 }

@@ -10,7 +10,7 @@ import { readShard } from "../../apps/cli/shards.js";
 const read = (name: string) => readFileSync(`deploy/${name}`, "utf8");
 const jobIn = (text: string) => new Job(parse(text) as ConstructorParameters<typeof Job>[0]);
 /** Arguments of the command line that a Job runs. */
-const argumentsOf = ({ spec }: Job): readonly string[] => spec!.template.spec!.containers[0]!.args!;
+const argumentsOf = ({ spec }: Job) => spec!.template.spec!.containers[0]!.args!;
 const INDEXED = "kubernetes/indexed-job.yaml";
 const RESULT = "kubernetes/result-job.yaml";
 

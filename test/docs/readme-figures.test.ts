@@ -69,7 +69,7 @@ it("every way of storing the embedded model, the fastest first", () => {
   const { data } = JSON.parse(readFileSync("bench/reports/dtypes.json", "utf8")) as {
     readonly data: { readonly rows: readonly StoredRow[] };
   };
-  const shown = ({ refused, ratio, agreement }: StoredRow): string =>
+  const shown = ({ refused, ratio, agreement }: StoredRow) =>
     refused ?? `${ratio![1].toFixed(2)} (${(100 * agreement).toFixed(1)} %)`;
   const texts = [...new Set(data.rows.map(({ text }) => text))];
   const rows = texts.flatMap((text) =>

@@ -43,7 +43,7 @@ it("the first way is the baseline, and lossless decoding emits the same tokens",
 });
 
 it("runs as often as asked within the budget, at least five times, and reports every run of a way", async () => {
-  const runsWithin = async (budget: number): Promise<{ runs: number; events: CompareEvent[] }> => {
+  const runsWithin = async (budget: number) => {
     const events: CompareEvent[] = [];
     const { runs } = await compareWays(heads, ways.slice(0, 2), prompts, {
       runs: 7,

@@ -49,7 +49,7 @@ async function brute(prefix: readonly number[], continuation: readonly number[],
   }
   return { sum, greedy };
 }
-const valueOf = ({ ways }: Evaluation, name: MetricName, way = 0): number => ways[way]!.metrics[name]!.value;
+const valueOf = ({ ways }: Evaluation, name: MetricName, way = 0) => ways[way]!.metrics[name]!.value;
 
 describe("with exits off", () => {
   it("acc and acc_norm are how often the likeliest choice is right, by sum and per byte", async () => {
@@ -61,7 +61,7 @@ describe("with exits off", () => {
             (await brute(context === "" ? [256] : ids(context), ids(` ${continuation}`))).sum,
         ),
       );
-      const best = (values: number[]): number => values.indexOf(Math.max(...values));
+      const best = (values: number[]) => values.indexOf(Math.max(...values));
       right.push([
         Number(best(sums) === item.gold),
         Number(best(sums.map((sum, c) => sum / ids(item.choices[c]!.continuation).length)) === item.gold),

@@ -8,7 +8,7 @@ import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
 import { advance, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { type ScoredToken, scorePassages } from "../../src/evaluate/score-passages.js";
+import { scorePassages } from "../../src/evaluate/score-passages.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
 import { createSampler } from "../../src/model/decode/decoder.js";
 import { createRng } from "../../src/tensor/index.js";
@@ -64,13 +64,13 @@ const passages = [
 }));
 
 /** log softmax in float64 of row t of logits [T, V]. */
-function logSoftmax(logits: Float32Array, t: number): Float64Array {
+function logSoftmax(logits: Float32Array, t: number) {
   const row = Float64Array.from(logits.subarray(t * VOCAB, (t + 1) * VOCAB));
   const max = Math.max(...row);
   const sum = sumOf(row, (z) => Math.exp(z - max));
   return row.map((z) => z - max - Math.log(sum));
 }
-const argmax = (row: Float64Array): number => row.indexOf(Math.max(...row));
+const argmax = (row: Float64Array) => row.indexOf(Math.max(...row));
 
 it.each(["gpt2", "gpt_neox, parallel", "llama", "llama, shared keys and values"])(
   "exits off %s gives the log-softmax of a whole forward pass per passage",
@@ -171,7 +171,7 @@ describe("policies", () => {
   });
 
   /** Per exit, a threshold on maxProb that about a third of a text's tokens reach. */
-  const someLeave = async (heads: ExitHeads): Promise<number[]> => {
+  const someLeave = async (heads: ExitHeads) => {
     const { documents } = await recordDocuments(heads, [randomIds(64, VOCAB, 3)]);
     return documents[0]!.exits.map(
       ({ stats }) => times(64, (t) => scoreOf(confidenceAt(stats, t), "maxProb")).sort((a, b) => a - b)[40]!,
@@ -210,7 +210,7 @@ describe("policies", () => {
   it("with approximate fills differ from those with exact fills", async () => {
     const heads = await headsOf("llama");
     const thresholds = await someLeave(heads);
-    const way = async (fill: FillName): Promise<ScoredToken[]> =>
+    const way = async (fill: FillName) =>
       (
         await scorePassages(
           heads,

@@ -4,7 +4,6 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { expect, test } from "vitest";
 import type { DeviceError } from "../../src/errors.js";
-import type { GpuJs } from "../../src/tensor/gpu/gpujs.js";
 import { openGpuJs } from "../../src/tensor/gpu/open-gpujs.js";
 import { Engine } from "../../src/tensor/gpu/engine.js";
 import { scale } from "../../src/tensor/gpu/elementwise.js";
@@ -12,11 +11,11 @@ import { nodeHost } from "../../src/node/host.js";
 import { expectCode } from "../support/expect-code.js";
 import { createWebGpu, wish } from "./webgpu.js";
 
-const read = async (device: Awaited<ReturnType<typeof createWebGpu>>): Promise<number[]> =>
+const read = async (device: Awaited<ReturnType<typeof createWebGpu>>) =>
   Array.from(await device.read(device.kernels.scale(device.upload([1, 2]), 3)));
 
 /** An engine on gpu.js, to which errors outside any call are reported. */
-async function opened(): Promise<{ gpu: GpuJs; engine: Engine }> {
+async function opened() {
   let fail: (error: DeviceError) => void = () => undefined;
   const gpu = await openGpuJs({ mode: "webgpu", adapter: wish, host: nodeHost, onFailure: (error) => fail(error) });
   const engine = new Engine(gpu!);

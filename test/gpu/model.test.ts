@@ -100,7 +100,7 @@ describe("sotu-6", async () => {
   });
 
   it("follows the CPU's loss while heads train for 50 steps", async () => {
-    const losses = async (model: Model): Promise<number[]> => {
+    const losses = async (model: Model) => {
       const seen: number[] = [];
       await trainHeads(attachHeads(model, { exits: [2] }), train!.slice(0, 20), {
         steps: 50,

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { attachHeads, createPolicy, type Device, type ExitHeads } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { createDevice, readModel } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { checkLossless, freeRows } from "../../lab/check-lossless.js";
 import { randomIds, smallConfigs, smallModel } from "../support/models.js";
 
@@ -36,63 +36,61 @@ const check = (heads: ExitHeads) =>
     stopAtEndOfText: false,
   });
 
-describe("checkLossless", () => {
-  it("finds every bit equal on a batch-independent device, and counts the cost", async () => {
-    const report = await check(await headsOn(createReferenceDevice()));
-    expect(report).toMatchObject({
-      backend: "reference",
-      promised: true,
-      prompts: 6,
-      tokens: 72,
-      equalBits: 72,
-      largestDifference: 0,
-      ties: 0,
-      flips: 0,
-      first: undefined,
-    });
-    expect(report.ledger.tokens).toBe(72);
-    expect(report.plain.blocks).toBe(4 * 72);
-    expect(report.acceptanceRate).toBeCloseTo(1 - report.ledger.wastedDrafts / report.ledger.drafted, 12);
+it("finds every bit equal on a batch-independent device, and counts the cost", async () => {
+  const report = await check(await headsOn(createReferenceDevice()));
+  expect(report).toMatchObject({
+    backend: "reference",
+    promised: true,
+    prompts: 6,
+    tokens: 72,
+    equalBits: 72,
+    largestDifference: 0,
+    ties: 0,
+    flips: 0,
+    first: undefined,
   });
-
-  it("counts ties and flips if rows computed together differ, and reports the first difference", async () => {
-    const report = await check(await headsOn(inexact(0.03)));
-    expect(report.promised).toBe(false);
-    expect(report.flips).toBeGreaterThan(0);
-    expect(report.equalBits).toBeLessThan(report.tokens);
-    expect(report.ties).toBeGreaterThanOrEqual(report.flips); // a flip is a tie that went the other way
-    const { ids, plainLogits, losslessLogits, gap } = report.first!;
-    expect(ids[0]).not.toBe(ids[1]);
-    expect(gap).toBe(plainLogits[0] - plainLogits[1]);
-    expect(gap).toBeGreaterThanOrEqual(0);
-    expect(losslessLogits[1]).toBeGreaterThanOrEqual(losslessLogits[0]);
-  });
-
-  it.each([
-    [1, "float32"],
-    [1, "bfloat16"],
-    [1, "int8"],
-    [2, "float32"],
-    [2, "bfloat16"],
-    [2, "int8"],
-    [1, "int4"],
-  ] as const)("on the CPU device, %d threads, %s, the embedded model: every bit is equal", async (threads, dtype) => {
-    const device = await createDevice("wasm", { threads });
-    const heads = attachHeads(
-      await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
-      { exits: [3, 5], kind: "linear" },
-    );
-    const report = await checkLossless(heads, ["The people of", "Our army"], {
-      policy: createPolicy(heads, 0.2, { score: "maxProb" }),
-      lossless: { costs: freeRows },
-      maxNewTokens: 40,
-      stopAtEndOfText: false,
-    });
-    expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
-    expect(report.tokensPerRound).toBeGreaterThan(1.1);
-    await device.dispose();
-  });
-
-  it("finds no flips if the differences are too small", async () =>
-    expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined }));
+  expect(report.ledger.tokens).toBe(72);
+  expect(report.plain.blocks).toBe(4 * 72);
+  expect(report.acceptanceRate).toBeCloseTo(1 - report.ledger.wastedDrafts / report.ledger.drafted, 12);
 });
+
+it("counts ties and flips if rows computed together differ, and reports the first difference", async () => {
+  const report = await check(await headsOn(inexact(0.03)));
+  expect(report.promised).toBe(false);
+  expect(report.flips).toBeGreaterThan(0);
+  expect(report.equalBits).toBeLessThan(report.tokens);
+  expect(report.ties).toBeGreaterThanOrEqual(report.flips); // a flip is a tie that went the other way
+  const { ids, plainLogits, losslessLogits, gap } = report.first!;
+  expect(ids[0]).not.toBe(ids[1]);
+  expect(gap).toBe(plainLogits[0] - plainLogits[1]);
+  expect(gap).toBeGreaterThanOrEqual(0);
+  expect(losslessLogits[1]).toBeGreaterThanOrEqual(losslessLogits[0]);
+});
+
+it.each([
+  [1, "float32"],
+  [1, "bfloat16"],
+  [1, "int8"],
+  [2, "float32"],
+  [2, "bfloat16"],
+  [2, "int8"],
+  [1, "int4"],
+] as const)("on the CPU device, %d threads, %s, the embedded model: every bit is equal", async (threads, dtype) => {
+  const device = await createDevice("wasm", { threads });
+  const heads = attachHeads(
+    await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
+    { exits: [3, 5], kind: "linear" },
+  );
+  const report = await checkLossless(heads, ["The people of", "Our army"], {
+    policy: createPolicy(heads, 0.2, { score: "maxProb" }),
+    lossless: { costs: freeRows },
+    maxNewTokens: 40,
+    stopAtEndOfText: false,
+  });
+  expect(report).toMatchObject({ promised: true, tokens: 80, equalBits: 80, flips: 0 });
+  expect(report.tokensPerRound).toBeGreaterThan(1.1);
+  await device.dispose();
+});
+
+it("finds no flips if the differences are too small", async () =>
+  expect(await check(await headsOn(inexact(1e-6)))).toMatchObject({ flips: 0, first: undefined }));

@@ -15,8 +15,8 @@ const linesOf = (name: string) =>
     .split("\n");
 const certify = linesOf("certify");
 const held = linesOf("held");
-const promptsOf = (lines: readonly string[]): Prompt[] => lines.map((line) => JSON.parse(line) as Prompt);
-const spoken = ({ messages }: Prompt): string =>
+const promptsOf = (lines: readonly string[]) => lines.map((line) => JSON.parse(line) as Prompt);
+const spoken = ({ messages }: Prompt) =>
   messages
     .filter(({ role }) => role !== "system")
     .map(({ content }) => content)
@@ -47,7 +47,7 @@ it("there are enough of every kind, in the order of their hashes, and none twice
 });
 
 it("no held-out prompt shares eight words in a row with one that certifies, system prompts apart", () => {
-  const passagesOf = (prompt: Prompt): string[] => {
+  const passagesOf = (prompt: Prompt) => {
     const words = spoken(prompt).match(/[\p{L}\p{N}]+/gu) ?? [];
     return words.slice(7).map((_, i) => words.slice(i, i + 8).join(" "));
   };

@@ -1,23 +1,21 @@
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { keptAccuracy, standardError } from "../../lab/kept/kept-accuracy.js";
 import { times } from "../support/lists.js";
 
-describe("accuracy kept", () => {
-  const plain = times(100, (i) => i < 60);
-  const worse = plain.map((right, i) => (i < 10 ? false : i === 70 ? true : right));
+const plain = times(100, (i) => i < 60);
+const worse = plain.map((right, i) => (i < 10 ? false : i === 70 ? true : right));
 
-  it("is compared item by item", () => {
-    const [first, second] = keptAccuracy([plain, worse]);
-    expect(first).toMatchObject({ difference: { value: 0, low: 0, high: 0 }, gained: 0, lost: 0 });
-    expect(second).toMatchObject({ gained: 1, lost: 10 });
-    expect(second!.accuracy.value).toBeCloseTo(0.51, 12);
-    expect(second!.difference.value).toBeCloseTo(-0.09, 12);
-    expect(second!.difference.high).toBeLessThan(0);
-  });
+it("is compared item by item", () => {
+  const [first, second] = keptAccuracy([plain, worse]);
+  expect(first).toMatchObject({ difference: { value: 0, low: 0, high: 0 }, gained: 0, lost: 0 });
+  expect(second).toMatchObject({ gained: 1, lost: 10 });
+  expect(second!.accuracy.value).toBeCloseTo(0.51, 12);
+  expect(second!.difference.value).toBeCloseTo(-0.09, 12);
+  expect(second!.difference.high).toBeLessThan(0);
+});
 
-  it("has intervals as wide as the normal approximation, within a fifth", () => {
-    const { low, high } = keptAccuracy([plain])[0]!.accuracy;
-    const normal = 2 * 1.96 * standardError(0.6, 100);
-    expect(Math.abs((high - low) / normal - 1)).toBeLessThan(0.2);
-  });
+it("has intervals as wide as the normal approximation, within a fifth", () => {
+  const { low, high } = keptAccuracy([plain])[0]!.accuracy;
+  const normal = 2 * 1.96 * standardError(0.6, 100);
+  expect(Math.abs((high - low) / normal - 1)).toBeLessThan(0.2);
 });

@@ -1,11 +1,10 @@
 /** Golden numbers of the ranking measures, and what a useless score shows. */
-import type { CalibrationRecords } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { rankTokens } from "../../lab/report/agreement.js";
 import { handmadeRecords } from "../support/records.js";
 
 /** Records of one exit, with the margin of each token. */
-function oneExit(margins: readonly number[], agrees: readonly number[]): Pick<CalibrationRecords, "documents"> {
+function oneExit(margins: readonly number[], agrees: readonly number[]) {
   const stats = Float32Array.from(margins.flatMap((margin) => [0, margin, 0, 5, 5 - margin]));
   const exits = [{ stats, agrees: Uint8Array.from(agrees) }];
   return { documents: [{ hash: "0".repeat(64), positions: margins.length, exits }] };

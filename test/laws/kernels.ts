@@ -9,7 +9,7 @@ import type { Device, Kernels, Storage } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { attentionLaws } from "./kernels/attention.js";
 import { elementwiseLaws } from "./kernels/elementwise.js";
-import { type AnyLaw, type KernelLaw, type KernelTolerances, type Outputs, rowOf } from "./kernels/law.js";
+import { type AnyLaw, type KernelLaw, type KernelTolerances, rowOf } from "./kernels/law.js";
 import { lossLaws } from "./kernels/losses.js";
 import { movementLaws } from "./kernels/movement.js";
 import { productLaws } from "./kernels/products.js";
@@ -103,7 +103,7 @@ function bitsIn(data: Float32Array) {
 }
 
 /** Runs a case; `free` frees what it made and what it uploaded (some outputs are uploads changed in place). */
-function run(device: Device, law: AnyLaw, c: never): { outputs: Outputs; free(): void } {
+function run(device: Device, law: AnyLaw, c: never) {
   const made = new Set<Storage>();
   const outputs = law.run(
     {
@@ -125,7 +125,7 @@ function run(device: Device, law: AnyLaw, c: never): { outputs: Outputs; free():
   return { outputs, free: () => made.forEach((storage) => device.free(storage)) };
 }
 
-async function compute(device: Device, law: AnyLaw, c: never): Promise<Computed> {
+async function compute(device: Device, law: AnyLaw, c: never) {
   const ran = run(device, law, c);
   const result: Record<string, Float32Array> = {};
   for (const [name, storage] of Object.entries(ran.outputs)) result[name] = (await device.read(storage)).slice();
@@ -136,7 +136,7 @@ async function compute(device: Device, law: AnyLaw, c: never): Promise<Computed>
 type Computed = Readonly<Record<string, Float32Array>>;
 
 /** Returns what the device computed. */
-async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances: KernelTolerances): Promise<Computed> {
+async function agree(device: Device, law: KernelLaw<never>, c: never, tolerances: KernelTolerances) {
   const expected = await compute(reference, law, c);
   const found = await compute(device, law, c);
   const bounds = law.bounds?.(c, { tolerances, reference, expected }) ?? {};

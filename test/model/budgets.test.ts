@@ -144,7 +144,7 @@ describe("a tokenizer.json", () => {
     post_processor: null as unknown,
     model: { type: "BPE", vocab: { a: 0, b: 1 }, merges: [] },
   };
-  const split = (pattern: string): object => ({
+  const split = (pattern: string) => ({
     ...tokenizer,
     pre_tokenizer: { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false },
   });
@@ -192,7 +192,7 @@ describe("a tokenizer.json", () => {
   });
 
   const replace = { type: "Replace", pattern: { String: "a" }, content: "aa" };
-  const nested = (steps: number): object => {
+  const nested = (steps: number) => {
     let step: object = { type: "Fuse" };
     for (let i = 0; i < steps; i++) step = { type: "Sequence", decoders: [step] };
     return step;

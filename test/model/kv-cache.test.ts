@@ -8,7 +8,7 @@ import { randomIds, smallModel } from "../support/models.js";
 const ids = randomIds(23, 61, 1);
 
 /** The state of the last position. */
-const lastState = (sequence: Sequence): Promise<Float32Array> => sequence.hidden(sequence.length - 1).read();
+const lastState = (sequence: Sequence) => sequence.hidden(sequence.length - 1).read();
 
 function run(sequence: Sequence, ...given: readonly number[]) {
   const { numLayers } = sequence.model.config;

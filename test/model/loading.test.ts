@@ -10,7 +10,7 @@ import { sumOf, times } from "../support/lists.js";
 it("reports how much of the weights has been read, up to all of them", async () => {
   const events: LoadProgress[] = [];
   const config = smallConfigs["gpt2"]!;
-  const onProgress = (event: LoadProgress): void => void events.push(event);
+  const onProgress = (event: LoadProgress) => void events.push(event);
   const model = await loadModel(config, memorySource(await smallCheckpoint(config)), {
     device: createReferenceDevice(),
     onProgress,

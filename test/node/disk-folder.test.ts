@@ -52,7 +52,7 @@ describe("a folder", () => {
   it("reads the shards of an index as one checkpoint", async () => {
     const config = smallConfigs["llama"]!;
     const whole = parseSafetensors(await smallCheckpoint(config));
-    const shardOf = (name: string): string =>
+    const shardOf = (name: string) =>
       name.includes("layers.1") || name.includes("norm") ? "b.safetensors" : "a.safetensors";
     for (const shard of ["a.safetensors", "b.safetensors"]) {
       const tensors = whole.names

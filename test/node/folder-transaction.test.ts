@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkManifest } from "../../src/model/files/manifest.js";
 import { settleFolder, writeFolder } from "../../src/node/folder-transaction.js";
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { diskFolder } from "../../src/node/disk-folder.js";
 
 /** Calls that change files and are still possible; then the process is "killed", and every one fails. */
@@ -18,7 +18,7 @@ vi.mock("node:fs/promises", async (original) => {
   const real = await original<typeof fs>();
   const mortal =
     <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
-    async (...args: A): Promise<R> => {
+    async (...args: A) => {
       if (life.left-- <= 0) throw new Error("killed");
       return call(...args);
     };
@@ -44,7 +44,7 @@ afterEach(async () => {
 const before = { "heads.json": "old heads", "heads.safetensors": "old weights" };
 const after = { "heads.json": "new heads", "heads.safetensors": "new weights", "training.json": "new log" };
 
-async function contents(): Promise<Record<string, string>> {
+async function contents() {
   const names = (await readdir(folder)).filter((name) => name !== "manifest.json");
   const found: Record<string, string> = {};
   for (const name of names) found[name] = await readFile(join(folder, name), "utf8");
@@ -61,61 +61,59 @@ async function openAnew() {
   kill.mockRestore();
 }
 
-describe("a folder that is written as a whole", () => {
-  it.each([
-    ["the old files or the new ones", before],
-    ["nothing or the files, if it is new", undefined],
-  ])("holds %s, wherever the writer was killed", async (_, old) => {
-    const outcomes = new Set<string>();
-    for (let calls = 0; ; calls++) {
-      await rm(folder, { recursive: true, force: true });
-      if (old !== undefined) await writeFolder(folder, old);
-      life.left = calls;
-      const finished = await writeFolder(folder, after).then(
-        () => true,
-        () => false,
-      );
-      await openAnew();
-      const found = await readdir(folder).then(contents, () => ({}));
-      expect([old ?? {}, after]).toContainEqual(found);
-      if (old !== undefined) await checkManifest(diskFolder(folder));
-      outcomes.add(JSON.stringify(found));
-      if (finished) break;
-    }
-    expect(outcomes.size).toBe(2);
-  });
+it.each([
+  ["the old files or the new ones", before],
+  ["nothing or the files, if it is new", undefined],
+])("holds %s, wherever the writer was killed", async (_, old) => {
+  const outcomes = new Set<string>();
+  for (let calls = 0; ; calls++) {
+    await rm(folder, { recursive: true, force: true });
+    if (old !== undefined) await writeFolder(folder, old);
+    life.left = calls;
+    const finished = await writeFolder(folder, after).then(
+      () => true,
+      () => false,
+    );
+    await openAnew();
+    const found = await readdir(folder).then(contents, () => ({}));
+    expect([old ?? {}, after]).toContainEqual(found);
+    if (old !== undefined) await checkManifest(diskFolder(folder));
+    outcomes.add(JSON.stringify(found));
+    if (finished) break;
+  }
+  expect(outcomes.size).toBe(2);
+});
 
-  it("is refused once a file of it was changed, cut or removed", async () => {
-    const damage = {
-      changed: () => writeFile(join(folder, "heads.json"), "mew heads"),
-      cut: () => writeFile(join(folder, "heads.json"), "new"),
-      removed: () => rm(join(folder, "heads.json")),
-      "given an invalid manifest": () => writeFile(join(folder, "manifest.json"), '{"files": {"../x": 1}}'),
-    };
-    for (const harm of Object.values(damage)) {
-      await writeFolder(folder, after);
-      await harm();
-      await expect(checkManifest(diskFolder(folder))).rejects.toMatchObject({ code: "folder-damaged" });
-    }
-  });
+it("is refused once a file of it was changed, cut or removed", async () => {
+  const damage = {
+    changed: () => writeFile(join(folder, "heads.json"), "mew heads"),
+    cut: () => writeFile(join(folder, "heads.json"), "new"),
+    removed: () => rm(join(folder, "heads.json")),
+    "given an invalid manifest": () => writeFile(join(folder, "manifest.json"), '{"files": {"../x": 1}}'),
+  };
+  for (const harm of Object.values(damage)) {
+    await writeFolder(folder, after);
+    await harm();
+    await expect(checkManifest(diskFolder(folder))).rejects.toMatchObject({ code: "folder-damaged" });
+  }
+});
 
-  it("is left alone if it is none, or in order", async () => {
-    await settleFolder(join(folder, "absent"));
-    await writeFile(join(folder, "note.txt"), "mine");
-    await writeFile(join(folder, `a.json.${process.pid}-${crypto.randomUUID()}.tmp`), "of a running process");
-    await settleFolder(folder);
-    expect((await readdir(folder)).length).toBe(2);
-  });
+it("is left alone if it is none, or in order", async () => {
+  await settleFolder(join(folder, "absent"));
+  await writeFile(join(folder, "note.txt"), "mine");
+  await writeFile(join(folder, `a.json.${process.pid}-${crypto.randomUUID()}.tmp`), "of a running process");
+  await settleFolder(folder);
+  expect((await readdir(folder)).length).toBe(2);
+});
 
-  it("does not lose what a running writer has prepared", async () => {
-    await writeFile(join(folder, `.heads.json.${process.pid}.next`), "not yet committed");
-    await settleFolder(folder);
-    expect(await readdir(folder)).toHaveLength(1);
-  });
+it("does not lose what a running writer has prepared", async () => {
+  await writeFile(join(folder, `.heads.json.${process.pid}.next`), "not yet committed");
+  await settleFolder(folder);
+  expect(await readdir(folder)).toHaveLength(1);
+});
 
-  it("loses the temporary files of processes that no longer run", async () => {
-    await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of a killed process");
-    await settleFolder(folder);
-    expect(await readdir(folder)).toEqual([]);
-  });
+it("loses the temporary files of processes that no longer run", async () => {
+  await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of a killed process");
+  await settleFolder(folder);
+  expect(await readdir(folder)).toEqual([]);
 });

@@ -2,7 +2,7 @@
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
 import { scratch } from "../support/scratch.js";
 import { served } from "../support/static-server.js";
@@ -36,33 +36,31 @@ const host = await served(folder.path("page"));
 await writeFile(folder.path("page/index.html"), page!.code.replaceAll(CDN, `${cdn}npm/`));
 const browser = await chromiumHere();
 
-describe("the page of docs/cdn.md", () => {
-  it("names exact versions, those of package.json", () => {
-    const named = page!.code.matchAll(/npm\/((?:@[\w-]+\/)?[\w-]+)@([\d.]+)\//g);
-    expect(Object.fromEntries(Array.from(named, ([, name, exact]) => [name, exact]))).toEqual({
-      "early-exits": version,
-      [tokenizers]: dependencies[tokenizers],
-    });
+it("names exact versions, those of package.json", () => {
+  const named = page!.code.matchAll(/npm\/((?:@[\w-]+\/)?[\w-]+)@([\d.]+)\//g);
+  expect(Object.fromEntries(Array.from(named, ([, name, exact]) => [name, exact]))).toEqual({
+    "early-exits": version,
+    [tokenizers]: dependencies[tokenizers],
   });
-
-  it.each([
-    ["a server", host],
-    ["the disk", pathToFileURL(folder.path("page/index.html")).href],
-  ])("writes text with exits when it is opened from %s", (_, address) =>
-    withWatchedPage(
-      browser,
-      address,
-      async (opened) => {
-        const text = await opened.locator("#text[data-done]").textContent();
-        expect(text).toMatch(/^The people of the United States\W+\w/);
-        expect(await opened.locator("#text mark").count()).toBeGreaterThan(10);
-        const depth = Number(
-          /^(\d+\.\d\d) of 12 blocks per token$/.exec((await opened.locator("#note").textContent())!)?.[1],
-        );
-        expect(depth).toBeGreaterThan(1);
-        expect(depth).toBeLessThan(12);
-      },
-      { servers: [cdn, address], patience: 60_000 },
-    ),
-  );
 });
+
+it.each([
+  ["a server", host],
+  ["the disk", pathToFileURL(folder.path("page/index.html")).href],
+])("writes text with exits when it is opened from %s", (_, address) =>
+  withWatchedPage(
+    browser,
+    address,
+    async (opened) => {
+      const text = await opened.locator("#text[data-done]").textContent();
+      expect(text).toMatch(/^The people of the United States\W+\w/);
+      expect(await opened.locator("#text mark").count()).toBeGreaterThan(10);
+      const depth = Number(
+        /^(\d+\.\d\d) of 12 blocks per token$/.exec((await opened.locator("#note").textContent())!)?.[1],
+      );
+      expect(depth).toBeGreaterThan(1);
+      expect(depth).toBeLessThan(12);
+    },
+    { servers: [cdn, address], patience: 60_000 },
+  ),
+);

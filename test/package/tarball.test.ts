@@ -104,7 +104,7 @@ describe("the installed package", () => {
 
   it("has types that need neither Node's nor, except for early-exits/browser, the DOM's", async () => {
     const subpaths = ["", "/tensor", "/model", "/exits", "/calibrate", "/evaluate", "/serve", "/node"];
-    const importing = (names: readonly string[]): string =>
+    const importing = (names: readonly string[]) =>
       names.map((name, i) => `import * as entry${i} from "early-exits${name}";\nvoid entry${i};\n`).join("");
     const bare = { module: "nodenext", types: [], skipLibCheck: false };
     for (const [entries, lib] of [

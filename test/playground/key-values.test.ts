@@ -4,7 +4,7 @@ import { sum } from "d3-array";
 import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
 import { keyValueLayers } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
 import { times } from "../support/lists.js";
 
@@ -47,38 +47,36 @@ function count(spans: readonly (readonly KeyValueSpan[])[], ...sources: readonly
   return sum(counted, ({ first, last }) => last - first + 1);
 }
 
-describe("the keys and values of a text", () => {
-  it.each(["shared", "project"] as const)("are made as often as the ledger counts, with fill %s", async (fill) => {
-    if (fill === "project") await fitProjections(heads, ["The people of the United States have met in Congress."]);
-    const { depths, spans, decode } = await write(MIXED, { fill });
-    expect(new Set(depths).size).toBe(3); // or little would be tested
-    expect(decode.fills).toBeGreaterThan(0);
-    expect(count(spans, "made", "projected")).toBe(decode.fills);
-    expect(sum(depths) + count(spans, "runForFill")).toBe(decode.blocks);
-  });
+it.each(["shared", "project"] as const)("are made as often as the ledger counts, with fill %s", async (fill) => {
+  if (fill === "project") await fitProjections(heads, ["The people of the United States have met in Congress."]);
+  const { depths, spans, decode } = await write(MIXED, { fill });
+  expect(new Set(depths).size).toBe(3); // or little would be tested
+  expect(decode.fills).toBeGreaterThan(0);
+  expect(count(spans, "made", "projected")).toBe(decode.fills);
+  expect(sum(depths) + count(spans, "runForFill")).toBe(decode.blocks);
+});
 
-  it.each([[MIXED], [["never", 0.5]], [[0.3, "never"]]] as [Thresholds][])(
-    "run as often as the ledger counts, with fill lazy and thresholds %j",
-    async (thresholds) => {
-      // Blocks without keys and values of their own run later too; here the page counts them as if they had some.
-      const { spans, decode } = await write(thresholds, { fill: "lazy", layers: numLayers });
-      expect(count(spans, "runLater")).toBeGreaterThan(0);
-      expect(count(spans, "run", "runLater")).toBe(decode.blocks);
-    },
-  );
+it.each([[MIXED], [["never", 0.5]], [[0.3, "never"]]] as [Thresholds][])(
+  "run as often as the ledger counts, with fill lazy and thresholds %j",
+  async (thresholds) => {
+    // Blocks without keys and values of their own run later too; here the page counts them as if they had some.
+    const { spans, decode } = await write(thresholds, { fill: "lazy", layers: numLayers });
+    expect(count(spans, "runLater")).toBeGreaterThan(0);
+    expect(count(spans, "run", "runLater")).toBe(decode.blocks);
+  },
+);
 
-  it.each(["shared", "lazy"] as const)("name every block once, with fill %s", async (fill) => {
-    const { spans } = await write(MIXED, { fill });
-    for (const position of spans) {
-      const blocks = position.flatMap(({ first, last }) => times(last - first + 1, (i) => first + i));
-      expect(blocks).toEqual(times(numLayers, (i) => i + 1));
-    }
-  });
+it.each(["shared", "lazy"] as const)("name every block once, with fill %s", async (fill) => {
+  const { spans } = await write(MIXED, { fill });
+  for (const position of spans) {
+    const blocks = position.flatMap(({ first, last }) => times(last - first + 1, (i) => first + i));
+    expect(blocks).toEqual(times(numLayers, (i) => i + 1));
+  }
+});
 
-  it("come from the verification if the token was a draft", async () => {
-    const { depths, spans } = await write(MIXED, { fill: "shared", lossless: true });
-    const drafts = depths.flatMap((depth, i) => (depth < own ? [i] : []));
-    expect(drafts.length).toBeGreaterThan(0);
-    for (const i of drafts) expect(spans[i]!.map(({ source }) => source)).toEqual(["run", "verified", "shared"]);
-  });
+it("come from the verification if the token was a draft", async () => {
+  const { depths, spans } = await write(MIXED, { fill: "shared", lossless: true });
+  const drafts = depths.flatMap((depth, i) => (depth < own ? [i] : []));
+  expect(drafts.length).toBeGreaterThan(0);
+  for (const i of drafts) expect(spans[i]!.map(({ source }) => source)).toEqual(["run", "verified", "shared"]);
 });

@@ -1,5 +1,5 @@
 /** Downloads in separate processes: one that is killed, and two at the same time. */
-import { type ChildProcess, spawn } from "node:child_process";
+import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -13,7 +13,7 @@ let bench: Workbench;
 beforeEach(async () => void (bench = await openWorkbench({ "org/big": { files: { "big.gguf": bytes } } })));
 afterEach(() => bench.close());
 
-function download(): ChildProcess & { readonly output: Promise<string> } {
+function download() {
   const script = join(import.meta.dirname, "../node/hub/download-child.ts");
   const args = ["--import", "tsx", script, bench.hub.url, bench.cache, "org/big/big.gguf"];
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });

@@ -4,67 +4,66 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { attachHeads, createPolicy, generate, loadModel } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { benchShapes, randomModel, randomSource } from "../../lab/speed/models.js";
 import type { ModelError } from "../../src/errors.js";
 import { weightDtypes } from "../../src/tensor/device.js";
 import { giveProjections, smallModel } from "../support/models.js";
 
-describe("memory of the wasm device", () => {
-  it(
-    "10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory",
-    { timeout: 60_000 },
-    async () => {
-      const device = await createDevice("wasm");
-      const model = await smallModel({ device });
-      const heads = attachHeads(model, { exits: 2, kind: "linear" });
-      await giveProjections(heads);
-      const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
-      const write = async (tokens: number) => {
-        for (let done = 0, turn = 0; done < tokens; turn++) {
-          const policy = policies[turn % 3];
-          const run = generate(heads, [1 + (turn % 50)], {
-            maxNewTokens: 90,
-            stopAtEndOfText: false,
-            ...(policy && { policy }),
-          });
-          for await (const token of run) {
-            if (token.depth > 0) done++;
-          }
+it(
+  "10,000 decoded tokens, with and without exits, leave no byte behind and grow no memory",
+  { timeout: 60_000 },
+  async () => {
+    const device = await createDevice("wasm");
+    const model = await smallModel({ device });
+    const heads = attachHeads(model, { exits: 2, kind: "linear" });
+    await giveProjections(heads);
+    const policies = [undefined, createPolicy(heads, 1), createPolicy(heads, 1, { fill: "project" })];
+    const write = async (tokens: number) => {
+      for (let done = 0, turn = 0; done < tokens; turn++) {
+        const policy = policies[turn % 3];
+        const run = generate(heads, [1 + (turn % 50)], {
+          maxNewTokens: 90,
+          stopAtEndOfText: false,
+          ...(policy && { policy }),
+        });
+        for await (const token of run) {
+          if (token.depth > 0) done++;
         }
-      };
-      await write(270); // the first of each kind sizes the buffers
-      const before = device.memory!();
-      await write(10_000);
-      expect(device.memory!()).toEqual(before);
-      heads.dispose();
-      model.dispose();
-      expect(before.used - device.memory!().used).toBeGreaterThan(4 * 24 * 61 * 2); // the weights at least
-      await device.dispose();
-    },
-  );
+      }
+    };
+    await write(270); // the first of each kind sizes the buffers
+    const before = device.memory!();
+    await write(10_000);
+    expect(device.memory!()).toEqual(before);
+    heads.dispose();
+    model.dispose();
+    expect(before.used - device.memory!().used).toBeGreaterThan(4 * 24 * 61 * 2); // the weights at least
+    await device.dispose();
+  },
+);
 
-  it("loading takes at most 1.3 times the weights", async () => {
-    for (const dtype of weightDtypes) {
-      const device = await createDevice("wasm");
-      const empty = device.memory!().used;
-      const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
-      const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.75 }[dtype];
-      expect(device.memory!().used - empty).toBeLessThan(1.1 * weights);
-      expect(device.memory!().size).toBeLessThan(1.3 * weights + 4e6);
-      model.dispose();
-      await device.dispose();
-    }
-  });
+it("loading takes at most 1.3 times the weights", async () => {
+  for (const dtype of weightDtypes) {
+    const device = await createDevice("wasm");
+    const empty = device.memory!().used;
+    const model = await randomModel(benchShapes["gpt2 27M"]!, device, dtype);
+    const weights = 27.5e6 * { float32: 4, bfloat16: 2, int8: 1.125, int4: 0.75 }[dtype];
+    expect(device.memory!().used - empty).toBeLessThan(1.1 * weights);
+    expect(device.memory!().size).toBeLessThan(1.3 * weights + 4e6);
+    model.dispose();
+    await device.dispose();
+  }
+});
 
-  it(
-    "loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16",
-    { timeout: 60_000 },
-    async () => {
-      // The most memory that the process held, uncollected garbage included. A float32 copy beside bfloat16 weights
-      // would make it a factor of 3. On a busy machine the garbage collector starts late and leaves up to 70 MB more,
-      // by chance: the least of three processes counts.
-      const script = `
+it(
+  "loading 110 M weights takes the process at most 1.3 times their size, as float32 and as bfloat16",
+  { timeout: 60_000 },
+  async () => {
+    // The most memory that the process held, uncollected garbage included. A float32 copy beside bfloat16 weights
+    // would make it a factor of 3. On a busy machine the garbage collector starts late and leaves up to 70 MB more,
+    // by chance: the least of three processes counts.
+    const script = `
         import { createDevice } from "./src/node/index.ts";
         import { benchShapes, randomModel } from "./lab/speed/models.ts";
         const device = await createDevice("wasm");
@@ -73,36 +72,35 @@ describe("memory of the wasm device", () => {
         const model = await randomModel(benchShapes["llama 110M"], device, process.argv[1]);
         const grown = 1024 * (process.resourceUsage().maxRSS - maxRSS);
         console.log(grown / (device.memory().used - used), model.config.numLayers);`;
-      const loaded = async (dtype: string) => {
-        const { stdout } = await promisify(execFile)(
-          process.execPath,
-          ["--import", "tsx", "--input-type=module", "-e", script, dtype],
-          { cwd: join(import.meta.dirname, "../..") },
-        );
-        return Number(stdout.split(" ")[0]);
-      };
-      for (const dtype of ["float32", "bfloat16"]) {
-        let least = await loaded(dtype);
-        for (let more = 2; more > 0 && !(least < 1.3); more--) least = Math.min(least, await loaded(dtype));
-        expect(least, dtype).toBeLessThan(1.3);
-      }
-    },
-  );
+    const loaded = async (dtype: string) => {
+      const { stdout } = await promisify(execFile)(
+        process.execPath,
+        ["--import", "tsx", "--input-type=module", "-e", script, dtype],
+        { cwd: join(import.meta.dirname, "../..") },
+      );
+      return Number(stdout.split(" ")[0]);
+    };
+    for (const dtype of ["float32", "bfloat16"]) {
+      let least = await loaded(dtype);
+      for (let more = 2; more > 0 && !(least < 1.3); more--) least = Math.min(least, await loaded(dtype));
+      expect(least, dtype).toBeLessThan(1.3);
+    }
+  },
+);
 
-  it("a model that cannot be read to its end leaves nothing behind", async () => {
-    const device = await createDevice("wasm");
-    const empty = device.memory!().used;
-    const config = benchShapes["gpt2 27M"]!;
-    const source = randomSource(benchShapes["gpt2 27M"]!, 1);
-    expect(
-      source.tensors.delete([...source.tensors.keys()].find((name) => name.endsWith("h.5.mlp.c_proj.weight"))!),
-    ).toBe(true);
-    const code = await loadModel(config, source, { device }).then(
-      () => undefined,
-      (error: unknown) => (error as ModelError).code,
-    );
-    expect(code).toBe("tensor-missing");
-    expect(device.memory!().used - empty).toBeLessThan(8e6); // working memory
-    await device.dispose();
-  });
+it("a model that cannot be read to its end leaves nothing behind", async () => {
+  const device = await createDevice("wasm");
+  const empty = device.memory!().used;
+  const config = benchShapes["gpt2 27M"]!;
+  const source = randomSource(benchShapes["gpt2 27M"]!, 1);
+  expect(
+    source.tensors.delete([...source.tensors.keys()].find((name) => name.endsWith("h.5.mlp.c_proj.weight"))!),
+  ).toBe(true);
+  const code = await loadModel(config, source, { device }).then(
+    () => undefined,
+    (error: unknown) => (error as ModelError).code,
+  );
+  expect(code).toBe("tensor-missing");
+  expect(device.memory!().used - empty).toBeLessThan(8e6); // working memory
+  await device.dispose();
 });

@@ -3,36 +3,34 @@
  * test/calibrate/certificate/binomial.test.ts.
  */
 import { test } from "../support/property.js";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { binomialTail } from "../../src/risk/binomial.js";
 import { between, real } from "../support/draw.js";
 
-describe("the binomial tail", () => {
-  it("keeps its digits down to a p-value of 1e-23 and up to n = 1e7, against mpmath at 40 digits", () => {
-    for (const [k, n, p, mp] of mpmathTails) expect(Math.abs(binomialTail(k, n, p) / mp - 1)).toBeLessThan(1e-10);
-  });
+it("keeps its digits down to a p-value of 1e-23 and up to n = 1e7, against mpmath at 40 digits", () => {
+  for (const [k, n, p, mp] of mpmathTails) expect(Math.abs(binomialTail(k, n, p) / mp - 1)).toBeLessThan(1e-10);
+});
 
-  test.prop([between(1, 10_000_000), real(0, 1), real(1e-7, 1 - 1e-7)])(
-    "lies in [0, 1], increases in k and decreases in p, and P(<= k) + P(> k) = 1",
-    (n, share, p) => {
-      const k = Math.floor(share * n);
-      const tail = binomialTail(k, n, p);
-      expect(tail).toBeGreaterThanOrEqual(0);
-      expect(tail).toBeLessThanOrEqual(1);
-      if (k > 0) expect(binomialTail(k - 1, n, p)).toBeLessThanOrEqual(tail * (1 + 1e-11));
-      expect(binomialTail(k, n, Math.min(1, p * 1.01))).toBeLessThanOrEqual(tail * (1 + 1e-11));
-      const above = k === n ? 0 : binomialTail(n - k - 1, n, 1 - p);
-      expect(Math.abs(tail + above - 1)).toBeLessThan(1e-9);
-    },
-  );
+test.prop([between(1, 10_000_000), real(0, 1), real(1e-7, 1 - 1e-7)])(
+  "lies in [0, 1], increases in k and decreases in p, and P(<= k) + P(> k) = 1",
+  (n, share, p) => {
+    const k = Math.floor(share * n);
+    const tail = binomialTail(k, n, p);
+    expect(tail).toBeGreaterThanOrEqual(0);
+    expect(tail).toBeLessThanOrEqual(1);
+    if (k > 0) expect(binomialTail(k - 1, n, p)).toBeLessThanOrEqual(tail * (1 + 1e-11));
+    expect(binomialTail(k, n, Math.min(1, p * 1.01))).toBeLessThanOrEqual(tail * (1 + 1e-11));
+    const above = k === n ? 0 : binomialTail(n - k - 1, n, 1 - p);
+    expect(Math.abs(tail + above - 1)).toBeLessThan(1e-9);
+  },
+);
 
-  it("is exact at the ends", () => {
-    expect(binomialTail(5, 5, 0.3)).toBe(1);
-    expect(binomialTail(0, 5, 0)).toBe(1);
-    expect(binomialTail(4, 5, 1)).toBe(0);
-    expect(binomialTail(0, 0, 0.3)).toBe(1);
-    expect(binomialTail(0, 10_000_000, 0.5)).toBe(0); // below the smallest double
-  });
+it("is exact at the ends", () => {
+  expect(binomialTail(5, 5, 0.3)).toBe(1);
+  expect(binomialTail(0, 5, 0)).toBe(1);
+  expect(binomialTail(4, 5, 1)).toBe(0);
+  expect(binomialTail(0, 0, 0.3)).toBe(1);
+  expect(binomialTail(0, 10_000_000, 0.5)).toBe(0); // below the smallest double
 });
 
 /** k, n, p, and the tail with 17 digits. */

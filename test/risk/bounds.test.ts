@@ -9,7 +9,7 @@ import { failing } from "../support/expect-code.js";
 import { sumOf, times } from "../support/lists.js";
 
 /** k losses of 1 among n. */
-const ones = (k: number, n: number): number[] => times(n, (i) => Number(i < k));
+const ones = (k: number, n: number) => times(n, (i) => Number(i < k));
 const expectNear = (found: number, golden: number, error: number) =>
   expect(Math.abs(found / golden - 1)).toBeLessThan(error);
 

@@ -23,15 +23,7 @@ import { describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { devicesHere } from "../support/devices.js";
-import {
-  type AskedHeads,
-  askedHeads,
-  attachOptionsOf,
-  hasScore,
-  randomIds,
-  smallConfigs,
-  smallModel,
-} from "../support/models.js";
+import { askedHeads, attachOptionsOf, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
 import { scratch } from "../support/scratch.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
@@ -106,7 +98,7 @@ it.each(checkpoints)("the checkpoint %s gives the same tokens, exits and logits"
   await comparedHeads(model, { heads: { exits: [1], kind: "linear" }, policy: { score: "entropy" }, seed: 4 });
 });
 
-const named = (name: string): AskedHeads => askedHeads.find((asked) => asked.name === name)!;
+const named = (name: string) => askedHeads.find((asked) => asked.name === name)!;
 
 describe("heads", () => {
   it.each(askedHeads)("$name", async (asked) => {

@@ -4,7 +4,7 @@ import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptio
 import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { randomIds, smallByteModel } from "../support/models.js";
 import { casesHere } from "../support/cases-here.js";
 import { expectCode } from "../support/expect-code.js";
@@ -19,7 +19,7 @@ beforeAll(async () => {
   policies = { lazy: policyWith("lazy"), project: policyWith("project") };
 });
 
-const waysOf = (fill: "lazy" | "project"): BatcherOptions => ({
+const waysOf = (fill: "lazy" | "project") => ({
   policy: policies[fill],
   drafting: policies[fill],
 });
@@ -68,165 +68,161 @@ const textArbitrary = fc.record({
   how: fc.constantFrom("abort", "break"),
 });
 
-describe("a batcher", () => {
-  test.prop(
-    [
-      fc.array(textArbitrary, { minLength: 1, maxLength: 10 }),
-      fc.record({
-        parallel: between(1, 5),
-        prefillRows: between(1, 40),
-        positions: between(96, 400),
-        fill: fc.constantFrom("lazy", "project"),
-      }),
-    ],
-    { numRuns: casesHere(30) },
-  )("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
-    const { parallel, prefillRows, positions, fill } = limits;
-    const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");
-    const batcher = new Batcher(heads, { ...waysOf(fill), parallel, prefillRows, cacheBytes });
-    const shared = randomIds(50, 257, 1);
-    /** One text, compared with what `generate` writes. Returns its tokens; undefined if it was given up. */
-    const writeOne = async (promptIds: readonly number[], text: (typeof texts)[number]) => {
-      const { mode, logprobs, leavesAfter, how, maxNewTokens, temperature, topK, seed } = text;
-      const asked = { mode, maxNewTokens, temperature, topK, seed, stopAtEndOfText: false };
-      const request: TextRequest = {
-        ...asked,
-        ...(mode !== "lossless" && logprobs !== undefined && { logprobs }),
-      };
-      const controller = new AbortController();
-      const stream = batcher.submit(promptIds, { ...request, signal: controller.signal });
-      const tokens: ServedToken[] = [];
-      const left = (async () => {
-        if (leavesAfter === 0 && how === "abort") controller.abort(new Error("enough"));
-        for await (const token of stream) {
-          expect(batcher.state.cacheBytes).toBeLessThanOrEqual(cacheBytes);
-          tokens.push(token);
-          if (tokens.length !== leavesAfter) continue;
-          if (how === "break") return true;
-          controller.abort(new Error("enough"));
-        }
-        return false;
-      })();
-      const gaveUp = await left.catch((error: unknown) => {
-        expect(error).toMatchObject({ message: "enough" });
-        return true;
-      });
-      const expected = await alone(promptIds, asked, fill);
-      expect(tokens.map(tokenOf)).toEqual(gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens);
-      if (gaveUp) return undefined;
-      expect(stream.summary.depthCounts).toEqual(expected.summary.depthCounts);
-      expect(stream.summary.mode).toBe(mode);
-      return stream.summary.ids;
+test.prop(
+  [
+    fc.array(textArbitrary, { minLength: 1, maxLength: 10 }),
+    fc.record({
+      parallel: between(1, 5),
+      prefillRows: between(1, 40),
+      positions: between(96, 400),
+      fill: fc.constantFrom("lazy", "project"),
+    }),
+  ],
+  { numRuns: casesHere(30) },
+)("writes what generate writes for each request alone, whatever runs beside it", async (texts, limits) => {
+  const { parallel, prefillRows, positions, fill } = limits;
+  const cacheBytes = positions * cacheBytesPerPosition(heads.model.config, "float32");
+  const batcher = new Batcher(heads, { ...waysOf(fill), parallel, prefillRows, cacheBytes });
+  const shared = randomIds(50, 257, 1);
+  /** One text, compared with what `generate` writes. Returns its tokens; undefined if it was given up. */
+  const writeOne = async (promptIds: readonly number[], text: (typeof texts)[number]) => {
+    const { mode, logprobs, leavesAfter, how, maxNewTokens, temperature, topK, seed } = text;
+    const asked = { mode, maxNewTokens, temperature, topK, seed, stopAtEndOfText: false };
+    const request: TextRequest = {
+      ...asked,
+      ...(mode !== "lossless" && logprobs !== undefined && { logprobs }),
     };
-    const work = texts.map(async (text) => {
-      for (let turn = 0; turn < text.pause; turn++) await new Promise((resolve) => setImmediate(resolve));
-      const [from, own, seed] = text.prompt;
-      const promptIds = [...shared.slice(0, from), ...randomIds(own, 257, seed)];
-      const ids = await writeOne(promptIds, text);
-      if (ids !== undefined && text.goesOn) await writeOne([...promptIds, ...ids], text);
+    const controller = new AbortController();
+    const stream = batcher.submit(promptIds, { ...request, signal: controller.signal });
+    const tokens: ServedToken[] = [];
+    const left = (async () => {
+      if (leavesAfter === 0 && how === "abort") controller.abort(new Error("enough"));
+      for await (const token of stream) {
+        expect(batcher.state.cacheBytes).toBeLessThanOrEqual(cacheBytes);
+        tokens.push(token);
+        if (tokens.length !== leavesAfter) continue;
+        if (how === "break") return true;
+        controller.abort(new Error("enough"));
+      }
+      return false;
+    })();
+    const gaveUp = await left.catch((error: unknown) => {
+      expect(error).toMatchObject({ message: "enough" });
+      return true;
     });
-    await Promise.all(work);
-    await batcher.close();
-    expect(batcher.state).toEqual({ running: 0, queued: 0, cacheBytes: 0, prefixBytes: 0 });
+    const expected = await alone(promptIds, asked, fill);
+    expect(tokens.map(tokenOf)).toEqual(gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens);
+    if (gaveUp) return undefined;
+    expect(stream.summary.depthCounts).toEqual(expected.summary.depthCounts);
+    expect(stream.summary.mode).toBe(mode);
+    return stream.summary.ids;
+  };
+  const work = texts.map(async (text) => {
+    for (let turn = 0; turn < text.pause; turn++) await new Promise((resolve) => setImmediate(resolve));
+    const [from, own, seed] = text.prompt;
+    const promptIds = [...shared.slice(0, from), ...randomIds(own, 257, seed)];
+    const ids = await writeOne(promptIds, text);
+    if (ids !== undefined && text.goesOn) await writeOne([...promptIds, ...ids], text);
   });
+  await Promise.all(work);
+  await batcher.close();
+  expect(batcher.state).toEqual({ running: 0, queued: 0, cacheBytes: 0, prefixBytes: 0 });
+});
 
-  it("computes the beginning that prompts share once, also if they come together", async () => {
-    const batcher = batcherWith();
-    const prompt = randomIds(60, 257, 3);
-    const texts = [0, 1, 2].map((seed) => batcher.submit(prompt, { maxNewTokens: 4, temperature: 1, seed }));
-    await Promise.all(texts.map(read));
-    expect(texts.map(({ summary }) => summary.reusedTokens)).toEqual([0, 59, 59]);
+it("computes the beginning that prompts share once, also if they come together", async () => {
+  const batcher = batcherWith();
+  const prompt = randomIds(60, 257, 3);
+  const texts = [0, 1, 2].map((seed) => batcher.submit(prompt, { maxNewTokens: 4, temperature: 1, seed }));
+  await Promise.all(texts.map(read));
+  expect(texts.map(({ summary }) => summary.reusedTokens)).toEqual([0, 59, 59]);
 
-    const ids = [...prompt, ...texts[0]!.summary.ids.slice(0, 3), 7];
-    const next = batcher.submit(ids, { maxNewTokens: 4 });
-    await read(next);
-    expect(next.summary.reusedTokens).toBe(63);
-    expect(next.summary.ids).toEqual((await alone(ids, { maxNewTokens: 4 })).summary.ids);
-    await batcher.close();
-  });
+  const ids = [...prompt, ...texts[0]!.summary.ids.slice(0, 3), 7];
+  const next = batcher.submit(ids, { maxNewTokens: 4 });
+  await read(next);
+  expect(next.summary.reusedTokens).toBe(63);
+  expect(next.summary.ids).toEqual((await alone(ids, { maxNewTokens: 4 })).summary.ids);
+  await batcher.close();
+});
 
-  it("shares no position of a text whose fill is inexact beyond its prompt", async () => {
-    const batcher = batcherWith(waysOf("project"));
-    const prompt = randomIds(20, 257, 4);
-    const first = batcher.submit(prompt, { maxNewTokens: 6, mode: "exits", stopAtEndOfText: false });
-    await read(first);
-    expect(Math.min(...first.summary.depthCounts.flatMap((count, depth) => (count > 0 ? [depth] : [])))).toBeLessThan(
-      4,
-    );
-    const next = batcher.submit([...prompt, ...first.summary.ids], { maxNewTokens: 2 });
-    await read(next);
-    expect(next.summary.reusedTokens).toBe(19);
-    await batcher.close();
-  });
+it("shares no position of a text whose fill is inexact beyond its prompt", async () => {
+  const batcher = batcherWith(waysOf("project"));
+  const prompt = randomIds(20, 257, 4);
+  const first = batcher.submit(prompt, { maxNewTokens: 6, mode: "exits", stopAtEndOfText: false });
+  await read(first);
+  expect(Math.min(...first.summary.depthCounts.flatMap((count, depth) => (count > 0 ? [depth] : [])))).toBeLessThan(4);
+  const next = batcher.submit([...prompt, ...first.summary.ids], { maxNewTokens: 2 });
+  await read(next);
+  expect(next.summary.reusedTokens).toBe(19);
+  await batcher.close();
+});
 
-  it("writes tokens of others between the slices of a long prompt", async () => {
-    const batcher = batcherWith({ prefillRows: 4 });
-    const order: string[] = [];
-    const note = async (name: string, text: ServedText) => {
-      for await (const { text: piece } of text) order.push(name + piece.slice(0, 0));
-    };
-    const short = note("short", batcher.submit([1, 2], { maxNewTokens: 15, stopAtEndOfText: false }));
-    while (order.length < 2) await new Promise((resolve) => setImmediate(resolve));
-    const long = note("long", batcher.submit(randomIds(40, 257, 5), { maxNewTokens: 1 }));
-    await Promise.all([short, long]);
-    const before = order.indexOf("long");
-    expect(before).toBeGreaterThanOrEqual(2 + 9); // 39 positions in slices of 4 are 10 turns
-    await batcher.close();
-  });
+it("writes tokens of others between the slices of a long prompt", async () => {
+  const batcher = batcherWith({ prefillRows: 4 });
+  const order: string[] = [];
+  const note = async (name: string, text: ServedText) => {
+    for await (const { text: piece } of text) order.push(name + piece.slice(0, 0));
+  };
+  const short = note("short", batcher.submit([1, 2], { maxNewTokens: 15, stopAtEndOfText: false }));
+  while (order.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  const long = note("long", batcher.submit(randomIds(40, 257, 5), { maxNewTokens: 1 }));
+  await Promise.all([short, long]);
+  const before = order.indexOf("long");
+  expect(before).toBeGreaterThanOrEqual(2 + 9); // 39 positions in slices of 4 are 10 turns
+  await batcher.close();
+});
 
-  it("refuses what exceeds its queue or its memory, and after it was closed", async () => {
-    const bytes = cacheBytesPerPosition(heads.model.config, "float32");
-    const batcher = batcherWith({ parallel: 1, queueLimit: 1, textBytes: 20 * bytes });
-    await expectCode(() => batcher.submit([1, 2], { maxNewTokens: 19 }), "serve-memory");
-    const texts = [1, 2].map((id) => batcher.submit([id], { maxNewTokens: 3 }));
-    await expectCode(() => batcher.submit([3], { maxNewTokens: 3 }), "queue-full");
-    const closed = batcher.close();
-    await expectCode(() => batcher.submit([3]), "serve-closed");
-    await Promise.all(texts.map(read)); // those that it has are finished
-    await closed;
-  });
+it("refuses what exceeds its queue or its memory, and after it was closed", async () => {
+  const bytes = cacheBytesPerPosition(heads.model.config, "float32");
+  const batcher = batcherWith({ parallel: 1, queueLimit: 1, textBytes: 20 * bytes });
+  await expectCode(() => batcher.submit([1, 2], { maxNewTokens: 19 }), "serve-memory");
+  const texts = [1, 2].map((id) => batcher.submit([id], { maxNewTokens: 3 }));
+  await expectCode(() => batcher.submit([3], { maxNewTokens: 3 }), "queue-full");
+  const closed = batcher.close();
+  await expectCode(() => batcher.submit([3]), "serve-closed");
+  await Promise.all(texts.map(read)); // those that it has are finished
+  await closed;
+});
 
-  it("refuses modes that it was not given, and log-probabilities of lossless text", () => {
-    const plain = new Batcher(heads.model);
-    expect(() => plain.submit([1], { mode: "exits" })).toThrow(/mode "exits" was asked for/);
-    expect(() => batcherWith().submit([1], { mode: "lossless", logprobs: 1 })).toThrow(/ask for "plain"/);
-    expect(() => plain.submit([])).toThrow(/no tokens/);
-    expect(() => plain.submit([999])).toThrow(/token id 999/);
-  });
+it("refuses modes that it was not given, and log-probabilities of lossless text", () => {
+  const plain = new Batcher(heads.model);
+  expect(() => plain.submit([1], { mode: "exits" })).toThrow(/mode "exits" was asked for/);
+  expect(() => batcherWith().submit([1], { mode: "lossless", logprobs: 1 })).toThrow(/ask for "plain"/);
+  expect(() => plain.submit([])).toThrow(/no tokens/);
+  expect(() => plain.submit([999])).toThrow(/token id 999/);
+});
 
-  it("gives up a text whose reader is too slow, and goes on with the others", async () => {
-    const batcher = batcherWith({ unreadTokens: 5 });
-    const slow = batcher.submit([1], { maxNewTokens: 20, stopAtEndOfText: false });
-    const other = batcher.submit([2], { maxNewTokens: 20, stopAtEndOfText: false });
-    expect(await read(other)).toHaveLength(20);
-    await expectCode(read(slow), "reader-slow");
-    await batcher.close();
-  });
+it("gives up a text whose reader is too slow, and goes on with the others", async () => {
+  const batcher = batcherWith({ unreadTokens: 5 });
+  const slow = batcher.submit([1], { maxNewTokens: 20, stopAtEndOfText: false });
+  const other = batcher.submit([2], { maxNewTokens: 20, stopAtEndOfText: false });
+  expect(await read(other)).toHaveLength(20);
+  await expectCode(read(slow), "reader-slow");
+  await batcher.close();
+});
 
-  it("gives the log-probabilities of the logits that each token was drawn from", async () => {
-    const { model } = heads;
-    const batcher = new Batcher(model);
-    const prompt = [5, 6, 7];
-    const tokens = await read(batcher.submit(prompt, { maxNewTokens: 5, temperature: 1, seed: 2, logprobs: 3 }));
-    const ids = [...prompt];
-    for (const { id, logprobs } of tokens) {
-      const all = await model.logits(ids);
-      const logits = [...all.subarray(all.length - model.config.vocabSize)];
-      const max = Math.max(...logits);
-      const shift = max + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - max), 0));
-      expect(logprobs!.logprob).toBeCloseTo(logits[id]! - shift, 9);
-      const order = logits.map((z, i) => ({ id: i, z })).sort((a, b) => b.z - a.z || a.id - b.id);
-      expect(logprobs!.top.map((one) => one.id)).toEqual(order.slice(0, 3).map((one) => one.id));
-      ids.push(id);
-    }
-    await batcher.close();
-  });
+it("gives the log-probabilities of the logits that each token was drawn from", async () => {
+  const { model } = heads;
+  const batcher = new Batcher(model);
+  const prompt = [5, 6, 7];
+  const tokens = await read(batcher.submit(prompt, { maxNewTokens: 5, temperature: 1, seed: 2, logprobs: 3 }));
+  const ids = [...prompt];
+  for (const { id, logprobs } of tokens) {
+    const all = await model.logits(ids);
+    const logits = [...all.subarray(all.length - model.config.vocabSize)];
+    const max = Math.max(...logits);
+    const shift = max + Math.log(logits.reduce((sum, z) => sum + Math.exp(z - max), 0));
+    expect(logprobs!.logprob).toBeCloseTo(logits[id]! - shift, 9);
+    const order = logits.map((z, i) => ({ id: i, z })).sort((a, b) => b.z - a.z || a.id - b.id);
+    expect(logprobs!.top.map((one) => one.id)).toEqual(order.slice(0, 3).map((one) => one.id));
+    ids.push(id);
+  }
+  await batcher.close();
+});
 
-  it("fails all texts with the reason if the policy belongs to other heads", async () => {
-    const other = { ...policies.lazy, modelHash: "0".repeat(64) };
-    const batcher = batcherWith({ policy: other });
-    const texts = [batcher.submit([1]), batcher.submit([2])];
-    await expectCode(read(texts[0]!), "policy-model");
-    await expectCode(read(texts[1]!), "policy-model");
-  });
+it("fails all texts with the reason if the policy belongs to other heads", async () => {
+  const other = { ...policies.lazy, modelHash: "0".repeat(64) };
+  const batcher = batcherWith({ policy: other });
+  const texts = [batcher.submit([1]), batcher.submit([2])];
+  await expectCode(read(texts[0]!), "policy-model");
+  await expectCode(read(texts[1]!), "policy-model");
 });

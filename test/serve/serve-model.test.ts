@@ -52,7 +52,7 @@ async function written(prompt: readonly number[], options: GenerateOptions) {
   return { ...run.summary, depths };
 }
 const MODES = ["plain", "exits", "lossless"] as const;
-const wayOf = (mode: (typeof MODES)[number]): GenerateOptions =>
+const wayOf = (mode: (typeof MODES)[number]) =>
   mode === "plain" ? {} : { policy, lossless: mode === "lossless" };
 const messages = [{ role: "user", content: "what is the answer?" }] as const;
 const base = { model: "early-exits", max_tokens: 8, temperature: 0 } as const;
@@ -272,7 +272,7 @@ describe("access", () => {
 });
 
 /** The status of a request for a Host; fetch would not send another one. */
-async function hostStatus(host: string): Promise<number | undefined> {
+async function hostStatus(host: string) {
   const { get } = await import("node:http");
   return new Promise((resolve, reject) => {
     get(`${server.url}/v1/models`, { headers: { host } }, (response) => {

@@ -11,7 +11,7 @@ it.each([
 ])("%j declares %j", (code, names) => expect(declaredNames(code)).toEqual(names));
 
 /** Runs cells one after another, as the worker does. */
-async function runCells(...cells: readonly string[]): Promise<string[]> {
+async function runCells(...cells: readonly string[]) {
   const printed: string[] = [];
   const cell: CellGlobals = {
     load: (specifier) => Promise.resolve({ specifier, twice: (x: number) => 2 * x }),

@@ -45,7 +45,7 @@ function linksOf(html: string) {
     .map((link) => link.replaceAll("&amp;", "&"));
 }
 
-const idsOf = (html: string): string[] => Array.from(html.matchAll(/\s(?:id|name)="([^"]+)"/g), ([, id]) => id!);
+const idsOf = (html: string) => Array.from(html.matchAll(/\s(?:id|name)="([^"]+)"/g), ([, id]) => id!);
 
 /** The file that a host sends for a path; undefined outside the folder, or if there is none. */
 function fileAt(folder: string, path: string) {

@@ -5,7 +5,7 @@ import { findings } from "../support/watched-page.js";
 import { withPage } from "./support.js";
 
 /** Waits until the page is an application: its scripts were found. */
-const alive = (page: Page): Promise<void> => page.locator(".VPNavBarSearchButton, #local-search").first().waitFor();
+const alive = (page: Page) => page.locator(".VPNavBarSearchButton, #local-search").first().waitFor();
 
 describe("a page", () => {
   it("leads to others without a new document, and back", () =>
@@ -72,7 +72,7 @@ it.each(["light", "dark"] as const)("figures are loaded, and have the ground of 
 );
 
 /** Brightness of the ground of a picture, near its corner: light or dark. */
-function brightnessOf(page: Page, picture: Buffer): Promise<string> {
+function brightnessOf(page: Page, picture: Buffer) {
   return page.evaluate(async (data) => {
     const image = await createImageBitmap(new Blob([Uint8Array.from(data)], { type: "image/png" }));
     const context = new OffscreenCanvas(image.width, image.height).getContext("2d")!;

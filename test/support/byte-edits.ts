@@ -8,7 +8,7 @@ export interface ByteEdit {
 }
 
 /** The bytes with others in place of `count` of them. */
-function replace(bytes: Uint8Array, { place }: ByteEdit, count: number, others?: Uint8Array): Uint8Array {
+function replace(bytes: Uint8Array, { place }: ByteEdit, count: number, others?: Uint8Array) {
   const at = place % (bytes.length + 1);
   return concat(bytes.subarray(0, at), others ?? new Uint8Array(0), bytes.subarray(at + count));
 }

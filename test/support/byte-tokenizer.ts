@@ -11,7 +11,7 @@ const VOCAB_SIZE = 257;
 export function byteTokenizer(): Tokenizer {
   const utf8 = new TextEncoder();
   const endOfText = utf8.encode("<|endoftext|>");
-  const bytes = (id: number): Uint8Array | undefined => {
+  const bytes = (id: number) => {
     if (!Number.isInteger(id) || id < 0 || id >= VOCAB_SIZE) return undefined;
     return id === END_OF_TEXT ? endOfText : Uint8Array.of(id);
   };

@@ -4,7 +4,7 @@
  */
 import { expect } from "vitest";
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Buffer =>
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
   Buffer.from(buffer, byteOffset, byteLength);
 
 expect.addEqualityTesters([

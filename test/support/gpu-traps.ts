@@ -9,7 +9,7 @@ import type { GpuDevice } from "../../src/tensor/gpu/gpu-device.js";
 import { GpuPacked } from "../../src/tensor/gpu/weights.js";
 
 const PLAIN = { transposeA: false, transposeB: false } as const;
-const ramp = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => i);
+const ramp = (length: number) => Float32Array.from({ length }, (_, i) => i);
 
 export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDevice>): void {
   describe(`traps of gpu.js, ${name}`, () => {

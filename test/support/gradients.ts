@@ -77,7 +77,7 @@ export function checkGradients<Name extends string>({
 }: GradientCheck<Name>): void {
   const names = Object.keys(inputs) as Name[];
   const data = new Map(names.map((name, i) => [name, drawValues(seed + 1 + i, sizeOf(inputs[name]), { range, gap })]));
-  const upload = (device: Device, wanted: readonly Name[]): Record<Name, Tensor> =>
+  const upload = (device: Device, wanted: readonly Name[]) =>
     Object.fromEntries(
       names.map((name) => [
         name,
@@ -91,7 +91,7 @@ export function checkGradients<Name extends string>({
   const projection = drawValues(seed, sizeOf(outputShape), { range: 1 });
   const weight = projection.reduce((total, w) => total + Math.abs(w), 0); // Σ|w|
 
-  const gradientsOf = (device: Device, wanted: readonly Name[]): Map<Name, Float32Array | Float64Array> => {
+  const gradientsOf = (device: Device, wanted: readonly Name[]) => {
     const tensors = upload(device, wanted);
     scope(() => backward(sum(mul(op(tensors, device), Tensor.from(device, projection, outputShape)))));
     return new Map(
@@ -107,7 +107,7 @@ export function checkGradients<Name extends string>({
       }),
     );
   };
-  const describe = (): string =>
+  const describe = () =>
     `inputs ${names.map((name) => `${name} ${formatShape(inputs[name])}`).join(", ")}, ` +
     `output ${formatShape(outputShape)}, seed ${seed}`;
   const compare = (
@@ -116,7 +116,7 @@ export function checkGradients<Name extends string>({
     found: ArrayLike<number>,
     expected: ArrayLike<number>,
     tolerance: (value: number) => number,
-  ): void => {
+  ) => {
     for (let i = 0; i < expected.length; i++) {
       const a = found[i]!;
       const b = expected[i]!;
@@ -128,13 +128,13 @@ export function checkGradients<Name extends string>({
     }
   };
 
-  const loss = (): number => {
+  const loss = () => {
     const y = valuesOf(op(variables, double));
     return projection.reduce((total, w, i) => total + w * y[i]!, 0);
   };
-  const difference = (values: Float32Array | Float64Array, i: number): number => {
+  const difference = (values: Float32Array | Float64Array, i: number) => {
     const at = values[i]!;
-    const lossAt = (steps: number): number => {
+    const lossAt = (steps: number) => {
       values[i] = at + steps * STEP;
       return loss();
     };

@@ -27,7 +27,6 @@ import {
 } from "early-exits/tensor";
 import { advance } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
-import type { UnitCosts } from "../../src/exits/cost/unit-costs.js";
 import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { sharedWasm } from "./devices.js";
@@ -82,7 +81,7 @@ const threshold = fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshol
 
 /** Costs of a further row: if it is free, drafting never ends; if it costs more than a token, it never begins. */
 const furtherRow = fc.oneof(fc.constantFrom(0, 2), real(0, 0.8));
-const costs = furtherRow.map((further): UnitCosts => ({
+const costs = furtherRow.map((further) => ({
   block: [{ rows: 1, cost: 0 }],
   heads: [0, 0, 0, 0],
   finalHead: [
@@ -144,7 +143,7 @@ export function headsOf({ config, gain, kvCache, head }: Subject, ground: Ground
   return setups([{ config, gain, kvCache, head }, ground]);
 }
 
-function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number): Record<string, Tensor> {
+function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number) {
   const rng = createRng(seed);
   return Object.fromEntries(
     Object.entries(weights).map(([name, { shape, size, device }]) => [

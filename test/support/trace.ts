@@ -50,7 +50,7 @@ export async function traceCalls(stations: readonly Callable[], body: () => unkn
 
 const FRAME = /^\s+at (?:async )?(?:(.*) \()?(?:file:\/\/)?(\/[^():?]+)[^()]*\)?$/gm;
 
-function framesOf(stack: string): Trace {
+function framesOf(stack: string) {
   return Array.from(stack.matchAll(FRAME), ([, name = "", path]) => ({
     name: name.replace(/ \[as .*\]$|^<anonymous>$/, ""),
     file: relative(process.cwd(), path!),

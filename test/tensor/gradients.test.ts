@@ -16,7 +16,7 @@ import { layerNorm, rmsNorm, rmsNormHeads } from "../../src/tensor/ops/norm.js";
 import { linear, matmul } from "../../src/tensor/ops/matmul.js";
 import { logSoftmax, softmax } from "../../src/tensor/ops/softmax.js";
 import { mean, sum } from "../../src/tensor/ops/reduce.js";
-import { rope, type RopeTable } from "../../src/tensor/ops/rope.js";
+import { rope } from "../../src/tensor/ops/rope.js";
 import { type Device, weightDtypes } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
 import { createRng } from "../../src/tensor/rng.js";
@@ -172,7 +172,7 @@ describe("rows", () => {
 });
 
 /** cos and sin of position · frequency, rounded to float32 so that both devices turn by the same angle. */
-function ropeTable(device: Device, positions: number, half: number): RopeTable {
+function ropeTable(device: Device, positions: number, half: number) {
   const table = (of: (angle: number) => number) =>
     Tensor.from(
       device,

@@ -7,7 +7,7 @@ import { describe, expect, test } from "vitest";
 import { createRng, type Rng } from "../../src/tensor/rng.js";
 import { sumOf, times } from "../support/lists.js";
 
-const uniforms = (rng: Rng, count: number): number[] => times(count, () => rng.uniform());
+const uniforms = (rng: Rng, count: number) => times(count, () => rng.uniform());
 
 /** Σ (observed - expected)²/expected over equally likely bins. */
 function chiSquare(bins: number, draws: readonly number[]) {

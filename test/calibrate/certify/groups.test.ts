@@ -19,9 +19,9 @@ import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
 import { verdictOf } from "../../support/verdict.js";
 
-const key = (group: number): string => group.toString(16).padStart(64, "0");
+const key = (group: number) => group.toString(16).padStart(64, "0");
 /** Document d belongs to group d mod `groups`. */
-const grouped = (records: CalibrationRecords, groups: number): CalibrationRecords => ({
+const grouped = (records: CalibrationRecords, groups: number) => ({
   ...records,
   documents: records.documents.map((document, d) => ({ ...document, group: key(d % groups) })),
 });
@@ -79,12 +79,12 @@ describe("copies", () => {
   /** A tokenizer of words, for which case is another token. */
   const vocabulary: string[] = [];
   const numbers = new Map<string, number>();
-  const encode = (of: string): number[] =>
+  const encode = (of: string) =>
     of.split(/\s+/).map((word) => {
       if (!numbers.has(word)) numbers.set(word, vocabulary.push(word) - 1);
       return numbers.get(word)!;
     });
-  const decode = (ids: readonly number[]): string => ids.map((id) => vocabulary[id]).join(" ");
+  const decode = (ids: readonly number[]) => ids.map((id) => vocabulary[id]).join(" ");
   const model = { tokenizer: { encode, decode } } as unknown as Model;
   /** Sizes of classes, as the maker finds them and as the verifier does, in three orders. */
   const classes = async (documents: readonly CalibrationDocument[]) => {
@@ -107,7 +107,7 @@ describe("copies", () => {
     const ids = encode(`${prompt} ${answer}`);
     return { ids, from: encode(prompt).length };
   };
-  const edited = (of: string, share: number): string =>
+  const edited = (of: string, share: number) =>
     of
       .split(" ")
       .map((word) => (rng.uniform() < share ? `x${rng.integer(9)}` : word))
@@ -194,7 +194,7 @@ describe("copies", () => {
     const records = await recordDocuments(heads, repeated);
     const third = records.documents.slice(0, 8).map(({ hash }) => hash);
     for (const joined of [[], third]) {
-      const kinOf = (hash: string): string => (joined.includes(hash) ? joined[0]! : hash);
+      const kinOf = (hash: string) => (joined.includes(hash) ? joined[0]! : hash);
       const lies = records.documents.map((document) => ({ ...document, kin: kinOf(document.hash) }));
       const { certificate: lie } = await calibrateRecords({ ...records, documents: lies }, options);
       expect((await verifyCertificate(lie)).reasons).toEqual([]);

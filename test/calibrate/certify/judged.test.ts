@@ -67,7 +67,7 @@ describe("total variation", () => {
   );
 
   it("of one-hot distributions is 1 if the argmax differs, which is the greedy loss", () => {
-    const at = (i: number): Float64Array => Float64Array.from({ length: 4 }, (_, k) => Number(k === i));
+    const at = (i: number) => Float64Array.from({ length: 4 }, (_, k) => Number(k === i));
     expect(totalVariation(at(1), at(1))).toBe(0);
     expect(totalVariation(at(1), at(2))).toBe(LOSS_UNIT);
   });
@@ -258,7 +258,7 @@ describe("certificates", () => {
     expect([certificate.unit, new Set(certificate.documents.map(({ group }) => group)).size]).toEqual(["group", 4]);
     const verified = await verifyCertificate(certificate, { heads, documents: answered });
     expect(verified).toMatchObject({ verdict: "counts reproduced", reasons: [] });
-    const onDocument = (): void => expect.unreachable("nothing runs before groups are looked at");
+    const onDocument = () => expect.unreachable("nothing runs before groups are looked at");
     for (const [code, proposing, testing, unit] of [
       ["groups-shared", grouped, grouped, undefined],
       ["documents-ungrouped", documents, grouped, "group"],

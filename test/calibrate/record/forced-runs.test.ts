@@ -6,7 +6,7 @@ import { type FillName, fillNames, type Threshold } from "early-exits/exits";
 import { advance, type Model, Sequence } from "early-exits/model";
 import { statesOf } from "../../../src/model/advance.js";
 import { type CacheDtype, cacheDtypes, createRng, scope } from "early-exits/tensor";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
@@ -31,41 +31,39 @@ const packedHeads = fc.record({
   dtype: fc.constantFrom("float32" as const, "int8" as const),
 });
 
-describe("runs of policies on given text", () => {
-  it.each(names)("%s: many positions at once give the tokens of the decoder", async (config) => {
-    const heads = await headsOf({ config, exits: [1, 2, 3, 4], asked: { kind: "linear" } });
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(text, { minLength: 1, maxLength: 4 }),
-        vectors(4),
-        score,
-        fc.nat(1000),
-        async (texts, thresholds, score, seed) => {
-          await check(heads, documentsOf(texts, seed), { score, fill: fillOf(heads, seed), thresholds });
-        },
-      ),
-      { numRuns: casesHere(12) },
-    );
-  });
-
-  test.prop([packedHeads, fc.array(text, { minLength: 1, maxLength: 4 }), vectors(3), score, fc.nat(1000)], {
-    numRuns: casesHere(30),
-  })(
-    "count the same for packed heads, and every type of keys and values",
-    async (given, texts, thresholds, score, seed) => {
-      const heads = await headsOf(given);
-      const documents = documentsOf(texts, seed);
-      const known = heads.scores.includes(score) ? score : "margin"; // previews have no entropy
-      const candidates = { score: known, fill: fillOf(heads, seed), thresholds };
-      const runs = await check(heads, documents, candidates);
-      // Sampled text runs token by token; where tokens leave does not depend on what is drawn.
-      const sampled = await runPolicies(heads, documents, candidates, { sampling: { temperature: 1 } });
-      for (const [d, { counts }] of runs.documents.entries()) {
-        expect(sampled.documents[d]!.counts.left).toEqual(counts.left);
-      }
-    },
+it.each(names)("%s: many positions at once give the tokens of the decoder", async (config) => {
+  const heads = await headsOf({ config, exits: [1, 2, 3, 4], asked: { kind: "linear" } });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(text, { minLength: 1, maxLength: 4 }),
+      vectors(4),
+      score,
+      fc.nat(1000),
+      async (texts, thresholds, score, seed) => {
+        await check(heads, documentsOf(texts, seed), { score, fill: fillOf(heads, seed), thresholds });
+      },
+    ),
+    { numRuns: casesHere(12) },
   );
 });
+
+test.prop([packedHeads, fc.array(text, { minLength: 1, maxLength: 4 }), vectors(3), score, fc.nat(1000)], {
+  numRuns: casesHere(30),
+})(
+  "count the same for packed heads, and every type of keys and values",
+  async (given, texts, thresholds, score, seed) => {
+    const heads = await headsOf(given);
+    const documents = documentsOf(texts, seed);
+    const known = heads.scores.includes(score) ? score : "margin"; // previews have no entropy
+    const candidates = { score: known, fill: fillOf(heads, seed), thresholds };
+    const runs = await check(heads, documents, candidates);
+    // Sampled text runs token by token; where tokens leave does not depend on what is drawn.
+    const sampled = await runPolicies(heads, documents, candidates, { sampling: { temperature: 1 } });
+    for (const [d, { counts }] of runs.documents.entries()) {
+      expect(sampled.documents[d]!.counts.left).toEqual(counts.left);
+    }
+  },
+);
 
 interface TestDocument {
   readonly ids: readonly number[];
@@ -73,7 +71,7 @@ interface TestDocument {
 }
 
 function documentsOf(texts: readonly { readonly prompt: number; readonly rest: number }[], seed: number) {
-  return texts.map(({ prompt, rest }, d): TestDocument => {
+  return texts.map(({ prompt, rest }, d) => {
     return { ids: randomIds(prompt + rest, 61, seed + d), from: prompt };
   });
 }
@@ -132,7 +130,7 @@ function isLegal(heads: ExitHeads, fill: FillName) {
 }
 
 /** The full model's logits after every token, with keys and values as a sequence stores them. */
-async function logitsOf(model: Model, ids: readonly number[]): Promise<Float32Array> {
+async function logitsOf(model: Model, ids: readonly number[]) {
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids);
   const positions = sequence.pending(model.config.numLayers);
@@ -149,7 +147,7 @@ async function decoded(
   heads: ExitHeads,
   { ids, from }: TestDocument,
   { policy, logits }: { readonly policy: Policy; readonly logits: Float32Array },
-): Promise<{ readonly left: number[]; readonly wrong: number[]; readonly deep: number }> {
+) {
   const { model } = heads;
   const counted = { left: heads.depths.map(() => 0), wrong: heads.depths.map(() => 0), deep: 0 };
   const decoder = earlyExitDecoder(heads, policy);

@@ -1,6 +1,6 @@
 /** `demo` on tiny models. */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
-import { beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, expect, it } from "vitest";
 import { createDevice, readModel } from "../../../src/node/index.js";
 import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped.js";
 import type { ModelDtype } from "../../../src/model/index.js";
@@ -28,100 +28,98 @@ beforeAll(async () => {
 // The demo plans by its clock, which therefore advances as fast as a real one: a step takes about 20 ms.
 const clock = { tick: 20 };
 
-describe("early-exits demo", () => {
-  it("has five parts, certifies nothing on eight documents, and reports what is slower", async () => {
-    const { out } = await succeed(line, clock);
-    for (const part of [
-      "1. The model",
-      "2. Heads after blocks 1 and 2",
-      "3. Thresholds that keep 60 % agreement with probability 95 %",
-      "4. Generating with exits, and losslessly",
-    ]) {
-      expect(out).toContain(part);
-    }
-    expect(out).toMatch(/5\. Speed: medians of \d+ interleaved greedy runs of 12 tokens for each way/);
-    expect(out).toContain("carries no guarantee");
-    expect(out).toContain("The greedy text equals the plain model's, token for token");
-    expect(out).toMatch(
-      /Exits: (faster|slower|neither faster nor slower .*), \d+\.\d\d times the speed of plain decoding/,
-    );
-    expect(out).not.toContain("\x1b");
+it("has five parts, certifies nothing on eight documents, and reports what is slower", async () => {
+  const { out } = await succeed(line, clock);
+  for (const part of [
+    "1. The model",
+    "2. Heads after blocks 1 and 2",
+    "3. Thresholds that keep 60 % agreement with probability 95 %",
+    "4. Generating with exits, and losslessly",
+  ]) {
+    expect(out).toContain(part);
+  }
+  expect(out).toMatch(/5\. Speed: medians of \d+ interleaved greedy runs of 12 tokens for each way/);
+  expect(out).toContain("carries no guarantee");
+  expect(out).toContain("The greedy text equals the plain model's, token for token");
+  expect(out).toMatch(
+    /Exits: (faster|slower|neither faster nor slower .*), \d+\.\d\d times the speed of plain decoding/,
+  );
+  expect(out).not.toContain("\x1b");
+});
+
+it("prints one JSON object", async () => {
+  const result = JSON.parse((await succeed(words`${line} --json`, clock)).out) as {
+    runs: number;
+    ways: { name: string; tokensPerSecond: number; agreement: number; blocks: number; identical: boolean }[];
+  };
+  // The time is up after eight documents, the fewest that are recorded.
+  expect(result).toMatchObject({
+    format: "early-exits/demo",
+    device: "reference",
+    depths: [1, 2],
+    policy: { format: "early-exits/policy" },
+    certificate: null,
+    test: { documents: 8 },
   });
+  expect(result.runs).toBeGreaterThanOrEqual(5);
+  expect(result.ways.map(({ name }) => name)).toEqual(["plain", "exits", "lossless"]);
+  const [plain, exits, lossless] = result.ways;
+  expect(plain).toMatchObject({ blocks: 3, identical: true });
+  expect(plain!.agreement).toBeCloseTo(1, 9);
+  expect(exits!.tokensPerSecond).toBeGreaterThan(0);
+  expect(lossless!.identical).toBe(true);
+});
 
-  it("prints one JSON object", async () => {
-    const result = JSON.parse((await succeed(words`${line} --json`, clock)).out) as {
-      runs: number;
-      ways: { name: string; tokensPerSecond: number; agreement: number; blocks: number; identical: boolean }[];
-    };
-    // The time is up after eight documents, the fewest that are recorded.
-    expect(result).toMatchObject({
-      format: "early-exits/demo",
-      device: "reference",
-      depths: [1, 2],
-      policy: { format: "early-exits/policy" },
-      certificate: null,
-      test: { documents: 8 },
-    });
-    expect(result.runs).toBeGreaterThanOrEqual(5);
-    expect(result.ways.map(({ name }) => name)).toEqual(["plain", "exits", "lossless"]);
-    const [plain, exits, lossless] = result.ways;
-    expect(plain).toMatchObject({ blocks: 3, identical: true });
-    expect(plain!.agreement).toBeCloseTo(1, 9);
-    expect(exits!.tokensPerSecond).toBeGreaterThan(0);
-    expect(lossless!.identical).toBe(true);
-  });
+it("goes on with the heads of the folder, and certifies if there are enough documents", async () => {
+  const shared = folder.path("shared");
+  const text = folder.path("text.txt");
+  await pretrainTiny(text, { out: shared, kvShared: 1, steps: 20 });
+  await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
+  writeDocuments(shared, 80);
+  const { out } = await succeed(
+    words`demo --model ${shared} --seconds 2 --agreement .4 --max-new-tokens 6 --runs 5 --device wasm`,
+    clock,
+  );
+  expect(out).toContain("2. Heads after blocks 1 and 2, trained");
+  expect(out).toContain("the demo uses the heads that come with the model");
+  expect(out).toContain(
+    "certified: at least 40 % of a document's tokens are the full model's, in texts of at most 64 tokens, " +
+      "averaged over documents, with probability 95 %",
+  );
+  expect(out).toContain("Recomputed by an independent verifier: it holds");
+}, 60_000);
 
-  it("goes on with the heads of the folder, and certifies if there are enough documents", async () => {
-    const shared = folder.path("shared");
-    const text = folder.path("text.txt");
-    await pretrainTiny(text, { out: shared, kvShared: 1, steps: 20 });
-    await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
-    writeDocuments(shared, 80);
-    const { out } = await succeed(
-      words`demo --model ${shared} --seconds 2 --agreement .4 --max-new-tokens 6 --runs 5 --device wasm`,
-      clock,
-    );
-    expect(out).toContain("2. Heads after blocks 1 and 2, trained");
-    expect(out).toContain("the demo uses the heads that come with the model");
-    expect(out).toContain(
-      "certified: at least 40 % of a document's tokens are the full model's, in texts of at most 64 tokens, " +
-        "averaged over documents, with probability 95 %",
-    );
-    expect(out).toContain("Recomputed by an independent verifier: it holds");
-  }, 60_000);
+it("says what to do about a model without documents for which the package has no exits", async () => {
+  const bare = folder.path("bare");
+  cpSync(model, bare, { recursive: true });
+  rmSync(folder.path("bare", "documents.json"));
+  const err = await refused(words`demo --model ${bare} --device reference`, 2);
+  expect(err).toContain("no exits come with the package for");
+  expect(err).toContain(`early-exits train ${bare}`);
+});
 
-  it("says what to do about a model without documents for which the package has no exits", async () => {
-    const bare = folder.path("bare");
-    cpSync(model, bare, { recursive: true });
-    rmSync(folder.path("bare", "documents.json"));
-    const err = await refused(words`demo --model ${bare} --device reference`, 2);
-    expect(err).toContain("no exits come with the package for");
-    expect(err).toContain(`early-exits train ${bare}`);
-  });
-
-  it("finds exits that come with the package by the model's hash, and certificates by how it is stored", async () => {
-    const shelf = folder.path("shelf");
-    const text = writeText(folder.path("others.txt"), sentences(60, 100));
-    await succeed(
-      words`train ${model} --text ${folder.path("text.txt")} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`,
-    );
-    await succeed(
-      words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
+it("finds exits that come with the package by the model's hash, and certificates by how it is stored", async () => {
+  const shelf = folder.path("shelf");
+  const text = writeText(folder.path("others.txt"), sentences(60, 100));
+  await succeed(
+    words`train ${model} --text ${folder.path("text.txt")} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`,
+  );
+  await succeed(
+    words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
       --out ${`${shelf}/mine/certificates/30.json`}`,
-    );
-    await succeed(
-      words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .4 --dtype bfloat16
+  );
+  await succeed(
+    words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .4 --dtype bfloat16
       --out ${`${shelf}/mine/certificates/bfloat16/40.json`}`,
-    );
-    mkdirSync(`${shelf}/empty`);
-    const device = await createDevice("reference");
-    const found = await findShippedExits(await readModel(model, { device }), shelf);
-    expect(found).toMatchObject({ name: "mine", heads: `${shelf}/mine/heads` });
-    const levels = (dtype: ModelDtype) => certificatesFor(found!, dtype).map(({ agreement }) => agreement);
-    expect([levels("float32"), levels("bfloat16"), levels("int8")]).toEqual([[0.3], [0.4], [0.3]]);
+  );
+  mkdirSync(`${shelf}/empty`);
+  const device = await createDevice("reference");
+  const found = await findShippedExits(await readModel(model, { device }), shelf);
+  expect(found).toMatchObject({ name: "mine", heads: `${shelf}/mine/heads` });
+  const levels = (dtype: ModelDtype) => certificatesFor(found!, dtype).map(({ agreement }) => agreement);
+  expect([levels("float32"), levels("bfloat16"), levels("int8")]).toEqual([[0.3], [0.4], [0.3]]);
 
-    const other = folder.path("other");
-    await pretrainTiny(text, { out: other, steps: 2 });
-    expect(await findShippedExits(await readModel(other, { device }), shelf)).toBeUndefined();
-  });
+  const other = folder.path("other");
+  await pretrainTiny(text, { out: other, steps: 2 });
+  expect(await findShippedExits(await readModel(other, { device }), shelf)).toBeUndefined();
 });

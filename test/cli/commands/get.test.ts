@@ -24,7 +24,7 @@ afterEach(async () => {
 const FOUND = "org/tiny@main: 4 files, 0.4 MB";
 const NEXT = "next:\n  npx early-exits plan org/tiny\n  npx early-exits chat org/tiny\n";
 
-async function get(name: string, options: TestIoOptions & { json?: boolean } = {}): Promise<TestIo & { code: number }> {
+async function get(name: string, options: TestIoOptions & { json?: boolean } = {}) {
   const { json } = options;
   const io = testIo(options);
   const code = await exitCodeOf(io, () => getCommand.run({ name, json }, io), { json });

@@ -17,7 +17,7 @@ async function shards(line: readonly string[], store: string, of: number) {
 }
 
 /** The files of a store, by name. */
-function filesOf(store: string): ReadonlyMap<string, Buffer> {
+function filesOf(store: string) {
   return new Map(readdirSync(store).map((name) => [name, readFileSync(`${store}/${name}`)]));
 }
 
@@ -36,7 +36,7 @@ interface Compared {
 }
 
 /** Runs a command in one process. */
-async function alone(name: string, line: readonly string[]): Promise<Compared> {
+async function alone(name: string, line: readonly string[]) {
   const one = folder.path(`${name}.json`);
   const { out } = await succeed(words`${line} --out ${one}`);
   return { one, store: folder.path(`${name} store`), merged: folder.path(`${name} merged.json`), out };

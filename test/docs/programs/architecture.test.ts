@@ -29,7 +29,7 @@ interface Step {
 const page = readFileSync("docs/architecture.md", "utf8");
 
 /** The steps of a section, each with the first source file that it links to. */
-function walkOf(title: string): Step[] {
+function walkOf(title: string) {
   const section = page.split(/^## /m).find((text) => text.startsWith(title))!;
   return Array.from(section.matchAll(/^\d+\. .*$/gm), ([step]) => ({
     file: normalize(join("docs", /\]\((\.\.\/src\/[^)]+\.ts)\)/.exec(step)![1]!)),
@@ -37,10 +37,10 @@ function walkOf(title: string): Step[] {
   }));
 }
 
-const last = (name: string): string => name.split(/[.#]/).at(-1)!;
+const last = (name: string) => name.split(/[.#]/).at(-1)!;
 
 /** A trace within src, without the frames of a file that only runs a closure of the file that called it (`scope`). */
-function passed(trace: Trace): Trace {
+function passed(trace: Trace) {
   const frames = trace.filter(({ file }) => file.startsWith("src/") && !file.endsWith(".generated.ts"));
   return frames.filter(({ file }, i) => {
     const before = frames.slice(0, i).findLast((frame) => frame.file !== file);
@@ -49,7 +49,7 @@ function passed(trace: Trace): Trace {
   });
 }
 
-const within = (traces: readonly Trace[], call: (...args: never[]) => unknown): Trace[] =>
+const within = (traces: readonly Trace[], call: (...args: never[]) => unknown) =>
   traces.filter(([first]) => last(first!.name) === call.name);
 
 function requireWalk(steps: readonly Step[], path: readonly Trace[], all: readonly Trace[]) {

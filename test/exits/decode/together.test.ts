@@ -1,7 +1,7 @@
 /** Texts decoded together: rows that have left go on with those that have not, and no token changes by it. */
 import { attachHeads, createPolicy, type Policy } from "early-exits";
 import { Sequence } from "early-exits/model";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { createSampler } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { createRng } from "../../../src/tensor/rng.js";
@@ -23,16 +23,14 @@ async function depthsAfterRound(policy: Policy) {
   return { run, chosen: rounds.map(({ tokens }) => tokens[0]!.depth) };
 }
 
-describe("a round in which some leave", () => {
-  it("takes all sequences through all blocks if one needs them", async () => {
-    const { run, chosen } = await depthsAfterRound(createPolicy(heads, [MARGIN, MARGIN, MARGIN], { score: "margin" }));
-    expect(new Set(chosen).size).toBeGreaterThan(1);
-    expect(chosen).toContain(4);
-    expect(run).toEqual(run.map(() => 4));
-  });
+it("takes all sequences through all blocks if one needs them", async () => {
+  const { run, chosen } = await depthsAfterRound(createPolicy(heads, [MARGIN, MARGIN, MARGIN], { score: "margin" }));
+  expect(new Set(chosen).size).toBeGreaterThan(1);
+  expect(chosen).toContain(4);
+  expect(run).toEqual(run.map(() => 4));
+});
 
-  it("leaves them there if all leave at the first exit", async () => {
-    const { run, chosen } = await depthsAfterRound(createPolicy(heads, ["always", "never", "never"], {}));
-    expect([run, chosen]).toEqual([run.map(() => 1), run.map(() => 1)]);
-  });
+it("leaves them there if all leave at the first exit", async () => {
+  const { run, chosen } = await depthsAfterRound(createPolicy(heads, ["always", "never", "never"], {}));
+  expect([run, chosen]).toEqual([run.map(() => 1), run.map(() => 1)]);
 });

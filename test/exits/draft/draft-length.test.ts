@@ -2,7 +2,7 @@
 import { fc, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { growingCosts, type UnitCosts } from "../../../src/exits/cost/unit-costs.js";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { draftPlan, type DraftPlan } from "../../../src/exits/draft/speculate.js";
 import { real } from "../../support/draw.js";
 
@@ -57,47 +57,45 @@ function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 
 const expected = (alpha: number, length: number) =>
   (1 - alpha ** (length + 1)) / (1 - alpha) / (PLAIN + length * DRAFT);
 
-describe("draft length", () => {
-  test.prop([real(0.05, 0.95), real(0.3, 1), fc.nat({ max: 1000 })], { numRuns: 60 })(
-    "within 10 % of the fixed length that is best in hindsight, 0 included, however often exits fire",
-    (alpha, fires, seed) => {
-      const best = Math.max(
-        1 / PLAIN,
-        ...[1, 2, 3, 4, 6, 8, 12, 16].map((length) => play(fixed(length), alpha, { seed, fires })),
-      );
-      expect(play(planned(), alpha, { seed, fires })).toBeGreaterThan(0.9 * best);
-    },
-  );
+test.prop([real(0.05, 0.95), real(0.3, 1), fc.nat({ max: 1000 })], { numRuns: 60 })(
+  "within 10 % of the fixed length that is best in hindsight, 0 included, however often exits fire",
+  (alpha, fires, seed) => {
+    const best = Math.max(
+      1 / PLAIN,
+      ...[1, 2, 3, 4, 6, 8, 12, 16].map((length) => play(fixed(length), alpha, { seed, fires })),
+    );
+    expect(play(planned(), alpha, { seed, fires })).toBeGreaterThan(0.9 * best);
+  },
+);
 
-  it("is the length at which the formula's tokens per time are largest, once the acceptance is known", () => {
-    for (const alpha of [0.5, 0.7, 0.8, 0.9]) {
-      const plan = planned();
-      play(plan, alpha, { rounds: 2000 });
-      const lengths = Array.from({ length: 20 }, (_, length) => length);
-      const best = lengths.reduce((a, b) => (expected(alpha, b) > expected(alpha, a) ? b : a));
-      expect(Math.abs(draftsOf(plan) - best)).toBeLessThanOrEqual(1 + best / 4);
-    }
-  });
+it("is the length at which the formula's tokens per time are largest, once the acceptance is known", () => {
+  for (const alpha of [0.5, 0.7, 0.8, 0.9]) {
+    const plan = planned();
+    play(plan, alpha, { rounds: 2000 });
+    const lengths = Array.from({ length: 20 }, (_, length) => length);
+    const best = lengths.reduce((a, b) => (expected(alpha, b) > expected(alpha, a) ? b : a));
+    expect(Math.abs(draftsOf(plan) - best)).toBeLessThanOrEqual(1 + best / 4);
+  }
+});
 
-  it("grows with the acceptance, costs little if nothing is accepted, and is the same every time", () => {
-    const lengthAfter = (alpha: number) => {
-      const plan = planned();
-      play(plan, alpha);
-      return draftsOf(plan);
-    };
-    expect([0.5, 0.8, 0.95].map(lengthAfter)).toEqual([0.5, 0.8, 0.95].map(lengthAfter));
-    expect(lengthAfter(0.95)).toBeGreaterThan(lengthAfter(0.8));
-    expect(play(planned(), 0)).toBeGreaterThan(0.95 / PLAIN);
-    expect(play(planned(), 0.5, { fires: 0.01 })).toBeGreaterThan(0.95 / PLAIN);
-  });
+it("grows with the acceptance, costs little if nothing is accepted, and is the same every time", () => {
+  const lengthAfter = (alpha: number) => {
+    const plan = planned();
+    play(plan, alpha);
+    return draftsOf(plan);
+  };
+  expect([0.5, 0.8, 0.95].map(lengthAfter)).toEqual([0.5, 0.8, 0.95].map(lengthAfter));
+  expect(lengthAfter(0.95)).toBeGreaterThan(lengthAfter(0.8));
+  expect(play(planned(), 0)).toBeGreaterThan(0.95 / PLAIN);
+  expect(play(planned(), 0.5, { fires: 0.01 })).toBeGreaterThan(0.95 / PLAIN);
+});
 
-  it("is 0 where a further row costs as much as a token, or a head as much as all blocks", () => {
-    const rows = { block: growingCosts(1, 1), finalHead: growingCosts(1, 1) };
-    const dear = draftPlan(LAYERS, exits, rows);
-    expect(draftsOf(dear)).toBe(0);
-    expect(play(dear, 1)).toBe(1 / PLAIN);
-    const heads = draftPlan(LAYERS, [{ depth: DEPTH, head: LAYERS }], costs);
-    play(heads, 1, { rounds: 3 }); // what the head costs is seen with the first draft
-    expect(draftsOf(heads)).toBe(0);
-  });
+it("is 0 where a further row costs as much as a token, or a head as much as all blocks", () => {
+  const rows = { block: growingCosts(1, 1), finalHead: growingCosts(1, 1) };
+  const dear = draftPlan(LAYERS, exits, rows);
+  expect(draftsOf(dear)).toBe(0);
+  expect(play(dear, 1)).toBe(1 / PLAIN);
+  const heads = draftPlan(LAYERS, [{ depth: DEPTH, head: LAYERS }], costs);
+  play(heads, 1, { rounds: 3 }); // what the head costs is seen with the first draft
+  expect(draftsOf(heads)).toBe(0);
 });

@@ -39,23 +39,16 @@ async function tiny(config: string) {
   return attachHeads(model, { exits: [1, 3] });
 }
 
-/** A sampler that follows a script of decisions, and notes the decisions that it took. */
-interface ScriptedSampler {
-  readonly sampler: Sampler;
-  /** Per decision: the index of the possibility that was taken. */
-  readonly taken: readonly number[];
-  /** Per decision: the number of possibilities. */
-  readonly widths: readonly number[];
-  /** The probability of all decisions together. */
-  readonly weight: () => number;
-}
-
-/** Follows the script, and after its end takes the first possibility every time. */
-function scripted(options: SamplingOptions, script: readonly number[]): ScriptedSampler {
+/**
+ * A sampler that follows a script of decisions, and after its end takes the first possibility every time. Per decision,
+ * `taken` holds the index of the possibility that was taken and `widths` their number; `weight` is the probability of
+ * all decisions together.
+ */
+function scripted(options: SamplingOptions, script: readonly number[]) {
   const taken: number[] = [];
   const widths: number[] = [];
   let weight = 1;
-  const decide = (probabilities: readonly number[]): number => {
+  const decide = (probabilities: readonly number[]) => {
     const possible = probabilities.flatMap((probability, i) => (probability > 0 ? [i] : []));
     const choice = script[taken.length] ?? 0;
     taken.push(choice);
@@ -79,11 +72,7 @@ interface Sampled {
 }
 
 /** The decoder's exact distribution: plays every sequence of decisions once, weighted by its probability. */
-async function enumerate(
-  { model }: ExitHeads,
-  decoder: Decoder,
-  { prompt, count, options }: Sampled,
-) {
+async function enumerate({ model }: ExitHeads, decoder: Decoder, { prompt, count, options }: Sampled) {
   const outputs = new Map<string, number>();
   for (let script: number[] | undefined = []; script !== undefined;) {
     const { sampler, taken, widths, weight } = scripted(options, script);

@@ -90,7 +90,7 @@ it("heads and their device may be disposed of in one go: nothing is freed on a d
   const model = await smallModel({ device: own });
   const heads = attachHeads(model, { exits: [2], kind: "linear", preview: true });
   const rejected: unknown[] = [];
-  const note = (error: unknown): void => void rejected.push(error);
+  const note = (error: unknown) => void rejected.push(error);
   process.on("unhandledRejection", note);
   heads.dispose();
   model.dispose();

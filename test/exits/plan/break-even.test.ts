@@ -85,7 +85,7 @@ describe("costs", () => {
   ])(
     "at the break-even coverage, decoding costs what plain decoding costs; a more expensive head never lowers it",
     ({ numLayers, head, fill, final, further }, more) => {
-      const at = (cost: number): PlanCosts => ({
+      const at = (cost: number) => ({
         numLayers,
         depths: [1],
         heads: [cost],

@@ -4,7 +4,7 @@
  */
 import { fc, test } from "../../support/property.js";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
-import { type AffineFit, type NormalEquations, SINK_POSITIONS, solveRidge } from "../../../src/exits/train/fit-maps.js";
+import { type AffineFit, SINK_POSITIONS, solveRidge } from "../../../src/exits/train/fit-maps.js";
 import { atOnce } from "../../../src/turns.js";
 import { fitMaps } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";
@@ -14,7 +14,7 @@ import { randomDocuments, smallModel } from "../../support/models.js";
 import { between } from "../../support/draw.js";
 import { sumOf } from "../../support/lists.js";
 
-function randomRows(rows: number, width: number, seed: number): Float32Array {
+function randomRows(rows: number, width: number, seed: number) {
   const rng = createRng(seed);
   return Float32Array.from({ length: rows * width }, () => rng.normal());
 }
@@ -37,7 +37,7 @@ function objective({ weight, bias }: AffineFit, x: Float32Array, y: Float32Array
 }
 
 /** Normal equations of rows x [R, K] and y [R, N]. */
-function equationsOf(x: Float32Array, y: Float32Array, inputs: number, outputs: number): NormalEquations {
+function equationsOf(x: Float32Array, y: Float32Array, inputs: number, outputs: number) {
   const rows = x.length / inputs;
   const gram = new Float64Array((inputs + 1) ** 2);
   const moment = new Float64Array((inputs + 1) * outputs);
@@ -62,7 +62,7 @@ describe("solveRidge", () => {
       const y = randomRows(rows, outputs, seed + 1);
       const fit = solve(x, y, inputs, outputs, ridge);
       const best = objective(fit, x, y, ridge);
-      const moved = (values: Float32Array, at: number, by: number): Float32Array => values.with(at, values[at]! + by);
+      const moved = (values: Float32Array, at: number, by: number) => values.with(at, values[at]! + by);
       for (const by of [0.05, -0.05]) {
         for (const at of fit.weight.keys()) {
           expect(objective({ ...fit, weight: moved(fit.weight, at, by) }, x, y, ridge)).toBeGreaterThan(best);
@@ -86,7 +86,7 @@ describe("solveRidge", () => {
 /** Sum of squared distances of h / gain to the normalised final state, without the sink's positions. */
 async function distance(model: Model, { weight, bias }: AffineFit, documents: readonly number[][]) {
   const { hiddenSize: c, normEpsilon } = model.config;
-  const rms = (row: Float32Array): Float32Array => {
+  const rms = (row: Float32Array) => {
     const square = sumOf(row, (value) => value * value) / c;
     return row.map((value) => value / Math.sqrt(square + normEpsilon));
   };
@@ -111,7 +111,7 @@ describe("fitMaps", () => {
   it("brings states closer to the final ones than the lens does, and any nearby map is further away", async () => {
     const model = await smallModel({ device: await sharedWasm(), gain: 3 });
     const heads = attachHeads(model, { exits: [2], kind: "linear" });
-    const mapOf = async (): Promise<AffineFit> => ({
+    const mapOf = async () => ({
       weight: await heads.heads[0]!.weights.tensors["map"]!.read(),
       bias: await heads.heads[0]!.weights.tensors["mapBias"]!.read(),
     });

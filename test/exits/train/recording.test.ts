@@ -228,7 +228,7 @@ it("training on a list measures held-out data while it runs, and the measurement
     return (await serializeHeads(heads)).weights;
   };
   const seen: number[] = [];
-  const onMeasure = ({ step }: { step: number }): void => void seen.push(step);
+  const onMeasure = ({ step }: { step: number }) => void seen.push(step);
   expect(await train({ held, measureEvery: 4, onMeasure })).toEqual(await train({}));
   expect(seen).toEqual([4, 6]);
 });

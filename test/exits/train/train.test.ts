@@ -49,7 +49,7 @@ beforeAll(async () => {
 });
 
 const options = { steps: 20, batchSize: 3, sequenceLength: 24, learningRate: 5e-3 };
-const train = async (heads: ExitHeads, extra: object = {}): Promise<TrainStep[]> => {
+const train = async (heads: ExitHeads, extra: object = {}) => {
   const seen: TrainStep[] = [];
   await trainHeads(heads, documents, { ...options, onStep: (step) => seen.push(step), ...extra });
   return seen;

@@ -15,7 +15,7 @@ import { smallCheckpoint, smallConfigs } from "../../support/models.js";
 
 /** Other tests share the processor here; the long form judges by one second. */
 const PATIENT = { limit: 4000 };
-const runs = (name: string, fallback: number): { numRuns: number; seed?: number } => {
+const runs = (name: string, fallback: number) => {
   const scale = Number(process.env["TORTURE_SCALE"] ?? 1);
   const seed = process.env["TORTURE_SEED"];
   return { numRuns: Math.ceil(fallback * scale), ...(seed !== undefined && { seed: Number(seed) + name.length }) };

@@ -11,7 +11,7 @@ import { afterAll, expect, it } from "vitest";
 
 /** Milliseconds, more than twice what a machine takes that has nothing else to do. */
 const LONGEST_GAP = 300;
-const computed = (): number => {
+const computed = () => {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1000; // milliseconds
 };
@@ -28,7 +28,7 @@ afterAll(async () => {
   await device.dispose();
 });
 
-const post = (body: string, signal: AbortSignal | null = null): Promise<Response> => {
+const post = (body: string, signal: AbortSignal | null = null) => {
   const headers = { "content-type": "application/json" };
   return fetch(`${server.url}/v1/completions`, { method: "POST", headers, body, signal });
 };

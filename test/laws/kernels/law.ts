@@ -80,7 +80,7 @@ export const seeds = fc.integer({ min: 0, max: 2 ** 31 - 1 });
 
 /** Tables of a prime length, drawn once: kernels take less time than drawing their operands would. */
 const tables = ((rng) => {
-  const drawn = (next: () => number): Float32Array => Float32Array.from({ length: 65_537 }, next);
+  const drawn = (next: () => number) => Float32Array.from({ length: 65_537 }, next);
   return {
     normal: drawn(() => rng.normal()),
     ties: drawn(() => Math.round(rng.normal() * 2) / 2),
@@ -111,8 +111,8 @@ export function rowOf(data: Float32Array, row: number, count: number): Float32Ar
 
 /** Rows of a case alone, given the names of the arrays that have a part for every row. */
 export const rowsIn = (...names: readonly string[]) => ({
-  count: (c: { readonly rows: number }): number => c.rows,
-  pick: <C extends { readonly rows: number }>(c: C, row: number): C => ({
+  count: (c: { readonly rows: number }) => c.rows,
+  pick: <C extends { readonly rows: number }>(c: C, row: number) => ({
     ...c,
     rows: 1,
     ...Object.fromEntries(

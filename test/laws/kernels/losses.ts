@@ -23,7 +23,7 @@ const lossCases = fc
   }));
 const rows = rowsIn("z", "t", "targets", "dLoss");
 
-const rowsOf = (data: Float32Array, count: number): Float32Array[] => times(count, (r) => rowOf(data, r, count));
+const rowsOf = (data: Float32Array, count: number) => times(count, (r) => rowOf(data, r, count));
 
 export const lossLaws: readonly AnyLaw[] = [
   law({

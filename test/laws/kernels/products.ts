@@ -48,7 +48,7 @@ const matmulCases = fc
   }));
 type MatmulCase = Drawn<typeof matmulCases>;
 
-const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase): { y: Storage } => ({
+const runMatmul = (device: LawDevice, { dims, a, b }: MatmulCase) => ({
   y: device.kernels.matmul(device.upload(a), device.upload(b), dims),
 });
 
@@ -81,10 +81,10 @@ export const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
       chunk: between(1, 50),
       flat: fc.nat(5),
     })
-    .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }): LinearCase => {
+    .map(({ rows, n, seed, bias, residual, chunk, flat, ...size }) => {
       // One case in six is long and all ones: the largest sums that quantized products can have.
       const k = flat === 0 ? 1300 : size.k;
-      const data = (name: string, length: number): Float32Array =>
+      const data = (name: string, length: number) =>
         flat === 0 ? new Float32Array(length).fill(1) : values(seed, name, length);
       return {
         dtype,
@@ -103,7 +103,7 @@ export const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
 const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitrary<number> }, withBias: boolean) =>
   fc
     .record({ ...sizes, dtype: fc.constantFrom("float32", "bfloat16"), seed: seeds, residual: fc.boolean() })
-    .map(({ dtype, rows, k, seed, residual }): LinearCase => ({
+    .map(({ dtype, rows, k, seed, residual }) => ({
       dtype,
       rows,
       n,
@@ -164,7 +164,7 @@ const linearRows = rowsIn("x", "residual");
  * Largest effect of rounded activations on a product of integer weights with float32 ones: half a
  * step of each activation, and the rounding of sums.
  */
-function roundedActivations(c: LinearCase, reference: BoundContext["reference"]): number[] {
+function roundedActivations(c: LinearCase, reference: BoundContext["reference"]) {
   const { data: w } = pack(reference, c.w, c.n, c.k, c.dtype) as ReferencePacked;
   const bits = c.dtype === "int4" ? 4 : 8;
   return times(c.rows, (r) => {
@@ -232,7 +232,7 @@ const backwardLaw = (dtype: WeightDtype) =>
  * A weight of four bits is a multiple of its group's scale plus its group's minimum. Both may be far larger than their
  * sum, and so is the rounding of each: three times the largest weight of the group bounds their sizes together.
  */
-function termSizes({ w, k }: LinearCase): Float32Array {
+function termSizes({ w, k }: LinearCase) {
   const sizes = new Float32Array(w.length);
   for (let start = 0, end; start < w.length; start = end) {
     end = start + Math.min(32, k - (start % k));

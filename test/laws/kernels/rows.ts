@@ -41,13 +41,13 @@ const rows = rowsIn("x", "dy");
 function perRow(
   c: RowsCase,
   bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>,
-): Float64Array {
+) {
   return Float64Array.from(
     times(c.rows, (r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat(),
   );
 }
 
-const softmaxed = (x: Float32Array): Float32Array => Float32Array.from(softmaxOf(x).p);
+const softmaxed = (x: Float32Array) => Float32Array.from(softmaxOf(x).p);
 const withSoftmax = rowCases.map((c) => ({
   ...c,
   x: Float32Array.from(times(c.rows, (r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()),
@@ -94,7 +94,7 @@ const runNorm = (
   device: LawDevice,
   { x, gain, bias, rows, width, epsilon }: NormCase,
   centered: boolean,
-): ReturnType<LawDevice["upload"]> =>
+) =>
   centered
     ? device.kernels.layerNorm(device.upload(x), device.upload(gain), bias && device.upload(bias), rows, width, epsilon)
     : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon);

@@ -32,7 +32,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
     fc.assert(
       fc.asyncProperty(small, small, dtypes, small, seeds, async (rows, columns, dtype, chunk, seed) => {
         const data = values(seed, "w", rows * columns);
-        const stored = async (device: Device, step: number): Promise<Float32Array> => {
+        const stored = async (device: Device, step: number) => {
           const packed = device.createPacked(rows, columns, dtype);
           for (let row = 0; row < rows; row += step) {
             device.packRows(packed, row, data.slice(row * columns, Math.min(rows, row + step) * columns));
@@ -64,7 +64,7 @@ export function itKeepsWhatIsStored(open: () => Device, reference: Device, numRu
         const kv = device.upload(rows);
         device.kernels.cacheWrite([{ cache: from, positions: times(positions, (i) => i) }], kv, undefined);
         device.copyCache(from, to, positions);
-        const part = (offset: number, begin: number): Float32Array =>
+        const part = (offset: number, begin: number) =>
           Float32Array.from(
             { length: (positions - begin) * width },
             (_, i) => rows[2 * width * (begin + Math.floor(i / width)) + offset + (i % width)]!,

@@ -43,7 +43,7 @@ describe("messages as a prompt", () => {
 
 describe("a folder", () => {
   const folderOf = async (files: Readonly<Record<string, unknown>>): Promise<Folder> => {
-    const encode = (value: unknown): Uint8Array =>
+    const encode = (value: unknown) =>
       new TextEncoder().encode(typeof value === "string" ? value : JSON.stringify(value));
     const all: Readonly<Record<string, unknown>> = {
       "config.json": chatConfig,

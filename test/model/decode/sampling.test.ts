@@ -10,11 +10,11 @@ import { sumOf } from "../../support/lists.js";
 const logits = Float32Array.of(1, 3, 2, 3, -1);
 const p = (options: Parameters<typeof checkSampling>[0], seen: number[] = []) =>
   Array.from(processedDistribution(logits, seen, checkSampling(options)));
-const softmax = (z: readonly number[]): number[] => {
+const softmax = (z: readonly number[]) => {
   const total = sumOf(z, (value) => Math.exp(value));
   return z.map((value) => Math.exp(value) / total);
 };
-const expectClose = (a: readonly number[], b: readonly number[]): void =>
+const expectClose = (a: readonly number[], b: readonly number[]) =>
   a.forEach((value, i) => expect(value).toBeCloseTo(b[i]!, 12));
 
 describe("processedDistribution", () => {

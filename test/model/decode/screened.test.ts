@@ -93,7 +93,7 @@ describe("a screened unembedding", () => {
   it("knows the best token's margin, and bounds on its log-probability", async () => {
     const [n, k, rows] = [300, 48, 6];
     const rng = createRng(5);
-    const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
+    const normal = (length: number) => Float32Array.from({ length }, () => rng.normal());
     const weight = (await smallModel({ config: { ...wide, vocab_size: n, hidden_size: k }, device })).weights
       .unembedding;
     const screened = new ScreenedUnembedding(device, weight);

@@ -18,10 +18,10 @@ import { randomIds, smallCheckpoint, smallConfigs } from "../../support/models.j
 const device = await createDevice("wasm");
 type Config = Readonly<Record<string, unknown>>;
 
-const golden = (name: string): string => fileURLToPath(new URL(`../../golden/${name}`, import.meta.url));
-const configOf = (name: string): Config => JSON.parse(readFileSync(`${golden(name)}/config.json`, "utf8")) as Config;
+const golden = (name: string) => fileURLToPath(new URL(`../../golden/${name}`, import.meta.url));
+const configOf = (name: string) => JSON.parse(readFileSync(`${golden(name)}/config.json`, "utf8")) as Config;
 
-function checkpointOf(name: string): Uint8Array[] {
+function checkpointOf(name: string) {
   const files =
     name === "llama-tiny-bf16-sharded"
       ? ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
@@ -59,7 +59,7 @@ const logitsOf = async (name: string, options: ConvertOptions) => (await fromGgu
 
 describe("parts that only some files have", () => {
   it("query, key and value of Phi-2 in one matrix", async () => {
-    const edit = (tensors: readonly PlainTensor[]): readonly PlainTensor[] => {
+    const edit = (tensors: readonly PlainTensor[]) => {
       const rest = tensors.filter(({ name }) => !/attn_[qkv]\./.test(name));
       const fused = tensors.flatMap((query) => {
         if (!query.name.includes("attn_q.")) return [];

@@ -74,7 +74,7 @@ describe("a GGUF file gives the logits of the folder with the same weights, bit 
       const [plains, storeds, fasts] = [plain, stored, fast].map(({ weights }) => allWeights(weights));
       for (const [i, weight] of plains!.entries()) {
         const values = await weight.read();
-        const same = (other: Float32Array): boolean => other.every((value, k) => value === values[k]);
+        const same = (other: Float32Array) => other.every((value, k) => value === values[k]);
         expect([same(await storeds![i]!.read()), same(await fasts![i]!.read())]).toEqual([true, true]);
         if (weight instanceof PackedMatrix) dtypes.add((storeds![i] as PackedMatrix).storage.dtype);
       }

@@ -1,5 +1,5 @@
 /** Sentencepiece vocabularies in GGUF metadata: scores decide what is joined; bytes, prefixes and control tokens. */
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { GgufMetadata } from "../../../src/model/gguf/metadata.js";
 import { ggufTokenizer } from "../../../src/model/gguf/tokenizer.js";
 import type { GgufValue } from "../../../src/tensor/formats/gguf/header.js";
@@ -26,67 +26,65 @@ async function tokenizer(fields: Readonly<Record<string, GgufValue>> = {}) {
 }
 const plain = { addSpecialTokens: false };
 
-describe("a sentencepiece tokenizer", () => {
-  it("joins the pair whose token has the highest score first, after a prefix space", async () => {
-    const spm = await tokenizer();
-    // ▁ t h e n, ▁t h e n, ▁t he n, ▁the n, ▁then
-    expect(spm.encode("then")).toEqual([1, idOf("▁then")]);
-    expect(spm.encode("then", plain)).toEqual([idOf("▁then")]);
-    expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("he"), idOf("n")]);
-    expect(spm.decode(spm.encode("then  hen"))).toBe("then  hen");
-  });
+it("joins the pair whose token has the highest score first, after a prefix space", async () => {
+  const spm = await tokenizer();
+  // ▁ t h e n, ▁t h e n, ▁t he n, ▁the n, ▁then
+  expect(spm.encode("then")).toEqual([1, idOf("▁then")]);
+  expect(spm.encode("then", plain)).toEqual([idOf("▁then")]);
+  expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("he"), idOf("n")]);
+  expect(spm.decode(spm.encode("then  hen"))).toBe("then  hen");
+});
 
-  it("follows other scores to other tokens", async () => {
-    const scores = scoresOf(tokens).with(idOf("en"), -0.5);
-    const spm = await tokenizer({ "tokenizer.ggml.scores": scores });
-    expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("h"), idOf("en")]);
-  });
+it("follows other scores to other tokens", async () => {
+  const scores = scoresOf(tokens).with(idOf("en"), -0.5);
+  const spm = await tokenizer({ "tokenizer.ggml.scores": scores });
+  expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("h"), idOf("en")]);
+});
 
-  it("writes what no token covers as bytes, and reads it back", async () => {
-    const spm = await tokenizer();
-    expect(spm.encode("é\n", plain)).toEqual([idOf("▁"), idOf("<0xC3>"), idOf("<0xA9>"), idOf("<0x0A>")]);
-    expect(spm.decode(spm.encode("é\n🙂"))).toBe("é\n🙂");
-  });
+it("writes what no token covers as bytes, and reads it back", async () => {
+  const spm = await tokenizer();
+  expect(spm.encode("é\n", plain)).toEqual([idOf("▁"), idOf("<0xC3>"), idOf("<0xA9>"), idOf("<0x0A>")]);
+  expect(spm.decode(spm.encode("é\n🙂"))).toBe("é\n🙂");
+});
 
-  it("adds no prefix space and no beginning if the file says so", async () => {
-    const spm = await tokenizer({ "tokenizer.ggml.add_space_prefix": false, "tokenizer.ggml.add_bos_token": false });
-    expect(spm.encode("then")).toEqual([idOf("t"), idOf("he"), idOf("n")]);
-    expect(spm.decode([idOf("▁then")])).toBe(" then");
-  });
+it("adds no prefix space and no beginning if the file says so", async () => {
+  const spm = await tokenizer({ "tokenizer.ggml.add_space_prefix": false, "tokenizer.ggml.add_bos_token": false });
+  expect(spm.encode("then")).toEqual([idOf("t"), idOf("he"), idOf("n")]);
+  expect(spm.decode([idOf("▁then")])).toBe(" then");
+});
 
-  it("knows control tokens in a text, and leaves them out of decoded text", async () => {
-    const spm = await tokenizer();
-    expect(spm.encode("</s>", plain)).toEqual([2]);
-    expect(spm.decode([1, idOf("▁the"), 2])).toBe("the");
-    expect(spm).toMatchObject({ vocabSize: tokens.length, bosTokenId: 1, eosTokenId: 2 });
-  });
+it("knows control tokens in a text, and leaves them out of decoded text", async () => {
+  const spm = await tokenizer();
+  expect(spm.encode("</s>", plain)).toEqual([2]);
+  expect(spm.decode([1, idOf("▁the"), 2])).toBe("the");
+  expect(spm).toMatchObject({ vocabSize: tokens.length, bosTokenId: 1, eosTokenId: 2 });
+});
 
-  it("keeps byte-order marks, with which tokens of Gemma begin, and streams past an id without token", async () => {
-    const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last "#" leaves the first id without token
-    const spm = await tokenizer({
-      "tokenizer.ggml.tokens": marked,
-      "tokenizer.ggml.scores": scoresOf(marked),
-      "tokenizer.ggml.token_type": Int32Array.from(marked, (_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1)),
-      "tokenizer.ggml.add_space_prefix": false,
-    });
-    for (const text of ["\uFEFF#", "#"]) expect(spm.encode(text, plain)).toEqual([marked.lastIndexOf(text)]);
-    expect(spm.decode([marked.indexOf("\uFEFF#")])).toBe("\uFEFF#");
-    const stream = spm.stream();
-    expect([idOf("▁the"), marked.indexOf("#"), idOf("n")].map((id) => stream.push(id)).join("")).toBe(" then");
-    expect(() => spm.decode([marked.indexOf("#")])).toThrow(/no token has id/);
+it("keeps byte-order marks, with which tokens of Gemma begin, and streams past an id without token", async () => {
+  const marked = [...tokens, "#", "\uFEFF", "\uFEFF#", "#"]; // the last "#" leaves the first id without token
+  const spm = await tokenizer({
+    "tokenizer.ggml.tokens": marked,
+    "tokenizer.ggml.scores": scoresOf(marked),
+    "tokenizer.ggml.token_type": Int32Array.from(marked, (_, id) => (id < 3 ? 3 : id < 259 ? 6 : 1)),
+    "tokenizer.ggml.add_space_prefix": false,
   });
+  for (const text of ["\uFEFF#", "#"]) expect(spm.encode(text, plain)).toEqual([marked.lastIndexOf(text)]);
+  expect(spm.decode([marked.indexOf("\uFEFF#")])).toBe("\uFEFF#");
+  const stream = spm.stream();
+  expect([idOf("▁the"), marked.indexOf("#"), idOf("n")].map((id) => stream.push(id)).join("")).toBe(" then");
+  expect(() => spm.decode([marked.indexOf("#")])).toThrow(/no token has id/);
+});
 
-  it("is refused without scores, with removed spaces, or with a token of absurd length", async () => {
-    const fields = [
-      ["tokenizer.ggml.model", "llama"],
-      ["tokenizer.ggml.tokens", tokens],
-    ] as const;
-    const withoutScores = ggufTokenizer(new GgufMetadata(new Map<string, GgufValue>(fields), "model.gguf"));
-    await expect(withoutScores).rejects.toThrow(/"tokenizer\.ggml\.scores" should be one number per token/);
-    await expect(tokenizer({ "tokenizer.ggml.remove_extra_whitespaces": true })).rejects.toMatchObject({
-      code: "gguf-tokenizer",
-    });
-    const long = [...tokens.slice(0, -1), "x".repeat(1e6)];
-    await expect(tokenizer({ "tokenizer.ggml.tokens": long })).rejects.toThrow(/1000000 characters, above 256/);
+it("is refused without scores, with removed spaces, or with a token of absurd length", async () => {
+  const fields = [
+    ["tokenizer.ggml.model", "llama"],
+    ["tokenizer.ggml.tokens", tokens],
+  ] as const;
+  const withoutScores = ggufTokenizer(new GgufMetadata(new Map<string, GgufValue>(fields), "model.gguf"));
+  await expect(withoutScores).rejects.toThrow(/"tokenizer\.ggml\.scores" should be one number per token/);
+  await expect(tokenizer({ "tokenizer.ggml.remove_extra_whitespaces": true })).rejects.toMatchObject({
+    code: "gguf-tokenizer",
   });
+  const long = [...tokens.slice(0, -1), "x".repeat(1e6)];
+  await expect(tokenizer({ "tokenizer.ggml.tokens": long })).rejects.toThrow(/1000000 characters, above 256/);
 });

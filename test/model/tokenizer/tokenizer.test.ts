@@ -263,7 +263,7 @@ function sentencepieceJson(moreMerges: readonly (readonly [string, string])[] = 
   ] as const;
   const characters = Array.from("▁abcdehimnotuwé日.");
   const tokens = [...new Set(["<unk>", "<s>", "</s>", ...byteTokens, ...characters, ...merges.map(([a, b]) => a + b)])];
-  const special = (id: number): object => ({ id, content: tokens[id], special: true, normalized: false });
+  const special = (id: number) => ({ id, content: tokens[id], special: true, normalized: false });
   return {
     added_tokens: [special(0), special(1), special(2)],
     normalizer: {

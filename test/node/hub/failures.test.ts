@@ -140,7 +140,7 @@ describe("connections", () => {
 });
 
 describe("damage", () => {
-  const flip = (body: Uint8Array): Uint8Array => body.map((byte, i) => (i === 1000 ? byte ^ 1 : byte));
+  const flip = (body: Uint8Array) => body.map((byte, i) => (i === 1000 ? byte ^ 1 : byte));
 
   test.each([...modelFiles])("a wrong byte in %s is detected, and the file is discarded", async (name) => {
     bench.hub.damage = ({ path }, body) => (path.endsWith(name) ? flip(body.with(5, 0)) : body);
@@ -170,7 +170,7 @@ describe("malicious servers", () => {
       path.includes(asked) && !!response.writeHead(200).end(typeof info === "string" ? info : JSON.stringify(info));
   };
   const siblings = modelFiles.map((rfilename) => ({ rfilename }));
-  const described = (change: object): object[] =>
+  const described = (change: object) =>
     modelFiles.map((name) => ({ path: name, type: "file", oid: COMMIT, size: 9, ...change }));
 
   test.each([

@@ -73,7 +73,7 @@ function stop(server: Server): Promise<void> {
   return new Promise((resolve) => void server.close(() => resolve()));
 }
 
-function note(hub: FakeHub, at: SeenRequest["at"], { method = "", url = "", headers }: IncomingMessage): SeenRequest {
+function note(hub: FakeHub, at: SeenRequest["at"], { method = "", url = "", headers }: IncomingMessage) {
   const seen: SeenRequest = {
     at,
     method,
@@ -126,7 +126,7 @@ async function answerHub(
 }
 
 /** A file as paths-info describes it; of an LFS file, `oid` is that of its pointer. */
-function describeFile(path: string, bytes: Uint8Array): object {
+function describeFile(path: string, bytes: Uint8Array) {
   const lfs = { oid: sha256(bytes), size: bytes.length, pointerSize: 134 };
   const common = { type: "file", path, size: bytes.length };
   return isLfs(path) ? { ...common, oid: COMMIT, lfs } : { ...common, oid: gitSha1(bytes) };

@@ -39,7 +39,7 @@ describe("a local path", () => {
 describe("a name of the Hub", () => {
   it("is downloaded, only the files that are needed, in the layout of huggingface_hub", async () => {
     const events: HubProgress[] = [];
-    const onProgress = (event: HubProgress): void => void events.push(event);
+    const onProgress = (event: HubProgress) => void events.push(event);
     const { path, hub } = await bench.resolve("org/tiny", { onProgress });
     expect(path).toBe(join(bench.cache, "models--org--tiny/snapshots", COMMIT));
     const bytes = modelFiles.reduce((sum, name) => sum + tinyRepo.files[name]!.length, 0);

@@ -48,9 +48,9 @@ function joined(parts: readonly Uint8Array[]) {
   return all;
 }
 
-const utf8 = (value: string): Uint8Array => new TextEncoder().encode(value);
+const utf8 = (value: string) => new TextEncoder().encode(value);
 
-function numberBytes(length: number, write: (view: DataView) => void): Uint8Array {
+function numberBytes(length: number, write: (view: DataView) => void) {
   const bytes = new Uint8Array(length);
   write(new DataView(bytes.buffer));
   return bytes;

@@ -141,7 +141,7 @@ const CONVERSIONS: Readonly<Record<string, Conversion>> = {
   },
 };
 
-function slides(layerTypes: readonly string[]): Uint8Array {
+function slides(layerTypes: readonly string[]) {
   const values = layerTypes.map((type) => Number(type === "sliding_attention"));
   return Uint8Array.from([...u32(VALUE.bool), ...u32(values.length), 0, 0, 0, 0, ...values]);
 }
@@ -177,9 +177,9 @@ export function converted(config: Config, checkpoints: readonly Uint8Array[], pa
     norm = rms,
     rotary = rotaryOf,
     more,
-    change = (tensor: PlainTensor): PlainTensor => tensor,
+    change = (tensor: PlainTensor) => tensor,
   } = CONVERSIONS[String(config["model_type"])]!;
-  const tensors = checkpoints.flatMap((bytes): PlainTensor[] => {
+  const tensors = checkpoints.flatMap((bytes) => {
     const file = parseSafetensors(bytes);
     return file.names.map((name) =>
       change(

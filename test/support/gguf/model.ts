@@ -90,7 +90,7 @@ function filesOf(
   stored: readonly StoredTensor[],
   pairs: ReadonlyMap<string, TypedValue>,
   parts: number,
-): Pick<GgufModel, "files" | "name" | "parts"> {
+) {
   const number = (part: number) => String(part).padStart(5, "0");
   const names = times(parts, (i) => (parts === 1 ? "small.gguf" : `small-${number(i + 1)}-of-${number(parts)}.gguf`));
   const written = names.map((_, part) => {
@@ -108,7 +108,7 @@ function filesOf(
   return { files, name: names[0]!, parts: written[0]! };
 }
 
-const u32Array = (values: readonly number[]): Uint8Array =>
+const u32Array = (values: readonly number[]) =>
   concat(u32(VALUE.uint32), u64(BigInt(values.length)), ...values.map(u32));
 
 /** The tokenizer's metadata that llama.cpp's converter writes. */

@@ -43,7 +43,7 @@ export function partsOf(stored: readonly StoredTensor[], pairs: ReadonlyMap<stri
   };
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView): Uint8Array =>
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
   new Uint8Array(buffer, byteOffset, byteLength);
 const halfOf = (value: number) => float32ToF16(Float32Array.of(value));
 
@@ -52,7 +52,7 @@ function blocksOf(
   values: Float32Array,
   scaleOf: (extreme: number) => number,
   quantize: (scaled: readonly number[]) => Uint8Array,
-): Uint8Array {
+) {
   const blocks: Uint8Array[] = [];
   for (let begin = 0; begin < values.length; begin += 32) {
     const block = Array.from(values.subarray(begin, begin + 32));

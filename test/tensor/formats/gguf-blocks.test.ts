@@ -15,7 +15,7 @@ const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/g
 >;
 
 /** Bits, so that -0 and 0 differ. */
-const bitsOf = (values: Float32Array): Uint32Array => new Uint32Array(values.slice().buffer);
+const bitsOf = (values: Float32Array) => new Uint32Array(values.slice().buffer);
 
 it("every type of the golden file is supported, and every supported type is in it", () =>
   expect(Object.keys(golden).sort()).toEqual([...ggufTypes].sort()));
@@ -55,7 +55,7 @@ describe.each(ggufTypes)("%s", (type) => {
   });
 });
 
-function floatsOf(base64: string): Float32Array {
+function floatsOf(base64: string) {
   const bytes = Uint8Array.from(Buffer.from(base64, "base64"));
   return new Float32Array(bytes.buffer);
 }

@@ -1,5 +1,5 @@
 /** The queue of the GPU device: order, lifetimes, and where errors surface. The backend is a stand-in with gates. */
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { Engine } from "../../../src/tensor/gpu/engine.js";
 import type { GpuJs } from "../../../src/tensor/gpu/gpujs.js";
@@ -7,7 +7,7 @@ import { failing } from "../../support/expect-code.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.js";
 
 /** Runs `scale`; every run waits for its gate, as a kernel that is still compiling does. */
-function slowBackend(gates: Promise<void>[] = []): { gpu: GpuJs; log: string[] } {
+function slowBackend(gates: Promise<void>[] = []) {
   const log: string[] = [];
   const gpu = {
     maxBytes: 2 ** 20,
@@ -30,104 +30,102 @@ function slowBackend(gates: Promise<void>[] = []): { gpu: GpuJs; log: string[] }
   return { gpu: gpu as unknown as GpuJs, log };
 }
 
-describe("the queue", () => {
-  test("keeps the order of the calls while a kernel compiles", async () => {
-    let open: () => void = () => undefined;
-    const { gpu, log } = slowBackend([new Promise((resolve) => (open = resolve))]);
-    const engine = new Engine(gpu);
-    const data = [1, 2];
-    const x = engine.upload(data);
-    data[0] = 9; // too late
-    const y = engine.vector(scale, 2, { x, factor: 3 });
-    const z = engine.vector(scale, 2, { x: y, factor: 2 });
-    engine.free(x);
-    engine.free(y);
-    const reading = engine.read(z);
-    await new Promise((resolve) => setTimeout(resolve, 5));
-    expect(log).toEqual(["upload 0", "upload 1,2"]);
-    open();
-    expect(Array.from(await reading)).toEqual([6, 12]);
-    expect(log.slice(2)).toEqual(["run 1,2 by 3", "run 3,6 by 2", "delete 1,2", "delete 3,6", "read 6,12"]);
-  });
-
-  test("a read in progress is unaffected by later frees and overwrites", async () => {
-    const engine = new Engine(slowBackend().gpu);
-    const x = engine.upload([5]);
-    const reading = engine.read(x);
-    engine.replace(x, engine.upload([6]));
-    expect([await reading, await engine.read(x)]).toEqual([Float32Array.of(5), Float32Array.of(6)]);
-  });
-
-  test("an error stops the device, and every later read reports it", async () => {
-    const { gpu, log } = slowBackend([Promise.reject(new Error("no shader"))]);
-    const engine = new Engine(gpu);
-    const x = engine.upload([1]);
-    const y = engine.vector(scale, 1, { x, factor: 2 });
-    await expect(engine.read(y)).rejects.toThrow(
-      failing("gpu-kernel", /^gpu: a kernel failed \(no shader\); results are missing, create a new device$/),
-    );
-    await expect(engine.read(x)).rejects.toThrow("no shader");
-    engine.vector(scale, 1, { x, factor: 3 });
-    await engine.dispose();
-    expect(log).toEqual(["upload 0", "upload 1", "dispose"]);
-  });
-
-  test("after a loss, the first error is reported", async () => {
-    const engine = new Engine(slowBackend().gpu);
-    const x = engine.upload([1]);
-    await engine.read(x);
-    engine.fail(new DeviceError("gpu-lost", "gpu: lost"));
-    engine.fail(new DeviceError("gpu-kernel", "gpu: a later consequence"));
-    await expect(engine.read(x)).rejects.toThrow(failing("gpu-lost"));
-  });
-
-  test("scopes free what they made, and nothing else", async () => {
-    const { gpu, log } = slowBackend();
-    const engine = new Engine(gpu);
-    const x = engine.upload([1]);
-    const kept = engine.scope(() => {
-      const inner = engine.scope(() =>
-        engine.vector(scale, 1, { x: engine.vector(scale, 1, { x, factor: 5 }), factor: 2 }),
-      );
-      engine.integers([7]);
-      return engine.vector(scale, 1, { x: inner, factor: 3 });
-    });
-    await engine.read(kept);
-    expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 5", "delete 10"]);
-  });
-
-  test("repeated integers are uploaded once, and freed eventually", async () => {
-    const { gpu, log } = slowBackend();
-    const engine = new Engine(gpu);
-    expect(engine.integers([1, 2])).toBe(engine.integers(Int32Array.of(1, 2)));
-    expect(engine.integers([1])).not.toBe(engine.integers([1, 2]));
-    for (let i = 10; i < 18; i++) engine.integers([i]);
-    await engine.read(engine.upload([3]));
-    expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 1", "delete 1,2"]);
-    await engine.dispose();
-    expect(log.filter((line) => line.startsWith("upload")).length).toBe(
-      log.filter((line) => line.startsWith("delete")).length + 1,
-    );
-  });
-
-  test("storage of other devices, freed storage and a disposed device are refused at the call", async () => {
-    const engine = new Engine(slowBackend().gpu);
-    const other = new Engine(slowBackend().gpu);
-    const x = engine.upload([1]);
-    const foreign = other.upload([1]);
-    expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(failing("device-mixed"));
-    engine.free(x);
-    engine.free(x); // twice is harmless
-    expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(failing("storage-freed"));
-    const y = engine.upload([2]);
-    await engine.dispose();
-    expect(() => engine.upload([1])).toThrow(failing("device-disposed"));
-    expect(() => engine.at(y)).toThrow(failing("device-disposed"));
-  });
-
-  test("arrays too long for exact float indices are refused", () =>
-    expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow(
-      "gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use " +
-        "smaller batches",
-    ));
+test("keeps the order of the calls while a kernel compiles", async () => {
+  let open: () => void = () => undefined;
+  const { gpu, log } = slowBackend([new Promise((resolve) => (open = resolve))]);
+  const engine = new Engine(gpu);
+  const data = [1, 2];
+  const x = engine.upload(data);
+  data[0] = 9; // too late
+  const y = engine.vector(scale, 2, { x, factor: 3 });
+  const z = engine.vector(scale, 2, { x: y, factor: 2 });
+  engine.free(x);
+  engine.free(y);
+  const reading = engine.read(z);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  expect(log).toEqual(["upload 0", "upload 1,2"]);
+  open();
+  expect(Array.from(await reading)).toEqual([6, 12]);
+  expect(log.slice(2)).toEqual(["run 1,2 by 3", "run 3,6 by 2", "delete 1,2", "delete 3,6", "read 6,12"]);
 });
+
+test("a read in progress is unaffected by later frees and overwrites", async () => {
+  const engine = new Engine(slowBackend().gpu);
+  const x = engine.upload([5]);
+  const reading = engine.read(x);
+  engine.replace(x, engine.upload([6]));
+  expect([await reading, await engine.read(x)]).toEqual([Float32Array.of(5), Float32Array.of(6)]);
+});
+
+test("an error stops the device, and every later read reports it", async () => {
+  const { gpu, log } = slowBackend([Promise.reject(new Error("no shader"))]);
+  const engine = new Engine(gpu);
+  const x = engine.upload([1]);
+  const y = engine.vector(scale, 1, { x, factor: 2 });
+  await expect(engine.read(y)).rejects.toThrow(
+    failing("gpu-kernel", /^gpu: a kernel failed \(no shader\); results are missing, create a new device$/),
+  );
+  await expect(engine.read(x)).rejects.toThrow("no shader");
+  engine.vector(scale, 1, { x, factor: 3 });
+  await engine.dispose();
+  expect(log).toEqual(["upload 0", "upload 1", "dispose"]);
+});
+
+test("after a loss, the first error is reported", async () => {
+  const engine = new Engine(slowBackend().gpu);
+  const x = engine.upload([1]);
+  await engine.read(x);
+  engine.fail(new DeviceError("gpu-lost", "gpu: lost"));
+  engine.fail(new DeviceError("gpu-kernel", "gpu: a later consequence"));
+  await expect(engine.read(x)).rejects.toThrow(failing("gpu-lost"));
+});
+
+test("scopes free what they made, and nothing else", async () => {
+  const { gpu, log } = slowBackend();
+  const engine = new Engine(gpu);
+  const x = engine.upload([1]);
+  const kept = engine.scope(() => {
+    const inner = engine.scope(() =>
+      engine.vector(scale, 1, { x: engine.vector(scale, 1, { x, factor: 5 }), factor: 2 }),
+    );
+    engine.integers([7]);
+    return engine.vector(scale, 1, { x: inner, factor: 3 });
+  });
+  await engine.read(kept);
+  expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 5", "delete 10"]);
+});
+
+test("repeated integers are uploaded once, and freed eventually", async () => {
+  const { gpu, log } = slowBackend();
+  const engine = new Engine(gpu);
+  expect(engine.integers([1, 2])).toBe(engine.integers(Int32Array.of(1, 2)));
+  expect(engine.integers([1])).not.toBe(engine.integers([1, 2]));
+  for (let i = 10; i < 18; i++) engine.integers([i]);
+  await engine.read(engine.upload([3]));
+  expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 1", "delete 1,2"]);
+  await engine.dispose();
+  expect(log.filter((line) => line.startsWith("upload")).length).toBe(
+    log.filter((line) => line.startsWith("delete")).length + 1,
+  );
+});
+
+test("storage of other devices, freed storage and a disposed device are refused at the call", async () => {
+  const engine = new Engine(slowBackend().gpu);
+  const other = new Engine(slowBackend().gpu);
+  const x = engine.upload([1]);
+  const foreign = other.upload([1]);
+  expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(failing("device-mixed"));
+  engine.free(x);
+  engine.free(x); // twice is harmless
+  expect(() => engine.vector(scale, 1, { x, factor: 1 })).toThrow(failing("storage-freed"));
+  const y = engine.upload([2]);
+  await engine.dispose();
+  expect(() => engine.upload([1])).toThrow(failing("device-disposed"));
+  expect(() => engine.at(y)).toThrow(failing("device-disposed"));
+});
+
+test("arrays too long for exact float indices are refused", () =>
+  expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow(
+    "gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use " +
+      "smaller batches",
+  ));

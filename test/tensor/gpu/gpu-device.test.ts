@@ -6,7 +6,7 @@ import { findAdapter, namesSoftware, openGpuJs } from "../../../src/tensor/gpu/o
 import { scale } from "../../../src/tensor/gpu/elementwise.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { expectCode } from "../../support/expect-code.js";
-import type { Host, WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";
+import type { WebGpuAdapter, WebGpuEntry } from "../../../src/tensor/host.js";
 
 /** A WebGPU with these adapters: the first for ordinary requests, the second for requests that force the fallback. */
 const entry = (first: string | null, fallback: string | null = null): WebGpuEntry => ({
@@ -15,7 +15,7 @@ const entry = (first: string | null, fallback: string | null = null): WebGpuEntr
     return Promise.resolve(description === null ? null : ({ info: { description } } satisfies WebGpuAdapter));
   },
 });
-const hostWith = (webGpu: WebGpuEntry): Host => ({ now: () => 0, webGpu: () => Promise.resolve(webGpu) });
+const hostWith = (webGpu: WebGpuEntry) => ({ now: () => 0, webGpu: () => Promise.resolve(webGpu) });
 
 afterEach(() => {
   vi.doUnmock("gpu.js");

@@ -23,7 +23,7 @@ const device = createReferenceDevice({ float64: true });
 const makeParameters = (on = device) =>
   SHAPES.map((shape, i) => Tensor.from(on, drawValues(i + 1, sizeOf(shape)), shape, { requiresGrad: true }));
 const gradientOf = (step: number, index: number) => drawValues(1000 * step + index, sizeOf(SHAPES[index]!));
-const setGradients = (parameters: readonly Tensor[], step: number): void =>
+const setGradients = (parameters: readonly Tensor[], step: number) =>
   parameters.forEach((parameter, i) => {
     parameter.grad = Tensor.from(parameter.device, gradientOf(step, i), parameter.shape);
   });

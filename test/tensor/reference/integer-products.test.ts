@@ -9,7 +9,7 @@ import { createRng } from "../../../src/tensor/rng.js";
 import { sumOf } from "../../support/lists.js";
 import { fc, test } from "../../support/property.js";
 
-const draw = (seed: number, length: number, spread = 0): Float32Array => {
+const draw = (seed: number, length: number, spread = 0) => {
   const rng = createRng(seed);
   return Float32Array.from({ length }, () => rng.normal() * (rng.uniform() < spread ? 50 : 1));
 };

@@ -16,7 +16,7 @@ import { casesHere } from "../../support/cases-here.js";
 
 const cases = cacheCasesOf(1, 150, fc.constantFrom(1, 4, 7, 16, 17, 33, 64));
 const dtypes = fc.constantFrom("bfloat16" as const, "int8" as const);
-const free = (device: Device, segments: readonly CacheSegment[]): void =>
+const free = (device: Device, segments: readonly CacheSegment[]) =>
   segments.forEach(({ cache }) => device.freeCache(cache));
 
 /** Bits of attention for all queries of a case, or for the last one alone. */
@@ -40,7 +40,7 @@ describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s b
       fc.asyncProperty(cases, dtypes, fc.nat(70), async (c, dtype, room) => {
         const segments = fill(device, c, undefined, dtype);
         const expected = fill(reference, c, undefined, dtype);
-        const positive = (data: Float32Array): Float32Array => data.map((value) => value + 0); // int8 has no -0
+        const positive = (data: Float32Array) => data.map((value) => value + 0); // int8 has no -0
         for (const [i, { length }] of c.sequences.entries()) {
           const copy = device.createCache(c.kvHeads, c.headDim, length + room, dtype);
           device.copyCache(segments[i]!.cache, copy, length);

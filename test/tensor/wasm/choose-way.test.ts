@@ -28,7 +28,7 @@ async function product({ build, dtype, way, rows = 19, calls = 1, scale = 1 }: G
   const device = await createWasmDevice({ host: nodeHost, build });
   if (build === "relaxed") expect(chooseWay).toHaveLastReturnedWith(way);
   const rng = createRng(1);
-  const draw = (length: number, one: () => number): Float32Array => Float32Array.from({ length }, one);
+  const draw = (length: number, one: () => number) => Float32Array.from({ length }, one);
   const weight = device.createPacked(N, K, dtype);
   const [scales, minimums] = [1, 2].map(() => draw(N * groupsOf(K), () => rng.integer(64) / 256));
   device.packIntegers(weight, 0, {

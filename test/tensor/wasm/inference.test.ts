@@ -9,7 +9,7 @@ import { scope } from "early-exits/tensor";
 import { weightDtypes } from "../../../src/tensor/device.js";
 import { advance, Sequence } from "early-exits/model";
 import { createDevice, readModel } from "early-exits/node";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { casesHere } from "../../support/cases-here.js";
@@ -18,7 +18,7 @@ import { times } from "../../support/lists.js";
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
 
 /** States of the last position after each block, and the logits, token by token or all at once. */
-async function trace(model: Model, ids: readonly number[], oneByOne: boolean): Promise<Float32Array[]> {
+async function trace(model: Model, ids: readonly number[], oneByOne: boolean) {
   const { numLayers } = model.config;
   const sequence = new Sequence(model, 4);
   const logits: Float32Array[] = [];
@@ -37,61 +37,59 @@ async function trace(model: Model, ids: readonly number[], oneByOne: boolean): P
   return logits;
 }
 
-describe("wasm under a whole model", () => {
-  test.prop(
-    [
-      fc.constantFrom(...Object.keys(smallConfigs)),
-      fc.constantFrom(...weightDtypes),
-      fc.constantFrom("relaxed", "portable"),
-      fc.integer({ min: 2, max: 20 }),
-      fc.nat(),
-    ],
-    { numRuns: casesHere(40) },
-  )(
-    "decoding one by one has the bits of one batch, for every family, weight type and build",
-    async (name, dtype, build, length, seed) => {
-      const device = await createDevice("wasm", { build: build as "portable" });
-      const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
-      const ids = randomIds(length, 61, seed);
-      expect(await trace(model, ids, true)).toEqual(await trace(model, ids, false));
-      await device.dispose();
-    },
-  );
-
-  it(
-    "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 and int4 keep predictions and perplexity",
-    { timeout: 60_000 },
-    async () => {
-      const documents = (await embeddedTestDocuments()).slice(0, casesHere(40));
-      const [float32, bfloat16, int8, int4] = await measureQuality(embedded, documents);
-      expect(bfloat16!.agreement).toBeGreaterThan(0.999);
-      expect(int8!.agreement).toBeGreaterThan(0.97);
-      expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
-      expect(int4!.agreement).toBeGreaterThan(0.89);
-      expect(int4!.perplexity / float32!.perplexity).toBeLessThan(1.03);
-    },
-  );
-
-  it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
-    const device = await createDevice("wasm");
-    const life = async () => {
-      const model = await readModel(embedded, { device });
-      const heads = attachHeads(model, { exits: 2, kind: "linear" });
-      await trainHeads(heads, [times(60, (i) => (7 * i) % 250)], {
-        steps: 2,
-        batchSize: 1,
-        sequenceLength: 32,
-      });
-      for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) {
-        expect(token.depth).toBeGreaterThan(0);
-      }
-      heads.dispose();
-      model.dispose();
-    };
-    await life(); // working memory stays with the device
-    const { used } = device.memory!();
-    await life();
-    expect(device.memory!().used).toBe(used);
+test.prop(
+  [
+    fc.constantFrom(...Object.keys(smallConfigs)),
+    fc.constantFrom(...weightDtypes),
+    fc.constantFrom("relaxed", "portable"),
+    fc.integer({ min: 2, max: 20 }),
+    fc.nat(),
+  ],
+  { numRuns: casesHere(40) },
+)(
+  "decoding one by one has the bits of one batch, for every family, weight type and build",
+  async (name, dtype, build, length, seed) => {
+    const device = await createDevice("wasm", { build: build as "portable" });
+    const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
+    const ids = randomIds(length, 61, seed);
+    expect(await trace(model, ids, true)).toEqual(await trace(model, ids, false));
     await device.dispose();
-  });
+  },
+);
+
+it(
+  "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 and int4 keep predictions and perplexity",
+  { timeout: 60_000 },
+  async () => {
+    const documents = (await embeddedTestDocuments()).slice(0, casesHere(40));
+    const [float32, bfloat16, int8, int4] = await measureQuality(embedded, documents);
+    expect(bfloat16!.agreement).toBeGreaterThan(0.999);
+    expect(int8!.agreement).toBeGreaterThan(0.97);
+    expect(int8!.perplexity / float32!.perplexity).toBeLessThan(1.01);
+    expect(int4!.agreement).toBeGreaterThan(0.89);
+    expect(int4!.perplexity / float32!.perplexity).toBeLessThan(1.03);
+  },
+);
+
+it("everything is freed by dispose: a model, its heads and their training leave no byte", async () => {
+  const device = await createDevice("wasm");
+  const life = async () => {
+    const model = await readModel(embedded, { device });
+    const heads = attachHeads(model, { exits: 2, kind: "linear" });
+    await trainHeads(heads, [times(60, (i) => (7 * i) % 250)], {
+      steps: 2,
+      batchSize: 1,
+      sequenceLength: 32,
+    });
+    for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) {
+      expect(token.depth).toBeGreaterThan(0);
+    }
+    heads.dispose();
+    model.dispose();
+  };
+  await life(); // working memory stays with the device
+  const { used } = device.memory!();
+  await life();
+  expect(device.memory!().used).toBe(used);
+  await device.dispose();
 });

@@ -1,6 +1,6 @@
 /** The allocator of the wasm device, against a plain list of live blocks. */
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
 import { between } from "../../support/draw.js";
@@ -15,11 +15,7 @@ interface Block {
   readonly bytes: number;
 }
 
-function play(
-  memory: WasmMemory,
-  script: readonly ({ allocate: number } | { free: number })[],
-  live: Block[] = [],
-): Block[] {
+function play(memory: WasmMemory, script: readonly ({ allocate: number } | { free: number })[], live: Block[] = []) {
   for (const action of script) {
     if ("allocate" in action) live.push({ address: memory.allocate(action.allocate), bytes: action.allocate });
     else if (live.length > 0) {
@@ -30,92 +26,88 @@ function play(
   return live;
 }
 
-describe("WasmMemory", () => {
-  it("never hands out overlapping blocks, nor memory it does not have", () =>
-    fc.assert(
-      fc.property(actions, (script) => {
-        const memory = new WasmMemory({ shared: false });
-        const live = play(memory, script).sort((a, b) => a.address - b.address);
-        let end = 65_536;
-        for (const { address, bytes } of live) {
-          expect(address % 64).toBe(0);
-          expect(address).toBeGreaterThanOrEqual(end);
-          end = address + bytes;
+it("never hands out overlapping blocks, nor memory it does not have", () =>
+  fc.assert(
+    fc.property(actions, (script) => {
+      const memory = new WasmMemory({ shared: false });
+      const live = play(memory, script).sort((a, b) => a.address - b.address);
+      let end = 65_536;
+      for (const { address, bytes } of live) {
+        expect(address % 64).toBe(0);
+        expect(address).toBeGreaterThanOrEqual(end);
+        end = address + bytes;
+      }
+      expect(end).toBeLessThanOrEqual(memory.size);
+      expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
+    }),
+    { numRuns: 60 },
+  ));
+
+it("changes nothing when a request does not fit, and serves what fits afterwards", () =>
+  fc.assert(
+    fc.property(actions, between(2 ** 21, 2 ** 23), (script, limit) => {
+      const memory = new WasmMemory({ shared: false, limit });
+      const live: Block[] = [];
+      for (const action of script) {
+        const used = memory.used;
+        try {
+          play(memory, [action], live);
+        } catch (error) {
+          expect(error).toBeInstanceOf(DeviceError);
+          expect(memory.used).toBe(used);
         }
-        expect(end).toBeLessThanOrEqual(memory.size);
-        expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
-      }),
-      { numRuns: 60 },
-    ));
-
-  it("changes nothing when a request does not fit, and serves what fits afterwards", () =>
-    fc.assert(
-      fc.property(actions, between(2 ** 21, 2 ** 23), (script, limit) => {
-        const memory = new WasmMemory({ shared: false, limit });
-        const live: Block[] = [];
-        for (const action of script) {
-          const used = memory.used;
-          try {
-            play(memory, [action], live);
-          } catch (error) {
-            expect(error).toBeInstanceOf(DeviceError);
-            expect(memory.used).toBe(used);
-          }
-          expect(memory.size).toBeLessThanOrEqual(limit);
-        }
-        expect(() => memory.allocateAll([1000, 100_000, 2 ** 23])).toThrow(/memoryLimit/);
-        for (const { address, bytes } of live) memory.free(address, bytes);
-        expect(memory.used).toBe(0);
-      }),
-      { numRuns: 60 },
-    ));
-
-  // Blocks for small sizes stay where their chunk lies, so spans may fit otherwise in the next rounds.
-  it("uses nothing once everything is freed, and soon stops growing when the same work is done again", () =>
-    fc.assert(
-      fc.property(actions, (script) => {
-        const memory = new WasmMemory({ shared: false });
-        const round = () => {
-          for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
-          expect(memory.used).toBe(0);
-        };
-        for (let i = 0; i < 8; i++) round();
-        const { size } = memory;
-        for (let i = 0; i < 5; i++) round();
-        expect(memory.size).toBe(size);
-      }),
-      {
-        numRuns: 60,
-        // grows in the third round
-        examples: [
-          [[{ allocate: 65_537 }, { allocate: 94_209 }, { allocate: 155_649 }, { free: 671 }, { allocate: 0 }]],
-        ],
-      },
-    ));
-
-  it("wastes at most an eighth of the requested size, beyond 512 bytes", () => {
-    // one memory for all sizes: each takes gigabytes of addresses, which a process has not for thousands of them
-    const memory = new WasmMemory({ shared: false });
-    for (let bytes = 513; bytes < 500_000; bytes += 97) {
-      const address = memory.allocate(bytes);
-      expect(memory.used).toBeLessThanOrEqual(bytes * 1.125 + 64);
-      memory.free(address, bytes);
+        expect(memory.size).toBeLessThanOrEqual(limit);
+      }
+      expect(() => memory.allocateAll([1000, 100_000, 2 ** 23])).toThrow(/memoryLimit/);
+      for (const { address, bytes } of live) memory.free(address, bytes);
       expect(memory.used).toBe(0);
-    }
-  });
+    }),
+    { numRuns: 60 },
+  ));
 
-  it("keeps its contents when it grows", () => {
-    const memory = new WasmMemory({ shared: false });
-    const address = memory.allocate(16);
-    memory.f32[address / 4] = 7;
-    memory.allocate(8 * 2 ** 20);
-    expect(memory.f32[address / 4]).toBe(7);
-  });
+// Blocks for small sizes stay where their chunk lies, so spans may fit otherwise in the next rounds.
+it("uses nothing once everything is freed, and soon stops growing when the same work is done again", () =>
+  fc.assert(
+    fc.property(actions, (script) => {
+      const memory = new WasmMemory({ shared: false });
+      const round = () => {
+        for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
+        expect(memory.used).toBe(0);
+      };
+      for (let i = 0; i < 8; i++) round();
+      const { size } = memory;
+      for (let i = 0; i < 5; i++) round();
+      expect(memory.size).toBe(size);
+    }),
+    {
+      numRuns: 60,
+      // grows in the third round
+      examples: [[[{ allocate: 65_537 }, { allocate: 94_209 }, { allocate: 155_649 }, { free: 671 }, { allocate: 0 }]]],
+    },
+  ));
 
-  it("refuses an allocation beyond 4 GiB with an error, and remains usable", () => {
-    const memory = new WasmMemory({ shared: false });
-    expect(() => memory.allocate(5 * 2 ** 30)).toThrow(DeviceError);
-    expect(() => memory.allocate(5 * 2 ** 30)).toThrow(/4 GiB/);
-    expect(memory.allocate(1000)).toBeGreaterThan(0);
-  });
+it("wastes at most an eighth of the requested size, beyond 512 bytes", () => {
+  // one memory for all sizes: each takes gigabytes of addresses, which a process has not for thousands of them
+  const memory = new WasmMemory({ shared: false });
+  for (let bytes = 513; bytes < 500_000; bytes += 97) {
+    const address = memory.allocate(bytes);
+    expect(memory.used).toBeLessThanOrEqual(bytes * 1.125 + 64);
+    memory.free(address, bytes);
+    expect(memory.used).toBe(0);
+  }
+});
+
+it("keeps its contents when it grows", () => {
+  const memory = new WasmMemory({ shared: false });
+  const address = memory.allocate(16);
+  memory.f32[address / 4] = 7;
+  memory.allocate(8 * 2 ** 20);
+  expect(memory.f32[address / 4]).toBe(7);
+});
+
+it("refuses an allocation beyond 4 GiB with an error, and remains usable", () => {
+  const memory = new WasmMemory({ shared: false });
+  expect(() => memory.allocate(5 * 2 ** 30)).toThrow(DeviceError);
+  expect(() => memory.allocate(5 * 2 ** 30)).toThrow(/4 GiB/);
+  expect(memory.allocate(1000)).toBeGreaterThan(0);
 });

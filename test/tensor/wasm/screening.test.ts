@@ -63,10 +63,10 @@ const tinyRows: Case = {
 };
 
 /** Weights [n, k]. */
-function weightsOf({ n, k, rows, seed }: Case): Float32Array {
+function weightsOf({ n, k, rows, seed }: Case) {
   const rng = createRng(seed);
   const w = Float32Array.from({ length: n * k }, () => rng.normal());
-  const scaled = (factor: (row: number) => number): Float32Array => w.map((v, i) => v * factor(Math.floor(i / k)));
+  const scaled = (factor: (row: number) => number) => w.map((v, i) => v * factor(Math.floor(i / k)));
   switch (rows) {
     case "random":
       return w;
@@ -88,7 +88,7 @@ function weightsOf({ n, k, rows, seed }: Case): Float32Array {
 }
 
 /** A state [k]. */
-function stateOf({ n, k, seed }: Case, w: Float32Array, kind: (typeof STATES)[number], index: number): Float32Array {
+function stateOf({ n, k, seed }: Case, w: Float32Array, kind: (typeof STATES)[number], index: number) {
   const rng = createRng(seed + 1 + index);
   const x = Float32Array.from({ length: k }, () => rng.normal());
   const row = Math.floor(rng.uniform() * n);
@@ -218,7 +218,7 @@ describe.each(["relaxed", "portable"] as const)("screening in the %s build", (bu
   it("narrows the bounds of what may be the largest, and leaves few of many", () => {
     const [n, k] = [4000, 576];
     const rng = createRng(8);
-    const normal = (length: number): Float32Array => Float32Array.from({ length }, () => rng.normal());
+    const normal = (length: number) => Float32Array.from({ length }, () => rng.normal());
     const coarse = device.screening!.createCoarse(packed(n, k, normal(n * k)))!;
     // a sixth of the values is large: more than may have fourteen bits
     const x = device.upload(normal(k).map((v, i) => (i % 6 === 0 ? 40 * v : v)));

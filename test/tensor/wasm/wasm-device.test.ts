@@ -33,7 +33,7 @@ describe("createWasmDevice", () => {
   });
 
   it("falls back to the portable build where relaxed SIMD is missing, and throws where it was asked for", async () => {
-    const answers = (): void =>
+    const answers = () =>
       void vi
         .spyOn(WebAssembly, "validate")
         .mockReturnValueOnce(false)
@@ -70,7 +70,7 @@ it("attention gives rows together the bits of one by one where only some of the 
   const headDim = 4;
   const length = 2000;
   const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows; those of five do not
-  const wave = (count: number, step: number): Float32Array =>
+  const wave = (count: number, step: number) =>
     Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
   const cache = device.createCache(heads, headDim, length);
   device.kernels.cacheWrite(
