@@ -9,6 +9,7 @@
  * engine.
  */
 import { EXACT } from "../../constants";
+import { storeFour } from "../../simd.as";
 
 export let way: i32 = EXACT;
 
@@ -98,7 +99,7 @@ export const constants = memory.data<u64>(
   [
     0x0f0f0f0f0f0f0f0f, 0x0f0f0f0f0f0f0f0f, 0x8fffe0008fffe000, 0x8fffe0008fffe000, 0x7780000077800000,
     0x7780000077800000, 0x0001000100010001, 0x0001000100010001, 0x7fffffff7fffffff, 0x7fffffff7fffffff,
-    0x4b4000004b400000, 0x4b4000004b400000, 0x0000004000000040, 0x0000004000000040,
+    0x4b4000004b400000, 0x4b4000004b400000,
   ],
   16,
 );
@@ -112,8 +113,6 @@ export const ONES: usize = 48;
 /** All bits of a float32 but its sign. */
 export const SIZE_MASK: usize = 64;
 export const ROUND: usize = 80;
-/** 64 as int32: the offset of the second bytes of activations. */
-export const MIDDLE: usize = 96;
 
 /** Four finite float16, in the high halves of int32, as float32 times 2^-112, exactly (HALF_MASK). */
 // @ts-ignore: decorator
@@ -160,4 +159,11 @@ export const FLOAT_HEAD: usize = 128;
 // @ts-ignore: decorator
 @inline export function highNibbles(v: v128, mask: v128): v128 {
   return v128.and(i16x8.shr_u(v, 4), mask);
+}
+
+/** Sixteen float32 at a time; a call of `memory.fill` costs as much as a group. */
+// @ts-ignore: decorator
+@inline export function clearSums(from: usize, end: usize): void {
+  const zero = f32x4.splat(0);
+  for (; from != end; from += 64) storeFour(from, zero, zero, zero, zero);
 }

@@ -24,23 +24,19 @@ import { byteRow } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { nibbleRow } from "./nibbles.as";
 
-/** One row, as `quantizeRow` leaves it, with panel w: out [16]; of int8 with z too, unless that is w: other [16]. */
-function rowPanels(kind: i32, w: usize, z: usize, x: usize, groups: i32, out: usize, other: usize): void {
+/** One row, as `quantizeRow` leaves it, with panels `apart` bytes apart: sums [panels][16]. */
+function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
+  const pairs = way == PAIRS;
   if (isExact()) {
-    exactRow(kind, w, x, groups, out);
-    if (z != w) exactRow(kind, z, x, groups, other);
-  } else if (kind != ACROSS_INT8) nibblePanels(kind, w, x, groups, 1, out);
-  else if (way == PAIRS) byteRow<Yes>(w, z, x, groups, out, other);
-  else byteRow<No>(w, z, x, groups, out, other);
-}
-
-/** The row with consecutive panels of int4: out [panels][16]. Not for EXACT. */
-function nibblePanels(kind: i32, w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
-  if (kind == NIBBLE_HALVES) {
-    if (way == PAIRS) nibbleRow<Yes, No>(w, x, groups, panels, out);
-    else nibbleRow<No, No>(w, x, groups, panels, out);
-  } else if (way == PAIRS) nibbleRow<Yes, Yes>(w, x, groups, panels, out);
-  else nibbleRow<No, Yes>(w, x, groups, panels, out);
+    for (let i = 0; i < panels; i++) exactRow(kind, w + i * apart, x, groups, sums + (i << 6));
+  } else if (kind == ACROSS_INT8) {
+    if (pairs) byteRow<Yes>(w, apart, panels, x, groups, sums);
+    else byteRow<No>(w, apart, panels, x, groups, sums);
+  } else if (kind == NIBBLE_HALVES) {
+    if (pairs) nibbleRow<Yes, No>(w, apart, panels, x, groups, sums);
+    else nibbleRow<No, No>(w, apart, panels, x, groups, sums);
+  } else if (pairs) nibbleRow<Yes, Yes>(w, apart, panels, x, groups, sums);
+  else nibbleRow<No, Yes>(w, apart, panels, x, groups, sums);
 }
 
 // @ts-ignore: decorator
@@ -94,19 +90,22 @@ function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void 
   else exactNibbles(headOf(kind), w, x, groups, out);
 }
 
-/** So few rows take two panels together: memory is faster at two places. */
+/** Up to this many rows, W is read at PLACES. */
 const FEW_ROWS = 8;
-/** Panels of one row whose sums are held before they are added. */
-const SOME_PANELS = 6;
-/** Before the quantized row of a product with one row: a padded group, and the sums of some panels. */
-const ROW_AT: usize = 128 + SOME_PANELS * 64;
+/**
+ * Panels that advance together, a part of W apart each, as prefetchers of processors run ahead in each of them. (On an
+ * Ice Lake Xeon, one thread reads 9.4 GB/s at one place, 11.6 at two, 13.1 at four and 14 at eight.)
+ */
+const PLACES = 4;
+/** Before the quantized row of a product with one row: a padded group, or sums of panels. */
+const ROW_AT: usize = FACTS_BYTES + (PLACES << 6);
 
 /** For `linearIntegers` and `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, 2 * FEW_ROWS))),
+    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, PLACES * FEW_ROWS))),
   );
 }
 
@@ -147,65 +146,28 @@ export function linearIntegers(
 ): void {
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
-  if (rows == 1) {
-    const usual = quantizeOne(kind, x, k, work + ROW_AT, work);
-    oneRow(kind, w, y, bias, residual, n, panel, groups, work, begin, end);
-    setWay(usual);
-    return;
-  }
-  startRows(y, bias, residual, rows, n, begin, end);
+  const one = rows == 1;
+  const usual = one ? quantizeOne(kind, x, k, work + ROW_AT, work) : way;
   const sums = work + FACTS_BYTES;
-  const half = rows <= FEW_ROWS ? (end - begin) >> 1 : 0;
-  for (let p = begin; p < begin + half; p++) {
-    const q = p + half;
-    rowsPanels(kind, w + p * panel, half * panel, 2, x, rows, groups, work, sums);
-    addSums(y + (p << 6), n, sums, rows, 16);
-    addSums(y + (q << 6), n, sums + (rows << 6), rows, min(16, n - (q << 4)));
+  const places = rows <= FEW_ROWS ? PLACES : 1;
+  const part = (end - begin) / places;
+  startRows(y, bias, residual, rows, n, begin, end);
+  let p = begin;
+  while (p < end) {
+    const rest = p >= begin + part;
+    const count = rest ? end - p : places;
+    const step = rest ? 1 : part;
+    const from = w + p * panel;
+    if (one) rowPanels(kind, from, step * panel, count, work + ROW_AT, groups, sums);
+    else rowsPanels(kind, from, step * panel, count, x, rows, groups, work, sums);
+    for (let i = 0; i < count; i++) {
+      const q = p + i * step;
+      addSums(y + (q << 6), n, sums + ((i * rows) << 6), rows, min(16, n - (q << 4)));
+    }
+    if (rest) break;
+    p = p + 1 < begin + part ? p + 1 : begin + places * part;
   }
-  for (let p = begin + 2 * half; p < end; p++) {
-    rowsPanels(kind, w + p * panel, 0, 1, x, rows, groups, work, sums);
-    addSums(y + (p << 6), n, sums, rows, min(16, n - (p << 4)));
-  }
-}
-
-/** The row quantized at `work` + ROW_AT. Sums that start from zero are written in place. */
-function oneRow(
-  kind: i32,
-  w: usize,
-  y: usize,
-  bias: usize,
-  residual: usize,
-  n: i32,
-  panel: usize,
-  groups: i32,
-  work: usize,
-  begin: i32,
-  end: i32,
-): void {
-  const zero = bias == 0 && residual == 0;
-  const full = min(end, n >> 4);
-  const whole = zero ? full : begin;
-  startRows(y, bias, residual, 1, n, whole, end);
-  // int4 is read at one place: its limit is not the memory.
-  while (kind != ACROSS_INT8 && !isExact() && begin < full) {
-    const panels = zero ? full - begin : min(full - begin, SOME_PANELS);
-    const to = y + (begin << 6);
-    const out = zero ? to : work + 128;
-    nibblePanels(kind, w + begin * panel, work + ROW_AT, groups, panels, out);
-    if (!zero) addSums(to, n, out, 1, panels << 4);
-    begin += panels;
-  }
-  const half = kind == ACROSS_INT8 ? (end - begin) >> 1 : 0;
-  for (let i = begin; i < end - half; i++) {
-    const pair = i < begin + half;
-    const q = i + half;
-    const p = pair ? i : q;
-    const out = p < whole ? y + (p << 6) : work + 128;
-    const other = q < whole ? y + (q << 6) : work + 192;
-    rowPanels(kind, w + p * panel, w + q * panel, work + ROW_AT, groups, out, other);
-    if (p >= whole) addSums(y + (p << 6), n, out, 1, min(16, n - (p << 4)));
-    if (pair && q >= whole) addSums(y + (q << 6), n, other, 1, min(16, n - (q << 4)));
-  }
+  setWay(usual);
 }
 
 /**
@@ -225,7 +187,7 @@ export function integersAt(
 ): void {
   const groups = groupsOf(k);
   const panel = panelBytes(kind, k);
-  const out = work + 128;
+  const out = work + FACTS_BYTES;
   const quantized = work + ROW_AT;
   const usual = quantizeOne(kind, x, k, quantized, work);
   const end = ids + (count << 2);
@@ -235,7 +197,7 @@ export function integersAt(
     do next += 4;
     while (kind == ACROSS_INT8 && next != end && load<i32>(next) >> 4 == p);
     const q = kind == ACROSS_INT8 && next != end ? load<i32>(next) >> 4 : p;
-    rowPanels(kind, w + p * panel, w + q * panel, quantized, groups, out, out + 64);
+    rowPanels(kind, w + p * panel, (q - p) * panel, q == p ? 1 : 2, quantized, groups, out);
     for (; ids != end; ids += 4) {
       const id = load<i32>(ids);
       if (id >> 4 != p && id >> 4 != q) break;

@@ -11,6 +11,7 @@
  */
 import {
   addNibbles,
+  clearSums,
   constants,
   FLOAT_HEAD,
   HALF_FACTOR,
@@ -22,44 +23,56 @@ import {
   nibbleSums,
   smallHalves,
 } from "./dots.as";
-import { isYes, storeFour } from "../../simd.as";
+import { isYes } from "../../simd.as";
 
 /**
- * One quantized row with consecutive panels: out [panels][16]. Float16 d and m lack a factor of 2^112, which t and t·Σa
- * get instead: both are below 2^16.
+ * One quantized row with panels `apart` bytes apart that advance together, group by group: sums [panels][16]. Float16 d
+ * and m lack a factor of 2^112, which t and t·Σa get instead: both are below 2^16.
  */
-export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels: i32, out: usize): void {
+export function nibbleRow<Pairs, Floats>(
+  w: usize,
+  apart: usize,
+  panels: i32,
+  x: usize,
+  groups: i32,
+  sums: usize,
+): void {
   const pairs = isYes<Pairs>();
   const head = isYes<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
   const bytes: usize = groups << 5;
   const words = bytes >> 3;
-  for (; panels > 0; panels--) {
-    let t = x + 2 * bytes;
-    let f0 = f32x4.splat(0);
-    let f1 = f0;
-    let f2 = f0;
-    let f3 = f0;
-    for (const last = x + bytes; x != last;) {
+  const end = sums + (panels << 6);
+  clearSums(sums, end);
+  let t = x + 2 * bytes;
+  for (const last = x + bytes; x != last; x += 32) {
+    const wide = load<i32>(t + 2 * words) != 0;
+    let f = v128.load32_splat(t);
+    let g = v128.load32_splat(t + words);
+    if (head == HALF_HEAD) {
+      f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
+      g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
+    }
+    let p = w;
+    for (let to = sums; to != end; to += 64) {
       let s0 = i32x4.splat(0);
       let s1 = s0;
       let s2 = s0;
       let s3 = s0;
-      let q: usize;
-      if (pairs && head == HALF_HEAD && load<i32>(t + 2 * words) != 0) {
-        // Both parts of x with weights taken apart once. Elsewhere not worth its size: the other way is limited by
-        // memory, the other head rare.
+      let q = p + head;
+      let at = x;
+      if (wide) {
+        // both parts of x, with weights taken apart once
         let a0 = s0;
         let a1 = s0;
         let a2 = s0;
         let a3 = s0;
-        q = w + head;
-        for (const end = x + 32; x != end; x += 8) {
-          const s = v128.load32_splat(x);
-          const u = v128.load32_splat(x, 4);
-          const y = v128.load32_splat(x + bytes);
-          const z = v128.load32_splat(x + bytes, 4);
+        for (const stop = at + 32; at != stop; at += 8) {
+          const s = v128.load32_splat(at);
+          const u = v128.load32_splat(at, 4);
+          const y = v128.load32_splat(at + bytes);
+          const z = v128.load32_splat(at + bytes, 4);
           let v = v128.load(q);
           let n = v128.and(v, low);
           v = highNibbles(v, low);
@@ -87,51 +100,35 @@ export function nibbleRow<Pairs, Floats>(w: usize, x: usize, groups: i32, panels
         s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
         s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
       } else {
-        let part = x;
-        const stop = load<i32>(t + 2 * words) == 0 ? x + bytes : x + 2 * bytes;
-        do {
-          let a0 = i32x4.splat(0);
-          let a1 = a0;
-          let a2 = a0;
-          let a3 = a0;
-          q = w + head;
-          for (const end = part + 32; part != end; part += 8) {
-            const s = v128.load32_splat(part);
-            const u = v128.load32_splat(part, 4);
-            let v = v128.load(q);
-            a0 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a0);
-            v = v128.load(q, 16);
-            a1 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a1);
-            v = v128.load(q, 32);
-            a2 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a2);
-            v = v128.load(q, 48);
-            a3 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), a3);
-            q += 64;
-          }
-          s0 = i32x4.add(i32x4.shl(s0, 8), nibbleSums(pairs, a0));
-          s1 = i32x4.add(i32x4.shl(s1, 8), nibbleSums(pairs, a1));
-          s2 = i32x4.add(i32x4.shl(s2, 8), nibbleSums(pairs, a2));
-          s3 = i32x4.add(i32x4.shl(s3, 8), nibbleSums(pairs, a3));
-          part += bytes - 32;
-        } while (part < stop);
-        x += 32;
+        for (const stop = at + 32; at != stop; at += 8) {
+          const s = v128.load32_splat(at);
+          const u = v128.load32_splat(at, 4);
+          let v = v128.load(q);
+          s0 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s0);
+          v = v128.load(q, 16);
+          s1 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s1);
+          v = v128.load(q, 32);
+          s2 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s2);
+          v = v128.load(q, 48);
+          s3 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s3);
+          q += 64;
+        }
+        s0 = nibbleSums(pairs, s0);
+        s1 = nibbleSums(pairs, s1);
+        s2 = nibbleSums(pairs, s2);
+        s3 = nibbleSums(pairs, s3);
       }
-      let f = v128.load32_splat(t);
-      let g = v128.load32_splat(t + words);
-      if (head == HALF_HEAD) {
-        f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
-        g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
-      }
-      f0 = addNibbles(f0, s0, scales(head, w, mask), minimums(head, w, mask), f, g);
-      f1 = addNibbles(f1, s1, scales(head, w + 16, mask), minimums(head, w + 16, mask), f, g);
-      f2 = addNibbles(f2, s2, scales(head, w + 32, mask), minimums(head, w + 32, mask), f, g);
-      f3 = addNibbles(f3, s3, scales(head, w + 48, mask), minimums(head, w + 48, mask), f, g);
-      t += 4;
-      w = q;
+      v128.store(to, addNibbles(v128.load(to), s0, scales(head, p, mask), minimums(head, p, mask), f, g));
+      p += 16;
+      v128.store(to, addNibbles(v128.load(to, 16), s1, scales(head, p, mask), minimums(head, p, mask), f, g), 16);
+      p += 16;
+      v128.store(to, addNibbles(v128.load(to, 32), s2, scales(head, p, mask), minimums(head, p, mask), f, g), 32);
+      p += 16;
+      v128.store(to, addNibbles(v128.load(to, 48), s3, scales(head, p, mask), minimums(head, p, mask), f, g), 48);
+      p += apart - 48;
     }
-    storeFour(out, f0, f1, f2, f3);
-    out += 64;
-    x -= bytes;
+    t += 4;
+    w += head + 256;
   }
 }
 

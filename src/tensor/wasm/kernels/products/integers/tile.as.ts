@@ -16,6 +16,7 @@
 import {
   addBytes,
   addNibbles,
+  clearSums,
   constants,
   dot,
   HALF_FACTOR,
@@ -188,7 +189,7 @@ export function tileRows<Pairs, Nibbles>(
   const partSums = sumsBytes(partRows(rows));
   const ones = v128.load(constants + ONES);
   const low = v128.load(constants + NIBBLE_MASK);
-  memory.fill(sums, 0, (panels * rows) << 6);
+  clearSums(sums, sums + ((panels * rows) << 6));
   let segments = segmentsAt(x, groups);
   for (; groups > 0; groups--) {
     let p = w;
