@@ -4,14 +4,16 @@
  *   npx tsx bench/rows.ts [--model FILE] [--folder FOLDER] [--dtypes int8,int4,bfloat16,float32] [--time 8000]
  *     [--rounds 9] [--out FOLDER]
  * SmolLM2-135M-Instruct (../shared/fixtures) with its exits: blocks, exits and unembeddings take turns as in decoding,
- * with 160 cached positions, so that weights come from memory. The last table runs `generateBatch` on 1 to 4 copies of
- * a prompt, in turns. Writes rows.md and rows.json.
+ * with 160 cached positions, so that weights come from memory; beside them, a loop that only reads. The last table runs
+ * `generateBatch` on 1 to 4 copies of a prompt, in turns. Writes rows.md and rows.json.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { generateBatch, measureUnitTimes, type Model, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import type { WeightDtype } from "early-exits/tensor";
+import { bytesOf } from "../src/model/weights.js";
+import { measureLimits } from "../lab/speed/limits.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
 import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
@@ -61,6 +63,8 @@ const results: {
   readonly dtype: WeightDtype;
   readonly unembedding: string;
   readonly units: UnitTimes;
+  /** MB of a block's weights, and GB/s that one row and a loop that only reads take from memory. */
+  readonly read: readonly [number, number, number];
   readonly batches: readonly number[];
 }[] = [];
 for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
@@ -68,7 +72,9 @@ for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
   const model = await readModel(options.model, { device, dtype });
   const heads = await readHeads(join(options.folder, "heads"), model);
   const units = await measureUnitTimes(heads, { rows: ROWS, context: CONTEXT, time: Number(options.time) });
-  results.push({ dtype, unembedding: model.unembedding, units, batches: await timeBatches(model) });
+  const bytes = bytesOf(model.weights.blocks[0]!);
+  const read = [bytes / 1e6, bytes / units.block[0]!.cost / 1e6, (await measureLimits()).read] as const;
+  results.push({ dtype, unembedding: model.unembedding, units, read, batches: await timeBatches(model) });
   console.error(`${dtype}: ${units.block.map(({ cost }) => (cost / units.block[0]!.cost).toFixed(2)).join(" ")}`);
   await device.dispose();
 }
@@ -107,6 +113,20 @@ const report = {
       ]),
       ROWS,
     ),
+    {
+      title: "One row beside the memory",
+      note: prose`
+        A pass of a block over one row, attention and norms included, beside a loop that only reads, at four places in
+        turn, measured after it.`,
+      columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "share"],
+      rows: results.map(({ dtype, read: [size, rate, limit] }) => [
+        dtype,
+        size.toFixed(2),
+        rate.toFixed(1),
+        limit.toFixed(1),
+        (rate / limit).toFixed(2),
+      ]),
+    },
     table(
       "Final norm, unembedding and argmax",
       "The same. In screened unembeddings only rows that may hold the argmax are computed exactly.",

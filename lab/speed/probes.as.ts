@@ -8,23 +8,21 @@ import { DOT, EXACT, PAIRS } from "../../src/tensor/wasm/kernels/constants";
 import { constants, dot, dotPair, ONES } from "../../src/tensor/wasm/kernels/products/integers/dots.as";
 import { mac } from "../../src/tensor/wasm/kernels/simd.as";
 
-/** Reads `bytes` (a multiple of 128) at p, at two places at once: that is faster than one. */
+/** Reads `bytes` (a multiple of 256) at p, at four places at once: that is faster than one. */
 export function read(p: usize, bytes: usize): i32 {
   let a = i32x4.splat(0);
   let b = a;
   let c = a;
   let d = a;
-  let q = p + (bytes >> 1);
-  for (const end = q; p != end; p += 64) {
-    a = v128.xor(a, v128.load(p));
-    b = v128.xor(b, v128.load(p, 16));
-    c = v128.xor(c, v128.load(p, 32));
-    d = v128.xor(d, v128.load(p, 48));
-    a = v128.xor(a, v128.load(q));
-    b = v128.xor(b, v128.load(q, 16));
-    c = v128.xor(c, v128.load(q, 32));
-    d = v128.xor(d, v128.load(q, 48));
-    q += 64;
+  const part = bytes >> 2;
+  const last = p + bytes;
+  for (const end = p + part; p != end; p += 64) {
+    for (let q = p; q < last; q += part) {
+      a = v128.xor(a, v128.load(q));
+      b = v128.xor(b, v128.load(q, 16));
+      c = v128.xor(c, v128.load(q, 32));
+      d = v128.xor(d, v128.load(q, 48));
+    }
   }
   return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
 }

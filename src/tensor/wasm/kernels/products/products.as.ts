@@ -2,7 +2,7 @@
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of
  * tiles.as.ts. Three ways, by the number of rows:
- *   one row       W is read once, two panels at a time: the speed of memory is the limit
+ *   one row       W is read once, at four places in turns: the speed of memory is the limit
  *   a few rows    share a panel; of a W larger than the caches, pieces, while the next pieces are on their way
  *   many rows     blocked: a block of x stays in the second-level cache while every panel passes by (blocked.as.ts)
  * Bias and residual are written first and the sums added onto them. Blocks of k continue from the sums so far, so the
@@ -18,60 +18,54 @@ import { halfRows, halves1x32, tile1x16, tile3x12, tile3x4x2, tileRows } from ".
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
-/** With up to this many rows, W is read at two places at once; with more, one keeps up. */
-const PAIRED_ROWS = 3;
+/** Places at which W is read in turns (integers/linear.as.ts). */
+const PLACES = 4;
 /**
- * Inner indices of a piece: of float32, one to one and a half kilobytes of a panel. While all rows but the first two
- * compute, memory delivers only what the processor prefetches by itself: longer pieces wait at their beginning, shorter
- * ones load and store the sums more often. (Measured interleaved with 8 to 32: eight rows are 12 % faster than with
- * pieces of 32, four rows 4 %.)
+ * Inner indices of a turn, of one row and of several: half a kilobyte, and one. Shorter turns load and store the sums
+ * more often; longer ones wait for memory at their beginning. (Measured on an Ice Lake Xeon, interleaved, with 8 to 32.)
  */
-const PIECE = 24;
-const PIECE_OF_EIGHT = 16;
-/** Inner indices after which one row goes on at the other of two places: two kilobytes. */
-const TURN = 32;
+const TURN = 8;
+const PIECE = 16;
 
 const SUMS: i32 = STREAM_ROWS << 6;
 
-/** For inner size k: the sums of four panels, then x. */
+/** For inner size k: the sums of panels, then x. */
 export function streamBytes(k: i32): usize {
-  return 4 * SUMS + ((STREAM_ROWS * k) << 2);
+  return 2 * PLACES * SUMS + ((STREAM_ROWS * k) << 2);
 }
 
 /**
- * One row, at two places half of the range apart, in turns: memory delivers a quarter more than at one place; at four,
- * less. A place is a panel of float32, or a pair of bfloat16, which keeps the multiplier busy as well. (Two panels of
- * float32 together are faster in the caches on Node 24, but not from memory, and on Node 20 do not fit the registers.)
+ * One row, at places a part of the range apart, in turns. A place is a panel of float32, or a pair of bfloat16, which
+ * keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node 24, but not from
+ * memory, and on Node 20 do not fit the registers.)
  */
-function pairedPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, turn: i32, begin: i32, end: i32): void {
+function spreadPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, turn: i32, begin: i32, end: i32): void {
   const pair = <i32>(kind == PANELS_BF16);
   if ((begin & pair) != 0) {
     wholePanels(kind, w, x, y, 1, n, k, begin, min(end, begin + 1));
     begin++;
   }
-  const half = max(0, min(end, n >> 4) - begin) >> (1 + pair);
+  const part = (max(0, min(end, n >> 4) - begin) >> pair) / PLACES;
   const bytes = k << 6;
-  const apart = half << (6 + pair);
   let at = panelAt(kind, w, begin, k);
   let to = y + (begin << 6);
-  for (let i = 0; i < half; i++) {
-    const far = at + half * bytes;
+  for (let i = 0; i < part; i++) {
     for (let k0 = 0; k0 < k; k0 += turn) {
       const kn = min(turn, k - k0);
-      const step = k0 << 6;
       const from = x + (k0 << 2);
-      if (pair) {
-        halves1x32(at + step, from, to, kn);
-        halves1x32(far + step, from, to + apart, kn);
-      } else {
-        tile1x16(at + step, 64, from, 4, to, kn);
-        tile1x16(far + step, 64, from, 4, to + apart, kn);
+      let piece = at + (k0 << 6);
+      let into = to;
+      for (let place = 0; place < PLACES; place++) {
+        if (pair) halves1x32(piece, from, into, kn);
+        else tile1x16(piece, 64, from, 4, into, kn);
+        piece += part * bytes;
+        into += part << (6 + pair);
       }
     }
     at += bytes;
     to += 64 << pair;
   }
-  wholePanels(kind, w, x, y, 1, n, k, begin + ((2 * half) << pair), end);
+  wholePanels(kind, w, x, y, 1, n, k, begin + ((PLACES * part) << pair), end);
 }
 
 /**
@@ -101,10 +95,10 @@ function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32,
 }
 
 /**
- * Reads every panel (or pair, of bfloat16), or two half of the range apart, in pieces that all rows use in turn. The
- * first two rows wait for memory; the others find the piece in the first-level cache. Rows of x and sums are copied
- * side by side: distances between a matrix's rows are often multiples of 4096, and such rows compete for the same few
- * places of that cache.
+ * Reads panels (or pairs, of bfloat16), a part of the range apart, in pieces that all rows use in turn. The first two
+ * rows wait for memory; the others find the piece in the first-level cache. Rows of x and sums are copied side by side:
+ * distances between rows of a matrix are often multiples of 4096, and such rows compete for the same few places of
+ * that cache.
  */
 function streamPanels(
   kind: i32,
@@ -125,43 +119,42 @@ function streamPanels(
   }
   const yRow = n << 2;
   const units = (max(0, end - begin) + pair) >> pair;
-  const half = rows > PAIRED_ROWS ? units : (units + 1) >> 1;
-  const packed = sums + 4 * SUMS;
-  const deep = rows < STREAM_ROWS ? PIECE : PIECE_OF_EIGHT;
-  packPieces(x, rows, k, deep, packed);
-  for (let u = 0; u < half; u++) {
-    for (let i = 0; i < 2 << pair; i++) {
-      const p = panelOf(begin, u, half, pair, i);
+  const part = (units + PLACES - 1) / PLACES;
+  const packed = sums + 2 * PLACES * SUMS;
+  packPieces(x, rows, k, packed);
+  for (let u = 0; u < part; u++) {
+    for (let i = 0; i < PLACES << pair; i++) {
+      const p = panelOf(begin, u, part, pair, i);
       if (p < end) copyTile(sums + i * SUMS, 64, y + (p << 6), yRow, rows, min(16, n - (p << 4)));
     }
     let from = packed;
-    for (let k0 = 0; k0 < k; k0 += deep) {
-      const kn = min(deep, k - k0);
-      for (let i = 0; i < 2 << pair; i++) {
-        const p = panelOf(begin, u, half, pair, i);
+    for (let k0 = 0; k0 < k; k0 += PIECE) {
+      const kn = min(PIECE, k - k0);
+      for (let i = 0; i < PLACES << pair; i++) {
+        const p = panelOf(begin, u, part, pair, i);
         if (p >= end) break;
         const piece = panelAt(kind, w, p, k) + (k0 << 6);
         panelRows(kind, piece, from, kn << 2, sums + i * SUMS, 64, rows, 16, kn);
       }
       from += (rows * kn) << 2;
     }
-    for (let i = 0; i < 2 << pair; i++) {
-      const p = panelOf(begin, u, half, pair, i);
+    for (let i = 0; i < PLACES << pair; i++) {
+      const p = panelOf(begin, u, part, pair, i);
       if (p < end) copyTile(y + (p << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
     }
   }
 }
 
-/** The i-th panel of unit u: of those side by side there, then of those half of the units further on. */
+/** The i-th panel of unit u: of those side by side there, then of those a part of the units further on. */
 // @ts-ignore: decorator
-@inline function panelOf(begin: i32, u: i32, half: i32, pair: i32, i: i32): i32 {
-  return begin + ((u + (i >> pair) * half) << pair) + (i & pair);
+@inline function panelOf(begin: i32, u: i32, part: i32, pair: i32, i: i32): i32 {
+  return begin + ((u + (i >> pair) * part) << pair) + (i & pair);
 }
 
-/** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */
-function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
-  for (let k0 = 0; k0 < k; k0 += deep) {
-    const kn = min(deep, k - k0);
+/** x [rows, k] -> [k / PIECE][rows][PIECE]; the last piece may be shorter. */
+function packPieces(x: usize, rows: i32, k: i32, to: usize): void {
+  for (let k0 = 0; k0 < k; k0 += PIECE) {
+    const kn = min(PIECE, k - k0);
     for (let r = 0; r < rows; r++) {
       copyFloats(to, x + ((r * k + k0) << 2), kn);
       to += kn << 2;
@@ -216,7 +209,7 @@ export function linear(
   if (rows > FEW_ROWS) multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
   else if (rows > 1 && rows <= STREAM_ROWS && !cached) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
   else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
-    pairedPanels(kind, w, x, y, n, k, cached ? k : TURN, begin, end);
+    spreadPanels(kind, w, x, y, n, k, cached ? k : TURN, begin, end);
   } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 
