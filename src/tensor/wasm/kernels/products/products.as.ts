@@ -22,7 +22,7 @@ const STREAM_ROWS = 8;
 const PLACES = 4;
 /**
  * Inner indices of a turn, of one row and of several: half a kilobyte, and one. Shorter turns load and store the sums
- * more often; longer ones wait for memory at their beginning. (Measured on an Ice Lake Xeon, interleaved, with 8 to 32.)
+ * more often; longer ones wait for memory at their beginning. (Measured on an Ice Lake Xeon with 8 to 32, interleaved.)
  */
 const TURN = 8;
 const PIECE = 16;
