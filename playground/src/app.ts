@@ -14,23 +14,24 @@ import { Racing } from "./racing.js";
 import { EMBEDDED, EXITS, isCancelled, Session } from "./session.js";
 import { linkTo, type Settings } from "./settings.js";
 import {
+  askDepths,
   byId,
   CertificateView,
   chosenDevice,
   chosenDtype,
   chosenMode,
-  clearDepths,
   clearError,
   copy,
   copyLink,
   type DepthScale,
   fillForm,
   formSettings,
+  MapView,
   modeNames,
   offerModes,
   percent,
   PointsView,
-  showDepths,
+  showBeside,
   showError,
   showInspector,
   showLedger,
@@ -38,6 +39,7 @@ import {
   showModel,
   showRounds,
   showStatus,
+  showThresholds,
   slowMotion,
   type Source,
   summaryOf,
@@ -60,6 +62,7 @@ interface Text {
 export class App {
   readonly #session = new Session(new PointsView(() => void this.write()));
   readonly #textView = new TextView(byId("text"), (index) => this.#inspect(index));
+  readonly #mapView = new MapView((index) => this.#textView.choose(index));
   readonly #certificateView = new CertificateView();
   readonly comparison = new Comparison(this.#session);
   readonly racing = new Racing(this.#session);
@@ -102,17 +105,20 @@ export class App {
     const text: Text = { mode, prompt: settings.prompt, scale, tokens: [] };
     this.#text = text;
     this.#textView.begin(settings.prompt, scale);
-    byId("timeline").hidden = true;
+    this.#clearLessons();
     showStatus(`Writing, ${modeNames[mode]} …`);
     try {
       const written = await client.request(
         { type: "write", mode, pause: slowMotion() ? PAUSE : 0, ...settings },
-        { signal: controller.signal, onToken: (token) => this.#add(text, token) },
+        { signal: controller.signal, onEvent: (token) => this.#add(text, token) },
       );
       if (this.#text !== text) return;
       clearError();
       this.#finish(text, written);
-      await this.comparison.afterText(written, controller.signal);
+      await client.request({ type: "lens" }, { signal: controller.signal, onEvent: (row) => this.#mapView.add(row) });
+      askDepths(text.tokens, scale);
+      showThresholds(written.predictions, written.score, opened.points?.points);
+      await this.comparison.afterText(textsOf(text.tokens), controller.signal);
     } catch (error) {
       if (!isCancelled(error)) showError(error);
       else if (this.#text === text) showStatus("Stopped.");
@@ -125,16 +131,15 @@ export class App {
     this.#session.stop();
   }
 
-  /** Draws the charts anew, for a new width. */
+  /** Draws the chart anew, for a new width. */
   redraw(): void {
     this.#session.points.draw();
-    if (this.#text?.written !== undefined) void showDepths(this.#text.written.depthCounts, this.#text.scale);
   }
 
   async copyText(): Promise<void> {
     if (this.#text === undefined) return;
     const { prompt, tokens } = this.#text;
-    await copy(prompt + tokens.map(({ text }) => text).join(""), "The text is copied.");
+    await copy(prompt + textsOf(tokens).join(""), "The text is copied.");
   }
 
   /** A link to the settings. Files have no address, so a link names only models that have one. */
@@ -183,7 +188,7 @@ export class App {
     try {
       const opened = await client.request(
         { type: "open", wish: chosenDevice(), source, dtype: chosenDtype(), exits: EXITS },
-        { onLoaded: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
+        { onEvent: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
       );
       this.#session.opened = opened;
       this.#session.source = source;
@@ -208,11 +213,19 @@ export class App {
     offerModes(canExit);
     this.#text = undefined;
     this.#textView.clear();
-    clearDepths();
+    this.#clearLessons();
     this.comparison.forget();
     this.racing.clear();
     this.chatting.offer(opened.canChat);
     showLegend({ numLayers, depths: canExit ? depths : [] });
+  }
+
+  /** Hides what is about a complete text. */
+  #clearLessons(): void {
+    this.#mapView.begin();
+    showThresholds([]);
+    showBeside();
+    for (const id of ["timeline", "guess"]) byId(id).hidden = true;
   }
 
   #fill({ agreement, procedure, ...form }: Partial<Settings>): void {
@@ -234,8 +247,9 @@ export class App {
     text.written = written;
     text.keyValues = keyValuesOf(tokens, { mode, fill: written.fill, numLayers, keyValueLayers });
     this.#textView.end(predictions);
+    this.#mapView.begin({ tokens, numLayers, keyValues: text.keyValues });
     showStatus(summaryOf(written, scale));
-    void showDepths(written.depthCounts, scale);
+    showLegend(scale, written.depthCounts);
     showLedger(byId("ledger"), written);
     byId("timeline").hidden = mode !== "lossless";
     if (mode === "lossless") showRounds(byId("rounds"), { rounds, tokens, predictions });
@@ -258,6 +272,8 @@ export class App {
     });
   }
 }
+
+const textsOf = (tokens: readonly TokenEvent[]): string[] => tokens.map(({ text }) => text);
 
 function sourceOf(source: string | FileMap): Source {
   if (typeof source !== "string") return "files";

@@ -38,7 +38,7 @@ export class Chatting {
     try {
       const answer = await client.request(
         { type: "chat", mode, message, ...decodingOptions(policy) },
-        { signal: controller.signal, onToken: (token) => this.#view.add(token) },
+        { signal: controller.signal, onEvent: (token) => this.#view.add(token) },
       );
       clearError();
       this.#view.end();

@@ -1,11 +1,12 @@
 /** Measures every way of writing the current prompt: after a text, if that takes only a moment, or when asked. */
-import { type Mode, modes, type Written } from "./engine/index.js";
+import { type Mode, modes } from "./engine/index.js";
 import type { Session } from "./session.js";
 import {
   byId,
   chosenMode,
   clearCosts,
   comparisonOf,
+  showBeside,
   showError,
   showStatus,
   showTimings,
@@ -14,15 +15,15 @@ import {
 
 /** Runs of each mode, at least and at most. */
 const ROUNDS = { least: 3, most: 7 } as const;
-/** A comparison that nobody asked for has as many rounds as fit into this time. */
-const UNASKED_SECONDS = 4;
-/** If not even the fewest rounds fit into this time, it is left out. */
-const PATIENCE_SECONDS = 12;
+/** A comparison that nobody asked for has as many rounds as fit into this time, or is left out. */
+const UNASKED_SECONDS = 8;
 
 export class Comparison {
   readonly #session: Session;
   /** The settings of the last comparison, as JSON. */
   #compared = "";
+  /** Its plain text, by tokens. */
+  #plain: readonly string[] | undefined;
 
   constructor(session: Session) {
     this.#session = session;
@@ -34,18 +35,25 @@ export class Comparison {
     clearCosts();
   }
 
-  /** Compares in as many rounds as take only a moment, and not twice for the same settings. */
-  async afterText({ newTokens }: Written, signal: AbortSignal): Promise<void> {
+  /**
+   * Shows a text beside the plain one, and compares in as many rounds as take only a moment, but not twice for the same
+   * settings.
+   */
+  async afterText(tokens: readonly string[], signal: AbortSignal): Promise<void> {
     const { client, settings } = this.#session;
-    if (JSON.stringify(settings) === this.#compared) return;
+    const shown = chosenMode() === "plain" ? [] : tokens;
+    if (JSON.stringify(settings) === this.#compared) {
+      showBeside(this.#plain, shown);
+      return;
+    }
     showVerdict(undefined, "plain");
     const started = performance.now();
-    await client.request({ type: "compare", modes: ["plain"], rounds: 1, ...settings }, { signal });
+    const [plain] = await client.request({ type: "compare", modes: ["plain"], rounds: 1, ...settings }, { signal });
+    showBeside(plain?.tokens, shown);
     const secondsPerRun = (performance.now() - started) / 1000 / 2; // one run to warm up, one that counts
     const secondsPerRound = secondsPerRun * this.#modes().length;
     const fitting = Math.floor(UNASKED_SECONDS / secondsPerRound) - 1; // another round warms up
-    const rounds = Math.min(ROUNDS.most, Math.max(ROUNDS.least, fitting));
-    if (newTokens > 1 && secondsPerRound * (rounds + 1) < PATIENCE_SECONDS) await this.#compare(rounds, signal);
+    if (tokens.length > 1 && fitting >= ROUNDS.least) await this.#compare(Math.min(ROUNDS.most, fitting), signal);
   }
 
   /** Compares whatever it takes. */
@@ -59,14 +67,13 @@ export class Comparison {
   }
 
   async #compare(rounds: number, signal: AbortSignal): Promise<void> {
-    const { client, settings, points } = this.#session;
+    const { client, settings } = this.#session;
     const timings = await client.request({ type: "compare", modes: this.#modes(), rounds, ...settings }, { signal });
     this.#compared = JSON.stringify(settings);
+    this.#plain = timings[0]?.tokens;
     showTimings(byId("timings"), timings);
     const shown = chosenMode() === "lossless" ? "lossless" : "exits";
     showVerdict(comparisonOf(timings, shown), shown);
-    const exits = comparisonOf(timings, "exits");
-    if (exits !== undefined) points.price(exits.ratio);
   }
 
   #modes(): readonly Mode[] {

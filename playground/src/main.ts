@@ -2,10 +2,9 @@
 import { droppedFiles } from "early-exits/browser";
 import { App } from "./app.js";
 import { storeForOffline } from "./offline.js";
-import { presets } from "./presets.js";
 import { EMBEDDED } from "./session.js";
 import { settingsIn } from "./settings.js";
-import { byId, offerDevices, offerPresets, showError, showSource, showStatus } from "./views/index.js";
+import { byId, offerDevices, showError, showSource, showStatus } from "./views/index.js";
 
 const app = new App();
 const click = (id: string, action: () => unknown): void => {
@@ -34,10 +33,6 @@ click("copy-text", () => app.copyText());
 click("copy-link", () => app.copyLink());
 click("certificate-open", () => app.showCertificate());
 click("certificate-check", () => app.checkCertificate());
-offerPresets(
-  presets.map(({ name }) => name),
-  (index) => void app.apply(presets[index]!.settings),
-);
 
 // Race
 click("race-start", () => app.racing.race());
@@ -85,7 +80,7 @@ document.addEventListener("drop", (event) => {
 
 // The look
 if (matchMedia("(prefers-reduced-motion: reduce)").matches) byId("slow", HTMLInputElement).checked = false;
-new ResizeObserver(() => app.redraw()).observe(byId("depths"));
+new ResizeObserver(() => app.redraw()).observe(byId("curve"));
 
 // The start
 offerDevices();
@@ -97,7 +92,9 @@ void app.open(EMBEDDED, settings).then(() => {
 addEventListener("hashchange", () => {
   const { model: named, ...changed } = settingsIn(location.hash);
   if (named !== undefined) suggest(named);
-  if (Object.keys(changed).length > 0) void app.apply(changed); // the link to the text has none
+  if (Object.keys(changed).length === 0) return; // a link to a part of the page
+  history.replaceState(null, "", location.pathname + location.search); // so that the same link can be followed again
+  void app.apply(changed);
 });
 
 /** A link may name a model; only the reader may have it fetched. */

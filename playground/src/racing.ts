@@ -1,11 +1,10 @@
 /** The race: plain against the chosen mode, or against exits if that is plain. */
 import type { LaneResult, Mode } from "./engine/index.js";
 import { isCancelled, type Session } from "./session.js";
-import { byId, chosenMode, modeNames, RaceView, showError, slowMotion } from "./views/index.js";
+import { byId, chosenMode, modeNames, playRace, showError, slowMotion } from "./views/index.js";
 
 export class Racing {
   readonly #session: Session;
-  readonly #view = new RaceView();
 
   constructor(session: Session) {
     this.#session = session;
@@ -19,20 +18,19 @@ export class Racing {
       return;
     }
     const controller = this.#session.begin("race");
+    const { signal } = controller;
+    say("Timing both …");
     const modes: readonly Mode[] = ["plain", chosenMode() === "lossless" ? "lossless" : "exits"];
-    const lanes = modes.map((mode) => ({ mode, name: modeNames[mode], scale: this.#session.scaleOf(mode) }));
-    say("Ready …");
-    this.#view.begin({ prompt: settings.prompt, lanes, slow: slowMotion() });
-    controller.signal.addEventListener("abort", () => this.#view.stop());
     try {
-      const results = await client.request(
-        { type: "race", modes, ...settings },
-        { signal: controller.signal, onStep: (step) => this.#view.add(step) },
-      );
-      await this.#view.end(results);
-      say(controller.signal.aborted ? "Stopped." : resultOf(results));
+      const results = await client.request({ type: "race", modes, ...settings }, { signal });
+      const lanes = results.map((lane) => ({
+        ...lane,
+        name: modeNames[lane.mode],
+        scale: this.#session.scaleOf(lane.mode),
+      }));
+      await playRace({ prompt: settings.prompt, lanes, slow: slowMotion(), signal });
+      say(signal.aborted ? "Stopped." : resultOf(results));
     } catch (error) {
-      this.#view.stop();
       if (isCancelled(error)) say("Stopped.");
       else showError(error);
     } finally {
@@ -41,7 +39,7 @@ export class Racing {
   }
 
   clear(): void {
-    this.#view.clear();
+    byId("lanes").replaceChildren();
     say("");
   }
 }
@@ -51,14 +49,12 @@ function say(text: string): void {
 }
 
 function resultOf([plain, other]: readonly LaneResult[]): string {
-  if (plain === undefined || other === undefined || plain.newTokens < 2 || other.newTokens < 2) return "Too short.";
-  const perToken = ({ milliseconds, newTokens }: LaneResult): number => milliseconds / (newTokens - 1);
-  const ratio = perToken(plain) / perToken(other);
-  const same = plain.text === other.text;
-  const name = modeNames[other.mode];
+  const perToken = (lane: LaneResult | undefined): number => (lane?.steps.at(-1)?.at ?? 0) / (lane?.steps.length ?? 0);
+  const [before, now] = [perToken(plain), perToken(other)];
+  if (plain === undefined || other === undefined || !(before > 0 && now > 0)) return "Too short.";
   return (
-    `${name.charAt(0).toUpperCase()}${name.slice(1)}, a token took ${perToken(other).toFixed(2)} ms, plain ` +
-    `${perToken(plain).toFixed(2)} ms: ${ratio.toFixed(2)} times as fast in this race. ` +
-    (same ? "Both wrote the same text." : "The texts differ.")
+    `A token took ${now.toFixed(2)} ms ${modeNames[other.mode]} and ${before.toFixed(2)} ms plain: ` +
+    `${(before / now).toFixed(2)} times as fast in this race. ` +
+    (plain.text === other.text ? "Both wrote the same text." : "The texts differ.")
   );
 }

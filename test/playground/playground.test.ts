@@ -6,9 +6,11 @@ import { describe, expect, it } from "vitest";
 import {
   checkCertificate,
   choose,
+  contention,
   depthsOf,
   drop,
   folder,
+  idle,
   operatingPoints,
   PATIENCE,
   press,
@@ -21,27 +23,26 @@ import {
 } from "./support.js";
 
 describe("the playground", () => {
-  it("stays responsive while it writes", () =>
-    withPage(async (page) => {
-      await page.locator(".token").first().waitFor();
-      const longest = await page.evaluate(
-        () =>
-          new Promise<number>((resolve) => {
-            let last = performance.now();
-            let longest = 0;
-            let looks = 0;
-            const timer = setInterval(() => {
-              const now = performance.now();
-              longest = Math.max(longest, now - last);
-              last = now;
-              if (++looks < 100) return;
-              clearInterval(timer);
-              resolve(longest);
-            }, 10);
-            (document.querySelector("#form") as HTMLFormElement).requestSubmit();
-          }),
-      );
-      expect(longest).toBeLessThan(500);
+  it("stays smooth while it writes and maps the text: no task of the page takes 50 ms", () =>
+    withText(async (page) => {
+      const times: number[] = [];
+      for (let i = 0; i < 3; i++) {
+        await idle(page);
+        const before = contention();
+        const longest = await page.evaluate(
+          () =>
+            new Promise<number>((resolve) => {
+              let longest = 0;
+              new PerformanceObserver((list) => {
+                for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
+              }).observe({ type: "longtask" });
+              document.querySelector<HTMLFormElement>("#form")!.requestSubmit();
+              setTimeout(() => resolve(longest), 2000);
+            }),
+        );
+        times.push(longest / Math.max(before, contention()));
+      }
+      expect(Math.min(...times)).toBeLessThan(50);
     }));
 
   it("moves between operating points by keyboard, and writes a new text", () =>
@@ -74,6 +75,25 @@ describe("the playground", () => {
       expect(await ways.first().textContent()).toContain(`${Math.max(...speedups).toFixed(2)} ×`);
     }));
 
+  it("plays with what it recorded: thresholds by hand, guesses, and the plain text beside it", () =>
+    withText(async (page) => {
+      await idle(page);
+      const depths = await depthsOf(page);
+      const left = depths.filter((depth) => depth !== "12").length;
+      const differ = await page.locator("#text .differs").count();
+      const result = `${left} of 80 tokens leave, ${differ} differ from the full model's. Certified at 90\u00a0%.`;
+      expect(await page.locator("#by-hand-body > p").textContent()).toBe(result);
+      await page.getByRole("slider", { name: "After block 3" }).press("End");
+      await says(page, /^80 of 80 tokens leave, .* Chosen by hand: nothing is certified\.$/);
+      await page
+        .locator("#guess")
+        .getByRole("button", { name: new RegExp(`^(${depths[1]} of|all ${depths[1]})`) })
+        .click();
+      await says(page, /^Right: .* Your score: 1 of 1\.$/);
+      const marked = await page.locator("#beside-other mark").count();
+      await says(page, `${marked} of 80 tokens have no counterpart`);
+    }));
+
   it("explains the token in focus, and the arrow keys move between tokens", () =>
     withText(async (page) => {
       await page.locator(".token").first().focus();
@@ -103,6 +123,14 @@ describe("the playground", () => {
       await page.getByText("Writing, plain").waitFor({ state: "detached" });
       const plain = await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(1);
+      const slider = page.getByRole("slider", { name: /^What would it have said here/ });
+      await slider.press("End");
+      await says(page, /^all 12 blocks: (\d+) of \1 tokens as written$/);
+      expect(await page.locator("#said").textContent()).toBe(plain);
+      await slider.press("Home");
+      await says(page, /^1 of 12 blocks: \d+ of \d+ tokens as written$/);
+      await choose(page, "keys and values");
+      await page.locator("#map tr:last-child .run").nth(79).waitFor();
       await writeLossless(page);
       expect(await written(page)).toBe(plain);
       expect(await page.locator("#rounds").textContent()).toMatch(
@@ -115,10 +143,7 @@ describe("the playground", () => {
       await page.locator("#compare:enabled").click();
       await says(page, "interleaved runs");
       expect(await page.locator("#timings tbody th").allTextContents()).toEqual(["plain", "with exits", "lossless"]);
-      expect(await page.locator("#timings").textContent()).toMatch(/With exits .*\d\.\d\d times as fast/);
-      expect(await page.locator("#price").textContent()).toMatch(
-        /^Price: this prompt is written \d\.\d\d times as fast/,
-      );
+      expect(await page.locator("#timings").textContent()).toMatch(/with exits.*\d\.\d\d ×/);
       expect(await page.locator("#ledger tbody th").allTextContents()).toEqual([
         "blocks run",
         "exit heads asked",

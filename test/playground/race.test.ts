@@ -1,8 +1,7 @@
-/** The race: two texts side by side, each on a clock of its own. */
+/** The race: two texts side by side, each on a clock of median times. */
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { race } from "../../playground/src/engine/race.js";
-import type { RaceStep } from "../../playground/src/engine/index.js";
 import { idle, press, pressAtFirst, race as startRace, withText, writeLossless } from "./support.js";
 
 const laneOf = (page: Page, mode: string) => page.locator(`#lanes [data-mode=${mode}]`);
@@ -45,68 +44,55 @@ describe("the race", () => {
 
 describe("the lanes of a race", () => {
   type Run = Parameters<typeof race>[0][number]["run"];
+  const clock = { now: 0 };
 
-  /** A run whose tokens take `cost` on a clock that only it moves; `ended` is called when it is closed. */
-  function fake(tokens: number, cost: number, clock: { now: number }, ended = (): void => undefined) {
+  /** A run whose tokens take such times on a clock that only it moves; `ended` is called when it is closed. */
+  function fake(times: readonly number[], ended = (): void => undefined) {
     async function* tokensOf() {
       try {
-        for (let i = 0; i < tokens; i++) {
+        for (const time of times) {
           await Promise.resolve();
-          clock.now += cost;
+          clock.now += time;
           yield { text: "a", depth: 1, exit: undefined };
         }
       } finally {
         ended();
       }
     }
-    const summary = { text: "a".repeat(tokens), newTokens: tokens };
-    return { [Symbol.asyncIterator]: tokensOf, summary } as unknown as Run;
+    return { [Symbol.asyncIterator]: tokensOf, summary: { text: "a" } } as unknown as Run;
   }
 
-  /** Races runs of so many tokens at such a cost, plain and with exits. */
-  const raceOf = (
-    clock: { now: number },
-    [plain, exits]: readonly [Run, Run],
-    onStep: (step: RaceStep) => void = () => undefined,
-  ) =>
+  const raceOf = (plain: Run, lossless: Run, rounds: (number | undefined)[] = []) =>
     race(
       [
         { mode: "plain", run: plain },
-        { mode: "exits", run: exits },
+        { mode: "lossless", run: lossless, takeRound: () => rounds.shift() },
       ],
-      { onStep, breathe: () => Promise.resolve(), now: () => clock.now },
+      { breathe: () => Promise.resolve(), now: () => clock.now },
     );
 
-  it("each have a clock that counts their own tokens only, after the first", async () => {
-    const clock = { now: 0 };
-    const steps: RaceStep[] = [];
-    const results = await raceOf(clock, [fake(5, 30, clock), fake(9, 10, clock)], (step) => steps.push(step));
-    expect(results.map(({ milliseconds }) => milliseconds)).toEqual([4 * 30, 8 * 10]);
-    const times = (wanted: number): number[] => steps.filter(({ lane }) => lane === wanted).map(({ at }) => at);
-    expect(times(0)).toEqual([0, 30, 60, 90, 120]);
-    expect(times(1)).toEqual([0, 10, 20, 30, 40, 50, 60, 70, 80]);
-  });
-
-  it("never let one lane run ahead by more than one token", async () => {
-    const clock = { now: 0 };
-    const at = [0, 0];
-    await raceOf(clock, [fake(50, 7, clock), fake(200, 3, clock)], ({ lane, at: time }) => {
-      at[lane] = time;
-      if (at.every((one) => one < 49 * 7)) expect(Math.abs(at[0]! - at[1]!)).toBeLessThanOrEqual(7);
-    });
+  it("advance by the median time of a depth, or of a round with so many drafts, after the first token", async () => {
+    const rounds = [1, undefined, 1, undefined, 1, undefined, 1];
+    const results = await raceOf(fake([9, 30, 300, 30, 30]), fake([9, 0, 40, 0, 700, 0, 50]), rounds);
+    expect(results.map(({ steps }) => steps.map(({ at }) => at))).toEqual([
+      [0, 30, 60, 90, 120],
+      [0, 0, 50, 50, 100, 100, 150],
+    ]);
   });
 
   it("are all closed if one fails", async () => {
-    const clock = { now: 0 };
     let closed = false;
-    const failing = fake(3, 1, clock);
+    const failing = fake([]);
     Object.defineProperty(failing, Symbol.asyncIterator, {
       async *value() {
         yield await Promise.resolve({ text: "a", depth: 1, exit: undefined });
         throw new Error("cancelled");
       },
     });
-    const run = raceOf(clock, [fake(50, 1, clock, () => (closed = true)), failing]);
+    const run = raceOf(
+      fake(new Array<number>(20).fill(1), () => (closed = true)),
+      failing,
+    );
     await expect(run).rejects.toThrow("cancelled");
     expect(closed).toBe(true);
   });

@@ -87,6 +87,21 @@ export async function race(page: Page): Promise<void> {
   await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
 }
 
+/** Milliseconds of computing that show how much of a processor a program gets here. */
+const SPIN = 40;
+
+/** Slowness of the machine at the moment, 1 if it is idle: time on the wall per time computed. */
+export function contention() {
+  const begin = performance.now();
+  const used = process.cpuUsage();
+  const computed = () => {
+    const { user, system } = process.cpuUsage(used);
+    return (user + system) / 1000;
+  };
+  while (computed() < SPIN);
+  return Math.max(1, (performance.now() - begin) / computed());
+}
+
 export const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
 export async function ask(page: Page, question: string): Promise<void> {
   await message(page).fill(question);

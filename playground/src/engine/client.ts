@@ -1,6 +1,5 @@
-/** The page's side of the worker: requests as promises, tokens as callbacks, an AbortSignal to cancel. */
-import type { LoadProgress } from "early-exits/model";
-import type { Failure, FromWorker, RaceStep, Request, Results, TokenEvent, ToWorker } from "./protocol.js";
+/** The page's side of the worker: requests as promises, events as callbacks, an AbortSignal to cancel. */
+import type { EventOf, Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
 
 /** An error of the library, reported by the worker. */
 export class LibraryError extends Error {
@@ -13,17 +12,11 @@ export class LibraryError extends Error {
 interface Pending {
   readonly resolve: (result: Results[keyof Results]) => void;
   readonly reject: (error: Error) => void;
-  readonly onToken: ((token: TokenEvent) => void) | undefined;
-  readonly onLoaded: ((progress: LoadProgress) => void) | undefined;
-  readonly onStep: ((step: RaceStep) => void) | undefined;
+  readonly onEvent: ((event: never) => void) | undefined;
 }
 
-export interface RequestOptions {
-  readonly onToken?: (token: TokenEvent) => void;
-  /** While a model is opened. */
-  readonly onLoaded?: (progress: LoadProgress) => void;
-  /** In a race. */
-  readonly onStep?: (step: RaceStep) => void;
+export interface RequestOptions<T> {
+  readonly onEvent?: (event: EventOf<T>) => void;
   readonly signal?: AbortSignal;
 }
 
@@ -47,13 +40,13 @@ export class LibraryClient {
   /** Rejects with a LibraryError if the library throws; its code is "cancelled" once the signal is aborted. */
   request<T extends Request>(
     request: T,
-    { onToken, onLoaded, onStep, signal }: RequestOptions = {},
+    { onEvent, signal }: RequestOptions<T["type"]> = {},
   ): Promise<Results[T["type"]]> {
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);
     signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onToken, onLoaded, onStep });
+      this.#pending.set(id, { resolve: resolve as Pending["resolve"], reject, onEvent });
       post({ id, request });
     });
   }
@@ -61,16 +54,8 @@ export class LibraryClient {
   #receive(message: FromWorker): void {
     const pending = this.#pending.get(message.id);
     if (pending === undefined) return;
-    if ("token" in message) {
-      pending.onToken?.(message.token);
-      return;
-    }
-    if ("loaded" in message) {
-      pending.onLoaded?.(message.loaded);
-      return;
-    }
-    if ("step" in message) {
-      pending.onStep?.(message.step);
+    if ("event" in message) {
+      pending.onEvent?.(message.event as never);
       return;
     }
     this.#pending.delete(message.id);

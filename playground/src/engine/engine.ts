@@ -16,9 +16,9 @@ import {
   type StoredAs,
   storageOf,
 } from "early-exits/model";
-import { ChatSession, PolicyError } from "early-exits/exits";
+import { ChatSession, type DecodeObserver, PolicyError } from "early-exits/exits";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
-import { predictionsOf } from "./inspect.js";
+import { type Inspected, lensOf, predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
 import { race } from "./race.js";
 import { shippedExits } from "./shipped-exits.js";
@@ -28,12 +28,13 @@ import type {
   CompareRequest,
   DecodingOptions,
   LaneResult,
+  LensRow,
   Mode,
   Opened,
   OpenRequest,
   RaceRequest,
-  RaceStep,
   RoundSummary,
+  ShortRequest,
   Timing,
   TokenEvent,
   Verified,
@@ -50,24 +51,21 @@ interface Session {
   readonly chat: ChatSession;
 }
 
-export interface Listener {
+export interface Listener<Event = never> {
   readonly signal: AbortSignal;
-  readonly onToken: (token: TokenEvent) => void;
-}
-
-export interface OpenListener {
-  readonly onLoaded: (progress: LoadProgress) => void;
+  readonly onEvent: (event: Event) => void;
 }
 
 export class Engine {
   #session: Session | undefined;
+  #written: Inspected | undefined;
 
   /** Loads model, heads and policies. If this fails, the previous model stays open. */
-  async open({ wish, source, dtype, exits }: OpenRequest, { onLoaded }: OpenListener): Promise<Opened> {
+  async open({ wish, source, dtype, exits }: OpenRequest, { onEvent }: Listener<LoadProgress>): Promise<Opened> {
     const device = await createDevice(wish.name, { threads: wish.threads });
     try {
       const read = (storage: Partial<Pick<LoadModelOptions, "dtype" | "kvCache">>): Promise<Model> =>
-        readModel(source, { device, onProgress: onLoaded, ...storage });
+        readModel(source, { device, onProgress: onEvent, ...storage });
       let model = await read(dtype === undefined ? {} : { dtype });
       let found = await exitsOf(source, exits, model);
       const { certifiedAs } = found;
@@ -106,35 +104,25 @@ export class Engine {
   }
 
   /** Writes, and then computes the predictions of every head and of the full model at every token. */
-  async write(request: WriteRequest, { signal, onToken }: Listener): Promise<Written> {
+  async write(request: WriteRequest, { signal, onEvent }: Listener<TokenEvent>): Promise<Written> {
     const { model, heads } = this.#opened();
-    const rounds: RoundSummary[] = [];
-    const run = this.#generate(request.mode, request, {
-      signal,
-      observer: {
-        observe(event) {
-          if (event.type === "round") rounds.push({ drafted: event.drafted, accepted: event.accepted });
-        },
-      },
-    });
+    const { rounds, observer } = listenToRounds();
+    const run = this.#generate(request.mode, request, { signal, observer });
     for await (const { text, depth, exit } of run) {
-      onToken({ text, depth, exit });
+      onEvent({ text, depth, exit });
       await (request.pause > 0 ? new Promise((resume) => setTimeout(resume, request.pause)) : breathe());
     }
     const { summary } = run;
     const {
-      text,
-      finishReason,
       newTokens,
       meanDepth,
       depthCounts,
       ledger: { decode, plain },
     } = summary;
     const prompt = model.tokenizer.encode(request.prompt);
-    const predictions = heads === undefined ? [] : await predictionsOf(heads, prompt, summary.ids, request.policy);
+    this.#written = { model, heads, prompt, ids: summary.ids };
+    const predictions = heads === undefined ? [] : await predictionsOf(this.#written, request.policy);
     return {
-      text,
-      finishReason,
       newTokens,
       meanDepth,
       depthCounts,
@@ -147,17 +135,27 @@ export class Engine {
     };
   }
 
+  /** Computes the first guesses after every block at the tokens of the last text, block after block. */
+  async lens(_: ShortRequest, { signal, onEvent }: Listener<LensRow>): Promise<null> {
+    for await (const row of this.#written === undefined ? [] : lensOf(this.#written)) {
+      onEvent(row);
+      await breathe();
+      signal.throwIfAborted();
+    }
+    return null;
+  }
+
   /** Answers the next message. The conversation keeps its KV cache from turn to turn. */
   async chat(
     { message, mode, policy, temperature, seed }: ChatRequest,
-    { signal, onToken }: Listener,
+    { signal, onEvent }: Listener<TokenEvent>,
   ): Promise<Answer> {
     const { chat, heads } = this.#opened();
     const allowUncertified = mode !== "plain";
     const exits = { ...exitOptions(mode, policy, heads), ...(allowUncertified && { allowUncertified }) };
     const turn = chat.send(message, { signal, temperature, seed, ...exits });
     for await (const { text, depth, exit } of turn) {
-      onToken({ text, depth, exit });
+      onEvent({ text, depth, exit });
       await breathe();
     }
     const { newTokens, promptTokens, reusedTokens, meanDepth, tokensPerSecond } = turn.summary;
@@ -171,17 +169,18 @@ export class Engine {
   }
 
   /** Tokens per second of several modes, in turn, without pauses, in every round; after one round of warm-up. */
-  async compare(request: CompareRequest, { signal }: Pick<Listener, "signal">): Promise<readonly Timing[]> {
+  async compare(request: CompareRequest, { signal }: Listener): Promise<readonly Timing[]> {
     const speeds = request.modes.map((): number[] => []);
     const summaries: GenerateSummary[] = [];
+    const texts: string[][] = [];
     for (let round = 0; round <= request.rounds; round++) {
       for (const [i, mode] of request.modes.entries()) {
         signal.throwIfAborted();
         await breathe();
         const run = this.#generate(mode, request, {});
-        for await (const { id } of run) {
-          if (id < 0) break;
-        }
+        const text: string[] = [];
+        for await (const token of run) text.push(token.text);
+        texts[i] = text;
         summaries[i] = run.summary;
         if (round > 0) speeds[i]!.push(run.summary.tokensPerSecond);
       }
@@ -189,18 +188,20 @@ export class Engine {
     return request.modes.map((mode, i) => ({
       mode,
       speeds: speeds[i]!,
+      tokens: texts[i]!,
       decode: summaries[i]!.ledger.decode,
       meanDepth: summaries[i]!.meanDepth,
     }));
   }
 
-  /** Writes in several modes side by side, each on a clock of its own. */
-  race(
-    request: RaceRequest,
-    { signal, onStep }: Pick<Listener, "signal"> & { readonly onStep: (step: RaceStep) => void },
-  ): Promise<LaneResult[]> {
-    const lanes = request.modes.map((mode) => ({ mode, run: this.#generate(mode, request, { signal }) }));
-    return race(lanes, { onStep, breathe });
+  /** Times several modes side by side. */
+  race(request: RaceRequest, { signal }: Listener): Promise<LaneResult[]> {
+    const lanes = request.modes.map((mode) => {
+      const { rounds, observer } = listenToRounds();
+      const run = this.#generate(mode, request, { signal, observer });
+      return { mode, run, takeRound: () => rounds.pop()?.drafted };
+    });
+    return race(lanes, { breathe });
   }
 
   /** Fetches a certificate, and checks it against itself and against the model and the heads that are open. */
@@ -238,6 +239,15 @@ export class Engine {
     if (this.#session === undefined) throw new PolicyError("model-missing", "No model is loaded yet");
     return this.#session;
   }
+}
+
+/** An observer, and the rounds of lossless decoding that it has seen. */
+function listenToRounds(): { readonly rounds: RoundSummary[]; readonly observer: DecodeObserver } {
+  const rounds: RoundSummary[] = [];
+  const observe: DecodeObserver["observe"] = (event) => {
+    if (event.type === "round") rounds.push(event);
+  };
+  return { rounds, observer: { observe } };
 }
 
 /** Options that a mode adds. Throws a PolicyError if the mode needs exits and there are none. */

@@ -1,6 +1,6 @@
 /** The messages between the page and its worker: requests with an id, answered by events and one result or error. */
 import type { Policy, ScoreName, WeightDtype } from "early-exits";
-import type { FinishReason, LoadProgress } from "early-exits/model";
+import type { LoadProgress } from "early-exits/model";
 import type { Counts, FillName, Threshold } from "early-exits/exits";
 import type { DeviceName, FileMap } from "early-exits/browser";
 import type { OperatingPoints } from "./operating-points.js";
@@ -96,12 +96,13 @@ export interface ChatRequest extends DecodingOptions {
   readonly message: string;
 }
 
-export interface ClearChatRequest {
-  readonly type: "clearChat";
+/** "lens": the first guesses after every block at the tokens of the last text. "clearChat": forget the conversation. */
+export interface ShortRequest {
+  readonly type: "lens" | "clearChat";
 }
 
 export type Request =
-  OpenRequest | WriteRequest | CompareRequest | RaceRequest | VerifyRequest | ChatRequest | ClearChatRequest;
+  OpenRequest | WriteRequest | CompareRequest | RaceRequest | VerifyRequest | ChatRequest | ShortRequest;
 
 export interface TokenEvent {
   readonly text: string;
@@ -111,8 +112,6 @@ export interface TokenEvent {
 
 /** A token of a race. */
 export interface RaceStep {
-  /** Index of the lane. */
-  readonly lane: number;
   /** Milliseconds on the lane's clock. */
   readonly at: number;
   readonly token: TokenEvent;
@@ -129,12 +128,26 @@ export interface ExitPrediction {
   readonly agrees: boolean;
 }
 
+/** A first guess at a token's position. */
+export interface Guess {
+  readonly text: string;
+  /** Its probability; of a head with a preview, which knows no others, that against the second guess. */
+  readonly confidence: number;
+}
+
 /** Predictions of every head and the full model at a token's position, given the text before it. */
 export interface Prediction {
   readonly exits: readonly ExitPrediction[];
-  readonly full: { readonly text: string; readonly probability: number };
+  readonly full: Guess;
   /** True if the token in the text is the full model's. */
   readonly agrees: boolean;
+}
+
+/** The guesses after a block, one for each token of the text: by the logit lens, and by the exit head if it has one. */
+export interface LensRow {
+  readonly depth: number;
+  readonly lens: readonly Guess[];
+  readonly head: readonly Guess[] | undefined;
 }
 
 /** One round of lossless decoding. */
@@ -144,8 +157,6 @@ export interface RoundSummary {
 }
 
 export interface Written {
-  readonly text: string;
-  readonly finishReason: FinishReason;
   readonly newTokens: number;
   readonly meanDepth: number;
   readonly depthCounts: readonly number[];
@@ -173,17 +184,18 @@ export interface Timing {
   readonly mode: Mode;
   /** Tokens per second, in the order of the rounds, which ran all modes in turn. */
   readonly speeds: readonly number[];
+  /** The text, by tokens. */
+  readonly tokens: readonly string[];
   readonly decode: Readonly<Counts>;
   readonly meanDepth: number;
 }
 
-/** A lane that has reached its end. */
+/** A lane of a race, from its first token to its last. */
 export interface LaneResult {
   readonly mode: Mode;
   readonly text: string;
-  readonly newTokens: number;
-  /** From the first token to the last, on the lane's clock. */
-  readonly milliseconds: number;
+  /** In the order of the clock, from 0 at the first token. */
+  readonly steps: readonly RaceStep[];
 }
 
 export interface Verified {
@@ -200,6 +212,7 @@ export interface Failure {
 export interface Results {
   readonly open: Opened;
   readonly write: Written;
+  readonly lens: null;
   readonly compare: readonly Timing[];
   readonly race: readonly LaneResult[];
   readonly verify: Verified;
@@ -207,12 +220,20 @@ export interface Results {
   readonly clearChat: null;
 }
 
+/** News while a request runs. */
+export interface Events {
+  readonly open: LoadProgress;
+  readonly write: TokenEvent;
+  readonly lens: LensRow;
+  readonly chat: TokenEvent;
+}
+
+export type EventOf<T> = T extends keyof Events ? Events[T] : never;
+
 export type ToWorker =
   { readonly id: number; readonly request: Request } | { readonly id: number; readonly cancel: true };
 
 export type FromWorker =
-  | { readonly id: number; readonly token: TokenEvent }
-  | { readonly id: number; readonly loaded: LoadProgress }
-  | { readonly id: number; readonly step: RaceStep }
+  | { readonly id: number; readonly event: Events[keyof Events] }
   | { readonly id: number; readonly result: Results[keyof Results] }
   | { readonly id: number; readonly failure: Failure };

@@ -2,10 +2,16 @@
  * Runs the library off the page's own thread. Requests run one after another; a cancelled one ends at its next token.
  */
 import { EarlyExitError } from "early-exits";
-import { Engine } from "./engine.js";
-import type { Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
+import { Engine, type Listener } from "./engine.js";
+import type { Events, Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
 
-const engine = new Engine();
+/** Each request is answered by the engine's method of its type. */
+const handlers = new Engine() as unknown as Readonly<
+  Record<
+    Request["type"],
+    (request: Request, listener: Listener<Events[keyof Events]>) => Promise<Results[keyof Results]>
+  >
+>;
 const running = new Map<number, AbortController>();
 let last: Promise<unknown> = Promise.resolve();
 
@@ -19,7 +25,9 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
   running.set(id, controller);
   last = last.then(async () => {
     try {
-      answer({ id, result: await handle(id, data.request, controller.signal) });
+      const onEvent = (event: Events[keyof Events]): void => answer({ id, event });
+      const { request } = data;
+      answer({ id, result: await handlers[request.type](request, { signal: controller.signal, onEvent }) });
     } catch (error) {
       answer({
         id,
@@ -30,25 +38,6 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
     }
   });
 };
-
-function handle(id: number, request: Request, signal: AbortSignal): Promise<Results[keyof Results]> {
-  switch (request.type) {
-    case "open":
-      return engine.open(request, { onLoaded: (loaded) => answer({ id, loaded }) });
-    case "write":
-      return engine.write(request, { signal, onToken: (token) => answer({ id, token }) });
-    case "compare":
-      return engine.compare(request, { signal });
-    case "race":
-      return engine.race(request, { signal, onStep: (step) => answer({ id, step }) });
-    case "verify":
-      return engine.verify(request);
-    case "chat":
-      return engine.chat(request, { signal, onToken: (token) => answer({ id, token }) });
-    case "clearChat":
-      return Promise.resolve(engine.clearChat());
-  }
-}
 
 function failureOf(error: unknown): Failure {
   if (error instanceof EarlyExitError) return { code: error.code, message: error.message };

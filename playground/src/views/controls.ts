@@ -42,16 +42,6 @@ export function fillForm({ prompt, mode, ...numbers }: Partial<FormSettings>): v
   if (input !== null) input.checked = true;
 }
 
-/** One button for each preset. */
-export function offerPresets(names: readonly string[], onChoose: (index: number) => void): void {
-  const buttons = names.map((name, index) => {
-    const button = element("button", { type: "button", class: "preset" }, name);
-    button.addEventListener("click", () => onChoose(index));
-    return button;
-  });
-  byId("presets").replaceChildren(...buttons);
-}
-
 function numberIn(id: string): number {
   return byId(id, HTMLInputElement).valueAsNumber;
 }

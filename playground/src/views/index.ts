@@ -10,7 +10,6 @@ export {
   formSettings,
   offerDevices,
   offerModes,
-  offerPresets,
   showActivity,
   showError,
   showOffline,
@@ -21,29 +20,6 @@ export {
 export { byId } from "./dom.js";
 export { percent } from "./format.js";
 export { showLegend, showModel, showSource, type Source } from "./model-view.js";
-export {
-  CertificateView,
-  clearCosts,
-  clearDepths,
-  modeNames,
-  PointsView,
-  type Procedure,
-  procedures,
-  comparisonOf,
-  showDepths,
-  showLedger,
-  showTimings,
-  showVerdict,
-  summaryOf,
-} from "./points/index.js";
+export * from "./points/index.js";
 export { copy, copyLink } from "./share-view.js";
-export {
-  answerSummary,
-  ChatView,
-  type DepthScale,
-  RaceView,
-  showChatStatus,
-  showInspector,
-  showRounds,
-  TextView,
-} from "./text/index.js";
+export * from "./text/index.js";

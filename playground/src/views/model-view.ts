@@ -30,12 +30,14 @@ export function showModel(opened: Opened, source: Source): void {
   showSource(source);
 }
 
-export function showLegend(scale: DepthScale): void {
+/** The colours of the depths, with the tokens of the text that left there. */
+export function showLegend(scale: DepthScale, tokens: readonly number[] = []): void {
   const below = scale.depths.filter((depth) => depth < scale.numLayers); // an exit at the top skips no block
   const entries = [...below, scale.numLayers].map((depth) => {
     const swatch = element("span", { class: "swatch" });
     if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);
-    return element("span", {}, swatch, ` ${depthName(scale, depth)}`);
+    const count = tokens[depth];
+    return element("span", {}, swatch, ` ${depthName(scale, depth)}${count === undefined ? "" : `: ${count} tokens`}`);
   });
   byId("legend").replaceChildren(...entries);
 }

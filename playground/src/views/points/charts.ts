@@ -1,6 +1,5 @@
-/** The two charts, by Observable Plot. The figures around them say the same in captions and tables. */
+/** The chart of operating points, by Observable Plot. The figure around it says the same in its caption and table. */
 import * as Plot from "@observablehq/plot";
-import { depthColor, depthName, type DepthScale } from "../text/index.js";
 import { percent } from "../format.js";
 import type { Procedure } from "./procedure.js";
 import type { OperatingPoint, Point } from "../../engine/index.js";
@@ -105,41 +104,4 @@ function picture(options: Plot.PlotOptions): Element {
   const chart = Plot.plot(options);
   for (const part of chart.querySelectorAll("[aria-label]")) part.removeAttribute("aria-label");
   return chart;
-}
-
-/** Tokens that left, by depth. */
-export function depthChart(depthCounts: readonly number[], scale: DepthScale, width: number): Element {
-  const places = [...new Set([...scale.depths, scale.numLayers])].sort((a, b) => a - b);
-  const total = Math.max(
-    1,
-    depthCounts.reduce((sum, tokens) => sum + tokens, 0),
-  );
-  const bars = places.map((depth) => ({
-    name: depthName(scale, depth),
-    tokens: depthCounts[depth] ?? 0,
-    color: depthColor(scale, depth),
-  }));
-  return picture({
-    width: Math.max(LEAST_WIDTH, width),
-    height: 34 * places.length + 20,
-    marginLeft: 104,
-    marginRight: 76,
-    marginTop: 4,
-    marginBottom: 4,
-    style: STYLE,
-    color: { type: "identity" },
-    x: { axis: null, domain: [0, Math.max(1, ...bars.map(({ tokens }) => tokens))] },
-    y: { label: null, domain: bars.map(({ name }) => name), tickSize: 0 },
-    marks: [
-      Plot.barX(bars, { x: "tokens", y: "name", fill: "color", insetTop: 3, insetBottom: 3, rx: 2 }),
-      Plot.text(bars, {
-        x: "tokens",
-        y: "name",
-        text: ({ tokens }: { tokens: number }) => `${tokens} (${percent(tokens / total, 0)})`,
-        textAnchor: "start",
-        dx: 6,
-        fill: "currentColor",
-      }),
-    ],
-  });
 }

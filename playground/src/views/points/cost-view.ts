@@ -29,42 +29,41 @@ export function showLedger(root: HTMLElement, { decode, plain, newTokens }: Writ
 
 /** A mode against plain, round by round: what slows the machine for a while slows both. */
 export interface Comparison {
-  /** Speed relative to plain: the median over the rounds. */
+  /** Speed relative to plain: the median over the rounds, and their quartiles. */
   readonly ratio: number;
-  /** The lowest and the highest of the rounds: far apart if the machine is busy with other things. */
   readonly low: number;
   readonly high: number;
-  /** Rounds in which it was faster. */
-  readonly faster: number;
-  readonly rounds: number;
+  /** True once the quartiles of both modes' speeds lie apart. */
+  readonly apart: boolean;
 }
 
 /** Undefined if the mode, or plain, was not measured. */
 export function comparisonOf(timings: readonly Timing[], mode: Mode): Comparison | undefined {
   const speedsOf = (wanted: Mode): readonly number[] => timings.find((timing) => timing.mode === wanted)?.speeds ?? [];
+  const speeds = speedsOf(mode);
   const plain = speedsOf("plain");
-  const ratios = speedsOf(mode).map((speed, round) => speed / plain[round]!);
-  if (mode === "plain" || plain.length === 0 || ratios.length === 0) return undefined;
-  return {
-    ratio: median(ratios),
-    low: Math.min(...ratios),
-    high: Math.max(...ratios),
-    faster: ratios.filter((ratio) => ratio > 1).length,
-    rounds: ratios.length,
-  };
+  if (mode === "plain" || plain.length === 0 || speeds.length === 0) return undefined;
+  const [low, ratio, high] = quartiles(speeds.map((speed, round) => speed / plain[round]!));
+  const [slow, , fast] = quartiles(speeds);
+  const [plainSlow, , plainFast] = quartiles(plain);
+  return { ratio, low, high, apart: slow > plainFast || fast < plainSlow };
 }
 
-/** The headline above the text: the mode that wrote it against plain. */
+/** The headline above the text: the mode that wrote it against plain, as a range until the measurements lie apart. */
 export function showVerdict(comparison: Comparison | undefined, mode: Mode): void {
-  byId("verdict").replaceChildren(
-    ...(comparison === undefined
-      ? []
-      : [
-          element("b", {}, `${comparison.ratio.toFixed(2)} ×`),
-          ` as fast ${mode === "lossless" ? "lossless" : "with exits"} as plain, here `,
-          element("small", {}, `(${comparison.low.toFixed(2)} to ${comparison.high.toFixed(2)})`),
-        ]),
+  const verdict = byId("verdict");
+  verdict.replaceChildren();
+  if (comparison === undefined) return;
+  const { apart, low, high } = comparison;
+  verdict.append(
+    element("b", {}, ratioOf(comparison)),
+    ` as fast ${mode === "lossless" ? "lossless" : "with exits"} as plain, here `,
+    element("small", {}, apart ? `(${low.toFixed(2)} to ${high.toFixed(2)})` : "(the runs overlap)"),
   );
+}
+
+function ratioOf({ ratio, low, high, apart }: Comparison): string {
+  return `${apart ? ratio.toFixed(2) : `${low.toFixed(2)} to ${high.toFixed(2)}`} ×`;
 }
 
 /** Shows neither times nor costs. */
@@ -78,39 +77,25 @@ export function showTimings(root: HTMLElement, timings: readonly Timing[]): void
   const rounds = timings[0]?.speeds.length ?? 0;
   root.replaceChildren(
     table(
-      `Tokens per second, the median of ${rounds} interleaved runs without pauses (lowest to highest)`,
+      `Tokens per second, the median of ${rounds} interleaved runs without pauses (quartiles)`,
       ["mode", "tokens/s", "ratio", "mean depth"],
       timings.map(({ mode, speeds, meanDepth }) => {
         const comparison = comparisonOf(timings, mode);
+        const [low, middle, high] = quartiles(speeds).map((speed) => speed.toFixed(0));
         return [
           modeNames[mode],
-          `${median(speeds).toFixed(0)} (${Math.min(...speeds).toFixed(0)} to ${Math.max(...speeds).toFixed(0)})`,
-          comparison === undefined ? "1" : `${comparison.ratio.toFixed(2)} ×`,
+          `${middle} (${low} to ${high})`,
+          comparison === undefined ? "1" : ratioOf(comparison),
           meanDepth.toFixed(2),
         ];
       }),
     ),
-    element("p", { class: "note" }, verdict(comparisonOf(timings, "exits"))),
   );
 }
 
-function verdict(comparison: Comparison | undefined): string {
-  if (comparison === undefined) return "Without exit heads there is nothing to compare.";
-  const { faster, rounds } = comparison;
-  const ratio = comparison.ratio.toFixed(2);
-  if (faster === rounds) {
-    return `With exits this text is written ${ratio} times as fast as without, and faster in all ${rounds} rounds.`;
-  }
-  if (faster === 0) {
-    const reason = "the heads cost more than the skipped blocks save";
-    return `With exits this text is written more slowly, ${ratio} times as fast as without: ${reason}.`;
-  }
-  return (
-    `With exits ${ratio} times as fast as without, but faster in only ${faster} of ${rounds} rounds, so these runs ` +
-    "do not show which is faster."
-  );
-}
-
-function median(values: readonly number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1]!;
+/** First quartile, median and third quartile, of a few numbers. */
+function quartiles(values: readonly number[]): [number, number, number] {
+  const sorted = values.toSorted((a, b) => a - b);
+  const quarter = sorted.length >> 2;
+  return [sorted[quarter]!, sorted[sorted.length >> 1]!, sorted[sorted.length - 1 - quarter]!];
 }

@@ -1,6 +1,7 @@
 /** Operating points, their certificates, and what texts cost. */
 export { CertificateView } from "./certificate-view.js";
 export { clearCosts, modeNames, comparisonOf, showLedger, showTimings, showVerdict } from "./cost-view.js";
-export { clearDepths, showDepths, summaryOf } from "./depths-view.js";
+export { summaryOf } from "./depths-view.js";
 export { PointsView } from "./points-view.js";
 export { type Procedure, procedures } from "./procedure.js";
+export { showThresholds } from "./thresholds-view.js";

@@ -1,4 +1,4 @@
-/** The agreement slider: chooses an operating point, says what it guarantees and costs, and shows all as a curve. */
+/** The agreement slider: chooses an operating point, says what it guarantees, and shows all as a curve. */
 import type { CertifiedPoint, OperatingPoint, OperatingPoints, Point } from "../../engine/index.js";
 import { byId, element, table } from "../dom.js";
 import { percent } from "../format.js";
@@ -15,8 +15,6 @@ export interface PointChoice {
 export class PointsView {
   readonly #slider = byId("agreement", HTMLInputElement);
   readonly #onChange: () => void;
-  /** Speed of each point relative to plain on this machine, by its key. */
-  readonly #prices = new Map<string, number>();
   /** What is wrong with certificates, by address: "" for nothing, undefined while it is read. */
   readonly #faults = new Map<string, string | undefined>();
   #from = "";
@@ -40,7 +38,6 @@ export class PointsView {
     this.#all = all;
     this.#from = from;
     this.#storedAs = storedAs;
-    this.#prices.clear();
     this.#faults.clear();
     byId("operating-point").hidden = all === undefined;
     byId("points").hidden = all?.test === undefined;
@@ -73,14 +70,6 @@ export class PointsView {
     return this.#point?.[this.#procedure];
   }
 
-  /** Shows how many times as fast as plain the point in use is on this device. */
-  price(ratio: number): void {
-    const { choice } = this;
-    if (choice === undefined) return;
-    this.#prices.set(keyOf(choice), ratio);
-    this.draw();
-  }
-
   draw(): void {
     const all = this.#all;
     const point = this.#point;
@@ -97,10 +86,9 @@ export class PointsView {
     byId("promise").replaceChildren(
       claim(point, choice.procedure, this.#storedAs, this.#fault),
       ...measured(all, current, point),
-      element("p", { id: "price" }, priceOf(this.#prices.get(keyOf(choice)))),
     );
     if (all.test === undefined) return;
-    byId("curve-table").replaceChildren(pointsTable(all, this.#prices));
+    byId("curve-table").replaceChildren(pointsTable(all));
     byId("stored").hidden = all.stored === undefined;
     if (all.stored !== undefined) byId("stored-table").replaceChildren(storedTable(all.stored));
     void drawCurve(all.points, choice);
@@ -151,8 +139,6 @@ function firstShown(points: readonly OperatingPoint[]): number {
 
 const leavesNowhere = ({ policy }: Point): boolean => policy.exits.every(({ threshold }) => threshold === "never");
 
-const keyOf = ({ agreement, procedure }: PointChoice): string => `${agreement} ${procedure}`;
-
 /** Charts arrive after the page, so the latest wish wins. */
 let wish = 0;
 async function drawCurve(points: readonly OperatingPoint[], choice: PointChoice): Promise<void> {
@@ -194,7 +180,8 @@ function claim(
   return strong(
     "certified",
     `Certified: at least ${level} of a document's tokens, on average, are the full model's, with ` +
-      `${percent(1 - delta, 0)} confidence over the draw of ${documents} calibration documents.`,
+      `${percent(1 - delta, 0)} confidence over the draw of ${documents} calibration documents. A single ` +
+      "text may keep less.",
   );
 }
 
@@ -208,42 +195,23 @@ function measured(all: OperatingPoints, { test }: Point, { agreement }: Operatin
   return [element("p", {}, text)];
 }
 
-function priceOf(ratio: number | undefined): string {
-  return ratio === undefined
-    ? "Price: measured on this device after a text."
-    : `Price: this prompt is written ${ratio.toFixed(2)} times as fast as without exits on this device.`;
-}
-
-function pointsTable({ points }: OperatingPoints, prices: ReadonlyMap<string, number>): HTMLTableElement {
-  const cells = (agreement: number, procedure: Procedure, point: Point | undefined): string[] => {
-    const test = point?.test;
-    if (test === undefined) return ["not tested", "", "", ""];
-    const ratio = prices.get(keyOf({ agreement, procedure }));
-    return [
-      percent(test.agreement),
-      percent(test.coverage),
-      test.meanDepth.toFixed(2),
-      ratio === undefined ? "not measured" : `${ratio.toFixed(2)} ×`,
-    ];
-  };
+function pointsTable({ points }: OperatingPoints): HTMLTableElement {
+  const cells = ({ test }: Partial<Point> = {}): string[] =>
+    test === undefined
+      ? ["not tested", "", ""]
+      : [percent(test.agreement), percent(test.coverage), test.meanDepth.toFixed(2)];
   return table(
-    "Operating points, measured on test documents; speed against plain on this device",
+    "Operating points, measured on test documents",
     [
       "asked for",
       "certified: agreement",
       "left early",
       "mean depth",
-      "speed",
       "uncalibrated: agreement",
       "left early",
       "mean depth",
-      "speed",
     ],
-    points.map(({ agreement, certified, paper }) => [
-      percent(agreement, 0),
-      ...cells(agreement, "certified", certified),
-      ...cells(agreement, "paper", paper),
-    ]),
+    points.map(({ agreement, certified, paper }) => [percent(agreement, 0), ...cells(certified), ...cells(paper)]),
   );
 }
 

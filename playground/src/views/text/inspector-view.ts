@@ -54,7 +54,7 @@ function predictions({ token, prediction, scale, score = "", mode, keyValues }: 
   const full = [
     element("span", {}, element("span", { class: "swatch" }), ` ${scale.numLayers}, all`),
     quoted(prediction.full.text),
-    `probability ${percent(prediction.full.probability)}`,
+    `probability ${percent(prediction.full.confidence)}`,
     prediction.agrees ? "written" : "not run",
   ];
   return [

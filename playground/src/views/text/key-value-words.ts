@@ -1,16 +1,11 @@
 /** Origin of the keys and values of a position, in words. */
 import type { KeyValueSource, KeyValueSpan } from "../../engine/index.js";
 
-export interface KeyValueWords {
-  readonly blocks: string;
-  readonly words: string;
-}
-
 /** A span of blocks, and what happened there. `textOf` shows a token of the text. */
 export function keyValueWords(
   { first, last, source, token }: KeyValueSpan,
   textOf: (token: number) => string,
-): KeyValueWords {
+): Readonly<Record<"blocks" | "words", string>> {
   return {
     blocks: first === last ? `Block ${first}` : `Blocks ${first} to ${last}`,
     words: `${WORDS[source]}${token === undefined ? "" : ` ${textOf(token)}`}`,

@@ -21,7 +21,7 @@ export class TextView {
     const indexOf = (event: Event): number =>
       this.#tokens.indexOf((event.target as HTMLElement).closest<HTMLElement>(".token")!);
     for (const type of ["pointerover", "focusin", "click"]) {
-      root.addEventListener(type, (event) => this.#choose(indexOf(event)));
+      root.addEventListener(type, (event) => this.choose(indexOf(event)));
     }
     root.addEventListener("keydown", (event) => this.#key(event));
   }
@@ -62,8 +62,9 @@ export class TextView {
     }
   }
 
-  #choose(index: number): void {
-    if (index < 0 || index === this.#chosen) return;
+  /** Chooses a token, unless there is none at the index. */
+  choose(index: number): void {
+    if (!(index in this.#tokens) || index === this.#chosen) return;
     this.#tokens[this.#chosen]?.classList.remove("chosen");
     for (const token of this.#tokens) token.tabIndex = -1;
     const token = this.#tokens[index]!;
