@@ -18,8 +18,8 @@ export interface TensorSource {
   readonly tensors: ReadonlyMap<string, { readonly dtype: StoredDtype; readonly shape: Shape }>;
   /** A part of the family's layout in this source. @default as Hugging Face stores it */
   readonly storedAs?: (part: Part) => Part;
-  /** Bytes [begin, end) of one tensor. @default all of them */
-  read(name: string, begin?: number, end?: number): Promise<Uint8Array>;
+  /** Bytes [begin, end) of one tensor, in `room` if the source can and they fit. @default all of them */
+  read(name: string, begin?: number, end?: number, room?: Uint8Array): Promise<Uint8Array>;
 }
 
 /** Source over a safetensors file in memory. Reads are views. */
@@ -54,8 +54,11 @@ export function stackedShape(parts: readonly Part[]): readonly [number, number] 
 
 const CHUNK_BYTES = 4 * 2 ** 20;
 
-/** Rows in a chunk of float32, whatever is stored. */
-const chunkRows = (columns: number): number => Math.max(1, Math.floor(CHUNK_BYTES / (4 * columns)));
+/** Rows in a chunk: whole panels of the wasm device, or fewer than sixteen. */
+function chunkRows(rowBytes: number): number {
+  const rows = Math.max(1, Math.floor(CHUNK_BYTES / rowBytes));
+  return rows < 16 ? rows : rows - (rows % 16);
+}
 
 interface CheckpointReaderOptions {
   /** Receives counts of weights that have arrived, a few megabytes at a time. */
@@ -70,8 +73,8 @@ export class CheckpointReader {
   readonly onWeights: (count: number) => void;
   readonly #signal: CancelSignal | undefined;
   readonly #made: (Tensor | PackedMatrix)[] = [];
-  /** Room for decoded chunks: an array for each would keep the garbage collector busy. */
-  #room = new Float32Array(0);
+  /** For the bytes that are packed, and for the next: new pages for each would cost as much as packing. */
+  readonly #rooms = [new Uint8Array(CHUNK_BYTES), new Uint8Array(CHUNK_BYTES)];
 
   constructor(
     readonly source: TensorSource,
@@ -138,30 +141,40 @@ export class CheckpointReader {
     return weight;
   }
 
-  /** Packs the rows of a part as they are read, a chunk at a time. */
-  async #packInChunks(part: Part, columns: number, pack: (row: number, bytes: Uint8Array) => void): Promise<void> {
+  /** Packs the rows of a part, `step` at a time, while the next are read. */
+  async #packInChunks(
+    part: Part,
+    columns: number,
+    step: number,
+    pack: (row: number, bytes: Uint8Array) => void,
+  ): Promise<void> {
     const rowBytes = this.#rowBytes(part, columns);
-    const step = chunkRows(columns);
-    for (let row = 0; row < part.shape[0]!; row += step) {
-      const end = Math.min(row + step, part.shape[0]!);
-      pack(row, await this.#read(part.name, row * rowBytes, end * rowBytes));
-      this.onWeights((end - row) * columns);
+    const rows = part.shape[0]!;
+    const read = (row: number): Promise<Uint8Array> =>
+      this.source.read(part.name, row * rowBytes, Math.min(row + step, rows) * rowBytes, this.#rooms.reverse()[0]);
+    let next: Promise<Uint8Array> | undefined = read(0);
+    for (let row = 0; next !== undefined; row += step) {
+      const bytes = await next;
+      await giveTurn(this.#signal);
+      next = row + step < rows ? read(row + step) : undefined;
+      next?.catch(() => undefined); // if packing fails, nobody awaits it
+      pack(row, bytes);
+      this.onWeights((bytes.length / rowBytes) * columns);
     }
   }
 
   async #packFloats(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const room = Math.min(chunkRows(columns), part.shape[0]!) * columns;
-    if (this.#room.length < room) this.#room = new Float32Array(room);
     const decode = await storedDecoder(this.#info(part).dtype);
-    await this.#packInChunks(part, columns, (row, bytes) => {
-      this.device.packRows(packed, firstRow + row, decode(bytes, this.#room));
+    await this.#packInChunks(part, columns, chunkRows(4 * columns), (row, bytes) => {
+      this.device.packRows(packed, firstRow + row, decode(bytes));
     });
   }
 
   async #packIntegers(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
     const { ggufIntegers } = await import("../tensor/formats/gguf/decode.js");
     const dtype = this.#info(part).dtype as GgufType;
-    await this.#packInChunks(part, columns, (row, bytes) => {
+    await this.#packInChunks(part, columns, chunkRows(this.#rowBytes(part, columns)), (row, bytes) => {
+      if (this.device.packBlocks?.(packed, firstRow + row, bytes, dtype) === true) return;
       this.device.packIntegers(packed, firstRow + row, ggufIntegers(bytes, dtype, columns));
     });
   }
@@ -176,7 +189,7 @@ export class CheckpointReader {
   ): void {
     const rowStride = part.transposed ? 1 : columns;
     const columnStride = part.transposed ? part.shape[1]! : 1;
-    const step = chunkRows(columns);
+    const step = chunkRows(4 * columns);
     for (let begin = 0; begin < count; begin += step) {
       const rows = Math.min(step, count - begin);
       const chunk = new Float32Array(rows * columns);
@@ -189,16 +202,11 @@ export class CheckpointReader {
     }
   }
 
-  /** The event loop gets its turns between pieces. */
-  async #read(name: string, begin?: number, end?: number): Promise<Uint8Array> {
-    await giveTurn(this.#signal);
-    return this.source.read(name, begin, end);
-  }
-
   async #readAll(part: Part): Promise<Float32Array> {
     const { dtype } = this.#info(part);
     const decode = await storedDecoder(dtype);
-    return decode(await this.#read(part.name));
+    await giveTurn(this.#signal); // the event loop gets its turns between pieces
+    return decode(await this.source.read(part.name));
   }
 
   #rowBytes(part: Part, columns: number): number {

@@ -25,12 +25,12 @@ async function diskFile(path: string): Promise<FolderFile | undefined> {
   const stats = await stat(path).catch(() => undefined);
   if (stats === undefined) return undefined;
   requireRegular(path, stats, Number.MAX_SAFE_INTEGER);
-  return { path, size: stats.size, read: (begin, end) => readRange(path, begin, end - begin) };
+  return { path, size: stats.size, read: (begin, end, room) => readRange(path, begin, end - begin, room) };
 }
 
 /** Returns fewer bytes if the file ends before. */
-async function readRange(path: string, position: number, length: number): Promise<Uint8Array> {
-  const bytes = new Uint8Array(length);
+async function readRange(path: string, position: number, length: number, room?: Uint8Array): Promise<Uint8Array> {
+  const bytes = room !== undefined && length <= room.length ? room.subarray(0, length) : new Uint8Array(length);
   const file = await open(path);
   try {
     for (let done = 0; done < length;) {

@@ -11,6 +11,7 @@
  * every kernel.
  */
 
+import type { GgufType } from "./formats/gguf/types.js";
 import type { IntegerRows } from "./integer-rows.js";
 
 /** `length` float32 elements, opaque outside the device that made it. */
@@ -336,6 +337,8 @@ export interface Device {
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
   /** Stores rows of integers in an int8, int4 or int4-floats matrix. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
+  /** The same from a GGUF file's rows, by a kernel. Returns false if it has none for the type. */
+  packBlocks?(packed: PackedStorage, firstRow: number, bytes: Uint8Array, type: GgufType): boolean;
   /** The stored values as float32, row by row (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;
   freePacked(packed: PackedStorage): void;

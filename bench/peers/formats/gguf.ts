@@ -13,7 +13,8 @@ export type GgufValue =
   | { readonly uint32: number }
   | { readonly float32: number }
   | { readonly strings: readonly string[] }
-  | { readonly int32s: readonly number[] };
+  | { readonly int32s: readonly number[] }
+  | { readonly float32s: readonly number[] };
 
 export interface GgufTensor {
   readonly name: string;
@@ -23,7 +24,8 @@ export interface GgufTensor {
   readonly data: Float32Array;
 }
 
-const typeCodes = { f32: 0, q4_0: 2, q4_1: 3, q8_0: 8, bf16: 30 } as const; // enum ggml_type
+/** enum ggml_type, of all that random files have. */
+const typeCodes = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q5_0: 6, q8_0: 8, q4_k: 12, q6_k: 14, bf16: 30 } as const;
 const alignment = 32;
 const blockSize = 32; // weights per q8_0 block
 
@@ -31,43 +33,73 @@ export function serializeGguf(
   metadata: Readonly<Record<string, GgufValue>>,
   tensors: readonly GgufTensor[],
 ): Uint8Array {
+  return serializeWithPairs(pairsOf(metadata), tensors);
+}
+
+interface Pairs {
+  readonly count: number;
+  readonly bytes: Uint8Array;
+}
+
+/** The same, with metadata that is written already. */
+export function serializeWithPairs(pairs: Pairs, tensors: readonly GgufTensor[]): Uint8Array {
+  const payloads = tensors.map(encode);
+  const out = new ByteWriter(
+    payloads.reduce((size, payload) => size + payload.length + alignment, pairs.bytes.length + (1 << 20)),
+  );
+  writeHead(
+    out,
+    pairs,
+    tensors.map((tensor, i) => ({ ...tensor, bytes: payloads[i]!.length })),
+  );
+  for (const payload of payloads) {
+    out.raw(payload);
+    out.align(alignment);
+  }
+  return out.bytes();
+}
+
+export interface GgufEntry {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly type: keyof typeof typeCodes;
+  readonly bytes: number;
+}
+
+export const padded = (bytes: number): number => Math.ceil(bytes / alignment) * alignment;
+
+/** What stands before the tensors, which follow in this order, each padded to the alignment. */
+export function headBytes(metadata: Readonly<Record<string, GgufValue>>, entries: readonly GgufEntry[]): Uint8Array {
+  const out = new ByteWriter(1 << 20);
+  writeHead(out, pairsOf(metadata), entries);
+  return out.bytes();
+}
+
+function pairsOf(metadata: Readonly<Record<string, GgufValue>>): Pairs {
   const pairs = new ByteWriter(1 << 20);
   for (const [key, value] of Object.entries(metadata)) {
     pairs.text(key);
     writeValue(pairs, value);
   }
-  return serializeWithPairs({ count: Object.keys(metadata).length, bytes: pairs.bytes() }, tensors);
+  return { count: Object.keys(metadata).length, bytes: pairs.bytes() };
 }
 
-/** The same, with metadata that is written already. */
-export function serializeWithPairs(
-  pairs: { readonly count: number; readonly bytes: Uint8Array },
-  tensors: readonly GgufTensor[],
-): Uint8Array {
-  const payloads = tensors.map(encode);
-  const out = new ByteWriter(
-    payloads.reduce((size, payload) => size + payload.length + alignment, pairs.bytes.length + (1 << 20)),
-  );
+function writeHead(out: ByteWriter, pairs: Pairs, entries: readonly GgufEntry[]): void {
   out.raw(new TextEncoder().encode("GGUF"));
   out.uint32(3);
-  out.uint64(tensors.length);
+  out.uint64(entries.length);
   out.uint64(pairs.count);
   out.raw(pairs.bytes);
   let offset = 0;
-  tensors.forEach(({ name, shape, type }, i) => {
+  for (const { name, shape, type, bytes } of entries) {
     out.text(name);
     out.uint32(shape.length);
     for (const size of shape.toReversed()) out.uint64(size);
     out.uint32(typeCodes[type]);
     out.uint64(offset);
-    offset += Math.ceil(payloads[i]!.length / alignment) * alignment;
-  });
-  for (const payload of payloads) {
-    out.align(alignment);
-    out.raw(payload);
+    offset += padded(bytes);
   }
   out.align(alignment);
-  return out.bytes();
 }
 
 /** Values are tagged: 4 uint32, 5 int32, 6 float32, 7 bool, 8 string, 9 array of a tag. */
@@ -89,6 +121,11 @@ function writeValue(out: ByteWriter, value: GgufValue): void {
     out.uint32(8);
     out.uint64(value.strings.length);
     for (const item of value.strings) out.text(item);
+  } else if ("float32s" in value) {
+    out.uint32(9);
+    out.uint32(6);
+    out.uint64(value.float32s.length);
+    out.raw(new Uint8Array(Float32Array.from(value.float32s).buffer));
   } else {
     out.uint32(9);
     out.uint32(5);

@@ -23,8 +23,8 @@ export interface FolderFile {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** Bytes [begin, end); fewer only if the file has become shorter. */
-  read(begin: number, end: number): Promise<Uint8Array>;
+  /** Bytes [begin, end), in `room` if it can and they fit; fewer only if the file has become shorter. */
+  read(begin: number, end: number, room?: Uint8Array): Promise<Uint8Array>;
 }
 
 export interface Folder {
@@ -107,12 +107,12 @@ async function fileTensors(file: FolderFile, options: BudgetOptions = {}): Promi
   const header = await readHeader(file, options);
   return {
     tensors: header.tensors,
-    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
+    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER, room?) {
       const info = header.tensors.get(name);
       if (info === undefined) throw new ModelError("tensor-missing", `${path}: no tensor "${name}"`, { name });
       const bytes = info.end - info.begin;
       const start = header.dataOffset + info.begin;
-      return readExactly(file, start + Math.min(begin, bytes), start + Math.min(end, bytes));
+      return readExactly(file, start + Math.min(begin, bytes), start + Math.min(end, bytes), room);
     },
   };
 }
@@ -245,16 +245,16 @@ async function shardedTensors(
   }
   return {
     tensors: new Map([...owners].map(([name, shard]) => [name, shard.tensors.get(name)!])),
-    read(name, begin, end) {
+    read(name, ...range) {
       const owner = owners.get(name);
       if (owner === undefined) throw new ModelError("tensor-missing", `${indexPath}: no tensor "${name}"`, { name });
-      return owner.read(name, begin, end);
+      return owner.read(name, ...range);
     },
   };
 }
 
-async function readExactly(file: FolderFile, begin: number, end: number): Promise<Uint8Array> {
-  const bytes = await file.read(begin, end);
+async function readExactly(file: FolderFile, begin: number, end: number, room?: Uint8Array): Promise<Uint8Array> {
+  const bytes = await file.read(begin, end, room);
   if (bytes.length !== end - begin) {
     throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
       path: file.path,

@@ -62,12 +62,12 @@ function ggufSource(
   return {
     tensors: new Map([...named].map(([name, { type, shape }]) => [name, { dtype: type, shape }])),
     ...(storedAs && { storedAs }),
-    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER) {
+    async read(name, begin = 0, end = Number.MAX_SAFE_INTEGER, room?) {
       const tensor = named.get(name);
       if (tensor === undefined) throw new ModelError("tensor-missing", `gguf: no tensor "${name}"`, { name });
       const range = { begin: Math.min(begin, sizeOf(tensor)), end: Math.min(end, sizeOf(tensor)) };
       const reordered = architecture.interleaved === true && /\.self_attn\.[qk]_proj\./.test(name);
-      return reordered ? readReordered(tensor, facts.headDim, range) : readRange(tensor, range);
+      return reordered ? readReordered(tensor, facts.headDim, range) : readRange(tensor, range, room);
     },
   };
 }
@@ -97,8 +97,8 @@ interface ByteRange {
 
 const sizeOf = ({ begin, end }: PlacedTensor): number => end - begin;
 
-async function readRange({ file, begin }: PlacedTensor, range: ByteRange): Promise<Uint8Array> {
-  const bytes = await file.read(begin + range.begin, begin + range.end);
+async function readRange({ file, begin }: PlacedTensor, range: ByteRange, room?: Uint8Array): Promise<Uint8Array> {
+  const bytes = await file.read(begin + range.begin, begin + range.end, room);
   if (bytes.length === range.end - range.begin) return bytes;
   throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
     path: file.path,

@@ -84,6 +84,7 @@ function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]
     throw new GgufError("gguf-tokenizer", `${metadata.path}: tokenizers that remove spaces are not supported`);
   }
   const unknown = tokens[metadata.number("tokenizer.ggml.unknown_token_id", 0)!] ?? null;
+  const ids = idsOf(tokens);
   const prefixed = metadata.flag("tokenizer.ggml.add_space_prefix", true);
   const replace = (from: string, to: string): object => ({ type: "Replace", pattern: { String: from }, content: to });
   return {
@@ -109,41 +110,83 @@ function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]
       end_of_word_suffix: null,
       fuse_unk: true,
       byte_fallback: true,
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
-      merges: mergesOf(tokens, scores, metadata),
+      vocab: ids,
+      merges: mergesOf(ids, tokens, scores, metadata),
     },
   };
 }
 
-interface RankedMerge {
-  readonly pair: readonly [string, string];
-  readonly score: number;
-  readonly left: number;
-  readonly right: number;
-}
+const idsOf = (tokens: readonly string[]): Map<string, number> => new Map(tokens.map((token, id) => [token, id]));
 
+/** Ids of left part, right part and token. */
+type Cut = readonly [left: number, right: number, token: number];
+
+/** As `BpeModel.merges`. Tokens are sorted, not cuts: most vocabularies are in the order of their scores. */
 function mergesOf(
+  ids: ReadonlyMap<string, number>,
   tokens: readonly string[],
   scores: ArrayLike<number>,
   { path, budgets }: GgufMetadata,
-): (readonly [string, string])[] {
+): Int32Array {
   const work = tokens.reduce((sum, { length }) => sum + Math.min(length, LONGEST) ** 2, 0);
   requireBudget(budgets, "mergeWork", work, `${path}: squares of the lengths of all tokens`);
-  const ids = new Map(tokens.map((token, id) => [token, id]));
-  const merges: RankedMerge[] = [];
   for (const [token, id] of ids) {
     if (token.length > LONGEST) {
       throw new GgufError("gguf-tokenizer", `${path}: token ${id} has ${token.length} characters, above ${LONGEST}`);
     }
-    for (let cut = 1; cut < token.length; cut++) {
-      const pair = [token.slice(0, cut), token.slice(cut)] as const;
-      const left = ids.get(pair[0]);
-      const right = left === undefined ? undefined : ids.get(pair[1]);
-      if (left !== undefined && right !== undefined) merges.push({ pair, score: scores[id]!, left, right });
-    }
   }
-  merges.sort((a, b) => b.score - a.score || a.left - b.left || a.right - b.right);
-  return merges.map(({ pair }) => pair);
+  const sorted = [...ids.values()].sort((a, b) => scores[b]! - scores[a]!);
+  const cutsOf = cutFinder(tokens, sorted);
+  const merges: number[] = [];
+  for (let at = 0; at < sorted.length;) {
+    const score = scores[sorted[at]!];
+    const cuts = cutsOf(sorted[at++]!);
+    while (at < sorted.length && scores[sorted[at]!] === score) cuts.push(...cutsOf(sorted[at++]!));
+    cuts.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+    for (const [left, right, token] of cuts) merges.push(left, right, token);
+  }
+  return Int32Array.from(merges);
+}
+
+/**
+ * Finds the ways to cut a token into two, by hashes Σ c_i · f^(n-1-i) of characters c, modulo 2^32: those of all parts
+ * follow from those of beginnings, so that no part has to be made. f is random, so that no file makes tokens collide;
+ * what is found does not depend on it.
+ */
+function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: number) => Cut[] {
+  const factor = crypto.getRandomValues(new Int32Array(1))[0]! | 1;
+  const powers = new Int32Array(LONGEST).fill(1);
+  for (let i = 1; i < LONGEST; i++) powers[i] = Math.imul(powers[i - 1]!, factor);
+  const beginnings = new Int32Array(LONGEST + 1);
+  const hashOf = (token: string): number => {
+    for (let i = 0; i < token.length; i++) beginnings[i + 1] = Math.imul(beginnings[i]!, factor) + token.charCodeAt(i);
+    return beginnings[token.length]!;
+  };
+  const lasts = new Map<number, number>(); // by hash; `before` has others with the same
+  const before = new Int32Array(tokens.length);
+  for (const id of ids) {
+    const hash = hashOf(tokens[id]!) >>> 2; // small integers are the fastest keys
+    before[id] = lasts.get(hash) ?? -1;
+    lasts.set(hash, id);
+  }
+  const find = (hash: number, token: string, begin: number, end: number): number => {
+    let id = lasts.get(hash >>> 2) ?? -1;
+    while (id >= 0 && !(tokens[id]!.length === end - begin && token.startsWith(tokens[id]!, begin))) id = before[id]!;
+    return id;
+  };
+  return (id) => {
+    const token = tokens[id]!;
+    const { length } = token;
+    const whole = hashOf(token);
+    const cuts: Cut[] = [];
+    for (let cut = 1; cut < length; cut++) {
+      const left = find(beginnings[cut]!, token, 0, cut);
+      if (left < 0) continue;
+      const right = find(whole - Math.imul(beginnings[cut]!, powers[length - cut]!), token, cut, length);
+      if (right >= 0) cuts.push([left, right, id]);
+    }
+    return cuts;
+  };
 }
 
 const KINDS: Readonly<Record<string, Kind>> = {
@@ -208,7 +251,7 @@ function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): o
       fuse_unk: false,
       byte_fallback: false,
       ignore_merges: IGNORE_MERGES.includes(pre),
-      vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      vocab: idsOf(tokens),
       merges: metadata.strings("tokenizer.ggml.merges"),
     },
   };

@@ -19,13 +19,13 @@ const utf8 = new TextEncoder();
  * Returns an encoder of a text's words, where "" stands for a turn. Characters without a token become those of their
  * bytes, or `unk_token`.
  */
-export function wordEncoder({ vocab, merges, section }: BpeModel): (words: Iterable<string>) => InParts<number[]> {
-  const unnamed = [...vocab.values()].reduce((most, id) => Math.max(most, id), -1) + 1; // in place of an id
+export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InParts<number[]> {
+  const { vocab, tokens, merges, section } = model;
+  const unnamed = tokens.length; // in place of an id
   const pairOf = (left: number, right: number): number => left * (unnamed + 1) + right;
-  const idOf = (token: string): number => vocab.get(token)!;
-  const ranks = new Map(merges.map(([a, b], rank) => [pairOf(idOf(a), idOf(b)), rank]));
-  const joined = merges.map(([a, b]) => idOf(a + b));
-  const unknown = typeof section["unk_token"] === "string" ? idOf(section["unk_token"]) : undefined;
+  const ranks = new Map<number, number>();
+  for (let i = 0; i < merges.length; i += 3) ranks.set(pairOf(merges[i]!, merges[i + 1]!), i / 3);
+  const unknown = typeof section["unk_token"] === "string" ? vocab.get(section["unk_token"]) : undefined;
   const remembered = new Map<string, readonly number[]>();
 
   /** Joins pairs. Each symbol lies at the place of its first character; places of joined ones are empty. */
@@ -54,7 +54,7 @@ export function wordEncoder({ vocab, merges, section }: BpeModel): (words: Itera
       const rank = (best - left) / length;
       if (rankAt(left) !== rank) continue; // one of the pair has been joined since
       const right = next[left]!;
-      ids[left] = joined[rank]!;
+      ids[left] = merges[3 * rank + 2]!;
       ids[right] = EMPTY;
       next[left] = next[right]!;
       previous[next[left]] = left;

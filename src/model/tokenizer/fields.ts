@@ -16,10 +16,10 @@ export function list(where: string, value: unknown): unknown[] {
   return value;
 }
 
-/** Ids index arrays, so they are bounded: 2^24 is far above any vocabulary. */
-export function tokenId(where: string, value: unknown): number {
+/** Ids index arrays, so they are bounded: 2^24 is far above any vocabulary. `where` is asked for only in an error. */
+export function tokenId(where: () => string, value: unknown): number {
   if (typeof value !== "number" || !Number.isInteger(value) || value < 0 || value >= 2 ** 24) {
-    throw malformed(where, shown(value), "an integer in [0, 2^24)");
+    throw malformed(where(), shown(value), "an integer in [0, 2^24)");
   }
   return value;
 }

@@ -60,8 +60,9 @@ function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
 }
 
 /** True if a merge joins a character with a following "▁". */
-function joinsAcrossWords({ section, merges }: BpeModel): boolean {
-  return section["ignore_merges"] === true || merges.some(([a, b]) => /[^▁]▁/u.test(a + b));
+function joinsAcrossWords({ section, merges, tokens }: BpeModel): boolean {
+  const joined = merges.filter((_, i) => i % 3 === 2);
+  return section["ignore_merges"] === true || joined.some((id) => /[^▁]▁/u.test(tokens[id]!));
 }
 
 function splitBy(pattern: string): object {
@@ -222,7 +223,7 @@ function fillTemplate({ before, after }: Template, processor: Readonly<Record<st
     const name = String(record("post_processor.single", part["SpecialToken"])["id"]);
     const where = `post_processor.special_tokens.${name}`;
     const ids = list(`${where}.ids`, record(where, table[name])["ids"]);
-    side.push(...ids.map((id) => tokenId(`${where}.ids`, id)));
+    side.push(...ids.map((id) => tokenId(() => `${where}.ids`, id)));
   }
 }
 
@@ -281,8 +282,7 @@ export async function huggingFaceTokenizer(
   await giveTurn(signal);
   const added = readAddedTokens(file["added_tokens"] ?? []);
 
-  const tokens: (string | undefined)[] = [];
-  for (const [token, id] of model.vocab) tokens[id] = token;
+  const tokens = [...model.tokens];
   for (const { content, id } of added) tokens[id] = content;
   const idOf = (token: string): number | undefined =>
     added.find(({ content }) => content === token)?.id ?? model.vocab.get(token);

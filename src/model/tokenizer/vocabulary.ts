@@ -6,12 +6,13 @@ import { shown } from "../../shown.js";
 
 export interface BpeModel {
   readonly vocab: ReadonlyMap<string, number>;
-  readonly merges: readonly Merge[];
+  /** By id. */
+  readonly tokens: readonly (string | undefined)[];
+  /** Ids of left part, right part and both joined, merge by merge. */
+  readonly merges: Int32Array;
   /** Section with its type, which old files leave out. */
   readonly section: Readonly<Record<string, unknown>>;
 }
-
-type Merge = readonly [string, string];
 
 export interface AddedToken {
   readonly id: number;
@@ -19,6 +20,7 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
+/** A GGUF file gives `vocab` as a Map and `merges` as ids, without the detour by way of JSON. */
 export async function readBpeModel(value: unknown, signal?: CancelSignal): Promise<BpeModel> {
   const section: Record<string, unknown> = { type: "BPE", ...record("model", value) };
   if (section["type"] !== "BPE") throw unsupported("model.type", shown(section["type"]), '"BPE"');
@@ -27,14 +29,14 @@ export async function readBpeModel(value: unknown, signal?: CancelSignal): Promi
       throw unsupported(`model.${key}`, shown(section[key]), "null or an empty string");
     }
   }
-  const vocab = readVocab(section["vocab"]);
+  const { vocab, tokens } = readVocab(section["vocab"]);
   await giveTurn(signal);
-  const merges = list("model.merges", section["merges"]).map((merge, i) => readMerge(i, merge, vocab));
+  const merges = section["merges"] instanceof Int32Array ? section["merges"] : readMerges(section["merges"], vocab);
   const unknown = section["unk_token"] ?? null;
   if (unknown !== null && !(typeof unknown === "string" && vocab.has(unknown))) {
     throw malformed("model.unk_token", shown(unknown), "null or a token of model.vocab");
   }
-  return { vocab, merges, section };
+  return { vocab, tokens, merges, section };
 }
 
 export function readAddedTokens(value: unknown): AddedToken[] {
@@ -44,37 +46,44 @@ export function readAddedTokens(value: unknown): AddedToken[] {
     if (typeof content !== "string" || content === "") {
       throw malformed(`added_tokens[${i}].content`, shown(content), "a non-empty string");
     }
-    return { id: tokenId(`added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
+    return { id: tokenId(() => `added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
   });
 }
 
-function readVocab(value: unknown): Map<string, number> {
+function readVocab(value: unknown): Pick<BpeModel, "vocab" | "tokens"> {
+  const given = value instanceof Map ? (value as ReadonlyMap<string, number>) : undefined;
   const vocab = new Map<string, number>();
   const tokens: (string | undefined)[] = [];
-  for (const [token, entry] of Object.entries(record("model.vocab", value))) {
-    const id = tokenId(`model.vocab[${shown(token)}]`, entry);
+  for (const [token, entry] of given ?? Object.entries(record("model.vocab", value))) {
+    const id = tokenId(() => `model.vocab[${shown(token)}]`, entry);
     const other = tokens[id];
     if (other !== undefined) {
       const found = `id ${id} for both ${shown(other)} and ${shown(token)}`;
       throw malformed("model.vocab", found, "one token per id");
     }
-    vocab.set(token, id);
+    if (given === undefined) vocab.set(token, id);
     tokens[id] = token;
   }
-  return vocab;
+  return { vocab: given ?? vocab, tokens };
 }
 
 /** Older files write a merge as "a b", newer ones as ["a", "b"]. */
-function readMerge(index: number, value: unknown, vocab: ReadonlyMap<string, number>): Merge {
-  const pair: unknown = typeof value === "string" ? value.split(" ") : value;
-  if (!Array.isArray(pair) || pair.length !== 2) {
-    throw malformed(`model.merges[${index}]`, shown(value), 'two tokens, as "a b" or ["a", "b"]');
-  }
-  const [a, b] = pair as [unknown, unknown];
-  for (const token of [a, b, `${String(a)}${String(b)}`]) {
-    if (typeof token !== "string" || !vocab.has(token)) {
-      throw malformed(`model.merges[${index}]`, `${shown(token)}, which model.vocab lacks`, "tokens of the vocabulary");
+function readMerges(value: unknown, vocab: ReadonlyMap<string, number>): Int32Array {
+  const merges = list("model.merges", value);
+  const ids = new Int32Array(3 * merges.length);
+  for (const [i, merge] of merges.entries()) {
+    const pair: unknown = typeof merge === "string" ? merge.split(" ") : merge;
+    if (!Array.isArray(pair) || pair.length !== 2) {
+      throw malformed(`model.merges[${i}]`, shown(merge), 'two tokens, as "a b" or ["a", "b"]');
+    }
+    const [a, b] = pair as [unknown, unknown];
+    for (const [part, token] of [a, b, `${String(a)}${String(b)}`].entries()) {
+      const id = typeof token === "string" ? vocab.get(token) : undefined;
+      if (id === undefined) {
+        throw malformed(`model.merges[${i}]`, `${shown(token)}, which model.vocab lacks`, "tokens of the vocabulary");
+      }
+      ids[3 * i + part] = id;
     }
   }
-  return [a as string, b as string];
+  return ids;
 }

@@ -12,16 +12,13 @@ export function storedRowBytes(dtype: StoredDtype, columns: number): number | un
   return columns % elements === 0 ? (columns / elements) * bytes : undefined;
 }
 
-/**
- * Makes float32 of the elements of one type; of blocks in `room`, if they fit. Throws for types that are no floats, or
- * parts of elements or blocks.
- */
-type DecodeStored = (bytes: Uint8Array, room?: Float32Array) => Float32Array;
+/** Makes float32 of the elements of one type. Throws for types that are no floats, or parts of elements or blocks. */
+type DecodeStored = (bytes: Uint8Array) => Float32Array;
 
 /** Pages that read safetensors alone load no code for GGUF's blocks. */
 export async function storedDecoder(dtype: StoredDtype): Promise<DecodeStored> {
   const plain = dtype === "F32" || dtype === "F16" || dtype === "BF16" || !isGgufType(dtype);
   if (plain) return (bytes) => decodeFloat32(bytes, dtype);
   const { decodeGguf } = await import("./gguf/decode.js");
-  return (bytes, room) => decodeGguf(bytes, dtype, room);
+  return (bytes) => decodeGguf(bytes, dtype);
 }

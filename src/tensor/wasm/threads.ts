@@ -17,6 +17,7 @@ import { CHUNK_BITS, CONTROL, workerScript, type WorkerStart } from "./worker-sc
 
 const SHARED = [
   "linear",
+  "packBlocks",
   "coarseBounds",
   "quantizeIntegers",
   "linearIntegers",

@@ -9,13 +9,15 @@
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
 import type { WasmBuild, WasmOptions } from "../device-options.js";
+import type { GgufType } from "../formats/gguf/types.js";
+import { storedRowBytes } from "../formats/stored.js";
 import type { Host } from "../host.js";
-import { groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
+import { GROUP, groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { packedBytes } from "../packed-bytes.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
-import { EXACT, SCRATCH_BYTES } from "./kernels/constants.js";
+import { EXACT, Q4_0, Q4_K, Q5_0, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
 import { chooseWay } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
@@ -121,6 +123,7 @@ export async function createWasmDevice({
     createPacked: (rows, columns, dtype) => createPacked(engine, rows, columns, dtype),
     packRows: (packed, firstRow, data) => packRows(engine, engine.packed(packed), firstRow, data),
     packIntegers: (packed, firstRow, rows) => packIntegers(engine, engine.packed(packed), firstRow, rows),
+    packBlocks: (packed, firstRow, bytes, type) => packBlocks(engine, engine.packed(packed), firstRow, bytes, type),
     readPacked: (packed) => Promise.resolve(unpackAll(engine, engine.packed(packed))),
     freePacked(packed) {
       const matrix = engine.packed(packed);
@@ -206,7 +209,8 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Pack
   const unitBytes = packedBytes(1, columns, dtype);
   const address = engine.memory.allocate(bytes);
   // Padding must be zero: unused rows of the last panels, and the end of a last group.
-  const dirty = dtype === "float32" || dtype === "bfloat16" ? Math.max(0, bytes - unitBytes) : 0;
+  const groupsEnd = dtype !== "float32" && dtype !== "bfloat16" && columns % GROUP > 0;
+  const dirty = groupsEnd ? 0 : Math.max(0, bytes - unitBytes);
   engine.wasm.fillZeros(address + dirty, (bytes - dirty) / 4);
   return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
@@ -263,6 +267,26 @@ function packIntegers(engine: Engine, packed: WasmPacked, firstRow: number, rows
       m,
     });
   }
+}
+
+const BLOCKS: Partial<Record<GgufType, number>> = { Q4_0, Q5_0, Q8_0, Q4_K };
+const PACKING_BYTES = 640;
+/** Weights that a thread packs in a microsecond. */
+const PACKED_PER_US = 1500;
+
+function packBlocks(engine: Engine, packed: WasmPacked, first: number, bytes: Uint8Array, name: GgufType): boolean {
+  const { address: w, columns: k, dtype } = packed;
+  const type = BLOCKS[name];
+  if (type === undefined) return false;
+  const work = engine.work(PACKING_BYTES);
+  const from = engine.inputs(bytes.length);
+  new Uint8Array(engine.memory.memory.buffer).set(bytes, from);
+  const rowBytes = storedRowBytes(name, k)!;
+  const count = bytes.length / rowBytes;
+  const given = { kind: ACROSS[dtype], w, k, first, count, type, from, rowBytes, work };
+  const items = Math.ceil(((first % 16) + count) / 16);
+  engine.share("packBlocks", given, { items, us: (count * k) / PACKED_PER_US });
+  return true;
 }
 
 function unpackAll(engine: Engine, { address, rows, columns: k, dtype }: WasmPacked): Float32Array {

@@ -2,8 +2,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { decodeGguf } from "../../../src/tensor/formats/gguf/decode.js";
-import { ggufBlock, ggufTypes } from "../../../src/tensor/formats/gguf/types.js";
+import { createDevice } from "../../../src/node/index.js";
+import { decodeGguf, ggufIntegers } from "../../../src/tensor/formats/gguf/decode.js";
+import { ggufBlock, ggufTypes, integerForm } from "../../../src/tensor/formats/gguf/types.js";
+import type { WasmPacked } from "../../../src/tensor/wasm/engine.js";
+
+const device = await createDevice("wasm");
+const bitsAt = ({ engine, address, bytes }: WasmPacked): Int8Array => engine.memory.i8.slice(address, address + bytes);
 
 interface Golden {
   readonly elements_per_block: number;
@@ -41,19 +46,27 @@ describe.each(ggufTypes)("%s", (type) => {
     expect(decodeGguf(shifted.subarray(1), type)).toEqual(decodeGguf(new Uint8Array(row), type));
   });
 
-  it("decodes into room that is large enough, and makes its own otherwise", () => {
-    const row = new Uint8Array(Buffer.from(rows[0]!.raw_base64, "base64"));
-    const wanted = decodeGguf(row, type);
-    const room = new Float32Array(wanted.length + 5);
-    expect(bitsOf(decodeGguf(row, type, room))).toEqual(bitsOf(wanted));
-    expect(bitsOf(decodeGguf(row, type, room.subarray(0, wanted.length - 1)))).toEqual(bitsOf(wanted));
-  });
-
   it("refuses a part of a block", () => {
     if (bytes === 1) return;
     expect(() => decodeGguf(new Uint8Array(bytes + 1), type)).toThrow(`whole number of ${type} blocks`);
   });
 });
+
+it.each(["Q4_0", "Q4_K", "Q5_0", "Q8_0"] as const)(
+  "%s is packed by a kernel to the same bits, in any chunks",
+  (type) => {
+    const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
+    const raw = Buffer.concat(rows.map((row) => Buffer.from(row.raw_base64, "base64")));
+    const stored = Uint8Array.from({ length: 37 * 2 * bytes }, (_, i) => raw[i % raw.length]!);
+    const create = (): WasmPacked => device.createPacked(37, 2 * elements, integerForm(type)!) as WasmPacked;
+    const whole = create();
+    device.packIntegers(whole, 0, ggufIntegers(stored, type, 2 * elements));
+    const split = create();
+    expect(device.packBlocks!(split, 0, stored.subarray(0, 5 * 2 * bytes), type)).toBe(true);
+    device.packBlocks!(split, 5, stored.subarray(5 * 2 * bytes), type);
+    expect(bitsAt(split)).toEqual(bitsAt(whole));
+  },
+);
 
 function floatsOf(base64: string) {
   const bytes = Uint8Array.from(Buffer.from(base64, "base64"));

@@ -14,9 +14,10 @@
  * a model has millions of blocks.
  */
 import { GgufError } from "../../../errors.js";
-import { bf16ToFloat32, f16ToFloat32 } from "../half-floats.js";
+import { decodeFloat32 } from "../dtype.js";
+import { f16ToFloat32 } from "../half-floats.js";
 import { ggufBlock, type GgufType } from "./types.js";
-import { createIntegerRows, type IntegerRows } from "../../integer-rows.js";
+import { createIntegerRows, integerValues, type IntegerRows } from "../../integer-rows.js";
 
 /** Writes the block at `at` to `out` from `to` on. */
 type DecodeBlock = (bytes: Uint8Array, at: number, out: Float32Array, to: number) => void;
@@ -52,35 +53,14 @@ function iq4(bytes: Uint8Array, at: number, scale: number, out: Float32Array, to
   }
 }
 
-const NO_ROOM = new Float32Array(0);
-
-const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, DecodeBlock>> = {
+/** Of types that are more than integers with a scale and a minimum, and of Q4_0, whose zeros have the sign of d. */
+const DECODERS: Readonly<Partial<Record<GgufType, DecodeBlock>>> = {
   Q4_0(bytes, at, out, to) {
     const d = halfAt(bytes, at);
     for (let j = 0; j < 16; j++) {
       const pair = bytes[at + 2 + j]!;
       out[to + j] = d * ((pair & 15) - 8);
       out[to + 16 + j] = d * ((pair >> 4) - 8);
-    }
-  },
-
-  Q4_1(bytes, at, out, to) {
-    const d = halfAt(bytes, at);
-    const m = halfAt(bytes, at + 2);
-    for (let j = 0; j < 16; j++) {
-      const pair = bytes[at + 4 + j]!;
-      out[to + j] = d * (pair & 15) + m;
-      out[to + 16 + j] = d * (pair >> 4) + m;
-    }
-  },
-
-  Q5_0(bytes, at, out, to) {
-    const d = halfAt(bytes, at);
-    const high = highBits(bytes, at + 2);
-    for (let j = 0; j < 16; j++) {
-      const pair = bytes[at + 6 + j]!;
-      out[to + j] = d * (((pair & 15) | (((high >>> j) & 1) << 4)) - 16);
-      out[to + 16 + j] = d * (((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) - 16);
     }
   },
 
@@ -93,11 +73,6 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
       out[to + j] = d * ((pair & 15) | (((high >>> j) & 1) << 4)) + m;
       out[to + 16 + j] = d * ((pair >> 4) | (((high >>> (j + 16)) & 1) << 4)) + m;
     }
-  },
-
-  Q8_0(bytes, at, out, to) {
-    const d = halfAt(bytes, at);
-    for (let j = 0; j < 32; j++) out[to + j] = d * signed(bytes[at + 2 + j]!);
   },
 
   /** scales[16] (4 bits scale, 4 bits minimum), q[64] (2 bits), d, dmin. */
@@ -129,19 +104,6 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
         const value = ((bytes[q + j]! >> shift) & 3) - (bytes[third + j]! & mask ? 0 : 4);
         out[to + 16 * group + j] = scale * value;
       }
-    }
-  },
-
-  /** d, dmin, scales and minimums [12], q[128] (4 bits): 32 low nibbles, then 32 high ones. */
-  Q4_K(bytes, at, out, to) {
-    const d = halfAt(bytes, at);
-    const dmin = halfAt(bytes, at + 2);
-    for (let group = 0; group < 8; group++) {
-      const scale = d * scaleOf(bytes, at + 4, group);
-      const minimum = dmin * minimumOf(bytes, at + 4, group);
-      const q = at + 16 + 32 * (group >> 1);
-      const shift = 4 * (group & 1);
-      for (let j = 0; j < 32; j++) out[to + 32 * group + j] = scale * ((bytes[q + j]! >> shift) & 15) - minimum;
     }
   },
 
@@ -177,10 +139,6 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
     }
   },
 
-  IQ4_NL(bytes, at, out, to) {
-    iq4(bytes, at + 2, halfAt(bytes, at), out, to);
-  },
-
   /** d, high bits of the scales (2 bytes), low nibbles of the scales (4 bytes), nibbles [128]. */
   IQ4_XS(bytes, at, out, to) {
     const d = halfAt(bytes, at);
@@ -193,11 +151,8 @@ const DECODERS: Readonly<Record<Exclude<GgufType, "F32" | "F16" | "BF16">, Decod
   },
 };
 
-/**
- * Decodes whole blocks; quantized ones to the beginning of `room` if they fit. Throws a GgufError `gguf-partial-block`
- * for a part of a block.
- */
-export function decodeGguf(bytes: Uint8Array, type: GgufType, room: Float32Array = NO_ROOM): Float32Array {
+/** Decodes whole blocks. Throws a GgufError `gguf-partial-block` for a part of a block. */
+export function decodeGguf(bytes: Uint8Array, type: GgufType): Float32Array {
   const block = ggufBlock(type);
   if (bytes.length % block.bytes !== 0) {
     throw new GgufError(
@@ -206,21 +161,13 @@ export function decodeGguf(bytes: Uint8Array, type: GgufType, room: Float32Array
       { bytes: bytes.length, type },
     );
   }
-  if (type === "F32") return new Float32Array(alignedCopy(bytes).buffer, 0, bytes.length / 4);
-  if (type === "F16") return f16ToFloat32(new Uint16Array(alignedCopy(bytes).buffer, 0, bytes.length / 2));
-  if (type === "BF16") return bf16ToFloat32(new Uint16Array(alignedCopy(bytes).buffer, 0, bytes.length / 2));
+  if (type === "F32" || type === "F16" || type === "BF16") return decodeFloat32(bytes, type);
   const decode = DECODERS[type];
+  if (decode === undefined) return integerValues(ggufIntegers(bytes, type, block.elements));
   const blocks = bytes.length / block.bytes;
-  const length = blocks * block.elements;
-  const out = length <= room.length ? room.subarray(0, length) : new Float32Array(length);
+  const out = new Float32Array(blocks * block.elements);
   for (let b = 0; b < blocks; b++) decode(bytes, b * block.bytes, out, b * block.elements);
   return out;
-}
-
-function alignedCopy(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const copy = new Uint8Array(bytes.length);
-  copy.set(bytes);
-  return copy;
 }
 
 /** Rows of `columns` elements, of a type that has an `integerForm`. */
@@ -238,6 +185,7 @@ export function ggufIntegers(bytes: Uint8Array, type: GgufType, columns: number)
     }
     const d = halfAt(bytes, at);
     scales[b] = d;
+    minimums[b] = -0; // added, it leaves all values as they are, zeros too
     if (type === "Q8_0") {
       for (let j = 0; j < 32; j++) integers[to + j] = bytes[at + 2 + j]!; // int8 takes the bits as they are
     } else if (type === "Q5_0") {

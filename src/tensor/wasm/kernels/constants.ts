@@ -20,6 +20,12 @@ export const INT8_GROUP = 576;
 export const NIBBLE_HALVES_GROUP = 320;
 export const NIBBLE_FLOATS_GROUP = 384;
 
+/** ggml's numbers of the blocks that products/blocks.as.ts packs. */
+export const Q4_0 = 2;
+export const Q5_0 = 6;
+export const Q8_0 = 8;
+export const Q4_K = 12;
+
 /** products/integers/dots.as.ts. */
 export const DOT = 0;
 export const PAIRS = 1;

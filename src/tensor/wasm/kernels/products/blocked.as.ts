@@ -15,8 +15,8 @@
  * blocks, so that it stays in the cache.
  */
 import { PANELS_BF16, PANELS_F32 } from "../constants";
-import { packBlock, transpose4 } from "./panels.as";
-import { isYes, mac, No, Yes } from "../simd.as";
+import { packBlock } from "./panels.as";
+import { isYes, mac, No, transpose4, Yes } from "../simd.as";
 import { copyColumns, scratch, tile1x16, tile2x16 } from "./tiles.as";
 
 /** Rows of the next group: never a single one if that can be avoided. */

@@ -13,6 +13,7 @@
 import { ACROSS_BF16, ACROSS_F32, MATRIX, MATRIX_TRANSPOSED, PANELS_BF16 } from "../constants";
 import { integerValue, integerValues } from "./integers/pack.as";
 import { panelAt, panelBytes } from "./layout.as";
+import { transpose4 } from "../simd.as";
 
 /**
  * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand, n x k as the product sees it, into `to`,
@@ -73,19 +74,6 @@ export function packTransposed(w: usize, row: usize, columns: i32, kn: i32, to: 
     w += 64;
     to += 1024;
   }
-}
-
-/** Four rows of four become four columns, stored `step` bytes apart. */
-// @ts-ignore: decorator
-@inline export function transpose4(a: v128, b: v128, c: v128, d: v128, to: usize, step: usize): void {
-  const ab = i8x16.shuffle(a, b, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23); // a0 b0 a1 b1
-  const cd = i8x16.shuffle(c, d, 0, 1, 2, 3, 16, 17, 18, 19, 4, 5, 6, 7, 20, 21, 22, 23);
-  const ef = i8x16.shuffle(a, b, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31); // a2 b2 a3 b3
-  const gh = i8x16.shuffle(c, d, 8, 9, 10, 11, 24, 25, 26, 27, 12, 13, 14, 15, 28, 29, 30, 31);
-  v128.store(to, i8x16.shuffle(ab, cd, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to + step, i8x16.shuffle(ab, cd, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
-  v128.store(to + 2 * step, i8x16.shuffle(ef, gh, 0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23));
-  v128.store(to + 3 * step, i8x16.shuffle(ef, gh, 8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31));
 }
 
 /**

@@ -9,7 +9,7 @@ import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
 import { groupsOf } from "./activations.as";
 import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD } from "./dots.as";
 import { panelBytes } from "../layout.as";
-import { highHalf, lanesBelow, maxLane } from "../../simd.as";
+import { highHalf, lanesBelow, maxLane, transpose4 } from "../../simd.as";
 
 /** q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d` and `m`. */
 export function packIntegers(
@@ -22,6 +22,10 @@ export function packIntegers(
   d: usize,
   m: usize,
 ): void {
+  if (kind == ACROSS_INT8 && k == 32 && first == 0 && count == 16) {
+    packSquare(w, from, d);
+    return;
+  }
   const panel = panelBytes(kind, k);
   const groups = groupsOf(k);
   const size = panel / groups;
@@ -37,6 +41,22 @@ export function packIntegers(
       d += 4;
       m += 4;
     }
+  }
+}
+
+/** A whole group of sixteen rows, four by four. */
+function packSquare(to: usize, from: usize, d: usize): void {
+  for (let c: usize = 0; c < 64; c += 4) store<u32>(to + c, (<u32>halfOf(load<f32>(d + c))) << 16);
+  for (let c: usize = 0; c < 64; c += 16) {
+    const row = from + (c << 3);
+    const at = to + BYTES_HEAD + c;
+    transpose4(v128.load(row), v128.load(row, 32), v128.load(row, 64), v128.load(row, 96), at, 64);
+    transpose4(v128.load(row, 16), v128.load(row, 48), v128.load(row, 80), v128.load(row, 112), at + 256, 64);
+    let sum = i32x4.splat(0);
+    for (let i: usize = 0; i < 512; i += 64) {
+      sum = i32x4.add(sum, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(at + i))));
+    }
+    v128.store(to + c, v128.or(v128.load(to + c), v128.and(i32x4.neg(sum), i32x4.splat(0xffff))));
   }
 }
 

@@ -1,0 +1,96 @@
+/**
+ * Naive loop: ggufIntegers in src/tensor/formats/gguf/decode.ts, equal bit for bit.
+ * Blocks of GGUF on their way into panels of integers: Q8_0, Q5_0, Q4_0 and Q4_K. Sixteen rows of a group are unpacked
+ * to bytes, scales and minimums, and packed at once.
+ */
+import { Q4_0, Q4_K, Q5_0, Q8_0 } from "../constants";
+import { packIntegers } from "./integers/pack.as";
+import { panelBytes } from "./layout.as";
+
+// Of the group that was unpacked last. Each thread has its own.
+let scale: f32 = 0;
+let minimum: f32 = 0;
+
+/** Places in working memory, which begins with sixteen rows of a group as bytes. */
+const SCALES: usize = 512;
+const MINIMUMS: usize = 576;
+
+/** Rows [first, first + count) at `from`. Item i: those in the i-th of the panels that they touch. */
+export function packBlocks(
+  kind: i32,
+  w: usize,
+  k: i32,
+  first: i32,
+  count: i32,
+  type: i32,
+  from: usize,
+  rowBytes: usize,
+  work: usize,
+  begin: i32,
+  end: i32,
+): void {
+  const perBlock = type == Q4_K ? 8 : 1;
+  const blockBytes = (rowBytes * perBlock) / (k >> 5);
+  for (; begin < end; begin++) {
+    const panel = (first >> 4) + begin;
+    const row = max(first, panel << 4);
+    const rows = min(first + count, (panel + 1) << 4) - row;
+    const rowsAt = from + (row - first) * rowBytes;
+    let to = w + panel * panelBytes(kind, k);
+    for (let g = 0; g < k >> 5; g++) {
+      const at = rowsAt + (g / perBlock) * blockBytes;
+      for (let r = 0; r < rows; r++) {
+        unpack(type, at + r * rowBytes, g & 7, work + (r << 5));
+        store<f32>(work + (r << 2), scale, SCALES);
+        store<f32>(work + (r << 2), minimum, MINIMUMS);
+      }
+      // A group is a matrix of 32 columns: its panel is written while it is in the nearest cache.
+      packIntegers(kind, to, 32, row & 15, rows, work, work + SCALES, work + MINIMUMS);
+      to += panelBytes(kind, 32);
+    }
+  }
+}
+
+/** Group g of the block at `at`; integers to `q`. Minimums are those of four bits. */
+function unpack(type: i32, at: usize, g: usize, q: usize): void {
+  scale = halfAt(at);
+  minimum = -8 * scale;
+  if (type == Q8_0) {
+    v128.store(q, v128.load(at, 2));
+    v128.store(q, v128.load(at, 18), 16);
+  } else if (type == Q4_K) {
+    const low = load<u8>(at + (g & 3), 4);
+    const middle = load<u8>(at + (g & 3), 8);
+    const high = load<u8>(at + (g & 3), 12);
+    scale *= <f32>(g < 4 ? low & 63 : (high & 15) | ((low >> 6) << 4));
+    minimum = -halfAt(at + 2) * <f32>(g < 4 ? middle & 63 : (high >> 4) | ((middle >> 6) << 4));
+    for (let h: usize = 0; h < 32; h += 16) {
+      const pairs = v128.load(at + ((g >> 1) << 5) + h, 16);
+      v128.store(q + h, v128.and(i8x16.shr_u(pairs, (g & 1) << 2), i8x16.splat(15)));
+    }
+  } else {
+    const pairs = v128.load(type == Q4_0 ? at + 2 : at + 6);
+    const low = v128.and(pairs, i8x16.splat(15));
+    const high = i8x16.shr_u(pairs, 4);
+    v128.store(q, type == Q5_0 ? withFifths(low, at + 2) : low);
+    v128.store(q, type == Q5_0 ? withFifths(high, at + 4) : high, 16);
+  }
+}
+
+/** Adds sixteen fifth bits, and subtracts 16. */
+// @ts-ignore: decorator
+@inline function withFifths(q: v128, bits: usize): v128 {
+  const each = i8x16(1, 2, 4, 8, 16, 32, 64, -128, 1, 2, 4, 8, 16, 32, 64, -128);
+  const two = v128.load16_splat(bits);
+  const spread = i8x16.shuffle(two, two, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1);
+  const without = i8x16.ne(v128.and(spread, each), each);
+  return i8x16.sub(q, v128.and(without, i8x16.splat(16)));
+}
+
+/** float16, infinities and NaN too. */
+function halfAt(at: usize): f32 {
+  const half = <u32>load<u16>(at);
+  const size = (half & 0x7fff) << 13;
+  const scaled = reinterpret<u32>(reinterpret<f32>(size) * 5.192296858534828e33); // 2^112
+  return reinterpret<f32>(((half & 0x8000) << 16) | (size < 0x0f800000 ? scaled : size | 0x7f800000));
+}
