@@ -17,7 +17,7 @@ export class PointsView {
   readonly #onChange: () => void;
   /** Speed of each point relative to plain on this machine, by its key. */
   readonly #prices = new Map<string, number>();
-  /** What is wrong with certificates, by address: "" for nothing, undefined while it is read. */
+  /** Faults of certificates, by address: "" for none, undefined while one is read. */
   readonly #faults = new Map<string, string | undefined>();
   #from = "";
   #all: OperatingPoints | undefined;
