@@ -9,28 +9,26 @@ import { advanceGrid } from "./figures/advance.js";
 import { costs } from "./figures/costs.js";
 import { devices } from "./figures/devices.js";
 import { documentsNeeded } from "./figures/documents-needed.js";
-import { drafting } from "./figures/drafting.js";
 import { fillsChart } from "./figures/fills.js";
 import { fixedSequence } from "./figures/fixed-sequence.js";
 import { gradients } from "./figures/gradients.js";
 import { logitLens } from "./figures/logit-lens.js";
 import { ownText } from "./figures/own-text.js";
 import { scores } from "./figures/scores.js";
-import { simulated } from "./figures/simulated.js";
+import { textByDepth } from "./figures/text-by-depth.js";
 import { training } from "./figures/training.js";
 
 /** By file name. */
 const figures: Readonly<Record<string, () => Promise<string>>> = {
+  "text-by-depth": textByDepth,
   gradients,
   advance: advanceGrid,
   "logit-lens": logitLens,
   training,
   scores,
   "fixed-sequence": fixedSequence,
-  simulated,
   "own-text": ownText,
   fills: fillsChart,
-  drafting,
   costs,
   devices,
   "documents-needed": documentsNeeded,

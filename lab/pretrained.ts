@@ -60,7 +60,7 @@ const BATCH_SIZE = 48;
 const DTYPE = "int8";
 /** Positions that previews are fitted on. */
 const FIT_POSITIONS = 65_536;
-/** Where heads may be attached. */
+/** Depths at which heads may be attached. */
 const DEPTHS = [18, 21, 24];
 /** Beginning of heads at all depths. */
 const STARTS = "starts.json";
@@ -80,7 +80,7 @@ const { values } = parseArgs({
     sets: { type: "string", default: "2" },
     /** One set of answers (held-out, greedy, sampled-1, ...) or one split, for several processes side by side. */
     set: { type: "string" },
-    /** Whose answers certify and judge: items, or everyday. */
+    /** Prompts whose answers certify and judge: items, or everyday. */
     prompts: { type: "string", default: "items" },
     /** Dtype in which the model writes held-out answers, and for which certificates are made. */
     dtype: { type: "string", default: DTYPE },

@@ -1,7 +1,8 @@
 /**
  * Permissions of the built page: its own files, WebAssembly, workers made of its own code, and models of the
  * Hugging Face Hub. Nothing of ours is inline. It is a meta tag, so that any host of static files enforces it; a host
- * that sends the policy as a header extends it to the worker, where the GPU device also needs 'unsafe-eval' (docs/11).
+ * that sends the policy as a header extends it to the worker, where the GPU device also needs 'unsafe-eval'
+ * (examples/browser/README.md).
  */
 import type { Plugin } from "vite";
 

@@ -3,20 +3,13 @@
  * that the library no longer has is ignored when a page runs, but not here. Nothing is written: the programs exist only
  * for the compiler.
  */
-import { readdirSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 import { blocksOf } from "./pages/blocks.js";
+import { pages } from "./pages/pages.js";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
-const pages = [
-  "README.md",
-  ...readdirSync(join(root, "docs"))
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`),
-];
-
 /** The blocks of a page, at the same lines as on the page, so that errors point there. */
 function programOf(page: string): string {
   const lines = page.split("\n").map(() => "");

@@ -1,7 +1,7 @@
 /**
- * `npm run screenshot` takes the README's picture of the built playground, in Debian's Chromium: exits certified for 90
- * %, one token in focus. Writes docs/figures/playground.png. The picture shows a measured ratio, so the script measures
- * until all rounds agree, and gives up on a busy machine.
+ * `npm run screenshot` takes the picture in the playground's README of the built page, in Debian's Chromium: exits
+ * certified for 90 %, one token in focus. Writes docs/figures/playground.png. The picture shows a measured ratio, so
+ * the script measures until all rounds agree, and gives up on a busy machine.
  */
 import { stat } from "node:fs/promises";
 import { fileURLToPath } from "node:url";

@@ -3,7 +3,22 @@
  * people: what was asked, what was found, what is legal, what to do. Public functions throw them before any work.
  */
 
-/** Base class of every error that this library throws on purpose. `details` holds plain facts that JSON can express. */
+/**
+ * Base class of every error that this library throws on purpose. `details` holds plain facts that JSON can express.
+ *
+ * @example
+ * ```ts
+ * import { attachHeads, EarlyExitError } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * try {
+ *   attachHeads(model, { exits: [40] });
+ * } catch (error) {
+ *   if (error instanceof EarlyExitError) console.log(error.code); // exit-depths
+ * }
+ * ```
+ */
 export class EarlyExitError extends Error {
   override readonly name: string = "EarlyExitError";
   constructor(
@@ -86,12 +101,34 @@ export class NumericsError extends EarlyExitError {
   override readonly name = "NumericsError";
 }
 
-/** An option outside its legal range. */
+/**
+ * An option outside its legal range.
+ *
+ * @example
+ * ```ts
+ * import { OptionError, splitDocuments } from "early-exits";
+ *
+ * try {
+ *   splitDocuments("One document only.");
+ * } catch (error) {
+ *   console.log(error instanceof OptionError); // true
+ * }
+ * ```
+ */
 export class OptionError extends EarlyExitError {
   override readonly name = "OptionError";
 }
 
-/** Returns the value of an option that is an integer in [min, max]. `where` names the function and the option. */
+/**
+ * Returns the value of an option that is an integer in [min, max]. `where` names the function and the option.
+ *
+ * @example
+ * ```ts
+ * import { requireInteger } from "early-exits";
+ *
+ * console.log(requireInteger("main: steps", 3, 1)); // 3
+ * ```
+ */
 export function requireInteger(where: string, value: number, min: number, max = Number.MAX_SAFE_INTEGER): number {
   if (!Number.isInteger(value) || value < min || value > max) {
     const legal = max === Number.MAX_SAFE_INTEGER ? `an integer >= ${min}` : `an integer in [${min}, ${max}]`;

@@ -8,7 +8,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 
 export interface Corpus {
   readonly heads: ExitHeads;
-  /** Where the heads come from. */
+  /** Source of the heads. */
   readonly note: string;
   readonly pool: readonly string[];
 }

@@ -60,7 +60,7 @@ interface Comparison {
   logitsError: number;
   /** Rows of logits that were compared. */
   rows: number;
-  /** Where a text differs first, in the token or the exit. */
+  /** First position at which a text differs, in the token or the exit. */
   readonly differences: Difference[];
 }
 

@@ -28,7 +28,7 @@ const { values } = parseArgs({
 const LOGITS = values.dtype === "int8" || values.dtype === "int4" ? Infinity : 1e-4;
 const scores = ["entropy", "margin"] as const satisfies readonly ScoreName[];
 
-/** Where onnxruntime-node is found from: the driver is copied into a folder below. */
+/** Folder that finds onnxruntime-node: the driver is copied into a folder below it. */
 const runtimes = join(import.meta.dirname, "../../test/runtimes");
 
 async function compareModel(name: string, model: Model, score: ScoreName, tokens: number, folder: string) {

@@ -34,7 +34,7 @@ export interface FrameOptions {
   readonly legend?: readonly { readonly label: string; readonly color: string }[];
   /** Subject of the run: model, text, how much of it. */
   readonly run: string;
-  /** Where and when. */
+  /** Machine and date of the run. */
   readonly machine: Machine;
   /** The device that ran it. @default "device wasm, 1 thread" */
   readonly device?: string;

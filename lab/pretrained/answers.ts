@@ -42,7 +42,7 @@ export interface AnswerOptions {
   readonly maxNewTokens: number;
   /** Conversations decoded together. */
   readonly batchSize: number;
-  /** Where states are kept, and at which depths. @default none are */
+  /** Folder and depths of the states to keep. @default none are */
   readonly states?: { readonly folder: string; readonly depths: readonly number[] } | undefined;
   /** Receives the answers in the file, and the tokens of those written now. */
   readonly onProgress?: (answers: number, tokens: number) => void;

@@ -1,4 +1,4 @@
-/** Where the milliseconds of a token go: what exits save, and what they cost. */
+/** Milliseconds of a token, part by part: savings and costs of exits. */
 import type { UnitTimes } from "early-exits";
 import type { Comparison } from "early-exits/evaluate";
 import { predictParts, type TimeParts } from "../../src/exits/cost/unit-times.js";

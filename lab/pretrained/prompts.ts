@@ -17,7 +17,7 @@ export type PromptSplit = "test" | "grid" | "held" | "train";
 export interface ChatPrompt {
   /** The user's message. */
   readonly content: string;
-  /** Where the item comes from. */
+  /** Source of the item. */
   readonly kind: string;
   /** Names the item; the unit of independence. */
   readonly group: string;

@@ -34,7 +34,7 @@ export interface AnswerSet {
 }
 
 export interface MapRecipe {
-  /** Where heads are attached. */
+  /** Depths of the heads. */
   readonly depths: readonly number[];
   readonly epochs: number;
   readonly learningRate: number;

@@ -55,7 +55,7 @@ export async function embeddedSubject(options: SampledSubjectOptions): Promise<S
   };
 }
 
-/** Where SmolLM2 is, and how it is stored. */
+/** Path of SmolLM2, and its dtype. */
 export interface ChatSource {
   /** The GGUF file. */
   readonly file: string;

@@ -40,7 +40,7 @@ export interface Subject {
   readonly calibration: CalibrationRecords;
   readonly test: CalibrationRecords;
   readonly texts: Parts;
-  /** Where heads and certificates come from, in words. */
+  /** Source of heads and certificates, in words. */
   readonly origin: string;
 }
 

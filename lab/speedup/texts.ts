@@ -1,4 +1,4 @@
-/** Where the benchmark gets its texts and heads from. */
+/** Sources of the benchmark's texts and heads. */
 import { existsSync } from "node:fs";
 import { attachHeads, type ExitHeads, type Model, splitDocuments, trainHeads } from "early-exits";
 import { readHeads, readText } from "early-exits/node";

@@ -11,7 +11,7 @@ export interface Block {
   readonly line: number;
   /** Its output, if the page shows it. */
   readonly expected: string | undefined;
-  /** Where `expected` is in the page: [begin, end). */
+  /** Range of `expected` in the page: [begin, end). */
   readonly expectedAt: readonly [number, number] | undefined;
 }
 

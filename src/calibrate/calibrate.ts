@@ -60,6 +60,20 @@ const optionNames = allNames<CalibrateOptions>()(
 /**
  * Calibrates a policy on documents that the heads were not trained on; many short documents are worth more than a few
  * long ones. Throws an OptionError for levels outside (0, 1), text without documents, or NaN scores.
+ *
+ * @example
+ * ```ts
+ * import { calibrate } from "early-exits";
+ * import { readHeads, readJson, readModel } from "early-exits/node";
+ *
+ * const folder = "node_modules/early-exits/models/sotu-12";
+ * const model = await readModel(folder);
+ * const heads = await readHeads(`${folder}/heads`, model);
+ * const { calibration } = (await readJson(`${folder}/documents.json`)) as { calibration: { text: string }[] };
+ * const held = calibration.slice(0, 30).map(({ text }) => text.slice(0, 200));
+ * const { policy, certificate } = await calibrate(heads, held, { agreement: 0.7, delta: 0.1 });
+ * console.log(certificate.agreement, policy.exits.length); // 0.7 2
+ * ```
  */
 export async function calibrate(
   heads: ExitHeads,

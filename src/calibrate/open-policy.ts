@@ -75,6 +75,16 @@ async function policyFile(folder: Folder, level: number | undefined): Promise<Fo
  * Opens a certificate, as parsed JSON: format and version, the type and range of every member, and the seal. Throws a
  * PolicyError, which says what to do, also for a certificate beside another policy. It finds damage; what somebody has
  * sealed anew, `verifyCertificate` finds with model, heads and text.
+ *
+ * @example
+ * ```ts
+ * import { checkCertificate } from "early-exits";
+ * import { readJson } from "early-exits/node";
+ *
+ * const json = await readJson("node_modules/early-exits/models/sotu-12/certificates/95.json");
+ * const { agreement, delta, policy } = checkCertificate(json);
+ * console.log(agreement, delta, policy.score); // 0.95 0.05 margin
+ * ```
  */
 export function checkCertificate(json: unknown): Certificate {
   if (typeof json === "object" && json !== null && "certificate" in json) throw twoPolicies();

@@ -15,6 +15,17 @@ import type { TaskItem } from "./tasks.js";
  * Evaluates a model, or heads and policies. Items are read one by one, leaving a few numbers each. Throws an
  * OptionError for an empty task or an illegal option, a TaskError for an item that cannot be scored, and a PolicyError
  * if a policy was made for other heads.
+ *
+ * @example
+ * ```ts
+ * import { evaluate } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const items = [{ kind: "lambada", context: "The people of the United", continuation: " States" }] as const;
+ * const { ways } = await evaluate(model, items); // exits off, then each policy
+ * console.log(ways[0]!.metrics["acc"]!.value); // 1
+ * ```
  */
 export async function evaluate(
   source: Model | ExitHeads,

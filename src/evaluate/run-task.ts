@@ -334,7 +334,7 @@ function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
   );
 }
 
-/** What a score is a function of, beside its item. */
+/** Settings that a score depends on, beside its item. */
 interface Scored extends Readonly<Record<string, unknown>> {
   readonly numLayers: number;
   readonly policies: readonly unknown[];

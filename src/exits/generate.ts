@@ -104,6 +104,20 @@ export interface BatchGeneration extends PlainBatch {
  * await its `text()`; read `.summary` afterwards. `sequences` opens and closes the text's sequence: a chat keeps one
  * across turns. Throws an OptionError or TokenError for an illegal prompt or option, a PolicyError for a certificate
  * that was not opened, and (from the iterator) one for a policy of other heads.
+ *
+ * @example
+ * ```ts
+ * import { generate } from "early-exits";
+ * import { readHeads, readModel, readPolicy } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const heads = await readHeads("node_modules/early-exits/models/sotu-12/heads", model);
+ * const policy = await readPolicy("node_modules/early-exits/models/sotu-12", { level: 0.9 });
+ * const run = generate(heads, "The people of the United", { policy, maxNewTokens: 4 });
+ * const depths: number[] = [];
+ * for await (const { depth } of run) depths.push(depth);
+ * console.log(JSON.stringify(run.summary.text), depths); // " States, and I" [ 3, 6, 3, 12 ]
+ * ```
  */
 export function generate(
   source: Model | ExitHeads,
@@ -142,6 +156,17 @@ export function generate(
  * Generates a text after every prompt, several at a time, each at its own depth and length. Every text has the tokens
  * that `generate` gives alone with seed + i for prompt i. Tokens carry the index of their prompt. An observer receives
  * the events of all texts.
+ *
+ * @example
+ * ```ts
+ * import { generateBatch } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const batch = generateBatch(model, ["The people of the", "The state of the"], { maxNewTokens: 1 });
+ * for await (const { prompt, text } of batch) void [prompt, text];
+ * console.log(batch.summaries.map(({ text }) => text)); // [ ' United', ' U' ]
+ * ```
  */
 export function generateBatch(
   source: Model | ExitHeads,

@@ -28,7 +28,19 @@ interface CreateModelOptions {
   readonly tokenizer?: Tokenizer | undefined;
 }
 
-/** Creates trainable weights from the contents of a config.json. The model's hash changes with training. */
+/**
+ * Creates trainable weights from the contents of a config.json. The model's hash changes with training.
+ *
+ * @example
+ * ```ts
+ * import { createModel } from "early-exits";
+ * import { createDevice } from "early-exits/node";
+ *
+ * const config = { model_type: "gpt2", n_layer: 2, n_embd: 16, n_head: 2, n_positions: 32, vocab_size: 64 };
+ * const model = createModel(config, { device: await createDevice("wasm"), seed: 1 });
+ * console.log((await model.logits([1, 2, 3])).length); // 192
+ * ```
+ */
 export function createModel(configJson: unknown, { device, seed = 0, tokenizer }: CreateModelOptions): Model {
   const config = readModelConfig(configJson);
   const weights = initialWeights(config, device, createRng(seed));

@@ -26,7 +26,17 @@ export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "se
     .filter((document) => document !== "");
 }
 
-/** Shuffles a text's documents by the seed and splits them. Throws an OptionError for fewer than two. */
+/**
+ * Shuffles a text's documents by the seed and splits them. Throws an OptionError for fewer than two.
+ *
+ * @example
+ * ```ts
+ * import { splitDocuments } from "early-exits";
+ *
+ * const { train, held } = splitDocuments("One.\n\nTwo.\n\nThree.\n\nFour.", { train: 0.75, seed: 1 });
+ * console.log(train.length, held.length); // 3 1
+ * ```
+ */
 export function splitDocuments(
   text: string,
   { train = 0.8, seed = 0, ...separation }: SplitOptions = {},

@@ -24,6 +24,17 @@ export interface LensToken {
 /**
  * Reads a text, or token ids, with the lens: for every token, the `top` best guesses after every block. Throws an
  * OptionError for a text without tokens, or a `top` outside the vocabulary.
+ *
+ * @example
+ * ```ts
+ * import { logitLens } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const [, people] = await logitLens(model, "The people");
+ * console.log(JSON.stringify(people!.guesses[1]![0]!.text)); // ","
+ * console.log(JSON.stringify(people!.guesses[11]![0]!.text)); // " are"
+ * ```
  */
 export async function logitLens(
   model: Model,

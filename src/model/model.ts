@@ -47,7 +47,19 @@ export function storageOf(storedAs: StoredAs): { readonly dtype: ModelDtype; rea
   return { dtype: dtype as ModelDtype, kvCache: kvCache as CacheDtype };
 }
 
-/** Token ids to states [T, C] to logits [T, V]. */
+/**
+ * Token ids to states [T, C] to logits [T, V].
+ *
+ * @example
+ * ```ts
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const ids = model.tokenizer.encode("The people of the United");
+ * const logits = await model.logits(ids); // [T, V], row after row
+ * console.log(ids.length, logits.length / model.config.vocabSize); // 5 5
+ * ```
+ */
 export class Model {
   readonly device: Device;
   readonly config: ModelConfig;

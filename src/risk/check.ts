@@ -45,7 +45,7 @@ export function smallest(holds: (value: number) => boolean): number {
   }
 }
 
-/** What the losses of independent units say about their population's mean. */
+/** A bound on a population's mean, from the losses of independent units. */
 export interface MeanBound {
   /** Of these losses. */
   readonly mean: number;

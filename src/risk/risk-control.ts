@@ -24,7 +24,7 @@ export interface RiskControlOptions {
   readonly binary?: boolean;
 }
 
-/** What was computed, and from what: whoever has the losses gets the same again. Plain, JSON-able. */
+/** The computation and its inputs, so that anyone with the losses can repeat it. Plain, JSON-able. */
 export interface RiskCertificate {
   readonly format: "early-exits/risk";
   readonly version: 1;
@@ -40,7 +40,7 @@ export interface RiskCertificate {
   readonly chosen: number | null;
   /** About how many more such units would certify the first candidate; 0 if it is accepted, null if no number would. */
   readonly furtherUnits: number | null;
-  /** What the claim takes for granted. */
+  /** Assumptions of the claim. */
   readonly assumptions: readonly string[];
 }
 

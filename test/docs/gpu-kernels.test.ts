@@ -1,4 +1,4 @@
-/** The WGSL on docs/gpu-kernels.md is what gpu.js generates from the kernel there. */
+/** The WGSL on src/tensor/gpu/README.md is what gpu.js generates from the kernel there. */
 import { readFileSync } from "node:fs";
 import gpujs from "gpu.js";
 import { expect, it } from "vitest";
@@ -6,7 +6,7 @@ import { blocksOf } from "../../scripts/pages/blocks.js";
 import { showing } from "../../src/tensor/gpu/open-gpujs.js";
 
 it("the WGSL is what gpu.js generates", async () => {
-  const page = readFileSync("docs/gpu-kernels.md", "utf8");
+  const page = readFileSync("src/tensor/gpu/README.md", "utf8");
   const [, kernel] = /const kernel = `([\s\S]*?)`/.exec(page)!;
   const entry = { requestAdapter: () => Promise.resolve(null) }; // the translation needs no adapter
   const wgsl = await showing(entry, async () => {

@@ -7,16 +7,10 @@ import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { agrees, blocksOf } from "../../scripts/pages/blocks.js";
 import { checkCommand, commandsOf } from "../../scripts/pages/commands.js";
+import { pages } from "../../scripts/pages/pages.js";
 import { cli } from "../cli/support.js";
 import { itsProgramRuns, longPrograms } from "./program.js";
 
-const pages = [
-  "README.md",
-  "CONTRIBUTING.md",
-  ...readdirSync("docs")
-    .filter((name) => name.endsWith(".md"))
-    .map((name) => `docs/${name}`),
-];
 const read = (path: string) => readFileSync(path, "utf8");
 
 describe.each(pages)("%s", (path) => {
@@ -68,7 +62,7 @@ describe("the pages together", () => {
     ).toEqual(numbered));
 
   it.each(numbered)("%s has a formula, a link to its code, a figure and an exercise", (path) => {
-    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(figures\//, /^## Exercise$/m]) {
+    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(.*\.svg\)/, /^## Exercise$/m]) {
       expect(read(path)).toMatch(part);
     }
   });

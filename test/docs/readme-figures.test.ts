@@ -1,10 +1,12 @@
-/** The figures of the README's table come from reports in the repository: they are the cells named here. */
+/** The figures of the README come from reports in the repository: they are the cells named here. */
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
 
+const read = (path: string) => readFileSync(path, "utf8");
+
 /** A cell of the first table of a report that has such a column and row. */
 function cell(report: string, row: string, column: string) {
-  const rows = readFileSync(`bench/${report}.md`, "utf8")
+  const rows = read(`bench/reports/${report}.md`)
     .split("\n")
     .map((line) => line.split("|").map((text) => text.trim()));
   const header = rows.findIndex((cells) => cells.includes(column));
@@ -14,82 +16,60 @@ function cell(report: string, row: string, column: string) {
   return text!.split(" (")[0]!;
 }
 
-/** A README is read in five minutes. */
-const WORDS = 1200;
+/** One screen. */
+const WORDS = 650;
 
-const readme = readFileSync("README.md", "utf8");
-const lineOf = (beginning: string) =>
-  readme.split("\n").find((line) => line.startsWith(`| ${beginning}`)) ?? `no line begins with ${beginning}`;
-
-const greedy = (row: string) => cell("reports/speedup", row, "speedup, greedy");
-const judged = (row: string) => cell("reports/speedup", row, "agreement on test documents");
-const smollm = (row: string, column: string) => cell("reports/pretrained", row, column);
-
-it("the embedded model's exits, and the published calibration", () => {
-  const line = lineOf("**Certified for 0.95**, the embedded model");
-  expect(line).toContain(`**${greedy("certified 0.95")}**`);
-  expect(line).toContain(`| ${judged("certified 0.95")} `);
-  expect(line).toContain(`asked for 0.95: ${greedy("paper's rule, 0.95")}, ${judged("paper's rule, 0.95")}`);
-});
-
-it("SmolLM2's exits, and lossless drafting", () => {
-  const line = lineOf("**Certified for 0.95**, SmolLM2");
-  const [ratio, expected] = [smollm("certified 95 %", "ratio"), smollm("certified 95 %", "expected")];
-  expect(line).toContain(`**${ratio}** (${expected} by counts)`);
-  expect(line).toContain(`| ${smollm("certified 95 %", "agreement")} `);
-  expect(line).toContain(`Lossless drafting: ${smollm("lossless, exits", "ratio")}.`);
-  expect(line).toContain(`At 0.80: ${smollm("certified 80 %", "ratio")}`);
-  expect(line).toContain(`Zen 5, earlier heads: ${cell("reports/pretrained-zen-5", "certified 95 %", "ratio")}`);
-});
-
-it("lossless decoding, greedy and sampled", () => {
-  const line = lineOf("**Lossless**");
-  expect(line).toContain(`**${greedy("lossless, drafting at 0.8")}**`);
-  expect(line).toContain(`sampled: ${cell("reports/speedup", "lossless, drafting at 0.8", "speedup, sampled")}`);
-});
-
-it("the first minutes: what calibrate claims, and how long all of it takes", () => {
-  const { data } = JSON.parse(readFileSync("bench/reports/first-minutes.json", "utf8")) as {
-    readonly data: { readonly seconds: number; readonly claims: readonly string[] };
-  };
-  expect(readme).toContain(`\n${data.claims.join("\n")}\n`);
-  expect(readme).toContain(`takes ${Math.round(data.seconds / 60)} minutes`);
-});
+const readme = read("README.md");
+const demo = (way: string, pattern: string) =>
+  new RegExp(`^  ${way} +\\d+ +(\\S+) .*? (${pattern})$`, "m").exec(read("docs/13-speed.md"))!.slice(1).join(" ");
 
 interface StoredRow {
   readonly text: string;
   readonly dtype: string;
   readonly level?: number;
-  readonly refused?: string;
   readonly agreement: number;
   readonly ratio?: readonly [number, number, number];
 }
+const stored = (JSON.parse(read("bench/reports/dtypes.json")) as { readonly data: { readonly rows: StoredRow[] } }).data
+  .rows;
+const int8 = (at?: number) =>
+  stored.find(({ text, dtype, level }) => text === "greedy" && dtype === "int8" && level === at)!;
+const times = ({ ratio }: StoredRow) => ratio![1].toFixed(2);
 
-it("every way of storing the embedded model, the fastest first", () => {
-  const { data } = JSON.parse(readFileSync("bench/reports/dtypes.json", "utf8")) as {
-    readonly data: { readonly rows: readonly StoredRow[] };
+const smollm = (level: string) => cell("everyday", `everyday ${level} %, lazy`, "ratio");
+const drafted = (text: string) => cell("speedup", "lossless, drafting at 0.8", `speedup, ${text}`);
+const [ratio, kept] = demo("exits", "\\S+ %").split(/ (.*)/);
+
+it.each([
+  ["SmolLM2", smollm("95"), cell("everyday", "95 %", "held out"), `certified for 99 %: ${smollm("99")}`],
+  ["the embedded model, certified", ratio, kept, `lossless: ${demo("lossless", "identical").split(" ")[0]!}`],
+  [
+    "the embedded model, int8",
+    times(int8(0.95)),
+    `${(100 * int8(0.95).agreement).toFixed(1)} %`,
+    `int8 without exits: ${times(int8())}`,
+  ],
+  ["lossless", drafted("greedy"), "identical", `the same, sampled: ${drafted("sampled")}`],
+])("the row of %s", (beginning, ...cells) => {
+  const line = readme.split("\n").find((one) => one.startsWith(`| ${beginning}`))!;
+  const found = line.split("|").map((text) => text.trim().replaceAll("*", ""));
+  expect(found.slice(2, -1)).toEqual(cells);
+});
+
+it("beside llama.cpp", () => {
+  const beside = (column: string) => cell("llm-zen-4-threads", "int8 / q8_0, 1 t", column);
+  expect(readme).toContain(`reaches ${beside("decode")} times llama.cpp's speed`);
+  expect(readme).toContain(`(reading prompts, ${beside("prefill 128")})`);
+});
+
+it("the first minutes: what calibrate claims, and how long all of it takes", () => {
+  const { data } = JSON.parse(read("bench/reports/first-minutes.json")) as {
+    readonly data: { readonly seconds: number; readonly claims: readonly string[] };
   };
-  const shown = ({ refused, ratio, agreement }: StoredRow) =>
-    refused ?? `${ratio![1].toFixed(2)} (${(100 * agreement).toFixed(1)} %)`;
-  const texts = [...new Set(data.rows.map(({ text }) => text))];
-  const rows = texts.flatMap((text) =>
-    [...new Set(data.rows.map(({ dtype }) => dtype))].map((dtype) => {
-      const own = data.rows.filter((row) => row.text === text && row.dtype === dtype);
-      const cells = [0.8, 0.9, 0.95, 0.99, undefined].map((level) => shown(own.find((row) => row.level === level)!));
-      const fastest = Math.max(...own.map(({ ratio }) => ratio?.[1] ?? 0));
-      return { fastest, cells: [text === "greedy" ? text : "sampled", dtype, ...cells] };
-    }),
-  );
-  const found = readme
-    .split("\n")
-    .filter((line) => /^\| (greedy|sampled) /.test(line))
-    .map((line) =>
-      line
-        .split("|")
-        .slice(1, -1)
-        .map((text) => text.trim()),
-    );
-  expect(found).toEqual(rows.sort((a, b) => b.fastest - a.fastest).map(({ cells }) => cells));
+  expect(read("docs/11-your-model.md")).toContain(`\n${data.claims.join("\n")}\n`);
+  const faster = /certified, (\S+)x/.exec(data.claims.at(-1)!)![1]!;
+  const minutes = Math.round(data.seconds / 60);
+  expect(readme).toContain(`takes ${minutes} minutes and then decodes ${faster} times as fast`);
 });
 
 it("says as few words as fit", () => expect(readme.match(/\S*[\p{L}\p{N}]\S*/gu)!.length).toBeLessThanOrEqual(WORDS));

@@ -10,7 +10,7 @@ import { smallByteModel, smallHeads } from "../support/models.js";
 
 const heads = await smallHeads();
 const { model } = heads;
-/** What a program without types passes. */
+/** Arguments of a program without types. */
 const untyped = (value: unknown) => value as never;
 
 it("an option that a function does not have is refused with the nearest that it has", async () => {

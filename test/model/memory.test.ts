@@ -1,4 +1,4 @@
-/** What a model takes is known before any of it is read. One that leaves no room for a text is refused. */
+/** A model's memory is known before it is read. A model that leaves no room for a text is refused. */
 import { loadModel } from "early-exits";
 import { allWeights, memoryNeeds, readModelConfig, storedBytes } from "early-exits/model";
 import { createDevice } from "early-exits/node";

@@ -1,4 +1,4 @@
-/** The page of docs/cdn.md as it stands there, but for the CDN's address: the packed tarball is the CDN's content. */
+/** The page of examples/browser/README.md, but for the CDN's address: the packed tarball is the CDN's content. */
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -17,7 +17,7 @@ interface Manifest {
 }
 
 const { version, dependencies } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as Manifest;
-const [page] = blocksOf(await readFile(join(root, "docs/cdn.md"), "utf8")).filter(
+const [page] = blocksOf(await readFile(join(root, "examples/browser/README.md"), "utf8")).filter(
   ({ language }) => language === "html",
 );
 

@@ -30,7 +30,7 @@ await device.dispose();
 `;
 
 const folder = scratch(join(root, "dist/gpu-"));
-/** What the program prints that imports an entry. */
+/** Output of the program that imports an entry. */
 async function printed(file: string, entry: string, ...options: readonly string[]) {
   await writeFile(folder.path(file), program(join(root, entry)));
   return (await run("node", [...options, folder.path(file)], root)).stdout;

@@ -69,19 +69,9 @@ describe("the installed package", () => {
   });
 
   it("runs the README's program unchanged, which prints what the README shows", async () => {
-    const flags = "--layers 4 --hidden 32 --heads 2 --kv-heads 1 --intermediate 64 --context 128 --vocab 512";
-    const shape = flags.split(" ");
-    const [corpus, model] = ["corpus.txt", "path/to/hf-folder"].map((path) => join(installed, path));
-    await run("npx", ["tsx", "lab/pretrain.ts", "--text", corpus!, "--out", model!, "--steps", "40", ...shape], root);
     const { program, prints } = await readmeProgram();
-    await writeFile(join(installed, "program.mjs"), program);
-    const { stdout, stderr } = await run("node", ["program.mjs"], installed);
-    expect(prints).toMatch(/blocks per token/);
-    // The text before it comes from the model that was just trained, so it differs from machine to machine.
-    expect(stdout.length).toBeGreaterThan(prints!.length + 20);
-    expect(stdout.endsWith(prints!)).toBe(true);
-    // The last training step; speed, depth and the certificate's agreement follow.
-    expect(stderr).toMatch(/\n500 \d/);
+    await writeFile(join(installed, "first.mjs"), program);
+    expect((await run("node", ["first.mjs"], installed)).stdout).toBe(prints);
   });
 
   it.each(["nodenext", "bundler"] as const)(

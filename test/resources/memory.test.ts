@@ -1,4 +1,4 @@
-/** What a model takes of a machine: loading needs little more memory than the weights, and steps leave nothing. */
+/** Memory of a model: loading needs little more than the weights, and steps leave nothing behind. */
 import { execFile } from "node:child_process";
 import { join } from "node:path";
 import { promisify } from "node:util";

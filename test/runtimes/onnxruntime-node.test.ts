@@ -157,8 +157,8 @@ describe("fills", () => {
   });
 });
 
-it("the text that docs/exporting.md shows is that of the embedded model, driver and library", async () => {
-  const page = await readText(join(import.meta.dirname, "../../docs/exporting.md"));
+it("the text that apps/export/README.md shows is that of the embedded model, driver and library", async () => {
+  const page = await readText(join(import.meta.dirname, "../../apps/export/README.md"));
   const [, command, output] = /\$ node (exported\/onnxruntime-node\.mjs exported .*)\n([^`]*)```/.exec(page)!;
   const embedded = join(import.meta.dirname, "../../models/sotu-12");
   const model = await readModel(embedded, { device });

@@ -17,7 +17,7 @@ it("no link is dead", () => {
 
 it("there are pages of all parts, with titles", async () => {
   const of = (pattern: RegExp) => site.pages.filter((page) => pattern.test(page));
-  expect(of(/^[^/]+$/).length).toBeGreaterThan(24);
+  expect(of(/^[^/]+$/).length).toBeGreaterThan(19);
   expect(of(/^source\//).length).toBeGreaterThan(150);
   expect(of(/^api\//).length).toBeGreaterThan(300);
   expect(of(/^playground\//)).toEqual(["playground/index.html"]);
@@ -29,7 +29,7 @@ it("there are pages of all parts, with titles", async () => {
 it("the sidebar has the pages in the order of docs/README.md", async () => {
   const { numbered, others } = contentsOf(await readFile(join(root, "docs/README.md"), "utf8"));
   expect(numbered.length).toBeGreaterThan(12);
-  expect(others.length).toBeGreaterThan(10);
+  expect(others.length).toBeGreaterThan(4);
   const html = await readFile(join(built, "05-confidence.html"), "utf8");
   const sidebar = /<aside class="VPSidebar"[\s\S]*?<\/aside>/.exec(html)![0];
   const links = Array.from(sidebar.matchAll(/href="([^"]+)"/g), ([, link]) => link);

@@ -1,4 +1,4 @@
-/** What laws of calibration measure, and the limits that it keeps. */
+/** Measurements of laws of calibration, and their limits. */
 import { writeFileSync } from "node:fs";
 import { afterAll, expect } from "vitest";
 
@@ -40,7 +40,7 @@ export function expectKept(finding: Omit<Finding, "law" | "limit" | "relation"> 
   check({ law: "violations", ...finding, limit, relation: "at most" });
 }
 
-/** What must fail, or must be achieved, is measured at least this often. */
+/** Fewest runs of a measurement that must fail, or must be achieved. */
 export function expectAtLeast(finding: Omit<Finding, "law" | "relation"> & { readonly law?: string }): void {
   check({ law: "must fail", ...finding, relation: "at least" });
 }

@@ -1,4 +1,4 @@
-/** What `generate` writes and what decoders choose, collected. */
+/** Collects the text of `generate` and the choices of decoders. */
 import { type ExitHeads, generate, type GeneratedToken, type GenerateOptions, type Model } from "early-exits";
 import { Sequence } from "early-exits/model";
 import { type Choice, createSampler, type Decoder } from "../../src/model/decode/decoder.js";

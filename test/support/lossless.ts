@@ -46,7 +46,7 @@ import { times } from "./lists.js";
 export const CONTEXT = 32;
 const VOCAB = 61;
 
-/** Where a model lies, and how. */
+/** Device and dtype that hold a model. */
 export interface Ground {
   readonly name: string;
   readonly dtype: WeightDtype;

@@ -69,7 +69,7 @@ export const askedHeads: readonly AskedHeads[] = [
   },
 ];
 
-/** What `attachHeads` is asked for. */
+/** Options for `attachHeads`. */
 export const attachOptionsOf = ({ kind = "dense", preview = false }: AskedHeads) => ({ kind, preview });
 
 /** True if heads have the score: those that do not compute all logits have no entropy. */

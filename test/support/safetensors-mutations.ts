@@ -128,7 +128,7 @@ const oddValue = fc.constantFrom(
   "[1,]",
 );
 
-/** What edits may need: places, and something odd of every kind. */
+/** Material for edits: places, and something odd of every kind. */
 const odd = fc.record({
   i: fc.nat(),
   j: fc.nat(),

@@ -1,7 +1,7 @@
 /**
  * Where the keys and values of each position came from, block by block. A token is chosen at the position of the token
  * before it; if it leaves early, that position lacks keys and values in the blocks above, and the fill supplies them
- * (docs/08). This replays the rules of the fills from the depths of the tokens. The ledger counts what really ran; a
+ * (docs/07). This replays the rules of the fills from the depths of the tokens. The ledger counts what really ran; a
  * test compares both.
  */
 import type { FillName } from "early-exits/exits";

@@ -4,7 +4,7 @@ import { depthColor, depthName, type DepthScale } from "./text/index.js";
 import { byId, element } from "./dom.js";
 import { count } from "./format.js";
 
-/** Where a model comes from. */
+/** Source of a model. */
 export type Source = "embedded" | "files" | "address";
 
 /** Shows the panel of a source, and marks it as chosen. */

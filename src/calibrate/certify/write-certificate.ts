@@ -178,7 +178,7 @@ export interface CalibrationNotes {
   readonly copies: number;
   /** Documents of which only the beginning was judged. */
   readonly cut: number;
-  /** How documents depend on each other; null unless a permutation test finds that they do. */
+  /** Dependence between documents that a permutation test finds; null if it finds none. */
   readonly dependence: Dependence | null;
 }
 

@@ -27,6 +27,16 @@ export interface Verification {
 /**
  * Checks a certificate (or parsed JSON) against itself and what is given. Throws only the reason of an aborted signal,
  * or an error of the model.
+ *
+ * @example
+ * ```ts
+ * import { verifyCertificate } from "early-exits";
+ * import { readJson } from "early-exits/node";
+ *
+ * const json = (await readJson("node_modules/early-exits/models/sotu-12/certificates/95.json")) as object;
+ * console.log((await verifyCertificate(json)).verdict); // arithmetic consistent
+ * console.log((await verifyCertificate({ ...json, agreement: 0.99 })).verdict); // refuted
+ * ```
  */
 export async function verifyCertificate(json: unknown, options: VerifyOptions = {}): Promise<Verification> {
   const { verifyStored } = await import("../recompute/verify-certificate.js");

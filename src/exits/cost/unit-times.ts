@@ -49,6 +49,17 @@ const ROUNDS = 5;
  * Measures on the heads' own model and device. Units take turns as in decoding: one that ran less often would have left
  * the CPU's caches, and seem more expensive than it is. The event loop gets its turns between two units. Throws an
  * OptionError for an option outside its range, and a PolicyError for a fill that the heads cannot make.
+ *
+ * @example
+ * ```ts
+ * import { measureUnitTimes } from "early-exits";
+ * import { readHeads, readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const heads = await readHeads("node_modules/early-exits/models/sotu-12/heads", model);
+ * const times = await measureUnitTimes(heads, { fill: "shared", time: 20 });
+ * console.log(times.block[0]!.cost > 0); // true
+ * ```
  */
 export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
   const { model } = heads;

@@ -80,7 +80,18 @@ export const fills: Readonly<Record<FillName, Fill>> = {
   },
 };
 
-/** The cheapest exact fill: `shared` if the backbone shares keys and values, otherwise `lazy`. */
+/**
+ * The cheapest exact fill: `shared` if the backbone shares keys and values, otherwise `lazy`.
+ *
+ * @example
+ * ```ts
+ * import { exactFill } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * console.log(exactFill(model.config)); // shared
+ * ```
+ */
 export function exactFill({ numKvSharedLayers }: Pick<ModelConfig, "numKvSharedLayers">): "shared" | "lazy" {
   return numKvSharedLayers > 0 ? "shared" : "lazy";
 }

@@ -57,6 +57,16 @@ const attachOptionNames = allNames<AttachOptions>()(
 /**
  * Attaches untrained heads; the model stays frozen. Throws an OptionError if the exits or a preview do not fit the
  * model, and a HeadsError for an unknown kind or dtype, or illegal tokens of a preview.
+ *
+ * @example
+ * ```ts
+ * import { attachHeads } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * console.log(attachHeads(model).depths); // [ 4, 7, 10 ]
+ * console.log(attachHeads(model, { exits: [3, 6], kind: "linear" }).depths); // [ 3, 6 ]
+ * ```
  */
 export function attachHeads(model: Model, options: AttachOptions = {}): ExitHeads {
   requireKnown("attachHeads", options, attachOptionNames);

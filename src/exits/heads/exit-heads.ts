@@ -6,6 +6,18 @@ import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
 import type { Taught } from "./taught.js";
 
+/**
+ * Exit heads of one frozen model, ascending by depth. `hash()` changes with their weights.
+ *
+ * @example
+ * ```ts
+ * import { readHeads, readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const heads = await readHeads("node_modules/early-exits/models/sotu-12/heads", model);
+ * console.log(heads.depths, heads.scores); // [ 3, 6 ] [ 'entropy', 'maxProb', 'margin', 'probGap' ]
+ * ```
+ */
 export class ExitHeads {
   #hashed: { readonly of: readonly unknown[]; readonly hash: Promise<string> } | undefined;
 

@@ -27,7 +27,7 @@ export interface Confidence {
   readonly entropy: number;
 }
 
-/** What is read of a head's logits; with a preview, of its vectors [R, C]. */
+/** Statistics of a head's logits or, with a preview, of its vectors [R, C]. */
 export interface LogitsReader {
   readonly scores: readonly ScoreName[];
   /** [R] of logits. */

@@ -13,6 +13,19 @@ export interface SerializedHeads {
 /** In the safetensors file. */
 export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
 
+/**
+ * Description (heads.json) and weights (safetensors) of heads, as `readHeads` reads them from a folder.
+ *
+ * @example
+ * ```ts
+ * import { attachHeads, serializeHeads } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const { description, weights } = await serializeHeads(attachHeads(model, { exits: [3] }));
+ * console.log(description.format, weights.length > 500_000); // early-exits/heads true
+ * ```
+ */
 export async function serializeHeads({
   model,
   heads,

@@ -182,7 +182,19 @@ export const planDefaults = {
   furtherRow: FURTHER_ROW,
 } as const satisfies PlanExitsOptions;
 
-/** Computes the break-even of every kind of head with every number of exits, in multiply-adds. */
+/**
+ * Computes the break-even of every kind of head with every number of exits, in multiply-adds.
+ *
+ * @example
+ * ```ts
+ * import { planExits } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const [plan] = planExits(model.config, { exits: [2] });
+ * console.log(plan!.kind, plan!.depths, plan!.coverage!.toFixed(2)); // dense [ 5, 9 ] 0.09
+ * ```
+ */
 export function planExits(
   config: ModelConfig,
   {

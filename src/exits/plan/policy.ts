@@ -111,7 +111,20 @@ export interface PolicyOptions {
   readonly fill?: FillName;
 }
 
-/** One threshold for each head or one for all. */
+/**
+ * One threshold for each head or one for all.
+ *
+ * @example
+ * ```ts
+ * import { createPolicy } from "early-exits";
+ * import { readHeads, readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const heads = await readHeads("node_modules/early-exits/models/sotu-12/heads", model);
+ * const policy = createPolicy(heads, ["never", 1.5], { score: "margin", fill: "shared" });
+ * console.log(policy.exits.map(({ depth, threshold }) => `${depth}: ${threshold}`).join(", ")); // 3: never, 6: 1.5
+ * ```
+ */
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],

@@ -256,7 +256,20 @@ interface SampleOptions extends SamplingOptions {
   readonly signal?: CancelSignal;
 }
 
-/** Yields prompt and continuation as token ids, at temperature 1 unless set. */
+/**
+ * Yields prompt and continuation as token ids, at temperature 1 unless set.
+ *
+ * @example
+ * ```ts
+ * import { sampleDocuments } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const documents: number[][] = [];
+ * for await (const ids of sampleDocuments(model, { count: 2, length: 8, seed: 1 })) documents.push(ids);
+ * console.log(documents.length); // 2
+ * ```
+ */
 export async function* sampleDocuments(
   model: Model,
   options: SampleOptions = {},

@@ -59,6 +59,20 @@ interface Sums {
 /**
  * Fits `head.projection` of every head that skips blocks with keys and values of their own. Nothing else changes. If
  * aborted, rejects with the signal's reason and changes nothing.
+ *
+ * @example
+ * ```ts
+ * import { attachHeads, fitProjections, generate, createPolicy } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-6");
+ * const heads = attachHeads(model, { exits: [2, 4] });
+ * await fitProjections(heads, ["The people of the United States", "The state of the Union is strong"]);
+ * const policy = createPolicy(heads, "always", { fill: "project" });
+ * const run = generate(heads, "The people", { policy, maxNewTokens: 4 });
+ * await run.text();
+ * console.log(run.summary.meanDepth); // 2
+ * ```
  */
 export async function fitProjections(
   heads: ExitHeads,

@@ -127,6 +127,19 @@ export interface TrainSummary {
  * Trains all heads on text (strings or token ids), or on recorded states (`cachedBatches`). The backbone and a preview
  * of its unembedding do not change. If aborted, rejects with the signal's reason; if a loss is NaN or infinite, with a
  * NumericsError that names the head. Heads keep what they have learned.
+ *
+ * @example
+ * ```ts
+ * import { attachHeads, trainHeads } from "early-exits";
+ * import { readModel } from "early-exits/node";
+ *
+ * const model = await readModel("node_modules/early-exits/models/sotu-12");
+ * const heads = attachHeads(model, { exits: [3, 6] });
+ * const text = ["The people of the United States", "The state of the Union is strong"];
+ * const losses: number[] = [];
+ * await trainHeads(heads, text, { steps: 2, onStep: ({ loss }) => losses.push(loss) });
+ * console.log(losses.length); // 2
+ * ```
  */
 export async function trainHeads(
   heads: ExitHeads,

@@ -133,6 +133,20 @@ async function screeningPays(model: Model, now: () => number, signal: CancelSign
 /**
  * From a parsed config.json and a source of tensors. Throws a ModelError that names what is missing, does not fit, or
  * is too large for the device ("model-too-large"); nothing is left on the device then.
+ *
+ * @example
+ * ```ts
+ * import { loadModel } from "early-exits";
+ * import { memorySource } from "early-exits/model";
+ * import { createDevice, readJson } from "early-exits/node";
+ * import { readFile } from "node:fs/promises";
+ *
+ * const folder = "node_modules/early-exits/models/sotu-12"; // `readModel(folder)` does all of this
+ * const weights = memorySource(await readFile(`${folder}/model.safetensors`));
+ * const device = await createDevice("wasm");
+ * const model = await loadModel(await readJson(`${folder}/config.json`), weights, { device });
+ * console.log(model.config.numLayers); // 12
+ * ```
  */
 export async function loadModel(configJson: unknown, source: TensorSource, options: LoadModelOptions): Promise<Model> {
   requireKnown("readModel", options, loadOptionNames);

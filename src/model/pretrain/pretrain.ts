@@ -96,6 +96,18 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
 /**
  * Trains every weight of a model of `createModel`. `stream` comes from `tokenStream`. Returns the last step. Throws a
  * NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
+ *
+ * @example
+ * ```ts
+ * import { createModel, pretrain } from "early-exits";
+ * import { createDevice } from "early-exits/node";
+ *
+ * const config = { model_type: "gpt2", n_layer: 2, n_embd: 16, n_head: 2, n_positions: 32, vocab_size: 8 };
+ * const model = createModel(config, { device: await createDevice("wasm") });
+ * const counting = Uint32Array.from({ length: 256 }, (_, i) => i % 8);
+ * const last = await pretrain(model, counting, { steps: 60, batchSize: 4, sequenceLength: 16, learningRate: 0.01 });
+ * console.log(last!.loss < 0.5); // true
+ * ```
  */
 export async function pretrain(
   model: Model,

@@ -105,7 +105,7 @@ export interface HubProgress {
   readonly total: number;
 }
 
-/** The defaults come from environment variables; see docs/README.md. */
+/** The defaults come from environment variables; see docs/11-your-model.md. */
 export interface HubOptions {
   /** Called when bytes arrive, and once for a file that is already in the cache. */
   readonly onProgress?: (event: HubProgress) => void;

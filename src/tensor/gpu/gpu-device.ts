@@ -143,7 +143,7 @@ function assemble(gpu: GpuJs, engine: Engine): GpuDevice {
   };
 }
 
-/** What a kernel makes and does not return is freed. */
+/** Frees all storage that a kernel makes and does not return. */
 function scoped(engine: Engine, kernels: Kernels): Kernels {
   const all = Object.entries(kernels) as [string, (...given: unknown[]) => GpuStorage][];
   return Object.fromEntries(

@@ -1,6 +1,6 @@
 /**
  * Matrix products of the GPU device, one dot product per element, no tiles and no shared memory: gpu.js has neither
- * (docs/gpu-kernels.md). Weights too large for one array are split.
+ * (src/tensor/gpu/README.md). Weights too large for one array are split.
  *   matmul  y[r, n] = Σ_k A(r, k) · B(k, n), operands read through strides, so that transposed ones need no copy
  *   linear  y = x·Wᵀ + bias + residual, W stored [K, N]: neighbouring threads read neighbouring weights
  * Four sums at a time, because a single sum waits for its own previous addition.

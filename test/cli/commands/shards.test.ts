@@ -31,7 +31,7 @@ interface Compared {
   readonly one: string;
   readonly store: string;
   readonly merged: string;
-  /** What the one process printed. */
+  /** Output of the one process. */
   readonly out: string;
 }
 

@@ -9,7 +9,7 @@ import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../s
 
 const model = await smallByteModel();
 
-/** What the byte-level model writes after a prompt. */
+/** Text of the byte-level model after a prompt. */
 async function write(prompt: string | number[], options: GenerateOptions = {}) {
   const { tokens, summary } = await generated(model, prompt, options);
   return { pieces: tokens.map(({ text }) => text), ...summary };

@@ -63,7 +63,7 @@ const oddValue: fc.Arbitrary<readonly [type: number, value: Uint8Array]> = fc.on
   fc.nat(20).map((type) => [type, new Uint8Array(8)] as const),
 );
 
-/** What edits may need: places, and something odd of every kind. */
+/** Material for edits: places, and something odd of every kind. */
 const odd = fc.record({
   at: fc.nat(40),
   axis: fc.nat(3),

@@ -15,7 +15,7 @@ export interface PointChoice {
 export class PointsView {
   readonly #slider = byId("agreement", HTMLInputElement);
   readonly #onChange: () => void;
-  /** What is wrong with certificates, by address: "" for nothing, undefined while it is read. */
+  /** Faults of certificates, by address: "" for none, undefined while one is read. */
   readonly #faults = new Map<string, string | undefined>();
   #from = "";
   #all: OperatingPoints | undefined;
