@@ -1,6 +1,6 @@
 /**
- * The same bits everywhere: compares hashes of logits, tokens, depths and scores with those in same-bits.json. They hold
- * for every engine and every processor that run the same build of the kernels; the first line says which one runs here.
+ * The same bits everywhere: compares hashes of logits, tokens, depths and scores with those in same-bits.json. They
+ * hold for every engine and every processor that run the same build of the kernels; what it prints names the build.
  *   node examples/same-bits.mjs [portable] [sotu-6 | sotu-12 | SmolLM2.gguf …] [float32 | bfloat16 | int8 | int4 …]
  * Deno and Bun run it as it is, and so does a page that imports it (`report`). `--write` puts what is found into the
  * file.
