@@ -3,6 +3,7 @@
  * document in both sets would show calibration text that training has seen.
  */
 import { OptionError, requireInteger, requireNumber } from "../errors.js";
+import { allNames, requireKnown } from "../known.js";
 import { createRng } from "../tensor/index.js";
 import type { Model } from "./model.js";
 
@@ -16,6 +17,8 @@ interface SplitOptions {
    */
   readonly separator?: string | RegExp;
 }
+
+const splitOptionNames = allNames<SplitOptions>()("train", "seed", "separator");
 
 /** Trims documents and drops empty ones. `separator` is that of `splitDocuments`. */
 export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "separator"> = {}): string[] {
@@ -37,10 +40,9 @@ export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "se
  * console.log(train.length, held.length); // 3 1
  * ```
  */
-export function splitDocuments(
-  text: string,
-  { train = 0.8, seed = 0, ...separation }: SplitOptions = {},
-): { train: string[]; held: string[] } {
+export function splitDocuments(text: string, options: SplitOptions = {}): { train: string[]; held: string[] } {
+  requireKnown("splitDocuments", options, splitOptionNames);
+  const { train = 0.8, seed = 0, ...separation } = options;
   requireNumber("splitDocuments: train", train, 0, 1);
   const documents = cutDocuments(text, separation);
   if (documents.length < 2) {
