@@ -49,8 +49,8 @@ import {
   knownConversations,
   type PromptSplit,
 } from "./pretrained/prompts.js";
-import { everydayAnswers, everydayPrompts, packAnswers } from "./pretrained/everyday/prompts.js";
-import { type Answer, readAnswers, writeAnswers } from "./pretrained/answers.js";
+import { everydayAnswers, everydayPrompts, keepEveryday } from "./pretrained/everyday/prompts.js";
+import { type Answer, packAnswers, readAnswers, restoreAnswers, writeAnswers } from "./pretrained/answers.js";
 import { certifyLevels, writeCertificates } from "./ship/certify-levels.js";
 
 /** Answers are cut here, as those in the fixtures are. */
@@ -140,7 +140,10 @@ async function answers(): Promise<void> {
   ) => {
     const started = performance.now();
     const conversations = asked.map(({ content, ...prompt }) => ({ ...prompt, messages: [userMessage(content)] }));
-    await writeAnswers(model, conversations, asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`), {
+    const path = asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`);
+    const archive = sampling === GREEDY && certifiedDtype === DTYPE ? archiveOf(name) : undefined;
+    if (archive !== undefined) await restoreAnswers(archive, path, model, conversations);
+    await writeAnswers(model, conversations, path, {
       ...sampling,
       seed,
       maxNewTokens: MAX_NEW_TOKENS,
@@ -152,6 +155,7 @@ async function answers(): Promise<void> {
         console.error(`${name}: ${count} of ${asked.length}, ${tokens} tokens, ${speed.toFixed(0)}/s`);
       },
     });
+    if (archive !== undefined) await packAnswers(archive, await readAnswers(path));
   };
   const wanted = (name: string): boolean => values.set === undefined || values.set === name;
   if (wanted("held-out")) await write("held-out", heldOut, GREEDY);
@@ -163,6 +167,11 @@ async function answers(): Promise<void> {
       .flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
     if (wanted(name)) await write(name, asked, SAMPLED, k * training.length * Number(values.samples));
   }
+}
+
+/** Greedy answers of a set in the repository, so that a new machine begins with them. */
+function archiveOf(name: string): URL {
+  return new URL(`./pretrained/answers/${name}.json.gz`, import.meta.url);
 }
 
 /** The model's answers to the everyday prompts. Those in the same file are not written again. */
@@ -182,7 +191,7 @@ async function everyday(): Promise<void> {
       console.error(`everyday: ${count} of ${asked.length}, ${tokens} tokens, ${speed.toFixed(0)}/s`);
     },
   });
-  await packAnswers(await readAnswers(path), certifiedDtype);
+  await keepEveryday(await readAnswers(path), certifiedDtype);
 }
 
 function sampledSets(): string[] {

@@ -64,12 +64,17 @@ export async function openDecoding(
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
+  const looksAhead = lossless && heads?.ahead !== undefined;
+  refuseIf(
+    lossless && policy === undefined && !looksAhead,
+    `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
+  );
   const plain = { ...optionsOf(settings), now: () => performance.now() };
   return {
     model,
     source: heads ?? model,
     policy,
-    options: { ...plain, ...(policy !== undefined && { policy, lossless }) },
+    options: { ...plain, ...(looksAhead ? { lossless } : policy && { policy, lossless }) },
     plain,
     audit: audited?.audit,
     kept: async () => audited?.kept(),
@@ -96,8 +101,8 @@ function checkSettings(
     `${command}: --policy needs --heads, the folder of the heads it was made for`,
   );
   refuseIf(
-    lossless && policy === undefined && shipped === undefined,
-    `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
+    lossless && heads === undefined && shipped === undefined,
+    `${command}: --lossless needs --heads or --shipped, whose exits or look-ahead head draft`,
   );
   refuseIf(
     audited && policy === undefined && shipped === undefined,
@@ -145,7 +150,8 @@ export const shippedOption = {
 } as const;
 const losslessOption = {
   flags: "--lossless",
-  description: "exits only draft and the full model verifies: exactly its tokens; needs --policy",
+  description:
+    "exits only draft and the full model verifies: exactly its tokens; needs --policy, or heads that look ahead",
 } as const;
 const uncertifiedOption = {
   flags: "--allow-uncertified",

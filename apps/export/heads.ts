@@ -60,6 +60,7 @@ function rowOf(building: Building, x: string): Logits {
       if (preview !== undefined) return previewed(h, building, preview);
       return { logits: linear(graph, h, head.model.weights.unembedding, "unembedding") };
     }
+    case "ahead": // drafts, and is no exit
     case "preview":
       return previewed(normed(x, building), building, preview!);
   }

@@ -15,8 +15,8 @@ import type { Decoder, Model, SamplingOptions } from "early-exits/model";
 import { ServeError } from "./serve-error.js";
 
 /**
- * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: exits draft, and the full model
- * verifies.
+ * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: exits or a look-ahead head
+ * draft, and the full model verifies.
  */
 export const servingModes = ["plain", "exits", "lossless"] as const;
 export type ServingMode = (typeof servingModes)[number];
@@ -25,8 +25,11 @@ export type ServingMode = (typeof servingModes)[number];
 export interface ServedWays {
   /** The policy of the mode `exits`. @default none, and the mode is refused */
   readonly policy?: Policy;
-  /** The policy whose exits draft in the mode `lossless`. @default none, and the mode is refused */
-  readonly drafting?: Policy;
+  /**
+   * The policy whose exits draft in the mode `lossless`, or "ahead": the heads' look-ahead head does.
+   * @default none, and the mode is refused
+   */
+  readonly drafting?: Policy | "ahead";
 }
 
 type WayOptions = Pick<GenerateOptions, "lossless"> & Pick<ServedWays, "policy">;
@@ -35,7 +38,9 @@ type WayOptions = Pick<GenerateOptions, "lossless"> & Pick<ServedWays, "policy">
 export function optionsOf(mode: ServingMode, { policy, drafting }: ServedWays): WayOptions {
   if (mode === "plain") return {};
   if (mode === "exits" && policy !== undefined) return { policy };
-  if (mode === "lossless" && drafting !== undefined) return { policy: drafting, lossless: true };
+  if (mode === "lossless" && drafting !== undefined) {
+    return drafting === "ahead" ? { lossless: true } : { policy: drafting, lossless: true };
+  }
   const missing = mode === "exits" ? "policy" : "drafting";
   throw new PolicyError(
     "serve-mode",

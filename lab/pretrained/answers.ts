@@ -4,10 +4,11 @@
  * states that heads train on are kept while the answers are written.
  */
 import { appendFile, readFile, writeFile } from "node:fs/promises";
+import { gunzipSync, gzipSync } from "node:zlib";
 import type { Model } from "early-exits";
 import { createShardWriter, selfAnswers } from "early-exits/exits";
 import { answerDocument, type ChatMessage, encodeChat, type MarkedDocument } from "early-exits/model";
-import { folderStore } from "early-exits/node";
+import { folderStore, writeFileAtomic } from "early-exits/node";
 import type { PromptSplit } from "./prompts.js";
 
 /** A conversation that ends with the user's message. */
@@ -90,6 +91,36 @@ export async function readAnswers(path: string): Promise<Answer[]> {
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => JSON.parse(line) as Answer);
+}
+
+// Answers in the repository: token ids by the group of their prompt, which is a hash of it, compressed.
+
+/** Those to one prompt several times are no such answers. */
+export async function packAnswers(file: URL, answers: readonly Answer[]): Promise<void> {
+  const ids = Object.fromEntries(answers.map(({ group, answer }) => [group!, answer]));
+  await writeFileAtomic(file.pathname, gzipSync(JSON.stringify(ids), { level: 9 }));
+}
+
+export async function unpackAnswers(file: URL): Promise<ReadonlyMap<string, readonly number[]>> {
+  const json = gunzipSync(await readFile(file)).toString();
+  return new Map(Object.entries(JSON.parse(json) as Record<string, number[]>));
+}
+
+/** Begins a file of greedy answers with those in the repository, up to the first prompt that has none. */
+export async function restoreAnswers(
+  file: URL,
+  path: string,
+  { tokenizer, dtype }: Pick<Model, "tokenizer" | "dtype">,
+  prompts: readonly AskedPrompt[],
+): Promise<void> {
+  if ((await readAnswers(path)).length > 0) return;
+  const kept = await unpackAnswers(file);
+  for (const { messages, ...prompt } of prompts) {
+    const answer = kept.get(prompt.group);
+    if (answer === undefined) return;
+    const line: Answer = { ...prompt, temperature: 0, dtype, prompt: await encodeChat(tokenizer, messages), answer };
+    await appendFile(path, `${JSON.stringify(line)}\n`);
+  }
 }
 
 /** A run that was killed while it wrote leaves part of a line, which the next line must not continue. */

@@ -3,6 +3,7 @@
  *   no policy             the plain backbone
  *   policy                tokens leave at exits (lossy; decode/decode.ts)
  *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
+ *   lossless alone        a look-ahead head drafts (draft/look-ahead.ts)
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { allNames, requireKnown, requireList } from "../known.js";
@@ -20,10 +21,11 @@ import type { GeneratedToken, TextSummary } from "../model/decode/writer.js";
 import type { Model } from "../model/index.js";
 import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
+import { aheadPlan, LookAhead } from "./draft/look-ahead.js";
 import { type Drafter, draftPlan, losslessDecoder } from "./draft/speculate.js";
 import { ExitHeads } from "./heads/exit-heads.js";
-import { packedOf } from "./heads/exit-head.js";
-import { countedCosts, type UnitCosts } from "./cost/unit-costs.js";
+import { type ExitHead, packedOf } from "./heads/exit-head.js";
+import { costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
 import { Ledger, type LedgerReport } from "./cost/ledger.js";
 import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
@@ -44,7 +46,8 @@ export interface GenerateOptions extends PlainOptions {
   readonly policy?: Policy | PolicyHolder;
   /**
    * Yields exactly the full model's tokens (its distribution if sampled): exits only draft, by the policy's thresholds,
-   * and the full model verifies. The policy's `fill` is not used. @default false
+   * and the full model verifies. The policy's `fill` is not used. Without a policy, the heads' look-ahead head drafts.
+   * @default false
    */
   readonly lossless?: boolean | LosslessOptions;
   /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
@@ -233,9 +236,12 @@ export function createDecoder(
   }
   if (heads === undefined || policy === undefined) {
     if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
+    if (heads?.ahead !== undefined)
+      return lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
     throw new OptionError(
       "lossless-policy",
-      "generate: lossless needs heads and a policy, whose exits draft; pass both",
+      "generate: lossless needs heads and a policy, whose exits draft, or heads with a look-ahead head (attachHeads, " +
+        "ahead: true); pass them",
     );
   }
   const decoder =
@@ -248,6 +254,28 @@ export function createDecoder(
       await requirePolicyFor(heads, policy);
       // Packing on first use would count as the time of the first tokens.
       for (const head of heads.heads) await packedOf(head);
+    },
+  };
+}
+
+function lookingAhead(
+  { model }: ExitHeads,
+  head: ExitHead,
+  { costs }: LosslessOptions,
+  listeners: DecodeListeners,
+): Decoder {
+  const { numLayers } = model.config;
+  const counted = countedCosts(model.config, undefined, model.screened?.share);
+  const { block, finalHead } = costs ?? counted;
+  // A multiply-add of the head takes as long as one of a block.
+  const perProduct = costOfRows(block, 1) / costOfRows(counted.block, 1);
+  const prices = { block, finalHead, head: perProduct * head.work.multiplyAdds };
+  const looking = new LookAhead(head, () => aheadPlan(numLayers, prices, head.confidence), listeners.ledger);
+  const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
+  return {
+    ...decoder,
+    async prepare() {
+      await packedOf(head);
     },
   };
 }

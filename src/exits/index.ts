@@ -66,6 +66,7 @@ export { type CacheStore, createShardWriter, recordStates } from "./states/recor
 export { frequentTokens } from "./states/frequent-tokens.js";
 export { sampleDocuments, selfAnswers } from "./states/self-answers.js";
 export { type ExitQuality, measureExits } from "./train/measure-exits.js";
+export { measureDrafts } from "./train/measure-drafts.js";
 export { fitMaps } from "./train/fit-maps.js";
 export { fitPreviews } from "./train/fit-previews.js";
 export { fitProjections } from "./train/fit-projections.js";

@@ -2,7 +2,8 @@
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { expect, it } from "vitest";
-import { everydayPrompts, unpackAnswers } from "../../lab/pretrained/everyday/prompts.js";
+import { unpackAnswers } from "../../lab/pretrained/answers.js";
+import { answersFile, everydayPrompts } from "../../lab/pretrained/everyday/prompts.js";
 
 interface Prompt {
   readonly kind: string;
@@ -59,7 +60,7 @@ it("no held-out prompt shares eight words in a row with one that certifies, syst
 });
 
 it("every prompt has an answer of 1 to 144 tokens", async () => {
-  const answers = await unpackAnswers("int8");
+  const answers = await unpackAnswers(answersFile("int8"));
   const lengths = (await everydayPrompts()).map(({ group }) => answers.get(group)?.length ?? 0);
   expect(lengths).toHaveLength(answers.size);
   expect(lengths.filter((length) => !(length >= 1 && length <= 144))).toEqual([]);

@@ -59,11 +59,12 @@ describe("lossless decoding", () => {
         `greedy tokens, alone and in ragged batches, and the bits of their logits; counts add up: ${ground.name}`,
         fc.asyncProperty(losslessCase, async (given) => {
           const heads = await headsOf(given, ground);
-          const { prompts, batchSize, lossless } = given;
+          const { prompts, batchSize, lossless, ahead } = given;
           const options = optionsOf(given);
           const policy = policyOf(heads, given);
+          const drafting = ahead ? { lossless } : { policy, lossless };
           const plain = await traceGeneration(heads, prompts[0]!, options);
-          const verified = await traceGeneration(heads, prompts[0]!, { ...options, policy, lossless });
+          const verified = await traceGeneration(heads, prompts[0]!, { ...options, ...drafting });
           expect(verified.ids).toEqual(plain.ids);
           expect(verified.logits).toEqual(plain.logits);
           const { summary, tokens, ledger } = verified;
@@ -93,7 +94,7 @@ describe("lossless decoding", () => {
           const lossyOnes: GenerateSummary[] = [];
           for (const prompt of prompts) lossyOnes.push(await finish(generate(heads, prompt, { ...options, policy })));
           for (const [alone, exits] of [
-            [plainOnes, { policy, lossless }],
+            [plainOnes, drafting],
             [lossyOnes, { policy }],
           ] as const) {
             const run = generateBatch(heads, prompts, { ...options, batchSize, ...exits });

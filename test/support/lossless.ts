@@ -72,6 +72,8 @@ export interface LosslessCase {
   readonly maxNewTokens: number;
   readonly stopAtEndOfText: boolean;
   readonly lossless: Required<LosslessOptions>;
+  /** A look-ahead head drafts, not the exits. */
+  readonly ahead: boolean;
   /** Of the replica, which has no plan. */
   readonly draftLimit: number;
   readonly batchSize: number;
@@ -106,6 +108,7 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     maxNewTokens: between(1, 14),
     stopAtEndOfText: fc.boolean(),
     lossless: fc.record({ costs }),
+    ahead: fc.boolean(),
     draftLimit: between(0, 7),
     batchSize: between(1, 3),
   })
@@ -130,6 +133,7 @@ const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [
   });
   const heads = attachHeads(model, {
     exits: [1, 2, 3, 4],
+    ahead: { rank: 8, candidates: 4 },
     ...(head === "noise" ? { kind: "dense" } : attachOptionsOf(head)),
   });
   if (head === "noise") {

@@ -91,7 +91,7 @@ function requestTo(url: string, model: string, { host }: ServeSettings): string 
 }
 
 /** Given settings only; the library has the defaults. */
-function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding): ServeOptions {
+function optionsOf(settings: ServeSettings, { policy, options, audit, source }: Decoding): ServeOptions {
   const { host, port, hosts, parallel, queueLimit, cacheBytes, allowUncertified } = settings;
   const { lossless = false } = options;
   const key = process.env[KEY];
@@ -100,7 +100,7 @@ function optionsOf(settings: ServeSettings, { policy, options, audit }: Decoding
     key: key === "" ? undefined : key,
     otherwise: lossless === false ? settings.otherwise : "lossless",
     policy: lossless === false ? policy : undefined,
-    drafting: policy,
+    drafting: "ahead" in source && source.ahead !== undefined ? "ahead" : policy,
     audit,
   });
 }

@@ -1,14 +1,12 @@
 /** Everyday prompts as the stages of `npm run pretrained` ask them, and the model's answers to them, which are ours. */
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
-import { gunzipSync, gzipSync } from "node:zlib";
 import type { Tokenizer } from "early-exits";
 import { type ChatMessage, encodeChat } from "early-exits/model";
-import { writeFileAtomic } from "early-exits/node";
-import type { Answer, AskedPrompt } from "../answers.js";
+import { type Answer, type AskedPrompt, packAnswers, unpackAnswers } from "../answers.js";
 
 const at = (name: string): URL => new URL(name, import.meta.url);
-const answersFile = (dtype: string): URL => at(`answers-${dtype}.json.gz`);
+export const answersFile = (dtype: string): URL => at(`answers-${dtype}.json.gz`);
 
 /** All prompts: those that certify (split "test"), and those that judge (split "held"). */
 export async function everydayPrompts(): Promise<AskedPrompt[]> {
@@ -23,16 +21,9 @@ async function readPrompts(name: string, split: "test" | "held"): Promise<AskedP
   });
 }
 
-/** Writes the ids of answers by the group of their prompt, compressed. */
-export async function packAnswers(answers: readonly Answer[], dtype: string): Promise<void> {
-  const ids = Object.fromEntries(answers.map(({ group, answer }) => [group!, answer]));
-  await writeFileAtomic(answersFile(dtype).pathname, gzipSync(JSON.stringify(ids), { level: 9 }));
-}
-
-/** The ids of the answers to the prompts with these groups, written by the model in a dtype. */
-export async function unpackAnswers(dtype: string): Promise<ReadonlyMap<string, readonly number[]>> {
-  const json = gunzipSync(await readFile(answersFile(dtype))).toString();
-  return new Map(Object.entries(JSON.parse(json) as Record<string, number[]>));
+/** Keeps answers by the model in a dtype in the repository. */
+export async function keepEveryday(answers: readonly Answer[], dtype: string): Promise<void> {
+  await packAnswers(answersFile(dtype), answers);
 }
 
 /**
@@ -40,7 +31,7 @@ export async function unpackAnswers(dtype: string): Promise<ReadonlyMap<string, 
  * repository lacks one.
  */
 export async function everydayAnswers(tokenizer: Tokenizer, dtype: string): Promise<Answer[]> {
-  const answers = await unpackAnswers(dtype);
+  const answers = await unpackAnswers(answersFile(dtype));
   return Promise.all(
     (await everydayPrompts()).map(async ({ messages, group, kind, split }) => {
       const answer = answers.get(group);

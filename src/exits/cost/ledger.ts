@@ -162,6 +162,13 @@ export class Ledger implements WorkMeter {
     addTo(this.#openHeads, exit, rows);
   }
 
+  /** The look-ahead head guessed after `rows` states in one call. */
+  look(rows: number): void {
+    const { multiplyAdds, bytes } = this.#heads!.ahead!.work;
+    this.#open.multiplyAdds += rows * multiplyAdds;
+    this.#open.weightBytes += bytes;
+  }
+
   /** One product made the keys and values of `blocks` skipped blocks for one position. */
   fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
     this.#open.fills += blocks;

@@ -16,15 +16,15 @@
  * because a draft's keys and values must be the full model's. Every accepted position costs exactly L blocks; what is
  * saved is reading the upper blocks' weights once per token.
  */
-import { type Decoder, logitsNeeded, type Request, type Round } from "../../model/decode/decoder.js";
+import { type Choice, type Decoder, logitsNeeded, type Request, type Round } from "../../model/decode/decoder.js";
 import { type FinalLogits, finalLogits } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
-import { advance, type Model, type Sequence } from "../../model/index.js";
+import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
-import type { ExitChoice } from "../decode/decode.js";
 import type { DecodeListeners, DecodeObserver } from "../decode/observe.js";
+import { valuesOf } from "../heads/values-of.js";
 
 // The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
 // the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
@@ -58,13 +58,13 @@ interface DraftingExit {
 
 /** Prior acceptance, and the number of drafts that it counts as. */
 const PRIOR_ACCEPTANCE = 0.8;
-const PRIOR_DRAFTS = 8;
+export const PRIOR_DRAFTS = 8;
 
 /** A round's weight relative to the next one's. */
-const MEMORY = 0.99;
+export const MEMORY = 0.99;
 
 /** The gain that a draft must promise. */
-const MARGIN = 1.1;
+export const MARGIN = 1.1;
 
 /** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
 export function draftPlan(
@@ -133,13 +133,35 @@ function sumOf(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Proposes the token after every sequence's last position, from below depth L; undefined for none. */
-export type Drafter = (requests: readonly Request[]) => Promise<readonly (ExitChoice | undefined)[]>;
+/** A token that the full model has not chosen yet. */
+export interface DraftChoice extends Choice {
+  /** The distribution drawn from, after the processors; absent if the token is the argmax. */
+  readonly distribution?: Float64Array | undefined;
+}
+
+/** Proposes the token after every sequence's last position; undefined for none. */
+export type Drafter = (requests: readonly Request[]) => Promise<readonly (DraftChoice | undefined)[]>;
+
+/** A drafter that reads states of the newest position that was verified. */
+export interface Watcher {
+  /** Depths at which verification stops for it, ascending, the last one L. */
+  readonly depths: readonly number[];
+  /** States [Σ rows, C] of all rounds' positions at each depth. `verified[i]`: the row of round i that is newest. */
+  learn(rounds: readonly Request[], states: readonly Float32Array[], verified: readonly VerifiedRow[]): void;
+}
+
+export interface VerifiedRow {
+  /** Among the states of all rounds. */
+  readonly row: number;
+  readonly position: number;
+  /** The token chosen there. */
+  readonly id: number;
+}
 
 /** drafts[i] is the token after position start + i. */
 interface OpenRound extends Request {
   readonly start: number;
-  readonly drafts: ExitChoice[];
+  readonly drafts: DraftChoice[];
   readonly plan: DraftPlan;
 }
 
@@ -153,13 +175,14 @@ interface Verdict {
 export function losslessDecoder(
   model: Model,
   propose: Drafter,
-  createPlan: () => DraftPlan,
+  createPlan: (sequence: Sequence) => DraftPlan,
   listeners: DecodeListeners = {},
+  watcher?: Watcher,
 ): Decoder {
   const { ledger, onLogits } = listeners;
   const plans = new WeakMap<Sequence, DraftPlan>();
   const planOf = (sequence: Sequence): DraftPlan => {
-    const plan = plans.get(sequence) ?? createPlan();
+    const plan = plans.get(sequence) ?? createPlan(sequence);
     plans.set(sequence, plan);
     return plan;
   };
@@ -172,9 +195,15 @@ export function losslessDecoder(
         return { sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
+      const seen: Float32Array[] = [];
+      for (const depth of watcher?.depths ?? []) {
+        advance(model, workOf(rounds), depth, ledger);
+        seen.push(await valuesOf(() => statesOf(rounds)));
+      }
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
       if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
       const verdicts = judge(rounds, logits);
+      watcher?.learn(rounds, seen, verifiedRows(rounds, verdicts));
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
   };
@@ -207,16 +236,31 @@ function verify(
   rounds: readonly OpenRound[],
   { ledger, onLogits }: Pick<DecodeListeners, "ledger" | "onLogits">,
 ): Promise<FinalLogits> {
-  const work = rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
-  advance(model, work, model.config.numLayers, ledger);
+  advance(model, workOf(rounds), model.config.numLayers, ledger);
   const needed = rounds.flatMap(({ sampler, drafts }) =>
     Array<number | undefined>(drafts.length + 1).fill(logitsNeeded(sampler)),
   );
-  const states = (): Tensor => {
-    const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]
-    return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
-  };
-  return finalLogits(model, states, needed, { meter: ledger, onLogits });
+  return finalLogits(model, () => statesOf(rounds), needed, { meter: ledger, onLogits });
+}
+
+function workOf(rounds: readonly OpenRound[]): Work[] {
+  return rounds.map(({ sequence, start }) => ({ sequence, positions: range(start, sequence.length) }));
+}
+
+/** [Σ (drafts + 1), C] */
+function statesOf(rounds: readonly OpenRound[]): Tensor {
+  const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]
+  return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
+}
+
+function verifiedRows(rounds: readonly OpenRound[], verdicts: readonly Verdict[]): VerifiedRow[] {
+  let first = 0;
+  return rounds.map(({ drafts, start }, i) => {
+    const { accepted, id } = verdicts[i]!;
+    const row = first + accepted;
+    first += drafts.length + 1;
+    return { row, position: start + accepted, id };
+  });
 }
 
 /** `row` counts in the rounds' logits. */
@@ -301,11 +345,11 @@ function close(
 function report(
   observer: DecodeObserver | undefined,
   start: number,
-  drafts: readonly ExitChoice[],
+  drafts: readonly DraftChoice[],
   accepted: number,
 ): void {
   if (observer === undefined) return;
-  for (const [i, { exit, depth, score }] of drafts.slice(0, accepted + 1).entries()) {
+  for (const [i, { exit = 0, depth, score = NaN }] of drafts.slice(0, accepted + 1).entries()) {
     observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
   }
   observer.observe({ type: "round", drafted: drafts.length, accepted });

@@ -14,7 +14,7 @@ import { checkDepths, placeExits, type Placement } from "./placement.js";
 export interface AttachOptions {
   /**
    * Number of exits, placed by `placement`; or their depths (blocks run, ascending). None is legal beside a preview of
-   * the unembedding. @default 3, or L - 1 if fewer
+   * the unembedding or a look-ahead head. @default 3, or L - 1 if fewer
    */
   readonly exits?: number | readonly number[];
   /** @default "v2" */
@@ -32,6 +32,11 @@ export interface AttachOptions {
    * 128 candidates, or half of the ranked tokens if fewer. @default false
    */
   readonly unembeddingPreview?: boolean | Partial<PreviewShape>;
+  /**
+   * One more head, which looks one token ahead and drafts for `lossless: true`; no text changes. `fitMaps` or
+   * `trainHeads` teaches it. `true`: its preview has rank C/6 and 64 candidates. @default false
+   */
+  readonly ahead?: boolean | Partial<PreviewShape>;
   /**
    * Dtype of the heads' own packed matrices. A coarser one than the model's reduces memory traffic; calibration
    * measures what it costs. @default the model's; int8 beside int4 and "stored"; int4 for the coarse logits of previews
@@ -51,6 +56,7 @@ const attachOptionNames = allNames<AttachOptions>()(
   "kind",
   "preview",
   "unembeddingPreview",
+  "ahead",
   "dtype",
 );
 
@@ -73,11 +79,13 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   const { config } = model;
   const { exits = Math.min(attachDefaults.exits, config.numLayers - 1), placement = attachDefaults.placement } =
     options;
-  const { preview = false, unembeddingPreview = false, dtype } = options;
+  const { preview = false, unembeddingPreview = false, ahead = false, dtype } = options;
   const kind = options.kind ?? (preview === false ? defaultKind(config) : "linear");
   if (!["dense", "linear"].includes(kind)) throw unknown("kind", kind, ["dense", "linear"]);
   if (dtype !== undefined && !weightDtypes.includes(dtype)) throw unknown("dtype", dtype, weightDtypes);
-  const none = unembeddingPreview !== false && (exits === 0 || (typeof exits === "object" && exits.length === 0));
+  const none =
+    (unembeddingPreview !== false || ahead !== false) &&
+    (exits === 0 || (typeof exits === "object" && exits.length === 0));
   const depths =
     typeof exits === "object" && !none
       ? checkDepths(config.numLayers, exits)
@@ -91,7 +99,18 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
   };
   const heads = depths.map((depth) => createHead(model, depth, shape));
   if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
-  return new ExitHeads(model, heads, nothingTaught);
+  return new ExitHeads(model, heads, nothingTaught, ahead === false ? undefined : aheadOf(model, ahead));
+}
+
+/** Reads the states after about two, four and all fifths of the blocks. */
+function aheadOf(model: Model, ahead: true | Partial<PreviewShape>): ExitHead {
+  const { numLayers } = model.config;
+  const inputs = [0.4, 0.8, 1].map((share) => Math.max(1, Math.round(share * numLayers)));
+  return createHead(model, numLayers, {
+    kind: "ahead",
+    preview: sizeOf(model, ahead, "linear"),
+    inputs: [...new Set(inputs)],
+  });
 }
 
 function sizeOf(

@@ -1,6 +1,7 @@
 /** A head at one depth: fresh, or with the weights of a file. */
 import { HeadsError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
+import { aheadHead } from "./ahead.js";
 import { denseHead } from "./dense.js";
 import type { ExitHead } from "./exit-head.js";
 import { checkShape, type HeadShape } from "./head-shape.js";
@@ -16,6 +17,8 @@ export function createHead(model: Model, depth: number, asked: HeadShape, tensor
       return denseHead(model, depth, shape, tensors);
     case "linear":
       return linearHead(model, depth, shape, tensors);
+    case "ahead":
+      return aheadHead(model, depth, shape, tensors);
     case "preview":
       if (depth === model.config.numLayers) return previewHead(model, depth, shape, tensors);
       throw new HeadsError(

@@ -10,7 +10,7 @@ import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
 import { checkShape, weightShapes } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
-import { checkDescription, type HeadDescription } from "./heads-description.js";
+import { type AheadDescription, checkDescription } from "./heads-description.js";
 import { checkDepths } from "./placement.js";
 import { Projection, projectionShape } from "./projection.js";
 import { tensorName } from "./serialize-heads.js";
@@ -45,19 +45,32 @@ export async function loadHeads(folder: Folder, model: Model): Promise<ExitHeads
 
 /** Throws a HeadsError if the stored form is malformed or belongs to another model. */
 export async function deserializeHeads(model: Model, description: unknown, weights: Uint8Array): Promise<ExitHeads> {
-  const { modelHash, heads, taught } = checkDescription(description);
+  const { modelHash, heads, taught, ahead } = checkDescription(description);
   await requireModel(model, modelHash);
-  checkDepths(
-    model.config.numLayers,
-    heads.map(({ depth }) => depth),
-  );
+  const { numLayers } = model.config;
+  if (heads.length > 0) {
+    checkDepths(
+      numLayers,
+      heads.map(({ depth }) => depth),
+    );
+  }
+  if (ahead !== undefined && ahead.depth !== numLayers) {
+    throw new HeadsError(
+      "heads-ahead",
+      `exit heads: a look-ahead head belongs after the last block, ${numLayers}, not at depth ${ahead.depth}; attach ` +
+        "and train one for this model",
+      { depth: ahead.depth, numLayers },
+    );
+  }
   const read = storedValues(weights);
   // All values are read before the first head takes device memory: a bad one leaves the device as before.
   const stored = heads.map((head) => readHead(model, head, read));
+  const drafting = ahead && readHead(model, ahead, read, "ahead");
   return new ExitHeads(
     model,
     stored.map((restore) => restore()),
     taught,
+    drafting?.(),
   );
 }
 
@@ -73,7 +86,7 @@ async function requireModel(model: Model, expected: string): Promise<void> {
 }
 
 /** Throws a HeadsError for another shape, or values that are not finite. */
-type ReadValues = (depth: number, name: string, shape: readonly number[]) => Float32Array;
+type ReadValues = (depth: number | "ahead", name: string, shape: readonly number[]) => Float32Array;
 
 function storedValues(weights: Uint8Array): ReadValues {
   const file = parseSafetensors(weights);
@@ -102,12 +115,13 @@ function storedValues(weights: Uint8Array): ReadValues {
 /** Reads what is stored of a head, and returns what makes it. */
 function readHead(
   model: Model,
-  { depth, projection: input, ...asked }: HeadDescription,
+  { depth, projection: input, confidence, ...asked }: AheadDescription,
   read: ReadValues,
+  named: number | "ahead" = depth,
 ): () => ExitHead {
   const shape = checkShape(model.config, asked);
   const stored = Object.entries(weightShapes(model, shape)).map(
-    ([name, size]) => [name, read(depth, name, size), size] as const,
+    ([name, size]) => [name, read(named, name, size), size] as const,
   );
   const size = input && projectionShape(model, depth, input);
   const learned = size && {
@@ -121,6 +135,7 @@ function readHead(
     );
     const head = createHead(model, depth, shape, Object.fromEntries(tensors));
     head.projection = learned && new Projection(model, depth, learned);
+    head.confidence = confidence;
     return head;
   };
 }

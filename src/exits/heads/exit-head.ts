@@ -1,8 +1,9 @@
 /**
- * An exit head turns the states after `depth` blocks into logits. Three kinds:
+ * An exit head turns the states after `depth` blocks into logits. Four kinds:
  *   dense     the paper's head: a norm and an unembedding of its own (dense.ts)
  *   linear    an affine map to where final states lie, then the model's own unembedding or a preview of it (linear.ts)
  *   preview   at depth L: the model's own unembedding, of which only rows that may be best are computed (preview.ts)
+ *   ahead     at depth L, beside the exits: guesses the token after the next, as a draft (ahead.ts)
  * Legend: R rows, C hidden size, V vocabulary, L blocks.
  */
 import { project } from "../../model/block.js";
@@ -11,6 +12,7 @@ import { bytesOf, type UnitWork } from "../../model/weights.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { headCost, type HeadShape } from "./head-shape.js";
+import type { DraftConfidence } from "./heads-description.js";
 import type { HeadWeights, Matrices } from "./head-weights.js";
 import type { Projection } from "./projection.js";
 import { type LogitsReader, readConfidences, readStats, scoreNames } from "./score.js";
@@ -26,6 +28,8 @@ export interface ExitHead extends LogitsReader {
   readonly preview?: Preview | undefined;
   /** Keys and values of the blocks above, for the fill `project` (`fitProjections`). */
   projection: Projection | undefined;
+  /** Of a look-ahead head, if it was measured (`measureDrafts`). */
+  confidence?: readonly DraftConfidence[] | undefined;
   /** [R, C] -> [R, C], differentiable: the vectors that go to the unembedding. A dense head has none. */
   vectors?(states: Tensor): Tensor;
   /** [R, C] -> [R, V], differentiable. */

@@ -26,10 +26,17 @@ export class ExitHeads {
     readonly heads: readonly ExitHead[],
     /** A sample of the text that taught them; undefined if it is not known. */
     public taught: Taught | undefined,
+    /** Drafts the token after the next (lossless decoding); changes no text, and is no part of the hash. */
+    readonly ahead?: ExitHead,
   ) {}
 
   get depths(): number[] {
     return this.heads.map(({ depth }) => depth);
+  }
+
+  /** Depths whose states training reads. */
+  get inputs(): number[] {
+    return [...new Set([...this.depths, ...(this.ahead?.shape.inputs ?? [])])].sort((a, b) => a - b);
   }
 
   /** Scores that every head has. */
@@ -51,6 +58,7 @@ export class ExitHeads {
 
   /** Frees the heads; the model lives on. */
   dispose(): void {
+    this.ahead?.dispose();
     for (const head of this.heads) {
       head.projection?.dispose();
       head.dispose();
@@ -58,7 +66,7 @@ export class ExitHeads {
   }
 
   async #hash(): Promise<string> {
-    const { description, weights } = await serializeHeads(this);
+    const { description, weights } = await serializeHeads({ ...this, ahead: undefined });
     return sha256(new TextEncoder().encode(`${JSON.stringify(description)} ${await sha256(weights)}`));
   }
 }

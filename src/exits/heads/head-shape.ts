@@ -3,8 +3,8 @@ import { HeadsError, requireInteger } from "../../errors.js";
 import type { Model, ModelConfig } from "../../model/index.js";
 import type { WeightDtype } from "../../tensor/index.js";
 
-export type HeadKind = "dense" | "linear" | "preview";
-export const headKinds = ["dense", "linear", "preview"] as const satisfies readonly HeadKind[];
+export type HeadKind = "dense" | "linear" | "preview" | "ahead";
+export const headKinds = ["dense", "linear", "preview", "ahead"] as const satisfies readonly HeadKind[];
 
 /** A preview of the unembedding: coarse logits, and then the exact ones of the best few tokens. */
 export interface PreviewShape {
@@ -26,6 +26,8 @@ export interface HeadShape {
    * and "stored"; int4 for the coarse logits of previews
    */
   readonly dtype?: WeightDtype;
+  /** Of a look-ahead head: the depths whose states it reads, ascending; the last one is L. */
+  readonly inputs?: readonly number[];
 }
 
 export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
@@ -54,8 +56,11 @@ export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear
 }
 
 /** Multiply-adds of one head for one row. */
-export function headCost({ hiddenSize: c, vocabSize: v }: ModelSizes, { kind, preview }: HeadShape): number {
-  const map = kind === "linear" ? c * c : 0;
+export function headCost(
+  { hiddenSize: c, vocabSize: v }: ModelSizes,
+  { kind, preview, inputs = [] }: HeadShape,
+): number {
+  const map = kind === "linear" ? c * c : kind === "ahead" ? (inputs.length + 7) * c * c : 0;
   if (preview === undefined) return map + c * v;
   const { rank, candidates, tokens } = preview;
   return map + rank * (c + (tokens?.length ?? v)) + candidates * c;
@@ -73,19 +78,30 @@ export function usualHeads(sizes: ModelSizes): Readonly<Record<"dense" | "linear
 /** By name, as files hold them. */
 export function weightShapes(
   { config: { hiddenSize: c, vocabSize: v }, weights: { finalNorm, unembedding } }: Model,
-  { kind, preview }: HeadShape,
+  { kind, preview, inputs = [] }: HeadShape,
 ): Readonly<Record<string, readonly number[]>> {
   return {
     normGain: [c],
     ...(finalNorm.bias && { normBias: [c] }),
     ...(kind === "linear" && { map: [c, c], mapBias: [c] }),
+    ...(kind === "ahead" && {
+      map: [c, (inputs.length + 1) * c],
+      mapBias: [c],
+      up: [2 * c, 2 * c],
+      upBias: [2 * c],
+      down: [c, 2 * c],
+    }),
     ...(kind === "dense" && { weight: [v, c], ...(unembedding.bias && { bias: [v] }) }),
     ...(preview && { previewDown: [preview.rank, c], previewLift: [preview.rank, c] }),
   };
 }
 
 /** Throws a HeadsError or an OptionError if a shape does not fit the model. */
-export function checkShape({ hiddenSize, vocabSize }: ModelSizes, { kind, preview, dtype }: HeadShape): HeadShape {
+export function checkShape(
+  { hiddenSize, vocabSize }: ModelSizes,
+  { kind, preview, dtype, inputs }: HeadShape,
+): HeadShape {
+  const rest = { ...(dtype && { dtype }), ...(kind === "ahead" && { inputs }) };
   if ((kind === "dense" && preview !== undefined) || (kind === "preview" && preview === undefined)) {
     throw new HeadsError(
       "heads-kind",
@@ -93,7 +109,7 @@ export function checkShape({ hiddenSize, vocabSize }: ModelSizes, { kind, previe
       { kind },
     );
   }
-  if (preview === undefined) return { kind, ...(dtype && { dtype }) };
+  if (preview === undefined) return { kind, ...rest };
   const { tokens } = preview;
   if (tokens !== undefined) requireTokens(tokens, vocabSize);
   return {
@@ -103,7 +119,7 @@ export function checkShape({ hiddenSize, vocabSize }: ModelSizes, { kind, previe
       candidates: requireInteger("exit heads: preview candidates", preview.candidates, 2, tokens?.length ?? vocabSize),
       ...(tokens && { tokens }),
     },
-    ...(dtype && { dtype }),
+    ...rest,
   };
 }
 

@@ -13,11 +13,24 @@ export interface HeadDescription extends HeadShape {
   readonly projection?: ProjectionInput;
 }
 
+/** The share of drafts with at least this margin, and less than the next one, that the full model accepts. */
+export interface DraftConfidence {
+  readonly margin: number;
+  readonly acceptance: number;
+}
+
+export interface AheadDescription extends HeadDescription {
+  /** Ascending by margin, on held-out text; absent if it was not measured. */
+  readonly confidence?: readonly DraftConfidence[];
+}
+
 export interface HeadsDescription {
   readonly format: "early-exits/heads";
   readonly version: typeof headsVersion;
   readonly modelHash: string;
   readonly heads: readonly HeadDescription[];
+  /** Drafts; absent if the heads have none. */
+  readonly ahead?: AheadDescription;
   /** Absent if it is not known which text taught them. */
   readonly taught?: Taught;
 }
@@ -31,7 +44,7 @@ export function checkDescription(json: unknown): HeadsDescription {
       'exit heads: not a heads description; expected {"format": "early-exits/heads", …}',
     );
   }
-  const { version, modelHash, heads, taught } = description;
+  const { version, modelHash, heads, taught, ahead } = description;
   if (version !== headsVersion) {
     const older = typeof version === "number" && version < headsVersion;
     throw new HeadsError(
@@ -44,8 +57,9 @@ export function checkDescription(json: unknown): HeadsDescription {
   const legal =
     typeof modelHash === "string" &&
     Array.isArray(heads) &&
-    heads.length > 0 &&
-    heads.every(isHeadDescription) &&
+    (heads.length > 0 || ahead !== undefined) &&
+    heads.every((head) => isHeadDescription(head) && head.kind !== "ahead") &&
+    (ahead === undefined || isAhead(ahead)) &&
     (taught === undefined || (Number.isInteger(taught.every) && Array.isArray(taught.hashes)));
   if (!legal) {
     throw new HeadsError(
@@ -67,6 +81,22 @@ function isHeadDescription(json: unknown): boolean {
     (head.preview === undefined || isPreview(head.preview)) &&
     (head.projection === undefined || projectionInputs.includes(head.projection)) &&
     (head.dtype === undefined || weightDtypes.includes(head.dtype))
+  );
+}
+
+function isAhead(json: unknown): boolean {
+  if (!isHeadDescription(json)) return false;
+  const { kind, inputs, depth, confidence = [] } = json as AheadDescription;
+  const isLevel = (level: Partial<DraftConfidence> | null): boolean =>
+    Number.isFinite(level?.margin) && Number.isFinite(level?.acceptance);
+  return (
+    kind === "ahead" &&
+    Array.isArray(inputs) &&
+    inputs.length > 0 &&
+    inputs.every((input, i) => Number.isInteger(input) && input > (inputs[i - 1] ?? 0)) &&
+    inputs.at(-1) === depth &&
+    Array.isArray(confidence) &&
+    confidence.every(isLevel)
   );
 }
 

@@ -39,13 +39,13 @@ function lens(model: Model): Tensors {
   return { ...initialNorm(model), ...mapTensors(model, { weight: identity, bias: new Float32Array(hiddenSize) }) };
 }
 
-/** W [C, C] and c [C] as trainable tensors. */
+/** W [C, K] and c [C] as trainable tensors. */
 export function mapTensors(
   { device, config: { hiddenSize } }: Model,
   { weight, bias }: { readonly weight: Float32Array; readonly bias: Float32Array },
 ): { readonly map: Tensor; readonly mapBias: Tensor } {
   return {
-    map: Tensor.from(device, weight, [hiddenSize, hiddenSize], { requiresGrad: true }),
+    map: Tensor.from(device, weight, [hiddenSize, weight.length / hiddenSize], { requiresGrad: true }),
     mapBias: Tensor.from(device, bias, [hiddenSize], { requiresGrad: true }),
   };
 }

@@ -11,7 +11,7 @@ export interface SerializedHeads {
 }
 
 /** In the safetensors file. */
-export const tensorName = (depth: number, name: string): string => `exits.${depth}.${name}`;
+export const tensorName = (depth: number | "ahead", name: string): string => `exits.${depth}.${name}`;
 
 /**
  * Description (heads.json) and weights (safetensors) of heads, as `readHeads` reads them from a folder.
@@ -30,18 +30,30 @@ export async function serializeHeads({
   model,
   heads,
   taught,
+  ahead,
 }: {
   readonly model: Model;
   readonly heads: readonly ExitHead[];
   readonly taught: Taught | undefined;
+  readonly ahead?: ExitHead | undefined;
 }): Promise<SerializedHeads> {
   const tensors: Record<string, { dtype: "F32" | "BF16"; shape: readonly number[]; data: Float32Array }> = {};
-  const put = (depth: number, name: string, data: Float32Array, shape: readonly number[], narrow = false): void => {
+  const put = (
+    depth: number | "ahead",
+    name: string,
+    data: Float32Array,
+    shape: readonly number[],
+    narrow = false,
+  ): void => {
     tensors[tensorName(depth, name)] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape, data };
   };
-  for (const { depth, weights, preview, projection } of heads) {
+  for (const head of ahead === undefined ? heads : [...heads, ahead]) {
+    const { weights, preview, projection } = head;
+    const depth = head === ahead ? "ahead" : head.depth;
     const all = { ...weights.tensors, ...(await preview?.weights())?.tensors };
-    for (const [name, tensor] of Object.entries(all)) put(depth, name, await tensor.read(), tensor.shape);
+    for (const [name, tensor] of Object.entries(all)) {
+      put(depth, name, await tensor.read(), tensor.shape, head === ahead);
+    }
     if (projection === undefined) continue;
     put(depth, "projection.weight", projection.weight, projection.shape, true);
     put(depth, "projection.bias", projection.bias, [projection.bias.length]);
@@ -55,6 +67,9 @@ export async function serializeHeads({
       ...shape,
       ...(projection && { projection: projection.input }),
     })),
+    ...(ahead && {
+      ahead: { depth: ahead.depth, ...ahead.shape, ...(ahead.confidence && { confidence: ahead.confidence }) },
+    }),
     ...(taught && { taught }),
   };
   return { description, weights: serializeSafetensors(tensors) };

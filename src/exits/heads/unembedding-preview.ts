@@ -99,9 +99,8 @@ export class Preview implements LogitsReader {
 
   /** Statistics of vectors h [R, C]; log-sum-exp and entropy are NaN, which never passes. */
   readonly stats = async (h: Tensor): Promise<Float32Array> => {
-    const packed = await this.packed();
     const stats = new Float32Array(h.shape[0]! * ROW_STATS.width).fill(NaN);
-    for (const [r, candidates] of (await this.#find(h, packed)).entries()) {
+    for (const [r, candidates] of (await this.find(h)).entries()) {
       writeBest(stats.subarray(r * ROW_STATS.width, (r + 1) * ROW_STATS.width), candidates);
     }
     return stats;
@@ -121,7 +120,8 @@ export class Preview implements LogitsReader {
   }
 
   /** Per row of h [R, C], the n tokens with the largest coarse logits, with exact ones. */
-  async #find(h: Tensor, { previewDown, previewUp, previewBias }: Matrices): Promise<Candidates[]> {
+  async find(h: Tensor): Promise<Candidates[]> {
+    const { previewDown, previewUp, previewBias } = await this.packed();
     const { tokens, candidates } = this.#shape;
     const bias = tokens === undefined ? this.#model.weights.unembedding.bias : (previewBias as Tensor | undefined);
     const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, N]
@@ -187,7 +187,7 @@ export function splitTensors({ previewDown, previewLift, ...trained }: Tensors):
 }
 
 /** Exact logits by ascending id: the two best that count, ties included, are among them. */
-interface Candidates {
+export interface Candidates {
   readonly ids: readonly number[];
   readonly logits: Float32Array;
 }

@@ -8,8 +8,13 @@ import { batchWindows, markedWindows, type Window } from "../../model/documents.
 import { type Document, type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
 import { concatRows } from "../../tensor/ops/select.js";
-import { scope, type Tensor } from "../../tensor/index.js";
+import { scope, Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
+import { aheadInputs } from "../heads/ahead.js";
+import type { ExitHead } from "../heads/exit-head.js";
+
+/** Positions of the attention sink. */
+export const SINK_POSITIONS = 2;
 
 export interface HiddenBatch {
   /** States [R, C] by depth. */
@@ -21,6 +26,10 @@ export interface HiddenBatch {
   readonly positions: Int32Array;
   /** Absent if still to be computed. */
   readonly outcome?: Outcome;
+  /** The token after each row, whose own row comes next; -1 where a text ends. Absent if rows are in no order. */
+  readonly next?: Int32Array;
+  /** What a look-ahead head reads, in a batch made for it (`aheadBatch`): [R, (k + 1)·C]. */
+  readonly inputs?: Tensor;
 }
 
 /** The full model's predictions at R positions. */
@@ -146,6 +155,54 @@ export async function hiddenBatch(
     final: states.get(last)!,
     rows: positions.length,
     positions,
+    next: Int32Array.from(windows.flatMap(({ ids, from }) => ids.slice(from).map((_, i) => ids[from + i + 1] ?? -1))),
+  };
+}
+
+/**
+ * A batch for a look-ahead head: its inputs at the rows that have a next one, and the final state there. Undefined if
+ * there are none. Throws an OptionError if the batch does not say which token follows.
+ */
+export async function aheadBatch(batch: HiddenBatch, head: ExitHead): Promise<HiddenBatch | undefined> {
+  const { next, final, positions, outcome } = batch;
+  const { device, config } = head.model;
+  if (next === undefined) {
+    throw new OptionError(
+      "batch-order",
+      "look-ahead head: the recorded states do not say which token follows which; give it text",
+    );
+  }
+  // The attention sink is unlike all else.
+  const rows = Array.from(next.keys()).filter((r) => next[r]! >= 0 && positions[r]! >= SINK_POSITIONS);
+  if (rows.length === 0) return undefined;
+  const c = config.hiddenSize;
+  const rowsOf = (values: Float32Array, shift: number): Float32Array => {
+    const taken = new Float32Array(rows.length * c);
+    rows.forEach((r, i) => taken.set(values.subarray((r + shift) * c, (r + shift + 1) * c), i * c));
+    return taken;
+  };
+  const states: Float32Array[] = [];
+  for (const depth of head.shape.inputs!) {
+    const read = await statesAt(batch, { depth, model: head.model }, "look-ahead head").read();
+    states.push(rowsOf(read, 0));
+  }
+  const inputs = await aheadInputs(
+    head.model,
+    states,
+    rows.map((r) => next[r]!),
+  );
+  return {
+    hidden: new Map(),
+    inputs: Tensor.from(device, inputs, [rows.length, inputs.length / rows.length]),
+    final: Tensor.from(device, rowsOf(await final.read(), 1), [rows.length, c]),
+    rows: rows.length,
+    positions: Int32Array.from(rows, (r) => positions[r]! + 1),
+    ...(outcome && {
+      outcome: {
+        argmax: Int32Array.from(rows, (r) => outcome.argmax[r + 1]!),
+        logSumExp: Float32Array.from(rows, (r) => outcome.logSumExp[r + 1]!),
+      },
+    }),
   };
 }
 
@@ -167,9 +224,10 @@ export function countedStates(sequences: readonly Sequence[], windows: readonly 
 /** Throws an OptionError, in the caller's name, if there are none. */
 export function statesAt(
   batch: HiddenBatch,
-  { depth, model }: { readonly depth: number; readonly model: Model },
+  { depth, model, shape }: Pick<ExitHead, "depth" | "model"> & Partial<Pick<ExitHead, "shape">>,
   caller: string,
 ): Tensor {
+  if (shape?.kind === "ahead" && batch.inputs !== undefined) return batch.inputs;
   const states = depth === model.config.numLayers ? batch.final : batch.hidden.get(depth);
   if (states !== undefined) return states;
   throw new OptionError(
@@ -179,7 +237,8 @@ export function statesAt(
   );
 }
 
-export function disposeBatch({ hidden, final }: HiddenBatch): void {
+export function disposeBatch({ hidden, final, inputs }: HiddenBatch): void {
   for (const state of hidden.values()) state.dispose();
+  inputs?.dispose();
   final.dispose();
 }

@@ -1,7 +1,7 @@
 /**
  * Fits the maps of linear heads in closed form: ridge regression of the normalised final state on the normalised state
  * at the head's depth, both without the norm's gain. On a pretrained model, training finds no good head without this
- * start.
+ * start. That of a look-ahead head is fitted to the final state of the next position.
  *
  * Left out are the first positions of every text, an attention sink: states of enormous norm in few dimensions.
  */
@@ -12,6 +12,7 @@ import { solveSymmetric } from "../../tensor/cholesky.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { giveTurn, type InParts, inTurns } from "../../turns.js";
+import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
 import { mapTensors } from "../heads/linear.js";
@@ -22,12 +23,12 @@ import {
   type FitOptions,
   forBatches,
   type HiddenBatch,
+  aheadBatch,
+  disposeBatch,
+  SINK_POSITIONS,
   statesAt,
 } from "../states/batches.js";
 import { valuesOf } from "../heads/values-of.js";
-
-/** Positions of the attention sink. */
-export const SINK_POSITIONS = 2;
 
 interface FitMapsOptions extends FitOptions {
   /** Most positions to fit on, to within a batch. @default 65,536 */
@@ -74,8 +75,8 @@ export function* solveRidge({ gram, moment }: NormalEquations, ridge: number): I
 }
 
 /**
- * Fits the maps of all linear heads in one pass, on documents or recorded states. Nothing else changes. If aborted,
- * rejects with the signal's reason and changes nothing.
+ * Fits the maps of all linear heads, and that of the look-ahead head, in one pass, on documents or recorded states.
+ * Nothing else changes. If aborted, rejects with the signal's reason and changes nothing.
  */
 export async function fitMaps(
   heads: ExitHeads,
@@ -87,17 +88,15 @@ export async function fitMaps(
   const { positions = 65_536, ridge = 1e-3, signal } = options;
   requireInteger("fitMaps: positions", positions, 1);
   requireNumber("fitMaps: ridge", ridge, 0, 1e6);
-  const fits = heads.heads
-    .filter(({ shape }) => shape.kind === "linear")
-    .map((head) => ({
-      head,
-      sums: {
-        gram: new Float64Array((hiddenSize + 1) ** 2),
-        moment: new Float64Array((hiddenSize + 1) * hiddenSize),
-      },
-    }));
-  if (fits.length === 0) return;
-  const depths = fits.map(({ head }) => head.depth);
+  const fitOf = (head: ExitHead, width: number) => ({
+    head,
+    sums: { gram: new Float64Array((width + 1) ** 2), moment: new Float64Array((width + 1) * hiddenSize) },
+  });
+  const fits = heads.heads.filter(({ shape }) => shape.kind === "linear").map((head) => fitOf(head, hiddenSize));
+  const ahead = heads.ahead && fitOf(heads.ahead, (heads.ahead.shape.inputs!.length + 1) * hiddenSize);
+  const all = ahead === undefined ? fits : [...fits, ahead];
+  if (all.length === 0) return;
+  const depths = [...fits.map(({ head }) => head.depth), ...(heads.ahead?.shape.inputs ?? [])];
   const source = batchSource(model, data, depths, options);
   const taught = await learnFrom(heads, data, signal);
   const unit = unitGain(model);
@@ -108,12 +107,20 @@ export async function fitMaps(
       const inputs = await normedRows(model, statesAt(batch, head, "fitMaps"), unit, batch);
       await addProducts(model, sums, inputs, target);
     }
+    const pairs = ahead && (await aheadBatch(batch, ahead.head));
+    if (ahead === undefined || pairs === undefined) return;
+    try {
+      const next = await normedRows(model, pairs.final, unit, pairs);
+      await addProducts(model, ahead.sums, await pairs.inputs!.read(), next);
+    } finally {
+      disposeBatch(pairs);
+    }
   }).finally(() => {
     unit.dispose();
   });
   const solved: AffineFit[] = [];
-  for (const { sums } of fits) solved.push(await inTurns(solveRidge(sums, ridge), signal));
-  for (const [i, { head }] of fits.entries()) {
+  for (const { sums } of all) solved.push(await inTurns(solveRidge(sums, ridge), signal));
+  for (const [i, { head }] of all.entries()) {
     head.weights.set({ ...head.weights.tensors, ...mapTensors(model, solved[i]!) });
   }
   heads.taught = taught;
@@ -141,14 +148,13 @@ async function normedRows(
 /** Adds XᵀX and XᵀY, which the device computes. */
 async function addProducts(model: Model, sums: NormalEquations, x: Float32Array, y: Float32Array): Promise<void> {
   const { hiddenSize } = model.config;
-  const rows = x.length / hiddenSize;
+  const rows = y.length / hiddenSize;
   if (rows === 0) return;
-  const withOnes = new Float32Array(rows * (hiddenSize + 1)).fill(1);
-  for (let r = 0; r < rows; r++) {
-    withOnes.set(x.subarray(r * hiddenSize, (r + 1) * hiddenSize), r * (hiddenSize + 1));
-  }
+  const width = x.length / rows;
+  const withOnes = new Float32Array(rows * (width + 1)).fill(1);
+  for (let r = 0; r < rows; r++) withOnes.set(x.subarray(r * width, (r + 1) * width), r * (width + 1));
   const products = scope(() => {
-    const inputs = Tensor.from(model.device, withOnes, [rows, hiddenSize + 1]);
+    const inputs = Tensor.from(model.device, withOnes, [rows, width + 1]);
     const targets = Tensor.from(model.device, y, [rows, hiddenSize]);
     return {
       gram: matmul(inputs, inputs, { transposeA: true }),

@@ -13,7 +13,15 @@ import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
 import type { Tensors } from "../heads/head-weights.js";
 import { Projection } from "../heads/projection.js";
-import { type BatchSource, batchSource, type FitOptions, forBatches, statesAt } from "../states/batches.js";
+import {
+  aheadBatch,
+  type BatchSource,
+  batchSource,
+  disposeBatch,
+  type FitOptions,
+  forBatches,
+  statesAt,
+} from "../states/batches.js";
 
 interface FitPreviewsOptions extends FitOptions {
   /** Most positions to fit on. @default 16,384 */
@@ -33,20 +41,18 @@ export async function fitPreviews(
   const { hiddenSize } = model.config;
   const { positions = 16_384, signal } = options;
   requireInteger("fitPreviews: positions", positions, 1);
-  const fits = heads.heads
+  const { ahead } = heads;
+  const fits = (ahead === undefined ? heads.heads : [...heads.heads, ahead])
     .filter(({ preview }) => preview !== undefined)
     .map((head) => ({ head, moment: new Float64Array(hiddenSize * hiddenSize) }));
   if (fits.length === 0) return;
-  const previewed = fits.map(({ head }) => head);
-  const source = batchSource(
-    model,
-    data,
-    previewed.map(({ depth }) => depth),
-    options,
-  );
+  const depths = fits.flatMap(({ head: { depth, shape } }) => shape.inputs ?? [depth]);
+  const source = batchSource(model, data, depths, options);
   const taught = await learnFrom(heads, data, signal);
-  await forBatches(source, positions, options, async (batch) => {
+  await forBatches(source, positions, options, async (given) => {
     for (const { head, moment } of fits) {
+      const batch = head === ahead ? await aheadBatch(given, head) : given;
+      if (batch === undefined) continue;
       const product = await scopeInParts(function* () {
         const vectors = head.vectors!(statesAt(batch, head, "fitPreviews")); // [R, C]
         yield;
@@ -54,6 +60,7 @@ export async function fitPreviews(
       }, signal);
       (await product.read()).forEach((value, i) => (moment[i]! += value));
       product.dispose();
+      if (batch !== given) disposeBatch(batch);
     }
   });
   const fitted: Tensors[] = [];
@@ -101,6 +108,7 @@ export async function changePreviews(heads: ExitHeads, options: ChangePreviewsOp
     preview,
     ...(dtype && { dtype }),
     ...(own && { unembeddingPreview: own.shape.preview! }),
+    ...(heads.ahead && { ahead: heads.ahead.shape.preview! }),
     ...asked,
   });
   for (const [i, head] of changed.heads.entries()) {
@@ -113,6 +121,11 @@ export async function changePreviews(heads: ExitHeads, options: ChangePreviewsOp
     }
     const { projection } = source;
     if (projection !== undefined) head.projection = new Projection(model, head.depth, projection);
+  }
+  if (heads.ahead !== undefined) {
+    changed.ahead!.weights.set(await copiesOf(heads.ahead.weights.tensors));
+    changed.ahead!.preview!.set(await copiesOf((await heads.ahead.preview!.weights()).tensors));
+    changed.ahead!.confidence = heads.ahead.confidence;
   }
   changed.taught = heads.taught;
   return changed;

@@ -23,7 +23,7 @@ import { type RestWeights, TrainingList } from "./training-list.js";
 /** Logits of one head in memory at once. */
 const LOGITS = 2 ** 23;
 
-interface StudentStep {
+export interface StudentStep {
   /** Mean over positions, nats. */
   readonly loss: number;
   /** Share of positions at which its argmax is the teacher's. */
@@ -107,16 +107,16 @@ interface Students {
   dispose(): void;
 }
 
-/** Linear heads are trained on the list, if given; a preview of the model's unembedding is left out. */
+/** Heads with a map are trained on the list, if given; a preview of the model's unembedding is left out. */
 export async function createStudents(
-  { model, heads }: ExitHeads,
+  { model, heads }: Pick<ExitHeads, "model" | "heads">,
   listed: readonly number[] | undefined,
 ): Promise<Students> {
   const trained = heads.filter(({ shape }) => shape.kind !== "preview");
-  const used = listed !== undefined && trained.some(({ shape }) => shape.kind === "linear");
+  const used = listed !== undefined && trained.some(({ shape }) => shape.kind !== "dense");
   const list = used ? await TrainingList.create(model, listed, { drawn: listed.length >> 3 }) : undefined;
   const all = trained.map((head): Student => {
-    const own = head.shape.kind === "linear" ? list : undefined;
+    const own = head.shape.kind === "dense" ? undefined : list;
     return { head, list: own, rest: own?.createRest() };
   });
   const parameters = all.flatMap(({ rest }) => (rest === undefined ? [] : [rest.row, rest.bias]));

@@ -10,10 +10,17 @@ import { sha256 } from "../../model/sha256.js";
 import { createRng } from "../../tensor/index.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";
-import { type BatchSource, batchSource, disposeBatch } from "../states/batches.js";
+import { aheadBatch, type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "../states/batches.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
-import { checkLoss, createStudents, type HeadLoss, measureStudents, trainBatch } from "./train-batch.js";
+import {
+  checkLoss,
+  createStudents,
+  type HeadLoss,
+  measureStudents,
+  type StudentStep,
+  trainBatch,
+} from "./train-batch.js";
 import type { ExitQuality } from "./measure-exits.js";
 
 export interface TrainOptions {
@@ -124,9 +131,9 @@ export interface TrainSummary {
 }
 
 /**
- * Trains all heads on text (strings or token ids), or on recorded states (`cachedBatches`). The backbone and a preview
- * of its unembedding do not change. If aborted, rejects with the signal's reason; if a loss is NaN or infinite, with a
- * NumericsError that names the head. Heads keep what they have learned.
+ * Trains all heads, the look-ahead head included, on text (strings or token ids), or on recorded states
+ * (`cachedBatches`). The backbone and a preview of its unembedding do not change. If aborted, rejects with the signal's
+ * reason; if a loss is NaN or infinite, with a NumericsError that names the head. Heads keep what they have learned.
  *
  * @example
  * ```ts
@@ -177,10 +184,13 @@ export async function trainHeads(
   requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
   checkLoss(loss, model.config.vocabSize);
-  const source = batchSource(model, data, heads.depths, { batchSize, sequenceLength, seed });
+  const source = batchSource(model, data, heads.inputs, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const students = await createStudents(heads, listed);
-  if (students.all.length === 0) {
+  const { ahead } = heads;
+  const drafters = await createStudents({ model, heads: ahead === undefined ? [] : [ahead] }, listed);
+  const all = [...students.all, ...drafters.all];
+  if (all.length === 0) {
     throw new OptionError(
       "train-nothing",
       "trainHeads: a preview of the unembedding is fitted (fitPreviews), and there is no other head to train; attach " +
@@ -191,18 +201,31 @@ export async function trainHeads(
     heads.taught = await learnFrom(heads, data, signal);
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
-      nameOf: (part) => `the head at depth ${heads.depths[part]!}`,
-      parameters: [...students.all.flatMap(({ head }) => Object.values(head.weights.tensors)), ...students.parameters],
+      nameOf: (part) =>
+        all[part]!.head === ahead ? "the look-ahead head" : `the head at depth ${heads.depths[part]!}`,
+      parameters: [
+        ...all.flatMap(({ head }) => Object.values(head.weights.tensors)),
+        ...students.parameters,
+        ...drafters.parameters,
+      ],
       adamw: { weightDecay, maxGradientNorm },
       steps,
       schedule,
       async gradients(step) {
         const batch = await source.batch(step, signal);
         const rng = createRng(seed).fork(`draw ${step}`);
-        const results = await trainBatch(model, students, batch, { loss, rng, signal }).finally(() => {
+        const results: StudentStep[] = [];
+        let pairs: HiddenBatch | undefined;
+        try {
+          if (students.all.length > 0)
+            results.push(...(await trainBatch(model, students, batch, { loss, rng, signal })));
+          pairs = ahead && (await aheadBatch(batch, ahead));
+          if (pairs !== undefined) results.push(...(await trainBatch(model, drafters, pairs, { loss, rng, signal })));
+        } finally {
           disposeBatch(batch);
-        });
-        for (const { head } of students.all) head.weights.changed(); // the optimiser changes them in place
+          if (pairs !== undefined) disposeBatch(pairs);
+        }
+        for (const { head } of all) head.weights.changed(); // the optimiser changes them in place
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
       event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results, losses }): TrainStep => {
@@ -227,7 +250,7 @@ export async function trainHeads(
         description: {
           format: "early-exits/head-training",
           modelHash: await model.hash(signal),
-          depths: heads.depths.join(","),
+          depths: [...heads.depths, ...(ahead ? ["ahead"] : [])].join(","),
           options: JSON.stringify({
             steps,
             batchSize,
@@ -251,5 +274,6 @@ export async function trainHeads(
     return { steps, tokens, last };
   } finally {
     students.dispose();
+    drafters.dispose();
   }
 }

@@ -43,6 +43,10 @@ export interface TextSummary {
   /** accepted / drafted; NaN if none was drafted. */
   readonly acceptanceRate: number;
   readonly tokensPerRound: number;
+  /** 1 + accepted / rounds. */
+  readonly meanAcceptanceLength: number;
+  /** roundsByAccepted[n]: rounds in which n drafts were accepted. */
+  readonly roundsByAccepted: readonly number[];
   /** Milliseconds from the call to the first token. */
   readonly timeToFirstToken: number;
   /** Tokens after the first round per second of decoding; NaN without any. */
@@ -111,6 +115,7 @@ export class Writer {
   #rounds = 0;
   #drafted = 0;
   #accepted = 0;
+  readonly #roundsByAccepted: number[] = [];
   #firstRound = 0;
   /** Milliseconds. */
   #firstAt = NaN;
@@ -145,7 +150,10 @@ export class Writer {
   write({ tokens, drafted }: Round, now: number): GeneratedToken[] {
     this.#rounds++;
     this.#drafted += drafted;
-    this.#accepted += tokens.length - 1;
+    const accepted = tokens.length - 1;
+    this.#accepted += accepted;
+    while (this.#roundsByAccepted.length <= accepted) this.#roundsByAccepted.push(0);
+    this.#roundsByAccepted[accepted]!++;
     const written: GeneratedToken[] = [];
     for (const [index, token] of tokens.entries()) {
       if (this.finished) break;
@@ -180,6 +188,8 @@ export class Writer {
       accepted: this.#accepted,
       acceptanceRate: this.#accepted / this.#drafted,
       tokensPerRound: newTokens / this.#rounds,
+      meanAcceptanceLength: 1 + this.#accepted / this.#rounds,
+      roundsByAccepted: this.#roundsByAccepted,
       timeToFirstToken: this.#firstAt - started,
       tokensPerSecond: later > 0 ? later / ((this.#lastAt - this.#firstAt) / 1000) : NaN,
       cacheBytes: this.#cacheBytes,

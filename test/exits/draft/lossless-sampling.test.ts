@@ -1,7 +1,7 @@
 /**
  * Lossless sampling has the full model's distribution: every random decision is enumerated on a vocabulary of 3,
- * through the real decoder, and a chi-square test runs on the embedded model. Drafters that look at their sample, and
- * other mutants, must fail.
+ * through the real decoder, drafted by exits or by a look-ahead head, and a chi-square test runs on the embedded
+ * model. Drafters that look at their sample, and other mutants, must fail.
  */
 import { fileURLToPath } from "node:url";
 import {
@@ -12,6 +12,7 @@ import {
   type Policy,
   type SamplingOptions,
 } from "early-exits";
+import { createDecoder } from "early-exits/exits";
 import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import { checkSampling, processedDistribution } from "../../../src/model/decode/sampling.js";
@@ -36,7 +37,7 @@ async function tiny(config: string) {
     device,
     gain: 4,
   });
-  return attachHeads(model, { exits: [1, 3] });
+  return attachHeads(model, { exits: [1, 3], ahead: { rank: 2, candidates: 2 } });
 }
 
 /**
@@ -160,6 +161,8 @@ describe("exact enumeration on a vocabulary of 3", () => {
           const decoder = decoderOf(heads, createPolicy(heads, thresholds), plans[i % 3]!);
           expect(distance(await enumerate(heads, decoder, sampled), target)).toBeLessThan(1e-9);
         }
+        const looking = createDecoder(heads, { lossless: { costs: freeRows } });
+        expect(distance(await enumerate(heads, looking, sampled), target)).toBeLessThan(1e-9);
       }
     }
   });

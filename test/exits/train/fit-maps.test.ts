@@ -4,7 +4,8 @@
  */
 import { fc, test } from "../../support/property.js";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
-import { type AffineFit, SINK_POSITIONS, solveRidge } from "../../../src/exits/train/fit-maps.js";
+import { SINK_POSITIONS } from "../../../src/exits/states/batches.js";
+import { type AffineFit, solveRidge } from "../../../src/exits/train/fit-maps.js";
 import { atOnce } from "../../../src/turns.js";
 import { fitMaps } from "early-exits/exits";
 import { createRng } from "early-exits/tensor";

@@ -1,0 +1,293 @@
+/**
+ * The look-ahead head of SmolLM2-135M-Instruct: what it accepts on held-out answers by the number of answer tokens that
+ * taught it, by pass and by confidence; what a draft takes, and what lossless decoding gains.
+ *   npx tsx bench/ahead.ts --stage train [--tokens 97000]    trains a head and keeps it and what was measured
+ *   npx tsx bench/ahead.ts --stage time                      decodes with the head of the most tokens
+ *   npx tsx bench/ahead.ts --stage report                    writes ahead.md and ahead.json
+ * Answers and their states are in the folder --kept (npm run pretrained -- --stage answers).
+ */
+import { mkdir, readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { attachHeads, type ExitHeads, generate, type Model, trainHeads } from "early-exits";
+import { type BatchSource, fitMaps, fitPreviews, measureDrafts } from "early-exits/exits";
+import {
+  createDevice,
+  folderStore,
+  readHeads,
+  readJson,
+  readModel,
+  writeFileAtomic,
+  writeHeads,
+} from "early-exits/node";
+import { type Answer, readAnswers } from "../lab/pretrained/answers.js";
+import { listedTokens } from "../lab/pretrained/deploy.js";
+import { orderedBatches, orderedStates, type RecordedAnswers } from "../lab/pretrained/ordered-states.js";
+import { describeMachine, machine } from "../lab/report/machine.js";
+import { prose } from "../lab/report/prose.js";
+import { toMarkdown, writeReport } from "../lab/report/report.js";
+import { reportsFolder } from "../lab/report/script.js";
+import { median } from "./peers/statistics.js";
+
+/** Tokens that the training loss compares. */
+const LISTED = 4096;
+const RANK = 64;
+const CANDIDATES = 32;
+const PER_SHARD = 32;
+/** Shards of held-out answers that choose the pass and the confidence; the others judge. */
+const CHOOSING = 2;
+/** New tokens of a timed text. */
+const TOKENS = 96;
+
+const { values: options } = parseArgs({
+  options: {
+    stage: { type: "string", default: "report" },
+    fixtures: { type: "string", default: "../shared/fixtures" },
+    folder: { type: "string", default: "models/smollm2-135m-instruct" },
+    kept: { type: "string", default: "models/smollm2-135m-instruct/.kept" },
+    /** Recorded sets that teach, in this order, and how many of their answers have states. */
+    sets: { type: "string", default: "chat,greedy" },
+    /** Answer tokens that teach, about. */
+    tokens: { type: "string", default: "97000" },
+    passes: { type: "string", default: "3" },
+    lr: { type: "string", default: "5e-4" },
+    decay: { type: "string", default: "0.05" },
+    /** Of the closed form: the fewer the tokens, the larger. */
+    ridge: { type: "string", default: "1e-3" },
+    dtype: { type: "string", default: "int8" },
+    prompts: { type: "string", default: "12" },
+    rounds: { type: "string", default: "3" },
+    out: { type: "string", default: reportsFolder },
+  },
+});
+const chat = join(options.fixtures, "models/smollm2-135m-instruct");
+const results = join(options.kept, "ahead");
+await mkdir(results, { recursive: true });
+
+interface Judged {
+  readonly positions: number;
+  readonly acceptance: number;
+  readonly confidence: readonly { readonly margin: number; readonly acceptance: number }[];
+}
+
+/** What `train` leaves behind for the report. */
+interface Trained {
+  readonly tokens: number;
+  /** Of held-out positions that choose: by the closed form, and after each pass. */
+  readonly start: number;
+  readonly passes: readonly number[];
+  /** On the other held-out answers, after the best pass. */
+  readonly judged: Judged;
+}
+
+async function openModel(): Promise<Model> {
+  const device = await createDevice("wasm", { threads: 1 });
+  const dtype = options.dtype as "int8";
+  return readModel(join(chat, "SmolLM2-135M-Instruct.Q4_1.gguf"), { device, dtype });
+}
+
+/** The fixtures' own conversations teach as well. */
+async function conversations(): Promise<Answer[]> {
+  const lines = (await readFile(join(chat, "chat-answers.jsonl"), "utf8")).trim().split("\n");
+  return lines.map((line) => {
+    const { prompt, answer, kind } = JSON.parse(line) as Pick<Answer, "prompt" | "answer" | "kind">;
+    return { prompt, answer, kind, split: "train", temperature: 0, dtype: "float32" };
+  });
+}
+
+/** Answers of a set whose states are recorded, in whole shards. */
+async function recorded(name: string): Promise<RecordedAnswers> {
+  const all = name === "chat" ? await conversations() : await readAnswers(join(options.kept, `${name}.jsonl`));
+  const folder = join(options.kept, `states-${name}`);
+  const shards = (await readdir(folder)).filter((file) => file.startsWith("shard-")).length;
+  return { answers: all.slice(0, PER_SHARD * shards), store: folderStore(folder) };
+}
+
+/** Ranks the tokens that the shipped exits rank. */
+async function attach(model: Model): Promise<ExitHeads> {
+  const shipped = await readHeads(join(options.folder, "heads"), model);
+  const tokens = shipped.heads[0]?.shape.preview?.tokens;
+  shipped.dispose();
+  return attachHeads(model, { exits: 0, ahead: { rank: RANK, candidates: CANDIDATES, ...(tokens && { tokens }) } });
+}
+
+async function train(): Promise<void> {
+  const model = await openModel();
+  const heads = await attach(model);
+  const depths = heads.ahead!.shape.inputs!.slice(0, -1);
+  const sets = await Promise.all(options.sets.split(",").map(recorded));
+  const held = await recorded("held");
+  const sourceOf = async (of: readonly RecordedAnswers[], tokens?: number): Promise<BatchSource> =>
+    orderedBatches(model, await orderedStates(model, of, depths, tokens), { seed: 1 });
+  const choosing = await sourceOf([{ ...held, answers: held.answers.slice(0, CHOOSING * PER_SHARD) }]);
+  const others = held.answers.slice(CHOOSING * PER_SHARD);
+  const judging = await sourceOf([{ ...held, answers: others, firstShard: CHOOSING }]);
+  const source = await sourceOf(sets, Number(options.tokens));
+  const taught = sets.flatMap(({ answers }) => answers);
+  const written = taught.map(({ answer }) => answer);
+  const prompts = taught.map(({ prompt }) => prompt);
+  const list = listedTokens(written, prompts, LISTED, model.config.vocabSize);
+  await fitMaps(heads, source, { positions: 150_000, ridge: Number(options.ridge) });
+  const judge = async (of: BatchSource): Promise<Judged> => {
+    await fitPreviews(heads, source, { positions: 8192 });
+    return measureDrafts(heads, of);
+  };
+  const start = await judge(choosing);
+  console.error(`closed form: ${start.acceptance.toFixed(4)} of ${start.positions}`);
+  const perPass = source.batchesPerEpoch!;
+  const passes: number[] = [];
+  const folder = join(results, options.tokens);
+  await mkdir(folder, { recursive: true });
+  await trainHeads(heads, source, {
+    steps: Number(options.passes) * perPass,
+    learningRate: Number(options.lr),
+    weightDecay: Number(options.decay),
+    list,
+    seed: 1,
+    async onStep({ step, loss, agreement, tokensPerSecond, timeLeft }) {
+      if (step % 10 === 0) {
+        console.error(
+          `step ${step}: loss ${loss.toFixed(3)}, agreement ${agreement[0]!.toFixed(3)}, ` +
+            `${tokensPerSecond.toFixed(0)}/s, ${timeLeft.toFixed(0)} s left`,
+        );
+      }
+      if (step % perPass !== 0) return;
+      passes.push((await judge(choosing)).acceptance);
+      console.error(`pass ${passes.length}: ${passes.at(-1)!.toFixed(4)}`);
+      if (passes.at(-1)! < Math.max(...passes)) return;
+      const judged = await judge(judging);
+      await judge(choosing); // decoding keeps what these say
+      await writeHeads(join(folder, "heads"), heads);
+      const tokens = Math.min(Number(options.tokens), written.flat().length);
+      const trained: Trained = { tokens, start: start.acceptance, passes: [...passes], judged };
+      await writeFileAtomic(join(folder, "trained.json"), JSON.stringify(trained));
+    },
+  });
+}
+
+/** One prompt decoded both ways. */
+interface Timed {
+  /** Milliseconds a token after the first round. */
+  readonly plain: number;
+  readonly lossless: number;
+  readonly identical: boolean;
+  readonly rounds: number;
+  readonly drafted: number;
+  readonly accepted: number;
+}
+
+/** The folder of the head that most tokens taught. */
+async function largest(): Promise<string> {
+  const sizes = (await readdir(results)).map(Number).filter((size) => size > 0);
+  return join(results, String(Math.max(...sizes)));
+}
+
+/** Held-out prompts that judge, plain and lossless in turns; and the head alone. */
+async function time(): Promise<void> {
+  const model = await openModel();
+  const folder = await largest();
+  const heads = await readHeads(join(folder, "heads"), model);
+  const held = await recorded("held");
+  const prompts = held.answers.slice(CHOOSING * PER_SHARD).slice(0, Number(options.prompts));
+  const timed: Timed[] = [];
+  const run = async (prompt: readonly number[], lossless: boolean) => {
+    const text = generate(heads, [...prompt], { maxNewTokens: TOKENS, lossless });
+    await text.text();
+    return text.summary;
+  };
+  await run(prompts[0]!.prompt, true);
+  for (const { prompt } of prompts) {
+    const plain: number[] = [];
+    const lossless: number[] = [];
+    let last;
+    let identical = true;
+    for (let round = 0; round < Number(options.rounds); round++) {
+      const one = await run(prompt, false);
+      last = await run(prompt, true);
+      plain.push(1000 / one.tokensPerSecond);
+      lossless.push(1000 / last.tokensPerSecond);
+      identical &&= one.ids.join() === last.ids.join();
+    }
+    const { rounds, drafted, accepted } = last!;
+    timed.push({ plain: median(plain), lossless: median(lossless), identical, rounds, drafted, accepted });
+    const { plain: before, lossless: after } = timed.at(-1)!;
+    console.error(`${timed.length}: ${before.toFixed(1)} ms, ${after.toFixed(1)} ms, ${accepted} of ${drafted}`);
+  }
+  await writeFileAtomic(join(folder, `timed-${options.dtype}.json`), JSON.stringify({ dtype: options.dtype, timed }));
+}
+
+const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+
+const WIDTH = 576;
+const RANKED = 16_384;
+const PARAMETERS = 134.5e6;
+/** Multiply-adds of one evaluation, over those of a token of the full model. */
+const DRAFT = (10 * WIDTH ** 2 + RANK * (WIDTH + RANKED) + CANDIDATES * WIDTH) / PARAMETERS;
+/** What a second row adds to a pass. */
+const FURTHER_ROWS = [0.02, 0.1, 0.15, 0.26, 0.35];
+
+/** Tokens per time over plain decoding if drafts are kept where their margin's acceptance pays; and the share kept. */
+function predicted({ confidence }: Judged, row: number): { readonly kept: number; readonly gain: number } {
+  const kept = confidence.filter(({ acceptance }) => acceptance > 1.1 * row);
+  const accepted = kept.reduce((sum, { acceptance }) => sum + acceptance, 0) / confidence.length;
+  const share = kept.length / confidence.length;
+  return { kept: share, gain: (1 + accepted) / (1 + DRAFT + share * row) };
+}
+
+async function report(): Promise<void> {
+  const sizes = (await readdir(results)).map(Number).filter((size) => size > 0);
+  const trained = await Promise.all(
+    sizes
+      .sort((a, b) => a - b)
+      .map((size) => readJson(join(results, String(size), "trained.json")) as Promise<Trained>),
+  );
+  const { judged } = trained.at(-1)!;
+  const written = {
+    name: "ahead",
+    title: "A head that looks one token ahead",
+    machine: machine(),
+    data: { trained },
+    tables: [
+      {
+        title: "Acceptance by tokens of training",
+        note: prose`
+          SmolLM2-135M-Instruct, int8: share of positions of held-out greedy answers at which the head's first choice
+          is the model's token. Of the held-out answers, ${CHOOSING * PER_SHARD} choose the pass, and the others judge.
+          The closed form is a ridge regression alone. The first answers of the fixtures' conversations teach.`,
+        columns: ["answer tokens", "closed form", ...trained.at(-1)!.passes.map((_, i) => `pass ${i + 1}`), "judged"],
+        rows: trained.map(({ tokens, start, passes, judged }) => [
+          tokens.toLocaleString("en"),
+          percent(start),
+          ...trained.at(-1)!.passes.map((_, i) => (passes[i] === undefined ? "" : percent(passes[i]!))),
+          `${percent(judged.acceptance)} of ${judged.positions.toLocaleString("en")}`,
+        ]),
+      },
+      {
+        title: "Acceptance by confidence",
+        note: "The head of the most tokens: an eighth of the drafts in each row, by the margin of its best two tokens.",
+        columns: ["margin from", "accepted"],
+        rows: judged.confidence.map(({ margin, acceptance }) => [margin.toFixed(2), percent(acceptance)]),
+      },
+      {
+        title: "What lossless decoding would gain",
+        note: prose`
+          Predicted, not measured: by those acceptances, the price of a second row and the head's multiply-adds
+          (${percent(DRAFT)} of a token's), tokens per time over plain decoding. The price of rows on one machine:
+          rows.md.`,
+        columns: ["a second row adds", "drafts kept", "gain"],
+        rows: FURTHER_ROWS.map((row) => {
+          const { kept, gain } = predicted(judged, row);
+          return [percent(row), percent(kept), gain.toFixed(2)];
+        }),
+      },
+    ],
+  };
+  console.log(toMarkdown(written));
+  await writeReport(options.out, written);
+}
+
+const stage = { train, time, report }[options.stage];
+if (stage === undefined) throw new Error(`--stage ${options.stage}: choose train, time or report`);
+console.error(describeMachine(machine()));
+await stage();
+process.exit(0);

@@ -1,0 +1,72 @@
+/** Look-ahead heads: taught on text, stored beside the exits, asked while their drafts pay. */
+import { attachHeads, generate, trainHeads } from "early-exits";
+import { cachedBatches, fitMaps, fitPreviews, measureDrafts, recordHidden } from "early-exits/exits";
+import { expect, it } from "vitest";
+import { freeRows } from "../../../lab/check-lossless.js";
+import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
+import { aheadPlan } from "../../../src/exits/draft/look-ahead.js";
+import { changePreviews } from "../../../src/exits/train/fit-previews.js";
+import { expectCode } from "../../support/expect-code.js";
+import { finish } from "../../support/lossless.js";
+import { memoryStore } from "../../support/memory-store.js";
+import { times } from "../../support/lists.js";
+import { randomIds, reread, smallModel } from "../../support/models.js";
+
+it("learns the model's second tokens, is stored beside the exits, and drafts without changing text", async () => {
+  const model = await smallModel({ gain: 2 });
+  const exits = { exits: [2], kind: "linear" } as const;
+  const heads = attachHeads(model, { ...exits, ahead: { rank: 16, candidates: 8 } });
+  expect(await heads.hash()).toBe(await attachHeads(model, exits).hash()); // certificates are of the exits
+  const options = { maxNewTokens: 20, stopAtEndOfText: false };
+  const documents = await Promise.all(
+    times(24, async (i) => [
+      ...randomIds(4, 61, i),
+      ...(await finish(generate(model, randomIds(4, 61, i), options))).ids,
+    ]),
+  );
+  await fitMaps(heads, documents);
+  await fitPreviews(heads, documents);
+  const fitted = await measureDrafts(heads, documents);
+  await trainHeads(heads, documents, { steps: 60, learningRate: 3e-3 });
+  const trained = await measureDrafts(heads, documents);
+  expect(trained.acceptance).toBeGreaterThan(Math.max(0.5, fitted.acceptance));
+  expect(trained.confidence.at(-1)!.acceptance).toBeGreaterThan(trained.confidence[0]!.acceptance);
+
+  const { again } = await reread(heads);
+  expect(again.ahead!.confidence).toEqual(trained.confidence);
+  const moved = await changePreviews(again, {});
+  const run = generate(moved, randomIds(4, 61, 3), { ...options, lossless: { costs: freeRows } });
+  const { ids, rounds, accepted, meanAcceptanceLength, roundsByAccepted } = await finish(run);
+  expect(ids).toEqual(documents[3]!.slice(4));
+  expect(accepted).toBeGreaterThan(4);
+  expect(meanAcceptanceLength).toBeCloseTo(20 / rounds, 12);
+  expect(roundsByAccepted).toEqual([rounds - accepted, accepted]);
+});
+
+it("runs while drafts pay: the surest longest; it rests after failures, and tries again later", () => {
+  const levels = [
+    { margin: 0, acceptance: 0.1 },
+    { margin: 2, acceptance: 0.9 },
+  ];
+  const costs = { block: growingCosts(1, 0.25), finalHead: growingCosts(1, 0.25), head: 0.5 };
+  const plan = aheadPlan(12, costs, levels);
+  expect(plan.more(1)).toBe(false);
+  expect([0.5, 1.9, 2, 9].map((margin) => plan.keeps(margin))).toEqual([false, false, true, true]);
+  const looks = Array.from({ length: 400 }, () => {
+    const asked = plan.more(0);
+    plan.learn(asked && plan.keeps(3) ? [0] : [], 0);
+    return asked;
+  });
+  expect(looks.lastIndexOf(true)).toBeGreaterThan(looks.indexOf(false));
+  expect(looks.filter(Boolean).length).toBeLessThan(120);
+});
+
+it("is refused without one, and on states whose order is not known", async () => {
+  const model = await smallModel();
+  const document = randomIds(9, 61, 1);
+  await expectCode(measureDrafts(attachHeads(model), [document]), "draft-head");
+  const heads = attachHeads(model, { ahead: true });
+  const store = memoryStore();
+  await recordHidden(model, [document], heads.inputs, store);
+  await expectCode(fitMaps(heads, await cachedBatches(model, heads.inputs, store)), "batch-order");
+});
