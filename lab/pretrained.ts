@@ -288,7 +288,7 @@ async function certify(): Promise<void> {
   const held = await recordAnswers(heads, judged, "held out", join(keptHeld, "records"));
   const candidates = Number(values.candidates);
   // The faster of two certificates of a level is used, so they share the chance of error.
-  const claim = { population: population(), delta: candidates === 0 ? 0.05 : 0.025 };
+  const claim = { population: population(), choices: candidates === 0 ? 1 : 2 };
   const made = await certifyLevels(heads, calibration, held, { ...claim, fill: exactFill(model.config) });
   const levels = made.filter(({ certificate }) => certificate.policy.exits.some((exit) => exit.threshold !== "never"));
   const store = join(keptHeld, "runs");

@@ -56,7 +56,7 @@ export async function openAudit(
   if (every === undefined || every === false) return undefined;
   const { certified } = policy;
   if (asked === undefined) {
-    if (certified === undefined || certified.loss === "anyChange") return undefined;
+    if (certified?.loss !== "token" && certified?.loss !== "totalVariation") return undefined;
     if (certified.reference.kind === "other") {
       note(
         io,

@@ -28,12 +28,25 @@ export function calibrationLines(calibration: Certified | PaperCalibration, numL
       policy.exits.map((exit) => exit.threshold),
       policy.score,
     ),
-    `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of ${measured.documents} ` +
-      `documents, mean depth ${measured.meanDepth.toFixed(2)} of ${numLayers}`,
+    (isOfAnswers(certificate)
+      ? `all: ${percent(measured.agreement)} of the answers are the full model's, ${measured.positions} tokens of `
+      : `all: agreement ${percent(measured.agreement)} over ${measured.positions} tokens of `) +
+      `${measured.documents} documents, mean depth ${measured.meanDepth.toFixed(2)} of ${numLayers}`,
     ...("notes" in calibration
       ? [...promiseLines(calibration.certificate), ...noteLines(calibration.notes, calibration.certificate)]
       : [NO_GUARANTEE]),
   ];
+}
+
+function isOfAnswers(certificate: Certificate | PaperCalibration["certificate"]): boolean {
+  return "settings" in certificate && certificate.settings.answers !== undefined;
+}
+
+/** The mean loss of answers in the test, in the words of the claim. */
+function measuredLoss({ loss, test, settings }: Certificate): string {
+  if (settings.answers === undefined) return "";
+  const { risk } = test!.candidates[test!.chosen as number]!;
+  return `; measured ${loss === "own" ? risk.toPrecision(2) : (100 * risk).toFixed(1)}`;
 }
 
 /** The promise, or what it would take to make one. */
@@ -41,26 +54,37 @@ export function promiseLines(certificate: Certificate): string[] {
   const { policy, unit, agreement, test, documents, split, furtherUnits, furtherDocuments } = certificate;
   const tested = documents.length - split.grid;
   if (policy.exits.every((exit) => exit.threshold === "never")) {
+    const { answers } = certificate.settings;
+    const kept = answers === undefined ? `keep ${percent(agreement)}` : `lose at most ${answers.epsilon} of answers`;
     const more =
       furtherUnits === null
         ? "more text like this would not help"
         : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the ` +
           "test); decide how many before you look again: adding some until it is certified voids the promise";
     return [
-      `not certified: no policy with exits was proven to keep ${percent(agreement)} on ${tested} documents, so this ` +
-        `one never exits; ${more}`,
+      `not certified: no policy with exits was proven to ${kept} on ${tested} documents, so this one never exits; ` +
+        more,
       ...trainingLines(certificate),
     ];
   }
   const counted =
     unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
   return [
-    `certified: ${describeClaim(certificate)}; ${counted} tested, ` +
+    `certified: ${describeClaim(certificate)}${measuredLoss(certificate)}; ${counted} tested, ` +
       `${test?.candidates.length ?? 0} candidates tried`,
+    ...choiceLines(certificate),
     unit === "group"
       ? "the claim is about new groups: groups are taken as independent, documents of one group are not"
       : `${unit}s taken as independent${effectOf(certificate)}`,
     ...trainingLines(certificate),
+  ];
+}
+
+function choiceLines({ delta, settings: { choices } }: Certificate): string[] {
+  if (choices === undefined) return [];
+  return [
+    `one of ${choices} certificates made together, among which delta is divided: with probability ` +
+      `${percent(1 - choices * delta, 0)} all of them hold, whichever you choose`,
   ];
 }
 
@@ -80,7 +104,7 @@ function groupsTested({ documents, split }: Certificate): number {
 /** Says so only if a permutation test finds that documents of one group resemble each other. */
 function effectOf({ accepted, documents, split }: Certificate): string {
   const { pValue, designEffect } = clusterTest(
-    accepted.losses,
+    accepted.losses.map((loss) => (1 + loss) / 2), // of accuracy they may be negative
     documents.slice(split.grid).map(({ group }) => group ?? ""),
   );
   if (pValue > 0.01) return "";
@@ -124,13 +148,16 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
 
 export function noteLines(
   { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, cut, dependence }: CalibrationNotes,
-  { policy, sequenceLength }: Certificate,
+  certificate: Certificate,
 ): string[] {
+  const { policy, sequenceLength } = certificate;
   const exits = policy.exits.some(({ threshold }) => threshold !== "never");
   return [
     ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
-    `from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`,
+    ...(isOfAnswers(certificate)
+      ? []
+      : [`from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`]),
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
     ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
     ...(cut > 0

@@ -44,7 +44,7 @@ export interface ProjectedParts {
   readonly candidates: number;
   /** A folder for what ran. */
   readonly store: string;
-  readonly claim: Pick<Claim, "delta" | "population">;
+  readonly claim: Pick<Claim, "choices" | "population">;
 }
 
 /** A certificate for each level with the fill "project", all from one run of the candidates of all levels. */

@@ -17,6 +17,8 @@ export interface Claim {
   readonly fill: FillName;
   /** Chance of a certificate that promises too much. @default 0.05 */
   readonly delta?: number;
+  /** Certificates of a level, of which the fastest is used. @default 1 */
+  readonly choices?: number;
   /** One line on what the documents are. */
   readonly population?: string;
 }

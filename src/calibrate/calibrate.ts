@@ -7,10 +7,14 @@
 import { OptionError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
 import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { answerLosses } from "../exits/plan/policy.js";
 import { allNames, requireKnown, requireList } from "../known.js";
 import { describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
+import { requireInside } from "../risk/check.js";
 import type { Certified } from "./certify/certify.js";
 import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.js";
+import type { AnswerEvidenceOptions } from "./record/answers/answer-evidence.js";
+import type { AnswerLossOptions, AnswerTask } from "./record/answers/losses.js";
 import { arrange, requireGroups } from "./record/split.js";
 import { type CalibrationDocument, hashDocuments, judgedLength, partsOf } from "./record/documents.js";
 import { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
@@ -34,9 +38,9 @@ export interface CalibrateOptions
   readonly ownText?: OwnTextCalibration;
 }
 
-const optionNames = allNames<CalibrateOptions>()(
-  "agreement",
+const sharedNames = [
   "delta",
+  "choices",
   "loss",
   "population",
   "unit",
@@ -47,19 +51,42 @@ const optionNames = allNames<CalibrateOptions>()(
   "gridShare",
   "candidates",
   "sampling",
+  "batchSize",
+  "signal",
+] as const;
+const optionNames = allNames<CalibrateOptions>()(
+  ...sharedNames,
+  "agreement",
   "against",
   "ownText",
   "sequenceLength",
-  "batchSize",
   "store",
-  "signal",
   "onDocument",
   "onRun",
+);
+
+/** Options of claims about answers. */
+export interface CalibrateAnswersOptions
+  extends Omit<CertifyPolicyOptions, "agreement" | "loss">, AnswerLossOptions, AnswerEvidenceOptions {
+  /** The largest mean loss that the claim allows, in (0, 1): 0.03 for 3 points of accuracy. */
+  readonly epsilon: number;
+}
+
+const answerOptionNames = allNames<CalibrateAnswersOptions>()(
+  ...sharedNames,
+  "epsilon",
+  "lossHash",
+  "lossTimeout",
+  "answers",
+  "onAnswer",
 );
 
 /**
  * Calibrates a policy on documents that the heads were not trained on; many short documents are worth more than a few
  * long ones. Throws an OptionError for levels outside (0, 1), text without documents, or NaN scores.
+ *
+ * With a loss of answers, documents are prompts: the full model and each candidate answer them as `generate` would, and
+ * the claim is about the answers. Nothing is certified of some of them: an error names the first that is not legal.
  *
  * @example
  * ```ts
@@ -78,9 +105,52 @@ const optionNames = allNames<CalibrateOptions>()(
 export async function calibrate(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
-  options: CalibrateOptions = {},
+  options?: CalibrateOptions,
+): Promise<Certified>;
+export async function calibrate(
+  heads: ExitHeads,
+  prompts: readonly (string | AnswerTask)[],
+  options: CalibrateAnswersOptions,
+): Promise<Certified>;
+export async function calibrate(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[] | readonly (string | AnswerTask)[],
+  options: CalibrateOptions | CalibrateAnswersOptions = {},
 ): Promise<Certified> {
   requireList("calibrate: documents", documents);
+  if (isOfAnswers(options)) return calibrateAnswers(heads, documents as readonly AnswerTask[], options);
+  return calibrateTokens(heads, documents, options);
+}
+
+function isOfAnswers(options: object): options is CalibrateAnswersOptions {
+  const { loss } = options as Partial<CalibrateAnswersOptions>;
+  return typeof loss === "function" || answerLosses.some((name) => name === loss);
+}
+
+/** Certifies a mean loss of answers. */
+async function calibrateAnswers(
+  heads: ExitHeads,
+  prompts: readonly (string | AnswerTask)[],
+  options: CalibrateAnswersOptions,
+): Promise<Certified> {
+  requireKnown("calibrate", options, answerOptionNames);
+  const { certify, certifySettings } = await import("./certify/certify.js");
+  const { answerJudge } = await import("./record/answers/losses.js");
+  const { answerEvidence } = await import("./record/answers/answer-evidence.js");
+  const { epsilon, ...others } = options;
+  requireInside("calibrate: epsilon", epsilon);
+  const judge = await answerJudge(options);
+  const asked = { fill: exactFill(heads.model.config), candidates: 5, ...others };
+  const settings = certifySettings({ ...asked, loss: judge.loss, agreement: 1 - epsilon }, [judge.loss]);
+  requireFillFor(heads, settings.fill);
+  return certify(await answerEvidence(heads, prompts, judge, options, { ...settings, epsilon }), settings);
+}
+
+async function calibrateTokens(
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+  options: CalibrateOptions,
+): Promise<Certified> {
   requireKnown("calibrate", options, optionNames);
   const { certify, certifySettings } = await import("./certify/certify.js"); // loaded only when a program certifies
   const settings = certifySettings({ fill: exactFill(heads.model.config), ...options }); // refuses before any work

@@ -3,7 +3,13 @@
  * @module early-exits/calibrate
  */
 export { Audit, type AuditOptions, type AuditReport, type AuditState, type FinishedText } from "./audit/audit.js";
-export { calibrate, type CalibrateOptions, calibrateRecords, proposeThresholds } from "./calibrate.js";
+export {
+  calibrate,
+  type CalibrateAnswersOptions,
+  type CalibrateOptions,
+  calibrateRecords,
+  proposeThresholds,
+} from "./calibrate.js";
 export { describeAssumption, describeClaim } from "./certificate/assumptions.js";
 export type { Certificate } from "./certificate/certificate.js";
 export type { Dependence } from "./certify/dependence.js";
@@ -13,6 +19,7 @@ export type { CertifyPolicyOptions } from "./certify/settings.js";
 export { checkCertificate, policyFrom } from "./open-policy.js";
 export { calibratePaper, type PaperCalibration, type PaperCalibrationOptions } from "./paper/calibrate-paper.js";
 export { paperThreshold } from "./paper/paper-threshold.js";
+export type { Answer, AnswerLoss, AnswerTask } from "./record/answers/losses.js";
 export type { CalibrationDocument, GroupedDocument } from "./record/documents.js";
 export { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
 export { type ExitFeasibility, feasibility } from "./record/feasibility.js";

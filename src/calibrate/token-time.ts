@@ -26,8 +26,9 @@ export function tokenTime({ policy, numLayers, measured }: Certificate, times: U
 }
 
 /**
- * Of some certificates for these heads, the one whose policy takes the least time here. `measure` gives the unit times
- * with a fill; it is called once for each, and not at all without a choice.
+ * Of some certificates for these heads, the one whose policy takes the least time here: make them with as many
+ * `choices`, because the promise that is left is that all of them hold. `measure` gives the unit times with a fill; it
+ * is called once for each, and not at all without a choice.
  */
 export async function fastestCertificate(
   certificates: readonly [Certificate, ...Certificate[]],

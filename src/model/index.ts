@@ -12,7 +12,7 @@ export { createModel } from "./create.js";
 export { argmaxOf, describeSampling, sampleFrom, type SamplingOptions } from "./decode/sampling.js";
 export type { Decoder, Request as DecodingRequest, Round, Sampler } from "./decode/decoder.js";
 export type { FinishReason, GeneratedToken, TextSummary } from "./decode/writer.js";
-export type { Prompt } from "./decode/prompt.js";
+export { type Prompt, readPrompt } from "./decode/prompt.js";
 export { type PlannedText, planText } from "./decode/text.js";
 export { type ActiveText, WritingLoop } from "./decode/generate.js";
 export { giveTurn } from "../turns.js";

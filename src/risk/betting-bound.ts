@@ -8,6 +8,8 @@
  *   ν_i  = min(sqrt(2 ln(1/δ) / (n σ²_{i-1})), 1)     the stake, fixed before x_i is seen
  *   K_i(m) = Π_{j<=i} (1 - ν_j (x_j - m))             the wealth
  *   upper limit: inf{m : max_i K_i(m) > 1/δ}          p-value for "mean > α": 1 / max_i K_i(α)
+ * Differences d in [-1, 1] are x = (1 + d) / 2 against m = (1 + ε) / 2, with stakes up to 1/m in place of 1: on d
+ * itself up to 1/(1 + ε). Any stakes are valid that keep 1 - ν (x - m) >= 0; these have power where few answers lose.
  * In the p-value δ only tunes the stakes; any value is valid. The bound adapts to the variance, so losses of documents
  * (shares, far from 0 and 1) need fewer units than with Hoeffding-Bentkus. The result depends on the order of the data,
  * which must be fixed without looking at the losses, for instance by a seeded hash of each document.
@@ -25,12 +27,23 @@ export function bettingBound(losses: ArrayLike<number>, level: number, delta: nu
   return { mean: sum / losses.length, pValue, upper: wsrUpper(losses, delta) };
 }
 
-/** p-value for the null hypothesis "mean loss > level". */
-export function wsrPValue(losses: ArrayLike<number>, level: number, delta: number): number {
+/** p-value for the null hypothesis "mean loss > level". No stake exceeds `most`, which is at most 1 / (1 - level). */
+export function wsrPValue(losses: ArrayLike<number>, level: number, delta: number, most = 1): number {
   requireLosses("bettingBound", losses);
   requireInside("bettingBound: level", level);
   requireInside("bettingBound: delta", delta);
-  return Math.exp(-largestLogWealth(losses, wsrStakes(losses, delta), level));
+  return Math.exp(-largestLogWealth(losses, wsrStakes(losses, delta, most), level));
+}
+
+/** p-value for the null hypothesis "mean difference > level", of differences in [-1, 1] and a level in (0, 1). */
+export function differencePValue(differences: Float64Array, level: number, delta: number): number {
+  const middle = (1 + level) / 2;
+  return wsrPValue(
+    differences.map((difference) => (1 + difference) / 2),
+    middle,
+    delta,
+    1 / middle,
+  );
 }
 
 function wsrUpper(losses: ArrayLike<number>, delta: number): number {
@@ -40,7 +53,7 @@ function wsrUpper(losses: ArrayLike<number>, delta: number): number {
 }
 
 /** The stakes ν_1..ν_n. */
-function wsrStakes(losses: ArrayLike<number>, delta: number): Float64Array {
+function wsrStakes(losses: ArrayLike<number>, delta: number, most = 1): Float64Array {
   const n = losses.length;
   const stakes = new Float64Array(n);
   const scale = (-2 * Math.log(delta)) / n;
@@ -48,7 +61,7 @@ function wsrStakes(losses: ArrayLike<number>, delta: number): Float64Array {
   let squares = 0.25;
   let variance = 0.25;
   for (let i = 0; i < n; i++) {
-    stakes[i] = Math.min(Math.sqrt(scale / variance), 1);
+    stakes[i] = Math.min(Math.sqrt(scale / variance), most);
     sum += losses[i]!;
     squares += (losses[i]! - sum / (i + 2)) ** 2;
     variance = squares / (i + 2);

@@ -1,13 +1,13 @@
 /**
  * The statistics of the claim E[loss of a unit] <= ε, for losses in [0, 1]. Candidates are tested in a fixed order:
  *   p-value         for the null hypothesis "this candidate's mean loss exceeds ε": the exact binomial tail where every
- *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR)
+ *                   loss is 0 or 1 by definition, otherwise the betting bound (WSR), for differences in [-1, 1] too
  *   fixed sequence  accept in order while p <= δ; stop BEFORE the first failure
  * P(some accepted candidate has a mean loss above ε) <= δ, because the first such candidate in the order must pass
  * before any: δ is not divided, but candidates and order must be fixed before these losses are seen. Accepting the
  * first failure voids the guarantee: its risk is typically just above ε.
  */
-import { wsrPValue } from "./betting-bound.js";
+import { differencePValue, wsrPValue } from "./betting-bound.js";
 import { binomialTail } from "./binomial.js";
 import { requireInside, requireLosses } from "./check.js";
 import { fixedSequence } from "./multiple-tests.js";
@@ -18,6 +18,8 @@ export interface LossMatrix {
   readonly candidates: number;
   /** Each loss is 0 or 1 by definition, not only in this sample: any change, in single documents. */
   readonly binary: boolean;
+  /** Losses are differences in [-1, 1]: of accuracy, which a candidate may gain. @default false */
+  readonly signed?: boolean;
   /** [units, candidates] */
   readonly values: Float64Array;
 }
@@ -51,7 +53,7 @@ export function certifyLosses(
   const readings = [losses, ...others];
   const columnsOf = (candidate: number): Float64Array[] => readings.map((reading) => columnOf(reading, candidate));
   const largest = (columns: readonly Float64Array[]): number =>
-    Math.max(...columns.map((column, i) => meanPValue(column, { epsilon, delta, binary: readings[i]!.binary })));
+    Math.max(...columns.map((column, i) => meanPValue(column, { ...readings[i]!, epsilon, delta })));
   const all = Array.from({ length: losses.candidates }, (_, candidate) => columnsOf(candidate));
   const pValues: number[] = [];
   for (const columns of all) {
@@ -85,10 +87,12 @@ interface MeanTest {
   /** Tunes the stakes of the betting bound. */
   readonly delta: number;
   readonly binary: boolean;
+  readonly signed?: boolean;
 }
 
 /** p-value for the null hypothesis "the mean of these losses exceeds epsilon". */
-export function meanPValue(losses: Float64Array, { epsilon, delta, binary }: MeanTest): number {
+export function meanPValue(losses: Float64Array, { epsilon, delta, binary, signed = false }: MeanTest): number {
+  if (signed) return differencePValue(losses, epsilon, delta);
   if (!binary) return wsrPValue(losses, epsilon, delta);
   return binomialTail(requireLosses("certifyLosses", losses), losses.length, epsilon);
 }

@@ -26,10 +26,12 @@ import {
   runPolicies,
 } from "early-exits/calibrate";
 import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
-import { folderStore, libraryDefaults, readHeads, writeFileAtomic } from "early-exits/node";
+import { readPrompt } from "early-exits/model";
+import { fileExists, folderStore, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { isOfAnswers, lossName, openLoss, readTasks, tokenLosses } from "../answers.js";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
-import { beginningOf, groupOf, ownTextParts, readGrouped, recordAll } from "../documents.js";
+import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { type Io, note, refuseIf, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
@@ -41,10 +43,12 @@ import {
   headsOption,
   heldOutTextOption,
   integer,
+  maxNewTokensOption,
   modelFolder,
   modelOptions,
   number,
   outFileOption,
+  promptsOption,
   samplingOf,
   samplingOptionDefaults,
   samplingOptions,
@@ -62,8 +66,6 @@ import { readTimes } from "../times-file.js";
 type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
   readonly fill: FillName;
 };
-
-const LOSSES = { token: "token", "any-change": "anyChange" } as const;
 
 /** Documents of the model's own, and tokens of each at most. */
 const OWN_DOCUMENTS = 200;
@@ -94,7 +96,17 @@ const options = [
     description:
       "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
   },
-  agreementOption,
+  {
+    ...agreementOption,
+    flags: "--agreement <shares>",
+    description: `${agreementOption.description}; several, .99,.95, divide delta, and each has a file of its own`,
+    parse: (text: string) => text.split(",").map(agreementOption.parse),
+  },
+  {
+    flags: "--choices <n>",
+    description: "certificates made together, with other seeds or fills, of which the best is used: they divide delta",
+    parse: integer(1),
+  },
   {
     flags: "--delta <share>",
     description: "probability that the certificate is wrong",
@@ -102,9 +114,19 @@ const options = [
   },
   {
     flags: "--loss <loss>",
-    description: "what a document loses: the share of its tokens that change, or all if any changes",
-    choices: ["token", "any-change"],
+    description:
+      "what a document loses: token, the share of its tokens that change; any-change, all if any changes; with " +
+      "--prompts, what an answer loses: changed, rougeL, accuracy, worse, or a module, ./my-loss.mjs",
+    parse: lossName,
   },
+  { ...promptsOption, description: "in place of --text: prompts to be answered, as JSON lines with what is expected" },
+  {
+    flags: "--epsilon <share>",
+    description: "with --prompts, in place of --agreement: the largest mean loss, .03 for 3 points of accuracy",
+    parse: number(0, 1, { open: true }),
+  },
+  { ...maxNewTokensOption, description: "with --prompts: most tokens of an answer" },
+  { flags: "--stop <text...>", description: "with --prompts: ends an answer before this text" },
   {
     flags: "--unit <unit>",
     description: "what is taken as independent",
@@ -169,6 +191,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
     "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --loss any-change --agreement .5 --out policy.json",
+    "calibrate chat-model --heads heads --prompts tasks.jsonl --loss accuracy --epsilon .03 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --paper --out policy.json",
     "calibrate my-model --heads heads --text held.txt --store records --shard 0/8",
   ],
@@ -176,10 +199,15 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
 };
 
 async function run(asked: CalibrateSettings, io: Io): Promise<void> {
-  const { dir, text } = asked;
+  const { dir, text, self, prompts } = asked;
   refuseIf(
-    (text === undefined) === (asked.self === undefined),
-    "calibrate: give either --text FILE, which the heads have not seen, or --self",
+    [text, self, prompts].filter((one) => one !== undefined).length !== 1,
+    "calibrate: give either --text FILE, which the heads have not seen, or --self, or --prompts FILE",
+  );
+  if (prompts !== undefined) return runOnPrompts({ ...asked, prompts }, io);
+  refuseIf(
+    isOfAnswers(asked.loss ?? defaults.loss) || asked.epsilon !== undefined,
+    `calibrate: --loss ${asked.loss} and --epsilon are about answers; give the prompts, --prompts FILE`,
   );
   const shard = openShard("calibrate", asked);
   if (shard !== undefined) requireSharable(asked);
@@ -194,7 +222,12 @@ async function run(asked: CalibrateSettings, io: Io): Promise<void> {
       '"group"',
   );
   const reference = await openReference(io, dir, model, settings);
-  const options = await optionsFor(heads, settings);
+  const levels = settings.agreement ?? [defaults.agreement];
+  refuseIf(
+    levels.length > 1 && (shard !== undefined || settings.choices !== undefined),
+    "calibrate: several levels do not go with --shard or --choices; give one",
+  );
+  const options = await optionsFor(heads, settings, levels);
   const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
   if (shard !== undefined) {
     await workOnShare(heads, documents, options, { ...judged, shard, store: folderStore(settings.store!) }, io);
@@ -203,34 +236,49 @@ async function run(asked: CalibrateSettings, io: Io): Promise<void> {
     model.dispose();
     return;
   }
-  const calibration = await choose(heads, documents, options, { ...settings, reference }, io);
-  const { policy, certificate } = calibration;
-  const race = await raceExits(
-    heads,
-    policy,
-    documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
-    settings,
-    io,
-  );
-  const worth = worthOf(race);
-  const next = calibrationNext(
-    {
-      ...settings,
-      agreement: settings.agreement ?? defaults.agreement,
-      chats: model.tokenizer.chatTemplate !== undefined,
-      few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
-      shipped: worth === "faster" ? [] : await shippedLevels(model),
-    },
-    worth,
-  );
-  await finishCalibration(io, settings, calibration, model.config.numLayers, {
-    ...(race && { timed: race }),
-    lines: [
-      ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
-      calibrationVerdict(certificate, race),
-      ...nextLines(...next),
-    ],
-  });
+  const seeds = await seedsBefore(settings.heads, documents, settings.seed ?? defaults.seed);
+  const store = settings.store === undefined ? undefined : folderStore(settings.store);
+  for (const agreement of levels) {
+    const out =
+      levels.length === 1
+        ? settings.out
+        : settings.out?.replace(/(\.json)?$/, `-${Math.round(1e4 * agreement) / 100}.json`);
+    const calibration = await choose(
+      heads,
+      documents,
+      { ...options, agreement },
+      { ...settings, reference, store },
+      io,
+    );
+    const { policy, certificate } = calibration;
+    const race = await raceExits(
+      heads,
+      policy,
+      documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
+      settings,
+      io,
+    );
+    const worth = worthOf(race);
+    const next = calibrationNext(
+      {
+        ...settings,
+        ...{ agreement, out },
+        chats: model.tokenizer.chatTemplate !== undefined,
+        few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
+        shipped: worth === "faster" ? [] : await shippedLevels(model),
+      },
+      worth,
+    );
+    await finishCalibration(io, { ...settings, out }, calibration, model.config.numLayers, {
+      ...(race && { timed: race }),
+      lines: [
+        ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
+        ...seedLines(seeds, calibration),
+        calibrationVerdict(certificate, race),
+        ...nextLines(...next),
+      ],
+    });
+  }
   heads.dispose();
   reference?.dispose();
   model.dispose();
@@ -241,6 +289,47 @@ async function shippedHeads(model: Model, dir: string): Promise<string> {
   const exits = await findShippedExits(model);
   if (exits !== undefined) return exits.heads;
   throw new UsageError(`calibrate: no heads come with the package for ${dir}; give those that train wrote as --heads`);
+}
+
+/** Certifies answers to prompts. */
+async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: string }, io: Io): Promise<void> {
+  const { loss, seed } = withDefaults(defaults, settings);
+  const { epsilon, maxNewTokens, stop, agreement, ownText, shard, store, paper } = settings;
+  if (!isOfAnswers(loss) || epsilon === undefined) {
+    throw new UsageError(
+      "calibrate: --prompts needs a loss of answers and how much may be lost, such as --loss accuracy --epsilon .03",
+    );
+  }
+  refuseIf(
+    [agreement, ownText, shard, store, paper].some((one) => one !== undefined),
+    "calibrate: --agreement, --own-text, --shard, --store and --paper do not go with --prompts",
+  );
+  const lost = await openLoss(loss);
+  const tasks = (await readTasks(settings.prompts)).slice(0, settings.documents);
+  const model = await openModel(io, settings.dir, settings);
+  const folder = settings.heads ?? (await shippedHeads(model, settings.dir));
+  const heads = await readHeads(folder, model);
+  const options = await optionsFor(heads, settings, []);
+  const certified = await withProgress(io, "calibrate", (report) =>
+    calibrate(heads, tasks, {
+      ...given({ ...options, agreement: undefined }),
+      ...{ ...lost, epsilon, sampling: samplingOf(settings), signal: io.signal },
+      answers: given({ maxNewTokens, stop }),
+      onAnswer: ({ candidate, done, total }) => {
+        const whose = candidate < 0 ? "the full model" : `candidate ${candidate + 1}`;
+        return report({ done, total, text: `answers of ${whose}` });
+      },
+    }),
+  );
+  const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
+  const seeds = await seedsBefore(folder, texts, seed);
+  const race = await raceExits(heads, certified.policy, texts, settings, io);
+  await finishCalibration(io, settings, certified, model.config.numLayers, {
+    ...(race && { timed: race }),
+    lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
+  });
+  heads.dispose();
+  model.dispose();
 }
 
 /**
@@ -262,14 +351,20 @@ function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<
   );
 }
 
-async function optionsFor(heads: ExitHeads, settings: CalibrateSettings): Promise<CalibrationChoice> {
-  const { agreement, delta, loss, costs, seed } = withDefaults(defaults, settings);
+async function optionsFor(
+  heads: ExitHeads,
+  settings: CalibrateSettings,
+  [agreement = defaults.agreement, ...others]: readonly number[],
+): Promise<CalibrationChoice> {
+  const { delta, loss, costs, seed } = withDefaults(defaults, settings);
   const { fill = exactFill(heads.model.config), score, unit, population, candidates } = settings;
+  const { choices = 1 + others.length } = settings;
   if (settings.paper === true) return { procedure: "paper", agreement, fill, ...given({ score }) };
   return {
     agreement,
     delta,
-    loss: LOSSES[loss],
+    choices,
+    loss: tokenLosses[loss as keyof typeof tokenLosses],
     ...given({ unit, population, candidates, score }),
     fill,
     seed,
@@ -293,8 +388,23 @@ function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
   );
 }
 
-function storeOf({ store }: CalibrateSettings): { readonly store?: CacheStore } {
-  return store === undefined ? {} : { store: folderStore(store) };
+/** The other seeds that split these documents before, and notes this one in a file beside the heads, if it can. */
+async function seedsBefore(heads: string, documents: readonly CalibrationDocument[], seed: number): Promise<number[]> {
+  const file = join(heads, "calibrated.json");
+  const hash = hashDocuments(documents);
+  const known = (await fileExists(file)) ? ((await readJson(file)) as Record<string, number[]>) : {};
+  const seeds = known[hash] ?? [];
+  const noted = JSON.stringify({ ...known, [hash]: [...new Set([...seeds, seed])] });
+  await writeFileAtomic(file, `${noted}\n`).catch(() => undefined);
+  return seeds.filter((one) => one !== seed);
+}
+
+function seedLines(seeds: readonly number[], { certificate }: Certified | PaperCalibration): string[] {
+  if (seeds.length === 0 || "guarantee" in certificate || certificate.settings.choices !== undefined) return [];
+  return [
+    `Warning: these documents were split with seed ${seeds.join(", ")} before; to use the better of several ` +
+      `certificates breaks the promise more often than it says: make each with --choices ${seeds.length + 1}`,
+  ];
 }
 
 interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {
@@ -361,11 +471,17 @@ async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   options: CalibrationChoice,
-  settings: CalibrateSettings & { readonly reference: Model | undefined },
+  settings: Omit<CalibrateSettings, "store"> & {
+    readonly reference: Model | undefined;
+    readonly store: CacheStore | undefined;
+  },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
   if ("procedure" in options) {
-    return calibratePaper(await recordAll(io, "calibrate", heads, documents, storeOf(settings)), options);
+    return calibratePaper(
+      await recordAll(io, "calibrate", heads, documents, given({ store: settings.store })),
+      options,
+    );
   }
   const { reference } = settings;
   const sampling = samplingOf(settings);
@@ -379,7 +495,7 @@ async function choose(
       ...(reference && { against: reference }),
       signal: io.signal,
       ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
-      ...storeOf(settings),
+      ...given({ store: settings.store }),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
     }),

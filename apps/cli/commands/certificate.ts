@@ -11,13 +11,24 @@ import { type CommandDefinition, given, type OptionDefinition, type SettingsOf }
 import { ownTextParts, readGrouped } from "../documents.js";
 import { type Io, refuseIf, writeResult } from "../io.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
-import { budgetsOption, deviceOption, documentsOption, headsOption, integer, textOption } from "../options.js";
+import { openLoss, readTasks } from "../answers.js";
+import {
+  budgetsOption,
+  deviceOption,
+  documentsOption,
+  headsOption,
+  integer,
+  promptsOption,
+  textOption,
+} from "../options.js";
 import { withProgress } from "../progress.js";
 
 const options = [
   { flags: "--model <path>", description: "the model that the certificate is for, a folder or a GGUF file" },
   { ...headsOption, description: "the heads that the certificate is for" },
   { ...textOption, description: "the calibration text" },
+  { ...promptsOption, description: "of a claim about answers, the prompts, which are answered again" },
+  { flags: "--loss <module>", description: "the module, if the claim's loss is one; no other is run" },
   documentsOption,
   {
     flags: "--limit <n>",
@@ -32,7 +43,8 @@ type VerifySettings = SettingsOf<typeof options, "action"> & { readonly file?: s
 
 export const certificateCommand: CommandDefinition<VerifySettings> = {
   name: "certificate",
-  description: "verify FILE: recompute a certificate; with --model, --heads and --text, run the policy too",
+  description:
+    "verify FILE: recompute a certificate; with --model, --heads and --text or --prompts, run the policy too",
   positional: [
     { syntax: "<action>", description: "verify" },
     { syntax: "[file]", description: "the file that calibrate --out wrote, or a certificate alone" },
@@ -47,34 +59,41 @@ export const certificateCommand: CommandDefinition<VerifySettings> = {
 };
 
 async function run(settings: VerifySettings, io: Io): Promise<void> {
-  const { action, file = action, model: folder, heads: headsFolder, text, limit, device, budgets } = settings;
+  const { action, file = action, model: folder, heads: headsFolder, limit, device, budgets, prompts } = settings;
+  const { text = prompts } = settings;
   refuseIf(
     file !== action && action !== "verify",
     `certificate: there is no action ${action}; use certificate verify FILE`,
   );
   refuseIf(
     (headsFolder !== undefined || text !== undefined) && folder === undefined,
-    "certificate verify: --heads and --text need --model, the folder or GGUF file of the model",
+    "certificate verify: --heads, --text and --prompts need --model, the folder or GGUF file of the model",
   );
   refuseIf(
     text !== undefined && headsFolder === undefined,
-    "certificate verify: --text needs --heads, since the policy is run on the documents",
+    "certificate verify: --text and --prompts need --heads, since the policy is run on the documents",
   );
   const certificate = await openCertificate(file);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
   const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
+  const tasks = prompts === undefined ? undefined : (await readTasks(prompts)).slice(0, settings.documents);
+  const own = settings.loss === undefined ? undefined : await openLoss(settings.loss);
   const documents =
-    text === undefined ? undefined : (await documentsFor(certificate, text, model!)).slice(0, settings.documents);
+    settings.text === undefined
+      ? undefined
+      : (await documentsFor(certificate, settings.text, model!)).slice(0, settings.documents);
   const { kind, dtype } = certificate.reference;
   const against = kind === "other" && dtype === "float32" ? "float32" : "same";
   const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
   const result = await withProgress(io, "verify", (report) =>
     verifyCertificate(certificate, {
-      ...given({ model, heads, documents, limit, against: reference }),
+      ...given({ model, heads, documents, prompts: tasks, limit, against: reference, lossHash: own?.lossHash }),
+      ...(typeof own?.loss === "function" && { answerLoss: own.loss }),
       signal: io.signal,
-      onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
+      onDocument: ({ document, documents: total }) =>
+        report({ done: document, total, text: tasks === undefined ? "documents" : "candidates" }),
     }),
   );
   heads?.dispose();

@@ -220,10 +220,12 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
       return [];
     case "certified": {
       const { loss, agreement, sampling, reference, length, population, beyond = 0 } = promise;
+      const isOfTokens = ["token", "totalVariation", "anyChange"].includes(loss);
+      const kept = `keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"}`;
+      const claim = isOfTokens ? kept : `lose at most ${percent(1 - agreement)} of answers (${loss})`;
       const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
       return [
-        `promise: certified to keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"} ` +
-          `against ${model}, for text by ${describeSampling(sampling)}` +
+        `promise: certified to ${claim} against ${model}, for text by ${describeSampling(sampling)}` +
           (population === undefined ? "" : `; certified on: ${population}`) +
           (beyond === 0 ? "" : `; not for its last ${beyond} tokens, past the ${length} that were judged`),
       ];

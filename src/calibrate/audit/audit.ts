@@ -175,11 +175,11 @@ export class Audit {
 
 function agreementOf(policy: Policy): number {
   const certified = coveredBy(policy);
-  if (certified !== undefined && certified.loss !== "anyChange") return certified.agreement;
+  if (certified?.loss === "token" || certified?.loss === "totalVariation") return certified.agreement;
   throw new PolicyError(
     "audit-certificate",
     "audit: it tests a certificate's promise about all tokens, and the policy has " +
-      `${certified === undefined ? "no certificate" : "one about any change in a document"}; calibrate with loss ` +
+      `${certified === undefined ? "no certificate" : "one about whole documents or answers"}; calibrate with loss ` +
       '"token", or give the agreement to test',
     { loss: certified?.loss },
   );

@@ -4,6 +4,7 @@
  */
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
+import type { AnswerSettings } from "../record/policy-runs.js";
 import type { Unit } from "../record/split.js";
 
 export type AssumptionCode =
@@ -13,6 +14,7 @@ export type AssumptionCode =
   | "training-unknown"
   | "text-as-given"
   | "own-text"
+  | "answers"
   | "fill-exact"
   | "fill-as-deployed"
   | "device-bits";
@@ -39,6 +41,10 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
     "the documents as prompts, and up to the length tested. Text of another kind or length is another population. " +
     "The candidates were proposed on other documents; that these are not among them, the file cannot show.",
+  answers:
+    "The full model and the policy each answered every prompt as generate does, from the same random numbers, and " +
+    "the answers were compared, and with those expected where the loss asks for them. The claim is about prompts " +
+    "like these, answered with these settings; prompts made from one template may be more alike than they look.",
   "fill-exact":
     "The fill leaves tokens that run all blocks as the full model has them; so one recorded pass shows what the " +
     "policy does.",
@@ -54,11 +60,18 @@ export function describeAssumption(code: AssumptionCode): string {
 
 /** The claim in words: "with probability 95 %, …". `whose` the tokens should be: by default, as its terms say. */
 export function describeClaim(terms: ClaimTerms, whose?: string): string {
-  const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy } = terms;
+  const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy, settings } = terms;
   const share = percent(agreement);
   const grouped = unit === "group";
   const probability = percent(1 - delta);
   const kind = policy?.certified?.population;
+  const answered = settings.answers;
+  if (answered !== undefined) {
+    const about = kind === undefined ? "" : ` (certified on: ${kind})`;
+    const what = `${answerClaim(loss, answered)}${grouped ? ", averaged over groups" : " on average"}`;
+    const length = `answered with at most ${answered.maxNewTokens} tokens`;
+    return `on prompts like these${about}, ${length}, ${what}, with probability ${probability}`;
+  }
   const where = `in texts of at most ${sequenceLength} tokens` + (kind === undefined ? "" : ` (certified on: ${kind})`);
   if (loss === "anyChange") {
     const of = grouped ? ", averaged over groups" : "";
@@ -82,6 +95,19 @@ export interface ClaimTerms {
   /** Tokens up to which documents were judged. */
   readonly sequenceLength: number;
   readonly policy?: Pick<Policy, "certified">;
+  readonly settings: { readonly answers?: AnswerSettings };
+}
+
+function answerClaim(loss: CertifiedLoss, { epsilon, definition }: AnswerSettings): string {
+  const share = percent(epsilon);
+  const points = share.replace("%", "points");
+  const claims: Partial<Record<CertifiedLoss, string>> = {
+    changed: `${share} of the answers change`,
+    worse: `${share} of the answers become wrong`,
+    accuracy: `${points} of accuracy are lost`,
+    rougeL: `${points} of ROUGE-L are lost`,
+  };
+  return `at most ${claims[loss] ?? `${epsilon} is lost, by the loss ${definition.slice(0, 12)}…,`}`;
 }
 
 function percent(share: number): string {
@@ -91,26 +117,19 @@ function percent(share: number): string {
 interface AssumptionTerms {
   readonly unit: Unit;
   readonly exactFill: boolean;
-  /** True if the policies wrote the text themselves. */
-  readonly ownText: boolean;
+  readonly of: "text-as-given" | "own-text" | "answers";
   /** True if any document was given more than once. */
   readonly repeated: boolean;
   readonly trainingKnown: boolean;
 }
 
-export function assumptionsOf({
-  unit,
-  exactFill,
-  repeated,
-  ownText,
-  trainingKnown,
-}: AssumptionTerms): AssumptionCode[] {
+export function assumptionsOf({ unit, exactFill, repeated, of, trainingKnown }: AssumptionTerms): AssumptionCode[] {
   return [
     `${unit}s-independent` as const,
     ...(repeated ? (["documents-distinct"] as const) : []),
     ...(trainingKnown ? [] : (["training-unknown"] as const)),
-    ownText ? "own-text" : "text-as-given",
-    exactFill ? "fill-exact" : "fill-as-deployed",
+    of,
+    ...(of === "answers" ? [] : [exactFill ? ("fill-exact" as const) : ("fill-as-deployed" as const)]),
     "device-bits",
   ];
 }

@@ -8,8 +8,8 @@
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import type { ScoreName, Threshold } from "../../exits/heads/score.js";
 import { sha256 } from "../../model/sha256.js";
-import type { ExitCosts } from "../procedures/tally.js";
-import type { OwnText } from "../record/policy-runs.js";
+import type { AnswerTally, ExitCosts } from "../procedures/tally.js";
+import type { AnswerSettings, OwnText } from "../record/policy-runs.js";
 import type { PolicyOutcome } from "../record/outcome.js";
 import type { Unit } from "../record/split.js";
 import type { AssumptionCode } from "./assumptions.js";
@@ -27,6 +27,8 @@ export interface CertificateCounts {
   readonly wrong: readonly number[];
   /** [rows] tokens that ran all blocks and still differ, counted alike; empty if the fill is exact. */
   readonly deep: readonly number[];
+  /** [rows] of its answers, in place of `wrong` and `deep`, which are empty then: losses, tokens, and SHA-256. */
+  readonly answers?: Omit<AnswerTally, "full">;
 }
 
 export interface CertificateCandidate extends CertificateCounts {
@@ -51,8 +53,10 @@ export interface CertificateTest {
 export interface CertificateCopy {
   /** SHA-256 of the token ids (and of where counting begins, if not at the first). */
   readonly hash: string;
-  /** Judged tokens. */
+  /** Judged tokens; of a prompt, those of the full model's answer. */
   readonly tokens: number;
+  /** SHA-256 of the token ids of the full model's answer, where answers are compared. */
+  readonly answer?: string;
   /** SHA-256 of its group's name, or its own hash if it has none; absent if no document has a group. */
   readonly group?: string;
 }
@@ -68,6 +72,8 @@ interface CertificateSettings {
   readonly score: ScoreName | "best";
   /** Most candidates. */
   readonly candidates: number;
+  /** Certificates made together, among which delta was divided; absent if it is the only one. */
+  readonly choices?: number;
   /** Share of the units in the grid split. */
   readonly gridShare: number;
   /**
@@ -75,6 +81,8 @@ interface CertificateSettings {
    * others. Absent if text was given.
    */
   readonly ownText?: OwnText;
+  /** Settings of answers to the documents, which are prompts. Absent if tokens were compared. */
+  readonly answers?: AnswerSettings;
 }
 
 export interface CertificateGroups {
@@ -97,7 +105,12 @@ export interface Certificate {
    *   token            the share of its tokens that change
    *   totalVariation   the same for sampled text: the mean total variation of its tokens
    *   anyChange        1 if any of its tokens changes
-   * The bound follows: the exact binomial for any change in single documents, otherwise betting (WSR).
+   * Of answers, whose epsilon is in the settings:
+   *   changed, worse   1 if the answer changes, or becomes wrong
+   *   rougeL, own      1 - ROUGE-L, or what a function says
+   *   accuracy         the accuracy lost, in [-1, 1]
+   * The bound follows: the exact binomial for 0 or 1 in single documents, otherwise betting (WSR), for accuracy on
+   * (1 + d) / 2 against (1 + epsilon) / 2.
    */
   readonly loss: CertifiedLoss;
   readonly agreement: number;

@@ -19,11 +19,17 @@ export interface Dependence {
 /** The share of samples of independent documents of which a dependence is said. */
 const FALSE_ALARMS = 0.01;
 
+/** In [0, 1], whatever the loss: all that is said of dependence stays the same. */
+export function halved(losses: readonly number[]): number[] {
+  return losses.map((loss) => (1 + loss) / 2);
+}
+
 /**
  * Takes the loss of each class of copies in the test. Texts of the model's own are independent draws after their
  * prompts, so only groups that these name can make them depend on each other.
  */
-export function dependenceOf(evidence: Evidence, losses: readonly number[]): Dependence | null {
+export function dependenceOf(evidence: Evidence, given: readonly number[]): Dependence | null {
+  const losses = halved(given);
   if (evidence.unit === "group") return null;
   const tested = classesIn(evidence).flatMap(([leader]) => (leader!.tested ? leader! : []));
   const found: Dependence[] = [];

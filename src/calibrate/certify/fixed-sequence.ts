@@ -3,12 +3,14 @@
  *   plan   on the grid split alone: the score, the candidates, and where the sequence starts. Candidates are proposed
  *          from recorded scores, or given (proposed on other documents). The start is predicted from what they do on
  *          the grid split: as recorded, or, with a fill that changes other tokens, as run. Against another model than
- *          the one that runs, "never exit" comes first
+ *          the one that runs, "never exit" comes first. For claims about answers, the full model's answers are the
+ *          text, and the sequence starts at the strictest candidate
  *   run    on all test documents: which candidates are accepted, and which is chosen. The model sees each test document
- *          once, whatever the outcome. If documents hold copies, a candidate's p-value is the larger of two: classes of
- *          copies as units (a copy is no new evidence), and documents as given (copies are draws); each is valid where
- *          it is the right reading (record/split.ts). And the mean over all documents given, those of the grid split
- *          included, must be at most ε
+ *          once, whatever the outcome; candidates that answer run one after another, up to the first failure. If
+ *          documents hold copies, a candidate's p-value is the larger of two: classes of copies as units (a copy is no
+ *          new evidence), and documents as given (copies are draws); each is valid where it is the right reading
+ *          (record/split.ts). And the mean over all documents given, those of the grid split included, must be at
+ *          most ε
  */
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";
@@ -101,7 +103,9 @@ export async function planTest(evidence: Evidence, settings: CertifySettings): P
   const { given, grid, run, subject, units, copied } = evidence;
   if (given !== undefined) return planGiven(evidence, given, settings);
   const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
-  if (candidates.vectors.length === 0 || run === undefined) return { ...sequence, score, exitCosts: costs };
+  if (candidates.vectors.length === 0 || run === undefined || evidence.answers !== undefined) {
+    return { ...sequence, score, exitCosts: costs };
+  }
   const ran = await tallyIn(evidence, [0, grid], score, candidates.vectors);
   const losses = readUnits(evidence, lossesOf(ran, lossOf(subject, settings.loss)), readFirst(evidence, grid));
   return { ...planSequence(candidates, losses, { ...settings, units, copied }), score, exitCosts: costs };
@@ -155,24 +159,34 @@ async function proposeWith(
   end: number,
   settings: CertifySettings,
 ): Promise<Proposal> {
-  const { subject, units, copied } = evidence;
-  const loss = lossOf(subject, settings.loss);
+  const { subject, units, answers } = evidence;
+  const copied = evidence.copied || answers !== undefined; // start at the strictest
+  const loss = lossOf(subject, answers === undefined ? settings.loss : "token");
   const costs = costsWith(evidence, settings);
   const table = await tableIn(evidence, end, score);
-  // One changed token changes a document: its slack is divided by the mean number of tokens.
+  // One changed token changes a document: its slack is divided by the mean number of tokens. An answer that changes
+  // usually has several such tokens, so twice as many may be tried there.
   const meanTokens = table.starts[table.documents]! / table.documents;
-  const epsilon = loss === "anyChange" ? settings.epsilon / Math.max(1, meanTokens) : settings.epsilon;
+  const perToken = settings.epsilon / Math.max(1, meanTokens);
+  const slack = Math.min(0.5, Math.max(2 * perToken, settings.loss === "changed" ? 0 : ANSWER_SLACK));
+  const epsilon = answers !== undefined ? slack : loss === "anyChange" ? perToken : settings.epsilon;
   const vectors = [
     ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
-    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
+    ...(settings.candidates === 0
+      ? []
+      : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied: evidence.copied })),
   ];
   if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
   const tally = tallyVectors(table, vectors);
   const candidates = { vectors, costs: costsOf(tally, costs) };
   const losses = readUnits(evidence, lossesOf(tally, loss), readFirst(evidence, end));
-  const sequence = planSequence(candidates, losses, { ...settings, units, copied });
+  const level = answers === undefined ? settings.epsilon : epsilon;
+  const sequence = planSequence(candidates, losses, { ...settings, epsilon: level, units, copied });
   return { score, exitCosts: costs, ...candidates, sequence };
 }
+
+/** Answers keep most of their worth if they keep 99 % of their tokens, and little if 95 %; more in short ones. */
+const ANSWER_SLACK = 0.05;
 
 /** Drops those of the given candidates that cost at least as much as "never exit", which needs no test. */
 async function planGiven(
@@ -232,19 +246,23 @@ export async function runTest(
   const loss = lossOf(subject, settings.loss);
   const never = subject.depths.map(() => Infinity);
   const other = judgedBy(subject).reference.kind === "other";
+  const tallyOf = (list: readonly ThresholdVector[]): Promise<Tally> =>
+    tallyIn(evidence, [firstCounted(evidence), documents.length], score, list);
   // Against another model, "never exit" must run too.
-  const asked = other ? [...vectors, never] : vectors;
-  const first = firstCounted(evidence);
-  const all = asked.length === 0 ? undefined : await tallyIn(evidence, [first, documents.length], score, asked);
-  const unchanged = other ? pickVectors(all!, [vectors.length]) : neverTally(documents.slice(first), never);
+  const all = other ? await tallyOf([...vectors, never]) : undefined;
+  const unchanged = all ? pickVectors(all, [vectors.length]) : neverTally(evidence, never);
   const nothing = { vector: never, impossible: other, tally: unchanged };
   if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
-  const tally = pickVectors(all!, [...vectors.keys()]);
-  const losses = lossesOf(tally, loss);
-  const read = (reading: Reading): LossMatrix => readUnits(evidence, losses, reading);
-  const others = copied ? [read(readAsGiven(evidence, "test"))] : [];
-  const decision = certifyLosses(read(readOnce(evidence)), { epsilon, delta }, ...others);
-  const { accepted, risks, pValues } = decision;
+  const decide = (tally: Tally) => {
+    const losses = lossesOf(tally, loss);
+    const read = (reading: Reading): LossMatrix => readUnits(evidence, losses, reading);
+    const others = copied ? [read(readAsGiven(evidence, "test"))] : [];
+    return { tally, read, ...certifyLosses(read(readOnce(evidence)), { epsilon, delta }, ...others) };
+  };
+  let ran = evidence.answers === undefined ? vectors.length : 1;
+  let decision = decide(all ? pickVectors(all, [...vectors.keys()]) : await tallyOf(vectors.slice(0, ran)));
+  while (ran < vectors.length && decision.accepted === ran) decision = decide(await tallyOf(vectors.slice(0, ++ran)));
+  const { tally, read, accepted, risks, pValues } = decision;
   const given = copied ? meansOf(read(readAsGiven(evidence, "all"))) : [];
   const fair = [...vectors.keys()].slice(0, accepted).filter((candidate) => !(given[candidate]! > epsilon));
   const place = cheapest(fair.map((candidate) => costs[candidate]!));
@@ -261,17 +279,21 @@ export async function runTest(
 }
 
 /** Compared with the model itself, "never exit" changes nothing. */
-function neverTally(documents: readonly { readonly tokens: number }[], never: ThresholdVector): Tally {
+function neverTally(evidence: Evidence, never: ThresholdVector): Tally {
+  const documents = evidence.documents.slice(firstCounted(evidence));
+  const full = documents.map(({ answer = "" }) => answer);
+  const tokens = documents.map((document) => document.tokens);
   const size = documents.length * never.length;
   return {
     documents: documents.length,
     candidates: 1,
     exits: never.length,
-    tokens: Int32Array.from(documents, ({ tokens }) => tokens),
+    tokens: Int32Array.from(tokens),
     left: new Int32Array(size),
     wrong: new Float64Array(size),
     deep: new Float64Array(documents.length),
     active: new Uint8Array(never.length),
+    ...(evidence.answers && { answers: { full, hashes: full, written: tokens, losses: tokens.map(() => 0) } }),
   };
 }
 
@@ -282,12 +304,12 @@ interface Terms {
 }
 
 export function countsOf(
-  { documents, candidates, exits, left, wrong, deep }: Tally,
+  { documents, candidates, exits, left, wrong, deep, answers }: Tally,
   candidate: number,
   vector: ThresholdVector,
   { score, fill, other }: Terms,
 ): CertificateCounts {
-  const rows = (from: Int32Array | Float64Array, width: number): number[] =>
+  const rows = <One>(from: ArrayLike<One>, width: number): One[] =>
     Array.from({ length: documents * width }, (_, i) => {
       const document = Math.floor(i / width);
       return from[(document * candidates + candidate) * width + (i % width)]!;
@@ -295,7 +317,14 @@ export function countsOf(
   return {
     thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
     left: rows(left, exits),
-    wrong: rows(wrong, exits),
-    deep: isExactFill(fill) && !other ? [] : rows(deep, 1),
+    wrong: answers ? [] : rows(wrong, exits),
+    deep: answers !== undefined || (isExactFill(fill) && !other) ? [] : rows(deep, 1),
+    ...(answers && {
+      answers: {
+        losses: rows(answers.losses, 1),
+        written: rows(answers.written, 1),
+        hashes: rows(answers.hashes, 1),
+      },
+    }),
   };
 }

@@ -6,6 +6,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
+import type { AnswerLossName } from "../../exits/plan/policy.js";
 import { requireInside } from "../../risk/check.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
@@ -15,6 +16,11 @@ export interface CertifyPolicyOptions {
   readonly agreement?: number;
   /** Probability that the certificate is wrong, in (0, 1). @default 0.05 */
   readonly delta?: number;
+  /**
+   * Certificates made together, of which the best is used: levels, fills or seeds. delta is divided among them, so that
+   * with probability 1 - delta all of them hold; the certificate says so. @default 1
+   */
+  readonly choices?: number;
   /**
    * The loss of a document. token: the share of its tokens that change; for sampled ones, their mean total variation.
    * anyChange: 1 if any changes, for greedy text. @default "token"
@@ -56,7 +62,10 @@ export interface CertifyPolicyOptions {
   readonly candidates?: number;
 }
 
-export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "costs" | "unit" | "population">> {
+export interface CertifySettings extends Required<
+  Omit<CertifyPolicyOptions, "costs" | "unit" | "population" | "loss">
+> {
+  readonly loss: AskedLoss;
   /** undefined: groups if documents have them, otherwise documents. */
   readonly unit: Unit | undefined;
   readonly population: string | undefined;
@@ -65,6 +74,13 @@ export interface CertifySettings extends Required<Omit<CertifyPolicyOptions, "co
   /** Costs measured before, in place of counted ones or times. */
   readonly knownCosts?: ExitCosts;
   readonly epsilon: number;
+}
+
+/** Of sampled text, `token` is the total variation. */
+export type AskedLoss = "token" | "anyChange" | AnswerLossName;
+
+interface AskedOptions extends Omit<CertifyPolicyOptions, "loss"> {
+  readonly loss?: AskedLoss;
 }
 
 export const certifyDefaults = {
@@ -77,11 +93,15 @@ export const certifyDefaults = {
   gridShare: 0.4,
 } as const satisfies CertifyPolicyOptions;
 
-/** Throws an OptionError. */
-export function certifySettings(options: CertifyPolicyOptions): CertifySettings {
+/** Throws an OptionError, also for a loss that is not among `losses`. */
+export function certifySettings(
+  options: AskedOptions,
+  losses: readonly AskedLoss[] = ["token", "anyChange"],
+): CertifySettings {
   const {
     agreement = certifyDefaults.agreement,
     delta = certifyDefaults.delta,
+    choices = 1,
     loss = certifyDefaults.loss,
     score = certifyDefaults.score,
     fill = certifyDefaults.fill,
@@ -94,8 +114,9 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
   } = options;
   requireInside("calibrate: agreement", agreement);
   requireInside("calibrate: delta", delta);
+  requireInteger("calibrate: choices", choices, 1, 1000);
   requireInteger("calibrate: candidates", candidates, 0, 999);
-  requireOneOf("loss", loss, ["token", "anyChange"]);
+  requireOneOf("loss", loss, losses);
   if (unit !== undefined) requireOneOf("unit", unit, ["document", "group"]);
   requireOneOf("score", score, ["best", ...scoreNames]);
   if (population !== undefined && !/^[^\p{C}\p{Z}][^\p{C}\p{Zl}\p{Zp}]{0,199}$/u.test(population)) {
@@ -107,7 +128,20 @@ export function certifySettings(options: CertifyPolicyOptions): CertifySettings 
     );
   }
   return {
-    ...{ agreement, epsilon: 1 - agreement, delta, loss, unit, score, costs, fill, seed, gridShare, candidates },
+    ...{
+      agreement,
+      epsilon: 1 - agreement,
+      delta: delta / choices,
+      choices,
+      loss,
+      unit,
+      score,
+      costs,
+      fill,
+      seed,
+      gridShare,
+      candidates,
+    },
     population,
   };
 }

@@ -17,7 +17,7 @@ import { classesIn, type Evidence, type EvidenceDocument, readOnce, tableIn } fr
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
 import { judgedBy, lossOf } from "../record/subject.js";
-import { type Dependence, dependenceOf } from "./dependence.js";
+import { type Dependence, dependenceOf, halved } from "./dependence.js";
 import { countsOf, expectedCost, type ScoredSequence, type TestResult } from "./fixed-sequence.js";
 import type { CertifySettings } from "./settings.js";
 
@@ -65,7 +65,7 @@ export function writePolicy({
 export async function writeCertificate(parts: CertificateParts & { readonly policy: Policy }): Promise<Certificate> {
   const { evidence, sequence, result, policy, settings } = parts;
   const { agreement, delta, fill, seed } = settings;
-  const { subject, sequenceLength, documents, ownText, unit, taught } = evidence;
+  const { subject, sequenceLength, documents, ownText, answers, unit, taught } = evidence;
   const classes = classesIn(evidence);
   const tested = readOnce(evidence).flat();
   const trainingKnown = subject.trainingKnown === true;
@@ -85,7 +85,7 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
     assumptions: assumptionsOf({
       unit,
       exactFill: isExactFill(fill),
-      ownText: ownText !== undefined,
+      of: answers !== undefined ? "answers" : ownText !== undefined ? "own-text" : "text-as-given",
       repeated: classes.length < documents.length,
       trainingKnown,
     }),
@@ -98,8 +98,10 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
     settings: {
       score: ownText === undefined ? settings.score : score,
       candidates: settings.candidates,
+      ...(settings.choices > 1 && { choices: settings.choices }),
       gridShare: settings.gridShare,
       ...(ownText && { ownText }),
+      ...(answers && { answers }),
     },
     groups: groupsOf(evidence, losses),
     split: { seed, grid: classes.length - tested.length },
@@ -124,8 +126,8 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
   });
 }
 
-function listed({ hash, tokens, group }: EvidenceDocument): CertificateCopy {
-  return { hash, tokens, ...(group !== undefined && { group }) };
+function listed({ hash, tokens, group, answer }: EvidenceDocument): CertificateCopy {
+  return { hash, tokens, ...(group !== undefined && { group }), ...(answer !== undefined && { answer }) };
 }
 
 function byHash(a: CertificateCopy, b: CertificateCopy): number {
@@ -145,7 +147,7 @@ function groupsOf(evidence: Evidence, losses: readonly number[]): CertificateGro
   const count = new Set(leaders.flatMap(({ group }) => group ?? [])).size;
   const names = leaders.flatMap(({ tested, group }) => (tested ? group! : []));
   const told = count > 0 && evidence.unit !== "group";
-  return { count, designEffect: told ? effectOfClusters(losses, names) : null };
+  return { count, designEffect: told ? effectOfClusters(halved(losses), names) : null };
 }
 
 /** Documents to add, of which a share goes to the grid split. */
@@ -164,7 +166,7 @@ function furtherDocumentsOf(
 // No part of the claim.
 
 export interface CalibrationNotes {
-  /** Per exit, on the grid split: what no threshold can escape; null for given candidates, without scores. */
+  /** Per exit, on the grid split: what no threshold can escape; null for answers, and for given candidates. */
   readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[] | null;
   /** The fewest documents with which this claim could be certified if no token differed. */
   readonly fewestDocuments: number;
@@ -183,10 +185,11 @@ export interface CalibrationNotes {
 }
 
 export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
-  const { documents, subject, given, grid, units } = evidence;
+  const { documents, subject, given, answers, grid, units } = evidence;
   const { epsilon, delta, gridShare } = settings;
   const { exitCosts, score } = sequence;
-  const feasibility = given === undefined ? feasibilityOf(await tableIn(evidence, grid, score), epsilon) : undefined;
+  const told = given === undefined && answers === undefined;
+  const feasibility = told ? feasibilityOf(await tableIn(evidence, grid, score), epsilon) : undefined;
   const perUnit = readOnce(evidence).flat().length / units;
   const cost = costOfResult(result, exitCosts.full);
   const timed = settings.costs !== undefined || settings.knownCosts !== undefined;

@@ -4,6 +4,7 @@
  * (model/decode/total-variation.ts), and a token that is certain to change counts `lossScale`.
  *   token, totalVariation   (Σ_exits wrong + deep) / (lossScale · tokens)
  *   anyChange               1 if Σ_exits wrong + deep > 0, else 0
+ * Of answers the losses are given, because no count of tokens tells them (record/answers/).
  */
 import { OptionError } from "../../errors.js";
 import type { CertifiedLoss } from "../../exits/plan/policy.js";
@@ -28,12 +29,33 @@ export interface Tally {
   readonly deep: Float64Array;
   /** [candidates, exits] 1 if the candidate's threshold there is not "never". */
   readonly active: Uint8Array;
+  readonly answers?: AnswerTally;
 }
+
+/** Answers of candidates to documents, which are prompts; `tokens` are the full model's. */
+export interface AnswerTally {
+  /** [documents] SHA-256 of the full model's answer. */
+  readonly full: readonly string[];
+  /** [documents, candidates], in [-1, 1] for accuracy, in [0, 1] for all others. */
+  readonly losses: readonly number[];
+  /** [documents, candidates] tokens of the candidate's answer. */
+  readonly written: readonly number[];
+  /** [documents, candidates] SHA-256 of the candidate's answer. */
+  readonly hashes: readonly string[];
+}
+
+/** Losses that are 0 or 1 by definition. */
+const binaryLosses: readonly CertifiedLoss[] = ["anyChange", "changed", "worse"];
 
 /** The loss of each candidate on each document. Throws an OptionError if counts contradict each other. */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   requireTally(tally);
-  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep } = tally;
+  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep, answers } = tally;
+  const binary = binaryLosses.includes(loss);
+  if (answers !== undefined) {
+    const values = Float64Array.from(answers.losses);
+    return { units: documents, candidates, binary, signed: loss === "accuracy", values };
+  }
   const values = new Float64Array(documents * candidates);
   for (let row = 0; row < values.length; row++) {
     let changed = deep[row]!;
@@ -41,7 +63,7 @@ export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
     const document = Math.floor(row / candidates);
     values[row] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[document]!;
   }
-  return { units: documents, candidates, binary: loss === "anyChange", values };
+  return { units: documents, candidates, binary, values };
 }
 
 /** Units, each of classes of copies, each of documents. A unit's loss is the mean over its classes of their means. */
@@ -50,14 +72,15 @@ export type Reading = readonly (readonly (readonly number[])[])[];
 /**
  * Losses of documents as losses of a reading's units: means, unless all units are single documents.
  */
-export function readLosses({ candidates, values, binary }: LossMatrix, reading: Reading): LossMatrix {
+export function readLosses(losses: LossMatrix, reading: Reading): LossMatrix {
+  const { candidates, values, binary } = losses;
   const means = reading.flatMap((unit) =>
     Array.from({ length: candidates }, (_, candidate) =>
       meanOf(unit, (members) => meanOf(members, (d) => values[d * candidates + candidate]!)),
     ),
   );
   const single = reading.every((unit) => unit.flat().length === 1);
-  return { units: reading.length, candidates, binary: binary && single, values: Float64Array.from(means) };
+  return { ...losses, units: reading.length, binary: binary && single, values: Float64Array.from(means) };
 }
 
 function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): number {
@@ -65,7 +88,8 @@ function meanOf<One>(list: readonly One[], valueOf: (one: One) => number): numbe
 }
 
 /** Throws an OptionError if sizes do not match or counts contradict each other. */
-function requireTally({ documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active }: Tally): void {
+function requireTally(tally: Tally): void {
+  const { documents, candidates, exits, lossScale = 1, tokens, left, wrong, deep, active, answers } = tally;
   const rows = documents * candidates;
   const fits =
     tokens.length === documents &&
@@ -83,18 +107,19 @@ function requireTally({ documents, candidates, exits, lossScale = 1, tokens, lef
   }
   for (let row = 0; row < rows; row++) {
     const document = Math.floor(row / candidates);
+    const most = answers?.written[row] ?? tokens[document]!;
     let counted = deep[row]! / lossScale;
-    let legal = counted >= 0 && tokens[document]! >= 1;
+    let legal = counted >= 0 && most >= 1;
     for (let at = row * exits; at < (row + 1) * exits; at++) {
       const inUse = active[at % (candidates * exits)] === 1;
       legal &&= wrong[at]! >= 0 && wrong[at]! <= lossScale * left[at]! && (left[at] === 0 || inUse);
       counted += left[at]!;
     }
-    if (legal && counted <= tokens[document]!) continue;
+    if (legal && counted <= most) continue;
     throw new OptionError(
       "tally-range",
       `calibrate: the counts of candidate ${row % candidates} contradict each other on document ${document}, which ` +
-        `has ${tokens[document]!} tokens; expected at least one, 0 <= wrong <= left at every exit, none left at one ` +
+        `has ${most} tokens; expected at least one, 0 <= wrong <= left at every exit, none left at one ` +
         "that is not in use, and no more left or changed than it has",
       { document, candidate: row % candidates },
     );

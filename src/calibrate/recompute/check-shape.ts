@@ -137,7 +137,7 @@ const dtype = spelled(
   /^(float32|bfloat16|int8|int4|stored)( with (bfloat16|int8) cache)?$/,
   "a way of storing weights",
 );
-const loss = oneOf("token", "totalVariation", "anyChange");
+const loss = oneOf("token", "totalVariation", "anyChange", "changed", "rougeL", "accuracy", "worse", "own");
 /** It is printed: no control characters. */
 const line = spelled(/^[^\p{C}\p{Zl}\p{Zp}]{1,200}$/u, "one line of 1 to 200 characters");
 const threshold = either(finite, oneOf("never", "always"));
@@ -146,6 +146,7 @@ const count = integer(0, LIMITS.tokens * LIMITS.lossScale);
 const tokens = integer(1, LIMITS.tokens);
 const total = integer(1, Number.MAX_SAFE_INTEGER);
 const index = integer(0, LIMITS.candidates);
+const seed = integer(0, Number.MAX_SAFE_INTEGER);
 const orNull = (shape: Shape): Shape => either(nothing, shape);
 
 const sampling = object({
@@ -176,7 +177,13 @@ const costs = object({
   full: positive,
 });
 const counts = { thresholds, left: numbers(count), wrong: numbers(count), deep: numbers(count) };
-const candidate = object({ ...counts, cost: number(0, Number.MAX_VALUE), risk: chance, pValue: chance });
+/** Of accuracy, which may be gained, otherwise from 0 on (verify-test.ts). */
+const difference = number(-1, 1);
+const answers = object({ losses: numbers(difference), written: numbers(tokens), hashes: numbers(hash) });
+const candidate = object(
+  { ...counts, cost: number(0, Number.MAX_VALUE), risk: difference, pValue: chance },
+  { answers },
+);
 const test = object({
   candidates: list(candidate, LIMITS.candidates),
   planned: index,
@@ -191,7 +198,7 @@ const exitOutcome = object({
   agreement: orNull(chance),
 });
 
-const copy = object({ hash, tokens }, { group: hash });
+const copy = object({ hash, tokens }, { group: hash, answer: hash });
 
 const certificate = object(
   {
@@ -215,19 +222,26 @@ const certificate = object(
         candidates: integer(0, LIMITS.candidates),
         gridShare: share,
       },
-      { ownText: object({ maxNewTokens: tokens, seed: integer(0, Number.MAX_SAFE_INTEGER) }) },
+      {
+        choices: integer(2, 1000),
+        ownText: object({ maxNewTokens: tokens, seed }),
+        answers: object({ epsilon: share, definition: line, maxNewTokens: tokens, seed, stop: list(text(1000), 100) }),
+      },
     ),
     groups: object({
       count: integer(0, LIMITS.documents),
       designEffect: orNull(number(0, LIMITS.documents)),
     }),
-    split: object({ seed: integer(0, Number.MAX_SAFE_INTEGER), grid: integer(1, LIMITS.documents) }),
-    documents: list(object({ hash, tokens }, { group: hash, copies: list(copy, LIMITS.documents) }), LIMITS.documents),
+    split: object({ seed, grid: integer(1, LIMITS.documents) }),
+    documents: list(
+      object({ hash, tokens }, { group: hash, answer: hash, copies: list(copy, LIMITS.documents) }),
+      LIMITS.documents,
+    ),
     sequenceLength: integer(2, LIMITS.tokens),
     costs,
     costUnit: oneOf("multiplyAdds", "milliseconds"),
     test: orNull(test),
-    accepted: object({ ...counts, losses: numbers(chance) }),
+    accepted: object({ ...counts, losses: numbers(difference) }, { answers }),
     measured: object({
       documents: total,
       positions: total,

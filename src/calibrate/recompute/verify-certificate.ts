@@ -9,7 +9,7 @@ import type { Certificate } from "../certificate/certificate.js";
 import { shapeReasons } from "./check-shape.js";
 import { LIMITS } from "./limits.js";
 import { checkAccepted, checkFurther, checkTest, exactFills, rowsOf } from "./verify-test.js";
-import { canonical, type Check, same, sha256 } from "./verify-values.js";
+import { canonical, type Check, close, same, sha256 } from "./verify-values.js";
 
 /** Contradictions in a certificate, as far as the file alone shows. Never throws. */
 export async function verifyStored(json: unknown): Promise<string[]> {
@@ -60,19 +60,34 @@ function checkTerms(c: Certificate, check: Check): void {
     settings.score === "best" || settings.score === c.policy.score,
     `the policy's score is "${c.policy.score}", but "${settings.score}" was asked for`,
   );
+  const { ownText, answers } = settings;
   const { temperature, repetitionPenalty } = sampling;
   const greedy = { temperature: 0, topK: 0, topP: 1, minP: 0, repetitionPenalty };
   check(
-    loss === "totalVariation" ? temperature > 0 : same(sampling, greedy),
+    answers !== undefined || (loss === "totalVariation" ? temperature > 0 : same(sampling, greedy)),
     `loss "${loss}" does not go with temperature ${temperature}: tokens of greedy text change or not, others in part`,
   );
-  const { ownText } = settings;
+  const all = c.documents.flatMap(({ copies = [], ...leader }) => [leader, ...copies]);
   check(
-    c.documents
-      .flatMap(({ copies = [], ...leader }) => [leader, ...copies])
-      .every(({ tokens }) => ownText === undefined || tokens === ownText.maxNewTokens),
+    all.every(({ tokens }) => ownText === undefined || tokens === ownText.maxNewTokens),
     "own text: every prompt is followed by the same number of tokens",
   );
+  const tokenLosses = ["token", "totalVariation", "anyChange"];
+  check(
+    tokenLosses.includes(loss) === (answers === undefined) &&
+      !(ownText !== undefined && answers !== undefined) &&
+      all.every(({ answer }) => (answer === undefined) === (answers === undefined)),
+    `loss "${loss}" does not go with what was compared, tokens or answers`,
+  );
+  if (answers !== undefined) {
+    const { epsilon, maxNewTokens, definition } = answers;
+    check(close(1 - c.agreement, epsilon), `epsilon is ${epsilon}, but the agreement ${c.agreement}; they sum to 1`);
+    check(
+      all.every(({ tokens }) => tokens <= maxNewTokens),
+      `an answer of the full model has more than ${maxNewTokens} tokens`,
+    );
+    check(loss !== "own" || /^[0-9a-f]{64}$/.test(definition), "a loss of one's own is named by a SHA-256");
+  }
   check(unit !== "group" || groups.count > 0, 'unit "group" needs documents that name groups');
   checkAssumptions(c, check);
 }
@@ -84,8 +99,12 @@ function checkAssumptions(c: Certificate, check: Check): void {
     `${c.unit}s-independent`,
     ...(c.documents.some(({ copies }) => copies !== undefined) ? ["documents-distinct"] : []),
     ...(unsaid ? [] : ["training-unknown"]),
-    c.settings.ownText === undefined ? "text-as-given" : "own-text",
-    exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
+    ...(c.settings.answers === undefined
+      ? [
+          c.settings.ownText === undefined ? "text-as-given" : "own-text",
+          exactFills.includes(c.policy.fill) ? "fill-exact" : "fill-as-deployed",
+        ]
+      : ["answers"]),
     "device-bits",
   ];
   check(same(c.assumptions, expected), `the assumptions must be ${expected.join(", ")}`);

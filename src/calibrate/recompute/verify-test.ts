@@ -11,11 +11,14 @@ import { type Check, close, closeOrNull, same, sha256, sum } from "./verify-valu
 /** False if the lists do not even have the lengths. */
 function checkCounts(
   c: Certificate,
-  { thresholds, left, wrong, deep }: CertificateCounts,
-  tokens: readonly number[],
+  counts: CertificateCounts,
+  rows: readonly Row[],
   name: string,
   check: Check,
 ): boolean {
+  if (c.settings.answers !== undefined) return checkAnswers(c, counts, rows, name, check);
+  const { thresholds, left, wrong, deep } = counts;
+  const tokens = rows.map((row) => row.tokens);
   const exits = c.policy.exits.length;
   const other = c.reference.kind === "other";
   const lossScale = scaleOf(c);
@@ -24,7 +27,8 @@ function checkCounts(
     thresholds.length === exits &&
     left.length === tokens.length * exits &&
     wrong.length === left.length &&
-    deep.length === (exact ? 0 : tokens.length);
+    deep.length === (exact ? 0 : tokens.length) &&
+    counts.answers === undefined;
   check(fits, `${name}: the counts do not fit ${tokens.length} documents, ${exits} exits and fill ${c.policy.fill}`);
   if (!fits) return false;
   check(
@@ -48,6 +52,49 @@ function checkCounts(
   return true;
 }
 
+/** The same of answers, whose losses are not counts: an equal answer loses nothing, and each loss has its values. */
+function checkAnswers(
+  c: Certificate,
+  { thresholds, left, wrong, deep, answers }: CertificateCounts,
+  rows: readonly Row[],
+  name: string,
+  check: Check,
+): boolean {
+  const exits = c.policy.exits.length;
+  const fits =
+    thresholds.length === exits &&
+    left.length === rows.length * exits &&
+    wrong.length === 0 &&
+    deep.length === 0 &&
+    [answers?.losses, answers?.written, answers?.hashes].every((list) => list?.length === rows.length);
+  check(fits, `${name}: the counts do not fit ${rows.length} answers at ${exits} exits`);
+  if (!fits) return false;
+  const never = thresholds.every((threshold) => threshold === "never");
+  const always = thresholds.indexOf("always");
+  rows.forEach(({ tokens, answer }, row) => {
+    const [loss, written] = [answers!.losses[row]!, answers!.written[row]!];
+    const leaving = left.slice(row * exits, (row + 1) * exits);
+    const equal = answers!.hashes[row] === answer;
+    check(
+      written <= c.settings.answers!.maxNewTokens &&
+        sum(leaving) <= written &&
+        leaving.every((count, exit) => count === 0 || thresholds[exit] !== "never") &&
+        (always < 0 || sum(leaving.slice(0, always + 1)) === written),
+      `${name}: answer ${row} is too long, or more tokens left than it has, or others than its thresholds let leave`,
+    );
+    check(
+      legalLoss(c, loss) && (equal ? loss === 0 && written === tokens : !never && (c.loss !== "changed" || loss === 1)),
+      `${name}: the loss of answer ${row} is ${loss}, which is no value of the loss "${c.loss}" for such an answer`,
+    );
+  });
+  return true;
+}
+
+function legalLoss({ loss }: Certificate, value: number): boolean {
+  if (loss === "rougeL" || loss === "own") return value >= 0;
+  return value === 0 || value === 1 || (loss === "accuracy" && value === -1);
+}
+
 /** Fills that leave tokens at full depth as they are. */
 export const exactFills: readonly string[] = ["lazy", "shared"];
 
@@ -63,11 +110,12 @@ function changedIn(c: Certificate, { wrong, deep }: CertificateCounts, document:
   return (sum(wrong.slice(row, row + exits)) + (deep[document] ?? 0)) / scaleOf(c);
 }
 
-/** The loss of each document: 1 if any token changed (anyChange), or their share. */
-function lossesOf(c: Certificate, counts: CertificateCounts, tokens: readonly number[]): number[] {
-  return tokens.map((count, d) => {
+/** The loss of each document: that of its answer, 1 if any token changed (anyChange), or their share. */
+function lossesOf(c: Certificate, counts: CertificateCounts, rows: readonly Row[]): readonly number[] {
+  if (counts.answers !== undefined) return counts.answers.losses;
+  return rows.map(({ tokens }, d) => {
     const changed = changedIn(c, counts, d);
-    return c.loss === "anyChange" ? Number(changed > 0) : changed / count;
+    return c.loss === "anyChange" ? Number(changed > 0) : changed / tokens;
   });
 }
 
@@ -84,6 +132,8 @@ interface Row {
   /** The place of its document, or of the one that it is a copy of. */
   readonly document: number;
   readonly tokens: number;
+  /** SHA-256 of the full model's answer. */
+  readonly answer: string | undefined;
   readonly key: string;
   readonly tested: boolean;
   readonly testedAsGiven: boolean;
@@ -94,11 +144,12 @@ export async function rowsOf({ documents, split, unit }: Certificate): Promise<R
   const seen = new Map<string, number>();
   const all = await Promise.all(
     documents.flatMap(({ copies = [], ...leader }, document) =>
-      [leader, ...copies].map(async ({ hash, tokens, group }) => {
+      [leader, ...copies].map(async ({ hash, tokens, group, answer }) => {
         const before = seen.get(hash) ?? 0;
         seen.set(hash, before + 1);
         const name = unit === "group" ? group! : before === 0 ? hash : `${hash}:${before}`;
-        return { document, tokens, key: await sha256(`${split.seed}:${name}`), tested: document >= split.grid };
+        const key = await sha256(`${split.seed}:${name}`);
+        return { document, tokens, answer, key, tested: document >= split.grid };
       }),
     ),
   );
@@ -183,8 +234,7 @@ function inflationOf(values: readonly number[], groups: readonly string[]): numb
 
 export function checkAccepted(c: Certificate, rows: readonly Row[], check: Check): void {
   const { accepted, policy } = c;
-  const tokens = rows.map((row) => row.tokens);
-  if (!checkCounts(c, accepted, tokens, "accepted", check)) return;
+  if (!checkCounts(c, accepted, rows, "accepted", check)) return;
   check(
     same(
       accepted.thresholds,
@@ -193,7 +243,7 @@ export function checkAccepted(c: Certificate, rows: readonly Row[], check: Check
     "the certified thresholds are not the policy's",
   );
   checkChosen(c, check);
-  const losses = documentMeans(rows, lossesOf(c, accepted, tokens));
+  const losses = documentMeans(rows, lossesOf(c, accepted, rows));
   check(
     losses.length === accepted.losses.length && losses.every((loss, d) => close(loss, accepted.losses[d]!)),
     "the stored losses do not follow from the counts",
@@ -212,7 +262,9 @@ function checkChosen({ accepted, test }: Certificate, check: Check): void {
     );
     return;
   }
-  const countsIn = ({ thresholds, left, wrong, deep }: CertificateCounts): unknown => [thresholds, left, wrong, deep];
+  const countsIn = ({ thresholds, left, wrong, deep, answers }: CertificateCounts): unknown => {
+    return [thresholds, left, wrong, deep, answers ?? null];
+  };
   check(
     same(countsIn(accepted), countsIn(chosen)),
     "the thresholds or counts of the certified vector are not those of the chosen candidate",
@@ -235,18 +287,21 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
   const { accepted, measured, policy, numLayers } = c;
   const exits = policy.exits.length;
   const own = [...rows.keys()].filter((row) => rows[row]!.tested && rows[row]!.document !== rows[row - 1]?.document);
-  const tokens = own.map((row) => rows[row]!.tokens);
+  const { answers } = accepted;
+  const tokens = own.map((row) => answers?.written[row] ?? rows[row]!.tokens);
   const total = sum(tokens);
   const countAt = (counts: readonly number[], exit: number): number =>
     sum(own.map((row) => counts[row * exits + exit]!));
-  const changed = own.map((row) => changedIn(c, accepted, row));
-  const agreements = changed.map((count, d) => 1 - count / tokens[d]!);
+  const changed = own.map((row) =>
+    answers === undefined ? changedIn(c, accepted, row) : Number(answers.hashes[row] !== rows[row]!.answer),
+  );
+  const agreements = changed.map((count, d) => 1 - count / (answers === undefined ? tokens[d]! : 1));
   const left = policy.exits.map((_, exit) => countAt(accepted.left, exit));
   const depth = sum(policy.exits.map((exit, i) => exit.depth * left[i]!)) + (total - sum(left)) * numLayers;
   check(
     measured.documents === tokens.length &&
       measured.positions === total &&
-      close(measured.agreement, 1 - sum(changed) / total) &&
+      close(measured.agreement, 1 - sum(changed) / (answers === undefined ? total : own.length)) &&
       close(measured.documentAgreement, sum(agreements) / tokens.length) &&
       close(measured.coverage, sum(left) / total) &&
       close(measured.meanDepth, depth / total),
@@ -260,13 +315,13 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
   policy.exits.forEach(({ depth: exitDepth }, i) => {
     const found = measured.exits[i];
     const leaving = left[i]!;
-    const wrong = countAt(accepted.wrong, i) / scaleOf(c);
+    const right = answers === undefined ? leaving - countAt(accepted.wrong, i) / scaleOf(c) : null;
     check(
       found?.depth === exitDepth &&
         found.reached === reached &&
         found.left === leaving &&
         closeOrNull(found.coverage, reached === 0 ? null : leaving / reached) &&
-        closeOrNull(found.agreement, leaving === 0 ? null : (leaving - wrong) / leaving),
+        closeOrNull(found.agreement, right === null || leaving === 0 ? null : right / leaving),
       `measured: the numbers of exit ${i} do not follow from the counts`,
     );
     reached -= leaving;
@@ -278,6 +333,8 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
 //   P(Bin(n, level) <= their sum)
 // and otherwise
 //   1 / the largest wealth of a bettor against "mean > level" (Waudby-Smith and Ramdas 2024)
+// with stakes of at most 1; of accuracy, whose losses d are in [-1, 1], the wealth of one who bets on (1 + d) / 2
+// against (1 + level) / 2 with stakes of at most 2 / (1 + level)
 
 // The verifier's own P(Bin(n, p) <= k) for up to some million trials: terms are added from the largest on, over some
 // nine standard deviations; logarithms of factorials by Stirling's series.
@@ -313,21 +370,26 @@ function meanP(c: Certificate, readings: readonly (readonly number[])[]): number
   const level = 1 - agreement;
   const single = documents.slice(split.grid).every(({ copies }) => copies === undefined);
   const values = readings.map((losses, reading) => {
-    const binary = loss === "anyChange" && unit === "document" && (single || reading === 1);
+    const bits = loss === "anyChange" || loss === "changed" || loss === "worse";
+    const binary = bits && unit === "document" && (single || reading === 1);
+    if (loss === "accuracy") {
+      const halves = losses.map((difference) => (1 + difference) / 2);
+      return bettingP(halves, (1 + level) / 2, delta, 2 / (1 + level));
+    }
     return binary ? binomialAtMost(sum(losses), losses.length, level) : bettingP(losses, level, delta);
   });
   return Math.max(...values);
 }
 
 /** Fixes each stake from the losses so far; delta sets its size. */
-function bettingP(losses: readonly number[], level: number, delta: number): number {
+function bettingP(losses: readonly number[], level: number, delta: number, most = 1): number {
   let total = 0.5;
   let squares = 0.25;
   let variance = 0.25;
   let wealth = 0; // its logarithm
   let largest = 0;
   losses.forEach((loss, i) => {
-    const stake = Math.min(1, Math.sqrt((-2 * Math.log(delta)) / (losses.length * variance)));
+    const stake = Math.min(most, Math.sqrt((-2 * Math.log(delta)) / (losses.length * variance)));
     wealth += Math.log1p(-stake * (loss - level));
     largest = Math.max(largest, wealth);
     total += loss;
@@ -338,7 +400,6 @@ function bettingP(losses: readonly number[], level: number, delta: number): numb
 }
 
 export function checkTest(c: Certificate, test: CertificateTest, rows: readonly Row[], check: Check): void {
-  const tokens = rows.map((row) => row.tokens);
   const copied = c.documents.some(({ copies }) => copies !== undefined);
   const { candidates, planned, accepted, chosen } = test;
   const vectors = new Set(candidates.map(({ thresholds }) => thresholds.join()));
@@ -347,8 +408,8 @@ export function checkTest(c: Certificate, test: CertificateTest, rows: readonly 
   const pValues: number[] = [];
   for (const [i, candidate] of candidates.entries()) {
     const name = `candidate ${i}`;
-    if (!checkCounts(c, candidate, tokens, name, check)) return;
-    const losses = lossesOf(c, candidate, tokens);
+    if (!checkCounts(c, candidate, rows, name, check)) return;
+    const losses = lossesOf(c, candidate, rows);
     const readings = readingsOf(c, rows, losses);
     const risk = mean(readings[0]!);
     const pValue = meanP(c, readings);
@@ -407,8 +468,7 @@ function missingDocuments({ documents, split, unit, settings }: Certificate, uni
 function missingUnits(c: Certificate, rows: readonly Row[]): number | null {
   const { test, agreement, delta } = c;
   if (test === null || test.accepted > 0) return null;
-  const tokens = rows.map((row) => row.tokens);
-  const readings = readingsOf(c, rows, lossesOf(c, test.candidates[0]!, tokens));
+  const readings = readingsOf(c, rows, lossesOf(c, test.candidates[0]!, rows));
   if (readings.some((losses) => mean(losses) >= 1 - agreement)) return null;
   const units = readings[0]!.length;
   const most = Math.min(100 * units, Math.max(units, LIMITS.repeated));

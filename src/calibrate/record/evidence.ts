@@ -24,7 +24,14 @@ import {
 } from "../procedures/token-table.js";
 import type { Reading, Tally } from "../procedures/tally.js";
 import { type CalibrationRecords, createRecorder, type DocumentRecord, type RecordDocumentsOptions } from "./record.js";
-import { type OwnText, pickVectors, type PolicyRuns, type RunDocument, tallyRuns } from "./policy-runs.js";
+import {
+  type AnswerSettings,
+  type OwnText,
+  pickVectors,
+  type PolicyRuns,
+  type RunDocument,
+  tallyRuns,
+} from "./policy-runs.js";
 import type { Counted, HashedDocument } from "./documents.js";
 import { runHashed, type RunPoliciesOptions } from "./run-policies.js";
 import type { Arrangement, Place } from "./split.js";
@@ -33,8 +40,10 @@ import { giveTurn } from "../../turns.js";
 
 /** A document as counted. */
 export interface EvidenceDocument extends Counted, Place {
-  /** Judged tokens. */
+  /** Judged tokens; of a prompt, those of the full model's answer. */
   readonly tokens: number;
+  /** SHA-256 of the full model's answer. */
+  readonly answer?: string;
 }
 
 export interface Evidence extends Arrangement<EvidenceDocument> {
@@ -43,6 +52,8 @@ export interface Evidence extends Arrangement<EvidenceDocument> {
   readonly given?: GivenCandidates;
   /** Settings of text that candidates wrote themselves. */
   readonly ownText?: OwnText;
+  /** Settings of answers, which candidates give to the documents, and which are judged whole. */
+  readonly answers?: AnswerSettings;
   readonly record?: (index: number) => DocumentRecord | Promise<DocumentRecord>;
   /** Counts of candidates run on documents [first, end); absent if records show them. */
   readonly run?: (first: number, end: number, candidates: GivenCandidates) => Tally | Promise<Tally>;

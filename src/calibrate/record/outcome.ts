@@ -17,14 +17,14 @@ interface ExitOutcome {
   readonly left: number;
   /** left / reached; null if none reached it. */
   readonly coverage: number | null;
-  /** Share of those that left whose token is the full model's; null if none left. */
+  /** Share of those that left whose token is the full model's; null if none left, and of answers. */
   readonly agreement: number | null;
 }
 
 export interface PolicyOutcome {
   readonly documents: number;
   readonly positions: number;
-  /** Share of positions whose token is the full model's. */
+  /** Share of positions whose token is the full model's; of answers, the share that are the full model's. */
   readonly agreement: number;
   /** Mean over documents of each document's agreement. */
   readonly documentAgreement: number;
@@ -50,12 +50,13 @@ export function playRuns(runs: PolicyRuns, candidate = 0): PolicyOutcome {
 
 /** Of some documents of a tally. */
 export function outcomeOfTally(
-  { candidates, exits, lossScale = 1, tokens, left, wrong, deep }: Tally,
+  { candidates, exits, lossScale = 1, tokens, left, wrong, deep, answers }: Tally,
   candidate: number,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
   documents: readonly number[] = [...tokens.keys()],
 ): PolicyOutcome {
-  const positions = documents.reduce((sum, d) => sum + tokens[d]!, 0);
+  const writtenIn = (d: number): number => answers?.written[d * candidates + candidate] ?? tokens[d]!;
+  const positions = documents.reduce((sum, d) => sum + writtenIn(d), 0);
   const leaving = depths.map(() => 0);
   const mistaken = depths.map(() => 0);
   let changed = 0;
@@ -68,8 +69,9 @@ export function outcomeOfTally(
       mistaken[exit]! += wrong[at]!;
       here += wrong[at]!;
     }
+    if (answers !== undefined) here = Number(answers.hashes[d * candidates + candidate] !== answers.full[d]);
     changed += here;
-    documentAgreement += 1 - here / lossScale / tokens[d]!;
+    documentAgreement += 1 - here / lossScale / (answers === undefined ? tokens[d]! : 1);
   }
   let remaining = positions;
   const outcomes = depths.map((depth, exit): ExitOutcome => {
@@ -80,14 +82,14 @@ export function outcomeOfTally(
       reached,
       left: leaving[exit]!,
       coverage: share(leaving[exit]!, reached),
-      agreement: share(leaving[exit]! - mistaken[exit]! / lossScale, leaving[exit]!),
+      agreement: answers ? null : share(leaving[exit]! - mistaken[exit]! / lossScale, leaving[exit]!),
     };
   });
   const earlyDepth = outcomes.reduce((sum, { depth, left: count }) => sum + depth * count, 0);
   return {
     documents: documents.length,
     positions,
-    agreement: 1 - changed / lossScale / positions,
+    agreement: 1 - changed / lossScale / (answers === undefined ? positions : documents.length),
     documentAgreement: documentAgreement / documents.length,
     coverage: (positions - remaining) / positions,
     meanDepth: (earlyDepth + remaining * numLayers) / positions,

@@ -36,6 +36,18 @@ export interface OwnText {
   readonly seed: number;
 }
 
+/** Settings of answers that the full model and policies gave to the documents, which are prompts. */
+export interface AnswerSettings {
+  /** The largest mean loss that the claim allows. */
+  readonly epsilon: number;
+  /** The loss in words, or the hash of an own one. */
+  readonly definition: string;
+  readonly maxNewTokens: number;
+  /** Prompt i was answered with seed + i. */
+  readonly seed: number;
+  readonly stop: readonly string[];
+}
+
 export interface RunDocument extends Counted {
   /** Judged tokens. */
   readonly tokens: number;
@@ -81,6 +93,12 @@ export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
     return to;
   };
   const rows = documents * picked.length;
+  const { answers } = tally;
+  const pickRows = <One>(from: readonly One[]): One[] =>
+    Array.from(
+      { length: rows },
+      (_, row) => from[Math.floor(row / picked.length) * candidates + picked[row % picked.length]!]!,
+    );
   const active = picked.flatMap((candidate) =>
     Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!)),
   );
@@ -91,5 +109,13 @@ export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
     wrong: pick(new Float64Array(rows * exits), tally.wrong, exits),
     deep: pick(new Float64Array(rows), tally.deep, 1),
     active: Uint8Array.from(active),
+    ...(answers && {
+      answers: {
+        full: answers.full,
+        losses: pickRows(answers.losses),
+        written: pickRows(answers.written),
+        hashes: pickRows(answers.hashes),
+      },
+    }),
   };
 }

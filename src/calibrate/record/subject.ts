@@ -93,10 +93,10 @@ export function judgedBy({ modelHash, dtype, sampling, reference }: Subject): {
 }
 
 /** Throws an OptionError for any change in sampled text. */
-export function lossOf(subject: Subject, asked: "token" | "anyChange"): CertifiedLoss {
+export function lossOf(subject: Subject, asked: Exclude<CertifiedLoss, "totalVariation">): CertifiedLoss {
   const sampled = judgedBy(subject).lossScale !== 1;
   if (asked === "token") return sampled ? "totalVariation" : "token";
-  if (!sampled) return asked;
+  if (!sampled || asked !== "anyChange") return asked;
   throw new OptionError(
     "option-conflict",
     'calibrate: loss "anyChange" counts documents with a changed token; sampled tokens change in part, so use "token"',

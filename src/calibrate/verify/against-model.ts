@@ -4,6 +4,7 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import type { Model } from "../../model/index.js";
 import { sameSampling } from "../../model/decode/sampling.js";
 import type { Certificate } from "../certificate/certificate.js";
+import type { AnswerLoss, AnswerTask } from "../record/answers/losses.js";
 import type { CalibrationDocument } from "../record/documents.js";
 import type { CalibrationRecords } from "../record/record.js";
 import { judgedBy } from "../record/subject.js";
@@ -20,6 +21,12 @@ export interface VerifyOptions {
    * left out. Needs heads.
    */
   readonly documents?: readonly CalibrationDocument[];
+  /** Of a certificate about answers, the prompts that were given, in their order. Needs heads. */
+  readonly prompts?: readonly (string | AnswerTask)[];
+  /** The function, if its loss is one. It runs only if it is the one that the certificate names. */
+  readonly answerLoss?: AnswerLoss;
+  /** What names the function, as in `calibrate`. */
+  readonly lossHash?: string;
   /**
    * Test documents, by position in the certificate's order, on which the policy also runs token by token.
    * @default all

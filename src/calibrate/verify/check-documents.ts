@@ -81,15 +81,16 @@ function sharesMost(a: ReadonlySet<number>, b: ReadonlySet<number>): boolean {
   return 5 * common >= 3 * a.size && 5 * common >= 3 * b.size;
 }
 
-/** The same documents with the same copies, groups and lengths, and the same cut. */
-export function checkDocuments({ documents, split }: Certificate, evidence: Evidence): string[] {
+/** The same documents with the same copies, groups, lengths and answers (with the same kernels), and the same cut. */
+export function checkDocuments({ documents, split }: Certificate, evidence: Evidence, sameKernels = true): string[] {
   const classes = classesIn(evidence);
   const known = new Map(classes.map(([leader, ...copies]) => [leader!.hash, { ...leader!, copies }]));
-  for (const { hash, tokens, group, copies = [] } of documents) {
+  for (const { hash, tokens, group, answer, copies = [] } of documents) {
     const short = `${hash.slice(0, 12)}…`;
     const document = known.get(hash);
     if (document === undefined) return [`documents: ${short} is not among them, or is a copy of another`];
-    if (document.tokens !== tokens) {
+    if (sameKernels && document.answer !== answer) return [`documents: the full model answers ${short} otherwise`];
+    if (sameKernels && document.tokens !== tokens) {
       return [`documents: ${short} has ${document.tokens} judged tokens, not ${tokens}`];
     }
     if (document.group !== group) return [`documents: ${short} is in another group than the certificate says`];

@@ -58,7 +58,7 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   if (stored.length > 0) return refuted(stored);
   const certificate = json as Certificate;
   const { policy, reference, settings } = certificate;
-  const { records, model, heads, documents, against } = options;
+  const { records, model, heads, documents, prompts, against } = options;
   const unknown = reference.kind === "other" && against === undefined && records === undefined;
   const claim = await claimOf(certificate, unknown);
   if ((records ?? model ?? heads) === undefined) {
@@ -71,9 +71,10 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   const { checkSubjects } = await import("./against-model.js");
   const reasons = await checkSubjects(certificate, options);
   if (reasons.length > 0) return refuted(reasons);
-  const isText = heads !== undefined && documents !== undefined;
+  const { answers } = settings;
+  const isText = heads !== undefined && (answers === undefined ? documents : prompts) !== undefined;
   const { isExactFill } = await import("../../exits/fill/fill.js");
-  if (unknown || (!isText && (records === undefined || !isExactFill(policy.fill)))) {
+  if (unknown || (!isText && (records === undefined || answers !== undefined || !isExactFill(policy.fill)))) {
     const subjects = heads === undefined ? "this model" : "this model and these heads";
     return holds(
       "arithmetic consistent",
@@ -81,10 +82,13 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
         `they are true, only ${unknown ? "that model can show, which was not given (against)" : "the text can show"}.`,
     );
   }
-  const { checkText } = await import("./against-text.js");
-  const found = await checkText(certificate, options);
+  const found =
+    answers === undefined
+      ? await (await import("./against-text.js")).checkText(certificate, options)
+      : await (await import("./against-answers.js")).checkAnswers(certificate, heads!, options);
   if (found.reasons.length > 0) return refuted(found.reasons);
-  const source = isText ? "model, heads and text" : "the records given";
+  const text = answers === undefined ? "text" : "prompts, which were answered again";
+  const source = isText ? `model, heads and ${text}` : "the records given";
   if (found.unchecked !== undefined) {
     return holds(
       "policy supported",

@@ -28,7 +28,10 @@ export interface Reference {
   readonly checkpoint: string;
 }
 
-export type CertifiedLoss = "token" | "totalVariation" | "anyChange";
+/** Losses of answers, which two ways gave to one prompt; `own`: a function of whoever calibrated. */
+export const answerLosses = ["changed", "rougeL", "accuracy", "worse"] as const;
+export type AnswerLossName = (typeof answerLosses)[number] | "own";
+export type CertifiedLoss = "token" | "totalVariation" | "anyChange" | AnswerLossName;
 
 /** Coverage of a policy's certificate. A policy changed since, or weights stored in another way, are not covered. */
 export interface CertifiedFor {

@@ -41,6 +41,31 @@ it("writes a file that can be verified, alone and by running the policy", async 
   await refused(words`certificate make ${out}`, 2);
 });
 
+it("promises answers by a module's loss, which verification runs if it is named there", async () => {
+  const tasks = writeText(
+    folder.path("tasks.jsonl"),
+    sentences(30, 900).map((prompt) => JSON.stringify({ prompt: prompt.slice(0, 20) })),
+  );
+  const loss = writeText(folder.path("loss.mjs"), ["export default () => 0.01;"]);
+  const asked = words`--heads ${heads} --prompts ${tasks} --loss ${loss} --device reference`;
+  const file = folder.path("answers.json");
+  const { out: said } = await succeed(words`
+    calibrate ${model} ${asked} --epsilon .9 --delta .3 --max-new-tokens 4 --out ${file}`);
+  expect(said).toMatch(/certified: (on prompts like these, answered with at most 4 tokens, at most 0|no policy)/);
+  const verified = await succeed(words`certificate verify ${file} --model ${model} ${asked}`);
+  expect(verified.out).toMatch(/^Reproduced from model, heads and prompts, which were answered again: /);
+  await refused(words`calibrate ${model} ${asked} --epsilon .9 --agreement .9`, 2);
+  writeText(loss, ["export default 7;"]);
+  expect(await refused(words`calibrate ${model} ${asked} --epsilon .9`)).toContain("its default export is no function");
+});
+
+it("certifies several levels together, and warns of a second seed on the same documents", async () => {
+  const { out: said } = await succeed(words`${line} --agreement .3,.2 --seed 1 --out ${folder.path("levels.json")}`);
+  expect(said).toContain("one of 2 certificates made together, among which delta is divided: with probability 90 %");
+  expect(existsSync(folder.path("levels-30.json")) && existsSync(folder.path("levels-20.json"))).toBe(true);
+  expect((await succeed(words`${line} --seed 2`)).out).toContain("were split with seed");
+});
+
 it("certifies another dtype against float32, which verification compares with too", async () => {
   const file = folder.path("stored.json");
   await succeed(words`${line} --dtype bfloat16 --against float32 --candidates 0 --out ${file}`);

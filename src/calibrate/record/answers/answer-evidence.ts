@@ -1,0 +1,218 @@
+/**
+ * Evidence of answers: the full model answers every prompt; records of its answers propose candidates on the grid
+ * split, as for text that is given; and each candidate answers the prompts of the test, which takes the time. So
+ * decoding starts where a record says that an answer may first differ:
+ *   exact fill, greedy text   at the first token that leaves with another than the full model's
+ *   otherwise                 at the first token that leaves: a sampled token is drawn from another distribution there,
+ *                             and with a fill that changes other tokens all that follow have other keys and values
+ * Before it, the answer is the full model's; without such a token it is so from end to end.
+ */
+import type { CancelSignal } from "../../../cancel-signal.js";
+import { EarlyExitError, requireInteger } from "../../../errors.js";
+import { type FillName, isExactFill } from "../../../exits/fill/fill.js";
+import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
+import { exitFires, scoreAt } from "../../../exits/heads/score.js";
+import { createPolicy, type Policy } from "../../../exits/plan/policy.js";
+import { canonicalSampling, isPlainGreedy, type SamplingOptions } from "../../../model/decode/sampling.js";
+import type { Choice } from "../../../model/decode/decoder.js";
+import { readPrompt } from "../../../model/decode/prompt.js";
+import { generateDefaults } from "../../../model/decode/text.js";
+import { answerDocument, type Model } from "../../../model/index.js";
+import { shown } from "../../../shown.js";
+import { rawThreshold } from "../../procedures/token-table.js";
+import { hashDocument, hashDocuments } from "../documents.js";
+import type { Evidence } from "../evidence.js";
+import type { AnswerSettings } from "../policy-runs.js";
+import { createRecorder, type DocumentRecord } from "../record.js";
+import { arrange } from "../split.js";
+import { type AnswerJudge, type AnswerTask, checkExpected, promptError } from "./losses.js";
+import { type AskedText, writeAnswers, type WrittenAnswer } from "./write-answers.js";
+
+/** Settings of answers, as `generate` has them. */
+export interface AnsweringOptions {
+  /** Tokens of an answer at most. @default 128 */
+  readonly maxNewTokens?: number;
+  /** Prompt i is answered with seed + i, by the full model and by every policy. @default 0 */
+  readonly seed?: number;
+  /** Ends an answer; the string is no part of it. */
+  readonly stop?: string | readonly string[];
+}
+
+export interface AnswerEvidenceOptions {
+  readonly sampling?: SamplingOptions | undefined;
+  readonly answers?: AnsweringOptions;
+  /** Prompts answered together. @default 16 */
+  readonly batchSize?: number;
+  readonly signal?: CancelSignal | undefined;
+  /**
+   * Called after every answer; a promise is awaited. Candidate -1 is the full model, and later candidates never run if
+   * one before fails.
+   */
+  readonly onAnswer?: (event: { readonly candidate: number; readonly done: number; readonly total: number }) => unknown;
+}
+
+interface Terms {
+  readonly epsilon: number;
+  readonly fill: FillName;
+  readonly seed: number;
+  readonly gridShare: number;
+  readonly unit: "document" | "group" | undefined;
+  /** Answers from the first token on, whatever records say: for verification. @default false */
+  readonly fromStart?: boolean;
+}
+
+export async function answerEvidence(
+  heads: ExitHeads,
+  prompts: readonly (string | AnswerTask)[],
+  judge: AnswerJudge,
+  { answers = {}, sampling, batchSize = 16, signal, onAnswer }: AnswerEvidenceOptions,
+  terms: Terms,
+): Promise<Evidence> {
+  const { maxNewTokens = generateDefaults.maxNewTokens, seed = 0, stop = [] } = answers;
+  requireInteger("calibrate: answers.maxNewTokens", maxNewTokens, 1);
+  requireInteger("calibrate: batchSize", batchSize, 1);
+  const settings: AnswerSettings = {
+    ...{ epsilon: terms.epsilon, definition: judge.definition, maxNewTokens, seed },
+    stop: typeof stop === "string" ? [stop] : stop,
+  };
+  const chosen = canonicalSampling(sampling);
+  const tasks = await askedTasks(heads.model, prompts, judge, maxNewTokens);
+  const write = (policy: Policy | undefined, texts: readonly AskedText[], candidate = -1) => {
+    let done = 0;
+    return writeAnswers(heads, policy, texts, {
+      ...{ ...chosen, ...settings, batchSize, signal },
+      onAnswer: () => onAnswer?.({ candidate, done: ++done, total: texts.length }),
+    });
+  };
+  const full = await write(undefined, tasks);
+  full.forEach(({ text }, index) => {
+    if (heads.model.hasTokenizer && text.trim() === "") {
+      throw promptError("answer-empty", index, "gets an empty answer from the full model; leave it out");
+    }
+  });
+  const texts = tasks.map(({ promptIds, task: { group } }, i) => answerDocument(promptIds, full[i]!.ids, group));
+  const hashed = await hashDocuments(heads, texts, Infinity, true);
+  const counted = await Promise.all(
+    hashed.map(async (one, i) => {
+      const { ids } = full[i]!;
+      return { ...one, tokens: ids.length, answer: await hashDocument(ids) };
+    }),
+  );
+  const arrangement = await arrange(counted, terms);
+  const { documents } = arrangement;
+  const longest = Math.max(...tasks.map(({ promptIds }) => promptIds.length)) + maxNewTokens;
+  const sequenceLength = Math.min(longest, heads.model.config.maxPositionEmbeddings);
+  const { subject, ...recorder } = await createRecorder(heads, { sampling, sequenceLength, signal });
+  const records = new Map<number, DocumentRecord>();
+  const record = async (at: number): Promise<DocumentRecord> => {
+    const { place, ...document } = documents[at]!;
+    const text = texts[place]!;
+    const from = text.from!;
+    const known = records.get(at) ?? {
+      ...(await recorder.document({ ...document, ids: text.ids, from })),
+      hash: document.hash,
+    };
+    records.set(at, known);
+    return known;
+  };
+  const exact = isExactFill(terms.fill) && isPlainGreedy(chosen);
+  const { numLayers } = heads.model.config;
+  /** By the thresholds of a candidate that has answered: of each document, the answer and its loss. */
+  const ran = new Map<string, readonly { readonly answer: WrittenAnswer; readonly loss: number }[]>();
+  return {
+    ...arrangement,
+    subject,
+    sequenceLength,
+    answers: settings,
+    record,
+    async run(first, end, { score, vectors }) {
+      const places = documents.slice(first, end).map(({ place }) => place);
+      for (const vector of vectors) {
+        if (ran.has(vector.join())) continue;
+        const thresholds = vector.map((threshold) => rawThreshold(threshold, score));
+        const policy = createPolicy(heads, thresholds, { score, fill: terms.fill });
+        const asked: AskedText[] = [];
+        for (const [row, place] of places.entries()) {
+          const { ids } = full[place]!;
+          const start = { exact, numLayers };
+          const known = terms.fromStart === true ? [] : knownTokens(await record(first + row), policy, ids, start);
+          asked.push({ ...tasks[place]!, known });
+        }
+        const found: { readonly answer: WrittenAnswer; readonly loss: number }[] = [];
+        for (const [row, answer] of (await write(policy, asked, ran.size)).entries()) {
+          const place = places[row]!;
+          found.push({ answer, loss: await judge.lossOf(full[place]!, answer, tasks[place]!.task, place) });
+        }
+        ran.set(vector.join(), found);
+      }
+      const all = places.flatMap((_, row) => vectors.map((vector) => ran.get(vector.join())![row]!));
+      const exits = heads.depths.length;
+      return {
+        documents: places.length,
+        candidates: vectors.length,
+        exits,
+        tokens: Int32Array.from(places, (place) => full[place]!.ids.length),
+        left: Int32Array.from(all.flatMap(({ answer }) => answer.left)),
+        wrong: new Float64Array(all.length * exits),
+        deep: new Float64Array(all.length),
+        active: Uint8Array.from(vectors.flat(), (threshold) => Number(threshold < Infinity)),
+        answers: {
+          full: documents.slice(first, end).map(({ answer }) => answer),
+          losses: all.map(({ loss }) => loss),
+          written: all.map(({ answer }) => answer.ids.length),
+          hashes: await Promise.all(all.map(({ answer }) => hashDocument(answer.ids))),
+        },
+      };
+    },
+  };
+}
+
+/** The tokens of the full model's answer that a policy certainly gives too, and where they leave. */
+function knownTokens(
+  { exits }: DocumentRecord,
+  { exits: thresholds, score }: Policy,
+  ids: readonly number[],
+  { exact, numLayers }: { readonly exact: boolean; readonly numLayers: number },
+): Choice[] {
+  const known: Choice[] = [];
+  for (const [t, id] of ids.entries()) {
+    const exit = thresholds.findIndex(({ threshold }, e) => exitFires(scoreAt(exits[e]!, t, score), threshold, score));
+    if (exit >= 0 && !(exact && exits[exit]!.agrees[t] === 1)) break;
+    known.push({ id, depth: thresholds[exit]?.depth ?? numLayers, exit: exit < 0 ? undefined : exit });
+  }
+  return known;
+}
+
+interface AskedTask extends AskedText {
+  readonly task: AnswerTask;
+}
+
+/** Checked and encoded. Throws an EarlyExitError that names the first prompt that is not legal. */
+async function askedTasks(
+  model: Model,
+  prompts: readonly (string | AnswerTask)[],
+  { loss }: AnswerJudge,
+  maxNewTokens: number,
+): Promise<AskedTask[]> {
+  const asked: AskedTask[] = [];
+  for (const [index, given] of prompts.entries()) {
+    const task = typeof given === "string" ? { prompt: given } : given;
+    const { prompt, expected, group } = Object(task) as Partial<AnswerTask>;
+    if ((typeof prompt !== "string" && !Array.isArray(prompt)) || (group !== undefined && typeof group !== "string")) {
+      throw promptError("document-malformed", index, `is ${shown(given)}; give a text, or { prompt, expected, group }`);
+    }
+    if (loss === "accuracy" || loss === "worse") checkExpected(expected, index);
+    const promptIds = await readPrompt(model, prompt).catch((error: unknown) => {
+      if (!(error instanceof EarlyExitError)) throw error;
+      throw promptError(error.code, index, `cannot be read: ${error.message}`, error);
+    });
+    const most = model.config.maxPositionEmbeddings + 1 - maxNewTokens;
+    const { length } = promptIds;
+    if (length < 2 || length > most) {
+      const found = `has ${length} tokens; expected 2 to ${most}, with answers.maxNewTokens ${maxNewTokens}`;
+      throw promptError("context-overflow", index, found);
+    }
+    asked.push({ index, promptIds, task });
+  }
+  return asked;
+}
