@@ -20,7 +20,7 @@ export const longPrograms: readonly string[] = [
 ].map((name) => `docs/${name}.md`);
 
 /** Tests that the program of a page runs. */
-export function itsProgramRuns(path: string): void {
+export function itsProgramRuns(path: string) {
   it("its program runs, and every block prints what the page shows", async () => {
     const page = readFileSync(path, "utf8");
     const name = `test-${basename(path, ".md")}`;

@@ -22,6 +22,7 @@ import { expectCode } from "../../support/expect-code.js";
 
 const devices = await devicesHere();
 const documents = randomDocuments(12, 24);
+const model = await smallModel();
 const L = 4;
 
 interface Shape {
@@ -144,7 +145,6 @@ describe("a preview as the last exit", () => {
 
 describe("its head", () => {
   it("is fitted, not trained, and its exact logits stay the model's", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: true });
     const last = heads.heads[1]!;
     const before = await last.weights.tensors["normGain"]!.read();
@@ -164,7 +164,6 @@ describe("its head", () => {
   });
 
   it("needs no states of depth L in a recording, and is measured on it", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 12, candidates: 4 } });
     const store = memoryStore();
     await recordHidden(model, documents, [2], store, { sequenceLength: 24 });
@@ -179,7 +178,6 @@ describe("its head", () => {
   });
 
   it("is refused beside another head at depth L", async () => {
-    const model = await smallModel();
     expect(() => attachHeads(model, { exits: [2, L], unembeddingPreview: true })).toThrow(/an exit at depth 4 already/);
     expect(() => attachHeads(model, { exits: 0 })).toThrow(/exits/);
   });

@@ -17,6 +17,7 @@ import { devicesHere } from "../../support/devices.js";
 const devices = await devicesHere();
 const V = 61;
 const documents = randomDocuments(6, 24);
+const model = await smallModel();
 const all = Array.from({ length: V }, (_, id) => id);
 const list = [3, 7, 8, 15, 21, 22, 40, 41, 59, 60];
 
@@ -93,7 +94,6 @@ describe("a preview of a list", () => {
 describe("its list", () => {
   const size = { rank: 4, candidates: 3 };
   const attached = async (tokens: readonly number[] = list) => {
-    const model = await smallModel();
     return attachHeads(model, {
       exits: [2],
       preview: { ...size, tokens },
@@ -135,7 +135,6 @@ describe("its list", () => {
   });
 
   it("is refused as an option, too, for a head or for the unembedding", async () => {
-    const model = await smallModel();
     for (const tokens of [[], [5], [5, 5], [5, V]]) {
       const refused = expect.objectContaining({ code: "heads-tokens" }) as object;
       expect(() => attachHeads(model, { exits: [2], preview: { tokens } })).toThrow(refused);
@@ -148,7 +147,6 @@ describe("its list", () => {
   });
 
   it("can be given to changePreviews, for the heads and for the unembedding", async () => {
-    const model = await smallModel();
     const maps = attachHeads(model, { exits: [1, 3], kind: "linear" });
     const changed = await changePreviews(maps, {
       preview: { ...size, tokens: list },
