@@ -92,9 +92,7 @@ export function testIo({
 }
 
 process.env["EARLY_EXITS_STATE"] = mkdtempSync(join(tmpdir(), "early-exits-state-"));
-process.once("exit", () => {
-  rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true });
-});
+process.once("exit", () => rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true }));
 
 /** An `Io` that is interrupted when stderr says something; its clock runs so fast that every step is reported. */
 export function interruptedAt(said: string) {

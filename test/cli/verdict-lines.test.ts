@@ -3,8 +3,7 @@ import type { Certificate } from "early-exits";
 import type { SpeedRatio } from "early-exits/evaluate";
 import { expect, it } from "vitest";
 import { calibrationVerdict, type Race, worthOf } from "../../apps/cli/calibration-lines.js";
-import { real } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { fc, real, test } from "../support/property.js";
 
 const certificate = {} as Certificate;
 

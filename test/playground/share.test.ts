@@ -2,8 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
 import { choose, idle, press, PROMPT, withPage, withText, written, says } from "./support.js";
-import { between, real } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { between, fc, real, test } from "../support/property.js";
 
 describe("a link", () => {
   const settings = fc.record<Settings>({
@@ -129,6 +128,4 @@ it("a preset sets all that it depends on, and writes", () =>
   ));
 
 it("the page's own prompt is the one that tests expect", () =>
-  withPage(async (page) => {
-    expect(await page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe(PROMPT);
-  }));
+  withPage(async (page) => expect(await page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe(PROMPT)));

@@ -214,9 +214,7 @@ describe("a client on a connection that is kept", () => {
       new Promise<(number | string | undefined)[]>((resolve, reject) => {
         const options = { agent, method: "POST", headers: { "content-type": "application/json", ...headers } };
         const asked = request(`${small.url}/v1/completions`, options, (response) => {
-          response.resume().on("end", () => {
-            resolve([response.statusCode, response.headers.connection]);
-          });
+          response.resume().on("end", () => resolve([response.statusCode, response.headers.connection]));
         });
         asked.on("error", reject).end(body);
       });
@@ -345,9 +343,7 @@ it("64 clients, some of whom go away, get what generate writes and leave no memo
     const body = { model: "early-exits", prompt, mode, seed, temperature: seed % 2, max_tokens: 1 + (seed % 9) };
     const controller = new AbortController();
     if (seed % 4 === 0) {
-      setTimeout(() => {
-        controller.abort();
-      }, seed % 32);
+      setTimeout(() => controller.abort(), seed % 32);
     }
     try {
       const answer = await clientOf(busy).completions.create(body, { signal: controller.signal });

@@ -23,8 +23,7 @@ import { type Shape, sizeOf } from "../../src/tensor/shape.js";
 import { PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
 import { failing } from "../support/expect-code.js";
 import { checkGradients, drawValues, type GradientCheck, valuesOf } from "../support/gradients.js";
-import { between } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { between, fc, test } from "../support/property.js";
 
 const size = between(1, 4);
 /** Leading axes: none, one or two; any of them may be 1. */

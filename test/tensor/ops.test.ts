@@ -23,8 +23,7 @@ import { bf16ToFloat32, float32ToBf16 } from "../../src/tensor/formats/half-floa
 import { PackedMatrix, Tensor } from "../../src/tensor/tensor.js";
 import { drawValues, valuesOf } from "../support/gradients.js";
 import { sumOf } from "../support/lists.js";
-import { real } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { fc, real, test } from "../support/property.js";
 
 const single = createReferenceDevice();
 const double = createReferenceDevice({ float64: true });

@@ -2,7 +2,7 @@
  * A preview of the model's unembedding as the last exit, at depth L: decoding with it is its definition, a batch is its
  * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
  */
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test, threshold } from "../../support/property.js";
 import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
 import { cachedBatches, fitPreviews, measureExits, recordHidden, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";
@@ -13,9 +13,7 @@ import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections, once, randomDocuments, randomIds, smallModel } from "../../support/models.js";
-import { between, threshold } from "../../support/draw.js";
 import { generated, statesOf } from "../../support/generated.js";
-import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
 import { times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";

@@ -75,9 +75,7 @@ describe("heads", () => {
     const coarse = await logitsOf("int8");
     expect(full.logits).toEqual(same.logits);
     expect(coarse.logits).not.toEqual(same.logits);
-    coarse.logits.forEach((value, i) => {
-      expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
-    });
+    coarse.logits.forEach((value, i) => expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05));
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
     expect(() => attachHeads(model, { dtype: "int3" as "int8" })).toThrow(
       /choose one of float32, bfloat16, int8, int4/,

@@ -3,7 +3,6 @@
  * addition; four times that is allowed. The sums of absolute values come from the same kernel of the reference device,
  * given absolute values.
  */
-import fc from "fast-check";
 import { type Kernels, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
 import { quantizeRow } from "../../../src/tensor/reference/integer-products.js";
 import type { ReferencePacked } from "../../../src/tensor/reference/floats.js";
@@ -23,7 +22,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */

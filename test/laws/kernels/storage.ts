@@ -5,9 +5,8 @@
 import { expect } from "vitest";
 import { type CacheStorage, type Device, weightDtypes } from "../../../src/tensor/device.js";
 import { seeds, values } from "./law.js";
-import { between } from "../../support/draw.js";
 import { times } from "../../support/lists.js";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 
 const dtypes = fc.constantFrom(...weightDtypes);
 const small = between(1, 40);

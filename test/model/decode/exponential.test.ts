@@ -1,9 +1,8 @@
 /** The exponential of sampling: as close to e^x as float64 allows, and the same bits on every engine. */
 import { createHash } from "node:crypto";
-import { test } from "../../support/property.js";
+import { between, real, test } from "../../support/property.js";
 import { expect, it } from "vitest";
 import { exponential } from "../../../src/model/decode/exponential.js";
-import { between, real } from "../../support/draw.js";
 
 const DIGITS = 40n;
 const ONE = 10n ** DIGITS;

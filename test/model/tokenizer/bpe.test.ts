@@ -37,9 +37,9 @@ const text = fc.array(fc.constantFrom("ab", "aab", "aaa", "abab", "cab", "bca", 
   minLength: 1,
   maxLength: 30,
 });
-test.prop([text])("agrees with a plain trainer that recounts every pair before every merge", (words) => {
-  expect(trainByteLevelBpe(words, { vocabSize: 270 }).model.merges).toEqual(plainMerges(words, 270 - 257));
-});
+test.prop([text])("agrees with a plain trainer that recounts every pair before every merge", (words) =>
+  expect(trainByteLevelBpe(words, { vocabSize: 270 }).model.merges).toEqual(plainMerges(words, 270 - 257)),
+);
 
 it("refuses a vocabulary without room for the bytes, and special tokens that clash", () => {
   expect(() => trainByteLevelBpe(["a"], { vocabSize: 256 })).toThrow(OptionError);

@@ -11,8 +11,7 @@ import type { CacheSegment } from "../../../src/tensor/device.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { type CacheCase, cacheCasesOf, fill } from "../../laws/kernels/attention.js";
 import { failing } from "../../support/expect-code.js";
-import { casesHere } from "../../support/cases-here.js";
-import { fc, test } from "../../support/property.js";
+import { casesHere, fc, test } from "../../support/property.js";
 
 const cases = cacheCasesOf(1, 150, fc.constantFrom(1, 4, 7, 16, 17, 33, 64));
 const dtypes = fc.constantFrom("bfloat16" as const, "int8" as const);

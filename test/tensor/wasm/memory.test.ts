@@ -2,8 +2,7 @@
 import { expect, it } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
-import { between } from "../../support/draw.js";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 
 const sizes = fc.oneof(fc.nat(2000), between(60_000, 70_000), between(10_000, 400_000));
 const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), {
