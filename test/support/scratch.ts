@@ -4,10 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll } from "vitest";
 
-/**
- * Makes a folder, below the system's unless its prefix is a path, and removes it after the tests of the file, or earlier
- * by `remove`.
- */
+/** Makes a folder, below the system's unless its prefix is a path; `remove` removes it, or else the end of the tests. */
 export function scratch(prefix = "early-exits-") {
   const folder = mkdtempSync(resolve(tmpdir(), prefix));
   const remove = () => rmSync(folder, { recursive: true, force: true });
