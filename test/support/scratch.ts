@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll } from "vitest";
 
-/** Makes a folder, below the system's unless its prefix is a path; `remove` removes it, or else the end of the tests. */
+/** Makes a folder, below the system's unless its prefix is a path; `remove`, or the end of the tests, removes it. */
 export function scratch(prefix = "early-exits-") {
   const folder = mkdtempSync(resolve(tmpdir(), prefix));
   const remove = () => rmSync(folder, { recursive: true, force: true });

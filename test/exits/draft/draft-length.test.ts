@@ -23,7 +23,7 @@ function draftsOf(plan: DraftPlan) {
   return drafts;
 }
 
-/** Tokens per unit of cost over rounds of drafts that are right with probability alpha; exits fire at a share of tries. */
+/** Tokens per unit of cost, drafts right with probability alpha; the exit fires at a share of the tries. */
 function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 1 } = {}) {
   const rng = createRng(seed);
   let tokens = 0;
