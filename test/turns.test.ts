@@ -133,9 +133,7 @@ it("loading ends with the reason of its signal, and leaves nothing on the device
   const used = device.memory!().used;
   const controller = new AbortController();
   const reason = new Error("enough");
-  const onProgress = () => {
-    controller.abort(reason);
-  };
+  const onProgress = () => controller.abort(reason);
   const { signal } = controller;
   await expect(loadModel(config, source, { device, signal, onProgress })).rejects.toBe(reason);
   expect(device.memory!().used).toBe(used);

@@ -1,5 +1,5 @@
 /** Which share is whose: told, or asked of the engine. */
-import { fc, test } from "../support/property.js";
+import { between, fc, test } from "../support/property.js";
 import { describe, expect, it } from "vitest";
 import { readShard, shareOf } from "../../apps/cli/shards.js";
 import { times } from "../support/lists.js";
@@ -39,7 +39,7 @@ describe("readShard", () => {
   });
 });
 
-test.prop([fc.integer({ min: 1, max: 40 }), fc.nat({ max: 200 })])(
+test.prop([between(1, 40), fc.nat(200)])(
   "each unit is in one shard, and shards differ by one unit at most",
   (of, count) => {
     const units = times(count, (unit) => unit);

@@ -42,7 +42,7 @@ export function testIo({
   onOut,
   lines = [],
   input,
-}: TestIoOptions = {}): TestIo {
+}: TestIoOptions = {}) {
   const out: string[] = [];
   const err: string[] = [];
   const controller = new AbortController();
@@ -92,12 +92,10 @@ export function testIo({
 }
 
 process.env["EARLY_EXITS_STATE"] = mkdtempSync(join(tmpdir(), "early-exits-state-"));
-process.once("exit", () => {
-  rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true });
-});
+process.once("exit", () => rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true }));
 
 /** An `Io` that is interrupted when stderr says something; its clock runs so fast that every step is reported. */
-export function interruptedAt(said: string): TestIo {
+export function interruptedAt(said: string) {
   return testIo({ tick: 5000, onErr: (text, io) => (text.includes(said) ? io.interrupt() : undefined) });
 }
 
@@ -105,7 +103,7 @@ export function interruptedAt(said: string): TestIo {
  * A command line as words: the literal parts are split at blanks, a value stays one word, a list is spread.
  * words`train ${folder} --depths 1,2`
  */
-export function words(literals: TemplateStringsArray, ...values: readonly (string | readonly string[])[]): string[] {
+export function words(literals: TemplateStringsArray, ...values: readonly (string | readonly string[])[]) {
   return literals.flatMap((literal, i) => [
     ...literal.split(/\s+/).filter((word) => word !== ""),
     ...(i < values.length ? [values[i]!].flat() : []),
@@ -113,10 +111,7 @@ export function words(literals: TemplateStringsArray, ...values: readonly (strin
 }
 
 /** Runs a command line; returns its exit status and what it wrote. */
-export async function cli(
-  line: readonly string[],
-  options: TestIoOptions = {},
-): Promise<{ code: number; out: string; err: string }> {
+export async function cli(line: readonly string[], options: TestIoOptions = {}) {
   const io = testIo(options);
   const code = await main(line, io);
   return { code, out: io.out(), err: io.err() };
@@ -137,10 +132,7 @@ export function startProcess(args: readonly string[]) {
 }
 
 /** Runs a command line that must end with exit status 0. */
-export async function succeed(
-  line: readonly string[],
-  options: TestIoOptions = {},
-): Promise<{ readonly out: string; readonly err: string }> {
+export async function succeed(line: readonly string[], options: TestIoOptions = {}) {
   const { code, out, err } = await cli(line, options);
   expect(code, `${line.join(" ")}\n${err}`).toBe(0);
   return { out, err };
@@ -161,7 +153,7 @@ const WORDS = ["the house", "a river", "our union", "the winter", "one people", 
 const VERBS = ["holds", "follows", "remembers", "leaves"];
 
 /** Documents of simple sentences, the same every time. */
-export function sentences(count: number, from = 0): string[] {
+export function sentences(count: number, from = 0) {
   return times(count, (i) =>
     times(6, (j) => {
       // Scrambled, so that no document is a copy of another.
@@ -171,7 +163,7 @@ export function sentences(count: number, from = 0): string[] {
   );
 }
 
-export function writeText(path: string, documents: readonly string[]): string {
+export function writeText(path: string, documents: readonly string[]) {
   writeFileSync(path, documents.join("\n\n"));
   return path;
 }
@@ -183,7 +175,7 @@ export const tinyModel = {
 } as const satisfies Partial<PretrainSettings>;
 
 /** Pretrains a tiny model on a text file, and writes its folder. */
-export async function pretrainTiny(text: string, settings: PretrainSettings, io: Io = testIo()): Promise<void> {
+export async function pretrainTiny(text: string, settings: PretrainSettings, io: Io = testIo()) {
   await pretrainFolder(await pretrainText(text, 1), { ...tinyModel, ...settings }, io);
 }
 

@@ -1,10 +1,9 @@
 /** The verdict of a calibration says what pairs of runs say, whatever the machine did between them. */
 import type { Certificate } from "early-exits";
 import type { SpeedRatio } from "early-exits/evaluate";
-import fc from "fast-check";
 import { expect, it } from "vitest";
 import { calibrationVerdict, type Race, worthOf } from "../../apps/cli/calibration-lines.js";
-import { real } from "../support/draw.js";
+import { fc, real, test } from "../support/property.js";
 
 const certificate = {} as Certificate;
 
@@ -23,19 +22,18 @@ it("names the median of the pairs where the ratio of the medians lies outside th
       "medians 191 tokens/s against 153 tokens/s plain on this machine",
   ));
 
-it("calls faster and slower only what most pairs are, and its number lies between its quartiles", () => {
-  const ratios = fc.array(real(0.2, 5), { minLength: 4, maxLength: 4 });
-  fc.assert(
-    fc.property(ratios, ([median, ...pairs]) => {
-      const [low, paired, high] = pairs.toSorted((a, b) => a - b);
-      const timed = race({ median: median!, low: low!, paired: paired!, high: high! });
-      const verdict = calibrationVerdict(certificate, timed);
-      const [ratio, least, most] = /([\d.]+)x.*quartiles ([\d.]+) to ([\d.]+)/.exec(verdict)!.slice(1).map(Number);
-      expect(least!).toBeLessThanOrEqual(ratio!);
-      expect(ratio!).toBeLessThanOrEqual(most!);
-      if (worthOf(timed) === "faster") expect(paired!).toBeGreaterThan(1);
-      if (worthOf(timed) === "slower") expect(paired!).toBeLessThan(1);
-      expect(verdict.includes("do not use it here")).toBe(worthOf(timed) === "slower");
-    }),
-  );
-});
+const ratios = fc.array(real(0.2, 5), { minLength: 4, maxLength: 4 });
+test.prop([ratios])(
+  "calls faster and slower only what most pairs are, and its number lies between its quartiles",
+  ([median, ...pairs]) => {
+    const [low, paired, high] = pairs.toSorted((a, b) => a - b);
+    const timed = race({ median: median!, low: low!, paired: paired!, high: high! });
+    const verdict = calibrationVerdict(certificate, timed);
+    const [ratio, least, most] = /([\d.]+)x.*quartiles ([\d.]+) to ([\d.]+)/.exec(verdict)!.slice(1).map(Number);
+    expect(least!).toBeLessThanOrEqual(ratio!);
+    expect(ratio!).toBeLessThanOrEqual(most!);
+    if (worthOf(timed) === "faster") expect(paired!).toBeGreaterThan(1);
+    if (worthOf(timed) === "slower") expect(paired!).toBeLessThan(1);
+    expect(verdict.includes("do not use it here")).toBe(worthOf(timed) === "slower");
+  },
+);

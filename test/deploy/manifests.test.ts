@@ -16,9 +16,7 @@ const RESULT = "kubernetes/result-job.yaml";
 
 describe.each([INDEXED, RESULT])("%s", (name) => {
   it("is a Job by the schema that Kubernetes publishes", () =>
-    expect(() => {
-      jobIn(read(name)).validate();
-    }).not.toThrow());
+    expect(() => jobIn(read(name)).validate()).not.toThrow());
 
   it("runs a command line that exists", () => checkCommand(["npx", "early-exits", ...argumentsOf(jobIn(read(name)))]));
 });
@@ -31,9 +29,7 @@ it.each([
 ])("the schema would refuse %j as %j", (good, bad) => {
   const text = read(INDEXED);
   expect(text).toContain(good);
-  expect(() => {
-    jobIn(text.replace(good, bad)).validate();
-  }).toThrow();
+  expect(() => jobIn(text.replace(good, bad)).validate()).toThrow();
 });
 
 it("the Indexed Job has as many completions as its command line has shards", () => {

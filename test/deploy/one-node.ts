@@ -24,7 +24,7 @@ export interface OneNode {
 }
 
 /** Starts the daemons, and waits until the node takes jobs. */
-export async function startSlurm(): Promise<OneNode> {
+export async function startSlurm() {
   const root = mkdtempSync(join(tmpdir(), "early-exits-slurm-"));
   const folder = (name: string) => {
     mkdirSync(join(root, name));
@@ -128,11 +128,7 @@ function isRunning(pid: number) {
 }
 
 /** Waits until something is true; otherwise throws an error with the words of `found`. */
-export async function until(
-  test: () => boolean | Promise<boolean>,
-  milliseconds: number,
-  found: () => string,
-): Promise<void> {
+export async function until(test: () => boolean | Promise<boolean>, milliseconds: number, found: () => string) {
   const end = performance.now() + milliseconds;
   while (!(await Promise.resolve(test()).catch(() => false))) {
     if (performance.now() > end) throw new Error(`not within ${milliseconds / 1000} s:\n${found()}`);

@@ -18,7 +18,7 @@ export const longPrograms: readonly string[] = [
 ].map((name) => `${name}.md`);
 
 /** Tests that the program of a page runs. */
-export function itsProgramRuns(path: string): void {
+export function itsProgramRuns(path: string) {
   it("its program runs, and every block prints what the page shows", async () => {
     const page = readFileSync(path, "utf8");
     // The README's program runs where the package is installed.

@@ -2,14 +2,13 @@
  * Text as tokens to be scored, by the rules of lm-evaluation-harness: with a tokenizer whose ids are bytes, and with
  * one that has a begin-of-text token.
  */
-import { test } from "../support/property.js";
+import { between, test } from "../support/property.js";
 import { loadModel, type Model } from "early-exits";
 import { huggingFaceTokenizer, memorySource } from "early-exits/model";
 import { readJson } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { passageEncoder, rollingWindows } from "../../src/evaluate/run-task.js";
 import { byteConfig, smallByteModel, smallCheckpoint } from "../support/models.js";
-import { between } from "../support/draw.js";
 import { times } from "../support/lists.js";
 
 const model = await smallByteModel();

@@ -2,7 +2,7 @@
  * Likelihood through exits: exits off equals the full model by brute force, "never" equals exits off bit for bit, and a
  * policy does to given tokens what it does when it generates them.
  */
-import { fc, test } from "../support/property.js";
+import { fc, real, test } from "../support/property.js";
 import { createPolicy, type ExitHeads, type FillName, fitProjections, type Policy, scoreNames } from "early-exits";
 import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
@@ -26,7 +26,6 @@ import {
 } from "../support/models.js";
 import { devicesHere } from "../support/devices.js";
 import { sumOf, times } from "../support/lists.js";
-import { real } from "../support/draw.js";
 
 const VOCAB = 61;
 const { wasm } = await devicesHere();

@@ -1,9 +1,8 @@
 /** The answer to the exercise of examples/learn/7-online-thresholds.mjs. */
-import { fc, test } from "../support/property.js";
+import { fc, real, test } from "../support/property.js";
 import { createPolicy, generate } from "early-exits";
 import { expect, it } from "vitest";
 import { openSotu, program } from "./support.js";
-import { real } from "../support/draw.js";
 
 const { finish } = await program("sotu");
 const { begin, bound, recalibration, step } = await program("7-online-thresholds");

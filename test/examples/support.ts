@@ -56,7 +56,7 @@ let opened: Promise<{ readonly model: Model; readonly heads: ExitHeads }> | unde
 export const openSotu = () => (opened ??= program("sotu").then((sotu) => sotu.openSotu()));
 
 /** The module of a program. */
-export async function program<Name extends keyof Programs>(name: Name): Promise<Programs[Name]> {
+export async function program<Name extends keyof Programs>(name: Name) {
   const path = join(import.meta.dirname, "../../examples/learn", `${name}.mjs`);
   return (await import(path)) as Programs[Name];
 }

@@ -229,18 +229,6 @@ describe("what is said of dependence", () => {
 });
 
 describe("copies", () => {
-  it("count once: 15 documents given 20 times each certify no more than 15 documents", async () => {
-    const few = handmadeRecords(15, { error: 0.05 });
-    const many = { ...few, documents: times(20, () => few.documents).flat() };
-    const [once, often] = await Promise.all(
-      [few, many].map((records) => calibrateRecords(records, { agreement: 0.9 })),
-    );
-    expect(often!.certificate.documents.map(({ copies }) => copies?.length)).toEqual(Array(15).fill(19));
-    expect(often!.certificate.measured).toEqual(once!.certificate.measured);
-    expect(often!.policy.exits).toEqual(once!.policy.exits);
-    expect(often!.policy.exits.every(({ threshold }) => threshold === "never")).toBe(true);
-  });
-
   it("refuse a policy whose loss exceeds ε once every copy counts, wherever they lie", async () => {
     const records = handmadeRecords(200, { error: 0.3 });
     const plain = await calibrateRecords(records, { agreement: 0.9 });

@@ -3,7 +3,6 @@
  * computed together have the bits of rows computed alone, and the bits of the first call are those of the thousandth
  * (engines recompile hot code). A failure prints the seed and path that replay it.
  */
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Device, Kernels, Storage } from "../../src/tensor/device.js";
 import { createReferenceDevice } from "../../src/tensor/reference/reference-device.js";
@@ -15,6 +14,7 @@ import { movementLaws } from "./kernels/movement.js";
 import { productLaws } from "./kernels/products.js";
 import { rowLaws } from "./kernels/rows.js";
 import { itKeepsWhatIsStored } from "./kernels/storage.js";
+import { fc, test } from "../support/property.js";
 
 export type { KernelTolerances } from "./kernels/law.js";
 
@@ -44,7 +44,7 @@ export function describeKernelLaws(
   createDevice: () => Promise<Device>,
   tolerances: KernelTolerances,
   { runs = 40, hot = 20 }: LawOptions = {},
-): void {
+) {
   describe(`kernels of ${name}`, () => {
     let device: Device;
     const cases = hot === 0 ? 1 : 3;
@@ -66,14 +66,10 @@ export function describeKernelLaws(
     for (const law of kernelLaws) {
       const title = law.variant === undefined ? law.kernel : `${law.kernel} (${law.variant})`;
       const also = law.rows === undefined ? "" : ", and gives k rows together the bits of one by one";
-      it(`${title} agrees with the reference${also}`, () =>
-        fc.assert(
-          fc.asyncProperty(law.cases, async (c) => {
-            const together = await agree(device, law, c, tolerances);
-            if (device.info.batchIndependent) await rowsAgree(device, law, c, together);
-          }),
-          { numRuns: runs },
-        ));
+      test.prop([law.cases], { numRuns: runs })(`${title} agrees with the reference${also}`, async (c) => {
+        const together = await agree(device, law, c, tolerances);
+        if (device.info.batchIndependent) await rowsAgree(device, law, c, together);
+      });
     }
 
     it("keep their bits when the engine recompiles hot code", async () => {

@@ -2,14 +2,12 @@
  * The `advance` primitive and the sequence: in whatever order positions go deeper, the result is bit-identical to that
  * of one full forward pass.
  */
-import { fc, test } from "../support/property.js";
+import { between, casesHere, fc, real, test } from "../support/property.js";
 import { advance, Sequence } from "early-exits/model";
 import { prefill } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { expectInvariant, freshPass } from "../support/invariant.js";
 import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";
-import { between, real } from "../support/draw.js";
-import { casesHere } from "../support/cases-here.js";
 
 const modelOf = once((name: string) => smallModel({ config: smallConfigs[name]! }));
 

@@ -45,9 +45,9 @@ describe("scaled rotary positions, against the definition of transformers worked
     });
     expect(maxPositionEmbeddings).toBe(4096);
     expect(rotary!.scaling).toMatchObject({ attentionFactor: expect.closeTo(1.1902380714238083, 12) as number });
-    rotaryFrequencies(rotary!).forEach((frequency, i) => {
-      expect(frequency).toBeCloseTo(10_000 ** (-i / 8) / factors[i]!, 15);
-    });
+    rotaryFrequencies(rotary!).forEach((frequency, i) =>
+      expect(frequency).toBeCloseTo(10_000 ** (-i / 8) / factors[i]!, 15),
+    );
   });
 
   it("the magnitude multiplies what is rotated, so it squares in the scores of attention", async () => {

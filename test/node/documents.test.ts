@@ -56,9 +56,8 @@ describe("readDocuments", () => {
   });
 
   it("refuses malformed lines by number, and files that hold nothing", async () => {
-    const refuses = async (line: unknown, message: RegExp) => {
+    const refuses = async (line: unknown, message: RegExp) =>
       await expect(readDocuments(write("bad.jsonl", { text: "a" }, line), model)).rejects.toThrow(message);
-    };
     await refuses({ prompt: "a" }, /bad\.jsonl, line 2: expected text, ids/);
     await refuses({ prompt: [1.5], answer: [1] }, /line 2: expected text/);
     await refuses({ text: "a", group: 3 }, /line 2: a group is a string/);

@@ -20,7 +20,7 @@ export async function run(
  * Packs dist as it is (build first) and installs the tarball into an empty folder, whose path it returns, with the
  * examples and a corpus beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
  */
-export async function installTarball(): Promise<string> {
+export async function installTarball() {
   const path = scratch("early exits pâckage ").path();
   const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));

@@ -2,8 +2,7 @@
 import { describe, expect, it } from "vitest";
 import { linkTo, type Settings, settingsIn } from "../../playground/src/settings.js";
 import { choose, idle, PATIENCE, press, PROMPT, withPage, withText, written, says } from "./support.js";
-import { between, real } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { between, fc, real, test } from "../support/property.js";
 
 describe("a link", () => {
   const settings = fc.record<Settings>({
@@ -24,22 +23,18 @@ describe("a link", () => {
     expect(settingsIn(new URL(link).hash)).toEqual(plain);
   });
 
-  it("by anybody gives legal settings only", () => {
-    const words = fc.dictionary(
-      fc.constantFrom("prompt", "mode", "agreement", "procedure", "tokens", "temperature", "seed", "model", "other"),
-      fc.oneof(fc.string(), fc.double().map(String), fc.constant("Infinity"), fc.constant("")),
-    );
-    fc.assert(
-      fc.property(words, (given) => {
-        const found = settingsIn(`#${new URLSearchParams(given).toString()}`);
-        expect(found).not.toHaveProperty("other");
-        const { tokens = 1, agreement = 0, temperature = 0, seed = 0, mode = "plain", procedure = "paper" } = found;
-        expect([tokens >= 1 && tokens <= 512, agreement >= 0 && agreement <= 1]).toEqual([true, true]);
-        expect([temperature >= 0 && temperature <= 2, Number.isInteger(seed) && seed >= 0]).toEqual([true, true]);
-        expect(["plain", "exits", "lossless"]).toContain(mode);
-        expect(["certified", "paper"]).toContain(procedure);
-      }),
-    );
+  const words = fc.dictionary(
+    fc.constantFrom("prompt", "mode", "agreement", "procedure", "tokens", "temperature", "seed", "model", "other"),
+    fc.oneof(fc.string(), fc.double().map(String), fc.constant("Infinity"), fc.constant("")),
+  );
+  test.prop([words])("by anybody gives legal settings only", (given) => {
+    const found = settingsIn(`#${new URLSearchParams(given).toString()}`);
+    expect(found).not.toHaveProperty("other");
+    const { tokens = 1, agreement = 0, temperature = 0, seed = 0, mode = "plain", procedure = "paper" } = found;
+    expect([tokens >= 1 && tokens <= 512, agreement >= 0 && agreement <= 1]).toEqual([true, true]);
+    expect([temperature >= 0 && temperature <= 2, Number.isInteger(seed) && seed >= 0]).toEqual([true, true]);
+    expect(["plain", "exits", "lossless"]).toContain(mode);
+    expect(["certified", "paper"]).toContain(procedure);
   });
 
   it("that was copied opens the page as it was", async () => {
@@ -132,6 +127,4 @@ it("a preset sets all that it depends on, and writes", () =>
   ));
 
 it("the page's own prompt is the one that tests expect", () =>
-  withPage(async (page) => {
-    expect(await page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe(PROMPT);
-  }));
+  withPage(async (page) => expect(await page.getByRole("textbox", { name: "Prompt" }).inputValue()).toBe(PROMPT)));

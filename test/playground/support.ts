@@ -59,30 +59,29 @@ export interface PageOptions extends BrowserContextOptions {
 export function withPage(
   test: (page: Page) => Promise<void>,
   { isolated = false, servers = [], hash = "", ...options }: PageOptions = {},
-): Promise<void> {
+) {
   const url = isolated ? isolatedPage : plain;
   return withWatchedPage(browser, url + hash, test, { servers: [url, ...servers], patience: PATIENCE, ...options });
 }
 
 /** The same once its first text is complete, with what follows the prompt. */
-export function withText(test: (page: Page, text: string) => Promise<void>, options?: PageOptions): Promise<void> {
+export function withText(test: (page: Page, text: string) => Promise<void>, options?: PageOptions) {
   return withPage(async (page) => test(page, await written(page)), options);
 }
 
-export const press = (page: Page, name: string): Promise<void> =>
-  page.getByRole("button", { name, exact: true }).click();
+export const press = (page: Page, name: string) => page.getByRole("button", { name, exact: true }).click();
 /** Waits until the page shows a text. */
-export const says = (page: Page, words: string | RegExp): Promise<void> => page.getByText(words).waitFor();
-export const choose = (page: Page, name: string | RegExp): Promise<void> => page.getByRole("radio", { name }).check();
+export const says = (page: Page, words: string | RegExp) => page.getByText(words).waitFor();
+export const choose = (page: Page, name: string | RegExp) => page.getByRole("radio", { name }).check();
 
 /** Writes in lossless mode. */
-export async function writeLossless(page: Page): Promise<void> {
+export async function writeLossless(page: Page) {
   await choose(page, /^Lossless/);
   await page.locator("#rounds li").first().waitFor();
   await idle(page);
 }
 
-export async function race(page: Page): Promise<void> {
+export async function race(page: Page) {
   await press(page, "Start the race");
   await page.locator("#race-status", { hasText: "times as fast in this race" }).waitFor();
 }
@@ -103,20 +102,20 @@ export function contention() {
 }
 
 export const message = (page: Page) => page.getByRole("textbox", { name: "Message" });
-export async function ask(page: Page, question: string): Promise<void> {
+export async function ask(page: Page, question: string) {
   await message(page).fill(question);
   await message(page).press("Enter");
 }
 
 /** Lets the page check the certificate that it has, which must be consistent. */
-export async function checkCertificate(page: Page): Promise<void> {
+export async function checkCertificate(page: Page) {
   await press(page, "What is certified?");
   await press(page, "Check it in this page");
   await says(page, /^Arithmetic consistent, and made for this model and these heads/);
 }
 
 /** Presses a button, in the page itself, as soon as it has an element that it lacked. */
-export function pressAtFirst(page: Page, selector: string, button: string): Promise<void> {
+export function pressAtFirst(page: Page, selector: string, button: string) {
   const selectors = [selector, button] as const;
   return page.evaluate(([selector, button]) => {
     let lacked = document.querySelector(selector) === null;
@@ -145,10 +144,10 @@ export async function drop(page: Page, path: string): Promise<void> {
 }
 
 /** Waits until nothing runs: the text is complete, and so is its comparison. */
-export const idle = (page: Page): Promise<void> => page.locator("#write:visible:enabled").waitFor();
+export const idle = (page: Page) => page.locator("#write:visible:enabled").waitFor();
 
 /** The depth of every token of a text. */
-export const depthsOf = (page: Page, text = "#text"): Promise<string[]> =>
+export const depthsOf = (page: Page, text = "#text") =>
   page
     .locator(`${text} .token`)
     .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));

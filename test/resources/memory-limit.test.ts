@@ -2,7 +2,7 @@
  * A device of fixed memory. A request that does not fit leaves it as it was, every request that fits succeeds, and what
  * it computes is what a fresh device computes, bit for bit.
  */
-import { fc, test } from "../support/property.js";
+import { between, fc, test } from "../support/property.js";
 import { createModel, generate, loadModel, type Model } from "early-exits";
 import { matmul, scope, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "../support/byte-tokenizer.js";
@@ -35,7 +35,7 @@ const bytesOf = (capacity: number) => 3 * 2 * 64 * 4 * capacity;
 
 test.prop(
   [
-    fc.array(fc.record({ capacity: fc.integer({ min: 1, max: 60_000 }), keep: fc.boolean() }), {
+    fc.array(fc.record({ capacity: between(1, 60_000), keep: fc.boolean() }), {
       minLength: 10,
       maxLength: 25,
     }),

@@ -3,7 +3,7 @@
  * real shifts ring soon. Losses "like those of shifted documents" are beta-distributed with the mean and the
  * coefficient of variation (0.7 to 1.5) that bench/reports/shift.md shows. The full size is lab/audits.ts.
  */
-import { fc, test } from "../support/property.js";
+import { between, fc, real, test } from "../support/property.js";
 import { OptionError } from "early-exits";
 import { alarm, type AlarmState, stepAlarm } from "early-exits/risk";
 import { alarmWealth } from "../../src/risk/alarm.js";
@@ -11,7 +11,6 @@ import { lossInterval } from "../../src/risk/loss-interval.js";
 import { createRng, type Rng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { betaLoss, medianOf, unitsUntilAlarm } from "../../lab/simulate/audits.js";
-import { between, real } from "../support/draw.js";
 import { permitted } from "../support/finding.js";
 import { once } from "../support/models.js";
 import { times } from "../support/lists.js";

@@ -2,10 +2,9 @@
  * The binomial tail against mpmath. The verifier's own, another algorithm, is compared with it in
  * test/calibrate/certificate/binomial.test.ts.
  */
-import { test } from "../support/property.js";
+import { between, real, test } from "../support/property.js";
 import { expect, it } from "vitest";
 import { binomialTail } from "../../src/risk/binomial.js";
-import { between, real } from "../support/draw.js";
 
 it("keeps its digits down to a p-value of 1e-23 and up to n = 1e7, against mpmath at 40 digits", () => {
   for (const [k, n, p, mp] of mpmathTails) expect(Math.abs(binomialTail(k, n, p) / mp - 1)).toBeLessThan(1e-10);

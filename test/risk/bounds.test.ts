@@ -1,10 +1,9 @@
 /** Bounds on a mean: numbers of other libraries, laws, and rejected arguments. */
-import { fc, test } from "../support/property.js";
+import { between, fc, real, test } from "../support/property.js";
 import quantile from "@stdlib/stats-base-dists-beta-quantile";
 import { bettingBound, clopperPearson, errorFreeUnits, hoeffdingBentkus } from "early-exits/risk";
 import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { between, real } from "../support/draw.js";
 import { failing } from "../support/expect-code.js";
 import { sumOf, times } from "../support/lists.js";
 

@@ -1,9 +1,8 @@
 /** Risk control on plain arrays: the choice, its certificate, and tables that are none. */
-import { fc, test } from "../support/property.js";
+import { between, fc, real, test } from "../support/property.js";
 import { bettingBound, clopperPearson, errorFreeUnits, riskControl } from "early-exits/risk";
 import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";
-import { between, real } from "../support/draw.js";
 import { failing } from "../support/expect-code.js";
 import { times } from "../support/lists.js";
 

@@ -1,14 +1,12 @@
 /** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
-import { fc, test } from "../support/property.js";
+import { between, casesHere, fc, test } from "../support/property.js";
 import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
 import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { beforeAll, expect, it } from "vitest";
 import { randomIds, smallByteModel } from "../support/models.js";
-import { casesHere } from "../support/cases-here.js";
 import { expectCode } from "../support/expect-code.js";
-import { between } from "../support/draw.js";
 
 let heads: ExitHeads;
 let policies: Readonly<Record<"lazy" | "project", Policy>>;

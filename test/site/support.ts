@@ -14,11 +14,7 @@ const url = await served(built, { at: "any/path/" });
  * Opens a page of the site, such as "tour.html", and runs a test. Fails if a page logs an error, breaks its content
  * security policy, or asks another server.
  */
-export function withPage(
-  address: string,
-  test: (page: Page) => Promise<void>,
-  options?: BrowserContextOptions,
-): Promise<void> {
+export function withPage(address: string, test: (page: Page) => Promise<void>, options?: BrowserContextOptions) {
   return withWatchedPage(browser, url + address, test, {
     servers: [url],
     patience: PATIENCE,

@@ -30,14 +30,14 @@ export interface LawOptions {
 const laws: CaseLaw[] = [];
 
 /** Writes the laws of a file when its tests have ended. */
-export const reportLaws = (): void => reportFound(laws);
+export const reportLaws = () => reportFound(laws);
 
 /** Checks a property. Throws, with a seed and path that replay the failure, unless it holds (or breaks, if it must). */
 export async function judgeLaw<Case>(
   law: string,
   property: fc.IAsyncProperty<Case>,
   { cases, mustBreak = false, seed, seen = () => "" }: LawOptions,
-): Promise<void> {
+) {
   const details = await fc.check(property, {
     numRuns: cases,
     ...(seed !== undefined && { seed }),

@@ -1,5 +1,5 @@
 /** Policies with a certificate that is made up. */
-import { createPolicy, type ExitHeads, type Policy } from "early-exits";
+import { createPolicy, type ExitHeads } from "early-exits";
 import type { SamplingOptions } from "early-exits/model";
 import { canonicalSampling } from "../../src/model/decode/sampling.js";
 import { type CertifiedFor, coverPolicy } from "../../src/exits/plan/policy.js";
@@ -8,7 +8,7 @@ export async function certifiedPolicy(
   heads: ExitHeads,
   sampling: SamplingOptions,
   { threshold = 0.04, ...more }: Partial<CertifiedFor> & { readonly threshold?: number } = {},
-): Promise<Policy> {
+) {
   const policy = createPolicy(heads, threshold, { score: "maxProb" });
   const checkpoint = await heads.model.hash();
   return coverPolicy({

@@ -3,7 +3,7 @@
  * fails a suite before anything starts if Chromium is missing.
  */
 import { existsSync } from "node:fs";
-import { type Browser, chromium } from "playwright";
+import { chromium } from "playwright";
 
 export const chromiumPath = "/usr/bin/chromium";
 
@@ -26,12 +26,12 @@ export const hardwareFlags = [
   "--disable-vulkan-surface",
 ] as const;
 
-export function launchChromium(): Promise<Browser> {
+export function launchChromium() {
   return chromium.launch({ executablePath: chromiumPath, args: [...chromiumFlags] });
 }
 
 /** Called by vitest. */
-export function setup(): void {
+export function setup() {
   if (!existsSync(chromiumPath)) {
     throw new Error(`${chromiumPath} does not exist: this suite needs Debian's Chromium (apt-get install chromium)`);
   }

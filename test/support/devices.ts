@@ -6,12 +6,12 @@ import { afterAll } from "vitest";
 let shared: Promise<Device> | undefined;
 
 /** The WASM device that the files of a process share: for tests of what runs on any device, in a tenth of the time. */
-export function sharedWasm(): Promise<Device> {
+export function sharedWasm() {
   return (shared ??= createDevice("wasm"));
 }
 
 /** All of them, for the tests of one file. */
-export async function devicesHere(): Promise<Readonly<Record<"reference" | "wasm", Device>>> {
+export async function devicesHere() {
   const wasm = await createDevice("wasm");
   afterAll(() => wasm.dispose());
   return { reference: createReferenceDevice(), wasm };

@@ -3,11 +3,11 @@ import fc from "fast-check";
 import type { Threshold } from "early-exits/exits";
 
 /** An integer in [min, max]. */
-export const between = (min: number, max: number): fc.Arbitrary<number> => fc.integer({ min, max });
+export const between = (min: number, max: number) => fc.integer({ min, max });
 
 /** A double in [min, max]. */
 export const real = (min: number, max: number): fc.Arbitrary<number> => fc.double({ min, max, noNaN: true });
 
 /** A threshold: none, one that always fires, or one in [0, max]. */
-export const threshold = (max: number): fc.Arbitrary<Threshold> =>
+export const threshold = (max: number) =>
   fc.oneof(fc.constant<Threshold>("never"), fc.constant<Threshold>("always"), real(0, max));

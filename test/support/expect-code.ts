@@ -2,7 +2,7 @@
 import { expect } from "vitest";
 
 /** Matches errors with this code whose message holds a text or matches a pattern. */
-export function failing(code: string, says: string | RegExp = ""): Error {
+export function failing(code: string, says: string | RegExp = "") {
   const message: unknown = typeof says === "string" ? expect.stringContaining(says) : expect.stringMatching(says);
   return expect.objectContaining({ code, message }) as Error;
 }

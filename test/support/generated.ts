@@ -1,7 +1,7 @@
 /** Collects the text of `generate` and the choices of decoders. */
 import { type ExitHeads, generate, type GeneratedToken, type GenerateOptions, type Model } from "early-exits";
 import { Sequence } from "early-exits/model";
-import { type Choice, createSampler, type Decoder } from "../../src/model/decode/decoder.js";
+import { createSampler, type Decoder } from "../../src/model/decode/decoder.js";
 import { createRng } from "../../src/tensor/rng.js";
 
 /** Twelve tokens after a prompt unless options say otherwise, through those that end a text. */
@@ -17,7 +17,7 @@ export async function generated(
 }
 
 /** A decoder's greedy choice after a sequence. */
-export async function nextToken(decoder: Decoder, sequence: Sequence): Promise<Choice> {
+export async function nextToken(decoder: Decoder, sequence: Sequence) {
   const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
   return round!.tokens[0]!;
 }

@@ -15,7 +15,7 @@ export interface Golden {
 }
 
 /** Compares a folder's logits at all positions, hidden states at the last position, and 24 greedy tokens. */
-export async function expectGolden(folder: string, device: Device, tolerance: number): Promise<void> {
+export async function expectGolden(folder: string, device: Device, tolerance: number) {
   const golden = (await readJson(join(folder, "golden.json"))) as Golden;
   const model = await readModel(folder, { device });
   expect(largestDifference(await model.logits(golden.inputIds), golden.logits)).toBeLessThan(tolerance);
@@ -44,7 +44,7 @@ interface GoldenStories {
 }
 
 /** Compares stories260K with NumPy's logits after a prompt, and with the 40 greedy tokens that follow. */
-export async function expectGoldenStories(folder: string, device: Device, tolerance: number): Promise<void> {
+export async function expectGoldenStories(folder: string, device: Device, tolerance: number) {
   const { prompt_ids, last_logits, greedy_40 } = (await readJson(join(folder, "golden.json"))) as GoldenStories;
   const model = await readModel(folder, { device });
   const last = (await model.logits(prompt_ids)).slice(-model.config.vocabSize);

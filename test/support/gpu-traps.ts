@@ -11,7 +11,7 @@ import { GpuPacked } from "../../src/tensor/gpu/weights.js";
 const PLAIN = { transposeA: false, transposeB: false } as const;
 const ramp = (length: number) => Float32Array.from({ length }, (_, i) => i);
 
-export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDevice>): void {
+export function describeGpuTraps(name: string, createDevice: () => Promise<GpuDevice>) {
   describe(`traps of gpu.js, ${name}`, () => {
     let device: GpuDevice;
     beforeAll(async () => {

@@ -37,12 +37,12 @@ const FLOAT32_ROUNDING = 2 ** -24;
 /**
  * The values behind a tensor of the reference device, whose storage is the typed array itself: reads float64 in full.
  */
-export function valuesOf(tensor: Tensor): Float32Array | Float64Array {
+export function valuesOf(tensor: Tensor) {
   return tensor.storage as Float32Array | Float64Array;
 }
 
 /** float32 numbers, uniform in [-range, range], at least `gap` away from 0. */
-export function drawValues(seed: number, size: number, { range = RANGE, gap = 0 } = {}): Float32Array {
+export function drawValues(seed: number, size: number, { range = RANGE, gap = 0 } = {}) {
   const rng = createRng(seed);
   return Float32Array.from({ length: size }, () => {
     const value = 2 * rng.uniform() - 1;
@@ -74,7 +74,7 @@ export function checkGradients<Name extends string>({
   gap = 0,
   fifthDerivative = FIFTH_DERIVATIVE,
   device,
-}: GradientCheck<Name>): void {
+}: GradientCheck<Name>) {
   const names = Object.keys(inputs) as Name[];
   const data = new Map(names.map((name, i) => [name, drawValues(seed + 1 + i, sizeOf(inputs[name]), { range, gap })]));
   const upload = (device: Device, wanted: readonly Name[]) =>

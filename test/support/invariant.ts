@@ -7,7 +7,7 @@ import { advance, Sequence } from "early-exits/model";
 import { expect } from "vitest";
 
 /** A sequence whose positions have all run through all blocks in one batch. */
-export function freshPass(model: Model, ids: readonly number[]): Sequence {
+export function freshPass(model: Model, ids: readonly number[]) {
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids);
   advance(model, [{ sequence, positions: ids.map((_, s) => s) }], model.config.numLayers);
@@ -17,7 +17,7 @@ export function freshPass(model: Model, ids: readonly number[]): Sequence {
 /**
  * Expects keys and values of every block l < depthOf(s), and the kept state, to be bit-identical to a fresh pass.
  */
-export async function expectInvariant(model: Model, sequence: Sequence): Promise<void> {
+export async function expectInvariant(model: Model, sequence: Sequence) {
   const { ids } = sequence;
   const {
     device,

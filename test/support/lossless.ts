@@ -161,13 +161,11 @@ function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number) {
   );
 }
 
-export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase): Policy =>
+export const policyOf = (heads: ExitHeads, { score, thresholds }: LosslessCase) =>
   createPolicy(heads, thresholds, { score });
 
 /** Runs one generation to its end. */
-export async function finish<Summary>(
-  generation: AsyncIterable<GeneratedToken> & { readonly summary: Summary },
-): Promise<Summary> {
+export async function finish<Summary>(generation: AsyncIterable<GeneratedToken> & { readonly summary: Summary }) {
   const tokens = generation[Symbol.asyncIterator]();
   while ((await tokens.next()).done !== true);
   return generation.summary;

@@ -7,7 +7,6 @@ import {
   type ExitHeads,
   fitProjections,
   loadModel,
-  type Model,
   type ScoreName,
   serializeHeads,
   type WeightDtype,
@@ -73,7 +72,7 @@ export const askedHeads: readonly AskedHeads[] = [
 export const attachOptionsOf = ({ kind = "dense", preview = false }: AskedHeads) => ({ kind, preview });
 
 /** True if heads have the score: those that do not compute all logits have no entropy. */
-export function hasScore({ preview }: AskedHeads, score: ScoreName): boolean {
+export function hasScore({ preview }: AskedHeads, score: ScoreName) {
   return preview === undefined || score === "margin";
 }
 
@@ -137,7 +136,7 @@ export async function smallModel({
   kvCache = "float32",
   seed = 1,
   gain = 8,
-}: SmallModelOptions = {}): Promise<Model> {
+}: SmallModelOptions = {}) {
   const bytes = await smallCheckpoint(config, seed, gain);
   return loadModel(config, memorySource(bytes), { device, dtype, kvCache });
 }
@@ -146,7 +145,7 @@ export async function smallModel({
 export async function smallHeads(
   { exits = [1, 3], kind = "linear", ...rest }: AttachOptions = {},
   model: SmallModelOptions = {},
-): Promise<ExitHeads> {
+) {
   return attachHeads(await smallModel(model), { exits, kind, ...rest });
 }
 
@@ -169,7 +168,7 @@ export function once<Key, Value>(make: (key: Key) => Value): (key: Key) => Value
 }
 
 /** The checkpoint of a llama of which one value of one tensor is replaced. */
-export async function damagedCheckpoint(name: string, value: number): Promise<Uint8Array> {
+export async function damagedCheckpoint(name: string, value: number) {
   const file = await smallCheckpoint(llama);
   const bytes = await memorySource(file).read(name); // a view of the file
   new DataView(bytes.buffer, bytes.byteOffset).setFloat32(4 * 5, value, true);
@@ -177,7 +176,7 @@ export async function damagedCheckpoint(name: string, value: number): Promise<Ui
 }
 
 /** Gives a head weights that are all NaN. */
-export function damageHead({ heads, model }: ExitHeads, exit: number): void {
+export function damageHead({ heads, model }: ExitHeads, exit: number) {
   const { weights } = heads[exit]!;
   const damaged = Object.entries(weights.tensors).map(([name, { shape, size }]) => {
     return [name, Tensor.from(model.device, new Float32Array(size).fill(NaN), shape, { requiresGrad: true })] as const;
@@ -220,7 +219,7 @@ export const byteConfig = {
   tie_word_embeddings: true,
 };
 
-export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}): Promise<Model> {
+export async function smallByteModel(options: Omit<SmallModelOptions, "config"> = {}) {
   const { device = createReferenceDevice(), seed = 1, gain = 8 } = options;
   return loadModel(byteConfig, memorySource(await smallCheckpoint(byteConfig, seed, gain)), {
     device,
@@ -229,17 +228,17 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
 }
 
 /** Fits keys and values of skipped blocks to random text, for the fill that changes other tokens. */
-export async function giveProjections(heads: ExitHeads): Promise<void> {
+export async function giveProjections(heads: ExitHeads) {
   await fitProjections(heads, randomDocuments(6, 24, 700, heads.model.config.vocabSize), { sequenceLength: 24 });
 }
 
 /** Token ids in [0, vocabSize). */
-export function randomIds(count: number, vocabSize: number, seed: number): number[] {
+export function randomIds(count: number, vocabSize: number, seed: number) {
   const rng = createRng(seed);
   return times(count, () => rng.integer(vocabSize));
 }
 
 /** Documents of token ids, all of one length. */
-export function randomDocuments(count: number, length: number, seed = 0, vocabSize = 61): number[][] {
+export function randomDocuments(count: number, length: number, seed = 0, vocabSize = 61) {
   return times(count, (i) => randomIds(length, vocabSize, seed + i));
 }

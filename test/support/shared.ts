@@ -11,7 +11,7 @@ import { readText } from "early-exits/node";
 const shared = fileURLToPath(new URL("../../../shared", import.meta.url));
 
 /** A path inside ../shared, for example sharedPath("fixtures", "text", "wikitext2_valid.txt"). */
-export function sharedPath(...parts: readonly string[]): string {
+export function sharedPath(...parts: readonly string[]) {
   const path = join(shared, ...parts);
   if (!existsSync(path)) {
     throw new Error(
@@ -22,9 +22,9 @@ export function sharedPath(...parts: readonly string[]): string {
 }
 
 /** The folder of the model stories260K. */
-export const stories260K = (): string => sharedPath("fixtures", "models", "stories260K");
+export const stories260K = () => sharedPath("fixtures", "models", "stories260K");
 
 /** Its documents, to train on and held out. */
-export async function splitStories(train = 0.9): Promise<{ readonly train: string[]; readonly held: string[] }> {
+export async function splitStories(train = 0.9) {
   return splitDocuments(await readText(sharedPath("fixtures", "text", "tinystories_clean.jsonl")), { train, seed: 1 });
 }

@@ -32,7 +32,7 @@ export async function serveFolder(folder: string, { at = "", headers = {} }: Ser
 }
 
 /** The address of such a server for the tests of one file. */
-export async function served(...asked: Parameters<typeof serveFolder>): Promise<string> {
+export async function served(...asked: Parameters<typeof serveFolder>) {
   const { url, close } = await serveFolder(...asked);
   afterAll(close);
   return url;

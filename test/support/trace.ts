@@ -18,12 +18,12 @@ export type Trace = readonly Frame[];
 
 type Callable = (...args: never[]) => unknown;
 
-export function methodOf({ prototype }: { readonly prototype: object }, name: string): Callable {
+export function methodOf({ prototype }: { readonly prototype: object }, name: string) {
   return Object.getOwnPropertyDescriptor(prototype, name)!.value as Callable;
 }
 
 /** Runs `body` and returns the traces of all calls of `stations` meanwhile. */
-export async function traceCalls(stations: readonly Callable[], body: () => unknown): Promise<Trace[]> {
+export async function traceCalls(stations: readonly Callable[], body: () => unknown) {
   const stacks: string[] = [];
   const global = globalThis as { traced?: { stations: readonly Callable[]; note(stack: string): void } };
   global.traced = { stations, note: (stack) => void stacks.push(stack) };
@@ -72,7 +72,7 @@ const KERNEL_FRAME = /^\s+at ([\w/.-]+\.as)\/(\S+) \(wasm:/gm;
 const kernels = fileURLToPath(new URL("../../src/tensor/wasm/kernels", import.meta.url));
 
 /** Traces calls of a kernel's function while a product of one row runs, by a build that tells of every call. */
-export async function traceKernel(station: string): Promise<Trace[]> {
+export async function traceKernel(station: string) {
   const { default: asc } = (await import(COMPILER)) as { readonly default: Compiler };
   const { default: binaryen } = (await import(BINARYEN)) as { readonly default: Binaryen };
   let built: Uint8Array;

@@ -5,7 +5,7 @@ import { afterAll, expect } from "vitest";
 import { launchChromium } from "./chromium.js";
 
 /** Chromium, for the tests of one file. */
-export async function chromiumHere(): Promise<Browser> {
+export async function chromiumHere() {
   const browser = await launchChromium();
   afterAll(() => browser.close());
   return browser;
@@ -27,7 +27,7 @@ export async function withWatchedPage(
   address: string,
   test: (page: Page) => Promise<void>,
   { servers, patience, ...options }: WatchOptions,
-): Promise<void> {
+) {
   const context = await browser.newContext({
     reducedMotion: "reduce",
     viewport: { width: 1280, height: 1000 },
@@ -56,7 +56,7 @@ export async function withWatchedPage(
 }
 
 /** Findings of axe in the page as it is, as impact, rule: element. */
-export async function findings(page: Page): Promise<string[]> {
+export async function findings(page: Page) {
   await page.evaluate(axe.source);
   return page.evaluate(async () => {
     const page = globalThis as unknown as { readonly axe: typeof axe };

@@ -1,10 +1,9 @@
 /** Symmetric systems: a golden one, random ones against their own product, and refusals. */
-import { fc, test } from "../support/property.js";
+import { between, fc, test } from "../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { atOnce } from "../../src/turns.js";
 import { solveSymmetric } from "../../src/tensor/cholesky.js";
 import { expect, it } from "vitest";
-import { between } from "../support/draw.js";
 
 const solve = (a: Float64Array, b: Float64Array, n: number) => atOnce(solveSymmetric(a, b, n));
 

@@ -3,8 +3,7 @@
  * (support/gradients.ts); and the rules of backward: accumulation, ownership, frozen inputs, deep graphs. fast-check
  * prints the seed and path that replay a failure.
  */
-import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { describe, expect } from "vitest";
 import { backward, record } from "../../src/tensor/autograd.js";
 import { add, detach, mul, scale, sub } from "../../src/tensor/ops/arithmetic.js";
 import { causalAttention } from "../../src/tensor/ops/attention.js";
@@ -24,24 +23,22 @@ import { type Shape, sizeOf } from "../../src/tensor/shape.js";
 import { PackedMatrix, scope, Tensor } from "../../src/tensor/tensor.js";
 import { failing } from "../support/expect-code.js";
 import { checkGradients, drawValues, type GradientCheck, valuesOf } from "../support/gradients.js";
-import { between } from "../support/draw.js";
+import { between, fc, test } from "../support/property.js";
 
 const size = between(1, 4);
 /** Leading axes: none, one or two; any of them may be 1. */
 const leading = fc.array(between(1, 3), { maxLength: 2 });
 const rowShape = fc.tuple(leading, between(1, 5)).map(([rows, width]) => [...rows, width]);
 
-/** The gradients of the op of every case are right. */
+/** A test that the gradients of the op of every case are right. */
 function law<T>(
+  name: string,
   arbitraries: { [K in keyof T]: fc.Arbitrary<T[K]> },
   check: (drawn: T & { readonly seed: number }) => Omit<GradientCheck<string>, "seed">,
   numRuns = 40,
 ) {
   const cases = fc.record({ ...arbitraries, seed: fc.nat(2 ** 30) }) as unknown as fc.Arbitrary<T & { seed: number }>;
-  fc.assert(
-    fc.property(cases, (drawn) => checkGradients({ ...check(drawn), seed: drawn.seed })),
-    { numRuns },
-  );
+  test.prop([cases], { numRuns })(name, (drawn) => checkGradients({ ...check(drawn), seed: drawn.seed }));
 }
 
 /** Integers in [min, max), the same for every evaluation of the op. */
@@ -74,38 +71,37 @@ describe("the check itself", () => {
 });
 
 describe("products", () => {
-  test("matmul, either factor transposed or not", () =>
-    law(
-      { m: size, n: size, k: size, transposeA: fc.boolean(), transposeB: fc.boolean() },
-      ({ m, n, k, transposeA, transposeB }) => ({
-        inputs: { a: transposeA ? [k, m] : [m, k], b: transposeB ? [n, k] : [k, n] },
-        op: ({ a, b }) => matmul(a!, b!, { transposeA, transposeB }),
-      }),
-      160,
-    ));
-
-  test.for(["trainable", ...weightDtypes] as const)(
-    "linear with a weight that is %s, with bias and residual or not",
-    (kind) =>
-      law(
-        { leading, n: size, k: size, withBias: fc.boolean(), withResidual: fc.boolean() },
-        ({ seed, leading, n, k, withBias, withResidual }) => {
-          const inputs: Record<string, Shape> = {
-            x: [...leading, k],
-            ...(kind === "trainable" && { weight: [n, k] }),
-            ...(withBias && { bias: [n] }),
-            ...(withResidual && { residual: [...leading, n] }),
-          };
-          const frozen = (device: Device) =>
-            PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], kind === "trainable" ? "float32" : kind);
-          return {
-            inputs,
-            op: ({ x, weight, bias, residual }, device) => linear(x!, weight ?? frozen(device), { bias, residual }),
-          };
-        },
-        kind === "trainable" ? 160 : 40,
-      ),
+  law(
+    "matmul, either factor transposed or not",
+    { m: size, n: size, k: size, transposeA: fc.boolean(), transposeB: fc.boolean() },
+    ({ m, n, k, transposeA, transposeB }) => ({
+      inputs: { a: transposeA ? [k, m] : [m, k], b: transposeB ? [n, k] : [k, n] },
+      op: ({ a, b }) => matmul(a!, b!, { transposeA, transposeB }),
+    }),
+    160,
   );
+
+  for (const kind of ["trainable", ...weightDtypes] as const) {
+    law(
+      `linear with a weight that is ${kind}, with bias and residual or not`,
+      { leading, n: size, k: size, withBias: fc.boolean(), withResidual: fc.boolean() },
+      ({ seed, leading, n, k, withBias, withResidual }) => {
+        const inputs: Record<string, Shape> = {
+          x: [...leading, k],
+          ...(kind === "trainable" && { weight: [n, k] }),
+          ...(withBias && { bias: [n] }),
+          ...(withResidual && { residual: [...leading, n] }),
+        };
+        const frozen = (device: Device) =>
+          PackedMatrix.from(device, drawValues(seed ^ 7, n * k), [n, k], kind === "trainable" ? "float32" : kind);
+        return {
+          inputs,
+          op: ({ x, weight, bias, residual }, device) => linear(x!, weight ?? frozen(device), { bias, residual }),
+        };
+      },
+      kind === "trainable" ? 160 : 40,
+    );
+  }
 });
 
 describe("elementwise", () => {
@@ -116,15 +112,16 @@ describe("elementwise", () => {
       .map(([dropped, shrunk]) => common.map((axis, i) => (shrunk[i] ? 1 : axis)).slice(dropped));
     return fc.tuple(operand, operand);
   });
-  test.for([
-    ["add", add],
-    ["sub", sub],
-    ["mul", mul],
-  ] as const)("%s, broadcast both ways", ([, op]) =>
-    law({ shapes: pair }, ({ shapes: [a, b] }) => ({ inputs: { a, b }, op: ({ a, b }) => op(a!, b!) }), 100),
-  );
+  for (const op of [add, sub, mul]) {
+    law(
+      `${op.name}, broadcast both ways`,
+      { shapes: pair },
+      ({ shapes: [a, b] }) => ({ inputs: { a, b }, op: ({ a, b }) => op(a!, b!) }),
+      100,
+    );
+  }
 
-  test.for([
+  for (const [name, op, gap] of [
     ["gelu", gelu, 0],
     ["geluTanh", geluTanh, 0],
     ["silu", silu, 0],
@@ -135,40 +132,38 @@ describe("elementwise", () => {
     ["softmax", softmax, 0],
     ["logSoftmax", logSoftmax, 0],
     ["reshape", (x: Tensor) => reshape(x, [1, x.size]), 0],
-  ] as const)("%s", ([, op, gap]) =>
-    law({ shape: rowShape }, ({ shape }) => ({ inputs: { x: shape }, gap, op: ({ x }) => op(x!) })),
-  );
+  ] as const) {
+    law(name, { shape: rowShape }, ({ shape }) => ({ inputs: { x: shape }, gap, op: ({ x }) => op(x!) }));
+  }
 
-  test("swiglu", () =>
-    law({ leading, width: size }, ({ leading, width }) => ({
-      inputs: { x: [...leading, 2 * width] },
-      op: ({ x }) => swiglu(x!),
-    })));
+  law("swiglu", { leading, width: size }, ({ leading, width }) => ({
+    inputs: { x: [...leading, 2 * width] },
+    op: ({ x }) => swiglu(x!),
+  }));
 });
 
 describe("rows", () => {
   // At epsilon >= 1 the poles of 1/√(variance + epsilon) stay 1 away, as FIFTH_DERIVATIVE supposes; at 1e-5 rows must
   // be spread out, which this example is.
   const epsilon = fc.constantFrom(1, 2);
-  test.for([
+  for (const [name, op, withBias] of [
     ["layerNorm", layerNorm, true],
     ["layerNorm without a bias", layerNorm, false],
     ["rmsNorm", (x: Tensor, gain: Tensor, _: unknown, epsilon?: number) => rmsNorm(x, gain, epsilon), false],
-  ] as const)("%s", ([, op, withBias]) => {
+  ] as const) {
     const caseOf = (given: { readonly shape: Shape; readonly epsilon?: number }) => {
       const width = given.shape.slice(-1);
       const inputs: Record<string, Shape> = { x: given.shape, gain: width, ...(withBias && { bias: width }) };
       return { inputs, op: ({ x, gain, bias }: Record<string, Tensor>) => op(x!, gain!, bias, given.epsilon) };
     };
-    law({ shape: rowShape, epsilon }, caseOf);
-    checkGradients({ seed: 1, ...caseOf({ shape: [2, 8] }) });
-  });
+    law(name, { shape: rowShape, epsilon }, caseOf);
+    test(`${name}, rows spread out`, () => checkGradients({ seed: 1, ...caseOf({ shape: [2, 8] }) }));
+  }
 
-  test("rmsNormHeads", () =>
-    law({ rows: size, heads: size, headDim: size, epsilon }, ({ rows, heads, headDim, epsilon }) => ({
-      inputs: { x: [rows, heads * headDim], gain: [headDim] },
-      op: ({ x, gain }) => rmsNormHeads(x!, gain!, epsilon),
-    })));
+  law("rmsNormHeads", { rows: size, heads: size, headDim: size, epsilon }, ({ rows, heads, headDim, epsilon }) => ({
+    inputs: { x: [rows, heads * headDim], gain: [headDim] },
+    op: ({ x, gain }) => rmsNormHeads(x!, gain!, epsilon),
+  }));
 });
 
 /** cos and sin of position · frequency, rounded to float32 so that both devices turn by the same angle. */
@@ -183,55 +178,62 @@ function ropeTable(device: Device, positions: number, half: number) {
 }
 
 describe("sequences", () => {
-  test("rope, partial and full", () =>
-    law({ rows: size, heads: size, headDim: size, half: fc.nat(2) }, ({ seed, rows, heads, headDim, half }) => {
+  law(
+    "rope, partial and full",
+    { rows: size, heads: size, headDim: size, half: fc.nat(2) },
+    ({ seed, rows, heads, headDim, half }) => {
       const rotated = Math.min(half, Math.floor(headDim / 2));
       const positions = drawIntegers(seed, rows, 0, 9);
       return {
         inputs: { x: [rows, heads * headDim] },
         op: ({ x }, device) => rope(x!, positions, ropeTable(device, 9, rotated), heads),
       };
-    }));
+    },
+  );
 
-  test("causalAttention, grouped heads, several sequences", () => {
-    const two = between(1, 2);
-    law(
-      { batch: two, time: size, kvHeads: two, group: two, headDim: between(1, 3) },
-      ({ batch, time, kvHeads, group, headDim }) => {
-        const q = [batch * time, kvHeads * group * headDim];
-        const kv = [batch * time, kvHeads * headDim];
-        // In [-1, 1], so that softmax of q·k has its poles π/2 away in every single element.
-        return {
-          range: 1,
-          inputs: { q, k: kv, v: kv },
-          op: ({ q, k, v }) => causalAttention(q!, k!, v!, { batch, heads: kvHeads * group, kvHeads }),
-        };
-      },
-    );
-  });
+  const two = between(1, 2);
+  law(
+    "causalAttention, grouped heads, several sequences",
+    { batch: two, time: size, kvHeads: two, group: two, headDim: between(1, 3) },
+    ({ batch, time, kvHeads, group, headDim }) => {
+      const q = [batch * time, kvHeads * group * headDim];
+      const kv = [batch * time, kvHeads * headDim];
+      // In [-1, 1], so that softmax of q·k has its poles π/2 away in every single element.
+      return {
+        range: 1,
+        inputs: { q, k: kv, v: kv },
+        op: ({ q, k, v }) => causalAttention(q!, k!, v!, { batch, heads: kvHeads * group, kvHeads }),
+      };
+    },
+  );
 
-  test("embedding, with ids that repeat", () =>
-    law({ rows: size, width: size, count: fc.nat(6) }, ({ seed, rows, width, count }) => {
+  law(
+    "embedding, with ids that repeat",
+    { rows: size, width: size, count: fc.nat(6) },
+    ({ seed, rows, width, count }) => {
       const ids = drawIntegers(seed, count, 0, rows);
       return { inputs: { table: [rows, width] }, op: ({ table }) => embedding(table!, ids) };
-    }));
+    },
+  );
 });
 
 describe("losses", () => {
-  test("crossEntropy, with masked rows", () =>
-    law({ shape: rowShape }, ({ seed, shape }) => {
-      const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1)!);
-      return { inputs: { logits: shape }, op: ({ logits }) => crossEntropy(logits!, targets) };
-    }));
+  law("crossEntropy, with masked rows", { shape: rowShape }, ({ seed, shape }) => {
+    const targets = drawIntegers(seed, sizeOf(shape.slice(0, -1)), -2, shape.at(-1)!);
+    return { inputs: { logits: shape }, op: ({ logits }) => crossEntropy(logits!, targets) };
+  });
 
-  test("klDivergence, at any temperature", () =>
-    law({ shape: rowShape, temperature: fc.constantFrom(0.5, 1, 3) }, ({ seed, shape, temperature }) => {
+  law(
+    "klDivergence, at any temperature",
+    { shape: rowShape, temperature: fc.constantFrom(0.5, 1, 3) },
+    ({ seed, shape, temperature }) => {
       const teacher = drawValues(seed ^ 7, sizeOf(shape));
       return {
         inputs: { student: shape },
         op: ({ student }, device) => klDivergence(Tensor.from(device, teacher, shape), student!, { temperature }),
       };
-    }));
+    },
+  );
 
   test("klDivergence sends nothing to its teacher", () => {
     const device = createReferenceDevice();
@@ -244,27 +246,26 @@ describe("losses", () => {
 });
 
 describe("parts and sums", () => {
-  test("columns", () =>
-    law({ shape: rowShape, cut: fc.tuple(fc.nat(5), fc.nat(5)) }, ({ shape, cut }) => {
-      const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1)!)).toSorted((a, b) => a - b) as [number, number];
-      return { inputs: { x: shape }, op: ({ x }) => columns(x!, begin, end) };
-    }));
+  law("columns", { shape: rowShape, cut: fc.tuple(fc.nat(5), fc.nat(5)) }, ({ shape, cut }) => {
+    const [begin, end] = cut.map((at) => Math.min(at, shape.at(-1)!)).toSorted((a, b) => a - b) as [number, number];
+    return { inputs: { x: shape }, op: ({ x }) => columns(x!, begin, end) };
+  });
 
-  test("takeAlongRows, with ids that repeat", () =>
-    law({ shape: rowShape, k: fc.nat(4) }, ({ seed, shape, k }) => {
-      const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1)!);
-      return { inputs: { x: shape }, op: ({ x }) => takeAlongRows(x!, ids, k) };
-    }));
+  law("takeAlongRows, with ids that repeat", { shape: rowShape, k: fc.nat(4) }, ({ seed, shape, k }) => {
+    const ids = drawIntegers(seed, sizeOf(shape.slice(0, -1)) * k, 0, shape.at(-1)!);
+    return { inputs: { x: shape }, op: ({ x }) => takeAlongRows(x!, ids, k) };
+  });
 
-  test.for([
-    ["sum", sum],
-    ["mean", mean],
-  ] as const)("%s, over everything and over one axis", ([, op]) =>
-    law({ shape: rowShape, axis: fc.option(between(-3, 2), { nil: undefined }) }, ({ shape, axis }) => {
-      fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
-      return { inputs: { x: shape }, op: ({ x }) => op(x!, axis === undefined ? {} : { axis }) };
-    }),
-  );
+  for (const op of [sum, mean]) {
+    law(
+      `${op.name}, over everything and over one axis`,
+      { shape: rowShape, axis: fc.option(between(-3, 2), { nil: undefined }) },
+      ({ shape, axis }) => {
+        fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
+        return { inputs: { x: shape }, op: ({ x }) => op(x!, axis === undefined ? {} : { axis }) };
+      },
+    );
+  }
 });
 
 describe("backward", () => {

@@ -7,8 +7,7 @@ import { ggufIntegers } from "../../src/tensor/formats/gguf/decode.js";
 import { GROUP, groupsOf, integerValues, roundToInt4 } from "../../src/tensor/integer-rows.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { sumOf, times } from "../support/lists.js";
-import { between } from "../support/draw.js";
-import { fc, test } from "../support/property.js";
+import { between, fc, test } from "../support/property.js";
 
 const isHalf = (x: number) => halves.has(x);
 const halves = new Set(f16ToFloat32(Uint16Array.from({ length: 65_536 }, (_, i) => i)));

@@ -2,7 +2,7 @@
 import { DeviceError } from "../../src/errors.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 
-export function isFreed(tensor: Tensor): boolean {
+export function isFreed(tensor: Tensor) {
   try {
     return tensor.storage.length < 0; // never: the getter throws
   } catch (error) {

@@ -1,13 +1,11 @@
 /** The columns of the n largest values of rows: on the host, and on a device that finds them itself. */
-import { fc, test } from "../support/property.js";
+import { between, casesHere, fc, test } from "../support/property.js";
 import { Tensor } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { createRng } from "../../src/tensor/rng.js";
 import { largest, largestColumns } from "../../src/tensor/ops/largest.js";
-import { casesHere } from "../support/cases-here.js";
 import { devicesHere } from "../support/devices.js";
 import { times } from "../support/lists.js";
-import { between } from "../support/draw.js";
 
 const { reference, wasm } = await devicesHere();
 const value = fc.oneof(

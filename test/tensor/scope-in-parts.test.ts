@@ -4,7 +4,7 @@
  */
 import { createReferenceDevice, scope, sum, Tensor } from "early-exits/tensor";
 import { scale } from "../../src/tensor/ops/arithmetic.js";
-import { atOnce, type InParts, inTurns } from "../../src/turns.js";
+import { atOnce, type InParts } from "../../src/turns.js";
 import { scopeInParts } from "../../src/tensor/tensor.js";
 import { describe, expect, it } from "vitest";
 import { backward, backwardInParts } from "../../src/tensor/autograd.js";
@@ -77,27 +77,11 @@ describe("scopeInParts", () => {
   });
 });
 
-it("work in parts ends with the same result at once and in turns", async () => {
-  const count = function* (): InParts<number> {
-    let parts = 0;
-    while (parts < 50) {
-      yield;
-      parts++;
-    }
-    return parts;
-  };
-  expect([atOnce(count()), await inTurns(count())]).toEqual([50, 50]);
-});
-
 it("backwardInParts adds the gradients that backward adds", () => {
   const gradientOf = (flow: (loss: Tensor) => void) => {
     const x = Tensor.from(device, [1, -2, 3], [3], { requiresGrad: true });
     flow(sum(scale(x, 7)));
     return Array.from(x.grad!.storage as unknown as Float32Array);
   };
-  expect(
-    gradientOf((loss) => {
-      atOnce(backwardInParts(loss));
-    }),
-  ).toEqual(gradientOf(backward));
+  expect(gradientOf((loss) => atOnce(backwardInParts(loss)))).toEqual(gradientOf(backward));
 });

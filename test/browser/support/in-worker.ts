@@ -2,7 +2,7 @@
 import type { Golden } from "../../support/golden.js";
 import type { Answer, Task } from "./worker.js";
 
-export async function inWorker(task: Task): Promise<Answer> {
+export async function inWorker(task: Task) {
   const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
   try {
     return await new Promise<Answer>((resolve, reject) => {
@@ -16,7 +16,7 @@ export async function inWorker(task: Task): Promise<Answer> {
 }
 
 /** URL of a golden checkpoint, and the numbers that PyTorch computed from it. */
-export async function golden(name: string): Promise<{ readonly url: string; readonly numbers: Golden }> {
+export async function golden(name: string) {
   const url = new URL(`/test/golden/${name}/`, location.href).href;
   return { url, numbers: (await (await fetch(`${url}golden.json`)).json()) as Golden };
 }

@@ -1,19 +1,18 @@
 /** The verifier's own binomial tail against the library's, and its time for the most trials that it is asked for. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 import { expect, it } from "vitest";
 import { binomialAtMost } from "../../../src/calibrate/recompute/verify-test.js";
 import { binomialTail } from "../../../src/risk/binomial.js";
 import { close } from "../../../src/calibrate/recompute/verify-values.js";
 
-test.prop([
-  fc.integer({ min: 1, max: 2_000_000 }),
-  fc.double({ min: 0.001, max: 0.999 }),
-  fc.double({ min: -7, max: 7 }),
-])("is the library's tail, to what a verifier calls equal", (n, p, deviations) => {
-  const k = Math.round(n * p + deviations * Math.sqrt(n * p * (1 - p)));
-  fc.pre(k >= 0 && k <= n && !Number.isNaN(deviations) && !Number.isNaN(p));
-  expect(close(binomialAtMost(k, n, p), binomialTail(k, n, p))).toBe(true);
-});
+test.prop([between(1, 2_000_000), fc.double({ min: 0.001, max: 0.999 }), fc.double({ min: -7, max: 7 })])(
+  "is the library's tail, to what a verifier calls equal",
+  (n, p, deviations) => {
+    const k = Math.round(n * p + deviations * Math.sqrt(n * p * (1 - p)));
+    fc.pre(k >= 0 && k <= n && !Number.isNaN(deviations) && !Number.isNaN(p));
+    expect(close(binomialAtMost(k, n, p), binomialTail(k, n, p))).toBe(true);
+  },
+);
 
 it("adds few of the terms", () => {
   const before = process.cpuUsage();

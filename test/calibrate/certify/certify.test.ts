@@ -147,9 +147,8 @@ it("lets almost no token leave if all are wrong, and almost all if all are right
 });
 
 it("refuses options and records that make no sense", async () => {
-  const refused = async (options: Parameters<typeof calibrateRecords>[1], from = records) => {
+  const refused = async (options: Parameters<typeof calibrateRecords>[1], from = records) =>
     await expect(calibrateRecords(from, options), JSON.stringify(options)).rejects.toThrow(OptionError);
-  };
   for (const level of [0, 1, -1, 2, NaN, Infinity]) {
     await refused({ agreement: level });
     await refused({ delta: level });

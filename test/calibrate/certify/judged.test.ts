@@ -15,7 +15,7 @@ import { PolicyError } from "early-exits/exits";
 import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-variation.js";
 import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
 import { answerDocument, type SamplingOptions } from "early-exits/model";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { hashDocument } from "../../../src/calibrate/record/documents.js";
@@ -45,7 +45,7 @@ beforeAll(async () => {
 
 describe("total variation", () => {
   const distribution = fc
-    .array(fc.integer({ min: 0, max: 1000 }), { minLength: 6, maxLength: 6 })
+    .array(between(0, 1000), { minLength: 6, maxLength: 6 })
     .filter((counts) => counts.some((count) => count > 0))
     .map((counts) => {
       const total = sumOf(counts);

@@ -1,9 +1,8 @@
 /** The paper's thresholds: golden numbers and ties; how often they miss their target: test/laws/validity.test.ts. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, real, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { paperThreshold } from "early-exits/calibrate";
 import { expect, it } from "vitest";
-import { between, real } from "../../support/draw.js";
 
 const u = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8];
 const c = [1, 1, 0, 1, 1, 1, 0, 0].map(Boolean);

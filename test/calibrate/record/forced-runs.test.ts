@@ -10,11 +10,9 @@ import { expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
 import { createSampler } from "../../../src/model/decode/decoder.js";
-import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
 import { askedHeads, attachOptionsOf, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
-import { between, real } from "../../support/draw.js";
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, real, test } from "../../support/property.js";
 
 /** A text: tokens before the first that is judged, and tokens from there on. */
 const text = fc.record({ prompt: between(0, 12), rest: between(2, 20) });

@@ -1,7 +1,7 @@
 /**
  * The ledger: golden unit costs from config.json alone, and identities between the counts and what must have run.
  */
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test, threshold } from "../../support/property.js";
 import {
   createPolicy,
   type ExitHeads,
@@ -26,9 +26,7 @@ import {
   smallConfigs,
   smallHeads,
 } from "../../support/models.js";
-import { between, threshold } from "../../support/draw.js";
 import { generated } from "../../support/generated.js";
-import { casesHere } from "../../support/cases-here.js";
 import { sumOf, times } from "../../support/lists.js";
 
 const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_layers: number) =>

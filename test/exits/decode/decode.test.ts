@@ -1,5 +1,5 @@
 /** Early-exit decoding: with exits off, the full model's output bit for bit; with exits on, each fill's invariant. */
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test, threshold } from "../../support/property.js";
 import { attachHeads, createPolicy, type FillName, generate } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { columns } from "../../../src/tensor/ops/select.js";
@@ -12,9 +12,7 @@ import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { generated, nextToken, statesOf } from "../../support/generated.js";
 import { expectInvariant } from "../../support/invariant.js";
 import { giveProjections, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
-import { between, threshold } from "../../support/draw.js";
 import { expectCode } from "../../support/expect-code.js";
-import { casesHere } from "../../support/cases-here.js";
 
 const device = createReferenceDevice();
 const setup = once(async (name: string) => {

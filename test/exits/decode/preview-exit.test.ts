@@ -2,7 +2,7 @@
  * A preview of the model's unembedding as the last exit, at depth L: decoding with it is its definition, a batch is its
  * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
  */
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test, threshold } from "../../support/property.js";
 import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
 import { cachedBatches, fitPreviews, measureExits, recordHidden, type Threshold } from "early-exits/exits";
 import { advance, Sequence } from "early-exits/model";
@@ -13,15 +13,14 @@ import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections, once, randomDocuments, randomIds, smallModel } from "../../support/models.js";
-import { between, threshold } from "../../support/draw.js";
 import { generated, statesOf } from "../../support/generated.js";
-import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
 import { times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const devices = await devicesHere();
 const documents = randomDocuments(12, 24);
+const model = await smallModel();
 const L = 4;
 
 interface Shape {
@@ -144,7 +143,6 @@ describe("a preview as the last exit", () => {
 
 describe("its head", () => {
   it("is fitted, not trained, and its exact logits stay the model's", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: true });
     const last = heads.heads[1]!;
     const before = await last.weights.tensors["normGain"]!.read();
@@ -164,7 +162,6 @@ describe("its head", () => {
   });
 
   it("needs no states of depth L in a recording, and is measured on it", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 12, candidates: 4 } });
     const store = memoryStore();
     await recordHidden(model, documents, [2], store, { sequenceLength: 24 });
@@ -179,7 +176,6 @@ describe("its head", () => {
   });
 
   it("is refused beside another head at depth L", async () => {
-    const model = await smallModel();
     expect(() => attachHeads(model, { exits: [2, L], unembeddingPreview: true })).toThrow(/an exit at depth 4 already/);
     expect(() => attachHeads(model, { exits: 0 })).toThrow(/exits/);
   });

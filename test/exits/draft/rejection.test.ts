@@ -1,5 +1,5 @@
 /** Rejection sampling: golden numbers, and the identity that makes it exact. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 import { expect, it } from "vitest";
 import { acceptance, residual } from "../../../src/exits/draft/speculate.js";
 import { sumOf } from "../../support/lists.js";
@@ -14,7 +14,7 @@ it("golden: drafts from [.1, .6, .3] for target [.5, .3, .2] are accepted at 0.6
 });
 
 const distribution = fc
-  .array(fc.integer({ min: 0, max: 20 }), { minLength: 5, maxLength: 5 })
+  .array(between(0, 20), { minLength: 5, maxLength: 5 })
   .filter((weights) => weights.some((weight) => weight > 0))
   .map((weights) => Float64Array.from(weights, (weight) => weight / sumOf(weights)));
 test.prop([distribution, distribution])(

@@ -1,5 +1,5 @@
 /** Fills: after approximate ones, every position is complete, whatever happens; the lazy one does not drift. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, real, test } from "../../support/property.js";
 import type { ExitHeads } from "early-exits";
 import { advance, Sequence } from "early-exits/model";
 import { Ledger } from "../../../src/exits/cost/ledger.js";
@@ -8,7 +8,6 @@ import { describe, expect, it } from "vitest";
 import { fillCost, fills } from "../../../src/exits/fill/fill.js";
 import { skippedLayers } from "../../../src/exits/heads/projection.js";
 import { device, documents, names, setup } from "./setup.js";
-import { between, real } from "../../support/draw.js";
 
 type Action =
   | { readonly kind: "token"; readonly id: number; readonly exit: number | undefined }

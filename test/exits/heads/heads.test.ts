@@ -6,6 +6,8 @@ import { describe, expect, it } from "vitest";
 import { askedHeads, attachOptionsOf, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
+const model = await smallModel();
+
 describe("placement", () => {
   it("has the golden block indices of both versions (depth = index + 1)", () => {
     const golden: [number, number, number[], number[]][] = [
@@ -23,7 +25,6 @@ describe("placement", () => {
   });
 
   it("refuses more exits than fit, and depths that are not ascending blocks", async () => {
-    const model = await smallModel();
     expect(() => placeExits(4, 4)).toThrow(/integer in \[1, 3\], found 4/);
     for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) {
       expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);
@@ -50,7 +51,6 @@ describe.each(askedHeads)("a head: $name", (asked) => {
   });
 
   it("is stored and read back bit for bit, trained or not", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [1, 3], ...attachOptionsOf(asked) });
     await trainHeads(heads, [randomIds(40, 61, 2)], { steps: 2, batchSize: 1, sequenceLength: 20 });
     const { again, weights } = await reread(heads);
@@ -62,7 +62,6 @@ describe.each(askedHeads)("a head: $name", (asked) => {
 
 describe("heads", () => {
   it("are packed and stored with a dtype of their own, whatever the model's", async () => {
-    const model = await smallModel();
     const state = model.forward(randomIds(5, 61, 1), { toDepth: 2 }).get(2)!;
     const logitsOf = async (dtype?: WeightDtype) => {
       const heads = attachHeads(model, { exits: [2], ...(dtype && { dtype }) });
@@ -76,9 +75,7 @@ describe("heads", () => {
     const coarse = await logitsOf("int8");
     expect(full.logits).toEqual(same.logits);
     expect(coarse.logits).not.toEqual(same.logits);
-    coarse.logits.forEach((value, i) => {
-      expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05);
-    });
+    coarse.logits.forEach((value, i) => expect(Math.abs(value - same.logits[i]!)).toBeLessThan(0.05));
     expect(coarse.bytes).toBeLessThan(same.bytes / 2);
     expect(() => attachHeads(model, { dtype: "int3" as "int8" })).toThrow(
       /choose one of float32, bfloat16, int8, int4/,
@@ -91,7 +88,6 @@ describe("heads", () => {
   });
 
   it("of another model are refused, and so are malformed descriptions", async () => {
-    const model = await smallModel();
     const other = await smallModel({ seed: 2 });
     const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2] }));
     await expectCode(deserializeHeads(other, description, weights), "heads-model");
@@ -116,7 +112,6 @@ describe("heads", () => {
   });
 
   it("are packed on first use, and again after training, whose changes they show", async () => {
-    const model = await smallModel();
     const heads = attachHeads(model, { exits: [2] });
     const [head] = heads.heads;
     const state = model.forward([1, 2], { toDepth: 2 }).get(2)!;

@@ -53,9 +53,9 @@ describe("a preview", () => {
     expect(heads.scores).toEqual(["margin"]);
     await expect(calibrate(heads, documents, { score: "entropy" })).rejects.toThrow(/choose one of margin/);
     const policy = createPolicy(heads, "always", { score: "entropy" });
-    await expect(async () => {
-      await generate(heads, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]().next();
-    }).rejects.toThrow(/entropy, which these heads do not have; choose one of margin/);
+    await expect(async () =>
+      generate(heads, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]().next(),
+    ).rejects.toThrow(/entropy, which these heads do not have; choose one of margin/);
   });
 });
 

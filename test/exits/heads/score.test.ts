@@ -1,11 +1,10 @@
 /** Confidence scores and losses: the golden numbers of the method, directions, ties and extreme values. */
-import { fc, test } from "../../support/property.js";
+import { fc, real, test } from "../../support/property.js";
 import { type HeadLoss, scoreNames } from "early-exits";
 import { backward, createReferenceDevice, sum, Tensor } from "early-exits/tensor";
 import { exitFires, headLoss, readConfidences, scoreDirection, scoreOf } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { topIdsOf } from "../../../src/exits/states/frequent-tokens.js";
-import { real } from "../../support/draw.js";
 
 const device = createReferenceDevice({ float64: true });
 const read = (tensor: Tensor) => Array.from(tensor.storage as unknown as Float64Array);

@@ -1,5 +1,5 @@
 /** Break-even: golden tokens per round, costs that are easy to check by hand, and laws that hold for any costs. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, real, test } from "../../support/property.js";
 import { planExits } from "early-exits";
 import { readModelConfig } from "early-exits/model";
 import {
@@ -17,7 +17,6 @@ import {
 import { costOfRows, growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { losslessCost } from "../../../src/exits/plan/break-even.js";
 import { describe, expect, it } from "vitest";
-import { between, real } from "../../support/draw.js";
 
 const pythia70m = readModelConfig({
   model_type: "gpt_neox",

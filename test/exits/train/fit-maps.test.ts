@@ -2,7 +2,7 @@
  * Closed-form fits: `solveRidge` finds the minimum, and `fitMaps` gives heads the map that brings a state closest to
  * the final one.
  */
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 import { attachHeads, type Model, serializeHeads } from "early-exits";
 import { SINK_POSITIONS } from "../../../src/exits/states/batches.js";
 import { type AffineFit, solveRidge } from "../../../src/exits/train/fit-maps.js";
@@ -12,7 +12,6 @@ import { createRng } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { sharedWasm } from "../../support/devices.js";
 import { randomDocuments, smallModel } from "../../support/models.js";
-import { between } from "../../support/draw.js";
 import { sumOf } from "../../support/lists.js";
 
 function randomRows(rows: number, width: number, seed: number) {

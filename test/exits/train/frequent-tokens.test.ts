@@ -3,8 +3,9 @@ import { frequentTokens, recordStates } from "early-exits/exits";
 import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 
+const model = await smallModel();
+
 it("holds the tokens that the model predicts most often, and those that end a text", async () => {
-  const model = await smallModel();
   const documents = [40, 30].map((length, i) => ({ ids: randomIds(length, 61, i), from: 0 }));
   const counts = new Map<number, number>();
   for (const id of (await recordStates(model, documents, [])).argmax) counts.set(id, (counts.get(id) ?? 0) + 1);
@@ -19,7 +20,6 @@ it("holds the tokens that the model predicts most often, and those that end a te
 });
 
 it("counts the text too, if asked, from the position from which a document counts", async () => {
-  const model = await smallModel();
   const document = { ids: [7, 7, 7, 40, 41, 41, 41], from: 2 };
   const ends = model.config.eosTokenIds; // in every list
   const text = await frequentTokens(model, [document], 2 + ends.length, { positions: 0, countText: true });

@@ -1,5 +1,5 @@
 /** A batch is computed in parts: together they are the batch. */
-import { test } from "../../support/property.js";
+import { between, test } from "../../support/property.js";
 import { attachHeads, trainHeads, type TrainStep } from "early-exits";
 import { createReferenceDevice, Tensor } from "early-exits/tensor";
 import { expect, it } from "vitest";
@@ -7,7 +7,6 @@ import { byParts } from "../../../src/exits/states/by-parts.js";
 import { rowsPerTurn } from "../../../src/turns.js";
 import { sharedWasm } from "../../support/devices.js";
 import { randomDocuments, smallConfigs, smallModel } from "../../support/models.js";
-import { between } from "../../support/draw.js";
 
 const reference = createReferenceDevice();
 
@@ -46,8 +45,7 @@ it("a step over many parts has the mean loss and agreement of its windows", asyn
   expect(documents.length * 64).toBeGreaterThan(rowsPerTurn(vocabSize * hiddenSize));
   const apart: TrainStep[] = [];
   for (const document of documents) apart.push(await firstStep([document]));
-  const meanOf = (of: (step: TrainStep) => number) =>
-    apart.reduce((sum, step) => sum + of(step), 0) / apart.length;
+  const meanOf = (of: (step: TrainStep) => number) => apart.reduce((sum, step) => sum + of(step), 0) / apart.length;
   // Sums of a few hundred float32 numbers, grouped otherwise.
   expect(Math.abs(together.loss / meanOf(({ loss }) => loss) - 1)).toBeLessThan(768 * 2 ** -23);
   expect(together.agreement[0]).toBeCloseTo(

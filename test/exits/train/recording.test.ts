@@ -23,7 +23,7 @@ import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
 import { sumOf, times } from "../../support/lists.js";
 import { randomIds, smallModel } from "../../support/models.js";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 
 const V = 61;
 const list = [2, 3, 5, 8, 13, 21, 34, 55];
@@ -257,7 +257,7 @@ describe("coverageAt", () => {
     expect(coverageAt([1, 1, 1, 0], [1, 1, 0, 1], [1, 0.75])).toEqual([0, 1]); // equal scores leave together
   });
 
-  test.prop([fc.array(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.boolean()), { minLength: 1 })])(
+  test.prop([fc.array(fc.tuple(between(0, 9), fc.boolean()), { minLength: 1 })])(
     "grows as the level falls, and leaves no more wrong positions than the level allows",
     (drawn) => {
       const scores = drawn.map(([score]) => score);

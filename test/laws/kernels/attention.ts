@@ -3,7 +3,6 @@
  * segments. A score is a dot product of length D; its error moves a probability by as much, relatively; the weighted
  * sum adds T terms.
  */
-import fc from "fast-check";
 import type { CacheDtype, CacheSegment, Rope, Storage } from "../../../src/tensor/device.js";
 import {
   absolute,
@@ -18,7 +17,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 import { sumOf, times } from "../../support/lists.js";
 
 const constant = (length: number, bound: number): Float64Array => new Float64Array(length).fill(bound);

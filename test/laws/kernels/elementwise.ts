@@ -2,11 +2,10 @@
  * Elementwise kernels. One operation: one unit. For the activation functions the bounds follow their formulas: σ and
  * exp are relative, Φ is absolute, and an error in the argument of a σ counts as many units as the argument is large.
  */
-import fc from "fast-check";
 import type { BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
 import { broadcastStrides, sizeOf } from "../../../src/tensor/shape.js";
 import { type AnyLaw, each, law, rowsIn, seeds, UNIT, values } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 
 /** A shape, and for each operand the axes it repeats. */
 const binaryCases = fc
@@ -189,8 +188,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
       const [before, gradient, m] = data;
       const b1 = step.beta1;
       const lr = step.learningRate;
-      const terms = (i: number) =>
-        b1 * Math.abs(m![i]!) + (1 - b1) * Math.abs(gradient![i]! * step.gradientScale);
+      const terms = (i: number) => b1 * Math.abs(m![i]!) + (1 - b1) * Math.abs(gradient![i]! * step.gradientScale);
       const root = (i: number) => Math.sqrt(v![i]! / step.correction2) + step.epsilon;
       return {
         m: each(m!.length, (i) => 8 * UNIT * terms(i)),

@@ -15,7 +15,7 @@ export const FLUSH = 2 ** -110;
  * UNITs by which a float32 sum of n terms may be off, relative to the sum of their sizes, in any order: n at most; and
  * 7√n but for a chance of 5e-11, because roundings are as often up as down (Higham and Mary 2019, λ = 7).
  */
-export function sumUnits(n: number): number {
+export function sumUnits(n: number) {
   return Math.min(n, 7 * Math.sqrt(n));
 }
 
@@ -69,7 +69,7 @@ export type Drawn<A> = A extends fc.Arbitrary<infer C> ? C : never;
 /** Hides the case type, so that laws of different kernels share a list. */
 export type AnyLaw = KernelLaw<never>;
 
-export function law<C>(definition: KernelLaw<C>): AnyLaw {
+export function law<C>(definition: KernelLaw<C>) {
   return definition as unknown as AnyLaw;
 }
 
@@ -89,7 +89,7 @@ const tables = ((rng) => {
 })(createRng(3));
 
 /** `length` values of a table, from a place on that depends on a seed and a name. */
-export function values(seed: number, name: string, length: number, kind: Kind = "normal"): Float32Array {
+export function values(seed: number, name: string, length: number, kind: Kind = "normal") {
   const table = tables[kind];
   const data = new Float32Array(length);
   for (let at = -createRng(seed).fork(name).integer(table.length); at < length; at += table.length) {
@@ -98,13 +98,13 @@ export function values(seed: number, name: string, length: number, kind: Kind = 
   return data;
 }
 
-export function integers(seed: number, name: string, length: number, bound: number): number[] {
+export function integers(seed: number, name: string, length: number, bound: number) {
   const rng = createRng(seed).fork(name);
   return Array.from({ length }, () => rng.integer(bound));
 }
 
 /** Row `row` of a matrix with as many rows as `count`. */
-export function rowOf(data: Float32Array, row: number, count: number): Float32Array {
+export function rowOf(data: Float32Array, row: number, count: number) {
   const width = data.length / count;
   return data.slice(row * width, (row + 1) * width);
 }
@@ -125,31 +125,28 @@ export const rowsIn = (...names: readonly string[]) => ({
   }),
 });
 
-export function absolute(data: Float32Array): Float32Array {
+export function absolute(data: Float32Array) {
   return data.map(Math.abs);
 }
 
 /** Storage of the reference device is the typed array itself. */
-export function contents(storage: Storage): Float32Array {
+export function contents(storage: Storage) {
   return storage as unknown as Float32Array;
 }
 
 /** A bound per element. */
-export function each(length: number, bound: (index: number) => number): Float64Array {
+export function each(length: number, bound: (index: number) => number) {
   return Float64Array.from({ length }, (_, i) => bound(i) + FLUSH);
 }
 
-export function sum(
-  data: ArrayLike<number>,
-  term: (value: number, index: number) => number = (value) => value,
-): number {
+export function sum(data: ArrayLike<number>, term: (value: number, index: number) => number = (value) => value) {
   let total = 0;
   for (let i = 0; i < data.length; i++) total += term(data[i]!, i);
   return total;
 }
 
 /** Exact softmax of a row at a temperature, and d = (x - max x) / T. */
-export function softmaxOf(x: Float32Array, temperature = 1): { p: number[]; d: number[] } {
+export function softmaxOf(x: Float32Array, temperature = 1) {
   const top = x.reduce((max, value) => Math.max(max, value), -Infinity);
   const d = Array.from(x, (value) => (value - top) / temperature);
   const total = sum(d, Math.exp);

@@ -1,7 +1,6 @@
 /** Losses. Errors of the exponentials as in rows.ts; a difference of logits is off by a few units of its operands. */
-import fc from "fast-check";
 import { type AnyLaw, each, kinds, law, rowOf, rowsIn, seeds, softmaxOf, sum, sumUnits, UNIT, values } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 const lossCases = fc

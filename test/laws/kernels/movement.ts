@@ -2,7 +2,6 @@
  * Kernels that move values are exact; those that add n of them are off by at most n units times the sum of absolute
  * values.
  */
-import fc from "fast-check";
 import {
   absolute,
   type AnyLaw,
@@ -15,7 +14,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 
 const matrixCases = fc
   .record({

@@ -3,8 +3,7 @@
  * addition; four times that is allowed. The sums of absolute values come from the same kernel of the reference device,
  * given absolute values.
  */
-import fc from "fast-check";
-import { type Kernels, type Storage, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
+import { type Kernels, type WeightDtype, weightDtypes } from "../../../src/tensor/device.js";
 import { quantizeRow } from "../../../src/tensor/reference/integer-products.js";
 import type { ReferencePacked } from "../../../src/tensor/reference/floats.js";
 import {
@@ -23,7 +22,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 /** Mostly small and odd; sometimes across the sizes at which the kernels block. */
@@ -69,7 +68,7 @@ const rowCounts = fc.oneof(
   { weight: 5, arbitrary: between(0, 9) },
   { weight: 1, arbitrary: fc.constantFrom(16, 17, 33, 150) },
 );
-export const linearCases = (dtype: WeightDtype): fc.Arbitrary<LinearCase> =>
+export const linearCases = (dtype: WeightDtype) =>
   fc
     .record({
       rows: rowCounts,
@@ -132,7 +131,7 @@ type Packed = ReturnType<LawDevice["createPacked"]>;
 /** The last matrix of each device: rows of a case, one by one, take the same. */
 const lastPacked = new WeakMap<Kernels, { readonly w: Float32Array; readonly dtype: WeightDtype; packed: Packed }>();
 
-export function pack(device: LawDevice, w: Float32Array, n: number, k: number, dtype: WeightDtype, chunk = n): Packed {
+export function pack(device: LawDevice, w: Float32Array, n: number, k: number, dtype: WeightDtype, chunk = n) {
   const last = lastPacked.get(device.kernels);
   if (last?.w === w && last.dtype === dtype) return last.packed;
   if (last !== undefined) device.freePacked(last.packed);
@@ -144,10 +143,7 @@ export function pack(device: LawDevice, w: Float32Array, n: number, k: number, d
   return packed;
 }
 
-export function runLinear(
-  device: LawDevice,
-  { dtype, rows, n, k, x, w, bias, residual, chunk }: LinearCase,
-): { y: Storage } {
+export function runLinear(device: LawDevice, { dtype, rows, n, k, x, w, bias, residual, chunk }: LinearCase) {
   const y = device.kernels.linear(
     device.upload(x),
     pack(device, w, n, k, dtype, chunk),

@@ -4,7 +4,6 @@
  * cover the few operations that remain. Norms divide by a standard deviation: errors are relative to the largest |x|
  * over it.
  */
-import fc from "fast-check";
 import {
   type AnyLaw,
   type Drawn,
@@ -22,7 +21,7 @@ import {
   UNIT,
   values,
 } from "./law.js";
-import { between } from "../../support/draw.js";
+import { between, fc } from "../../support/property.js";
 import { times } from "../../support/lists.js";
 
 const widths = fc.oneof({ weight: 5, arbitrary: between(1, 40) }, { weight: 1, arbitrary: fc.constantFrom(255, 1001) });
@@ -38,10 +37,7 @@ type RowsCase = Drawn<typeof rowCases>;
 const rows = rowsIn("x", "dy");
 
 /** Concatenates a bound computed row by row. */
-function perRow(
-  c: RowsCase,
-  bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>,
-) {
+function perRow(c: RowsCase, bound: (x: Float32Array, dy: Float32Array, row: number) => ArrayLike<number>) {
   return Float64Array.from(
     times(c.rows, (r) => Array.from(bound(rowOf(c.x, r, c.rows), rowOf(c.dy, r, c.rows), r))).flat(),
   );
@@ -75,11 +71,7 @@ const normCases = fc
 type NormCase = Drawn<typeof normCases>;
 
 /** Normalized row n, 1/σ, and the relative error of n before the division: largest |x| over σ, in units. */
-function normalized(
-  x: Float32Array,
-  epsilon: number,
-  centered: boolean,
-) {
+function normalized(x: Float32Array, epsilon: number, centered: boolean) {
   const mean = centered ? sum(x) / x.length : 0;
   const inverse = 1 / Math.sqrt(sum(x, (value) => (value - mean) ** 2) / x.length + epsilon);
   const largest = x.reduce((max, value) => Math.max(max, Math.abs(value)), 0);
@@ -90,11 +82,7 @@ function normalized(
   };
 }
 
-const runNorm = (
-  device: LawDevice,
-  { x, gain, bias, rows, width, epsilon }: NormCase,
-  centered: boolean,
-) =>
+const runNorm = (device: LawDevice, { x, gain, bias, rows, width, epsilon }: NormCase, centered: boolean) =>
   centered
     ? device.kernels.layerNorm(device.upload(x), device.upload(gain), bias && device.upload(bias), rows, width, epsilon)
     : device.kernels.rmsNorm(device.upload(x), device.upload(gain), rows, width, epsilon);

@@ -1,7 +1,7 @@
 /** Chat templates of the three common kinds, and a byte-level tokenizer that has the control tokens of all of them. */
-import { loadModel, type Model } from "early-exits";
+import { loadModel } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
-import { huggingFaceTokenizer, memorySource, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
+import { huggingFaceTokenizer, memorySource, trainByteLevelBpe } from "early-exits/model";
 import { byteConfig, smallCheckpoint } from "../../support/models.js";
 
 /** As Qwen, SmolLM and many others write turns. */
@@ -69,7 +69,7 @@ export const chatTokenizerJson = trainByteLevelBpe(
 );
 
 /** A tokenizer whose conversations a template writes; `config` is further contents of tokenizer_config.json. */
-export function chatTokenizer(chatTemplate: unknown, config: object = {}): Promise<Tokenizer> {
+export function chatTokenizer(chatTemplate: unknown, config: object = {}) {
   return huggingFaceTokenizer(chatTokenizerJson, {
     bos_token: "<|begin_of_text|>",
     eos_token: "<|im_end|>",
@@ -93,7 +93,7 @@ export interface ChatModelOptions {
 }
 
 /** A small model with random weights that has a chat template. */
-export async function chatModel({ template = chatMl, config = chatConfig }: ChatModelOptions = {}): Promise<Model> {
+export async function chatModel({ template = chatMl, config = chatConfig }: ChatModelOptions = {}) {
   return loadModel(config, memorySource(await smallCheckpoint(config)), {
     device: createReferenceDevice(),
     tokenizer: await chatTokenizer(template),

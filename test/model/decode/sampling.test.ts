@@ -1,10 +1,9 @@
 /** Sampling: processors in cases computed by hand, draws by their distribution. */
-import { fc, test } from "../../support/property.js";
+import { between, fc, real, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { checkSampling, processedDistribution } from "../../../src/model/decode/sampling.js";
 import { sampleFrom } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { between, real } from "../../support/draw.js";
 import { sumOf } from "../../support/lists.js";
 
 const logits = Float32Array.of(1, 3, 2, 3, -1);

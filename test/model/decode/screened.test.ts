@@ -121,9 +121,7 @@ describe("the choice of the unembedding", () => {
     ["the reference device", "reference", "float32", "computes all logits at once"],
   ] as const)("refuses to screen %s, and auto takes the full product", async (_, backend, dtype, reason) => {
     const model = await smallModel({ device: backend === "wasm" ? device : createReferenceDevice(), dtype });
-    expect(() => {
-      model.setUnembedding("screened");
-    }).toThrow(reason);
+    expect(() => model.setUnembedding("screened")).toThrow(reason);
     await chooseUnembedding(model, "auto");
     expect(model.unembedding).toBe("full");
   });

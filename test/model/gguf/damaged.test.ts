@@ -1,8 +1,7 @@
 /** Damaged GGUF files load or are refused with an error of this library, at once; 20,000 of them: npm run fuzz. */
-import { test } from "../../support/property.js";
+import { casesHere, test } from "../../support/property.js";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { casesHere } from "../../support/cases-here.js";
 import { concat, u32, u64, VALUE } from "../../support/gguf/bytes.js";
 import { number } from "../../support/gguf/convert.js";
 import { ggufModel } from "../../support/gguf/model.js";

@@ -2,8 +2,8 @@
 import { hubUrl, isSafePath } from "../../../src/model/hub/hub-name.js";
 import { isHubName, parseHubName } from "early-exits/model";
 import { failing } from "../../support/expect-code.js";
-import fc from "fast-check";
-import { expect, it, test } from "vitest";
+import { expect, it } from "vitest";
+import { fc, test } from "../../support/property.js";
 
 const main = { revision: "main" };
 
@@ -52,16 +52,12 @@ it("a string that begins with hub: counts as a name, so that parsing it reports 
   expect(() => parseHubName("hub:gpt2")).toThrow("expected an organisation and a name");
 });
 
-it("no name leads out of the cache", () => {
-  const piece = fc.constantFrom("..", ".", "/", "\\", "@", "%2F", "a", "b.gguf", "refs", "hub:", "C:", "\0", " ");
-  fc.assert(
-    fc.property(fc.array(piece, { maxLength: 12 }), (pieces) => {
-      const name = `org/name${pieces.join("")}`;
-      if (!isHubName(name)) return;
-      const { repo, revision, file = "x" } = parseHubName(name);
-      for (const path of [repo, revision, file]) expect(isSafePath(path)).toBe(true);
-    }),
-  );
+const piece = fc.constantFrom("..", ".", "/", "\\", "@", "%2F", "a", "b.gguf", "refs", "hub:", "C:", "\0", " ");
+test.prop([fc.array(piece, { maxLength: 12 })])("no name leads out of the cache", (pieces) => {
+  const name = `org/name${pieces.join("")}`;
+  if (!isHubName(name)) return;
+  const { repo, revision, file = "x" } = parseHubName(name);
+  for (const path of [repo, revision, file]) expect(isSafePath(path)).toBe(true);
 });
 
 it("hubUrl returns the address of the folder with a trailing slash, or of the file", () => {

@@ -8,7 +8,7 @@ import { describe, expect, it } from "vitest";
 import { TokenError } from "../../../src/errors.js";
 import { byteTokenizer, byteTokens } from "../../support/byte-tokenizer.js";
 import { huggingFaceTokenizer, type Tokenizer, trainByteLevelBpe } from "early-exits/model";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 
 const gptJson = trainByteLevelBpe(["once upon a time there was a cat 🙂 naïve café. ".repeat(3)], { vocabSize: 320 });
 const gpt = await huggingFaceTokenizer(gptJson);
@@ -35,7 +35,7 @@ function streamed(tokenizer: Tokenizer, ids: readonly number[], prefix: readonly
 
 describe.each(kinds)("%s", (_name, tokenizer) => {
   // Most of them are not valid UTF-8.
-  const ids = fc.array(fc.integer({ min: 0, max: tokenizer.vocabSize - 1 }), { maxLength: 30 });
+  const ids = fc.array(between(0, tokenizer.vocabSize - 1), { maxLength: 30 });
 
   test.prop([text])("decodes what it has encoded", (sample) =>
     expect(tokenizer.decode(tokenizer.encode(sample))).toBe(sample),
@@ -135,9 +135,9 @@ describe("words", () => {
     const theirs = new HuggingFaceTokenizer(whole, {});
     const samples = fc.oneof(text, few, fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 300 }));
     fc.assert(
-      fc.property(samples, (sample) => {
-        expect(tokenizer.encode(sample, { addSpecialTokens: false })).toEqual(theirs.encode(sample).ids);
-      }),
+      fc.property(samples, (sample) =>
+        expect(tokenizer.encode(sample, { addSpecialTokens: false })).toEqual(theirs.encode(sample).ids),
+      ),
       { numRuns: 300 },
     );
   });

@@ -43,13 +43,13 @@ export interface FakeHub {
 
 export const COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
-export const sha256 = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
-export const gitSha1 = (bytes: Uint8Array): string =>
+export const sha256 = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+export const gitSha1 = (bytes: Uint8Array) =>
   createHash("sha1").update(`blob ${bytes.length}\0`).update(bytes).digest("hex");
 
 const isLfs = (path: string) => /\.(?:safetensors|gguf|bin)$/.test(path);
 
-export async function startFakeHub(repos: Record<string, FakeRepo>): Promise<FakeHub> {
+export async function startFakeHub(repos: Record<string, FakeRepo>) {
   const hub: FakeHub = {
     url: "",
     seen: [],

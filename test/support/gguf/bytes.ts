@@ -36,7 +36,7 @@ export const VALUE = {
   uint64: 10,
 } as const;
 
-export const concat = (...parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> => joined(parts);
+export const concat = (...parts: readonly Uint8Array[]) => joined(parts);
 
 function joined(parts: readonly Uint8Array[]) {
   const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
@@ -56,18 +56,18 @@ function numberBytes(length: number, write: (view: DataView) => void) {
   return bytes;
 }
 
-export const u16 = (value: number): Uint8Array => numberBytes(2, (view) => view.setUint16(0, value, true));
+export const u16 = (value: number) => numberBytes(2, (view) => view.setUint16(0, value, true));
 
-export const u32 = (value: number): Uint8Array => numberBytes(4, (view) => view.setUint32(0, value, true));
-export const u64 = (value: bigint): Uint8Array => numberBytes(8, (view) => view.setBigUint64(0, value, true));
-export const f32 = (value: number): Uint8Array => numberBytes(4, (view) => view.setFloat32(0, value, true));
+export const u32 = (value: number) => numberBytes(4, (view) => view.setUint32(0, value, true));
+export const u64 = (value: bigint) => numberBytes(8, (view) => view.setBigUint64(0, value, true));
+export const f32 = (value: number) => numberBytes(4, (view) => view.setFloat32(0, value, true));
 
-export function text(value: string): Uint8Array {
+export function text(value: string) {
   const bytes = utf8(value);
   return concat(u64(BigInt(bytes.length)), bytes);
 }
 
-export const stringArray = (values: readonly string[]): Uint8Array =>
+export const stringArray = (values: readonly string[]) =>
   joined([u32(VALUE.string), u64(BigInt(values.length)), ...values.map(text)]);
 
 /** A file of these parts. */

@@ -21,7 +21,7 @@ export interface StoredTensor {
   readonly bytes: Uint8Array;
 }
 
-export function storeTensor({ name, shape, data }: PlainTensor, type: WrittenType): StoredTensor {
+export function storeTensor({ name, shape, data }: PlainTensor, type: WrittenType) {
   return { name, shape, type, bytes: ENCODE[type](data) };
 }
 
@@ -43,8 +43,7 @@ export function partsOf(stored: readonly StoredTensor[], pairs: ReadonlyMap<stri
   };
 }
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
-  new Uint8Array(buffer, byteOffset, byteLength);
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => new Uint8Array(buffer, byteOffset, byteLength);
 const halfOf = (value: number) => float32ToF16(Float32Array.of(value));
 
 /** Blocks of 32, each a float16 scale and `quantize`'s bytes. */

@@ -2,7 +2,7 @@
 import { SafetensorsError } from "../../../src/errors.js";
 
 /** A file with this text as its header, legal or not. */
-export function fileOf(header: string | Uint8Array, dataBytes = 0): Uint8Array {
+export function fileOf(header: string | Uint8Array, dataBytes = 0) {
   const json = typeof header === "string" ? new TextEncoder().encode(header) : header;
   const file = new Uint8Array(8 + json.length + dataBytes);
   new DataView(file.buffer).setUint32(0, json.length, true);
@@ -11,7 +11,7 @@ export function fileOf(header: string | Uint8Array, dataBytes = 0): Uint8Array {
 }
 
 /** The SafetensorsError that `run` throws. */
-export function fault(run: () => unknown): SafetensorsError {
+export function fault(run: () => unknown) {
   try {
     run();
   } catch (error) {
@@ -22,5 +22,5 @@ export function fault(run: () => unknown): SafetensorsError {
 }
 
 /** The header entry of a tensor, legal or not. */
-export const entry = (dtype: string, shape: string, offsets: string): string =>
+export const entry = (dtype: string, shape: string, offsets: string) =>
   `{"dtype":"${dtype}","shape":${shape},"data_offsets":${offsets}}`;

@@ -10,8 +10,7 @@ import { Tensor } from "../../../src/tensor/tensor.js";
 import { failing } from "../../support/expect-code.js";
 import { drawValues, valuesOf } from "../../support/gradients.js";
 import { sumOf, times } from "../../support/lists.js";
-import { between, real } from "../../support/draw.js";
-import { fc, test } from "../../support/property.js";
+import { between, fc, real, test } from "../../support/property.js";
 
 const SHAPES = [[2, 3], [3], [1, 4], [1]] as const;
 const learningRate = (step: number) => 0.1 / (step + 1);
@@ -86,9 +85,9 @@ describe("Adamw", () => {
       // relative 2⁻²⁴ of the update bounds it.
       const tolerance = FLOAT64_TOLERANCE * (step + 1) + (options.maxGradientNorm === 0.5 ? 2 ** -24 : 0);
       parameters.forEach((parameter, p) =>
-        valuesOf(parameter).forEach((value, i) => {
-          expect(Math.abs(value - expected[p]![i]!)).toBeLessThanOrEqual(tolerance);
-        }),
+        valuesOf(parameter).forEach((value, i) =>
+          expect(Math.abs(value - expected[p]![i]!)).toBeLessThanOrEqual(tolerance),
+        ),
       );
     }
     expect(optimizer.steps).toBe(6);

@@ -7,7 +7,7 @@ import { PackedMatrix, Tensor } from "../../../src/tensor/tensor.js";
 import { linear } from "../../../src/tensor/ops/matmul.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { sumOf } from "../../support/lists.js";
-import { fc, test } from "../../support/property.js";
+import { between, fc, test } from "../../support/property.js";
 
 const draw = (seed: number, length: number, spread = 0) => {
   const rng = createRng(seed);
@@ -15,7 +15,7 @@ const draw = (seed: number, length: number, spread = 0) => {
 };
 
 describe("activations beside integer weights", () => {
-  test.prop([fc.nat(), fc.integer({ min: 1, max: 200 }), fc.constantFrom(4, 8)])(
+  test.prop([fc.nat(), between(1, 200), fc.constantFrom(4, 8)])(
     "lie within half a step of their values, of 7 or 8 bits, or of twice as many in groups of large values",
     (seed, columns, bits) => {
       const x = draw(seed, columns, 0.02);

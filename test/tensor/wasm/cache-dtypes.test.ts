@@ -5,14 +5,13 @@
  */
 import { createDevice } from "early-exits/node";
 import { createReferenceDevice, type Device } from "early-exits/tensor";
-import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { nodeHost } from "../../../src/node/host.js";
 import type { CacheSegment } from "../../../src/tensor/device.js";
 import { createGpuDevice } from "../../../src/tensor/gpu/gpu-device.js";
 import { type CacheCase, cacheCasesOf, fill } from "../../laws/kernels/attention.js";
 import { failing } from "../../support/expect-code.js";
-import { casesHere } from "../../support/cases-here.js";
+import { casesHere, fc, test } from "../../support/property.js";
 
 const cases = cacheCasesOf(1, 150, fc.constantFrom(1, 4, 7, 16, 17, 33, 64));
 const dtypes = fc.constantFrom("bfloat16" as const, "int8" as const);
@@ -35,54 +34,52 @@ describe.each(["portable", "relaxed"] as const)("a cache of a smaller type, %s b
   });
   afterAll(() => device.dispose());
 
-  it("holds the same values on every device, also as a copy of another capacity", () =>
-    fc.assert(
-      fc.asyncProperty(cases, dtypes, fc.nat(70), async (c, dtype, room) => {
-        const segments = fill(device, c, undefined, dtype);
-        const expected = fill(reference, c, undefined, dtype);
-        const positive = (data: Float32Array) => data.map((value) => value + 0); // int8 has no -0
-        for (const [i, { length }] of c.sequences.entries()) {
-          const copy = device.createCache(c.kvHeads, c.headDim, length + room, dtype);
-          device.copyCache(segments[i]!.cache, copy, length);
-          const wanted = await reference.readCache(expected[i]!.cache, 0, length);
-          for (const one of [segments[i]!.cache, copy]) {
-            const { keys, values } = await device.readCache(one, 0, length);
-            expect(positive(keys)).toEqual(positive(wanted.keys));
-            expect(positive(values)).toEqual(positive(wanted.values));
-          }
-          device.freeCache(copy);
+  test.prop([cases, dtypes, fc.nat(70)], { numRuns: casesHere(30) })(
+    "holds the same values on every device, also as a copy of another capacity",
+    async (c, dtype, room) => {
+      const segments = fill(device, c, undefined, dtype);
+      const expected = fill(reference, c, undefined, dtype);
+      const positive = (data: Float32Array) => data.map((value) => value + 0); // int8 has no -0
+      for (const [i, { length }] of c.sequences.entries()) {
+        const copy = device.createCache(c.kvHeads, c.headDim, length + room, dtype);
+        device.copyCache(segments[i]!.cache, copy, length);
+        const wanted = await reference.readCache(expected[i]!.cache, 0, length);
+        for (const one of [segments[i]!.cache, copy]) {
+          const { keys, values } = await device.readCache(one, 0, length);
+          expect(positive(keys)).toEqual(positive(wanted.keys));
+          expect(positive(values)).toEqual(positive(wanted.values));
         }
-        free(device, segments);
-      }),
-      { numRuns: casesHere(30) },
-    ));
+        device.freeCache(copy);
+      }
+      free(device, segments);
+    },
+  );
 
-  it("is attended to with the bits of a float32 cache of the rounded values, in one row as in many", () =>
-    fc.assert(
-      fc.asyncProperty(cases, dtypes, async (c, dtype) => {
-        const width = c.kvHeads * c.headDim;
-        const segments = fill(device, c, undefined, dtype);
-        const rounded = await Promise.all(
-          c.sequences.map(async (sequence, i) => {
-            const { keys, values } = await device.readCache(segments[i]!.cache, 0, sequence.length);
-            const kv = sequence.kv.map((_, at) => {
-              const row = Math.floor(at / (2 * width));
-              const column = at % (2 * width);
-              return column < width ? keys[row * width + column]! : values[row * width + column - width]!;
-            });
-            return { ...sequence, kv };
-          }),
-        );
-        const wide = fill(device, { ...c, sequences: rounded }, undefined);
-        const together = await attended(device, segments, c);
-        expect(together).toEqual(await attended(device, wide, c));
-        const { cache, positions } = segments.at(-1)!;
-        const alone = await attended(device, [{ cache, positions: positions.slice(-1) }], c);
-        expect(alone).toEqual(together.slice(-alone.length));
-        free(device, [...segments, ...wide]);
-      }),
-      { numRuns: casesHere(60) },
-    ));
+  test.prop([cases, dtypes], { numRuns: casesHere(60) })(
+    "is attended to with the bits of a float32 cache of the rounded values, in one row as in many",
+    async (c, dtype) => {
+      const width = c.kvHeads * c.headDim;
+      const segments = fill(device, c, undefined, dtype);
+      const rounded = await Promise.all(
+        c.sequences.map(async (sequence, i) => {
+          const { keys, values } = await device.readCache(segments[i]!.cache, 0, sequence.length);
+          const kv = sequence.kv.map((_, at) => {
+            const row = Math.floor(at / (2 * width));
+            const column = at % (2 * width);
+            return column < width ? keys[row * width + column]! : values[row * width + column - width]!;
+          });
+          return { ...sequence, kv };
+        }),
+      );
+      const wide = fill(device, { ...c, sequences: rounded }, undefined);
+      const together = await attended(device, segments, c);
+      expect(together).toEqual(await attended(device, wide, c));
+      const { cache, positions } = segments.at(-1)!;
+      const alone = await attended(device, [{ cache, positions: positions.slice(-1) }], c);
+      expect(alone).toEqual(together.slice(-alone.length));
+      free(device, [...segments, ...wide]);
+    },
+  );
 
   it("takes half, or a little more than a quarter, of the bytes", () => {
     const [float32, bfloat16, int8] = (["float32", "bfloat16", "int8"] as const).map(

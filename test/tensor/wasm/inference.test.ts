@@ -3,7 +3,7 @@
  * of is freed.
  */
 import { fileURLToPath } from "node:url";
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test } from "../../support/property.js";
 import { attachHeads, generate, type Model, trainHeads } from "early-exits";
 import { scope } from "early-exits/tensor";
 import { weightDtypes } from "../../../src/tensor/device.js";
@@ -12,7 +12,6 @@ import { createDevice, readModel } from "early-exits/node";
 import { expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
-import { casesHere } from "../../support/cases-here.js";
 import { times } from "../../support/lists.js";
 
 const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
@@ -42,7 +41,7 @@ test.prop(
     fc.constantFrom(...Object.keys(smallConfigs)),
     fc.constantFrom(...weightDtypes),
     fc.constantFrom("relaxed", "portable"),
-    fc.integer({ min: 2, max: 20 }),
+    between(2, 20),
     fc.nat(),
   ],
   { numRuns: casesHere(40) },

@@ -1,9 +1,8 @@
 /** The allocator of the wasm device, against a plain list of live blocks. */
-import fc from "fast-check";
 import { expect, it } from "vitest";
 import { DeviceError } from "../../../src/errors.js";
 import { WasmMemory } from "../../../src/tensor/wasm/memory.js";
-import { between } from "../../support/draw.js";
+import { between, fc, test } from "../../support/property.js";
 
 const sizes = fc.oneof(fc.nat(2000), between(60_000, 70_000), between(10_000, 400_000));
 const actions = fc.array(fc.oneof(fc.record({ allocate: sizes }), fc.record({ free: fc.nat(1000) })), {
@@ -26,65 +25,56 @@ function play(memory: WasmMemory, script: readonly ({ allocate: number } | { fre
   return live;
 }
 
-it("never hands out overlapping blocks, nor memory it does not have", () =>
-  fc.assert(
-    fc.property(actions, (script) => {
-      const memory = new WasmMemory({ shared: false });
-      const live = play(memory, script).sort((a, b) => a.address - b.address);
-      let end = 65_536;
-      for (const { address, bytes } of live) {
-        expect(address % 64).toBe(0);
-        expect(address).toBeGreaterThanOrEqual(end);
-        end = address + bytes;
-      }
-      expect(end).toBeLessThanOrEqual(memory.size);
-      expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
-    }),
-    { numRuns: 60 },
-  ));
+test.prop([actions], { numRuns: 60 })("never hands out overlapping blocks, nor memory it does not have", (script) => {
+  const memory = new WasmMemory({ shared: false });
+  const live = play(memory, script).sort((a, b) => a.address - b.address);
+  let end = 65_536;
+  for (const { address, bytes } of live) {
+    expect(address % 64).toBe(0);
+    expect(address).toBeGreaterThanOrEqual(end);
+    end = address + bytes;
+  }
+  expect(end).toBeLessThanOrEqual(memory.size);
+  expect(memory.used).toBeGreaterThanOrEqual(live.reduce((sum, { bytes }) => sum + bytes, 0));
+});
 
-it("changes nothing when a request does not fit, and serves what fits afterwards", () =>
-  fc.assert(
-    fc.property(actions, between(2 ** 21, 2 ** 23), (script, limit) => {
-      const memory = new WasmMemory({ shared: false, limit });
-      const live: Block[] = [];
-      for (const action of script) {
-        const used = memory.used;
-        try {
-          play(memory, [action], live);
-        } catch (error) {
-          expect(error).toBeInstanceOf(DeviceError);
-          expect(memory.used).toBe(used);
-        }
-        expect(memory.size).toBeLessThanOrEqual(limit);
+test.prop([actions, between(2 ** 21, 2 ** 23)], { numRuns: 60 })(
+  "changes nothing when a request does not fit, and serves what fits afterwards",
+  (script, limit) => {
+    const memory = new WasmMemory({ shared: false, limit });
+    const live: Block[] = [];
+    for (const action of script) {
+      const used = memory.used;
+      try {
+        play(memory, [action], live);
+      } catch (error) {
+        expect(error).toBeInstanceOf(DeviceError);
+        expect(memory.used).toBe(used);
       }
-      expect(() => memory.allocateAll([1000, 100_000, 2 ** 23])).toThrow(/memoryLimit/);
-      for (const { address, bytes } of live) memory.free(address, bytes);
-      expect(memory.used).toBe(0);
-    }),
-    { numRuns: 60 },
-  ));
+      expect(memory.size).toBeLessThanOrEqual(limit);
+    }
+    expect(() => memory.allocateAll([1000, 100_000, 2 ** 23])).toThrow(/memoryLimit/);
+    for (const { address, bytes } of live) memory.free(address, bytes);
+    expect(memory.used).toBe(0);
+  },
+);
 
 // Blocks for small sizes stay where their chunk lies, so spans may fit otherwise in the next rounds.
-it("uses nothing once everything is freed, and soon stops growing when the same work is done again", () =>
-  fc.assert(
-    fc.property(actions, (script) => {
-      const memory = new WasmMemory({ shared: false });
-      const round = () => {
-        for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
-        expect(memory.used).toBe(0);
-      };
-      for (let i = 0; i < 8; i++) round();
-      const { size } = memory;
-      for (let i = 0; i < 5; i++) round();
-      expect(memory.size).toBe(size);
-    }),
-    {
-      numRuns: 60,
-      // grows in the third round
-      examples: [[[{ allocate: 65_537 }, { allocate: 94_209 }, { allocate: 155_649 }, { free: 671 }, { allocate: 0 }]]],
-    },
-  ));
+test.prop([actions], {
+  numRuns: 60,
+  // grows in the third round
+  examples: [[[{ allocate: 65_537 }, { allocate: 94_209 }, { allocate: 155_649 }, { free: 671 }, { allocate: 0 }]]],
+})("uses nothing once everything is freed, and soon stops growing when the same work is done again", (script) => {
+  const memory = new WasmMemory({ shared: false });
+  const round = () => {
+    for (const { address, bytes } of play(memory, script)) memory.free(address, bytes);
+    expect(memory.used).toBe(0);
+  };
+  for (let i = 0; i < 8; i++) round();
+  const { size } = memory;
+  for (let i = 0; i < 5; i++) round();
+  expect(memory.size).toBe(size);
+});
 
 it("wastes at most an eighth of the requested size, beyond 512 bytes", () => {
   // one memory for all sizes: each takes gigabytes of addresses, which a process has not for thousands of them

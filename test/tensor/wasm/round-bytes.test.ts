@@ -1,10 +1,8 @@
 /** Weights are rounded to bytes by a kernel here, and by integer-rows.ts elsewhere: the bits are the same. */
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, real, test } from "../../support/property.js";
 import type { Device } from "early-exits/tensor";
 import { expect, it } from "vitest";
-import { casesHere } from "../../support/cases-here.js";
 import { devicesHere } from "../../support/devices.js";
-import { between, real } from "../../support/draw.js";
 
 const { reference, wasm } = await devicesHere();
 

@@ -9,10 +9,8 @@ import { coarseBytes } from "../../../src/tensor/coarse-bytes.js";
 import { createRng } from "../../../src/tensor/rng.js";
 import { roundRow } from "../../../src/tensor/round-row.js";
 import { createWasmDevice, type WasmDevice } from "../../../src/tensor/wasm/wasm-device.js";
-import { casesHere } from "../../support/cases-here.js";
 import { times } from "../../support/lists.js";
-import { between } from "../../support/draw.js";
-import { fc, test } from "../../support/property.js";
+import { between, casesHere, fc, test } from "../../support/property.js";
 
 const RUNS = casesHere(150);
 const ROWS = ["random", "twins", "neighbours", "lattice", "huge", "denormal", "uneven", "zero"] as const;
