@@ -107,7 +107,7 @@ await writeReport(values.out, {
     ),
     others(
       "What must fail does fail",
-      "The published rule, an off-by-one sequence, tokens as units, documents that drift, choices that are not paid for.",
+      "The published rule, an off-by-one sequence, tokens as units, documents that drift, choices not paid for.",
       findings.filter(({ law }) => law === "must fail"),
     ),
     others(

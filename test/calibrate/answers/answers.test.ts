@@ -57,7 +57,7 @@ describe("certificates of answers", () => {
     for (const change of forged) expect(await verdictOf(await resealed(certificate, change))).toBe("refuted");
   });
 
-  it("are refuted with prompts that were not answered, and run a loss of one's own only if it is the same", async () => {
+  it("are refuted with prompts that were not answered, and run another's loss only if it is the same", async () => {
     const { certificate } = await calibrate(heads, prompts, { ...asked, loss: share });
     expect(await verdictOf(certificate, { heads, prompts, answerLoss: share })).toBe("reproduced");
     const others = prompts.with(1, { ...prompts[1]!, prompt: "another" });
