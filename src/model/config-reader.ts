@@ -7,6 +7,7 @@ import { type Budgets, budgetsWith, requireBudget } from "../budgets.js";
 import { ModelError } from "../errors.js";
 import { shown } from "../shown.js";
 import type { Activation, AttentionConfig, LongRopeScaling, RotaryConfig, YarnRopeScaling } from "./config.js";
+import { logarithm } from "./elementary.js";
 
 interface RotaryOptions {
   /** Older field of the base. @default "rope_theta" */
@@ -191,7 +192,7 @@ export class ConfigReader {
     return {
       ropeType: "yarn",
       factor,
-      attentionFactor: this.number("attention_factor", 0.1 * Math.max(0, Math.log(factor)) + 1),
+      attentionFactor: this.number("attention_factor", 0.1 * Math.max(0, logarithm(factor)) + 1),
       betaFast: this.number("beta_fast", 32),
       betaSlow: this.number("beta_slow", 1),
       originalMaxPositionEmbeddings: this.#originalContext(top),
@@ -201,7 +202,7 @@ export class ConfigReader {
   #longRope(top: ConfigReader, dim: number): LongRopeScaling {
     const original = this.#originalContext(top);
     if (original < 2) throw this.#error("original_max_position_embeddings", "an integer of at least 2");
-    const stretch = Math.log(top.size("max_position_embeddings", original) / original);
+    const stretch = logarithm(top.size("max_position_embeddings", original) / original);
     const factors: unknown = this.#json["short_factor"];
     const legal = Array.isArray(factors) && factors.every((factor) => factor > 0 && factor <= LARGEST_FACTOR);
     if (!legal || factors.length !== dim / 2) {
@@ -210,7 +211,7 @@ export class ConfigReader {
     return {
       ropeType: "longrope",
       factors,
-      attentionFactor: this.number("attention_factor", Math.sqrt(1 + Math.max(0, stretch) / Math.log(original))),
+      attentionFactor: this.number("attention_factor", Math.sqrt(1 + Math.max(0, stretch) / logarithm(original))),
       originalMaxPositionEmbeddings: original,
     };
   }

@@ -7,6 +7,7 @@ import { OptionError, requireInteger } from "../errors.js";
 import { requireKnown } from "../known.js";
 import { scope } from "../tensor/index.js";
 import { largest } from "../tensor/ops/largest.js";
+import { exponential } from "./elementary.js";
 import type { Model } from "./model.js";
 
 /** A token of the text, and the tokens that could come after it. */
@@ -48,8 +49,8 @@ export async function logitLens(
     for (const [t, { guesses }] of read.entries()) {
       const row = values.subarray(t * vocabSize, (t + 1) * vocabSize);
       const best = largest(row, top).sort((a, b) => row[b]! - row[a]!);
-      const sum = row.reduce((total, logit) => total + Math.exp(logit - row[best[0]!]!), 0);
-      guesses.push(best.map((id) => ({ ...named(id), probability: Math.exp(row[id]! - row[best[0]!]!) / sum })));
+      const sum = row.reduce((total, logit) => total + exponential(logit - row[best[0]!]!), 0);
+      guesses.push(best.map((id) => ({ ...named(id), probability: exponential(row[id]! - row[best[0]!]!) / sum })));
     }
   }
   return read;

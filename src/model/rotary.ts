@@ -2,6 +2,7 @@
  * Rotary tables: cos and sin of position · θ^(-2i/dim), scaled as in config.ts. Computed in float64 and doubled when a
  * longer sequence comes, so a context of 128k needs no table for positions never visited.
  */
+import { cosine, exponential, logarithm } from "./elementary.js";
 import { type Device, Tensor } from "../tensor/index.js";
 import { keep } from "../tensor/tensor.js";
 import type { Rope } from "../tensor/device.js";
@@ -10,7 +11,7 @@ import type { Llama3RopeScaling, LongRopeScaling, RotaryConfig, YarnRopeScaling 
 
 /** Radians per position, [dim / 2]. */
 export function rotaryFrequencies({ dim, theta, scaling }: RotaryConfig): number[] {
-  const plain = Array.from({ length: dim / 2 }, (_, i) => theta ** ((-2 * i) / dim));
+  const plain = Array.from({ length: dim / 2 }, (_, i) => exponential(((-2 * i) / dim) * logarithm(theta)));
   switch (scaling?.ropeType) {
     case undefined:
       return plain;
@@ -43,7 +44,7 @@ function llama3Share({ lowFreqFactor, highFreqFactor, originalMaxPositionEmbeddi
 /** Falls with the pair's number, from `betaFast` turns within the original context to `betaSlow`. */
 function yarnShare(dim: number, theta: number, scaling: YarnRopeScaling): Share {
   const pairOf = (turns: number): number =>
-    (dim * Math.log(scaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns))) / (2 * Math.log(theta));
+    (dim * logarithm(scaling.originalMaxPositionEmbeddings / (2 * Math.PI * turns))) / (2 * logarithm(theta));
   const low = Math.max(0, Math.floor(pairOf(scaling.betaFast)));
   const high = Math.min(dim - 1, Math.ceil(pairOf(scaling.betaSlow)));
   return (_, i) => 1 - (i - low) / (high - low || 0.001);
@@ -57,14 +58,14 @@ export function rotaryTable(
   const frequencies = rotaryFrequencies(config);
   const magnitude = (config.scaling as Partial<LongRopeScaling> | undefined)?.attentionFactor ?? 1;
   const half = frequencies.length;
-  const values = (of: (angle: number) => number): Float32Array => {
+  const values = (quarters?: number): Float32Array => {
     const table = new Float32Array(length * half);
     for (let i = 0; i < table.length; i++) {
-      table[i] = magnitude * of(Math.floor(i / half) * frequencies[i % half]!);
+      table[i] = magnitude * cosine(Math.floor(i / half) * frequencies[i % half]!, quarters);
     }
     return table;
   };
-  return { cos: values(Math.cos), sin: values(Math.sin) };
+  return { cos: values(), sin: values(3) };
 }
 
 export class RotaryTables {

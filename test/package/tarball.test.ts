@@ -163,6 +163,25 @@ describe("the installed package", () => {
     await cp(join(installed, "examples/browser/index.html"), join(installed, "index.html"));
     expect(await textOfPage(installed)).toMatch(/^The people of the United States\W+\w/);
   });
+
+  it("computes the bits of same-bits.json in Node, in both builds, and on a plain page", async () => {
+    const program = "node_modules/early-exits/examples/same-bits.mjs";
+    const reports: unknown[] = [];
+    for (const build of ["auto", "portable"]) reports.push((await run("node", [program, build], installed)).stdout);
+    const url = await served(installed);
+    await withWatchedPage(
+      browser,
+      url,
+      async (page) => {
+        const imports = { "early-exits/model": "./node_modules/early-exits/dist/model/index.js" };
+        await page.addScriptTag({ type: "importmap", content: JSON.stringify({ imports }) });
+        reports.push(await page.evaluate(`import("./${program}").then(({ report }) => report)`));
+      },
+      { servers: [url], patience: 60_000 },
+    );
+    const builds = reports.map((report) => /kernels (\w+)-.*, (\d+) of \2 hashes/.exec(String(report))?.[1]);
+    expect(builds).toEqual(["relaxed", "portable", "relaxed"]);
+  });
 });
 
 describe("examples", () => {

@@ -7,6 +7,7 @@
  * token leaves at the first exit whose score passes its threshold.
  */
 import { PolicyError } from "../../errors.js";
+import { exponential } from "../../model/elementary.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 
@@ -50,11 +51,11 @@ export function scoreOf({ top1, top2, logSumExp, entropy }: Confidence, name: Sc
     case "entropy":
       return entropy;
     case "maxProb":
-      return Math.exp(top1 - logSumExp);
+      return exponential(top1 - logSumExp);
     case "margin":
       return top1 - top2;
     case "probGap":
-      return Math.exp(top1 - logSumExp) - Math.exp(top2 - logSumExp);
+      return exponential(top1 - logSumExp) - exponential(top2 - logSumExp);
   }
 }
 

@@ -10,7 +10,7 @@
  */
 import { requireInteger, requireNumber } from "../../errors.js";
 import type { Rng } from "../../tensor/index.js";
-import { exponential } from "./exponential.js";
+import { exponential } from "../elementary.js";
 
 export interface SamplingOptions {
   /** 0 is greedy. @default 0 */

@@ -2,9 +2,10 @@
  * The CPU device: kernels in WebAssembly SIMD, all tensors in one linear memory. k rows at once have the bits of one by
  * one, in both builds and on any number of threads.
  *
- * The relaxed build (fused multiply-add) is preferred if `WebAssembly.validate` accepts it. Builds are base64 text,
- * imported when needed, so a page loads one. Node 20 hides relaxed SIMD behind a flag that the host turns on. The
- * binaries import a shared memory; without SharedArrayBuffer one byte is changed to import a private one.
+ * The relaxed build is preferred if `WebAssembly.validate` accepts it and this processor fuses multiplication and
+ * addition, so that each build has the same bits everywhere. Builds are base64 text, imported when needed, so a page
+ * loads one. Node 20 hides relaxed SIMD behind a flag that the host turns on. The binaries import a shared memory;
+ * without SharedArrayBuffer one byte is changed to import a private one.
  */
 import { DeviceError, requireInteger } from "../../errors.js";
 import type { CacheDtype, Device, PackedDtype, PackedStorage } from "../device.js";
@@ -16,7 +17,7 @@ import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
 import { EXACT, SCRATCH_BYTES } from "./kernels/constants.js";
-import { chooseWay } from "./kernels/choose-way.js";
+import { chooseWay, fuses } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { movementKernels } from "./movement.js";
@@ -73,6 +74,9 @@ export async function createWasmDevice({
   const memory = new WasmMemory({ shared, limit: memoryLimit });
   const wasm = await instantiateKernels(module, memory.memory);
   wasm.setScratch(memory.allocate(SCRATCH_BYTES));
+  if (build === "relaxed" && wish === "auto" && !fuses(wasm, memory)) {
+    return createWasmDevice({ threads, build: "portable", memoryLimit, host });
+  }
   const way = build === "portable" ? EXACT : chooseWay(wasm, memory, () => host.now());
   wasm.setWay(way);
   const engine = new Engine(

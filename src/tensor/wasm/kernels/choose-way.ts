@@ -4,7 +4,7 @@
  * correct ways, DOT is the fastest if it is one instruction, as its time beside a multiplication of int16 shows; else
  * PAIRS.
  */
-import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS } from "./constants.js";
+import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS, PANELS_F32 } from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";
 import type { WasmMemory } from "../memory.js";
 
@@ -79,4 +79,20 @@ function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: nu
   const same = product(way).every((value, i) => value === exact[i]);
   places.forEach((address, i) => memory.free(address, sizes[i]! + 64));
   return same;
+}
+
+/**
+ * True if the kernels multiply and add with one rounding: (1 + 2^-12)² - 1 - 2^-11 is 2^-24, and 0 with two. An engine
+ * may run relaxed SIMD with two roundings, as V8 does on processors without fused multiply-add.
+ */
+export function fuses(wasm: NamedKernels, memory: WasmMemory): boolean {
+  const bytes = 192 + wasm.streamBytes(1);
+  const w = memory.allocate(bytes);
+  const y = w + 64;
+  memory.f32.fill(1 + 2 ** -12, w / 4, y / 4);
+  memory.f32.fill(-1 - 2 ** -11, y / 4, y / 4 + 16);
+  wasm.linear({ kind: PANELS_F32, w, x: w, y, bias: y, residual: 0, rows: 1, n: 16, k: 1, work: y + 128 }, 0, 1);
+  const fused = memory.f32[y / 4] !== 0;
+  memory.free(w, bytes);
+  return fused;
 }
