@@ -6,10 +6,24 @@
  */
 import { PolicyError, requireInteger } from "../errors.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { allNames, requireKnown } from "../known.js";
 import { requirePolicyFor } from "../exits/plan/policy.js";
 import type { Model } from "../model/index.js";
 import { evaluateDefaults, type EvaluateOptions, type Evaluation } from "./evaluation.js";
 import type { TaskItem } from "./tasks.js";
+
+const optionNames = allNames<EvaluateOptions>()(
+  "policies",
+  "limit",
+  "maxLength",
+  "addSpecialTokens",
+  "batchTokens",
+  "seed",
+  "resamples",
+  "store",
+  "signal",
+  "onBatch",
+);
 
 /**
  * Evaluates a model, or heads and policies. Items are read one by one, leaving a few numbers each. Throws an
@@ -19,7 +33,10 @@ import type { TaskItem } from "./tasks.js";
 export async function evaluate(
   source: Model | ExitHeads,
   items: Iterable<TaskItem> | AsyncIterable<TaskItem>,
-  {
+  options: EvaluateOptions = {},
+): Promise<Evaluation> {
+  requireKnown("evaluate", options, optionNames);
+  const {
     policies = [],
     limit = Infinity,
     maxLength = contextOf(source),
@@ -30,8 +47,7 @@ export async function evaluate(
     store,
     signal,
     onBatch,
-  }: EvaluateOptions = {},
-): Promise<Evaluation> {
+  } = options;
   const heads = source instanceof ExitHeads ? source : undefined;
   if (limit !== Infinity) requireInteger("evaluate: limit", limit, 1);
   requireInteger("evaluate: maxLength", maxLength, 1, contextOf(source));

@@ -3,6 +3,7 @@
  * document in both sets would show calibration text that training has seen.
  */
 import { OptionError, requireInteger, requireNumber } from "../errors.js";
+import { allNames, requireKnown } from "../known.js";
 import { createRng } from "../tensor/index.js";
 import type { Model } from "./model.js";
 
@@ -17,6 +18,8 @@ interface SplitOptions {
   readonly separator?: string | RegExp;
 }
 
+const splitOptionNames = allNames<SplitOptions>()("train", "seed", "separator");
+
 /** Trims documents and drops empty ones. `separator` is that of `splitDocuments`. */
 export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "separator"> = {}): string[] {
   const by = separator ?? (text.includes("\f") ? "\f" : /\n[ \t\r]*\n+/);
@@ -27,10 +30,9 @@ export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "se
 }
 
 /** Shuffles a text's documents by the seed and splits them. Throws an OptionError for fewer than two. */
-export function splitDocuments(
-  text: string,
-  { train = 0.8, seed = 0, ...separation }: SplitOptions = {},
-): { train: string[]; held: string[] } {
+export function splitDocuments(text: string, options: SplitOptions = {}): { train: string[]; held: string[] } {
+  requireKnown("splitDocuments", options, splitOptionNames);
+  const { train = 0.8, seed = 0, ...separation } = options;
   requireNumber("splitDocuments: train", train, 0, 1);
   const documents = cutDocuments(text, separation);
   if (documents.length < 2) {

@@ -1,6 +1,17 @@
 /** Arguments that TypeScript would refuse: each function says in a sentence what it takes. */
-import { attachHeads, calibrate, generate, generateBatch, trainHeads } from "early-exits";
+import {
+  attachHeads,
+  calibrate,
+  createPolicy,
+  evaluate,
+  generate,
+  generateBatch,
+  splitDocuments,
+  trainHeads,
+  verifyCertificate,
+} from "early-exits";
 import { ChatSession } from "early-exits/exits";
+import { pretrain } from "early-exits/model";
 import { createDevice, readModel, readPolicy } from "early-exits/node";
 import { expect, it } from "vitest";
 import { certifiedPolicy } from "../support/certified.js";
@@ -23,6 +34,11 @@ it("an option that a function does not have is refused with the nearest that it 
     (options) => createDevice("wasm", options),
     (options) => readModel("models/sotu-6", options),
     (options) => readPolicy("models/sotu-12", options),
+    (options) => createPolicy(heads, 1, options),
+    (options) => evaluate(model, [], options),
+    (options) => pretrain(model, new Uint32Array(), options),
+    (options) => splitDocuments("text", options),
+    (options) => verifyCertificate({}, options),
   ];
   for (const call of calls) {
     await expectCode(() => call(untyped({ maxTokens: 3 })), "option-unknown", /no option maxTokens; the nearest is/);

@@ -81,9 +81,9 @@ describe("minified and gzipped", () => {
     },
   );
 
-  it("all of early-exits, every function of it, is at most 81 kB", async () => {
+  it("all of early-exits, every function of it, is at most 81.5 kB", async () => {
     const size = await sizeOf("early-exits, everything", 'export * from "../index.js";');
-    expect(size.initial).toBeLessThanOrEqual(81_000);
+    expect(size.initial).toBeLessThanOrEqual(81_500);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 

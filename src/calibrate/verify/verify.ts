@@ -3,6 +3,7 @@
  * whatever model, heads, records and text are given. A file alone can only be consistent: counts can be invented, and
  * candidates chosen on the test documents, which only the text reveals.
  */
+import { allNames, requireKnown } from "../../known.js";
 import type { Certificate } from "../certificate/certificate.js";
 import type { VerifyOptions } from "./against-model.js";
 
@@ -24,11 +25,24 @@ export interface Verification {
   readonly sentence: string;
 }
 
+const optionNames = allNames<VerifyOptions>()(
+  "records",
+  "model",
+  "heads",
+  "against",
+  "documents",
+  "rerun",
+  "limit",
+  "signal",
+  "onDocument",
+);
+
 /**
- * Checks a certificate (or parsed JSON) against itself and what is given. Throws only the reason of an aborted signal,
- * or an error of the model.
+ * Checks a certificate (or parsed JSON) against itself and what is given. Throws only an OptionError for an option that
+ * it does not have, the reason of an aborted signal, or an error of the model.
  */
 export async function verifyCertificate(json: unknown, options: VerifyOptions = {}): Promise<Verification> {
+  requireKnown("verifyCertificate", options, optionNames);
   const { verifyStored } = await import("../recompute/verify-certificate.js");
   const stored = await verifyStored(json);
   if (stored.length > 0) return refuted(stored);

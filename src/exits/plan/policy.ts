@@ -3,6 +3,7 @@
  * Thresholds are raw scores (see heads/score.ts); "always" and "never" are written out, because JSON has no infinity.
  */
 import { PolicyError } from "../../errors.js";
+import { allNames, requireKnown } from "../../known.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
 import { checkScoreName, type ScoreName, type Threshold } from "../heads/score.js";
@@ -111,12 +112,16 @@ export interface PolicyOptions {
   readonly fill?: FillName;
 }
 
+const policyOptionNames = allNames<PolicyOptions>()("score", "fill");
+
 /** One threshold for each head or one for all. */
 export function createPolicy(
   heads: ExitHeads,
   thresholds: Threshold | readonly Threshold[],
-  { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy" }: PolicyOptions = {},
+  options: PolicyOptions = {},
 ): Policy {
+  requireKnown("createPolicy", options, policyOptionNames);
+  const { score = heads.scores.includes("entropy") ? "entropy" : "margin", fill = "lazy" } = options;
   const list = Array.isArray(thresholds)
     ? (thresholds as readonly Threshold[])
     : heads.depths.map(() => thresholds as Threshold);

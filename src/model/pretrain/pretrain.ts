@@ -11,6 +11,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
+import { allNames, requireKnown } from "../../known.js";
 import { createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
 import { backwardInParts } from "../../tensor/autograd.js";
 import { scopeInParts } from "../../tensor/tensor.js";
@@ -93,6 +94,26 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
   return stream;
 }
 
+const optionNames = allNames<PretrainOptions>()(
+  "steps",
+  "batchSize",
+  "sequenceLength",
+  "learningRate",
+  "warmup",
+  "weightDecay",
+  "maxGradientNorm",
+  "microBatchSize",
+  "supervision",
+  "layerDropout",
+  "seed",
+  "signal",
+  "onStep",
+  "onCheckpoint",
+  "checkpointEvery",
+  "resume",
+  "now",
+);
+
 /**
  * Trains every weight of a model of `createModel`. `stream` comes from `tokenStream`. Returns the last step. Throws a
  * NumericsError if the loss or, with clipping, the gradient becomes NaN or infinite.
@@ -102,6 +123,7 @@ export async function pretrain(
   stream: Uint32Array,
   options: PretrainOptions = {},
 ): Promise<PretrainStep | undefined> {
+  requireKnown("pretrain", options, optionNames);
   const {
     steps = 1000,
     batchSize = 16,
