@@ -54,6 +54,12 @@ describe("what is given in place of a model, text or option is named, with what 
     }
   });
 
+  it("no heads, where the package has none; it has those of sotu-12", async () => {
+    const text = writeText(folder.path("held.txt"), sentences(2));
+    expect(await refused(words`calibrate sotu-6 --text ${text}`, 2)).toContain("no heads come with the package for");
+    expect((await cli(words`calibrate sotu-12 --text ${text}`)).out).toContain("depth 6 ");
+  });
+
   it("a file that is no model, a folder around one, weights of other libraries, heads", async () => {
     expect(await refused(["plan", given("paper.pdf")])).toContain("is no model. A model is a .gguf file, or a folder");
     expect(await refused(["plan", given("model.safetensors")])).toContain("give the folder that it is in");

@@ -2,7 +2,7 @@
  * `early-exits calibrate`: thresholds for the heads from held-out text, certified unless the paper's procedure is asked
  * for. Writes the certificate, whose policy `generate --policy` runs. Long because it declares its options.
  */
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import {
   calibrate,
   type Certified,
@@ -55,7 +55,7 @@ import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
 import { openShard, type Shard, shardOptions, shareOf } from "../shards.js";
-import { shippedLevels } from "../shipped.js";
+import { findShippedExits, shippedLevels } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
 /** Settings that decide how records become a policy. */
@@ -87,7 +87,7 @@ const defaults = {
 } as const;
 
 const options = [
-  { ...headsOption, required: true },
+  { ...headsOption, defaultNote: "those that come with the package for this model" },
   heldOutTextOption,
   {
     ...selfOption,
@@ -165,6 +165,7 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   examples: [
     "calibrate my-model --heads heads --text held.txt --agreement .95 --out policy.json",
     "calibrate chat-model.gguf --dtype int8 --heads heads --self --agreement .9 --out policy.json",
+    "calibrate sotu-12 --text held.txt --agreement .9 --out policy.json",
     "calibrate my-model --heads heads --text held.txt --temperature .8 --top-p .95 --out policy.json",
     "calibrate my-model --dtype int8 --against float32 --heads heads --text held.txt --out policy.json",
     "calibrate my-model --heads heads --text held.txt --loss any-change --agreement .5 --out policy.json",
@@ -174,17 +175,18 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   run,
 };
 
-async function run(settings: CalibrateSettings, io: Io): Promise<void> {
-  const { dir, text } = settings;
+async function run(asked: CalibrateSettings, io: Io): Promise<void> {
+  const { dir, text } = asked;
   refuseIf(
-    (text === undefined) === (settings.self === undefined),
+    (text === undefined) === (asked.self === undefined),
     "calibrate: give either --text FILE, which the heads have not seen, or --self",
   );
-  const shard = openShard("calibrate", settings);
-  if (shard !== undefined) requireSharable(settings);
-  const model = await openModel(io, dir, settings);
+  const shard = openShard("calibrate", asked);
+  if (shard !== undefined) requireSharable(asked);
+  const model = await openModel(io, dir, asked);
+  const settings = { ...asked, heads: asked.heads ?? (await shippedHeads(model, dir)) };
   const heads = await readHeads(settings.heads, model);
-  const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
+  const read = text === undefined ? await ownAnswers(asked, model, io) : await readGrouped(text, model);
   const documents = read.slice(0, settings.documents);
   refuseIf(
     settings.unit === "group" && documents.every((document) => groupOf(document) === undefined),
@@ -234,9 +236,19 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   model.dispose();
 }
 
-/** Documents of the model's own; kept beside the heads, so that another level takes the same. */
+/** The folder of the heads that come with the package for a model. */
+async function shippedHeads(model: Model, dir: string): Promise<string> {
+  const exits = await findShippedExits(model);
+  if (exits !== undefined) return exits.heads;
+  throw new UsageError(`calibrate: no heads come with the package for ${dir}; give those that train wrote as --heads`);
+}
+
+/**
+ * Documents of the model's own; kept beside the heads, or beside the policy if the heads are the package's, so that
+ * another level takes the same.
+ */
 function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<CalibrationDocument[]> {
-  const { heads, self, seed, temperature } = withDefaults(defaults, settings);
+  const { heads = dirname(settings.out ?? ""), self, seed, temperature } = withDefaults(defaults, settings);
   return ownDocuments(
     model,
     {
