@@ -71,8 +71,7 @@ it("attention gives rows together the bits of one by one where only some of the 
   const headDim = 4;
   const length = 2000;
   const rows = 8; // four heads' scores of eight rows fit what attention.as.ts allows; those of five do not
-  const wave = (count: number, step: number) =>
-    Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
+  const wave = (count: number, step: number) => Float32Array.from({ length: count }, (_, i) => Math.sin(step * i));
   const cache = device.createCache(heads, headDim, length);
   device.kernels.cacheWrite(
     [{ cache, positions: times(length, (i) => i) }],
