@@ -5,10 +5,14 @@ import { describe, expect, it } from "vitest";
 import { createDevice } from "../../../src/node/index.js";
 import { decodeGguf, ggufIntegers } from "../../../src/tensor/formats/gguf/decode.js";
 import { ggufBlock, ggufTypes, integerForm } from "../../../src/tensor/formats/gguf/types.js";
-import type { WasmPacked } from "../../../src/tensor/wasm/engine.js";
+import type { PackedStorage } from "../../../src/tensor/device.js";
+import { WasmPacked } from "../../../src/tensor/wasm/engine.js";
 
 const device = await createDevice("wasm");
-const bitsAt = ({ engine, address, bytes }: WasmPacked): Int8Array => engine.memory.i8.slice(address, address + bytes);
+function bitsAt(packed: PackedStorage): Int8Array {
+  if (!(packed instanceof WasmPacked)) throw new TypeError("a matrix of another device");
+  return packed.engine.memory.i8.slice(packed.address, packed.address + packed.bytes);
+}
 
 interface Golden {
   readonly elements_per_block: number;
@@ -58,7 +62,7 @@ it.each(["Q4_0", "Q4_K", "Q5_0", "Q8_0"] as const)(
     const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
     const raw = Buffer.concat(rows.map((row) => Buffer.from(row.raw_base64, "base64")));
     const stored = Uint8Array.from({ length: 37 * 2 * bytes }, (_, i) => raw[i % raw.length]!);
-    const create = (): WasmPacked => device.createPacked(37, 2 * elements, integerForm(type)!) as WasmPacked;
+    const create = (): PackedStorage => device.createPacked(37, 2 * elements, integerForm(type)!);
     const whole = create();
     device.packIntegers(whole, 0, ggufIntegers(stored, type, 2 * elements));
     const split = create();
