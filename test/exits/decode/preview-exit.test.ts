@@ -175,7 +175,7 @@ describe("its head", () => {
     expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1)!.agreement, 1);
   });
 
-  it("is refused beside another head at depth L", async () => {
+  it("is refused beside another head at depth L", () => {
     expect(() => attachHeads(model, { exits: [2, L], unembeddingPreview: true })).toThrow(/an exit at depth 4 already/);
     expect(() => attachHeads(model, { exits: 0 })).toThrow(/exits/);
   });

@@ -24,7 +24,7 @@ describe("placement", () => {
     }
   });
 
-  it("refuses more exits than fit, and depths that are not ascending blocks", async () => {
+  it("refuses more exits than fit, and depths that are not ascending blocks", () => {
     expect(() => placeExits(4, 4)).toThrow(/integer in \[1, 3\], found 4/);
     for (const exits of [[0], [5], [2, 2], [3, 1], [], [1.5]]) {
       expect(() => attachHeads(model, { exits })).toThrow(/ascending integers in \[1, 4\]/);

@@ -135,9 +135,9 @@ describe("words", () => {
     const theirs = new HuggingFaceTokenizer(whole, {});
     const samples = fc.oneof(text, few, fc.string({ unit: fc.constantFrom("a", "b", "c"), maxLength: 300 }));
     fc.assert(
-      fc.property(samples, (sample) =>
-        expect(tokenizer.encode(sample, { addSpecialTokens: false })).toEqual(theirs.encode(sample).ids),
-      ),
+      fc.property(samples, (sample) => {
+        expect(tokenizer.encode(sample, { addSpecialTokens: false })).toEqual(theirs.encode(sample).ids);
+      }),
       { numRuns: 300 },
     );
   });
