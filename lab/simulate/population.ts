@@ -100,31 +100,42 @@ export function createPopulation({ name, classes, kinds }: PopulationSpec): Popu
   };
   /** Columns of tokens, document by document. */
   const columnsOf = (rng: Rng) => {
-    const lists = (): number[][] => Array.from({ length: exits }, () => []);
-    const [scores, agrees, losses] = [lists(), lists(), lists()];
+    /** Scores, agreement and losses by exit. */
+    const sized = (room: number) => [0, 1, 2].map(() => classes[0]!.map(() => new Float64Array(room)));
+    let columns = sized(4096);
     const starts = [0];
+    let at = 0;
     return {
       add(kind: number, length: number) {
+        if (at + length > columns[0]![0]!.length) {
+          const larger = sized(2 * (at + length));
+          columns.forEach((own, i) => own.forEach((column, exit) => larger[i]![exit]!.set(column)));
+          columns = larger;
+        }
+        const [scores, agrees, losses] = columns;
         const chances = cumulative[kind]!;
-        for (let t = 0; t < length; t++) {
+        for (const end = at + length; at < end; at++) {
           const given = classes[pick(chances, rng.uniform())]!;
           for (let exit = 0; exit < exits; exit++) {
-            const { low, high, agreement, distance } = given[exit]!;
-            scores[exit]!.push(low === high ? low : low + (high - low) * rng.uniform());
-            agrees[exit]!.push(Number(rng.uniform() < agreement));
-            if (distance !== undefined) losses[exit]!.push(distance);
+            const { low, high, agreement, distance = 0 } = given[exit]!;
+            scores![exit]![at] = low === high ? low : low + (high - low) * rng.uniform();
+            agrees![exit]![at] = Number(rng.uniform() < agreement);
+            losses![exit]![at] = distance;
           }
         }
-        starts.push(starts.at(-1)! + length);
+        starts.push(at);
       },
-      table: (): TokenTable => ({
-        documents: starts.length - 1,
-        exits,
-        starts: new Int32Array(starts),
-        oriented: scores.map((list) => new Float64Array(list)),
-        agrees: agrees.map((list) => new Uint8Array(list)),
-        ...(sampled && { losses: { lossScale: LOSS_UNIT, exits: losses.map((list) => new Int32Array(list)) } }),
-      }),
+      table(): TokenTable {
+        const [scores, agrees, losses] = columns.map((own) => own.map((column) => column.subarray(0, at)));
+        return {
+          documents: starts.length - 1,
+          exits,
+          starts: new Int32Array(starts),
+          oriented: scores!,
+          agrees: agrees!.map((list) => new Uint8Array(list)),
+          ...(sampled && { losses: { lossScale: LOSS_UNIT, exits: losses!.map((list) => new Int32Array(list)) } }),
+        };
+      },
     };
   };
 

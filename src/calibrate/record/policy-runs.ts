@@ -84,11 +84,12 @@ export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
   const { documents, candidates, exits } = tally;
   const pick = <To extends Int32Array | Float64Array>(to: To, from: To, width: number): To => {
-    for (let i = 0; i < to.length; i++) {
-      const row = Math.floor(i / width);
-      const document = Math.floor(row / picked.length);
-      const candidate = picked[row % picked.length]!;
-      to[i] = candidate < 0 ? 0 : from[(document * candidates + candidate) * width + (i % width)]!;
+    let at = 0;
+    for (let document = 0; document < documents; document++) {
+      for (const candidate of picked) {
+        const begin = (document * candidates + candidate) * width;
+        for (let i = 0; i < width; i++) to[at++] = candidate < 0 ? 0 : from[begin + i]!;
+      }
     }
     return to;
   };
