@@ -86,7 +86,7 @@ export async function answerEvidence(
   };
   const full = await write(undefined, tasks);
   full.forEach(({ text }, index) => {
-    if (heads.model.hasTokenizer && text.trim() === "") {
+    if (heads.model.hasTokenizer && text === "") {
       throw promptError("answer-empty", index, "gets an empty answer from the full model; leave it out");
     }
   });
