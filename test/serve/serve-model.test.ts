@@ -282,6 +282,18 @@ const idle = async (one: RunningServer) => {
   while (one.batcher.state.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 };
 
+it("a client that goes away from a stream stops the work, and its memory is freed", async () => {
+  const single = await start({ parallel: 1, queueLimit: 1, prefixBytes: 0 });
+  const long = { ...base, max_tokens: 60, prompt: "the", stream: true as const, mode: "plain" };
+  const stream = await clientOf(single).completions.create(long);
+  for await (const chunk of stream) {
+    expect(chunk.choices).toHaveLength(1);
+    break; // the client aborts the connection
+  }
+  await idle(single);
+  expect(single.batcher.state).toEqual({ running: 0, queued: 0, cacheBytes: 0, prefixBytes: 0 });
+});
+
 it("a full queue is answered with 429 and Retry-After", async () => {
   const single = await start({ parallel: 1, queueLimit: 7 });
   const first = post("/v1/completions", { ...base, prompt: "a", n: 8, max_tokens: 60 }, {}, single);
