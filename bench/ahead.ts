@@ -9,7 +9,7 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { attachHeads, type ExitHeads, generate, type Model, trainHeads } from "early-exits";
+import { attachHeads, type ExitHeads, generate, type GenerateSummary, type Model, trainHeads } from "early-exits";
 import { type BatchSource, fitMaps, fitPreviews, measureDrafts } from "early-exits/exits";
 import {
   createDevice,
@@ -199,7 +199,7 @@ async function time(): Promise<void> {
   for (const { prompt } of prompts) {
     const plain: number[] = [];
     const lossless: number[] = [];
-    let last;
+    let last: GenerateSummary | undefined;
     let identical = true;
     for (let round = 0; round < Number(options.rounds); round++) {
       const one = await run(prompt, false);
@@ -258,7 +258,7 @@ async function report(): Promise<void> {
         rows: trained.map(({ tokens, start, passes, judged }) => [
           tokens.toLocaleString("en"),
           percent(start),
-          ...trained.at(-1)!.passes.map((_, i) => (passes[i] === undefined ? "" : percent(passes[i]!))),
+          ...trained.at(-1)!.passes.map((_, i) => (passes[i] === undefined ? "" : percent(passes[i]))),
           `${percent(judged.acceptance)} of ${judged.positions.toLocaleString("en")}`,
         ]),
       },

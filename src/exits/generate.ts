@@ -236,8 +236,9 @@ export function createDecoder(
   }
   if (heads === undefined || policy === undefined) {
     if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
-    if (heads?.ahead !== undefined)
+    if (heads?.ahead !== undefined) {
       return lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
+    }
     throw new OptionError(
       "lossless-policy",
       "generate: lossless needs heads and a policy, whose exits draft, or heads with a look-ahead head (attachHeads, " +

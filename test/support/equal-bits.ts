@@ -4,8 +4,7 @@
  */
 import { expect } from "vitest";
 
-const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) =>
-  Buffer.from(buffer, byteOffset, byteLength);
+const bytesOf = ({ buffer, byteOffset, byteLength }: ArrayBufferView) => Buffer.from(buffer, byteOffset, byteLength);
 
 expect.addEqualityTesters([
   (a: unknown, b: unknown) => {

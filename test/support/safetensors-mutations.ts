@@ -258,8 +258,7 @@ function sizeInBits(dtype: string, shape: readonly number[]) {
 }
 
 function encode({ entries, data }: Draft, padding: number): Uint8Array {
-  const object = (members: readonly Member[]) =>
-    `{${members.map(([key, value]) => `${key}:${value}`).join(",")}}`;
+  const object = (members: readonly Member[]) => `{${members.map(([key, value]) => `${key}:${value}`).join(",")}}`;
   const text =
     object(entries.map(({ key, fields, raw }): Member => [key, raw ?? object(fields)])) + " ".repeat(padding);
   const header = new TextEncoder().encode(text);

@@ -66,7 +66,8 @@ export class ExitHeads {
   }
 
   async #hash(): Promise<string> {
-    const { description, weights } = await serializeHeads({ ...this, ahead: undefined });
+    const { model, heads, taught } = this;
+    const { description, weights } = await serializeHeads({ model, heads, taught });
     return sha256(new TextEncoder().encode(`${JSON.stringify(description)} ${await sha256(weights)}`));
   }
 }

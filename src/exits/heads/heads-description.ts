@@ -58,7 +58,7 @@ export function checkDescription(json: unknown): HeadsDescription {
     typeof modelHash === "string" &&
     Array.isArray(heads) &&
     (heads.length > 0 || ahead !== undefined) &&
-    heads.every((head) => isHeadDescription(head) && head.kind !== "ahead") &&
+    heads.every((head: HeadDescription) => isHeadDescription(head) && head.kind !== "ahead") &&
     (ahead === undefined || isAhead(ahead)) &&
     (taught === undefined || (Number.isInteger(taught.every) && Array.isArray(taught.hashes)));
   if (!legal) {

@@ -217,8 +217,9 @@ export async function trainHeads(
         const results: StudentStep[] = [];
         let pairs: HiddenBatch | undefined;
         try {
-          if (students.all.length > 0)
+          if (students.all.length > 0) {
             results.push(...(await trainBatch(model, students, batch, { loss, rng, signal })));
+          }
           pairs = ahead && (await aheadBatch(batch, ahead));
           if (pairs !== undefined) results.push(...(await trainBatch(model, drafters, pairs, { loss, rng, signal })));
         } finally {

@@ -86,11 +86,7 @@ export async function ggufModel(options: GgufModelOptions = {}): Promise<GgufMod
   };
 }
 
-function filesOf(
-  stored: readonly StoredTensor[],
-  pairs: ReadonlyMap<string, TypedValue>,
-  parts: number,
-) {
+function filesOf(stored: readonly StoredTensor[], pairs: ReadonlyMap<string, TypedValue>, parts: number) {
   const number = (part: number) => String(part).padStart(5, "0");
   const names = times(parts, (i) => (parts === 1 ? "small.gguf" : `small-${number(i + 1)}-of-${number(parts)}.gguf`));
   const written = names.map((_, part) => {
