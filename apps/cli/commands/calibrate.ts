@@ -236,7 +236,7 @@ async function run(asked: CalibrateSettings, io: Io): Promise<void> {
     model.dispose();
     return;
   }
-  const seeds = await seedsBefore(settings.heads, documents, settings.seed ?? defaults.seed);
+  const seeds = await seedsBefore(asked, heads, documents);
   const store = settings.store === undefined ? undefined : folderStore(settings.store);
   for (const agreement of levels) {
     const out =
@@ -293,7 +293,7 @@ async function shippedHeads(model: Model, dir: string): Promise<string> {
 
 /** Certifies answers to prompts. */
 async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: string }, io: Io): Promise<void> {
-  const { loss, seed } = withDefaults(defaults, settings);
+  const { loss } = withDefaults(defaults, settings);
   const { epsilon, maxNewTokens, stop, agreement, ownText, shard, store, paper } = settings;
   if (!isOfAnswers(loss) || epsilon === undefined) {
     throw new UsageError(
@@ -322,7 +322,7 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     }),
   );
   const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
-  const seeds = await seedsBefore(folder, texts, seed);
+  const seeds = await seedsBefore(settings, heads, texts);
   const race = await raceExits(heads, certified.policy, texts, settings, io);
   await finishCalibration(io, settings, certified, model.config.numLayers, {
     ...(race && { timed: race }),
@@ -388,10 +388,18 @@ function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
   );
 }
 
-/** The other seeds that split these documents before, and notes this one in a file beside the heads, if it can. */
-async function seedsBefore(heads: string, documents: readonly CalibrationDocument[], seed: number): Promise<number[]> {
-  const file = join(heads, "calibrated.json");
-  const hash = hashDocuments(documents);
+/**
+ * The other seeds that split these documents for these heads before. Notes this one beside the heads, if it can, or
+ * beside the policy if the heads are the package's.
+ */
+async function seedsBefore(
+  { heads: folder, out, ...settings }: CalibrateSettings,
+  heads: ExitHeads,
+  documents: readonly CalibrationDocument[],
+): Promise<number[]> {
+  const { seed } = withDefaults(defaults, settings);
+  const file = join(folder ?? dirname(out ?? ""), "calibrated.json");
+  const hash = `${await heads.hash()} ${hashDocuments(documents)}`;
   const known = (await fileExists(file)) ? ((await readJson(file)) as Record<string, number[]>) : {};
   const seeds = known[hash] ?? [];
   const noted = JSON.stringify({ ...known, [hash]: [...new Set([...seeds, seed])] });

@@ -14,7 +14,8 @@ function expectSame(one: string, other: string, file = "heads.safetensors") {
 }
 
 it("writes heads, and repeats itself byte for byte", async () => {
-  expect(readdirSync(heads).sort()).toEqual([
+  const files = readdirSync(heads).filter((name) => name !== "calibrated.json"); // a note of calibrate's
+  expect(files.sort()).toEqual([
     "heads.json",
     "heads.safetensors",
     "manifest.json",
