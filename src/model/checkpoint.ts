@@ -52,7 +52,7 @@ export function stackedShape(parts: readonly Part[]): readonly [number, number] 
   return [shapes.reduce((sum, [n]) => sum + n, 0), shapes[0]![1]];
 }
 
-const CHUNK_BYTES = 4 * 2 ** 20;
+const CHUNK_BYTES = 2 * 2 ** 20;
 
 /** Rows in a chunk: whole panels of the wasm device, or fewer than sixteen. */
 function chunkRows(rowBytes: number): number {

@@ -110,7 +110,12 @@ describe("a GGUF file that was dropped", () => {
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
       await ask(page, "And then?");
-      await page.locator('#chat-log [data-speaker="Model"]').nth(1).locator(".token").first().waitFor();
+      await page
+        .locator('#chat-log [data-speaker="Model"]')
+        .nth(1)
+        .locator(".token")
+        .first()
+        .waitFor({ state: "attached" });
       await press(page, "Stop the answer");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
     }));
