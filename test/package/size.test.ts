@@ -69,21 +69,21 @@ const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
   it(
-    "what training, calibrating and generating import is at most 56 kB, without kernels, gpu.js, a model or " +
+    "what training, calibrating and generating import is at most 58.5 kB, without kernels, gpu.js, a model or " +
       "@huggingface/tokenizers",
     async () => {
       const size = await sizeOf(
         "training, calibrating, generating",
         'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";',
       );
-      expect(size.initial).toBeLessThanOrEqual(56_000);
+      expect(size.initial).toBeLessThanOrEqual(58_500);
       expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
     },
   );
 
-  it("all of early-exits, every function of it, is at most 85 kB", async () => {
+  it("all of early-exits, every function of it, is at most 88 kB", async () => {
     const size = await sizeOf("early-exits, everything", 'export * from "../index.js";');
-    expect(size.initial).toBeLessThanOrEqual(85_000);
+    expect(size.initial).toBeLessThanOrEqual(88_000);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
@@ -107,7 +107,7 @@ describe("minified and gzipped", () => {
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(107_000);
+      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(110_000);
     }
   });
 });

@@ -24,7 +24,7 @@ export async function crawl(folder: string) {
   let links = 0;
   for (const page of pages) {
     for (const link of linksOf(read(page))) {
-      if (/^[a-z][a-z+.-]*:/i.test(link)) continue;
+      if (/^(?:[a-z][a-z+.-]*:|#\w+=)/i.test(link)) continue; // of a host, or settings of this page
       links++;
       const [path = "", anchor = ""] = link.replace(/\?[^#]*/, "").split("#");
       const target = path === "" ? page : fileAt(folder, posix.join(posix.dirname(page), decodeURI(path)));
