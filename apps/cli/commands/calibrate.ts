@@ -398,7 +398,9 @@ async function seedsBefore(
   documents: readonly CalibrationDocument[],
 ): Promise<number[]> {
   const { seed } = withDefaults(defaults, settings);
-  const file = join(folder ?? dirname(out ?? ""), "calibrated.json");
+  const beside = folder ?? (out && dirname(out));
+  if (beside === undefined) return [];
+  const file = join(beside, "calibrated.json");
   const hash = `${await heads.hash()} ${hashDocuments(documents)}`;
   const known = (await fileExists(file)) ? ((await readJson(file)) as Record<string, number[]>) : {};
   const seeds = known[hash] ?? [];
