@@ -86,17 +86,17 @@ function isHeadDescription(json: unknown): boolean {
 
 function isAhead(json: unknown): boolean {
   if (!isHeadDescription(json)) return false;
-  const { kind, inputs, depth, confidence = [] } = json as AheadDescription;
+  const { kind, inputs, depth, preview, confidence } = json as AheadDescription;
   const isLevel = (level: Partial<DraftConfidence> | null): boolean =>
     Number.isFinite(level?.margin) && Number.isFinite(level?.acceptance);
   return (
     kind === "ahead" &&
+    preview !== undefined &&
     Array.isArray(inputs) &&
     inputs.length > 0 &&
     inputs.every((input, i) => Number.isInteger(input) && input > (inputs[i - 1] ?? 0)) &&
     inputs.at(-1) === depth &&
-    Array.isArray(confidence) &&
-    confidence.every(isLevel)
+    (confidence === undefined || (Array.isArray(confidence) && confidence.length > 0 && confidence.every(isLevel)))
   );
 }
 

@@ -1,9 +1,10 @@
 /** Look-ahead heads: taught on text, stored beside the exits, asked while their drafts pay. */
-import { attachHeads, generate, trainHeads } from "early-exits";
+import { attachHeads, generate, serializeHeads, trainHeads } from "early-exits";
 import { cachedBatches, fitMaps, fitPreviews, measureDrafts, recordHidden } from "early-exits/exits";
 import { expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
+import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { aheadPlan } from "../../../src/exits/draft/look-ahead.js";
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -41,6 +42,16 @@ it("learns the model's second tokens, is stored beside the exits, and drafts wit
   expect(accepted).toBeGreaterThan(4);
   expect(meanAcceptanceLength).toBeCloseTo(20 / rounds, 12);
   expect(roundsByAccepted).toEqual([rounds - accepted, accepted]);
+});
+
+it.each([
+  ["without a preview", { preview: undefined }] as const,
+  ["measured at no level", { confidence: [] }] as const,
+])("is refused %s, as a damaged file may have it", async (_, change) => {
+  const model = await smallModel();
+  const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2], ahead: true }));
+  const damaged = { ...description, ahead: { ...description.ahead!, ...change } };
+  await expectCode(deserializeHeads(model, damaged, weights), "heads-format");
 });
 
 it("runs while drafts pay: the surest longest; it rests after failures, and tries again later", () => {
