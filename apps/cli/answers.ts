@@ -1,13 +1,15 @@
 /** Claims about answers: losses by name or as modules, and prompts with what is expected, as lines of JSON. */
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { InvalidArgumentError } from "commander";
 import { EarlyExitError } from "early-exits";
 import type { AnswerLoss, AnswerTask, CalibrateAnswersOptions } from "early-exits/calibrate";
+import { readBytes } from "early-exits/node";
 
 const answerLosses = ["changed", "rougeL", "accuracy", "worse"] as const;
+/** Bytes of a file of prompts; a string of Node's has room for twice as many. */
+const LARGEST = 2 ** 28;
 export const tokenLosses = { token: "token", "any-change": "anyChange" } as const;
 
 /** Of answers, by name or as a module. */
@@ -38,7 +40,7 @@ export async function openLoss(name: string): Promise<Pick<CalibrateAnswersOptio
     );
   try {
     const lossHash = createHash("sha256")
-      .update(await readFile(name))
+      .update(await readBytes(name))
       .digest("hex");
     const module = (await import(pathToFileURL(resolve(name)).href)) as { readonly default?: unknown };
     if (typeof module.default === "function") return { loss: module.default as AnswerLoss, lossHash };
@@ -54,10 +56,8 @@ export async function openLoss(name: string): Promise<Pick<CalibrateAnswersOptio
  * that names a line that is no such object.
  */
 export async function readTasks(path: string): Promise<AnswerTask[]> {
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw new EarlyExitError("file-missing", `${path}: cannot be read`, { path }, { cause: error });
-  });
-  const tasks = text
+  const tasks = new TextDecoder()
+    .decode(await readBytes(path, LARGEST))
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [taskIn(line, `${path}, line ${i + 1}`)]));
   if (tasks.length > 0) return tasks;
@@ -66,7 +66,12 @@ export async function readTasks(path: string): Promise<AnswerTask[]> {
 
 function taskIn(line: string, where: string): AnswerTask {
   try {
-    const { messages, prompt = messages, expected, group } = JSON.parse(line) as Readonly<Record<string, unknown>>;
+    const {
+      messages,
+      prompt = messages,
+      expected,
+      group,
+    } = Object(JSON.parse(line)) as Readonly<Record<string, unknown>>;
     const { pattern, flags } = Object(expected) as { readonly pattern?: string; readonly flags?: string };
     const expectation = pattern === undefined ? expected : new RegExp(pattern, flags);
     if (prompt !== undefined) return { prompt, expected: expectation, group } as AnswerTask;

@@ -1,6 +1,6 @@
 /** Documents of a command: read, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
-import { readdir, readFile, stat } from "node:fs/promises";
+import { readdir, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { EarlyExitError, type ExitHeads, type Model } from "early-exits";
 import {
@@ -11,7 +11,7 @@ import {
   type RecordDocumentsOptions,
 } from "early-exits/calibrate";
 import { cutDocuments } from "early-exits/model";
-import { readDocuments, readText } from "early-exits/node";
+import { readBytes, readDocuments, readText } from "early-exits/node";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 
@@ -120,9 +120,8 @@ function inGroup(document: CalibrationDocument, group: string): CalibrationDocum
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {
   if (!path.endsWith(".jsonl")) return cutDocuments(await readText(path));
-  const found = await stat(path).catch(() => undefined);
-  const readable = found?.isFile() === true && found.size < 2 ** 31; // else readDocuments says what it is
-  return textLines(readable ? await readFile(path, "utf8") : "") ?? readDocuments(path, model).then((all) => [...all]);
+  const lines = new TextDecoder().decode(await readBytes(path));
+  return textLines(lines) ?? readDocuments(path, model).then((all) => [...all]);
 }
 
 /** undefined if any line is no text. */

@@ -23,15 +23,22 @@ export async function fileExists(path: string): Promise<boolean> {
   );
 }
 
-/** Throws an EarlyExitError: `file-missing`, `file-irregular` or `file-too-large`. */
-export async function readBytes(path: string): Promise<Uint8Array> {
+/**
+ * Reads a regular file of at most `largest` bytes. Throws an EarlyExitError: `file-missing`, `file-irregular` (a pipe
+ * or a device may never end) or `file-too-large`.
+ */
+export async function readBytes(path: string, largest = MAX_WHOLE): Promise<Uint8Array> {
   try {
-    requireRegular(path, await stat(path));
+    requireRegular(path, await stat(path), largest);
     return await readFile(path);
   } catch (error) {
     if (error instanceof EarlyExitError) throw error;
-    const found = `cannot be read (${codeOf(error)}); check the path`;
-    throw new EarlyExitError("file-missing", `${path}: ${found}`, { path }, { cause: error });
+    throw new EarlyExitError(
+      "file-missing",
+      `${path}: cannot be read (${codeOf(error)}); check the path`,
+      { path },
+      { cause: error },
+    );
   }
 }
 

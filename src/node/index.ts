@@ -14,7 +14,7 @@ export { type HubOptions, type ResolvedModel, resolveModel } from "./hub/resolve
 
 // Files
 export { type PromptLine, readDocuments, readPrompts, readTask } from "./documents.js";
-export { fileExists, readJson, readText, writeFileAtomic } from "./files.js";
+export { fileExists, readBytes, readJson, readText, writeFileAtomic } from "./files.js";
 
 // Defaults, for programs that show them
 export { libraryDefaults } from "./library-defaults.js";

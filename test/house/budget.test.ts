@@ -52,8 +52,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
 };
 /** Public names of all entries of the package together, types included, and the values among them. */
 // + 4 and + 2: risk control, Holm, permutation tests; + 1: memoryNeeds; + 1: the logit lens; + 1: measureDrafts; + 5
-// and + 1: answers
-const PUBLIC_NAMES = { all: 302 + 4 + 1 + 1 + 1 + 5, values: 169 + 2 + 1 + 1 + 1 };
+// and + 1: answers; + 1: readBytes, a file read whole if it is one
+const PUBLIC_NAMES = { all: 302 + 4 + 1 + 1 + 1 + 5 + 1, values: 169 + 2 + 1 + 1 + 1 + 1 };
 /** The share of its ceiling by which a room may be smaller. */
 const SLACK = 0.02;
 
