@@ -266,17 +266,20 @@ function losslessPart({ name, rows, transposed }: Part, source: Pick<TensorSourc
 
 const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
 
+/** Heads and certificates name models by hashes of pieces of this size, however much is read at a time to load. */
+const HASHED_BYTES = 4 * 2 ** 20;
+
 /** SHA-256 over a model's configuration and the names, dtypes, shapes and bytes (4 MiB at a time) of its tensors. */
 export async function hashCheckpoint(source: TensorSource, config: unknown, signal?: CancelSignal): Promise<string> {
   const lines = [JSON.stringify(config)];
   for (const name of [...source.tensors.keys()].sort()) {
     const { dtype, shape } = source.tensors.get(name)!;
     const digests: string[] = [];
-    for (let begin = 0, more = true; more; begin += CHUNK_BYTES) {
+    for (let begin = 0, more = true; more; begin += HASHED_BYTES) {
       await giveTurn(signal);
-      const bytes = await source.read(name, begin, begin + CHUNK_BYTES);
+      const bytes = await source.read(name, begin, begin + HASHED_BYTES);
       digests.push(await sha256(bytes));
-      more = bytes.length === CHUNK_BYTES;
+      more = bytes.length === HASHED_BYTES;
     }
     lines.push(`${name} ${dtype} ${formatShape(shape)} ${digests.join(" ")}`);
   }

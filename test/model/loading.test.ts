@@ -3,6 +3,7 @@ import { loadModel } from "early-exits";
 import { allWeights, type LoadProgress, memorySource, readModelConfig } from "early-exits/model";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
+import { hashCheckpoint } from "../../src/model/checkpoint.js";
 import { rotaryFrequencies, RotaryTables } from "../../src/model/rotary.js";
 import { smallCheckpoint, smallConfigs } from "../support/models.js";
 import { sumOf, times } from "../support/lists.js";
@@ -20,6 +21,16 @@ it("reports how much of the weights has been read, up to all of them", async () 
   expect(events.at(-1)).toEqual({ done: total, total });
   expect(events.map(({ done }) => done)).toEqual(events.map(({ done }) => done).toSorted((a, b) => a - b));
   expect(events.length).toBeGreaterThan(4);
+});
+
+it("knows a model by hashes of 4 MiB at a time, as heads and certificates name it", async () => {
+  const data = new Uint8Array(4 * 2 ** 20 + 4).fill(1, 4 * 2 ** 20, 4 * 2 ** 20 + 1);
+  const source = {
+    tensors: new Map([["w", { dtype: "U8", shape: [data.length] } as const]]),
+    read: (_: string, begin: number, end: number) => Promise.resolve(data.subarray(begin, end)),
+  };
+  const expected = "7919ed7ce1adb7487c95633762c2e32568e160484d5e14fc9ec9c64d6d8b6540";
+  expect(await hashCheckpoint(source, {})).toBe(expected);
 });
 
 describe("scaled rotary positions, against the definition of transformers worked out in Python", () => {
