@@ -70,7 +70,8 @@ export function certificatesCard(dtype: string, facts: CertifiedFacts): string {
       ? [
           prose`With learned keys and values (fill \`project\`): blocks that a token skipped never run, which changes
             other tokens, so candidates were run; fewer tokens may leave, and each saves more. The command line takes
-            the certificate whose policy is faster on the machine that it runs on.`,
+            the certificate whose policy is faster on the machine that it runs on; because of that choice, each of the
+            two at a level is certified at half of delta, .025.`,
           levelTable(projected, numLayers),
         ]
       : []),
