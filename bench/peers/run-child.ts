@@ -2,7 +2,7 @@
 import { fork } from "node:child_process";
 
 /** Milliseconds after which a process is ended. */
-const TIMEOUT = 300_000;
+const TIMEOUT = 900_000;
 
 /** Failure of a job. */
 export interface ChildFailure {

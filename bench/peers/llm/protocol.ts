@@ -1,9 +1,11 @@
 /** Measurements on a real model, and the messages between the run and its processes. */
+import type { CacheDtype } from "early-exits/tensor";
 
 export const PROMPTS = [128, 512] as const;
-/** Greedy tokens after the shorter prompt, timed together. */
+/** Greedy tokens after the first prompt, timed together. */
 export const DECODED = 64;
-export const CONTEXT = 640;
+/** No untimed prompt is longer, nor the one before the first token. */
+export const UNTIMED = 1000;
 
 /** A way of running the model: our weight type, llama.cpp's, or float32 in onnxruntime. */
 export interface Way {
@@ -20,13 +22,17 @@ export function partsOf(type: string): { readonly dtype: string; readonly engine
 }
 
 /**
- * Work of one process. `read` measures the memory alone: it is started as often at a time as there are threads.
- * `products` measures products of integers, on one thread.
+ * Work of one process. `limits` measures the memory alone, where it is started as often at a time as there are threads,
+ * and products of integers on one thread.
  */
 export interface LlmJob extends Omit<Way, "runtime"> {
-  readonly runtime: Way["runtime"] | "read" | "products";
+  readonly runtime: Way["runtime"] | "limits";
   readonly path: string;
   readonly vocabSize: number;
+  /** Lengths of prompts; the text grows by DECODED tokens after the first. */
+  readonly prompts: readonly number[];
+  /** Of ours. @default "float32" */
+  readonly kvCache?: CacheDtype;
   /** Timed passes after one that is not. */
   readonly passes: number;
 }
@@ -36,7 +42,7 @@ export interface LlmTiming {
   readonly info: string;
   /** From nothing to a model that can decode: the runtime is imported before, the file is in the system's cache. */
   readonly load: number;
-  /** From nothing to the first token after the shorter prompt: what a user waits for. */
+  /** From nothing to the first token after the first prompt, or after UNTIMED tokens of it: what a user waits for. */
   readonly firstToken: number;
   /** The median pass, by prompt. */
   readonly prefill: readonly number[];
@@ -47,6 +53,8 @@ export interface LlmTiming {
   readonly added: number;
   /** Bytes of weights that one decoded token reads; 0 if unknown. */
   readonly weights: number;
+  /** Bytes of keys and values that it reads for each token before it; 0 if unknown. */
+  readonly perToken: number;
   /** Products of integers that the blocks' matrices take for one token of a prompt; 0 if they have other weights. */
   readonly products: number;
 }
@@ -54,10 +62,8 @@ export interface LlmTiming {
 /** The answer of a process. */
 export type LlmAnswer =
   | ({ readonly kind: "timing" } & LlmTiming)
-  /** Bytes per second that one process reads. */
-  | { readonly kind: "read"; readonly rate: number }
-  /** Products per second. */
-  | { readonly kind: "products"; readonly rate: number }
+  /** Bytes that one process reads, and products of integers, per second. */
+  | { readonly kind: "limits"; readonly read: number; readonly products: number }
   | { readonly kind: "failed"; readonly reason: string };
 
 export function labelOf({ runtime, type, threads }: Way): string {

@@ -22,9 +22,9 @@ import { toMarkdown, writeReport } from "../../../lab/report/report.js";
 import type { GgufType } from "../formats/gguf.js";
 import { headerOf } from "../formats/requantize.js";
 import { writeTypes } from "../formats/write-types.js";
-import { runChild } from "../run-child.js";
 import { installedVersions } from "../versions.js";
-import { labelOf, type LlmAnswer, type LlmJob, type LlmTiming, partsOf, type Way } from "./protocol.js";
+import { limits, runJob } from "./jobs.js";
+import { labelOf, type LlmJob, type LlmTiming, partsOf, PROMPTS, type Way } from "./protocol.js";
 import { llmReport, type Measured } from "./report.js";
 
 const peerTypes = ["f32", "bf16", "q8_0", "q4_0", "q4_1"] as const satisfies readonly GgufType[];
@@ -68,10 +68,10 @@ const bandwidths = new Map<number, number[]>(threads.map((count) => [count, []])
 const products: number[] = [];
 for (let round = 0; round < Number(values.rounds); round++) {
   for (const count of threads) bandwidths.get(count)!.push(await readTogether(count));
-  products.push(await multiplyAlone());
+  products.push((await limits()).products);
   for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
     if (failures.has(way)) continue;
-    const answer = await run(jobOf(way), engineOf(way));
+    const answer = await runJob(jobOf(way), engineOf(way));
     if (answer.kind === "timing") timings.get(way)!.push(answer);
     else failures.set(way, answer.kind === "failed" ? answer.reason : "no timing");
     console.error(`round ${round + 1}: ${labelOf(way)}: ${failures.get(way) ?? "measured"}`);
@@ -99,7 +99,7 @@ await writeReport(values.out, {
 console.log(toMarkdown(report));
 
 function jobOf(way: Way): LlmJob {
-  return { ...way, path: fileOf(way), vocabSize, passes: Number(values.passes) };
+  return { ...way, path: fileOf(way), vocabSize, prompts: PROMPTS, passes: Number(values.passes) };
 }
 
 function fileOf({ runtime, type }: Way): string {
@@ -119,15 +119,8 @@ async function writeOnnx(): Promise<string> {
 
 /** Bytes per second that this many processes read together. */
 async function readTogether(count: number): Promise<number> {
-  const job: LlmJob = { runtime: "read", type: "", threads: 1, path, vocabSize, passes: 0 };
-  const answers = await Promise.all(Array.from({ length: count }, () => run(job)));
-  return answers.reduce((sum, answer) => sum + (answer.kind === "read" ? answer.rate : NaN), 0);
-}
-
-/** Products of integers per second, on one thread. */
-async function multiplyAlone(): Promise<number> {
-  const answer = await run({ runtime: "products", type: "", threads: 1, path, vocabSize, passes: 0 });
-  return answer.kind === "products" ? answer.rate : NaN;
+  const found = await Promise.all(Array.from({ length: count }, limits));
+  return found.reduce((sum, { read }) => sum + read, 0);
 }
 
 /** The Node that runs a way; this one unless the way names another. */
@@ -137,8 +130,4 @@ function engineOf({ type }: Way): string {
   const path = engines.get(engine);
   if (path === undefined) throw new Error(`bench:llm: ${type}: say where it is: --engine ${engine}=/path/to/node`);
   return path;
-}
-
-function run(job: LlmJob, execPath = process.execPath): Promise<LlmAnswer> {
-  return runChild<LlmAnswer>(join(import.meta.dirname, "child.ts"), job, execPath);
 }

@@ -1,0 +1,104 @@
+/** The table of `npm run bench:shapes`: a row for each file, length of text and dtype of keys and values. */
+import type { CacheDtype } from "early-exits/tensor";
+import type { Machine } from "../../../lab/report/machine.js";
+import { prose } from "../../../lab/report/prose.js";
+import type { Report } from "../../../lab/report/report.js";
+import { withRange } from "../../../lab/report/format.js";
+import { median, spreadOf } from "../statistics.js";
+import { DECODED, type LlmTiming, UNTIMED } from "./protocol.js";
+
+/** One file at one length of text; sizes in bytes. */
+export interface Pair {
+  readonly shape: string;
+  readonly type: string;
+  readonly fileBytes: number;
+  /** Tokens of the prompt and of what is decoded after it. */
+  readonly context: number;
+  readonly cache: CacheDtype;
+  readonly rounds: Round[];
+}
+
+interface Round {
+  readonly ours: LlmTiming;
+  readonly theirs: LlmTiming;
+  /** Of one process, per second. */
+  readonly limits: Readonly<Record<"read" | "products", number>>;
+}
+
+interface Run {
+  readonly name: string;
+  readonly where: Machine;
+  readonly threads: number;
+  readonly pairs: readonly Pair[];
+}
+
+export function shapesReport({ name, where, threads, pairs }: Run): Report & { readonly data: object } {
+  const limitOf = (of: "read" | "products"): string =>
+    (median(pairs.flatMap(({ rounds }) => rounds.map(({ limits }) => limits[of]))) / 1e9).toFixed(1);
+  return {
+    name,
+    title: "Larger models and longer texts: this library beside llama.cpp",
+    machine: where,
+    data: { threads, pairs },
+    tables: [
+      {
+        title: `Random weights in the shapes of SmolLM2, ${threads} ${threads === 1 ? "thread" : "threads"}`,
+        note: prose`
+          Medians over rounds; each round runs both on the same file, each in a process of its own. Ratios are of speeds
+          in the same round, ours over llama.cpp's: median (lowest to highest). A text of n tokens: prefill of its
+          n - ${DECODED} first, then ${DECODED} decoded. Load: from the call to a model that can decode. First token:
+          from the call to the first token after the prompt, or ${UNTIMED} tokens of it. Peak: the process's largest
+          resident size; llama.cpp maps its file. Memory: the share of what one process reads
+          (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Products: those of the blocks'
+          matrices in prefill, as a share of what one thread multiplies (${limitOf("products")} · 10^9/s). llama.cpp
+          keeps keys and values in float16.`,
+        columns: [
+          "file",
+          "text",
+          "cache",
+          "rounds",
+          "decode, tokens/s",
+          "ratio",
+          "memory, %",
+          "prefill, tokens/s",
+          "ratio",
+          "products, %",
+          "load, s, ours / theirs",
+          "first token, s, ours / theirs",
+          "peak, MB, ours / theirs",
+        ],
+        rows: pairs.map((pair) => rowOf(pair, threads)),
+      },
+    ],
+  };
+}
+
+function rowOf({ shape, type, fileBytes, context, cache, rounds }: Pair, threads: number): (string | number)[] {
+  const decode = ({ decode }: LlmTiming): number => (1000 * DECODED) / decode;
+  const prefill = ({ prefill }: LlmTiming): number => (1000 * (context - DECODED)) / prefill[0]!;
+  const ratio = (of: (timing: LlmTiming) => number): string => {
+    const { median, min, max } = spreadOf(rounds.map(({ ours, theirs }) => of(ours) / of(theirs)));
+    return withRange({ median, low: min, high: max });
+  };
+  const share = (of: (round: Round) => number): string => (100 * median(rounds.map(of))).toFixed(0);
+  const both = (of: (timing: LlmTiming) => number, digits: number): string =>
+    (["ours", "theirs"] as const)
+      .map((side) => median(rounds.map((round) => of(round[side]))).toFixed(digits))
+      .join(" / ");
+  const read = ({ weights, perToken }: LlmTiming): number => weights + perToken * (context - DECODED / 2);
+  return [
+    `${shape} ${type}, ${(fileBytes / 1e6).toFixed(0)} MB`,
+    context.toString(),
+    cache,
+    rounds.length.toString(),
+    median(rounds.map(({ ours }) => decode(ours))),
+    ratio(decode),
+    share(({ ours, limits }) => (decode(ours) * read(ours)) / limits.read),
+    median(rounds.map(({ ours }) => prefill(ours))),
+    ratio(prefill),
+    share(({ ours, limits }) => (prefill(ours) * ours.products) / (threads * limits.products)),
+    both(({ load }) => load / 1000, 2),
+    both(({ firstToken }) => firstToken / 1000, 2),
+    both(({ peak }) => peak / 1e6, 0),
+  ];
+}

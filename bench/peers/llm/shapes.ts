@@ -1,0 +1,84 @@
+/**
+ * Larger models and longer texts, beside llama.cpp on the same files:
+ *   npm run bench:shapes -- [--shapes 135m,360m,1.7b] [--types q8_0,q4_0] [--contexts 128,576,2048,8192] [--threads 1]
+ *                           [--caches float32] [--rounds 5] [--work FOLDER] [--name llm-shapes] [--out FOLDER]
+ * Files have random weights (formats/random-model.ts) and are deleted afterwards. The largest shape takes two rounds at
+ * most and no text of 8,192 tokens. Every way has a process of its own for each file and length of text, ours and
+ * llama.cpp's in turns. Writes llm-shapes.md and llm-shapes.json (--name) to bench/reports.
+ */
+import { mkdir, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import type { CacheDtype } from "early-exits/tensor";
+import { machine } from "../../../lab/report/machine.js";
+import { toMarkdown, writeReport } from "../../../lab/report/report.js";
+import { reportsFolder } from "../../../lab/report/script.js";
+import { type RandomType, type ShapeName, writeRandomModel } from "../formats/random-model.js";
+import { installedVersions } from "../versions.js";
+import { limits, runJob } from "./jobs.js";
+import { DECODED, type LlmJob, type LlmTiming } from "./protocol.js";
+import { type Pair, shapesReport } from "./shapes-report.js";
+
+const { values } = parseArgs({
+  options: {
+    shapes: { type: "string", default: "135m,360m,1.7b" },
+    types: { type: "string", default: "q8_0,q4_0" },
+    contexts: { type: "string", default: "128,576,2048,8192" },
+    threads: { type: "string", default: "1" },
+    caches: { type: "string", default: "float32" },
+    rounds: { type: "string", default: "5" },
+    work: { type: "string", default: join(tmpdir(), "early-exits-shapes") },
+    name: { type: "string", default: "llm-shapes" },
+    out: { type: "string", default: reportsFolder },
+  },
+});
+const list = (text: string): string[] => text.split(",").filter((name) => name !== "");
+const threads = Number(values.threads);
+const caches = list(values.caches) as CacheDtype[];
+
+const where = machine();
+const pairs: Pair[] = [];
+await mkdir(values.work, { recursive: true });
+for (const shape of list(values.shapes) as ShapeName[]) {
+  for (const type of list(values.types) as RandomType[]) {
+    const path = join(values.work, `${shape}-${type}.gguf`);
+    try {
+      writeRandomModel(path, shape, type);
+      await measureFile(path, shape, type);
+    } finally {
+      await rm(path, { force: true });
+    }
+  }
+}
+const report = shapesReport({ name: values.name, where, threads, pairs });
+await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
+console.log(toMarkdown(report));
+
+async function measureFile(path: string, shape: ShapeName, type: RandomType): Promise<void> {
+  const large = shape === "1.7b";
+  const contexts = list(values.contexts).map(Number);
+  const fileBytes = (await stat(path)).size;
+  const found = contexts
+    .filter((context) => !large || context <= 2048)
+    .flatMap((context) => caches.map((cache): Pair => ({ shape, type, fileBytes, context, cache, rounds: [] })));
+  const rounds = large ? Math.min(2, Number(values.rounds)) : Number(values.rounds);
+  for (let round = 0; round < rounds; round++) {
+    for (const { context, cache, rounds } of found) {
+      const job = { path, threads, vocabSize: 49_152, prompts: [context - DECODED], passes: 1 };
+      const ours = (): Promise<LlmTiming> => timed({ ...job, runtime: "ours", type: "stored", kvCache: cache });
+      const theirs = (): Promise<LlmTiming> => timed({ ...job, runtime: "node-llama-cpp", type });
+      const measured = { limits: await limits() };
+      if (round % 2 === 0) rounds.push({ ...measured, ours: await ours(), theirs: await theirs() });
+      else rounds.push({ ...measured, theirs: await theirs(), ours: await ours() });
+      console.error(`${shape} ${type}, ${context} tokens, ${cache}: round ${round + 1} measured`);
+    }
+  }
+  pairs.push(...found);
+}
+
+async function timed(job: LlmJob): Promise<LlmTiming> {
+  const answer = await runJob(job);
+  if (answer.kind === "timing") return answer;
+  throw new Error(`bench:shapes: ${job.runtime}: ${answer.kind === "failed" ? answer.reason : "no timing"}`);
+}
