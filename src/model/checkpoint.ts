@@ -164,8 +164,11 @@ export class CheckpointReader {
   }
 
   async #packFloats(packed: PackedMatrix["storage"], firstRow: number, part: Part, columns: number): Promise<void> {
-    const decode = await storedDecoder(this.#info(part).dtype);
+    const { dtype } = this.#info(part);
+    const decode = await storedDecoder(dtype);
+    const floats = integerForm(dtype) === undefined;
     await this.#packInChunks(part, columns, chunkRows(4 * columns), (row, bytes) => {
+      if (floats && this.device.packBlocks?.(packed, firstRow + row, bytes, dtype as GgufType) === true) return;
       this.device.packRows(packed, firstRow + row, decode(bytes));
     });
   }

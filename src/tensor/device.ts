@@ -337,7 +337,10 @@ export interface Device {
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
   /** Stores rows of integers in an int8, int4 or int4-floats matrix. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
-  /** The same from a GGUF file's rows, by a kernel. Returns false if it has none for the type. */
+  /**
+   * Stores a GGUF file's rows by a kernel: as `packIntegers` does if the type's values are integers, otherwise as
+   * `packRows`. Returns false if it has none.
+   */
   packBlocks?(packed: PackedStorage, firstRow: number, bytes: Uint8Array, type: GgufType): boolean;
   /** The stored values as float32, row by row (exact for float32 and bfloat16, else dequantized). */
   readPacked(packed: PackedStorage): Promise<Float32Array>;

@@ -219,15 +219,26 @@ function createPacked(engine: Engine, rows: number, columns: number, dtype: Pack
   return new WasmPacked(engine, rows, columns, dtype, bytes, address);
 }
 
-/** Through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
-function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Float32Array): void {
-  const { address: w, columns: k, dtype } = packed;
+function packRows(engine: Engine, packed: WasmPacked, first: number, data: Float32Array): void {
+  const { columns: k, dtype } = packed;
   if (dtype === "int4" || dtype === "int4-floats") {
-    packIntegers(engine, packed, firstRow, roundToIntegers(data, k, dtype));
+    packIntegers(engine, packed, first, roundToIntegers(data, k, dtype));
     return;
   }
-  const { memory, wasm } = engine;
-  const last = firstRow + (k === 0 ? 0 : data.length / k);
+  const { memory } = engine;
+  packFloats(engine, packed, first, k === 0 ? 0 : data.length / k, (row, count, to) =>
+    memory.f32.set(data.subarray(row * k, (row + count) * k), to / 4),
+  );
+}
+
+/** Writes `count` rows from `row` on as float32 to an address. */
+type WriteRows = (row: number, count: number, to: number) => void;
+
+/** Through working memory, a megabyte or sixteen rows at a time, cut where panels begin. */
+function packFloats(engine: Engine, packed: WasmPacked, firstRow: number, count: number, write: WriteRows): void {
+  const { address: w, columns: k, dtype } = packed;
+  const { wasm } = engine;
+  const last = firstRow + count;
   const step = rowsAtOnce(k);
   const groups = step * groupsOf(k);
   const from = engine.work(5 * step * k + 4 * groups + 64);
@@ -236,7 +247,7 @@ function packRows(engine: Engine, packed: WasmPacked, firstRow: number, data: Fl
   for (let first = firstRow; first < last;) {
     const next = Math.min(last, first - (first % 16) + step);
     const rows = { w, k, first, count: next - first, from };
-    memory.f32.set(data.subarray((first - firstRow) * k, (next - firstRow) * k), from / 4);
+    write(first - firstRow, next - first, from);
     if (dtype === "float32") wasm.packFloat32(rows);
     else if (dtype === "bfloat16") wasm.packBfloat16(rows);
     else {
@@ -281,12 +292,19 @@ const PACKED_PER_US = 1500;
 function packBlocks(engine: Engine, packed: WasmPacked, first: number, bytes: Uint8Array, name: GgufType): boolean {
   const { address: w, columns: k, dtype } = packed;
   const type = BLOCKS[name];
-  if (type === undefined) return false;
-  const work = engine.work(PACKING_BYTES);
+  const floats = name === "Q6_K" && (dtype === "float32" || dtype === "bfloat16" || dtype === "int8");
+  if (type === undefined && !floats) return false;
   const from = engine.inputs(bytes.length);
   new Uint8Array(engine.memory.memory.buffer).set(bytes, from);
   const rowBytes = storedRowBytes(name, k)!;
   const count = bytes.length / rowBytes;
+  if (type === undefined) {
+    packFloats(engine, packed, first, count, (row, some, to) =>
+      engine.wasm.unpackBlocks(from + row * rowBytes, (some * k) / 256, to),
+    );
+    return true;
+  }
+  const work = engine.work(PACKING_BYTES);
   const given = { kind: ACROSS[dtype], w, k, first, count, type, from, rowBytes, work };
   const items = Math.ceil(((first % 16) + count) / 16);
   engine.share("packBlocks", given, { items, us: (count * k) / PACKED_PER_US });

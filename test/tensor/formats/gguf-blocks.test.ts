@@ -56,21 +56,22 @@ describe.each(ggufTypes)("%s", (type) => {
   });
 });
 
-it.each(["Q4_0", "Q4_K", "Q5_0", "Q8_0"] as const)(
-  "%s is packed by a kernel to the same bits, in any chunks",
-  (type) => {
-    const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
-    const raw = Buffer.concat(rows.map((row) => Buffer.from(row.raw_base64, "base64")));
-    const stored = Uint8Array.from({ length: 37 * 2 * bytes }, (_, i) => raw[i % raw.length]!);
-    const create = (): PackedStorage => device.createPacked(37, 2 * elements, integerForm(type)!);
-    const whole = create();
-    device.packIntegers(whole, 0, ggufIntegers(stored, type, 2 * elements));
-    const split = create();
-    expect(device.packBlocks!(split, 0, stored.subarray(0, 5 * 2 * bytes), type)).toBe(true);
-    device.packBlocks!(split, 5, stored.subarray(5 * 2 * bytes), type);
-    expect(bitsAt(split)).toEqual(bitsAt(whole));
-  },
-);
+it.each([
+  ...(["Q4_0", "Q4_K", "Q5_0", "Q8_0"] as const).map((type) => [type, integerForm(type)!] as const),
+  ...(["float32", "bfloat16", "int8"] as const).map((dtype) => ["Q6_K", dtype] as const),
+])("%s is packed by a kernel to the same bits of %s, in any chunks", (type, dtype) => {
+  const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
+  const raw = Buffer.concat(rows.map((row) => Buffer.from(row.raw_base64, "base64")));
+  const stored = Uint8Array.from({ length: 37 * 2 * bytes }, (_, i) => raw[i % raw.length]!);
+  const create = (): PackedStorage => device.createPacked(37, 2 * elements, dtype);
+  const whole = create();
+  if (type === "Q6_K") device.packRows(whole, 0, decodeGguf(stored, type));
+  else device.packIntegers(whole, 0, ggufIntegers(stored, type, 2 * elements));
+  const split = create();
+  expect(device.packBlocks!(split, 0, stored.subarray(0, 5 * 2 * bytes), type)).toBe(true);
+  device.packBlocks!(split, 5, stored.subarray(5 * 2 * bytes), type);
+  expect(bitsAt(split)).toEqual(bitsAt(whole));
+});
 
 function floatsOf(base64: string) {
   const bytes = Uint8Array.from(Buffer.from(base64, "base64"));

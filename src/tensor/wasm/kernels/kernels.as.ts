@@ -8,7 +8,7 @@ export * from "./losses.as";
 export * from "./movement.as";
 export * from "./norms.as";
 export { blockBytes } from "./products/blocked.as";
-export { packBlocks } from "./products/blocks.as";
+export { packBlocks, unpackBlocks } from "./products/blocks.as";
 export { probeDots, setWay } from "./products/integers/dots.as";
 export * from "./products/integers/linear.as";
 export { packIntegers, roundBytes } from "./products/integers/pack.as";

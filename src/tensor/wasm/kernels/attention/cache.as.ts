@@ -16,7 +16,7 @@
 import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";
 import { halfOffset, packMatrix, packTransposed, roundToHalf, unpackHalves } from "../products/panels.as";
-import { copyFloats } from "../simd.as";
+import { copyFloats, widen } from "../simd.as";
 
 /** Positions per block of values. */
 export const BLOCK = 64;
@@ -137,17 +137,6 @@ function widenValues(rows: usize, scales: usize, n: i32, to: usize): void {
     scales += 4;
     to += 64;
   }
-}
-
-/** Sixteen int8 times their scales, as float32. */
-// @ts-ignore: decorator
-@inline function widen(q: v128, s0: v128, s1: v128, s2: v128, s3: v128, to: usize): void {
-  const low = i16x8.extend_low_i8x16_s(q);
-  const high = i16x8.extend_high_i8x16_s(q);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), s0));
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), s1), 16);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), s2), 32);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), s3), 48);
 }
 
 export function keyBytes(capacity: i32, d: i32, kind: i32): usize {

@@ -1,11 +1,12 @@
 /**
- * Naive loop: ggufIntegers in src/tensor/formats/gguf/decode.ts, equal bit for bit.
- * Blocks of GGUF on their way into panels of integers: Q8_0, Q5_0, Q4_0 and Q4_K. Sixteen rows of a group are unpacked
- * to bytes, scales and minimums, and packed at once.
+ * Naive loop: ggufIntegers in src/tensor/formats/gguf/decode.ts, equal bit for bit; for `unpackBlocks`, decodeGguf.
+ * Blocks of GGUF on their way into panels. Of Q8_0, Q5_0, Q4_0 and Q4_K, sixteen rows of a group are unpacked to bytes,
+ * scales and minimums, and packed at once; those of Q6_K become float32.
  */
 import { Q4_0, Q4_K, Q5_0, Q8_0 } from "../constants";
 import { packIntegers } from "./integers/pack.as";
 import { panelBytes } from "./layout.as";
+import { widen } from "../simd.as";
 
 // Of the group that was unpacked last. Each thread has its own.
 let scale: f32 = 0;
@@ -93,4 +94,22 @@ function halfAt(at: usize): f32 {
   const size = (half & 0x7fff) << 13;
   const scaled = reinterpret<u32>(reinterpret<f32>(size) * 5.192296858534828e33); // 2^112
   return reinterpret<f32>(((half & 0x8000) << 16) | (size < 0x0f800000 ? scaled : size | 0x7f800000));
+}
+
+/** Blocks of Q6_K, low nibbles [128], high bit pairs [64], signed scales [16] and d, as float32. */
+export function unpackBlocks(from: usize, blocks: i32, to: usize): void {
+  for (; blocks > 0; blocks--) {
+    const d = halfAt(from + 208);
+    for (let i = 0; i < 16; i++) {
+      const low = v128.load(from + ((i >> 3) << 6) + ((i & 3) << 4));
+      const high = v128.load(from + ((i >> 3) << 5) + ((i & 1) << 4), 128);
+      const nibbles = v128.and(i8x16.shr_u(low, i & 4), i8x16.splat(15));
+      const pairs = v128.and(i8x16.shr_u(high, i & 6), i8x16.splat(3));
+      const q = i8x16.sub(v128.or(nibbles, i8x16.shl(pairs, 4)), i8x16.splat(32));
+      const scale = f32x4.splat(d * <f32>load<i8>(from + i, 192));
+      widen(q, scale, scale, scale, scale, to);
+      to += 64;
+    }
+    from += 210;
+  }
 }
