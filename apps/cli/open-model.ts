@@ -51,8 +51,9 @@ export async function openModel(
   }: ModelSettings,
   there?: Device,
 ): Promise<Model> {
-  const { path } = await findModel(io, name);
+  const found = await modelPath(name, isHubName);
   const opened = there ?? (await openDevice(io, device, { threads }));
+  const { path } = await download(io, found, { device: opened, ...given({ dtype }), kvCache, budgets });
   return withProgress(
     io,
     "load",
@@ -89,12 +90,19 @@ export async function openReference(
 }
 
 /** Shows progress if something has to be downloaded. */
-export async function findModel(io: Io, asked: string): Promise<ResolvedModel> {
-  const name = await modelPath(asked, isHubName);
+export async function findModel(io: Io, name: string): Promise<ResolvedModel> {
+  return download(io, await modelPath(name, isHubName));
+}
+
+type ResolveOptions = NonNullable<Parameters<typeof resolveModel>[1]>;
+
+/** With `load`, refuses what exceeds the device before it is downloaded. */
+async function download(io: Io, name: string, load?: ResolveOptions["load"]): Promise<ResolvedModel> {
   try {
     return await withProgress(io, "download", (report) => {
       const eventOf = downloadEvents(io);
       return resolveModel(name, {
+        ...(load && { load }),
         signal: io.signal,
         onProgress: ({ file, received, total }) => {
           const event = eventOf(file, received, total);
@@ -103,7 +111,7 @@ export async function findModel(io: Io, asked: string): Promise<ResolvedModel> {
       });
     });
   } catch (error) {
-    if (!io.signal.aborted) throw unreachable(error, asked);
+    if (!io.signal.aborted) throw unreachable(error, name);
     throw new InterruptedError(`interrupted; early-exits get ${name} goes on with the files that are missing`);
   }
 }

@@ -3,18 +3,16 @@ import { basename, dirname } from "node:path";
 import { hashCheckpoint } from "../model/checkpoint.js";
 import { type CheckpointDescription, describeCheckpoint } from "../model/files/describe.js";
 import { type BudgetOptions, fileJson, folderTensors, folderTokenizer, loadFolder } from "../model/files/folder.js";
-import { requireRoom } from "../model/files/memory.js";
 import { checkManifest } from "../model/files/manifest.js";
 import { ggufFileTokenizer, loadGguf, type OpenedGguf, openGguf, type OpenSibling } from "../model/gguf/load-gguf.js";
 import { isGguf } from "../model/hub/hub-name.js";
-import { readModelConfig } from "../model/families/families.js";
 import type { FolderFile, LoadModelOptions, Model, TensorSource, Tokenizer } from "../model/index.js";
 import { diskFolder, requireFile } from "./disk-folder.js";
 import { onDevice } from "../tensor/create-device.js";
 import type { Device, DeviceName } from "../tensor/index.js";
 import { settleFolder } from "./folder-transaction.js";
 import { nodeHost } from "./host.js";
-import { type HubOptions, resolveInspected, resolveTokenizer } from "./hub/resolve-model.js";
+import { type HubOptions, resolveModel, resolveTokenizer } from "./hub/resolve-model.js";
 
 interface ReadModelOptions extends Omit<LoadModelOptions, "device"> {
   /** A device, or the name of one to create; dispose of `model.device` then. @default "auto" */
@@ -43,7 +41,7 @@ export async function readModel(
 ): Promise<Model> {
   return onDevice(nodeHost, wish, async (device) => {
     const all = { ...options, device };
-    const { path } = await resolveInspected(name, (file) => requireFits(file, all), hub);
+    const { path } = await resolveModel(name, { ...hub, load: all });
     if (isGguf(path)) {
       const { file, openSibling } = await ggufFile(path);
       return loadGguf(file, all, openSibling);
@@ -52,16 +50,6 @@ export async function readModel(
     await checkManifest(diskFolder(path));
     return loadFolder(diskFolder(path), all);
   });
-}
-
-/** By config.json, or the head of a GGUF file. */
-async function requireFits(file: FolderFile, options: LoadModelOptions): Promise<void> {
-  if (!isGguf(file.path)) {
-    requireRoom(readModelConfig(await fileJson(file, options), options), undefined, options);
-    return;
-  }
-  const { configJson, source } = await openGguf(file, undefined, options);
-  requireRoom(readModelConfig(configJson, options), source, { dtype: "stored", ...options });
 }
 
 interface ReadTokenizerOptions extends BudgetOptions {

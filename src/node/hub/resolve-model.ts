@@ -15,8 +15,10 @@ import { HubError } from "../../errors.js";
 import { type HubName, isHubName, parseHubName } from "../../model/hub/hub-name.js";
 import { neededFiles, type NeededFiles, shardsOf, tokenizerFiles } from "../../model/hub/needed-files.js";
 import type { FolderFile } from "../../model/files/folder.js";
+import type { LoadModelOptions } from "../../model/files/load.js";
 import { diskFolder } from "../disk-folder.js";
 import { fileExists } from "../files.js";
+import { requireFits } from "./require-fits.js";
 import { answerError, type Asked, type Connection, hubFetch, isUnreachable, withRetries } from "./hub-fetch.js";
 import { type Blob, isCommit, RepoCache } from "./repo-cache.js";
 
@@ -151,11 +153,16 @@ const METADATA_RETRIES = 2;
 
 type Fetch = typeof fetch;
 
+interface ResolveOptions extends HubOptions {
+  /** How the model will be loaded: one that exceeds the device is refused before its weights are downloaded. */
+  readonly load?: LoadModelOptions;
+}
+
 /**
  * An existing path takes precedence over a name of the Hub (`org/name`, `org/name@revision`, `org/name/file.gguf`); the
- * prefix `hub:` forces the Hub. Any other text is returned unchanged. Throws a HubError.
+ * prefix `hub:` forces the Hub. Any other text is returned unchanged. Throws a HubError, and with `load` a ModelError.
  */
-export async function resolveModel(name: string, options: HubOptions = {}): Promise<ResolvedModel> {
+export async function resolveModel(name: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
   return resolve(name, options, neededFiles);
 }
 
@@ -164,26 +171,9 @@ export async function resolveTokenizer(name: string, options: HubOptions = {}): 
   return resolve(name, options, tokenizerFiles);
 }
 
-/** Looks at config.json, or at the head of a GGUF file, and throws to refuse the weights before they are downloaded. */
-type Inspect = (file: FolderFile) => Promise<void>;
-
-/** As `resolveModel`; a split GGUF model is not looked at. */
-export async function resolveInspected(
-  name: string,
-  inspect: Inspect,
-  options: HubOptions = {},
-): Promise<ResolvedModel> {
-  return resolve(name, options, neededFiles, inspect);
-}
-
 type Choice = typeof neededFiles;
 
-async function resolve(
-  name: string,
-  options: HubOptions,
-  choose: Choice,
-  inspect: Inspect = () => Promise.resolve(),
-): Promise<ResolvedModel> {
+async function resolve(name: string, options: ResolveOptions, choose: Choice): Promise<ResolvedModel> {
   const local = !name.startsWith("hub:") && (!isHubName(name) || (await fileExists(name)));
   if (local) return { path: name };
   const settings = await hubSettings();
@@ -204,7 +194,8 @@ async function resolve(
     return cached;
   });
   if ("path" in info) return info;
-  return download(cache, connection, info, { choose, inspect, onProgress: options.onProgress ?? (() => undefined) });
+  const { load, onProgress = () => undefined } = options;
+  return download(cache, connection, info, { choose, load, onProgress });
 }
 
 /** Commit and file names as the server sent them, unchecked. */
@@ -273,7 +264,7 @@ async function askHub<T>(
 
 interface DownloadOptions {
   readonly choose: Choice;
-  readonly inspect: Inspect;
+  readonly load: LoadModelOptions | undefined;
   readonly onProgress: (event: HubProgress) => void;
 }
 
@@ -281,24 +272,34 @@ async function download(
   cache: RepoCache,
   connection: Connection,
   { commit, files: listing }: { readonly commit: string; readonly files: readonly string[] },
-  { choose, inspect, onProgress }: DownloadOptions,
+  { choose, load, onProgress }: DownloadOptions,
 ): Promise<ResolvedModel> {
   const { repo, revision } = cache.name;
   const fetchFiles = async (names: readonly string[]): Promise<void> => {
     const present = await Promise.all(names.map((name) => cache.fileSize(commit, name)));
     const missing = names.filter((_, i) => present[i] === undefined);
     const blobs = missing.length === 0 ? undefined : await askBlobs(cache.name, commit, missing, connection);
+    /** Of the name, or of one that ends with it: parts of a GGUF model name each other without their folder. */
+    const open = async (name: string): Promise<FolderFile | undefined> => {
+      const file = names.find((one) => one.endsWith(name))!;
+      const blob = blobs?.get(file);
+      return blob === undefined ? diskFolder(cache.snapshot(commit)).open(file) : remoteFile(file, blob);
+    };
     for (const [i, file] of names.entries()) {
       const blob = blobs?.get(file);
       const total = blob?.size ?? present[i]!;
       const tell = (received: number): void => onProgress({ file, received, total });
       if (blob === undefined || (await cache.hasBlob(blob))) tell(total);
       else {
-        if (names.length === 1 && file === needed.gguf) await inspect(remoteFile(file, blob)).catch(unlessHub);
+        if (load !== undefined && file === needed.gguf) {
+          await requireFits((await open(file))!, open, load).catch(unlessHub);
+        }
         await fetchFile(file, blob, tell);
       }
       if (blob !== undefined) await cache.link(commit, file, blob.checksum);
-      if (file === "config.json") await inspect((await diskFolder(cache.snapshot(commit)).open(file))!);
+      if (load !== undefined && file === "config.json") {
+        await requireFits((await diskFolder(cache.snapshot(commit)).open(file))!, open, load);
+      }
     }
   };
   const request = async (file: string, asked: Omit<Asked, "what" | "repo">, init: RequestInit = {}) => {

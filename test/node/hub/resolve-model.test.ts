@@ -91,11 +91,15 @@ describe("a name of the Hub", () => {
     const { files } = await ggufModel({ pairs: { "llama.feed_forward_length": number(2 ** 26) } });
     bench.hub.repos["org/large"] = { files: { ...tinyRepo.files, "config.json": Buffer.from(JSON.stringify(config)) } };
     bench.hub.repos["org/gguf"] = { files };
-    for (const name of ["org/large", "org/gguf"]) {
+    const split = await ggufModel({ parts: 3, pairs: { "llama.feed_forward_length": number(2 ** 26) } });
+    bench.hub.repos["org/split"] = {
+      files: Object.fromEntries(Object.entries(split.files).map(([name, bytes]) => [`parts/${name}`, bytes])),
+    };
+    for (const name of ["org/large", "org/gguf", "org/split"]) {
       await expectCode(readModel(name, { device, hub: bench.options }), "model-too-large");
     }
     expect((await bench.cached("org/large")).filter((path) => path.startsWith("snapshots"))).toHaveLength(1);
-    await expect(bench.cached("org/gguf")).rejects.toThrow(/ENOENT/);
+    for (const name of ["org/gguf", "org/split"]) await expect(bench.cached(name)).rejects.toThrow(/ENOENT/);
   });
 
   it("gives its tokenizer without its weights, offline too once it is in the cache", async () => {
