@@ -1,13 +1,12 @@
 /** `early-exits get` shows progress, prints the path of the model, and goes on after an interrupt. */
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { getCommand } from "../../../apps/cli/commands/get.js";
 import { exitCodeOf } from "../../../apps/cli/exit-code.js";
 import { openModel } from "../../../apps/cli/open-model.js";
 import { COMMIT } from "../../node/hub/fake-hub.js";
-import { golden, modelFiles, openWorkbench, tinyRepo, type Workbench } from "../../node/hub/support.js";
+import { largeRepo, modelFiles, openWorkbench, type Workbench } from "../../node/hub/support.js";
 import { expectCode } from "../../support/expect-code.js";
 import { parseJson, type TestIo, testIo, type TestIoOptions } from "../support.js";
 
@@ -53,9 +52,7 @@ it("shows no progress for a model in the cache, and mentions if the Hub was not 
 });
 
 it("does not download the weights of a model that exceeds the device for a command that loads it", async () => {
-  const config = parseJson(await readFile(join(golden, "config.json"), "utf8")) as object;
-  const large = JSON.stringify({ ...config, intermediate_size: 2 ** 26 });
-  bench.hub.repos["org/large"] = { files: { ...tinyRepo.files, "config.json": Buffer.from(large) } };
+  bench.hub.repos["org/large"] = largeRepo;
   await expectCode(openModel(testIo(), "org/large", { device: "wasm" }), "model-too-large");
   expect(bench.downloads()).toEqual(["config.json"]);
 });

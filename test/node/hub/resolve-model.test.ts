@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Golden } from "../../support/golden.js";
 import { largestDifference } from "../../support/largest-difference.js";
 import { COMMIT, gitSha1, sha256 } from "./fake-hub.js";
-import { golden, modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
+import { golden, largeRepo, modelFiles, openWorkbench, tinyRepo, type Workbench } from "./support.js";
 import { expectCode } from "../../support/expect-code.js";
 import { number } from "../../support/gguf/convert.js";
 import { ggufModel } from "../../support/gguf/model.js";
@@ -87,9 +87,8 @@ describe("a name of the Hub", () => {
 
   it("is refused before its weights are downloaded if they exceed the device, by config.json or GGUF", async () => {
     const device = await sharedWasm();
-    const config = { ...((await readJson(join(golden, "config.json"))) as object), intermediate_size: 2 ** 26 };
     const { files } = await ggufModel({ pairs: { "llama.feed_forward_length": number(2 ** 26) } });
-    bench.hub.repos["org/large"] = { files: { ...tinyRepo.files, "config.json": Buffer.from(JSON.stringify(config)) } };
+    bench.hub.repos["org/large"] = largeRepo;
     bench.hub.repos["org/gguf"] = { files };
     const split = await ggufModel({ parts: 3, pairs: { "llama.feed_forward_length": number(2 ** 26) } });
     bench.hub.repos["org/split"] = {

@@ -23,6 +23,12 @@ export const tinyRepo: FakeRepo = {
   },
 };
 
+const config = JSON.parse(readFileSync(join(golden, "config.json"), "utf8")) as object;
+/** Announces more than any device holds. */
+export const largeRepo: FakeRepo = {
+  files: { ...tinyRepo.files, "config.json": Buffer.from(JSON.stringify({ ...config, intermediate_size: 2 ** 26 })) },
+};
+
 export interface Workbench {
   readonly hub: FakeHub;
   readonly cache: string;
