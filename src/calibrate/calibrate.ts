@@ -135,8 +135,7 @@ async function calibrateAnswers(
 ): Promise<Certified> {
   requireKnown("calibrate", options, answerOptionNames);
   const { certify, certifySettings } = await import("./certify/certify.js");
-  const { answerJudge } = await import("./record/answers/losses.js");
-  const { answerEvidence } = await import("./record/answers/answer-evidence.js");
+  const { answerEvidence, answerJudge } = await import("./record/answers/answer-evidence.js");
   const { epsilon, ...others } = options;
   requireInside("calibrate: epsilon", epsilon);
   const judge = await answerJudge(options);

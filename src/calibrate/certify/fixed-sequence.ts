@@ -304,27 +304,19 @@ interface Terms {
 }
 
 export function countsOf(
-  { documents, candidates, exits, left, wrong, deep, answers }: Tally,
+  tally: Tally,
   candidate: number,
   vector: ThresholdVector,
   { score, fill, other }: Terms,
 ): CertificateCounts {
-  const rows = <One>(from: ArrayLike<One>, width: number): One[] =>
-    Array.from({ length: documents * width }, (_, i) => {
-      const document = Math.floor(i / width);
-      return from[(document * candidates + candidate) * width + (i % width)]!;
-    });
-  return {
+  const { left, wrong, deep, answers } = pickVectors(tally, [candidate]);
+  const counts = {
     thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
-    left: rows(left, exits),
-    wrong: answers ? [] : rows(wrong, exits),
-    deep: answers !== undefined || (isExactFill(fill) && !other) ? [] : rows(deep, 1),
-    ...(answers && {
-      answers: {
-        losses: rows(answers.losses, 1),
-        written: rows(answers.written, 1),
-        hashes: rows(answers.hashes, 1),
-      },
-    }),
+    left: [...left],
+    wrong: answers ? [] : [...wrong],
+    deep: answers !== undefined || (isExactFill(fill) && !other) ? [] : [...deep],
   };
+  if (answers === undefined) return counts;
+  const { losses, written, hashes } = answers;
+  return { ...counts, answers: { losses, written, hashes } };
 }

@@ -225,7 +225,10 @@ const certificate = object(
       {
         choices: integer(2, 1000),
         ownText: object({ maxNewTokens: tokens, seed }),
-        answers: object({ epsilon: share, definition: line, maxNewTokens: tokens, seed, stop: list(text(1000), 100) }),
+        answers: object({
+          ...{ epsilon: share, definition: line, expected: hash, maxNewTokens: tokens, seed },
+          stop: list(text(1000), 100),
+        }),
       },
     ),
     groups: object({

@@ -79,7 +79,7 @@ export async function hashDocuments(
       from,
       tokens: ids.length - from,
       hash: hashes[i]!,
-      ...(grouped && { group: group === undefined ? hashes[i]! : await groupKey(group) }),
+      ...(grouped && { group: group === undefined ? hashes[i]! : await sha256(group) }),
       ...kin[i],
       ...(cut && { cut }),
       ...(taught && { taught }),
@@ -102,11 +102,6 @@ function wordsOf(model: Model, ids: readonly number[], from: number): readonly [
 /** SHA-256 of token ids, and of where judging begins. */
 export async function hashDocument(ids: readonly number[], from = 0): Promise<string> {
   return sha256(from === 0 ? ids.join(",") : `${ids.join(",")}|${from}`);
-}
-
-/** SHA-256 of a group's name: certificates show which documents belong together, not whose they are. */
-export async function groupKey(name: string): Promise<string> {
-  return sha256(name);
 }
 
 /** Text or ids, where judging begins, and the group. Throws an OptionError for anything else. */

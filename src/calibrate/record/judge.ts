@@ -8,13 +8,7 @@
  */
 import { OptionError } from "../../errors.js";
 import type { CertifiedSampling } from "../../exits/plan/policy.js";
-import {
-  argmaxOf,
-  canonicalSampling,
-  isPlainGreedy,
-  processedDistribution,
-  type SamplingOptions,
-} from "../../model/decode/sampling.js";
+import { argmaxOf, canonicalSampling, isPlainGreedy, type SamplingOptions } from "../../model/decode/sampling.js";
 import { LOSS_UNIT, totalVariation } from "../../model/decode/total-variation.js";
 import type { Model } from "../../model/index.js";
 
@@ -60,11 +54,6 @@ export function createJudge(model: Model, { sampling, against = model }: JudgeOp
 
 export function lossScaleOf({ temperature = 0 }: SamplingOptions = {}): number {
   return temperature === 0 ? 1 : LOSS_UNIT;
-}
-
-/** The distribution after the processors, from logits [V] and the tokens before. */
-export function judgedDistribution({ sampling }: Judge, logits: Float32Array, seen: readonly number[]): Float64Array {
-  return processedDistribution(logits, seen, sampling);
 }
 
 /** The loss of a token drawn from q where p is right, in 1 / lossScale. */

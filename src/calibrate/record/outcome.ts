@@ -44,8 +44,8 @@ export function playPolicy(
 }
 
 /** From runs, with everything that exits changed. */
-export function playRuns(runs: PolicyRuns, candidate = 0): PolicyOutcome {
-  return outcomeOfTally(tallyRuns(runs), candidate, runs.subject);
+export function playRuns(runs: PolicyRuns): PolicyOutcome {
+  return outcomeOfTally(tallyRuns(runs), 0, runs.subject);
 }
 
 /** Of some documents of a tally. */

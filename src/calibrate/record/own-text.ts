@@ -4,10 +4,10 @@
  * (bench/reports/own-text.md). A document is a prompt with its group; its judged tokens are the new ones.
  */
 import { OptionError, requireInteger } from "../../errors.js";
-import { generateBatch } from "../../exits/generate.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import { createPolicy, type Policy } from "../../exits/plan/policy.js";
+import { createPolicy } from "../../exits/plan/policy.js";
 import type { Model } from "../../model/index.js";
+import { writeAnswers } from "./answers/write-answers.js";
 import {
   type CalibrationDocument,
   countedAs,
@@ -40,20 +40,12 @@ export async function runOwnText(
   requireThresholds(thresholds, heads.depths.length);
   const texts = await promptTexts(heads, prompts, { maxNewTokens, sequenceLength });
   const { batchSize = 16, sampling, signal } = options;
-  const write = async (policy: Policy): Promise<readonly (readonly number[])[]> => {
-    const written = generateBatch(
-      heads,
-      texts.map(({ ids }) => ids),
-      { ...sampling, policy, maxNewTokens, seed, batchSize, stopAtEndOfText: false, signal },
-    );
-    const tokens = written[Symbol.asyncIterator]();
-    while ((await tokens.next()).done !== true);
-    return written.summaries.map(({ ids }) => ids);
-  };
+  const asked = texts.map(({ ids }, index) => ({ index, promptIds: ids }));
+  const writing = { ...sampling, maxNewTokens, seed, batchSize, stopAtEndOfText: false, signal };
   const runs: PolicyRuns[] = [];
   for (const vector of thresholds) {
-    const written = await write(createPolicy(heads, vector, { score, fill }));
-    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!), tokens: maxNewTokens }));
+    const written = await writeAnswers(heads, createPolicy(heads, vector, { score, fill }), asked, writing);
+    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!.ids), tokens: maxNewTokens }));
     const candidate = { score, fill, thresholds: [vector] };
     runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
     await onRun?.({ done: runs.length, total: thresholds.length });

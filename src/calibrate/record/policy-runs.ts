@@ -42,6 +42,8 @@ export interface AnswerSettings {
   readonly epsilon: number;
   /** The loss in words, or the hash of an own one. */
   readonly definition: string;
+  /** SHA-256 of what is expected of all answers. */
+  readonly expected: string;
   readonly maxNewTokens: number;
   /** Prompt i was answered with seed + i. */
   readonly seed: number;
@@ -82,40 +84,30 @@ export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally
 
 /** Some candidates, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
-  const { documents, candidates, exits } = tally;
-  const pick = <To extends Int32Array | Float64Array>(to: To, from: To, width: number): To => {
-    let at = 0;
-    for (let document = 0; document < documents; document++) {
-      for (const candidate of picked) {
-        const begin = (document * candidates + candidate) * width;
-        for (let i = 0; i < width; i++) to[at++] = candidate < 0 ? 0 : from[begin + i]!;
-      }
-    }
-    return to;
+  const { candidates, exits, answers } = tally;
+  /** Of [documents, candidates, width]. */
+  const pick = <One>(from: ArrayLike<One>, width: number): One[] => {
+    const documents = from.length / candidates / width;
+    return Array.from({ length: documents * picked.length * width }, (_, i) => {
+      const row = Math.floor(i / width);
+      const candidate = picked[row % picked.length]!;
+      if (candidate < 0) return 0 as One;
+      return from[(Math.floor(row / picked.length) * candidates + candidate) * width + (i % width)]!;
+    });
   };
-  const rows = documents * picked.length;
-  const { answers } = tally;
-  const pickRows = <One>(from: readonly One[]): One[] =>
-    Array.from(
-      { length: rows },
-      (_, row) => from[Math.floor(row / picked.length) * candidates + picked[row % picked.length]!]!,
-    );
-  const active = picked.flatMap((candidate) =>
-    Array.from({ length: exits }, (_, exit) => (candidate < 0 ? 0 : tally.active[candidate * exits + exit]!)),
-  );
   return {
     ...tally,
     candidates: picked.length,
-    left: pick(new Int32Array(rows * exits), tally.left, exits),
-    wrong: pick(new Float64Array(rows * exits), tally.wrong, exits),
-    deep: pick(new Float64Array(rows), tally.deep, 1),
-    active: Uint8Array.from(active),
+    left: Int32Array.from(pick(tally.left, exits)),
+    wrong: Float64Array.from(pick(tally.wrong, exits)),
+    deep: Float64Array.from(pick(tally.deep, 1)),
+    active: Uint8Array.from(pick(tally.active, exits)),
     ...(answers && {
       answers: {
-        full: answers.full,
-        losses: pickRows(answers.losses),
-        written: pickRows(answers.written),
-        hashes: pickRows(answers.hashes),
+        ...answers,
+        losses: pick(answers.losses, 1),
+        written: pick(answers.written, 1),
+        hashes: pick(answers.hashes, 1),
       },
     }),
   };

@@ -14,6 +14,7 @@ import type { CacheStore } from "../../exits/states/record-states.js";
 import { createTeacher, type Teacher } from "../../exits/train/create-teacher.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { processedDistribution } from "../../model/decode/sampling.js";
 import type { Window } from "../../model/documents.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
@@ -28,7 +29,7 @@ import {
   type HashedDocument,
   judgedLength,
 } from "./documents.js";
-import { createJudge, type Judge, judgedDistribution, type JudgeOptions, lossOf } from "./judge.js";
+import { createJudge, type Judge, type JudgeOptions, lossOf } from "./judge.js";
 import { describeSubject, madeOf, type Subject } from "./subject.js";
 
 // A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
@@ -272,7 +273,7 @@ async function lossesAgainst(
   const vocabSize = logits.shape[1]!;
   const distributions = (values: Float32Array): Float64Array[] =>
     Array.from({ length: values.length / vocabSize }, (_, r) =>
-      judgedDistribution(judge, rowOf(values, r, vocabSize), ids.slice(0, begin + r + 1)),
+      processedDistribution(rowOf(values, r, vocabSize), ids.slice(0, begin + r + 1), judge.sampling),
     );
   const right = distributions(await logits.read());
   return (values) => Int32Array.from(distributions(values), (used, r) => lossOf(judge, right[r]!, used));

@@ -55,7 +55,7 @@ export interface Arrangement<One> {
   readonly taught: number;
 }
 
-interface ArrangeOptions {
+export interface ArrangeOptions {
   readonly seed: number;
   /** Share of the units in the grid split. */
   readonly gridShare: number;

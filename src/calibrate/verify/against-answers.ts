@@ -1,16 +1,21 @@
 /**
  * A certificate of answers against its prompts: documents are split and candidates proposed again, and every prompt of
  * the test is answered again, by the full model and by every candidate that was tested, from the first token on;
- * answers, losses and where tokens left are compared with what is stored. A loss of one's own runs only if it is given
- * here, and has the hash that the certificate names.
+ * answers, losses and where tokens left are compared with what is stored. As for text that is given, only records and
+ * the split are made by the maker's code: `generateBatch` answers here, and not the loop that begins where answers may
+ * differ, and copies are found anew (check-documents.ts). A loss of one's own runs only if it is given here, and has
+ * the hash that the certificate names.
  */
 import { OptionError } from "../../errors.js";
+import { generateBatch } from "../../exits/generate.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import type { Policy } from "../../exits/plan/policy.js";
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { countsOf } from "../certify/fixed-sequence.js";
 import { orientThreshold } from "../procedures/token-table.js";
 import { answerEvidence } from "../record/answers/answer-evidence.js";
 import { type AnswerLossOptions, answerJudge } from "../record/answers/losses.js";
+import type { AskedText, WriteAnswersOptions, WrittenAnswer } from "../record/answers/write-answers.js";
 import { firstCounted } from "../record/evidence.js";
 import type { VerifyOptions } from "./against-model.js";
 import {
@@ -22,7 +27,7 @@ import {
   type TextFindings,
   vectorsOf,
 } from "./against-text.js";
-import { checkDocuments } from "./check-documents.js";
+import { checkDocuments, classDocuments } from "./check-documents.js";
 
 /** Model and heads are those of the certificate. Throws an OptionError if its loss is a function, and none is given. */
 export async function checkAnswers(
@@ -31,7 +36,7 @@ export async function checkAnswers(
   { prompts = [], answerLoss, signal, onDocument, ...options }: VerifyOptions,
 ): Promise<TextFindings> {
   const { sampling, policy } = c;
-  const { epsilon, definition, ...answers } = c.settings.answers!;
+  const { epsilon, definition, expected, ...answers } = c.settings.answers!;
   const loss = c.loss === "own" ? answerLoss : (c.loss as AnswerLossOptions["loss"]);
   if (loss === undefined) {
     throw new OptionError(
@@ -54,8 +59,12 @@ export async function checkAnswers(
       ...{ answers, sampling, signal },
       onAnswer: ({ done, total }) => onDocument?.({ document: done, documents: total }),
     },
-    { ...settings, epsilon, fromStart: true },
+    { ...settings, epsilon },
+    { write: writeAgain, classed: (documents) => classDocuments(documents, heads.model, true) },
   );
+  if (evidence.answers!.expected !== expected) {
+    return { reasons: ["prompts: other answers are expected than those that were certified, or in another order"] };
+  }
   const build = otherBuild(c, evidence.subject);
   const documents = checkDocuments(c, evidence, build === undefined);
   const differing = [...checkTaught(c, evidence.subject, evidence.taught), ...documents];
@@ -80,6 +89,34 @@ export async function checkAnswers(
     );
   }
   return { reasons };
+}
+
+/** Writes every answer from the first token on, whatever is known. */
+async function writeAgain(
+  heads: ExitHeads,
+  policy: Policy | undefined,
+  texts: readonly AskedText[],
+  { onAnswer, batchSize, seed = 0, ...options }: WriteAnswersOptions,
+): Promise<WrittenAnswer[]> {
+  const answers: WrittenAnswer[] = [];
+  const size = options.temperature === 0 ? batchSize : 1; // prompts that follow each other have other seeds
+  for (let begin = 0; begin < texts.length; begin += size) {
+    const part = texts.slice(begin, begin + size);
+    const run = generateBatch(
+      heads,
+      part.map(({ promptIds }) => promptIds),
+      { ...options, seed: seed + part[0]!.index, ...(policy && { policy }) },
+    );
+    const left = part.map(() => heads.depths.map(() => 0));
+    for await (const { prompt, exit } of run) {
+      if (exit !== undefined) left[prompt]![exit]!++;
+    }
+    for (const [i, answer] of run.summaries.entries()) {
+      answers.push({ ...answer, left: left[i]! });
+      await onAnswer?.();
+    }
+  }
+  return answers;
 }
 
 function spelled({ answers, left, thresholds: { length } }: CertificateCounts, row: number): string {

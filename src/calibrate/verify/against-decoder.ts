@@ -25,9 +25,9 @@ export interface Counted {
 /** Rows of logits in memory at once. */
 const ROWS = 64;
 
-/** Positions before `from` are a prompt. Certificates of an older kind judged longer documents window by window. */
+/** Positions before `from` are a prompt. */
 export async function runDocument(
-  { policy, sequenceLength, sampling, loss: counts }: Certificate,
+  { policy, sampling, loss: counts }: Certificate,
   heads: ExitHeads,
   { ids, from }: { readonly ids: readonly number[]; readonly from: number },
   reference: Model = heads.model,
@@ -48,38 +48,33 @@ export async function runDocument(
     },
     chance: () => false,
   };
-  for (let begin = 0; begin < ids.length; begin += sequenceLength) {
-    const window = ids.slice(begin, begin + sequenceLength);
-    const first = Math.max(0, from - begin);
-    if (window.length < 2 || first >= window.length) continue; // a single token at the end is not judged
-    const whole = new Sequence(reference, window.length);
-    const sequence = new Sequence(heads.model, window.length);
-    try {
-      whole.append(...window);
-      await prefill(reference, [{ sequence: whole, positions: whole.pending(layers) }], layers);
-      sequence.append(...window.slice(0, first));
-      await prefill(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
-      let logits: Float32Array = new Float32Array(); // [ROWS, V]
-      for (let t = first; t < window.length; t++) {
-        const row = (t - first) % ROWS;
-        if (row === 0) logits = await logitsAt(reference, whole, t, Math.min(window.length, t + ROWS));
-        sequence.append(window[t]!);
-        const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
-        const { id: emitted, exit } = round!.tokens[0]!;
-        const right = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
-        const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);
-        const loss =
-          counts === "totalVariation" ? totalVariation(lawful!, used!) : Number(emitted !== argmaxOf(lawful ?? right));
-        if (exit === undefined) counted.deep += loss;
-        else {
-          counted.left[exit]!++;
-          counted.wrong[exit]! += loss;
-        }
+  const whole = new Sequence(reference, ids.length);
+  const sequence = new Sequence(heads.model, ids.length);
+  try {
+    whole.append(...ids);
+    await prefill(reference, [{ sequence: whole, positions: whole.pending(layers) }], layers);
+    sequence.append(...ids.slice(0, from));
+    await prefill(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+    let logits: Float32Array = new Float32Array(); // [ROWS, V]
+    for (let t = from; t < ids.length; t++) {
+      const row = (t - from) % ROWS;
+      if (row === 0) logits = await logitsAt(reference, whole, t, Math.min(ids.length, t + ROWS));
+      sequence.append(ids[t]!);
+      const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
+      const { id: emitted, exit } = round!.tokens[0]!;
+      const right = logits.subarray(row * vocabSize, (row + 1) * vocabSize);
+      const lawful = greedy ? undefined : processedDistribution(right, sequence.ids, sampling);
+      const loss =
+        counts === "totalVariation" ? totalVariation(lawful!, used!) : Number(emitted !== argmaxOf(lawful ?? right));
+      if (exit === undefined) counted.deep += loss;
+      else {
+        counted.left[exit]!++;
+        counted.wrong[exit]! += loss;
       }
-    } finally {
-      whole.dispose();
-      sequence.dispose();
     }
+  } finally {
+    whole.dispose();
+    sequence.dispose();
   }
   return counted;
 }

@@ -57,11 +57,13 @@ describe("certificates of answers", () => {
     for (const change of forged) expect(await verdictOf(await resealed(certificate, change))).toBe("refuted");
   });
 
-  it("are refuted with prompts that were not answered, and run another's loss only if it is the same", async () => {
+  it("are refuted with other prompts or expectations, and run another's loss only if it is the same", async () => {
     const { certificate } = await calibrate(heads, prompts, { ...asked, loss: share });
     expect(await verdictOf(certificate, { heads, prompts, answerLoss: share })).toBe("reproduced");
-    const others = prompts.with(1, { ...prompts[1]!, prompt: "another" });
-    expect(await verdictOf(certificate, { heads, prompts: others, answerLoss: share })).toBe("refuted");
+    for (const change of [{ prompt: "another" }, { expected: /[aeiou]n?/ }]) {
+      const others = prompts.with(1, { ...prompts[1]!, ...change });
+      expect(await verdictOf(certificate, { heads, prompts: others, answerLoss: share })).toBe("refuted");
+    }
     await expectCode(verdictOf(certificate, { heads, prompts }), "loss-missing");
     const other = (): number => expect.fail("another loss runs");
     expect(await verdictOf(certificate, { heads, prompts, answerLoss: other })).toBe("refuted");

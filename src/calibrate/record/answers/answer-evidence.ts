@@ -19,14 +19,16 @@ import { readPrompt } from "../../../model/decode/prompt.js";
 import { generateDefaults } from "../../../model/decode/text.js";
 import { answerDocument, type Model } from "../../../model/index.js";
 import { shown } from "../../../shown.js";
-import { rawThreshold } from "../../procedures/token-table.js";
-import { hashDocument, hashDocuments } from "../documents.js";
-import type { Evidence } from "../evidence.js";
+import { rawThreshold, type ThresholdVector } from "../../procedures/token-table.js";
+import { hashDocument, type HashedDocument, hashDocuments } from "../documents.js";
+import { type Evidence, streamedEvidence } from "../evidence.js";
 import type { AnswerSettings } from "../policy-runs.js";
-import { createRecorder, type DocumentRecord } from "../record.js";
-import { arrange } from "../split.js";
-import { type AnswerJudge, type AnswerTask, checkExpected, promptError } from "./losses.js";
+import type { DocumentRecord } from "../record.js";
+import { arrange, type ArrangeOptions } from "../split.js";
+import { type AnswerJudge, type AnswerTask, checkExpected, hashExpected, promptError } from "./losses.js";
 import { type AskedText, writeAnswers, type WrittenAnswer } from "./write-answers.js";
+
+export { answerJudge } from "./losses.js";
 
 /** Settings of answers, as `generate` has them. */
 export interface AnsweringOptions {
@@ -51,14 +53,12 @@ export interface AnswerEvidenceOptions {
   readonly onAnswer?: (event: { readonly candidate: number; readonly done: number; readonly total: number }) => unknown;
 }
 
-interface Terms {
-  readonly epsilon: number;
-  readonly fill: FillName;
-  readonly seed: number;
-  readonly gridShare: number;
-  readonly unit: "document" | "group" | undefined;
-  /** Answers from the first token on, whatever records say: for verification. @default false */
-  readonly fromStart?: boolean;
+/** What a verifier does with code of its own. */
+interface Replaced {
+  /** @default begins where records say that answers may differ */
+  readonly write?: typeof writeAnswers;
+  /** Documents with the leaders of their copies. @default those that `hashDocuments` finds */
+  readonly classed?: (documents: readonly HashedDocument[]) => readonly HashedDocument[];
 }
 
 export async function answerEvidence(
@@ -66,21 +66,23 @@ export async function answerEvidence(
   prompts: readonly (string | AnswerTask)[],
   judge: AnswerJudge,
   { answers = {}, sampling, batchSize = 16, signal, onAnswer }: AnswerEvidenceOptions,
-  terms: Terms,
+  terms: ArrangeOptions & { readonly epsilon: number; readonly fill: FillName },
+  { write: writeTexts = writeAnswers, classed = (documents) => documents }: Replaced = {},
 ): Promise<Evidence> {
   const { maxNewTokens = generateDefaults.maxNewTokens, seed = 0, stop = [] } = answers;
   requireInteger("calibrate: answers.maxNewTokens", maxNewTokens, 1);
   requireInteger("calibrate: batchSize", batchSize, 1);
-  const settings: AnswerSettings = {
-    ...{ epsilon: terms.epsilon, definition: judge.definition, maxNewTokens, seed },
-    stop: typeof stop === "string" ? [stop] : stop,
-  };
   const chosen = canonicalSampling(sampling);
   const tasks = await askedTasks(heads.model, prompts, judge, maxNewTokens);
+  const settings: AnswerSettings = {
+    ...{ epsilon: terms.epsilon, definition: judge.definition, maxNewTokens, seed },
+    expected: await hashExpected(tasks.map(({ task }) => task)),
+    stop: typeof stop === "string" ? [stop] : stop,
+  };
   const write = (policy: Policy | undefined, texts: readonly AskedText[], candidate = -1) => {
     let done = 0;
-    return writeAnswers(heads, policy, texts, {
-      ...{ ...chosen, ...settings, batchSize, signal },
+    return writeTexts(heads, policy, texts, {
+      ...{ ...chosen, maxNewTokens, seed, stop, batchSize, signal },
       onAnswer: () => onAnswer?.({ candidate, done: ++done, total: texts.length }),
     });
   };
@@ -91,7 +93,7 @@ export async function answerEvidence(
     }
   });
   const texts = tasks.map(({ promptIds, task: { group } }, i) => answerDocument(promptIds, full[i]!.ids, group));
-  const hashed = await hashDocuments(heads, texts, Infinity, true);
+  const hashed = classed(await hashDocuments(heads, texts, Infinity, true));
   const counted = await Promise.all(
     hashed.map(async (one, i) => {
       const { ids } = full[i]!;
@@ -102,65 +104,62 @@ export async function answerEvidence(
   const { documents } = arrangement;
   const longest = Math.max(...tasks.map(({ promptIds }) => promptIds.length)) + maxNewTokens;
   const sequenceLength = Math.min(longest, heads.model.config.maxPositionEmbeddings);
-  const { subject, ...recorder } = await createRecorder(heads, { sampling, sequenceLength, signal });
-  const records = new Map<number, DocumentRecord>();
-  const record = async (at: number): Promise<DocumentRecord> => {
-    const { place, ...document } = documents[at]!;
-    const text = texts[place]!;
-    const from = text.from!;
-    const known = records.get(at) ?? {
-      ...(await recorder.document({ ...document, ids: text.ids, from })),
-      hash: document.hash,
-    };
-    records.set(at, known);
-    return known;
-  };
-  const exact = isExactFill(terms.fill) && isPlainGreedy(chosen);
+  // All records are kept, and no two are one: the same prompt may have two answers.
+  const recorded = documents.map((document) => {
+    const { ids, from = 0 } = texts[document.place]!;
+    return { ...document, ids, from, hash: String(document.place) };
+  });
+  const streamed = await streamedEvidence(
+    heads,
+    { ...arrangement, documents: recorded, grid: Infinity },
+    { sampling, sequenceLength, signal, fill: terms.fill },
+  );
   const { numLayers } = heads.model.config;
-  /** By the thresholds of a candidate that has answered: of each document, the answer and its loss. */
-  const ran = new Map<string, readonly { readonly answer: WrittenAnswer; readonly loss: number }[]>();
+  const start = { exact: isExactFill(terms.fill) && isPlainGreedy(chosen), numLayers };
+  /** By all that decides a run: the answers to the documents, with their losses. */
+  const ran = new Map<string, (WrittenAnswer & { readonly loss: number })[]>();
   return {
+    ...streamed,
     ...arrangement,
-    subject,
-    sequenceLength,
     answers: settings,
-    record,
     async run(first, end, { score, vectors }) {
+      const keyOf = (vector: ThresholdVector): string => `${first} ${end} ${score} ${vector.join()}`;
       const places = documents.slice(first, end).map(({ place }) => place);
       for (const vector of vectors) {
-        if (ran.has(vector.join())) continue;
-        const thresholds = vector.map((threshold) => rawThreshold(threshold, score));
-        const policy = createPolicy(heads, thresholds, { score, fill: terms.fill });
+        if (ran.has(keyOf(vector))) continue;
+        const policy = createPolicy(
+          heads,
+          vector.map((threshold) => rawThreshold(threshold, score)),
+          { score, fill: terms.fill },
+        );
         const asked: AskedText[] = [];
         for (const [row, place] of places.entries()) {
-          const { ids } = full[place]!;
-          const start = { exact, numLayers };
-          const known = terms.fromStart === true ? [] : knownTokens(await record(first + row), policy, ids, start);
-          asked.push({ ...tasks[place]!, known });
+          const record = writeTexts === writeAnswers && (await streamed.record!(first + row));
+          asked.push({ ...tasks[place]!, known: record ? knownTokens(record, policy, full[place]!.ids, start) : [] });
         }
-        const found: { readonly answer: WrittenAnswer; readonly loss: number }[] = [];
+        const found = [];
         for (const [row, answer] of (await write(policy, asked, ran.size)).entries()) {
           const place = places[row]!;
-          found.push({ answer, loss: await judge.lossOf(full[place]!, answer, tasks[place]!.task, place) });
+          found.push({ ...answer, loss: await judge.lossOf(full[place]!, answer, tasks[place]!.task, place) });
         }
-        ran.set(vector.join(), found);
+        ran.set(keyOf(vector), found);
       }
-      const all = places.flatMap((_, row) => vectors.map((vector) => ran.get(vector.join())![row]!));
+      const all = places.flatMap((_, row) => vectors.map((vector) => ran.get(keyOf(vector))![row]!));
       const exits = heads.depths.length;
       return {
         documents: places.length,
         candidates: vectors.length,
         exits,
         tokens: Int32Array.from(places, (place) => full[place]!.ids.length),
-        left: Int32Array.from(all.flatMap(({ answer }) => answer.left)),
+        left: Int32Array.from(all.flatMap(({ left }) => left)),
         wrong: new Float64Array(all.length * exits),
         deep: new Float64Array(all.length),
         active: Uint8Array.from(vectors.flat(), (threshold) => Number(threshold < Infinity)),
         answers: {
           full: documents.slice(first, end).map(({ answer }) => answer),
           losses: all.map(({ loss }) => loss),
-          written: all.map(({ answer }) => answer.ids.length),
-          hashes: await Promise.all(all.map(({ answer }) => hashDocument(answer.ids))),
+          written: all.map(({ ids }) => ids.length),
+          hashes: await Promise.all(all.map(({ ids }) => hashDocument(ids))),
         },
       };
     },

@@ -150,6 +150,13 @@ function firstChoice(answer: string, choices: readonly string[]): string | undef
   return places[0]?.choice;
 }
 
+/** SHA-256 of what is expected of all answers, in the order of the prompts. */
+export async function hashExpected(tasks: readonly AnswerTask[]): Promise<string> {
+  return sha256(
+    JSON.stringify(tasks.map(({ expected }) => (expected instanceof RegExp ? String(expected) : expected))),
+  );
+}
+
 /** Throws an OptionError for what is neither words, nor a regular expression, nor choices with the right one. */
 export function checkExpected(expected: unknown, index: number): void {
   const isText = (value: unknown): boolean => typeof value === "string" && spacedWords(value) !== " ";

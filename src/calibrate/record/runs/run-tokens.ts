@@ -10,13 +10,14 @@ import type { Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
 import { prefill } from "../../../model/advance.js";
 import { rowOf } from "../../../model/decode/final-logits.js";
+import { processedDistribution } from "../../../model/decode/sampling.js";
 import { nonFiniteError } from "../../../model/decode/non-finite.js";
 import type { Window } from "../../../model/documents.js";
 import { Sequence } from "../../../model/index.js";
 import { scope, type Tensor } from "../../../tensor/index.js";
 import { embedding } from "../../../tensor/ops/embedding.js";
 import { giveTurn } from "../../../turns.js";
-import { type Judge, judgedDistribution, lossOf } from "../judge.js";
+import { type Judge, lossOf } from "../judge.js";
 import type { Sampler } from "../../../model/decode/decoder.js";
 
 interface JudgedToken {
@@ -80,7 +81,7 @@ async function distributionsAt(
     throw await nonFiniteError(reference, windows[window]!.ids.slice(0, t + 1), { what, caller: "calibrate" });
   }
   return asked.map(({ window, t }, r) =>
-    judgedDistribution(judge, rowOf(values, r, vocabSize), windows[window]!.ids.slice(0, t + 1)),
+    processedDistribution(rowOf(values, r, vocabSize), windows[window]!.ids.slice(0, t + 1), judge.sampling),
   );
 }
 
@@ -100,7 +101,7 @@ function observedSampler(judge: Judge): ObservedSampler {
   let used: Float64Array | undefined;
   return {
     greedy: judge.greedy,
-    distribution: (logits, seen) => judgedDistribution(judge, logits, seen),
+    distribution: (logits, seen) => processedDistribution(logits, seen, judge.sampling),
     draw(p) {
       used = p;
       return 0;
