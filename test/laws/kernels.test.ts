@@ -14,14 +14,12 @@ setFlagsFromString("--wasm-tiering-budget=7000");
 /** exp: the polynomial, the reduction and the scaling, 2 units each. Φ: half of erf's 2^-22, and its roundings. */
 const WASM = { exp: 6, cdf: 2 ** -22, integerProducts: "exact" } as const;
 
-describeKernelLaws("wasm, portable", () => createWasmDevice({ build: "portable", host: nodeHost }), WASM, {
-  runs: casesHere(40),
-  hot: casesHere(20),
-});
-describeKernelLaws("wasm, relaxed", () => createWasmDevice({ build: "relaxed", host: nodeHost }), WASM, {
-  runs: casesHere(40),
-  hot: casesHere(20),
-});
+for (const build of ["portable", "relaxed"] as const) {
+  describeKernelLaws(`wasm, ${build}`, () => createWasmDevice({ build, host: nodeHost }), WASM, {
+    runs: casesHere(40),
+    hot: casesHere(20),
+  });
+}
 // Being the oracle of all laws, the reference is hot long before its own, and it agrees with itself if it gives the
 // same bits twice: a few cases show that, at first and at last.
 describeKernelLaws(
