@@ -261,7 +261,7 @@ describe("a device with threads", () => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--import", "tsx", "--input-type=module", "-e", script],
-      { cwd: join(import.meta.dirname, "../../.."), timeout: 10_000 },
+      { cwd: join(import.meta.dirname, "../../.."), timeout: 60_000 },
     );
     expect(stdout).toBe("2\n");
   });
