@@ -3,7 +3,14 @@
  * model and text are checked if given.
  */
 import { readFileSync } from "node:fs";
-import { calibrate, type Certificate, checkCertificate, type ExitHeads, verifyCertificate } from "early-exits";
+import {
+  calibrate,
+  type Certificate,
+  checkCertificate,
+  type ExitHeads,
+  scoreNames,
+  verifyCertificate,
+} from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
@@ -21,7 +28,7 @@ const kinds: readonly CertifyPolicyOptions[] = [
   {},
   { loss: "anyChange", agreement: 0.5 },
   { loss: "anyChange", agreement: 0.999 },
-  { score: "entropy" },
+  ...scoreNames.map((score) => ({ score })),
   { unit: "document", gridShare: 0.2 },
   { agreement: 0.999 },
 ];
@@ -74,9 +81,12 @@ function wrongIn({ wrong }: { readonly wrong: readonly number[] }, entry: number
 }
 
 describe("verifyCertificate", () => {
-  it("passes every certificate that calibration makes, for all losses, scores and splits", async () => {
+  it("passes what calibration makes, for all losses, scores and splits, where tokens leave early", async () => {
     for (const options of kinds) {
       const certificate = await made(options);
+      const { loss, measured, policy } = certificate;
+      expect([measured.coverage > 0, loss]).toEqual([options.agreement !== 0.999, options.loss ?? "token"]);
+      if (options.score) expect(policy.score).toBe(options.score);
       expect(checkCertificate(certificate)).toBe(certificate);
       expect(await verifyCertificate(certificate), JSON.stringify(options)).toMatchObject(CONSISTENT);
       expect(await verifyCertificate(certificate, { records }), JSON.stringify(options)).toMatchObject(VALID);
