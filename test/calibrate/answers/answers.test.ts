@@ -11,10 +11,10 @@ import { resealed, verdictOf } from "../../support/verdict.js";
 
 let heads: ExitHeads;
 const who = ["Congress", "The President", "Our army", "The Treasury", "This people", "Every State", "Peace", "The law"];
-const prompts = ["will", "has", "of the United", "is not", "and the"].flatMap((what) =>
+const prompts = ["will", "has", "is not"].flatMap((what) =>
   who.map((one) => ({ prompt: `${one} ${what}`, expected: /[aeiou]n/ })),
 );
-const answers = { maxNewTokens: 12, stop: "xq" };
+const answers = { maxNewTokens: 8, stop: "xq" };
 const asked = { epsilon: 0.9, delta: 0.3, answers, batchSize: 5 } as const;
 const share = (full: { ids: readonly number[] }, policy: { ids: readonly number[] }): number =>
   full.ids.filter((id, t) => id !== policy.ids[t]).length / full.ids.length;
@@ -49,7 +49,7 @@ describe("certificates of answers", () => {
       expect(hashes.filter((hash) => !written.includes(hash!))).toEqual([]);
     }
     const forged = [
-      { documents: documents.map((document) => ({ ...document, tokens: 13 })) },
+      { documents: documents.map((document) => ({ ...document, tokens: 9 })) },
       { accepted: { ...accepted, losses: accepted.losses.map(() => 0) } },
       { settings: { ...settings, answers: { ...settings.answers!, epsilon: 0.95 } } },
       { loss: loss === "accuracy" ? "changed" : "accuracy" },
@@ -88,7 +88,7 @@ const refused: readonly Refused[] = [
   { code: "option-unknown", options: { loss: "changed", agreement: 0.9 } },
 ];
 it.for(refused)("refuses with $code and names the prompt", async ({ code, options, change }) => {
-  const given = prompts.with(3, { ...prompts[3]!, ...change });
+  const given = prompts.slice(0, 8).with(3, { ...prompts[3]!, ...change });
   await expectCode(calibrate(heads, given, { ...asked, loss: "changed", ...options }), code, /prompt \d|option/);
 });
 
