@@ -59,7 +59,8 @@ for (const name of ["config.json", "model.safetensors", "tokenizer.json", "token
 for (const name of ["heads.json", "heads.safetensors"]) {
   await cp(join(embeddedModel, "heads", name), join(target, name));
 }
-await cp(join(embeddedModel, "certificates"), join(target, "certificates"), { recursive: true });
+// Certificates for sampled text and other dtypes lie in folders.
+for (const file of await certificateFiles(embeddedModel)) await cp(join(embeddedModel, file), join(target, file));
 
 const heads = await readHeads(target, model);
 const fill = exactFill(model.config);
@@ -67,7 +68,7 @@ const texts = await readDocuments(embeddedModel);
 const calibration = await record(texts.calibration, "calibration");
 const test = await record(texts.test, "test");
 const points: OperatingPoint[] = [];
-for (const file of await readdir(join(target, "certificates"))) points.push(await pointOf(`certificates/${file}`));
+for (const file of await certificateFiles(target)) points.push(await pointOf(file));
 points.sort((a, b) => a.agreement - b.agreement);
 await writeFileAtomic(
   join(target, "points.json"),
@@ -141,12 +142,11 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   const to = join(exitsTarget, name);
   await cp(join(from, "heads"), to, { recursive: true });
   const certified: OperatingPoint[] = [];
-  // Certificates for further dtypes lie in folders.
-  for (const file of (await readdir(join(from, "certificates"))).filter((name) => name.endsWith(".json"))) {
-    await cp(join(from, "certificates", file), join(to, "certificates", file));
-    const certificate = checkCertificate(await readJson(join(to, "certificates", file)));
+  for (const file of await certificateFiles(from)) {
+    await cp(join(from, file), join(to, file));
+    const certificate = checkCertificate(await readJson(join(to, file)));
     const { agreement, policy } = certificate;
-    certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, `certificates/${file}`) } });
+    certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, file) } });
   }
   certified.sort((a, b) => a.agreement - b.agreement);
   const content: OperatingPoints = {
@@ -159,6 +159,12 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   };
   await writeFileAtomic(join(to, "points.json"), JSON.stringify(content));
   return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
+}
+
+/** Paths of the certificates that lie in no folder of their own. */
+async function certificateFiles(folder: string): Promise<string[]> {
+  const names = await readdir(join(folder, "certificates"));
+  return names.filter((name) => name.endsWith(".json")).map((name) => `certificates/${name}`);
 }
 
 function notesOf(certificate: Certificate, file: string): CertificateNotes {

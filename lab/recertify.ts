@@ -7,7 +7,7 @@
  * its hashes first, from the segments that ship.ts trains on.
  *   tsx lab/recertify.ts [--model models/sotu-12]
  */
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Certificate, exactFill, libraryVersion } from "early-exits";
 import {
@@ -33,8 +33,7 @@ import { learnFrom, nothingTaught } from "../src/exits/heads/taught.js";
 import { recordedEvidence } from "../src/calibrate/record/evidence.js";
 import { machine } from "./report/machine.js";
 import { loadSotu, splitCorpus } from "./ship/corpus.js";
-import { modelCard, type ShippedLevel } from "./ship/card.js";
-import type { PretrainReport } from "./ship/pretrain-folder.js";
+import { type ShippedFacts, shippedLevel, type ShippedLevel, writeShipped } from "./ship/card.js";
 import { shippingTexts } from "./ship/texts.js";
 import { SPLIT_SEED } from "./ship/segments.js";
 
@@ -125,27 +124,13 @@ function summary({ policy, measured, groups }: Certificate): string {
 
 /** shipped.json and the model card, with the new levels. */
 async function writeCard(made: readonly ShippedLevel[]): Promise<void> {
-  const path = join(values.model, "shipped.json");
-  const shipped = (await readJson(path)) as Record<string, unknown>;
+  const shipped = (await readJson(join(values.model, "shipped.json"))) as ShippedFacts;
   const renewed = {
     ...shipped,
-    levels: made.map(({ agreement, certificate, test }) => ({
-      agreement,
-      score: certificate.policy.score,
-      thresholds: certificate.policy.exits.map(({ threshold }) => threshold),
-      test,
-    })),
+    levels: made.map(shippedLevel),
     machine: machine(),
     date: new Date().toISOString().slice(0, 10),
     libraryVersion,
   };
-  await writeFileAtomic(path, `${JSON.stringify(renewed, undefined, 2)}\n`);
-  const card = modelCard({
-    name: basename(values.model),
-    training: (await readJson(join(values.model, "training.json"))) as PretrainReport,
-    depths: heads.depths,
-    levels: made,
-    documents: made[0]!.certificate.documents.length,
-  });
-  await writeFileAtomic(join(values.model, "README.md"), card);
+  await writeShipped(values.model, renewed, made[0]!.certificate.documents.length);
 }

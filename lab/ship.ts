@@ -5,11 +5,13 @@
  * then measured on the test speeches. Written next to the model: heads/, certificates/ (one per level, each with its
  * policy), shipped.json (numbers), README.md (the model card), and documents.json: the segments on which
  * `early-exits demo` trains, calibrates and tests heads, because an installed package does not have the corpus, which
- * is a development dependency.
+ * is a development dependency. Last come certificates for sampled text; with --sampled, only these, of the heads that
+ * are there (ship/sampled.ts).
  */
 import { parseArgs } from "node:util";
 import { loadSotu, splitCorpus } from "./ship/corpus.js";
 import { shipFolder } from "./ship/ship-folder.js";
+import { shipSampled } from "./ship/sampled.js";
 import { shippingTexts } from "./ship/texts.js";
 import { SPLIT_SEED } from "./ship/segments.js";
 
@@ -20,6 +22,7 @@ const { values } = parseArgs({
     kind: { type: "string", default: "dense" },
     steps: { type: "string", default: "1500" },
     documents: { type: "string", default: "1000" },
+    sampled: { type: "boolean", default: false },
   },
 });
 const speeches = splitCorpus(loadSotu().documents, SPLIT_SEED);
@@ -33,4 +36,6 @@ const settings = {
     console.error(text);
   },
 };
-await shipFolder(settings, { speeches, texts: shippingTexts(speeches) });
+const texts = shippingTexts(speeches);
+if (!values.sampled) await shipFolder(settings, { speeches, texts });
+await shipSampled(settings, texts);

@@ -12,6 +12,7 @@ import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
 import { clusterTest } from "early-exits/risk";
 import { percent, speed, table, threshold } from "./format.js";
+import { samplingFlags, type SamplingSettings } from "./options.js";
 import { commandLine } from "./next-lines.js";
 
 export const NO_GUARANTEE =
@@ -244,7 +245,7 @@ function times(ratio: number): string {
   return `${ratio.toFixed(2)}x`;
 }
 
-interface ShippedCall {
+interface ShippedCall extends SamplingSettings {
   readonly dir: string;
   readonly agreement: number;
   readonly chats: boolean;
@@ -288,11 +289,13 @@ function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: Calibra
 }
 
 /** The package's exits, which were trained longer. */
-export function shippedInstead({ dir, shipped, agreement, chats }: ShippedCall): string[] {
+export function shippedInstead(call: ShippedCall): string[] {
+  const { dir, shipped, agreement, chats } = call;
   const level = shipped.find((one) => one === agreement) ?? shipped[0];
   if (level === undefined) return [];
+  const exits = { shipped: level, ...samplingFlags(call) };
   const command = chats
-    ? commandLine("chat", [dir], { shipped: level })
-    : commandLine("generate", [dir], { shipped: level, prompt: "Once upon a time" });
+    ? commandLine("chat", [dir], exits)
+    : commandLine("generate", [dir], { ...exits, prompt: "Once upon a time" });
   return [`or use the exits that come with this package, which were trained for hours: ${command}`];
 }

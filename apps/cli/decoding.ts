@@ -8,7 +8,7 @@ import {
   type Policy,
 } from "early-exits";
 import { type Audit, checkCertificate, fastestCertificate } from "early-exits/calibrate";
-import { storageOf } from "early-exits/model";
+import { describeSampling, type SamplingOptions, storageOf } from "early-exits/model";
 import { readHeads, readPolicy } from "early-exits/node";
 import { given, type OptionDefinition, type SettingsOf } from "./command.js";
 import { type AuditSettings, openAudit } from "./audit.js";
@@ -22,10 +22,11 @@ import {
   policyOption,
   samplingOf,
   samplingOptions,
+  type SamplingSettings,
   seedOption,
 } from "./options.js";
 import { withProgress } from "./progress.js";
-import { certificatesFor, findShippedExits, type ShippedExits } from "./shipped.js";
+import { certificatesFor, certifiedTexts, findShippedExits, type ShippedExits } from "./shipped.js";
 
 export interface Decoding {
   readonly model: Model;
@@ -124,7 +125,7 @@ interface OpenExits {
 export async function openExits(
   io: Io,
   command: string,
-  settings: ModelSettings & Pick<DecodingSettings, "dir" | "heads" | "policy" | "shipped">,
+  settings: TextSettings & Pick<DecodingSettings, "dir" | "heads" | "policy" | "shipped">,
   policy?: Policy,
 ): Promise<OpenExits> {
   const { dir, heads, shipped, dtype, kvCache } = settings;
@@ -183,6 +184,9 @@ export const decodingOptions = [
 
 export type DecodingSettings = ModelSettings & SettingsOf<typeof decodingOptions, "dir">;
 
+/** Storage of the model, and settings of text by which a certificate of the package is found. */
+type TextSettings = ModelSettings & Pick<DecodingSettings, "lossless" | "allowUncertified" | keyof SamplingSettings>;
+
 interface OpenShipped {
   readonly model: Model;
   readonly exits: ShippedExits;
@@ -198,27 +202,34 @@ const PRICING_TIME = 300;
 
 /**
  * Of several certificates at a level, takes the one whose policy is the fastest on this machine. Throws a UsageError
- * that begins with the command's name if the package has no exits for the model, or none certified at this level.
+ * that begins with the command's name if the package has no exits for the model, or none certified at this level for
+ * text by these settings, unless nothing is to be promised.
  */
 export async function openShipped(
   io: Io,
   command: string,
   name: string,
   agreement: number,
-  settings: ModelSettings = {},
+  settings: TextSettings = {},
 ): Promise<OpenShipped> {
   const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
   const exits = await withProgress(io, "hash", () => findShippedExits(first));
-  const certificates = exits === undefined ? [] : certificatesFor(exits, first.storedAs);
-  const [certified, ...others] = certificates.filter((one) => one.agreement === agreement).map(checkCertificate);
+  const sampling = samplingOf(settings);
+  const fitting = (text: SamplingOptions): readonly Certificate[] =>
+    (exits === undefined ? [] : certificatesFor(exits, first.storedAs, text)).filter(
+      (one) => one.agreement === agreement,
+    );
+  const promised = fitting(sampling);
+  const unbound = settings.lossless === true || settings.allowUncertified === true;
+  const [certified, ...others] = (promised.length === 0 && unbound ? fitting({}) : promised).map(checkCertificate);
   if (exits === undefined || certified === undefined) {
     first.dispose();
     throw new UsageError(
       exits === undefined
         ? `${command}: no exits come with the package for ${name}; train and calibrate your own: ` +
             `early-exits train ${name} --self --out heads`
-        : `${command}: ${exits.name} is not certified at ${agreement}; choose one of ` +
-            [...new Set(certificates.map((one) => one.agreement))].join(", "),
+        : `${command}: ${exits.name} has no certificate at ${agreement} (${describeSampling(sampling)}); ` +
+            `choose one of ${certifiedTexts(exits)}`,
     );
   }
   const model = await inItsStorage(first, certified, name, settings, io);

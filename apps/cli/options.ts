@@ -120,6 +120,11 @@ export function samplingOf({ temperature, topK, topP }: SamplingSettings): Sampl
   return given({ temperature, topK, topP });
 }
 
+/** As the command line has them. */
+export function samplingFlags({ temperature, topK, topP }: SamplingSettings): Record<string, number | undefined> {
+  return { temperature, "top-k": topK, "top-p": topP };
+}
+
 export function integer(min: number): (text: string) => number {
   return (text) => {
     const value = numberIn(text);

@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import { basename, extname, join } from "node:path";
 import { type Certificate, EarlyExitError, type Model } from "early-exits";
 import { isExactFill } from "early-exits/exits";
-import type { StoredAs } from "early-exits/model";
+import { describeSampling, type SamplingOptions, type StoredAs } from "early-exits/model";
 import { fileExists, readJson } from "early-exits/node";
 
 export const shippedFolder = join(createRequire(import.meta.url).resolve("early-exits/package.json"), "../models");
@@ -85,18 +85,35 @@ export interface ShippedExits {
   readonly certificates: readonly Certificate[];
 }
 
-/** Certificates for this storage, otherwise those for the usual dtype. */
-export function certificatesFor({ certificates }: ShippedExits, storedAs: StoredAs): readonly Certificate[] {
+/** Certificates for this storage, otherwise those for the usual dtype; all of them for text by these settings. */
+export function certificatesFor(
+  { certificates }: ShippedExits,
+  storedAs: StoredAs,
+  sampling: SamplingOptions = {},
+): readonly Certificate[] {
   const [usual] = certificates;
   const of = (dtype: StoredAs | undefined): readonly Certificate[] =>
-    certificates.filter(({ policy }) => policy.certified?.dtype === dtype);
+    certificates.filter((one) => one.policy.certified?.dtype === dtype && isFor(one, sampling));
   const own = of(storedAs);
   return own.length > 0 ? own : of(usual?.policy.certified?.dtype);
 }
 
+const isFor = (certificate: Certificate, sampling: SamplingOptions): boolean =>
+  describeSampling(certificate.sampling) === describeSampling(sampling);
+
+/** The levels by text: "greedy 0.99, 0.95; temperature 0.8, topP 0.95: 0.9". */
+export function certifiedTexts({ certificates }: ShippedExits): string {
+  const texts = new Map<string, Set<number>>();
+  for (const { sampling, agreement } of certificates) {
+    const text = describeSampling(sampling);
+    texts.set(text, (texts.get(text) ?? new Set()).add(agreement));
+  }
+  return Array.from(texts, ([text, levels]) => `${text}: ${[...levels].join(", ")}`).join("; ");
+}
+
 /**
- * Exits for a model, in a folder of folders by model; undefined if there are none. `certificates` are for the model's
- * usual dtype; other dtypes may have folders of their own.
+ * Exits for a model, in a folder of folders by model; undefined if there are none. `certificates` are for greedy text
+ * and the model's usual dtype; other dtypes and sampled text may have folders of their own.
  */
 export async function findShippedExits(
   model: Pick<Model, "hash">,
@@ -124,10 +141,13 @@ export async function findShippedExits(
   return undefined;
 }
 
-/** Levels at which exits of the package are certified for a model, in any dtype, the strictest first. */
-export async function shippedLevels(model: Pick<Model, "hash">): Promise<readonly number[]> {
+/** Levels at which exits of the package are certified for a model's text, in any dtype, the strictest first. */
+export async function shippedLevels(
+  model: Pick<Model, "hash">,
+  sampling: SamplingOptions = {},
+): Promise<readonly number[]> {
   const { certificates = [] } = (await findShippedExits(model)) ?? {};
-  return [...new Set(certificates.map(({ agreement }) => agreement))];
+  return [...new Set(certificates.filter((one) => isFor(one, sampling)).map(({ agreement }) => agreement))];
 }
 
 function strictestFirst(one: Certificate, other: Certificate): number {

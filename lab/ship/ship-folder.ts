@@ -3,8 +3,7 @@
  * each with its policy), shipped.json (numbers), README.md (the model card). A file is complete or absent, also after a
  * kill; certificates name their heads, so those of another run are refused.
  */
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import {
   attachHeads,
   type Device,
@@ -19,9 +18,8 @@ import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate"
 import { createDevice, readModel, writeFileAtomic, writeHeads } from "early-exits/node";
 import { settleFolder } from "../../src/node/folder-transaction.js";
 import { embeddedHeads } from "../../apps/cli/demo/demo.js";
-import type { PretrainReport } from "./pretrain-folder.js";
 import { machine } from "../report/machine.js";
-import { modelCard } from "./card.js";
+import { shippedLevel, writeShipped } from "./card.js";
 import { certifyLevels, writeCertificates } from "./certify-levels.js";
 import { SOURCE, type Split } from "./corpus.js";
 import { sampleSegments, SPLIT_SEED } from "./segments.js";
@@ -82,25 +80,12 @@ async function shipOn(device: Device, settings: ShipSettings, { speeches, texts 
     headTraining: training,
     calibrationDocuments: calibration.documents.length,
     testDocuments: test.documents.length,
-    levels: levels.map(({ agreement, certificate, test: outcome }) => ({
-      agreement,
-      score: certificate.policy.score,
-      thresholds: certificate.policy.exits.map(({ threshold }) => threshold),
-      test: outcome,
-    })),
+    levels: levels.map(shippedLevel),
     machine: machine(),
     date: new Date().toISOString().slice(0, 10),
     libraryVersion,
   };
-  const card = modelCard({
-    name: basename(folder),
-    training: JSON.parse(await readFile(join(folder, "training.json"), "utf8")) as PretrainReport,
-    depths: heads.depths,
-    levels,
-    documents: calibration.documents.length,
-  });
-  await writeFileAtomic(join(folder, "shipped.json"), `${JSON.stringify(shipped, undefined, 2)}\n`);
-  await writeFileAtomic(join(folder, "README.md"), card);
+  await writeShipped(folder, shipped, levels[0]!.certificate.documents.length);
 }
 
 async function trainedHeads(

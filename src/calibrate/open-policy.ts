@@ -7,7 +7,8 @@ import { PolicyError } from "../errors.js";
 import { requireKnown } from "../known.js";
 import { checkPolicy, coverPolicy, type Policy } from "../exits/plan/policy.js";
 import { fileJson } from "../model/files/folder.js";
-import type { Folder, FolderFile } from "../model/index.js";
+import { describeSampling, type SamplingOptions } from "../model/decode/sampling.js";
+import type { Folder, FolderFile, StoredAs } from "../model/index.js";
 import { sha256Now } from "../model/sha256-now.js";
 import { canonicalJson, type Certificate } from "./certificate/certificate.js";
 import { shown } from "../shown.js";
@@ -34,40 +35,74 @@ export interface ReadPolicyOptions {
    * @default the folder's policy.json
    */
   readonly level?: number;
+  /** Storage of the model's weights. @default that of the certificates which lie in no folder of a dtype */
+  readonly dtype?: StoredAs;
+  /** Sampling settings of the text. @default greedy in a folder, and those of a file */
+  readonly sampling?: SamplingOptions;
 }
 
 /**
  * Reads a policy, in a certificate or alone (`policyFrom`), for the entries that have files. A folder holds
- * policy.json, or a certificate for every level, 95.json for 0.95, in itself or in `certificates`. Throws a PolicyError
- * that names the file if there is none, its level is another, its seal is broken or anything in it is not legal.
+ * policy.json, or a certificate for every level, 95.json for 0.95, in itself or in `certificates`; those for other
+ * dtypes and for sampled text lie in folders there (`folderOfPolicies`). Throws a PolicyError that names the file if
+ * there is none, it is for another level, dtype or sampling, its seal is broken or anything in it is not legal.
  */
 export async function openPolicy(place: Folder | FolderFile, options: ReadPolicyOptions = {}): Promise<Policy> {
-  requireKnown("readPolicy", options, ["level"]);
-  const { level } = options;
-  const file = "open" in place ? await policyFile(place, level) : place;
+  requireKnown("readPolicy", options, ["level", "dtype", "sampling"]);
+  const file = "open" in place ? await policyFile(place, options) : place;
   const json = await fileJson(file, { limit: "tokenizerBytes" });
   const { path } = file;
   try {
     const policy = policyFrom(json);
-    if (level === undefined || policy.agreement === level) return policy;
-    throw new PolicyError("policy-level", `it was calibrated for ${policy.agreement ?? "no level"}, not for ${level}`);
+    const wrong = termsOf(policy, options).find(([, found, asked]) => asked !== undefined && asked !== found);
+    if (wrong === undefined) return policy;
+    const [code, found, asked] = wrong;
+    throw new PolicyError(code, `it was calibrated for ${found}, not for ${asked}${await othersIn(place)}`);
   } catch (error) {
     if (!(error instanceof PolicyError)) throw error;
     throw new PolicyError(error.code, `${path}: ${error.message}`, { ...error.details, path });
   }
 }
 
-async function policyFile(folder: Folder, level: number | undefined): Promise<FolderFile> {
+/** What a policy is for, and what was asked for, with the code of an error. */
+function termsOf({ agreement, certified }: Policy, { level, dtype, sampling }: ReadPolicyOptions) {
+  return [
+    ["policy-level", agreement ?? "no level", level],
+    ["policy-dtype", certified?.dtype ?? "no dtype", dtype],
+    ["policy-sampling", describeSampling(certified?.sampling ?? {}), sampling && describeSampling(sampling)],
+  ] as const;
+}
+
+/** Names of the certificates in a folder, as the end of a sentence; nothing of a file, or where nobody can tell. */
+async function othersIn(place: Folder | FolderFile): Promise<string> {
+  const names = "names" in place ? await place.names().catch(() => []) : undefined;
+  const certificates = (names ?? []).filter((name) => /(^|\/)\d+(\.\d+)?\.json$/.test(name)).sort();
+  return certificates.length === 0 ? "" : `; there are ${certificates.join(", ")}`;
+}
+
+/**
+ * The folder of certificates for a dtype and for sampled text, in that with the usual ones; it ends with a slash, or is
+ * empty: "int8/temperature-0.8-topP-0.95/".
+ */
+export function folderOfPolicies(sampling: SamplingOptions = {}, dtype?: StoredAs): string {
+  const text = describeSampling(sampling);
+  const drawn = text === "greedy" ? "" : `${text.replaceAll(/,? /g, "-")}/`;
+  return dtype === undefined ? drawn : `${dtype}/${drawn}`;
+}
+
+async function policyFile(folder: Folder, { level, dtype, sampling }: ReadPolicyOptions): Promise<FolderFile> {
   const ofLevel = `${Math.round(1e4 * (level ?? 0)) / 100}.json`;
-  const names = [...(level === undefined ? [] : [`certificates/${ofLevel}`, ofLevel]), "policy.json"];
+  const [own, usual] = [folderOfPolicies(sampling, dtype), folderOfPolicies(sampling)];
+  const inFolders = [...new Set([own, usual])].flatMap((place) => [`certificates/${place}`, place]);
+  const names = [...(level === undefined ? [] : inFolders.map((place) => place + ofLevel)), "policy.json"];
   for (const name of names) {
     const file = await folder.open(name);
     if (file !== undefined) return file;
   }
   throw new PolicyError(
     "policy-missing",
-    `${folder.path}: found no ${names.join(" or ")}; name a file, or a level for which there is a certificate, as in ` +
-      "{ level: 0.95 }",
+    `${folder.path}: found no ${names.join(" or ")}; name a file, or a level for which there is a certificate, as ` +
+      `in { level: 0.95 }${await othersIn(folder)}`,
   );
 }
 

@@ -1,5 +1,5 @@
 /** Folders on disk. A file is opened for every read and closed after it. */
-import { open, stat } from "node:fs/promises";
+import { open, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import type { Folder, FolderFile } from "../model/index.js";
@@ -10,7 +10,11 @@ const MAX_READ = 2 ** 30;
 
 /** A folder on disk as `loadFolder` and `loadHeads` take it. */
 export function diskFolder(path: string): Folder {
-  return { path, open: (name) => diskFile(join(path, name)) };
+  return {
+    path,
+    open: (name) => diskFile(join(path, name)),
+    names: async () => (await readdir(path, { recursive: true })).map((name) => name.replaceAll("\\", "/")),
+  };
 }
 
 /** Throws an EarlyExitError `file-missing` if there is none. */

@@ -19,21 +19,23 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 950: the logit lens, text for pages (from node); + 640 and + 35: vocabularies of 262,144 tokens in a quarter of
   // the time, weights read ahead, packed by kernels; + 300: rotary tables with the same bits on every engine; + 100:
   // known options of pretrain and splitDocuments; + 80: drafts in a summary; + 5: prompts read for whoever has a loop
-  // of their own
-  "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5,
+  // of their own; + 15: names of what is in a folder
+  "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5 + 15,
   // + 390 and + 30: text() of a generation, certificates as policies, known options; + 5,300: heads that look ahead;
   // + 25: names of the losses of answers
   "src/exits": 45_850 + 390 + 30 + 5_300 + 25,
-  // + 240: one reader of policies for every host, known options; + 7,560: promises about answers
-  "src/calibrate": 48_200 + 240 + 7_560,
+  // + 240: one reader of policies for every host, known options; + 7,560: promises about answers; + 350: policies by
+  // dtype and sampling, and names of those there are
+  "src/calibrate": 48_200 + 240 + 7_560 + 350,
   "src/evaluate": 10_050 + 30, // + 30: known options
   // + 420 and + 95: models refused before they are downloaded, by all heads of a split one; + 25: files read into given
-  // room
-  "src/node": 10_650 + 420 + 95 + 25,
+  // room; + 40: names of what is in a folder
+  "src/node": 10_650 + 420 + 95 + 25 + 40,
   "src/browser": 2_700 + 260, // + 260: text, JSON and policies by level in a page
   // + 50: what a model takes, from its header; + 310 and + 150: exits of the package in plan, eval, calibrate; + 40:
-  // look-ahead heads; + 2,085: answers; + 80: models refused before they are downloaded
-  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80,
+  // look-ahead heads; + 2,085: answers; + 80: models refused before they are downloaded; + 385: exits of the package
+  // for sampled text
+  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80 + 385,
   "apps/export": 10_600,
   "apps/serve": 13_300 + 30 + 20, // + 30: requests that name no sampling get the certificate's; + 20: look-ahead heads
   // + 2,750: what a sceptic broke (everyday certificates judged, the price of audits); + 1,050: the price of rows;
@@ -44,8 +46,9 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 4,800: the whole idea in one file; + 930: the same bits, checked on any engine
   examples: 3_500 + 4_800 + 930,
   // + 2,350: what a sceptic broke (populations with copies, everyday answers, non-words); 950 came from src (drift);
-  // 150: the promise of examples/micro-exits.ts; + 1,300: answers in the repository, states in their order
-  lab: 106_800 + 2_350 + 950 + 150 + 1_300,
+  // 150: the promise of examples/micro-exits.ts; + 1,300: answers in the repository, states in their order; + 500:
+  // certificates for sampled text
+  lab: 106_800 + 2_350 + 950 + 150 + 1_300 + 500,
   // + 400: what a sceptic broke; + 220: a model is read as its certificates say; + 1,500: a page that teaches (the map
   // of blocks and tokens, thresholds by hand, guesses, the plain text beside)
   playground: 24_000 + 400 + 220 + 1_500,

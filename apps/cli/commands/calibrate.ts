@@ -265,7 +265,7 @@ async function run(asked: CalibrateSettings, io: Io): Promise<void> {
         ...{ agreement, out },
         chats: model.tokenizer.chatTemplate !== undefined,
         few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
-        shipped: worth === "faster" ? [] : await shippedLevels(model),
+        shipped: worth === "faster" ? [] : await shippedLevels(model, samplingOf(settings)),
       },
       worth,
     );

@@ -15,7 +15,7 @@ import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type Dialog, type Io, note } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
-import { modelFolder, modelOptions, samplingOptionDefaults } from "../options.js";
+import { modelFolder, modelOptions, samplingFlags, samplingOptionDefaults } from "../options.js";
 
 const options = [
   { flags: "--system <text>", description: "system message that the conversation begins with" },
@@ -77,8 +77,10 @@ async function run(settings: ChatSettings, io: Io): Promise<void> {
   }
 }
 
-function nextSteps({ dir, heads, policy, shipped, dtype }: ChatSettings): string[] {
-  const served = commandLine("serve", [dir], { heads, policy, shipped, dtype });
+function nextSteps(settings: ChatSettings): string[] {
+  const { dir, heads, policy, shipped, dtype } = settings;
+  const text = shipped === undefined ? {} : samplingFlags(settings);
+  const served = commandLine("serve", [dir], { heads, policy, shipped, ...text, dtype });
   if (policy !== undefined || shipped !== undefined) return [served];
   return [served, commandLine("train", [dir], { self: true, dtype, out: "heads" })];
 }

@@ -15,7 +15,14 @@ import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type Io, note, refuseIf, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
-import { modelFolder, modelOptions, outFileOption, promptsOption, samplingOptionDefaults } from "../options.js";
+import {
+  modelFolder,
+  modelOptions,
+  outFileOption,
+  promptsOption,
+  samplingFlags,
+  samplingOptionDefaults,
+} from "../options.js";
 import { withProgress } from "../progress.js";
 
 const options = [
@@ -163,10 +170,11 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   }
 }
 
-function nextSteps({ dir, heads, policy, shipped }: GenerateSettings, { model }: Decoding): string[] {
+function nextSteps(settings: GenerateSettings, { model }: Decoding): string[] {
+  const { dir, heads, policy, shipped } = settings;
   const chats = model.tokenizer.chatTemplate !== undefined;
   if (policy !== undefined || shipped !== undefined) {
-    const exits = { heads, policy, shipped };
+    const exits = { heads, policy, shipped, ...(shipped !== undefined && samplingFlags(settings)) };
     return [...(chats ? [commandLine("chat", [dir], exits)] : []), commandLine("serve", [dir], exits)];
   }
   if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];

@@ -9,17 +9,21 @@ import { batcherDefaults } from "../../serve/batcher-options.js";
 import { auditOption, type AuditSettings, noAuditOption } from "../audit.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { type Decoding, exitOptions, openDecoding } from "../decoding.js";
-import { type Io, note } from "../io.js";
+import { type Io, note, refuseIf } from "../io.js";
 import { nextLines, shellWord } from "../next-lines.js";
 import { modelDefaults } from "../open-model.js";
-import { integer, modelFolder, modelOptions } from "../options.js";
+import { integer, modelFolder, modelOptions, samplingOf, samplingOptions } from "../options.js";
 
 /** One answer in so many. */
 const AUDITED = 20;
 const KEY = "EARLY_EXITS_API_KEY";
 
+const [temperature, ...truncation] = samplingOptions;
+
 const options = [
   ...exitOptions,
+  { ...temperature, description: "with --shipped: serve the certificate for text at this temperature; 0 is greedy" },
+  ...truncation,
   { ...auditOption, defaultNote: `${AUDITED} with a certificate` },
   noAuditOption,
   {
@@ -62,6 +66,10 @@ export const serveCommand: CommandDefinition<ServeSettings> = {
 
 async function run(settings: ServeSettings, io: Io): Promise<void> {
   const { dir, json = false } = settings;
+  refuseIf(
+    settings.shipped === undefined && Object.keys(samplingOf(settings)).length > 0,
+    "serve: --temperature, --top-k and --top-p find a certificate of --shipped; without it, each request names its own",
+  );
   const decoding = await openDecoding(io, "serve", settings, { auditEvery: AUDITED });
   try {
     const modelName = basename(resolve(dir));

@@ -32,6 +32,8 @@ export interface Folder {
   readonly path: string;
   /** Resolves to undefined if there is no such file. `name` is relative, with slashes. */
   open(name: string): Promise<FolderFile | undefined>;
+  /** All files in it, also those in folders, for messages; absent where nobody can tell. */
+  names?(): Promise<readonly string[]>;
 }
 
 export interface BudgetOptions {

@@ -1,9 +1,6 @@
 /** `demo` on tiny models. */
-import { cpSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, rmSync, writeFileSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";
-import { createDevice, readModel } from "../../../src/node/index.js";
-import { certificatesFor, findShippedExits } from "../../../apps/cli/shipped.js";
-import type { ModelDtype } from "../../../src/model/index.js";
 import { pretrainTiny, refused, scratch, sentences, succeed, words, writeText } from "../support.js";
 
 const folder = scratch();
@@ -96,30 +93,4 @@ it("says what to do about a model without documents for which the package has no
   const err = await refused(words`demo --model ${bare} --device reference`, 2);
   expect(err).toContain("no exits come with the package for");
   expect(err).toContain(`early-exits train ${bare}`);
-});
-
-it("finds exits that come with the package by the model's hash, and certificates by how it is stored", async () => {
-  const shelf = folder.path("shelf");
-  const text = writeText(folder.path("others.txt"), sentences(60, 100));
-  await succeed(
-    words`train ${model} --text ${folder.path("text.txt")} --out ${`${shelf}/mine/heads`} --depths 1,2 --steps 4`,
-  );
-  await succeed(
-    words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .3
-      --out ${`${shelf}/mine/certificates/30.json`}`,
-  );
-  await succeed(
-    words`calibrate ${model} --heads ${`${shelf}/mine/heads`} --text ${text} --agreement .4 --dtype bfloat16
-      --out ${`${shelf}/mine/certificates/bfloat16/40.json`}`,
-  );
-  mkdirSync(`${shelf}/empty`);
-  const device = await createDevice("reference");
-  const found = await findShippedExits(await readModel(model, { device }), shelf);
-  expect(found).toMatchObject({ name: "mine", heads: `${shelf}/mine/heads` });
-  const levels = (dtype: ModelDtype) => certificatesFor(found!, dtype).map(({ agreement }) => agreement);
-  expect([levels("float32"), levels("bfloat16"), levels("int8")]).toEqual([[0.3], [0.4], [0.3]]);
-
-  const other = folder.path("other");
-  await pretrainTiny(text, { out: other, steps: 2 });
-  expect(await findShippedExits(await readModel(other, { device }), shelf)).toBeUndefined();
 });

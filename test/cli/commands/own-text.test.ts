@@ -77,10 +77,17 @@ describe("exits that come with the package", () => {
     expect(scored.out).toMatch(/^ +shipped .* of 12$/m);
   });
 
+  it("run on sampled text by the certificate for it", async () => {
+    const { err } = await succeed(words`
+      generate sotu-12 --shipped .9 --temperature .8 --top-p .95 --prompt x --max-new-tokens 4`);
+    expect(err).toContain("promise: certified to keep 90.0 % of tokens against the float32 model, for text by temp");
+    expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9 --temperature 0.8 --top-p 0.95");
+  });
+
   it("are refused at other levels and for other models, with what to do", async () => {
     const line = words`--prompt x --max-new-tokens 2`;
-    expect((await cli(words`generate sotu-12 --shipped .5 ${line}`)).err).toContain(
-      "choose one of 0.99, 0.95, 0.9, 0.8",
+    expect((await cli(words`generate sotu-12 --shipped .9 --temperature .7 ${line}`)).err).toContain(
+      "choose one of greedy: 0.99, 0.95, 0.9, 0.8; temperature 0.8, topP 0.95: 0.95, 0.9, 0.8",
     );
     expect((await cli(words`generate ${model} --shipped .9 ${line}`)).err).toContain(
       `early-exits train ${model} --self`,

@@ -5,7 +5,7 @@ import { cli, words } from "../support.js";
 
 const model = "models/sotu-12";
 
-it("serves the embedded model with its heads and a certificate's policy until it is interrupted", async () => {
+it("serves the embedded model with its exits for sampled text until it is interrupted", async () => {
   let asked: Promise<unknown> | undefined;
   const ask = async (url: string) => {
     const client = new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0 });
@@ -15,18 +15,20 @@ it("serves the embedded model with its heads and a certificate's policy until it
       await client.completions.create({ ...request, temperature: 1 }), // for which there is none
     ].map(({ choices }) => choices[0]);
   };
-  const heads = ["--heads", `${model}/heads`, "--policy", `${model}/certificates/95.json`];
-  const { code, out, err } = await cli(words`serve ${model} ${heads} --port 0 --otherwise lossless`, {
-    onOut: (text, io) => {
-      const url = /at (\S+)/.exec(text)?.[1];
-      if (url !== undefined) asked = ask(url).finally(io.interrupt);
+  const { code, out, err } = await cli(
+    words`serve ${model} --shipped .95 --temperature .8 --top-p .95 --port 0 --otherwise lossless`,
+    {
+      onOut: (text, io) => {
+        const url = /at (\S+)/.exec(text)?.[1];
+        if (url !== undefined) asked = ask(url).finally(io.interrupt);
+      },
     },
+  );
+  const [usual, other] = (await asked) as unknown[];
+  expect(usual).toMatchObject({
+    early_exits: { mode: "exits", promise: { kind: "certified", loss: "totalVariation", agreement: 0.95 } },
   });
-  const [greedy, sampled] = (await asked) as unknown[];
-  expect(greedy).toMatchObject({
-    early_exits: { mode: "exits", promise: { kind: "certified", loss: "token", agreement: 0.95 } },
-  });
-  expect(sampled).toMatchObject({ early_exits: { mode: "lossless", promise: { kind: "lossless" } } });
+  expect(other).toMatchObject({ early_exits: { mode: "lossless", promise: { kind: "lossless" } } });
   expect(code).toBe(0);
   expect(out).toMatch(/^sotu-12 at http:\/\/127\.0\.0\.1:\d+\/v1\n$/);
   expect(err).toMatch(/POST \/v1\/completions 200/);
@@ -38,4 +40,6 @@ it("refuses to listen where other machines can reach it without a key, and an au
   expect([open.code, open.err]).toEqual([1, expect.stringContaining("there is no key")]);
   const audited = await cli(words`serve ${model} --lossless --audit 2`);
   expect([audited.code, audited.err]).toEqual([2, expect.stringContaining("leave one out")]);
+  const sampled = await cli(words`serve ${model} --temperature .8`);
+  expect([sampled.code, sampled.err]).toEqual([2, expect.stringContaining("certificate of --shipped")]);
 });
