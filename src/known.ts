@@ -11,6 +11,14 @@ export const allNames =
   <const Names extends readonly (keyof Options)[]>(...names: keyof Options extends Names[number] ? Names : never) =>
     names as readonly string[];
 
+/** Names that other libraries, or other functions here, give to the same thing. */
+const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
+  lr: ["learningRate"],
+  alpha: ["epsilon", "agreement"],
+  epsilon: ["agreement"],
+  level: ["agreement", "epsilon"],
+};
+
 /**
  * Throws an OptionError ("option-unknown") for an option that is not `known`, with the nearest one that is, or if there
  * is no object of options. `where` names the function.
@@ -23,7 +31,8 @@ export function requireKnown(where: string, options: unknown, known: readonly st
   if (unknown === undefined) return;
   const asked = pairsIn(unknown);
   const likeness = (name: string): number => pairsIn(name).filter((pair) => asked.includes(pair)).length;
-  const nearest = known.toSorted((a, b) => likeness(b) - likeness(a))[0]!;
+  const meant = SYNONYMS[unknown]?.find((name) => known.includes(name));
+  const nearest = meant ?? known.toSorted((a, b) => likeness(b) - likeness(a))[0]!;
   throw new OptionError(
     "option-unknown",
     `${where}: there is no option ${unknown}; the nearest is ${nearest}, as in { ${nearest}: … }, and all are ` +

@@ -6,7 +6,7 @@
  */
 import { OptionError } from "../errors.js";
 import { exactFill, isExactFill, requireFillFor } from "../exits/fill/fill.js";
-import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { type ExitHeads, requireHeads } from "../exits/heads/exit-heads.js";
 import { answerLosses } from "../exits/plan/policy.js";
 import { allNames, requireKnown, requireList } from "../known.js";
 import { describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
@@ -117,6 +117,7 @@ export async function calibrate(
   documents: readonly CalibrationDocument[] | readonly (string | AnswerTask)[],
   options: CalibrateOptions | CalibrateAnswersOptions = {},
 ): Promise<Certified> {
+  requireHeads("calibrate", heads);
   requireList("calibrate: documents", documents);
   if (isOfAnswers(options)) return calibrateAnswers(heads, documents as readonly AnswerTask[], options);
   return calibrateTokens(heads, documents, options);

@@ -69,10 +69,11 @@ export interface MarkedDocument {
   readonly group?: string;
 }
 
-export type Document = string | readonly number[] | MarkedDocument;
+export type Document = string | readonly number[] | MarkedDocument | { readonly text: string };
 
 export function markedDocument(model: Model, document: Document): MarkedDocument {
   if (typeof document === "string") return { ids: model.tokenizer.encode(document) };
+  if ("text" in document) return { ids: model.tokenizer.encode(document.text) };
   return "ids" in document ? document : { ids: document };
 }
 

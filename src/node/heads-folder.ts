@@ -2,7 +2,7 @@
 import { stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { openPolicy, type ReadPolicyOptions } from "../calibrate/open-policy.js";
-import type { ExitHeads } from "../exits/heads/exit-heads.js";
+import { type ExitHeads, requireHeads } from "../exits/heads/exit-heads.js";
 import type { HeadsDescription } from "../exits/heads/heads-description.js";
 import { loadHeads } from "../exits/heads/deserialize-heads.js";
 import { serializeHeads } from "../exits/heads/serialize-heads.js";
@@ -24,6 +24,7 @@ export async function writeHeads(
   heads: ExitHeads,
   { files = {} }: WriteHeadsOptions = {},
 ): Promise<void> {
+  requireHeads("writeHeads(folder, heads)", heads);
   const { description, weights } = await serializeHeads(heads);
   await writeFolder(folder, {
     ...files,

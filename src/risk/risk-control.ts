@@ -7,6 +7,7 @@
  * population, and candidates and their order were fixed before these losses were seen.
  */
 import { requireInteger, ShapeError } from "../errors.js";
+import { allNames, requireKnown } from "../known.js";
 import { shown } from "../shown.js";
 import { createRng } from "../tensor/rng.js";
 import { requireBinary } from "./binomial.js";
@@ -23,6 +24,8 @@ export interface RiskControlOptions {
   /** True if every loss is 0 or 1 by definition: the exact binomial test, which has more power. @default false */
   readonly binary?: boolean;
 }
+
+const optionNames = allNames<RiskControlOptions>()("epsilon", "delta", "seed", "binary");
 
 /** The computation and its inputs, so that anyone with the losses can repeat it. Plain, JSON-able. */
 export interface RiskCertificate {
@@ -57,6 +60,7 @@ export function riskControl(
   losses: readonly ArrayLike<number>[],
   options: RiskControlOptions,
 ): { readonly chosen: number | null; readonly certificate: RiskCertificate } {
+  requireKnown("riskControl", { ...options }, optionNames);
   const { epsilon, delta = 0.05, seed = 0, binary = false } = { ...options };
   requireInside("riskControl: epsilon", epsilon);
   requireInside("riskControl: delta", delta);

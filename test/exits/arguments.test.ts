@@ -10,10 +10,13 @@ import {
   trainHeads,
   verifyCertificate,
 } from "early-exits";
+import { recordDocuments } from "early-exits/calibrate";
 import { ChatSession } from "early-exits/exits";
 import { pretrain } from "early-exits/model";
-import { createDevice, readModel, readPolicy } from "early-exits/node";
+import { createDevice, readModel, readPolicy, writeHeads } from "early-exits/node";
+import { riskControl } from "early-exits/risk";
 import { expect, it } from "vitest";
+import { markedDocument } from "../../src/model/documents.js";
 import { certifiedPolicy } from "../support/certified.js";
 import { expectCode } from "../support/expect-code.js";
 import { finish } from "../support/lossless.js";
@@ -45,12 +48,28 @@ it("an option that a function does not have is refused with the nearest that it 
     await expectCode(() => call(untyped("text")), "option-unknown", "as in {");
   }
   expect(() => calls[0]!(untyped({ maxTokens: 3 }))).toThrow("the nearest is maxNewTokens,");
+  expect(() => riskControl([[0]], untyped({ alpha: 0.1 }))).toThrow("the nearest is epsilon,");
+  await expectCode(trainHeads(heads, [], untyped({ lr: 1e-3 })), "option-unknown", "the nearest is learningRate,");
 });
 
 it("text in place of a list is refused", async () => {
   await expectCode(trainHeads(heads, untyped("text")), "list-expected", /^trainHeads: .* found "text"/);
   await expectCode(calibrate(heads, untyped("text")), "list-expected", /^calibrate: documents: /);
   await expectCode(() => generateBatch(model, untyped("text")), "list-expected", /^generateBatch: prompts: /);
+});
+
+it("a model in place of heads, a path in place of a policy or a tokenizer is refused", async () => {
+  await expectCode(trainHeads(untyped(model), []), "heads-expected", "attachHeads");
+  await expectCode(calibrate(untyped(model), []), "heads-expected", /^calibrate: /);
+  await expectCode(recordDocuments(untyped(model), []), "heads-expected");
+  await expectCode(writeHeads(untyped(heads), untyped("folder")), "heads-expected", 'found "folder"');
+  await expectCode(finish(generate(heads, [1], { policy: untyped("p.json") })), "policy-format", "readPolicy");
+  await expectCode(readModel("models/sotu-6", { tokenizer: untyped("t") }), "tokenizer-option", "readTokenizer");
+});
+
+it("documents with a text are text", async () => {
+  const spelled = await smallByteModel();
+  expect(markedDocument(spelled, { text: "The sea" })).toEqual(markedDocument(spelled, "The sea"));
 });
 
 it("a model without a device gets one, a policy is found by its level, or a sentence says what to give", async () => {

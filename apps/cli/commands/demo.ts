@@ -21,7 +21,7 @@ import { agreementOption, deviceOption, exits, integer, maxNewTokensOption, numb
 
 const defaults = {
   device: modelDefaults.device,
-  seconds: 20,
+  seconds: 15,
   agreement: libraryDefaults.certify.agreement,
   exits: 2,
   maxNewTokens: 64,

@@ -244,7 +244,7 @@ function planVerdict(plans: readonly BreakEvenRow[]): string {
     );
   }
   return (
-    `verdict: ${worth(best.coverage!)}: ${best.kind} heads, as train makes them, after block ` +
+    `verdict: ${worth(best.coverage!)}: ${best.kind} heads, as train makes them, at depths ` +
     `${best.depths.join(", ")} break even if ${share(best.coverage)} of the tokens leave, and are worth ` +
     `${times(best.limit)} if all leave at the first, which none do`
   );

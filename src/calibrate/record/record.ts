@@ -5,7 +5,7 @@
  * text. A store (usually a folder) keeps every document's record, so that an interrupted recording resumes.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import type { ExitHeads } from "../../exits/heads/exit-heads.js";
+import { type ExitHeads, requireHeads } from "../../exits/heads/exit-heads.js";
 import { confidenceAt } from "../../exits/heads/score.js";
 import { disposeBatch, hiddenBatch, statesAt } from "../../exits/states/batches.js";
 import { locatedIn, nonFiniteRow } from "../../exits/states/finite-teacher.js";
@@ -136,6 +136,7 @@ export async function recordDocuments(
   documents: readonly CalibrationDocument[],
   options: RecordDocumentsOptions = {},
 ): Promise<CalibrationRecords> {
+  requireHeads("recordDocuments", heads);
   const recorder = await createRecorder(heads, options);
   const texts = await hashDocuments(heads, documents, recorder.sequenceLength);
   const { signal, onDocument } = options;

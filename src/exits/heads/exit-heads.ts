@@ -1,6 +1,8 @@
 /** The exit heads of one frozen model, ascending by depth, with their projections. */
+import { OptionError } from "../../errors.js";
 import type { Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
+import { shown } from "../../shown.js";
 import type { ExitHead } from "./exit-head.js";
 import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
@@ -70,4 +72,11 @@ export class ExitHeads {
     const { description, weights } = await serializeHeads({ model, heads, taught });
     return sha256(new TextEncoder().encode(`${JSON.stringify(description)} ${await sha256(weights)}`));
   }
+}
+
+/** Throws an OptionError for a model, say, or arguments in another order. `where` names the function. */
+export function requireHeads(where: string, heads: ExitHeads): void {
+  if (Array.isArray((heads as Partial<ExitHeads> | undefined)?.heads)) return;
+  const found = typeof heads === "object" ? "an object without heads" : shown(heads);
+  throw new OptionError("heads-expected", `${where}: expected exit heads (attachHeads or readHeads), found ${found}`);
 }

@@ -6,6 +6,7 @@ import { PolicyError } from "../../errors.js";
 import { allNames, requireKnown } from "../../known.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
+import { shown } from "../../shown.js";
 import { checkScoreName, type ScoreName, type Threshold } from "../heads/score.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { checkFill, type FillName, requireFillFor } from "../fill/fill.js";
@@ -161,7 +162,10 @@ export function createPolicy(
 export function checkPolicy(json: unknown): Policy {
   const policy = json as Partial<Policy> | null;
   if (typeof policy !== "object" || policy?.format !== "early-exits/policy") {
-    throw new PolicyError("policy-format", 'policy: expected {"format": "early-exits/policy", …}');
+    throw new PolicyError(
+      "policy-format",
+      `policy: expected {"format": "early-exits/policy", …}, found ${shown(json)}; readPolicy reads a file or a folder`,
+    );
   }
   if (policy.version !== (1 as number)) {
     throw new PolicyError(

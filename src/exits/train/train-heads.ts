@@ -11,7 +11,7 @@ import { createRng } from "../../tensor/index.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps } from "../../tensor/optim/run-steps.js";
 import { aheadBatch, type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "../states/batches.js";
-import type { ExitHeads } from "../heads/exit-heads.js";
+import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
 import {
   checkLoss,
@@ -153,6 +153,7 @@ export async function trainHeads(
   data: readonly Document[] | BatchSource,
   options: TrainOptions = {},
 ): Promise<TrainSummary> {
+  requireHeads("trainHeads", heads);
   if (typeof data !== "object") requireList("trainHeads: data", data);
   requireKnown("trainHeads", options, trainOptionNames);
   const { model } = heads;

@@ -48,7 +48,8 @@ export async function loadFolder(folder: Folder, options: LoadModelOptions): Pro
     throw new ModelError(
       "config-missing",
       `${folder.path}: no config.json; ` +
-        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) or a GGUF file",
+        "expected a Hugging Face model folder (config.json, model.safetensors, tokenizer.json) or a GGUF file; " +
+        "models of the package are in node_modules/early-exits/models",
       { folder: folder.path },
     );
   }

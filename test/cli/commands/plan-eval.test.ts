@@ -40,7 +40,7 @@ describe("early-exits plan", () => {
     const { out } = await succeed(words`plan ${model}`);
     expect(out).toMatch(/dense +2 +1\.03 blocks +\d+ % +\d\.\d\dx/);
     expect(out).toMatch(
-      /\nverdict: exits .*: dense heads, as train makes them, after block .* if \d+ % .* leave, .*\nnext:\n/,
+      /\nverdict: exits .*: dense heads, as train makes them, at depths .* if \d+ % .* leave, .*\nnext:\n/,
     );
     expect(parseJson((await cli(words`plan ${model} --fill lazy --json`)).out)).toMatchObject({
       fill: "lazy",
