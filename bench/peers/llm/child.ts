@@ -1,4 +1,5 @@
 /** The process that loads and runs the model one way, or measures a limit: load times and peak memory are its own. */
+import "./clock.js";
 import { existsSync, readFileSync } from "node:fs";
 import { allWeights, type ModelDtype } from "../../../src/model/index.js";
 import { cacheBytesPerPosition } from "../../../src/model/sequence.js";
@@ -29,6 +30,9 @@ function peak(): number {
   return 1024 * (found === undefined ? process.resourceUsage().maxRSS : Number(found));
 }
 
+/** Of llama.cpp, which otherwise cuts the text's beginning off at its end, and evaluates the rest anew. */
+const SPARE = 64;
+
 /** Positions that a session needs. */
 const contextOf = ({ prompts }: LlmJob): number => DECODED + Math.max(...prompts);
 
@@ -56,7 +60,7 @@ async function openPeer(job: LlmJob): Promise<Opened> {
   const session =
     runtime === "onnxruntime-node"
       ? await openOnnxExport(path, threads)
-      : await openLlama({ path, threads, contextSize: contextOf(job) });
+      : await openLlama({ path, threads, contextSize: contextOf(job) + SPARE });
   return { session, weights: 0, perToken: 0, products: 0 };
 }
 

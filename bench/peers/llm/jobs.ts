@@ -9,7 +9,7 @@ export function runJob(job: LlmJob, execPath = process.execPath): Promise<LlmAns
 }
 
 /** Bytes that a process reads, and products of integers, per second; NaN if it fails. */
-export async function limits(): Promise<Readonly<Record<"read" | "products", number>>> {
+export async function limits(clock = "wall"): Promise<Readonly<Record<"read" | "products", number>>> {
   const answer = await runJob({
     runtime: "limits",
     type: "",
@@ -18,6 +18,7 @@ export async function limits(): Promise<Readonly<Record<"read" | "products", num
     vocabSize: 0,
     prompts: [],
     passes: 0,
+    clock,
   });
   return answer.kind === "limits" ? answer : { read: NaN, products: NaN };
 }

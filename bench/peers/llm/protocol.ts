@@ -33,6 +33,8 @@ export interface LlmJob extends Omit<Way, "runtime"> {
   readonly prompts: readonly number[];
   /** Of ours. @default "float32" */
   readonly kvCache?: CacheDtype;
+  /** What times count: seconds, or those of the processor, where the machine has other work. @default "wall" */
+  readonly clock?: string;
   /** Timed passes after one that is not. */
   readonly passes: number;
 }

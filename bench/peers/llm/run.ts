@@ -119,7 +119,7 @@ async function writeOnnx(): Promise<string> {
 
 /** Bytes per second that this many processes read together. */
 async function readTogether(count: number): Promise<number> {
-  const found = await Promise.all(Array.from({ length: count }, limits));
+  const found = await Promise.all(Array.from({ length: count }, () => limits()));
   return found.reduce((sum, { read }) => sum + read, 0);
 }
 

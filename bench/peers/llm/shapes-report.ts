@@ -28,18 +28,19 @@ interface Round {
 interface Run {
   readonly name: string;
   readonly where: Machine;
+  readonly clock: string;
   readonly threads: number;
   readonly pairs: readonly Pair[];
 }
 
-export function shapesReport({ name, where, threads, pairs }: Run): Report & { readonly data: object } {
+export function shapesReport({ name, where, clock, threads, pairs }: Run): Report & { readonly data: object } {
   const limitOf = (of: "read" | "products"): string =>
     (median(pairs.flatMap(({ rounds }) => rounds.map(({ limits }) => limits[of]))) / 1e9).toFixed(1);
   return {
     name,
     title: "Larger models and longer texts: this library beside llama.cpp",
     machine: where,
-    data: { threads, pairs },
+    data: { clock, threads, pairs },
     tables: [
       {
         title: `Random weights in the shapes of SmolLM2, ${threads} ${threads === 1 ? "thread" : "threads"}`,
@@ -51,7 +52,7 @@ export function shapesReport({ name, where, threads, pairs }: Run): Report & { r
           resident size; llama.cpp maps its file. Memory: the share of what one process reads
           (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Products: those of the blocks'
           matrices in prefill, as a share of what one thread multiplies (${limitOf("products")} · 10^9/s). llama.cpp
-          keeps keys and values in float16.`,
+          keeps keys and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
         columns: [
           "file",
           "text",
