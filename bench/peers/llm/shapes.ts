@@ -52,11 +52,16 @@ for (const shape of list(values.shapes) as ShapeName[]) {
     } finally {
       await rm(path, { force: true });
     }
+    await writeSoFar();
   }
 }
-const report = shapesReport({ name: values.name, where, clock: values.clock, threads, pairs });
-await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
-console.log(toMarkdown(report));
+
+/** After each file, so that a run that is ended leaves what it has. */
+async function writeSoFar(): Promise<void> {
+  const report = shapesReport({ name: values.name, where, clock: values.clock, threads, pairs });
+  await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
+  console.log(toMarkdown(report));
+}
 
 async function measureFile(path: string, shape: ShapeName, type: RandomType): Promise<void> {
   const large = shape === "1.7b";
