@@ -26,18 +26,20 @@ interface NodeSuite {
   readonly maxWorkers?: number;
   /** Whether files may run at the same time. @default true */
   readonly fileParallelism?: boolean;
+  /** Whether each file has a process, and with it modules of the library, of its own. @default true */
+  readonly isolate?: boolean;
 }
 
 /** Suites beside the unit tests, which are all other files of test/. */
 const suites = {
-  /** The command line, command by command, and commands on bad disks or killed: most of them train or calibrate. */
-  commands: { folders: ["cli/commands", "lab/torture"], timeout: minutes(3) },
+  /** The command line, command by command: most of them train or calibrate. */
+  commands: { folders: ["cli/commands"], timeout: minutes(3), isolate: false },
   /** Programs of docs/ that train for long, and the walks of docs/architecture.md, traced. */
   docs: { folders: ["docs/programs"], timeout: minutes(5) },
   /** Checks against ../shared/fixtures. */
   fixtures: { folders: ["fixtures"], timeout: minutes(10) },
-  /** Memory, processor time and processes of their own. */
-  resources: { folders: ["resources"], timeout: minutes(2) },
+  /** Memory, processor time and processes of their own; commands on hostile files and bad disks, or killed. */
+  resources: { folders: ["resources", "lab/torture"], timeout: minutes(3) },
   /** The GPU device in Node, on WebGPU: GPU_ADAPTER=hardware, or a software one (mesa-vulkan-drivers, libvulkan1). */
   gpu: { folders: ["gpu"], timeout: minutes(10), maxWorkers: 1 },
   /** The built package from outside. One file at a time: they work in dist, which another packs. */
@@ -55,7 +57,10 @@ const suites = {
   site: { folders: ["site"], timeout: minutes(5), maxWorkers: 1 },
 } as const satisfies Readonly<Record<string, NodeSuite>>;
 
-function nodeProject(name: string, { folders, timeout, maxWorkers = 2, fileParallelism = true }: NodeSuite) {
+function nodeProject(
+  name: string,
+  { folders, timeout, maxWorkers = 2, fileParallelism = true, isolate = true }: NodeSuite,
+) {
   return {
     extends: true as const,
     test: {
@@ -67,6 +72,7 @@ function nodeProject(name: string, { folders, timeout, maxWorkers = 2, fileParal
       setupFiles,
       maxWorkers,
       fileParallelism,
+      isolate,
     },
   };
 }

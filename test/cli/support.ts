@@ -91,8 +91,9 @@ export function testIo({
   return io;
 }
 
-process.env["EARLY_EXITS_STATE"] = mkdtempSync(join(tmpdir(), "early-exits-state-"));
-process.once("exit", () => rmSync(process.env["EARLY_EXITS_STATE"]!, { recursive: true, force: true }));
+const state = mkdtempSync(join(tmpdir(), "early-exits-state-"));
+process.env["EARLY_EXITS_STATE"] = state;
+process.once("exit", () => rmSync(state, { recursive: true, force: true }));
 
 /** An `Io` that is interrupted when stderr says something; its clock runs so fast that every step is reported. */
 export function interruptedAt(said: string) {
@@ -185,6 +186,7 @@ export async function pretrainTiny(text: string, settings: PretrainSettings, io:
  */
 export async function pipeline() {
   const folder = scratch();
+  process.env["EARLY_EXITS_STATE"] = folder.path("state"); // files that share a process have the same policies
   const model = folder.path("model");
   const heads = folder.path("heads");
   const policy = folder.path("policy.json");
