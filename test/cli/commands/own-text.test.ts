@@ -18,7 +18,7 @@ const model = folder.path("chat", name);
 writeFileSync(model, files[name]!);
 const heads = folder.path("heads");
 const train = words`
-  train ${model} --self 24 --self-tokens 8 --depths 1,2 --steps 2 --batch 2 --sequence 32 --device reference`;
+  train ${model} --self 24 --self-tokens 8 --depths 1,2 --steps 2 --batch 2 --sequence 32 --device wasm`;
 
 const lines = (file: string) =>
   readFileSync(file, "utf8")
@@ -42,7 +42,7 @@ describe("text of the model's own", () => {
   });
 
   it("calibrates without a text, on other prompts, which another level uses again", async () => {
-    const calibrate = words`calibrate ${model} --heads ${heads} --self 20 --delta .2 --device reference`;
+    const calibrate = words`calibrate ${model} --heads ${heads} --self 20 --delta .2 --device wasm`;
     const { out, err } = await succeed(words`${calibrate} --agreement .3 --out ${folder.path("policy.json")}`);
     expect(err).toContain("sample 20/20");
     expect(out).toContain("the documents are the model's own");
