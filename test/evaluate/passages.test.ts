@@ -37,18 +37,14 @@ describe("a context and a continuation", () => {
 
   it("lose the beginning of the context if they are too long, never the continuation", () => {
     // At most 5 tokens are inputs, and the last one is only predicted: 6 in all.
-    expect(lambada(model, "abcdef", "xy", { maxLength: 5 })).toEqual({
-      passages: [{ context: bytes("def"), continuation: bytes(" xy") }],
-      truncated: 1,
-    });
-    expect(lambada(model, "abc", "xy", { maxLength: 5 })).toEqual({
-      passages: [{ context: bytes("abc"), continuation: bytes(" xy") }],
-      truncated: 0,
-    });
-    expect(lambada(model, "abcdef", "wxyz", { maxLength: 5 })).toEqual({
-      passages: [{ context: bytes("f"), continuation: bytes(" wxyz") }],
-      truncated: 1,
-    });
+    for (const [before, after, kept, truncated] of [
+      ["abcdef", "xy", "def", 1],
+      ["abc", "xy", "abc", 0],
+      ["abcdef", "wxyz", "f", 1],
+    ] as const) {
+      const passages = [{ context: bytes(kept), continuation: bytes(` ${after}`) }];
+      expect(lambada(model, before, after, { maxLength: 5 })).toEqual({ passages, truncated });
+    }
     expect(() => lambada(model, "abcdef", "vwxyz", { maxLength: 5 })).toThrow(
       expect.objectContaining({ code: "task-length", details: { item: 7, tokens: 6, limit: 5 } }) as Error,
     );
