@@ -9,7 +9,7 @@
  */
 import { createHash } from "node:crypto";
 import { cp, mkdir, readdir, readFile, rm } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { join, relative, sep } from "node:path";
 import { exactFill, libraryVersion, type Policy } from "early-exits";
 import {
   calibratePaper,
@@ -21,9 +21,10 @@ import {
   playPolicy,
   recordDocuments,
 } from "early-exits/calibrate";
-import { createDevice, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
+import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
 import type {
   CertificateNotes,
+  CertifiedPoint,
   ExitsIndex,
   Measured,
   OperatingPoint,
@@ -32,7 +33,9 @@ import type {
   StoredWay,
 } from "../playground/src/engine/index.js";
 import { embeddedModel } from "../apps/cli/demo/demo.js";
+import { folderOfPolicies } from "../src/calibrate/open-policy.js";
 import { readDocuments } from "./ship/embedded.js";
+import { SAMPLING } from "./ship/sampled.js";
 
 /** The most documents to calibrate the published procedure on, and to test all policies on. */
 const DOCUMENTS = 400;
@@ -59,8 +62,10 @@ for (const name of ["config.json", "model.safetensors", "tokenizer.json", "token
 for (const name of ["heads.json", "heads.safetensors"]) {
   await cp(join(embeddedModel, "heads", name), join(target, name));
 }
-// Certificates for sampled text and other dtypes lie in folders.
-for (const file of await certificateFiles(embeddedModel)) await cp(join(embeddedModel, file), join(target, file));
+await cp(join(embeddedModel, "certificates"), join(target, "certificates"), {
+  recursive: true,
+  filter: (path) => !path.includes(`${sep}int8`),
+});
 
 const heads = await readHeads(target, model);
 const fill = exactFill(model.config);
@@ -68,7 +73,7 @@ const texts = await readDocuments(embeddedModel);
 const calibration = await record(texts.calibration, "calibration");
 const test = await record(texts.test, "test");
 const points: OperatingPoint[] = [];
-for (const file of await certificateFiles(target)) points.push(await pointOf(file));
+for (const file of await certificateFiles(embeddedModel)) points.push(await pointOf(file));
 points.sort((a, b) => a.agreement - b.agreement);
 await writeFileAtomic(
   join(target, "points.json"),
@@ -144,9 +149,8 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   const certified: OperatingPoint[] = [];
   for (const file of await certificateFiles(from)) {
     await cp(join(from, file), join(to, file));
-    const certificate = checkCertificate(await readJson(join(to, file)));
-    const { agreement, policy } = certificate;
-    certified.push({ agreement, certified: { policy, certificate: notesOf(certificate, file) } });
+    const point = await certifiedPoint(to, file);
+    certified.push({ agreement: point.policy.agreement!, certified: point });
   }
   certified.sort((a, b) => a.agreement - b.agreement);
   const content: OperatingPoints = {
@@ -161,12 +165,6 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
 }
 
-/** Paths of the certificates that lie in no folder of their own. */
-async function certificateFiles(folder: string): Promise<string[]> {
-  const names = await readdir(join(folder, "certificates"));
-  return names.filter((name) => name.endsWith(".json")).map((name) => `certificates/${name}`);
-}
-
 function notesOf(certificate: Certificate, file: string): CertificateNotes {
   return {
     file,
@@ -177,15 +175,29 @@ function notesOf(certificate: Certificate, file: string): CertificateNotes {
   };
 }
 
+/** Of greedy text and the usual dtype; certificates for others lie in folders. */
+async function certificateFiles(folder: string): Promise<string[]> {
+  const names = await readdir(join(folder, "certificates"));
+  return names.filter((name) => name.endsWith(".json")).map((name) => `certificates/${name}`);
+}
+
+async function certifiedPoint(folder: string, file: string): Promise<CertifiedPoint> {
+  const certificate = checkCertificate(await readJson(join(folder, file)));
+  return { policy: certificate.policy, certificate: notesOf(certificate, file) };
+}
+
 async function pointOf(file: string): Promise<OperatingPoint> {
-  const certificate = checkCertificate(await readJson(join(target, file)));
-  const { agreement, policy } = certificate;
+  const { policy, certificate } = await certifiedPoint(target, file);
+  const agreement = policy.agreement!;
   const paper = calibratePaper(calibration, { agreement, fill });
   const point = (of: Policy): Point => ({ policy: of, test: measure(of) });
+  const drawn = file.replace("/", `/${folderOfPolicies(SAMPLING)}`);
+  const isDrawn = await fileExists(join(target, drawn));
   return {
     agreement,
     paper: point(paper.policy),
-    certified: { ...point(policy), certificate: notesOf(certificate, file) },
+    certified: { ...point(policy), certificate },
+    ...(isDrawn && { sampled: await certifiedPoint(target, drawn) }),
   };
 }
 

@@ -16,7 +16,7 @@ import { certifyLevels, writeCertificates } from "./certify-levels.js";
 import type { ShipSettings } from "./ship-folder.js";
 import type { ShippingTexts } from "./texts.js";
 
-const SAMPLING = { temperature: 0.8, topP: 0.95 } as const;
+export const SAMPLING = { temperature: 0.8, topP: 0.95 } as const;
 /** The first is the reference. */
 const DTYPES = ["float32", "int8"] as const;
 const LEVELS = [0.95, 0.9, 0.8] as const;

@@ -26,7 +26,7 @@ export class Chatting {
 
   /** Sends the message in the form, and shows the answer. While one is written, the message stays in the form. */
   async send(): Promise<void> {
-    const { client, opened, policy } = this.#session;
+    const { client, opened, policy, points } = this.#session;
     if (opened === undefined || this.#answering) return;
     const message = this.#view.takeMessage();
     if (message === undefined) return;
@@ -37,7 +37,7 @@ export class Chatting {
     showChatStatus("Answering …");
     try {
       const answer = await client.request(
-        { type: "chat", mode, message, ...decodingOptions(policy) },
+        { type: "chat", mode, message, ...decodingOptions(policy, points.topP) },
         { signal: controller.signal, onEvent: (token) => this.#view.add(token) },
       );
       clearError();

@@ -38,7 +38,7 @@ export class Session {
   }
 
   get settings(): WriteOptions {
-    return writeOptions(this.policy);
+    return writeOptions(this.policy, this.points.topP);
   }
 
   /**

@@ -111,7 +111,7 @@ it("a preset sets all that it depends on, and writes", () =>
         ["Cautious, at 99 %", /^99\s%$/, "exits"],
         ["Lossless", /^90\s%$/, "lossless"],
         ["As published", /^90\s%$/, "exits"],
-        ["Sampled, no promise", /^90\s%$/, "exits"],
+        ["Sampled, certified", /^90\s%$/, "exits"],
       ] as const) {
         await field.fill("Something else");
         await page.getByRole("link", { name, exact: true }).click();
@@ -122,6 +122,9 @@ it("a preset sets all that it depends on, and writes", () =>
         expect((await page.locator("#text").textContent())!.startsWith(await field.inputValue())).toBe(true);
         expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
       }
+      await expect
+        .poll(() => page.locator("#promise").textContent())
+        .toMatch(/^Certified for text drawn at temperature 0\.8, top-p 0\.95/);
     },
     { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
   ));

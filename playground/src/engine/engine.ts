@@ -147,13 +147,13 @@ export class Engine {
 
   /** Answers the next message. The conversation keeps its KV cache from turn to turn. */
   async chat(
-    { message, mode, policy, temperature, seed }: ChatRequest,
+    { message, mode, policy, temperature, topP, seed }: ChatRequest,
     { signal, onEvent }: Listener<TokenEvent>,
   ): Promise<Answer> {
     const { chat, heads } = this.#opened();
     const allowUncertified = mode !== "plain";
     const exits = { ...exitOptions(mode, policy, heads), ...(allowUncertified && { allowUncertified }) };
-    const turn = chat.send(message, { signal, temperature, seed, ...exits });
+    const turn = chat.send(message, { signal, temperature, topP, seed, ...exits });
     for await (const { text, depth, exit } of turn) {
       onEvent({ text, depth, exit });
       await breathe();
@@ -218,13 +218,13 @@ export class Engine {
 
   #generate(
     mode: Mode,
-    { prompt, policy, maxNewTokens, temperature, seed }: WriteOptions,
+    { prompt, policy, maxNewTokens, temperature, topP, seed }: WriteOptions,
     extra: Pick<GenerateOptions, "signal" | "observer">,
   ): ReturnType<typeof generate> {
     const { model, heads } = this.#opened();
     const { observer, ...rest } = extra;
     const room = model.config.maxPositionEmbeddings + 1 - model.tokenizer.encode(prompt).length;
-    const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, seed };
+    const options = { ...rest, maxNewTokens: Math.min(maxNewTokens, Math.max(1, room)), temperature, topP, seed };
     const exits = exitOptions(mode, policy, heads);
     if (mode === "plain") return generate(model, prompt, options);
     return generate(heads ?? model, prompt, {

@@ -42,6 +42,8 @@ export interface OperatingPoint {
   /** The level asked for. */
   readonly agreement: number;
   readonly certified: CertifiedPoint;
+  /** For sampled text, by the settings that its policy names; absent if there is no such certificate. */
+  readonly sampled?: CertifiedPoint;
   /** No guarantee; absent if it was not calibrated where the points were made. */
   readonly paper?: Point;
 }

@@ -55,6 +55,8 @@ export interface DecodingOptions {
   readonly policy: Policy | undefined;
   /** 0 decodes greedily. */
   readonly temperature: number;
+  /** That of the certificate for this temperature; 1 if there is none. */
+  readonly topP: number;
   readonly seed: number;
 }
 

@@ -3,18 +3,18 @@ import type { Policy, WeightDtype } from "early-exits";
 import { type DecodingOptions, type DeviceWish, type Mode, modes, type WriteOptions } from "../engine/index.js";
 import { byId, element } from "./dom.js";
 
-/** The form's settings, with the policy in use. */
-export function writeOptions(policy: Policy | undefined): WriteOptions {
+/** The form's settings, with the policy in use and the top-p that its certificate is for. */
+export function writeOptions(policy: Policy | undefined, topP = 1): WriteOptions {
   return {
-    ...decodingOptions(policy),
+    ...decodingOptions(policy, topP),
     prompt: byId("prompt", HTMLTextAreaElement).value,
     maxNewTokens: numberIn("tokens"),
   };
 }
 
 /** The settings that texts and answers share. */
-export function decodingOptions(policy: Policy | undefined): DecodingOptions {
-  return { policy, temperature: numberIn("temperature"), seed: numberIn("seed") };
+export function decodingOptions(policy: Policy | undefined, topP: number): DecodingOptions {
+  return { policy, temperature: numberIn("temperature"), topP, seed: numberIn("seed") };
 }
 
 /** State of the form, for a link. */

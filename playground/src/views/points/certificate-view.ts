@@ -8,7 +8,7 @@ import { percent, threshold } from "../format.js";
 const NOT_PROMISED = [
   "That a text is true, good or fit for any purpose: the full model is the measure, with all its faults.",
   "Anything about a single text: the claim is about documents on average.",
-  "Sampled text: at a temperature above 0, the certificate does not apply.",
+  "Text by other sampling settings than the certificate's.",
   "Texts of another kind than the calibration documents.",
 ];
 

@@ -29,6 +29,9 @@ export class PointsView {
     };
     this.#slider.addEventListener("input", changed);
     for (const input of document.querySelectorAll("input[name=procedure]")) input.addEventListener("change", changed);
+    byId("temperature").addEventListener("change", () => {
+      this.draw();
+    });
   }
 
   /**
@@ -67,7 +70,12 @@ export class PointsView {
 
   /** The point in use. */
   get current(): Point | CertifiedPoint | undefined {
-    return this.#point?.[this.#procedure];
+    return this.#procedure === "paper" ? this.#point?.paper : this.#certified;
+  }
+
+  /** The top-p of text that the point in use is certified for; 1 for greedy text, and without a certificate. */
+  get topP(): number {
+    return this.current?.policy.certified?.sampling.topP ?? 1;
   }
 
   draw(): void {
@@ -77,14 +85,14 @@ export class PointsView {
     if (all === undefined || point === undefined || current === undefined || choice === undefined) return;
     const level = percent(point.agreement, 0);
     byId("agreement-value", HTMLOutputElement).value = level;
-    if (choice.procedure === "certified") this.#open(point.certified);
+    if (choice.procedure === "certified") this.#open(this.#certified!);
     const { delta } = point.certified.certificate;
     const guarantee = this.isCertified
       ? `certified at ${percent(1 - delta, 0)} confidence`
       : "uncalibrated, no guarantee";
     this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
     byId("promise").replaceChildren(
-      claim(point, choice.procedure, this.#storedAs, this.#fault),
+      claim({ ...point, certified: this.#certified! }, choice.procedure, this.#storedAs, this.#fault),
       ...measured(all, current, point),
     );
     if (all.test === undefined) return;
@@ -98,19 +106,26 @@ export class PointsView {
     return this.#all?.points[Number(this.#slider.value)];
   }
 
+  /** The certificate for the temperature that is asked for, otherwise that for greedy text. */
+  get #certified(): CertifiedPoint | undefined {
+    const { certified, sampled } = this.#point ?? {};
+    return sampled !== undefined && temperatureOf(sampled) === askedTemperature() ? sampled : certified;
+  }
+
   get #procedure(): Procedure {
     return byId("procedure-paper", HTMLInputElement).checked ? "paper" : "certified";
   }
 
   /** True if the point in use is certified for the weights that run, by a certificate that was opened. */
   get isCertified(): boolean {
-    const isFor = this.current?.policy.certified?.dtype === this.#storedAs;
+    const point = this.#certified;
+    const isFor = point?.policy.certified?.dtype === this.#storedAs && temperatureOf(point) === askedTemperature();
     return this.#procedure === "certified" && isFor && this.#fault === "";
   }
 
   get #fault(): string | undefined {
-    const point = this.#point;
-    return point && this.#faults.get(`${this.#from}${point.certified.certificate.file}`);
+    const point = this.#certified;
+    return point && this.#faults.get(`${this.#from}${point.certificate.file}`);
   }
 
   /** Reads the certificate if it was not read yet, and draws again. */
@@ -136,6 +151,9 @@ function firstShown(points: readonly OperatingPoint[]): number {
   const leaving = points.filter(({ certified }) => !leavesNowhere(certified)).map(({ agreement }) => agreement);
   return leaving.find((agreement) => agreement === FIRST_LEVEL) ?? leaving.at(-1) ?? FIRST_LEVEL;
 }
+
+const temperatureOf = ({ policy }: Point): number => policy.certified?.sampling.temperature ?? 0;
+const askedTemperature = (): number => byId("temperature", HTMLInputElement).valueAsNumber;
 
 const leavesNowhere = ({ policy }: Point): boolean => policy.exits.every(({ threshold }) => threshold === "never");
 
@@ -171,15 +189,20 @@ function claim(
         `stored as ${storedAs}. Another way can be chosen under “Model and device”.`,
     );
   }
+  if (temperatureOf(certified) !== askedTemperature()) {
+    return strong("uncalibrated", "Not certified at this temperature: the certificate is for greedy text, at 0.");
+  }
   if (leavesNowhere(certified)) {
     return strong("certified", `At ${level} nothing could be certified, so this policy never leaves early.`);
   }
   if (fault === undefined) return strong("uncalibrated", "The certificate is being read.");
   if (fault !== "") return strong("uncalibrated", `Not certified: ${fault}.`);
   const { delta, documents } = certified.certificate;
+  const { temperature, topP } = certified.policy.certified!.sampling;
+  const drawn = temperature === 0 ? "" : ` for text drawn at temperature ${temperature}, top-p ${topP}`;
   return strong(
     "certified",
-    `Certified: at least ${level} of a document's tokens, on average, are the full model's, with ` +
+    `Certified${drawn}: at least ${level} of a document's tokens, on average, are the full model's, with ` +
       `${percent(1 - delta, 0)} confidence over the draw of ${documents} calibration documents. A single ` +
       "text may keep less.",
   );
