@@ -24,11 +24,14 @@ function chosen(kind, all) {
 const PROMPT = "The people of the United States";
 const SAMPLING = { temperature: 0.8, topP: 0.95, seed: 1 };
 
+/** A package of its own, which the clone has among its models. */
+const smollm2 = folder?.includes("node_modules") ? "../early-exits-smollm2" : "models/smollm2-135m-instruct";
+
 /** Exits by model: heads that come with it, or a logit lens. About half of the tokens pass the thresholds. */
 const EXITS = {
   "sotu-6": { thresholds: 0.5, score: "maxProb" },
   "sotu-12": { heads: models("sotu-12/heads"), thresholds: [0.6, 0.2], score: "margin", fill: "shared" },
-  SmolLM2: { heads: models("smollm2-135m-instruct/heads"), thresholds: [1, 1.5, 0.5], score: "margin" },
+  SmolLM2: { heads: at(`../${smollm2}/heads`), thresholds: [1, 1.5, 0.5], score: "margin" },
 };
 
 /** What a model computes, by name. */

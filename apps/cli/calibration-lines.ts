@@ -12,7 +12,6 @@ import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
 import { clusterTest } from "early-exits/risk";
 import { percent, speed, table, threshold } from "./format.js";
-import { samplingFlags, type SamplingSettings } from "./options.js";
 import { commandLine } from "./next-lines.js";
 
 export const NO_GUARANTEE =
@@ -245,15 +244,12 @@ function times(ratio: number): string {
   return `${ratio.toFixed(2)}x`;
 }
 
-interface ShippedCall extends SamplingSettings {
+interface CalibrationCall {
   readonly dir: string;
   readonly agreement: number;
   readonly chats: boolean;
-  /** Levels of the package's exits for this model. */
-  readonly shipped: readonly number[];
-}
-
-interface CalibrationCall extends ShippedCall {
+  /** Of the package's exits for this model. */
+  readonly instead: readonly string[];
   readonly heads: string;
   readonly text?: string | undefined;
   readonly self?: number | true | undefined;
@@ -270,7 +266,7 @@ export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
     call.few
       ? "calibrate on more documents: these are fewer than such a claim needs, whatever the heads"
       : "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
-    ...shippedInstead(call),
+    ...call.instead,
     commandLine("plan", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
   ];
 }
@@ -286,16 +282,4 @@ function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: Calibra
     ...(chats ? [commandLine("chat", [dir], exits)] : []),
     commandLine("serve", [dir], exits),
   ];
-}
-
-/** The package's exits, which were trained longer. */
-export function shippedInstead(call: ShippedCall): string[] {
-  const { dir, shipped, agreement, chats } = call;
-  const level = shipped.find((one) => one === agreement) ?? shipped[0];
-  if (level === undefined) return [];
-  const exits = { shipped: level, ...samplingFlags(call) };
-  const command = chats
-    ? commandLine("chat", [dir], exits)
-    : commandLine("generate", [dir], { ...exits, prompt: "Once upon a time" });
-  return [`or use the exits that come with this package, which were trained for hours: ${command}`];
 }

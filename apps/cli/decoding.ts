@@ -26,7 +26,7 @@ import {
   seedOption,
 } from "./options.js";
 import { withProgress } from "./progress.js";
-import { certificatesFor, certifiedTexts, findShippedExits, type ShippedExits } from "./shipped.js";
+import { certificatesFor, certifiedTexts, findShippedExits, type ShippedExits, unlessDamaged } from "./shipped.js";
 
 export interface Decoding {
   readonly model: Model;
@@ -146,7 +146,9 @@ function optionsOf(settings: DecodingSettings): GenerateOptions {
 
 export const shippedOption = {
   flags: "--shipped <agreement>",
-  description: "in place of --heads and --policy: the exits that come with the package for this model, at this level",
+  description:
+    "in place of --heads and --policy: the exits that come with the package for this model (SmolLM2's with " +
+    "early-exits-smollm2), at this level",
   parse: number(0, 1, { open: true }),
 } as const;
 const losslessOption = {
@@ -221,8 +223,8 @@ export async function openShipped(
     );
   const promised = fitting(sampling);
   const unbound = settings.lossless === true || settings.allowUncertified === true;
-  const [certified, ...others] = (promised.length === 0 && unbound ? fitting({}) : promised).map(checkCertificate);
-  if (exits === undefined || certified === undefined) {
+  const chosen = promised.length === 0 && unbound ? fitting({}) : promised;
+  if (exits === undefined || chosen.length === 0) {
     first.dispose();
     throw new UsageError(
       exits === undefined
@@ -232,9 +234,10 @@ export async function openShipped(
             `choose one of ${certifiedTexts(exits)}`,
     );
   }
-  const model = await inItsStorage(first, certified, name, settings, io);
-  const heads = await readHeads(exits.heads, model);
-  const certificate = await fastestCertificate([certified, ...others], (fill) =>
+  const [certified, ...others] = await unlessDamaged(exits.folder, () => chosen.map(checkCertificate));
+  const model = await inItsStorage(first, certified!, name, settings, io);
+  const heads = await unlessDamaged(exits.folder, () => readHeads(exits.heads, model));
+  const certificate = await fastestCertificate([certified!, ...others], (fill) =>
     measureUnitTimes(heads, { fill, rows: [1, 4], time: PRICING_TIME }),
   );
   return { model, exits, heads, certificate };

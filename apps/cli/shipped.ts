@@ -1,13 +1,28 @@
-/** Models that come with the package, by name, and their exits, by the model's hash. */
+/**
+ * Models that come with the package, by name, and their exits, by the model's hash. Those of SmolLM2 are a package of
+ * their own, which is in models/ in the clone.
+ */
 import { readdir, stat } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { basename, extname, join } from "node:path";
-import { type Certificate, EarlyExitError, type Model } from "early-exits";
+import { basename, dirname, extname, join } from "node:path";
+import { type Certificate, EarlyExitError, libraryVersion, type Model } from "early-exits";
 import { isExactFill } from "early-exits/exits";
 import { describeSampling, type SamplingOptions, type StoredAs } from "early-exits/model";
 import { fileExists, readJson } from "early-exits/node";
+import { DeviceError } from "early-exits/tensor";
+import { commandLine } from "./next-lines.js";
+import { samplingFlags, samplingOf, type SamplingSettings } from "./options.js";
 
-export const shippedFolder = join(createRequire(import.meta.url).resolve("early-exits/package.json"), "../models");
+const { resolve } = createRequire(import.meta.url);
+export const shippedFolder = join(resolve("early-exits/package.json"), "../models");
+
+/** The package of exits for the checkpoint with this hash. Its version is that of this one. */
+const SMOLLM2 = {
+  name: "smollm2-135m-instruct",
+  package: "early-exits-smollm2",
+  modelHash: "aed39ed87cdfa8f3cd8f1420a504cbdd279d55409122b81244439a7a6f49183d",
+} as const;
+const INSTALL = `npm install ${SMOLLM2.package}@${libraryVersion}`;
 
 async function shippedModels(): Promise<string[]> {
   const names = (await readdir(shippedFolder)).toSorted();
@@ -77,6 +92,8 @@ async function requireModelFolder(path: string): Promise<string> {
 
 export interface ShippedExits {
   readonly name: string;
+  /** Holds heads/ and certificates/. */
+  readonly folder: string;
   readonly heads: string;
   /**
    * Still to be opened (`checkCertificate`). Usual dtype first; of a dtype the strictest first, of a level exact fills
@@ -112,8 +129,10 @@ export function certifiedTexts({ certificates }: ShippedExits): string {
 }
 
 /**
- * Exits for a model, in a folder of folders by model; undefined if there are none. `certificates` are for greedy text
- * and the model's usual dtype; other dtypes and sampled text may have folders of their own.
+ * Exits for a model, in a folder of folders by model, or in a package of their own; undefined if there are none.
+ * `certificates` are for greedy text and the model's usual dtype; other dtypes and sampled text may have folders of
+ * their own. Throws an EarlyExitError that says what to install if the package is missing, of another version, or
+ * damaged.
  */
 export async function findShippedExits(
   model: Pick<Model, "hash">,
@@ -121,33 +140,92 @@ export async function findShippedExits(
 ): Promise<ShippedExits | undefined> {
   const hash = await model.hash();
   for (const name of (await readdir(folder)).toSorted()) {
-    const heads = join(folder, name, "heads");
-    if (!(await fileExists(join(heads, "heads.json")))) continue;
-    const { modelHash } = (await readJson(join(heads, "heads.json"))) as { readonly modelHash?: unknown };
-    if (modelHash !== hash) continue;
-    const certificates = join(folder, name, "certificates");
-    const files = (await readdir(certificates, { recursive: true })).filter((file) => file.endsWith(".json"));
-    const read = await Promise.all(
-      files.map(async (file) => ({
-        certificate: (await readJson(join(certificates, file))) as Certificate,
-        isDeeper: file !== basename(file),
-      })),
-    );
-    const sorted = read.toSorted(
-      (a, b) => Number(a.isDeeper) - Number(b.isDeeper) || strictestFirst(a.certificate, b.certificate),
-    );
-    return { name, heads, certificates: sorted.map(({ certificate }) => certificate) };
+    const heads = join(folder, name, "heads/heads.json");
+    if (!(await fileExists(heads))) continue;
+    const { modelHash } = (await readJson(heads)) as { readonly modelHash?: unknown };
+    if (modelHash === hash) return exitsIn(join(folder, name), name);
   }
-  return undefined;
+  if (hash !== SMOLLM2.modelHash) return undefined;
+  const installed = await installedFolder();
+  return unlessDamaged(installed, () => exitsIn(installed, SMOLLM2.name));
 }
 
-/** Levels at which exits of the package are certified for a model's text, in any dtype, the strictest first. */
-export async function shippedLevels(
+/** The package beside this one, or in the project that the user is in. */
+async function installedFolder(): Promise<string> {
+  let manifest: string;
+  try {
+    manifest = resolve(`${SMOLLM2.package}/package.json`, { paths: [import.meta.dirname, process.cwd()] });
+  } catch {
+    const sentence = `the exits for ${SMOLLM2.name} come in a package of their own, which is not installed: ${INSTALL}`;
+    throw new EarlyExitError("exits-missing", sentence);
+  }
+  const { version } = (await readJson(manifest)) as { readonly version: string };
+  if (version === libraryVersion) return dirname(manifest);
+  throw new EarlyExitError(
+    "exits-version",
+    `${SMOLLM2.package} ${version} is installed beside early-exits ${libraryVersion}, and only equal versions go ` +
+      `together: ${INSTALL}`,
+    { found: version, expected: libraryVersion },
+  );
+}
+
+/** Reads files of shipped exits; of damage in the package of their own, an EarlyExitError says how to mend it. */
+export async function unlessDamaged<T>(folder: string, read: () => T | Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    const known = error instanceof EarlyExitError || (error as NodeJS.ErrnoException).code === "ENOENT";
+    if (folder.startsWith(shippedFolder) || error instanceof DeviceError || !known) throw error;
+    throw new EarlyExitError(
+      "exits-damaged",
+      `${SMOLLM2.package} is damaged; delete ${folder}, and then ${INSTALL} (${(error as Error).message})`,
+      { folder },
+      { cause: error },
+    );
+  }
+}
+
+async function exitsIn(folder: string, name: string): Promise<ShippedExits> {
+  const certificates = join(folder, "certificates");
+  const files = (await readdir(certificates, { recursive: true })).filter((file) => file.endsWith(".json"));
+  const read = await Promise.all(
+    files.map(async (file) => ({
+      certificate: (await readJson(join(certificates, file))) as Certificate,
+      isDeeper: file !== basename(file),
+    })),
+  );
+  const sorted = read.toSorted(
+    (a, b) => Number(a.isDeeper) - Number(b.isDeeper) || strictestFirst(a.certificate, b.certificate),
+  );
+  return { name, folder, heads: join(folder, "heads"), certificates: sorted.map(({ certificate }) => certificate) };
+}
+
+interface ShippedCall extends SamplingSettings {
+  readonly dir: string;
+  readonly agreement: number;
+  readonly chats: boolean;
+}
+
+/** A line, for what comes next, about exits that were trained longer: how to use them, or why that is not possible. */
+export async function shippedInstead(
   model: Pick<Model, "hash">,
-  sampling: SamplingOptions = {},
-): Promise<readonly number[]> {
-  const { certificates = [] } = (await findShippedExits(model)) ?? {};
-  return [...new Set(certificates.filter((one) => isFor(one, sampling)).map(({ agreement }) => agreement))];
+  { dir, agreement, chats, ...sampling }: ShippedCall,
+): Promise<string[]> {
+  try {
+    const { certificates = [] } = (await findShippedExits(model)) ?? {};
+    const fitting = certificates.filter((one) => isFor(one, samplingOf(sampling)));
+    const levels = [...new Set(fitting.map((one) => one.agreement))];
+    const level = levels.find((one) => one === agreement) ?? levels[0];
+    if (level === undefined) return [];
+    const exits = { shipped: level, ...samplingFlags(sampling) };
+    const command = chats
+      ? commandLine("chat", [dir], exits)
+      : commandLine("generate", [dir], { ...exits, prompt: "Once upon a time" });
+    return [`or use shipped exits, trained for hours and certified at ${levels.join(", ")}: ${command}`];
+  } catch (error) {
+    if (!(error instanceof EarlyExitError)) throw error;
+    return [error.message];
+  }
 }
 
 function strictestFirst(one: Certificate, other: Certificate): number {

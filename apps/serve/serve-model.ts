@@ -4,13 +4,13 @@
  */
 import type { AddressInfo } from "node:net";
 import type { Server, ServerOptions } from "node:http";
-import type { serve } from "@hono/node-server";
 import { OptionError, requireInteger } from "early-exits";
 import type { Audit } from "early-exits/calibrate";
 import type { ExitHeads } from "early-exits/exits";
 import type { Model } from "early-exits/model";
 import { Batcher } from "./batcher.js";
 import type { BatcherOptions } from "./batcher-options.js";
+import { loadServer } from "./load-server.js";
 
 export interface ServeOptions extends BatcherOptions {
   /** Name for clients. @default "early-exits" */
@@ -62,7 +62,10 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || /^127(\.\d{1,3}){3}$/.test(host);
 }
 
-/** Throws an OptionError for options that contradict, and a PolicyError for a policy of others. */
+/**
+ * Throws an OptionError for options that contradict, a PolicyError for a policy of others, and a ServeError if packages
+ * of the server are not installed.
+ */
 export async function serveModel(source: Model | ExitHeads, options: ServeOptions = {}): Promise<RunningServer> {
   const { host, port, graceTime, headersTime, ...settings } = { ...serveDefaults, ...options };
   const { key, hosts = [], audit, policy, log = () => undefined } = options;
@@ -81,10 +84,10 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
   if (settings.otherwise === "lossless" && options.drafting === undefined) {
     throw new OptionError("serve-drafting", 'serve: otherwise is "lossless", and nothing drafts; give drafting');
   }
+  const { createApp, serve } = await loadServer();
   const batcher = new Batcher(source, options);
   await batcher.prepare();
   const stopping = new AbortController();
-  const { createApp } = await import("./app.js"); // hono and zod are loaded when a server starts
   const app = createApp(batcher, {
     ...settings,
     key,
@@ -95,7 +98,7 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
     now: Date.now,
     log,
   });
-  const server = await listen({ fetch: app.fetch, hostname: host, port, serverOptions: timesOf(headersTime) });
+  const server = await listen(serve, { fetch: app.fetch, hostname: host, port, serverOptions: timesOf(headersTime) });
   const { port: taken } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
   return {
@@ -114,9 +117,10 @@ function timesOf(headersTime: number): ServerOptions {
   return { headersTimeout: headersTime, requestTimeout: BODY_TIME, connectionsCheckingInterval };
 }
 
+type Serve = Awaited<ReturnType<typeof loadServer>>["serve"];
+
 /** Rejects if the port is taken. */
-async function listen(options: Parameters<typeof serve>[0]): Promise<Server> {
-  const { serve } = await import("@hono/node-server");
+async function listen(serve: Serve, options: Parameters<Serve>[0]): Promise<Server> {
   return new Promise((resolve, reject) => {
     const server = serve(options, () => {
       server.off("error", reject);

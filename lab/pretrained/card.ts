@@ -34,6 +34,8 @@ export function pretrainedCard(facts: PretrainedFacts): string {
     prose`Heads and certificates for SmolLM2-135M-Instruct (HuggingFaceTB, Apache-2.0), which is not here: read it by
       its name or from a file. They are for the dequantised weights of its Q4_1 GGUF file, found by their hash, and for
       int8. The model is frozen; it was not made for exits.`,
+    prose`In packages, they are \`early-exits-smollm2\`, which \`early-exits\` of the same version finds beside itself
+      or in the project: \`npx early-exits chat SmolLM2-135M-Instruct.Q4_1.gguf --shipped .95\`.`,
     [
       prose`**Heads.** ${headsLine(facts)} The last exit is the unembedding's preview: it skips no block, but the
         unembedding. The maps were taught by ${trainingTokens} tokens of the model's own answers in int8, greedy and

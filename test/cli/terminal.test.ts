@@ -122,12 +122,6 @@ describe("progress", () => {
     expect(await after(5)).toBe("");
     expect(await after(500)).toMatch(/^\rload .*\[#{24}\] 500\/500\x1b\[K\n$/s);
   });
-
-  it("writes nothing if nothing is reported, and returns the result", async () => {
-    const io = testIo({ isTTY: true });
-    expect(await withProgress(io, "train", () => Promise.resolve(7))).toBe(7);
-    expect(io.err()).toBe("");
-  });
 });
 
 it("numbers are short", () => {

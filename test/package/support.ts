@@ -3,6 +3,7 @@ import { execFile } from "node:child_process";
 import { cp, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
+import { libraryVersion } from "early-exits";
 import { scratch } from "../support/scratch.js";
 
 export const root = join(import.meta.dirname, "../..");
@@ -18,16 +19,23 @@ export async function run(
 
 /**
  * Packs dist as it is (build first) and installs the tarball into an empty folder, whose path it returns, with the
- * examples and a corpus beside it. The folder's name has a space and a letter outside ASCII, as a user's may.
+ * examples, a corpus, and the tarball of SmolLM2's exits beside it. The folder's name has a space and a letter outside
+ * ASCII, as a user's may.
  */
 export async function installTarball() {
   const path = scratch("early exits pâckage ").path();
-  const { stdout } = await run("npm", ["pack", "--silent", "--pack-destination", path], root);
+  await run("npm", ["pack", "--workspaces", "--include-workspace-root", "--pack-destination", path], root);
   await writeFile(join(path, "package.json"), JSON.stringify({ name: "user", private: true, type: "module" }));
-  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", join(path, stdout.trim())], path);
+  await install(path, "early-exits");
   await cp(join(root, "examples"), join(path, "examples"), { recursive: true });
   await writeFile(join(path, "corpus.txt"), await smallCorpus());
   return path;
+}
+
+/** Installs the tarball of a package that lies in the folder. */
+export async function install(folder: string, name: string) {
+  const tarball = `./${name}-${libraryVersion}.tgz`;
+  await run("npm", ["install", "--no-audit", "--no-fund", "--prefer-offline", tarball], folder);
 }
 
 /** The beginnings of 120 documents, separated by blank lines. */

@@ -1,18 +1,27 @@
-/** The tarball in an empty folder: README's program, command line, types, a bundler, a plain page, examples. */
+/**
+ * The tarball in an empty folder: README's program, command line, types, a bundler, a plain page, examples; SmolLM2's
+ * exits beside it, for the model in ../shared.
+ */
 import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { libraryVersion } from "early-exits";
 import { build } from "vite";
 import { describe, expect, it } from "vitest";
 import { blocksOf } from "../../scripts/pages/blocks.js";
+import { sharedPath } from "../support/shared.js";
 import { served } from "../support/static-server.js";
 import { chromiumHere, withWatchedPage } from "../support/watched-page.js";
-import { installTarball, root, run } from "./support.js";
+import { install, installTarball, root, run } from "./support.js";
 
 const installed = await installTarball();
 const browser = await chromiumHere();
 
 const cli = (...args: string[]) => run("npx", ["--no-install", "early-exits", ...args], installed);
+/** What the command line says, even if it refuses. */
+const said = async (...args: string[]) =>
+  (await cli(...args).catch((error: unknown) => error as Awaited<ReturnType<typeof cli>>)).stderr;
+const sameBits = "node_modules/early-exits/examples/same-bits.mjs";
 
 /** Serves a folder and opens it; returns the text of #text once it is done. */
 async function textOfPage(folder: string) {
@@ -50,6 +59,22 @@ describe("the installed package", () => {
     expect(await readdir(join(installed, "node_modules"))).not.toContain("gpu.js");
   });
 
+  it("takes at most 14 MB", async () => {
+    const folder = join(installed, "node_modules/early-exits");
+    const files = await readdir(folder, { recursive: true });
+    const found = await Promise.all(files.map((file) => stat(join(folder, file))));
+    expect(found.reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0)).toBeLessThanOrEqual(14e6);
+  });
+
+  it("says what to install if a package of the server is missing", async () => {
+    const hono = join(installed, "node_modules/hono");
+    await rename(hono, `${hono}-away`);
+    const program = 'import("early-exits/serve").then((it) => it.serveModel()).catch(({ code }) => console.log(code))';
+    expect((await run("node", ["--eval", program], installed)).stdout).toBe("serve-packages\n");
+    expect(await said("serve", "sotu-12")).toMatch(/^error: serve: .* npm install --include=optional\n$/);
+    await rename(`${hono}-away`, hono);
+  });
+
   it("contains what its README links to", async () => {
     const folder = join(installed, "node_modules/early-exits");
     const readme = await readFile(join(folder, "README.md"), "utf8");
@@ -61,9 +86,6 @@ describe("the installed package", () => {
 
   it("runs early-exits demo on the embedded model", async () => {
     expect((await cli("demo", "--help")).stdout).toContain("Train, calibrate and time the exits of the embedded model");
-    expect((await cli("plan", "node_modules/early-exits/models/sotu-12")).stdout).toContain(
-      "parameters stored as BF16",
-    );
     const { stdout } = await cli("demo", "--seconds", "2", "--runs", "5");
     expect(stdout).toContain("5. Speed: ");
   });
@@ -156,9 +178,8 @@ describe("the installed package", () => {
   });
 
   it("computes the bits of same-bits.json in Node, in both builds, and on a plain page", async () => {
-    const program = "node_modules/early-exits/examples/same-bits.mjs";
     const reports: unknown[] = [];
-    for (const build of ["auto", "portable"]) reports.push((await run("node", [program, build], installed)).stdout);
+    for (const build of ["auto", "portable"]) reports.push((await run("node", [sameBits, build], installed)).stdout);
     const url = await served(installed);
     await withWatchedPage(
       browser,
@@ -166,7 +187,7 @@ describe("the installed package", () => {
       async (page) => {
         const imports = { "early-exits/model": "./node_modules/early-exits/dist/model/index.js" };
         await page.addScriptTag({ type: "importmap", content: JSON.stringify({ imports }) });
-        reports.push(await page.evaluate(`import("./${program}").then(({ report }) => report)`));
+        reports.push(await page.evaluate(`import("./${sameBits}").then(({ report }) => report)`));
       },
       { servers: [url], patience: 60_000 },
     );
@@ -196,6 +217,34 @@ describe("examples", () => {
       ...["--prompt", "The", "--max-new-tokens", "8"],
     );
     expect(stdout.length).toBeGreaterThan(8);
+  });
+});
+
+describe("SmolLM2's exits", () => {
+  const model = sharedPath("fixtures", "models", "smollm2-135m-instruct", "SmolLM2-135M-Instruct.Q4_1.gguf");
+  const used = () => said("generate", model, "--shipped", ".9", "--prompt", "The sea", "--max-new-tokens", "4");
+  const command = `npm install early-exits-smollm2@${libraryVersion}`;
+
+  it("are a package that is asked for where it is missing, and found where it is installed", async () => {
+    const missing = `which is not installed: ${command}`;
+    expect(await used()).toContain(missing);
+    expect((await cli("plan", model)).stdout).toMatch(new RegExp(`Q4_1 .*verdict: .*${missing}`, "s"));
+    await install(installed, "early-exits-smollm2");
+    expect(await used()).toContain("certified to keep 90.0 % of tokens");
+    expect((await cli("plan", model)).stdout).toContain("--shipped 0.95");
+    expect((await run("node", [sameBits, model, "int8"], installed)).stdout).toMatch(/, (\d+) of \1 hashes/);
+  });
+
+  it.each([
+    ["package.json", libraryVersion, "9.9.9", "9.9.9 is installed"],
+    ["heads/heads.safetensors", /.$/s, "", "is damaged; delete"],
+    ["certificates/90.json", "margin", "maxProb", "is damaged; delete"],
+  ])("are refused if in %s %j is replaced by %j", async (name, part, other, says) => {
+    const path = join(installed, "node_modules/early-exits-smollm2", name);
+    const whole = await readFile(path, "latin1");
+    await writeFile(path, whole.replace(part, other), "latin1");
+    expect(await used()).toMatch(new RegExp(`error: early-exits-smollm2 .*${says}.* ${command}`));
+    await writeFile(path, whole, "latin1");
   });
 });
 

@@ -49,6 +49,7 @@ import {
   number,
   outFileOption,
   promptsOption,
+  samplingFlags,
   samplingOf,
   samplingOptionDefaults,
   samplingOptions,
@@ -59,7 +60,7 @@ import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
 import { openShard, type Shard, shardOptions, shareOf } from "../shards.js";
-import { findShippedExits, shippedLevels } from "../shipped.js";
+import { findShippedExits, shippedInstead } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
 /** Settings that decide how records become a policy. */
@@ -259,13 +260,12 @@ async function run(asked: CalibrateSettings, io: Io): Promise<void> {
       io,
     );
     const worth = worthOf(race);
+    const call = { dir, agreement, chats: model.tokenizer.chatTemplate !== undefined };
     const next = calibrationNext(
       {
-        ...settings,
-        ...{ agreement, out },
-        chats: model.tokenizer.chatTemplate !== undefined,
+        ...{ ...settings, ...call, out },
         few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
-        shipped: worth === "faster" ? [] : await shippedLevels(model, samplingOf(settings)),
+        instead: worth === "faster" ? [] : await shippedInstead(model, { ...call, ...samplingFlags(settings) }),
       },
       worth,
     );

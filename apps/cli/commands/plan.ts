@@ -22,7 +22,7 @@ import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDef
 import { readGrouped, recordAll } from "../documents.js";
 import { bytes, count, percent, table } from "../format.js";
 import { colorsOf, type Io, refuseIf, writeResult } from "../io.js";
-import { feasibilityLines, shippedInstead } from "../calibration-lines.js";
+import { feasibilityLines } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { findModel, modelDefaults, openModel } from "../open-model.js";
 import {
@@ -35,7 +35,7 @@ import {
   modelFolder,
   modelOptions,
 } from "../options.js";
-import { shippedLevels } from "../shipped.js";
+import { shippedInstead } from "../shipped.js";
 import { writeTimes } from "../times-file.js";
 
 const defaults = {
@@ -96,9 +96,8 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   const plans = planExits(config, { fill, finalHeadShare });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
   const trained = plans.filter(({ kind }) => kind === (defaultKind(config) === "dense" ? "dense" : "linearPreview"));
-  const shipped = tensors.parameters <= MOST_SHIPPED ? await shippedLevels(model) : [];
   const chats = tokenizer?.chatTemplate !== undefined;
-  const instead = shippedInstead({ dir, shipped, agreement, chats });
+  const instead = tensors.parameters > MOST_SHIPPED ? [] : await shippedInstead(model, { dir, agreement, chats });
   const special = tokenizer && { vocabSize: tokenizer.vocabSize, bosTokenId: tokenizer.bosTokenId ?? null };
   const result = {
     dir,

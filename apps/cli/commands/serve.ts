@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
+import { loadServer } from "../../serve/load-server.js";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
 import { auditOption, type AuditSettings, noAuditOption } from "../audit.js";
@@ -70,6 +71,7 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
     settings.shipped === undefined && Object.keys(samplingOf(settings)).length > 0,
     "serve: --temperature, --top-k and --top-p find a certificate of --shipped; without it, each request names its own",
   );
+  await loadServer(); // a package that is missing is said before the model is read
   const decoding = await openDecoding(io, "serve", settings, { auditEvery: AUDITED });
   try {
     const modelName = basename(resolve(dir));

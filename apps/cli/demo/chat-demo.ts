@@ -125,7 +125,7 @@ function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo)
       `1. The model: ${exits.name}, ${numLayers} blocks, hidden size ${hiddenSize}, ${vocabSize} tokens, in ${dtype} ` +
         `on device ${device.backend}`,
     ),
-    `Exits that come with this package, after ${heads.depths.join(" and ")} blocks; the model itself is frozen.`,
+    `Shipped exits, after ${heads.depths.join(" and ")} blocks; the model itself is frozen.`,
     "",
     bold("2. What they promise"),
     ...promiseLines(certificate),

@@ -1,7 +1,7 @@
 /** `demo` on tiny models. */
-import { cpSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { beforeAll, expect, it } from "vitest";
-import { pretrainTiny, refused, scratch, sentences, succeed, words, writeText } from "../support.js";
+import { pretrainTiny, scratch, sentences, succeed, words, writeText } from "../support.js";
 
 const folder = scratch();
 const model = folder.path("model");
@@ -85,12 +85,3 @@ it("goes on with the heads of the folder, and certifies if there are enough docu
   );
   expect(out).toContain("Recomputed by an independent verifier: it holds");
 }, 60_000);
-
-it("says what to do about a model without documents for which the package has no exits", async () => {
-  const bare = folder.path("bare");
-  cpSync(model, bare, { recursive: true });
-  rmSync(folder.path("bare", "documents.json"));
-  const err = await refused(words`demo --model ${bare} --device reference`, 2);
-  expect(err).toContain("no exits come with the package for");
-  expect(err).toContain(`early-exits train ${bare}`);
-});

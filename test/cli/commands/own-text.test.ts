@@ -55,11 +55,6 @@ describe("text of the model's own", () => {
     expect(held.filter((line) => known.has(line)).length).toBeLessThan(5);
     expect((await succeed(words`${calibrate} --agreement .4`)).err).not.toContain("sample ");
   });
-
-  it("needs either a text or the model's own", async () => {
-    await refused(words`calibrate ${model} --heads ${heads}`, 2);
-    await refused(words`calibrate ${model} --heads ${heads} --self --text ${model}`, 2);
-  });
 });
 
 describe("exits that come with the package", () => {
@@ -70,7 +65,9 @@ describe("exits that come with the package", () => {
     expect(err).toContain("promise: certified to keep 90.0 % of tokens");
     expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9");
     expect(err.match(/^device: /gm)).toHaveLength(1);
-    expect((await succeed(words`plan sotu-12`)).out).toMatch(/the exits that come with this package.* --shipped 0\.95/);
+    expect((await succeed(words`plan sotu-12`)).out).toMatch(
+      /shipped exits, .* certified at 0\.99, 0\.95, 0\.9, 0\.8: .* --shipped 0\.95/,
+    );
     const task = folder.path("task.jsonl");
     writeFileSync(task, '{"context": "The people of the United", "continuation": "States"}');
     const scored = await succeed(words`eval sotu-12 --shipped .9 --task ${task} --kind lambada --resamples 9`);

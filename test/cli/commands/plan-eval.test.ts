@@ -31,8 +31,6 @@ describe("early-exits plan", () => {
     const weights = readFileSync(`${damaged}/model.safetensors`);
     weights.fill(0xff, weights.length - 2); // a NaN in bfloat16
     writeFileSync(`${damaged}/model.safetensors`, weights);
-    const { out } = await succeed(words`plan ${damaged} --check --json`);
-    expect(parseJson(out)["damaged"]).toMatchObject([{ nan: 1, infinite: 0 }]);
     expect((await succeed(words`plan ${damaged} --check`)).out).toMatch(/damaged: \S+ holds 1 NaN/);
   });
 
