@@ -2,7 +2,7 @@
  * The look-ahead head of SmolLM2-135M-Instruct: what it accepts on held-out answers by the number of answer tokens that
  * taught it, by pass and by confidence; what a draft takes, and what lossless decoding gains.
  *   npx tsx bench/ahead.ts --stage train [--tokens 97000]    trains a head and keeps it and what was measured
- *   npx tsx bench/ahead.ts --stage time                      decodes with the head of the most tokens
+ *   npx tsx bench/ahead.ts --stage time                      decodes with the head that is shipped
  *   npx tsx bench/ahead.ts --stage report                    writes ahead.md and ahead.json
  * Answers and their states are in the folder --kept (npm run pretrained -- --stage answers).
  */
@@ -10,7 +10,7 @@ import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { attachHeads, type ExitHeads, generate, type GenerateSummary, type Model, trainHeads } from "early-exits";
-import { type BatchSource, fitMaps, fitPreviews, measureDrafts } from "early-exits/exits";
+import { type BatchSource, fitMaps, fitPreviews, measureDrafts, measureUnitTimes } from "early-exits/exits";
 import {
   createDevice,
   folderStore,
@@ -21,6 +21,7 @@ import {
   writeHeads,
 } from "early-exits/node";
 import { type Answer, readAnswers } from "../lab/pretrained/answers.js";
+import { costOfRows } from "../src/exits/cost/unit-costs.js";
 import { listedTokens } from "../lab/pretrained/deploy.js";
 import { orderedBatches, orderedStates, type RecordedAnswers } from "../lab/pretrained/ordered-states.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
@@ -176,6 +177,14 @@ interface Timed {
   readonly accepted: number;
 }
 
+/** Everything measured with a head in one dtype. */
+interface TimedDtype {
+  readonly dtype: string;
+  /** What a second row adds to a pass of the whole model, by unit times. */
+  readonly row: number;
+  readonly timed: readonly Timed[];
+}
+
 /** The folder of the head that most tokens taught. */
 async function largest(): Promise<string> {
   const sizes = (await readdir(results)).map(Number).filter((size) => size > 0);
@@ -186,12 +195,16 @@ async function largest(): Promise<string> {
 async function time(): Promise<void> {
   const model = await openModel();
   const folder = await largest();
-  const heads = await readHeads(join(folder, "heads"), model);
+  const heads = await readHeads(join(options.folder, "heads"), model);
   const held = await recorded("held");
   const prompts = held.answers.slice(CHOOSING * PER_SHARD).slice(0, Number(options.prompts));
+  const costs = await measureUnitTimes(heads, { rows: [1, 2] });
+  const passOf = (rows: number): number =>
+    model.config.numLayers * costOfRows(costs.block, rows) + costOfRows(costs.finalHead, rows);
+  const row = passOf(2) / passOf(1) - 1;
   const timed: Timed[] = [];
   const run = async (prompt: readonly number[], lossless: boolean) => {
-    const text = generate(heads, [...prompt], { maxNewTokens: TOKENS, lossless });
+    const text = generate(heads, [...prompt], { maxNewTokens: TOKENS, lossless: lossless && { costs } });
     await text.text();
     return text.summary;
   };
@@ -213,7 +226,8 @@ async function time(): Promise<void> {
     const { plain: before, lossless: after } = timed.at(-1)!;
     console.error(`${timed.length}: ${before.toFixed(1)} ms, ${after.toFixed(1)} ms, ${accepted} of ${drafted}`);
   }
-  await writeFileAtomic(join(folder, `timed-${options.dtype}.json`), JSON.stringify({ dtype: options.dtype, timed }));
+  const written: TimedDtype = { dtype: options.dtype, row, timed };
+  await writeFileAtomic(join(folder, `timed-${options.dtype}.json`), JSON.stringify(written));
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -242,11 +256,14 @@ async function report(): Promise<void> {
       .map((size) => readJson(join(results, String(size), "trained.json")) as Promise<Trained>),
   );
   const { judged } = trained.at(-1)!;
+  const folder = await largest();
+  const names = (await readdir(folder)).filter((name) => name.startsWith("timed-"));
+  const timed = await Promise.all(names.map((name) => readJson(join(folder, name)) as Promise<TimedDtype>));
   const written = {
     name: "ahead",
     title: "A head that looks one token ahead",
     machine: machine(),
-    data: { trained },
+    data: { trained, timed },
     tables: [
       {
         title: "Acceptance by tokens of training",
@@ -278,6 +295,29 @@ async function report(): Promise<void> {
         rows: FURTHER_ROWS.map((row) => {
           const { kept, gain } = predicted(judged, row);
           return [percent(row), percent(kept), gain.toFixed(2)];
+        }),
+      },
+      {
+        title: "What it gains by the clock",
+        note: prose`
+          ${timed[0]?.timed.length ?? 0} held-out prompts, ${TOKENS} new tokens, one thread, plain and lossless in turns
+          (medians of ${options.rounds} rounds each); prices of rows are measured beforehand. The ratio is the median
+          over prompts, with quartiles.`,
+        columns: ["dtype", "a second row adds", "plain, ms a token", "lossless", "ratio", "drafts", "accepted", "text"],
+        rows: timed.map(({ dtype, row, timed: all }) => {
+          const ratios = all.map(({ plain, lossless }) => plain / lossless).toSorted((a, b) => a - b);
+          const at = (share: number): string => ratios[Math.floor(share * (ratios.length - 1))]!.toFixed(2);
+          const sum = (of: (one: Timed) => number): number => all.reduce((total, one) => total + of(one), 0);
+          return [
+            dtype,
+            percent(row),
+            median(all.map(({ plain }) => plain)).toFixed(1),
+            median(all.map(({ lossless }) => lossless)).toFixed(1),
+            `${median(ratios).toFixed(2)} (${at(0.25)} to ${at(0.75)})`,
+            String(sum(({ drafted }) => drafted)),
+            percent(sum(({ accepted }) => accepted) / sum(({ drafted }) => drafted)),
+            all.every(({ identical }) => identical) ? "identical" : "DIFFERENT",
+          ];
         }),
       },
     ],

@@ -8,6 +8,7 @@
  *   keys       keys and values of the blocks that tokens skip, fitted in closed form (fill "project"), and the card
  *   record     the heads' scores on the held-out answers of one split, --set test, grid or held; certify does the rest
  *   certify    certificates at four levels, with the exact fill and with "project", and their card
+ *   ahead      a look-ahead head that bench/ahead.ts trained, in the folder --ahead, beside the exits
  * The last two use the answers to items of benchmarks, or, with --prompts everyday, those to the everyday prompts.
  * With --dtype float32 or bfloat16, the stages answers, record and certify make certificates of the same heads for that
  * dtype, on the held-out answers that the model writes in it.
@@ -38,6 +39,7 @@ import {
   trainMaps,
 } from "./pretrained/train-maps.js";
 import { answerTokens, deployMaps, listedTokens, recordAnswers } from "./pretrained/deploy.js";
+import { joinAhead } from "./pretrained/join-ahead.js";
 import { certificatesCard, pretrainedCard } from "./pretrained/card.js";
 import { certifyProjected, fitKeys } from "./pretrained/project.js";
 import {
@@ -89,6 +91,7 @@ const { values } = parseArgs({
     held: { type: "string", default: "300" },
     candidates: { type: "string", default: "6" },
     depths: { type: "string", default: "21,24" },
+    ahead: { type: "string" },
     epochs: { type: "string", default: "1" },
     lr: { type: "string", default: "5e-4" },
     /** Rank and candidates of the heads' previews, and of the one in place of the unembedding. */
@@ -346,7 +349,15 @@ function list(text: string): number[] {
   return text.split(",").map(Number);
 }
 
-const stages = { answers, everyday, maps, deploy, keys, record, certify } as const;
+async function ahead(): Promise<void> {
+  if (values.ahead === undefined) throw new Error("--stage ahead: name the folder of the trained head, --ahead FOLDER");
+  const model = await openModel();
+  const folder = join(values.folder, "heads");
+  const [exits, trained] = [await readHeads(folder, model), await readHeads(values.ahead, model)];
+  await writeHeads(folder, await joinAhead(exits, trained));
+}
+
+const stages = { answers, everyday, maps, deploy, keys, record, certify, ahead } as const;
 const stage = stages[values.stage as keyof typeof stages] as (() => Promise<void>) | undefined;
 if (stage === undefined) {
   throw new Error(`--stage ${values.stage ?? "(none)"}: choose one of ${Object.keys(stages).join(", ")}`);
