@@ -2,8 +2,8 @@
  * Generates from a model, or from heads and a policy.
  *   no policy             the plain backbone
  *   policy                tokens leave at exits (lossy; decode/decode.ts)
- *   policy and lossless   exits draft tokens, and the full model verifies them (draft/speculate.ts)
- *   lossless alone        a look-ahead head drafts (draft/look-ahead.ts)
+ *   lossless              a look-ahead head drafts tokens (draft/look-ahead.ts), or if there is none, exits by a policy
+ *                         (draft/speculate.ts), and the full model verifies them
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { allNames, requireKnown, requireList } from "../known.js";
@@ -45,8 +45,8 @@ export interface GenerateOptions extends PlainOptions {
    */
   readonly policy?: Policy | PolicyHolder;
   /**
-   * Yields exactly the full model's tokens (its distribution if sampled): exits only draft, by the policy's thresholds,
-   * and the full model verifies. The policy's `fill` is not used. Without a policy, the heads' look-ahead head drafts.
+   * Yields exactly the full model's tokens (its distribution if sampled): the heads' look-ahead head only drafts, or if
+   * they have none, exits by the policy's thresholds, and the full model verifies. The policy's `fill` is not used.
    * @default false
    */
   readonly lossless?: boolean | LosslessOptions;
@@ -234,11 +234,11 @@ export function createDecoder(
   if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
+  if (lossless !== false && heads?.ahead !== undefined) {
+    return lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
+  }
   if (heads === undefined || policy === undefined) {
     if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
-    if (heads?.ahead !== undefined) {
-      return lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
-    }
     throw new OptionError(
       "lossless-policy",
       "generate: lossless needs heads and a policy, whose exits draft, or heads with a look-ahead head (attachHeads, " +
