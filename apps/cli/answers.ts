@@ -31,13 +31,8 @@ export function lossName(text: string): string {
 export async function openLoss(name: string): Promise<Pick<CalibrateAnswersOptions, "loss" | "lossHash">> {
   const known = answerLosses.find((one) => one === name);
   if (known !== undefined) return { loss: known };
-  const refuse = (what: string, cause?: unknown): EarlyExitError =>
-    new EarlyExitError(
-      "loss-module",
-      `--loss ${name}: ${what}; give a module whose default export is (full, policy, task) => a number in [0, 1]`,
-      { path: name },
-      { cause },
-    );
+  let found = "its default export is no function";
+  let cause: unknown;
   try {
     const lossHash = createHash("sha256")
       .update(await readBytes(name))
@@ -45,9 +40,15 @@ export async function openLoss(name: string): Promise<Pick<CalibrateAnswersOptio
     const module = (await import(pathToFileURL(resolve(name)).href)) as { readonly default?: unknown };
     if (typeof module.default === "function") return { loss: module.default as AnswerLoss, lossHash };
   } catch (error) {
-    throw refuse(`it does not load (${error instanceof Error ? error.message : String(error)})`, error);
+    cause = error;
+    found = `it does not load (${String(error)})`;
   }
-  throw refuse("its default export is no function");
+  throw new EarlyExitError(
+    "loss-module",
+    `--loss ${name}: ${found}; give a module whose default export is (full, policy, task) => a number in [0, 1]`,
+    { path: name },
+    { cause },
+  );
 }
 
 /**
@@ -65,6 +66,7 @@ export async function readTasks(path: string): Promise<AnswerTask[]> {
 }
 
 function taskIn(line: string, where: string): AnswerTask {
+  let found = "it has no prompt";
   try {
     const {
       messages,
@@ -76,12 +78,11 @@ function taskIn(line: string, where: string): AnswerTask {
     const expectation = pattern === undefined ? expected : new RegExp(pattern, flags);
     if (prompt !== undefined) return { prompt, expected: expectation, group } as AnswerTask;
   } catch (error) {
-    throw malformed(where, (error as Error).message);
+    found = (error as Error).message;
   }
-  throw malformed(where, "it has no prompt");
-}
-
-function malformed(where: string, found: string): EarlyExitError {
-  const form = '{"prompt": "…" or [messages], "expected": "…", "group": "…"}';
-  return new EarlyExitError("json-malformed", `${where}: ${found}; a line is ${form}`, { where });
+  throw new EarlyExitError(
+    "json-malformed",
+    `${where}: ${found}; a line is {"prompt": "…" or [messages], "expected": "…", "group": "…"}`,
+    { where },
+  );
 }

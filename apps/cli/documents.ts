@@ -18,22 +18,21 @@ import { withProgress } from "./progress.js";
 /** SHA-256 (hex) of documents, in order. */
 export function hashDocuments(documents: readonly CalibrationDocument[]): string {
   const hash = createHash("sha256");
-  for (const document of documents) hash.update(spelled(document)).update("\f");
+  for (const document of documents) {
+    const { text, ids = [], from = 0 } = partsOf(document);
+    hash.update(text ?? `${from}:${ids.join(",")}`).update("\f");
+  }
   return hash.digest("hex");
 }
 
-function spelled(document: CalibrationDocument): string {
-  if (typeof document === "string") return document;
-  if ("text" in document) return document.text;
-  return "ids" in document
-    ? `${document.from ?? 0}:${document.ids.join(",")}`
-    : (document as readonly number[]).join(",");
+function partsOf(document: CalibrationDocument): GroupedDocument {
+  if (typeof document === "string") return { text: document };
+  return "length" in document ? { ids: document } : document;
 }
 
 function idsOf(model: Model, document: CalibrationDocument): readonly number[] {
-  if (typeof document === "string") return model.tokenizer.encode(document);
-  if ("text" in document) return model.tokenizer.encode(document.text);
-  return "ids" in document ? document.ids : (document as readonly number[]);
+  const { text, ids } = partsOf(document);
+  return ids ?? model.tokenizer.encode(text!);
 }
 
 const OWN_TEXT_PROMPT = 16;
@@ -61,13 +60,13 @@ export function ownTextParts(
 
 /** Undefined if it names none. */
 export function groupOf(document: CalibrationDocument): string | undefined {
-  return typeof document === "object" && "group" in document ? document.group : undefined;
+  return partsOf(document).group;
 }
 
 /** The last token of the document's prompt, which is the first judged position; otherwise of its first tokens. */
 function promptEnd(document: CalibrationDocument, { length }: readonly number[]): number {
-  const from = typeof document === "object" && "from" in document ? document.from : undefined;
-  return from === undefined || from === 0 ? Math.min(length, OWN_TEXT_PROMPT) - 1 : from;
+  const { from = 0 } = partsOf(document);
+  return from === 0 ? Math.min(length, OWN_TEXT_PROMPT) - 1 : from;
 }
 
 export function beginningOf(model: Model, document: CalibrationDocument): readonly number[] {
@@ -114,8 +113,7 @@ async function readFolder(folder: string, model: Model): Promise<CalibrationDocu
 }
 
 function inGroup(document: CalibrationDocument, group: string): CalibrationDocument {
-  if (typeof document === "string") return { text: document, group };
-  return "length" in document ? { ids: document, group } : { group, ...document };
+  return { group, ...partsOf(document) };
 }
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {

@@ -173,24 +173,6 @@ describe("on the border", () => {
     },
   );
 
-  it("losses of 0 or 1: the betting bound uses most of its δ too", () => {
-    for (const epsilon of [0.1, 0.3, 0.5]) {
-      const cells = rates((rng) => {
-        const losses = Float64Array.from({ length: 300 }, () => (rng.uniform() < epsilon * JUST_ABOVE ? 1 : 0));
-        return (delta) => ({
-          wsr: meanPValue(losses, { epsilon, delta, binary: false }),
-          exact: meanPValue(losses, { epsilon, delta, binary: true }),
-        });
-      });
-      for (const { delta, counts } of cells) {
-        expectBorder(`losses 0 or 1, ε ${epsilon}`, delta, counts);
-        for (const [name, count] of Object.entries(counts)) {
-          expect(rateOf(count), `${name}, ε ${epsilon}, δ ${delta}`).toBeGreaterThan(delta / 2);
-        }
-      }
-    }
-  });
-
   it("under clustering, tokens as units break the promise several times too often; documents as units keep it", () => {
     const population = clusteredPopulation();
     const thresholds = [-0.75];

@@ -1,8 +1,7 @@
 /** Certificates of answers: what is compared, where decoding starts, what verification finds, and what is refused. */
-import { calibrate, type ExitHeads, generateBatch } from "early-exits";
+import { calibrate, type ExitHeads } from "early-exits";
 import { readHeads, readModel } from "early-exits/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -31,31 +30,24 @@ describe("certificates of answers", () => {
     ["lazy", 0.9, "changed"],
     ["project", 0, "rougeL"],
     ["project", 0.9, "accuracy"],
-  ] as const)("hold what generate answers, though decoding starts late: %s, temperature %d", async (row) => {
-    const [fill, temperature, loss] = row;
-    const options = { ...asked, fill, sampling: { temperature }, loss };
-    const { certificate, policy } = await calibrate(heads, prompts, options);
-    const { test, documents, accepted, settings } = certificate;
-    expect(test?.chosen).not.toBe("never"); // otherwise the test shows little
-    expect(await verdictOf(certificate, { heads, prompts })).toBe("reproduced");
-    for (const [given, hashes] of [
-      [{}, documents.map(({ answer }) => answer)],
-      [{ policy }, accepted.answers!.hashes],
-    ] as const) {
-      const texts = prompts.map(({ prompt }) => prompt);
-      const run = generateBatch(heads, texts, { ...answers, temperature, ...given });
-      for (const tokens = run[Symbol.asyncIterator](); (await tokens.next()).done !== true;);
-      const written = await Promise.all(run.summaries.map(({ ids }) => hashDocument(ids)));
-      expect(hashes.filter((hash) => !written.includes(hash!))).toEqual([]);
-    }
-    const forged = [
-      { documents: documents.map((document) => ({ ...document, tokens: 9 })) },
-      { accepted: { ...accepted, losses: accepted.losses.map(() => 0) } },
-      { settings: { ...settings, answers: { ...settings.answers!, epsilon: 0.95 } } },
-      { loss: loss === "accuracy" ? "changed" : "accuracy" },
-    ];
-    for (const change of forged) expect(await verdictOf(await resealed(certificate, change))).toBe("refuted");
-  });
+  ] as const)(
+    "hold what generate answers from the start, though decoding starts late: %s, temperature %d",
+    async (row) => {
+      const [fill, temperature, loss] = row;
+      const options = { ...asked, fill, sampling: { temperature }, loss };
+      const { certificate } = await calibrate(heads, prompts, options);
+      const { test, documents, accepted, settings } = certificate;
+      expect(test?.chosen).not.toBe("never"); // otherwise the test shows little
+      expect(await verdictOf(certificate, { heads, prompts })).toBe("reproduced");
+      const forged = [
+        { documents: documents.map((document) => ({ ...document, tokens: 9 })) },
+        { accepted: { ...accepted, losses: accepted.losses.map(() => 0) } },
+        { settings: { ...settings, answers: { ...settings.answers!, epsilon: 0.95 } } },
+        { loss: loss === "accuracy" ? "changed" : "accuracy" },
+      ];
+      for (const change of forged) expect(await verdictOf(await resealed(certificate, change))).toBe("refuted");
+    },
+  );
 
   it("are refuted with other prompts or expectations, and run another's loss only if it is the same", async () => {
     const { certificate } = await calibrate(heads, prompts, { ...asked, loss: share });
@@ -84,6 +76,8 @@ const refused: readonly Refused[] = [
   { code: "loss-range", options: { loss: () => NaN } },
   { code: "loss-range", options: { loss: () => 1.2 } },
   { code: "loss-failed", options: { loss: () => Promise.reject(new Error("no")) } },
+  { code: "loss-failed", options: { loss: () => expect.fail("no") } },
+  { code: "answer-empty", options: { answers: { ...answers, stop: " " } } },
   { code: "loss-timeout", options: { loss: () => new Promise(() => undefined), lossTimeout: 5 } },
   { code: "option-unknown", options: { loss: "changed", agreement: 0.9 } },
 ];
