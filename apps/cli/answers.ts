@@ -68,12 +68,7 @@ export async function readTasks(path: string): Promise<AnswerTask[]> {
 function taskIn(line: string, where: string): AnswerTask {
   let found = "it has no prompt";
   try {
-    const {
-      messages,
-      prompt = messages,
-      expected,
-      group,
-    } = Object(JSON.parse(line)) as Readonly<Record<string, unknown>>;
+    const { messages, prompt = messages, expected, group } = JSON.parse(line) as Readonly<Record<string, unknown>>;
     const { pattern, flags } = Object(expected) as { readonly pattern?: string; readonly flags?: string };
     const expectation = pattern === undefined ? expected : new RegExp(pattern, flags);
     if (prompt !== undefined) return { prompt, expected: expectation, group } as AnswerTask;

@@ -107,13 +107,11 @@ export async function readGrouped(path: string, model: Model): Promise<Calibrati
 async function readFolder(folder: string, model: Model): Promise<CalibrationDocument[]> {
   const names = (await readdir(folder)).filter((name) => /\.(txt|jsonl)$/.test(name)).sort();
   const parts = await Promise.all(
-    names.map(async (name) => (await readOne(join(folder, name), model)).map((one) => inGroup(one, basename(name)))),
+    names.map(async (name) =>
+      (await readOne(join(folder, name), model)).map((one) => ({ group: basename(name), ...partsOf(one) })),
+    ),
   );
   return parts.flat();
-}
-
-function inGroup(document: CalibrationDocument, group: string): CalibrationDocument {
-  return { group, ...partsOf(document) };
 }
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {

@@ -174,14 +174,12 @@ function evaluationLines(evaluation: Evaluation, names: readonly string[]): stri
 function claimLines({ ways, items }: Evaluation, names: readonly string[]): string[] {
   return ways.slice(1).flatMap(({ difference: { acc } }, way) => {
     if (acc === undefined) return [];
+    // 0.42 = 1.65 / 3.92: the interval has the width of 3.92 standard errors.
     const needed = [0.01, 0.02, 0.05].map((epsilon) => {
-      const slack = epsilon + acc.value;
-      if (slack <= 0) return "no";
-      // 0.42 = 1.65 / 3.92: the interval has the width of 3.92 standard errors.
-      return count(Math.ceil(Math.max(items * ((0.42 * (acc.high - acc.low)) / slack) ** 2, 3 / epsilon)));
+      const deviations = (0.42 * (acc.high - acc.low)) / Math.max(0, epsilon + acc.value);
+      return count(Math.ceil(Math.max(items * deviations ** 2, 3 / epsilon)));
     });
-    const name = names[way + 1]!;
-    return `${name}: to certify 1, 2 or 5 points lost (calibrate --prompts) takes ${needed.join(", ")} test prompts`;
+    return `${names[way + 1]!}: to certify 1, 2 or 5 points lost (calibrate --prompts) takes ${needed.join(", ")} prompts`;
   });
 }
 
