@@ -8,8 +8,6 @@ import type { AnswerLoss, AnswerTask, CalibrateAnswersOptions } from "early-exit
 import { readBytes } from "early-exits/node";
 
 const answerLosses = ["changed", "rougeL", "accuracy", "worse"] as const;
-/** Bytes of a file of prompts; a string of Node's has room for twice as many. */
-const LARGEST = 2 ** 28;
 export const tokenLosses = { token: "token", "any-change": "anyChange" } as const;
 
 /** Of answers, by name or as a module. */
@@ -54,11 +52,11 @@ export async function openLoss(name: string): Promise<Pick<CalibrateAnswersOptio
 /**
  * Reads prompts: { "prompt" or "messages", "expected", "group" } on each line, expected being a text, a list of
  * alternatives, { "pattern", "flags" } of a regular expression, or { "choices", "answer" }. Throws an EarlyExitError
- * that names a line that is no such object.
+ * that names a line that is no such object. A string of Node has room for twice as many bytes.
  */
 export async function readTasks(path: string): Promise<AnswerTask[]> {
   const tasks = new TextDecoder()
-    .decode(await readBytes(path, LARGEST))
+    .decode(await readBytes(path, 2 ** 28))
     .split("\n")
     .flatMap((line, i) => (line.trim() === "" ? [] : [taskIn(line, `${path}, line ${i + 1}`)]));
   if (tasks.length > 0) return tasks;

@@ -175,11 +175,10 @@ function claimLines({ ways, items }: Evaluation, names: readonly string[]): stri
   return ways.slice(1).flatMap(({ difference: { acc } }, way) => {
     if (acc === undefined) return [];
     // 0.42 = 1.65 / 3.92: the interval has the width of 3.92 standard errors.
-    const needed = [0.01, 0.02, 0.05].map((epsilon) => {
-      const deviations = (0.42 * (acc.high - acc.low)) / Math.max(0, epsilon + acc.value);
-      return count(Math.ceil(Math.max(items * deviations ** 2, 3 / epsilon)));
-    });
-    return `${names[way + 1]!}: to certify 1, 2 or 5 points lost (calibrate --prompts) takes ${needed.join(", ")} prompts`;
+    const needed = [0.01, 0.02, 0.05].map((epsilon) =>
+      Math.max(items * ((0.42 * (acc.high - acc.low)) / Math.max(0, epsilon + acc.value)) ** 2, 3 / epsilon).toFixed(),
+    );
+    return `${names[way + 1]!}: to certify 1, 2 or 5 points lost takes ${needed.join(", ")} prompts`;
   });
 }
 
