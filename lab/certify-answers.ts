@@ -126,7 +126,7 @@ async function judge({ title, folder, heads, loss, epsilon, tasks, judged, furth
     ...{ title, loss, epsilon, candidates, losses, right },
     claim: certificate.furtherUnits === 0 ? describeClaim(certificate) : null,
     more: certificate.furtherDocuments,
-    prompts: [tasks.length, certificate.documents.length - certificate.split.grid],
+    prompts: [tasks.length, certificate.documents.length - certificate.split.grid, timed!],
     speeds: speeds.map(({ name, tokensPerSecond, ratio, meanDepth }) => ({ name, tokensPerSecond, ratio, meanDepth })),
   };
 }
@@ -188,7 +188,7 @@ function tablesOf(found: Judged): Table[] {
       title: `${title}: ways`,
       note: prose`
         ${losses[0]![0]!.length} prompts held out, and ${losses[1]![0]!.length} of another kind, about which nothing is
-        promised. Points lost against plain, and their one-sided 95 % lower limit. Speed on ${timed!} of the held-out
+        promised. Points lost against plain, and their one-sided 95 % lower limit. Speed on ${prompts[2]!} of the held-out
         prompts in turns: the median ratio to plain, with quartiles.`,
       columns: [
         "way",
