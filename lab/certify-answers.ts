@@ -188,8 +188,8 @@ function tablesOf(found: Judged): Table[] {
       title: `${title}: ways`,
       note: prose`
         ${losses[0]![0]!.length} prompts held out, and ${losses[1]![0]!.length} of another kind, about which nothing is
-        promised. Points lost against plain, and their one-sided 95 % lower limit. Speed on ${prompts[2]!} of the held-out
-        prompts in turns: the median ratio to plain, with quartiles.`,
+        promised. Points lost against plain, and their one-sided 95 % lower limit. Speed on ${prompts[2]!} of the
+        held-out prompts in turns: the median ratio to plain, with quartiles.`,
       columns: [
         "way",
         ...judged.flatMap((where) => [`right, ${where}`, "lost", "at least"]),
