@@ -160,7 +160,7 @@ async function proposeWith(
   settings: CertifySettings,
 ): Promise<Proposal> {
   const { subject, units, answers } = evidence;
-  const copied = evidence.copied || answers !== undefined; // start at the strictest
+  const copied = evidence.copied || answers !== undefined; // most candidates are strict, and the strictest is first
   const loss = lossOf(subject, answers === undefined ? settings.loss : "token");
   const costs = costsWith(evidence, settings);
   const table = await tableIn(evidence, end, score);
@@ -174,7 +174,7 @@ async function proposeWith(
     ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
     ...(settings.candidates === 0
       ? []
-      : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied: evidence.copied })),
+      : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
   ];
   if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
   const tally = tallyVectors(table, vectors);
