@@ -90,7 +90,9 @@ describe("minified and gzipped", () => {
   it("early-exits/risk is at most 10 kB, without models or devices; one function brings less", async () => {
     const size = await sizeOf("early-exits/risk, everything", 'export * from "../risk/index.js";');
     expect(size.initial).toBeLessThanOrEqual(10_000);
-    expect(size.modules.filter((id) => !/^(size-|risk\/|errors\.js|shown\.js|tensor\/rng\.js)/.test(id))).toEqual([]);
+    expect(
+      size.modules.filter((id) => !/^(size-|risk\/|errors\.js|shown\.js|known\.js|tensor\/rng\.js)/.test(id)),
+    ).toEqual([]);
     const one = await sizeOf("bettingBound alone", 'export { bettingBound } from "../risk/index.js";');
     expect(one.initial).toBeLessThan(3000);
   });
@@ -107,7 +109,7 @@ describe("minified and gzipped", () => {
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(110_000);
+      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(110_200);
     }
   });
 });
