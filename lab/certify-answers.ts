@@ -7,7 +7,7 @@
  *   npx tsx lab/certify-answers.ts [--study words,sotu] [--certify 400] [--held 200] [--others 60] [--timed 16]
  *     [--tokens 32] [--model FILE] [--fixtures FOLDER] [--out FOLDER]
  * One thread. Writes answers.md and answers.json; what the studies found is kept in --store FILE from run to run, and
- * --study "" writes the report of what is there. Figures of both studies took ten minutes of processor time.
+ * --study "" writes the report of what is there. Figures of both studies took twenty minutes of processor time.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
