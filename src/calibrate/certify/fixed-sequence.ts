@@ -172,9 +172,7 @@ async function proposeWith(
   const epsilon = answers !== undefined ? slack : loss === "anyChange" ? perToken : settings.epsilon;
   const vectors = [
     ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
-    ...(settings.candidates === 0
-      ? []
-      : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
+    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
   ];
   if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
   const tally = tallyVectors(table, vectors);
