@@ -156,8 +156,10 @@ async function installedFolder(): Promise<string> {
   try {
     manifest = resolve(`${SMOLLM2.package}/package.json`, { paths: [import.meta.dirname, process.cwd()] });
   } catch {
-    const sentence = `the exits for ${SMOLLM2.name} come in a package of their own, which is not installed: ${INSTALL}`;
-    throw new EarlyExitError("exits-missing", sentence);
+    throw new EarlyExitError(
+      "exits-missing",
+      `the exits for ${SMOLLM2.name} come in a package of their own, which is not installed: ${INSTALL}`,
+    );
   }
   const { version } = (await readJson(manifest)) as { readonly version: string };
   if (version === libraryVersion) return dirname(manifest);
@@ -174,11 +176,16 @@ export async function unlessDamaged<T>(folder: string, read: () => T | Promise<T
   try {
     return await read();
   } catch (error) {
-    const known = error instanceof EarlyExitError || (error as NodeJS.ErrnoException).code === "ENOENT";
-    if (folder.startsWith(shippedFolder) || error instanceof DeviceError || !known) throw error;
+    if (
+      folder.startsWith(shippedFolder) ||
+      error instanceof DeviceError ||
+      !(error instanceof EarlyExitError || (error as NodeJS.ErrnoException).code === "ENOENT")
+    ) {
+      throw error;
+    }
     throw new EarlyExitError(
       "exits-damaged",
-      `${SMOLLM2.package} is damaged; delete ${folder}, and then ${INSTALL} (${(error as Error).message})`,
+      `${SMOLLM2.package} is damaged; delete ${folder}, and then ${INSTALL} (${String(error)})`,
       { folder },
       { cause: error },
     );

@@ -235,7 +235,8 @@ export function createDecoder(
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
   if (lossless !== false && heads?.ahead !== undefined) {
-    return lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
+    const decoder = lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
+    return prepared(decoder, heads, policy, [heads.ahead]);
   }
   if (heads === undefined || policy === undefined) {
     if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
@@ -249,12 +250,16 @@ export function createDecoder(
     lossless === false
       ? earlyExitDecoder(heads, policy, listeners)
       : draftingDecoder(heads, policy, lossless === true ? {} : lossless, listeners);
+  return prepared(decoder, heads, policy, heads.heads);
+}
+
+function prepared(decoder: Decoder, heads: ExitHeads, policy: Policy | undefined, used: readonly ExitHead[]): Decoder {
   return {
     ...decoder,
     async prepare() {
-      await requirePolicyFor(heads, policy);
+      if (policy !== undefined) await requirePolicyFor(heads, policy);
       // Packing on first use would count as the time of the first tokens.
-      for (const head of heads.heads) await packedOf(head);
+      for (const head of used) await packedOf(head);
     },
   };
 }
@@ -272,13 +277,7 @@ function lookingAhead(
   const perProduct = costOfRows(block, 1) / costOfRows(counted.block, 1);
   const prices = { block, finalHead, head: perProduct * head.work.multiplyAdds };
   const looking = new LookAhead(head, () => aheadPlan(numLayers, prices, head.confidence), listeners.ledger);
-  const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
-  return {
-    ...decoder,
-    async prepare() {
-      await packedOf(head);
-    },
-  };
+  return losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
 }
 
 function draftingDecoder(

@@ -73,8 +73,8 @@ export type Document = string | readonly number[] | MarkedDocument | { readonly 
 
 export function markedDocument(model: Model, document: Document): MarkedDocument {
   if (typeof document === "string") return { ids: model.tokenizer.encode(document) };
-  if ("text" in document) return { ids: model.tokenizer.encode(document.text) };
-  return "ids" in document ? document : { ids: document };
+  if ("ids" in document) return document;
+  return { ids: "text" in document ? model.tokenizer.encode(document.text) : document };
 }
 
 /**

@@ -178,7 +178,10 @@ function claimLines({ ways, items }: Evaluation, names: readonly string[]): stri
     const needed = [0.01, 0.02, 0.05].map((epsilon) =>
       Math.max(items * ((0.42 * (acc.high - acc.low)) / Math.max(0, epsilon + acc.value)) ** 2, 3 / epsilon).toFixed(),
     );
-    return `${names[way + 1]!}: to certify 1, 2 or 5 points lost takes ${needed.join(", ")} prompts`;
+    return `${names[way + 1]!}: to certify 1, 2 or 5 points lost takes ${needed.join(", ")} prompts`.replaceAll(
+      "Infinity",
+      "∞",
+    );
   });
 }
 
