@@ -50,22 +50,14 @@ it("an option that a function does not have is refused with the nearest that it 
   expect(() => riskControl([[0]], untyped({ alpha: 0.1 }))).toThrow("the nearest is epsilon,");
 });
 
-it("text in place of a list is refused", async () => {
+it("text for a list, a model for heads, a path for a policy or a tokenizer is refused", async () => {
   await expectCode(trainHeads(heads, untyped("text")), "list-expected", /^trainHeads: .* found "text"/);
   await expectCode(calibrate(heads, untyped("text")), "list-expected", /^calibrate: documents: /);
   await expectCode(() => generateBatch(model, untyped("text")), "list-expected", /^generateBatch: prompts: /);
-});
-
-it("a model in place of heads, a path in place of a policy or a tokenizer is refused", async () => {
   await expectCode(calibrate(untyped(model), []), "heads-expected", /^calibrate: /);
-  await expectCode(writeHeads(untyped(heads), untyped("folder")), "heads-expected", 'found "folder"');
+  await expectCode(writeHeads(untyped(heads), untyped("folder")), "heads-expected");
   await expectCode(finish(generate(heads, [1], { policy: untyped("p.json") })), "policy-format", "readPolicy");
   await expectCode(readModel("models/sotu-6", { tokenizer: untyped("t") }), "tokenizer-option", "readTokenizer");
-});
-
-it("documents with a text are text", async () => {
-  const spelled = await smallByteModel();
-  expect(markedDocument(spelled, { text: "The sea" })).toEqual(markedDocument(spelled, "The sea"));
 });
 
 it("a model without a device gets one, a policy is found by its level, or a sentence says what to give", async () => {
@@ -81,8 +73,9 @@ it("a model without a device gets one, a policy is found by its level, or a sent
   await expectCode(readPolicy(other, { level: 0.9 }), "policy-level", /80\.json: .* 0.8, not for/);
 });
 
-it("the whole text is that of the tokens, and is not for a text that has begun", async () => {
+it("a document may hold text; a whole text is that of its tokens, and is not for one that has begun", async () => {
   const spelled = await smallByteModel();
+  expect(markedDocument(spelled, { text: "The sea" })).toEqual(markedDocument(spelled, "The sea"));
   const run = generate(spelled, "The sea", { maxNewTokens: 8 });
   const text = await run.text();
   expect(text).toBe(run.summary.text);

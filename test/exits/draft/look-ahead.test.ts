@@ -1,5 +1,5 @@
 /** Look-ahead heads: taught on text, stored beside the exits, asked while their drafts pay. */
-import { attachHeads, generate, serializeHeads, trainHeads } from "early-exits";
+import { attachHeads, createPolicy, generate, serializeHeads, trainHeads } from "early-exits";
 import { cachedBatches, fitMaps, fitPreviews, measureDrafts, recordHidden } from "early-exits/exits";
 import { expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
@@ -42,17 +42,19 @@ it("learns the model's second tokens, is stored beside the exits, and drafts wit
   expect(accepted).toBeGreaterThan(4);
   expect(meanAcceptanceLength).toBeCloseTo(20 / rounds, 12);
   expect(roundsByAccepted).toEqual([rounds - accepted, accepted]);
+  const others = generate(moved, [1], { policy: { ...createPolicy(moved, 1), headsHash: "" }, lossless: true });
+  await expectCode(finish(others), "policy-heads");
 });
 
-it.each([
-  ["without a preview", { preview: undefined }] as const,
-  ["measured at no level", { confidence: [] }] as const,
-])("is refused %s, as a damaged file may have it", async (_, change) => {
-  const model = await smallModel();
-  const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2], ahead: true }));
-  const damaged = { ...description, ahead: { ...description.ahead!, ...change } };
-  await expectCode(deserializeHeads(model, damaged, weights), "heads-format");
-});
+it.each([{ preview: undefined }, { confidence: [] }])(
+  "is refused as a damaged file may have it: %o",
+  async (change) => {
+    const model = await smallModel();
+    const { description, weights } = await serializeHeads(attachHeads(model, { exits: [2], ahead: true }));
+    const damaged = { ...description, ahead: { ...description.ahead!, ...change } };
+    await expectCode(deserializeHeads(model, damaged, weights), "heads-format");
+  },
+);
 
 it("runs while drafts pay: the surest longest; it rests after failures, and tries again later", () => {
   const levels = [
