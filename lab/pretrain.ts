@@ -2,7 +2,7 @@
  * Trains a small model from scratch (ship/pretrain-folder.ts):
  *   npm run pretrain -- [--steps 2560] [--recipe both] [--out models/sotu-12] [--resume] [--force] …
  *   npm run pretrain -- --text FILE --out FOLDER [--tokenizer FILE] [--layers 6] [--hidden 96] …
- * Without options it makes the model that ships; other options make the models of the study (lab/study.ts). Its corpus
+ * Without options it makes the model that ships; other options make those of models/study. Its corpus
  * is State of the Union addresses (lab/ship/corpus.ts), split by speech: the model and its tokenizer see the training
  * speeches only, validation losses come from the calibration speeches, and the test speeches are used once, at the end.
  * Documents are segments of speeches (lab/ship/segments.ts).

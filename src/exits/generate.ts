@@ -288,8 +288,9 @@ function draftingDecoder(
 ): Decoder {
   const { model, depths } = heads;
   const { numLayers } = model.config;
-  // At depth L the full model's own token costs no more than a draft.
-  const deepest = numLayers - 1;
+  // A draft from depth L spares its own reading of the unembedding alone, which pays where that is dear.
+  const last = { depth: numLayers, head: costs.heads.at(-1)! };
+  const deepest = draftPlan(numLayers, [last], costs).more(0) ? numLayers : numLayers - 1;
   const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafting = depths.flatMap((depth, exit) =>
     depth > deepest || policy.exits[exit]?.threshold === "never" ? [] : { depth, head: costs.heads[exit]! },

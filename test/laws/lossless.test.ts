@@ -142,7 +142,7 @@ describe("lossless decoding", () => {
           const policy = policyOf(heads, given);
           const decoder = losslessDecoder(
             model,
-            (requests) => leaveEarly(heads, policy, requests, {}, { deepest: numLayers - 1 }),
+            (requests) => leaveEarly(heads, policy, requests),
             () => draftPlan(numLayers, [], given.lossless.costs),
           );
           let sequence = new Sequence(model, 2);
