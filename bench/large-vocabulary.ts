@@ -3,7 +3,8 @@
  *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 128 --self 60 --out HEADS
  *   npx tsx apps/cli/main.ts calibrate MODEL.gguf --heads HEADS --self 200 --agreement .99,.95 --out HEADS/policy.json
  * and then
- *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A.json,B.json [--runs 40] [--out FOLDER]
+ *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A.json,B.json [--runs 40]
+ *     [--out FOLDER]
  * Every way continues the beginnings of texts that the model samples from nothing, in turn, greedily; the full model
  * judges every token. Writes large-vocabulary.md and .json.
  */
@@ -61,10 +62,10 @@ const report = {
   tables: [
     {
       title: "Speed",
-      note: prose`${runs} greedy continuations of ${values.tokens!} tokens, one thread, dtype ${model.dtype}; a preview of rank
-        ${heads.heads.at(-1)!.shape.preview!.rank} and nothing else. Ratio of the medians to plain decoding, with the
-        quartiles of the ratios by text. Agreement: tokens that the full model would have chosen after the same text.
-        Lossless: the preview drafts after all blocks, and the unembedding judges several drafts together.`,
+      note: prose`${runs} greedy continuations of ${values.tokens!} tokens, one thread, dtype ${model.dtype}; a preview
+        of rank ${heads.heads.at(-1)!.shape.preview!.rank} and nothing else. Ratio of the medians to plain decoding,
+        with the quartiles of the ratios by text. Agreement: tokens that the full model would have chosen after the same
+        text. Lossless: the preview drafts after all blocks, and the unembedding judges several drafts together.`,
       columns: ["", "tokens/s", "ratio", "agreement", "multiply-adds", "tokens a round", "drafts accepted"],
       rows: results.map(({ name, tokensPerSecond, ratio, agreement, identical, ...counts }) => [
         name,

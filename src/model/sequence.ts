@@ -34,6 +34,8 @@ interface CloneOptions {
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
+  /** From this position on, states of finished positions are kept while tokens are appended. */
+  heldFrom = Infinity;
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
   /** Per block that makes keys and values. */
@@ -62,8 +64,8 @@ export class Sequence {
   }
 
   /**
-   * Adds tokens at depth 0, and frees states of finished positions. Throws if an id is outside the vocabulary or the
-   * context limit is exceeded.
+   * Adds tokens at depth 0, and frees states of finished positions before `heldFrom`. Throws if an id is outside the
+   * vocabulary or the context limit is exceeded.
    */
   append(...ids: readonly number[]): void {
     const { vocabSize, maxPositionEmbeddings, numLayers } = this.model.config;
@@ -84,7 +86,7 @@ export class Sequence {
       }
     }
     for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) {
-      if (this.depthOf(s) === numLayers) this.#release(s);
+      if (this.depthOf(s) === numLayers && s < this.heldFrom) this.#release(s);
     }
     for (const id of ids) {
       this.ids.push(id);

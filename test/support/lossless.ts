@@ -99,7 +99,10 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     head: fc.constantFrom(...askedHeads, "noise" as const),
     kvCache: fc.constantFrom(...cacheDtypes),
     score: fc.constantFrom(...scoreNames),
-    thresholds: fc.tuple(threshold, threshold, threshold, threshold),
+    thresholds: fc.oneof(
+      fc.tuple(threshold, threshold, threshold, threshold),
+      threshold.map((last): Threshold[] => ["never", "never", "never", last]),
+    ),
     lengths: fc.array(
       fc.oneof({ weight: 3, arbitrary: between(1, 6) }, { weight: 1, arbitrary: between(1, CONTEXT) }),
       { minLength: 1, maxLength: 3 },
@@ -119,9 +122,9 @@ export const losslessCase: fc.Arbitrary<LosslessCase> = fc
     maxNewTokens: Math.min(maxNewTokens, CONTEXT - Math.max(...lengths) + 1), // the longest prompt may fill it
   }));
 
-type Subject = Pick<LosslessCase, "config" | "gain" | "kvCache" | "head">;
+type Subject = Pick<LosslessCase, "config" | "gain" | "kvCache" | "head" | "ahead">;
 
-const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [Subject, Ground]) => {
+const setups = once(async ([{ config, gain, kvCache, head, ahead }, ground]: readonly [Subject, Ground]) => {
   const endOfText = times(9, (i) => 7 * i);
   const lengths = config.startsWith("gpt2") ? { n_positions: CONTEXT } : { max_position_embeddings: CONTEXT };
   const model = await smallModel({
@@ -133,7 +136,7 @@ const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [
   });
   const heads = attachHeads(model, {
     exits: [1, 2, 3, 4],
-    ahead: { rank: 8, candidates: 4 },
+    ahead: ahead && { rank: 8, candidates: 4 },
     ...(head === "noise" ? { kind: "dense" } : attachOptionsOf(head)),
   });
   if (head === "noise") {
@@ -143,8 +146,8 @@ const setups = once(async ([{ config, gain, kvCache, head }, ground]: readonly [
 });
 
 /** Model and heads of a case, made once: a head at every depth; a seventh of the vocabulary ends a text. */
-export function headsOf({ config, gain, kvCache, head }: Subject, ground: Ground = GROUNDS.reference) {
-  return setups([{ config, gain, kvCache, head }, ground]);
+export function headsOf({ config, gain, kvCache, head, ahead }: Subject, ground: Ground = GROUNDS.reference) {
+  return setups([{ config, gain, kvCache, head, ahead }, ground]);
 }
 
 function noiseLike(weights: Readonly<Record<string, Tensor>>, seed: number) {

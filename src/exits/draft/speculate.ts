@@ -192,7 +192,9 @@ export function losslessDecoder(
     async next(requests) {
       const rounds = requests.map((request): OpenRound => {
         const { sequence, sampler, room } = request;
-        return { sequence, sampler, room, start: sequence.length - 1, drafts: [], plan: planOf(sequence) };
+        const start = sequence.length - 1;
+        sequence.heldFrom = start; // drafts from depth L are finished
+        return { sequence, sampler, room, start, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
       const seen: Float32Array[] = [];
@@ -331,6 +333,7 @@ function close(
   { observer, ledger }: DecodeListeners,
 ): Round {
   sequence.truncate(start + 1 + accepted);
+  sequence.heldFrom = Infinity;
   plan.learn(
     drafts.map(({ depth }) => depth),
     accepted,
