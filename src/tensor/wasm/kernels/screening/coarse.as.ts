@@ -11,13 +11,13 @@
  * its bytes. The inner sums are integers, hence exact: 2048 products of at most 127 · 8191 stay below 2^31. Two ways
  * lead to them:
  *   pairs   i32x4.dot_i16x8_s, in every engine
- *   dots    the relaxed dot of int8 and seven unsigned bits: one dot a vector for u + 64, of which 64 · Σ q is taken
- *           off again, and pairs for the few quads of fourteen bits. No pair of products reaches 2^15, so every engine
- *           gives the same integers.
+ *   dots    a relaxed dot of int8 and seven unsigned bits, whichever of dots.as.ts is the fastest: one dot a vector for
+ *           u + 64, of which 64 · Σ q is taken off again, and pairs for the few quads of fourteen bits. No pair of
+ *           products reaches 2^15, so every engine gives the same integers.
  */
-import { SEGMENT_QUADS } from "../constants";
-import { mac, storeFour } from "../simd.as";
-import { joinPairs } from "../products/integers/dots.as";
+import { PAIRS, SEGMENT_QUADS } from "../constants";
+import { isYes, mac, No, storeFour, Yes } from "../simd.as";
+import { constants, dot, joinPairs, ONES, way } from "../products/integers/dots.as";
 import { copyColumns, scratch } from "../products/tiles.as";
 
 /** The smallest positive float32, 2^-149. */
@@ -108,7 +108,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
 /**
  * Lower and upper bounds [rows, n], for panels [begin, end), of U·x + bias for `rows` quantized states at x. A bias of
  * 0 means none. `dots`: how the states were stored. Two panels half of the range apart are read in turn, by pieces:
- * memory is faster at two places than at one.
+ * memory is faster at two places than at one. Two states share each piece.
  */
 export function coarseBounds(
   w: usize,
@@ -131,29 +131,43 @@ export function coarseBounds(
     const q = p + half;
     const at = w + p * panel;
     const far: usize = q < end ? w + q * panel : 0;
-    for (let r = 0; r < rows; r++) {
+    for (let r = 0; r < rows; r += 2) {
+      const two = r + 1 < rows;
       const from = x + r * state;
-      const row = (r * n) << 2;
-      panelSums(at, far, from, quads, dots);
-      storeBounds(FLOATS, at, from, bias, lower + row, upper + row, p, n, quads);
-      if (far != 0) storeBounds(FLOATS + 64, far, from, bias, lower + row, upper + row, q, n, quads);
+      memory.fill(scratch + FLOATS, 0, 256);
+      if (two && way == PAIRS) panelSums<Yes, Yes>(at, far, from, state, quads, dots);
+      else if (two) panelSums<Yes, No>(at, far, from, state, quads, dots);
+      else if (way == PAIRS) panelSums<No, Yes>(at, far, from, state, quads, dots);
+      else panelSums<No, No>(at, far, from, state, quads, dots);
+      for (let i = 0; i < 1 + <i32>two; i++) {
+        const row = ((r + i) * n) << 2;
+        const own = from + i * state;
+        const floats = FLOATS + (i << 7);
+        storeBounds(floats, at, own, bias, lower + row, upper + row, p, n, quads);
+        if (far != 0) storeBounds(floats + 64, far, own, bias, lower + row, upper + row, q, n, quads);
+      }
     }
   }
 }
 
-/** Places in scratch: integer sums of two panels, narrow and wide, then their float sums, then a tile of bounds. */
+/**
+ * Places in scratch, of the first state and then of the second: integer sums of two panels, narrow and wide; behind
+ * them their float sums, then a tile of bounds.
+ */
 const WIDE = 64;
 const INTEGERS = 192;
-const FLOATS = 384;
-const EDGE = 512;
+const FLOATS = 4 * INTEGERS;
+const EDGE = FLOATS + 256;
 
-/** Σ_segments t · Σ q · u of panel `at`, and of panel `far` if not 0, -> scratch + FLOATS. */
-function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void {
+/**
+ * Σ_segments t · Σ q · u of panel `at`, and of panel `far` if not 0, added to scratch + FLOATS; of one state or two,
+ * `state` bytes apart.
+ */
+function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, quads: i32, dots: i32): void {
   const segments = segmentsOf(quads);
   const sums = (quads + 3) << 6;
   let facts = x + integerBytes(quads);
   let entries = facts + SEGMENT_BYTES * segments;
-  memory.fill(scratch + FLOATS, 0, 128);
   for (let s = 0; s < segments; s++) {
     memory.fill(scratch, 0, FLOATS);
     const last = min(quads, (s + 1) * SEGMENT_QUADS);
@@ -161,20 +175,25 @@ function panelSums(at: usize, far: usize, x: usize, quads: i32, dots: i32): void
       const count = min(PIECE, last - first);
       const from = x + LIMITS + (first << 2);
       const offset = first << 6;
-      addNarrow(at + offset, from, count, scratch);
-      if (far != 0) addNarrow(far + offset, from, count, scratch + INTEGERS);
+      addNarrow<Two, Pairs>(at + offset, from, state, count, scratch);
+      if (far != 0) addNarrow<Two, Pairs>(far + offset, from, state, count, scratch + INTEGERS);
     }
-    const wide = load<i32>(facts, 4);
-    for (let first = 0; first < wide; first += PIECE) {
-      const count = min(PIECE, wide - first);
-      const from = entries + WIDE_BYTES * first;
-      addWide(at, from, count, scratch + WIDE);
-      if (far != 0) addWide(far, from, count, scratch + INTEGERS + WIDE);
-    }
-    const t = v128.load32_splat(facts);
     const own = sums + (s << 6);
-    addSegment(scratch, at + own, t, dots, scratch + FLOATS);
-    if (far != 0) addSegment(scratch + INTEGERS, far + own, t, dots, scratch + FLOATS + 64);
+    for (let i = 0; i < 1 + <i32>isYes<Two>(); i++) {
+      const integers = scratch + i * 2 * INTEGERS;
+      const floats = scratch + FLOATS + (i << 7);
+      const scale = facts + i * state;
+      const wide = load<i32>(scale, 4);
+      for (let first = 0; first < wide; first += PIECE) {
+        const count = min(PIECE, wide - first);
+        const from = entries + i * state + WIDE_BYTES * first;
+        addWide(at, from, count, integers + WIDE);
+        if (far != 0) addWide(far, from, count, integers + INTEGERS + WIDE);
+      }
+      const t = v128.load32_splat(scale);
+      addSegment(integers, at + own, t, dots, floats);
+      if (far != 0) addSegment(integers + INTEGERS, far + own, t, dots, floats + 64);
+    }
     facts += SEGMENT_BYTES;
     entries += WIDE_BYTES * SEGMENT_QUADS;
   }
@@ -222,27 +241,42 @@ function storeBounds(
   copyColumns(upper + to, above, columns);
 }
 
-/** Adds Σ q · (u + 64) over `quads` quads of seven bits to four vectors of four rows at `to`. */
-function addNarrow(w: usize, x: usize, quads: i32, to: usize): void {
+/**
+ * Adds Σ q · (u + 64) over `quads` quads of seven bits to four vectors of four rows at `to`; of a second state, `state`
+ * bytes on, to those behind two panels' sums.
+ */
+function addNarrow<Two, Pairs>(w: usize, x: usize, state: usize, quads: i32, to: usize): void {
+  const two = isYes<Two>();
+  const pairs = isYes<Pairs>();
+  const ones = v128.load(constants + ONES);
+  const other = to + 2 * INTEGERS;
   let a0 = v128.load(to);
   let a1 = v128.load(to, 16);
   let a2 = v128.load(to, 32);
   let a3 = v128.load(to, 48);
+  let b0 = v128.load(other);
+  let b1 = v128.load(other, 16);
+  let b2 = v128.load(other, 32);
+  let b3 = v128.load(other, 48);
   for (const end = x + (quads << 2); x != end; x += 4) {
     const u = v128.load32_splat(x);
-    a0 = dot(v128.load(w), u, a0);
-    a1 = dot(v128.load(w, 16), u, a1);
-    a2 = dot(v128.load(w, 32), u, a2);
-    a3 = dot(v128.load(w, 48), u, a3);
+    const z = two ? v128.load32_splat(x + state) : u;
+    let v = v128.load(w);
+    a0 = dot(pairs, v, u, a0, ones);
+    if (two) b0 = dot(pairs, v, z, b0, ones);
+    v = v128.load(w, 16);
+    a1 = dot(pairs, v, u, a1, ones);
+    if (two) b1 = dot(pairs, v, z, b1, ones);
+    v = v128.load(w, 32);
+    a2 = dot(pairs, v, u, a2, ones);
+    if (two) b2 = dot(pairs, v, z, b2, ones);
+    v = v128.load(w, 48);
+    a3 = dot(pairs, v, u, a3, ones);
+    if (two) b3 = dot(pairs, v, z, b3, ones);
     w += 64;
   }
   storeFour(to, a0, a1, a2, a3);
-}
-
-// @ts-ignore: decorator
-@inline function dot(w: v128, x: v128, sum: v128): v128 {
-  if (ASC_FEATURE_RELAXED_SIMD) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, x, sum);
-  return sum; // never called: hasDots() is 0
+  if (two) storeFour(other, b0, b1, b2, b3);
 }
 
 /**
