@@ -5,7 +5,7 @@
  *   npm run bench:pretrained [-- --model FILE] [--dtype int8] [--fixtures FOLDER] [--runs 40] [--others 20]
  *     [--threads 1] [--out FOLDER]
  * Each way answers each prompt greedily, in turn: plain decoding, the certified policies (at every level the one that
- * unit times make the fastest here, if there are several), lossless drafting by the last of them.
+ * unit times make the fastest here, if there are several), lossless drafting by the look-ahead head.
  * Speeds are ratios to plain decoding in the same dtype and run; the full model judges every token of every answer. The
  * counts of the ledger at unit times measured in the same process predict the time, which the clock is compared with.
  * Where plain decoding screens the unembedding, it also runs without, which is exits off and nothing else on. A second
@@ -86,7 +86,7 @@ const ways: Way[] = [
     options: { policy },
   })),
   {
-    name: "lossless, exits",
+    name: "lossless",
     options: { policy: certificates.at(-1)!.policy, lossless: { costs: await unitTimes(exactFill(model.config)) } },
   },
 ];
@@ -209,7 +209,7 @@ function speedTable(of: Comparison): Table {
       thread(s), every way in turn on every prompt. Ratio: the median of the tokens per second over that of plain
       decoding; quartiles: of the ratios by prompt. Expected: the same ratio by the ledger's counts at unit times.
       Agreement: tokens that the full model would have chosen after the same text. ${screens ? screeningNote() : ""}
-      Lossless: exits draft by the last policy, and the length of drafts is chosen by these unit times.`,
+      Lossless: the look-ahead head drafts, and these unit times choose which drafts are kept.`,
     columns: [
       "",
       "fill",

@@ -44,6 +44,10 @@ export async function compareAlternatives(
       ways.push({ name: `${stored}, ${name}`, heads, options });
     }
     if (stored !== dtype || first === undefined) continue;
+    for (const [name, policy] of policies) {
+      const options = { policy: previewOf(policy), allowUncertified: true };
+      ways.push({ name: `${stored}, preview of the ${name} alone`, heads, options });
+    }
     for (const { depth } of first.exits.slice(0, -1)) {
       const options = { policy: stopAt(first, depth), allowUncertified: true };
       ways.push({ name: `${stored}, always ${depth} blocks`, heads, options });
@@ -81,6 +85,15 @@ async function agreementWith(
     }
   }
   return same / tokens;
+}
+
+/** All blocks run, and the preview of the unembedding decides where the policy trusts it. */
+function previewOf({ format, version, score, fill, exits }: Policy): Policy {
+  const last = exits.length - 1;
+  return {
+    ...{ format, version, score, fill },
+    exits: exits.map((exit, i) => (i === last ? exit : { ...exit, threshold: "never" })),
+  };
 }
 
 /** Every token leaves at one depth: the model with the blocks above it removed, and a head trained for that. */
