@@ -25,7 +25,7 @@ import { aheadPlan, LookAhead } from "./draft/look-ahead.js";
 import { type Drafter, draftPlan, losslessDecoder } from "./draft/speculate.js";
 import { ExitHeads } from "./heads/exit-heads.js";
 import { type ExitHead, packedOf } from "./heads/exit-head.js";
-import { costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
+import { costOfRows, countedCosts, NARROW_ROW, type UnitCosts } from "./cost/unit-costs.js";
 import { Ledger, type LedgerReport } from "./cost/ledger.js";
 import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
@@ -33,7 +33,8 @@ import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 export interface LosslessOptions {
   /**
    * Costs that choose the length of drafts, in any one unit (`measureUnitTimes`).
-   * @default multiply-adds, with a further row at 0.28 of the first
+   * @default multiply-adds, with a further row at 0.28 of the first; beside a look-ahead head, if the model is not in
+   * float32, at 0.7, so that a draft pays on every processor
    */
   readonly costs?: UnitCosts;
 }
@@ -265,25 +266,28 @@ function prepared(decoder: Decoder, heads: ExitHeads, policy: Policy | undefined
 }
 
 function lookingAhead(
-  { model }: ExitHeads,
+  heads: ExitHeads,
   head: ExitHead,
   { costs }: LosslessOptions,
   listeners: DecodeListeners,
 ): Decoder {
-  const { numLayers } = model.config;
-  const counted = countedCosts(model.config, undefined, model.screened?.share);
+  const { model } = heads;
+  const counted = countedCosts(heads, model.dtype === "float32" ? undefined : NARROW_ROW);
   const { block, finalHead } = costs ?? counted;
   // A multiply-add of the head takes as long as one of a block.
-  const perProduct = costOfRows(block, 1) / costOfRows(counted.block, 1);
-  const prices = { block, finalHead, head: perProduct * head.work.multiplyAdds };
-  const looking = new LookAhead(head, () => aheadPlan(numLayers, prices, head.confidence), listeners.ledger);
+  const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * head.work.multiplyAdds;
+  const looking = new LookAhead(
+    head,
+    () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, head.confidence),
+    listeners.ledger,
+  );
   return losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
 }
 
 function draftingDecoder(
   heads: ExitHeads,
   policy: Policy,
-  { costs = countedCosts(heads.model.config, heads, heads.model.screened?.share) }: LosslessOptions,
+  { costs = countedCosts(heads) }: LosslessOptions,
   listeners: DecodeListeners,
 ): Decoder {
   const { model, depths } = heads;

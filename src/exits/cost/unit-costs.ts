@@ -43,23 +43,27 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
  */
 export const FURTHER_ROW = 0.28;
 
-export function growingCosts(first: number, furtherRow = FURTHER_ROW): CostsByRows {
+/**
+ * The same for a second row of weights of two bytes or less, which some processors read faster than they multiply: 0.67
+ * to 0.92 on Zen 4, 0.26 to 0.41 on an Intel Xeon (bench/reports/rows.md).
+ */
+export const NARROW_ROW = 0.7;
+
+export function growingCosts(first: number, furtherRow: number): CostsByRows {
   return [
     { rows: 1, cost: first },
     { rows: 2, cost: first * (1 + furtherRow) },
   ];
 }
 
-/**
- * Unit costs in multiply-adds. A screened unembedding multiplies as often but reads less: `finalHeadShare` is what is
- * left of its cost.
- */
-export function countedCosts(config: ModelConfig, heads?: ExitHeads, finalHeadShare = 1): UnitCosts {
+/** In multiply-adds. A screened unembedding multiplies as often but reads less: it has a share of the cost. */
+export function countedCosts({ model, heads }: ExitHeads, furtherRow = FURTHER_ROW): UnitCosts {
+  const { config, screened } = model;
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return {
-    block: growingCosts(blockCost(config, context)),
-    heads: (heads?.heads ?? []).map(({ work }) => work.multiplyAdds),
-    finalHead: growingCosts(finalHeadShare * headCost(config, { kind: "dense" })),
+    block: growingCosts(blockCost(config, context), furtherRow),
+    heads: heads.map(({ work }) => work.multiplyAdds),
+    finalHead: growingCosts((screened?.share ?? 1) * headCost(config, { kind: "dense" }), furtherRow),
   };
 }
 

@@ -96,7 +96,7 @@ export async function measureExits(
       disposeBatch(batch);
     }
   }
-  const planned = planCosts(model, heads, costs ?? countedCosts(model.config, heads));
+  const planned = planCosts(model, heads, costs ?? countedCosts(heads));
   return found.map(({ scores, agrees }, exit): ExitQuality => ({
     depth: heads.depths[exit]!,
     positions: agrees.length,

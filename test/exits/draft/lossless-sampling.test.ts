@@ -145,7 +145,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
     { temperature: 1.2, repetitionPenalty: 1.6 },
     { repetitionPenalty: 3 },
   ];
-  const planned = (heads: ExitHeads) => () => draftPlan(4, [], countedCosts(heads.model.config, heads));
+  const planned = (heads: ExitHeads) => () => draftPlan(4, [], countedCosts(heads));
 
   it("lossless sampling has the full model's distribution, for all processors, thresholds and lengths", async () => {
     for (const config of ["gpt2", "llama"]) {
