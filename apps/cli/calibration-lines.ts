@@ -102,15 +102,15 @@ function groupsTested({ documents, split }: Certificate): number {
 }
 
 /** Says so only if a permutation test finds that documents of one group resemble each other. */
-function effectOf({ accepted, documents, split }: Certificate): string {
+function effectOf({ accepted, delta, documents, split }: Certificate): string {
   const { pValue, designEffect } = clusterTest(
     accepted.losses.map((loss) => (1 + loss) / 2), // of accuracy they may be negative
     documents.slice(split.grid).map(({ group }) => group ?? ""),
   );
   if (pValue > 0.01) return "";
   return (
-    `, but by the groups they name the variance is ${designEffect!.toFixed(1)} times as large: the promise is ` +
-    "weaker than it says; certify with groups as units"
+    `, but those of one group resemble each other (the variance is ${designEffect!.toFixed(1)} times as large), so the ` +
+    `true confidence is below ${percent(1 - delta, 0)}; a promise about groups takes them as units`
   );
 }
 
