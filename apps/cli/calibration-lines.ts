@@ -141,8 +141,8 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
     .filter(({ mustStay }) => mustStay > 0)
     .map(
       ({ depth, baseRisk, mustStay }) =>
-        `depth ${depth} differs on ${percent(baseRisk)} of all tokens: alone it must let ${percent(mustStay)} of ` +
-        "them stay, whatever its score",
+        `depth ${depth} differs on ${percent(baseRisk)} of all tokens, so alone it can let at most ` +
+        `${percent(1 - mustStay)} of them leave`,
     );
 }
 
@@ -155,9 +155,7 @@ export function noteLines(
   return [
     ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
-    ...(isOfAnswers(certificate)
-      ? []
-      : [`from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`]),
+    ...(isOfAnswers(certificate) ? [] : [`expected speedup, from the first documents: ${expectedSpeedup.toFixed(2)}x`]),
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
     ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
     ...(cut > 0

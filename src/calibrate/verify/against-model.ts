@@ -25,7 +25,7 @@ export interface VerifyOptions {
   readonly prompts?: readonly (string | AnswerTask)[];
   /** The function, if its loss is one. It runs only if it is the one that the certificate names. */
   readonly answerLoss?: AnswerLoss;
-  /** What names the function, as in `calibrate`. */
+  /** Name of the function, as in `calibrate`. */
   readonly lossHash?: string;
   /**
    * Test documents, by position in the certificate's order, on which the policy also runs token by token.

@@ -22,7 +22,7 @@ export interface Answer {
   readonly finishReason: FinishReason;
 }
 
-/** What makes an answer right: words, one of several alternatives, a match, or the right one of some choices. */
+/** The criterion of a right answer: words, one of several alternatives, a match, or the right one of some choices. */
 export type Expected =
   string | readonly string[] | RegExp | { readonly choices: readonly string[]; readonly answer: string };
 
@@ -40,7 +40,7 @@ export type AnswerLoss = (full: Answer, policy: Answer, task: AnswerTask) => num
 
 type NamedLoss = (typeof answerLosses)[number];
 
-/** What each loss is, in certificates; of an own one they hold the hash. */
+/** Definitions of the losses, for certificates; of an own one they hold the hash. */
 const lossDefinitions: Readonly<Record<NamedLoss, string>> = {
   changed: "1 if any token differs",
   rougeL: "1 - ROUGE-L F1 of the words [a-z0-9]+ in lower case, without stemming; 0 if no token differs",
@@ -61,7 +61,7 @@ export interface AnswerLossOptions {
    * The loss of a prompt, from the two answers to it. A function's values are in [0, 1]; it is asked where they differ.
    */
   readonly loss: NamedLoss | AnswerLoss;
-  /** What names a function in certificates, such as the SHA-256 of its module. @default the SHA-256 of its text */
+  /** Name of a function in certificates, such as the SHA-256 of its module. @default the SHA-256 of its text */
   readonly lossHash?: string;
   /** Milliseconds for a function and one prompt. A loop that never waits cannot be stopped. @default 60,000 */
   readonly lossTimeout?: number;
