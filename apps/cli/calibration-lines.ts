@@ -102,7 +102,7 @@ function groupsTested({ documents, split }: Certificate): number {
 }
 
 /** Says so only if a permutation test finds that documents of one group resemble each other. */
-function effectOf({ accepted, delta, documents, split }: Certificate): string {
+function effectOf({ accepted, documents, split }: Certificate): string {
   const { pValue, designEffect } = clusterTest(
     accepted.losses.map((loss) => (1 + loss) / 2), // of accuracy they may be negative
     documents.slice(split.grid).map(({ group }) => group ?? ""),
@@ -110,7 +110,7 @@ function effectOf({ accepted, delta, documents, split }: Certificate): string {
   if (pValue > 0.01) return "";
   return (
     `, but those of one group resemble each other (the variance is ${designEffect!.toFixed(1)} times as large), so the ` +
-    `true confidence is below ${percent(1 - delta, 0)}; a promise about groups takes them as units`
+    "true confidence is lower; a promise about groups takes them as units"
   );
 }
 
@@ -141,8 +141,8 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
     .filter(({ mustStay }) => mustStay > 0)
     .map(
       ({ depth, baseRisk, mustStay }) =>
-        `depth ${depth} differs on ${percent(baseRisk)} of all tokens, so alone it can let at most ` +
-        `${percent(1 - mustStay)} of them leave`,
+        `depth ${depth} differs on ${percent(baseRisk)} of all tokens, so at least ${percent(mustStay)} of ` +
+        "them must stay if no other depth exits",
     );
 }
 
