@@ -367,7 +367,7 @@ function writeLossless(prompt: readonly number[], length: number): { text: numbe
   return { text: text.slice(prompt.length, prompt.length + length), passes };
 }
 
-// ---- What it is worth ----
+// ---- The gain ----
 const show = (title: string, said: readonly Guess[]): void => {
   const text = said.map(({ id }) => ALPHABET[id]).join("");
   console.log(`${title}\n  ${text}\n  ${said.map(({ depth }) => depth).join("")}`);

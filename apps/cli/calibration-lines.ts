@@ -109,8 +109,8 @@ function effectOf({ accepted, documents, split }: Certificate): string {
   );
   if (pValue > 0.01) return "";
   return (
-    `, but by the groups they name the variance is ${designEffect!.toFixed(1)} times as large: the promise is ` +
-    "weaker than it says; certify with groups as units"
+    `, but those of one group resemble each other (the variance is ${designEffect!.toFixed(1)} times as large), so the ` +
+    "true confidence is lower; a promise about groups takes them as units"
   );
 }
 
@@ -141,8 +141,8 @@ export function feasibilityLines(exits: readonly (ExitFeasibility & { readonly d
     .filter(({ mustStay }) => mustStay > 0)
     .map(
       ({ depth, baseRisk, mustStay }) =>
-        `depth ${depth} differs on ${percent(baseRisk)} of all tokens: alone it must let ${percent(mustStay)} of ` +
-        "them stay, whatever its score",
+        `depth ${depth} differs on ${percent(baseRisk)} of all tokens, so at least ${percent(mustStay)} of ` +
+        "them must stay if no other depth exits",
     );
 }
 
@@ -155,9 +155,7 @@ export function noteLines(
   return [
     ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
-    ...(isOfAnswers(certificate)
-      ? []
-      : [`from the first documents, a cost of 1/${expectedSpeedup.toFixed(2)} of the full model's was expected`]),
+    ...(isOfAnswers(certificate) ? [] : [`expected speedup, from the first documents: ${expectedSpeedup.toFixed(2)}x`]),
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
     ...(copies > 0 ? [`${copies} documents are copies of others, exactly or nearly, and count once`] : []),
     ...(cut > 0

@@ -13,5 +13,5 @@ for (let seed = 1; seed <= 20; seed++) {
   if (Number(agreement) < Number(level)) missed++;
   console.log(`seed ${seed}: ${line}`);
 }
-console.log(`${missed} of 20 seeds miss their promise`);
+console.log(`${missed} of 20 seeds miss their promise; at most 4 may`);
 process.exitCode = missed > 4 ? 1 : 0;

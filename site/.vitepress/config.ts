@@ -49,7 +49,7 @@ export default defineConfig({
       { text: "API", link: "/api/", target: "_self" },
     ],
     sidebar: [
-      { text: "How it works", items: [{ text: "Contents", link: "/" }, ...contents.numbered] },
+      { text: "Pages in order", items: [{ text: "Contents", link: "/" }, ...contents.numbered] },
       { text: "Beside the pages", items: [...contents.others] },
     ],
     outline: { level: [2, 3] },

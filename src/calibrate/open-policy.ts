@@ -64,7 +64,7 @@ export async function openPolicy(place: Folder | FolderFile, options: ReadPolicy
   }
 }
 
-/** Use of a policy, and what was asked for, with the code of an error. */
+/** The terms of a policy and those asked for, with the code of an error. */
 function termsOf({ agreement, certified }: Policy, { level, dtype, sampling }: ReadPolicyOptions) {
   return [
     ["policy-level", agreement ?? "no level", level],

@@ -77,7 +77,7 @@ export interface Comparison {
 }
 
 const FEWEST_RUNS = 5;
-/** A fast device adds runs up to this many, or for this long. */
+/** On a fast device, runs are added up to this number or this time. */
 const MANY_RUNS = 99;
 const QUICK_SECONDS = 8;
 

@@ -90,7 +90,7 @@ export interface GenerateSummary extends TextSummary {
  */
 export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
-  /** Writes all tokens and resolves to their text. Rejects with an OptionError if the iteration has begun. */
+  /** Writes all tokens and resolves to their text. Rejects with an OptionError if the iteration has begun, a TokenError without a tokenizer. */
   text(): Promise<string>;
 }
 
@@ -146,6 +146,7 @@ export function generate(
             "last token, or call generate again",
         );
       }
+      modelOf(source).tokenizer.stream(); // throws a TokenError if there is none
       for (const tokens = begin(); (await tokens.next()).done !== true;);
       return batch.summaries[0]!.text;
     },

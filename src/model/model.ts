@@ -101,8 +101,8 @@ export class Model {
     if (this.#tokenizer === undefined) {
       throw new TokenError(
         "tokenizer-missing",
-        "model: it was loaded without a tokenizer (no tokenizer.json); " +
-          "pass token ids instead of text, or a tokenizer when loading",
+        "model: it was loaded without a tokenizer (no tokenizer.json); pass one when loading, or " +
+          "give token ids in place of text and read them: for await (const { id } of generate(…)), or summary.ids",
       );
     }
     return this.#tokenizer;

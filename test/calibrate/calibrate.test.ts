@@ -5,6 +5,7 @@ import type { CacheStore } from "early-exits/exits";
 import { beforeAll, expect, it } from "vitest";
 import { coverPolicy } from "../../src/exits/plan/policy.js";
 import { sharedWasm } from "../support/devices.js";
+import { finish } from "../support/lossless.js";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
@@ -30,8 +31,7 @@ it("promises for the policy as it is, on weights stored as it says; for no copy,
   expect(policy.exits.some(({ threshold }) => threshold !== "never")).toBe(true); // otherwise the test shows little
   const promiseOf = async (changed: Policy) => {
     const run = generate(heads, [1, 2], { policy: changed, maxNewTokens: 2 });
-    await run.text();
-    return run.summary.promise;
+    return (await finish(run)).promise;
   };
   expect(await promiseOf(policy)).toMatchObject({ kind: "certified", agreement: 0.3 });
   const reads = [certificate, structuredClone(certificate)].map((json) => policyFrom(json));

@@ -1,7 +1,8 @@
 /**
  * Every page: its programs run and print what the page shows (test/docs/programs has those that take long), its
- * commands exist (those with output are run), and its links lead to files.
+ * commands exist (those with output are run), and its links lead to files, of a packed page to packed ones.
  */
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
@@ -12,6 +13,12 @@ import { cli } from "../cli/support.js";
 import { itsProgramRuns, longPrograms } from "./program.js";
 
 const read = (path: string) => readFileSync(path, "utf8");
+
+/** The package's files, and their folders. */
+const [{ files }] = JSON.parse(execFileSync("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"]).toString()) as [
+  { files: { path: string }[] },
+];
+const packed = new Set(files.flatMap(({ path }) => [path, dirname(path)]));
 
 describe.each(pages)("%s", (path) => {
   const page = read(path);
@@ -48,7 +55,10 @@ describe.each(pages)("%s", (path) => {
       page.replace(/^```[\s\S]*?^```$/gm, "").matchAll(/\]\(([^)\s]+)\)/g),
       ([, target]) => target!.split("#")[0]!,
     ).filter((target) => target !== "" && !/^https?:/.test(target));
-    expect(targets.filter((target) => !existsSync(join(dirname(path), target)))).toEqual([]);
+    const leads = (to: string) => existsSync(to) && (!packed.has(path) || packed.has(to.replace(/\/$/, "")));
+    expect(targets.filter((target) => !leads(join(dirname(path), target)))).toEqual([]);
+    const paths = page.matchAll(/`((?:src|test|bench|deploy|playground)\/[\w./-]+)`/g);
+    for (const [, to] of packed.has(path) ? paths : []) expect(to).toSatisfy(existsSync);
   });
 });
 
@@ -62,7 +72,7 @@ describe("the pages together", () => {
     ).toEqual(numbered));
 
   it.each(numbered)("%s has a formula, a link to its code, a figure and an exercise", (path) => {
-    for (const part of [/^ {4}\S.*[=<]/m, /\]\(\.\.\/src\//, /!\[[^\]]+\]\(.*\.svg\)/, /^## Exercise$/m]) {
+    for (const part of [/^ {4}\S.*[=<]/m, /`src\/[^`]+`/, /!\[[^\]]+\]\(.*\.svg\)/, /^## Exercise$/m]) {
       expect(read(path)).toMatch(part);
     }
   });

@@ -4,17 +4,15 @@ import { PolicyError } from "early-exits/exits";
 import { type SamplingOptions } from "early-exits/model";
 import { expect, it } from "vitest";
 import { certifiedPolicy } from "../support/certified.js";
+import { finish } from "../support/lossless.js";
 import { randomIds, smallHeads } from "../support/models.js";
 
 const heads = await smallHeads({ exits: [1, 2], kind: "dense" }, { gain: 4 });
 
 const sampled = { temperature: 0.9, topP: 0.9, repetitionPenalty: 1.2 } as const satisfies SamplingOptions;
 
-const promiseOf = async (options: GenerateOptions) => {
-  const run = generate(heads, randomIds(4, 59, 0), { maxNewTokens: 2, ...options });
-  await run.text();
-  return run.summary.promise;
-};
+const promiseOf = async (options: GenerateOptions) =>
+  (await finish(generate(heads, randomIds(4, 59, 0), { maxNewTokens: 2, ...options }))).promise;
 
 it("is the certificate's for the sampling settings that it is for, and refused for others", async () => {
   const greedy = await certifiedPolicy(heads, {});

@@ -2,8 +2,7 @@
  * The tarball in an empty folder: README's program, command line, types, a bundler, a plain page, examples; SmolLM2's
  * exits beside it, for the model in ../shared.
  */
-import { existsSync } from "node:fs";
-import { cp, mkdir, mkdtemp, readdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { libraryVersion } from "early-exits";
 import { build } from "vite";
@@ -47,6 +46,8 @@ describe("the installed package", () => {
       "LICENSE",
       "NOTICE.md",
       "README.md",
+      "apps",
+      "bench",
       "dist",
       "docs",
       "drivers",
@@ -60,10 +61,9 @@ describe("the installed package", () => {
   });
 
   it("takes at most 14 MB", async () => {
-    const folder = join(installed, "node_modules/early-exits");
-    const files = await readdir(folder, { recursive: true });
-    const found = await Promise.all(files.map((file) => stat(join(folder, file))));
-    expect(found.reduce((sum, file) => sum + (file.isFile() ? file.size : 0), 0)).toBeLessThanOrEqual(14e6);
+    const { stdout } = await run("npm", ["pack", "--dry-run", "--json", "--ignore-scripts"], root);
+    const [{ unpackedSize }] = JSON.parse(stdout) as [{ unpackedSize: number }];
+    expect(unpackedSize).toBeLessThanOrEqual(14e6);
   });
 
   it("says what to install if a package of the server is missing", async () => {
@@ -73,15 +73,6 @@ describe("the installed package", () => {
     expect((await run("node", ["--eval", program], installed)).stdout).toBe("serve-packages\n");
     expect(await said("serve", "sotu-12")).toMatch(/^error: serve: .* npm install --include=optional\n$/);
     await rename(`${hono}-away`, hono);
-  });
-
-  it("contains what its README links to", async () => {
-    const folder = join(installed, "node_modules/early-exits");
-    const readme = await readFile(join(folder, "README.md"), "utf8");
-    const targets = Array.from(readme.matchAll(/\]\(([^)\s#]+)/g), ([, target]) => target!);
-    const own = targets.filter((target) => !/^https?:/.test(target));
-    expect(own.length).toBeGreaterThan(5);
-    expect(own.filter((target) => !existsSync(join(folder, target)))).toEqual([]);
   });
 
   it("runs early-exits demo on the embedded model", async () => {

@@ -21,11 +21,11 @@ describe("a page", () => {
     }));
 
   it("opens by its own address, with an anchor", () =>
-    withPage("14-limits.html#what-a-certificate-does-not-say", async (page) => {
+    withPage("14-limits.html#limits-of-a-certificate", async (page) => {
       await alive(page);
       await expect
         .poll(() =>
-          page.locator("#what-a-certificate-does-not-say").evaluate((heading) => heading.getBoundingClientRect().top),
+          page.locator("#limits-of-a-certificate").evaluate((heading) => heading.getBoundingClientRect().top),
         )
         .toBeLessThan(300);
     }));

@@ -87,7 +87,7 @@ export function aheadPlan(
   };
 }
 
-/** Knowledge of a sequence's newest verified position. */
+/** State of a sequence at its newest verified position. */
 interface Newest {
   readonly position: number;
   /** The token after it. */

@@ -28,7 +28,7 @@ export interface HiddenBatch {
   readonly outcome?: Outcome;
   /** The token after each row, whose own row comes next; -1 where a text ends. Absent if rows are in no order. */
   readonly next?: Int32Array;
-  /** Inputs of a look-ahead head, in a batch made for it (`aheadBatch`): [R, (k + 1)·C]. */
+  /** Input of a look-ahead head, in a batch made for it (`aheadBatch`): [R, (k + 1)·C]. */
   readonly inputs?: Tensor;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Worth of a look-ahead head's drafts on held-out text: the share that the full model accepts, by the margin
+ * Measures a look-ahead head's drafts on held-out text: the share that the full model accepts, by the margin
  * between the head's two best tokens. Decoding asks it which drafts to keep.
  */
 import { OptionError } from "../../errors.js";

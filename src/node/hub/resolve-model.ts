@@ -154,7 +154,7 @@ const METADATA_RETRIES = 2;
 type Fetch = typeof fetch;
 
 interface ResolveOptions extends HubOptions {
-  /** Options of loading: a model that exceeds the device is refused before its weights are downloaded. */
+  /** The way the model will be loaded: one that exceeds the device is refused before its weights are downloaded. */
   readonly load?: LoadModelOptions;
 }
 

@@ -3,7 +3,6 @@
  * called for a token or a score are those that the walk passes, and the functions that a step names were called there.
  */
 import { readFileSync } from "node:fs";
-import { join, normalize } from "node:path";
 import { calibrate, type Certified, type ExitHeads, generate, type Policy, verifyCertificate } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 import { beforeAll, expect, it } from "vitest";
@@ -28,11 +27,11 @@ interface Step {
 
 const page = readFileSync("docs/architecture.md", "utf8");
 
-/** The steps of a section, each with the first source file that it links to. */
+/** The steps of a section, each with the first source file that it names. */
 function walkOf(title: string) {
   const section = page.split(/^## /m).find((text) => text.startsWith(title))!;
   return Array.from(section.matchAll(/^\d+\. .*$/gm), ([step]) => ({
-    file: normalize(join("docs", /\]\((\.\.\/src\/[^)]+\.ts)\)/.exec(step)![1]!)),
+    file: /`(src\/[^`]+\.ts)`/.exec(step)![1]!,
     names: Array.from(step.replace(/\[[^\]]*\]\([^)]*\)/g, "").matchAll(/`([\w.#]+)`/g), ([, name]) => last(name!)),
   }));
 }

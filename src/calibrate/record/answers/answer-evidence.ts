@@ -53,7 +53,7 @@ export interface AnswerEvidenceOptions {
   readonly onAnswer?: (event: { readonly candidate: number; readonly done: number; readonly total: number }) => unknown;
 }
 
-/** Parts for which a verifier has code of its own. */
+/** Steps that a verifier does with code of its own. */
 interface Replaced {
   /** @default begins where records say that answers may differ */
   readonly write?: typeof writeAnswers;

@@ -22,7 +22,7 @@ export interface Answer {
   readonly finishReason: FinishReason;
 }
 
-/** Rule by which an answer is right: words, one of several alternatives, a match, or the right one of some choices. */
+/** The criterion of a right answer: words, one of several alternatives, a match, or the right one of some choices. */
 export type Expected =
   string | readonly string[] | RegExp | { readonly choices: readonly string[]; readonly answer: string };
 
@@ -40,7 +40,7 @@ export type AnswerLoss = (full: Answer, policy: Answer, task: AnswerTask) => num
 
 type NamedLoss = (typeof answerLosses)[number];
 
-/** Descriptions of losses in certificates; of an own one they hold the hash. */
+/** Definitions of the losses, for certificates; of an own one they hold the hash. */
 const lossDefinitions: Readonly<Record<NamedLoss, string>> = {
   changed: "1 if any token differs",
   rougeL: "1 - ROUGE-L F1 of the words [a-z0-9]+ in lower case, without stemming; 0 if no token differs",
