@@ -1,10 +1,11 @@
 /** Certificates of answers: what is compared, where decoding starts, what verification finds, and what is refused. */
-import { calibrate, type ExitHeads } from "early-exits";
+import { calibrate, type Certified, type ExitHeads, type OptionError } from "early-exits";
 import { readHeads, readModel } from "early-exits/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
+import { answerJudge, isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
+import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections } from "../../support/models.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
 
@@ -62,6 +63,37 @@ describe("certificates of answers", () => {
   });
 });
 
+it("certificates of prompts that processes share are one's own; the next missing answer is named", async () => {
+  const store = memoryStore();
+  const options = { ...asked, fill: "project", loss: "changed" } as const;
+  const shard = (index: number, more = {}) =>
+    calibrate(heads, prompts, { ...options, ...more, store, share: (prompt) => prompt % 3 === index }).catch(
+      (error: unknown) => error as OptionError,
+    );
+  expect(await shard(0)).toMatchObject({ code: "answers-missing", details: { document: 1 } });
+  let merged;
+  for (let turn = 1; !merged?.certificate; turn++) merged = (await shard(turn % 3)) as Partial<Certified>;
+  const { size } = store.files;
+  const { certificate } = await calibrate(heads, prompts, { ...options, store });
+  expect(store.files.size).toBe(size); // nothing was left to do
+  expect(certificate).toEqual((await calibrate(heads, prompts, options)).certificate);
+  expect(merged.certificate).toEqual(certificate);
+  for (const foreign of [{ answers: { ...answers, seed: 1 } }, { sampling: { temperature: 1 } }]) {
+    expect(await shard(2, foreign)).toMatchObject({ code: "answers-missing", details: { document: 0 } });
+  }
+  const name = [...store.files.keys()].find((one) => one.startsWith("answer"))!;
+  await store.write(name, store.files.get(name)!.map((byte) => byte ^ 1));
+  expect(await shard(2)).toMatchObject({ code: "store-damaged", details: { name } });
+});
+
+it("an empty answer of a policy is compared like any other", async () => {
+  const answer = (text: string) => ({ text, ids: [text.length], finishReason: "stop" }) as const;
+  for (const loss of ["changed", "rougeL", "accuracy", "worse"] as const) {
+    const { lossOf } = await answerJudge({ loss });
+    expect(await lossOf(answer("Paris"), answer(""), { prompt: "", expected: "Paris" }, 0)).toBe(1);
+  }
+});
+
 interface Refused {
   readonly code: string;
   readonly options: object;
@@ -93,6 +125,7 @@ it("answers are right by words, alternatives, patterns or choices; ROUGE-L is ro
     ["four", ["4", "Four"], true],
     ["B. no", { choices: ["A", "B"], answer: "B" }, true],
     ["Both A and B", { choices: ["A", "B"], answer: "B" }, false],
+    ["-1 (or 1)", { choices: ["1", "-1"], answer: "-1" }, true],
     ["so 42", /^\d+$/m, false],
   ] as const;
   for (const [answer, expected, right] of rows) expect(isRight(answer, expected), answer).toBe(right);

@@ -142,7 +142,7 @@ function spacedWords(text: string): string {
 function firstChoice(answer: string, choices: readonly string[]): string | undefined {
   const places = choices
     .map((choice) => {
-      const literal = choice.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+      const literal = choice.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
       return { choice, at: answer.search(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "u")) };
     })
     .filter(({ at }) => at >= 0);
