@@ -26,7 +26,6 @@ import { orientThreshold } from "../src/calibrate/procedures/token-table.js";
 import { answerEvidence } from "../src/calibrate/record/answers/answer-evidence.js";
 import { type Answer, answerJudge, type Expected, isRight } from "../src/calibrate/record/answers/losses.js";
 import { writeAnswers } from "../src/calibrate/record/answers/write-answers.js";
-import { describeSubject, madeOf } from "../src/calibrate/record/subject.js";
 import { jsonIn, jsonOf } from "../src/exits/states/findings.js";
 import type { Threshold } from "../src/exits/heads/score.js";
 import { compareWays } from "./judged/compare-ways.js";
@@ -122,10 +121,7 @@ async function judge({ title, folder, heads, loss, epsilon, maxNewTokens, tasks,
     const terms = { seed: 0, gridShare: 0.5, unit: "document", epsilon, fill: "lazy" } as const;
     const evidence = await answerEvidence(heads, asked, losing, { answers, store }, terms);
     const answersOf = async (own: ExitHeads): Promise<Answer[]> =>
-      writeAnswers(own, undefined, texts, {
-        ...{ maxNewTokens, batchSize: 16, store },
-        madeOf: [...madeOf(await describeSubject(own)), maxNewTokens, []],
-      });
+      writeAnswers(own, undefined, texts, { maxNewTokens, batchSize: 16, store });
     const full = await answersOf(heads);
     const lost: number[][] = [];
     for (const { name, heads: own, policy: of, lossless } of ways) {
@@ -155,8 +151,8 @@ async function judge({ title, folder, heads, loss, epsilon, maxNewTokens, tasks,
     prompts,
     { tokens: maxNewTokens, seed: 1, stopAtEndOfText: true },
   );
-  const candidates = certificate.test!.candidates.map(({ thresholds, risk, pValue, cost, answers: own }) => {
-    return { thresholds, risk, pValue, cost: cost / certificate.costs.full, losses: own!.losses };
+  const candidates = certificate.test!.candidates.map(({ thresholds, risk, pValue, cost }) => {
+    return { thresholds, risk, pValue, cost: cost / certificate.costs.full };
   });
   return {
     ...{ title, loss, epsilon, maxNewTokens, candidates, losses, right },
@@ -184,19 +180,9 @@ function lostPoints(losses: readonly number[], { loss }: Judged): string[] {
   return [points(meanOf(losses)), points(1 - width * upper)];
 }
 
-/** About how many prompts a claim takes: (1.65 s / (ε - μ))², and at least as many as without any loss. */
-function promptsFor(epsilon: number, losses: readonly number[]): string {
-  const mean = meanOf(losses);
-  const variance = meanOf(losses.map((one) => (one - mean) ** 2));
-  if (mean >= epsilon) return "none would do";
-  return Math.ceil(Math.max((1.65 ** 2 * variance) / (epsilon - mean) ** 2, 3 / epsilon)).toLocaleString("en");
-}
-
 function points(share: number): string {
   return (100 * share).toFixed(1);
 }
-
-const CLAIMS = [0.01, 0.02, 0.05, 0.1];
 
 function tablesOf(found: Judged): Table[] {
   const { title, loss, epsilon, maxNewTokens, candidates, losses, right, claim, more, prompts, speeds } = found;
@@ -209,15 +195,13 @@ function tablesOf(found: Judged): Table[] {
       note: prose`
         Loss ${loss}, at most ${points(epsilon)} points; ${prompts[0]!} prompts, of which ${prompts[1]!} test; answers
         of at most ${maxNewTokens} tokens. ${verdict}.
-        Cost: multiply-adds of a token, over the full model's. Last: about how many test prompts a claim of so many
-        points takes, by mean and variance here.`,
-      columns: ["thresholds", "points lost", "p", "cost", ...CLAIMS.map((one) => `${100 * one} points`)],
-      rows: candidates.map(({ thresholds, risk, pValue, cost, losses: own }) => [
+        Cost: multiply-adds of a token, over the full model's.`,
+      columns: ["thresholds", "points lost", "p", "cost"],
+      rows: candidates.map(({ thresholds, risk, pValue, cost }) => [
         thresholds.map((one) => (typeof one === "number" ? one.toFixed(3) : one)).join(", "),
         points(risk),
         pValue.toPrecision(2),
         cost.toFixed(3),
-        ...CLAIMS.map((one) => promptsFor(one, own)),
       ]),
     },
     {
@@ -297,6 +281,14 @@ async function chat(
   };
 }
 
+/** A text from four places on, 30 words apart. */
+function quarters(text: string): string[] {
+  const words = text.split(/\s+/);
+  return [0, 30, 60, 90]
+    .map((begin) => words.slice(begin, begin + 60).join(" "))
+    .filter((_, i) => words.length > 30 * i + 24);
+}
+
 /** A study of the embedded model: calibration segments certify, test segments are held out. */
 async function embedded(
   study: Pick<Study, "title" | "loss" | "epsilon" | "maxNewTokens">,
@@ -318,7 +310,7 @@ async function embedded(
   const plays = await matches("tinyshakespeare.txt", /(?:[A-Z][^\n]{20,}\n){4}/g);
   return {
     ...{ ...study, folder, heads, tasks: await answered(calibration.slice(0, certify)) },
-    judged: [await answered(test.slice(0, held)), await answered(plays.slice(0, others))],
+    judged: [(await answered(test.flatMap(quarters))).slice(0, held), await answered(plays.slice(0, others))],
   };
 }
 
@@ -350,10 +342,13 @@ const studies: Readonly<Record<string, () => Promise<Study>>> = {
     );
   },
   endings() {
-    return embedded({ title: "Endings of passages, sotu-12", loss: "accuracy", epsilon: 0.05, maxNewTokens: 4 }, (text) => {
-      const words = text.match(/\S*[a-z]\S*/gi)!.slice(0, 25);
-      return { prompt: words.slice(0, -1).join(" "), expected: words.at(-1)! };
-    });
+    return embedded(
+      { title: "Endings of passages, sotu-12", loss: "accuracy", epsilon: 0.05, maxNewTokens: 4 },
+      (text) => {
+        const words = text.match(/\S*[a-z]\S*/gi)!.slice(0, 25);
+        return { prompt: words.slice(0, -1).join(" "), expected: words.at(-1)! };
+      },
+    );
   },
   sotu() {
     return embedded({ title: "Continuations, sotu-12", loss: "rougeL", epsilon: 0.1, maxNewTokens: 32 }, (text) => {

@@ -15,7 +15,7 @@ import { refuseIf } from "./io.js";
 export const shardOptions = [
   {
     flags: "--store <folder>",
-    description: "keep there what is found in each document, and continue from it; shards share the folder",
+    description: "keep there what is found in each document or prompt, and continue from it; shards share the folder",
   },
   {
     flags: "--shard <i/n>",

@@ -318,7 +318,10 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
       ...given({ ...options, agreement: undefined }),
       ...{ ...lost, epsilon, sampling: samplingOf(settings), signal: io.signal },
       answers: given({ maxNewTokens, stop }),
-      ...given({ store: store === undefined ? store : folderStore(store), share: shard && ((prompt) => inShare(prompt, shard)) }),
+      ...given({
+        store: store === undefined ? store : folderStore(store),
+        share: shard && ((prompt) => inShare(prompt, shard)),
+      }),
       onAnswer: ({ candidate, done, total }) => {
         const whose = candidate < 0 ? "the full model" : `candidate ${candidate + 1}`;
         return report({ done, total, text: `answers of ${whose}` });
@@ -326,22 +329,19 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     }),
   ).catch((error: unknown) => {
     if (shard === undefined || (error as EarlyExitError).code !== "answers-missing") throw error;
-    return undefined;
   });
-  if (certified === undefined || shard !== undefined) {
-    const others = certified ? "all" : "its own; once the others are done, run the same command again, for the next";
-    note(io, `${nameOf(shard!)}: the store holds the answers, ${others}`);
-    heads.dispose();
-    model.dispose();
-    return;
+  if (shard !== undefined) {
+    const next = "once all have ended, run them again, for the next candidate, and at last without --shard";
+    note(io, `${nameOf(shard)}: its answers are in the store; ${next}`);
+  } else if (certified) {
+    const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
+    const seeds = await seedsBefore(settings, heads, texts);
+    const race = await raceExits(heads, certified.policy, texts, settings, io);
+    await finishCalibration(io, settings, certified, model.config.numLayers, {
+      ...(race && { timed: race }),
+      lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
+    });
   }
-  const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
-  const seeds = await seedsBefore(settings, heads, texts);
-  const race = await raceExits(heads, certified.policy, texts, settings, io);
-  await finishCalibration(io, settings, certified, model.config.numLayers, {
-    ...(race && { timed: race }),
-    lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
-  });
   heads.dispose();
   model.dispose();
 }

@@ -1,8 +1,8 @@
 /** Certificates of answers: what is compared, where decoding starts, what verification finds, and what is refused. */
-import { calibrate, type Certified, type ExitHeads, type OptionError } from "early-exits";
+import { calibrate, type ExitHeads } from "early-exits";
 import { readHeads, readModel } from "early-exits/node";
 import { beforeAll, describe, expect, it } from "vitest";
-import { answerJudge, isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
+import { isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
 import { memoryStore } from "../../support/memory-store.js";
@@ -63,57 +63,35 @@ describe("certificates of answers", () => {
   });
 });
 
-it("certificates of prompts that processes share are one's own; the next missing answer is named", async () => {
+it("a missing answer of another share is named; with another seed or sampling all are missing", async () => {
   const store = memoryStore();
-  const options = { ...asked, fill: "project", loss: "changed" } as const;
-  const shard = (index: number, more = {}) =>
-    calibrate(heads, prompts, { ...options, ...more, store, share: (prompt) => prompt % 3 === index }).catch(
-      (error: unknown) => error as OptionError,
-    );
-  expect(await shard(0)).toMatchObject({ code: "answers-missing", details: { document: 1 } });
-  let merged;
-  for (let turn = 1; !merged?.certificate; turn++) merged = (await shard(turn % 3)) as Partial<Certified>;
-  const { size } = store.files;
-  const { certificate } = await calibrate(heads, prompts, { ...options, store });
-  expect(store.files.size).toBe(size); // nothing was left to do
-  expect(certificate).toEqual((await calibrate(heads, prompts, options)).certificate);
-  expect(merged.certificate).toEqual(certificate);
-  for (const foreign of [{ answers: { ...answers, seed: 1 } }, { sampling: { temperature: 1 } }]) {
-    expect(await shard(2, foreign)).toMatchObject({ code: "answers-missing", details: { document: 0 } });
-  }
-  const name = [...store.files.keys()].find((one) => one.startsWith("answer"))!;
-  await store.write(name, store.files.get(name)!.map((byte) => byte ^ 1));
-  expect(await shard(2)).toMatchObject({ code: "store-damaged", details: { name } });
-});
-
-it("an empty answer of a policy is compared like any other", async () => {
-  const answer = (text: string) => ({ text, ids: [text.length], finishReason: "stop" }) as const;
-  for (const loss of ["changed", "rougeL", "accuracy", "worse"] as const) {
-    const { lossOf } = await answerJudge({ loss });
-    expect(await lossOf(answer("Paris"), answer(""), { prompt: "", expected: "Paris" }, 0)).toBe(1);
+  const rows = [
+    [{ share: (prompt: number) => prompt !== 7 }, 7],
+    [{}, 7],
+    [{ answers: { ...answers, seed: 1 } }, 0],
+    [{ sampling: { temperature: 1 } }, 0],
+  ] as const;
+  for (const [change, document] of rows) {
+    const run = calibrate(heads, prompts, { ...asked, loss: "changed", store, share: () => false, ...change });
+    await expect(run).rejects.toMatchObject({ code: "answers-missing", details: { document } });
   }
 });
 
-interface Refused {
-  readonly code: string;
-  readonly options: object;
-  readonly change?: object;
-}
-const refused: readonly Refused[] = [
-  { code: "expected-missing", options: { loss: "accuracy" }, change: { expected: undefined } },
-  { code: "expected-malformed", options: { loss: "worse" }, change: { expected: "…" } },
-  { code: "document-malformed", options: { loss: "changed" }, change: { prompt: 7 } },
-  { code: "message-content", options: { loss: "changed" }, change: { prompt: [{ role: "user" }] } },
-  { code: "context-overflow", options: { loss: "changed" }, change: { prompt: "x ".repeat(400) } },
-  { code: "loss-range", options: { loss: () => NaN } },
-  { code: "loss-range", options: { loss: () => 1.2 } },
-  { code: "loss-failed", options: { loss: () => Promise.reject(new Error("no")) } },
-  { code: "loss-failed", options: { loss: () => expect.fail("no") } },
-  { code: "answer-empty", options: { answers: { ...answers, stop: " " } } },
-  { code: "loss-timeout", options: { loss: () => new Promise(() => undefined), lossTimeout: 5 } },
-  { code: "option-unknown", options: { loss: "changed", agreement: 0.9 } },
-];
-it.for(refused)("refuses with $code and names the prompt", async ({ code, options, change }) => {
+type Refused = readonly [code: string, options: object, change?: object];
+it.for<Refused>([
+  ["expected-missing", { loss: "accuracy" }, { expected: undefined }],
+  ["expected-malformed", { loss: "worse" }, { expected: "…" }],
+  ["document-malformed", {}, { prompt: 7 }],
+  ["message-content", {}, { prompt: [{ role: "user" }] }],
+  ["context-overflow", {}, { prompt: "x ".repeat(400) }],
+  ["loss-range", { loss: () => NaN }],
+  ["loss-range", { loss: () => 1.2 }],
+  ["loss-failed", { loss: () => Promise.reject(new Error("no")) }],
+  ["loss-failed", { loss: () => expect.fail("no") }],
+  ["answer-empty", { answers: { ...answers, stop: " " } }],
+  ["loss-timeout", { loss: () => new Promise(() => undefined), lossTimeout: 5 }],
+  ["option-unknown", { agreement: 0.9 }],
+])("refuses with %s and names the prompt", async ([code, options, change]) => {
   const given = prompts.slice(0, 8).with(3, { ...prompts[3]!, ...change });
   await expectCode(calibrate(heads, given, { ...asked, loss: "changed", ...options }), code, /prompt \d|option/);
 });
@@ -125,6 +103,7 @@ it("answers are right by words, alternatives, patterns or choices; ROUGE-L is ro
     ["four", ["4", "Four"], true],
     ["B. no", { choices: ["A", "B"], answer: "B" }, true],
     ["Both A and B", { choices: ["A", "B"], answer: "B" }, false],
+    ["", "paris", false], // what a policy leaves empty is compared
     ["-1 (or 1)", { choices: ["1", "-1"], answer: "-1" }, true],
     ["so 42", /^\d+$/m, false],
   ] as const;
@@ -132,5 +111,5 @@ it("answers are right by words, alternatives, patterns or choices; ROUGE-L is ro
   expect(rougeL("The quick brown fox jumps over the lazy dog", "the quick brown dog jumps on the log.")).toBeCloseTo(
     10 / 17,
   );
-  expect([rougeL("", ""), rougeL("γ", "γ")]).toEqual([0, 0]);
+  expect([rougeL("", ""), rougeL("γ", "γ"), rougeL("a", "")]).toEqual([0, 0, 0]);
 });

@@ -21,12 +21,10 @@ import { answerDocument, type Model } from "../../../model/index.js";
 import { shown } from "../../../shown.js";
 import { rawThreshold, type ThresholdVector } from "../../procedures/token-table.js";
 import { hashDocument, type HashedDocument, hashDocuments } from "../documents.js";
-import { createJudge } from "../judge.js";
 import { type Evidence, streamedEvidence } from "../evidence.js";
 import type { AnswerSettings } from "../policy-runs.js";
 import type { DocumentRecord } from "../record.js";
 import { arrange, type ArrangeOptions } from "../split.js";
-import { describeSubject, madeOf } from "../subject.js";
 import { type AnswerJudge, type AnswerTask, checkExpected, hashExpected, promptError } from "./losses.js";
 import { type AnswerStoreOptions, type AskedText, writeAnswers, type WrittenAnswer } from "./write-answers.js";
 
@@ -81,8 +79,7 @@ export async function answerEvidence(
     expected: await hashExpected(tasks.map(({ task }) => task)),
     stop: typeof stop === "string" ? [stop] : stop,
   };
-  const describe = () => describeSubject(heads, createJudge(heads.model, { sampling }), signal);
-  const kept = store && { store, share, madeOf: [...madeOf(await describe()), maxNewTokens, settings.stop] };
+  const kept = store && { store, share };
   const write = (policy: Policy | undefined, texts: readonly AskedText[], candidate = -1) => {
     let done = 0;
     return writeTexts(heads, policy, texts, {
@@ -120,7 +117,7 @@ export async function answerEvidence(
   const streamed = await streamedEvidence(
     heads,
     { ...arrangement, documents: recorded, grid: Infinity },
-    { ...(store && { store }), sampling, sequenceLength, signal, fill: terms.fill },
+    { ...kept, sampling, sequenceLength, signal, fill: terms.fill },
   );
   const { numLayers } = heads.model.config;
   const start = { exact: isExactFill(terms.fill) && isPlainGreedy(chosen), numLayers };

@@ -15,6 +15,7 @@ import { type ActiveText, WritingLoop } from "../../../model/decode/generate.js"
 import { type GenerateOptions, planText } from "../../../model/decode/text.js";
 import { Sequence } from "../../../model/index.js";
 import { giveTurn } from "../../../turns.js";
+import { describeSubject, madeOf } from "../subject.js";
 import { type Answer, promptError } from "./losses.js";
 
 export interface AskedText {
@@ -41,8 +42,6 @@ export interface AnswerStoreOptions {
 }
 
 export interface WriteAnswersOptions extends GenerateOptions, AnswerStoreOptions {
-  /** Model, heads, kernels and settings, which name answers in the store. */
-  readonly madeOf?: readonly unknown[];
   readonly maxNewTokens: number;
   /** Texts that are written together. */
   readonly batchSize: number;
@@ -58,12 +57,12 @@ export async function writeAnswers(
   heads: ExitHeads,
   policy: Policy | undefined,
   texts: readonly AskedText[],
-  { batchSize, onAnswer, store, share = () => true, madeOf = [], ...options }: WriteAnswersOptions,
+  { batchSize, onAnswer, store, share = () => true, ...options }: WriteAnswersOptions,
 ): Promise<WrittenAnswer[]> {
   const { model } = heads;
   const decoder = createDecoder(heads, policy === undefined ? {} : { policy });
   await decoder.prepare?.();
-  const loop = new WritingLoop<ActiveText & { readonly place: number; readonly name: string }>(model, options);
+  const loop = new WritingLoop<ActiveText & { readonly place: number }>(model, options);
   const left = texts.map(() => heads.depths.map(() => 0));
   const count = (place: number, choices: readonly Choice[]): void => {
     for (const { exit } of choices) {
@@ -72,10 +71,15 @@ export async function writeAnswers(
   };
   const answers: WrittenAnswer[] = [];
   let absent: number | undefined;
-  const end = async (place: number, writer: ActiveText["writer"], name: string): Promise<void> => {
+  const made = store && [madeOf(await describeSubject(heads)), policy ?? null, { ...options, signal: undefined }];
+  const nameOf = (place: number): Promise<string> => {
+    const { index, promptIds } = texts[place]!;
+    return findingName("answer", [made, index, promptIds]);
+  };
+  const end = async (place: number, writer: ActiveText["writer"]): Promise<void> => {
     const { text, ids, finishReason } = writer.summary(0);
     answers[place] = { text, ids, finishReason, left: left[place]! };
-    if (store !== undefined) await writeFinding(store, name, jsonOf(answers[place]));
+    if (store !== undefined) await writeFinding(store, await nameOf(place), jsonOf(answers[place]));
     await onAnswer?.();
   };
   let next = 0;
@@ -83,35 +87,38 @@ export async function writeAnswers(
     while (loop.size > 0 || next < texts.length) {
       await giveTurn(options.signal);
       for (; next < texts.length && loop.size < batchSize; next++) {
-        const { index, promptIds, known: begun } = texts[next]!;
-        const name = await findingName("answer", [...madeOf, policy ?? null, (options.seed ?? 0) + index, promptIds]);
-        const kept = store && (await readFinding(store, name, (bytes) => answerIn(bytes, heads.depths.length)));
+        const kept = store && (await readFinding(store, await nameOf(next), answerIn));
         if (kept !== undefined) {
           answers[next] = kept;
           await onAnswer?.();
-        } else if (!share(index)) absent ??= index;
-        if (kept !== undefined || !share(index)) continue;
-        const known = (await begun?.()) ?? [];
+          continue;
+        }
+        const { index, promptIds, ...text } = texts[next]!;
+        if (!share(index)) {
+          absent ??= index;
+          continue;
+        }
+        const known = (await text.known?.()) ?? [];
         const planned = planText(model, { index, promptIds, conversation: false }, options);
         planned.writer.write({ tokens: known, drafted: 0 }, 0);
         // A sampled token takes a random number.
         for (let t = 0; t < known.length && !planned.sampler.greedy; t++) planned.sampler.chance(0);
         count(next, known);
         if (planned.writer.finished) {
-          await end(next, planned.writer, name);
+          await end(next, planned.writer);
           continue;
         }
         const sequence = new Sequence(model, planned.capacity);
         sequence.append(...promptIds, ...known.map(({ id }) => id));
-        loop.join({ ...planned, decoder, sequence, place: next, name });
+        loop.join({ ...planned, decoder, sequence, place: next });
       }
       for (const written of await loop.turn()) {
         if ("error" in written) throw written.error;
-        const { place, name, writer, sequence } = written.text;
+        const { place, writer, sequence } = written.text;
         count(place, written.tokens);
         if (!writer.finished) continue;
         sequence.dispose();
-        await end(place, writer, name);
+        await end(place, writer);
       }
     }
   } finally {
@@ -123,9 +130,8 @@ export async function writeAnswers(
 }
 
 /** Undefined for what is no answer. */
-function answerIn(bytes: Uint8Array, exits: number): WrittenAnswer | undefined {
+function answerIn(bytes: Uint8Array): WrittenAnswer | undefined {
   const answer = jsonIn(bytes) as WrittenAnswer;
   const { text, ids, left } = answer;
-  const legal = typeof text === "string" && ids.every((id) => isCount(id)) && left.length === exits;
-  return legal && left.every((count) => isCount(count, ids.length)) ? answer : undefined;
+  return typeof text === "string" && [...ids, ...left].every((one) => isCount(one)) ? answer : undefined;
 }
