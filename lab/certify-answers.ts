@@ -4,11 +4,12 @@
  * last blocks. SmolLM2-135M-Instruct in int8
  *   words      writes a sentence with a word of the stories; elsewhere it repeats a sentence
  *   arc        picks the right one of two answers to a question of ARC-Easy; elsewhere to one of OpenBookQA
- *   summaries  sums up stories; elsewhere encyclopedia. The claim is about ROUGE-L, elsewhere above about accuracy
+ *   summaries  sums up stories; elsewhere encyclopedia
  * and the embedded model
  *   endings    ends passages of its documents with their next word; elsewhere plays
- *   sotu       continues segments of its documents; elsewhere plays. The claim is about ROUGE-L
- *   npx tsx lab/certify-answers.ts [--study words] [--certify 290] [--held 300] [--others 40] [--timed 0]
+ *   sotu       continues segments of its documents; elsewhere plays
+ * Claims are about ROUGE-L where texts have no right answer (summaries, sotu), and about accuracy elsewhere.
+ *   npx tsx lab/certify-answers.ts [--study words] [--certify 290] [--held 300] [--others 40] [--timed 16]
  *     [--threads 1] [--model FILE] [--fixtures FOLDER] [--store FOLDER] [--out FOLDER]
  * Writes answers.md and answers.json. The store keeps answers, so that an interrupted study goes on where it was, and
  * findings; --study "" writes the report of what it holds. Speed is measured on --timed prompts, on one thread.
@@ -42,7 +43,7 @@ const { values } = parseArgs({
     certify: { type: "string", default: "290" },
     held: { type: "string", default: "300" },
     others: { type: "string", default: "40" },
-    timed: { type: "string", default: "0" },
+    timed: { type: "string", default: "16" },
     threads: { type: "string", default: "1" },
     model: { type: "string" },
     fixtures: { type: "string", default: "../shared/fixtures" },
