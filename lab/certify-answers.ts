@@ -1,13 +1,18 @@
 /**
  * Promises about answers: certified on some prompts, judged on held-out ones and on prompts of another kind, beside
- * other ways to save time: four bits, lossless decoding, and the model without its last blocks.
- *   words   SmolLM2-135M-Instruct in int8 writes a sentence with a word of the stories; elsewhere it repeats a
- *           sentence. Right if the word, or the sentence, is in the answer; the claim is about accuracy
- *   sotu    the embedded model continues segments of its documents, elsewhere plays; the claim is about ROUGE-L
- *   npx tsx lab/certify-answers.ts [--study words,sotu] [--certify 400] [--held 200] [--others 60] [--timed 16]
- *     [--tokens 32] [--model FILE] [--fixtures FOLDER] [--out FOLDER]
- * One thread. Writes answers.md and answers.json; what the studies found is kept in --store FILE from run to run, and
- * --study "" writes the report of what is there. Figures of both studies took twenty minutes of processor time.
+ * other ways to save time: four bits, lossless decoding, the preview of the last head alone, and the model without its
+ * last blocks. SmolLM2-135M-Instruct in int8
+ *   words      writes a sentence with a word of the stories; elsewhere it repeats a sentence
+ *   arc        picks the right one of two answers to a question of ARC-Easy; elsewhere to one of OpenBookQA
+ *   summaries  sums up stories; elsewhere encyclopedia
+ * and the embedded model
+ *   endings    ends passages of its documents with their next word; elsewhere plays
+ *   sotu       continues segments of its documents; elsewhere plays
+ * Claims are about ROUGE-L where texts have no right answer (summaries, sotu), and about accuracy elsewhere.
+ *   npx tsx lab/certify-answers.ts [--study words] [--certify 290] [--held 300] [--others 40] [--timed 16]
+ *     [--threads 1] [--model FILE] [--fixtures FOLDER] [--store FOLDER] [--out FOLDER]
+ * Writes answers.md and answers.json. The store keeps answers, so that an interrupted study goes on where it was, and
+ * findings; --study "" writes the report of what it holds. Speed is measured on --timed prompts, on one thread.
  */
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -15,11 +20,15 @@ import { parseArgs } from "node:util";
 import { calibrate, createPolicy, type ExitHeads, type Policy } from "early-exits";
 import { type AnswerTask, describeClaim } from "early-exits/calibrate";
 import { readPrompt } from "early-exits/model";
-import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
+import { createDevice, folderStore, readHeads, readModel } from "early-exits/node";
 import { bettingBound } from "early-exits/risk";
 import { createRng } from "early-exits/tensor";
-import { type Answer, answerJudge, isRight } from "../src/calibrate/record/answers/losses.js";
+import { orientThreshold } from "../src/calibrate/procedures/token-table.js";
+import { answerEvidence } from "../src/calibrate/record/answers/answer-evidence.js";
+import { type Answer, answerJudge, type Expected, isRight } from "../src/calibrate/record/answers/losses.js";
 import { writeAnswers } from "../src/calibrate/record/answers/write-answers.js";
+import { jsonIn, jsonOf } from "../src/exits/states/findings.js";
+import type { Threshold } from "../src/exits/heads/score.js";
 import { compareWays } from "./judged/compare-ways.js";
 import { exactCertificates } from "./pretrained/read-certificates.js";
 import { machine } from "./report/machine.js";
@@ -30,21 +39,21 @@ import { modelFolder, readDocuments } from "./ship/embedded.js";
 
 const { values } = parseArgs({
   options: {
-    study: { type: "string", default: "words,sotu" },
-    certify: { type: "string", default: "400" },
-    held: { type: "string", default: "200" },
-    others: { type: "string", default: "60" },
+    study: { type: "string", default: "words,arc,summaries,endings,sotu" },
+    certify: { type: "string", default: "290" },
+    held: { type: "string", default: "300" },
+    others: { type: "string", default: "40" },
     timed: { type: "string", default: "16" },
-    tokens: { type: "string", default: "32" },
+    threads: { type: "string", default: "1" },
     model: { type: "string" },
     fixtures: { type: "string", default: "../shared/fixtures" },
-    store: { type: "string" },
+    store: { type: "string", default: "answers" },
     out: { type: "string", default: reportsFolder },
   },
 });
 const [certify, held, others, timed] = [values.certify, values.held, values.others, values.timed].map(Number);
-const maxNewTokens = Number(values.tokens);
-const device = await createDevice("wasm", { threads: 1 });
+const device = await createDevice("wasm", { threads: Number(values.threads) });
+const store = folderStore(values.store);
 const rng = createRng(1);
 
 interface Way {
@@ -61,69 +70,93 @@ interface Study {
   readonly heads: ExitHeads;
   readonly loss: "accuracy" | "rougeL";
   readonly epsilon: number;
+  /** Of an answer. */
+  readonly maxNewTokens: number;
   readonly tasks: readonly AnswerTask[];
   /** Held out, and of another kind. */
   readonly judged: readonly (readonly AnswerTask[])[];
-  readonly further?: readonly Way[];
+  readonly int4?: ExitHeads;
 }
 
 /** Certifies on the tasks, and judges every way on the others. */
-async function judge({ title, folder, heads, loss, epsilon, tasks, judged, further = [] }: Study) {
+async function judge({ title, folder, heads, loss, epsilon, maxNewTokens, tasks, judged, int4 }: Study) {
   const { model, depths } = heads;
   const tell = (what: string): void => console.error(`${title}: ${what}`);
+  const answers = { maxNewTokens };
+  const begun = performance.now();
   const { certificate, policy } = await calibrate(heads, tasks, {
-    ...{ loss, epsilon, gridShare: 0.3, answers: { maxNewTokens } },
+    ...{ loss, epsilon, gridShare: 0.3, answers, store },
     onAnswer({ candidate, done, total }) {
       if (done % 20 === 0) tell(`candidate ${candidate}, ${done} of ${total}`);
     },
   });
+  tell(`certified in ${((performance.now() - begun) / 1000).toFixed()} s`);
   const depth = depths.findLast((one) => one < model.config.numLayers)!;
-  const always = depths.map((one) => (one === depth ? "always" : "never"));
   const shipped = (await exactCertificates(join(folder, "certificates"))).map((one) => one.policy);
+  const only = (chosen: number, threshold: Threshold): Policy =>
+    createPolicy(
+      heads,
+      depths.map((one) => (one === chosen ? threshold : "never")),
+      { score: shipped[0]!.score, fill: "lazy" },
+    );
+  const last = shipped[0]!.exits.at(-1)!;
   const ways: Way[] = [
     { name: "plain", heads },
     ...(certificate.furtherUnits === 0 ? [{ name: "certified for answers", heads, policy }] : []),
     { name: "certified for 99 % of tokens", heads, policy: shipped[0]! },
     { name: "certified for 95 % of tokens", heads, policy: shipped[1]! },
-    { name: "lossless", heads, policy: shipped[2]!, lossless: true },
-    ...further,
-    { name: `always the first ${depth} blocks`, heads, policy: createPolicy(heads, always, { fill: "lazy" }) },
+    ...(last.depth < model.config.numLayers
+      ? []
+      : [{ name: "the preview alone, as at 99 %", heads, policy: only(last.depth, last.threshold) }]),
+    { name: "lossless", heads, policy: shipped[2]!, lossless: true as const },
+    ...(int4 ? [{ name: "int4", heads: int4 }] : []),
+    { name: `always the first ${depth} blocks`, heads, policy: only(depth, "always") },
   ];
-  const promptsOf = (asked: readonly AnswerTask[]) => Promise.all(asked.map(({ prompt }) => readPrompt(model, prompt)));
   const losing = await answerJudge({ loss });
   const losses: number[][][] = [];
   const right: number[][] = [];
   for (const asked of judged) {
-    const texts = (await promptsOf(asked)).map((promptIds, index) => ({ index, promptIds }));
-    const answers: Answer[][] = [];
-    for (const way of ways) {
-      tell(way.name);
-      // Lossless answers are the full model's, token by token.
-      const of = way.lossless ? undefined : way.policy;
-      answers.push(await writeAnswers(way.heads, of, texts, { maxNewTokens, batchSize: 16 }));
+    const texts = await Promise.all(
+      asked.map(async ({ prompt }, index) => ({ index, promptIds: await readPrompt(model, prompt) })),
+    );
+    const terms = { seed: 0, gridShare: 0.5, unit: "document", epsilon, fill: "lazy" } as const;
+    const evidence = await answerEvidence(heads, asked, losing, { answers, store }, terms);
+    const answersOf = async (own: ExitHeads): Promise<Answer[]> =>
+      writeAnswers(own, undefined, texts, { maxNewTokens, batchSize: 16, store });
+    const full = await answersOf(heads);
+    const lost: number[][] = [];
+    for (const { name, heads: own, policy: of, lossless } of ways) {
+      tell(name);
+      if (own !== heads) {
+        const found = await answersOf(own);
+        lost.push(await Promise.all(asked.map((task, i) => losing.lossOf(full[i]!, found[i]!, task, i))));
+      } else if (of === undefined || lossless) {
+        lost.push(asked.map(() => 0)); // lossless answers are the full model's, token by token
+      } else {
+        const { score, exits } = of;
+        const vectors = [exits.map(({ threshold }) => orientThreshold(threshold, score))];
+        const tally = await evidence.run!(0, evidence.documents.length, { score, vectors });
+        lost.push([...tally.answers!.losses]);
+      }
     }
-    losses.push(
-      await Promise.all(
-        answers.map((own) => Promise.all(asked.map((task, i) => losing.lossOf(answers[0]![i]!, own[i]!, task, i)))),
-      ),
-    );
-    right.push(
-      answers.map((own) => meanOf(asked.map(({ expected = [] }, i) => Number(isRight(own[i]!.text, expected))))),
-    );
+    losses.push(lost);
+    const rightOfFull = meanOf(asked.map(({ expected = [] }, i) => Number(isRight(full[i]!.text, expected))));
+    right.push(lost.map((own) => rightOfFull - meanOf(own)));
   }
   tell("time");
+  const prompts = await Promise.all(judged[0]!.slice(0, timed).map(({ prompt }) => readPrompt(model, prompt)));
   const speeds = await compareWays(
     ways.map(({ name, heads: own, policy: of, lossless = false }) => {
       return { name, heads: own, options: of ? { policy: of, lossless, allowUncertified: true } : {} };
     }),
-    await promptsOf(judged[0]!.slice(0, timed)),
+    prompts,
     { tokens: maxNewTokens, seed: 1, stopAtEndOfText: true },
   );
-  const candidates = certificate.test!.candidates.map(({ thresholds, risk, pValue, cost, answers }) => {
-    return { thresholds, risk, pValue, cost: cost / certificate.costs.full, losses: answers!.losses };
+  const candidates = certificate.test!.candidates.map(({ thresholds, risk, pValue, cost }) => {
+    return { thresholds, risk, pValue, cost: cost / certificate.costs.full };
   });
   return {
-    ...{ title, loss, epsilon, candidates, losses, right },
+    ...{ title, loss, epsilon, maxNewTokens, candidates, losses, right },
     claim: certificate.furtherUnits === 0 ? describeClaim(certificate) : null,
     more: certificate.furtherDocuments,
     prompts: [tasks.length, certificate.documents.length - certificate.split.grid, timed!],
@@ -148,22 +181,12 @@ function lostPoints(losses: readonly number[], { loss }: Judged): string[] {
   return [points(meanOf(losses)), points(1 - width * upper)];
 }
 
-/** About how many prompts a claim takes: (1.65 s / (ε - μ))², and at least as many as without any loss. */
-function promptsFor(epsilon: number, losses: readonly number[]): string {
-  const mean = meanOf(losses);
-  const variance = meanOf(losses.map((one) => (one - mean) ** 2));
-  if (mean >= epsilon) return "none would do";
-  return Math.ceil(Math.max((1.65 ** 2 * variance) / (epsilon - mean) ** 2, 3 / epsilon)).toLocaleString("en");
-}
-
 function points(share: number): string {
   return (100 * share).toFixed(1);
 }
 
-const CLAIMS = [0.01, 0.02, 0.05, 0.1];
-
 function tablesOf(found: Judged): Table[] {
-  const { title, loss, epsilon, candidates, losses, right, claim, more, prompts, speeds } = found;
+  const { title, loss, epsilon, maxNewTokens, candidates, losses, right, claim, more, prompts, speeds } = found;
   const judged = ["held out", "elsewhere"];
   const needed = `Not certified; more prompts needed: ${more ?? "no number would do"}`;
   const verdict = claim === null ? needed : `Certified: ${claim}`;
@@ -173,15 +196,13 @@ function tablesOf(found: Judged): Table[] {
       note: prose`
         Loss ${loss}, at most ${points(epsilon)} points; ${prompts[0]!} prompts, of which ${prompts[1]!} test; answers
         of at most ${maxNewTokens} tokens. ${verdict}.
-        Cost: multiply-adds of a token, over the full model's. Last: about how many test prompts a claim of so many
-        points takes, by mean and variance here.`,
-      columns: ["thresholds", "points lost", "p", "cost", ...CLAIMS.map((one) => `${100 * one} points`)],
-      rows: candidates.map(({ thresholds, risk, pValue, cost, losses: own }) => [
+        Cost: multiply-adds of a token, over the full model's.`,
+      columns: ["thresholds", "points lost", "p", "cost"],
+      rows: candidates.map(({ thresholds, risk, pValue, cost }) => [
         thresholds.map((one) => (typeof one === "number" ? one.toFixed(3) : one)).join(", "),
         points(risk),
         pValue.toPrecision(2),
         cost.toFixed(3),
-        ...CLAIMS.map((one) => promptsFor(one, own)),
       ]),
     },
     {
@@ -217,61 +238,135 @@ async function matches(file: string, pattern: RegExp): Promise<string[]> {
   return rng.shuffle([...new Set(text.match(pattern))]);
 }
 
-function asked(content: string, expected: string): AnswerTask {
-  return { prompt: [{ role: "user", content }], expected };
+function asked(content: string, expected?: Expected, group?: string): AnswerTask {
+  return { prompt: [{ role: "user", content }], ...(expected && { expected }), ...(group && { group }) };
+}
+
+/** Each question with its right answer and one of the others, in random order. */
+async function questions(name: string): Promise<AnswerTask[]> {
+  const lines = await readFile(join(values.fixtures, "eval", `${name}_200.jsonl`), "utf8");
+  return lines
+    .trim()
+    .split("\n")
+    .flatMap((line) => {
+      const { query, choices, gold } = JSON.parse(line) as { query: string; choices: string[]; gold: number };
+      const answer = choices[gold]!;
+      return choices.slice(0, 4).flatMap((other) => {
+        if (other === answer) return [];
+        const pair = rng.shuffle([answer, other]);
+        const question = query.replace(/^Question: |\nAnswer:$/g, "");
+        return asked(`${question}\nIs it "${pair.join('" or "')}"?`, { choices: pair, answer }, query);
+      });
+    });
 }
 
 const STORIES = "tinystories_clean.jsonl";
+const SMOLLM2 = "models/smollm2-135m-instruct";
 
-async function words(): Promise<Study> {
+/** A study of SmolLM2: the first tasks certify, the next are held out. */
+async function chat(
+  study: Pick<Study, "title" | "loss" | "epsilon" | "maxNewTokens">,
+  all: readonly AnswerTask[],
+  elsewhere: readonly AnswerTask[],
+): Promise<Study> {
   const file = values.model ?? join(values.fixtures, "models/smollm2-135m-instruct/SmolLM2-135M-Instruct.Q4_1.gguf");
-  const folder = "models/smollm2-135m-instruct";
+  const tasks = all.slice(0, certify);
+  const known = new Set(tasks.flatMap(({ group = [] }) => group));
+  const judged = all.slice(certify).filter(({ group = "" }) => !known.has(group));
   const open = async (dtype: "int8" | "int4") =>
-    readHeads(join(folder, "heads"), await readModel(file, { device, dtype }));
-  const all = (await matches(STORIES, /(?<= )[a-z]{4,}(?= )/g)).map((word) =>
-    asked(`Write a sentence with the word "${word}".`, word),
-  );
-  const repeated = (await matches(STORIES, /(?<=[.] )[A-Z][a-z ,]{25,60}[.]/g)).map((sentence) =>
-    asked(`Repeat this sentence: ${sentence}`, sentence),
-  );
+    readHeads(join(SMOLLM2, "heads"), await readModel(file, { device, dtype }));
   return {
-    ...{ title: "A sentence with a word, SmolLM2", folder, heads: await open("int8"), loss: "accuracy", epsilon: 0.05 },
-    tasks: all.slice(0, certify),
-    judged: [all.slice(certify, certify! + held!), repeated.slice(0, others)],
-    further: [{ name: "int4", heads: await open("int4") }],
+    ...study,
+    ...{ folder: SMOLLM2, heads: await open("int8"), int4: await open("int4"), tasks },
+    judged: [judged.slice(0, held), elsewhere.slice(0, others)],
   };
 }
 
-async function sotu(): Promise<Study> {
+/** A text from four places on, 30 words apart. */
+function quarters(text: string): string[] {
+  const words = text.split(/\s+/);
+  return [0, 30, 60, 90]
+    .map((begin) => words.slice(begin, begin + 60).join(" "))
+    .filter((_, i) => words.length > 30 * i + 24);
+}
+
+/** A study of the embedded model: calibration segments certify, test segments are held out. */
+async function embedded(
+  study: Pick<Study, "title" | "loss" | "epsilon" | "maxNewTokens">,
+  taskOf: (text: string) => AnswerTask,
+): Promise<Study> {
   const folder = modelFolder("sotu-12");
   const { calibration, test } = await readDocuments(folder);
   const heads = await readHeads(join(folder, "heads"), await readModel(folder, { device }));
-  const begun = (text: string): AnswerTask => ({ prompt: text.split(/\s+/).slice(0, 24).join(" ") });
   /** Prompts that the full model does not end at once. */
   const answered = async (texts: readonly string[]): Promise<AnswerTask[]> => {
-    const tasks = texts.map(begun);
-    const asked = tasks.map(({ prompt }, index) => ({
+    const tasks = texts.map(taskOf);
+    const promptsOf = tasks.map(({ prompt }, index) => ({
       index,
       promptIds: heads.model.tokenizer.encode(prompt as string),
     }));
-    const answers = await writeAnswers(heads, undefined, asked, { maxNewTokens: 2, batchSize: 16 });
-    return tasks.filter((_, i) => answers[i]!.text !== "");
+    const found = await writeAnswers(heads, undefined, promptsOf, { maxNewTokens: 2, batchSize: 16 });
+    return tasks.filter((_, i) => found[i]!.text !== "");
   };
   const plays = await matches("tinyshakespeare.txt", /(?:[A-Z][^\n]{20,}\n){4}/g);
   return {
-    ...{ title: "Continuations, sotu-12", folder, heads, loss: "rougeL", epsilon: 0.1 },
-    tasks: await answered(calibration.slice(0, certify)),
-    judged: [await answered(test.slice(0, held)), await answered(plays.slice(0, others))],
+    ...{ ...study, folder, heads, tasks: await answered(calibration.slice(0, certify)) },
+    judged: [(await answered(test.flatMap(quarters))).slice(0, held), await answered(plays.slice(0, others))],
   };
 }
 
-const { store } = values;
+const studies: Readonly<Record<string, () => Promise<Study>>> = {
+  async words() {
+    const all = await matches(STORIES, /(?<= )[a-z]{4,}(?= )/g);
+    const repeated = await matches(STORIES, /(?<=[.] )[A-Z][a-z ,]{25,60}[.]/g);
+    return chat(
+      { title: "A sentence with a word, SmolLM2", loss: "accuracy", epsilon: 0.05, maxNewTokens: 32 },
+      all.map((word) => asked(`Write a sentence with the word "${word}".`, word)),
+      repeated.map((sentence) => asked(`Repeat this sentence: ${sentence}`, sentence)),
+    );
+  },
+  async arc() {
+    return chat(
+      { title: "ARC-Easy, one of two answers, SmolLM2", loss: "accuracy", epsilon: 0.1, maxNewTokens: 20 },
+      await questions("arc_easy"),
+      await questions("openbook_qa"),
+    );
+  },
+  async summaries() {
+    const stories = await matches(STORIES, /(?<="text": ")[^"\\]{140,220}[.]/g);
+    const articles = await matches("wikitext2_valid.txt", /(?<=\n ?)[A-Z][^\n=]{140,220}[.]/g);
+    const ask = (text: string): AnswerTask => asked(`Summarize in one sentence: ${text}`);
+    return chat(
+      { title: "Summaries, SmolLM2", loss: "rougeL", epsilon: 0.1, maxNewTokens: 32 },
+      stories.map(ask),
+      articles.map(ask),
+    );
+  },
+  endings() {
+    return embedded(
+      { title: "Endings of passages, sotu-12", loss: "accuracy", epsilon: 0.05, maxNewTokens: 4 },
+      (text) => {
+        const words = text.match(/\S*[a-z]\S*/gi)!.slice(0, 25);
+        return { prompt: words.slice(0, -1).join(" "), expected: words.at(-1)! };
+      },
+    );
+  },
+  sotu() {
+    return embedded({ title: "Continuations, sotu-12", loss: "rougeL", epsilon: 0.1, maxNewTokens: 32 }, (text) => {
+      return { prompt: text.split(/\s+/).slice(0, 24).join(" ") };
+    });
+  },
+};
+
 const where = machine();
-const kept = store !== undefined && (await fileExists(store)) ? ((await readJson(store)) as Judged[]) : [];
 for (const name of values.study.split(",").filter((one) => one !== "")) {
-  const found = await judge(await { words, sotu }[name as "words" | "sotu"]());
-  kept.push({ ...found });
-  if (store !== undefined) await writeFileAtomic(store, JSON.stringify(kept));
+  const found = await judge(await studies[name]!());
+  await store.write(`${name}.json`, jsonOf(found));
+}
+const kept: Judged[] = [];
+for (const name of Object.keys(studies)) {
+  const bytes = await store.read(`${name}.json`);
+  if (bytes !== undefined) kept.push(jsonIn(bytes) as Judged);
 }
 await writeReport(values.out, {
   name: "answers",

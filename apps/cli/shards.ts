@@ -15,7 +15,7 @@ import { refuseIf } from "./io.js";
 export const shardOptions = [
   {
     flags: "--store <folder>",
-    description: "keep there what is found in each document, and continue from it; shards share the folder",
+    description: "keep there what is found in each document or prompt, and continue from it; shards share the folder",
   },
   {
     flags: "--shard <i/n>",
@@ -40,8 +40,16 @@ export function openShard(
   return readShard(shard);
 }
 
-export function shareOf<Unit>(units: readonly Unit[], { index, of }: Shard): Unit[] {
-  return units.filter((_, unit) => unit % of === index);
+export function inShare(unit: number, { index, of }: Shard): boolean {
+  return unit % of === index;
+}
+
+export function shareOf<Unit>(units: readonly Unit[], shard: Shard): Unit[] {
+  return units.filter((_, unit) => inShare(unit, shard));
+}
+
+export function nameOf({ index, of }: Shard): string {
+  return `shard ${index} of ${of}`;
 }
 
 /** `index` is in [0, of). */

@@ -52,6 +52,7 @@ const sharedNames = [
   "candidates",
   "sampling",
   "batchSize",
+  "store",
   "signal",
 ] as const;
 const optionNames = allNames<CalibrateOptions>()(
@@ -60,7 +61,6 @@ const optionNames = allNames<CalibrateOptions>()(
   "against",
   "ownText",
   "sequenceLength",
-  "store",
   "onDocument",
   "onRun",
 );
@@ -78,6 +78,7 @@ const answerOptionNames = allNames<CalibrateAnswersOptions>()(
   "lossHash",
   "lossTimeout",
   "answers",
+  "share",
   "onAnswer",
 );
 

@@ -1,7 +1,7 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError, TokenError } from "../errors.js";
 import { ExitHeads } from "../exits/heads/exit-heads.js";
-import { findingName, isCount, readFinding, writeFinding } from "../exits/states/findings.js";
+import { findingName, isCount, jsonIn, jsonOf, readFinding, writeFinding } from "../exits/states/findings.js";
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
 import { createRng } from "../tensor/index.js";
@@ -349,13 +349,16 @@ function scoreStore(
   return {
     async read(item) {
       return readFinding(store, await nameOf(item), (bytes) => {
-        const json: unknown = JSON.parse(new TextDecoder().decode(bytes), (_, value: unknown) => numberOf(value));
-        return isScore(json as ItemScore, item, described) ? (json as ItemScore) : undefined;
+        const score = jsonIn(bytes, (_, value) => numberOf(value)) as ItemScore;
+        return isScore(score, item, described) ? score : undefined;
       });
     },
     async write(item, score) {
-      const json = JSON.stringify(score, (_, value: unknown) => spelled(value));
-      await writeFinding(store, await nameOf(item), new TextEncoder().encode(json));
+      await writeFinding(
+        store,
+        await nameOf(item),
+        jsonOf(score, (_, value) => spelled(value)),
+      );
     },
   };
 }

@@ -25,11 +25,11 @@ const CEILINGS: Readonly<Record<string, number>> = {
   "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5 + 15 + 70,
   // + 390 and + 30: text() of a generation, certificates as policies, known options; + 5,340: heads that look ahead;
   // + 25: names of the losses of answers; + 110: a model in place of heads, a path in place of a policy; + 60: drafts
-  // from depth L, where the unembedding is dear
-  "src/exits": 45_850 + 390 + 30 + 5_340 + 25 + 110 + 60 + 10, // + 10: a text takes a tokenizer
+  // from depth L, where the unembedding is dear; + 10: a text takes a tokenizer; + 30: findings in JSON
+  "src/exits": 45_850 + 390 + 30 + 5_340 + 25 + 110 + 60 + 10 + 30,
   // + 240: one reader of policies for every host, known options; + 7,560: promises about answers; + 350: policies by
   // dtype and sampling, and names of those there are
-  "src/calibrate": 48_200 + 240 + 7_560 + 350 + 20, // + 20: a model in place of heads
+  "src/calibrate": 48_200 + 240 + 7_560 + 350 + 20 + 320, // + 20: a model for heads; + 320: stored answers
   "src/evaluate": 10_050 + 30, // + 30: known options
   // + 420 and + 95: models refused before they are downloaded, by all heads of a split one; + 25: files read into given
   // room; + 40: names of what is in a folder
@@ -38,7 +38,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 50: what a model takes, from its header; + 310 and + 150: exits of the package in plan, eval, calibrate; + 40:
   // look-ahead heads; + 2,085: answers; + 80: models refused before they are downloaded; + 385: exits of the package
   // for sampled text; + 460: exits in a package of their own, missing, of another version or damaged
-  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80 + 385 + 460,
+  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80 + 385 + 460 + 170, // + 170: shards of prompts
   "apps/export": 10_600,
   // + 30: requests that name no sampling get the certificate's; + 20: look-ahead heads; + 110: its packages are
   // optional
@@ -54,8 +54,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // 150: the promise of examples/micro-exits.ts; + 1,300: answers in the repository, states in their order; + 500:
   // certificates for sampled text; + 350: a look-ahead head beside exits; + 2,760: promises
   // about answers, certified and judged on two models; what checked certificates on splits of one pool has left, and
-  // - 5,300: so has the study of backbones
-  lab: 104_300 + 1_050 + 950 + 150 + 1_300 + 850 + 2_760 - 5_300,
+  // - 5,300: so has the study of backbones; + 780: five studies of answers, resumed
+  lab: 104_300 + 1_050 + 950 + 150 + 1_300 + 850 + 2_760 - 5_300 + 780,
   // + 400: what a sceptic broke; + 220: a model is read as its certificates say; + 1,500: a page that teaches (the map
   // of blocks and tokens, thresholds by hand, guesses, the plain text beside); + 255: certificates for sampled text
   playground: 24_000 + 400 + 220 + 1_500 + 255,

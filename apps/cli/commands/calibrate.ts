@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import {
   calibrate,
   type Certified,
+  type EarlyExitError,
   exactFill,
   type ExitHeads,
   type FillName,
@@ -59,7 +60,7 @@ import {
 import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
-import { openShard, type Shard, shardOptions, shareOf } from "../shards.js";
+import { inShare, nameOf, openShard, type Shard, shardOptions, shareOf } from "../shards.js";
 import { findShippedExits, shippedInstead } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
@@ -294,16 +295,18 @@ async function shippedHeads(model: Model, dir: string): Promise<string> {
 /** Certifies answers to prompts. */
 async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: string }, io: Io): Promise<void> {
   const { loss } = withDefaults(defaults, settings);
-  const { epsilon, maxNewTokens, stop, agreement, ownText, shard, store, paper } = settings;
+  const { epsilon, maxNewTokens, stop, agreement, ownText, store, paper } = settings;
   if (!isOfAnswers(loss) || epsilon === undefined) {
     throw new UsageError(
       "calibrate: --prompts needs a loss of answers and how much may be lost, such as --loss accuracy --epsilon .03",
     );
   }
   refuseIf(
-    [agreement, ownText, shard, store, paper].some((one) => one !== undefined),
-    "calibrate: --agreement, --own-text, --shard, --store and --paper do not go with --prompts",
+    [agreement, ownText, paper].some((one) => one !== undefined),
+    "calibrate: --agreement, --own-text and --paper do not go with --prompts",
   );
+  const shard = openShard("calibrate", settings);
+  if (shard !== undefined) requireSharable(settings);
   const lost = await openLoss(loss);
   const tasks = (await readTasks(settings.prompts)).slice(0, settings.documents);
   const model = await openModel(io, settings.dir, settings);
@@ -315,19 +318,30 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
       ...given({ ...options, agreement: undefined }),
       ...{ ...lost, epsilon, sampling: samplingOf(settings), signal: io.signal },
       answers: given({ maxNewTokens, stop }),
+      ...given({
+        store: store === undefined ? store : folderStore(store),
+        share: shard && ((prompt) => inShare(prompt, shard)),
+      }),
       onAnswer: ({ candidate, done, total }) => {
         const whose = candidate < 0 ? "the full model" : `candidate ${candidate + 1}`;
         return report({ done, total, text: `answers of ${whose}` });
       },
     }),
-  );
-  const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
-  const seeds = await seedsBefore(settings, heads, texts);
-  const race = await raceExits(heads, certified.policy, texts, settings, io);
-  await finishCalibration(io, settings, certified, model.config.numLayers, {
-    ...(race && { timed: race }),
-    lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
+  ).catch((error: unknown) => {
+    if (shard === undefined || (error as EarlyExitError).code !== "answers-missing") throw error;
   });
+  if (shard !== undefined) {
+    const next = "once all have ended, run them again, for the next candidate, and at last without --shard";
+    note(io, `${nameOf(shard)}: its answers are in the store; ${next}`);
+  } else if (certified) {
+    const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
+    const seeds = await seedsBefore(settings, heads, texts);
+    const race = await raceExits(heads, certified.policy, texts, settings, io);
+    await finishCalibration(io, settings, certified, model.config.numLayers, {
+      ...(race && { timed: race }),
+      lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
+    });
+  }
   heads.dispose();
   model.dispose();
 }
@@ -434,7 +448,7 @@ async function workOnShare(
   io: Io,
 ): Promise<void> {
   const own = shareOf(documents, shard);
-  const name = `shard ${shard.index} of ${shard.of}`;
+  const name = nameOf(shard);
   if (own.length > 0) await recordAll(io, "calibrate", heads, own, { ...judged, store });
   note(io, `${name}: all of its documents are recorded`);
   if ("procedure" in options || isExactFill(options.fill) || own.length === 0) return;

@@ -20,7 +20,7 @@ import { openExits, shippedOption } from "../decoding.js";
 import { modelDefaults } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
-import { openShard, shardOptions } from "../shards.js";
+import { nameOf, openShard, shardOptions } from "../shards.js";
 
 const defaults = {
   ...modelDefaults,
@@ -109,7 +109,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
       );
       if (shard === undefined) await writeEvaluation(io, settings, evaluation, { task, names });
     }
-    if (shard !== undefined) note(io, `shard ${index} of ${of}: all of its items are scored`);
+    if (shard !== undefined) note(io, `${nameOf(shard)}: all of its items are scored`);
   } finally {
     heads?.dispose();
     model.dispose();

@@ -57,28 +57,15 @@ export function calibratePaper(given: CalibrationRecords, options: PaperCalibrat
     return { depth, threshold: rawThreshold(threshold, score) };
   });
   const { modelHash, headsHash } = records;
-  const policy: Policy = {
-    format: "early-exits/policy",
-    version: 1,
-    score,
-    exits,
-    fill,
-    agreement,
-    modelHash,
-    headsHash,
-  };
+  const terms = { version: 1, agreement, score, fill, modelHash, headsHash } as const;
+  const policy: Policy = { ...terms, format: "early-exits/policy", exits };
   const certificate: CalibrationReport = {
+    ...terms,
     format: "early-exits/calibration",
-    version: 1,
     procedure: "paper",
     guarantee: "none",
     strategy: "maxCoverage",
-    agreement,
-    score,
-    fill,
     measured: playPolicy(records, policy),
-    modelHash,
-    headsHash,
     libraryVersion,
     assumptions: [
       "No guarantee: thresholds were chosen on the text they were measured on, head by head, with tokens " +

@@ -5,7 +5,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import { findingName, isCount, readFinding, writeFinding } from "../../exits/states/findings.js";
+import { findingName, isCount, jsonIn, jsonOf, readFinding, writeFinding } from "../../exits/states/findings.js";
 import type { CacheStore } from "../../exits/states/record-states.js";
 import { type DocumentCounts, joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
@@ -75,7 +75,7 @@ export async function runHashed(
       const place = fresh.indexOf(text);
       if (place >= 0) {
         for (const [c, key] of keys.entries()) counted[key] = ran[place]![c]!;
-        if (store !== undefined) await writeFinding(store, await nameOf(text), serializeCounts(counted));
+        if (store !== undefined) await writeFinding(store, await nameOf(text), jsonOf(counted));
       }
       counts.push(joinCounts(keys.map((key) => counted[key]!)));
     }
@@ -141,7 +141,7 @@ interface CountsShape {
 
 /** Undefined unless there are counts for every exit, and they add up to no more than the tokens. */
 function parseCounts(bytes: Uint8Array, { exits, tokens, lossScale }: CountsShape): CountsByCandidate | undefined {
-  const found = JSON.parse(new TextDecoder().decode(bytes)) as CountsByCandidate;
+  const found = jsonIn(bytes) as CountsByCandidate;
   const isLegal = ({ left, wrong, deep }: DocumentCounts): boolean => {
     if (![left.length, wrong.length].every((length) => length === exits) || deep.length !== 1) return false;
     if (!left.every((count) => isCount(count, tokens))) return false;
@@ -149,8 +149,4 @@ function parseCounts(bytes: Uint8Array, { exits, tokens, lossScale }: CountsShap
     return wrong.every((loss, e) => isCount(loss, lossScale * left[e]!)) && isCount(deep[0], lossScale * staying);
   };
   return Object.values(found).every(isLegal) ? found : undefined;
-}
-
-function serializeCounts(counts: CountsByCandidate): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(counts));
 }

@@ -51,6 +51,16 @@ export async function writeFinding(store: CacheStore, name: string, bytes: Uint8
   await store.write(name, file);
 }
 
+type Mapping = (key: string, value: unknown) => unknown;
+
+export function jsonIn(bytes: Uint8Array, map?: Mapping): unknown {
+  return JSON.parse(new TextDecoder().decode(bytes), map);
+}
+
+export function jsonOf(value: unknown, map?: Mapping): Uint8Array {
+  return utf8.encode(JSON.stringify(value, map));
+}
+
 /** True for an integer in [0, most]. */
 export function isCount(value: unknown, most = Number.MAX_SAFE_INTEGER): value is number {
   return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= most;

@@ -14,6 +14,7 @@ import type { Document, Model } from "../../model/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
 import type { BatchSource, HiddenBatch } from "./batches.js";
+import { isCount, jsonIn, jsonOf } from "./findings.js";
 import {
   type CacheStore,
   countPositions,
@@ -129,7 +130,6 @@ interface StreamOptions extends RecordOptions, CachedBatchOptions {
   readonly maxBytes?: number;
 }
 
-const encode = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
 /** Records states at the given depths. Shards from the same model, data and depths are kept. */
 export async function recordHidden(
   model: Model,
@@ -211,7 +211,7 @@ function expectedOf({ config }: Model, shard: number, rows: number): ExpectedSta
 async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
   const existing = await readDescription(store);
   if (existing !== undefined) requireSame(existing, description);
-  else await store.write("cache.json", encode(description));
+  else await store.write("cache.json", jsonOf(description));
 }
 
 async function describeCache(
@@ -287,7 +287,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
   if (bytes === undefined) return undefined;
   let json: Partial<CacheDescription> | null;
   try {
-    json = JSON.parse(new TextDecoder().decode(bytes)) as Partial<CacheDescription> | null;
+    json = jsonIn(bytes) as Partial<CacheDescription> | null;
   } catch (error) {
     throw new HiddenCacheError(
       "cache-malformed",
@@ -296,7 +296,6 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
       { cause: error },
     );
   }
-  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
   const legal =
     json?.format === "early-exits/hidden-cache" &&
     json.version === 2 &&

@@ -5,6 +5,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
+import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections } from "../../support/models.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
 
@@ -62,26 +63,35 @@ describe("certificates of answers", () => {
   });
 });
 
-interface Refused {
-  readonly code: string;
-  readonly options: object;
-  readonly change?: object;
-}
-const refused: readonly Refused[] = [
-  { code: "expected-missing", options: { loss: "accuracy" }, change: { expected: undefined } },
-  { code: "expected-malformed", options: { loss: "worse" }, change: { expected: "…" } },
-  { code: "document-malformed", options: { loss: "changed" }, change: { prompt: 7 } },
-  { code: "message-content", options: { loss: "changed" }, change: { prompt: [{ role: "user" }] } },
-  { code: "context-overflow", options: { loss: "changed" }, change: { prompt: "x ".repeat(400) } },
-  { code: "loss-range", options: { loss: () => NaN } },
-  { code: "loss-range", options: { loss: () => 1.2 } },
-  { code: "loss-failed", options: { loss: () => Promise.reject(new Error("no")) } },
-  { code: "loss-failed", options: { loss: () => expect.fail("no") } },
-  { code: "answer-empty", options: { answers: { ...answers, stop: " " } } },
-  { code: "loss-timeout", options: { loss: () => new Promise(() => undefined), lossTimeout: 5 } },
-  { code: "option-unknown", options: { loss: "changed", agreement: 0.9 } },
-];
-it.for(refused)("refuses with $code and names the prompt", async ({ code, options, change }) => {
+it("a missing answer of another share is named; with another seed or sampling all are missing", async () => {
+  const store = memoryStore();
+  const rows = [
+    [{ share: (prompt: number) => prompt !== 7 }, 7],
+    [{}, 7],
+    [{ answers: { ...answers, seed: 1 } }, 0],
+    [{ sampling: { temperature: 1 } }, 0],
+  ] as const;
+  for (const [change, document] of rows) {
+    const run = calibrate(heads, prompts, { ...asked, loss: "changed", store, share: () => false, ...change });
+    await expect(run).rejects.toMatchObject({ code: "answers-missing", details: { document } });
+  }
+});
+
+type Refused = readonly [code: string, options: object, change?: object];
+it.for<Refused>([
+  ["expected-missing", { loss: "accuracy" }, { expected: undefined }],
+  ["expected-malformed", { loss: "worse" }, { expected: "…" }],
+  ["document-malformed", {}, { prompt: 7 }],
+  ["message-content", {}, { prompt: [{ role: "user" }] }],
+  ["context-overflow", {}, { prompt: "x ".repeat(400) }],
+  ["loss-range", { loss: () => NaN }],
+  ["loss-range", { loss: () => 1.2 }],
+  ["loss-failed", { loss: () => Promise.reject(new Error("no")) }],
+  ["loss-failed", { loss: () => expect.fail("no") }],
+  ["answer-empty", { answers: { ...answers, stop: " " } }],
+  ["loss-timeout", { loss: () => new Promise(() => undefined), lossTimeout: 5 }],
+  ["option-unknown", { agreement: 0.9 }],
+])("refuses with %s and names the prompt", async ([code, options, change]) => {
   const given = prompts.slice(0, 8).with(3, { ...prompts[3]!, ...change });
   await expectCode(calibrate(heads, given, { ...asked, loss: "changed", ...options }), code, /prompt \d|option/);
 });
@@ -93,11 +103,13 @@ it("answers are right by words, alternatives, patterns or choices; ROUGE-L is ro
     ["four", ["4", "Four"], true],
     ["B. no", { choices: ["A", "B"], answer: "B" }, true],
     ["Both A and B", { choices: ["A", "B"], answer: "B" }, false],
+    ["", "paris", false], // what a policy leaves empty is compared
+    ["-1 (or 1)", { choices: ["1", "-1"], answer: "-1" }, true],
     ["so 42", /^\d+$/m, false],
   ] as const;
   for (const [answer, expected, right] of rows) expect(isRight(answer, expected), answer).toBe(right);
   expect(rougeL("The quick brown fox jumps over the lazy dog", "the quick brown dog jumps on the log.")).toBeCloseTo(
     10 / 17,
   );
-  expect([rougeL("", ""), rougeL("γ", "γ")]).toEqual([0, 0]);
+  expect([rougeL("", ""), rougeL("γ", "γ"), rougeL("a", "")]).toEqual([0, 0, 0]);
 });

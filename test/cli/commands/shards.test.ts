@@ -51,6 +51,10 @@ async function expectMerged(line: readonly string[], { one, store, merged }: Com
 
 const calibrate = words`calibrate ${model} --heads ${heads} --text ${many} --device reference`;
 const promised = words`${calibrate} --agreement .3 --delta .1`;
+const prompts = sentences(24, 900).map((prompt) => JSON.stringify({ prompt: prompt.slice(0, 20) }));
+const asked = writeText(folder.path("asked.jsonl"), [prompts.join("\n")]);
+const answered = words`
+  calibrate ${model} --heads ${heads} --prompts ${asked} --max-new-tokens 6 --device reference`;
 const scored = (kind: string, task: string) => words`
   eval ${model} --heads ${heads} --policy ${policy} --task ${task} --kind ${kind} --resamples 50 --limit 20
   --device reference`;
@@ -60,6 +64,7 @@ it.each([
   ["certified, sampled", 1, words`${promised} --temperature .8 --top-k 20`],
   ["as published", 1, words`${promised} --paper`],
   ["certified, with a fill that changes other tokens", 2, words`${promised} --fill project`],
+  ["answers of prompts, candidate by candidate", 6, words`${answered} --loss changed --epsilon .9 --delta .3`],
   ["multiple choice", 1, scored("multiple-choice", taskFile("multiple-choice"))],
   ["lambada", 1, scored("lambada", taskFile("lambada"))],
   ["perplexity", 1, scored("perplexity", many)],

@@ -26,7 +26,7 @@ import type { AnswerSettings } from "../policy-runs.js";
 import type { DocumentRecord } from "../record.js";
 import { arrange, type ArrangeOptions } from "../split.js";
 import { type AnswerJudge, type AnswerTask, checkExpected, hashExpected, promptError } from "./losses.js";
-import { type AskedText, writeAnswers, type WrittenAnswer } from "./write-answers.js";
+import { type AnswerStoreOptions, type AskedText, writeAnswers, type WrittenAnswer } from "./write-answers.js";
 
 export { answerJudge } from "./losses.js";
 
@@ -40,7 +40,7 @@ export interface AnsweringOptions {
   readonly stop?: string | readonly string[];
 }
 
-export interface AnswerEvidenceOptions {
+export interface AnswerEvidenceOptions extends AnswerStoreOptions {
   readonly sampling?: SamplingOptions | undefined;
   readonly answers?: AnsweringOptions;
   /** Prompts answered together. @default 16 */
@@ -65,7 +65,7 @@ export async function answerEvidence(
   heads: ExitHeads,
   prompts: readonly (string | AnswerTask)[],
   judge: AnswerJudge,
-  { answers = {}, sampling, batchSize = 16, signal, onAnswer }: AnswerEvidenceOptions,
+  { answers = {}, sampling, batchSize = 16, store, share = () => true, signal, onAnswer }: AnswerEvidenceOptions,
   terms: ArrangeOptions & { readonly epsilon: number; readonly fill: FillName },
   { write: writeTexts = writeAnswers, classed = (documents) => documents }: Replaced = {},
 ): Promise<Evidence> {
@@ -79,19 +79,22 @@ export async function answerEvidence(
     expected: await hashExpected(tasks.map(({ task }) => task)),
     stop: typeof stop === "string" ? [stop] : stop,
   };
+  const kept = store && { store, share };
   const write = (policy: Policy | undefined, texts: readonly AskedText[], candidate = -1) => {
     let done = 0;
     return writeTexts(heads, policy, texts, {
+      ...kept,
       ...{ ...chosen, maxNewTokens, seed, stop, batchSize, signal },
       onAnswer: () => onAnswer?.({ candidate, done: ++done, total: texts.length }),
     });
   };
   const full = await write(undefined, tasks);
-  full.forEach(({ text }, index) => {
-    if (heads.model.hasTokenizer && text === "") {
-      throw promptError("answer-empty", index, "gets an empty answer from the full model; leave it out");
-    }
-  });
+  const [empty, ...more] = full.flatMap(({ text }, i) => (heads.model.hasTokenizer && text === "" ? [i] : []));
+  if (empty !== undefined) {
+    const others = more.length === 0 ? "" : `, and so do ${more.join(", ")}`;
+    const found = `gets an empty answer from the full model, of which nothing can be lost${others}; leave these out`;
+    throw promptError("answer-empty", empty, found);
+  }
   const texts = tasks.map(({ promptIds, task: { group } }, i) => answerDocument(promptIds, full[i]!.ids, group));
   const hashed = classed(await hashDocuments(heads, texts, Infinity, true));
   const counted = await Promise.all(
@@ -104,15 +107,17 @@ export async function answerEvidence(
   const { documents } = arrangement;
   const longest = Math.max(...tasks.map(({ promptIds }) => promptIds.length)) + maxNewTokens;
   const sequenceLength = Math.min(longest, heads.model.config.maxPositionEmbeddings);
-  // All records are kept, and no two are one: the same prompt may have two answers.
-  const recorded = documents.map((document) => {
-    const { ids, from = 0 } = texts[document.place]!;
-    return { ...document, ids, from, hash: String(document.place) };
-  });
+  // All records are kept, named by prompt and answer: the same prompt may have two answers.
+  const recorded = await Promise.all(
+    documents.map(async (document) => {
+      const { ids, from = 0 } = texts[document.place]!;
+      return { ...document, ids, from, hash: await hashDocument(ids, from) };
+    }),
+  );
   const streamed = await streamedEvidence(
     heads,
     { ...arrangement, documents: recorded, grid: Infinity },
-    { sampling, sequenceLength, signal, fill: terms.fill },
+    { ...kept, sampling, sequenceLength, signal, fill: terms.fill },
   );
   const { numLayers } = heads.model.config;
   const start = { exact: isExactFill(terms.fill) && isPlainGreedy(chosen), numLayers };
@@ -132,11 +137,10 @@ export async function answerEvidence(
           vector.map((threshold) => rawThreshold(threshold, score)),
           { score, fill: terms.fill },
         );
-        const asked: AskedText[] = [];
-        for (const [row, place] of places.entries()) {
-          const record = writeTexts === writeAnswers && (await streamed.record!(first + row));
-          asked.push({ ...tasks[place]!, known: record ? knownTokens(record, policy, full[place]!.ids, start) : [] });
-        }
+        const asked = places.map((place, row): AskedText => ({
+          ...tasks[place]!,
+          known: async () => knownTokens(await streamed.record!(first + row), policy, full[place]!.ids, start),
+        }));
         const found = [];
         for (const [row, answer] of (await write(policy, asked, ran.size)).entries()) {
           const place = places[row]!;

@@ -40,14 +40,6 @@ export type AnswerLoss = (full: Answer, policy: Answer, task: AnswerTask) => num
 
 type NamedLoss = (typeof answerLosses)[number];
 
-/** Definitions of the losses, for certificates; of an own one they hold the hash. */
-const lossDefinitions: Readonly<Record<NamedLoss, string>> = {
-  changed: "1 if any token differs",
-  rougeL: "1 - ROUGE-L F1 of the words [a-z0-9]+ in lower case, without stemming; 0 if no token differs",
-  accuracy: "right(full) - right(policy), as the expected answers say",
-  worse: "1 if the full model is right and the policy is not, as the expected answers say",
-};
-
 export interface AnswerJudge {
   readonly loss: AnswerLossName;
   /** In words, or the hash of an own one. */
@@ -69,20 +61,15 @@ export interface AnswerLossOptions {
 
 export async function answerJudge(options: AnswerLossOptions): Promise<AnswerJudge> {
   const { loss, lossTimeout = 60_000 } = options;
-  if (typeof loss !== "function") {
-    const of = losses[loss];
-    return {
-      loss,
-      definition: lossDefinitions[loss],
-      lossOf: (full, policy, task) => Promise.resolve(sameAnswer(full, policy) ? 0 : of(full, policy, task)),
-    };
-  }
+  const isOwn = typeof loss === "function";
+  const [definition, of] = isOwn ? [options.lossHash ?? (await sha256(loss.toString())), loss] : losses[loss];
   return {
-    loss: "own",
-    definition: options.lossHash ?? (await sha256(loss.toString())),
+    loss: isOwn ? "own" : loss,
+    definition,
     async lossOf(full, policy, task, index) {
       if (sameAnswer(full, policy)) return 0;
-      const value: unknown = await within(lossTimeout, index, () => loss(full, policy, task));
+      const value: unknown = await within(lossTimeout, index, () => of(full, policy, task));
+      if (!isOwn) return value as number;
       if (typeof value === "number" && value >= 0 && value <= 1) return value;
       throw promptError("loss-range", index, `has the loss ${shown(value)}; expected a number in [0, 1]`);
     },
@@ -93,12 +80,21 @@ function sameAnswer({ ids }: Answer, other: Answer): boolean {
   return ids.length === other.ids.length && ids.every((id, t) => id === other.ids[t]);
 }
 
-const losses: Readonly<Record<NamedLoss, (full: Answer, policy: Answer, task: AnswerTask) => number>> = {
-  changed: () => 1,
-  rougeL: (full, policy) => 1 - rougeL(full.text, policy.text),
-  accuracy: (full, policy, { expected }) =>
-    Number(isRight(full.text, expected!)) - Number(isRight(policy.text, expected!)),
-  worse: (full, policy, { expected }) => Number(isRight(full.text, expected!) && !isRight(policy.text, expected!)),
+/** What each loss is, in certificates (of an own one they hold the hash), and of two answers that differ. */
+const losses: Readonly<Record<NamedLoss, readonly [definition: string, of: AnswerLoss]>> = {
+  changed: ["1 if any token differs", () => 1],
+  rougeL: [
+    "1 - ROUGE-L F1 of the words [a-z0-9]+ in lower case, without stemming; 0 if no token differs",
+    (full, policy) => 1 - rougeL(full.text, policy.text),
+  ],
+  accuracy: [
+    "right(full) - right(policy), as the expected answers say",
+    (full, policy, { expected }) => Number(isRight(full.text, expected!)) - Number(isRight(policy.text, expected!)),
+  ],
+  worse: [
+    "1 if the full model is right and the policy is not, as the expected answers say",
+    (full, policy, { expected }) => Number(isRight(full.text, expected!) && !isRight(policy.text, expected!)),
+  ],
 };
 
 export function rougeL(reference: string, candidate: string): number {
@@ -142,7 +138,7 @@ function spacedWords(text: string): string {
 function firstChoice(answer: string, choices: readonly string[]): string | undefined {
   const places = choices
     .map((choice) => {
-      const literal = choice.replace(/[\\^$.*+?()[\]{}|/-]/g, "\\$&");
+      const literal = choice.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
       return { choice, at: answer.search(new RegExp(`(?<![\\p{L}\\p{N}])${literal}(?![\\p{L}\\p{N}])`, "u")) };
     })
     .filter(({ at }) => at >= 0);
