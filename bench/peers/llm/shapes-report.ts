@@ -15,6 +15,7 @@ export interface Pair {
   /** Tokens of the prompt and of what is decoded after it. */
   readonly context: number;
   readonly cache: CacheDtype;
+  readonly threads: number;
   readonly rounds: Round[];
 }
 
@@ -29,21 +30,20 @@ interface Run {
   readonly name: string;
   readonly where: Machine;
   readonly clock: string;
-  readonly threads: number;
   readonly pairs: readonly Pair[];
 }
 
-export function shapesReport({ name, where, clock, threads, pairs }: Run): Report & { readonly data: object } {
+export function shapesReport({ name, where, clock, pairs }: Run): Report & { readonly data: object } {
   const limitOf = (of: "read" | "products"): string =>
     (median(pairs.flatMap(({ rounds }) => rounds.map(({ limits }) => limits[of]))) / 1e9).toFixed(1);
   return {
     name,
     title: "Larger models and longer texts: this library beside llama.cpp",
     machine: where,
-    data: { clock, threads, pairs },
+    data: { clock, pairs },
     tables: [
       {
-        title: `Random weights in the shapes of SmolLM2, ${threads} ${threads === 1 ? "thread" : "threads"}`,
+        title: "Random weights in the shapes of SmolLM2",
         note: prose`
           Medians over rounds; each round runs both on the same file, each in a process of its own. Ratios are of speeds
           in the same round, ours over llama.cpp's: median (lowest to highest). A text of n tokens: prefill of its
@@ -57,6 +57,7 @@ export function shapesReport({ name, where, clock, threads, pairs }: Run): Repor
           "file",
           "text",
           "cache",
+          "threads",
           "rounds",
           "decode, tokens/s",
           "ratio",
@@ -68,13 +69,13 @@ export function shapesReport({ name, where, clock, threads, pairs }: Run): Repor
           "first token, s, ours / theirs",
           "peak, MB, ours / theirs",
         ],
-        rows: pairs.map((pair) => rowOf(pair, threads)),
+        rows: pairs.map(rowOf),
       },
     ],
   };
 }
 
-function rowOf({ shape, type, fileBytes, context, cache, rounds }: Pair, threads: number): (string | number)[] {
+function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair): (string | number)[] {
   const decode = ({ decode }: LlmTiming): number => (1000 * DECODED) / decode;
   const prefill = ({ prefill }: LlmTiming): number => (1000 * (context - DECODED)) / prefill[0]!;
   const ratio = (of: (timing: LlmTiming) => number): string => {
@@ -91,6 +92,7 @@ function rowOf({ shape, type, fileBytes, context, cache, rounds }: Pair, threads
     `${shape} ${type}, ${(fileBytes / 1e6).toFixed(0)} MB`,
     context.toString(),
     cache,
+    threads.toString(),
     rounds.length.toString(),
     median(rounds.map(({ ours }) => decode(ours))),
     ratio(decode),

@@ -2,12 +2,13 @@
  * Larger models and longer texts, beside llama.cpp on the same files:
  *   npm run bench:shapes -- [--shapes 135m,360m,1.7b] [--types q8_0,q4_0] [--contexts 128,576,2048,8192] [--threads 1]
  *                           [--caches float32] [--rounds 5] [--clock wall] [--work FOLDER] [--name llm-shapes]
- *                           [--out FOLDER]
+ *                           [--out FOLDER] [--add]
  * Files have random weights (formats/random-model.ts) and are deleted afterwards. The largest shape takes two rounds at
  * most and no text of 8,192 tokens. Every way has a process of its own for each file and length of text, ours and
  * llama.cpp's in turns. Writes llm-shapes.md and llm-shapes.json (--name) to bench/reports.
+ * --add keeps what the report of that name has, and adds rows to it and rounds to its rows: a long run in parts.
  */
-import { mkdir, rm, stat } from "node:fs/promises";
+import { mkdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
@@ -34,14 +35,18 @@ const { values } = parseArgs({
     work: { type: "string", default: join(tmpdir(), "early-exits-shapes") },
     name: { type: "string", default: "llm-shapes" },
     out: { type: "string", default: reportsFolder },
+    add: { type: "boolean", default: false },
   },
 });
 const list = (text: string): string[] => text.split(",").filter((name) => name !== "");
-const threads = Number(values.threads);
 const caches = list(values.caches) as CacheDtype[];
 
 const where = machine();
 const pairs: Pair[] = [];
+if (values.add) {
+  const text = await readFile(join(values.out, `${values.name}.json`), "utf8");
+  pairs.push(...(JSON.parse(text) as { readonly data: { readonly pairs: readonly Pair[] } }).data.pairs);
+}
 await mkdir(values.work, { recursive: true });
 for (const shape of list(values.shapes) as ShapeName[]) {
   for (const type of list(values.types) as RandomType[]) {
@@ -58,21 +63,27 @@ for (const shape of list(values.shapes) as ShapeName[]) {
 
 /** After each file, so that a run that is ended leaves what it has. */
 async function writeSoFar(): Promise<void> {
-  const report = shapesReport({ name: values.name, where, clock: values.clock, threads, pairs });
+  const report = shapesReport({ name: values.name, where, clock: values.clock, pairs });
   await writeReport(values.out, { ...report, data: { versions: await installedVersions(), ...report.data } });
   console.log(toMarkdown(report));
 }
 
 async function measureFile(path: string, shape: ShapeName, type: RandomType): Promise<void> {
   const large = shape === "1.7b";
-  const contexts = list(values.contexts).map(Number);
   const fileBytes = (await stat(path)).size;
-  const found = contexts
+  const rows = list(values.contexts)
+    .map(Number)
     .filter((context) => !large || context <= 2048)
-    .flatMap((context) => caches.map((cache): Pair => ({ shape, type, fileBytes, context, cache, rounds: [] })));
+    .flatMap((context) => caches.map((cache) => ({ context, cache })))
+    .flatMap((row) => list(values.threads).map((threads) => ({ shape, type, threads: Number(threads), ...row })))
+    .map((row) => {
+      const known = pairs.find((pair) => Object.entries(row).every(([name, value]) => pair[name as "shape"] === value));
+      if (known === undefined) pairs.push({ ...row, fileBytes, rounds: [] });
+      return known ?? pairs.at(-1)!;
+    });
   const rounds = large ? Math.min(2, Number(values.rounds)) : Number(values.rounds);
   for (let round = 0; round < rounds; round++) {
-    for (const { context, cache, rounds } of found) {
+    for (const { context, cache, threads, rounds } of rows) {
       const job = { path, threads, vocabSize: 49_152, prompts: [context - DECODED], passes: 1, clock: values.clock };
       const ours = (): Promise<LlmTiming> => timed({ ...job, runtime: "ours", type: "stored", kvCache: cache });
       const theirs = (): Promise<LlmTiming> => timed({ ...job, runtime: "node-llama-cpp", type });
@@ -82,7 +93,6 @@ async function measureFile(path: string, shape: ShapeName, type: RandomType): Pr
       console.error(`${shape} ${type}, ${context} tokens, ${cache}: round ${round + 1} measured`);
     }
   }
-  pairs.push(...found);
 }
 
 async function timed(job: LlmJob): Promise<LlmTiming> {
