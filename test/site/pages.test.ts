@@ -24,9 +24,7 @@ describe("a page", () => {
     withPage("14-limits.html#limits-of-a-certificate", async (page) => {
       await alive(page);
       await expect
-        .poll(() =>
-          page.locator("#limits-of-a-certificate").evaluate((heading) => heading.getBoundingClientRect().top),
-        )
+        .poll(() => page.locator("#limits-of-a-certificate").evaluate((heading) => heading.getBoundingClientRect().top))
         .toBeLessThan(300);
     }));
 
