@@ -24,7 +24,7 @@ export function repositoryLinks(md: MarkdownRenderer): void {
     const from = repositoryPath ?? `docs/${relativePath!}`;
     for (const token of tokens.flatMap(({ children }) => children ?? [])) {
       const { type, content } = token;
-      if (type === "code_inline" && repositoryPath === undefined && PATH.test(content)) {
+      if (type === "code_inline" && from.startsWith("docs/") && from !== "docs/experiments.md" && PATH.test(content)) {
         const code = `<a href="./${addressOf(content)}" target="_self"><code>${content}</code></a>`;
         Object.assign(token, { type: "html_inline", content: code });
       }
