@@ -109,8 +109,8 @@ function effectOf({ accepted, documents, split }: Certificate): string {
   );
   if (pValue > 0.01) return "";
   return (
-    `, but those of one group resemble each other (the variance is ${designEffect!.toFixed(1)} times as large), so the ` +
-    "true confidence is lower; a promise about groups takes them as units"
+    `, but those of one group resemble each other (the variance is ${designEffect!.toFixed(1)} times as large), so ` +
+    "the true confidence is lower; a promise about groups takes them as units"
   );
 }
 

@@ -107,9 +107,8 @@ const recipeLine = ({ options, tokensSeen, trainingTokens, seconds, device, date
   ${device}, ${date.slice(0, 10)}.`;
 
 const reasonLine = prose`
-  **Why this recipe:** among the backbones that \`bench/reports/study.md\` compares, all trained for two epochs in the same
-  way, certified exits save the most time on this one, and its validation loss is within 1 % of
-  plain training's.`;
+  **Why this recipe:** among the backbones that \`bench/reports/study.md\` compares, all trained for two epochs in the
+  same way, certified exits save the most time on this one, and its validation loss is within 1 % of plain training's.`;
 
 const lossLine = ({ loss }: PretrainReport): string => prose`
   **Loss** in nats per token over the first 64 windows of 256 tokens each: ${loss.train.toFixed(3)} on training

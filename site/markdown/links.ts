@@ -1,6 +1,7 @@
 /**
  * Links of Markdown pages on the site. A link to another page of docs/ stays; one that leaves docs/ leads to a page of
- * that file below source/. So does a path in code font, for the package lacks such files. A link to nothing is an error.
+ * that file below source/. So does a path in code font, as the package lacks such files. A link to nothing is an
+ * error.
  */
 import type { MarkdownRenderer } from "vitepress";
 import { addressOf, linked, toTop } from "./addresses.js";

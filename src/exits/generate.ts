@@ -90,7 +90,10 @@ export interface GenerateSummary extends TextSummary {
  */
 export interface Generation extends PlainGeneration {
   readonly summary: GenerateSummary;
-  /** Writes all tokens and resolves to their text. Rejects with an OptionError if the iteration has begun, a TokenError without a tokenizer. */
+  /**
+   * Writes all tokens and resolves to their text. Rejects with an OptionError if the iteration has begun, and with a
+   * TokenError without a tokenizer.
+   */
   text(): Promise<string>;
 }
 

@@ -73,7 +73,7 @@ it("a model without a device gets one, a policy is found by its level, or a sent
   await expectCode(readPolicy(other, { level: 0.9 }), "policy-level", /80\.json: .* 0.8, not for/);
 });
 
-it("a document may hold text; a whole text is that of its tokens, not of one that has begun, and takes a tokenizer", async () => {
+it("a document may hold text; a whole text is that of its tokens, of none begun, and needs a tokenizer", async () => {
   const spelled = await smallByteModel();
   expect(markedDocument(spelled, { text: "The sea" })).toEqual(markedDocument(spelled, "The sea"));
   const run = generate(spelled, "The sea", { maxNewTokens: 8 });

@@ -192,9 +192,8 @@ export function losslessDecoder(
     async next(requests) {
       const rounds = requests.map((request): OpenRound => {
         const { sequence, sampler, room } = request;
-        const start = sequence.length - 1;
-        sequence.heldFrom = start; // drafts from depth L are finished
-        return { sequence, sampler, room, start, drafts: [], plan: planOf(sequence) };
+        sequence.heldFrom = sequence.length - 1; // drafts from depth L are finished
+        return { sequence, sampler, room, start: sequence.heldFrom, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
       const seen: Float32Array[] = [];

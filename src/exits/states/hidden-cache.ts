@@ -300,7 +300,7 @@ async function readDescription(store: CacheStore): Promise<CacheDescription | un
     json?.format === "early-exits/hidden-cache" &&
     json.version === 2 &&
     typeof json.modelHash === "string" &&
-    [json.rows, json.depths].every((list: unknown) => Array.isArray(list) && list.every(isCount));
+    [json.rows, json.depths].every((list: unknown) => Array.isArray(list) && list.every((count) => isCount(count)));
   if (!legal) {
     throw new HiddenCacheError(
       "cache-malformed",

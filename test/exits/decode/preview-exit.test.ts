@@ -1,6 +1,6 @@
 /**
  * A preview of the model's unembedding as the last exit, at depth L: decoding with it is its definition, a batch is its
- * sequences alone, a threshold that never fires is the plain model bit for bit, and what must not use it does not.
+ * sequences alone, a threshold that never fires is the plain model bit for bit, and it drafts where that pays.
  */
 import { between, casesHere, fc, test, threshold } from "../../support/property.js";
 import { attachHeads, createPolicy, generateBatch, trainHeads } from "early-exits";
@@ -125,12 +125,12 @@ describe("a preview as the last exit", () => {
     expect(plain.multiplyAdds - previewed.multiplyAdds).toBe(12 * (24 * 61 - multiplyAdds));
   });
 
-  it("is not used where the full model is the reference: to verify drafts", async () => {
+  it("drafts where the unembedding is dear", async () => {
     const { model, heads } = await setup("wasm", "float32");
     const policy = createPolicy(heads, [0.2, "always"], { score: "margin" });
     const { ids, summary } = await generated(heads, [5, 6, 7], { policy, lossless: true });
     expect(ids).toEqual((await generated(model, [5, 6, 7])).ids);
-    expect(summary.ledger.headsByExit[1]).toBe(0);
+    expect(summary.ledger.headsByExit[1]).toBeGreaterThan(0);
   });
 
   it("gives a sampled token the full model's distribution", async () => {
