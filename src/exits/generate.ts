@@ -33,8 +33,8 @@ import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
 export interface LosslessOptions {
   /**
    * Costs that choose the length of drafts, in any one unit (`measureUnitTimes`).
-   * @default multiply-adds, with a further row at 0.28 of the first; beside a look-ahead head, if the model is not in
-   * float32, at 0.7, so that a draft pays on every processor
+   * @default multiply-adds, with a further row at 0.28 of the first; for drafts after all blocks, if the model is not
+   * in float32, at 0.7, so that a draft pays on every processor
    */
   readonly costs?: UnitCosts;
 }
@@ -276,7 +276,7 @@ function lookingAhead(
   listeners: DecodeListeners,
 ): Decoder {
   const { model } = heads;
-  const counted = countedCosts(heads, model.dtype === "float32" ? undefined : NARROW_ROW);
+  const counted = carefulCosts(heads);
   const { block, finalHead } = costs ?? counted;
   // A multiply-add of the head takes as long as one of a block.
   const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * head.work.multiplyAdds;
@@ -288,17 +288,24 @@ function lookingAhead(
   return losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
 }
 
+/** Prices at which a draft after all blocks pays on every processor. */
+function carefulCosts(heads: ExitHeads): UnitCosts {
+  return countedCosts(heads, heads.model.dtype === "float32" ? undefined : NARROW_ROW);
+}
+
 function draftingDecoder(
   heads: ExitHeads,
   policy: Policy,
-  { costs = countedCosts(heads) }: LosslessOptions,
+  { costs: given }: LosslessOptions,
   listeners: DecodeListeners,
 ): Decoder {
   const { model, depths } = heads;
   const { numLayers } = model.config;
+  const costs = given ?? countedCosts(heads);
   // A draft from depth L spares its own reading of the unembedding alone, which pays where that is dear.
-  const last = { depth: numLayers, head: costs.heads.at(-1)! };
-  const deepest = draftPlan(numLayers, [last], costs).more(0) ? numLayers : numLayers - 1;
+  const last = { depth: numLayers, head: 0 };
+  const pays = draftPlan(numLayers, [last], given ?? carefulCosts(heads)).more(0);
+  const deepest = pays ? numLayers : numLayers - 1;
   const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafting = depths.flatMap((depth, exit) =>
     depth > deepest || policy.exits[exit]?.threshold === "never" ? [] : { depth, head: costs.heads[exit]! },
