@@ -18,6 +18,7 @@ import { machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
 import { toMarkdown, writeReport } from "../lab/report/report.js";
 import { reportsFolder } from "../lab/report/script.js";
+import { drain } from "../lab/speed/timing.js";
 
 const { values } = parseArgs({
   options: {
@@ -41,7 +42,7 @@ const start = model.config.bosTokenId!;
 const beginnings = generateBatch(model, Array<number[]>(Number(values.runs)).fill([start]), {
   ...{ temperature: 1, seed: SEED, maxNewTokens: BEGINNING, stopAtEndOfText: false, batchSize: 8 },
 });
-for await (const token of beginnings) void token;
+await drain(beginnings);
 const prompts = beginnings.summaries.map(({ ids }) => [start, ...ids]);
 const costs = await measureUnitTimes(heads, { rows: [1, 2, 3, 4, 5], time: 3000 });
 const ways: Way[] = [
@@ -62,7 +63,7 @@ const report = {
   tables: [
     {
       title: "Speed",
-      note: prose`${runs} greedy continuations of ${values.tokens!} tokens, one thread, dtype ${model.dtype}; a preview
+      note: prose`${runs} greedy continuations of ${values.tokens} tokens, one thread, dtype ${model.dtype}; a preview
         of rank ${heads.heads.at(-1)!.shape.preview!.rank} and nothing else. Ratio of the medians to plain decoding,
         with the quartiles of the ratios by text. Agreement: tokens that the full model would have chosen after the same
         text. Lossless: the preview drafts after all blocks, and the unembedding judges several drafts together.`,
