@@ -109,6 +109,7 @@ describe("a GGUF file that was dropped", () => {
       await pressAtFirst(page, "#chat-log .token", "#chat-stop");
       await message(page).press("Enter");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
+      await pressAtFirst(page, '#chat-log [data-speaker="Model"] ~ [data-speaker="Model"] .token', "#chat-stop");
       await ask(page, "And then?");
       await page
         .locator('#chat-log [data-speaker="Model"]')
@@ -116,7 +117,6 @@ describe("a GGUF file that was dropped", () => {
         .locator(".token")
         .first()
         .waitFor({ state: "attached" });
-      await press(page, "Stop the answer");
       await page.locator("#chat-status", { hasText: "Stopped." }).waitFor();
     }));
 });
