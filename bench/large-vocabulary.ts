@@ -1,7 +1,7 @@
 /**
  * A model whose unembedding is dear: a preview of it alone, without an exit below, certified and drafting. First
- *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 128 --self 60 --out HEADS
- *   npx tsx apps/cli/main.ts calibrate MODEL.gguf --heads HEADS --self 200 --agreement .99,.95 --out HEADS/policy.json
+ *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 128 --candidates 1024 --self 60 --out HEADS
+ *   npx tsx apps/cli/main.ts calibrate MODEL.gguf --heads HEADS --self 200 --agreement .95 --out A.json
  * and then
  *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A.json,B.json [--runs 40]
  *     [--out FOLDER]
@@ -47,7 +47,7 @@ const prompts = beginnings.summaries.map(({ ids }) => [start, ...ids]);
 const costs = await measureUnitTimes(heads, { rows: [1, 2, 3, 4, 5], time: 3000 });
 const ways: Way[] = [
   { name: "plain", options: {} },
-  ...policies.map((policy) => ({ name: `certified ${percent(policy.agreement!, 0)}`, options: { policy } })),
+  ...policies.map((policy) => ({ name: `policy of ${percent(policy.agreement!, 0)}`, options: { policy } })),
   { name: "lossless", options: { policy: policies.at(-1)!, lossless: { costs } } },
 ];
 const { results, runs } = await compareWays(heads, ways, prompts, {

@@ -303,8 +303,7 @@ function draftingDecoder(
   const { numLayers } = model.config;
   const costs = given ?? countedCosts(heads);
   // A draft from depth L spares its own reading of the unembedding alone, which pays where that is dear.
-  const last = { depth: numLayers, head: 0 };
-  const pays = draftPlan(numLayers, [last], given ?? carefulCosts(heads)).more(0);
+  const pays = draftPlan(numLayers, [], given ?? carefulCosts(heads)).more(0);
   const deepest = pays ? numLayers : numLayers - 1;
   const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafting = depths.flatMap((depth, exit) =>

@@ -34,7 +34,7 @@ interface CloneOptions {
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
-  /** From this position on, states of finished positions are kept while tokens are appended. */
+  /** From this position on, states of finished positions are kept while tokens are appended; `truncate` ends that. */
   heldFrom = Infinity;
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
@@ -151,6 +151,7 @@ export class Sequence {
   }
 
   truncate(length: number): void {
+    this.heldFrom = Infinity;
     for (let s = length; s < this.length; s++) this.#release(s);
     this.ids.length = Math.min(this.ids.length, length);
     this.#depths.length = this.ids.length;

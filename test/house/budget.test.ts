@@ -21,8 +21,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // the time, weights read ahead, packed by kernels; + 300: rotary tables with the same bits on every engine; + 100:
   // known options of pretrain and splitDocuments; + 80: drafts in a summary; + 5: prompts read for whoever has a loop
   // of their own; + 15: names of what is in a folder; + 70: documents with a
-  // text, paths in place of tokenizers
-  "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5 + 15 + 70,
+  // text, paths in place of tokenizers; + 10: states held
+  "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5 + 15 + 80,
   // + 390 and + 30: text() of a generation, certificates as policies, known options; + 5,340: heads that look ahead;
   // + 25: names of the losses of answers; + 110: a model in place of heads, a path in place of a policy; + 90: drafts
   // from depth L, where the unembedding is dear; + 10: a text takes a tokenizer; + 30: findings in JSON

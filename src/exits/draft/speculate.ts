@@ -332,7 +332,6 @@ function close(
   { observer, ledger }: DecodeListeners,
 ): Round {
   sequence.truncate(start + 1 + accepted);
-  sequence.heldFrom = Infinity;
   plan.learn(
     drafts.map(({ depth }) => depth),
     accepted,
