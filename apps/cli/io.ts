@@ -53,7 +53,7 @@ export class InterruptedError extends Error {
   override readonly name = "InterruptedError";
 }
 
-const STYLES = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan"] as const;
+const STYLES = ["bold", "dim", "red", "green", "yellow", "blue", "magenta", "cyan", "underline"] as const;
 type Style = (typeof STYLES)[number];
 type Styles = Readonly<Record<Style, (text: string) => string>>;
 

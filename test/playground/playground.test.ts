@@ -47,7 +47,7 @@ describe("the playground", () => {
 
   it("moves between operating points by keyboard, and writes a new text", () =>
     withText(async (page) => {
-      const slider = page.getByRole("slider", { name: "How often the text must be the full model's" });
+      const slider = page.getByRole("slider", { name: "Minimum agreement with the full model" });
       await slider.focus();
       const before = await slider.getAttribute("aria-valuetext");
       const texts = [await depthsOf(page)];
@@ -123,7 +123,7 @@ describe("the playground", () => {
       await page.getByText("Writing, plain").waitFor({ state: "detached" });
       const plain = await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(1);
-      const slider = page.getByRole("slider", { name: /^What would it have said here/ });
+      const slider = page.getByRole("slider", { name: /^The text after block/ });
       await slider.press("End");
       await says(page, /^all 12 blocks: (\d+) of \1 tokens as written$/);
       expect(await page.locator("#said").textContent()).toBe(plain);

@@ -45,7 +45,7 @@ describe("a link", () => {
       async (page) => {
         await page.getByRole("textbox", { name: "Prompt" }).fill("My fellow citizens");
         await page.getByRole("spinbutton", { name: "Tokens" }).fill("30");
-        await page.getByRole("slider", { name: /^How often/ }).press("End");
+        await page.getByRole("slider", { name: /^Minimum agreement/ }).press("End");
         await choose(page, /^Lossless/);
         await says(page, "Draft, verify, accept");
         await idle(page);

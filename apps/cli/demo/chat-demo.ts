@@ -39,8 +39,10 @@ interface ChatDemo extends ChatPlan {
 
 interface ChatAnswer extends WrittenText {
   readonly question: string;
-  /** Share of the tokens that are the full model's choice after the same text. */
-  readonly agreement: number;
+  /** The full model's own answer. */
+  readonly plain: string;
+  /** For each token, true if the full model would choose another after the same text. */
+  readonly differs: readonly boolean[];
 }
 
 const SHOWN = 3;
@@ -69,7 +71,12 @@ export async function runChatDemo(plan: ChatPlan, json: boolean, io: Io): Promis
       depths: heads.depths,
       certificate,
       certificateValid: valid,
-      answers: answers.map(({ question, summary, agreement }) => ({ question, text: summary.text, agreement })),
+      answers: answers.map(({ question, summary, plain, differs }) => ({
+        question,
+        text: summary.text,
+        plain,
+        agreement: 1 - shareOf(differs),
+      })),
       runs: speeds.runs,
       ways: speeds.results,
       seconds,
@@ -101,11 +108,14 @@ async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
   const { heads, model, certificate, maxNewTokens, io } = demo;
   const prompt = await idsOf(model, question);
   const { pieces, summary } = await write(io, heads, prompt, { policy: certificate.policy, maxNewTokens });
+  const plain = await write(io, model, prompt, { maxNewTokens });
   const { ids, from } = answerDocument(prompt, summary.ids);
   const { argmax } = await recordStates(model, [{ ids, from: from ?? 0 }], []);
-  const same = summary.ids.filter((id, i) => argmax[i] === id).length;
-  return { question, pieces, summary, agreement: same / summary.ids.length };
+  const differs = summary.ids.map((id, i) => argmax[i] !== id);
+  return { question, pieces, summary, plain: plain.summary.text, differs };
 }
+
+const shareOf = (flags: readonly boolean[]): number => flags.filter(Boolean).length / flags.length;
 
 async function timeAnswers({ heads, model, certificate, maxNewTokens, runs, io }: ChatDemo): Promise<Comparison> {
   const prompts = await Promise.all(questions.map((question) => idsOf(model, question)));
@@ -129,14 +139,16 @@ function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo)
     "",
     bold("2. What they promise"),
     ...promiseLines(certificate),
-    `Assumed: ${certificate.assumptions.map(describeAssumption).join("; ")}.`,
+    "Assumed:",
+    ...certificate.assumptions.map((code) => `- ${describeAssumption(code)}`),
     verdictOf(valid),
     "",
   ];
 }
 
 function answerLines(answers: readonly ChatAnswer[], { io, model, heads }: ChatDemo): string[] {
-  const { bold, dim } = colorsOf(io);
+  const { bold, dim, underline } = colorsOf(io);
+  const mark = (text: string): string => (io.color ? underline(text) : `‹${text}›`);
   const { numLayers } = model.config;
   const colors = depthColors(io, heads.depths, numLayers);
   const counts = Array.from({ length: numLayers + 1 }, (_, depth) =>
@@ -145,12 +157,23 @@ function answerLines(answers: readonly ChatAnswer[], { io, model, heads }: ChatD
   return [
     bold("3. Answers through exits, judged by the full model"),
     ...(io.color ? [`Colours: ${colors.legend}.`] : []),
-    ...answers.flatMap(({ question, pieces, agreement }) => [
+    ...answers.flatMap(({ question, pieces, plain, differs }) => [
       "",
       dim(question),
-      pieces.map(({ text, depth }) => (text === "" ? text : colors.paint(text, depth))).join(""),
-      dim(`(${percent(agreement)} of its tokens are the full model's after the same text)`),
+      pieces
+        .map(({ text, depth }, i) =>
+          text === "" ? text : colors.paint(differs[i] === true ? mark(text) : text, depth),
+        )
+        .join(""),
+      dim(
+        `(${percent(1 - shareOf(differs))} of its tokens are the full model's after the same text; others are marked)`,
+      ),
+      dim("The full model's own answer:"),
+      plain,
     ]),
+    "",
+    "The promise is about the mean over many answers like those it was certified on. These are few, and exits wrote " +
+      "the text before each token too, so they may keep less.",
     "",
     ...depthHistogram(counts, colors),
     "",
