@@ -207,7 +207,7 @@ const keyValue = Array.from({ length: FIRST + 1 }, () => weight(WIDTH, 2 * WIDTH
 const readers = DEPTHS.map(() => weight(WIDTH, SIZE, 0.1));
 const heads = readers.slice(0, LAST);
 const model = [embedding, readers[LAST], ...keyValue, ...blocks.flatMap((block): Matrix[] => Object.values(block))];
-/** What characters leave for later ones: the keys and values that each of those matrices made. */
+/** Keys and values that characters leave for later ones, by the matrix that made them. */
 const noMemory = (): Matrix[] => keyValue.map(({ cols }) => matrix(0, cols));
 /** The rows of a, and below them those of b. */
 const stack = (a: Matrix, b: Matrix): Matrix =>
@@ -287,7 +287,7 @@ train(heads, Math.ceil(STEPS / 4), (ids) => {
 type Guess = Readonly<{ id: number; chance: number; depth: number }>;
 const idsOf = (said: readonly Guess[]): number[] => said.map(({ id }) => id);
 
-/** What reader i would say after each row. */
+/** The guess of reader i after each row. */
 function guesses(x: Matrix, i: number): Guess[] {
   const chances = softmax(scores(x, i));
   return Array.from({ length: x.rows }, (_, row) => {

@@ -34,7 +34,7 @@ const EXITS = {
   SmolLM2: { heads: at(`../${smollm2}/heads`), thresholds: [1, 1.5, 0.5], score: "margin" },
 };
 
-/** What a model computes, by name. */
+/** Everything that a model computes, by name. */
 async function computedBy(device, path, dtype, { heads: shipped, thresholds, ...exits }) {
   const model = await readModel(path, { device, dtype });
   const heads = shipped === undefined ? attachHeads(model, { exits: [2, 4] }) : await readHeads(shipped, model);

@@ -12,7 +12,7 @@
  * The last two use the answers to items of benchmarks, or, with --prompts everyday, those to the everyday prompts.
  * With --dtype float32 or bfloat16, the stages answers, record and certify make certificates of the same heads for that
  * dtype, on the held-out answers that the model writes in it.
- * What is derived from the fixtures' texts stays in models/NAME/.kept, which is not committed. Every stage continues
+ * Files derived from the texts of fixtures stay in models/NAME/.kept, which is not committed. Every stage continues
  * where it was stopped.
  */
 import { mkdir } from "node:fs/promises";

@@ -15,7 +15,7 @@ const RUN = 16;
 export interface RecordedAnswers {
   readonly answers: readonly Answer[];
   readonly store: CacheStore;
-  /** That of the first answer. @default 0 */
+  /** Shard of the first answer. @default 0 */
   readonly firstShard?: number;
 }
 

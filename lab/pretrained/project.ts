@@ -14,7 +14,7 @@ import type { Claim } from "../ship/certify-levels.js";
 import { type Answer, documentOf } from "./answers.js";
 import { CONVERSATION } from "./deploy.js";
 
-/** Where exact fills allow most tokens to differ, those that project lose the least beside them. */
+/** The levels that allow the most tokens to differ: there `project` loses the least against exact fills. */
 const LEVELS = [0.95, 0.9, 0.8] as const;
 /** Share of the certified documents that candidate thresholds come from. */
 const GRID_SHARE = 0.25;

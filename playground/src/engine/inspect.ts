@@ -16,7 +16,7 @@ export interface Inspected {
   readonly ids: readonly number[];
 }
 
-/** What can be read after a block: for every token of the text, the confidences at the position that chose it. */
+/** Reads the state after a block: for every token of the text, the confidences at the position that chose it. */
 interface BlockReader {
   readonly depth: number;
   readonly lens: () => Promise<Confidence[]>;

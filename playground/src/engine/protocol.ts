@@ -55,7 +55,7 @@ export interface DecodingOptions {
   readonly policy: Policy | undefined;
   /** 0 decodes greedily. */
   readonly temperature: number;
-  /** That of the certificate for this temperature; 1 if there is none. */
+  /** Top-p of the certificate for this temperature; 1 if there is none. */
   readonly topP: number;
   readonly seed: number;
 }

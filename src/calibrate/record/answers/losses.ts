@@ -80,7 +80,7 @@ function sameAnswer({ ids }: Answer, other: Answer): boolean {
   return ids.length === other.ids.length && ids.every((id, t) => id === other.ids[t]);
 }
 
-/** What each loss is, in certificates (of an own one they hold the hash), and of two answers that differ. */
+/** Each loss as certificates define it (of an own one, its hash), and its value for two answers that differ. */
 const losses: Readonly<Record<NamedLoss, readonly [definition: string, of: AnswerLoss]>> = {
   changed: ["1 if any token differs", () => 1],
   rougeL: [
