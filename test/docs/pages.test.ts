@@ -43,12 +43,9 @@ describe.each(pages)("%s", (path) => {
     });
   }
 
-  it("has blocks of known languages only", () =>
-    expect(
-      blocks
-        .map(({ language }) => language)
-        .filter((language) => !["ts", "js", "sh", "text", "json", "html", "wgsl", "diff"].includes(language)),
-    ).toEqual([]));
+  it("has blocks of known languages only", () => {
+    for (const { language } of blocks) expect(language).toMatch(/^(ts|js|sh|text|json|html|wgsl|diff)$/);
+  });
 
   it("its links and images lead to files", () => {
     const targets = Array.from(
@@ -75,6 +72,14 @@ describe("the pages together", () => {
     for (const part of [/^ {4}\S.*[=<]/m, /`src\/[^`]+`/, /!\[[^\]]+\]\(.*\.svg\)/, /^## Exercise$/m]) {
       expect(read(path)).toMatch(part);
     }
+  });
+
+  it("are short: the README has 650 words at most, a page of docs/ 1,300, and docs/ 20,000", () => {
+    const words = (path: string) => read(path).match(/\S*[\p{L}\p{N}]\S*/gu)!.length;
+    const counts = pages.filter((path) => /^docs\/(?!experiments|glossary)/.test(path)).map(words);
+    expect(words("README.md")).toBeLessThanOrEqual(650);
+    expect(Math.max(...counts)).toBeLessThanOrEqual(1_300);
+    expect(counts.reduce((sum, count) => sum + count)).toBeLessThanOrEqual(20_000);
   });
 
   it("micro-exits.md has every part of its program, which has at most 400 lines, below the explanation", () => {

@@ -16,9 +16,6 @@ function cell(report: string, row: string, column: string) {
   return text!.split(" (")[0]!;
 }
 
-/** One screen. */
-const WORDS = 650;
-
 const readme = read("README.md");
 const demo = (way: string, pattern: string) =>
   new RegExp(`^  ${way} +\\d+ +(\\S+) .*? (${pattern})$`, "m").exec(read("docs/13-speed.md"))!.slice(1).join(" ");
@@ -71,5 +68,3 @@ it("the first minutes: what calibrate claims, and how long all of it takes", () 
   const minutes = Math.round(data.seconds / 60);
   expect(readme).toContain(`takes ${minutes} minutes and then decodes ${faster} times as fast`);
 });
-
-it("says as few words as fit", () => expect(readme.match(/\S*[\p{L}\p{N}]\S*/gu)!.length).toBeLessThanOrEqual(WORDS));
