@@ -22,12 +22,12 @@ export interface AuditSettings {
 
 export const auditOption = {
   flags: "--audit <k>",
-  description: "one of k texts is read by the certificate's reference model, too; an alarm turns exits off",
+  description: "let the full model read one of k texts too; an alarm turns exits off if they change too much",
   parse: integer(1),
 } as const;
 export const noAuditOption = {
   flags: "--no-audit",
-  description: "read no text again: nobody notices if the promise does not hold here",
+  description: "read no text again, so that a broken promise goes unnoticed",
 } as const;
 
 export interface OpenAudit {

@@ -90,7 +90,7 @@ function choiceLines({ delta, settings: { choices } }: Certificate): string[] {
 
 function trainingLines({ taught }: Certificate): string[] {
   if (taught === undefined) {
-    return ["training text not known: that none of these documents taught the heads is assumed"];
+    return ["training text not known: it is assumed that none of these documents taught the heads"];
   }
   return taught === 0
     ? []

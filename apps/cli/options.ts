@@ -38,7 +38,7 @@ export const modelOptions = [
     flags: "--dtype <dtype>",
     description: "how weight matrices are stored on the device; stored: as they lie in the file",
     choices: modelDtypes,
-    defaultNote: "that of the policy's certificate, else float32, of a GGUF file stored",
+    defaultNote: "as the policy's certificate says; otherwise float32, or stored for a GGUF file",
   },
   {
     flags: "--unembedding <how>",
@@ -66,7 +66,7 @@ export const policyOption = {
 
 export const maxNewTokensOption = {
   flags: "--max-new-tokens <n>",
-  description: "most tokens to generate",
+  description: "largest number of tokens to generate",
   parse: integer(0),
 } as const;
 
@@ -110,7 +110,7 @@ export const samplingOptions = [
 
 export const againstOption = {
   flags: "--against <model>",
-  description: "whose tokens are right: the same model as it is stored, or the checkpoint as float32",
+  description: "reference whose tokens count as right: the same model as it is stored, or the checkpoint as float32",
   choices: ["same", "float32"],
 } as const;
 

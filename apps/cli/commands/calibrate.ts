@@ -96,7 +96,7 @@ const options = [
   {
     ...selfOption,
     description:
-      "in place of --text: this many documents of the model's own, of a chat model answers to prompts that it writes",
+      "in place of --text: so many documents that the model writes; a chat model answers prompts that it writes",
   },
   {
     ...agreementOption,
@@ -106,7 +106,7 @@ const options = [
   },
   {
     flags: "--choices <n>",
-    description: "certificates made together, with other seeds or fills, of which the best is used: they divide delta",
+    description: "number of certificates made together, with other seeds or fills, to use the best; they divide delta",
     parse: integer(1),
   },
   {
@@ -117,8 +117,8 @@ const options = [
   {
     flags: "--loss <loss>",
     description:
-      "what a document loses: token, the share of its tokens that change; any-change, all if any changes; with " +
-      "--prompts, what an answer loses: changed, rougeL, accuracy, worse, or a module, ./my-loss.mjs",
+      "loss of a document: token, the share of its tokens that change; any-change, 1 if any changes; with " +
+      "--prompts, loss of an answer: changed, rougeL, accuracy, worse, or a module, ./my-loss.mjs",
     parse: lossName,
   },
   { ...promptsOption, description: "in place of --text: prompts to be answered, as JSON lines with what is expected" },
@@ -127,15 +127,15 @@ const options = [
     description: "with --prompts, in place of --agreement: the largest mean loss, .03 for 3 points of accuracy",
     parse: number(0, 1, { open: true }),
   },
-  { ...maxNewTokensOption, description: "with --prompts: most tokens of an answer" },
+  { ...maxNewTokensOption, description: "with --prompts: largest number of tokens of an answer" },
   { flags: "--stop <text...>", description: "with --prompts: ends an answer before this text" },
   {
     flags: "--unit <unit>",
-    description: "what is taken as independent",
+    description: "unit that is taken as independent",
     choices: ["document", "group"],
     defaultNote: "group if documents have groups, otherwise document",
   },
-  { flags: "--population <text>", description: "what these documents are; the promise then says so" },
+  { flags: "--population <text>", description: "description of these documents, which the promise repeats" },
   { flags: "--paper", description: "calibrate by the published rule, which promises nothing" },
   {
     flags: "--score <score>",
@@ -158,14 +158,15 @@ const options = [
   },
   {
     flags: "--candidates <n>",
-    description: "most policies to test; 0, with --against float32, certifies the stored model without exits",
+    description:
+      "largest number of policies to test; 0, with --against float32, certifies the stored model without exits",
     parse: integer(0),
     defaultNote: "20, or 12 with a fill that changes other tokens",
   },
   {
     flags: "--costs <how>",
     description:
-      "how policies that keep the agreement are ranked: counted (multiply-adds), measured (times on this machine), " +
+      "ranking of the policies that keep the agreement: counted (multiply-adds), measured (times on this machine), " +
       "or the file of times that plan --times wrote",
   },
   documentsOption,

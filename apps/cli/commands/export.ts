@@ -11,7 +11,7 @@ import { budgetsOption, deviceOption, headsOption, modelFolder, outOption, polic
 
 const options = [
   headsOption,
-  { ...policyOption, description: "when tokens leave; made by calibrate for float32 weights" },
+  { ...policyOption, description: "policy made by calibrate, for float32 weights" },
   shippedOption,
   { ...outOption, description: "where to write graphs, weights, manifest and drivers", required: true },
   deviceOption,

@@ -36,8 +36,8 @@ const options = [
   { flags: "--port <n>", description: "port to listen on; 0 takes a free one", parse: integer(0) },
   { flags: "--hosts <name...>", description: "further host names that requests may be for" },
   { flags: "--parallel <n>", description: "texts that are written together, at most", parse: integer(1) },
-  { flags: "--queue-limit <n>", description: "texts that wait, at most; more get 429", parse: integer(0) },
-  { flags: "--cache-bytes <n>", description: "bytes of all KV caches together, at most", parse: integer(1) },
+  { flags: "--queue-limit <n>", description: "largest number of texts that wait; more get 429", parse: integer(0) },
+  { flags: "--cache-bytes <n>", description: "largest size of all KV caches together, in bytes", parse: integer(1) },
   ...modelOptions,
 ] as const satisfies readonly OptionDefinition[];
 

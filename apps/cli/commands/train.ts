@@ -64,7 +64,7 @@ const options = [
     defaultNote: "with --prompts, one for each",
   },
   { ...promptsOption, description: "prompts to sample answers to: text, token ids or messages" },
-  { flags: "--self-tokens <n>", description: "most tokens of a sampled answer", parse: integer(1) },
+  { flags: "--self-tokens <n>", description: "largest number of tokens of a sampled answer", parse: integer(1) },
   {
     flags: "--exits <n>",
     description: "number of exits, placed by a rule; with --preview 0 is enough",

@@ -31,8 +31,8 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "Some documents were given more than once, exactly or nearly. The claim holds for distinct documents, each " +
     "counted once with the mean of its copies' losses, and for documents as given, every copy counted.",
   "training-unknown":
-    "The heads do not know which text taught them. That none of these documents did is assumed: on text that heads " +
-    "have learned from, they agree more than on new text.",
+    "The heads do not know which text taught them. It is assumed that none of these documents did: heads agree more " +
+    "on text that they have learned from than on new text.",
   "text-as-given":
     "Each token is judged against the full model's on the same prefix, text as given (teacher-forced), up to " +
     "the length that the claim names; past it, nothing was judged. Text that the policy writes itself is another " +
@@ -40,7 +40,7 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
   "own-text":
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
     "the documents as prompts, and up to the length tested. Text of another kind or length is another population. " +
-    "The candidates were proposed on other documents; that these are not among them, the file cannot show.",
+    "The candidates were proposed on other documents; the file cannot show that these are not among them.",
   answers:
     "The full model and the policy each answered every prompt as generate does, from the same random numbers, and " +
     "the answers were compared, and with those expected where the loss asks for them. The claim is about prompts " +

@@ -67,8 +67,8 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   if ((records ?? model ?? heads) === undefined) {
     return holds(
       "arithmetic consistent",
-      `Arithmetic consistent: the stored counts support the claim that ${claim}; whether they are true, only the ` +
-        "model, the heads and the text can show.",
+      `Arithmetic consistent: the stored counts support the claim that ${claim}; only the model, the heads and the ` +
+        "text can show whether they are true.",
     );
   }
   const { checkSubjects } = await import("./against-model.js");
@@ -81,8 +81,8 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
     const subjects = heads === undefined ? "this model" : "this model and these heads";
     return holds(
       "arithmetic consistent",
-      `Arithmetic consistent, and made for ${subjects}: the stored counts support the claim that ${claim}; whether ` +
-        `they are true, only ${unknown ? "that model can show, which was not given (against)" : "the text can show"}.`,
+      `Arithmetic consistent, and made for ${subjects}: the stored counts support the claim that ${claim}; only ` +
+        `${unknown ? "that model, which was not given (against)," : "the text"} can show whether they are true.`,
     );
   }
   const found =
