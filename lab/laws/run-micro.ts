@@ -2,18 +2,13 @@
  * The promise of examples/micro-exits.ts on 20 seeds, each with a quarter of its steps, since all of them would take an
  * hour, and its report, bench/reports/laws-micro.md; part of `npm run laws`. At δ = .05, more than 4 seeds miss their
  * level by chance once in 400 runs of this.
- *   tsx lab/laws/run-micro.ts [--out bench/reports]
  */
 import { execFileSync } from "node:child_process";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
 import { machine } from "../report/machine.js";
 import { writeReport } from "../report/report.js";
 import { root } from "./run-law.js";
 
-const { values } = parseArgs({
-  options: { scale: { type: "string" }, out: { type: "string", default: join(root, "bench", "reports") } },
-});
 const where = machine();
 const rows: string[][] = [];
 let missed = 0;
@@ -30,7 +25,7 @@ for (let seed = 1; seed <= 20; seed++) {
   console.log(`seed ${seed}: ${line}`);
 }
 console.log(`${missed} of 20 seeds miss their promise; at most 4 may`);
-await writeReport(values.out, {
+await writeReport(join(root, "bench", "reports"), {
   name: "laws-micro",
   title: `The promise of micro-exits: ${missed} of 20 seeds miss it, at most 4 may`,
   machine: where,
