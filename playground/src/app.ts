@@ -116,7 +116,7 @@ export class App {
       clearError();
       this.#finish(text, written);
       await client.request({ type: "lens" }, { signal: controller.signal, onEvent: (row) => this.#mapView.add(row) });
-      askDepths(text.tokens, scale);
+      askDepths(text.prompt, text.tokens, scale);
       showThresholds(written.predictions, written.score, opened.points?.points);
       await this.comparison.afterText(textsOf(text.tokens), controller.signal);
     } catch (error) {

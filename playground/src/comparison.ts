@@ -1,5 +1,5 @@
 /** Measures every way of writing the current prompt: after a text, if that takes only a moment, or when asked. */
-import { type Mode, modes } from "./engine/index.js";
+import { type Mode, modes, type Timing } from "./engine/index.js";
 import type { Session } from "./session.js";
 import {
   byId,
@@ -22,8 +22,7 @@ export class Comparison {
   readonly #session: Session;
   /** The settings of the last comparison, as JSON. */
   #compared = "";
-  /** Its plain text, by tokens. */
-  #plain: readonly string[] | undefined;
+  #timings: readonly Timing[] = [];
 
   constructor(session: Session) {
     this.#session = session;
@@ -43,7 +42,8 @@ export class Comparison {
     const { client, settings } = this.#session;
     const shown = chosenMode() === "plain" ? [] : tokens;
     if (JSON.stringify(settings) === this.#compared) {
-      showBeside(this.#plain, shown);
+      showBeside(this.#timings[0]?.tokens, shown);
+      this.#showVerdict();
       return;
     }
     showVerdict(undefined, "plain");
@@ -68,12 +68,15 @@ export class Comparison {
 
   async #compare(rounds: number, signal: AbortSignal): Promise<void> {
     const { client, settings } = this.#session;
-    const timings = await client.request({ type: "compare", modes: this.#modes(), rounds, ...settings }, { signal });
+    this.#timings = await client.request({ type: "compare", modes: this.#modes(), rounds, ...settings }, { signal });
     this.#compared = JSON.stringify(settings);
-    this.#plain = timings[0]?.tokens;
-    showTimings(byId("timings"), timings);
+    showTimings(byId("timings"), this.#timings);
+    this.#showVerdict();
+  }
+
+  #showVerdict(): void {
     const shown = chosenMode() === "lossless" ? "lossless" : "exits";
-    showVerdict(comparisonOf(timings, shown), shown);
+    showVerdict(comparisonOf(this.#timings, shown), shown);
   }
 
   #modes(): readonly Mode[] {

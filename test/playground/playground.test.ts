@@ -123,7 +123,7 @@ describe("the playground", () => {
       await page.getByText("Writing, plain").waitFor({ state: "detached" });
       const plain = await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(1);
-      const slider = page.getByRole("slider", { name: /^The text after block/ });
+      const slider = page.getByRole("slider", { name: /^The text after/ });
       await slider.press("End");
       await says(page, /^all 12 blocks: (\d+) of \1 tokens as written$/);
       expect(await page.locator("#said").textContent()).toBe(plain);

@@ -24,5 +24,7 @@ export function showBeside(plain: readonly string[] = [], other: readonly string
   }
   const differ = other.length - common[0]![0]!;
   byId("beside-note").textContent =
-    `${differ} of ${other.length} tokens have no counterpart in the plain text; they are underlined.`;
+    differ === 0 && plain.length === other.length
+      ? "Both texts are the same."
+      : `${differ} of ${other.length} tokens have no counterpart in the plain text; they are underlined.`;
 }

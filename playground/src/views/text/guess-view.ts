@@ -12,7 +12,7 @@ let right = 0;
 let asked = 0;
 
 /** Asks about a text that left at several depths, from its second token on; hides the game for others. */
-export function askDepths(tokens: readonly TokenEvent[], scale: DepthScale): void {
+export function askDepths(prompt: string, tokens: readonly TokenEvent[], scale: DepthScale): void {
   byId("guess").hidden = scale.depths.length === 0 || tokens.length < 2;
   let at = 1;
   const status = element("p", { role: "status" }, "Which depth will the next token need?");
@@ -20,6 +20,7 @@ export function askDepths(tokens: readonly TokenEvent[], scale: DepthScale): voi
   const show = (): void => {
     const before = tokens.slice(Math.max(0, at - SHOWN), at);
     text.replaceChildren(
+      element("span", { class: "prompt" }, at > SHOWN ? "… " : prompt),
       ...before.flatMap((token) => tokenElement(token, scale)),
       at < tokens.length ? " ?" : " (the end)",
     );
@@ -40,6 +41,6 @@ export function askDepths(tokens: readonly TokenEvent[], scale: DepthScale): voi
     });
     return button;
   });
-  byId("guess-body").replaceChildren(text, element("div", { class: "row" }, ...buttons), status);
+  byId("guess-body").replaceChildren(status, text, element("div", { class: "row" }, ...buttons));
   show();
 }
