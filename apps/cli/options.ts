@@ -38,7 +38,7 @@ export const modelOptions = [
     flags: "--dtype <dtype>",
     description: "how weight matrices are stored on the device; stored: as they lie in the file",
     choices: modelDtypes,
-    defaultNote: "as the policy's certificate says; otherwise float32, or stored for a GGUF file",
+    defaultNote: "as the policy's certificate says, otherwise float32, for a GGUF file stored",
   },
   {
     flags: "--unembedding <how>",

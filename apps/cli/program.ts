@@ -44,7 +44,7 @@ export function createProgram(io: Io, runner: Runner): Command {
         "answer, and generate.",
     )
     .version(libraryVersion)
-    .showHelpAfterError("(--help shows the options)")
+    .showHelpAfterError("(--help shows commands, options and examples)")
     .exitOverride()
     .configureOutput({
       writeOut: (text) => void io.stdout.write(text),

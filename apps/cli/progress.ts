@@ -49,7 +49,8 @@ export async function withProgress<T>(
       state.latest = event;
       estimate.add((io.now() - started) / 1000, event.done);
       if (io.now() - started < patience) return;
-      if (io.now() - state.shownAt >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY)) draw(event);
+      const due = io.now() - state.shownAt >= (io.isTTY ? REDRAW_EVERY : LINE_EVERY);
+      if (due && (io.isTTY || event.done !== state.shown?.done)) draw(event); // no line twice
       await breathe();
     });
   } finally {

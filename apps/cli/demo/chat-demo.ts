@@ -135,7 +135,7 @@ function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo)
       `1. The model: ${exits.name}, ${numLayers} blocks, hidden size ${hiddenSize}, ${vocabSize} tokens, in ${dtype} ` +
         `on device ${device.backend}`,
     ),
-    `Shipped exits, after ${heads.depths.join(" and ")} blocks; the model itself is frozen.`,
+    `Shipped exits, after ${heads.depths.join(", ")} blocks; the model itself is frozen.`,
     "",
     bold("2. What they promise"),
     ...promiseLines(certificate),
