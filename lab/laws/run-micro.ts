@@ -33,7 +33,7 @@ await writeReport(join(root, "bench", "reports"), {
   tables: [
     {
       title: "By seed",
-      note: "250 steps of training each; agreement, depth and multiply-adds on 100 passages of other speeches. δ is .05.",
+      note: "250 steps of training each; agreement, depth and multiply-adds on 100 passages of other speeches; δ .05.",
       columns: ["seed", "agreement", "promise", "mean depth of 6", "times fewer multiply-adds", "kept"],
       rows,
     },
