@@ -2,7 +2,7 @@
 import type { Page } from "playwright";
 import { describe, expect, it } from "vitest";
 import { race } from "../../playground/src/engine/race.js";
-import { idle, press, pressAtFirst, race as startRace, withText, writeLossless } from "./support.js";
+import { idle, press, pressAtFirst, race as startRace, says, withText, writeLossless } from "./support.js";
 
 const laneOf = (page: Page, mode: string) => page.locator(`#lanes [data-mode=${mode}]`);
 const textOf = async (page: Page, mode: string): Promise<string> =>
@@ -22,10 +22,13 @@ describe("the race", () => {
 
   it("of lossless against plain ends with the same text", () =>
     withText(async (page) => {
+      await idle(page);
       await writeLossless(page);
       await startRace(page);
       expect(await textOf(page, "lossless")).toBe(await textOf(page, "plain"));
       expect(await page.locator("#race-status").textContent()).toMatch(/Both wrote the same text\.$/);
+      expect(await page.locator("#verdict").textContent()).not.toContain("exits"); // it was, before lossless was chosen
+      await says(page, "Both texts are the same.");
     }));
 
   it("shows two cursors in slow motion, and stops when asked", () =>
