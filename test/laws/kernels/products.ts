@@ -98,10 +98,10 @@ export const linearCases = (dtype: WeightDtype) =>
       };
     });
 
-/** Cases of float weights in one piece. */
+/** Cases of weights in one piece. */
 const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitrary<number> }, withBias: boolean) =>
   fc
-    .record({ ...sizes, dtype: fc.constantFrom("float32", "bfloat16"), seed: seeds, residual: fc.boolean() })
+    .record({ ...sizes, dtype: fc.constantFrom(...weightDtypes), seed: seeds, residual: fc.boolean() })
     .map(({ dtype, rows, k, seed, residual }) => ({
       dtype,
       rows,
@@ -115,7 +115,7 @@ const sizedCases = (n: number, sizes: { rows: fc.Arbitrary<number>; k: fc.Arbitr
     }));
 
 /**
- * So many weights that one row reads them at two places and a few rows stream them piece by piece, ragged at every end.
+ * So many weights that few rows read them at one place, two or four, whichever is tried next, ragged at every end.
  */
 export const streamedCases = sizedCases(541, { rows: between(1, 9), k: fc.constant(487) }, true);
 
