@@ -17,6 +17,8 @@ import {
   PART,
 } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
+import { Places } from "./places.js";
+import type { Work } from "./threads.js";
 
 export const PANELS = { float32: PANELS_F32, bfloat16: PANELS_BF16 } as const;
 export const ACROSS = {
@@ -48,20 +50,27 @@ const PANELS_PER_PART = 8;
 
 type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
 
-type IntegerProduct = KernelArguments["linearIntegers"];
+type Product = { -readonly [Key in keyof KernelArguments["linear"]]: number };
 
-export function productKernels(engine: Engine): ProductKernels {
+export function productKernels(engine: Engine, now: () => number): ProductKernels {
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
+  const places = new Places(now);
 
-  /** One row is float32: its kernel rounds it. */
-  const integerRow = (given: IntegerProduct, dtype: IntegerDtype): void => {
-    const { n, k } = given;
-    const us = (n * k) / WEIGHTS_PER_US[dtype];
-    engine.share("linearIntegers", given, { items: panelsOf(n), least: PANELS_PER_PART, us });
+  const share = (kernel: "linear" | "linearIntegers", given: Product, work: Work): void => {
+    given.places = places.next(given);
+    engine.share(kernel, given, work);
+    places.done();
   };
 
-  const integers = (given: IntegerProduct, dtype: IntegerDtype): void => {
+  /** One row is float32: its kernel rounds it. */
+  const integerRow = (given: Product, dtype: IntegerDtype): void => {
+    const { n, k } = given;
+    const us = (n * k) / WEIGHTS_PER_US[dtype];
+    share("linearIntegers", given, { items: panelsOf(n), least: PANELS_PER_PART, us });
+  };
+
+  const integers = (given: Product, dtype: IntegerDtype): void => {
     const { rows, n, k, work: own } = given;
     if (rows === 1) {
       integerRow(given, dtype);
@@ -84,7 +93,7 @@ export function productKernels(engine: Engine): ProductKernels {
         { items: Math.ceil(some / PART), us: (some * k) / QUANTIZED_PER_US },
       );
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], some / INTEGER_MACS_PER_US);
-      engine.share("linearIntegers", { ...given, x: quantized, y, residual, rows: some }, { ...work, us });
+      share("linearIntegers", { ...given, x: quantized, y, residual, rows: some }, { ...work, us });
     }
   };
 
@@ -126,6 +135,7 @@ export function productKernels(engine: Engine): ProductKernels {
         rows,
         n,
         k,
+        places: 0,
         work: engine.work(
           floats ? Math.max(blockBytes, wasm.streamBytes(k)) : wasm.integerWorkBytes(Math.min(BLOCK, rows), k),
         ),
@@ -135,7 +145,7 @@ export function productKernels(engine: Engine): ProductKernels {
         return y;
       }
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
-      engine.share("linear", given, { items: panelsOf(n), us, least: rows > 1 ? PANELS_PER_PART : 1 });
+      share("linear", given, { items: panelsOf(n), us, least: rows > 1 ? PANELS_PER_PART : 1 });
       return y;
     },
 

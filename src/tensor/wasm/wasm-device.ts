@@ -92,7 +92,7 @@ export async function createWasmDevice({
       : undefined,
   );
 
-  const products = productKernels(engine);
+  const products = productKernels(engine, () => host.now());
 
   return {
     backend: "wasm",

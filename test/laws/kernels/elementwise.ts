@@ -4,7 +4,7 @@
  */
 import type { BinaryOp, UnaryOp } from "../../../src/tensor/device.js";
 import { broadcastStrides, sizeOf } from "../../../src/tensor/shape.js";
-import { type AnyLaw, each, law, rowsIn, seeds, UNIT, values } from "./law.js";
+import { type AnyLaw, each, law, rowsIn, seeds, UNIT, unitsEach, values } from "./law.js";
 import { between, fc } from "../../support/property.js";
 
 /** A shape, and for each operand the axes it repeats. */
@@ -112,14 +112,14 @@ export const elementwiseLaws: readonly AnyLaw[] = [
         y: device.kernels.binary(op, a, b, shape, broadcastStrides(aShape, shape), broadcastStrides(bShape, shape)),
       };
     },
-    bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => UNIT * Math.abs(y![i]!)) }),
+    bounds: (_c, { expected: { y } }) => ({ y: unitsEach(y, 1) }),
   }),
   law({
     kernel: "scale",
     cases: unaryCases,
     run: (device, { x }) => ({ y: device.kernels.scale(device.upload(x), 0.3) }),
     // the factor is rounded too
-    bounds: (_c, { expected: { y } }) => ({ y: each(y!.length, (i) => 4 * UNIT * Math.abs(y![i]!)) }),
+    bounds: (_c, { expected: { y } }) => ({ y: unitsEach(y, 4) }),
   }),
   ...ops.flatMap((op) => [
     law({
@@ -150,7 +150,7 @@ export const elementwiseLaws: readonly AnyLaw[] = [
     rows: rowsIn("x", "dy"),
     run: (device, { rows, width, x }) => ({ y: device.kernels.swiglu(device.upload(x), rows, width) }),
     bounds: (_c, { expected: { y }, tolerances }) => ({
-      y: each(y!.length, (i) => (tolerances.exp + 5) * UNIT * Math.abs(y![i]!)),
+      y: unitsEach(y, tolerances.exp + 5),
     }),
   }),
   law({

@@ -129,9 +129,14 @@ export function absolute(data: Float32Array) {
   return data.map(Math.abs);
 }
 
-/** Storage of the reference device is the typed array itself. */
-export function contents(storage: Storage) {
-  return storage as unknown as Float32Array;
+/** So many units of values of the reference device, whose storage is the typed array itself. */
+export function unitsOf(storage: Storage, units: number) {
+  return (storage as unknown as Float32Array).map((total) => units * UNIT * total);
+}
+
+/** So many units of each value. */
+export function unitsEach(values: Float32Array | undefined, units: number) {
+  return each(values!.length, (i) => units * UNIT * Math.abs(values![i]!));
 }
 
 /** A bound per element. */

@@ -2,18 +2,7 @@
  * Kernels that move values are exact; those that add n of them are off by at most n units times the sum of absolute
  * values.
  */
-import {
-  absolute,
-  type AnyLaw,
-  type Drawn,
-  contents,
-  integers,
-  law,
-  type LawDevice,
-  seeds,
-  UNIT,
-  values,
-} from "./law.js";
+import { absolute, type AnyLaw, type Drawn, integers, law, type LawDevice, seeds, unitsOf, values } from "./law.js";
 import { between, fc } from "../../support/property.js";
 
 const matrixCases = fc
@@ -93,7 +82,7 @@ export const movementLaws: readonly AnyLaw[] = [
     cases: sumToCases,
     run: runSumTo,
     bounds: (c, { reference }) => ({
-      y: contents(runSumTo(reference, { ...c, x: absolute(c.x) }).y).map((total) => c.x.length * UNIT * total),
+      y: unitsOf(runSumTo(reference, { ...c, x: absolute(c.x) }).y, c.x.length),
     }),
   }),
   law({
@@ -134,7 +123,7 @@ export const movementLaws: readonly AnyLaw[] = [
     cases: idsCases,
     run: runScatter,
     bounds: (c, { reference }) => ({
-      y: contents(runScatter(reference, { ...c, dy: absolute(c.dy) }).y).map((total) => c.ids.length * UNIT * total),
+      y: unitsOf(runScatter(reference, { ...c, dy: absolute(c.dy) }).y, c.ids.length),
     }),
   }),
   law({
@@ -149,7 +138,7 @@ export const movementLaws: readonly AnyLaw[] = [
     cases: takeCases,
     run: runTakeBackward,
     bounds: (c, { reference }) => ({
-      dx: contents(runTakeBackward(reference, { ...c, dy: absolute(c.dy) }).dx).map((total) => c.k * UNIT * total),
+      dx: unitsOf(runTakeBackward(reference, { ...c, dy: absolute(c.dy) }).dx, c.k),
     }),
   }),
 ];

@@ -43,11 +43,7 @@ function perRow(c: RowsCase, bound: (x: Float32Array, dy: Float32Array, row: num
   );
 }
 
-const softmaxed = (x: Float32Array) => Float32Array.from(softmaxOf(x).p);
-const withSoftmax = rowCases.map((c) => ({
-  ...c,
-  x: Float32Array.from(times(c.rows, (r) => Array.from(softmaxed(rowOf(c.x, r, c.rows)))).flat()),
-}));
+const withSoftmax = rowCases.map((c) => ({ ...c, x: Float32Array.from(perRow(c, (x) => softmaxOf(x).p)) }));
 const withLogSoftmax = withSoftmax.map((c) => ({ ...c, x: c.x.map((p) => Math.log(p + 1e-30)) }));
 
 const normCases = fc
@@ -130,12 +126,22 @@ const normBackwardLaw = (centered: boolean) =>
     },
   });
 
+const onRows =
+  (kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax") =>
+  (device: LawDevice, { x, rows, width }: RowsCase) => ({ y: device.kernels[kernel](device.upload(x), rows, width) });
+
+const backOnRows =
+  (kernel: "softmaxBackward" | "logSoftmaxBackward") =>
+  (device: LawDevice, { x, dy, rows, width }: RowsCase) => ({
+    dx: device.kernels[kernel](device.upload(x), device.upload(dy), rows, width),
+  });
+
 export const rowLaws: readonly AnyLaw[] = [
   law({
     kernel: "softmax",
     cases: rowCases,
     rows,
-    run: (device, { x, rows, width }) => ({ y: device.kernels.softmax(device.upload(x), rows, width) }),
+    run: onRows("softmax"),
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) => {
         const { p, d } = softmaxOf(x);
@@ -150,9 +156,7 @@ export const rowLaws: readonly AnyLaw[] = [
     kernel: "softmaxBackward",
     cases: withSoftmax,
     rows,
-    run: (device, { x, dy, rows, width }) => ({
-      dx: device.kernels.softmaxBackward(device.upload(x), device.upload(dy), rows, width),
-    }),
+    run: backOnRows("softmaxBackward"),
     bounds: (c) => ({
       dx: perRow(c, (y, dy) => {
         const dots = sum(y, (value, i) => Math.abs(value * dy[i]!));
@@ -164,7 +168,7 @@ export const rowLaws: readonly AnyLaw[] = [
     kernel: "logSoftmax",
     cases: rowCases,
     rows,
-    run: (device, { x, rows, width }) => ({ y: device.kernels.logSoftmax(device.upload(x), rows, width) }),
+    run: onRows("logSoftmax"),
     bounds: (c, { tolerances }) => ({
       y: perRow(c, (x) =>
         softmaxOf(x).d.map((d) => (32 + sumUnits(x.length) + tolerances.exp + 4 * Math.abs(d)) * UNIT),
@@ -175,9 +179,7 @@ export const rowLaws: readonly AnyLaw[] = [
     kernel: "logSoftmaxBackward",
     cases: withLogSoftmax,
     rows,
-    run: (device, { x, dy, rows, width }) => ({
-      dx: device.kernels.logSoftmaxBackward(device.upload(x), device.upload(dy), rows, width),
-    }),
+    run: backOnRows("logSoftmaxBackward"),
     bounds: (c, { tolerances }) => ({
       dx: perRow(c, (y, dy) => {
         const total = sum(dy, Math.abs);
@@ -193,10 +195,10 @@ export const rowLaws: readonly AnyLaw[] = [
     kernel: "rowStats",
     cases: rowCases,
     rows,
-    run: (device, { x, rows, width }) => ({ stats: device.kernels.rowStats(device.upload(x), rows, width) }),
+    run: onRows("rowStats"),
     bounds: (c, { tolerances }) => ({
       // Argmax and the two largest are exact.
-      stats: perRow(c, (x) => {
+      y: perRow(c, (x) => {
         const { p, d } = softmaxOf(x);
         const largest = x.reduce((max, value) => Math.max(max, value), -Infinity);
         const spread = sum(p, (value, i) => value * (1 + Math.abs(d[i]!)) ** 2);
@@ -209,9 +211,9 @@ export const rowLaws: readonly AnyLaw[] = [
     kernel: "rowArgmax",
     cases: rowCases,
     rows,
-    run: (device, { x, rows, width }) => ({ best: device.kernels.rowArgmax(device.upload(x), rows, width) }),
+    run: onRows("rowArgmax"),
     // The argmax and the largest are exact; beside them is any finite number.
-    bounds: (c) => ({ best: perRow(c, () => [0, 0, Infinity]) }),
+    bounds: (c) => ({ y: perRow(c, () => [0, 0, Infinity]) }),
   }),
   normLaw(true),
   normBackwardLaw(true),

@@ -70,7 +70,7 @@ function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: nu
   const product = (chosen: number): Float32Array => {
     wasm.setWay(chosen);
     wasm.quantizeIntegers({ kind, x, quantized, rows: ROWS, k: K, work }, 0, 1);
-    const given = { kind, w, x: quantized, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work };
+    const given = { kind, w, x: quantized, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work, places: 1 };
     wasm.linearIntegers(given, 0, PANELS);
     wasm.linearIntegers({ ...given, x, y: y + 4 * ROWS * N, rows: 1 }, 0, PANELS);
     return memory.f32.slice(y / 4, y / 4 + (ROWS + 1) * N);
@@ -91,7 +91,11 @@ export function fuses(wasm: NamedKernels, memory: WasmMemory): boolean {
   const y = w + 64;
   memory.f32.fill(1 + 2 ** -12, w / 4, y / 4);
   memory.f32.fill(-1 - 2 ** -11, y / 4, y / 4 + 16);
-  wasm.linear({ kind: PANELS_F32, w, x: w, y, bias: y, residual: 0, rows: 1, n: 16, k: 1, work: y + 128 }, 0, 1);
+  wasm.linear(
+    { kind: PANELS_F32, w, x: w, y, bias: y, residual: 0, rows: 1, n: 16, k: 1, work: y + 128, places: 1 },
+    0,
+    1,
+  );
   const fused = memory.f32[y / 4] !== 0;
   memory.free(w, bytes);
   return fused;

@@ -20,6 +20,10 @@ export const INT8_GROUP = 576;
 export const NIBBLE_HALVES_GROUP = 320;
 export const NIBBLE_FLOATS_GROUP = 384;
 
+/** Places at which few rows read W in turns, long ones or short ones: products/products.as.ts. */
+export const FEW_PLACES = 2;
+export const MOST_PLACES = 4;
+
 /** ggml's numbers of the blocks that products/blocks.as.ts packs. */
 export const Q4_0 = 2;
 export const Q5_0 = 6;

@@ -2,14 +2,14 @@
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of
  * tiles.as.ts. Three ways, by the number of rows:
- *   one row       W is read once, at four places in turns: the speed of memory is the limit
+ *   one row       W is read once, at some places in turns: the speed of memory is the limit
  *   a few rows    share a panel; of a W larger than the caches, pieces, while the next pieces are on their way
  *   many rows     blocked: a block of x stays in the second-level cache while every panel passes by (blocked.as.ts)
  * Bias and residual are written first and the sums added onto them. Blocks of k continue from the sums so far, so the
  * order of addition, and every bit, is that of the plain loop. `begin` and `end` bound the panels (columns / 16) that
  * are computed: the unit of work for threads.
  */
-import { PANELS_BF16, PANELS_F32 } from "../constants";
+import { MOST_PLACES, PANELS_BF16, PANELS_F32 } from "../constants";
 import { multiply } from "./blocked.as";
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
@@ -18,20 +18,22 @@ import { halfRows, halves1x32, tile1x16, tile3x12, tile3x4x2, tileRows } from ".
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
-/** Places at which W is read in turns (integers/linear.as.ts). */
-const PLACES = 4;
 /**
- * Inner indices of a turn, of one row and of several: half a kilobyte, and one. Shorter turns load and store the sums
- * more often; longer ones wait for memory at their beginning. (Measured on an Ice Lake Xeon with 8 to 32, interleaved.)
+ * Inner indices of a turn. Prefetchers run ahead at each place: those of some processors best at two places that are
+ * read in long turns, those of others at four in short ones. So `places` is 1, 2 or 4, and src/tensor/wasm/places.ts
+ * chooses by the clock. Short turns load and store the sums more often, of several rows most of all; long ones wait for
+ * memory at their beginning. (On Zen 4, four rows of float32 take .71 ms a block of SmolLM2 at two places and .91 at
+ * four; one thread of an Ice Lake Xeon reads 11.6 GB/s at two places and 13.1 at four.)
  */
-const TURN = 8;
-const PIECE = 16;
+const TURN = 32;
+const SHORT_TURN = 8;
+const SHORT_PIECE = 16;
 
 const SUMS: i32 = STREAM_ROWS << 6;
 
 /** For inner size k: the sums of panels, then x. */
 export function streamBytes(k: i32): usize {
-  return 2 * PLACES * SUMS + ((STREAM_ROWS * k) << 2);
+  return 2 * MOST_PLACES * SUMS + ((STREAM_ROWS * k) << 2);
 }
 
 /**
@@ -39,13 +41,24 @@ export function streamBytes(k: i32): usize {
  * keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node 24, but not from
  * memory, and on Node 20 do not fit the registers.)
  */
-function spreadPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, turn: i32, begin: i32, end: i32): void {
+function spreadPanels(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  n: i32,
+  k: i32,
+  turn: i32,
+  places: i32,
+  begin: i32,
+  end: i32,
+): void {
   const pair = <i32>(kind == PANELS_BF16);
   if ((begin & pair) != 0) {
     wholePanels(kind, w, x, y, 1, n, k, begin, min(end, begin + 1));
     begin++;
   }
-  const part = (max(0, min(end, n >> 4) - begin) >> pair) / PLACES;
+  const part = (max(0, min(end, n >> 4) - begin) >> pair) / places;
   const bytes = k << 6;
   let at = panelAt(kind, w, begin, k);
   let to = y + (begin << 6);
@@ -55,7 +68,7 @@ function spreadPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, t
       const from = x + (k0 << 2);
       let piece = at + (k0 << 6);
       let into = to;
-      for (let place = 0; place < PLACES; place++) {
+      for (let place = 0; place < places; place++) {
         if (pair) halves1x32(piece, from, into, kn);
         else tile1x16(piece, 64, from, 4, into, kn);
         piece += part * bytes;
@@ -65,7 +78,7 @@ function spreadPanels(kind: i32, w: usize, x: usize, y: usize, n: i32, k: i32, t
     at += bytes;
     to += 64 << pair;
   }
-  wholePanels(kind, w, x, y, 1, n, k, begin + ((PLACES * part) << pair), end);
+  wholePanels(kind, w, x, y, 1, n, k, begin + ((places * part) << pair), end);
 }
 
 /**
@@ -109,6 +122,7 @@ function streamPanels(
   n: i32,
   k: i32,
   sums: usize,
+  places: i32,
   begin: i32,
   end: i32,
 ): void {
@@ -119,18 +133,19 @@ function streamPanels(
   }
   const yRow = n << 2;
   const units = (max(0, end - begin) + pair) >> pair;
-  const part = (units + PLACES - 1) / PLACES;
-  const packed = sums + 2 * PLACES * SUMS;
-  packPieces(x, rows, k, packed);
+  const part = (units + places - 1) / places;
+  const packed = sums + 2 * MOST_PLACES * SUMS;
+  const deep = places == MOST_PLACES ? SHORT_PIECE : TURN;
+  packPieces(x, rows, k, deep, packed);
   for (let u = 0; u < part; u++) {
-    for (let i = 0; i < PLACES << pair; i++) {
+    for (let i = 0; i < places << pair; i++) {
       const p = panelOf(begin, u, part, pair, i);
       if (p < end) copyTile(sums + i * SUMS, 64, y + (p << 6), yRow, rows, min(16, n - (p << 4)));
     }
     let from = packed;
-    for (let k0 = 0; k0 < k; k0 += PIECE) {
-      const kn = min(PIECE, k - k0);
-      for (let i = 0; i < PLACES << pair; i++) {
+    for (let k0 = 0; k0 < k; k0 += deep) {
+      const kn = min(deep, k - k0);
+      for (let i = 0; i < places << pair; i++) {
         const p = panelOf(begin, u, part, pair, i);
         if (p >= end) break;
         const piece = panelAt(kind, w, p, k) + (k0 << 6);
@@ -138,7 +153,7 @@ function streamPanels(
       }
       from += (rows * kn) << 2;
     }
-    for (let i = 0; i < PLACES << pair; i++) {
+    for (let i = 0; i < places << pair; i++) {
       const p = panelOf(begin, u, part, pair, i);
       if (p < end) copyTile(y + (p << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
     }
@@ -151,10 +166,10 @@ function streamPanels(
   return begin + ((u + (i >> pair) * part) << pair) + (i & pair);
 }
 
-/** x [rows, k] -> [k / PIECE][rows][PIECE]; the last piece may be shorter. */
-function packPieces(x: usize, rows: i32, k: i32, to: usize): void {
-  for (let k0 = 0; k0 < k; k0 += PIECE) {
-    const kn = min(PIECE, k - k0);
+/** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */
+function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
+  for (let k0 = 0; k0 < k; k0 += deep) {
+    const kn = min(deep, k - k0);
     for (let r = 0; r < rows; r++) {
       copyFloats(to, x + ((r * k + k0) << 2), kn);
       to += kn << 2;
@@ -201,15 +216,17 @@ export function linear(
   n: i32,
   k: i32,
   work: usize,
+  places: i32,
   begin: i32,
   end: i32,
 ): void {
   startRows(y, bias, residual, rows, n, begin, end);
   const cached = small(n, k);
   if (rows > FEW_ROWS) multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
-  else if (rows > 1 && rows <= STREAM_ROWS && !cached) streamPanels(kind, w, x, y, rows, n, k, work, begin, end);
+  else if (rows > 1 && rows <= STREAM_ROWS && !cached)
+    streamPanels(kind, w, x, y, rows, n, k, work, places, begin, end);
   else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
-    spreadPanels(kind, w, x, y, n, k, cached ? k : TURN, begin, end);
+    spreadPanels(kind, w, x, y, n, k, cached ? k : places == MOST_PLACES ? SHORT_TURN : TURN, places, begin, end);
   } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 

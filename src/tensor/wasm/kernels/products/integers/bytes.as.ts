@@ -8,34 +8,71 @@
  * A panel holds 16 columns, group after group: [16 x (-Σ q as int16, d as float16)][q: 8 x 16 x 4 int8], 576 bytes. The
  * sums take back the offset that makes activations unsigned.
  */
+import { FEW_PLACES } from "../../constants";
 import { addBytes, BYTES_HEAD, clearSums, constants, dot, HALF_FACTOR, HALF_MASK, ONES, smallHalves } from "./dots.as";
 import { isYes } from "../../simd.as";
 
+/** Groups of a panel after which the other of two is read; of more panels, each takes one. */
+const TURN = 4;
+
 /**
- * One quantized row with panels `apart` bytes apart that advance together, group by group: sums [panels][16]. Scales d
- * lack a factor of 2^112, which t gets instead: t is below 2^16.
+ * One quantized row with panels `apart` bytes apart, in turns: sums [panels][16]. Scales d lack a factor of 2^112,
+ * which t gets instead: t is below 2^16.
  */
 export function byteRow<Pairs>(w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
+  const bytes = groups << 5;
+  const end = sums + (panels << 6);
+  const turn = panels > FEW_PLACES ? 1 : TURN;
+  clearSums(sums, end);
+  for (let t = x + 2 * bytes; groups > 0; groups -= turn) {
+    const some = min(turn, groups);
+    let p = w;
+    for (let to = sums; to != end; to += 64) {
+      piece<Pairs>(p, x, bytes, t, some, to);
+      p += apart;
+    }
+    x += some << 5;
+    t += some << 2;
+    w += some * (BYTES_HEAD + 512);
+  }
+}
+
+/** Adds groups of a panel to its sums. */
+// @ts-ignore: decorator
+@inline function piece<Pairs>(w: usize, x: usize, bytes: usize, t: usize, groups: i32, sums: usize): void {
   const pairs = isYes<Pairs>();
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + HALF_MASK);
-  const bytes = groups << 5;
   const words = bytes >> 3;
-  const end = sums + (panels << 6);
-  clearSums(sums, end);
-  let t = x + 2 * bytes;
-  for (const last = x + bytes; x != last; x += 32) {
-    const wide = load<i32>(t + 2 * words) != 0;
+  let f0 = v128.load(sums);
+  let f1 = v128.load(sums, 16);
+  let f2 = v128.load(sums, 32);
+  let f3 = v128.load(sums, 48);
+  for (const last = x + (groups << 5); x != last; x += 32) {
     const z = v128.load32_splat(t + words);
-    const f = f32x4.mul(v128.load32_splat(t), v128.load(constants + HALF_FACTOR));
-    let p = w;
-    for (let to = sums; to != end; to += 64) {
-      let a0 = start(p, z);
-      let a1 = start(p + 16, z);
-      let a2 = start(p + 32, z);
-      let a3 = start(p + 48, z);
-      let at = x;
-      let q = p + BYTES_HEAD;
+    let a0 = start(w, z);
+    let a1 = start(w + 16, z);
+    let a2 = start(w + 32, z);
+    let a3 = start(w + 48, z);
+    let q = w + BYTES_HEAD;
+    let at = x;
+    for (const stop = at + 32; at != stop; at += 8) {
+      const s = v128.load32_splat(at);
+      const u = v128.load32_splat(at, 4);
+      a0 = dot(pairs, v128.load(q, 64), u, dot(pairs, v128.load(q), s, a0, ones), ones);
+      a1 = dot(pairs, v128.load(q, 80), u, dot(pairs, v128.load(q, 16), s, a1, ones), ones);
+      a2 = dot(pairs, v128.load(q, 96), u, dot(pairs, v128.load(q, 32), s, a2, ones), ones);
+      a3 = dot(pairs, v128.load(q, 112), u, dot(pairs, v128.load(q, 48), s, a3, ones), ones);
+      q += 128;
+    }
+    if (load<i32>(t + 2 * words) != 0) {
+      at = x + bytes; // z is 64 for both parts
+
+      a0 = i32x4.add(i32x4.shl(a0, 7), start(w, z));
+      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 16, z));
+      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 32, z));
+      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 48, z));
+      q = w + BYTES_HEAD;
       for (const stop = at + 32; at != stop; at += 8) {
         const s = v128.load32_splat(at);
         const u = v128.load32_splat(at, 4);
@@ -45,33 +82,19 @@ export function byteRow<Pairs>(w: usize, apart: usize, panels: i32, x: usize, gr
         a3 = dot(pairs, v128.load(q, 112), u, dot(pairs, v128.load(q, 48), s, a3, ones), ones);
         q += 128;
       }
-      if (wide) {
-        at = x + bytes; // z is 64 for both parts
-
-        a0 = i32x4.add(i32x4.shl(a0, 7), start(p, z));
-        a1 = i32x4.add(i32x4.shl(a1, 7), start(p + 16, z));
-        a2 = i32x4.add(i32x4.shl(a2, 7), start(p + 32, z));
-        a3 = i32x4.add(i32x4.shl(a3, 7), start(p + 48, z));
-        q = p + BYTES_HEAD;
-        for (const stop = at + 32; at != stop; at += 8) {
-          const s = v128.load32_splat(at);
-          const u = v128.load32_splat(at, 4);
-          a0 = dot(pairs, v128.load(q, 64), u, dot(pairs, v128.load(q), s, a0, ones), ones);
-          a1 = dot(pairs, v128.load(q, 80), u, dot(pairs, v128.load(q, 16), s, a1, ones), ones);
-          a2 = dot(pairs, v128.load(q, 96), u, dot(pairs, v128.load(q, 32), s, a2, ones), ones);
-          a3 = dot(pairs, v128.load(q, 112), u, dot(pairs, v128.load(q, 48), s, a3, ones), ones);
-          q += 128;
-        }
-      }
-      v128.store(to, addBytes(v128.load(to), a0, smallHalves(v128.load(p), mask), f));
-      v128.store(to, addBytes(v128.load(to, 16), a1, smallHalves(v128.load(p, 16), mask), f), 16);
-      v128.store(to, addBytes(v128.load(to, 32), a2, smallHalves(v128.load(p, 32), mask), f), 32);
-      v128.store(to, addBytes(v128.load(to, 48), a3, smallHalves(v128.load(p, 48), mask), f), 48);
-      p += apart;
     }
+    const f = f32x4.mul(v128.load32_splat(t), v128.load(constants + HALF_FACTOR));
+    f0 = addBytes(f0, a0, smallHalves(v128.load(w), mask), f);
+    f1 = addBytes(f1, a1, smallHalves(v128.load(w, 16), mask), f);
+    f2 = addBytes(f2, a2, smallHalves(v128.load(w, 32), mask), f);
+    f3 = addBytes(f3, a3, smallHalves(v128.load(w, 48), mask), f);
     t += 4;
     w += BYTES_HEAD + 512;
   }
+  v128.store(sums, f0);
+  v128.store(sums, f1, 16);
+  v128.store(sums, f2, 32);
+  v128.store(sums, f3, 48);
 }
 
 /**

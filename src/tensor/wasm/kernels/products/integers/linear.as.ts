@@ -4,7 +4,7 @@
  * bytes.as.ts, nibbles.as.ts, exact-rows.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
-import { ACROSS_INT8, EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
+import { ACROSS_INT8, EXACT, MOST_PLACES, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, setWay, way } from "./dots.as";
 import {
@@ -90,25 +90,17 @@ function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void 
   else exactNibbles(headOf(kind), w, x, groups, out);
 }
 
-/**
- * Panels that advance together with one row of x and weights of eight bits, and otherwise with up to FEW_ROWS, a part
- * of W apart each, as prefetchers of processors run ahead in each of them. (On an Ice Lake Xeon, one thread reads 9.4
- * GB/s at one place, 11.6 at two, 13.1 at four and 14 at eight. On Zen 4, one row takes .197 ms a block of SmolLM2 in
- * int8 at four places and .220 at two; what waits for memory less is faster at two: two rows, .333 beside .385, and
- * weights of four bits, by 4 to 12 %.)
- */
-const PLACES = 4;
+/** Rows up to this many advance with several panels together, a part of W apart each: `places` (../products.as.ts). */
 const FEW_ROWS = 8;
-const FEW_PLACES = 2;
 /** Before the quantized row of a product with one row: a padded group, or sums of panels. */
-const ROW_AT: usize = FACTS_BYTES + (PLACES << 6);
+const ROW_AT: usize = FACTS_BYTES + (MOST_PLACES << 6);
 
 /** For `linearIntegers` and `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, FEW_PLACES * FEW_ROWS))),
+    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, MOST_PLACES * FEW_ROWS))),
   );
 }
 
@@ -144,6 +136,7 @@ export function linearIntegers(
   n: i32,
   k: i32,
   work: usize,
+  places: i32,
   begin: i32,
   end: i32,
 ): void {
@@ -152,7 +145,7 @@ export function linearIntegers(
   const one = rows == 1;
   const usual = one ? quantizeOne(kind, x, k, work + ROW_AT, work) : way;
   const sums = work + FACTS_BYTES;
-  const places = one && kind == ACROSS_INT8 ? PLACES : rows <= FEW_ROWS ? FEW_PLACES : 1;
+  if (rows > FEW_ROWS) places = 1;
   const part = (end - begin) / places;
   startRows(y, bias, residual, rows, n, begin, end);
   let p = begin;

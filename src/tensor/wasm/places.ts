@@ -1,0 +1,70 @@
+/**
+ * At how many places few rows read W in turns (products.as.ts): processors differ, bits do not. Every matrix is read in
+ * all ways, one after another, until their times tell which is fastest for its kind: dtype, rows, large or not.
+ */
+import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
+import type { KernelArguments } from "./kernels/kernels.generated.js";
+
+const WAYS = [1, FEW_PLACES, MOST_PLACES] as const;
+/** Milliseconds that decide: some tokens of a model. */
+const ENOUGH = 60;
+/** Times of a matrix that differ more do not count: the thread was suspended, or the engine compiled. */
+const ALIKE = 1.5;
+/** Smaller matrices stay in the caches. */
+const LEAST = 2 ** 18;
+/** Weights of a large matrix, as an unembedding is. */
+const LARGE = 2 ** 23;
+/** Two rows to so many are few. */
+const FEW_ROWS = 8;
+
+type Product = KernelArguments["linear"];
+
+interface Trial {
+  chosen?: number;
+  /** [ways] milliseconds. */
+  readonly spent: number[];
+  /** Times of matrices by their address, read some ways so far. */
+  readonly times: Map<number, number[]>;
+}
+
+export class Places {
+  readonly #now: () => number;
+  readonly #trials = new Map<number, Trial>();
+  /** Of the product that runs. */
+  #trial: Trial | undefined;
+  #times: number[] = [];
+  #first = 0;
+  #began = 0;
+
+  constructor(now: () => number) {
+    this.#now = now;
+  }
+
+  /** Places at which the product that follows reads W [n, k], at address w; `done` comes after it. */
+  next({ kind, w, rows, n, k }: Product): number {
+    this.#trial = undefined;
+    if (rows > FEW_ROWS || n * k < LEAST) return FEW_PLACES;
+    const key = 2 * (kind * (FEW_ROWS + 1) + rows) + Number(n * k >= LARGE);
+    const trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), times: new Map<number, number[]>() };
+    if (trial.chosen !== undefined) return trial.chosen;
+    this.#times = trial.times.get(w) ?? [];
+    this.#trials.set(key, trial);
+    trial.times.set(w, this.#times);
+    this.#trial = trial;
+    this.#first = w >>> 12; // so that not all matrices begin with one way
+    this.#began = this.#now();
+    return WAYS[(this.#first + this.#times.length) % WAYS.length]!;
+  }
+
+  done(): void {
+    if (this.#trial === undefined) return;
+    const times = this.#times;
+    if (times.push(this.#now() - this.#began) < WAYS.length) return;
+    const { spent } = this.#trial;
+    if (Math.max(...times) < ALIKE * Math.min(...times)) {
+      times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += ms));
+    }
+    times.length = 0;
+    if (spent.reduce((sum, ms) => sum + ms) > ENOUGH) this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
+  }
+}
