@@ -1,5 +1,5 @@
 /**
- * Exit heads for any Hugging Face folder (GPT-2, GPT-NeoX/Pythia, Llama, Qwen2), stored in a folder of their own.
+ * Exit heads for any model (a Hugging Face folder or a GGUF file), stored in a folder of their own.
  *   node examples/your-own-model.mjs path/to/hf-folder corpus.txt heads-folder [training steps]
  * Then generate with them:
  *   npx early-exits generate path/to/hf-folder \

@@ -77,7 +77,7 @@ export const fillOption = {
 
 export const heldOutTextOption = {
   ...textOption,
-  description: "text that the heads were not trained on",
+  description: "text that the heads were not trained on: lines of a .jsonl file, or text cut at blank lines",
 } as const;
 
 export const documentsOption = {

@@ -7,8 +7,9 @@
  *      bad candidate is accepted with probability at most d, and none after it is tested unless it was.
  *   node examples/learn/6-own-certificate.mjs
  *
- * Exercise: break the promise. Accept all candidates whose p is at most d, or the first one that fails too. How often
- * is the result too lax then? The answer: test/examples/6-own-certificate.test.ts, by 2,000 simulated calibrations.
+ * Exercise: break the promise. Accept the first candidate that fails, too. Simulate calibrations of candidates whose
+ * true losses you know: how often is the result too lax then? The answer (in a clone, test/examples): with true losses
+ * of 1, 2, 12, 13, 14 and 15 % and 200 documents, at a promise of 10 %, in 59 % of 2,000 calibrations; before, never.
  */
 import { pathToFileURL } from "node:url";
 import { recordDocuments } from "early-exits/calibrate";
@@ -30,7 +31,8 @@ export function certify(lossesOf, { epsilon, delta }) {
 if (import.meta.url === pathToFileURL(process.argv[1] ?? "").href) {
   const { heads } = await openSotu();
   const { documents } = await recordDocuments(heads, await speeches("calibration", 80));
-  const candidates = [4, 3, 2.5, 2, 1.5, 1.2, 1, 0.8, 0.6]; // margins at the second exit, chosen before any data
+  // margins at the second exit, chosen before any data
+  const candidates = [4, 3, 2, 1.5, 1, 0.7, 0.5, 0.4, 0.3, 0.2, 0.1, 0];
   const lossesOf = candidates.map((threshold) =>
     documents.map(({ positions, exits }) => {
       const { agrees, stats } = exits[1]; // of the second exit: [T], [T, width]

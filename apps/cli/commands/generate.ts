@@ -190,7 +190,8 @@ function summaryLines(summary: GenerateSummary, model: Model): string[] {
   return [
     `${newTokens} tokens after a prompt of ${promptTokens} (ended by ${reason}); ${speed(summary.tokensPerSecond)}, ` +
       `first token after ${summary.timeToFirstToken.toFixed(0)} ms`,
-    `mean depth ${summary.meanDepth.toFixed(2)} of ${config.numLayers} blocks`,
+    `mean depth ${summary.meanDepth.toFixed(2)} of ${config.numLayers} blocks` +
+      (drafted === 0 ? "" : ", before drafts are verified"),
     ...(screenedHeads === 0
       ? []
       : [

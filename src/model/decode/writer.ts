@@ -32,7 +32,7 @@ export interface TextSummary {
   readonly finishReason: FinishReason;
   readonly promptTokens: number;
   readonly newTokens: number;
-  /** Mean blocks per token; NaN without tokens. */
+  /** Mean depth at which tokens were chosen, or drafted: the ledger counts the blocks that ran. NaN without tokens. */
   readonly meanDepth: number;
   /** depthCounts[d] = tokens chosen after d blocks, d = 0..L. */
   readonly depthCounts: readonly number[];
