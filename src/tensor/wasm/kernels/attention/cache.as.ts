@@ -15,7 +15,8 @@
  */
 import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";
-import { halfOffset, packMatrix, packTransposed, roundToHalf, unpackHalves } from "../products/panels.as";
+import { halfOffset } from "../products/layout.as";
+import { packMatrix, packTransposed, roundToHalf, unpackHalves } from "../products/panels.as";
 import { copyFloats, widen } from "../simd.as";
 
 /** Positions per block of values. */

@@ -63,7 +63,7 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
   storeFour(out, f0, f1, f2, f3);
 }
 
-/** Of int4 weights; `head`: HALF_HEAD or FLOAT_HEAD. */
+/** Of int4 weights; `head`: bytes before those of a group. */
 export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
   const bytes: usize = groups << 6;
   const words = bytes >> 4;
@@ -115,23 +115,24 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const d0 = joinPairs(a0, b0);
-    v128.store(out, withGroup(head, w, v128.load(out), d0, f, total, mask, factor));
+    v128.store(out, withGroup(head, w, 0, v128.load(out), d0, f, total, mask, factor));
     const d1 = joinPairs(a1, b1);
-    v128.store(out, withGroup(head, w + 16, v128.load(out, 16), d1, f, total, mask, factor), 16);
+    v128.store(out, withGroup(head, w, 16, v128.load(out, 16), d1, f, total, mask, factor), 16);
     const d2 = joinPairs(a2, b2);
-    v128.store(out, withGroup(head, w + 32, v128.load(out, 32), d2, f, total, mask, factor), 32);
+    v128.store(out, withGroup(head, w, 32, v128.load(out, 32), d2, f, total, mask, factor), 32);
     const d3 = joinPairs(a3, b3);
-    v128.store(out, withGroup(head, w + 48, v128.load(out, 48), d3, f, total, mask, factor), 48);
+    v128.store(out, withGroup(head, w, 48, v128.load(out, 48), d3, f, total, mask, factor), 48);
     t += 4;
     w = q;
   }
 }
 
-/** Adds a group's sums d of four columns with facts at p. */
+/** Adds a group's sums d of four columns, from the c / 4-th on of those with facts at p. */
 // @ts-ignore: decorator
 @inline function withGroup(
   head: usize,
   p: usize,
+  c: usize,
   sum: v128,
   d: v128,
   t: v128,
@@ -139,5 +140,5 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
   mask: v128,
   factor: v128,
 ): v128 {
-  return addNibbles(sum, d, scalesAt(head, p, mask, factor), minimumsAt(head, p, mask, factor), t, total);
+  return addNibbles(sum, d, scalesAt(head, p, c, mask, factor), minimumsAt(head, p, c, mask, factor), t, total);
 }
