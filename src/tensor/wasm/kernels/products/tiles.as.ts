@@ -57,8 +57,8 @@ export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usiz
   oneRow(false, w, wStep, x, xStep, y, k);
 }
 
-function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
-  oneRow(true, w, 64, x, 4, y, k);
+export function halves1x16(w: usize, wStep: usize, x: usize, y: usize, k: i32): void {
+  oneRow(true, w, wStep, x, 4, y, k);
 }
 
 // @ts-ignore: decorator
@@ -121,8 +121,8 @@ export function tile2x16(
   twoRows(false, w, wStep, x, xRow, xStep, y, yRow, k);
 }
 
-function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
-  twoRows(true, w, 64, x, xRow, 4, y, yRow, k);
+export function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  twoRows(true, w, wStep, x, xRow, 4, y, yRow, k);
 }
 
 /** 1 x 32: both panels of a pair. Eight chains of additions: those of one panel would wait for each other. */
@@ -316,6 +316,7 @@ export function halfRows(
   rows: i32,
   columns: i32,
   k: i32,
+  wStep: usize = 64,
 ): void {
   for (; rows > 0; rows -= 2) {
     const take = min(rows, 2);
@@ -326,8 +327,8 @@ export function halfRows(
       step = 64;
       for (let r = 0; r < take; r++) copyColumns(at + (r << 6), y + r * yRow, columns);
     }
-    if (take == 2) halves2x16(w, x, xRow, at, step, k);
-    else halves1x16(w, x, at, k);
+    if (take == 2) halves2x16(w, wStep, x, xRow, at, step, k);
+    else halves1x16(w, wStep, x, at, k);
     if (columns < 16) {
       for (let r = 0; r < take; r++) copyColumns(y + r * yRow, at + (r << 6), columns);
     }
