@@ -28,7 +28,7 @@ import {
   valueBytes,
 } from "./cache.as";
 import { rotate } from "./rope.as";
-import { halfRows, halves1x16, halves2x16, tile1x16, tile2x16, tileRows } from "../products/tiles.as";
+import { pair, single, tileRows } from "../products/tiles.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
 
@@ -125,10 +125,19 @@ function attendTile(
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
       const panel = keyPanel(keys, stride, g - g0, d, t, kind);
-      const query = scaled + first * size;
-      const to = scores + first * row + (t << 2);
-      if (halves) halfRows(panel, query, size, to, row, count, 16, d, HALVES_STEP);
-      else tileRows(readableKeys(kind, panel, d, room), 64, query, size, 4, to, row, count, 16, d);
+      tileRows(
+        halves ? panel : readableKeys(kind, panel, d, room),
+        halves ? HALVES_STEP : 64,
+        scaled + first * size,
+        size,
+        4,
+        scores + first * row + (t << 2),
+        row,
+        count,
+        16,
+        d,
+        halves,
+      );
     }
   }
   const inverse = work + (queries << 2);
@@ -185,24 +194,17 @@ function addValues(
     const to = out + i * size;
     const n = visible(counts, i, t);
     if (i + 1 == last) {
-      addRow(halves, panel, s, to, n);
+      single(halves, panel, step, s, 4, to, n);
       continue;
     }
     const m = visible(counts, i + 1, t);
     const both = min(n, m);
     const skip = both << 2;
     const rest = panel + both * step;
-    if (halves) halves2x16(panel, step, s, row, to, size, both);
-    else tile2x16(panel, 64, s, row, 4, to, size, both);
-    if (n > both) addRow(halves, rest, s + skip, to, n - both);
-    if (m > both) addRow(halves, rest, s + row + skip, to + size, m - both);
+    pair(halves, panel, step, s, row, 4, to, size, both);
+    if (n > both) single(halves, rest, step, s + skip, 4, to, n - both);
+    if (m > both) single(halves, rest, step, s + row + skip, 4, to + size, m - both);
   }
-}
-
-// @ts-ignore: decorator
-@inline function addRow(halves: bool, panel: usize, s: usize, to: usize, n: i32): void {
-  if (halves) halves1x16(panel, HALVES_STEP, s, to, n);
-  else tile1x16(panel, 64, s, 4, to, n);
 }
 
 /** Positions of the block from t on that query i sees. */

@@ -42,10 +42,10 @@ export function setWay(chosen: i32): void {
     : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
 }
 
-/** Of both halves of bytes: `low` with s, `high` with t. */
+/** Of both halves of bytes: the low ones with s, the high ones with t. `mask` is 15 in every byte. */
 // @ts-ignore: decorator
-@inline export function nibbleDots(pairs: bool, s: v128, low: v128, t: v128, high: v128, c: v128): v128 {
-  return nibbleDot(pairs, t, high, nibbleDot(pairs, s, low, c));
+@inline export function nibbleDots(pairs: bool, s: v128, t: v128, w: v128, mask: v128, c: v128): v128 {
+  return nibbleDot(pairs, t, highNibbles(w, mask), nibbleDot(pairs, s, v128.and(w, mask), c));
 }
 
 // @ts-ignore: decorator

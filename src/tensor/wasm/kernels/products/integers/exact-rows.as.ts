@@ -13,7 +13,6 @@ import {
   HALF_FACTOR,
   HALF_MASK,
   highHalves,
-  highNibbles,
   joinPairs,
   minimumsAt,
   NIBBLE_MASK,
@@ -82,35 +81,23 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     let b2 = a0;
     let b3 = a0;
     let q = w + head;
+    let shift = 0; // of the low halves of 64 bytes, then of the high ones
     for (const end = x + 64; x != end; x += 8) {
-      let s = v128.load64_splat(x);
-      let v = v128.and(v128.load(q), low);
+      const s = v128.load64_splat(x);
+      let v = v128.and(i16x8.shr_u(v128.load(q), shift), low);
       a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
       b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = v128.and(v128.load(q, 16), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 16), shift), low);
       a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
       b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = v128.and(v128.load(q, 32), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 32), shift), low);
       a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
       b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = v128.and(v128.load(q, 48), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 48), shift), low);
       a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
       b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      x += 8;
-      s = v128.load64_splat(x);
-      v = highNibbles(v128.load(q), low);
-      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
-      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = highNibbles(v128.load(q, 16), low);
-      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
-      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = highNibbles(v128.load(q, 32), low);
-      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
-      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = highNibbles(v128.load(q, 48), low);
-      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
-      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      q += 64;
+      q += shift << 4;
+      shift ^= 4;
     }
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);

@@ -6,7 +6,7 @@
  */
 import { ACROSS_INT8, EXACT, NIBBLE_CENTRED, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { BYTES_HEAD, CENTRED_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, setWay, way } from "./dots.as";
+import { isExact, setWay, way } from "./dots.as";
 import {
   Bytes,
   FACTS_BYTES,
@@ -45,10 +45,10 @@ function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, gro
   else nibbleRow<No, Floats>(w, apart, panels, x, groups, sums);
 }
 
+/** Bytes before the weights of a group. */
 // @ts-ignore: decorator
 @inline function headOf(kind: i32): usize {
-  if (kind == ACROSS_INT8) return BYTES_HEAD;
-  return kind == NIBBLE_CENTRED ? CENTRED_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+  return panelBytes(kind, 32) - (kind == ACROSS_INT8 ? 512 : 256);
 }
 
 /**

@@ -20,7 +20,6 @@ import {
   HALF_HEAD,
   HALF_MASK,
   halvesAt,
-  highNibbles,
   NIBBLE_MASK,
   nibbleDots,
   nibbleSums,
@@ -77,25 +76,17 @@ export function nibbleRow<Pairs, Form>(w: usize, apart: usize, panels: i32, x: u
           const y = v128.load32_splat(at + bytes);
           const z = v128.load32_splat(at + bytes, 4);
           let v = v128.load(q);
-          let n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s0 = nibbleDots(pairs, s, n, u, v, s0);
-          a0 = nibbleDots(pairs, y, n, z, v, a0);
+          s0 = nibbleDots(pairs, s, u, v, low, s0);
+          a0 = nibbleDots(pairs, y, z, v, low, a0);
           v = v128.load(q, 16);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s1 = nibbleDots(pairs, s, n, u, v, s1);
-          a1 = nibbleDots(pairs, y, n, z, v, a1);
+          s1 = nibbleDots(pairs, s, u, v, low, s1);
+          a1 = nibbleDots(pairs, y, z, v, low, a1);
           v = v128.load(q, 32);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s2 = nibbleDots(pairs, s, n, u, v, s2);
-          a2 = nibbleDots(pairs, y, n, z, v, a2);
+          s2 = nibbleDots(pairs, s, u, v, low, s2);
+          a2 = nibbleDots(pairs, y, z, v, low, a2);
           v = v128.load(q, 48);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s3 = nibbleDots(pairs, s, n, u, v, s3);
-          a3 = nibbleDots(pairs, y, n, z, v, a3);
+          s3 = nibbleDots(pairs, s, u, v, low, s3);
+          a3 = nibbleDots(pairs, y, z, v, low, a3);
           q += 64;
         }
         s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
@@ -106,14 +97,10 @@ export function nibbleRow<Pairs, Form>(w: usize, apart: usize, panels: i32, x: u
         for (const stop = at + 32; at != stop; at += 8) {
           const s = v128.load32_splat(at);
           const u = v128.load32_splat(at, 4);
-          let v = v128.load(q);
-          s0 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s0);
-          v = v128.load(q, 16);
-          s1 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s1);
-          v = v128.load(q, 32);
-          s2 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s2);
-          v = v128.load(q, 48);
-          s3 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s3);
+          s0 = nibbleDots(pairs, s, u, v128.load(q), low, s0);
+          s1 = nibbleDots(pairs, s, u, v128.load(q, 16), low, s1);
+          s2 = nibbleDots(pairs, s, u, v128.load(q, 32), low, s2);
+          s3 = nibbleDots(pairs, s, u, v128.load(q, 48), low, s3);
           q += 64;
         }
         s0 = nibbleSums(pairs, s0);

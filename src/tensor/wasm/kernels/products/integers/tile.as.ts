@@ -39,7 +39,7 @@ import {
   scalesAt,
   way,
 } from "./dots.as";
-import { isYes, storeFour } from "../../simd.as";
+import { isYes } from "../../simd.as";
 import { EXACT, PAIRS, PART } from "../../constants";
 import {
   groupsOf,
@@ -206,8 +206,7 @@ export function tileRows<Pairs, Form>(
   const size = partBytes(rows, groups);
   const segment = segmentBytes(rows);
   const partSums = sumsBytes(partRows(rows));
-  const ones = v128.load(constants + ONES);
-  const low = v128.load(constants + NIBBLE_MASK);
+  const ones = v128.load(constants + (packed ? NIBBLE_MASK : ONES));
   clearSums(sums, sums + ((panels * rows) << 6));
   let segments = segmentsAt(x, groups);
   for (; groups > 0; groups--) {
@@ -224,21 +223,21 @@ export function tileRows<Pairs, Form>(
         const wideEnd = load<usize>(table);
         let record = begin;
         if (pairs && !nibbles) {
-          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(2, q, record, facts, to);
-          if (record != wideEnd) wordTile(1, q, record, facts, to);
+          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
+          if (record != wideEnd) wordTile(false, q, record, facts, to);
         } else {
           for (; record != wideEnd; record += 2 * RECORD) {
-            tile(pairs, nibbles, packed, 2, true, q, record, facts, to, ones, low);
+            tile(pairs, nibbles, packed, 2, true, q, record, facts, to, ones);
           }
         }
         record = load<usize>(table, 4);
         const end = begin + segment;
         for (; record + RECORD < end; record += 2 * RECORD) {
-          tile(pairs, nibbles, packed, 2, false, q, record, facts, to, ones, low);
+          tile(pairs, nibbles, packed, 2, false, q, record, facts, to, ones);
         }
         if (record < end) {
           if (packed) lastNibbles<Pairs>(q, record, facts, to);
-          else tile(pairs, nibbles, false, 1, false, q, record, facts, to, ones, low);
+          else tile(pairs, nibbles, false, 1, false, q, record, facts, to, ones);
         }
         table += size;
         begin += size;
@@ -254,13 +253,14 @@ export function tileRows<Pairs, Form>(
 
 /** Inside `tileRows`, it would take registers from the other tiles. */
 function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize): void {
-  const low = v128.load(constants + NIBBLE_MASK);
-  tile(isYes<Pairs>(), true, true, 1, false, w, record, facts, sums, low, low);
+  tile(isYes<Pairs>(), true, true, 1, false, w, record, facts, sums, v128.load(constants + NIBBLE_MASK));
 }
 
+/** `packed`: w has two nibbles in a byte, for s and t. */
 // @ts-ignore: decorator
-@inline function step(pairs: bool, nibbles: bool, w: v128, x: v128, c: v128, ones: v128): v128 {
-  return nibbles ? nibbleDot(pairs, x, w, c) : dot(pairs, w, x, c, ones);
+@inline function step(pairs: bool, nibbles: bool, packed: bool, s: v128, t: v128, w: v128, c: v128, ones: v128): v128 {
+  if (packed) return nibbleDots(pairs, s, t, w, ones, c);
+  return nibbles ? nibbleDot(pairs, s, w, c) : dot(pairs, w, s, c, ones);
 }
 
 // @ts-ignore: decorator
@@ -268,9 +268,12 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   return nibbles ? nibbleSums(pairs, c) : c;
 }
 
+/** Adds products c of a group onto the sums of four columns. */
 // @ts-ignore: decorator
-@inline function added(nibbles: bool, sums: v128, c: v128, d: v128, m: v128, t: v128, total: v128): v128 {
-  return nibbles ? addNibbles(sums, c, d, m, t, total) : addBytes(sums, c, d, t);
+@inline function addColumns(nibbles: bool, to: usize, facts: usize, c: v128, t: v128, total: v128): void {
+  const d = v128.load(facts, SCALES);
+  const sum = v128.load(to);
+  v128.store(to, nibbles ? addNibbles(sum, c, d, v128.load(facts), t, total) : addBytes(sum, c, d, t));
 }
 
 // @ts-ignore: decorator
@@ -287,11 +290,10 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   const to = sums + load<usize>(record, PLACE);
   const t = v128.load32_splat(record, SCALE);
   const total = nibbles ? v128.load32_splat(record, TOTAL) : t;
-  c0 = added(nibbles, v128.load(to), c0, v128.load(facts, 64), nibbles ? v128.load(facts) : t, t, total);
-  c1 = added(nibbles, v128.load(to, 16), c1, v128.load(facts, 80), nibbles ? v128.load(facts, 16) : t, t, total);
-  c2 = added(nibbles, v128.load(to, 32), c2, v128.load(facts, 96), nibbles ? v128.load(facts, 32) : t, t, total);
-  c3 = added(nibbles, v128.load(to, 48), c3, v128.load(facts, 112), nibbles ? v128.load(facts, 48) : t, t, total);
-  storeFour(to, c0, c1, c2, c3);
+  addColumns(nibbles, to, facts, c0, t, total);
+  addColumns(nibbles, to + 16, facts + 16, c1, t, total);
+  addColumns(nibbles, to + 32, facts + 32, c2, t, total);
+  addColumns(nibbles, to + 48, facts + 48, c3, t, total);
 }
 
 /** 2^s·h + l */
@@ -300,7 +302,12 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   return i32x4.add(i32x4.shl(h, nibbles ? 8 : 7), l);
 }
 
-/** `records`: 1 or 2. `packed`: two nibbles in a byte. */
+// @ts-ignore: decorator
+@inline function first(nibbles: bool, facts: usize, z: v128): v128 {
+  return nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), z);
+}
+
+/** `records`: 1 or 2. `ones`: of packed nibbles, their mask. */
 // @ts-ignore: decorator
 @inline function tile(
   pairs: bool,
@@ -313,60 +320,37 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   facts: usize,
   sums: usize,
   ones: v128,
-  mask: v128,
 ): void {
   const start = nibbles ? ones : v128.load32_splat(record, TOTAL);
   const other = nibbles || records == 1 ? ones : v128.load32_splat(record, RECORD + TOTAL);
-  let a0 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), start);
-  let a1 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 16), start);
-  let a2 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 32), start);
-  let a3 = nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 48), start);
-  let b0 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), other);
-  let b1 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 16), other);
-  let b2 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 32), other);
-  let b3 = nibbles || records == 1 ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts, 48), other);
+  let a0 = first(nibbles, facts, start);
+  let a1 = first(nibbles, facts + 16, start);
+  let a2 = first(nibbles, facts + 32, start);
+  let a3 = first(nibbles, facts + 48, start);
+  let b0 = first(nibbles, facts, other);
+  let b1 = first(nibbles, facts + 16, other);
+  let b2 = first(nibbles, facts + 32, other);
+  let b3 = first(nibbles, facts + 48, other);
   let q = w;
   let x = record;
   for (const end = record + 32; x != end; x += 4) {
     const s = v128.load32_splat(x);
     const u = records == 2 ? v128.load32_splat(x, RECORD) : s;
+    if (packed) x += 4;
+    const t = packed ? v128.load32_splat(x) : s;
+    const z = packed && records == 2 ? v128.load32_splat(x, RECORD) : t;
     let v = v128.load(q);
-    if (packed) {
-      x += 4;
-      const t = v128.load32_splat(x);
-      const z = records == 2 ? v128.load32_splat(x, RECORD) : t;
-      let low = v128.and(v, mask);
-      v = highNibbles(v, mask);
-      a0 = nibbleDots(pairs, s, low, t, v, a0);
-      if (records == 2) b0 = nibbleDots(pairs, u, low, z, v, b0);
-      v = v128.load(q, 16);
-      low = v128.and(v, mask);
-      v = highNibbles(v, mask);
-      a1 = nibbleDots(pairs, s, low, t, v, a1);
-      if (records == 2) b1 = nibbleDots(pairs, u, low, z, v, b1);
-      v = v128.load(q, 32);
-      low = v128.and(v, mask);
-      v = highNibbles(v, mask);
-      a2 = nibbleDots(pairs, s, low, t, v, a2);
-      if (records == 2) b2 = nibbleDots(pairs, u, low, z, v, b2);
-      v = v128.load(q, 48);
-      low = v128.and(v, mask);
-      v = highNibbles(v, mask);
-      a3 = nibbleDots(pairs, s, low, t, v, a3);
-      if (records == 2) b3 = nibbleDots(pairs, u, low, z, v, b3);
-    } else {
-      a0 = step(pairs, nibbles, v, s, a0, ones);
-      if (records == 2) b0 = step(pairs, nibbles, v, u, b0, ones);
-      v = v128.load(q, 16);
-      a1 = step(pairs, nibbles, v, s, a1, ones);
-      if (records == 2) b1 = step(pairs, nibbles, v, u, b1, ones);
-      v = v128.load(q, 32);
-      a2 = step(pairs, nibbles, v, s, a2, ones);
-      if (records == 2) b2 = step(pairs, nibbles, v, u, b2, ones);
-      v = v128.load(q, 48);
-      a3 = step(pairs, nibbles, v, s, a3, ones);
-      if (records == 2) b3 = step(pairs, nibbles, v, u, b3, ones);
-    }
+    a0 = step(pairs, nibbles, packed, s, t, v, a0, ones);
+    if (records == 2) b0 = step(pairs, nibbles, packed, u, z, v, b0, ones);
+    v = v128.load(q, 16);
+    a1 = step(pairs, nibbles, packed, s, t, v, a1, ones);
+    if (records == 2) b1 = step(pairs, nibbles, packed, u, z, v, b1, ones);
+    v = v128.load(q, 32);
+    a2 = step(pairs, nibbles, packed, s, t, v, a2, ones);
+    if (records == 2) b2 = step(pairs, nibbles, packed, u, z, v, b2, ones);
+    v = v128.load(q, 48);
+    a3 = step(pairs, nibbles, packed, s, t, v, a3, ones);
+    if (records == 2) b3 = step(pairs, nibbles, packed, u, z, v, b3, ones);
     q += 64;
   }
   a0 = ended(pairs, nibbles, a0);
@@ -393,7 +377,7 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
  * two lanes per column.
  */
 // @ts-ignore: decorator
-@inline function wordTile(records: i32, w: usize, record: usize, facts: usize, sums: usize): void {
+@inline function wordTile(two: bool, w: usize, record: usize, facts: usize, sums: usize): void {
   for (let c: usize = 0; c < 64; c += 32) {
     let a0 = i32x4.splat(0);
     let a1 = a0;
@@ -407,23 +391,23 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
     let x = record;
     for (const end = record + 64; x != end; x += 8) {
       const s = v128.load64_splat(x);
-      const u = records == 2 ? v128.load64_splat(x, 2 * RECORD) : s;
+      const u = two ? v128.load64_splat(x, 2 * RECORD) : s;
       let v = v128.load_ext<i8>(q);
       a0 = dotPair(v, s, a0);
-      if (records == 2) b0 = dotPair(v, u, b0);
+      if (two) b0 = dotPair(v, u, b0);
       v = v128.load_ext<i8>(q, 8);
       a1 = dotPair(v, s, a1);
-      if (records == 2) b1 = dotPair(v, u, b1);
+      if (two) b1 = dotPair(v, u, b1);
       v = v128.load_ext<i8>(q, 16);
       a2 = dotPair(v, s, a2);
-      if (records == 2) b2 = dotPair(v, u, b2);
+      if (two) b2 = dotPair(v, u, b2);
       v = v128.load_ext<i8>(q, 24);
       a3 = dotPair(v, s, a3);
-      if (records == 2) b3 = dotPair(v, u, b3);
+      if (two) b3 = dotPair(v, u, b3);
       q += 64;
     }
     addWords(record, facts + c, sums + c, joinPairs(a0, a1), joinPairs(a2, a3));
-    if (records == 2) addWords(record + 2 * RECORD, facts + c, sums + c, joinPairs(b0, b1), joinPairs(b2, b3));
+    if (two) addWords(record + 2 * RECORD, facts + c, sums + c, joinPairs(b0, b1), joinPairs(b2, b3));
   }
 }
 
@@ -431,8 +415,8 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 @inline function addWords(record: usize, facts: usize, sums: usize, c0: v128, c1: v128): void {
   const to = sums + load<usize>(record, WORDS + PLACE);
   const t = v128.load32_splat(record, WORDS + SCALE);
-  v128.store(to, addBytes(v128.load(to), c0, v128.load(facts, SCALES), t));
-  v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
+  addColumns(false, to, facts, c0, t, t);
+  addColumns(false, to + 16, facts + 16, c1, t, t);
 }
 
 /**
