@@ -14,6 +14,7 @@ import { fixedSequence } from "./figures/fixed-sequence.js";
 import { gradients } from "./figures/gradients.js";
 import { logitLens } from "./figures/logit-lens.js";
 import { ownText } from "./figures/own-text.js";
+import { roofline } from "./figures/roofline.js";
 import { scores } from "./figures/scores.js";
 import { textByDepth } from "./figures/text-by-depth.js";
 import { training } from "./figures/training.js";
@@ -31,6 +32,7 @@ const figures: Readonly<Record<string, () => Promise<string>>> = {
   fills: fillsChart,
   costs,
   devices,
+  roofline,
   "documents-needed": documentsNeeded,
 };
 

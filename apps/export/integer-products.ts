@@ -29,8 +29,7 @@ export function roundingOf(dtype: PackedDtype): RowRounding | undefined {
       return undefined;
     case "int8":
       return { top: 63.25, wideTop: 63 * 128, byRange: true };
-    case "int4":
-    case "int4-floats":
+    default:
       return { top: 127, wideTop: 127 * 256, byRange: false };
   }
 }

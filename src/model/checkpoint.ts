@@ -257,8 +257,12 @@ export function losslessDtype(parts: readonly Part[], source: Pick<TensorSource,
   const found = new Set(parts.map((part) => losslessPart(part, source)));
   const [only] = found;
   if (found.size === 1) return only!;
-  return found.size === 2 && found.has("int4") && found.has("int4-floats") ? "int4-floats" : "float32";
+  const nibbles = NIBBLES.filter((dtype) => found.has(dtype));
+  return nibbles.length === found.size ? nibbles.at(-1)! : "float32";
 }
+
+/** Each holds the values of those before it. */
+const NIBBLES = ["int4-centred", "int4", "int4-floats"] as const;
 
 function losslessPart({ name, rows, transposed }: Part, source: Pick<TensorSource, "tensors">): PackedDtype {
   const type = source.tensors.get(name)?.dtype;
@@ -267,7 +271,7 @@ function losslessPart({ name, rows, transposed }: Part, source: Pick<TensorSourc
   return (whole ? integerForm(type) : undefined) ?? "float32";
 }
 
-const isIntegral = (dtype: PackedDtype): boolean => dtype === "int8" || dtype === "int4" || dtype === "int4-floats";
+const isIntegral = (dtype: PackedDtype): boolean => dtype.startsWith("int");
 
 /** Heads and certificates name models by hashes of pieces of this size, however much is read at a time to load. */
 const HASHED_BYTES = 4 * 2 ** 20;

@@ -51,8 +51,8 @@ export interface CacheStorage {
  */
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const;
 export type WeightDtype = (typeof weightDtypes)[number];
-/** Files alone have int4 with float32 instead of float16 scales and minimums. */
-export type PackedDtype = WeightDtype | "int4-floats";
+/** Files alone have int4 with float32 instead of float16 scales and minimums, or with minimums of -8 times the scales. */
+export type PackedDtype = WeightDtype | "int4-floats" | "int4-centred";
 /**
  * Storage of keys and values. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,
  * ties to even; int8 has one symmetric scale per position and key/value head.
@@ -335,7 +335,7 @@ export interface Device {
   createPacked(rows: number, columns: number, dtype: PackedDtype): PackedStorage;
   /** Rounds rows to the matrix's dtype, a WeightDtype. */
   packRows(packed: PackedStorage, firstRow: number, data: Float32Array): void;
-  /** Stores rows of integers in an int8, int4 or int4-floats matrix. */
+  /** Stores rows of integers in an int8 or int4 matrix. */
   packIntegers(packed: PackedStorage, firstRow: number, rows: IntegerRows): void;
   /**
    * Stores a GGUF file's rows by a kernel: as `packIntegers` does if the type's values are integers, otherwise as

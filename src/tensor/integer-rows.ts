@@ -43,11 +43,7 @@ export function integerValues({ columns, integers, scales, minimums }: IntegerRo
   return values;
 }
 
-export function roundToIntegers(
-  values: Float32Array,
-  columns: number,
-  dtype: "int8" | "int4" | "int4-floats",
-): IntegerRows {
+export function roundToIntegers(values: Float32Array, columns: number, dtype: `int${string}`): IntegerRows {
   return dtype === "int8" ? roundToInt8(values, columns) : roundToInt4(values, columns);
 }
 

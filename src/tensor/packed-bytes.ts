@@ -3,7 +3,12 @@
  * bfloat16 two side by side.
  */
 import type { PackedDtype } from "./device.js";
-import { INT8_GROUP, NIBBLE_FLOATS_GROUP, NIBBLE_HALVES_GROUP } from "./wasm/kernels/constants.js";
+import {
+  INT8_GROUP,
+  NIBBLE_CENTRED_GROUP,
+  NIBBLE_FLOATS_GROUP,
+  NIBBLE_HALVES_GROUP,
+} from "./wasm/kernels/constants.js";
 
 /** Bytes of sixteen rows, and their scales, for every so many columns. */
 const PANELS = {
@@ -12,6 +17,7 @@ const PANELS = {
   int8: { columns: 32, bytes: INT8_GROUP },
   int4: { columns: 32, bytes: NIBBLE_HALVES_GROUP },
   "int4-floats": { columns: 32, bytes: NIBBLE_FLOATS_GROUP },
+  "int4-centred": { columns: 32, bytes: NIBBLE_CENTRED_GROUP },
 } as const satisfies Record<PackedDtype, object>;
 
 export function packedBytes(rows: number, columns: number, dtype: PackedDtype): number {

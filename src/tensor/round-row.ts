@@ -10,9 +10,7 @@ export function roundRow(row: Float32Array, dtype: PackedDtype): Float32Array {
       return row;
     case "bfloat16":
       return bf16ToFloat32(float32ToBf16(row));
-    case "int8":
-    case "int4":
-    case "int4-floats":
+    default:
       return integerValues(roundToIntegers(row, row.length, dtype));
   }
 }

@@ -67,7 +67,7 @@ function ggufSource(
       if (tensor === undefined) throw new ModelError("tensor-missing", `gguf: no tensor "${name}"`, { name });
       const range = { begin: Math.min(begin, sizeOf(tensor)), end: Math.min(end, sizeOf(tensor)) };
       const reordered = architecture.interleaved === true && /\.self_attn\.[qk]_proj\./.test(name);
-      return reordered ? readReordered(tensor, facts.headDim, range) : readRange(tensor, range, room);
+      return reordered ? readReordered(tensor, facts.headDim, range, room) : readRange(tensor, range, room);
     },
   };
 }
@@ -105,21 +105,28 @@ async function readRange({ file, begin }: PlacedTensor, range: ByteRange, room?:
   });
 }
 
-/** Bytes as if rows were in Hugging Face's order: the heads they touch are read whole. */
-async function readReordered(tensor: PlacedTensor, headDim: number, range: ByteRange): Promise<Uint8Array> {
+/** Bytes as if rows were in Hugging Face's order: the heads they touch are read whole, and ordered in `room`. */
+async function readReordered(
+  tensor: PlacedTensor,
+  headDim: number,
+  range: ByteRange,
+  room?: Uint8Array,
+): Promise<Uint8Array> {
   const rowBytes = bytesPerRow(tensor.type, tensor.shape);
   const headBytes = headDim * rowBytes;
-  const first = Math.floor(range.begin / headBytes);
-  const heads = Math.ceil(range.end / headBytes) - first;
-  const stored = await readRange(tensor, { begin: first * headBytes, end: (first + heads) * headBytes });
-  const ordered = new Uint8Array(stored.length);
-  for (let row = 0; row < heads * headDim; row++) {
-    const within = row % headDim;
-    const half = headDim / 2;
-    const from = row - within + 2 * (within % half) + Math.floor(within / half);
-    ordered.set(stored.subarray(from * rowBytes, (from + 1) * rowBytes), row * rowBytes);
+  const begin = range.begin - (range.begin % headBytes);
+  const end = headBytes * Math.ceil(range.end / headBytes);
+  const read = await readRange(tensor, { begin, end }, room);
+  const bytes = read.buffer === room?.buffer ? read : read.slice(); // a file may give a view of itself
+  const head = new Uint8Array(headBytes);
+  for (let at = 0; at < bytes.length; at += headBytes) {
+    head.set(bytes.subarray(at, at + headBytes));
+    for (let row = 0; row < headDim; row++) {
+      const from = (2 * (row % (headDim / 2)) + Math.floor((2 * row) / headDim)) * rowBytes;
+      bytes.set(head.subarray(from, from + rowBytes), at + row * rowBytes);
+    }
   }
-  return ordered.subarray(range.begin - first * headBytes, range.end - first * headBytes);
+  return bytes.subarray(range.begin - begin, range.end - begin);
 }
 
 /** Bytes of a row; of a vector, of one element. */

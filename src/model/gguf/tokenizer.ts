@@ -162,18 +162,24 @@ function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: numb
     for (let i = 0; i < token.length; i++) beginnings[i + 1] = Math.imul(beginnings[i]!, factor) + token.charCodeAt(i);
     return beginnings[token.length]!;
   };
-  const lasts = new Map<number, number>(); // by hash; `before` has others with the same
-  const before = new Int32Array(tokens.length);
+  const shift = Math.clz32(tokens.length) - 1;
+  const placeOf = (hash: number): number => Math.imul(hash, 0x9e3779b1) >>> shift; // 2^32 over the golden ratio
+  const lasts = new Int32Array(2 ** (32 - shift)).fill(-1);
+  const before = new Int32Array(tokens.length); // the next in the same place
+  const hashes = new Int32Array(tokens.length);
   for (const id of ids) {
-    const hash = hashOf(tokens[id]!) >>> 2; // small integers are the fastest keys
-    before[id] = lasts.get(hash) ?? -1;
-    lasts.set(hash, id);
+    const hash = (hashes[id] = hashOf(tokens[id]!));
+    const place = placeOf(hash);
+    before[id] = lasts[place]!;
+    lasts[place] = id;
   }
   const find = (hash: number, token: string, begin: number, end: number): number => {
-    let id = lasts.get(hash >>> 2) ?? -1;
-    while (id >= 0 && !(tokens[id]!.length === end - begin && token.startsWith(tokens[id]!, begin))) id = before[id]!;
+    let id = lasts[placeOf(hash)]!;
+    while (id >= 0 && !(hashes[id] === hash && isPart(tokens[id]!, token, begin, end))) id = before[id]!;
     return id;
   };
+  const isPart = (part: string, token: string, begin: number, end: number): boolean =>
+    part.length === end - begin && token.startsWith(part, begin);
   return (id) => {
     const token = tokens[id]!;
     const { length } = token;
@@ -182,7 +188,7 @@ function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: numb
     for (let cut = 1; cut < length; cut++) {
       const left = find(beginnings[cut]!, token, 0, cut);
       if (left < 0) continue;
-      const right = find(whole - Math.imul(beginnings[cut]!, powers[length - cut]!), token, cut, length);
+      const right = find((whole - Math.imul(beginnings[cut]!, powers[length - cut]!)) | 0, token, cut, length);
       if (right >= 0) cuts.push([left, right, id]);
     }
     return cuts;

@@ -85,11 +85,9 @@ function createPacked(rows: number, columns: number, dtype: PackedDtype): Refere
       return { rows, columns, dtype, data, bytes: 4 * size };
     case "bfloat16":
       return { rows, columns, dtype, data, bytes: 2 * size };
-    case "int8":
-    case "int4":
-    case "int4-floats": {
+    default: {
       const bits = dtype === "int8" ? 8 : 4;
-      const perGroup = { int8: 2, int4: 4, "int4-floats": 8 }[dtype];
+      const perGroup = { int8: 2, int4: 4, "int4-floats": 8, "int4-centred": 2 }[dtype];
       const matrix = { ...createIntegerRows(rows, columns), bits } as const;
       return { rows, columns, dtype, data, bytes: (size * bits) / 8 + perGroup * groups, matrix };
     }

@@ -10,6 +10,7 @@ import {
   ACROSS_INT8,
   MATRIX,
   MATRIX_TRANSPOSED,
+  NIBBLE_CENTRED,
   NIBBLE_FLOATS,
   NIBBLE_HALVES,
   PANELS_BF16,
@@ -27,6 +28,7 @@ export const ACROSS = {
   int8: ACROSS_INT8,
   int4: NIBBLE_HALVES,
   "int4-floats": NIBBLE_FLOATS,
+  "int4-centred": NIBBLE_CENTRED,
 } as const satisfies Record<PackedDtype, number>;
 
 /**
@@ -39,6 +41,7 @@ const WEIGHTS_PER_US = {
   int8: 22_000,
   int4: 30_000,
   "int4-floats": 28_000,
+  "int4-centred": 33_000,
 } as const satisfies Record<PackedDtype, number>;
 const MACS_PER_US = 24_000;
 const INTEGER_MACS_PER_US = 60_000;

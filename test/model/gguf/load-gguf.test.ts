@@ -59,7 +59,7 @@ describe("a GGUF file gives the logits of the folder with the same weights, bit 
     ["F16", "float32"],
     ["BF16", "bfloat16"],
     ["Q8_0", "int8"],
-    ["Q4_0", "int4"],
+    ["Q4_0", "int4-centred"],
   ] as const)(
     "%s blocks are kept as %s matrices of the very same values unless asked otherwise, on every device",
     async (type, dtype) => {

@@ -44,13 +44,14 @@ export function ggufBlock(type: GgufType): { readonly elements: number; readonly
   return TYPES[type];
 }
 
-/** Four bits with float16 or float32 scales, or eight bits without minimums. */
-type IntegerForm = "int4" | "int4-floats" | "int8";
+/** Four bits with float16 or float32 scales, or minimums of -8 times those, or eight bits without minimums. */
+type IntegerForm = "int4" | "int4-floats" | "int4-centred" | "int8";
 
 /** Holds a type's values exactly; undefined if none does. */
 export function integerForm(type: string): IntegerForm | undefined {
   switch (type) {
     case "Q4_0":
+      return "int4-centred";
     case "Q4_1":
       return "int4";
     case "Q4_K":

@@ -4,7 +4,16 @@
  * correct ways, DOT is the fastest if it is one instruction, as its time beside a multiplication of int16 shows; else
  * PAIRS.
  */
-import { ACROSS_INT8, DOT, EXACT, NIBBLE_FLOATS, NIBBLE_HALVES, PAIRS, PANELS_F32 } from "./constants.js";
+import {
+  ACROSS_INT8,
+  DOT,
+  EXACT,
+  NIBBLE_CENTRED,
+  NIBBLE_FLOATS,
+  NIBBLE_HALVES,
+  PAIRS,
+  PANELS_F32,
+} from "./constants.js";
 import type { NamedKernels } from "./kernels.generated.js";
 import type { WasmMemory } from "../memory.js";
 
@@ -14,7 +23,7 @@ const N = 32;
 const K = 96;
 const GROUPS = 3;
 const PANELS = N / 16;
-const KINDS = [ACROSS_INT8, NIBBLE_HALVES, NIBBLE_FLOATS] as const;
+const KINDS = [ACROSS_INT8, NIBBLE_HALVES, NIBBLE_FLOATS, NIBBLE_CENTRED] as const;
 /** One instruction takes four or five cycles where one of int16 takes three or four; five take seven or more. */
 const SLOW = 1.7;
 

@@ -11,14 +11,16 @@ export const MATRIX_TRANSPOSED = 3;
 export const ACROSS_F32 = 4;
 export const ACROSS_BF16 = 5;
 export const ACROSS_INT8 = 6;
-/** int4 with float16 or float32 scales and minimums. */
+/** int4 with float16 or float32 scales and minimums, or float16 scales and minimums of -8 times those. */
 export const NIBBLE_HALVES = 7;
 export const NIBBLE_FLOATS = 8;
+export const NIBBLE_CENTRED = 9;
 
 /** Bytes of sixteen columns of W for 32 k, by kind: products/layout.as.ts. */
 export const INT8_GROUP = 576;
 export const NIBBLE_HALVES_GROUP = 320;
 export const NIBBLE_FLOATS_GROUP = 384;
+export const NIBBLE_CENTRED_GROUP = 288;
 
 /** Places at which few rows read W in turns, long ones or short ones: products/products.as.ts. */
 export const FEW_PLACES = 2;

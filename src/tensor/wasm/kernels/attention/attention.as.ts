@@ -13,7 +13,7 @@
  * starting at another place costs nearly a microsecond. Many rows go head by head instead: the keys and values of one
  * head stay in the processor's caches.
  */
-import { CACHE_F32 } from "../constants";
+import { CACHE_BF16, CACHE_F32 } from "../constants";
 import {
   BLOCK,
   keyBytes,
@@ -28,7 +28,7 @@ import {
   valueBytes,
 } from "./cache.as";
 import { rotate } from "./rope.as";
-import { tile1x16, tile2x16, tileRows } from "../products/tiles.as";
+import { pair, single, tileRows } from "../products/tiles.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
 
@@ -55,6 +55,9 @@ function longestOf(positions: usize, r0: i32, r1: i32): i32 {
   for (let r = r0; r < r1; r++) longest = max(longest, positionOf(positions, r) + 1);
   return longest;
 }
+
+/** bfloat16 is widened on its way into the multiplication: bytes from one k to the next. */
+const HALVES_STEP: usize = 32;
 
 /** First position seen by a row with n positions up to its own. */
 // @ts-ignore: decorator
@@ -96,6 +99,7 @@ function attendTile(
   const head0 = firstHead(g0, heads, groups);
   const queries = (r1 - r0) * (firstHead(g1, heads, groups) - head0);
   const size = up16(d) << 2;
+  const halves = kind == CACHE_BF16;
   const longest = longestOf(positions, r0, r1);
   let from = longest; // the first position that any row sees
   for (let r = r0; r < r1; r++) from = min(from, firstSeen(positionOf(positions, r) + 1, window));
@@ -120,9 +124,10 @@ function attendTile(
     for (let g = g0; g < g1; g++) {
       const first = (r1 - r0) * (firstHead(g, heads, groups) - head0);
       const count = (r1 - r0) * (firstHead(g + 1, heads, groups) - head0) - first;
+      const panel = keyPanel(keys, stride, g - g0, d, t, kind);
       tileRows(
-        readableKeys(kind, keyPanel(keys, stride, g - g0, d, t, kind), d, room),
-        64,
+        halves ? panel : readableKeys(kind, panel, d, room),
+        halves ? HALVES_STEP : 64,
         scaled + first * size,
         size,
         4,
@@ -131,6 +136,7 @@ function attendTile(
         count,
         16,
         d,
+        halves,
       );
     }
   }
@@ -151,8 +157,8 @@ function attendTile(
       const block = valueBlock(values, stride, g - g0, d, t, kind);
       const seen = min(BLOCK, longest - t);
       for (let c = 0; c < d; c += 16) {
-        const panel = readableValues(kind, block, d, c, seen, room);
-        addValues(panel, t, work, first, last, scores, row, out + (c << 2), size);
+        const panel = halves ? block + c * BLOCK * 2 : readableValues(kind, block, d, c, seen, room);
+        addValues(halves, panel, t, work, first, last, scores, row, out + (c << 2), size);
       }
     }
   }
@@ -171,6 +177,7 @@ function attendTile(
  * last), which read one head.
  */
 function addValues(
+  halves: bool,
   panel: usize,
   t: i32,
   counts: usize,
@@ -181,20 +188,22 @@ function addValues(
   out: usize,
   size: usize,
 ): void {
+  const step: usize = halves ? HALVES_STEP : 64;
   for (let i = first; i < last; i += 2) {
     const s = scores + i * row + (t << 2);
     const to = out + i * size;
     const n = visible(counts, i, t);
     if (i + 1 == last) {
-      tile1x16(panel, 64, s, 4, to, n);
+      single(halves, panel, step, s, 4, to, n);
       continue;
     }
     const m = visible(counts, i + 1, t);
     const both = min(n, m);
     const skip = both << 2;
-    tile2x16(panel, 64, s, row, 4, to, size, both);
-    if (n > both) tile1x16(panel + (skip << 4), 64, s + skip, 4, to, n - both);
-    if (m > both) tile1x16(panel + (skip << 4), 64, s + row + skip, 4, to + size, m - both);
+    const rest = panel + both * step;
+    pair(halves, panel, step, s, row, 4, to, size, both);
+    if (n > both) single(halves, rest, step, s + skip, 4, to, n - both);
+    if (m > both) single(halves, rest, step, s + row + skip, 4, to + size, m - both);
   }
 }
 

@@ -6,8 +6,8 @@
  * All that is written lies in one piece, so a pass over few rows reads it front to back: all heads of a block, then the
  * next block.
  *
- * Panels of smaller types are widened into working memory just before use, so results are those of a float32 cache of
- * the rounded values.
+ * Panels of int8 are widened into working memory just before use, those of bfloat16 on their way into the
+ * multiplication (products/tiles.as.ts), so results are those of a float32 cache of the rounded values.
  *   float32   as it is
  *   bfloat16  to nearest, ties to even; sixteen lanes as in a weight panel (panels.as.ts)
  *   int8      x ≈ q · s, s = max |x| / 127 over the D values of one head at one position. The scales, float32, follow
@@ -15,7 +15,8 @@
  */
 import { CACHE_BF16, CACHE_F32 } from "../constants";
 import { rotate } from "./rope.as";
-import { halfOffset, packMatrix, packTransposed, roundToHalf, unpackHalves } from "../products/panels.as";
+import { halfOffset } from "../products/layout.as";
+import { packMatrix, packTransposed, roundToHalf, unpackHalves } from "../products/panels.as";
 import { copyFloats, widen } from "../simd.as";
 
 /** Positions per block of values. */

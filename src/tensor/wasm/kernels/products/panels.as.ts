@@ -12,7 +12,7 @@
  */
 import { ACROSS_BF16, ACROSS_F32, MATRIX, MATRIX_TRANSPOSED, PANELS_BF16 } from "../constants";
 import { integerValue, integerValues } from "./integers/pack.as";
-import { panelAt, panelBytes } from "./layout.as";
+import { halfOffset, panelAt, panelBytes } from "./layout.as";
 import { transpose4 } from "../simd.as";
 
 /**
@@ -174,12 +174,6 @@ function transposeHalves(w: usize, to: usize): void {
   if (kind == ACROSS_F32) return load<f32>(w + (k << 6) + (lane << 2));
   if (kind == ACROSS_BF16) return reinterpret<f32>((<u32>load<u16>(w + (k << 6) + halfOffset(lane))) << 16);
   return integerValue(kind, w, size, k, lane);
-}
-
-/** Within the 32 bytes of one k of a panel: lanes c and c + 8 share a word. */
-// @ts-ignore: decorator
-@inline export function halfOffset(lane: i32): usize {
-  return ((lane & 7) << 2) + ((lane >> 3) << 1);
 }
 
 /** Stores rows [first, first + count) of W, float32 [count, k] at `from`. */

@@ -57,8 +57,8 @@ export function tile1x16(w: usize, wStep: usize, x: usize, xStep: usize, y: usiz
   oneRow(false, w, wStep, x, xStep, y, k);
 }
 
-function halves1x16(w: usize, x: usize, y: usize, k: i32): void {
-  oneRow(true, w, 64, x, 4, y, k);
+function halves1x16(w: usize, wStep: usize, x: usize, y: usize, k: i32): void {
+  oneRow(true, w, wStep, x, 4, y, k);
 }
 
 // @ts-ignore: decorator
@@ -121,8 +121,8 @@ export function tile2x16(
   twoRows(false, w, wStep, x, xRow, xStep, y, yRow, k);
 }
 
-function halves2x16(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
-  twoRows(true, w, 64, x, xRow, 4, y, yRow, k);
+function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+  twoRows(true, w, wStep, x, xRow, 4, y, yRow, k);
 }
 
 /** 1 x 32: both panels of a pair. Eight chains of additions: those of one panel would wait for each other. */
@@ -250,6 +250,29 @@ export function setScratch(address: usize): void {
   scratch = address;
 }
 
+/** One row, or two, of floats or halves; of halves `xStep` is 4. */
+// @ts-ignore: decorator
+@inline export function single(halves: bool, w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+  if (halves) halves1x16(w, wStep, x, y, k);
+  else tile1x16(w, wStep, x, xStep, y, k);
+}
+
+// @ts-ignore: decorator
+@inline export function pair(
+  halves: bool,
+  w: usize,
+  wStep: usize,
+  x: usize,
+  xRow: usize,
+  xStep: usize,
+  y: usize,
+  yRow: usize,
+  k: i32,
+): void {
+  if (halves) halves2x16(w, wStep, x, xRow, y, yRow, k);
+  else tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);
+}
+
 /** Any rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide. */
 export function tileRows(
   w: usize,
@@ -262,17 +285,18 @@ export function tileRows(
   rows: i32,
   columns: i32,
   k: i32,
+  halves: bool = false,
 ): void {
   if (columns < 16) {
-    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
+    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k, halves);
     return;
   }
   for (; rows >= 2; rows -= 2) {
-    tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);
+    pair(halves, w, wStep, x, xRow, xStep, y, yRow, k);
     x += xRow << 1;
     y += yRow << 1;
   }
-  if (rows == 1) tile1x16(w, wStep, x, xStep, y, k);
+  if (rows == 1) single(halves, w, wStep, x, xStep, y, k);
 }
 
 function narrowRows(
@@ -286,13 +310,14 @@ function narrowRows(
   rows: i32,
   columns: i32,
   k: i32,
+  halves: bool,
 ): void {
   const tile = scratch;
   while (rows > 0) {
     const take = min(rows, 2);
     for (let r = 0; r < take; r++) copyColumns(tile + (r << 6), y + r * yRow, columns);
-    if (take == 2) tile2x16(w, wStep, x, xRow, xStep, tile, 64, k);
-    else tile1x16(w, wStep, x, xStep, tile, k);
+    if (take == 2) pair(halves, w, wStep, x, xRow, xStep, tile, 64, k);
+    else single(halves, w, wStep, x, xStep, tile, k);
     for (let r = 0; r < take; r++) copyColumns(y + r * yRow, tile + (r << 6), columns);
     x += xRow << 1;
     y += yRow << 1;
@@ -317,21 +342,5 @@ export function halfRows(
   columns: i32,
   k: i32,
 ): void {
-  for (; rows > 0; rows -= 2) {
-    const take = min(rows, 2);
-    let at = y;
-    let step = yRow;
-    if (columns < 16) {
-      at = scratch;
-      step = 64;
-      for (let r = 0; r < take; r++) copyColumns(at + (r << 6), y + r * yRow, columns);
-    }
-    if (take == 2) halves2x16(w, x, xRow, at, step, k);
-    else halves1x16(w, x, at, k);
-    if (columns < 16) {
-      for (let r = 0; r < take; r++) copyColumns(y + r * yRow, at + (r << 6), columns);
-    }
-    x += xRow << 1;
-    y += yRow << 1;
-  }
+  tileRows(w, 64, x, xRow, 4, y, yRow, rows, columns, k, true);
 }

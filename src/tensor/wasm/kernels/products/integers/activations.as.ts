@@ -59,6 +59,7 @@ export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: us
       load<f32>(at + 2 * words),
       wide,
       nibbles,
+      exact,
       to,
       to + bytes,
       at,
@@ -91,6 +92,7 @@ export function quantizeGroup(
   lowest: f32,
   wide: bool,
   nibbles: bool,
+  int16: bool,
   first: usize,
   second: usize,
   facts: usize,
@@ -101,7 +103,7 @@ export function quantizeGroup(
     store<f32>(facts, largest < SMALLEST ? 0 : largest);
     if (nibbles) store<f32>(facts + step, largest < SMALLEST ? 0 : NaN);
     else store<i32>(facts + step, 64);
-    if (way == EXACT) memory.fill(first, 0, 64);
+    if (int16) memory.fill(first, 0, 64);
     else {
       memory.fill(first, nibbles ? 0 : 64, 32);
       if (wide) memory.fill(second, nibbles ? 0 : 64, 32);
@@ -120,7 +122,7 @@ export function quantizeGroup(
   const starts = i8x16.splat(nibbles ? 0 : <i8>z);
   const half = i16x8.splat(<i16>((<i32>1) << (shift - 1)));
   const factors = f32x4.splat(factor);
-  if (!wide && !nibbles && way != EXACT) {
+  if (!wide && !nibbles && !int16) {
     // Most groups: no sum, and nothing to decide on the way.
     const low = i8x16.narrow_i16x8_s(eight(from, factors, round), eight(from + 32, factors, round));
     const high = i8x16.narrow_i16x8_s(eight(from + 64, factors, round), eight(from + 96, factors, round));
@@ -134,7 +136,7 @@ export function quantizeGroup(
     const low = eight(from + (i << 2), factors, round);
     const high = eight(from + (i << 2) + 32, factors, round);
     sum = i32x4.add(sum, i32x4.add(i32x4.dot_i16x8_s(low, ones), i32x4.dot_i16x8_s(high, ones)));
-    if (way == EXACT) {
+    if (int16) {
       v128.store(first + (i << 1), low);
       v128.store(first + (i << 1), high, 16);
     } else if (wide) {

@@ -35,17 +35,17 @@ export function setWay(chosen: i32): void {
 
 /** The same for nibbles: sums of pairs stay in int16 over a group, 8 · 2 · 15 · 128 at most. */
 // @ts-ignore: decorator
-@inline function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
+@inline export function nibbleDot(pairs: bool, bytes: v128, nibbles: v128, c: v128): v128 {
   if (!ASC_FEATURE_RELAXED_SIMD) return c;
   return pairs
     ? i16x8.add(c, i16x8.relaxed_dot_i8x16_i7x16_s(bytes, nibbles))
     : i32x4.relaxed_dot_i8x16_i7x16_add_s(bytes, nibbles, c);
 }
 
-/** Of both halves of bytes: `low` with s, `high` with t. */
+/** Of both halves of bytes: the low ones with s, the high ones with t. `mask` is 15 in every byte. */
 // @ts-ignore: decorator
-@inline export function nibbleDots(pairs: bool, s: v128, low: v128, t: v128, high: v128, c: v128): v128 {
-  return nibbleDot(pairs, t, high, nibbleDot(pairs, s, low, c));
+@inline export function nibbleDots(pairs: bool, s: v128, t: v128, w: v128, mask: v128, c: v128): v128 {
+  return nibbleDot(pairs, t, highNibbles(w, mask), nibbleDot(pairs, s, v128.and(w, mask), c));
 }
 
 // @ts-ignore: decorator
@@ -129,6 +129,7 @@ export const ROUND: usize = 80;
 /** Bytes before the weights of a group. */
 export const BYTES_HEAD: usize = 64;
 
+export const CENTRED_HEAD: usize = 32;
 export const HALF_HEAD: usize = 64;
 export const FLOAT_HEAD: usize = 128;
 
@@ -138,15 +139,24 @@ export const FLOAT_HEAD: usize = 128;
   return f32x4.add(sum, f32x4.mul(f32x4.convert_i32x4_s(products), f32x4.mul(d, t)));
 }
 
-/** Of four columns with facts at p; `mask` and `factor` as in `highHalves`. */
+/** float16 scales of four columns, the c / 4-th to the c / 4 + 3-th of those with facts at p, in high halves. */
 // @ts-ignore: decorator
-@inline export function scalesAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
-  return head == HALF_HEAD ? highHalves(i32x4.shl(v128.load(p), 16), mask, factor) : v128.load(p);
+@inline export function halvesAt(head: usize, p: usize, c: usize): v128 {
+  const v = v128.load(p + (head == CENTRED_HEAD ? c & 16 : c));
+  return head == CENTRED_HEAD && c >= 32 ? v : i32x4.shl(v, 16);
+}
+
+/** Of the same columns; `mask` and `factor` as in `highHalves`. */
+// @ts-ignore: decorator
+@inline export function scalesAt(head: usize, p: usize, c: usize, mask: v128, factor: v128): v128 {
+  return head == FLOAT_HEAD ? v128.load(p + c) : highHalves(halvesAt(head, p, c), mask, factor);
 }
 
 // @ts-ignore: decorator
-@inline export function minimumsAt(head: usize, p: usize, mask: v128, factor: v128): v128 {
-  return head == HALF_HEAD ? highHalves(v128.load(p), mask, factor) : v128.load(p, 64);
+@inline export function minimumsAt(head: usize, p: usize, c: usize, mask: v128, factor: v128): v128 {
+  if (head == FLOAT_HEAD) return v128.load(p + c, 64);
+  if (head == HALF_HEAD) return highHalves(v128.load(p + c), mask, factor);
+  return f32x4.mul(scalesAt(head, p, c, mask, factor), f32x4.splat(-8));
 }
 
 /** sum + (D · (d · t) + m · T). */

@@ -13,7 +13,6 @@ import {
   HALF_FACTOR,
   HALF_MASK,
   highHalves,
-  highNibbles,
   joinPairs,
   minimumsAt,
   NIBBLE_MASK,
@@ -63,7 +62,7 @@ export function exactBytes(w: usize, x: usize, groups: i32, out: usize): void {
   storeFour(out, f0, f1, f2, f3);
 }
 
-/** Of int4 weights; `head`: HALF_HEAD or FLOAT_HEAD. */
+/** Of int4 weights; `head`: bytes before those of a group. */
 export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: usize): void {
   const bytes: usize = groups << 6;
   const words = bytes >> 4;
@@ -82,56 +81,45 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
     let b2 = a0;
     let b3 = a0;
     let q = w + head;
+    let shift = 0; // of the low halves of 64 bytes, then of the high ones
     for (const end = x + 64; x != end; x += 8) {
-      let s = v128.load64_splat(x);
-      let v = v128.and(v128.load(q), low);
+      const s = v128.load64_splat(x);
+      let v = v128.and(i16x8.shr_u(v128.load(q), shift), low);
       a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
       b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = v128.and(v128.load(q, 16), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 16), shift), low);
       a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
       b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = v128.and(v128.load(q, 32), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 32), shift), low);
       a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
       b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = v128.and(v128.load(q, 48), low);
+      v = v128.and(i16x8.shr_u(v128.load(q, 48), shift), low);
       a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
       b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      x += 8;
-      s = v128.load64_splat(x);
-      v = highNibbles(v128.load(q), low);
-      a0 = dotPair(i16x8.extend_low_i8x16_s(v), s, a0);
-      b0 = dotPair(i16x8.extend_high_i8x16_s(v), s, b0);
-      v = highNibbles(v128.load(q, 16), low);
-      a1 = dotPair(i16x8.extend_low_i8x16_s(v), s, a1);
-      b1 = dotPair(i16x8.extend_high_i8x16_s(v), s, b1);
-      v = highNibbles(v128.load(q, 32), low);
-      a2 = dotPair(i16x8.extend_low_i8x16_s(v), s, a2);
-      b2 = dotPair(i16x8.extend_high_i8x16_s(v), s, b2);
-      v = highNibbles(v128.load(q, 48), low);
-      a3 = dotPair(i16x8.extend_low_i8x16_s(v), s, a3);
-      b3 = dotPair(i16x8.extend_high_i8x16_s(v), s, b3);
-      q += 64;
+      q += shift << 4;
+      shift ^= 4;
     }
     const f = v128.load32_splat(t);
     const total = v128.load32_splat(t + words);
     const d0 = joinPairs(a0, b0);
-    v128.store(out, withGroup(head, w, v128.load(out), d0, f, total, mask, factor));
+    v128.store(out, withGroup(head, w, 0, v128.load(out), d0, f, total, mask, factor));
     const d1 = joinPairs(a1, b1);
-    v128.store(out, withGroup(head, w + 16, v128.load(out, 16), d1, f, total, mask, factor), 16);
+    v128.store(out, withGroup(head, w, 16, v128.load(out, 16), d1, f, total, mask, factor), 16);
     const d2 = joinPairs(a2, b2);
-    v128.store(out, withGroup(head, w + 32, v128.load(out, 32), d2, f, total, mask, factor), 32);
+    v128.store(out, withGroup(head, w, 32, v128.load(out, 32), d2, f, total, mask, factor), 32);
     const d3 = joinPairs(a3, b3);
-    v128.store(out, withGroup(head, w + 48, v128.load(out, 48), d3, f, total, mask, factor), 48);
+    v128.store(out, withGroup(head, w, 48, v128.load(out, 48), d3, f, total, mask, factor), 48);
     t += 4;
     w = q;
   }
 }
 
-/** Adds a group's sums d of four columns with facts at p. */
+/** Adds a group's sums d of four columns, from the c / 4-th on of those with facts at p. */
 // @ts-ignore: decorator
 @inline function withGroup(
   head: usize,
   p: usize,
+  c: usize,
   sum: v128,
   d: v128,
   t: v128,
@@ -139,5 +127,5 @@ export function exactNibbles(head: usize, w: usize, x: usize, groups: i32, out: 
   mask: v128,
   factor: v128,
 ): v128 {
-  return addNibbles(sum, d, scalesAt(head, p, mask, factor), minimumsAt(head, p, mask, factor), t, total);
+  return addNibbles(sum, d, scalesAt(head, p, c, mask, factor), minimumsAt(head, p, c, mask, factor), t, total);
 }

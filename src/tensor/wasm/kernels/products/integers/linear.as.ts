@@ -4,25 +4,28 @@
  * bytes.as.ts, nibbles.as.ts, exact-rows.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
-import { ACROSS_INT8, EXACT, MOST_PLACES, NIBBLE_HALVES, PAIRS } from "../../constants";
+import { ACROSS_INT8, EXACT, MOST_PLACES, NIBBLE_CENTRED, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD, isExact, setWay, way } from "./dots.as";
+import { isExact, setWay, way } from "./dots.as";
 import {
+  Bytes,
   FACTS_BYTES,
   measuringBytes,
+  Nibbles,
   partBytes,
   partRows,
   partsOf,
   quantizeParts,
   sumsBytes,
   tileRows,
+  Unpacked,
 } from "./tile.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
 import { loadTail, No, storeTail, Yes } from "../../simd.as";
 import { byteRow } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
-import { nibbleRow } from "./nibbles.as";
+import { Centred, Floats, Halves, nibbleRow } from "./nibbles.as";
 
 /** One row, as `quantizeRow` leaves it, with panels `apart` bytes apart: sums [panels][16]. */
 function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
@@ -32,16 +35,20 @@ function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, gro
   } else if (kind == ACROSS_INT8) {
     if (pairs) byteRow<Yes>(w, apart, panels, x, groups, sums);
     else byteRow<No>(w, apart, panels, x, groups, sums);
+  } else if (kind == NIBBLE_CENTRED) {
+    if (pairs) nibbleRow<Yes, Centred>(w, apart, panels, x, groups, sums);
+    else nibbleRow<No, Centred>(w, apart, panels, x, groups, sums);
   } else if (kind == NIBBLE_HALVES) {
-    if (pairs) nibbleRow<Yes, No>(w, apart, panels, x, groups, sums);
-    else nibbleRow<No, No>(w, apart, panels, x, groups, sums);
-  } else if (pairs) nibbleRow<Yes, Yes>(w, apart, panels, x, groups, sums);
-  else nibbleRow<No, Yes>(w, apart, panels, x, groups, sums);
+    if (pairs) nibbleRow<Yes, Halves>(w, apart, panels, x, groups, sums);
+    else nibbleRow<No, Halves>(w, apart, panels, x, groups, sums);
+  } else if (pairs) nibbleRow<Yes, Floats>(w, apart, panels, x, groups, sums);
+  else nibbleRow<No, Floats>(w, apart, panels, x, groups, sums);
 }
 
+/** Bytes before the weights of a group. */
 // @ts-ignore: decorator
 @inline function headOf(kind: i32): usize {
-  return kind == ACROSS_INT8 ? BYTES_HEAD : kind == NIBBLE_HALVES ? HALF_HEAD : FLOAT_HEAD;
+  return panelBytes(kind, 32) - (kind == ACROSS_INT8 ? 512 : 256);
 }
 
 /**
@@ -66,10 +73,12 @@ function rowsPanels(
   const pairs = way == PAIRS;
   const bytes = kind == ACROSS_INT8;
   const head = headOf(kind);
-  if (bytes && pairs) tileRows<Yes, No>(head, w, apart, panels, x, rows, groups, facts, sums);
-  else if (bytes) tileRows<No, No>(head, w, apart, panels, x, rows, groups, facts, sums);
-  else if (pairs) tileRows<Yes, Yes>(head, w, apart, panels, x, rows, groups, facts, sums);
-  else tileRows<No, Yes>(head, w, apart, panels, x, rows, groups, facts, sums);
+  if (bytes && pairs) tileRows<Yes, Bytes>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (bytes) tileRows<No, Bytes>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (rows > FEW_ROWS && pairs) tileRows<Yes, Unpacked>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (rows > FEW_ROWS) tileRows<No, Unpacked>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else if (pairs) tileRows<Yes, Nibbles>(head, w, apart, panels, x, rows, groups, facts, sums);
+  else tileRows<No, Nibbles>(head, w, apart, panels, x, rows, groups, facts, sums);
 }
 
 function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {
@@ -122,7 +131,7 @@ export function quantizeIntegers(
 }
 
 /**
- * As `linear`; `kind` is ACROSS_INT8, NIBBLE_HALVES or NIBBLE_FLOATS. One row of x is float32; more have passed
+ * As `linear`; `kind` is ACROSS_INT8 or one of NIBBLE_*. One row of x is float32; more have passed
  * `quantizeIntegers`.
  */
 export function linearIntegers(
@@ -221,11 +230,11 @@ function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
   return usual;
 }
 
-/** True if a row's scales, and for nibbles t·Σa, stay finite times 2^112. */
+/** True if a row's scales, and for nibbles t·Σa, stay finite times 2^115. */
 function isSmall(row: usize, groups: i32, nibbles: bool): bool {
   let at = row + (groups << 6);
   for (const end = at + (groups << (nibbles ? 3 : 2)); at != end; at += 4) {
-    if (!(abs(load<f32>(at)) < 65536)) return false;
+    if (!(abs(load<f32>(at)) < 8192)) return false;
   }
   return true;
 }

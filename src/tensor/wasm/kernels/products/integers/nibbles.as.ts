@@ -6,18 +6,20 @@
  * operation, in the order of groups.
  *
  * A panel holds 16 columns, group after group: [16 x (d, m) as float16][q: 4 x 16 x 4 bytes], 320 bytes, or, where
- * the scales of a file do not fit float16, [d: 16 float32][m: 16 float32][q], 384 bytes. Of eight successive k, a byte
- * holds k + b in its low half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
+ * the scales of a file do not fit float16, [d: 16 float32][m: 16 float32][q], 384 bytes, or, where m is always -8 d,
+ * [d: 16 float16][q], 288 bytes, with columns c and c + 8 in a word. Of eight successive k, a byte holds k + b in its
+ * low half and k + 4 + b in its high half, b = 0..3. A nibble is the seven-bit operand of the dot.
  */
 import {
   addNibbles,
+  CENTRED_HEAD,
   clearSums,
   constants,
   FLOAT_HEAD,
   HALF_FACTOR,
   HALF_HEAD,
   HALF_MASK,
-  highNibbles,
+  halvesAt,
   NIBBLE_MASK,
   nibbleDots,
   nibbleSums,
@@ -25,20 +27,19 @@ import {
 } from "./dots.as";
 import { isYes } from "../../simd.as";
 
+/** Type arguments: how the scales and minimums of a group lie. */
+export type Halves = u8;
+export type Floats = u16;
+export type Centred = u32;
+
 /**
  * One quantized row with panels `apart` bytes apart that advance together, group by group: sums [panels][16]. Float16 d
- * and m lack a factor of 2^112, which t and t·Σa get instead: both are below 2^16.
+ * and m lack a factor of 2^112, which t and t·Σa get instead: both are below 2^13. Where m is -8 d, t·Σa gets the -8.
  */
-export function nibbleRow<Pairs, Floats>(
-  w: usize,
-  apart: usize,
-  panels: i32,
-  x: usize,
-  groups: i32,
-  sums: usize,
-): void {
+export function nibbleRow<Pairs, Form>(w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
   const pairs = isYes<Pairs>();
-  const head = isYes<Floats>() ? FLOAT_HEAD : HALF_HEAD;
+  const centred = sizeof<Form>() == sizeof<Centred>();
+  const head = centred ? CENTRED_HEAD : sizeof<Form>() == sizeof<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
   const bytes: usize = groups << 5;
@@ -50,9 +51,10 @@ export function nibbleRow<Pairs, Floats>(
     const wide = load<i32>(t + 2 * words) != 0;
     let f = v128.load32_splat(t);
     let g = v128.load32_splat(t + words);
-    if (head == HALF_HEAD) {
+    if (head != FLOAT_HEAD) {
       f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
       g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
+      if (centred) g = f32x4.mul(g, f32x4.splat(-8));
     }
     let p = w;
     for (let to = sums; to != end; to += 64) {
@@ -74,25 +76,17 @@ export function nibbleRow<Pairs, Floats>(
           const y = v128.load32_splat(at + bytes);
           const z = v128.load32_splat(at + bytes, 4);
           let v = v128.load(q);
-          let n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s0 = nibbleDots(pairs, s, n, u, v, s0);
-          a0 = nibbleDots(pairs, y, n, z, v, a0);
+          s0 = nibbleDots(pairs, s, u, v, low, s0);
+          a0 = nibbleDots(pairs, y, z, v, low, a0);
           v = v128.load(q, 16);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s1 = nibbleDots(pairs, s, n, u, v, s1);
-          a1 = nibbleDots(pairs, y, n, z, v, a1);
+          s1 = nibbleDots(pairs, s, u, v, low, s1);
+          a1 = nibbleDots(pairs, y, z, v, low, a1);
           v = v128.load(q, 32);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s2 = nibbleDots(pairs, s, n, u, v, s2);
-          a2 = nibbleDots(pairs, y, n, z, v, a2);
+          s2 = nibbleDots(pairs, s, u, v, low, s2);
+          a2 = nibbleDots(pairs, y, z, v, low, a2);
           v = v128.load(q, 48);
-          n = v128.and(v, low);
-          v = highNibbles(v, low);
-          s3 = nibbleDots(pairs, s, n, u, v, s3);
-          a3 = nibbleDots(pairs, y, n, z, v, a3);
+          s3 = nibbleDots(pairs, s, u, v, low, s3);
+          a3 = nibbleDots(pairs, y, z, v, low, a3);
           q += 64;
         }
         s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
@@ -103,14 +97,10 @@ export function nibbleRow<Pairs, Floats>(
         for (const stop = at + 32; at != stop; at += 8) {
           const s = v128.load32_splat(at);
           const u = v128.load32_splat(at, 4);
-          let v = v128.load(q);
-          s0 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s0);
-          v = v128.load(q, 16);
-          s1 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s1);
-          v = v128.load(q, 32);
-          s2 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s2);
-          v = v128.load(q, 48);
-          s3 = nibbleDots(pairs, s, v128.and(v, low), u, highNibbles(v, low), s3);
+          s0 = nibbleDots(pairs, s, u, v128.load(q), low, s0);
+          s1 = nibbleDots(pairs, s, u, v128.load(q, 16), low, s1);
+          s2 = nibbleDots(pairs, s, u, v128.load(q, 32), low, s2);
+          s3 = nibbleDots(pairs, s, u, v128.load(q, 48), low, s3);
           q += 64;
         }
         s0 = nibbleSums(pairs, s0);
@@ -118,24 +108,25 @@ export function nibbleRow<Pairs, Floats>(
         s2 = nibbleSums(pairs, s2);
         s3 = nibbleSums(pairs, s3);
       }
-      v128.store(to, addNibbles(v128.load(to), s0, scales(head, p, mask), minimums(head, p, mask), f, g));
-      p += 16;
-      v128.store(to, addNibbles(v128.load(to, 16), s1, scales(head, p, mask), minimums(head, p, mask), f, g), 16);
-      p += 16;
-      v128.store(to, addNibbles(v128.load(to, 32), s2, scales(head, p, mask), minimums(head, p, mask), f, g), 32);
-      p += 16;
-      v128.store(to, addNibbles(v128.load(to, 48), s3, scales(head, p, mask), minimums(head, p, mask), f, g), 48);
-      p += apart - 48;
+      let d = scales(head, p, 0, mask);
+      v128.store(to, addNibbles(v128.load(to), s0, d, centred ? d : minimums(head, p, mask), f, g));
+      d = scales(head, p, 16, mask);
+      v128.store(to, addNibbles(v128.load(to, 16), s1, d, centred ? d : minimums(head, p + 16, mask), f, g), 16);
+      d = scales(head, p, 32, mask);
+      v128.store(to, addNibbles(v128.load(to, 32), s2, d, centred ? d : minimums(head, p + 32, mask), f, g), 32);
+      d = scales(head, p, 48, mask);
+      v128.store(to, addNibbles(v128.load(to, 48), s3, d, centred ? d : minimums(head, p + 48, mask), f, g), 48);
+      p += apart;
     }
     t += 4;
     w += head + 256;
   }
 }
 
-/** Scales of four columns, or scales times 2^-112. */
+/** Scales of four columns (`halvesAt`), or scales times 2^-112. */
 // @ts-ignore: decorator
-@inline function scales(head: usize, p: usize, mask: v128): v128 {
-  return head == HALF_HEAD ? smallHalves(i32x4.shl(v128.load(p), 16), mask) : v128.load(p);
+@inline function scales(head: usize, p: usize, c: usize, mask: v128): v128 {
+  return head == FLOAT_HEAD ? v128.load(p + c) : smallHalves(halvesAt(head, p, c), mask);
 }
 
 // @ts-ignore: decorator

@@ -5,10 +5,10 @@
  * padding. Rows of float32 are rounded to int8 in float64, where a product, a sum and a conversion to integers are the
  * same for vectors as one by one.
  */
-import { ACROSS_INT8, NIBBLE_HALVES } from "../../constants";
+import { ACROSS_INT8, NIBBLE_CENTRED, NIBBLE_FLOATS, NIBBLE_HALVES } from "../../constants";
 import { groupsOf } from "./activations.as";
-import { BYTES_HEAD, FLOAT_HEAD, HALF_HEAD } from "./dots.as";
-import { panelBytes } from "../layout.as";
+import { BYTES_HEAD } from "./dots.as";
+import { halfOffset, panelBytes } from "../layout.as";
 import { highHalf, lanesBelow, maxLane, transpose4 } from "../../simd.as";
 
 /** q [count][k] bytes at `from`, scales and, of int4, minimums [count][k / 32] float32 at `d` and `m`. */
@@ -35,7 +35,7 @@ export function packIntegers(
     for (let g = 0; g < groups; g++) {
       const left = min(32, k - (g << 5));
       if (kind == ACROSS_INT8) packBytes(to, lane, left, from, load<f32>(d));
-      else packNibbles(kind == NIBBLE_HALVES, to, lane, left, from, load<f32>(d), load<f32>(m));
+      else packNibbles(kind, size, to, lane, left, from, load<f32>(d), load<f32>(m));
       to += size;
       from += left;
       d += 4;
@@ -78,15 +78,16 @@ function packBytes(to: usize, lane: usize, count: i32, from: usize, d: f32): voi
   store<u16>(to + (lane << 2), halfOf(d), 2);
 }
 
-function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize, d: f32, m: f32): void {
-  if (half) {
+function packNibbles(kind: i32, size: usize, to: usize, lane: usize, count: i32, from: usize, d: f32, m: f32): void {
+  if (kind == NIBBLE_CENTRED) store<u16>(to + halfOffset(lane), halfOf(d));
+  else if (kind == NIBBLE_HALVES) {
     store<u16>(to + (lane << 2), halfOf(d));
     store<u16>(to + (lane << 2), halfOf(m), 2);
   } else {
     store<f32>(to + (lane << 2), d);
     store<f32>(to + 64 + (lane << 2), m);
   }
-  const at = to + (half ? HALF_HEAD : FLOAT_HEAD) + (lane << 2);
+  const at = to + size - 256 + (lane << 2);
   let i = 0;
   for (; i + 8 <= count; i += 8) {
     store<u32>(at + (i << 3), load<u32>(from + i) | (load<u32>(from + i, 4) << 4));
@@ -98,6 +99,19 @@ function packNibbles(half: bool, to: usize, lane: usize, count: i32, from: usize
   }
 }
 
+/** Of a lane of a group of nibbles. */
+// @ts-ignore: decorator
+@inline function scaleOf(kind: i32, group: usize, lane: i32): f32 {
+  if (kind == NIBBLE_FLOATS) return load<f32>(group + (lane << 2));
+  return floatOf(load<u16>(group + (kind == NIBBLE_CENTRED ? halfOffset(lane) : lane << 2)));
+}
+
+// @ts-ignore: decorator
+@inline function minimumOf(kind: i32, group: usize, lane: i32): f32 {
+  if (kind == NIBBLE_CENTRED) return -8 * scaleOf(kind, group, lane);
+  return kind == NIBBLE_HALVES ? floatOf(load<u16>(group + (lane << 2), 2)) : load<f32>(group + (lane << 2), 64);
+}
+
 /** Element k of lane `lane` of the panel at w, with groups of `size` bytes. */
 export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32): f32 {
   const group = w + (k >> 5) * size;
@@ -106,12 +120,9 @@ export function integerValue(kind: i32, w: usize, size: usize, k: i32, lane: i32
     const q = load<i8>(group + BYTES_HEAD + ((i >> 2) << 6) + (lane << 2) + (i & 3));
     return <f32>q * floatOf(load<u16>(group + (lane << 2), 2));
   }
-  const half = kind == NIBBLE_HALVES;
-  const facts = group + (lane << 2);
-  const d = half ? floatOf(load<u16>(facts)) : load<f32>(facts);
-  const m = half ? floatOf(load<u16>(facts, 2)) : load<f32>(facts, 64);
-  const head = half ? HALF_HEAD : FLOAT_HEAD;
-  const byte = load<u8>(group + head + ((i >> 3) << 6) + (lane << 2) + (i & 3));
+  const d = scaleOf(kind, group, lane);
+  const m = minimumOf(kind, group, lane);
+  const byte = load<u8>(group + size - 256 + ((i >> 3) << 6) + (lane << 2) + (i & 3));
   return <f32>(<f64>d * <f64>((i & 4) == 0 ? byte & 15 : byte >> 4) + <f64>m);
 }
 
@@ -127,10 +138,9 @@ export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i
       v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q)), d));
       v128.store(to, f32x4.mul(fourBytes(v128.load32_zero(q, 64)), d), 16);
     } else {
-      const half = kind == NIBBLE_HALVES;
-      const d = half ? floatOf(load<u16>(group + at)) : load<f32>(group + at);
-      const m = half ? floatOf(load<u16>(group + at, 2)) : load<f32>(group + at, 64);
-      const word = load<u32>(group + (half ? HALF_HEAD : FLOAT_HEAD) + (eight << 6) + at);
+      const d = scaleOf(kind, group, lane);
+      const m = minimumOf(kind, group, lane);
+      const word = load<u32>(group + size - 256 + (eight << 6) + at);
       storeNibbles(to, word & 0x0f0f0f0f, d, m);
       storeNibbles(to + 16, (word >> 4) & 0x0f0f0f0f, d, m);
     }
