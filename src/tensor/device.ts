@@ -51,7 +51,7 @@ export interface CacheStorage {
  */
 export const weightDtypes = ["float32", "bfloat16", "int8", "int4"] as const;
 export type WeightDtype = (typeof weightDtypes)[number];
-/** Files alone have int4 with float32 instead of float16 scales and minimums, or with minimums of -8 times the scales. */
+/** Files alone have int4 with float32 instead of float16 scales and minimums, or with minimums of -8 scales. */
 export type PackedDtype = WeightDtype | "int4-floats" | "int4-centred";
 /**
  * Storage of keys and values. Attention computes in float32 on the rounded values: bfloat16 rounds to nearest,

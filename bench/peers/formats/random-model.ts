@@ -23,7 +23,7 @@ interface ModelShape {
 
 const llama = { architecture: "llama", headDim: 64, vocabulary: 49_152 } as const;
 /** SmolLM2's three sizes, and Gemma 3's smallest. */
-export const shapes = {
+const shapes = {
   "135m": { ...llama, hidden: 576, blocks: 30, inner: 1536, heads: 9, kvHeads: 3 },
   "360m": { ...llama, hidden: 960, blocks: 32, inner: 2560, heads: 15, kvHeads: 5 },
   "1.7b": { ...llama, hidden: 2048, blocks: 24, inner: 8192, heads: 32, kvHeads: 32 },

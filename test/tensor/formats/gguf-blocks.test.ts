@@ -58,7 +58,6 @@ describe.each(ggufTypes)("%s", (type) => {
 
 it.each([
   ["Q4_0", "int4"],
-  ["Q4_0", "int4-centred"],
   ["Q4_K", "int4-floats"],
   ["Q5_0", "int8"],
   ["Q8_0", "int8"],
