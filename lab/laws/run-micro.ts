@@ -1,5 +1,5 @@
 /**
- * The promise of examples/micro-exits.ts on 20 seeds, each with a quarter of its steps, since all of them would take an
+ * The promise of examples/micro-exits.ts on 20 seeds, each with a third of its steps, since all of them would take an
  * hour, and its report, bench/reports/laws-micro.md; part of `npm run laws`. At δ = .05, more than 4 seeds miss their
  * level by chance once in 400 runs of this.
  */
