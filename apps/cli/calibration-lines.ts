@@ -59,8 +59,9 @@ export function promiseLines(certificate: Certificate): string[] {
     const more =
       furtherUnits === null
         ? "more text like this would not help"
-        : `about ${furtherDocuments} more documents like these are needed (${furtherUnits} more ${unit}s in the ` +
-          "test); decide how many before you look again: adding some until it is certified voids the promise";
+        : `about ${furtherDocuments} more documents${unit === "group" ? " of new groups" : " like these"} are needed ` +
+          `(${furtherUnits} more ${unit}s in the test); decide how many before you look again: adding some until it ` +
+          "is certified voids the promise";
     return [
       `not certified: no policy with exits was proven to ${kept} on ${tested} documents, so this one never exits; ` +
         more,
@@ -150,10 +151,13 @@ export function noteLines(
   { feasibility, fewestDocuments, expectedSpeedup, tokenTimes, copies, cut, dependence }: CalibrationNotes,
   certificate: Certificate,
 ): string[] {
-  const { policy, sequenceLength } = certificate;
+  const { policy, sequenceLength, unit } = certificate;
+  const groups = unit === "group" ? ", in proportionally more groups," : "";
   const exits = policy.exits.some(({ threshold }) => threshold !== "never");
   return [
-    ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents, even if no token differs`]),
+    ...(exits
+      ? []
+      : [`such a claim needs at least ${fewestDocuments} documents${groups || ","} even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
     ...(isOfAnswers(certificate) ? [] : [`expected speedup, from the first documents: ${expectedSpeedup.toFixed(2)}x`]),
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),

@@ -39,7 +39,7 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 50: what a model takes, from its header; + 310 and + 150: exits of the package in plan, eval, calibrate; + 40:
   // look-ahead heads; + 2,085: answers; + 80: models refused before they are downloaded; + 385: exits of the package
   // for sampled text; + 460: exits in a package of their own, missing, of another version or damaged
-  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80 + 385 + 460 + 340, // + 170: shards of prompts; + 170: the full
+  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 2_085 + 80 + 385 + 460 + 360, // + 170: shards of prompts; + 170: the full
   // model's answers beside those of the exits
   "apps/export": 10_600,
   // + 30: requests that name no sampling get the certificate's; + 20: look-ahead heads; + 110: its packages are
