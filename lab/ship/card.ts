@@ -72,6 +72,7 @@ function modelCard(
     prose`${summary(training)}${options.kvShared === 0 ? "" : ` ${sharing(training)}`}`,
     [
       dataLine(training),
+      documentsLine,
       recipeLine(training),
       reasonLine,
       lossLine(training),
@@ -99,6 +100,10 @@ const sharing = ({ options }: PretrainReport): string => prose`
 const dataLine = ({ data }: PretrainReport): string => prose`
   **Data:** ${String(data["source"])}, split by speech: ${JSON.stringify(data["speeches"])}. Tokenizer: byte-level BPE,
   trained by this repository on the same training speeches.`;
+
+const documentsLine = prose`
+  **\`documents.json\`:** passages \`{ title, text }\` of these speeches, 400 in \`train\`, 300 in \`calibration\`, 100
+  in \`test\`. Those in \`calibration\` helped to choose how heads are taught.`;
 
 const recipeLine = ({ options, tokensSeen, trainingTokens, seconds, device, date }: PretrainReport): string => prose`
   **Recipe:** \`${options.recipe}\` (see \`src/model/pretrain/recipes.ts\`), ${options.steps} steps of

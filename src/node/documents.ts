@@ -38,6 +38,7 @@ export interface PromptLine {
 export async function readDocuments(path: string, model: DocumentReader): Promise<Document[]> {
   const documents: Document[] = [];
   for (const file of await textFiles(path)) {
+    if (file.endsWith(".json")) throw malformed(file, "is no text; .jsonl has an object on every line");
     if (file.endsWith(".jsonl")) {
       for (const { json, where } of await readLines(file)) documents.push(await documentOf(json, where, model));
     } else documents.push(...cutDocuments(await readUtf8(file)));

@@ -65,6 +65,7 @@ describe("readDocuments", () => {
     await refuses({ messages: [] }, /line 2: messages are a list/);
     await refuses("{", /line 2/);
     await expectCode(readDocuments(write("none.txt", ""), model), "documents-few");
+    await expectCode(readDocuments(write("all.json", {}), model), "json-malformed");
     await expectCode(readDocuments(folder.path("absent"), model), "file-missing");
   });
 });

@@ -54,7 +54,9 @@ const options = [
   { ...outOption, description: "where to write the heads", required: true },
   {
     ...textOption,
-    description: "training text, a file or a folder; no labels are needed. Of prompts and answers, answers count",
+    description:
+      "training text, without labels: lines of a .jsonl file, text cut at blank lines, or a folder of both. Of " +
+      "prompts and answers, answers count",
   },
   {
     ...selfOption,
