@@ -152,12 +152,10 @@ export function noteLines(
   certificate: Certificate,
 ): string[] {
   const { policy, sequenceLength, unit } = certificate;
-  const groups = unit === "group" ? ", in proportionally more groups," : "";
+  const groups = unit === "group" ? ", in proportionally more groups," : ",";
   const exits = policy.exits.some(({ threshold }) => threshold !== "never");
   return [
-    ...(exits
-      ? []
-      : [`such a claim needs at least ${fewestDocuments} documents${groups || ","} even if no token differs`]),
+    ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents${groups} even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
     ...(isOfAnswers(certificate) ? [] : [`expected speedup, from the first documents: ${expectedSpeedup.toFixed(2)}x`]),
     ...(tokenTimes === null || !exits ? [] : [speedLine(tokenTimes)]),
