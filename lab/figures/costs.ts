@@ -20,8 +20,8 @@ const PARTS = [
   { part: "final head", color: colors.gray },
 ] as const;
 const KINDS = [
-  { kind: "dense", color: colors.red },
-  { kind: "linearPreview", color: colors.green },
+  { kind: "dense", label: "dense heads", color: colors.red },
+  { kind: "linearPreview", label: "linear heads with a preview", color: colors.green },
 ] as const;
 
 export async function costs(): Promise<string> {
@@ -86,7 +86,7 @@ export async function costs(): Promise<string> {
     title: "Exits remove blocks and add heads; that pays off if the heads are small",
     legend: [
       ...PARTS.map(({ part, color }) => ({ label: part, color })),
-      ...KINDS.map(({ kind, color }) => ({ label: `${kind} heads`, color })),
+      ...KINDS.map(({ label, color }) => ({ label, color })),
     ],
     machine: where,
     height: 280,

@@ -38,7 +38,7 @@ export async function ownText(): Promise<string> {
     high: 100 * (agreement - level + 2 * error),
   }));
   return frame({
-    title: "Agreement minus the certified level, by the kind of text that it is judged on",
+    title: "Tokens kept above (or below) what was certified, by the text that the policy is judged on",
     legend: Object.entries(COLORS).map(([label, color]) => ({ label, color })),
     machine,
     run:

@@ -72,6 +72,7 @@ async function time(job: LlmJob): Promise<LlmAnswer> {
   const started = performance.now();
   const { session, weights, perToken, products } = await (job.runtime === "ours" ? openOurs(job) : openPeer(job));
   const load = performance.now() - started;
+  const loaded = peak();
   const prompts = job.prompts.map((length) => Array.from({ length }, (_, i) => (i * 7919 + 13) % job.vocabSize));
   await session.advance(prompts[0]!.slice(0, UNTIMED));
   const firstToken = performance.now() - started;
@@ -97,6 +98,7 @@ async function time(job: LlmJob): Promise<LlmAnswer> {
     firstToken,
     prefill: prefill.map(median),
     decode: median(decode),
+    loaded,
     peak: peak(),
     added: peak() - before,
     weights,

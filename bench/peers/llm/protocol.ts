@@ -50,7 +50,9 @@ export interface LlmTiming {
   readonly prefill: readonly number[];
   /** The median pass of DECODED tokens. */
   readonly decode: number;
-  /** The largest resident size of the process, and the part of it that loading and running added. */
+  /** The largest resident size of the process until the model was loaded. */
+  readonly loaded: number;
+  /** The same at the end, and the part of it that loading and running added. */
   readonly peak: number;
   readonly added: number;
   /** Bytes of weights that one decoded token reads; 0 if unknown. */

@@ -48,8 +48,9 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           Medians over rounds; each round runs both on the same file, each in a process of its own. Ratios are of speeds
           in the same round, ours over llama.cpp's: median (lowest to highest). A text of n tokens: prefill of its
           n - ${DECODED} first, then ${DECODED} decoded. Load: from the call to a model that can decode. First token:
-          from the call to the first token after the prompt, or ${UNTIMED} tokens of it. Peak: the process's largest
-          resident size; llama.cpp maps its file. Memory: the share of what one process reads
+          from the call to the first token after the prompt, or ${UNTIMED} tokens of it. Over: the process's
+          largest resident size while it loads, without the packed weights. Peak: the largest in all; llama.cpp maps its
+          file. Memory: the share of what one process reads
           (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Products: those of the blocks'
           matrices in prefill, as a share of what one thread multiplies (${limitOf("products")} · 10^9/s). llama.cpp
           keeps keys and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
@@ -67,6 +68,7 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           "products, %",
           "load, s, ours / theirs",
           "first token, s, ours / theirs",
+          "over, MB",
           "peak, MB, ours / theirs",
         ],
         rows: pairs.map(rowOf),
@@ -102,6 +104,7 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     share(({ ours, limits }) => (prefill(ours) * ours.products) / (threads * limits.products)),
     both(({ load }) => load / 1000, 2),
     both(({ firstToken }) => firstToken / 1000, 2),
+    median(rounds.map(({ ours }) => ours.loaded - ours.weights)) / 1e6,
     both(({ peak }) => peak / 1e6, 0),
   ];
 }
