@@ -1,10 +1,11 @@
 /**
  * The look-ahead head of SmolLM2-135M-Instruct: what it accepts on held-out answers by the number of answer tokens that
  * taught it, by pass and by confidence; what a draft takes, and what lossless decoding gains.
+ *   npx tsx bench/ahead.ts --stage record                    records the states of answers: 6 to 10 ms a token
  *   npx tsx bench/ahead.ts --stage train [--tokens 97000]    trains a head and keeps it and what was measured
  *   npx tsx bench/ahead.ts --stage time                      decodes with the head that is shipped
  *   npx tsx bench/ahead.ts --stage report                    writes ahead.md and ahead.json
- * Answers and their states are in the folder --kept (npm run pretrained -- --stage answers).
+ * Answers are in the repository (lab/pretrained/answers) and the fixtures, states in the folder --kept.
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -20,9 +21,11 @@ import {
   writeFileAtomic,
   writeHeads,
 } from "early-exits/node";
-import { type Answer, readAnswers } from "../lab/pretrained/answers.js";
+import { type Answer, answersArchive, archivedAnswers } from "../lab/pretrained/answers.js";
 import { costOfRows } from "../src/exits/cost/unit-costs.js";
 import { listedTokens } from "../lab/pretrained/deploy.js";
+import { chatPrompts, knownConversations } from "../lab/pretrained/prompts.js";
+import { completeStates } from "../lab/pretrained/train-maps.js";
 import { orderedBatches, orderedStates, type RecordedAnswers } from "../lab/pretrained/ordered-states.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
@@ -33,10 +36,12 @@ import { median } from "./peers/statistics.js";
 /** Tokens that the training loss compares. */
 const LISTED = 4096;
 const RANK = 64;
-const CANDIDATES = 32;
+const CANDIDATES = 128;
 const PER_SHARD = 32;
 /** Shards of held-out answers that choose the pass and the confidence; the others judge. */
 const CHOOSING = 2;
+/** Sampling of the answers of the set "sampled". */
+const SAMPLED = { temperature: 0.8, topK: 50 } as const;
 /** New tokens of a timed text. */
 const TOKENS = 96;
 
@@ -46,8 +51,8 @@ const { values: options } = parseArgs({
     fixtures: { type: "string", default: "../shared/fixtures" },
     folder: { type: "string", default: "models/smollm2-135m-instruct" },
     kept: { type: "string", default: "models/smollm2-135m-instruct/.kept" },
-    /** Recorded sets that teach, in this order, and how many of their answers have states. */
-    sets: { type: "string", default: "chat,greedy" },
+    /** Sets of answers that teach, in this order. */
+    sets: { type: "string", default: "chat,greedy,sampled" },
     /** Answer tokens that teach, about. */
     tokens: { type: "string", default: "97000" },
     passes: { type: "string", default: "3" },
@@ -96,12 +101,33 @@ async function conversations(): Promise<Answer[]> {
   });
 }
 
+/** Those of a set: the fixtures' conversations, or answers in the repository. */
+async function answersOf(name: string, model: Model): Promise<readonly Answer[]> {
+  if (name === "chat") return conversations();
+  const split = name === "held" ? "held" : "train";
+  const all = await chatPrompts(options.fixtures, await knownConversations(options.fixtures, model.tokenizer));
+  const asked = all
+    .filter((prompt) => prompt.split === split)
+    .map(({ content, ...prompt }) => ({ ...prompt, messages: [{ role: "user" as const, content }] }));
+  const archive = answersArchive(name === "held" ? "held-out" : name);
+  return archivedAnswers(archive, model, asked, name === "sampled" ? SAMPLED : undefined);
+}
+
+const statesFolder = (name: string): string => join(options.kept, `states-${name}`);
+
+async function record(): Promise<void> {
+  const model = await openModel();
+  const depths = (await attach(model)).ahead!.shape.inputs!.slice(0, -1);
+  for (const name of ["held", ...options.sets.split(",")]) {
+    await completeStates(model, { answers: await answersOf(name, model), states: statesFolder(name) }, depths);
+  }
+}
+
 /** Answers of a set whose states are recorded, in whole shards. */
-async function recorded(name: string): Promise<RecordedAnswers> {
-  const all = name === "chat" ? await conversations() : await readAnswers(join(options.kept, `${name}.jsonl`));
-  const folder = join(options.kept, `states-${name}`);
+async function recorded(name: string, model: Model): Promise<RecordedAnswers> {
+  const folder = statesFolder(name);
   const shards = (await readdir(folder)).filter((file) => file.startsWith("shard-")).length;
-  return { answers: all.slice(0, PER_SHARD * shards), store: folderStore(folder) };
+  return { answers: (await answersOf(name, model)).slice(0, PER_SHARD * shards), store: folderStore(folder) };
 }
 
 /** Ranks the tokens that the shipped exits rank. */
@@ -116,8 +142,8 @@ async function train(): Promise<void> {
   const model = await openModel();
   const heads = await attach(model);
   const depths = heads.ahead!.shape.inputs!.slice(0, -1);
-  const sets = await Promise.all(options.sets.split(",").map(recorded));
-  const held = await recorded("held");
+  const sets = await Promise.all(options.sets.split(",").map((name) => recorded(name, model)));
+  const held = await recorded("held", model);
   const sourceOf = async (of: readonly RecordedAnswers[], tokens?: number): Promise<BatchSource> =>
     orderedBatches(model, await orderedStates(model, of, depths, tokens), { seed: 1 });
   const choosing = await sourceOf([{ ...held, answers: held.answers.slice(0, CHOOSING * PER_SHARD) }]);
@@ -196,7 +222,7 @@ async function time(): Promise<void> {
   const model = await openModel();
   const folder = await largest();
   const heads = await readHeads(join(options.folder, "heads"), model);
-  const held = await recorded("held");
+  const held = await recorded("held", model);
   const prompts = held.answers.slice(CHOOSING * PER_SHARD).slice(0, Number(options.prompts));
   const costs = await measureUnitTimes(heads, { rows: [1, 2] });
   const passOf = (rows: number): number =>
@@ -326,8 +352,8 @@ async function report(): Promise<void> {
   await writeReport(options.out, written);
 }
 
-const stage = { train, time, report }[options.stage];
-if (stage === undefined) throw new Error(`--stage ${options.stage}: choose train, time or report`);
+const stage = { record, train, time, report }[options.stage];
+if (stage === undefined) throw new Error(`--stage ${options.stage}: choose record, train, time or report`);
 console.error(describeMachine(machine()));
 await stage();
 process.exit(0);

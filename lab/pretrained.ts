@@ -52,7 +52,14 @@ import {
   type PromptSplit,
 } from "./pretrained/prompts.js";
 import { everydayAnswers, everydayPrompts, keepEveryday } from "./pretrained/everyday/prompts.js";
-import { type Answer, packAnswers, readAnswers, restoreAnswers, writeAnswers } from "./pretrained/answers.js";
+import {
+  type Answer,
+  answersArchive,
+  packAnswers,
+  readAnswers,
+  restoreAnswers,
+  writeAnswers,
+} from "./pretrained/answers.js";
 import { certifyLevels, writeCertificates } from "./ship/certify-levels.js";
 
 /** Answers are cut here, as those in the fixtures are. */
@@ -144,7 +151,8 @@ async function answers(): Promise<void> {
     const started = performance.now();
     const conversations = asked.map(({ content, ...prompt }) => ({ ...prompt, messages: [userMessage(content)] }));
     const path = asked === heldOut ? heldOutFile : join(kept, `${name}.jsonl`);
-    const archive = sampling === GREEDY && certifiedDtype === DTYPE ? archiveOf(name) : undefined;
+    // Greedy answers of a set are in the repository, so that a new machine begins with them.
+    const archive = sampling === GREEDY && certifiedDtype === DTYPE ? answersArchive(name) : undefined;
     if (archive !== undefined) await restoreAnswers(archive, path, model, conversations);
     await writeAnswers(model, conversations, path, {
       ...sampling,
@@ -170,11 +178,6 @@ async function answers(): Promise<void> {
       .flatMap((prompt) => Array.from({ length: Number(values.samples) }, () => prompt));
     if (wanted(name)) await write(name, asked, SAMPLED, k * training.length * Number(values.samples));
   }
-}
-
-/** Greedy answers of a set in the repository, so that a new machine begins with them. */
-function archiveOf(name: string): URL {
-  return new URL(`./pretrained/answers/${name}.json.gz`, import.meta.url);
 }
 
 /** The model's answers to the everyday prompts. Those in the same file are not written again. */

@@ -95,6 +95,10 @@ export async function readAnswers(path: string): Promise<Answer[]> {
 
 // Answers in the repository: token ids by the group of their prompt, which is a hash of it, compressed.
 
+export function answersArchive(name: string): URL {
+  return new URL(`./answers/${name}.json.gz`, import.meta.url);
+}
+
 /** Those to one prompt several times are no such answers. */
 export async function packAnswers(file: URL, answers: readonly Answer[]): Promise<void> {
   const ids = Object.fromEntries(answers.map(({ group, answer }) => [group!, answer]));
@@ -106,20 +110,37 @@ export async function unpackAnswers(file: URL): Promise<ReadonlyMap<string, read
   return new Map(Object.entries(JSON.parse(json) as Record<string, number[]>));
 }
 
+/** The answers to these prompts in the repository, in order; prompts without one are left out. */
+export async function archivedAnswers(
+  file: URL,
+  { tokenizer, dtype }: Pick<Model, "tokenizer" | "dtype">,
+  prompts: readonly AskedPrompt[],
+  drawn: Pick<Answer, "temperature" | "topK"> = { temperature: 0 },
+): Promise<Answer[]> {
+  const kept = await unpackAnswers(file);
+  const answered = prompts.filter(({ group }) => kept.has(group));
+  return Promise.all(
+    answered.map(async ({ messages, ...prompt }) => ({
+      ...prompt,
+      ...drawn,
+      dtype,
+      prompt: await encodeChat(tokenizer, messages),
+      answer: kept.get(prompt.group)!,
+    })),
+  );
+}
+
 /** Begins a file of greedy answers with those in the repository, up to the first prompt that has none. */
 export async function restoreAnswers(
   file: URL,
   path: string,
-  { tokenizer, dtype }: Pick<Model, "tokenizer" | "dtype">,
+  model: Pick<Model, "tokenizer" | "dtype">,
   prompts: readonly AskedPrompt[],
 ): Promise<void> {
   if ((await readAnswers(path)).length > 0) return;
-  const kept = await unpackAnswers(file);
-  for (const { messages, ...prompt } of prompts) {
-    const answer = kept.get(prompt.group);
-    if (answer === undefined) return;
-    const line: Answer = { ...prompt, temperature: 0, dtype, prompt: await encodeChat(tokenizer, messages), answer };
-    await appendFile(path, `${JSON.stringify(line)}\n`);
+  for (const [i, answer] of (await archivedAnswers(file, model, prompts)).entries()) {
+    if (answer.group !== prompts[i]!.group) return;
+    await appendFile(path, `${JSON.stringify(answer)}\n`);
   }
 }
 
