@@ -116,10 +116,11 @@ function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]
   };
 }
 
-const idsOf = (tokens: readonly string[]): Map<string, number> => new Map(tokens.map((token, id) => [token, id]));
-
-/** Ids of left part, right part and token. */
-type Cut = readonly [left: number, right: number, token: number];
+function idsOf(tokens: readonly string[]): Map<string, number> {
+  const ids = new Map<string, number>();
+  for (let id = 0; id < tokens.length; id++) ids.set(tokens[id]!, id);
+  return ids;
+}
 
 /** As `BpeModel.merges`. Tokens are sorted, not cuts: most vocabularies are in the order of their scores. */
 function mergesOf(
@@ -130,30 +131,56 @@ function mergesOf(
 ): Int32Array {
   const work = tokens.reduce((sum, { length }) => sum + Math.min(length, LONGEST) ** 2, 0);
   requireBudget(budgets, "mergeWork", work, `${path}: squares of the lengths of all tokens`);
-  for (const [token, id] of ids) {
-    if (token.length > LONGEST) {
-      throw new GgufError("gguf-tokenizer", `${path}: token ${id} has ${token.length} characters, above ${LONGEST}`);
-    }
+  const long = tokens.findIndex(({ length }) => length > LONGEST);
+  if (long >= 0) {
+    throw new GgufError(
+      "gguf-tokenizer",
+      `${path}: token ${long} has ${tokens[long]!.length} characters, above ${LONGEST}`,
+    );
   }
   const sorted = [...ids.values()].sort((a, b) => scores[b]! - scores[a]!);
-  const cutsOf = cutFinder(tokens, sorted);
+  const addCuts = cutFinder(tokens, sorted);
   const merges: number[] = [];
   for (let at = 0; at < sorted.length;) {
+    const begin = merges.length;
     const score = scores[sorted[at]!];
-    const cuts = cutsOf(sorted[at++]!);
-    while (at < sorted.length && scores[sorted[at]!] === score) cuts.push(...cutsOf(sorted[at++]!));
-    cuts.sort((a, b) => a[0] - b[0] || a[1] - b[1]);
-    for (const [left, right, token] of cuts) merges.push(left, right, token);
+    do addCuts(sorted[at++]!, merges);
+    while (at < sorted.length && scores[sorted[at]!] === score);
+    sortCuts(merges, begin);
   }
   return Int32Array.from(merges);
 }
 
+/** Sorts cuts from `begin` on by the ids of their parts: a token's few in place, those of equal scores as a list. */
+function sortCuts(merges: number[], begin: number): void {
+  if (merges.length - begin > 3 * LONGEST) {
+    const cuts = Array.from({ length: (merges.length - begin) / 3 }, (_, i) =>
+      merges.slice(begin + 3 * i, begin + 3 * i + 3),
+    );
+    cuts.sort((a, b) => a[0]! - b[0]! || a[1]! - b[1]!);
+    cuts.flat().forEach((id, i) => (merges[begin + i] = id));
+    return;
+  }
+  for (let cut = begin + 3; cut < merges.length; cut += 3) {
+    const [left, right, token] = [merges[cut]!, merges[cut + 1]!, merges[cut + 2]!];
+    let to = cut;
+    for (; to > begin && (merges[to - 3]! - left || merges[to - 2]! - right) > 0; to -= 3) {
+      merges[to] = merges[to - 3]!;
+      merges[to + 1] = merges[to - 2]!;
+      merges[to + 2] = merges[to - 1]!;
+    }
+    merges[to] = left;
+    merges[to + 1] = right;
+    merges[to + 2] = token;
+  }
+}
+
 /**
- * Finds the ways to cut a token into two, by hashes Σ c_i · f^(n-1-i) of characters c, modulo 2^32: those of all parts
+ * Finds the ways to cut a token into two (ids of left part, right part and token), by hashes Σ c_i · f^(n-1-i) of characters c, modulo 2^32: those of all parts
  * follow from those of beginnings, so that no part has to be made. f is random, so that no file makes tokens collide;
  * what is found does not depend on it.
  */
-function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: number) => Cut[] {
+function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: number, merges: number[]) => void {
   const factor = crypto.getRandomValues(new Int32Array(1))[0]! | 1;
   const powers = new Int32Array(LONGEST).fill(1);
   for (let i = 1; i < LONGEST; i++) powers[i] = Math.imul(powers[i - 1]!, factor);
@@ -180,18 +207,16 @@ function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: numb
   };
   const isPart = (part: string, token: string, begin: number, end: number): boolean =>
     part.length === end - begin && token.startsWith(part, begin);
-  return (id) => {
+  return (id, merges) => {
     const token = tokens[id]!;
     const { length } = token;
     const whole = hashOf(token);
-    const cuts: Cut[] = [];
     for (let cut = 1; cut < length; cut++) {
       const left = find(beginnings[cut]!, token, 0, cut);
       if (left < 0) continue;
       const right = find((whole - Math.imul(beginnings[cut]!, powers[length - cut]!)) | 0, token, cut, length);
-      if (right >= 0) cuts.push([left, right, id]);
+      if (right >= 0) merges.push(left, right, id);
     }
-    return cuts;
   };
 }
 

@@ -22,9 +22,7 @@ const utf8 = new TextEncoder();
 export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InParts<number[]> {
   const { vocab, tokens, merges, section } = model;
   const unnamed = tokens.length; // in place of an id
-  const pairOf = (left: number, right: number): number => left * (unnamed + 1) + right;
-  const ranks = new Map<number, number>();
-  for (let i = 0; i < merges.length; i += 3) ranks.set(pairOf(merges[i]!, merges[i + 1]!), i / 3);
+  const rankOf = rankFinder(merges);
   const unknown = typeof section["unk_token"] === "string" ? vocab.get(section["unk_token"]) : undefined;
   const remembered = new Map<string, readonly number[]>();
 
@@ -34,11 +32,11 @@ export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InPar
     const ids = new Int32Array(length + 1).fill(unnamed);
     const next = new Int32Array(length);
     const previous = new Int32Array(length + 1);
-    const rankAt = (left: number): number | undefined => ranks.get(pairOf(ids[left]!, ids[next[left]!]!));
+    const rankAt = (left: number): number => rankOf(ids[left]!, ids[next[left]!]!);
     const heap: number[] = []; // rank · length + place of the left symbol
     const consider = (left: number): void => {
       const rank = rankAt(left);
-      if (rank !== undefined) push(heap, rank * length + left);
+      if (rank >= 0) push(heap, rank * length + left);
     };
     for (let i = 0; i < length; i++) {
       if (i % STEPS === STEPS - 1) yield;
@@ -100,6 +98,22 @@ export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InPar
     }
     return ids;
   };
+}
+
+/** Finds the last merge of two ids; -1 if there is none. Its hashes are random, so that no file makes pairs collide. */
+function rankFinder(merges: Int32Array): (left: number, right: number) => number {
+  const factors = crypto.getRandomValues(new Int32Array(2)).map((factor) => factor | 1);
+  const shift = Math.min(31, Math.clz32(merges.length)); // at most a third of the places is taken
+  const ranks = new Int32Array(2 ** (32 - shift)).fill(-1);
+  const placeOf = (left: number, right: number): number => {
+    let place = Math.imul(Math.imul(left, factors[0]!) + Math.imul(right, factors[1]!), 0x9e3779b1) >>> shift;
+    for (let rank; (rank = ranks[place]!) >= 0; place = (place + 1) % ranks.length) {
+      if (merges[3 * rank] === left && merges[3 * rank + 1] === right) break;
+    }
+    return place;
+  };
+  for (let i = 0; i < merges.length; i += 3) ranks[placeOf(merges[i]!, merges[i + 1]!)] = i / 3;
+  return (left, right) => ranks[placeOf(left, right)]!;
 }
 
 /** The id at a place whose symbol was joined to the one before: part of no pair. */

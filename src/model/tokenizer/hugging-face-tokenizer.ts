@@ -61,8 +61,8 @@ function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
 
 /** True if a merge joins a character with a following "▁". */
 function joinsAcrossWords({ section, merges, tokens }: BpeModel): boolean {
-  const joined = merges.filter((_, i) => i % 3 === 2);
-  return section["ignore_merges"] === true || joined.some((id) => /[^▁]▁/u.test(tokens[id]!));
+  const across = new Set(tokens.flatMap((token, id) => (/[^▁]▁/u.test(token ?? "") ? id : [])));
+  return section["ignore_merges"] === true || merges.some((id, i) => i % 3 === 2 && across.has(id));
 }
 
 function splitBy(pattern: string): object {
