@@ -82,9 +82,17 @@ interface Trained {
   /** Of held-out positions that choose: by the closed form, and after each pass. */
   readonly start: number;
   readonly passes: readonly number[];
-  /** On the other held-out answers, after the best pass. */
+  /** On the other held-out answers, after the best pass; and of those the acceptance by what was asked. */
   readonly judged: Judged;
+  readonly tasks?: readonly { readonly task: string; readonly positions: number; readonly acceptance: number }[];
 }
+
+/** What is asked, by kinds of prompts. */
+const TASKS: Readonly<Record<string, RegExp>> = {
+  "answers to questions": /^(arc|openbook|piqa|boolq)/,
+  "continuations of texts": /^(copa|hellaswag|lambada)/,
+  "tasks about passages": /^(story|novel|play|article|title|winogrande)/,
+};
 
 async function openModel(): Promise<Model> {
   const device = await createDevice("wasm", { threads: 1 });
@@ -148,7 +156,9 @@ async function train(): Promise<void> {
     orderedBatches(model, await orderedStates(model, of, depths, tokens), { seed: 1 });
   const choosing = await sourceOf([{ ...held, answers: held.answers.slice(0, CHOOSING * PER_SHARD) }]);
   const others = held.answers.slice(CHOOSING * PER_SHARD);
-  const judging = await sourceOf([{ ...held, answers: others, firstShard: CHOOSING }]);
+  const judgedStates = await orderedStates(model, [{ ...held, answers: others, firstShard: CHOOSING }], depths);
+  const judging = orderedBatches(model, judgedStates, { seed: 1 });
+  const kinds = others.flatMap(({ kind, answer }) => answer.map(() => kind));
   const source = await sourceOf(sets, Number(options.tokens));
   const taught = sets.flatMap(({ answers }) => answers);
   const written = taught.map(({ answer }) => answer);
@@ -183,10 +193,16 @@ async function train(): Promise<void> {
       console.error(`pass ${passes.length}: ${passes.at(-1)!.toFixed(4)}`);
       if (passes.at(-1)! < Math.max(...passes)) return;
       const judged = await judge(judging);
+      const tasks = [];
+      for (const [task, pattern] of Object.entries(TASKS)) {
+        const next = judgedStates.next.map((id, row) => (pattern.test(kinds[row]!) ? id : -1));
+        const { positions, acceptance } = await measureDrafts(heads, orderedBatches(model, { ...judgedStates, next }));
+        tasks.push({ task, positions, acceptance });
+      }
       await judge(choosing); // decoding keeps what these say
       await writeHeads(join(folder, "heads"), heads);
       const tokens = Math.min(Number(options.tokens), written.flat().length);
-      const trained: Trained = { tokens, start: start.acceptance, passes: [...passes], judged };
+      const trained: Trained = { tokens, start: start.acceptance, passes: [...passes], judged, tasks };
       await writeFileAtomic(join(folder, "trained.json"), JSON.stringify(trained));
     },
   });
@@ -281,7 +297,7 @@ async function report(): Promise<void> {
       .sort((a, b) => a - b)
       .map((size) => readJson(join(results, String(size), "trained.json")) as Promise<Trained>),
   );
-  const { judged } = trained.at(-1)!;
+  const { judged, tasks = [] } = trained.at(-1)!;
   const folder = await largest();
   const names = (await readdir(folder)).filter((name) => name.startsWith("timed-"));
   const timed = await Promise.all(names.map((name) => readJson(join(folder, name)) as Promise<TimedDtype>));
@@ -310,6 +326,16 @@ async function report(): Promise<void> {
         note: "The head of the most tokens: an eighth of the drafts in each row, by the margin of its best two tokens.",
         columns: ["margin from", "accepted"],
         rows: judged.confidence.map(({ margin, acceptance }) => [margin.toFixed(2), percent(acceptance)]),
+      },
+      {
+        title: "Acceptance by task",
+        note: "The same head on the answers that judge.",
+        columns: ["task", "positions", "accepted"],
+        rows: tasks.map(({ task, positions, acceptance }) => [
+          task,
+          positions.toLocaleString("en"),
+          percent(acceptance),
+        ]),
       },
       {
         title: "What lossless decoding would gain",
