@@ -298,6 +298,7 @@ async function report(): Promise<void> {
       .map((size) => readJson(join(results, String(size), "trained.json")) as Promise<Trained>),
   );
   const { judged, tasks = [] } = trained.at(-1)!;
+  const passes = Array.from({ length: Math.max(...trained.map(({ passes }) => passes.length)) }, (_, i) => i);
   const folder = await largest();
   const names = (await readdir(folder)).filter((name) => name.startsWith("timed-"));
   const timed = await Promise.all(names.map((name) => readJson(join(folder, name)) as Promise<TimedDtype>));
@@ -312,12 +313,14 @@ async function report(): Promise<void> {
         note: prose`
           SmolLM2-135M-Instruct, int8: share of positions of held-out greedy answers at which the head's first choice
           is the model's token. Of the held-out answers, ${CHOOSING * PER_SHARD} choose the pass, and the others judge.
-          The closed form is a ridge regression alone. The first answers of the fixtures' conversations teach.`,
-        columns: ["answer tokens", "closed form", ...trained.at(-1)!.passes.map((_, i) => `pass ${i + 1}`), "judged"],
-        rows: trained.map(({ tokens, start, passes, judged }) => [
+          The closed form is a ridge regression alone. The fixtures' conversations teach first, then greedy answers to
+          other prompts, then sampled ones (temperature ${SAMPLED.temperature}). Drafts choose among ${CANDIDATES}
+          candidates of the preview; those of the first two rows among 32.`,
+        columns: ["answer tokens", "closed form", ...passes.map((i) => `pass ${i + 1}`), "judged"],
+        rows: trained.map(({ tokens, start, passes: own, judged }) => [
           tokens.toLocaleString("en"),
           percent(start),
-          ...trained.at(-1)!.passes.map((_, i) => (passes[i] === undefined ? "" : percent(passes[i]))),
+          ...passes.map((i) => (own[i] === undefined ? "" : percent(own[i]))),
           `${percent(judged.acceptance)} of ${judged.positions.toLocaleString("en")}`,
         ]),
       },
@@ -360,14 +363,15 @@ async function report(): Promise<void> {
           const ratios = all.map(({ plain, lossless }) => plain / lossless).toSorted((a, b) => a - b);
           const at = (share: number): string => ratios[Math.floor(share * (ratios.length - 1))]!.toFixed(2);
           const sum = (of: (one: Timed) => number): number => all.reduce((total, one) => total + of(one), 0);
+          const drafts = sum(({ drafted }) => drafted);
           return [
             dtype,
             percent(row),
             median(all.map(({ plain }) => plain)).toFixed(1),
             median(all.map(({ lossless }) => lossless)).toFixed(1),
             `${median(ratios).toFixed(2)} (${at(0.25)} to ${at(0.75)})`,
-            String(sum(({ drafted }) => drafted)),
-            percent(sum(({ accepted }) => accepted) / sum(({ drafted }) => drafted)),
+            String(drafts),
+            drafts === 0 ? "" : percent(sum(({ accepted }) => accepted) / drafts),
             all.every(({ identical }) => identical) ? "identical" : "DIFFERENT",
           ];
         }),
