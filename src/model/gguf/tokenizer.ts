@@ -176,9 +176,9 @@ function sortCuts(merges: number[], begin: number): void {
 }
 
 /**
- * Finds the ways to cut a token into two (ids of left part, right part and token), by hashes Σ c_i · f^(n-1-i) of characters c, modulo 2^32: those of all parts
- * follow from those of beginnings, so that no part has to be made. f is random, so that no file makes tokens collide;
- * what is found does not depend on it.
+ * Finds the ways to cut a token into two (ids of left part, right part and token), by hashes Σ c_i · f^(n-1-i) of
+ * characters c, modulo 2^32: those of all parts follow from those of beginnings, so that no part has to be made. f is
+ * random, so that no file makes tokens collide; what is found does not depend on it.
  */
 function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: number, merges: number[]) => void {
   const factor = crypto.getRandomValues(new Int32Array(1))[0]! | 1;
