@@ -291,8 +291,7 @@ class Cursor {
   }
 
   uint64(what: string): number {
-    const at = this.#take(8, what);
-    const value = this.#view.getUint32(at, true) + 2 ** 32 * this.#view.getUint32(at + 4, true);
+    const value = Number(this.#view.getBigUint64(this.#take(8, what), true));
     if (value <= Number.MAX_SAFE_INTEGER) return value;
     throw malformed("number", `${what}: ${value} is beyond any real file`);
   }
