@@ -2,7 +2,7 @@
  * The look-ahead head of SmolLM2-135M-Instruct: what it accepts on held-out answers by the number of answer tokens that
  * taught it, by pass and by confidence; what a draft takes, and what lossless decoding gains.
  *   npx tsx bench/ahead.ts --stage record                    records the states of answers: 6 to 10 ms a token
- *   npx tsx bench/ahead.ts --stage train [--tokens 97000]    trains a head and keeps it and what was measured
+ *   npx tsx bench/ahead.ts --stage train [--tokens 700000]   trains a head and keeps it and what was measured
  *   npx tsx bench/ahead.ts --stage time                      decodes with the head that is shipped
  *   npx tsx bench/ahead.ts --stage report                    writes ahead.md and ahead.json
  * Answers are in the repository (lab/pretrained/answers) and the fixtures, states in the folder --kept.
@@ -54,8 +54,8 @@ const { values: options } = parseArgs({
     /** Sets of answers that teach, in this order. */
     sets: { type: "string", default: "chat,greedy,sampled" },
     /** Answer tokens that teach, about. */
-    tokens: { type: "string", default: "97000" },
-    passes: { type: "string", default: "3" },
+    tokens: { type: "string", default: "700000" },
+    passes: { type: "string", default: "2" },
     lr: { type: "string", default: "5e-4" },
     decay: { type: "string", default: "0.05" },
     /** Of the closed form: the fewer the tokens, the larger. */

@@ -38,10 +38,12 @@ it("follows other scores to other tokens, and equal ones in the order of ids", a
   const scores = scoresOf(tokens).with(idOf("en"), -0.5);
   const spm = await tokenizer({ "tokenizer.ggml.scores": scores });
   expect(spm.encode("hen", plain)).toEqual([idOf("▁"), idOf("h"), idOf("en")]);
-  const greek = Array.from("αβγδεζηθικλμνξοπ");
-  const many = [...tokens, ...greek, ...greek.flatMap((a) => greek.map((b) => a + b)).reverse()];
-  const tied = await tokenizer({ "tokenizer.ggml.scores": new Float32Array(many.length) }, many);
-  expect(tied.encode("βγδ", plain).slice(1)).toEqual([many.indexOf("βγ"), many.indexOf("δ")]);
+  for (const letters of ["βγδ", "αβγδεζηθικλμνξοπ"]) {
+    const greek = Array.from(letters);
+    const many = [...tokens, ...greek, ...greek.flatMap((a) => greek.map((b) => a + b)).reverse()];
+    const tied = await tokenizer({ "tokenizer.ggml.scores": new Float32Array(many.length) }, many);
+    expect(tied.encode("βγδ", plain)[1]).toBe(many.indexOf("βγ"));
+  }
 });
 
 it("writes what no token covers as bytes, and reads it back", async () => {
