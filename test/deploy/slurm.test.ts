@@ -56,7 +56,8 @@ function logOf(name: string, task: number) {
 }
 
 /**
- * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed.
+ * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed. They run in
+ * slices and are stopped between them, or on a busy machine one would be done before its log is read.
  */
 function launcher(name: string) {
   const path = folder.path(`launch-${name}.sh`);
@@ -68,8 +69,7 @@ case " ${VICTIMS.join(" ")} " in *" $task "*) victim=1 ;; *) victim= ;; esac
 if [ -z "$victim" ] || [ "\${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then exec "${process.execPath}" "${cli}" "$@"; fi
 log=${folder.path(name)}-$task.log
 "${process.execPath}" "${cli}" "$@" 2> "$log" &
-until grep -q "^$1 [0-9]" "$log"; do sleep .02; done
-kill -STOP $!
+while kill -STOP $!; ! grep -q "^$1 [0-9]" "$log"; do kill -CONT $!; sleep .05; done
 touch ${folder.path(name)}-$task.stopped
 wait
 `,
@@ -91,8 +91,8 @@ async function spread(name: string, line: readonly string[]) {
     expect(logOf(name, victim), "the victim is not done when it is killed").not.toContain(`shard ${victim} of`);
     const task = `${array!}_${victim}`;
     await slurm.command("scontrol", ["requeue", task]);
-    const requeued = async () => /Restarts=1\b/.test(await slurm.command("scontrol", ["show", "job", task]));
-    await until(requeued, PATIENCE, state);
+    const show = () => slurm.command("scontrol", ["show", "job", task]);
+    await until(async () => /JobState=PENDING[^]* Restarts=1\b/.test(await show()), PATIENCE, state);
     // Slurm holds a requeued job back for two minutes.
     const begin = ["update", `JobId=${task}`, "StartTime=now"];
     await until(async () => (await slurm.command("scontrol", begin)) === "", PATIENCE, state);
