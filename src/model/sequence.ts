@@ -60,15 +60,14 @@ export class Sequence {
     return this.ids.length;
   }
 
-  /** A token that may follow the last one: its position runs along, and is there already if `append` adds this token. */
+  /** The token of `runAlong`. */
   get draft(): number | undefined {
     return this.#draft;
   }
 
-  set draft(id: number) {
-    this.append(id);
-    this.ids.pop();
-    this.#draft = id;
+  /** Positions, a draft's included. */
+  get rows(): number {
+    return this.#depths.length;
   }
 
   /** Bytes for as many positions as there is room now. */
@@ -109,11 +108,18 @@ export class Sequence {
       if (this.depthOf(s) === numLayers && s < this.heldFrom) this.#release(s);
     }
     this.ids.push(...ids);
-    while (this.#depths.length < this.length) {
+    while (this.rows < this.length) {
       this.#depths.push(0);
       this.#states.push(undefined);
     }
     this.#reserve(this.length);
+  }
+
+  /** A token that may follow the last one: its position runs along, and is there already if `append` adds this token. */
+  runAlong(id: number): void {
+    this.append(id);
+    this.ids.pop();
+    this.#draft = id;
   }
 
   /** States [R, C] that positions [begin, end) stopped at, each the output of block depthOf(position). */
@@ -150,10 +156,10 @@ export class Sequence {
   pending(depth: number): number[] {
     // Depths never increase with the position, because a position that goes deep takes all before it along: the pending
     // ones are the last.
-    let first = this.#depths.length;
+    let first = this.rows;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
     const positions: number[] = [];
-    for (let s = first; s < this.#depths.length; s++) positions.push(s);
+    for (let s = first; s < this.rows; s++) positions.push(s);
     return positions;
   }
 
@@ -233,7 +239,7 @@ export class Sequence {
   /** Cuts what is kept of positions beyond the text. */
   #forgetDraft(): void {
     this.#draft = undefined;
-    for (let s = this.length; s < this.#depths.length; s++) this.#release(s);
+    for (let s = this.length; s < this.rows; s++) this.#release(s);
     this.#depths.length = this.length;
     this.#states.length = this.length;
   }

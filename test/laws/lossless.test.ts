@@ -208,14 +208,13 @@ it("drafts beside exits change no token, depth, score or event, whatever the fil
         const oracle = {
           depths: [2, 4],
           planOf: () => ({ more: () => rng.uniform() < 0.8, keeps: () => true, learn: () => undefined }),
-          async propose(requests: readonly Request[]) {
+          propose(requests: readonly Request[]) {
             const wrong = Number(rng.uniform() < 0.3);
             right += 1 - wrong;
-            return [
-              { id: (known![requests[0]!.sequence.length - prompt!.length]! + wrong) % config.vocabSize, depth: 0 },
-            ];
+            const next = known![requests[0]!.sequence.length - prompt!.length]!;
+            return Promise.resolve([{ id: (next + wrong) % config.vocabSize, depth: 0 }]);
           },
-          learn: async () => undefined,
+          learn: () => Promise.resolve(),
         };
         const decoder =
           known === undefined

@@ -1,6 +1,6 @@
 /**
  * Drafts beside exits. A policy has a text of its own, which no draft may change: the position after the newest one runs
- * along as a second row (`Sequence.draft`), and counts for nothing until the policy has chosen the token before it. If
+ * along as a second row (`Sequence.runAlong`), and counts for nothing until the policy has chosen the token before it. If
  * that is the draft, the next round finds blocks that have run, and judges exits by the states where the row stopped:
  * tokens, depths and scores are those without drafts. Otherwise nothing is left of the row.
  *
@@ -33,7 +33,7 @@ export function draftBesideExits(
       if (pays) sequence.heldFrom = position;
       if (pays && room > 1 && sequence.depthOf(position) === 0) {
         const [draft] = await looking.propose(requests, true);
-        if (draft !== undefined) sequence.draft = draft.id;
+        if (draft !== undefined) sequence.runAlong(draft.id);
       }
       const rounds = await decoder.next(requests);
       const { id, depth } = rounds[0]!.tokens[0]!;
