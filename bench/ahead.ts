@@ -3,14 +3,22 @@
  * taught it, by pass and by confidence; what a draft takes, and what lossless decoding gains.
  *   npx tsx bench/ahead.ts --stage record                    records the states of answers: 6 to 10 ms a token
  *   npx tsx bench/ahead.ts --stage train [--tokens 700000]   trains a head and keeps it and what was measured
- *   npx tsx bench/ahead.ts --stage time                      decodes with the head that is shipped
+ *   npx tsx bench/ahead.ts --stage time                      decodes with the head that is shipped, and beside exits
  *   npx tsx bench/ahead.ts --stage report                    writes ahead.md and ahead.json
  * Answers are in the repository (lab/pretrained/answers) and the fixtures, states in the folder --kept.
  */
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { attachHeads, type ExitHeads, generate, type GenerateSummary, type Model, trainHeads } from "early-exits";
+import {
+  attachHeads,
+  type ExitHeads,
+  generate,
+  type GenerateOptions,
+  type GenerateSummary,
+  type Model,
+  trainHeads,
+} from "early-exits";
 import { type BatchSource, fitMaps, fitPreviews, measureDrafts, measureUnitTimes } from "early-exits/exits";
 import {
   createDevice,
@@ -18,6 +26,7 @@ import {
   readHeads,
   readJson,
   readModel,
+  readPolicy,
   writeFileAtomic,
   writeHeads,
 } from "early-exits/node";
@@ -208,13 +217,13 @@ async function train(): Promise<void> {
   });
 }
 
-/** One prompt decoded both ways. */
+/** One prompt decoded without drafts and with them. */
 interface Timed {
   /** Milliseconds a token after the first round. */
-  readonly plain: number;
-  readonly lossless: number;
+  readonly without: number;
+  readonly drafting: number;
+  /** Ids and depths at which the policy chose them. */
   readonly identical: boolean;
-  readonly rounds: number;
   readonly drafted: number;
   readonly accepted: number;
 }
@@ -224,8 +233,12 @@ interface TimedDtype {
   readonly dtype: string;
   /** What a second row adds to a pass of the whole model, by unit times. */
   readonly row: number;
-  readonly timed: readonly Timed[];
+  /** By prompts: "lossless", or the level of a policy beside whose exits it drafts. */
+  readonly ways: Readonly<Record<string, readonly Timed[]>>;
 }
+
+/** Agreement of the certified policies beside which drafts are timed, in per cent. */
+const LEVELS = [95, 80];
 
 /** The folder of the head that most tokens taught. */
 async function largest(): Promise<string> {
@@ -233,7 +246,7 @@ async function largest(): Promise<string> {
   return join(results, String(Math.max(...sizes)));
 }
 
-/** Held-out prompts that judge, plain and lossless in turns; and the head alone. */
+/** Held-out prompts that judge, without drafts and with them in turns: plain text, and that of certified policies. */
 async function time(): Promise<void> {
   const model = await openModel();
   const folder = await largest();
@@ -244,32 +257,51 @@ async function time(): Promise<void> {
   const passOf = (rows: number): number =>
     model.config.numLayers * costOfRows(costs.block, rows) + costOfRows(costs.finalHead, rows);
   const row = passOf(2) / passOf(1) - 1;
-  const timed: Timed[] = [];
-  const run = async (prompt: readonly number[], lossless: boolean) => {
-    const text = generate(heads, [...prompt], { maxNewTokens: TOKENS, lossless: lossless && { costs } });
+  const certificates = join(options.folder, "certificates", options.dtype === "int8" ? "" : options.dtype);
+  const policies = options.dtype === "int4" ? [] : LEVELS;
+  const ways: [string, GenerateOptions, GenerateOptions][] = [["lossless", {}, { lossless: { costs } }]];
+  for (const level of policies) {
+    const policy = await readPolicy(join(certificates, `${level}.json`));
+    ways.push([String(level), { policy, drafts: false }, { policy, drafts: { costs } }]);
+  }
+  const timed: Record<string, Timed[]> = {};
+  for (const { prompt } of prompts) {
+    for (const [name, without, drafting] of ways) {
+      const one = await inTurns(heads, prompt, without, drafting);
+      (timed[name] ??= []).push(one);
+      console.error(
+        `${name}: ${one.without.toFixed(1)} ms, ${one.drafting.toFixed(1)} ms, ${one.accepted} of ${one.drafted}`,
+      );
+    }
+  }
+  const written: TimedDtype = { dtype: options.dtype, row, ways: timed };
+  await writeFileAtomic(join(folder, `timed-${options.dtype}.json`), JSON.stringify(written));
+}
+
+async function inTurns(
+  heads: ExitHeads,
+  prompt: readonly number[],
+  ...ways: readonly [without: GenerateOptions, drafting: GenerateOptions]
+): Promise<Timed> {
+  const run = async (way: GenerateOptions): Promise<GenerateSummary> => {
+    const text = generate(heads, [...prompt], { ...way, maxNewTokens: TOKENS });
     await text.text();
     return text.summary;
   };
-  await run(prompts[0]!.prompt, true);
-  for (const { prompt } of prompts) {
-    const plain: number[] = [];
-    const lossless: number[] = [];
-    let last: GenerateSummary | undefined;
-    let identical = true;
-    for (let round = 0; round < Number(options.rounds); round++) {
-      const one = await run(prompt, false);
-      last = await run(prompt, true);
-      plain.push(1000 / one.tokensPerSecond);
-      lossless.push(1000 / last.tokensPerSecond);
-      identical &&= one.ids.join() === last.ids.join();
-    }
-    const { rounds, drafted, accepted } = last!;
-    timed.push({ plain: median(plain), lossless: median(lossless), identical, rounds, drafted, accepted });
-    const { plain: before, lossless: after } = timed.at(-1)!;
-    console.error(`${timed.length}: ${before.toFixed(1)} ms, ${after.toFixed(1)} ms, ${accepted} of ${drafted}`);
+  const times: [number[], number[]] = [[], []];
+  let identical = true;
+  let drafts = { drafted: 0, wastedDrafts: 0 };
+  for (let round = 0; round < Number(options.rounds); round++) {
+    const [one, other] = [await run(ways[0]), await run(ways[1])];
+    times[0].push(1000 / one.tokensPerSecond);
+    times[1].push(1000 / other.tokensPerSecond);
+    identical &&= one.ids.join() === other.ids.join();
+    if (ways[1].lossless === undefined) identical &&= one.meanDepth === other.meanDepth;
+    drafts = other.ledger.decode;
   }
-  const written: TimedDtype = { dtype: options.dtype, row, timed };
-  await writeFileAtomic(join(folder, `timed-${options.dtype}.json`), JSON.stringify(written));
+  const { drafted, wastedDrafts } = drafts;
+  const accepted = drafted - wastedDrafts;
+  return { without: median(times[0]), drafting: median(times[1]), identical, drafted, accepted };
 }
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
@@ -288,6 +320,21 @@ function predicted({ confidence }: Judged, row: number): { readonly kept: number
   const accepted = kept.reduce((sum, { acceptance }) => sum + acceptance, 0) / confidence.length;
   const share = kept.length / confidence.length;
   return { kept: share, gain: (1 + accepted) / (1 + DRAFT + share * row) };
+}
+
+const SPEED = ["ratio", "drafts", "accepted", "text"];
+
+function speedOf(all: readonly Timed[]): string[] {
+  const ratios = all.map(({ without, drafting }) => without / drafting).toSorted((a, b) => a - b);
+  const at = (share: number): string => ratios[Math.floor(share * (ratios.length - 1))]!.toFixed(2);
+  const sum = (of: (one: Timed) => number): number => all.reduce((total, one) => total + of(one), 0);
+  const drafts = sum(({ drafted }) => drafted);
+  return [
+    `${median(ratios).toFixed(2)} (${at(0.25)} to ${at(0.75)})`,
+    String(drafts),
+    drafts === 0 ? "" : percent(sum(({ accepted }) => accepted) / drafts),
+    all.every(({ identical }) => identical) ? "identical" : "DIFFERENT",
+  ];
 }
 
 async function report(): Promise<void> {
@@ -355,26 +402,21 @@ async function report(): Promise<void> {
       {
         title: "What it gains by the clock",
         note: prose`
-          ${timed[0]?.timed.length ?? 0} held-out prompts, ${TOKENS} new tokens, one thread, plain and lossless in turns
-          (medians of ${options.rounds} rounds each); prices of rows are measured beforehand. The ratio is the median
-          over prompts, with quartiles.`,
-        columns: ["dtype", "a second row adds", "plain, ms a token", "lossless", "ratio", "drafts", "accepted", "text"],
-        rows: timed.map(({ dtype, row, timed: all }) => {
-          const ratios = all.map(({ plain, lossless }) => plain / lossless).toSorted((a, b) => a - b);
-          const at = (share: number): string => ratios[Math.floor(share * (ratios.length - 1))]!.toFixed(2);
-          const sum = (of: (one: Timed) => number): number => all.reduce((total, one) => total + of(one), 0);
-          const drafts = sum(({ drafted }) => drafted);
-          return [
+          Held-out prompts, ${TOKENS} new tokens, one thread, without drafts and with them in turns (medians of
+          ${options.rounds} rounds each); prices of rows are measured beforehand. The ratio is the median over prompts,
+          with quartiles.`,
+        columns: ["text", "dtype", "a second row adds", "prompts", "ms a token", "drafting", ...SPEED],
+        rows: timed.flatMap(({ dtype, row, ways }) =>
+          Object.entries(ways).map(([way, all]) => [
+            way === "lossless" ? "the full model's" : `certified ${way} %`,
             dtype,
             percent(row),
-            median(all.map(({ plain }) => plain)).toFixed(1),
-            median(all.map(({ lossless }) => lossless)).toFixed(1),
-            `${median(ratios).toFixed(2)} (${at(0.25)} to ${at(0.75)})`,
-            String(drafts),
-            drafts === 0 ? "" : percent(sum(({ accepted }) => accepted) / drafts),
-            all.every(({ identical }) => identical) ? "identical" : "DIFFERENT",
-          ];
-        }),
+            String(all.length),
+            median(all.map(({ without }) => without)).toFixed(1),
+            median(all.map(({ drafting }) => drafting)).toFixed(1),
+            ...speedOf(all),
+          ]),
+        ),
       },
     ],
   };

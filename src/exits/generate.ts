@@ -19,6 +19,7 @@ import type { Prompt } from "../model/decode/prompt.js";
 import type { SequenceStore } from "../model/decode/sequence-store.js";
 import type { GeneratedToken, TextSummary } from "../model/decode/writer.js";
 import type { Model } from "../model/index.js";
+import { draftBesideExits } from "./draft/beside-exits.js";
 import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
 import { aheadPlan, LookAhead } from "./draft/look-ahead.js";
@@ -51,6 +52,11 @@ export interface GenerateOptions extends PlainOptions {
    * @default false
    */
   readonly lossless?: boolean | LosslessOptions;
+  /**
+   * Lets a look-ahead head, if the heads have one, draft beside a policy's exits where that pays, in a text that is
+   * written alone. The text stays the policy's, with its depths and scores. @default true
+   */
+  readonly drafts?: boolean | LosslessOptions;
   /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
   readonly observer?: DecodeObserver;
   /**
@@ -63,6 +69,7 @@ export interface GenerateOptions extends PlainOptions {
 export const generateOptionNames = allNames<GenerateOptions>()(
   "policy",
   "lossless",
+  "drafts",
   "maxNewTokens",
   "temperature",
   "topK",
@@ -224,7 +231,7 @@ function modelOf(source: Model | ExitHeads): Model {
  */
 export function createDecoder(
   source: Model | ExitHeads,
-  { policy: given, lossless = false }: Pick<GenerateOptions, "policy" | "lossless"> = {},
+  { policy: given, lossless = false, drafts = true }: Pick<GenerateOptions, "policy" | "lossless" | "drafts"> = {},
   listeners: DecodeListeners = {},
 ): Decoder {
   const policy = policyIn(given);
@@ -239,9 +246,10 @@ export function createDecoder(
   if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
-  if (lossless !== false && heads?.ahead !== undefined) {
-    const decoder = lookingAhead(heads, heads.ahead, lossless === true ? {} : lossless, listeners);
-    return prepared(decoder, heads, policy, [heads.ahead]);
+  const looking = heads && lookAhead(heads, lossless === false ? drafts : lossless, listeners);
+  if (lossless !== false && looking !== undefined) {
+    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
+    return prepared(decoder, heads!, policy, [looking.head]);
   }
   if (heads === undefined || policy === undefined) {
     if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
@@ -250,6 +258,10 @@ export function createDecoder(
       "generate: lossless needs heads and a policy, whose exits draft, or heads with a look-ahead head (attachHeads, " +
         "ahead: true); pass them",
     );
+  }
+  if (looking?.pays === true) {
+    const decoder = draftBesideExits(heads, policy, looking, listeners);
+    return prepared(decoder, heads, policy, [...heads.heads, looking.head]);
   }
   const decoder =
     lossless === false
@@ -269,23 +281,19 @@ function prepared(decoder: Decoder, heads: ExitHeads, policy: Policy | undefined
   };
 }
 
-function lookingAhead(
+function lookAhead(
   heads: ExitHeads,
-  head: ExitHead,
-  { costs }: LosslessOptions,
-  listeners: DecodeListeners,
-): Decoder {
-  const { model } = heads;
+  drafts: boolean | LosslessOptions,
+  { ledger }: DecodeListeners,
+): LookAhead | undefined {
+  const { model, ahead: head } = heads;
+  if (head === undefined || drafts === false) return undefined;
   const counted = carefulCosts(heads);
-  const { block, finalHead } = costs ?? counted;
+  const { block, finalHead } = (drafts === true ? undefined : drafts.costs) ?? counted;
   // A multiply-add of the head takes as long as one of a block.
   const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * head.work.multiplyAdds;
-  const looking = new LookAhead(
-    head,
-    () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, head.confidence),
-    listeners.ledger,
-  );
-  return losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
+  const plan = () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, head.confidence);
+  return new LookAhead(head, plan, ledger);
 }
 
 /** Prices at which a draft after all blocks pays on every processor. */

@@ -222,7 +222,7 @@ function gatherStates(model: Model, work: readonly Work[], layer: number): Tenso
 
 function enteringStates(model: Model, { sequence, positions }: Work, layer: number): Tensor {
   if (layer > 0) return sequence.hidden(positions[0]!, positions.at(-1)! + 1);
-  const ids = positions.map((s) => sequence.ids[s]!);
+  const ids = positions.map((s) => sequence.ids[s] ?? sequence.draft!);
   return scope(() => model.embed(ids, positions));
 }
 
@@ -241,7 +241,7 @@ function requirePrefix(work: readonly Work[], toDepth: number): void {
   for (const [i, { sequence, positions }] of work.entries()) {
     const first = positions[0];
     if (first === undefined) continue;
-    const contiguous = positions.every((s, i) => s === first + i && s < sequence.length);
+    const contiguous = positions.every((s, i) => s === first + i && s < sequence.rows);
     // Between two runs of a sequence every position counts; before its first, depths never increase.
     const before = i > 0 && work[i - 1]!.sequence === sequence ? (work[i - 1]!.positions.at(-1) ?? -1) : first - 2;
     let s = before + 1;

@@ -16,6 +16,9 @@ import type { Model } from "./model.js";
 interface KeptRow {
   readonly batch: KeptBatch;
   readonly row: number;
+  readonly depth: number;
+  /** Where the position stopped before. */
+  readonly earlier?: KeptRow | undefined;
 }
 
 /** Positions that use it have a row each. */
@@ -34,8 +37,12 @@ interface CloneOptions {
 export class Sequence {
   readonly model: Model;
   readonly ids: number[] = [];
-  /** From this position on, states of finished positions are kept while tokens are appended; `truncate` ends that. */
+  /**
+   * From this position on, states of finished positions are kept while tokens are appended, and all at which `advance`
+   * stopped; `truncate` ends that.
+   */
   heldFrom = Infinity;
+  #draft: number | undefined;
   readonly #depths: number[] = [];
   readonly #states: (KeptRow | undefined)[] = [];
   /** Per block that makes keys and values. */
@@ -51,6 +58,16 @@ export class Sequence {
 
   get length(): number {
     return this.ids.length;
+  }
+
+  /** The token of `runAlong`. */
+  get draft(): number | undefined {
+    return this.#draft;
+  }
+
+  /** Positions, a draft's included. */
+  get rows(): number {
+    return this.#depths.length;
   }
 
   /** Bytes for as many positions as there is room now. */
@@ -85,15 +102,24 @@ export class Sequence {
         });
       }
     }
+    if (ids[0] !== this.#draft) this.#forgetDraft();
+    this.#draft = undefined;
     for (let s = this.length - 1; s >= 0 && this.#states[s] !== undefined; s--) {
       if (this.depthOf(s) === numLayers && s < this.heldFrom) this.#release(s);
     }
-    for (const id of ids) {
-      this.ids.push(id);
+    this.ids.push(...ids);
+    while (this.rows < this.length) {
       this.#depths.push(0);
       this.#states.push(undefined);
     }
     this.#reserve(this.length);
+  }
+
+  /** A token that may follow the last one: its position runs along, and is there already if `append` adds this token. */
+  runAlong(id: number): void {
+    this.append(id);
+    this.ids.pop();
+    this.#draft = id;
   }
 
   /** States [R, C] that positions [begin, end) stopped at, each the output of block depthOf(position). */
@@ -111,6 +137,14 @@ export class Sequence {
     });
   }
 
+  /** State [1, C] of a position after `depth` blocks, where `advance` stopped; earlier stops are kept from `heldFrom` on. */
+  stoppedAt(position: number, depth: number): Tensor {
+    let kept: KeptRow | undefined = this.#kept(position);
+    while (kept !== undefined && kept.depth !== depth) kept = kept.earlier;
+    if (kept === undefined) throw stateMissing(position);
+    return sliceRows(kept.batch.states, kept.row, kept.row + 1);
+  }
+
   /** The batch whose rows from `firstRow` are these positions' states, in order; undefined if none is. */
   batchOf(positions: readonly number[], firstRow: number): Tensor | undefined {
     const batch = this.#states[positions[0]!]?.batch;
@@ -118,14 +152,14 @@ export class Sequence {
     return kept ? batch?.states : undefined;
   }
 
-  /** Positions that have run fewer than `depth` blocks, in increasing order. */
+  /** Positions, a draft's included, that have run fewer than `depth` blocks, in increasing order. */
   pending(depth: number): number[] {
     // Depths never increase with the position, because a position that goes deep takes all before it along: the pending
     // ones are the last.
-    let first = this.length;
+    let first = this.rows;
     while (first > 0 && this.depthOf(first - 1) < depth) first--;
     const positions: number[] = [];
-    for (let s = first; s < this.length; s++) positions.push(s);
+    for (let s = first; s < this.rows; s++) positions.push(s);
     return positions;
   }
 
@@ -137,9 +171,9 @@ export class Sequence {
   /** Rows of a batch from `firstRow` are the states of `positions` after `depth` blocks. */
   settle(positions: readonly number[], depth: number, batch: KeptBatch, firstRow: number): void {
     positions.forEach((position, index) => {
-      this.#release(position);
+      if (position < this.heldFrom) this.#release(position);
       this.#depths[position] = depth;
-      this.#states[position] = { batch, row: firstRow + index };
+      this.#states[position] = { batch, row: firstRow + index, depth, earlier: this.#states[position] };
       batch.users++;
     });
   }
@@ -152,10 +186,8 @@ export class Sequence {
 
   truncate(length: number): void {
     this.heldFrom = Infinity;
-    for (let s = length; s < this.length; s++) this.#release(s);
     this.ids.length = Math.min(this.ids.length, length);
-    this.#depths.length = this.ids.length;
-    this.#states.length = this.ids.length;
+    this.#forgetDraft();
   }
 
   /** An independent copy of the first positions, including keys, values and states. */
@@ -165,7 +197,7 @@ export class Sequence {
     copy.#depths.push(...this.#depths.slice(0, length));
     this.#states.slice(0, length).forEach((kept) => {
       if (kept !== undefined) kept.batch.users++;
-      copy.#states.push(kept);
+      copy.#states.push(kept && { ...kept, earlier: undefined });
     });
     this.#caches.forEach((cache, layer) => this.model.device.copyCache(cache, copy.#caches[layer]!, length));
     return copy;
@@ -179,18 +211,12 @@ export class Sequence {
 
   #kept(position: number): KeptRow {
     const kept = this.#states[position];
-    if (kept === undefined) {
-      throw new ModelError(
-        "state-missing",
-        `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`,
-        { position },
-      );
-    }
+    if (kept === undefined) throw stateMissing(position);
     return kept;
   }
 
   /** Positions from `position` up to `end` with states in adjacent rows of one batch. */
-  #run(position: number, end: number): KeptRow & { readonly rows: number } {
+  #run(position: number, end: number): Pick<KeptRow, "batch" | "row"> & { readonly rows: number } {
     const { batch, row } = this.#kept(position);
     let rows = 1;
     while (
@@ -204,9 +230,18 @@ export class Sequence {
   }
 
   #release(position: number): void {
-    const kept = this.#states[position];
-    if (kept !== undefined && --kept.batch.users === 0) kept.batch.states.dispose();
+    for (let kept = this.#states[position]; kept !== undefined; kept = kept.earlier) {
+      if (--kept.batch.users === 0) kept.batch.states.dispose();
+    }
     this.#states[position] = undefined;
+  }
+
+  /** Cuts what is kept of positions beyond the text. */
+  #forgetDraft(): void {
+    this.#draft = undefined;
+    for (let s = this.length; s < this.rows; s++) this.#release(s);
+    this.#depths.length = this.length;
+    this.#states.length = this.length;
   }
 
   #reserve(length: number): void {
@@ -235,6 +270,14 @@ export class Sequence {
     }
     return caches;
   }
+}
+
+function stateMissing(position: number): ModelError {
+  return new ModelError(
+    "state-missing",
+    `sequence: position ${position} has no kept state; advance it first, and read it before appending tokens`,
+    { position },
+  );
 }
 
 /** Bytes of one position; int8 has a scale for each key and value. */

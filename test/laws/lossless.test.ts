@@ -7,18 +7,28 @@
  * which is 20,000 cases, 5,000 of int4. A failure prints seed and path.
  */
 import fc from "fast-check";
-import { type ExitHeads, generate, generateBatch, type GenerateSummary } from "early-exits";
+import {
+  createPolicy,
+  exactFill,
+  type ExitHeads,
+  fillNames,
+  generate,
+  generateBatch,
+  type GenerateSummary,
+} from "early-exits";
 import { createRng } from "early-exits/tensor";
 import { advance, Sequence } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { traceGeneration } from "../../lab/check-lossless.js";
-import { leaveEarly } from "../../src/exits/decode/decode.js";
+import { earlyExitDecoder, leaveEarly } from "../../src/exits/decode/decode.js";
+import { draftBesideExits } from "../../src/exits/draft/beside-exits.js";
 import { draftPlan, losslessDecoder } from "../../src/exits/draft/speculate.js";
-import { createSampler } from "../../src/model/decode/decoder.js";
+import { createSampler, type Request } from "../../src/model/decode/decoder.js";
 import { generateWith } from "../../src/model/decode/generate.js";
 import { casesHere } from "../support/cases-here.js";
 import { judgeLaw, reportLaws } from "../support/case-law.js";
 import { expectInvariant } from "../support/invariant.js";
+import { giveProjections } from "../support/models.js";
 import {
   type Bug,
   CONTEXT,
@@ -174,4 +184,50 @@ describe("lossless decoding", () => {
       ),
       { cases: Math.ceil(CASES / 8) },
     ));
+});
+
+it("drafts beside exits change no token, depth, score or event, whatever the fill and the thresholds", async () => {
+  let right = 0;
+  await judgeLaw(
+    "tokens, depths, scores and events of a policy with drafts are those without",
+    fc.asyncProperty(losslessCase, fc.constantFrom(...fillNames), fc.nat(), async (given, asked, seed) => {
+      const heads = await headsOf(given);
+      const { config } = heads.model;
+      const fill = asked === "shared" ? exactFill(config) : asked;
+      if (fill === "project") await giveProjections(heads);
+      const policy = createPolicy(heads, given.thresholds, { score: given.score, fill });
+      const rng = createRng(seed);
+      const [prompt] = given.prompts;
+      const trace = async (known?: readonly number[]) => {
+        const trail: unknown[] = [];
+        const turning = [...given.thresholds];
+        const observer = {
+          observe: (event: unknown) => void trail.push(event),
+          thresholds: () => (turning.push(turning.shift()!), turning),
+        };
+        const oracle = {
+          depths: [2, 4],
+          planOf: () => ({ more: () => rng.uniform() < 0.8, keeps: () => true, learn: () => undefined }),
+          propose(requests: readonly Request[]) {
+            const wrong = Number(rng.uniform() < 0.3);
+            right += 1 - wrong;
+            const next = known![requests[0]!.sequence.length - prompt!.length]!;
+            return Promise.resolve([{ id: (next + wrong) % config.vocabSize, depth: 0 }]);
+          },
+          learn: () => Promise.resolve(),
+        };
+        const decoder =
+          known === undefined
+            ? earlyExitDecoder(heads, policy, { observer })
+            : draftBesideExits(heads, policy, oracle, { observer });
+        const run = generateWith(heads.model, prompt!, { ...optionsOf(given), temperature: seed % 2 }, decoder);
+        for await (const token of run) trail.push(token);
+        return { trail, ids: run.summary.ids };
+      };
+      const { trail, ids } = await trace();
+      expect((await trace(ids)).trail).toEqual(trail);
+    }),
+    { cases: CASES, seen: () => `${right} drafts accepted` },
+  );
+  expect(right).toBeGreaterThan(CASES / 4);
 });

@@ -12,10 +12,11 @@
  * those that have not, as long as there are any: each position runs all blocks sooner or later, and rows that stay
  * together fill the tiles of the products (other ways, compared: bench/serving.ts).
  */
-import { advance, type Work } from "../../model/index.js";
+import { advance, type Model } from "../../model/index.js";
 import { type Choice, type Decoder, lastStates, plainDecoder, type Request } from "../../model/decode/decoder.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
+import type { Ledger } from "../cost/ledger.js";
 import { fills } from "../fill/fill.js";
 import { type Confidence, leaveAtFirst } from "../heads/score.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
@@ -30,8 +31,16 @@ export interface ExitChoice extends Choice {
   readonly distribution?: Float64Array | undefined;
 }
 
-/** Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. */
-export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: DecodeListeners = {}): Decoder {
+/**
+ * Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. Sequences that
+ * keep states (`heldFrom`) stop at the depths `stops`, too.
+ */
+export function earlyExitDecoder(
+  heads: ExitHeads,
+  policy: Policy,
+  listeners: DecodeListeners = {},
+  stops: readonly number[] = [],
+): Decoder {
   const { model } = heads;
   const { numLayers } = model.config;
   const { ledger, onLogits } = listeners;
@@ -40,14 +49,14 @@ export function earlyExitDecoder(heads: ExitHeads, policy: Policy, listeners: De
   return {
     meter: ledger,
     async next(requests) {
-      const choices = await leaveEarly(heads, policy, requests, listeners, { together });
+      const choices = await leaveEarly(heads, policy, requests, listeners, { together, stops });
       for (const [i, { sequence }] of requests.entries()) {
         const { depth = numLayers, exit = 0 } = choices[i] ?? {};
         if (depth < numLayers) fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
       }
       const staying = requests.filter((_, i) => choices[i] === undefined);
       if (staying.length === 0) return choices.map((choice) => ({ tokens: [choice!], drafted: 0 }));
-      if (together) advance(model, pendingOf(requests, numLayers), numLayers, ledger);
+      run(model, together ? requests : staying, { depth: numLayers, stops, ledger });
       const full = (await fullModel.next(staying)).values();
       return choices.map((choice) => (choice ? { tokens: [choice], drafted: 0 } : full.next().value!));
     },
@@ -64,15 +73,19 @@ export async function leaveEarly(
   policy: Policy,
   requests: readonly Request[],
   { observer, ledger, onExitLogits }: DecodeListeners = {},
-  { deepest = Infinity, together = false }: { readonly deepest?: number; readonly together?: boolean } = {},
+  {
+    deepest = Infinity,
+    together = false,
+    stops = [],
+  }: { readonly deepest?: number; readonly together?: boolean; readonly stops?: readonly number[] } = {},
 ): Promise<(ExitChoice | undefined)[]> {
   const choices = new Map<Request, ExitChoice>();
   const exits = exitsNow(policy, observer, deepest);
   await leaveAtFirst({ score: policy.score, exits }, requests, async (exit, open) => {
     const head = heads[exit]!;
     const { depth } = head;
-    advance(model, pendingOf(together ? requests : open, depth), depth, ledger);
-    const states = lastStates(open);
+    run(model, together ? requests : open, { depth, stops, ledger });
+    const states = lastStates(open, depth);
     const logits = await head.logits(states); // [R, C] -> [R, V]
     states.dispose();
     ledger?.head(exit, open.length);
@@ -109,7 +122,17 @@ export async function leaveEarly(
   return requests.map((request) => choices.get(request));
 }
 
-/** The positions that sequences lack up to a depth. */
-function pendingOf(requests: readonly Request[], depth: number): Work[] {
-  return requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
+interface Way {
+  readonly depth: number;
+  readonly stops: readonly number[];
+  readonly ledger: Ledger | undefined;
+}
+
+/** Runs the positions that sequences lack up to a depth. */
+function run(model: Model, requests: readonly Request[], { depth, stops, ledger }: Way): void {
+  const held = requests.some(({ sequence }) => sequence.heldFrom < sequence.length);
+  for (const stop of [...(held ? stops : []).filter((stop) => stop < depth), depth]) {
+    const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(stop) }));
+    advance(model, work, stop, ledger);
+  }
 }

@@ -6,7 +6,7 @@
  * plain tokens, and α(m) the share of drafts with margin m that are accepted:
  *
  *     keep the draft      if  α(m) > 1.1 · r
- *     run the head        if  E[max(0, α(m) - r)] > c
+ *     run the head        if  E[max(0, α(m) - r)] > 2 · c          half for stops and reading back, which have no price
  *
  * α is calibrated on held-out text (`measureDrafts`) for a few levels of the margin, and corrected by what this text
  * accepts. What it has seen fades, so a head that rests is tried again later. The decision looks at the head's
@@ -21,15 +21,8 @@ import { aheadInputs } from "../heads/ahead.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { DraftConfidence } from "../heads/heads-description.js";
 import type { Candidates } from "../heads/unembedding-preview.js";
-import {
-  type DraftChoice,
-  type DraftPlan,
-  MARGIN,
-  MEMORY,
-  PRIOR_DRAFTS,
-  type VerifiedRow,
-  type Watcher,
-} from "./speculate.js";
+import { valuesOf } from "../heads/values-of.js";
+import { type DraftChoice, type DraftPlan, MARGIN, MEMORY, PRIOR_DRAFTS, type Watcher } from "./speculate.js";
 
 /** If the head was not measured. */
 const UNMEASURED: readonly DraftConfidence[] = [{ margin: 0, acceptance: 0.5 }];
@@ -64,7 +57,7 @@ export function aheadPlan(
       if (drafts > 0) return false;
       const all = sums.reduce((sum, { seen }) => sum + seen, 0);
       const gain = sums.reduce((sum, { seen }, i) => sum + (seen / all) * Math.max(0, acceptanceAt(i) - row), 0);
-      return gain * plain > head;
+      return gain * plain > 2 * head;
     },
     keeps(margin) {
       const above = levels.findIndex((next) => next.margin > margin);
@@ -97,20 +90,25 @@ interface Newest {
 }
 
 export class LookAhead implements Watcher {
-  readonly #head: ExitHead;
+  readonly head: ExitHead;
   readonly #createPlan: () => AheadPlan;
   readonly #ledger: Ledger | undefined;
   readonly #newest = new WeakMap<Sequence, Newest>();
   readonly #plans = new WeakMap<Sequence, AheadPlan>();
 
   constructor(head: ExitHead, createPlan: () => AheadPlan, ledger: Ledger | undefined) {
-    this.#head = head;
+    this.head = head;
     this.#createPlan = createPlan;
     this.#ledger = ledger;
   }
 
   get depths(): readonly number[] {
-    return this.#head.shape.inputs!;
+    return this.head.shape.inputs!;
+  }
+
+  /** False if drafts cost more than they could bring. */
+  get pays(): boolean {
+    return this.#createPlan().more(0);
   }
 
   readonly planOf = (sequence: Sequence): AheadPlan => {
@@ -119,21 +117,19 @@ export class LookAhead implements Watcher {
     return plan;
   };
 
-  readonly propose = async (requests: readonly Request[]): Promise<(DraftChoice | undefined)[]> => {
+  /** With `likeliest`, the head's first choice, however the text is sampled. */
+  readonly propose = async (requests: readonly Request[], likeliest = false): Promise<(DraftChoice | undefined)[]> => {
     const known = requests.filter(({ sequence }) => this.#newestOf(sequence) !== undefined);
     if (known.length === 0) return requests.map(() => undefined);
     const found = await this.#guess(known.map(({ sequence }) => this.#newestOf(sequence)!));
-    const drafts = new Map(known.map((request, i) => [request, this.#draftOf(request, found[i]!)]));
+    const drafts = new Map(known.map((request, i) => [request, this.#draftOf(request, found[i]!, likeliest)]));
     return requests.map((request) => drafts.get(request));
   };
 
-  learn(rounds: readonly Request[], states: readonly Float32Array[], verified: readonly VerifiedRow[]): void {
-    const width = this.#head.model.config.hiddenSize;
-    for (const [i, { sequence }] of rounds.entries()) {
-      const { row, position, id } = verified[i]!;
-      const own = states.map((values) => values.slice(row * width, (row + 1) * width));
-      this.#newest.set(sequence, { position, id, states: own });
-    }
+  async learn(sequence: Sequence, position: number, id: number): Promise<void> {
+    const states: Float32Array[] = [];
+    for (const depth of this.depths) states.push(await valuesOf(() => sequence.stoppedAt(position, depth)));
+    this.#newest.set(sequence, { position, id, states });
   }
 
   /** Undefined at the first round of a text: its prompt ran without stops. */
@@ -144,7 +140,7 @@ export class LookAhead implements Watcher {
   }
 
   async #guess(newest: readonly Newest[]): Promise<Candidates[]> {
-    const { model } = this.#head;
+    const { model } = this.head;
     const width = model.config.hiddenSize;
     const states = this.depths.map((_, k) => {
       const rows = new Float32Array(newest.length * width);
@@ -157,20 +153,20 @@ export class LookAhead implements Watcher {
       newest.map(({ id }) => id),
     );
     const inputs = Tensor.from(model.device, values, [newest.length, values.length / newest.length]);
-    const vectors = await this.#head.logits(inputs);
+    const vectors = await this.head.logits(inputs);
     inputs.dispose();
     this.#ledger?.look(newest.length);
-    const found = await this.#head.preview!.find(vectors);
+    const found = await this.head.preview!.find(vectors);
     vectors.dispose();
     return found;
   }
 
-  #draftOf({ sequence, sampler }: Request, { ids, logits }: Candidates): DraftChoice | undefined {
+  #draftOf({ sequence, sampler }: Request, { ids, logits }: Candidates, likeliest: boolean): DraftChoice | undefined {
     const [best, second] = Array.from(logits.keys()).sort((a, b) => logits[b]! - logits[a]! || a - b);
     const margin = logits[best!]! - logits[second!]!;
     if (!this.planOf(sequence).keeps(margin)) return undefined;
-    if (sampler.greedy) return { id: ids[best!]!, depth: 0 };
-    const all = new Float32Array(this.#head.model.config.vocabSize).fill(-Infinity);
+    if (likeliest || sampler.greedy) return { id: ids[best!]!, depth: 0 };
+    const all = new Float32Array(this.head.model.config.vocabSize).fill(-Infinity);
     for (const [i, id] of ids.entries()) all[id] = logits[i]!;
     const distribution = sampler.distribution(all, sequence.ids);
     return { id: sampler.draw(distribution), depth: 0, distribution };

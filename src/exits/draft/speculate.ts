@@ -24,7 +24,6 @@ import type { Tensor } from "../../tensor/index.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
 import type { DecodeListeners, DecodeObserver } from "../decode/observe.js";
-import { valuesOf } from "../heads/values-of.js";
 
 // The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
 // the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
@@ -146,16 +145,8 @@ export type Drafter = (requests: readonly Request[]) => Promise<readonly (DraftC
 export interface Watcher {
   /** Depths at which verification stops for it, ascending, the last one L. */
   readonly depths: readonly number[];
-  /** States [Σ rows, C] of all rounds' positions at each depth. `verified[i]`: the row of round i that is newest. */
-  learn(rounds: readonly Request[], states: readonly Float32Array[], verified: readonly VerifiedRow[]): void;
-}
-
-export interface VerifiedRow {
-  /** Among the states of all rounds. */
-  readonly row: number;
-  readonly position: number;
-  /** The token chosen there. */
-  readonly id: number;
+  /** The newest position that was verified, whose states at all depths are kept, and the token chosen there. */
+  learn(sequence: Sequence, position: number, id: number): Promise<void>;
 }
 
 /** drafts[i] is the token after position start + i. */
@@ -196,15 +187,14 @@ export function losslessDecoder(
         return { sequence, sampler, room, start: sequence.heldFrom, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
-      const seen: Float32Array[] = [];
-      for (const depth of watcher?.depths ?? []) {
-        advance(model, workOf(rounds), depth, ledger);
-        seen.push(await valuesOf(() => statesOf(rounds)));
-      }
+      for (const depth of watcher?.depths ?? []) advance(model, workOf(rounds), depth, ledger);
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
       if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
       const verdicts = judge(rounds, logits);
-      watcher?.learn(rounds, seen, verifiedRows(rounds, verdicts));
+      for (const [i, { accepted, id }] of verdicts.entries()) {
+        const { sequence, start } = rounds[i]!;
+        await watcher?.learn(sequence, start + accepted, id);
+      }
       return rounds.map((round, i) => close(round, verdicts[i]!, listeners));
     },
   };
@@ -252,16 +242,6 @@ function workOf(rounds: readonly OpenRound[]): Work[] {
 function statesOf(rounds: readonly OpenRound[]): Tensor {
   const ofRounds = rounds.map(({ sequence, start }) => sequence.hidden(start, sequence.length)); // [drafts + 1, C]
   return ofRounds.length === 1 ? ofRounds[0]! : concatRows(ofRounds);
-}
-
-function verifiedRows(rounds: readonly OpenRound[], verdicts: readonly Verdict[]): VerifiedRow[] {
-  let first = 0;
-  return rounds.map(({ drafts, start }, i) => {
-    const { accepted, id } = verdicts[i]!;
-    const row = first + accepted;
-    first += drafts.length + 1;
-    return { row, position: start + accepted, id };
-  });
 }
 
 /** `row` counts in the rounds' logits. */

@@ -58,7 +58,7 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       if (layers.length > 0) {
         if (projection === undefined) throw projectionMissing(depth);
         scope(() => {
-          writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.hidden(position)));
+          writeKeyValues(model, sequence, position, layers, projection.keyValues(sequence.stoppedAt(position, depth)));
         });
         ledger?.fill(layers.length, projection.work);
       }
@@ -72,8 +72,8 @@ export const fills: Readonly<Record<FillName, Fill>> = {
     apply({ model, heads }, sequence, position, exit, ledger) {
       const last = keyValueLayers(model.config) - 1; // the block whose keys and values the blocks above share
       const { depth } = heads[exit]!;
-      if (depth < last) advance(model, [{ sequence, positions: sequence.pending(last) }], last, ledger);
-      if (depth <= last) fillFromState(model, sequence, position, last, ledger);
+      if (depth < last) advance(model, [{ sequence, positions: [position] }], last, ledger);
+      if (sequence.depthOf(position) <= last) fillFromState(model, sequence, position, last, ledger);
       sequence.complete(position);
     },
     blocks: (config, depth) => (depth < keyValueLayers(config) ? 1 : 0),

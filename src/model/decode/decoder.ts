@@ -93,7 +93,7 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
       const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
       advance(model, work, numLayers, meter);
       const needed = requests.map(({ sampler }) => logitsNeeded(sampler));
-      const logits = await finalLogits(model, () => lastStates(requests), needed, { meter, onLogits });
+      const logits = await finalLogits(model, () => lastStates(requests, numLayers), needed, { meter, onLogits });
       if (logits.nonFinite !== undefined) {
         throw await nonFiniteError(model, requests[logits.nonFinite]!.sequence.ids, { what: "the logits" });
       }
@@ -105,8 +105,8 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
   };
 }
 
-/** States of the last positions: [R, C]. */
-export function lastStates(requests: readonly Pick<Request, "sequence">[]): Tensor {
-  const states = requests.map(({ sequence }) => sequence.hidden(sequence.length - 1));
+/** States of the last positions after `depth` blocks, where they stopped: [R, C]. */
+export function lastStates(requests: readonly Pick<Request, "sequence">[], depth: number): Tensor {
+  const states = requests.map(({ sequence }) => sequence.stoppedAt(sequence.length - 1, depth));
   return states.length === 1 ? states[0]! : concatRows(states);
 }

@@ -15,6 +15,7 @@ import { blockCost, headCost, type Threshold, usualHeads } from "early-exits/exi
 import { type CountName, sumCounts } from "../../../src/exits/cost/ledger.js";
 import type { DecodeEvent } from "../../../src/exits/decode/observe.js";
 import { describe, expect, it } from "vitest";
+import { fillCost } from "../../../src/exits/fill/fill.js";
 import { bytesOf } from "../../../src/model/weights.js";
 import {
   type AskedHeads,
@@ -188,11 +189,12 @@ describe("counts", () => {
       // Every position ends with the keys and values of all blocks.
       expect(ledger.decode.keyValueBytesWritten).toBe(4 * width * 4 * depths.length);
       const { config } = model;
+      expect(fillCost("project", config, 1)).toBe(3 * config.hiddenSize * width);
       const expected = depths
         .map(
           (depth, i) =>
             depth * blockCost(config, length + i) +
-            (4 - depth) * config.hiddenSize * width +
+            fillCost("project", config, depth) +
             (depth === 4 ? headCost(config, { kind: "dense" }) : 0),
         )
         .reduce((sum, cost) => sum + cost, ledger.decode.heads * headCost(config, { kind: "linear" }));

@@ -70,14 +70,7 @@ it("is the length at which the formula's tokens per time are largest, once the a
   }
 });
 
-it("grows with the acceptance, costs little if nothing is accepted, and is the same every time", () => {
-  const lengthAfter = (alpha: number) => {
-    const plan = planned();
-    play(plan, alpha);
-    return draftsOf(plan);
-  };
-  expect([0.5, 0.8, 0.95].map(lengthAfter)).toEqual([0.5, 0.8, 0.95].map(lengthAfter));
-  expect(lengthAfter(0.95)).toBeGreaterThan(lengthAfter(0.8));
+it("costs little if nothing is accepted, or no exit fires", () => {
   expect(play(planned(), 0)).toBeGreaterThan(0.95 / PLAIN);
   expect(play(planned(), 0.5, { fires: 0.01 })).toBeGreaterThan(0.95 / PLAIN);
 });

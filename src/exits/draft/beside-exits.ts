@@ -1,0 +1,49 @@
+/**
+ * Drafts beside exits. A policy has a text of its own, which no draft may change: the position after the newest one runs
+ * along as a second row (`Sequence.runAlong`), and counts for nothing until the policy has chosen the token before it. If
+ * that is the draft, the next round finds blocks that have run, and judges exits by the states where the row stopped:
+ * tokens, depths and scores are those without drafts. Otherwise nothing is left of the row.
+ *
+ * A look-ahead head drafts after a token that took all blocks. Its first choice is the draft, however the text is
+ * sampled, so random numbers are drawn as without it.
+ */
+import type { Decoder } from "../../model/decode/decoder.js";
+import { earlyExitDecoder } from "../decode/decode.js";
+import type { DecodeListeners } from "../decode/observe.js";
+import type { ExitHeads } from "../heads/exit-heads.js";
+import type { Policy } from "../plan/policy.js";
+import type { LookAhead } from "./look-ahead.js";
+
+export function draftBesideExits(
+  heads: ExitHeads,
+  policy: Policy,
+  looking: Pick<LookAhead, "depths" | "planOf" | "propose" | "learn">,
+  listeners: DecodeListeners,
+): Decoder {
+  const stops = [...new Set([...heads.depths, ...looking.depths])].sort((a, b) => a - b);
+  const decoder = earlyExitDecoder(heads, policy, listeners, stops);
+  return {
+    ...decoder,
+    async next(requests) {
+      if (requests.length > 1) return decoder.next(requests); // texts are rows beside each other
+      const { sequence, room } = requests[0]!;
+      const position = sequence.length - 1;
+      const plan = looking.planOf(sequence);
+      const pays = plan.more(0);
+      if (pays) sequence.heldFrom = position;
+      if (pays && room > 1 && sequence.depthOf(position) === 0) {
+        const [draft] = await looking.propose(requests, true);
+        if (draft !== undefined) sequence.runAlong(draft.id);
+      }
+      const rounds = await decoder.next(requests);
+      const { id, depth } = rounds[0]!.tokens[0]!;
+      const drafts = sequence.draft === undefined ? [] : [depth];
+      const accepted = Number(sequence.draft === id);
+      plan.learn(drafts, accepted);
+      listeners.ledger?.drafts(drafts.length, drafts.length - accepted);
+      if (pays && depth === heads.model.config.numLayers) await looking.learn(sequence, position, id);
+      sequence.heldFrom = Infinity;
+      return rounds;
+    },
+  };
+}
