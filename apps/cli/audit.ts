@@ -90,15 +90,8 @@ function openState(path: string, open: () => Audit): Audit {
   }
 }
 
-interface KeptState {
-  readonly path: string;
-  readonly state: AuditState | undefined;
-  readonly keep: (state: AuditState) => void;
-  readonly kept: () => Promise<void>;
-}
-
 /** The state in the file of this key. States are written one after another; of those that wait, the newest. */
-async function keptState(io: Io, key: string): Promise<KeptState> {
+async function keptState(io: Io, key: string) {
   const { EARLY_EXITS_STATE: folder, XDG_STATE_HOME: states = join(homedir(), ".local", "state") } = process.env;
   const name = createHash("sha256").update(key).digest("hex").slice(0, 16);
   const path = join(folder ?? join(states, "early-exits"), "audits", `${name}.json`);
@@ -122,7 +115,7 @@ async function keptState(io: Io, key: string): Promise<KeptState> {
   return {
     path,
     state,
-    keep(changed) {
+    keep: (changed: AuditState) => {
       newest = changed;
       writing ??= write();
     },

@@ -68,8 +68,8 @@ export function promiseLines(certificate: Certificate): string[] {
       ...trainingLines(certificate),
     ];
   }
-  const counted =
-    unit === "group" ? `${groupsTested(certificate)} groups (${tested} documents)` : `${tested} documents`;
+  const groups = new Set(documents.slice(split.grid).map(({ group }) => group)).size;
+  const counted = unit === "group" ? `${groups} groups (${tested} documents)` : `${tested} documents`;
   return [
     `certified: ${describeClaim(certificate)}${measuredLoss(certificate)}; ${counted} tested, ` +
       `${test?.candidates.length ?? 0} candidates tried`,
@@ -96,10 +96,6 @@ function trainingLines({ taught }: Certificate): string[] {
   return taught === 0
     ? []
     : [`${taught} document${taught === 1 ? "" : "s"} left out: the heads were taught by their text`];
-}
-
-function groupsTested({ documents, split }: Certificate): number {
-  return new Set(documents.slice(split.grid).map(({ group }) => group)).size;
 }
 
 /** Says so only if a permutation test finds that documents of one group resemble each other. */
@@ -210,7 +206,7 @@ export function trainingVerdict(after: readonly ExitQuality[]): string[] {
 
 export type Race = readonly [plain: WayResult, exits: WayResult];
 
-type Worth = "faster" | "even" | "slower" | "never exits";
+export type Worth = "faster" | "even" | "slower" | "never exits";
 
 /** Worth of a policy; without a race it never exits. */
 export function worthOf(race: Race | undefined): Worth {

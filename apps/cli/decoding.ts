@@ -70,7 +70,12 @@ export async function openDecoding(
     lossless && policy === undefined && !looksAhead,
     `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
   );
-  const plain = { ...optionsOf(settings), now: () => performance.now() };
+  const { maxNewTokens, stop, seed } = settings;
+  const plain: GenerateOptions = {
+    ...samplingOf(settings),
+    ...given({ maxNewTokens, stop, seed, allowUncertified: settings.allowUncertified }),
+    now: () => performance.now(),
+  };
   return {
     model,
     source: heads ?? model,
@@ -137,11 +142,6 @@ export async function openExits(
   const certified = dtype === undefined && kvCache === undefined ? policy?.certified : undefined;
   const model = await openModel(io, dir, { ...settings, ...(certified && storageOf(certified.dtype)) });
   return { model, heads: heads === undefined ? undefined : await readHeads(heads, model) };
-}
-
-function optionsOf(settings: DecodingSettings): GenerateOptions {
-  const { maxNewTokens, stop, seed, allowUncertified } = settings;
-  return { ...samplingOf(settings), ...given({ maxNewTokens, stop, seed, allowUncertified }) };
 }
 
 export const shippedOption = {
@@ -217,7 +217,7 @@ export async function openShipped(
   const first = await openModel(io, name, { dtype: USUAL_DTYPE, ...settings });
   const exits = await withProgress(io, "hash", () => findShippedExits(first));
   const sampling = samplingOf(settings);
-  const fitting = (text: SamplingOptions): readonly Certificate[] =>
+  const fitting = (text: SamplingOptions) =>
     (exits === undefined ? [] : certificatesFor(exits, first.storedAs, text)).filter(
       (one) => one.agreement === agreement,
     );

@@ -74,7 +74,7 @@ export async function openModel(
 /** Milliseconds; models that load faster need no bar. */
 const LOADING_PATIENCE = 1000;
 
-const millions = (weights: number): number => Math.round(weights / 1e5) / 10;
+const millions = (weights: number) => Math.round(weights / 1e5) / 10;
 /**
  * Reads the model that policies are compared with, the checkpoint as float32; undefined if that is the model itself.
  */
@@ -137,7 +137,7 @@ function downloadEvents(io: Io): (file: string, received: number, total: number)
       return undefined;
     }
     const [size, unit] = total < 1e6 ? ([1e3, "kB"] as const) : ([1e6, "MB"] as const);
-    const rounded = (count: number): number => Math.round((10 * count) / size) / 10;
+    const rounded = (count: number) => Math.round((10 * count) / size) / 10;
     const seconds = (io.now() - current.started) / 1000;
     return {
       done: rounded(received),

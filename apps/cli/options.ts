@@ -108,12 +108,6 @@ export const samplingOptions = [
   },
 ] as const satisfies readonly OptionDefinition[];
 
-export const againstOption = {
-  flags: "--against <model>",
-  description: "reference whose tokens count as right: the same model as it is stored, or the checkpoint as float32",
-  choices: ["same", "float32"],
-} as const;
-
 export type SamplingSettings = SettingsOf<typeof samplingOptions>;
 
 export function samplingOf({ temperature, topK, topP }: SamplingSettings): SamplingOptions {

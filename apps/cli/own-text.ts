@@ -107,7 +107,7 @@ async function userTurns(
 const CONTENTS = ["Why", "7"] as const;
 
 /** Tokens before the user's words, and the first one after them. */
-async function turnOf({ tokenizer }: Model): Promise<{ readonly beginning: number[]; readonly end: number }> {
+async function turnOf({ tokenizer }: Model) {
   const [one, other] = await Promise.all(CONTENTS.map((content) => encodeChat(tokenizer, [{ role: "user", content }])));
   const start = one!.findIndex((id, i) => id !== other![i]);
   const content = tokenizer.encode(CONTENTS[0], { addSpecialTokens: false });

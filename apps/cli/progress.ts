@@ -67,15 +67,12 @@ const SETTLED = { seconds: 1, events: 4, share: 0.04 } as const;
 /**
  * Estimates by the second half of the time so far: in the first, code is compiled, and batches have finished nothing.
  */
-function createEstimate(): {
-  readonly add: (seconds: number, done: number) => void;
-  /** Seconds; undefined while too little is known. */
-  readonly timeLeft: (total: number) => number | undefined;
-} {
+function createEstimate() {
   const points: { readonly seconds: number; readonly done: number }[] = [];
   return {
-    add: (seconds, done) => void points.push({ seconds, done }),
-    timeLeft(total) {
+    add: (seconds: number, done: number) => void points.push({ seconds, done }),
+    /** Seconds; undefined while too little is known. */
+    timeLeft(total: number): number | undefined {
       const last = points.at(-1);
       if (last === undefined || points.length < SETTLED.events) return undefined;
       if (last.seconds < SETTLED.seconds || last.done < SETTLED.share * total) return undefined;

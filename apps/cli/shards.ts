@@ -9,6 +9,8 @@
  * Indices begin at 0; unit u belongs to shard u mod n.
  */
 import { OptionError } from "early-exits";
+import type { CacheStore } from "early-exits/exits";
+import { folderStore } from "early-exits/node";
 import type { OptionDefinition, SettingsOf } from "./command.js";
 import { refuseIf } from "./io.js";
 
@@ -38,6 +40,11 @@ export function openShard(
     `${command}: --out does not go with --shard; the same command without --shard writes the file`,
   );
   return readShard(shard);
+}
+
+/** The store, as an option; none without --store. */
+export function storeOf({ store }: ShardSettings): { readonly store?: CacheStore } {
+  return store === undefined ? {} : { store: folderStore(store) };
 }
 
 export function inShare(unit: number, { index, of }: Shard): boolean {
@@ -76,7 +83,14 @@ const MOST = 1_000_000;
  */
 export function readShard(text: string, environment: Environment = process.env): Shard {
   const [, first, count] = /^(\d+|auto)(?:\/(\d+))?$/.exec(text) ?? [];
-  if (first === undefined || (first !== "auto" && count === undefined)) throw malformed(text);
+  if (first === undefined || (first !== "auto" && count === undefined)) {
+    throw new OptionError(
+      "shard-malformed",
+      `--shard ${text}: expected i/n with i from 0, such as 0/8; auto, which asks the engine that started this; ` +
+        "or auto/n",
+      { found: text },
+    );
+  }
   const given = count === undefined ? undefined : Number(count);
   if (first !== "auto") return checked({ index: Number(first), of: given! }, text);
   const { engine, index, of } = toldBy(environment);
@@ -164,13 +178,4 @@ function integerIn(environment: Environment, name: string): number | undefined {
     name,
     found: text,
   });
-}
-
-function malformed(text: string): OptionError {
-  return new OptionError(
-    "shard-malformed",
-    `--shard ${text}: expected i/n with i from 0, such as 0/8; auto, which asks the engine that started this; ` +
-      "or auto/n",
-    { found: text },
-  );
 }

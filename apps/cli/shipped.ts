@@ -109,13 +109,13 @@ export function certificatesFor(
   sampling: SamplingOptions = {},
 ): readonly Certificate[] {
   const [usual] = certificates;
-  const of = (dtype: StoredAs | undefined): readonly Certificate[] =>
+  const of = (dtype: StoredAs | undefined) =>
     certificates.filter((one) => one.policy.certified?.dtype === dtype && isFor(one, sampling));
   const own = of(storedAs);
   return own.length > 0 ? own : of(usual?.policy.certified?.dtype);
 }
 
-const isFor = (certificate: Certificate, sampling: SamplingOptions): boolean =>
+const isFor = (certificate: Certificate, sampling: SamplingOptions) =>
   describeSampling(certificate.sampling) === describeSampling(sampling);
 
 /** The levels by text: "greedy 0.99, 0.95; temperature 0.8, topP 0.95: 0.9". */
@@ -236,6 +236,6 @@ export async function shippedInstead(
 }
 
 function strictestFirst(one: Certificate, other: Certificate): number {
-  const exact = ({ policy }: Certificate): number => Number(isExactFill(policy.fill));
+  const exact = ({ policy }: Certificate) => Number(isExactFill(policy.fill));
   return other.agreement - one.agreement || exact(other) - exact(one);
 }

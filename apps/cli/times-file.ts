@@ -15,12 +15,12 @@ export async function writeTimes(file: string, times: UnitTimes): Promise<void> 
 /** Throws an OptionError if the file holds none for so many exits. */
 export async function readTimes(file: string, exits: number): Promise<UnitTimes> {
   const { format, version, ...times } = ((await readJson(file)) ?? {}) as Partial<UnitTimes & typeof FORMAT>;
-  const isCost = (value: unknown): boolean => typeof value === "number" && value >= 0;
-  const byRows = (value: unknown): boolean =>
+  const isCost = (value: unknown) => typeof value === "number" && value >= 0;
+  const byRows = (value: unknown) =>
     Array.isArray(value) &&
     value.length > 0 &&
     value.every((one: Partial<Record<string, unknown>> | null) => isCost(one?.["rows"]) && isCost(one?.["cost"]));
-  const byExit = (value: unknown, legal: (one: unknown) => boolean): boolean =>
+  const byExit = (value: unknown, legal: (one: unknown) => boolean) =>
     Array.isArray(value) && value.length === exits && value.every(legal);
   const legal =
     format === FORMAT.format &&

@@ -278,7 +278,7 @@ function requireSameRuns(
   runs: PolicyRuns,
   { fill, score }: Pick<RunCandidates, "fill"> & { readonly score: string },
 ): void {
-  const hashes = (list: readonly { readonly hash: string }[]): string => list.map(({ hash }) => hash).join();
+  const hashes = (list: readonly { readonly hash: string }[]) => list.map(({ hash }) => hash).join();
   const differing = [
     JSON.stringify(subject) !== JSON.stringify(runs.subject) && "model, heads or sampling",
     sequenceLength !== runs.sequenceLength && "judged length",

@@ -7,13 +7,13 @@
 import type { UnitTimes } from "../exits/cost/unit-times.js";
 import type { FillName } from "../exits/fill/fill.js";
 import type { Certificate } from "./certificate/certificate.js";
-import { exitCosts, timesOf } from "./record/subject.js";
+import { timedCosts } from "./record/subject.js";
 
 /** Milliseconds of a token, by unit times measured with the policy's fill (`measureUnitTimes`). */
 export function tokenTime({ policy, numLayers, measured }: Certificate, times: UnitTimes): number {
   const { fill, exits } = policy;
-  const depths = exits.map(({ depth }) => depth);
-  const { reach, head, full } = exitCosts({ depths, numLayers }, timesOf({ depths, numLayers }, fill, times));
+  const blocks = { depths: exits.map(({ depth }) => depth), numLayers };
+  const { reach, head, full } = timedCosts(blocks, fill, times);
   let staying = measured.positions;
   let time = 0;
   for (const [exit, { threshold }] of exits.entries()) {

@@ -82,15 +82,9 @@ export function meansOf({ units, candidates, values }: LossMatrix): number[] {
   return sums.map((sum) => sum / units);
 }
 
-interface MeanTest {
-  readonly epsilon: number;
-  /** Tunes the stakes of the betting bound. */
-  readonly delta: number;
-  readonly binary: boolean;
-  readonly signed?: boolean;
-}
+type MeanTest = CertifyOptions & Pick<LossMatrix, "binary" | "signed">;
 
-/** p-value for the null hypothesis "the mean of these losses exceeds epsilon". */
+/** p-value for the null hypothesis "the mean of these losses exceeds epsilon"; delta tunes the stakes of the bet. */
 export function meanPValue(losses: Float64Array, { epsilon, delta, binary, signed = false }: MeanTest): number {
   if (signed) return differencePValue(losses, epsilon, delta);
   if (!binary) return wsrPValue(losses, epsilon, delta);

@@ -26,18 +26,17 @@ import {
   type RecordDocumentsOptions,
   runPolicies,
 } from "early-exits/calibrate";
-import { type CacheStore, isExactFill, type UnitTimes } from "early-exits/exits";
+import { type CacheStore, isExactFill } from "early-exits/exits";
 import { readPrompt } from "early-exits/model";
-import { fileExists, folderStore, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { fileExists, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
 import { isOfAnswers, lossName, openLoss, readTasks, tokenLosses } from "../answers.js";
-import { calibrationLines, calibrationNext, calibrationVerdict, type Race, worthOf } from "../calibration-lines.js";
+import { calibrationLines, calibrationNext, calibrationVerdict, type Worth, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { type Io, note, refuseIf, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
 import { modelDefaults, openModel, openReference } from "../open-model.js";
 import {
-  againstOption,
   agreementOption,
   documentsOption,
   fillOption,
@@ -60,7 +59,7 @@ import {
 import { ownDocuments } from "../own-text.js";
 import { withProgress } from "../progress.js";
 import { raceExits } from "../race-exits.js";
-import { inShare, nameOf, openShard, type Shard, shardOptions, shareOf } from "../shards.js";
+import { inShare, nameOf, openShard, type Shard, shardOptions, shareOf, storeOf } from "../shards.js";
 import { findShippedExits, shippedInstead } from "../shipped.js";
 import { readTimes } from "../times-file.js";
 
@@ -148,7 +147,11 @@ const options = [
     choices: fillNames,
     defaultNote: "shared if blocks share keys and values, otherwise lazy: the full model's output",
   },
-  againstOption,
+  {
+    flags: "--against <model>",
+    description: "reference whose tokens count as right: the same model as it is stored, or the checkpoint as float32",
+    choices: ["same", "float32"],
+  },
   ...samplingOptions,
   {
     flags: "--own-text <tokens>",
@@ -201,102 +204,89 @@ export const calibrateCommand: CommandDefinition<CalibrateSettings> = {
   run,
 };
 
-async function run(asked: CalibrateSettings, io: Io): Promise<void> {
-  const { dir, text, self, prompts } = asked;
+async function run(settings: CalibrateSettings, io: Io): Promise<void> {
+  const { text, self, prompts, loss, epsilon } = settings;
   refuseIf(
     [text, self, prompts].filter((one) => one !== undefined).length !== 1,
     "calibrate: give either --text FILE, which the heads have not seen, or --self, or --prompts FILE",
   );
-  if (prompts !== undefined) return runOnPrompts({ ...asked, prompts }, io);
+  if (prompts !== undefined) return runOnPrompts({ ...settings, prompts }, io);
   refuseIf(
-    isOfAnswers(asked.loss ?? defaults.loss) || asked.epsilon !== undefined,
-    `calibrate: --loss ${asked.loss} and --epsilon are about answers; give the prompts, --prompts FILE`,
+    isOfAnswers(loss ?? defaults.loss) || epsilon !== undefined,
+    `calibrate: --loss ${loss} and --epsilon are about answers; give the prompts, --prompts FILE`,
   );
-  const shard = openShard("calibrate", asked);
-  if (shard !== undefined) requireSharable(asked);
-  const model = await openModel(io, dir, asked);
-  const settings = { ...asked, heads: asked.heads ?? (await shippedHeads(model, dir)) };
-  const heads = await readHeads(settings.heads, model);
-  const read = text === undefined ? await ownAnswers(asked, model, io) : await readGrouped(text, model);
+  const shard = openShare(settings);
+  const { model, heads, folder } = await openHeads(settings, io);
+  const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
   const documents = read.slice(0, settings.documents);
   refuseIf(
     settings.unit === "group" && documents.every((document) => groupOf(document) === undefined),
     "calibrate: --unit group needs documents with groups: a folder, whose files are groups, or JSON lines with a " +
       '"group"',
   );
-  const reference = await openReference(io, dir, model, settings);
+  const reference = await openReference(io, settings.dir, model, settings);
   const levels = settings.agreement ?? [defaults.agreement];
   refuseIf(
     levels.length > 1 && (shard !== undefined || settings.choices !== undefined),
     "calibrate: several levels do not go with --shard or --choices; give one",
   );
   const options = await optionsFor(heads, settings, levels);
-  const judged = { sampling: samplingOf(settings), ...(reference && { against: reference }) };
-  if (shard !== undefined) {
-    await workOnShare(heads, documents, options, { ...judged, shard, store: folderStore(settings.store!) }, io);
-    heads.dispose();
-    reference?.dispose();
-    model.dispose();
-    return;
-  }
-  const seeds = await seedsBefore(asked, heads, documents);
-  const store = settings.store === undefined ? undefined : folderStore(settings.store);
-  for (const agreement of levels) {
-    const out =
-      levels.length === 1
-        ? settings.out
-        : settings.out?.replace(/(\.json)?$/, `-${Math.round(1e4 * agreement) / 100}.json`);
-    const calibration = await choose(
-      heads,
-      documents,
-      { ...options, agreement },
-      { ...settings, reference, store },
-      io,
-    );
-    const { policy, certificate } = calibration;
-    const race = await raceExits(
-      heads,
-      policy,
-      documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
-      settings,
-      io,
-    );
-    const worth = worthOf(race);
-    const call = { dir, agreement, chats: model.tokenizer.chatTemplate !== undefined };
-    const next = calibrationNext(
-      {
-        ...{ ...settings, ...call, out },
-        few: "notes" in calibration && calibration.notes.fewestDocuments > documents.length,
-        instead: worth === "faster" ? [] : await shippedInstead(model, { ...call, ...samplingFlags(settings) }),
-      },
-      worth,
-    );
-    await finishCalibration(io, { ...settings, out }, calibration, model.config.numLayers, {
-      ...(race && { timed: race }),
-      lines: [
-        ...(text === undefined ? [OWN_TEXT_CLAIM] : []),
-        ...seedLines(seeds, calibration),
-        calibrationVerdict(certificate, race),
-        ...nextLines(...next),
-      ],
-    });
+  const judged = { sampling: samplingOf(settings), ...given({ against: reference }), ...storeOf(settings) };
+  if (shard !== undefined) await workOnShare(heads, documents, options, { ...judged, shard }, io);
+  else {
+    const seeds = await seedsBefore(settings, heads, documents);
+    for (const agreement of levels) {
+      const out =
+        levels.length === 1
+          ? settings.out
+          : settings.out?.replace(/(\.json)?$/, `-${Math.round(1e4 * agreement) / 100}.json`);
+      const calibration = await choose(heads, documents, { ...options, agreement }, { ...settings, judged }, io);
+      await finishCalibration(io, { ...settings, out }, heads, calibration, {
+        texts: documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
+        lines: [...(text === undefined ? [OWN_TEXT_CLAIM] : []), ...seedLines(seeds, calibration)],
+        async next(worth) {
+          const call = { dir: settings.dir, agreement, chats: model.tokenizer.chatTemplate !== undefined };
+          const few = "notes" in calibration && calibration.notes.fewestDocuments > documents.length;
+          const instead =
+            worth === "faster" ? [] : await shippedInstead(model, { ...call, ...samplingFlags(settings) });
+          return calibrationNext({ ...settings, ...call, heads: folder, out, few, instead }, worth);
+        },
+      });
+    }
   }
   heads.dispose();
   reference?.dispose();
   model.dispose();
 }
 
-/** The folder of the heads that come with the package for a model. */
-async function shippedHeads(model: Model, dir: string): Promise<string> {
-  const exits = await findShippedExits(model);
-  if (exits !== undefined) return exits.heads;
+/** undefined without --shard. Throws a UsageError for what several processes cannot share. */
+function openShare(settings: CalibrateSettings): Shard | undefined {
+  const shard = openShard("calibrate", settings);
+  if (shard === undefined) return undefined;
+  const asked = { "--self": settings.self, "--own-text": settings.ownText };
+  const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
+  refuseIf(name !== undefined, `calibrate: ${name} does not go with --shard; leave out one of them`);
+  refuseIf(
+    settings.costs === "measured",
+    "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +
+      "give --costs FILE",
+  );
+  return shard;
+}
+
+/** The model with the heads of a folder: unless one is given, those that come with the package for it. */
+async function openHeads(settings: CalibrateSettings, io: Io) {
+  const { dir } = settings;
+  const model = await openModel(io, dir, settings);
+  const folder = settings.heads ?? (await findShippedExits(model))?.heads;
+  if (folder !== undefined) return { model, folder, heads: await readHeads(folder, model) };
   throw new UsageError(`calibrate: no heads come with the package for ${dir}; give those that train wrote as --heads`);
 }
 
 /** Certifies answers to prompts. */
 async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: string }, io: Io): Promise<void> {
   const { loss } = withDefaults(defaults, settings);
-  const { epsilon, maxNewTokens, stop, agreement, ownText, store, paper } = settings;
+  const { epsilon, maxNewTokens, stop, agreement, ownText, paper } = settings;
   if (!isOfAnswers(loss) || epsilon === undefined) {
     throw new UsageError(
       "calibrate: --prompts needs a loss of answers and how much may be lost, such as --loss accuracy --epsilon .03",
@@ -306,23 +296,18 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     [agreement, ownText, paper].some((one) => one !== undefined),
     "calibrate: --agreement, --own-text and --paper do not go with --prompts",
   );
-  const shard = openShard("calibrate", settings);
-  if (shard !== undefined) requireSharable(settings);
+  const shard = openShare(settings);
   const lost = await openLoss(loss);
   const tasks = (await readTasks(settings.prompts)).slice(0, settings.documents);
-  const model = await openModel(io, settings.dir, settings);
-  const folder = settings.heads ?? (await shippedHeads(model, settings.dir));
-  const heads = await readHeads(folder, model);
+  const { model, heads } = await openHeads(settings, io);
   const options = await optionsFor(heads, settings, []);
   const certified = await withProgress(io, "calibrate", (report) =>
     calibrate(heads, tasks, {
       ...given({ ...options, agreement: undefined }),
       ...{ ...lost, epsilon, sampling: samplingOf(settings), signal: io.signal },
       answers: given({ maxNewTokens, stop }),
-      ...given({
-        store: store === undefined ? store : folderStore(store),
-        share: shard && ((prompt) => inShare(prompt, shard)),
-      }),
+      ...storeOf(settings),
+      ...(shard && { share: (prompt: number) => inShare(prompt, shard) }),
       onAnswer: ({ candidate, done, total }) => {
         const whose = candidate < 0 ? "the full model" : `candidate ${candidate + 1}`;
         return report({ done, total, text: `answers of ${whose}` });
@@ -336,12 +321,8 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     note(io, `${nameOf(shard)}: its answers are in the store; ${next}`);
   } else if (certified) {
     const texts = await Promise.all(tasks.map(({ prompt }) => readPrompt(model, prompt)));
-    const seeds = await seedsBefore(settings, heads, texts);
-    const race = await raceExits(heads, certified.policy, texts, settings, io);
-    await finishCalibration(io, settings, certified, model.config.numLayers, {
-      ...(race && { timed: race }),
-      lines: [...seedLines(seeds, certified), calibrationVerdict(certified.certificate, race)],
-    });
+    const lines = seedLines(await seedsBefore(settings, heads, texts), certified);
+    await finishCalibration(io, settings, heads, certified, { texts, lines });
   }
   heads.dispose();
   model.dispose();
@@ -383,24 +364,10 @@ async function optionsFor(
     ...given({ unit, population, candidates, score }),
     fill,
     seed,
-    ...(costs !== "counted" && { costs: await timesOf(heads, costs, fill) }),
+    ...(costs !== "counted" && {
+      costs: await (costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length)),
+    }),
   };
-}
-
-function timesOf(heads: ExitHeads, costs: string, fill: FillName): Promise<UnitTimes> {
-  return costs === "measured" ? measureUnitTimes(heads, { fill }) : readTimes(costs, heads.depths.length);
-}
-
-/** Throws a UsageError for what several processes cannot share. */
-function requireSharable({ costs, self, ownText }: CalibrateSettings): void {
-  const asked = { "--self": self, "--own-text": ownText };
-  const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
-  refuseIf(name !== undefined, `calibrate: ${name} does not go with --shard; leave out one of them`);
-  if (costs !== "measured") return;
-  throw new UsageError(
-    "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +
-      "give --costs FILE",
-  );
 }
 
 /**
@@ -432,10 +399,7 @@ function seedLines(seeds: readonly number[], { certificate }: Certified | PaperC
   ];
 }
 
-interface Share extends Pick<RecordDocumentsOptions, "sampling" | "against"> {
-  readonly shard: Shard;
-  readonly store: CacheStore;
-}
+type Judged = Pick<RecordDocumentsOptions, "sampling" | "against" | "store">;
 
 /**
  * Stores what calibration needs of this share of the documents: records and, for a fill that changes other tokens, runs
@@ -445,21 +409,20 @@ async function workOnShare(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   options: CalibrationChoice,
-  { shard, store, ...judged }: Share,
+  { shard, ...judged }: Judged & { readonly shard: Shard },
   io: Io,
 ): Promise<void> {
   const own = shareOf(documents, shard);
   const name = nameOf(shard);
-  if (own.length > 0) await recordAll(io, "calibrate", heads, own, { ...judged, store });
+  if (own.length > 0) await recordAll(io, "calibrate", heads, own, judged);
   note(io, `${name}: all of its documents are recorded`);
   if ("procedure" in options || isExactFill(options.fill) || own.length === 0) return;
   const { signal } = io;
-  const records = await recordDocuments(heads, documents, { ...judged, store: filledStore(store), signal }).catch(
-    (error: unknown) => {
-      if (error instanceof UnfilledError) return undefined;
-      throw error;
-    },
-  );
+  const store = filledStore(judged.store!);
+  const records = await recordDocuments(heads, documents, { ...judged, store, signal }).catch((error: unknown) => {
+    if (error instanceof UnfilledError) return undefined;
+    throw error;
+  });
   if (records === undefined) {
     note(io, "other shards still record; once they are done, run the same command again, for the candidates");
     return;
@@ -469,7 +432,6 @@ async function workOnShare(
     await withProgress(io, "calibrate", (report) =>
       runPolicies(heads, own, candidates, {
         ...judged,
-        store,
         signal,
         onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
       }),
@@ -496,58 +458,61 @@ async function choose(
   heads: ExitHeads,
   documents: readonly CalibrationDocument[],
   options: CalibrationChoice,
-  settings: Omit<CalibrateSettings, "store"> & {
-    readonly reference: Model | undefined;
-    readonly store: CacheStore | undefined;
-  },
+  { judged, self, ownText }: CalibrateSettings & { readonly judged: Judged },
   io: Io,
 ): Promise<Certified | PaperCalibration> {
   if ("procedure" in options) {
-    return calibratePaper(
-      await recordAll(io, "calibrate", heads, documents, given({ store: settings.store })),
-      options,
-    );
+    return calibratePaper(await recordAll(io, "calibrate", heads, documents, given({ store: judged.store })), options);
   }
-  const { reference } = settings;
-  const sampling = samplingOf(settings);
-  const { ownText } = settings;
   const { proposing, prompts } =
     ownText === undefined ? { proposing: documents, prompts: [] } : ownTextParts(heads.model, documents);
   const { notes, ...certified } = await withProgress(io, "calibrate", (report) =>
     calibrate(heads, proposing, {
       ...options,
-      sampling,
-      ...(reference && { against: reference }),
+      ...judged,
       signal: io.signal,
       ...(ownText !== undefined && { ownText: { prompts, maxNewTokens: ownText } }),
-      ...given({ store: settings.store }),
       onDocument: ({ document, documents: total }) => report({ done: document, total, text: "documents" }),
       onRun: ({ done, total }) => report({ done, total, text: "policies run on batches of documents" }),
     }),
   );
   // Texts of the model's own are independent draws.
-  return { ...certified, notes: settings.self === undefined ? notes : { ...notes, dependence: null } };
+  return { ...certified, notes: self === undefined ? notes : { ...notes, dependence: null } };
 }
 
+interface Finish {
+  /** On which the policy is timed. */
+  readonly texts: readonly (readonly number[])[];
+  /** Before the verdict. */
+  readonly lines: readonly string[];
+  /** Steps after the verdict. @default none */
+  readonly next?: (worth: Worth) => Promise<readonly string[]>;
+}
+
+/** Times the policy, writes the certificate, and says what both are worth. */
 async function finishCalibration(
   io: Io,
-  settings: Pick<CalibrateSettings, "json" | "out">,
+  settings: CalibrateSettings,
+  heads: ExitHeads,
   calibration: Certified | PaperCalibration,
-  numLayers: number,
-  { timed, lines = [] }: { readonly timed?: Race; readonly lines?: readonly string[] } = {},
+  { texts, lines, next }: Finish,
 ): Promise<void> {
   const { out } = settings;
-  if (out !== undefined) await writeFileAtomic(out, calibrationFile(calibration));
-  writeResult(io, settings, { ...calibration, ...(timed && { timed }) }, [
-    ...calibrationLines(calibration, numLayers),
+  const { policy, certificate } = calibration;
+  const race = await raceExits(heads, policy, texts, settings, io);
+  const steps = (await next?.(worthOf(race))) ?? [];
+  if (out !== undefined) {
+    const file =
+      "guarantee" in certificate
+        ? `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`
+        : `${JSON.stringify(certificate)}\n`;
+    await writeFileAtomic(out, file);
+  }
+  writeResult(io, settings, { ...calibration, ...(race && { timed: race }) }, [
+    ...calibrationLines(calibration, heads.model.config.numLayers),
     ...(out === undefined ? [] : [`policy: ${out}`]),
     ...lines,
+    calibrationVerdict(certificate, race),
+    ...nextLines(...steps),
   ]);
-}
-
-function calibrationFile({ policy, certificate }: Certified | PaperCalibration): string {
-  if ("guarantee" in certificate) {
-    return `{\n"policy": ${JSON.stringify(policy, undefined, 2)},\n"certificate": ${JSON.stringify(certificate)}\n}\n`;
-  }
-  return `${JSON.stringify(certificate)}\n`;
 }

@@ -2,8 +2,8 @@
  * `early-exits certificate verify`: recomputes a certificate, and compares it with model, heads and text if given. Exit
  * status 1 if it does not hold.
  */
-import { type Certificate, checkCertificate, EarlyExitError, type Model, verifyCertificate } from "early-exits";
-import type { CalibrationDocument, Verification } from "early-exits/calibrate";
+import { type Certificate, checkCertificate, EarlyExitError, verifyCertificate } from "early-exits";
+import type { Verification } from "early-exits/calibrate";
 import { storageOf } from "early-exits/model";
 import { readHeads, readJson } from "early-exits/node";
 import { promiseLines } from "../calibration-lines.js";
@@ -80,10 +80,10 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
   const tasks = prompts === undefined ? undefined : (await readTasks(prompts)).slice(0, settings.documents);
   const own = settings.loss === undefined ? undefined : await openLoss(settings.loss);
-  const documents =
-    settings.text === undefined
-      ? undefined
-      : (await documentsFor(certificate, settings.text, model!)).slice(0, settings.documents);
+  const read = settings.text === undefined ? undefined : await readGrouped(settings.text, model!);
+  // Of own text, the prompts after which policies wrote.
+  const texts = read && (certificate.settings.ownText === undefined ? read : ownTextParts(model!, read).prompts);
+  const documents = texts?.slice(0, settings.documents);
   const { kind, dtype } = certificate.reference;
   const against = kind === "other" && dtype === "float32" ? "float32" : "same";
   const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });
@@ -116,16 +116,6 @@ async function openCertificate(file: string): Promise<Certificate> {
   const stored = await verifyCertificate(json);
   if (certificate === undefined || stored.verdict === "refuted") throw refuted(file, stored);
   return certificate;
-}
-
-/** Documents, or the prompts after which policies wrote. */
-async function documentsFor(
-  { settings: { ownText } }: Certificate,
-  text: string,
-  model: Model,
-): Promise<readonly CalibrationDocument[]> {
-  const documents = await readGrouped(text, model);
-  return ownText === undefined ? documents : ownTextParts(model, documents).prompts;
 }
 
 function refuted(file: string, { reasons }: Verification): EarlyExitError {

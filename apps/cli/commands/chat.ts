@@ -181,16 +181,12 @@ function obey(io: Io, chat: ChatSession, line: string): void {
   }
 }
 
-interface AnswerOptions extends Talk {
-  readonly signal: AbortSignal;
-}
-
 /** Returns undefined if the answer was stopped or refused; a refusal is explained and the chat goes on. */
 async function answer(
   io: Io,
   chat: ChatSession,
   text: string,
-  { decoding, json, signal }: AnswerOptions,
+  { decoding, json, signal }: Talk & { readonly signal: AbortSignal },
 ): Promise<TurnSummary | undefined> {
   const { colors, model, audit } = decoding;
   const { policy, lossless = false } = audit?.state.alarm.raised === true ? {} : decoding.options;

@@ -12,7 +12,7 @@ import {
   type TaskKind,
   taskKinds,
 } from "early-exits/evaluate";
-import { folderStore, libraryDefaults, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
+import { libraryDefaults, readPolicy, readTask, writeFileAtomic } from "early-exits/node";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { count, percent, table } from "../format.js";
 import { type Io, note, refuseIf, writeResult } from "../io.js";
@@ -20,7 +20,7 @@ import { openExits, shippedOption } from "../decoding.js";
 import { modelDefaults } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
-import { nameOf, openShard, shardOptions } from "../shards.js";
+import { nameOf, openShard, shardOptions, storeOf } from "../shards.js";
 
 const defaults = {
   ...modelDefaults,
@@ -103,32 +103,25 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
           resamples,
           seed,
           signal: io.signal,
-          ...(settings.store !== undefined && { store: folderStore(settings.store) }),
+          ...storeOf(settings),
           onBatch: ({ items, tokens }) => report({ done: items, total, text: `items, ${count(tokens)} tokens` }),
         }),
       );
-      if (shard === undefined) await writeEvaluation(io, settings, evaluation, { task, names });
+      if (shard === undefined) {
+        const { out } = settings;
+        const result = { task, ...evaluation };
+        if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result)}\n`);
+        writeResult(io, settings, result, [
+          ...evaluationLines(evaluation, names),
+          ...(out === undefined ? [] : [`report: ${out}`]),
+        ]);
+      }
     }
     if (shard !== undefined) note(io, `${nameOf(shard)}: all of its items are scored`);
   } finally {
     heads?.dispose();
     model.dispose();
   }
-}
-
-async function writeEvaluation(
-  io: Io,
-  settings: EvalSettings,
-  evaluation: Evaluation,
-  { task, names }: { readonly task: string; readonly names: readonly string[] },
-): Promise<void> {
-  const { out } = settings;
-  const result = { task, ...evaluation };
-  if (out !== undefined) await writeFileAtomic(out, `${JSON.stringify(result)}\n`);
-  writeResult(io, settings, result, [
-    ...evaluationLines(evaluation, names),
-    ...(out === undefined ? [] : [`report: ${out}`]),
-  ]);
 }
 
 /** Reads the whole task first, so that a bad line shows at once. */
@@ -143,7 +136,7 @@ async function countItems(task: string, kind: TaskKind, limit: number): Promise<
 function evaluationLines(evaluation: Evaluation, names: readonly string[]): string[] {
   const { ways, kind, items, tokens, truncated, level, numLayers, maxLength } = evaluation;
   const metrics = Object.keys(ways[0]!.metrics) as MetricName[];
-  const rows = (of: (way: EvaluatedWay) => Partial<Record<MetricName, Estimate>>, signed: boolean): string[][] =>
+  const rows = (of: (way: EvaluatedWay) => Partial<Record<MetricName, Estimate>>, signed: boolean) =>
     ways.map((way, w) => [names[w]!, ...metrics.map((name) => estimate(name, of(way)[name]!, signed))]);
   const cut = truncated === 0 ? "" : `, ${truncated} contexts cut to the last ${maxLength} tokens`;
   return [

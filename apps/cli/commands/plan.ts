@@ -89,10 +89,14 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
   );
   const { path } = await findModel(io, dir);
   const model = await describeModel(path, settings);
-  const damaged = settings.check === true ? await checkTensors(path, settings, io) : undefined;
+  const { budgets, check } = settings;
+  const { signal } = io;
+  const damaged =
+    check === true ? await checkWeights(await readTensorSource(path, { budgets }), { signal }) : undefined;
   const { config, tokenizer, ...tensors } = model;
+  const storedAs = dtype ?? (path.toLowerCase().endsWith(".gguf") ? "stored" : "float32");
   // Without a measurement, "auto" promises nothing.
-  const finalHeadShare = unembedding === "screened" ? screenedShare(config, dtype ?? usualDtype(path)) : 1;
+  const finalHeadShare = unembedding === "screened" ? screenedShare(config, storedAs) : 1;
   const plans = planExits(config, { fill, finalHeadShare });
   const measured = heads === undefined || text === undefined ? null : await measure(settings, heads, text, io);
   const trained = plans.filter(({ kind }) => kind === (defaultKind(config) === "dense" ? "dense" : "linearPreview"));
@@ -122,11 +126,6 @@ async function run(settings: PlanSettings, io: Io): Promise<void> {
 /** Parameters of the largest model that may be the package's: larger ones are not read for that. */
 const MOST_SHIPPED = 2e8;
 
-/** Returns the tensors that hold NaN or infinity. */
-async function checkTensors(path: string, { budgets }: PlanSettings, { signal }: Io): Promise<DamagedTensor[]> {
-  return checkWeights(await readTensorSource(path, { budgets }), { signal });
-}
-
 function nextSteps(
   { dir, heads, text, agreement, dtype }: PlanSettings,
   plans: readonly BreakEvenRow[],
@@ -143,9 +142,6 @@ function nextSteps(
     `${commandLine("train", [dir], { self: true, out: "heads" })} (on text of the model's own)`,
   ];
 }
-
-/** Storage without --dtype. */
-const usualDtype = (path: string): ModelDtype => (path.toLowerCase().endsWith(".gguf") ? "stored" : "float32");
 
 /** Share of the unembedding's bytes (stored as `dtype`) that screening reads; 1 if that saves nothing. */
 function screenedShare({ vocabSize, hiddenSize }: ModelConfig, dtype: ModelDtype): number {
@@ -168,8 +164,9 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   for (const score of heads.scores) {
     const { certificate, policy } = calibratePaper(records, { agreement, score, fill });
     const coverage = certificate.measured.exits.map(({ left, reached }) => (reached === 0 ? 0 : left / reached));
-    const used = policy.exits.map(({ threshold }) => threshold !== "never");
-    const cost = lossyCost(usedCosts(costs, used), coverage);
+    // A head that no token may leave at is not evaluated either.
+    const used = costs.heads.map((head, exit) => (policy.exits[exit]!.threshold === "never" ? 0 : head));
+    const cost = lossyCost({ ...costs, heads: used }, coverage);
     scores.push({ score, coverage, agreement: certificate.measured.agreement, speedup: plainCost(costs) / cost });
   }
   const feasible = feasibility(records, { agreement }).map((one, exit) => ({ depth: heads.depths[exit]!, ...one }));
@@ -188,11 +185,6 @@ async function measure(settings: PlanSettings, headsFolder: string, text: string
   return result;
 }
 
-/** A head that no token may leave at is not evaluated either. */
-function usedCosts(costs: PlanCosts, used: readonly boolean[]): PlanCosts {
-  return { ...costs, heads: costs.heads.map((head, exit) => (used[exit] ? head : 0)) };
-}
-
 /** Drafting at one exit, whatever its score: acceptance on the text and the best number of drafts. At depth L none. */
 function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: PlanCosts) {
   const positions = records.documents.reduce((sum, document) => sum + document.positions, 0);
@@ -206,7 +198,7 @@ function losslessPlans(heads: ExitHeads, records: CalibrationRecords, costs: Pla
   });
 }
 
-type Styles = Pick<ReturnType<typeof colorsOf>, "bold" | "dim">;
+type Styles = ReturnType<typeof colorsOf>;
 
 type MeasuredPlan = Awaited<ReturnType<typeof measure>>;
 
@@ -313,7 +305,7 @@ function modelLines(
   dir: string,
   description: ModelDescription,
   damaged: readonly DamagedTensor[] | undefined,
-  { bold, yellow }: Pick<ReturnType<typeof colorsOf>, "bold" | "yellow">,
+  { bold, yellow }: Styles,
 ): string[] {
   const { config, parameters, dtypes, missing, misshapen } = description;
   const stored = Object.entries(dtypes)

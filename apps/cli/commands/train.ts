@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { attachHeads, type ExitHeads, libraryVersion, type Model } from "early-exits";
 import { type ExitQuality, frequentTokens, projectionInputs } from "early-exits/exits";
 import type { Document } from "early-exits/model";
-import { fileExists, type PromptLine, readDocuments, readPrompts, writeHeads } from "early-exits/node";
+import { fileExists, readDocuments, readPrompts, writeHeads } from "early-exits/node";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { hashDocuments } from "../documents.js";
 import { percent } from "../format.js";
@@ -31,8 +31,7 @@ import { ownSeed, writePrompts } from "../own-text.js";
 import { ANSWERS_TOGETHER, holdOut, openSources, sampleAnswers } from "../training/head-data.js";
 import {
   depthsOf,
-  fitHeadMaps,
-  fitHeadPreviews,
+  fitHeads,
   fitKeysAndValues,
   type HeadRecipe,
   type HeadTraining,
@@ -197,7 +196,13 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
   try {
     const { options } = training;
     const cache = settings.cache ?? (ownPrompts ? join(out, "checkpoint", "states") : undefined);
-    const toAnswer = ownPrompts ? await promptsOf(model, options, join(out, "prompts.jsonl"), io) : asked;
+    const written = {
+      count: options.self,
+      seed: ownSeed(options.seed, "training"),
+      batchSize: ANSWERS_TOGETHER,
+      file: join(out, "prompts.jsonl"),
+    };
+    const toAnswer = ownPrompts ? await writePrompts(model, written, io) : asked;
     const states = toAnswer.length > 0 && cache !== undefined ? join(cache, "answers") : undefined;
     const documents =
       given ??
@@ -221,10 +226,10 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     const sources = await openSources(heads, data, options, { cache, cacheLimit, folder: states }, io);
     const list = options.list === 0 ? undefined : await longList(model, data.train, options.list);
     const job: HeadTraining = { run: training, sources, list, log: join(out, "training-log.jsonl") };
-    if (training.resumedAt === 0) await fitHeadMaps(heads, sources.train, options, io);
+    if (training.resumedAt === 0) await fitHeads("maps", heads, sources.train, options, io);
     const before = training.resumedAt === 0 ? await measureHeld(heads, sources.held, io) : [];
     const curve = await trainExitHeads(heads, job, io);
-    await fitHeadPreviews(heads, sources.train, options, io);
+    await fitHeads("previews", heads, sources.train, options, io);
     const after = await measureHeld(heads, sources.held, io);
     await fitKeysAndValues(heads, data.train, options, io);
     await writeTraining(heads, job, { curve, before, after }, { settings, documents }, io);
@@ -260,10 +265,6 @@ function chosenBy(settings: TrainSettings, prompts: number, ownPrompts: boolean)
     ...chosen,
     self: count,
   };
-}
-
-function promptsOf(model: Model, { self: count, seed }: HeadRecipe, file: string, io: Io): Promise<PromptLine[]> {
-  return writePrompts(model, { count, seed: ownSeed(seed, "training"), batchSize: ANSWERS_TOGETHER, file }, io);
 }
 
 async function attach(model: Model, documents: readonly Document[], recipe: HeadRecipe): Promise<ExitHeads> {
@@ -308,7 +309,7 @@ async function writeTraining(
   { settings, documents }: { readonly settings: TrainSettings; readonly documents: readonly Document[] },
   io: Io,
 ): Promise<void> {
-  const { out, dir, text } = settings;
+  const { out, dir, text, dtype } = settings;
   const { options } = training;
   const { points, tokensPerSecond } = curve;
   const first = points[0];
@@ -332,12 +333,13 @@ async function writeTraining(
   };
   await writeHeads(out, heads, { files: { "training.json": `${JSON.stringify(result, undefined, 2)}\n` } });
   await training.finish();
-  const risen = (from: readonly (number | undefined)[], to: readonly (number | undefined)[]): string =>
+  const risen = (from: readonly (number | undefined)[], to: readonly (number | undefined)[]) =>
     heads.depths
       .slice(0, to.length)
       .map((depth, i) => `depth ${depth} ${percent(from[i])} -> ${percent(to[i])}`)
       .join(", ");
-  const shares = (exits: readonly ExitQuality[]): number[] => exits.map(({ agreement }) => agreement);
+  const held = settings.self === undefined ? { text: "held-out.txt" } : { self: true };
+  const shares = (exits: readonly ExitQuality[]) => exits.map(({ agreement }) => agreement);
   writeResult(io, settings, { out, ...result }, [
     `${out}: ${describe(heads, options)}`,
     ...(final === undefined
@@ -348,11 +350,6 @@ async function writeTraining(
       : [`agreement with the full model on held-out documents: ${risen(shares(before), shares(after))}`]),
     ...qualityLines(after),
     ...trainingVerdict(after),
-    ...nextLines(calibrateNext(settings)),
+    ...nextLines(commandLine("calibrate", [dir], { heads: out, ...held, agreement: ".9", dtype, out: "policy.json" })),
   ]);
-}
-
-function calibrateNext({ dir, out, self, dtype }: TrainSettings): string {
-  const documents = self === undefined ? { text: "held-out.txt" } : { self: true };
-  return commandLine("calibrate", [dir], { heads: out, ...documents, agreement: ".9", dtype, out: "policy.json" });
 }

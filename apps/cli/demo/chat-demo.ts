@@ -55,9 +55,13 @@ export async function runChatDemo(plan: ChatPlan, json: boolean, io: Io): Promis
   const demo = await openChatDemo(plan, io);
   const { heads, model, certificate, valid } = demo;
   say(openingLines(demo));
-  const answers = await answerQuestions(demo);
+  const answers: ChatAnswer[] = [];
+  for (const question of questions.slice(0, SHOWN)) answers.push(await answer(demo, question));
   say(answerLines(answers, demo));
-  const speeds = await timeAnswers(demo);
+  const prompts = await Promise.all(questions.map((question) => idsOf(model, question)));
+  const { runs, maxNewTokens } = plan;
+  const timing = { runs, maxNewTokens, stopAtEndOfText: true };
+  const speeds = await timeWays(io, heads, certificate.policy, prompts, timing);
   say(chatSpeedLines(speeds, demo));
   const seconds = (io.now() - started) / 1000;
   say(timeLine(seconds, io));
@@ -98,12 +102,6 @@ async function openChatDemo(plan: ChatPlan, io: Io): Promise<ChatDemo> {
   return { ...plan, ...opened, io, valid: verdict !== "refuted" };
 }
 
-async function answerQuestions(demo: ChatDemo): Promise<ChatAnswer[]> {
-  const answers: ChatAnswer[] = [];
-  for (const question of questions.slice(0, SHOWN)) answers.push(await answer(demo, question));
-  return answers;
-}
-
 async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
   const { heads, model, certificate, maxNewTokens, io } = demo;
   const prompt = await idsOf(model, question);
@@ -115,12 +113,7 @@ async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
   return { question, pieces, summary, plain: plain.summary.text, differs };
 }
 
-const shareOf = (flags: readonly boolean[]): number => flags.filter(Boolean).length / flags.length;
-
-async function timeAnswers({ heads, model, certificate, maxNewTokens, runs, io }: ChatDemo): Promise<Comparison> {
-  const prompts = await Promise.all(questions.map((question) => idsOf(model, question)));
-  return timeWays(io, heads, certificate.policy, prompts, { runs, maxNewTokens, stopAtEndOfText: true });
-}
+const shareOf = (flags: readonly boolean[]) => flags.filter(Boolean).length / flags.length;
 
 function idsOf({ tokenizer }: Model, content: string): Promise<number[]> {
   return encodeChat(tokenizer, [{ role: "user", content }]);
@@ -148,7 +141,7 @@ function openingLines({ io, model, exits, heads, certificate, valid }: ChatDemo)
 
 function answerLines(answers: readonly ChatAnswer[], { io, model, heads }: ChatDemo): string[] {
   const { bold, dim, underline } = colorsOf(io);
-  const mark = (text: string): string => (io.color ? underline(text) : `‹${text}›`);
+  const mark = (text: string) => (io.color ? underline(text) : `‹${text}›`);
   const { numLayers } = model.config;
   const colors = depthColors(io, heads.depths, numLayers);
   const counts = Array.from({ length: numLayers + 1 }, (_, depth) =>

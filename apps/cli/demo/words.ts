@@ -208,7 +208,7 @@ function painted({ prompt, pieces }: DemoText, io: Io, colors?: DepthColors): st
   return `${colorsOf(io).dim(prompt)}${text.join("")}`;
 }
 
-function costOfHead({ config }: Model): { readonly multiplyAdds: number; readonly blocks: number } {
+function costOfHead({ config }: Model) {
   const multiplyAdds = headCost(config, { kind: "dense" });
   const context = Math.min(libraryDefaults.plan.context, config.maxPositionEmbeddings);
   return { multiplyAdds, blocks: multiplyAdds / blockCost(config, context) };

@@ -36,7 +36,8 @@ export interface HeadData {
 
 /** Holds out a seeded share, in whole groups; both parts keep their order. */
 export function holdOut(documents: readonly Document[], { seed, heldShare }: SplitRecipe): HeadData {
-  const held = heldIndices(documents.map(groupOf), { seed, heldShare });
+  const groups = documents.map((one) => (typeof one === "object" && "ids" in one ? one.group : undefined));
+  const held = heldIndices(groups, { seed, heldShare });
   return {
     train: documents.filter((_, i) => !held.has(i)),
     held: documents.filter((_, i) => held.has(i)),
@@ -46,10 +47,6 @@ export function holdOut(documents: readonly Document[], { seed, heldShare }: Spl
 interface SplitRecipe {
   readonly seed: number;
   readonly heldShare: number;
-}
-
-function groupOf(document: Document): string | undefined {
-  return typeof document === "object" && "ids" in document ? document.group : undefined;
 }
 
 /**

@@ -66,26 +66,24 @@ function fit(
   );
 }
 
-/** Fits the maps of linear heads, where their training starts. */
-export async function fitHeadMaps(
-  heads: ExitHeads,
-  data: HeadSources["train"],
-  recipe: HeadRecipe,
-  io: Io,
-): Promise<void> {
-  if (!heads.heads.some(({ shape }) => shape.kind === "linear")) return;
-  await fit(io, "maps", recipe, (options) => fitMaps(heads, data, { ...options, batchSize: recipe.batch }));
-}
+const fittings = { maps: fitMaps, previews: fitPreviews } as const;
 
-/** Fits previews to the vectors that the trained maps make. */
-export async function fitHeadPreviews(
+/**
+ * Fits, where heads have them: before the steps the maps of linear heads, where their training starts; after them
+ * previews, to the vectors that the trained maps make.
+ */
+export async function fitHeads(
+  part: keyof typeof fittings,
   heads: ExitHeads,
   data: HeadSources["train"],
   recipe: HeadRecipe,
   io: Io,
 ): Promise<void> {
-  if (!heads.heads.some(({ preview }) => preview !== undefined)) return;
-  await fit(io, "previews", recipe, (options) => fitPreviews(heads, data, { ...options, batchSize: recipe.batch }));
+  const has = heads.heads.some(({ shape, preview }) =>
+    part === "maps" ? shape.kind === "linear" : preview !== undefined,
+  );
+  if (!has) return;
+  await fit(io, part, recipe, (options) => fittings[part](heads, data, { ...options, batchSize: recipe.batch }));
 }
 
 /** Measures heads as they decode; nothing without held-out documents. */

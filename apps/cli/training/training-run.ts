@@ -103,7 +103,7 @@ async function storedOptions<O extends object>(
     readonly options: O & Record<string, unknown>;
     readonly dataHash: string;
   };
-  const show = (value: unknown): string => JSON.stringify(value);
+  const show = (value: unknown) => JSON.stringify(value);
   const differing = Object.keys(given).find((key) => show(given[key]) !== show(stored.options[key]));
   if (differing !== undefined) {
     throw new EarlyExitError(

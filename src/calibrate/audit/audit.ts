@@ -233,8 +233,8 @@ function checkState(state: AuditState): AuditState {
 /** Members are of the right types and in range: states come from files. */
 function isWhole({ every, seed, requests, tokens, lossSum, users, alarm }: Partial<AuditState>): boolean {
   const { target, delta, units, raised, wealth } = (alarm ?? {}) as Partial<AlarmState>;
-  const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
-  const isIn = (value: unknown, most: number): boolean => typeof value === "number" && value >= 0 && value <= most;
+  const isCount = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
+  const isIn = (value: unknown, most: number) => typeof value === "number" && value >= 0 && value <= most;
   return (
     [every, seed, requests, tokens, units].every(isCount) &&
     every !== 0 &&

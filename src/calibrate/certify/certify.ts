@@ -39,8 +39,7 @@ export async function certify(evidence: Evidence, settings: CertifySettings): Pr
   const parts = { evidence, sequence, result, settings };
   const policy = coverPolicy(writePolicy(parts));
   const certificate = await writeCertificate({ ...parts, policy });
-  const notes = await notesOf(parts);
-  return { policy, certificate, notes };
+  return { policy, certificate, notes: await notesOf(parts, certificate) };
 }
 
 function requireLawful({ subject, documents }: Evidence, { loss, candidates }: CertifySettings): void {

@@ -12,14 +12,14 @@
  *          (record/split.ts). And the mean over all documents given, those of the grid split included, must be at
  *          most ε
  */
-import { type FillName, isExactFill } from "../../exits/fill/fill.js";
+import { isExactFill } from "../../exits/fill/fill.js";
 import type { ScoreName } from "../../exits/heads/score.js";
 import { certifyLosses, columnOf, type LossMatrix, meanPValue, meansOf, repeatTo } from "../../risk/certify-losses.js";
 import { fixedSequence } from "../../risk/multiple-tests.js";
 import type { CertificateCandidate, CertificateCounts, CertificateTest } from "../certificate/certificate.js";
 import { proposeVectors } from "../procedures/propose.js";
 import { costsOf, type ExitCosts, lossesOf, readLosses, type Reading, type Tally } from "../procedures/tally.js";
-import { rawThreshold, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
+import { rawVector, tallyVectors, type ThresholdVector } from "../procedures/token-table.js";
 import {
   type Evidence,
   firstCounted,
@@ -79,36 +79,41 @@ export function planSequence(
   return { vectors: vectors.slice(start), costs: costs.slice(start), predicted: predicted.slice(start) };
 }
 
-/**
- * The expected cost of a token: that of the cheapest candidate before the first predicted failure; `full` if none is
- * predicted to pass.
- */
-export function expectedCost({ costs, predicted }: TestSequence, delta: number, full: number): number {
-  return Math.min(full, ...costs.slice(0, fixedSequence(predicted, delta).length));
-}
-
 export interface ScoredSequence extends TestSequence {
   readonly score: ScoreName;
   readonly exitCosts: ExitCosts;
 }
 
-interface Proposal extends Candidates {
-  readonly score: ScoreName;
-  readonly exitCosts: ExitCosts;
-  readonly sequence: TestSequence;
+/**
+ * The expected cost of a token: that of the cheapest candidate before the first predicted failure; of all blocks if
+ * none is predicted to pass.
+ */
+export function expectedCost({ costs, predicted, exitCosts }: ScoredSequence, delta: number): number {
+  return Math.min(exitCosts.full, ...costs.slice(0, fixedSequence(predicted, delta).length));
+}
+
+interface Proposal {
+  readonly candidates: Candidates;
+  /** Predicted from the records. */
+  readonly sequence: ScoredSequence;
 }
 
 /** Plans the test. Throws an OptionError if the score asked for is not recorded. */
 export async function planTest(evidence: Evidence, settings: CertifySettings): Promise<ScoredSequence> {
-  const { given, grid, run, subject, units, copied } = evidence;
+  const { given, grid, run, answers } = evidence;
   if (given !== undefined) return planGiven(evidence, given, settings);
-  const { score, exitCosts: costs, sequence, ...candidates } = await propose(evidence, settings);
-  if (candidates.vectors.length === 0 || run === undefined || evidence.answers !== undefined) {
-    return { ...sequence, score, exitCosts: costs };
-  }
-  const ran = await tallyIn(evidence, [0, grid], score, candidates.vectors);
-  const losses = readUnits(evidence, lossesOf(ran, lossOf(subject, settings.loss)), readFirst(evidence, grid));
-  return { ...planSequence(candidates, losses, { ...settings, units, copied }), score, exitCosts: costs };
+  const { candidates, sequence } = await propose(evidence, settings);
+  if (candidates.vectors.length === 0 || run === undefined || answers !== undefined) return sequence;
+  const ran = await tallyIn(evidence, [0, grid], sequence.score, candidates.vectors);
+  return { ...sequence, ...planBy(ran, candidates, evidence, settings) };
+}
+
+/** Plans the sequence by what the candidates do on the first documents, which the tally counts. */
+function planBy(tally: Tally, candidates: Candidates, evidence: Evidence, settings: CertifySettings): TestSequence {
+  const { subject, units, copied } = evidence;
+  const losses = lossesOf(tally, lossOf(subject, settings.loss));
+  const read = readUnits(evidence, losses, readFirst(evidence, tally.documents));
+  return planSequence(candidates, read, { ...settings, units, copied });
 }
 
 /** Losses of documents as losses of units, 0 or 1 by definition only where documents are the units. */
@@ -121,8 +126,11 @@ function readUnits({ unit }: Evidence, losses: LossMatrix, reading: Reading): Lo
  * can be planned.
  */
 export async function proposeCandidates(evidence: Evidence, settings: CertifySettings): Promise<RunCandidates> {
-  const { score, vectors } = await propose(evidence, settings);
-  const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+  const {
+    candidates,
+    sequence: { score },
+  } = await propose(evidence, settings);
+  const thresholds = candidates.vectors.map((vector) => rawVector(vector, score));
   return { score, fill: settings.fill, thresholds };
 }
 
@@ -147,9 +155,9 @@ async function propose(evidence: Evidence, settings: CertifySettings): Promise<P
   }
   const proposals: Proposal[] = [];
   for (const score of scoresOf(subject)) proposals.push(await proposeWith(evidence, score, compared, settings));
-  const costOf = ({ sequence, exitCosts: { full } }: Proposal): number => expectedCost(sequence, settings.delta, full);
+  const costOf = ({ sequence }: Proposal) => expectedCost(sequence, settings.delta);
   const best = proposals.reduce((one, other) => (costOf(other) < costOf(one) ? other : one));
-  return compared === grid ? best : proposeWith(evidence, best.score, grid, settings);
+  return compared === grid ? best : proposeWith(evidence, best.sequence.score, grid, settings);
 }
 
 /** Proposes candidates of a score from the first documents, and predicts their test from the records. */
@@ -159,28 +167,26 @@ async function proposeWith(
   end: number,
   settings: CertifySettings,
 ): Promise<Proposal> {
-  const { subject, units, answers } = evidence;
+  const { subject, answers } = evidence;
   const copied = evidence.copied || answers !== undefined; // most candidates are strict, and the strictest is first
-  const loss = lossOf(subject, answers === undefined ? settings.loss : "token");
-  const costs = costsWith(evidence, settings);
+  const exitCosts = costsWith(evidence, settings);
   const table = await tableIn(evidence, end, score);
   // One changed token changes a document: its slack is divided by the mean number of tokens. An answer that changes
   // usually has several such tokens, so twice as many may be tried there.
   const meanTokens = table.starts[table.documents]! / table.documents;
   const perToken = settings.epsilon / Math.max(1, meanTokens);
   const slack = Math.min(0.5, Math.max(2 * perToken, settings.loss === "changed" ? 0 : ANSWER_SLACK));
-  const epsilon = answers !== undefined ? slack : loss === "anyChange" ? perToken : settings.epsilon;
+  const asked: CertifySettings = answers === undefined ? settings : { ...settings, loss: "token", epsilon: slack };
+  const epsilon = lossOf(subject, asked.loss) === "anyChange" ? perToken : asked.epsilon;
   const vectors = [
     ...(testsNever(evidence) ? [table.oriented.map(() => Infinity)] : []),
-    ...(settings.candidates === 0 ? [] : proposeVectors(table, costs, { epsilon, count: settings.candidates, copied })),
+    ...(asked.candidates === 0 ? [] : proposeVectors(table, exitCosts, { epsilon, count: asked.candidates, copied })),
   ];
-  if (vectors.length === 0) return { score, exitCosts: costs, vectors, costs: [], sequence: nothing };
+  const scored = { score, exitCosts };
+  if (vectors.length === 0) return { candidates: nothing, sequence: { ...nothing, ...scored } };
   const tally = tallyVectors(table, vectors);
-  const candidates = { vectors, costs: costsOf(tally, costs) };
-  const losses = readUnits(evidence, lossesOf(tally, loss), readFirst(evidence, end));
-  const level = answers === undefined ? settings.epsilon : epsilon;
-  const sequence = planSequence(candidates, losses, { ...settings, epsilon: level, units, copied });
-  return { score, exitCosts: costs, ...candidates, sequence };
+  const candidates = { vectors, costs: costsOf(tally, exitCosts) };
+  return { candidates, sequence: { ...planBy(tally, candidates, { ...evidence, copied }, asked), ...scored } };
 }
 
 /** Answers keep most of their worth if they keep 99 % of their tokens, and little if 95 %; more in short ones. */
@@ -192,19 +198,16 @@ async function planGiven(
   { score, vectors }: GivenCandidates,
   settings: CertifySettings,
 ): Promise<ScoredSequence> {
-  const { subject, grid, units, copied } = evidence;
   const exitCosts = costsWith(evidence, settings);
-  const tally = await tallyIn(evidence, [0, grid], score, vectors);
+  const tally = await tallyIn(evidence, [0, evidence.grid], score, vectors);
   const costs = costsOf(tally, exitCosts);
-  const isNever = (vector: ThresholdVector): boolean => vector.every((threshold) => threshold === Infinity);
+  const isNever = (vector: ThresholdVector) => vector.every((threshold) => threshold === Infinity);
   const kept = [...vectors.keys()].filter(
     (i) => costs[i]! < exitCosts.full || (testsNever(evidence) && isNever(vectors[i]!)),
   );
   const candidates = { vectors: kept.map((i) => vectors[i]!), costs: kept.map((i) => costs[i]!) };
-  if (kept.length === 0) return { ...nothing, score, exitCosts };
-  const losses = lossesOf(pickVectors(tally, kept), lossOf(subject, settings.loss));
-  const read = readUnits(evidence, losses, readFirst(evidence, grid));
-  return { ...planSequence(candidates, read, { ...settings, units, copied }), score, exitCosts };
+  const planned = kept.length === 0 ? nothing : planBy(pickVectors(tally, kept), candidates, evidence, settings);
+  return { ...planned, score, exitCosts };
 }
 
 const nothing: TestSequence = { vectors: [], costs: [], predicted: [] };
@@ -243,8 +246,8 @@ export async function runTest(
   const { epsilon, delta, fill } = settings;
   const loss = lossOf(subject, settings.loss);
   const never = subject.depths.map(() => Infinity);
-  const other = judgedBy(subject).reference.kind === "other";
-  const tallyOf = (list: readonly ThresholdVector[]): Promise<Tally> =>
+  const other = testsNever(evidence);
+  const tallyOf = (list: readonly ThresholdVector[]) =>
     tallyIn(evidence, [firstCounted(evidence), documents.length], score, list);
   // Against another model, "never exit" must run too.
   const all = other ? await tallyOf([...vectors, never]) : undefined;
@@ -253,7 +256,7 @@ export async function runTest(
   if (vectors.length === 0) return { ...nothing, test: null, furtherUnits: null };
   const decide = (tally: Tally) => {
     const losses = lossesOf(tally, loss);
-    const read = (reading: Reading): LossMatrix => readUnits(evidence, losses, reading);
+    const read = (reading: Reading) => readUnits(evidence, losses, reading);
     const others = copied ? [read(readAsGiven(evidence, "test"))] : [];
     return { tally, read, ...certifyLosses(read(readOnce(evidence)), { epsilon, delta }, ...others) };
   };
@@ -266,7 +269,7 @@ export async function runTest(
   const place = cheapest(fair.map((candidate) => costs[candidate]!));
   const chosen = place === "never" ? place : fair[place]!;
   const candidates = vectors.slice(0, accepted + 1).map((vector, i): CertificateCandidate => ({
-    ...countsOf(tally, i, vector, { score, fill, other }),
+    ...countsOf(evidence, tally, i, vector, { score, fill }),
     cost: costs[i]!,
     risk: risks[i]!,
     pValue: pValues[i]!,
@@ -295,24 +298,20 @@ function neverTally(evidence: Evidence, never: ThresholdVector): Tally {
   };
 }
 
-interface Terms {
-  readonly score: ScoreName;
-  readonly fill: FillName;
-  readonly other: boolean;
-}
-
 export function countsOf(
+  evidence: Evidence,
   tally: Tally,
   candidate: number,
   vector: ThresholdVector,
-  { score, fill, other }: Terms,
+  { score, fill }: Pick<RunCandidates, "score" | "fill">,
 ): CertificateCounts {
   const { left, wrong, deep, answers } = pickVectors(tally, [candidate]);
+  const isExact = isExactFill(fill) && !testsNever(evidence);
   const counts = {
-    thresholds: vector.map((threshold) => rawThreshold(threshold, score)),
+    thresholds: rawVector(vector, score),
     left: [...left],
     wrong: answers ? [] : [...wrong],
-    deep: answers !== undefined || (isExactFill(fill) && !other) ? [] : [...deep],
+    deep: answers !== undefined || isExact ? [] : [...deep],
   };
   if (answers === undefined) return counts;
   const { losses, written, hashes } = answers;

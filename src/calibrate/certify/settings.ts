@@ -128,20 +128,18 @@ export function certifySettings(
     );
   }
   return {
-    ...{
-      agreement,
-      epsilon: 1 - agreement,
-      delta: delta / choices,
-      choices,
-      loss,
-      unit,
-      score,
-      costs,
-      fill,
-      seed,
-      gridShare,
-      candidates,
-    },
+    agreement,
+    epsilon: 1 - agreement,
+    delta: delta / choices,
+    choices,
+    loss,
+    unit,
+    score,
+    costs,
+    fill,
+    seed,
+    gridShare,
+    candidates,
     population,
   };
 }

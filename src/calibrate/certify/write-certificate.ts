@@ -1,18 +1,13 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
 import { isExactFill } from "../../exits/fill/fill.js";
-import type { CertifiedLoss, Policy } from "../../exits/plan/policy.js";
+import type { Policy } from "../../exits/plan/policy.js";
 import { errorFreeUnits } from "../../risk/certify-losses.js";
 import { effectOfClusters } from "../../risk/exchangeability.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf } from "../certificate/assumptions.js";
-import {
-  type Certificate,
-  type CertificateCopy,
-  type CertificateGroups,
-  sealCertificate,
-} from "../certificate/certificate.js";
+import { type Certificate, type CertificateCopy, sealCertificate } from "../certificate/certificate.js";
 import { lossesOf, readLosses } from "../procedures/tally.js";
-import { rawThreshold } from "../procedures/token-table.js";
+import { rawVector } from "../procedures/token-table.js";
 import { classesIn, type Evidence, type EvidenceDocument, readOnce, tableIn } from "../record/evidence.js";
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
@@ -36,7 +31,7 @@ export function writePolicy({
 }: CertificateParts): Policy {
   const { modelHash, headsHash, dtype, depths } = subject;
   const { sampling, reference } = judgedBy(subject);
-  const thresholds = vector.map((threshold) => rawThreshold(threshold, score));
+  const thresholds = rawVector(vector, score);
   return {
     format: "early-exits/policy",
     version: 1,
@@ -72,8 +67,19 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
   const { score, exitCosts: costs } = sequence;
   const { sampling, reference } = judgedBy(subject);
   const loss = lossOf(subject, settings.loss);
-  const losses = classLosses(evidence, result, loss);
-  const terms = { score, fill, other: reference.kind === "other" };
+  // Of every class of the test, the mean over its members.
+  const means = readLosses(
+    lossesOf(result.tally, loss),
+    tested.map((members) => [members]),
+  );
+  const losses = [...means.values];
+  const leaders = classes.map(([leader]) => leader!);
+  const groups = new Set(leaders.flatMap(({ group }) => group ?? [])).size;
+  const names = leaders.flatMap((leader) => (leader.tested ? leader.group! : []));
+  const { furtherUnits: further } = result;
+  // A share of all documents goes to the grid split.
+  const documentsFor = (units: number) =>
+    Math.ceil((tested.length * units) / evidence.units / (1 - settings.gridShare));
   return sealCertificate({
     format: "early-exits/certificate",
     version: 3,
@@ -103,7 +109,10 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
       ...(ownText && { ownText }),
       ...(answers && { answers }),
     },
-    groups: groupsOf(evidence, losses),
+    groups: {
+      count: groups,
+      designEffect: groups > 0 && unit !== "group" ? effectOfClusters(halved(losses), names) : null,
+    },
     split: { seed, grid: classes.length - tested.length },
     ...(trainingKnown && { taught }),
     documents: classes.map(([leader, ...copies]) => ({
@@ -112,17 +121,16 @@ export async function writeCertificate(parts: CertificateParts & { readonly poli
     })),
     sequenceLength,
     costs,
-    costUnit: settings.costs === undefined && settings.knownCosts === undefined ? "multiplyAdds" : "milliseconds",
+    costUnit: isTimed(settings) ? "milliseconds" : "multiplyAdds",
     test: result.test,
-    accepted: { ...countsOf(result.tally, 0, result.vector, terms), losses },
+    accepted: { ...countsOf(evidence, result.tally, 0, result.vector, { score, fill }), losses },
     measured: outcomeOfTally(
       result.tally,
-      0,
       subject,
       tested.map(([leader]) => leader!),
     ),
-    furtherUnits: result.furtherUnits,
-    furtherDocuments: furtherDocumentsOf(evidence, result.furtherUnits, settings),
+    furtherUnits: further,
+    furtherDocuments: further && Math.max(1, documentsFor(evidence.units + further) - classes.length),
   });
 }
 
@@ -134,32 +142,8 @@ function byHash(a: CertificateCopy, b: CertificateCopy): number {
   return `${a.hash} ${a.group}` < `${b.hash} ${b.group}` ? -1 : 1;
 }
 
-/** The loss of every class of the test, each the mean over its members. */
-function classLosses(evidence: Evidence, { tally }: TestResult, loss: CertifiedLoss): number[] {
-  const classes = readOnce(evidence)
-    .flat()
-    .map((members) => [members]);
-  return [...readLosses(lossesOf(tally, loss), classes).values];
-}
-
-function groupsOf(evidence: Evidence, losses: readonly number[]): CertificateGroups {
-  const leaders = classesIn(evidence).map(([leader]) => leader!);
-  const count = new Set(leaders.flatMap(({ group }) => group ?? [])).size;
-  const names = leaders.flatMap(({ tested, group }) => (tested ? group! : []));
-  const told = count > 0 && evidence.unit !== "group";
-  return { count, designEffect: told ? effectOfClusters(halved(losses), names) : null };
-}
-
-/** Documents to add, of which a share goes to the grid split. */
-function furtherDocumentsOf(
-  evidence: Evidence,
-  furtherUnits: number | null,
-  { gridShare }: CertifySettings,
-): number | null {
-  if (furtherUnits === null || furtherUnits === 0) return furtherUnits;
-  const { units } = evidence;
-  const needed = (readOnce(evidence).flat().length * (units + furtherUnits)) / units;
-  return Math.max(1, Math.ceil(needed / (1 - gridShare)) - classesIn(evidence).length);
+function isTimed({ costs, knownCosts }: CertifySettings): boolean {
+  return (costs ?? knownCosts) !== undefined;
 }
 
 // Notes beside a certificate, for people: what was possible, what it costs, and how far documents are from independent.
@@ -184,27 +168,26 @@ export interface CalibrationNotes {
   readonly dependence: Dependence | null;
 }
 
-export async function notesOf({ evidence, sequence, result, settings }: CertificateParts): Promise<CalibrationNotes> {
+export async function notesOf(
+  { evidence, sequence, result: { test }, settings }: CertificateParts,
+  { documents: classes, split, accepted }: Certificate,
+): Promise<CalibrationNotes> {
   const { documents, subject, given, answers, grid, units } = evidence;
   const { epsilon, delta, gridShare } = settings;
   const { exitCosts, score } = sequence;
+  const { full } = exitCosts;
   const told = given === undefined && answers === undefined;
   const feasibility = told ? feasibilityOf(await tableIn(evidence, grid, score), epsilon) : undefined;
-  const perUnit = readOnce(evidence).flat().length / units;
-  const cost = costOfResult(result, exitCosts.full);
-  const timed = settings.costs !== undefined || settings.knownCosts !== undefined;
+  const perUnit = (classes.length - split.grid) / units;
+  const cost = test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
   return {
     feasibility: feasibility?.map((one, exit) => ({ depth: subject.depths[exit]!, ...one })) ?? null,
     fewestDocuments: Math.ceil((errorFreeUnits(epsilon, delta) * perUnit) / (1 - gridShare)),
-    expectedSpeedup: exitCosts.full / expectedCost(sequence, delta, exitCosts.full),
-    speedup: exitCosts.full / cost,
-    tokenTimes: timed ? { policy: cost, plain: exitCosts.full } : null,
-    copies: documents.length - classesIn(evidence).length,
+    expectedSpeedup: full / expectedCost(sequence, delta),
+    speedup: full / cost,
+    tokenTimes: isTimed(settings) ? { policy: cost, plain: full } : null,
+    copies: documents.length - classes.length,
     cut: documents.filter(({ cut }) => cut === true).length,
-    dependence: dependenceOf(evidence, classLosses(evidence, result, lossOf(subject, settings.loss))),
+    dependence: dependenceOf(evidence, accepted.losses),
   };
-}
-
-function costOfResult({ test }: TestResult, full: number): number {
-  return test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
 }

@@ -153,8 +153,7 @@ function sweep(
     }
   }
   for (let bin = 0; bin < size; bin++) harm[bin]! /= LOSS_STEPS; // sums first: they are exact
-  const usedWithout = cuts.map((cut, e) => e !== exit && cut > 0);
-  const without = tokenCosts(costs, usedWithout);
+  const without = tokenCosts(costs, cuts.with(exit, 0));
   const here = costs.reach[exit]! + headsBefore(costs, cuts, exit);
   const gain = new Float64Array(size);
   for (let next = exit + 1; next <= exits; next++) {
@@ -178,8 +177,7 @@ function evaluateCuts(
       harm += shares[d]! * ((exit < exits ? losses[exit]![t] : deep?.[t]) ?? 0);
     }
   }
-  const used = cuts.map((cut) => cut > 0);
-  const price = tokenCosts(costs, used);
+  const price = tokenCosts(costs, cuts);
   return {
     cuts,
     risk: harm / LOSS_STEPS / (documents.length * SHARE_UNIT),
@@ -205,10 +203,10 @@ function leavesAt(bins: readonly Uint16Array[], cuts: Cuts, t: number, from: num
 }
 
 /** [exits + 1] cost of a token by the exit at which it leaves; the last entry is full depth. */
-function tokenCosts({ reach, head, full }: ExitCosts, used: readonly boolean[]): number[] {
+function tokenCosts({ reach, head, full }: ExitCosts, cuts: Cuts): number[] {
   let heads = 0;
   const early = reach.map((blocks, exit) => {
-    if (used[exit] === true) heads += head[exit]!;
+    if (cuts[exit]! > 0) heads += head[exit]!;
     return blocks + heads;
   });
   return [...early, full + heads];

@@ -51,10 +51,9 @@ const binaryLosses: readonly CertifiedLoss[] = ["anyChange", "changed", "worse"]
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   requireTally(tally);
   const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep, answers } = tally;
-  const binary = binaryLosses.includes(loss);
+  const shape = { units: documents, candidates, binary: binaryLosses.includes(loss) };
   if (answers !== undefined) {
-    const values = Float64Array.from(answers.losses);
-    return { units: documents, candidates, binary, signed: loss === "accuracy", values };
+    return { ...shape, signed: loss === "accuracy", values: Float64Array.from(answers.losses) };
   }
   const values = new Float64Array(documents * candidates);
   for (let row = 0; row < values.length; row++) {
@@ -63,7 +62,7 @@ export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
     const document = Math.floor(row / candidates);
     values[row] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[document]!;
   }
-  return { units: documents, candidates, binary, values };
+  return { ...shape, values };
 }
 
 /** Units, each of classes of copies, each of documents. A unit's loss is the mean over its classes of their means. */

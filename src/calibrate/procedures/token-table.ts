@@ -38,15 +38,9 @@ const derived = new WeakMap<TokenTable["agrees"], TokenLosses>();
 
 export function lossesIn({ losses, agrees }: Pick<TokenTable, "losses" | "agrees">): TokenLosses {
   if (losses !== undefined) return losses;
-  const known = derived.get(agrees) ?? { lossScale: 1, exits: agrees.map(disagreements) };
+  const known = derived.get(agrees) ?? { lossScale: 1, exits: agrees.map((column) => column.map((one) => 1 - one)) };
   derived.set(agrees, known);
   return known;
-}
-
-function disagreements(agrees: Uint8Array): Uint8Array {
-  const losses = new Uint8Array(agrees.length);
-  for (let t = 0; t < agrees.length; t++) losses[t] = 1 - agrees[t]!;
-  return losses;
 }
 
 export type ThresholdVector = readonly number[];
@@ -86,7 +80,7 @@ export function tallyVectors(table: TokenTable, vectors: readonly ThresholdVecto
     wrong,
     deep,
     tokens: Int32Array.from({ length: documents }, (_, d) => starts[d + 1]! - starts[d]!),
-    active: Uint8Array.from(vectors.flatMap((vector) => vector.map((threshold) => (threshold < Infinity ? 1 : 0)))),
+    active: Uint8Array.from(vectors.flat(), (threshold) => Number(threshold < Infinity)),
   };
 }
 
@@ -96,7 +90,11 @@ export function orientThreshold(threshold: Threshold, score: ScoreName): number 
   return orientScore(threshold, score);
 }
 
-/** As policies store it. */
+/** As policies store them. */
+export function rawVector(vector: ThresholdVector, score: ScoreName): Threshold[] {
+  return vector.map((threshold) => rawThreshold(threshold, score));
+}
+
 export function rawThreshold(threshold: number, score: ScoreName): Threshold {
   if (threshold === Infinity) return "never";
   if (threshold === -Infinity) return "always";

@@ -38,28 +38,28 @@ function leaf(isLegal: (value: unknown) => boolean, expected: string): Shape {
   return (value, path, report) => isLegal(value) || refuse(report, path, expected, value);
 }
 
-const integer = (min: number, max: number): Shape =>
+const integer = (min: number, max: number) =>
   leaf(
     (value) => Number.isInteger(value) && (value as number) >= min && (value as number) <= max,
     `an integer from ${min} to ${max}`,
   );
 
 /** At both ends; `inside`: between them. */
-const number = (min: number, max: number): Shape =>
+const number = (min: number, max: number) =>
   leaf((value) => typeof value === "number" && value >= min && value <= max, `a number from ${min} to ${max}`);
-const inside = (min: number, max: number): Shape =>
+const inside = (min: number, max: number) =>
   leaf((value) => typeof value === "number" && value > min && value < max, `a number between ${min} and ${max}`);
 
-const oneOf = (...values: readonly (string | number | boolean | null)[]): Shape =>
+const oneOf = (...values: readonly (string | number | boolean | null)[]) =>
   leaf((value) => values.includes(value as string), `one of ${values.map((one) => String(one)).join(", ")}`);
 
-const text = (longest: number): Shape =>
+const text = (longest: number) =>
   leaf(
     (value) => typeof value === "string" && value.length >= 1 && value.length <= longest,
     `a text of 1 to ${longest} characters`,
   );
 
-const spelled = (pattern: RegExp, expected: string): Shape =>
+const spelled = (pattern: RegExp, expected: string) =>
   leaf((value) => typeof value === "string" && pattern.test(value), expected);
 
 function either(...shapes: readonly Shape[]): Shape {
@@ -146,8 +146,9 @@ const count = integer(0, LIMITS.tokens * LIMITS.lossScale);
 const tokens = integer(1, LIMITS.tokens);
 const total = integer(1, Number.MAX_SAFE_INTEGER);
 const index = integer(0, LIMITS.candidates);
-const seed = integer(0, Number.MAX_SAFE_INTEGER);
-const orNull = (shape: Shape): Shape => either(nothing, shape);
+const whole = integer(0, Number.MAX_SAFE_INTEGER);
+const seed = whole;
+const orNull = (shape: Shape) => either(nothing, shape);
 
 const sampling = object({
   temperature: number(0, 100),
@@ -192,8 +193,8 @@ const test = object({
 });
 const exitOutcome = object({
   depth,
-  reached: integer(0, Number.MAX_SAFE_INTEGER),
-  left: integer(0, Number.MAX_SAFE_INTEGER),
+  reached: whole,
+  left: whole,
   coverage: orNull(chance),
   agreement: orNull(chance),
 });
@@ -254,8 +255,8 @@ const certificate = object(
       meanDepth: number(0, 100_000),
       exits: list(exitOutcome, LIMITS.exits),
     }),
-    furtherUnits: orNull(integer(0, Number.MAX_SAFE_INTEGER)),
-    furtherDocuments: orNull(integer(0, Number.MAX_SAFE_INTEGER)),
+    furtherUnits: orNull(whole),
+    furtherDocuments: orNull(whole),
     digest: hash,
   },
   { taught: integer(0, LIMITS.documents) },

@@ -29,7 +29,7 @@ export async function verifyStored(json: unknown): Promise<string[]> {
 /** Later checks read what earlier ones establish, so each stage may end the examination. */
 async function examine(c: Certificate, check: Check): Promise<void> {
   const failures: string[] = [];
-  const sound = (): boolean => failures.length === 0;
+  const sound = () => failures.length === 0;
   const stage: Check = (holds, reason) => {
     if (!holds) failures.push(reason);
     check(holds, reason);
@@ -191,7 +191,7 @@ function checkDocuments({ documents, split: { grid }, groups, unit, settings }: 
 
 /** Documents are in the order of SHA-256("seed:hash"); if groups are the units, first of SHA-256("seed:group"). */
 async function checkOrder({ documents, split: { seed }, unit }: Certificate, check: Check): Promise<void> {
-  const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
+  const keyOf = (name: string) => sha256(`${seed}:${name}`);
   const keys = await Promise.all(
     documents.map(async ({ hash, group = "" }) => (unit === "group" ? await keyOf(group) : "") + (await keyOf(hash))),
   );

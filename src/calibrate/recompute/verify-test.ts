@@ -156,7 +156,7 @@ export async function rowsOf({ documents, split, unit }: Certificate): Promise<R
   const cut = all.find(({ tested }) => tested)!.key;
   const rows = all.map((row) => ({ ...row, testedAsGiven: row.key >= cut }));
   const copied = all.length > documents.length;
-  const isGrid = ({ tested, testedAsGiven }: Row): boolean => !tested && !testedAsGiven;
+  const isGrid = ({ tested, testedAsGiven }: Row) => !tested && !testedAsGiven;
   return [...(copied ? rows.filter(isGrid) : []), ...rows.filter((row) => !isGrid(row))];
 }
 
@@ -290,8 +290,7 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
   const { answers } = accepted;
   const tokens = own.map((row) => answers?.written[row] ?? rows[row]!.tokens);
   const total = sum(tokens);
-  const countAt = (counts: readonly number[], exit: number): number =>
-    sum(own.map((row) => counts[row * exits + exit]!));
+  const countAt = (counts: readonly number[], exit: number) => sum(own.map((row) => counts[row * exits + exit]!));
   const changed = own.map((row) =>
     answers === undefined ? changedIn(c, accepted, row) : Number(answers.hashes[row] !== rows[row]!.answer),
   );
@@ -341,7 +340,7 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
 
 export function binomialAtMost(k: number, n: number, p: number): number {
   if (k >= n) return 1;
-  const logTerm = (i: number): number =>
+  const logTerm = (i: number) =>
     logFactorial(n) - logFactorial(i) - logFactorial(n - i) + i * Math.log(p) + (n - i) * Math.log1p(-p);
   const largest = Math.min(k, Math.floor((n + 1) * p));
   let total = 0;
@@ -472,9 +471,9 @@ function missingUnits(c: Certificate, rows: readonly Row[]): number | null {
   if (readings.some((losses) => mean(losses) >= 1 - agreement)) return null;
   const units = readings[0]!.length;
   const most = Math.min(100 * units, Math.max(units, LIMITS.repeated));
-  const repeated = (losses: readonly number[], n: number): number[] =>
+  const repeated = (losses: readonly number[], n: number) =>
     Array.from({ length: Math.round((n * losses.length) / units) }, (_, i) => losses[i % losses.length]!);
-  const passes = (n: number): boolean =>
+  const passes = (n: number) =>
     meanP(
       c,
       readings.map((losses) => repeated(losses, n)),

@@ -14,12 +14,12 @@ import { orientScore, scoreAt, type ScoreName } from "../../exits/heads/score.js
 import { describeSampling, isPlainGreedy } from "../../model/decode/sampling.js";
 import { ROW_STATS } from "../../tensor/index.js";
 import {
+  type LossColumn,
   lossesIn,
   orientThreshold,
-  rawThreshold,
+  rawVector,
   tallyVectors,
   type ThresholdVector,
-  type TokenLosses,
   type TokenTable,
 } from "../procedures/token-table.js";
 import type { Reading, Tally } from "../procedures/tally.js";
@@ -95,20 +95,23 @@ export async function tallyIn(
 }
 
 /** Classes of copies in order, each with its leader first. */
-export function classesIn({ documents }: Pick<Evidence, "documents">): EvidenceDocument[][] {
+export function classesIn({ documents }: Evidence): EvidenceDocument[][] {
   return groupedBy(documents, ({ leader }) => leader);
 }
 
 /** The first document whose counts decide: of the test, or with copies of all, which are read in two ways. */
-export function firstCounted({ grid, copied }: Pick<Evidence, "grid" | "copied">): number {
+export function firstCounted({ grid, copied }: Evidence): number {
   return copied ? 0 : grid;
+}
+
+/** Documents from the first counted on, with their rows. */
+function rowsIn(evidence: Evidence) {
+  return evidence.documents.slice(firstCounted(evidence)).map((document, row) => ({ ...document, row }));
 }
 
 /** The test's units, a class of copies being one; as rows of documents from the first counted on. */
 export function readOnce(evidence: Evidence): Reading {
-  const first = firstCounted(evidence);
-  const rows = evidence.documents.slice(first).map((document, row) => ({ ...document, row }));
-  const tested = rows.filter((document) => document.tested);
+  const tested = rowsIn(evidence).filter((document) => document.tested);
   return groupedBy(tested, ({ unit }) => unit).map((unit) =>
     groupedBy(unit, ({ leader }) => leader).map((members) => members.map(({ row }) => row)),
   );
@@ -116,9 +119,7 @@ export function readOnce(evidence: Evidence): Reading {
 
 /** The units as given, of the test or of all documents. */
 export function readAsGiven(evidence: Evidence, of: "test" | "all"): Reading {
-  const first = firstCounted(evidence);
-  const rows = evidence.documents.slice(first).map(({ key, testedAsGiven }, row) => ({ key, testedAsGiven, row }));
-  const read = rows.filter(({ testedAsGiven }) => of === "all" || testedAsGiven);
+  const read = rowsIn(evidence).filter(({ testedAsGiven }) => of === "all" || testedAsGiven);
   read.sort((a, b) => (a.key === b.key ? a.row - b.row : a.key < b.key ? -1 : 1));
   return groupedBy(read, ({ key }) => key).map((unit) => unit.map(({ row }) => [row]));
 }
@@ -181,7 +182,7 @@ export async function streamedEvidence(
     },
     ...(!isExactFill(fill) && {
       async run(first, end, { score, vectors }) {
-        const thresholds = vectors.map((vector) => vector.map((threshold) => rawThreshold(threshold, score)));
+        const thresholds = vectors.map((vector) => rawVector(vector, score));
         return tallyRuns(await runHashed(heads, documents.slice(first, end), { score, fill, thresholds }, options));
       },
     }),
@@ -215,8 +216,21 @@ export function runIn(
   return (first, end, { vectors: asked }) => {
     const picked = asked.map((vector) => keys.indexOf(vector.join()));
     const missing = asked.find((vector, i) => picked[i] === -1 && vector.some((threshold) => threshold !== Infinity));
-    if (missing !== undefined) throw notRun(missing, runs.score);
-    if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") throw neverMissing();
+    if (missing !== undefined) {
+      const thresholds = rawVector(missing, runs.score).join(", "); // counts of nothing would certify anything
+      throw new OptionError(
+        "runs-misfit",
+        `calibrate: the runs do not hold the candidate ${thresholds}, which the grid split proposes; run the ` +
+          "candidates of proposeThresholds with the same options, measured costs included",
+        { thresholds },
+      );
+    }
+    if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") {
+      throw new OptionError(
+        "candidates-never",
+        'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
+      );
+    }
     return pickVectors(tallyRuns({ ...runs, documents: ordered.slice(first, end) }), picked);
   };
 }
@@ -249,66 +263,37 @@ function requireRecords(documents: readonly DocumentRecord[], subject: Subject):
   );
 }
 
-/** Counts of nothing would certify anything. */
-function notRun(vector: ThresholdVector, score: ScoreName): OptionError {
-  const thresholds = vector.map((threshold) => rawThreshold(threshold, score)).join(", ");
-  return new OptionError(
-    "runs-misfit",
-    `calibrate: the runs do not hold the candidate ${thresholds}, which the grid split proposes; run the candidates ` +
-      "of proposeThresholds with the same options, measured costs included",
-    { thresholds },
-  );
-}
-
-function neverMissing(): OptionError {
-  return new OptionError(
-    "candidates-never",
-    'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
-  );
-}
-
 export function tableOf(documents: readonly DocumentRecord[], score: ScoreName, lossScale = 1): TokenTable {
-  const exits = documents[0]?.exits.length ?? 0;
+  const [first] = documents;
+  const exits = [...(first?.exits.keys() ?? [])];
   const starts = new Int32Array(documents.length + 1);
   documents.forEach(({ positions }, d) => {
     starts[d + 1] = starts[d]! + positions;
   });
   const tokens = starts[documents.length]!;
-  const oriented = Array.from({ length: exits }, () => new Float64Array(tokens));
-  const agrees = Array.from({ length: exits }, () => new Uint8Array(tokens));
-  documents.forEach((document, d) => {
-    document.exits.forEach((record, exit) => {
-      const column = oriented[exit]!;
-      for (let t = 0; t < document.positions; t++) {
-        column[starts[d]! + t] = orientScore(scoreAt(record, t, score), score);
+  const oriented = exits.map((exit) => {
+    const column = new Float64Array(tokens);
+    documents.forEach(({ positions, exits: records }, d) => {
+      for (let t = 0; t < positions; t++) {
+        column[starts[d]! + t] = orientScore(scoreAt(records[exit]!, t, score), score);
       }
-      agrees[exit]!.set(record.agrees, starts[d]);
     });
+    return column;
   });
-  const table = { documents: documents.length, exits, starts, oriented, agrees };
-  const losses = recordedLosses(documents, table, lossScale);
-  return losses === undefined ? table : { ...table, losses };
-}
-
-/** undefined if they are all 1 - agrees. */
-function recordedLosses(
-  documents: readonly DocumentRecord[],
-  { agrees, starts }: Pick<TokenTable, "agrees" | "starts">,
-  lossScale: number,
-): TokenLosses | undefined {
-  const first = documents[0];
-  const own = first?.exits[0]?.losses !== undefined;
-  if (first === undefined || (!own && first.deep === undefined)) return undefined;
-  const join = (of: (document: DocumentRecord) => Int32Array): Int32Array => {
-    const column = new Int32Array(starts[documents.length]!);
+  /** Fills a column [tokens] with those of the documents. */
+  const join = <Column extends LossColumn>(column: Column, of: (document: DocumentRecord) => Column): Column => {
     documents.forEach((document, d) => {
       column.set(of(document), starts[d]);
     });
     return column;
   };
-  return {
-    lossScale,
-    exits: own ? first.exits.map((_, exit) => join(({ exits }) => exits[exit]!.losses!)) : lossesIn({ agrees }).exits,
-    ...(first.deep && { deep: join(({ deep }) => deep!) }),
-  };
+  const agrees = exits.map((exit) => join(new Uint8Array(tokens), (document) => document.exits[exit]!.agrees));
+  const table = { documents: documents.length, exits: exits.length, starts, oriented, agrees };
+  const own = first?.exits[0]?.losses !== undefined;
+  const deep = first?.deep && join(new Int32Array(tokens), (document) => document.deep!);
+  if (!own && deep === undefined) return table; // losses are 1 - agrees
+  const losses = own
+    ? exits.map((exit) => join(new Int32Array(tokens), (document) => document.exits[exit]!.losses!))
+    : lossesIn(table).exits;
+  return { ...table, losses: { lossScale, exits: losses, ...(deep && { deep }) } };
 }

@@ -102,7 +102,7 @@ function findClusters(documents: readonly Comparable[], leaders: readonly number
     }
     return at;
   };
-  const join = (one: number, other: number): void => {
+  const join = (one: number, other: number) => {
     const [a, b] = [rootOf(one), rootOf(other)];
     parents[Math.max(a, b)] = Math.min(a, b);
   };

@@ -40,36 +40,35 @@ export function playPolicy(
 ): PolicyOutcome {
   const vector = exits.map(({ threshold }) => orientThreshold(threshold, score));
   const tally = tallyVectors(tableOf(documents, score, lossScaleOf(sampling)), [vector]);
-  return outcomeOfTally(tally, 0, { depths: exits.map(({ depth }) => depth), numLayers });
+  return outcomeOfTally(tally, { depths: exits.map(({ depth }) => depth), numLayers });
 }
 
 /** From runs, with everything that exits changed. */
 export function playRuns(runs: PolicyRuns): PolicyOutcome {
-  return outcomeOfTally(tallyRuns(runs), 0, runs.subject);
+  return outcomeOfTally(tallyRuns(runs), runs.subject);
 }
 
-/** Of some documents of a tally. */
+/** Of the first candidate, on some documents of a tally. */
 export function outcomeOfTally(
   { candidates, exits, lossScale = 1, tokens, left, wrong, deep, answers }: Tally,
-  candidate: number,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
   documents: readonly number[] = [...tokens.keys()],
 ): PolicyOutcome {
-  const writtenIn = (d: number): number => answers?.written[d * candidates + candidate] ?? tokens[d]!;
+  const writtenIn = (d: number) => answers?.written[d * candidates] ?? tokens[d]!;
   const positions = documents.reduce((sum, d) => sum + writtenIn(d), 0);
   const leaving = depths.map(() => 0);
   const mistaken = depths.map(() => 0);
   let changed = 0;
   let documentAgreement = 0;
   for (const d of documents) {
-    let here = deep[d * candidates + candidate]!;
+    let here = deep[d * candidates]!;
     for (let exit = 0; exit < exits; exit++) {
-      const at = (d * candidates + candidate) * exits + exit;
+      const at = d * candidates * exits + exit;
       leaving[exit]! += left[at]!;
       mistaken[exit]! += wrong[at]!;
       here += wrong[at]!;
     }
-    if (answers !== undefined) here = Number(answers.hashes[d * candidates + candidate] !== answers.full[d]);
+    if (answers !== undefined) here = Number(answers.hashes[d * candidates] !== answers.full[d]);
     changed += here;
     documentAgreement += 1 - here / lossScale / (answers === undefined ? tokens[d]! : 1);
   }

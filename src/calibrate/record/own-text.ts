@@ -8,21 +8,11 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { createPolicy } from "../../exits/plan/policy.js";
 import type { Model } from "../../model/index.js";
 import { writeAnswers } from "./answers/write-answers.js";
-import {
-  type CalibrationDocument,
-  countedAs,
-  hashDocuments,
-  type HashedDocument,
-  judgedLength,
-  partsOf,
-} from "./documents.js";
+import { type CalibrationDocument, hashDocuments, type HashedDocument, judgedLength, partsOf } from "./documents.js";
 import { joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
-export interface OwnTextOptions extends Pick<
-  RunPoliciesOptions,
-  "sampling" | "against" | "batchSize" | "sequenceLength" | "signal" | "onRun"
-> {
+export interface OwnTextOptions extends Omit<RunPoliciesOptions, "store"> {
   /** Tokens written after each prompt; an end of text does not end them. @default 64 */
   readonly maxNewTokens?: number;
   /** Prompt i is sampled with seed + i. @default 0 */
@@ -50,13 +40,13 @@ export async function runOwnText(
     runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
     await onRun?.({ done: runs.length, total: thresholds.length });
   }
+  const [first] = runs;
   return {
-    ...runs[0]!,
+    ...first!,
     thresholds,
     ownText: { maxNewTokens, seed },
-    documents: texts.map((text, d) => ({
-      ...countedAs(text),
-      tokens: maxNewTokens,
+    documents: first!.documents.map((document, d) => ({
+      ...document,
       counts: joinCounts(runs.map(({ documents }) => documents[d]!.counts)),
     })),
   };

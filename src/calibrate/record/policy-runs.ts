@@ -78,7 +78,7 @@ export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally
     left: Int32Array.from(left),
     wrong: Float64Array.from(wrong),
     deep: Float64Array.from(deep),
-    active: Uint8Array.from(thresholds.flatMap((vector) => vector.map((threshold) => (threshold === "never" ? 0 : 1)))),
+    active: Uint8Array.from(thresholds.flat(), (threshold) => Number(threshold !== "never")),
   };
 }
 

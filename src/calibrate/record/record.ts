@@ -69,14 +69,13 @@ function serializeRecord({ positions, exits, deep }: DocumentRecord): Uint8Array
   ]);
 }
 
-interface RecordShape extends Pick<Judge, "greedy" | "other" | "lossScale"> {
-  readonly positions: number;
-  readonly exits: number;
-}
-
 /** Undefined unless it has the shape, and its numbers are in their ranges. */
-function parseRecord(bytes: Uint8Array, shape: RecordShape): RecordedTokens | undefined {
-  const { positions, greedy, other, lossScale } = shape;
+function parseRecord(
+  bytes: Uint8Array,
+  depths: readonly number[],
+  { tokens: positions }: HashedDocument,
+  { greedy, other, lossScale }: Judge,
+): RecordedTokens | undefined {
   const file = parseSafetensors(bytes);
   const losses = (name: string, wanted: boolean): Int32Array | undefined => {
     if (!wanted) return undefined;
@@ -85,7 +84,7 @@ function parseRecord(bytes: Uint8Array, shape: RecordShape): RecordedTokens | un
     if (legal && values instanceof Int32Array) return values;
     throw new RangeError(name);
   };
-  const exits = Array.from({ length: shape.exits }, (_, exit): ExitRecord => {
+  const exits = depths.map((_, exit): ExitRecord => {
     const own = losses(`losses.${exit}`, !greedy);
     return {
       stats: file.float32(`stats.${exit}`),
@@ -157,10 +156,7 @@ interface Recorder {
   document(document: HashedDocument): Promise<DocumentRecord>;
 }
 
-export async function createRecorder(
-  heads: ExitHeads,
-  options: Pick<RecordDocumentsOptions, "sequenceLength" | "store" | "signal" | keyof JudgeOptions> = {},
-): Promise<Recorder> {
+export async function createRecorder(heads: ExitHeads, options: RecordDocumentsOptions): Promise<Recorder> {
   const { store, signal } = options;
   const sequenceLength = judgedLength(heads.model, options);
   const judge = createJudge(heads.model, options);
@@ -170,11 +166,10 @@ export async function createRecorder(
     sequenceLength,
     async document(document) {
       const named = countedAs(document);
-      const make = (): Promise<RecordedTokens> => recordDocument(heads, document, judge, signal);
+      const make = () => recordDocument(heads, document, judge, signal);
       if (store === undefined) return { ...named, ...(await make()) };
       const name = await findingName("record", [...madeOf(subject), sequenceLength, document.hash]);
-      const shape = { ...judge, positions: document.tokens, exits: subject.depths.length };
-      const kept = await readFinding(store, name, (bytes) => parseRecord(bytes, shape));
+      const kept = await readFinding(store, name, (bytes) => parseRecord(bytes, heads.depths, document, judge));
       if (kept !== undefined) return { ...kept, ...named };
       const made = { ...named, ...(await make()) };
       await writeFinding(store, name, serializeRecord(made));
@@ -272,7 +267,7 @@ async function lossesAgainst(
   begin: number,
 ): Promise<(values: Float32Array) => Int32Array> {
   const vocabSize = logits.shape[1]!;
-  const distributions = (values: Float32Array): Float64Array[] =>
+  const distributions = (values: Float32Array) =>
     Array.from({ length: values.length / vocabSize }, (_, r) =>
       processedDistribution(rowOf(values, r, vocabSize), ids.slice(0, begin + r + 1), judge.sampling),
     );

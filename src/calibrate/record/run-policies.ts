@@ -9,7 +9,7 @@ import { findingName, isCount, jsonIn, jsonOf, readFinding, writeFinding } from 
 import type { CacheStore } from "../../exits/states/record-states.js";
 import { type DocumentCounts, joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
 import { type CalibrationDocument, countedAs, hashDocuments, type HashedDocument, judgedLength } from "./documents.js";
-import { createJudge, type JudgeOptions } from "./judge.js";
+import { createJudge, type Judge, type JudgeOptions } from "./judge.js";
 import { describeSubject, madeOf, requireScore } from "./subject.js";
 
 export interface RunPoliciesOptions extends JudgeOptions {
@@ -50,12 +50,11 @@ export async function runHashed(
   requireScore(subject, score);
   const candidates = { score, fill, thresholds };
   const keys = thresholds.map((vector) => vector.join());
-  const nameOf = ({ hash }: HashedDocument): Promise<string> =>
+  const nameOf = ({ hash }: HashedDocument) =>
     findingName("run", [...madeOf(subject), sequenceLength, score, fill, hash]);
   const known = async (text: HashedDocument): Promise<CountsByCandidate> => {
-    const most = { exits: heads.depths.length, tokens: text.tokens, lossScale: judge.lossScale };
-    const found = store && (await readFinding(store, await nameOf(text), (bytes) => parseCounts(bytes, most)));
-    return found ?? {};
+    const parse = (bytes: Uint8Array) => parseCounts(bytes, heads.depths.length, text, judge);
+    return (store && (await readFinding(store, await nameOf(text), parse))) ?? {};
   };
   const { runBatch } = await import("./runs/run-batch.js"); // loaded only when a program runs candidates
   const counts: DocumentCounts[] = [];
@@ -66,7 +65,7 @@ export async function runHashed(
     const stored = await Promise.all(batch.map(known));
     const fresh = batch.filter((_, i) => keys.some((key) => stored[i]![key] === undefined));
     const before = done;
-    const onCandidate = async (candidate: number): Promise<void> => {
+    const onCandidate = async (candidate: number) => {
       await onRun?.({ done: before + candidate + 1, total });
     };
     const ran = fresh.length === 0 ? [] : await runBatch(heads, fresh, candidates, { judge, signal, onCandidate });
@@ -133,14 +132,13 @@ export function requireThresholds(thresholds: RunCandidates["thresholds"], exits
 /** By a candidate's thresholds, joined. */
 type CountsByCandidate = Record<string, DocumentCounts>;
 
-interface CountsShape {
-  readonly exits: number;
-  readonly tokens: number;
-  readonly lossScale: number;
-}
-
 /** Undefined unless there are counts for every exit, and they add up to no more than the tokens. */
-function parseCounts(bytes: Uint8Array, { exits, tokens, lossScale }: CountsShape): CountsByCandidate | undefined {
+function parseCounts(
+  bytes: Uint8Array,
+  exits: number,
+  { tokens }: HashedDocument,
+  { lossScale }: Judge,
+): CountsByCandidate | undefined {
   const found = jsonIn(bytes) as CountsByCandidate;
   const isLegal = ({ left, wrong, deep }: DocumentCounts): boolean => {
     if (![left.length, wrong.length].every((length) => length === exits) || deep.length !== 1) return false;

@@ -84,7 +84,7 @@ export async function arrange<One extends Counted>(
   requireInteger("calibrate: seed", seed, 0);
   requireGroups(documents, asked);
   const unit = asked ?? (documents.some(({ group }) => group !== undefined) ? "group" : "document");
-  const keyOf = (name: string): Promise<string> => sha256(`${seed}:${name}`);
+  const keyOf = (name: string) => sha256(`${seed}:${name}`);
   const keyed = await Promise.all(
     copiesOf(documents).map(async ({ document, copy, leader: { hash: leader, group: ofLeader = leader } }) => {
       const { hash, group = hash } = document;
@@ -102,7 +102,7 @@ export async function arrange<One extends Counted>(
     .map(({ document, leader, unit: of, key }) => {
       return { ...document, leader, unit: of, key, tested: of >= cut, testedAsGiven: key >= cut };
     });
-  const isGrid = ({ tested, testedAsGiven }: Place): boolean => !tested && !testedAsGiven;
+  const isGrid = ({ tested, testedAsGiven }: Place) => !tested && !testedAsGiven;
   const gridSplit = placed.filter(isGrid);
   return {
     documents: [...gridSplit, ...placed.filter((one) => !isGrid(one))],
@@ -125,15 +125,11 @@ export function requireGroups(documents: readonly { readonly group?: string }[],
   );
 }
 
-interface Copy<One> {
-  readonly document: One;
-  /** Number of those before it with the very same tokens. */
-  readonly copy: number;
-  readonly leader: One;
-}
-
-/** In ascending order of hash, then group; the first of its class is the leader. */
-function copiesOf<One extends Counted>(documents: readonly One[]): Copy<One>[] {
+/**
+ * In ascending order of hash, then group; the first of its class is the leader. `copy` is the number of those before it
+ * with the very same tokens.
+ */
+function copiesOf<One extends Counted>(documents: readonly One[]) {
   const leaders = new Map<string, One>();
   const seen = new Map<string, number>();
   return documents

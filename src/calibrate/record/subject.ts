@@ -12,7 +12,7 @@ import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import type { CertifiedLoss, CertifiedSampling, Reference } from "../../exits/plan/policy.js";
 import { canonicalSampling } from "../../model/decode/sampling.js";
 import type { StoredAs } from "../../model/index.js";
-import { createJudge, type Judge, lossScaleOf } from "./judge.js";
+import { createJudge, lossScaleOf } from "./judge.js";
 import type { ExitCosts } from "../procedures/tally.js";
 
 export interface Subject {
@@ -43,17 +43,13 @@ export interface Subject {
   };
 }
 
-/** As certificates name it. */
-async function describeReference({ reference, other }: Judge): Promise<Reference> {
-  return { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() };
-}
-
 export async function describeSubject(
   heads: ExitHeads,
   judge = createJudge(heads.model, {}),
   signal?: CancelSignal,
 ): Promise<Subject> {
   const { config, storedAs, device } = heads.model;
+  const { reference, other } = judge;
   const block = blockCost(config, Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings));
   return {
     modelHash: await heads.model.hash(signal),
@@ -65,7 +61,7 @@ export async function describeSubject(
     numLayers: config.numLayers,
     ...(scoreNames.some((score) => !heads.scores.includes(score)) && { scores: heads.scores }),
     sampling: judge.sampling,
-    reference: await describeReference(judge),
+    reference: { kind: other ? "other" : "same", dtype: reference.storedAs, checkpoint: await reference.hash() },
     ...(heads.taught !== undefined && { trainingKnown: true }),
     ledger: {
       block,
@@ -111,12 +107,12 @@ export function madeOf(subject: Subject): unknown[] {
   return [modelHash, headsHash, dtype, backend, kernelBuild ?? null, sampling, reference];
 }
 
-export function scoresOf({ scores }: Pick<Subject, "scores">): readonly ScoreName[] {
+export function scoresOf({ scores }: Subject): readonly ScoreName[] {
   return scores ?? scoreNames;
 }
 
 /** Throws an OptionError if the score is not recorded. */
-export function requireScore(subject: Pick<Subject, "scores">, score: ScoreName): void {
+export function requireScore(subject: Subject, score: ScoreName): void {
   if (!scoresOf(subject).includes(score)) {
     throw new OptionError(
       "score-missing",
@@ -126,6 +122,8 @@ export function requireScore(subject: Pick<Subject, "scores">, score: ScoreName)
   }
 }
 
+type Blocks = Pick<Subject, "depths" | "numLayers">;
+
 interface PartCosts {
   readonly block: number;
   readonly unembedding: number;
@@ -134,14 +132,11 @@ interface PartCosts {
 }
 
 /**
- * The cost of a token by exit, in multiply-adds or measured milliseconds (`timesOf`). Blocks that run later, in the
+ * The cost of a token by exit, in multiply-adds or measured milliseconds (`timedCosts`). Blocks that run later, in the
  * batch of a deeper token (fill `lazy`), take the measured time of a further row; in multiply-adds they are not
  * counted, which is right for weights read.
  */
-export function exitCosts(
-  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
-  { block, unembedding, heads, fills }: PartCosts,
-): ExitCosts {
+function exitCosts({ depths, numLayers }: Blocks, { block, unembedding, heads, fills }: PartCosts): ExitCosts {
   return {
     reach: depths.map((depth, exit) => depth * block + (fills?.[exit] ?? 0)),
     head: [...heads],
@@ -151,27 +146,21 @@ export function exitCosts(
 
 /** Multiply-adds, or times if they were measured. */
 export function subjectCosts(subject: Subject, fill: FillName, times?: UnitTimes): ExitCosts {
-  const { ledger } = subject;
-  return exitCosts(
-    subject,
-    times === undefined ? { ...ledger, fills: ledger.fills[fill] } : timesOf(subject, fill, times),
-  );
+  if (times !== undefined) return timedCosts(subject, fill, times);
+  return exitCosts(subject, { ...subject.ledger, fills: subject.ledger.fills[fill] });
 }
 
 /** Rows over which a further one's time is averaged: tokens that leave between two that do not. */
 const LAZY_ROWS = 4;
 
-/** The milliseconds of each part of a token. */
-export function timesOf(
-  { depths, numLayers }: Pick<Subject, "depths" | "numLayers">,
-  fill: FillName,
-  { block, finalHead, heads, fills }: UnitTimes,
-): PartCosts {
+/** The same in milliseconds. */
+export function timedCosts(blocks: Blocks, fill: FillName, { block, finalHead, heads, fills }: UnitTimes): ExitCosts {
+  const { depths, numLayers } = blocks;
   const furtherRow = (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);
-  return {
+  return exitCosts(blocks, {
     block: costOfRows(block, 1),
     unembedding: costOfRows(finalHead, 1),
     heads,
     fills: fills.map(({ cost }, exit) => (fill === "lazy" ? (numLayers - depths[exit]!) * furtherRow : cost)),
-  };
+  });
 }

@@ -69,12 +69,12 @@ export async function checkAnswers(
   const documents = checkDocuments(c, evidence, build === undefined);
   const differing = [...checkTaught(c, evidence.subject, evidence.taught), ...documents];
   if (differing.length > 0) return { reasons: differing };
-  const { score, fill } = policy;
+  const { score } = policy;
   const first = firstCounted(evidence);
   const stored = build === undefined ? vectorsOf(c) : [c.accepted];
   const vectors = stored.map(({ thresholds }) => thresholds.map((threshold) => orientThreshold(threshold, score)));
   const tally = await evidence.run!(first, evidence.documents.length, { score, vectors });
-  const found = vectors.map((vector, v) => countsOf(tally, v, vector, { score, fill, other: false }));
+  const found = vectors.map((vector, v) => countsOf(evidence, tally, v, vector, policy));
   if (build !== undefined) {
     return { reasons: judgeLosses(c, found[0]!.answers!.losses, evidence, Infinity), unchecked: build };
   }

@@ -11,7 +11,7 @@ import { giveTurn } from "../../turns.js";
 import type { Certificate, CertificateCounts } from "../certificate/certificate.js";
 import { planTest } from "../certify/fixed-sequence.js";
 import { certifySettings, type CertifySettings } from "../certify/settings.js";
-import { orientThreshold, rawThreshold } from "../procedures/token-table.js";
+import { orientThreshold, rawVector } from "../procedures/token-table.js";
 import { type Counted as CountedDocument, hashDocuments } from "../record/documents.js";
 import {
   countedEvidence,
@@ -34,15 +34,18 @@ export interface TextFindings {
   readonly unchecked?: string | undefined;
 }
 
-interface Source {
+interface Opened {
   /** Of the documents that the certificate names. */
   readonly evidence: Evidence;
+  /** Token ids and first judged position, if there are heads to run. */
+  readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
+}
+
+interface Source extends Opened {
   /** Documents given that did not teach the heads, copies included. */
   readonly given: number;
   /** Documents given that did. */
   readonly taught: number;
-  /** Token ids and first judged position, if there are heads to run. */
-  readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };
 }
 
 // The candidates, proposed again from the grid split: this shows thresholds that were chosen on the test documents.
@@ -65,7 +68,7 @@ export async function proposeAgain(c: Certificate, evidence: Evidence, asked: Ce
   if (planned !== again.vectors.length) {
     return [`test: ${planned} candidates are said to be planned; the grid split proposes ${again.vectors.length}`];
   }
-  const inWords = again.vectors.map((vector) => vector.map((one) => rawThreshold(one, score)).join(", "));
+  const inWords = again.vectors.map((vector) => rawVector(vector, score).join(", "));
   const other = candidates.findIndex(({ thresholds }, i) => thresholds.join(", ") !== inWords[i]);
   if (other >= 0) {
     const { thresholds } = candidates[other]!;
@@ -124,6 +127,7 @@ export function settingsOf(c: Certificate): CertifySettings {
   return certifySettings(asked, [loss]);
 }
 
+/** The evidence, or why there is none. */
 async function openSource(
   c: Certificate,
   settings: CertifySettings,
@@ -131,49 +135,53 @@ async function openSource(
 ): Promise<Source | string> {
   const { sequenceLength } = c;
   const { ownText } = c.settings;
-  if (heads !== undefined && documents !== undefined) {
-    const { maxPositionEmbeddings } = heads.model.config;
-    if (sequenceLength > maxPositionEmbeddings) {
-      return `sequenceLength: it is ${sequenceLength}, but the model's context has ${maxPositionEmbeddings}`;
-    }
-    const judged = { sequenceLength, sampling: c.sampling, against, signal };
-    if (ownText !== undefined) {
-      const { promptTexts, runOwnText } = await import("../record/own-text.js");
-      const { score, fill } = c.policy;
-      const candidates = { score, fill, thresholds: vectorsOf(c).map(({ thresholds }) => thresholds) };
-      const runs = await runOwnText(heads, documents, candidates, { ...ownText, ...judged });
-      const texts = await promptTexts(heads, documents, { ...ownText, sequenceLength });
-      const classed = classDocuments(texts, heads.model, true);
-      const prompts = runs.documents.map((document, d) => ({ ...document, kin: classed[d]!.kin }));
-      const arrangement = await arrangeOr(prompts, settings);
-      if (typeof arrangement === "string") return arrangement;
-      return { evidence: countedEvidence({ ...runs, documents: prompts }, arrangement), ...countTaught(prompts) };
-    }
-    const all = await hashDocuments(heads, documents, sequenceLength);
-    const chosen = namedIn(c, classDocuments(all, heads.model));
-    if (typeof chosen === "string") return chosen;
-    const texts = classDocuments(chosen, heads.model);
-    const arrangement = await arrangeOr(texts, settings);
-    if (typeof arrangement === "string") return arrangement;
-    const { fill } = settings;
-    const evidence = await streamedEvidence(heads, arrangement, { ...judged, fill });
-    return { evidence, ...countTaught(all), text: (index) => arrangement.documents[index]! };
+  if (heads === undefined || documents === undefined) {
+    if (ownText !== undefined) return "own text: records do not show it; give heads and the prompts";
+    const all = records!.documents;
+    return arrangeSource(namedIn(c, all), all, settings, (arrangement) => ({
+      evidence: recordedEvidence(records!, arrangement),
+    }));
   }
-  if (ownText !== undefined) return "own text: records do not show it; give heads and the prompts";
-  const recorded = namedIn(c, records!.documents);
-  if (typeof recorded === "string") return recorded;
-  const arrangement = await arrangeOr(recorded, settings);
-  if (typeof arrangement === "string") return arrangement;
-  const evidence = recordedEvidence({ ...records!, documents: recorded }, arrangement);
-  return { evidence, ...countTaught(records!.documents) };
+  const { maxPositionEmbeddings } = heads.model.config;
+  if (sequenceLength > maxPositionEmbeddings) {
+    return `sequenceLength: it is ${sequenceLength}, but the model's context has ${maxPositionEmbeddings}`;
+  }
+  const judged = { sequenceLength, sampling: c.sampling, against, signal };
+  if (ownText !== undefined) {
+    const { promptTexts, runOwnText } = await import("../record/own-text.js");
+    const { score, fill } = c.policy;
+    const candidates = { score, fill, thresholds: vectorsOf(c).map(({ thresholds }) => thresholds) };
+    const runs = await runOwnText(heads, documents, candidates, { ...ownText, ...judged });
+    const texts = await promptTexts(heads, documents, { ...ownText, sequenceLength });
+    const classed = classDocuments(texts, heads.model, true);
+    const prompts = runs.documents.map((document, d) => ({ ...document, kin: classed[d]!.kin }));
+    return arrangeSource(prompts, prompts, settings, (arrangement) => ({
+      evidence: countedEvidence({ ...runs, documents: prompts }, arrangement),
+    }));
+  }
+  const all = await hashDocuments(heads, documents, sequenceLength);
+  const chosen = namedIn(c, classDocuments(all, heads.model));
+  const texts = typeof chosen === "string" ? chosen : classDocuments(chosen, heads.model);
+  return arrangeSource(texts, all, settings, async (arrangement) => ({
+    evidence: await streamedEvidence(heads, arrangement, { ...judged, fill: settings.fill }),
+    text: (index) => arrangement.documents[index]!,
+  }));
 }
 
-/** The arrangement, or why there is none. */
-async function arrangeOr<One extends CountedDocument>(
-  documents: readonly One[],
+/** Arranges those of all documents given that the certificate names. */
+async function arrangeSource<One extends CountedDocument>(
+  named: readonly One[] | string,
+  all: readonly { readonly taught?: true }[],
   settings: CertifySettings,
-): Promise<Arrangement<One> | string> {
-  return arrange(documents, settings).catch((error: unknown) => `documents: ${(error as Error).message}`);
+  open: (arrangement: Arrangement<One>) => Opened | Promise<Opened>,
+): Promise<Source | string> {
+  if (typeof named === "string") return named;
+  const arrangement = await arrange(named, settings).catch(
+    (error: unknown) => `documents: ${(error as Error).message}`,
+  );
+  if (typeof arrangement === "string") return arrangement;
+  const taught = all.filter((document) => document.taught === true).length;
+  return { ...(await open(arrangement)), given: all.length - taught, taught };
 }
 
 /** Of the documents given, those that the certificate names, with their copies; the reason if one is missing. */
@@ -187,11 +195,6 @@ function namedIn<One extends CountedDocument>(
   if (missing !== undefined) return `documents: ${missing.hash.slice(0, 12)}… is not among them`;
   const names = new Set(listed.map(({ hash }) => hash));
   return given.filter(({ hash, kin = hash }) => names.has(hash) || names.has(kin));
-}
-
-function countTaught(all: readonly { readonly taught?: true }[]): Pick<Source, "given" | "taught"> {
-  const taught = all.filter((document) => document.taught === true).length;
-  return { given: all.length - taught, taught };
 }
 
 /** Heads that know their training text find at least the documents that were left out. */
@@ -214,9 +217,8 @@ async function countAgain(
   vectors: readonly CertificateCounts[],
   { heads, rerun, against, signal, onDocument }: VerifyOptions,
 ): Promise<Recount> {
-  const { accepted, policy, test } = c;
+  const { accepted, test } = c;
   const { evidence } = source;
-  const exits = policy.exits.length;
   const certified = vectors.length === 1 || typeof test?.chosen !== "number" ? vectors.length - 1 : test.chosen;
   const first = firstCounted(evidence);
   const count = evidence.documents.length - first;
@@ -224,8 +226,12 @@ async function countAgain(
   const all: Counted[] = [];
   const reasons: string[] = [];
   const compare = (what: string, d: number, vector: CertificateCounts, counted: Counted): void => {
-    const differs = !matches(countsOn(vector, d, exits), counted);
-    if (differs && reasons.length <= MOST_REASONS) reasons.push(differing(what, d, counted, c));
+    if (matches(vector, d, counted) || reasons.length > MOST_REASONS) return;
+    const { left, wrong, deep } = counted;
+    reasons.push(
+      `on test document ${d}, ${what} does not do what the certificate stores (found: left ${left.join(", ")}; wrong ` +
+        `${wrong.join(", ")}; changed at full depth ${deep}; the backend was ${c.backend})`,
+    );
   };
   for (let d = 0; d < count; d++) {
     await giveTurn(signal);
@@ -260,16 +266,9 @@ async function countDocument(
   }
   const oriented = vectors.map(({ thresholds }) => thresholds.map((threshold) => orientThreshold(threshold, score)));
   const { left, wrong, deep } = await run(index, index + 1, { score, vectors: oriented });
-  const rowOf = (counts: Int32Array | Float64Array, v: number): number[] =>
+  const rowOf = (counts: Int32Array | Float64Array, v: number) =>
     Array.from(counts.subarray(v * exits.length, (v + 1) * exits.length));
   return vectors.map((_, v) => ({ left: rowOf(left, v), wrong: rowOf(wrong, v), deep: deep[v]! }));
-}
-
-function differing(what: string, document: number, { left, wrong, deep }: Counted, { backend }: Certificate): string {
-  return (
-    `on test document ${document}, ${what} does not do what the certificate stores (found: left ${left.join(", ")}; ` +
-    `wrong ${wrong.join(", ")}; changed at full depth ${deep}; the backend was ${backend})`
-  );
 }
 
 /** The loss of each document counted. */
@@ -311,7 +310,7 @@ function meanOfUnits({ documents, split, unit }: Certificate, losses: readonly n
     const name = unit === "group" ? group : hash;
     units.set(name, [...(units.get(name) ?? []), losses[d]!]);
   }
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
+  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
   return mean(Array.from(units.values(), mean));
 }
 
@@ -340,19 +339,12 @@ function leaves(score: number, threshold: Threshold, name: ScoreName): boolean {
   return name === "entropy" ? score <= threshold : score >= threshold;
 }
 
-function countsOn({ left, wrong, deep }: CertificateCounts, document: number, exits: number): Counted {
-  const begin = document * exits;
-  return {
-    left: left.slice(begin, begin + exits),
-    wrong: wrong.slice(begin, begin + exits),
-    deep: deep[document] ?? 0,
-  };
-}
-
-function matches(stored: Counted, counted: Counted): boolean {
+function matches({ left, wrong, deep }: CertificateCounts, document: number, counted: Counted): boolean {
+  const exits = counted.left.length;
+  const rowOf = (counts: readonly number[]) => counts.slice(document * exits, (document + 1) * exits).join();
   return (
-    stored.left.join() === counted.left.join() &&
-    stored.wrong.join() === counted.wrong.join() &&
-    stored.deep === counted.deep
+    rowOf(left) === counted.left.join() &&
+    rowOf(wrong) === counted.wrong.join() &&
+    (deep[document] ?? 0) === counted.deep
   );
 }

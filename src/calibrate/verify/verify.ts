@@ -63,7 +63,8 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   const { policy, reference, settings } = certificate;
   const { records, model, heads, documents, prompts, against } = options;
   const unknown = reference.kind === "other" && against === undefined && records === undefined;
-  const claim = await claimOf(certificate, unknown);
+  const { describeClaim } = await import("../certificate/assumptions.js");
+  const claim = describeClaim(certificate, unknown ? "another model's" : undefined);
   if ((records ?? model ?? heads) === undefined) {
     return holds(
       "arithmetic consistent",
@@ -120,9 +121,4 @@ function holds(verdict: Verdict, sentence: string): Verification {
 function refuted(reasons: readonly string[]): Verification {
   const more = reasons.length === 1 ? "" : ` (and ${reasons.length - 1} more reasons)`;
   return { verdict: "refuted", reasons, sentence: `Refuted: ${reasons[0]}${more}.` };
-}
-
-async function claimOf(certificate: Certificate, unknown: boolean): Promise<string> {
-  const { describeClaim } = await import("../certificate/assumptions.js");
-  return unknown ? describeClaim(certificate, "another model's") : describeClaim(certificate);
 }

@@ -19,7 +19,7 @@ import { readPrompt } from "../../../model/decode/prompt.js";
 import { generateDefaults } from "../../../model/decode/text.js";
 import { answerDocument, type Model } from "../../../model/index.js";
 import { shown } from "../../../shown.js";
-import { rawThreshold, type ThresholdVector } from "../../procedures/token-table.js";
+import { rawVector, type ThresholdVector } from "../../procedures/token-table.js";
 import { hashDocument, type HashedDocument, hashDocuments } from "../documents.js";
 import { type Evidence, streamedEvidence } from "../evidence.js";
 import type { AnswerSettings } from "../policy-runs.js";
@@ -128,15 +128,11 @@ export async function answerEvidence(
     ...arrangement,
     answers: settings,
     async run(first, end, { score, vectors }) {
-      const keyOf = (vector: ThresholdVector): string => `${first} ${end} ${score} ${vector.join()}`;
+      const keyOf = (vector: ThresholdVector) => `${first} ${end} ${score} ${vector.join()}`;
       const places = documents.slice(first, end).map(({ place }) => place);
       for (const vector of vectors) {
         if (ran.has(keyOf(vector))) continue;
-        const policy = createPolicy(
-          heads,
-          vector.map((threshold) => rawThreshold(threshold, score)),
-          { score, fill: terms.fill },
-        );
+        const policy = createPolicy(heads, rawVector(vector, score), { score, fill: terms.fill });
         const asked = places.map((place, row): AskedText => ({
           ...tasks[place]!,
           known: async () => knownTokens(await streamed.record!(first + row), policy, full[place]!.ids, start),

@@ -67,17 +67,13 @@ export async function answerJudge(options: AnswerLossOptions): Promise<AnswerJud
     loss: isOwn ? "own" : loss,
     definition,
     async lossOf(full, policy, task, index) {
-      if (sameAnswer(full, policy)) return 0;
+      if (full.ids.join() === policy.ids.join()) return 0;
       const value: unknown = await within(lossTimeout, index, () => of(full, policy, task));
       if (!isOwn) return value as number;
       if (typeof value === "number" && value >= 0 && value <= 1) return value;
       throw promptError("loss-range", index, `has the loss ${shown(value)}; expected a number in [0, 1]`);
     },
   };
-}
-
-function sameAnswer({ ids }: Answer, other: Answer): boolean {
-  return ids.length === other.ids.length && ids.every((id, t) => id === other.ids[t]);
 }
 
 /** Each loss as certificates define it (of an own one, its hash), and its value for two answers that differ. */
@@ -155,7 +151,7 @@ export async function hashExpected(tasks: readonly AnswerTask[]): Promise<string
 
 /** Throws an OptionError for what is neither words, nor a regular expression, nor choices with the right one. */
 export function checkExpected(expected: unknown, index: number): void {
-  const isText = (value: unknown): boolean => typeof value === "string" && spacedWords(value) !== " ";
+  const isText = (value: unknown) => typeof value === "string" && spacedWords(value) !== " ";
   const { choices, answer } = Object(expected) as { readonly choices?: unknown; readonly answer?: unknown };
   const legal =
     expected instanceof RegExp ||

@@ -13,7 +13,6 @@ import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
 import { fills } from "../../../exits/fill/fill.js";
 import { confidenceAt, confidencesIn, leaveAtFirst } from "../../../exits/heads/score.js";
-import type { ExitHead } from "../../../exits/heads/exit-head.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
@@ -66,7 +65,7 @@ export async function runnerAtOnce(
   signal: CancelSignal | undefined,
 ): Promise<PolicyRunner> {
   const sequences = windows.map(({ ids }) => new Sequence(heads.model, ids.length));
-  const dispose = (): void => {
+  const dispose = () => {
     for (const sequence of sequences) sequence.dispose();
   };
   const forced: ForcedWindows = { heads, windows, sequences, signal };
@@ -88,7 +87,7 @@ export async function runnerAtOnce(
 
 /** Prompts run through all blocks, judged positions to the first exit. */
 async function runToFirst({ heads, windows, sequences, signal }: ForcedWindows): Promise<void> {
-  const toDepth = async (depth: number): Promise<void> => {
+  const toDepth = async (depth: number) => {
     const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
     await prefill(heads.model, work, depth, { signal });
   };
@@ -120,8 +119,7 @@ async function runForced(forced: ForcedWindows, policy: Policy, onToken: OnForce
   const { model, depths } = heads;
   const { numLayers } = model.config;
   const fill = fills[policy.fill];
-  const runOn = (places: readonly Place[], depth: number): Promise<void> =>
-    prefill(model, runsOf(places), depth, { signal });
+  const runOn = (places: readonly Place[], depth: number) => prefill(model, runsOf(places), depth, { signal });
   const lanes: Lane[] = [];
   try {
     for (const [index, window] of windows.entries()) lanes.push({ window, index, sequence: sequences[index]!.clone() });
@@ -165,7 +163,7 @@ async function fullTokens(forced: ForcedWindows): Promise<number[][]> {
   return tokens;
 }
 
-/** The statistics [R, 5] of an exit's head at places, lane by lane. */
+/** The statistics [R, 5] of an exit's head at places that stand at its depth, lane by lane. */
 async function statsAt(
   { heads }: ExitHeads,
   exit: number,
@@ -179,7 +177,11 @@ async function statsAt(
   for (let begin = 0; begin < places.length; begin += step) {
     await giveTurn(signal);
     const some = places.slice(begin, begin + step);
-    const own = await statsOf(head, runsOf(some));
+    const states = scope(() => statesOf(runsOf(some)));
+    const logits = await head.logits(states);
+    states.dispose();
+    const own = await head.stats(logits);
+    logits.dispose();
     const broken = nonFiniteRow(own, "top1");
     if (broken !== undefined) {
       const what = `the logits of exit ${exit}`;
@@ -213,16 +215,6 @@ async function emitFull(
 
 function seenAt({ lane, position }: Place): readonly number[] {
   return lane.window.ids.slice(0, position + 1);
-}
-
-/** The positions stand at the head's depth. */
-async function statsOf(head: ExitHead, work: readonly Work[]): Promise<Float32Array> {
-  const states = scope(() => statesOf(work));
-  const logits = await head.logits(states);
-  states.dispose();
-  const stats = await head.stats(logits);
-  logits.dispose();
-  return stats;
 }
 
 function judgedPlaces(lane: Lane): Place[] {

@@ -45,15 +45,15 @@ export async function runnerByTokens(
   judge: Judge,
   signal: CancelSignal | undefined,
 ): Promise<PolicyRunner> {
-  const { final, ...batch } = await hiddenBatch(judge.reference, windows, [], signal);
-  const right = (asked: readonly Place[]): Promise<Float64Array[]> => distributionsAt(judge, windows, final, asked);
+  const batch = await hiddenBatch(judge.reference, windows, [], signal);
+  const right: Reference = (asked) => distributionsAt(judge, windows, batch.final, asked);
   return {
     run: (policy, onToken) => runWindows(heads, windows, policy, { judge, right, signal }, onToken),
-    dispose: () => {
-      disposeBatch({ final, ...batch });
-    },
+    dispose: () => disposeBatch(batch),
   };
 }
+
+type Reference = (asked: readonly Place[]) => Promise<Float64Array[]>;
 
 /** The reference's distributions at some positions, from its final states [R, C] at all judged positions. */
 async function distributionsAt(
@@ -87,29 +87,20 @@ async function distributionsAt(
 
 interface RunOptions {
   readonly judge: Judge;
-  readonly right: (asked: readonly Place[]) => Promise<Float64Array[]>;
+  readonly right: Reference;
   readonly signal: CancelSignal | undefined;
 }
 
-/** Draws nothing: keeps the distribution that the latest token would be drawn from. */
-interface ObservedSampler extends Sampler {
-  readonly used: Float64Array | undefined;
-}
-
-/** For runs on given text, whose next token is its own. */
-function observedSampler(judge: Judge): ObservedSampler {
-  let used: Float64Array | undefined;
+/** Draws nothing, and gives away the distribution that a token would be drawn from: the next one is the text's own. */
+function observedSampler({ greedy, sampling }: Judge, onDraw: (p: Float64Array) => void): Sampler {
   return {
-    greedy: judge.greedy,
-    distribution: (logits, seen) => processedDistribution(logits, seen, judge.sampling),
+    greedy,
+    distribution: (logits, seen) => processedDistribution(logits, seen, sampling),
     draw(p) {
-      used = p;
+      onDraw(p);
       return 0;
     },
     chance: () => false,
-    get used() {
-      return used;
-    },
   };
 }
 
@@ -124,12 +115,15 @@ async function runWindows(
   const { model } = heads;
   const { numLayers } = model.config;
   const decoder = earlyExitDecoder(heads, policy);
+  const used: Float64Array[] = []; // by window, of the latest token
   const lanes = windows.map(({ ids, from }, window) => ({
     ids,
     from,
     window,
     sequence: new Sequence(model, ids.length),
-    sampler: observedSampler(judge),
+    sampler: observedSampler(judge, (p) => {
+      used[window] = p;
+    }),
   }));
   const longest = Math.max(...windows.map(({ ids, from }) => ids.length - from));
   try {
@@ -144,9 +138,9 @@ async function runWindows(
       for (const { sequence, ids, t } of going) sequence.append(ids[t]!);
       const rounds = await decoder.next(going.map(({ sequence, sampler }) => ({ sequence, sampler, room: 1 })));
       const distributions = await right(going);
-      for (const [i, { window, sampler }] of going.entries()) {
+      for (const [i, { window }] of going.entries()) {
         const { exit } = rounds[i]!.tokens[0]!;
-        onToken(window, { exit, loss: lossOf(judge, distributions[i]!, sampler.used!) });
+        onToken(window, { exit, loss: lossOf(judge, distributions[i]!, used[window]!) });
       }
     }
   } finally {
