@@ -115,7 +115,7 @@ export class Sequence {
     this.#reserve(this.length);
   }
 
-  /** A token that may follow the last one: its position runs along, and is there already if `append` adds this token. */
+  /** A token that may follow the last one: its position runs along, and is there already if `append` adds it. */
   runAlong(id: number): void {
     this.append(id);
     this.ids.pop();
@@ -137,7 +137,7 @@ export class Sequence {
     });
   }
 
-  /** State [1, C] of a position after `depth` blocks, where `advance` stopped; earlier stops are kept from `heldFrom` on. */
+  /** State [1, C] of a position after `depth` blocks. Stops before the last are kept from `heldFrom` on. */
   stoppedAt(position: number, depth: number): Tensor {
     let kept: KeptRow | undefined = this.#kept(position);
     while (kept !== undefined && kept.depth !== depth) kept = kept.earlier;

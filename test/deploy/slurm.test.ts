@@ -56,8 +56,8 @@ function logOf(name: string, task: number) {
 }
 
 /**
- * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed. They run in
- * slices and are stopped between them, or on a busy machine one would be done before its log is read.
+ * Command of jobs: victims are stopped on their first run once they tell of progress, and wait to be killed. They run
+ * in slices and are stopped between them, or on a busy machine one would be done before its log is read.
  */
 function launcher(name: string) {
   const path = folder.path(`launch-${name}.sh`);

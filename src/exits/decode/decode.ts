@@ -32,8 +32,8 @@ export interface ExitChoice extends Choice {
 }
 
 /**
- * Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. Sequences that
- * keep states (`heldFrom`) stop at the depths `stops`, too.
+ * Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. Sequences
+ * that keep states (`heldFrom`) stop at the depths `stops`, too.
  */
 export function earlyExitDecoder(
   heads: ExitHeads,

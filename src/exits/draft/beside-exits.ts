@@ -1,8 +1,8 @@
 /**
- * Drafts beside exits. A policy has a text of its own, which no draft may change: the position after the newest one runs
- * along as a second row (`Sequence.runAlong`), and counts for nothing until the policy has chosen the token before it. If
- * that is the draft, the next round finds blocks that have run, and judges exits by the states where the row stopped:
- * tokens, depths and scores are those without drafts. Otherwise nothing is left of the row.
+ * Drafts beside exits. A policy has a text of its own, which no draft may change: the position after the newest one
+ * runs along as a second row (`Sequence.runAlong`), and counts for nothing until the policy has chosen the token before
+ * it. If that is the draft, the next round finds blocks that have run, and judges exits by the states where the row
+ * stopped: tokens, depths and scores are those without drafts. Otherwise nothing is left of the row.
  *
  * A look-ahead head drafts after a token that took all blocks. Its first choice is the draft, however the text is
  * sampled, so random numbers are drawn as without it.
