@@ -316,7 +316,7 @@ const FURTHER_ROWS = [0.02, 0.1, 0.15, 0.26, 0.35];
 
 /** Tokens per time over plain decoding if drafts are kept where their margin's acceptance pays; and the share kept. */
 function predicted({ confidence }: Judged, row: number): { readonly kept: number; readonly gain: number } {
-  const kept = confidence.filter(({ acceptance }) => acceptance > 1.1 * row);
+  const kept = confidence.filter(({ acceptance }) => acceptance > 1.25 * row);
   const accepted = kept.reduce((sum, { acceptance }) => sum + acceptance, 0) / confidence.length;
   const share = kept.length / confidence.length;
   return { kept: share, gain: (1 + accepted) / (1 + DRAFT + share * row) };

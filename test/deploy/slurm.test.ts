@@ -15,7 +15,7 @@ const SHARDS = 8;
 /** The tasks that are killed on their first run. */
 const VICTIMS = [2, 5];
 /** A loaded machine takes this long to get anything done; a quiet one needs a minute for all of it. */
-const PATIENCE = 240_000;
+const PATIENCE = 400_000;
 
 const cli = resolve("dist/apps/cli/main.js");
 const deploy = resolve("deploy/slurm");

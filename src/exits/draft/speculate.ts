@@ -63,7 +63,7 @@ export const PRIOR_DRAFTS = 8;
 export const MEMORY = 0.99;
 
 /** The gain that a draft must promise. */
-export const MARGIN = 1.1;
+const MARGIN = 1.1;
 
 /** Plans one sequence. Costs are in any one unit; `exits` ascend by depth. */
 export function draftPlan(
