@@ -27,9 +27,6 @@ import type { Candidates } from "../heads/unembedding-preview.js";
 import { valuesOf } from "../heads/values-of.js";
 import { type DraftChoice, type DraftPlan, MEMORY, PRIOR_DRAFTS, type Watcher } from "./speculate.js";
 
-const ROW_MARGIN = 1.25;
-const HEAD_MARGIN = 2;
-
 /** If the head was not measured. */
 const UNMEASURED: readonly DraftConfidence[] = [{ margin: 0, acceptance: 0.5 }];
 
@@ -49,7 +46,7 @@ export function aheadPlan(
   levels: readonly DraftConfidence[] = UNMEASURED,
 ): AheadPlan {
   const plain = numLayers * costOfRows(block, 1) + costOfRows(finalHead, 1);
-  const row = ROW_MARGIN * ((numLayers * costOfRows(block, 2) + costOfRows(finalHead, 2)) / plain - 1);
+  const row = 1.25 * ((numLayers * costOfRows(block, 2) + costOfRows(finalHead, 2)) / plain - 1);
   const prior = levels.map(({ acceptance }) => ({
     tested: PRIOR_DRAFTS,
     accepted: PRIOR_DRAFTS * acceptance,
@@ -63,7 +60,7 @@ export function aheadPlan(
       if (drafts > 0) return false;
       const all = sums.reduce((sum, { seen }) => sum + seen, 0);
       const gain = sums.reduce((sum, { seen }, i) => sum + (seen / all) * Math.max(0, acceptanceAt(i) - row), 0);
-      return gain * plain > HEAD_MARGIN * head;
+      return gain * plain > 2 * head;
     },
     keeps(margin) {
       const above = levels.findIndex((next) => next.margin > margin);
