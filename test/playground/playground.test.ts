@@ -197,7 +197,7 @@ describe("your own folder", () => {
       await says(page, /Your model: .*Exit heads after blocks 3, 6, which come with this page\./);
       await written(page);
       expect(new Set(await depthsOf(page)).size).toBe(3);
-      expect(await page.locator("#promise").textContent()).toMatch(/^Certified: at least 90\s%/);
+      await page.locator("#promise", { hasText: /^Certified: at least 90\s%/ }).waitFor();
       await checkCertificate(page);
     }));
 
