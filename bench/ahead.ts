@@ -219,7 +219,7 @@ async function train(): Promise<void> {
 
 /** One prompt decoded without drafts and with them. */
 interface Timed {
-  /** Milliseconds a token after the first round. */
+  /** Milliseconds a token, medians of all rounds. */
   readonly without: number;
   readonly drafting: number;
   /** Ids and depths at which the policy chose them. */
@@ -322,7 +322,7 @@ function predicted({ confidence }: Judged, row: number): { readonly kept: number
   return { kept: share, gain: (1 + accepted) / (1 + DRAFT + share * row) };
 }
 
-const SPEED = ["ratio", "drafts", "accepted", "text"];
+const SPEED = ["ratio", "drafts", "accepted", "the same text"];
 
 function speedOf(all: readonly Timed[]): string[] {
   const ratios = all.map(({ without, drafting }) => without / drafting).toSorted((a, b) => a - b);
@@ -333,7 +333,7 @@ function speedOf(all: readonly Timed[]): string[] {
     `${median(ratios).toFixed(2)} (${at(0.25)} to ${at(0.75)})`,
     String(drafts),
     drafts === 0 ? "" : percent(sum(({ accepted }) => accepted) / drafts),
-    all.every(({ identical }) => identical) ? "identical" : "DIFFERENT",
+    all.every(({ identical }) => identical) ? "yes" : "NO",
   ];
 }
 
