@@ -34,7 +34,6 @@ import {
   NIBBLE_MASK,
   nibbleDot,
   nibbleDots,
-  nibbleSums,
   ONES,
   scalesAt,
   way,
@@ -263,19 +262,20 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   return nibbles ? nibbleDot(pairs, s, w, c) : dot(pairs, w, s, c, ones);
 }
 
+/** As `nibbleSums`. Of an addition of neighbours, V8 looks up the constant each time. */
 // @ts-ignore: decorator
-@inline function ended(pairs: bool, nibbles: bool, c: v128): v128 {
-  return nibbles ? nibbleSums(pairs, c) : c;
+@inline function ended(pairs: bool, nibbles: bool, c: v128, ones: v128): v128 {
+  return nibbles && pairs ? i32x4.dot_i16x8_s(c, ones) : c;
 }
 
-/** Adds products c of a group onto the sums of four columns. */
+/** Adds a group's products with bytes onto the sums of eight columns. */
 // @ts-ignore: decorator
-@inline function addColumns(nibbles: bool, to: usize, facts: usize, c: v128, t: v128, total: v128): void {
-  const d = v128.load(facts, SCALES);
-  const sum = v128.load(to);
-  v128.store(to, nibbles ? addNibbles(sum, c, d, v128.load(facts), t, total) : addBytes(sum, c, d, t));
+@inline function addColumns(to: usize, facts: usize, c0: v128, c1: v128, t: v128): void {
+  v128.store(to, addBytes(v128.load(to), c0, v128.load(facts, SCALES), t));
+  v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
 }
 
+/** Adds a group's products onto a row's sums. Offsets are written out, or V8 would compute an address for each. */
 // @ts-ignore: decorator
 @inline function addRow(
   nibbles: bool,
@@ -289,11 +289,16 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 ): void {
   const to = sums + load<usize>(record, PLACE);
   const t = v128.load32_splat(record, SCALE);
-  const total = nibbles ? v128.load32_splat(record, TOTAL) : t;
-  addColumns(nibbles, to, facts, c0, t, total);
-  addColumns(nibbles, to + 16, facts + 16, c1, t, total);
-  addColumns(nibbles, to + 32, facts + 32, c2, t, total);
-  addColumns(nibbles, to + 48, facts + 48, c3, t, total);
+  if (nibbles) {
+    const sum = v128.load32_splat(record, TOTAL);
+    v128.store(to, addNibbles(v128.load(to), c0, v128.load(facts, SCALES), v128.load(facts), t, sum));
+    v128.store(to, addNibbles(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), v128.load(facts, 16), t, sum), 16);
+    v128.store(to, addNibbles(v128.load(to, 32), c2, v128.load(facts, SCALES + 32), v128.load(facts, 32), t, sum), 32);
+    v128.store(to, addNibbles(v128.load(to, 48), c3, v128.load(facts, SCALES + 48), v128.load(facts, 48), t, sum), 48);
+  } else {
+    addColumns(to, facts, c0, c1, t);
+    addColumns(to + 32, facts + 32, c2, c3, t);
+  }
 }
 
 /** 2^s·h + l */
@@ -353,14 +358,15 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
     if (records == 2) b3 = step(pairs, nibbles, packed, u, z, v, b3, ones);
     q += 64;
   }
-  a0 = ended(pairs, nibbles, a0);
-  a1 = ended(pairs, nibbles, a1);
-  a2 = ended(pairs, nibbles, a2);
-  a3 = ended(pairs, nibbles, a3);
-  if (records == 2) b0 = ended(pairs, nibbles, b0);
-  if (records == 2) b1 = ended(pairs, nibbles, b1);
-  if (records == 2) b2 = ended(pairs, nibbles, b2);
-  if (records == 2) b3 = ended(pairs, nibbles, b3);
+  const units = packed ? v128.load(constants + ONES) : ones;
+  a0 = ended(pairs, nibbles, a0, units);
+  a1 = ended(pairs, nibbles, a1, units);
+  a2 = ended(pairs, nibbles, a2, units);
+  a3 = ended(pairs, nibbles, a3, units);
+  if (records == 2) b0 = ended(pairs, nibbles, b0, units);
+  if (records == 2) b1 = ended(pairs, nibbles, b1, units);
+  if (records == 2) b2 = ended(pairs, nibbles, b2, units);
+  if (records == 2) b3 = ended(pairs, nibbles, b3, units);
   if (wide) {
     const c0 = joined(nibbles, a0, b0);
     const c1 = joined(nibbles, a1, b1);
@@ -415,8 +421,7 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 @inline function addWords(record: usize, facts: usize, sums: usize, c0: v128, c1: v128): void {
   const to = sums + load<usize>(record, WORDS + PLACE);
   const t = v128.load32_splat(record, WORDS + SCALE);
-  addColumns(false, to, facts, c0, t, t);
-  addColumns(false, to + 16, facts + 16, c1, t, t);
+  addColumns(to, facts, c0, c1, t);
 }
 
 /**
