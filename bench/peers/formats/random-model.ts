@@ -41,6 +41,12 @@ const shapes = {
 export type ShapeName = keyof typeof shapes;
 export const shapeNames = Object.keys(shapes) as ShapeName[];
 
+/** Multiply-adds of attention for a token of a prompt, on average: it sees itself and those before it. */
+export function attentionProducts(name: ShapeName, prompt: number): number {
+  const { blocks, heads, headDim } = shapes[name];
+  return blocks * heads * headDim * (prompt + 1);
+}
+
 /**
  * Places of a block's float16 scales and minimums, and their bits: weights are about as large as trained ones. Of
  * floats, the bits of each word that are random, and the others.

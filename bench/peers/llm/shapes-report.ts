@@ -4,12 +4,13 @@ import type { Machine } from "../../../lab/report/machine.js";
 import { prose } from "../../../lab/report/prose.js";
 import type { Report } from "../../../lab/report/report.js";
 import { withRange } from "../../../lab/report/format.js";
+import { attentionProducts, type ShapeName } from "../formats/random-model.js";
 import { median, spreadOf } from "../statistics.js";
 import { DECODED, type LlmTiming, UNTIMED } from "./protocol.js";
 
 /** One file at one length of text; sizes in bytes. */
 export interface Pair {
-  readonly shape: string;
+  readonly shape: ShapeName;
   readonly type: string;
   readonly fileBytes: number;
   /** Tokens of the prompt and of what is decoded after it. */
@@ -52,8 +53,9 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           largest resident size while it loads, without the packed weights. Peak: the largest in all; llama.cpp maps its
           file. Memory: the share of what one process reads
           (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Products: those of the blocks'
-          matrices in prefill, as a share of what one thread multiplies (${limitOf("products")} · 10^9/s). llama.cpp
-          keeps keys and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
+          matrices and of attention in prefill, as a share of what one thread multiplies in integers
+          (${limitOf("products")} · 10^9/s); attention multiplies float32, at most half as fast. llama.cpp keeps keys
+          and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
         columns: [
           "file",
           "text",
@@ -90,6 +92,7 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
       .map((side) => median(rounds.map((round) => of(round[side]))).toFixed(digits))
       .join(" / ");
   const read = ({ weights, perToken }: LlmTiming): number => weights + perToken * (context - DECODED / 2);
+  const attended = attentionProducts(shape, context - DECODED);
   return [
     `${shape} ${type}, ${(fileBytes / 1e6).toFixed(0)} MB`,
     context.toString(),
@@ -101,7 +104,7 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     share(({ ours, limits }) => (decode(ours) * read(ours)) / limits.read),
     median(rounds.map(({ ours }) => prefill(ours))),
     ratio(prefill),
-    share(({ ours, limits }) => (prefill(ours) * ours.products) / (threads * limits.products)),
+    share(({ ours, limits }) => (prefill(ours) * (ours.products + attended)) / (threads * limits.products)),
     both(({ load }) => load / 1000, 2),
     both(({ firstToken }) => firstToken / 1000, 2),
     median(rounds.map(({ ours }) => ours.loaded - ours.weights)) / 1e6,
