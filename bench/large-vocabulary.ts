@@ -12,6 +12,7 @@ import { basename } from "node:path";
 import { parseArgs } from "node:util";
 import { generateBatch, measureUnitTimes } from "early-exits";
 import { compareWays, type Way } from "early-exits/evaluate";
+import { storageOf } from "early-exits/model";
 import { createDevice, readHeads, readModel, readPolicy } from "early-exits/node";
 import { percent, withRange } from "../lab/report/format.js";
 import { machine } from "../lab/report/machine.js";
@@ -26,21 +27,20 @@ const { values } = parseArgs({
     heads: { type: "string" },
     policies: { type: "string" },
     runs: { type: "string", default: "40" },
-    tokens: { type: "string", default: "64" },
     out: { type: "string", default: reportsFolder },
   },
 });
-/** Tokens of a beginning; certificates are of texts with other seeds. */
-const BEGINNING = 16;
-const SEED = 1_000_000;
+const TOKENS = 64;
 
 const where = machine();
-const model = await readModel(values.model!, { device: await createDevice("wasm", { threads: 1 }) });
-const heads = await readHeads(values.heads!, model);
 const policies = await Promise.all(values.policies!.split(",").map((path) => readPolicy(path)));
+const device = await createDevice("wasm", { threads: 1 });
+const model = await readModel(values.model!, { device, ...storageOf(policies[0]!.certified!.dtype) });
+const heads = await readHeads(values.heads!, model);
 const start = model.config.bosTokenId!;
+// Certificates are of texts with other seeds.
 const beginnings = generateBatch(model, Array<number[]>(Number(values.runs)).fill([start]), {
-  ...{ temperature: 1, seed: SEED, maxNewTokens: BEGINNING, stopAtEndOfText: false, batchSize: 8 },
+  ...{ temperature: 1, seed: 1_000_000, maxNewTokens: 16, stopAtEndOfText: false, batchSize: 8 },
 });
 await drain(beginnings);
 const prompts = beginnings.summaries.map(({ ids }) => [start, ...ids]);
@@ -52,7 +52,7 @@ const ways: Way[] = [
 ];
 const { results, runs } = await compareWays(heads, ways, prompts, {
   runs: Number(values.runs),
-  maxNewTokens: Number(values.tokens),
+  maxNewTokens: TOKENS,
 });
 const plain = results[0]!;
 const report = {
@@ -63,7 +63,7 @@ const report = {
   tables: [
     {
       title: "Speed",
-      note: prose`${runs} greedy continuations of ${values.tokens} tokens, one thread, dtype ${model.dtype}; a preview
+      note: prose`${runs} greedy continuations of ${TOKENS} tokens, one thread, dtype ${model.dtype}; a preview
         of rank ${heads.heads.at(-1)!.shape.preview!.rank} and nothing else. Ratio of the medians to plain decoding,
         with the quartiles of the ratios by text. Agreement: tokens that the full model would have chosen after the same
         text. Lossless: the preview drafts after all blocks, and the unembedding judges several drafts together.`,

@@ -42,8 +42,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 50: what a model takes, from its header; + 310 and + 150: exits of the package in plan, eval, calibrate; + 40:
   // look-ahead heads; + 1,380: answers; + 80: models refused before they are downloaded; + 385: exits of the package
   // for sampled text; + 460: exits in a package of their own, missing, of another version or damaged
-  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 1_380 + 80 + 385 + 460 + 360, // + 170: shards of prompts; + 170: the full
-  // model's answers beside those of the exits
+  "apps/cli": 44_400 + 50 + 310 + 150 + 40 + 1_380 + 80 + 385 + 460 + 445, // + 170: shards of prompts; + 170: the full
+  // model's answers beside those of the exits; + 85: several levels read the documents once
   "apps/export": 10_600,
   // + 30: requests that name no sampling get the certificate's; + 20: look-ahead heads; + 110: its packages are
   // optional

@@ -231,7 +231,8 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     "calibrate: several levels do not go with --shard or --choices; give one",
   );
   const options = await optionsFor(heads, settings, levels);
-  const judged = { sampling: samplingOf(settings), ...given({ against: reference }), ...storeOf(settings) };
+  const store = levels.length === 1 ? {} : { store: memoryStore() };
+  const judged = { sampling: samplingOf(settings), ...given({ against: reference }), ...store, ...storeOf(settings) };
   if (shard !== undefined) await workOnShare(heads, documents, options, { ...judged, shard }, io);
   else {
     const seeds = await seedsBefore(settings, heads, documents);
@@ -257,6 +258,15 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   heads.dispose();
   reference?.dispose();
   model.dispose();
+}
+
+/** Several levels read the documents once. */
+function memoryStore(): CacheStore {
+  const files = new Map<string, Uint8Array>();
+  return {
+    read: (name) => Promise.resolve(files.get(name)),
+    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
+  };
 }
 
 /** undefined without --shard. Throws a UsageError for what several processes cannot share. */
