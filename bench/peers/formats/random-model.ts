@@ -5,7 +5,7 @@
  * Delete the file afterwards: that of 1.7 billion weights has 1.8 GB. A vocabulary has as many merges as a trained one,
  * but its tokens are no words.
  */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, openSync, writeSync } from "node:fs";
 import { byteSymbols } from "../../../src/model/tokenizer/byte-level.js";
 import { ggufBlock, type GgufType } from "../../../src/tensor/formats/gguf/types.js";
 import { type GgufEntry, type GgufValue, headBytes, padded } from "./gguf.js";
@@ -85,6 +85,7 @@ export function writeRandomModel(path: string, name: ShapeName, type: RandomType
     writeSync(file, headBytes({ ...metadataOf(shape), ...vocabularyOf(shape) }, entries));
     for (const [i, entry] of entries.entries()) writeTensor(file, entry, i + 1);
   } finally {
+    fsyncSync(file); // or writing it would go on beside what is measured
     closeSync(file);
   }
 }
