@@ -8,6 +8,7 @@ import { GgufError } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
 import { huggingFaceTokenizer } from "../tokenizer/hugging-face-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
+import { Vocabulary } from "../tokenizer/vocabulary.js";
 import type { GgufMetadata } from "./metadata.js";
 
 /** Token types of GGUF. */
@@ -83,8 +84,7 @@ function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]
   if (metadata.flag("tokenizer.ggml.remove_extra_whitespaces", false)) {
     throw new GgufError("gguf-tokenizer", `${metadata.path}: tokenizers that remove spaces are not supported`);
   }
-  const unknown = tokens[metadata.number("tokenizer.ggml.unknown_token_id", 0)!] ?? null;
-  const ids = idsOf(tokens);
+  const vocab = new Vocabulary(tokens);
   const prefixed = metadata.flag("tokenizer.ggml.add_space_prefix", true);
   const replace = (from: string, to: string): object => ({ type: "Replace", pattern: { String: from }, content: to });
   return {
@@ -103,28 +103,18 @@ function sentencepieceSections(metadata: GgufMetadata, tokens: readonly string[]
       ],
     },
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: unknown,
-      continuing_subword_prefix: null,
-      end_of_word_suffix: null,
+      unk_token: tokens[metadata.number("tokenizer.ggml.unknown_token_id", 0)!],
       fuse_unk: true,
       byte_fallback: true,
-      vocab: ids,
-      merges: mergesOf(ids, tokens, scores, metadata),
+      vocab,
+      merges: mergesOf(vocab, tokens, scores, metadata),
     },
   };
 }
 
-function idsOf(tokens: readonly string[]): Map<string, number> {
-  const ids = new Map<string, number>();
-  for (let id = 0; id < tokens.length; id++) ids.set(tokens[id]!, id);
-  return ids;
-}
-
 /** As `BpeModel.merges`. Tokens are sorted, not cuts: most vocabularies are in the order of their scores. */
 function mergesOf(
-  ids: ReadonlyMap<string, number>,
+  vocab: Vocabulary,
   tokens: readonly string[],
   scores: ArrayLike<number>,
   { path, budgets }: GgufMetadata,
@@ -138,36 +128,34 @@ function mergesOf(
       `${path}: token ${long} has ${tokens[long]!.length} characters, above ${LONGEST}`,
     );
   }
-  const sorted = [...ids.values()].sort((a, b) => scores[b]! - scores[a]!);
-  const addCuts = cutFinder(tokens, sorted);
-  const merges: number[] = [];
+  const sorted = new Int32Array(tokens.length).map((_, id) => id).sort((a, b) => scores[b]! - scores[a]!);
+  const addCuts = cutFinder(vocab);
+  const merges = new Int32Array(3 * tokens.reduce((sum, { length }) => sum + length, 0));
+  let end = 0;
   for (let at = 0; at < sorted.length;) {
-    const begin = merges.length;
+    const begin = end;
     const score = scores[sorted[at]!];
-    do addCuts(sorted[at++]!, merges);
+    do end = addCuts(sorted[at++]!, merges, end);
     while (at < sorted.length && scores[sorted[at]!] === score);
-    sortCuts(merges, begin);
+    sortCuts(merges, begin, end);
   }
-  return Int32Array.from(merges);
+  return merges.subarray(0, end);
 }
 
-/** Sorts cuts from `begin` on by the ids of their parts: a token's few in place, those of equal scores as a list. */
-function sortCuts(merges: number[], begin: number): void {
-  if (merges.length - begin > 3 * LONGEST) {
-    const cuts = Array.from({ length: (merges.length - begin) / 3 }, (_, i) =>
-      merges.slice(begin + 3 * i, begin + 3 * i + 3),
-    );
-    cuts.sort((a, b) => a[0]! - b[0]! || a[1]! - b[1]!);
-    cuts.flat().forEach((id, i) => (merges[begin + i] = id));
+/** Sorts cuts by the ids of their parts: a token's few in place, those of equal scores as a list. */
+function sortCuts(merges: Int32Array, begin: number, end: number): void {
+  if (end - begin > 3 * LONGEST) {
+    const cuts = merges.slice(begin, end);
+    const order = Int32Array.from({ length: cuts.length / 3 }, (_, i) => 3 * i);
+    order.sort((a, b) => cuts[a]! - cuts[b]! || cuts[a + 1]! - cuts[b + 1]!);
+    order.forEach((from, i) => merges.set(cuts.subarray(from, from + 3), begin + 3 * i));
     return;
   }
-  for (let cut = begin + 3; cut < merges.length; cut += 3) {
+  for (let cut = begin + 3; cut < end; cut += 3) {
     const [left, right, token] = [merges[cut]!, merges[cut + 1]!, merges[cut + 2]!];
     let to = cut;
     for (; to > begin && (merges[to - 3]! - left || merges[to - 2]! - right) > 0; to -= 3) {
-      merges[to] = merges[to - 3]!;
-      merges[to + 1] = merges[to - 2]!;
-      merges[to + 2] = merges[to - 1]!;
+      merges.copyWithin(to, to - 3, to);
     }
     merges[to] = left;
     merges[to + 1] = right;
@@ -175,48 +163,29 @@ function sortCuts(merges: number[], begin: number): void {
   }
 }
 
-/**
- * Finds the ways to cut a token into two (ids of left part, right part and token), by hashes Σ c_i · f^(n-1-i) of
- * characters c, modulo 2^32: those of all parts follow from those of beginnings, so that no part has to be made. f is
- * random, so that no file makes tokens collide; what is found does not depend on it.
- */
-function cutFinder(tokens: readonly string[], ids: readonly number[]): (id: number, merges: number[]) => void {
-  const factor = crypto.getRandomValues(new Int32Array(1))[0]! | 1;
+/** Writes the ways to cut a token into two, as ids of left part, right part and token; returns where they end. */
+function cutFinder(vocab: Vocabulary): (id: number, merges: Int32Array, begin: number) => number {
+  const { tokens, factor } = vocab;
   const powers = new Int32Array(LONGEST).fill(1);
   for (let i = 1; i < LONGEST; i++) powers[i] = Math.imul(powers[i - 1]!, factor);
-  const beginnings = new Int32Array(LONGEST + 1);
-  const hashOf = (token: string): number => {
-    for (let i = 0; i < token.length; i++) beginnings[i + 1] = Math.imul(beginnings[i]!, factor) + token.charCodeAt(i);
-    return beginnings[token.length]!;
-  };
-  const shift = Math.clz32(tokens.length) - 1;
-  const placeOf = (hash: number): number => Math.imul(hash, 0x9e3779b1) >>> shift; // 2^32 over the golden ratio
-  const lasts = new Int32Array(2 ** (32 - shift)).fill(-1);
-  const before = new Int32Array(tokens.length); // the next in the same place
-  const hashes = new Int32Array(tokens.length);
-  for (const id of ids) {
-    const hash = (hashes[id] = hashOf(tokens[id]!));
-    const place = placeOf(hash);
-    before[id] = lasts[place]!;
-    lasts[place] = id;
-  }
-  const find = (hash: number, token: string, begin: number, end: number): number => {
-    let id = lasts[placeOf(hash)]!;
-    while (id >= 0 && !(hashes[id] === hash && isPart(tokens[id]!, token, begin, end))) id = before[id]!;
-    return id;
-  };
-  const isPart = (part: string, token: string, begin: number, end: number): boolean =>
-    part.length === end - begin && token.startsWith(part, begin);
-  return (id, merges) => {
+  const beginnings = new Int32Array(LONGEST + 1); // hashes
+  return (id, merges, begin) => {
     const token = tokens[id]!;
+    if (vocab.idOf(token) !== id) return begin; // of equal tokens, the last is joined
     const { length } = token;
-    const whole = hashOf(token);
+    for (let i = 0; i < length; i++) beginnings[i + 1] = Math.imul(beginnings[i]!, factor) + token.charCodeAt(i);
+    const whole = beginnings[length]!;
+    let end = begin;
     for (let cut = 1; cut < length; cut++) {
-      const left = find(beginnings[cut]!, token, 0, cut);
+      const left = vocab.find(beginnings[cut]!, token, 0, cut);
       if (left < 0) continue;
-      const right = find((whole - Math.imul(beginnings[cut]!, powers[length - cut]!)) | 0, token, cut, length);
-      if (right >= 0) merges.push(left, right, id);
+      const right = vocab.find((whole - Math.imul(beginnings[cut]!, powers[length - cut]!)) | 0, token, cut, length);
+      if (right < 0) continue;
+      merges[end++] = left;
+      merges[end++] = right;
+      merges[end++] = id;
     }
+    return end;
   };
 }
 
@@ -232,12 +201,7 @@ export async function ggufTokenizer(metadata: GgufMetadata, signal?: CancelSigna
   return files && huggingFaceTokenizer(files.tokenizer, files.config, { budgets: metadata.budgets, signal });
 }
 
-interface TokenizerFiles {
-  readonly tokenizer: object;
-  readonly config: object;
-}
-
-export function ggufTokenizerFiles(metadata: GgufMetadata): TokenizerFiles | undefined {
+function ggufTokenizerFiles(metadata: GgufMetadata): { tokenizer: object; config: object } | undefined {
   const name = metadata.text("tokenizer.ggml.model", undefined);
   if (name === undefined || name === "no_vocab") return undefined;
   const kind = Object.hasOwn(KINDS, name) ? KINDS[name] : undefined;
@@ -252,7 +216,7 @@ export function ggufTokenizerFiles(metadata: GgufMetadata): TokenizerFiles | und
     return type === CONTROL || type === UNKNOWN ? [addedToken(content, id, true)] : [];
   });
   return {
-    tokenizer: { version: "1.0", added_tokens: added, post_processor: null, ...kind.sections(metadata, tokens) },
+    tokenizer: { added_tokens: added, ...kind.sections(metadata, tokens) },
     config: {
       ...namedToken(metadata, tokens, "bos"),
       ...namedToken(metadata, tokens, "eos"),
@@ -274,15 +238,8 @@ function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): o
     pre_tokenizer: preTokenizer,
     decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
     model: {
-      type: "BPE",
-      dropout: null,
-      unk_token: null,
-      continuing_subword_prefix: "",
-      end_of_word_suffix: "",
-      fuse_unk: false,
-      byte_fallback: false,
       ignore_merges: IGNORE_MERGES.includes(pre),
-      vocab: idsOf(tokens),
+      vocab: new Vocabulary(tokens),
       merges: metadata.strings("tokenizer.ggml.merges"),
     },
   };

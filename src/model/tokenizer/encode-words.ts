@@ -20,10 +20,10 @@ const utf8 = new TextEncoder();
  * bytes, or `unk_token`.
  */
 export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InParts<number[]> {
-  const { vocab, tokens, merges, section } = model;
-  const unnamed = tokens.length; // in place of an id
+  const { vocab, merges, section } = model;
+  const unnamed = vocab.tokens.length; // in place of an id
   const rankOf = rankFinder(merges);
-  const unknown = typeof section["unk_token"] === "string" ? vocab.get(section["unk_token"]) : undefined;
+  const unknown = typeof section["unk_token"] === "string" ? vocab.idOf(section["unk_token"]) : undefined;
   const remembered = new Map<string, readonly number[]>();
 
   /** Joins pairs. Each symbol lies at the place of its first character; places of joined ones are empty. */
@@ -40,7 +40,7 @@ export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InPar
     };
     for (let i = 0; i < length; i++) {
       if (i % STEPS === STEPS - 1) yield;
-      ids[i] = vocab.get(characters[i]!) ?? unnamed;
+      ids[i] = vocab.idOf(characters[i]!) ?? unnamed;
       next[i] = i + 1;
       previous[i] = i - 1;
       if (i > 0) consider(i - 1);
@@ -69,13 +69,13 @@ export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InPar
 
   function withoutToken(character: string): readonly number[] {
     const bytes = section["byte_fallback"] === true ? [...utf8.encode(character)] : [];
-    const ids = bytes.flatMap((byte) => vocab.get(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`) ?? []);
+    const ids = bytes.flatMap((byte) => vocab.idOf(`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`) ?? []);
     if (bytes.length > 0 && ids.length === bytes.length) return ids;
     return unknown === undefined ? [] : [unknown];
   }
 
   function* encodeWord(word: string): InParts<readonly number[]> {
-    const whole = section["ignore_merges"] === true ? vocab.get(word) : undefined;
+    const whole = section["ignore_merges"] === true ? vocab.idOf(word) : undefined;
     const ids = whole === undefined ? yield* join(Array.from(word)) : [whole];
     if (remembered.size === REMEMBERED) remembered.clear();
     if (word.length < SHORT) remembered.set(word, ids);
@@ -103,7 +103,7 @@ export function wordEncoder(model: BpeModel): (words: Iterable<string>) => InPar
 /** Finds the last merge of two ids; -1 if there is none. Its hashes are random, so that no file makes pairs collide. */
 function rankFinder(merges: Int32Array): (left: number, right: number) => number {
   const factors = crypto.getRandomValues(new Int32Array(2)).map((factor) => factor | 1);
-  const shift = Math.min(31, Math.clz32(merges.length)); // at most a third of the places is taken
+  const shift = Math.min(31, Math.clz32((2 / 3) * merges.length)); // half of the places stay free
   const ranks = new Int32Array(2 ** (32 - shift)).fill(-1);
   const placeOf = (left: number, right: number): number => {
     let place = Math.imul(Math.imul(left, factors[0]!) + Math.imul(right, factors[1]!), 0x9e3779b1) >>> shift;

@@ -60,9 +60,9 @@ function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
 }
 
 /** True if a merge joins a character with a following "▁". */
-function joinsAcrossWords({ section, merges, tokens }: BpeModel): boolean {
-  const across = new Set(tokens.flatMap((token, id) => (/[^▁]▁/u.test(token ?? "") ? id : [])));
-  return section["ignore_merges"] === true || merges.some((id, i) => i % 3 === 2 && across.has(id));
+function joinsAcrossWords({ section, merges, vocab }: BpeModel): boolean {
+  const joins = (id: number, i: number): boolean => i % 3 === 2 && /[^▁]▁/u.test(vocab.tokens[id]!);
+  return section["ignore_merges"] === true || merges.some(joins);
 }
 
 function splitBy(pattern: string): object {
@@ -282,12 +282,10 @@ export async function huggingFaceTokenizer(
   await giveTurn(signal);
   const added = readAddedTokens(file["added_tokens"] ?? []);
 
-  const tokens = [...model.tokens];
-  for (const { content, id } of added) tokens[id] = content;
   const idOf = (token: string): number | undefined =>
-    added.find(({ content }) => content === token)?.id ?? model.vocab.get(token);
+    added.find(({ content }) => content === token)?.id ?? model.vocab.idOf(token);
 
-  const tokenBytes = readTokenBytes(file["decoder"], tokens, added);
+  const tokenBytes = readTokenBytes(file["decoder"], model.vocab.tokens, added);
   const special = readSpecialTokens(file["post_processor"] ?? null, config, added, idOf);
   const HuggingFaceEncoder = await importEncoder();
   const encodeWords = wordEncoder(model);
@@ -323,7 +321,7 @@ export async function huggingFaceTokenizer(
     unknownId: typeof unknown === "string" ? idOf(unknown) : undefined,
   });
   return {
-    vocabSize: tokens.length,
+    vocabSize: tokenBytes.size,
     bosTokenId: special.bosTokenId,
     eosTokenId: special.eosTokenId,
     specialTokens,

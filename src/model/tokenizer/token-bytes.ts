@@ -17,15 +17,15 @@ export function readTokenBytes(
   added: readonly AddedToken[],
 ): TokenBytes {
   const rules = readRules(value);
-  const addedIds = new Set(added.map(({ id }) => id));
+  const contents = new Map(added.map(({ id, content }) => [id, content]));
   const specialIds = new Set(added.filter(({ special }) => special).map(({ id }) => id));
   const computed: (Uint8Array | undefined)[] = [];
   return {
-    size: tokens.length,
+    size: added.reduce((size, { id }) => Math.max(size, id + 1), tokens.length),
     bytes(id) {
-      const token = tokens[id];
+      const token = contents.get(id) ?? tokens[id];
       if (token === undefined) return undefined;
-      return (computed[id] ??= rules.byteLevel ? symbolBytes(token, addedIds.has(id)) : pieceBytes(token, rules));
+      return (computed[id] ??= rules.byteLevel ? symbolBytes(token, contents.has(id)) : pieceBytes(token, rules));
     },
     isSpecial: (id) => specialIds.has(id),
     leadingSpaces: rules.leadingSpaces,

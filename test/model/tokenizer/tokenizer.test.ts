@@ -186,6 +186,12 @@ describe("special tokens", () => {
   });
 });
 
+it("an id without token adds nothing to a stream, and is refused by decode", async () => {
+  const gap = await huggingFaceTokenizer({ ...gptJson, added_tokens: [{ id: 999, content: "<end>" }] });
+  expect(streamed(gap, [998, 999])).toBe("<end>");
+  expect(() => gap.decode([998])).toThrow(/no token has id 998/);
+});
+
 it("a sentencepiece text is cut at spaces before encoding, unless a merge joins across them", async () => {
   const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
   expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
