@@ -16,7 +16,7 @@ import { byParts, type PartsOptions } from "../exits/states/by-parts.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
 import { type Model, Sequence } from "../model/index.js";
-import { prefill, statesOf } from "../model/advance.js";
+import { fillCaches, prefill, statesOf } from "../model/advance.js";
 import { createSampler } from "../model/decode/decoder.js";
 import { nonFiniteError } from "../model/decode/non-finite.js";
 import type { NumericsError } from "../errors.js";
@@ -279,7 +279,7 @@ async function openLanes(
     }
     const read = opened.filter(({ length }) => length > 0);
     const work = read.map((sequence) => ({ sequence, positions: sequence.pending(numLayers) }));
-    await prefill(model, work, numLayers, { signal });
+    await fillCaches(model, work, { signal });
     const taken = new Set<string>();
     return passages.map((passage) => {
       const key = passage.context.join();

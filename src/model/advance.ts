@@ -9,8 +9,8 @@ import { ModelError } from "../errors.js";
 import { scope, type Tensor } from "../tensor/index.js";
 import { concatRows, reshape, sliceRows } from "../tensor/ops/select.js";
 import { giveTurn } from "../turns.js";
-import { type AttentionConfig, attentionOf } from "./config.js";
-import { attendCached, runBlock, writeKeys } from "./block.js";
+import { type AttentionConfig, attentionOf, keyValueLayers } from "./config.js";
+import { attendCached, type CachedRows, keyValueOf, runBlock, writeKeys } from "./block.js";
 import type { WorkMeter } from "./meter.js";
 import type { Model } from "./model.js";
 import { keptBatch, type Sequence } from "./sequence.js";
@@ -93,7 +93,7 @@ export async function prefill(
   let depth = nextDepth(work, -1, toDepth);
   while (depth < toDepth) {
     const waiting = waitingAt(work, depth);
-    const rows = waiting.reduce((sum, { positions }) => sum + positions.length, 0);
+    const rows = rowsOf(waiting);
     const blocks = Math.max(1, Math.floor(sliceRows / rows)); // a few rows pass several blocks in the same time
     const end = Math.min(depth + blocks, nextDepth(work, depth, toDepth));
     for (const slice of sliceWork(waiting, sliceRows)) {
@@ -105,6 +105,35 @@ export async function prefill(
       meter?.block(depth, rows, countAttended(waiting, attentionOf(model.config, depth)));
     }
   }
+}
+
+/**
+ * Fills the caches of positions whose states nobody asks for again, such as all of a prompt but the last, in pieces as
+ * `prefill` does: of the last block that makes keys and values, nothing else is made, and no block above it runs.
+ */
+export async function fillCaches(model: Model, work: readonly Work[], options: PrefillOptions = {}): Promise<void> {
+  const last = keyValueLayers(model.config) - 1;
+  await prefill(model, work, last, options);
+  const { meter, signal, sliceRows = defaultSlice(model, longestOf(work)) } = options;
+  const waiting = waitingAt(work, last);
+  for (const slice of sliceWork(waiting, sliceRows)) {
+    fillFromStates(model, slice, last);
+    const turn = giveTurn(signal);
+    if (turn !== undefined) await turn;
+  }
+  for (const { sequence, positions } of work) {
+    for (const s of positions) sequence.complete(s);
+  }
+  meter?.keyValues(last, rowsOf(waiting));
+}
+
+/** Writes keys and values of block `layer`, made of the states that enter it. */
+export function fillFromStates(model: Model, work: readonly Work[], layer: number): void {
+  const block = model.weights.blocks[layer]!;
+  scope(() => {
+    const x = wholeBatch(work) ?? gatherStates(model, work, layer);
+    writeKeys(keyValueOf(x, block, model.config), block, cachedRows(model, work, layer));
+  });
 }
 
 /** Attention reads the whole text for every row, and its multiply-adds are slower than a product's. */
@@ -141,8 +170,7 @@ export function writeKeyValues(
 
 /** x [R, C] -> [R, C]. */
 function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
-  const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
-  const rows = model.cachedRows(layer, segments, longestOf(work));
+  const rows = cachedRows(model, work, layer);
   const block = model.weights.blocks[layer]!;
   return scope(() =>
     runBlock(entering, block, model.config, (query, keyValue) => {
@@ -150,6 +178,11 @@ function runLayer(model: Model, work: readonly Work[], layer: number, entering: 
       return attendCached(query, rows);
     }),
   );
+}
+
+function cachedRows(model: Model, work: readonly Work[], layer: number): CachedRows {
+  const segments = work.map(({ sequence, positions }) => ({ cache: sequence.cache(layer), positions }));
+  return model.cachedRows(layer, segments, longestOf(work));
 }
 
 function settleWork(work: readonly Work[], depth: number, x: Tensor): void {
@@ -230,6 +263,10 @@ function enteringStates(model: Model, { sequence, positions }: Work, layer: numb
 export function statesOf(work: readonly Work[]): Tensor {
   const parts = work.map(({ sequence, positions }) => sequence.hidden(positions[0]!, positions.at(-1)! + 1));
   return parts.length === 1 ? parts[0]! : concatRows(parts);
+}
+
+function rowsOf(work: readonly Work[]): number {
+  return work.reduce((sum, { positions }) => sum + positions.length, 0);
 }
 
 /** Up to the last position that runs. */

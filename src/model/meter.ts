@@ -15,6 +15,8 @@ export interface WorkMeter {
    * positions attended to, summed over the rows; each row attends to itself too.
    */
   block(layer: number, rows: number, attended: number): void;
+  /** Of block `layer`, only the keys and values of `rows` positions were made, together. */
+  keyValues(layer: number, rows: number): void;
   /**
    * The final norm and unembedding ran once for `rows` states together. `screened`: work of screening, instead of all
    * logits or before them.

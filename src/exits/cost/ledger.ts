@@ -146,10 +146,16 @@ export class Ledger implements WorkMeter {
     addTo(this.#openPasses, rows, 1);
   }
 
+  keyValues(layer: number, rows: number): void {
+    const { keyValue, written } = this.#layers[layer]!;
+    addProduct(this.#open, keyValue, rows);
+    this.#open.keyValueBytesWritten += rows * written;
+  }
+
   unembed(rows: number, screened?: ScreenedUnembed): void {
     this.#open.finalHeads += rows;
     if (screened !== undefined) addScreened(this.#open, this.#model.config, rows, screened);
-    if (screened === undefined || screened.full) addUnembedding(this.#open, this.#unembedding, rows);
+    if (screened === undefined || screened.full) addProduct(this.#open, this.#unembedding, rows);
     addTo(this.#finalHeadsByRows, rows, 1);
   }
 
@@ -232,7 +238,7 @@ export class Ledger implements WorkMeter {
           addBlock(counts, this.#model, work, 1, Math.min(length, window));
         }
         counts.finalHeads++;
-        addUnembedding(counts, this.#unembedding, 1);
+        addProduct(counts, this.#unembedding, 1);
       }
     }
     return counts;
@@ -284,7 +290,7 @@ function addAttention(counts: Counts, { config }: Model, attended: number, read:
   counts.keyValueBytesRead += attended * read;
 }
 
-function addUnembedding(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
+function addProduct(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {
   counts.multiplyAdds += rows * multiplyAdds;
   counts.weightBytes += bytes;
 }

@@ -12,17 +12,9 @@
  *              Output is that of a full pass, bit for bit. Saves all work of the blocks above
  */
 import { PolicyError } from "../../errors.js";
-import {
-  advance,
-  keyValueLayers,
-  type Model,
-  type ModelConfig,
-  type Sequence,
-  type WorkMeter,
-} from "../../model/index.js";
-import { keyValueOf } from "../../model/block.js";
+import { advance, keyValueLayers, type ModelConfig, type Sequence, type WorkMeter } from "../../model/index.js";
 import type { UnitWork } from "../../model/weights.js";
-import { writeKeyValues } from "../../model/advance.js";
+import { fillFromStates, writeKeyValues } from "../../model/advance.js";
 import { scope } from "../../tensor/index.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { skippedLayers } from "../heads/projection.js";
@@ -73,7 +65,10 @@ export const fills: Readonly<Record<FillName, Fill>> = {
       const last = keyValueLayers(model.config) - 1; // the block whose keys and values the blocks above share
       const { depth } = heads[exit]!;
       if (depth < last) advance(model, [{ sequence, positions: [position] }], last, ledger);
-      if (sequence.depthOf(position) <= last) fillFromState(model, sequence, position, last, ledger);
+      if (sequence.depthOf(position) <= last) {
+        fillFromStates(model, [{ sequence, positions: [position] }], last);
+        ledger?.fillByBlock(last);
+      }
       sequence.complete(position);
     },
     blocks: (config, depth) => (depth < keyValueLayers(config) ? 1 : 0),
@@ -105,21 +100,6 @@ export function isExactFill(name: FillName): boolean {
 }
 
 export const fillNames = Object.keys(fills) as readonly FillName[];
-
-/** Writes a block's keys and values for `position`, by its own weights from the state where it stopped. */
-function fillFromState(
-  model: Model,
-  sequence: Sequence,
-  position: number,
-  layer: number,
-  ledger: FillMeter | undefined,
-): void {
-  scope(() => {
-    const keyValue = keyValueOf(sequence.hidden(position), model.weights.blocks[layer]!, model.config); // [1, 2·G·D]
-    writeKeyValues(model, sequence, position, [layer], keyValue);
-  });
-  ledger?.fillByBlock(layer);
-}
 
 function projectionMissing(depth: number): PolicyError {
   return new PolicyError(

@@ -7,7 +7,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
-import { prefill } from "../../model/advance.js";
+import { fillCaches } from "../../model/advance.js";
 import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
 import { generateBatchWith, generateWith } from "../../model/decode/generate.js";
@@ -68,7 +68,7 @@ class PromptTrunk implements SequenceStore {
       const begin = trunk.length;
       trunk.append(...promptIds.slice(begin, shared));
       const positions = Array.from({ length: shared - begin }, (_, i) => begin + i);
-      await prefill(model, [{ sequence: trunk, positions }], model.config.numLayers, { signal: this.#signal });
+      await fillCaches(model, [{ sequence: trunk, positions }], { signal: this.#signal });
     }
     const length = Math.min(most, trunk.length);
     const sequence = trunk.clone({ length, capacity });

@@ -10,7 +10,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
-import { prefill } from "../advance.js";
+import { fillCaches } from "../advance.js";
 import type { Decoder } from "./decoder.js";
 import type { Model } from "../model.js";
 import type { Sequence } from "../sequence.js";
@@ -189,7 +189,7 @@ export class WritingLoop<Text extends ActiveText> {
       .filter(({ left }) => left.length > 0)
       .map(({ text, left }) => ({ sequence: text.sequence, positions: left.slice(0, share) }));
     const { meter } = this.#entering[0]!.decoder;
-    if (work.length > 0) await prefill(this.#model, work, numLayers, { meter, signal: this.#signal });
+    if (work.length > 0) await fillCaches(this.#model, work, { meter, signal: this.#signal });
     meter?.step(0);
     this.#entering = waiting.filter(({ left }) => left.length > share).map(({ text }) => text);
     this.#writing.push(...waiting.filter(({ left }) => left.length <= share).map(({ text }) => text));

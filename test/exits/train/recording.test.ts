@@ -150,14 +150,15 @@ describe("selfAnswers", () => {
     const asked = [1, 1, 1, 2, 2, 3].map((user) => [...system, ...randomIds(10, V, user)]);
     asked.push(system, [...system, 5], system.slice(0, 1));
     const swiglu = vi.spyOn(model.device.kernels, "swiglu");
-    const positionsRun = () => sumOf(swiglu.mock.calls, ([, rows]) => rows) / model.config.numLayers;
+    const { numLayers } = model.config;
+    const rowsRun = () => sumOf(swiglu.mock.calls, ([, rows]) => rows); // of all blocks
     const together: number[][] = [];
     const states: unknown[] = [];
     for await (const one of selfAnswers(model, asked, { maxNewTokens: 4, seed: 3, depths: [2], batchSize: 4 })) {
       together.push([...one.answer]);
       states.push(one.states);
     }
-    const runTogether = positionsRun();
+    const runTogether = rowsRun();
     const alone: number[][] = [];
     for (const [i, prompt] of asked.entries()) {
       for await (const one of selfAnswers(model, [prompt], { maxNewTokens: 4, seed: 3 + i, depths: [2] })) {
@@ -167,9 +168,10 @@ describe("selfAnswers", () => {
     }
     expect(together).toEqual(alone);
     const written = together.flat().length;
-    // The beginning, what each user says but its last token, and nothing again.
-    expect(runTogether).toBe(20 + 9 + 9 + 9 + written);
-    expect(positionsRun() - runTogether).toBe(asked.flat().length - asked.length + written);
+    // The beginning, all that users say but their last token, and nothing again; of block L, only keys and values.
+    expect(runTogether).toBe((numLayers - 1) * (20 + 9 + 9 + 9) + numLayers * written);
+    const before = asked.flat().length - asked.length;
+    expect(rowsRun() - runTogether).toBe((numLayers - 1) * before + numLayers * written);
     swiglu.mockRestore();
   });
 

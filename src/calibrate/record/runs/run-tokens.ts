@@ -8,7 +8,7 @@ import { earlyExitDecoder } from "../../../exits/decode/decode.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import type { Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
-import { prefill } from "../../../model/advance.js";
+import { fillCaches } from "../../../model/advance.js";
 import { rowOf } from "../../../model/decode/final-logits.js";
 import { processedDistribution } from "../../../model/decode/sampling.js";
 import { nonFiniteError } from "../../../model/decode/non-finite.js";
@@ -129,7 +129,7 @@ async function runWindows(
   try {
     for (const { sequence, ids, from } of lanes) sequence.append(...ids.slice(0, from));
     const prompts = lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
-    await prefill(model, prompts, numLayers, { signal });
+    await fillCaches(model, prompts, { signal });
     for (let step = 0; step < longest; step++) {
       await giveTurn(signal);
       const going = lanes
