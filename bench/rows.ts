@@ -11,9 +11,10 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { generateBatch, measureUnitTimes, type Model, type UnitTimes } from "early-exits";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import type { WeightDtype } from "early-exits/tensor";
-import { bytesOf } from "../src/model/weights.js";
+import { createRng, linear, Tensor, type WeightDtype } from "early-exits/tensor";
+import { bytesOf, storedBytes } from "../src/model/weights.js";
 import { measureLimits } from "../lab/speed/limits.js";
+import { measure } from "../lab/speed/timing.js";
 import { describeMachine, machine } from "../lab/report/machine.js";
 import { prose } from "../lab/report/prose.js";
 import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
@@ -23,6 +24,7 @@ import { median } from "./peers/statistics.js";
 const ROWS = [1, 2, 3, 4, 5, 6, 7, 8];
 const TEXTS = [1, 2, 3, 4];
 const CONTEXT = 160;
+const PASSES = 100;
 /** Tokens of each text of a batch. */
 const TOKENS = 24;
 
@@ -39,6 +41,21 @@ const { values: options } = parseArgs({
 });
 const where = machine();
 console.error(describeMachine(where));
+
+/** GB/s of one row's product with a block's queries, again and again: from the caches. */
+async function cachedRate({ device, weights, config }: Model): Promise<number> {
+  const { weight } = weights.blocks[0]!.query;
+  const rng = createRng(1);
+  const x = Tensor.from(
+    device,
+    Array.from({ length: config.hiddenSize }, () => rng.normal()),
+    [1, config.hiddenSize],
+  );
+  const { median } = await measure("products from the caches", () => {
+    for (let i = 0; i < PASSES; i++) linear(x, weight).dispose();
+  });
+  return (PASSES * storedBytes(weight)) / median / 1e6;
+}
 
 /** Milliseconds a round of `generateBatch` takes, by number of texts: medians of rounds in turns. */
 async function timeBatches(model: Model): Promise<number[]> {
@@ -63,8 +80,8 @@ const results: {
   readonly dtype: WeightDtype;
   readonly unembedding: string;
   readonly units: UnitTimes;
-  /** MB of a block's weights, and GB/s that one row and a loop that only reads take from memory. */
-  readonly read: readonly [number, number, number];
+  /** MB of a block's weights, and GB/s: of one row, of a loop that only reads, of one row's product from the caches. */
+  readonly read: readonly [number, number, number, number];
   readonly batches: readonly number[];
 }[] = [];
 for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
@@ -73,7 +90,8 @@ for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
   const heads = await readHeads(join(options.folder, "heads"), model);
   const units = await measureUnitTimes(heads, { rows: ROWS, context: CONTEXT, time: Number(options.time) });
   const bytes = bytesOf(model.weights.blocks[0]!);
-  const read = [bytes / 1e6, bytes / units.block[0]!.cost / 1e6, (await measureLimits()).read] as const;
+  const rate = bytes / units.block[0]!.cost / 1e6;
+  const read = [bytes / 1e6, rate, (await measureLimits()).read, await cachedRate(model)] as const;
   results.push({ dtype, unembedding: model.unembedding, units, read, batches: await timeBatches(model) });
   console.error(`${dtype}: ${units.block.map(({ cost }) => (cost / units.block[0]!.cost).toFixed(2)).join(" ")}`);
   await device.dispose();
@@ -117,14 +135,15 @@ const report = {
       title: "One row beside the memory",
       note: prose`
         A pass of a block over one row, attention and norms included, beside a loop that only reads, at four places in
-        turn, measured after it.`,
-      columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "share"],
-      rows: results.map(({ dtype, read: [size, rate, limit] }) => [
+        turn, and beside the product with a matrix that stays in the caches, both measured after it.`,
+      columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "share", "from the caches, GB/s"],
+      rows: results.map(({ dtype, read: [size, rate, limit, cached] }) => [
         dtype,
         size.toFixed(2),
         rate.toFixed(1),
         limit.toFixed(1),
         (rate / limit).toFixed(2),
+        cached.toFixed(1),
       ]),
     },
     table(

@@ -48,3 +48,10 @@ export function requireList(where: string, value: unknown): void {
   if (Array.isArray(value)) return;
   throw new OptionError("list-expected", `${where}: expected a list, found ${shown(value)}; put it in brackets: [ … ]`);
 }
+
+/** Throws an OptionError ("option-unknown") unless the value is legal. `where` names the function and the option. */
+export function requireOneOf(where: string, value: unknown, legal: readonly unknown[]): void {
+  if (legal.includes(value)) return;
+  const found = `${where} ${shown(value)} does not exist`;
+  throw new OptionError("option-unknown", `${found}; choose one of ${legal.join(", ")}`);
+}

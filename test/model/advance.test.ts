@@ -110,15 +110,11 @@ describe("advance", () => {
 });
 
 describe("sequence", () => {
-  it("refuses tokens beyond the vocabulary and the context", async () => {
+  it("refuses tokens beyond the vocabulary and the context, and states that were never kept", async () => {
     const sequence = new Sequence(await modelOf("llama"));
     expect(() => sequence.append(61)).toThrow(/token id 61 is outside/);
     expect(() => sequence.append(...new Array<number>(97).fill(1))).toThrow(/exceed the context limit of 96/);
     expect(sequence.length).toBe(0);
-  });
-
-  it("names the position of a state that was never kept", async () => {
-    const sequence = new Sequence(await modelOf("llama"));
     sequence.append(1);
     expect(() => sequence.hidden(0)).toThrow(/position 0 has no kept state/);
   });

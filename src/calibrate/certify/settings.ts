@@ -7,6 +7,7 @@ import type { UnitTimes } from "../../exits/cost/unit-times.js";
 import { type FillName, isExactFill } from "../../exits/fill/fill.js";
 import { type ScoreName, scoreNames } from "../../exits/heads/score.js";
 import type { AnswerLossName } from "../../exits/plan/policy.js";
+import { requireOneOf } from "../../known.js";
 import { requireInside } from "../../risk/check.js";
 import type { ExitCosts } from "../procedures/tally.js";
 import type { Unit } from "../record/split.js";
@@ -116,9 +117,9 @@ export function certifySettings(
   requireInside("calibrate: delta", delta);
   requireInteger("calibrate: choices", choices, 1, 1000);
   requireInteger("calibrate: candidates", candidates, 0, 999);
-  requireOneOf("loss", loss, losses);
-  if (unit !== undefined) requireOneOf("unit", unit, ["document", "group"]);
-  requireOneOf("score", score, ["best", ...scoreNames]);
+  requireOneOf("calibrate: loss", loss, losses);
+  if (unit !== undefined) requireOneOf("calibrate: unit", unit, ["document", "group"]);
+  requireOneOf("calibrate: score", score, ["best", ...scoreNames]);
   if (population !== undefined && !/^[^\p{C}\p{Z}][^\p{C}\p{Zl}\p{Zp}]{0,199}$/u.test(population)) {
     throw new OptionError(
       "option-unknown",
@@ -142,13 +143,4 @@ export function certifySettings(
     candidates,
     population,
   };
-}
-
-function requireOneOf(name: string, value: string, legal: readonly string[]): void {
-  if (legal.includes(value)) return;
-  throw new OptionError(
-    "option-unknown",
-    `calibrate: ${name} ${JSON.stringify(value)} does not exist; choose one of ${legal.join(", ")}`,
-    { [name]: value },
-  );
 }

@@ -2,7 +2,7 @@
 import type { Budgets } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
-import { allNames, requireKnown } from "../../known.js";
+import { allNames, requireKnown, requireOneOf } from "../../known.js";
 import { shown } from "../../shown.js";
 import { type CacheDtype, type Device, PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
 import { argmax } from "../../tensor/ops/reduce.js";
@@ -154,6 +154,7 @@ export async function loadModel(configJson: unknown, source: TensorSource, optio
   const { device, tokenizer, dtype = "float32", kvCache = "float32", unembedding = "auto", eosTokenIds = [] } = options;
   const { onProgress, budgets, signal } = options;
   signal?.throwIfAborted();
+  requireOneOf("readModel: unembedding", unembedding, ["auto", "full", "screened"]);
   if (tokenizer !== undefined && typeof tokenizer.encode !== "function") {
     throw new OptionError(
       "tokenizer-option",

@@ -4,6 +4,7 @@
  * a few megabytes to work in.
  */
 import { ModelError } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import { cacheDtypes, type CacheDtype, type Device, weightDtypes } from "../../tensor/device.js";
 import { packedBytes } from "../../tensor/packed-bytes.js";
 import { losslessDtype, type Part, stackedShape, type TensorSource } from "../checkpoint.js";
@@ -100,6 +101,8 @@ export function requireRoom(
   source: Headers | undefined,
   { device, dtype = "float32", kvCache = "float32" }: Asked,
 ): void {
+  requireOneOf("readModel: dtype", dtype, modelDtypes);
+  requireOneOf("readModel: kvCache", kvCache, cacheDtypes);
   const { backend, info } = device;
   if (info.memoryLimit === undefined) return;
   const room = info.memoryLimit - (device.memory?.().used ?? 0);

@@ -17,18 +17,16 @@ export class Vocabulary {
   readonly #hashes: Int32Array;
 
   constructor(readonly tokens: readonly (string | undefined)[]) {
-    const { length } = tokens;
-    this.#shift = Math.min(31, Math.clz32(length));
+    const count = tokens.reduce((sum) => sum + 1, 0); // ids may have gaps
+    this.#shift = Math.min(31, Math.clz32(count));
     this.#lasts = new Int32Array(2 ** (32 - this.#shift)).fill(-1);
-    this.#before = new Int32Array(length);
-    this.#hashes = new Int32Array(length);
-    for (let id = 0; id < length; id++) {
-      const token = tokens[id];
-      if (token === undefined) continue;
-      const place = this.#placeOf((this.#hashes[id] = this.#hashOf(token)));
+    this.#before = new Int32Array(tokens.length);
+    this.#hashes = new Int32Array(tokens.length);
+    tokens.forEach((token, id) => {
+      const place = this.#placeOf((this.#hashes[id] = this.#hashOf(token!)));
       this.#before[id] = this.#lasts[place]!;
       this.#lasts[place] = id;
-    }
+    });
   }
 
   /** The last of equal tokens. */

@@ -126,10 +126,10 @@ describe("counts", () => {
   test.prop([fc.constantFrom(...Object.keys(smallConfigs)), between(1, 20), between(0, 9)], { numRuns: casesHere(30) })(
     "the counts of a plain run are exactly those of `plain`, and its multiply-adds those of the formula",
     async (name, promptTokens, newTokens) => {
-      const { model, heads } = await setup(name);
-      const { ledger } = await runOf({ model, heads }, randomIds(promptTokens, 61, 1), { newTokens });
+      const small = await setup(name);
+      const { ledger } = await runOf(small, randomIds(promptTokens, 61, 1), { newTokens });
       expect(ledger.decode).toEqual(ledger.plain);
-      const { config } = model;
+      const { config } = small.model;
       expect(ledger.decode.multiplyAdds).toBe(
         sumOf(times(newTokens, (i) => stackCost(config, promptTokens + i) + headCost(config, { kind: "dense" }))),
       );

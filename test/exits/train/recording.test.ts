@@ -170,8 +170,7 @@ describe("selfAnswers", () => {
     const written = together.flat().length;
     // The beginning, all that users say but their last token, and nothing again; of block L, only keys and values.
     expect(runTogether).toBe((numLayers - 1) * (20 + 9 + 9 + 9) + numLayers * written);
-    const before = asked.flat().length - asked.length;
-    expect(rowsRun() - runTogether).toBe((numLayers - 1) * before + numLayers * written);
+    expect(rowsRun() - runTogether).toBe((numLayers - 1) * (asked.flat().length - asked.length) + numLayers * written);
     swiglu.mockRestore();
   });
 
