@@ -24,8 +24,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // known options of pretrain and splitDocuments; + 80: drafts in a summary; + 5: prompts read for whoever has a loop
   // of their own; + 15: names of what is in a folder; + 240: documents with a text, paths in place of tokenizers;
   // states held; merges of sentencepiece in a flat table; + 445: large vocabularies a quarter sooner; + 275: a
-  // position that runs along; + 320: prompts 3 % sooner, shared keys and values 2.3 times, without the last block; + 40: dtypes
-  // that do not exist
+  // position that runs along; + 320: prompts 3 % sooner, shared keys and values 2.3 times, without the last block;
+  // + 40: dtypes that do not exist
   "src/model": 61_150 + 2_490 + 760 + 950 + 640 + 35 + 300 + 100 + 80 + 5 + 15 + 960 + 320 + 40,
   // + 390 and + 30: text() of a generation, certificates as policies, known options; + 5,810: heads that look ahead,
   // beside exits too; + 25: names of the losses of answers; + 110: a model in place of heads, a path in place of a
@@ -52,8 +52,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 2,750: what a sceptic broke (everyday certificates judged, the price of audits); + 1,050: the price of rows;
   // + 140: one row beside a loop that only reads; + 2,290: models of random weights, in the shapes of real ones;
   // + 3,160: the look-ahead head; + 2,100: larger models and longer texts beside llama.cpp; + 870: a large vocabulary;
-  // + 925: a look-ahead head taught by answers in the repository, acceptance by task, beside exits; memory of loading; + 185:
-  // products from the caches
+  // + 925: a look-ahead head taught by answers in the repository, acceptance by task, beside exits; memory of loading;
+  // + 185: products from the caches
   bench: 28_250 + 2_750 + 1_050 + 140 + 2_290 + 3_160 + 2_170 + 1_795 + 185,
   drivers: 1_600,
   // + 4,800: the whole idea in one file; + 985: the same bits, checked on any engine
