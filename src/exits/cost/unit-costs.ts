@@ -44,7 +44,7 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
 export const FURTHER_ROW = 0.28;
 
 /**
- * The same for a second row of weights of two bytes or less, which some processors read faster than they multiply: 0.65
+ * The same for a second row of weights of two bytes or less, which some processors read faster than they multiply: 0.42
  * to 0.74 of a block on Zen 4, up to 0.44 on an Intel Xeon (bench/reports/rows-zen-4.md, rows.md).
  */
 export const NARROW_ROW = 0.7;
