@@ -4,8 +4,8 @@
  *   npx tsx bench/rows.ts [--model FILE] [--folder FOLDER] [--dtypes int8,int4,bfloat16,float32] [--time 8000]
  *     [--rounds 9] [--out FOLDER]
  * SmolLM2-135M-Instruct (../shared/fixtures) with its exits: blocks, exits and unembeddings take turns as in decoding,
- * with 160 cached positions, so that weights come from memory; beside them, a loop that only reads. The last table runs
- * `generateBatch` on 1 to 4 copies of a prompt, in turns. Writes rows.md and rows.json.
+ * with 160 cached positions, so that weights come from memory; beside them, a loop that only reads, and a product from
+ * the caches. The last table runs `generateBatch` on 1 to 4 copies of a prompt, in turns. Writes rows.md and rows.json.
  */
 import { join } from "node:path";
 import { parseArgs } from "node:util";
