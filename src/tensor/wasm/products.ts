@@ -15,7 +15,6 @@ import {
   NIBBLE_HALVES,
   PANELS_BF16,
   PANELS_F32,
-  PART,
 } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 import { Places } from "./places.js";
@@ -45,9 +44,8 @@ const WEIGHTS_PER_US = {
 } as const satisfies Record<PackedDtype, number>;
 const MACS_PER_US = 24_000;
 const INTEGER_MACS_PER_US = 60_000;
-const QUANTIZED_PER_US = 2500;
 /** Rows rounded to integers together: they stay in the second-level cache. */
-const BLOCK = 128;
+const BLOCK = 64;
 /** With several rows, a call may begin by copying them: fewer, larger parts are better. */
 const PANELS_PER_PART = 8;
 
@@ -90,11 +88,7 @@ export function productKernels(engine: Engine, now: () => number): ProductKernel
         integerRow({ ...given, x, y, residual, rows: 1 }, dtype);
         return;
       }
-      engine.share(
-        "quantizeIntegers",
-        { kind: given.kind, x, quantized, rows: some, k, work: own },
-        { items: Math.ceil(some / PART), us: (some * k) / QUANTIZED_PER_US },
-      );
+      wasm.quantizeIntegers({ kind: given.kind, x, to: quantized, rows: some, k, work: own });
       const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], some / INTEGER_MACS_PER_US);
       share("linearIntegers", { ...given, x: quantized, y, residual, rows: some }, { ...work, us });
     }

@@ -19,7 +19,6 @@ const SHARED = [
   "linear",
   "packBlocks",
   "coarseBounds",
-  "quantizeIntegers",
   "linearIntegers",
   "matmul",
   "cacheAttention",

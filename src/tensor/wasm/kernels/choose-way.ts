@@ -78,7 +78,7 @@ function isCorrect(wasm: NamedKernels, memory: WasmMemory, kind: number, way: nu
   wasm.packIntegers({ kind, w, k: K, first: 0, count: N, from, d, m: d + 4 * N * GROUPS });
   const product = (chosen: number): Float32Array => {
     wasm.setWay(chosen);
-    wasm.quantizeIntegers({ kind, x, quantized, rows: ROWS, k: K, work }, 0, 1);
+    wasm.quantizeIntegers({ kind, x, to: quantized, rows: ROWS, k: K, work });
     const given = { kind, w, x: quantized, y, bias: 0, residual: 0, rows: ROWS, n: N, k: K, work, places: 1 };
     wasm.linearIntegers(given, 0, PANELS);
     wasm.linearIntegers({ ...given, x, y: y + 4 * ROWS * N, rows: 1 }, 0, PANELS);

@@ -36,8 +36,6 @@ export const Q4_K = 12;
 export const DOT = 0;
 export const PAIRS = 1;
 export const EXACT = 2;
-/** Most rows of x rounded to integers in one piece: products/integers/tile.as.ts. */
-export const PART = 64;
 
 /** attention/cache.as.ts. */
 export const CACHE_F32 = 0;

@@ -12,6 +12,7 @@ export { packBlocks, unpackBlocks } from "./products/blocks.as";
 export { probeDots, setWay } from "./products/integers/dots.as";
 export * from "./products/integers/linear.as";
 export { packIntegers, roundBytes } from "./products/integers/pack.as";
+export { quantizedBytes, quantizeIntegers } from "./products/integers/tile.as";
 export { panelBytes } from "./products/layout.as";
 export { packBfloat16, packFloat32, unpackRows } from "./products/panels.as";
 export * from "./products/products.as";

@@ -12,11 +12,6 @@ import {
   FACTS_BYTES,
   measuringBytes,
   Nibbles,
-  partBytes,
-  partRows,
-  partsOf,
-  quantizeParts,
-  sumsBytes,
   tileRows,
   Unpacked,
 } from "./tile.as";
@@ -51,10 +46,7 @@ function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, gro
   return panelBytes(kind, 32) - (kind == ACROSS_INT8 ? 512 : 256);
 }
 
-/**
- * Rows, as `quantizeParts` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. Several panels take
- * no more rows than a part.
- */
+/** Rows, as `quantizeIntegers` leaves them, with panels `apart` bytes apart: sums [panels][rows][16]. */
 function rowsPanels(
   kind: i32,
   w: usize,
@@ -67,7 +59,10 @@ function rowsPanels(
   sums: usize,
 ): void {
   if (isExact()) {
-    for (let i = 0; i < panels; i++) exactRows(kind, w + i * apart, x, rows, groups, sums + ((i * rows) << 6));
+    const row = integerRowBytes(groups);
+    for (let i = 0; i < panels; i++) {
+      for (let r = 0; r < rows; r++) exactRow(kind, w + i * apart, x + r * row, groups, sums + ((i * rows + r) << 6));
+    }
     return;
   }
   const pairs = way == PAIRS;
@@ -79,19 +74,6 @@ function rowsPanels(
   else if (rows > FEW_ROWS) tileRows<No, Unpacked>(head, w, apart, panels, x, rows, groups, facts, sums);
   else if (pairs) tileRows<Yes, Nibbles>(head, w, apart, panels, x, rows, groups, facts, sums);
   else tileRows<No, Nibbles>(head, w, apart, panels, x, rows, groups, facts, sums);
-}
-
-function exactRows(kind: i32, w: usize, x: usize, rows: i32, groups: i32, sums: usize): void {
-  const size = partBytes(rows, groups);
-  const row = integerRowBytes(groups);
-  const most = partRows(rows);
-  for (; rows > 0; rows -= most) {
-    for (let r = 0; r < min(rows, most); r++) {
-      exactRow(kind, w, x + r * row, groups, sums + (r << 6));
-    }
-    x += size;
-    sums += sumsBytes(most);
-  }
 }
 
 function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void {
@@ -109,25 +91,8 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(groups), FACTS_BYTES + sumsBytes(max(rows, MOST_PLACES * FEW_ROWS))),
+    max(measuringBytes(groups), FACTS_BYTES + (max(rows, MOST_PLACES * FEW_ROWS) << 6)),
   );
-}
-
-export function quantizedBytes(rows: i32, k: i32): usize {
-  return partsOf(rows) * partBytes(rows, groupsOf(k));
-}
-
-export function quantizeIntegers(
-  kind: i32,
-  x: usize,
-  quantized: usize,
-  rows: i32,
-  k: i32,
-  work: usize,
-  begin: i32,
-  end: i32,
-): void {
-  quantizeParts(kind >= NIBBLE_HALVES, x, rows, k, quantized, work, begin, end);
 }
 
 /**

@@ -1,11 +1,11 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Products with several rows of x. The rows lie as records: what one dot product takes, the 32 bytes of a narrow group,
- * or h or l of a wide one (activations.as.ts). Rows are quantized in parts. In a part, each group of k has a segment:
- * records of wide groups from its beginning on, h and l side by side, and records of narrow groups from its end down.
+ * or h or l of a wide one (activations.as.ts). Each group of k has a segment: records of wide groups from its beginning
+ * on, h and l side by side, and records of narrow groups from its end down.
  *
- *   part      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
- *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the part's first on][unused]
+ *   rows      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
+ *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the first row's on][unused]
  *
  * Beside int8 in PAIRS, where a dot of bytes takes two multiplications, a wide group is one record of twice the size,
  * [32 int16][t][unused][where the sums lie]: products of int16 take half as many as two dots.
@@ -18,6 +18,7 @@
 import {
   addBytes,
   addNibbles,
+  BYTES_HEAD,
   CENTRED_HEAD,
   clearSums,
   constants,
@@ -39,7 +40,7 @@ import {
   way,
 } from "./dots.as";
 import { isYes } from "../../simd.as";
-import { EXACT, PAIRS, PART } from "../../constants";
+import { EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import {
   groupsOf,
   integerRowBytes,
@@ -50,18 +51,6 @@ import {
   WIDE,
 } from "./activations.as";
 
-// @ts-ignore: decorator
-@inline export function partsOf(rows: i32): i32 {
-  return (rows + PART - 1) / PART;
-}
-
-/** Of every part but the last. Parts are what threads share, so none is much smaller. */
-// @ts-ignore: decorator
-@inline export function partRows(rows: i32): i32 {
-  const parts = max(1, partsOf(rows));
-  return (rows + parts - 1) / parts;
-}
-
 const RECORD: usize = 48;
 /** A wide group in int16 takes as much, and its facts lie so many bytes later. */
 const WORDS: usize = 32;
@@ -70,76 +59,48 @@ const SCALE: usize = 32;
 const TOTAL: usize = 36;
 const PLACE: usize = 40;
 
-// @ts-ignore: decorator
-@inline export function sumsBytes(rows: i32): usize {
-  return rows << 6;
-}
-
 /** Of a segment, whose groups may all be wide. */
 // @ts-ignore: decorator
 @inline function segmentBytes(rows: i32): usize {
-  return 2 * partRows(rows) * RECORD;
+  return 2 * rows * RECORD;
 }
 
 // @ts-ignore: decorator
-@inline function segmentsAt(part: usize, groups: i32): usize {
-  return part + (((groups << 3) + 15) & ~15);
+@inline function segmentsAt(x: usize, groups: i32): usize {
+  return x + (((groups << 3) + 15) & ~15);
 }
 
-/** Of a part of so many rows; EXACT rows lie as in activations.as.ts. */
-export function partBytes(rows: i32, groups: i32): usize {
-  return max(segmentsAt(0, groups) + groups * segmentBytes(rows), partRows(rows) * integerRowBytes(groups));
+/** EXACT rows lie as in activations.as.ts. */
+export function quantizedBytes(rows: i32, k: i32): usize {
+  const groups = groupsOf(k);
+  return max(segmentsAt(0, groups) + groups * segmentBytes(rows), rows * integerRowBytes(groups));
 }
 
-/** Of `quantizeParts`: a padded group, and what is known of a row's groups. */
+/** Of `quantizeIntegers`: a padded group, and what is known of a row's groups. */
 // @ts-ignore: decorator
 @inline export function measuringBytes(groups: i32): usize {
   return 128 + groups * 12;
 }
 
-export function quantizeParts(
-  nibbles: bool,
-  x: usize,
-  rows: i32,
-  k: i32,
-  to: usize,
-  work: usize,
-  begin: i32,
-  end: i32,
-): void {
+export function quantizeIntegers(kind: i32, x: usize, to: usize, rows: i32, k: i32, work: usize): void {
+  const nibbles = kind >= NIBBLE_HALVES;
   const groups = groupsOf(k);
-  const size = partBytes(rows, groups);
-  const most = partRows(rows);
-  for (let p = begin; p < end; p++) {
-    const first = p * most;
-    const from = x + ((first * k) << 2);
-    const part = to + p * size;
-    const count = min(most, rows - first);
-    if (way == EXACT) {
-      for (let r = 0; r < count; r++) {
-        const row = from + ((r * k) << 2);
-        quantizeRow(row, k, nibbles, part + r * integerRowBytes(groups), work);
-      }
-    } else quantizePart(nibbles, from, count, k, part, segmentBytes(rows), work);
-  }
-}
-
-function quantizePart(nibbles: bool, x: usize, rows: i32, k: i32, part: usize, segment: usize, work: usize): void {
-  const groups = groupsOf(k);
-  const segments = segmentsAt(part, groups);
-  for (let g = 0; g < groups; g++) {
-    const at = part + (g << 3);
-    store<usize>(at, segments + g * segment);
-    store<usize>(at, segments + (g + 1) * segment, 4);
+  const segment = segmentBytes(rows);
+  let at = segmentsAt(to, groups);
+  for (let g = 0; g < groups && way != EXACT; g++) {
+    store<usize>(to + (g << 3), at);
+    at += segment;
+    store<usize>(to + (g << 3), at, 4);
   }
   for (let r = 0; r < rows; r++) {
-    recordRow(nibbles, x, k, part, r << 6, work);
+    if (way == EXACT) quantizeRow(x, k, nibbles, to + r * integerRowBytes(groups), work);
+    else recordRow(nibbles, x, k, to, r << 6, work);
     x += k << 2;
   }
 }
 
-/** Quantizes a row into the segments of its part. */
-function recordRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, work: usize): void {
+/** Quantizes a row into segments. */
+function recordRow(nibbles: bool, x: usize, k: i32, table: usize, place: usize, work: usize): void {
   const groups = groupsOf(k);
   const words = groups << 2;
   const int16 = way == PAIRS && !nibbles;
@@ -151,11 +112,11 @@ function recordRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, w
     const wide = <f64>size * <f64>groups > limit;
     let record: usize;
     if (wide) {
-      record = load<usize>(part);
-      store<usize>(part, record + 2 * RECORD);
+      record = load<usize>(table);
+      store<usize>(table, record + 2 * RECORD);
     } else {
-      record = load<usize>(part, 4) - RECORD;
-      store<usize>(part, record, 4);
+      record = load<usize>(table, 4) - RECORD;
+      store<usize>(table, record, 4);
     }
     const to = wide && int16 ? record + WORDS : record;
     quantizeGroup(
@@ -174,7 +135,7 @@ function recordRow(nibbles: bool, x: usize, k: i32, part: usize, place: usize, w
     store<usize>(to, place, PLACE);
     if (wide) store<i32>(record, 64, RECORD + TOTAL);
     facts += 4;
-    part += 8;
+    table += 8;
   }
 }
 
@@ -184,7 +145,7 @@ export type Nibbles = u16;
 export type Unpacked = u32;
 
 /**
- * Rows, quantized in parts at x, with panels `apart` bytes apart that advance together, group by group: sums
+ * Rows, quantized at x, with panels `apart` bytes apart that advance together, group by group: sums
  * [panels][rows][16]. `head`: bytes before the weights of a group.
  */
 export function tileRows<Pairs, Form>(
@@ -201,51 +162,40 @@ export function tileRows<Pairs, Form>(
   const pairs = isYes<Pairs>();
   const nibbles = sizeof<Form>() != sizeof<Bytes>();
   const packed = sizeof<Form>() == sizeof<Nibbles>();
-  const parts = partsOf(rows);
-  const size = partBytes(rows, groups);
   const segment = segmentBytes(rows);
-  const partSums = sumsBytes(partRows(rows));
+  const step: usize = rows << 6;
+  const sumsEnd = sums + panels * step;
   const ones = v128.load(constants + (packed ? NIBBLE_MASK : ONES));
-  clearSums(sums, sums + ((panels * rows) << 6));
-  let segments = segmentsAt(x, groups);
-  for (; groups > 0; groups--) {
+  clearSums(sums, sumsEnd);
+  let end = segmentsAt(x, groups) + segment;
+  for (const last = x + (groups << 3); x != last; x += 8) {
     let p = w;
-    for (let i = 0; i < panels; i++) {
+    for (let to = sums; to != sumsEnd; to += step) {
       readFacts(nibbles, head, p, facts);
       const unpacked = facts + NIBBLES_AT;
       const q = nibbles && !packed ? unpacked : p + head;
       if (nibbles && !packed) unpackNibbles(p + head, unpacked);
-      let table = x;
-      let begin = segments;
-      let to = sums + ((i * rows) << 6);
-      for (let left = parts; left > 0; left--) {
-        const wideEnd = load<usize>(table);
-        let record = begin;
-        if (pairs && !nibbles) {
-          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
-          if (record != wideEnd) wordTile(false, q, record, facts, to);
-        } else {
-          for (; record != wideEnd; record += 2 * RECORD) {
-            tile(pairs, nibbles, packed, 2, true, q, record, facts, to, ones);
-          }
+      const wideEnd = load<usize>(x);
+      let record = end - segment;
+      if (pairs && !nibbles) {
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
+        if (record != wideEnd) wordTile(false, q, record, facts, to);
+      } else {
+        for (; record != wideEnd; record += 2 * RECORD) {
+          tile(pairs, nibbles, packed, 2, true, q, record, facts, to, ones);
         }
-        record = load<usize>(table, 4);
-        const end = begin + segment;
-        for (; record + RECORD < end; record += 2 * RECORD) {
-          tile(pairs, nibbles, packed, 2, false, q, record, facts, to, ones);
-        }
-        if (record < end) {
-          if (packed) lastNibbles<Pairs>(q, record, facts, to);
-          else tile(pairs, nibbles, false, 1, false, q, record, facts, to, ones);
-        }
-        table += size;
-        begin += size;
-        to += partSums;
+      }
+      record = load<usize>(x, 4);
+      for (; record + RECORD < end; record += 2 * RECORD) {
+        tile(pairs, nibbles, packed, 2, false, q, record, facts, to, ones);
+      }
+      if (record < end) {
+        if (packed) lastNibbles<Pairs>(q, record, facts, to);
+        else tile(pairs, nibbles, false, 1, false, q, record, facts, to, ones);
       }
       p += apart;
     }
-    x += 8;
-    segments += segment;
+    end += segment;
     w += head + (nibbles ? 256 : 512);
   }
 }
@@ -275,30 +225,10 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
 }
 
-/** Adds a group's products onto a row's sums. Offsets are written out, or V8 would compute an address for each. */
+/** sums + a group's products of four columns. */
 // @ts-ignore: decorator
-@inline function addRow(
-  nibbles: bool,
-  record: usize,
-  facts: usize,
-  sums: usize,
-  c0: v128,
-  c1: v128,
-  c2: v128,
-  c3: v128,
-): void {
-  const to = sums + load<usize>(record, PLACE);
-  const t = v128.load32_splat(record, SCALE);
-  if (nibbles) {
-    const sum = v128.load32_splat(record, TOTAL);
-    v128.store(to, addNibbles(v128.load(to), c0, v128.load(facts, SCALES), v128.load(facts), t, sum));
-    v128.store(to, addNibbles(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), v128.load(facts, 16), t, sum), 16);
-    v128.store(to, addNibbles(v128.load(to, 32), c2, v128.load(facts, SCALES + 32), v128.load(facts, 32), t, sum), 32);
-    v128.store(to, addNibbles(v128.load(to, 48), c3, v128.load(facts, SCALES + 48), v128.load(facts, 48), t, sum), 48);
-  } else {
-    addColumns(to, facts, c0, c1, t);
-    addColumns(to + 32, facts + 32, c2, c3, t);
-  }
+@inline function added(nibbles: bool, sums: v128, products: v128, d: v128, m: v128, t: v128, total: v128): v128 {
+  return nibbles ? addNibbles(sums, products, d, m, t, total) : addBytes(sums, products, d, t);
 }
 
 /** 2^s·h + l */
@@ -308,8 +238,8 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 }
 
 // @ts-ignore: decorator
-@inline function first(nibbles: bool, facts: usize, z: v128): v128 {
-  return nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(facts), z);
+@inline function first(nibbles: bool, w: usize, z: v128): v128 {
+  return nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(w - BYTES_HEAD), z);
 }
 
 /** `records`: 1 or 2. `ones`: of packed nibbles, their mask. */
@@ -328,14 +258,14 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 ): void {
   const start = nibbles ? ones : v128.load32_splat(record, TOTAL);
   const other = nibbles || records == 1 ? ones : v128.load32_splat(record, RECORD + TOTAL);
-  let a0 = first(nibbles, facts, start);
-  let a1 = first(nibbles, facts + 16, start);
-  let a2 = first(nibbles, facts + 32, start);
-  let a3 = first(nibbles, facts + 48, start);
-  let b0 = first(nibbles, facts, other);
-  let b1 = first(nibbles, facts + 16, other);
-  let b2 = first(nibbles, facts + 32, other);
-  let b3 = first(nibbles, facts + 48, other);
+  let a0 = first(nibbles, w, start);
+  let a1 = first(nibbles, w + 16, start);
+  let a2 = first(nibbles, w + 32, start);
+  let a3 = first(nibbles, w + 48, start);
+  let b0 = first(nibbles, w, other);
+  let b1 = first(nibbles, w + 16, other);
+  let b2 = first(nibbles, w + 32, other);
+  let b3 = first(nibbles, w + 48, other);
   let q = w;
   let x = record;
   for (const end = record + 32; x != end; x += 4) {
@@ -368,14 +298,35 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   if (records == 2) b2 = ended(pairs, nibbles, b2, units);
   if (records == 2) b3 = ended(pairs, nibbles, b3, units);
   if (wide) {
-    const c0 = joined(nibbles, a0, b0);
-    const c1 = joined(nibbles, a1, b1);
-    const c2 = joined(nibbles, a2, b2);
-    addRow(nibbles, record, facts, sums, c0, c1, c2, joined(nibbles, a3, b3));
-  } else {
-    addRow(nibbles, record, facts, sums, a0, a1, a2, a3);
-    if (records == 2) addRow(nibbles, record + RECORD, facts, sums, b0, b1, b2, b3);
+    a0 = joined(nibbles, a0, b0);
+    a1 = joined(nibbles, a1, b1);
+    a2 = joined(nibbles, a2, b2);
+    a3 = joined(nibbles, a3, b3);
   }
+  // Column by column, so that two rows read its facts once. Offsets are written out, or V8 would compute addresses.
+  const two = records == 2 && !wide;
+  const to = sums + load<usize>(record, PLACE);
+  const into = two ? sums + load<usize>(record, RECORD + PLACE) : to;
+  const s = v128.load32_splat(record, SCALE);
+  const t = nibbles ? v128.load32_splat(record, TOTAL) : s;
+  const u = two ? v128.load32_splat(record, RECORD + SCALE) : s;
+  const v = two && nibbles ? v128.load32_splat(record, RECORD + TOTAL) : u;
+  let d = v128.load(facts, SCALES);
+  let m = nibbles ? v128.load(facts) : d;
+  v128.store(to, added(nibbles, v128.load(to), a0, d, m, s, t));
+  if (two) v128.store(into, added(nibbles, v128.load(into), b0, d, m, u, v));
+  d = v128.load(facts, SCALES + 16);
+  m = nibbles ? v128.load(facts, 16) : d;
+  v128.store(to, added(nibbles, v128.load(to, 16), a1, d, m, s, t), 16);
+  if (two) v128.store(into, added(nibbles, v128.load(into, 16), b1, d, m, u, v), 16);
+  d = v128.load(facts, SCALES + 32);
+  m = nibbles ? v128.load(facts, 32) : d;
+  v128.store(to, added(nibbles, v128.load(to, 32), a2, d, m, s, t), 32);
+  if (two) v128.store(into, added(nibbles, v128.load(into, 32), b2, d, m, u, v), 32);
+  d = v128.load(facts, SCALES + 48);
+  m = nibbles ? v128.load(facts, 48) : d;
+  v128.store(to, added(nibbles, v128.load(to, 48), a3, d, m, s, t), 48);
+  if (two) v128.store(into, added(nibbles, v128.load(into, 48), b3, d, m, u, v), 48);
 }
 
 /**
@@ -424,15 +375,12 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   addColumns(to, facts, c0, c1, t);
 }
 
-/**
- * Of a group's facts, read once for all records: -Σ q or minimums of sixteen columns, their scales, and nibbles as
- * bytes.
- */
+/** Of a group's facts, read once for all records: minimums of nibbles in sixteen columns, scales, nibbles as bytes. */
 export const FACTS_BYTES: usize = 640;
 const SCALES: usize = 64;
 const NIBBLES_AT: usize = 128;
 
-/** The facts of a group as float32; -Σ q is in the low halves of int32. */
+/** The facts of a group as float32. */
 // @ts-ignore: decorator
 @inline function readFacts(nibbles: bool, head: usize, w: usize, facts: usize): void {
   const mask = v128.load(constants + HALF_MASK);
@@ -445,17 +393,17 @@ const NIBBLES_AT: usize = 128;
     }
     return;
   }
-  for (let i: usize = 0; i < 4; i++) {
-    const to = facts + (i << 4);
-    const from = w + (i << 4);
-    if (nibbles) {
-      v128.store(to, minimumsAt(head == HALF_HEAD ? HALF_HEAD : FLOAT_HEAD, from, 0, mask, factor));
-      v128.store(to, scalesAt(head == HALF_HEAD ? HALF_HEAD : FLOAT_HEAD, from, 0, mask, factor), SCALES);
-    } else {
-      v128.store(to, v128.load(from));
-      v128.store(to, highHalves(v128.load(from), mask, factor), SCALES);
+  if (nibbles) {
+    for (let i: usize = 0; i < 64; i += 16) {
+      v128.store(facts + i, minimumsAt(head == HALF_HEAD ? HALF_HEAD : FLOAT_HEAD, w + i, 0, mask, factor));
+      v128.store(facts + i, scalesAt(head == HALF_HEAD ? HALF_HEAD : FLOAT_HEAD, w + i, 0, mask, factor), SCALES);
     }
+    return;
   }
+  v128.store(facts, highHalves(v128.load(w), mask, factor), SCALES);
+  v128.store(facts, highHalves(v128.load(w, 16), mask, factor), SCALES + 16);
+  v128.store(facts, highHalves(v128.load(w, 32), mask, factor), SCALES + 32);
+  v128.store(facts, highHalves(v128.load(w, 48), mask, factor), SCALES + 48);
 }
 
 /** A group of sixteen columns, as bytes in the order of int8. */
