@@ -7,14 +7,7 @@
 import { ACROSS_INT8, EXACT, MOST_PLACES, NIBBLE_CENTRED, NIBBLE_HALVES, PAIRS } from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { isExact, setWay, way } from "./dots.as";
-import {
-  Bytes,
-  FACTS_BYTES,
-  measuringBytes,
-  Nibbles,
-  tileRows,
-  Unpacked,
-} from "./tile.as";
+import { Bytes, FACTS_BYTES, measuringBytes, Nibbles, tileRows, Unpacked } from "./tile.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
 import { loadTail, No, storeTail, Yes } from "../../simd.as";
