@@ -14,7 +14,17 @@ import { multiply } from "./blocked.as";
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
 import { copyFloats } from "../simd.as";
-import { halfRows, halves1x32, tile1x16, tile3x12, tile3x4x2, tileRows } from "./tiles.as";
+import {
+  halfRows,
+  halves1x32,
+  halves2x16,
+  single,
+  tile1x16,
+  tile2x16,
+  tile3x12,
+  tile3x4x2,
+  tileRows,
+} from "./tiles.as";
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
@@ -131,39 +141,67 @@ function streamPanels(
     wholePanels(kind, w, x, y, rows, n, k, begin, min(end, begin + 1));
     begin++;
   }
-  const yRow = n << 2;
-  const units = (max(0, end - begin) + pair) >> pair;
-  const part = (units + places - 1) / places;
+  const part = (((max(0, end - begin) + pair) >> pair) + places - 1) / places;
   const packed = sums + 2 * MOST_PLACES * SUMS;
   const deep = places == MOST_PLACES ? SHORT_PIECE : TURN;
   packPieces(x, rows, k, deep, packed);
   for (let u = 0; u < part; u++) {
-    for (let i = 0; i < places << pair; i++) {
-      const p = panelOf(begin, u, part, pair, i);
-      if (p < end) copyTile(sums + i * SUMS, 64, y + (p << 6), yRow, rows, min(16, n - (p << 4)));
-    }
+    const first = begin + (u << pair);
+    copySums(true, sums, y, rows, n, first, end, part, places, pair);
     let from = packed;
     for (let k0 = 0; k0 < k; k0 += deep) {
       const kn = min(deep, k - k0);
-      for (let i = 0; i < places << pair; i++) {
-        const p = panelOf(begin, u, part, pair, i);
-        if (p >= end) break;
-        const piece = panelAt(kind, w, p, k) + (k0 << 6);
-        panelRows(kind, piece, from, kn << 2, sums + i * SUMS, 64, rows, 16, kn);
+      let p = first;
+      let to = sums;
+      for (let i = 0; i < places && p < end; i++) {
+        pieceRows(pair != 0, panelAt(kind, w, p, k) + (k0 << 6), from, to, rows, pair != 0 && p + 1 < end, kn);
+        p += part << pair;
+        to += SUMS << pair;
       }
       from += (rows * kn) << 2;
     }
-    for (let i = 0; i < places << pair; i++) {
-      const p = panelOf(begin, u, part, pair, i);
-      if (p < end) copyTile(y + (p << 6), yRow, sums + i * SUMS, 64, rows, min(16, n - (p << 4)));
-    }
+    copySums(false, sums, y, rows, n, first, end, part, places, pair);
   }
 }
 
-/** The i-th panel of unit u: of those side by side there, then of those a part of the units further on. */
-// @ts-ignore: decorator
-@inline function panelOf(begin: i32, u: i32, part: i32, pair: i32, i: i32): i32 {
-  return begin + ((u + (i >> pair) * part) << pair) + (i & pair);
+/** Sums of panels, or pairs, at several places, side by side: [places][rows][16 or 32]. */
+function copySums(
+  read: bool,
+  sums: usize,
+  y: usize,
+  rows: i32,
+  n: i32,
+  p: i32,
+  end: i32,
+  part: i32,
+  places: i32,
+  pair: i32,
+): void {
+  for (; places > 0 && p < end; places--) {
+    const columns = min(min(1 << pair, end - p) << 4, n - (p << 4));
+    for (let r = 0; r < rows; r++) {
+      const own = sums + (r << (6 + pair));
+      const at = y + ((r * n + (p << 4)) << 2);
+      copyFloats(read ? own : at, read ? at : own, columns);
+    }
+    sums += SUMS << pair;
+    p += part << pair;
+  }
+}
+
+/** A piece of a panel, or of a pair: of rows [rows][k], the sums [rows][16 or 32]. */
+function pieceRows(halves: bool, w: usize, x: usize, y: usize, rows: i32, both: bool, k: i32): void {
+  const yRow: usize = halves ? 128 : 64;
+  for (; rows >= 2; rows -= 2) {
+    if (halves) halves2x16(w, 64, x, k << 2, y, yRow, k);
+    else tile2x16(w, 64, x, k << 2, 4, y, yRow, k);
+    if (both) halves2x16(w + 32, 64, x, k << 2, y + 64, yRow, k);
+    x += k << 3;
+    y += yRow << 1;
+  }
+  if (rows == 0) return;
+  if (both) halves1x32(w, x, y, k);
+  else single(halves, w, 64, x, 4, y, k);
 }
 
 /** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */
@@ -175,10 +213,6 @@ function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
       to += kn << 2;
     }
   }
-}
-
-function copyTile(to: usize, toRow: usize, from: usize, fromRow: usize, rows: i32, columns: i32): void {
-  for (let r = 0; r < rows; r++) copyFloats(to + r * toRow, from + r * fromRow, columns);
 }
 
 function panelRows(

@@ -121,12 +121,13 @@ export function tile2x16(
   twoRows(false, w, wStep, x, xRow, xStep, y, yRow, k);
 }
 
-function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
+export function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
   twoRows(true, w, wStep, x, xRow, 4, y, yRow, k);
 }
 
 /** 1 x 32: both panels of a pair. Eight chains of additions: those of one panel would wait for each other. */
-export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
+// @ts-ignore: decorator
+@inline export function halves1x32(w: usize, x: usize, y: usize, k: i32): void {
   const upper = v128.load(UPPER_HALVES);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
