@@ -19,16 +19,38 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   level: ["agreement", "epsilon"],
 };
 
+type Loose = Partial<Record<"throwIfAborted" | "backend", unknown>> | null;
+
+/** Options that several functions have, by what makes a value legal, and what to give. */
+const TYPES: readonly (readonly [name: string, isLegal: (value: unknown) => boolean, legal: string])[] = [
+  ["signal", (value) => typeof (value as Loose)?.throwIfAborted === "function", "the signal of an AbortController"],
+  ["onProgress", (value) => typeof value === "function", "a function"],
+  ["device", (value) => typeof (value as Loose)?.backend === "string", "what createDevice returns"],
+  ["budgets", (value) => typeof value === "object" && value !== null, "an object of numbers"],
+  [
+    "eosTokenIds",
+    (value) => Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0),
+    "a list of ids",
+  ],
+];
+
 /**
  * Throws an OptionError ("option-unknown") for an option that is not `known`, with the nearest one that is, or if there
- * is no object of options. `where` names the function.
+ * is no object of options, or if a signal, a device and the like are none. `where` names the function.
  */
 export function requireKnown(where: string, options: unknown, known: readonly string[]): void {
   const unknown =
     typeof options === "object" && options !== null
       ? Object.keys(options).find((name) => !known.includes(name))
       : shown(options);
-  if (unknown === undefined) return;
+  if (unknown === undefined) {
+    for (const [name, isLegal, legal] of TYPES) {
+      const value = (options as Readonly<Record<string, unknown>>)[name];
+      if (value === undefined || isLegal(value)) continue;
+      throw new OptionError("option-unknown", `${where}: ${name} is ${shown(value)}; give ${legal}`);
+    }
+    return;
+  }
   const asked = pairsIn(unknown);
   const likeness = (name: string): number => pairsIn(name).filter((pair) => asked.includes(pair)).length;
   const meant = SYNONYMS[unknown]?.find((name) => known.includes(name));

@@ -6,6 +6,7 @@
  */
 import { type Budgets, budgetsWith, overBudget, requireBudget } from "../../budgets.js";
 import { EarlyExitError, ModelError } from "../../errors.js";
+import { requireKnown } from "../../known.js";
 import {
   parseSafetensorsHeader,
   type SafetensorsHeader,
@@ -16,7 +17,7 @@ import { ConfigReader } from "../config-reader.js";
 import type { Model } from "../model.js";
 import { huggingFaceTokenizer, type TokenizerOptions } from "../tokenizer/hugging-face-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { loadModel, type LoadModelOptions } from "./load.js";
+import { loadModel, loadOptionNames, type LoadModelOptions } from "./load.js";
 
 export interface FolderFile {
   /** For messages. */
@@ -43,6 +44,7 @@ export interface BudgetOptions {
 
 /** Throws a ModelError that names what is missing or does not fit. */
 export async function loadFolder(folder: Folder, options: LoadModelOptions): Promise<Model> {
+  requireKnown("readModel", options, loadOptionNames);
   const config = await folder.open("config.json");
   if (config === undefined) {
     throw new ModelError(

@@ -48,7 +48,7 @@ export interface LoadModelOptions {
   readonly onProgress?: ((progress: LoadProgress) => void) | undefined;
 }
 
-const loadOptionNames = allNames<LoadModelOptions>()(
+export const loadOptionNames = allNames<LoadModelOptions>()(
   "device",
   "tokenizer",
   "dtype",

@@ -19,7 +19,7 @@ describe.each([1, 2])("%d threads", (threads) => {
     };
     const alone = new Float32Array(MOST * N);
     for (let row = 0; row < MOST; row++) alone.set(await product(row, 1), row * N);
-    for (const rows of [63, 64, 65, 127, 128, 129, 130, 191, 193, 255, 256, MOST]) {
+    for (const rows of [63, 64, 65, 127, 128, 129, 130, 191, 193, MOST]) {
       expect(await product(0, rows)).toEqual(alone.subarray(0, rows * N));
     }
     await device.dispose();
