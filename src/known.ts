@@ -19,20 +19,14 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
   level: ["agreement", "epsilon"],
 };
 
-type Loose = Partial<Record<"throwIfAborted" | "backend", unknown>> | null;
-
-/** Options that several functions have, by what makes a value legal, and what to give. */
-const TYPES: readonly (readonly [name: string, isLegal: (value: unknown) => boolean, legal: string])[] = [
-  ["signal", (value) => typeof (value as Loose)?.throwIfAborted === "function", "the signal of an AbortController"],
-  ["onProgress", (value) => typeof value === "function", "a function"],
-  ["device", (value) => typeof (value as Loose)?.backend === "string", "what createDevice returns"],
-  ["budgets", (value) => typeof value === "object" && value !== null, "an object of numbers"],
-  [
-    "eosTokenIds",
-    (value) => Array.isArray(value) && value.every((id) => Number.isInteger(id) && id >= 0),
-    "a list of ids",
-  ],
-];
+/** Options that several functions have, by a member that a legal value has, and what to give. */
+const TYPES = {
+  signal: ["throwIfAborted", "the signal of an AbortController"],
+  onProgress: ["call", "a function"],
+  device: ["backend", "what createDevice returns"],
+  eosTokenIds: ["every", "a list of ids"],
+  tokenizer: ["encode", "what readTokenizer returns"],
+} as const;
 
 /**
  * Throws an OptionError ("option-unknown") for an option that is not `known`, with the nearest one that is, or if there
@@ -44,9 +38,9 @@ export function requireKnown(where: string, options: unknown, known: readonly st
       ? Object.keys(options).find((name) => !known.includes(name))
       : shown(options);
   if (unknown === undefined) {
-    for (const [name, isLegal, legal] of TYPES) {
-      const value = (options as Readonly<Record<string, unknown>>)[name];
-      if (value === undefined || isLegal(value)) continue;
+    for (const [name, [member, legal]] of Object.entries(TYPES)) {
+      const value = (options as Readonly<Record<string, Readonly<Record<string, unknown>> | null | undefined>>)[name];
+      if (value === undefined || value?.[member] !== undefined) continue;
       throw new OptionError("option-unknown", `${where}: ${name} is ${shown(value)}; give ${legal}`);
     }
     return;

@@ -57,8 +57,7 @@ it("text for a list, a model for heads, a path for a policy or a tokenizer, an u
   await expectCode(calibrate(untyped(model), []), "heads-expected", /^calibrate: /);
   await expectCode(writeHeads(untyped(heads), untyped("folder")), "heads-expected");
   await expectCode(finish(generate(heads, [1], { policy: untyped("p.json") })), "policy-format", "readPolicy");
-  await expectCode(readModel("models/sotu-6", { tokenizer: untyped("t") }), "tokenizer-option", "readTokenizer");
-  for (const option of ["dtype", "kvCache", "unembedding", "signal", "eosTokenIds"]) {
+  for (const option of ["dtype", "kvCache", "unembedding", "signal", "onProgress", "eosTokenIds", "tokenizer"]) {
     await expectCode(readModel("models/sotu-6", { [option]: "f16" }), "option-unknown", "f16");
   }
 });

@@ -3,7 +3,6 @@ import type { Budgets } from "../../budgets.js";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { DeviceError, OptionError } from "../../errors.js";
 import { allNames, requireKnown, requireOneOf } from "../../known.js";
-import { shown } from "../../shown.js";
 import { type CacheDtype, type Device, PackedMatrix, scope, type Tensor } from "../../tensor/index.js";
 import { argmax } from "../../tensor/ops/reduce.js";
 import { sliceRows } from "../../tensor/ops/select.js";
@@ -155,12 +154,6 @@ export async function loadModel(configJson: unknown, source: TensorSource, optio
   const { onProgress, budgets, signal } = options;
   signal?.throwIfAborted();
   requireOneOf("readModel: unembedding", unembedding, ["auto", "full", "screened"]);
-  if (tokenizer !== undefined && typeof tokenizer.encode !== "function") {
-    throw new OptionError(
-      "tokenizer-option",
-      `readModel: tokenizer is ${shown(tokenizer)}; expected what readTokenizer returns`,
-    );
-  }
   const { config, layout } = planModel(configJson, source, budgets);
   const total = plannedValues(layout);
   let done = 0;
