@@ -21,7 +21,7 @@ const SYNONYMS: Readonly<Record<string, readonly string[]>> = {
 
 /** Options that several functions have, by a member that a legal value has, and what to give. */
 const TYPES = {
-  signal: ["throwIfAborted", "the signal of an AbortController"],
+  signal: ["throwIfAborted", "an AbortSignal"],
   onProgress: ["call", "a function"],
   device: ["backend", "what createDevice returns"],
   eosTokenIds: ["every", "a list of ids"],
@@ -40,7 +40,7 @@ export function requireKnown(where: string, options: unknown, known: readonly st
   if (unknown === undefined) {
     for (const [name, [member, legal]] of Object.entries(TYPES)) {
       const value = (options as Readonly<Record<string, Readonly<Record<string, unknown>> | null | undefined>>)[name];
-      if (value === undefined || value?.[member] !== undefined) continue;
+      if (value === undefined || value?.[member]) continue;
       throw new OptionError("option-unknown", `${where}: ${name} is ${shown(value)}; give ${legal}`);
     }
     return;

@@ -69,21 +69,21 @@ const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
   it(
-    "what training, calibrating and generating import is at most 59.6 kB, without kernels, gpu.js, a model or " +
+    "what training, calibrating and generating import is at most 59.7 kB, without kernels, gpu.js, a model or " +
       "@huggingface/tokenizers",
     async () => {
       const size = await sizeOf(
         "training, calibrating, generating",
         'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";',
       );
-      expect(size.initial).toBeLessThanOrEqual(59_600);
+      expect(size.initial).toBeLessThanOrEqual(59_700);
       expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
     },
   );
 
-  it("all of early-exits, every function of it, is at most 89.0 kB", async () => {
+  it("all of early-exits, every function of it, is at most 89.1 kB", async () => {
     const size = await sizeOf("early-exits, everything", 'export * from "../index.js";');
-    expect(size.initial).toBeLessThanOrEqual(89_000);
+    expect(size.initial).toBeLessThanOrEqual(89_100);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
