@@ -139,7 +139,9 @@ export function fillFromStates(model: Model, work: readonly Work[], layer: numbe
 /** Attention reads the whole text for every row, and its multiply-adds are slower than a product's. */
 function defaultSlice({ weights, config }: Model, length: number): number {
   const attention = 2 * ATTENTION_WORK * config.numHeads * config.headDim * length;
-  return Math.max(SLICE_ROWS, Math.floor(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention)));
+  return (
+    SLICE_ROWS * Math.max(1, Math.round(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention) / SLICE_ROWS))
+  );
 }
 
 /**

@@ -8,7 +8,8 @@
  *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the first row's on][unused]
  *
  * Beside int8 in PAIRS, where a dot of bytes takes two multiplications, a wide group is one record of twice the size,
- * [32 int16][t][unused][where the sums lie]: products of int16 take half as many as two dots.
+ * [32 int16][t][unused][where the sums lie]: products of int16 take half as many as two dots. If a group is wide in
+ * more than three rows, its weights are extended to int16 once for all.
  * So a tile, two records by the sixteen columns of a panel, is one wide group or two narrow ones, and nothing is
  * decided row by row while products are computed; a last narrow group is alone. Eight sums of integers are in
  * registers, those of floats in `sums`. All records of a group of k come before the next group, so that the panel
@@ -52,6 +53,8 @@ import {
 } from "./activations.as";
 
 const RECORD: usize = 48;
+/** Of the records of wide groups, if few. */
+const FEW_WIDE: usize = 6 * RECORD;
 /** A wide group in int16 takes as much, and its facts lie so many bytes later. */
 const WORDS: usize = 32;
 /** Offsets in a record. */
@@ -143,6 +146,10 @@ function recordRow(nibbles: bool, x: usize, k: i32, table: usize, place: usize, 
 export type Bytes = u8;
 export type Nibbles = u16;
 export type Unpacked = u32;
+/** Beside them, bytes of wide groups as int16. */
+const EXTENDED: usize = 0;
+/** In place of one record or two: both parts of a wide group. */
+const PARTS = 3;
 
 /**
  * Rows, quantized at x, with panels `apart` bytes apart that advance together, group by group: sums
@@ -162,6 +169,7 @@ export function tileRows<Pairs, Form>(
   const pairs = isYes<Pairs>();
   const nibbles = sizeof<Form>() != sizeof<Bytes>();
   const packed = sizeof<Form>() == sizeof<Nibbles>();
+  const form = sizeof<Form>();
   const segment = segmentBytes(rows);
   const step: usize = rows << 6;
   const sumsEnd = sums + panels * step;
@@ -172,26 +180,27 @@ export function tileRows<Pairs, Form>(
     let p = w;
     for (let to = sums; to != sumsEnd; to += step) {
       readFacts(nibbles, head, p, facts);
-      const unpacked = facts + NIBBLES_AT;
-      const q = nibbles && !packed ? unpacked : p + head;
-      if (nibbles && !packed) unpackNibbles(p + head, unpacked);
+      const wider = facts + WIDER_AT;
+      const q = nibbles && !packed ? wider : p + head;
+      if (nibbles && !packed) unpackNibbles(p + head, wider);
       const wideEnd = load<usize>(x);
       let record = end - segment;
-      if (pairs && !nibbles) {
+      if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
+        extendBytes(q, wider);
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD)
+          tile(true, EXTENDED, 2, wider, record, facts, to, ones);
+        if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
+      } else if (pairs && !nibbles) {
         for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
         if (record != wideEnd) wordTile(false, q, record, facts, to);
       } else {
-        for (; record != wideEnd; record += 2 * RECORD) {
-          tile(pairs, nibbles, packed, 2, true, q, record, facts, to, ones);
-        }
+        for (; record != wideEnd; record += 2 * RECORD) tile(pairs, form, PARTS, q, record, facts, to, ones);
       }
       record = load<usize>(x, 4);
-      for (; record + RECORD < end; record += 2 * RECORD) {
-        tile(pairs, nibbles, packed, 2, false, q, record, facts, to, ones);
-      }
+      for (; record + RECORD < end; record += 2 * RECORD) tile(pairs, form, 2, q, record, facts, to, ones);
       if (record < end) {
         if (packed) lastNibbles<Pairs>(q, record, facts, to);
-        else tile(pairs, nibbles, false, 1, false, q, record, facts, to, ones);
+        else tile(pairs, form, 1, q, record, facts, to, ones);
       }
       p += apart;
     }
@@ -202,14 +211,15 @@ export function tileRows<Pairs, Form>(
 
 /** Inside `tileRows`, it would take registers from the other tiles. */
 function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize): void {
-  tile(isYes<Pairs>(), true, true, 1, false, w, record, facts, sums, v128.load(constants + NIBBLE_MASK));
+  tile(isYes<Pairs>(), sizeof<Nibbles>(), 1, w, record, facts, sums, v128.load(constants + NIBBLE_MASK));
 }
 
-/** `packed`: w has two nibbles in a byte, for s and t. */
+/** t: of the high halves of packed nibbles. */
 // @ts-ignore: decorator
-@inline function step(pairs: bool, nibbles: bool, packed: bool, s: v128, t: v128, w: v128, c: v128, ones: v128): v128 {
-  if (packed) return nibbleDots(pairs, s, t, w, ones, c);
-  return nibbles ? nibbleDot(pairs, s, w, c) : dot(pairs, w, s, c, ones);
+@inline function step(pairs: bool, form: usize, s: v128, t: v128, w: v128, c: v128, ones: v128): v128 {
+  if (form == EXTENDED) return dotPair(w, s, c);
+  if (form == sizeof<Nibbles>()) return nibbleDots(pairs, s, t, w, ones, c);
+  return form == sizeof<Unpacked>() ? nibbleDot(pairs, s, w, c) : dot(pairs, w, s, c, ones);
 }
 
 /** As `nibbleSums`. Of an addition of neighbours, V8 looks up the constant each time. */
@@ -238,54 +248,56 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 }
 
 // @ts-ignore: decorator
-@inline function first(nibbles: bool, w: usize, z: v128): v128 {
-  return nibbles ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(w - BYTES_HEAD), z);
+@inline function first(zero: bool, w: usize, z: v128): v128 {
+  return zero ? i32x4.splat(0) : i32x4.dot_i16x8_s(v128.load(w - BYTES_HEAD), z);
 }
 
 /** `records`: 1 or 2. `ones`: of packed nibbles, their mask. */
 // @ts-ignore: decorator
 @inline function tile(
   pairs: bool,
-  nibbles: bool,
-  packed: bool,
+  form: usize,
   records: i32,
-  wide: bool,
   w: usize,
   record: usize,
   facts: usize,
   sums: usize,
   ones: v128,
 ): void {
-  const start = nibbles ? ones : v128.load32_splat(record, TOTAL);
-  const other = nibbles || records == 1 ? ones : v128.load32_splat(record, RECORD + TOTAL);
-  let a0 = first(nibbles, w, start);
-  let a1 = first(nibbles, w + 16, start);
-  let a2 = first(nibbles, w + 32, start);
-  let a3 = first(nibbles, w + 48, start);
-  let b0 = first(nibbles, w, other);
-  let b1 = first(nibbles, w + 16, other);
-  let b2 = first(nibbles, w + 32, other);
-  let b3 = first(nibbles, w + 48, other);
+  const words = form == EXTENDED;
+  const packed = form == sizeof<Nibbles>();
+  const nibbles = packed || form == sizeof<Unpacked>();
+  const both = records != 1;
+  const start = nibbles || words ? ones : v128.load32_splat(record, TOTAL);
+  const other = nibbles || words || !both ? ones : v128.load32_splat(record, RECORD + TOTAL);
+  let a0 = first(nibbles || words, w, start);
+  let a1 = first(nibbles || words, w + 16, start);
+  let a2 = first(nibbles || words, w + 32, start);
+  let a3 = first(nibbles || words, w + 48, start);
+  let b0 = first(nibbles || words, w, other);
+  let b1 = first(nibbles || words, w + 16, other);
+  let b2 = first(nibbles || words, w + 32, other);
+  let b3 = first(nibbles || words, w + 48, other);
   let q = w;
   let x = record;
-  for (const end = record + 32; x != end; x += 4) {
+  for (const end = record + (words ? 64 : 32); x != end; x += 4) {
     const s = v128.load32_splat(x);
-    const u = records == 2 ? v128.load32_splat(x, RECORD) : s;
+    const u = words ? v128.load32_splat(x, 2 * RECORD) : both ? v128.load32_splat(x, RECORD) : s;
     if (packed) x += 4;
     const t = packed ? v128.load32_splat(x) : s;
-    const z = packed && records == 2 ? v128.load32_splat(x, RECORD) : t;
+    const z = packed && both ? v128.load32_splat(x, RECORD) : t;
     let v = v128.load(q);
-    a0 = step(pairs, nibbles, packed, s, t, v, a0, ones);
-    if (records == 2) b0 = step(pairs, nibbles, packed, u, z, v, b0, ones);
+    a0 = step(pairs, form, s, t, v, a0, ones);
+    if (both) b0 = step(pairs, form, u, z, v, b0, ones);
     v = v128.load(q, 16);
-    a1 = step(pairs, nibbles, packed, s, t, v, a1, ones);
-    if (records == 2) b1 = step(pairs, nibbles, packed, u, z, v, b1, ones);
+    a1 = step(pairs, form, s, t, v, a1, ones);
+    if (both) b1 = step(pairs, form, u, z, v, b1, ones);
     v = v128.load(q, 32);
-    a2 = step(pairs, nibbles, packed, s, t, v, a2, ones);
-    if (records == 2) b2 = step(pairs, nibbles, packed, u, z, v, b2, ones);
+    a2 = step(pairs, form, s, t, v, a2, ones);
+    if (both) b2 = step(pairs, form, u, z, v, b2, ones);
     v = v128.load(q, 48);
-    a3 = step(pairs, nibbles, packed, s, t, v, a3, ones);
-    if (records == 2) b3 = step(pairs, nibbles, packed, u, z, v, b3, ones);
+    a3 = step(pairs, form, s, t, v, a3, ones);
+    if (both) b3 = step(pairs, form, u, z, v, b3, ones);
     q += 64;
   }
   const units = packed ? v128.load(constants + ONES) : ones;
@@ -293,24 +305,26 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   a1 = ended(pairs, nibbles, a1, units);
   a2 = ended(pairs, nibbles, a2, units);
   a3 = ended(pairs, nibbles, a3, units);
-  if (records == 2) b0 = ended(pairs, nibbles, b0, units);
-  if (records == 2) b1 = ended(pairs, nibbles, b1, units);
-  if (records == 2) b2 = ended(pairs, nibbles, b2, units);
-  if (records == 2) b3 = ended(pairs, nibbles, b3, units);
-  if (wide) {
+  if (both) b0 = ended(pairs, nibbles, b0, units);
+  if (both) b1 = ended(pairs, nibbles, b1, units);
+  if (both) b2 = ended(pairs, nibbles, b2, units);
+  if (both) b3 = ended(pairs, nibbles, b3, units);
+  if (records == PARTS) {
     a0 = joined(nibbles, a0, b0);
     a1 = joined(nibbles, a1, b1);
     a2 = joined(nibbles, a2, b2);
     a3 = joined(nibbles, a3, b3);
   }
   // Column by column, so that two rows read its facts once. Offsets are written out, or V8 would compute addresses.
-  const two = records == 2 && !wide;
-  const to = sums + load<usize>(record, PLACE);
-  const into = two ? sums + load<usize>(record, RECORD + PLACE) : to;
-  const s = v128.load32_splat(record, SCALE);
-  const t = nibbles ? v128.load32_splat(record, TOTAL) : s;
-  const u = two ? v128.load32_splat(record, RECORD + SCALE) : s;
-  const v = two && nibbles ? v128.load32_splat(record, RECORD + TOTAL) : u;
+  const two = records == 2;
+  const own = words ? record + WORDS : record;
+  const next = own + (words ? 2 * RECORD : RECORD);
+  const to = sums + load<usize>(own, PLACE);
+  const into = two ? sums + load<usize>(next, PLACE) : to;
+  const s = v128.load32_splat(own, SCALE);
+  const t = nibbles ? v128.load32_splat(own, TOTAL) : s;
+  const u = two ? v128.load32_splat(next, SCALE) : s;
+  const v = two && nibbles ? v128.load32_splat(next, TOTAL) : u;
   let d = v128.load(facts, SCALES);
   let m = nibbles ? v128.load(facts) : d;
   v128.store(to, added(nibbles, v128.load(to), a0, d, m, s, t));
@@ -375,10 +389,13 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
   addColumns(to, facts, c0, c1, t);
 }
 
-/** Of a group's facts, read once for all records: minimums of nibbles in sixteen columns, scales, nibbles as bytes. */
-export const FACTS_BYTES: usize = 640;
+/**
+ * Of a group's facts, read once for all records: minimums of nibbles in sixteen columns, scales, and nibbles as bytes or
+ * bytes as int16.
+ */
+export const FACTS_BYTES: usize = 1152;
 const SCALES: usize = 64;
-const NIBBLES_AT: usize = 128;
+const WIDER_AT: usize = 128;
 
 /** The facts of a group as float32. */
 // @ts-ignore: decorator
@@ -414,5 +431,16 @@ function unpackNibbles(w: usize, to: usize): void {
     const at = to + i + (i & -64);
     v128.store(at, v128.and(v, low));
     v128.store(at, highNibbles(v, low), 64);
+  }
+}
+
+/** A group of sixteen columns as int16: two successive k of four columns in a vector, k after k. */
+function extendBytes(w: usize, to: usize): void {
+  for (let i: usize = 0; i < 512; i += 16) {
+    const low = v128.load_ext<i8>(w + i);
+    const high = v128.load_ext<i8>(w + i, 8);
+    const at = to + i + (i & -64);
+    v128.store(at, i8x16.shuffle(low, high, 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27));
+    v128.store(at, i8x16.shuffle(low, high, 4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31), 64);
   }
 }
