@@ -20,7 +20,7 @@ import { multiplyAddsOf } from "./weights.js";
 const SLICE_WORK = 4e8;
 /** Multiply-adds of a product that take as long as one of attention. */
 const ATTENTION_WORK = 3;
-/** Rows of a slice, at least: with half as many, larger models read and unpack weights for 3 to 5 % of the time. */
+/** A slice has one or more blocks of rows, as products round them to integers: src/tensor/wasm/products.ts. */
 const SLICE_ROWS = 64;
 
 /** Consecutive positions of one sequence, in increasing order. */
@@ -139,9 +139,8 @@ export function fillFromStates(model: Model, work: readonly Work[], layer: numbe
 /** Attention reads the whole text for every row, and its multiply-adds are slower than a product's. */
 function defaultSlice({ weights, config }: Model, length: number): number {
   const attention = 2 * ATTENTION_WORK * config.numHeads * config.headDim * length;
-  return (
-    SLICE_ROWS * Math.max(1, Math.round(SLICE_WORK / (multiplyAddsOf(weights.blocks[0]!) + attention) / SLICE_ROWS))
-  );
+  const work = SLICE_ROWS * (multiplyAddsOf(weights.blocks[0]!) + attention);
+  return SLICE_ROWS * Math.max(1, Math.round(SLICE_WORK / work));
 }
 
 /**

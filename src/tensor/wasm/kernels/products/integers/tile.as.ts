@@ -187,8 +187,9 @@ export function tileRows<Pairs, Form>(
       let record = end - segment;
       if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
         extendBytes(q, wider);
-        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD)
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) {
           tile(true, EXTENDED, 2, wider, record, facts, to, ones);
+        }
         if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
       } else if (pairs && !nibbles) {
         for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
@@ -390,8 +391,8 @@ function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize):
 }
 
 /**
- * Of a group's facts, read once for all records: minimums of nibbles in sixteen columns, scales, and nibbles as bytes or
- * bytes as int16.
+ * Of a group's facts, read once for all records: minimums of nibbles in sixteen columns, scales, and nibbles as bytes,
+ * or bytes as int16.
  */
 export const FACTS_BYTES: usize = 1152;
 const SCALES: usize = 64;
