@@ -124,7 +124,7 @@ export async function fillCaches(model: Model, work: readonly Work[], options: P
   for (const { sequence, positions } of work) {
     for (const s of positions) sequence.complete(s);
   }
-  meter?.keyValues(last, rowsOf(waiting));
+  if (waiting.length > 0) meter?.keyValues(last, rowsOf(waiting));
 }
 
 /** Writes keys and values of block `layer`, made of the states that enter it. */
