@@ -14,8 +14,8 @@ const CEILINGS: Readonly<Record<string, number>> = {
   // + 130: what packed matrices take, said before they are made; + 140: a device by its name, for whoever reads a model
   // + 1,080: blocks of GGUF are packed by a kernel; + 2,080: two screened states share the reading; W is read at as
   // many places as is fastest by the clock; four bits whose minimum is -8 scales, unpacked once for many rows; + 145:
-  // prompts are read 4 % faster in int4; + 195: prompts in int8
-  // are read 8 % sooner, second rows are up to 16 % cheaper
+  // prompts are read 4 % faster in int4; + 195: prompts in int8 are read 8 % sooner,
+  // second rows are up to 16 % cheaper
   "src/tensor": 119_500 + 130 + 140 + 1_080 + 2_422,
   // + 2,300: risk control on plain arrays, Holm, permutation tests; 3,850 came from src/calibrate; + 95: differences
   "src/risk": 3_850 + 2_300 + 95 + 40, // + 40: known options

@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { weightDtypes } from "../../../src/tensor/device.js";
 import { values } from "../../laws/kernels/law.js";
 
-const [N, K] = [100, 160];
+const [N, K] = [1030, 260]; // so large that few rows stream W
 const MOST = 257;
 
 describe.each([1, 2])("%d threads", (threads) => {
@@ -19,7 +19,7 @@ describe.each([1, 2])("%d threads", (threads) => {
     };
     const alone = new Float32Array(MOST * N);
     for (let row = 0; row < MOST; row++) alone.set(await product(row, 1), row * N);
-    for (const rows of [63, 64, 65, 127, 128, 129, 130, 191, 193, MOST]) {
+    for (const rows of [2, 3, 5, 63, 64, 65, 127, 128, 129, 130, 191, 193, MOST]) {
       expect(await product(0, rows)).toEqual(alone.subarray(0, rows * N));
     }
     await device.dispose();
