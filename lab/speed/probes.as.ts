@@ -8,23 +8,21 @@ import { DOT, EXACT, PAIRS } from "../../src/tensor/wasm/kernels/constants";
 import { constants, dot, dotPair, ONES } from "../../src/tensor/wasm/kernels/products/integers/dots.as";
 import { mac } from "../../src/tensor/wasm/kernels/simd.as";
 
-/** Reads `bytes` (a multiple of 256) at p, at four places at once: that is faster than one. */
+/** Reads `bytes` (a multiple of 8192) at p, at four places by turns of 2 KiB: the fastest way of many. */
 export function read(p: usize, bytes: usize): i32 {
   let a = i32x4.splat(0);
   let b = a;
-  let c = a;
-  let d = a;
   const part = bytes >> 2;
   const last = p + bytes;
-  for (const end = p + part; p != end; p += 64) {
-    for (let q = p; q < last; q += part) {
-      a = v128.xor(a, v128.load(q));
-      b = v128.xor(b, v128.load(q, 16));
-      c = v128.xor(c, v128.load(q, 32));
-      d = v128.xor(d, v128.load(q, 48));
+  for (const end = p + part; p != end; p += 2048) {
+    for (let place = p; place < last; place += part) {
+      for (let q = place; q != place + 2048; q += 64) {
+        a = v128.xor(v128.xor(a, v128.load(q)), v128.load(q, 16));
+        b = v128.xor(v128.xor(b, v128.load(q, 32)), v128.load(q, 48));
+      }
     }
   }
-  return i32x4.extract_lane(v128.xor(v128.xor(a, b), v128.xor(c, d)), 0);
+  return i32x4.extract_lane(v128.xor(a, b), 0);
 }
 
 /** 80 · n floating-point operations in ten independent chains; 112 bytes at `scratch` are read, here and below. */

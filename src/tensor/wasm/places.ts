@@ -5,7 +5,7 @@
 import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
-const WAYS = [1, FEW_PLACES, MOST_PLACES] as const;
+const WAYS = [1, FEW_PLACES, 3, MOST_PLACES] as const;
 /** Milliseconds that decide: some tokens of a model. */
 const ENOUGH = 60;
 /** Times of a matrix that differ more do not count: the thread was suspended, or the engine compiled. */

@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Places } from "../../../src/tensor/wasm/places.js";
 import { times } from "../../support/lists.js";
 
-it.each([1, 2, 4])("all ways are tried, and %i places chosen where they take least", (fastest) => {
+it.each([1, 2, 3, 4])("all ways are tried, and %i places chosen where they take least", (fastest) => {
   let now = 0;
   const places = new Places(() => now);
   const reads = times(200, (i) => {
@@ -12,6 +12,6 @@ it.each([1, 2, 4])("all ways are tried, and %i places chosen where they take lea
     places.done();
     return chosen;
   });
-  expect(new Set(reads)).toEqual(new Set([1, 2, 4]));
+  expect(new Set(reads)).toEqual(new Set([1, 2, 3, 4]));
   expect(new Set(reads.slice(100))).toEqual(new Set([fastest]));
 });

@@ -29,15 +29,11 @@ import {
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
 /**
- * Inner indices of a turn. Prefetchers run ahead at each place: those of some processors best at two places that are
- * read in long turns, those of others at four in short ones. So `places` is 1, 2 or 4, and src/tensor/wasm/places.ts
- * chooses by the clock. Short turns load and store the sums more often, of several rows most of all; long ones wait for
- * memory at their beginning. (On Zen 4, four rows of float32 take .71 ms a block of SmolLM2 at two places and .91 at
- * four; one thread of an Ice Lake Xeon reads 11.6 GB/s at two places and 13.1 at four.)
+ * Inner indices of a turn: 2 KiB of a panel, from a multiple of that on (layout.as.ts). Prefetchers run ahead at each
+ * place, and processors differ in how many they follow best, so `places` is 1 to 4, and src/tensor/wasm/places.ts
+ * chooses by the clock.
  */
 const TURN = 32;
-const SHORT_TURN = 8;
-const SHORT_PIECE = 16;
 
 const SUMS: i32 = STREAM_ROWS << 6;
 
@@ -143,14 +139,13 @@ function streamPanels(
   }
   const part = (((max(0, end - begin) + pair) >> pair) + places - 1) / places;
   const packed = sums + 2 * MOST_PLACES * SUMS;
-  const deep = places == MOST_PLACES ? SHORT_PIECE : TURN;
-  packPieces(x, rows, k, deep, packed);
+  packPieces(x, rows, k, packed);
   for (let u = 0; u < part; u++) {
     const first = begin + (u << pair);
     copySums(true, sums, y, rows, n, first, end, part, places, pair);
     let from = packed;
-    for (let k0 = 0; k0 < k; k0 += deep) {
-      const kn = min(deep, k - k0);
+    for (let k0 = 0; k0 < k; k0 += TURN) {
+      const kn = min(TURN, k - k0);
       let p = first;
       let to = sums;
       for (let i = 0; i < places && p < end; i++) {
@@ -204,10 +199,10 @@ function pieceRows(halves: bool, w: usize, x: usize, y: usize, rows: i32, both: 
   else single(halves, w, 64, x, 4, y, k);
 }
 
-/** x [rows, k] -> [k / deep][rows][deep]; the last piece may be shorter. */
-function packPieces(x: usize, rows: i32, k: i32, deep: i32, to: usize): void {
-  for (let k0 = 0; k0 < k; k0 += deep) {
-    const kn = min(deep, k - k0);
+/** x [rows, k] -> [k / TURN][rows][TURN]; the last piece may be shorter. */
+function packPieces(x: usize, rows: i32, k: i32, to: usize): void {
+  for (let k0 = 0; k0 < k; k0 += TURN) {
+    const kn = min(TURN, k - k0);
     for (let r = 0; r < rows; r++) {
       copyFloats(to, x + ((r * k + k0) << 2), kn);
       to += kn << 2;
@@ -260,7 +255,7 @@ export function linear(
   else if (rows > 1 && rows <= STREAM_ROWS && !cached)
     streamPanels(kind, w, x, y, rows, n, k, work, places, begin, end);
   else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
-    spreadPanels(kind, w, x, y, n, k, cached ? k : places == MOST_PLACES ? SHORT_TURN : TURN, places, begin, end);
+    spreadPanels(kind, w, x, y, n, k, cached ? k : TURN, places, begin, end);
   } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
 

@@ -8,38 +8,12 @@
  * A panel holds 16 columns, group after group: [16 x (-Σ q as int16, d as float16)][q: 8 x 16 x 4 int8], 576 bytes. The
  * sums take back the offset that makes activations unsigned.
  */
-import { FEW_PLACES } from "../../constants";
-import { addBytes, BYTES_HEAD, clearSums, constants, dot, HALF_FACTOR, HALF_MASK, ONES, smallHalves } from "./dots.as";
+import { addBytes, BYTES_HEAD, constants, dot, HALF_MASK, ONES, smallHalves } from "./dots.as";
 import { isYes } from "../../simd.as";
 
-/** Groups of a panel after which the other of two is read; of more panels, each takes one. */
-const TURN = 4;
-
-/**
- * One quantized row with panels `apart` bytes apart, in turns: sums [panels][16]. Scales d lack a factor of 2^112,
- * which t gets instead: t is below 2^16.
- */
-export function byteRow<Pairs>(w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
-  const bytes = groups << 5;
-  const end = sums + (panels << 6);
-  const turn = panels > FEW_PLACES ? 1 : TURN;
-  clearSums(sums, end);
-  for (let t = x + 2 * bytes; groups > 0; groups -= turn) {
-    const some = min(turn, groups);
-    let p = w;
-    for (let to = sums; to != end; to += 64) {
-      piece<Pairs>(p, x, bytes, t, some, to);
-      p += apart;
-    }
-    x += some << 5;
-    t += some << 2;
-    w += some * (BYTES_HEAD + 512);
-  }
-}
-
-/** Adds groups of a panel to its sums. */
+/** Adds groups of a panel to its sums [16]; t holds a factor of 2^112 that scales d lack. */
 // @ts-ignore: decorator
-@inline function piece<Pairs>(w: usize, x: usize, bytes: usize, t: usize, groups: i32, sums: usize): void {
+@inline export function bytePiece<Pairs>(w: usize, x: usize, bytes: usize, t: usize, groups: i32, sums: usize): void {
   const pairs = isYes<Pairs>();
   const ones = v128.load(constants + ONES);
   const mask = v128.load(constants + HALF_MASK);
@@ -83,7 +57,7 @@ export function byteRow<Pairs>(w: usize, apart: usize, panels: i32, x: usize, gr
         q += 128;
       }
     }
-    const f = f32x4.mul(v128.load32_splat(t), v128.load(constants + HALF_FACTOR));
+    const f = v128.load32_splat(t);
     f0 = addBytes(f0, a0, smallHalves(v128.load(w), mask), f);
     f1 = addBytes(f1, a1, smallHalves(v128.load(w, 16), mask), f);
     f2 = addBytes(f2, a2, smallHalves(v128.load(w, 32), mask), f);

@@ -4,33 +4,88 @@
  * bytes.as.ts, nibbles.as.ts, exact-rows.as.ts; several: tile.as.ts), and the sums are added onto y:
  *   y [rows, n] = (bias + residual) + (x · Wᵀ)
  */
-import { ACROSS_INT8, EXACT, MOST_PLACES, NIBBLE_CENTRED, NIBBLE_HALVES, PAIRS } from "../../constants";
+import {
+  ACROSS_INT8,
+  EXACT,
+  INT8_GROUP,
+  MOST_PLACES,
+  NIBBLE_CENTRED,
+  NIBBLE_CENTRED_GROUP,
+  NIBBLE_FLOATS,
+  NIBBLE_FLOATS_GROUP,
+  NIBBLE_HALVES,
+  NIBBLE_HALVES_GROUP,
+  PAIRS,
+} from "../../constants";
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
-import { isExact, setWay, way } from "./dots.as";
+import { clearSums, isExact, setWay, way } from "./dots.as";
 import { Bytes, FACTS_BYTES, measuringBytes, Nibbles, tileRows, Unpacked } from "./tile.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
 import { loadTail, No, storeTail, Yes } from "../../simd.as";
-import { byteRow } from "./bytes.as";
+import { bytePiece } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
-import { Centred, Floats, Halves, nibbleRow } from "./nibbles.as";
+import { Centred, Floats, Halves, nibblePiece } from "./nibbles.as";
 
-/** One row, as `quantizeRow` leaves it, with panels `apart` bytes apart: sums [panels][16]. */
+/**
+ * Bytes of W that are read at one place before the next has its turn, and the boundaries at which turns end: on Zen 4,
+ * a tenth more comes from memory than in turns of another size, or of this size from elsewhere.
+ */
+const REGION: i32 = 2048;
+
+/**
+ * One row, as `quantizeOne` leaves it, with panels `apart` bytes apart that advance together, in turns: sums
+ * [panels][16]. A single panel has one turn.
+ */
+function rowTurns<Pairs, Form>(w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
+  const group = groupBytes<Form>();
+  const bytes = groups << 5;
+  const end = sums + (panels << 6);
+  const turns = panels == 1 ? 1 : (groups * group) / REGION + 2;
+  clearSums(sums, end);
+  for (let turn = 0; turn < turns; turn++) {
+    let p = w;
+    for (let to = sums; to != end; to += 64) {
+      const g = groupsBefore(turn, p, group, groups);
+      const some = (turn + 1 < turns ? groupsBefore(turn + 1, p, group, groups) : groups) - g;
+      const q = p + g * group;
+      const at = x + (g << 5);
+      const t = x + 2 * bytes + (g << 2);
+      if (sizeof<Form>() == sizeof<Bytes>()) bytePiece<Pairs>(q, at, bytes, t, some, to);
+      else nibblePiece<Pairs, Form>(q, at, bytes, t, some, to);
+      p += apart;
+    }
+  }
+}
+
+// @ts-ignore: decorator
+@inline function groupBytes<Form>(): i32 {
+  if (sizeof<Form>() == sizeof<Bytes>()) return INT8_GROUP;
+  if (sizeof<Form>() == sizeof<Centred>()) return NIBBLE_CENTRED_GROUP;
+  return sizeof<Form>() == sizeof<Halves>() ? NIBBLE_HALVES_GROUP : NIBBLE_FLOATS_GROUP;
+}
+
+/** How many groups of the panel at w end before its turn. */
+// @ts-ignore: decorator
+@inline function groupsBefore(turn: i32, w: usize, group: i32, groups: i32): i32 {
+  return max(0, min(groups, (turn * REGION - ((<i32>w) & (REGION - 1))) / group));
+}
+
 function rowPanels(kind: i32, w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
   const pairs = way == PAIRS;
   if (isExact()) {
     for (let i = 0; i < panels; i++) exactRow(kind, w + i * apart, x, groups, sums + (i << 6));
   } else if (kind == ACROSS_INT8) {
-    if (pairs) byteRow<Yes>(w, apart, panels, x, groups, sums);
-    else byteRow<No>(w, apart, panels, x, groups, sums);
+    if (pairs) rowTurns<Yes, Bytes>(w, apart, panels, x, groups, sums);
+    else rowTurns<No, Bytes>(w, apart, panels, x, groups, sums);
   } else if (kind == NIBBLE_CENTRED) {
-    if (pairs) nibbleRow<Yes, Centred>(w, apart, panels, x, groups, sums);
-    else nibbleRow<No, Centred>(w, apart, panels, x, groups, sums);
+    if (pairs) rowTurns<Yes, Centred>(w, apart, panels, x, groups, sums);
+    else rowTurns<No, Centred>(w, apart, panels, x, groups, sums);
   } else if (kind == NIBBLE_HALVES) {
-    if (pairs) nibbleRow<Yes, Halves>(w, apart, panels, x, groups, sums);
-    else nibbleRow<No, Halves>(w, apart, panels, x, groups, sums);
-  } else if (pairs) nibbleRow<Yes, Floats>(w, apart, panels, x, groups, sums);
-  else nibbleRow<No, Floats>(w, apart, panels, x, groups, sums);
+    if (pairs) rowTurns<Yes, Halves>(w, apart, panels, x, groups, sums);
+    else rowTurns<No, Halves>(w, apart, panels, x, groups, sums);
+  } else if (pairs) rowTurns<Yes, Floats>(w, apart, panels, x, groups, sums);
+  else rowTurns<No, Floats>(w, apart, panels, x, groups, sums);
 }
 
 /** Bytes before the weights of a group. */
@@ -181,18 +236,22 @@ function quantizeOne(kind: i32, x: usize, k: i32, to: usize, tail: usize): i32 {
   const usual = way;
   const nibbles = kind >= NIBBLE_HALVES;
   quantizeRow(x, k, nibbles, to, tail);
-  if (usual != EXACT && !isSmall(to, groupsOf(k), nibbles)) {
+  if (usual != EXACT && !scaleFacts(kind, to, groupsOf(k))) {
     setWay(EXACT);
     quantizeRow(x, k, nibbles, to, tail);
   }
   return usual;
 }
 
-/** True if a row's scales, and for nibbles t·Σa, stay finite times 2^115. */
-function isSmall(row: usize, groups: i32, nibbles: bool): bool {
+/** Gives t and t·Σa the factors that bytes.as.ts and nibbles.as.ts need; false if they might not stay finite. */
+function scaleFacts(kind: i32, row: usize, groups: i32): bool {
+  const factor: f32 = kind == NIBBLE_FLOATS ? 1 : reinterpret<f32>(0x77800000);
   let at = row + (groups << 6);
-  for (const end = at + (groups << (nibbles ? 3 : 2)); at != end; at += 4) {
-    if (!(abs(load<f32>(at)) < 8192)) return false;
+  const totals = at + (groups << 2);
+  for (const end = kind == ACROSS_INT8 ? totals : totals + (groups << 2); at != end; at += 4) {
+    const fact = load<f32>(at);
+    if (!(abs(fact) < 8192)) return false;
+    store<f32>(at, kind == NIBBLE_CENTRED && at >= totals ? -8 * (fact * factor) : fact * factor);
   }
   return true;
 }

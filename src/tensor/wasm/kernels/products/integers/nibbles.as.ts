@@ -13,10 +13,8 @@
 import {
   addNibbles,
   CENTRED_HEAD,
-  clearSums,
   constants,
   FLOAT_HEAD,
-  HALF_FACTOR,
   HALF_HEAD,
   HALF_MASK,
   halvesAt,
@@ -28,96 +26,91 @@ import {
 import { isYes } from "../../simd.as";
 
 /** Type arguments: how the scales and minimums of a group lie. */
-export type Halves = u8;
-export type Floats = u16;
-export type Centred = u32;
+export type Halves = u16;
+export type Floats = u32;
+export type Centred = u64;
 
 /**
- * One quantized row with panels `apart` bytes apart that advance together, group by group: sums [panels][16]. Float16 d
- * and m lack a factor of 2^112, which t and t·Σa get instead: both are below 2^13. Where m is -8 d, t·Σa gets the -8.
+ * Adds groups of a panel to its sums [16]. t and t·Σa hold a factor of 2^112 that float16 d and m lack, and where m is
+ * -8 d, t·Σa holds the -8.
  */
-export function nibbleRow<Pairs, Form>(w: usize, apart: usize, panels: i32, x: usize, groups: i32, sums: usize): void {
+// @ts-ignore: decorator
+@inline export function nibblePiece<Pairs, Form>(
+  w: usize,
+  x: usize,
+  bytes: usize,
+  t: usize,
+  groups: i32,
+  sums: usize,
+): void {
   const pairs = isYes<Pairs>();
   const centred = sizeof<Form>() == sizeof<Centred>();
   const head = centred ? CENTRED_HEAD : sizeof<Form>() == sizeof<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
-  const bytes: usize = groups << 5;
   const words = bytes >> 3;
-  const end = sums + (panels << 6);
-  clearSums(sums, end);
-  let t = x + 2 * bytes;
-  for (const last = x + bytes; x != last; x += 32) {
+  for (const last = x + (groups << 5); x != last; x += 32) {
     const wide = load<i32>(t + 2 * words) != 0;
-    let f = v128.load32_splat(t);
-    let g = v128.load32_splat(t + words);
-    if (head != FLOAT_HEAD) {
-      f = f32x4.mul(f, v128.load(constants + HALF_FACTOR));
-      g = f32x4.mul(g, v128.load(constants + HALF_FACTOR));
-      if (centred) g = f32x4.mul(g, f32x4.splat(-8));
-    }
-    let p = w;
-    for (let to = sums; to != end; to += 64) {
-      let s0 = i32x4.splat(0);
-      let s1 = s0;
-      let s2 = s0;
-      let s3 = s0;
-      let q = p + head;
-      let at = x;
-      if (wide) {
-        // both parts of x, with weights taken apart once
-        let a0 = s0;
-        let a1 = s0;
-        let a2 = s0;
-        let a3 = s0;
-        for (const stop = at + 32; at != stop; at += 8) {
-          const s = v128.load32_splat(at);
-          const u = v128.load32_splat(at, 4);
-          const y = v128.load32_splat(at + bytes);
-          const z = v128.load32_splat(at + bytes, 4);
-          let v = v128.load(q);
-          s0 = nibbleDots(pairs, s, u, v, low, s0);
-          a0 = nibbleDots(pairs, y, z, v, low, a0);
-          v = v128.load(q, 16);
-          s1 = nibbleDots(pairs, s, u, v, low, s1);
-          a1 = nibbleDots(pairs, y, z, v, low, a1);
-          v = v128.load(q, 32);
-          s2 = nibbleDots(pairs, s, u, v, low, s2);
-          a2 = nibbleDots(pairs, y, z, v, low, a2);
-          v = v128.load(q, 48);
-          s3 = nibbleDots(pairs, s, u, v, low, s3);
-          a3 = nibbleDots(pairs, y, z, v, low, a3);
-          q += 64;
-        }
-        s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
-        s1 = i32x4.add(i32x4.shl(nibbleSums(pairs, s1), 8), nibbleSums(pairs, a1));
-        s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
-        s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
-      } else {
-        for (const stop = at + 32; at != stop; at += 8) {
-          const s = v128.load32_splat(at);
-          const u = v128.load32_splat(at, 4);
-          s0 = nibbleDots(pairs, s, u, v128.load(q), low, s0);
-          s1 = nibbleDots(pairs, s, u, v128.load(q, 16), low, s1);
-          s2 = nibbleDots(pairs, s, u, v128.load(q, 32), low, s2);
-          s3 = nibbleDots(pairs, s, u, v128.load(q, 48), low, s3);
-          q += 64;
-        }
-        s0 = nibbleSums(pairs, s0);
-        s1 = nibbleSums(pairs, s1);
-        s2 = nibbleSums(pairs, s2);
-        s3 = nibbleSums(pairs, s3);
+    let s0 = i32x4.splat(0);
+    let s1 = s0;
+    let s2 = s0;
+    let s3 = s0;
+    let q = w + head;
+    let at = x;
+    if (wide) {
+      // both parts of x, with weights taken apart once
+      let a0 = s0;
+      let a1 = s0;
+      let a2 = s0;
+      let a3 = s0;
+      for (const stop = at + 32; at != stop; at += 8) {
+        const s = v128.load32_splat(at);
+        const u = v128.load32_splat(at, 4);
+        const y = v128.load32_splat(at + bytes);
+        const z = v128.load32_splat(at + bytes, 4);
+        let v = v128.load(q);
+        s0 = nibbleDots(pairs, s, u, v, low, s0);
+        a0 = nibbleDots(pairs, y, z, v, low, a0);
+        v = v128.load(q, 16);
+        s1 = nibbleDots(pairs, s, u, v, low, s1);
+        a1 = nibbleDots(pairs, y, z, v, low, a1);
+        v = v128.load(q, 32);
+        s2 = nibbleDots(pairs, s, u, v, low, s2);
+        a2 = nibbleDots(pairs, y, z, v, low, a2);
+        v = v128.load(q, 48);
+        s3 = nibbleDots(pairs, s, u, v, low, s3);
+        a3 = nibbleDots(pairs, y, z, v, low, a3);
+        q += 64;
       }
-      let d = scales(head, p, 0, mask);
-      v128.store(to, addNibbles(v128.load(to), s0, d, centred ? d : minimums(head, p, mask), f, g));
-      d = scales(head, p, 16, mask);
-      v128.store(to, addNibbles(v128.load(to, 16), s1, d, centred ? d : minimums(head, p + 16, mask), f, g), 16);
-      d = scales(head, p, 32, mask);
-      v128.store(to, addNibbles(v128.load(to, 32), s2, d, centred ? d : minimums(head, p + 32, mask), f, g), 32);
-      d = scales(head, p, 48, mask);
-      v128.store(to, addNibbles(v128.load(to, 48), s3, d, centred ? d : minimums(head, p + 48, mask), f, g), 48);
-      p += apart;
+      s0 = i32x4.add(i32x4.shl(nibbleSums(pairs, s0), 8), nibbleSums(pairs, a0));
+      s1 = i32x4.add(i32x4.shl(nibbleSums(pairs, s1), 8), nibbleSums(pairs, a1));
+      s2 = i32x4.add(i32x4.shl(nibbleSums(pairs, s2), 8), nibbleSums(pairs, a2));
+      s3 = i32x4.add(i32x4.shl(nibbleSums(pairs, s3), 8), nibbleSums(pairs, a3));
+    } else {
+      for (const stop = at + 32; at != stop; at += 8) {
+        const s = v128.load32_splat(at);
+        const u = v128.load32_splat(at, 4);
+        s0 = nibbleDots(pairs, s, u, v128.load(q), low, s0);
+        s1 = nibbleDots(pairs, s, u, v128.load(q, 16), low, s1);
+        s2 = nibbleDots(pairs, s, u, v128.load(q, 32), low, s2);
+        s3 = nibbleDots(pairs, s, u, v128.load(q, 48), low, s3);
+        q += 64;
+      }
+      s0 = nibbleSums(pairs, s0);
+      s1 = nibbleSums(pairs, s1);
+      s2 = nibbleSums(pairs, s2);
+      s3 = nibbleSums(pairs, s3);
     }
+    const f = v128.load32_splat(t);
+    const g = v128.load32_splat(t + words);
+    let d = scales(head, w, 0, mask);
+    v128.store(sums, addNibbles(v128.load(sums), s0, d, centred ? d : minimums(head, w, mask), f, g));
+    d = scales(head, w, 16, mask);
+    v128.store(sums, addNibbles(v128.load(sums, 16), s1, d, centred ? d : minimums(head, w + 16, mask), f, g), 16);
+    d = scales(head, w, 32, mask);
+    v128.store(sums, addNibbles(v128.load(sums, 32), s2, d, centred ? d : minimums(head, w + 32, mask), f, g), 32);
+    d = scales(head, w, 48, mask);
+    v128.store(sums, addNibbles(v128.load(sums, 48), s3, d, centred ? d : minimums(head, w + 48, mask), f, g), 48);
     t += 4;
     w += head + 256;
   }
