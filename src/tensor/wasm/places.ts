@@ -1,6 +1,7 @@
 /**
- * At how many places few rows read W in turns (products.as.ts): processors differ, bits do not. Every matrix is read in
- * all ways, one after another, until their times tell which is fastest for its kind: dtype, rows, large or not.
+ * At how many places few rows read W in turns (products.as.ts): processors differ, bits do not. Prefetchers take some
+ * kilobytes to run ahead at a place, so small matrices are read at fewer. Every matrix is read in all ways, one after
+ * another, until their times tell which is fastest for its kind: dtype, rows, size.
  */
 import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
@@ -11,9 +12,7 @@ const ENOUGH = 60;
 /** Times of a matrix that differ more do not count: the thread was suspended, or the engine compiled. */
 const ALIKE = 1.5;
 /** Smaller matrices stay in the caches. */
-const LEAST = 2 ** 18;
-/** Weights of a large matrix, as an unembedding is. */
-const LARGE = 2 ** 23;
+const LEAST = 2 ** 16;
 /** Two rows to so many are few. */
 const FEW_ROWS = 8;
 
@@ -44,7 +43,7 @@ export class Places {
   next({ kind, w, rows, n, k }: Product): number {
     this.#trial = undefined;
     if (rows > FEW_ROWS || n * k < LEAST) return FEW_PLACES;
-    const key = 2 * (kind * (FEW_ROWS + 1) + rows) + Number(n * k >= LARGE);
+    const key = 32 * (kind * (FEW_ROWS + 1) + rows) + Math.clz32(n * k);
     const trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), times: new Map<number, number[]>() };
     if (trial.chosen !== undefined) return trial.chosen;
     this.#times = trial.times.get(w) ?? [];
