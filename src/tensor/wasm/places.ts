@@ -7,8 +7,9 @@ import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 const WAYS = [1, FEW_PLACES, 3, MOST_PLACES] as const;
-/** Milliseconds that decide: some tokens of a model. */
+/** Milliseconds, or matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 60;
+const MOST = 48;
 /** Times of a matrix that differ more do not count: the thread was suspended, or the engine compiled. */
 const ALIKE = 1.5;
 /** Smaller matrices stay in the caches. */
@@ -22,6 +23,8 @@ interface Trial {
   chosen?: number;
   /** [ways] milliseconds. */
   readonly spent: number[];
+  /** Matrices that were read in all ways. */
+  read: number;
   /** Times of matrices by their address, read some ways so far. */
   readonly times: Map<number, number[]>;
 }
@@ -44,7 +47,7 @@ export class Places {
     this.#trial = undefined;
     if (rows > FEW_ROWS || n * k < LEAST) return FEW_PLACES;
     const key = 32 * (kind * (FEW_ROWS + 1) + rows) + Math.clz32(n * k);
-    const trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), times: new Map<number, number[]>() };
+    const trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), read: 0, times: new Map<number, number[]>() };
     if (trial.chosen !== undefined) return trial.chosen;
     this.#times = trial.times.get(w) ?? [];
     this.#trials.set(key, trial);
@@ -60,10 +63,13 @@ export class Places {
     const times = this.#times;
     if (times.push(this.#now() - this.#began) < WAYS.length) return;
     const { spent } = this.#trial;
+    this.#trial.read++;
     if (Math.max(...times) < ALIKE * Math.min(...times)) {
       times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += ms));
     }
     times.length = 0;
-    if (spent.reduce((sum, ms) => sum + ms) > ENOUGH) this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
+    if (this.#trial.read === MOST || spent.reduce((sum, ms) => sum + ms) > ENOUGH) {
+      this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
+    }
   }
 }
