@@ -41,7 +41,7 @@ import {
   way,
 } from "./dots.as";
 import { isYes } from "../../simd.as";
-import { EXACT, FEW_PLACES, NIBBLE_HALVES, PAIRS } from "../../constants";
+import { EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import {
   groupsOf,
   integerRowBytes,
@@ -151,9 +151,6 @@ const EXTENDED: usize = 0;
 /** In place of one record or two: both parts of a wide group. */
 const PARTS = 3;
 
-/** Groups of a panel after which the other of two is read; of more panels, each takes one. */
-const TURN = 4;
-
 /**
  * Rows, quantized at x, with panels `apart` bytes apart that advance together, group by group: sums
  * [panels][rows][16]. `head`: bytes before the weights of a group.
@@ -176,50 +173,40 @@ export function tileRows<Pairs, Form>(
   const segment = segmentBytes(rows);
   const step: usize = rows << 6;
   const sumsEnd = sums + panels * step;
-  const group = head + (nibbles ? 256 : 512);
   const ones = v128.load(constants + (packed ? NIBBLE_MASK : ONES));
-  const turn = panels > FEW_PLACES ? 1 : TURN;
   clearSums(sums, sumsEnd);
-  let segments = segmentsAt(x, groups);
-  for (; groups > 0; groups -= turn) {
-    const next = x + (min(turn, groups) << 3);
-    let panel = w;
+  let end = segmentsAt(x, groups) + segment;
+  for (const last = x + (groups << 3); x != last; x += 8) {
+    let p = w;
     for (let to = sums; to != sumsEnd; to += step) {
-      let p = panel;
-      let end = segments;
-      for (let at = x; at != next; at += 8) {
-        readFacts(nibbles, head, p, facts);
-        const wider = facts + WIDER_AT;
-        const q = nibbles && !packed ? wider : p + head;
-        if (nibbles && !packed) unpackNibbles(p + head, wider);
-        const wideEnd = load<usize>(at);
-        let record = end;
-        end += segment;
-        if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
-          extendBytes(q, wider);
-          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) {
-            tile(true, EXTENDED, 2, wider, record, facts, to, ones);
-          }
-          if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
-        } else if (pairs && !nibbles) {
-          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
-          if (record != wideEnd) wordTile(false, q, record, facts, to);
-        } else {
-          for (; record != wideEnd; record += 2 * RECORD) tile(pairs, form, PARTS, q, record, facts, to, ones);
+      readFacts(nibbles, head, p, facts);
+      const wider = facts + WIDER_AT;
+      const q = nibbles && !packed ? wider : p + head;
+      if (nibbles && !packed) unpackNibbles(p + head, wider);
+      const wideEnd = load<usize>(x);
+      let record = end - segment;
+      if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
+        extendBytes(q, wider);
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) {
+          tile(true, EXTENDED, 2, wider, record, facts, to, ones);
         }
-        record = load<usize>(at, 4);
-        for (; record + RECORD < end; record += 2 * RECORD) tile(pairs, form, 2, q, record, facts, to, ones);
-        if (record < end) {
-          if (packed) lastNibbles<Pairs>(q, record, facts, to);
-          else tile(pairs, form, 1, q, record, facts, to, ones);
-        }
-        p += group;
+        if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
+      } else if (pairs && !nibbles) {
+        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
+        if (record != wideEnd) wordTile(false, q, record, facts, to);
+      } else {
+        for (; record != wideEnd; record += 2 * RECORD) tile(pairs, form, PARTS, q, record, facts, to, ones);
       }
-      panel += apart;
+      record = load<usize>(x, 4);
+      for (; record + RECORD < end; record += 2 * RECORD) tile(pairs, form, 2, q, record, facts, to, ones);
+      if (record < end) {
+        if (packed) lastNibbles<Pairs>(q, record, facts, to);
+        else tile(pairs, form, 1, q, record, facts, to, ones);
+      }
+      p += apart;
     }
-    segments += turn * segment;
-    x = next;
-    w += turn * group;
+    end += segment;
+    w += head + (nibbles ? 256 : 512);
   }
 }
 
