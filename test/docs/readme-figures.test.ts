@@ -54,7 +54,7 @@ it.each([
 });
 
 it("beside llama.cpp", () => {
-  const beside = (column: string) => cell("llm-zen-4-threads", "int8 / q8_0, 1 t", column);
+  const beside = (column: string) => cell("llm-zen-4", "int8 / q8_0, 1 t", column);
   expect(readme).toContain(`reaches ${beside("decode")} times llama.cpp's speed`);
   expect(readme).toContain(`(reading prompts, ${beside("prefill 128")})`);
 });
