@@ -6,7 +6,8 @@
 import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
-const WAYS = [1, FEW_PLACES, 3, MOST_PLACES] as const;
+/** The first where the clock is too coarse to tell. */
+const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
 /** Milliseconds, or matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 60;
 const MOST = 48;
