@@ -9,6 +9,7 @@
  * checksums become parts of paths: the caller must have checked that they are hexadecimal.
  */
 import { createHash, randomUUID } from "node:crypto";
+import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
 import { dirname, join, relative, sep } from "node:path";
@@ -83,7 +84,13 @@ export class RepoCache {
           yield chunk;
         }
       }
-      await pipeline(hashed(), createWriteStream(temporary, { flush: true }));
+      const written = createWriteStream(temporary, { flush: true });
+      try {
+        await pipeline(hashed(), written);
+      } finally {
+        // A file that is still being opened would outlive its removal.
+        if (!written.closed) await once(written, "close");
+      }
       if (hash.digest("hex") !== checksum) throw checksumError(what, checksum);
       const kept = await sizeOf(temporary);
       if (kept !== size) throw notKept(temporary, size, kept);
