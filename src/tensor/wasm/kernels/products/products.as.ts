@@ -29,9 +29,9 @@ import {
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
 /**
- * Inner indices of a turn: 2 KiB of a panel, from a multiple of that on (layout.as.ts). Prefetchers run ahead at each
- * place, and processors differ in how many they follow best, so `places` is 1 to 4, and src/tensor/wasm/places.ts
- * chooses by the clock.
+ * Inner indices of a turn: 2 KiB of a panel, from a multiple of that on, as REGION in integers/linear.as.ts.
+ * Prefetchers run ahead at each place, and processors differ in how many they follow best, so `places` is 1 to 4, and
+ * src/tensor/wasm/places.ts chooses by the clock.
  */
 const TURN = 32;
 
