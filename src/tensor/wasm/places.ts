@@ -11,8 +11,8 @@ const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
 /** Milliseconds, or matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 60;
 const MOST = 48;
-/** Times of a matrix that differ more do not count: the thread was suspended, or the engine compiled. */
-const ALIKE = 1.5;
+/** Times of a matrix count so many times its shortest at most: the thread was suspended, or the engine compiled. */
+const LONGEST = 2;
 /** Smaller matrices stay in the caches. */
 const LEAST = 2 ** 16;
 /** Two rows to so many are few. */
@@ -65,9 +65,8 @@ export class Places {
     if (times.push(this.#now() - this.#began) < WAYS.length) return;
     const { spent } = this.#trial;
     this.#trial.read++;
-    if (Math.max(...times) < ALIKE * Math.min(...times)) {
-      times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += ms));
-    }
+    const longest = LONGEST * Math.min(...times);
+    times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += Math.min(ms, longest)));
     times.length = 0;
     if (this.#trial.read === MOST || spent.reduce((sum, ms) => sum + ms) > ENOUGH) {
       this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
