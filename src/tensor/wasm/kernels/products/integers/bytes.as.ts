@@ -28,25 +28,9 @@ import { isYes } from "../../simd.as";
     let a1 = start(w + 16, z);
     let a2 = start(w + 32, z);
     let a3 = start(w + 48, z);
-    let q = w + BYTES_HEAD;
     let at = x;
-    for (const stop = at + 32; at != stop; at += 8) {
-      const s = v128.load32_splat(at);
-      const u = v128.load32_splat(at, 4);
-      a0 = dot(pairs, v128.load(q, 64), u, dot(pairs, v128.load(q), s, a0, ones), ones);
-      a1 = dot(pairs, v128.load(q, 80), u, dot(pairs, v128.load(q, 16), s, a1, ones), ones);
-      a2 = dot(pairs, v128.load(q, 96), u, dot(pairs, v128.load(q, 32), s, a2, ones), ones);
-      a3 = dot(pairs, v128.load(q, 112), u, dot(pairs, v128.load(q, 48), s, a3, ones), ones);
-      q += 128;
-    }
-    if (load<i32>(t + 2 * words) != 0) {
-      at = x + bytes; // z is 64 for both parts
-
-      a0 = i32x4.add(i32x4.shl(a0, 7), start(w, z));
-      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 16, z));
-      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 32, z));
-      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 48, z));
-      q = w + BYTES_HEAD;
+    for (let wide = load<i32>(t + 2 * words) != 0; ; wide = false) {
+      let q = w + BYTES_HEAD;
       for (const stop = at + 32; at != stop; at += 8) {
         const s = v128.load32_splat(at);
         const u = v128.load32_splat(at, 4);
@@ -56,6 +40,12 @@ import { isYes } from "../../simd.as";
         a3 = dot(pairs, v128.load(q, 112), u, dot(pairs, v128.load(q, 48), s, a3, ones), ones);
         q += 128;
       }
+      if (!wide) break;
+      at = x + bytes; // z is 64 for both parts
+      a0 = i32x4.add(i32x4.shl(a0, 7), start(w, z));
+      a1 = i32x4.add(i32x4.shl(a1, 7), start(w + 16, z));
+      a2 = i32x4.add(i32x4.shl(a2, 7), start(w + 32, z));
+      a3 = i32x4.add(i32x4.shl(a3, 7), start(w + 48, z));
     }
     const f = v128.load32_splat(t);
     f0 = addBytes(f0, a0, smallHalves(v128.load(w), mask), f);
