@@ -8,8 +8,9 @@ import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 /** The first where the clock is too coarse to tell. */
 const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
-/** Milliseconds, or matrices read in all ways, that decide: a few tokens of a model. */
-const ENOUGH = 60;
+/** Milliseconds, and matrices read in all ways, that decide: a few tokens of a model. */
+const ENOUGH = 32;
+const FEWEST = 5;
 const MOST = 48;
 /** Times of a matrix count so many times its shortest at most: the thread was suspended, or the engine compiled. */
 const LONGEST = 2;
@@ -68,7 +69,8 @@ export class Places {
     const longest = LONGEST * Math.min(...times);
     times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += Math.min(ms, longest)));
     times.length = 0;
-    if (this.#trial.read === MOST || spent.reduce((sum, ms) => sum + ms) > ENOUGH) {
+    const { read } = this.#trial;
+    if (read === MOST || (read >= FEWEST && spent.reduce((sum, ms) => sum + ms) > ENOUGH)) {
       this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
     }
   }
