@@ -3,6 +3,7 @@ import {
   type Certificate,
   type ExitHeads,
   type GenerateOptions,
+  type LosslessOptions,
   measureUnitTimes,
   type Model,
   type Policy,
@@ -66,6 +67,9 @@ export async function openDecoding(
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
   const looksAhead = lossless && heads?.ahead !== undefined;
+  // A server's texts share their passes.
+  const priced = command !== "serve" && (lossless || policy !== undefined);
+  const drafts = priced && heads?.ahead !== undefined ? await pricedDrafts(heads) : true;
   refuseIf(
     lossless && policy === undefined && !looksAhead,
     `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
@@ -80,7 +84,7 @@ export async function openDecoding(
     model,
     source: heads ?? model,
     policy,
-    options: { ...plain, ...(looksAhead ? { lossless } : policy && { policy, lossless }) },
+    options: { ...plain, ...(looksAhead ? { lossless: drafts } : policy && { policy, lossless, drafts }) },
     plain,
     audit: audited?.audit,
     kept: async () => audited?.kept(),
@@ -199,8 +203,13 @@ interface OpenShipped {
 /** Dtype unless the user asks for another. */
 const USUAL_DTYPE = "int8";
 
-/** Milliseconds for measuring unit times, if there are policies with several fills. */
+/** Milliseconds for measuring unit times: for drafts, or if there are policies with several fills. */
 const PRICING_TIME = 300;
+
+/** By the price of a second row on this machine, where it takes from a tenth of the first to most of it. */
+async function pricedDrafts(heads: ExitHeads): Promise<LosslessOptions> {
+  return { costs: await measureUnitTimes(heads, { rows: [1, 2], time: PRICING_TIME }) };
+}
 
 /**
  * Of several certificates at a level, takes the one whose policy is the fastest on this machine. Throws a UsageError

@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { attachHeads, calibrate, createPolicy, generate } from "early-exits";
 import type { AuditState } from "early-exits/calibrate";
+import type { TurnSummary } from "early-exits/exits";
 import type { ChatMessage } from "early-exits/model";
 import { writeHeads } from "early-exits/node";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -27,18 +28,14 @@ const chat = (lines: readonly string[], args: readonly string[] = [], options: T
   cli(words`chat ${folder.path()} --device reference --max-new-tokens 8 ${args}`, { lines, ...options });
 
 /** The model's answer, by the library. */
-async function answerTo(messages: readonly ChatMessage[]) {
-  const run = generate(await chatModel(), messages, { maxNewTokens: 8 });
-  let text = "";
-  for await (const token of run) text += token.text;
-  return text;
-}
+const answerTo = async (messages: readonly ChatMessage[]) =>
+  generate(await chatModel(), messages, { maxNewTokens: 8 }).text();
 
 interface ChatResult {
   readonly messages: readonly ChatMessage[];
-  readonly turns: readonly { readonly promptTokens: number; readonly reusedTokens: number }[];
+  readonly turns: readonly TurnSummary[];
 }
-const resultOf = (out: string) => JSON.parse(out) as ChatResult;
+const resultOf = (run: { out: string }) => JSON.parse(run.out) as ChatResult;
 
 describe("a chat", () => {
   it("streams the answers to stdout and telemetry to stderr, until /exit or the end of the input", async () => {
@@ -52,7 +49,7 @@ describe("a chat", () => {
   });
 
   it("has a history whose beginning is cached, in the JSON result", async () => {
-    const { messages, turns } = resultOf((await chat(["what?", "why?"], ["--json", "--system", "Be odd."])).out);
+    const { messages, turns } = resultOf(await chat(["what?", "why?"], ["--json", "--system", "Be odd."]));
     expect(messages.map(({ role }) => role)).toEqual(["system", "user", "assistant", "user", "assistant"]);
     expect(turns[0]!.reusedTokens).toBe(0);
     expect(turns[1]!.reusedTokens).toBeGreaterThanOrEqual(turns[0]!.promptTokens);
@@ -60,9 +57,9 @@ describe("a chat", () => {
 
   it("obeys /system, /clear and /help, and lists the commands if it does not know one", async () => {
     const lines = ["what?", "/clear", "/system  Be  odd. ", "why?"];
-    const { messages } = resultOf((await chat(lines, ["--json"])).out);
+    const { messages } = resultOf(await chat(lines, ["--json"]));
     expect(messages).toEqual([{ role: "system", content: "Be  odd." }, user("why?"), messages[2]]);
-    expect(resultOf((await chat(["/system", "why?"], ["--json", "--system", "Be odd."])).out).messages.length).toBe(2);
+    expect(resultOf(await chat(["/system", "why?"], ["--json", "--system", "Be odd."])).messages.length).toBe(2);
     expect((await chat(["/help"])).err).toContain("/clear        forgets the conversation");
     expect((await chat(["/quit"])).err).toContain('there is no command "/quit"\n/system TEXT');
   });
@@ -74,7 +71,7 @@ describe("a chat", () => {
       ["--template", folder.path("gemma.jinja"), "--json"],
     );
     expect(refused.err).toContain('"System role not supported"');
-    expect(resultOf(refused.out).messages.map(({ content }) => content)).toEqual([
+    expect(resultOf(refused).messages.map(({ content }) => content)).toEqual([
       "what?",
       expect.any(String),
       "why?",
@@ -84,14 +81,14 @@ describe("a chat", () => {
   });
 
   it("leaves early by a policy, or drafts losslessly", async () => {
-    const model = await chatModel();
-    const heads = attachHeads(model, { exits: [1, 2] });
+    const heads = attachHeads(await chatModel(), { exits: [1, 2], ahead: true });
     await writeHeads(folder.path("heads"), heads);
     writeFileSync(folder.path("policy.json"), JSON.stringify(createPolicy(heads, "always")));
     const args = ["--heads", folder.path("heads"), "--policy", folder.path("policy.json")];
     expect((await chat(["what?"], args)).err).toContain("mean depth 1.00 of 4 blocks");
-    const lossless = await chat(["what?"], [...args, "--lossless"]);
-    expect(lossless.out).toBe(`${await answerTo([user("what?")])}\n`);
+    const { messages, turns } = resultOf(await chat(["what?"], [...args, "--lossless", "--json"]));
+    expect(messages[1]!.content).toBe(await answerTo([user("what?")]));
+    expect(turns[0]!.promise.kind).toBe("lossless");
   });
 });
 

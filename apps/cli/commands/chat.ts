@@ -9,7 +9,7 @@ import { ChatSession, type TurnSummary } from "early-exits/exits";
 import { encodeChat } from "early-exits/model";
 import { libraryDefaults, readText } from "early-exits/node";
 import { alarmLine, auditOption, type AuditSettings, noAuditOption } from "../audit.js";
-import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
+import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { speed } from "../format.js";
 import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type Dialog, type Io, note } from "../io.js";
@@ -189,8 +189,8 @@ async function answer(
   { decoding, json, signal }: Talk & { readonly signal: AbortSignal },
 ): Promise<TurnSummary | undefined> {
   const { colors, model, audit } = decoding;
-  const { policy, lossless = false } = audit?.state.alarm.raised === true ? {} : decoding.options;
-  const turn = chat.send(text, { signal, ...(policy && { policy, lossless }) });
+  const { policy, lossless, drafts } = audit?.state.alarm.raised === true ? {} : decoding.options;
+  const turn = chat.send(text, { signal, ...given({ policy, lossless, drafts }) });
   let written = false;
   try {
     for await (const { text: piece, depth } of turn) {
