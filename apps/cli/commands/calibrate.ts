@@ -499,7 +499,7 @@ interface Finish {
   readonly next?: (worth: Worth) => Promise<readonly string[]>;
 }
 
-/** Times the policy, writes the certificate, and says what both are worth. */
+/** Writes the certificate, so that it is kept whatever happens then, times the policy, and says what both are worth. */
 async function finishCalibration(
   io: Io,
   settings: CalibrateSettings,
@@ -509,8 +509,6 @@ async function finishCalibration(
 ): Promise<void> {
   const { out } = settings;
   const { policy, certificate } = calibration;
-  const race = await raceExits(heads, policy, texts, settings, io);
-  const steps = (await next?.(worthOf(race))) ?? [];
   if (out !== undefined) {
     const file =
       "guarantee" in certificate
@@ -518,6 +516,8 @@ async function finishCalibration(
         : `${JSON.stringify(certificate)}\n`;
     await writeFileAtomic(out, file);
   }
+  const race = await raceExits(heads, policy, texts, settings, io);
+  const steps = (await next?.(worthOf(race))) ?? [];
   writeResult(io, settings, { ...calibration, ...(race && { timed: race }) }, [
     ...calibrationLines(calibration, heads.model.config.numLayers),
     ...(out === undefined ? [] : [`policy: ${out}`]),
