@@ -67,8 +67,8 @@ export async function openDecoding(
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
   const looksAhead = lossless && heads?.ahead !== undefined;
-  // A server's texts share their passes.
-  const priced = command !== "serve" && (lossless || policy !== undefined);
+  // A single text is too short to repay the measurement, and a server's texts share their passes.
+  const priced = command === "chat" && (lossless || policy !== undefined);
   const drafts = priced && heads?.ahead !== undefined ? await pricedDrafts(heads) : true;
   refuseIf(
     lossless && policy === undefined && !looksAhead,

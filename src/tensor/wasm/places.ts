@@ -10,9 +10,9 @@ import type { KernelArguments } from "./kernels/kernels.generated.js";
 /** The first where the clock is too coarse to tell. */
 const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
 /** Milliseconds, and matrices read in all ways, that decide: a few tokens of a model. */
-const ENOUGH = 32;
-const FEWEST = 5;
-const MOST = 48;
+const ENOUGH = 16;
+const FEWEST = 3;
+const MOST = 24;
 /** Times of a matrix count so many times its shortest at most: the thread was suspended, or the engine compiled. */
 const LONGEST = 2;
 /** Smaller matrices stay in the caches. */
