@@ -26,7 +26,7 @@ import { aheadPlan, LookAhead } from "./draft/look-ahead.js";
 import { type Drafter, draftPlan, losslessDecoder } from "./draft/speculate.js";
 import { ExitHeads } from "./heads/exit-heads.js";
 import { type ExitHead, packedOf } from "./heads/exit-head.js";
-import { costOfRows, countedCosts, NARROW_ROW, type UnitCosts } from "./cost/unit-costs.js";
+import { carefulCosts, costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
 import { Ledger, type LedgerReport } from "./cost/ledger.js";
 import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
 import { type DecodingPromise, promiseOf, requirePromise } from "./promise.js";
@@ -35,7 +35,7 @@ export interface LosslessOptions {
   /**
    * Costs that choose the length of drafts, in any one unit (`measureUnitTimes`).
    * @default multiply-adds, with a further row at 0.28 of the first; for drafts after all blocks, if the model is not
-   * in float32, at 0.7, so that a draft pays on every processor
+   * in float32, nor in int8 on a device with `byteDots`, at 0.7, so that a draft pays on every processor
    */
   readonly costs?: UnitCosts;
 }
@@ -294,11 +294,6 @@ function lookAhead(
   const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * head.work.multiplyAdds;
   const plan = () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, head.confidence);
   return new LookAhead(head, plan, ledger);
-}
-
-/** Prices at which a draft after all blocks pays on every processor. */
-function carefulCosts(heads: ExitHeads): UnitCosts {
-  return countedCosts(heads, heads.model.dtype === "float32" ? undefined : NARROW_ROW);
 }
 
 function draftingDecoder(

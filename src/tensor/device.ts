@@ -315,6 +315,8 @@ export interface DeviceInfo {
   readonly batchIndependent: boolean;
   /** Other builds may round differently. Absent if the backend has none. */
   readonly kernelBuild?: string;
+  /** A dot product of bytes is one instruction: a second row of int8 takes a fifth of the first, not half or more. */
+  readonly byteDots?: boolean;
   /** Most bytes of its memory, if fixed: a model that needs more is refused before it is read. */
   readonly memoryLimit?: number;
 }

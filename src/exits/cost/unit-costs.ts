@@ -44,10 +44,11 @@ export function blockCost(config: ModelConfig, context = QUOTED_CONTEXT, layer =
 export const FURTHER_ROW = 0.28;
 
 /**
- * The same for a second row of weights of two bytes or less, which some processors read faster than they multiply: 0.42
- * to 0.74 of a block on Zen 4, up to 0.44 on an Intel Xeon (bench/reports/rows-zen-4.md, rows.md).
+ * The same for a second row of weights of two bytes or less, which some processors read faster than they multiply:
+ * 0.42 to 0.74 of a block on Zen 4, up to 0.44 on an Intel Xeon (bench/reports/rows-zen-4.md, rows.md). On Zen 5, where
+ * a dot of bytes is one instruction, int8 takes 0.22 (rows-zen-5.md).
  */
-export const NARROW_ROW = 0.7;
+const NARROW_ROW = 0.7;
 
 export function growingCosts(first: number, furtherRow: number): CostsByRows {
   return [
@@ -65,6 +66,13 @@ export function countedCosts({ model, heads }: ExitHeads, furtherRow = FURTHER_R
     heads: heads.map(({ work }) => work.multiplyAdds),
     finalHead: growingCosts((screened?.share ?? 1) * headCost(config, { kind: "dense" }), furtherRow),
   };
+}
+
+/** Costs at which a draft after all blocks pays on every processor like the model's. */
+export function carefulCosts(heads: ExitHeads): UnitCosts {
+  const { dtype, device } = heads.model;
+  const usual = dtype === "float32" || (dtype === "int8" && device.info.byteDots === true);
+  return countedCosts(heads, usual ? FURTHER_ROW : NARROW_ROW);
 }
 
 /** Interpolates between known costs, extrapolates beyond the last. */

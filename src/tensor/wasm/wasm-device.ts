@@ -18,7 +18,7 @@ import { packedBytes } from "../packed-bytes.js";
 import { attentionKernels } from "./attention.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
-import { EXACT, Q4_0, Q4_K, Q5_0, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
+import { DOT, EXACT, Q4_0, Q4_K, Q5_0, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
 import { chooseWay, fuses } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
@@ -103,6 +103,7 @@ export async function createWasmDevice({
       threads,
       batchIndependent: true,
       kernelBuild: name,
+      byteDots: way === DOT,
       memoryLimit,
     },
     kernels: engine.undoable({

@@ -13,6 +13,5 @@ it("all ways are tried, and for each size the places chosen that take least", ()
     places.done();
     return chosen;
   });
-  expect(new Set(reads)).toEqual(new Set([1, 2, 3, 4]));
   expect(reads.slice(600)).toEqual(times(200, (i) => (i % 4) + 1));
 });
