@@ -206,7 +206,7 @@ const USUAL_DTYPE = "int8";
 /** Milliseconds for measuring unit times: for drafts, or if there are policies with several fills. */
 const PRICING_TIME = 300;
 
-/** By the price of a second row on this machine, where it takes from a tenth of the first to most of it. */
+/** Drafts that pay on this machine, where a second row may take a tenth of the first or most of it. */
 async function pricedDrafts(heads: ExitHeads): Promise<LosslessOptions> {
   return { costs: await measureUnitTimes(heads, { rows: [1, 2], time: PRICING_TIME }) };
 }

@@ -13,8 +13,8 @@ const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
 const ENOUGH = 16;
 const FEWEST = 3;
 const MOST = 24;
-/** Times of a matrix count so many times its shortest at most: the thread was suspended, or the engine compiled. */
-const LONGEST = 2;
+/** Times count in those of a matrix's fastest way, this at most: the thread was suspended, or the engine compiled. */
+const LONGEST = 1.5;
 /** Smaller matrices stay in the caches. */
 const LEAST = 2 ** 16;
 /** Two rows to so many are few. */
@@ -24,8 +24,10 @@ type Product = KernelArguments["linear"];
 
 interface Trial {
   chosen?: number;
-  /** [ways] milliseconds. */
+  /** [ways], in times of the fastest way of each matrix. */
   readonly spent: number[];
+  /** Milliseconds, had all been read in their fastest ways. */
+  ms: number;
   /** Matrices that were read in all ways. */
   read: number;
   /** Times of matrices by their address, read some ways so far. */
@@ -50,7 +52,12 @@ export class Places {
     this.#trial = undefined;
     if (rows > FEW_ROWS || n * k < LEAST) return FEW_PLACES;
     const key = 32 * (kind * (FEW_ROWS + 1) + rows) + Math.clz32(n * k);
-    const trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), read: 0, times: new Map<number, number[]>() };
+    const trial = this.#trials.get(key) ?? {
+      spent: WAYS.map(() => 0),
+      ms: 0,
+      read: 0,
+      times: new Map<number, number[]>(),
+    };
     if (trial.chosen !== undefined) return trial.chosen;
     this.#times = trial.times.get(w) ?? [];
     this.#trials.set(key, trial);
@@ -62,17 +69,20 @@ export class Places {
   }
 
   done(): void {
-    if (this.#trial === undefined) return;
+    const trial = this.#trial;
+    if (trial === undefined) return;
     const times = this.#times;
     if (times.push(this.#now() - this.#began) < WAYS.length) return;
-    const { spent } = this.#trial;
-    this.#trial.read++;
-    const longest = LONGEST * Math.min(...times);
-    times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += Math.min(ms, longest)));
+    const { spent } = trial;
+    const shortest = Math.min(...times);
+    trial.ms += WAYS.length * shortest;
+    trial.read++;
+    if (shortest > 0) {
+      times.forEach((ms, i) => (spent[(this.#first + i) % WAYS.length]! += Math.min(ms / shortest, LONGEST)));
+    }
     times.length = 0;
-    const { read } = this.#trial;
-    if (read === MOST || (read >= FEWEST && spent.reduce((sum, ms) => sum + ms) > ENOUGH)) {
-      this.#trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
+    if (trial.read === MOST || (trial.read >= FEWEST && trial.ms > ENOUGH)) {
+      trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
     }
   }
 }

@@ -9,7 +9,7 @@ it("all ways are tried, and for each size the places chosen that take least", ()
   const reads = times(800, (i) => {
     const size = i % 4;
     const chosen = places.next({ kind: 0, w: 4096 * (i % 28), rows: 1, n: 512 << size, k: 512 } as never);
-    now += chosen === size + 1 ? 1 : i % 9 === 8 ? 80 : size + 1.2; // sometimes, the thread is suspended
+    now += i % 9 === 8 ? 80 : chosen === size + 1 ? 1 : size + 1.2; // now and then, the thread is suspended
     places.done();
     return chosen;
   });

@@ -29,6 +29,7 @@ import { isYes } from "../../simd.as";
     let a2 = start(w + 32, z);
     let a3 = start(w + 48, z);
     let at = x;
+    // a narrow group, or both parts of a wide one in turn
     for (let wide = load<i32>(t + 2 * words) != 0; ; wide = false) {
       let q = w + BYTES_HEAD;
       for (const stop = at + 32; at != stop; at += 8) {
