@@ -7,7 +7,7 @@
 import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
-/** The first where the clock is too coarse to tell. */
+/** The first of equals, and where the clock is too coarse to tell. */
 const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
 /** Milliseconds, and matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 16;
@@ -15,6 +15,8 @@ const FEWEST = 3;
 const MOST = 24;
 /** Times count in those of a matrix's fastest way, this at most: the thread was suspended, or the engine compiled. */
 const LONGEST = 1.5;
+/** Ways that differ less count as equal: where products take all the time, places that waste memory look no worse. */
+const CLEAR = 1.04;
 /** Smaller matrices stay in the caches. */
 const LEAST = 2 ** 16;
 /** Two rows to so many are few. */
@@ -82,7 +84,7 @@ export class Places {
     }
     times.length = 0;
     if (trial.read === MOST || (trial.read >= FEWEST && trial.ms > ENOUGH)) {
-      trial.chosen = WAYS[spent.indexOf(Math.min(...spent))]!;
+      trial.chosen = WAYS[spent.findIndex((times) => times <= CLEAR * Math.min(...spent))]!;
     }
   }
 }

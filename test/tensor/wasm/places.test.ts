@@ -15,3 +15,15 @@ it("all ways are tried, and for each size the places chosen that take least", ()
   });
   expect(reads.slice(600)).toEqual(times(200, (i) => (i % 4) + 1));
 });
+
+it("places that are faster by a hair, as chance would have it, are not chosen", () => {
+  let now = 0;
+  const places = new Places(() => now);
+  const reads = times(200, () => {
+    const chosen = places.next({ kind: 0, w: 0, rows: 1, n: 512, k: 512 } as never);
+    now += 1 - 0.01 * chosen;
+    places.done();
+    return chosen;
+  });
+  expect(reads.at(-1)).toBe(2);
+});
