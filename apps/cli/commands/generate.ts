@@ -171,11 +171,11 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
 }
 
 function nextSteps(settings: GenerateSettings, { model }: Decoding): string[] {
-  const { dir, heads, policy, shipped } = settings;
-  const chats = model.tokenizer.chatTemplate !== undefined;
-  if (policy !== undefined || shipped !== undefined) {
-    const exits = { heads, policy, shipped, ...(shipped !== undefined && samplingFlags(settings)) };
-    return [...(chats ? [commandLine("chat", [dir], exits)] : []), commandLine("serve", [dir], exits)];
+  const { dir, heads, policy, shipped, lossless } = settings;
+  if (policy ?? shipped ?? lossless) {
+    const exits = { heads, policy, shipped, lossless, ...(shipped && samplingFlags(settings)) };
+    const serve = commandLine("serve", [dir], exits);
+    return model.tokenizer.chatTemplate === undefined ? [serve] : [commandLine("chat", [dir], exits), serve];
   }
   if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];
   return [commandLine("plan", [dir]), commandLine("train", [dir], { self: true, out: "heads" })];
