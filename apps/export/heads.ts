@@ -52,25 +52,17 @@ export function buildHead(
 function rowOf(building: Building, x: string): Logits {
   const { graph, head } = building;
   const { kind, preview } = head.shape;
-  switch (kind) {
-    case "dense":
-      return { logits: product(normed(x, building), building, "weight", "bias") };
-    case "linear": {
-      const h = mapped(x, building);
-      if (preview !== undefined) return previewed(h, building, preview);
-      return { logits: linear(graph, h, head.model.weights.unembedding, "unembedding") };
-    }
-    case "ahead": // drafts, and is no exit
-    case "preview":
-      return previewed(normed(x, building), building, preview!);
-  }
+  if (kind === "dense") return { logits: product(normed(x, building), building, "weight", "bias") };
+  const h = kind === "linear" ? mapped(x, building) : normed(x, building);
+  if (preview) return previewed(h, building, preview);
+  return { logits: linear(graph, h, head.model.weights.unembedding, "unembedding") };
 }
 
 /** n(x). */
 function normed(x: string, { graph, head, packed, name }: Building): string {
   const { normGain, normBias } = packed as Readonly<Record<string, Tensor>>;
-  const { config } = head.model;
-  return normalize(graph, x, { gain: normGain!, ...(normBias && { bias: normBias }) }, config, `${name}.norm`);
+  const gain = { gain: normGain!, ...(normBias && { bias: normBias }) };
+  return normalize(graph, x, gain, head.model.config, `${name}.norm`);
 }
 
 function product(x: string, { graph, packed, name }: Building, weight: string, bias?: string): string {
@@ -88,28 +80,31 @@ function mapped(x: string, building: Building): string {
   return graph.builder.node("Add", [gained, weightOf(graph, `${name}.norm.bias`, normBias)]);
 }
 
-/** Exact logits of the tokens with the largest coarse ones, by ascending id. */
-function previewed(h: string, building: Building, { tokens, candidates }: PreviewShape): Logits {
-  const { graph, head, name } = building;
+/** Exact logits of the tokens with the largest coarse ones, or ones by first components, by ascending id. */
+function previewed(h: string, building: Building, { tokens, first, ...size }: PreviewShape): Logits {
+  const { graph, head, packed, name } = building;
   const { builder: b } = graph;
   const { weight, bias } = head.model.weights.unembedding;
   const table = bias && weightOf(graph, "unembedding.bias", bias);
-  const rough = product(product(h, building, "previewDown"), building, "previewUp", "previewBias"); // a list's bias
-  const coarse = table === undefined || tokens !== undefined ? rough : b.node("Add", [rough, table]);
+  const { candidates } = first ?? size;
+  const all = product(h, building, "previewDown");
+  const some = first && b.node("Slice", [all, b.int64(0), b.int64(packed["previewUp"]!.shape[1]!), b.int64(1)]);
+  const rough = product(some ?? all, building, "previewUp", "previewBias"); // a list's bias
+  const coarse = table && !tokens ? b.node("Add", [rough, table]) : rough;
   const [, best] = topColumns(graph, coarse, candidates); // int64 [1, n]
   const found = b.node("Reshape", [best!, b.int64(-1)]); // [n]
   const [columns] = topColumns(graph, found, candidates, { largest: 0 });
   const list = tokens && b.weight(`${name}.tokens`, [tokens.length], BigInt64Array.from(tokens, BigInt));
-  const ids = list === undefined ? columns! : b.node("Gather", [list, columns!]);
+  const ids = list ? b.node("Gather", [list, columns!]) : columns!;
   const rows = b.node("Gather", [weightOf(graph, "unembedding.weight", weight), ids]); // [n, C]
-  const inputs = [h, rows, ...(table === undefined ? [] : [b.node("Gather", [table, ids])])];
+  const inputs = [h, rows, ...(table ? [b.node("Gather", [table, ids])] : [])];
   return { logits: b.node("Gemm", inputs, { attributes: { transB: 1 } }), ids };
 }
 
 /** The token with the largest logit, the lowest id on ties: int64 [1]. */
 export function tokenOf({ builder: b }: Graph, { logits, ids }: Logits): string {
   const column = b.node("ArgMax", [logits], { attributes: { axis: 1, keepdims: 0 } }); // [1]
-  return ids === undefined ? column : b.node("Gather", [ids, column]);
+  return ids ? b.node("Gather", [ids, column]) : column;
 }
 
 /** Largest, or smallest, values of the last axis in order, and their columns. */

@@ -32,8 +32,7 @@ const { values } = parseArgs({
     listed: { type: "string", default: "0" },
   },
 });
-const RANKS = [96, 192, 256];
-const CANDIDATES = [64, 128];
+const RANKS = [192, 352];
 
 const model = await readModel(values.model, { device: await createDevice("wasm"), dtype: "int8" });
 const documents = (await readDocuments(values.text, model)).slice(0, Number(values.documents));
@@ -42,14 +41,16 @@ const depth = model.config.numLayers - 1; // recordings need a depth; previews r
 const train = await recorded(documents.slice(0, fitted));
 const test = await recorded(documents.slice(fitted));
 
-console.log("listed  rank  candidates  finds the token  milliseconds  unembedding, milliseconds");
+console.log("listed\tfirst\trank\tchosen\tfinds\tms\tunembedding, ms");
 for (const listed of values.listed.split(",").map(Number)) {
   const tokens =
     listed > 0
       ? await frequentTokens(model, documents.slice(0, fitted), listed, { countText: true, positions: 4096 })
       : undefined;
+  const listing = tokens && { tokens };
   for (const rank of RANKS) {
-    for (const candidates of CANDIDATES) await measure({ rank, candidates, ...(tokens && { tokens }) });
+    await measure({ rank, candidates: 64, first: undefined, ...listing });
+    await measure({ rank, candidates: 128, first: { rank: 64, candidates: 4096 }, ...listing });
   }
 }
 model.dispose();
@@ -60,14 +61,15 @@ async function measure(preview: PreviewShape): Promise<void> {
   const [quality] = await measureExits(heads, test);
   const times = await measureUnitTimes(heads, { context: 160, rows: [1], time: 1500 });
   const cells = [
-    String(preview.tokens?.length ?? "all").padStart(6),
-    String(preview.rank).padStart(4),
-    String(preview.candidates).padStart(10),
-    `${(100 * quality!.agreement).toFixed(1)} %`.padStart(15),
-    times.heads[0]!.toFixed(2).padStart(12),
-    times.finalHead[0]!.cost.toFixed(2).padStart(10),
+    preview.tokens?.length ?? "all",
+    heads.heads[0]!.shape.preview!.first?.rank ?? "all",
+    preview.rank,
+    preview.candidates,
+    `${(100 * quality!.agreement).toFixed(1)} %`,
+    times.heads[0]!.toFixed(2),
+    times.finalHead[0]!.cost.toFixed(2),
   ];
-  console.log(cells.join("  "));
+  console.log(cells.join("\t"));
   heads.dispose();
 }
 

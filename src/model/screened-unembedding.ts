@@ -1,15 +1,14 @@
 /**
  * The unembedding, read only where it matters. Two steps find a state's largest logits:
- *   1. bounds on all V logits from a copy in eight bits (`Screening` of the device, which proves them); if they leave
- *      many tokens, as for states that nothing follows from, narrower ones of those
+ *   1. bounds on all V logits from a copy in eight bits (`Screening` of the device, which proves them)
  *   2. the few logits whose upper bound reaches the k-th largest lower bound, exactly: in the model's own arithmetic
  * The k largest logits, ties included, are among them with the bits of the full product, so greedy and top-k decoding
  * choose the same tokens. Too many candidates, or a state that may overflow, give no result: the caller takes the full
  * product, as whatever needs all logits does.
  */
 import { OptionError } from "../errors.js";
-import { type Device, type PackedDtype, PackedMatrix, ROW_STATS, scope, type Tensor } from "../tensor/index.js";
-import type { CoarseStorage, ProductBounds, Screening, Storage } from "../tensor/device.js";
+import { type Device, type PackedDtype, PackedMatrix, scope, type Tensor } from "../tensor/index.js";
+import type { CoarseStorage, ProductBounds, Screening } from "../tensor/device.js";
 import { linearAt } from "../tensor/ops/matmul.js";
 import { sliceRows } from "../tensor/ops/select.js";
 import type { LinearWeights } from "./weights.js";
@@ -30,22 +29,8 @@ export interface ScreenedWork {
   readonly bytes: number;
 }
 
-interface BestToken {
-  readonly id: number;
-  /** Exact: its logit minus the second largest. */
-  readonly margin: number;
-  /** Bounds. */
-  readonly logProbability: { readonly lower: number; readonly upper: number };
-}
-
 /** Limit of candidates: with more than one token in this many, the full product is as fast. */
 const CANDIDATES = 64;
-/** Candidates beside twice those asked for, computed exactly at once: narrowing takes as long. */
-const FEW = 32;
-/** Times as many candidates are narrowed: more would read as much as the full product. */
-const NARROWED = 4;
-/** Errors of a log-sum-exp of float32 values at most: of the exponentials, and as a share of itself. */
-const LOG_SUM_EXP = { absolute: 1e-5, relative: 2 ** -22 };
 
 /** Coarse copy of an unembedding [V, C]. */
 export class ScreenedUnembedding {
@@ -88,7 +73,7 @@ export class ScreenedUnembedding {
   ): Promise<{ readonly rows: readonly (LargestLogits | undefined)[]; readonly work: ScreenedWork }> {
     const bounds = this.#screening.bounds(x.storage, this.#coarse, counts.length);
     if (bounds === undefined) return { rows: counts.map(() => undefined), work: { exactLogits: 0, bytes: 0 } };
-    const candidates = counts.map((count, r) => this.#candidates(bounds, x, r, count));
+    const candidates = counts.map((count, r) => this.#candidates(bounds, r, count));
     this.#freeBounds(bounds);
     const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
     const found = candidates.filter((ids) => ids !== undefined);
@@ -96,34 +81,15 @@ export class ScreenedUnembedding {
     return { rows, work: { exactLogits: found.flat().length, bytes: this.bytes + bytes } };
   }
 
-  /** Best tokens of normed states x [R, C]; undefined as in `largest`. V is at least 2. */
-  async best(x: Tensor): Promise<readonly (BestToken | undefined)[]> {
-    const count = x.shape[0]!;
-    const bounds = this.#screening.bounds(x.storage, this.#coarse, count);
-    if (bounds === undefined) return Array.from({ length: count }, () => undefined);
-    const candidates = Array.from({ length: count }, (_, r) => this.#candidates(bounds, x, r, 2));
-    const [least, most] = await Promise.all([
-      this.#logSumExp(bounds.lower, count),
-      this.#logSumExp(bounds.upper, count),
-    ]);
-    this.#freeBounds(bounds);
-    const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
-    return rows.map((row, r) => row && bestOf(row, least[r]!, most[r]!));
-  }
-
   dispose(): void {
     this.#screening.freeCoarse(this.#coarse);
   }
 
-  #candidates(bounds: ProductBounds, x: Tensor, row: number, count: number): readonly number[] | undefined {
-    const screening = this.#screening;
+  #candidates(bounds: ProductBounds, row: number, count: number): readonly number[] | undefined {
     const vocabSize = this.#matrix.shape[0]!;
-    const search = { width: vocabSize, count: Math.min(count, vocabSize) };
     const capacity = Math.max(4 * count, Math.floor(vocabSize / CANDIDATES));
-    const found = screening.mayBeLargest(bounds, row, { ...search, capacity: NARROWED * capacity });
-    if (found === undefined || found.length <= Math.min(capacity, 2 * count + FEW)) return found;
-    screening.narrow(bounds, row, x.storage, this.#coarse, found);
-    return screening.mayBeLargest(bounds, row, { ...search, capacity });
+    const search = { width: vocabSize, count: Math.min(count, vocabSize), capacity };
+    return this.#screening.mayBeLargest(bounds, row, search);
   }
 
   async #exact(x: Tensor, row: number, ids: readonly number[] | undefined): Promise<LargestLogits | undefined> {
@@ -134,39 +100,10 @@ export class ScreenedUnembedding {
     return { ids, logits };
   }
 
-  /** Log-sum-exps of bounds [R, V]. */
-  async #logSumExp(bounds: Storage, rows: number): Promise<number[]> {
-    const stats = this.#device.kernels.rowStats(bounds, rows, this.#matrix.shape[0]!);
-    const values = await this.#device.read(stats);
-    this.#device.free(stats);
-    return Array.from({ length: rows }, (_, r) => values[r * ROW_STATS.width + ROW_STATS.logSumExp]!);
-  }
-
   #freeBounds({ lower, upper }: ProductBounds): void {
     this.#device.free(lower);
     this.#device.free(upper);
   }
-}
-
-function bestOf({ ids, logits }: LargestLogits, least: number, most: number): BestToken {
-  const best = indexOfLargest(logits, -1);
-  const top = logits[best]!;
-  const second = logits[indexOfLargest(logits, best)]!;
-  const slack = (value: number): number => LOG_SUM_EXP.absolute + LOG_SUM_EXP.relative * Math.abs(value);
-  return {
-    id: ids[best]!,
-    margin: top - second,
-    logProbability: { lower: top - most - slack(most), upper: Math.min(0, top - least + slack(least)) },
-  };
-}
-
-/** Index of the largest but `except`; the lowest on ties. */
-export function indexOfLargest(values: Float32Array, except = -1): number {
-  let best = except === 0 ? 1 : 0;
-  for (let i = best + 1; i < values.length; i++) {
-    if (i !== except && values[i]! > values[best]!) best = i;
-  }
-  return best;
 }
 
 function notScreened(reason: string): OptionError {

@@ -295,17 +295,20 @@ export interface Screening {
     row: number,
     search: { readonly width: number; readonly count: number; readonly capacity: number },
   ): readonly number[] | undefined;
-  /**
-   * Narrows the bounds of entries `ids` of row `row`, and of some others, from all bits of x [R, K]. Per entry slower
-   * than `bounds`.
-   */
-  narrow(bounds: ProductBounds, row: number, x: Storage, coarse: CoarseStorage, ids: ArrayLike<number>): void;
   freeCoarse(coarse: CoarseStorage): void;
   /**
    * Positions of the `count` largest of row `row` of x [R, width], ascending; of equal values the first. Of a row with
    * NaN any.
    */
   largest(x: Storage, row: number, search: { readonly width: number; readonly count: number }): readonly number[];
+  /** coarse[begin + ids[i]] + W[ids[i]] · x -> [ids.length], with W and x as ops/nibble-rows.ts makes them. */
+  addNibbleRows(
+    coarse: Storage,
+    begin: number,
+    weight: Storage,
+    x: Float32Array,
+    ids: ArrayLike<number>,
+  ): Storage;
 }
 
 export interface DeviceInfo {

@@ -10,7 +10,7 @@
  *                 + 2·T·HD (attention scores and weighted sum) + 2·C·F (MLP; 3·C·F if it is gated)
  *   final head    C·V; screened C·(V + n), where n logits were computed exactly after bounds on all of them
  *   exit head     as its kind says (heads/): dense C·V, linear C·C + C·V; with a preview of N tokens and n candidates
- *                 r·(C + N) + C·n in place of C·V
+ *                 r·(C + N) + C·n in place of C·V, or r·C + s·N + (r - s)·m + C·n if s components leave m tokens
  *   fill          as its strategy says (fill/)
  *
  * Left out: norms, activations, softmax, and the rows of the embedding.

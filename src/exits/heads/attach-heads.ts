@@ -6,7 +6,7 @@ import type { WeightDtype } from "../../tensor/index.js";
 import { weightDtypes } from "../../tensor/device.js";
 import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
-import { defaultKind, type PreviewShape, previewSize } from "./head-shape.js";
+import { defaultKind, type PreviewShape, previewSize, withFirst } from "./head-shape.js";
 import { ExitHeads } from "./exit-heads.js";
 import { nothingTaught } from "./taught.js";
 import { checkDepths, placeExits, type Placement } from "./placement.js";
@@ -28,8 +28,8 @@ export interface AttachOptions {
   readonly preview?: boolean | Partial<PreviewShape>;
   /**
    * One more exit, after the last block: a preview of the model's own unembedding. Where its margin passes the
-   * threshold, the full product does not run. `fitPreviews` fits it; there is nothing to train. `true`: rank C/3 and
-   * 128 candidates, or half of the ranked tokens if fewer. @default false
+   * threshold, the full product does not run. `fitPreviews` fits it; there is nothing to train. `true`: rank C/3, or
+   * 3C/5 of more than 128,000 tokens, and 128 candidates, or half of the ranked tokens if fewer. @default false
    */
   readonly unembeddingPreview?: boolean | Partial<PreviewShape>;
   /**
@@ -118,10 +118,10 @@ function sizeOf(
   asked: true | Partial<PreviewShape>,
   kind: "linear" | "preview",
 ): PreviewShape {
-  if (asked === true) return previewSize({ hiddenSize, vocabSize }, kind);
-  const tokens = asked.tokens?.toSorted((a, b) => a - b);
-  const size = previewSize({ hiddenSize, vocabSize: tokens?.length ?? vocabSize }, kind);
-  return { ...size, ...asked, ...(tokens && { tokens }) };
+  const { tokens, ...given } = asked === true ? {} : asked;
+  const sizes = { hiddenSize, vocabSize: tokens?.length ?? vocabSize };
+  const size = { ...previewSize(sizes, kind), ...given };
+  return { ...withFirst(size, sizes), ...(tokens && { tokens: tokens.toSorted((a, b) => a - b) }) };
 }
 
 /** The exit at depth L. */

@@ -12,6 +12,12 @@ export interface PreviewShape {
   readonly rank: number;
   /** Tokens, the best by the coarse logits, that get exact ones; at least 2. */
   readonly candidates: number;
+  /**
+   * So many components rank all tokens, and `candidates` of the best get the others.
+   *
+   * @default of attachHeads: C/10, and 32 times the candidates, where tokens are 1,000 times as many; otherwise none
+   */
+  readonly first?: { readonly rank: number; readonly candidates: number } | undefined;
   /** Ids that have coarse logits and can be emitted, ascending. @default all */
   readonly tokens?: readonly number[];
 }
@@ -40,19 +46,30 @@ export function defaultKind({ hiddenSize, vocabSize }: ModelSizes): "dense" | "l
   return hiddenSize * vocabSize > LARGE_UNEMBEDDING ? "linear" : "dense";
 }
 
+/** For each candidate, where a part of the components ranks all tokens; it takes longer beside SmolLM2's 49,152. */
+const LEAST_TOKENS = 1000;
+
 /** Weights of a row that share a scale when they are packed. */
 const GROUP = 32;
 
 /** The default size of a preview: of a linear head's unembedding, or of the model's own. */
 export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear" | "preview"): PreviewShape {
-  // At depth L, the argmaxes that a preview misses are its only errors.
+  // At depth L, the argmaxes that a preview misses are its only errors; of many tokens, few get most components.
+  const many = vocabSize > LEAST_TOKENS * 128;
   const { share, candidates } =
-    kind === "linear" ? { share: 1 / 6, candidates: 64 } : { share: 1 / 3, candidates: 128 };
+    kind === "linear" ? { share: 1 / 6, candidates: 64 } : { share: many ? 3 / 5 : 1 / 3, candidates: 128 };
   const rank = Math.ceil(share * hiddenSize);
   return {
     rank: rank < GROUP ? rank : GROUP * Math.round(rank / GROUP), // whole groups
     candidates: Math.max(2, Math.min(candidates, vocabSize >> 1)),
   };
+}
+
+/** Adds what ranks all of many tokens coarsely. */
+export function withFirst(size: PreviewShape, { hiddenSize, vocabSize }: ModelSizes): PreviewShape {
+  const first = { rank: GROUP * Math.round(hiddenSize / 10 / GROUP), candidates: 32 * size.candidates };
+  const pays = first.rank > 0 && 2 * first.rank <= size.rank && vocabSize > LEAST_TOKENS * size.candidates;
+  return pays ? { first, ...size } : size;
 }
 
 /** Multiply-adds of one head for one row. */
@@ -62,8 +79,9 @@ export function headCost(
 ): number {
   const map = kind === "linear" ? c * c : kind === "ahead" ? (inputs.length + 7) * c * c : 0;
   if (preview === undefined) return map + c * v;
-  const { rank, candidates, tokens } = preview;
-  return map + rank * (c + (tokens?.length ?? v)) + candidates * c;
+  const { rank, candidates, tokens, first = { rank, candidates: 0 } } = preview;
+  const coarse = first.rank * (tokens?.length ?? v) + (rank - first.rank) * first.candidates;
+  return map + rank * c + coarse + candidates * c;
 }
 
 /** Heads that plans compare. */
@@ -110,13 +128,20 @@ export function checkShape(
     );
   }
   if (preview === undefined) return { kind, ...rest };
-  const { tokens } = preview;
+  const { tokens, rank, candidates, first } = preview;
   if (tokens !== undefined) requireTokens(tokens, vocabSize);
+  const most = tokens?.length ?? vocabSize;
   return {
     kind,
     preview: {
-      rank: requireInteger("exit heads: preview rank", preview.rank, 1, hiddenSize),
-      candidates: requireInteger("exit heads: preview candidates", preview.candidates, 2, tokens?.length ?? vocabSize),
+      rank: requireInteger("exit heads: preview rank", rank, 1, hiddenSize),
+      candidates: requireInteger("exit heads: preview candidates", candidates, 2, most),
+      ...(first && {
+        first: {
+          rank: requireInteger("exit heads: first rank of a preview", first.rank, 1, rank),
+          candidates: requireInteger("exit heads: first candidates of a preview", first.candidates, candidates, most),
+        },
+      }),
       ...(tokens && { tokens }),
     },
     ...rest,

@@ -103,6 +103,7 @@ function isAhead(json: unknown): boolean {
 function isPreview(json: unknown): boolean {
   const preview = json as Partial<PreviewShape> | null;
   if (typeof preview !== "object" || preview === null) return false;
-  const { rank, candidates, tokens } = preview;
-  return Number.isInteger(rank) && Number.isInteger(candidates) && (tokens === undefined || Array.isArray(tokens));
+  const { rank, candidates, tokens, first } = preview;
+  const counts = [rank, candidates, (first ?? preview).rank, (first ?? preview).candidates];
+  return counts.every(Number.isInteger) && (tokens === undefined || Array.isArray(tokens));
 }

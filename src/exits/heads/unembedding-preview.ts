@@ -2,6 +2,8 @@
  * A preview of the model's unembedding U, and then a few rows of it exactly:
  *   a = W₂ W₁ h (+ b)         W₁ [r, C], W₂ [N, r]: coarse logits of N tokens, all or those of a list
  *   z_j = U_j h + b_j         for the n tokens with the largest a, exactly
+ * Of many tokens, the first components of W₁ h rank all, and only the best get the others: 64 components leave 4,096 of
+ * 262,144 tokens, and 384 leave 128. (Devices that do not screen use all for all.)
  * The token is the best of the n. Its margin to the second is a score; entropy and probabilities are none, because the
  * other logits are not known. Training, sampling and losses use the full product U h.
  *
@@ -10,20 +12,22 @@
  * values. It begins with M = I, the best approximation of U itself; `fitPreviews` takes M from text, which finds far
  * more of the argmaxes. A head stores W₁ and the lift S⁻¹ Q Lᵀ [r, C]; W₂ is computed from it when the head is packed,
  * in four bits unless the head has a dtype of its own: with columns of one length, they find as many argmaxes as eight.
+ * Where some components come first, W₂ lacks what all its rows share, which ranks nothing and costs bits.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { bytesOf, companionDtype } from "../../model/weights.js";
 import type { Model } from "../../model/index.js";
 import { project } from "../../model/block.js";
-import { choleskyFactor } from "../../tensor/cholesky.js";
 import { createRng, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } from "../../tensor/index.js";
+import { choleskyFactor } from "../../tensor/cholesky.js";
 import { keep } from "../../tensor/tensor.js";
 import { topEigenvectors } from "../../tensor/top-eigenvectors.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { largestColumns } from "../../tensor/ops/largest.js";
 import { linear, linearAt, matmul } from "../../tensor/ops/matmul.js";
-import { sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
+import { addNibbleRows, nibbleRowWords, toNibbleRows } from "../../tensor/ops/nibble-rows.js";
+import { columns, sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
 import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
@@ -45,6 +49,8 @@ export class Preview implements LogitsReader {
   #making: Promise<HeadWeights> | undefined;
   /** Of the listed tokens. */
   #bias: Tensor | undefined;
+  /** Bytes of the packed weights. */
+  #unread = 0;
 
   /** Takes ownership of the fitted tensors W₁ and lift, if any. */
   constructor(model: Model, shape: PreviewShape, dtype?: WeightDtype, tensors?: Tensors) {
@@ -57,7 +63,7 @@ export class Preview implements LogitsReader {
   /** W₁ and the lift; if not fitted, those for M = I. */
   async weights(): Promise<HeadWeights> {
     if (this.#weights !== undefined) return this.#weights;
-    const making = (this.#making ??= this.#fit().then((tensors) => {
+    const making = (this.#making ??= this.fitted().then((tensors) => {
       if (this.#weights === undefined) this.set(tensors);
       else for (const tensor of Object.values(tensors)) tensor.dispose(); // it was fitted meanwhile
       return this.#weights!;
@@ -72,6 +78,7 @@ export class Preview implements LogitsReader {
   }
 
   set(tensors: Tensors): void {
+    this.#unread = 0;
     if (this.#weights === undefined) this.#weights = new HeadWeights(tensors, (fitted) => this.#pack(fitted));
     else this.#weights.set(tensors);
   }
@@ -84,17 +91,12 @@ export class Preview implements LogitsReader {
   get bytes(): number {
     const { weights, config } = this.#model;
     const rows = Math.ceil((bytesOf(weights.unembedding) * this.#shape.candidates) / config.vocabSize);
-    return (this.#weights?.bytes ?? 0) + rows;
+    return (this.#weights?.bytes ?? 0) - this.#unread + rows;
   }
 
-  /** W₁ and the lift for vectors whose h hᵀ [C, C] sum to this. */
-  async fitted(moment: Float64Array, signal?: CancelSignal): Promise<Tensors> {
-    const { hiddenSize: c } = this.#model.config;
-    const regular = Float64Array.from(moment);
-    let trace = 0;
-    for (let i = 0; i < c; i++) trace += moment[i * (c + 1)]!;
-    for (let i = 0; i < c; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
-    return this.#fit(await inTurns(choleskyFactor(regular, c), signal), signal);
+  /** W₁ and the lift for vectors whose h hᵀ [C, C] sum to this; without, for M = I. */
+  fitted(moment?: Float64Array, signal?: CancelSignal): Promise<Tensors> {
+    return previewWeights(this.#model, this.#shape.rank, this.#ranked, moment, signal);
   }
 
   /** Statistics of vectors h [R, C]; log-sum-exp and entropy are NaN, which never passes. */
@@ -121,50 +123,70 @@ export class Preview implements LogitsReader {
 
   /** Per row of h [R, C], the n tokens with the largest coarse logits, with exact ones. */
   async find(h: Tensor): Promise<Candidates[]> {
-    const { previewDown, previewUp, previewBias } = await this.packed();
-    const { tokens, candidates } = this.#shape;
+    const { previewDown, previewUp, previewOthers, previewBias } = await this.packed();
+    const { rank, candidates, tokens, first } = this.#shape;
     const bias = tokens === undefined ? this.#model.weights.unembedding.bias : (previewBias as Tensor | undefined);
-    const coarse = scope(() => linear(linear(h, previewDown!), previewUp!, { bias })); // [R, N]
-    const columns = await largestColumns(coarse, candidates);
-    coarse.dispose();
-    const best = tokens === undefined ? columns : columns.map((of) => of.map((column) => tokens[column]!));
-    if (best.length === 1) return [{ ids: best[0]!, logits: await readSome(h, best[0]!, this.#model) }];
+    const a = linear(h, previewDown!); // [R, r]
+    const coarse = scope(() => linear(previewOthers ? columns(a, 0, first!.rank) : a, previewUp!, { bias })); // [R, N]
+    const components = previewOthers && (await a.read());
     const found: Candidates[] = [];
-    for (const [r, ids] of best.entries()) {
+    for (const [r, some] of (await largestColumns(coarse, previewOthers ? first!.candidates : candidates)).entries()) {
+      let best = some;
+      if (previewOthers && components) {
+        const others = components.subarray(r * rank + first!.rank, (r + 1) * rank);
+        const finer = addNibbleRows(coarse, r, previewOthers as Tensor, others, some);
+        best = (await largestColumns(finer, candidates))[0]!.map((i) => some[i]!);
+        finer.dispose();
+      }
+      const ids = tokens === undefined ? best : best.map((column) => tokens[column]!);
       const row = sliceRows(h, r, r + 1);
       found.push({ ids, logits: await readSome(row, ids, this.#model) });
       row.dispose();
     }
+    a.dispose();
+    coarse.dispose();
     return found;
   }
 
-  async #fit(factor?: Float64Array, signal?: CancelSignal): Promise<Tensors> {
-    const gram = await unembeddingGram(this.#model, this.#ranked, signal);
-    return inTurns(previewWeights(this.#model, this.#shape, gram, factor), signal);
-  }
-
   async #pack({ previewDown, previewLift }: Tensors): Promise<Matrices> {
-    const { device, dtype, weights } = this.#model;
+    const { config, device, dtype, weights } = this.#model;
     const { bias } = weights.unembedding;
     const ids = this.#ranked;
-    const { rank, tokens } = this.#shape;
+    const { rank, tokens, first } = this.#shape;
     if (tokens !== undefined && bias !== undefined && this.#bias === undefined) {
       const values = await bias.read();
       const listed = Float32Array.from(tokens, (id) => values[id]!);
       this.#bias = keep(Tensor.from(device, listed, [tokens.length]));
     }
-    const up = new Float32Array(ids.length * rank);
+    const lift = first && PackedMatrix.from(device, await previewLift!.read(), [rank, config.hiddenSize], "int8");
+    const rowsOf = (some: readonly number[], bias?: Tensor): Tensor =>
+      linear(embedding(weights.unembedding.weight, some), lift ?? previewLift!, { bias }); // [n, C] -> [n, r]
+    const step = Math.ceil(ids.length / CHUNK);
+    const sample = ids.filter((_, i) => i % step === 0);
+    const shared = new Float32Array(rank);
+    if (first) (await valuesOf(() => rowsOf(sample))).forEach((x, i) => (shared[i % rank]! -= x / sample.length));
+    const without = first && Tensor.from(device, shared, [rank]);
+    const width = (device.screening && first?.rank) ?? rank;
+    const words = nibbleRowWords(rank - width);
+    const up = new PackedMatrix(device, device.createPacked(ids.length, width, this.#dtype ?? "int4"));
+    const others = new Float32Array(width < rank ? ids.length * words : 0);
     for (let begin = 0; begin < ids.length; begin += CHUNK) {
       await giveTurn();
-      const rows = await valuesOf(() =>
-        linear(embedding(weights.unembedding.weight, ids.slice(begin, begin + CHUNK)), previewLift!),
-      );
-      up.set(rows, begin * rank); // [CHUNK, C] -> [CHUNK, r]
+      const rows = scope(() => rowsOf(ids.slice(begin, begin + CHUNK), without));
+      device.packRows(up.storage, begin, await valuesOf(() => columns(rows, 0, width)));
+      if (width < rank) {
+        others.set(toNibbleRows(await valuesOf(() => columns(rows, width, rank)), rank - width), begin * words);
+      }
+      rows.dispose();
     }
+    without?.dispose();
+    lift?.dispose();
+    if (width < rank) this.#unread = 4 * words * (ids.length - first!.candidates);
     const down = await previewDown!.read();
     return {
       previewDown: PackedMatrix.from(device, down, previewDown!.shape, this.#dtype ?? companionDtype(dtype)),
-      previewUp: PackedMatrix.from(device, up, [ids.length, rank], this.#dtype ?? "int4"),
+      previewUp: up,
+      ...(width < rank && { previewOthers: keep(Tensor.from(device, others, [ids.length, words])) }),
       ...(this.#bias && { previewBias: this.#bias }),
     };
   }
@@ -218,6 +240,27 @@ function writeBest(stats: Float32Array, { ids, logits }: Candidates): void {
   stats[ROW_STATS.top2] = second;
 }
 
+/** For the tokens of these ids, and a multiple of M [C, C]; without it, M = I. */
+async function previewWeights(
+  model: Model,
+  rank: number,
+  ids: readonly number[],
+  moment?: Float64Array,
+  signal?: CancelSignal,
+): Promise<Tensors> {
+  const { hiddenSize: c } = model.config;
+  const regular = moment === undefined ? identityOf(c) : Float64Array.from(moment);
+  let trace = 0;
+  for (let i = 0; i < c; i++) trace += regular[i * (c + 1)]!;
+  for (let i = 0; i < c && moment !== undefined; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
+  const gram = await unembeddingGram(model, ids, signal);
+  const { down, lift } = await inTurns(fitted(gram, regular, c, rank), signal);
+  return {
+    previewDown: Tensor.from(model.device, down, [rank, c]),
+    previewLift: Tensor.from(model.device, lift, [rank, c]),
+  };
+}
+
 /** UᵀU [C, C] over the rows of these tokens. */
 async function unembeddingGram(model: Model, ids: readonly number[], signal?: CancelSignal): Promise<Float64Array> {
   const { hiddenSize } = model.config;
@@ -234,47 +277,28 @@ async function unembeddingGram(model: Model, ids: readonly number[], signal?: Ca
   return gram;
 }
 
-/** W₁ and the lift for vectors with second moment M = L·Lᵀ, given UᵀU and L [C, C]; without L, M = I. */
-function* previewWeights(
-  { device, config: { hiddenSize: c } }: Model,
-  { rank }: PreviewShape,
+function* fitted(
   gram: Float64Array,
-  factor: Float64Array = identityOf(c),
-): InParts<Record<string, Tensor>> {
+  moment: Float64Array,
+  c: number,
+  rank: number,
+): InParts<{ readonly down: Float64Array; readonly lift: Float64Array }> {
+  const factor = yield* choleskyFactor(moment, c);
   const whitened = yield* times(transposed(factor, c), yield* times(gram, factor, c), c); // (U L)ᵀ(U L)
   const q = yield* topEigenvectors(whitened, c, rank, createRng(0)); // [r, C]
-  const down = new Float64Array(rank * c);
-  const lift = new Float64Array(rank * c);
-  for (let k = 0; k < rank; k++) {
-    yield;
-    // Row k of W₁ solves w·L = q_k, from the last column to the first; row k of the lift is q_k Lᵀ.
-    for (let j = c - 1; j >= 0; j--) {
-      let rest = q[k * c + j]!;
-      for (let i = j + 1; i < c; i++) rest -= down[k * c + i]! * factor[i * c + j]!;
-      down[k * c + j] = rest / factor[j * c + j]!;
-      for (let i = 0; i <= j; i++) lift[k * c + j]! += factor[j * c + i]! * q[k * c + i]!;
-    }
+  const lift = yield* times(q, transposed(factor, c), c); // rows p = L q; then w = L⁻ᵀ q = UᵀU p / s²
+  const down = yield* times(lift, gram, c);
+  for (let k = 0; k < rank * c; k += c) {
+    let square = 0;
+    for (let j = k; j < k + c; j++) square += lift[j]! * down[j]!;
+    if (square <= 0) continue;
     // Columns of W₂ of one length lose least in rounding.
-    const length = lengthOf(whitened, q.subarray(k * c, (k + 1) * c));
-    if (length === 0) continue;
-    for (let j = 0; j < c; j++) {
-      down[k * c + j]! *= length;
-      lift[k * c + j]! /= length;
+    for (let j = k; j < k + c; j++) {
+      down[j]! /= Math.sqrt(square);
+      lift[j]! /= Math.sqrt(square);
     }
   }
-  return {
-    previewDown: Tensor.from(device, down, [rank, c]),
-    previewLift: Tensor.from(device, lift, [rank, c]),
-  };
-}
-
-/** √(qᵀ A q): the length of U L q where A = (U L)ᵀ(U L). */
-function lengthOf(a: Float64Array, q: Float64Array): number {
-  let sum = 0;
-  for (let i = 0; i < q.length; i++) {
-    for (let j = 0; j < q.length; j++) sum += q[i]! * a[i * q.length + j]! * q[j]!;
-  }
-  return Math.sqrt(Math.max(0, sum));
+  return { down, lift };
 }
 
 function identityOf(n: number): Float64Array {
@@ -287,15 +311,15 @@ function transposed(a: Float64Array, n: number): Float64Array {
   return Float64Array.from({ length: n * n }, (_, i) => a[(i % n) * n + Math.floor(i / n)]!);
 }
 
-/** A·B of [n, n] matrices. */
+/** A [m, n] · B [n, n]. */
 function* times(a: Float64Array, b: Float64Array, n: number): InParts<Float64Array> {
-  const product = new Float64Array(n * n);
-  for (let i = 0; i < n; i++) {
+  const product = new Float64Array(a.length);
+  for (let row = 0; row < a.length; row += n) {
     yield;
     for (let k = 0; k < n; k++) {
-      const factor = a[i * n + k]!;
+      const factor = a[row + k]!;
       if (factor === 0) continue;
-      for (let j = 0; j < n; j++) product[i * n + j]! += factor * b[k * n + j]!;
+      for (let j = 0; j < n; j++) product[row + j]! += factor * b[k * n + j]!;
     }
   }
   return product;

@@ -7,7 +7,8 @@ import { scope, type Tensor } from "../../tensor/index.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
-import { indexOfLargest, type LargestLogits, type ScreenedUnembedding } from "../screened-unembedding.js";
+import type { LargestLogits, ScreenedUnembedding } from "../screened-unembedding.js";
+import { argmaxOf } from "./sampling.js";
 
 /** Receives logits [R, V] of a round before they are freed. */
 export type OnLogits = (logits: Tensor) => void;
@@ -69,7 +70,7 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
     nonFinite: firstRow(rows, ({ logits }) => !logits.every(Number.isFinite)),
     argmax(row) {
       const { ids, logits } = rows[row]!;
-      return ids[indexOfLargest(logits)]!;
+      return ids[argmaxOf(logits)]!;
     },
     row(row) {
       const { ids, logits } = rows[row]!;

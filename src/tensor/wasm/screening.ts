@@ -25,9 +25,8 @@ import type { CoarseStorage, PackedStorage, ProductBounds, Screening, Storage } 
 import { coarseBytes } from "../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
 import { type Engine, WasmPacked, type WasmStorage } from "./engine.js";
-import type { KernelArguments } from "./kernels/kernels.generated.js";
 import { ACROSS, PANELS, panelsOf, rowsAtOnce } from "./products.js";
-import { LARGEST_BLOCK, SEGMENT_QUADS } from "./kernels/constants.js";
+import { SEGMENT_QUADS } from "./kernels/constants.js";
 import type { WasmMemory } from "./memory.js";
 
 /**
@@ -40,17 +39,6 @@ const FOURTEEN_BITS = 8191;
 /** Of so many quads one may have fourteen bits. */
 const NARROW = 12;
 
-/** Matches one of the kernel's ways of reading. */
-interface Rounding {
-  /** Most quads have seven bits. */
-  readonly narrow: boolean;
-  /** Quads of seven bits are stored for dots, not for pairs. */
-  readonly dots: boolean;
-}
-const DOTS: Rounding = { narrow: true, dots: true };
-const PAIRS: Rounding = { narrow: true, dots: false };
-const FINE: Rounding = { narrow: false, dots: false };
-
 interface RoundedState {
   /** As the kernel reads them. */
   readonly limits: Float32Array;
@@ -60,11 +48,11 @@ interface RoundedState {
   readonly missed: number;
 }
 
-/** The integers go to `to`, in the layout of kernels/screening/coarse.as.ts. */
+/** The integers go to `to`, in the layout of kernels/screening/coarse.as.ts; quads of seven bits for dots or pairs. */
 function roundState(
   memory: WasmMemory,
   { x, to, k }: { readonly x: number; readonly to: number; readonly k: number },
-  { narrow, dots }: Rounding,
+  dots: boolean,
 ): RoundedState {
   const values = memory.f32.subarray(x / 4, x / 4 + k);
   const state = stateAt(memory.f32.buffer, to, k);
@@ -72,7 +60,7 @@ function roundState(
   let missed = 0;
   for (let first = 0, segment = 0; first < k; first += SEGMENT, segment++) {
     const end = Math.min(k, first + SEGMENT);
-    const step = stepOf(values.subarray(first, end), narrow);
+    const step = stepOf(values.subarray(first, end));
     let wide = 0;
     for (let start = first; start < end; start += 4) {
       let isWide = !dots;
@@ -97,8 +85,8 @@ function roundState(
   return { limits: state.limits, norm: Math.sqrt(squares), missed: Math.sqrt(missed) };
 }
 
-/** The step: not too small for fourteen bits; if `narrow`, large enough for seven bits in all quads but a few. */
-function stepOf(values: Float32Array, narrow: boolean): number {
+/** The step: not too small for fourteen bits, large enough for seven in all quads but a few. */
+function stepOf(values: Float32Array): number {
   const quads = Math.ceil(values.length / 4);
   const magnitudes = new Float32Array(quads);
   for (let i = 0; i < values.length; i++) {
@@ -107,7 +95,7 @@ function stepOf(values: Float32Array, narrow: boolean): number {
   }
   magnitudes.sort();
   const top = magnitudes[quads - 1]!;
-  const most = narrow ? (magnitudes[quads - 1 - Math.ceil(quads / NARROW)] ?? 0) : 0;
+  const most = magnitudes[quads - 1 - Math.ceil(quads / NARROW)] ?? 0;
   return Math.fround(Math.max(most / SEVEN_BITS, top / FOURTEEN_BITS));
 }
 
@@ -149,8 +137,8 @@ class WasmCoarse implements CoarseStorage {
   ) {}
 }
 
-export function screeningKernels(engine: Engine): Screening {
-  const dots = Number(dotsAgree(engine));
+/** `dots`: the kernels' way has them. */
+export function screeningKernels(engine: Engine, dots: boolean): Screening {
   return {
     createCoarse(weight, bias) {
       const packed = engine.packed(weight);
@@ -158,7 +146,6 @@ export function screeningKernels(engine: Engine): Screening {
       return createCoarse(engine, packed, bias);
     },
     bounds: (x, coarse, rows) => boundsOf(engine, engine.at(x), own(engine, coarse), rows, dots),
-    narrow: (bounds, row, x, coarse, ids) => narrow(engine, bounds, row, engine.at(x), own(engine, coarse), ids),
     mayBeLargest: (bounds, row, search) => mayBeLargest(engine, bounds, row, search),
     freeCoarse(coarse) {
       const matrix = own(engine, coarse);
@@ -168,6 +155,21 @@ export function screeningKernels(engine: Engine): Screening {
     linearAt: (x, weight, ids, bias) => linearAt(engine, engine.at(x), engine.packed(weight), ids, bias),
     bytesAt,
     largest: (x, row, search) => largestOf(engine, engine.at(x), row, search),
+    addNibbleRows(coarse, begin, weight, x, ids) {
+      const y = engine.allocate(ids.length);
+      const work = engine.work(4 * x.length);
+      engine.memory.f32.set(x, work / 4);
+      engine.wasm.addNibbleRows({
+        w: engine.at(weight),
+        k: 2 * x.length - 8,
+        x: work,
+        coarse: engine.at(coarse) + 4 * begin,
+        ids: engine.indices(ids),
+        count: ids.length,
+        y: y.address,
+      });
+      return y;
+    },
   };
 }
 
@@ -227,55 +229,23 @@ function boundsOf(
   x: number,
   coarse: WasmCoarse,
   rows: number,
-  dots: number,
+  dots: boolean,
 ): ProductBounds | undefined {
-  const { rows: n, columns: k } = coarse;
+  const { rows: n, columns: k, address: w, bias } = coarse;
   const stateBytes = engine.wasm.coarseStateBytes(k);
   const states = engine.allocate((rows * stateBytes) / 4);
   for (let r = 0; r < rows; r++) {
-    const way = dots === 0 ? PAIRS : DOTS;
-    if (writeState(engine, x + 4 * r * k, states.address + r * stateBytes, coarse, way)) continue;
+    if (writeState(engine, x + 4 * r * k, states.address + r * stateBytes, coarse, dots)) continue;
     engine.free(states);
     return undefined;
   }
   const lower = engine.allocate(rows * n);
   const upper = engine.allocate(rows * n);
-  const given = product(engine, coarse, { x: states.address, lower: lower.address, upper: upper.address, rows, dots });
-  engine.share("coarseBounds", given, { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US });
+  const given = { w, bias: bias === undefined ? 0 : engine.at(bias), x: states.address, n, k, rows };
+  const bounds = { lower: lower.address, upper: upper.address };
+  engine.share("coarseBounds", { ...given, ...bounds }, { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US });
   engine.free(states);
   return { lower, upper };
-}
-
-function narrow(
-  engine: Engine,
-  { lower, upper }: ProductBounds,
-  row: number,
-  x: number,
-  coarse: WasmCoarse,
-  ids: ArrayLike<number>,
-): void {
-  const { rows: n, columns: k } = coarse;
-  const state = engine.allocate(engine.wasm.coarseStateBytes(k) / 4);
-  if (writeState(engine, x + 4 * row * k, state.address, coarse, FINE)) {
-    const given = product(engine, coarse, {
-      x: state.address,
-      lower: engine.at(lower) + 4 * row * n,
-      upper: engine.at(upper) + 4 * row * n,
-      rows: 1,
-      dots: 0,
-    });
-    const panels = new Set(Array.from(ids, (id) => id >> 4));
-    for (const panel of panels) engine.wasm.coarseBounds(given, panel, panel + 1);
-  }
-  engine.free(state);
-}
-
-function product(
-  engine: Engine,
-  { rows: n, columns: k, address, bias }: WasmCoarse,
-  given: Pick<KernelArguments["coarseBounds"], "x" | "lower" | "upper" | "rows" | "dots">,
-): KernelArguments["coarseBounds"] {
-  return { w: address, bias: bias === undefined ? 0 : engine.at(bias), n, k, ...given };
 }
 
 /** False if the state can have no bounds. */
@@ -284,9 +254,9 @@ function writeState(
   x: number,
   to: number,
   { columns: k, mostNorm, mostBias }: WasmCoarse,
-  rounding: Rounding,
+  dots: boolean,
 ): boolean {
-  const { limits, norm, missed } = roundState(engine.memory, { x, to, k }, rounding);
+  const { limits, norm, missed } = roundState(engine.memory, { x, to, k }, dots);
   const { exact, coarse } = roundings(k);
   const rho = missed * (1 + coarse);
   const delta = mostBias * (exact + coarse) + (mostNorm + k + 2) * 2 ** -140;
@@ -300,7 +270,7 @@ function mayBeLargest(
   row: number,
   { width, count, capacity }: Parameters<Screening["mayBeLargest"]>[2],
 ): number[] | undefined {
-  const out = engine.work(4 * (capacity + Math.max(count, 16)));
+  const out = engine.work(4 * capacity + engine.wasm.largestWorkBytes(width));
   const found = engine.wasm.mayBeLargest({
     lower: engine.at(lower) + 4 * row * width,
     upper: engine.at(upper) + 4 * row * width,
@@ -311,40 +281,6 @@ function mayBeLargest(
     capacity,
   });
   return found > capacity ? undefined : Array.from(engine.memory.i32.subarray(out / 4, out / 4 + found));
-}
-
-/**
- * True if relaxed dots give the same integers as pairs. (V8's first compiler in Node 20 gets some wrong; the kernel is
- * asked while still compiled that way, as new modules are.)
- */
-function dotsAgree(engine: Engine): boolean {
-  if (engine.wasm.hasDots() === 0) return false;
-  const rows = 16;
-  const k = 64;
-  const weight = engine.allocate(rows * k);
-  const state = engine.allocate(k);
-  for (let i = 0; i < rows * k; i++) engine.memory.f32[weight.address / 4 + i] = ((i * 7919) % 255) - 127;
-  for (let i = 0; i < k; i++) {
-    engine.memory.f32[state.address / 4 + i] =
-      i < 4 ? FOURTEEN_BITS - i : ((i * 104_729) % (2 * SEVEN_BITS + 1)) - SEVEN_BITS;
-  }
-  const bytes = coarseBytes(rows, k);
-  const address = engine.memory.allocate(bytes);
-  engine.wasm.fillZeros(address, bytes / 4);
-  engine.wasm.packCoarse({ w: address, k, first: 0, count: rows, from: weight.address, ofError: 0, ofNorm: 0 });
-  const coarse = new WasmCoarse(engine, rows, k, bytes, undefined, 1, 0, address);
-  const lowers = [0, 1].map((dots) => {
-    const { lower, upper } = boundsOf(engine, state.address, coarse, 1, dots)!;
-    const at = engine.at(lower) / 4;
-    const values = Array.from(engine.memory.f32.subarray(at, at + rows));
-    engine.free(lower);
-    engine.free(upper);
-    return values;
-  });
-  engine.memory.free(address, bytes);
-  engine.free(weight);
-  engine.free(state);
-  return lowers[0]!.every((value, i) => value === lowers[1]![i]);
 }
 
 /**
@@ -394,7 +330,7 @@ function largestOf(
   row: number,
   { width, count }: Parameters<Screening["largest"]>[2],
 ): number[] {
-  const out = engine.work(4 * (2 * count + Math.ceil(width / LARGEST_BLOCK) + 4));
+  const out = engine.work(4 * count + engine.wasm.largestWorkBytes(width));
   engine.wasm.largest({ x: x + 4 * row * width, n: width, count, work: out + 4 * count, out });
   const ids: number[] = [];
   for (let i = out / 4; i < out / 4 + count; i++) ids.push(engine.memory.i32[i]!);

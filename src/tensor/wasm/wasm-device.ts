@@ -114,7 +114,7 @@ export async function createWasmDevice({
       ...lossKernels(engine),
       ...attentionKernels(engine),
     }),
-    screening: engine.undoable(screeningKernels(engine)),
+    screening: engine.undoable(screeningKernels(engine, way !== EXACT)),
 
     upload(data) {
       const storage = engine.allocate(data.length);

@@ -2,12 +2,14 @@
  * Previews: the candidates are the tokens with the largest coarse logits, their logits are exact, fitted previews are
  * the best of their rank, and heads with one decode, are calibrated and take over the maps of others.
  */
-import { attachHeads, calibrate, createPolicy, generate } from "early-exits";
+import { attachHeads, calibrate, createPolicy, type ExitHeads, generate } from "early-exits";
+import { previewSize, withFirst } from "../../../src/exits/heads/head-shape.js";
+import { readConfidences } from "../../../src/exits/heads/score.js";
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
-import { fitMaps, fitPreviews, fitProjections } from "early-exits/exits";
+import { fitMaps, fitPreviews, fitProjections, type PreviewShape } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
-import { randomDocuments, smallHeads, smallModel } from "../../support/models.js";
+import { randomDocuments, reread, smallHeads, smallModel } from "../../support/models.js";
 import { sumOf } from "../../support/lists.js";
 const documents = randomDocuments(12, 24);
 
@@ -56,6 +58,40 @@ describe("a preview", () => {
     await expect(async () =>
       generate(heads, [1, 2], { policy, maxNewTokens: 2 })[Symbol.asyncIterator]().next(),
     ).rejects.toThrow(/entropy, which these heads do not have; choose one of margin/);
+  });
+});
+
+describe("a preview of many tokens", () => {
+  it("ranks all by its first components, and the best of them by the others too", async () => {
+    const model = await smallModel({ device: await createDevice("wasm"), gain: 3 });
+    const states = model.forward(documents.flat().slice(0, 60)).get(4)!;
+    const full = await readConfidences(model.unembed(states));
+    /** The share of states whose token is found, and the bytes that are read. */
+    const tried = async (size: Partial<PreviewShape>, made?: ExitHeads) => {
+      const heads = made ?? attachHeads(model, { exits: [], unembeddingPreview: { rank: 24, candidates: 5, ...size } });
+      const head = heads.heads[0]!;
+      const found = await head.confidences(await head.logits(states));
+      const right = full.filter(({ argmax }, r) => argmax === found[r]!.argmax).length / 60;
+      return { heads, right, work: head.work };
+    };
+    const first = { rank: 8, candidates: 30 };
+    const both = await tried({ first });
+    const all = await tried({});
+    expect(both.right + all.right).toBeCloseTo(2, 1);
+    expect((await tried({ rank: 8 })).right).toBeLessThan(0.8);
+    expect(both.work.multiplyAdds).toBe(24 * 24 + 8 * 61 + 16 * 30 + 5 * 24);
+    expect(both.work.bytes - all.work.bytes).toBe(30 * 20); // few rows of the other components
+    const { again, description } = await reread(both.heads);
+    expect(description.heads[0]!.preview).toEqual({ rank: 24, candidates: 5, first });
+    expect((await tried({}, again)).right).toBe(both.right);
+    await expect(tried({ first: { rank: 25, candidates: 30 } })).rejects.toThrow(/first rank/);
+  });
+
+  it("has first components by default", () => {
+    const large = { hiddenSize: 640, vocabSize: 262_144 };
+    const size = previewSize(large, "preview");
+    expect(withFirst(size, large)).toEqual({ rank: 384, candidates: 128, first: { rank: 64, candidates: 4096 } });
+    expect(withFirst(size, { ...large, vocabSize: 32_000 })).toEqual(size);
   });
 });
 

@@ -5,8 +5,7 @@
 import { attachHeads, createPolicy, generateBatch, type GenerateOptions, type Model } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { chooseUnembedding } from "../../../src/model/files/load.js";
-import { ScreenedUnembedding } from "../../../src/model/screened-unembedding.js";
-import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
+import { createReferenceDevice } from "early-exits/tensor";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
@@ -89,30 +88,6 @@ describe("a screened unembedding", () => {
     expect([counts.screenedHeads, counts.exactLogits]).toEqual([TOKENS.maxNewTokens, 0]);
     model.dispose();
   });
-
-  it("knows the best token's margin, and bounds on its log-probability", async () => {
-    const [n, k, rows] = [300, 48, 6];
-    const rng = createRng(5);
-    const normal = (length: number) => Float32Array.from({ length }, () => rng.normal());
-    const weight = (await smallModel({ config: { ...wide, vocab_size: n, hidden_size: k }, device })).weights
-      .unembedding;
-    const screened = new ScreenedUnembedding(device, weight);
-    const x = Tensor.from(device, normal(rows * k), [rows, k]);
-    const logits = await device.read(
-      device.kernels.linear(x.storage, packedOf(weight.weight), rows, undefined, undefined),
-    );
-    for (const [r, best] of (await screened.best(x)).entries()) {
-      const row = logits.subarray(r * n, (r + 1) * n);
-      const [top, second] = row.toSorted().slice(-2).reverse() as unknown as [number, number];
-      const logProbability = -Math.log(row.reduce((sum, logit) => sum + Math.exp(logit - top), 0));
-      expect(best!.id).toBe(row.indexOf(top));
-      expect(best!.margin).toBe(top - second);
-      expect(best!.logProbability.lower).toBeLessThanOrEqual(logProbability);
-      expect(best!.logProbability.upper).toBeGreaterThanOrEqual(logProbability);
-      expect(best!.logProbability.upper - best!.logProbability.lower).toBeLessThan(1);
-    }
-    screened.dispose();
-  });
 });
 
 describe("the choice of the unembedding", () => {
@@ -171,8 +146,3 @@ describe("the choice of the unembedding", () => {
     model.dispose();
   });
 });
-
-function packedOf(weight: Model["weights"]["unembedding"]["weight"]) {
-  if (weight instanceof Tensor) throw new TypeError("the weight is not packed");
-  return weight.storage;
-}

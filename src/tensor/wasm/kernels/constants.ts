@@ -53,8 +53,6 @@ export const RELU = 3;
 
 /** Quads of k that share a scale of a screened state: screening/coarse.as.ts. */
 export const SEGMENT_QUADS = 512;
-/** Columns of a block when the largest of a row are sought: few blocks hold more than one, few are to sort. */
-export const LARGEST_BLOCK = 64;
 
 /** Of each instance of the module: `setScratch`. */
 export const SCRATCH_BYTES = 4096;

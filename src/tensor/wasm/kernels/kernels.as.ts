@@ -19,5 +19,6 @@ export * from "./products/products.as";
 export { setScratch } from "./products/tiles.as";
 export * from "./screening/coarse.as";
 export * from "./screening/largest.as";
+export * from "./screening/nibble-rows.as";
 export { zeroFloats as fillZeros } from "./simd.as";
 export { logSoftmax, logSoftmaxBackward, rowArgmax, rowStats, softmax, softmaxBackward } from "./rows.as";

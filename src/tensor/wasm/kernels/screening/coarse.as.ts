@@ -10,12 +10,12 @@
  * A panel holds sixteen rows: [K/4][16][4] bytes, then 16 scales, 16 errors, 16 norms, and for each segment 16 sums of
  * its bytes. The inner sums are integers, hence exact: 2048 products of at most 127 · 8191 stay below 2^31. Two ways
  * lead to them:
- *   pairs   i32x4.dot_i16x8_s, in every engine
+ *   pairs   i32x4.dot_i16x8_s, where the way of products is EXACT
  *   dots    a relaxed dot of int8 and seven unsigned bits, whichever of dots.as.ts is the fastest: one dot a vector for
  *           u + 64, of which 64 · Σ q is taken off again, and pairs for the few quads of fourteen bits. No pair of
  *           products reaches 2^15, so every engine gives the same integers.
  */
-import { PAIRS, SEGMENT_QUADS } from "../constants";
+import { EXACT, PAIRS, SEGMENT_QUADS } from "../constants";
 import { isYes, mac, No, storeFour, Yes } from "../simd.as";
 import { constants, dot, joinPairs, ONES, way } from "../products/integers/dots.as";
 import { copyColumns, scratch } from "../products/tiles.as";
@@ -24,10 +24,6 @@ import { copyColumns, scratch } from "../products/tiles.as";
 const SMALLEST: f64 = 1.401298464324817e-45;
 /** Quads of k read at one place before the other: three kilobytes. */
 const PIECE = 48;
-
-export function hasDots(): i32 {
-  return ASC_FEATURE_RELAXED_SIMD ? 1 : 0;
-}
 
 // @ts-ignore: decorator
 @inline function segmentsOf(quads: i32): i32 {
@@ -107,7 +103,7 @@ export function packCoarse(w: usize, k: i32, first: i32, count: i32, from: usize
 
 /**
  * Lower and upper bounds [rows, n], for panels [begin, end), of U·x + bias for `rows` quantized states at x. A bias of
- * 0 means none. `dots`: how the states were stored. Two panels half of the range apart are read in turn, by pieces:
+ * 0 means none. Two panels half of the range apart are read in turn, by pieces:
  * memory is faster at two places than at one. Two states share each piece.
  */
 export function coarseBounds(
@@ -119,7 +115,6 @@ export function coarseBounds(
   rows: i32,
   n: i32,
   k: i32,
-  dots: i32,
   begin: i32,
   end: i32,
 ): void {
@@ -135,10 +130,10 @@ export function coarseBounds(
       const two = r + 1 < rows;
       const from = x + r * state;
       memory.fill(scratch + FLOATS, 0, 256);
-      if (two && way == PAIRS) panelSums<Yes, Yes>(at, far, from, state, quads, dots);
-      else if (two) panelSums<Yes, No>(at, far, from, state, quads, dots);
-      else if (way == PAIRS) panelSums<No, Yes>(at, far, from, state, quads, dots);
-      else panelSums<No, No>(at, far, from, state, quads, dots);
+      if (two && way == PAIRS) panelSums<Yes, Yes>(at, far, from, state, quads);
+      else if (two) panelSums<Yes, No>(at, far, from, state, quads);
+      else if (way == PAIRS) panelSums<No, Yes>(at, far, from, state, quads);
+      else panelSums<No, No>(at, far, from, state, quads);
       for (let i = 0; i < 1 + <i32>two; i++) {
         const row = ((r + i) * n) << 2;
         const own = from + i * state;
@@ -163,7 +158,7 @@ const EDGE = FLOATS + 256;
  * Σ_segments t · Σ q · u of panel `at`, and of panel `far` if not 0, added to scratch + FLOATS; of one state or two,
  * `state` bytes apart.
  */
-function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, quads: i32, dots: i32): void {
+function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, quads: i32): void {
   const segments = segmentsOf(quads);
   const sums = (quads + 3) << 6;
   let facts = x + integerBytes(quads);
@@ -171,7 +166,7 @@ function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, qu
   for (let s = 0; s < segments; s++) {
     memory.fill(scratch, 0, FLOATS);
     const last = min(quads, (s + 1) * SEGMENT_QUADS);
-    for (let first = dots ? s * SEGMENT_QUADS : last; first < last; first += PIECE) {
+    for (let first = way == EXACT ? last : s * SEGMENT_QUADS; first < last; first += PIECE) {
       const count = min(PIECE, last - first);
       const from = x + LIMITS + (first << 2);
       const offset = first << 6;
@@ -191,8 +186,8 @@ function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, qu
         if (far != 0) addWide(far, from, count, integers + INTEGERS + WIDE);
       }
       const t = v128.load32_splat(scale);
-      addSegment(integers, at + own, t, dots, floats);
-      if (far != 0) addSegment(integers + INTEGERS, far + own, t, dots, floats + 64);
+      addSegment(integers, at + own, t, floats);
+      if (far != 0) addSegment(integers + INTEGERS, far + own, t, floats + 64);
     }
     facts += SEGMENT_BYTES;
     entries += WIDE_BYTES * SEGMENT_QUADS;
@@ -200,11 +195,11 @@ function panelSums<Two, Pairs>(at: usize, far: usize, x: usize, state: usize, qu
 }
 
 /** Adds t times a segment's integer sums to the float sums `to` of its sixteen rows. */
-function addSegment(integers: usize, sums: usize, t: v128, dots: i32, to: usize): void {
+function addSegment(integers: usize, sums: usize, t: v128, to: usize): void {
   for (let c: usize = 0; c < 64; c += 16) {
     const pairs = integers + WIDE + (c << 1);
     let sum = joinPairs(v128.load(pairs), v128.load(pairs, 16));
-    if (dots) sum = i32x4.add(sum, i32x4.sub(v128.load(integers + c), i32x4.shl(v128.load(sums + c), 6)));
+    if (way != EXACT) sum = i32x4.add(sum, i32x4.sub(v128.load(integers + c), i32x4.shl(v128.load(sums + c), 6)));
     v128.store(to + c, mac(f32x4.convert_i32x4_s(sum), t, v128.load(to + c)));
   }
 }
