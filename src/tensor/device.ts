@@ -302,13 +302,7 @@ export interface Screening {
    */
   largest(x: Storage, row: number, search: { readonly width: number; readonly count: number }): readonly number[];
   /** coarse[begin + ids[i]] + W[ids[i]] · x -> [ids.length], with W and x as ops/nibble-rows.ts makes them. */
-  addNibbleRows(
-    coarse: Storage,
-    begin: number,
-    weight: Storage,
-    x: Float32Array,
-    ids: ArrayLike<number>,
-  ): Storage;
+  addNibbleRows(coarse: Storage, begin: number, weight: Storage, x: Float32Array, ids: ArrayLike<number>): Storage;
 }
 
 export interface DeviceInfo {
