@@ -3,7 +3,7 @@
  *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 384 --self 60 --out HEADS
  *   npx tsx apps/cli/main.ts calibrate MODEL.gguf --heads HEADS --self 1200 --agreement .95,.99 --delta .1 --out A
  * and then
- *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A.json,B.json [--runs 40]
+ *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A-99.json,A-95.json [--runs 40]
  *     [--out FOLDER]
  * Every way continues the beginnings of texts that the model samples from nothing, in turn, greedily; the full model
  * judges every token. Writes large-vocabulary.md and .json.

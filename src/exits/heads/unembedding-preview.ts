@@ -49,7 +49,7 @@ export class Preview implements LogitsReader {
   #making: Promise<HeadWeights> | undefined;
   /** Of the listed tokens. */
   #bias: Tensor | undefined;
-  /** Bytes of the packed weights. */
+  /** Bytes of the packed weights that an evaluation does not read. */
   #unread = 0;
 
   /** Takes ownership of the fitted tensors W₁ and lift, if any. */

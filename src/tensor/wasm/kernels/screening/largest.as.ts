@@ -1,6 +1,6 @@
 /**
  * Finds the entries of a row that can be the largest, given bounds: at least `count` entries reach the count-th largest
- * lower bound, so one whose upper bound does not is not among the `count` largest.
+ * lower bound, so one whose upper bound does not is not among the `count` largest. Or the largest themselves.
  */
 import { rowMax } from "../rows.as";
 import { highHalf } from "../simd.as";

@@ -3,7 +3,7 @@
  * Some rows of a matrix, each in one piece, times one vector of int16.
  */
 
-/** Rows whose memory is asked for at once: products wait for one or two. */
+/** Rows of which every line is loaded, and a sum stored, before they are multiplied: products wait for one or two. */
 const TOGETHER = 64;
 
 /**
