@@ -8,7 +8,7 @@ import type { ExitHeads, GeneratedToken, GenerateOptions } from "early-exits";
 import { type Counts, createDecoder } from "early-exits/exits";
 import { Ledger, sumCounts } from "../src/exits/cost/ledger.js";
 import type { UnitCosts } from "../src/exits/cost/unit-costs.js";
-import { generateWith } from "../src/model/decode/generate.js";
+import { generateBatchWith } from "../src/model/decode/generate.js";
 import type { Prompt } from "../src/model/decode/prompt.js";
 import type { TextSummary } from "../src/model/decode/writer.js";
 
@@ -149,7 +149,7 @@ export async function traceGeneration(
   const rounds: Promise<Float32Array>[] = [];
   const ledger = new Ledger(heads);
   const decoder = createDecoder(heads, options, { ledger, onLogits: (logits) => rounds.push(logits.read()) });
-  const generation = generateWith(heads.model, prompt, options, decoder);
+  const generation = generateBatchWith(heads.model, [prompt], options, decoder);
   const tokens: GeneratedToken[] = [];
   const logits: Float32Array[] = [];
   const { vocabSize } = heads.model.config;
@@ -166,7 +166,7 @@ export async function traceGeneration(
       row = 0;
     }
   }
-  return { ids: tokens.map(({ id }) => id), logits, tokens, summary: generation.summary, ledger };
+  return { ids: tokens.map(({ id }) => id), logits, tokens, summary: generation.summaries[0]!, ledger };
 }
 
 /** The largest absolute difference; above 0 if any bits differ, and 0 and -0 do. */

@@ -10,7 +10,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import { fillCaches } from "../../model/advance.js";
 import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
-import { generateBatchWith, generateWith } from "../../model/decode/generate.js";
+import { generateBatchWith } from "../../model/decode/generate.js";
 import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import { advance, type Model, Sequence, type Work } from "../../model/index.js";
@@ -274,27 +274,13 @@ export async function* sampleDocuments(
   model: Model,
   options: SampleOptions = {},
 ): AsyncGenerator<number[], void, undefined> {
-  const { count = 64, length = 128, prompts = [""], seed = 0, signal, temperature = 1, ...sampling } = options;
+  const { count = 64, length: maxNewTokens = 128, prompts = [""], seed = 0, ...sampling } = options;
   requireInteger("sampleDocuments: count", count, 1);
-  const rng = createRng(seed);
-  for (let i = 0; i < count; i++) {
-    const prompt = prompts[i % prompts.length]!;
-    const ids = await readPrompt(model, prompt);
-    const room = model.config.maxPositionEmbeddings - ids.length;
-    const run = generateWith(
-      model,
-      ids,
-      {
-        ...sampling,
-        temperature,
-        maxNewTokens: Math.min(length, room),
-        seed: rng.integer(2 ** 32),
-        signal,
-      },
-      plainDecoder(model),
-    );
-    const document = [...ids];
-    for await (const token of run) document.push(token.id);
-    yield document;
+  const ids = await Promise.all(prompts.map((prompt) => readPrompt(model, prompt)));
+  const asked = Array.from({ length: count }, (_, i) => ids[i % ids.length]!);
+  // Texts of neighbouring seeds have nothing in common.
+  const own = createRng(seed).integer(2 ** 31);
+  for await (const { prompt, answer } of selfAnswers(model, asked, { ...sampling, maxNewTokens, seed: own })) {
+    yield [...prompt, ...answer];
   }
 }

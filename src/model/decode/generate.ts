@@ -36,17 +36,7 @@ export interface BatchOptions {
   readonly batchSize?: number;
 }
 
-export function generateWith(model: Model, prompt: Prompt, options: GenerateOptions, decoder: Decoder): Generation {
-  const batch = generateBatchWith(model, [prompt], options, decoder);
-  return {
-    [Symbol.asyncIterator]: () => batch[Symbol.asyncIterator](),
-    get summary() {
-      return batch.summaries[0]!;
-    },
-  };
-}
-
-/** Every text has the tokens of `generateWith` alone. Prompt i is sampled with seed + i. */
+/** Every text has the tokens that it has alone. Prompt i is sampled with seed + i. */
 export function generateBatchWith(
   model: Model,
   prompts: readonly Prompt[],
