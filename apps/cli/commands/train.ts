@@ -91,7 +91,7 @@ const options = [
       "one more exit, after the last block: a preview of the model's unembedding of this rank, fitted to its " +
       "states; 0 for none",
     parse: integer(0),
-    defaultNote: "a third of the hidden size if the vocabulary is large, 3/5 beyond 128,000 tokens, else none",
+    defaultNote: "a third of the hidden size if the vocabulary is large, 4/5 beyond 128,000 tokens, else none",
   },
   {
     flags: "--preview-list <n>",

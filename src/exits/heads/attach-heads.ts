@@ -29,7 +29,7 @@ export interface AttachOptions {
   /**
    * One more exit, after the last block: a preview of the model's own unembedding. Where its margin passes the
    * threshold, the full product does not run. `fitPreviews` fits it; there is nothing to train. `true`: rank C/3, or
-   * 3C/5 of more than 128,000 tokens, and 128 candidates, or half of the ranked tokens if fewer. @default false
+   * 4C/5 of more than 128,000 tokens, and 128 candidates, or half of the ranked tokens if fewer. @default false
    */
   readonly unembeddingPreview?: boolean | Partial<PreviewShape>;
   /**

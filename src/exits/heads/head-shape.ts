@@ -15,7 +15,7 @@ export interface PreviewShape {
   /**
    * So many components rank all tokens, and `candidates` of the best get the others.
    *
-   * @default of attachHeads: C/10, and 32 times the candidates, where tokens are 1,000 times as many; otherwise none
+   * @default of attachHeads: 3C/20, and 64 times the candidates, where tokens are 1,000 times as many; otherwise none
    */
   readonly first?: { readonly rank: number; readonly candidates: number } | undefined;
   /** Ids that have coarse logits and can be emitted, ascending. @default all */
@@ -57,7 +57,7 @@ export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear
   // At depth L, the argmaxes that a preview misses are its only errors; of many tokens, few get most components.
   const many = vocabSize > LEAST_TOKENS * 128;
   const { share, candidates } =
-    kind === "linear" ? { share: 1 / 6, candidates: 64 } : { share: many ? 3 / 5 : 1 / 3, candidates: 128 };
+    kind === "linear" ? { share: 1 / 6, candidates: 64 } : { share: many ? 4 / 5 : 1 / 3, candidates: 128 };
   const rank = Math.ceil(share * hiddenSize);
   return {
     rank: rank < GROUP ? rank : GROUP * Math.round(rank / GROUP), // whole groups
@@ -67,7 +67,7 @@ export function previewSize({ hiddenSize, vocabSize }: ModelSizes, kind: "linear
 
 /** Adds what ranks all of many tokens coarsely. */
 export function withFirst(size: PreviewShape, { hiddenSize, vocabSize }: ModelSizes): PreviewShape {
-  const first = { rank: GROUP * Math.round(hiddenSize / 10 / GROUP), candidates: 32 * size.candidates };
+  const first = { rank: GROUP * Math.round((0.15 * hiddenSize) / GROUP), candidates: 64 * size.candidates };
   const pays = first.rank > 0 && 2 * first.rank <= size.rank && vocabSize > LEAST_TOKENS * size.candidates;
   return pays ? { first, ...size } : size;
 }

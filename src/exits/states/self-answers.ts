@@ -10,7 +10,7 @@ import { OptionError, requireInteger } from "../../errors.js";
 import { fillCaches } from "../../model/advance.js";
 import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
-import { generateBatchWith } from "../../model/decode/generate.js";
+import { generateBatchWith, wholeTexts } from "../../model/decode/generate.js";
 import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import { advance, type Model, Sequence, type Work } from "../../model/index.js";
@@ -19,6 +19,9 @@ import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 import { valuesOf } from "../heads/values-of.js";
+
+/** Texts that are sampled together. */
+const BATCH = 16;
 
 interface SelfAnswersOptions extends SamplingOptions {
   /** New tokens per answer at most. @default 144, or what the context has room for */
@@ -92,7 +95,7 @@ export async function* selfAnswers(
   prompts: readonly (readonly number[])[],
   options: SelfAnswersOptions = {},
 ): AsyncGenerator<SelfAnswer, void, undefined> {
-  const { batchSize = 16, seed = 0, first = 0, depths, maxNewTokens = 144, temperature = 1 } = options;
+  const { batchSize = BATCH, seed = 0, first = 0, depths, maxNewTokens = 144, temperature = 1 } = options;
   requireInteger("selfAnswers: batchSize", batchSize, 1);
   requireInteger("selfAnswers: first", first, 0, prompts.length);
   requireInteger("selfAnswers: maxNewTokens", maxNewTokens, 1);
@@ -117,17 +120,10 @@ export async function* selfAnswers(
     recorder.decoder,
     recorder.sequences,
   );
-  const answers = asked.map((): number[] => []);
-  const ended = (answer: readonly number[]): boolean =>
-    answer.length === limit || model.config.eosTokenIds.includes(answer.at(-1) ?? -1);
-  let next = 0;
   try {
-    for await (const { id, prompt } of run) {
-      answers[prompt]!.push(id);
-      for (; next < asked.length && ended(answers[next]!); next++) {
-        const states = recorder.take(next);
-        yield { index: first + next, prompt: asked[next]!, answer: answers[next]!, ...(states && { states }) };
-      }
+    for await (const [i, answer] of wholeTexts(model, run, limit)) {
+      const states = recorder.take(i);
+      yield { index: first + i, prompt: asked[i]!, answer, ...(states && { states }) };
     }
   } finally {
     trunk.dispose();
@@ -274,13 +270,18 @@ export async function* sampleDocuments(
   model: Model,
   options: SampleOptions = {},
 ): AsyncGenerator<number[], void, undefined> {
-  const { count = 64, length: maxNewTokens = 128, prompts = [""], seed = 0, ...sampling } = options;
+  const { count = 64, length = 128, prompts = [""], seed = 0, ...sampling } = options;
   requireInteger("sampleDocuments: count", count, 1);
   const ids = await Promise.all(prompts.map((prompt) => readPrompt(model, prompt)));
   const asked = Array.from({ length: count }, (_, i) => ids[i % ids.length]!);
-  // Texts of neighbouring seeds have nothing in common.
-  const own = createRng(seed).integer(2 ** 31);
-  for await (const { prompt, answer } of selfAnswers(model, asked, { ...sampling, maxNewTokens, seed: own })) {
-    yield [...prompt, ...answer];
-  }
+  const room = model.config.maxPositionEmbeddings - Math.max(...ids.map((prompt) => prompt.length));
+  const limit = Math.min(length, room);
+  const own = createRng(seed).integer(2 ** 31); // texts of neighbouring seeds have nothing in common
+  const run = generateBatchWith(
+    model,
+    asked,
+    { temperature: 1, ...sampling, batchSize: BATCH, maxNewTokens: limit, seed: own },
+    plainDecoder(model),
+  );
+  for await (const [i, text] of wholeTexts(model, run, limit)) yield [...asked[i]!, ...text];
 }

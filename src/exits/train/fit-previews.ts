@@ -24,7 +24,7 @@ import {
 } from "../states/batches.js";
 
 interface FitPreviewsOptions extends FitOptions {
-  /** Most positions to fit on. @default 16,384 */
+  /** Most positions to fit on. @default 65,536 */
   readonly positions?: number;
 }
 
@@ -39,7 +39,7 @@ export async function fitPreviews(
 ): Promise<void> {
   const { model } = heads;
   const { hiddenSize } = model.config;
-  const { positions = 16_384, signal } = options;
+  const { positions = 65_536, signal } = options;
   requireInteger("fitPreviews: positions", positions, 1);
   const { ahead } = heads;
   const fits = (ahead === undefined ? heads.heads : [...heads.heads, ahead])

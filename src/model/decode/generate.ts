@@ -103,6 +103,26 @@ export function generateBatchWith(
   };
 }
 
+/**
+ * Texts of at most `limit` tokens with the indices of their prompts, in order, each when it and those before it have
+ * ended.
+ */
+export async function* wholeTexts(
+  { config }: Model,
+  run: AsyncIterable<GeneratedToken>,
+  limit: number,
+): AsyncGenerator<readonly [index: number, ids: number[]], void, undefined> {
+  const texts: number[][] = [];
+  let next = 0;
+  for await (const { id, prompt } of run) {
+    (texts[prompt] ??= []).push(id);
+    for (let text = texts[next]; text !== undefined; text = texts[++next]) {
+      if (text.length < limit && !config.eosTokenIds.includes(text.at(-1)!)) break;
+      yield [next, text];
+    }
+  }
+}
+
 /** Its sequence holds its prompt. */
 export interface ActiveText extends PlannedText {
   readonly sequence: Sequence;

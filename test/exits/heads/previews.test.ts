@@ -90,7 +90,7 @@ describe("a preview of many tokens", () => {
   it("has first components by default", () => {
     const large = { hiddenSize: 640, vocabSize: 262_144 };
     const size = previewSize(large, "preview");
-    expect(withFirst(size, large)).toEqual({ rank: 384, candidates: 128, first: { rank: 64, candidates: 4096 } });
+    expect(withFirst(size, large)).toEqual({ rank: 512, candidates: 128, first: { rank: 96, candidates: 8192 } });
     expect(withFirst(size, { ...large, vocabSize: 32_000 })).toEqual(size);
   });
 });
