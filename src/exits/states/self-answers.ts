@@ -243,7 +243,7 @@ function stacked(rows: readonly Float32Array[], width: number): Float32Array {
 interface SampleOptions extends SamplingOptions {
   /** @default 64 */
   readonly count?: number;
-  /** New tokens per document at most. @default 128 */
+  /** New tokens per document at most; fewer if the longest prompt leaves less of the context. @default 128 */
   readonly length?: number;
   /** Used in turn. @default an empty document: the begin-of-text token */
   readonly prompts?: readonly Prompt[];
@@ -270,8 +270,9 @@ export async function* sampleDocuments(
   model: Model,
   options: SampleOptions = {},
 ): AsyncGenerator<number[], void, undefined> {
-  const { count = 64, length = 128, prompts = [""], seed = 0, ...sampling } = options;
+  const { count = 64, length = 128, prompts = [""], seed = 0, temperature = 1, ...sampling } = options;
   requireInteger("sampleDocuments: count", count, 1);
+  requireInteger("sampleDocuments: length", length, 1);
   const ids = await Promise.all(prompts.map((prompt) => readPrompt(model, prompt)));
   const asked = Array.from({ length: count }, (_, i) => ids[i % ids.length]!);
   const room = model.config.maxPositionEmbeddings - Math.max(...ids.map((prompt) => prompt.length));
@@ -280,7 +281,7 @@ export async function* sampleDocuments(
   const run = generateBatchWith(
     model,
     asked,
-    { temperature: 1, ...sampling, batchSize: BATCH, maxNewTokens: limit, seed: own },
+    { ...sampling, temperature, batchSize: BATCH, maxNewTokens: limit, seed: own },
     plainDecoder(model),
   );
   for await (const [i, text] of wholeTexts(model, run, limit)) yield [...asked[i]!, ...text];
