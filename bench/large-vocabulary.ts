@@ -1,6 +1,6 @@
 /**
  * A model whose unembedding is dear: a preview of it alone, without an exit below, certified and drafting. First
- *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 384 --self 60 --out HEADS
+ *   npx tsx apps/cli/main.ts train MODEL.gguf --exits 0 --preview 512 --self --out HEADS
  *   npx tsx apps/cli/main.ts calibrate MODEL.gguf --heads HEADS --self 1200 --agreement .95,.99 --delta .1 --out A
  * and then
  *   npx tsx bench/large-vocabulary.ts --model MODEL.gguf --heads HEADS --policies A-99.json,A-95.json [--runs 40]

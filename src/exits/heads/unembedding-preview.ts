@@ -2,8 +2,8 @@
  * A preview of the model's unembedding U, and then a few rows of it exactly:
  *   a = W₂ W₁ h (+ b)         W₁ [r, C], W₂ [N, r]: coarse logits of N tokens, all or those of a list
  *   z_j = U_j h + b_j         for the n tokens with the largest a, exactly
- * Of many tokens, the first components of W₁ h rank all, and only the best get the others: 64 components leave 4,096 of
- * 262,144 tokens, and 384 leave 128. (Devices that do not screen use all for all.)
+ * Of many tokens, the first components of W₁ h rank all, and only the best get the others: 96 components leave 8,192 of
+ * 262,144 tokens, and 512 leave 128. (Devices that do not screen use all for all.)
  * The token is the best of the n. Its margin to the second is a score; entropy and probabilities are none, because the
  * other logits are not known. Training, sampling and losses use the full product U h.
  *
