@@ -22,7 +22,7 @@ const threadsOption = {
   flags: "--threads <n>",
   description: "threads that share the work of the wasm device; results are the same",
   parse: integer(1),
-  defaultNote: "train takes as many as there are processors, up to 8",
+  defaultNote: "train, calibrate and eval take as many as there are processors, up to 8",
 } as const;
 
 export const budgetsOption = {

@@ -10,7 +10,7 @@ import { fileExists, type PromptLine, readPrompts, writeFileAtomic } from "early
 import { createRng } from "early-exits/tensor";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
-import { sampleAnswers } from "./training/head-data.js";
+import { ANSWERS_TOGETHER, sampleAnswers } from "./training/head-data.js";
 import { sampleText } from "./training/train-heads.js";
 
 interface OwnDocuments {
@@ -23,8 +23,6 @@ interface OwnDocuments {
   /** Prompts are kept beside it. */
   readonly file: string;
 }
-
-const BATCH = 16;
 
 /** Different purposes have different documents, whatever the seed. */
 export function ownSeed(seed: number, purpose: "training" | "calibration"): number {
@@ -43,7 +41,7 @@ export async function ownDocuments(
     return sampleText(model, { self: count, sequence: tokens, seed: own }, io);
   }
   const promptFile = join(dirname(file), "held-prompts.jsonl");
-  const prompts = await writePrompts(model, { count, seed: own, batchSize: BATCH, file: promptFile }, io);
+  const prompts = await writePrompts(model, { count, seed: own, file: promptFile }, io);
   const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens };
   return sampleAnswers(model, prompts, { ...recipe, seed: own, heldShare: 0 }, { file }, io);
 }
@@ -55,7 +53,6 @@ const TRIES = 4;
 interface PromptPlan {
   readonly count: number;
   readonly seed: number;
-  readonly batchSize: number;
   /** JSON lines of messages. A file with enough of them is read instead. */
   readonly file: string;
 }
@@ -66,32 +63,29 @@ interface PromptPlan {
  * there may be fewer if the model repeats itself. Prompt i depends on the seed and on those before it alone. A file
  * that has enough of them is read instead.
  */
-export async function writePrompts(
-  model: Model,
-  { count, seed, batchSize, file }: PromptPlan,
-  io: Io,
-): Promise<PromptLine[]> {
+export async function writePrompts(model: Model, { count, seed, file }: PromptPlan, io: Io): Promise<PromptLine[]> {
   if (await fileExists(file)) {
     const kept = await readPrompts(file, model);
     if (kept.length >= count) return kept.slice(0, count);
   }
-  const texts = await userTurns(model, { count, seed, batchSize }, io);
+  const texts = await userTurns(model, { count, seed }, io);
   const lines = texts.map((content) => JSON.stringify({ messages: [{ role: "user", content }] }));
   await writeFileAtomic(file, lines.map((line) => `${line}\n`).join(""));
   return readPrompts(file, model);
 }
 
-async function userTurns(
-  model: Model,
-  { count, seed, batchSize }: Omit<PromptPlan, "file">,
-  io: Io,
-): Promise<readonly string[]> {
+async function userTurns(model: Model, { count, seed }: Omit<PromptPlan, "file">, io: Io): Promise<readonly string[]> {
   const { tokenizer } = model;
   const { beginning, end } = await turnOf(model);
   const texts = new Set<string>();
   await withProgress(io, "prompts", async (report) => {
     const asked = Array.from({ length: count * TRIES }, () => beginning);
-    const turns = selfAnswers(model, asked, { maxNewTokens: LONGEST, batchSize, seed, signal: io.signal });
+    const turns = selfAnswers(model, asked, {
+      maxNewTokens: LONGEST,
+      batchSize: ANSWERS_TOGETHER,
+      seed,
+      signal: io.signal,
+    });
     for await (const { answer } of turns) {
       const ids = answer.includes(end) ? answer.slice(0, answer.indexOf(end)) : answer;
       const text = tokenizer.decode(ids).replaceAll("\ufffd", "").trim(); // a cut may split a letter

@@ -35,7 +35,7 @@ import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, 
 import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { type Io, note, refuseIf, UsageError, writeResult } from "../io.js";
 import { nextLines } from "../next-lines.js";
-import { modelDefaults, openModel, openReference } from "../open-model.js";
+import { modelDefaults, openModel, openReference, trainingThreads } from "../open-model.js";
 import {
   agreementOption,
   documentsOption,
@@ -62,6 +62,7 @@ import { raceExits } from "../race-exits.js";
 import { inShare, nameOf, openShard, type Shard, shardOptions, shareOf, storeOf } from "../shards.js";
 import { findShippedExits, shippedInstead } from "../shipped.js";
 import { readTimes } from "../times-file.js";
+import { memoryStore } from "../training/head-data.js";
 
 /** Settings that decide how records become a policy. */
 type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { readonly procedure: "paper" })) & {
@@ -71,8 +72,6 @@ type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { re
 /** Documents of the model's own, and tokens of each at most. */
 const OWN_DOCUMENTS = 200;
 const OWN_TOKENS = 144;
-
-const TIMED = 8;
 
 const OWN_TEXT_CLAIM =
   "the documents are the model's own; the claim is about such text. For yours, calibrate with --text FILE";
@@ -231,7 +230,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
     "calibrate: several levels do not go with --shard or --choices; give one",
   );
   const options = await optionsFor(heads, settings, levels);
-  const store = levels.length === 1 ? {} : { store: memoryStore() };
+  const store = levels.length === 1 ? {} : { store: memoryStore() }; // the documents are read once
   const judged = { sampling: samplingOf(settings), ...given({ against: reference }), ...store, ...storeOf(settings) };
   if (shard !== undefined) await workOnShare(heads, documents, options, { ...judged, shard }, io);
   else {
@@ -243,7 +242,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
           : settings.out?.replace(/(\.json)?$/, `-${Math.round(1e4 * agreement) / 100}.json`);
       const calibration = await choose(heads, documents, { ...options, agreement }, { ...settings, judged }, io);
       await finishCalibration(io, { ...settings, out }, heads, calibration, {
-        texts: documents.slice(0, TIMED).map((document) => beginningOf(model, document)),
+        texts: documents.map((document) => beginningOf(model, document)),
         lines: [...(text === undefined ? [OWN_TEXT_CLAIM] : []), ...seedLines(seeds, calibration)],
         async next(worth) {
           const call = { dir: settings.dir, agreement, chats: model.tokenizer.chatTemplate !== undefined };
@@ -255,18 +254,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
       });
     }
   }
-  heads.dispose();
-  reference?.dispose();
-  model.dispose();
-}
-
-/** Several levels read the documents once. */
-function memoryStore(): CacheStore {
-  const files = new Map<string, Uint8Array>();
-  return {
-    read: (name) => Promise.resolve(files.get(name)),
-    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
-  };
+  await model.device.dispose();
 }
 
 /** undefined without --shard. Throws a UsageError for what several processes cannot share. */
@@ -284,10 +272,17 @@ function openShare(settings: CalibrateSettings): Shard | undefined {
   return shard;
 }
 
-/** The model with the heads of a folder: unless one is given, those that come with the package for it. */
-async function openHeads(settings: CalibrateSettings, io: Io) {
-  const { dir } = settings;
-  const model = await openModel(io, dir, settings);
+/**
+ * The model with the heads of a folder: unless one is given, those that come with the package for it. Many threads make
+ * work shorter, but not measurements, nor shards that run side by side.
+ */
+async function openHeads(
+  settings: CalibrateSettings,
+  io: Io,
+  most = settings.costs === "measured" || settings.shard ? defaults.threads : trainingThreads(),
+) {
+  const { dir, threads = most } = settings;
+  const model = await openModel(io, dir, { ...settings, threads });
   const folder = settings.heads ?? (await findShippedExits(model))?.heads;
   if (folder !== undefined) return { model, folder, heads: await readHeads(folder, model) };
   throw new UsageError(`calibrate: no heads come with the package for ${dir}; give those that train wrote as --heads`);
@@ -334,8 +329,7 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     const lines = seedLines(await seedsBefore(settings, heads, texts), certified);
     await finishCalibration(io, settings, heads, certified, { texts, lines });
   }
-  heads.dispose();
-  model.dispose();
+  await model.device.dispose();
 }
 
 /**
@@ -516,7 +510,11 @@ async function finishCalibration(
         : `${JSON.stringify(certificate)}\n`;
     await writeFileAtomic(out, file);
   }
-  const race = await raceExits(heads, policy, texts, settings, io);
+  const exits = policy.exits.some(({ threshold }) => threshold !== "never");
+  const asked = settings.threads ?? defaults.threads;
+  const timed = exits && asked !== heads.model.device.info.threads ? await openHeads(settings, io, asked) : { heads };
+  const race = exits ? await raceExits(timed.heads, policy, texts, settings, io) : undefined;
+  if ("model" in timed) await timed.model.device.dispose();
   const steps = (await next?.(worthOf(race))) ?? [];
   writeResult(io, settings, { ...calibration, ...(race && { timed: race }) }, [
     ...calibrationLines(calibration, heads.model.config.numLayers),

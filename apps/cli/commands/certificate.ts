@@ -10,7 +10,7 @@ import { promiseLines } from "../calibration-lines.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf } from "../command.js";
 import { ownTextParts, readGrouped } from "../documents.js";
 import { type Io, refuseIf, writeResult } from "../io.js";
-import { modelDefaults, openModel, openReference } from "../open-model.js";
+import { modelDefaults, openModel, openReference, trainingThreads } from "../open-model.js";
 import { openLoss, readTasks } from "../answers.js";
 import {
   budgetsOption,
@@ -76,7 +76,8 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const certificate = await openCertificate(file);
   const { certified } = certificate.policy;
   const storage = certified === undefined ? {} : storageOf(certified.dtype);
-  const model = folder === undefined ? undefined : await openModel(io, folder, { device, budgets, ...storage });
+  const opened = { device, budgets, threads: trainingThreads(), ...storage };
+  const model = folder === undefined ? undefined : await openModel(io, folder, opened);
   const heads = headsFolder === undefined ? undefined : await readHeads(headsFolder, model!);
   const tasks = prompts === undefined ? undefined : (await readTasks(prompts)).slice(0, settings.documents);
   const own = settings.loss === undefined ? undefined : await openLoss(settings.loss);
@@ -96,9 +97,7 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
         report({ done: document, total, text: tasks === undefined ? "documents" : "candidates" }),
     }),
   );
-  heads?.dispose();
-  reference?.dispose();
-  model?.dispose();
+  await model?.device.dispose();
   if (result.verdict === "refuted") throw refuted(file, result);
   writeResult(io, settings, result, [result.sentence, ...promiseLines(certificate)]);
 }

@@ -136,7 +136,5 @@ async function run(settings: DemoSettings, io: Io): Promise<void> {
       commandLine("train", ["my-model.gguf"], { self: true, out: "heads" }),
     ),
   );
-  heads.shipped?.dispose();
-  heads.fresh.dispose();
-  demo.model.dispose();
+  await demo.model.device.dispose();
 }

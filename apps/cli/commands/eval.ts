@@ -17,7 +17,7 @@ import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDef
 import { count, percent, table } from "../format.js";
 import { type Io, note, refuseIf, writeResult } from "../io.js";
 import { openExits, shippedOption } from "../decoding.js";
-import { modelDefaults } from "../open-model.js";
+import { modelDefaults, trainingThreads } from "../open-model.js";
 import { headsOption, integer, modelFolder, modelOptions, outFileOption, seedOption } from "../options.js";
 import { withProgress } from "../progress.js";
 import { nameOf, openShard, shardOptions, storeOf } from "../shards.js";
@@ -80,7 +80,8 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
   const total = Math.ceil((all - index) / of);
   const policies: Policy[] = [];
   for (const file of files) policies.push(await readPolicy(file));
-  const asked = { ...settings, policy: files[0] };
+  const { threads = shard === undefined ? trainingThreads() : defaults.threads } = settings;
+  const asked = { ...settings, threads, policy: files[0] };
   const { model, heads, certificate } = await openExits(io, "eval", asked, policies[0]);
   const names = ["exits off", ...files.map((file) => basename(file, ".json"))];
   if (certificate !== undefined) {
@@ -119,8 +120,7 @@ async function run(settings: EvalSettings, io: Io): Promise<void> {
     }
     if (shard !== undefined) note(io, `${nameOf(shard)}: all of its items are scored`);
   } finally {
-    heads?.dispose();
-    model.dispose();
+    await model.device.dispose();
   }
 }
 

@@ -55,7 +55,6 @@ async function run(settings: ExportSettings, io: Io): Promise<void> {
     const graphs = exported.graphs.map(({ name }) => name);
     writeResult(io, settings, { out, graphs, stretches, weights, fill }, lines);
   } finally {
-    heads?.dispose();
-    model.dispose();
+    await model.device.dispose();
   }
 }

@@ -28,7 +28,7 @@ import {
   textOption,
 } from "../options.js";
 import { ownSeed, writePrompts } from "../own-text.js";
-import { ANSWERS_TOGETHER, holdOut, openSources, sampleAnswers } from "../training/head-data.js";
+import { holdOut, openSources, sampleAnswers } from "../training/head-data.js";
 import {
   depthsOf,
   fitHeads,
@@ -192,14 +192,12 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     dataHash: hashDocuments(given ?? asked),
     defaults: recipeFor(model),
   });
-  let heads: ExitHeads | undefined;
   try {
     const { options } = training;
     const cache = settings.cache ?? (ownPrompts ? join(out, "checkpoint", "states") : undefined);
     const written = {
       count: options.self,
       seed: ownSeed(options.seed, "training"),
-      batchSize: ANSWERS_TOGETHER,
       file: join(out, "prompts.jsonl"),
     };
     const toAnswer = ownPrompts ? await writePrompts(model, written, io) : asked;
@@ -219,7 +217,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
             io,
           ));
     const data = holdOut(documents, options);
-    heads = await attach(model, data.train, options);
+    const heads = await attach(model, data.train, options);
     note(io, `heads: ${describe(heads, options)} of ${model.config.numLayers}`);
     if (training.resumedAt > 0) note(io, `resuming after step ${training.resumedAt}`);
     const { cacheLimit } = settings;
@@ -244,8 +242,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
       { cause: error },
     );
   } finally {
-    heads?.dispose();
-    model.dispose();
+    await model.device.dispose();
   }
 }
 

@@ -212,13 +212,10 @@ export async function openSources(
   return { train: { ...(await cachedBatches(model, depths, store, options)), text: train }, held: heldSource };
 }
 
-function memoryStore(): CacheStore {
+export function memoryStore(): CacheStore {
   const files = new Map<string, Uint8Array>();
   return {
     read: (name) => Promise.resolve(files.get(name)),
-    write(name, bytes) {
-      files.set(name, bytes);
-      return Promise.resolve();
-    },
+    write: (name, bytes) => Promise.resolve(void files.set(name, bytes)),
   };
 }

@@ -1,5 +1,6 @@
 /** `train --self` and `calibrate --self` on a chat model, which writes its own prompts; `--shipped`. */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
 import { describe, expect, it } from "vitest";
 import { text, VALUE } from "../../support/gguf/bytes.js";
 import { ggufModel } from "../../support/gguf/model.js";
@@ -20,11 +21,7 @@ const heads = folder.path("heads");
 const train = words`
   train ${model} --self 24 --self-tokens 8 --depths 1,2 --steps 2 --batch 2 --sequence 32 --device wasm`;
 
-const lines = (file: string) =>
-  readFileSync(file, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as unknown);
+const lines = (file: string) => readFileSync(file, "utf8").trim().split("\n");
 
 describe("text of the model's own", () => {
   it("trains heads without a text, says what they learned and what comes next", async () => {
@@ -35,7 +32,9 @@ describe("text of the model's own", () => {
     expect(parseJson(readFileSync(`${heads}/training.json`, "utf8"))).toMatchObject({
       options: { self: 24, selfTemperature: 0, steps: 2 },
     });
-    const prompts = lines(`${heads}/prompts.jsonl`) as { messages: { role: string; content: string }[] }[];
+    const prompts = lines(`${heads}/prompts.jsonl`).map(
+      (line) => JSON.parse(line) as { messages: { role: string; content: string }[] },
+    );
     expect(prompts.every(({ messages }) => messages[0]?.role === "user")).toBe(true);
     expect(new Set(prompts.map(({ messages }) => messages[0]!.content)).size).toBe(24);
     expect(existsSync(`${heads}/checkpoint`)).toBe(false); // and with it the recorded states
@@ -46,11 +45,11 @@ describe("text of the model's own", () => {
     const { out, err } = await succeed(words`${calibrate} --agreement .3 --out ${folder.path("policy.json")}`);
     expect(err).toContain("sample 20/20");
     expect(out).toContain("the documents are the model's own");
-    expect(out).toMatch(/\nverdict: (certified|not certified)/);
-    expect(out).toMatch(/\nnext:\n {2}\S/);
-    const asked = (file: string) => lines(file).map((line) => JSON.stringify(line));
-    const known = new Set(asked(`${heads}/prompts.jsonl`));
-    const held = asked(`${heads}/held-prompts.jsonl`);
+    expect(out).toMatch(/\nverdict: certified, .*\nnext:\n {2}\S/);
+    // timed on one thread
+    expect(err.match(/^device: /gm)).toHaveLength(Math.min(2, availableParallelism()));
+    const known = new Set(lines(`${heads}/prompts.jsonl`));
+    const held = lines(`${heads}/held-prompts.jsonl`);
     expect(held.length).toBe(20);
     expect(held.filter((line) => known.has(line)).length).toBeLessThan(5);
     expect((await succeed(words`${calibrate} --agreement .4`)).err).not.toContain("sample ");
