@@ -24,7 +24,6 @@ import { median } from "./peers/statistics.js";
 const ROWS = [1, 2, 3, 4, 5, 6, 7, 8];
 const TEXTS = [1, 2, 3, 4];
 const CONTEXT = 160;
-const PASSES = 100;
 /** Tokens of each text of a batch. */
 const TOKENS = 24;
 
@@ -42,19 +41,21 @@ const { values: options } = parseArgs({
 const where = machine();
 console.error(describeMachine(where));
 
-/** GB/s of one row's product with a block's queries, again and again: from the caches. */
-async function cachedRate({ device, weights, config }: Model): Promise<number> {
-  const { weight } = weights.blocks[0]!.query;
+/** Milliseconds of products of 1 to 4 rows with as many bytes of weights, all in the caches. */
+async function timeCached({ device, weights, config }: Model, bytes: number): Promise<number[]> {
+  const { weight } = weights.blocks[0]!.up;
   const rng = createRng(1);
-  const x = Tensor.from(
-    device,
-    Array.from({ length: config.hiddenSize }, () => rng.normal()),
-    [1, config.hiddenSize],
-  );
-  const { median } = await measure("products from the caches", () => {
-    for (let i = 0; i < PASSES; i++) linear(x, weight).dispose();
-  });
-  return (PASSES * storedBytes(weight)) / median / 1e6;
+  const times: number[] = [];
+  for (const rows of TEXTS) {
+    const x = Tensor.from(
+      device,
+      Array.from({ length: rows * config.hiddenSize }, () => rng.normal()),
+      [rows, config.hiddenSize],
+    );
+    const { median } = await measure("products from the caches", () => linear(x, weight).dispose());
+    times.push((median * bytes) / storedBytes(weight));
+  }
+  return times;
 }
 
 /** Milliseconds a round of `generateBatch` takes, by number of texts: medians of rounds in turns. */
@@ -80,8 +81,9 @@ const results: {
   readonly dtype: WeightDtype;
   readonly unembedding: string;
   readonly units: UnitTimes;
-  /** MB of a block's weights, and GB/s: of one row, of a loop that only reads, of one row's product from the caches. */
-  readonly read: readonly [number, number, number, number];
+  /** MB of a block's weights, GB/s of one row and of a loop that only reads, which takes so many milliseconds. */
+  readonly read: readonly number[];
+  readonly cached: readonly number[];
   readonly batches: readonly number[];
 }[] = [];
 for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
@@ -90,9 +92,17 @@ for (const dtype of options.dtypes.split(",") as WeightDtype[]) {
   const heads = await readHeads(join(options.folder, "heads"), model);
   const units = await measureUnitTimes(heads, { rows: ROWS, context: CONTEXT, time: Number(options.time) });
   const bytes = bytesOf(model.weights.blocks[0]!);
-  const rate = bytes / units.block[0]!.cost / 1e6;
-  const read = [bytes / 1e6, rate, (await measureLimits()).read, await cachedRate(model)] as const;
-  results.push({ dtype, unembedding: model.unembedding, units, read, batches: await timeBatches(model) });
+  const size = bytes / 1e6;
+  const { read: limit } = await measureLimits();
+  const read = [size, size / units.block[0]!.cost, limit, size / limit];
+  results.push({
+    dtype,
+    unembedding: model.unembedding,
+    units,
+    read,
+    cached: await timeCached(model, bytes),
+    batches: await timeBatches(model),
+  });
   console.error(`${dtype}: ${units.block.map(({ cost }) => (cost / units.block[0]!.cost).toFixed(2)).join(" ")}`);
   await device.dispose();
 }
@@ -132,19 +142,13 @@ const report = {
       ROWS,
     ),
     {
-      title: "One row beside the memory",
+      title: "Memory and arithmetic alone",
       note: prose`
         A pass of a block over one row, attention and norms included, beside a loop that only reads, at four places in
-        turn, and beside the product with a matrix that stays in the caches, both measured after it.`,
-      columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "share", "from the caches, GB/s"],
-      rows: results.map(({ dtype, read: [size, rate, limit, cached] }) => [
-        dtype,
-        size.toFixed(2),
-        rate.toFixed(1),
-        limit.toFixed(1),
-        (rate / limit).toFixed(2),
-        cached.toFixed(1),
-      ]),
+        turn; then arithmetic alone, milliseconds of products of one to four rows with as many weights, all in the
+        caches.`,
+      columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "reading, ms", ...TEXTS.map(String)],
+      rows: results.map(({ dtype, read, cached }) => [dtype, ...[...read, ...cached].map((value) => value.toFixed(3))]),
     },
     table(
       "Final norm, unembedding and argmax",

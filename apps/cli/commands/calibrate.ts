@@ -29,6 +29,7 @@ import {
 import { type CacheStore, isExactFill } from "early-exits/exits";
 import { readPrompt } from "early-exits/model";
 import { fileExists, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
+import { errorFreeUnits } from "early-exits/risk";
 import { isOfAnswers, lossName, openLoss, readTasks, tokenLosses } from "../answers.js";
 import { calibrationLines, calibrationNext, calibrationVerdict, type Worth, worthOf } from "../calibration-lines.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
@@ -69,8 +70,9 @@ type CalibrationChoice = (CertifyPolicyOptions | (PaperCalibrationOptions & { re
   readonly fill: FillName;
 };
 
-/** Documents of the model's own, and tokens of each at most. */
+/** Documents of the model's own, for strict claims times those that must be free of errors; tokens of each at most. */
 const OWN_DOCUMENTS = 200;
+const TIMES_FEWEST = 4;
 const OWN_TOKENS = 144;
 
 const OWN_TEXT_CLAIM =
@@ -95,6 +97,7 @@ const options = [
     ...selfOption,
     description:
       "in place of --text: so many documents that the model writes; a chat model answers prompts that it writes",
+    defaultNote: "more for strict claims, such as 1196 at .99",
   },
   {
     ...agreementOption,
@@ -216,15 +219,15 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   );
   const shard = openShare(settings);
   const { model, heads, folder } = await openHeads(settings, io);
-  const read = text === undefined ? await ownAnswers(settings, model, io) : await readGrouped(text, model);
+  const levels = settings.agreement ?? [defaults.agreement];
+  const read = await (text === undefined ? ownAnswers(settings, levels, model, io) : readGrouped(text, model));
   const documents = read.slice(0, settings.documents);
   refuseIf(
-    settings.unit === "group" && documents.every((document) => groupOf(document) === undefined),
+    settings.unit === "group" && !documents.some(groupOf),
     "calibrate: --unit group needs documents with groups: a folder, whose files are groups, or JSON lines with a " +
       '"group"',
   );
   const reference = await openReference(io, settings.dir, model, settings);
-  const levels = settings.agreement ?? [defaults.agreement];
   refuseIf(
     levels.length > 1 && (shard !== undefined || settings.choices !== undefined),
     "calibrate: several levels do not go with --shard or --choices; give one",
@@ -261,9 +264,10 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
 function openShare(settings: CalibrateSettings): Shard | undefined {
   const shard = openShard("calibrate", settings);
   if (shard === undefined) return undefined;
-  const asked = { "--self": settings.self, "--own-text": settings.ownText };
-  const [name] = Object.entries(asked).find(([, value]) => value !== undefined) ?? [];
-  refuseIf(name !== undefined, `calibrate: ${name} does not go with --shard; leave out one of them`);
+  refuseIf(
+    (settings.self ?? settings.ownText) !== undefined,
+    "calibrate: --self or --own-text does not go with --shard; leave out one of them",
+  );
   refuseIf(
     settings.costs === "measured",
     "calibrate: no two measurements are equal, so shards cannot measure costs; measure once, with plan --times, and " +
@@ -298,7 +302,7 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
     );
   }
   refuseIf(
-    [agreement, ownText, paper].some((one) => one !== undefined),
+    (agreement ?? ownText ?? paper) !== undefined,
     "calibrate: --agreement, --own-text and --paper do not go with --prompts",
   );
   const shard = openShare(settings);
@@ -336,12 +340,18 @@ async function runOnPrompts(settings: CalibrateSettings & { readonly prompts: st
  * Documents of the model's own; kept beside the heads, or beside the policy if the heads are the package's, so that
  * another level takes the same.
  */
-function ownAnswers(settings: CalibrateSettings, model: Model, io: Io): Promise<CalibrationDocument[]> {
-  const { heads = dirname(settings.out ?? ""), self, seed, temperature } = withDefaults(defaults, settings);
+function ownAnswers(
+  settings: CalibrateSettings,
+  levels: readonly number[],
+  model: Model,
+  io: Io,
+): Promise<CalibrationDocument[]> {
+  const { heads = dirname(settings.out ?? ""), self, seed, temperature, delta } = withDefaults(defaults, settings);
+  const fewest = errorFreeUnits(1 - Math.max(...levels), delta / levels.length);
   return ownDocuments(
     model,
     {
-      count: self === true ? OWN_DOCUMENTS : self,
+      count: self === true ? Math.max(OWN_DOCUMENTS, TIMES_FEWEST * fewest) : self,
       seed,
       temperature,
       tokens: OWN_TOKENS,

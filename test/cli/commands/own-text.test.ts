@@ -32,17 +32,15 @@ describe("text of the model's own", () => {
     expect(parseJson(readFileSync(`${heads}/training.json`, "utf8"))).toMatchObject({
       options: { self: 24, selfTemperature: 0, steps: 2 },
     });
-    const prompts = lines(`${heads}/prompts.jsonl`).map(
-      (line) => JSON.parse(line) as { messages: { role: string; content: string }[] },
-    );
-    expect(prompts.every(({ messages }) => messages[0]?.role === "user")).toBe(true);
-    expect(new Set(prompts.map(({ messages }) => messages[0]!.content)).size).toBe(24);
+    const prompts = lines(`${heads}/prompts.jsonl`);
+    expect(prompts.every((line) => line.startsWith('{"messages":[{"role":"user","content":"'))).toBe(true);
+    expect(new Set(prompts).size).toBe(24);
     expect(existsSync(`${heads}/checkpoint`)).toBe(false); // and with it the recorded states
   });
 
   it("calibrates without a text, on other prompts, which another level uses again", async () => {
-    const calibrate = words`calibrate ${model} --heads ${heads} --self 20 --delta .2 --device wasm`;
-    const { out, err } = await succeed(words`${calibrate} --agreement .3 --out ${folder.path("policy.json")}`);
+    const own = words`calibrate ${model} --heads ${heads} --device wasm --self`;
+    const { out, err } = await succeed(words`${own} 20 --delta .2 --agreement .3 --out ${folder.path("policy.json")}`);
     expect(err).toContain("sample 20/20");
     expect(out).toContain("the documents are the model's own");
     expect(out).toMatch(/\nverdict: certified, .*\nnext:\n {2}\S/);
@@ -50,9 +48,10 @@ describe("text of the model's own", () => {
     expect(err.match(/^device: /gm)).toHaveLength(Math.min(2, availableParallelism()));
     const known = new Set(lines(`${heads}/prompts.jsonl`));
     const held = lines(`${heads}/held-prompts.jsonl`);
-    expect(held.length).toBe(20);
+    expect(held).toHaveLength(20);
     expect(held.filter((line) => known.has(line)).length).toBeLessThan(5);
-    expect((await succeed(words`${calibrate} --agreement .4`)).err).not.toContain("sample ");
+    expect((await succeed(words`${own} 20 --delta .2 --agreement .4`)).err).not.toContain("sample ");
+    expect((await succeed(words`${own} --agreement .99 --delta .6`)).err).toContain("sample 204/204");
   });
 });
 
