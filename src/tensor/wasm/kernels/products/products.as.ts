@@ -2,7 +2,7 @@
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of
  * tiles.as.ts. Three ways, by the number of rows:
- *   one row       W is read once, at some places in turns: the speed of memory is the limit
+ *   one row       W is read once, at some places in turns: the speed of memory is the limit, but not in the caches
  *   a few rows    share a panel; of a W larger than the caches, pieces, while the next pieces are on their way
  *   many rows     blocked: a block of x stays in the second-level cache while every panel passes by (blocked.as.ts)
  * Bias and residual are written first and the sums added onto them. Blocks of k continue from the sums so far, so the
@@ -14,17 +14,7 @@ import { multiply } from "./blocked.as";
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
 import { copyFloats } from "../simd.as";
-import {
-  halfRows,
-  halves1x32,
-  halves2x16,
-  single,
-  tile1x16,
-  tile2x16,
-  tile3x12,
-  tile3x4x2,
-  tileRows,
-} from "./tiles.as";
+import { halfRows, halves1x32, halves2x16, single, tile1x16, tile1x32, tile2x16, tileRows } from "./tiles.as";
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
@@ -44,8 +34,8 @@ export function streamBytes(k: i32): usize {
 
 /**
  * One row, at places a part of the range apart, in turns. A place is a panel of float32, or a pair of bfloat16, which
- * keeps the multiplier busy as well. (Two panels of float32 together are faster in the caches on Node 24, but not from
- * memory, and on Node 20 do not fit the registers.)
+ * keeps the multiplier busy as well; a pair of float32, which does so in the caches (`wholePanels`), is read from memory
+ * more slowly.
  */
 function spreadPanels(
   kind: i32,
@@ -88,26 +78,22 @@ function spreadPanels(
 }
 
 /**
- * Reads every panel once, its whole length for each pair of rows; the last three rows of an odd number take two panels
- * at a time.
+ * Reads every panel once, its whole length for each pair of rows; the last row of an odd number takes two panels at a
+ * time.
  */
 function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32, k: i32, begin: i32, end: i32): void {
   const xRow = k << 2;
   const yRow = n << 2;
-  const three = kind == PANELS_F32 && rows > 1 && (rows & 1) != 0;
-  const paired = rows - 3;
+  const odd = kind == PANELS_F32 && (rows & 1) != 0;
+  const paired = rows - 1;
   for (let p = begin; p < end; p++) {
     const at = panelAt(kind, w, p, k);
     const to = y + (p << 6);
-    if (three && p + 1 < end && (p + 2) << 4 <= n) {
+    if (odd && p + 1 < end && (p + 2) << 4 <= n) {
       const next = at + (k << 6);
-      const from = x + paired * xRow;
-      const into = to + paired * yRow;
       tileRows(at, 64, x, xRow, 4, to, yRow, paired, 16, k);
       tileRows(next, 64, x, xRow, 4, to + 64, yRow, paired, 16, k);
-      tile3x12(at, from, xRow, into, yRow, k);
-      tile3x12(next, from, xRow, into + 64, yRow, k);
-      tile3x4x2(at, next, from, xRow, into, yRow, k);
+      tile1x32(at, next, x + paired * xRow, to + paired * yRow, k);
       p++;
     } else panelRows(kind, at, x, xRow, to, yRow, rows, min(16, n - (p << 4)), k);
   }
@@ -254,7 +240,7 @@ export function linear(
   if (rows > FEW_ROWS) multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
   else if (rows > 1 && rows <= STREAM_ROWS && !cached)
     streamPanels(kind, w, x, y, rows, n, k, work, places, begin, end);
-  else if (rows == 1 && (kind == PANELS_BF16 || !cached)) {
+  else if (rows == 1 && (kind == PANELS_BF16 || (!cached && places > 1))) {
     spreadPanels(kind, w, x, y, n, k, cached ? k : TURN, places, begin, end);
   } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }

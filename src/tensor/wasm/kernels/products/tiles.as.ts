@@ -16,8 +16,8 @@
  *
  * Two multiply-adds per cycle of four cycles' latency need eight sums to keep busy. V8 loads all that a turn of the
  * loop needs before it computes, and has fifteen vector registers: sums, weights and splats together must fit them, or
- * it spills, at half the speed. Hence two rows by sixteen columns (8 + 4 + 2), or three by twelve (9 + 3 + 3); not one
- * by 32, nor two k in one turn.
+ * it spills, at half the speed. Hence two rows by sixteen columns (8 + 4 + 2), not two k in one turn; and one row by 32
+ * (8 + 8 + 1) in two steps, with a branch between them.
  */
 import { UPPER_HALVES } from "./panels.as";
 import { mac, storeFour } from "../simd.as";
@@ -160,87 +160,32 @@ export function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usi
   v128.store(y, b3, 112);
 }
 
-/** 3 x 12: a panel's first twelve columns. Nine sums keep the units busy; 2 + 1 rows would not. */
-export function tile3x12(w: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
-  const y1 = y + yRow;
-  const y2 = y1 + yRow;
+/** 1 x 32: two panels, w and `next`. Eight chains of additions: those of one panel would wait for each other. */
+export function tile1x32(w: usize, next: usize, x: usize, y: usize, k: i32): void {
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
   let a2 = v128.load(y, 32);
-  let b0 = v128.load(y1);
-  let b1 = v128.load(y1, 16);
-  let b2 = v128.load(y1, 32);
-  let c0 = v128.load(y2);
-  let c1 = v128.load(y2, 16);
-  let c2 = v128.load(y2, 32);
-  let x1 = x + xRow;
-  let x2 = x1 + xRow;
+  let a3 = v128.load(y, 48);
+  let b0 = v128.load(y, 64);
+  let b1 = v128.load(y, 80);
+  let b2 = v128.load(y, 96);
+  let b3 = v128.load(y, 112);
   for (const end = x + (k << 2); x != end; x += 4) {
     const s = v128.load32_splat(x);
-    const t = v128.load32_splat(x1);
-    const u = v128.load32_splat(x2);
-    let v = v128.load(w);
-    a0 = mac(v, s, a0);
-    b0 = mac(v, t, b0);
-    c0 = mac(v, u, c0);
-    v = v128.load(w, 16);
-    a1 = mac(v, s, a1);
-    b1 = mac(v, t, b1);
-    c1 = mac(v, u, c1);
-    v = v128.load(w, 32);
-    a2 = mac(v, s, a2);
-    b2 = mac(v, t, b2);
-    c2 = mac(v, u, c2);
+    a0 = mac(v128.load(w), s, a0);
+    a1 = mac(v128.load(w, 16), s, a1);
+    a2 = mac(v128.load(w, 32), s, a2);
+    a3 = mac(v128.load(w, 48), s, a3);
     w += 64;
-    x1 += 4;
-    x2 += 4;
-  }
-  v128.store(y, a0);
-  v128.store(y, a1, 16);
-  v128.store(y, a2, 32);
-  v128.store(y1, b0);
-  v128.store(y1, b1, 16);
-  v128.store(y1, b2, 32);
-  v128.store(y2, c0);
-  v128.store(y2, c1, 16);
-  v128.store(y2, c2, 32);
-}
-
-/** 3 x (4 + 4): the last four columns of two neighbouring panels, w and `next`. */
-export function tile3x4x2(w: usize, next: usize, x: usize, xRow: usize, y: usize, yRow: usize, k: i32): void {
-  const y1 = y + yRow;
-  const y2 = y1 + yRow;
-  let a0 = v128.load(y, 48);
-  let a1 = v128.load(y, 112);
-  let b0 = v128.load(y1, 48);
-  let b1 = v128.load(y1, 112);
-  let c0 = v128.load(y2, 48);
-  let c1 = v128.load(y2, 112);
-  let x1 = x + xRow;
-  let x2 = x1 + xRow;
-  for (const end = x + (k << 2); x != end; x += 4) {
-    const v = v128.load(w, 48);
-    const z = v128.load(next, 48);
-    const s = v128.load32_splat(x);
-    const t = v128.load32_splat(x1);
-    const u = v128.load32_splat(x2);
-    a0 = mac(v, s, a0);
-    a1 = mac(z, s, a1);
-    b0 = mac(v, t, b0);
-    b1 = mac(z, t, b1);
-    c0 = mac(v, u, c0);
-    c1 = mac(z, u, c1);
-    w += 64;
+    if (w == 0) break; // never; it keeps V8 from loading both panels' weights before it computes
+    b0 = mac(v128.load(next), s, b0);
+    b1 = mac(v128.load(next, 16), s, b1);
+    b2 = mac(v128.load(next, 32), s, b2);
+    b3 = mac(v128.load(next, 48), s, b3);
     next += 64;
-    x1 += 4;
-    x2 += 4;
   }
-  v128.store(y, a0, 48);
-  v128.store(y, a1, 112);
-  v128.store(y1, b0, 48);
-  v128.store(y1, b1, 112);
-  v128.store(y2, c0, 48);
-  v128.store(y2, c1, 112);
+  storeFour(y, a0, a1, a2, a3);
+  storeFour(y + 64, b0, b1, b2, b3);
 }
 
 /** One per thread: an edge tile of up to five rows by sixteen columns. */
