@@ -34,8 +34,8 @@ export function streamBytes(k: i32): usize {
 
 /**
  * One row, at places a part of the range apart, in turns. A place is a panel of float32, or a pair of bfloat16, which
- * keeps the multiplier busy as well; a pair of float32, which does so in the caches (`wholePanels`), is read from memory
- * more slowly.
+ * keeps the multiplier busy as well. Pairs of float32, which do so in the caches (`wholePanels`), are slower to read
+ * from memory.
  */
 function spreadPanels(
   kind: i32,
