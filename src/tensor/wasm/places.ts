@@ -1,14 +1,14 @@
 /**
  * At how many places few rows read W in turns (products.as.ts): processors differ, bits do not. Prefetchers take some
  * kilobytes to run ahead at a place, so small matrices are read at fewer; on Zen 5, they take distances between three
- * places for strides and fetch what nobody reads, at half the speed. Every matrix is read in all ways, one after
+ * places for strides and fetch what nobody reads, at half the speed. Every large matrix is read in all ways, one after
  * another, until their times tell which is fastest for its kind: dtype, rows, size.
  */
-import { FEW_PLACES, MOST_PLACES } from "./kernels/constants.js";
+import { MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
 /** The first of equals, and where the clock is too coarse to tell. */
-const WAYS = [FEW_PLACES, 1, 3, MOST_PLACES] as const;
+const WAYS = [2, 1, 3, MOST_PLACES] as const;
 /** Milliseconds, and matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 16;
 const FEWEST = 3;
@@ -17,8 +17,9 @@ const MOST = 24;
 const LONGEST = 1.5;
 /** Ways that differ less count as equal: where products take all the time, places that waste memory look no worse. */
 const CLEAR = 1.04;
-/** Smaller matrices stay in the caches. */
-const LEAST = 2 ** 16;
+/** Smaller matrices are read too soon to be timed: at one place if all that the device holds fits the caches. */
+const LEAST = 2 ** 18;
+const CACHES = 2 ** 24;
 /** Two rows to so many are few. */
 const FEW_ROWS = 8;
 
@@ -38,6 +39,7 @@ interface Trial {
 
 export class Places {
   readonly #now: () => number;
+  readonly #held: () => number;
   readonly #trials = new Map<number, Trial>();
   /** Of the product that runs. */
   #trial: Trial | undefined;
@@ -45,14 +47,17 @@ export class Places {
   #first = 0;
   #began = 0;
 
-  constructor(now: () => number) {
+  /** `held`: bytes on the device. */
+  constructor(now: () => number, held: () => number) {
     this.#now = now;
+    this.#held = held;
   }
 
   /** Places at which the product that follows reads W [n, k], at address w; `done` comes after it. */
   next({ kind, w, rows, n, k }: Product): number {
     this.#trial = undefined;
-    if (rows > FEW_ROWS || n * k < LEAST) return FEW_PLACES;
+    if (rows > FEW_ROWS) return 1;
+    if (n * k < LEAST) return this.#held() < CACHES ? 1 : WAYS[0];
     const key = 32 * (kind * (FEW_ROWS + 1) + rows) + Math.clz32(n * k);
     const trial = this.#trials.get(key) ?? {
       spent: WAYS.map(() => 0),

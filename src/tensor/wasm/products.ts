@@ -56,7 +56,7 @@ type Product = { -readonly [Key in keyof KernelArguments["linear"]]: number };
 export function productKernels(engine: Engine, now: () => number): ProductKernels {
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
-  const places = new Places(now);
+  const places = new Places(now, () => engine.memory.used);
 
   const share = (kernel: "linear" | "linearIntegers", given: Product, work: Work): void => {
     given.places = places.next(given);

@@ -22,8 +22,7 @@ export const NIBBLE_HALVES_GROUP = 320;
 export const NIBBLE_FLOATS_GROUP = 384;
 export const NIBBLE_CENTRED_GROUP = 288;
 
-/** Places at which few rows read W in turns, long ones or short ones: products/products.as.ts. */
-export const FEW_PLACES = 2;
+/** Places at which few rows read W in turns, at most: products/products.as.ts. */
 export const MOST_PLACES = 4;
 
 /** ggml's numbers of the blocks that products/blocks.as.ts packs. */

@@ -34,8 +34,8 @@ export function streamBytes(k: i32): usize {
 
 /**
  * One row, at places a part of the range apart, in turns. A place is a panel of float32, or a pair of bfloat16, which
- * keeps the multiplier busy as well. Pairs of float32, which do so in the caches (`wholePanels`), are slower to read
- * from memory.
+ * keeps the multiplier busy as well. Pairs of float32, as one place has them (`wholePanels`), are fastest in the caches,
+ * but slower to read from memory.
  */
 function spreadPanels(
   kind: i32,
@@ -240,7 +240,7 @@ export function linear(
   if (rows > FEW_ROWS) multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
   else if (rows > 1 && rows <= STREAM_ROWS && !cached)
     streamPanels(kind, w, x, y, rows, n, k, work, places, begin, end);
-  else if (rows == 1 && (kind == PANELS_BF16 || (!cached && places > 1))) {
+  else if (rows == 1 && (kind == PANELS_BF16 || places > 1)) {
     spreadPanels(kind, w, x, y, n, k, cached ? k : TURN, places, begin, end);
   } else wholePanels(kind, w, x, y, rows, n, k, begin, end);
 }
