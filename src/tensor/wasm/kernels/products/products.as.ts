@@ -34,8 +34,8 @@ export function streamBytes(k: i32): usize {
 
 /**
  * One row, at places a part of the range apart, in turns. A place is a panel of float32, or a pair of bfloat16, which
- * keeps the multiplier busy as well. Pairs of float32, as one place has them (`wholePanels`), are fastest in the caches,
- * but slower to read from memory.
+ * keeps the multiplier busy as well. Pairs of float32, as one place has them (`wholePanels`), do so in the caches, but
+ * are slower to read from memory.
  */
 function spreadPanels(
   kind: i32,
