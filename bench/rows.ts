@@ -4,7 +4,7 @@
  *   npx tsx bench/rows.ts [--model FILE] [--folder FOLDER] [--dtypes int8,int4,bfloat16,float32] [--time 8000]
  *     [--rounds 9] [--out FOLDER]
  * SmolLM2-135M-Instruct (../shared/fixtures) with its exits: blocks, exits and unembeddings take turns as in decoding,
- * with 160 cached positions, so that weights come from memory; beside them, a loop that only reads, and a product from
+ * with 160 cached positions, so that weights come from memory; beside them, a loop that only reads, and products from
  * the caches. The last table runs `generateBatch` on 1 to 4 copies of a prompt, in turns. Writes rows.md and rows.json.
  */
 import { join } from "node:path";
@@ -144,9 +144,8 @@ const report = {
     {
       title: "Memory and arithmetic alone",
       note: prose`
-        A pass of a block over one row, attention and norms included, beside a loop that only reads, at four places in
-        turn; then arithmetic alone, milliseconds of products of one to four rows with as many weights, all in the
-        caches.`,
+        A pass of a block over one row, attention and norms included, beside a loop that only reads, as fast as it can;
+        then arithmetic alone, milliseconds of products of one to four rows with as many weights, all in the caches.`,
       columns: ["weights", "a block, MB", "one row, GB/s", "reading, GB/s", "reading, ms", ...TEXTS.map(String)],
       rows: results.map(({ dtype, read, cached }) => [dtype, ...[...read, ...cached].map((value) => value.toFixed(3))]),
     },
