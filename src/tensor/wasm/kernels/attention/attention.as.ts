@@ -28,7 +28,7 @@ import {
   valueBytes,
 } from "./cache.as";
 import { rotate } from "./rope.as";
-import { pair, single, tileRows } from "../products/tiles.as";
+import { pairRows, single, tileRows } from "../products/tiles.as";
 import { expRow, rowMax, scaleRow } from "../rows.as";
 import { zeroFloats } from "../simd.as";
 
@@ -201,7 +201,7 @@ function addValues(
     const both = min(n, m);
     const skip = both << 2;
     const rest = panel + both * step;
-    pair(halves, panel, step, s, row, 4, to, size, both);
+    pairRows(halves, panel, step, s, row, 4, to, size, both);
     if (n > both) single(halves, rest, step, s + skip, 4, to, n - both);
     if (m > both) single(halves, rest, step, s + row + skip, 4, to + size, m - both);
   }

@@ -14,7 +14,7 @@ import { multiply } from "./blocked.as";
 import { panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
 import { copyFloats } from "../simd.as";
-import { halfRows, halves1x32, halves2x16, single, tile1x16, tile1x32, tile2x16, tileRows } from "./tiles.as";
+import { halves1x32, halves2x16, pairRows, single, tile1x16, tile1x32, tileRows } from "./tiles.as";
 
 /** With two to this many rows, W is streamed; with more, arithmetic limits. */
 const STREAM_ROWS = 8;
@@ -95,7 +95,7 @@ function wholePanels(kind: i32, w: usize, x: usize, y: usize, rows: i32, n: i32,
       tileRows(next, 64, x, xRow, 4, to + 64, yRow, paired, 16, k);
       tile1x32(at, next, x + paired * xRow, to + paired * yRow, k);
       p++;
-    } else panelRows(kind, at, x, xRow, to, yRow, rows, min(16, n - (p << 4)), k);
+    } else tileRows(at, 64, x, xRow, 4, to, yRow, rows, min(16, n - (p << 4)), k, kind == PANELS_BF16);
   }
 }
 
@@ -174,8 +174,7 @@ function copySums(
 function pieceRows(halves: bool, w: usize, x: usize, y: usize, rows: i32, both: bool, k: i32): void {
   const yRow: usize = halves ? 128 : 64;
   for (; rows >= 2; rows -= 2) {
-    if (halves) halves2x16(w, 64, x, k << 2, y, yRow, k);
-    else tile2x16(w, 64, x, k << 2, 4, y, yRow, k);
+    pairRows(halves, w, 64, x, k << 2, 4, y, yRow, k);
     if (both) halves2x16(w + 32, 64, x, k << 2, y + 64, yRow, k);
     x += k << 3;
     y += yRow << 1;
@@ -194,21 +193,6 @@ function packPieces(x: usize, rows: i32, k: i32, to: usize): void {
       to += kn << 2;
     }
   }
-}
-
-function panelRows(
-  kind: i32,
-  w: usize,
-  x: usize,
-  xRow: usize,
-  y: usize,
-  yRow: usize,
-  rows: i32,
-  columns: i32,
-  k: i32,
-): void {
-  if (kind == PANELS_F32) tileRows(w, 64, x, xRow, 4, y, yRow, rows, columns, k);
-  else halfRows(w, x, xRow, y, yRow, rows, columns, k);
 }
 
 /** With up to this many rows, x is read where it lies. */

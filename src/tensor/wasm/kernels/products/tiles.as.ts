@@ -204,7 +204,7 @@ export function setScratch(address: usize): void {
 }
 
 // @ts-ignore: decorator
-@inline export function pair(
+@inline export function pairRows(
   halves: bool,
   w: usize,
   wStep: usize,
@@ -238,7 +238,7 @@ export function tileRows(
     return;
   }
   for (; rows >= 2; rows -= 2) {
-    pair(halves, w, wStep, x, xRow, xStep, y, yRow, k);
+    pairRows(halves, w, wStep, x, xRow, xStep, y, yRow, k);
     x += xRow << 1;
     y += yRow << 1;
   }
@@ -262,7 +262,7 @@ function narrowRows(
   while (rows > 0) {
     const take = min(rows, 2);
     for (let r = 0; r < take; r++) copyColumns(tile + (r << 6), y + r * yRow, columns);
-    if (take == 2) pair(halves, w, wStep, x, xRow, xStep, tile, 64, k);
+    if (take == 2) pairRows(halves, w, wStep, x, xRow, xStep, tile, 64, k);
     else single(halves, w, wStep, x, xStep, tile, k);
     for (let r = 0; r < take; r++) copyColumns(y + r * yRow, tile + (r << 6), columns);
     x += xRow << 1;
@@ -276,17 +276,4 @@ export function copyColumns(to: usize, from: usize, n: i32): void {
     store<f32>(to, load<f32>(from));
     to += 4;
   }
-}
-
-export function halfRows(
-  w: usize,
-  x: usize,
-  xRow: usize,
-  y: usize,
-  yRow: usize,
-  rows: i32,
-  columns: i32,
-  k: i32,
-): void {
-  tileRows(w, 64, x, xRow, 4, y, yRow, rows, columns, k, true);
 }

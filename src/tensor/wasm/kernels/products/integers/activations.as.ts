@@ -22,7 +22,7 @@ import { copyFloats } from "../../simd.as";
 import { constants, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
 /** A group takes two dots from this size on, relative to the mean of its row's. */
-export const WIDE: f64 = 1.1;
+const WIDE: f64 = 1.1;
 const SMALLEST: f32 = 7.70371977754894e-34; // 2^-110
 
 /** Adding it rounds to the nearest integer, ties to even, and leaves that in the low bits: 1.5 · 2^23. */
@@ -47,24 +47,11 @@ export function quantizeRow(x: usize, k: i32, nibbles: bool, to: usize, tail: us
   const shift: i32 = nibbles ? 8 : 7;
   const exact = way == EXACT;
   let at = to + 2 * bytes;
-  const limit = measureGroups(x, last, groups, nibbles, at, words) * WIDE;
+  measureGroups(x, last, groups, nibbles, at, words);
   for (let g = 0; g < groups; g++) {
     const from = g + 1 < groups ? x + (g << 7) : last;
-    const size = load<f32>(at);
-    const wide = <f64>size * <f64>groups > limit;
-    quantizeGroup(
-      from,
-      size,
-      load<f32>(at + words),
-      load<f32>(at + 2 * words),
-      wide,
-      nibbles,
-      exact,
-      to,
-      to + bytes,
-      at,
-      words,
-    );
+    const wide = isWide(at);
+    quantizeGroup(from, at, words, nibbles, exact, to, to + bytes, at, words);
     store<i32>(at + 2 * words, wide ? shift : 0);
     to += exact ? 64 : 32;
     at += 4;
@@ -82,27 +69,29 @@ export function lastGroup(x: usize, k: i32, tail: usize): usize {
 }
 
 /**
- * Quantizes a group of given size, largest absolute value and lowest value (or zero). Writes its integers, h (or all of
- * them) at `first` and, if wide, l at `second`; t at `facts`, and t·Σa or z `step` bytes later.
+ * Quantizes a group, measured at `facts`. Writes its integers, h (or all of them) at `first` and, if wide, l at
+ * `second`; t at `to`, and t·Σa or z `step` bytes later.
  */
 export function quantizeGroup(
   from: usize,
-  size: f32,
-  largest: f32,
-  lowest: f32,
-  wide: bool,
+  facts: usize,
+  words: i32,
   nibbles: bool,
   int16: bool,
   first: usize,
   second: usize,
-  facts: usize,
+  to: usize,
   step: usize,
 ): void {
+  const size = load<f32>(facts);
+  const largest = load<f32>(facts + words);
+  const lowest = load<f32>(facts + 2 * words);
+  const wide = isWide(facts);
   // All zero if the group is too small, or holds Infinity or NaN, as its scale says.
   if (!(largest >= SMALLEST && largest < Infinity)) {
-    store<f32>(facts, largest < SMALLEST ? 0 : largest);
-    if (nibbles) store<f32>(facts + step, largest < SMALLEST ? 0 : NaN);
-    else store<i32>(facts + step, 64);
+    store<f32>(to, largest < SMALLEST ? 0 : largest);
+    if (nibbles) store<f32>(to + step, largest < SMALLEST ? 0 : NaN);
+    else store<i32>(to + step, 64);
     if (int16) memory.fill(first, 0, 64);
     else {
       memory.fill(first, nibbles ? 0 : 64, 32);
@@ -116,7 +105,7 @@ export function quantizeGroup(
   const whole: f32 = wide ? largest : size;
   const top: f32 = wide ? <f32>((nibbles ? 127 : 63) << shift) : nibbles ? 127 : 63.25;
   const t: f32 = whole / top;
-  store<f32>(facts, t);
+  store<f32>(to, t);
   const factor: f32 = top / whole;
   const z = wide ? 64 : reinterpret<i32>(ROUNDER) - reinterpret<i32>(<f32>(lowest * factor) + ROUNDER);
   const starts = i8x16.splat(nibbles ? 0 : <i8>z);
@@ -128,7 +117,7 @@ export function quantizeGroup(
     const high = i8x16.narrow_i16x8_s(eight(from + 64, factors, round), eight(from + 96, factors, round));
     v128.store(first, i8x16.add(low, starts));
     v128.store(first, i8x16.add(high, starts), 16);
-    store<i32>(facts + step, z);
+    store<i32>(to + step, z);
     return;
   }
   let sum = i32x4.splat(0);
@@ -147,12 +136,12 @@ export function quantizeGroup(
       v128.store(second + i, i8x16.add(l, starts));
     } else v128.store(first + i, i8x16.add(i8x16.narrow_i16x8_s(low, high), starts));
   }
-  if (nibbles) store<f32>(facts + step, <f32>sumLanes(sum) * t);
-  else store<i32>(facts + step, z);
+  if (nibbles) store<f32>(to + step, <f32>sumLanes(sum) * t);
+  else store<i32>(to + step, z);
 }
 
-/** Writes each group's size, largest absolute value and smallest value (or zero); returns the sum of sizes. */
-export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): f64 {
+/** Writes each group's size, negative if it is wide, largest absolute value and smallest value (or zero). */
+export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool, to: usize, words: usize): void {
   const sizes = v128.load(constants + SIZE_MASK);
   let total: f64 = 0;
   for (let g = 0; g < groups; g++) {
@@ -190,7 +179,16 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
     total += <f64>size;
     to += 4;
   }
-  return total;
+  for (let at = to - words; at != to; at += 4) {
+    const size = load<f32>(at);
+    if (<f64>size * <f64>groups > total * WIDE) store<f32>(at, -size);
+  }
+}
+
+/** Of a group, measured at `facts`. */
+// @ts-ignore: decorator
+@inline export function isWide(facts: usize): bool {
+  return load<f32>(facts) < 0;
 }
 
 // @ts-ignore: decorator

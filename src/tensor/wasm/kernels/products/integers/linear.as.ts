@@ -140,7 +140,7 @@ export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(groups), FACTS_BYTES + (max(rows, MOST_PLACES * FEW_ROWS) << 6)),
+    max(measuringBytes(rows, groups), FACTS_BYTES + (max(rows, MOST_PLACES * FEW_ROWS) << 6)),
   );
 }
 

@@ -1,10 +1,10 @@
 /**
  * Naive loop: integerDot in src/tensor/reference/integer-products.ts, equal bit for bit.
  * Products with several rows of x. The rows lie as records: what one dot product takes, the 32 bytes of a narrow group,
- * or h or l of a wide one (activations.as.ts). Each group of k has a segment: records of wide groups from its beginning
- * on, h and l side by side, and records of narrow groups from its end down.
+ * or h or l of a wide one (activations.as.ts). In each group of k, records of wide groups, h and l side by side, come
+ * before those of narrow groups. There are no gaps: every panel reads all records again, from the first-level cache.
  *
- *   rows      [where the wide records end, where the narrow records begin: groups x 2 words][segments]
+ *   rows      [where the wide records end, where the narrow records end: groups x 2 words][records]
  *   record    [32 bytes][t][t·Σa or z][where the row's sums lie, from the first row's on][unused]
  *
  * Beside int8 in PAIRS, where a dot of bytes takes two multiplications, a wide group is one record of twice the size,
@@ -45,11 +45,11 @@ import { EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import {
   groupsOf,
   integerRowBytes,
+  isWide,
   lastGroup,
   measureGroups,
   quantizeGroup,
   quantizeRow,
-  WIDE,
 } from "./activations.as";
 
 const RECORD: usize = 48;
@@ -62,79 +62,83 @@ const SCALE: usize = 32;
 const TOTAL: usize = 36;
 const PLACE: usize = 40;
 
-/** Of a segment, whose groups may all be wide. */
-// @ts-ignore: decorator
-@inline function segmentBytes(rows: i32): usize {
-  return 2 * rows * RECORD;
-}
-
-// @ts-ignore: decorator
-@inline function segmentsAt(x: usize, groups: i32): usize {
-  return x + (((groups << 3) + 15) & ~15);
-}
-
 /** EXACT rows lie as in activations.as.ts. */
 export function quantizedBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
-  return max(segmentsAt(0, groups) + groups * segmentBytes(rows), rows * integerRowBytes(groups));
+  return max(recordsAt(0, groups) + groups * rows * 2 * RECORD, rows * integerRowBytes(groups));
 }
 
-/** Of `quantizeIntegers`: a padded group, and what is known of a row's groups. */
 // @ts-ignore: decorator
-@inline export function measuringBytes(groups: i32): usize {
-  return 128 + groups * 12;
+@inline function recordsAt(x: usize, groups: i32): usize {
+  return x + (((groups << 3) + 15) & ~15);
+}
+
+/** Of `quantizeIntegers`: a padded group, and three words of each group. */
+// @ts-ignore: decorator
+@inline export function measuringBytes(rows: i32, groups: i32): usize {
+  return 128 + rows * groups * 12;
 }
 
 export function quantizeIntegers(kind: i32, x: usize, to: usize, rows: i32, k: i32, work: usize): void {
   const nibbles = kind >= NIBBLE_HALVES;
   const groups = groupsOf(k);
-  const segment = segmentBytes(rows);
-  let at = segmentsAt(to, groups);
-  for (let g = 0; g < groups && way != EXACT; g++) {
-    store<usize>(to + (g << 3), at);
-    at += segment;
-    store<usize>(to + (g << 3), at, 4);
-  }
+  const words = groups << 2;
+  const row: usize = k << 2;
+  const tableEnd = to + 2 * words;
+  let facts = work + 128;
+  memory.fill(to, 0, 2 * words);
   for (let r = 0; r < rows; r++) {
-    if (way == EXACT) quantizeRow(x, k, nibbles, to + r * integerRowBytes(groups), work);
-    else recordRow(nibbles, x, k, to, r << 6, work);
-    x += k << 2;
+    const from = x + r * row;
+    if (way == EXACT) {
+      quantizeRow(from, k, nibbles, to + r * integerRowBytes(groups), work);
+      continue;
+    }
+    measureGroups(from, lastGroup(from, k, work), groups, nibbles, facts, words);
+    for (let table = to; table != tableEnd; table += 8) {
+      const cursor = cursorOf(table, facts);
+      store<usize>(cursor, load<usize>(cursor) + recordBytes(facts));
+      facts += 4;
+    }
+    facts += 2 * words;
   }
+  if (way == EXACT) return;
+  let at = recordsAt(to, groups);
+  for (let table = to; table != tableEnd; table += 8) {
+    const wide = load<usize>(table);
+    store<usize>(table, at);
+    at += wide;
+    const narrow = load<usize>(table, 4);
+    store<usize>(table, at, 4);
+    at += narrow;
+  }
+  for (let r = 0; r < rows; r++) recordRow(nibbles, x + r * row, k, to, r << 6, work, work + 128 + 3 * r * words);
 }
 
-/** Quantizes a row into segments. */
-function recordRow(nibbles: bool, x: usize, k: i32, table: usize, place: usize, work: usize): void {
+/** Where the table says where the group's next record lies. */
+// @ts-ignore: decorator
+@inline function cursorOf(table: usize, facts: usize): usize {
+  return isWide(facts) ? table : table + 4;
+}
+
+// @ts-ignore: decorator
+@inline function recordBytes(facts: usize): usize {
+  return isWide(facts) ? 2 * RECORD : RECORD;
+}
+
+/** Quantizes a row, measured, into records. */
+function recordRow(nibbles: bool, x: usize, k: i32, table: usize, place: usize, work: usize, facts: usize): void {
   const groups = groupsOf(k);
   const words = groups << 2;
-  const int16 = way == PAIRS && !nibbles;
   const last = lastGroup(x, k, work);
-  let facts = work + 128;
-  const limit = measureGroups(x, last, groups, nibbles, facts, words) * WIDE;
   for (let g = 0; g < groups; g++) {
-    const size = load<f32>(facts);
-    const wide = <f64>size * <f64>groups > limit;
-    let record: usize;
-    if (wide) {
-      record = load<usize>(table);
-      store<usize>(table, record + 2 * RECORD);
-    } else {
-      record = load<usize>(table, 4) - RECORD;
-      store<usize>(table, record, 4);
-    }
-    const to = wide && int16 ? record + WORDS : record;
-    quantizeGroup(
-      g + 1 < groups ? x + (g << 7) : last,
-      size,
-      load<f32>(facts + words),
-      load<f32>(facts + 2 * words),
-      wide,
-      nibbles,
-      wide && int16,
-      record,
-      record + RECORD,
-      to + SCALE,
-      TOTAL - SCALE,
-    );
+    const wide = isWide(facts);
+    const int16 = wide && way == PAIRS && !nibbles;
+    const cursor = cursorOf(table, facts);
+    const record = load<usize>(cursor);
+    store<usize>(cursor, record + recordBytes(facts));
+    const to = int16 ? record + WORDS : record;
+    const from = g + 1 < groups ? x + (g << 7) : last;
+    quantizeGroup(from, facts, words, nibbles, int16, record, record + RECORD, to + SCALE, TOTAL - SCALE);
     store<usize>(to, place, PLACE);
     if (wide) store<i32>(record, 64, RECORD + TOTAL);
     facts += 4;
@@ -152,8 +156,14 @@ const EXTENDED: usize = 0;
 const PARTS = 3;
 
 /**
- * Rows, quantized at x, with panels `apart` bytes apart that advance together, group by group: sums
- * [panels][rows][16]. `head`: bytes before the weights of a group.
+ * Groups that are read at one place before the next has its turn. With one, V8's unrolled steps make distances between
+ * places look like strides, and Zen 5 fetches what nobody reads.
+ */
+const TURN = 4;
+
+/**
+ * Rows, quantized at x, with panels `apart` bytes apart that advance together, in turns: sums [panels][rows][16].
+ * `head`: bytes before the weights of a group.
  */
 export function tileRows<Pairs, Form>(
   head: usize,
@@ -170,49 +180,48 @@ export function tileRows<Pairs, Form>(
   const nibbles = sizeof<Form>() != sizeof<Bytes>();
   const packed = sizeof<Form>() == sizeof<Nibbles>();
   const form = sizeof<Form>();
-  const segment = segmentBytes(rows);
+  const group = head + (nibbles ? 256 : 512);
   const step: usize = rows << 6;
   const sumsEnd = sums + panels * step;
   const ones = v128.load(constants + (packed ? NIBBLE_MASK : ONES));
   clearSums(sums, sumsEnd);
-  let end = segmentsAt(x, groups) + segment;
-  for (const last = x + (groups << 3); x != last; x += 8) {
-    let p = w;
+  let begin = recordsAt(x, groups);
+  for (const tableEnd = x + (groups << 3); x < tableEnd; x += TURN << 3) {
+    const last = min(tableEnd, x + (TURN << 3));
+    let place = w;
     for (let to = sums; to != sumsEnd; to += step) {
-      readFacts(nibbles, head, p, facts);
-      const wider = facts + WIDER_AT;
-      const q = nibbles && !packed ? wider : p + head;
-      if (nibbles && !packed) unpackNibbles(p + head, wider);
-      const wideEnd = load<usize>(x);
-      let record = end - segment;
-      if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
-        extendBytes(q, wider);
-        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) {
-          tile(true, EXTENDED, 2, wider, record, facts, to, ones);
+      let record = begin;
+      let p = place;
+      for (let table = x; table != last; table += 8) {
+        const wideEnd = load<usize>(table);
+        const end = load<usize>(table, 4);
+        readFacts(nibbles, head, p, facts);
+        const wider = facts + WIDER_AT;
+        const q = nibbles && !packed ? wider : p + head;
+        if (nibbles && !packed) unpackNibbles(p + head, wider);
+        if (pairs && !nibbles && wideEnd - record > FEW_WIDE) {
+          extendBytes(q, wider);
+          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) {
+            tile(true, EXTENDED, 2, wider, record, facts, to, ones);
+          }
+          if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
+        } else if (pairs && !nibbles) {
+          for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
+          if (record != wideEnd) wordTile(false, q, record, facts, to);
+        } else {
+          for (; record != wideEnd; record += 2 * RECORD) tile(pairs, form, PARTS, q, record, facts, to, ones);
         }
-        if (record != wideEnd) tile(true, EXTENDED, 1, wider, record, facts, to, ones);
-      } else if (pairs && !nibbles) {
-        for (; record + 2 * RECORD < wideEnd; record += 4 * RECORD) wordTile(true, q, record, facts, to);
-        if (record != wideEnd) wordTile(false, q, record, facts, to);
-      } else {
-        for (; record != wideEnd; record += 2 * RECORD) tile(pairs, form, PARTS, q, record, facts, to, ones);
+        record = wideEnd;
+        for (; record + RECORD < end; record += 2 * RECORD) tile(pairs, form, 2, q, record, facts, to, ones);
+        if (record < end) tile(pairs, form, 1, q, record, facts, to, ones);
+        record = end;
+        p += group;
       }
-      record = load<usize>(x, 4);
-      for (; record + RECORD < end; record += 2 * RECORD) tile(pairs, form, 2, q, record, facts, to, ones);
-      if (record < end) {
-        if (packed) lastNibbles<Pairs>(q, record, facts, to);
-        else tile(pairs, form, 1, q, record, facts, to, ones);
-      }
-      p += apart;
+      place += apart;
     }
-    end += segment;
-    w += head + (nibbles ? 256 : 512);
+    begin = load<usize>(last - 4);
+    w += TURN * group;
   }
-}
-
-/** Inside `tileRows`, it would take registers from the other tiles. */
-function lastNibbles<Pairs>(w: usize, record: usize, facts: usize, sums: usize): void {
-  tile(isYes<Pairs>(), sizeof<Nibbles>(), 1, w, record, facts, sums, v128.load(constants + NIBBLE_MASK));
 }
 
 /** t: of the high halves of packed nibbles. */
