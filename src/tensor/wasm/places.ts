@@ -7,15 +7,15 @@
 import { MOST_PLACES } from "./kernels/constants.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
-/** The first of equals, and where the clock is too coarse to tell. */
-const WAYS = [2, 1, 3, MOST_PLACES] as const;
+/** The first where the clock is too coarse to tell. */
+const WAYS = [2, 1, 3, MOST_PLACES];
 /** Milliseconds, and matrices read in all ways, that decide: a few tokens of a model. */
 const ENOUGH = 16;
 const FEWEST = 3;
-const MOST = 24;
+const MOST = 48;
 /** Times count in those of a matrix's fastest way, this at most: the thread was suspended, or the engine compiled. */
 const LONGEST = 1.5;
-/** Ways that differ less count as equal: where products take all the time, places that waste memory look no worse. */
+/** More than two places must be so much faster: where products take all the time, waste of memory shows little. */
 const CLEAR = 1.04;
 /** Smaller matrices are read too soon to be timed: at one place if all that the device holds fits the caches. */
 const LEAST = 2 ** 18;
@@ -57,14 +57,9 @@ export class Places {
   next({ kind, w, rows, n, k }: Product): number {
     this.#trial = undefined;
     if (rows > FEW_ROWS) return 1;
-    if (n * k < LEAST) return this.#held() < CACHES ? 1 : WAYS[0];
+    if (n * k < LEAST) return this.#held() < CACHES ? 1 : WAYS[0]!;
     const key = 32 * (kind * (FEW_ROWS + 1) + rows) + Math.clz32(n * k);
-    const trial = this.#trials.get(key) ?? {
-      spent: WAYS.map(() => 0),
-      ms: 0,
-      read: 0,
-      times: new Map<number, number[]>(),
-    };
+    const trial: Trial = this.#trials.get(key) ?? { spent: WAYS.map(() => 0), ms: 0, read: 0, times: new Map() };
     if (trial.chosen !== undefined) return trial.chosen;
     this.#times = trial.times.get(w) ?? [];
     this.#trials.set(key, trial);
@@ -89,7 +84,8 @@ export class Places {
     }
     times.length = 0;
     if (trial.read === MOST || (trial.read >= FEWEST && trial.ms > ENOUGH)) {
-      trial.chosen = WAYS[spent.findIndex((times) => times <= CLEAR * Math.min(...spent))]!;
+      const weighed = spent.map((times, i) => (WAYS[i]! > 2 ? CLEAR * times : times));
+      trial.chosen = WAYS[weighed.indexOf(Math.min(...weighed))]!;
     }
   }
 }

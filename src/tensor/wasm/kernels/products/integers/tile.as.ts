@@ -177,9 +177,9 @@ export function tileRows<Pairs, Form>(
   sums: usize,
 ): void {
   const pairs = isYes<Pairs>();
-  const nibbles = sizeof<Form>() != sizeof<Bytes>();
-  const packed = sizeof<Form>() == sizeof<Nibbles>();
   const form = sizeof<Form>();
+  const nibbles = form != sizeof<Bytes>();
+  const packed = form == sizeof<Nibbles>();
   const group = head + (nibbles ? 256 : 512);
   const step: usize = rows << 6;
   const sumsEnd = sums + panels * step;
