@@ -114,7 +114,7 @@ export function quantizeIntegers(kind: i32, x: usize, to: usize, rows: i32, k: i
   for (let r = 0; r < rows; r++) recordRow(nibbles, x + r * row, k, to, r << 6, work, work + 128 + 3 * r * words);
 }
 
-/** Where the table says where the group's next record lies. */
+/** The word of the table that says where the group's next record lies. */
 // @ts-ignore: decorator
 @inline function cursorOf(table: usize, facts: usize): usize {
   return isWide(facts) ? table : table + 4;
