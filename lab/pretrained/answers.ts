@@ -62,11 +62,10 @@ export async function writeAnswers(
   const writer = kept && createShardWriter(model, kept.depths, folderStore(kept.folder));
   for (const line of written) await writer?.add(documentOf(line), undefined);
   const ids = await Promise.all(prompts.map(({ messages }) => encodeChat(tokenizer, messages)));
-  const first = written.length;
   let tokens = 0;
   for await (const { index, prompt, answer, states } of selfAnswers(model, ids, {
     ...sampling,
-    first,
+    first: written.length,
     ...(kept && { depths: kept.depths }),
   })) {
     const { group, kind, split } = prompts[index]!;
@@ -99,9 +98,10 @@ export function answersArchive(name: string): URL {
   return new URL(`./answers/${name}.json.gz`, import.meta.url);
 }
 
-/** Those to one prompt several times are no such answers. */
+/** At most two to a prompt: the second has a 2 after the group. */
 export async function packAnswers(file: URL, answers: readonly Answer[]): Promise<void> {
-  const ids = Object.fromEntries(answers.map(({ group, answer }) => [group!, answer]));
+  const ids: Record<string, readonly number[]> = {};
+  for (const { group, answer } of answers) ids[group! in ids ? `${group!} 2` : group!] = answer;
   await writeFileAtomic(file.pathname, gzipSync(JSON.stringify(ids), { level: 9 }));
 }
 
@@ -115,19 +115,18 @@ export async function archivedAnswers(
   file: URL,
   { tokenizer, dtype }: Pick<Model, "tokenizer" | "dtype">,
   prompts: readonly AskedPrompt[],
-  drawn: Pick<Answer, "temperature" | "topK"> = { temperature: 0 },
+  temperature = 0,
 ): Promise<Answer[]> {
   const kept = await unpackAnswers(file);
-  const answered = prompts.filter(({ group }) => kept.has(group));
-  return Promise.all(
-    answered.map(async ({ messages, ...prompt }) => ({
-      ...prompt,
-      ...drawn,
-      dtype,
-      prompt: await encodeChat(tokenizer, messages),
-      answer: kept.get(prompt.group)!,
-    })),
-  );
+  const answers: Answer[] = [];
+  for (const { messages, ...asked } of prompts) {
+    const prompt = await encodeChat(tokenizer, messages);
+    for (const key of [asked.group, `${asked.group} 2`]) {
+      const answer = kept.get(key);
+      if (answer) answers.push({ ...asked, temperature, dtype, prompt, answer });
+    }
+  }
+  return answers;
 }
 
 /** Begins a file of greedy answers with those in the repository, up to the first prompt that has none. */

@@ -280,10 +280,10 @@ async function attach(model: Model, documents: readonly Document[], recipe: Head
 function describe({ depths }: ExitHeads, { kind, preview }: HeadRecipe): string {
   const heads = preview > 0 ? depths.slice(0, -1) : depths;
   const parts = [
-    ...(heads.length > 0 ? [`${heads.length} ${kind} heads after blocks ${heads.join(", ")}`] : []),
+    ...(heads.length > 0 ? [`${kind} at depth ${heads.join(", ")}`] : []),
     ...(preview > 0 ? [`a preview of the unembedding after block ${depths.at(-1)}`] : []),
   ];
-  return parts.join(", ");
+  return parts.join("; ");
 }
 
 function longList(model: Model, documents: readonly Document[], n: number): Promise<number[]> {

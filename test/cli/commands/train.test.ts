@@ -78,7 +78,7 @@ it("fits a preview of the unembedding beside trained heads, or alone, and what i
   const { err } = await succeed(
     words`${train} --preview 8 --candidates 20 --cache ${folder.path("cache-beside")} --out ${beside}`,
   );
-  expect(err).toContain("heads: 2 dense heads after blocks 1, 2, a preview of the unembedding after block 3 of 3");
+  expect(err).toContain("heads: dense at depth 1, 2; a preview of the unembedding after block 3 of 3");
   const report = parseJson(readFileSync(`${beside}/training.json`, "utf8"));
   expect(report).toMatchObject({ depths: [1, 2, 3], options: { preview: 8, candidates: 20 } });
   expect((report["agreement"] as number[]).length).toBe(2); // of the heads that were trained
