@@ -49,7 +49,7 @@ const CANDIDATES = 64;
 const PER_SHARD = 32;
 /** Shards of held-out answers that choose the pass and the confidence; the others judge. */
 const CHOOSING = 2;
-/** Of sets of sampled answers. */
+/** Of sets of sampled answers, each token among the 50 likeliest. */
 const TEMPERATURES: Readonly<Record<string, number>> = { sampled: 0.8, "sampled-2": 0.5, "sampled-3": 0.5 };
 /** New tokens of a timed text. */
 const TOKENS = 96;

@@ -42,7 +42,7 @@ export function pretrainedCard(facts: PretrainedFacts): string {
         sampled, from which the list of frequent tokens was counted; previews, and keys and values, are fitted to
         ${fittedPositions} positions of greedy ones.`,
       prose`**Look-ahead head.** Beside them, a head for lossless decoding guesses the token after next; it was taught
-        by 1479884 tokens of the model's answers (\`bench/reports/ahead.md\` of early-exits).`,
+        by 1479884 tokens of the model's answers (\`bench/reports/ahead-zen-5.md\` of early-exits).`,
       prose`**Certificates** in \`certificates/\`, with a table of what they promise; folders of other dtypes hold
         certificates of the same heads for the model stored so.`,
     ]
