@@ -1,7 +1,7 @@
 /** The model, heads and policy that `generate`, `chat` and `serve` work with, and the options that name them. */
 import {
   type Certificate,
-  type ExitHeads,
+  ExitHeads,
   type GenerateOptions,
   type LosslessOptions,
   measureUnitTimes,
@@ -66,14 +66,11 @@ export async function openDecoding(
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
-  const looksAhead = lossless && heads?.ahead !== undefined;
+  const looksAhead = lossless && (heads?.ahead !== undefined || policy === undefined);
   // A single text is too short to repay the measurement, and a server's texts share their passes.
   const priced = command === "chat" && (lossless || policy !== undefined);
-  const drafts = priced && heads?.ahead !== undefined ? await pricedDrafts(heads) : true;
-  refuseIf(
-    lossless && policy === undefined && !looksAhead,
-    `${command}: --lossless needs --policy, whose thresholds decide what is drafted (early-exits calibrate)`,
-  );
+  const drafts =
+    priced && (looksAhead || heads?.ahead) ? await pricedDrafts(heads ?? new ExitHeads(model, [], undefined)) : true;
   const { maxNewTokens, stop, seed } = settings;
   const plain: GenerateOptions = {
     ...samplingOf(settings),
@@ -109,10 +106,6 @@ function checkSettings(
   refuseIf(
     policy !== undefined && heads === undefined,
     `${command}: --policy needs --heads, the folder of the heads it was made for`,
-  );
-  refuseIf(
-    lossless && heads === undefined && shipped === undefined,
-    `${command}: --lossless needs --heads or --shipped, whose exits or look-ahead head draft`,
   );
   refuseIf(
     audited && policy === undefined && shipped === undefined,
@@ -158,7 +151,7 @@ export const shippedOption = {
 const losslessOption = {
   flags: "--lossless",
   description:
-    "exits only draft and the full model verifies: exactly its tokens; needs --policy, or heads that look ahead",
+    "the full model's tokens, sooner: repetitions in the text draft, and a look-ahead head or exits, and it verifies",
 } as const;
 const uncertifiedOption = {
   flags: "--allow-uncertified",
@@ -206,9 +199,9 @@ const USUAL_DTYPE = "int8";
 /** Milliseconds for measuring unit times: for drafts, or if there are policies with several fills. */
 const PRICING_TIME = 300;
 
-/** Drafts that pay on this machine, where a second row may take a tenth of the first or most of it. */
+/** Drafts that pay on this machine, where a further row may take a tenth of the first or most of it. */
 async function pricedDrafts(heads: ExitHeads): Promise<LosslessOptions> {
-  return { costs: await measureUnitTimes(heads, { rows: [1, 2], time: PRICING_TIME }) };
+  return { costs: await measureUnitTimes(heads, { rows: [1, 2, 4], time: PRICING_TIME }) };
 }
 
 /**

@@ -15,8 +15,8 @@ import type { Decoder, Model, SamplingOptions } from "early-exits/model";
 import { ServeError } from "./serve-error.js";
 
 /**
- * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: exits or a look-ahead head
- * draft, and the full model verifies.
+ * plain: all blocks for every token; exits: tokens leave early by the policy; lossless: repetitions and a look-ahead
+ * head draft, or exits, and the full model verifies.
  */
 export const servingModes = ["plain", "exits", "lossless"] as const;
 export type ServingMode = (typeof servingModes)[number];
@@ -26,7 +26,8 @@ export interface ServedWays {
   /** The policy of the mode `exits`. @default none, and the mode is refused */
   readonly policy?: Policy;
   /**
-   * The policy whose exits draft in the mode `lossless`, or "ahead": the heads' look-ahead head does.
+   * The policy whose exits draft in the mode `lossless`, or "ahead": repetitions, and the heads' look-ahead head if
+   * they have one.
    * @default none, and the mode is refused
    */
   readonly drafting?: Policy | "ahead";

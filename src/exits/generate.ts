@@ -47,8 +47,9 @@ export interface GenerateOptions extends PlainOptions {
    */
   readonly policy?: Policy | PolicyHolder;
   /**
-   * Yields exactly the full model's tokens (its distribution if sampled): the heads' look-ahead head only drafts, or if
-   * they have none, exits by the policy's thresholds, and the full model verifies. The policy's `fill` is not used.
+   * Yields exactly the full model's tokens (its distribution if sampled): others only draft, and the full model
+   * verifies. Repetitions in the text draft, and the heads' look-ahead head if they have one; or, if they have none and
+   * there is a policy, exits by its thresholds (its `fill` is not used).
    * @default false
    */
   readonly lossless?: boolean | LosslessOptions;
@@ -246,22 +247,18 @@ export function createDecoder(
   if (policy !== undefined && heads === undefined) {
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
-  const looking = heads && lookAhead(heads, lossless === false ? drafts : lossless, listeners);
-  if (lossless !== false && looking !== undefined) {
-    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
-    return prepared(decoder, heads!, policy, [looking.head]);
+  const ahead = heads?.ahead;
+  if (lossless !== false && (ahead !== undefined || policy === undefined)) {
+    const looking = lookAhead(model, ahead, lossless, listeners);
+    const watcher = looking.pays ? looking : undefined;
+    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, watcher);
+    return prepared(decoder, heads, policy, ahead ? [ahead] : []);
   }
-  if (heads === undefined || policy === undefined) {
-    if (lossless === false) return plainDecoder(model, listeners.ledger, listeners.onLogits);
-    throw new OptionError(
-      "lossless-policy",
-      "generate: lossless needs heads and a policy, whose exits draft, or heads with a look-ahead head (attachHeads, " +
-        "ahead: true); pass them",
-    );
-  }
-  if (looking?.pays === true) {
+  if (heads === undefined || policy === undefined) return plainDecoder(model, listeners.ledger, listeners.onLogits);
+  const looking = drafts === false ? undefined : lookAhead(model, ahead, drafts, listeners);
+  if (lossless === false && looking?.pays === true) {
     const decoder = draftBesideExits(heads, policy, looking, listeners);
-    return prepared(decoder, heads, policy, [...heads.heads, looking.head]);
+    return prepared(decoder, heads, policy, [...heads.heads, ahead!]);
   }
   const decoder =
     lossless === false
@@ -270,11 +267,16 @@ export function createDecoder(
   return prepared(decoder, heads, policy, heads.heads);
 }
 
-function prepared(decoder: Decoder, heads: ExitHeads, policy: Policy | undefined, used: readonly ExitHead[]): Decoder {
+function prepared(
+  decoder: Decoder,
+  heads: ExitHeads | undefined,
+  policy: Policy | undefined,
+  used: readonly ExitHead[],
+): Decoder {
   return {
     ...decoder,
     async prepare() {
-      if (policy !== undefined) await requirePolicyFor(heads, policy);
+      if (policy !== undefined) await requirePolicyFor(heads!, policy);
       // Packing on first use would count as the time of the first tokens.
       for (const head of used) await packedOf(head);
     },
@@ -282,18 +284,17 @@ function prepared(decoder: Decoder, heads: ExitHeads, policy: Policy | undefined
 }
 
 function lookAhead(
-  heads: ExitHeads,
-  drafts: boolean | LosslessOptions,
+  model: Model,
+  head: ExitHead | undefined,
+  drafts: true | LosslessOptions,
   { ledger }: DecodeListeners,
-): LookAhead | undefined {
-  const { model, ahead: head } = heads;
-  if (head === undefined || drafts === false) return undefined;
-  const counted = carefulCosts(heads);
+): LookAhead {
+  const counted = carefulCosts({ model, heads: [] });
   const { block, finalHead } = (drafts === true ? undefined : drafts.costs) ?? counted;
   // A multiply-add of the head takes as long as one of a block.
-  const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * head.work.multiplyAdds;
-  const plan = () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, head.confidence);
-  return new LookAhead(head, plan, ledger);
+  const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * (head?.work.multiplyAdds ?? 0);
+  const levels = head === undefined ? [] : head.confidence;
+  return new LookAhead(head, () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, levels), ledger);
 }
 
 function draftingDecoder(

@@ -208,7 +208,13 @@ it("drafts beside exits change no token, depth, score or event, whatever the fil
         };
         const oracle = {
           depths: [2, 4],
-          planOf: () => ({ more: () => rng.uniform() < 0.8, keeps: () => true, learn: () => undefined }),
+          planOf: () => ({
+            more: () => true,
+            looks: () => rng.uniform() < 0.8,
+            keeps: () => true,
+            repeats: () => false,
+            learn: () => undefined,
+          }),
           propose(requests: readonly Request[]) {
             const wrong = Number(rng.uniform() < 0.3);
             right += 1 - wrong;

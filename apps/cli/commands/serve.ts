@@ -110,7 +110,7 @@ function optionsOf(settings: ServeSettings, { policy, options, audit, source }: 
     key: key === "" ? undefined : key,
     otherwise: lossless === false ? settings.otherwise : "lossless",
     policy: lossless === false ? policy : undefined,
-    drafting: "ahead" in source && source.ahead !== undefined ? "ahead" : policy,
+    drafting: policy === undefined || ("ahead" in source && source.ahead !== undefined) ? "ahead" : policy,
     audit,
   });
 }

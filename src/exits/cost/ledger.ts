@@ -118,7 +118,7 @@ export class Ledger implements WorkMeter {
   readonly #heads: ExitHeads | undefined;
   readonly #layers: readonly BlockWork[];
   readonly #unembedding: UnitWork;
-  /** By exit, filled in at the first evaluation: heads know their bytes once packed. */
+  /** By exit, then of the look-ahead head, filled in at the first evaluation: heads know their bytes once packed. */
   readonly #headWork: UnitWork[] = [];
   readonly #steps: Counts[] = [];
   readonly #prefills: Counts[] = [];
@@ -170,7 +170,8 @@ export class Ledger implements WorkMeter {
 
   /** The look-ahead head guessed after `rows` states in one call. */
   look(rows: number): void {
-    const { multiplyAdds, bytes } = this.#heads!.ahead!.work;
+    const { depths, ahead } = this.#heads!;
+    const { multiplyAdds, bytes } = (this.#headWork[depths.length] ??= ahead!.work);
     this.#open.multiplyAdds += rows * multiplyAdds;
     this.#open.weightBytes += bytes;
   }

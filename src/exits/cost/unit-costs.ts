@@ -58,7 +58,10 @@ export function growingCosts(first: number, furtherRow: number): CostsByRows {
 }
 
 /** In multiply-adds. A screened unembedding multiplies as often but reads less: it has a share of the cost. */
-export function countedCosts({ model, heads }: ExitHeads, furtherRow = FURTHER_ROW): UnitCosts {
+export function countedCosts(
+  { model, heads }: Pick<ExitHeads, "model" | "heads">,
+  furtherRow = FURTHER_ROW,
+): UnitCosts {
   const { config, screened } = model;
   const context = Math.min(QUOTED_CONTEXT, config.maxPositionEmbeddings);
   return {
@@ -69,7 +72,7 @@ export function countedCosts({ model, heads }: ExitHeads, furtherRow = FURTHER_R
 }
 
 /** Costs at which a draft after all blocks pays on every processor like the model's. */
-export function carefulCosts(heads: ExitHeads): UnitCosts {
+export function carefulCosts(heads: Pick<ExitHeads, "model" | "heads">): UnitCosts {
   const { dtype, device } = heads.model;
   const usual = dtype === "float32" || (dtype === "int8" && device.info.byteDots === true);
   return countedCosts(heads, usual ? FURTHER_ROW : NARROW_ROW);

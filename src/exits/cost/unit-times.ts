@@ -83,8 +83,8 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
       for (const count of rows) {
         await giveTurn(signal);
         await timeRows(heads, sequence, count, stopwatch);
-        for (const exit of heads.depths.keys()) await timeExit(heads, sequence, exit, fill, stopwatch);
       }
+      for (const exit of heads.depths.keys()) await timeExit(heads, sequence, exit, fill, stopwatch);
     }
   };
   try {

@@ -29,19 +29,18 @@ export function draftBesideExits(
       const { sequence, room } = requests[0]!;
       const position = sequence.length - 1;
       const plan = looking.planOf(sequence);
-      const pays = plan.more(0);
-      if (pays) sequence.heldFrom = position;
-      if (pays && room > 1 && sequence.depthOf(position) === 0) {
-        const [draft] = await looking.propose(requests, true);
-        if (draft !== undefined) sequence.runAlong(draft.id);
-      }
+      const looks = plan.looks(1);
+      const free = room > 1 && sequence.depthOf(position) === 0;
+      const [draft] = free ? await looking.propose(requests, true) : [];
+      if (looks || draft !== undefined) sequence.heldFrom = position;
+      if (draft !== undefined) sequence.runAlong(draft.id);
       const rounds = await decoder.next(requests);
       const { id, depth } = rounds[0]!.tokens[0]!;
       const drafts = sequence.draft === undefined ? [] : [depth];
       const accepted = Number(sequence.draft === id);
       plan.learn(drafts, accepted);
       listeners.ledger?.drafts(drafts.length, drafts.length - accepted);
-      if (pays && depth === heads.model.config.numLayers) await looking.learn(sequence, position, id);
+      if (looks && depth === heads.model.config.numLayers) await looking.learn(sequence, position, id);
       sequence.heldFrom = Infinity;
       return rounds;
     },

@@ -79,7 +79,7 @@ export async function aheadInputs(
 /** Divides values by their root mean square. */
 export function putDivided(into: Float32Array, at: number, values: Float32Array): void {
   let squares = 0;
-  for (const value of values) squares += value * value;
+  for (let i = 0; i < values.length; i++) squares += values[i]! * values[i]!; // (three times as fast as for ... of)
   const factor = squares === 0 ? 0 : 1 / Math.sqrt(squares / values.length);
   for (let i = 0; i < values.length; i++) into[at + i] = factor * values[i]!;
 }

@@ -103,7 +103,11 @@ export class Preview implements LogitsReader {
   readonly stats = async (h: Tensor): Promise<Float32Array> => {
     const stats = new Float32Array(h.shape[0]! * ROW_STATS.width).fill(NaN);
     for (const [r, candidates] of (await this.find(h)).entries()) {
-      writeBest(stats.subarray(r * ROW_STATS.width, (r + 1) * ROW_STATS.width), candidates);
+      const { id, top1, top2 } = bestOf(candidates);
+      const row = r * ROW_STATS.width;
+      stats[row + ROW_STATS.argmax] = id;
+      stats[row + ROW_STATS.top1] = top1;
+      stats[row + ROW_STATS.top2] = top2;
     }
     return stats;
   };
@@ -225,8 +229,12 @@ function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Floa
   );
 }
 
-/** The lowest id on ties. */
-function writeBest(stats: Float32Array, { ids, logits }: Candidates): void {
+/** The token with the largest logit, the lowest id on ties; and the two largest. */
+export function bestOf({ ids, logits }: Candidates): {
+  readonly id: number;
+  readonly top1: number;
+  readonly top2: number;
+} {
   let best = 0;
   let second = -Infinity;
   for (let i = 1; i < ids.length; i++) {
@@ -235,9 +243,7 @@ function writeBest(stats: Float32Array, { ids, logits }: Candidates): void {
       best = i;
     } else if (logits[i]! > second) second = logits[i]!;
   }
-  stats[ROW_STATS.argmax] = ids[best]!;
-  stats[ROW_STATS.top1] = logits[best]!;
-  stats[ROW_STATS.top2] = second;
+  return { id: ids[best]!, top1: logits[best]!, top2: second };
 }
 
 /** For the tokens of these ids, and a multiple of M [C, C]; without it, M = I. */

@@ -39,16 +39,6 @@ const pythia = (hidden_size: number, num_attention_heads: number, num_hidden_lay
     intermediate_size: 4 * hidden_size,
     vocab_size: 50_304,
   });
-const llama3 = readModelConfig({
-  model_type: "llama",
-  hidden_size: 4096,
-  num_attention_heads: 32,
-  num_key_value_heads: 8,
-  num_hidden_layers: 32,
-  intermediate_size: 14_336,
-  vocab_size: 128_256,
-  max_position_embeddings: 8192,
-});
 
 describe("unit costs", () => {
   it("pythia-70m: a block is 3.41 M multiply-adds at context 256, a dense head 25.76 M", () => {
@@ -58,9 +48,7 @@ describe("unit costs", () => {
 
   it.each([
     ["pythia-70m", pythia(512, 8, 6), 7.6],
-    ["pythia-410m", pythia(1024, 16, 24), 3.9],
     ["pythia-2.8b", pythia(2560, 32, 32), 1.6],
-    ["llama3-8b", llama3, 2.4],
   ] as const)("%s: a dense head costs as much as several blocks", (_, config, blocks) =>
     expect(headCost(config, { kind: "dense" }) / blockCost(config)).toBeCloseTo(blocks, 1),
   );
@@ -70,9 +58,9 @@ describe("unit costs", () => {
     expect([
       headCost(config, { kind: "linear" }),
       headCost(config, usualHeads(config).linearPreview), // rank 2, 50 candidates
-      headCost(config, { kind: "linear", preview: { rank: 2, candidates: 4, tokens: [1, 2, 3, 4, 5, 6, 7, 8, 9] } }),
+      headCost(config, { kind: "linear", preview: { rank: 2, candidates: 2, tokens: [1, 2, 3] } }),
       headCost(config, { kind: "preview", preview: { rank: 2, candidates: 4 } }),
-    ]).toEqual([864, 64 + 2 * 108 + 400, 130, 2 * 108 + 32]);
+    ]).toEqual([864, 64 + 2 * 108 + 400, 102, 2 * 108 + 32]);
   });
 });
 

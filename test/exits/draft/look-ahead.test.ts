@@ -6,11 +6,12 @@ import { freeRows } from "../../../lab/check-lossless.js";
 import { growingCosts } from "../../../src/exits/cost/unit-costs.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { aheadPlan } from "../../../src/exits/draft/look-ahead.js";
+import { repetitionIn } from "../../../src/exits/draft/repetition.js";
 import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { expectCode } from "../../support/expect-code.js";
 import { finish } from "../../support/lossless.js";
 import { memoryStore } from "../../support/memory-store.js";
-import { times } from "../../support/lists.js";
+import { sumOf, times } from "../../support/lists.js";
 import { randomIds, reread, smallModel } from "../../support/models.js";
 
 it("learns the model's second tokens, is stored beside the exits, and drafts without changing text", async () => {
@@ -36,12 +37,14 @@ it("learns the model's second tokens, is stored beside the exits, and drafts wit
   const { again } = await reread(heads);
   expect(again.ahead!.confidence).toEqual(trained.confidence);
   const moved = await changePreviews(again, {});
-  const run = generate(moved, randomIds(4, 61, 3), { ...options, lossless: { costs: freeRows } });
-  const { ids, rounds, accepted, meanAcceptanceLength, roundsByAccepted } = await finish(run);
-  expect(ids).toEqual(documents[3]!.slice(4));
-  expect(accepted).toBeGreaterThan(4);
-  expect(meanAcceptanceLength).toBeCloseTo(20 / rounds, 12);
-  expect(roundsByAccepted).toEqual([rounds - accepted, accepted]);
+  for (const source of [moved, model]) {
+    const run = generate(source, randomIds(4, 61, 3), { ...options, lossless: { costs: freeRows } });
+    const { ids, rounds, accepted, meanAcceptanceLength, roundsByAccepted } = await finish(run);
+    expect(ids).toEqual(documents[3]!.slice(4));
+    expect(accepted).toBeGreaterThan(4);
+    expect(meanAcceptanceLength).toBeCloseTo(20 / rounds, 12);
+    expect(sumOf(roundsByAccepted, (rounds, drafts) => rounds * drafts)).toBe(accepted);
+  }
   const others = generate(moved, [1], { policy: { ...createPolicy(moved, 1), headsHash: "" }, lossless: true });
   await expectCode(finish(others), "policy-heads");
 });
@@ -63,15 +66,26 @@ it("runs while drafts pay: the surest longest; it rests after failures, and trie
   ];
   const costs = { block: growingCosts(1, 0.25), finalHead: growingCosts(1, 0.25), head: 0.5 };
   const plan = aheadPlan(12, costs, levels);
-  expect(plan.more(1)).toBe(false);
-  expect([1.9, 2].map((margin) => plan.keeps(margin))).toEqual([false, true]);
+  expect([1, 9, 2, 3, 2].map((length) => plan.repeats(length, 1))).toEqual([false, true, true, true, false]);
+  plan.learn([0, 0, 0], 3);
+  expect(plan.repeats(2, 8)).toBe(false); // beside other texts, a row takes more of a token
+  expect([1.9, 2].map((margin) => plan.keeps(margin, 1))).toEqual([false, true]);
   const looks = times(400, () => {
-    const asked = plan.more(0);
-    plan.learn(asked && plan.keeps(3) ? [0] : [], 0);
+    const asked = plan.looks(1);
+    plan.learn(asked && plan.keeps(3, 1) ? [0] : [], 0);
     return asked;
   });
   expect(looks.lastIndexOf(true)).toBeGreaterThan(looks.indexOf(false));
   expect(looks.filter(Boolean).length).toBeLessThan(120);
+});
+
+it.each([
+  [[5, 1, 2, 3, 9, 2, 3], 2, 9],
+  [[1, 2, 7, 1, 2, 8, 1, 2], 2, 8],
+  [times(40, () => 4), 16, 4],
+  [[1], 0, 0],
+])("repetitionIn(%o): the longest, of equals the latest", (ids, length, next) => {
+  expect(repetitionIn(ids)).toEqual({ length, next });
 });
 
 it("is refused without one, and on states whose order is not known", async () => {

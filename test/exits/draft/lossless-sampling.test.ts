@@ -151,7 +151,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
     for (const config of ["gpt2", "llama"]) {
       const heads = await tiny(config);
       for (const [i, options] of samplings.entries()) {
-        const sampled = { prompt: [1, 2], count: 3, options };
+        const sampled = { prompt: [1, 2, 1, 2], count: 3, options };
         const target = await targetOf(heads, sampled);
         for (const thresholds of [
           ["always", "never"],
