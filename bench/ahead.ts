@@ -32,6 +32,7 @@ import {
 } from "early-exits/node";
 import { type Answer, answersArchive, archivedAnswers } from "../lab/pretrained/answers.js";
 import { costOfRows } from "../src/exits/cost/unit-costs.js";
+import { repetitionIn } from "../src/exits/draft/repetition.js";
 import { listedTokens } from "../lab/pretrained/deploy.js";
 import { chatPrompts, knownConversations } from "../lab/pretrained/prompts.js";
 import { completeStates } from "../lab/pretrained/train-maps.js";
@@ -216,6 +217,20 @@ async function train(): Promise<void> {
   });
 }
 
+/** In held-out answers, by length of the repetition, nine or more together: positions, and how many go on alike. */
+async function repeated(model: Model) {
+  const counts = Array.from({ length: 10 }, () => ({ positions: 0, right: 0 }));
+  for (const { prompt, answer } of await answersOf("held", model)) {
+    for (const [i, id] of answer.entries()) {
+      const { length, next } = repetitionIn([...prompt, ...answer.slice(0, i)]);
+      const count = counts[Math.min(length, 9)]!;
+      count.positions++;
+      count.right += Number(next === id);
+    }
+  }
+  return counts;
+}
+
 /** One prompt decoded without drafts and with them. */
 interface Timed {
   /** Milliseconds a token, medians of all rounds. */
@@ -232,41 +247,45 @@ interface TimedDtype {
   readonly dtype: string;
   /** What a second row adds to a pass of the whole model, by unit times. */
   readonly row: number;
-  /** By prompts: "lossless", or the level of a policy beside whose exits it drafts. */
+  /** By prompts: "lossless", "repetitions" for those alone, or the level of a policy beside whose exits both draft. */
   readonly ways: Readonly<Record<string, readonly Timed[]>>;
 }
 
 /** Agreement of the certified policies beside which drafts are timed, in per cent. */
 const LEVELS = [95, 80];
 
-/** The folder of the head that most tokens taught. */
-async function largest(): Promise<string> {
+/** Folders of heads, the one that most tokens taught last. */
+async function trainedHeads(): Promise<string[]> {
   const sizes = (await readdir(results)).map(Number).filter((size) => size > 0);
-  return join(results, String(Math.max(...sizes)));
+  return sizes.sort((a, b) => a - b).map((size) => join(results, String(size)));
 }
 
 /** Held-out prompts that judge, without drafts and with them in turns: plain text, and that of certified policies. */
 async function time(): Promise<void> {
   const model = await openModel();
-  const folder = await largest();
+  const folder = (await trainedHeads()).at(-1)!;
   const heads = await readHeads(join(options.folder, "heads"), model);
   const held = await recorded("held", model);
   const prompts = held.answers.slice(CHOOSING * PER_SHARD).slice(0, Number(options.prompts));
-  const costs = await measureUnitTimes(heads, { rows: [1, 2] });
+  const costs = await measureUnitTimes(heads, { rows: [1, 2, 4] });
   const passOf = (rows: number): number =>
     model.config.numLayers * costOfRows(costs.block, rows) + costOfRows(costs.finalHead, rows);
   const row = passOf(2) / passOf(1) - 1;
   const certificates = join(options.folder, "certificates", options.dtype === "int8" ? "" : options.dtype);
   const policies = options.dtype === "int4" ? [] : LEVELS;
-  const ways: [string, GenerateOptions, GenerateOptions][] = [["lossless", {}, { lossless: { costs } }]];
+  const lossless = { lossless: { costs } };
+  const ways: [string, GenerateOptions, GenerateOptions, Model?][] = [
+    ["lossless", {}, lossless],
+    ["repetitions", {}, lossless, model],
+  ];
   for (const level of policies) {
     const policy = await readPolicy(join(certificates, `${level}.json`));
     ways.push([String(level), { policy, drafts: false }, { policy, drafts: { costs } }]);
   }
   const timed: Record<string, Timed[]> = {};
   for (const { prompt } of prompts) {
-    for (const [name, without, drafting] of ways) {
-      const one = await inTurns(heads, prompt, without, drafting);
+    for (const [name, without, drafting, source = heads] of ways) {
+      const one = await inTurns(source, prompt, without, drafting);
       (timed[name] ??= []).push(one);
       console.error(
         `${name}: ${one.without.toFixed(1)} ms, ${one.drafting.toFixed(1)} ms, ${one.accepted} of ${one.drafted}`,
@@ -278,12 +297,12 @@ async function time(): Promise<void> {
 }
 
 async function inTurns(
-  heads: ExitHeads,
+  source: Model | ExitHeads,
   prompt: readonly number[],
   ...ways: readonly [without: GenerateOptions, drafting: GenerateOptions]
 ): Promise<Timed> {
   const run = async (way: GenerateOptions): Promise<GenerateSummary> => {
-    const text = generate(heads, [...prompt], { ...way, maxNewTokens: TOKENS });
+    const text = generate(source, [...prompt], { ...way, maxNewTokens: TOKENS });
     await text.text();
     return text.summary;
   };
@@ -305,22 +324,7 @@ async function inTurns(
 
 const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 
-const WIDTH = 576;
-const RANKED = 16_384;
 const PARAMETERS = 134.5e6;
-/** Multiply-adds of one evaluation, over those of a token of the full model. */
-const DRAFT = (10 * WIDTH ** 2 + RANK * (WIDTH + RANKED) + CANDIDATES * WIDTH) / PARAMETERS;
-/** What a second row adds to a pass. */
-const FURTHER_ROWS = [0.02, 0.1, 0.15, 0.26, 0.35];
-
-/** Tokens per time over plain decoding if drafts are kept where their margin's acceptance pays; and the share kept. */
-function predicted({ confidence }: Judged, row: number): { readonly kept: number; readonly gain: number } {
-  const kept = confidence.filter(({ acceptance }) => acceptance > 1.25 * row);
-  const accepted = kept.reduce((sum, { acceptance }) => sum + acceptance, 0) / confidence.length;
-  const share = kept.length / confidence.length;
-  return { kept: share, gain: (1 + accepted) / (1 + DRAFT + share * row) };
-}
-
 const SPEED = ["ratio", "drafts", "accepted", "the same text"];
 
 function speedOf(all: readonly Timed[]): string[] {
@@ -337,22 +341,23 @@ function speedOf(all: readonly Timed[]): string[] {
 }
 
 async function report(): Promise<void> {
-  const sizes = (await readdir(results)).map(Number).filter((size) => size > 0);
+  const folders = await trainedHeads();
   const trained = await Promise.all(
-    sizes
-      .sort((a, b) => a - b)
-      .map((size) => readJson(join(results, String(size), "trained.json")) as Promise<Trained>),
+    folders.map((folder) => readJson(join(folder, "trained.json")) as Promise<Trained>),
   );
   const { judged, tasks = [] } = trained.at(-1)!;
   const passes = Array.from({ length: Math.max(...trained.map(({ passes }) => passes.length)) }, (_, i) => i);
-  const folder = await largest();
+  const folder = folders.at(-1)!;
   const names = (await readdir(folder)).filter((name) => name.startsWith("timed-"));
   const timed = await Promise.all(names.map((name) => readJson(join(folder, name)) as Promise<TimedDtype>));
+  const model = await openModel();
+  const { ahead } = await attach(model);
+  const repetitions = await repeated(model);
   const written = {
     name: "ahead",
     title: "A head that looks one token ahead",
     machine: machine(),
-    data: { trained, timed },
+    data: { trained, repetitions, timed },
     tables: [
       {
         title: "Acceptance by tokens of training",
@@ -387,27 +392,29 @@ async function report(): Promise<void> {
         ]),
       },
       {
-        title: "What lossless decoding would gain",
+        title: "Acceptance by length of a repetition",
         note: prose`
-          Predicted, not measured: by those acceptances, the price of a second row and the head's multiply-adds
-          (${percent(DRAFT)} of a token's), tokens per time over plain decoding. The price of rows on one machine:
-          rows.md.`,
-        columns: ["a second row adds", "drafts kept", "gain"],
-        rows: FURTHER_ROWS.map((row) => {
-          const { kept, gain } = predicted(judged, row);
-          return [percent(row), percent(kept), gain.toFixed(2)];
-        }),
+          Held-out greedy answers: how many tokens before a position occur earlier (nine: or more), and how often what
+          followed there follows again.`,
+        columns: ["tokens", "positions", "right"],
+        rows: repetitions.map(({ positions, right }, tokens) => [
+          String(tokens),
+          positions.toLocaleString("en"),
+          percent(right / positions),
+        ]),
       },
       {
-        title: "What it gains by the clock",
+        title: "What drafts gain by the clock",
         note: prose`
           Held-out prompts, ${TOKENS} new tokens, one thread, without drafts and with them in turns (medians of
-          ${options.rounds} rounds each); prices of rows are measured beforehand. The ratio is the median over prompts,
-          with quartiles.`,
+          ${options.rounds} rounds each); prices of rows are measured beforehand. The head drafts (its multiply-adds are
+          ${percent(ahead!.work.multiplyAdds / PARAMETERS)} of a token's), and repetitions of the text do, up to three
+          tokens a round: the more a text repeats itself, as greedy text of a small model does, the more. The ratio is
+          the median over prompts, with quartiles.`,
         columns: ["text", "dtype", "a second row adds", "prompts", "ms a token", "drafting", ...SPEED],
         rows: timed.flatMap(({ dtype, row, ways }) =>
           Object.entries(ways).map(([way, all]) => [
-            way === "lossless" ? "the full model's" : `certified ${way} %`,
+            { lossless: "the full model's", repetitions: "the same, without the head" }[way] ?? `certified ${way} %`,
             dtype,
             percent(row),
             String(all.length),
