@@ -160,7 +160,7 @@ export class LookAhead implements Watcher {
   /** With `likeliest`, the head's first choice, however the text is sampled. */
   readonly propose = async (requests: readonly Request[], likeliest = false): Promise<(DraftChoice | undefined)[]> => {
     const texts = requests.length;
-    const drafts = requests.map((request) => this.#repeated(request, texts, likeliest));
+    const drafts = requests.map((request) => this.#repeated(request, texts));
     const known = requests.flatMap(({ sequence }, i) => {
       const newest = drafts[i] === undefined ? this.#newestOf(sequence) : undefined;
       return newest !== undefined && this.planOf(sequence).looks(texts) ? [{ i, newest }] : [];
@@ -183,13 +183,9 @@ export class LookAhead implements Watcher {
     return fits ? newest : undefined;
   }
 
-  #repeated({ sequence, sampler }: Request, texts: number, likeliest: boolean): DraftChoice | undefined {
+  #repeated({ sequence }: Request, texts: number): DraftChoice | undefined {
     const { length, next: id } = repetitionIn(sequence.ids);
-    if (!this.planOf(sequence).repeats(length, texts)) return undefined;
-    if (likeliest || sampler.greedy) return { id, depth: 0 };
-    const distribution = new Float64Array(sequence.model.config.vocabSize);
-    distribution[id] = 1;
-    return { id, depth: 0, distribution };
+    return this.planOf(sequence).repeats(length, texts) ? { id, depth: 0 } : undefined;
   }
 
   async #guess(newest: readonly Newest[]): Promise<Candidates[]> {

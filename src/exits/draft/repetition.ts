@@ -19,7 +19,7 @@ export function repetitionIn(ids: readonly number[]): Repetition {
   let next = 0;
   for (let end = ids.length - 1; end > 0 && length < LONGEST; end--) {
     let n = 0;
-    while (n < Math.min(end, LONGEST) && ids[end - 1 - n] === ids[ids.length - 1 - n]) n++;
+    while (n < LONGEST && ids[end - 1 - n] === ids[ids.length - 1 - n]) n++;
     if (n > length) [length, next] = [n, ids[end]!];
   }
   return { length, next };

@@ -134,7 +134,7 @@ function sumOf(values: readonly number[]): number {
 
 /** A token that the full model has not chosen yet. */
 export interface DraftChoice extends Choice {
-  /** The distribution drawn from, after the processors; absent if the token is the argmax. */
+  /** The distribution drawn from, after the processors; absent if no other token was possible. */
   readonly distribution?: Float64Array | undefined;
 }
 
@@ -172,6 +172,7 @@ export function losslessDecoder(
 ): Decoder {
   const { ledger, onLogits } = listeners;
   const plans = new WeakMap<Sequence, DraftPlan>();
+  let scratch: Float64Array | undefined; // large arrays are slow to allocate
   const planOf = (sequence: Sequence): DraftPlan => {
     const plan = plans.get(sequence) ?? createPlan(sequence);
     plans.set(sequence, plan);
@@ -190,7 +191,7 @@ export function losslessDecoder(
       for (const depth of watcher?.depths ?? []) advance(model, workOf(rounds), depth, ledger);
       const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
       if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
-      const verdicts = judge(rounds, logits);
+      const verdicts = judge(rounds, logits, () => (scratch ??= new Float64Array(model.config.vocabSize)));
       for (const [i, { accepted, id }] of verdicts.entries()) {
         const { sequence, start } = rounds[i]!;
         await watcher?.learn(sequence, start + accepted, id);
@@ -252,14 +253,14 @@ function nonFiniteOf(model: Model, rounds: readonly OpenRound[], row: number): P
   return nonFiniteError(model, ids[row]!, { what: "the logits" });
 }
 
-function judge(rounds: readonly OpenRound[], logits: FinalLogits): Verdict[] {
+function judge(rounds: readonly OpenRound[], logits: FinalLogits, scratch: () => Float64Array): Verdict[] {
   let first = 0;
   return rounds.map((round) => {
     const from = first;
     first += round.drafts.length + 1;
     return round.sampler.greedy
       ? judgeGreedy(round, (row) => logits.argmax(from + row))
-      : judgeSampled(round, (row) => logits.row(from + row));
+      : judgeSampled(round, (row) => logits.row(from + row), scratch());
   });
 }
 
@@ -280,27 +281,39 @@ export function acceptance(p: Float64Array, q: Float64Array, x: number): number 
   return Math.min(1, p[x]! / q[x]!);
 }
 
-export function residual(p: Float64Array, q: Float64Array): Float64Array {
-  const surplus = new Float64Array(p.length);
+/** Written to `into`, which may be p. */
+export function residual(
+  p: Float64Array,
+  q: Float64Array,
+  into: Float64Array = new Float64Array(p.length),
+): Float64Array {
   let total = 0;
-  for (let i = 0; i < p.length; i++) {
-    if (p[i]! > q[i]!) {
-      surplus[i] = p[i]! - q[i]!;
-      total += surplus[i]!;
-    }
-  }
+  for (let i = 0; i < p.length; i++) total += Math.max(0, p[i]! - q[i]!);
   if (total === 0) return p; // p = q up to rounding: only rounding can have rejected the draft
-  for (let i = 0; i < p.length; i++) surplus[i]! /= total;
-  return surplus;
+  for (let i = 0; i < p.length; i++) into[i] = Math.max(0, p[i]! - q[i]!) / total;
+  return into;
+}
+
+/** The same if x was certain, in place. */
+function without(p: Float64Array, x: number): Float64Array {
+  p[x] = 0;
+  const total = p.reduce((sum, share) => sum + share, 0);
+  for (let i = 0; i < p.length; i++) p[i]! /= total;
+  return p;
 }
 
 /** Rejection sampling; rowAt(i) is the full model's logits after position start + i. */
-function judgeSampled({ sampler, sequence, start, drafts }: OpenRound, rowAt: (i: number) => Float32Array): Verdict {
-  const targetAt = (i: number): Float64Array => sampler.distribution(rowAt(i), sequence.ids.slice(0, start + i + 1));
-  for (const [i, { id, distribution }] of drafts.entries()) {
+function judgeSampled(
+  { sampler, sequence, start, drafts }: OpenRound,
+  rowAt: (i: number) => Float32Array,
+  scratch: Float64Array,
+): Verdict {
+  const targetAt = (i: number): Float64Array =>
+    sampler.distribution(rowAt(i), sequence.ids.slice(0, start + i + 1), scratch);
+  for (const [i, { id, distribution: q }] of drafts.entries()) {
     const p = targetAt(i); // [V]
-    const q = distribution!; // [V]; only greedy drafts lack it
-    if (!sampler.chance(acceptance(p, q, id))) return { accepted: i, id: sampler.draw(residual(p, q)) };
+    if (sampler.chance(q === undefined ? p[id]! : acceptance(p, q, id))) continue;
+    return { accepted: i, id: sampler.draw(q === undefined ? without(p, id) : residual(p, q, p)) };
   }
   return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
 }
