@@ -54,8 +54,8 @@ export interface GenerateOptions extends PlainOptions {
    */
   readonly lossless?: boolean | LosslessOptions;
   /**
-   * Lets a look-ahead head, if the heads have one, draft beside a policy's exits where that pays, in a text that is
-   * written alone. The text stays the policy's, with its depths and scores. @default true
+   * If the heads have a look-ahead head, lets it and repetitions draft beside a policy's exits where that pays, in a text
+   * that is written alone. The text stays the policy's, with its depths and scores. @default true
    */
   readonly drafts?: boolean | LosslessOptions;
   /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
