@@ -4,8 +4,8 @@
  * it. If that is the draft, the next round finds blocks that have run, and judges exits by the states where the row
  * stopped: tokens, depths and scores are those without drafts. Otherwise nothing is left of the row.
  *
- * What followed a repetition is a draft after any token, the guess of a look-ahead head after one that took all blocks.
- * It is the head's first choice, however the text is sampled, so random numbers are drawn as without it.
+ * What followed a repetition is a draft after any token, the guess of a look-ahead head after one that took all
+ * blocks. It is the head's first choice, however the text is sampled, so random numbers are drawn as without it.
  */
 import type { Decoder } from "../../model/decode/decoder.js";
 import { earlyExitDecoder } from "../decode/decode.js";
