@@ -2,8 +2,8 @@
  * Generates from a model, or from heads and a policy.
  *   no policy             the plain backbone
  *   policy                tokens leave at exits (lossy; decode/decode.ts)
- *   lossless              a look-ahead head drafts tokens (draft/look-ahead.ts), or if there is none, exits by a policy
- *                         (draft/speculate.ts), and the full model verifies them
+ *   lossless              repetitions and a look-ahead head draft tokens (draft/look-ahead.ts), or exits if there is a
+ *                         policy and no such head (draft/speculate.ts), and the full model verifies them
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { allNames, requireKnown, requireList } from "../known.js";
@@ -54,8 +54,8 @@ export interface GenerateOptions extends PlainOptions {
    */
   readonly lossless?: boolean | LosslessOptions;
   /**
-   * If the heads have a look-ahead head, lets it and repetitions draft beside a policy's exits where that pays, in a text
-   * that is written alone. The text stays the policy's, with its depths and scores. @default true
+   * If the heads have a look-ahead head, lets it and repetitions draft beside a policy's exits where that pays, in a
+   * text that is written alone. The text stays the policy's, with its depths and scores. @default true
    */
   readonly drafts?: boolean | LosslessOptions;
   /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
