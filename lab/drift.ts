@@ -60,7 +60,7 @@ export async function measureDrift(
   } = options;
   requireFillFor(heads, checkFill(fill));
   requireInteger("measureDrift: exit", exit, 0, heads.depths.length - 1);
-  requireNumber("measureDrift: share", share, 0, 1);
+  requireNumber("measureDrift: share", share, 1);
   const { numLayers, vocabSize } = model.config;
   const depth = heads.depths[exit]!;
   const rng = createRng(seed).fork("who leaves");

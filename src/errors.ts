@@ -137,14 +137,14 @@ export function requireInteger(where: string, value: number, min: number, max = 
   return value;
 }
 
-/** Returns the value of an option that is a finite number in [min, max], or in (min, max) if `open`. */
-export function requireNumber(where: string, value: number, min: number, max: number, { open = false } = {}): number {
-  const inside = open ? value > min && value < max : value >= min && value <= max;
+/** Returns the value of an option that is a finite number in [0, max], or in (0, max) if `open`. */
+export function requireNumber(where: string, value: number, max: number, { open = false } = {}): number {
+  const inside = open ? value > 0 && value < max : value >= 0 && value <= max;
   if (!Number.isFinite(value) || !inside) {
-    const legal = open ? `(${min}, ${max})` : `[${min}, ${max}]`;
+    const legal = open ? `(0, ${max})` : `[0, ${max}]`;
     throw new OptionError("option-range", `${where}: expected a number in ${legal}, found ${value}`, {
       value,
-      min,
+      min: 0,
       max,
     });
   }

@@ -146,7 +146,7 @@ export const shippedOption = {
   description:
     "in place of --heads and --policy: the exits that come with the package for this model (SmolLM2's with " +
     "early-exits-smollm2), at this level",
-  parse: number(0, 1, { open: true }),
+  parse: number(1, { open: true }),
 } as const;
 const losslessOption = {
   flags: "--lossless",

@@ -89,7 +89,7 @@ export const documentsOption = {
 export const agreementOption = {
   flags: "--agreement <share>",
   description: "share of tokens that must agree with the full model",
-  parse: number(0, 1, { open: true }),
+  parse: number(1, { open: true }),
 } as const;
 
 export const samplingOptionDefaults = {
@@ -99,12 +99,12 @@ export const samplingOptionDefaults = {
 } as const;
 
 export const samplingOptions = [
-  { flags: "--temperature <t>", description: "0 is greedy", parse: number(0, 100) },
+  { flags: "--temperature <t>", description: "0 is greedy", parse: number(100) },
   { flags: "--top-k <k>", description: "keep only the k most likely tokens; 0 keeps all", parse: integer(0) },
   {
     flags: "--top-p <p>",
     description: "keep only the most likely tokens whose probabilities sum to this share",
-    parse: number(0, 1),
+    parse: number(1),
   },
 ] as const satisfies readonly OptionDefinition[];
 
@@ -129,15 +129,13 @@ export function integer(min: number): (text: string) => number {
   };
 }
 
-export function number(min: number, max: number, { open = false } = {}): (text: string) => number {
+export function number(max: number, { open = false } = {}): (text: string) => number {
   return (text) => {
     const value = numberIn(text);
-    const inside = open ? value > min && value < max : value >= min && value <= max;
+    const inside = open ? value > 0 && value < max : value >= 0 && value <= max;
     if (!inside) {
       const percent = max === 1 && value > 1 && value <= 100 ? ` Did you mean ${value / 100}?` : "";
-      throw new InvalidArgumentError(
-        `Expected a number in ${open ? "(" : "["}${min}, ${max}${open ? ")" : "]"}.${percent}`,
-      );
+      throw new InvalidArgumentError(`Expected a number in ${open ? `(0, ${max})` : `[0, ${max}]`}.${percent}`);
     }
     return value;
   };

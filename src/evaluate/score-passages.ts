@@ -16,7 +16,7 @@ import { byParts, type PartsOptions } from "../exits/states/by-parts.js";
 import type { CancelSignal } from "../cancel-signal.js";
 import { giveTurn } from "../turns.js";
 import { type Model, Sequence } from "../model/index.js";
-import { fillCaches, prefill, statesOf } from "../model/advance.js";
+import { fillCaches, pendingAt, prefill, statesOf } from "../model/advance.js";
 import { createSampler } from "../model/decode/decoder.js";
 import { nonFiniteError } from "../model/decode/non-finite.js";
 import type { NumericsError } from "../errors.js";
@@ -97,12 +97,7 @@ async function recordOutputs(
     const targets = passages.flatMap(({ continuation }) => continuation);
     const parts = { multiplyAdds: vocabSize * hiddenSize, most: Math.floor(LOGITS / vocabSize), signal };
     const outputsAt = async (depth: number, head: OutputHead): Promise<HeadOutputs> => {
-      await prefill(
-        model,
-        lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) })),
-        depth,
-        { signal },
-      );
+      await prefill(model, pendingAt(lanes, depth), depth, { signal });
       const work = lanes.map(({ sequence, passage: { context, continuation } }) => ({
         sequence,
         positions: continuation.map((_, i) => context.length - 1 + i),

@@ -29,6 +29,11 @@ export interface Work {
   readonly positions: readonly number[];
 }
 
+/** What every sequence lacks up to `depth`. */
+export function pendingAt(texts: readonly Pick<Work, "sequence">[], depth: number): Work[] {
+  return texts.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
+}
+
 /** Each row attends to all positions up to its own, or to those in its window. */
 function countAttended(
   work: readonly { readonly positions: readonly number[] }[],
@@ -39,6 +44,11 @@ function countAttended(
     for (const s of positions) attended += Math.min(window, s + 1);
   }
   return attended;
+}
+
+/** Brings all of one text to at least `depth` blocks. */
+export function runTo(sequence: Sequence, depth: number): void {
+  advance(sequence.model, [{ sequence, positions: sequence.pending(depth) }], depth);
 }
 
 /**

@@ -43,7 +43,7 @@ export function cutDocuments(text: string, { separator }: Pick<SplitOptions, "se
 export function splitDocuments(text: string, options: SplitOptions = {}): { train: string[]; held: string[] } {
   requireKnown("splitDocuments", options, splitOptionNames);
   const { train = 0.8, seed = 0, ...separation } = options;
-  requireNumber("splitDocuments: train", train, 0, 1);
+  requireNumber("splitDocuments: train", train, 1);
   const documents = cutDocuments(text, separation);
   if (documents.length < 2) {
     throw new OptionError(
@@ -153,7 +153,7 @@ function permutation(count: number, seed: number, epoch: number): readonly numbe
     lastPermutation.key = key;
     lastPermutation.order = createRng(seed)
       .fork(`epoch ${epoch}`)
-      .shuffle(Array.from({ length: count }, (_, i) => i));
+      .shuffle([...Array(count).keys()]);
   }
   return lastPermutation.order;
 }

@@ -14,7 +14,7 @@ import { type MeanBound, requireInside, requireLosses, smallest } from "./check.
 export function binomialTail(k: number, n: number, p: number): number {
   requireInteger("binomialTail: n", n, 0);
   requireInteger("binomialTail: k", k, 0, n);
-  requireNumber("binomialTail: p", p, 0, 1);
+  requireNumber("binomialTail: p", p, 1);
   if (k === n || p === 0) return 1;
   if (p === 1) return 0;
   const q = 1 - p;

@@ -4,7 +4,7 @@ import { shown } from "../shown.js";
 
 /** Throws an OptionError unless an error probability or a level of risk lies in (0, 1). */
 export function requireInside(name: string, value: number): void {
-  requireNumber(name, value, 0, 1, { open: true });
+  requireNumber(name, value, 1, { open: true });
 }
 
 /**

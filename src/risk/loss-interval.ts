@@ -16,7 +16,7 @@ export interface LossInterval {
 
 /** The interval after `units` losses in [0, 1] with this sum; [0, 1] before the first. */
 export function lossInterval(units: number, lossSum: number, delta: number): LossInterval {
-  requireNumber("lossInterval: lossSum", lossSum, 0, units);
+  requireNumber("lossInterval: lossSum", lossSum, units);
   requireInside("lossInterval: delta", delta);
   if (units === 0) return { low: 0, high: 1 };
   const rest = units - lossSum;

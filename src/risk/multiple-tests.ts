@@ -16,7 +16,7 @@ import { requireInside } from "./check.js";
 export function fixedSequence(pValues: readonly number[], delta: number): number[] {
   requirePValues("fixedSequence", pValues, delta);
   const failure = pValues.findIndex((p) => p > delta);
-  return Array.from({ length: failure < 0 ? pValues.length : failure }, (_, i) => i);
+  return [...Array(failure < 0 ? pValues.length : failure).keys()];
 }
 
 /**

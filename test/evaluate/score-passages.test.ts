@@ -6,7 +6,8 @@ import { fc, real, test } from "../support/property.js";
 import { createPolicy, type ExitHeads, type FillName, fitProjections, type Policy, scoreNames } from "early-exits";
 import { confidenceAt, scoreOf, type Threshold } from "early-exits/exits";
 import { recordDocuments } from "early-exits/calibrate";
-import { advance, Sequence } from "early-exits/model";
+import { Sequence } from "early-exits/model";
+import { runTo } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
@@ -124,7 +125,7 @@ describe("policies", () => {
       const sequence = new Sequence(heads.model);
       const { numLayers } = heads.model.config;
       sequence.append(...context.slice(0, -1));
-      advance(heads.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+      runTo(sequence, numLayers);
       const tokens = [];
       for (const id of [context.at(-1)!, ...continuation.slice(0, -1)]) {
         sequence.append(id);

@@ -4,7 +4,7 @@
  */
 import { between, casesHere, fc, real, test } from "../support/property.js";
 import { advance, Sequence } from "early-exits/model";
-import { fillCaches, prefill } from "../../src/model/advance.js";
+import { fillCaches, prefill, runTo } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { expectInvariant, freshPass } from "../support/invariant.js";
 import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";
@@ -34,7 +34,7 @@ describe("advance", () => {
       for (const action of steps) {
         if (action.kind === "append") sequence.append(...ids.slice(0, action.count));
         if (action.kind === "advance") {
-          advance(model, [{ sequence, positions: sequence.pending(action.depth) }], action.depth);
+          runTo(sequence, action.depth);
         }
         if (action.kind === "truncate") sequence.truncate(Math.floor(action.share * sequence.length));
         if (action.kind === "replay") {
@@ -67,7 +67,7 @@ describe("advance", () => {
       await prefill(model, work, 2, { sliceRows });
       await fillCaches(model, work, { sliceRows: 3 });
       for (const { sequence } of work) {
-        advance(model, [{ sequence, positions: sequence.pending(4) }], 4);
+        runTo(sequence, 4);
         await expectInvariant(model, sequence);
         const alone = freshPass(model, sequence.ids);
         const last = sequence.length - 1;

@@ -1,6 +1,7 @@
 /** A model whose KV cache is bfloat16 or int8: one rounding, whatever the way in which positions are computed. */
 import { createReferenceDevice, type Device } from "early-exits/tensor";
-import { advance, Sequence, storageOf } from "early-exits/model";
+import { Sequence, storageOf } from "early-exits/model";
+import { runTo } from "../../src/model/advance.js";
 import { createDevice } from "early-exits/node";
 import { beforeAll, describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
@@ -11,9 +12,8 @@ const ids = randomIds(23, 61, 1);
 const lastState = (sequence: Sequence) => sequence.hidden(sequence.length - 1).read();
 
 function run(sequence: Sequence, ...given: readonly number[]) {
-  const { numLayers } = sequence.model.config;
   sequence.append(...given);
-  advance(sequence.model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+  runTo(sequence, sequence.model.config.numLayers);
 }
 
 describe.each([

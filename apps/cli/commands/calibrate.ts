@@ -113,7 +113,7 @@ const options = [
   {
     flags: "--delta <share>",
     description: "probability that the certificate is wrong",
-    parse: number(0, 1, { open: true }),
+    parse: number(1, { open: true }),
   },
   {
     flags: "--loss <loss>",
@@ -126,7 +126,7 @@ const options = [
   {
     flags: "--epsilon <share>",
     description: "with --prompts, in place of --agreement: the largest mean loss, .03 for 3 points of accuracy",
-    parse: number(0, 1, { open: true }),
+    parse: number(1, { open: true }),
   },
   { ...maxNewTokensOption, description: "with --prompts: largest number of tokens of an answer" },
   { flags: "--stop <text...>", description: "with --prompts: ends an answer before this text" },

@@ -38,7 +38,7 @@ const options = [
     description: "a model folder with a documents.json, or a chat model for which the package brings exits",
     defaultNote: "the embedded model",
   },
-  { flags: "--seconds <s>", description: "how long to train the heads", parse: number(0, 600) },
+  { flags: "--seconds <s>", description: "how long to train the heads", parse: number(600) },
   agreementOption,
   {
     flags: "--exits <n|list>",

@@ -121,10 +121,10 @@ const options = [
   {
     flags: "--held-share <share>",
     description: "share of the documents, if there are 20, that is held out to measure on",
-    parse: number(0, 1),
+    parse: number(1),
   },
   { flags: "--measure-every <n>", description: "steps between two measurements", parse: integer(1) },
-  { flags: "--lr <rate>", description: "peak learning rate", parse: number(0, 1) },
+  { flags: "--lr <rate>", description: "peak learning rate", parse: number(1) },
   {
     flags: "--project <input>",
     description:
@@ -140,7 +140,7 @@ const options = [
   {
     flags: "--cache-limit <mb>",
     description: "most megabytes of states there; the others are recorded again when they are needed",
-    parse: number(0, 1e9),
+    parse: number(1e9),
   },
   { flags: "--force", description: "overwrite finished heads in OUT" },
   { flags: "--resume", description: "continue from OUT/checkpoint, bit for bit" },

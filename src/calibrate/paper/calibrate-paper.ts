@@ -49,7 +49,7 @@ export interface PaperCalibration {
 export function calibratePaper(given: CalibrationRecords, options: PaperCalibrationOptions = {}): PaperCalibration {
   const records = { ...given, documents: given.documents.filter(({ taught }) => taught !== true) };
   const { agreement = 0.95, score = paperDefaults.score, fill = "lazy" } = options;
-  requireNumber("calibrate: agreement", agreement, 0, 1, { open: true });
+  requireNumber("calibrate: agreement", agreement, 1, { open: true });
   requireScore(records, score);
   const { oriented, agrees } = tableOf(records.documents, score);
   const exits = records.depths.map((depth, exit) => {

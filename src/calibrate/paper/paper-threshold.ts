@@ -25,7 +25,7 @@ export function paperThreshold(
   level: number,
   { score = paperDefaults.score }: PaperOptions = {},
 ): Threshold {
-  requireNumber("paperThreshold: level", level, 0, 1);
+  requireNumber("paperThreshold: level", level, 1);
   if (scores.length !== agrees.length) {
     throw new OptionError("lengths-differ", `paperThreshold: ${scores.length} scores but ${agrees.length} agreements`, {
       scores: scores.length,

@@ -155,7 +155,7 @@ function compare(a: string, b: string): number {
  * fewer than two.
  */
 function gridSize(units: number, share: number, unit: Unit): number {
-  requireNumber("calibrate: gridShare", share, 0, 1, { open: true });
+  requireNumber("calibrate: gridShare", share, 1, { open: true });
   if (units < 2) {
     throw new OptionError(
       "documents-few",

@@ -161,27 +161,22 @@ export class Ledger implements WorkMeter {
 
   /** Exit `exit` (0-based) computed logits for `rows` states in one call. */
   head(exit: number, rows = 1): void {
-    const { multiplyAdds, bytes } = (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work);
     this.#open.heads += rows;
-    this.#open.multiplyAdds += rows * multiplyAdds;
-    this.#open.weightBytes += bytes;
+    addProduct(this.#open, (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work), rows);
     addTo(this.#openHeads, exit, rows);
   }
 
   /** The look-ahead head guessed after `rows` states in one call. */
   look(rows: number): void {
     const { depths, ahead } = this.#heads!;
-    const { multiplyAdds, bytes } = (this.#headWork[depths.length] ??= ahead!.work);
-    this.#open.multiplyAdds += rows * multiplyAdds;
-    this.#open.weightBytes += bytes;
+    addProduct(this.#open, (this.#headWork[depths.length] ??= ahead!.work), rows);
   }
 
   /** One product made the keys and values of `blocks` skipped blocks for one position. */
-  fill(blocks: number, { multiplyAdds, bytes }: UnitWork): void {
+  fill(blocks: number, work: UnitWork): void {
     this.#open.fills += blocks;
     addTo(this.#fillsByBlocks, blocks, 1);
-    this.#open.multiplyAdds += multiplyAdds;
-    this.#open.weightBytes += bytes;
+    addProduct(this.#open, work, 1);
     this.#open.keyValueBytesWritten += blocks * this.#layers[0]!.written;
   }
 
@@ -270,25 +265,14 @@ function blockWork(block: BlockWeights, cached: number): BlockWork {
   };
 }
 
-function addBlock(
-  counts: Counts,
-  model: Model,
-  { multiplyAdds, bytes, written, read }: BlockWork,
-  rows: number,
-  attended: number,
-): void {
+function addBlock(counts: Counts, { config }: Model, work: BlockWork, rows: number, attended: number): void {
   counts.blocks += rows;
   counts.blockPasses++;
-  counts.multiplyAdds += rows * multiplyAdds;
-  counts.weightBytes += bytes;
-  counts.keyValueBytesWritten += rows * written;
-  addAttention(counts, model, attended, read);
-}
-
-function addAttention(counts: Counts, { config }: Model, attended: number, read: number): void {
+  addProduct(counts, work, rows);
+  counts.keyValueBytesWritten += rows * work.written;
   counts.attended += attended;
   counts.multiplyAdds += 2 * attended * config.numHeads * config.headDim;
-  counts.keyValueBytesRead += attended * read;
+  counts.keyValueBytesRead += attended * work.read;
 }
 
 function addProduct(counts: Counts, { multiplyAdds, bytes }: UnitWork, rows: number): void {

@@ -7,7 +7,8 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { advance, keyValueLayers, Sequence } from "../../model/index.js";
+import { runTo } from "../../model/advance.js";
+import { keyValueLayers, Sequence } from "../../model/index.js";
 import { finalLogits } from "../../model/decode/final-logits.js";
 import type { Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
@@ -75,7 +76,7 @@ export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOp
   requireFillFor(heads, checkFill(fill));
   requireRows(rows);
   requireInteger("measureUnitTimes: context", context, 1, maxPositionEmbeddings - Math.max(...rows));
-  requireNumber("measureUnitTimes: time", time, 0, 1e9);
+  requireNumber("measureUnitTimes: time", time, 1e9);
   const sequence = new Sequence(model, context + Math.max(...rows));
   const stopwatch = createStopwatch(now);
   const repeat = async (leastRounds: number, until: number): Promise<void> => {
@@ -209,10 +210,6 @@ function appendIds(sequence: Sequence, count: number): void {
   const start = sequence.length;
   const idAt = (position: number): number => ((vocabSize >> 6) + 97 * (position % 8)) % vocabSize;
   sequence.append(...Array.from({ length: count }, (_, i) => idAt(start + i)));
-}
-
-function runTo(sequence: Sequence, depth: number): void {
-  advance(sequence.model, [{ sequence, positions: sequence.pending(depth) }], depth);
 }
 
 /** By name. */

@@ -12,7 +12,8 @@
  * those that have not, as long as there are any: each position runs all blocks sooner or later, and rows that stay
  * together fill the tiles of the products (other ways, compared: bench/serving.ts).
  */
-import { advance, type Model } from "../../model/index.js";
+import { advance, pendingAt } from "../../model/advance.js";
+import type { Model } from "../../model/index.js";
 import { type Choice, type Decoder, lastStates, plainDecoder, type Request } from "../../model/decode/decoder.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
@@ -132,7 +133,6 @@ interface Way {
 function run(model: Model, requests: readonly Request[], { depth, stops, ledger }: Way): void {
   const held = requests.some(({ sequence }) => sequence.heldFrom < sequence.length);
   for (const stop of [...(held ? stops : []).filter((stop) => stop < depth), depth]) {
-    const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(stop) }));
-    advance(model, work, stop, ledger);
+    advance(model, pendingAt(requests, stop), stop, ledger);
   }
 }

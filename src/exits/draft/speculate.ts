@@ -19,11 +19,12 @@
 import { type Choice, type Decoder, logitsNeeded, type Request, type Round } from "../../model/decode/decoder.js";
 import { type FinalLogits, finalLogits } from "../../model/decode/final-logits.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
+import { range } from "../../model/families/family.js";
 import { advance, type Model, type Sequence, type Work } from "../../model/index.js";
 import type { Tensor } from "../../tensor/index.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { costOfRows, type UnitCosts } from "../cost/unit-costs.js";
-import type { DecodeListeners, DecodeObserver } from "../decode/observe.js";
+import type { DecodeListeners } from "../decode/observe.js";
 
 // The length of drafts. If a share α of drafts is accepted, a round of n drafts yields E(n) = 1 + α + … + αⁿ tokens in
 // the time T(n) = T(0) + c(1) + … + c(n), where T(0) is that of a plain token and c(n) what draft number n adds. One
@@ -170,7 +171,8 @@ export function losslessDecoder(
   listeners: DecodeListeners = {},
   watcher?: Watcher,
 ): Decoder {
-  const { ledger, onLogits } = listeners;
+  const { ledger: meter, onLogits } = listeners;
+  const { numLayers, vocabSize } = model.config;
   const plans = new WeakMap<Sequence, DraftPlan>();
   let scratch: Float64Array | undefined; // large arrays are slow to allocate
   const planOf = (sequence: Sequence): DraftPlan => {
@@ -180,7 +182,7 @@ export function losslessDecoder(
   };
 
   return {
-    meter: ledger,
+    meter,
     async next(requests) {
       const rounds = requests.map((request): OpenRound => {
         const { sequence, sampler, room } = request;
@@ -188,10 +190,14 @@ export function losslessDecoder(
         return { sequence, sampler, room, start: sequence.heldFrom, drafts: [], plan: planOf(sequence) };
       });
       await draft(rounds, propose);
-      for (const depth of watcher?.depths ?? []) advance(model, workOf(rounds), depth, ledger);
-      const logits = await verify(model, rounds, { ledger, onLogits }); // Σ (drafts + 1) rows
+      // All positions of all rounds run to depth L in one batch.
+      for (const depth of [...(watcher?.depths ?? []), numLayers]) advance(model, workOf(rounds), depth, meter);
+      const needed = rounds.flatMap(({ sampler, drafts }) =>
+        Array<number | undefined>(drafts.length + 1).fill(logitsNeeded(sampler)),
+      );
+      const logits = await finalLogits(model, () => statesOf(rounds), needed, { meter, onLogits });
       if (logits.nonFinite !== undefined) throw await nonFiniteOf(model, rounds, logits.nonFinite);
-      const verdicts = judge(rounds, logits, () => (scratch ??= new Float64Array(model.config.vocabSize)));
+      const verdicts = judge(rounds, logits, () => (scratch ??= new Float64Array(vocabSize)));
       for (const [i, { accepted, id }] of verdicts.entries()) {
         const { sequence, start } = rounds[i]!;
         await watcher?.learn(sequence, start + accepted, id);
@@ -220,19 +226,6 @@ async function draft(rounds: readonly OpenRound[], propose: Drafter): Promise<vo
 
 function mayDraft({ drafts, room, plan }: OpenRound): boolean {
   return drafts.length < room - 1 && plan.more(drafts.length);
-}
-
-/** Runs all positions of all rounds to depth L in one batch. Returns the full model's logits, Σ (drafts + 1) rows. */
-function verify(
-  model: Model,
-  rounds: readonly OpenRound[],
-  { ledger, onLogits }: Pick<DecodeListeners, "ledger" | "onLogits">,
-): Promise<FinalLogits> {
-  advance(model, workOf(rounds), model.config.numLayers, ledger);
-  const needed = rounds.flatMap(({ sampler, drafts }) =>
-    Array<number | undefined>(drafts.length + 1).fill(logitsNeeded(sampler)),
-  );
-  return finalLogits(model, () => statesOf(rounds), needed, { meter: ledger, onLogits });
 }
 
 function workOf(rounds: readonly OpenRound[]): Work[] {
@@ -318,7 +311,7 @@ function judgeSampled(
   return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
 }
 
-/** Cuts what follows the accepted drafts; returns the round's tokens. */
+/** Cuts what follows the accepted drafts, reports those up to the first rejected one; returns the round's tokens. */
 function close(
   { sequence, start, drafts, plan }: OpenRound,
   { accepted, id }: Verdict,
@@ -330,25 +323,10 @@ function close(
     accepted,
   );
   ledger?.drafts(drafts.length, drafts.length - accepted);
-  report(observer, start, drafts, accepted);
+  for (const [i, { exit = 0, depth, score = NaN }] of drafts.slice(0, accepted + 1).entries()) {
+    observer?.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
+  }
+  observer?.observe({ type: "round", drafted: drafts.length, accepted });
   const own = { id, depth: sequence.model.config.numLayers };
   return { tokens: [...drafts.slice(0, accepted), own], drafted: drafts.length };
-}
-
-/** Reports the drafts before the first rejected one, and that one. */
-function report(
-  observer: DecodeObserver | undefined,
-  start: number,
-  drafts: readonly DraftChoice[],
-  accepted: number,
-): void {
-  if (observer === undefined) return;
-  for (const [i, { exit = 0, depth, score = NaN }] of drafts.slice(0, accepted + 1).entries()) {
-    observer.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
-  }
-  observer.observe({ type: "round", drafted: drafts.length, accepted });
-}
-
-function range(start: number, end: number): number[] {
-  return Array.from({ length: end - start }, (_, i) => start + i);
 }

@@ -27,7 +27,7 @@ export function denseHead(model: Model, depth: number, shape: HeadShape, tensors
 
 function lens(model: Model): Tensors {
   const { weight, bias } = model.weights.unembedding;
-  const ids = Array.from({ length: model.config.vocabSize }, (_, id) => id);
+  const ids = [...Array(model.config.vocabSize).keys()];
   return {
     ...initialNorm(model),
     weight: scope(() => trainableCopy(embedding(weight, ids))),

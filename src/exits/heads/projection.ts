@@ -7,6 +7,7 @@
  * written. State propagation is the special case W = W_kv·diag(gain), b = W_kv·bias + b_kv of every block;
  * fit-projections.ts starts there. For block d it is exact, because x is that block's input.
  */
+import { range } from "../../model/families/family.js";
 import { companionDtype, type UnitWork } from "../../model/weights.js";
 import { keyValueLayers, type Model, type ModelConfig, storedBytes } from "../../model/index.js";
 import { normalize } from "../../model/block.js";
@@ -20,7 +21,7 @@ export const projectionInputs = ["normalized", "both"] as const satisfies readon
 
 /** Blocks (0-based) with keys and values of their own that a token leaving at `depth` skips. */
 export function skippedLayers(config: ModelConfig, depth: number): number[] {
-  return Array.from({ length: Math.max(0, keyValueLayers(config) - depth) }, (_, i) => depth + i);
+  return range(depth, keyValueLayers(config));
 }
 
 /** [rows, columns] of the weight of an exit at `depth`. */

@@ -10,6 +10,7 @@ import { PolicyError } from "../../errors.js";
 import { exponential } from "../../model/elementary.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
+import { valuesOf } from "./values-of.js";
 
 export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const;
 export type ScoreName = (typeof scoreNames)[number];
@@ -134,11 +135,8 @@ export function scoreAt({ stats }: { readonly stats: Float32Array }, r: number, 
 }
 
 /** Rows of logits [R, V]: R·5 numbers. */
-export async function readStats(logits: Tensor): Promise<Float32Array> {
-  const stats = rowStats(logits);
-  const values = await stats.read();
-  stats.dispose();
-  return values;
+export function readStats(logits: Tensor): Promise<Float32Array> {
+  return valuesOf(() => rowStats(logits));
 }
 
 export async function readConfidences(logits: Tensor): Promise<Confidence[]> {

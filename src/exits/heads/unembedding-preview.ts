@@ -197,7 +197,7 @@ export class Preview implements LogitsReader {
 
   /** Tokens with coarse logits, ascending. */
   get #ranked(): readonly number[] {
-    return this.#shape.tokens ?? Array.from({ length: this.#model.config.vocabSize }, (_, id) => id);
+    return this.#shape.tokens ?? [...Array(this.#model.config.vocabSize).keys()];
   }
 }
 

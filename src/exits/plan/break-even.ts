@@ -62,7 +62,7 @@ const LONGEST_DRAFT = 16;
 
 /** Expected tokens of a round with γ drafts, each accepted with probability α: (1 - α^(γ+1)) / (1 - α). */
 export function tokensPerRound(acceptance: number, draftLength: number): number {
-  requireNumber("tokensPerRound: acceptance", acceptance, 0, 1);
+  requireNumber("tokensPerRound: acceptance", acceptance, 1);
   return acceptance === 1 ? draftLength + 1 : (1 - acceptance ** (draftLength + 1)) / (1 - acceptance);
 }
 
@@ -205,8 +205,8 @@ export function planExits(
     finalHeadShare = 1,
   }: PlanExitsOptions = {},
 ): BreakEvenRow[] {
-  requireNumber("planExits: furtherRow", furtherRow, 0, 1);
-  requireNumber("planExits: finalHeadShare", finalHeadShare, 0, 1);
+  requireNumber("planExits: furtherRow", furtherRow, 1);
+  requireNumber("planExits: finalHeadShare", finalHeadShare, 1);
   const { numLayers } = config;
   const block = blockCost(config, context);
   const rowOf = (kind: string, shape: HeadShape, count: number): BreakEvenRow => {

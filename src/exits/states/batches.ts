@@ -4,6 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
+import { rowOf } from "../../model/decode/final-logits.js";
 import { batchWindows, markedWindows, type Window } from "../../model/documents.js";
 import { type Document, type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
@@ -165,7 +166,7 @@ export async function hiddenBatch(
  */
 export async function aheadBatch(batch: HiddenBatch, head: ExitHead): Promise<HiddenBatch | undefined> {
   const { next, final, positions, outcome } = batch;
-  const { device, config } = head.model;
+  const { model } = head;
   if (next === undefined) {
     throw new OptionError(
       "batch-order",
@@ -175,35 +176,59 @@ export async function aheadBatch(batch: HiddenBatch, head: ExitHead): Promise<Hi
   // The attention sink is unlike all else.
   const rows = Array.from(next.keys()).filter((r) => next[r]! >= 0 && positions[r]! >= SINK_POSITIONS);
   if (rows.length === 0) return undefined;
-  const c = config.hiddenSize;
-  const rowsOf = (values: Float32Array, shift: number): Float32Array => {
-    const taken = new Float32Array(rows.length * c);
-    rows.forEach((r, i) => taken.set(values.subarray((r + shift) * c, (r + shift + 1) * c), i * c));
-    return taken;
-  };
   const states: Float32Array[] = [];
   for (const depth of head.shape.inputs!) {
-    const read = await statesAt(batch, { depth, model: head.model }, "look-ahead head").read();
-    states.push(rowsOf(read, 0));
+    const read = await statesAt(batch, { depth, model }, "look-ahead head").read();
+    states.push(takeRows(model, read, rows));
   }
   const inputs = await aheadInputs(
-    head.model,
+    model,
     states,
     rows.map((r) => next[r]!),
   );
+  const read = { hidden: new Map<number, Float32Array>(), final: await final.read(), positions, outcome };
+  const following = rows.map((r) => r + 1);
   return {
-    hidden: new Map(),
-    inputs: Tensor.from(device, inputs, [rows.length, inputs.length / rows.length]),
-    final: Tensor.from(device, rowsOf(await final.read(), 1), [rows.length, c]),
-    rows: rows.length,
-    positions: Int32Array.from(rows, (r) => positions[r]! + 1),
+    ...batchOf(model, read, following),
+    inputs: Tensor.from(model.device, inputs, [rows.length, inputs.length / rows.length]),
+  };
+}
+
+interface ReadStates {
+  readonly hidden: ReadonlyMap<number, Float32Array>;
+  readonly final: Float32Array;
+  readonly positions: Int32Array;
+  readonly outcome: Outcome | undefined;
+}
+
+/** The chosen rows, on the device. */
+export function batchOf(
+  model: Model,
+  { hidden, final, positions, outcome }: ReadStates,
+  chosen: readonly number[],
+): HiddenBatch {
+  const take = (values: Float32Array): Tensor =>
+    Tensor.from(model.device, takeRows(model, values, chosen), [chosen.length, model.config.hiddenSize]);
+  return {
+    hidden: new Map(Array.from(hidden, ([depth, values]) => [depth, take(values)])),
+    final: take(final),
+    rows: chosen.length,
+    positions: Int32Array.from(chosen, (row) => positions[row]!),
     ...(outcome && {
       outcome: {
-        argmax: Int32Array.from(rows, (r) => outcome.argmax[r + 1]!),
-        logSumExp: Float32Array.from(rows, (r) => outcome.logSumExp[r + 1]!),
+        argmax: Int32Array.from(chosen, (row) => outcome.argmax[row]!),
+        logSumExp: Float32Array.from(chosen, (row) => outcome.logSumExp[row]!),
       },
     }),
   };
+}
+
+/** The chosen rows of states [rows, C]. */
+export function takeRows(model: Model, values: Float32Array, chosen: readonly number[]): Float32Array {
+  const width = model.config.hiddenSize;
+  const taken = new Float32Array(chosen.length * width);
+  chosen.forEach((row, i) => taken.set(rowOf(values, row, width), i * width));
+  return taken;
 }
 
 /** The positions that count, in their windows. */

@@ -11,9 +11,9 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { HiddenCacheError, requireInteger, requireNumber } from "../../errors.js";
 import type { Window } from "../../model/documents.js";
 import type { Document, Model } from "../../model/index.js";
-import { createRng, Tensor } from "../../tensor/index.js";
+import { createRng } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
-import type { BatchSource, HiddenBatch } from "./batches.js";
+import { batchOf, type BatchSource } from "./batches.js";
 import { isCount, jsonIn, jsonOf } from "./findings.js";
 import {
   type CacheStore,
@@ -70,7 +70,6 @@ interface CachedBatchOptions {
 /** Of shards with so many positions; the shard in use stays in memory. */
 function shardBatches(
   model: Model,
-  depths: readonly number[],
   counts: readonly number[],
   load: (shard: number) => Promise<LoadedStates>,
   { rows = 512, seed = 0 }: CachedBatchOptions,
@@ -91,34 +90,9 @@ function shardBatches(
       if (loaded?.shard !== shard) loaded = { shard, states: await load(shard) };
       const chosen = rng
         .fork(`shard ${shard}`)
-        .shuffle(Array.from({ length: counts[shard]! }, (_, row) => row))
+        .shuffle([...Array(counts[shard]).keys()])
         .slice(index * rows, (index + 1) * rows);
-      return batchOf(model, depths, loaded.states, chosen);
-    },
-  };
-}
-
-/** On the device. */
-function batchOf(
-  model: Model,
-  depths: readonly number[],
-  states: LoadedStates,
-  chosen: readonly number[],
-): HiddenBatch {
-  const width = model.config.hiddenSize;
-  const take = (values: Float32Array): Tensor => {
-    const out = new Float32Array(chosen.length * width);
-    chosen.forEach((row, i) => out.set(values.subarray(row * width, (row + 1) * width), i * width));
-    return Tensor.from(model.device, out, [chosen.length, width]);
-  };
-  return {
-    hidden: new Map(depths.map((depth) => [depth, take(states.hidden.get(depth)!)])),
-    final: take(states.final),
-    rows: chosen.length,
-    positions: Int32Array.from(chosen, (row) => states.positions[row]!),
-    outcome: {
-      argmax: Int32Array.from(chosen, (row) => states.argmax[row]!),
-      logSumExp: Float32Array.from(chosen, (row) => states.logSumExp[row]!),
+      return batchOf(model, { ...loaded.states, outcome: loaded.states }, chosen);
     },
   };
 }
@@ -164,7 +138,6 @@ export async function cachedBatches(
   for (const shard of rows.keys()) await requireShard(store, shard);
   return shardBatches(
     model,
-    depths,
     rows,
     async (shard) => parseStates(await readShard(store, shard), depths, expectedOf(model, shard, rows[shard]!)),
     options,
@@ -182,7 +155,7 @@ export function streamedBatches(
   options: StreamOptions = {},
 ): BatchSource {
   const { store, maxBytes = Infinity, signal, onShard } = options;
-  if (maxBytes !== Infinity) requireNumber("streamedBatches: maxBytes", maxBytes, 0, Number.MAX_SAFE_INTEGER);
+  if (maxBytes !== Infinity) requireNumber("streamedBatches: maxBytes", maxBytes, Number.MAX_SAFE_INTEGER);
   const shards = cutShards(model, documents, options);
   const rows = shards.map(countPositions);
   const kept = new Map<number, number>(); // bytes by shard
@@ -200,7 +173,7 @@ export function streamedBatches(
     await onShard?.({ shard, shards: shards.length, reused: stored !== undefined, rows: rows[shard]! });
     return parseStates(bytes, depths, expectedOf(model, shard, rows[shard]!));
   };
-  return { ...shardBatches(model, depths, rows, load, options), text: documents };
+  return { ...shardBatches(model, rows, load, options), text: documents };
 }
 
 function expectedOf({ config }: Model, shard: number, rows: number): ExpectedStates {

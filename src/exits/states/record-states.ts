@@ -14,13 +14,15 @@ import { prefill } from "../../model/advance.js";
 import { markedWindows, type Window } from "../../model/documents.js";
 import { type Document, type MarkedDocument, type Model, Sequence } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
+import { bytesOf, joined } from "../../tensor/formats/bytes.js";
 import { float32ToF16 } from "../../tensor/formats/half-floats.js";
 import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
-import { ROW_STATS, type Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
 import { countedPositions, countedStates, type Outcome } from "./batches.js";
+import { confidencesIn } from "../heads/score.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
 import { valuesOf } from "../heads/values-of.js";
@@ -124,9 +126,9 @@ export async function outcomeOf(
   await byParts(final, parts, async (part, begin) => {
     const values = await valuesOf(() => rowStats(model.unembed(part)));
     requireFiniteTeacher(values, begin);
-    for (let r = 0; r < part.shape[0]!; r++) {
-      argmax[begin + r] = values[r * ROW_STATS.width + ROW_STATS.argmax]!;
-      logSumExp[begin + r] = values[r * ROW_STATS.width + ROW_STATS.logSumExp]!;
+    for (const [r, confidence] of confidencesIn(values).entries()) {
+      argmax[begin + r] = confidence.argmax;
+      logSumExp[begin + r] = confidence.logSumExp;
     }
   });
   return { argmax, logSumExp };
@@ -156,14 +158,14 @@ export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
     const states = parts.map((part) => part.hidden.get(depth)!);
     const values = states.map((state) => state.values);
     const rms = states.map((state) => state.rms);
-    return [depth, { values: join(Uint16Array, values), rms: join(Float32Array, rms) }];
+    return [depth, { values: joined(Uint16Array, values), rms: joined(Float32Array, rms) }];
   });
   return {
     hidden: new Map(hidden),
-    final: join(Float32Array, all("final")),
-    positions: join(Int32Array, all("positions")),
-    argmax: join(Int32Array, all("argmax")),
-    logSumExp: join(Float32Array, all("logSumExp")),
+    final: joined(Float32Array, all("final")),
+    positions: joined(Int32Array, all("positions")),
+    argmax: joined(Int32Array, all("argmax")),
+    logSumExp: joined(Float32Array, all("logSumExp")),
   };
 }
 
@@ -184,11 +186,6 @@ export function serializeStates(
     tensors[`hidden.${depth}.rms`] = { dtype: "F32", shape: [rows], data: rms };
   }
   return serializeSafetensors(tensors, metadata);
-}
-
-/** Not copied. */
-function bytesOf({ buffer, byteOffset, byteLength }: Uint16Array): Uint8Array {
-  return new Uint8Array(buffer, byteOffset, byteLength);
 }
 
 /** float32. */
@@ -267,18 +264,6 @@ function damaged({ name }: ExpectedStates, found: string): HiddenCacheError {
 
 function ascending(depths: readonly number[]): number[] {
   return [...new Set(depths)].sort((a, b) => a - b);
-}
-
-type Numbers = Float32Array | Int32Array | Uint16Array;
-
-function join<A extends Numbers>(make: new (length: number) => A, parts: readonly A[]): A {
-  const joined = new make(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    joined.set(part, at);
-    at += part.length;
-  }
-  return joined;
 }
 
 // Shards: one file of a store per some windows' recorded states. A shard names its origin (model, dtype, depths,

@@ -7,17 +7,19 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
-import { fillCaches } from "../../model/advance.js";
+import { fillCaches, pendingAt } from "../../model/advance.js";
 import { commonLength, type OpenText, type SequenceStore } from "../../model/decode/sequence-store.js";
 import { type Decoder, plainDecoder, type Request } from "../../model/decode/decoder.js";
 import { generateBatchWith, wholeTexts } from "../../model/decode/generate.js";
 import { type Prompt, readPrompt } from "../../model/decode/prompt.js";
+import { range } from "../../model/families/family.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
-import { advance, type Model, Sequence, type Work } from "../../model/index.js";
-import { createRng, ROW_STATS, type Tensor } from "../../tensor/index.js";
+import { advance, type Model, Sequence } from "../../model/index.js";
+import { createRng, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
+import { confidencesIn } from "../heads/score.js";
 import { valuesOf } from "../heads/values-of.js";
 
 /** Texts that are sampled together. */
@@ -70,8 +72,7 @@ class PromptTrunk implements SequenceStore {
     if (shared > trunk.length) {
       const begin = trunk.length;
       trunk.append(...promptIds.slice(begin, shared));
-      const positions = Array.from({ length: shared - begin }, (_, i) => begin + i);
-      await fillCaches(model, [{ sequence: trunk, positions }], { signal: this.#signal });
+      await fillCaches(model, [{ sequence: trunk, positions: range(begin, shared) }], { signal: this.#signal });
     }
     const length = Math.min(most, trunk.length);
     const sequence = trunk.clone({ length, capacity });
@@ -216,19 +217,15 @@ class Recorder {
   }
 
   async #keepOutcome(requests: readonly Request[], stats: Tensor): Promise<void> {
-    const values = await stats.read();
+    const confidences = confidencesIn(await stats.read());
     stats.dispose();
     requests.forEach(({ sequence }, r) => {
       const kept = this.#kept.get(sequence)!;
       kept.positions.push(sequence.length - 1);
-      kept.argmax.push(values[r * ROW_STATS.width + ROW_STATS.argmax]!);
-      kept.logSumExp.push(values[r * ROW_STATS.width + ROW_STATS.logSumExp]!);
+      kept.argmax.push(confidences[r]!.argmax);
+      kept.logSumExp.push(confidences[r]!.logSumExp);
     });
   }
-}
-
-function pendingAt(requests: readonly Request[], depth: number): Work[] {
-  return requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(depth) }));
 }
 
 function stacked(rows: readonly Float32Array[], width: number): Float32Array {

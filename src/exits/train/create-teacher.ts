@@ -3,8 +3,8 @@
  * batch's targets.
  */
 import type { Model } from "../../model/index.js";
-import { ROW_STATS, scope, type Tensor } from "../../tensor/index.js";
-import { readStats } from "../heads/score.js";
+import { scope, type Tensor } from "../../tensor/index.js";
+import { confidencesIn, readStats } from "../heads/score.js";
 import { requireFiniteTeacher } from "../states/finite-teacher.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 
@@ -30,10 +30,7 @@ export async function createTeacher(model: Model, finalStates: Tensor, { topK = 
   }
   return {
     logits,
-    argmax: Array.from(
-      { length: stats.length / ROW_STATS.width },
-      (_, r) => stats[r * ROW_STATS.width + ROW_STATS.argmax]!,
-    ),
+    argmax: confidencesIn(stats).map(({ argmax }) => argmax),
     topIds: topK > 0 ? topIdsOf(await logits.read(), model.config.vocabSize, topK) : [],
   };
 }

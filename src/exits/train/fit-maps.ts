@@ -27,6 +27,7 @@ import {
   disposeBatch,
   SINK_POSITIONS,
   statesAt,
+  takeRows,
 } from "../states/batches.js";
 import { valuesOf } from "../heads/values-of.js";
 
@@ -87,7 +88,7 @@ export async function fitMaps(
   const { hiddenSize } = model.config;
   const { positions = 65_536, ridge = 1e-3, signal } = options;
   requireInteger("fitMaps: positions", positions, 1);
-  requireNumber("fitMaps: ridge", ridge, 0, 1e6);
+  requireNumber("fitMaps: ridge", ridge, 1e6);
   const fitOf = (head: ExitHead, width: number) => ({
     head,
     sums: { gram: new Float64Array((width + 1) ** 2), moment: new Float64Array((width + 1) * hiddenSize) },
@@ -134,15 +135,19 @@ async function normedRows(
   { positions }: Pick<HiddenBatch, "positions">,
 ): Promise<Float32Array> {
   const values = await valuesOf(() => normalize(x, { gain: unit }, model.config));
-  const { hiddenSize } = model.config;
-  const kept = positions.filter((position) => position >= SINK_POSITIONS).length;
-  const rows = new Float32Array(kept * hiddenSize);
-  let row = 0;
-  for (const [r, position] of positions.entries()) {
-    if (position < SINK_POSITIONS) continue;
-    rows.set(values.subarray(r * hiddenSize, (r + 1) * hiddenSize), hiddenSize * row++);
-  }
-  return rows;
+  const kept = [...positions.keys()].filter((r) => positions[r]! >= SINK_POSITIONS);
+  return takeRows(model, values, kept);
+}
+
+/** Matrices of equal width side by side, and a column of ones. */
+export function withOnes({ device, config }: Model, parts: readonly Float32Array[], width = config.hiddenSize): Tensor {
+  const rows = parts[0]!.length / width;
+  const columns = parts.length * width + 1;
+  const values = new Float32Array(rows * columns).fill(1);
+  parts.forEach((part, p) => {
+    for (let r = 0; r < rows; r++) values.set(part.subarray(r * width, (r + 1) * width), r * columns + p * width);
+  });
+  return Tensor.from(device, values, [rows, columns]);
 }
 
 /** Adds XᵀX and XᵀY, which the device computes. */
@@ -150,11 +155,8 @@ async function addProducts(model: Model, sums: NormalEquations, x: Float32Array,
   const { hiddenSize } = model.config;
   const rows = y.length / hiddenSize;
   if (rows === 0) return;
-  const width = x.length / rows;
-  const withOnes = new Float32Array(rows * (width + 1)).fill(1);
-  for (let r = 0; r < rows; r++) withOnes.set(x.subarray(r * width, (r + 1) * width), r * (width + 1));
   const products = scope(() => {
-    const inputs = Tensor.from(model.device, withOnes, [rows, width + 1]);
+    const inputs = withOnes(model, [x], x.length / rows);
     const targets = Tensor.from(model.device, y, [rows, hiddenSize]);
     return {
       gram: matmul(inputs, inputs, { transposeA: true }),

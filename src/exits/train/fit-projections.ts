@@ -12,7 +12,7 @@ import { requireInteger, requireNumber } from "../../errors.js";
 import { batchWindows, markedWindows } from "../../model/documents.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
-import { Tensor } from "../../tensor/index.js";
+import type { Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
 import { matmul } from "../../tensor/ops/matmul.js";
@@ -29,6 +29,7 @@ import {
   unitGain,
   withoutGain,
 } from "../heads/projection.js";
+import { withOnes } from "./fit-maps.js";
 import { giveTurn, inTurns } from "../../turns.js";
 import { valuesOf } from "../heads/values-of.js";
 
@@ -93,7 +94,7 @@ export async function fitProjections(
   } = options;
   requireInteger("fitProjections: positions", positions, 1);
   requireInteger("fitProjections: batchSize", batchSize, 1);
-  requireNumber("fitProjections: ridge", ridge, 0, 1e6, { open: true });
+  requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });
   const fitted = heads.heads
     .filter(({ depth }) => skippedLayers(model.config, depth).length > 0)
     .map((head): Sums => {
@@ -154,15 +155,12 @@ async function addBatch(
 ): Promise<void> {
   const state = hidden.get(head.depth)!; // [R, C]
   const normed = withoutGain(model, state, unit);
-  const x = withOnes(
-    input === "both" ? [await normed.read(), await state.read()] : [await normed.read()],
-    state.shape[1]!,
-  );
-  const inputs = Tensor.from(model.device, x.values, [x.rows, x.columns]);
+  const inputs = withOnes(model, input === "both" ? [await normed.read(), await state.read()] : [await normed.read()]);
+  const columns = inputs.shape[1]!;
   normed.dispose();
   try {
-    add(gram, 0, x.columns, x.columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
-    const width = moment.length / x.columns;
+    add(gram, 0, columns, columns, await valuesOf(() => matmul(inputs, inputs, { transposeA: true })));
+    const width = moment.length / columns;
     for (const [index, layer] of layers.entries()) {
       if (layer === head.depth) continue; // propagation is exact there, so the residual is zero
       await giveTurn(signal);
@@ -209,20 +207,6 @@ async function corrected(
     }
   }
   return { weight: dtype === "bfloat16" ? bf16ToFloat32(float32ToBf16(weight)) : weight, bias };
-}
-
-/** Matrices of equal width side by side, and a column of ones. */
-function withOnes(
-  parts: readonly Float32Array[],
-  width: number,
-): { values: Float32Array; rows: number; columns: number } {
-  const rows = parts[0]!.length / width;
-  const columns = parts.length * width + 1;
-  const values = new Float32Array(rows * columns).fill(1);
-  parts.forEach((part, p) => {
-    for (let r = 0; r < rows; r++) values.set(part.subarray(r * width, (r + 1) * width), r * columns + p * width);
-  });
-  return { values, rows, columns };
 }
 
 /** Adds a product [R, width] into columns [first, first + width) of sums [R, stride]. */

@@ -12,10 +12,9 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireNumber } from "../../errors.js";
 import type { Model } from "../../model/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { rowStats } from "../../tensor/ops/reduce.js";
 import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
 import { fillCost } from "../fill/fill.js";
-import { confidenceAt, orientScore, type ScoreName, scoreOf } from "../heads/score.js";
+import { confidenceAt, orientScore, readStats, type ScoreName, scoreOf } from "../heads/score.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/break-even.js";
@@ -115,7 +114,7 @@ export async function measureExits(
  */
 export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>, levels: readonly number[]): number[] {
   const count = scores.length;
-  const order = Array.from({ length: count }, (_, i) => i).sort((a, b) => scores[b]! - scores[a]!);
+  const order = [...Array(count).keys()].sort((a, b) => scores[b]! - scores[a]!);
   const best = levels.map(() => 0);
   let wrong = 0;
   order.forEach((position, i) => {
@@ -123,7 +122,7 @@ export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>,
     const next = order[i + 1];
     if (next !== undefined && scores[next] === scores[position]) return;
     levels.forEach((level, l) => {
-      requireNumber("coverageAt: level", level, 0, 1);
+      requireNumber("coverageAt: level", level, 1);
       if (wrong <= (1 - level) * count * (1 + 1e-12)) best[l] = (i + 1) / count;
     });
   });
@@ -151,17 +150,9 @@ async function statsOf(
   states: Tensor,
   list: ListedLogits | undefined,
 ): Promise<{ readonly stats: Float32Array; readonly ids: readonly number[] | undefined }> {
-  const stats = scope(() => {
-    const logits = list?.logits(head, states);
-    return logits && rowStats(logits);
-  });
-  if (stats !== undefined) {
-    const values = await stats.read();
-    stats.dispose();
-    return { stats: values, ids: list!.ids };
-  }
-  const logits = await head.logits(states);
-  const values = await head.stats(logits);
+  const listed = scope(() => list?.logits(head, states));
+  const logits = listed ?? (await head.logits(states));
+  const stats = await (listed ? readStats(listed) : head.stats(logits));
   logits.dispose();
-  return { stats: values, ids: undefined };
+  return { stats, ids: listed && list!.ids };
 }

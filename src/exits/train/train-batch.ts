@@ -14,7 +14,7 @@ import { logSoftmax, softmax } from "../../tensor/ops/softmax.js";
 import { giveTurn, rowsPerTurn } from "../../turns.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
-import { type BatchSource, type HiddenBatch, type Outcome, statesAt } from "../states/batches.js";
+import { type BatchSource, type HiddenBatch, statesAt } from "../states/batches.js";
 import { outcomeOf } from "../states/record-states.js";
 import { createTeacher, type Teacher } from "./create-teacher.js";
 import { type ExitQuality, measureExits, type MeasureOptions } from "./measure-exits.js";
@@ -51,9 +51,9 @@ const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
 /** Throws an OptionError for an option out of range. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
   if (loss.kind === "kl") {
-    requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 0, 1e6, { open: true });
+    requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 1e6, { open: true });
     requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);
-  } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 0, 1);
+  } else requireNumber("loss: weight", loss.weight ?? headLossDefaults.weight, 1);
 }
 
 /** Losses [R] of logits [R, V]; differentiable in the head's logits. */
@@ -131,25 +131,6 @@ export async function createStudents(
   };
 }
 
-/** Over the list, and over the vocabulary (undefined) if a head needs it. */
-type Teachers = ReadonlyMap<TrainingList | undefined, Teacher>;
-
-/** Teachers at final states [R, C]; recorded outcomes need not be computed. */
-async function createTeachers(
-  model: Model,
-  { all, list }: Students,
-  final: Tensor,
-  { loss, recorded }: { readonly loss: HeadLoss; readonly recorded: Outcome | undefined },
-): Promise<Teachers> {
-  const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
-  const teachers = new Map<TrainingList | undefined, Teacher>();
-  if (list !== undefined) teachers.set(list, await list.teacher(final, recorded, { topK }));
-  if (all.some((student) => student.list === undefined)) {
-    teachers.set(undefined, await createTeacher(model, final, { topK }));
-  }
-  return teachers;
-}
-
 /** Heads with a logit for the rest on their list, others as they decode. */
 export function measureStudents(
   heads: ExitHeads,
@@ -180,29 +161,36 @@ export async function trainBatch(
 
   const width = Math.max(...students.all.map(({ list }) => list?.buckets ?? model.config.vocabSize));
   const most = Math.max(1, Math.min(Math.floor(LOGITS / width), rowsPerTurn(width * model.config.hiddenSize)));
+  const topK = loss.kind === "kl" ? (loss.topK ?? headLossDefaults.topK) : 0;
   const totals = students.all.map(() => ({ loss: 0, agreed: 0 }));
   for (let begin = 0; begin < rows; begin += most) {
     await giveTurn(signal);
-    const range = { begin, end: Math.min(begin + most, rows) };
-    const states = sliceRows(final, range.begin, range.end);
-    const teachers = await createTeachers(model, students, states, {
-      loss,
-      recorded: recorded && {
-        argmax: recorded.argmax.subarray(range.begin, range.end),
-        logSumExp: recorded.logSumExp.subarray(range.begin, range.end),
-      },
-    }).finally(() => {
-      states.dispose();
-    });
+    const end = Math.min(begin + most, rows);
+    const states = sliceRows(final, begin, end);
+    // Over the list, and over the vocabulary (undefined) if a head needs it.
+    const teachers = new Map<TrainingList | undefined, Teacher>();
     try {
+      if (list !== undefined) {
+        const [argmax, logSumExp] = [recorded!.argmax.subarray(begin, end), recorded!.logSumExp.subarray(begin, end)];
+        teachers.set(list, await list.teacher(states, { argmax, logSumExp }, { topK }));
+      }
+      if (students.all.some((student) => student.list === undefined)) {
+        teachers.set(undefined, await createTeacher(model, states, { topK }));
+      }
       for (const [i, student] of students.all.entries()) {
         await giveTurn(signal);
         const share = 1 / (students.all.length * rows);
-        const part = await trainPart(student, batch, range, { teacher: teachers.get(student.list)!, loss, share });
+        const part = await trainPart(
+          student,
+          batch,
+          { begin, end },
+          { teacher: teachers.get(student.list)!, loss, share },
+        );
         totals[i]!.loss += part.loss;
         totals[i]!.agreed += part.agreed;
       }
     } finally {
+      states.dispose();
       for (const teacher of teachers.values()) teacher.logits.dispose();
     }
   }

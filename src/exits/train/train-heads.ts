@@ -182,8 +182,8 @@ export async function trainHeads(
   requireInteger("trainHeads: batchSize", batchSize, 1);
   requireInteger("trainHeads: measureEvery", measureEvery, 1);
   if (typeof checkpointEvery === "number") requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
-  requireNumber("trainHeads: weightDecay", weightDecay, 0, 1e3);
-  requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 0, 1e9);
+  requireNumber("trainHeads: weightDecay", weightDecay, 1e3);
+  requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 1e9);
   checkLoss(loss, model.config.vocabSize);
   const source = batchSource(model, data, heads.inputs, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });

@@ -9,6 +9,7 @@
  * would emit them. So every step draws some unlisted tokens, those that the teacher chooses in the batch and others by
  * chance, which count as listed until the next draw: a finer partition each time.
  */
+import { range } from "../../model/families/family.js";
 import type { Model } from "../../model/index.js";
 import { normalize } from "../../model/block.js";
 import { createRng, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
@@ -209,7 +210,7 @@ async function readListedRows(model: Model, ids: readonly number[]): Promise<Lis
   const bias = new Float32Array(n + 1);
   const bucketOf = new Map(ids.map((id, i) => [id, i]));
   for (let begin = 0; begin < vocabSize; begin += CHUNK) {
-    const chunk = Array.from({ length: Math.min(CHUNK, vocabSize - begin) }, (_, i) => begin + i);
+    const chunk = range(begin, Math.min(begin + CHUNK, vocabSize));
     const values = await valuesOf(() => embedding(unembedding.weight, chunk)); // [CHUNK, C]
     for (const [i, id] of chunk.entries()) {
       const bucket = bucketOf.get(id) ?? n;

@@ -5,7 +5,7 @@
  */
 import { concatRows } from "../../tensor/ops/select.js";
 import type { Rng, Tensor } from "../../tensor/index.js";
-import { advance } from "../advance.js";
+import { advance, pendingAt } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
 import { finalLogits, type OnLogits } from "./final-logits.js";
@@ -90,8 +90,7 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
   return {
     meter,
     async next(requests) {
-      const work = requests.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
-      advance(model, work, numLayers, meter);
+      advance(model, pendingAt(requests, numLayers), numLayers, meter);
       const needed = requests.map(({ sampler }) => logitsNeeded(sampler));
       const logits = await finalLogits(model, () => lastStates(requests, numLayers), needed, { meter, onLogits });
       if (logits.nonFinite !== undefined) {

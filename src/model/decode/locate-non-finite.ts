@@ -1,7 +1,7 @@
 /** Second run over a sequence, block by block, until a state is not finite. Loaded when it happens (non-finite.ts). */
 import { NumericsError } from "../../errors.js";
 import { scope, type Tensor } from "../../tensor/index.js";
-import { advance } from "../advance.js";
+import { runTo } from "../advance.js";
 import type { Model } from "../model.js";
 import { Sequence } from "../sequence.js";
 
@@ -51,7 +51,7 @@ async function firstNonFinite(model: Model, ids: readonly number[], depth: numbe
   try {
     sequence.append(...ids);
     for (let block = 1; block <= depth; block++) {
-      advance(model, [{ sequence, positions: sequence.pending(block) }], block);
+      runTo(sequence, block);
       const position = await badRow(sequence.hidden(0, ids.length));
       if (position !== undefined) return { block, position };
     }

@@ -39,11 +39,11 @@ const settingNames = Object.keys(samplingDefaults) as (keyof SamplingOptions)[];
 export function checkSampling(options: SamplingOptions): Required<SamplingOptions> {
   const named = settingNames.map((name) => [name, options[name] ?? samplingDefaults[name]] as const);
   const settings = Object.fromEntries(named) as unknown as Required<SamplingOptions>;
-  requireNumber("sampling: temperature", settings.temperature, 0, 100);
+  requireNumber("sampling: temperature", settings.temperature, 100);
   requireInteger("sampling: topK", settings.topK, 0);
-  requireNumber("sampling: topP", settings.topP, 0, 1);
-  requireNumber("sampling: minP", settings.minP, 0, 1);
-  requireNumber("sampling: repetitionPenalty", settings.repetitionPenalty, 0, 100, { open: true });
+  requireNumber("sampling: topP", settings.topP, 1);
+  requireNumber("sampling: minP", settings.minP, 1);
+  requireNumber("sampling: repetitionPenalty", settings.repetitionPenalty, 100, { open: true });
   return settings;
 }
 

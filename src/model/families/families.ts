@@ -5,7 +5,7 @@ import { shown } from "../../shown.js";
 import { ConfigReader } from "../config-reader.js";
 import { type AttentionConfig, checkConfig, keyValueLayers, type ModelConfig, type ModelType } from "../config.js";
 import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
-import { bos, type Family, range } from "./family.js";
+import { endIds, type Family, linearPlan, range } from "./family.js";
 import { gptNeox } from "./gpt-neox.js";
 import { gpt2 } from "./gpt2.js";
 import { phi } from "./phi.js";
@@ -63,8 +63,7 @@ function readLlamaConfig(
     parallelResidual: false,
     tieWordEmbeddings: json.flag("tie_word_embeddings", tiedByDefault),
     biases,
-    ...bos(json.tokenIds("bos_token_id")),
-    eosTokenIds: json.tokenIds("eos_token_id"),
+    ...endIds(json),
   };
 }
 
@@ -76,13 +75,10 @@ function gainPlan(name: string, width: number): NormPlan {
 /** Families like llama change parts. */
 function llamaPlan(config: ModelConfig, prefix: string): WeightLayout {
   const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim, biases } = config;
-  /** Several stored matrices, stacked: [key; value], [gate; up]. */
-  const linear = (names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan => ({
-    weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
-    ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
-  });
   const keyValue = (at: string): LinearPlan =>
-    linear([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, { bias: biases.keyValue });
+    linearPlan([`${at}.self_attn.k_proj`, `${at}.self_attn.v_proj`], numKvHeads * headDim, c, {
+      bias: biases.keyValue,
+    });
   const norm = (name: string): NormPlan => gainPlan(name, c);
   return {
     embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
@@ -90,16 +86,16 @@ function llamaPlan(config: ModelConfig, prefix: string): WeightLayout {
       const at = `${prefix}layers.${l}`;
       return {
         attentionNorm: norm(`${at}.input_layernorm`),
-        query: linear([`${at}.self_attn.q_proj`], numHeads * headDim, c, { bias: biases.query }),
+        query: linearPlan([`${at}.self_attn.q_proj`], numHeads * headDim, c, { bias: biases.query }),
         keyValue: l < keyValueLayers(config) ? keyValue(at) : undefined,
-        attentionOut: linear([`${at}.self_attn.o_proj`], c, numHeads * headDim, { bias: biases.attentionOut }),
+        attentionOut: linearPlan([`${at}.self_attn.o_proj`], c, numHeads * headDim, { bias: biases.attentionOut }),
         mlpNorm: norm(`${at}.post_attention_layernorm`),
-        up: linear([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, { bias: biases.mlp }),
-        down: linear([`${at}.mlp.down_proj`], c, f, { bias: biases.mlp }),
+        up: linearPlan([`${at}.mlp.gate_proj`, `${at}.mlp.up_proj`], f, c, { bias: biases.mlp }),
+        down: linearPlan([`${at}.mlp.down_proj`], c, f, { bias: biases.mlp }),
       };
     }),
     finalNorm: norm(`${prefix}norm`),
-    ...(!config.tieWordEmbeddings && { unembedding: linear(["lm_head"], vocabSize, c) }),
+    ...(!config.tieWordEmbeddings && { unembedding: linearPlan(["lm_head"], vocabSize, c) }),
   };
 }
 

@@ -4,7 +4,7 @@
  */
 import type { ConfigReader } from "../config-reader.js";
 import type { ModelConfig } from "../config.js";
-import type { NormPlan, WeightLayout } from "../weights.js";
+import type { LinearPlan, NormPlan, WeightLayout } from "../weights.js";
 
 export interface Family {
   /** Prefixes of tensor names, the most usual first; "" for none. */
@@ -15,14 +15,28 @@ export interface Family {
   plan(config: ModelConfig, prefix: string): WeightLayout;
 }
 
-export function bos(ids: readonly number[]): { bosTokenId?: number } {
-  const [first] = ids;
-  return first === undefined ? {} : { bosTokenId: first };
+/** The ids that begin and end a text. */
+export function endIds(json: ConfigReader): Pick<ModelConfig, "bosTokenId" | "eosTokenIds"> {
+  const [bosTokenId] = json.tokenIds("bos_token_id");
+  return { ...(bosTokenId !== undefined && { bosTokenId }), eosTokenIds: json.tokenIds("eos_token_id") };
 }
 
+export const allBiases = { query: true, keyValue: true, attentionOut: true, mlp: true } as const;
+
 /** LayerNorm's gain and bias. */
-export function layerNormPlan(name: string, width: number): NormPlan {
-  return { gain: { name: `${name}.weight`, shape: [width] }, bias: { name: `${name}.bias`, shape: [width] } };
+export function layerNormPlan(width: number): (name: string) => NormPlan {
+  return (name) => ({
+    gain: { name: `${name}.weight`, shape: [width] },
+    bias: { name: `${name}.bias`, shape: [width] },
+  });
+}
+
+/** Several stored matrices, stacked: [key; value], [gate; up]. */
+export function linearPlan(names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan {
+  return {
+    weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
+    ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
+  };
 }
 
 export function range(begin: number, end: number): number[] {

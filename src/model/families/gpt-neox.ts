@@ -4,8 +4,8 @@
  * of head 0, then of head 1, …
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family, layerNormPlan, range } from "./family.js";
+import type { LinearPlan } from "../weights.js";
+import { endIds, type Family, layerNormPlan, range } from "./family.js";
 
 interface LinearOptions {
   /** @default false */
@@ -42,8 +42,7 @@ export const gptNeox: Family = {
       parallelResidual: json.flag("use_parallel_residual", true),
       tieWordEmbeddings: json.flag("tie_word_embeddings", false),
       biases: { query: attentionBias, keyValue: attentionBias, attentionOut: attentionBias, mlp: true },
-      ...bos(json.tokenIds("bos_token_id")),
-      eosTokenIds: json.tokenIds("eos_token_id"),
+      ...endIds(json),
     };
   },
 
@@ -56,7 +55,7 @@ export const gptNeox: Family = {
     // Rows of query (0), key (1) or value (2) in the interleaved matrix.
     const rowOf = (i: number, which: number): number => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim);
     const rowsOf = (which: number): number[] => range(0, numHeads * headDim).map((i) => rowOf(i, which));
-    const norm = (name: string): NormPlan => layerNormPlan(name, c);
+    const norm = layerNormPlan(c);
     return {
       embedding: { name: `${prefix}embed_in.weight`, shape: [vocabSize, c] },
       blocks: range(0, config.numLayers).map((l) => {

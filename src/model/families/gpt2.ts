@@ -3,8 +3,8 @@
  * Its linear layers are "Conv1D": weights are stored [K, N], and query, key and value are thirds of one matrix.
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family, layerNormPlan, range } from "./family.js";
+import type { LinearPlan } from "../weights.js";
+import { allBiases, endIds, type Family, layerNormPlan, range } from "./family.js";
 
 export const gpt2: Family = {
   prefixes: ["transformer.", ""],
@@ -33,9 +33,8 @@ export const gpt2: Family = {
       gatedMlp: false,
       parallelResidual: false,
       tieWordEmbeddings: json.flag("tie_word_embeddings", true),
-      biases: { query: true, keyValue: true, attentionOut: true, mlp: true },
-      ...bos(json.tokenIds("bos_token_id")),
-      eosTokenIds: json.tokenIds("eos_token_id"),
+      biases: allBiases,
+      ...endIds(json),
     };
   },
 
@@ -45,7 +44,7 @@ export const gpt2: Family = {
       weight: [{ name: `${name}.weight`, shape: [k, n], transposed: true, ...(rows && { rows }) }],
       bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }],
     });
-    const norm = (name: string): NormPlan => layerNormPlan(name, c);
+    const norm = layerNormPlan(c);
     return {
       embedding: { name: `${prefix}wte.weight`, shape: [vocabSize, c] },
       positionEmbedding: { name: `${prefix}wpe.weight`, shape: [config.maxPositionEmbeddings, c] },

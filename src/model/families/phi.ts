@@ -3,8 +3,8 @@
  * everywhere, in the unembedding too, partial rotary positions, GELU (tanh form).
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan, NormPlan } from "../weights.js";
-import { bos, type Family, layerNormPlan, range } from "./family.js";
+import type { LinearPlan } from "../weights.js";
+import { allBiases, endIds, type Family, layerNormPlan, linearPlan, range } from "./family.js";
 
 export const phi: Family = {
   prefixes: ["model.", ""],
@@ -33,19 +33,16 @@ export const phi: Family = {
       rotary: json.rotary(headDim, { share: 0.5 }),
       parallelResidual: true,
       tieWordEmbeddings: json.flag("tie_word_embeddings", false),
-      biases: { query: true, keyValue: true, attentionOut: true, mlp: true },
-      ...bos(json.tokenIds("bos_token_id")),
-      eosTokenIds: json.tokenIds("eos_token_id"),
+      biases: allBiases,
+      ...endIds(json),
     };
   },
 
   plan(config, prefix) {
     const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, numKvHeads, headDim } = config;
-    const linear = (names: readonly string[], n: number, k: number): LinearPlan => ({
-      weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
-      bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })),
-    });
-    const norm = (name: string): NormPlan => layerNormPlan(name, c);
+    const linear = (names: readonly string[], n: number, k: number): LinearPlan =>
+      linearPlan(names, n, k, { bias: true });
+    const norm = layerNormPlan(c);
     return {
       embedding: { name: `${prefix}embed_tokens.weight`, shape: [vocabSize, c] },
       blocks: range(0, config.numLayers).map((l) => {

@@ -13,6 +13,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { allNames, requireKnown } from "../../known.js";
 import { createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { joined } from "../../tensor/formats/bytes.js";
 import { backwardInParts } from "../../tensor/autograd.js";
 import { scopeInParts } from "../../tensor/tensor.js";
 import { add, scale } from "../../tensor/ops/arithmetic.js";
@@ -85,13 +86,7 @@ export function tokenStream(model: Model, documents: readonly (string | readonly
     ...(typeof document === "string" ? model.tokenizer.encode(document, { addSpecialTokens: false }) : document),
     ...end,
   ]);
-  const stream = new Uint32Array(parts.reduce((length, part) => length + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    stream.set(part, at);
-    at += part.length;
-  }
-  return stream;
+  return joined(Uint32Array, parts);
 }
 
 const optionNames = allNames<PretrainOptions>()(
@@ -166,8 +161,8 @@ export async function pretrain(
       { batchSize, microBatchSize },
     );
   }
-  requireNumber("pretrain: layerDropout", layerDropout, 0, 1);
-  requireNumber("pretrain: supervision.weight", supervision.weight, 0, 1e3);
+  requireNumber("pretrain: layerDropout", layerDropout, 1);
+  requireNumber("pretrain: supervision.weight", supervision.weight, 1e3);
   for (const depth of supervision.depths) {
     requireInteger("pretrain: supervision.depths", depth, 1, model.config.numLayers - 1);
   }

@@ -5,6 +5,7 @@
  * `clean_up_tokenization_spaces`, which would break every round trip.
  */
 import { TokenError } from "../../errors.js";
+import { joined } from "../../tensor/formats/bytes.js";
 import type { Tokenizer } from "./tokenizer.js";
 
 export interface TokenBytes {
@@ -26,7 +27,7 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
     decode(ids, { skipSpecialTokens = true } = {}) {
       const unnamed = ids.find((id) => tokens.bytes(id) === undefined);
       if (unnamed !== undefined) throw idError(unnamed, tokens.size);
-      return utf8.decode(concatenate(ids.map(byteReader(tokens, skipSpecialTokens))));
+      return utf8.decode(joined(Uint8Array, ids.map(byteReader(tokens, skipSpecialTokens))));
     },
     stream(prefixIds = []) {
       const read = byteReader(tokens, true);
@@ -39,7 +40,7 @@ export function decoding(tokens: TokenBytes): Pick<Tokenizer, "decode" | "stream
           // The usual case. The text is remembered unless the id was special or lost leading spaces.
           return own.length === tokens.bytes(id)?.length ? (texts[id] ??= utf8.decode(own)) : utf8.decode(own);
         }
-        const bytes = concatenate([held, own]);
+        const bytes = joined(Uint8Array, [held, own]);
         const end = completeLength(bytes);
         held = bytes.slice(end);
         return utf8.decode(bytes.subarray(0, end));
@@ -102,14 +103,4 @@ function codePointLength(lead: number): number {
   if (lead < 0xc2 || lead > 0xf4) return 1;
   if (lead < 0xe0) return 2;
   return lead < 0xf0 ? 3 : 4;
-}
-
-function concatenate(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
-  const all = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
-  let offset = 0;
-  for (const part of parts) {
-    all.set(part, offset);
-    offset += part.length;
-  }
-  return all;
 }

@@ -18,6 +18,20 @@ export function viewAs<A>(
   return new type(aligned.buffer, aligned.byteOffset, aligned.byteLength / type.BYTES_PER_ELEMENT);
 }
 
+/** One after another. */
+export function joined<A extends { set(part: ArrayLike<number>, at: number): void }>(
+  make: new (length: number) => A,
+  parts: readonly ArrayLike<number>[],
+): A {
+  const all = new make(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}
+
 const littleEndian = new Uint8Array(new Uint16Array([1]).buffer)[0] === 1;
 
 export function requireLittleEndian(where: string): void {

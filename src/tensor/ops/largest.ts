@@ -7,7 +7,7 @@ export async function largestColumns(x: Tensor, n: number): Promise<(readonly nu
   const { rows, width } = rowsOf("largestColumns", x.shape);
   const count = Math.min(n, width);
   const { screening } = x.device;
-  const each = Array.from({ length: rows }, (_, r) => r);
+  const each = [...Array(rows).keys()];
   if (screening !== undefined) return each.map((r) => screening.largest(x.storage, r, { width, count }));
   const values = await x.read();
   return each.map((r) => largest(values.subarray(r * width, (r + 1) * width), count));

@@ -46,7 +46,7 @@ export function klDivergence(
   student: Tensor,
   { temperature = 1 }: { readonly temperature?: number } = {},
 ): Tensor {
-  requireNumber("klDivergence: temperature", temperature, 0, Number.MAX_VALUE, { open: true });
+  requireNumber("klDivergence: temperature", temperature, Number.MAX_VALUE, { open: true });
   if (!sameShape(teacher.shape, student.shape)) {
     throw new ShapeError(
       "shape-kl",

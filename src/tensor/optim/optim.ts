@@ -49,9 +49,9 @@ export class Adamw {
         });
       }
     }
-    requireNumber("Adamw: epsilon", epsilon, 0, 1);
-    requireNumber("Adamw: weightDecay", weightDecay, 0, 1e3);
-    requireNumber("Adamw: maxGradientNorm", maxGradientNorm, 0, 1e9);
+    requireNumber("Adamw: epsilon", epsilon, 1);
+    requireNumber("Adamw: weightDecay", weightDecay, 1e3);
+    requireNumber("Adamw: maxGradientNorm", maxGradientNorm, 1e9);
     this.#options = { beta1, beta2, epsilon, weightDecay, maxGradientNorm };
     const zeros = (parameter: Tensor): Tensor =>
       keep(Tensor.from(parameter.device, new Float32Array(parameter.size), parameter.shape));
@@ -167,7 +167,7 @@ export function cosineSchedule({
 }: ScheduleOptions): (step: number) => number {
   requireInteger("cosineSchedule: steps", steps, 1);
   requireInteger("cosineSchedule: warmup", warmup, 0);
-  requireNumber("cosineSchedule: learningRate", learningRate, 0, 1e6);
+  requireNumber("cosineSchedule: learningRate", learningRate, 1e6);
   return (step) => {
     if (step < warmup) return (learningRate * (step + 1)) / warmup;
     const progress = Math.min(1, (step - warmup) / Math.max(1, steps - warmup));

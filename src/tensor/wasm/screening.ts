@@ -24,7 +24,7 @@
 import type { CoarseStorage, PackedStorage, ProductBounds, Screening, Storage } from "../device.js";
 import { coarseBytes } from "../coarse-bytes.js";
 import { deviceMixed, storageFreed } from "../device-errors.js";
-import { type Engine, WasmPacked, type WasmStorage } from "./engine.js";
+import { type Engine, WasmPacked } from "./engine.js";
 import { ACROSS, PANELS, panelsOf, rowsAtOnce } from "./products.js";
 import { SEGMENT_QUADS } from "./kernels/constants.js";
 import type { WasmMemory } from "./memory.js";
@@ -146,15 +146,52 @@ export function screeningKernels(engine: Engine, dots: boolean): Screening {
       return createCoarse(engine, packed, bias);
     },
     bounds: (x, coarse, rows) => boundsOf(engine, engine.at(x), own(engine, coarse), rows, dots),
-    mayBeLargest: (bounds, row, search) => mayBeLargest(engine, bounds, row, search),
+    mayBeLargest({ lower, upper }, row, { width, count, capacity }) {
+      const out = engine.work(4 * capacity + engine.wasm.largestWorkBytes(width));
+      const found = engine.wasm.mayBeLargest({
+        lower: engine.at(lower) + 4 * row * width,
+        upper: engine.at(upper) + 4 * row * width,
+        n: width,
+        count,
+        work: out + 4 * capacity,
+        out,
+        capacity,
+      });
+      return found > capacity ? undefined : Array.from(engine.memory.i32.subarray(out / 4, out / 4 + found));
+    },
     freeCoarse(coarse) {
       const matrix = own(engine, coarse);
       engine.memory.free(matrix.address, matrix.bytes);
       matrix.address = 0;
     },
-    linearAt: (x, weight, ids, bias) => linearAt(engine, engine.at(x), engine.packed(weight), ids, bias),
+    // Entries of a product. A panel of sixteen rows is multiplied alone with the bits that it has among others, so only
+    // the panels of wanted entries are read, each once: fifteen neighbours with each, but no second copy of the rows.
+    linearAt(x, weight, ids, bias) {
+      const { address, rows: n, columns: k, dtype } = engine.packed(weight);
+      const floats = dtype === "float32" || dtype === "bfloat16";
+      const y = engine.allocate(ids.length);
+      const given = {
+        kind: floats ? PANELS[dtype] : ACROSS[dtype],
+        w: address,
+        x: engine.at(x),
+        y: y.address,
+        bias: bias === undefined ? 0 : engine.at(bias),
+        ids: engine.indices(ids),
+        count: ids.length,
+        n,
+        k,
+        work: engine.work(floats ? 128 : engine.wasm.integerWorkBytes(1, k)),
+      };
+      if (floats) engine.wasm.linearAt(given);
+      else engine.wasm.integersAt(given);
+      return y;
+    },
     bytesAt,
-    largest: (x, row, search) => largestOf(engine, engine.at(x), row, search),
+    largest(x, row, { width, count }) {
+      const out = engine.work(4 * count + engine.wasm.largestWorkBytes(width));
+      engine.wasm.largest({ x: engine.at(x) + 4 * row * width, n: width, count, work: out + 4 * count, out });
+      return Array.from(engine.memory.i32.subarray(out / 4, out / 4 + count));
+    },
     addNibbleRows(coarse, begin, weight, x, ids) {
       const y = engine.allocate(ids.length);
       const work = engine.work(4 * x.length);
@@ -264,56 +301,6 @@ function writeState(
   return mostNorm * norm + mostBias < MOST; // false if either is not finite
 }
 
-function mayBeLargest(
-  engine: Engine,
-  { lower, upper }: ProductBounds,
-  row: number,
-  { width, count, capacity }: Parameters<Screening["mayBeLargest"]>[2],
-): number[] | undefined {
-  const out = engine.work(4 * capacity + engine.wasm.largestWorkBytes(width));
-  const found = engine.wasm.mayBeLargest({
-    lower: engine.at(lower) + 4 * row * width,
-    upper: engine.at(upper) + 4 * row * width,
-    n: width,
-    count,
-    work: out + 4 * capacity,
-    out,
-    capacity,
-  });
-  return found > capacity ? undefined : Array.from(engine.memory.i32.subarray(out / 4, out / 4 + found));
-}
-
-/**
- * Entries of a product. A panel of sixteen rows is multiplied alone with the bits that it has among others, so only the
- * panels of wanted entries are read, each once: fifteen neighbours with each, but no second copy of the rows.
- */
-function linearAt(
-  engine: Engine,
-  x: number,
-  { address, rows: n, columns: k, dtype }: WasmPacked,
-  ids: ArrayLike<number>,
-  bias: Storage | undefined,
-): WasmStorage {
-  const { wasm } = engine;
-  const floats = dtype === "float32" || dtype === "bfloat16";
-  const y = engine.allocate(ids.length);
-  const given = {
-    kind: floats ? PANELS[dtype] : ACROSS[dtype],
-    w: address,
-    x,
-    y: y.address,
-    bias: bias === undefined ? 0 : engine.at(bias),
-    ids: engine.indices(ids),
-    count: ids.length,
-    n,
-    k,
-    work: engine.work(floats ? 128 : wasm.integerWorkBytes(1, k)),
-  };
-  if (floats) wasm.linearAt(given);
-  else wasm.integersAt(given);
-  return y;
-}
-
 /** Of the panels that hold these entries, ascending. */
 function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
   if (!(weight instanceof WasmPacked)) throw deviceMixed("wasm", "a weight matrix", "load the model on this one");
@@ -322,17 +309,4 @@ function bytesAt(weight: PackedStorage, ids: ArrayLike<number>): number {
     if (i === 0 || ids[i]! >> 4 !== ids[i - 1]! >> 4) panels++;
   }
   return (panels * weight.bytes) / panelsOf(weight.rows);
-}
-
-function largestOf(
-  engine: Engine,
-  x: number,
-  row: number,
-  { width, count }: Parameters<Screening["largest"]>[2],
-): number[] {
-  const out = engine.work(4 * count + engine.wasm.largestWorkBytes(width));
-  engine.wasm.largest({ x: x + 4 * row * width, n: width, count, work: out + 4 * count, out });
-  const ids: number[] = [];
-  for (let i = out / 4; i < out / 4 + count; i++) ids.push(engine.memory.i32[i]!);
-  return ids;
 }

@@ -4,7 +4,7 @@ import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js
 import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
 import { advance, type Model, Sequence } from "early-exits/model";
-import { statesOf } from "../../../src/model/advance.js";
+import { runTo, statesOf } from "../../../src/model/advance.js";
 import { type CacheDtype, cacheDtypes, createRng, scope } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
@@ -151,7 +151,7 @@ async function decoded(
   const decoder = earlyExitDecoder(heads, policy);
   const sequence = new Sequence(model, ids.length);
   sequence.append(...ids.slice(0, from));
-  advance(model, [{ sequence, positions: sequence.pending(4) }], 4);
+  runTo(sequence, 4);
   for (let t = from; t < ids.length; t++) {
     sequence.append(ids[t]!);
     const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);

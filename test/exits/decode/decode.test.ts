@@ -4,6 +4,7 @@ import { attachHeads, createPolicy, type FillName, generate } from "early-exits"
 import { createReferenceDevice } from "early-exits/tensor";
 import { columns } from "../../../src/tensor/ops/select.js";
 import { advance, Sequence } from "early-exits/model";
+import { runTo } from "../../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { normHeads } from "../../../src/model/block.js";
 import { keyValueLayers } from "../../../src/model/config.js";
@@ -105,7 +106,7 @@ describe("exits on", () => {
           if (fill === "shared") expect(sequence.pending(4)).toEqual([]);
           sequence.append(choice.id);
         }
-        advance(heads.model, [{ sequence, positions: sequence.pending(4) }], 4);
+        runTo(sequence, 4);
         return { chosen, caches: [0, 1, 2, 3].map((layer) => sequence.cache(layer)), length: sequence.length };
       };
       const lazy = await run("lazy");

@@ -12,7 +12,8 @@ import {
   recordHidden,
   type Threshold,
 } from "early-exits/exits";
-import { advance, Sequence } from "early-exits/model";
+import { Sequence } from "early-exits/model";
+import { runTo } from "../../../src/model/advance.js";
 import type { WeightDtype } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { confidenceAt } from "../../../src/exits/heads/score.js";
@@ -64,7 +65,7 @@ describe("a preview as the last exit", () => {
         sequence.append(...ids);
         const bestAt = async (index: number) => {
           const head = heads.heads[index]!;
-          advance(model, [{ sequence, positions: sequence.pending(head.depth) }], head.depth);
+          runTo(sequence, head.depth);
           const logits = await head.logits(sequence.hidden(ids.length - 1));
           const all = await head.allLogits(logits);
           const { argmax, top1, top2 } = confidenceAt(await head.stats(logits), 0);

@@ -1,7 +1,8 @@
 /** Approximate fills: every position is complete, whatever happens. */
 import { between, fc, real, test } from "../../support/property.js";
 import type { ExitHeads } from "early-exits";
-import { advance, Sequence } from "early-exits/model";
+import { Sequence } from "early-exits/model";
+import { runTo } from "../../../src/model/advance.js";
 import { describe, expect } from "vitest";
 import { fills } from "../../../src/exits/fill/fill.js";
 import { device, names, setup } from "./setup.js";
@@ -33,7 +34,7 @@ const action: fc.Arbitrary<Action> = fc.oneof(
 function run(heads: ExitHeads, sequence: Sequence, id: number, exit: number | undefined) {
   const depth = exit === undefined ? 4 : heads.depths[exit]!;
   sequence.append(id);
-  advance(heads.model, [{ sequence, positions: sequence.pending(depth) }], depth);
+  runTo(sequence, depth);
   if (exit !== undefined) fills.project.apply(heads, sequence, sequence.length - 1, exit);
 }
 

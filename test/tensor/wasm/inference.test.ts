@@ -7,7 +7,8 @@ import { between, casesHere, fc, test } from "../../support/property.js";
 import { attachHeads, generate, type Model, trainHeads } from "early-exits";
 import { scope } from "early-exits/tensor";
 import { weightDtypes } from "../../../src/tensor/device.js";
-import { advance, Sequence } from "early-exits/model";
+import { Sequence } from "early-exits/model";
+import { runTo } from "../../../src/model/advance.js";
 import { createDevice, readModel } from "early-exits/node";
 import { expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
@@ -29,7 +30,7 @@ async function trace(model: Model, ids: readonly number[], oneByOne: boolean) {
   if (!oneByOne) sequence.append(...ids);
   for (const [position, id] of ids.entries()) {
     if (oneByOne) sequence.append(id);
-    if (oneByOne || position === 0) advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
+    if (oneByOne || position === 0) runTo(sequence, numLayers);
     await take(position);
   }
   sequence.dispose();

@@ -8,7 +8,7 @@ import { earlyExitDecoder } from "../../../exits/decode/decode.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import type { Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
-import { fillCaches } from "../../../model/advance.js";
+import { fillCaches, pendingAt } from "../../../model/advance.js";
 import { rowOf } from "../../../model/decode/final-logits.js";
 import { processedDistribution } from "../../../model/decode/sampling.js";
 import { nonFiniteError } from "../../../model/decode/non-finite.js";
@@ -128,8 +128,7 @@ async function runWindows(
   const longest = Math.max(...windows.map(({ ids, from }) => ids.length - from));
   try {
     for (const { sequence, ids, from } of lanes) sequence.append(...ids.slice(0, from));
-    const prompts = lanes.map(({ sequence }) => ({ sequence, positions: sequence.pending(numLayers) }));
-    await fillCaches(model, prompts, { signal });
+    await fillCaches(model, pendingAt(lanes, numLayers), { signal });
     for (let step = 0; step < longest; step++) {
       await giveTurn(signal);
       const going = lanes
