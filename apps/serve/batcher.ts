@@ -255,7 +255,7 @@ export class Batcher {
 
   /** Positions from the beginning whose keys and values are those of a fresh pass. */
   #exactLength({ mode, promptIds, sequence }: Running): number {
-    const complete = sequence.length - sequence.pending(this.model.config.numLayers).length;
+    const complete = sequence.lengthAt(this.model.config.numLayers);
     return keepsExactKeys(optionsOf(mode, this.#options)) ? complete : Math.min(complete, promptIds.length - 1);
   }
 

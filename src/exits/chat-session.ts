@@ -156,7 +156,7 @@ class ConversationCache implements SequenceStore {
     sequence.truncate(Math.min(commonLength(sequence.ids, promptIds), promptIds.length - 1));
     sequence.append(...promptIds.slice(sequence.length));
     this.#promptTokens = promptIds.length;
-    this.#reused = sequence.length - sequence.pending(model.config.numLayers).length;
+    this.#reused = sequence.lengthAt(model.config.numLayers);
     return sequence;
   }
 

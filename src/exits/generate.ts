@@ -22,8 +22,8 @@ import type { Model } from "../model/index.js";
 import { draftBesideExits } from "./draft/beside-exits.js";
 import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
-import { aheadPlan, LookAhead } from "./draft/look-ahead.js";
-import { type Drafter, draftPlan, losslessDecoder } from "./draft/speculate.js";
+import { aheadPlan, type DraftingExits, LookAhead } from "./draft/look-ahead.js";
+import { draftPlan, losslessDecoder } from "./draft/speculate.js";
 import { ExitHeads } from "./heads/exit-heads.js";
 import { type ExitHead, packedOf } from "./heads/exit-head.js";
 import { carefulCosts, costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
@@ -48,14 +48,15 @@ export interface GenerateOptions extends PlainOptions {
   readonly policy?: Policy | PolicyHolder;
   /**
    * Yields exactly the full model's tokens (its distribution if sampled): others only draft, and the full model
-   * verifies. Repetitions in the text draft, and the heads' look-ahead head if they have one; or, if they have none and
-   * there is a policy, exits by its thresholds (its `fill` is not used).
+   * verifies. Where the text repeats itself, what followed is drafted; elsewhere the heads' look-ahead head drafts, or,
+   * if they have none and there is a policy, exits by its thresholds (its `fill` is not used).
    * @default false
    */
   readonly lossless?: boolean | LosslessOptions;
   /**
-   * If the heads have a look-ahead head, lets it and repetitions draft beside a policy's exits where that pays, in a
-   * text that is written alone. The text stays the policy's, with its depths and scores. @default true
+   * Lets repetitions, and the heads' look-ahead head if they have one, draft beside a policy's exits where that pays,
+   * in a text that is written alone. The text stays the policy's, with its depths and scores; of drafts, the ledger
+   * alone tells. @default true
    */
   readonly drafts?: boolean | LosslessOptions;
   /** Receives the events at exits; may set the thresholds, which voids the certificate's promise. Needs a policy. */
@@ -248,23 +249,16 @@ export function createDecoder(
     throw new PolicyError("policy-heads", "generate: a policy needs exit heads; pass the heads instead of the model");
   }
   const ahead = heads?.ahead;
-  if (lossless !== false && (ahead !== undefined || policy === undefined)) {
-    const looking = lookAhead(model, ahead, lossless, listeners);
-    const watcher = looking.pays ? looking : undefined;
-    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, watcher);
-    return prepared(decoder, heads, policy, ahead ? [ahead] : []);
+  if (lossless !== false) {
+    const exits = heads && policy && !ahead ? draftingExits(heads, policy, lossless, listeners) : undefined;
+    const looking = lookAhead(model, ahead, lossless, listeners, exits);
+    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
+    return prepared(decoder, heads, policy, exits ? heads!.heads : ahead ? [ahead] : []);
   }
   if (heads === undefined || policy === undefined) return plainDecoder(model, listeners.ledger, listeners.onLogits);
-  const looking = drafts === false ? undefined : lookAhead(model, ahead, drafts, listeners);
-  if (lossless === false && looking?.pays === true) {
-    const decoder = draftBesideExits(heads, policy, looking, listeners);
-    return prepared(decoder, heads, policy, [...heads.heads, ahead!]);
-  }
-  const decoder =
-    lossless === false
-      ? earlyExitDecoder(heads, policy, listeners)
-      : draftingDecoder(heads, policy, lossless === true ? {} : lossless, listeners);
-  return prepared(decoder, heads, policy, heads.heads);
+  if (drafts === false) return prepared(earlyExitDecoder(heads, policy, listeners), heads, policy, heads.heads);
+  const decoder = draftBesideExits(heads, policy, lookAhead(model, ahead, drafts, listeners), listeners);
+  return prepared(decoder, heads, policy, ahead ? [...heads.heads, ahead] : heads.heads);
 }
 
 function prepared(
@@ -283,35 +277,50 @@ function prepared(
   };
 }
 
+function costsIn(options: true | LosslessOptions): UnitCosts | undefined {
+  if (options === true) return undefined;
+  requireKnown("generate: lossless or drafts", options, ["costs"]);
+  const { costs } = options;
+  for (const unit of costs ? (["block", "finalHead"] as const) : []) {
+    requireList(`generate: costs.${unit}`, costs![unit]);
+  }
+  return costs;
+}
+
 function lookAhead(
   model: Model,
   head: ExitHead | undefined,
-  drafts: true | LosslessOptions,
+  options: true | LosslessOptions,
   { ledger }: DecodeListeners,
+  exits?: DraftingExits,
 ): LookAhead {
   const counted = carefulCosts({ model, heads: [] });
-  const { block, finalHead } = (drafts === true ? undefined : drafts.costs) ?? counted;
+  const { block, finalHead } = costsIn(options) ?? counted;
   // A multiply-add of the head takes as long as one of a block.
   const cost = (costOfRows(block, 1) / costOfRows(counted.block, 1)) * (head?.work.multiplyAdds ?? 0);
   const levels = head === undefined ? [] : head.confidence;
-  return new LookAhead(head, () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, levels), ledger);
+  const createPlan = () => aheadPlan(model.config.numLayers, { block, finalHead, head: cost }, levels);
+  return new LookAhead(head, createPlan, ledger, exits);
 }
 
-function draftingDecoder(
+function draftingExits(
   heads: ExitHeads,
   policy: Policy,
-  { costs: given }: LosslessOptions,
+  options: true | LosslessOptions,
   listeners: DecodeListeners,
-): Decoder {
+): DraftingExits {
   const { model, depths } = heads;
   const { numLayers } = model.config;
+  const given = costsIn(options);
   const costs = given ?? countedCosts(heads);
   // A draft from depth L spares its own reading of the unembedding alone, which pays where that is dear.
   const pays = draftPlan(numLayers, [], given ?? carefulCosts(heads)).more(0);
   const deepest = pays ? numLayers : numLayers - 1;
-  const drafter: Drafter = (requests) => leaveEarly(heads, policy, requests, listeners, { deepest });
   const drafting = depths.flatMap((depth, exit) =>
     depth > deepest || policy.exits[exit]?.threshold === "never" ? [] : { depth, head: costs.heads[exit]! },
   );
-  return losslessDecoder(model, drafter, () => draftPlan(numLayers, drafting, costs), listeners);
+  return {
+    draft: (requests) => leaveEarly(heads, policy, requests, listeners, { deepest }),
+    createPlan: () => draftPlan(numLayers, drafting, costs),
+  };
 }

@@ -163,6 +163,11 @@ export class Sequence {
     return positions;
   }
 
+  /** Tokens from the beginning that have run this many blocks. */
+  lengthAt(depth: number): number {
+    return Math.min(this.length, this.rows - this.pending(depth).length);
+  }
+
   /** Own or shared keys and values of block `layer` (0-based). */
   cache(layer: number): CacheStorage {
     return this.#caches[Math.min(layer, keyValueLayers(this.model.config) - 1)]!;

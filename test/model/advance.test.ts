@@ -53,6 +53,14 @@ describe("advance", () => {
     },
   );
 
+  it("counts no row that runs along", async () => {
+    const sequence = new Sequence(await modelOf("llama"));
+    sequence.append(1, 2);
+    sequence.runAlong(3);
+    runTo(sequence, 2);
+    expect(sequence.lengthAt(4)).toBe(0);
+  });
+
   test.prop([fc.constantFrom(...names), fc.array(between(1, 20), { minLength: 1, maxLength: 3 }), between(1, 60)], {
     numRuns: casesHere(60),
   })(

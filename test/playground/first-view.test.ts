@@ -28,7 +28,6 @@ it("is written at 90 % agreement, in colours, and more than 1.3 times as fast as
       await idle(page);
       ratio = parseFloat((await page.locator("#verdict").textContent())!);
     }
-    expect(await page.locator("#agreement-value").textContent()).toMatch(/^90\s%$/);
     await page.locator("#promise", { hasText: /^Certified: at least 90\s%/ }).waitFor();
     expect(new Set(await depthsOf(page)).size).toBe(3);
     // A median of ratios of runs that followed each other at once: what disturbs one disturbs the other.

@@ -60,7 +60,7 @@ function noCounts() {
     keyValueBytesRead: 0,
     /** KV cache that blocks and fills wrote. */
     keyValueBytesWritten: 0,
-    /** Tokens that were drafted (lossless decoding). */
+    /** Tokens that were drafted, in lossless decoding or beside exits. */
     drafted: 0,
     /** Drafted tokens that were not accepted. */
     wastedDrafts: 0,
@@ -185,7 +185,7 @@ export class Ledger implements WorkMeter {
     this.fill(1, this.#layers[layer]!.keyValue);
   }
 
-  /** Ends a round of lossless decoding, with `wasted` drafts not accepted. */
+  /** Ends a round with drafts, with `wasted` drafts not accepted. */
   drafts(drafted: number, wasted: number): void {
     this.#open.drafted += drafted;
     this.#open.wastedDrafts += wasted;

@@ -3,7 +3,7 @@
  * arrive in order while a token is chosen:
  *   exit       an exit was tried (its head was evaluated), and its token was taken (`left`) or not
  *   verified   the full model accepted or rejected a token that an exit had drafted (lossless decoding): agreement,
- *              observed at no extra cost
+ *              observed at no extra cost; nothing of repetitions and of a look-ahead head, which are no exits
  *   round      a round of lossless decoding ended: how many tokens were drafted, and how many were accepted
  */
 import { PolicyError } from "../../errors.js";
@@ -32,7 +32,7 @@ export type DecodeEvent =
 
 export interface DecodeObserver {
   observe(event: DecodeEvent): void;
-  /** Thresholds from now on, one per exit; undefined for the policy's own. Called once per token. */
+  /** Thresholds from now on, one per exit; undefined for the policy's own. Called before exits are asked. */
   thresholds?(): readonly Threshold[] | undefined;
 }
 

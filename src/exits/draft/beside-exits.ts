@@ -29,7 +29,7 @@ export function draftBesideExits(
       const { sequence, room } = requests[0]!;
       const position = sequence.length - 1;
       const plan = looking.planOf(sequence);
-      const looks = plan.looks(1);
+      const looks = plan.looks();
       const free = room > 1 && sequence.depthOf(position) === 0;
       const [draft] = free ? await looking.propose(requests, true) : [];
       if (looks || draft !== undefined) sequence.heldFrom = position;

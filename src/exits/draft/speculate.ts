@@ -311,7 +311,7 @@ function judgeSampled(
   return { accepted: drafts.length, id: sampler.draw(targetAt(drafts.length)) };
 }
 
-/** Cuts what follows the accepted drafts, reports those up to the first rejected one; returns the round's tokens. */
+/** Cuts what follows the accepted drafts, reports those of exits up to the first rejected one; returns the tokens. */
 function close(
   { sequence, start, drafts, plan }: OpenRound,
   { accepted, id }: Verdict,
@@ -323,7 +323,8 @@ function close(
     accepted,
   );
   ledger?.drafts(drafts.length, drafts.length - accepted);
-  for (const [i, { exit = 0, depth, score = NaN }] of drafts.slice(0, accepted + 1).entries()) {
+  for (const [i, { exit, depth, score = NaN }] of drafts.slice(0, accepted + 1).entries()) {
+    if (exit === undefined) continue;
     observer?.observe({ type: "verified", position: start + i, exit, depth, score, agrees: i < accepted });
   }
   observer?.observe({ type: "round", drafted: drafts.length, accepted });

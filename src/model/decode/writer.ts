@@ -39,6 +39,7 @@ export interface TextSummary {
   /** Decoding steps: as many as tokens, unless steps choose several (lossless decoding). */
   readonly rounds: number;
   readonly drafted: number;
+  /** By the full model, those after the end of the text included. */
   readonly accepted: number;
   /** accepted / drafted; NaN if none was drafted. */
   readonly acceptanceRate: number;

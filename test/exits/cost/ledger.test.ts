@@ -98,6 +98,7 @@ async function runOf(
         maxNewTokens: newTokens,
         policy: createPolicy(heads, thresholds, { fill }),
         observer,
+        drafts: false,
       }));
   return { summary, ledger: summary.ledger, events, depths: tokens.map(({ depth }) => depth) };
 }

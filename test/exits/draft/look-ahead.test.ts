@@ -66,13 +66,16 @@ it("runs while drafts pay: the surest longest; it rests after failures, and trie
   ];
   const costs = { block: growingCosts(1, 0.25), finalHead: growingCosts(1, 0.25), head: 0.5 };
   const plan = aheadPlan(12, costs, levels);
-  expect([1, 9, 2, 3, 2].map((length) => plan.repeats(length, 1))).toEqual([false, true, true, true, false]);
+  expect([1, 9, 6, 3, 2].map((length) => plan.repeats(length))).toEqual([false, true, true, true, false]);
+  expect(plan.more(3)).toBe(false);
   plan.learn([0, 0, 0], 3);
-  expect(plan.repeats(2, 8)).toBe(false); // beside other texts, a row takes more of a token
-  expect([1.9, 2].map((margin) => plan.keeps(margin, 1))).toEqual([false, true]);
-  const looks = times(400, () => {
-    const asked = plan.looks(1);
-    plan.learn(asked && plan.keeps(3, 1) ? [0] : [], 0);
+  plan.begin(8, 0);
+  expect(plan.repeats(2)).toBe(false); // beside other texts, a row takes more of a token
+  expect([1.9, 2].map((margin) => plan.keeps(margin))).toEqual([false, true]);
+  const looks = times(400, (length) => {
+    plan.begin(1, length);
+    const asked = plan.looks();
+    plan.learn(asked && plan.keeps(3) ? [0] : [], 0);
     return asked;
   });
   expect(looks.lastIndexOf(true)).toBeGreaterThan(looks.indexOf(false));
