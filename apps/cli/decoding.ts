@@ -1,7 +1,7 @@
 /** The model, heads and policy that `generate`, `chat` and `serve` work with, and the options that name them. */
 import {
   type Certificate,
-  ExitHeads,
+  type ExitHeads,
   type GenerateOptions,
   type LosslessOptions,
   measureUnitTimes,
@@ -66,11 +66,9 @@ export async function openDecoding(
   if (headsFolder !== undefined && policy === undefined) {
     note(io, "no --policy: exits are off, every token runs all blocks");
   }
-  const looksAhead = lossless && (heads?.ahead !== undefined || policy === undefined);
   // A single text is too short to repay the measurement, and a server's texts share their passes.
   const priced = command === "chat" && (lossless || policy !== undefined);
-  const drafts =
-    priced && (looksAhead || heads?.ahead) ? await pricedDrafts(heads ?? new ExitHeads(model, [], undefined)) : true;
+  const drafts = priced ? await pricedDrafts(heads ?? model) : true;
   const { maxNewTokens, stop, seed } = settings;
   const plain: GenerateOptions = {
     ...samplingOf(settings),
@@ -81,7 +79,7 @@ export async function openDecoding(
     model,
     source: heads ?? model,
     policy,
-    options: { ...plain, ...(looksAhead ? { lossless: drafts } : policy && { policy, lossless, drafts }) },
+    options: { ...plain, ...given({ policy }), ...(lossless ? { lossless: drafts } : policy && { drafts }) },
     plain,
     audit: audited?.audit,
     kept: async () => audited?.kept(),
@@ -151,7 +149,7 @@ export const shippedOption = {
 const losslessOption = {
   flags: "--lossless",
   description:
-    "the full model's tokens, sooner: repetitions in the text draft, and a look-ahead head or exits, and it verifies",
+    "the full model's tokens, sooner: repetitions draft, elsewhere a look-ahead head or exits, and the model verifies",
 } as const;
 const uncertifiedOption = {
   flags: "--allow-uncertified",
@@ -200,8 +198,8 @@ const USUAL_DTYPE = "int8";
 const PRICING_TIME = 300;
 
 /** Drafts that pay on this machine, where a further row may take a tenth of the first or most of it. */
-async function pricedDrafts(heads: ExitHeads): Promise<LosslessOptions> {
-  return { costs: await measureUnitTimes(heads, { rows: [1, 2, 4], time: PRICING_TIME }) };
+async function pricedDrafts(source: Model | ExitHeads): Promise<LosslessOptions> {
+  return { costs: await measureUnitTimes(source, { rows: [1, 2, 4], time: PRICING_TIME }) };
 }
 
 /**

@@ -176,7 +176,7 @@ describe("lossless decoding", () => {
             }
             // Roll back by half or by one position; then go on with other text, or replay the same token.
             const length = action === "truncate" ? Math.ceil(sequence.length / 2) : sequence.length;
-            const replayed = sequence.ids.at(length - 1);
+            const replayed = sequence.ids.at(length - 1)!;
             if (action === "truncate" || action === "replay") sequence.truncate(length - 1);
             if (action === "replay") sequence.append(replayed);
             else if (sequence.length < CONTEXT) sequence.append(round!.tokens.at(-1)!.id);

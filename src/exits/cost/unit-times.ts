@@ -8,12 +8,12 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { runTo } from "../../model/advance.js";
-import { keyValueLayers, Sequence } from "../../model/index.js";
+import { keyValueLayers, type Model, Sequence } from "../../model/index.js";
 import { finalLogits } from "../../model/decode/final-logits.js";
 import type { Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../fill/fill.js";
-import type { ExitHeads } from "../heads/exit-heads.js";
+import { ExitHeads } from "../heads/exit-heads.js";
 import type { LedgerReport } from "./ledger.js";
 import { costOfRows, type UnitCosts } from "./unit-costs.js";
 
@@ -47,7 +47,7 @@ const WARM_UP_ROUNDS = 2;
 const ROUNDS = 5;
 
 /**
- * Measures on the heads' own model and device. Units take turns as in decoding: one that ran less often would have left
+ * Measures on the heads' own model and device; of a model without heads, blocks and the final head. Units take turns as in decoding: one that ran less often would have left
  * the CPU's caches, and seem more expensive than it is. The event loop gets its turns between two units. Throws an
  * OptionError for an option outside its range, and a PolicyError for a fill that the heads cannot make.
  *
@@ -62,7 +62,11 @@ const ROUNDS = 5;
  * console.log(times.block[0]!.cost > 0); // true
  * ```
  */
-export async function measureUnitTimes(heads: ExitHeads, options: MeasureUnitsOptions = {}): Promise<UnitTimes> {
+export async function measureUnitTimes(
+  source: Model | ExitHeads,
+  options: MeasureUnitsOptions = {},
+): Promise<UnitTimes> {
+  const heads = source instanceof ExitHeads ? source : new ExitHeads(source, [], undefined);
   const { model } = heads;
   const { numLayers, maxPositionEmbeddings } = model.config;
   const {

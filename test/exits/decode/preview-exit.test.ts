@@ -167,7 +167,7 @@ describe("its head", () => {
     const [quality] = (await measureExits(heads, source)).slice(-1);
     expect(quality).toMatchObject({ depth: L, positions: documents.length * 24 });
     // The same states in another order: the same preview but for rounding.
-    expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1).agreement, 1);
+    expect(quality!.agreement).toBeCloseTo((await measureExits(online, source)).at(-1)!.agreement, 1);
   });
 
   it("is refused beside another head at depth L", () => {

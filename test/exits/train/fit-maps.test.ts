@@ -95,7 +95,7 @@ async function distance(model: Model, { weight, bias }: AffineFit, documents: re
     const states = await model.hiddenStates(document);
     for (let s = SINK_POSITIONS; s < document.length; s++) {
       const x = rms(states[2]!.subarray(s * c, (s + 1) * c));
-      const y = rms(states.at(-1).subarray(s * c, (s + 1) * c));
+      const y = rms(states.at(-1)!.subarray(s * c, (s + 1) * c));
       for (let o = 0; o < c; o++) {
         const mapped = x.reduce((total, value, k) => total + weight[o * c + k]! * value, bias[o]!);
         sum += (mapped - y[o]!) ** 2;
