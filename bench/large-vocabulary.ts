@@ -66,7 +66,8 @@ const report = {
       note: prose`${runs} greedy continuations of ${TOKENS} tokens, one thread, dtype ${model.dtype}; a preview
         of rank ${heads.heads.at(-1)!.shape.preview!.rank} and nothing else. Ratio of the medians to plain decoding,
         with the quartiles of the ratios by text. Agreement: tokens that the full model would have chosen after the same
-        text. Lossless: the preview drafts after all blocks, and the unembedding judges several drafts together.`,
+        text. Repetitions draft in both; lossless, the preview drafts elsewhere, after all blocks, and the unembedding
+        judges several drafts together.`,
       columns: ["", "tokens/s", "ratio", "agreement", "multiply-adds", "tokens a round", "drafts accepted"],
       rows: results.map(({ name, tokensPerSecond, ratio, agreement, identical, ...counts }) => [
         name,

@@ -29,7 +29,7 @@ export class Metrics {
       labelNames: ["source"],
     });
     this.#depths = new Histogram({
-      ...named("token_depth_blocks", "Blocks run per token"),
+      ...named("token_depth_blocks", "Blocks run to choose a token, or to draft it"),
       labelNames: ["mode"],
       buckets: depths,
     });

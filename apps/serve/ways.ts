@@ -26,8 +26,8 @@ export interface ServedWays {
   /** The policy of the mode `exits`. @default none, and the mode is refused */
   readonly policy?: Policy;
   /**
-   * The policy whose exits draft in the mode `lossless`, or "ahead": repetitions, and the heads' look-ahead head if
-   * they have one.
+   * The policy whose exits draft in the mode `lossless` where nothing is repeated, or "ahead" for none: the heads'
+   * look-ahead head drafts there if they have one.
    * @default none, and the mode is refused
    */
   readonly drafting?: Policy | "ahead";

@@ -29,6 +29,7 @@ const untyped = (value: unknown) => value as never;
 it("an option that a function does not have is refused with the nearest that it has", async () => {
   const calls: ((options: never) => unknown)[] = [
     (options) => generate(model, [1], options),
+    (lossless) => generate(model, [1], { lossless }),
     (options) => new ChatSession(model, options),
     (options) => attachHeads(model, options),
     (options) => trainHeads(heads, [], options),

@@ -86,7 +86,6 @@ describe("lossless decoding", () => {
           // A round yields accepted + 1 tokens, unless end-of-text cuts it. maxNewTokens never does, because no draft
           // goes beyond it.
           if (!cut) expect(summary.newTokens).toBe(summary.accepted + summary.rounds);
-          expect(summary.newTokens).toBeLessThanOrEqual(summary.accepted + summary.rounds);
           const drafted = tokens.filter((token) => token.drafted).length;
           if (!cut) expect(drafted).toBe(summary.accepted);
           // Every position of a round, accepted or not, runs all blocks once, and the final head once.
@@ -207,22 +206,16 @@ it("drafts beside exits change no token, depth, score or event, whatever the fil
           observe: (event: unknown) => void trail.push(event),
           thresholds: () => (turning.push(turning.shift()!), turning),
         };
+        const guess = ({ sequence }: Request) => {
+          const wrong = Number(rng.uniform() < 0.3);
+          right += 1 - wrong;
+          return { id: (known![sequence.length - prompt!.length]! + wrong) % 61, depth: 0 };
+        };
         const oracle = {
           depths: [2, 4],
-          planOf: () => ({
-            more: () => true,
-            begin: () => undefined,
-            looks: () => rng.uniform() < 0.8,
-            keeps: () => true,
-            repeats: () => false,
-            learn: () => undefined,
-          }),
-          propose(requests: readonly Request[]) {
-            const wrong = Number(rng.uniform() < 0.3);
-            right += 1 - wrong;
-            const next = known![requests[0]!.sequence.length - prompt!.length]!;
-            return Promise.resolve([{ id: (next + wrong) % 61, depth: 0 }]);
-          },
+          planOf: () => ({ looks: () => rng.uniform() < 0.6, learn: () => undefined }),
+          repeated: (request: Request) => (rng.uniform() < 0.4 ? guess(request) : undefined),
+          propose: ([request]: readonly Request[]) => Promise.resolve([guess(request!)]),
           learn: () => Promise.resolve(),
         };
         const decoder =

@@ -134,7 +134,7 @@ describe("the playground", () => {
       await writeLossless(page);
       expect(await written(page)).toBe(plain);
       expect(await page.locator("#rounds").textContent()).toMatch(
-        /\d+ rounds: \d+ tokens drafted by exits, \d+ accepted/,
+        /\d+ rounds: \d+ tokens drafted, by exits or as repetitions, \d+ accepted/,
       );
     }));
 

@@ -244,8 +244,12 @@ export class Engine {
 /** An observer, and the rounds of lossless decoding that it has seen. */
 function listenToRounds(): { readonly rounds: RoundSummary[]; readonly observer: DecodeObserver } {
   const rounds: RoundSummary[] = [];
+  let byExits = false;
   const observe: DecodeObserver["observe"] = (event) => {
-    if (event.type === "round") rounds.push(event);
+    byExits ||= event.type === "verified";
+    if (event.type !== "round") return;
+    rounds.push({ ...event, byExits });
+    byExits = false;
   };
   return { rounds, observer: { observe } };
 }

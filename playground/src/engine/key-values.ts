@@ -51,6 +51,7 @@ export function keyValuesOf(tokens: readonly { readonly depth: number }[], terms
     const above = aboveExit(depths, index, terms);
     const { numLayers, keyValueLayers } = terms;
     const spans: KeyValueSpan[] = [{ first: 1, last: Math.min(depth, keyValueLayers), source: "run" }, ...above];
+    if (depth === 0) spans.shift(); // a repetition was drafted
     if (keyValueLayers < numLayers) spans.push({ first: keyValueLayers + 1, last: numLayers, source: "shared" });
     return spans;
   });

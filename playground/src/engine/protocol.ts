@@ -156,6 +156,8 @@ export interface LensRow {
 export interface RoundSummary {
   readonly drafted: number;
   readonly accepted: number;
+  /** False if a repetition was drafted, or nothing. */
+  readonly byExits: boolean;
 }
 
 export interface Written {

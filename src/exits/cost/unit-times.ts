@@ -47,9 +47,10 @@ const WARM_UP_ROUNDS = 2;
 const ROUNDS = 5;
 
 /**
- * Measures on the heads' own model and device; of a model without heads, blocks and the final head. Units take turns as in decoding: one that ran less often would have left
- * the CPU's caches, and seem more expensive than it is. The event loop gets its turns between two units. Throws an
- * OptionError for an option outside its range, and a PolicyError for a fill that the heads cannot make.
+ * Measures on the heads' own model and device; of a model without heads, blocks and the final head. Units take turns as
+ * in decoding: one that ran less often would have left the CPU's caches, and seem more expensive than it is. The event
+ * loop gets its turns between two units. Throws an OptionError for an option outside its range, and a PolicyError for a
+ * fill that the heads cannot make.
  *
  * @example
  * ```ts

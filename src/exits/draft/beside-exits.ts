@@ -7,42 +7,61 @@
  * What followed a repetition is a draft after any token, the guess of a look-ahead head after one that took all
  * blocks. It is the head's first choice, however the text is sampled, so random numbers are drawn as without it.
  */
-import type { Decoder } from "../../model/decode/decoder.js";
+import type { Decoder, Request, Round } from "../../model/decode/decoder.js";
+import type { Sequence } from "../../model/index.js";
 import { earlyExitDecoder } from "../decode/decode.js";
 import type { DecodeListeners } from "../decode/observe.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import type { Policy } from "../plan/policy.js";
-import type { LookAhead } from "./look-ahead.js";
+import type { AheadPlan, LookAhead } from "./look-ahead.js";
+import type { DraftChoice } from "./speculate.js";
+
+interface Planned {
+  planOf(sequence: Sequence): Pick<AheadPlan, "looks" | "learn">;
+}
 
 export function draftBesideExits(
   heads: ExitHeads,
   policy: Policy,
-  looking: Pick<LookAhead, "depths" | "planOf" | "propose" | "learn">,
+  looking: Pick<LookAhead, "depths" | "repeated" | "propose" | "learn"> & Planned,
   listeners: DecodeListeners,
 ): Decoder {
   const stops = [...new Set([...heads.depths, ...looking.depths])].sort((a, b) => a - b);
   const decoder = earlyExitDecoder(heads, policy, listeners, stops);
+  const nextWith = async (
+    request: Request,
+    repeated: DraftChoice | undefined,
+    looks: boolean,
+  ): Promise<readonly Round[]> => {
+    const { sequence } = request;
+    const position = sequence.length - 1;
+    const [draft] = repeated || !isFree(request) ? [repeated] : await looking.propose([request], true);
+    sequence.heldFrom = position;
+    if (draft !== undefined) sequence.runAlong(draft.id);
+    const rounds = await decoder.next([request]);
+    const { id, depth } = rounds[0]!.tokens[0]!;
+    const drafts = sequence.draft === undefined ? [] : [depth];
+    const accepted = Number(sequence.draft === id);
+    looking.planOf(sequence).learn(drafts, accepted);
+    listeners.ledger?.drafts(drafts.length, drafts.length - accepted);
+    if (looks && depth === heads.model.config.numLayers) await looking.learn(sequence, position, id);
+    sequence.heldFrom = Infinity;
+    return rounds;
+  };
   return {
     ...decoder,
-    async next(requests) {
-      if (requests.length > 1) return decoder.next(requests); // texts are rows beside each other
-      const { sequence, room } = requests[0]!;
-      const position = sequence.length - 1;
-      const plan = looking.planOf(sequence);
-      const looks = plan.looks();
-      const free = room > 1 && sequence.depthOf(position) === 0;
-      const [draft] = free ? await looking.propose(requests, true) : [];
-      if (looks || draft !== undefined) sequence.heldFrom = position;
-      if (draft !== undefined) sequence.runAlong(draft.id);
-      const rounds = await decoder.next(requests);
-      const { id, depth } = rounds[0]!.tokens[0]!;
-      const drafts = sequence.draft === undefined ? [] : [depth];
-      const accepted = Number(sequence.draft === id);
-      plan.learn(drafts, accepted);
-      listeners.ledger?.drafts(drafts.length, drafts.length - accepted);
-      if (looks && depth === heads.model.config.numLayers) await looking.learn(sequence, position, id);
-      sequence.heldFrom = Infinity;
-      return rounds;
+    next(requests) {
+      const [request] = requests;
+      // Texts are rows beside each other.
+      if (request === undefined || requests.length > 1) return decoder.next(requests);
+      const repeated = isFree(request) ? looking.repeated(request, 1) : undefined;
+      const looks = looking.planOf(request.sequence).looks();
+      return repeated === undefined && !looks ? decoder.next(requests) : nextWith(request, repeated, looks);
     },
   };
+}
+
+/** True if the newest position has not run along, and a token may follow the next. */
+function isFree({ sequence, room }: Request): boolean {
+  return room > 1 && sequence.depthOf(sequence.length - 1) === 0;
 }

@@ -5,8 +5,8 @@
  * stops at its input depths to read them.
  *
  * A repetition or a guess is one more row in the pass that runs anyway. With r what that row adds and c what the head
- * takes, both in plain tokens, and α the share of drafts like it that are accepted, by the margin of the head's guess or
- * by the length of the repetition (of further drafts, the product),
+ * takes, both in plain tokens, and α the share of drafts like it that are accepted, by the margin of the head's guess
+ * or by the length of the repetition (of further drafts, the product),
  *
  *     keep the draft      if  α > 1.05 · r
  *     run the head        if  E[max(0, α - 1.05 · r)] > 2 · c
@@ -208,10 +208,7 @@ export class LookAhead implements Watcher {
 
   /** With `likeliest`, the head's first choice, however the text is sampled. */
   readonly propose = async (requests: readonly Request[], likeliest = false): Promise<(DraftChoice | undefined)[]> => {
-    for (const { sequence, sampler } of requests) {
-      this.planOf(sequence).begin(sampler.greedy ? requests.length : 1, sequence.length);
-    }
-    const drafts = requests.map((request) => this.#repeated(request));
+    const drafts = requests.map((request) => this.repeated(request, requests.length));
     const open = requests.filter(({ sequence }, i) => {
       const knows = drafts[i] === undefined && (this.#exits !== undefined || this.#newestOf(sequence) !== undefined);
       return knows && this.planOf(sequence).looks();
@@ -234,10 +231,15 @@ export class LookAhead implements Watcher {
     return fits ? newest : undefined;
   }
 
-  /** In sampled text, a repetition is as sure as one of half its length in greedy text. */
-  #repeated({ sequence, sampler }: Request): DraftChoice | undefined {
+  /**
+   * What followed a repetition, if that is worth a row in a round of so many texts. In sampled text, a repetition is as
+   * sure as one of half its length in greedy text.
+   */
+  repeated({ sequence, sampler }: Request, texts: number): DraftChoice | undefined {
+    const plan = this.planOf(sequence);
+    plan.begin(sampler.greedy ? texts : 1, sequence.length);
     const { length, next: id } = repetitionIn(sequence.ids);
-    return this.planOf(sequence).repeats(sampler.greedy ? length : length / 2) ? { id, depth: 0 } : undefined;
+    return plan.repeats(sampler.greedy ? length : length / 2) ? { id, depth: 0 } : undefined;
   }
 
   async #guess(requests: readonly Request[], likeliest: boolean): Promise<(DraftChoice | undefined)[]> {

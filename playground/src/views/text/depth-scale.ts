@@ -16,7 +16,7 @@ export function depthColor({ numLayers, depths }: DepthScale, depth: number): st
   const exits = depths.filter((other) => other < numLayers);
   const first = exits[0] ?? depth;
   const last = exits.at(-1) ?? depth;
-  const share = last === first ? 1 : (last - depth) / (last - first);
+  const share = last === first ? 1 : Math.min(1, (last - depth) / (last - first));
   return `color-mix(in oklab, var(--shallow) ${Math.round(100 * share)}%, var(--deep))`;
 }
 
