@@ -17,7 +17,7 @@ export async function showModel(demo: Demo) {
 
 export type TextsSection = Awaited<ReturnType<typeof writeTexts>>;
 
-/** Sampled through exits, then greedy: exits draft, the full model verifies. */
+/** Sampled through exits, then greedy: exits and repetitions draft, the full model verifies. */
 export async function writeTexts(demo: Demo, { used: heads }: DemoHeads, policy: Policy) {
   const exits = await continuePrompt(demo, heads, { ...samplingOf(demo), policy, allowUncertified: true });
   const plain = await continuePrompt(demo, demo.model, {});

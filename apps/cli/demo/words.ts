@@ -127,7 +127,7 @@ export function textsLines(
     "",
     ...depthHistogram(exits.summary.depthCounts, colors),
     "",
-    "Lossless: exits draft, the full model verifies. The greedy text " +
+    "Lossless: exits and repetitions draft, the full model verifies. The greedy text " +
       `${identical ? "equals the plain model's, token for token" : "DIFFERS FROM THE PLAIN MODEL'S"}; ` +
       `${tokensPerRound.toFixed(2)} tokens per round, ${percent(acceptanceRate, 0)} of the drafts accepted:`,
     "",

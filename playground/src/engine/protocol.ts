@@ -47,7 +47,7 @@ export interface Opened {
   readonly canChat: boolean;
 }
 
-/** plain: every block for every token. exits: leave early. lossless: exits draft, the full model verifies. */
+/** plain: every block for every token. exits: leave early. lossless: exits and repetitions draft. */
 export type Mode = "plain" | "exits" | "lossless";
 export const modes = ["plain", "exits", "lossless"] as const satisfies readonly Mode[];
 

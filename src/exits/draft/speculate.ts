@@ -1,6 +1,6 @@
 /**
- * Lossless decoding: exits draft, the blocks above verify (dynamic self-speculative decoding; arXiv 2407.21082v2,
- * corrected). A round at the newest position t:
+ * Lossless decoding: exits or others draft, the blocks above verify (dynamic self-speculative decoding; arXiv
+ * 2407.21082v2, corrected). A round at the newest position t:
  *
  *     draft:    propose the token after t, then the one after that, until the plan stops or no exit fires
  *     verify:   run all positions of the round through the blocks that they lack, in one batch; the full model's
