@@ -17,7 +17,8 @@ interface Repetition {
 export function repetitionIn(ids: readonly number[]): Repetition {
   let length = 0;
   let next = 0;
-  for (let end = ids.length - 1; end > 0 && length < LONGEST; end--) {
+  for (let end = ids.length - 1; end > length && length < LONGEST; end--) {
+    if (ids[end - 1 - length] !== ids[ids.length - 1 - length]) continue; // no longer than the one before
     let n = 0;
     while (n < LONGEST && ids[end - 1 - n] === ids[ids.length - 1 - n]) n++;
     if (n > length) [length, next] = [n, ids[end]!];
