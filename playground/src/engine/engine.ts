@@ -259,12 +259,13 @@ function exitOptions(
   mode: Mode,
   policy: DecodingOptions["policy"],
   heads: ExitHeads | undefined,
-): Pick<GenerateOptions, "policy" | "lossless"> {
+): Pick<GenerateOptions, "policy" | "lossless" | "drafts"> {
   if (mode === "plain") return {};
   if (heads === undefined || policy === undefined) {
     throw new PolicyError("policy-missing", "This model has no exit heads with a policy; choose plain decoding");
   }
-  return { policy, ...(mode === "lossless" && { lossless: true }) };
+  // Drafts beside exits run blocks that the page's maps and counts could not explain.
+  return { policy, ...(mode === "lossless" ? { lossless: true } : { drafts: false }) };
 }
 
 interface FoundExits extends Pick<Opened, "policy" | "points" | "pointsFrom"> {
