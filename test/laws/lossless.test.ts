@@ -127,8 +127,7 @@ describe("lossless decoding", () => {
       if (cases < 80) return; // too few to tell
       expect(accepted).toBeGreaterThan(cases / 10); // otherwise the cases do not test the law
       expect(rejected).toBeGreaterThan(cases / 10);
-      expect(acceptedAt[0]).toBeGreaterThan(cases / 10);
-      if (cases >= 320) expect(acceptedAt[4]).toBeGreaterThan(0);
+      if (cases >= 320) expect(Math.min(acceptedAt[0]!, acceptedAt[4]!)).toBeGreaterThan(0);
     },
   );
 
