@@ -39,7 +39,8 @@ async function alone(promptIds: readonly number[], request: TextRequest, fill: "
   };
   const run = generate(heads, promptIds, { ...options, ...ways[mode] });
   const tokens: unknown[] = [];
-  for await (const token of run) tokens.push(token);
+  // Which of its tokens were drafted depends on the texts beside it.
+  for await (const token of run) tokens.push(mode === "lossless" ? token.id : token);
   return { tokens, summary: run.summary };
 }
 
@@ -55,7 +56,7 @@ const textArbitrary = fc.record({
   prompt: fc.tuple(between(0, 50), between(1, 20), between(1, 3)),
   mode: fc.constantFrom("plain", "exits", "lossless"),
   maxNewTokens: between(0, 12),
-  temperature: fc.constantFrom(0, 0, 1),
+  temperature: fc.constantFrom(0, 1),
   topK: fc.constantFrom(0, 5),
   seed: between(0, 9),
   logprobs: fc.constantFrom(undefined, 2),
@@ -109,9 +110,10 @@ test.prop(
       return true;
     });
     const expected = await alone(promptIds, asked, fill);
-    expect(tokens.map(tokenOf)).toEqual(gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens);
+    expect(tokens.map(mode === "lossless" ? ({ id }) => id : tokenOf)).toEqual(
+      gaveUp ? expected.tokens.slice(0, tokens.length) : expected.tokens,
+    );
     if (gaveUp) return undefined;
-    expect(stream.summary.depthCounts).toEqual(expected.summary.depthCounts);
     expect(stream.summary.mode).toBe(mode);
     return stream.summary.ids;
   };
