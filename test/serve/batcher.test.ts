@@ -56,7 +56,7 @@ const textArbitrary = fc.record({
   prompt: fc.tuple(between(0, 50), between(1, 20), between(1, 3)),
   mode: fc.constantFrom("plain", "exits", "lossless"),
   maxNewTokens: between(0, 12),
-  temperature: fc.constantFrom(0, 1),
+  temperature: fc.constantFrom(0, 0.05, 1),
   topK: fc.constantFrom(0, 5),
   seed: between(0, 9),
   logprobs: fc.constantFrom(undefined, 2),
