@@ -12,7 +12,7 @@ const HUB = "https://huggingface.co https://*.huggingface.co https://*.hf.co";
 /** The one style sheet that Observable Plot 0.6.17 puts into its charts; another version may have another hash. */
 const PLOT = "'sha256-jSYQUrW7J0b3jPqhZP9C2Xh1PyJKHKXd4s0fpGGKrww='";
 
-export const contentSecurityPolicy = [
+const contentSecurityPolicy = [
   "default-src 'self'",
   "script-src 'self' 'wasm-unsafe-eval'",
   `style-src 'self' ${PLOT}`,

@@ -30,7 +30,7 @@ export const noAuditOption = {
   description: "read no text again, so that a broken promise goes unnoticed",
 } as const;
 
-export interface OpenAudit {
+interface OpenAudit {
   readonly audit: Audit;
   /** Of another dtype than the model that runs. */
   readonly reference: Model | undefined;

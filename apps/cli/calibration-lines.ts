@@ -1,5 +1,5 @@
 /** Words for calibrations and certificates: tables, promises, verdicts, next steps. */
-import type { Certificate, Certified, ScoreName } from "early-exits";
+import type { Certificate, Certified, Policy, ScoreName } from "early-exits";
 import {
   type CalibrationNotes,
   type Dependence,
@@ -11,7 +11,7 @@ import {
 import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
 import { clusterTest } from "early-exits/risk";
-import { percent, speed, table, threshold } from "./format.js";
+import { percent, speed, table, threshold, times } from "./format.js";
 import { commandLine } from "./next-lines.js";
 
 export const NO_GUARANTEE =
@@ -49,11 +49,16 @@ function measuredLoss({ loss, test, settings }: Certificate): string {
   return `; measured ${loss === "own" ? risk.toPrecision(2) : (100 * risk).toFixed(1)}`;
 }
 
+/** True if some exit is used. */
+export function leaves({ exits }: Pick<Policy, "exits">): boolean {
+  return exits.some(({ threshold }) => threshold !== "never");
+}
+
 /** The promise, or what it would take to make one. */
 export function promiseLines(certificate: Certificate): string[] {
   const { policy, unit, agreement, test, documents, split, furtherUnits, furtherDocuments } = certificate;
   const tested = documents.length - split.grid;
-  if (policy.exits.every((exit) => exit.threshold === "never")) {
+  if (!leaves(policy)) {
     const { answers } = certificate.settings;
     const kept = answers === undefined ? `keep ${percent(agreement)}` : `lose at most ${answers.epsilon} of answers`;
     const more =
@@ -129,7 +134,7 @@ export function outcomeTable(
 }
 
 function slowerLines({ speedup }: CalibrationNotes, { policy }: Certificate): string[] {
-  if (speedup > 1 || policy.exits.every(({ threshold }) => threshold === "never")) return [];
+  if (speedup > 1 || !leaves(policy)) return [];
   return [`certified, but slower than plain decoding: a token costs ${(1 / speedup).toFixed(2)} times as much`];
 }
 
@@ -149,7 +154,7 @@ export function noteLines(
 ): string[] {
   const { policy, sequenceLength, unit } = certificate;
   const groups = unit === "group" ? ", in proportionally more groups," : ",";
-  const exits = policy.exits.some(({ threshold }) => threshold !== "never");
+  const exits = leaves(policy);
   return [
     ...(exits ? [] : [`such a claim needs at least ${fewestDocuments} documents${groups} even if no token differs`]),
     ...feasibilityLines(feasibility ?? []),
@@ -234,10 +239,6 @@ export function calibrationVerdict(
   } as const satisfies Record<Worth, string>;
   const [plain, exits] = race.map(({ tokensPerSecond }) => speed(tokensPerSecond));
   return `verdict: ${standing}, ${words[worthOf(race)]}; medians ${exits} against ${plain} plain on this machine`;
-}
-
-function times(ratio: number): string {
-  return `${ratio.toFixed(2)}x`;
 }
 
 interface CalibrationCall {

@@ -67,7 +67,7 @@ type ValueOf<O extends OptionDefinition> =
 
 export type Defaults = Readonly<Record<string, string | number>>;
 
-export type WithDefaults<D, S> = Omit<S, keyof D> & {
+type WithDefaults<D, S> = Omit<S, keyof D> & {
   readonly [Key in keyof D]: Key extends keyof S ? Exclude<S[Key], undefined> : D[Key];
 };
 

@@ -179,7 +179,7 @@ export const decodingOptions = [
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ] as const satisfies readonly OptionDefinition[];
 
-export type DecodingSettings = ModelSettings & SettingsOf<typeof decodingOptions, "dir">;
+type DecodingSettings = ModelSettings & SettingsOf<typeof decodingOptions, "dir">;
 
 /** Storage of the model, and settings of text by which a certificate of the package is found. */
 type TextSettings = ModelSettings & Pick<DecodingSettings, "lossless" | "allowUncertified" | keyof SamplingSettings>;

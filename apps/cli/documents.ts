@@ -1,7 +1,7 @@
 /** Documents of a command: read, hashed, cut to prompts, recorded by the heads. */
 import { createHash } from "node:crypto";
 import { readdir, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { join } from "node:path";
 import { EarlyExitError, type ExitHeads, type Model } from "early-exits";
 import {
   type CalibrationDocument,
@@ -108,7 +108,7 @@ async function readFolder(folder: string, model: Model): Promise<CalibrationDocu
   const names = (await readdir(folder)).filter((name) => /\.(txt|jsonl)$/.test(name)).sort();
   const parts = await Promise.all(
     names.map(async (name) =>
-      (await readOne(join(folder, name), model)).map((one) => ({ group: basename(name), ...partsOf(one) })),
+      (await readOne(join(folder, name), model)).map((one) => ({ group: name, ...partsOf(one) })),
     ),
   );
   return parts.flat();
@@ -117,7 +117,7 @@ async function readFolder(folder: string, model: Model): Promise<CalibrationDocu
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {
   if (!path.endsWith(".jsonl")) return cutDocuments(await readText(path));
   const lines = new TextDecoder().decode(await readBytes(path));
-  return textLines(lines) ?? readDocuments(path, model).then((all) => [...all]);
+  return textLines(lines) ?? readDocuments(path, model);
 }
 
 /** undefined if any line is no text. */

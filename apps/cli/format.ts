@@ -28,6 +28,11 @@ export function duration(seconds: number): string {
   return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
 }
 
+/** 1.2 -> "1.20x". */
+export function times(ratio: number): string {
+  return `${ratio.toFixed(2)}x`;
+}
+
 export function speed(tokensPerSecond: number): string {
   return Number.isFinite(tokensPerSecond) ? `${count(tokensPerSecond)} tokens/s` : "-";
 }

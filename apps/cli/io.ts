@@ -5,7 +5,7 @@
 import { setImmediate } from "node:timers/promises";
 import { styleText } from "node:util";
 
-export interface TextSink {
+interface TextSink {
   write(text: string): unknown;
 }
 

@@ -1,7 +1,6 @@
 /** Models and devices of a command line. */
 import { availableParallelism } from "node:os";
 import { type Device, EarlyExitError, type Model } from "early-exits";
-import { isHubName } from "early-exits/model";
 import { createDevice, type DeviceName, readModel, type ResolvedModel, resolveModel } from "early-exits/node";
 import type { CreateDeviceOptions } from "early-exits/tensor";
 import { given, type SettingsOf } from "./command.js";
@@ -51,7 +50,7 @@ export async function openModel(
   }: ModelSettings,
   there?: Device,
 ): Promise<Model> {
-  const found = await modelPath(name, isHubName);
+  const found = await modelPath(name);
   const opened = there ?? (await openDevice(io, device, { threads }));
   const { path } = await download(io, found, { device: opened, ...given({ dtype }), kvCache, budgets });
   return withProgress(
@@ -91,7 +90,7 @@ export async function openReference(
 
 /** Shows progress if something has to be downloaded. */
 export async function findModel(io: Io, name: string): Promise<ResolvedModel> {
-  return download(io, await modelPath(name, isHubName));
+  return download(io, await modelPath(name));
 }
 
 type ResolveOptions = NonNullable<Parameters<typeof resolveModel>[1]>;

@@ -22,7 +22,7 @@ type ShownEvent = Omit<ProgressEvent, "timeLeft"> & { readonly timeLeft: number 
 /** Lets the event loop run after an event: the kernels are synchronous, and signals arrive only here. */
 export type ReportProgress = (event: ProgressEvent) => Promise<void>;
 
-export interface ProgressOptions {
+interface ProgressOptions {
   /** Milliseconds; shorter work shows nothing. @default 0 */
   readonly patience?: number;
 }

@@ -26,7 +26,7 @@ export const shardOptions = [
   },
 ] as const satisfies readonly OptionDefinition[];
 
-export type ShardSettings = SettingsOf<typeof shardOptions>;
+type ShardSettings = SettingsOf<typeof shardOptions>;
 
 /** undefined without --shard. Throws a UsageError or an OptionError. */
 export function openShard(

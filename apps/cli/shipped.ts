@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 import { basename, dirname, extname, join } from "node:path";
 import { type Certificate, EarlyExitError, libraryVersion, type Model } from "early-exits";
 import { isExactFill } from "early-exits/exits";
-import { describeSampling, type SamplingOptions, type StoredAs } from "early-exits/model";
+import { describeSampling, isHubName, type SamplingOptions, type StoredAs } from "early-exits/model";
 import { fileExists, readJson } from "early-exits/node";
 import { DeviceError } from "early-exits/tensor";
 import { commandLine } from "./next-lines.js";
@@ -34,7 +34,7 @@ async function shippedModels(): Promise<string[]> {
  * Checks what a user gives as a model, before anything is read. A shipped model's name is its folder, unless a path has
  * that name; names of the Hub stay as they are. Throws an EarlyExitError that says what to give instead.
  */
-export async function modelPath(name: string, isHubName: (name: string) => boolean): Promise<string> {
+export async function modelPath(name: string): Promise<string> {
   const found = await stat(name).catch(() => undefined);
   if (found?.isDirectory() === true) return requireModelFolder(name);
   if (found !== undefined) return requireModelFile(name);

@@ -30,14 +30,14 @@ const OPSET = 20;
 const WEIGHTS = "weights.bin";
 const CERTIFICATE = "certificate.json";
 
-export interface ExportOptions {
+interface ExportOptions {
   /** Needed if the source has heads. @default no exits */
   readonly policy?: Policy | undefined;
   /** Certificate of the policy, for the export. @default none */
   readonly certificate?: Certificate | undefined;
 }
 
-export interface ExportedGraph {
+interface ExportedGraph {
   readonly name: string;
   /** A ModelProto. */
   readonly bytes: Uint8Array;

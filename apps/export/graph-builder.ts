@@ -7,12 +7,12 @@ import { encodeMessage, type Field, type FieldValue, repeated } from "./protobuf
 import type { Placed } from "./weight-file.js";
 
 const elementTypes = { float32: 1, int64: 7 } as const; // TensorProto.DataType
-export type ElementType = keyof typeof elementTypes;
+type ElementType = keyof typeof elementTypes;
 
 /** Values of attributes; a float is marked, because JavaScript has one kind of number. */
-export type Attribute = number | readonly number[] | string | { readonly float: number };
+type Attribute = number | readonly number[] | string | { readonly float: number };
 
-export interface NodeOptions {
+interface NodeOptions {
   readonly outputs?: readonly string[];
   readonly attributes?: Readonly<Record<string, Attribute>>;
 }

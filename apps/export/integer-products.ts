@@ -14,7 +14,7 @@ const WIDE = 1.1;
 /** Smaller groups count as zero. */
 const SMALLEST = 2 ** -110;
 
-export interface RowRounding {
+interface RowRounding {
   readonly top: number;
   readonly wideTop: number;
   /** A group's size is half of its range. */

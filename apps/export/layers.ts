@@ -79,11 +79,6 @@ function unitRms({ builder: b }: Graph, x: string, { normEpsilon }: Pick<NormCon
   return b.node("Div", [x, b.node("Sqrt", [b.node("Add", [mean, b.scalar(normEpsilon)])])]);
 }
 
-/** GELU by the error function. */
-export function gelu({ builder }: Graph, x: string): string {
-  return builder.node("Gelu", [x], { attributes: { approximate: "none" } });
-}
-
 /** act(x) [R, F], or act(gate) · up -> [R, F] if x [R, 2F] holds both halves. */
 export function activate(
   graph: Graph,
@@ -97,7 +92,7 @@ export function activate(
   }
   switch (activation) {
     case "gelu":
-      return gelu(graph, x);
+      return b.node("Gelu", [x], { attributes: { approximate: "none" } });
     case "geluTanh":
       return b.node("Gelu", [x], { attributes: { approximate: "tanh" } });
     case "silu":

@@ -24,7 +24,7 @@ export interface Choice {
   readonly text: ServedText;
 }
 
-export interface WrittenChoice extends Choice {
+interface WrittenChoice extends Choice {
   readonly tokens: readonly ServedToken[];
 }
 
@@ -67,7 +67,7 @@ export function usageChunk(answer: Answer, choices: readonly Choice[]): object {
 }
 
 /** Prompts count once, however many choices follow them. */
-export function usageOf(choices: readonly Choice[]) {
+function usageOf(choices: readonly Choice[]) {
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
   const prompts = choices.filter(({ firstOfPrompt }) => firstOfPrompt).map(({ text }) => text.summary);
   const promptTokens = sum(prompts.map((one) => one.promptTokens));

@@ -3,7 +3,7 @@
  * can reach it. `close` takes no more requests, lets those under way end, and gives up the rest after a while.
  */
 import type { AddressInfo } from "node:net";
-import type { Server, ServerOptions } from "node:http";
+import type { Server } from "node:http";
 import { OptionError, requireInteger } from "early-exits";
 import type { Audit } from "early-exits/calibrate";
 import type { ExitHeads } from "early-exits/exits";
@@ -98,7 +98,12 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
     now: Date.now,
     log,
   });
-  const server = await listen(serve, { fetch: app.fetch, hostname: host, port, serverOptions: timesOf(headersTime) });
+  const serverOptions = {
+    headersTimeout: headersTime,
+    requestTimeout: BODY_TIME,
+    connectionsCheckingInterval: Math.min(LOOK_EVERY, headersTime),
+  };
+  const server = await listen(serve, { fetch: app.fetch, hostname: host, port, serverOptions });
   const { port: taken } = server.address() as AddressInfo;
   let closing: Promise<void> | undefined;
   return {
@@ -111,11 +116,6 @@ export async function serveModel(source: Model | ExitHeads, options: ServeOption
 /** Milliseconds in which a client sends a request whole, and between two looks at clients that are late. */
 const BODY_TIME = 300_000;
 const LOOK_EVERY = 1000;
-
-function timesOf(headersTime: number): ServerOptions {
-  const connectionsCheckingInterval = Math.min(LOOK_EVERY, headersTime);
-  return { headersTimeout: headersTime, requestTimeout: BODY_TIME, connectionsCheckingInterval };
-}
 
 type Serve = Awaited<ReturnType<typeof loadServer>>["serve"];
 

@@ -3,18 +3,10 @@
  * after #, which browsers do not send to servers. A link comes from anybody, so illegal values are left out, and a
  * model is only named: the reader opens it, or does not.
  */
-import { type Mode, modes } from "./engine/index.js";
-import { type Procedure, procedures } from "./views/index.js";
+import { modes } from "./engine/index.js";
+import { type FormSettings, type PointChoice, procedures } from "./views/index.js";
 
-export interface Settings {
-  readonly prompt: string;
-  readonly mode: Mode;
-  /** The level of the operating point. */
-  readonly agreement: number;
-  readonly procedure: Procedure;
-  readonly tokens: number;
-  readonly temperature: number;
-  readonly seed: number;
+export interface Settings extends FormSettings, PointChoice {
   /** The address of a model, or its name on the Hub. */
   readonly model: string;
 }

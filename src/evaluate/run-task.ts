@@ -93,7 +93,8 @@ export function passageEncoder(
 ): (item: TaskItem, number: number) => EncodedItem {
   const { tokenizer } = model;
   const encode = (text: string): number[] => tokenizer.encode(text, { addSpecialTokens: false });
-  const begin = addSpecialTokens ? specialPrefix(tokenizer.encode("a"), encode("a")) : [];
+  const withSpecial = tokenizer.encode("a");
+  const begin = addSpecialTokens ? withSpecial.slice(0, withSpecial.indexOf(encode("a")[0]!)) : [];
   const start = (): number => {
     const id = tokenizer.bosTokenId ?? model.config.bosTokenId ?? tokenizer.eosTokenId ?? model.config.eosTokenIds[0];
     if (id === undefined) {
@@ -155,10 +156,6 @@ export function rollingWindows(ids: readonly number[], start: number, maxLength:
     passages.push({ context: text.slice(from, begin), continuation: text.slice(begin, end) });
   }
   return passages;
-}
-
-function specialPrefix(withSpecial: readonly number[], plain: readonly number[]): number[] {
-  return withSpecial.slice(0, withSpecial.indexOf(plain[0]!));
 }
 
 /** Heads must be frozen, and policies made for them. */

@@ -195,12 +195,8 @@ export class Model {
    */
   setUnembedding(kind: UnembeddingKind): void {
     if (kind === this.unembedding) return;
-    if (kind === "screened") {
-      this.#screened = new ScreenedUnembedding(this.device, this.weights.unembedding);
-    } else {
-      this.#screened?.dispose();
-      this.#screened = undefined;
-    }
+    this.#screened?.dispose();
+    this.#screened = kind === "screened" ? new ScreenedUnembedding(this.device, this.weights.unembedding) : undefined;
   }
 
   /** States [R, C] after the last block -> logits [R, V]. */

@@ -37,7 +37,6 @@ export class ScreenedUnembedding {
   readonly bytes: number;
   /** Share of the full product's bytes. */
   readonly share: number;
-  readonly #device: Device;
   readonly #screening: Screening;
   readonly #matrix: PackedMatrix;
   readonly #bias: Tensor | undefined;
@@ -57,7 +56,6 @@ export class ScreenedUnembedding {
     if (coarse === undefined) throw notScreened("a weight is not finite or exceeds 1e30");
     this.bytes = coarse.bytes;
     this.share = coarse.bytes / weight.storage.bytes;
-    this.#device = device;
     this.#screening = screening;
     this.#matrix = weight;
     this.#bias = bias;
@@ -74,7 +72,7 @@ export class ScreenedUnembedding {
     const bounds = this.#screening.bounds(x.storage, this.#coarse, counts.length);
     if (bounds === undefined) return { rows: counts.map(() => undefined), work: { exactLogits: 0, bytes: 0 } };
     const candidates = counts.map((count, r) => this.#candidates(bounds, r, count));
-    this.#freeBounds(bounds);
+    for (const one of [bounds.lower, bounds.upper]) x.device.free(one);
     const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
     const found = candidates.filter((ids) => ids !== undefined);
     const bytes = found.reduce((sum, ids) => sum + this.#screening.bytesAt(this.#matrix.storage, ids), 0);
@@ -98,11 +96,6 @@ export class ScreenedUnembedding {
     const logits = await entries.read();
     entries.dispose();
     return { ids, logits };
-  }
-
-  #freeBounds({ lower, upper }: ProductBounds): void {
-    this.#device.free(lower);
-    this.#device.free(upper);
   }
 }
 

@@ -165,19 +165,6 @@ export async function readWeights(
   };
 }
 
-/** Parts in the blocks, and those with a row for each token. */
-function matrixParts({ embedding, blocks, unembedding }: WeightLayout): {
-  readonly inBlocks: readonly Part[];
-  readonly vocabulary: readonly Part[];
-} {
-  return {
-    inBlocks: blocks.flatMap(partsOf).flatMap(([, plan]) => ("gain" in plan ? [] : plan.weight)),
-    vocabulary: [embedding, ...(unembedding?.weight ?? [])],
-  };
-}
-
-const valuesOf = (part: Part): number => sizeOf(stackedShape([part]));
-
 /** Each once, in reading order. */
 export function allWeights(weights: ModelWeights | BlockWeights | LinearWeights | NormWeights): Matrix[] {
   const all = new Set<Matrix>();
@@ -220,7 +207,8 @@ export function storedBytes(weight: Matrix): number {
   return weight instanceof PackedMatrix ? weight.storage.bytes : 4 * weight.size;
 }
 
-export function plannedValues(layout: WeightLayout): number {
-  const { inBlocks, vocabulary } = matrixParts(layout);
-  return [...inBlocks, ...vocabulary].reduce((values, part) => values + valuesOf(part), 0);
+export function plannedValues({ embedding, blocks, unembedding }: WeightLayout): number {
+  const inBlocks = blocks.flatMap(partsOf).flatMap(([, plan]) => ("gain" in plan ? [] : plan.weight));
+  const parts = [embedding, ...inBlocks, ...(unembedding?.weight ?? [])];
+  return parts.reduce((values, part) => values + sizeOf(stackedShape([part])), 0);
 }

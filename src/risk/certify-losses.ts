@@ -24,7 +24,7 @@ export interface LossMatrix {
   readonly values: Float64Array;
 }
 
-export interface CertifyOptions {
+interface CertifyOptions {
   /** Largest permitted risk, 1 - agreement, in (0, 1). */
   readonly epsilon: number;
   /** The probability that the certificate is wrong, in (0, 1). */

@@ -97,7 +97,7 @@ export interface MatmulDims {
   readonly transposeB: boolean;
 }
 
-export interface AdamwStep {
+interface AdamwStep {
   readonly learningRate: number;
   readonly beta1: number;
   readonly beta2: number;

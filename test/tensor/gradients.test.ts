@@ -256,16 +256,14 @@ describe("parts and sums", () => {
     return { inputs: { x: shape }, op: ({ x }) => takeAlongRows(x!, ids, k) };
   });
 
-  for (const op of [sum, mean]) {
-    law(
-      `${op.name}, over everything and over one axis`,
-      { shape: rowShape, axis: fc.option(between(-3, 2), { nil: undefined }) },
-      ({ shape, axis }) => {
-        fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
-        return { inputs: { x: shape }, op: ({ x }) => op(x!, axis === undefined ? {} : { axis }) };
-      },
-    );
-  }
+  law(
+    "mean over everything, and sum over one axis",
+    { shape: rowShape, axis: fc.option(between(-3, 2), { nil: undefined }) },
+    ({ shape, axis }) => {
+      fc.pre(axis === undefined || (axis >= -shape.length && axis < shape.length));
+      return { inputs: { x: shape }, op: ({ x }) => (axis === undefined ? mean(x!) : sum(x!, { axis })) };
+    },
+  );
 });
 
 describe("backward", () => {

@@ -31,7 +31,14 @@ import { readPrompt } from "early-exits/model";
 import { fileExists, libraryDefaults, readHeads, readJson, writeFileAtomic } from "early-exits/node";
 import { errorFreeUnits } from "early-exits/risk";
 import { isOfAnswers, lossName, openLoss, readTasks, tokenLosses } from "../answers.js";
-import { calibrationLines, calibrationNext, calibrationVerdict, type Worth, worthOf } from "../calibration-lines.js";
+import {
+  calibrationLines,
+  calibrationNext,
+  calibrationVerdict,
+  leaves,
+  type Worth,
+  worthOf,
+} from "../calibration-lines.js";
 import { type CommandDefinition, given, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { beginningOf, groupOf, hashDocuments, ownTextParts, readGrouped, recordAll } from "../documents.js";
 import { type Io, note, refuseIf, UsageError, writeResult } from "../io.js";
@@ -520,7 +527,7 @@ async function finishCalibration(
         : `${JSON.stringify(certificate)}\n`;
     await writeFileAtomic(out, file);
   }
-  const exits = policy.exits.some(({ threshold }) => threshold !== "never");
+  const exits = leaves(policy);
   const asked = settings.threads ?? defaults.threads;
   const timed = exits && asked !== heads.model.device.info.threads ? await openHeads(settings, io, asked) : { heads };
   const race = exits ? await raceExits(timed.heads, policy, texts, settings, io) : undefined;

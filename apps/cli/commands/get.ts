@@ -6,7 +6,7 @@ import { type CommonOptions, type Io, note, writeResult } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import { findModel } from "../open-model.js";
 
-export interface GetSettings extends CommonOptions {
+interface GetSettings extends CommonOptions {
   readonly name: string;
 }
 

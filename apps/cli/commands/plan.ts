@@ -20,7 +20,7 @@ import { describeModel, libraryDefaults, type ModelDescription, readHeads, readT
 import { coarseBytes } from "early-exits/tensor";
 import { type CommandDefinition, type OptionDefinition, type SettingsOf, withDefaults } from "../command.js";
 import { readGrouped, recordAll } from "../documents.js";
-import { bytes, count, percent, table } from "../format.js";
+import { bytes, count, percent, table, times } from "../format.js";
 import { colorsOf, type Io, refuseIf, writeResult } from "../io.js";
 import { feasibilityLines } from "../calibration-lines.js";
 import { commandLine, nextLines } from "../next-lines.js";
@@ -294,10 +294,6 @@ function measuredPlanLines(measured: MeasuredPlan, { bold }: Styles): string[] {
 
 function share(value: number | null): string {
   return value === null ? "never" : percent(value, 0);
-}
-
-function times(value: number): string {
-  return `${value.toFixed(2)}x`;
 }
 
 /** `damaged`: tensors that hold NaN or infinity, if the weights were read. */

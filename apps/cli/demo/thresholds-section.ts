@@ -19,6 +19,7 @@ import {
   recordDocuments,
 } from "early-exits/calibrate";
 import { fileExists, readJson } from "early-exits/node";
+import { leaves } from "../calibration-lines.js";
 import { withProgress } from "../progress.js";
 import type { Demo, DemoDocument } from "./demo.js";
 import type { DemoHeads } from "./heads-section.js";
@@ -79,7 +80,7 @@ function recordWithin(
 async function certify({ agreement, delta, seed, model }: Demo, records: CalibrationRecords): Promise<CertifiedPolicy> {
   const fill = exactFill(model.config);
   const { policy, certificate } = await calibrateRecords(records, { agreement, delta, fill, seed });
-  if (policy.exits.some(({ threshold }) => threshold !== "never")) {
+  if (leaves(policy)) {
     const { verdict } = await verifyCertificate(certificate, { records });
     return { policy, certificate, valid: verdict === "reproduced" };
   }

@@ -28,7 +28,7 @@ const FEWEST_TO_HOLD_OUT = 20;
 /** Repeated measurements must not take longer than training. */
 const MOST_TO_HOLD_OUT = 100;
 
-export interface HeadData {
+interface HeadData {
   readonly train: readonly Document[];
   /** Empty if there are few documents. */
   readonly held: readonly Document[];

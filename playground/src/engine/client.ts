@@ -15,7 +15,7 @@ interface Pending {
   readonly onEvent: ((event: never) => void) | undefined;
 }
 
-export interface RequestOptions<T> {
+interface RequestOptions<T> {
   readonly onEvent?: (event: EventOf<T>) => void;
   readonly signal?: AbortSignal;
 }

@@ -36,7 +36,7 @@ export interface KeyValueSpan {
 }
 
 /** Properties on which the keys and values of a text depend. */
-export interface KeyValueTerms {
+interface KeyValueTerms {
   readonly mode: Mode;
   readonly fill: FillName;
   readonly numLayers: number;

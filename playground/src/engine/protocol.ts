@@ -120,7 +120,7 @@ export interface RaceStep {
 }
 
 /** Prediction of a head at a token's position. */
-export interface ExitPrediction {
+interface ExitPrediction {
   readonly depth: number;
   readonly text: string;
   /** The policy's score, and the threshold that it is compared with. */

@@ -14,7 +14,7 @@ export interface Lane {
   readonly takeRound?: () => number | undefined;
 }
 
-export interface RaceOptions {
+interface RaceOptions {
   /** Lets messages in, such as a cancel. */
   readonly breathe: () => Promise<void>;
   readonly now?: () => number;

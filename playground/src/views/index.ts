@@ -7,6 +7,7 @@ export {
   clearError,
   decodingOptions,
   fillForm,
+  type FormSettings,
   formSettings,
   offerDevices,
   offerModes,

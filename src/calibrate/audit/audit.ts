@@ -128,7 +128,8 @@ export class Audit {
   ): Promise<number | undefined> {
     const { every, seed, requests } = this.#state;
     this.#change({ requests: requests + 1 });
-    if (!isChosen(seed, requests, every)) return Promise.resolve(undefined);
+    // Hashes seed and number, not the text: whoever writes a prompt cannot keep it from being read.
+    if (createRng(seed).fork(`audit of request ${requests}`).uniform() * every >= 1) return Promise.resolve(undefined);
     const loss = this.#before.then(async () => this.#count(typeof text === "function" ? await text() : text, signal));
     this.#before = loss.catch(() => undefined);
     return loss;
@@ -247,9 +248,4 @@ function isWhole({ every, seed, requests, tokens, lossSum, users, alarm }: Parti
     Array.isArray(users) &&
     users.every((user) => typeof user === "string")
   );
-}
-
-/** Hashes seed and number, not the text: whoever writes a prompt cannot keep it from being read. */
-function isChosen(seed: number, request: number, every: number): boolean {
-  return createRng(seed).fork(`audit of request ${request}`).uniform() * every < 1;
 }

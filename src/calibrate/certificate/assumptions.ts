@@ -85,7 +85,7 @@ export function describeClaim(terms: ClaimTerms, whose?: string): string {
   return `${what}, ${where}, ${of}, with probability ${probability}`;
 }
 
-export interface ClaimTerms {
+interface ClaimTerms {
   readonly loss: CertifiedLoss;
   readonly agreement: number;
   readonly delta: number;

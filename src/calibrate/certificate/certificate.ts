@@ -61,7 +61,7 @@ export interface CertificateCopy {
   readonly group?: string;
 }
 
-export interface CertificateDocument extends CertificateCopy {
+interface CertificateDocument extends CertificateCopy {
   /** Other documents that are this one, exactly or nearly, in ascending order of hash and group. */
   readonly copies?: readonly CertificateCopy[];
 }
@@ -85,7 +85,7 @@ interface CertificateSettings {
   readonly answers?: AnswerSettings;
 }
 
-export interface CertificateGroups {
+interface CertificateGroups {
   /** Groups that the documents name. */
   readonly count: number;
   /**

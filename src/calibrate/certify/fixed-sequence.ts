@@ -45,7 +45,7 @@ export interface Candidates {
 }
 
 /** Candidates in the order of testing; none if nothing is worth a test. */
-export interface TestSequence extends Candidates {
+interface TestSequence extends Candidates {
   /** Per vector, the p-value predicted from the grid split. */
   readonly predicted: readonly number[];
 }

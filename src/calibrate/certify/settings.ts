@@ -78,7 +78,7 @@ export interface CertifySettings extends Required<
 }
 
 /** Of sampled text, `token` is the total variation. */
-export type AskedLoss = "token" | "anyChange" | AnswerLossName;
+type AskedLoss = "token" | "anyChange" | AnswerLossName;
 
 interface AskedOptions extends Omit<CertifyPolicyOptions, "loss"> {
   readonly loss?: AskedLoss;

@@ -154,7 +154,7 @@ function sweep(
   }
   for (let bin = 0; bin < size; bin++) harm[bin]! /= LOSS_STEPS; // sums first: they are exact
   const without = tokenCosts(costs, cuts.with(exit, 0));
-  const here = costs.reach[exit]! + headsBefore(costs, cuts, exit);
+  const here = without[exit]!; // the blocks, and the heads before: its own cut is 0
   const gain = new Float64Array(size);
   for (let next = exit + 1; next <= exits; next++) {
     for (let bin = 0; bin < size; bin++) gain[bin]! += onward[next * size + bin]! * (without[next]! - here);
@@ -210,10 +210,6 @@ function tokenCosts({ reach, head, full }: ExitCosts, cuts: Cuts): number[] {
     return blocks + heads;
   });
   return [...early, full + heads];
-}
-
-function headsBefore({ head }: ExitCosts, cuts: Cuts, exit: number): number {
-  return head.reduce((sum, cost, e) => sum + (e < exit && cuts[e]! > 0 ? cost : 0), 0);
 }
 
 /** Values of λ tried. */

@@ -22,7 +22,7 @@ export interface TokenTable {
 }
 
 /** The loss of every token by where it leaves, in 1/`lossScale`. */
-export interface TokenLosses {
+interface TokenLosses {
   readonly lossScale: number;
   /** Per exit: [tokens] the loss if the token leaves there. */
   readonly exits: readonly LossColumn[];

@@ -14,7 +14,7 @@ import type { Ledger } from "../cost/ledger.js";
 import type { Threshold } from "../heads/score.js";
 import type { Policy, PolicyExit } from "../plan/policy.js";
 
-export interface AtExit {
+interface AtExit {
   /** The position whose next token is being chosen. */
   readonly position: number;
   /** Index of the exit, shallow to deep. */

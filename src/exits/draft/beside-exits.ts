@@ -12,6 +12,7 @@ import type { Sequence } from "../../model/index.js";
 import { earlyExitDecoder } from "../decode/decode.js";
 import type { DecodeListeners } from "../decode/observe.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
+import { ascending } from "../heads/placement.js";
 import type { Policy } from "../plan/policy.js";
 import type { AheadPlan, LookAhead } from "./look-ahead.js";
 import type { DraftChoice } from "./speculate.js";
@@ -26,7 +27,7 @@ export function draftBesideExits(
   looking: Pick<LookAhead, "depths" | "repeated" | "propose" | "learn"> & Planned,
   listeners: DecodeListeners,
 ): Decoder {
-  const stops = [...new Set([...heads.depths, ...looking.depths])].sort((a, b) => a - b);
+  const stops = ascending([...heads.depths, ...looking.depths]);
   const decoder = earlyExitDecoder(heads, policy, listeners, stops);
   const nextWith = async (
     request: Request,

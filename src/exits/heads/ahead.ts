@@ -77,7 +77,7 @@ export async function aheadInputs(
 }
 
 /** Divides values by their root mean square. */
-export function putDivided(into: Float32Array, at: number, values: Float32Array): void {
+function putDivided(into: Float32Array, at: number, values: Float32Array): void {
   let squares = 0;
   for (let i = 0; i < values.length; i++) squares += values[i]! * values[i]!; // (three times as fast as for ... of)
   const factor = squares === 0 ? 0 : 1 / Math.sqrt(squares / values.length);

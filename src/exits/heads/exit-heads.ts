@@ -4,6 +4,7 @@ import type { Model } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { shown } from "../../shown.js";
 import type { ExitHead } from "./exit-head.js";
+import { ascending } from "./placement.js";
 import { type ScoreName, scoreNames } from "./score.js";
 import { serializeHeads } from "./serialize-heads.js";
 import type { Taught } from "./taught.js";
@@ -38,7 +39,7 @@ export class ExitHeads {
 
   /** Depths whose states training reads. */
   get inputs(): number[] {
-    return [...new Set([...this.depths, ...(this.ahead?.shape.inputs ?? [])])].sort((a, b) => a - b);
+    return ascending([...this.depths, ...(this.ahead?.shape.inputs ?? [])]);
   }
 
   /** Scores that every head has. */

@@ -36,7 +36,7 @@ export interface HeadShape {
   readonly inputs?: readonly number[];
 }
 
-export type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
+type ModelSizes = Pick<ModelConfig, "hiddenSize" | "vocabSize">;
 
 /** The largest unembedding, in values, that every head copies by default. */
 const LARGE_UNEMBEDDING = 2 ** 23;

@@ -8,6 +8,11 @@ import { OptionError, requireInteger } from "../../errors.js";
 
 export type Placement = "v1" | "v2";
 
+/** Without repetitions. */
+export function ascending(depths: readonly number[]): number[] {
+  return [...new Set(depths)].sort((a, b) => a - b);
+}
+
 /** Ascending depths. Throws an OptionError if K exits do not fit. */
 export function placeExits(numLayers: number, exits: number, placement: Placement = "v2"): number[] {
   requireInteger("placeExits: exits", exits, 1, numLayers - 1);

@@ -73,13 +73,13 @@ export function exitFires(score: number, threshold: Threshold, name: ScoreName):
 }
 
 /** A head, evaluated for the rows that came to its exit. */
-export interface ExitVisit {
+interface ExitVisit {
   /** One for each row. */
   readonly confidences: readonly Confidence[];
   leave(left: readonly boolean[], scores: readonly number[]): unknown;
 }
 
-export interface ScoredExits {
+interface ScoredExits {
   readonly score: ScoreName;
   readonly exits: readonly { readonly threshold: Threshold }[];
 }

@@ -5,7 +5,7 @@ import type { ExitHead } from "./exit-head.js";
 import { type HeadsDescription, headsVersion } from "./heads-description.js";
 import type { Taught } from "./taught.js";
 
-export interface SerializedHeads {
+interface SerializedHeads {
   readonly description: HeadsDescription;
   readonly weights: Uint8Array;
 }

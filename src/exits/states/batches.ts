@@ -12,6 +12,7 @@ import { concatRows } from "../../tensor/ops/select.js";
 import { scope, Tensor } from "../../tensor/index.js";
 import { giveTurn } from "../../turns.js";
 import { aheadInputs } from "../heads/ahead.js";
+import { ascending } from "../heads/placement.js";
 import type { ExitHead } from "../heads/exit-head.js";
 
 /** Positions of the attention sink. */
@@ -139,7 +140,7 @@ export async function hiddenBatch(
       sequences.push(sequence);
       sequence.append(...ids);
     }
-    for (const depth of [...new Set([...depths, last])].sort((a, b) => a - b)) {
+    for (const depth of ascending([...depths, last])) {
       const work = sequences.map((sequence) => ({ sequence, positions: sequence.pending(depth) }));
       await prefill(model, work, depth, { signal });
       states.set(depth, countedStates(sequences, windows));

@@ -115,7 +115,9 @@ export async function recordHidden(
   const { signal, onShard } = options;
   const shards = cutShards(model, documents, options);
   const description = await describeCache(model, shards, depths, options);
-  await openCache(store, description);
+  const existing = await readDescription(store);
+  if (existing !== undefined) requireSame(existing, description);
+  else await store.write("cache.json", jsonOf(description));
   for (const [shard, windows] of shards.entries()) {
     await giveTurn(signal);
     const reused = (await storedShard(model, store, shard, windows, depths)) !== undefined;
@@ -135,7 +137,9 @@ export async function cachedBatches(
   options: CachedBatchOptions = {},
 ): Promise<BatchSource> {
   const { rows } = await usableDescription(model, depths, store);
-  for (const shard of rows.keys()) await requireShard(store, shard);
+  for (const shard of rows.keys()) {
+    if ((await store.has?.(shardName(shard))) !== true) await readShard(store, shard);
+  }
   return shardBatches(
     model,
     rows,
@@ -178,13 +182,6 @@ export function streamedBatches(
 
 function expectedOf({ config }: Model, shard: number, rows: number): ExpectedStates {
   return { name: shardName(shard), rows, hiddenSize: config.hiddenSize, vocabSize: config.vocabSize };
-}
-
-/** Throws a HiddenCacheError if the store holds another cache. */
-async function openCache(store: CacheStore, description: CacheDescription): Promise<void> {
-  const existing = await readDescription(store);
-  if (existing !== undefined) requireSame(existing, description);
-  else await store.write("cache.json", jsonOf(description));
 }
 
 async function describeCache(
@@ -248,11 +245,6 @@ async function readShard(store: CacheStore, shard: number): Promise<Uint8Array> 
     );
   }
   return bytes;
-}
-
-async function requireShard(store: CacheStore, shard: number): Promise<void> {
-  const has = store.has === undefined ? undefined : await store.has(shardName(shard));
-  if (has !== true) await readShard(store, shard);
 }
 
 async function readDescription(store: CacheStore): Promise<CacheDescription | undefined> {

@@ -14,6 +14,7 @@ import { prefill } from "../../model/advance.js";
 import { markedWindows, type Window } from "../../model/documents.js";
 import { type Document, type MarkedDocument, type Model, Sequence } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
+import { ascending } from "../heads/placement.js";
 import { bytesOf, joined } from "../../tensor/formats/bytes.js";
 import { float32ToF16 } from "../../tensor/formats/half-floats.js";
 import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
@@ -149,7 +150,7 @@ export function normStates(states: Float32Array, width: number): NormedStates {
 }
 
 /** Of the same depths. */
-export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
+function joinStates(parts: readonly RecordedStates[]): RecordedStates {
   if (parts.length === 1) return parts[0]!;
   const depths = [...parts[0]!.hidden.keys()];
   const all = <K extends "final" | "positions" | "argmax" | "logSumExp">(key: K): RecordedStates[K][] =>
@@ -169,7 +170,7 @@ export function joinStates(parts: readonly RecordedStates[]): RecordedStates {
   };
 }
 
-export function serializeStates(
+function serializeStates(
   { hidden, final, positions, argmax, logSumExp }: RecordedStates,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array {
@@ -260,10 +261,6 @@ function damaged({ name }: ExpectedStates, found: string): HiddenCacheError {
     `hidden cache: ${name} is damaged (${found}); delete it and record it again`,
     { shard: name },
   );
-}
-
-function ascending(depths: readonly number[]): number[] {
-  return [...new Set(depths)].sort((a, b) => a - b);
 }
 
 // Shards: one file of a store per some windows' recorded states. A shard names its origin (model, dtype, depths,

@@ -20,6 +20,8 @@ import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 import { confidencesIn } from "../heads/score.js";
+import { joined } from "../../tensor/formats/bytes.js";
+import { ascending } from "../heads/placement.js";
 import { valuesOf } from "../heads/values-of.js";
 
 /** Texts that are sampled together. */
@@ -100,7 +102,8 @@ export async function* selfAnswers(
   requireInteger("selfAnswers: batchSize", batchSize, 1);
   requireInteger("selfAnswers: first", first, 0, prompts.length);
   requireInteger("selfAnswers: maxNewTokens", maxNewTokens, 1);
-  const longest = prompts.slice(first).reduce((length, ids) => Math.max(length, ids.length), 0);
+  const asked = prompts.slice(first);
+  const longest = asked.reduce((length, ids) => Math.max(length, ids.length), 0);
   const room = model.config.maxPositionEmbeddings - longest;
   if (room < 1) {
     throw new OptionError(
@@ -111,7 +114,6 @@ export async function* selfAnswers(
     );
   }
   const limit = Math.min(maxNewTokens, room);
-  const asked = prompts.slice(first);
   const trunk = new PromptTrunk(asked, options.signal);
   const recorder = new Recorder(model, trunk, depths);
   const run = generateBatchWith(
@@ -152,10 +154,10 @@ class Recorder {
 
   constructor(model: Model, store: SequenceStore, depths: readonly number[] | undefined) {
     this.#model = model;
-    this.#depths = depths && [...new Set(depths)].sort((a, b) => a - b);
+    this.#depths = depths && ascending(depths);
     let stats: Tensor | undefined;
     const onLogits = (logits: Tensor): void => void (stats = rowStats(logits));
-    const plain = depths === undefined ? plainDecoder(model) : plainDecoder(model, undefined, onLogits);
+    const plain = plainDecoder(model, undefined, depths && onLogits);
     this.sequences = {
       open: async (of, text) => {
         const sequence = await store.open(of, text);
@@ -190,7 +192,7 @@ class Recorder {
     if (this.#depths === undefined) return undefined;
     const { rows, positions, argmax, logSumExp } = this.#texts[text]!;
     const { hiddenSize, numLayers } = this.#model.config;
-    const states = (depth: number): Float32Array => stacked(rows.get(depth)!, hiddenSize);
+    const states = (depth: number): Float32Array => joined(Float32Array, rows.get(depth)!);
     const hidden = this.#depths.map((depth): [number, NormedStates] => [depth, normStates(states(depth), hiddenSize)]);
     const final = states(numLayers);
     rows.clear();
@@ -226,12 +228,6 @@ class Recorder {
       kept.logSumExp.push(confidences[r]!.logSumExp);
     });
   }
-}
-
-function stacked(rows: readonly Float32Array[], width: number): Float32Array {
-  const values = new Float32Array(rows.length * width);
-  rows.forEach((row, r) => values.set(row, r * width));
-  return values;
 }
 
 // Text sampled from the model itself: data without a corpus, like the text that heads meet when it generates. Documents

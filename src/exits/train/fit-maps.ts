@@ -50,7 +50,7 @@ export interface AffineFit {
  * Normal equations of N targets on K inputs: XᵀX [K + 1, K + 1] and XᵀY [K + 1, N], in float64, for inputs with a
  * column of ones last (the bias) and targets Y [R, N]. Memory does not grow with the rows that are summed.
  */
-export interface NormalEquations {
+interface NormalEquations {
   readonly gram: Float64Array;
   readonly moment: Float64Array;
 }

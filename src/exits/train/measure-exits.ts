@@ -10,7 +10,6 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireNumber } from "../../errors.js";
-import type { Model } from "../../model/index.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
 import { fillCost } from "../fill/fill.js";
@@ -24,7 +23,7 @@ import { outcomeOf } from "../states/record-states.js";
 import { giveTurn } from "../../turns.js";
 
 /** Levels shown. */
-export const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;
+const measuredLevels = [0.99, 0.95, 0.9, 0.8] as const;
 
 export interface ExitQuality {
   readonly depth: number;
@@ -95,7 +94,9 @@ export async function measureExits(
       disposeBatch(batch);
     }
   }
-  const planned = planCosts(model, heads, costs ?? countedCosts(heads));
+  const { numLayers } = model.config;
+  const fills = heads.depths.map((depth) => fillCost("project", model.config, depth));
+  const planned = { ...(costs ?? countedCosts(heads)), numLayers, depths: heads.depths, fills };
   return found.map(({ scores, agrees }, exit): ExitQuality => ({
     depth: heads.depths[exit]!,
     positions: agrees.length,
@@ -130,7 +131,7 @@ export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>,
 }
 
 /** If the share `coverage` of all tokens leaves at one exit, and no other is evaluated. */
-export function speedupAt(costs: PlanCosts, exit: number, coverage: number): number {
+function speedupAt(costs: PlanCosts, exit: number, coverage: number): number {
   const alone = {
     ...costs,
     depths: [costs.depths[exit]!],
@@ -138,11 +139,6 @@ export function speedupAt(costs: PlanCosts, exit: number, coverage: number): num
     fills: [costs.fills[exit]!],
   };
   return plainCost(costs) / lossyCost(alone, [coverage]);
-}
-
-function planCosts({ config }: Model, { depths }: ExitHeads, costs: UnitCosts): PlanCosts {
-  const fills = depths.map((depth) => fillCost("project", config, depth));
-  return { ...costs, numLayers: config.numLayers, depths, fills };
 }
 
 async function statsOf(

@@ -134,17 +134,16 @@ export async function createStudents(
 /** Heads with a logit for the rest on their list, others as they decode. */
 export function measureStudents(
   heads: ExitHeads,
-  { all }: Students,
+  { all, list }: Students,
   held: BatchSource,
   options: MeasureOptions,
 ): Promise<ExitQuality[]> {
-  const listed = all.find(({ rest }) => rest !== undefined);
-  if (listed === undefined) return measureExits(heads, held, options);
+  if (list === undefined) return measureExits(heads, held, options);
   const logits = (head: ExitHead, states: Tensor): Tensor | undefined => {
-    const { rest, list } = all.find((student) => student.head === head) ?? {};
-    return rest && list!.logits(head.vectors!(states), rest);
+    const rest = all.find((student) => student.head === head)?.rest;
+    return rest && list.logits(head.vectors!(states), rest);
   };
-  return measureExits(heads, held, { ...options, list: { ids: listed.list!.ids, logits } });
+  return measureExits(heads, held, { ...options, list: { ids: list.ids, logits } });
 }
 
 /** Adds the batch's gradient of the mean loss (over positions and students). An abort drops the step's gradients. */

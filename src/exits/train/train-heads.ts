@@ -9,7 +9,7 @@ import type { Document } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { createRng } from "../../tensor/index.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
-import { runSteps } from "../../tensor/optim/run-steps.js";
+import { runSteps, type StepProgress } from "../../tensor/optim/run-steps.js";
 import { aheadBatch, type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "../states/batches.js";
 import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
 import { learnFrom } from "../heads/taught.js";
@@ -103,20 +103,13 @@ const trainOptionNames = allNames<TrainOptions>()(
   "now",
 );
 
-export interface TrainStep {
-  /** Steps done, 1..steps. */
-  readonly step: number;
-  readonly steps: number;
+export interface TrainStep extends Omit<StepProgress, "gradientNorm"> {
   /** Mean over positions and heads, nats. */
   readonly loss: number;
   /** Of each head that has something to train. */
   readonly losses: readonly number[];
   /** Share of the batch at which each one's argmax is the model's. */
   readonly agreement: readonly number[];
-  readonly learningRate: number;
-  readonly tokensPerSecond: number;
-  /** Seconds. */
-  readonly timeLeft: number;
 }
 
 interface MeasureStep {
@@ -230,18 +223,16 @@ export async function trainHeads(
         for (const { head } of all) head.weights.changed(); // the optimiser changes them in place
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
-      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results, losses }): TrainStep => {
-        return {
-          step,
-          steps,
-          losses,
-          loss: losses.reduce((total, value) => total + value, 0) / losses.length,
-          agreement: results.map((result) => result.agreement),
-          learningRate,
-          tokensPerSecond,
-          timeLeft,
-        };
-      },
+      event: ({ step, learningRate, tokensPerSecond, timeLeft }, { results, losses }): TrainStep => ({
+        step,
+        steps,
+        losses,
+        loss: losses.reduce((total, value) => total + value, 0) / losses.length,
+        agreement: results.map((result) => result.agreement),
+        learningRate,
+        tokensPerSecond,
+        timeLeft,
+      }),
       async onStep(event) {
         await onStep?.(event);
         const due = event.step % measureEvery === 0 || event.step === steps;

@@ -15,12 +15,11 @@ import { normalize } from "../../model/block.js";
 import { createRng, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
 import { keep } from "../../tensor/tensor.js";
 import { add } from "../../tensor/ops/arithmetic.js";
-import { argmax, rowStats } from "../../tensor/ops/reduce.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
 import { columns } from "../../tensor/ops/select.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { linear } from "../../tensor/ops/matmul.js";
 import type { Outcome } from "../states/batches.js";
-import { outcomeOf } from "../states/record-states.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
 import { valuesOf } from "../heads/values-of.js";
@@ -143,11 +142,10 @@ export class TrainingList {
     return linear(h, this.#rows, { bias: this.#bias, residual: rest });
   }
 
-  /** Over the n + 1 buckets at final states [R, C]; recorded outcomes need not be computed. */
-  async teacher(final: Tensor, recorded?: Outcome, { topK = 0 } = {}): Promise<Teacher> {
+  /** Over the n + 1 buckets at final states [R, C], of the full model's outcome there. */
+  async teacher(final: Tensor, { argmax, logSumExp }: Outcome, { topK = 0 } = {}): Promise<Teacher> {
     const { config, device, weights } = this.#model;
     const n = this.#ids.length;
-    const { argmax: tokens, logSumExp } = recorded ?? (await outcomeOf(this.#model, final));
     const listed = scope(() => {
       const logits = linear(normalize(final, weights.finalNorm, config), this.#rows, { bias: this.#bias });
       return { logits, stats: rowStats(columns(logits, 0, n)) };
@@ -162,19 +160,9 @@ export class TrainingList {
     listed.stats.dispose();
     return {
       logits,
-      argmax: Array.from(tokens, (id) => this.#bucketOf[id]!),
+      argmax: Array.from(argmax, (id) => this.#bucketOf[id]!),
       topIds: topK > 0 ? topIdsOf(await logits.read(), n + 1, Math.min(topK, n + 1)) : [],
     };
-  }
-
-  /** The likeliest listed token at each vector of h [R, C], which it frees. */
-  async best(h: Tensor): Promise<number[]> {
-    const n = this.#ids.length;
-    const logits = scope(() => columns(linear(h, this.#rows, { bias: this.#bias }), 0, n));
-    h.dispose();
-    const places = await argmax(logits);
-    logits.dispose();
-    return places.map((place) => this.ids[place]!);
   }
 
   /** The largest logit is the teacher's choice, and not the rest's. */

@@ -134,7 +134,7 @@ export type Written<Text> =
   | { readonly text: Text; readonly tokens: readonly GeneratedToken[] }
   | { readonly text: Text; readonly error: unknown };
 
-export interface LoopOptions {
+interface LoopOptions {
   /** Prompt positions per turn while other texts are being written. @default all */
   readonly prefillRows?: number;
   /** Milliseconds. @default performance.now */

@@ -61,7 +61,15 @@ export function planText(
     0,
   );
   model.requireIds(promptIds);
-  if (maxNewTokens > room + 1) throw contextError(promptIds.length, maxNewTokens, limit);
+  if (maxNewTokens > room + 1) {
+    const prompt = promptIds.length;
+    throw new OptionError(
+      "context-overflow",
+      `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit of ${limit}; ` +
+        `ask for at most ${room + 1} new tokens`,
+      { prompt, maxNewTokens, limit },
+    );
+  }
   return {
     index,
     promptIds,
@@ -69,13 +77,4 @@ export function planText(
     writer: new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText }),
     capacity: promptIds.length + maxNewTokens,
   };
-}
-
-function contextError(prompt: number, maxNewTokens: number, limit: number): OptionError {
-  return new OptionError(
-    "context-overflow",
-    `generate: a prompt of ${prompt} tokens and maxNewTokens ${maxNewTokens} exceed the context limit of ${limit}; ` +
-      `ask for at most ${limit - prompt + 1} new tokens`,
-    { prompt, maxNewTokens, limit },
-  );
 }

@@ -258,7 +258,12 @@ async function shardedTensors(
   };
 }
 
-async function readExactly(file: FolderFile, begin: number, end: number, room?: Uint8Array): Promise<Uint8Array> {
+export async function readExactly(
+  file: FolderFile,
+  begin: number,
+  end: number,
+  room?: Uint8Array,
+): Promise<Uint8Array> {
   const bytes = await file.read(begin, end, room);
   if (bytes.length !== end - begin) {
     throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {

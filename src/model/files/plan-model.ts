@@ -9,22 +9,17 @@ import type { TensorSource } from "../checkpoint.js";
 import type { ModelConfig } from "../config.js";
 import { families, readModelConfig } from "../families/families.js";
 import type { WeightLayout } from "../weights.js";
-import type { Family } from "../families/family.js";
 
-/** Tensors under the most usual prefix if there are none. */
-export function layoutOf(config: ModelConfig, source: Pick<TensorSource, "tensors">): WeightLayout {
+/** Tensors under the most usual prefix if the landmark is missing. */
+export function layoutOf(config: ModelConfig, { tensors }: Pick<TensorSource, "tensors">): WeightLayout {
   const family = families[config.modelType];
-  return family.plan(config, prefixOf(family, source));
+  const { prefixes, landmark } = family;
+  return family.plan(config, prefixes.find((prefix) => tensors.has(prefix + landmark)) ?? prefixes[0]!);
 }
 
 interface PlannedModel {
   readonly config: ModelConfig;
   readonly layout: WeightLayout;
-}
-
-/** The most usual prefix if the landmark is missing. */
-function prefixOf({ prefixes, landmark }: Family, { tensors }: Pick<TensorSource, "tensors">): string {
-  return prefixes.find((prefix) => tensors.has(prefix + landmark)) ?? prefixes[0]!;
 }
 
 /** Throws a ModelError if the configuration is unsupported, or asks for more than the checkpoint can hold. */

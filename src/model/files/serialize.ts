@@ -9,7 +9,14 @@ import { sizeOf } from "../../tensor/shape.js";
 import type { Part } from "../checkpoint.js";
 import { families } from "../families/families.js";
 import type { Model } from "../model.js";
-import type { LinearPlan, LinearWeights, Matrix, NormPlan, NormWeights } from "../weights.js";
+import {
+  type LinearPlan,
+  type LinearWeights,
+  type Matrix,
+  type NormPlan,
+  type NormWeights,
+  partsOf,
+} from "../weights.js";
 
 interface SerializeOptions {
   readonly dtype?: Extract<SafetensorsDtype, "F32" | "BF16" | "F16">;
@@ -26,19 +33,13 @@ export async function serializeModel(model: Model, { dtype = "F32" }: SerializeO
     await file.put(weights.positionEmbedding, [layout.positionEmbedding]);
   }
   for (const [l, block] of weights.blocks.entries()) {
-    const to = layout.blocks[l]!;
-    for (const name of NORMS) await file.putNorm(block[name], to[name]);
-    for (const name of ["query", "keyValue", "attentionOut", "up", "down"] as const) {
-      await file.putLinear(block[name], to[name]);
-    }
+    for (const [name, plan] of partsOf(layout.blocks[l]!)) await file.putPart(block[name]!, plan);
   }
-  await file.putNorm(weights.finalNorm, layout.finalNorm);
-  if (layout.unembedding) await file.putLinear(weights.unembedding, layout.unembedding);
+  await file.putPart(weights.finalNorm, layout.finalNorm);
+  if (layout.unembedding) await file.putPart(weights.unembedding, layout.unembedding);
   const tensors = Object.entries(file.tensors).map(([name, tensor]) => [name, { dtype, ...tensor }] as const);
   return serializeSafetensors(Object.fromEntries(tensors), { format: "pt" });
 }
-
-const NORMS = ["attentionNorm", "mlpNorm", "queryNorm", "keyNorm", "attentionPostNorm", "mlpPostNorm"] as const;
 
 class CheckpointWriter {
   readonly tensors: Record<string, { readonly shape: Shape; readonly data: Float32Array }> = {};
@@ -59,16 +60,9 @@ class CheckpointWriter {
     }
   }
 
-  /** Missing parts, such as a block's own keys and values, are missing in weights and layout. */
-  async putLinear(weights: LinearWeights | undefined, to: LinearPlan | undefined): Promise<void> {
-    if (weights === undefined || to === undefined) return;
-    await this.put(weights.weight, to.weight);
-    if (weights.bias && to.bias) await this.put(weights.bias, to.bias);
-  }
-
-  async putNorm(weights: NormWeights | undefined, to: NormPlan | undefined): Promise<void> {
-    if (weights === undefined || to === undefined) return;
-    await this.put(weights.gain, [to.gain]);
-    if (weights.bias && to.bias) await this.put(weights.bias, [to.bias]);
+  async putPart(weights: LinearWeights | NormWeights, plan: LinearPlan | NormPlan): Promise<void> {
+    if ("gain" in plan) await this.put((weights as NormWeights).gain, [plan.gain]);
+    else await this.put((weights as LinearWeights).weight, plan.weight);
+    if (weights.bias && plan.bias) await this.put(weights.bias, [plan.bias].flat());
   }
 }

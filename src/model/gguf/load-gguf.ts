@@ -10,7 +10,7 @@ import { type GgufHeader, type GgufTensor, parseGgufHeader } from "../../tensor/
 import { ggufBlock, type GgufType } from "../../tensor/formats/gguf/types.js";
 import { giveTurn } from "../../turns.js";
 import type { TensorSource } from "../checkpoint.js";
-import type { BudgetOptions, FolderFile } from "../files/folder.js";
+import { type BudgetOptions, type FolderFile, readExactly } from "../files/folder.js";
 import { loadModel, type LoadModelOptions } from "../files/load.js";
 import type { Model } from "../model.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
@@ -97,13 +97,8 @@ interface ByteRange {
 
 const sizeOf = ({ begin, end }: PlacedTensor): number => end - begin;
 
-async function readRange({ file, begin }: PlacedTensor, range: ByteRange, room?: Uint8Array): Promise<Uint8Array> {
-  const bytes = await file.read(begin + range.begin, begin + range.end, room);
-  if (bytes.length === range.end - range.begin) return bytes;
-  throw new ModelError("file-truncated", `${file.path}: it ended while a tensor was being read; was it changed?`, {
-    path: file.path,
-  });
-}
+const readRange = ({ file, begin }: PlacedTensor, range: ByteRange, room?: Uint8Array): Promise<Uint8Array> =>
+  readExactly(file, begin + range.begin, begin + range.end, room);
 
 /** Bytes as if rows were in Hugging Face's order: the heads they touch are read whole, and ordered in `room`. */
 async function readReordered(

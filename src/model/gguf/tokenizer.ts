@@ -8,7 +8,7 @@ import { GgufError } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
 import { huggingFaceTokenizer } from "../tokenizer/hugging-face-tokenizer.js";
 import type { Tokenizer } from "../tokenizer/tokenizer.js";
-import { Vocabulary } from "../tokenizer/vocabulary.js";
+import { addedToken, Vocabulary } from "../tokenizer/vocabulary.js";
 import type { GgufMetadata } from "./metadata.js";
 
 /** Token types of GGUF. */
@@ -244,16 +244,6 @@ function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): o
     },
   };
 }
-
-const addedToken = (content: string, id: number, special: boolean): object => ({
-  id,
-  content,
-  single_word: false,
-  lstrip: false,
-  rstrip: false,
-  normalized: false,
-  special,
-});
 
 /** The unnamed one of several is the default. */
 function chatTemplate(metadata: GgufMetadata): unknown {

@@ -20,7 +20,6 @@ export interface HubName {
 
 const PREFIX = "hub:";
 const DEFAULT_REVISION = "main";
-const DEFAULT_ENDPOINT = "https://huggingface.co";
 const LONGEST_REPO = 96;
 
 /** Throws a HubError `hub-name` that says which part is malformed. */
@@ -59,10 +58,10 @@ export function isHubName(name: string): boolean {
 }
 
 /** URL of the repository's files, with a trailing slash, or of the GGUF file. */
-export function hubUrl(name: string, { endpoint = DEFAULT_ENDPOINT }: { readonly endpoint?: string } = {}): string {
+export function hubUrl(name: string): string {
   const { repo, revision, file = "" } = parseHubName(name);
   const path = file.split("/").map(encodeURIComponent).join("/");
-  return `${endpoint}/${repo}/resolve/${encodeURIComponent(revision)}/${path}`;
+  return `https://huggingface.co/${repo}/resolve/${encodeURIComponent(revision)}/${path}`;
 }
 
 /** True if a relative path stays inside its folder on every system. */

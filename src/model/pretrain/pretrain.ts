@@ -20,7 +20,7 @@ import { add, scale } from "../../tensor/ops/arithmetic.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { mean } from "../../tensor/ops/reduce.js";
 import { cosineSchedule } from "../../tensor/optim/optim.js";
-import { runSteps } from "../../tensor/optim/run-steps.js";
+import { runSteps, type StepProgress } from "../../tensor/optim/run-steps.js";
 import { keyValueLayers, type ModelConfig } from "../config.js";
 import type { Model } from "../model.js";
 import { allWeights } from "../weights.js";
@@ -67,16 +67,9 @@ interface Supervision {
   readonly weight: number;
 }
 
-export interface PretrainStep {
-  readonly step: number;
-  readonly steps: number;
+export interface PretrainStep extends StepProgress {
   /** Loss of the batch at full depth, without dropped blocks; nats per token. */
   readonly loss: number;
-  readonly gradientNorm: number;
-  readonly learningRate: number;
-  readonly tokensPerSecond: number;
-  /** Seconds. */
-  readonly timeLeft: number;
 }
 
 /** Each document is followed by the end-of-text token if the model has one. */

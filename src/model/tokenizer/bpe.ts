@@ -7,6 +7,7 @@
  */
 import { OptionError, requireInteger } from "../../errors.js";
 import { byteSymbols, gpt2Pattern } from "./byte-level.js";
+import { type AddedToken, addedToken } from "./vocabulary.js";
 
 interface BpeOptions {
   /** Size with special tokens and the 256 bytes; smaller if the text runs out of frequent pairs. */
@@ -19,7 +20,7 @@ interface BpeOptions {
 
 /** The object has tokenizer.json's other parts too. */
 export interface ByteLevelBpe {
-  readonly added_tokens: readonly { readonly id: number; readonly content: string; readonly special: boolean }[];
+  readonly added_tokens: readonly AddedToken[];
   readonly model: {
     readonly type: "BPE";
     readonly vocab: Readonly<Record<string, number>>;
@@ -178,15 +179,7 @@ function tokenizerJson(
     version: "1.0",
     truncation: null,
     padding: null,
-    added_tokens: specialTokens.map((content, id) => ({
-      id,
-      content,
-      single_word: false,
-      lstrip: false,
-      rstrip: false,
-      normalized: false,
-      special: true,
-    })),
+    added_tokens: specialTokens.map((content, id) => addedToken(content, id, true)),
     normalizer: null,
     pre_tokenizer: { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true },
     post_processor: null,

@@ -36,7 +36,7 @@ export interface Tokenizer {
   stream(prefixIds?: readonly number[]): TokenStream;
 }
 
-export interface TokenStream {
+interface TokenStream {
   /** "" while a code point is unfinished. */
   push(id: number): string;
   /** Held-back bytes, as U+FFFD. Call it once, after the last id. */

@@ -68,6 +68,21 @@ export interface AddedToken {
   readonly special: boolean;
 }
 
+/** An entry of tokenizer.json. */
+export const addedToken = (
+  content: string,
+  id: number,
+  special: boolean,
+): AddedToken & Readonly<Record<string, unknown>> => ({
+  id,
+  content,
+  single_word: false,
+  lstrip: false,
+  rstrip: false,
+  normalized: false,
+  special,
+});
+
 /** A GGUF file gives a Vocabulary, and merges as ids, without the detour by way of JSON. */
 export async function readBpeModel(value: unknown, signal?: CancelSignal): Promise<BpeModel> {
   const section: Record<string, unknown> = { type: "BPE", ...record("model", value) };

@@ -273,45 +273,33 @@ export function rowKernels(engine: Engine): RowKernels {
     const total = reduceRows(engine, segmentSum, segmentSum, rows, width, { x });
     return { total, squares: reduceRows(engine, segmentSpread, segmentSum, rows, width, { x, total }), centered: 1 };
   };
-  const norm = (
-    x: Storage,
-    gain: Storage,
-    bias: Storage | undefined,
-    rows: number,
-    width: number,
-    epsilon: number,
-    centered: boolean,
-  ): GpuStorage =>
-    engine.matrix(normalize, rows, width, {
-      x,
-      ...moments(x, rows, width, centered),
-      gain,
-      bias: bias ?? engine.nothing,
-      width,
-      epsilon,
-      hasBias: Number(bias !== undefined),
-    });
-  const normBackward = (
-    x: Storage,
-    gain: Storage,
-    dy: Storage,
-    rows: number,
-    width: number,
-    epsilon: number,
-    centered: boolean,
-  ): { dx: GpuStorage; dGain: GpuStorage } => {
-    const shared = { x, dy, ...moments(x, rows, width, centered), epsilon };
-    const sumG = centered ? reduceRows(engine, segmentGain, segmentSum, rows, width, { dy, gain }) : engine.nothing;
-    const sumGN = reduceRows(engine, segmentGainNormed, segmentSum, rows, width, { ...shared, gain });
-    return {
-      dx: engine.matrix(normalizeBackward, rows, width, { ...shared, gain, sumG, sumGN, width }),
-      dGain: engine.matrix(sumMiddle, 1, width, {
-        x: engine.matrix(normalizedGradient, rows, width, { ...shared, width }),
-        n: rows,
-        inner: width,
-      }),
+  const norm =
+    (centered: boolean): RowKernels["layerNorm"] =>
+    (x, gain, bias, rows, width, epsilon) =>
+      engine.matrix(normalize, rows, width, {
+        x,
+        ...moments(x, rows, width, centered),
+        gain,
+        bias: bias ?? engine.nothing,
+        width,
+        epsilon,
+        hasBias: Number(bias !== undefined),
+      });
+  const normBackward =
+    (centered: boolean): RowKernels["rmsNormBackward"] =>
+    (x, gain, dy, rows, width, epsilon) => {
+      const shared = { x, dy, ...moments(x, rows, width, centered), epsilon };
+      const sumG = centered ? reduceRows(engine, segmentGain, segmentSum, rows, width, { dy, gain }) : engine.nothing;
+      const sumGN = reduceRows(engine, segmentGainNormed, segmentSum, rows, width, { ...shared, gain });
+      return {
+        dx: engine.matrix(normalizeBackward, rows, width, { ...shared, gain, sumG, sumGN, width }),
+        dGain: engine.matrix(sumMiddle, 1, width, {
+          x: engine.matrix(normalizedGradient, rows, width, { ...shared, width }),
+          n: rows,
+          inner: width,
+        }),
+      };
     };
-  };
 
   const largest = (x: Storage, rows: number, width: number): Record<"best" | "top" | "logSum", GpuStorage> => {
     const { top, sum } = topAndSum(engine, x, rows, width);
@@ -340,12 +328,12 @@ export function rowKernels(engine: Engine): RowKernels {
     },
     rowArgmax: (x, rows, width) => engine.matrix(rowArgmax, rows, 3, largest(x, rows, width)),
 
-    layerNorm: (x, gain, bias, rows, width, epsilon) => norm(x, gain, bias, rows, width, epsilon, true),
+    layerNorm: norm(true),
     layerNormBackward: (x, gain, dy, rows, width, epsilon) => ({
-      ...normBackward(x, gain, dy, rows, width, epsilon, true),
+      ...normBackward(true)(x, gain, dy, rows, width, epsilon),
       dBias: engine.matrix(sumMiddle, 1, width, { x: dy, n: rows, inner: width }),
     }),
-    rmsNorm: (x, gain, rows, width, epsilon) => norm(x, gain, undefined, rows, width, epsilon, false),
-    rmsNormBackward: (x, gain, dy, rows, width, epsilon) => normBackward(x, gain, dy, rows, width, epsilon, false),
+    rmsNorm: (x, gain, rows, width, epsilon) => norm(false)(x, gain, undefined, rows, width, epsilon),
+    rmsNormBackward: normBackward(false),
   };
 }

@@ -15,7 +15,7 @@ interface ReduceOptions {
 }
 
 export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
-  const { from, to } = reducedShapes("sum", x.shape, axis);
+  const { from, to } = reducedShapes(x.shape, axis);
   const { device } = x;
   return record(device, device.kernels.sumTo(x.storage, from, to), to, [x], (dy) => {
     const zeros = Tensor.from(device, [0], [1]); // broadcasting dy + 0 repeats it
@@ -32,16 +32,15 @@ export function sum(x: Tensor, { axis }: ReduceOptions = {}): Tensor {
   });
 }
 
-export function mean(x: Tensor, options: ReduceOptions = {}): Tensor {
-  const { to } = reducedShapes("mean", x.shape, options.axis);
-  return scale(sum(x, options), sizeOf(to) / x.size);
+export function mean(x: Tensor): Tensor {
+  return scale(sum(x), 1 / x.size);
 }
 
-function reducedShapes(where: string, shape: Shape, axis: number | undefined): { from: Shape; to: Shape } {
+function reducedShapes(shape: Shape, axis: number | undefined): { from: Shape; to: Shape } {
   if (axis === undefined) return { from: [sizeOf(shape)], to: [1] };
   const index = axis < 0 ? axis + shape.length : axis;
   if (!Number.isInteger(index) || index < 0 || index >= shape.length) {
-    throw new ShapeError("shape-axis", `${where}: axis ${axis} does not exist in ${formatShape(shape)}`, {
+    throw new ShapeError("shape-axis", `sum: axis ${axis} does not exist in ${formatShape(shape)}`, {
       shape,
       axis,
     });

@@ -24,7 +24,7 @@ export interface AdamwOptions {
   readonly maxGradientNorm?: number;
 }
 
-export interface AdamwState {
+interface AdamwState {
   readonly step: number;
   /** First and second moments, per parameter. */
   readonly moments: readonly { readonly m: Float32Array; readonly v: Float32Array }[];

@@ -1,80 +1,68 @@
 /** Kernels over rows; see rows.as.ts and norms.as.ts. */
-import { ROW_STATS, type RowKernels, type Storage } from "../device.js";
-import type { Engine, WasmStorage } from "./engine.js";
+import { ROW_STATS, type RowKernels } from "../device.js";
+import type { Engine } from "./engine.js";
 
 export function rowKernels(engine: Engine): RowKernels {
   const { wasm } = engine;
 
   /** With `centered` true a layer norm, else an RMS norm. */
-  const norm = (
-    centered: boolean,
-    x: Storage,
-    gain: Storage,
-    bias: Storage | undefined,
-    rows: number,
-    width: number,
-    epsilon: number,
-  ): WasmStorage => {
-    const y = engine.allocate(rows * width);
-    engine.shareRows(
-      "norm",
-      {
-        x: engine.at(x),
-        gain: engine.at(gain),
-        bias: bias === undefined ? 0 : engine.at(bias),
-        y: y.address,
-        n: width,
-        epsilon,
-        centered: Number(centered),
-      },
-      rows,
-      width,
-    );
-    return y;
-  };
-  const normBackward = (
-    centered: boolean,
-    x: Storage,
-    gain: Storage,
-    dy: Storage,
-    rows: number,
-    width: number,
-    epsilon: number,
-  ): { dx: WasmStorage; dGain: WasmStorage; dBias: WasmStorage } => {
-    const dx = engine.allocate(rows * width);
-    const dGain = engine.allocate(width);
-    const dBias = engine.allocate(width);
-    wasm.fillZeros(dGain.address, width);
-    wasm.fillZeros(dBias.address, width);
-    wasm.normBackward(
-      {
-        x: engine.at(x),
-        gain: engine.at(gain),
-        dy: engine.at(dy),
-        dx: dx.address,
-        dGain: dGain.address,
-        dBias: dBias.address,
-        n: width,
-        epsilon,
-        centered: Number(centered),
-      },
-      0,
-      rows,
-    );
-    return { dx, dGain, dBias };
-  };
+  const norm =
+    (centered: boolean): RowKernels["layerNorm"] =>
+    (x, gain, bias, rows, width, epsilon) => {
+      const y = engine.allocate(rows * width);
+      engine.shareRows(
+        "norm",
+        {
+          x: engine.at(x),
+          gain: engine.at(gain),
+          bias: bias === undefined ? 0 : engine.at(bias),
+          y: y.address,
+          n: width,
+          epsilon,
+          centered: Number(centered),
+        },
+        rows,
+        width,
+      );
+      return y;
+    };
+  const normBackward =
+    (centered: boolean): RowKernels["layerNormBackward"] =>
+    (x, gain, dy, rows, width, epsilon) => {
+      const dx = engine.allocate(rows * width);
+      const dGain = engine.allocate(width);
+      const dBias = engine.allocate(width);
+      wasm.fillZeros(dGain.address, width);
+      wasm.fillZeros(dBias.address, width);
+      wasm.normBackward(
+        {
+          x: engine.at(x),
+          gain: engine.at(gain),
+          dy: engine.at(dy),
+          dx: dx.address,
+          dGain: dGain.address,
+          dBias: dBias.address,
+          n: width,
+          epsilon,
+          centered: Number(centered),
+        },
+        0,
+        rows,
+      );
+      return { dx, dGain, dBias };
+    };
 
   /** x [R, N] -> y [R, `columns`], or [R, N]. */
   const map =
-    (kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax", columns?: number) =>
-    (x: Storage, rows: number, width: number): WasmStorage => {
+    (kernel: "softmax" | "logSoftmax" | "rowStats" | "rowArgmax", columns?: number): RowKernels["softmax"] =>
+    (x, rows, width) => {
       const y = engine.allocate(rows * (columns ?? width));
       engine.shareRows(kernel, { x: engine.at(x), y: y.address, n: width }, rows, width);
       return y;
     };
   const slope =
-    (kernel: "softmaxBackward" | "logSoftmaxBackward") =>
-    (y: Storage, dy: Storage, rows: number, width: number): WasmStorage => {
+    (kernel: "softmaxBackward" | "logSoftmaxBackward"): RowKernels["softmaxBackward"] =>
+    (y, dy, rows, width) => {
       const dx = engine.allocate(rows * width);
       engine.shareRows(kernel, { y: engine.at(y), dy: engine.at(dy), dx: dx.address, n: width }, rows, width);
       return dx;
@@ -88,11 +76,11 @@ export function rowKernels(engine: Engine): RowKernels {
     rowStats: map("rowStats", ROW_STATS.width),
     rowArgmax: map("rowArgmax", 3),
 
-    layerNorm: (x, gain, bias, rows, width, epsilon) => norm(true, x, gain, bias, rows, width, epsilon),
-    layerNormBackward: (...given) => normBackward(true, ...given),
-    rmsNorm: (x, gain, rows, width, epsilon) => norm(false, x, gain, undefined, rows, width, epsilon),
+    layerNorm: norm(true),
+    layerNormBackward: normBackward(true),
+    rmsNorm: (x, gain, rows, width, epsilon) => norm(false)(x, gain, undefined, rows, width, epsilon),
     rmsNormBackward(...given) {
-      const { dx, dGain, dBias } = normBackward(false, ...given);
+      const { dx, dGain, dBias } = normBackward(false)(...given);
       engine.free(dBias);
       return { dx, dGain };
     },

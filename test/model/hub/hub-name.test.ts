@@ -62,7 +62,7 @@ test.prop([fc.array(piece, { maxLength: 12 })])("no name leads out of the cache"
 
 it("hubUrl returns the address of the folder with a trailing slash, or of the file", () => {
   expect(hubUrl("hub:org/name")).toBe("https://huggingface.co/org/name/resolve/main/");
-  expect(hubUrl("org/name@refs/pr/1/a b.gguf", { endpoint: "http://mirror" })).toBe(
-    "http://mirror/org/name/resolve/refs%2Fpr%2F1/a%20b.gguf",
+  expect(hubUrl("org/name@refs/pr/1/a b.gguf")).toBe(
+    "https://huggingface.co/org/name/resolve/refs%2Fpr%2F1/a%20b.gguf",
   );
 });

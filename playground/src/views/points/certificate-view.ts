@@ -12,7 +12,7 @@ const NOT_PROMISED = [
   "Texts of another kind than the calibration documents.",
 ];
 
-export interface CertificateShown {
+interface CertificateShown {
   readonly policy: Policy;
   /** The operating point, if it comes with a certificate. */
   readonly point: CertifiedPoint | undefined;

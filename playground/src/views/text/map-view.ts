@@ -11,7 +11,7 @@ import { depthName } from "./depth-scale.js";
 /** Columns at most: the map of a longer text shows its first tokens. */
 const MOST = 128;
 
-export interface Mapped {
+interface Mapped {
   readonly tokens: readonly TokenEvent[];
   readonly numLayers: number;
   readonly keyValues: readonly (readonly KeyValueSpan[])[];

@@ -8,12 +8,12 @@ import { tokenElement } from "./token-element.js";
 const PACE = 45;
 
 /** A lane that has been timed. */
-export interface LaneShown extends LaneResult {
+interface LaneShown extends LaneResult {
   readonly name: string;
   readonly scale: DepthScale;
 }
 
-export interface RaceShown {
+interface RaceShown {
   readonly prompt: string;
   readonly lanes: readonly LaneShown[];
   readonly slow: boolean;

@@ -5,7 +5,7 @@ import { element } from "../dom.js";
 import { visible } from "../format.js";
 import type { Prediction, RoundSummary, TokenEvent } from "../../engine/index.js";
 
-export interface RoundsShown {
+interface RoundsShown {
   readonly rounds: readonly RoundSummary[];
   readonly tokens: readonly TokenEvent[];
   /** The predictions at every token, which name the first rejected draft of an exit. Empty if tokens were sampled. */

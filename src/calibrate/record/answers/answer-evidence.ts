@@ -31,7 +31,7 @@ import { type AnswerStoreOptions, type AskedText, writeAnswers, type WrittenAnsw
 export { answerJudge } from "./losses.js";
 
 /** Settings of answers, as `generate` has them. */
-export interface AnsweringOptions {
+interface AnsweringOptions {
   /** Tokens of an answer at most. @default 128 */
   readonly maxNewTokens?: number;
   /** Prompt i is answered with seed + i, by the full model and by every policy. @default 0 */
