@@ -5,6 +5,7 @@ import { fileJson, readHeader } from "../../model/files/folder.js";
 import type { Folder, FolderFile, Model } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
+import { groupsOf, integerValues } from "../../tensor/integer-rows.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
 import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
@@ -90,7 +91,7 @@ type ReadValues = (depth: number | "ahead", name: string, shape: readonly number
 
 function storedValues(weights: Uint8Array): ReadValues {
   const file = parseSafetensors(weights);
-  return (depth, name, shape) => {
+  const read: ReadValues = (depth, name, shape) => {
     const stored = tensorName(depth, name);
     const found = file.info(stored);
     if (!sameShape(found.shape, shape)) {
@@ -100,7 +101,13 @@ function storedValues(weights: Uint8Array): ReadValues {
         { name: stored, expected: shape, found: found.shape },
       );
     }
-    const values = file.float32(stored);
+    let values = file.float32(stored);
+    if (found.dtype === "I8" && shape.length === 2) {
+      const [rows, columns] = shape as [number, number];
+      const scales = read(depth, `${name}.scales`, [rows * groupsOf(columns)]);
+      const integers = file.array(stored) as Int8Array;
+      values = integerValues({ columns, integers, scales, minimums: new Float32Array(scales.length) });
+    }
     if (!values.every(Number.isFinite)) {
       throw new HeadsError(
         "heads-non-finite",
@@ -110,6 +117,7 @@ function storedValues(weights: Uint8Array): ReadValues {
     }
     return values;
   };
+  return read;
 }
 
 /** Reads what is stored of a head, and returns what makes it. */

@@ -1,6 +1,11 @@
-/** Heads as a JSON description and float32 safetensors bytes; loading gives the same bits. */
+/**
+ * Heads as a JSON description and safetensors bytes; loading gives the same bits. Values are float32, learned keys' and
+ * values' weights bfloat16 where that holds them, and a look-ahead head's matrices int8 with float16 scales of groups.
+ */
 import type { Model } from "../../model/index.js";
+import type { SafetensorsDtype } from "../../tensor/formats/dtype.js";
 import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
+import { integerValues, roundToIntegers } from "../../tensor/integer-rows.js";
 import type { ExitHead } from "./exit-head.js";
 import { type HeadsDescription, headsVersion } from "./heads-description.js";
 import type { Taught } from "./taught.js";
@@ -37,7 +42,8 @@ export async function serializeHeads({
   readonly taught: Taught | undefined;
   readonly ahead?: ExitHead | undefined;
 }): Promise<SerializedHeads> {
-  const tensors: Record<string, { dtype: "F32" | "BF16"; shape: readonly number[]; data: Float32Array }> = {};
+  const tensors: Record<string, { dtype: SafetensorsDtype; shape: readonly number[]; data: Float32Array | Int8Array }> =
+    {};
   const put = (
     depth: number | "ahead",
     name: string,
@@ -45,7 +51,13 @@ export async function serializeHeads({
     shape: readonly number[],
     narrow = false,
   ): void => {
-    tensors[tensorName(depth, name)] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape, data };
+    const stored = tensorName(depth, name);
+    tensors[stored] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape, data };
+    if (depth !== "ahead" || shape.length < 2) return;
+    const { integers, scales, ...rows } = roundToIntegers(data, shape[1]!, "int8");
+    if (!integerValues({ integers, scales, ...rows }).every((value, i) => value === data[i])) return;
+    tensors[stored] = { dtype: "I8", shape, data: integers };
+    tensors[`${stored}.scales`] = { dtype: "F16", shape: [scales.length], data: scales };
   };
   for (const head of ahead === undefined ? heads : [...heads, ahead]) {
     const { weights, preview, projection } = head;
