@@ -1,6 +1,5 @@
 /** OpenAI's error envelope, and the HTTP status of every error that a request can meet. */
 import { EarlyExitError } from "early-exits";
-import { ServeError } from "./serve-error.js";
 
 export class ApiError extends Error {
   override readonly name = "ApiError";
@@ -17,14 +16,21 @@ export class ApiError extends Error {
 /** Seconds after which a client may ask again. */
 const RETRY_AFTER = 1;
 
-/** Status of the errors that are not the client's. */
-const STATUS: Readonly<Record<string, number>> = { "queue-full": 429, "serve-closed": 503, "reader-slow": 503 };
+/** Status of the errors that are not the client's, by code or class. */
+const STATUS: Readonly<Record<string, number>> = {
+  "queue-full": 429,
+  "serve-closed": 503,
+  "reader-slow": 503,
+  DeviceError: 503,
+  NumericsError: 500,
+};
 
 /** Errors that are not the library's are not explained to clients. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
-  if (error instanceof ServeError) return new ApiError(STATUS[error.code] ?? 400, error.message, error.code);
-  if (error instanceof EarlyExitError) return new ApiError(400, error.message, error.code);
+  if (error instanceof EarlyExitError) {
+    return new ApiError(STATUS[error.code] ?? STATUS[error.name] ?? 400, error.message, error.code);
+  }
   return new ApiError(500, "the server failed; its log says why", "internal");
 }
 

@@ -7,7 +7,7 @@
  */
 import { libraryDefaults } from "early-exits/node";
 import { randomInt, randomUUID } from "node:crypto";
-import { giveTurn } from "early-exits/model";
+import { giveTurn, type Tokenizer } from "early-exits/model";
 import { type Context, Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { type AccessOptions, requireAccess } from "./access.js";
@@ -95,6 +95,8 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
     onError: () => errorResponse(new ApiError(413, `the body is longer than ${bodyBytes} bytes`, "body_too_long")),
   });
   const inTurn = oneByOne();
+  const roomAfter = (prompts: Asked["prompts"]): number =>
+    Math.max(0, batcher.model.config.maxPositionEmbeddings + 1 - Math.max(...prompts.map(({ length }) => length)));
   const answering = (read: (json: unknown) => Promise<Asked>) => async (context: Context) => {
     const { raw } = context.req;
     const text = await readBody(raw);
@@ -105,12 +107,14 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
     const body = parseChatBody(json);
     requireModel(body.model, modelName);
     const prompts = await chatPrompts(batcher.model, body, batcher.mostTexts, new Date(now()));
-    const room = Math.max(0, batcher.model.config.maxPositionEmbeddings - prompts[0]!.length);
     return {
       kind: "chat",
       body,
       prompts,
-      maxNewTokens: body.max_completion_tokens ?? body.max_tokens ?? Math.min(libraryDefaults.chat.maxNewTokens, room),
+      maxNewTokens:
+        body.max_completion_tokens ??
+        body.max_tokens ??
+        Math.min(libraryDefaults.chat.maxNewTokens, roomAfter(prompts)),
       logprobs: body.logprobs === true ? (body.top_logprobs ?? 0) : undefined,
     };
   };
@@ -118,11 +122,30 @@ export function createApp(batcher: Batcher, options: AppOptions): Hono {
     const body = parseTextBody(json);
     requireModel(body.model, modelName);
     const prompts = await textPrompts(batcher.model, body, batcher.mostTexts);
-    return { kind: "text", body, prompts, maxNewTokens: body.max_tokens ?? TEXT_TOKENS, logprobs: body.logprobs };
+    return {
+      kind: "text",
+      body,
+      prompts,
+      maxNewTokens: body.max_tokens ?? Math.min(TEXT_TOKENS, roomAfter(prompts)),
+      logprobs: body.logprobs,
+    };
   };
   app.post("/v1/chat/completions", limit, answering(readChat));
   app.post("/v1/completions", limit, answering(readTexts));
   return app;
+}
+
+/** Text of a token in the middle of a text; of an id without token, "". */
+function speller(tokenizer: Tokenizer): (id: number) => string {
+  const before = tokenizer.encode("a", { addSpecialTokens: false });
+  const { length } = tokenizer.decode(before);
+  return (id) => {
+    try {
+      return tokenizer.decode([...before, id], { skipSpecialTokens: false }).slice(length);
+    } catch {
+      return "";
+    }
+  };
 }
 
 /**
@@ -133,7 +156,8 @@ function oneByOne(): <T>(signal: AbortSignal, job: () => Promise<T>) => Promise<
   let last: Promise<unknown> = Promise.resolve();
   return (signal, job) => {
     const result = last.then(async () => {
-      await giveTurn(signal);
+      await giveTurn();
+      if (signal.aborted) throw new Error("the client has gone"); // the reason may be a string
       return job();
     });
     last = result.catch(() => undefined);
@@ -194,7 +218,7 @@ async function answerTo(asked: Asked, client: AbortSignal, serving: Serving): Pr
     model: modelName,
     seed,
     logprobs: asked.logprobs !== undefined,
-    spell: (id) => batcher.model.tokenizer.decode([id], { skipSpecialTokens: false }),
+    spell: speller(batcher.model.tokenizer),
   };
   const explain = (error: unknown): ApiError => {
     if (late.aborted) return new ApiError(408, `the answer took longer than ${timeLimit} ms`, "timeout");

@@ -9,7 +9,7 @@
  * Only positions that ran all blocks are shared, so every text has the tokens that `generate` gives for its request
  * alone.
  */
-import { OptionError } from "early-exits";
+import { OptionError, requireInteger } from "early-exits";
 import { commonLength, type ExitHeads, keepsExactKeys, promiseOf, requirePromise } from "early-exits/exits";
 import {
   type ActiveText,
@@ -102,6 +102,7 @@ export class Batcher {
         'serve: logprobs were asked for in mode "lossless", whose tokens are verified, not drawn; ask for "plain"',
       );
     }
+    if (logprobs !== undefined) requireInteger("serve: logprobs", logprobs, 0);
     const planned = planText(this.model, { index: 0, promptIds, conversation: false }, request);
     const watched = logprobs === undefined ? undefined : watchLogprobs(planned.sampler, logprobs);
     const came = this.#limits.now();

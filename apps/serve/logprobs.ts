@@ -1,6 +1,5 @@
 /**
- * Log-probabilities from the pass that chooses the token: the sampler sees the logits anyway, and what it saw last is
- * what the token was drawn from. They are those of the logits before temperature and other processors:
+ * Log-probabilities from the pass that chooses the token, of the logits before temperature and other processors:
  *   log p_i = z_i - max z - log Σ_j exp(z_j - max z)
  * A token that left at an exit has those of the exit's head.
  */
@@ -18,24 +17,20 @@ export interface TokenLogprobs {
   readonly top: readonly LikelyToken[];
 }
 
-/** Sampler that remembers how likely the tokens it draws were. */
+/** Sampler that remembers how likely tokens were. */
 export interface WatchedSampler extends Sampler {
-  /** Log-probability of token `id` in the last draw. */
+  /** Log-probability of token `id` in the last pass. */
   logprobsOf(id: number): TokenLogprobs;
 }
 
-/** Needs all logits, also if the token is the argmax. */
+/** The tokens are the sampler's own. */
 export function watchLogprobs(sampler: Sampler, top: number): WatchedSampler {
   let last: Float32Array = new Float32Array(0);
   return {
-    greedy: false,
-    distribution(logits, seen, into) {
+    ...sampler,
+    watch(logits) {
       last = logits;
-      return sampler.distribution(logits, seen, into);
     },
-    // A greedy token is certain, so the draw that it takes up changes nothing.
-    draw: (p) => sampler.draw(p),
-    chance: (probability) => sampler.chance(probability),
     logprobsOf(id) {
       const shift = logSumExp(last);
       return {

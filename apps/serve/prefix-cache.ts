@@ -5,6 +5,9 @@
 import { commonLength } from "early-exits/exits";
 import type { Sequence } from "early-exits/model";
 
+/** Each is compared with every prompt. */
+const MOST_TEXTS = 256;
+
 export class PrefixCache {
   readonly limit: number;
   /** The least recently used first. */
@@ -42,13 +45,13 @@ export class PrefixCache {
     for (const kept of [...this.#kept]) {
       if (commonLength(kept.ids, ids) === kept.length) this.#drop(kept); // the new text contains it
     }
-    this.shrink(this.limit - bytes);
+    this.shrink(this.limit - bytes, MOST_TEXTS - 1);
     this.#kept.push(sequence.clone({ length, capacity: length }));
   }
 
-  /** Frees texts until they take at most so many bytes. */
-  shrink(bytes: number): void {
-    while (this.#kept.length > 0 && this.bytes > bytes) this.#drop(this.#kept[0]!);
+  /** Frees texts until they are at most so many, and take at most so many bytes. */
+  shrink(bytes: number, texts = MOST_TEXTS): void {
+    while (this.#kept.length > texts || this.bytes > bytes) this.#drop(this.#kept[0]!);
   }
 
   #drop(sequence: Sequence): void {

@@ -58,9 +58,9 @@ export class TextStream implements ServedText {
     );
   }
 
-  /** Throws a ServeError if too many tokens wait. */
+  /** Throws a ServeError if too many tokens wait; a round's fit a reader who waits for them. */
   push(tokens: readonly ServedToken[]): void {
-    if (this.#waiting.length + tokens.length > this.#limit) {
+    if (this.#waiting.length > 0 && this.#waiting.length + tokens.length > this.#limit) {
       throw new ServeError(
         "reader-slow",
         `serve: more than ${this.#limit} tokens wait for the reader, who takes them too slowly; the text was given up`,

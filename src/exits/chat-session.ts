@@ -82,14 +82,16 @@ export class ChatSession {
     };
   }
 
-  /** Forgets all messages but the system message. */
+  /** Forgets all messages but the system message: the next turn is the first. */
   clear(): void {
     this.#requireIdle("clear");
     this.#history.length = 0;
+    this.#turns = 0;
   }
 
   /** The model lives on. */
   dispose(): void {
+    this.#requireIdle("dispose");
     this.#cache.dispose();
   }
 
@@ -101,27 +103,28 @@ export class ChatSession {
     this.#requireIdle("send");
     this.#busy = true;
     const before = this.#history.length;
-    const turn = this.#turns++;
     let answer = "";
     let failed = false;
     try {
       this.#history.push({ role: "user", content });
       this.#cache.exactFills = keepsExactKeys(options);
-      const seed = (options.seed ?? 0) + turn;
+      const seed = (options.seed ?? 0) + this.#turns;
+      this.#cache.reused = undefined;
       const run = generate(this.#source, this.messages, { ...options, seed }, this.#cache);
       for await (const token of run) {
         answer += token.text;
         yield token;
       }
-      onEnd({ ...run.summary, reusedTokens: this.#cache.reused });
+      onEnd({ ...run.summary, reusedTokens: this.#cache.reused ?? 0 });
     } catch (error) {
       failed = options.signal?.aborted !== true;
       throw error;
     } finally {
       if (failed) {
         this.#history.length = before;
-        this.#cache.dispose();
+        if (this.#cache.reused !== undefined) this.#cache.dispose();
       } else {
+        this.#turns++;
         this.#history.push({ role: "assistant", content: answer });
       }
       this.#busy = false;
@@ -141,14 +144,10 @@ export class ChatSession {
 class ConversationCache implements SequenceStore {
   /** All keys and values of the turn under way are the full model's. */
   exactFills = true;
+  /** Positions of its prompt that did not run; undefined before it opens its text. */
+  reused: number | undefined;
   #sequence: Sequence | undefined;
   #promptTokens = 0;
-  #reused = 0;
-
-  /** Positions of the last prompt that did not run. */
-  get reused(): number {
-    return this.#reused;
-  }
 
   open(model: Model, { promptIds }: OpenText): Sequence {
     const sequence = (this.#sequence ??= new Sequence(model));
@@ -156,7 +155,7 @@ class ConversationCache implements SequenceStore {
     sequence.truncate(Math.min(commonLength(sequence.ids, promptIds), promptIds.length - 1));
     sequence.append(...promptIds.slice(sequence.length));
     this.#promptTokens = promptIds.length;
-    this.#reused = sequence.lengthAt(model.config.numLayers);
+    this.reused = sequence.lengthAt(model.config.numLayers);
     return sequence;
   }
 

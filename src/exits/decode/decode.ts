@@ -102,8 +102,8 @@ export async function leaveEarly(
         const sequences = open.map(({ sequence }) => sequence);
         onExitLogits?.(exit, logits, sequences, left);
         // A greedy token is the argmax in the confidence.
-        const sampled = open.some(({ sampler }, r) => left[r] && !sampler.greedy);
-        const values = sampled ? await head.allLogits(logits) : undefined; // R·V
+        const read = open.some(({ sampler }, r) => left[r] && !(sampler.greedy && sampler.watch === undefined));
+        const values = read ? await head.allLogits(logits) : undefined; // R·V
         logits.dispose();
         for (const [r, request] of open.entries()) {
           const { sequence, sampler } = request;
@@ -111,9 +111,9 @@ export async function leaveEarly(
           observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
           if (!left[r]) continue;
           const confidence = confidences[r]!;
-          const distribution = sampler.greedy
-            ? undefined
-            : sampler.distribution(rowOf(values!, r, model.config.vocabSize), sequence.ids);
+          const row = values && rowOf(values, r, model.config.vocabSize);
+          sampler.watch?.(row!);
+          const distribution = sampler.greedy ? undefined : sampler.distribution(row!, sequence.ids);
           const id = distribution === undefined ? confidence.argmax : sampler.draw(distribution);
           choices.set(request, { id, depth, exit, score, confidence, distribution });
         }

@@ -10,6 +10,7 @@
  * Filters of templates leave marks where they are: `trim` does not see them, because whitespace is never marked, and
  * `tojson` writes them as themselves. Left out: a template that cuts a content apart and itself adds the missing part.
  */
+import { TemplateError } from "../../errors.js";
 import type { TextParts } from "../tokenizer/tokenizer.js";
 
 /** Prefix tree of spellings, by UTF-16 code unit. */
@@ -122,7 +123,7 @@ export function unusedMark(...values: readonly unknown[]): string {
       if (!used.has(character)) return character;
     }
   }
-  throw new RangeError("chat: the conversation uses all 137,468 private-use characters");
+  throw new TemplateError("chat-characters", "chat: the conversation uses all 137,468 private-use characters");
 }
 
 const PRIVATE_USE = [

@@ -4,7 +4,7 @@
  * once.
  */
 import { concatRows } from "../../tensor/ops/select.js";
-import type { Rng, Tensor } from "../../tensor/index.js";
+import { type Rng, scope, type Tensor } from "../../tensor/index.js";
 import { advance, pendingAt } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
@@ -58,6 +58,8 @@ export interface Sampler {
   /** Draws an index with probabilities p. */
   draw(p: Float64Array): number;
   chance(probability: number): boolean;
+  /** Hears all logits of a token, of the full model or of the exit's head. */
+  readonly watch?: (logits: Float32Array) => void;
 }
 
 /** Draws depend only on the state of `rng`. */
@@ -78,7 +80,8 @@ function largestSampled(options: Required<SamplingOptions>): number | undefined 
 }
 
 /** undefined: all. */
-export function logitsNeeded({ greedy, largest }: Sampler): number | undefined {
+export function logitsNeeded({ greedy, largest, watch }: Sampler): number | undefined {
+  if (watch !== undefined) return undefined;
   return greedy ? 1 : largest;
 }
 
@@ -96,9 +99,10 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
       if (logits.nonFinite !== undefined) {
         throw await nonFiniteError(model, requests[logits.nonFinite]!.sequence.ids, { what: "the logits" });
       }
-      const ids = requests.map(({ sampler, sequence }, r) =>
-        sampler.greedy ? logits.argmax(r) : draw(sampler, logits.row(r), sequence.ids),
-      );
+      const ids = requests.map(({ sampler, sequence }, r) => {
+        sampler.watch?.(logits.row(r));
+        return sampler.greedy ? logits.argmax(r) : draw(sampler, logits.row(r), sequence.ids);
+      });
       return ids.map((id) => ({ tokens: [{ id, depth: numLayers }], drafted: 0 }));
     },
   };
@@ -106,6 +110,8 @@ export function plainDecoder(model: Model, meter?: WorkMeter, onLogits?: OnLogit
 
 /** States of the last positions after `depth` blocks, where they stopped: [R, C]. */
 export function lastStates(requests: readonly Pick<Request, "sequence">[], depth: number): Tensor {
-  const states = requests.map(({ sequence }) => sequence.stoppedAt(sequence.length - 1, depth));
-  return states.length === 1 ? states[0]! : concatRows(states);
+  return scope(() => {
+    const states = requests.map(({ sequence }) => sequence.stoppedAt(sequence.length - 1, depth));
+    return states.length === 1 ? states[0]! : concatRows(states);
+  });
 }

@@ -19,7 +19,7 @@ type LogitsNeeded = number | undefined;
 export interface FinalLogits {
   /** First state with NaN or infinity among its logits; see non-finite.ts. */
   readonly nonFinite: number | undefined;
-  /** Argmax of a state that needs one; the lowest on ties. */
+  /** Argmax of a state that needs one or all; the lowest on ties. */
   argmax(row: number): number;
   /** Logits [V] of a state that needs more; -Infinity for those that its token does not depend on. */
   row(row: number): Float32Array;
@@ -92,7 +92,7 @@ async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Prom
     nonFinite: firstRow(needed, (_, row) =>
       best === undefined ? !isFiniteRow(rowOf(values!, row, vocabSize)) : !Number.isFinite(best[3 * row + 2]),
     ),
-    argmax: (row) => best![3 * row]!,
+    argmax: (row) => best?.[3 * row] ?? argmaxOf(rowOf(values!, row, vocabSize)),
     row: (row) => rowOf(values!, row, vocabSize),
   };
 }

@@ -8,10 +8,10 @@
  * that does not depend on the batch and samplers are per text, so every text has the tokens that it has alone.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { OptionError, requireInteger } from "../../errors.js";
+import { DeviceError, OptionError, requireInteger } from "../../errors.js";
 import { giveTurn } from "../../turns.js";
 import { fillCaches } from "../advance.js";
-import type { Decoder } from "./decoder.js";
+import type { Decoder, Round } from "./decoder.js";
 import type { Model } from "../model.js";
 import type { Sequence } from "../sequence.js";
 import { isConversation, preparePrompt, type Prompt } from "./prompt.js";
@@ -178,10 +178,17 @@ export class WritingLoop<Text extends ActiveText> {
     this.#writing = this.#writing.filter((other) => other !== text);
   }
 
-  /** Returns what was written, by text. A text that fails stays in the loop until it leaves. */
+  /**
+   * Returns what was written, by text. A text that fails stays in the loop until it leaves, and the others go on: where
+   * memory is full, the newest fails.
+   */
   async turn(): Promise<Written<Text>[]> {
-    if (this.#entering.length > 0) await this.#prefill();
     const written: Written<Text>[] = [];
+    try {
+      if (this.#entering.length > 0) await this.#prefill();
+    } catch (error) {
+      written.push({ text: this.#entering.at(-1)!, error });
+    }
     for (const decoder of new Set(this.#writing.map((text) => text.decoder))) {
       const texts = this.#writing.filter((text) => text.decoder === decoder);
       written.push(...(await this.#write(decoder, texts)));
@@ -206,25 +213,33 @@ export class WritingLoop<Text extends ActiveText> {
   }
 
   async #write(decoder: Decoder, texts: readonly Text[]): Promise<Written<Text>[]> {
+    const lengths = texts.map(({ sequence }) => sequence.length);
+    let rounds: readonly Round[];
     try {
-      const rounds = await decoder.next(
+      rounds = await decoder.next(
         texts.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
       );
-      const arrived = this.#now();
-      const written = texts.map((text, i) => {
-        const { writer, sequence } = text;
-        const round = rounds[i]!;
-        const tokens = writer.write(round, arrived);
-        if (writer.finished) {
-          writer.close(sequence);
-          this.leave(text);
-        } else sequence.append(round.tokens.at(-1)!.id);
-        return { text, tokens };
-      });
-      decoder.meter?.step(written.reduce((sum, { tokens }) => sum + tokens.length, 0));
-      return written;
     } catch (error) {
-      return texts.map((text) => ({ text, error }));
+      texts.forEach(({ sequence }, i) => {
+        sequence.truncate(lengths[i]!); // without drafts
+      });
+      if (texts.length === 1 || error instanceof DeviceError) return [{ text: texts.at(-1)!, error }];
+      const alone: Written<Text>[] = [];
+      for (const text of texts) alone.push(...(await this.#write(decoder, [text])));
+      return alone;
     }
+    const arrived = this.#now();
+    const written = texts.map((text, i) => {
+      const { writer, sequence } = text;
+      const round = rounds[i]!;
+      const tokens = writer.write(round, arrived);
+      if (writer.finished) {
+        writer.close(sequence);
+        this.leave(text);
+      } else sequence.append(round.tokens.at(-1)!.id);
+      return { text, tokens };
+    });
+    decoder.meter?.step(written.reduce((sum, { tokens }) => sum + tokens.length, 0));
+    return written;
   }
 }

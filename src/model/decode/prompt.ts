@@ -26,6 +26,7 @@ export function preparePrompt(
   prompt: Prompt,
   options: PromptOptions,
 ): readonly number[] | (() => Promise<readonly number[]>) {
+  if ((prompt as Prompt | null | undefined) == null) throw emptyPrompt();
   if (!isConversation(prompt)) return encodePrompt(model, prompt, options);
   const messages = checkMessages(prompt);
   const { tokenizer } = model;
@@ -69,5 +70,9 @@ function encodePrompt(
   const { bosTokenId, eosTokenIds } = model.config;
   const start = bosTokenId ?? eosTokenIds[0];
   if (typeof prompt === "string" && start !== undefined) return [start]; // an empty text begins a new document
-  throw new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
+  throw emptyPrompt();
+}
+
+function emptyPrompt(): OptionError {
+  return new OptionError("prompt-empty", "generate: the prompt has no tokens; give a text or at least one token id");
 }

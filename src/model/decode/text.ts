@@ -1,6 +1,7 @@
 /** A text before it is written: checked prompt and options, sampler, writer. */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger } from "../../errors.js";
+import { shown } from "../../shown.js";
 import { createRng } from "../../tensor/index.js";
 import { createSampler, type Sampler } from "./decoder.js";
 import type { Model } from "../model.js";
@@ -57,9 +58,14 @@ export function planText(
   const room = limit - promptIds.length;
   const maxNewTokens = requireInteger(
     "generate: maxNewTokens",
-    options.maxNewTokens ?? Math.max(0, Math.min(defaults.maxNewTokens, room)),
+    options.maxNewTokens ?? Math.max(0, Math.min(defaults.maxNewTokens, room + 1)),
     0,
   );
+  const stops = typeof stop === "string" ? [stop] : stop;
+  if (!Array.isArray(stops) || !stops.every((one) => typeof one === "string")) {
+    throw new OptionError("stop-strings", `generate: stop is ${shown(stop)}; give a string, or a list of strings`);
+  }
+  const first = requireInteger("generate: seed", seed, Number.MIN_SAFE_INTEGER);
   model.requireIds(promptIds);
   if (maxNewTokens > room + 1) {
     const prompt = promptIds.length;
@@ -73,8 +79,8 @@ export function planText(
   return {
     index,
     promptIds,
-    sampler: createSampler(options, createRng(seed + index)),
-    writer: new Writer(model, index, promptIds, { maxNewTokens, stop, stopAtEndOfText }),
+    sampler: createSampler(options, createRng(first + index)),
+    writer: new Writer(model, index, promptIds, { maxNewTokens, stop: stops, stopAtEndOfText }),
     capacity: promptIds.length + maxNewTokens,
   };
 }

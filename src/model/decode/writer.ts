@@ -58,7 +58,7 @@ export interface TextSummary {
 
 interface WriterOptions {
   readonly maxNewTokens: number;
-  readonly stop: string | readonly string[];
+  readonly stop: readonly string[];
   readonly stopAtEndOfText: boolean;
 }
 
@@ -129,7 +129,7 @@ export class Writer {
     this.#prompt = prompt;
     this.#options = options;
     this.#promptTokens = promptIds.length;
-    this.#matcher = new StopMatcher(typeof options.stop === "string" ? [options.stop] : options.stop);
+    this.#matcher = new StopMatcher(options.stop);
     // Padded embeddings have ids beyond the tokenizer's vocabulary; these have no text.
     const vocabSize = model.hasTokenizer ? model.tokenizer.vocabSize : 0;
     const stream = model.hasTokenizer ? model.tokenizer.stream(promptIds.filter((id) => id < vocabSize)) : undefined;
