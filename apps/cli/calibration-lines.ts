@@ -11,7 +11,7 @@ import {
 import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
 import { clusterTest } from "early-exits/risk";
-import { percent, speed, table, threshold, times } from "./format.js";
+import { percent, promised, speed, table, threshold, times } from "./format.js";
 import { commandLine } from "./next-lines.js";
 
 export const NO_GUARANTEE =
@@ -58,9 +58,9 @@ export function leaves({ exits }: Pick<Policy, "exits">): boolean {
 export function promiseLines(certificate: Certificate): string[] {
   const { policy, unit, agreement, test, documents, split, furtherUnits, furtherDocuments } = certificate;
   const tested = documents.length - split.grid;
-  if (!leaves(policy)) {
+  if (typeof test?.chosen !== "number") {
     const { answers } = certificate.settings;
-    const kept = answers === undefined ? `keep ${percent(agreement)}` : `lose at most ${answers.epsilon} of answers`;
+    const kept = answers === undefined ? `keep ${promised(agreement)}` : `lose at most ${answers.epsilon} of answers`;
     const more =
       furtherUnits === null
         ? "more text like this would not help"
@@ -68,7 +68,8 @@ export function promiseLines(certificate: Certificate): string[] {
           `(${furtherUnits} more ${unit}s in the test); decide how many before you look again: adding some until it ` +
           "is certified voids the promise";
     return [
-      `not certified: no policy with exits was proven to ${kept} on ${tested} documents, so this one never exits; ` +
+      `not certified: no policy with exits was proven to ${kept} on ${tested} documents, so this one never exits` +
+        (policy.certified?.impossible === true ? ", and nothing is promised of it either; " : "; ") +
         more,
       ...trainingLines(certificate),
     ];
@@ -90,7 +91,7 @@ function choiceLines({ delta, settings: { choices } }: Certificate): string[] {
   if (choices === undefined) return [];
   return [
     `one of ${choices} certificates made together, among which delta is divided: with probability ` +
-      `${percent(1 - choices * delta, 0)} all of them hold, whichever you choose`,
+      `${promised(1 - choices * delta)} all of them hold, whichever you choose`,
   ];
 }
 
@@ -227,7 +228,11 @@ export function calibrationVerdict(
   race: Race | undefined,
 ): string {
   const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
-  if (race === undefined) return "verdict: not certified; this policy never exits, and decodes as the plain model does";
+  if (race === undefined) {
+    const held = "test" in certificate && typeof certificate.test?.chosen === "number";
+    const known = held ? "certified, without exits" : "not certified";
+    return `verdict: ${known}; this policy never exits, and decodes as the plain model does`;
+  }
   const { low, paired, high } = race[1].ratio;
   const ratio = times(paired);
   const spread = `paired runs, quartiles ${low.toFixed(2)} to ${high.toFixed(2)}`;

@@ -20,6 +20,11 @@ export function percent(share: number | null | undefined, digits = 1): string {
   return share === null || share === undefined || Number.isNaN(share) ? "-" : `${(100 * share).toFixed(digits)} %`;
 }
 
+/** A share with all its digits: one that is promised is not rounded. */
+export function promised(share: number): string {
+  return `${Number((100 * share).toPrecision(12))} %`;
+}
+
 /** Seconds -> "42 s", "3 min 20 s", "2 h 5 min". */
 export function duration(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));

@@ -10,7 +10,7 @@ import { fileJson } from "../model/files/folder.js";
 import { describeSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { Folder, FolderFile, StoredAs } from "../model/index.js";
 import { sha256Now } from "../model/sha256-now.js";
-import { canonicalJson, type Certificate } from "./certificate/certificate.js";
+import { canonicalJson, type Certificate, judgedTokens } from "./certificate/certificate.js";
 import { shown } from "../shown.js";
 import { shapeReasons } from "./recompute/check-shape.js";
 
@@ -144,7 +144,7 @@ export function checkCertificate(json: unknown): Certificate {
       { digest, found },
     );
   }
-  coverPolicy(certificate.policy, certificate.sequenceLength);
+  coverPolicy(certificate.policy, { length: certificate.sequenceLength, newTokens: judgedTokens(certificate) });
   return certificate;
 }
 

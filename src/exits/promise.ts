@@ -37,7 +37,7 @@ export type DecodingPromise =
       readonly length?: number;
       /** Texts that it speaks of, if its maker said so. */
       readonly population?: string;
-      /** New tokens past it, for which nothing is promised; with `length`. */
+      /** New tokens past it, or past those judged of a text, for which nothing is promised; with `length`. */
       readonly beyond?: number;
     }
   | { readonly kind: "none"; readonly reason: NoPromise };
@@ -61,7 +61,7 @@ export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: 
   }
   const reason = withoutPromise(certified, sampling) ?? (observed ? "observer" : undefined);
   if (reason !== undefined) return { kind: "none", reason };
-  const { loss, agreement, reference, length, population } = certified;
+  const { loss, agreement, reference, length, newTokens: judged = Infinity, population } = certified;
   const promise = {
     kind: "certified" as const,
     loss,
@@ -71,8 +71,10 @@ export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: 
     ...(population !== undefined && { population }),
   };
   if (length === undefined) return promise;
-  const beyond = texts.map(({ promptTokens, newTokens }) => Math.min(newTokens, promptTokens + newTokens - length));
-  return { ...promise, length, beyond: beyond.reduce((sum, tokens) => sum + Math.max(0, tokens), 0) };
+  const beyond = texts.map(({ promptTokens, newTokens }) =>
+    Math.max(0, newTokens - Math.min(judged, Math.max(0, length - promptTokens))),
+  );
+  return { ...promise, length, beyond: beyond.reduce((sum, tokens) => sum + tokens, 0) };
 }
 
 /** Undefined if something is promised for these settings. */

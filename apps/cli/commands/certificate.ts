@@ -82,9 +82,10 @@ async function run(settings: VerifySettings, io: Io): Promise<void> {
   const tasks = prompts === undefined ? undefined : (await readTasks(prompts)).slice(0, settings.documents);
   const own = settings.loss === undefined ? undefined : await openLoss(settings.loss);
   const read = settings.text === undefined ? undefined : await readGrouped(settings.text, model!);
+  const taken = read?.slice(0, settings.documents);
   // Of own text, the prompts after which policies wrote.
-  const texts = read && (certificate.settings.ownText === undefined ? read : ownTextParts(model!, read).prompts);
-  const documents = texts?.slice(0, settings.documents);
+  const ofOwn = certificate.settings.ownText !== undefined;
+  const documents = taken && (ofOwn ? ownTextParts(model!, taken).prompts : taken);
   const { kind, dtype } = certificate.reference;
   const against = kind === "other" && dtype === "float32" ? "float32" : "same";
   const reference = text === undefined ? undefined : await openReference(io, folder!, model!, { against, budgets });

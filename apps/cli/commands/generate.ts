@@ -10,7 +10,7 @@ import { libraryDefaults, type PromptLine, readPrompts, writeFileAtomic } from "
 import { auditOption } from "../audit.js";
 import type { CommandDefinition, OptionDefinition, SettingsOf } from "../command.js";
 import { depthHistogram } from "../depth-colors.js";
-import { bytes, percent, speed } from "../format.js";
+import { bytes, percent, promised, speed } from "../format.js";
 import { type Decoding, decodingOptions, openDecoding } from "../decoding.js";
 import { breathe, colorsOf, type Io, note, refuseIf, UsageError } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
@@ -228,15 +228,15 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
     case "lossless": // said with its numbers
       return [];
     case "certified": {
-      const { loss, agreement, sampling, reference, length, population, beyond = 0 } = promise;
+      const { loss, agreement, sampling, reference, population, beyond = 0 } = promise;
       const isOfTokens = ["token", "totalVariation", "anyChange"].includes(loss);
-      const kept = `keep ${percent(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"}`;
-      const claim = isOfTokens ? kept : `lose at most ${percent(1 - agreement)} of answers (${loss})`;
+      const kept = `keep ${promised(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"}`;
+      const claim = isOfTokens ? kept : `lose at most ${promised(1 - agreement)} of answers (${loss})`;
       const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
       return [
         `promise: certified to ${claim} against ${model}, for text by ${describeSampling(sampling)}` +
           (population === undefined ? "" : `; certified on: ${population}`) +
-          (beyond === 0 ? "" : `; not for its last ${beyond} tokens, past the ${length} that were judged`),
+          (beyond === 0 ? "" : `; not for its last ${beyond} tokens, past those that were judged`),
       ];
     }
     case "none":

@@ -5,6 +5,7 @@
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
 import type { AnswerSettings } from "../record/policy-runs.js";
+import { judgedTokens, type JudgedTerms } from "./certificate.js";
 import type { Unit } from "../record/split.js";
 
 export type AssumptionCode =
@@ -39,7 +40,8 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "population: calibrate on such text where it matters.",
   "own-text":
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
-    "the documents as prompts, and up to the length tested. Text of another kind or length is another population. " +
+    "the documents as prompts, and up to the length tested, past an end of text too, where generate would stop. Text " +
+    "of another kind or length is another population. " +
     "The candidates were proposed on other documents; the file cannot show that these are not among them.",
   answers:
     "The full model and the policy each answered every prompt as generate does, from the same random numbers, and " +
@@ -61,6 +63,9 @@ export function describeAssumption(code: AssumptionCode): string {
 /** The claim in words: "with probability 95 %, …". `whose` the tokens should be: by default, as its terms say. */
 export function describeClaim(terms: ClaimTerms, whose?: string): string {
   const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy, settings } = terms;
+  if (policy?.certified?.impossible === true) {
+    return `nothing could be certified against the ${reference.dtype} model, not even to run all blocks`;
+  }
   const share = percent(agreement);
   const grouped = unit === "group";
   const probability = percent(1 - delta);
@@ -72,7 +77,11 @@ export function describeClaim(terms: ClaimTerms, whose?: string): string {
     const length = `answered with at most ${answered.maxNewTokens} tokens`;
     return `on prompts like these${about}, ${length}, ${what}, with probability ${probability}`;
   }
-  const where = `in texts of at most ${sequenceLength} tokens` + (kind === undefined ? "" : ` (certified on: ${kind})`);
+  const judged = judgedTokens(terms);
+  const where =
+    `in texts of at most ${sequenceLength} tokens` +
+    (judged + 1 < sequenceLength ? `, of which at most ${judged} were judged` : "") +
+    (kind === undefined ? "" : ` (certified on: ${kind})`);
   if (loss === "anyChange") {
     const of = grouped ? ", averaged over groups" : "";
     return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
@@ -85,17 +94,14 @@ export function describeClaim(terms: ClaimTerms, whose?: string): string {
   return `${what}, ${where}, ${of}, with probability ${probability}`;
 }
 
-interface ClaimTerms {
+interface ClaimTerms extends JudgedTerms {
   readonly loss: CertifiedLoss;
   readonly agreement: number;
   readonly delta: number;
   readonly unit: Unit;
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
-  /** Tokens up to which documents were judged. */
-  readonly sequenceLength: number;
   readonly policy?: Pick<Policy, "certified">;
-  readonly settings: { readonly answers?: AnswerSettings };
 }
 
 function answerClaim(loss: CertifiedLoss, { epsilon, definition }: AnswerSettings): string {
@@ -111,7 +117,7 @@ function answerClaim(loss: CertifiedLoss, { epsilon, definition }: AnswerSetting
 }
 
 function percent(share: number): string {
-  return `${Number((100 * share).toPrecision(6))} %`;
+  return `${Number((100 * share).toPrecision(12))} %`;
 }
 
 interface AssumptionTerms {

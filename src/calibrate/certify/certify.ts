@@ -13,7 +13,7 @@
  */
 import { OptionError } from "../../errors.js";
 import { coverPolicy, type Policy } from "../../exits/plan/policy.js";
-import type { Certificate } from "../certificate/certificate.js";
+import { type Certificate, judgedTokens } from "../certificate/certificate.js";
 import { LIMITS } from "../recompute/limits.js";
 import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";
@@ -37,8 +37,9 @@ export async function certify(evidence: Evidence, settings: CertifySettings): Pr
   const sequence = await planTest(evidence, settings);
   const result = await runTest(evidence, sequence, settings);
   const parts = { evidence, sequence, result, settings };
-  const policy = coverPolicy(writePolicy(parts));
+  const policy = writePolicy(parts);
   const certificate = await writeCertificate({ ...parts, policy });
+  coverPolicy(policy, { newTokens: judgedTokens(certificate) });
   return { policy, certificate, notes: await notesOf(parts, certificate) };
 }
 

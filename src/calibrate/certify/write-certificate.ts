@@ -1,14 +1,21 @@
 /** Writes the certified policy, and the certificate with every count that the claim about it rests on. */
 import { isExactFill } from "../../exits/fill/fill.js";
 import type { Policy } from "../../exits/plan/policy.js";
-import { errorFreeUnits } from "../../risk/certify-losses.js";
+import { errorFreeUnits, meanPValue } from "../../risk/certify-losses.js";
 import { effectOfClusters } from "../../risk/exchangeability.js";
 import { libraryVersion } from "../../version.js";
 import { assumptionsOf } from "../certificate/assumptions.js";
 import { type Certificate, type CertificateCopy, sealCertificate } from "../certificate/certificate.js";
 import { lossesOf, readLosses } from "../procedures/tally.js";
 import { rawVector } from "../procedures/token-table.js";
-import { classesIn, type Evidence, type EvidenceDocument, readOnce, tableIn } from "../record/evidence.js";
+import {
+  classesIn,
+  type Evidence,
+  type EvidenceDocument,
+  firstCounted,
+  readOnce,
+  tableIn,
+} from "../record/evidence.js";
 import { type ExitFeasibility, feasibilityOf } from "../record/feasibility.js";
 import { outcomeOfTally } from "../record/outcome.js";
 import { judgedBy, lossOf } from "../record/subject.js";
@@ -152,7 +159,7 @@ function isTimed({ costs, knownCosts }: CertifySettings): boolean {
 export interface CalibrationNotes {
   /** Per exit, on the grid split: what no threshold can escape; null for answers, and for given candidates. */
   readonly feasibility: readonly (ExitFeasibility & { readonly depth: number })[] | null;
-  /** The fewest documents with which this claim could be certified if no token differed. */
+  /** About the fewest documents with which this claim could be certified if no token differed. */
   readonly fewestDocuments: number;
   /** Full cost over expected cost of the policy that the grid split predicts. */
   readonly expectedSpeedup: number;
@@ -169,7 +176,7 @@ export interface CalibrationNotes {
 }
 
 export async function notesOf(
-  { evidence, sequence, result: { test }, settings }: CertificateParts,
+  { evidence, sequence, result: { test, tally }, settings }: CertificateParts,
   { documents: classes, split, accepted }: Certificate,
 ): Promise<CalibrationNotes> {
   const { documents, subject, given, answers, grid, units } = evidence;
@@ -179,10 +186,14 @@ export async function notesOf(
   const told = given === undefined && answers === undefined;
   const feasibility = told ? feasibilityOf(await tableIn(evidence, grid, score), epsilon) : undefined;
   const perUnit = (classes.length - split.grid) / units;
+  const { binary, signed = false } = lossesOf(tally, lossOf(subject, settings.loss));
+  const terms = { epsilon, delta, signed, binary: binary && units === documents.length - firstCounted(evidence) };
+  let fewest = errorFreeUnits(epsilon, delta);
+  while (meanPValue(new Float64Array(fewest), terms) > delta) fewest += Math.ceil(fewest / 200);
   const cost = test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
   return {
     feasibility: feasibility?.map((one, exit) => ({ depth: subject.depths[exit]!, ...one })) ?? null,
-    fewestDocuments: Math.ceil((errorFreeUnits(epsilon, delta) * perUnit) / (1 - gridShare)),
+    fewestDocuments: Math.ceil((fewest * perUnit) / (1 - gridShare)),
     expectedSpeedup: full / expectedCost(sequence, delta),
     speedup: full / cost,
     tokenTimes: isTimed(settings) ? { policy: cost, plain: full } : null,

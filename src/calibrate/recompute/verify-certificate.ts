@@ -56,6 +56,7 @@ async function examine(c: Certificate, check: Check): Promise<void> {
 /** Loss, sampling, unit and settings must go together. */
 function checkTerms(c: Certificate, check: Check): void {
   const { loss, unit, settings, sampling, groups } = c;
+  check((settings.choices ?? 1) * c.delta < 1, "so many choices leave no probability that all of them hold");
   check(
     settings.score === "best" || settings.score === c.policy.score,
     `the policy's score is "${c.policy.score}", but "${settings.score}" was asked for`,

@@ -228,7 +228,7 @@ export function runIn(
     if (picked.includes(-1) && judgedBy(runs.subject).reference.kind === "other") {
       throw new OptionError(
         "candidates-never",
-        'calibrateRuns: against another model "never exit" is a candidate like any other; run it too, as the first',
+        'calibrate: against another model "never exit" is a candidate like any other; run it too, as the first',
       );
     }
     return pickVectors(tallyRuns({ ...runs, documents: ordered.slice(first, end) }), picked);

@@ -109,8 +109,9 @@ export async function verifyCertificate(json: unknown, options: VerifyOptions = 
   }
   return holds(
     "reproduced",
-    `Reproduced from ${source}: the same documents, split, candidates, counts and policy; so, under its assumptions, ` +
-      `${claim}.`,
+    `Reproduced from ${source}: the same documents, split, candidates, counts and policy` +
+      (options.rerun === undefined ? "" : `, which ran anew on ${options.rerun.length} of the documents tested`) +
+      `; so, under its assumptions, ${claim}.`,
   );
 }
 

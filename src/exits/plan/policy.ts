@@ -47,6 +47,8 @@ export interface CertifiedFor {
   readonly dtype: StoredAs;
   /** Tokens up to which texts were judged; absent from early certificates, which say it elsewhere. */
   readonly length?: number;
+  /** New tokens of a text up to which it was judged. Not in the file: it follows from the documents. */
+  readonly newTokens?: number;
   /** Texts of the calibration, in the words of whoever chose them: the promise is about such texts. */
   readonly population?: string;
   /** Nothing could be certified, not even to run all blocks: there is no promise. */
@@ -79,10 +81,9 @@ export interface PolicyHolder {
 /** Policies whose certificates were made or checked by this program: the text of each then, and its coverage. */
 const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
 
-/** Notes that a certificate holds this policy, and returns it. `length` is for policies that do not name theirs. */
-export function coverPolicy(policy: Policy, length?: number): Policy {
-  const terms = policy.certified && { ...(length !== undefined && { length }), ...policy.certified };
-  covered.set(policy, { text: JSON.stringify(policy), terms });
+/** Notes that a certificate holds this policy, with terms that it does not name itself, and returns it. */
+export function coverPolicy(policy: Policy, terms: Pick<CertifiedFor, "length" | "newTokens"> = {}): Policy {
+  covered.set(policy, { text: JSON.stringify(policy), terms: policy.certified && { ...terms, ...policy.certified } });
   return policy;
 }
 
