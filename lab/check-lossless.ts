@@ -12,10 +12,10 @@ import { generateBatchWith } from "../src/model/decode/generate.js";
 import type { Prompt } from "../src/model/decode/prompt.js";
 import type { TextSummary } from "../src/model/decode/writer.js";
 
-export type CheckLosslessOptions = Pick<GenerateOptions, "policy" | "lossless" | "stopAtEndOfText" | "maxNewTokens">;
+type CheckLosslessOptions = Pick<GenerateOptions, "policy" | "lossless" | "stopAtEndOfText" | "maxNewTokens">;
 
 /** The first token at which two texts differ. */
-export interface LosslessDifference {
+interface LosslessDifference {
   /** Index of the prompt. */
   readonly prompt: number;
   /** Index of the new token. */
@@ -128,7 +128,7 @@ export async function checkLossless(
 }
 
 /** One generation, with the logits behind its tokens. */
-export interface GenerationTrace {
+interface GenerationTrace {
   readonly ids: readonly number[];
   /** The full model's logits [V] behind every token. Plain and lossless decoding have them for every token. */
   readonly logits: readonly Float32Array[];

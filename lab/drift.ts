@@ -18,7 +18,7 @@ import type { ExitHeads } from "../src/exits/heads/exit-heads.js";
 import { Ledger, type LedgerReport } from "../src/exits/cost/ledger.js";
 import { valuesOf } from "../src/exits/heads/values-of.js";
 
-export interface DriftOptions {
+interface DriftOptions {
   readonly fill: FillName;
   readonly exit?: number;
   /** Share of the positions that leave, in [0, 1]. @default 0.5 */

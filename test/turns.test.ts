@@ -7,11 +7,9 @@ import {
   calibrate,
   createModel,
   evaluate,
-  type ExitHeads,
   generate,
   generateBatch,
   loadModel,
-  type Model,
   pretrain,
   trainHeads,
 } from "early-exits";
@@ -20,7 +18,7 @@ import { createReferenceDevice, createRng } from "early-exits/tensor";
 import { byteTokenizer } from "./support/byte-tokenizer.js";
 import { byteLlama } from "./support/models.js";
 import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { times } from "./support/lists.js";
 
 /**
@@ -35,23 +33,18 @@ const write = () =>
 const documents = write();
 const held = write();
 
-let model: Model;
-let heads: ExitHeads;
-
-beforeAll(async () => {
-  const config = byteLlama({
-    hiddenSize: 128,
-    numLayers: 4,
-    numHeads: 4,
-    numKvHeads: 2,
-    intermediateSize: 256,
-    maxPositionEmbeddings: 4096,
-  });
-  const options = { device: await createDevice("wasm"), tokenizer: byteTokenizer() };
-  const fresh = createModel(config, { ...options, seed: 1 });
-  model = await loadModel(config, memorySource(await serializeModel(fresh)), options);
-  heads = attachHeads(model, { exits: [2] });
+const config = byteLlama({
+  hiddenSize: 128,
+  numLayers: 4,
+  numHeads: 4,
+  numKvHeads: 2,
+  intermediateSize: 256,
+  maxPositionEmbeddings: 4096,
 });
+const options = { device: await createDevice("wasm"), tokenizer: byteTokenizer() };
+const fresh = createModel(config, { ...options, seed: 1 });
+const model = await loadModel(config, memorySource(await serializeModel(fresh)), options);
+const heads = attachHeads(model, { exits: [2] });
 
 async function drain(tokens: AsyncIterable<unknown>) {
   const iterator = tokens[Symbol.asyncIterator]();

@@ -230,8 +230,7 @@ export function calibrationVerdict(
   const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
   if (race === undefined) {
     const held = "test" in certificate && typeof certificate.test?.chosen === "number";
-    const known = held ? "certified, without exits" : "not certified";
-    return `verdict: ${known}; this policy never exits, and decodes as the plain model does`;
+    return `verdict: ${held ? "certified" : "not certified"}; this policy never exits, and decodes as the plain model does`;
   }
   const { low, paired, high } = race[1].ratio;
   const ratio = times(paired);

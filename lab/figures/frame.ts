@@ -24,7 +24,7 @@ export interface Panel {
   readonly plot: Omit<PlotOptions, "document" | "width" | "style">;
 }
 
-export interface FrameOptions {
+interface FrameOptions {
   /** The figure's message, as a sentence. */
   readonly title: string;
   /** Side by side. */

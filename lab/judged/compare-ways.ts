@@ -27,7 +27,7 @@ export interface WayOutcome {
   readonly texts: readonly (readonly number[])[];
 }
 
-export interface CompareWaysOptions {
+interface CompareWaysOptions {
   /** New tokens of a text, at most. */
   readonly tokens: number;
   /** Seeds sampling and the order of the ways. */

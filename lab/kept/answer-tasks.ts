@@ -3,7 +3,7 @@ import { type ExitHeads, generateBatch, type Policy } from "early-exits";
 import type { ChatTask } from "./chat-tasks.js";
 
 /** One way of answering; arrays have one entry per task. */
-export interface AnsweredWay {
+interface AnsweredWay {
   /** Texts of the answers. */
   readonly answers: readonly string[];
   readonly right: readonly boolean[];

@@ -5,13 +5,13 @@
 import { createRng } from "early-exits/tensor";
 
 /** A number with its 95 % interval. */
-export interface Interval {
+interface Interval {
   readonly value: number;
   readonly low: number;
   readonly high: number;
 }
 
-export interface KeptAccuracy {
+interface KeptAccuracy {
   readonly accuracy: Interval;
   /** To the first way's accuracy. */
   readonly difference: Interval;

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import ts from "typescript";
 
 /** A law, or what some laws have in common (then it has a smaller `level`). */
-export interface Sentence {
+interface Sentence {
   readonly level: number;
   readonly text: string;
 }
 
-export interface ExplainedFile {
+interface ExplainedFile {
   readonly file: string;
   /** The comment at its top. */
   readonly about: string;

@@ -21,7 +21,7 @@ interface Draft {
 }
 
 export const largestKinds = ["documents", "groups", "candidates", "tokens", "missing"] as const;
-export type LargestKind = (typeof largestKinds)[number];
+type LargestKind = (typeof largestKinds)[number];
 
 /** Makes one, as parsed JSON. */
 export async function largestCertificate(kind: LargestKind): Promise<unknown> {

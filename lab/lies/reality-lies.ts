@@ -36,7 +36,7 @@ export const realityLies = [
   "layers",
   "stranger",
 ] as const;
-export type RealityLie = (typeof realityLies)[number];
+type RealityLie = (typeof realityLies)[number];
 
 /**
  * A lie of this kind. `truth` are the records of the documents that the verifier will be given. Undefined if the draw

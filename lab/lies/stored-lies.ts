@@ -16,7 +16,7 @@ import type { Rng } from "early-exits/tensor";
 import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 
 export const storedLies = ["type", "range", "change", "double", "order", "member", "policy", "terms"] as const;
-export type StoredLie = (typeof storedLies)[number];
+type StoredLie = (typeof storedLies)[number];
 
 type Json = Record<string | number, unknown>;
 type Path = readonly (string | number)[];

@@ -13,7 +13,7 @@ export interface Alternative extends Omit<WayOutcome, "texts"> {
   readonly unembedding: Model["unembedding"];
 }
 
-export interface AlternativeOptions {
+interface AlternativeOptions {
   readonly device: Device;
   /** The model's file, and the folder of its heads. */
   readonly file: string;

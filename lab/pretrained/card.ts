@@ -7,7 +7,7 @@ import type { ShippedLevel } from "../ship/card.js";
 import type { CurvePoint, DepthStart } from "./train-maps.js";
 
 /** Summary of the certificates for one dtype. */
-export interface CertifiedFacts {
+interface CertifiedFacts {
   readonly levels: readonly ShippedLevel[];
   /** The same levels, or some of them, with the fill "project". */
   readonly projected: readonly ShippedLevel[];
@@ -17,7 +17,7 @@ export interface CertifiedFacts {
   readonly heldAnswers: number;
 }
 
-export interface PretrainedFacts extends Pick<CertifiedFacts, "numLayers"> {
+interface PretrainedFacts extends Pick<CertifiedFacts, "numLayers"> {
   readonly shapes: readonly { readonly depth: number; readonly shape: HeadShape }[];
   /** Tokens of the model's own answers that taught the maps. */
   readonly trainingTokens: number;

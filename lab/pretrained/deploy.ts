@@ -12,7 +12,7 @@ import { type Answer, documentOf } from "./answers.js";
 /** Tokens of a conversation, at most: the longest prompt and answer. */
 export const CONVERSATION = 512;
 
-export interface DeployOptions {
+interface DeployOptions {
   /** Of the heads. */
   readonly preview: PreviewShape;
   /** Of the exit in place of the unembedding. */

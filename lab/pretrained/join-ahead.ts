@@ -5,7 +5,7 @@ import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
 import { integerValues, roundToIntegers } from "../../src/tensor/integer-rows.js";
 import { serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
 
-/** Its matrices are rounded to int8, in which they run, and which takes a quarter of the file; the rest to bfloat16. */
+/** Its matrices are rounded to int8, in which they run, and which takes a quarter of the file. */
 export async function joinAhead({ model, heads, taught }: ExitHeads, { ahead }: ExitHeads): Promise<ExitHeads> {
   const { description, weights } = await serializeHeads(new ExitHeads(model, heads, taught, ahead));
   const file = parseSafetensors(weights);
@@ -14,7 +14,7 @@ export async function joinAhead({ model, heads, taught }: ExitHeads, { ahead }: 
     const values = file.float32(name);
     const matrix = /^exits\.ahead\.(map|up|down)$/.test(name);
     const data = matrix ? integerValues(roundToIntegers(values, shape[1]!, "int8")) : values;
-    return [name, { dtype: matrix || !name.startsWith("exits.ahead.") ? "F32" : "BF16", shape, data }] as const;
+    return [name, { dtype: "F32", shape, data }] as const;
   });
   return deserializeHeads(model, description, serializeSafetensors(rounded));
 }

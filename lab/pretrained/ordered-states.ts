@@ -20,7 +20,7 @@ export interface RecordedAnswers {
 }
 
 /** States of answers, one after another; those that chose its tokens. */
-export interface OrderedStates {
+interface OrderedStates {
   readonly hidden: ReadonlyMap<number, Float32Array>;
   readonly final: Float32Array;
   readonly positions: Int32Array;

@@ -34,7 +34,7 @@ export async function fitKeys(heads: ExitHeads, answers: readonly Answer[]): Pro
   });
 }
 
-export interface ProjectedParts {
+interface ProjectedParts {
   /** Records of the answers that certify. */
   readonly calibration: CalibrationRecords;
   readonly answers: readonly Answer[];

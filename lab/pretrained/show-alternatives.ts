@@ -63,7 +63,7 @@ export function alternativesChart(ways: readonly Alternative[]): string {
 }
 
 /** Terms under which alternatives were measured. `prompts` is their number. */
-export interface AlternativesFacts {
+interface AlternativesFacts {
   readonly prompts: string;
   readonly threads: string;
   /** Dtype that the policies are certified in. */

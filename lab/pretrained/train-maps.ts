@@ -33,7 +33,7 @@ export interface AnswerSet {
   readonly states: string;
 }
 
-export interface MapRecipe {
+interface MapRecipe {
   /** Depths of the heads. */
   readonly depths: readonly number[];
   readonly epochs: number;

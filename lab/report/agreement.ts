@@ -10,7 +10,7 @@ import type { CalibrationRecords } from "early-exits/calibrate";
 import type { ScoreName } from "early-exits/exits";
 import { orientScore, scoreAt } from "../../src/exits/heads/score.js";
 
-export interface Ranking {
+interface Ranking {
   /** Agreement of all tokens. */
   readonly agreement: number;
   /** curve[k]: agreement of the k + 1 most confident tokens. */

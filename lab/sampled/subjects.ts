@@ -14,7 +14,7 @@ import { exactCertificates } from "../pretrained/read-certificates.js";
 import { requireUncertified } from "../pretrained/held-prompts.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";
 
-export interface SampledSubject {
+interface SampledSubject {
   /** The model, as reports name it. */
   readonly name: string;
   readonly heads: ExitHeads;
@@ -27,7 +27,7 @@ export interface SampledSubject {
   readonly greedy: readonly Certificate[];
 }
 
-export interface SampledSubjectOptions {
+interface SampledSubjectOptions {
   readonly sampling: SamplingOptions;
   /** At most so many documents certify. */
   readonly documents: number;
@@ -56,7 +56,7 @@ export async function embeddedSubject(options: SampledSubjectOptions): Promise<S
 }
 
 /** Path of SmolLM2, and its dtype. */
-export interface ChatSource {
+interface ChatSource {
   /** The GGUF file. */
   readonly file: string;
   /** The folder of heads and certificates. */

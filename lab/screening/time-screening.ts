@@ -20,7 +20,7 @@ export interface ScreeningTiming {
   readonly sameTokens: boolean;
 }
 
-export interface ScreeningOptions {
+interface ScreeningOptions {
   readonly maxNewTokens?: number;
   /** Hears of every pair of runs. */
   readonly onRun?: (done: number) => void;

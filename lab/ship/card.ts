@@ -28,7 +28,7 @@ export interface SampledRow {
 }
 
 /** `sampled` in shipped.json. */
-export interface SampledFacts {
+interface SampledFacts {
   readonly sampling: SamplingOptions;
   readonly prompts: number;
   readonly tokens: number;

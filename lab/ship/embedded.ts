@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 import type { Certificate, Device, ExitHeads, Model } from "early-exits";
 import { createDevice, readHeads, readJson, readModel } from "early-exits/node";
 
-export type ModelName = "sotu-6" | "sotu-12";
+type ModelName = "sotu-6" | "sotu-12";
 
 /** The folder of a model. */
 export function modelFolder(name: ModelName): string {

@@ -39,7 +39,7 @@ export function medianOf(values: readonly number[]): number {
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 
-export interface SimulatedAudits {
+interface SimulatedAudits {
   readonly alarms: number;
   /** Units until the alarm, over all runs; a run without alarm counts `most` + 1. */
   readonly median: number;

@@ -41,7 +41,7 @@ export interface PopulationSpec {
 }
 
 /** The true effect of a vector of thresholds where the claim is used. */
-export interface Truth {
+interface Truth {
   /** The share of changed tokens: the mean over documents of each document's share, or the share of all tokens. */
   readonly risk: number;
   /** The share of documents in which any token changes. For sampled text, of which tokens change in part, NaN. */

@@ -160,7 +160,7 @@ export function unitLosses(tally: Tally, { groups }: GroupedTable, loss: Certifi
 }
 
 /** Returns a table of these documents, in this order. */
-export function takeDocuments(
+function takeDocuments(
   { exits, starts, oriented, agrees, losses }: TokenTable,
   documents: readonly number[],
 ): TokenTable {

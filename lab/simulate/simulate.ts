@@ -11,7 +11,7 @@ import type { ThresholdVector } from "../../src/calibrate/procedures/token-table
 import type { Population } from "./population.js";
 import { createTrial, type ProcedureName, procedures, type ProcedureSpec } from "./procedures.js";
 
-export interface SimulateOptions {
+interface SimulateOptions {
   readonly runs: number;
   /** Number of calibration documents in each run. */
   readonly documents: number;
@@ -84,7 +84,7 @@ export function judge(
   return { risk: risks[claim], coverage };
 }
 
-export interface OracleOptions {
+interface OracleOptions {
   readonly epsilon: number;
   /** Size of the draw that proposes candidates. @default 100,000 */
   readonly tokens?: number;

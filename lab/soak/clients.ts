@@ -7,7 +7,7 @@ import { generate, type Model } from "early-exits";
 import { Batcher, type TextRequest } from "early-exits/serve";
 import { createRng, type Rng } from "early-exits/tensor";
 
-export interface SoakOptions {
+interface SoakOptions {
   readonly clients: number;
   /** Texts written together. */
   readonly parallel: number;
@@ -37,7 +37,7 @@ export interface Asked {
   readonly finished: boolean;
 }
 
-export interface SoakCounts {
+interface SoakCounts {
   readonly texts: number;
   readonly finished: number;
   readonly left: number;

@@ -16,7 +16,7 @@ export interface ModelTiming extends InferenceTiming {
   readonly dispatches?: number;
 }
 
-export interface DeviceTimings {
+interface DeviceTimings {
   readonly models: readonly ModelTiming[];
   /** Models that the device could not run, with the reason. */
   readonly refused: readonly { readonly model: string; readonly reason: string }[];

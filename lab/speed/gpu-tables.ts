@@ -5,13 +5,13 @@ import type { Table } from "../report/report.js";
 import type { GpuTimings, ModelTiming } from "./device-timings.js";
 
 /** The outcome of the GPU test suite. */
-export interface SuiteOutcome {
+interface SuiteOutcome {
   readonly passed: boolean;
   readonly summary: string;
 }
 
 /** A place where the GPU device ran. */
-export interface GpuRun {
+interface GpuRun {
   readonly name: string;
   readonly timings: GpuTimings;
   readonly suite: SuiteOutcome;

@@ -23,7 +23,7 @@ export interface TrainingRun extends Place {
 }
 
 /** The GPU device that took part. */
-export interface GpuPart {
+interface GpuPart {
   readonly description: string;
   readonly hardware: boolean;
 }

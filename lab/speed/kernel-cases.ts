@@ -7,7 +7,7 @@ import { createRng, type Device, type WeightDtype } from "../../src/tensor/index
 import { type Storage, weightDtypes } from "../../src/tensor/device.js";
 
 /** One call of a kernel, and what it is compared with. */
-export interface KernelCase {
+interface KernelCase {
   readonly name: string;
   /** Floating-point operations. */
   readonly flops?: number;

@@ -17,7 +17,7 @@ import { depthByPosition, type Judged, positionTable, summaryTable } from "./tab
 import { PROMPT_TOKENS } from "./texts.js";
 import { allWays, lossyWays, type NamedWay, promptsOf } from "./ways.js";
 
-export interface SpeedupOptions {
+interface SpeedupOptions {
   readonly out: string;
   readonly model: string;
   /** @default the model folder's heads/; heads are trained if it does not exist */

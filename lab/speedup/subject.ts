@@ -44,7 +44,7 @@ export interface Subject {
   readonly origin: string;
 }
 
-export interface SubjectOptions {
+interface SubjectOptions {
   readonly model: Model;
   readonly folder: string;
   /** The folder of the heads; if it does not exist, heads are trained. */

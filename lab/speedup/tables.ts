@@ -19,7 +19,7 @@ export interface Judged {
   readonly predicted: number;
 }
 
-export interface SummaryFacts {
+interface SummaryFacts {
   readonly heads: ExitHeads;
   readonly origin: string;
   readonly runs: number;

@@ -20,13 +20,13 @@ export interface Campaign {
   readonly mostBytes: number;
 }
 
-export interface CampaignOptions extends JudgeOptions {
+interface CampaignOptions extends JudgeOptions {
   readonly attacks: number;
   readonly seed: number;
 }
 
 /** An attack that is ready: its files are made, which is no part of it. */
-export interface ReadyAttack {
+interface ReadyAttack {
   readonly run: () => unknown;
   /** Bytes of its files. */
   readonly bytes: number;

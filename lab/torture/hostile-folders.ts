@@ -21,7 +21,7 @@ type Change =
   | { readonly kind: "empty"; readonly file: string }
   | { readonly kind: "bomb"; readonly file: string; readonly bomb: Bomb };
 
-export interface HostileFolder {
+interface HostileFolder {
   /** A name in `smallConfigs`. */
   readonly config: string;
   readonly sharded: boolean;

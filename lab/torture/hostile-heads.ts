@@ -6,7 +6,7 @@ import { askedHeads, attachOptionsOf } from "../../test/support/models.js";
 import { encodeJson, type Files, memoryFolder } from "./memory-files.js";
 import { type ByteChange, byteChange, changedBytes, changedJson, type JsonChange, jsonChange } from "./mutations.js";
 
-export interface HostileHeads {
+interface HostileHeads {
   /** An index of `askedHeads`. */
   readonly pair: number;
   readonly description: readonly JsonChange[];

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { huggingFaceTokenizer, trainByteLevelBpe } from "early-exits/model";
 import { changedJson, type JsonChange, jsonChange } from "./mutations.js";
 
-export interface HostileTokenizer {
+interface HostileTokenizer {
   readonly pattern: string | undefined;
   readonly normalizers: readonly object[];
   readonly decoders: readonly object[];

@@ -14,6 +14,6 @@ export function memoryFolder(files: Files): Folder {
 }
 
 /** A file of these bytes. */
-export function memoryFile(path: string, bytes: Uint8Array): FolderFile {
+function memoryFile(path: string, bytes: Uint8Array): FolderFile {
   return { path, size: bytes.length, read: (begin, end) => Promise.resolve(bytes.slice(begin, end)) };
 }

@@ -9,7 +9,7 @@ import { createDevice } from "early-exits/node";
 import { createRng } from "early-exits/tensor";
 import { smallCheckpoint } from "../../test/support/models.js";
 
-export interface PressureOptions {
+interface PressureOptions {
   readonly requests: number;
   readonly seed: number;
   /** Bytes of the device. @default 24 MiB */

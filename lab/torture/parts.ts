@@ -12,7 +12,7 @@ import { hostileHeads, soundHeads, useHeads } from "./hostile-heads.js";
 import { hostileTokenizer, useTokenizer } from "./hostile-tokenizers.js";
 import { pressMemory, type PressureCounts } from "./memory-pressure.js";
 
-export interface TortureOptions {
+interface TortureOptions {
   /** 1: the counts that the report names. */
   readonly scale: number;
   /** Each part has a seed of its own, made from this one. */
@@ -24,7 +24,7 @@ export interface TortureOptions {
 }
 
 /** Outcomes of all attacks. */
-export interface TortureResults {
+interface TortureResults {
   readonly campaigns: readonly Campaign[];
   readonly kills: KillCounts;
   readonly disks: DiskCounts;

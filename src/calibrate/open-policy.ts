@@ -10,7 +10,8 @@ import { fileJson } from "../model/files/folder.js";
 import { describeSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { Folder, FolderFile, StoredAs } from "../model/index.js";
 import { sha256Now } from "../model/sha256-now.js";
-import { canonicalJson, type Certificate, judgedTokens } from "./certificate/certificate.js";
+import { canonicalJson, type Certificate } from "./certificate/certificate.js";
+import { judgedTokens } from "./record/policy-runs.js";
 import { shown } from "../shown.js";
 import { shapeReasons } from "./recompute/check-shape.js";
 

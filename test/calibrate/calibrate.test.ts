@@ -1,20 +1,16 @@
 /** Calibration of heads on text: streaming, the policy's binding to its certificate, and resuming from a store. */
-import { calibrate, type ExitHeads, generate, type Policy } from "early-exits";
+import { calibrate, generate, type Policy } from "early-exits";
 import { calibrateRecords, policyFrom, recordDocuments } from "early-exits/calibrate";
 import type { CacheStore } from "early-exits/exits";
-import { beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { coverPolicy } from "../../src/exits/plan/policy.js";
 import { sharedWasm } from "../support/devices.js";
 import { finish } from "../support/lossless.js";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
-let heads: ExitHeads;
 const documents = Array.from({ length: 24 }, (_, i) => randomIds(8 + (i % 9), 61, i));
-beforeAll(async () => {
-  heads = await smallHeads({}, { device: await sharedWasm() });
-  await giveProjections(heads);
-});
+const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
 
 it("streams documents and gives the same certificates as one recording in memory", async () => {
   const records = await recordDocuments(heads, documents);

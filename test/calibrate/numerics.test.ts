@@ -18,20 +18,27 @@ import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { createReferenceDevice } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
 import { runOwnText } from "../../src/calibrate/record/own-text.js";
+import { expectCode } from "../support/expect-code.js";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
-import { damagedCheckpoint, damageHead, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import {
+  damagedCheckpoint,
+  damageHead,
+  randomDocuments,
+  randomIds,
+  smallConfigs,
+  smallModel,
+} from "../support/models.js";
 
 const device = createReferenceDevice();
 const config = smallConfigs["llama"]!;
-const documents = Array.from({ length: 12 }, (_, i) => randomIds(24, 61, i));
+const documents = randomDocuments(12, 24);
 const training = { steps: 3, batchSize: 2, sequenceLength: 16 };
 
 const damagedModel = async (name: string) =>
   loadModel(config, memorySource(await damagedCheckpoint(name, NaN)), { device });
 const headsOn = (model: Model) => attachHeads(model, { exits: [1, 3], kind: "dense" });
 
-const failure = (work: Promise<unknown>): Promise<unknown> =>
-  work.then(() => undefined).catch((error: unknown) => error);
+const failure = (work: Promise<unknown>) => work.then(() => undefined).catch((error: unknown) => error);
 
 describe("a model with NaN in its last block, behind all exits", () => {
   const model = damagedModel("model.layers.3.mlp.down_proj.weight");
@@ -78,17 +85,11 @@ describe("a model with NaN in its last block, behind all exits", () => {
 it("a head with NaN is named by training, recording and evaluation", async () => {
   const heads = headsOn(await smallModel({ device }));
   damageHead(heads, 1);
-  expect(await failure(trainHeads(heads, documents, training))).toMatchObject({
-    code: "loss-non-finite",
-    message: expect.stringMatching(/^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/) as string,
-  });
+  const says = /^trainHeads: the loss of the head at depth 3 is NaN in step 1 of 3/;
+  await expectCode(trainHeads(heads, documents, training), "loss-non-finite", says);
   const passages = [{ context: [1, 2, 3], continuation: [4, 5] }];
-  expect(
-    await failure(scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })])),
-  ).toMatchObject({
-    code: "numerics-non-finite",
-    message: expect.stringMatching(/^evaluate: the logits of the exit at depth 3 /) as string,
-  });
+  const scoring = scorePassages(heads, passages, [createPolicy(heads, [0, 0], { score: "margin" })]);
+  await expectCode(scoring, "numerics-non-finite", /^evaluate: the logits of the exit at depth 3 /);
   expect(await failure(recordDocuments(heads, documents))).toMatchObject({
     code: "numerics-non-finite",
     message: expect.stringMatching(/^calibrate: the logits of exit 1 /) as string,

@@ -2,22 +2,20 @@
  * A preview of the unembedding in what is certified: its misses count as disagreement, its threshold is one of the
  * policy's, the independent check accepts an exit at depth L, and refuses the certificate once the preview is another.
  */
-import { attachHeads, calibrate, type ExitHeads, generate, type Model, verifyCertificate } from "early-exits";
+import { attachHeads, calibrate, generate, verifyCertificate } from "early-exits";
 import { recordDocuments, runPolicies } from "early-exits/calibrate";
 import { fitPreviews } from "early-exits/exits";
-import { createDevice } from "early-exits/node";
-import { afterAll, beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { noteLines } from "../../apps/cli/calibration-lines.js";
-import { giveProjections, randomIds, smallModel } from "../support/models.js";
-import { sumOf, times } from "../support/lists.js";
+import { devicesHere } from "../support/devices.js";
+import { giveProjections, randomDocuments, smallModel } from "../support/models.js";
+import { sumOf } from "../support/lists.js";
 import { expectCode } from "../support/expect-code.js";
 
-const documents = times(90, (i) => randomIds(16, 61, i));
+const documents = randomDocuments(90, 16);
 const L = 4;
-const device = await createDevice("wasm");
-afterAll(() => device.dispose());
-let model: Model;
-let heads: ExitHeads;
+const { wasm: device } = await devicesHere();
+const model = await smallModel({ device, gain: 4 });
 
 /** A preview so coarse that it misses a share of the tokens. */
 async function previewed(rank = 5) {
@@ -27,10 +25,7 @@ async function previewed(rank = 5) {
   return made;
 }
 
-beforeAll(async () => {
-  model = await smallModel({ device, gain: 4 });
-  heads = await previewed();
-});
+const heads = await previewed();
 
 it("counts as disagreement what the preview misses, on records and as it runs", async () => {
   const records = await recordDocuments(heads, documents.slice(0, 5));

@@ -2,9 +2,9 @@
 import { type Certificate, type FillName } from "early-exits";
 import { calibrateRecords, fastestCertificate, recordDocuments } from "early-exits/calibrate";
 import { tokenTime } from "../../src/calibrate/token-time.js";
-import { beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { exitFires, scoreAt } from "../../src/exits/heads/score.js";
-import { randomIds, smallHeads } from "../support/models.js";
+import { randomDocuments, smallHeads } from "../support/models.js";
 
 /** A block takes 1 ms; every further row of it `further`. */
 function times(further: number, fill = 0) {
@@ -19,36 +19,30 @@ function times(further: number, fill = 0) {
   };
 }
 
-let certificate: Certificate;
-let expected: (further: number) => number;
+const records = await recordDocuments(await smallHeads(), randomDocuments(60, 12));
+const { certificate } = await calibrateRecords(records, { agreement: 0.3, delta: 0.3, score: "margin" });
+const { policy, split } = certificate;
+const byHash = new Map(records.documents.map((document) => [document.hash, document]));
+const tested = certificate.documents.slice(split.grid).map(({ hash }) => byHash.get(hash)!);
 
-beforeAll(async () => {
-  const heads = await smallHeads();
-  const documents = Array.from({ length: 60 }, (_, i) => randomIds(12, 61, i));
-  const records = await recordDocuments(heads, documents);
-  ({ certificate } = await calibrateRecords(records, { agreement: 0.3, delta: 0.3, score: "margin" }));
-  const { policy, split } = certificate;
-  const byHash = new Map(records.documents.map((document) => [document.hash, document]));
-  const tested = certificate.documents.slice(split.grid).map(({ hash }) => byHash.get(hash)!);
-  expected = (further) => {
-    let sum = 0;
-    let tokens = 0;
-    for (const { positions, exits } of tested) {
-      for (let t = 0; t < positions; t++, tokens++) {
-        const left = policy.exits.findIndex(({ threshold }, exit) => {
-          if (threshold !== "never") sum += times(further).heads[exit]!;
-          return exitFires(scoreAt(exits[exit]!, t, policy.score), threshold, policy.score);
-        });
-        const depth = policy.exits[left]?.depth;
-        sum += depth === undefined ? 4 + 3 : depth + (4 - depth) * further;
-      }
+function expected(further: number) {
+  let sum = 0;
+  let tokens = 0;
+  for (const { positions, exits } of tested) {
+    for (let t = 0; t < positions; t++, tokens++) {
+      const left = policy.exits.findIndex(({ threshold }, exit) => {
+        if (threshold !== "never") sum += times(further).heads[exit]!;
+        return exitFires(scoreAt(exits[exit]!, t, policy.score), threshold, policy.score);
+      });
+      const depth = policy.exits[left]?.depth;
+      sum += depth === undefined ? 4 + 3 : depth + (4 - depth) * further;
     }
-    return sum / tokens;
-  };
-});
+  }
+  return sum / tokens;
+}
 
 it("is the mean over the tokens of the test, those that run later at the price of a further row", () => {
-  expect(certificate.policy.fill).toBe("lazy");
+  expect(policy.fill).toBe("lazy");
   expect(certificate.measured.coverage).toBeGreaterThan(0);
   for (const further of [0, 0.1, 0.6, 1]) {
     expect(tokenTime(certificate, times(further))).toBeCloseTo(expected(further));
@@ -56,7 +50,6 @@ it("is the mean over the tokens of the test, those that run later at the price o
 });
 
 it("chooses the fill: running blocks later pays where a further row is cheap", async () => {
-  const { policy } = certificate;
   const projected: Certificate = { ...certificate, policy: { ...policy, fill: "project" } };
   const measured: FillName[] = [];
   const choose = (further: number) =>

@@ -33,10 +33,7 @@ describe("readShard", () => {
     ["auto", { ...slurmArray(1, 0, 3), RANK: "0", WORLD_SIZE: "4" }, "shard-contradicted"],
     ["auto", { RANK: "1", WORLD_SIZE: "many" }, "shard-malformed"],
     ["auto", { ...slurmArray(4, 0, 6), SLURM_ARRAY_TASK_COUNT: "4" }, "shard-gaps"],
-  ])("refuses %j in %j: %s", async (text, environment, code) => {
-    const found = (): unknown => readShard(text, environment);
-    await expectCode(found, code);
-  });
+  ])("refuses %j in %j: %s", (text, environment, code) => expectCode(() => readShard(text, environment), code));
 });
 
 test.prop([between(1, 40), fc.nat(200)])(

@@ -140,13 +140,13 @@ export async function succeed(line: readonly string[], options: TestIoOptions = 
 }
 
 /** Runs a command line that must end with this exit status; returns what it wrote to stderr. */
-export async function refused(line: readonly string[], status = 1): Promise<string> {
+export async function refused(line: readonly string[], status = 1) {
   const { code, err } = await cli(line);
   expect(code, `${line.join(" ")}\n${err}`).toBe(status);
   return err;
 }
 
-export function parseJson(json: string): Record<string, unknown> {
+export function parseJson(json: string) {
   return JSON.parse(json) as Record<string, unknown>;
 }
 

@@ -14,8 +14,7 @@ import { sumOf, times } from "../support/lists.js";
 
 const { wasm: device } = await devicesHere();
 const model = await smallByteModel({ device });
-const heads = attachHeads(model, { exits: [1, 2, 3] });
-await giveProjections(heads);
+const heads = await giveProjections(attachHeads(model, { exits: [1, 2, 3] }));
 const text = "Pêches, Äpfel and pears: every item of this little task was written for the test.";
 const words = text.split(" ");
 const choices = times(12, (i) => ({

@@ -20,6 +20,7 @@ import {
   attachOptionsOf,
   hasScore,
   once,
+  randomDocuments,
   randomIds,
   smallConfigs,
   smallHeads,
@@ -45,7 +46,7 @@ const setups = once(async ([config, pair]: readonly [string, AskedHeads]) => {
     { exits: [1, 2, 3], ...attachOptionsOf(pair) },
     { config: smallConfigs[config]!, device: wasm },
   );
-  const documents = times(8, (i) => randomIds(24, VOCAB, 100 + i));
+  const documents = randomDocuments(8, 24, 100);
   await fitProjections(heads, documents, { sequenceLength: 24 });
   return heads;
 });

@@ -40,13 +40,14 @@ it("is none without a certificate for it, if an observer sets thresholds, or if 
   expect(await promiseOf({ policy: impossible, allowUncertified: true })).toEqual(none("impossible"));
 });
 
-it("says how many new tokens lie past the length that was judged", async () => {
-  for (const [length, beyond] of [
-    [6, 0],
-    [5, 1],
-    [3, 2],
+it("says how many new tokens lie past the length that was judged, or past those judged of a text", async () => {
+  for (const [length, newTokens, beyond] of [
+    [6, 9, 0],
+    [5, 9, 1],
+    [3, 9, 2],
+    [9, 1, 1],
   ] as const) {
-    const policy = await certifiedPolicy(heads, {}, { length });
+    const policy = await certifiedPolicy(heads, {}, { length, newTokens });
     expect(await promiseOf({ policy })).toMatchObject({ kind: "certified", length, beyond });
   }
 });

@@ -2,7 +2,7 @@
 import { attachHeads, calibrate, createPolicy } from "early-exits";
 import { exportOnnx } from "early-exits/export";
 import { describe, expect, it } from "vitest";
-import { randomIds, smallConfigs, smallModel } from "../support/models.js";
+import { randomDocuments, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
 const length = async (parts: AsyncIterable<Uint8Array>) => {
@@ -65,7 +65,7 @@ describe("weights", () => {
 
 it("holds the certificate of its policy, and refuses another", async () => {
   const heads = attachHeads(await smallModel({ gain: 4 }), { exits: [2], kind: "dense" });
-  const documents = Array.from({ length: 60 }, (_, i) => randomIds(24, 59, i));
+  const documents = randomDocuments(60, 24, 0, 59);
   const { policy, certificate } = await calibrate(heads, documents, { agreement: 0.2, delta: 0.2 });
   const exported = await exportOnnx(heads, { policy, certificate });
   expect(exported.certificate).toEqual(certificate);

@@ -2,7 +2,6 @@
  * Whole models on WebGPU beside PyTorch's numbers and the CPU device's: logits, tokens, exits, training; and what a
  * long run leaves behind.
  */
-import { fileURLToPath } from "node:url";
 import { attachHeads, createPolicy, generate, loadModel, type Model, serializeHeads, trainHeads } from "early-exits";
 import { memorySource } from "early-exits/model";
 import type { DecodeEvent } from "../../src/exits/decode/observe.js";
@@ -22,7 +21,6 @@ import { times } from "../support/lists.js";
 /** Twelve blocks of float32 sums in another order than PyTorch's, and an exp of less precision. */
 const LOGITS = 5e-4;
 
-const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 const gpu = await webGpuHere();
 const { wasm: cpu } = await devicesHere();
 
@@ -33,11 +31,11 @@ it(`runs as WebGPU on a ${wish} adapter`, () => {
 
 it.each(["gpt2-tiny", "gpt-neox-tiny", "llama-tiny-bf16-sharded", "gemma3-tiny", "olmo2-tiny"])(
   "golden checkpoints %s has PyTorch's logits, hidden states and greedy tokens",
-  (name) => expectGolden(at(`test/golden/${name}`), gpu, LOGITS),
+  (name) => expectGolden(`test/golden/${name}`, gpu, LOGITS),
 );
 
 describe("sotu-6", async () => {
-  const sotu = at("models/sotu-6");
+  const sotu = "models/sotu-6";
   const documents = (await readJson(`${sotu}/documents.json`)) as Record<"train" | "test", { text: string }[]>;
   const [train, test] = (["train", "test"] as const).map((part) => documents[part].map(({ text }) => text));
   const cpuModel = await readModel(sotu, { device: cpu });

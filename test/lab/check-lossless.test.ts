@@ -2,7 +2,6 @@
  * checkLossless: it finds no difference on a device that computes rows alike in every batch, and reports the first
  * difference on one that does not.
  */
-import { fileURLToPath } from "node:url";
 import { attachHeads, createPolicy, type Device, type ExitHeads } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { createDevice, readModel } from "early-exits/node";
@@ -77,10 +76,7 @@ it.each([
   [1, "int4"],
 ] as const)("on the CPU device, %d threads, %s, the embedded model: every bit is equal", async (threads, dtype) => {
   const device = await createDevice("wasm", { threads });
-  const heads = attachHeads(
-    await readModel(fileURLToPath(new URL("../../models/sotu-6", import.meta.url)), { device, dtype }),
-    { exits: [3, 5], kind: "linear" },
-  );
+  const heads = attachHeads(await readModel("models/sotu-6", { device, dtype }), { exits: [3, 5], kind: "linear" });
   const report = await checkLossless(heads, ["The people of", "Our army"], {
     policy: createPolicy(heads, 0.2, { score: "maxProb" }),
     lossless: { costs: freeRows },

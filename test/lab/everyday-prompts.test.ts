@@ -10,10 +10,7 @@ interface Prompt {
   readonly messages: readonly { readonly role: string; readonly content: string }[];
 }
 
-const linesOf = (name: string) =>
-  readFileSync(new URL(`../../lab/pretrained/everyday/${name}.jsonl`, import.meta.url), "utf8")
-    .trim()
-    .split("\n");
+const linesOf = (name: string) => readFileSync(`lab/pretrained/everyday/${name}.jsonl`, "utf8").trim().split("\n");
 const certify = linesOf("certify");
 const held = linesOf("held");
 const promptsOf = (lines: readonly string[]) => lines.map((line) => JSON.parse(line) as Prompt);

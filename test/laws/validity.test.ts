@@ -115,9 +115,7 @@ describe("on the border", () => {
    * Counts, for every delta, the runs in which each p-value is <= delta. `draw` returns what gives p-values by name for
    * a delta, or undefined if a run has nothing to test.
    */
-  const rates = (
-    draw: (rng: Rng) => ((delta: number) => Readonly<Record<string, number>>) | undefined,
-  ): { readonly delta: number; readonly counts: Record<string, Count> }[] => {
+  const rates = (draw: (rng: Rng) => ((delta: number) => Readonly<Record<string, number>>) | undefined) => {
     const cells = DELTAS.map((delta): { delta: number; counts: Record<string, Count> } => ({ delta, counts: {} }));
     const root = createRng(21);
     for (let run = 0; run < RUNS_HERE; run++) {

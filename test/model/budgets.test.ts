@@ -66,8 +66,7 @@ describe("a config.json", () => {
     tensors: new Map(shapes.map((shape, i) => [`t${i}`, { dtype: "F32", shape }])),
     read: () => Promise.reject(new Error("read")),
   });
-  const load = (config: object): Promise<unknown> =>
-    loadModel(config, source([[61, 24]]), { device: createReferenceDevice() });
+  const load = (config: object) => loadModel(config, source([[61, 24]]), { device: createReferenceDevice() });
 
   it.each(Object.keys(smallConfigs))("of %s has sizes that its checkpoint can hold", async (name) => {
     const config = smallConfigs[name]!;

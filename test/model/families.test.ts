@@ -1,6 +1,5 @@
 /** Hugging Face checkpoints: golden numbers, options of every family, and errors that name what is wrong. */
 import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { loadModel } from "early-exits";
 import { createReferenceDevice, parseSafetensors } from "early-exits/tensor";
 import { type SafetensorsInput, serializeSafetensors } from "../../src/tensor/formats/serialize-safetensors.js";
@@ -12,7 +11,7 @@ import { expectGolden } from "../support/golden.js";
 import { randomIds, smallCheckpoint, smallConfigs, smallModel } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
-const golden = (name: string) => fileURLToPath(new URL(`../golden/${name}`, import.meta.url));
+const golden = (name: string) => `test/golden/${name}`;
 const device = createReferenceDevice();
 
 type Tensors = Record<string, SafetensorsInput>;

@@ -1,11 +1,11 @@
 /** A model whose KV cache is bfloat16 or int8: one rounding, whatever the way in which positions are computed. */
-import { createReferenceDevice, type Device } from "early-exits/tensor";
 import { Sequence, storageOf } from "early-exits/model";
 import { runTo } from "../../src/model/advance.js";
-import { createDevice } from "early-exits/node";
-import { beforeAll, describe, expect, it } from "vitest";
+import { devicesHere } from "../support/devices.js";
+import { describe, expect, it } from "vitest";
 import { randomIds, smallModel } from "../support/models.js";
 
+const devices = await devicesHere();
 const ids = randomIds(23, 61, 1);
 
 /** The state of the last position. */
@@ -22,10 +22,7 @@ describe.each([
   ["reference", "bfloat16"],
   ["reference", "int8"],
 ] as const)("on %s, a KV cache in %s", (name, kvCache) => {
-  let device: Device;
-  beforeAll(async () => {
-    device = name === "wasm" ? await createDevice("wasm") : createReferenceDevice();
-  });
+  const device = devices[name];
 
   it("gives the same bits at once, one by one, after truncation and in a clone", async () => {
     const model = await smallModel({ device, kvCache });

@@ -1,5 +1,4 @@
 /** Agreement of the page's keys and values with what the ledger counted. */
-import { fileURLToPath } from "node:url";
 import { sum } from "d3-array";
 import { createPolicy, type FillName, fitProjections, generate } from "early-exits";
 import { keyValueLayers } from "early-exits/model";
@@ -8,7 +7,7 @@ import { expect, it } from "vitest";
 import { type KeyValueSource, type KeyValueSpan, keyValuesOf } from "../../playground/src/engine/key-values.js";
 import { times } from "../support/lists.js";
 
-const data = fileURLToPath(new URL("../../playground/public/model", import.meta.url));
+const data = "playground/public/model";
 const PROMPT = "The people of the United States";
 
 type Thresholds = Parameters<typeof createPolicy>[1];

@@ -5,7 +5,7 @@ import { race } from "../../playground/src/engine/race.js";
 import { idle, press, pressAtFirst, race as startRace, says, withText, writeLossless } from "./support.js";
 
 const laneOf = (page: Page, mode: string) => page.locator(`#lanes [data-mode=${mode}]`);
-const textOf = async (page: Page, mode: string): Promise<string> =>
+const textOf = async (page: Page, mode: string) =>
   (await laneOf(page, mode).locator(".text").textContent())!.replaceAll("\u200b", "");
 
 describe("the race", () => {

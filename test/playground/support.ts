@@ -44,7 +44,7 @@ writeFileSync(folders.path("broken/model.safetensors"), "this is no checkpoint")
  * A folder with a model: "plain" has no heads, "complete" has heads and a policy, "talking" a chat template too,
  * "broken" cannot be read.
  */
-export const folder = (name: "plain" | "complete" | "talking" | "broken"): string => folders.path(name);
+export const folder = (name: "plain" | "complete" | "talking" | "broken") => folders.path(name);
 
 export interface PageOptions extends BrowserContextOptions {
   /** End of the page's address, such as "#prompt=Hello". @default "" */
@@ -131,7 +131,7 @@ export function pressAtFirst(page: Page, selector: string, button: string) {
 }
 
 /** Drops files and folders as the desktop does. */
-export async function drop(page: Page, path: string): Promise<void> {
+export async function drop(page: Page, path: string) {
   const session = await page.context().newCDPSession(page);
   for (const type of ["dragEnter", "dragOver", "drop"] as const) {
     await session.send("Input.dispatchDragEvent", {
@@ -153,7 +153,7 @@ export const depthsOf = (page: Page, text = "#text") =>
     .evaluateAll((tokens) => tokens.map((token) => (token as HTMLElement).dataset["depth"]!));
 
 /** Waits until a text is complete, and resolves to what follows the prompt. */
-export async function written(page: Page): Promise<string> {
+export async function written(page: Page) {
   await page.locator("#text[aria-busy=false] .token").first().waitFor();
   return (await page.locator("#text").textContent())!.replaceAll("\u200b", "").slice(PROMPT.length);
 }

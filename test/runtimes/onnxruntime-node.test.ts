@@ -23,7 +23,15 @@ import { describe, expect, it } from "vitest";
 import { compareExport, openExported } from "../../lab/exported/compare.js";
 import { middlingPolicy } from "../../lab/exported/middling-policy.js";
 import { devicesHere } from "../support/devices.js";
-import { askedHeads, attachOptionsOf, hasScore, randomIds, smallConfigs, smallModel } from "../support/models.js";
+import {
+  askedHeads,
+  attachOptionsOf,
+  hasScore,
+  randomDocuments,
+  randomIds,
+  smallConfigs,
+  smallModel,
+} from "../support/models.js";
 import { scratch } from "../support/scratch.js";
 
 /** Of two logits: what the issue allows. Their sums are far shorter than 2^10 terms of size 1. */
@@ -142,7 +150,7 @@ describe("heads", () => {
 });
 
 describe("fills", () => {
-  const documents = Array.from({ length: 8 }, (_, i) => randomIds(32, 61, 70 + i));
+  const documents = randomDocuments(8, 32, 70);
   it.each([
     ["lazy", "llama"],
     ["project", "llama"],

@@ -1,21 +1,19 @@
 /** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
 import { between, casesHere, fc, test } from "../support/property.js";
-import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
+import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel } from "early-exits";
 import { fitProjections } from "early-exits/exits";
-import { cacheBytesPerPosition } from "early-exits/model";
+import { cacheBytesPerPosition, memorySource } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
-import { beforeAll, expect, it } from "vitest";
-import { randomIds, smallByteModel } from "../support/models.js";
+import { expect, it } from "vitest";
+import { sharedWasm } from "../support/devices.js";
+import { times } from "../support/lists.js";
+import { damagedCheckpoint, randomIds, smallByteModel, smallConfigs } from "../support/models.js";
 import { expectCode } from "../support/expect-code.js";
 
-let heads: ExitHeads;
-let policies: Readonly<Record<"lazy" | "project", Policy>>;
-beforeAll(async () => {
-  heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3] });
-  await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
-  const policyWith = (fill: "lazy" | "project") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
-  policies = { lazy: policyWith("lazy"), project: policyWith("project") };
-});
+const heads = attachHeads(await smallByteModel(), { exits: [1, 2, 3] });
+await fitProjections(heads, ["the quick brown fox. ".repeat(20)], { sequenceLength: 16 });
+const policyWith = (fill: "lazy" | "project") => createPolicy(heads, [0.8, 0.5, 0.3], { score: "margin", fill });
+const policies = { lazy: policyWith("lazy"), project: policyWith("project") };
 
 const waysOf = (fill: "lazy" | "project") => ({
   policy: policies[fill],
@@ -217,6 +215,41 @@ it("gives the log-probabilities of the logits that each token was drawn from", a
     ids.push(id);
   }
   await batcher.close();
+});
+
+it("shows log-probabilities without changing a token where exits rank few tokens, and gives all memory back", async () => {
+  const model = await smallByteModel({ device: await sharedWasm() });
+  const ranked = attachHeads(model, { exits: [1, 2], preview: { rank: 4, candidates: 4 } });
+  const batcher = new Batcher(ranked, { policy: createPolicy(ranked, "always"), prefixBytes: 0 });
+  const write = async (request: TextRequest) => {
+    const texts = times(3, (i) =>
+      batcher.submit(randomIds(5, 257, i), { mode: "exits", maxNewTokens: 12, ...request }),
+    );
+    return Promise.all(texts.map(async (text) => (await read(text)).map(({ id }) => id)));
+  };
+  const plain = await write({});
+  const { used } = model.device.memory!();
+  expect(await write({ logprobs: 2 })).toEqual(plain);
+  expect(model.device.memory!().used).toBe(used);
+});
+
+it("a text that fails leaves those beside it as they are", async () => {
+  const checkpoint = memorySource(await damagedCheckpoint("model.embed_tokens.weight", NaN)); // of token 0
+  const batcher = new Batcher(await loadModel(smallConfigs["llama"]!, checkpoint, { device: await sharedWasm() }));
+  const [good, bad] = [
+    [2, 3],
+    [2, 0],
+  ].map((ids) => batcher.submit(ids, { maxNewTokens: 3 })) as [ServedText, ServedText];
+  const failed = expectCode(read(bad), "numerics-non-finite");
+  expect(await read(good)).toHaveLength(3);
+  await failed;
+});
+
+it("keeps at most 256 beginnings", async () => {
+  const batcher = new Batcher(heads, {});
+  for (let i = 0; i < 260; i++) await read(batcher.submit([i % 256, i >> 8, 7], { maxNewTokens: 1 }));
+  const bytes = cacheBytesPerPosition(heads.model.config, "float32");
+  expect(batcher.state.prefixBytes).toBe(256 * 3 * bytes);
 });
 
 it("fails all texts with the reason if the policy belongs to other heads", async () => {

@@ -1,23 +1,20 @@
 /** The HTTP server, by OpenAI's own client and by fetch: answers, streams, errors, limits, access, closing. */
-import { attachHeads, createPolicy, type ExitHeads, generate, type GenerateOptions, type Policy } from "early-exits";
+import { createPolicy, generate, type GenerateOptions } from "early-exits";
 import { Audit } from "early-exits/calibrate";
-import { fitProjections } from "early-exits/exits";
-import { encodeChat, type Model } from "early-exits/model";
+import { encodeChat } from "early-exits/model";
 import { once } from "node:events";
 import { Agent, get, request } from "node:http";
 import { connect } from "node:net";
 import OpenAI from "openai";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { encodeText } from "../../apps/serve/bodies.js";
 import { type RunningServer, serveModel, type ServeOptions } from "../../apps/serve/serve-model.js";
-import { chatModel } from "../model/chat/setup.js";
+import { chatHeads } from "../model/chat/setup.js";
 import { expectCode } from "../support/expect-code.js";
 
-let model: Model;
-let heads: ExitHeads;
-let policy: Policy;
-let server: RunningServer;
-let client: OpenAI;
+const heads = await chatHeads();
+const { model } = heads;
+const policy = createPolicy(heads, 0.5, { score: "margin" });
 const lines: string[] = [];
 const servers: RunningServer[] = [];
 
@@ -35,14 +32,8 @@ async function start(options: ServeOptions = {}) {
 const clientOf = ({ url }: RunningServer, apiKey = "none") =>
   new OpenAI({ baseURL: `${url}/v1`, apiKey, maxRetries: 0 });
 
-beforeAll(async () => {
-  model = await chatModel();
-  heads = attachHeads(model, { exits: [1, 2] });
-  await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
-  policy = createPolicy(heads, 0.5, { score: "margin" });
-  server = await start();
-  client = clientOf(server);
-});
+const server = await start();
+const client = clientOf(server);
 afterAll(() => Promise.all(servers.map((one) => one.close())));
 
 async function written(prompt: readonly number[], options: GenerateOptions) {

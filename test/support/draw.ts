@@ -6,7 +6,7 @@ import type { Threshold } from "early-exits/exits";
 export const between = (min: number, max: number) => fc.integer({ min, max });
 
 /** A double in [min, max]. */
-export const real = (min: number, max: number): fc.Arbitrary<number> => fc.double({ min, max, noNaN: true });
+export const real = (min: number, max: number) => fc.double({ min, max, noNaN: true });
 
 /** A threshold: none, one that always fires, or one in [0, max]. */
 export const threshold = (max: number) =>

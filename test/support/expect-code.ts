@@ -7,11 +7,7 @@ export function failing(code: string, says: string | RegExp = "") {
   return expect.objectContaining({ code, message }) as Error;
 }
 
-export async function expectCode(
-  work: Promise<unknown> | (() => unknown),
-  code: string,
-  says?: string | RegExp,
-): Promise<void> {
+export async function expectCode(work: Promise<unknown> | (() => unknown), code: string, says?: string | RegExp) {
   const done = typeof work === "function" ? Promise.resolve().then(work) : work;
   await expect(done).rejects.toThrow(failing(code, says));
 }

@@ -157,9 +157,9 @@ export async function reread(heads: ExitHeads) {
 }
 
 /** Makes what belongs to a key, once. */
-export function once<Key, Value>(make: (key: Key) => Value): (key: Key) => Value {
+export function once<Key, Value>(make: (key: Key) => Value) {
   const made = new Map<string, Value>();
-  return (key) => {
+  return (key: Key) => {
     const name = JSON.stringify(key);
     const value = made.get(name) ?? make(key);
     made.set(name, value);
@@ -230,6 +230,7 @@ export async function smallByteModel(options: Omit<SmallModelOptions, "config"> 
 /** Fits keys and values of skipped blocks to random text, for the fill that changes other tokens. */
 export async function giveProjections(heads: ExitHeads) {
   await fitProjections(heads, randomDocuments(6, 24, 700, heads.model.config.vocabSize), { sequenceLength: 24 });
+  return heads;
 }
 
 /** Token ids in [0, vocabSize). */

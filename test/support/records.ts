@@ -37,3 +37,11 @@ export function handmadeRecords(documents: number, { error = 0.3, seed = 1 } = {
     }),
   };
 }
+
+type Exit = CalibrationRecords["documents"][number]["exits"][number];
+
+/** Records of which a function changes what every exit shows of a document. */
+export const withExits = (records: CalibrationRecords, change: (exit: Exit) => Exit) => ({
+  ...records,
+  documents: records.documents.map((document) => ({ ...document, exits: document.exits.map(change) })),
+});

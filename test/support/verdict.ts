@@ -3,7 +3,7 @@ import { verifyCertificate } from "early-exits";
 import { sealCertificate } from "../../src/calibrate/certificate/certificate.js";
 
 /** The verdict of the independent check alone. */
-export const verdictOf = async (...asked: Parameters<typeof verifyCertificate>): Promise<string> =>
+export const verdictOf = async (...asked: Parameters<typeof verifyCertificate>) =>
   (await verifyCertificate(...asked)).verdict;
 
 /** The certificate with these changes, and the digest that belongs to them. */

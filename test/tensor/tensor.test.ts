@@ -144,7 +144,7 @@ describe("scope", () => {
 /**
  * A reference device that records its storages, and throws if one is freed twice or used after it was freed.
  */
-function countingDevice(): { device: Device; live: () => number; created: () => number } {
+function countingDevice() {
   const inner = createReferenceDevice();
   const live = new Set<object>();
   const freed = new WeakSet();

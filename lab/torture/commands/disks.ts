@@ -24,7 +24,7 @@ export interface DiskCounts {
   readonly outcomes: Readonly<Record<string, number>>;
 }
 
-export interface DiskOptions {
+interface DiskOptions {
   readonly runs: number;
   readonly seed: number;
 }

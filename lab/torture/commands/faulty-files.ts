@@ -17,7 +17,7 @@ export type Fault =
   /** Of all writes, the one with this index. */
   | { readonly kind: "lying"; readonly write: number; readonly keeps: number };
 
-export interface FaultyFiles {
+interface FaultyFiles {
   /** From here on the disk has this fault. */
   set(fault: Fault): void;
   /** Bytes written and writes made since `set`. */

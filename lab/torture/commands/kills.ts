@@ -19,7 +19,7 @@ export interface KillCounts {
   readonly outcomes: Readonly<Record<string, number>>;
 }
 
-export interface KillOptions {
+interface KillOptions {
   /** Number of kills; they go through the calls of each command, in turn. */
   readonly kills: number;
   /** Number of the first kill: a run that goes on from where another ended. @default 0 */

@@ -9,7 +9,7 @@ import { syncBuiltinESMExports } from "node:module";
 const WRITING = ["writeFile", "appendFile"] as const;
 const CHANGING = ["rename", "rm", "mkdir", "unlink", "symlink", "link", "truncate"] as const;
 
-export interface MortalFiles {
+interface MortalFiles {
   /** Lets `calls` more changes succeed; the one after them, if it is a write, leaves this share of its bytes. */
   dieAfter(calls: number, share: number): void;
   /** Changes since `dieAfter`. */

@@ -4,8 +4,7 @@
  */
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
 import { describeSampling } from "../../model/index.js";
-import type { AnswerSettings } from "../record/policy-runs.js";
-import { judgedTokens, type JudgedTerms } from "./certificate.js";
+import { type AnswerSettings, judgedTokens, type JudgedTerms } from "../record/policy-runs.js";
 import type { Unit } from "../record/split.js";
 
 export type AssumptionCode =

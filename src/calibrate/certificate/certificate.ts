@@ -182,16 +182,3 @@ export function canonicalJson(value: unknown): string {
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return `{${entries.map(([key, member]) => `${JSON.stringify(key)}:${canonicalJson(member)}`).join(",")}}`;
 }
-
-/** The most tokens of a document that were judged: of the text written after a prompt, if there is one. */
-export function judgedTokens({ documents, settings, sequenceLength }: JudgedTerms): number {
-  const most = documents?.reduce((most, { tokens }) => Math.max(most, tokens), 0) ?? sequenceLength;
-  return settings.answers?.maxNewTokens ?? most;
-}
-
-export interface JudgedTerms {
-  readonly documents?: readonly { readonly tokens: number }[];
-  /** Tokens up to which documents were judged. */
-  readonly sequenceLength: number;
-  readonly settings: { readonly answers?: AnswerSettings };
-}

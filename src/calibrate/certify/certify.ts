@@ -13,7 +13,8 @@
  */
 import { OptionError } from "../../errors.js";
 import { coverPolicy, type Policy } from "../../exits/plan/policy.js";
-import { type Certificate, judgedTokens } from "../certificate/certificate.js";
+import type { Certificate } from "../certificate/certificate.js";
+import { judgedTokens } from "../record/policy-runs.js";
 import { LIMITS } from "../recompute/limits.js";
 import type { Evidence } from "../record/evidence.js";
 import { judgedBy, lossOf } from "../record/subject.js";

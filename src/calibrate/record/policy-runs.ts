@@ -50,6 +50,19 @@ export interface AnswerSettings {
   readonly stop: readonly string[];
 }
 
+/** The most tokens of a document that were judged: of the text written after a prompt, if there is one. */
+export function judgedTokens({ documents, settings, sequenceLength }: JudgedTerms): number {
+  const most = documents?.reduce((most, { tokens }) => Math.max(most, tokens), 0) ?? sequenceLength;
+  return settings.answers?.maxNewTokens ?? most;
+}
+
+export interface JudgedTerms {
+  readonly documents?: readonly { readonly tokens: number }[];
+  /** Tokens up to which documents were judged. */
+  readonly sequenceLength: number;
+  readonly settings: { readonly answers?: AnswerSettings };
+}
+
 export interface RunDocument extends Counted {
   /** Judged tokens. */
   readonly tokens: number;

@@ -35,7 +35,7 @@ import { describeSubject, madeOf, type Subject } from "./subject.js";
 // A document's record and its safetensors file: `stats.E` and `agrees.E` for every exit E; with losses (judge.ts)
 // `losses.E`, and `deep` for full depth. It takes 21 bytes per position and exit, 4 more with losses.
 
-interface ExitRecord {
+export interface ExitRecord {
   /** [T, 5], in the layout of `rowStats`; read them with `confidenceAt`. */
   readonly stats: Float32Array;
   /** [T] 1 if the head's argmax is the full model's. */

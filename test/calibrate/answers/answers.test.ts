@@ -1,7 +1,7 @@
 /** Certificates of answers: what is compared, where decoding starts, what verification finds, and what is refused. */
-import { calibrate, type ExitHeads } from "early-exits";
+import { calibrate } from "early-exits";
 import { readHeads, readModel } from "early-exits/node";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { isRight, rougeL } from "../../../src/calibrate/record/answers/losses.js";
 import { sharedWasm } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -9,7 +9,6 @@ import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections } from "../../support/models.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
 
-let heads: ExitHeads;
 const who = ["Congress", "The President", "Our army", "The Treasury", "This people", "Every State", "Peace", "The law"];
 const prompts = ["will", "has", "is not"].flatMap((what) =>
   who.map((one) => ({ prompt: `${one} ${what}`, expected: /[aeiou]n/ })),
@@ -19,11 +18,8 @@ const asked = { epsilon: 0.9, delta: 0.3, answers, batchSize: 5 } as const;
 const share = (full: { ids: readonly number[] }, policy: { ids: readonly number[] }): number =>
   full.ids.filter((id, t) => id !== policy.ids[t]).length / full.ids.length;
 
-beforeAll(async () => {
-  const model = await readModel("models/sotu-12", { device: await sharedWasm() });
-  heads = await readHeads("models/sotu-12/heads", model);
-  await giveProjections(heads);
-});
+const model = await readModel("models/sotu-12", { device: await sharedWasm() });
+const heads = await giveProjections(await readHeads("models/sotu-12/heads", model));
 
 describe("certificates of answers", () => {
   it.for([

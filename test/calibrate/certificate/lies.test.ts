@@ -26,8 +26,8 @@ import { expectCode } from "../../support/expect-code.js";
 import { finish } from "../../support/lossless.js";
 import { forge, forgeries } from "../../support/forgeries.js";
 import { sharedWasm } from "../../support/devices.js";
-import { giveProjections, once, randomIds, smallHeads } from "../../support/models.js";
-import { handmadeRecords } from "../../support/records.js";
+import { giveProjections, once, randomDocuments, randomIds, smallHeads } from "../../support/models.js";
+import { handmadeRecords, withExits } from "../../support/records.js";
 import { times } from "../../support/lists.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
 
@@ -72,7 +72,7 @@ const honest: readonly (readonly [string, string, (heads: ExitHeads, all: number
     "other kernels, with counts that differ on every document",
     "policy supported: how it was chosen was not checked (it was made with the kernels wasm relaxed-0",
     async (heads) => {
-      const documents = times(60, (i) => randomIds(20, 61, i));
+      const documents = randomDocuments(60, 20);
       const truth = await recordDocuments(heads, documents);
       const { certificate } = await calibrateRecords(elsewhere(truth), { agreement: 0.3, delta: 0.3 });
       return { certificate, documents };
@@ -112,16 +112,12 @@ const honest: readonly (readonly [string, string, (heads: ExitHeads, all: number
 ];
 
 /** Records as other kernels would have made them: scores differ in some bits, and so do some tokens. */
-function elsewhere(truth: CalibrationRecords): CalibrationRecords {
+function elsewhere(truth: CalibrationRecords) {
   const rng = createRng(3);
-  const documents = truth.documents.map((document) => ({
-    ...document,
-    exits: document.exits.map(({ stats, agrees }) => ({
-      stats: stats.map((value) => value * (1 + 0.02 * (rng.uniform() - 0.5))),
-      agrees: agrees.map((agree) => (rng.uniform() < 0.01 ? 1 - agree : agree)),
-    })),
+  return withExits({ ...truth, kernelBuild: "relaxed-0" }, ({ stats, agrees }) => ({
+    stats: stats.map((value) => value * (1 + 0.02 * (rng.uniform() - 0.5))),
+    agrees: agrees.map((agree) => (rng.uniform() < 0.01 ? 1 - agree : agree)),
   }));
-  return { ...truth, kernelBuild: "relaxed-0", documents };
 }
 
 describe("lies that contradict the stored counts", () => {
@@ -147,16 +143,11 @@ describe("lies that contradict the stored counts", () => {
   });
 });
 
-describe("lies whose arithmetic is consistent", () => {
-  let heads: ExitHeads;
-  let truth: CalibrationRecords;
-  const documents = times(30, (i) => randomIds(8 + (i % 5), 61, i));
-  beforeAll(async () => {
-    heads = await smallHeads({}, { device: await sharedWasm() });
-    await giveProjections(heads);
-    truth = await recordDocuments(heads, documents);
-  });
+const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
+const documents = times(30, (i) => randomIds(8 + (i % 5), 61, i));
+const truth = await recordDocuments(heads, documents);
 
+describe("lies whose arithmetic is consistent", () => {
   it.for(realityLies)("are refused with model, heads and text: %s", async (kind) => {
     const options = { agreement: 0.3, delta: 0.3 };
     const root = createRng(7);
@@ -209,11 +200,8 @@ describe("lies whose arithmetic is consistent", () => {
 });
 
 describe("forged policies", () => {
-  const documents = times(30, (i) => randomIds(8 + (i % 5), 61, i));
-  let heads: ExitHeads;
   let certificate: Certificate;
   beforeAll(async () => {
-    heads = await smallHeads({}, { device: await sharedWasm() });
     certificate = await made(heads, documents);
     expect(await promiseOf(heads, policyFrom(certificate))).toBe("certified");
   });

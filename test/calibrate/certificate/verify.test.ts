@@ -3,24 +3,17 @@
  * model and text are checked if given.
  */
 import { readFileSync } from "node:fs";
-import {
-  calibrate,
-  type Certificate,
-  checkCertificate,
-  type ExitHeads,
-  scoreNames,
-  verifyCertificate,
-} from "early-exits";
+import { calibrate, type Certificate, checkCertificate, scoreNames, verifyCertificate } from "early-exits";
 import {
   calibrateRecords,
   type CalibrationRecords,
   type CertifyPolicyOptions,
   recordDocuments,
 } from "early-exits/calibrate";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { sharedWasm } from "../../support/devices.js";
 import { giveProjections, randomIds, smallHeads, smallModel } from "../../support/models.js";
-import { handmadeRecords } from "../../support/records.js";
+import { handmadeRecords, withExits } from "../../support/records.js";
 import { times } from "../../support/lists.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
 
@@ -38,7 +31,7 @@ const records = handmadeRecords(150);
 const reasonsIn = async (...asked: Parameters<typeof verifyCertificate>) =>
   (await verifyCertificate(...asked)).reasons.join("; ");
 const copy = <Value>(value: Value) => JSON.parse(JSON.stringify(value)) as Value;
-const made = async (options: CertifyPolicyOptions = {}): Promise<Certificate> =>
+const made = async (options: CertifyPolicyOptions = {}) =>
   copy((await calibrateRecords(records, { agreement: 0.85, ...options })).certificate);
 
 type Path = readonly (string | number)[];
@@ -141,6 +134,8 @@ describe("verifyCertificate", () => {
     );
     expect(await reasonsOf({ split: { ...certificate.split, seed: 99 } })).toMatch(/not in the order of seed 99/);
     expect(await reasonsOf({ agreement: 0.95 })).toMatch(/certified for other terms/);
+    const { settings } = certificate;
+    expect(await reasonsOf({ settings: { ...settings, choices: 1000 } })).toMatch(/so many choices/);
     const { policy } = certificate;
     const stricter = { ...policy, agreement: 0.95, certified: { ...policy.certified!, agreement: 0.95 } };
     expect(await reasonsOf({ agreement: 0.95, policy: stricter })).toMatch(/p-value is stored as/);
@@ -177,13 +172,7 @@ describe("verifyCertificate", () => {
       expect.stringMatching(/how it was chosen was not checked \(it names 150 of the 151 documents given/),
     ]);
     const tested = new Set(certificate.documents.slice(certificate.split.grid).map(({ hash }) => hash));
-    const worse = {
-      ...records,
-      documents: records.documents.map((document) => ({
-        ...document,
-        exits: document.exits.map(({ stats, agrees }) => ({ stats, agrees: agrees.map(() => 0) })),
-      })),
-    };
+    const worse = withExits(records, ({ stats, agrees }) => ({ stats, agrees: agrees.map(() => 0) }));
     expect(await reasonsWith(worse)).toMatch(/the grid split proposes/);
     const worseTest = {
       ...records,
@@ -195,15 +184,11 @@ describe("verifyCertificate", () => {
   });
 });
 
+const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
+
 describe("verifyCertificate with the model", () => {
-  let heads: ExitHeads;
   const documents = times(30, (i) => randomIds(8 + (i % 5), 61, i));
   const options = { agreement: 0.3, delta: 0.3 };
-  beforeAll(async () => {
-    heads = await smallHeads({}, { device: await sharedWasm() });
-    await giveProjections(heads);
-  });
-
   it("runs the policy on the test documents, with any fill", async () => {
     const { certificate } = await calibrate(heads, documents, options);
     let seen = 0;

@@ -4,7 +4,7 @@ import { createRng } from "early-exits/tensor";
 import { calibrateRecords, describeClaim, playPolicy } from "early-exits/calibrate";
 import { expect, it } from "vitest";
 import { promiseOf } from "../../../src/exits/promise.js";
-import { handmadeRecords } from "../../support/records.js";
+import { handmadeRecords, withExits } from "../../support/records.js";
 import { sumOf } from "../../support/lists.js";
 import { verdictOf } from "../../support/verdict.js";
 
@@ -78,14 +78,11 @@ it("depends on the records and the seed, not on the order of the documents", asy
 it("chooses the score with the lowest expected cost on the grid split", async () => {
   // Meaningless margins: only entropies are informative.
   const rng = createRng(9);
-  const documents = records.documents.map((document) => ({
-    ...document,
-    exits: document.exits.map(({ stats, agrees }) => ({
-      agrees,
-      stats: stats.map((value, i) => (i % 5 === 1 ? 1 + rng.uniform() : value)),
-    })),
+  const meaningless = withExits(records, ({ stats, agrees }) => ({
+    agrees,
+    stats: stats.map((value, i) => (i % 5 === 1 ? 1 + rng.uniform() : value)),
   }));
-  expect((await calibrateRecords({ ...records, documents }, { agreement: 0.9 })).policy.score).toBe("entropy");
+  expect((await calibrateRecords(meaningless, { agreement: 0.9 })).policy.score).toBe("entropy");
 });
 
 it("leaves out an exit whose head is not worth its cost", async () => {
@@ -108,13 +105,7 @@ it("never exits if nothing can be certified, and estimates how many more documen
 });
 
 it("lets almost no token leave if all are wrong, and almost all if all are right", async () => {
-  const all = (agree: 0 | 1) => ({
-    ...records,
-    documents: records.documents.map((document) => ({
-      ...document,
-      exits: document.exits.map(({ stats, agrees }) => ({ stats, agrees: agrees.map(() => agree) })),
-    })),
-  });
+  const all = (agree: 0 | 1) => withExits(records, ({ stats, agrees }) => ({ stats, agrees: agrees.map(() => agree) }));
   for (const options of [{}, { loss: "anyChange" }] as const) {
     // A share of all tokens may be wrong, so a few leave; if no token may change in most documents, none does.
     const { certificate: wrong } = await calibrateRecords(all(0), options);

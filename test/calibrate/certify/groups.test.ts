@@ -13,7 +13,7 @@ import { describe, expect, it } from "vitest";
 import { hashDocuments } from "../../../src/calibrate/record/documents.js";
 import { findKin } from "../../../src/calibrate/record/find-kin.js";
 import { classDocuments } from "../../../src/calibrate/verify/check-documents.js";
-import { randomIds, smallHeads } from "../../support/models.js";
+import { randomDocuments, smallHeads } from "../../support/models.js";
 import { handmadeRecords } from "../../support/records.js";
 import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
@@ -178,7 +178,7 @@ describe("copies", () => {
 
   it("given to calibrate count once, and the verifier finds them again", async () => {
     const heads = await smallHeads();
-    const documents = times(20, (i) => randomIds(40, 61, i));
+    const documents = randomDocuments(20, 40);
     const repeated = [...documents, documents[3]!, documents[3]!, documents[8]!.with(20, 0)];
     const options = { agreement: 0.3, delta: 0.3 };
     const { certificate, notes } = await calibrate(heads, repeated, options);
@@ -217,7 +217,7 @@ describe("copies", () => {
 });
 
 describe("recording", () => {
-  const documents = times(12, (i) => randomIds(9, 61, i));
+  const documents = randomDocuments(12, 9);
 
   it("reads each test document once, also if nothing is accepted", async () => {
     const heads = await smallHeads();

@@ -2,7 +2,7 @@
  * One loss for greedy and sampled text, against any way of storing the model: losses are what the definition says, runs
  * of policies and records agree on them, and certificates say for what they are.
  */
-import { calibrate, type ExitHeads, generate, type Model, OptionError } from "early-exits";
+import { calibrate, generate, type Model, OptionError } from "early-exits";
 import {
   calibrateRecords,
   type GroupedDocument,
@@ -16,14 +16,14 @@ import { LOSS_UNIT, totalVariation } from "../../../src/model/decode/total-varia
 import { processedDistribution, sameSampling } from "../../../src/model/decode/sampling.js";
 import { answerDocument, type SamplingOptions } from "early-exits/model";
 import { between, fc, test } from "../../support/property.js";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { tallyVectors } from "../../../src/calibrate/procedures/token-table.js";
 import { hashDocument } from "../../../src/calibrate/record/documents.js";
 import { tallyRuns } from "../../../src/calibrate/record/policy-runs.js";
 import { tableOf } from "../../../src/calibrate/record/evidence.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
-import { randomIds, smallHeads } from "../../support/models.js";
+import { randomDocuments, randomIds, smallHeads } from "../../support/models.js";
 import { sumOf, times } from "../../support/lists.js";
 import { expectCode } from "../../support/expect-code.js";
 import { resealed, verdictOf } from "../../support/verdict.js";
@@ -32,16 +32,11 @@ const sampling = { temperature: 0.8, topP: 0.9, minP: 0.01, repetitionPenalty: 1
 const settings = { topK: 0, ...sampling };
 const documents = times(24, (d) => randomIds(6 + (d % 9), 59, d));
 
-let heads: ExitHeads;
-let stored: ExitHeads; // the same checkpoint, its weights as int8
-let full: Model;
-beforeAll(async () => {
-  const device = await sharedWasm();
-  const made = (dtype: "float32" | "int8") => smallHeads({ kind: "dense" }, { device, dtype, gain: 10 });
-  heads = await made("float32");
-  stored = await made("int8");
-  full = heads.model;
-});
+const device = await sharedWasm();
+const made = (dtype: "float32" | "int8") => smallHeads({ kind: "dense" }, { device, dtype, gain: 10 });
+const heads = await made("float32");
+const stored = await made("int8"); // the same checkpoint, its weights as int8
+const full = heads.model;
 
 describe("total variation", () => {
   const distribution = fc
@@ -218,7 +213,7 @@ describe("certificates", () => {
   ] as const)("can be about text that the policy writes itself, and reproduced: %s", async ([, chosen, other]) => {
     const subject = other ? stored : heads;
     const against = other ? { against: full } : {};
-    const prompts = times(10, (d) => randomIds(5, 59, 100 + d));
+    const prompts = randomDocuments(10, 5, 100, 59);
     const ownText = { prompts, maxNewTokens: 6, seed: 3 };
     const options = { agreement: 0.3, delta: 0.4, sampling: chosen, ...against, ownText, candidates: 3 };
     const { policy, certificate } = await calibrate(subject, documents, options);

@@ -3,13 +3,14 @@ import { type AttachOptions, createPolicy, type ExitHeads, fitProjections, type 
 import type { RunCandidates } from "../../../src/calibrate/record/policy-runs.js";
 import { runPolicies } from "early-exits/calibrate";
 import { type FillName, fillNames, type Threshold } from "early-exits/exits";
-import { advance, type Model, Sequence } from "early-exits/model";
-import { runTo, statesOf } from "../../../src/model/advance.js";
-import { type CacheDtype, cacheDtypes, createRng, scope } from "early-exits/tensor";
+import { type Model, Sequence } from "early-exits/model";
+import { runTo } from "../../../src/model/advance.js";
+import { type CacheDtype, cacheDtypes, scope } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { requireFillFor } from "../../../src/exits/fill/fill.js";
-import { createSampler } from "../../../src/model/decode/decoder.js";
+import { nextToken } from "../../support/generated.js";
+import { freshPass } from "../../support/invariant.js";
 import { devicesHere } from "../../support/devices.js";
 import { askedHeads, attachOptionsOf, once, randomIds, smallConfigs, smallHeads } from "../../support/models.js";
 import { between, casesHere, fc, real, test } from "../../support/property.js";
@@ -129,11 +130,8 @@ function isLegal(heads: ExitHeads, fill: FillName) {
 
 /** The full model's logits after every token, with keys and values as a sequence stores them. */
 async function logitsOf(model: Model, ids: readonly number[]) {
-  const sequence = new Sequence(model, ids.length);
-  sequence.append(...ids);
-  const positions = sequence.pending(model.config.numLayers);
-  advance(model, [{ sequence, positions }], model.config.numLayers);
-  const logits = scope(() => model.unembed(statesOf([{ sequence, positions }])));
+  const sequence = freshPass(model, ids);
+  const logits = scope(() => model.unembed(sequence.hidden(0, ids.length)));
   const values = Float32Array.from(await logits.read());
   logits.dispose();
   sequence.dispose();
@@ -154,8 +152,7 @@ async function decoded(
   runTo(sequence, 4);
   for (let t = from; t < ids.length; t++) {
     sequence.append(ids[t]!);
-    const [round] = await decoder.next([{ sequence, sampler: createSampler({}, createRng(0)), room: 1 }]);
-    const { id, exit } = round!.tokens[0]!;
+    const { id, exit } = await nextToken(decoder, sequence);
     const row = logits.subarray(61 * t, 61 * (t + 1));
     const differs = Number(id !== row.indexOf(Math.max(...row)));
     if (exit === undefined) counted.deep += differs;

@@ -9,8 +9,7 @@ import { expectCode } from "../../support/expect-code.js";
 const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
 async function subject() {
-  const heads = await smallHeads({}, { device: await sharedWasm() });
-  await giveProjections(heads);
+  const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
   // Beginnings that are given, and what is judged after them.
   const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
   const records = await recordDocuments(heads, documents);
@@ -36,8 +35,7 @@ it("refuses missing runs, and runs of anything else", async () => {
   const { heads, documents, records } = await subject();
   await expectCode(calibrateRecords(records, options), "fill-unrecorded");
   const candidates = await proposeThresholds(records, options);
-  const others = attachHeads(heads.model, { exits: [1, 2], kind: "linear" });
-  await giveProjections(others);
+  const others = await giveProjections(attachHeads(heads.model, { exits: [1, 2], kind: "linear" }));
   const misfits = [
     await runPolicies(heads, documents.slice(1), candidates),
     await runPolicies(heads, documents.toReversed(), candidates),

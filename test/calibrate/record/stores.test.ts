@@ -15,8 +15,7 @@ import { expectCode } from "../../support/expect-code.js";
 import { giveProjections, randomIds, smallByteModel } from "../../support/models.js";
 import { times } from "../../support/lists.js";
 
-const heads = attachHeads(await smallByteModel(), { exits: [1, 2] });
-await giveProjections(heads);
+const heads = await giveProjections(attachHeads(await smallByteModel(), { exits: [1, 2] }));
 const documents = [randomIds(12, 61, 1)];
 const candidates = { score: "margin", fill: "project", thresholds: [heads.depths.map(() => 0)] } as const;
 const items = [{ kind: "perplexity" as const, text: "one text" }];
@@ -47,11 +46,11 @@ for (const kind of Object.keys(work) as Kind[]) {
   await work[kind](store);
   kept.set(kind, store.bytes!);
 }
-const sealed = (content: Uint8Array | string): Uint8Array => {
+const sealed = (content: Uint8Array | string) => {
   const bytes = Buffer.from(content);
   return Buffer.concat([bytes, Buffer.from(createHash("sha256").update(bytes).digest("hex"))]);
 };
-const contentOf = (kind: Kind): Buffer => Buffer.from(kept.get(kind)!.subarray(0, -64));
+const contentOf = (kind: Kind) => Buffer.from(kept.get(kind)!.subarray(0, -64));
 
 it.each(Object.keys(work) as Kind[])("a %s is read again, unless any bit of its file changed", async (kind) => {
   const whole = kept.get(kind)!;

@@ -1,6 +1,6 @@
 /** `demo` on tiny models. */
 import { writeFileSync } from "node:fs";
-import { beforeAll, expect, it } from "vitest";
+import { expect, it } from "vitest";
 import { pretrainTiny, scratch, sentences, succeed, words, writeText } from "../support.js";
 
 const folder = scratch();
@@ -16,11 +16,9 @@ const line = words`
   demo --model ${model} --seconds .3 --exits 1,2 --agreement .6 --max-new-tokens 6 --runs 5
   --device reference`;
 
-beforeAll(async () => {
-  const text = writeText(folder.path("text.txt"), sentences(60));
-  await pretrainTiny(text, { out: model, steps: 20 });
-  writeDocuments(model, 10);
-});
+const text = writeText(folder.path("text.txt"), sentences(60));
+await pretrainTiny(text, { out: model, steps: 20 });
+writeDocuments(model, 10);
 
 // The demo plans by its clock, which therefore advances as fast as a real one: a step takes about 20 ms.
 const clock = { tick: 20 };
@@ -69,7 +67,6 @@ it("prints one JSON object", async () => {
 
 it("goes on with the heads of the folder, and certifies if there are enough documents", async () => {
   const shared = folder.path("shared");
-  const text = folder.path("text.txt");
   await pretrainTiny(text, { out: shared, kvShared: 1, steps: 20 });
   await succeed(words`train ${shared} --text ${text} --out ${`${shared}/heads`} --depths 1,2 --steps 20`);
   writeDocuments(shared, 80);

@@ -60,7 +60,7 @@ describe("exits that come with the package", () => {
     const { out, err } = await succeed(words`
       generate sotu-12 --shipped .9 --prompt ${"The people of the United States"} --max-new-tokens 12`);
     expect(out).toMatch(/^The people of the United States, and/);
-    expect(err).toContain("promise: certified to keep 90.0 % of tokens");
+    expect(err).toContain("promise: certified to keep 90 % of tokens");
     expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9");
     expect(err.match(/^device: /gm)).toHaveLength(1);
     expect((await succeed(words`plan sotu-12`)).out).toMatch(
@@ -75,7 +75,7 @@ describe("exits that come with the package", () => {
   it("run on sampled text by the certificate for it", async () => {
     const { err } = await succeed(words`
       generate sotu-12 --shipped .9 --temperature .8 --top-p .95 --prompt x --max-new-tokens 4`);
-    expect(err).toContain("promise: certified to keep 90.0 % of tokens against the float32 model, for text by temp");
+    expect(err).toContain("promise: certified to keep 90 % of tokens against the float32 model, for text by temp");
     expect(err).toContain("next:\n  npx early-exits serve sotu-12 --shipped 0.9 --temperature 0.8 --top-p 0.95");
   });
 

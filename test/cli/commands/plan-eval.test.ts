@@ -1,6 +1,6 @@
 /** Commands that look at a model and judge its heads: plan and eval on one tiny model. */
 import { cpSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { cli, parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const KINDS = ["dense", "linear", "linearPreview"];
@@ -78,7 +78,7 @@ describe("early-exits eval", () => {
     gold: i,
   }));
   const evaluate = words`eval ${model} --task ${task} --kind multiple-choice --device reference`;
-  beforeAll(() => writeFileSync(task, `${items.map((item) => JSON.stringify(item)).join("\n")}\n\n`));
+  writeFileSync(task, `${items.map((item) => JSON.stringify(item)).join("\n")}\n\n`);
 
   it("scores a task with exits off and with each policy", async () => {
     const { out, err } = await succeed(words`${evaluate} --heads ${heads} --policy ${policy}`);

@@ -2,14 +2,7 @@
  * The ledger: golden unit costs from config.json alone, and identities between the counts and what must have run.
  */
 import { between, casesHere, fc, test, threshold } from "../../support/property.js";
-import {
-  createPolicy,
-  type ExitHeads,
-  type FillName,
-  type Model,
-  type ModelConfig,
-  type WeightDtype,
-} from "early-exits";
+import { createPolicy, type ExitHeads, type FillName, type ModelConfig, type WeightDtype } from "early-exits";
 import { keyValueLayers, readModelConfig } from "early-exits/model";
 import { blockCost, headCost, type Threshold, usualHeads } from "early-exits/exits";
 import { type CountName, sumCounts } from "../../../src/exits/cost/ledger.js";
@@ -73,27 +66,26 @@ const setups = once(async ([name, asked, dtype]: readonly [string, AskedHeads, W
     { exits: [1, 2, 3], ...attachOptionsOf(asked) },
     { config: smallConfigs[name]!, dtype },
   );
-  await giveProjections(heads);
-  return { model: heads.model, heads };
+  return giveProjections(heads);
 });
 const setup = (name: string, asked = askedHeads[1]!, dtype: WeightDtype = "float32") => setups([name, asked, dtype]);
 
 interface RunOptions {
-  readonly thresholds?: readonly Threshold[] | undefined;
-  readonly fill?: FillName | undefined;
+  readonly thresholds?: readonly Threshold[];
+  readonly fill?: FillName;
   readonly newTokens?: number;
 }
 
 /** Generates, and returns the summary with the events that an observer received. */
 async function runOf(
-  { model, heads }: { model: Model; heads: ExitHeads },
+  heads: ExitHeads,
   prompt: readonly number[],
   { thresholds, fill = "lazy", newTokens = 10 }: RunOptions = {},
 ) {
   const events: DecodeEvent[] = [];
   const observer = { observe: (event: DecodeEvent) => void events.push(event) };
   const { tokens, summary } = await (thresholds === undefined
-    ? generated(model, prompt, { maxNewTokens: newTokens })
+    ? generated(heads.model, prompt, { maxNewTokens: newTokens })
     : generated(heads, prompt, {
         maxNewTokens: newTokens,
         policy: createPolicy(heads, thresholds, { fill }),
@@ -166,8 +158,9 @@ describe("counts", () => {
   test.prop([...anyRun], { numRuns: casesHere(40) })(
     "project: a token costs the blocks below its exit, and one product for each block above",
     async (name, thresholds, length, seed) => {
-      const { model, heads } = await setup(name);
-      const { ledger, depths } = await runOf({ model, heads }, randomIds(length, 61, seed), {
+      const heads = await setup(name);
+      const { model } = heads;
+      const { ledger, depths } = await runOf(heads, randomIds(length, 61, seed), {
         thresholds,
         fill: "project",
       });
@@ -193,13 +186,13 @@ describe("counts", () => {
     "shared: a token costs the blocks below its exit, and if it leaves right below the shared block, that block's " +
       "keys and values",
     async (thresholds, seed) => {
-      const { model, heads } = await setup("llama, shared keys and values"); // blocks 3 and 4 read block 2's
-      const { ledger, depths } = await runOf({ model, heads }, randomIds(3, 61, seed), { thresholds, fill: "shared" });
+      const heads = await setup("llama, shared keys and values"); // blocks 3 and 4 read block 2's
+      const { ledger, depths } = await runOf(heads, randomIds(3, 61, seed), { thresholds, fill: "shared" });
       ledger.steps.forEach(({ blocks, fills }, i) =>
         expect([blocks, fills]).toEqual([depths[i]!, depths[i] === 1 ? 1 : 0]),
       );
       expect(ledger.decode.keyValueBytesWritten).toBe(
-        2 * model.weights.blocks[0]!.keyValue!.weight.shape[0]! * 4 * depths.length,
+        2 * heads.model.weights.blocks[0]!.keyValue!.weight.shape[0]! * 4 * depths.length,
       );
     },
   );
@@ -207,10 +200,10 @@ describe("counts", () => {
   it.each(askedHeads)(
     "exits that never fire cost plain decoding plus their heads, and nothing else: $name",
     async (asked) => {
-      const { model, heads } = await setup("llama", asked);
+      const heads = await setup("llama", asked);
       // An entropy is never below 0, and a margin never that large.
       const unreached = heads.scores.includes("entropy") ? -1 : 1e9;
-      const { ledger } = await runOf({ model, heads }, [1, 2, 3], { thresholds: [unreached, "never", unreached] });
+      const { ledger } = await runOf(heads, [1, 2, 3], { thresholds: [unreached, "never", unreached] });
       const [first, , third] = heads.heads;
       const added: Partial<Record<CountName, number>> = {
         heads: 20,

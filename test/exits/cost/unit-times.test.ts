@@ -72,8 +72,7 @@ function counting() {
 }
 
 it("measures every unit, in the order of the exits, with the clock that it is given", async () => {
-  const heads = await smallHeads({ exits: [1, 3, 4] });
-  await giveProjections(heads);
+  const heads = await giveProjections(await smallHeads({ exits: [1, 3, 4] }));
   const measured = await measureUnitTimes(heads, { fill: "project", rows: [1, 2], ...counting() });
   // Every unit takes 1, and a block a quarter of a pass.
   const byRows = (cost: number) => [1, 2].map((rows) => ({ rows, cost }));

@@ -1,5 +1,7 @@
 /** Look-ahead heads: taught on text, stored beside the exits, asked while their drafts pay. */
 import { attachHeads, createPolicy, generate, serializeHeads, trainHeads } from "early-exits";
+import { parseSafetensors, Tensor } from "early-exits/tensor";
+import { integerValues, roundToIntegers } from "../../../src/tensor/integer-rows.js";
 import { cachedBatches, fitMaps, fitPreviews, measureDrafts, recordHidden } from "early-exits/exits";
 import { expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
@@ -47,6 +49,17 @@ it("learns the model's second tokens, is stored beside the exits, and drafts wit
   }
   const others = generate(moved, [1], { policy: { ...createPolicy(moved, 1), headsHash: "" }, lossless: true });
   await expectCode(finish(others), "policy-heads");
+});
+
+it("is stored in int8 where that holds its values", async () => {
+  const heads = attachHeads(await smallModel(), { exits: [2], ahead: true });
+  const { weights: own } = heads.ahead!;
+  const { up } = own.tensors as { readonly up: Tensor };
+  const values = integerValues(roundToIntegers(await up.read(), up.shape[1]!, "int8"));
+  own.set({ ...own.tensors, up: Tensor.from(up.device, values, up.shape) });
+  const { again, weights } = await reread(heads);
+  expect(parseSafetensors(weights).info("exits.ahead.up").dtype).toBe("I8");
+  expect(await again.ahead!.weights.tensors["up"]!.read()).toEqual(values);
 });
 
 it.each([{ preview: undefined }, { confidence: [] }])(

@@ -3,7 +3,6 @@
  * through the real decoder, drafted by exits or by a look-ahead head, and a chi-square test runs on the embedded
  * model. Drafters that look at their sample, and other mutants, must fail.
  */
-import { fileURLToPath } from "node:url";
 import {
   attachHeads,
   createPolicy,
@@ -185,7 +184,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
 });
 
 it("chi-square on the embedded model: two tokens are distributed as the full model's (p > 1e-6)", async () => {
-  const model = await readModel(fileURLToPath(new URL("../../../models/sotu-6", import.meta.url)), {
+  const model = await readModel("models/sotu-6", {
     device: await createDevice("wasm"),
   });
   const heads = attachHeads(model, { exits: [3, 5] });

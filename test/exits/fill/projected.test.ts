@@ -20,7 +20,7 @@ import { expect, it } from "vitest";
 import { keyValueOf } from "../../../src/model/block.js";
 import { skippedLayers, unitGain, withoutGain } from "../../../src/exits/heads/projection.js";
 import { scope } from "../../../src/tensor/tensor.js";
-import { randomDocuments, randomIds, smallModel } from "../../support/models.js";
+import { randomDocuments, randomIds, reread, smallModel } from "../../support/models.js";
 import { device, documents, names, setup } from "./setup.js";
 import { expectCode } from "../../support/expect-code.js";
 
@@ -119,11 +119,10 @@ it("take half of the bytes where they are fitted as bfloat16; changed heads can 
   for (const dtype of ["float32", "bfloat16"] as const) {
     const heads = attachHeads(model, { exits: [1], kind: "linear", dtype: "int8" });
     await fitProjections(heads, documents, { dtype, positions: 128 });
-    const stored = await serializeHeads(heads);
-    const again = await deserializeHeads(model, stored.description, stored.weights);
+    const { again, weights } = await reread(heads);
     expect(await again.hash()).toBe(await heads.hash());
     expect(again.heads[0]!.projection!.weight).toEqual(heads.heads[0]!.projection!.weight);
-    sizes.push(stored.weights.length);
+    sizes.push(weights.length);
     const kept = await changePreviews(heads, {});
     const dropped = await changePreviews(heads, { dtype: undefined });
     expect([kept, dropped].map((changed) => changed.heads[0]!.shape.dtype)).toEqual(["int8", undefined]);
@@ -139,19 +138,14 @@ it("are saved with the heads, bit for bit, bound by the hash, and survive traini
   await fitProjections(heads, documents, { input: "both", positions: 128 });
   expect(await heads.hash()).not.toBe(before);
   await trainHeads(heads, documents, { steps: 1 });
-  const stored = await serializeHeads(heads);
-  expect(stored.description).toMatchObject({ heads: [{ projection: "both" }, { projection: "both" }] });
-  const again = await deserializeHeads(model, JSON.parse(JSON.stringify(stored.description)), stored.weights);
-  expect((await serializeHeads(again)).weights).toEqual(stored.weights);
+  const { again, description, weights } = await reread(heads);
+  expect(description).toMatchObject({ heads: [{ projection: "both" }, { projection: "both" }] });
+  expect((await serializeHeads(again)).weights).toEqual(weights);
   expect(await again.hash()).toBe(await heads.hash());
   const policy = createPolicy(again, "always", { fill: "project" });
   for await (const token of generate(again, [1], { policy, maxNewTokens: 3 })) expect(token.depth).toBe(1);
   await expectCode(
-    deserializeHeads(
-      model,
-      { ...stored.description, heads: [{ depth: 1, kind: "linear", projection: "odd" }] },
-      stored.weights,
-    ),
+    deserializeHeads(model, { ...description, heads: [{ depth: 1, kind: "linear", projection: "odd" }] }, weights),
     "heads-format",
   );
 });

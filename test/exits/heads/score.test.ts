@@ -11,12 +11,7 @@ const read = (tensor: Tensor) => Array.from(tensor.storage as unknown as Float64
 
 async function scores(z: readonly number[]) {
   const [confidence] = await readConfidences(Tensor.from(createReferenceDevice(), z, [1, z.length]));
-  return [
-    scoreOf(confidence!, "entropy"),
-    scoreOf(confidence!, "maxProb"),
-    scoreOf(confidence!, "probGap"),
-    scoreOf(confidence!, "margin"),
-  ];
+  return (["entropy", "maxProb", "probGap", "margin"] as const).map((name) => scoreOf(confidence!, name));
 }
 
 describe("scores", () => {
@@ -47,15 +42,11 @@ describe("scores", () => {
 
   it("mean confidence if low (entropy) or high (the others), and are compared inclusively", () => {
     expect(scoreNames.map(scoreDirection)).toEqual(["low", "high", "high", "high"]);
-    expect([exitFires(0.5, 0.5, "entropy"), exitFires(0.49, 0.5, "entropy"), exitFires(0.51, 0.5, "entropy")]).toEqual([
-      true,
-      true,
-      false,
-    ]);
-    expect([exitFires(0.5, 0.5, "margin"), exitFires(0.49, 0.5, "margin"), exitFires(0.51, 0.5, "margin")]).toEqual([
-      true,
-      false,
-      true,
+    const fires = [0.49, 0.5, 0.51].map((score) => [exitFires(score, 0.5, "entropy"), exitFires(score, 0.5, "margin")]);
+    expect(fires).toEqual([
+      [true, false],
+      [true, true],
+      [false, true],
     ]);
     expect([
       exitFires(0, "never", "entropy"),

@@ -5,13 +5,12 @@ import { answerDocument, type Document } from "early-exits/model";
 import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
-import { serializeHeads } from "../../../src/exits/heads/serialize-heads.js";
 import { learnFrom, nothingTaught, taughtTest } from "../../../src/exits/heads/taught.js";
 import { onlineBatches } from "../../../src/exits/states/batches.js";
 import { markedDocument } from "../../../src/model/documents.js";
 import { sharedWasm } from "../../support/devices.js";
 import { times } from "../../support/lists.js";
-import { smallByteModel } from "../../support/models.js";
+import { reread, smallByteModel } from "../../support/models.js";
 
 const model = await smallByteModel({ device: await sharedWasm() });
 const rng = createRng(3);
@@ -33,8 +32,7 @@ it("is dropped by calibrate before the split, counted, checked, and refused if t
   const { reasons } = await verifyCertificate(certificate, { heads, documents: fresh });
   expect(reasons).toEqual(["documents: 0 of them taught the heads; 5 is stored"]);
 
-  const { description, weights } = await serializeHeads(heads);
-  const read = await deserializeHeads(model, JSON.parse(JSON.stringify(description)), weights);
+  const { again: read, description, weights } = await reread(heads);
   expect([read.taught, await read.hash()]).toEqual([heads.taught, await heads.hash()]);
   const unknown = await deserializeHeads(model, { ...description, taught: undefined }, weights);
   const trusting = await calibrate(unknown, all, options);

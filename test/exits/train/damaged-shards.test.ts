@@ -1,25 +1,19 @@
 /** Recorded states that are damaged are refused: heads would be trained on them in silence. */
-import { attachHeads, type ExitHeads, type Model } from "early-exits";
+import { attachHeads } from "early-exits";
 import { cachedBatches, recordHidden } from "early-exits/exits";
 import { parseSafetensors } from "early-exits/tensor";
 import { type SafetensorsInput, serializeSafetensors } from "../../../src/tensor/formats/serialize-safetensors.js";
-import { beforeAll, beforeEach, expect, it } from "vitest";
+import { beforeEach, expect, it } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
 import { randomIds, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const SHARD = "shard-00000.safetensors";
-let model: Model;
-let heads: ExitHeads;
-let recorded: ReadonlyMap<string, Uint8Array>;
-let store: ReturnType<typeof memoryStore>;
-beforeAll(async () => {
-  model = await smallModel();
-  heads = attachHeads(model, { exits: [1, 2] });
-  const { files } = (store = memoryStore());
-  await recordHidden(model, [randomIds(20, 61, 1), randomIds(14, 61, 2)], heads.depths, store);
-  recorded = files;
-});
+const model = await smallModel();
+const heads = attachHeads(model, { exits: [1, 2] });
+let store = memoryStore();
+await recordHidden(model, [randomIds(20, 61, 1), randomIds(14, 61, 2)], heads.depths, store);
+const recorded = store.files;
 beforeEach(() => {
   store = memoryStore(new Map(recorded));
 });
@@ -27,7 +21,7 @@ beforeEach(() => {
 type Stored = Record<string, SafetensorsInput>;
 
 /** Replaces tensors of the shard, and reads its first batch. */
-async function batchWith(change: (tensors: Stored) => Stored): Promise<unknown> {
+async function batchWith(change: (tensors: Stored) => Stored) {
   const file = parseSafetensors(store.files.get(SHARD)!);
   const tensors: Stored = Object.fromEntries(
     file.names.map((name) => {

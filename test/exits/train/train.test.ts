@@ -4,7 +4,6 @@ import {
   createModel,
   type ExitHeads,
   loadModel,
-  type Model,
   pretrain,
   sampleDocuments,
   serializeHeads,
@@ -15,7 +14,7 @@ import {
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
-import { beforeAll, describe, expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { cutWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
 import { memoryStore } from "../../support/memory-store.js";
@@ -35,17 +34,16 @@ const config = byteLlama({
 });
 const words = ["the cat sat on the mat", "a dog ran in the fog", "the fog sat on a dog"];
 const documents = times(12, (i) => `${words[i % 3]!}. ${words[(i + 1) % 3]!}.`);
-let model: Model;
-
-beforeAll(async () => {
-  const fresh = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
-  await pretrain(fresh, tokenStream(fresh, documents), {
-    steps: 60,
-    batchSize: 4,
-    sequenceLength: 32,
-    learningRate: 1e-2,
-  });
-  model = await loadModel(config, memorySource(await serializeModel(fresh)), { device, tokenizer: byteTokenizer() });
+const fresh = createModel(config, { device, seed: 1, tokenizer: byteTokenizer() });
+await pretrain(fresh, tokenStream(fresh, documents), {
+  steps: 60,
+  batchSize: 4,
+  sequenceLength: 32,
+  learningRate: 1e-2,
+});
+const model = await loadModel(config, memorySource(await serializeModel(fresh)), {
+  device,
+  tokenizer: byteTokenizer(),
 });
 
 const options = { steps: 20, batchSize: 3, sequenceLength: 24, learningRate: 5e-3 };

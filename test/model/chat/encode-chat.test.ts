@@ -12,11 +12,8 @@ import { casesHere } from "../../support/cases-here.js";
 import { chatMl, chatTokenizer, chatTokenizerJson, controlSpellings, gemma, llama3 } from "./setup.js";
 
 /** The text that the ids show, control tokens included. */
-const rendered = async (
-  tokenizer: Tokenizer,
-  messages: readonly ChatMessage[],
-  options: ChatOptions = {},
-): Promise<string> => tokenizer.decode(await encodeChat(tokenizer, messages, options), { skipSpecialTokens: false });
+const rendered = async (tokenizer: Tokenizer, messages: readonly ChatMessage[], options: ChatOptions = {}) =>
+  tokenizer.decode(await encodeChat(tokenizer, messages, options), { skipSpecialTokens: false });
 
 const user = (content: string): ChatMessage => ({ role: "user", content });
 const assistant = (content: string): ChatMessage => ({ role: "assistant", content });

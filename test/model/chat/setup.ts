@@ -1,5 +1,5 @@
 /** Chat templates of the three common kinds, and a byte-level tokenizer that has the control tokens of all of them. */
-import { loadModel } from "early-exits";
+import { attachHeads, fitProjections, loadModel } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { huggingFaceTokenizer, memorySource, trainByteLevelBpe } from "early-exits/model";
 import { byteConfig, smallCheckpoint } from "../../support/models.js";
@@ -98,4 +98,11 @@ export async function chatModel({ template = chatMl, config = chatConfig }: Chat
     device: createReferenceDevice(),
     tokenizer: await chatTokenizer(template),
   });
+}
+
+/** Heads on it, with learned keys and values. */
+export async function chatHeads() {
+  const heads = attachHeads(await chatModel(), { exits: [1, 2] });
+  await fitProjections(heads, ["what is the answer? the answer is short. ".repeat(20)], { sequenceLength: 16 });
+  return heads;
 }

@@ -6,7 +6,6 @@ import { attachHeads, createPolicy, generateBatch, type GenerateOptions, type Mo
 import { createDevice, readModel } from "early-exits/node";
 import { chooseUnembedding } from "../../../src/model/files/load.js";
 import { createReferenceDevice } from "early-exits/tensor";
-import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { generated } from "../../support/generated.js";
@@ -139,7 +138,7 @@ describe("the choice of the unembedding", () => {
   });
 
   it("is full for a small model: the embedded one", async () => {
-    const model = await readModel(fileURLToPath(new URL("../../../models/sotu-6", import.meta.url)), { device });
+    const model = await readModel("models/sotu-6", { device });
     expect(model.unembedding).toBe("full");
     const { full, screened } = await bothWays(model);
     expect(screened).toEqual(full);

@@ -3,7 +3,6 @@
  * only some files have: fused or scaled parts.
  */
 import { readdirSync, readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
 import { describeCheckpoint } from "../../../src/model/files/describe.js";
 import { loadGguf, openGguf } from "../../../src/model/gguf/load-gguf.js";
 import { loadModel, memorySource } from "early-exits/model";
@@ -18,7 +17,7 @@ import { randomIds, smallCheckpoint, smallConfigs } from "../../support/models.j
 const device = await createDevice("wasm");
 type Config = Readonly<Record<string, unknown>>;
 
-const golden = (name: string) => fileURLToPath(new URL(`../../golden/${name}`, import.meta.url));
+const golden = (name: string) => `test/golden/${name}`;
 const configOf = (name: string) => JSON.parse(readFileSync(`${golden(name)}/config.json`, "utf8")) as Config;
 
 function checkpointOf(name: string) {

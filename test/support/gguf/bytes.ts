@@ -80,7 +80,7 @@ export function ggufFile({
   pairCount = BigInt(pairs.length),
   alignment = 32,
   data = new Uint8Array(0),
-}: GgufParts): Uint8Array<ArrayBuffer> {
+}: GgufParts) {
   const head = concat(
     utf8(magic),
     u32(version),

@@ -3,7 +3,7 @@
  * orientation of matrices, all as F32. The table is the converter's side of src/model/gguf/config.ts.
  */
 import { parseSafetensors } from "early-exits/tensor";
-import { f32, ggufFile, type GgufParts, text, u32, VALUE } from "./bytes.js";
+import { f32, ggufFile, text, u32, VALUE } from "./bytes.js";
 import { partsOf, type PlainTensor, storeTensor, type TypedValue } from "./stored.js";
 
 type Config = Readonly<Record<string, unknown>>;
@@ -154,7 +154,7 @@ export interface ConvertOptions {
 }
 
 /** A GGUF file without a tokenizer of a Hugging Face model. */
-export function convertToGguf(...model: Parameters<typeof convertedParts>): Uint8Array<ArrayBuffer> {
+export function convertToGguf(...model: Parameters<typeof convertedParts>) {
   return ggufFile(convertedParts(...model));
 }
 
@@ -163,7 +163,7 @@ export function convertedParts(
   config: Config,
   checkpoints: readonly Uint8Array[],
   { pairs = {}, edit = (tensors: readonly PlainTensor[]) => tensors }: ConvertOptions = {},
-): GgufParts {
+) {
   const { tensors, pairs: all } = converted(config, checkpoints, pairs);
   const stored = edit(tensors).map((tensor) => storeTensor(tensor, "F32"));
   return partsOf(stored, all);

@@ -140,7 +140,7 @@ export const mutatedGguf: fc.Arbitrary<MutatedGguf> = fc
  * Loads a file: "loaded", or the code of the error that refused it. Throws if it broke a rule. A slow file is tried
  * again, since the machine may have been busy.
  */
-export async function checkMutatedGguf({ bytes, edits }: MutatedGguf, device: Device): Promise<string> {
+export async function checkMutatedGguf({ bytes, edits }: MutatedGguf, device: Device) {
   let outcome = "";
   for (let attempt = 0; attempt < 3; attempt++) {
     const started = performance.now();

@@ -1,6 +1,5 @@
 /** Blocks of every GGUF tensor type, compared bit for bit with the float32 that gguf-py decodes them to. */
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { createDevice } from "../../../src/node/index.js";
 import { decodeGguf, ggufIntegers } from "../../../src/tensor/formats/gguf/decode.js";
@@ -9,7 +8,7 @@ import type { PackedStorage } from "../../../src/tensor/device.js";
 import { WasmPacked } from "../../../src/tensor/wasm/engine.js";
 
 const device = await createDevice("wasm");
-function bitsAt(packed: PackedStorage): Int8Array {
+function bitsAt(packed: PackedStorage) {
   if (!(packed instanceof WasmPacked)) throw new TypeError("a matrix of another device");
   return packed.engine.memory.i8.slice(packed.address, packed.address + packed.bytes);
 }
@@ -19,9 +18,7 @@ interface Golden {
   readonly bytes_per_block: number;
   readonly rows: readonly { readonly raw_base64: string; readonly float32_base64: string }[];
 }
-const golden = JSON.parse(readFileSync(join(import.meta.dirname, "../../golden/gguf-blocks.json"), "utf8")) as Readonly<
-  Record<string, Golden>
->;
+const golden = JSON.parse(readFileSync("test/golden/gguf-blocks.json", "utf8")) as Readonly<Record<string, Golden>>;
 
 /** Bits, so that -0 and 0 differ. */
 const bitsOf = (values: Float32Array) => new Uint32Array(values.slice().buffer);
@@ -68,7 +65,7 @@ it.each([
   const { rows, elements_per_block: elements, bytes_per_block: bytes } = golden[type]!;
   const raw = Buffer.concat(rows.map((row) => Buffer.from(row.raw_base64, "base64")));
   const stored = Uint8Array.from({ length: 37 * 2 * bytes }, (_, i) => raw[i % raw.length]!);
-  const create = (): PackedStorage => device.createPacked(37, 2 * elements, dtype);
+  const create = () => device.createPacked(37, 2 * elements, dtype);
   const whole = create();
   if (type === "Q6_K") device.packRows(whole, 0, decodeGguf(stored, type));
   else device.packIntegers(whole, 0, ggufIntegers(stored, type, 2 * elements));

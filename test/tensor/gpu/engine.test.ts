@@ -7,7 +7,7 @@ import { failing } from "../../support/expect-code.js";
 import { scale } from "../../../src/tensor/gpu/elementwise.js";
 
 /** Runs `scale`; every run waits for its gate, as a kernel that is still compiling does. */
-function slowBackend(gates: Promise<void>[] = []) {
+function slowEngine(gates: Promise<void>[] = []) {
   const log: string[] = [];
   const gpu = {
     maxBytes: 2 ** 20,
@@ -27,13 +27,13 @@ function slowBackend(gates: Promise<void>[] = []) {
     delete: (handle: Float32Array) => void log.push(`delete ${handle.join()}`),
     dispose: () => Promise.resolve(void log.push("dispose")),
   };
-  return { gpu: gpu as unknown as GpuJs, log };
+  const lines = (beginning: string) => log.filter((line) => line.startsWith(beginning));
+  return { engine: new Engine(gpu as unknown as GpuJs), log, lines };
 }
 
 test("keeps the order of the calls while a kernel compiles", async () => {
   let open: () => void = () => undefined;
-  const { gpu, log } = slowBackend([new Promise((resolve) => (open = resolve))]);
-  const engine = new Engine(gpu);
+  const { engine, log } = slowEngine([new Promise((resolve) => (open = resolve))]);
   const data = [1, 2];
   const x = engine.upload(data);
   data[0] = 9; // too late
@@ -50,7 +50,7 @@ test("keeps the order of the calls while a kernel compiles", async () => {
 });
 
 test("a read in progress is unaffected by later frees and overwrites", async () => {
-  const engine = new Engine(slowBackend().gpu);
+  const { engine } = slowEngine();
   const x = engine.upload([5]);
   const reading = engine.read(x);
   engine.replace(x, engine.upload([6]));
@@ -58,8 +58,7 @@ test("a read in progress is unaffected by later frees and overwrites", async () 
 });
 
 test("an error stops the device, and every later read reports it", async () => {
-  const { gpu, log } = slowBackend([Promise.reject(new Error("no shader"))]);
-  const engine = new Engine(gpu);
+  const { engine, log } = slowEngine([Promise.reject(new Error("no shader"))]);
   const x = engine.upload([1]);
   const y = engine.vector(scale, 1, { x, factor: 2 });
   await expect(engine.read(y)).rejects.toThrow(
@@ -72,7 +71,7 @@ test("an error stops the device, and every later read reports it", async () => {
 });
 
 test("after a loss, the first error is reported", async () => {
-  const engine = new Engine(slowBackend().gpu);
+  const { engine } = slowEngine();
   const x = engine.upload([1]);
   await engine.read(x);
   engine.fail(new DeviceError("gpu-lost", "gpu: lost"));
@@ -81,8 +80,7 @@ test("after a loss, the first error is reported", async () => {
 });
 
 test("scopes free what they made, and nothing else", async () => {
-  const { gpu, log } = slowBackend();
-  const engine = new Engine(gpu);
+  const { engine, lines } = slowEngine();
   const x = engine.upload([1]);
   const kept = engine.scope(() => {
     const inner = engine.scope(() =>
@@ -92,26 +90,23 @@ test("scopes free what they made, and nothing else", async () => {
     return engine.vector(scale, 1, { x: inner, factor: 3 });
   });
   await engine.read(kept);
-  expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 5", "delete 10"]);
+  expect(lines("delete")).toEqual(["delete 5", "delete 10"]);
 });
 
 test("repeated integers are uploaded once, and freed eventually", async () => {
-  const { gpu, log } = slowBackend();
-  const engine = new Engine(gpu);
+  const { engine, lines } = slowEngine();
   expect(engine.integers([1, 2])).toBe(engine.integers(Int32Array.of(1, 2)));
   expect(engine.integers([1])).not.toBe(engine.integers([1, 2]));
   for (let i = 10; i < 18; i++) engine.integers([i]);
   await engine.read(engine.upload([3]));
-  expect(log.filter((line) => line.startsWith("delete"))).toEqual(["delete 1", "delete 1,2"]);
+  expect(lines("delete")).toEqual(["delete 1", "delete 1,2"]);
   await engine.dispose();
-  expect(log.filter((line) => line.startsWith("upload")).length).toBe(
-    log.filter((line) => line.startsWith("delete")).length + 1,
-  );
+  expect(lines("upload").length).toBe(lines("delete").length + 1);
 });
 
 test("storage of other devices, freed storage and a disposed device are refused at the call", async () => {
-  const engine = new Engine(slowBackend().gpu);
-  const other = new Engine(slowBackend().gpu);
+  const { engine } = slowEngine();
+  const { engine: other } = slowEngine();
   const x = engine.upload([1]);
   const foreign = other.upload([1]);
   expect(() => engine.vector(scale, 1, { x: foreign, factor: 1 })).toThrow(failing("device-mixed"));
@@ -125,7 +120,7 @@ test("storage of other devices, freed storage and a disposed device are refused 
 });
 
 test("arrays too long for exact float indices are refused", () =>
-  expect(() => new Engine(slowBackend().gpu).requireExact("scores", 2 ** 24 + 1)).toThrow(
+  expect(() => slowEngine().engine.requireExact("scores", 2 ** 24 + 1)).toThrow(
     "gpu: scores of 16777217 elements; this kernel computes indices in float32, exact up to 16777216; use " +
       "smaller batches",
   ));

@@ -2,7 +2,6 @@
  * The CPU device under a whole model: low precision keeps the predictions, steps keep their bits, and what is disposed
  * of is freed.
  */
-import { fileURLToPath } from "node:url";
 import { between, casesHere, fc, test } from "../../support/property.js";
 import { attachHeads, generate, type Model, trainHeads } from "early-exits";
 import { scope } from "early-exits/tensor";
@@ -15,7 +14,7 @@ import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/qualit
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { times } from "../../support/lists.js";
 
-const embedded = fileURLToPath(new URL("../../../models/sotu-6", import.meta.url));
+const embedded = "models/sotu-6";
 
 /** States of the last position after each block, and the logits, token by token or all at once. */
 async function trace(model: Model, ids: readonly number[], oneByOne: boolean) {

@@ -125,14 +125,10 @@ function attention(batch: number, time: number, heads: number, kvHeads: number, 
   return {
     name: `attention and its gradient ${batch} x ${time}, ${heads} heads on ${kvHeads} of ${headDim}`,
     run(device, kernels) {
-      const [q, dy] = [values("q", batch * time * heads * headDim), values("dy", batch * time * heads * headDim)].map(
-        (data) => device.upload(data),
-      );
-      const [k, v] = [values("k", batch * time * kvHeads * headDim), values("v", batch * time * kvHeads * headDim)].map(
-        (data) => device.upload(data),
-      );
+      const drawn = (name: string, count: number) => device.upload(values(name, batch * time * count * headDim));
+      const [q, dy, k, v] = [drawn("q", heads), drawn("dy", heads), drawn("k", kvHeads), drawn("v", kvHeads)] as const;
       const dims = { batch, time, heads, kvHeads, headDim };
-      return [kernels.attention(q!, k!, v!, dims), ...Object.values(kernels.attentionBackward(q!, k!, v!, dy!, dims))];
+      return [kernels.attention(q, k, v, dims), ...Object.values(kernels.attentionBackward(q, k, v, dy, dims))];
     },
   };
 }
@@ -317,7 +313,7 @@ describe("a lost worker", () => {
 });
 
 /** A host that records its workers. `body` replaces the body of a worker's `linear`; `kill` ends them from outside. */
-function watched(body?: string): { host: Host; workers: { ended: boolean; failed?: string }[]; kill: () => void } {
+function watched(body?: string) {
   const workers: { ended: boolean; failed?: string; worker: HostWorker }[] = [];
   let fail: ((reason: Error) => void)[] = [];
   const prefix =
@@ -341,7 +337,7 @@ function watched(body?: string): { host: Host; workers: { ended: boolean; failed
   return {
     host: { ...nodeHost, spawnWorker },
     workers,
-    kill() {
+    kill: () => {
       for (const { worker } of workers) void worker.terminate();
       for (const report of fail) report(new Error("ended from outside"));
       fail = [];
