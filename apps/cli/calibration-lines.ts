@@ -229,8 +229,8 @@ export function calibrationVerdict(
 ): string {
   const standing = "guarantee" in certificate ? "not certified (the paper's procedure promises nothing)" : "certified";
   if (race === undefined) {
-    const held = "test" in certificate && typeof certificate.test?.chosen === "number";
-    return `verdict: ${held ? "certified" : "not certified"}; this policy never exits, and decodes as the plain model does`;
+    const held = "test" in certificate && typeof certificate.test?.chosen === "number" ? "certified" : "not certified";
+    return `verdict: ${held}; this policy never exits, and decodes as the plain model does`;
   }
   const { low, paired, high } = race[1].ratio;
   const ratio = times(paired);

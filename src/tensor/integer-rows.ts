@@ -47,7 +47,7 @@ export function roundToIntegers(values: Float32Array, columns: number, dtype: `i
   return dtype === "int8" ? roundToInt8(values, columns) : roundToInt4(values, columns);
 }
 
-function roundToInt8(values: Float32Array, columns: number): IntegerRows {
+export function roundToInt8(values: Float32Array, columns: number): IntegerRows {
   const rows = createIntegerRows(columns === 0 ? 0 : values.length / columns, columns);
   const { integers } = rows;
   for (let at = 0, group = 0; at < values.length; group++) {

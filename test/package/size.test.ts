@@ -69,21 +69,21 @@ const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
   it(
-    "what training, calibrating and generating import is at most 60.9 kB, without kernels, gpu.js, a model or " +
+    "what training, calibrating and generating import is at most 61.2 kB, without kernels, gpu.js, a model or " +
       "@huggingface/tokenizers",
     async () => {
       const size = await sizeOf(
         "training, calibrating, generating",
         'export { attachHeads, calibrate, generate, splitDocuments, trainHeads } from "../index.js";',
       );
-      expect(size.initial).toBeLessThanOrEqual(60_900);
+      expect(size.initial).toBeLessThanOrEqual(61_200);
       expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
     },
   );
 
-  it("all of early-exits, every function of it, is at most 89.9 kB", async () => {
+  it("all of early-exits, every function of it, is at most 90.3 kB", async () => {
     const size = await sizeOf("early-exits, everything", 'export * from "../index.js";');
-    expect(size.initial).toBeLessThanOrEqual(89_900);
+    expect(size.initial).toBeLessThanOrEqual(90_300);
     expect(size.modules.filter((id) => LOADED_LATER.test(id))).toEqual([]);
   });
 
@@ -104,7 +104,7 @@ describe("minified and gzipped", () => {
         '"../browser/index.js";',
     );
     // Eleven families, chats, all kinds of heads, audits, bounded patterns.
-    expect(size.initial).toBeLessThanOrEqual(63_200);
+    expect(size.initial).toBeLessThanOrEqual(63_400);
     expect(Object.keys(size.lazy).sort()).toEqual(
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );

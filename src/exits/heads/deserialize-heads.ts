@@ -5,7 +5,7 @@ import { fileJson, readHeader } from "../../model/files/folder.js";
 import type { Folder, FolderFile, Model } from "../../model/index.js";
 import { parseSafetensors } from "../../tensor/formats/safetensors.js";
 import { Tensor } from "../../tensor/index.js";
-import { groupsOf, integerValues } from "../../tensor/integer-rows.js";
+import type * as Grids from "../../tensor/integer-rows.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
 import { createHead } from "./create-head.js";
 import type { ExitHead } from "./exit-head.js";
@@ -63,7 +63,7 @@ export async function deserializeHeads(model: Model, description: unknown, weigh
       { depth: ahead.depth, numLayers },
     );
   }
-  const read = storedValues(weights);
+  const read = storedValues(weights, ahead && (await import("../../tensor/integer-rows.js")));
   // All values are read before the first head takes device memory: a bad one leaves the device as before.
   const stored = heads.map((head) => readHead(model, head, read));
   const drafting = ahead && readHead(model, ahead, read, "ahead");
@@ -89,7 +89,7 @@ async function requireModel(model: Model, expected: string): Promise<void> {
 /** Throws a HeadsError for another shape, or values that are not finite. */
 type ReadValues = (depth: number | "ahead", name: string, shape: readonly number[]) => Float32Array;
 
-function storedValues(weights: Uint8Array): ReadValues {
+function storedValues(weights: Uint8Array, grids: typeof Grids | undefined): ReadValues {
   const file = parseSafetensors(weights);
   const read: ReadValues = (depth, name, shape) => {
     const stored = tensorName(depth, name);
@@ -102,11 +102,11 @@ function storedValues(weights: Uint8Array): ReadValues {
       );
     }
     let values = file.float32(stored);
-    if (found.dtype === "I8" && shape.length === 2) {
+    if (grids !== undefined && found.dtype === "I8" && shape.length === 2) {
       const [rows, columns] = shape as [number, number];
-      const scales = read(depth, `${name}.scales`, [rows * groupsOf(columns)]);
+      const scales = read(depth, `${name}.scales`, [rows * grids.groupsOf(columns)]);
       const integers = file.array(stored) as Int8Array;
-      values = integerValues({ columns, integers, scales, minimums: new Float32Array(scales.length) });
+      values = grids.integerValues({ columns, integers, scales, minimums: new Float32Array(scales.length) });
     }
     if (!values.every(Number.isFinite)) {
       throw new HeadsError(

@@ -5,7 +5,6 @@
 import type { Model } from "../../model/index.js";
 import type { SafetensorsDtype } from "../../tensor/formats/dtype.js";
 import { serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
-import { integerValues, roundToIntegers } from "../../tensor/integer-rows.js";
 import type { ExitHead } from "./exit-head.js";
 import { type HeadsDescription, headsVersion } from "./heads-description.js";
 import type { Taught } from "./taught.js";
@@ -44,6 +43,7 @@ export async function serializeHeads({
 }): Promise<SerializedHeads> {
   const tensors: Record<string, { dtype: SafetensorsDtype; shape: readonly number[]; data: Float32Array | Int8Array }> =
     {};
+  const grids = ahead && (await import("../../tensor/integer-rows.js"));
   const put = (
     depth: number | "ahead",
     name: string,
@@ -53,9 +53,9 @@ export async function serializeHeads({
   ): void => {
     const stored = tensorName(depth, name);
     tensors[stored] = { dtype: narrow && isBf16(data) ? "BF16" : "F32", shape, data };
-    if (depth !== "ahead" || shape.length < 2) return;
-    const { integers, scales, ...rows } = roundToIntegers(data, shape[1]!, "int8");
-    if (!integerValues({ integers, scales, ...rows }).every((value, i) => value === data[i])) return;
+    if (grids === undefined || depth !== "ahead" || shape.length < 2) return;
+    const { integers, scales, ...rows } = grids.roundToInt8(data, shape[1]!);
+    if (!grids.integerValues({ integers, scales, ...rows }).every((value, i) => value === data[i])) return;
     tensors[stored] = { dtype: "I8", shape, data: integers };
     tensors[`${stored}.scales`] = { dtype: "F16", shape: [scales.length], data: scales };
   };
