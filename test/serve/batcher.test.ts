@@ -217,7 +217,7 @@ it("gives the log-probabilities of the logits that each token was drawn from", a
   await batcher.close();
 });
 
-it("shows log-probabilities without changing a token where exits rank few tokens, and gives all memory back", async () => {
+it("shows log-probabilities without changing a token where exits rank few, and gives all memory back", async () => {
   const model = await smallByteModel({ device: await sharedWasm() });
   const ranked = attachHeads(model, { exits: [1, 2], preview: { rank: 4, candidates: 4 } });
   const batcher = new Batcher(ranked, { policy: createPolicy(ranked, "always"), prefixBytes: 0 });
