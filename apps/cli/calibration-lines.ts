@@ -78,7 +78,7 @@ export function promiseLines(certificate: Certificate): string[] {
   const counted = unit === "group" ? `${groups} groups (${tested} documents)` : `${tested} documents`;
   return [
     `certified: ${describeClaim(certificate)}${measuredLoss(certificate)}; ${counted} tested, ` +
-      `${test?.candidates.length ?? 0} candidates tried`,
+      `${test.candidates.length} candidates tried`,
     ...choiceLines(certificate),
     unit === "group"
       ? "the claim is about new groups: groups are taken as independent, documents of one group are not"

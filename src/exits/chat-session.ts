@@ -109,20 +109,20 @@ export class ChatSession {
       this.#history.push({ role: "user", content });
       this.#cache.exactFills = keepsExactKeys(options);
       const seed = (options.seed ?? 0) + this.#turns;
-      this.#cache.reused = undefined;
+      this.#cache.reused = -1;
       const run = generate(this.#source, this.messages, { ...options, seed }, this.#cache);
       for await (const token of run) {
         answer += token.text;
         yield token;
       }
-      onEnd({ ...run.summary, reusedTokens: this.#cache.reused ?? 0 });
+      onEnd({ ...run.summary, reusedTokens: Math.max(0, this.#cache.reused) });
     } catch (error) {
       failed = options.signal?.aborted !== true;
       throw error;
     } finally {
       if (failed) {
         this.#history.length = before;
-        if (this.#cache.reused !== undefined) this.#cache.dispose();
+        if (this.#cache.reused >= 0) this.#cache.dispose();
       } else {
         this.#turns++;
         this.#history.push({ role: "assistant", content: answer });
@@ -144,8 +144,8 @@ export class ChatSession {
 class ConversationCache implements SequenceStore {
   /** All keys and values of the turn under way are the full model's. */
   exactFills = true;
-  /** Positions of its prompt that did not run; undefined before it opens its text. */
-  reused: number | undefined;
+  /** Positions of its prompt that did not run; -1 before it opens its text. */
+  reused = -1;
   #sequence: Sequence | undefined;
   #promptTokens = 0;
 

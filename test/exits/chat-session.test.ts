@@ -117,8 +117,9 @@ describe("a turn that fails", () => {
     const first = chat.send("what?")[Symbol.asyncIterator]();
     await first.next();
     await expectCode(textOf(chat.send("why?")), "chat-busy");
-    for (const what of ["clear", "dispose"] as const)
+    for (const what of ["clear", "dispose"] as const) {
       expect(() => chat[what]()).toThrow(/while an answer is being written/);
+    }
     while ((await first.next()).done !== true);
     expect(chat.messages.map(({ role }) => role)).toEqual(["user", "assistant"]);
     chat.dispose();

@@ -102,7 +102,7 @@ export async function leaveEarly(
         const sequences = open.map(({ sequence }) => sequence);
         onExitLogits?.(exit, logits, sequences, left);
         // A greedy token is the argmax in the confidence.
-        const read = open.some(({ sampler }, r) => left[r] && !(sampler.greedy && sampler.watch === undefined));
+        const read = open.some(({ sampler }, r) => left[r] && (!sampler.greedy || sampler.watch));
         const values = read ? await head.allLogits(logits) : undefined; // R·V
         logits.dispose();
         for (const [r, request] of open.entries()) {

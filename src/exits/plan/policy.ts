@@ -82,7 +82,7 @@ export interface PolicyHolder {
 const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
 
 /** Notes that a certificate holds this policy, with terms that it does not name itself, and returns it. */
-export function coverPolicy(policy: Policy, terms: Pick<CertifiedFor, "length" | "newTokens"> = {}): Policy {
+export function coverPolicy(policy: Policy, terms: Partial<CertifiedFor> = {}): Policy {
   covered.set(policy, { text: JSON.stringify(policy), terms: policy.certified && { ...terms, ...policy.certified } });
   return policy;
 }

@@ -220,9 +220,7 @@ export class WritingLoop<Text extends ActiveText> {
         texts.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
       );
     } catch (error) {
-      texts.forEach(({ sequence }, i) => {
-        sequence.truncate(lengths[i]!); // without drafts
-      });
+      for (const [i, { sequence }] of texts.entries()) sequence.truncate(lengths[i]!); // without drafts
       if (texts.length === 1 || error instanceof DeviceError) return [{ text: texts.at(-1)!, error }];
       const alone: Written<Text>[] = [];
       for (const text of texts) alone.push(...(await this.#write(decoder, [text])));

@@ -26,7 +26,8 @@ export function preparePrompt(
   prompt: Prompt,
   options: PromptOptions,
 ): readonly number[] | (() => Promise<readonly number[]>) {
-  if ((prompt as Prompt | null | undefined) == null) throw emptyPrompt();
+  const given = prompt as Prompt | null | undefined;
+  if (given === undefined || given === null) throw emptyPrompt();
   if (!isConversation(prompt)) return encodePrompt(model, prompt, options);
   const messages = checkMessages(prompt);
   const { tokenizer } = model;
