@@ -39,8 +39,8 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
     "population: calibrate on such text where it matters.",
   "own-text":
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
-    "the documents as prompts, and up to the length tested, past an end of text too, where generate would stop. Text " +
-    "of another kind or length is another population. " +
+    "the documents as prompts, up to its end or the length tested. Text of another kind or length is another " +
+    "population. " +
     "The candidates were proposed on other documents; the file cannot show that these are not among them.",
   answers:
     "The full model and the policy each answered every prompt as generate does, from the same random numbers, and " +

@@ -27,6 +27,8 @@ export interface CertificateCounts {
   readonly wrong: readonly number[];
   /** [rows] tokens that ran all blocks and still differ, counted alike; empty if the fill is exact. */
   readonly deep: readonly number[];
+  /** [rows] tokens of text that the policy wrote itself. */
+  readonly written?: readonly number[];
   /** [rows] of its answers, in place of `wrong` and `deep`, which are empty then: losses, tokens, and SHA-256. */
   readonly answers?: Omit<AnswerTally, "full">;
 }

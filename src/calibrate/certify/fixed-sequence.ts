@@ -305,7 +305,7 @@ export function countsOf(
   vector: ThresholdVector,
   { score, fill }: Pick<RunCandidates, "score" | "fill">,
 ): CertificateCounts {
-  const { left, wrong, deep, answers } = pickVectors(tally, [candidate]);
+  const { left, wrong, deep, answers, written } = pickVectors(tally, [candidate]);
   const isExact = isExactFill(fill) && !testsNever(evidence);
   const counts = {
     thresholds: rawVector(vector, score),
@@ -313,7 +313,7 @@ export function countsOf(
     wrong: answers ? [] : [...wrong],
     deep: answers !== undefined || isExact ? [] : [...deep],
   };
-  if (answers === undefined) return counts;
-  const { losses, written, hashes } = answers;
-  return { ...counts, answers: { losses, written, hashes } };
+  if (answers === undefined) return { ...counts, ...(written && { written: [...written] }) };
+  const { losses, hashes } = answers;
+  return { ...counts, answers: { losses, written: answers.written, hashes } };
 }

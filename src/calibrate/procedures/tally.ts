@@ -16,8 +16,10 @@ export interface Tally {
   readonly exits: number;
   /** The count of a token that is certain to change. @default 1 */
   readonly lossScale?: number;
-  /** [documents] judged tokens. */
+  /** [documents] judged tokens; of text that candidates write themselves, the most that they may write. */
   readonly tokens: Int32Array;
+  /** [documents, candidates] the tokens of such text. */
+  readonly written?: Int32Array;
   /** [documents, candidates, exits] tokens that left at the exit. */
   readonly left: Int32Array;
   /** [documents, candidates, exits] of these, those that differ from the full model's, times `lossScale`. */
@@ -50,7 +52,7 @@ const binaryLosses: readonly CertifiedLoss[] = ["anyChange", "changed", "worse"]
 /** The loss of each candidate on each document. Throws an OptionError if counts contradict each other. */
 export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   requireTally(tally);
-  const { documents, candidates, exits, lossScale = 1, tokens, wrong, deep, answers } = tally;
+  const { documents, candidates, exits, lossScale = 1, wrong, deep, answers } = tally;
   const shape = { units: documents, candidates, binary: binaryLosses.includes(loss) };
   if (answers !== undefined) {
     return { ...shape, signed: loss === "accuracy", values: Float64Array.from(answers.losses) };
@@ -59,10 +61,14 @@ export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   for (let row = 0; row < values.length; row++) {
     let changed = deep[row]!;
     for (let exit = 0; exit < exits; exit++) changed += wrong[row * exits + exit]!;
-    const document = Math.floor(row / candidates);
-    values[row] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / tokens[document]!;
+    values[row] = loss === "anyChange" ? Number(changed > 0) : changed / lossScale / judgedIn(tally, row);
   }
   return { ...shape, values };
+}
+
+/** Of [documents, candidates]; a candidate that was not run has none of its own. */
+export function judgedIn({ candidates, tokens, written }: Tally, row: number): number {
+  return written?.[row] || tokens[Math.floor(row / candidates)]!;
 }
 
 /** Units, each of classes of copies, each of documents. A unit's loss is the mean over its classes of their means. */
@@ -106,7 +112,7 @@ function requireTally(tally: Tally): void {
   }
   for (let row = 0; row < rows; row++) {
     const document = Math.floor(row / candidates);
-    const most = answers?.written[row] ?? tokens[document]!;
+    const most = answers?.written[row] ?? judgedIn(tally, row);
     let counted = deep[row]! / lossScale;
     let legal = counted >= 0 && most >= 1;
     for (let at = row * exits; at < (row + 1) * exits; at++) {
@@ -139,12 +145,10 @@ export interface ExitCosts {
   readonly full: number;
 }
 
-export function costsOf(
-  { documents, candidates, exits, tokens, left, active }: Tally,
-  { reach, head, full }: ExitCosts,
-): number[] {
-  const total = tokens.reduce((sum, count) => sum + count, 0);
+export function costsOf(tally: Tally, { reach, head, full }: ExitCosts): number[] {
+  const { documents, candidates, exits, tokens, left, active } = tally;
   return Array.from({ length: candidates }, (_, candidate) => {
+    const total = tokens.reduce((sum, _, d) => sum + judgedIn(tally, d * candidates + candidate), 0);
     let going = total;
     let cost = 0;
     for (let exit = 0; exit < exits; exit++) {

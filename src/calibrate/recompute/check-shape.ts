@@ -183,7 +183,7 @@ const difference = number(-1, 1);
 const answers = object({ losses: numbers(difference), written: numbers(tokens), hashes: numbers(hash) });
 const candidate = object(
   { ...counts, cost: number(0, Number.MAX_VALUE), risk: difference, pValue: chance },
-  { answers },
+  { answers, written: numbers(tokens) },
 );
 const test = object({
   candidates: list(candidate, LIMITS.candidates),
@@ -245,7 +245,7 @@ const certificate = object(
     costs,
     costUnit: oneOf("multiplyAdds", "milliseconds"),
     test: orNull(test),
-    accepted: object({ ...counts, losses: numbers(difference) }, { answers }),
+    accepted: object({ ...counts, losses: numbers(difference) }, { answers, written: numbers(tokens) }),
     measured: object({
       documents: total,
       positions: total,

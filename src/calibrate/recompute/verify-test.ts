@@ -17,14 +17,19 @@ function checkCounts(
   check: Check,
 ): boolean {
   if (c.settings.answers !== undefined) return checkAnswers(c, counts, rows, name, check);
-  const { thresholds, left, wrong, deep } = counts;
-  const tokens = rows.map((row) => row.tokens);
+  const { thresholds, left, wrong, deep, written } = counts;
+  const most = rows.map((row) => row.tokens);
+  const tokens = written ?? most;
   const exits = c.policy.exits.length;
   const other = c.reference.kind === "other";
   const lossScale = scaleOf(c);
   const exact = exactFills.includes(c.policy.fill) && !other;
+  const never = thresholds.every((threshold) => threshold === "never");
   const fits =
     thresholds.length === exits &&
+    tokens.length === most.length &&
+    tokens.every((count, d) => count <= most[d]!) &&
+    (written !== undefined) === (c.settings.ownText !== undefined && (other || !never)) &&
     left.length === tokens.length * exits &&
     wrong.length === left.length &&
     deep.length === (exact ? 0 : tokens.length) &&
@@ -35,7 +40,6 @@ function checkCounts(
     wrong.every((count, i) => count <= left[i]! * lossScale && (left[i] === 0 || thresholds[i % exits] !== "never")),
     `${name}: more tokens are wrong than left, or tokens left at an unused exit`,
   );
-  const never = thresholds.every((threshold) => threshold === "never");
   check(
     tokens.every((count, d) => {
       const early = sum(left.slice(d * exits, (d + 1) * exits));
@@ -115,7 +119,7 @@ function lossesOf(c: Certificate, counts: CertificateCounts, rows: readonly Row[
   if (counts.answers !== undefined) return counts.answers.losses;
   return rows.map(({ tokens }, d) => {
     const changed = changedIn(c, counts, d);
-    return c.loss === "anyChange" ? Number(changed > 0) : changed / tokens;
+    return c.loss === "anyChange" ? Number(changed > 0) : changed / (counts.written?.[d] ?? tokens);
   });
 }
 
@@ -288,7 +292,8 @@ function checkMeasured(c: Certificate, rows: readonly Row[], check: Check): void
   const exits = policy.exits.length;
   const own = [...rows.keys()].filter((row) => rows[row]!.tested && rows[row]!.document !== rows[row - 1]?.document);
   const { answers } = accepted;
-  const tokens = own.map((row) => answers?.written[row] ?? rows[row]!.tokens);
+  const { written } = answers ?? accepted;
+  const tokens = own.map((row) => written?.[row] ?? rows[row]!.tokens);
   const total = sum(tokens);
   const countAt = (counts: readonly number[], exit: number) => sum(own.map((row) => counts[row * exits + exit]!));
   const changed = own.map((row) =>

@@ -5,7 +5,7 @@
  */
 import type { Policy } from "../../exits/plan/policy.js";
 import { orientThreshold, tallyVectors } from "../procedures/token-table.js";
-import type { Tally } from "../procedures/tally.js";
+import { judgedIn, type Tally } from "../procedures/tally.js";
 import { lossScaleOf } from "./judge.js";
 import { type PolicyRuns, tallyRuns } from "./policy-runs.js";
 import type { CalibrationRecords } from "./record.js";
@@ -50,11 +50,12 @@ export function playRuns(runs: PolicyRuns): PolicyOutcome {
 
 /** Of the first candidate, on some documents of a tally. */
 export function outcomeOfTally(
-  { candidates, exits, lossScale = 1, tokens, left, wrong, deep, answers }: Tally,
+  tally: Tally,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,
-  documents: readonly number[] = [...tokens.keys()],
+  documents: readonly number[] = [...tally.tokens.keys()],
 ): PolicyOutcome {
-  const writtenIn = (d: number) => answers?.written[d * candidates] ?? tokens[d]!;
+  const { candidates, exits, lossScale = 1, left, wrong, deep, answers } = tally;
+  const writtenIn = (d: number) => answers?.written[d * candidates] ?? judgedIn(tally, d * candidates);
   const positions = documents.reduce((sum, d) => sum + writtenIn(d), 0);
   const leaving = depths.map(() => 0);
   const mistaken = depths.map(() => 0);
@@ -70,7 +71,7 @@ export function outcomeOfTally(
     }
     if (answers !== undefined) here = Number(answers.hashes[d * candidates] !== answers.full[d]);
     changed += here;
-    documentAgreement += 1 - here / lossScale / (answers === undefined ? tokens[d]! : 1);
+    documentAgreement += 1 - here / lossScale / (answers === undefined ? writtenIn(d) : 1);
   }
   let remaining = positions;
   const outcomes = depths.map((depth, exit): ExitOutcome => {

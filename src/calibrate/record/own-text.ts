@@ -13,7 +13,7 @@ import { joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.j
 import { requireThresholds, runHashed, type RunPoliciesOptions } from "./run-policies.js";
 
 export interface OwnTextOptions extends Omit<RunPoliciesOptions, "store"> {
-  /** Tokens written after each prompt; an end of text does not end them. @default 64 */
+  /** Tokens written after each prompt, unless the text ends before. @default 64 */
   readonly maxNewTokens?: number;
   /** Prompt i is sampled with seed + i. @default 0 */
   readonly seed?: number;
@@ -31,11 +31,14 @@ export async function runOwnText(
   const texts = await promptTexts(heads, prompts, { maxNewTokens, sequenceLength });
   const { batchSize = 16, sampling, signal } = options;
   const asked = texts.map(({ ids }, index) => ({ index, promptIds: ids }));
-  const writing = { ...sampling, maxNewTokens, seed, batchSize, stopAtEndOfText: false, signal };
+  const writing = { ...sampling, maxNewTokens, seed, batchSize, signal };
   const runs: PolicyRuns[] = [];
   for (const vector of thresholds) {
     const written = await writeAnswers(heads, createPolicy(heads, vector, { score, fill }), asked, writing);
-    const given = texts.map((text, i) => ({ ...text, ...asGiven(text.ids, written[i]!.ids), tokens: maxNewTokens }));
+    const given = texts.map((text, i) => {
+      const { ids } = written[i]!;
+      return { ...text, ...asGiven(text.ids, ids), tokens: ids.length };
+    });
     const candidate = { score, fill, thresholds: [vector] };
     runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
     await onRun?.({ done: runs.length, total: thresholds.length });
@@ -47,7 +50,8 @@ export async function runOwnText(
     ownText: { maxNewTokens, seed },
     documents: first!.documents.map((document, d) => ({
       ...document,
-      counts: joinCounts(runs.map(({ documents }) => documents[d]!.counts)),
+      tokens: maxNewTokens,
+      counts: joinCounts(runs.map(({ documents }) => ({ ...documents[d]!.counts, written: [documents[d]!.tokens] }))),
     })),
   };
 }

@@ -19,14 +19,18 @@ export interface DocumentCounts {
   readonly wrong: readonly number[];
   /** [candidates] tokens that ran all blocks and still differ, counted alike. */
   readonly deep: readonly number[];
+  /** [candidates] tokens of text that they wrote themselves. */
+  readonly written?: readonly number[];
 }
 
 /** One list after another: of candidates, or of documents. */
 export function joinCounts(parts: readonly DocumentCounts[]): DocumentCounts {
+  const written = parts.flatMap(({ written = [] }) => written);
   return {
     left: parts.flatMap(({ left }) => left),
     wrong: parts.flatMap(({ wrong }) => wrong),
     deep: parts.flatMap(({ deep }) => deep),
+    ...(written.length > 0 && { written }),
   };
 }
 
@@ -81,13 +85,14 @@ export interface PolicyRuns extends RunCandidates {
 }
 
 export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally {
-  const { left, wrong, deep } = joinCounts(documents.map(({ counts }) => counts));
+  const { left, wrong, deep, written } = joinCounts(documents.map(({ counts }) => counts));
   return {
     documents: documents.length,
     candidates: thresholds.length,
     exits: subject.depths.length,
     lossScale: judgedBy(subject).lossScale,
     tokens: Int32Array.from(documents, ({ tokens }) => tokens),
+    ...(written && { written: Int32Array.from(written) }),
     left: Int32Array.from(left),
     wrong: Float64Array.from(wrong),
     deep: Float64Array.from(deep),
@@ -97,7 +102,7 @@ export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally
 
 /** Some candidates, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
-  const { candidates, exits, answers } = tally;
+  const { candidates, exits, answers, written } = tally;
   /** Of [documents, candidates, width]. */
   const pick = <One>(from: ArrayLike<One>, width: number): One[] => {
     const documents = from.length / candidates / width;
@@ -114,6 +119,7 @@ export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
     left: Int32Array.from(pick(tally.left, exits)),
     wrong: Float64Array.from(pick(tally.wrong, exits)),
     deep: Float64Array.from(pick(tally.deep, 1)),
+    ...(written && { written: Int32Array.from(pick(written, 1)) }),
     active: Uint8Array.from(pick(tally.active, exits)),
     ...(answers && {
       answers: {

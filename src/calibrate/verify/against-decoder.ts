@@ -20,6 +20,8 @@ export interface Counted {
   readonly wrong: readonly number[];
   /** Tokens that ran all blocks and differ, counted alike. */
   readonly deep: number;
+  /** Of text that the policy wrote itself. */
+  readonly written?: number;
 }
 
 /** Rows of logits in memory at once. */

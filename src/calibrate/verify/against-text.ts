@@ -265,19 +265,22 @@ async function countDocument(
     return vectors.map(({ thresholds }) => countRecord(recorded, thresholds, c));
   }
   const oriented = vectors.map(({ thresholds }) => thresholds.map((threshold) => orientThreshold(threshold, score)));
-  const { left, wrong, deep } = await run(index, index + 1, { score, vectors: oriented });
+  const { left, wrong, deep, written } = await run(index, index + 1, { score, vectors: oriented });
   const rowOf = (counts: Int32Array | Float64Array, v: number) =>
     Array.from(counts.subarray(v * exits.length, (v + 1) * exits.length));
-  return vectors.map((_, v) => ({ left: rowOf(left, v), wrong: rowOf(wrong, v), deep: deep[v]! }));
+  return vectors.map((_, v) => ({
+    ...{ left: rowOf(left, v), wrong: rowOf(wrong, v), deep: deep[v]! },
+    ...(written && { written: written[v]! }),
+  }));
 }
 
 /** The loss of each document counted. */
 function lossesOf(c: Certificate, { accepted }: Recount, evidence: Evidence): number[] {
   const { lossScale } = judgedBy(evidence.subject);
   const counted = evidence.documents.slice(firstCounted(evidence));
-  return accepted.map(({ wrong, deep }, d) => {
+  return accepted.map(({ wrong, deep, written }, d) => {
     const changed = (wrong.reduce((sum, count) => sum + count, 0) + deep) / lossScale;
-    return c.loss === "anyChange" ? Math.min(1, changed) : changed / counted[d]!.tokens;
+    return c.loss === "anyChange" ? Math.min(1, changed) : changed / (written ?? counted[d]!.tokens);
   });
 }
 
@@ -339,12 +342,13 @@ function leaves(score: number, threshold: Threshold, name: ScoreName): boolean {
   return name === "entropy" ? score <= threshold : score >= threshold;
 }
 
-function matches({ left, wrong, deep }: CertificateCounts, document: number, counted: Counted): boolean {
+function matches({ left, wrong, deep, written }: CertificateCounts, document: number, counted: Counted): boolean {
   const exits = counted.left.length;
   const rowOf = (counts: readonly number[]) => counts.slice(document * exits, (document + 1) * exits).join();
   return (
     rowOf(left) === counted.left.join() &&
     rowOf(wrong) === counted.wrong.join() &&
-    (deep[document] ?? 0) === counted.deep
+    (deep[document] ?? 0) === counted.deep &&
+    (written === undefined || written[document] === counted.written)
   );
 }
