@@ -107,7 +107,9 @@ describe("a turn that fails", () => {
     await expectCode(textOf(chat.send("long ".repeat(chatConfig.max_position_embeddings))), "context-overflow");
     expect(chat.messages).toEqual(before);
     expect(() => refused.summary).toThrow(/available after the last token/);
-    const answer = await textOf(chat.send("why?")); // the second turn of those that did not fail
+    const next = chat.send("why?"); // the second turn of those that did not fail
+    const answer = await textOf(next);
+    expect(next.summary.reusedTokens).toBeGreaterThan(0);
     expect(answer).toBe(await textOf(generate(model, [...before, user("why?")], { ...short, seed: 1 })));
     chat.dispose();
   });

@@ -5,6 +5,12 @@ import { fitProjections } from "early-exits/exits";
 import { cacheBytesPerPosition, memorySource } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { expect, it } from "vitest";
+import { apiErrorOf } from "../../apps/serve/api-error.js";
+import { DeviceError, NumericsError } from "../../src/errors.js";
+import { type Decoder, plainDecoder } from "../../src/model/decode/decoder.js";
+import { type ActiveText, WritingLoop } from "../../src/model/decode/generate.js";
+import { planText } from "../../src/model/decode/text.js";
+import { Sequence } from "../../src/model/sequence.js";
 import { sharedWasm } from "../support/devices.js";
 import { times } from "../support/lists.js";
 import { damagedCheckpoint, randomIds, smallByteModel, smallConfigs } from "../support/models.js";
@@ -243,6 +249,35 @@ it("a text that fails leaves those beside it as they are", async () => {
   const failed = expectCode(read(bad), "numerics-non-finite");
   expect(await read(good)).toHaveLength(3);
   await failed;
+});
+
+it("where memory is full, the newest text fails", async () => {
+  const { model } = heads;
+  const plain = plainDecoder(model);
+  const decoder: Decoder = {
+    next: (requests) =>
+      requests.length > 1 ? Promise.reject(new DeviceError("wasm-memory-full", "")) : plain.next(requests),
+  };
+  const loop = new WritingLoop<ActiveText>(model);
+  for (const index of [0, 1]) {
+    const text = planText(model, { index, promptIds: [1], conversation: false }, { maxNewTokens: 2 });
+    const sequence = new Sequence(model);
+    sequence.append(1);
+    loop.join({ ...text, sequence, decoder });
+  }
+  const [failed, ...others] = await loop.turn();
+  expect([failed!.text.index, "error" in failed!, others.length]).toEqual([1, true, 0]);
+  loop.leave(failed!.text);
+  expect(await loop.turn()).toMatchObject([{ tokens: [{ prompt: 0 }] }]);
+});
+
+it("answers for failures that are not the client's", () => {
+  const errors = [
+    new DeviceError("wasm-memory-full", ""),
+    new NumericsError("numerics-non-finite", ""),
+    new RangeError(),
+  ];
+  expect(errors.map((error) => apiErrorOf(error).status)).toEqual([503, 500, 500]);
 });
 
 it("keeps at most 256 beginnings", async () => {

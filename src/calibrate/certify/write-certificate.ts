@@ -189,7 +189,8 @@ export async function notesOf(
   const { binary, signed = false } = lossesOf(tally, lossOf(subject, settings.loss));
   const terms = { epsilon, delta, signed, binary: binary && units === documents.length - firstCounted(evidence) };
   let fewest = errorFreeUnits(epsilon, delta);
-  while (meanPValue(new Float64Array(fewest), terms) > delta) fewest += Math.ceil(fewest / 200);
+  // Of more, the binomial's number is near enough, and bets on so many take seconds.
+  while (fewest < 1e4 && meanPValue(new Float64Array(fewest), terms) > delta) fewest += Math.ceil(fewest / 200);
   const cost = test === null || test.chosen === "never" ? full : test.candidates[test.chosen]!.cost;
   return {
     feasibility: feasibility?.map((one, exit) => ({ depth: subject.depths[exit]!, ...one })) ?? null,

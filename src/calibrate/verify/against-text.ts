@@ -269,7 +269,9 @@ async function countDocument(
   const rowOf = (counts: Int32Array | Float64Array, v: number) =>
     Array.from(counts.subarray(v * exits.length, (v + 1) * exits.length));
   return vectors.map((_, v) => ({
-    ...{ left: rowOf(left, v), wrong: rowOf(wrong, v), deep: deep[v]! },
+    left: rowOf(left, v),
+    wrong: rowOf(wrong, v),
+    deep: deep[v]!,
     ...(written && { written: written[v]! }),
   }));
 }

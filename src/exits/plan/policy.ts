@@ -81,9 +81,9 @@ export interface PolicyHolder {
 /** Policies whose certificates were made or checked by this program: the text of each then, and its coverage. */
 const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
 
-/** Notes that a certificate holds this policy, with terms that it does not name itself, and returns it. */
+/** Notes that a certificate holds this policy, with terms that follow from the certificate, and returns it. */
 export function coverPolicy(policy: Policy, terms: Partial<CertifiedFor> = {}): Policy {
-  covered.set(policy, { text: JSON.stringify(policy), terms: policy.certified && { ...terms, ...policy.certified } });
+  covered.set(policy, { text: JSON.stringify(policy), terms: policy.certified && { ...policy.certified, ...terms } });
   return policy;
 }
 

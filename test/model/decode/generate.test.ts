@@ -3,6 +3,7 @@ import { fc, test } from "../../support/property.js";
 import { generate, type GenerateOptions, loadModel } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { describe, expect, it } from "vitest";
+import { OptionError } from "../../../src/errors.js";
 import { StopMatcher } from "../../../src/model/decode/writer.js";
 import { generated } from "../../support/generated.js";
 import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
@@ -51,11 +52,18 @@ describe("generate", () => {
     expect((await write([1, 2, 3], { maxNewTokens: room + 1 })).newTokens).toBe(room + 1);
     expect(() => generate(model, [1, 2, 3], { maxNewTokens: room + 2 })).toThrow(/ask for at most 94 new tokens/);
     expect(() => generate(model, new Array<number>(97).fill(1))).toThrow(/exceeds the context limit/);
+    const full = generate(model, new Array<number>(96).fill(1), { stopAtEndOfText: false });
+    await full.text();
+    expect(full.summary.newTokens).toBe(1);
   });
 
   it("refuses empty prompts, and ids outside the vocabulary, when it is called", async () => {
     expect(() => generate(model, [])).toThrow(/the prompt has no tokens/);
     expect(() => generate(model, [300])).toThrow(/token id 300/);
+    expect(() => generate(model, undefined as never)).toThrow(/the prompt has no tokens/);
+    for (const wrong of [{ stop: 5 }, { stop: [null] }, { seed: "5" }]) {
+      expect(() => generate(model, [1], wrong as never)).toThrow(OptionError);
+    }
     expect((await write("", { maxNewTokens: 2 })).promptTokens).toBe(1); // an empty text begins a document
     const bare = await smallModel();
     expect(() => generate(bare, "text")).toThrow(/without a tokenizer/);
