@@ -15,11 +15,13 @@ import type { Certificate, Policy } from "early-exits";
 import { type CalibrationDocument, type CalibrationRecords, playPolicy, recordDocuments } from "early-exits/calibrate";
 import { compareWays, type Comparison } from "early-exits/evaluate";
 import { isExactFill, selfAnswers } from "early-exits/exits";
-import { answerDocument, encodeChat } from "early-exits/model";
+import { answerDocument } from "early-exits/model";
+import { holm } from "early-exits/risk";
 import { createDevice, folderStore, readHeads, readModel } from "early-exits/node";
 import { everydayAnswers } from "../lab/pretrained/everyday/prompts.js";
 import { heldPrompts } from "../lab/pretrained/held-prompts.js";
 import { documentOf } from "../lab/pretrained/answers.js";
+import { encodePrompts } from "../lab/pretrained/prompts.js";
 import { readCertificates } from "../lab/pretrained/read-certificates.js";
 import { percent } from "../lab/report/format.js";
 import { machine } from "../lab/report/machine.js";
@@ -68,7 +70,7 @@ const populations = [
   ["encyclopedia", await record("encyclopedia", await articles())],
   ["stories", await record("stories", await stories())],
 ] as const;
-const promises = holm(exact.map((certificate) => ({ certificate, ...keptBy(judged, certificate.policy) })));
+const promises = tested(exact.map((certificate) => ({ certificate, ...keptBy(judged, certificate.policy) })));
 const kinds = [...new Set(held.map(({ kind }) => kind))].sort();
 const speed = await compareWays(
   heads,
@@ -144,12 +146,10 @@ interface Promised extends Kept {
 }
 
 /** p-values and verdicts: the promises that are contradicted, at 5 % over all of them. */
-function holm(kept: readonly Promised[]) {
-  const tested = kept.map((promise) => ({ ...promise, pValue: promise.pValueAt(promise.certificate.agreement) }));
-  const ascending = tested.toSorted((a, b) => a.pValue - b.pValue);
-  const firstKept = ascending.findIndex(({ pValue }, i) => pValue > DELTA / (ascending.length - i));
-  const refused = new Set(ascending.slice(0, firstKept < 0 ? ascending.length : firstKept));
-  return tested.map((promise) => ({ ...promise, contradicted: refused.has(promise) }));
+function tested(kept: readonly Promised[]) {
+  const pValues = kept.map(({ certificate, pValueAt }) => pValueAt(certificate.agreement));
+  const contradicted = holm(pValues, DELTA);
+  return kept.map((promise, i) => ({ ...promise, pValue: pValues[i]!, contradicted: contradicted.includes(i) }));
 }
 
 function promiseTable(): Table {
@@ -247,7 +247,7 @@ function record(name: string, documents: readonly CalibrationDocument[]): Promis
 
 async function answeredItems(): Promise<CalibrationDocument[]> {
   const asked = (await heldPrompts(values.fixtures, model.tokenizer, [])).slice(0, texts);
-  const ids = await Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
+  const ids = await encodePrompts(model.tokenizer, asked);
   const documents: CalibrationDocument[] = [];
   const settings = { temperature: 0, seed: 0, maxNewTokens: MAX_NEW_TOKENS, batchSize: 16 };
   for await (const { prompt, answer } of selfAnswers(model, ids, settings)) {

@@ -20,10 +20,10 @@ import { fastestCertificate } from "early-exits/calibrate";
 import { tokenTime } from "../src/calibrate/token-time.js";
 import { predictTime } from "early-exits/exits";
 import { compareWays, type Comparison, type Way } from "early-exits/evaluate";
-import { encodeChat, type ModelDtype } from "early-exits/model";
+import type { ModelDtype } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
 import { alternativesChart, alternativesTable } from "../lab/pretrained/show-alternatives.js";
-import type { ChatPrompt } from "../lab/pretrained/prompts.js";
+import { encodePrompts } from "../lab/pretrained/prompts.js";
 import { compareAlternatives } from "../lab/pretrained/alternatives.js";
 import { debtsTable } from "../lab/pretrained/debts-table.js";
 import { heldPrompts } from "../lab/pretrained/held-prompts.js";
@@ -65,9 +65,7 @@ const model = await readModel(file, { device, dtype });
 const heads = await readHeads(join(values.folder, "heads"), model);
 const runs = Number(values.runs);
 const held = (await heldPrompts(values.fixtures, model.tokenizer, shipped)).slice(0, runs);
-const encode = (asked: readonly ChatPrompt[]): Promise<number[][]> =>
-  Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
-const prompts = await encode(held);
+const prompts = await encodePrompts(model.tokenizer, held);
 
 /** Unit times with each fill, measured before the runs and after them. */
 const times = new Map<FillName, UnitTimes[]>();

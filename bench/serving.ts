@@ -22,6 +22,7 @@ import { prose } from "../lab/report/prose.js";
 import { reportsFolder } from "../lab/report/script.js";
 import { type Table, toMarkdown, writeReport } from "../lab/report/report.js";
 import { withRange } from "../lab/report/format.js";
+import { quantileOf as quantile } from "../lab/speed/timing.js";
 import { type ClientRates, readTogether } from "../lab/read-together.js";
 
 const { values: options } = parseArgs({
@@ -65,11 +66,6 @@ const randomPrompt = (length: number): number[] => Array.from({ length }, () => 
 const median = (values: readonly number[]): number => quantile(values, 0.5);
 const spread = (values: readonly number[]): string =>
   withRange({ median: median(values), low: Math.min(...values), high: Math.max(...values) });
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
-}
 
 /** Positions per second of one long prompt. */
 function prefillRate(): number {

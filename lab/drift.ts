@@ -8,7 +8,7 @@
  */
 import { requireInteger, requireNumber } from "../src/errors.js";
 import { advance, type Document, Sequence } from "../src/model/index.js";
-import { cutWindows } from "../src/model/documents.js";
+import { markedWindows } from "../src/model/documents.js";
 import { argmaxOf } from "../src/model/decode/sampling.js";
 import { nonFiniteError } from "../src/model/decode/non-finite.js";
 import { rowOf } from "../src/model/decode/final-logits.js";
@@ -16,7 +16,7 @@ import { createRng } from "../src/tensor/index.js";
 import { checkFill, type FillName, fills, requireFillFor } from "../src/exits/fill/fill.js";
 import type { ExitHeads } from "../src/exits/heads/exit-heads.js";
 import { Ledger, type LedgerReport } from "../src/exits/cost/ledger.js";
-import { valuesOf } from "../src/exits/heads/values-of.js";
+import { valuesOf } from "../src/tensor/values-of.js";
 
 interface DriftOptions {
   readonly fill: FillName;
@@ -67,8 +67,8 @@ export async function measureDrift(
   const ledger = new Ledger(heads);
   ledger.step(0); // no prefill: every position is a step
   const totals = { compared: 0, left: 0, kept: 0, kl: 0 };
-  const windows = cutWindows(model, documents, sequenceLength).slice(0, limit);
-  for (const window of windows) {
+  const windows = markedWindows(model, documents, sequenceLength).slice(0, limit);
+  for (const { ids: window } of windows) {
     const full = await model.logits(window); // T·V
     const sequence = new Sequence(model, window.length);
     for (const [t, id] of window.entries()) {
@@ -102,7 +102,7 @@ export async function measureDrift(
     left,
     kept: kept / compared,
     kl: kl / compared,
-    ledger: ledger.report(windows.map(({ length }) => ({ promptTokens: 1, newTokens: length }))),
+    ledger: ledger.report(windows.map(({ ids }) => ({ promptTokens: 1, newTokens: ids.length }))),
   };
 }
 

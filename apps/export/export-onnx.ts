@@ -20,14 +20,12 @@ import {
 } from "early-exits/exits";
 import { keyValueLayers, type Model } from "early-exits/model";
 import { Blocks } from "./blocks.js";
-import { GraphBuilder, type Port } from "./graph-builder.js";
+import { GraphBuilder, OPSET, type Port, WEIGHTS } from "./graph-builder.js";
 import { buildHead, tokenOf } from "./heads.js";
 import { type Graph, linear, normalize, normalizeOnly } from "./layers.js";
 import { type ExportedExit, type ExportManifest, loop, type Stretch } from "./manifest.js";
 import { WeightFile } from "./weight-file.js";
 
-const OPSET = 20;
-const WEIGHTS = "weights.bin";
 const CERTIFICATE = "certificate.json";
 
 interface ExportOptions {
@@ -65,7 +63,7 @@ export async function exportOnnx(
   requireFloat32(model);
   await requirePolicy(heads, policy);
   const exits = await exitsOf(heads, policy);
-  const weights = new WeightFile(WEIGHTS);
+  const weights = new WeightFile();
   const made = buildGraphs(model, exits, policy, weights);
   const checked = certificate && certificateOf(certificate, policy);
   return {
@@ -175,14 +173,14 @@ function buildGraphs(
   const graphs: ExportedGraph[] = [];
   const stretches: Stretch[] = [];
   const keep = (name: string, { builder }: Graph): void => {
-    graphs.push({ name, bytes: builder.serialize(OPSET) });
+    graphs.push({ name, bytes: builder.serialize() });
   };
   let begin = 0;
   for (const [k, exit] of [...exits, undefined].entries()) {
     const name = `stretch-${k}.onnx`;
     const end = exit?.head.depth ?? model.config.numLayers;
     const newestRow = begin >= keyValueLayers(model.config);
-    const graph = { builder: new GraphBuilder(name, WEIGHTS), weights };
+    const graph = { builder: new GraphBuilder(name), weights };
     const { caches, reads, takesPositions } = buildStretch(graph, model, { begin, end, exit, policy });
     keep(name, graph);
     const fill = exit && fillOf(model, exit, policy!, weights);
@@ -256,7 +254,7 @@ function fillOf(model: Model, { index, head }: Exit, policy: Policy, weights: We
   const layers = Array.from({ length: keyValueLayers(model.config) - head.depth }, (_, i) => head.depth + i);
   if (policy.fill !== "project" || layers.length === 0) return undefined;
   const name = `fill-${index}.onnx`;
-  const graph = { builder: new GraphBuilder(name, WEIGHTS), weights };
+  const graph = { builder: new GraphBuilder(name), weights };
   const blocks = new Blocks(graph, model);
   const x = graph.builder.input("state", "float32", ["T", model.config.hiddenSize]);
   projectAll(graph, blocks, head, x, layers);

@@ -26,6 +26,10 @@ export interface Port {
   readonly sizes: Sizes;
 }
 
+export const OPSET = 20;
+/** The file of the weights of all graphs. */
+export const WEIGHTS = "weights.bin";
+
 export class GraphBuilder {
   readonly #nodes: Uint8Array[] = [];
   readonly #weights = new Map<string, Uint8Array>();
@@ -33,10 +37,7 @@ export class GraphBuilder {
   readonly #outputs: Port[] = [];
   #names = 0;
 
-  constructor(
-    readonly name: string,
-    readonly weightFile: string,
-  ) {}
+  constructor(readonly name: string) {}
 
   /** Returns the name of the first result. An empty input name means "absent". */
   node(
@@ -65,7 +66,7 @@ export class GraphBuilder {
 
   /** Adds a weight of the weight file, once per name. */
   placed(name: string, shape: readonly number[], { offset, bytes }: Placed): string {
-    const external = { location: this.weightFile, offset: String(offset), length: String(bytes) };
+    const external = { location: WEIGHTS, offset: String(offset), length: String(bytes) };
     return this.#weight(name, shape, "float32", [
       ...Object.entries(external).map(([key, value]): Field => [
         13,
@@ -106,8 +107,8 @@ export class GraphBuilder {
     this.#outputs.push({ name, type, sizes });
   }
 
-  /** The graph as a ModelProto of an operator set. */
-  serialize(opset: number): Uint8Array<ArrayBuffer> {
+  /** The graph as a ModelProto. */
+  serialize(): Uint8Array<ArrayBuffer> {
     const graph = encodeMessage([
       ...repeated(1, this.#nodes),
       [2, this.name],
@@ -123,7 +124,7 @@ export class GraphBuilder {
         8,
         encodeMessage([
           [1, ""],
-          [2, opset],
+          [2, OPSET],
         ]),
       ],
     ]);

@@ -20,8 +20,6 @@ export class WeightFile {
   readonly #entries = new Map<unknown, Entry>();
   #end = 0;
 
-  constructor(readonly name: string) {}
-
   get bytes(): number {
     return this.#end;
   }

@@ -2,10 +2,9 @@
  * From trained maps to the heads that are used: a preview of the vocabulary for each, and one more preview in place
  * of the model's unembedding, all fitted to the recorded states. A preview of a list ranks the most frequent tokens.
  */
-import type { ExitHeads } from "early-exits";
+import { attachHeads, type ExitHeads } from "early-exits";
 import { type CalibrationRecords, recordDocuments } from "early-exits/calibrate";
 import { cachedBatches, fitPreviews, type PreviewShape } from "early-exits/exits";
-import { changePreviews } from "../../src/exits/train/fit-previews.js";
 import { folderStore } from "early-exits/node";
 import { type Answer, documentOf } from "./answers.js";
 
@@ -23,16 +22,17 @@ interface DeployOptions {
   readonly positions: number;
 }
 
-/** Heads with previews; the trained ones stay as they are. */
+/** Heads with previews, which take over the trained ones' maps. */
 export async function deployMaps(
   maps: ExitHeads,
   { preview, unembeddingPreview, states, positions }: DeployOptions,
 ): Promise<ExitHeads> {
   // Without a dtype, beside an int8 model: int8, and int4 for coarse logits.
-  const heads = await changePreviews(maps, { preview, unembeddingPreview, dtype: undefined });
-  const { model } = heads;
-  const below = maps.depths.filter((depth) => depth < model.config.numLayers);
-  const source = await cachedBatches(model, below, folderStore(states), { seed: 2 });
+  const { model, depths } = maps;
+  const heads = attachHeads(model, { exits: depths, kind: "linear", preview, unembeddingPreview });
+  for (const [i, { weights }] of maps.heads.entries()) heads.heads[i]!.weights.set(weights.tensors);
+  heads.taught = maps.taught;
+  const source = await cachedBatches(model, depths, folderStore(states), { seed: 2 });
   await fitPreviews(heads, source, { positions });
   return heads;
 }

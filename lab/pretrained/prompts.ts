@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Tokenizer } from "early-exits";
+import { encodeChat } from "early-exits/model";
 
 export type PromptSplit = "test" | "grid" | "held" | "train";
 
@@ -200,4 +201,12 @@ function evenly<T>(items: readonly T[], count: number): T[] {
 async function jsonLines(path: string): Promise<Record<string, unknown>[]> {
   const lines = (await readFile(path, "utf8")).split("\n").filter((line) => line !== "");
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+/** Token ids of each prompt as the message of a conversation. */
+export function encodePrompts(
+  tokenizer: Tokenizer,
+  asked: readonly Pick<ChatPrompt, "content">[],
+): Promise<number[][]> {
+  return Promise.all(asked.map(({ content }) => encodeChat(tokenizer, [{ role: "user", content }])));
 }

@@ -7,9 +7,9 @@ import { join } from "node:path";
 import type { Certificate, ExitHeads } from "early-exits";
 import type { CalibrationDocument } from "early-exits/calibrate";
 import { selfAnswers } from "early-exits/exits";
-import { answerDocument, encodeChat, type SamplingOptions } from "early-exits/model";
+import { answerDocument, type SamplingOptions } from "early-exits/model";
 import { createDevice, readHeads, readModel } from "early-exits/node";
-import { type ChatPrompt, chatPrompts, knownConversations } from "../pretrained/prompts.js";
+import { chatPrompts, encodePrompts, knownConversations } from "../pretrained/prompts.js";
 import { exactCertificates } from "../pretrained/read-certificates.js";
 import { requireUncertified } from "../pretrained/held-prompts.js";
 import { documentsOf, levels, openHeads, shippedCertificate } from "../ship/embedded.js";
@@ -73,12 +73,14 @@ export async function chatSubject(
   const model = await readModel(file, { device: await createDevice("wasm"), dtype: "int8" });
   const heads = await readHeads(join(folder, "heads"), model);
   const all = await chatPrompts(fixtures, await knownConversations(fixtures, model.tokenizer));
-  const encode = (asked: readonly ChatPrompt[]): Promise<number[][]> =>
-    Promise.all(asked.map(({ content }) => encodeChat(model.tokenizer, [{ role: "user", content }])));
   const asked = all.filter(({ split }) => split === "test" || split === "grid").slice(0, options.documents);
   const calibration: CalibrationDocument[] = [];
   const sampling = { ...options.sampling, maxNewTokens: options.tokens, batchSize: 24, seed: 1 };
-  for await (const { index, prompt, answer } of selfAnswers(model, await encode(asked), sampling)) {
+  for await (const { index, prompt, answer } of selfAnswers(
+    model,
+    await encodePrompts(model.tokenizer, asked),
+    sampling,
+  )) {
     calibration.push(answerDocument(prompt, answer, asked[index]!.group));
     if (calibration.length % 24 === 0) console.error(`${calibration.length} of ${asked.length} answers`);
   }
@@ -90,7 +92,7 @@ export async function chatSubject(
     heads,
     calibration,
     unit: `${calibration.length} sampled answers, each to another prompt, prompts as units`,
-    prompts: await encode(held),
+    prompts: await encodePrompts(model.tokenizer, held),
     greedy,
   };
 }

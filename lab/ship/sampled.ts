@@ -11,6 +11,7 @@ import { createDevice, folderStore, readHeads, readJson, readModel } from "early
 import { folderOfPolicies } from "../../src/calibrate/open-policy.js";
 import { compareWays, type JudgedWay } from "../judged/compare-ways.js";
 import { machine } from "../report/machine.js";
+import { processorTime } from "../speed/timing.js";
 import { type SampledRow, type ShippedFacts, writeShipped } from "./card.js";
 import { certifyLevels, writeCertificates } from "./certify-levels.js";
 import type { ShipSettings } from "./ship-folder.js";
@@ -24,12 +25,6 @@ const LEVELS = [0.95, 0.9, 0.8] as const;
 const PROMPTS = 40;
 const PROMPT_TOKENS = 16;
 const TOKENS = 112;
-
-/** Milliseconds of processor time: programs beside this one hardly count. */
-function processorTime(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1000;
-}
 
 /** Writes the certificates, for heads that lie in the folder, and brings shipped.json and the model card up to date. */
 export async function shipSampled(

@@ -16,6 +16,7 @@ import { machine } from "../report/machine.js";
 import { percent } from "../report/format.js";
 import { prose } from "../report/prose.js";
 import { reportsFolder } from "../report/script.js";
+import { quantileOf } from "../speed/timing.js";
 import { toMarkdown, writeReport } from "../report/report.js";
 import { isGenerated, type MemorySample, soak } from "./clients.js";
 
@@ -66,11 +67,11 @@ async function timesBetweenTokens(lasting: number): Promise<number[]> {
   };
   await Promise.all(Array.from({ length: PARALLEL }, (_, i) => client(i)));
   await batcher.close();
-  return times.sort((a, b) => a - b);
+  return times;
 }
 
 const between = await timesBetweenTokens(Math.min(60, seconds / 4));
-const quantile = (share: number): number => between[Math.min(between.length - 1, Math.floor(share * between.length))]!;
+const quantile = (share: number): number => quantileOf(between, share);
 const samples: MemorySample[] = [];
 const counts = await soak(
   model,

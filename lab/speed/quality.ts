@@ -1,16 +1,13 @@
 /**
- * The loss of quality from low-precision weights: `npx tsx lab/speed/quality.ts [MODEL_FOLDER TEXT_FILE]`, by default
- * on the embedded model and its test speeches. Per weight type: perplexity, the share of positions with the same argmax
- * as float32, and the mean KL divergence from float32.
+ * The loss of quality from low-precision weights. Per weight type: perplexity, the share of positions with the same
+ * argmax as float32, and the mean KL divergence from float32.
  */
 import type { Model, WeightDtype } from "early-exits";
 import { crossEntropy, klDivergence, scope, type Tensor } from "early-exits/tensor";
 import { argmax, mean } from "../../src/tensor/ops/reduce.js";
 import { weightDtypes } from "../../src/tensor/device.js";
-import { createDevice, readModel, readText } from "early-exits/node";
-import { describeMachine, machine } from "../report/machine.js";
-import { isMain } from "../report/script.js";
-import { documentsOf, modelFolder } from "../ship/embedded.js";
+import { createDevice, readModel } from "early-exits/node";
+import { documentsOf } from "../ship/embedded.js";
 
 export interface Quality {
   readonly dtype: WeightDtype;
@@ -69,19 +66,3 @@ export async function measureQuality(folder: string, documents: readonly string[
 export async function embeddedTestDocuments(): Promise<readonly string[]> {
   return documentsOf("sotu-12", "test");
 }
-
-async function main([folder = modelFolder("sotu-12"), text]: readonly string[]): Promise<void> {
-  const documents =
-    text === undefined
-      ? await embeddedTestDocuments()
-      : (await readText(text)).split(text.endsWith(".jsonl") ? "\f" : /\n\s*\n/).slice(0, 200);
-  console.log(`${describeMachine(machine())}\n${documents.length} documents\n`);
-  console.log("| weights | perplexity | agreement with float32 | mean KL, nats |\n| --- | ---: | ---: | ---: |");
-  for (const { dtype, perplexity, agreement, divergence } of await measureQuality(folder, documents)) {
-    console.log(
-      `| ${dtype} | ${perplexity.toFixed(3)} | ${(100 * agreement).toFixed(2)} % | ${divergence.toExponential(1)} |`,
-    );
-  }
-}
-
-if (isMain(import.meta.url)) await main(process.argv.slice(2));

@@ -44,7 +44,17 @@ export async function drain(stream: AsyncIterable<unknown>): Promise<void> {
 
 /** Median and quartiles of samples in milliseconds. */
 export function timingOf(samples: readonly number[]): Timing {
+  const at = (share: number): number => quantileOf(samples, share);
+  return { median: at(0.5), lowerQuartile: at(0.25), upperQuartile: at(0.75), samples: samples.length };
+}
+
+export function quantileOf(samples: readonly number[], share: number): number {
   const sorted = [...samples].sort((a, b) => a - b);
-  const at = (share: number): number => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
-  return { median: at(0.5), lowerQuartile: at(0.25), upperQuartile: at(0.75), samples: sorted.length };
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
+}
+
+/** Milliseconds of processor time of all threads of this process: programs beside it hardly count. */
+export function processorTime(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }

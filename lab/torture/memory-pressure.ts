@@ -98,7 +98,7 @@ export async function pressMemory({
       const { length } = prompts[prompt]!;
       const room = Math.max(TOKENS, Math.min(CONTEXT, capacity) - length);
       const run = (): Promise<string> => textOf(model, prompts[prompt]!, room);
-      let text = await attemptText(where, run);
+      let text = await run().catch((error: unknown) => requireTyped(where, error));
       if (text === undefined) {
         counts.refused++;
         requireUsed();
@@ -139,16 +139,7 @@ function attempt<T>(where: string, call: () => T): T | undefined {
   }
 }
 
-async function attemptText(where: string, call: () => Promise<string>): Promise<string | undefined> {
-  try {
-    return await call();
-  } catch (error) {
-    requireTyped(where, error);
-    return undefined;
-  }
-}
-
-function requireTyped(where: string, error: unknown): void {
+function requireTyped(where: string, error: unknown): undefined {
   if (!(error instanceof EarlyExitError)) throw new Error(`${where}: untyped error`, { cause: error });
 }
 

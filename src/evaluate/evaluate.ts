@@ -5,7 +5,7 @@
  * which run-task.ts puts together; it is loaded only when a task is evaluated.
  */
 import { PolicyError, requireInteger } from "../errors.js";
-import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { ExitHeads, modelOf } from "../exits/heads/exit-heads.js";
 import { allNames, requireKnown } from "../known.js";
 import { requirePolicyFor } from "../exits/plan/policy.js";
 import type { Model } from "../model/index.js";
@@ -76,5 +76,5 @@ export async function evaluate(
 }
 
 function contextOf(source: Model | ExitHeads): number {
-  return (source instanceof ExitHeads ? source.model : source).config.maxPositionEmbeddings;
+  return modelOf(source).config.maxPositionEmbeddings;
 }

@@ -1,6 +1,6 @@
 /** Runs a task from its first item to the report: items become passages, passages scores, scores metrics. */
 import { OptionError, TaskError, TokenError } from "../errors.js";
-import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { ExitHeads, modelOf } from "../exits/heads/exit-heads.js";
 import { findingName, isCount, jsonIn, jsonOf, readFinding, writeFinding } from "../exits/states/findings.js";
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
@@ -164,7 +164,7 @@ async function* scoreItems(
   items: Iterable<NumberedItem> | AsyncIterable<NumberedItem>,
   settings: ScoreSettings,
 ): AsyncGenerator<ScoredItem, void, undefined> {
-  const model = source instanceof ExitHeads ? source.model : source;
+  const model = modelOf(source);
   const { policies, batchTokens, signal, onBatch } = settings;
   const encode = passageEncoder(model, settings);
   let done = 0;
@@ -256,7 +256,7 @@ export async function runTask(
 ): Promise<Evaluation> {
   const { policies, limit, maxLength, addSpecialTokens, resamples, seed, store, onBatch } = settings;
   const heads = source instanceof ExitHeads ? source : undefined;
-  const model = source instanceof ExitHeads ? source.model : source;
+  const model = modelOf(source);
   const described = {
     numLayers: model.config.numLayers,
     maxLength,

@@ -9,8 +9,8 @@
  */
 import { earlyExitDecoder } from "../exits/decode/decode.js";
 import { isExactFill } from "../exits/fill/fill.js";
-import { type Confidence, leaveAtFirst, readConfidences } from "../exits/heads/score.js";
-import { ExitHeads } from "../exits/heads/exit-heads.js";
+import { type Confidence, exitFires, readConfidences, scoreOf } from "../exits/heads/score.js";
+import { ExitHeads, modelOf } from "../exits/heads/exit-heads.js";
 import type { Policy } from "../exits/plan/policy.js";
 import { byParts, type PartsOptions } from "../exits/states/by-parts.js";
 import type { CancelSignal } from "../cancel-signal.js";
@@ -52,7 +52,7 @@ export async function scorePassages(
   const heads = source instanceof ExitHeads ? source : undefined;
   const isExact = ({ fill }: Policy): boolean => isExactFill(fill);
   const outputs = await recordOutputs(source, passages, policies.filter(isExact), signal);
-  const ways = [await readPolicy(outputs, passages)];
+  const ways = [readPolicy(outputs, passages)];
   for (const policy of policies) {
     ways.push(
       await (isExact(policy) ? readPolicy(outputs, passages, policy) : runPolicy(heads!, passages, policy, signal)),
@@ -86,7 +86,7 @@ async function recordOutputs(
   signal: CancelSignal | undefined,
 ): Promise<RecordedOutputs> {
   const heads = source instanceof ExitHeads ? source.heads : [];
-  const model = source instanceof ExitHeads ? source.model : source;
+  const model = modelOf(source);
   const { numLayers, vocabSize, hiddenSize } = model.config;
   const used = heads.filter((_, exit) => policies.some((policy) => policy.exits[exit]!.threshold !== "never"));
   const lanes = await openLanes(model, passages, signal);
@@ -164,35 +164,23 @@ async function applyHead(
 }
 
 /** Lets the first exit that fires decide; without a policy, the full model. */
-async function readPolicy(
-  { exits, full }: RecordedOutputs,
-  passages: readonly Passage[],
-  policy?: Policy,
-): Promise<ScoredToken[][]> {
-  const rows = Array.from(full.losses.keys());
-  const deciding = rows.map(() => full);
-  if (policy !== undefined) {
-    await leaveAtFirst(policy, rows, (exit, open) => {
-      const head = exits[exit]!;
-      return {
-        confidences: open.map((row) => head.confidences[row]!),
-        leave(left) {
-          for (const [i, row] of open.entries()) {
-            if (left[i]) deciding[row] = head;
-          }
-        },
-      };
-    });
-  }
+function readPolicy(outputs: RecordedOutputs, passages: readonly Passage[], policy?: Policy): ScoredToken[][] {
   let row = 0;
   return passages.map(({ continuation }) =>
     continuation.map(() => {
-      const { losses, confidences, depth } = deciding[row]!;
+      const { losses, confidences, depth } = decidingAt(outputs, row, policy);
       const token = { logLikelihood: -losses[row]!, choice: confidences[row]!.argmax, depth };
       row++;
       return token;
     }),
   );
+}
+
+function decidingAt({ exits, full }: RecordedOutputs, row: number, policy: Policy | undefined): HeadOutputs {
+  const fires = (head: HeadOutputs | undefined, exit: number): boolean =>
+    head !== undefined &&
+    exitFires(scoreOf(head.confidences[row]!, policy!.score), policy!.exits[exit]!.threshold, policy!.score);
+  return (policy && exits.find(fires)) ?? full;
 }
 
 /** Runs the real decoder: all continuations advance together, a token at a time. */

@@ -3,7 +3,7 @@
  *   no policy             the plain backbone
  *   policy                tokens leave at exits (lossy; decode/decode.ts)
  *   lossless              repetitions and a look-ahead head draft tokens (draft/look-ahead.ts), or exits if there is a
- *                         policy and no such head (draft/speculate.ts), and the full model verifies them
+ *                         policy and no such head (draft/lossless-decoder.ts), and the full model verifies them
  */
 import { OptionError, PolicyError } from "../errors.js";
 import { allNames, requireKnown, requireList } from "../known.js";
@@ -22,10 +22,12 @@ import type { Model } from "../model/index.js";
 import { draftBesideExits } from "./draft/beside-exits.js";
 import { earlyExitDecoder, leaveEarly } from "./decode/decode.js";
 import type { DecodeEvent, DecodeListeners, DecodeObserver } from "./decode/observe.js";
-import { aheadPlan, type DraftingExits, LookAhead } from "./draft/look-ahead.js";
-import { draftPlan, losslessDecoder } from "./draft/speculate.js";
-import { ExitHeads } from "./heads/exit-heads.js";
-import { type ExitHead, packedOf } from "./heads/exit-head.js";
+import { aheadPlan } from "./draft/ahead-plan.js";
+import { draftPlan } from "./draft/draft-plan.js";
+import { type DraftingExits, LookAhead } from "./draft/look-ahead.js";
+import { losslessDecoder } from "./draft/lossless-decoder.js";
+import { ExitHeads, modelOf } from "./heads/exit-heads.js";
+import type { ExitHead } from "./heads/exit-head.js";
 import { carefulCosts, costOfRows, countedCosts, type UnitCosts } from "./cost/unit-costs.js";
 import { Ledger, type LedgerReport } from "./cost/ledger.js";
 import { type Policy, type PolicyHolder, policyIn, requirePolicyFor } from "./plan/policy.js";
@@ -223,10 +225,6 @@ export function generateBatch(
   };
 }
 
-function modelOf(source: Model | ExitHeads): Model {
-  return source instanceof ExitHeads ? source.model : source;
-}
-
 /**
  * The decoder of `generate`, for programs with a loop of their own. Checks the policy and packs the heads before the
  * first token. Throws a PolicyError or an OptionError if options contradict each other.
@@ -252,7 +250,7 @@ export function createDecoder(
   if (lossless !== false) {
     const exits = heads && policy && !ahead ? draftingExits(heads, policy, lossless, listeners) : undefined;
     const looking = lookAhead(model, ahead, lossless, listeners, exits);
-    const decoder = losslessDecoder(model, looking.propose, looking.planOf, listeners, looking);
+    const decoder = losslessDecoder(model, looking, listeners);
     return prepared(decoder, heads, policy, exits ? heads!.heads : ahead ? [ahead] : []);
   }
   if (heads === undefined || policy === undefined) return plainDecoder(model, listeners.ledger, listeners.onLogits);
@@ -272,7 +270,10 @@ function prepared(
     async prepare() {
       if (policy !== undefined) await requirePolicyFor(heads!, policy);
       // Packing on first use would count as the time of the first tokens.
-      for (const head of used) await packedOf(head);
+      for (const { weights, preview } of used) {
+        await weights.packed();
+        await preview?.packed();
+      }
     },
   };
 }
@@ -281,8 +282,9 @@ function costsIn(options: true | LosslessOptions): UnitCosts | undefined {
   if (options === true) return undefined;
   requireKnown("generate: lossless or drafts", options, ["costs"]);
   const { costs } = options;
-  for (const unit of costs ? (["block", "finalHead"] as const) : []) {
-    requireList(`generate: costs.${unit}`, costs![unit]);
+  if (costs !== undefined) {
+    requireList("generate: costs.block", costs.block);
+    requireList("generate: costs.finalHead", costs.finalHead);
   }
   return costs;
 }

@@ -81,7 +81,11 @@ export function markedDocument(model: Model, document: Document): MarkedDocument
  * Counts the positions that chose the answer's tokens: from the prompt's last to the answer's last but one. The
  * answer's last token is left out, because nothing was chosen after it.
  */
-export function answerDocument(prompt: readonly number[], answer: readonly number[], group?: string): MarkedDocument {
+export function answerDocument(
+  prompt: readonly number[],
+  answer: readonly number[],
+  group?: string,
+): MarkedDocument & { readonly from: number } {
   const ids = [...prompt, ...answer.slice(0, -1)];
   return { ids, from: Math.max(0, prompt.length - 1), ...(group !== undefined && { group }) };
 }
@@ -103,7 +107,7 @@ export function markedWindows(
   length = Math.min(128, model.config.maxPositionEmbeddings),
 ): Window[] {
   const context = model.config.maxPositionEmbeddings;
-  requireInteger("cutWindows: length", length, 2, context);
+  requireInteger("training: sequenceLength", length, 2, context);
   const windows: Window[] = [];
   for (const document of documents) {
     const { ids, from } = markedDocument(model, document);
@@ -123,11 +127,6 @@ export function markedWindows(
     );
   }
   return windows;
-}
-
-/** Token ids of `markedWindows`, if every position counts. */
-export function cutWindows(model: Model, documents: readonly Document[], length: number): (readonly number[])[] {
-  return markedWindows(model, documents, length).map(({ ids }) => ids);
 }
 
 /**

@@ -6,6 +6,7 @@ import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, type Device, scope, type Tensor } from "../tensor/index.js";
 import type { CacheSegment, Rope } from "../tensor/device.js";
+import { valuesOf } from "../tensor/values-of.js";
 import { add, scale } from "../tensor/ops/arithmetic.js";
 import { embedding } from "../tensor/ops/embedding.js";
 import {
@@ -249,10 +250,7 @@ export class Model {
 
   /** T·V values, row-major. */
   async logits(ids: readonly number[]): Promise<Float32Array> {
-    const logits = scope(() => this.unembed(this.forward(ids).get(this.config.numLayers)!));
-    const values = await logits.read();
-    logits.dispose();
-    return values;
+    return valuesOf(() => this.unembed(this.forward(ids).get(this.config.numLayers)!));
   }
 
   /** States before the final norm: L + 1 arrays of T·C values, row-major. */

@@ -7,8 +7,9 @@
  * product, as whatever needs all logits does.
  */
 import { OptionError } from "../errors.js";
-import { type Device, type PackedDtype, PackedMatrix, scope, type Tensor } from "../tensor/index.js";
+import { type Device, type PackedDtype, PackedMatrix, type Tensor } from "../tensor/index.js";
 import type { CoarseStorage, ProductBounds, Screening } from "../tensor/device.js";
+import { valuesOf } from "../tensor/values-of.js";
 import { linearAt } from "../tensor/ops/matmul.js";
 import { sliceRows } from "../tensor/ops/select.js";
 import type { LinearWeights } from "./weights.js";
@@ -92,9 +93,7 @@ export class ScreenedUnembedding {
 
   async #exact(x: Tensor, row: number, ids: readonly number[] | undefined): Promise<LargestLogits | undefined> {
     if (ids === undefined) return undefined;
-    const entries = scope(() => linearAt(sliceRows(x, row, row + 1), this.#matrix, ids, { bias: this.#bias }));
-    const logits = await entries.read();
-    entries.dispose();
+    const logits = await valuesOf(() => linearAt(sliceRows(x, row, row + 1), this.#matrix, ids, { bias: this.#bias }));
     return { ids, logits };
   }
 }

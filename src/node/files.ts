@@ -46,7 +46,7 @@ export async function readBytes(path: string, largest = MAX_WHOLE): Promise<Uint
  * Throws an EarlyExitError unless the path is a regular file: reading a pipe or a device may never end. Node reads at
  * most 2 GiB into memory at once.
  */
-export function requireRegular(path: string, stats: FileStats, largest = MAX_WHOLE): void {
+export function requireRegular(path: string, stats: FileStats, largest: number): void {
   if (!stats.isFile()) {
     const kind = stats.isSymbolicLink() ? "a link" : stats.isFIFO() ? "a pipe" : "no regular file";
     const found = stats.isDirectory() ? "a folder" : kind;

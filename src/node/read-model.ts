@@ -20,7 +20,7 @@ interface ReadModelOptions extends Omit<LoadModelOptions, "device"> {
   readonly hub?: HubOptions;
 }
 
-async function openGgufFile(path: string, options: BudgetOptions = {}): Promise<OpenedGguf> {
+async function openGgufFile(path: string, options: BudgetOptions): Promise<OpenedGguf> {
   const { file, openSibling } = await ggufFile(path);
   return openGguf(file, openSibling, options);
 }

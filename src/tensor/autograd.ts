@@ -102,8 +102,8 @@ function accumulateLeaf(leaf: Tensor, gradient: Tensor, owned: Set<Tensor>): voi
   before?.dispose();
 }
 
-function copyOf(tensor: Tensor): Tensor {
-  return new Tensor(tensor.device, tensor.device.kernels.slice(tensor.storage, 0, tensor.size), tensor.shape);
+export function copyOf({ device, storage, size, shape }: Tensor, as = shape): Tensor {
+  return new Tensor(device, device.kernels.slice(storage, 0, size), as);
 }
 
 function addSameShape(a: Tensor, b: Tensor): Tensor {

@@ -22,7 +22,9 @@ import { describe, expect, it } from "vitest";
 import { traceGeneration } from "../../lab/check-lossless.js";
 import { earlyExitDecoder, leaveEarly } from "../../src/exits/decode/decode.js";
 import { draftBesideExits } from "../../src/exits/draft/beside-exits.js";
-import { draftPlan, losslessDecoder } from "../../src/exits/draft/speculate.js";
+import { aheadPlan } from "../../src/exits/draft/ahead-plan.js";
+import { draftPlan } from "../../src/exits/draft/draft-plan.js";
+import { losslessDecoder } from "../../src/exits/draft/lossless-decoder.js";
 import { createSampler, type Request } from "../../src/model/decode/decoder.js";
 import { generateBatchWith } from "../../src/model/decode/generate.js";
 import { casesHere } from "../support/cases-here.js";
@@ -154,11 +156,10 @@ describe("lossless decoding", () => {
           const { model } = heads;
           const { numLayers } = model.config;
           const policy = policyOf(heads, given);
-          const decoder = losslessDecoder(
-            model,
-            (requests) => leaveEarly(heads, policy, requests),
-            () => draftPlan(numLayers, [], given.lossless.costs),
-          );
+          const decoder = losslessDecoder(model, {
+            planOf: () => draftPlan(numLayers, [], given.lossless.costs),
+            propose: (requests) => leaveEarly(heads, policy, requests),
+          });
           let sequence = new Sequence(model, 2);
           sequence.append(...given.prompts[0]!);
           advance(model, [{ sequence, positions: sequence.pending(numLayers).slice(0, -1) }], numLayers);
@@ -210,12 +211,13 @@ it("drafts beside exits change no token, depth, score or event, whatever the fil
           right += 1 - wrong;
           return { id: (known![sequence.length - prompt!.length]! + wrong) % 61, depth: 0 };
         };
+        const plan = aheadPlan(4, { ...given.lossless.costs, head: 0 });
         const oracle = {
           depths: [2, 4],
-          planOf: () => ({ looks: () => rng.uniform() < 0.6, learn: () => undefined }),
-          repeated: (request: Request) => (rng.uniform() < 0.4 ? guess(request) : undefined),
-          propose: ([request]: readonly Request[]) => Promise.resolve([guess(request!)]),
-          learn: () => Promise.resolve(),
+          planOf: () => ({ ...plan, asks: () => rng.uniform() < 0.6 }),
+          propose: ([request]: readonly Request[]) =>
+            Promise.resolve(new Map(rng.uniform() < 0.7 ? [[request!, guess(request!)]] : [])),
+          keepStates: () => Promise.resolve(),
         };
         const decoder =
           known === undefined

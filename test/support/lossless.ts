@@ -192,7 +192,7 @@ export function losslessReplica(heads: ExitHeads, policy: Policy, limit: number,
       const start = sequence.length - 1;
       const drafts: number[] = [];
       while (drafts.length < Math.min(limit, room - 1)) {
-        const [token] = await leaveEarly(heads, policy, requests);
+        const token = (await leaveEarly(heads, policy, requests)).get(request!);
         if (token === undefined || token.depth === numLayers) break;
         drafts.push(token.id);
         sequence.append(token.id);

@@ -4,6 +4,7 @@
  * Storage types: f32, bf16 (round to nearest even), and blocks of 32 weights as ggml's reference quantizer makes them
  * (ggml-quants.c, quantize_row_*_ref): q8_0 and q4_0 with a float16 scale, q4_1 with a scale and a minimum.
  */
+import { bytesOf } from "../../../src/tensor/formats/bytes.js";
 import { float32ToBf16, float32ToF16 } from "../../../src/tensor/formats/half-floats.js";
 
 export type GgufType = "f32" | "bf16" | "q8_0" | "q4_0" | "q4_1";
@@ -28,13 +29,6 @@ export interface GgufTensor {
 const typeCodes = { f32: 0, f16: 1, q4_0: 2, q4_1: 3, q5_0: 6, q8_0: 8, q4_k: 12, q6_k: 14, bf16: 30 } as const;
 const alignment = 32;
 const blockSize = 32; // weights per q8_0 block
-
-export function serializeGguf(
-  metadata: Readonly<Record<string, GgufValue>>,
-  tensors: readonly GgufTensor[],
-): Uint8Array {
-  return serializeWithPairs(pairsOf(metadata), tensors);
-}
 
 interface Pairs {
   readonly count: number;
@@ -194,10 +188,6 @@ function writeQ4_1(x: Float32Array, out: DataView, at: number): void {
 function writeNibbles(out: DataView, at: number, valueOf: (i: number) => number): void {
   const nibble = (i: number): number => Math.min(15, Math.trunc(valueOf(i)));
   for (let i = 0; i < 16; i++) out.setUint8(at + i, nibble(i) | (nibble(i + 16) << 4));
-}
-
-function bytesOf(data: ArrayBufferView): Uint8Array {
-  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 class ByteWriter {

@@ -167,7 +167,7 @@ function threadTable({ measured, bandwidths, products }: Run): Table {
   };
 }
 
-function failureTable(failed: readonly Measured[]): Table {
+export function failureTable(failed: readonly Pick<Measured, "way" | "failure">[]): Table {
   return {
     title: "Not measured",
     note: "Ways that failed, and why.",

@@ -5,6 +5,7 @@ import type { Report, Table } from "../../../lab/report/report.js";
 import { withRange } from "../../../lab/report/format.js";
 import type { ClientRates } from "../../../lab/read-together.js";
 import { labelOf, type Way } from "../llm/protocol.js";
+import { failureTable } from "../llm/report.js";
 import { spreadOf } from "../statistics.js";
 import { ANSWER, CLIENTS, PROMPT } from "./protocol.js";
 
@@ -100,13 +101,4 @@ function ratios(ours: Served, peers: readonly Served[]): string[] {
       return count === 0 ? "" : withRange({ median, low: min, high: max });
     }),
   );
-}
-
-function failureTable(failed: readonly Served[]): Table {
-  return {
-    title: "Not measured",
-    note: "Ways that failed, and why.",
-    columns: ["runtime", "reason"],
-    rows: failed.map(({ way, failure }) => [labelOf(way), failure!.replaceAll("\n", " ")]),
-  };
 }

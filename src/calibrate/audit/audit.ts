@@ -14,10 +14,10 @@ import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { coveredBy, type Policy, type Reference } from "../../exits/plan/policy.js";
 import { alarm, type AlarmState, alarmWealth, STAKES, stepAlarm } from "../../risk/alarm.js";
 import { type LossInterval, lossInterval } from "../../risk/loss-interval.js";
+import { answerDocument, type MarkedDocument } from "../../model/index.js";
 import { createRng } from "../../tensor/index.js";
 import type { JudgeOptions } from "../record/judge.js";
 import { playRuns } from "../record/outcome.js";
-import { asGiven } from "../record/own-text.js";
 import { runPolicies } from "../record/run-policies.js";
 import { judgedBy } from "../record/subject.js";
 
@@ -145,7 +145,7 @@ export class Audit {
     if (text === undefined || text.ids.length === 0) return undefined;
     const { promptIds, ids, user } = text;
     if (user !== undefined && users.includes(user)) return undefined;
-    const given = asGiven(promptIds, ids);
+    const given = answerDocument(promptIds, ids);
     if (given.ids.length < 2) return undefined; // calibration leaves out a single position, too
     const loss = await this.#lossOf(given, signal);
     this.#change({
@@ -163,7 +163,7 @@ export class Audit {
   }
 
   /** The policy runs on the text as it runs on given text: the tokens, or the distributions, are those of writing. */
-  async #lossOf(text: ReturnType<typeof asGiven>, signal: CancelSignal | undefined): Promise<number> {
+  async #lossOf(text: MarkedDocument, signal: CancelSignal | undefined): Promise<number> {
     const { score, fill, exits } = this.#policy;
     const candidate = { score, fill, thresholds: [exits.map(({ threshold }) => threshold)] };
     const { maxPositionEmbeddings } = this.#heads.model.config;

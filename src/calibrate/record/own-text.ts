@@ -6,7 +6,7 @@
 import { OptionError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
 import { createPolicy } from "../../exits/plan/policy.js";
-import type { Model } from "../../model/index.js";
+import { answerDocument, type Model } from "../../model/index.js";
 import { writeAnswers } from "./answers/write-answers.js";
 import { type CalibrationDocument, hashDocuments, type HashedDocument, judgedLength, partsOf } from "./documents.js";
 import { joinCounts, type PolicyRuns, type RunCandidates } from "./policy-runs.js";
@@ -37,7 +37,7 @@ export async function runOwnText(
     const written = await writeAnswers(heads, createPolicy(heads, vector, { score, fill }), asked, writing);
     const given = texts.map((text, i) => {
       const { ids } = written[i]!;
-      return { ...text, ...asGiven(text.ids, ids), tokens: ids.length };
+      return { ...text, ...answerDocument(text.ids, ids), tokens: ids.length };
     });
     const candidate = { score, fill, thresholds: [vector] };
     runs.push(await runHashed(heads, given, candidate, { ...options, sequenceLength }));
@@ -82,12 +82,4 @@ function promptLength(model: Model, document: CalibrationDocument): number {
   const { text, ids, from = 0 } = partsOf(document);
   const { length } = ids ?? model.tokenizer.encode(text!);
   return from === 0 ? length : Math.min(length, from + 1);
-}
-
-/** A written text as a document: judged is every position from which a token was chosen. */
-export function asGiven(
-  prompt: readonly number[],
-  written: readonly number[],
-): { readonly ids: readonly number[]; readonly from: number } {
-  return { ids: [...prompt, ...written.slice(0, -1)], from: prompt.length - 1 };
 }

@@ -194,9 +194,10 @@ async function recordDocument(
     ...(!judge.greedy && { losses: new Int32Array(positions) }),
   }));
   const deep = judge.other ? new Int32Array(positions) : undefined;
+  const whole = [{ ids, from: 0 }];
   const batch = await hiddenBatch(
     model,
-    [ids],
+    whole,
     heads.map(({ depth }) => depth),
     signal,
   );
@@ -206,7 +207,7 @@ async function recordDocument(
   const most = judge.greedy ? ids.length : Math.max(1, Math.floor(LOGITS_AT_ONCE / vocabSize));
   const rowsAtOnce = Math.min(most, rowsPerTurn(vocabSize * hiddenSize));
   try {
-    if (judge.other) right = await hiddenBatch(judge.reference, [ids], [], signal);
+    if (judge.other) right = await hiddenBatch(judge.reference, whole, [], signal);
     for (let begin = from; begin < ids.length; begin += rowsAtOnce) {
       const to = begin - from;
       const rows = (states: Tensor): Tensor => {

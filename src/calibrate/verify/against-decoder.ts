@@ -10,7 +10,7 @@ import type { Sampler } from "../../model/decode/decoder.js";
 import { totalVariation } from "../../model/decode/total-variation.js";
 import { prefill } from "../../model/advance.js";
 import { type Model, Sequence } from "../../model/index.js";
-import { scope } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import type { Certificate } from "../certificate/certificate.js";
 
 export interface Counted {
@@ -60,7 +60,8 @@ export async function runDocument(
     let logits: Float32Array = new Float32Array(); // [ROWS, V]
     for (let t = from; t < ids.length; t++) {
       const row = (t - from) % ROWS;
-      if (row === 0) logits = await logitsAt(reference, whole, t, Math.min(ids.length, t + ROWS));
+      const end = Math.min(ids.length, t + ROWS);
+      if (row === 0) logits = await valuesOf(() => reference.unembed(whole.hidden(t, end)));
       sequence.append(ids[t]!);
       const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
       const { id: emitted, exit } = round!.tokens[0]!;
@@ -82,9 +83,3 @@ export async function runDocument(
 }
 
 /** [end - begin, V], of positions that have passed the last block. */
-async function logitsAt(model: Model, sequence: Sequence, begin: number, end: number): Promise<Float32Array> {
-  const logits = scope(() => model.unembed(sequence.hidden(begin, end)));
-  const values = await logits.read();
-  logits.dispose();
-  return values;
-}

@@ -160,7 +160,7 @@ export class Ledger implements WorkMeter {
   }
 
   /** Exit `exit` (0-based) computed logits for `rows` states in one call. */
-  head(exit: number, rows = 1): void {
+  head(exit: number, rows: number): void {
     this.#open.heads += rows;
     addProduct(this.#open, (this.#headWork[exit] ??= this.#heads!.heads[exit]!.work), rows);
     addTo(this.#openHeads, exit, rows);

@@ -5,7 +5,7 @@
  *     for every exit, shallow to deep:   run to its depth; emit the head's token and stop if the score passes
  *     no exit fired:                     run to depth L; emit the full model's token
  *
- * An exit at depth L skips only the unembedding, of which its head is a preview.
+ * An exit at depth L only avoids the product with the whole unembedding (heads/preview.ts).
  *
  * Sequences are decoded together, and each leaves at its own exit. Positions that stopped early before and whose keys
  * and values are needed now run along in `advance` (see fill.ts). With fill `lazy`, sequences that have left go on with
@@ -14,12 +14,19 @@
  */
 import { advance, pendingAt } from "../../model/advance.js";
 import type { Model } from "../../model/index.js";
-import { type Choice, type Decoder, lastStates, plainDecoder, type Request } from "../../model/decode/decoder.js";
+import {
+  type Choice,
+  type Decoder,
+  lastStates,
+  plainDecoder,
+  type Request,
+  type Round,
+} from "../../model/decode/decoder.js";
 import { nonFiniteError } from "../../model/decode/non-finite.js";
 import { rowOf } from "../../model/decode/final-logits.js";
 import type { Ledger } from "../cost/ledger.js";
 import { fills } from "../fill/fill.js";
-import { type Confidence, leaveAtFirst } from "../heads/score.js";
+import { decide } from "../heads/score.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import type { Policy } from "../plan/policy.js";
 import { type DecodeListeners, exitsNow } from "./observe.js";
@@ -27,14 +34,11 @@ import { type DecodeListeners, exitsNow } from "./observe.js";
 export interface ExitChoice extends Choice {
   readonly exit: number;
   readonly score: number;
-  readonly confidence: Confidence;
-  /** The distribution drawn from, after the processors; absent if the token is the argmax. */
-  readonly distribution?: Float64Array | undefined;
 }
 
 /**
- * Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. Sequences
- * that keep states (`heldFrom`) stop at the depths `stops`, too.
+ * Leaves early by the policy's thresholds, or by the observer's. The policy must be made for these heads. At depths
+ * `stops`, too, sequences that keep states (`heldFrom`) pause, so that a look-ahead head can read them.
  */
 export function earlyExitDecoder(
   heads: ExitHeads,
@@ -51,23 +55,29 @@ export function earlyExitDecoder(
     meter: ledger,
     async next(requests) {
       const choices = await leaveEarly(heads, policy, requests, listeners, { together, stops });
-      for (const [i, { sequence }] of requests.entries()) {
-        const { depth = numLayers, exit = 0 } = choices[i] ?? {};
-        if (depth < numLayers) fills[policy.fill].apply(heads, sequence, sequence.length - 1, exit, ledger);
+      const rounds = new Map<Request, Round>();
+      for (const [request, choice] of choices) {
+        const { sequence } = request;
+        if (choice.depth < numLayers) {
+          fills[policy.fill].apply(heads, sequence, sequence.length - 1, choice.exit, ledger);
+        }
+        rounds.set(request, { tokens: [choice], drafted: 0 });
       }
-      const staying = requests.filter((_, i) => choices[i] === undefined);
-      if (staying.length === 0) return choices.map((choice) => ({ tokens: [choice!], drafted: 0 }));
-      run(model, together ? requests : staying, { depth: numLayers, stops, ledger });
-      const full = (await fullModel.next(staying)).values();
-      return choices.map((choice) => (choice ? { tokens: [choice], drafted: 0 } : full.next().value!));
+      const staying = requests.filter((request) => !choices.has(request));
+      if (staying.length > 0) {
+        run(model, together ? requests : staying, { depth: numLayers, stops, ledger });
+        const full = await fullModel.next(staying);
+        staying.forEach((request, i) => rounds.set(request, full[i]!));
+      }
+      return requests.map((request) => rounds.get(request)!);
     },
   };
 }
 
 /**
  * Runs the last position of every sequence from exit to exit, none deeper than `deepest`. With `together`, sequences
- * that have left run along to the next exit of those that have not. Returns, per request, the token of the first exit
- * that fired, or undefined.
+ * that have left run along to the next exit of those that have not. Returns the tokens of those that left, each from
+ * the first exit that fired.
  */
 export async function leaveEarly(
   { model, heads }: ExitHeads,
@@ -79,10 +89,11 @@ export async function leaveEarly(
     together = false,
     stops = [],
   }: { readonly deepest?: number; readonly together?: boolean; readonly stops?: readonly number[] } = {},
-): Promise<(ExitChoice | undefined)[]> {
+): Promise<ReadonlyMap<Request, ExitChoice>> {
   const choices = new Map<Request, ExitChoice>();
-  const exits = exitsNow(policy, observer, deepest);
-  await leaveAtFirst({ score: policy.score, exits }, requests, async (exit, open) => {
+  let open = requests;
+  for (const [exit, { threshold }] of exitsNow(policy, observer, deepest).entries()) {
+    if (threshold === "never" || open.length === 0) continue;
     const head = heads[exit]!;
     const { depth } = head;
     run(model, together ? requests : open, { depth, stops, ledger });
@@ -96,31 +107,27 @@ export async function leaveEarly(
       logits.dispose();
       throw await nonFiniteError(model, open[broken]!.sequence.ids, { what: `the logits of exit ${exit}`, depth });
     }
-    return {
-      confidences,
-      async leave(left, scores) {
-        const sequences = open.map(({ sequence }) => sequence);
-        onExitLogits?.(exit, logits, sequences, left);
-        // A greedy token is the argmax in the confidence.
-        const read = open.some(({ sampler }, r) => left[r] && (!sampler.greedy || sampler.watch));
-        const values = read ? await head.allLogits(logits) : undefined; // R·V
-        logits.dispose();
-        for (const [r, request] of open.entries()) {
-          const { sequence, sampler } = request;
-          const score = scores[r]!;
-          observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
-          if (!left[r]) continue;
-          const confidence = confidences[r]!;
-          const row = values && rowOf(values, r, model.config.vocabSize);
-          sampler.watch?.(row!);
-          const distribution = sampler.greedy ? undefined : sampler.distribution(row!, sequence.ids);
-          const id = distribution === undefined ? confidence.argmax : sampler.draw(distribution);
-          choices.set(request, { id, depth, exit, score, confidence, distribution });
-        }
-      },
-    };
-  });
-  return requests.map((request) => choices.get(request));
+    const { scores, left } = decide(confidences, policy.score, threshold);
+    const sequences = open.map(({ sequence }) => sequence);
+    onExitLogits?.(exit, logits, sequences, left);
+    // A greedy token is the argmax in the confidence.
+    const read = open.some(({ sampler }, r) => left[r] && (!sampler.greedy || sampler.watch));
+    const values = read ? await head.allLogits(logits) : undefined; // R·V
+    logits.dispose();
+    for (const [r, request] of open.entries()) {
+      const { sequence, sampler } = request;
+      const score = scores[r]!;
+      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
+      if (!left[r]) continue;
+      const row = values && rowOf(values, r, model.config.vocabSize);
+      sampler.watch?.(row!);
+      const distribution = sampler.greedy ? undefined : sampler.distribution(row!, sequence.ids);
+      const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
+      choices.set(request, { id, depth, exit, score, distribution });
+    }
+    open = open.filter((_, r) => !left[r]);
+  }
+  return choices;
 }
 
 interface Way {

@@ -19,7 +19,7 @@ import { type ExitHead, headOf } from "./exit-head.js";
 import { type HeadShape, weightShapes } from "./head-shape.js";
 import { gained, HeadWeights, initialNorm, type Matrices, packMatrices, type Tensors } from "./head-weights.js";
 import { Preview, splitTensors } from "./unembedding-preview.js";
-import { valuesOf } from "./values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 export function aheadHead(model: Model, depth: number, shape: HeadShape, tensors: Tensors = {}): ExitHead {
   const c = model.config.hiddenSize;

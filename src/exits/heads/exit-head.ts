@@ -15,7 +15,7 @@ import { headCost, type HeadShape } from "./head-shape.js";
 import type { DraftConfidence } from "./heads-description.js";
 import type { HeadWeights, Matrices } from "./head-weights.js";
 import type { Projection } from "./projection.js";
-import { type LogitsReader, readConfidences, readStats, scoreNames } from "./score.js";
+import { type Confidence, confidencesIn, type LogitsReader, readStats, scoreNames } from "./score.js";
 import type { Preview } from "./unembedding-preview.js";
 
 export interface ExitHead extends LogitsReader {
@@ -36,19 +36,15 @@ export interface ExitHead extends LogitsReader {
   trainingLogits(states: Tensor): Tensor;
   /** [R, C] -> [R, V], by the packed weights. With a preview: vectors [R, C]. */
   logits(states: Tensor): Promise<Tensor>;
+  /** [R] of logits. */
+  confidences(logits: Tensor): Promise<Confidence[]>;
   /** Of one evaluation of one row. */
   readonly work: UnitWork;
   dispose(): void;
 }
 
-/** Everything that a head decodes with. */
-export async function packedOf({ weights, preview }: ExitHead): Promise<Matrices> {
-  return { ...(await weights.packed()), ...(await preview?.packed()) };
-}
-
 const plainReader: LogitsReader = {
   scores: scoreNames,
-  confidences: readConfidences,
   stats: readStats,
   allLogits: (logits) => logits.read(),
   losses: crossEntropy,
@@ -70,7 +66,7 @@ export function headOf({ model, depth, shape, weights, preview, maps, unit }: He
   const vectors = "vectors" in maps ? maps.vectors : undefined;
   const logits: StatesMap = "logits" in maps ? maps.logits : (x, w) => project(maps.vectors(x, w), unembedding);
   const decoded = preview && vectors ? vectors : logits;
-  const { scores, confidences, stats, allLogits, losses } = preview ?? plainReader;
+  const { scores, stats, allLogits, losses } = preview ?? plainReader;
   return {
     model,
     depth,
@@ -86,7 +82,7 @@ export function headOf({ model, depth, shape, weights, preview, maps, unit }: He
       await preview?.packed();
       return scope(() => decoded(x, packed));
     },
-    confidences,
+    confidences: async (logits) => confidencesIn(await stats(logits)),
     stats,
     allLogits,
     losses,

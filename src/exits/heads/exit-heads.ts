@@ -75,6 +75,11 @@ export class ExitHeads {
   }
 }
 
+/** The frozen model. */
+export function modelOf(source: Model | ExitHeads): Model {
+  return source instanceof ExitHeads ? source.model : source;
+}
+
 /** Throws an OptionError for a model, say, or arguments in another order. `where` names the function. */
 export function requireHeads(where: string, heads: ExitHeads): void {
   if (Array.isArray((heads as Partial<ExitHeads> | undefined)?.heads)) return;

@@ -10,7 +10,7 @@ import { PolicyError } from "../../errors.js";
 import { exponential } from "../../model/elementary.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
-import { valuesOf } from "./values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const;
 export type ScoreName = (typeof scoreNames)[number];
@@ -32,8 +32,6 @@ export interface Confidence {
 /** Statistics of a head's logits or, with a preview, of its vectors [R, C]. */
 export interface LogitsReader {
   readonly scores: readonly ScoreName[];
-  /** [R] of logits. */
-  readonly confidences: (logits: Tensor) => Promise<Confidence[]>;
   /** R·5 numbers in the layout of `rowStats`. With a preview, log-sum-exp and entropy are NaN. */
   readonly stats: (logits: Tensor) => Promise<Float32Array>;
   /** R·V numbers, over the whole vocabulary. */
@@ -72,39 +70,17 @@ export function exitFires(score: number, threshold: Threshold, name: ScoreName):
   return orientScore(score, name) >= orientScore(threshold, name);
 }
 
-/** A head, evaluated for the rows that came to its exit. */
-interface ExitVisit {
-  /** One for each row. */
-  readonly confidences: readonly Confidence[];
-  leave(left: readonly boolean[], scores: readonly number[]): unknown;
-}
-
-interface ScoredExits {
-  readonly score: ScoreName;
-  readonly exits: readonly { readonly threshold: Threshold }[];
-}
-
 /**
- * Takes rows from exit to exit, shallow to deep: the rule of decoding, runs on given text and evaluation. Calibration
- * counts many thresholds on recorded columns at once (calibrate/procedures/token-table.ts), and its verifier states the
- * rule anew. `visit` evaluates an exit for the rows that are left; "never" exits are skipped. Returns the rows that
- * leave nowhere.
+ * Which rows leave at an exit: the rule of decoding and of runs on given text. Calibration counts many thresholds on
+ * recorded columns at once (calibrate/procedures/token-table.ts), and its verifier states the rule anew.
  */
-export async function leaveAtFirst<Row>(
-  { score: name, exits }: ScoredExits,
-  rows: readonly Row[],
-  visit: (exit: number, open: readonly Row[]) => ExitVisit | Promise<ExitVisit>,
-): Promise<readonly Row[]> {
-  let open = rows;
-  for (const [exit, { threshold }] of exits.entries()) {
-    if (threshold === "never" || open.length === 0) continue;
-    const visited = await visit(exit, open);
-    const scores = visited.confidences.map((confidence) => scoreOf(confidence, name));
-    const left = scores.map((score) => exitFires(score, threshold, name));
-    await visited.leave(left, scores);
-    open = open.filter((_, r) => !left[r]);
-  }
-  return open;
+export function decide(
+  confidences: readonly Confidence[],
+  name: ScoreName,
+  threshold: Threshold,
+): { readonly scores: readonly number[]; readonly left: readonly boolean[] } {
+  const scores = confidences.map((confidence) => scoreOf(confidence, name));
+  return { scores, left: scores.map((score) => exitFires(score, threshold, name)) };
 }
 
 /** Throws a PolicyError for an unknown name. */

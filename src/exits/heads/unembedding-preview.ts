@@ -18,6 +18,7 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { bytesOf, companionDtype } from "../../model/weights.js";
 import type { Model } from "../../model/index.js";
 import { project } from "../../model/block.js";
+import type { LargestLogits } from "../../model/screened-unembedding.js";
 import { createRng, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } from "../../tensor/index.js";
 import { choleskyFactor } from "../../tensor/cholesky.js";
 import { keep } from "../../tensor/tensor.js";
@@ -31,8 +32,8 @@ import { columns, sliceRows, takeAlongRows } from "../../tensor/ops/select.js";
 import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
-import { type Confidence, confidencesIn, type LogitsReader, type ScoreName } from "./score.js";
-import { valuesOf } from "./values-of.js";
+import type { LogitsReader, ScoreName } from "./score.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 /** Rows of the unembedding unpacked at a time. */
 const CHUNK = 4096;
@@ -112,8 +113,6 @@ export class Preview implements LogitsReader {
     return stats;
   };
 
-  readonly confidences = async (h: Tensor): Promise<Confidence[]> => confidencesIn(await this.stats(h));
-
   readonly allLogits = (h: Tensor): Promise<Float32Array> =>
     valuesOf(() => project(h, this.#model.weights.unembedding));
 
@@ -125,15 +124,18 @@ export class Preview implements LogitsReader {
     this.#bias?.dispose();
   }
 
-  /** Per row of h [R, C], the n tokens with the largest coarse logits, with exact ones. */
-  async find(h: Tensor): Promise<Candidates[]> {
+  /**
+   * Per row of h [R, C], exact logits of the n tokens with the largest coarse ones, by ascending id: the two best that
+   * count, ties included, are among them.
+   */
+  async find(h: Tensor): Promise<LargestLogits[]> {
     const { previewDown, previewUp, previewOthers, previewBias } = await this.packed();
     const { rank, candidates, tokens, first } = this.#shape;
     const bias = tokens === undefined ? this.#model.weights.unembedding.bias : (previewBias as Tensor | undefined);
     const a = linear(h, previewDown!); // [R, r]
     const coarse = scope(() => linear(previewOthers ? columns(a, 0, first!.rank) : a, previewUp!, { bias })); // [R, N]
     const components = previewOthers && (await a.read());
-    const found: Candidates[] = [];
+    const found: LargestLogits[] = [];
     for (const [r, some] of (await largestColumns(coarse, previewOthers ? first!.candidates : candidates)).entries()) {
       let best = some;
       if (previewOthers && components) {
@@ -212,12 +214,6 @@ export function splitTensors({ previewDown, previewLift, ...trained }: Tensors):
   };
 }
 
-/** Exact logits by ascending id: the two best that count, ties included, are among them. */
-export interface Candidates {
-  readonly ids: readonly number[];
-  readonly logits: Float32Array;
-}
-
 /** Logits for one vector h [1, C], with the bits of the full product. */
 function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Float32Array> {
   const { unembedding } = model.weights;
@@ -230,7 +226,7 @@ function readSome(h: Tensor, ids: readonly number[], model: Model): Promise<Floa
 }
 
 /** The token with the largest logit, the lowest id on ties; and the two largest. */
-export function bestOf({ ids, logits }: Candidates): {
+export function bestOf({ ids, logits }: LargestLogits): {
   readonly id: number;
   readonly top1: number;
   readonly top2: number;
@@ -260,7 +256,7 @@ async function previewWeights(
   for (let i = 0; i < c; i++) trace += regular[i * (c + 1)]!;
   for (let i = 0; i < c && moment !== undefined; i++) regular[i * (c + 1)]! += (RIDGE * trace) / c;
   const gram = await unembeddingGram(model, ids, signal);
-  const { down, lift } = await inTurns(fitted(gram, regular, c, rank), signal);
+  const { down, lift } = await inTurns(factorise(gram, regular, c, rank), signal);
   return {
     previewDown: Tensor.from(model.device, down, [rank, c]),
     previewLift: Tensor.from(model.device, lift, [rank, c]),
@@ -283,7 +279,7 @@ async function unembeddingGram(model: Model, ids: readonly number[], signal?: Ca
   return gram;
 }
 
-function* fitted(
+function* factorise(
   gram: Float64Array,
   moment: Float64Array,
   c: number,

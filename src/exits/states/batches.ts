@@ -126,11 +126,10 @@ export function onlineBatches(
  */
 export async function hiddenBatch(
   model: Model,
-  given: readonly (readonly number[] | Window)[],
+  windows: readonly Window[],
   depths: readonly number[],
   signal?: CancelSignal,
 ): Promise<HiddenBatch> {
-  const windows = given.map((window) => ("ids" in window ? window : { ids: window, from: 0 }));
   const last = model.config.numLayers;
   const states = new Map<number, Tensor>();
   const sequences: Sequence[] = [];

@@ -26,7 +26,7 @@ import { countedPositions, countedStates, type Outcome } from "./batches.js";
 import { confidencesIn } from "../heads/score.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
-import { valuesOf } from "../heads/values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 const TOGETHER = 2048;
 /** Positions of a block between two turns of the event loop. */

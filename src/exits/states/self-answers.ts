@@ -22,7 +22,7 @@ import { type NormedStates, normStates, type RecordedStates } from "./record-sta
 import { confidencesIn } from "../heads/score.js";
 import { joined } from "../../tensor/formats/bytes.js";
 import { ascending } from "../heads/placement.js";
-import { valuesOf } from "../heads/values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 /** Texts that are sampled together. */
 const BATCH = 16;

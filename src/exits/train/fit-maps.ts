@@ -29,7 +29,7 @@ import {
   statesAt,
   takeRows,
 } from "../states/batches.js";
-import { valuesOf } from "../heads/values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 interface FitMapsOptions extends FitOptions {
   /** Most positions to fit on, to within a batch. @default 65,536 */

@@ -31,7 +31,7 @@ import {
 } from "../heads/projection.js";
 import { withOnes } from "./fit-maps.js";
 import { giveTurn, inTurns } from "../../turns.js";
-import { valuesOf } from "../heads/values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 interface FitProjectionsOptions extends FitOptions {
   /**

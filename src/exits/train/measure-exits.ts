@@ -9,7 +9,7 @@
  * fill.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
-import { OptionError, requireNumber } from "../../errors.js";
+import { OptionError } from "../../errors.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
 import { fillCost } from "../fill/fill.js";
@@ -123,7 +123,6 @@ export function coverageAt(scores: ArrayLike<number>, agrees: ArrayLike<number>,
     const next = order[i + 1];
     if (next !== undefined && scores[next] === scores[position]) return;
     levels.forEach((level, l) => {
-      requireNumber("coverageAt: level", level, 1);
       if (wrong <= (1 - level) * count * (1 + 1e-12)) best[l] = (i + 1) / count;
     });
   });

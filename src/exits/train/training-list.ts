@@ -22,7 +22,7 @@ import { linear } from "../../tensor/ops/matmul.js";
 import type { Outcome } from "../states/batches.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
-import { valuesOf } from "../heads/values-of.js";
+import { valuesOf } from "../../tensor/values-of.js";
 
 /** The logit of all unlisted tokens together, of one head. */
 export interface RestWeights {

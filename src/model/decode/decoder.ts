@@ -19,6 +19,8 @@ export interface Choice {
   readonly depth: number;
   readonly exit?: number | undefined;
   readonly score?: number | undefined;
+  /** The distribution that it was drawn from, after all processors; absent if no other token was possible. */
+  readonly distribution?: Float64Array | undefined;
 }
 
 export interface Request {

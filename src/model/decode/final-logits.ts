@@ -72,13 +72,15 @@ function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): Fina
       const { ids, logits } = rows[row]!;
       return ids[argmaxOf(logits)]!;
     },
-    row(row) {
-      const { ids, logits } = rows[row]!;
-      const all = new Float32Array(vocabSize).fill(-Infinity);
-      for (const [i, id] of ids.entries()) all[id] = logits[i]!;
-      return all;
-    },
+    row: (row) => spread(rows[row]!, vocabSize),
   };
+}
+
+/** All logits [V], those that are not known -Infinity. */
+export function spread({ ids, logits }: LargestLogits, vocabSize: number): Float32Array {
+  const all = new Float32Array(vocabSize).fill(-Infinity);
+  for (const [i, id] of ids.entries()) all[id] = logits[i]!;
+  return all;
 }
 
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {

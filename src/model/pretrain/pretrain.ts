@@ -12,7 +12,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { ModelError, OptionError, requireInteger, requireNumber } from "../../errors.js";
 import { allNames, requireKnown } from "../../known.js";
-import { createRng, type Rng, scope, Tensor } from "../../tensor/index.js";
+import { createRng, type Rng, Tensor } from "../../tensor/index.js";
 import { joined } from "../../tensor/formats/bytes.js";
 import { backwardInParts } from "../../tensor/autograd.js";
 import { scopeInParts } from "../../tensor/tensor.js";
@@ -213,27 +213,6 @@ export async function pretrain(
 
 function textOf(numbers: Readonly<Record<string, number>>): Record<string, string> {
   return Object.fromEntries(Object.entries(numbers).map(([name, value]) => [name, String(value)]));
-}
-
-/** Mean next-token cross-entropy over the first `windows` windows, nats per token; NaN below one window. */
-export async function evaluateLoss(
-  model: Model,
-  stream: Uint32Array,
-  { windows = 64, sequenceLength = Math.min(128, model.config.maxPositionEmbeddings) } = {},
-): Promise<number> {
-  const count = Math.min(windows, Math.floor((stream.length - 1) / sequenceLength));
-  let total = count === 0 ? NaN : 0;
-  for (let w = 0; w < count; w++) {
-    const window = Array.from(stream.subarray(w * sequenceLength, (w + 1) * sequenceLength + 1));
-    const loss = scope(() =>
-      mean(
-        crossEntropy(model.unembed(model.forward(window.slice(0, -1)).get(model.config.numLayers)!), window.slice(1)),
-      ),
-    );
-    total += (await loss.read())[0]! / count;
-    loss.dispose();
-  }
-  return total;
 }
 
 interface MicroStep {

@@ -2,7 +2,7 @@
  * Arithmetic with NumPy broadcasting.
  * The gradient of a broadcast is a sum over the repeated axes: d(a·b)/da = Σ_repeated dy·b.
  */
-import { record, requireDevice } from "../autograd.js";
+import { copyOf, record, requireDevice } from "../autograd.js";
 import type { BinaryOp, Storage } from "../device.js";
 import { broadcastShapes, broadcastStrides, padShape, sameElements, sameShape, type Shape, sizeOf } from "../shape.js";
 import { Tensor } from "../tensor.js";
@@ -35,7 +35,7 @@ export function scale(x: Tensor, factor: number): Tensor {
 
 /** A copy of the values, through which no gradient flows. */
 export function detach(x: Tensor): Tensor {
-  return x.requiresGrad ? new Tensor(x.device, x.device.kernels.slice(x.storage, 0, x.size), x.shape) : x;
+  return x.requiresGrad ? copyOf(x) : x;
 }
 
 const EACH = [1] as const;
@@ -64,8 +64,6 @@ function reduceTo(gradient: Tensor, target: Tensor): Tensor | undefined {
   if (!target.requiresGrad) return undefined;
   if (sameShape(gradient.shape, target.shape)) return gradient;
   const to = padShape(target.shape, gradient.shape.length);
-  if (sizeOf(to) === gradient.size) {
-    return new Tensor(gradient.device, gradient.device.kernels.slice(gradient.storage, 0, gradient.size), target.shape);
-  }
+  if (sizeOf(to) === gradient.size) return copyOf(gradient, target.shape);
   return new Tensor(gradient.device, gradient.device.kernels.sumTo(gradient.storage, gradient.shape, to), target.shape);
 }

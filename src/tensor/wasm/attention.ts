@@ -67,10 +67,8 @@ export function attentionKernels(engine: Engine): AttentionKernels {
     },
     attentionBackward(q, k, v, dy, dims) {
       const dq = engine.allocate(q.length);
-      const dk = engine.allocate(k.length);
-      const dv = engine.allocate(v.length);
-      wasm.fillZeros(dk.address, dk.length);
-      wasm.fillZeros(dv.address, dv.length);
+      const dk = engine.zeros(k.length);
+      const dv = engine.zeros(v.length);
       engine.share(
         "attentionBackward",
         {
@@ -137,6 +135,7 @@ export function attentionKernels(engine: Engine): AttentionKernels {
             y: y.address + 4 * row * heads * headDim,
             keys,
             values,
+            stride: kvHeads,
             kind: CACHE_KINDS[dtype],
             d: headDim,
             heads,

@@ -133,6 +133,12 @@ export class Engine {
     return storage;
   }
 
+  zeros(length: number): WasmStorage {
+    const storage = this.allocate(length);
+    this.wasm.fillZeros(storage.address, length);
+    return storage;
+  }
+
   /**
    * The same functions, of at most eight parameters; if one throws, its allocations are freed. This stands between
    * decoding and every kernel: emptying a list here, or a `finally`, cost a small model a tenth of its speed.

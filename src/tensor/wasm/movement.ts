@@ -11,8 +11,7 @@ export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels,
 
   return {
     sumTo(x, from, to) {
-      const y = engine.allocate(sizeOf(to));
-      wasm.fillZeros(y.address, y.length);
+      const y = engine.zeros(sizeOf(to));
       const scalar = from.length === 0;
       const sizes = scalar ? [1] : from;
       const strides = scalar ? [0] : broadcastStrides(to, from);
@@ -36,8 +35,7 @@ export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels,
     },
     columnsBackward(dy, rows, width, begin, end) {
       const n = end - begin;
-      const dx = engine.allocate(rows * width);
-      wasm.fillZeros(dx.address, dx.length);
+      const dx = engine.zeros(rows * width);
       wasm.copyRows({ from: engine.at(dy), fromRow: n, to: dx.address + 4 * begin, toRow: width, rows, n });
       return dx;
     },
@@ -82,8 +80,7 @@ export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels,
       return y;
     },
     scatterAdd(dy, ids, rows, width) {
-      const y = engine.allocate(rows * width);
-      wasm.fillZeros(y.address, y.length);
+      const y = engine.zeros(rows * width);
       wasm.scatterAdd({
         dy: engine.at(dy),
         ids: engine.indices(ids),
@@ -100,8 +97,7 @@ export function movementKernels(engine: Engine): MovementKernels & Pick<Kernels,
       return y;
     },
     takeAlongRowsBackward(dy, ids, rows, width, k) {
-      const dx = engine.allocate(rows * width);
-      wasm.fillZeros(dx.address, dx.length);
+      const dx = engine.zeros(rows * width);
       wasm.takeAlongRowsBackward({
         dy: engine.at(dy),
         ids: engine.indices(ids),

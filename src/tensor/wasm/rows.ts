@@ -30,10 +30,8 @@ export function rowKernels(engine: Engine): RowKernels {
     (centered: boolean): RowKernels["layerNormBackward"] =>
     (x, gain, dy, rows, width, epsilon) => {
       const dx = engine.allocate(rows * width);
-      const dGain = engine.allocate(width);
-      const dBias = engine.allocate(width);
-      wasm.fillZeros(dGain.address, width);
-      wasm.fillZeros(dBias.address, width);
+      const dGain = engine.zeros(width);
+      const dBias = engine.zeros(width);
       wasm.normBackward(
         {
           x: engine.at(x),

@@ -3,7 +3,7 @@ import { fc, real, test } from "../../support/property.js";
 import { createRng } from "early-exits/tensor";
 import { growingCosts, type UnitCosts } from "../../../src/exits/cost/unit-costs.js";
 import { expect, it } from "vitest";
-import { draftPlan, type DraftPlan } from "../../../src/exits/draft/speculate.js";
+import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-plan.js";
 
 const LAYERS = 12;
 const DEPTH = 4;
@@ -13,7 +13,7 @@ const PLAIN = LAYERS + 1;
 /** Cost of a draft at depth 4: its blocks and head, and a further row in the verification. */
 const DRAFT = DEPTH + 1 + 0.1 * (LAYERS - DEPTH + 1);
 
-const fixed = (limit: number): DraftPlan => ({ more: (drafts) => drafts < limit, learn: () => undefined });
+const fixed = (limit: number): DraftPlan => ({ more: (drafts) => drafts < limit, endRound: () => undefined });
 const planned = () => draftPlan(LAYERS, exits, costs);
 
 /** The number of drafts that a plan makes next, if every try makes one. */
@@ -30,7 +30,9 @@ function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 
   let cost = 0;
   for (let round = 0; round < rounds; round++) {
     let drafts = 0;
+    let tries = 0;
     while (drafts < 50 && plan.more(drafts)) {
+      tries++;
       if (fires < 1 && rng.uniform() >= fires) {
         cost++; // the head that was evaluated in vain
         break;
@@ -39,7 +41,7 @@ function play(plan: DraftPlan, alpha: number, { rounds = 400, seed = 1, fires = 
     }
     let accepted = 0;
     while (accepted < drafts && rng.uniform() < alpha) accepted++;
-    plan.learn(Array<number>(drafts).fill(DEPTH), accepted);
+    plan.endRound(Array<number>(drafts).fill(DEPTH), accepted, tries);
     tokens += accepted + 1;
     cost += PLAIN + drafts * DRAFT;
   }

@@ -18,9 +18,10 @@ import { checkSampling, processedDistribution } from "../../../src/model/decode/
 import { createDevice, readModel } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { type ExitChoice, leaveEarly } from "../../../src/exits/decode/decode.js";
-import { type Drafter, draftPlan, type DraftPlan, losslessDecoder } from "../../../src/exits/draft/speculate.js";
+import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-plan.js";
+import { losslessDecoder } from "../../../src/exits/draft/lossless-decoder.js";
 import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
-import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
+import { createSampler, type Decoder, type Request, type Sampler } from "../../../src/model/decode/decoder.js";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";
 import { sumOf, times } from "../../support/lists.js";
@@ -121,7 +122,7 @@ function distance(a: Map<string, number>, b: Map<string, number>) {
 }
 
 /** Drafts so many tokens a round. */
-const upTo = (limit: number) => (): DraftPlan => ({ more: (drafts) => drafts < limit, learn: () => undefined });
+const upTo = (limit: number) => (): DraftPlan => ({ more: (drafts) => drafts < limit, endRound: () => undefined });
 
 /** A lossless decoder whose drafts `tamper` may change or drop. */
 function decoderOf(
@@ -130,9 +131,18 @@ function decoderOf(
   createPlan: () => DraftPlan,
   tamper: (token: ExitChoice) => ExitChoice | undefined = (token) => token,
 ) {
-  const drafter: Drafter = async (requests) =>
-    (await leaveEarly(heads, policy, requests)).map((token) => token && tamper(token));
-  return losslessDecoder(heads.model, drafter, createPlan);
+  return losslessDecoder(heads.model, {
+    planOf: createPlan,
+    async propose(requests) {
+      const tokens = await leaveEarly(heads, policy, requests);
+      const drafts = new Map<Request, ExitChoice>();
+      for (const [request, token] of tokens) {
+        const changed = tamper(token);
+        if (changed !== undefined) drafts.set(request, changed);
+      }
+      return drafts;
+    },
+  });
 }
 
 describe("exact enumeration on a vocabulary of 3", () => {
@@ -169,7 +179,7 @@ describe("exact enumeration on a vocabulary of 3", () => {
   it.for<[string, (token: ExitChoice) => ExitChoice | undefined]>([
     [
       "whose decision to draft depends on the sampled token",
-      (token) => (token.id === token.confidence.argmax ? token : undefined),
+      (token) => (token.distribution![token.id] === Math.max(...token.distribution!) ? token : undefined),
     ],
     [
       "that reports another distribution than it sampled from",

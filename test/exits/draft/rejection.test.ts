@@ -1,7 +1,7 @@
 /** Rejection sampling: golden numbers, and the identity that makes it exact. */
 import { between, fc, test } from "../../support/property.js";
 import { expect, it } from "vitest";
-import { acceptance, residual } from "../../../src/exits/draft/speculate.js";
+import { acceptance, residual } from "../../../src/exits/draft/rejection.js";
 import { sumOf } from "../../support/lists.js";
 
 const q = Float64Array.of(0.1, 0.6, 0.3);

@@ -4,7 +4,6 @@
  */
 import { casesHere, fc, test } from "../../support/property.js";
 import { attachHeads, type ExitHeads, serializeHeads } from "early-exits";
-import { changePreviews } from "../../../src/exits/train/fit-previews.js";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { fitPreviews } from "early-exits/exits";
 import type { WeightDtype } from "early-exits/tensor";
@@ -133,21 +132,5 @@ describe("its list", () => {
       const attach = () => attachHeads(model, { exits: [2], [option]: { ...size, tokens } });
       expect(attach).toThrow(expect.objectContaining(refusal));
     }
-  });
-
-  it("can be given to changePreviews, for the heads and for the unembedding", async () => {
-    const maps = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    const changed = await changePreviews(maps, {
-      preview: { ...size, tokens: list },
-      unembeddingPreview: { rank: 6, candidates: 2, tokens: [1, 2, 60] },
-    });
-    const [own] = changed.heads.slice(-1);
-    expect(changed.heads[0]!.shape).toEqual({ kind: "linear", preview: { ...size, tokens: list } });
-    expect(own!.shape).toMatchObject({ kind: "preview", preview: { tokens: [1, 2, 60] } });
-    // What the options leave out stays: the list of the unembedding's preview, and its bits.
-    await fitPreviews(changed, documents, { sequenceLength: 24 });
-    const again = await changePreviews(changed, { preview: true });
-    expect(again.heads.map(({ shape }) => shape.preview?.tokens)).toEqual([undefined, undefined, [1, 2, 60]]);
-    expect((await statsOf(again)).at(-1)).toEqual((await statsOf(changed)).at(-1));
   });
 });

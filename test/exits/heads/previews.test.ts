@@ -1,12 +1,11 @@
 /**
  * Previews: the candidates are the tokens with the largest coarse logits, their logits are exact, fitted previews are
- * the best of their rank, and heads with one decode, are calibrated and take over the maps of others.
+ * the best of their rank, and heads with one decode and are calibrated.
  */
 import { attachHeads, calibrate, createPolicy, type ExitHeads, generate } from "early-exits";
 import { previewSize, withFirst } from "../../../src/exits/heads/head-shape.js";
 import { readConfidences } from "../../../src/exits/heads/score.js";
-import { changePreviews } from "../../../src/exits/train/fit-previews.js";
-import { fitMaps, fitPreviews, fitProjections, type PreviewShape } from "early-exits/exits";
+import { fitPreviews, type PreviewShape } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { randomDocuments, reread, smallHeads, smallModel } from "../../support/models.js";
@@ -92,32 +91,6 @@ describe("a preview of many tokens", () => {
     const size = previewSize(large, "preview");
     expect(withFirst(size, large)).toEqual({ rank: 512, candidates: 128, first: { rank: 96, candidates: 8192 } });
     expect(withFirst(size, { ...large, vocabSize: 32_000 })).toEqual(size);
-  });
-});
-
-describe("changePreviews", () => {
-  it("keeps maps and learned keys and values, and nothing else", async () => {
-    const model = await smallModel();
-    const heads = attachHeads(model, { exits: [1, 3], kind: "linear" });
-    await fitMaps(heads, documents, { sequenceLength: 24 });
-    await fitProjections(heads, documents, { sequenceLength: 24 });
-    const changed = await changePreviews(heads, { preview: true });
-    expect(changed.heads[0]!.shape).toMatchObject({ kind: "linear", preview: { rank: 4 } });
-    expect(changed.scores).toEqual(["margin"]);
-    const state = model.forward([1, 2, 3], { toDepth: 3 }).get(3)!;
-    const before = await heads.heads[1]!.vectors!(state).read();
-    expect(await changed.heads[1]!.vectors!(state).read()).toEqual(before);
-    const { projection } = heads.heads[0]!;
-    expect(changed.heads[0]!.projection!.weight).toEqual(projection!.weight);
-    heads.dispose();
-    expect(await changed.heads[1]!.vectors!(state).read()).toEqual(before);
-    const whole = await changePreviews(changed, { preview: false });
-    expect(whole.heads[0]!.shape).toEqual({ kind: "linear" });
-  });
-
-  it("refuses heads with an unembedding of their own", async () => {
-    const heads = await smallHeads({ exits: [1], kind: "dense" });
-    await expect(changePreviews(heads, { preview: true })).rejects.toThrow(/previews are for linear heads/);
   });
 });
 

@@ -15,7 +15,7 @@ import {
 } from "early-exits/exits";
 import { coverageAt } from "../../../src/exits/train/measure-exits.js";
 import { answerDocument, type MarkedDocument } from "early-exits/model";
-import { cutWindows, markedWindows } from "../../../src/model/documents.js";
+import { markedWindows } from "../../../src/model/documents.js";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
 import { memoryStore } from "../../support/memory-store.js";
@@ -57,7 +57,7 @@ describe("what counts", () => {
     ]);
     // The context holds 96 tokens.
     expect(markedWindows(model, [{ ids, from: 100 }], 16).map((w) => [w.ids.length, w.from])).toEqual([[54, 4]]);
-    expect(cutWindows(model, [ids.slice(0, 40)], 16).map(({ length }) => length)).toEqual([16, 16, 8]);
+    expect(markedWindows(model, [ids.slice(0, 40)], 16).map((w) => w.ids.length)).toEqual([16, 16, 8]);
   });
 
   it("decides the loss alone: neither padding nor tokens before the prompt's end have one of their own", async () => {

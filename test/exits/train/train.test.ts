@@ -15,7 +15,7 @@ import { byteTokenizer } from "../../support/byte-tokenizer.js";
 import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { cutWindows } from "../../../src/model/documents.js";
+import { markedWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
@@ -128,7 +128,7 @@ describe("hidden-state cache", () => {
   it("visits every position once in an epoch", async () => {
     const store = memoryStore();
     await recordHidden(model, documents, [1], store, recording);
-    const windows = cutWindows(model, documents, 24).map((ids) => ({ ids, from: 0 }));
+    const windows = markedWindows(model, documents, 24);
     const { positions } = await recordStates(model, windows, []);
     const source = await cachedBatches(model, [1], store, { rows: 50, seed: 4 });
     const visited: number[] = [];

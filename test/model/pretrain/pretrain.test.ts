@@ -4,7 +4,7 @@ import { createDevice } from "early-exits/node";
 import { crossEntropy } from "early-exits/tensor";
 import { mean } from "../../../src/tensor/ops/reduce.js";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
-import { evaluateLoss } from "../../../src/model/pretrain/pretrain.js";
+import { evaluateLoss } from "../../../lab/ship/pretrain-folder.js";
 import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { recipeOptions } from "../../../src/model/pretrain/recipes.js";
 import { expect, it } from "vitest";

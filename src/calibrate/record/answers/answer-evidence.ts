@@ -110,7 +110,7 @@ export async function answerEvidence(
   // All records are kept, named by prompt and answer: the same prompt may have two answers.
   const recorded = await Promise.all(
     documents.map(async (document) => {
-      const { ids, from = 0 } = texts[document.place]!;
+      const { ids, from } = texts[document.place]!;
       return { ...document, ids, from, hash: await hashDocument(ids, from) };
     }),
   );

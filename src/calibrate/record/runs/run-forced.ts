@@ -12,7 +12,7 @@
 import type { CancelSignal } from "../../../cancel-signal.js";
 import { NumericsError } from "../../../errors.js";
 import { fills } from "../../../exits/fill/fill.js";
-import { confidenceAt, confidencesIn, leaveAtFirst } from "../../../exits/heads/score.js";
+import { confidencesIn, decide } from "../../../exits/heads/score.js";
 import type { ExitHeads } from "../../../exits/heads/exit-heads.js";
 import { createPolicy, type Policy } from "../../../exits/plan/policy.js";
 import { disposeBatch, hiddenBatch } from "../../../exits/states/batches.js";
@@ -125,25 +125,25 @@ async function runForced(forced: ForcedWindows, policy: Policy, onToken: OnForce
     for (const [index, window] of windows.entries()) lanes.push({ window, index, sequence: sequences[index]!.clone() });
     // With an exact fill, those that left run on too: their keys and values count.
     let running = lanes.flatMap(judgedPlaces);
-    const staying = await leaveAtFirst(policy, running, async (exit, open) => {
+    let staying = running;
+    for (const [exit, { threshold }] of policy.exits.entries()) {
+      if (threshold === "never" || staying.length === 0) continue;
       const depth = depths[exit]!;
       await runOn(running, depth);
-      const stats = (exit === 0 ? forced.first : undefined) ?? (await statsAt(heads, exit, open, signal));
+      const stats = (exit === 0 ? forced.first : undefined) ?? (await statsAt(heads, exit, staying, signal));
       if (exit === 0) forced.first = stats;
-      return {
-        confidences: confidencesIn(stats),
-        leave: async (left) => {
-          for (const [r, { lane, position }] of open.entries()) {
-            if (!left[r]) continue;
-            onToken(lane.index, position, { exit, id: confidenceAt(stats, r).argmax });
-            if (fill.exact || depth === numLayers) continue;
-            await giveTurn(signal);
-            fill.apply(heads, lane.sequence, position, exit);
-          }
-          if (!fill.exact) running = open.filter((_, r) => !left[r]);
-        },
-      };
-    });
+      const confidences = confidencesIn(stats);
+      const { left } = decide(confidences, policy.score, threshold);
+      for (const [r, { lane, position }] of staying.entries()) {
+        if (!left[r]) continue;
+        onToken(lane.index, position, { exit, id: confidences[r]!.argmax });
+        if (fill.exact || depth === numLayers) continue;
+        await giveTurn(signal);
+        fill.apply(heads, lane.sequence, position, exit);
+      }
+      staying = staying.filter((_, r) => !left[r]);
+      if (!fill.exact) running = staying;
+    }
     if (staying.length === 0) return;
     await runOn(running, numLayers);
     await emitFull(model, staying, onToken, signal);

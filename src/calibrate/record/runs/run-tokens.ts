@@ -14,7 +14,8 @@ import { processedDistribution } from "../../../model/decode/sampling.js";
 import { nonFiniteError } from "../../../model/decode/non-finite.js";
 import type { Window } from "../../../model/documents.js";
 import { Sequence } from "../../../model/index.js";
-import { scope, type Tensor } from "../../../tensor/index.js";
+import type { Tensor } from "../../../tensor/index.js";
+import { valuesOf } from "../../../tensor/values-of.js";
 import { embedding } from "../../../tensor/ops/embedding.js";
 import { giveTurn } from "../../../turns.js";
 import { type Judge, lossOf } from "../judge.js";
@@ -69,12 +70,8 @@ async function distributionsAt(
     starts.push(row - from);
     return row + ids.length - from;
   }, 0);
-  const logits = scope(() => {
-    const rows = asked.map(({ window, t }) => starts[window]! + t);
-    return reference.unembed(embedding(final, rows)); // [R, V]
-  });
-  const values = await logits.read();
-  logits.dispose();
+  const rows = asked.map(({ window, t }) => starts[window]! + t);
+  const values = await valuesOf(() => reference.unembed(embedding(final, rows))); // [R, V]
   for (const [r, { window, t }] of asked.entries()) {
     if (rowOf(values, r, vocabSize).every(Number.isFinite)) continue;
     const what = "the logits of the model to agree with";

@@ -6,8 +6,8 @@
  * with d = (x - max x) / T and S = Σ e^d of each, at temperature T. A target y < 0 masks its row.
  */
 import { expBounded, ln } from "./math.as";
-import { addWide, lanesBelow, loadTail, mac, storeTail, sumWide, zeroFloats } from "./simd.as";
-import { expRow, expSum, rowMax, scaleRow, zero } from "./rows.as";
+import { addWide, loadTail, mac, storeTail, sumWide, zeroFloats } from "./simd.as";
+import { expRow, expSum, rowMax, scaleRow, softened, zero } from "./rows.as";
 
 export function crossEntropy(z: usize, targets: usize, loss: usize, n: i32, begin: i32, end: i32): void {
   for (let r = begin; r < end; r++) {
@@ -118,24 +118,4 @@ export function klBackward(
     }
     if (left > 0) storeTail(to, mac(v128.load(from), b, f32x4.mul(v128.load(to), a)), left);
   }
-}
-
-/** y_i = exp((x_i - max x) · factor); returns their sum. */
-function softened(x: usize, y: usize, n: i32, factor: f32): f64 {
-  const m = f32x4.splat(rowMax(x, n));
-  const f = f32x4.splat(factor);
-  let sums = zero();
-  for (; n >= 4; n -= 4) {
-    const e = expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f));
-    sums = addWide(sums, e);
-    v128.store(y, e);
-    x += 16;
-    y += 16;
-  }
-  if (n > 0) {
-    const e = v128.and(expBounded(f32x4.mul(f32x4.sub(v128.load(x), m), f)), lanesBelow(n));
-    sums = addWide(sums, e);
-    storeTail(y, e, n);
-  }
-  return sumWide(sums);
 }

@@ -25,35 +25,42 @@ export function rowMax(x: usize, n: i32): f32 {
   return maxLane(top);
 }
 
-/** y_i = exp(x_i - m), returns their sum; y may be x. */
-export function expRow(x: usize, y: usize, n: i32, m: f32): f64 {
+/** Σ exp((x_i - m) · factor), where `scaled`; the exponentials go to y, which may be x, where `kept`. */
+// @ts-ignore: decorator
+@inline function exponentials(scaled: bool, kept: bool, x: usize, y: usize, n: i32, m: f32, factor: f32): f64 {
   const top = f32x4.splat(m);
+  const f = f32x4.splat(factor);
   let sums = zero();
   for (; n >= 4; n -= 4) {
-    const e = expBounded(f32x4.sub(v128.load(x), top));
+    const d = f32x4.sub(v128.load(x), top);
+    const e = expBounded(scaled ? f32x4.mul(d, f) : d);
     sums = addWide(sums, e);
-    v128.store(y, e);
+    if (kept) v128.store(y, e);
     x += 16;
     y += 16;
   }
   if (n > 0) {
-    const e = v128.and(expBounded(f32x4.sub(v128.load(x), top)), lanesBelow(n));
+    const d = f32x4.sub(v128.load(x), top);
+    const e = v128.and(expBounded(scaled ? f32x4.mul(d, f) : d), lanesBelow(n));
     sums = addWide(sums, e);
-    storeTail(y, e, n);
+    if (kept) storeTail(y, e, n);
   }
   return sumWide(sums);
 }
 
+/** y_i = exp(x_i - m), returns their sum; y may be x. */
+export function expRow(x: usize, y: usize, n: i32, m: f32): f64 {
+  return exponentials(false, true, x, y, n, m, 1);
+}
+
 /** Σ exp(x_i - m) */
 export function expSum(x: usize, n: i32, m: f32): f64 {
-  const top = f32x4.splat(m);
-  let sums = zero();
-  for (; n >= 4; n -= 4) {
-    sums = addWide(sums, expBounded(f32x4.sub(v128.load(x), top)));
-    x += 16;
-  }
-  if (n > 0) sums = addWide(sums, v128.and(expBounded(f32x4.sub(v128.load(x), top)), lanesBelow(n)));
-  return sumWide(sums);
+  return exponentials(false, false, x, x, n, m, 1);
+}
+
+/** y_i = exp((x_i - max x) · factor); returns their sum. */
+export function softened(x: usize, y: usize, n: i32, factor: f32): f64 {
+  return exponentials(true, true, x, y, n, rowMax(x, n), factor);
 }
 
 /** y_i = x_i · factor; y may be x. */
@@ -252,13 +259,7 @@ function zeroSum(x: usize, n: i32): f32 {
 
 // @ts-ignore: decorator
 @inline function laneF32(v: v128, lane: i32): f32 {
-  return lane == 0
-    ? f32x4.extract_lane(v, 0)
-    : lane == 1
-      ? f32x4.extract_lane(v, 1)
-      : lane == 2
-        ? f32x4.extract_lane(v, 2)
-        : f32x4.extract_lane(v, 3);
+  return reinterpret<f32>(laneI32(v, lane));
 }
 
 // @ts-ignore: decorator

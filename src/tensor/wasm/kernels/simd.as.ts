@@ -67,10 +67,13 @@
 @inline export function widen(q: v128, s0: v128, s1: v128, s2: v128, s3: v128, to: usize): void {
   const low = i16x8.extend_low_i8x16_s(q);
   const high = i16x8.extend_high_i8x16_s(q);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), s0));
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), s1), 16);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), s2), 32);
-  v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), s3), 48);
+  storeFour(
+    to,
+    f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), s0),
+    f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), s1),
+    f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), s2),
+    f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), s3),
+  );
 }
 
 /** Lanes 2 and 3 moved to 0 and 1, so that `promote_low` reaches them. */

@@ -236,51 +236,6 @@ export function attentionWorkBytes(rows: i32, time: i32, heads: i32, groups: i32
   return keyBytes(time, d, CACHE_F32) * 2 + valueBytes(time, d, CACHE_F32) + max(forward, backward);
 }
 
-/**
- * Rotates q [rows, H·d] and attends, each row to cached positions 0..positions[row]; key/value heads [begin, end).
- * `kind`: of the cache.
- */
-export function cacheAttention(
-  q: usize,
-  y: usize,
-  keys: usize,
-  values: usize,
-  kind: i32,
-  d: i32,
-  heads: i32,
-  groups: i32,
-  rows: i32,
-  positions: usize,
-  cos: usize,
-  sin: usize,
-  half: i32,
-  window: i32,
-  work: usize,
-  begin: i32,
-  end: i32,
-): void {
-  attend(
-    q,
-    y,
-    keyPanel(keys, groups, begin, d, 0, kind),
-    valueBlock(values, groups, begin, d, 0, kind),
-    kind,
-    groups,
-    d,
-    heads,
-    groups,
-    rows,
-    positions,
-    cos,
-    sin,
-    half,
-    window,
-    work,
-    begin,
-    end,
-  );
-}
-
 /** Over whole sequences, q [B, T, H, d], k and v [B, T, G, d]; pairs (batch, key/value head) [begin, end). */
 export function attention(
   q: usize,
@@ -306,13 +261,13 @@ export function attention(
     const query = (b * time * heads * d) << 2;
     packOverTime(k + kv, groups, d, time, keys);
     packOverColumns(v + kv, groups, d, time, values);
-    attend(
+    cacheAttention(
       q + query,
       y + query,
       keys,
       values,
-      CACHE_F32,
       1,
+      CACHE_F32,
       d,
       heads,
       groups,
@@ -333,13 +288,13 @@ export function attention(
  * Rows of q that read key/value heads [begin, end). Keys and values begin at head `begin` of `stride` heads side by
  * side. `positions` = 0: row r is at position r.
  */
-function attend(
+export function cacheAttention(
   q: usize,
   y: usize,
   keys: usize,
   values: usize,
-  kind: i32,
   stride: i32,
+  kind: i32,
   d: i32,
   heads: i32,
   groups: i32,
@@ -359,8 +314,8 @@ function attend(
   const tile = few ? rows : max(1, min(QUERIES, SCORES / row) / most);
   const together = few ? max(1, SCORES / max(1, rows * most * row)) : 1;
   for (let g = begin; g < end; g += together) {
-    const keyFrom = keyPanel(keys, stride, g - begin, d, 0, kind);
-    const valueFrom = valueBlock(values, stride, g - begin, d, 0, kind);
+    const keyFrom = keyPanel(keys, stride, g % stride, d, 0, kind);
+    const valueFrom = valueBlock(values, stride, g % stride, d, 0, kind);
     for (let r = 0; r < rows; r += tile) {
       attendTile(
         q,

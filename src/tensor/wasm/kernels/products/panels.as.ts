@@ -13,7 +13,7 @@
 import { ACROSS_BF16, ACROSS_F32, MATRIX, MATRIX_TRANSPOSED, PANELS_BF16 } from "../constants";
 import { integerValue, integerValues } from "./integers/pack.as";
 import { halfOffset, panelAt, panelBytes } from "./layout.as";
-import { transpose4 } from "../simd.as";
+import { storeFour, transpose4 } from "../simd.as";
 
 /**
  * Packs columns [16p, 16p + 16) and inner indices [k0, k0 + kn) of an operand, n x k as the product sees it, into `to`,
@@ -33,10 +33,7 @@ export function packMatrix(w: usize, n: i32, column: i32, k0: i32, kn: i32, to: 
   w += k0 * row + (column << 2);
   for (let i = 0; i < kn; i++) {
     // the last panel reads into the next row: those lanes are not stored
-    v128.store(to, v128.load(w));
-    v128.store(to, v128.load(w, 16), 16);
-    v128.store(to, v128.load(w, 32), 32);
-    v128.store(to, v128.load(w, 48), 48);
+    storeFour(to, v128.load(w), v128.load(w, 16), v128.load(w, 32), v128.load(w, 48));
     w += row;
     to += 64;
   }
@@ -91,10 +88,7 @@ export function unpackHalves(w: usize, wStep: usize, kn: i32, to: usize): void {
   for (let i = 0; i < kn; i++) {
     const a = v128.load(w);
     const b = v128.load(w, 16);
-    v128.store(to, i32x4.shl(a, 16));
-    v128.store(to, i32x4.shl(b, 16), 16);
-    v128.store(to, v128.and(a, upper), 32);
-    v128.store(to, v128.and(b, upper), 48);
+    storeFour(to, i32x4.shl(a, 16), i32x4.shl(b, 16), v128.and(a, upper), v128.and(b, upper));
     w += wStep;
     to += 64;
   }

@@ -154,10 +154,7 @@ export function halves2x16(w: usize, wStep: usize, x: usize, xRow: usize, y: usi
     w += 64;
   }
   storeFour(y, a0, a1, a2, a3);
-  v128.store(y, b0, 64);
-  v128.store(y, b1, 80);
-  v128.store(y, b2, 96);
-  v128.store(y, b3, 112);
+  storeFour(y + 64, b0, b1, b2, b3);
 }
 
 /** 1 x 32: two panels, w and `next`. Eight chains of additions: those of one panel would wait for each other. */

@@ -300,8 +300,5 @@ function addWide(panel: usize, entries: usize, count: i32, to: usize): void {
     a7 = i32x4.add(a7, i32x4.dot_i16x8_s(v128.load_ext<i8>(w, 56), u));
   }
   storeFour(to, a0, a1, a2, a3);
-  v128.store(to, a4, 64);
-  v128.store(to, a5, 80);
-  v128.store(to, a6, 96);
-  v128.store(to, a7, 112);
+  storeFour(to + 64, a4, a5, a6, a7);
 }

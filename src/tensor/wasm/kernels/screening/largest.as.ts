@@ -3,6 +3,7 @@
  * lower bound, so one whose upper bound does not is not among the `count` largest. Or the largest themselves.
  */
 import { rowMax } from "../rows.as";
+import { sumLanes } from "../products/integers/activations.as";
 import { highHalf } from "../simd.as";
 
 const LEAST_BLOCK: i32 = 16;
@@ -147,8 +148,7 @@ function countOf(x: usize, n: i32, floor: f32): i32 {
   const least = f32x4.splat(floor);
   let counts = i32x4.splat(0);
   for (const end = x + (n << 2); x < end; x += 16) counts = i32x4.sub(counts, f32x4.ge(v128.load(x), least));
-  counts = i32x4.add(counts, highHalf(counts));
-  return i32x4.extract_lane(counts, 0) + i32x4.extract_lane(counts, 1);
+  return sumLanes(counts);
 }
 
 /** The bits of a float as an integer, in the order of floats. */

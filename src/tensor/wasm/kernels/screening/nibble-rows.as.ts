@@ -3,6 +3,8 @@
  * Some rows of a matrix, each in one piece, times one vector of int16.
  */
 
+import { sumLanes } from "../products/integers/activations.as";
+
 /** Rows of which every line is loaded, and a sum stored, before they are multiplied: products wait for one or two. */
 const TOGETHER = 64;
 
@@ -45,10 +47,7 @@ export function addNibbleRows(w: usize, k: i32, x: usize, coarse: usize, ids: us
       b = i32x4.add(b, i32x4.dot_i16x8_s(i16x8.extend_high_i8x16_u(t), v128.load(at, 48)));
       at += 64;
     }
-    a = i32x4.add(a, b);
-    const sum =
-      i32x4.extract_lane(a, 0) + i32x4.extract_lane(a, 1) + (i32x4.extract_lane(a, 2) + i32x4.extract_lane(a, 3));
-    store<f32>(y, load<f32>(coarse + (id << 2)) + <f32>(sum - start) * (load<f32>(row) * factor));
+    store<f32>(y, load<f32>(coarse + (id << 2)) + <f32>(sumLanes(i32x4.add(a, b)) - start) * (load<f32>(row) * factor));
     y += 4;
   }
 }

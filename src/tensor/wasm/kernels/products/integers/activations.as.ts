@@ -18,7 +18,7 @@
  * Where products are EXACT, they are made of int16: [a: groups x 64 bytes] takes the place of h and l.
  */
 import { EXACT } from "../../constants";
-import { copyFloats } from "../../simd.as";
+import { copyFloats, highHalf } from "../../simd.as";
 import { constants, ONES, ROUND, SIZE_MASK, way } from "./dots.as";
 
 /** A group takes two dots from this size on, relative to the mean of its row's. */
@@ -163,13 +163,13 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
       low = f32x4.pmin(f32x4.pmin(low, v), w);
       high = f32x4.pmax(f32x4.pmax(high, v), w);
     }
-    top = i32x4.max_s(top, swapHalves(top));
+    top = i32x4.max_s(top, highHalf(top));
     const largest = max(f32x4.extract_lane(top, 0), f32x4.extract_lane(top, 1));
     let size = largest;
     if (!nibbles) {
       // Half of the range stays finite.
-      low = f32x4.pmin(low, swapHalves(low));
-      high = f32x4.pmax(high, swapHalves(high));
+      low = f32x4.pmin(low, highHalf(low));
+      high = f32x4.pmax(high, highHalf(high));
       const lowest = min(f32x4.extract_lane(low, 0), f32x4.extract_lane(low, 1));
       size = <f32>(max(f32x4.extract_lane(high, 0), f32x4.extract_lane(high, 1)) * 0.5) - <f32>(lowest * 0.5);
       store<f32>(to + 2 * words, lowest);
@@ -191,11 +191,6 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
   return load<f32>(facts) < 0;
 }
 
-// @ts-ignore: decorator
-@inline function swapHalves(v: v128): v128 {
-  return i8x16.shuffle(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 0, 1, 2, 3, 4, 5, 6, 7);
-}
-
 /** Eight values as int16, by adding ROUNDER. */
 // @ts-ignore: decorator
 @inline function eight(x: usize, factor: v128, round: v128): v128 {
@@ -206,6 +201,6 @@ export function measureGroups(x: usize, last: usize, groups: i32, nibbles: bool,
 }
 
 // @ts-ignore: decorator
-@inline function sumLanes(v: v128): i32 {
+@inline export function sumLanes(v: v128): i32 {
   return i32x4.extract_lane(v, 0) + i32x4.extract_lane(v, 1) + i32x4.extract_lane(v, 2) + i32x4.extract_lane(v, 3);
 }

@@ -9,7 +9,7 @@
  * sums take back the offset that makes activations unsigned.
  */
 import { addBytes, BYTES_HEAD, constants, dot, HALF_MASK, ONES, smallHalves } from "./dots.as";
-import { isYes } from "../../simd.as";
+import { isYes, storeFour } from "../../simd.as";
 
 /** Adds groups of a panel to its sums [16]; t holds a factor of 2^112 that scales d lack. */
 // @ts-ignore: decorator
@@ -56,10 +56,7 @@ import { isYes } from "../../simd.as";
     t += 4;
     w += BYTES_HEAD + 512;
   }
-  v128.store(sums, f0);
-  v128.store(sums, f1, 16);
-  v128.store(sums, f2, 32);
-  v128.store(sums, f3, 48);
+  storeFour(sums, f0, f1, f2, f3);
 }
 
 /**

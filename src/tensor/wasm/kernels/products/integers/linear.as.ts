@@ -22,7 +22,7 @@ import { clearSums, isExact, setWay, way } from "./dots.as";
 import { Bytes, FACTS_BYTES, measuringBytes, Nibbles, tileRows, Unpacked } from "./tile.as";
 import { panelBytes } from "../layout.as";
 import { startRows } from "../start-rows.as";
-import { loadTail, No, storeTail, Yes } from "../../simd.as";
+import { No, storeTail, Yes } from "../../simd.as";
 import { bytePiece } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
 import { Centred, Floats, Halves, nibblePiece } from "./nibbles.as";
@@ -266,15 +266,9 @@ function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
     }
     if (c < columns) {
       const at = c << 2;
-      const rest = columns - c;
-      storeTail(y + at, f32x4.add(loadRest(y + at, rest), v128.load(out + at)), rest);
+      storeTail(y + at, f32x4.add(v128.load(y + at), v128.load(out + at)), columns - c);
     }
     y += n << 2;
     out += 64;
   }
-}
-
-// @ts-ignore: decorator
-@inline function loadRest(p: usize, n: i32): v128 {
-  return loadTail(p, n, f32x4.splat(0));
 }

@@ -160,8 +160,7 @@ export function integerValues(kind: i32, w: usize, size: usize, k: i32, count: i
   const scale = f64x2.splat(d);
   const least = f64x2.splat(m);
   const low = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(four), scale), least);
-  const rest = i8x16.shuffle(four, four, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15);
-  const high = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(rest), scale), least);
+  const high = f64x2.add(f64x2.mul(f64x2.convert_low_i32x4_s(highHalf(four)), scale), least);
   v128.store64_lane(to, f32x4.demote_f64x2_zero(low), 0);
   v128.store64_lane(to, f32x4.demote_f64x2_zero(high), 0, 8);
 }

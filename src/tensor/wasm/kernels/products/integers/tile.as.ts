@@ -427,10 +427,7 @@ const WIDER_AT: usize = 128;
     }
     return;
   }
-  v128.store(facts, highHalves(v128.load(w), mask, factor), SCALES);
-  v128.store(facts, highHalves(v128.load(w, 16), mask, factor), SCALES + 16);
-  v128.store(facts, highHalves(v128.load(w, 32), mask, factor), SCALES + 32);
-  v128.store(facts, highHalves(v128.load(w, 48), mask, factor), SCALES + 48);
+  for (let i: usize = 0; i < 64; i += 16) v128.store(facts + i, highHalves(v128.load(w + i), mask, factor), SCALES);
 }
 
 /** A group of sixteen columns, as bytes in the order of int8. */
