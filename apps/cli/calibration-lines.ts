@@ -12,7 +12,8 @@ import type { WayResult } from "early-exits/evaluate";
 import type { ExitQuality } from "early-exits/exits";
 import { clusterTest } from "early-exits/risk";
 import { percent, promised, speed, table, threshold, times } from "./format.js";
-import { commandLine } from "./next-lines.js";
+import { commandAgain, commandLine } from "./next-lines.js";
+import { samplingFlags, type SamplingSettings } from "./options.js";
 
 export const NO_GUARANTEE =
   "The paper's procedure carries no guarantee: thresholds are measured on the text that they were chosen on, so " +
@@ -245,7 +246,7 @@ export function calibrationVerdict(
   return `verdict: ${standing}, ${words[worthOf(race)]}; medians ${exits} against ${plain} plain on this machine`;
 }
 
-interface CalibrationCall {
+interface CalibrationCall extends SamplingSettings {
   readonly dir: string;
   readonly agreement: number;
   readonly chats: boolean;
@@ -253,9 +254,10 @@ interface CalibrationCall {
   readonly instead: readonly string[];
   readonly heads: string;
   readonly text?: string | undefined;
-  readonly self?: number | true | undefined;
   readonly out?: string | undefined;
   readonly dtype?: string | undefined;
+  /** All options of the command. */
+  readonly given: { readonly dir: string };
   /** There were fewer documents than any claim at this level needs. */
   readonly few: boolean;
 }
@@ -268,19 +270,19 @@ export function calibrationNext(call: CalibrationCall, worth: Worth): string[] {
       ? "calibrate on more documents: these are fewer than such a claim needs, whatever the heads"
       : "train the heads on more documents or for more steps: exits that pay need heads that agree more often, earlier",
     ...call.instead,
-    commandLine("plan", [call.dir], { heads: call.heads, text: call.text ?? "held-out.txt", dtype: call.dtype }),
+    ...(call.text === undefined
+      ? []
+      : [commandLine("plan", [call.dir], { heads: call.heads, text: call.text, dtype: call.dtype })]),
   ];
 }
 
-function useIt({ dir, heads, out, chats, text, self, agreement, dtype }: CalibrationCall): string[] {
-  if (out === undefined) {
-    const documents = text === undefined ? { self: self ?? true } : { text };
-    return [commandLine("calibrate", [dir], { heads, ...documents, agreement, dtype, out: "policy.json" })];
-  }
+function useIt({ dir, heads, out, chats, given, ...sampling }: CalibrationCall): string[] {
+  if (out === undefined) return [commandAgain("calibrate", given, { out: "policy.json" })];
   const exits = { heads, policy: out };
+  const asked = { ...exits, ...samplingFlags(sampling) };
   return [
-    commandLine("generate", [dir], { ...exits, prompt: "Once upon a time" }),
-    ...(chats ? [commandLine("chat", [dir], exits)] : []),
+    commandLine("generate", [dir], { ...asked, prompt: "Once upon a time" }),
+    ...(chats ? [commandLine("chat", [dir], asked)] : []),
     commandLine("serve", [dir], exits),
   ];
 }

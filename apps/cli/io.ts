@@ -19,7 +19,7 @@ export interface Io {
   /** Milliseconds since 1970. */
   readonly now: () => number;
   readonly color: boolean;
-  /** Aborted by the first SIGINT. */
+  /** Aborted by the first SIGINT, SIGTERM or SIGHUP. */
   readonly signal: AbortSignal;
   /** undefined on a terminal, from which nothing would come. */
   readonly readInput: () => Promise<string | undefined>;

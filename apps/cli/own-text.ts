@@ -2,12 +2,13 @@
  * Held-out documents of a model's own: a chat model's answers to prompts that it writes, another's texts sampled from
  * nothing. A file keeps answers for the next calibration of the same heads.
  */
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { Model } from "early-exits";
 import { selfAnswers } from "early-exits/exits";
 import { type Document, encodeChat } from "early-exits/model";
 import { fileExists, type PromptLine, readPrompts, writeFileAtomic } from "early-exits/node";
 import { createRng } from "early-exits/tensor";
+import { hashDocuments } from "./documents.js";
 import type { Io } from "./io.js";
 import { withProgress } from "./progress.js";
 import { ANSWERS_TOGETHER, sampleAnswers } from "./training/head-data.js";
@@ -20,8 +21,17 @@ interface OwnDocuments {
   readonly temperature: number;
   /** New tokens per document. */
   readonly tokens: number;
-  /** Prompts are kept beside it. */
-  readonly file: string;
+  /** Keeps prompts and answers. */
+  readonly folder: string;
+}
+
+/**
+ * A file in a folder, named by all that its contents depend on: what another model, recipe or user has put there is
+ * neither read nor lost.
+ */
+export async function ownFile(folder: string, name: string, model: Model, madeOf: readonly unknown[]): Promise<string> {
+  const all = JSON.stringify([await model.hash(), model.storedAs, ...madeOf]);
+  return join(folder, `${name}-${hashDocuments([all]).slice(0, 8)}.jsonl`);
 }
 
 /** Different purposes have different documents, whatever the seed. */
@@ -33,15 +43,16 @@ export function ownSeed(seed: number, purpose: "training" | "calibration"): numb
 
 export async function ownDocuments(
   model: Model,
-  { count, seed, temperature, tokens, file }: OwnDocuments,
+  { count, seed, temperature, tokens, folder }: OwnDocuments,
   io: Io,
 ): Promise<Document[]> {
   const own = ownSeed(seed, "calibration");
   if (model.tokenizer.chatTemplate === undefined) {
     return sampleText(model, { self: count, sequence: tokens, seed: own }, io);
   }
-  const promptFile = join(dirname(file), "held-prompts.jsonl");
+  const promptFile = await ownFile(folder, "held-prompts", model, [own]);
   const prompts = await writePrompts(model, { count, seed: own, file: promptFile }, io);
+  const file = await ownFile(folder, "held-answers", model, [own, temperature, tokens]);
   const recipe = { self: prompts.length, selfTemperature: temperature, selfTokens: tokens };
   return sampleAnswers(model, prompts, { ...recipe, seed: own, heldShare: 0 }, { file }, io);
 }

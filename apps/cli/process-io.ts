@@ -1,6 +1,6 @@
 /**
- * The real `Io` of this process. The first SIGINT aborts the signal, so that commands keep their state; the second ends
- * the process.
+ * The real `Io` of this process. The first SIGINT, SIGTERM or SIGHUP aborts the signal, so that commands keep their
+ * state; the second ends the process.
  */
 import { createInterface } from "node:readline";
 import { type Dialog, type Io, refuseIf } from "./io.js";
@@ -9,14 +9,20 @@ export function processIo(): Io {
   const { stdout, stderr, env } = process;
   const controller = new AbortController();
   let dialogInterrupt: (() => void) | undefined;
-  process.on("SIGINT", () => {
-    if (dialogInterrupt !== undefined) {
-      dialogInterrupt();
-      return;
-    }
+  const interrupt = () => {
     if (controller.signal.aborted) process.exit(130);
     controller.abort(new Error("interrupted"));
+  };
+  process.on("SIGINT", () => {
+    (dialogInterrupt ?? interrupt)();
   });
+  for (const signal of ["SIGTERM", "SIGHUP"]) {
+    process.on(signal, () => {
+      if (dialogInterrupt !== undefined) process.exit(143); // a dialogue has nothing to keep
+      interrupt();
+    });
+  }
+  stderr.on("error", () => undefined); // nobody reads progress any more
   // A reader that closes the pipe (`| head`) is not an error.
   stdout.on("error", (error: NodeJS.ErrnoException) => {
     if (error.code === "EPIPE") process.exit(0);

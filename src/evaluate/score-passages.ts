@@ -117,7 +117,7 @@ async function recordOutputs(
       exits.push(used.includes(head) ? await outputsAt(head.depth, head) : undefined);
     }
     const finalHead: OutputHead = {
-      logits: (x) => model.unembed(x),
+      logits: (x) => scope(() => model.unembed(x)),
       losses: crossEntropy,
       confidences: readConfidences,
     };

@@ -225,3 +225,13 @@ describe("policies", () => {
     expect(project).not.toEqual(lazy);
   });
 });
+
+it("gives back the memory that it takes", async () => {
+  const heads = await smallHeads({ exits: [2] }, { device: wasm });
+  const passages = [{ context: [1, 2], continuation: [3, 4] }];
+  const policies = [createPolicy(heads, 1)];
+  await scorePassages(heads, passages, policies);
+  const { used } = heads.model.device.memory!();
+  await scorePassages(heads, passages, policies);
+  expect(heads.model.device.memory!().used).toBe(used);
+});

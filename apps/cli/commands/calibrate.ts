@@ -226,7 +226,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   );
   const shard = openShare(settings);
   const { model, heads, folder } = await openHeads(settings, io);
-  const levels = settings.agreement ?? [defaults.agreement];
+  const levels = [...new Set(settings.agreement ?? [defaults.agreement])];
   const read = await (text === undefined ? ownAnswers(settings, levels, model, io) : readGrouped(text, model));
   const documents = read.slice(0, settings.documents);
   refuseIf(
@@ -249,17 +249,20 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
       const out =
         levels.length === 1
           ? settings.out
-          : settings.out?.replace(/(\.json)?$/, `-${Math.round(1e4 * agreement) / 100}.json`);
+          : settings.out?.replace(/(\.json)?$/, `-${Number((100 * agreement).toPrecision(12))}.json`);
       const calibration = await choose(heads, documents, { ...options, agreement }, { ...settings, judged }, io);
       await finishCalibration(io, { ...settings, out }, heads, calibration, {
         texts: documents.slice(0, 8).map((document) => beginningOf(model, document)), // that many are timed
         lines: [...(text === undefined ? [OWN_TEXT_CLAIM] : []), ...seedLines(seeds, calibration)],
         async next(worth) {
           const call = { dir: settings.dir, agreement, chats: model.tokenizer.chatTemplate !== undefined };
-          const few = "notes" in calibration && calibration.notes.fewestDocuments > documents.length;
+          const few =
+            "notes" in calibration &&
+            calibration.notes.fewestDocuments > documents.length &&
+            calibration.certificate.furtherUnits !== null;
           const instead =
             worth === "faster" ? [] : await shippedInstead(model, { ...call, ...samplingFlags(settings) });
-          return calibrationNext({ ...settings, ...call, heads: folder, out, few, instead }, worth);
+          return calibrationNext({ ...settings, ...call, given: settings, heads: folder, out, few, instead }, worth);
         },
       });
     }
@@ -353,7 +356,8 @@ function ownAnswers(
   model: Model,
   io: Io,
 ): Promise<CalibrationDocument[]> {
-  const { heads = dirname(settings.out ?? ""), self, seed, temperature, delta } = withDefaults(defaults, settings);
+  const { heads: folder = dirname(settings.out ?? ""), self, seed, ...others } = withDefaults(defaults, settings);
+  const { temperature, delta } = others;
   const fewest = errorFreeUnits(1 - Math.max(...levels), delta / levels.length);
   return ownDocuments(
     model,
@@ -362,7 +366,7 @@ function ownAnswers(
       seed,
       temperature,
       tokens: OWN_TOKENS,
-      file: join(heads, temperature === 0 ? "held-answers.jsonl" : `held-answers-${temperature}.jsonl`),
+      folder,
     },
     io,
   );
@@ -413,7 +417,7 @@ async function seedsBefore(
 }
 
 function seedLines(seeds: readonly number[], { certificate }: Certified | PaperCalibration): string[] {
-  if (seeds.length === 0 || "guarantee" in certificate || certificate.settings.choices !== undefined) return [];
+  if (seeds.length === 0 || "guarantee" in certificate || (certificate.settings.choices ?? 1) > seeds.length) return [];
   return [
     `Warning: these documents were split with seed ${seeds.join(", ")} before; to use the better of several ` +
       `certificates breaks the promise more often than it says: make each with --choices ${seeds.length + 1}`,

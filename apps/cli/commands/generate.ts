@@ -173,9 +173,10 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
 function nextSteps(settings: GenerateSettings, { model }: Decoding): string[] {
   const { dir, heads, policy, shipped, lossless } = settings;
   if (policy ?? shipped ?? lossless) {
-    const exits = { heads, policy, shipped, lossless, ...(shipped && samplingFlags(settings)) };
-    const serve = commandLine("serve", [dir], exits);
-    return model.tokenizer.chatTemplate === undefined ? [serve] : [commandLine("chat", [dir], exits), serve];
+    const exits = { heads, policy, shipped, lossless };
+    const asked = { ...exits, ...samplingFlags(settings) };
+    const serve = commandLine("serve", [dir], shipped ? asked : exits);
+    return model.tokenizer.chatTemplate === undefined ? [serve] : [commandLine("chat", [dir], asked), serve];
   }
   if (heads !== undefined) return [commandLine("calibrate", [dir], { heads, self: true, out: "policy.json" })];
   return [commandLine("plan", [dir]), commandLine("train", [dir], { self: true, out: "heads" })];

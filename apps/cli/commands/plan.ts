@@ -139,7 +139,7 @@ function nextSteps(
   }
   return [
     commandLine("train", [dir], { text: "corpus.txt", out: "heads" }),
-    `${commandLine("train", [dir], { self: true, out: "heads" })} (on text of the model's own)`,
+    commandLine("train", [dir], { self: true, out: "heads" }),
   ];
 }
 

@@ -116,11 +116,5 @@ function optionsOf(settings: ServeSettings, { policy, options, audit, source }: 
 }
 
 async function ended({ signal }: Io): Promise<void> {
-  if (signal.aborted) return;
-  const waiting = new AbortController();
-  await Promise.race([
-    once(signal, "abort", { signal: waiting.signal }),
-    once(process, "SIGTERM", { signal: waiting.signal }),
-  ]);
-  waiting.abort();
+  if (!signal.aborted) await once(signal, "abort");
 }

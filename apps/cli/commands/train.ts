@@ -27,7 +27,7 @@ import {
   selfOption,
   textOption,
 } from "../options.js";
-import { ownSeed, writePrompts } from "../own-text.js";
+import { ownFile, ownSeed, writePrompts } from "../own-text.js";
 import { holdOut, openSources, sampleAnswers } from "../training/head-data.js";
 import {
   depthsOf,
@@ -180,27 +180,34 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
     "train: --exits 0 leaves nothing to make; give a number from 1, or --preview too",
   );
   const model = await openModel(io, dir, { ...settings, threads: settings.threads ?? trainingThreads() });
+  refuseIf(
+    (settings.kind ?? recipeFor(model).kind) === "dense" && (settings.list ?? 0) + (settings.headPreview ?? 0) > 0,
+    "train: --list and --head-preview are for linear heads; add --kind linear, or leave them out",
+  );
   const asked = prompts === undefined ? [] : await readPrompts(prompts, model);
   const ownPrompts = sampled && prompts === undefined && model.tokenizer.chatTemplate !== undefined;
   const given = text === undefined ? undefined : await readDocuments(text, model);
+  const dataHash = hashDocuments(given ?? asked);
   const training = await openRun<HeadRecipe>(io, {
     folder: join(out, "checkpoint"),
     resume: settings.resume === true,
     force: settings.force === true,
     finished: join(out, "heads.json"),
-    given: chosenBy(settings, asked.length, ownPrompts),
-    dataHash: hashDocuments(given ?? asked),
+    given: {
+      ...chosenBy(settings, asked.length, ownPrompts),
+      storage: model.storedAs,
+      cached: settings.cache !== undefined,
+    },
+    dataHash,
     defaults: recipeFor(model),
   });
   try {
     const { options } = training;
     const cache = settings.cache ?? (ownPrompts ? join(out, "checkpoint", "states") : undefined);
-    const written = {
-      count: options.self,
-      seed: ownSeed(options.seed, "training"),
-      file: join(out, "prompts.jsonl"),
-    };
-    const toAnswer = ownPrompts ? await writePrompts(model, written, io) : asked;
+    const { self: count, selfTemperature, selfTokens } = options;
+    const seed = ownSeed(options.seed, "training");
+    const written = async () => ({ count, seed, file: await ownFile(out, "prompts", model, [seed]) });
+    const toAnswer = ownPrompts ? await writePrompts(model, await written(), io) : asked;
     const states = toAnswer.length > 0 && cache !== undefined ? join(cache, "answers") : undefined;
     const documents =
       given ??
@@ -211,7 +218,7 @@ async function run(settings: TrainSettings, io: Io): Promise<void> {
             toAnswer,
             { ...options, self: ownPrompts ? toAnswer.length : options.self },
             {
-              file: join(out, "answers.jsonl"),
+              file: await ownFile(out, "answers", model, [options.seed, selfTemperature, selfTokens, dataHash]),
               states: states === undefined ? undefined : { folder: states, depths: depthsOf(model, options) },
             },
             io,

@@ -107,8 +107,7 @@ async function answer(demo: ChatDemo, question: string): Promise<ChatAnswer> {
   const prompt = await idsOf(model, question);
   const { pieces, summary } = await write(io, heads, prompt, { policy: certificate.policy, maxNewTokens });
   const plain = await write(io, model, prompt, { maxNewTokens });
-  const { ids, from } = answerDocument(prompt, summary.ids);
-  const { argmax } = await recordStates(model, [{ ids, from: from }], []);
+  const { argmax } = await recordStates(model, [answerDocument(prompt, summary.ids)], []);
   const differs = summary.ids.map((id, i) => argmax[i] !== id);
   return { question, pieces, summary, plain: plain.summary.text, differs };
 }

@@ -215,6 +215,9 @@ export interface HeadRecipe {
   readonly selfTokens: number;
   /** Input of predicted keys and values. */
   readonly project: ProjectionInput | "none";
+  /** Dtypes of weights and cache; whether states are recorded: both change bits. */
+  readonly storage: string;
+  readonly cached: boolean;
 }
 
 /** Independent of the model. */
@@ -244,7 +247,7 @@ const LATE = 0.7;
  * Recipe without the user's word. If the vocabulary is so large that a head would cost more than the blocks it saves,
  * it is that of the package's exits: a late head with a preview of the vocabulary, and a preview of the unembedding.
  */
-export function recipeFor({ config }: Model): HeadRecipe {
+export function recipeFor({ config, storedAs }: Model): HeadRecipe {
   const large = defaultKind(config) !== "dense";
   return {
     ...recipeDefaults,
@@ -259,6 +262,8 @@ export function recipeFor({ config }: Model): HeadRecipe {
     self: 0,
     selfTemperature: 1,
     project: "none",
+    storage: storedAs,
+    cached: false,
   };
 }
 

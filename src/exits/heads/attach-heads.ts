@@ -97,9 +97,15 @@ export function attachHeads(model: Model, options: AttachOptions = {}): ExitHead
     ...(preview !== false && { preview: sizeOf(model, preview, "linear") }),
     ...(dtype && { dtype }),
   };
-  const heads = depths.map((depth) => createHead(model, depth, shape));
-  if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
-  return new ExitHeads(model, heads, nothingTaught, ahead === false ? undefined : aheadOf(model, ahead));
+  const heads: ExitHead[] = [];
+  try {
+    for (const depth of depths) heads.push(createHead(model, depth, shape));
+    if (unembeddingPreview !== false) heads.push(lastOf(model, depths, sizeOf(model, unembeddingPreview, "preview")));
+    return new ExitHeads(model, heads, nothingTaught, ahead === false ? undefined : aheadOf(model, ahead));
+  } catch (error) {
+    for (const head of heads) head.dispose();
+    throw error;
+  }
 }
 
 /** Reads the states after about two, four and all fifths of the blocks. */

@@ -129,7 +129,7 @@ export function checkShape(
   }
   if (preview === undefined) return { kind, ...rest };
   const { tokens, rank, candidates, first } = preview;
-  if (tokens !== undefined) requireTokens(tokens, vocabSize);
+  if (tokens !== undefined) requireTokens("the tokens of a preview", tokens, vocabSize);
   const most = tokens?.length ?? vocabSize;
   return {
     kind,
@@ -148,16 +148,16 @@ export function checkShape(
   };
 }
 
-/** At least two: a margin is that of two tokens. */
-function requireTokens(tokens: readonly number[], vocabSize: number): void {
+/** At least two: a margin is that of two tokens. Throws a HeadsError that begins with `what`. */
+export function requireTokens(what: string, tokens: readonly number[], vocabSize: number, most = vocabSize): void {
   const legal =
     tokens.length >= 2 &&
-    tokens.length <= vocabSize &&
+    tokens.length <= most &&
     tokens.every((id, i) => Number.isInteger(id) && id >= 0 && id < vocabSize && (i === 0 || id > tokens[i - 1]!));
   if (legal) return;
   throw new HeadsError(
     "heads-tokens",
-    `exit heads: the tokens of a preview are different ids in [0, ${vocabSize}), ascending, from 2 to ${vocabSize} ` +
+    `exit heads: ${what} are different ids in [0, ${vocabSize}), ascending, from 2 to ${most} ` +
       "of them; give such a list",
     { tokens: tokens.length, vocabSize },
   );

@@ -2,6 +2,7 @@
  * A head's float32 tensors by name, which training changes, and what decoding packs from them on first use. A change
  * drops what is packed.
  */
+import { OptionError } from "../../errors.js";
 import { companionDtype } from "../../model/weights.js";
 import { type Matrix, type Model, storedBytes } from "../../model/index.js";
 import { normalize } from "../../model/block.js";
@@ -19,6 +20,7 @@ export class HeadWeights {
   #packing: Promise<Matrices> | undefined;
   #packed: Matrices | undefined;
   #version = 0;
+  #disposed = false;
 
   /** Takes ownership of the tensors. */
   constructor(tensors: Tensors, pack: (tensors: Tensors) => Promise<Matrices>) {
@@ -27,7 +29,9 @@ export class HeadWeights {
     this.#pack = pack;
   }
 
+  /** Throws an OptionError once the head is disposed of. */
   get tensors(): Tensors {
+    if (this.#disposed) throw new OptionError("heads-disposed", "exit heads: these were disposed of; read them again");
     return this.#tensors;
   }
 
@@ -66,12 +70,13 @@ export class HeadWeights {
 
   dispose(): void {
     this.set({});
+    this.#disposed = true;
   }
 
   async #packNow(): Promise<Matrices> {
     const version = this.#version;
     try {
-      const packed = await this.#pack(this.#tensors);
+      const packed = await this.#pack(this.tensors);
       if (version === this.#version) return (this.#packed = packed);
       disposePacked(packed);
     } catch (error) {

@@ -4,6 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import type { Model } from "../../model/index.js";
 import { backward, type Rng, scope, type Tensor } from "../../tensor/index.js";
 import { add, mul, scale } from "../../tensor/ops/arithmetic.js";
@@ -50,6 +51,7 @@ const headLossDefaults = { temperature: 1, topK: 0, weight: 0.9 } as const;
 
 /** Throws an OptionError for an option out of range. */
 export function checkLoss(loss: HeadLoss, vocabSize: number): void {
+  requireOneOf("loss: kind", loss.kind, ["kl", "penalized"]);
   if (loss.kind === "kl") {
     requireNumber("loss: temperature", loss.temperature ?? headLossDefaults.temperature, 1e6, { open: true });
     requireInteger("loss: topK", loss.topK ?? headLossDefaults.topK, 0, vocabSize);

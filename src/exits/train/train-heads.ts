@@ -12,6 +12,7 @@ import { cosineSchedule } from "../../tensor/optim/optim.js";
 import { runSteps, type StepProgress } from "../../tensor/optim/run-steps.js";
 import { aheadBatch, type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "../states/batches.js";
 import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
+import { requireTokens } from "../heads/head-shape.js";
 import { learnFrom } from "../heads/taught.js";
 import {
   checkLoss,
@@ -177,7 +178,9 @@ export async function trainHeads(
   if (typeof checkpointEvery === "number") requireInteger("trainHeads: checkpointEvery", checkpointEvery, 1);
   requireNumber("trainHeads: weightDecay", weightDecay, 1e3);
   requireNumber("trainHeads: maxGradientNorm", maxGradientNorm, 1e9);
-  checkLoss(loss, model.config.vocabSize);
+  const { vocabSize } = model.config;
+  checkLoss(loss, vocabSize);
+  if (listed !== undefined) requireTokens("the tokens of a training list", listed, vocabSize, vocabSize - 1);
   const source = batchSource(model, data, heads.inputs, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const students = await createStudents(heads, listed);

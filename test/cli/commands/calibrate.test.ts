@@ -59,7 +59,10 @@ it("certifies several levels together, and warns of a second seed on the same do
   const { out: said } = await succeed(words`${line} --agreement .3,.2 --seed 1 --out ${folder.path("levels.json")}`);
   expect(said).toContain("one of 2 certificates made together, among which delta is divided: with probability 90 %");
   expect(existsSync(folder.path("levels-30.json")) && existsSync(folder.path("levels-20.json"))).toBe(true);
-  expect((await succeed(words`${line} --seed 2`)).out).toContain("were split with seed");
+  for (const choices of [[], words`--choices 2`]) {
+    // for three seeds too few
+    expect((await succeed(words`${line} --seed 2 ${choices}`)).out).toContain("were split with seed");
+  }
 });
 
 it("certifies another dtype against float32, which verification compares with too", async () => {
@@ -107,7 +110,9 @@ it("certifies any change, and with another fill, score and seed", async () => {
     words`--fill project`,
     words`--unit document --score margin --seed 3`,
   ]) {
-    expect((await succeed(words`${line} ${options} --documents 20`)).out).toMatch(/certified: /);
+    const { out } = await succeed(words`${line} ${options} --documents 20`);
+    expect(out).toMatch(/certified: /);
+    for (const option of options) expect(out.split("next:")[1]).toContain(option); // the same command, with --out
   }
   const some = folder.path("some.json");
   await succeed(words`${line} --fill project --documents 20 --out ${some}`);

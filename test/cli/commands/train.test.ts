@@ -58,7 +58,9 @@ it("keeps its state on an interrupt and resumes bit for bit", async () => {
   const out = folder.path("resumed");
   expect(await main(words`${train} --out ${out}`, interruptedAt("train 5/12"))).toBe(130);
   expect(existsSync(`${out}/heads.safetensors`)).toBe(false);
-  const { code, err } = await cli(words`train ${model} --text ${text} --out ${out} --resume --device reference`);
+  const resume = words`train ${model} --text ${text} --out ${out} --resume --device reference`;
+  expect(await refused(words`${resume} --dtype bfloat16`)).toContain('started with storage "float32"');
+  const { code, err } = await cli(resume);
   expect(err).toContain("resuming after step 5");
   expect(code).toBe(0);
   expectSame(out, heads);
@@ -122,9 +124,13 @@ it("answers prompts, keeps the answers and their states, and goes on after an in
 
   expect(await main(command("broken"), interruptedAt("sample 9/24"))).toBe(130);
   expect((await succeed(command("broken"))).err).toContain("sampling goes on after them");
-  for (const file of ["answers.jsonl", "heads.safetensors"]) {
+  const answers = readdirSync(folder.path("answers")).filter((name) => name.startsWith("answers-"));
+  for (const file of [...answers, "heads.safetensors"]) {
     expectSame(folder.path("answers"), folder.path("broken"), file);
   }
+  // Others answer anew, and have files of their own.
+  await succeed(words`${command("broken")} --cache ${folder.path("other-states")} --seed 5 --force`);
+  expect(readdirSync(folder.path("broken")).filter((name) => name.startsWith("answers-"))).toHaveLength(2);
 });
 
 it("records again what the cache has no room for, with the same bytes", async () => {
@@ -138,6 +144,7 @@ it("refuses options that contradict each other", async () => {
   expect(await refused(words`${line} --self 4`, 2)).toContain("either --text PATH or --self");
   expect(await refused(words`${line} --exits 2 --depths 1,2`, 2)).toContain("either --exits");
   expect(await refused(words`${line} --prompts ${text}`, 2)).toContain("answered with --self");
+  expect(await refused(words`${line} --list 3`, 2)).toContain("for linear heads");
 });
 
 it("gives heads a preview of the tokens that the model predicts most often", async () => {

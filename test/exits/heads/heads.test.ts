@@ -4,9 +4,11 @@ import { defaultKind, placeExits } from "early-exits/exits";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
 import { describe, expect, it } from "vitest";
 import { askedHeads, attachOptionsOf, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
+import { devicesHere } from "../../support/devices.js";
 import { expectCode } from "../../support/expect-code.js";
 
 const model = await smallModel();
+const { wasm } = await devicesHere();
 
 describe("placement", () => {
   it("has the golden block indices of both versions (depth = index + 1)", () => {
@@ -109,6 +111,21 @@ describe("heads", () => {
       await expect(deserializeHeads(model, { ...description, ...change }, weights)).rejects.toMatchObject(refusal);
     }
     await expectCode(deserializeHeads(model, null, weights), "heads-format");
+  });
+
+  it("leave nothing behind where one is refused, and do nothing once they are disposed of", async () => {
+    const model = await smallModel({ device: wasm });
+    attachHeads(model, { exits: [2] }).dispose();
+    const { used } = model.device.memory!();
+    expect(() => attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 99 } })).toThrow(/rank/);
+    const heads = attachHeads(model, { exits: [2] });
+    for (const list of [[1], [1, 1], [99]]) {
+      await expectCode(trainHeads(heads, [[1, 2, 3]], { list }), "heads-tokens");
+    }
+    heads.dispose();
+    expect(model.device.memory!().used).toBe(used);
+    await expectCode(serializeHeads(heads), "heads-disposed");
+    await expectCode(trainHeads(heads, [[1, 2, 3]]), "heads-disposed");
   });
 
   it("are packed on first use, and again after training, whose changes they show", async () => {
