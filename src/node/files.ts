@@ -101,11 +101,14 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   }
 }
 
-/** Removes temporary files among `names` whose processes no longer run. */
-export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
+/** Removes temporary files among `names` whose processes no longer run, and to which nobody wrote for `age` ms. */
+export async function removeStaleTemporaries(folder: string, names: readonly string[], age = 0): Promise<void> {
   for (const name of names) {
-    const pid = /\.(\d+)(?:-[0-9a-f-]{36}\.tmp|\.next)$/.exec(name)?.[1];
-    if (pid !== undefined && !isRunning(Number(pid))) await rm(join(folder, name), { force: true });
+    const pid = /\.(\d+)-[0-9a-f-]{36}\.tmp$|^\..+\.(\d+)\.next$/.exec(name)?.slice(1).find(Boolean);
+    if (pid === undefined || isRunning(Number(pid))) continue;
+    const path = join(folder, name);
+    const written = await lstat(path).catch(() => undefined);
+    if (written !== undefined && Math.floor(written.mtimeMs) + age <= Date.now()) await rm(path, { force: true });
   }
 }
 

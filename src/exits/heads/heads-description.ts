@@ -60,7 +60,7 @@ export function checkDescription(json: unknown): HeadsDescription {
     (heads.length > 0 || ahead !== undefined) &&
     heads.every((head: HeadDescription) => isHeadDescription(head) && head.kind !== "ahead") &&
     (ahead === undefined || isAhead(ahead)) &&
-    (taught === undefined || (Number.isInteger(taught.every) && Array.isArray(taught.hashes)));
+    (taught === undefined || (Number.isInteger((taught as Taught | null)?.every) && Array.isArray(taught.hashes)));
   if (!legal) {
     throw new HeadsError(
       "heads-format",

@@ -344,7 +344,9 @@ async function ropeScaling(
   const attention = metadata.number(own("rope.scaling.attn_factor"), undefined);
   const context = { ...(original !== undefined && { original_max_position_embeddings: original }) };
   const factors = await readVector("rope_freqs.weight");
-  const type = metadata.text(own("rope.scaling.type"), undefined) ?? "none";
+  const factor =
+    metadata.number(own("rope.scaling.factor"), undefined) ?? metadata.number(own("rope.scale_linear"), 1)!;
+  const type = metadata.text(own("rope.scaling.type"), undefined) ?? ([0, 1].includes(factor) ? "none" : "linear");
   if (factors !== undefined && type === "none") {
     return {
       rope_scaling: { rope_type: "longrope", long_factor: factors, short_factor: factors, attention_factor: 1 },
@@ -366,7 +368,6 @@ async function ropeScaling(
         "load the Hugging Face folder of the model",
     );
   }
-  const factor = metadata.number(own("rope.scaling.factor"), 1);
   return { rope_scaling: { rope_type: type, factor, ...context, ...yarnFields(metadata, own) } };
 }
 

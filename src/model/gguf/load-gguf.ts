@@ -156,11 +156,20 @@ export async function loadGguf(
 ): Promise<Model> {
   const { configJson, source, tokenizer } = await openGguf(file, openSibling, options);
   await giveTurn(options.signal);
-  return loadModel(configJson, source, {
+  const model = await loadModel(configJson, source, {
     dtype: "stored",
     ...options,
     tokenizer: options.tokenizer ?? (await tokenizer(options.signal)),
   });
+  // Biases that the architecture lacks, or further blocks: without them the model is another.
+  const left = model.unusedTensors.find((name) => /^(?!blk\.)[a-z_.]+\.\d+\./.test(name));
+  if (left === undefined) return model;
+  model.dispose();
+  throw new GgufError(
+    "gguf-unused-tensor",
+    `${file.path}: the configuration has no place for the tensor "${left}"; load the Hugging Face folder of the model`,
+    { name: left },
+  );
 }
 
 /** undefined if the metadata has none. */

@@ -234,7 +234,7 @@ function byteLevelSections(metadata: GgufMetadata, tokens: readonly string[]): o
     throw unsupported(metadata, `tokenizer.ggml.pre is ${JSON.stringify(pre)}`, Object.keys(PRE_TOKENIZERS));
   }
   return {
-    normalizer: null,
+    normalizer: pre === "qwen2" ? { type: "NFC" } : null,
     pre_tokenizer: preTokenizer,
     decoder: { ...byteLevel, add_prefix_space: true, use_regex: true },
     model: {

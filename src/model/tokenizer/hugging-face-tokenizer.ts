@@ -38,8 +38,9 @@ function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
   return Object.fromEntries(templates);
 }
 
-// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in two ways that
-// change no id of Hugging Face's Rust library:
+// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in three ways that
+// give the ids of Hugging Face's Rust library:
+//   digits          are numbers of all kinds there (½, ²), which the dependency takes for 0 to 9.
 //   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
 //                   byte-level.ts).
 //   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
@@ -53,6 +54,7 @@ function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
     const inner = list("pre_tokenizer.pretokenizers", step["pretokenizers"]);
     return { ...step, pretokenizers: inner.map((each) => exactPreTokenizer(each, model)) };
   }
+  if (step["type"] === "Digits") return splitBy(step["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
   const cutsByPattern =
     step["type"] === "ByteLevel" && step["use_regex"] !== false && step["add_prefix_space"] !== true;
   if (!cutsByPattern) return step;

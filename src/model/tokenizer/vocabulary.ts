@@ -109,6 +109,7 @@ export function readAddedTokens(value: unknown): AddedToken[] {
     if (typeof content !== "string" || content === "") {
       throw malformed(`added_tokens[${i}].content`, shown(content), "a non-empty string");
     }
+    if (token["single_word"] === true) throw malformed(`added_tokens[${i}].single_word`, "true", "false");
     return { id: tokenId(() => `added_tokens[${i}].id`, token["id"]), content, special: token["special"] === true };
   });
 }

@@ -132,6 +132,9 @@ async function sizeOf(path: string): Promise<number | undefined> {
   );
 }
 
+/** Milliseconds: processes in other containers and on other machines are not seen, but they write. */
+const STALE = 3_600_000;
+
 /**
  * Makes a file under a temporary name, in a folder that it makes too, and renames it. Removes what killed processes
  * have left there. Turns file system errors into HubErrors.
@@ -141,7 +144,7 @@ async function replace(path: string, make: (temporary: string) => Promise<void>)
   const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
   try {
     await mkdir(folder, { recursive: true });
-    await removeStaleTemporaries(folder, await readdir(folder));
+    await removeStaleTemporaries(folder, await readdir(folder), STALE);
     await make(temporary);
     await rename(temporary, path);
   } catch (error) {

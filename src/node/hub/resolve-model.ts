@@ -12,7 +12,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import type { CancelSignal } from "../../cancel-signal.js";
 import { HubError } from "../../errors.js";
-import { type HubName, isHubName, parseHubName } from "../../model/hub/hub-name.js";
+import { type HubName, isHubName, isSafePath, parseHubName } from "../../model/hub/hub-name.js";
 import { neededFiles, type NeededFiles, shardsOf, tokenizerFiles } from "../../model/hub/needed-files.js";
 import type { FolderFile } from "../../model/files/folder.js";
 import type { LoadModelOptions } from "../../model/files/load.js";
@@ -198,7 +198,7 @@ async function resolve(name: string, options: ResolveOptions, choose: Choice): P
   return download(cache, connection, info, { choose, load, onProgress });
 }
 
-/** Commit and file names as the server sent them, unchecked. */
+/** Commit and file names as the server sent them, without names that lead out of their folder. */
 async function askRepo(
   { repo, revision }: HubName,
   connection: Connection,
@@ -213,7 +213,7 @@ async function askRepo(
   if (!Array.isArray(filePaths) || !filePaths.every((path): path is string => typeof path === "string")) {
     throw answerError(what, "it lists no files");
   }
-  return { commit: sha, files: filePaths };
+  return { commit: sha, files: filePaths.filter(isSafePath) };
 }
 
 async function askBlobs(

@@ -124,13 +124,13 @@ it("answers prompts, keeps the answers and their states, and goes on after an in
 
   expect(await main(command("broken"), interruptedAt("sample 9/24"))).toBe(130);
   expect((await succeed(command("broken"))).err).toContain("sampling goes on after them");
-  const answers = readdirSync(folder.path("answers")).filter((name) => name.startsWith("answers-"));
-  for (const file of [...answers, "heads.safetensors"]) {
+  const answersIn = (name: string) => readdirSync(folder.path(name)).filter((file) => file.startsWith("answers-"));
+  for (const file of [...answersIn("answers"), "heads.safetensors"]) {
     expectSame(folder.path("answers"), folder.path("broken"), file);
   }
   // Others answer anew, and have files of their own.
   await succeed(words`${command("broken")} --cache ${folder.path("other-states")} --seed 5 --force`);
-  expect(readdirSync(folder.path("broken")).filter((name) => name.startsWith("answers-"))).toHaveLength(2);
+  expect(answersIn("broken")).toHaveLength(2);
 });
 
 it("records again what the cache has no room for, with the same bytes", async () => {

@@ -21,7 +21,7 @@ import { type ExitChoice, leaveEarly } from "../../../src/exits/decode/decode.js
 import { draftPlan, type DraftPlan } from "../../../src/exits/draft/draft-plan.js";
 import { losslessDecoder } from "../../../src/exits/draft/lossless-decoder.js";
 import { countedCosts } from "../../../src/exits/cost/unit-costs.js";
-import { createSampler, type Decoder, type Request, type Sampler } from "../../../src/model/decode/decoder.js";
+import { createSampler, type Decoder, type Sampler } from "../../../src/model/decode/decoder.js";
 import { freeRows } from "../../../lab/check-lossless.js";
 import { smallConfigs, smallModel } from "../../support/models.js";
 import { sumOf, times } from "../../support/lists.js";
@@ -129,16 +129,15 @@ function decoderOf(
   heads: ExitHeads,
   policy: Policy,
   createPlan: () => DraftPlan,
-  tamper: (token: ExitChoice) => ExitChoice | undefined = (token) => token,
+  tamper: (token: ExitChoice) => ExitChoice[] = (token) => [token],
 ) {
   return losslessDecoder(heads.model, {
     planOf: createPlan,
     async propose(requests) {
-      const tokens = await leaveEarly(heads, policy, requests);
-      const drafts = new Map<Request, ExitChoice>();
-      for (const [request, token] of tokens) {
-        const changed = tamper(token);
-        if (changed !== undefined) drafts.set(request, changed);
+      const drafts = new Map(await leaveEarly(heads, policy, requests));
+      for (const [request, token] of [...drafts]) {
+        drafts.delete(request);
+        for (const changed of tamper(token)) drafts.set(request, changed);
       }
       return drafts;
     },
@@ -176,14 +175,14 @@ describe("exact enumeration on a vocabulary of 3", () => {
     }
   });
 
-  it.for<[string, (token: ExitChoice) => ExitChoice | undefined]>([
+  it.for<[string, (token: ExitChoice) => ExitChoice[]]>([
     [
       "whose decision to draft depends on the sampled token",
-      (token) => (token.distribution![token.id] === Math.max(...token.distribution!) ? token : undefined),
+      (token) => [token].filter(({ id, distribution: q }) => q![id] === Math.max(...q!)),
     ],
     [
       "that reports another distribution than it sampled from",
-      (token) => ({ ...token, distribution: token.distribution!.map((share) => 0.5 * share + 0.5 / VOCAB) }),
+      (token) => [{ ...token, distribution: token.distribution!.map((share) => 0.5 * share + 0.5 / VOCAB) }],
     ],
   ])("a drafter %s is detected", async ([, tamper]) => {
     const heads = await tiny("llama");

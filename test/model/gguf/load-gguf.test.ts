@@ -97,12 +97,14 @@ describe("the metadata", () => {
   });
 
   it("may scale rotary positions linearly", async () => {
-    const pairs = {
-      "llama.rope.scaling.type": string("linear"),
-      "llama.rope.scaling.factor": real(4),
-    } as const;
-    const { config } = await loadGguf(ggufModel({ pairs }));
-    expect(config.rotary).toMatchObject({ scaling: { ropeType: "linear", factor: 4 } });
+    for (const pairs of [
+      { "llama.rope.scaling.type": string("linear"), "llama.rope.scaling.factor": real(4) },
+      { "llama.rope.scaling.factor": real(4) },
+      { "llama.rope.scale_linear": real(4) },
+    ]) {
+      const { config } = await loadGguf(ggufModel({ pairs }));
+      expect(config.rotary).toMatchObject({ scaling: { ropeType: "linear", factor: 4 } });
+    }
   });
 
   it("may begin every text with a token, and end turns with a second one", async () => {
@@ -127,6 +129,7 @@ describe("what is refused", () => {
     ["gguf-metadata", "tokenizer.ggml.tokens", noStrings, /should be an array of strings/],
     ["gguf-metadata", "llama.embedding_length", string("64"), /should be a number, found "64"/],
     ["gguf-blocks", "llama.block_count", number(1e9), /"llama.block_count" is 1000000000, but it has 30/],
+    ["gguf-unused-tensor", "llama.block_count", number(2), /no place for the tensor "model.layers.2/],
     ["tensor-shape", "llama.feed_forward_length", number(128), /should be \[128, 64\]/],
   ] as const)("%s: %s", (code, key, value, message) =>
     expectCode(loadGguf(ggufModel({ pairs: { [key]: value } })), code, message),

@@ -192,6 +192,17 @@ it("an id without token adds nothing to a stream, and is refused by decode", asy
   expect(() => gap.decode([998])).toThrow(/no token has id 998/);
 });
 
+it("digits are numbers of all kinds, as in the Rust library", async () => {
+  const halves = trainByteLevelBpe([" ½".repeat(99)], { vocabSize: 260 });
+  const words = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
+  const digits = { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: true }, words] };
+  const [joined, apart] = await Promise.all(
+    [halves, { ...halves, pre_tokenizer: digits }].map((file) => huggingFaceTokenizer(file)),
+  );
+  expect(joined!.encode(" ½")).toHaveLength(1);
+  expect(apart!.encode(" ½").map((id) => apart!.decode([id]))).toEqual([" ", "½"]);
+});
+
 it("a sentencepiece text is cut at spaces before encoding, unless a merge joins across them", async () => {
   const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
   expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
@@ -244,6 +255,11 @@ describe("a malformed or unsupported tokenizer.json", () => {
       "an added token without id",
       change({ added_tokens: [{ content: "<x>" }] }),
       "added_tokens[0].id: found undefined",
+    ],
+    [
+      "words alone",
+      change({ added_tokens: [{ id: 0, content: "<x>", single_word: true }] }),
+      "single_word: found true",
     ],
     ["another post-processor", change({ post_processor: { type: "BertProcessing" } }), "post_processor.type"],
     ["an unknown normalizer", change({ normalizer: { type: "Rot13" } }), "Unknown Normalizer type: Rot13"],

@@ -178,6 +178,7 @@ describe("malicious servers", () => {
     ["revision", { siblings }, "it names no commit"],
     ["revision", { sha: "../../../../x", siblings }, "it names no commit"],
     ["revision", { sha: COMMIT, siblings: [{ rfilename: "../../config.json" }] }, "holds neither model.safetensors"],
+    ["revision", { sha: COMMIT, siblings: [{ rfilename: "../../../../a.gguf" }] }, "holds neither model.safetensors"],
     ["paths-info", described({ oid: "x" }), 'its checksum "x" is no SHA-256'],
     ["paths-info", described({ oid: undefined }), "its checksum undefined is no SHA-256"],
     ["paths-info", described({ lfs: { oid: "/etc/x", size: 9 } }), 'its checksum "/etc/x" is no SHA-256'],
