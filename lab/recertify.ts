@@ -29,7 +29,7 @@ import {
 import { certify } from "../src/calibrate/certify/certify.js";
 import { certifySettings } from "../src/calibrate/certify/settings.js";
 import { arrange } from "../src/calibrate/record/split.js";
-import { learnFrom, nothingTaught } from "../src/exits/heads/taught.js";
+import { taughtBy, nothingTaught } from "../src/exits/heads/taught.js";
 import { recordedEvidence } from "../src/calibrate/record/evidence.js";
 import { machine } from "./report/machine.js";
 import { loadSotu, splitCorpus } from "./ship/corpus.js";
@@ -44,7 +44,7 @@ const model = await readModel(values.model, { device });
 const heads = await readHeads(join(values.model, "heads"), model);
 const { train, calibration, test } = shippingTexts(splitCorpus(loadSotu().documents, SPLIT_SEED));
 if (heads.taught === undefined) {
-  heads.taught = await learnFrom({ model, taught: nothingTaught }, train);
+  heads.taught = await taughtBy({ model, taught: nothingTaught }, train);
   await writeHeads(join(values.model, "heads"), heads);
 }
 const shippedBefore = (await readJson(join(values.model, "shipped.json"))) as {

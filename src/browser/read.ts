@@ -12,17 +12,11 @@ import { onDevice } from "../tensor/create-device.js";
 import type { Device, DeviceName } from "../tensor/index.js";
 import { browserHost } from "./host.js";
 
-// A GGUF model among the files of a source: a URL that ends in .gguf, or files with a .gguf and no .safetensors (GGUF
-// repositories often hold a config.json too). The parts of a split model belong together; two models do not.
-
 interface GgufFiles {
   /** The only file, or the first of a split model. */
   readonly file: FolderFile;
   readonly openSibling: OpenSibling;
 }
-
-// Folders in a browser: a URL, a file picker's list, a dropped folder, a directory handle. A list may include folders
-// around the one meant: the root is that of the expected file, or of the shallowest one.
 
 /** Files by path, with slashes. A Map of Blobs can be posted to a worker. */
 export type FileMap = ReadonlyMap<string, Blob>;
@@ -147,6 +141,7 @@ function found(url: string, file: FolderFile | undefined): FolderFile {
   throw new ModelError("file-missing", `${url}: there is no such file; check the address`, { url });
 }
 
+/** A list may hold folders around the one meant: the root is that of the landmark, of several the shallowest. */
 function rootedFolder(files: FileMap, landmark: string): Folder {
   const depthOf = (path: string): number => path.split("/").length;
   const [first] = [...files.keys()]
@@ -217,7 +212,11 @@ async function walkEntry(entry: FileSystemEntry, path: string, files: Map<string
   }
 }
 
-/** undefined for a folder. Throws a ModelError if there are several models. */
+/**
+ * A GGUF model among the files of a source: a URL that ends in .gguf, or files with a .gguf and no .safetensors (GGUF
+ * repositories often hold a config.json too). Undefined for a folder. Throws a ModelError if there are several models;
+ * the parts of a split one belong together.
+ */
 async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
   if (typeof source === "string" || source instanceof URL) return remoteGguf(source);
   const files = await fileMap(source);

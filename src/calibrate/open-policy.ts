@@ -1,11 +1,11 @@
 /**
  * Opens what calibration wrote, for all that run it: decoding, chat, server, evaluation, export, page. What is damaged
- * or changed is refused, and only a policy out of a whole certificate has a promise (`coveredBy`). Model and heads are
- * compared when the policy meets them (`requirePolicyFor`).
+ * or changed is refused, and only a policy out of a whole certificate has a promise (`certifiedTerms`). Model and heads
+ * are compared when the policy meets them (`requirePolicyFor`).
  */
 import { PolicyError } from "../errors.js";
 import { requireKnown } from "../known.js";
-import { checkPolicy, coverPolicy, type Policy } from "../exits/plan/policy.js";
+import { checkPolicy, registerCertified, type Policy } from "../exits/plan/policy.js";
 import { fileJson } from "../model/files/folder.js";
 import { describeSampling, type SamplingOptions } from "../model/decode/sampling.js";
 import type { Folder, FolderFile, StoredAs } from "../model/index.js";
@@ -145,7 +145,7 @@ export function checkCertificate(json: unknown): Certificate {
       { digest, found },
     );
   }
-  coverPolicy(certificate.policy, { length: certificate.sequenceLength, newTokens: judgedTokens(certificate) });
+  registerCertified(certificate.policy, { length: certificate.sequenceLength, newTokens: judgedTokens(certificate) });
   return certificate;
 }
 

@@ -212,7 +212,7 @@ interface Entry extends NumberedItem {
 }
 
 interface WayInProgress {
-  /** Of the passages so far. */
+  /** Scores of the passages so far. */
   readonly scores: PassageScore[];
   agreed: number;
   depths: number;

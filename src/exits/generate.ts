@@ -113,7 +113,7 @@ export interface Generation extends PlainGeneration {
  */
 export interface BatchGeneration extends PlainBatch {
   readonly ledger: LedgerReport;
-  /** Of all texts, after the last token. */
+  /** What is promised of all texts, after the last token. */
   readonly promise: DecodingPromise;
 }
 

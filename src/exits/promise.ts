@@ -9,7 +9,13 @@
  */
 import { PolicyError } from "../errors.js";
 import { canonicalSampling, describeSampling, sameSampling, type SamplingOptions } from "../model/decode/sampling.js";
-import { type CertifiedFor, type CertifiedSampling, coveredBy, type Policy, type Reference } from "./plan/policy.js";
+import {
+  type CertifiedFor,
+  type CertifiedSampling,
+  certifiedTerms,
+  type Policy,
+  type Reference,
+} from "./plan/policy.js";
 
 /** The reason why nothing is promised. */
 export type NoPromise =
@@ -55,7 +61,7 @@ interface DecodingTerms {
 export function promiseOf({ policy, lossless, sampling, observed, texts = [] }: DecodingTerms): DecodingPromise {
   if (lossless) return { kind: "lossless" };
   if (policy === undefined) return { kind: "plain" };
-  const certified = coveredBy(policy);
+  const certified = certifiedTerms(policy);
   if (certified === undefined) {
     return { kind: "none", reason: policy.certified === undefined ? "uncertified" : "unchecked" };
   }
@@ -88,7 +94,7 @@ function withoutPromise(certified: CertifiedFor, sampling: SamplingOptions): NoP
  * certificate passes: it promises nothing anyway.
  */
 export function requirePromise(policy: Policy, sampling: SamplingOptions): void {
-  const certified = coveredBy(policy);
+  const certified = certifiedTerms(policy);
   const reason = certified && withoutPromise(certified, sampling);
   if (certified === undefined || reason === undefined) return;
   if (reason === "impossible") {

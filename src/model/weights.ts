@@ -80,7 +80,7 @@ export interface NormPlan {
   readonly bias?: Part;
 }
 
-/** In the order in which they are made and read. */
+/** Parts of a block, in the order in which they are made and read. */
 const blockParts = [
   "attentionNorm",
   "query",

@@ -48,5 +48,3 @@ async function readRange(path: string, position: number, length: number, room?: 
   }
   return bytes;
 }
-
-// GGUF files on disk; the other files of a split model lie beside the first.

@@ -11,7 +11,7 @@ import { chatDefaults, generateDefaults } from "../model/decode/text.js";
 export const libraryDefaults = {
   sampling: samplingDefaults,
   generate: generateDefaults,
-  /** Of `generate` with messages. */
+  /** For `generate` with messages. */
   chat: chatDefaults,
   attach: attachDefaults,
   train: trainDefaults,

@@ -47,7 +47,7 @@ export function smallest(holds: (value: number) => boolean): number {
 
 /** A bound on a population's mean, from the losses of independent units. */
 export interface MeanBound {
-  /** Of these losses. */
+  /** Mean of these losses. */
   readonly mean: number;
   /** For the null hypothesis "the population's mean exceeds the level": it is <= δ with probability δ at most. */
   readonly pValue: number;

@@ -11,7 +11,7 @@ export interface Rng {
   integer(bound: number): number;
   /** Box-Muller, one value per call so that the state is the whole story. */
   normal(): number;
-  /** Of a copy (Fisher-Yates). */
+  /** Shuffles a copy (Fisher-Yates). */
   shuffle<T>(items: readonly T[]): T[];
   /** An independent generator: the same name and state give the same one, and this one does not advance. */
   fork(name: string): Rng;

@@ -3,7 +3,7 @@ import { calibrate, generate, type Policy } from "early-exits";
 import { calibrateRecords, policyFrom, recordDocuments } from "early-exits/calibrate";
 import type { CacheStore } from "early-exits/exits";
 import { expect, it } from "vitest";
-import { coverPolicy } from "../../src/exits/plan/policy.js";
+import { registerCertified } from "../../src/exits/plan/policy.js";
 import { sharedWasm } from "../support/devices.js";
 import { finish } from "../support/lossless.js";
 import { giveProjections, randomIds, smallHeads } from "../support/models.js";
@@ -41,7 +41,7 @@ it("promises for the policy as it is, on weights stored as it says; for no copy,
     Object.assign(reads[1]!, { exits: always }), // changed after it was opened
   ];
   for (const lie of lies) expect(await promiseOf(lie)).toEqual({ kind: "none", reason: "unchecked" });
-  const coarse = coverPolicy({ ...policy, certified: { ...policy.certified!, dtype: "int8" } });
+  const coarse = registerCertified({ ...policy, certified: { ...policy.certified!, dtype: "int8" } });
   await expectCode(promiseOf(coarse), "policy-dtype");
 });
 

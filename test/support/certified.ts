@@ -2,7 +2,7 @@
 import { createPolicy, type ExitHeads } from "early-exits";
 import type { SamplingOptions } from "early-exits/model";
 import { canonicalSampling } from "../../src/model/decode/sampling.js";
-import { type CertifiedFor, coverPolicy } from "../../src/exits/plan/policy.js";
+import { type CertifiedFor, registerCertified } from "../../src/exits/plan/policy.js";
 
 export async function certifiedPolicy(
   heads: ExitHeads,
@@ -11,7 +11,7 @@ export async function certifiedPolicy(
 ) {
   const policy = createPolicy(heads, threshold, { score: "maxProb" });
   const checkpoint = await heads.model.hash();
-  return coverPolicy({
+  return registerCertified({
     ...policy,
     certified: {
       sampling: canonicalSampling(sampling),

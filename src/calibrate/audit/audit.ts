@@ -11,7 +11,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger } from "../../errors.js";
 import type { ExitHeads } from "../../exits/heads/exit-heads.js";
-import { coveredBy, type Policy, type Reference } from "../../exits/plan/policy.js";
+import { certifiedTerms, type Policy, type Reference } from "../../exits/plan/policy.js";
 import { alarm, type AlarmState, alarmWealth, STAKES, stepAlarm } from "../../risk/alarm.js";
 import { type LossInterval, lossInterval } from "../../risk/loss-interval.js";
 import { answerDocument, type MarkedDocument } from "../../model/index.js";
@@ -59,7 +59,7 @@ export interface FinishedText {
   readonly promptIds: readonly number[];
   /** The tokens after the prompt. */
   readonly ids: readonly number[];
-  /** Of one user, one text is counted. */
+  /** A user counts once, with one text. */
   readonly user?: string | undefined;
 }
 
@@ -90,7 +90,7 @@ export class Audit {
    * has no certificate about all tokens and no agreement is given, or the certificate's reference is missing.
    */
   constructor(heads: ExitHeads, policy: Policy, { sampling, against, state, onState, ...options }: AuditOptions = {}) {
-    const certified = coveredBy(policy);
+    const certified = certifiedTerms(policy);
     this.#heads = heads;
     this.#policy = policy;
     this.#onState = onState;
@@ -169,13 +169,13 @@ export class Audit {
     const { maxPositionEmbeddings } = this.#heads.model.config;
     const options = { ...this.#judge, sequenceLength: maxPositionEmbeddings, signal };
     const runs = await runPolicies(this.#heads, [text], candidate, options);
-    requireReference(judgedBy(runs.subject).reference, coveredBy(this.#policy)?.reference);
+    requireReference(judgedBy(runs.subject).reference, certifiedTerms(this.#policy)?.reference);
     return 1 - playRuns(runs).agreement;
   }
 }
 
 function agreementOf(policy: Policy): number {
-  const certified = coveredBy(policy);
+  const certified = certifiedTerms(policy);
   if (certified?.loss === "token" || certified?.loss === "totalVariation") return certified.agreement;
   throw new PolicyError(
     "audit-certificate",

@@ -163,7 +163,7 @@ export interface Certificate {
    * number would do.
    */
   readonly furtherUnits: number | null;
-  /** The same in documents to add to all those given. */
+  /** `furtherUnits` in documents to add to all those given. */
   readonly furtherDocuments: number | null;
   readonly digest: string;
 }

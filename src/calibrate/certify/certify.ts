@@ -12,7 +12,7 @@
  * Choices made on the grid split cost no validity, because the test documents have no part in them.
  */
 import { OptionError } from "../../errors.js";
-import { coverPolicy, type Policy } from "../../exits/plan/policy.js";
+import { registerCertified, type Policy } from "../../exits/plan/policy.js";
 import type { Certificate } from "../certificate/certificate.js";
 import { judgedTokens } from "../record/policy-runs.js";
 import { LIMITS } from "../recompute/limits.js";
@@ -40,7 +40,7 @@ export async function certify(evidence: Evidence, settings: CertifySettings): Pr
   const parts = { evidence, sequence, result, settings };
   const policy = writePolicy(parts);
   const certificate = await writeCertificate({ ...parts, policy });
-  coverPolicy(policy, { newTokens: judgedTokens(certificate) });
+  registerCertified(policy, { newTokens: judgedTokens(certificate) });
   return { policy, certificate, notes: await notesOf(parts, certificate) };
 }
 

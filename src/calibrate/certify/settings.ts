@@ -77,7 +77,7 @@ export interface CertifySettings extends Required<
   readonly epsilon: number;
 }
 
-/** Of sampled text, `token` is the total variation. */
+/** For sampled text, `token` is the total variation. */
 type AskedLoss = "token" | "anyChange" | AnswerLossName;
 
 interface AskedOptions extends Omit<CertifyPolicyOptions, "loss"> {

@@ -36,7 +36,7 @@ export function paperThreshold(
   return rawThreshold(orientedThreshold(oriented, agrees, level), score);
 }
 
-/** Of oriented scores; Infinity is "never". */
+/** A threshold of oriented scores; Infinity is "never". */
 export function orientedThreshold(oriented: Float64Array, agrees: ArrayLike<boolean | number>, level: number): number {
   if (oriented.some((value) => Number.isNaN(value))) {
     throw new OptionError("score-nan", "paperThreshold: a score is NaN; the head's logits are broken");

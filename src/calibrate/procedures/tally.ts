@@ -66,7 +66,7 @@ export function lossesOf(tally: Tally, loss: CertifiedLoss): LossMatrix {
   return { ...shape, values };
 }
 
-/** Of [documents, candidates]; a candidate that was not run has none of its own. */
+/** Tokens judged in `row` of [documents, candidates]; a candidate that was not run has none of its own. */
 export function judgedIn({ candidates, tokens, written }: Tally, row: number): number {
   return written?.[row] || tokens[Math.floor(row / candidates)]!;
 }

@@ -48,7 +48,7 @@ export function playRuns(runs: PolicyRuns): PolicyOutcome {
   return outcomeOfTally(tallyRuns(runs), runs.subject);
 }
 
-/** Of the first candidate, on some documents of a tally. */
+/** What the first candidate does on some documents of a tally. */
 export function outcomeOfTally(
   tally: Tally,
   { depths, numLayers }: Pick<CalibrationRecords, "depths" | "numLayers">,

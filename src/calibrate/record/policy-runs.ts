@@ -103,7 +103,7 @@ export function tallyRuns({ documents, thresholds, subject }: PolicyRuns): Tally
 /** Some candidates, by index; -1 stands for "never exit", which needs the full model as the reference. */
 export function pickVectors(tally: Tally, picked: readonly number[]): Tally {
   const { candidates, exits, answers, written } = tally;
-  /** Of [documents, candidates, width]. */
+  /** Takes rows of [documents, candidates, width]. */
   const pick = <One>(from: ArrayLike<One>, width: number): One[] => {
     const documents = from.length / candidates / width;
     return Array.from({ length: documents * picked.length * width }, (_, i) => {

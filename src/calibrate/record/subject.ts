@@ -153,7 +153,7 @@ export function subjectCosts(subject: Subject, fill: FillName, times?: UnitTimes
 /** Rows over which a further one's time is averaged: tokens that leave between two that do not. */
 const LAZY_ROWS = 4;
 
-/** The same in milliseconds. */
+/** Costs of a token by exit, in measured milliseconds. */
 export function timedCosts(blocks: Blocks, fill: FillName, { block, finalHead, heads, fills }: UnitTimes): ExitCosts {
   const { depths, numLayers } = blocks;
   const furtherRow = (costOfRows(block, LAZY_ROWS) - costOfRows(block, 1)) / (LAZY_ROWS - 1);

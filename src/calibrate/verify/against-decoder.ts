@@ -20,7 +20,7 @@ export interface Counted {
   readonly wrong: readonly number[];
   /** Tokens that ran all blocks and differ, counted alike. */
   readonly deep: number;
-  /** Of text that the policy wrote itself. */
+  /** New tokens of a text that the policy wrote itself. */
   readonly written?: number;
 }
 

@@ -35,7 +35,7 @@ export interface TextFindings {
 }
 
 interface Opened {
-  /** Of the documents that the certificate names. */
+  /** Evidence from the documents that the certificate names. */
   readonly evidence: Evidence;
   /** Token ids and first judged position, if there are heads to run. */
   readonly text?: (index: number) => { readonly ids: readonly number[]; readonly from: number };

@@ -10,7 +10,7 @@ import { classesIn, type Evidence } from "../record/evidence.js";
 /** A document with the hash of its class's leader. */
 type Classed<One> = One & { readonly kin: string };
 
-/** Of own text, nothing of a prompt is judged. */
+/** In own text, nothing of a prompt is judged. */
 export function classDocuments<One extends Pick<HashedDocument, "hash" | "ids" | "from">>(
   texts: readonly One[],
   model: Model,

@@ -46,13 +46,13 @@ function noCounts() {
     heads: 0,
     /** Rows for which the model's own final head was evaluated. */
     finalHeads: 0,
-    /** Of those, rows whose unembedding was screened. */
+    /** Those among them whose unembedding was screened. */
     screenedHeads: 0,
     /** Logits computed exactly for them. */
     exactLogits: 0,
     /** Blocks whose keys and values were made without running them, summed over positions. */
     fills: 0,
-    /** Of everything above; formulas at the top. */
+    /** Multiply-adds of everything above; formulas at the top. */
     multiplyAdds: 0,
     /** Weights read, as stored. */
     weightBytes: 0,
@@ -103,7 +103,7 @@ export interface LedgerReport {
   readonly fillsByBlocks: readonly number[];
 }
 
-/** Of one row in one block. */
+/** Work of one row in one block. */
 interface BlockWork extends UnitWork {
   /** Bytes of keys and values added to the KV cache. */
   readonly written: number;

@@ -57,7 +57,7 @@ export function growingCosts(first: number, furtherRow: number): CostsByRows {
   ];
 }
 
-/** In multiply-adds. A screened unembedding multiplies as often but reads less: it has a share of the cost. */
+/** Costs in multiply-adds. A screened unembedding multiplies as often but reads less: it has a share of the cost. */
 export function countedCosts(
   { model, heads }: Pick<ExitHeads, "model" | "heads">,
   furtherRow = FURTHER_ROW,

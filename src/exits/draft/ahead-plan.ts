@@ -23,13 +23,13 @@ import { type DraftPlan, MEMORY, PRIOR_DRAFTS } from "./draft-plan.js";
 /** If the head was not measured. */
 const UNMEASURED: readonly DraftConfidence[] = [{ margin: 0, acceptance: 0.5 }];
 
-/** Of repetitions, by length in place of a margin: nearly those of greedy answers (bench/reports/ahead-zen-5.md). */
+/** Acceptance of repetitions, by length: nearly that of greedy answers (bench/reports/ahead-zen-5.md). */
 const REPETITIONS: readonly DraftConfidence[] = [2, 3, 4, 6, 9].map((n) => ({ margin: n, acceptance: 1 - 0.75 ** n }));
 
 /** Tokens after which what was seen fades at once: doing so for each token would take 2 % of a small model's. */
 const FADING = 16;
 
-/** Of a round: more rows than four have no measured price. */
+/** Drafts of a round: more rows than four have no measured price. */
 const MOST_DRAFTS = 3;
 
 interface AheadCosts extends Pick<UnitCosts, "block" | "finalHead"> {

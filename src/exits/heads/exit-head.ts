@@ -28,7 +28,7 @@ export interface ExitHead extends LogitsReader {
   readonly preview?: Preview | undefined;
   /** Keys and values of the blocks above, for the fill `project` (`fitProjections`). */
   projection: Projection | undefined;
-  /** Of a look-ahead head, if it was measured (`measureDrafts`). */
+  /** How often a look-ahead head's drafts are accepted, by margin, if that was measured (`measureDrafts`). */
   confidence?: readonly DraftConfidence[] | undefined;
   /** [R, C] -> [R, C], differentiable: the vectors that go to the unembedding. A dense head has none. */
   vectors?(states: Tensor): Tensor;
@@ -38,7 +38,7 @@ export interface ExitHead extends LogitsReader {
   logits(states: Tensor): Promise<Tensor>;
   /** [R] of logits. */
   confidences(logits: Tensor): Promise<Confidence[]>;
-  /** Of one evaluation of one row. */
+  /** Work of one evaluation of one row. */
   readonly work: UnitWork;
   dispose(): void;
 }

@@ -25,14 +25,14 @@ export interface PreviewShape {
 /** A head's part of heads.json. */
 export interface HeadShape {
   readonly kind: HeadKind;
-  /** Of a linear head: absent if it computes all logits. */
+  /** Absent from a linear head that computes all logits. */
   readonly preview?: PreviewShape;
   /**
    * Dtype of the head's own packed matrices; calibration judges it as stored. @default the model's; int8 beside int4
    * and "stored"; int4 for the coarse logits of previews
    */
   readonly dtype?: WeightDtype;
-  /** Of a look-ahead head: the depths whose states it reads, ascending; the last one is L. */
+  /** Depths whose states a look-ahead head reads, ascending; the last one is L. */
   readonly inputs?: readonly number[];
 }
 

@@ -72,7 +72,7 @@ export class Projection {
     return linear(input, this.#matrix, { bias: this.#bias });
   }
 
-  /** In the dtype that suits the model's. */
+  /** Packed, in the dtype that suits the model's. */
   get #matrix(): PackedMatrix {
     const { device, dtype } = this.#model;
     return (this.#packed ??= PackedMatrix.from(device, this.weight, this.shape, companionDtype(dtype)));

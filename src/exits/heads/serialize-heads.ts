@@ -14,7 +14,7 @@ interface SerializedHeads {
   readonly weights: Uint8Array;
 }
 
-/** In the safetensors file. */
+/** Names of tensors in the safetensors file. */
 export const tensorName = (depth: number | "ahead", name: string): string => `exits.${depth}.${name}`;
 
 /**

@@ -46,7 +46,7 @@ interface Learner {
 }
 
 /** Adds training data to what heads know of their text; undefined after states whose text is not named. */
-export async function learnFrom(
+export async function taughtBy(
   { model, taught }: Learner,
   data: readonly Document[] | { readonly text?: readonly Document[] },
   signal?: CancelSignal,

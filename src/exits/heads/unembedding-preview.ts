@@ -88,7 +88,7 @@ export class Preview implements LogitsReader {
     return this.#weights?.version ?? 0;
   }
 
-  /** Of one evaluation, with the model's rows. */
+  /** Bytes that one evaluation reads, the model's rows included. */
   get bytes(): number {
     const { weights, config } = this.#model;
     const rows = Math.ceil((bytesOf(weights.unembedding) * this.#shape.candidates) / config.vocabSize);

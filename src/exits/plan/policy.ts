@@ -34,7 +34,7 @@ export const answerLosses = ["changed", "rougeL", "accuracy", "worse"] as const;
 export type AnswerLossName = (typeof answerLosses)[number] | "own";
 export type CertifiedLoss = "token" | "totalVariation" | "anyChange" | AnswerLossName;
 
-/** Coverage of a policy's certificate. A policy changed since, or weights stored in another way, are not covered. */
+/** The terms under which a policy was certified. One changed since, or with weights stored otherwise, has none. */
 export interface CertifiedFor {
   readonly sampling: CertifiedSampling;
   readonly reference: Reference;
@@ -68,7 +68,7 @@ export interface Policy {
   readonly modelHash?: string;
   /** SHA-256 of the heads. */
   readonly headsHash?: string;
-  /** Believed only of a policy that came out of a certificate here, unchanged (`coveredBy`). */
+  /** Believed only of a policy that came out of a certificate here, unchanged (`certifiedTerms`). */
   readonly certified?: CertifiedFor;
 }
 
@@ -78,21 +78,24 @@ export interface PolicyHolder {
   readonly policy: Policy;
 }
 
-/** Policies whose certificates were made or checked by this program: the text of each then, and its coverage. */
-const covered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
+/** Policies whose certificates were made or checked by this program: the text of each then, and its terms. */
+const registered = new WeakMap<Policy, { readonly text: string; readonly terms: CertifiedFor | undefined }>();
 
 /** Notes that a certificate holds this policy, with terms that follow from the certificate, and returns it. */
-export function coverPolicy(policy: Policy, terms: Partial<CertifiedFor> = {}): Policy {
-  covered.set(policy, { text: JSON.stringify(policy), terms: policy.certified && { ...policy.certified, ...terms } });
+export function registerCertified(policy: Policy, terms: Partial<CertifiedFor> = {}): Policy {
+  registered.set(policy, {
+    text: JSON.stringify(policy),
+    terms: policy.certified && { ...policy.certified, ...terms },
+  });
   return policy;
 }
 
 /**
- * Coverage of a policy by a certificate that was made or checked by this program; undefined if there was none, or the
+ * The terms of a policy's certificate that was made or checked by this program; undefined if there was none, or the
  * policy is a copy or has changed since. What a policy says of itself anyone can write.
  */
-export function coveredBy(policy: Policy): CertifiedFor | undefined {
-  const { text, terms } = covered.get(policy) ?? {};
+export function certifiedTerms(policy: Policy): CertifiedFor | undefined {
+  const { text, terms } = registered.get(policy) ?? {};
   return text === JSON.stringify(policy) ? terms : undefined;
 }
 
@@ -102,7 +105,7 @@ export function coveredBy(policy: Policy): CertifiedFor | undefined {
  */
 export function policyIn(given: Policy | PolicyHolder | undefined): Policy | undefined {
   if (given?.format !== "early-exits/certificate") return given;
-  if (coveredBy(given.policy) !== undefined) return given.policy;
+  if (certifiedTerms(given.policy) !== undefined) return given.policy;
   throw new PolicyError(
     "certificate-unopened",
     "policy: this certificate was read but not opened, or has changed since, so its seal is not checked; open it " +
@@ -236,7 +239,7 @@ export async function requirePolicyFor(heads: ExitHeads, policy: Policy): Promis
       { score: policy.score },
     );
   }
-  const dtype = coveredBy(policy)?.dtype;
+  const dtype = certifiedTerms(policy)?.dtype;
   const found = heads.model.storedAs;
   if (dtype === undefined || dtype === found) return;
   throw new PolicyError(

@@ -63,7 +63,7 @@ interface OnlineOptions {
   readonly seed?: number;
 }
 
-/** Of a fit in closed form. */
+/** Options that every closed-form fit takes. */
 export interface FitOptions extends OnlineOptions {
   readonly signal?: CancelSignal;
   /** A promise is waited for. */

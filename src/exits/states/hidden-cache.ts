@@ -67,7 +67,7 @@ interface CachedBatchOptions {
   readonly seed?: number;
 }
 
-/** Of shards with so many positions; the shard in use stays in memory. */
+/** Batches from shards that hold `counts` positions; only the shard in use is in memory. */
 function shardBatches(
   model: Model,
   counts: readonly number[],

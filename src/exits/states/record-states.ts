@@ -54,7 +54,7 @@ export function countPositions(windows: readonly Window[]): number {
   return windows.reduce((sum, { ids, from }) => sum + ids.length - from, 0);
 }
 
-/** In order. */
+/** Records the states of windows, in their order. */
 export async function recordStates(
   model: Model,
   windows: readonly Window[],

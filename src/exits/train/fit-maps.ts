@@ -14,7 +14,7 @@ import { matmul } from "../../tensor/ops/matmul.js";
 import { giveTurn, type InParts, inTurns } from "../../turns.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
-import { learnFrom } from "../heads/taught.js";
+import { taughtBy } from "../heads/taught.js";
 import { mapTensors } from "../heads/linear.js";
 import { unitGain } from "../heads/projection.js";
 import {
@@ -99,7 +99,7 @@ export async function fitMaps(
   if (all.length === 0) return;
   const depths = [...fits.map(({ head }) => head.depth), ...(heads.ahead?.shape.inputs ?? [])];
   const source = batchSource(model, data, depths, options);
-  const taught = await learnFrom(heads, data, signal);
+  const taught = await taughtBy(heads, data, signal);
   const unit = unitGain(model);
   await forBatches(source, positions, options, async (batch) => {
     const target = await normedRows(model, batch.final, unit, batch);

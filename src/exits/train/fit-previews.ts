@@ -8,7 +8,7 @@ import type { Document } from "../../model/index.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { scopeInParts } from "../../tensor/tensor.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
-import { learnFrom } from "../heads/taught.js";
+import { taughtBy } from "../heads/taught.js";
 import type { Tensors } from "../heads/head-weights.js";
 import {
   aheadBatch,
@@ -45,7 +45,7 @@ export async function fitPreviews(
   if (fits.length === 0) return;
   const depths = fits.flatMap(({ head: { depth, shape } }) => shape.inputs ?? [depth]);
   const source = batchSource(model, data, depths, options);
-  const taught = await learnFrom(heads, data, signal);
+  const taught = await taughtBy(heads, data, signal);
   await forBatches(source, positions, options, async (given) => {
     for (const { head, moment } of fits) {
       const batch = head === ahead ? await aheadBatch(given, head) : given;

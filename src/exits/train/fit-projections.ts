@@ -20,7 +20,7 @@ import { sub } from "../../tensor/ops/arithmetic.js";
 import { disposeBatch, type FitOptions, hiddenBatch } from "../states/batches.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
-import { learnFrom } from "../heads/taught.js";
+import { taughtBy } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
@@ -109,7 +109,7 @@ export async function fitProjections(
   if (fitted.length === 0) return;
   const depths = skippedLayers(model.config, fitted[0]!.head.depth); // states entering every skipped block
   const windows = markedWindows(model, documents, sequenceLength);
-  const taught = await learnFrom(heads, documents, signal);
+  const taught = await taughtBy(heads, documents, signal);
   const batches = Math.ceil(Math.min(windows.length, positions / sequenceLength) / batchSize);
   const unit = unitGain(model);
   try {

@@ -37,7 +37,7 @@ interface LevelQuality {
   readonly level: number;
   /** Share of all positions that may leave. */
   readonly coverage: number;
-  /** Of decoding with this exit alone. */
+  /** Speed-up of decoding with this exit alone. */
   readonly speedup: number;
 }
 

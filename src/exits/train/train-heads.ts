@@ -13,7 +13,7 @@ import { runSteps, type StepProgress } from "../../tensor/optim/run-steps.js";
 import { aheadBatch, type BatchSource, batchSource, disposeBatch, type HiddenBatch } from "../states/batches.js";
 import { type ExitHeads, requireHeads } from "../heads/exit-heads.js";
 import { requireTokens } from "../heads/head-shape.js";
-import { learnFrom } from "../heads/taught.js";
+import { taughtBy } from "../heads/taught.js";
 import {
   checkLoss,
   createStudents,
@@ -107,7 +107,7 @@ const trainOptionNames = allNames<TrainOptions>()(
 export interface TrainStep extends Omit<StepProgress, "gradientNorm"> {
   /** Mean over positions and heads, nats. */
   readonly loss: number;
-  /** Of each head that has something to train. */
+  /** Loss of each head that has something to train. */
   readonly losses: readonly number[];
   /** Share of the batch at which each one's argmax is the model's. */
   readonly agreement: readonly number[];
@@ -195,7 +195,7 @@ export async function trainHeads(
     );
   }
   try {
-    heads.taught = await learnFrom(heads, data, signal);
+    heads.taught = await taughtBy(heads, data, signal);
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
       nameOf: (part) =>

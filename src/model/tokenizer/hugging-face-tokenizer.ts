@@ -38,8 +38,8 @@ function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
   return Object.fromEntries(templates);
 }
 
-// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in three ways that
-// give the ids of Hugging Face's Rust library:
+// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in three ways,
+// which give the ids of Hugging Face's Rust library:
 //   digits          are numbers of all kinds there (½, ²), which the dependency takes for 0 to 9.
 //   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
 //                   byte-level.ts).

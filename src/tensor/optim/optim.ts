@@ -158,7 +158,7 @@ interface ScheduleOptions {
   readonly final?: number;
 }
 
-/** Of step 0, 1, …: linear warm-up, then half a cosine down to `final` of the peak. */
+/** Learning rates of steps 0, 1, …: linear warm-up, then half a cosine down to `final` of the peak. */
 export function cosineSchedule({
   learningRate,
   steps,

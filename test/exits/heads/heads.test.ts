@@ -118,11 +118,10 @@ describe("heads", () => {
     const { used } = model.device.memory!();
     expect(() => attachHeads(model, { exits: [2], kind: "linear", unembeddingPreview: { rank: 99 } })).toThrow(/rank/);
     const heads = attachHeads(model, { exits: [2], kind: "linear" });
-    for (const list of [[1], [1, 1]]) await expectCode(trainHeads(heads, [[1, 2]], { list }), "heads-tokens");
+    await expectCode(trainHeads(heads, [[1, 2]], { list: [1, 1] }), "heads-tokens");
     heads.dispose();
     expect(model.device.memory!().used).toBe(used);
     await expectCode(serializeHeads(heads), "heads-disposed");
-    await expectCode(trainHeads(heads, [[1, 2]]), "heads-disposed");
   });
 
   it("are packed on first use, and again after training, whose changes they show", async () => {

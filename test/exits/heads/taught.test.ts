@@ -5,7 +5,7 @@ import { answerDocument, type Document } from "early-exits/model";
 import { createRng } from "early-exits/tensor";
 import { expect, it } from "vitest";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
-import { learnFrom, nothingTaught, taughtTest } from "../../../src/exits/heads/taught.js";
+import { taughtBy, nothingTaught, taughtTest } from "../../../src/exits/heads/taught.js";
 import { onlineBatches } from "../../../src/exits/states/batches.js";
 import { markedDocument } from "../../../src/model/documents.js";
 import { sharedWasm } from "../../support/devices.js";
@@ -48,7 +48,7 @@ it("is known of text and of states that name theirs, and of no others", async ()
   const texts = [text(30), text(30)];
   const source = onlineBatches(model, texts, heads.depths, {});
   await trainHeads(heads, source, { steps: 1 });
-  expect(heads.taught).toEqual(await learnFrom({ model, taught: nothingTaught }, texts));
+  expect(heads.taught).toEqual(await taughtBy({ model, taught: nothingTaught }, texts));
   await trainHeads(heads, { batch: (step) => source.batch(step) }, { steps: 1 });
   await trainHeads(heads, texts, { steps: 1 });
   expect(heads.taught).toBeUndefined();
@@ -58,7 +58,7 @@ it("is found in other spelling and with a word in 50 replaced, not by what docum
   const [prompt, other, answer, second, header] = [text(600), text(600), text(600), text(600), text(20)];
   const long = text(2000);
   const learned: Document[] = [long, text(3), answerDocument(ids(prompt), ids(answer)), `${header} ${text(600)}`];
-  const isTaught = taughtTest({ model, taught: await learnFrom({ model, taught: nothingTaught }, learned) });
+  const isTaught = taughtTest({ model, taught: await taughtBy({ model, taught: nothingTaught }, learned) });
   const words = long.split(" ");
   const cases: readonly (readonly [Document, boolean])[] = [
     [long.toUpperCase().replaceAll(" ", "\n "), true],
@@ -77,7 +77,7 @@ it("is found in other spelling and with a word in 50 replaced, not by what docum
 
 it("takes at most 200 kB, however much it is, and still finds much of it", async () => {
   const many = times(40_000, (d) => [d % 251, d % 241, d % 239]);
-  const taught = await learnFrom({ model, taught: nothingTaught }, many);
+  const taught = await taughtBy({ model, taught: nothingTaught }, many);
   expect(JSON.stringify(taught).length).toBeLessThan(200_000);
   const isTaught = taughtTest({ model, taught });
   expect(many.filter((own) => isTaught({ ids: own })).length).toBeGreaterThan(8000);

@@ -42,7 +42,7 @@ type NamedLoss = (typeof answerLosses)[number];
 
 export interface AnswerJudge {
   readonly loss: AnswerLossName;
-  /** In words, or the hash of an own one. */
+  /** Its name, or the hash of a loss of one's own. */
   readonly definition: string;
   /** The loss of prompt number `index`, in [-1, 1] for accuracy, in [0, 1] for all others. */
   lossOf(full: Answer, policy: Answer, task: AnswerTask, index: number): Promise<number>;

@@ -24,7 +24,7 @@ import type { Sampler } from "../../../model/decode/decoder.js";
 interface JudgedToken {
   /** undefined if it ran all blocks. */
   readonly exit: number | undefined;
-  /** In 1 / lossScale. */
+  /** Units of 1 / lossScale. */
   readonly loss: number;
 }
 

@@ -23,7 +23,7 @@ export interface GgufTensor {
   readonly type: GgufType;
   /** Row-major, slowest dimension first: the file's dimensions reversed. */
   readonly shape: readonly number[];
-  /** In the file: [begin, end). */
+  /** Bytes of the file: [begin, end). */
   readonly begin: number;
   readonly end: number;
 }
