@@ -33,10 +33,10 @@ export async function writeHeads(
   });
 }
 
-/** Writes every list of numbers on one line: token ids are thousands. */
+/** Writes every list of numbers on one line: token ids and hashes are thousands. */
 export function headsJson(description: HeadsDescription): string {
   const json = JSON.stringify(description, undefined, 2);
-  return `${json.replaceAll(/\[[\d\s,]+\]/g, (list) => list.replaceAll(/\s+/g, "").replaceAll(",", ", "))}\n`;
+  return `${json.replaceAll(/\[[\d\s,]+\]/g, (list) => list.replaceAll(/\s+/g, ""))}\n`;
 }
 
 /** Throws a HeadsError if heads belong to another model, and an EarlyExitError if the folder is damaged. */
