@@ -1,6 +1,7 @@
 /** Reading and writing of files, with errors that say what to do. Writing is atomic: a file is complete or absent. */
-import { randomUUID } from "node:crypto";
+import { createHash, randomUUID } from "node:crypto";
 import { access, lstat, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { hostname } from "node:os";
 import { dirname, join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { parseJson } from "../model/files/folder.js";
@@ -86,7 +87,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   const replaced = await lstat(path).catch(() => undefined);
   if (replaced !== undefined) requireRegular(path, replaced, Infinity);
   await mkdir(dirname(path), { recursive: true });
-  const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
+  const temporary = temporaryName(path);
   try {
     await writeFile(temporary, data);
     await rename(temporary, path);
@@ -101,14 +102,28 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
   }
 }
 
-/** Removes temporary files among `names` whose processes no longer run, and to which nobody wrote for `age` ms. */
-export async function removeStaleTemporaries(folder: string, names: readonly string[], age = 0): Promise<void> {
+/** Names this machine or container, whose processes are seen here. */
+const HERE = createHash("sha256").update(hostname()).digest("hex").slice(0, 8);
+
+export function temporaryName(path: string, pid = process.pid): string {
+  return `${path}.${pid}-${HERE}${randomUUID().slice(8)}.tmp`;
+}
+
+/** Milliseconds after which a file that no process elsewhere has written to is abandoned. */
+const ABANDONED = 86_400_000;
+
+/** Removes temporary files among `names` whose processes no longer run, as far as can be seen. */
+export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
-    const pid = /\.(\d+)-[0-9a-f-]{36}\.tmp$|^\..+\.(\d+)\.next$/.exec(name)?.slice(1).find(Boolean);
-    if (pid === undefined || isRunning(Number(pid))) continue;
+    const found = /\.(?<pid>\d+)-(?<place>[0-9a-f]{8})[0-9a-f-]{28}\.tmp$|^\..+\.(?<writer>\d+)\.next$/.exec(
+      name,
+    )?.groups;
+    if (found === undefined) continue;
+    const { pid = found["writer"], place = HERE } = found;
     const path = join(folder, name);
-    const written = await lstat(path).catch(() => undefined);
-    if (written !== undefined && Math.floor(written.mtimeMs) + age <= Date.now()) await rm(path, { force: true });
+    const written = async () => (await lstat(path).catch(() => undefined))?.mtimeMs ?? Infinity;
+    const dead = place === HERE ? !isRunning(Number(pid)) : Date.now() - (await written()) > ABANDONED;
+    if (dead) await rm(path, { force: true });
   }
 }
 

@@ -7,6 +7,7 @@ import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkManifest } from "../../src/model/files/manifest.js";
+import { temporaryName } from "../../src/node/files.js";
 import { settleFolder, writeFolder } from "../../src/node/folder-transaction.js";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { diskFolder } from "../../src/node/disk-folder.js";
@@ -101,9 +102,10 @@ it("is refused once a file of it was changed, cut or removed", async () => {
 it("is left alone if it is none, or in order", async () => {
   await settleFolder(join(folder, "absent"));
   await writeFile(join(folder, "note.txt"), "mine");
-  await writeFile(join(folder, `a.json.${process.pid}-${crypto.randomUUID()}.tmp`), "of a running process");
+  await writeFile(join(folder, temporaryName("a.json")), "of a running process");
+  await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of another machine");
   await settleFolder(folder);
-  expect((await readdir(folder)).length).toBe(2);
+  expect((await readdir(folder)).length).toBe(3);
 });
 
 it("does not lose what a running writer has prepared", async () => {
@@ -113,7 +115,7 @@ it("does not lose what a running writer has prepared", async () => {
 });
 
 it("loses the temporary files of processes that no longer run", async () => {
-  await writeFile(join(folder, `a.json.${2 ** 30}-${crypto.randomUUID()}.tmp`), "of a killed process");
+  await writeFile(join(folder, temporaryName("a.json", 2 ** 30)), "of a killed process");
   await settleFolder(folder);
   expect(await readdir(folder)).toEqual([]);
 });

@@ -57,7 +57,8 @@ export const generateCommand: CommandDefinition<GenerateSettings> = {
 };
 
 async function run(settings: GenerateSettings, io: Io): Promise<void> {
-  const { prompt, prompts, audit, allowUncertified = false } = settings;
+  const { prompt, prompts, out, audit, allowUncertified = false } = settings;
+  refuseIf(out !== undefined && prompts === undefined, "generate: --out holds the texts of --prompts; give these too");
   refuseIf(
     prompt !== undefined && prompts !== undefined,
     "generate: give either --prompt TEXT or --prompts FILE, what is to be continued",

@@ -11,6 +11,7 @@
  */
 import type { Model } from "../../model/index.js";
 import { createRng, Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { gelu } from "../../tensor/ops/activation.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { linear } from "../../tensor/ops/matmul.js";
@@ -19,7 +20,6 @@ import { type ExitHead, headOf } from "./exit-head.js";
 import { type HeadShape, weightShapes } from "./head-shape.js";
 import { gained, HeadWeights, initialNorm, type Matrices, packMatrices, type Tensors } from "./head-weights.js";
 import { Preview, splitTensors } from "./unembedding-preview.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 export function aheadHead(model: Model, depth: number, shape: HeadShape, tensors: Tensors = {}): ExitHead {
   const c = model.config.hiddenSize;

@@ -9,8 +9,8 @@
 import { PolicyError } from "../../errors.js";
 import { exponential } from "../../model/elementary.js";
 import { ROW_STATS, type Tensor } from "../../tensor/index.js";
-import { rowStats } from "../../tensor/ops/reduce.js";
 import { valuesOf } from "../../tensor/values-of.js";
+import { rowStats } from "../../tensor/ops/reduce.js";
 
 export const scoreNames = ["entropy", "maxProb", "margin", "probGap"] as const;
 export type ScoreName = (typeof scoreNames)[number];

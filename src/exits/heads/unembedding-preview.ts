@@ -23,6 +23,7 @@ import { createRng, PackedMatrix, ROW_STATS, scope, Tensor, type WeightDtype } f
 import { choleskyFactor } from "../../tensor/cholesky.js";
 import { keep } from "../../tensor/tensor.js";
 import { topEigenvectors } from "../../tensor/top-eigenvectors.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { crossEntropy } from "../../tensor/ops/loss.js";
 import { embedding } from "../../tensor/ops/embedding.js";
 import { largestColumns } from "../../tensor/ops/largest.js";
@@ -33,7 +34,6 @@ import { giveTurn, type InParts, inTurns, rowsPerTurn } from "../../turns.js";
 import type { PreviewShape } from "./head-shape.js";
 import { HeadWeights, type Matrices, type Tensors } from "./head-weights.js";
 import type { LogitsReader, ScoreName } from "./score.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 /** Rows of the unembedding unpacked at a time. */
 const CHUNK = 4096;

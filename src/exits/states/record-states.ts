@@ -20,13 +20,13 @@ import { float32ToF16 } from "../../tensor/formats/half-floats.js";
 import { parseSafetensors, type Safetensors } from "../../tensor/formats/safetensors.js";
 import { type SafetensorsInput, serializeSafetensors } from "../../tensor/formats/serialize-safetensors.js";
 import type { Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { formatShape, sameShape } from "../../tensor/shape.js";
 import { countedPositions, countedStates, type Outcome } from "./batches.js";
 import { confidencesIn } from "../heads/score.js";
 import { byParts } from "./by-parts.js";
 import { requireFiniteTeacher } from "./finite-teacher.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 const TOGETHER = 2048;
 /** Positions of a block between two turns of the event loop. */

@@ -16,13 +16,13 @@ import { range } from "../../model/families/family.js";
 import type { SamplingOptions } from "../../model/decode/sampling.js";
 import { advance, type Model, Sequence } from "../../model/index.js";
 import { createRng, type Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { concatRows } from "../../tensor/ops/select.js";
 import { type NormedStates, normStates, type RecordedStates } from "./record-states.js";
 import { confidencesIn } from "../heads/score.js";
 import { joined } from "../../tensor/formats/bytes.js";
 import { ascending } from "../heads/placement.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 /** Texts that are sampled together. */
 const BATCH = 16;

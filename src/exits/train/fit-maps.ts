@@ -10,6 +10,7 @@ import { normalize } from "../../model/block.js";
 import type { Document, Model } from "../../model/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { scope, Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { giveTurn, type InParts, inTurns } from "../../turns.js";
 import type { ExitHead } from "../heads/exit-head.js";
@@ -29,7 +30,6 @@ import {
   statesAt,
   takeRows,
 } from "../states/batches.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 interface FitMapsOptions extends FitOptions {
   /** Most positions to fit on, to within a batch. @default 65,536 */

@@ -9,12 +9,14 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import { batchWindows, markedWindows } from "../../model/documents.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
 import type { Tensor } from "../../tensor/index.js";
 import { solveSymmetric } from "../../tensor/cholesky.js";
 import { bf16ToFloat32, float32ToBf16 } from "../../tensor/formats/half-floats.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { matmul } from "../../tensor/ops/matmul.js";
 import { sub } from "../../tensor/ops/arithmetic.js";
 import { disposeBatch, type FitOptions, hiddenBatch } from "../states/batches.js";
@@ -24,6 +26,7 @@ import { taughtBy } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
+  projectionInputs,
   projectionShape,
   skippedLayers,
   unitGain,
@@ -31,7 +34,6 @@ import {
 } from "../heads/projection.js";
 import { withOnes } from "./fit-maps.js";
 import { giveTurn, inTurns } from "../../turns.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 interface FitProjectionsOptions extends FitOptions {
   /**
@@ -92,6 +94,7 @@ export async function fitProjections(
     signal,
     onBatch,
   } = options;
+  requireOneOf("fitProjections: input", input, projectionInputs);
   requireInteger("fitProjections: positions", positions, 1);
   requireInteger("fitProjections: batchSize", batchSize, 1);
   requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });

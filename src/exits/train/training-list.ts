@@ -14,6 +14,7 @@ import type { Model } from "../../model/index.js";
 import { normalize } from "../../model/block.js";
 import { createRng, PackedMatrix, type Rng, ROW_STATS, scope, Tensor } from "../../tensor/index.js";
 import { keep } from "../../tensor/tensor.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { add } from "../../tensor/ops/arithmetic.js";
 import { rowStats } from "../../tensor/ops/reduce.js";
 import { columns } from "../../tensor/ops/select.js";
@@ -22,7 +23,6 @@ import { linear } from "../../tensor/ops/matmul.js";
 import type { Outcome } from "../states/batches.js";
 import { topIdsOf } from "../states/frequent-tokens.js";
 import type { Teacher } from "./create-teacher.js";
-import { valuesOf } from "../../tensor/values-of.js";
 
 /** The logit of all unlisted tokens together, of one head. */
 export interface RestWeights {

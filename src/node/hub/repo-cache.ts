@@ -8,7 +8,7 @@
  * Files are written under a name of the process's own and renamed, so others only see complete ones. Commits and
  * checksums become parts of paths: the caller must have checked that they are hexadecimal.
  */
-import { createHash, randomUUID } from "node:crypto";
+import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
 import { copyFile, mkdir, readdir, readFile, rename, rm, stat, statfs, symlink, writeFile } from "node:fs/promises";
@@ -16,7 +16,7 @@ import { dirname, join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import { HubError } from "../../errors.js";
 import type { HubName } from "../../model/hub/hub-name.js";
-import { removeStaleTemporaries } from "../files.js";
+import { removeStaleTemporaries, temporaryName } from "../files.js";
 
 export class RepoCache {
   readonly root: string;
@@ -132,19 +132,16 @@ async function sizeOf(path: string): Promise<number | undefined> {
   );
 }
 
-/** Milliseconds: processes in other containers and on other machines are not seen, but they write. */
-const STALE = 3_600_000;
-
 /**
  * Makes a file under a temporary name, in a folder that it makes too, and renames it. Removes what killed processes
  * have left there. Turns file system errors into HubErrors.
  */
 async function replace(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
   const folder = dirname(path);
-  const temporary = `${path}.${process.pid}-${randomUUID()}.tmp`;
+  const temporary = temporaryName(path);
   try {
     await mkdir(folder, { recursive: true });
-    await removeStaleTemporaries(folder, await readdir(folder), STALE);
+    await removeStaleTemporaries(folder, await readdir(folder));
     await make(temporary);
     await rename(temporary, path);
   } catch (error) {

@@ -196,11 +196,10 @@ it("digits are numbers of all kinds, as in the Rust library", async () => {
   const halves = trainByteLevelBpe([" ½".repeat(99)], { vocabSize: 260 });
   const words = { type: "ByteLevel", add_prefix_space: false, use_regex: true };
   const digits = { type: "Sequence", pretokenizers: [{ type: "Digits", individual_digits: true }, words] };
-  const [joined, apart] = await Promise.all(
-    [halves, { ...halves, pre_tokenizer: digits }].map((file) => huggingFaceTokenizer(file)),
-  );
-  expect(joined!.encode(" ½")).toHaveLength(1);
-  expect(apart!.encode(" ½").map((id) => apart!.decode([id]))).toEqual([" ", "½"]);
+  const joined = await huggingFaceTokenizer(halves);
+  const apart = await huggingFaceTokenizer({ ...halves, pre_tokenizer: digits });
+  expect(joined.encode(" ½")).toHaveLength(1);
+  expect(apart.encode(" ½").map((id) => apart.decode([id]))).toEqual([" ", "½"]);
 });
 
 it("a sentencepiece text is cut at spaces before encoding, unless a merge joins across them", async () => {
