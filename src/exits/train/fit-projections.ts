@@ -9,7 +9,6 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { requireInteger, requireNumber } from "../../errors.js";
-import { requireOneOf } from "../../known.js";
 import { batchWindows, markedWindows } from "../../model/documents.js";
 import type { Document, Model } from "../../model/index.js";
 import { keyValueOf } from "../../model/block.js";
@@ -26,7 +25,6 @@ import { taughtBy } from "../heads/taught.js";
 import {
   Projection,
   type ProjectionInput,
-  projectionInputs,
   projectionShape,
   skippedLayers,
   unitGain,
@@ -94,7 +92,6 @@ export async function fitProjections(
     signal,
     onBatch,
   } = options;
-  requireOneOf("fitProjections: input", input, projectionInputs);
   requireInteger("fitProjections: positions", positions, 1);
   requireInteger("fitProjections: batchSize", batchSize, 1);
   requireNumber("fitProjections: ridge", ridge, 1e6, { open: true });

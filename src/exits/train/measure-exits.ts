@@ -13,7 +13,7 @@ import { OptionError } from "../../errors.js";
 import { scope, type Tensor } from "../../tensor/index.js";
 import { countedCosts, type UnitCosts } from "../cost/unit-costs.js";
 import { fillCost } from "../fill/fill.js";
-import { checkScoreName, confidenceAt, orientScore, readStats, type ScoreName, scoreOf } from "../heads/score.js";
+import { confidenceAt, orientScore, readStats, type ScoreName, scoreOf } from "../heads/score.js";
 import type { ExitHead } from "../heads/exit-head.js";
 import type { ExitHeads } from "../heads/exit-heads.js";
 import { lossyCost, plainCost, type PlanCosts } from "../plan/break-even.js";
@@ -64,7 +64,6 @@ export async function measureExits(
 ): Promise<ExitQuality[]> {
   const { model } = heads;
   const { batchesPerEpoch } = held;
-  checkScoreName(score);
   if (batchesPerEpoch === undefined) {
     throw new OptionError(
       "held-endless",
