@@ -1,8 +1,8 @@
 /**
  * Who drafts. Where the end of the text occurred before (repetition.ts), what followed there is drafted, up to three
- * tokens. Elsewhere exits do, or a look-ahead head (heads/ahead.ts), if there is one: it guesses a token
- * from the states of the position that the full model has just judged and the token that it chose there; verification
- * stops at its input depths to read them.
+ * tokens. Elsewhere exits do, or a look-ahead head (heads/ahead.ts), if there is one: it guesses a token from the
+ * states of the position that the full model has just judged and the token that it chose there; verification stops at
+ * its input depths to read them. Which guesses become drafts is planned in ahead-plan.ts.
  */
 import type { Choice, Request } from "../../model/decode/decoder.js";
 import { rowOf, spread } from "../../model/decode/final-logits.js";

@@ -11,7 +11,7 @@
  *
  * A round yields accepted + 1 tokens, exactly the full model's. At temperature 0 they are the same ids, with
  * bit-identical logits if the device computes k rows as it computes one; sampled tokens have the same distribution
- * (`acceptance`). End-of-text is a token like any other, so a draft of it ends nothing. No draft goes beyond
+ * (rejection.ts). End-of-text is a token like any other, so a draft of it ends nothing. No draft goes beyond
  * maxNewTokens, which includes the full model's token. Positions are always filled lazily, whatever the policy's fill,
  * because a draft's keys and values must be the full model's. Every accepted position costs exactly L blocks; what is
  * saved is reading the upper blocks' weights once per token.

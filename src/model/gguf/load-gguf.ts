@@ -161,8 +161,9 @@ export async function loadGguf(
     ...options,
     tokenizer: options.tokenizer ?? (await tokenizer(options.signal)),
   });
-  // Biases that the architecture lacks, or further blocks: without them the model is another.
-  const left = model.unusedTensors.find((name) => /^(?!blk\.)[a-z_.]+\.\d+\./.test(name));
+  // Biases that the configuration lacks, or further blocks: without them the model is another. What GGUF's names still
+  // name ("v.blk.0.…" of a vision tower, say) belongs to no text.
+  const left = model.unusedTensors.find((name) => /^(?!.*blk\.).*\.\d+\./.test(name));
   if (left === undefined) return model;
   model.dispose();
   throw new GgufError(
