@@ -1,20 +1,31 @@
 /** The start of every sum of a product: bias + residual. */
 import { copyFloats, storeTail, zeroFloats } from "../simd.as";
 
-/** Columns [16 · begin, 16 · end) of y = bias [n] + residual [rows, n]; an address of 0: there is none. */
-export function startRows(y: usize, bias: usize, residual: usize, rows: i32, n: i32, begin: i32, end: i32): void {
-  const first = begin << 4;
-  const count = min(n, end << 4) - first;
+/**
+ * Columns [first, first + count) of bias [n] + residual [rows, n], those below n, to rows `yRow` bytes apart. An
+ * address of 0: there is none.
+ */
+export function startRows(
+  y: usize,
+  yRow: usize,
+  bias: usize,
+  residual: usize,
+  rows: i32,
+  n: i32,
+  first: i32,
+  count: i32,
+): void {
+  count = min(count, n - first);
   if (count <= 0) return;
-  const row = n << 2;
-  const offset = first << 2;
-  for (let r = 0; r < rows; r++) {
-    const to = y + r * row + offset;
-    const from = residual + r * row + offset;
-    if (bias != 0 && residual != 0) addRow(to, bias + offset, from, count);
-    else if (bias != 0) copyFloats(to, bias + offset, count);
-    else if (residual != 0) copyFloats(to, from, count);
-    else zeroFloats(to, count);
+  const own = bias + (first << 2);
+  let from = residual + (first << 2);
+  for (; rows > 0; rows--) {
+    if (bias != 0 && residual != 0) addRow(y, own, from, count);
+    else if (bias != 0) copyFloats(y, own, count);
+    else if (residual != 0) copyFloats(y, from, count);
+    else zeroFloats(y, count);
+    y += yRow;
+    from += n << 2;
   }
 }
 

@@ -33,7 +33,7 @@ import { mac, storeFour } from "../simd.as";
 }
 
 // @ts-ignore: decorator
-@inline function oneRow(halves: bool, w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
+@inline export function oneRow(halves: bool, w: usize, wStep: usize, x: usize, xStep: usize, y: usize, k: i32): void {
   const upper = halves ? v128.load(UPPER_HALVES) : i32x4.splat(0);
   let a0 = v128.load(y);
   let a1 = v128.load(y, 16);
@@ -62,7 +62,7 @@ function halves1x16(w: usize, wStep: usize, x: usize, y: usize, k: i32): void {
 }
 
 // @ts-ignore: decorator
-@inline function twoRows(
+@inline export function twoRows(
   halves: bool,
   w: usize,
   wStep: usize,
@@ -216,7 +216,9 @@ export function setScratch(address: usize): void {
   else tile2x16(w, wStep, x, xRow, xStep, y, yRow, k);
 }
 
-/** Any rows by `columns` <= 16, in pairs of rows. A narrow tile goes through scratch, sixteen columns wide. */
+/**
+ * Any rows by `columns` <= 16, in pairs of rows. A narrow tile, of float32, goes through scratch, sixteen columns wide.
+ */
 export function tileRows(
   w: usize,
   wStep: usize,
@@ -231,7 +233,7 @@ export function tileRows(
   halves: bool = false,
 ): void {
   if (columns < 16) {
-    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k, halves);
+    narrowRows(w, wStep, x, xRow, xStep, y, yRow, rows, columns, k);
     return;
   }
   for (; rows >= 2; rows -= 2) {
@@ -253,14 +255,13 @@ function narrowRows(
   rows: i32,
   columns: i32,
   k: i32,
-  halves: bool,
 ): void {
   const tile = scratch;
   while (rows > 0) {
     const take = min(rows, 2);
     for (let r = 0; r < take; r++) copyColumns(tile + (r << 6), y + r * yRow, columns);
-    if (take == 2) pairRows(halves, w, wStep, x, xRow, xStep, tile, 64, k);
-    else single(halves, w, wStep, x, xStep, tile, k);
+    if (take == 2) tile2x16(w, wStep, x, xRow, xStep, tile, 64, k);
+    else tile1x16(w, wStep, x, xStep, tile, k);
     for (let r = 0; r < take; r++) copyColumns(y + r * yRow, tile + (r << 6), columns);
     x += xRow << 1;
     y += yRow << 1;

@@ -8,7 +8,7 @@ import {
   ACROSS_INT8,
   EXACT,
   INT8_GROUP,
-  MOST_PLACES,
+  KEPT_SUMS,
   NIBBLE_CENTRED,
   NIBBLE_CENTRED_GROUP,
   NIBBLE_FLOATS,
@@ -21,7 +21,6 @@ import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { clearSums, isExact, setWay, way } from "./dots.as";
 import { Bytes, FACTS_BYTES, measuringBytes, Nibbles, tileRows, Unpacked } from "./tile.as";
 import { panelBytes } from "../layout.as";
-import { startRows } from "../start-rows.as";
 import { No, storeTail, Yes } from "../../simd.as";
 import { bytePiece } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
@@ -133,14 +132,14 @@ function exactRow(kind: i32, w: usize, x: usize, groups: i32, out: usize): void 
 /** Rows up to this many advance with several panels together, a part of W apart each: `places` (../products.as.ts). */
 const FEW_ROWS = 8;
 /** Before the quantized row of a product with one row: a padded group, or sums of panels. */
-const ROW_AT: usize = FACTS_BYTES + (MOST_PLACES << 6);
+const ROW_AT: usize = FACTS_BYTES + (KEPT_SUMS << 6);
 
 /** For `linearIntegers` and `quantizeIntegers`. */
 export function integerWorkBytes(rows: i32, k: i32): usize {
   const groups = groupsOf(k);
   return max(
     ROW_AT + integerRowBytes(groups),
-    max(measuringBytes(rows, groups), FACTS_BYTES + (max(rows, MOST_PLACES * FEW_ROWS) << 6)),
+    max(measuringBytes(rows, groups), FACTS_BYTES + (max(rows, KEPT_SUMS) << 6)),
   );
 }
 
@@ -164,29 +163,54 @@ export function linearIntegers(
   end: i32,
 ): void {
   const groups = groupsOf(k);
-  const panel = panelBytes(kind, k);
-  const one = rows == 1;
-  const usual = one ? quantizeOne(kind, x, k, work + ROW_AT, work) : way;
-  const sums = work + FACTS_BYTES;
+  const usual = rows == 1 ? quantizeOne(kind, x, k, work + ROW_AT, work) : way;
   if (rows > FEW_ROWS) places = 1;
   const part = (end - begin) / places;
-  startRows(y, bias, residual, rows, n, begin, end);
-  let p = begin;
-  while (p < end) {
-    const rest = p >= begin + part;
-    const count = rest ? end - p : places;
-    const step = rest ? 1 : part;
-    const from = w + p * panel;
-    if (one) rowPanels(kind, from, step * panel, count, work + ROW_AT, groups, sums);
-    else rowsPanels(kind, from, step * panel, count, x, rows, groups, work, sums);
-    for (let i = 0; i < count; i++) {
-      const q = p + i * step;
-      addSums(y + (q << 6), n, sums + ((i * rows) << 6), rows, min(16, n - (q << 4)));
-    }
-    if (rest) break;
-    p = p + 1 < begin + part ? p + 1 : begin + places * part;
-  }
+  const rest = begin + places * part;
+  spreadPanels(kind, w, x, y, bias, residual, rows, n, groups, work, places, begin, part);
+  spreadPanels(kind, w, x, y, bias, residual, rows, n, groups, work, end - rest, rest, 1);
   setWay(usual);
+}
+
+/** `part` panels, from `begin` on, at each of some places, so many apart. Sums are kept as in ../products.as.ts. */
+function spreadPanels(
+  kind: i32,
+  w: usize,
+  x: usize,
+  y: usize,
+  bias: usize,
+  residual: usize,
+  rows: i32,
+  n: i32,
+  groups: i32,
+  work: usize,
+  places: i32,
+  begin: i32,
+  part: i32,
+): void {
+  if (places == 0) return;
+  const panel = panelBytes(kind, groups << 5);
+  const sums = work + FACTS_BYTES;
+  const all = (places * rows) << 6;
+  const most = max(1, KEPT_SUMS / (places * rows));
+  for (let done = 0; done < part; done += most) {
+    const some = min(most, part - done);
+    const first = begin + done;
+    for (let i = 0; i < some; i++) {
+      const from = w + (first + i) * panel;
+      const to = sums + i * all;
+      if (rows == 1) rowPanels(kind, from, part * panel, places, work + ROW_AT, groups, to);
+      else rowsPanels(kind, from, part * panel, places, x, rows, groups, work, to);
+    }
+    let own = sums;
+    for (let p = first; p < first + places * part; p += part) {
+      for (let r = 0; r < rows; r++) {
+        const row: usize = (r * n) << 2;
+        addSums(y + row, bias, residual == 0 ? 0 : residual + row, own, all, p << 6, min(n << 2, (p + some) << 6));
+        own += 64;
+      }
+    }
+  }
 }
 
 /**
@@ -257,18 +281,17 @@ function scaleFacts(kind: i32, row: usize, groups: i32): bool {
   return true;
 }
 
-function addSums(y: usize, n: i32, out: usize, rows: i32, columns: i32): void {
-  for (let r = 0; r < rows; r++) {
-    let c = 0;
-    for (; c + 4 <= columns; c += 4) {
-      const at = c << 2;
-      v128.store(y + at, f32x4.add(v128.load(y + at), v128.load(out + at)));
-    }
-    if (c < columns) {
-      const at = c << 2;
-      storeTail(y + at, f32x4.add(v128.load(y + at), v128.load(out + at)), columns - c);
-    }
-    y += n << 2;
-    out += 64;
+/**
+ * Bytes [at, end) of a row: y = (bias + residual) + sums of panels, `apart` bytes apart. The start is added last: a y
+ * that was written before W was read would have left the near caches.
+ */
+function addSums(y: usize, bias: usize, residual: usize, sums: usize, apart: usize, at: usize, end: usize): void {
+  for (; at < end; at += 16) {
+    let start = residual == 0 ? f32x4.splat(0) : v128.load(residual + at);
+    if (bias != 0) start = residual == 0 ? v128.load(bias + at) : f32x4.add(v128.load(bias + at), start);
+    const sum = f32x4.add(start, v128.load(sums + (at & 63)));
+    if (at + 16 <= end) v128.store(y + at, sum);
+    else storeTail(y + at, sum, (<i32>(end - at)) >> 2);
+    if ((at & 63) == 48) sums += apart;
   }
 }
