@@ -101,6 +101,6 @@ export async function traceKernel(station: string) {
   const module = await WebAssembly.compile(compiled.emitBinary() as Uint8Array<ArrayBuffer>);
   const { exports } = await WebAssembly.instantiate(module, { env: { memory, log_execution } });
   const [w, x, y] = [4096, 1024, 2048];
-  (exports as Record<string, (...args: number[]) => void>)["linear"]!(0, w, x, y, 0, 0, 1, 16, 8, 0, 1, 0, 1);
+  (exports as Record<string, (...args: number[]) => void>)["linear"]!(0, w, x, y, 0, 0, 1, 32, 8, 0, 1, 0, 2);
   return traces;
 }

@@ -89,7 +89,7 @@ it("the path of a token id is that of a token that leaves at an exit", async () 
   const path = [
     ...begun,
     ...products,
-    ...(await traceKernel("tile1x16")),
+    ...(await traceKernel("tile1x32")),
     ...within(traces, exitFires),
     ...within(traces, write),
   ];

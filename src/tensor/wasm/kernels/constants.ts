@@ -24,8 +24,6 @@ export const NIBBLE_CENTRED_GROUP = 288;
 
 /** Places at which few rows read W in turns, at most: products/products.as.ts. */
 export const MOST_PLACES = 4;
-/** Sums of few rows that are kept, in cache lines, before they are written out together: products/products.as.ts. */
-export const KEPT_SUMS = 192;
 
 /** ggml's numbers of the blocks that products/blocks.as.ts packs. */
 export const Q4_0 = 2;

@@ -36,3 +36,6 @@ export function panelAt(kind: i32, w: usize, p: i32, k: i32): usize {
 @inline export function halfOffset(lane: i32): usize {
   return ((lane & 7) << 2) + ((lane >> 3) << 1);
 }
+
+/** Sums of few rows that are kept, in cache lines, before they are written out together. */
+export const KEPT_SUMS = 192;

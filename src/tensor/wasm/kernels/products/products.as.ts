@@ -9,9 +9,9 @@
  * every bit, is that of the plain loop. `begin` and `end` bound the panels (columns / 16) that are computed: the unit
  * of work for threads.
  */
-import { KEPT_SUMS, PANELS_BF16, PANELS_F32 } from "../constants";
+import { PANELS_BF16, PANELS_F32 } from "../constants";
 import { multiply } from "./blocked.as";
-import { panelAt } from "./layout.as";
+import { KEPT_SUMS, panelAt } from "./layout.as";
 import { startRows } from "./start-rows.as";
 import { copyFloats } from "../simd.as";
 import { halves1x32, oneRow, single, tile1x32, twoRows } from "./tiles.as";
@@ -61,7 +61,7 @@ export function linear(
   begin: i32,
   end: i32,
 ): void {
-  if (rows == 0 || rows > STREAM_ROWS) {
+  if (rows > STREAM_ROWS || rows == 0) {
     startRows(y + (begin << 6), n << 2, bias, residual, rows, n, begin << 4, (end - begin) << 4);
     multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
     return;

@@ -8,7 +8,6 @@ import {
   ACROSS_INT8,
   EXACT,
   INT8_GROUP,
-  KEPT_SUMS,
   NIBBLE_CENTRED,
   NIBBLE_CENTRED_GROUP,
   NIBBLE_FLOATS,
@@ -20,7 +19,7 @@ import {
 import { groupsOf, integerRowBytes, quantizeRow } from "./activations.as";
 import { clearSums, isExact, setWay, way } from "./dots.as";
 import { Bytes, FACTS_BYTES, measuringBytes, Nibbles, tileRows, Unpacked } from "./tile.as";
-import { panelBytes } from "../layout.as";
+import { KEPT_SUMS, panelBytes } from "../layout.as";
 import { No, storeTail, Yes } from "../../simd.as";
 import { bytePiece } from "./bytes.as";
 import { exactBytes, exactNibbles } from "./exact-rows.as";
