@@ -31,7 +31,7 @@ export function streamBytes(k: i32): usize {
 }
 
 /** Smaller matrices, read at one place, belong to models that fit the caches: pieces as long as panels. */
-const STREAM_WEIGHTS: u32 = 1 << 18;
+const STREAM_WEIGHTS = 1 << 18;
 
 /**
  * y [rows, n] = x [rows, k] · Wᵀ + bias [n] + residual [rows, n]. `kind` is PANELS_F32 or PANELS_BF16; an address of 0
@@ -61,7 +61,7 @@ export function linear(
   begin: i32,
   end: i32,
 ): void {
-  if (rows > STREAM_ROWS || rows == 0) {
+  if (rows == 0 || rows > STREAM_ROWS) {
     startRows(y + (begin << 6), n << 2, bias, residual, rows, n, begin << 4, (end - begin) << 4);
     multiply(kind, w, x, k << 2, 4, y, rows, n, k, work, begin, end);
     return;
@@ -75,7 +75,7 @@ export function linear(
   const part = ((((end - begin + pair) >> pair) + places - 1) / places) << pair;
   const most = (KEPT_SUMS / (places * rows) - 1) & ~1;
   const yRow: usize = (most + 1) << 6; // an odd number of cache lines: rows do not compete
-  const turn = places == 1 && <u32>(n * k) < STREAM_WEIGHTS ? k : TURN;
+  const turn = places == 1 && n * k < STREAM_WEIGHTS ? k : TURN;
   const pieces = turn == k ? x : packPieces(x, rows, k, turn, work + (KEPT_SUMS << 6));
   const last = begin + part;
   for (; begin < last; begin += most) {

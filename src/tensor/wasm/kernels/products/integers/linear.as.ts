@@ -195,9 +195,9 @@ function spreadPanels(
   for (let done = 0; done < part; done += most) {
     const some = min(most, part - done);
     const first = begin + done;
-    for (let i = 0; i < some; i++) {
+    let to = sums;
+    for (let i = 0; i < some; i++, to += all) {
       const from = w + (first + i) * panel;
-      const to = sums + i * all;
       if (rows == 1) rowPanels(kind, from, part * panel, places, work + ROW_AT, groups, to);
       else rowsPanels(kind, from, part * panel, places, x, rows, groups, work, to);
     }
