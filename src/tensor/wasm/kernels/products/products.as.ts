@@ -1,10 +1,9 @@
 /**
  * Naive loop: linear in src/tensor/reference/products.ts, which sums in float64.
  * Products: y = x·Wᵀ + bias + residual for packed weights, and the general matrix product, both on the tiles of
- * tiles.as.ts. Three ways, by the number of rows:
- *   one row       W is read once, at some places in turns: the speed of memory is the limit, but not in the caches
- *   a few rows    share a panel; of a W larger than the caches, pieces, while the next pieces are on their way
- *   many rows     blocked: a block of x stays in the second-level cache while every panel passes by (blocked.as.ts)
+ * tiles.as.ts. Two ways, by the number of rows:
+ *   up to sixteen   W is read once, at some places in turns: with few rows the speed of memory is the limit
+ *   more            blocked: a block of x stays in the second-level cache while every panel passes by (blocked.as.ts)
  * Sums of floats begin with bias and residual. Blocks of k continue from the sums so far, so the order of addition, and
  * every bit, is that of the plain loop. `begin` and `end` bound the panels (columns / 16) that are computed: the unit
  * of work for threads.
