@@ -1,6 +1,6 @@
 /**
  * Policies whose skipped blocks never run (fill "project"): learned keys and values, and certificates from running
- * candidates. Where a further row of a block is dear, they are faster than policies with an exact fill, although fewer
+ * candidates. Where a further row is expensive, they are faster than policies with an exact fill, although fewer
  * tokens may leave.
  */
 import { type ExitHeads, fitProjections, measureUnitTimes, verifyCertificate } from "early-exits";

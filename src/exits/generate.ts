@@ -315,7 +315,7 @@ function draftingExits(
   const { numLayers } = model.config;
   const given = costsIn(options);
   const costs = given ?? countedCosts(heads);
-  // A draft from depth L spares its own reading of the unembedding alone, which pays where that is dear.
+  // A draft from depth L spares its own reading of the unembedding alone, which pays where that is expensive.
   const pays = draftPlan(numLayers, [], given ?? carefulCosts(heads)).more(0);
   const deepest = pays ? numLayers : numLayers - 1;
   const drafting = depths.flatMap((depth, exit) =>
