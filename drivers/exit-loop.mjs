@@ -15,6 +15,7 @@ export class ExitDecoder {
   /** Yields { id, depth, exit, score } after the prompt's ids; `exit` is absent where a token ran all blocks. */
   async *generate(prompt, { maxNewTokens = 64, exits = true, stopAtEndOfText = true } = {}) {
     const { model } = this.manifest;
+    if (prompt.length === 0) throw new Error("generate: the prompt has no ids; give at least one");
     const text = this.#begin();
     if (prompt.length > 1) await this.#next(text, prompt.slice(0, -1), false);
     let id = prompt.at(-1);
@@ -43,7 +44,7 @@ export class ExitDecoder {
   async #next(text, ids, exits) {
     const { stretches, model } = this.manifest;
     text.length += ids.length;
-    text.waiting[0].push(...ids);
+    text.waiting[0] = text.waiting[0].concat(ids);
     for (const [k, stretch] of stretches.entries()) {
       const results = await this.#run(text, stretch, text.waiting[k]);
       text.waiting[k] = [];
@@ -52,7 +53,7 @@ export class ExitDecoder {
       if (exit === undefined) return { id, depth: model.numLayers };
       const rows = rowsOf(results.next_state);
       if (stretches[k + 1].newestRow) text.waiting[k + 1] = rows.slice(-1);
-      else text.waiting[k + 1].push(...rows);
+      else text.waiting[k + 1] = text.waiting[k + 1].concat(rows);
       const score = results.score.data[0];
       if (!exits || !this.#passes(score, exit.threshold)) continue;
       if (exit.fill !== undefined) {

@@ -3,7 +3,7 @@
  *     npm install onnxruntime-node@1.30.0
  *     node onnxruntime-node.mjs FOLDER 464,2068,318 [NEW_TOKENS]        token ids, which a tokenizer makes of text
  */
-import { readFile } from "node:fs/promises";
+import { readFile, realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import * as ort from "onnxruntime-node";
@@ -22,7 +22,7 @@ export async function openExport(folder, { intraOpNumThreads = 1, ...options } =
 }
 
 const [script, folder = dirname(script ?? "."), ids = "0", newTokens = "16"] = process.argv.slice(1);
-if (script !== undefined && import.meta.url === pathToFileURL(script).href) {
+if (script !== undefined && import.meta.url === pathToFileURL(await realpath(script)).href) {
   const decoder = await openExport(folder);
   for await (const { id, depth } of decoder.generate(ids.split(",").map(Number), { maxNewTokens: Number(newTokens) })) {
     console.log(`${id}\tdepth ${depth}`);

@@ -2,8 +2,7 @@
  * Makes what the playground shows of the embedded model: its exit heads and certificates as they ship, and operating
  * points. A point is the policy of a certificate, and that of the published procedure for the same level, each with its
  * results on test documents that played no part in either. Both fill keys and values in the way that is exact for this
- * model. Beside them stand the ways of storing the weights that bench/dtypes.ts measured. Writes
- * playground/public/model; and playground/public/exits, which has the exits that ship for other models.
+ * model. Writes playground/public/model; and playground/public/exits, which has the exits that ship for other models.
  * Git ignores both. Does nothing if they were made from the same files and settings.
  *   tsx lab/playground-data.ts [--force]
  */
@@ -14,23 +13,18 @@ import { exactFill, libraryVersion, type Policy } from "early-exits";
 import {
   calibratePaper,
   type CalibrationRecords,
-  type Certificate,
   checkCertificate,
-  describeAssumption,
-  describeClaim,
   playPolicy,
   recordDocuments,
 } from "early-exits/calibrate";
 import { createDevice, fileExists, readHeads, readJson, readModel, writeFileAtomic } from "early-exits/node";
 import type {
-  CertificateNotes,
   CertifiedPoint,
   ExitsIndex,
   Measured,
   OperatingPoint,
   OperatingPoints,
   Point,
-  StoredWay,
 } from "../playground/src/engine/index.js";
 import { embeddedModel } from "../apps/cli/demo/demo.js";
 import { folderOfPolicies } from "../src/calibrate/open-policy.js";
@@ -46,7 +40,6 @@ const OTHERS = ["smollm2-135m-instruct"] as const;
 const root = join(import.meta.dirname, "..");
 const target = join(root, "playground/public/model");
 const exitsTarget = join(root, "playground/public/exits");
-const dtypesReport = join(root, "bench/reports/dtypes.json");
 
 const device = await createDevice("auto");
 const model = await readModel(embeddedModel, { device });
@@ -79,12 +72,11 @@ await writeFileAtomic(
   join(target, "points.json"),
   JSON.stringify({
     format: "early-exits/operating-points",
-    version: 2,
+    version: 3,
     stamp,
     libraryVersion,
     model: relative(root, embeddedModel),
     points,
-    stored: await storedWays(),
     test: {
       documents: test.documents.length,
       tokens: playPolicy(test, points[0]!.certified.policy).positions,
@@ -104,8 +96,7 @@ await device.dispose();
 async function stampOf(): Promise<string> {
   const hash = createHash("sha256")
     .update(await model.hash())
-    .update(await readFile(import.meta.filename))
-    .update(await readFile(dtypesReport));
+    .update(await readFile(import.meta.filename));
   for (const folder of [embeddedModel, ...OTHERS.map((name) => join(root, "models", name))]) {
     const files = (await readdir(folder, { recursive: true, withFileTypes: true }))
       .filter((entry) => entry.isFile())
@@ -114,25 +105,6 @@ async function stampOf(): Promise<string> {
     for (const file of files) hash.update(relative(root, file)).update(await readFile(file));
   }
   return hash.digest("hex");
-}
-
-/** Report of bench/dtypes.ts. */
-async function storedWays(): Promise<NonNullable<OperatingPoints["stored"]>> {
-  const { machine, data } = (await readJson(dtypesReport)) as {
-    readonly machine: { readonly cpu: string; readonly node: string; readonly date: string };
-    readonly data: { readonly rows: readonly (StoredWay & { readonly ratio?: readonly number[] })[] };
-  };
-  return {
-    where: `${machine.cpu}, Node ${machine.node}, one thread, ${machine.date.slice(0, 10)}`,
-    ways: data.rows.map(({ text, dtype, level, refused, agreement, ratio }) => ({
-      text,
-      dtype,
-      ...(level !== undefined && { level }),
-      ...(refused !== undefined && { refused }),
-      agreement,
-      ...(ratio && { speedup: ratio[1]! }),
-    })),
-  };
 }
 
 function record(documents: readonly string[], name: string): Promise<CalibrationRecords> {
@@ -155,7 +127,7 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   certified.sort((a, b) => a.agreement - b.agreement);
   const content: OperatingPoints = {
     format: "early-exits/operating-points",
-    version: 2,
+    version: 3,
     stamp,
     libraryVersion,
     model: name,
@@ -165,16 +137,6 @@ async function copyExits(name: string): Promise<ExitsIndex["exits"][number]> {
   return { name, folder: `${name}/`, modelHash: certified[0]!.certified.policy.modelHash! };
 }
 
-function notesOf(certificate: Certificate, file: string): CertificateNotes {
-  return {
-    file,
-    delta: certificate.delta,
-    documents: certificate.documents.length,
-    claim: describeClaim(certificate),
-    assumptions: certificate.assumptions.map(describeAssumption),
-  };
-}
-
 /** Of greedy text and the usual dtype; certificates for others lie in folders. */
 async function certificateFiles(folder: string): Promise<string[]> {
   const names = await readdir(join(folder, "certificates"));
@@ -182,8 +144,7 @@ async function certificateFiles(folder: string): Promise<string[]> {
 }
 
 async function certifiedPoint(folder: string, file: string): Promise<CertifiedPoint> {
-  const certificate = checkCertificate(await readJson(join(folder, file)));
-  return { policy: certificate.policy, certificate: notesOf(certificate, file) };
+  return { policy: checkCertificate(await readJson(join(folder, file))).policy, certificate: file };
 }
 
 async function pointOf(file: string): Promise<OperatingPoint> {

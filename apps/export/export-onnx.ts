@@ -120,7 +120,7 @@ async function requirePolicy(heads: ExitHeads | undefined, policy: Policy | unde
 
 function certificateOf(certificate: Certificate, policy: Policy | undefined): Certificate {
   const checked = checkCertificate(certificate);
-  if (policy !== undefined && JSON.stringify(checked.policy.exits) === JSON.stringify(policy.exits)) return checked;
+  if (JSON.stringify(checked.policy) === JSON.stringify(policy)) return checked;
   throw new PolicyError(
     "export-certificate",
     "export: the certificate is for another policy; pass the certificate that holds the exported policy",

@@ -5,6 +5,8 @@
  */
 
 const ALIGNMENT = 64;
+/** Node writes less than 2 GiB at once. */
+const PIECE = 2 ** 28;
 
 /** A weight's place in the file. */
 export interface Placed {
@@ -40,8 +42,9 @@ export class WeightFile {
     for (const { offset, read } of this.#entries.values()) {
       if (offset > at) yield new Uint8Array(offset - at);
       const values = await read();
-      yield new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      at = offset + values.byteLength;
+      const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      for (let from = 0; from < bytes.length; from += PIECE) yield bytes.subarray(from, from + PIECE);
+      at = offset + bytes.length;
     }
   }
 }

@@ -27,6 +27,7 @@ import {
   fillForm,
   formSettings,
   MapView,
+  messageOf,
   modeNames,
   offerModes,
   percent,
@@ -68,6 +69,8 @@ export class App {
   readonly racing = new Racing(this.#session);
   readonly chatting = new Chatting(this.#session);
   #text: Text | undefined;
+  /** The model that is open, or that is being opened. */
+  #wanted: string | FileMap = EMBEDDED;
 
   /**
    * Opens a model, and takes settings over. A model that cannot chat writes at once. The previous model stays if the
@@ -80,14 +83,14 @@ export class App {
     else showStatus("The model is loaded. Write a message under Chat, or let it continue the prompt.");
   }
 
-  /** Opens the embedded model, unless it is open. */
+  /** Opens the embedded model, unless it is open or being opened. */
   async openEmbedded(): Promise<void> {
-    if (this.#session.source !== EMBEDDED) await this.open(EMBEDDED);
+    if (this.#wanted !== EMBEDDED) await this.open(EMBEDDED);
   }
 
   /** Opens the same model again, on the device that is now chosen. */
   reopen(): Promise<void> {
-    return this.open(this.#session.source);
+    return this.open(this.#wanted);
   }
 
   /** Takes settings over, and writes. */
@@ -97,8 +100,8 @@ export class App {
   }
 
   async write(): Promise<void> {
-    const { client, settings, opened } = this.#session;
-    if (opened === undefined) return;
+    const { client, settings, ready } = this.#session;
+    if (ready === undefined) return;
     const controller = this.#session.begin("write");
     const mode = chosenMode();
     const scale = this.#session.scaleOf(mode);
@@ -117,11 +120,14 @@ export class App {
       this.#finish(text, written);
       await client.request({ type: "lens" }, { signal: controller.signal, onEvent: (row) => this.#mapView.add(row) });
       askDepths(text.prompt, text.tokens, scale);
-      showThresholds(written.predictions, written.score, opened.points?.points);
-      await this.comparison.afterText(textsOf(text.tokens), controller.signal);
+      showThresholds(written.predictions, written.score, ready.points?.points);
+      await this.comparison.afterText(textsOf(text.tokens), mode, settings, controller.signal);
     } catch (error) {
       if (!isCancelled(error)) showError(error);
-      else if (this.#text === text) showStatus("Stopped.");
+      if (this.#text === text && text.written === undefined) {
+        this.#textView.end([]);
+        showStatus("Stopped.");
+      }
     } finally {
       this.#session.end(controller);
     }
@@ -153,8 +159,13 @@ export class App {
   showCertificate(): void {
     const { opened, policy } = this.#session;
     if (opened === undefined || policy === undefined) return;
-    const point = this.#certified;
-    this.#certificateView.open({ policy, point, url: this.#certificateUrl, storedAs: opened.storedAs });
+    const { certificate } = this.#session.points;
+    this.#certificateView.open({
+      policy,
+      certificate: typeof certificate === "object" ? certificate : undefined,
+      url: this.#certificateUrl,
+      storedAs: opened.storedAs,
+    });
   }
 
   /** Fetches the certificate and verifies it in the worker, against the model and the heads that are open. */
@@ -162,9 +173,10 @@ export class App {
     const url = this.#certificateUrl;
     if (url === undefined) return;
     this.#certificateView.showChecking();
-    await this.#session.client
+    const verified = await this.#session.client
       .request({ type: "verify", url })
-      .then((verified) => this.#certificateView.showVerdict(verified), showError);
+      .catch((error: unknown) => ({ refuted: true, sentence: messageOf(error) }));
+    if (url === this.#certificateUrl) this.#certificateView.showVerdict(verified);
   }
 
   /** The operating point in use, if a certificate holds for it. */
@@ -178,17 +190,19 @@ export class App {
     const point = this.#certified;
     return point === undefined || opened?.pointsFrom === undefined
       ? undefined
-      : `${opened.pointsFrom}${point.certificate.file}`;
+      : `${opened.pointsFrom}${point.certificate}`;
   }
 
   async #open(source: string | FileMap): Promise<boolean> {
     const { client } = this.#session;
     const controller = this.#session.begin("open");
+    const { signal } = controller;
+    this.#wanted = source;
     showStatus("Loading the model …");
     try {
       const opened = await client.request(
         { type: "open", wish: chosenDevice(), source, dtype: chosenDtype(), exits: EXITS },
-        { onEvent: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
+        { signal, onEvent: ({ done, total }) => showStatus(`Loading the model, ${percent(done / total, 0)} …`) },
       );
       this.#session.opened = opened;
       this.#session.source = source;
@@ -196,8 +210,11 @@ export class App {
       this.#describe(opened);
       return true;
     } catch (error) {
-      showError(error);
-      showStatus(this.#session.opened === undefined ? "No model is loaded." : "The previous model is still loaded.");
+      if (!isCancelled(error)) showError(error);
+      if (this.#session.end(controller)) {
+        this.#wanted = this.#session.source;
+        showStatus(this.#session.opened === undefined ? "No model is loaded." : "The previous model is still loaded.");
+      }
       return false;
     } finally {
       this.#session.end(controller);

@@ -26,8 +26,8 @@ export class Chatting {
 
   /** Sends the message in the form, and shows the answer. While one is written, the message stays in the form. */
   async send(): Promise<void> {
-    const { client, opened, policy, points } = this.#session;
-    if (opened === undefined || this.#answering) return;
+    const { client, ready, policy, points } = this.#session;
+    if (ready === undefined || this.#answering) return;
     const message = this.#view.takeMessage();
     if (message === undefined) return;
     this.#answering = true;
@@ -53,7 +53,8 @@ export class Chatting {
 
   /** Forgets the conversation. */
   async clear(): Promise<void> {
-    await this.#session.client.request({ type: "clearChat" }).then(() => this.#view.clear(), showError);
+    this.#view.clear();
+    await this.#session.client.request({ type: "clearChat" }).catch(showError);
   }
 
   /** A message that was not answered returns to the form; an answer that was stopped stays as it is. */

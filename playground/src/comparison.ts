@@ -1,6 +1,6 @@
 /** Measures every way of writing the current prompt: after a text, if that takes only a moment, or when asked. */
-import { type Mode, modes, type Timing } from "./engine/index.js";
-import type { Session } from "./session.js";
+import { type Mode, modes, type Timing, type WriteOptions } from "./engine/index.js";
+import { isCancelled, type Session } from "./session.js";
 import {
   byId,
   chosenMode,
@@ -36,14 +36,14 @@ export class Comparison {
 
   /**
    * Shows a text beside the plain one, and compares in as many rounds as take only a moment, but not twice for the same
-   * settings.
+   * settings, which are those that wrote it.
    */
-  async afterText(tokens: readonly string[], signal: AbortSignal): Promise<void> {
-    const { client, settings } = this.#session;
-    const shown = chosenMode() === "plain" ? [] : tokens;
+  async afterText(tokens: readonly string[], mode: Mode, settings: WriteOptions, signal: AbortSignal): Promise<void> {
+    const { client } = this.#session;
+    const shown = mode === "plain" ? [] : tokens;
     if (JSON.stringify(settings) === this.#compared) {
       showBeside(this.#timings[0]?.tokens, shown);
-      this.#showVerdict();
+      this.#showVerdict(mode);
       return;
     }
     showVerdict(undefined, "plain");
@@ -51,9 +51,11 @@ export class Comparison {
     const [plain] = await client.request({ type: "compare", modes: ["plain"], rounds: 1, ...settings }, { signal });
     showBeside(plain?.tokens, shown);
     const secondsPerRun = (performance.now() - started) / 1000 / 2; // one run to warm up, one that counts
-    const secondsPerRound = secondsPerRun * this.#modes().length;
+    const secondsPerRound = secondsPerRun * modesOf(settings).length;
     const fitting = Math.floor(UNASKED_SECONDS / secondsPerRound) - 1; // another round warms up
-    if (tokens.length > 1 && fitting >= ROUNDS.least) await this.#compare(Math.min(ROUNDS.most, fitting), signal);
+    if (tokens.length > 1 && fitting >= ROUNDS.least) {
+      await this.#compare(Math.min(ROUNDS.most, fitting), mode, settings, signal);
+    }
   }
 
   /** Compares whatever it takes. */
@@ -61,25 +63,26 @@ export class Comparison {
     const controller = this.#session.begin("measure");
     const before = byId("status").textContent;
     showStatus("Measuring …");
-    await this.#compare(ROUNDS.most, controller.signal).catch(showError);
-    showStatus(before);
-    this.#session.end(controller);
+    await this.#compare(ROUNDS.most, chosenMode(), this.#session.settings, controller.signal).catch(
+      (error: unknown) => isCancelled(error) || showError(error),
+    );
+    if (this.#session.end(controller)) showStatus(before);
   }
 
-  async #compare(rounds: number, signal: AbortSignal): Promise<void> {
-    const { client, settings } = this.#session;
-    this.#timings = await client.request({ type: "compare", modes: this.#modes(), rounds, ...settings }, { signal });
+  async #compare(rounds: number, mode: Mode, settings: WriteOptions, signal: AbortSignal): Promise<void> {
+    const compared = { type: "compare", modes: modesOf(settings), rounds, ...settings } as const;
+    this.#timings = await this.#session.client.request(compared, { signal });
     this.#compared = JSON.stringify(settings);
     showTimings(byId("timings"), this.#timings);
-    this.#showVerdict();
+    this.#showVerdict(mode);
   }
 
-  #showVerdict(): void {
-    const shown = chosenMode() === "lossless" ? "lossless" : "exits";
+  #showVerdict(mode: Mode): void {
+    const shown = mode === "lossless" ? mode : "exits";
     showVerdict(comparisonOf(this.#timings, shown), shown);
   }
+}
 
-  #modes(): readonly Mode[] {
-    return this.#session.policy === undefined ? ["plain"] : modes;
-  }
+function modesOf({ policy }: WriteOptions): readonly Mode[] {
+  return policy === undefined ? ["plain"] : modes;
 }

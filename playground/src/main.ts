@@ -63,8 +63,11 @@ for (const id of ["folder", "files"]) {
   });
 }
 submit("address-form", () => app.open(addressOf(byId("address", HTMLInputElement).value.trim())));
-for (const type of ["dragenter", "dragover"]) {
+/** Text that is dragged is none of the page's business. */
+const bringsFiles = ({ dataTransfer }: DragEvent): boolean => dataTransfer!.types.includes("Files");
+for (const type of ["dragenter", "dragover"] as const) {
   document.addEventListener(type, (event) => {
+    if (!bringsFiles(event)) return;
     event.preventDefault();
     document.body.classList.add("dragging");
   });
@@ -73,9 +76,10 @@ document.addEventListener("dragleave", ({ relatedTarget }) => {
   if (relatedTarget === null) document.body.classList.remove("dragging");
 });
 document.addEventListener("drop", (event) => {
+  if (!bringsFiles(event)) return;
   event.preventDefault();
   document.body.classList.remove("dragging");
-  if (event.dataTransfer !== null) void droppedFiles(event.dataTransfer).then((files) => app.open(files), showError);
+  void droppedFiles(event.dataTransfer!).then((files) => app.open(files), showError);
 });
 
 // The look

@@ -11,8 +11,8 @@ export class Racing {
   }
 
   async race(): Promise<void> {
-    const { client, settings, opened } = this.#session;
-    if (opened === undefined) return;
+    const { client, settings, ready } = this.#session;
+    if (ready === undefined) return;
     if (settings.policy === undefined) {
       say("This model has no exits with a policy, so there is nobody to race against.");
       return;
@@ -31,8 +31,8 @@ export class Racing {
       await playRace({ prompt: settings.prompt, lanes, slow: slowMotion(), signal });
       say(signal.aborted ? "Stopped." : resultOf(results));
     } catch (error) {
-      if (isCancelled(error)) say("Stopped.");
-      else showError(error);
+      if (!isCancelled(error)) showError(error);
+      say("Stopped.");
     } finally {
       this.#session.end(controller);
     }
@@ -49,7 +49,8 @@ function say(text: string): void {
 }
 
 function resultOf([plain, other]: readonly LaneResult[]): string {
-  const perToken = (lane: LaneResult | undefined): number => (lane?.steps.at(-1)?.at ?? 0) / (lane?.steps.length ?? 0);
+  const perToken = (lane: LaneResult | undefined): number =>
+    (lane?.steps.at(-1)?.at ?? 0) / ((lane?.steps.length ?? 0) - 1);
   const [before, now] = [perToken(plain), perToken(other)];
   if (plain === undefined || other === undefined || !(before > 0 && now > 0)) return "Too short.";
   return (

@@ -15,6 +15,7 @@ export class Session {
   opened: Opened | undefined;
   source: string | FileMap = EMBEDDED;
   #running: AbortController | undefined;
+  #activity: Activity | undefined;
 
   constructor(points: PointsView) {
     this.points = points;
@@ -24,13 +25,25 @@ export class Session {
   begin(activity: Activity): AbortController {
     this.#running?.abort();
     this.#running = new AbortController();
-    showActivity(activity, { loaded: this.opened !== undefined });
+    this.#show(activity);
     return this.#running;
   }
 
-  /** Ends an activity, unless another one has begun since. */
-  end(controller: AbortController): void {
-    if (this.#running === controller) showActivity(undefined, { loaded: this.opened !== undefined });
+  /** Ends an activity; false if another one has begun since. */
+  end(controller: AbortController): boolean {
+    const isLast = this.#running === controller;
+    if (isLast) this.#show(undefined);
+    return isLast;
+  }
+
+  #show(activity: Activity | undefined): void {
+    this.#activity = activity;
+    showActivity(activity, { loaded: this.opened !== undefined });
+  }
+
+  /** The model that can write; undefined while another one is opened. */
+  get ready(): Opened | undefined {
+    return this.#activity === "open" ? undefined : this.opened;
   }
 
   stop(): void {

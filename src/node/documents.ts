@@ -90,8 +90,10 @@ async function documentOf(line: Line, where: string, model: DocumentReader): Pro
   }
   if (line.ids !== undefined) {
     const ids = idsOf(line.ids, where);
-    const from = Number.isInteger(line.from) ? { from: line.from as number } : {};
-    return { ids, ...from, ...(group !== undefined && { group }) };
+    const { from } = line;
+    if (from === undefined) return { ids, ...(group !== undefined && { group }) };
+    if (typeof from === "number" && from in ids) return { ids, from, ...(group !== undefined && { group }) };
+    throw malformed(where, "from is the index of an id");
   }
   if (typeof line.text !== "string") throw malformed(where);
   return group === undefined ? line.text : { ids: model.tokenizer.encode(line.text), group };
@@ -121,8 +123,9 @@ function answerIds(text: string, { tokenizer }: DocumentReader): number[] {
 }
 
 function messagesOf(value: unknown, where: string): readonly ChatMessage[] {
-  if (Array.isArray(value) && value.length > 0) return value as readonly ChatMessage[];
-  throw malformed(where, "messages are a list with at least one");
+  const isMessage = (one: unknown): boolean => typeof one === "object" && one !== null;
+  if (Array.isArray(value) && value.length > 0 && value.every(isMessage)) return value as readonly ChatMessage[];
+  throw malformed(where, "messages are a list of objects, at least one");
 }
 
 function idsOf(value: unknown, where: string): readonly number[] {

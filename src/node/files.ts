@@ -115,11 +115,8 @@ const ABANDONED = 86_400_000;
 /** Removes temporary files among `names` whose processes no longer run, as far as can be seen. */
 export async function removeStaleTemporaries(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) {
-    const found = /\.(?<pid>\d+)-(?<place>[0-9a-f]{8})[0-9a-f-]{28}\.tmp$|^\..+\.(?<writer>\d+)\.next$/.exec(
-      name,
-    )?.groups;
-    if (found === undefined) continue;
-    const { pid = found["writer"], place = HERE } = found;
+    const [, pid, place] = /\.(\d+)-([0-9a-f]{8})[0-9a-f-]{28}\.tmp$/.exec(name) ?? [];
+    if (pid === undefined) continue;
     const path = join(folder, name);
     const written = async () => (await lstat(path).catch(() => undefined))?.mtimeMs ?? Infinity;
     const dead = place === HERE ? !isRunning(Number(pid)) : Date.now() - (await written()) > ABANDONED;

@@ -59,8 +59,11 @@ async function gpu(host: Host, options: CreateDeviceOptions): Promise<Device> {
  * The GPU device, if there is WebGPU on hardware and the packages are installed. Options of the wasm device are a wish
  * for that device. WebGL needs a request: to learn if it is hardware, gpu.js would have to be loaded first.
  */
-async function hardwareGpu(host: Host, { threads, build }: CreateDeviceOptions): Promise<Device | undefined> {
-  if (threads !== undefined || build !== undefined || host.mayHaveGpu?.() === false) return undefined;
+async function hardwareGpu(
+  host: Host,
+  { threads, build, memoryLimit }: CreateDeviceOptions,
+): Promise<Device | undefined> {
+  if ((threads ?? build ?? memoryLimit) !== undefined || host.mayHaveGpu?.() === false) return undefined;
   try {
     return await gpu(host, { mode: "webgpu" });
   } catch (error) {

@@ -62,7 +62,8 @@ describe("readDocuments", () => {
     await refuses({ prompt: [1.5], answer: [1] }, /line 2: expected text/);
     await refuses({ text: "a", group: 3 }, /line 2: a group is a string/);
     await refuses({ messages: [{ role: "user", content: "hi" }] }, /line 2: messages to learn from end/);
-    await refuses({ messages: [] }, /line 2: messages are a list/);
+    for (const messages of [[], [null]]) await refuses({ messages }, /line 2: messages are a list/);
+    await refuses({ ids: [1], from: 1 }, /line 2: from is the index/);
     await refuses("{", /line 2/);
     await expectCode(readDocuments(write("none.txt", ""), model), "documents-few");
     await expectCode(readDocuments(write("all.json", {}), model), "json-malformed");

@@ -108,8 +108,11 @@ it("is left alone if it is none, or in order", async () => {
   expect((await readdir(folder)).length).toBe(3);
 });
 
+it("has no folders of its own", () =>
+  expect(writeFolder(folder, { "logs/a.txt": "" })).rejects.toMatchObject({ code: "file-outside" }));
+
 it("does not lose what a running writer has prepared", async () => {
-  await writeFile(join(folder, `.heads.json.${process.pid}.next`), "not yet committed");
+  await writeFile(join(folder, temporaryName("heads.json")), "not yet committed");
   await settleFolder(folder);
   expect(await readdir(folder)).toHaveLength(1);
 });

@@ -122,9 +122,7 @@ it("a preset sets all that it depends on, and writes", () =>
         expect((await page.locator("#text").textContent())!.startsWith(await field.inputValue())).toBe(true);
         expect(await page.locator("#text .token").count()).toBeGreaterThan(0);
       }
-      await expect
-        .poll(() => page.locator("#promise").textContent())
-        .toMatch(/^Certified for text drawn at temperature 0\.8, top-p 0\.95/);
+      await says(page, /^Certified: .*temperature 0\.8, topP 0\.95/);
     },
     { hash: "#prompt=Something+else&mode=plain&agreement=0.8&seed=3" },
   ));

@@ -1,5 +1,13 @@
 /** The page's side of the worker: requests as promises, events as callbacks, an AbortSignal to cancel. */
-import type { EventOf, Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
+import {
+  CANCELLED,
+  type EventOf,
+  type Failure,
+  type FromWorker,
+  type Request,
+  type Results,
+  type ToWorker,
+} from "./protocol.js";
 
 /** An error of the library, reported by the worker. */
 export class LibraryError extends Error {
@@ -37,11 +45,12 @@ export class LibraryClient {
     };
   }
 
-  /** Rejects with a LibraryError if the library throws; its code is "cancelled" once the signal is aborted. */
+  /** Rejects with a LibraryError if the library throws; its code is "cancelled" if the signal is aborted. */
   request<T extends Request>(
     request: T,
     { onEvent, signal }: RequestOptions<T["type"]> = {},
   ): Promise<Results[T["type"]]> {
+    if (signal?.aborted === true) return Promise.reject(new LibraryError(CANCELLED));
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);
     signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });

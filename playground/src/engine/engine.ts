@@ -17,7 +17,7 @@ import {
   storageOf,
 } from "early-exits/model";
 import { ChatSession, type DecodeObserver, PolicyError } from "early-exits/exits";
-import { createDevice, readHeads, readModel, readPolicy } from "early-exits/browser";
+import { createDevice, readHeads, readJson, readModel, readPolicy } from "early-exits/browser";
 import { type Inspected, lensOf, predictionsOf } from "./inspect.js";
 import type { OperatingPoints } from "./operating-points.js";
 import { race } from "./race.js";
@@ -61,8 +61,12 @@ export class Engine {
   #written: Inspected | undefined;
 
   /** Loads model, heads and policies. If this fails, the previous model stays open. */
-  async open({ wish, source, dtype, exits }: OpenRequest, { onEvent }: Listener<LoadProgress>): Promise<Opened> {
-    const device = await createDevice(wish.name, { threads: wish.threads });
+  async open(
+    { wish, source, dtype, exits }: OpenRequest,
+    { signal, onEvent }: Listener<LoadProgress>,
+  ): Promise<Opened> {
+    const { name, ...threads } = wish;
+    const device = await createDevice(name, threads);
     try {
       const read = (storage: Partial<Pick<LoadModelOptions, "dtype" | "kvCache">>): Promise<Model> =>
         readModel(source, { device, onProgress: onEvent, ...storage });
@@ -76,7 +80,9 @@ export class Engine {
         found = await exitsOf(source, exits, model);
       }
       const { heads, policy, points, pointsFrom, isShipped } = found;
+      signal.throwIfAborted();
       await this.#session?.device.dispose();
+      this.#written = undefined;
       const chat = new ChatSession(heads ?? model, { chat: { date: new Date() } }); // templates may ask for the date
       this.#session = { device, model, heads, chat };
       const { modelType, numLayers, hiddenSize, vocabSize, maxPositionEmbeddings: context } = model.config;
@@ -207,12 +213,7 @@ export class Engine {
   /** Fetches a certificate, and checks it against itself and against the model and the heads that are open. */
   async verify({ url }: VerifyRequest): Promise<Verified> {
     const { model, heads } = this.#opened();
-    const response = await fetch(url);
-    if (!response.ok) throw new PolicyError("certificate-missing", `${url}: status ${response.status}`, { url });
-    const { verdict, sentence } = await verifyCertificate(await response.json(), {
-      model,
-      ...(heads && { heads }),
-    });
+    const { verdict, sentence } = await verifyCertificate(await readJson(url), { model, ...(heads && { heads }) });
     return { refuted: verdict === "refuted", sentence };
   }
 
@@ -310,10 +311,9 @@ function nothingFor(code: string): (error: unknown) => undefined {
 /** The points beside a model. Only folders at a web address that ends with a slash may have them. */
 async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
   if (!/^https?:.*\/$/.test(url)) return undefined;
-  const response = await fetch(`${url}points.json`);
-  if (!response.ok) return undefined;
-  const found = (await response.json()) as { readonly format?: unknown; readonly version?: unknown };
-  const known = found.format === "early-exits/operating-points" && found.version === 2;
+  const found = (await readJson(`${url}points.json`).catch(nothingFor("file-missing"))) as
+    Partial<OperatingPoints> | undefined;
+  const known = found?.format === "early-exits/operating-points" && found.version === 3;
   return known ? (found as OperatingPoints) : undefined;
 }
 

@@ -7,7 +7,8 @@ import type { OperatingPoints } from "./operating-points.js";
 
 export interface DeviceWish {
   readonly name: DeviceName;
-  readonly threads: number;
+  /** Absent for what the library chooses. */
+  readonly threads?: number;
 }
 
 export interface OpenRequest {
@@ -212,6 +213,8 @@ export interface Failure {
   readonly code: string;
   readonly message: string;
 }
+
+export const CANCELLED: Failure = { code: "cancelled", message: "cancelled" };
 
 export interface Results {
   readonly open: Opened;

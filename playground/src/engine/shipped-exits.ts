@@ -1,6 +1,6 @@
 /** Exits that come with the page for models that have none beside them; found by the model's hash. */
 import type { ExitHeads, Model } from "early-exits";
-import { readHeads } from "early-exits/browser";
+import { readHeads, readJson } from "early-exits/browser";
 
 /** The list of such exits. Written by lab/playground-data.ts. */
 export interface ExitsIndex {
@@ -23,11 +23,10 @@ export interface ShippedExits {
 
 /** The exits for a model; undefined if there are none, or no network to fetch them. */
 export async function shippedExits(index: string, model: Model): Promise<ShippedExits | undefined> {
-  const response = await fetch(index).catch(() => undefined);
-  if (response?.ok !== true) return undefined;
-  const { exits } = (await response.json()) as ExitsIndex;
+  const list = (await readJson(index).catch(() => undefined)) as ExitsIndex | undefined;
+  if (list === undefined) return undefined;
   const hash = await model.hash();
-  const found = exits.find(({ modelHash }) => modelHash === hash);
+  const found = list.exits.find(({ modelHash }) => modelHash === hash);
   if (found === undefined) return undefined;
   const url = new URL(found.folder, index).href;
   return { heads: await readHeads(url, model), url };

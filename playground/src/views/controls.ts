@@ -85,7 +85,7 @@ export function offerDevices(): void {
     { label: "WebAssembly, 1 thread", wish: { name: "wasm", threads: 1 } },
     ...threadedChoices(),
     { label: "GPU, by WebGPU or WebGL2", wish: { name: "gpu", threads: 1 } },
-    { label: "What the library chooses (auto)", wish: { name: "auto", threads: 1 } },
+    { label: "What the library chooses (auto)", wish: { name: "auto" } },
     { label: "Plain loops, the slow reference", wish: { name: "reference", threads: 1 } },
   ];
   const options = choices.map(({ label, wish, disabled }) =>
@@ -132,8 +132,12 @@ export function showStatus(text: string | null): void {
   byId("status").textContent = text;
 }
 
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 export function showError(error: unknown): void {
-  byId("alert").textContent = error instanceof Error ? error.message : String(error);
+  byId("alert").textContent = messageOf(error);
 }
 
 export function clearError(): void {

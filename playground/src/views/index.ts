@@ -9,6 +9,7 @@ export {
   fillForm,
   type FormSettings,
   formSettings,
+  messageOf,
   offerDevices,
   offerModes,
   showActivity,

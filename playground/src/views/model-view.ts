@@ -32,7 +32,8 @@ export function showModel(opened: Opened, source: Source): void {
 
 /** The colours of the depths, with the tokens of the text that left there. */
 export function showLegend(scale: DepthScale, tokens: readonly number[] = []): void {
-  const below = scale.depths.filter((depth) => depth < scale.numLayers); // an exit at the top skips no block
+  // Repetitions draft at depth 0; an exit at the top skips no block.
+  const below = [0, ...scale.depths].filter((depth) => depth < scale.numLayers && (depth > 0 || tokens[0]! > 0));
   const entries = [...below, scale.numLayers].map((depth) => {
     const swatch = element("span", { class: "swatch" });
     if (depth < scale.numLayers) swatch.style.background = depthColor(scale, depth);

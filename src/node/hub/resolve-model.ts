@@ -11,7 +11,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import type { CancelSignal } from "../../cancel-signal.js";
-import { HubError } from "../../errors.js";
+import { HubError, requireInteger } from "../../errors.js";
 import { type HubName, isHubName, isSafePath, parseHubName } from "../../model/hub/hub-name.js";
 import { neededFiles, type NeededFiles, shardsOf, tokenizerFiles } from "../../model/hub/needed-files.js";
 import type { FolderFile } from "../../model/files/folder.js";
@@ -46,6 +46,8 @@ interface HubSettings {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 const TIMEOUT = 10_000;
+/** What a timer takes. */
+const LONGEST = 2 ** 31 - 1;
 
 export async function hubSettings(env: Environment = process.env, home = homedir()): Promise<HubSettings> {
   const path = (name: string): string | undefined => {
@@ -63,7 +65,7 @@ export async function hubSettings(env: Environment = process.env, home = homedir
         cleanToken(env["HUGGING_FACE_HUB_TOKEN"]) ??
         (await tokenIn(path("HF_TOKEN_PATH") ?? join(hfHome, "token")))),
     offline: isOn(env["HF_HUB_OFFLINE"]) || isOn(env["TRANSFORMERS_OFFLINE"]),
-    timeout: seconds > 0 ? Math.min(1000 * seconds, 2 ** 31 - 1) : TIMEOUT,
+    timeout: seconds > 0 ? Math.min(1000 * seconds, LONGEST) : TIMEOUT,
   };
 }
 
@@ -181,9 +183,9 @@ async function resolve(name: string, options: ResolveOptions, choose: Choice): P
   const connection: Connection = {
     endpoint: options.endpoint === undefined ? settings.endpoint : endpointOf(options.endpoint),
     token: token === "" ? undefined : token,
-    timeout: options.timeout ?? settings.timeout,
-    retries: options.retries ?? 5,
-    backoff: options.backoff ?? 500,
+    timeout: requireInteger("hub: timeout", Math.ceil(Math.min(options.timeout ?? settings.timeout, LONGEST)), 1),
+    retries: requireInteger("hub: retries", options.retries ?? 5, 0),
+    backoff: requireInteger("hub: backoff", options.backoff ?? 500, 0),
     signal: options.signal,
   };
   const cache = new RepoCache(options.cache ?? settings.cache, parseHubName(name));

@@ -1,8 +1,9 @@
 /** The panel "What is certified?": the claim in words, what it rests on, what it does not promise, and a check. */
 import type { Policy } from "early-exits";
-import type { CertifiedPoint, Verified } from "../../engine/index.js";
+import type { Verified } from "../../engine/index.js";
 import { byId, element } from "../dom.js";
 import { percent, threshold } from "../format.js";
+import type { OpenCertificate } from "./open-certificate.js";
 
 /** Statements that hold whatever the certificate says. */
 const NOT_PROMISED = [
@@ -14,8 +15,8 @@ const NOT_PROMISED = [
 
 interface CertificateShown {
   readonly policy: Policy;
-  /** The operating point, if it comes with a certificate. */
-  readonly point: CertifiedPoint | undefined;
+  /** That of the operating point, if it has one that was read. */
+  readonly certificate: OpenCertificate | undefined;
   /** The address of the certificate's file. */
   readonly url: string | undefined;
   /** Storage of the weights that run. */
@@ -32,8 +33,8 @@ export class CertificateView {
     });
   }
 
-  open({ policy, point, url, storedAs }: CertificateShown): void {
-    byId("certificate-body").replaceChildren(...body(policy, point, storedAs));
+  open({ policy, certificate, url, storedAs }: CertificateShown): void {
+    byId("certificate-body").replaceChildren(...body(policy, certificate, storedAs));
     byId("certificate-verdict").textContent = "";
     byId("certificate-check").hidden = url === undefined;
     const file = byId("certificate-file", HTMLAnchorElement);
@@ -53,7 +54,7 @@ export class CertificateView {
   }
 }
 
-function body(policy: Policy, point: CertifiedPoint | undefined, storedAs: string): HTMLElement[] {
+function body(policy: Policy, certificate: OpenCertificate | undefined, storedAs: string): HTMLElement[] {
   const { certified } = policy;
   const thresholds = policy.exits
     .map(({ depth, threshold: limit }) => `${threshold(limit)} after block ${depth}`)
@@ -67,16 +68,16 @@ function body(policy: Policy, point: CertifiedPoint | undefined, storedAs: strin
     ];
   }
   const claim =
-    point === undefined
+    certificate === undefined
       ? `The folder's certificate says that its policy keeps ${percent(certified.agreement, 0)} of the tokens. Its ` +
         "seal is whole; early-exits certificate verify checks the rest."
-      : `${point.certificate.claim.charAt(0).toUpperCase()}${point.certificate.claim.slice(1)}.`;
+      : `${certificate.claim.charAt(0).toUpperCase()}${certificate.claim.slice(1)}.`;
   return [
     element("p", {}, element("strong", { class: "certified" }, claim)),
     element("p", {}, `${rule} It holds for weights stored as ${certified.dtype}; these are stored as ${storedAs}.`),
-    ...(point === undefined
+    ...(certificate === undefined
       ? []
-      : list(`It rests on ${point.certificate.documents} documents, and on this`, point.certificate.assumptions)),
+      : list(`It rests on ${certificate.documents} documents, and on this`, certificate.assumptions)),
     ...list("What it does not promise", NOT_PROMISED),
   ];
 }

@@ -1,7 +1,9 @@
 /** The agreement slider: chooses an operating point, says what it guarantees, and shows all as a curve. */
 import type { CertifiedPoint, OperatingPoint, OperatingPoints, Point } from "../../engine/index.js";
+import { messageOf } from "../controls.js";
 import { byId, element, table } from "../dom.js";
 import { percent } from "../format.js";
+import type { OpenCertificate } from "./open-certificate.js";
 import type { Procedure } from "./procedure.js";
 
 /** The level that a model is shown at first, if it leaves early there. */
@@ -15,8 +17,8 @@ export interface PointChoice {
 export class PointsView {
   readonly #slider = byId("agreement", HTMLInputElement);
   readonly #onChange: () => void;
-  /** Faults of certificates, by address: "" for none, undefined while one is read. */
-  readonly #faults = new Map<string, string | undefined>();
+  /** Certificates by address, or what is wrong with one; undefined while one is read. */
+  readonly #opened = new Map<string, OpenCertificate | string | undefined>();
   #from = "";
   #all: OperatingPoints | undefined;
   #storedAs = "";
@@ -41,7 +43,7 @@ export class PointsView {
     this.#all = all;
     this.#from = from;
     this.#storedAs = storedAs;
-    this.#faults.clear();
+    this.#opened.clear();
     byId("operating-point").hidden = all === undefined;
     byId("points").hidden = all?.test === undefined;
     if (all === undefined) return;
@@ -86,19 +88,16 @@ export class PointsView {
     const level = percent(point.agreement, 0);
     byId("agreement-value", HTMLOutputElement).value = level;
     if (choice.procedure === "certified") this.#open(this.#certified!);
-    const { delta } = point.certified.certificate;
-    const guarantee = this.isCertified
-      ? `certified at ${percent(1 - delta, 0)} confidence`
-      : "uncalibrated, no guarantee";
-    this.#slider.setAttribute("aria-valuetext", `agreement ${level}, ${guarantee}`);
+    this.#slider.setAttribute(
+      "aria-valuetext",
+      `agreement ${level}, ${this.isCertified ? "certified" : "uncalibrated, no guarantee"}`,
+    );
     byId("promise").replaceChildren(
-      claim({ ...point, certified: this.#certified! }, choice.procedure, this.#storedAs, this.#fault),
+      claim({ ...point, certified: this.#certified! }, choice.procedure, this.#storedAs, this.certificate),
       ...measured(all, current, point),
     );
     if (all.test === undefined) return;
     byId("curve-table").replaceChildren(pointsTable(all));
-    byId("stored").hidden = all.stored === undefined;
-    if (all.stored !== undefined) byId("stored-table").replaceChildren(storedTable(all.stored));
     void drawCurve(all.points, choice);
   }
 
@@ -120,27 +119,25 @@ export class PointsView {
   get isCertified(): boolean {
     const point = this.#certified;
     const isFor = point?.policy.certified?.dtype === this.#storedAs && temperatureOf(point) === askedTemperature();
-    return this.#procedure === "certified" && isFor && this.#fault === "";
+    return this.#procedure === "certified" && isFor && typeof this.certificate === "object";
   }
 
-  get #fault(): string | undefined {
+  /** That of the certified point, or what is wrong with it; undefined until it is read. */
+  get certificate(): OpenCertificate | string | undefined {
     const point = this.#certified;
-    return point && this.#faults.get(`${this.#from}${point.certificate.file}`);
+    return point && this.#opened.get(`${this.#from}${point.certificate}`);
   }
 
   /** Reads the certificate if it was not read yet, and draws again. */
   #open({ certificate, policy }: CertifiedPoint): void {
-    const url = `${this.#from}${certificate.file}`;
-    if (this.#faults.has(url)) return;
-    this.#faults.set(url, undefined);
+    const url = `${this.#from}${certificate}`;
+    if (this.#opened.has(url)) return;
+    this.#opened.set(url, undefined);
     void import("./open-certificate.js")
       .then(({ openCertificate }) => openCertificate(url, policy))
-      .then(
-        () => "",
-        (error: unknown) => (error instanceof Error ? error.message : String(error)),
-      )
-      .then((fault) => {
-        this.#faults.set(url, fault);
+      .catch(messageOf)
+      .then((found) => {
+        this.#opened.set(url, found);
         this.draw();
       });
   }
@@ -170,7 +167,7 @@ function claim(
   { agreement, certified }: OperatingPoint,
   procedure: Procedure,
   storedAs: string,
-  fault: string | undefined,
+  certificate: OpenCertificate | string | undefined,
 ): HTMLElement {
   const level = percent(agreement, 0);
   const strong = (kind: "certified" | "uncalibrated", text: string): HTMLElement =>
@@ -195,17 +192,9 @@ function claim(
   if (leavesNowhere(certified)) {
     return strong("certified", `At ${level} nothing could be certified, so this policy never leaves early.`);
   }
-  if (fault === undefined) return strong("uncalibrated", "The certificate is being read.");
-  if (fault !== "") return strong("uncalibrated", `Not certified: ${fault}.`);
-  const { delta, documents } = certified.certificate;
-  const { temperature, topP } = certified.policy.certified!.sampling;
-  const drawn = temperature === 0 ? "" : ` for text drawn at temperature ${temperature}, top-p ${topP}`;
-  return strong(
-    "certified",
-    `Certified${drawn}: at least ${level} of a document's tokens, on average, are the full model's, with ` +
-      `${percent(1 - delta, 0)} confidence over the draw of ${documents} calibration documents. A single ` +
-      "text may keep less.",
-  );
+  if (certificate === undefined) return strong("uncalibrated", "The certificate is being read.");
+  if (typeof certificate === "string") return strong("uncalibrated", `Not certified: ${certificate}.`);
+  return strong("certified", `Certified: ${certificate.claim}. A single text may keep less.`);
 }
 
 /** The results on test documents; nothing if there was no test. */
@@ -235,19 +224,5 @@ function pointsTable({ points }: OperatingPoints): HTMLTableElement {
       "mean depth",
     ],
     points.map(({ agreement, certified, paper }) => [percent(agreement, 0), ...cells(certified), ...cells(paper)]),
-  );
-}
-
-function storedTable({ where, ways }: NonNullable<OperatingPoints["stored"]>): HTMLTableElement {
-  return table(
-    `Certified against float32, measured on ${where}`,
-    ["text", "weights", "certified", "agreement", "times float32"],
-    ways.map(({ text, dtype, level, refused, agreement, speedup }) => [
-      text,
-      dtype,
-      level === undefined ? "no exits" : percent(level, 0),
-      percent(agreement),
-      refused ?? `${speedup!.toFixed(2)} ×`,
-    ]),
   );
 }

@@ -38,10 +38,9 @@ export function showThresholds(
       output.value = last === "never" ? last : `${score} ${sign > 0 ? "≥" : "≤"} ${threshold(last)}`;
     }
     const differ = [...left.values()].filter((agrees) => !agrees).length;
-    const level = points.find((_, point) => exits.every(({ slider, ticks }) => slider.valueAsNumber === ticks[point]));
     result.textContent =
       `${left.size} of ${predictions.length} tokens leave, ${differ} differ from the full model's. ` +
-      (level ? `Certified at ${percent(level.agreement, 0)}.` : "Chosen by hand: nothing is certified.");
+      "Nothing is certified here.";
   }
 
   const buttons = points.map(({ agreement }, point) => {

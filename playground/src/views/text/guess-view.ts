@@ -25,22 +25,25 @@ export function askDepths(prompt: string, tokens: readonly TokenEvent[], scale: 
       at < tokens.length ? " ?" : " (the end)",
     );
   };
-  const buttons = [...new Set([...scale.depths, scale.numLayers])].map((depth) => {
-    const button = element("button", { type: "button" }, depthName(scale, depth));
-    button.addEventListener("click", () => {
-      const token = tokens[at];
-      if (token === undefined) return;
-      at++;
-      asked++;
-      const hit = token.depth === depth;
-      if (hit) right++;
-      status.textContent =
-        `${hit ? "Right" : "No"}: “${visible(token.text)}” needed ${depthName(scale, token.depth)}. ` +
-        `Your score: ${right} of ${asked}.`;
-      show();
+  const depths = new Set([...tokens.map(({ depth }) => depth), ...scale.depths, scale.numLayers]);
+  const buttons = [...depths]
+    .sort((a, b) => a - b)
+    .map((depth) => {
+      const button = element("button", { type: "button" }, depthName(scale, depth));
+      button.addEventListener("click", () => {
+        const token = tokens[at];
+        if (token === undefined) return;
+        at++;
+        asked++;
+        const hit = token.depth === depth;
+        if (hit) right++;
+        status.textContent =
+          `${hit ? "Right" : "No"}: “${visible(token.text)}” needed ${depthName(scale, token.depth)}. ` +
+          `Your score: ${right} of ${asked}.`;
+        show();
+      });
+      return button;
     });
-    return button;
-  });
   byId("guess-body").replaceChildren(status, text, element("div", { class: "row" }, ...buttons));
   show();
 }

@@ -55,7 +55,7 @@ function predictions({ token, prediction, scale, score = "", mode, keyValues }: 
     element("span", {}, element("span", { class: "swatch" }), ` ${scale.numLayers}, all`),
     quoted(prediction.full.text),
     `probability ${percent(prediction.full.confidence)}`,
-    prediction.agrees ? "written" : "not run",
+    token.exit !== undefined && mode !== "lossless" ? "not run" : prediction.agrees ? "written" : "not drawn",
   ];
   return [
     table(
