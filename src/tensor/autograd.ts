@@ -49,7 +49,7 @@ export function* backwardInParts(loss: Tensor): InParts<void> {
   const owned = new Set<Tensor>(); // gradients that became some leaf's own
   for (const tensor of topologicalOrder(loss)) {
     const gradient = gradients.get(tensor);
-    if (gradient === undefined) continue;
+    if (gradient === undefined || !tensor.requiresGrad) continue;
     if (tensor.node === undefined) {
       accumulateLeaf(tensor, gradient, owned);
       continue;

@@ -3,6 +3,7 @@
  * class, the adapter by its driver's name, hardware or software), and throws rather than fall back.
  */
 import { DeviceError } from "../../errors.js";
+import { requireOneOf } from "../../known.js";
 import type { Device, DeviceInfo, Kernels, Storage } from "../device.js";
 import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
@@ -48,6 +49,7 @@ export async function createGpuDevice({
 }: GpuDeviceOptions): Promise<GpuDevice> {
   let fail: (error: DeviceError) => void = () => undefined;
   const onFailure = (error: DeviceError): void => fail(error);
+  requireOneOf("createDevice: adapter", adapter, ["hardware", "software"]);
   const modes: readonly GpuMode[] = wish === undefined ? ["webgpu", "webgl2", "headlessgl"] : [wish];
   let gpu: GpuJs | undefined;
   for (const mode of modes) gpu ??= await openGpuJs({ mode, adapter, host, onFailure });
