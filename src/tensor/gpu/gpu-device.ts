@@ -2,8 +2,7 @@
  * The GPU device: gpu.js kernels over WebGPU, or WebGL without it. It reports what really runs (the kernels' gpu.js
  * class, the adapter by its driver's name, hardware or software), and throws rather than fall back.
  */
-import { DeviceError } from "../../errors.js";
-import { requireOneOf } from "../../known.js";
+import { DeviceError, OptionError } from "../../errors.js";
 import type { Device, DeviceInfo, Kernels, Storage } from "../device.js";
 import type { GpuMode, GpuOptions } from "../device-options.js";
 import type { Host } from "../host.js";
@@ -49,7 +48,13 @@ export async function createGpuDevice({
 }: GpuDeviceOptions): Promise<GpuDevice> {
   let fail: (error: DeviceError) => void = () => undefined;
   const onFailure = (error: DeviceError): void => fail(error);
-  requireOneOf("createDevice: adapter", adapter, ["hardware", "software"]);
+  const adapters: readonly string[] = ["hardware", "software"];
+  if (!adapters.includes(adapter)) {
+    throw new OptionError(
+      "option-unknown",
+      `createDevice: no adapter ${adapter}; choose one of ${adapters.join(", ")}`,
+    );
+  }
   const modes: readonly GpuMode[] = wish === undefined ? ["webgpu", "webgl2", "headlessgl"] : [wish];
   let gpu: GpuJs | undefined;
   for (const mode of modes) gpu ??= await openGpuJs({ mode, adapter, host, onFailure });
