@@ -208,6 +208,7 @@ export class App {
       this.#session.source = source;
       clearError();
       this.#describe(opened);
+      this.#session.end(controller);
       return true;
     } catch (error) {
       if (!isCancelled(error)) showError(error);
@@ -216,8 +217,6 @@ export class App {
         showStatus(this.#session.opened === undefined ? "No model is loaded." : "The previous model is still loaded.");
       }
       return false;
-    } finally {
-      this.#session.end(controller);
     }
   }
 

@@ -1,13 +1,5 @@
 /** The page's side of the worker: requests as promises, events as callbacks, an AbortSignal to cancel. */
-import {
-  CANCELLED,
-  type EventOf,
-  type Failure,
-  type FromWorker,
-  type Request,
-  type Results,
-  type ToWorker,
-} from "./protocol.js";
+import type { EventOf, Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
 
 /** An error of the library, reported by the worker. */
 export class LibraryError extends Error {
@@ -50,7 +42,7 @@ export class LibraryClient {
     request: T,
     { onEvent, signal }: RequestOptions<T["type"]> = {},
   ): Promise<Results[T["type"]]> {
-    if (signal?.aborted === true) return Promise.reject(new LibraryError(CANCELLED));
+    if (signal?.aborted === true) return Promise.reject(new LibraryError({ code: "cancelled", message: "cancelled" }));
     const id = ++this.#lastId;
     const post = (message: ToWorker): void => this.#worker.postMessage(message);
     signal?.addEventListener("abort", () => post({ id, cancel: true }), { once: true });

@@ -311,8 +311,7 @@ function nothingFor(code: string): (error: unknown) => undefined {
 /** The points beside a model. Only folders at a web address that ends with a slash may have them. */
 async function fetchPoints(url: string): Promise<OperatingPoints | undefined> {
   if (!/^https?:.*\/$/.test(url)) return undefined;
-  const found = (await readJson(`${url}points.json`).catch(nothingFor("file-missing"))) as
-    Partial<OperatingPoints> | undefined;
+  const found = (await readJson(`${url}points.json`).catch(() => undefined)) as Partial<OperatingPoints> | undefined;
   const known = found?.format === "early-exits/operating-points" && found.version === 3;
   return known ? (found as OperatingPoints) : undefined;
 }

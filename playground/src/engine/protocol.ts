@@ -214,8 +214,6 @@ export interface Failure {
   readonly message: string;
 }
 
-export const CANCELLED: Failure = { code: "cancelled", message: "cancelled" };
-
 export interface Results {
   readonly open: Opened;
   readonly write: Written;

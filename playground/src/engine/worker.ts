@@ -3,15 +3,7 @@
  */
 import { EarlyExitError } from "early-exits";
 import { Engine, type Listener } from "./engine.js";
-import {
-  CANCELLED,
-  type Events,
-  type Failure,
-  type FromWorker,
-  type Request,
-  type Results,
-  type ToWorker,
-} from "./protocol.js";
+import type { Events, Failure, FromWorker, Request, Results, ToWorker } from "./protocol.js";
 
 /** Each request is answered by the engine's method of its type. */
 const handlers = new Engine() as unknown as Readonly<
@@ -39,7 +31,7 @@ onmessage = ({ data }: MessageEvent<ToWorker>) => {
     } catch (error) {
       answer({
         id,
-        failure: controller.signal.aborted ? CANCELLED : failureOf(error),
+        failure: controller.signal.aborted ? { code: "cancelled", message: "cancelled" } : failureOf(error),
       });
     } finally {
       running.delete(id);

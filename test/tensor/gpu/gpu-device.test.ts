@@ -43,7 +43,7 @@ test("gpu.js's fallbacks are reported as what they are", async () => {
 });
 
 test("no adapter, or only a software adapter, is an error that says what to do", async () => {
-  await expectCode(createGpuDevice({ mode: "webgpu", host: hostWith(entry(null)) }), "gpu-missing");
+  await expectCode(createDevice("gpu", { adapter: "none" as never }), "option-unknown");
   await expect(createGpuDevice({ mode: "webgpu", host: hostWith(entry("llvmpipe (LLVM 19)")) })).rejects.toThrow(
     'gpu: no hardware adapter for webgpu; use "auto" to fall back to the CPU, or { adapter: "software" } for tests',
   );
@@ -95,13 +95,14 @@ test("software adapters are recognized by the names of their drivers", async () 
   expect(await findAdapter(undefined, "hardware")).toBeUndefined();
 });
 
-test("auto takes the CPU if there is no hardware adapter", async () => {
+test("auto takes the CPU if there is no hardware adapter, or its memory has a limit", async () => {
   const asked = vi.fn(() => Promise.resolve(entry("llvmpipe")));
-  for (const host of [
-    { ...nodeHost, webGpu: asked, mayHaveGpu: () => false },
-    { ...nodeHost, webGpu: asked, mayHaveGpu: () => true },
-  ]) {
-    const device = await createDeviceOn(host, "auto", {});
+  for (const [mayHave, options] of [
+    [false, {}],
+    [true, {}],
+    [true, { memoryLimit: 2 ** 28 }],
+  ] as const) {
+    const device = await createDeviceOn({ ...nodeHost, webGpu: asked, mayHaveGpu: () => mayHave }, "auto", options);
     expect(device.backend).toBe("wasm");
     await device.dispose();
   }
