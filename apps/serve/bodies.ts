@@ -60,33 +60,38 @@ const common = {
 
 const content = z.union([z.string(), z.array(z.strictObject({ type: z.literal("text"), text: z.string() }))]);
 
-const chatBody = z.strictObject({
-  ...common,
-  messages: z
-    .array(
-      z.strictObject({
-        role: z.enum(["system", "developer", "user", "assistant"], { error: "has a role that is not supported" }),
-        content,
-        name: optional(z.string()),
-      }),
-    )
-    .min(1),
-  max_completion_tokens: optional(z.int().min(0)),
-  logprobs: optional(z.boolean()),
-  top_logprobs: optional(z.int().min(0).max(MOST_LOGPROBS)),
-  tools: empty,
-  tool_choice: only("none", "auto"), // without tools
-  parallel_tool_calls: only(true, false), // without tools
-  functions: empty,
-  function_call: only("none", "auto"),
-  response_format: onlyNeutral((value) => (value as { type?: unknown }).type === "text"),
-  audio: only(),
-  modalities: onlyNeutral((value) => Array.isArray(value) && value.join() === "text"),
-  prediction: only(),
-  reasoning_effort: only("none", "medium"), // for models that do not reason
-  verbosity: only("medium"),
-  web_search_options: only(),
-});
+const chatBody = z
+  .strictObject({
+    ...common,
+    messages: z
+      .array(
+        z.strictObject({
+          role: z.enum(["system", "developer", "user", "assistant"], { error: "has a role that is not supported" }),
+          content,
+          name: optional(z.string()),
+        }),
+      )
+      .min(1),
+    max_completion_tokens: optional(z.int().min(0)),
+    logprobs: optional(z.boolean()),
+    top_logprobs: optional(z.int().min(0).max(MOST_LOGPROBS)),
+    tools: empty,
+    tool_choice: only("none", "auto"), // without tools
+    parallel_tool_calls: only(true, false), // without tools
+    functions: empty,
+    function_call: only("none", "auto"),
+    response_format: onlyNeutral((value) => (value as { type?: unknown }).type === "text"),
+    audio: only(),
+    modalities: onlyNeutral((value) => Array.isArray(value) && value.join() === "text"),
+    prediction: only(),
+    reasoning_effort: only("none", "medium"), // for models that do not reason
+    verbosity: only("medium"),
+    web_search_options: only(),
+  })
+  .refine(({ logprobs, top_logprobs }) => logprobs === true || !top_logprobs, {
+    path: ["top_logprobs"],
+    error: "needs logprobs: true",
+  });
 
 const isText = (value: unknown): value is string => typeof value === "string";
 const isIds = (value: unknown): value is number[] =>
@@ -107,16 +112,10 @@ const textBody = z.strictObject({
 export type ChatBody = z.output<typeof chatBody>;
 export type TextBody = z.output<typeof textBody>;
 
-/** Throws an ApiError that names the first field that is wrong. */
-export function parseChatBody(json: unknown): ChatBody {
-  return parse(chatBody, json);
-}
+export const parseChatBody = (json: unknown): ChatBody => parse(chatBody, json);
+export const parseTextBody = (json: unknown): TextBody => parse(textBody, json);
 
 /** Throws an ApiError that names the first field that is wrong. */
-export function parseTextBody(json: unknown): TextBody {
-  return parse(textBody, json);
-}
-
 function parse<T extends z.ZodType>(schema: T, json: unknown): z.output<T> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;

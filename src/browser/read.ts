@@ -33,18 +33,18 @@ const LEVELS = 3;
 
 /** The folder that contains the file `landmark`. */
 async function folderOf(source: FilesSource, landmark: string): Promise<Folder> {
-  if (typeof source === "string" || source instanceof URL) return urlFolder(await addressOf(source));
+  if (typeof source === "string" || source instanceof URL) return urlFolder(await urlOf(source));
   return rootedFolder(await fileMap(source), landmark);
 }
 
 /** Files by path. */
 async function fileMap(source: Exclude<FilesSource, string | URL>): Promise<FileMap> {
   if (source instanceof Map) return source as FileMap;
-  if (source instanceof File) return new Map([[source.name, source]]);
   const files = new Map<string, Blob>();
-  if (Symbol.iterator in source) {
-    for (const file of source as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
-  } else await walkHandle(source, "", files);
+  const list = source instanceof File ? [source] : source;
+  if (Symbol.iterator in list) {
+    for (const file of list as Iterable<File>) files.set(file.webkitRelativePath || file.name, file);
+  } else await walkHandle(list, "", files);
   return files;
 }
 
@@ -78,21 +78,21 @@ function blobFile(path: string, blob: Blob): FolderFile {
 }
 
 /** Fetches a file as a whole; undefined if there is none. */
-async function wholeFile(href: string): Promise<FolderFile | undefined> {
-  const response = await fetchFile(href);
-  return response && blobFile(href, await response.blob());
+const wholeFile = async (href: string): Promise<FolderFile | undefined> => bodyOf(href, await fetchFile(href));
+
+async function bodyOf(href: string, response: Response | undefined): Promise<FolderFile | undefined> {
+  return response && blobFile(bare(href), await received(href, response.blob()));
 }
 
 /** Reads a file in ranges if its server knows them and shows its size; undefined if there is none. */
 async function rangedFile(href: string): Promise<FolderFile | undefined> {
   const response = await fetchFile(href, "bytes=0-0");
-  if (response === undefined) return undefined;
-  if (response.status !== 206) return blobFile(href, await response.blob());
+  if (response?.status !== 206) return bodyOf(href, response);
   const size = Number(/\/(\d+)$/.exec(response.headers.get("content-range") ?? "")?.[1]);
   if (!Number.isSafeInteger(size)) return wholeFile(href); // the header is hidden from pages of other origins
   let window = { begin: 0, bytes: new Uint8Array(0) };
   return {
-    path: href,
+    path: bare(href),
     size,
     async read(begin, end) {
       const stop = Math.min(end, size);
@@ -109,15 +109,13 @@ async function rangedFile(href: string): Promise<FolderFile | undefined> {
 /** Bytes first to last, both included; fewer if the file has become shorter. */
 async function fetchRange(href: string, first: number, last: number): Promise<Uint8Array<ArrayBuffer>> {
   const response = await fetchFile(href, `bytes=${first}-${last}`);
-  if (response?.status !== 206) throw failed(href, `no bytes ${first} to ${last}; did the file change?`);
-  return new Uint8Array(await response.arrayBuffer());
+  if (response?.status !== 206) throw failed(href, `no byte ${first}`);
+  return new Uint8Array(await received(href, response.arrayBuffer()));
 }
 
 /** undefined if there is no such file. Throws a ModelError `fetch-failed`. */
 async function fetchFile(href: string, range?: string): Promise<Response | undefined> {
-  const response = await fetch(href, range === undefined ? {} : { headers: { range } }).catch((error: unknown) => {
-    throw failed(href, String(error), error);
-  });
+  const response = await received(href, fetch(href, range === undefined ? {} : { headers: { range } }));
   // Servers of single-page apps often answer with their page if there is no file; a model has no HTML.
   if (response.status === 404 || response.headers.get("content-type")?.startsWith("text/html") === true) {
     return undefined;
@@ -126,19 +124,29 @@ async function fetchFile(href: string, range?: string): Promise<Response | undef
   return response;
 }
 
-function failed(href: string, found: string, cause?: unknown): ModelError {
-  const url = href.replace(/\?.*$/, ""); // the query may carry an access token
+/** Throws a ModelError `fetch-failed` if the transfer fails. */
+function received<T>(href: string, transfer: Promise<T>): Promise<T> {
+  return transfer.catch((error: unknown) => {
+    throw failed(href, String(error), error);
+  });
+}
+
+/** A query may carry an access token. */
+const bare = (href: string): string => href.replace(/\?.*$/, "");
+
+function failed(href: string, why: string, cause?: unknown, code = "fetch-failed"): ModelError {
+  const url = bare(href);
   return new ModelError(
-    "fetch-failed",
-    `${url}: cannot be fetched (${found}); check the address, and that its server allows this page`,
+    code,
+    `${url}: ${why}; check the address, and that its server allows this page`,
     { url },
     { cause },
   );
 }
 
-function found(url: string, file: FolderFile | undefined): FolderFile {
+function found(href: string, file: FolderFile | undefined): FolderFile {
   if (file !== undefined) return file;
-  throw new ModelError("file-missing", `${url}: there is no such file; check the address`, { url });
+  throw failed(href, "no such file", undefined, "file-missing");
 }
 
 /** A list may hold folders around the one meant: the root is that of the landmark, of several the shallowest. */
@@ -157,18 +165,23 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
   };
 }
 
-/** URL of a Hub name; others stay. Pages without such names do not load the rules. */
-async function addressOf(source: string | URL): Promise<string> {
-  const text = String(source);
-  return text.startsWith("hub:") ? (await import("../model/hub/hub-name.js")).hubUrl(text) : text;
+/** Of an address or a Hub name. Pages without such names do not load the rules. */
+async function urlOf(source: string | URL): Promise<URL> {
+  let text = String(source);
+  if (text.startsWith("hub:")) text = (await import("../model/hub/hub-name.js")).hubUrl(text);
+  try {
+    return new URL(text, globalThis.location.href);
+  } catch (error) {
+    throw failed(text, "no URL", error);
+  }
 }
 
-/** Files below a URL, each fetched as a whole when opened. */
-function urlFolder(text: string): Folder {
-  const base = new URL(text.endsWith("/") ? text : `${text}/`, globalThis.location.href);
+/** Files below a URL, each fetched as a whole when opened, with the URL's query. */
+function urlFolder(url: URL): Folder {
+  const base = new URL(bare(url.href).replace(/\/?$/, "/"));
   return {
     path: base.href,
-    open: (name) => wholeFile(inside(base, name)),
+    open: (name) => wholeFile(inside(base, name) + url.search),
   };
 }
 
@@ -178,7 +191,7 @@ function inside(folder: URL, name: string): string {
   if (href.startsWith(folder.href)) return href;
   throw new ModelError(
     "file-outside",
-    `${folder.href}: ${JSON.stringify(name)} lies outside this folder; files of a model are only read from its own`,
+    `${folder.href}: ${JSON.stringify(name)} lies outside; a model's files lie in its folder`,
     { folder: folder.href, name },
   );
 }
@@ -197,14 +210,10 @@ async function walkHandle(
 
 async function walkEntry(entry: FileSystemEntry, path: string, files: Map<string, Blob>, level = 0): Promise<void> {
   if (entry.isFile) {
-    files.set(
-      path + entry.name,
-      await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)),
-    );
+    files.set(path + entry.name, await new Promise<File>((...ends) => (entry as FileSystemFileEntry).file(...ends)));
   } else if (level < LEVELS) {
     const reader = (entry as FileSystemDirectoryEntry).createReader();
-    const next = (): Promise<FileSystemEntry[]> =>
-      new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    const next = (): Promise<FileSystemEntry[]> => new Promise((...ends) => reader.readEntries(...ends));
     for (let entries = await next(); entries.length > 0; entries = await next()) {
       // browsers give a hundred at a time
       for (const inner of entries) await walkEntry(inner, `${path}${entry.name}/`, files, level + 1);
@@ -225,11 +234,9 @@ async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
   if (ggufs.length === 0 || paths.some((path) => path.endsWith(".safetensors"))) return undefined;
   const models = ggufs.filter((path) => !/-(?!00001)\d{5}-of-\d{5}\.gguf$/i.test(path));
   if (models.length > 1) {
-    throw new ModelError(
-      "gguf-several",
-      `there are ${models.length} models, ${models.slice(0, 3).join(", ")}${models.length > 3 ? ", …" : ""}; give one`,
-      { models },
-    );
+    throw new ModelError("gguf-several", `there are ${models.length} models, ${models.join(", ")}; give one`, {
+      models,
+    });
   }
   const path = models[0] ?? ggufs[0]!; // a later part alone: the reader says that the first one is missing
   const around = path.slice(0, path.lastIndexOf("/") + 1);
@@ -241,12 +248,10 @@ async function ggufFiles(source: FilesSource): Promise<GgufFiles | undefined> {
 }
 
 async function remoteGguf(source: string | URL): Promise<GgufFiles | undefined> {
-  const url = new URL(await addressOf(source), globalThis.location.href);
+  const url = await urlOf(source);
   if (!isGguf(url.pathname)) return undefined;
-  const file = found(url.href, await rangedFile(url.href));
-  // Names of parts come from the path without a query; the query may carry an access token, so it is kept.
   return {
-    file: { ...file, path: url.origin + url.pathname },
+    file: found(url.href, await rangedFile(url.href)),
     openSibling: (name) => rangedFile(new URL(`./${encodeURIComponent(name)}${url.search}`, url).href),
   };
 }
@@ -287,7 +292,7 @@ type FileSource = string | URL | File;
 /** Throws a ModelError `file-missing` or `fetch-failed`. */
 async function fileOf(source: FileSource): Promise<FolderFile> {
   if (source instanceof File) return blobFile(source.name, source);
-  const { href } = new URL(await addressOf(source), globalThis.location.href);
+  const { href } = await urlOf(source);
   return found(href, await wholeFile(href));
 }
 
@@ -312,10 +317,10 @@ export async function readJson(source: FileSource): Promise<unknown> {
 export async function readPolicy(source: FilesSource, options?: ReadPolicyOptions): Promise<Policy> {
   const { openPolicy } = await import("../calibrate/open-policy.js"); // loaded only when a program opens a policy
   if (typeof source === "string" || source instanceof URL) {
-    const isFile = /\.json($|[?#])/.test(String(source));
-    return openPolicy(isFile ? await fileOf(source) : urlFolder(await addressOf(source)), options);
+    const url = await urlOf(source);
+    return openPolicy(url.pathname.endsWith(".json") ? await fileOf(url) : urlFolder(url), options);
   }
   if (source instanceof File) return openPolicy(await fileOf(source), options);
   const files = await fileMap(source);
-  return openPolicy({ path: "the files", open: (name) => rootedFolder(files, name).open(name) }, options);
+  return openPolicy({ path: "the dropped files", open: (name) => rootedFolder(files, name).open(name) }, options);
 }

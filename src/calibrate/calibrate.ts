@@ -16,13 +16,20 @@ import type { CertifyPolicyOptions, CertifySettings } from "./certify/settings.j
 import type { AnswerEvidenceOptions } from "./record/answers/answer-evidence.js";
 import type { AnswerLossOptions, AnswerTask } from "./record/answers/losses.js";
 import { arrange, requireGroups } from "./record/split.js";
-import { type CalibrationDocument, hashDocuments, judgedLength, partsOf } from "./record/documents.js";
+import {
+  type CalibrationDocument,
+  type GroupedDocument,
+  hashDocuments,
+  judgedLength,
+  partsOf,
+} from "./record/documents.js";
 import { type CalibrationRecords, recordDocuments, type RecordDocumentsOptions } from "./record/record.js";
 import { countedEvidence, recordedEvidence, runIn, streamedEvidence } from "./record/evidence.js";
 import { type OwnTextOptions, runOwnText } from "./record/own-text.js";
 import type { PolicyRuns, RunCandidates } from "./record/policy-runs.js";
 import type { RunPoliciesOptions } from "./record/run-policies.js";
 import { judgedBy } from "./record/subject.js";
+import { shown } from "../shown.js";
 
 interface OwnTextCalibration extends Pick<OwnTextOptions, "maxNewTokens" | "batchSize" | "seed"> {
   /** Beginnings that the policies continue: held out, of the kind met in use. */
@@ -181,14 +188,14 @@ async function calibrateOwnText(
   }
   const [proposing, testing] = [documents.map(partsOf), prompts.map(partsOf)];
   for (const list of [proposing, testing]) requireGroups(list, settings.unit);
-  const known = new Set(proposing.map(({ group }) => group));
-  const shared = testing.find(({ group }) => group !== undefined && known.has(group));
+  const known = new Set(proposing.map(sourceOf));
+  const shared = testing.map(sourceOf).find((source) => known.has(source));
   if (shared !== undefined) {
     throw new OptionError(
       "groups-shared",
-      `calibrate: the group ${JSON.stringify(shared.group)} is among the documents, which propose candidates, and ` +
-        "among the prompts of ownText, which test them; give whole groups to either",
-      { group: shared.group },
+      `calibrate: ${shown(shared)} is among the documents, which propose candidates, and among the prompts of ` +
+        "ownText, which test them; give each text, and whole groups, to either",
+      { shared },
     );
   }
   const records = await recordDocuments(heads, documents, options);
@@ -208,6 +215,10 @@ async function calibrateOwnText(
   const { score } = candidates;
   return certify(countedEvidence(runs, await arrange(runs.documents, settings)), { ...settings, score });
 }
+
+/** Its group; of a document alone, the text, or the ids of the prompt. */
+const sourceOf = ({ group, text, ids, from }: GroupedDocument): string =>
+  group ?? text ?? ids!.slice(0, from ? from + 1 : undefined).join();
 
 interface CalibrateRecordsOptions extends CertifyPolicyOptions {
   /** If given, it has to be the records' own. */

@@ -37,14 +37,10 @@ export interface PromptLine {
 /** Throws an EarlyExitError if there are no documents, or for a malformed line, which it names. */
 export async function readDocuments(path: string, model: DocumentReader): Promise<Document[]> {
   const documents: Document[] = [];
-  for (const file of await textFiles(path)) {
-    if (file.endsWith(".json")) throw malformed(file, "is no text; .jsonl has an object on every line");
-    if (file.endsWith(".jsonl")) {
-      for (const { json, where } of await readLines(file)) documents.push(await documentOf(json, where, model));
-    } else documents.push(...cutDocuments(await readUtf8(file)));
+  for await (const text of textsIn(path)) {
+    documents.push(typeof text === "string" ? text : await documentOf(text, model));
   }
-  if (documents.length > 0) return documents;
-  throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
+  return documents;
 }
 
 /**
@@ -53,14 +49,10 @@ export async function readDocuments(path: string, model: DocumentReader): Promis
  */
 export async function readPrompts(path: string, model: DocumentReader): Promise<PromptLine[]> {
   const prompts: PromptLine[] = [];
-  const encode = (text: string): PromptLine => ({ ids: model.tokenizer.encode(text) });
-  for (const file of await textFiles(path)) {
-    if (file.endsWith(".jsonl")) {
-      for (const { json, where } of await readLines(file)) prompts.push(await promptOf(json, where, model));
-    } else prompts.push(...cutDocuments(await readUtf8(file)).map(encode));
+  for await (const text of textsIn(path)) {
+    prompts.push(typeof text === "string" ? { ids: model.tokenizer.encode(text) } : await promptOf(text, model));
   }
-  if (prompts.length > 0) return prompts;
-  throw new EarlyExitError("documents-few", `${path}: holds no prompts`, { path });
+  return prompts;
 }
 
 interface Line {
@@ -73,7 +65,13 @@ interface Line {
   readonly group?: unknown;
 }
 
-async function documentOf(line: Line, where: string, model: DocumentReader): Promise<Document> {
+interface LineOfFile {
+  readonly json: Line;
+  /** For messages. */
+  readonly where: string;
+}
+
+async function documentOf({ json: line, where }: LineOfFile, model: DocumentReader): Promise<Document> {
   const group = groupOf(line, where);
   if (line.prompt !== undefined && line.answer !== undefined) {
     const answer = typeof line.answer === "string" ? answerIds(line.answer, model) : idsOf(line.answer, where);
@@ -99,7 +97,7 @@ async function documentOf(line: Line, where: string, model: DocumentReader): Pro
   return group === undefined ? line.text : { ids: model.tokenizer.encode(line.text), group };
 }
 
-async function promptOf(line: Line, where: string, model: DocumentReader): Promise<PromptLine> {
+async function promptOf({ json: line, where }: LineOfFile, model: DocumentReader): Promise<PromptLine> {
   const group = groupOf(line, where);
   const source = line.prompt ?? line.messages ?? line.ids ?? line.text;
   const whole = Array.isArray(source) && line.prompt === undefined && line.messages !== undefined;
@@ -143,6 +141,19 @@ function malformed(where: string, what = "expected text, ids, prompt and answer,
   return new EarlyExitError("json-malformed", `${where}: ${what}; see the formats of readDocuments`, { where });
 }
 
+/** Lines of JSON and documents of text, of a file or a folder's files. Throws an EarlyExitError if there are none. */
+async function* textsIn(path: string): AsyncGenerator<string | LineOfFile, void, undefined> {
+  let empty = true;
+  for (const file of await textFiles(path)) {
+    if (file.endsWith(".json")) throw malformed(file, "is no text; .jsonl has an object on every line");
+    for (const text of file.endsWith(".jsonl") ? await readLines(file) : cutDocuments(await readUtf8(file))) {
+      empty = false;
+      yield text;
+    }
+  }
+  if (empty) throw new EarlyExitError("documents-few", `${path}: holds no text`, { path });
+}
+
 /** The path itself, or a folder's text files. Throws an EarlyExitError `file-missing`. */
 async function textFiles(path: string): Promise<string[]> {
   const folder = await stat(path).then(
@@ -154,7 +165,7 @@ async function textFiles(path: string): Promise<string[]> {
   return names.sort().map((name) => join(path, name));
 }
 
-async function readLines(file: string): Promise<{ readonly json: Line; readonly where: string }[]> {
+async function readLines(file: string): Promise<LineOfFile[]> {
   const lines = (await readUtf8(file)).split("\n");
   return lines.flatMap((line, index) => {
     if (line.trim() === "") return [];

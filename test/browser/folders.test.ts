@@ -53,13 +53,14 @@ describe("readModel", () => {
 
   it("takes what a drop holds", async () => expectSame(await drop(picked)));
 
-  it("takes a name of the Hub: the files are fetched from there", async () => {
+  it("takes a name of the Hub, and addresses with a query: the files are fetched from there", async () => {
     const realFetch = globalThis.fetch;
     const asked: string[] = [];
+    const cut = () => new ReadableStream({ start: (body) => body.error(new Error("cut")) });
     globalThis.fetch = (input) => {
       const address = input instanceof Request ? input.url : String(input);
       asked.push(address);
-      const part = files[address.split("/").at(-1)!];
+      const part = address.includes("cut") ? cut() : files[/[^/]+$/.exec(address.replace(/\?.*/, ""))![0]];
       return Promise.resolve(new Response(part ?? null, { status: part === undefined ? 404 : 200 }));
     };
     try {
@@ -67,6 +68,9 @@ describe("readModel", () => {
       const base = "https://huggingface.co/org/name/resolve/v1/";
       expect(asked).toEqual(expect.arrayContaining([`${base}config.json`, `${base}model.safetensors`]));
       await expectCode(readModel("hub:name", { device }), "hub-name");
+      await expectSame("/folder?token=1");
+      expect(asked.at(-1)).toMatch("/folder/generation_config.json?token=1");
+      await expectCode(readModel("/cut", { device }), "fetch-failed");
     } finally {
       globalThis.fetch = realFetch;
     }
@@ -79,6 +83,7 @@ describe("readModel", () => {
     ["file-too-short", mapOf("", { ...files, "model.safetensors": "tiny" })],
     ["config-missing", "/test/golden/nowhere/"],
     ["fetch-failed", "http://127.0.0.1:9/"],
+    ["fetch-failed", "https://["],
   ])("reports what is missing or malformed: %s", (code, source) => expectCode(readModel(source, { device }), code));
 });
 

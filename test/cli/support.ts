@@ -1,5 +1,6 @@
 /** An `Io` that records, a clock that advances when it is read, and small files to run commands on. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -126,9 +127,7 @@ export function startProcess(args: readonly string[]) {
   const written = { out: "", err: "" };
   child.stdout.on("data", (data: Buffer) => (written.out += data.toString()));
   child.stderr.on("data", (data: Buffer) => (written.err += data.toString()));
-  const ended = new Promise<{ code: number | null; out: string; err: string }>((resolve) =>
-    child.on("close", (code) => resolve({ code, ...written })),
-  );
+  const ended = once(child, "close").then(([code]) => ({ code: code as number | null, ...written }));
   return { child, ended };
 }
 

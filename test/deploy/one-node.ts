@@ -3,6 +3,7 @@
  * ports of its own. Needs root, no systemd, and no network but the loopback address.
  */
 import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -108,7 +109,7 @@ PartitionName=p Nodes=${node} Default=YES MaxTime=INFINITE State=UP
     await run("munged", mungeFlags);
     for (const daemon of ["slurmctld", "slurmd"]) {
       const child = spawn(daemon, [], { env: environment, stdio: "ignore" });
-      await new Promise((resolve, reject) => child.on("error", reject).on("exit", resolve));
+      await once(child, "exit");
     }
     await until(async () => (await command("sinfo", ["-h", "-o", "%T"])) === "idle", PATIENCE, logs);
   } catch (error) {

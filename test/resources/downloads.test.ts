@@ -1,5 +1,6 @@
 /** Downloads in separate processes: one that is killed, and two at the same time. */
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
@@ -19,8 +20,7 @@ function download() {
   const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
   let text = "";
   child.stdout.on("data", (chunk: Buffer) => (text += chunk.toString()));
-  const output = new Promise<string>((resolve) => child.on("close", () => resolve(text)));
-  return Object.assign(child, { output });
+  return Object.assign(child, { output: once(child, "close").then(() => text) });
 }
 
 /** Waits until so many bytes of the file were sent. */

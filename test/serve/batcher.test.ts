@@ -1,4 +1,5 @@
 /** Continuous batching: every text is that of `generate` alone, limits are kept, and memory is given back. */
+import { setImmediate } from "node:timers/promises";
 import { between, casesHere, fc, test } from "../support/property.js";
 import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel } from "early-exits";
 import { fitProjections } from "early-exits/exits";
@@ -122,7 +123,7 @@ test.prop(
     return stream.summary.ids;
   };
   const work = texts.map(async (text) => {
-    for (let turn = 0; turn < text.pause; turn++) await new Promise((resolve) => setImmediate(resolve));
+    for (let turn = 0; turn < text.pause; turn++) await setImmediate();
     const [from, own, seed] = text.prompt;
     const promptIds = [...shared.slice(0, from), ...randomIds(own, 257, seed)];
     const ids = await writeOne(promptIds, text);
@@ -167,7 +168,7 @@ it("writes tokens of others between the slices of a long prompt", async () => {
     for await (const { text: piece } of text) order.push(name + piece.slice(0, 0));
   };
   const short = note("short", batcher.submit([1, 2], { maxNewTokens: 15, stopAtEndOfText: false }));
-  while (order.length < 2) await new Promise((resolve) => setImmediate(resolve));
+  while (order.length < 2) await setImmediate();
   const long = note("long", batcher.submit(randomIds(40, 257, 5), { maxNewTokens: 1 }));
   await Promise.all([short, long]);
   const before = order.indexOf("long");

@@ -3,8 +3,9 @@ import { createPolicy, generate, type GenerateOptions } from "early-exits";
 import { Audit } from "early-exits/calibrate";
 import { encodeChat } from "early-exits/model";
 import { once } from "node:events";
-import { Agent, get, request } from "node:http";
+import { Agent, get, type IncomingMessage, request } from "node:http";
 import { connect } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import OpenAI from "openai";
 import { afterAll, describe, expect, it } from "vitest";
 import { encodeText } from "../../apps/serve/bodies.js";
@@ -151,6 +152,8 @@ describe("OpenAI's client", () => {
     await expect(
       client.chat.completions.create({ ...base, model: "x", messages: [...messages] }),
     ).rejects.toMatchObject({ status: 404, code: "model_not_found" });
+    const likely = { ...base, messages: [...messages], top_logprobs: 2 };
+    await expect(client.chat.completions.create(likely)).rejects.toMatchObject({ status: 400, param: "top_logprobs" });
     const misspelled = { ...base, prompt: "a", max_token: 3 };
     await expect(client.completions.create(misspelled)).rejects.toMatchObject({ status: 400, param: "max_token" });
     await expect(client.completions.create({ ...base, prompt: "a b ".repeat(500) })).rejects.toMatchObject({
@@ -260,17 +263,14 @@ describe("access", () => {
 });
 
 /** The status of a request for a Host; fetch would not send another one. */
-function hostStatus(host: string) {
-  return new Promise((resolve, reject) => {
-    get(`${server.url}/v1/models`, { headers: { host } }, (response) => {
-      response.resume();
-      resolve(response.statusCode);
-    }).on("error", reject);
-  });
+async function hostStatus(host: string) {
+  const asked = get(`${server.url}/v1/models`, { headers: { host } });
+  const [response] = (await once(asked, "response")) as [IncomingMessage];
+  return response.resume().statusCode;
 }
 
 const idle = async (one: RunningServer) => {
-  while (one.batcher.state.running > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (one.batcher.state.running > 0) await sleep(5);
 };
 
 it("a client that goes away from a stream stops the work, and its memory is freed", async () => {
@@ -288,7 +288,7 @@ it("a client that goes away from a stream stops the work, and its memory is free
 it("a full queue is answered with 429 and Retry-After", async () => {
   const single = await start({ parallel: 1, queueLimit: 7 });
   const first = post("/v1/completions", { ...base, prompt: "a", n: 8, max_tokens: 60 }, {}, single);
-  while (single.batcher.state.queued === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  while (single.batcher.state.queued === 0) await sleep(1);
   const answer = await post("/v1/completions", { ...base, prompt: "a", n: 8 }, {}, single);
   expect([answer.status, answer.headers.get("retry-after")]).toEqual([429, "1"]);
   expect(await answer.json()).toMatchObject({ error: { type: "rate_limit_error", code: "queue-full" } });
@@ -330,7 +330,7 @@ it("closing lets answers under way end, and logs hold no prompts", async () => {
     .completions.create({ ...base, max_tokens: 30, prompt: "what the user" })
     .finally(() => (state.ended = true));
   while (batcher.state.running + batcher.state.queued === 0 && !state.ended) {
-    await new Promise((resolve) => setImmediate(resolve));
+    await sleep();
   }
   await Promise.all([closing.close(), answer.then(({ choices }) => expect(choices).toHaveLength(1))]);
   await expect(fetch(`${closing.url}/healthz`)).rejects.toThrow();

@@ -1,5 +1,6 @@
 /** A static file server for tests, like any host of static files, with chosen headers. */
-import { createServer } from "node:http";
+import { once } from "node:events";
+import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import sirv from "sirv";
 import { afterAll } from "vitest";
@@ -20,15 +21,19 @@ export async function serveFolder(folder: string, { at = "", headers = {} }: Ser
     request.url = url.slice(at.length);
     serve(request, response);
   });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/${at}`,
-    close: () =>
-      new Promise<void>((resolve, reject) => {
-        server.closeAllConnections();
-        server.close((error) => (error === undefined ? resolve() : reject(error)));
-      }),
-  };
+  return { url: `${await listen(server)}/${at}`, close: () => stop(server) };
+}
+
+/** The origin at which it listens, on the loopback address. */
+export async function listen(server: Server) {
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}
+
+/** May be called again. */
+export async function stop(server: Server) {
+  server.closeAllConnections();
+  if (server.listening) await server[Symbol.asyncDispose]();
 }
 
 /** The address of such a server for the tests of one file. */

@@ -261,6 +261,7 @@ describe("certificates", () => {
     const onDocument = () => expect.unreachable("nothing runs before groups are looked at");
     for (const [code, proposing, testing, unit] of [
       ["groups-shared", grouped, grouped, undefined],
+      ["groups-shared", answered.map(({ ids, from }) => ({ ids, from })), prompts, undefined],
       ["documents-ungrouped", documents, grouped, "group"],
       ["documents-ungrouped", grouped, documents, "group"],
     ] as const) {

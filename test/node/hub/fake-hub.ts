@@ -3,8 +3,8 @@
  * and faults on demand.
  */
 import { createHash } from "node:crypto";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { listen, stop } from "../../support/static-server.js";
 
 export interface FakeRepo {
   readonly files: Readonly<Record<string, Uint8Array>>;
@@ -60,17 +60,10 @@ export async function startFakeHub(repos: Record<string, FakeRepo>) {
     speed: Infinity,
     close: () => Promise.all([main, cdn].map(stop)).then(() => undefined),
   };
-  const main = createServer((request, response) => void answerHub(hub, origin(cdn), request, response));
   const cdn = createServer((request, response) => void answerCdn(hub, request, response));
-  for (const server of [main, cdn]) await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return Object.assign(hub, { url: origin(main) });
-}
-
-const origin = (server: Server) => `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-
-function stop(server: Server): Promise<void> {
-  server.closeAllConnections();
-  return new Promise((resolve) => void server.close(() => resolve()));
+  const files = await listen(cdn);
+  const main = createServer((request, response) => void answerHub(hub, files, request, response));
+  return Object.assign(hub, { url: await listen(main) });
 }
 
 function note(hub: FakeHub, at: SeenRequest["at"], { method = "", url = "", headers }: IncomingMessage) {
