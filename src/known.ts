@@ -51,8 +51,7 @@ export function requireKnown(where: string, options: unknown, known: readonly st
   const nearest = meant ?? known.toSorted((a, b) => likeness(b) - likeness(a))[0]!;
   throw new OptionError(
     "option-unknown",
-    `${where}: there is no option ${unknown}; the nearest is ${nearest}, as in { ${nearest}: … }, and all are ` +
-      known.join(", "),
+    `${where}: there is no option ${unknown}; the nearest is { ${nearest}: … } of ` + known.join(", "),
   );
 }
 
@@ -62,12 +61,11 @@ const pairsIn = (text: string): string[] =>
 /** Throws an OptionError ("list-expected") unless the value is a list. `where` names the function and the argument. */
 export function requireList(where: string, value: unknown): void {
   if (Array.isArray(value)) return;
-  throw new OptionError("list-expected", `${where}: expected a list, found ${shown(value)}; put it in brackets: [ … ]`);
+  throw new OptionError("list-expected", `${where}: expected a list, found ${shown(value)}; give [ … ]`);
 }
 
 /** Throws an OptionError ("option-unknown") unless the value is legal. `where` names the function and the option. */
 export function requireOneOf(where: string, value: unknown, legal: readonly unknown[]): void {
   if (legal.includes(value)) return;
-  const found = `${where} ${shown(value)} does not exist`;
-  throw new OptionError("option-unknown", `${found}; choose one of ${legal.join(", ")}`);
+  throw new OptionError("option-unknown", `${where} ${shown(value)} does not exist; give ${legal.join(", ")}`);
 }

@@ -15,6 +15,7 @@ export interface Machine {
   readonly memoryGiB: number;
   readonly platform: string;
   readonly node: string;
+  /** Its version, and the flags that change how it computes. */
   readonly v8: string;
   readonly date: string;
   /** One-minute load average before the run: how busy other users kept the machine. */
@@ -28,7 +29,7 @@ export function machine(): Machine {
     memoryGiB: Math.round(totalmem() / 2 ** 30),
     platform: `${process.platform} ${process.arch}`,
     node: process.versions.node,
-    v8: process.versions.v8,
+    v8: [process.versions.v8, ...process.execArgv.filter((flag) => flag.includes("wasm"))].join(" "),
     date: new Date().toISOString(),
     load: loadavg()[0]!,
   };

@@ -136,12 +136,7 @@ const bare = (href: string): string => href.replace(/\?.*$/, "");
 
 function failed(href: string, why: string, cause?: unknown, code = "fetch-failed"): ModelError {
   const url = bare(href);
-  return new ModelError(
-    code,
-    `${url}: ${why}; check the address, and that its server allows this page`,
-    { url },
-    { cause },
-  );
+  return new ModelError(code, `${url}: ${why}; check the address and its CORS headers`, { url }, { cause });
 }
 
 function found(href: string, file: FolderFile | undefined): FolderFile {
@@ -157,7 +152,7 @@ function rootedFolder(files: FileMap, landmark: string): Folder {
     .sort((a, b) => depthOf(a) - depthOf(b));
   const root = first?.slice(0, -landmark.length) ?? "";
   return {
-    path: root === "" ? "the dropped files" : root.slice(0, -1),
+    path: root === "" ? "dropped files" : root.slice(0, -1),
     open(name) {
       const blob = files.get(root + name);
       return Promise.resolve(blob && blobFile(root + name, blob));
@@ -191,7 +186,7 @@ function inside(folder: URL, name: string): string {
   if (href.startsWith(folder.href)) return href;
   throw new ModelError(
     "file-outside",
-    `${folder.href}: ${JSON.stringify(name)} lies outside; a model's files lie in its folder`,
+    `${folder.href}: ${JSON.stringify(name)} lies outside; a model's files lie in it`,
     { folder: folder.href, name },
   );
 }
@@ -322,5 +317,5 @@ export async function readPolicy(source: FilesSource, options?: ReadPolicyOption
   }
   if (source instanceof File) return openPolicy(await fileOf(source), options);
   const files = await fileMap(source);
-  return openPolicy({ path: "the dropped files", open: (name) => rootedFolder(files, name).open(name) }, options);
+  return openPolicy({ path: "dropped files", open: (name) => rootedFolder(files, name).open(name) }, options);
 }

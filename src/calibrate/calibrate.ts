@@ -193,8 +193,8 @@ async function calibrateOwnText(
   if (shared !== undefined) {
     throw new OptionError(
       "groups-shared",
-      `calibrate: ${shown(shared)} is among the documents, which propose candidates, and among the prompts of ` +
-        "ownText, which test them; give each text, and whole groups, to either",
+      `calibrate: ${shown(shared)} is among the documents, which propose candidates, and the prompts of ownText, ` +
+        "which test them; give each to one of them",
       { shared },
     );
   }

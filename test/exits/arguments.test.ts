@@ -45,10 +45,10 @@ it("an option that a function does not have is refused with the nearest that it 
   ];
   for (const call of calls) {
     await expectCode(() => call(untyped({ maxTokens: 3 })), "option-unknown", /no option maxTokens; the nearest is/);
-    await expectCode(() => call(untyped("text")), "option-unknown", "as in {");
+    await expectCode(() => call(untyped("text")), "option-unknown", "is {");
   }
-  expect(() => calls[0]!(untyped({ maxTokens: 3 }))).toThrow("the nearest is maxNewTokens,");
-  expect(() => riskControl([[0]], untyped({ alpha: 0.1 }))).toThrow("the nearest is epsilon,");
+  expect(() => calls[0]!(untyped({ maxTokens: 3 }))).toThrow("the nearest is { maxNewTokens:");
+  expect(() => riskControl([[0]], untyped({ alpha: 0.1 }))).toThrow("the nearest is { epsilon:");
 });
 
 it("text for a list, a model for heads, a path for a policy or a tokenizer, an unknown dtype is refused", async () => {

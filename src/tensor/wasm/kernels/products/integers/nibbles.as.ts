@@ -44,8 +44,8 @@ export type Centred = u64;
   sums: usize,
 ): void {
   const pairs = isYes<Pairs>();
-  const centred = sizeof<Form>() == sizeof<Centred>();
-  const head = centred ? CENTRED_HEAD : sizeof<Form>() == sizeof<Floats>() ? FLOAT_HEAD : HALF_HEAD;
+  const head =
+    sizeof<Form>() == sizeof<Centred>() ? CENTRED_HEAD : sizeof<Form>() == sizeof<Floats>() ? FLOAT_HEAD : HALF_HEAD;
   const low = v128.load(constants + NIBBLE_MASK);
   const mask = v128.load(constants + HALF_MASK);
   const words = bytes >> 3;
@@ -103,17 +103,34 @@ export type Centred = u64;
     }
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + words);
-    let d = scales(head, w, 0, mask);
-    v128.store(sums, addNibbles(v128.load(sums), s0, d, centred ? d : minimums(head, w, mask), f, g));
-    d = scales(head, w, 16, mask);
-    v128.store(sums, addNibbles(v128.load(sums, 16), s1, d, centred ? d : minimums(head, w + 16, mask), f, g), 16);
-    d = scales(head, w, 32, mask);
-    v128.store(sums, addNibbles(v128.load(sums, 32), s2, d, centred ? d : minimums(head, w + 32, mask), f, g), 32);
-    d = scales(head, w, 48, mask);
-    v128.store(sums, addNibbles(v128.load(sums, 48), s3, d, centred ? d : minimums(head, w + 48, mask), f, g), 48);
+    s0 = added<Form>(head, w, 0, sums, s0, mask, f, g);
+    s1 = added<Form>(head, w, 16, sums, s1, mask, f, g);
+    v128.store(sums, s0);
+    v128.store(sums, s1, 16);
+    s2 = added<Form>(head, w, 32, sums, s2, mask, f, g);
+    s3 = added<Form>(head, w, 48, sums, s3, mask, f, g);
+    v128.store(sums, s2, 32);
+    v128.store(sums, s3, 48);
     t += 4;
     w += head + 256;
   }
+}
+
+/** Sums + a group's products of four columns. */
+// @ts-ignore: decorator
+@inline function added<Form>(
+  head: usize,
+  w: usize,
+  c: usize,
+  sums: usize,
+  products: v128,
+  mask: v128,
+  f: v128,
+  g: v128,
+): v128 {
+  const d = scales(head, w, c, mask);
+  const m = sizeof<Form>() == sizeof<Centred>() ? d : minimums(head, w + c, mask);
+  return addNibbles(v128.load(sums + c), products, d, m, f, g);
 }
 
 /** Scales of four columns (`halvesAt`), or scales times 2^-112. */

@@ -40,7 +40,7 @@ import {
   scalesAt,
   way,
 } from "./dots.as";
-import { isYes } from "../../simd.as";
+import { isYes, storeFour } from "../../simd.as";
 import { EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import {
   groupsOf,
@@ -245,10 +245,36 @@ export function tileRows<Pairs, Form>(
   v128.store(to, addBytes(v128.load(to, 16), c1, v128.load(facts, SCALES + 16), t), 16);
 }
 
-/** sums + a group's products of four columns. */
+/** Sums + a group's products of four columns. */
 // @ts-ignore: decorator
-@inline function added(nibbles: bool, sums: v128, products: v128, d: v128, m: v128, t: v128, total: v128): v128 {
-  return nibbles ? addNibbles(sums, products, d, m, t, total) : addBytes(sums, products, d, t);
+@inline function added(nibbles: bool, sums: usize, facts: usize, products: v128, t: v128, total: v128): v128 {
+  const d = v128.load(facts, SCALES);
+  return nibbles
+    ? addNibbles(v128.load(sums), products, d, v128.load(facts), t, total)
+    : addBytes(v128.load(sums), products, d, t);
+}
+
+/** Adds a group's products onto the sums of a row. */
+// @ts-ignore: decorator
+@inline function addRow(
+  nibbles: bool,
+  to: usize,
+  facts: usize,
+  p0: v128,
+  p1: v128,
+  p2: v128,
+  p3: v128,
+  t: v128,
+  total: v128,
+): void {
+  p0 = added(nibbles, to, facts, p0, t, total);
+  p1 = added(nibbles, to + 16, facts + 16, p1, t, total);
+  v128.store(to, p0);
+  v128.store(to, p1, 16);
+  p2 = added(nibbles, to + 32, facts + 32, p2, t, total);
+  p3 = added(nibbles, to + 48, facts + 48, p3, t, total);
+  v128.store(to, p2, 32);
+  v128.store(to, p3, 48);
 }
 
 /** 2^s·h + l */
@@ -335,22 +361,8 @@ export function tileRows<Pairs, Form>(
   const t = nibbles ? v128.load32_splat(own, TOTAL) : s;
   const u = two ? v128.load32_splat(next, SCALE) : s;
   const v = two && nibbles ? v128.load32_splat(next, TOTAL) : u;
-  let d = v128.load(facts, SCALES);
-  let m = nibbles ? v128.load(facts) : d;
-  v128.store(to, added(nibbles, v128.load(to), a0, d, m, s, t));
-  if (two) v128.store(into, added(nibbles, v128.load(into), b0, d, m, u, v));
-  d = v128.load(facts, SCALES + 16);
-  m = nibbles ? v128.load(facts, 16) : d;
-  v128.store(to, added(nibbles, v128.load(to, 16), a1, d, m, s, t), 16);
-  if (two) v128.store(into, added(nibbles, v128.load(into, 16), b1, d, m, u, v), 16);
-  d = v128.load(facts, SCALES + 32);
-  m = nibbles ? v128.load(facts, 32) : d;
-  v128.store(to, added(nibbles, v128.load(to, 32), a2, d, m, s, t), 32);
-  if (two) v128.store(into, added(nibbles, v128.load(into, 32), b2, d, m, u, v), 32);
-  d = v128.load(facts, SCALES + 48);
-  m = nibbles ? v128.load(facts, 48) : d;
-  v128.store(to, added(nibbles, v128.load(to, 48), a3, d, m, s, t), 48);
-  if (two) v128.store(into, added(nibbles, v128.load(into, 48), b3, d, m, u, v), 48);
+  addRow(nibbles, to, facts, a0, a1, a2, a3, s, t);
+  if (two) addRow(nibbles, into, facts, b0, b1, b2, b3, u, v);
 }
 
 /**
