@@ -114,8 +114,9 @@ function logprobsOf({ kind, logprobs, spell }: Answer, tokens: readonly ServedTo
   return {
     tokens: likely.map(({ token }) => token),
     token_logprobs: likely.map(({ logprob }) => logprob),
+    // Parts of a character are spelled alike: the likeliest, the first, is written last and stays.
     top_logprobs: likely.map(({ top }) =>
-      Object.fromEntries(top.map(spelled).map(({ token, logprob }) => [token, logprob])),
+      Object.fromEntries(top.toReversed().map((one) => [spell(one.id), one.logprob])),
     ),
   };
 }

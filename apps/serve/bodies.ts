@@ -69,6 +69,8 @@ const chatBody = z
           role: z.enum(["system", "developer", "user", "assistant"], { error: "has a role that is not supported" }),
           content,
           name: optional(z.string()),
+          // Of an answer that is sent back.
+          ...{ refusal: only(), audio: only(), annotations: empty, tool_calls: empty, function_call: only() },
         }),
       )
       .min(1),

@@ -67,6 +67,8 @@ describe("OpenAI's client", () => {
     const expected = await written(prompt, { policy, maxNewTokens: 8 });
     const choice = answer.choices[0]!;
     expect(choice.message).toEqual({ role: "assistant", content: expected.text, refusal: null });
+    const again = await post("/v1/chat/completions", { ...base, messages: [choice.message, ...messages] });
+    expect(again.status).toBe(200);
     expect(choice.finish_reason).toBe(expected.finishReason === "length" ? "length" : "stop");
     expect(detailsOf(choice)).toMatchObject({ mode: "exits", depths: expected.depths, promise: expected.promise });
     expect(answer.usage).toMatchObject({

@@ -222,7 +222,7 @@ async function run(settings: CalibrateSettings, io: Io): Promise<void> {
   if (prompts !== undefined) return runOnPrompts({ ...settings, prompts }, io);
   refuseIf(
     isOfAnswers(loss ?? defaults.loss) || epsilon !== undefined,
-    `calibrate: --loss ${loss} and --epsilon are about answers; give the prompts, --prompts FILE`,
+    "calibrate: --epsilon, and every --loss but token and anyChange, is about answers; give --prompts FILE",
   );
   const shard = openShare(settings);
   const { model, heads, folder } = await openHeads(settings, io);
