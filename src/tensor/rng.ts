@@ -26,8 +26,8 @@ type RngState = readonly [number, number, number, number];
  * to one that others have too.
  */
 export function createRng(seed: number | RngState): Rng {
-  if (typeof seed === "number") requireInteger("seed", seed, Number.MIN_SAFE_INTEGER);
-  let [a, b, c, d] = typeof seed === "number" ? expand(seed) : seed;
+  if (typeof seed !== "object") requireInteger("seed", seed, Number.MIN_SAFE_INTEGER);
+  let [a, b, c, d] = typeof seed === "object" ? seed : expand(seed);
 
   const next = (): number => {
     const scrambled = Math.imul(b, 5);

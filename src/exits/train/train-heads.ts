@@ -66,8 +66,6 @@ export interface TrainOptions {
   readonly now?: () => number;
 }
 
-const DEFAULT_LOSS: HeadLoss = { kind: "kl" };
-
 export const trainDefaults = {
   steps: 500,
   batchSize: 8,
@@ -76,7 +74,7 @@ export const trainDefaults = {
   learningRate: 1e-3,
   weightDecay: 0.01,
   maxGradientNorm: 0,
-  loss: DEFAULT_LOSS,
+  loss: { kind: "kl" } as HeadLoss,
   seed: 0,
   checkpointEvery: 100,
   measureEvery: 100,
@@ -269,6 +267,7 @@ export async function trainHeads(
     });
     return { steps, tokens, last };
   } finally {
+    for (const { head } of all) head.weights.changed(); // a checkpoint of the last step has changed them, too
     students.dispose();
     drafters.dispose();
   }
