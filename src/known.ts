@@ -51,7 +51,7 @@ export function requireKnown(where: string, options: unknown, known: readonly st
   const nearest = meant ?? known.toSorted((a, b) => likeness(b) - likeness(a))[0]!;
   throw new OptionError(
     "option-unknown",
-    `${where}: there is no option ${unknown}; the nearest is { ${nearest}: … } of ` + known.join(", "),
+    `${where}: there is no option ${unknown}; the nearest is { ${nearest}: … } of ${known.join(", ")}`,
   );
 }
 

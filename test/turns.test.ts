@@ -14,10 +14,10 @@ import {
   trainHeads,
 } from "early-exits";
 import { createDevice } from "early-exits/node";
-import { createReferenceDevice, createRng } from "early-exits/tensor";
+import { createRng } from "early-exits/tensor";
 import { byteTokenizer } from "./support/byte-tokenizer.js";
-import { byteLlama } from "./support/models.js";
-import { llamaConfigJson, memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { byteLlama, smallCheckpoint, smallConfigs } from "./support/models.js";
+import { memorySource, serializeModel, tokenStream } from "early-exits/model";
 import { describe, expect, it } from "vitest";
 import { times } from "./support/lists.js";
 
@@ -67,18 +67,8 @@ const works: Record<string, (signal: AbortSignal) => Promise<unknown>> = {
   },
   "the training of heads": (signal) => trainHeads(heads, documents, { steps: endless, signal }),
   pretraining: async (signal) => {
-    const config = {
-      vocabSize: 257,
-      hiddenSize: 64,
-      numLayers: 2,
-      numHeads: 4,
-      intermediateSize: 128,
-      eosTokenIds: [256],
-    };
-    const fresh = createModel(
-      llamaConfigJson({ ...config, numKvHeads: 4, maxPositionEmbeddings: 64, tieWordEmbeddings: true }),
-      { device: model.device, seed: 1, tokenizer: byteTokenizer() },
-    );
+    const shape = { hiddenSize: 64, numLayers: 2, numHeads: 4, numKvHeads: 4, intermediateSize: 128 };
+    const fresh = createModel(byteLlama({ ...shape, maxPositionEmbeddings: 64 }), { ...options, seed: 1 });
     await pretrain(fresh, tokenStream(fresh, documents), { steps: endless, batchSize: 4, sequenceLength: 32, signal });
   },
   "a calibration": (signal) => calibrate(heads, held, { agreement: 0.5, signal }),
@@ -110,18 +100,8 @@ describe("turns of the event loop", () => {
 
 it("loading ends with the reason of its signal, and leaves nothing on the device", async () => {
   const device = await createDevice("wasm", { threads: 1 });
-  const config = llamaConfigJson({
-    vocabSize: 257,
-    hiddenSize: 32,
-    numLayers: 2,
-    numHeads: 2,
-    numKvHeads: 1,
-    intermediateSize: 64,
-    maxPositionEmbeddings: 64,
-    tieWordEmbeddings: true,
-    eosTokenIds: [],
-  });
-  const source = memorySource(await serializeModel(createModel(config, { device: createReferenceDevice(), seed: 1 })));
+  const config = smallConfigs["llama"]!;
+  const source = memorySource(await smallCheckpoint(config));
   (await loadModel(config, source, { device })).dispose(); // the kernels' own rooms grow, and stay
   const used = device.memory!().used;
   const controller = new AbortController();

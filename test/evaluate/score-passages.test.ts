@@ -11,9 +11,7 @@ import { runTo } from "../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { scorePassages } from "../../src/evaluate/score-passages.js";
 import { earlyExitDecoder } from "../../src/exits/decode/decode.js";
-import { createSampler } from "../../src/model/decode/decoder.js";
-import { createRng } from "../../src/tensor/index.js";
-import { generated } from "../support/generated.js";
+import { generated, nextToken } from "../support/generated.js";
 import {
   type AskedHeads,
   askedHeads,
@@ -120,7 +118,6 @@ describe("policies", () => {
   /** The decoder's choices after every prefix of the passages. */
   const decoded = async (heads: ExitHeads, policy: Policy) => {
     const decoder = earlyExitDecoder(heads, policy);
-    const sampler = createSampler({}, createRng(0));
     const scored = [];
     for (const { context, continuation } of passages) {
       const sequence = new Sequence(heads.model);
@@ -130,8 +127,8 @@ describe("policies", () => {
       const tokens = [];
       for (const id of [context.at(-1)!, ...continuation.slice(0, -1)]) {
         sequence.append(id);
-        const [round] = await decoder.next([{ sequence, sampler, room: 1 }]);
-        tokens.push({ choice: round!.tokens[0]!.id, depth: round!.tokens[0]!.depth });
+        const { id: choice, depth } = await nextToken(decoder, sequence);
+        tokens.push({ choice, depth });
       }
       sequence.dispose();
       scored.push(tokens);

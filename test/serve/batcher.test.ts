@@ -3,15 +3,19 @@ import { setImmediate } from "node:timers/promises";
 import { between, casesHere, fc, test } from "../support/property.js";
 import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel } from "early-exits";
 import { fitProjections } from "early-exits/exits";
-import { cacheBytesPerPosition, memorySource } from "early-exits/model";
+import {
+  type ActiveText,
+  cacheBytesPerPosition,
+  memorySource,
+  planText,
+  Sequence,
+  WritingLoop,
+} from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
 import { expect, it } from "vitest";
 import { apiErrorOf } from "../../apps/serve/api-error.js";
 import { DeviceError, NumericsError } from "../../src/errors.js";
 import { type Decoder, plainDecoder } from "../../src/model/decode/decoder.js";
-import { type ActiveText, WritingLoop } from "../../src/model/decode/generate.js";
-import { planText } from "../../src/model/decode/text.js";
-import { Sequence } from "../../src/model/sequence.js";
 import { sharedWasm } from "../support/devices.js";
 import { times } from "../support/lists.js";
 import { damagedCheckpoint, randomIds, smallByteModel, smallConfigs } from "../support/models.js";

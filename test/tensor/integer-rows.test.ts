@@ -1,9 +1,8 @@
 /** Weights as integers of four bits: exact where they can be, near elsewhere. */
 import { describe, expect, it } from "vitest";
 import { f16ToFloat32 } from "../../src/tensor/formats/half-floats.js";
-import { decodeGguf } from "../../src/tensor/formats/gguf/decode.js";
+import { decodeGguf, ggufIntegers } from "../../src/tensor/formats/gguf/decode.js";
 import { ggufBlock, ggufTypes, integerForm } from "../../src/tensor/formats/gguf/types.js";
-import { ggufIntegers } from "../../src/tensor/formats/gguf/decode.js";
 import { GROUP, groupsOf, integerValues, roundToInt4 } from "../../src/tensor/integer-rows.js";
 import { createRng } from "../../src/tensor/rng.js";
 import { sumOf, times } from "../support/lists.js";

@@ -40,6 +40,7 @@ describe("the sequence", () => {
     const sequences = seeds.map((seed) => uniforms(createRng(seed), 4).join());
     expect(seeds.map((seed) => uniforms(createRng(seed), 4).join())).toEqual(sequences);
     expect(new Set(sequences).size).toBe(seeds.length);
+    expect(() => createRng("7" as never)).toThrow("seed");
   });
 
   test("goes on from a saved state, whatever was drawn before", () => {

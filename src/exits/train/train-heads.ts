@@ -74,7 +74,7 @@ export const trainDefaults = {
   learningRate: 1e-3,
   weightDecay: 0.01,
   maxGradientNorm: 0,
-  loss: { kind: "kl" } as HeadLoss,
+  loss: { kind: "kl" },
   seed: 0,
   checkpointEvery: 100,
   measureEvery: 100,

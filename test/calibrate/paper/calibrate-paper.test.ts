@@ -5,15 +5,14 @@ import { expect, it } from "vitest";
 import { randomIds, smallModel } from "../../support/models.js";
 import { expectCode } from "../../support/expect-code.js";
 
-const setup = async () => {
-  const model = await smallModel();
-  const heads = attachHeads(model, { exits: [1, 3] });
-  return { heads, documents: Array.from({ length: 6 }, (_, i) => randomIds(20 + i, 61, i)) };
-};
+const heads = attachHeads(await smallModel(), { exits: [1, 3] });
+const records = await recordDocuments(
+  heads,
+  Array.from({ length: 6 }, (_, i) => randomIds(20 + i, 61, i)),
+);
 
 it("returns a policy bound to model and heads, and a report that guarantees nothing", async () => {
-  const { heads, documents } = await setup();
-  const { policy, certificate } = calibratePaper(await recordDocuments(heads, documents), { agreement: 0.5 });
+  const { policy, certificate } = calibratePaper(records, { agreement: 0.5 });
   expect([policy.modelHash, policy.headsHash]).toEqual([await heads.model.hash(), await heads.hash()]);
   expect(certificate).toMatchObject({ procedure: "paper", guarantee: "none", agreement: 0.5 });
   expect(certificate.measured.exits.map(({ reached }) => reached)[0]).toBe(certificate.measured.positions);
@@ -22,8 +21,6 @@ it("returns a policy bound to model and heads, and a report that guarantees noth
 });
 
 it("rejects levels outside (0, 1), empty documents and files that are not policies", async () => {
-  const { heads, documents } = await setup();
-  const records = await recordDocuments(heads, documents);
   expect(() => calibratePaper(records, { agreement: 1 })).toThrow(/agreement: expected a number in \(0, 1\), found 1/);
   await expectCode(recordDocuments(heads, [[]]), "documents-empty");
   expect(() => policyFrom({ format: "something" })).toThrow(/expected \{"format": "early-exits\/policy"/);

@@ -8,16 +8,12 @@ import { expectCode } from "../../support/expect-code.js";
 
 const options = { agreement: 0.3, delta: 0.3, fill: "project", seed: 3, candidates: 6 } as const;
 
-async function subject() {
-  const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
-  // Beginnings that are given, and what is judged after them.
-  const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
-  const records = await recordDocuments(heads, documents);
-  return { heads, documents, records };
-}
+const heads = await giveProjections(await smallHeads({}, { device: await sharedWasm() }));
+// Beginnings that are given, and what is judged after them.
+const documents = Array.from({ length: 40 }, (_, i) => ({ ids: randomIds(16, 61, i), from: i % 9 }));
+const records = await recordDocuments(heads, documents);
 
 it("gives the certificate of calibrate, also when several levels are run together; it can be verified", async () => {
-  const { heads, documents, records } = await subject();
   const other = await proposeThresholds(records, { ...options, agreement: 0.5, score: "entropy" });
   const own = await proposeThresholds(records, { ...options, score: "entropy" });
   const runs = await runPolicies(heads, documents, { ...own, thresholds: [...other.thresholds, ...own.thresholds] });
@@ -32,7 +28,6 @@ it("gives the certificate of calibrate, also when several levels are run togethe
 });
 
 it("refuses missing runs, and runs of anything else", async () => {
-  const { heads, documents, records } = await subject();
   await expectCode(calibrateRecords(records, options), "fill-unrecorded");
   const candidates = await proposeThresholds(records, options);
   const others = await giveProjections(attachHeads(heads.model, { exits: [1, 2], kind: "linear" }));

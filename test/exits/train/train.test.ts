@@ -2,6 +2,7 @@
 import {
   attachHeads,
   createModel,
+  createPolicy,
   type ExitHeads,
   loadModel,
   pretrain,
@@ -17,6 +18,7 @@ import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { markedWindows } from "../../../src/model/documents.js";
 import { allWeights } from "../../../src/model/weights.js";
+import { generated } from "../../support/generated.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";
 import { byteLlama, smallModel } from "../../support/models.js";
@@ -93,7 +95,15 @@ describe("trainHeads", () => {
     [{ list: [97, 98, 99] }, "list", [1, 2], { list: [97, 98] }],
   ])("with %j resumes from a checkpoint bit for bit, and refuses that of other %s", async ([own, , exits, other]) => {
     const whole = attachHeads(model, { exits: [1, 2] });
-    await train(whole, { steps: 6, ...own });
+    let last: Uint8Array | undefined;
+    await train(whole, { steps: 6, ...own, onCheckpoint: (bytes: Uint8Array) => void (last = bytes) });
+    const done = attachHeads(model, { exits: [1, 2] });
+    const written = async (heads: ExitHeads) =>
+      (await generated(heads, [1, 2], { policy: createPolicy(heads, "always") })).ids;
+    const before = await written(done);
+    await train(done, { steps: 6, ...own, resume: last });
+    expect(await written(done)).toEqual(await written(whole));
+    expect(await written(done)).not.toEqual(before);
     let saved: Uint8Array | undefined;
     const stop = new AbortController();
     await expect(

@@ -103,6 +103,7 @@ export type Centred = u64;
     }
     const f = v128.load32_splat(t);
     const g = v128.load32_splat(t + words);
+    // stored in pairs, as in tile.as.ts
     s0 = added<Form>(head, w, 0, sums, s0, mask, f, g);
     s1 = added<Form>(head, w, 16, sums, s1, mask, f, g);
     v128.store(sums, s0);

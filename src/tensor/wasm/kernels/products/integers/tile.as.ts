@@ -40,7 +40,7 @@ import {
   scalesAt,
   way,
 } from "./dots.as";
-import { isYes, storeFour } from "../../simd.as";
+import { isYes } from "../../simd.as";
 import { EXACT, NIBBLE_HALVES, PAIRS } from "../../constants";
 import {
   groupsOf,
@@ -254,7 +254,7 @@ export function tileRows<Pairs, Form>(
     : addBytes(v128.load(sums), products, d, t);
 }
 
-/** Adds a group's products onto the sums of a row. */
+/** Adds a group's products onto the sums of a row. Where V8 joins vectors, it begins with stores side by side. */
 // @ts-ignore: decorator
 @inline function addRow(
   nibbles: bool,
@@ -351,7 +351,6 @@ export function tileRows<Pairs, Form>(
     a2 = joined(nibbles, a2, b2);
     a3 = joined(nibbles, a3, b3);
   }
-  // Column by column, so that two rows read its facts once. Offsets are written out, or V8 would compute addresses.
   const two = records == 2;
   const own = words ? record + WORDS : record;
   const next = own + (words ? 2 * RECORD : RECORD);
