@@ -175,7 +175,11 @@ function numberIn(text: string): number {
 
 /** Parses the path of a file to write, before any work: in place of a device, a pipe or a link none would be put. */
 export function fileToWrite(path: string): string {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined || found.isFile()) return path;
+  try {
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined || found.isFile()) return path;
+  } catch (error) {
+    throw new InvalidArgumentError(`cannot be written (${(error as NodeJS.ErrnoException).code}); name a file.`);
+  }
   throw new InvalidArgumentError("is a device, a pipe, a link or a folder, which is not replaced; name a file.");
 }

@@ -23,10 +23,11 @@ export function processIo(): Io {
     });
   }
   stderr.on("error", () => undefined); // nobody reads progress any more
-  // A reader that closes the pipe (`| head`) is not an error.
-  stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code === "EPIPE") process.exit(0);
-    throw error;
+  // A reader that closes the pipe (`| head`) ends the program as SIGPIPE would: not with 0, for it may have failed.
+  stdout.on("error", ({ code }: NodeJS.ErrnoException) => {
+    if (code === "EPIPE") process.exit(141);
+    stderr.write(`error: stdout cannot be written (${code})\n`);
+    process.exit(1);
   });
   return {
     stdout,

@@ -1,7 +1,8 @@
 /**
  * Requests against a device of fixed memory: sequences that stay open, sequences that close, and texts with room for a
  * random number of tokens. After each request, the memory in use is that of what lives; a request that is refused
- * leaves nothing and succeeds once the device is empty, if it fits at all; texts are those of a fresh device.
+ * needed more than was left, leaves nothing and succeeds once the device is empty, if it fits at all; texts are those
+ * of a fresh device.
  */
 import { type Device, EarlyExitError, generate, loadModel, type Model } from "early-exits";
 import { memorySource, Sequence } from "early-exits/model";
@@ -78,6 +79,10 @@ export async function pressMemory({
       const sum = live.reduce((bytes, each) => bytes + each.bytes, empty);
       if (used() !== sum) throw new Error(`${where}: ${used()} bytes are in use, what lives has ${sum}`);
     };
+    const requireNeeded = (): void => {
+      requireUsed();
+      if (capacity * perPosition + used() < memoryLimit / 4) throw new Error(`${where}: refused, and it would fit`);
+    };
     if (action === 0 && live.length > 0) {
       live.splice(rng.integer(live.length), 1)[0]!.sequence.dispose();
       counts.closed++;
@@ -89,7 +94,7 @@ export async function pressMemory({
         counts.opened++;
       } else {
         counts.refused++;
-        requireUsed();
+        requireNeeded();
         closeAll();
         if (capacity <= mostPositions) new Sequence(model, capacity).dispose();
       }
@@ -98,10 +103,10 @@ export async function pressMemory({
       const { length } = prompts[prompt]!;
       const room = Math.max(TOKENS, Math.min(CONTEXT, capacity) - length);
       const run = (): Promise<string> => textOf(model, prompts[prompt]!, room);
-      let text = await run().catch((error: unknown) => requireTyped(where, error));
+      let text = await run().catch((error: unknown) => requireFull(where, error));
       if (text === undefined) {
         counts.refused++;
-        requireUsed();
+        requireNeeded();
         closeAll();
         if (capacity <= mostPositions) text = await run();
       }
@@ -134,13 +139,14 @@ function attempt<T>(where: string, call: () => T): T | undefined {
   try {
     return call();
   } catch (error) {
-    requireTyped(where, error);
+    requireFull(where, error);
     return undefined;
   }
 }
 
-function requireTyped(where: string, error: unknown): undefined {
-  if (!(error instanceof EarlyExitError)) throw new Error(`${where}: untyped error`, { cause: error });
+function requireFull(where: string, error: unknown): undefined {
+  const full = error instanceof EarlyExitError && error.code === "wasm-memory-full";
+  if (!full) throw new Error(`${where}: another error`, { cause: error });
 }
 
 async function textsOf(model: Model, prompts: readonly (readonly number[])[]): Promise<string[]> {

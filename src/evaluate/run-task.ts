@@ -5,6 +5,7 @@ import { findingName, isCount, jsonIn, jsonOf, readFinding, writeFinding } from 
 import type { CacheStore } from "../exits/states/record-states.js";
 import type { Model } from "../model/index.js";
 import { createRng } from "../tensor/index.js";
+import { shown } from "../shown.js";
 import { giveTurn } from "../turns.js";
 import type { EvaluateOptions, Evaluation } from "./evaluation.js";
 import {
@@ -275,7 +276,7 @@ export async function runTask(
     for await (const item of items) {
       number++;
       kind ??= item.kind;
-      requireKind(item, kind, number);
+      requireItem(item, kind, number);
       const known = await kept?.read(item);
       if (known === undefined) yield { item, number };
       else {
@@ -322,13 +323,30 @@ export async function runTask(
   };
 }
 
-function requireKind(item: TaskItem, kind: TaskKind, number: number): void {
-  if (item.kind === kind) return;
+function requireItem(item: TaskItem, kind: TaskKind, number: number): void {
+  if (item.kind !== kind) {
+    throw new TaskError(
+      "task-mixed",
+      `evaluate: item ${number} is of kind ${item.kind}, those before of kind ${kind}; evaluate them separately`,
+      { item: number },
+    );
+  }
+  if (isWhole(item)) return;
   throw new TaskError(
-    "task-mixed",
-    `evaluate: item ${number} is of kind ${item.kind}, those before of kind ${kind}; evaluate them separately`,
+    "task-item",
+    `evaluate: item ${number} is no item of kind ${kind}: ${shown(item)}; give texts, and as gold the ` +
+      "number of a choice",
     { item: number },
   );
+}
+
+/** Items of a JavaScript program may lack what their type says. */
+function isWhole(item: TaskItem): boolean {
+  if (item.kind === "perplexity") return typeof item.text === "string";
+  const isChoice = (choice: AnswerChoice): boolean =>
+    typeof choice.context === "string" && typeof choice.continuation === "string";
+  if (item.kind === "lambada") return isChoice(item);
+  return Array.isArray(item.choices) && item.choices.every(isChoice) && item.choices[item.gold] !== undefined;
 }
 
 /** Settings that a score depends on, beside its item. */

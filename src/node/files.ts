@@ -86,20 +86,38 @@ export async function readJson(path: string): Promise<unknown> {
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   const replaced = await lstat(path).catch(() => undefined);
   if (replaced !== undefined) requireRegular(path, replaced, Infinity);
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolder(dirname(path));
   const temporary = temporaryName(path);
   try {
     await writeFile(temporary, data);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });
-    throw new EarlyExitError(
-      "file-unwritable",
-      `${path}: cannot be written (${codeOf(error)}); check the folder and its permissions`,
-      { path },
-      { cause: error },
-    );
+    throw unwritable(path, error);
   }
+}
+
+/** Makes a folder, and those above it. Throws an EarlyExitError `file-unwritable`. */
+export async function makeFolder(path: string): Promise<void> {
+  try {
+    await mkdir(path);
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    // Not mkdir's own `recursive`: in /proc, where folders exist and none can be made, it never ends.
+    if (code !== "ENOENT" || (await fileExists(dirname(path)))) throw unwritable(path, error);
+    await makeFolder(dirname(path));
+    await makeFolder(path);
+  }
+}
+
+function unwritable(path: string, error: unknown): EarlyExitError {
+  return new EarlyExitError(
+    "file-unwritable",
+    `${path}: cannot be written (${codeOf(error)}); check the folder and its permissions`,
+    { path },
+    { cause: error },
+  );
 }
 
 /** Names this machine or container, whose processes are seen here. */

@@ -6,11 +6,11 @@
  * The next to open the folder finishes step 3 if there is a .commit.json, else removes a dead process's step 1. So the
  * folder is as before or as after, never mixed.
  */
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { EarlyExitError } from "../errors.js";
 import { MANIFEST, manifestOf } from "../model/files/manifest.js";
-import { readJson, removeStaleTemporaries, temporaryName, writeFileAtomic } from "./files.js";
+import { makeFolder, readJson, removeStaleTemporaries, temporaryName, writeFileAtomic } from "./files.js";
 
 const COMMIT = ".commit.json";
 
@@ -27,7 +27,7 @@ export async function writeFolder(folder: string, files: Readonly<Record<string,
     const message = `${folder}: ${JSON.stringify(stray)} is no file of the folder itself; give a name without slashes`;
     throw new EarlyExitError("file-outside", message, { folder, name: stray });
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   await settleFolder(folder);
   const bytes = new Map(
     Object.entries(files).map(([name, data]) => [

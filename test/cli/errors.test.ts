@@ -125,6 +125,12 @@ it("SIGINT stops a process's training at a checkpoint, and it ends with status 1
   expect(existsSync(folder.path("heads", "checkpoint", "state.safetensors"))).toBe(true);
 });
 
+it("nobody reads stdout: the process ends as one that SIGPIPE ended", async () => {
+  const { child, ended } = startProcess(["--help"]);
+  child.stdout.destroy();
+  expect((await ended).code).toBe(141);
+});
+
 it("a file beyond a limit is refused with the flag that raises it, and passes with it", async () => {
   const dir = folder.path("deep");
   mkdirSync(dir);

@@ -64,6 +64,10 @@ it("no file is written in place of a pipe, a link or a folder", async () => {
   expect(await readText(places[1]!)).toBe("kept");
 });
 
+it.each(["/proc/none/file", "/dev/null/folder/file"])("nothing is written to %s, and nothing waits", async (path) => {
+  await expectCode(writeFileAtomic(path, "new"), "file-unwritable");
+});
+
 it("a model folder with irregular files is refused, not waited for", async () => {
   const device = createReferenceDevice();
   const model = folder.path("model");

@@ -3,7 +3,7 @@
  * weights, and the errors for shapes that do not fit. Gradients: gradients.test.ts; golden numbers of the losses and
  * scores (the method, sections 3 and 4): test/exits/heads/score.test.ts.
  */
-import { describe, expect } from "vitest";
+import { describe, expect, it } from "vitest";
 import { backward } from "../../src/tensor/autograd.js";
 import { type Device, ROW_STATS, weightDtypes } from "../../src/tensor/device.js";
 import { add, mul, sub } from "../../src/tensor/ops/arithmetic.js";
@@ -89,6 +89,11 @@ describe("rows of logits", () => {
     const rounded = list(softmax(float32(z)));
     // each p off by p·2⁻²⁴, and Σp = 1
     expect(Math.abs(sumOf(rounded) - 1)).toBeLessThanOrEqual(tolerance + 2 ** -24);
+  });
+
+  it("the entropy of a row with NaN is NaN", () => {
+    const stats = list(rowStats(Tensor.from(double, [1, NaN])));
+    expect(stats[ROW_STATS.entropy]).toBeNaN();
   });
 
   test.prop([fc.array(real(-20, 20), { minLength: 2, maxLength: 30 })])(

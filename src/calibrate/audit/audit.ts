@@ -1,12 +1,13 @@
 /**
  * An audit of texts in use: one text in k, chosen by a hash of a seed and the text's number, is read once finished and
  * judged as calibration judges given text, against the reference model, by the certified loss. The losses feed an alarm
- * and a confidence sequence. Decoding knows nothing of the audit: after the alarm, the
- * caller decodes without exits. The state is plain data, from which a later program goes on.
+ * and a confidence sequence. Decoding knows nothing of the audit: after the alarm, the caller decodes without exits.
+ * The state is plain data, from which a later program goes on.
  *
- * The unit is the text. Texts of one user resemble each other, so the first that is chosen stands for all. Units count
- * in the order of the calls of `read`, not in that in which texts end: short texts would come first, and may be the
- * worse ones.
+ * The unit is the text. Texts of one user resemble each other, so the first that is chosen stands for all; where no
+ * user is named, so does the first after a prompt, or one bad prompt, asked again and again, would ring the alarm.
+ * Units count in the order of the calls of `read`, not in that in which texts end: short texts would come first, and
+ * may be the worse ones.
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, PolicyError, requireInteger } from "../../errors.js";
@@ -15,6 +16,7 @@ import { certifiedTerms, type Policy, type Reference } from "../../exits/plan/po
 import { alarm, type AlarmState, alarmWealth, STAKES, stepAlarm } from "../../risk/alarm.js";
 import { type LossInterval, lossInterval } from "../../risk/loss-interval.js";
 import { answerDocument, type MarkedDocument } from "../../model/index.js";
+import { hashOf } from "../../model/passages.js";
 import { createRng } from "../../tensor/index.js";
 import type { JudgeOptions } from "../record/judge.js";
 import { playRuns } from "../record/outcome.js";
@@ -35,7 +37,7 @@ export interface AuditState {
   /** Sum of the units' losses; `alarm` has their number. */
   readonly lossSum: number;
   readonly alarm: AlarmState;
-  /** Users whose unit was counted. */
+  /** Users whose unit was counted; prompts, by a hash, of texts without a user. */
   readonly users: readonly string[];
 }
 
@@ -59,7 +61,7 @@ export interface FinishedText {
   readonly promptIds: readonly number[];
   /** The tokens after the prompt. */
   readonly ids: readonly number[];
-  /** A user counts once, with one text. */
+  /** A user counts once, with one text. @default the prompt: a text counts once for all after the same prompt */
   readonly user?: string | undefined;
 }
 
@@ -143,8 +145,8 @@ export class Audit {
   async #count(text: FinishedText | undefined, signal: CancelSignal | undefined): Promise<number | undefined> {
     const { users } = this.#state;
     if (text === undefined || text.ids.length === 0) return undefined;
-    const { promptIds, ids, user } = text;
-    if (user !== undefined && users.includes(user)) return undefined;
+    const { promptIds, ids, user = `prompt ${hashOf(promptIds.join())}` } = text;
+    if (users.includes(user)) return undefined;
     const given = answerDocument(promptIds, ids);
     if (given.ids.length < 2) return undefined; // calibration leaves out a single position, too
     const loss = await this.#lossOf(given, signal);
@@ -152,7 +154,7 @@ export class Audit {
       tokens: this.#state.tokens + ids.length,
       lossSum: this.#state.lossSum + loss,
       alarm: stepAlarm(this.#state.alarm, loss),
-      users: user === undefined ? users : [...users, user],
+      users: [...users, user],
     });
     return loss;
   }

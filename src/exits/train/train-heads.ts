@@ -193,7 +193,7 @@ export async function trainHeads(
     );
   }
   try {
-    heads.taught = await taughtBy(heads, data, signal);
+    const taught = await taughtBy(heads, data, signal);
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
       nameOf: (part) =>
@@ -221,6 +221,7 @@ export async function trainHeads(
           disposeBatch(batch);
           if (pairs !== undefined) disposeBatch(pairs);
         }
+        heads.taught = taught;
         for (const { head } of all) head.weights.changed(); // the optimiser changes them in place
         return { tokens: batch.rows, results, losses: results.map((result) => result.loss) };
       },
@@ -265,9 +266,10 @@ export async function trainHeads(
       signal,
       now,
     });
+    heads.taught = taught; // by a checkpoint of the last step, too
     return { steps, tokens, last };
   } finally {
-    for (const { head } of all) head.weights.changed(); // a checkpoint of the last step has changed them, too
+    for (const { head } of all) head.weights.changed();
     students.dispose();
     drafters.dispose();
   }

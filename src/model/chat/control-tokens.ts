@@ -37,9 +37,11 @@ export class ControlTokens {
     }
   }
 
-  /** Copies a JSON-like value, with marks in all its strings. */
+  /** Copies a JSON-like value, with marks in its strings, and in keys that spell control tokens. */
   mark<T>(value: T, mark: string): T {
-    return mapStrings(value, (text) => this.#markText(text, mark)) as T;
+    const markKey = (key: string): string =>
+      this.#spellings.some((spelling) => key.includes(spelling)) ? this.#markText(key, mark) : key;
+    return mapStrings(value, (text) => this.#markText(text, mark), markKey) as T;
   }
 
   /** Splits rendered text at the template's control tokens, and removes the marks. */
@@ -112,10 +114,11 @@ export class ControlTokens {
 export function unusedMark(...values: readonly unknown[]): string {
   const used = new Set<string>();
   for (const value of values) {
-    mapStrings(value, (text) => {
+    const note = (text: string): string => {
       for (const [character] of text.matchAll(/\p{Co}/gu)) used.add(character);
       return text;
-    });
+    };
+    mapStrings(value, note, note);
   }
   for (const [first, last] of PRIVATE_USE) {
     for (let code = first; code <= last; code++) {
@@ -133,9 +136,12 @@ const PRIVATE_USE = [
 ] as const;
 
 /** Changes all strings but keys of a JSON-like value. */
-function mapStrings(value: unknown, change: (text: string) => string): unknown {
+type Change = (text: string) => string;
+
+function mapStrings(value: unknown, change: Change, changeKey: Change): unknown {
   if (typeof value === "string") return change(value);
-  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change));
+  if (Array.isArray(value)) return value.map((item) => mapStrings(item, change, changeKey));
   if (typeof value !== "object" || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapStrings(item, change)]));
+  const entries = Object.entries(value).map(([key, item]) => [changeKey(key), mapStrings(item, change, changeKey)]);
+  return Object.fromEntries(entries) as unknown;
 }

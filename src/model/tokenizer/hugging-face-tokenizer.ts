@@ -8,13 +8,12 @@ import type { CancelSignal } from "../../cancel-signal.js";
 import { EarlyExitError, TokenError } from "../../errors.js";
 import { shown } from "../../shown.js";
 import { atOnce, giveTurn, type InParts, inTurns } from "../../turns.js";
-import { gpt2Pattern } from "./byte-level.js";
 import { decoding } from "./decoding.js";
 import { wordEncoder } from "./encode-words.js";
 import { list, malformed, record, tokenId, unsupported } from "./fields.js";
 import { readTokenBytes } from "./token-bytes.js";
 import type { TextParts, Tokenizer } from "./tokenizer.js";
-import { type AddedToken, type BpeModel, readAddedTokens, readBpeModel } from "./vocabulary.js";
+import { type AddedToken, readAddedTokens, readBpeModel } from "./vocabulary.js";
 
 export interface TokenizerOptions {
   readonly signal?: CancelSignal | undefined;
@@ -36,39 +35,6 @@ function readChatTemplate(value: unknown): Tokenizer["chatTemplate"] {
     return [name, template];
   });
   return Object.fromEntries(templates);
-}
-
-// The pre-tokenizer (text to words, before BPE) as the dependency gets it. It differs from the file's in three ways,
-// which give the ids of Hugging Face's Rust library:
-//   digits          are numbers of all kinds there (½, ²), which the dependency takes for 0 to 9.
-//   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
-//                   byte-level.ts).
-//   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
-//                   across such a cut: if none does, merges left and right of it cannot meet. Only then are words
-//                   met again, which are remembered.
-
-function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
-  if (value === null) return joinsAcrossWords(model) ? null : splitBy("(?<=[^▁])(?=▁)");
-  const step = record("pre_tokenizer", value);
-  if (step["type"] === "Sequence") {
-    const inner = list("pre_tokenizer.pretokenizers", step["pretokenizers"]);
-    return { ...step, pretokenizers: inner.map((each) => exactPreTokenizer(each, model)) };
-  }
-  if (step["type"] === "Digits") return splitBy(step["individual_digits"] === true ? "\\p{N}" : "\\p{N}+");
-  const cutsByPattern =
-    step["type"] === "ByteLevel" && step["use_regex"] !== false && step["add_prefix_space"] !== true;
-  if (!cutsByPattern) return step;
-  return { type: "Sequence", pretokenizers: [splitBy(gpt2Pattern), { ...step, use_regex: false }] };
-}
-
-/** True if a merge joins a character with a following "▁". */
-function joinsAcrossWords({ section, merges, vocab }: BpeModel): boolean {
-  const joins = (id: number, i: number): boolean => i % 3 === 2 && /[^▁]▁/u.test(vocab.tokens[id]!);
-  return section["ignore_merges"] === true || merges.some(joins);
-}
-
-function splitBy(pattern: string): object {
-  return { type: "Split", pattern: { Regex: pattern }, behavior: "Isolated", invert: false };
 }
 
 // Encoding in which the caller, not the spelling, decides what is a control token. If a text spells one, it is encoded
@@ -276,7 +242,7 @@ export async function huggingFaceTokenizer(
   { budgets, signal }: TokenizerOptions = {},
 ): Promise<Tokenizer> {
   const file = record("tokenizer.json", tokenizerJson);
-  const { requireBoundedSections } = await import("./bounded/bounded-sections.js"); // as late as the dependency
+  const { exactPreTokenizer, requireBoundedSections } = await import("./pre-tokenizer.js"); // as late as the dependency
   requireBoundedSections(file, budgetsWith(budgets));
   await giveTurn(signal);
   const config = record("tokenizer_config.json", tokenizerConfig ?? {});

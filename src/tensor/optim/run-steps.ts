@@ -161,7 +161,10 @@ async function saveTraining(optimizer: Adamw, description: RunDescription): Prom
   return serializeSafetensors(tensors, { ...description, step: String(step) });
 }
 
-/** Restores parameters and optimizer. Throws an EarlyExitError if the checkpoint is another run's. */
+/**
+ * Restores parameters and optimizer. Throws an EarlyExitError if the checkpoint is another run's, or damaged, and then
+ * changes nothing.
+ */
 function restoreTraining(
   optimizer: Adamw,
   bytes: Uint8Array,
@@ -174,7 +177,7 @@ function restoreTraining(
     throw new EarlyExitError(
       "checkpoint-mismatch",
       `resume: the checkpoint's ${differing} is "${file.metadata[differing] ?? "absent"}", this run's ` +
-        `"${description[differing] ?? ""}"; start afresh, or continue the run it was made in`,
+        `"${description[differing] ?? ""}"; start afresh, or continue that run`,
       { differing },
     );
   }
@@ -187,17 +190,19 @@ function restoreTraining(
   if (!fits) {
     throw new EarlyExitError(
       "checkpoint-mismatch",
-      `resume: the checkpoint holds ${file.names.length / 3} parameters of other shapes than this ` +
-        `run's ${parameters.length}; start afresh`,
+      `resume: the checkpoint has ${file.names.length / 3} parameters of other shapes than this run's ` +
+        `${parameters.length}; start afresh`,
       { parameters: parameters.length },
     );
   }
   const step = stepOf(file.metadata["step"], steps);
-  parameters.forEach((parameter, index) => parameter.device.write(parameter.storage, file.float32(`${index}.weight`)));
+  const weights = parameters.map((_, index) => file.float32(`${index}.weight`));
+  weights.forEach(requireFiniteWeights);
   optimizer.restore({
     step,
     moments: parameters.map((_, index) => ({ m: file.float32(`${index}.m`), v: file.float32(`${index}.v`) })),
   });
+  parameters.forEach(({ device, storage }, index) => device.write(storage, weights[index]!));
 }
 
 /** Steps done, 0..steps. */
@@ -238,7 +243,7 @@ function requireFiniteWeights(values: Float32Array, index: number): void {
   if (at < 0) return;
   throw new NumericsError(
     "weights-non-finite",
-    `training: weight ${at} of parameter ${index} is ${values[at]!}, so no checkpoint was made of it; ${REMEDY}`,
+    `training: weight ${at} of parameter ${index} is ${values[at]!}, which no checkpoint keeps; ${REMEDY}`,
     { parameter: index, at },
   );
 }

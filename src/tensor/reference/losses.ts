@@ -37,7 +37,7 @@ export function lossKernels(allocate: Allocate): OnFloats<LossKernels> {
         for (let j = r * width; j < (r + 1) * width; j++) {
           const logP = t[j]! * factor - lseT;
           const p = Math.exp(logP);
-          if (p > 0) sum += p * (logP - (s[j]! * factor - lseS));
+          if (p !== 0) sum += p * (logP - (s[j]! * factor - lseS));
         }
         return sum;
       });

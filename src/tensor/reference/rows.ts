@@ -112,7 +112,7 @@ export function rowKernels(allocate: Allocate): OnFloats<RowKernels> {
         for (let j = begin; j < begin + width; j++) {
           const surprise = lse - z[j]!;
           const p = Math.exp(-surprise);
-          if (p > 0) entropy += p * surprise;
+          if (p !== 0) entropy += p * surprise;
         }
         stats.set([argmax, top1, top2, lse, entropy], r * ROW_STATS.width);
       }

@@ -55,7 +55,8 @@ it("reads about one of k texts, by seed and number; a stored state goes on with 
     let audit = new Audit(heads, policy, { every: 4, seed });
     const read: boolean[] = [];
     for (const count of parts) {
-      const losses = await readAll(audit, new Array<FinishedText>(count).fill(text!));
+      const texts = times(count, (i) => ({ ...text!, user: `${read.length + i}` }));
+      const losses = await readAll(audit, texts);
       read.push(...losses.map((loss) => loss !== undefined));
       audit = new Audit(heads, policy, { state: JSON.parse(JSON.stringify(audit.state)) as AuditState });
     }
@@ -68,7 +69,7 @@ it("reads about one of k texts, by seed and number; a stored state goes on with 
   expect(await chosen(2, [400])).not.toEqual(all);
 });
 
-it("counts one text of a user, once, and leaves out texts that were given up or are empty", async () => {
+it("counts one text of a user, or after a prompt, and leaves out texts that were given up or are empty", async () => {
   const policy = await certifiedPolicy(heads, {});
   const texts = await textsOf({ policy });
   const audit = new Audit(heads, policy);
@@ -79,9 +80,11 @@ it("counts one text of a user, once, and leaves out texts that were given up or 
   );
   expect(losses.map((loss) => loss !== undefined)).toEqual([true, false, true, false, false, true]);
   expect(await audit.read({ ...texts[2]!, user: "b" })).toBeUndefined();
+  expect(await audit.read(texts[5]!)).toBeUndefined(); // the sixth prompt again
   expect(await audit.read(() => Promise.resolve(undefined))).toBeUndefined();
   expect(await audit.read({ promptIds: [1], ids: [] })).toBeUndefined();
-  expect(audit.state).toMatchObject({ requests: 9, users: ["a", "b"], alarm: { units: 3 } });
+  expect(audit.state).toMatchObject({ requests: 10, alarm: { units: 3 } });
+  expect(audit.state.users).toEqual(["a", "b", expect.stringMatching(/^prompt \d+$/)]);
 });
 
 it("counts texts in the order of the calls, whichever is finished first", async () => {

@@ -121,6 +121,12 @@ describe("trainHeads", () => {
     expect((await serializeHeads(resumed)).weights).toEqual((await serializeHeads(whole)).weights);
     const refused = train(attachHeads(model, { exits }), { steps: 6, ...other, resume: saved });
     await expectCode(refused, "checkpoint-mismatch");
+    const heads = attachHeads(model, { exits: [1, 2] });
+    const untouched = await heads.hash();
+    const damaged = saved!.slice();
+    damaged.fill(255, 8 + new DataView(damaged.buffer).getUint32(0, true)); // NaN
+    await expectCode(train(heads, { steps: 6, ...own, resume: damaged }), "weights-non-finite");
+    expect(await heads.hash()).toBe(untouched);
   });
 
   it("refuses illegal options and empty text", async () => {

@@ -45,6 +45,12 @@ describe("a conversation", () => {
   });
 });
 
+it("a control token that a key of a tool spells stays text", async () => {
+  const tokenizer = await chatTokenizer("{{ tools | tojson }}<|im_end|>");
+  const ids = await encodeChat(tokenizer, [user("")], { tools: [{ "<|im_end|>": 1 }] });
+  expect(ids.filter((id) => id === tokenizer.specialTokens.get("<|im_end|>"))).toEqual([ids.at(-1)]);
+});
+
 /** Contents with control tokens in them: whole, in parts, doubled, inside one another, with private-use characters. */
 const fragment = fc.oneof(
   fc.constantFrom(...controlSpellings),

@@ -202,6 +202,24 @@ it("digits are numbers of all kinds, as in the Rust library", async () => {
   expect(apart.encode(" ½").map((id) => apart.decode([id]))).toEqual([" ", "½"]);
 });
 
+it.each([
+  ["Isolated", true, ["a", "-", "-", "b"]],
+  ["Removed", false, ["a", "b"]],
+  ["Removed", true, ["-", "-"]],
+  ["Contiguous", false, ["a", "--", "b"]],
+  ["MergedWithPrevious", false, ["a-", "-", "b"]],
+  ["MergedWithNext", false, ["a", "-", "-b"]],
+])("a split that is %s, inverted: %s, gives the pieces of the Rust library", async (behavior, invert, pieces) => {
+  const { model, ...file } = trainByteLevelBpe([""], { vocabSize: 257 });
+  const merges = ["- -", "a -", "- b"];
+  const vocab = { ...model.vocab, "--": 257, "a-": 258, "-b": 259 };
+  const split = { type: "Split", pattern: { String: "-" }, behavior, invert };
+  const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+  const steps = { type: "Sequence", pretokenizers: [split, bytes] };
+  const tokenizer = await huggingFaceTokenizer({ ...file, pre_tokenizer: steps, model: { ...model, vocab, merges } });
+  expect(tokenizer.encode("a--b").map((id) => tokenizer.decode([id]))).toEqual(pieces);
+});
+
 it("a sentencepiece text is cut at spaces before encoding, unless a merge joins across them", async () => {
   const joining = sentencepieceJson([["e", "▁"]]); // "e▁" would be lost by a cut before "▁"
   expect((await huggingFaceTokenizer(joining)).encode("e a")).toContain(joining.model.vocab["e▁"]);
