@@ -28,7 +28,7 @@ interface DraftQuality {
 
 /**
  * Measures the look-ahead head, and leaves what it finds with it: `lossless: true` keeps drafts by that. Throws an
- * OptionError if the heads have none.
+ * OptionError if the heads have none, or the text has no token after next to guess.
  */
 export async function measureDrafts(
   heads: ExitHeads,
@@ -59,6 +59,12 @@ export async function measureDrafts(
       disposeBatch(pairs);
     }
   });
+  if (drafts.length === 0) {
+    throw new OptionError(
+      "draft-text",
+      "measureDrafts: no document has three tokens in a row to judge; give longer ones",
+    );
+  }
   drafts.sort((a, b) => a.margin - b.margin);
   const share = (some: typeof drafts): number => some.reduce((sum, { right }) => sum + right, 0) / some.length;
   const size = Math.max(1, Math.ceil(drafts.length / LEVELS));

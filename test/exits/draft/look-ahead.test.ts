@@ -107,6 +107,7 @@ it("is refused without one, and on states whose order is not known", async () =>
   const document = randomIds(9, 61, 1);
   await expectCode(measureDrafts(attachHeads(model), [document]), "draft-head");
   const heads = attachHeads(model, { ahead: true });
+  await expectCode(measureDrafts(heads, [[1, 2]]), "draft-text");
   const store = memoryStore();
   await recordHidden(model, [document], heads.inputs, store);
   await expectCode(fitMaps(heads, await cachedBatches(model, heads.inputs, store)), "batch-order");
