@@ -31,7 +31,8 @@ export async function exitCodeOf(
     const sentence = interrupted && !(error instanceof InterruptedError) ? "interrupted" : message;
     const stack = debug && error instanceof Error ? error.stack : undefined;
     io.stderr.write(`${stack ?? (interrupted ? sentence : `error: ${sentence}`)}\n`);
-    if (json) io.stdout.write(`${JSON.stringify({ error: { code, message: sentence, details } })}\n`);
+    const shown = { code: interrupted ? "interrupted" : code, message: sentence, details };
+    if (json) io.stdout.write(`${JSON.stringify({ error: shown })}\n`);
     if (interrupted) return 130;
     return error instanceof UsageError ? 2 : 1;
   }
@@ -48,7 +49,8 @@ function describe(error: unknown): { code: string; message: string; details: unk
   }
   if (error instanceof UsageError) return { code: "usage", message: error.message, details: {} };
   if (error instanceof InterruptedError) return { code: "interrupted", message: error.message, details: {} };
-  // None of the library's errors: a bug, or the machine.
+  if (error instanceof Error && "syscall" in error) return { code: "system", message: error.message, details: {} };
+  // None of the library's errors: a bug.
   return {
     code: "unexpected",
     message: `${error instanceof Error ? error.message : String(error)} (unexpected; --debug shows where)`,

@@ -1,5 +1,6 @@
 /** Exit statuses and error messages; a real process is started for signals. */
 import { existsSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { exitCodeOf } from "../../apps/cli/exit-code.js";
@@ -103,6 +104,12 @@ describe("errors of the library end with status 1 and one sentence", () => {
     const io = testIo();
     expect(await exitCodeOf(io, () => Promise.reject(new TypeError("x is undefined")))).toBe(1);
     expect(io.err()).toBe("error: x is undefined (unexpected; --debug shows where)\n");
+  });
+
+  it("one of the system does not", async () => {
+    const io = testIo();
+    await exitCodeOf(io, () => readFile("/dev/null/x"));
+    expect(io.err()).toMatch(/^error: ENOTDIR.*'\n$/);
   });
 
   it("an interrupt ends with status 130, whatever error it caused", async () => {

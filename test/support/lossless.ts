@@ -25,9 +25,8 @@ import {
   scope,
   Tensor,
 } from "early-exits/tensor";
-import { advance } from "early-exits/model";
+import { advance, type Decoder } from "early-exits/model";
 import type { Threshold } from "early-exits/exits";
-import type { Decoder } from "../../src/model/decode/decoder.js";
 import { leaveEarly } from "../../src/exits/decode/decode.js";
 import { sharedWasm } from "./devices.js";
 import {

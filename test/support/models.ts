@@ -13,9 +13,8 @@ import {
 } from "early-exits";
 import { type CacheDtype, createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
 import { byteTokenizer } from "./byte-tokenizer.js";
-import { llamaConfigJson, memorySource, serializeModel } from "early-exits/model";
+import { llamaConfigJson, memorySource, serializeModel, allWeights } from "early-exits/model";
 import { deserializeHeads } from "../../src/exits/heads/deserialize-heads.js";
-import { allWeights } from "../../src/model/weights.js";
 import { times } from "./lists.js";
 
 const common = {

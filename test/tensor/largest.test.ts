@@ -1,8 +1,7 @@
 /** The columns of the n largest values of rows: on the host, and on a device that finds them itself. */
 import { between, casesHere, fc, test } from "../support/property.js";
-import { Tensor } from "early-exits/tensor";
+import { Tensor, createRng } from "early-exits/tensor";
 import { describe, expect } from "vitest";
-import { createRng } from "../../src/tensor/rng.js";
 import { largestColumns } from "../../src/tensor/ops/largest.js";
 import { devicesHere } from "../support/devices.js";
 import { times } from "../support/lists.js";

@@ -1,9 +1,8 @@
 /** Rows of four bits times a vector: bit for bit a plain loop. */
 import { between, fc, test } from "../support/property.js";
-import { Tensor } from "early-exits/tensor";
+import { Tensor, createRng } from "early-exits/tensor";
 import { expect } from "vitest";
 import { addNibbleRows, nibbleRowWords, toNibbleRows } from "../../src/tensor/ops/nibble-rows.js";
-import { createRng } from "../../src/tensor/rng.js";
 import { devicesHere } from "../support/devices.js";
 import { times } from "../support/lists.js";
 

@@ -4,6 +4,7 @@
  */
 import { once } from "node:events";
 import { basename, resolve } from "node:path";
+import type { Model } from "early-exits";
 import { loadServer } from "../../serve/load-server.js";
 import { serveDefaults, serveModel, type ServeOptions } from "../../serve/serve-model.js";
 import { batcherDefaults } from "../../serve/batcher-options.js";
@@ -84,7 +85,7 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
     });
     const { url } = server;
     io.stdout.write(json ? `${JSON.stringify({ url, model: modelName })}\n` : `${modelName} at ${url}/v1\n`);
-    if (!json) note(io, ...nextLines(requestTo(url, modelName, settings)));
+    if (!json) note(io, ...nextLines(requestTo(url, modelName, decoding.model)));
     await ended(io);
     note(io, "closing; answers under way are finished");
     await server.close();
@@ -94,10 +95,14 @@ async function run(settings: ServeSettings, io: Io): Promise<void> {
   }
 }
 
-function requestTo(url: string, model: string, { host }: ServeSettings): string {
-  const body = JSON.stringify({ model, messages: [{ role: "user", content: "Why is the sky blue?" }] });
-  const key = host === undefined ? "" : ` -H "Authorization: Bearer $${KEY}"`;
-  return `curl ${url}/v1/chat/completions -H "Content-Type: application/json"${key} -d ${shellWord(body)}`;
+function requestTo(url: string, model: string, { tokenizer }: Model): string {
+  const [path, asked] =
+    tokenizer.chatTemplate === undefined
+      ? ["completions", { prompt: "The sky is" }]
+      : ["chat/completions", { messages: [{ role: "user", content: "Why is the sky blue?" }] }];
+  const key = process.env[KEY] ? ` -H "Authorization: Bearer $${KEY}"` : "";
+  const body = shellWord(JSON.stringify({ model, ...asked }));
+  return `curl ${url}/v1/${path} -H "Content-Type: application/json"${key} -d ${body}`;
 }
 
 /** Given settings only; the library has the defaults. */

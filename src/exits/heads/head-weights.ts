@@ -89,9 +89,10 @@ export class HeadWeights {
   }
 }
 
+/** Vectors are not packed, and stay. */
 function disposePacked(packed: Matrices): void {
   for (const matrix of Object.values(packed)) {
-    if (matrix instanceof PackedMatrix) matrix.dispose();
+    if (matrix.shape.length === 2) matrix.dispose();
   }
 }
 

@@ -38,7 +38,7 @@ export async function checkWeights(
     let nan = 0;
     let infinite = 0;
     let first = -1;
-    const step = rowBytes === undefined ? rows : Math.max(1, Math.floor(PIECE_BYTES / Math.max(1, rowBytes)));
+    const step = rowBytes ? Math.max(1, Math.floor(PIECE_BYTES / rowBytes)) : rows;
     for (let row = 0; rowBytes !== undefined && row < rows; row += step) {
       await giveTurn(signal);
       const bytes = await source.read(name, row * rowBytes, Math.min(row + step, rows) * rowBytes);

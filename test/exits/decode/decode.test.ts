@@ -3,11 +3,10 @@ import { between, casesHere, fc, test, threshold } from "../../support/property.
 import { attachHeads, createPolicy, type FillName, generate } from "early-exits";
 import { createReferenceDevice } from "early-exits/tensor";
 import { columns } from "../../../src/tensor/ops/select.js";
-import { advance, Sequence } from "early-exits/model";
+import { advance, Sequence, keyValueLayers } from "early-exits/model";
 import { runTo } from "../../../src/model/advance.js";
 import { describe, expect, it } from "vitest";
 import { normHeads } from "../../../src/model/block.js";
-import { keyValueLayers } from "../../../src/model/config.js";
 import { plainDecoder } from "../../../src/model/decode/decoder.js";
 import { earlyExitDecoder } from "../../../src/exits/decode/decode.js";
 import { generated, nextToken, statesOf } from "../../support/generated.js";

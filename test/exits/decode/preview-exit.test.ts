@@ -11,12 +11,12 @@ import {
   type PreviewShape,
   recordHidden,
   type Threshold,
+  confidenceAt,
 } from "early-exits/exits";
 import { Sequence } from "early-exits/model";
 import { runTo } from "../../../src/model/advance.js";
 import type { WeightDtype } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { giveProjections, once, randomDocuments, randomIds, smallModel } from "../../support/models.js";
 import { generated } from "../../support/generated.js";

@@ -5,10 +5,9 @@
 import { casesHere, fc, test } from "../../support/property.js";
 import { attachHeads, type ExitHeads, serializeHeads } from "early-exits";
 import { deserializeHeads } from "../../../src/exits/heads/deserialize-heads.js";
-import { fitPreviews } from "early-exits/exits";
+import { fitPreviews, confidenceAt } from "early-exits/exits";
 import type { WeightDtype } from "early-exits/tensor";
 import { describe, expect, it } from "vitest";
-import { confidenceAt } from "../../../src/exits/heads/score.js";
 import { randomDocuments, randomIds, reread, smallConfigs, smallModel } from "../../support/models.js";
 import { devicesHere } from "../../support/devices.js";
 

@@ -4,8 +4,7 @@
  */
 import { attachHeads, calibrate, createPolicy, type ExitHeads, generate } from "early-exits";
 import { previewSize, withFirst } from "../../../src/exits/heads/head-shape.js";
-import { readConfidences } from "../../../src/exits/heads/score.js";
-import { fitPreviews, type PreviewShape } from "early-exits/exits";
+import { fitPreviews, type PreviewShape, readConfidences } from "early-exits/exits";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it } from "vitest";
 import { randomDocuments, reread, smallHeads, smallModel } from "../../support/models.js";

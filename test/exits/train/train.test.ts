@@ -13,11 +13,10 @@ import {
   type TrainStep,
 } from "early-exits";
 import { byteTokenizer } from "../../support/byte-tokenizer.js";
-import { memorySource, serializeModel, tokenStream } from "early-exits/model";
+import { memorySource, serializeModel, tokenStream, allWeights } from "early-exits/model";
 import { cachedBatches, recordHidden, recordStates } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
 import { markedWindows } from "../../../src/model/documents.js";
-import { allWeights } from "../../../src/model/weights.js";
 import { generated } from "../../support/generated.js";
 import { memoryStore } from "../../support/memory-store.js";
 import { sharedWasm } from "../../support/devices.js";

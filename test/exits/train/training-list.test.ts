@@ -1,11 +1,9 @@
 /** Training on a list of tokens and one bucket for the rest: the teacher's buckets, and gradients by differences. */
-import { createReferenceDevice, createRng } from "early-exits/tensor";
-import { recordStates } from "early-exits/exits";
+import { createReferenceDevice, createRng, Tensor } from "early-exits/tensor";
+import { recordStates, headLoss } from "early-exits/exits";
 import { describe, expect, it } from "vitest";
-import { headLoss } from "../../../src/exits/train/train-batch.js";
 import { TrainingList } from "../../../src/exits/train/training-list.js";
 import { outcomeOf } from "../../../src/exits/states/record-states.js";
-import { Tensor } from "../../../src/tensor/index.js";
 import { checkGradients, drawValues } from "../../support/gradients.js";
 import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { sumOf, times } from "../../support/lists.js";

@@ -1,9 +1,8 @@
 /** Generation: streaming, stopping, limits, cancelling, telemetry. */
 import { fc, test } from "../../support/property.js";
-import { generate, type GenerateOptions, loadModel } from "early-exits";
+import { generate, type GenerateOptions, loadModel, OptionError } from "early-exits";
 import { memorySource } from "early-exits/model";
 import { describe, expect, it } from "vitest";
-import { OptionError } from "../../../src/errors.js";
 import { StopMatcher } from "../../../src/model/decode/writer.js";
 import { generated } from "../../support/generated.js";
 import { byteConfig, smallByteModel, smallCheckpoint, smallModel } from "../../support/models.js";
