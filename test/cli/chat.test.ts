@@ -117,7 +117,7 @@ describe("audits of a certified policy", () => {
     expect(first.err).toContain("audits: every answer is read once more by the full model (--no-audit");
     expect(states()).toMatchObject([{ every: 1, requests: 2, alarm: { units: 1, raised: false } }]);
     let units = 1;
-    for (let err = ""; !err.includes("ALARM"); units++) err = (await chat(["who?"], args)).err;
+    for (let err = ""; !err.includes("ALARM"); units++) err = (await chat(["who?".repeat(units)], args)).err;
     expect(units).toBeLessThan(6);
     const alarmed = await chat(["what?"], args);
     expect(alarmed.err).toContain(`ALARM: in ${units} audited texts that the policy wrote, `);
