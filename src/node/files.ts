@@ -103,7 +103,7 @@ export async function makeFolder(path: string): Promise<void> {
     await mkdir(path);
   } catch (error) {
     const code = codeOf(error);
-    if (code === "EEXIST" && (await stat(path)).isDirectory()) return;
+    if (code === "EEXIST" && (await stat(path).catch(() => undefined))?.isDirectory() === true) return;
     // Not mkdir's own `recursive`: in /proc, where folders exist and none can be made, it never ends.
     if (code !== "ENOENT" || (await fileExists(dirname(path)))) throw unwritable(path, error);
     await makeFolder(dirname(path));

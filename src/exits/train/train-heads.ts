@@ -181,6 +181,7 @@ export async function trainHeads(
   if (listed !== undefined) requireTokens("the tokens of a training list", listed, vocabSize, vocabSize - 1);
   const source = batchSource(model, data, heads.inputs, { batchSize, sequenceLength, seed });
   const schedule = cosineSchedule({ learningRate, steps, warmup });
+  const taught = await taughtBy(heads, data, signal);
   const students = await createStudents(heads, listed);
   const { ahead } = heads;
   const drafters = await createStudents({ model, heads: ahead === undefined ? [] : [ahead] }, listed);
@@ -193,7 +194,6 @@ export async function trainHeads(
     );
   }
   try {
-    const taught = await taughtBy(heads, data, signal);
     const { last, tokens } = await runSteps({
       caller: "trainHeads",
       nameOf: (part) =>
@@ -269,6 +269,7 @@ export async function trainHeads(
     heads.taught = taught; // by a checkpoint of the last step, too
     return { steps, tokens, last };
   } finally {
+    if (signal?.aborted) heads.taught = taught; // a checkpoint may have changed the heads
     for (const { head } of all) head.weights.changed();
     students.dispose();
     drafters.dispose();

@@ -32,12 +32,12 @@ export function exactPreTokenizer(value: unknown, model: BpeModel): unknown {
 }
 
 /** Patterns of pieces, from that of a split and that of one other character. What they do not match is a piece, too. */
-const PIECES: Readonly<Record<string, (match: string, other: string) => string>> = {
-  Isolated: (match) => match,
-  Contiguous: (match) => `(?:${match})+`,
-  MergedWithPrevious: (match, other) => `${other}+(?:${match})?|${match}`,
-  MergedWithNext: (match, other) => `(?:${match})${other}*`,
-};
+const PIECES = new Map<unknown, (match: string, other: string) => string>([
+  ["Isolated", (match) => match],
+  ["Contiguous", (match) => `(?:${match})+`],
+  ["MergedWithPrevious", (match, other) => `${other}+(?:${match})?|${match}`],
+  ["MergedWithNext", (match, other) => `(?:${match})${other}*`],
+]);
 
 function exactSplit({ behavior, invert = false, ...step }: Readonly<Record<string, unknown>>): object {
   const { Regex: regex, String: literal } = record("pre_tokenizer.pattern", step["pattern"]);
@@ -45,7 +45,7 @@ function exactSplit({ behavior, invert = false, ...step }: Readonly<Record<strin
   if (typeof source !== "string") throw malformed("pre_tokenizer.pattern", shown(source), "a Regex or a String");
   const match = source === regex ? source : source.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   if (behavior === "Removed") return { ...step, pattern: { Regex: match }, behavior, invert };
-  const pieces = PIECES[String(behavior)];
+  const pieces = PIECES.get(behavior);
   if (pieces === undefined || (invert !== false && String(behavior).startsWith("Merged"))) {
     const found = `${shown(behavior)}${invert === false ? "" : ", inverted"}`;
     throw unsupported("pre_tokenizer.behavior", found, "Removed, Isolated, Contiguous, or without invert Merged");
