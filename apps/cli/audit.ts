@@ -3,9 +3,8 @@
  * EARLY_EXITS_STATE, or $XDG_STATE_HOME/early-exits, or ~/.local/state/early-exits.
  */
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { type ExitHeads, type Model, OptionError, type Policy } from "early-exits";
 import { Audit, type AuditReport, type AuditState } from "early-exits/calibrate";
 import { fileExists, readJson, writeFileAtomic } from "early-exits/node";
@@ -100,7 +99,6 @@ async function keptState(io: Io, key: string) {
   let writing: Promise<void> | undefined;
   const write = async (): Promise<void> => {
     try {
-      await mkdir(dirname(path), { recursive: true });
       while (newest !== undefined) {
         const text = JSON.stringify(newest);
         newest = undefined;
