@@ -52,7 +52,8 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           from the call to the first token after the prompt, or ${UNTIMED} tokens of it. Over: the process's
           largest resident size while it loads, without the packed weights. Peak: the largest in all; llama.cpp maps its
           file. Memory: the share of what one process reads
-          (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Products: those of the blocks'
+          (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Limit: the ratio if that share
+          were all of it, and nothing else took time. Products: those of the blocks'
           matrices and of attention in prefill, as a share of what one thread multiplies in integers
           (${limitOf("products")} · 10^9/s); attention multiplies float32, at most half as fast. llama.cpp keeps keys
           and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
@@ -65,6 +66,7 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           "decode, tokens/s",
           "ratio",
           "memory, %",
+          "limit",
           "prefill, tokens/s",
           "ratio",
           "products, %",
@@ -102,6 +104,7 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     median(rounds.map(({ ours }) => decode(ours))),
     ratio(decode),
     share(({ ours, limits }) => (decode(ours) * read(ours)) / limits.read),
+    median(rounds.map(({ ours, theirs, limits }) => limits.read / read(ours) / decode(theirs))),
     median(rounds.map(({ ours }) => prefill(ours))),
     ratio(prefill),
     share(({ ours, limits }) => (prefill(ours) * (ours.products + attended)) / (threads * limits.products)),

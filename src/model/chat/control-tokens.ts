@@ -8,10 +8,15 @@
  *   before a content whose beginning may end one (`|>`), which text of the template might begin.
  *
  * Filters of templates leave marks where they are: `trim` does not see them, because whitespace is never marked, and
- * `tojson` writes them as themselves. Left out: a template that cuts a content apart and itself adds the missing part.
+ * `tojson` writes them as themselves or escaped. Where a template compares a content with a text, as in
+ * `type == "object"` beside `<|object_start|>`, a mark may change what it writes; only the first kind stays then. Left
+ * out: a template that cuts a content apart and itself adds the missing part.
  */
 import { TemplateError } from "../../errors.js";
-import type { TextParts } from "../tokenizer/tokenizer.js";
+import { giveTurn } from "../../turns.js";
+import type { TextParts, Tokenizer } from "../tokenizer/tokenizer.js";
+import type { ChatMessage } from "./messages.js";
+import { type ChatOptions, type ChatTemplate, renderChat } from "./render-chat.js";
 
 /** Prefix tree of spellings, by UTF-16 code unit. */
 interface Node {
@@ -19,7 +24,43 @@ interface Node {
   id: number | undefined;
 }
 
-export class ControlTokens {
+export type ChatTokenizer = Pick<
+  Tokenizer,
+  "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
+>;
+
+const controlTokens = new WeakMap<ChatTokenizer, ControlTokens>();
+
+/** Renders a conversation; ids are those of control tokens that the template wrote. */
+export async function renderParts(
+  tokenizer: ChatTokenizer,
+  template: ChatTemplate,
+  messages: readonly ChatMessage[],
+  options: ChatOptions,
+): Promise<TextParts> {
+  const control = controlTokens.get(tokenizer) ?? new ControlTokens(tokenizer.specialTokens);
+  controlTokens.set(tokenizer, control);
+  const mark = unusedMark(messages, template, options);
+  const spelling = (id: number | undefined): string | undefined =>
+    id === undefined ? undefined : tokenizer.decode([id], { skipSpecialTokens: false });
+  const render = async (marked: <T>(value: T) => T): Promise<string> => {
+    const contents = messages.map((message) => ({ ...marked(message), role: message.role }));
+    await giveTurn(); // a message may have a megabyte
+    const rendered = await renderChat(template, contents, {
+      ...options,
+      bosToken: spelling(tokenizer.bosTokenId),
+      eosToken: spelling(tokenizer.eosTokenId),
+      tools: marked(options.tools),
+      documents: marked(options.documents),
+    });
+    return rendered.replaceAll(escaped(mark), mark);
+  };
+  const rendered = await render((value) => control.mark(value, mark));
+  const same = rendered.replaceAll(mark, "") === (await render((value) => value));
+  return control.split(same ? rendered : await render((value) => control.mark(value, mark, false)), mark);
+}
+
+class ControlTokens {
   readonly #root: Node = { next: new Map(), id: undefined };
   readonly #spellings: readonly string[];
 
@@ -37,11 +78,10 @@ export class ControlTokens {
     }
   }
 
-  /** Copies a JSON-like value, with marks in its strings, and in keys that spell control tokens. */
-  mark<T>(value: T, mark: string): T {
-    const markKey = (key: string): string =>
-      this.#spellings.some((spelling) => key.includes(spelling)) ? this.#markText(key, mark) : key;
-    return mapStrings(value, (text) => this.#markText(text, mark), markKey) as T;
+  /** Copies a JSON-like value, with marks in its strings and keys; without `parts`, and in keys, only the first kind. */
+  mark<T>(value: T, mark: string, parts = true): T {
+    const markKey = (key: string): string => this.#markText(key, mark, false);
+    return mapStrings(value, (text) => this.#markText(text, mark, parts), markKey) as T;
   }
 
   /** Splits rendered text at the template's control tokens, and removes the marks. */
@@ -71,11 +111,11 @@ export class ControlTokens {
     return parts;
   }
 
-  #markText(text: string, mark: string): string {
-    let marked = this.#mayEndOne(text) ? mark : "";
+  #markText(text: string, mark: string, parts: boolean): string {
+    let marked = parts && this.#mayEndOne(text) ? mark : "";
     for (let at = 0; at < text.length; at++) {
       const { id, touchesEnd } = this.#longestAt(text, at);
-      if ((id !== undefined || touchesEnd) && !(at === 0 && marked !== "")) marked += mark;
+      if ((id !== undefined || (parts && touchesEnd)) && !(at === 0 && marked !== "")) marked += mark;
       marked += text[at]!;
     }
     return marked;
@@ -111,29 +151,20 @@ export class ControlTokens {
   }
 }
 
-export function unusedMark(...values: readonly unknown[]): string {
-  const used = new Set<string>();
-  for (const value of values) {
-    const note = (text: string): string => {
-      for (const [character] of text.matchAll(/\p{Co}/gu)) used.add(character);
-      return text;
-    };
-    mapStrings(value, note, note);
+/** A private-use character that occurs nowhere in some values. */
+function unusedMark(...values: readonly unknown[]): string {
+  const used = JSON.stringify(values);
+  for (let code = 0xe000; code < 0xf900; code++) {
+    const mark = String.fromCharCode(code);
+    if (!used.includes(mark) && !used.includes(escaped(mark))) return mark;
   }
-  for (const [first, last] of PRIVATE_USE) {
-    for (let code = first; code <= last; code++) {
-      const character = String.fromCodePoint(code);
-      if (!used.has(character)) return character;
-    }
-  }
-  throw new TemplateError("chat-characters", "chat: the conversation uses all 137,468 private-use characters");
+  throw new TemplateError("chat-characters", "chat: the conversation uses all 6,400 private-use characters of 16 bits");
 }
 
-const PRIVATE_USE = [
-  [0xe000, 0xf8ff],
-  [0xf0000, 0xffffd],
-  [0x100000, 0x10fffd],
-] as const;
+/** As `tojson` writes it beside `ensure_ascii`. */
+function escaped(mark: string): string {
+  return `\\u${mark.charCodeAt(0).toString(16)}`;
+}
 
 /** Changes all strings but keys of a JSON-like value. */
 type Change = (text: string) => string;

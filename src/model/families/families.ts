@@ -177,8 +177,6 @@ export function llamaConfigJson({
   };
 }
 
-const like = { prefixes: ["model.", ""], landmark: "embed_tokens.weight", plan: llamaPlan };
-
 type BlockLayout = WeightLayout["blocks"][number];
 
 /** Llama's plan with other blocks; `at` is the prefix of a block's tensors. */
@@ -192,7 +190,7 @@ function planWith(change: (at: string, config: ModelConfig) => Partial<BlockLayo
 
 /** Mistral (Jiang et al. 2023): a llama whose blocks all may have a sliding window. */
 const mistral: Family = {
-  ...like,
+  ...shared,
   readConfig: (json) => ({
     ...readLlamaConfig(json, { modelType: "mistral", biases: noBiases }),
     ...json.window(4096),
@@ -201,7 +199,7 @@ const mistral: Family = {
 
 /** Qwen3 (Yang et al. 2025): a llama without biases whose queries and keys are normed, each head alone. */
 const qwen3: Family = {
-  ...like,
+  ...shared,
   readConfig(json) {
     json.only("use_sliding_window", false);
     return readLlamaConfig(json, { modelType: "qwen3" });
@@ -214,7 +212,7 @@ const qwen3: Family = {
 
 /** SmolLM3 (Bakouch et al. 2025): a llama in which every fourth block does not rotate (NoPE, Yang et al. 2025). */
 const smollm3: Family = {
-  ...like,
+  ...shared,
   readConfig(json) {
     json.only("use_sliding_window", false);
     const config = readLlamaConfig(json, { modelType: "smollm3", mlpBias: true, tiedByDefault: true });
@@ -232,7 +230,7 @@ const smollm3: Family = {
  * normed too, all heads together.
  */
 const olmo2: Family = {
-  ...like,
+  ...shared,
   readConfig(json) {
     json.only("clip_qkv", null);
     return readLlamaConfig(json, { modelType: "olmo2" });
@@ -252,7 +250,7 @@ const olmo2: Family = {
  * up in another. Of "longrope" the original context is implemented.
  */
 const phi3: Family = {
-  ...like,
+  ...shared,
   readConfig: (json) => ({ ...readLlamaConfig(json, { modelType: "phi3", biases: noBiases }), ...json.window() }),
   plan: planWith((at, { hiddenSize: c, intermediateSize: f, numHeads, numKvHeads, headDim }) => {
     const query = numHeads * headDim;
@@ -273,7 +271,7 @@ const phi3: Family = {
  * the head size but in the 27B model.
  */
 const gemma3: Family = {
-  ...like,
+  ...shared,
 
   readConfig(json) {
     const config = readLlamaConfig(json, { modelType: "gemma3_text", tiedByDefault: true });

@@ -31,11 +31,23 @@ export function layerNormPlan(width: number): (name: string) => NormPlan {
   });
 }
 
+interface LinearOptions {
+  /** @default false */
+  readonly bias?: boolean;
+  /** Rows of a stored matrix, in order. @default all of them */
+  readonly rows?: readonly number[];
+}
+
 /** Several stored matrices, stacked: [key; value], [gate; up]. */
-export function linearPlan(names: readonly string[], n: number, k: number, { bias = false } = {}): LinearPlan {
+export function linearPlan(
+  names: readonly string[],
+  n: number,
+  k: number,
+  { bias = false, rows }: LinearOptions = {},
+): LinearPlan {
   return {
-    weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k] })),
-    ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n] })) }),
+    weight: names.map((name) => ({ name: `${name}.weight`, shape: [n, k], ...(rows && { rows }) })),
+    ...(bias && { bias: names.map((name) => ({ name: `${name}.bias`, shape: [n], ...(rows && { rows }) })) }),
   };
 }
 

@@ -4,15 +4,7 @@
  * of head 0, then of head 1, …
  */
 import type { ModelConfig } from "../config.js";
-import type { LinearPlan } from "../weights.js";
-import { endIds, type Family, layerNormPlan, range } from "./family.js";
-
-interface LinearOptions {
-  /** @default false */
-  readonly bias?: boolean;
-  /** Rows of the stored matrix, in order. @default all of them */
-  readonly rows?: readonly number[];
-}
+import { endIds, type Family, layerNormPlan, linearPlan, range } from "./family.js";
 
 export const gptNeox: Family = {
   prefixes: ["gpt_neox.", "", "transformer."],
@@ -48,10 +40,6 @@ export const gptNeox: Family = {
 
   plan(config, prefix) {
     const { hiddenSize: c, intermediateSize: f, vocabSize, numHeads, headDim, biases } = config;
-    const linear = (name: string, n: number, k: number, { bias = false, rows }: LinearOptions = {}): LinearPlan => ({
-      weight: [{ name: `${name}.weight`, shape: [n, k], ...(rows && { rows }) }],
-      ...(bias && { bias: [{ name: `${name}.bias`, shape: [n], ...(rows && { rows }) }] }),
-    });
     // Rows of query (0), key (1) or value (2) in the interleaved matrix.
     const rowOf = (i: number, which: number): number => (Math.floor(i / headDim) * 3 + which) * headDim + (i % headDim);
     const rowsOf = (which: number): number[] => range(0, numHeads * headDim).map((i) => rowOf(i, which));
@@ -60,21 +48,19 @@ export const gptNeox: Family = {
       embedding: { name: `${prefix}embed_in.weight`, shape: [vocabSize, c] },
       blocks: range(0, config.numLayers).map((l) => {
         const at = `${prefix}layers.${l}`;
+        const fused = [`${at}.attention.query_key_value`];
         return {
           attentionNorm: norm(`${at}.input_layernorm`),
-          query: linear(`${at}.attention.query_key_value`, 3 * c, c, { bias: biases.query, rows: rowsOf(0) }),
-          keyValue: linear(`${at}.attention.query_key_value`, 3 * c, c, {
-            bias: biases.keyValue,
-            rows: [...rowsOf(1), ...rowsOf(2)],
-          }),
-          attentionOut: linear(`${at}.attention.dense`, c, c, { bias: biases.attentionOut }),
+          query: linearPlan(fused, 3 * c, c, { bias: biases.query, rows: rowsOf(0) }),
+          keyValue: linearPlan(fused, 3 * c, c, { bias: biases.keyValue, rows: [...rowsOf(1), ...rowsOf(2)] }),
+          attentionOut: linearPlan([`${at}.attention.dense`], c, c, { bias: biases.attentionOut }),
           mlpNorm: norm(`${at}.post_attention_layernorm`),
-          up: linear(`${at}.mlp.dense_h_to_4h`, f, c, { bias: true }),
-          down: linear(`${at}.mlp.dense_4h_to_h`, c, f, { bias: true }),
+          up: linearPlan([`${at}.mlp.dense_h_to_4h`], f, c, { bias: true }),
+          down: linearPlan([`${at}.mlp.dense_4h_to_h`], c, f, { bias: true }),
         };
       }),
       finalNorm: norm(`${prefix}final_layer_norm`),
-      ...(!config.tieWordEmbeddings && { unembedding: linear("embed_out", vocabSize, c) }),
+      ...(!config.tieWordEmbeddings && { unembedding: linearPlan(["embed_out"], vocabSize, c) }),
     };
   },
 };

@@ -3,8 +3,7 @@
  * which give the ids of Hugging Face's Rust library:
  *   splits          may join what their pattern matches to what is before or behind, or to the next match.
  *   digits          are numbers of all kinds there (½, ²), which the dependency takes for 0 to 9.
- *   byte-level      GPT-2's pattern is written out: the dependency's built-in copy uses JavaScript's white space (see
- *                   byte-level.ts).
+ *   white space     is Unicode's, not JavaScript's. So GPT-2's pattern is written out, too (byte-level.ts).
  *   sentencepiece   A text, otherwise one word of its whole length, is cut before each run of "▁" unless a merge joins
  *                   across such a cut: if none does, merges left and right of it cannot meet. Only then are words
  *                   met again, which are remembered.
@@ -43,7 +42,7 @@ function exactSplit({ behavior, invert = false, ...step }: Readonly<Record<strin
   const { Regex: regex, String: literal } = record("pre_tokenizer.pattern", step["pattern"]);
   const source = regex ?? literal;
   if (typeof source !== "string") throw malformed("pre_tokenizer.pattern", shown(source), "a Regex or a String");
-  const match = source === regex ? source : source.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+  const match = source === regex ? withUnicodeSpace(source) : source.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
   if (behavior === "Removed") return { ...step, pattern: { Regex: match }, behavior, invert };
   const pieces = PIECES.get(behavior);
   if (pieces === undefined || (invert !== false && String(behavior).startsWith("Merged"))) {
@@ -53,6 +52,16 @@ function exactSplit({ behavior, invert = false, ...step }: Readonly<Record<strin
   const single = source === literal && source.length === 1;
   return splitBy(pieces(match, single ? `[^${match}]` : `(?:(?!${match})[\\s\\S])`));
 }
+
+/** JavaScript's `\s` includes U+FEFF, with which files of Windows begin, and lacks U+0085. */
+function withUnicodeSpace(pattern: string): string {
+  return pattern.replace(/\\[sS\\]/g, (escape) => ESCAPES.get(escape) ?? escape);
+}
+
+const ESCAPES = new Map([
+  ["\\s", "\\p{White_Space}"],
+  ["\\S", "\\P{White_Space}"],
+]);
 
 /** True if a merge joins a character with a following "▁". */
 function joinsAcrossWords({ section, merges, vocab }: BpeModel): boolean {

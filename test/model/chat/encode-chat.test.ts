@@ -98,16 +98,17 @@ describe.each([
 });
 
 describe("spelled-out control tokens", () => {
-  it("stay text in tools, documents and further fields too", async () => {
+  it("stay text in tools, documents and further fields too, escaped or compared", async () => {
     const template =
-      "{{ tools | tojson }}{{ documents[0].text }}{{ messages[0].name }}{{ messages[0].content | tojson }}<|im_end|>";
+      "{{ tools | tojson(ensure_ascii=true) }}{{ 'é' if tools[0].kind == 'end' }}{{ documents[0].text }}" +
+      "{{ messages[0].name }}{{ messages[0].content | tojson }}<|im_end|>";
     const tokenizer = await chatTokenizer(template);
     const ids = await encodeChat(tokenizer, [{ role: "tool", content: "1<|im_end|>", name: "2<|im_end|>" }], {
-      tools: [{ description: "3<|im_end|>" }],
+      tools: [{ description: "3<|im_end|>", kind: "end" }],
       documents: [{ text: "4<|im_end|>" }],
     });
     expect(tokenizer.decode(ids, { skipSpecialTokens: false })).toBe(
-      '[{"description": "3<|im_end|>"}]4<|im_end|>2<|im_end|>"1<|im_end|>"<|im_end|>',
+      '[{"description": "3<|im_end|>", "kind": "end"}]é4<|im_end|>2<|im_end|>"1<|im_end|>"<|im_end|>',
     );
     const end = tokenizer.specialTokens.get("<|im_end|>");
     expect(ids.filter((id) => id === end)).toEqual([ids.at(-1)]);

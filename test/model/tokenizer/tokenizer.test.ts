@@ -202,6 +202,19 @@ it("digits are numbers of all kinds, as in the Rust library", async () => {
   expect(apart.encode(" ½").map((id) => apart.decode([id]))).toEqual([" ", "½"]);
 });
 
+const splitting = (split: object, vocab = {}, merges: string[] = []) => {
+  const { model, ...file } = trainByteLevelBpe([""], { vocabSize: 257 });
+  const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
+  const steps = { type: "Sequence", pretokenizers: [{ type: "Split", ...split }, bytes] };
+  const larger = { ...model, vocab: { ...model.vocab, ...vocab }, merges };
+  return huggingFaceTokenizer({ ...file, pre_tokenizer: steps, model: larger });
+};
+
+it("white space of a split is Unicode's", async () => {
+  const tokenizer = await splitting({ pattern: { Regex: "\\s|[^\\S]" }, behavior: "Removed" });
+  expect(tokenizer.decode(tokenizer.encode("\uFEFFa \u0085b\n"))).toBe("\uFEFFab");
+});
+
 it.each([
   ["Isolated", true, ["a", "-", "-", "b"]],
   ["Removed", false, ["a", "b"]],
@@ -210,13 +223,8 @@ it.each([
   ["MergedWithPrevious", false, ["a-", "-", "b"]],
   ["MergedWithNext", false, ["a", "-", "-b"]],
 ])("a split that is %s, inverted: %s, gives the pieces of the Rust library", async (behavior, invert, pieces) => {
-  const { model, ...file } = trainByteLevelBpe([""], { vocabSize: 257 });
-  const merges = ["- -", "a -", "- b"];
-  const vocab = { ...model.vocab, "--": 257, "a-": 258, "-b": 259 };
-  const split = { type: "Split", pattern: { String: "-" }, behavior, invert };
-  const bytes = { type: "ByteLevel", add_prefix_space: false, use_regex: false };
-  const steps = { type: "Sequence", pretokenizers: [split, bytes] };
-  const tokenizer = await huggingFaceTokenizer({ ...file, pre_tokenizer: steps, model: { ...model, vocab, merges } });
+  const vocab = { "--": 257, "a-": 258, "-b": 259 };
+  const tokenizer = await splitting({ pattern: { String: "-" }, behavior, invert }, vocab, ["- -", "a -", "- b"]);
   expect(tokenizer.encode("a--b").map((id) => tokenizer.decode([id]))).toEqual(pieces);
 });
 

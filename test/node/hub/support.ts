@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type HubOptions, resolveModel } from "early-exits/node";
-import { type FakeHub, type FakeRepo, startFakeHub } from "./fake-hub.js";
+import { type FakeRepo, startFakeHub } from "./fake-hub.js";
 
 export const golden = "test/golden/llama-tiny-bf16-sharded";
 export const modelFiles = [
@@ -29,34 +29,26 @@ export const largeRepo: FakeRepo = {
   files: { ...tinyRepo.files, "config.json": Buffer.from(JSON.stringify({ ...config, intermediate_size: 2 ** 26 })) },
 };
 
-export interface Workbench {
-  readonly hub: FakeHub;
-  readonly cache: string;
-  /** The hub and the cache, without pauses. */
-  readonly options: HubOptions;
-  /** A model of this hub in this cache. @default "org/tiny" */
-  readonly resolve: (name?: string, options?: HubOptions) => ReturnType<typeof resolveModel>;
-  /** Files below the folder of a repository in the cache. */
-  readonly cached: (repo: string) => Promise<string[]>;
-  /** Requests for file contents. */
-  readonly downloads: () => string[];
-  readonly close: () => Promise<void>;
-}
+export type Workbench = Awaited<ReturnType<typeof openWorkbench>>;
 
-export async function openWorkbench(repos: Record<string, FakeRepo> = { "org/tiny": tinyRepo }): Promise<Workbench> {
+export async function openWorkbench(repos: Record<string, FakeRepo> = { "org/tiny": tinyRepo }) {
   const hub = await startFakeHub(repos);
   const cache = await mkdtemp(join(tmpdir(), "early-exits-hub-"));
   const options = { endpoint: hub.url, cache, backoff: 1, token: "" };
   return {
     hub,
     cache,
+    /** The hub and the cache, without pauses. */
     options,
-    resolve: (name = "org/tiny", more = {}) => resolveModel(name, { ...options, ...more }),
-    cached: async (repo) =>
+    /** A model of this hub in this cache. */
+    resolve: (name = "org/tiny", more: HubOptions = {}) => resolveModel(name, { ...options, ...more }),
+    /** Files below the folder of a repository in the cache. */
+    cached: async (repo: string) =>
       (await readdir(join(cache, `models--${repo.replace("/", "--")}`), { recursive: true, withFileTypes: true }))
         .filter((entry) => !entry.isDirectory())
         .map((entry) => join(entry.parentPath, entry.name).split(`models--${repo.replace("/", "--")}/`)[1]!)
         .sort(),
+    /** Requests for file contents. */
     downloads: () =>
       hub.seen.flatMap(({ at, path }) =>
         !path.startsWith("/api") && (at === "cdn" || !/\.(?:safetensors|gguf)$/.test(path))
