@@ -50,8 +50,8 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           in the same round, ours over llama.cpp's: median (lowest to highest). A text of n tokens: prefill of its
           n - ${DECODED} first, then ${DECODED} decoded. Load: from the call to a model that can decode. First token:
           from the call to the first token after the prompt, or ${UNTIMED} tokens of it. Over: the process's
-          largest resident size while it loads, without the packed weights. Peak: the largest in all; llama.cpp maps its
-          file. Memory: the share of what one process reads
+          largest resident size while it loads, without packed weights and the room for keys and values. Peak: the
+          largest in all; llama.cpp maps its file. Memory: the share of what one process reads
           (${limitOf("read")} GB/s) that decoding reads of weights, keys and values. Limit: the ratio if that share
           were all of it, and nothing else took time. Products: those of the blocks'
           matrices and of attention in prefill, as a share of what one thread multiplies in integers
@@ -110,7 +110,7 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     share(({ ours, limits }) => (prefill(ours) * (ours.products + attended)) / (threads * limits.products)),
     both(({ load }) => load / 1000, 2),
     both(({ firstToken }) => firstToken / 1000, 2),
-    median(rounds.map(({ ours }) => ours.loaded - ours.weights)) / 1e6,
+    median(rounds.map(({ ours }) => ours.loaded - ours.weights - context * ours.perToken)) / 1e6,
     both(({ peak }) => peak / 1e6, 0),
   ];
 }
