@@ -1,6 +1,6 @@
 /** An export in a folder: graphs, weights, manifest and drivers. */
 import { createWriteStream } from "node:fs";
-import { mkdir, readFile, rename, rm } from "node:fs/promises";
+import { readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -24,11 +24,10 @@ const driverFolder = join(createRequire(import.meta.url).resolve("early-exits/pa
 export async function writeExport(folder: string, exported: OnnxExport): Promise<void> {
   const { manifest, graphs, certificate } = exported;
   const place = (name: string, data: string | Uint8Array): Promise<void> => writeFileAtomic(join(folder, name), data);
-  await mkdir(folder, { recursive: true });
   await rm(join(folder, "exits.json"), { force: true });
+  for (const name of DRIVERS) await place(name, await readFile(join(driverFolder, name))); // makes the folder
   await writeWeights(join(folder, manifest.weights.file), exported);
   for (const { name, bytes } of graphs) await place(name, bytes);
-  for (const name of DRIVERS) await place(name, await readFile(join(driverFolder, name)));
   if (certificate !== undefined) await place(manifest.certificate!.file, `${JSON.stringify(certificate)}\n`);
   await place("exits.json", `${JSON.stringify(manifest, undefined, 2)}\n`);
 }

@@ -84,24 +84,27 @@ async function run(settings: GenerateSettings, io: Io): Promise<void> {
 async function writeMany(
   io: Io,
   decoding: Decoding,
-  { prompts, out }: GenerateSettings & { readonly prompts: string },
+  { prompts, out, json }: GenerateSettings & { readonly prompts: string },
 ): Promise<void> {
   const asked = await readPrompts(prompts, decoding.model);
-  const lines = await withProgress(io, "generate", async (report) => {
-    const written: string[] = [];
-    while (written.length < asked.length) {
-      const first = written.length;
-      written.push(...(await writeTexts(decoding, asked.slice(first, first + TEXTS_TOGETHER), first, io.signal)));
-      await report({ done: written.length, total: asked.length, text: "texts" });
+  const lines: string[] = [];
+  try {
+    await withProgress(io, "generate", async (report) => {
+      while (lines.length < asked.length) {
+        const first = lines.length;
+        lines.push(...(await writeTexts(decoding, asked.slice(first, first + TEXTS_TOGETHER), first, io.signal)));
+        await report({ done: lines.length, total: asked.length, text: "texts" });
+      }
+    });
+  } finally {
+    // What was written before an error or Ctrl-C, too.
+    if (out === undefined) io.stdout.write(lines.join(""));
+    else if (lines.length > 0) {
+      await writeFileAtomic(out, lines.join(""));
+      io.stdout.write(`${json ? JSON.stringify({ out, texts: lines.length }) : `${lines.length} texts: ${out}`}\n`);
     }
-    return written;
-  });
-  if (decoding.audit !== undefined) note(io, auditLine(decoding.audit.report));
-  if (out === undefined) io.stdout.write(lines.join(""));
-  else {
-    await writeFileAtomic(out, lines.join(""));
-    io.stdout.write(`${lines.length} texts: ${out}\n`);
   }
+  if (decoding.audit !== undefined) note(io, auditLine(decoding.audit.report));
 }
 
 async function writeOne(
@@ -114,7 +117,7 @@ async function writeOne(
   if (policy !== undefined && io.color && !json) note(io, `legend: ${colors.legend}`);
   await warmUp(decoding, prompt, io);
   const run = generate(source, prompt, { ...options, signal: io.signal });
-  const tokens: { id: number; text: string; depth: number; exit: number | null; score: number | null }[] = [];
+  const tokens: object[] = [];
   if (!json && echo) io.stdout.write(colorsOf(io).dim(prompt));
   try {
     for await (const { id, text, depth, exit, score } of run) {
@@ -165,8 +168,7 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   while (limit > 0 && performance.now() - started < WARM_UP) {
     const run = generate(source, ids, { ...options, ...(policy && { policy }), maxNewTokens: limit, signal });
     const tokens = run[Symbol.asyncIterator]();
-    let done = (await tokens.next()).done === true;
-    while (!done && performance.now() - started < WARM_UP) done = (await tokens.next()).done === true;
+    while (performance.now() - started < WARM_UP) if ((await tokens.next()).done === true) break;
     await tokens.return?.();
   }
 }

@@ -52,11 +52,9 @@ it("refuses an endless stdin, and a text that cannot fit, before it is encoded",
   expect([long.code, long.err]).toEqual([1, expect.stringContaining("4000000 characters do not fit the context")]);
 });
 
-it("writes a line for each prompt of a file, and samples prompt i with seed + i", async () => {
-  const prompts = writeText(
-    folder.path("prompts.txt"),
-    sentences(19, 900).map((prompt) => prompt.slice(0, 20)),
-  );
+it("writes a line for each prompt of a file, and samples prompt i with seed + i; an error leaves them", async () => {
+  const texts = sentences(19, 900).map((prompt) => prompt.slice(0, 20));
+  const prompts = writeText(folder.path("prompts.txt"), texts);
   const sampled = words`generate ${model} --temperature 1 --max-new-tokens 9 --device reference`;
   const { out } = await succeed(words`${sampled} --seed 11 --prompts ${prompts}`);
   const lines = out.trimEnd().split("\n");
@@ -65,8 +63,10 @@ it("writes a line for each prompt of a file, and samples prompt i with seed + i"
   const alone = await succeed([...words`${sampled} --seed 28 --json`, "--prompt", prompt as string]);
   expect(parseJson(alone.out)).toMatchObject({ text: written });
   const file = folder.path("texts.jsonl");
-  await succeed(words`${sampled} --seed 11 --prompts ${prompts} --out ${file}`);
-  expect(readFileSync(file, "utf8")).toBe(out);
+  writeText(prompts, [...texts, "a ".repeat(99)]);
+  const failed = await cli(words`${sampled} --seed 11 --prompts ${prompts} --out ${file} --json`);
+  expect(failed).toMatchObject({ code: 1, out: expect.stringContaining('"texts":16') as string });
+  expect(out.startsWith(readFileSync(file, "utf8"))).toBe(true);
 });
 
 it("prints one JSON object with tokens, depths and summary", async () => {
