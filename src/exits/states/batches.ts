@@ -5,6 +5,7 @@
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError } from "../../errors.js";
 import { rowOf } from "../../model/decode/final-logits.js";
+import { requireList } from "../../known.js";
 import { batchWindows, markedWindows, type Window } from "../../model/documents.js";
 import { type Document, type Model, Sequence } from "../../model/index.js";
 import { prefill } from "../../model/advance.js";
@@ -97,7 +98,9 @@ export function batchSource(
   depths: readonly number[],
   options: OnlineOptions,
 ): BatchSource {
-  return "batch" in data ? data : onlineBatches(model, data, depths, options);
+  if (typeof data === "object" && "batch" in data) return data;
+  requireList("training: documents", data);
+  return onlineBatches(model, data, depths, options);
 }
 
 /**

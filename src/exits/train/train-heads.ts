@@ -4,7 +4,7 @@
  */
 import type { CancelSignal } from "../../cancel-signal.js";
 import { OptionError, requireInteger, requireNumber } from "../../errors.js";
-import { allNames, requireKnown, requireList } from "../../known.js";
+import { allNames, requireKnown } from "../../known.js";
 import type { Document } from "../../model/index.js";
 import { sha256 } from "../../model/sha256.js";
 import { createRng } from "../../tensor/index.js";
@@ -146,9 +146,8 @@ export async function trainHeads(
   options: TrainOptions = {},
 ): Promise<TrainSummary> {
   requireHeads("trainHeads", heads);
-  if (typeof data !== "object") requireList("trainHeads: data", data);
   requireKnown("trainHeads", options, trainOptionNames);
-  const { model } = heads;
+  const { model, ahead } = heads;
   const {
     steps = trainDefaults.steps,
     batchSize = trainDefaults.batchSize,
@@ -183,14 +182,12 @@ export async function trainHeads(
   const schedule = cosineSchedule({ learningRate, steps, warmup });
   const taught = await taughtBy(heads, data, signal);
   const students = await createStudents(heads, listed);
-  const { ahead } = heads;
   const drafters = await createStudents({ model, heads: ahead === undefined ? [] : [ahead] }, listed);
   const all = [...students.all, ...drafters.all];
   if (all.length === 0) {
     throw new OptionError(
       "train-nothing",
-      "trainHeads: a preview of the unembedding is fitted (fitPreviews), and there is no other head to train; attach " +
-        "heads at other depths, or leave training out",
+      "trainHeads: a preview of the unembedding is fitted (fitPreviews), not trained; attach heads at other depths too",
     );
   }
   try {
