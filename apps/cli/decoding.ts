@@ -165,17 +165,13 @@ export const exitOptions = [
 ] as const satisfies readonly OptionDefinition[];
 
 export const decodingOptions = [
-  headsOption,
-  policyOption,
-  shippedOption,
-  losslessOption,
+  ...exitOptions,
   {
     ...maxNewTokensOption,
     defaultNote: "fewer if the context has less room",
   },
   ...samplingOptions,
   { ...seedOption, description: "seed of sampling" },
-  uncertifiedOption,
   { flags: "--stop <text...>", description: "stop before any of these strings" },
 ] as const satisfies readonly OptionDefinition[];
 
@@ -184,7 +180,7 @@ type DecodingSettings = ModelSettings & SettingsOf<typeof decodingOptions, "dir"
 /** Storage of the model, and settings of text by which a certificate of the package is found. */
 type TextSettings = ModelSettings & Pick<DecodingSettings, "lossless" | "allowUncertified" | keyof SamplingSettings>;
 
-interface OpenShipped {
+export interface OpenShipped {
   readonly model: Model;
   readonly exits: ShippedExits;
   readonly heads: ExitHeads;

@@ -79,6 +79,14 @@ function addCommand(program: Command, definition: CommandDefinition, io: Io, run
     const given = command.opts<ErrorOptions>();
     const named = command.registeredArguments.map((argument, i) => [argument.name(), command.args[i]]);
     const settings = { ...given, ...(Object.fromEntries(named) as object) };
+    const out: unknown = command.getOptionValue("out") ?? NaN;
+    if (
+      Object.values(settings)
+        .flat()
+        .filter((value) => value === out).length > 1
+    ) {
+      command.error("error: --out names what is read, too; name another file");
+    }
     await runner(() => run(settings as never, io), given);
   });
 }

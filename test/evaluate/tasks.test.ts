@@ -1,58 +1,47 @@
 /** Lines of tasks: the forms that public files have, and errors that name the line, the finding and the remedy. */
-import { type TaskItem, type TaskKind } from "early-exits/evaluate";
+import type { TaskKind } from "early-exits/evaluate";
 import { parseTaskLine } from "../../src/evaluate/tasks.js";
 import { describe, expect, it } from "vitest";
+import { failing } from "../support/expect-code.js";
 
 const parse = (fields: unknown, kind: TaskKind, line = 1) => parseTaskLine(JSON.stringify(fields), line, kind);
 const choices = (context: string, ...continuations: string[]) =>
   continuations.map((continuation) => ({ context, continuation }));
 
-it.each<[string, TaskKind, unknown, TaskItem]>([
+const signs = { context: "I don't care about", continuation: "signs" };
+
+it.each<[string, TaskKind, object, object]>([
   [
     "query, choices, gold",
     "multiple-choice",
     { query: "Predators eat", choices: ["lions", "bunnies"], gold: 1 },
-    { kind: "multiple-choice", choices: choices("Predators eat", "lions", "bunnies"), gold: 1 },
+    { choices: choices("Predators eat", "lions", "bunnies"), gold: 1 },
   ],
   [
     "an empty query",
     "multiple-choice",
     { query: "", choices: ["a", "b"], gold: 0 },
-    { kind: "multiple-choice", choices: choices("", "a", "b"), gold: 0 },
+    { choices: choices("", "a", "b"), gold: 0 },
   ],
   [
     "HellaSwag's, with its label as a string",
     "multiple-choice",
     { ctx: "She", endings: ["runs.", "sits."], label: "1", ind: 7 },
-    { kind: "multiple-choice", choices: choices("She", "runs.", "sits."), gold: 1 },
+    { choices: choices("She", "runs.", "sits."), gold: 1 },
   ],
   [
     "Winogrande's: several contexts, one continuation",
     "multiple-choice",
     { context_options: ["so Sarah", "so Maria"], continuation: "left.", gold: 0 },
     {
-      kind: "multiple-choice",
-      choices: [
-        { context: "so Sarah", continuation: "left." },
-        { context: "so Maria", continuation: "left." },
-      ],
+      choices: [...choices("so Sarah", "left."), ...choices("so Maria", "left.")],
       gold: 0,
     },
   ],
-  [
-    "context and continuation",
-    "lambada",
-    { context: "I don't care about", continuation: "signs" },
-    { kind: "lambada", context: "I don't care about", continuation: "signs" },
-  ],
-  [
-    "the last word of a text",
-    "lambada",
-    { text: "I don't care about signs\n" },
-    { kind: "lambada", context: "I don't care about", continuation: "signs" },
-  ],
-  ["a text", "perplexity", { text: "Once upon a time" }, { kind: "perplexity", text: "Once upon a time" }],
-])("lines %s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual(item));
+  ["context and continuation", "lambada", signs, signs],
+  ["the last word of a text", "lambada", { text: "I don't care about signs\n" }, signs],
+  ["a text", "perplexity", { text: "Once upon a time" }, { text: "Once upon a time" }],
+])("lines %s", (_, kind, fields, item) => expect(parse(fields, kind)).toEqual({ kind, ...item }));
 
 describe("a line is rejected for", () => {
   it.each<[string, TaskKind, unknown, string]>([
@@ -97,9 +86,6 @@ describe("a line is rejected for", () => {
 
   it("text that is not JSON", () =>
     expect(() => parseTaskLine('{"text": ', 3, "perplexity")).toThrow(
-      expect.objectContaining({
-        code: "task-json",
-        message: expect.stringMatching(/^task, line 3: it is not valid JSON .*expected \{"text"\}$/) as string,
-      }) as Error,
+      failing("task-json", /^task, line 3: it is not valid JSON .*expected \{"text"\}$/),
     ));
 });

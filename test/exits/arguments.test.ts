@@ -52,7 +52,11 @@ it("an option that a function does not have is refused with the nearest that it 
 });
 
 it("text for a list, a model for heads, a path for a policy or a tokenizer, an unknown dtype is refused", async () => {
-  await expectCode(trainHeads(heads, untyped({ train: [] })), "list-expected", /^training: documents: .* found {"train"/);
+  await expectCode(
+    trainHeads(heads, untyped({ train: [] })),
+    "list-expected",
+    /^training: documents: .* found {"train"/,
+  );
   await expectCode(calibrate(heads, untyped("text")), "list-expected", /^calibrate: documents: /);
   await expectCode(() => generateBatch(model, untyped("text")), "list-expected", /^generateBatch: prompts: /);
   await expectCode(calibrate(untyped(model), []), "heads-expected", /^calibrate: /);

@@ -156,7 +156,7 @@ const WARM_UP_TOKENS = 32;
 const WARM_UP_CHARACTERS = 1024;
 
 /** Decodes for a moment, so that the reported speed is the one that lasts. */
-async function warmUp({ source, model, policy, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
+async function warmUp({ source, model, options }: Decoding, prompt: string, { signal }: Io): Promise<void> {
   const { maxNewTokens } = options;
   const ids = model.tokenizer.encode(prompt.slice(0, WARM_UP_CHARACTERS)).slice(0, WARM_UP_TOKENS);
   const limit = Math.min(
@@ -166,9 +166,11 @@ async function warmUp({ source, model, policy, options }: Decoding, prompt: stri
   );
   const started = performance.now();
   while (limit > 0 && performance.now() - started < WARM_UP) {
-    const run = generate(source, ids, { ...options, ...(policy && { policy }), maxNewTokens: limit, signal });
+    const run = generate(source, ids, { ...options, maxNewTokens: limit, signal });
     const tokens = run[Symbol.asyncIterator]();
-    while (performance.now() - started < WARM_UP) if ((await tokens.next()).done === true) break;
+    while (performance.now() - started < WARM_UP) {
+      if ((await tokens.next()).done === true) break;
+    }
     await tokens.return?.();
   }
 }

@@ -2,7 +2,7 @@
  * The demo on a chat model with exits in the package: answers through certified exits, judged by the full model, then
  * plain decoding, exits and lossless decoding timed in turn. No training: that takes a real model hours.
  */
-import { type Certificate, type ExitHeads, type Model, verifyCertificate } from "early-exits";
+import { type Model, verifyCertificate } from "early-exits";
 import { describeAssumption } from "early-exits/calibrate";
 import type { Comparison } from "early-exits/evaluate";
 import { recordStates } from "early-exits/exits";
@@ -10,13 +10,12 @@ import { answerDocument, encodeChat } from "early-exits/model";
 import { promiseLines } from "../calibration-lines.js";
 import { timeWays, write, type WrittenText } from "./demo.js";
 import { ratioOf, timeLine, verdictOf } from "./words.js";
-import { openShipped } from "../decoding.js";
+import { openShipped, type OpenShipped } from "../decoding.js";
 import { depthColors, depthHistogram } from "../depth-colors.js";
 import { percent, table } from "../format.js";
 import { colorsOf, type Io } from "../io.js";
 import { commandLine, nextLines } from "../next-lines.js";
 import type { ModelSettings } from "../open-model.js";
-import type { ShippedExits } from "../shipped.js";
 
 interface ChatPlan {
   /** Path, or name on the Hub. */
@@ -27,12 +26,8 @@ interface ChatPlan {
   readonly runs: number;
 }
 
-interface ChatDemo extends ChatPlan {
+interface ChatDemo extends ChatPlan, OpenShipped {
   readonly io: Io;
-  readonly model: Model;
-  readonly exits: ShippedExits;
-  readonly heads: ExitHeads;
-  readonly certificate: Certificate;
   /** Verdict of the verifier, which shares no code with calibration. */
   readonly valid: boolean;
 }

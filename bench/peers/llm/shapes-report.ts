@@ -24,7 +24,7 @@ interface Round {
   readonly ours: LlmTiming;
   readonly theirs: LlmTiming;
   /** Of one process, per second. */
-  readonly limits: Readonly<Record<"read" | "products", number>>;
+  readonly limits: Record<"read" | "products", number>;
 }
 
 interface Run {
@@ -56,7 +56,7 @@ export function shapesReport({ name, where, clock, pairs }: Run): Report & { rea
           were all of it, and nothing else took time. Products: those of the blocks'
           matrices and of attention in prefill, as a share of what one thread multiplies in integers
           (${limitOf("products")} · 10^9/s); attention multiplies float32, at most half as fast. llama.cpp keeps keys
-          and values in float16. Times are those of the ${clock === "wall" ? "clock on the wall" : clock}.`,
+          and values in float16. Clock: ${clock}.`,
         columns: [
           "file",
           "text",
@@ -89,18 +89,18 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     return withRange({ median, low: min, high: max });
   };
   const share = (of: (round: Round) => number): string => (100 * median(rounds.map(of))).toFixed(0);
-  const both = (of: (timing: LlmTiming) => number, digits: number): string =>
+  const both = (of: "load" | "firstToken" | "peak", unit: number, digits: number): string =>
     (["ours", "theirs"] as const)
-      .map((side) => median(rounds.map((round) => of(round[side]))).toFixed(digits))
+      .map((side) => median(rounds.map((round) => round[side][of] / unit)).toFixed(digits))
       .join(" / ");
   const read = ({ weights, perToken }: LlmTiming): number => weights + perToken * (context - DECODED / 2);
   const attended = attentionProducts(shape, context - DECODED);
   return [
     `${shape} ${type}, ${(fileBytes / 1e6).toFixed(0)} MB`,
-    context.toString(),
+    String(context),
     cache,
-    threads.toString(),
-    rounds.length.toString(),
+    String(threads),
+    String(rounds.length),
     median(rounds.map(({ ours }) => decode(ours))),
     ratio(decode),
     share(({ ours, limits }) => (decode(ours) * read(ours)) / limits.read),
@@ -108,9 +108,9 @@ function rowOf({ shape, type, fileBytes, context, cache, threads, rounds }: Pair
     median(rounds.map(({ ours }) => prefill(ours))),
     ratio(prefill),
     share(({ ours, limits }) => (prefill(ours) * (ours.products + attended)) / (threads * limits.products)),
-    both(({ load }) => load / 1000, 2),
-    both(({ firstToken }) => firstToken / 1000, 2),
+    both("load", 1000, 2),
+    both("firstToken", 1000, 2),
     median(rounds.map(({ ours }) => ours.loaded - ours.weights - context * ours.perToken)) / 1e6,
-    both(({ peak }) => peak / 1e6, 0),
+    both("peak", 1e6, 0),
   ];
 }

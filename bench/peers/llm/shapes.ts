@@ -81,7 +81,7 @@ async function measureFile(path: string, shape: ShapeName, type: RandomType): Pr
       if (known === undefined) pairs.push({ ...row, fileBytes, rounds: [] });
       return known ?? pairs.at(-1)!;
     });
-  const rounds = large ? Math.min(2, Number(values.rounds)) : Number(values.rounds);
+  const rounds = Math.min(large ? 2 : Infinity, Number(values.rounds));
   for (let round = 0; round < rounds; round++) {
     for (const { context, cache, threads, rounds } of rows) {
       const job = { path, threads, vocabSize: 49_152, prompts: [context - DECODED], passes: 1, clock: values.clock };
@@ -98,5 +98,5 @@ async function measureFile(path: string, shape: ShapeName, type: RandomType): Pr
 async function timed(job: LlmJob): Promise<LlmTiming> {
   const answer = await runJob(job);
   if (answer.kind === "timing") return answer;
-  throw new Error(`bench:shapes: ${job.runtime}: ${answer.kind === "failed" ? answer.reason : "no timing"}`);
+  throw new Error(`bench:shapes: ${job.runtime}: ${JSON.stringify(answer)}`);
 }

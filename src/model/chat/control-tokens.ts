@@ -29,8 +29,6 @@ export type ChatTokenizer = Pick<
   "bosTokenId" | "chatTemplate" | "decode" | "encodeParts" | "eosTokenId" | "specialTokens"
 >;
 
-const controlTokens = new WeakMap<ChatTokenizer, ControlTokens>();
-
 /** Renders a conversation; ids are those of control tokens that the template wrote. */
 export async function renderParts(
   tokenizer: ChatTokenizer,
@@ -38,8 +36,7 @@ export async function renderParts(
   messages: readonly ChatMessage[],
   options: ChatOptions,
 ): Promise<TextParts> {
-  const control = controlTokens.get(tokenizer) ?? new ControlTokens(tokenizer.specialTokens);
-  controlTokens.set(tokenizer, control);
+  const control = new ControlTokens(tokenizer.specialTokens);
   const mark = unusedMark(messages, template, options);
   const spelling = (id: number | undefined): string | undefined =>
     id === undefined ? undefined : tokenizer.decode([id], { skipSpecialTokens: false });
@@ -78,7 +75,7 @@ class ControlTokens {
     }
   }
 
-  /** Copies a JSON-like value, with marks in its strings and keys; without `parts`, and in keys, only the first kind. */
+  /** Copies a JSON-like value, with marks in strings and keys; without `parts`, and in keys, only the first kind. */
   mark<T>(value: T, mark: string, parts = true): T {
     const markKey = (key: string): string => this.#markText(key, mark, false);
     return mapStrings(value, (text) => this.#markText(text, mark, parts), markKey) as T;

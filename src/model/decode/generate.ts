@@ -213,14 +213,19 @@ export class WritingLoop<Text extends ActiveText> {
   }
 
   async #write(decoder: Decoder, texts: readonly Text[]): Promise<Written<Text>[]> {
-    const lengths = texts.map(({ sequence }) => sequence.length);
+    const known = texts.map(({ sequence }) => sequence.length - 1);
     let rounds: readonly Round[];
     try {
       rounds = await decoder.next(
         texts.map(({ sequence, sampler, writer }) => ({ sequence, sampler, room: writer.room })),
       );
     } catch (error) {
-      for (const [i, { sequence }] of texts.entries()) sequence.truncate(lengths[i]!); // without drafts
+      // Without drafts, and without states of the newest token: those of blocks that it ran may be gone.
+      for (const [i, { sequence }] of texts.entries()) {
+        const [newest] = sequence.ids.slice(known[i]);
+        sequence.truncate(known[i]!);
+        sequence.append(newest!);
+      }
       if (texts.length === 1 || error instanceof DeviceError) return [{ text: texts.at(-1)!, error }];
       const alone: Written<Text>[] = [];
       for (const text of texts) alone.push(...(await this.#write(decoder, [text])));

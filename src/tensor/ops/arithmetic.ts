@@ -33,7 +33,7 @@ export function scale(x: Tensor, factor: number): Tensor {
   return record(x.device, x.device.kernels.scale(x.storage, factor), x.shape, [x], (dy) => [scale(dy, factor)]);
 }
 
-/** A copy of the values, through which no gradient flows. */
+/** The values, through which no gradient flows: a copy, or x itself if it has none. */
 export function detach(x: Tensor): Tensor {
   return x.requiresGrad ? copyOf(x) : x;
 }

@@ -1,7 +1,8 @@
 /**
  * One growing WebAssembly memory and its allocator. Addresses are byte offsets, multiples of 64.
  *   up to 64 KiB   size classes (eight per doubling, at most 1/8 wasted) with lists of free blocks, from 1 MiB chunks
- *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed
+ *   above          spans of whole 4 KiB pages: best fit, and neighbours merge again when they are freed. Caches of all
+ *                  sizes, too: those of texts have ever other lengths, and blocks of a class serve no other
  * Freed memory is reused at once. Blocks are not cleared. The memory cannot shrink, and ends at 4 GiB: addresses have
  * 32 bits.
  */
@@ -48,9 +49,12 @@ export class WasmMemory {
     return this.#used;
   }
 
-  /** Takes at least `bytes`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has changed then. */
-  allocate(bytes: number): number {
-    if (bytes > SMALL) {
+  /**
+   * Takes at least `bytes`, a span if `pages`. Throws a DeviceError ("wasm-memory-full") beyond the limit; nothing has
+   * changed then.
+   */
+  allocate(bytes: number, pages = bytes > SMALL): number {
+    if (pages) {
       const rounded = roundSpan(bytes);
       const address = this.#takeSpan(rounded, bytes);
       this.#used += rounded;
@@ -60,18 +64,6 @@ export class WasmMemory {
     const address = (this.#blocks[classOf(size)] ??= []).pop() ?? this.#takeSmall(size, bytes);
     this.#used += size;
     return address;
-  }
-
-  /** Several blocks, or none: then it throws and nothing has changed. */
-  allocateAll(sizes: readonly number[]): number[] {
-    const addresses: number[] = [];
-    try {
-      for (const bytes of sizes) addresses.push(this.allocate(bytes));
-    } catch (error) {
-      for (const [i, address] of addresses.entries()) this.free(address, sizes[i]!);
-      throw error;
-    }
-    return addresses;
   }
 
   #takeSmall(size: number, asked: number): number {
@@ -86,9 +78,9 @@ export class WasmMemory {
     return address;
   }
 
-  /** `bytes` is the size that was requested. */
-  free(address: number, bytes: number): void {
-    if (bytes > SMALL) {
+  /** `bytes` and `pages` are what was requested. */
+  free(address: number, bytes: number, pages = bytes > SMALL): void {
+    if (pages) {
       this.#used -= roundSpan(bytes);
       this.#putSpan(address, roundSpan(bytes));
       return;
@@ -191,7 +183,7 @@ export class WasmMemory {
 }
 
 function roundSpan(bytes: number): number {
-  return Math.ceil(bytes / SPAN_UNIT) * SPAN_UNIT;
+  return Math.ceil(Math.max(bytes, 1) / SPAN_UNIT) * SPAN_UNIT;
 }
 
 /** Up to 512 bytes multiples of 64; beyond, eight steps per doubling. */

@@ -140,12 +140,10 @@ export async function createWasmDevice({
       requireAddressable(kvHeads, headDim, capacity, dtype);
       const keys = kvHeads * wasm.keyBytes(capacity, headDim, CACHE_KINDS[dtype]);
       const values = kvHeads * wasm.valueBytes(capacity, headDim, CACHE_KINDS[dtype]);
-      const addresses = memory.allocateAll([keys, values]) as [number, number];
-      const cache = new WasmCache(engine, kvHeads, headDim, capacity, dtype, ...addresses, keys, values);
+      const address = memory.allocate(keys + values, true);
       // Kernels compute with lanes of positions not yet written, and ignore the results.
-      wasm.fillZeros(cache.keys, keys / 4);
-      wasm.fillZeros(cache.values, values / 4);
-      return cache;
+      wasm.fillZeros(address, (keys + values) / 4);
+      return new WasmCache(engine, kvHeads, headDim, capacity, dtype, address, address + keys, keys, values);
     },
     copyCache(from, to, positions) {
       const source = engine.cache(from);
@@ -182,8 +180,7 @@ export async function createWasmDevice({
     },
     freeCache(cache) {
       const own = engine.cache(cache);
-      memory.free(own.keys, own.keyBytes);
-      memory.free(own.values, own.valueBytes);
+      memory.free(own.keys, own.bytes, true);
       own.keys = own.values = 0;
     },
 
