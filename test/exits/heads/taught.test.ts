@@ -75,10 +75,10 @@ it("is found in other spelling and with a word in 50 replaced, not by what docum
   expect(cases.map(([document]) => isTaught(markedDocument(model, document)))).toEqual(cases.map(([, is]) => is));
 });
 
-it("takes at most 200 kB, however much it is, and still finds much of it", async () => {
+it("takes 11 bytes a document, and still finds nearly all of much text", async () => {
   const many = times(40_000, (d) => [d % 251, d % 241, d % 239]);
   const taught = await taughtBy({ model, taught: nothingTaught }, many);
-  expect(JSON.stringify(taught).length).toBeLessThan(200_000);
+  expect(JSON.stringify(taught).length).toBeLessThan(440_000);
   const isTaught = taughtTest({ model, taught });
-  expect(many.filter((own) => isTaught({ ids: own })).length).toBeGreaterThan(8000);
+  expect(many.filter((own) => isTaught({ ids: own })).length).toBeGreaterThan(39_000);
 });
