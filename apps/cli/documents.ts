@@ -115,7 +115,7 @@ async function readFolder(folder: string, model: Model): Promise<CalibrationDocu
 }
 
 async function readOne(path: string, model: Model): Promise<CalibrationDocument[]> {
-  if (!path.endsWith(".jsonl")) return cutDocuments(await readText(path));
+  if (!/\.(jsonl?|ndjson)$/i.test(path)) return cutDocuments(await readText(path));
   const lines = new TextDecoder().decode(await readBytes(path));
   return textLines(lines) ?? readDocuments(path, model);
 }

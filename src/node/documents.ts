@@ -1,7 +1,7 @@
 /**
  * Documents on disk, for training, calibration and sampling:
  *   *.txt    documents separated by form feeds or blank lines
- *   *.jsonl  an object on every line:
+ *   *.jsonl  (or .ndjson) an object on every line:
  *              { "text": "…" }                       a text
  *              { "ids": [1, 2], "from": 1 }          token ids
  *              { "prompt": …, "answer": … }          token ids or text, or messages as a prompt; the answer counts
@@ -146,7 +146,7 @@ async function* textsIn(path: string): AsyncGenerator<string | LineOfFile, void,
   let empty = true;
   for (const file of await textFiles(path)) {
     if (file.endsWith(".json")) throw malformed(file, "is no text; .jsonl has an object on every line");
-    for (const text of file.endsWith(".jsonl") ? await readLines(file) : cutDocuments(await readUtf8(file))) {
+    for (const text of /\.(jsonl|ndjson)$/i.test(file) ? await readLines(file) : cutDocuments(await readUtf8(file))) {
       empty = false;
       yield text;
     }
@@ -181,7 +181,7 @@ async function readLines(file: string): Promise<LineOfFile[]> {
  * malformed line, and an EarlyExitError `file-missing`.
  */
 export async function* readTask(path: string, kind: TaskKind): AsyncGenerator<TaskItem, void, undefined> {
-  if (kind === "perplexity" && !path.endsWith(".jsonl")) {
+  if (kind === "perplexity" && !/\.(jsonl|ndjson)$/i.test(path)) {
     for (const text of cutDocuments(await readText(path))) yield { kind, text };
     return;
   }

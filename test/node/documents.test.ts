@@ -26,7 +26,7 @@ describe("readDocuments", () => {
       { role: "assistant", content: "yes" },
     ];
     const path = write(
-      "all.jsonl",
+      "all.NDJSON",
       { text: "plain" },
       { text: "ab", group: "book" },
       { ids: [1, 2, 3], from: 1 },

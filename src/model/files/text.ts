@@ -25,7 +25,7 @@ export function utf8Of(bytes: Uint8Array, path: string): string {
 
 /** The text; of a .jsonl file, the "text" of every line, separated by form feeds. */
 export function documentsOf(text: string, path: string): string {
-  if (!path.endsWith(".jsonl")) return text;
+  if (!/\.(jsonl|ndjson)$/i.test(path)) return text;
   const lines = text.split("\n").filter((line) => line.trim() !== "");
   return lines.map((line, index) => textOfLine(line, path, index + 1)).join("\f");
 }
