@@ -23,7 +23,7 @@ export interface Taught {
 const MOST = 16_384;
 export const nothingTaught: Taught = { every: 1, hashes: [] };
 
-/** Documents are: a calibration text that is recognised in part would pass. */
+/** Documents always are: a text that is only recognised in part would be certified as new. */
 function isKept(hash: number, every: number): boolean {
   return hash % 64 > 0 || Math.floor(hash / 64) % every === 0;
 }
