@@ -58,8 +58,7 @@ export async function exportOnnx(
   source: Model | ExitHeads,
   { policy, certificate }: ExportOptions = {},
 ): Promise<OnnxExport> {
-  const heads = source instanceof ExitHeads ? source : undefined;
-  const model = source instanceof ExitHeads ? source.model : source;
+  const [heads, model] = source instanceof ExitHeads ? [source, source.model] : [undefined, source];
   requireFloat32(model);
   await requirePolicy(heads, policy);
   const exits = await exitsOf(heads, policy);
@@ -142,14 +141,23 @@ async function exitsOf(heads: ExitHeads | undefined, policy: Policy | undefined)
   return exits;
 }
 
-/** Turns exact fills, which give the same tokens, into the one that graphs can do. */
+/** Exact fills, which give the same tokens, become the one that graphs can do. */
 function graphFill({ fill }: Policy): "lazy" | "project" {
   return fill === "project" ? fill : "lazy";
 }
 
 async function describe(model: Model): Promise<ExportManifest["model"]> {
-  const { modelType, numLayers, hiddenSize, vocabSize, numKvHeads, headDim, maxPositionEmbeddings } = model.config;
-  const { bosTokenId, eosTokenIds } = model.config;
+  const {
+    modelType,
+    numLayers,
+    hiddenSize,
+    vocabSize,
+    numKvHeads,
+    headDim,
+    maxPositionEmbeddings,
+    bosTokenId,
+    eosTokenIds,
+  } = model.config;
   return {
     modelType,
     hash: await model.hash(),
@@ -159,7 +167,7 @@ async function describe(model: Model): Promise<ExportManifest["model"]> {
     numKvHeads,
     headDim,
     maxPositionEmbeddings,
-    ...(bosTokenId !== undefined && { bosTokenId }),
+    bosTokenId,
     eosTokenIds,
   };
 }

@@ -65,8 +65,8 @@ function normed(x: string, { graph, head, packed, name }: Building): string {
   return normalize(graph, x, gain, head.model.config, `${name}.norm`);
 }
 
-function product(x: string, { graph, packed, name }: Building, weight: string, bias?: string): string {
-  const of = bias === undefined ? undefined : (packed[bias] as Tensor | undefined);
+function product(x: string, { graph, packed, name }: Building, weight: string, bias = ""): string {
+  const of = packed[bias] as Tensor | undefined;
   return linear(graph, x, { weight: packed[weight]!, ...(of && { bias: of }) }, `${name}.${weight}`);
 }
 

@@ -46,7 +46,7 @@ export interface ExportManifest {
     readonly numKvHeads: number;
     readonly headDim: number;
     readonly maxPositionEmbeddings: number;
-    readonly bosTokenId?: number;
+    readonly bosTokenId: number | undefined;
     readonly eosTokenIds: readonly number[];
   };
   readonly headsHash?: string;

@@ -1,6 +1,6 @@
 /** An export in a folder: graphs, weights, manifest and drivers. */
 import { createWriteStream } from "node:fs";
-import { readFile, rename, rm } from "node:fs/promises";
+import { readdir, readFile, rename, rm } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import { Readable } from "node:stream";
@@ -18,14 +18,17 @@ const DRIVERS = [
 const driverFolder = join(createRequire(import.meta.url).resolve("early-exits/package.json"), "../drivers");
 
 /**
- * Writes exits.json last: a folder without it holds no complete export. Weights are written as they are read from the
- * device, so they may exceed the memory.
+ * Replaces an older export. Writes exits.json last: a folder without it holds no complete export. Weights are written
+ * as they are read from the device, so they may exceed the memory.
  */
 export async function writeExport(folder: string, exported: OnnxExport): Promise<void> {
   const { manifest, graphs, certificate } = exported;
   const place = (name: string, data: string | Uint8Array): Promise<void> => writeFileAtomic(join(folder, name), data);
   await rm(join(folder, "exits.json"), { force: true });
   for (const name of DRIVERS) await place(name, await readFile(join(driverFolder, name))); // makes the folder
+  for (const name of await readdir(folder)) {
+    if (/^(certificate\.json|(stretch|fill)-\d+\.onnx)$/.test(name)) await rm(join(folder, name));
+  }
   await writeWeights(join(folder, manifest.weights.file), exported);
   for (const { name, bytes } of graphs) await place(name, bytes);
   if (certificate !== undefined) await place(manifest.certificate!.file, `${JSON.stringify(certificate)}\n`);

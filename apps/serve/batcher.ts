@@ -173,8 +173,8 @@ export class Batcher {
         this.#leave();
         await this.#join();
         for (const written of await this.#loop.turn()) {
-          if ("error" in written) this.#fail(written.text, written.error);
-          else this.#deliver(written.text, written.tokens);
+          if (!("error" in written)) this.#deliver(written.text, written.tokens);
+          else if (!this.#makesRoom(written.error)) this.#fail(written.text, written.error);
         }
       }
     } catch (error) {
@@ -191,8 +191,7 @@ export class Batcher {
   #leave(): void {
     for (const text of this.#texts) {
       const { signal } = text.request;
-      if (signal?.aborted === true) this.#fail(text, signal.reason);
-      else if (text.stream.left) this.#fail(text, undefined);
+      if (signal?.aborted === true || text.stream.left) this.#fail(text, signal?.reason);
     }
   }
 
@@ -238,7 +237,7 @@ export class Batcher {
     return { from: length === 0 ? undefined : from, length, later };
   }
 
-  /** Sequence with the prompt's tokens. Ended texts make room if the device's memory is full. */
+  /** Sequence with the prompt's tokens. */
   #open({ promptIds, capacity }: Queued, { from, length }: Shared): Sequence {
     const open = (): Sequence => from?.clone({ length, capacity }) ?? new Sequence(this.model, capacity);
     let sequence: Sequence;
@@ -246,12 +245,18 @@ export class Batcher {
     try {
       sequence = open();
     } catch (error) {
-      if (!(error instanceof DeviceError) || this.#prefixes.bytes === 0) throw error;
-      this.#prefixes.shrink(from?.cacheBytes ?? 0);
+      if (!this.#makesRoom(error, from)) throw error;
       sequence = open();
     }
     sequence.append(...promptIds.slice(length));
     return sequence;
+  }
+
+  /** True if the device's memory was full, and ended texts, all but one, have made room for another try. */
+  #makesRoom(error: unknown, but?: Sequence): boolean {
+    const { bytes } = this.#prefixes;
+    if (error instanceof DeviceError) this.#prefixes.shrink(but?.cacheBytes ?? 0);
+    return this.#prefixes.bytes < bytes;
   }
 
   /** Positions from the beginning whose keys and values are those of a fresh pass. */

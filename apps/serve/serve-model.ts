@@ -2,8 +2,9 @@
  * A model behind OpenAI's HTTP API, on the loopback address unless told otherwise, with a key wherever other machines
  * can reach it. `close` takes no more requests, lets those under way end, and gives up the rest after a while.
  */
-import type { AddressInfo } from "node:net";
+import { once } from "node:events";
 import type { Server } from "node:http";
+import type { AddressInfo } from "node:net";
 import { OptionError, requireInteger } from "early-exits";
 import type { Audit } from "early-exits/calibrate";
 import type { ExitHeads } from "early-exits/exits";
@@ -121,13 +122,9 @@ type Serve = Awaited<ReturnType<typeof loadServer>>["serve"];
 
 /** Rejects if the port is taken. */
 async function listen(serve: Serve, options: Parameters<Serve>[0]): Promise<Server> {
-  return new Promise((resolve, reject) => {
-    const server = serve(options, () => {
-      server.off("error", reject);
-      resolve(server);
-    }) as Server;
-    server.once("error", reject);
-  });
+  const server = serve(options) as Server;
+  await once(server, "listening");
+  return server;
 }
 
 interface Closing {
@@ -138,11 +135,8 @@ interface Closing {
 }
 
 async function close(server: Server, { batcher, audit, stopping, graceTime }: Closing): Promise<void> {
-  const closed = new Promise<void>((resolve) => {
-    server.close(() => {
-      resolve();
-    });
-  });
+  const closed = once(server, "close");
+  server.close();
   server.closeIdleConnections();
   const timer = setTimeout(() => {
     stopping.abort(new Error("the server is closing"));

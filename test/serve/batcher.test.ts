@@ -3,19 +3,11 @@ import { setImmediate } from "node:timers/promises";
 import { between, casesHere, fc, test } from "../support/property.js";
 import { attachHeads, createPolicy, generate, type GenerateOptions, loadModel } from "early-exits";
 import { fitProjections } from "early-exits/exits";
-import {
-  type ActiveText,
-  cacheBytesPerPosition,
-  memorySource,
-  planText,
-  Sequence,
-  WritingLoop,
-} from "early-exits/model";
+import { cacheBytesPerPosition, memorySource } from "early-exits/model";
 import { Batcher, type BatcherOptions, type ServedText, type ServedToken, type TextRequest } from "early-exits/serve";
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import { apiErrorOf } from "../../apps/serve/api-error.js";
 import { DeviceError, NumericsError } from "../../src/errors.js";
-import { type Decoder, plainDecoder } from "../../src/model/decode/decoder.js";
 import { sharedWasm } from "../support/devices.js";
 import { times } from "../support/lists.js";
 import { damagedCheckpoint, randomIds, smallByteModel, smallConfigs } from "../support/models.js";
@@ -246,34 +238,27 @@ it("shows log-probabilities without changing a token where exits rank few, and g
 
 it("a text that fails leaves those beside it as they are", async () => {
   const checkpoint = memorySource(await damagedCheckpoint("model.embed_tokens.weight", NaN)); // of token 0
-  const batcher = new Batcher(await loadModel(smallConfigs["llama"]!, checkpoint, { device: await sharedWasm() }));
-  const [good, bad] = [
-    [2, 3],
-    [2, 0],
-  ].map((ids) => batcher.submit(ids, { maxNewTokens: 3 })) as [ServedText, ServedText];
-  const failed = expectCode(read(bad), "numerics-non-finite");
-  expect(await read(good)).toHaveLength(3);
+  const model = await loadModel(smallConfigs["llama"]!, checkpoint, { device: await sharedWasm() });
+  const batcher = new Batcher(model);
+  const [good, bad] = [3, 0].map((id) => batcher.submit([2, id], { maxNewTokens: 3 }));
+  const failed = expectCode(read(bad!), "numerics-non-finite");
+  expect(await read(good!)).toHaveLength(3);
   await failed;
 });
 
-it("where memory is full, the newest text fails", async () => {
-  const { model } = heads;
-  const plain = plainDecoder(model);
-  const decoder: Decoder = {
-    next: (requests) =>
-      requests.length > 1 ? Promise.reject(new DeviceError("wasm-memory-full", "")) : plain.next(requests),
-  };
-  const loop = new WritingLoop<ActiveText>(model);
-  for (const index of [0, 1]) {
-    const text = planText(model, { index, promptIds: [1], conversation: false }, { maxNewTokens: 2 });
-    const sequence = new Sequence(model);
-    sequence.append(1);
-    loop.join({ ...text, sequence, decoder });
-  }
-  const [failed, ...others] = await loop.turn();
-  expect([failed!.text.index, "error" in failed!, others.length]).toEqual([1, true, 0]);
-  loop.leave(failed!.text);
-  expect(await loop.turn()).toMatchObject([{ tokens: [{ prompt: 0 }] }]);
+it.each([
+  ["ended texts make room", 2 ** 20, "fulfilled"],
+  ["or else the newest fails", 0, "rejected"],
+])("where memory is full, %s", async (_, prefixBytes, status) => {
+  const policy = createPolicy(heads, 1e9, { score: "margin" });
+  const batcher = batcherWith({ policy, prefixBytes });
+  await read(batcher.submit([5, 6]));
+  vi.spyOn(heads.model.device.kernels, "rowArgmax").mockImplementationOnce(() => {
+    throw new DeviceError("wasm-memory-full", "");
+  });
+  const texts = [1, 2].map((id) => batcher.submit([id], { mode: "exits", maxNewTokens: 3 }));
+  const ended = await Promise.allSettled(texts.map(read));
+  expect(ended.map((text) => text.status)).toEqual(["fulfilled", status]);
 });
 
 it("answers for failures that are not the client's", () => {

@@ -2,7 +2,7 @@
  * Peer: this library, through its public API, as a program uses it: `advance` to full depth, `unembed` the last hidden
  * state, argmax on the device.
  */
-import { rowStats, scope } from "early-exits/tensor";
+import { argmax, scope } from "early-exits/tensor";
 import { advance, type Model, Sequence } from "early-exits/model";
 import type { PeerSession } from "../peer.js";
 
@@ -21,9 +21,9 @@ export function sessionOf(model: Model, contextSize: number): PeerSession {
     async advance(ids) {
       sequence.append(...ids);
       advance(model, [{ sequence, positions: sequence.pending(numLayers) }], numLayers);
-      const stats = scope(() => rowStats(model.unembed(sequence.hidden(sequence.length - 1))));
-      const [token] = await stats.read();
-      stats.dispose();
+      const logits = scope(() => model.unembed(sequence.hidden(sequence.length - 1)));
+      const [token] = await argmax(logits);
+      logits.dispose();
       return token!;
     },
     close() {

@@ -4,10 +4,10 @@ import { describe, expect, it } from "vitest";
 import { parseJson, pipeline, refused, succeed, words } from "../support.js";
 
 const made = await pipeline();
+const folder = made.folder.path("onnx");
 
 describe("export", () => {
   it("writes a graph for each stretch between exits, the weights, the manifest and the drivers", async () => {
-    const folder = made.folder.path("onnx");
     const { out } = await succeed(words`
       export ${made.model} --heads ${made.heads} --policy ${made.policy} --out ${folder} --device reference`);
     expect(out).toContain("stretch-0.onnx: blocks 1 to 1, then exit 0\n");
@@ -30,10 +30,10 @@ describe("export", () => {
     expect(statSync(`${folder}/weights.bin`).size).toBe(bytes);
   });
 
-  it("exports a model without exits as one graph", async () => {
-    const folder = made.folder.path("plain");
+  it("exports a model without exits as one graph, and leaves none of an older export", async () => {
     const { out } = await succeed(words`export ${made.model} --out ${folder} --device reference --json`);
     expect(parseJson(out)).toMatchObject({ graphs: ["stretch-0.onnx"], stretches: [{ begin: 0, end: 3 }] });
+    expect(readdirSync(folder)).not.toContain("stretch-1.onnx");
   });
 });
 
