@@ -135,9 +135,7 @@ async function writeOne(
     );
   }
   note(io, ...summaryLines(summary, model));
-  if (policy !== undefined) {
-    note(io, ...depthHistogram(summary.depthCounts, colors));
-  }
+  if (policy !== undefined) note(io, ...depthHistogram(summary.depthCounts, colors));
   if (!json) note(io, ...nextLines(...nextSteps(settings, decoding)));
 }
 
@@ -166,8 +164,7 @@ async function warmUp({ source, model, options }: Decoding, prompt: string, { si
   );
   const started = performance.now();
   while (limit > 0 && performance.now() - started < WARM_UP) {
-    const run = generate(source, ids, { ...options, maxNewTokens: limit, signal });
-    const tokens = run[Symbol.asyncIterator]();
+    const tokens = generate(source, ids, { ...options, maxNewTokens: limit, signal })[Symbol.asyncIterator]();
     while (performance.now() - started < WARM_UP) {
       if ((await tokens.next()).done === true) break;
     }
@@ -236,9 +233,11 @@ function promiseLine(promise: GenerateSummary["promise"]): string[] {
     case "certified": {
       const { loss, agreement, sampling, reference, population, beyond = 0 } = promise;
       const isOfTokens = ["token", "totalVariation", "anyChange"].includes(loss);
-      const kept = `keep ${promised(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"}`;
-      const claim = isOfTokens ? kept : `lose at most ${promised(1 - agreement)} of answers (${loss})`;
-      const model = reference.kind === "same" ? "the full model" : `the ${reference.dtype} model`;
+      const claim = isOfTokens
+        ? `keep ${promised(agreement)} of ${loss === "anyChange" ? "documents" : "tokens"}`
+        : `lose at most ${promised(1 - agreement)} of answers (${loss})`;
+      const { kind, dtype, checkpoint } = reference;
+      const model = kind === "same" ? "the full model" : `the ${dtype} model (checkpoint ${checkpoint.slice(0, 8)}…)`;
       return [
         `promise: certified to ${claim} against ${model}, for text by ${describeSampling(sampling)}` +
           (population === undefined ? "" : `; certified on: ${population}`) +

@@ -1,5 +1,5 @@
 /**
- * The assumptions of a claim: codes in the file, for programs, and words for people. The codes follow from the rest of
+ * The assumptions of a claim: codes in the file for programs, words for people. The codes follow from the rest of
  * the certificate; the verifier derives them anew.
  */
 import type { CertifiedLoss, CertifiedSampling, Policy, Reference } from "../../exits/plan/policy.js";
@@ -40,8 +40,7 @@ const sentences: Readonly<Record<AssumptionCode, string>> = {
   "own-text":
     "Each token is judged against the full model's on the same prefix, in text that the policy wrote itself after " +
     "the documents as prompts, up to its end or the length tested. Text of another kind or length is another " +
-    "population. " +
-    "The candidates were proposed on other documents; the file cannot show that these are not among them.",
+    "population. The candidates were proposed on other documents; the file cannot show that these are not among them.",
   answers:
     "The full model and the policy each answered every prompt as generate does, from the same random numbers, and " +
     "the answers were compared, and with those expected where the loss asks for them. The claim is about prompts " +
@@ -59,20 +58,20 @@ export function describeAssumption(code: AssumptionCode): string {
   return sentences[code];
 }
 
-/** The claim in words: "with probability 95 %, …". `whose` the tokens should be: by default, as its terms say. */
+/** The claim in words: "…, with probability 95 %". `whose` the tokens should be: by default as its terms say. */
 export function describeClaim(terms: ClaimTerms, whose?: string): string {
   const { loss, agreement, delta, unit, sampling, reference, sequenceLength, policy, settings } = terms;
   if (policy?.certified?.impossible === true) {
     return `nothing could be certified against the ${reference.dtype} model, not even to run all blocks`;
   }
   const share = percent(agreement);
-  const grouped = unit === "group";
+  const groups = unit === "group" ? ", averaged over groups" : undefined;
   const probability = percent(1 - delta);
   const kind = policy?.certified?.population;
+  const about = kind === undefined ? "" : ` (certified on: ${kind})`;
   const answered = settings.answers;
   if (answered !== undefined) {
-    const about = kind === undefined ? "" : ` (certified on: ${kind})`;
-    const what = `${answerClaim(loss, answered)}${grouped ? ", averaged over groups" : " on average"}`;
+    const what = `${answerClaim(loss, answered)}${groups ?? " on average"}`;
     const length = `answered with at most ${answered.maxNewTokens} tokens`;
     return `on prompts like these${about}, ${length}, ${what}, with probability ${probability}`;
   }
@@ -80,17 +79,17 @@ export function describeClaim(terms: ClaimTerms, whose?: string): string {
   const where =
     `in texts of at most ${sequenceLength} tokens` +
     (judged + 1 < sequenceLength ? `, of which at most ${judged} were judged` : "") +
-    (kind === undefined ? "" : ` (certified on: ${kind})`);
+    about;
   if (loss === "anyChange") {
-    const of = grouped ? ", averaged over groups" : "";
-    return `at least ${share} of the documents are unchanged, ${where}${of}, with probability ${probability}`;
+    return `at least ${share} of the documents are unchanged, ${where}${groups ?? ""}, with probability ${probability}`;
   }
-  const model = whose ?? (reference.kind === "same" ? "the full model's" : `the ${reference.dtype} model's`);
+  const other = `the ${reference.dtype} model's (checkpoint ${reference.checkpoint.slice(0, 8)}…)`;
+  const model = whose ?? (reference.kind === "same" ? "the full model's" : other);
   const plain = sampling.temperature === 0 && sampling.repetitionPenalty === 1;
   const how = plain ? "" : ` (text by ${describeSampling(sampling)})`;
-  const of = grouped ? "averaged over the documents of a group and over groups" : "averaged over documents";
   const what = `at least ${share} of a document's tokens are ${model}${how}`;
-  return `${what}, ${where}, ${of}, with probability ${probability}`;
+  const of = groups ? "the documents of a group and over groups" : "documents";
+  return `${what}, ${where}, averaged over ${of}, with probability ${probability}`;
 }
 
 interface ClaimTerms extends JudgedTerms {

@@ -22,7 +22,7 @@ export type CertifiedSampling = Required<SamplingOptions>;
 
 /** The full model that a policy is compared with. */
 export interface Reference {
-  /** same: the model that the policy runs on. other: the same checkpoint's weights, stored in another way. */
+  /** same: the model that the policy runs on. other: its weights stored in another way, or another checkpoint. */
   readonly kind: "same" | "other";
   readonly dtype: StoredAs;
   /** SHA-256 of its checkpoint (`Model.hash`). */
