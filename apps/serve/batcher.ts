@@ -252,7 +252,7 @@ export class Batcher {
     return sequence;
   }
 
-  /** True if the device's memory was full, and ended texts, all but one, have made room for another try. */
+  /** True if the device failed (its memory is full), and kept beginnings made room for another try, all but one. */
   #makesRoom(error: unknown, but?: Sequence): boolean {
     const { bytes } = this.#prefixes;
     if (error instanceof DeviceError) this.#prefixes.shrink(but?.cacheBytes ?? 0);
