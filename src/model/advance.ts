@@ -6,7 +6,7 @@
  */
 import type { CancelSignal } from "../cancel-signal.js";
 import { ModelError } from "../errors.js";
-import { scope, type Tensor } from "../tensor/index.js";
+import { scope, Tensor } from "../tensor/index.js";
 import { concatRows, reshape, sliceRows } from "../tensor/ops/select.js";
 import { giveTurn } from "../turns.js";
 import { type AttentionConfig, attentionOf, keyValueLayers } from "./config.js";
@@ -182,6 +182,10 @@ export function writeKeyValues(
 /** x [R, C] -> [R, C]. */
 function runLayer(model: Model, work: readonly Work[], layer: number, entering: Tensor): Tensor {
   const rows = cachedRows(model, work, layer);
+  const packed = model.packedBlocks[layer];
+  if (packed !== undefined) {
+    return new Tensor(model.device, model.device.block!(entering.storage, packed, rows), entering.shape);
+  }
   const block = model.weights.blocks[layer]!;
   return scope(() =>
     runBlock(entering, block, model.config, (query, keyValue) => {

@@ -16,8 +16,8 @@ import { gelu, geluTanh, relu, silu, swiglu } from "../tensor/ops/activation.js"
 import { layerNorm, rmsNorm, rmsNormHeads } from "../tensor/ops/norm.js";
 import { linear } from "../tensor/ops/matmul.js";
 import { rope, type RopeTable } from "../tensor/ops/rope.js";
-import { Tensor } from "../tensor/index.js";
-import type { CacheSegment, Rope } from "../tensor/device.js";
+import { PackedMatrix, Tensor } from "../tensor/index.js";
+import type { CachedTexts, PackedBlock, PackedLinear } from "../tensor/device.js";
 import type { ModelConfig } from "./config.js";
 import type { BlockWeights, LinearWeights, NormWeights } from "./weights.js";
 
@@ -53,6 +53,31 @@ export function runBlock(x: Tensor, weights: BlockWeights, config: ModelConfig, 
   const mlpInput = normalize(config.parallelResidual ? beside : attended, weights.mlpNorm, config);
   const hidden = activate(project(mlpInput, weights.up), config); // [R, F]
   return addTo(attended, hidden, weights.down, weights.mlpPostNorm, config);
+}
+
+/** What a device needs to run the block in one call; undefined if it has other parts, or weights that are trained. */
+export function packedBlock(weights: BlockWeights, config: ModelConfig): PackedBlock | undefined {
+  const { attentionNorm, query, keyValue, attentionOut, mlpNorm, up, down, ...others } = weights;
+  const { norm, activation, gatedMlp, parallelResidual, queryScale, numHeads: heads, normEpsilon: epsilon } = config;
+  const usual = norm === "rmsNorm" && activation === "silu" && gatedMlp && !parallelResidual;
+  const more = queryScale !== undefined || Object.keys(others).length > 0;
+  const packed = [query, attentionOut, up, down, keyValue ?? query].every((l) => l.weight instanceof PackedMatrix);
+  if (!usual || more || !packed || !attentionNorm || !mlpNorm) return undefined;
+  return {
+    heads,
+    epsilon,
+    attentionNorm: attentionNorm.gain.storage,
+    query: storagesOf(query),
+    keyValue: keyValue && storagesOf(keyValue),
+    attentionOut: storagesOf(attentionOut),
+    mlpNorm: mlpNorm.gain.storage,
+    up: storagesOf(up),
+    down: storagesOf(down),
+  };
+}
+
+function storagesOf({ weight, bias }: LinearWeights): PackedLinear {
+  return { weight: (weight as PackedMatrix).storage, bias: bias?.storage };
 }
 
 /** The residual stream [R, C] plus the (normed) projection of x onto it. */
@@ -125,13 +150,8 @@ function activate(x: Tensor, { activation, gatedMlp }: Pick<ModelConfig, "activa
   }
 }
 
-export interface CachedRows {
+export interface CachedRows extends CachedTexts {
   readonly config: ModelConfig;
-  /** Every text's cache and the positions of its rows. */
-  readonly segments: readonly CacheSegment[];
-  /** For all of these positions. */
-  readonly rope: Rope | undefined;
-  readonly window?: number | undefined;
 }
 
 /** Norms (if the block does) and rotates keys [R, G·D], and writes keys and values [R, 2·G·D] to the caches. */

@@ -5,7 +5,7 @@
 import type { CancelSignal } from "../cancel-signal.js";
 import { DeviceError, ModelError, TokenError } from "../errors.js";
 import { type CacheDtype, type Device, scope, type Tensor } from "../tensor/index.js";
-import type { CacheSegment, Rope } from "../tensor/device.js";
+import type { CacheSegment, PackedBlock, Rope } from "../tensor/device.js";
 import { valuesOf } from "../tensor/values-of.js";
 import { add, scale } from "../tensor/ops/arithmetic.js";
 import { embedding } from "../tensor/ops/embedding.js";
@@ -15,6 +15,7 @@ import {
   type ForwardOptions,
   type KeysAndValues,
   normalize,
+  packedBlock,
   project,
   runBlock,
   wholeKeys,
@@ -69,6 +70,8 @@ export class Model {
   /** Storage in sequences; `forward` and `logits` have no cache. */
   readonly kvCache: CacheDtype;
   readonly unusedTensors: readonly string[];
+  /** By layer, where the device runs a block in one call. */
+  readonly packedBlocks: readonly (PackedBlock | undefined)[];
   readonly #tokenizer: Tokenizer | undefined;
   readonly #hash: (signal?: CancelSignal) => Promise<string>;
   /** Tables by block; equal settings share them. */
@@ -95,6 +98,7 @@ export class Model {
     this.#tokenizer = tokenizer;
     this.#hash = hash;
     this.#rotary = rotaryTables(device, config);
+    this.packedBlocks = device.block ? weights.blocks.map((block) => packedBlock(block, config)) : [];
   }
 
   /** Throws a TokenError if the model was loaded without one. */

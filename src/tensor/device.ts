@@ -79,6 +79,37 @@ export interface CacheSegment {
   readonly positions: readonly number[];
 }
 
+/** Rows of several texts, one after another. */
+export interface CachedTexts {
+  readonly segments: readonly CacheSegment[];
+  /** For all positions. */
+  readonly rope: Rope | undefined;
+  /** @default all positions before a row's own */
+  readonly window?: number | undefined;
+}
+
+export interface PackedLinear {
+  readonly weight: PackedStorage;
+  readonly bias: Storage | undefined;
+}
+
+/** A sequential block as most models have it: two RMS norms and a SiLU-gated MLP; see src/model/block.ts. */
+export interface PackedBlock {
+  readonly heads: number;
+  readonly epsilon: number;
+  readonly attentionNorm: Storage;
+  readonly query: PackedLinear;
+  /** Absent if it attends to a lower block's. */
+  readonly keyValue: PackedLinear | undefined;
+  readonly attentionOut: PackedLinear;
+  readonly mlpNorm: Storage;
+  readonly up: PackedLinear;
+  readonly down: PackedLinear;
+}
+
+/** x [R, C] -> [R, C], with the bits of the kernels one by one; writes the rows' keys and values. */
+export type BlockKernel = (x: Storage, weights: PackedBlock, texts: CachedTexts) => Storage;
+
 export interface AttentionDims {
   readonly batch: number;
   readonly time: number;
@@ -323,6 +354,8 @@ export interface Device {
   readonly backend: Backend;
   readonly info: DeviceInfo;
   readonly kernels: Kernels;
+  /** Absent where it would save nothing. */
+  readonly block?: BlockKernel;
   /** Absent if entries of a product cannot be left out. */
   readonly screening?: Screening;
   upload(data: ArrayLike<number>): Storage;

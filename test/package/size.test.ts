@@ -69,8 +69,8 @@ const kB = (bytes: number) => `${(bytes / 1000).toFixed(1)} kB`;
 
 describe("minified and gzipped", () => {
   it.each([
-    ["training, calibrating, generating", 61_200, "{ attachHeads, calibrate, generate, splitDocuments, trainHeads }"],
-    ["every function of early-exits", 90_300, "*"],
+    ["training, calibrating, generating", 61_220, "{ attachHeads, calibrate, generate, splitDocuments, trainHeads }"],
+    ["every function of early-exits", 90_500, "*"],
   ])("%s import at most %i bytes, and nothing that is loaded later", async (name, most, names) => {
     const size = await sizeOf(name, `export ${names} from "../index.js";`);
     expect(size.initial).toBeLessThanOrEqual(most);
@@ -99,7 +99,7 @@ describe("minified and gzipped", () => {
       expect.arrayContaining(["portable.generated", "relaxed.generated", "wasm-device"]),
     );
     for (const build of ["portable.generated", "relaxed.generated"]) {
-      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(117_200);
+      expect(size.initial + size.lazy["wasm-device"]! + size.lazy[build]!).toBeLessThanOrEqual(117_600);
     }
   });
 });

@@ -2,7 +2,7 @@
  * Rotary positions and attention (kernels/attention). Each segment of a batch attends to its own cache; threads share
  * the heads of all segments.
  */
-import type { AttentionDims, AttentionKernels, CacheSegment, Rope } from "../device.js";
+import type { AttentionDims, AttentionKernels, CachedTexts, CacheSegment, Rope } from "../device.js";
 import { CACHE_KINDS, type Engine } from "./engine.js";
 import type { KernelArguments } from "./kernels/kernels.generated.js";
 
@@ -23,10 +23,92 @@ interface RopeTables {
 
 const NO_ROPE: RopeTables = { cos: 0, sin: 0, half: 0 };
 
+function tablesOf(engine: Engine, rope: Rope | undefined): RopeTables {
+  if (rope === undefined) return NO_ROPE;
+  return { cos: engine.at(rope.cos), sin: engine.at(rope.sin), half: rope.rotaryDim / 2 };
+}
+
+/** `cacheWrite` of kv at address `from`. */
+export function writeCaches(
+  engine: Engine,
+  segments: readonly CacheSegment[],
+  from: number,
+  rope: Rope | undefined,
+): void {
+  const { cos, sin, half } = tablesOf(engine, rope);
+  for (const segment of segments) {
+    const { keys, values, dtype, headDim, kvHeads } = engine.cache(segment.cache);
+    const rows = segment.positions.length;
+    engine.wasm.cacheWrite({
+      kv: from,
+      keys,
+      values,
+      kind: CACHE_KINDS[dtype],
+      d: headDim,
+      groups: kvHeads,
+      rows,
+      positions: engine.indices(segment.positions),
+      cos,
+      sin,
+      half,
+      work: engine.work(4 * headDim + 64),
+    });
+    from += 8 * rows * kvHeads * headDim;
+  }
+}
+
+/** `cacheAttention` of q at an address, to address y. */
+export function attendCaches(
+  engine: Engine,
+  segments: readonly CacheSegment[],
+  q: number,
+  y: number,
+  { heads, rope, window = 0 }: { readonly heads: number } & Pick<CachedTexts, "rope" | "window">,
+): void {
+  const { cos, sin, half } = tablesOf(engine, rope);
+  const only = segments.length === 1 ? segments[0]!.positions : undefined;
+  const positions = engine.indices(only ?? segments.flatMap((segment) => segment.positions));
+  let workBytes = 0;
+  for (const segment of segments) workBytes = Math.max(workBytes, workBytesOf(engine, segment, heads));
+  const work = engine.work(workBytes);
+  let row = 0; // the first of the segment
+  let items = 0;
+  let us = 0;
+  const calls: KernelArguments["cacheAttention"][] = [];
+  for (const segment of segments) {
+    const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
+    const most = window === 0 ? capacity : window;
+    for (const position of segment.positions) {
+      us += (2 * Math.min(most, position + 1) * heads * headDim) / MACS_PER_US;
+    }
+    for (const rows of partsOf(segment.positions.length, engine.threads)) {
+      calls.push({
+        q: q + 4 * row * heads * headDim,
+        y: y + 4 * row * heads * headDim,
+        keys,
+        values,
+        stride: kvHeads,
+        kind: CACHE_KINDS[dtype],
+        d: headDim,
+        heads,
+        groups: kvHeads,
+        rows,
+        positions: positions + 4 * row,
+        cos,
+        sin,
+        half,
+        window,
+        work,
+      });
+      items += kvHeads;
+      row += rows;
+    }
+  }
+  engine.shareAll("cacheAttention", calls, { items, us });
+}
+
 export function attentionKernels(engine: Engine): AttentionKernels {
   const { wasm } = engine;
-  const tablesOf = (rope: Rope | undefined): RopeTables =>
-    rope === undefined ? NO_ROPE : { cos: engine.at(rope.cos), sin: engine.at(rope.sin), half: rope.rotaryDim / 2 };
   /** Arguments that attention and its gradient share. */
   const training = ({ time, heads, kvHeads, headDim, window = 0 }: AttentionDims) => {
     const sizes = { time, heads, groups: kvHeads, d: headDim };
@@ -40,7 +122,7 @@ export function attentionKernels(engine: Engine): AttentionKernels {
   return {
     rope(x, positions, rope, heads, headDim, inverse) {
       const y = engine.allocate(x.length);
-      const { cos, sin, half } = tablesOf(rope);
+      const { cos, sin, half } = tablesOf(engine, rope);
       wasm.rope({
         x: engine.at(x),
         positions: engine.indices(positions),
@@ -86,73 +168,11 @@ export function attentionKernels(engine: Engine): AttentionKernels {
       return { dq, dk, dv };
     },
 
-    cacheWrite(segments, kv, rope) {
-      const { cos, sin, half } = tablesOf(rope);
-      let from = engine.at(kv);
-      for (const segment of segments) {
-        const { keys, values, dtype, headDim, kvHeads } = engine.cache(segment.cache);
-        const rows = segment.positions.length;
-        wasm.cacheWrite({
-          kv: from,
-          keys,
-          values,
-          kind: CACHE_KINDS[dtype],
-          d: headDim,
-          groups: kvHeads,
-          rows,
-          positions: engine.indices(segment.positions),
-          cos,
-          sin,
-          half,
-          work: engine.work(4 * headDim + 64),
-        });
-        from += 8 * rows * kvHeads * headDim;
-      }
-    },
+    cacheWrite: (segments, kv, rope) => writeCaches(engine, segments, engine.at(kv), rope),
 
-    cacheAttention(segments, q, heads, rope, window = 0) {
+    cacheAttention(segments, q, heads, rope, window) {
       const y = engine.allocate(q.length);
-      const from = engine.at(q);
-      const { cos, sin, half } = tablesOf(rope);
-      const only = segments.length === 1 ? segments[0]!.positions : undefined;
-      const positions = engine.indices(only ?? segments.flatMap((segment) => segment.positions));
-      let workBytes = 0;
-      for (const segment of segments) workBytes = Math.max(workBytes, workBytesOf(engine, segment, heads));
-      const work = engine.work(workBytes);
-      let row = 0; // the first of the segment
-      let items = 0;
-      let us = 0;
-      const calls: KernelArguments["cacheAttention"][] = [];
-      for (const segment of segments) {
-        const { keys, values, dtype, capacity, headDim, kvHeads } = engine.cache(segment.cache);
-        const most = window === 0 ? capacity : window;
-        for (const position of segment.positions) {
-          us += (2 * Math.min(most, position + 1) * heads * headDim) / MACS_PER_US;
-        }
-        for (const rows of partsOf(segment.positions.length, engine.threads)) {
-          calls.push({
-            q: from + 4 * row * heads * headDim,
-            y: y.address + 4 * row * heads * headDim,
-            keys,
-            values,
-            stride: kvHeads,
-            kind: CACHE_KINDS[dtype],
-            d: headDim,
-            heads,
-            groups: kvHeads,
-            rows,
-            positions: positions + 4 * row,
-            cos,
-            sin,
-            half,
-            window,
-            work,
-          });
-          items += kvHeads;
-          row += rows;
-        }
-      }
-      engine.shareAll("cacheAttention", calls, { items, us });
+      attendCaches(engine, segments, engine.at(q), y.address, { heads, rope, window });
       return y;
     },
   };

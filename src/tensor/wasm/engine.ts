@@ -15,7 +15,7 @@ import type { KernelArguments, NamedKernels } from "./kernels/kernels.generated.
 import type { WasmMemory } from "./memory.js";
 import { type RangedKernel, type SharedKernel, Threads, type Work } from "./threads.js";
 
-const SLACK = 64;
+export const SLACK = 64;
 
 /** Rough speed of one thread, for sharing: elements of rows per microsecond. */
 const PER_US = {
@@ -176,6 +176,11 @@ export class Engine {
 
   at(storage: Storage): number {
     return this.own(storage).address;
+  }
+
+  /** 0 for none. */
+  atOrNone(storage: Storage | undefined): number {
+    return storage === undefined ? 0 : this.own(storage).address;
   }
 
   own(storage: Storage): WasmStorage {

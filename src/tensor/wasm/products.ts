@@ -3,7 +3,7 @@
  * integers/linear.as.ts.
  */
 import type { PackedDtype, ProductKernels } from "../device.js";
-import type { Engine } from "./engine.js";
+import type { Engine, WasmPacked } from "./engine.js";
 import {
   ACROSS_BF16,
   ACROSS_F32,
@@ -53,7 +53,10 @@ type IntegerDtype = Exclude<PackedDtype, "float32" | "bfloat16">;
 
 type Product = { -readonly [Key in keyof KernelArguments["linear"]]: number };
 
-export function productKernels(engine: Engine, now: () => number): ProductKernels {
+/** `linear` on addresses, 0 for none: x [rows, K] -> y [rows, N]. */
+export type Linear = (x: number, weight: WasmPacked, rows: number, bias: number, residual: number, y: number) => void;
+
+export function createLinear(engine: Engine, now: () => number): Linear {
   const { wasm } = engine;
   const blockBytes = wasm.blockBytes();
   const places = new Places(now, () => engine.memory.used);
@@ -94,6 +97,35 @@ export function productKernels(engine: Engine, now: () => number): ProductKernel
     }
   };
 
+  return (x, { address, rows: n, columns: k, dtype }, rows, bias, residual, y) => {
+    const floats = dtype === "float32" || dtype === "bfloat16";
+    // Not by spreading: decoding makes dozens per token.
+    const given = {
+      kind: floats ? PANELS[dtype] : ACROSS[dtype],
+      w: address,
+      x,
+      y,
+      bias,
+      residual,
+      rows,
+      n,
+      k,
+      places: 0,
+      work: engine.work(
+        floats ? Math.max(blockBytes, wasm.streamBytes(k)) : wasm.integerWorkBytes(Math.min(BLOCK, rows), k),
+      ),
+    };
+    if (!floats) {
+      integers(given, dtype);
+      return;
+    }
+    const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
+    share("linear", given, { items: panelsOf(n), us, least: rows > 1 ? PANELS_PER_PART : 1 });
+  };
+}
+
+export function productKernels(engine: Engine, linear: Linear): ProductKernels {
+  const { wasm } = engine;
   return {
     matmul(a, b, { m, n, k, transposeA, transposeB }) {
       const y = engine.allocate(m * n);
@@ -108,7 +140,7 @@ export function productKernels(engine: Engine, now: () => number): ProductKernel
           n,
           k,
           transposed: Number(transposeA),
-          work: engine.work(blockBytes),
+          work: engine.work(wasm.blockBytes()),
         },
         { items: panelsOf(n), us: (m * n * k) / MACS_PER_US, least: PANELS_PER_PART },
       );
@@ -116,33 +148,9 @@ export function productKernels(engine: Engine, now: () => number): ProductKernel
     },
 
     linear(x, weight, rows, bias, residual) {
-      const { address, rows: n, columns: k, dtype } = engine.packed(weight);
-      const y = engine.allocate(rows * n);
-      const biasAt = bias === undefined ? 0 : engine.at(bias);
-      const residualAt = residual === undefined ? 0 : engine.at(residual);
-      const floats = dtype === "float32" || dtype === "bfloat16";
-      // Not by spreading: decoding makes dozens per token.
-      const given = {
-        kind: floats ? PANELS[dtype] : ACROSS[dtype],
-        w: address,
-        x: engine.at(x),
-        y: y.address,
-        bias: biasAt,
-        residual: residualAt,
-        rows,
-        n,
-        k,
-        places: 0,
-        work: engine.work(
-          floats ? Math.max(blockBytes, wasm.streamBytes(k)) : wasm.integerWorkBytes(Math.min(BLOCK, rows), k),
-        ),
-      };
-      if (!floats) {
-        integers(given, dtype);
-        return y;
-      }
-      const us = n * k * Math.max(1 / WEIGHTS_PER_US[dtype], rows / MACS_PER_US);
-      share("linear", given, { items: panelsOf(n), us, least: rows > 1 ? PANELS_PER_PART : 1 });
+      const matrix = engine.packed(weight);
+      const y = engine.allocate(rows * matrix.rows);
+      linear(engine.at(x), matrix, rows, engine.atOrNone(bias), engine.atOrNone(residual), y.address);
       return y;
     },
 
@@ -160,7 +168,7 @@ export function productKernels(engine: Engine, now: () => number): ProductKernel
           n: k,
           k: n,
           transposed: 0,
-          work: engine.work(blockBytes),
+          work: engine.work(wasm.blockBytes()),
         },
         { items: panelsOf(k), us: (rows * n * k) / MACS_PER_US, least: PANELS_PER_PART },
       );

@@ -15,7 +15,7 @@ export function rowKernels(engine: Engine): RowKernels {
         {
           x: engine.at(x),
           gain: engine.at(gain),
-          bias: bias === undefined ? 0 : engine.at(bias),
+          bias: engine.atOrNone(bias),
           y: y.address,
           n: width,
           epsilon,

@@ -175,7 +175,7 @@ export function screeningKernels(engine: Engine, dots: boolean): Screening {
         w: address,
         x: engine.at(x),
         y: y.address,
-        bias: bias === undefined ? 0 : engine.at(bias),
+        bias: engine.atOrNone(bias),
         ids: engine.indices(ids),
         count: ids.length,
         n,
@@ -278,7 +278,7 @@ function boundsOf(
   }
   const lower = engine.allocate(rows * n);
   const upper = engine.allocate(rows * n);
-  const given = { w, bias: bias === undefined ? 0 : engine.at(bias), x: states.address, n, k, rows };
+  const given = { w, bias: engine.atOrNone(bias), x: states.address, n, k, rows };
   const bounds = { lower: lower.address, upper: upper.address };
   engine.share("coarseBounds", { ...given, ...bounds }, { items: panelsOf(n), us: (rows * n * k) / WEIGHTS_PER_US });
   engine.free(states);

@@ -16,6 +16,7 @@ import type { Host } from "../host.js";
 import { GROUP, groupsOf, type IntegerRows, roundToIntegers } from "../integer-rows.js";
 import { packedBytes } from "../packed-bytes.js";
 import { attentionKernels } from "./attention.js";
+import { blockKernel } from "./block.js";
 import { elementwiseKernels } from "./elementwise.js";
 import { CACHE_KINDS, Engine, WasmCache, WasmPacked } from "./engine.js";
 import { DOT, EXACT, Q4_0, Q4_K, Q5_0, Q8_0, SCRATCH_BYTES } from "./kernels/constants.js";
@@ -23,7 +24,7 @@ import { chooseWay, fuses } from "./kernels/choose-way.js";
 import { lossKernels } from "./losses.js";
 import { LIMIT, WasmMemory } from "./memory.js";
 import { movementKernels } from "./movement.js";
-import { ACROSS, productKernels, rowsAtOnce } from "./products.js";
+import { ACROSS, createLinear, productKernels, rowsAtOnce } from "./products.js";
 import { rowKernels } from "./rows.js";
 import { screeningKernels } from "./screening.js";
 import { Threads } from "./threads.js";
@@ -92,7 +93,7 @@ export async function createWasmDevice({
       : undefined,
   );
 
-  const products = productKernels(engine, () => host.now());
+  const linear = createLinear(engine, () => host.now());
 
   return {
     backend: "wasm",
@@ -107,13 +108,14 @@ export async function createWasmDevice({
       memoryLimit,
     },
     kernels: engine.undoable({
-      ...products,
+      ...productKernels(engine, linear),
       ...elementwiseKernels(engine),
       ...movementKernels(engine),
       ...rowKernels(engine),
       ...lossKernels(engine),
       ...attentionKernels(engine),
     }),
+    ...engine.undoable({ block: blockKernel(engine, linear) }),
     screening: engine.undoable(screeningKernels(engine, way !== EXACT)),
 
     upload(data) {

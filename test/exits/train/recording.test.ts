@@ -15,6 +15,7 @@ import {
 } from "early-exits/exits";
 import { coverageAt } from "../../../src/exits/train/measure-exits.js";
 import { answerDocument, type MarkedDocument } from "early-exits/model";
+import type { Device } from "early-exits/tensor";
 import { markedWindows } from "../../../src/model/documents.js";
 import { createDevice } from "early-exits/node";
 import { describe, expect, it, vi } from "vitest";
@@ -149,9 +150,9 @@ describe("selfAnswers", () => {
     const system = randomIds(20, V, 1);
     const asked = [1, 1, 1, 2, 2, 3].map((user) => [...system, ...randomIds(10, V, user)]);
     asked.push(system, [...system, 5], system.slice(0, 1));
-    const swiglu = vi.spyOn(model.device.kernels, "swiglu");
-    const { numLayers } = model.config;
-    const rowsRun = () => sumOf(swiglu.mock.calls, ([, rows]) => rows); // of all blocks
+    const block = vi.spyOn(model.device as Required<Device>, "block");
+    const { numLayers, hiddenSize } = model.config;
+    const rowsRun = () => sumOf(block.mock.calls, ([x]) => x.length / hiddenSize); // of all blocks
     const together: number[][] = [];
     const states: unknown[] = [];
     for await (const one of selfAnswers(model, asked, { maxNewTokens: 4, seed: 3, depths: [2], batchSize: 4 })) {
@@ -171,7 +172,7 @@ describe("selfAnswers", () => {
     // The beginning, all that users say but their last token, and nothing again; of block L, only keys and values.
     expect(runTogether).toBe((numLayers - 1) * (20 + 9 + 9 + 9) + numLayers * written);
     expect(rowsRun() - runTogether).toBe((numLayers - 1) * (asked.flat().length - asked.length) + numLayers * written);
-    swiglu.mockRestore();
+    block.mockRestore();
   });
 
   it.each(["float32", "int8"] as const)(

@@ -1,60 +1,15 @@
 /**
- * The CPU device under a whole model: low precision keeps the predictions, steps keep their bits, and what is disposed
- * of is freed.
+ * The CPU device under a whole model: low precision keeps the predictions, and what is disposed of is freed. That steps
+ * keep their bits: test/model/advance.test.ts.
  */
-import { between, casesHere, fc, test } from "../../support/property.js";
-import { attachHeads, generate, type Model, trainHeads } from "early-exits";
-import { scope } from "early-exits/tensor";
-import { weightDtypes } from "../../../src/tensor/device.js";
-import { Sequence } from "early-exits/model";
-import { runTo } from "../../../src/model/advance.js";
+import { casesHere } from "../../support/property.js";
+import { attachHeads, generate, trainHeads } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
-import { randomIds, smallConfigs, smallModel } from "../../support/models.js";
 import { times } from "../../support/lists.js";
 
 const embedded = "models/sotu-6";
-
-/** States of the last position after each block, and the logits, token by token or all at once. */
-async function trace(model: Model, ids: readonly number[], oneByOne: boolean) {
-  const { numLayers } = model.config;
-  const sequence = new Sequence(model, 4);
-  const logits: Float32Array[] = [];
-  const take = async (position: number) => {
-    const row = scope(() => model.unembed(sequence.hidden(position)));
-    logits.push(await row.read());
-    row.dispose();
-  };
-  if (!oneByOne) sequence.append(...ids);
-  for (const [position, id] of ids.entries()) {
-    if (oneByOne) sequence.append(id);
-    if (oneByOne || position === 0) runTo(sequence, numLayers);
-    await take(position);
-  }
-  sequence.dispose();
-  return logits;
-}
-
-test.prop(
-  [
-    fc.constantFrom(...Object.keys(smallConfigs)),
-    fc.constantFrom(...weightDtypes),
-    fc.constantFrom("relaxed", "portable"),
-    between(2, 20),
-    fc.nat(),
-  ],
-  { numRuns: casesHere(40) },
-)(
-  "decoding one by one has the bits of one batch, for every family, weight type and build",
-  async (name, dtype, build, length, seed) => {
-    const device = await createDevice("wasm", { build: build as "portable" });
-    const model = await smallModel({ config: smallConfigs[name]!, device, dtype });
-    const ids = randomIds(length, 61, seed);
-    expect(await trace(model, ids, true)).toEqual(await trace(model, ids, false));
-    await device.dispose();
-  },
-);
 
 it(
   "bfloat16 weights of a bfloat16 checkpoint change nothing; int8 and int4 keep predictions and perplexity",
