@@ -14,9 +14,8 @@ import { expectInvariant } from "../support/invariant.js";
 import { once, randomIds, smallConfigs, smallModel } from "../support/models.js";
 
 const { reference, wasm } = await devicesHere();
-const [portable, threads] = [{ build: "portable" as const }, { threads: 2 }];
-const others = await Promise.all([portable, threads].map((options) => createDevice("wasm", options)));
-const devices = [reference, wasm, ...others];
+const portable = await createDevice("wasm", { build: "portable" });
+const devices = [reference, wasm, portable, await createDevice("wasm", { threads: 2 })];
 const kinds = fc.record({
   config: fc.constantFrom(...Object.values(smallConfigs)),
   dtype: fc.constantFrom(...weightDtypes),

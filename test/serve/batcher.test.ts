@@ -246,19 +246,33 @@ it("a text that fails leaves those beside it as they are", async () => {
   await failed;
 });
 
-it.each([
-  ["ended texts make room", 2 ** 20, "fulfilled"],
-  ["or else the newest fails", 0, "rejected"],
-])("where memory is full, %s", async (_, prefixBytes, status) => {
-  const policy = createPolicy(heads, 1e9, { score: "margin" });
-  const batcher = batcherWith({ policy, prefixBytes });
-  await read(batcher.submit([5, 6]));
+it("where memory is full and no ended text makes room, the newest fails", async () => {
+  const batcher = batcherWith({ policy: createPolicy(heads, 1e9, { score: "margin" }), prefixBytes: 0 });
   vi.spyOn(heads.model.device.kernels, "rowArgmax").mockImplementationOnce(() => {
     throw new DeviceError("wasm-memory-full", "");
   });
   const texts = [1, 2].map((id) => batcher.submit([id], { mode: "exits", maxNewTokens: 3 }));
   const ended = await Promise.allSettled(texts.map(read));
-  expect(ended.map((text) => text.status)).toEqual(["fulfilled", status]);
+  expect(ended.map((text) => text.status)).toEqual(["fulfilled", "rejected"]);
+});
+
+it("where ended texts make room in full memory, a text draws again what it drew", async () => {
+  const requests = times(4, (seed): TextRequest => ({ mode: "exits", temperature: 1, seed, maxNewTokens: 6 }));
+  const expected = await Promise.all(requests.map((request) => alone([1, 2], request)));
+  const { kernels } = heads.model.device;
+  const cacheWrite = kernels.cacheWrite.bind(kernels);
+  for (const failing of [5, 8]) {
+    const batcher = batcherWith({ prefixBytes: 2 ** 20 });
+    await read(batcher.submit([5, 6]));
+    let calls = 0;
+    vi.spyOn(kernels, "cacheWrite").mockImplementation((...given) => {
+      if (calls++ === failing) throw new DeviceError("wasm-memory-full", "");
+      cacheWrite(...given);
+    });
+    const texts = await Promise.all(requests.map((request) => read(batcher.submit([1, 2], request))));
+    expect(texts.map((tokens) => tokens.map(tokenOf))).toEqual(expected.map(({ tokens }) => tokens));
+    vi.restoreAllMocks();
+  }
 });
 
 it("answers for failures that are not the client's", () => {

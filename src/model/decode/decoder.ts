@@ -4,7 +4,7 @@
  * once.
  */
 import { concatRows } from "../../tensor/ops/select.js";
-import { type Rng, scope, type Tensor } from "../../tensor/index.js";
+import { createRng, type Rng, scope, type Tensor } from "../../tensor/index.js";
 import { advance, pendingAt } from "../advance.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
@@ -60,11 +60,13 @@ export interface Sampler {
   /** Draws an index with probabilities p. */
   draw(p: Float64Array): number;
   chance(probability: number): boolean;
+  /** Returns what takes back the draws since then: a round that fails runs again. */
+  readonly mark?: () => () => void;
   /** Hears all logits of a token, of the full model or of the exit's head. */
   readonly watch?: (logits: Float32Array) => void;
 }
 
-/** Draws depend only on the state of `rng`. */
+/** Draws depend only on the state of `rng`, which nobody else uses. */
 export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
   const checked = checkSampling(options);
   return {
@@ -73,6 +75,10 @@ export function createSampler(options: SamplingOptions, rng: Rng): Sampler {
     distribution: (logits, seen, into) => processedDistribution(logits, seen, checked, into),
     draw: (p) => sampleFrom(p, rng),
     chance: (probability) => rng.uniform() < probability,
+    mark() {
+      const state = rng.state();
+      return () => (rng = createRng(state));
+    },
   };
 }
 

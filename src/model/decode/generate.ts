@@ -214,6 +214,7 @@ export class WritingLoop<Text extends ActiveText> {
 
   async #write(decoder: Decoder, texts: readonly Text[]): Promise<Written<Text>[]> {
     const known = texts.map(({ sequence }) => sequence.length - 1);
+    const takeBack = texts.map(({ sampler }) => sampler.mark?.());
     let rounds: readonly Round[];
     try {
       rounds = await decoder.next(
@@ -225,6 +226,7 @@ export class WritingLoop<Text extends ActiveText> {
         const [newest] = sequence.ids.slice(known[i]);
         sequence.truncate(known[i]!);
         sequence.append(newest!);
+        takeBack[i]?.();
       }
       if (texts.length === 1 || error instanceof DeviceError) return [{ text: texts.at(-1)!, error }];
       const alone: Written<Text>[] = [];

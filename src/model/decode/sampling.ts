@@ -11,6 +11,7 @@
 import { requireInteger, requireNumber } from "../../errors.js";
 import type { Rng } from "../../tensor/index.js";
 import { exponential } from "../elementary.js";
+import { replaceSmallest } from "../heap.js";
 
 export interface SamplingOptions {
   /** 0 is greedy. @default 0 */
@@ -194,16 +195,8 @@ function valuesAt(values: Float64Array, ids: readonly number[]): Float64Array {
 function largestOf(values: Float64Array, k: number): Float64Array {
   const heap = values.slice(0, k).sort(); // ascending order is a heap
   for (let i = k; i < values.length; i++) {
-    const value = values[i]!;
-    if (value <= heap[0]!) continue;
-    let at = 0; // the value replaces the root and sinks
-    for (let child = 1; child < k; child = 2 * at + 1) {
-      if (child + 1 < k && heap[child + 1]! < heap[child]!) child++;
-      if (heap[child]! >= value) break;
-      heap[at] = heap[child]!;
-      at = child;
-    }
-    heap[at] = value;
+    if (values[i]! <= heap[0]!) continue;
+    replaceSmallest(heap, values[i]!);
   }
   return heap;
 }

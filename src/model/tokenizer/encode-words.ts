@@ -5,6 +5,7 @@
  * ids are those of Hugging Face's Rust library. Left out: dropout.
  */
 import type { InParts } from "../../turns.js";
+import { pop, push } from "../heap.js";
 import type { BpeModel } from "./vocabulary.js";
 
 /** Characters or joins between two turns, 1 to 4 ms. */
@@ -118,33 +119,3 @@ function rankFinder(merges: Int32Array): (left: number, right: number) => number
 
 /** The id at a place whose symbol was joined to the one before: part of no pair. */
 const EMPTY = -1;
-
-// A heap of numbers, the smallest first: a child of place i stands at 2i + 1 or 2i + 2.
-
-function push(heap: number[], value: number): void {
-  let at = heap.push(value) - 1;
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    if (heap[parent]! <= value) break;
-    heap[at] = heap[parent]!;
-    at = parent;
-  }
-  heap[at] = value;
-}
-
-/** Removes and returns the smallest number of a heap that is not empty. */
-function pop(heap: number[]): number {
-  const smallest = heap[0]!;
-  const value = heap.pop()!;
-  const { length } = heap;
-  if (length === 0) return smallest;
-  let at = 0;
-  for (let child = 1; child < length; child = 2 * at + 1) {
-    if (child + 1 < length && heap[child + 1]! < heap[child]!) child++;
-    if (heap[child]! >= value) break;
-    heap[at] = heap[child]!;
-    at = child;
-  }
-  heap[at] = value;
-  return smallest;
-}
