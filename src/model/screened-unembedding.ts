@@ -72,12 +72,15 @@ export class ScreenedUnembedding {
   ): Promise<{ readonly rows: readonly (LargestLogits | undefined)[]; readonly work: ScreenedWork }> {
     const bounds = this.#screening.bounds(x.storage, this.#coarse, counts.length);
     if (bounds === undefined) return { rows: counts.map(() => undefined), work: { exactLogits: 0, bytes: 0 } };
-    const candidates = counts.map((count, r) => this.#candidates(bounds, r, count));
-    for (const one of [bounds.lower, bounds.upper]) x.device.free(one);
-    const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
-    const found = candidates.filter((ids) => ids !== undefined);
-    const bytes = found.reduce((sum, ids) => sum + this.#screening.bytesAt(this.#matrix.storage, ids), 0);
-    return { rows, work: { exactLogits: found.flat().length, bytes: this.bytes + bytes } };
+    try {
+      const candidates = counts.map((count, r) => this.#candidates(bounds, r, count));
+      const rows = await Promise.all(candidates.map((ids, r) => this.#exact(x, r, ids)));
+      const found = candidates.filter((ids) => ids !== undefined);
+      const bytes = found.reduce((sum, ids) => sum + this.#screening.bytesAt(this.#matrix.storage, ids), 0);
+      return { rows, work: { exactLogits: found.flat().length, bytes: this.bytes + bytes } };
+    } finally {
+      for (const one of [bounds.lower, bounds.upper]) x.device.free(one);
+    }
   }
 
   dispose(): void {

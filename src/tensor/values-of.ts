@@ -4,7 +4,5 @@ import { scope, type Tensor } from "./tensor.js";
 /** Computes a tensor in a scope, reads it, and frees it. */
 export async function valuesOf(compute: () => Tensor): Promise<Float32Array> {
   const tensor = scope(compute);
-  const values = await tensor.read();
-  tensor.dispose();
-  return values;
+  return tensor.read().finally(() => tensor.dispose());
 }

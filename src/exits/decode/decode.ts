@@ -98,34 +98,39 @@ export async function leaveEarly(
     const { depth } = head;
     run(model, together ? requests : open, { depth, stops, ledger });
     const states = lastStates(open, depth);
-    const logits = await head.logits(states); // [R, C] -> [R, V]
-    states.dispose();
-    ledger?.head(exit, open.length);
-    const confidences = await head.confidences(logits);
-    const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
-    if (broken >= 0) {
+    const logits = await head.logits(states).finally(() => states.dispose()); // [R, C] -> [R, V]
+    try {
+      ledger?.head(exit, open.length);
+      const confidences = await head.confidences(logits);
+      const broken = confidences.findIndex(({ top1 }) => !Number.isFinite(top1));
+      if (broken >= 0) {
+        throw await nonFiniteError(model, open[broken]!.sequence.ids, { what: `the logits of exit ${exit}`, depth });
+      }
+      const { scores, left } = decide(confidences, policy.score, threshold);
+      onExitLogits?.(
+        exit,
+        logits,
+        open.map(({ sequence }) => sequence),
+        left,
+      );
+      // A greedy token is the argmax in the confidence.
+      const read = open.some(({ sampler }, r) => left[r] && (!sampler.greedy || sampler.watch));
+      const values = read ? await head.allLogits(logits) : undefined; // R·V
+      for (const [r, request] of open.entries()) {
+        const { sequence, sampler } = request;
+        const score = scores[r]!;
+        observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
+        if (!left[r]) continue;
+        const row = values && rowOf(values, r, model.config.vocabSize);
+        sampler.watch?.(row!);
+        const distribution = sampler.greedy ? undefined : sampler.distribution(row!, sequence.ids);
+        const id = distribution ? sampler.draw(distribution) : confidences[r]!.argmax;
+        choices.set(request, { id, depth, exit, score, distribution });
+      }
+      open = open.filter((_, r) => !left[r]);
+    } finally {
       logits.dispose();
-      throw await nonFiniteError(model, open[broken]!.sequence.ids, { what: `the logits of exit ${exit}`, depth });
     }
-    const { scores, left } = decide(confidences, policy.score, threshold);
-    const sequences = open.map(({ sequence }) => sequence);
-    onExitLogits?.(exit, logits, sequences, left);
-    // A greedy token is the argmax in the confidence.
-    const read = open.some(({ sampler }, r) => left[r] && (!sampler.greedy || sampler.watch));
-    const values = read ? await head.allLogits(logits) : undefined; // R·V
-    logits.dispose();
-    for (const [r, request] of open.entries()) {
-      const { sequence, sampler } = request;
-      const score = scores[r]!;
-      observer?.observe({ type: "exit", position: sequence.length - 1, exit, depth, score, left: left[r]! });
-      if (!left[r]) continue;
-      const row = values && rowOf(values, r, model.config.vocabSize);
-      sampler.watch?.(row!);
-      const distribution = sampler.greedy ? undefined : sampler.distribution(row!, sequence.ids);
-      const id = distribution === undefined ? confidences[r]!.argmax : sampler.draw(distribution);
-      choices.set(request, { id, depth, exit, score, distribution });
-    }
-    open = open.filter((_, r) => !left[r]);
   }
   return choices;
 }

@@ -128,11 +128,9 @@ export class LookAhead implements Drafter {
       newest.map(({ id }) => id),
     );
     const inputs = Tensor.from(model.device, values, [newest.length, values.length / newest.length]);
-    const vectors = await head.logits(inputs);
-    inputs.dispose();
+    const vectors = await head.logits(inputs).finally(() => inputs.dispose());
     this.#ledger?.look(newest.length);
-    const found = await head.preview!.find(vectors);
-    vectors.dispose();
+    const found = await head.preview!.find(vectors).finally(() => vectors.dispose());
     const drafts = new Map<Request, Choice>();
     for (const [r, request] of requests.entries()) {
       const draft = this.#draftOf(request, found[r]!, greedy);

@@ -4,6 +4,7 @@
  */
 import { rowArgmax } from "../../tensor/ops/reduce.js";
 import { scope, type Tensor } from "../../tensor/index.js";
+import { valuesOf } from "../../tensor/values-of.js";
 import { normalize, project } from "../block.js";
 import type { WorkMeter } from "../meter.js";
 import type { Model } from "../model.js";
@@ -55,23 +56,21 @@ async function screenedOrFull(
   meter: WorkMeter | undefined,
 ): Promise<FinalLogits> {
   const normed = scope(() => normalize(states(), model.weights.finalNorm, model.config)); // [R, C]
-  const { rows, work } = await screened.largest(normed, needed);
-  const found = rows.every((row) => row !== undefined);
-  meter?.unembed(needed.length, { ...work, full: !found });
-  const logits = found ? undefined : scope(() => project(normed, model.weights.unembedding)); // [R, V]
-  normed.dispose();
-  return logits === undefined
-    ? screenedLogits(rows as LargestLogits[], model.config.vocabSize)
-    : readLogits(logits, needed);
+  try {
+    const { rows, work } = await screened.largest(normed, needed);
+    const found = rows.every((row) => row !== undefined);
+    meter?.unembed(needed.length, { ...work, full: !found });
+    if (found) return screenedLogits(rows, model.config.vocabSize);
+    return await readLogits(project(normed, model.weights.unembedding), needed);
+  } finally {
+    normed.dispose();
+  }
 }
 
 function screenedLogits(rows: readonly LargestLogits[], vocabSize: number): FinalLogits {
   return {
     nonFinite: firstRow(rows, ({ logits }) => !logits.every(Number.isFinite)),
-    argmax(row) {
-      const { ids, logits } = rows[row]!;
-      return ids[argmaxOf(logits)]!;
-    },
+    argmax: (row) => rows[row]!.ids[argmaxOf(rows[row]!.logits)]!,
     row: (row) => spread(rows[row]!, vocabSize),
   };
 }
@@ -85,18 +84,19 @@ export function spread({ ids, logits }: LargestLogits, vocabSize: number): Float
 
 async function readLogits(logits: Tensor, needed: readonly LogitsNeeded[]): Promise<FinalLogits> {
   const vocabSize = logits.shape[1]!;
-  const pending = needed.includes(1) ? rowArgmax(logits) : undefined; // [R, 3]
-  const best = await pending?.read();
-  pending?.dispose();
-  const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
-  logits.dispose();
-  return {
-    nonFinite: firstRow(needed, (_, row) =>
-      best === undefined ? !isFiniteRow(rowOf(values!, row, vocabSize)) : !Number.isFinite(best[3 * row + 2]),
-    ),
-    argmax: (row) => best?.[3 * row] ?? argmaxOf(rowOf(values!, row, vocabSize)),
-    row: (row) => rowOf(values!, row, vocabSize),
-  };
+  try {
+    const best = needed.includes(1) ? await valuesOf(() => rowArgmax(logits)) : undefined; // R·3
+    const values = needed.every((count) => count === 1) ? undefined : await logits.read(); // R·V
+    return {
+      nonFinite: firstRow(needed, (_, row) =>
+        best ? !Number.isFinite(best[3 * row + 2]) : !isFiniteRow(rowOf(values!, row, vocabSize)),
+      ),
+      argmax: (row) => best?.[3 * row] ?? argmaxOf(rowOf(values!, row, vocabSize)),
+      row: (row) => rowOf(values!, row, vocabSize),
+    };
+  } finally {
+    logits.dispose();
+  }
 }
 
 /** Zero times what is not finite is NaN. */

@@ -3,10 +3,11 @@
  * keep their bits: test/model/advance.test.ts.
  */
 import { casesHere } from "../../support/property.js";
-import { attachHeads, generate, trainHeads } from "early-exits";
+import { attachHeads, trainHeads } from "early-exits";
 import { createDevice, readModel } from "early-exits/node";
 import { expect, it } from "vitest";
 import { embeddedTestDocuments, measureQuality } from "../../../lab/speed/quality.js";
+import { generated } from "../../support/generated.js";
 import { times } from "../../support/lists.js";
 
 const embedded = "models/sotu-6";
@@ -35,9 +36,7 @@ it("everything is freed by dispose: a model, its heads and their training leave 
       batchSize: 1,
       sequenceLength: 32,
     });
-    for await (const token of generate(heads, [1, 2], { maxNewTokens: 5, stopAtEndOfText: false })) {
-      expect(token.depth).toBeGreaterThan(0);
-    }
+    expect((await generated(heads, [1, 2])).ids).toHaveLength(12);
     heads.dispose();
     model.dispose();
   };

@@ -93,14 +93,3 @@ it("attention gives rows together the bits of one by one where only some of the 
   for (let r = 0; r < rows; r++) expect(await attend(r, 1)).toEqual(together.slice(r * width, (r + 1) * width));
   await device.dispose();
 });
-
-it.each([
-  ["float32", 32],
-  ["bfloat16", 16],
-  ["int8", 9],
-  ["int4", 5],
-] as const)("the wasm device holds a weight of %s in %d bits", async (dtype, bits) => {
-  const device = await createWasmDevice({ host: nodeHost });
-  expect(device.createPacked(256, 1024, dtype).bytes).toBe((256 * 1024 * bits) / 8);
-  await device.dispose();
-});
